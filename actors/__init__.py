@@ -1,0 +1,1 @@
+"""Agents as actors: references, mailboxes, the dispatcher, turns and supervision."""

@@ -1,0 +1,1 @@
+"""Durable agents: actors whose state outlives their process."""

@@ -1,0 +1,1 @@
+"""What lasts: state types, codec, journal, the store port and its adapters."""

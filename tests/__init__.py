@@ -1,0 +1,1 @@
+"""The tests: they attack what the documentation promises."""
