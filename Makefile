@@ -1,0 +1,83 @@
+# One command per check. Each makes the environment it needs, on a machine with only Python 3.11 and make.
+
+PYTHON ?= python3
+VENV   ?= .venv
+PY     := $(VENV)/bin/python
+PIP    := $(PY) -m pip install --quiet --disable-pip-version-check
+BASE   := $(VENV)/.installed
+DEV    := $(VENV)/.installed-dev
+BENCH  := $(VENV)/.installed-bench
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint types docs package test-slow coverage bench format clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
+
+demo: $(BASE) ## a month of real flights through durable agents, killed again and again, totals exact
+	@$(PY) -m examples.flights.demo
+
+# STATUS=FILE: write pytest's exit code there and succeed, because make turns every failure into its own 2.
+test: $(DEV) ## lint, types, package, then the tests (without the long attacks)
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory types
+	@$(MAKE) --no-print-directory package
+	@$(PY) -m pytest$(if $(STATUS),; echo $$? > $(STATUS))
+
+lint: $(DEV) ## ruff: rules and format
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+
+types: $(DEV) ## mypy --strict, then pyright
+	@$(PY) -m mypy
+	@$(PY) -m pyright
+
+docs: $(DEV) ## the documentation covers the code, and its examples run
+	@$(PY) -m pytest $(wildcard tests/test_docs*.py) tests/test_readme.py
+
+package: $(DEV) ## build wheel and sdist, try the wheel in an environment of its own
+	@$(PY) .ci/package.py
+
+test-slow: $(DEV) ## the long attacks: hundreds of kills, a million agents
+	@$(PY) -m pytest -m slow --override-ini timeout=3600
+
+coverage: $(DEV) ## the tests under branch coverage, held to the floor in pyproject.toml
+	@$(PY) -m coverage erase
+	@$(PY) -m coverage run -m pytest
+	@$(PY) -m coverage combine --quiet
+	@$(PY) -m coverage report
+
+bench: $(BENCH) ## every figure of docs/benchmarks.md, peers measured in the same run
+	@$(PY) -m benchmarks
+
+format: $(DEV) ## let ruff put things right
+	@$(PY) -m ruff check --fix .
+	@$(PY) -m ruff format .
+
+clean: ## remove the environment, builds and caches
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.*
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Debian splits ensurepip off into a package of its own: without it, the pip that is there installs another.
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=...")'
+	@echo "making $(VENV)"
+	@$(PYTHON) -m venv $(VENV) 2>/dev/null || { \
+		$(PYTHON) -m venv --clear --without-pip $(VENV) && \
+		$(PYTHON) -m pip --python $(PY) install --quiet --disable-pip-version-check pip; }
+
+$(BASE): $(VENV)/pyvenv.cfg pyproject.toml
+	@echo "installing perdure"
+	@$(PIP) --editable .
+	@touch $@
+
+$(DEV): $(VENV)/pyvenv.cfg pyproject.toml
+	@echo "installing perdure and its tools"
+	@$(PIP) --editable '.[dev]'
+	@touch $(BASE) $@
+
+$(BENCH): $(VENV)/pyvenv.cfg pyproject.toml
+	@echo "installing perdure and the peers it is measured against"
+	@$(PIP) --editable '.[bench,flights]'
+	@touch $(BASE) $@

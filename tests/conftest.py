@@ -1,0 +1,19 @@
+"""What every test is held to: it leaves no thread, actor or connection behind."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.leaks import Watch
+
+pytest_plugins = ["pytester"]
+
+
+@pytest.fixture(autouse=True)
+def no_leaks() -> Iterator[None]:
+    """Fail a test that leaves threads, actors or SQLite connections behind."""
+    watch = Watch()
+    yield
+    leaks = watch.leaks()
+    if leaks:
+        pytest.fail("left behind:\n" + "\n".join(leaks), pytrace=False)
