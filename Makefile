@@ -31,7 +31,7 @@ lint: $(DEV) ## ruff: rules and format
 
 types: $(DEV) ## mypy --strict, then pyright
 	@$(PY) -m mypy
-	@$(PY) -m pyright
+	@$(PY) -m pyright --pythonpath $(PY)
 
 docs: $(DEV) ## the documentation covers the code, and its examples run
 	@$(PY) -m pytest $(wildcard tests/test_docs*.py) tests/test_readme.py
