@@ -1,0 +1,1 @@
+"""The desk of the README, as a program: `python -m examples.desk`."""

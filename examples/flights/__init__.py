@@ -1,0 +1,1 @@
+"""Real departures through thousands of durable agents, killed on the way, exact at the end."""
