@@ -1,0 +1,170 @@
+"""Time and delayed calls: the real thing, and one that tests move by hand."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+logger = logging.getLogger("perdure.lifecycle")
+
+
+class Handle:
+    """Stand for a delayed call; ``cancel()`` keeps it from happening."""
+
+    __slots__ = ("callback", "when")
+
+    def __init__(self, when: float, callback: Callable[[], None] | None) -> None:
+        """Hold a callback due at ``when`` on the clock's monotonic scale."""
+        self.when = when
+        self.callback = callback
+
+    def cancel(self) -> None:
+        """Forget the call, if it has not begun."""
+        self.callback = None
+
+
+class Clock(Protocol):
+    """Tell the time and call back later."""
+
+    def now(self) -> float:
+        """Return seconds since the epoch."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back."""
+        ...
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> Handle:
+        """Call back after ``delay`` seconds; callbacks must be short."""
+        ...
+
+    def start(self) -> None:
+        """Begin to call back."""
+        ...
+
+    def close(self) -> None:
+        """Call nothing back any more; idempotent."""
+        ...
+
+
+class SystemClock:
+    """Use the machine's clock and one thread for delayed calls."""
+
+    def __init__(self) -> None:
+        """Make a clock that calls back once it is started."""
+        self._heap: list[tuple[float, int, Handle]] = []
+        self._order = itertools.count()
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def now(self) -> float:
+        """Return seconds since the epoch."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back."""
+        return time.monotonic()
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> Handle:
+        """Call back on the clock's thread after ``delay`` seconds."""
+        handle = Handle(time.monotonic() + max(0.0, delay), callback)
+        with self._changed:
+            heapq.heappush(self._heap, (handle.when, next(self._order), handle))
+            if self._heap[0][2] is handle:
+                self._changed.notify()
+        return handle
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread = threading.Thread(target=self._run, name="perdure-clock", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._closed:
+                    wait = self._heap[0][0] - time.monotonic() if self._heap else None
+                    if wait is not None and wait <= 0:
+                        break
+                    self._changed.wait(wait)
+                if self._closed:
+                    return
+                handle = heapq.heappop(self._heap)[2]
+            run(handle)
+
+
+class VirtualClock:
+    """A clock that stands still until a test advances it; callbacks run on the test's thread."""
+
+    def __init__(self, start: float = 1_000_000.0) -> None:
+        """Begin at ``start`` seconds since the epoch."""
+        self._epoch = start
+        self._now = 0.0
+        self._heap: list[tuple[float, int, Handle]] = []
+        self._order = itertools.count()
+        self._lock = threading.RLock()
+
+    def now(self) -> float:
+        """Return virtual seconds since the epoch."""
+        return self._epoch + self._now
+
+    def monotonic(self) -> float:
+        """Return virtual seconds since the start."""
+        return self._now
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> Handle:
+        """Call back when the clock has been advanced by ``delay`` seconds."""
+        with self._lock:
+            handle = Handle(self._now + max(0.0, delay), callback)
+            heapq.heappush(self._heap, (handle.when, next(self._order), handle))
+        return handle
+
+    def advance(self, seconds: float) -> None:
+        """Move time forward, making the calls that fall due, in their order."""
+        end = self._now + seconds
+        while True:
+            with self._lock:
+                if not self._heap or self._heap[0][0] > end:
+                    self._now = end
+                    return
+                handle = heapq.heappop(self._heap)[2]
+                self._now = max(self._now, handle.when)
+            run(handle)
+
+    def pending(self) -> list[float]:
+        """Return in how many seconds each pending call is due, soonest first."""
+        with self._lock:
+            return sorted(h.when - self._now for _, _, h in self._heap if h.callback is not None)
+
+    def start(self) -> None:
+        """Do nothing: the test is the thread."""
+
+    def close(self) -> None:
+        """Forget all calls."""
+        with self._lock:
+            self._heap.clear()
+
+
+def run(handle: Handle) -> None:
+    """Make a delayed call once; what it raises is logged."""
+    callback, handle.callback = handle.callback, None
+    if callback is None:
+        return
+    try:
+        callback()
+    except Exception:
+        logger.exception("a delayed call raised")

@@ -1,0 +1,104 @@
+"""Many commits as one transaction: later values replace earlier ones, short-lived messages vanish."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+
+from .records import (
+    AgentRow,
+    Commit,
+    DeadLetter,
+    EntryRow,
+    FieldRow,
+    ItemRow,
+    JournalRow,
+    Message,
+    QuarantineRow,
+    Timer,
+)
+
+
+class Batch:
+    """Hold the rows of consecutive commits, ready to be written in a handful of statements.
+
+    Elision: a message sent and consumed inside the batch appears in neither list, because the
+    batch is atomic and leaving both rows out is the same. The same holds for timers.
+    """
+
+    __slots__ = (
+        "agents", "commits", "dead", "entries", "fields", "items", "journal", "last", "mail",
+        "mail_gone", "quarantined", "removed", "revived", "timers", "timers_gone",
+    )  # fmt: skip
+
+    def __init__(self, commits: Sequence[Commit]) -> None:
+        """Fold ``commits``, which are in sequence order and not empty."""
+        self.commits = commits
+        self.last = commits[-1].sequence
+        self.journal: list[JournalRow] = []
+        self.items: list[ItemRow] = []
+        self.dead: list[DeadLetter] = []
+        self.revived: list[int] = []
+        self.quarantined: list[QuarantineRow] = []
+        agents: dict[int, AgentRow] = {}
+        fields: dict[tuple[int, str], FieldRow] = {}
+        entries: dict[tuple[int, str, str | int], EntryRow | None] = {}
+        mail: dict[int, Message] = {}
+        gone: list[int] = []
+        timers: dict[tuple[str, str, str], Timer | None] = {}
+        crc32 = zlib.crc32
+        for commit in commits:
+            agent = commit.agent
+            if agent:
+                agents[agent] = AgentRow(
+                    agent, commit.kind, commit.key, commit.version, commit.sequence,
+                    commit.status, commit.reason,
+                )  # fmt: skip
+                delta = commit.delta
+                if delta is None:
+                    text = "{}"
+                else:
+                    text = delta.text()
+                    for name, row in delta.fields.items():
+                        fields[agent, name] = row
+                    if delta.items:
+                        self.items += delta.items
+                    if delta.entries:
+                        entries |= delta.entries
+                self.journal.append(
+                    JournalRow(
+                        commit.sequence, agent, commit.version, commit.time, commit.name,
+                        commit.message, commit.cause, commit.correlation, text,
+                        crc32(text.encode(), commit.sequence & 0xFFFFFFFF),
+                    )  # fmt: skip
+                )
+            for message in commit.sends:
+                mail[message.id] = message
+            for consumed in commit.consumed:
+                if mail.pop(consumed, None) is None:
+                    gone.append(consumed)
+            for timer in commit.timers:
+                timers[timer[:3]] = timer
+            for timer_id in commit.cancelled:
+                timers[timer_id] = None
+            if commit.dead:
+                self.dead += commit.dead
+            if commit.revived:
+                self.revived += commit.revived
+            if commit.quarantined:
+                self.quarantined += commit.quarantined
+        self.agents = list(agents.values())
+        self.fields = list(fields.values())
+        self.entries = [row for row in entries.values() if row is not None]
+        self.removed = [place for place, row in entries.items() if row is None]
+        self.mail = list(mail.values())
+        self.mail_gone = gone
+        self.timers = [timer for timer in timers.values() if timer is not None]
+        self.timers_gone = [place for place, timer in timers.items() if timer is None]
+
+    def __bool__(self) -> bool:
+        """Tell whether anything has to be written at all."""
+        return bool(
+            self.journal or self.mail or self.mail_gone or self.timers or self.timers_gone
+            or self.dead or self.revived or self.quarantined
+        )  # fmt: skip

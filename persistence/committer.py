@@ -1,0 +1,283 @@
+"""Group commit: many turns in one transaction, in the order in which they were taken.
+
+The committer is the only one who writes to the store. Agents append commits and go on; a thread
+writes whatever has gathered since the last transaction, then releases the replies that waited
+for it (output gates, as in Cloudflare's Durable Objects). A caller who has nothing else to do
+may write in that thread's place, which spares two thread switches.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from .batch import Batch
+from .errors import StoreError, StoreUnavailable, SystemClosed
+from .records import Commit, Reply
+from .store import Store
+
+logger = logging.getLogger("perdure.persistence")
+
+LARGEST_BATCH: Final = 2048
+"""Commits per transaction."""
+
+
+class CommitObserver(Protocol):
+    """Be told what became of each batch; called by the thread that writes, outside all locks."""
+
+    def saved(self, commits: int, seconds: float) -> None:
+        """Take note that a batch is durable."""
+
+    def failed(self, error: StoreError, commits: int) -> None:
+        """Take note that a batch failed; the committer holds until ``resume()``."""
+
+
+class _Gate:
+    """A reply that changes nothing but must not overtake what it may have seen."""
+
+    __slots__ = ("reply", "sequence")
+
+    def __init__(self, reply: Reply, sequence: int) -> None:
+        self.reply = reply
+        self.sequence = sequence
+
+
+class Committer:
+    """Write commits in order, in groups, and release what waits for them.
+
+    Invariant: the durable commits are always a prefix of the appended ones. A failed batch stays
+    at the head until it is written; nothing overtakes it.
+    """
+
+    def __init__(self, store: Store, observer: CommitObserver, *, first: int, clock: Callable[[], float]) -> None:
+        """Write to ``store``; the first commit gets the sequence ``first``."""
+        self._store = store
+        self._observer = observer
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._work = threading.Condition(self._lock)
+        self._settled = threading.Condition(self._lock)
+        self._queue: deque[Commit | _Gate] = deque()
+        self._next = first
+        self._baton = threading.Lock()  # held by whoever writes
+        self._stuck: Batch | None = None  # failed, to be written before anything else
+        self._stuck_gates: list[Reply] = []
+        self._held = False
+        self._closing = False
+        self._dead: Exception | None = None
+        self._waits: deque[tuple[int, Callable[[], None]]] = deque()
+        self._sleeping = False
+        self.durable = first - 1
+        """The latest sequence that is on disk."""
+        self._thread = threading.Thread(target=self._run, name="perdure-committer", daemon=True)
+
+    def start(self) -> None:
+        """Start the writing thread."""
+        self._thread.start()
+
+    @property
+    def appended(self) -> int:
+        """The latest sequence that was given."""
+        return self._next - 1
+
+    def backlog(self) -> int:
+        """Return how many commits are not durable yet."""
+        return self._next - 1 - self.durable
+
+    def append(self, commit: Commit) -> int:
+        """Take a commit and return its sequence; it is written after all before it.
+
+        Raises the error that ended the committer if it was fenced off or closed.
+        """
+        with self._lock:
+            if self._dead is not None:
+                raise self._dead
+            sequence = commit.sequence = self._next
+            self._next = sequence + 1
+            self._queue.append(commit)
+            if self._sleeping:
+                self._work.notify()
+        return sequence
+
+    def gate(self, reply: Reply) -> None:
+        """Call ``reply`` once everything appended so far is durable; at once if it already is."""
+        with self._lock:
+            if self._dead is None:
+                last = self._next - 1
+                if last > self.durable:
+                    self._queue.append(_Gate(reply, last))
+                    if self._sleeping:
+                        self._work.notify()
+                    return
+            error = self._dead
+        reply(error)
+
+    def when_durable(self, sequence: int, callback: Callable[[], None]) -> bool:
+        """Arrange for ``callback`` once ``sequence`` is durable; False if it already is."""
+        with self._lock:
+            if sequence <= self.durable or self._dead is not None:
+                return False
+            self._waits.append((sequence, callback))
+            return True
+
+    def flush(self, timeout: float | None = None, sequence: int | None = None) -> bool:
+        """Wait until everything appended so far (or ``sequence``) is durable; False on timeout.
+
+        Raises the error that ended the committer, if one did.
+        """
+        wanted = self._next - 1 if sequence is None else sequence
+        self.help()
+        with self._settled:
+            self._settled.wait_for(lambda: self.durable >= wanted or self._dead is not None, timeout)
+            if self.durable >= wanted:
+                return True
+            if self._dead is not None:
+                raise self._dead
+            return False
+
+    def help(self) -> None:
+        """Write what has gathered on the calling thread, unless somebody is writing already."""
+        if self._queue and not self._held and self._baton.acquire(blocking=False):
+            try:
+                self._write_once()
+            finally:
+                self._baton.release()
+            with self._lock:
+                if self._queue and self._sleeping:
+                    self._work.notify()
+
+    def resume(self) -> None:
+        """Try again after a failure."""
+        with self._lock:
+            self._held = False
+            self._work.notify()
+
+    def fail_waiting(self, error: Exception) -> None:
+        """Answer every reply that waits for a commit with ``error``; the commits are kept."""
+        replies: list[Reply] = []
+        with self._lock:
+            gates = [item for item in self._queue if isinstance(item, _Gate)]
+            commits = [item for item in self._queue if isinstance(item, Commit)]
+            stuck = self._stuck.commits if self._stuck is not None else ()
+            for commit in (*stuck, *commits):
+                replies += commit.replies
+                commit.replies = ()
+            replies += self._stuck_gates + [gate.reply for gate in gates]
+            self._stuck_gates = []
+            self._queue = deque(commits)
+        for reply in replies:
+            reply(error)
+
+    def close(self, timeout: float | None) -> bool:
+        """Write what is left and end the thread; False if something could not be written in time.
+
+        Whatever still waits is answered with an error, so no caller is left behind.
+        """
+        with self._lock:
+            self._closing = True
+            self._work.notify()
+        if self._thread.is_alive():
+            self._thread.join(timeout)
+        complete = self.backlog() == 0
+        self._die(SystemClosed("the agent system is closed"))
+        if self._thread.is_alive():
+            self._thread.join()
+        return complete
+
+    def _run(self) -> None:
+        while True:
+            with self._work:
+                while (self._held or not (self._queue or self._stuck)) and self._dead is None:
+                    if self._closing and not (self._queue or self._stuck):
+                        return
+                    self._sleeping = True
+                    self._work.wait()
+                    self._sleeping = False
+                if self._dead is not None:
+                    return
+            with self._baton:
+                self._write_once()
+
+    def _write_once(self) -> None:
+        """Write one batch; the caller holds the baton."""
+        with self._lock:
+            if self._held or self._dead is not None:
+                return
+            batch, gates = self._stuck, self._stuck_gates
+            if batch is None:
+                commits, gates = self._take()
+                if commits:
+                    batch = Batch(commits)
+                elif not gates:
+                    return
+                self._stuck, self._stuck_gates = batch, gates
+        if batch is not None and batch:
+            started = self._clock()
+            try:
+                self._store.commit(batch)
+            except StoreError as error:
+                self._failed(error, batch)
+                return
+            except Exception as error:  # noqa: BLE001 - a bug or an unforeseen driver error
+                logger.exception("the store failed in an unexpected way")
+                self._failed(StoreUnavailable(f"{self._store.location}: {error!r}"), batch)
+                return
+            self._observer.saved(len(batch.commits), self._clock() - started)
+        self._release(batch)
+
+    def _take(self) -> tuple[list[Commit], list[Reply]]:
+        commits: list[Commit] = []
+        gates: list[Reply] = []
+        queue = self._queue
+        while queue and len(commits) < LARGEST_BATCH:
+            item = queue.popleft()
+            if item.__class__ is _Gate:
+                gates.append(item.reply)  # type: ignore[union-attr]
+            else:
+                commits.append(item)  # type: ignore[arg-type]
+        return commits, gates
+
+    def _release(self, batch: Batch | None) -> None:
+        due: list[Callable[[], None]] = []
+        with self._lock:
+            replies: list[Reply] = []
+            if batch is not None:
+                self.durable = batch.last
+                for commit in batch.commits:
+                    if commit.replies:
+                        replies += commit.replies
+            replies += self._stuck_gates
+            self._stuck, self._stuck_gates = None, []
+            if self._waits:
+                still = deque(wait for wait in self._waits if wait[0] > self.durable)
+                due = [callback for sequence, callback in self._waits if sequence <= self.durable]
+                self._waits = still
+            self._settled.notify_all()
+        for reply in replies:
+            reply(None)
+        for callback in due:
+            callback()
+
+    def _failed(self, error: StoreError, batch: Batch) -> None:
+        with self._lock:
+            self._held = True
+        if isinstance(error, StoreUnavailable):
+            self._observer.failed(error, len(batch.commits))
+        else:
+            self._die(error)
+            self._observer.failed(error, len(batch.commits))
+
+    def _die(self, error: Exception) -> None:
+        """End for good: nothing more is taken, everybody who waits is told why."""
+        with self._lock:
+            if self._dead is None:
+                self._dead = error
+            waits, self._waits = self._waits, deque()
+            self._work.notify_all()
+            self._settled.notify_all()
+        self.fail_waiting(error)
+        for _, callback in waits:
+            callback()

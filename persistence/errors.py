@@ -1,0 +1,136 @@
+"""Every error perdure raises on purpose.
+
+    PerdureError
+    ├── ConfigurationError (ValueError)      a class, option or URL is declared wrongly
+    ├── StateError (ValueError)              a value cannot be stored without changing it
+    ├── StoreError
+    │   ├── StoreUnavailable (OSError)       the store refused or failed a read or a commit
+    │   ├── StoreOwned (PermissionError)     another owner holds the store's lease
+    │   ├── Fenced (PermissionError)         this owner's lease was taken over
+    │   ├── NotAStore (ValueError)           the file is something else
+    │   ├── StoreTooNew (ValueError)         written by a newer release
+    │   └── CorruptState (ValueError)        stored bytes fail their checksum or do not decode
+    └── AgentError
+        ├── UnknownAgent (LookupError)       no agent class of that name is registered
+        ├── InvalidTransition (RuntimeError) the lifecycle has no such step
+        ├── AgentQuarantined (RuntimeError)  supervision gave up; the mail waits
+        ├── MailboxFull (RuntimeError)       the receiver is behind by its mailbox limit
+        ├── Deadlock (RuntimeError)          an ask would wait for itself
+        ├── TurnTimeout (TimeoutError)       a turn ran longer than its limit
+        └── SystemClosed (RuntimeError)      the system no longer takes messages
+
+Each error is one sentence that says what, where and what to do; the data stands in attributes.
+"""
+
+from __future__ import annotations
+
+
+class PerdureError(Exception):
+    """Be the root of all errors raised by perdure on purpose."""
+
+
+class ConfigurationError(PerdureError, ValueError):
+    """Say that a class, an option or a URL is declared wrongly; nothing was opened or changed."""
+
+
+class StateError(PerdureError, ValueError):
+    """Say that a value cannot be stored exactly; the turn that made it is rolled back."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")
+        self.path = path
+        self.problem = problem
+
+
+class StoreError(PerdureError):
+    """Be the root of what goes wrong between perdure and its store."""
+
+
+class StoreUnavailable(StoreError, OSError):
+    """Say that the store failed; a commit it names is kept and saved when the store is back."""
+
+    def __init__(self, message: str, *, full: bool = False) -> None:
+        super().__init__(message)
+        self.full = full
+
+
+class StoreOwned(StoreError, PermissionError):
+    """Refuse a second writer, naming the one that holds the lease."""
+
+    def __init__(self, location: str, *, host: str, pid: int, started: str) -> None:
+        super().__init__(
+            f"{location} is open for writing by process {pid} on {host} (started {started}); "
+            "stop that process, or open read-only"
+        )
+        self.location = location
+        self.host = host
+        self.pid = pid
+        self.started = started
+
+
+class Fenced(StoreError, PermissionError):
+    """Reject a commit of an owner whose lease was taken over; its process should end."""
+
+    def __init__(self, location: str, *, token: int, current: int) -> None:
+        super().__init__(
+            f"{location} was taken over: this owner's fencing token {token} is older than "
+            f"{current}; nothing was written, end this process"
+        )
+        self.location = location
+        self.token = token
+        self.current = current
+
+
+class NotAStore(StoreError, ValueError):
+    """Refuse a file that is not a perdure store; the file is left as it was."""
+
+
+class StoreTooNew(StoreError, ValueError):
+    """Refuse a store written by a newer release; upgrade perdure to open it."""
+
+
+class CorruptState(StoreError, ValueError):
+    """Say that stored bytes fail their checksum or no longer decode as their declared type."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"{where}: {reason}")
+        self.where = where
+        self.reason = reason
+
+
+class AgentError(PerdureError):
+    """Be the root of what goes wrong between agents and those who talk to them."""
+
+
+class UnknownAgent(AgentError, LookupError):
+    """Say that no agent class of that kind was given to the system."""
+
+
+class InvalidTransition(AgentError, RuntimeError):
+    """Refuse a lifecycle step the transition table does not have; it names both states."""
+
+    def __init__(self, agent: str, current: str, wanted: str) -> None:
+        super().__init__(f"{agent} is {current} and cannot become {wanted}")
+        self.agent = agent
+        self.current = current
+        self.wanted = wanted
+
+
+class AgentQuarantined(AgentError, RuntimeError):
+    """Refuse an ask to an agent that supervision gave up on; restart() puts it back."""
+
+
+class MailboxFull(AgentError, RuntimeError):
+    """Refuse a message because the receiver is behind by its mailbox limit; send it later."""
+
+
+class Deadlock(AgentError, RuntimeError):
+    """Refuse to wait for a reply that cannot come because its giver waits for the asker."""
+
+
+class TurnTimeout(AgentError, TimeoutError):
+    """Say that a turn ran longer than its limit; nothing it did was kept."""
+
+
+class SystemClosed(AgentError, RuntimeError):
+    """Refuse a message because the agent system is closing or closed."""

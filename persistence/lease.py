@@ -1,0 +1,111 @@
+"""The lease on a store: one owner writes, its fencing token rises with every owner.
+
+Source of the idea: leases with fencing tokens as in Chubby and in Kleppmann's "How to do
+distributed locking" (2016).
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+LEASE_SECONDS: Final = 15.0
+"""How long an owner on another host counts as alive after its last renewal."""
+RENEW_SECONDS: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Identify a running process beyond the reuse of process ids."""
+
+    host: str
+    pid: int
+    started: str
+    """When the process started, for people."""
+    realm: str
+    """The boot and process-id namespace within which ``pid`` means something."""
+    incarnation: str
+    """The start in clock ticks since boot: with ``realm`` and ``pid``, one process for ever."""
+
+    @classmethod
+    def this_process(cls) -> Owner:
+        """Return the identity of the running process."""
+        pid = os.getpid()
+        ticks = _start_ticks(pid)
+        return cls(socket.gethostname(), pid, _start_text(ticks), _realm(), ticks or "unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A granted lease: higher tokens fence off lower ones."""
+
+    token: int
+    owner: Owner
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRecord:
+    """A lease as the store keeps it."""
+
+    token: int
+    owner: Owner
+    renewed: float
+    released: bool
+
+    def holder_alive(self, here: Owner, now: float) -> bool:
+        """Tell whether its holder must be taken for alive.
+
+        Within one realm the process table decides; of any other only the renewals are known.
+        """
+        if self.released:
+            return False
+        if self.owner.realm == here.realm:
+            return (_start_ticks(self.owner.pid) or "") == self.owner.incarnation
+        return now - self.renewed < LEASE_SECONDS
+
+
+def _realm() -> str:
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return socket.gethostname()
+
+
+def _start_ticks(pid: int) -> str | None:
+    """Return a process's start in ticks since boot; None if there is no such process."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return _probe(pid) if not Path("/proc/self/stat").exists() else None
+    fields = stat.rpartition(b")")[2].split()
+    return None if fields[0] in (b"Z", b"X") else fields[19].decode()
+
+
+def _probe(pid: int) -> str | None:
+    """Without /proc the start is unknown: a live process id counts as its owner."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        pass
+    return "unknown"
+
+
+def _start_text(ticks: str | None) -> str:
+    try:
+        boot = next(
+            float(line.split()[1])
+            for line in Path("/proc/stat").read_text().splitlines()
+            if line.startswith("btime ")
+        )
+        seconds = boot + int(ticks or "") / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, StopIteration):
+        return "at an unknown time"
+    moment = datetime.datetime.fromtimestamp(seconds, tz=datetime.UTC)
+    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")

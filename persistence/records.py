@@ -1,0 +1,290 @@
+"""The values that cross the border between agents and a store."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, NamedTuple, TypeAlias
+
+_quote: Final = json.JSONEncoder(ensure_ascii=False).encode
+
+Reply: TypeAlias = Callable[[Exception | None], None]
+"""Called once: with None when the turn is durable, else with the error that keeps it from it."""
+
+
+class Message(NamedTuple):
+    """A durable message: a row of the mailbox."""
+
+    id: int
+    kind: str
+    key: str
+    name: str
+    """The method to call, or "" for ``on_receive``."""
+    body: str
+    """JSON: ``[args, kwargs]`` for a method, the message itself for ``on_receive``."""
+    cause: int
+    """Sequence of the commit that sent it; 0 from outside."""
+    correlation: int
+    """Id of the message that began the chain."""
+    sent: float
+    """Seconds since the epoch."""
+
+
+class Timer(NamedTuple):
+    """A durable timer: fires once, or every ``interval`` seconds."""
+
+    kind: str
+    key: str
+    name: str
+    method: str
+    body: str
+    due: float
+    """Seconds since the epoch."""
+    interval: float | None
+    catch_up: str
+    """What happens to ticks missed while nothing ran: "one", "all" or "skip"."""
+
+
+class DeadLetter(NamedTuple):
+    """A message nobody could handle, kept until someone puts it back or discards it."""
+
+    id: int
+    kind: str
+    key: str
+    name: str
+    body: str
+    cause: int
+    correlation: int
+    sent: float
+    attempts: int
+    reason: str
+    died: float
+
+
+class FieldRow(NamedTuple):
+    """A plain field's current value."""
+
+    agent: int
+    field: str
+    value: str
+    crc: int
+
+
+class ItemRow(NamedTuple):
+    """One item of a log."""
+
+    agent: int
+    field: str
+    position: int
+    value: str
+    crc: int
+
+
+class EntryRow(NamedTuple):
+    """One entry of a map."""
+
+    agent: int
+    field: str
+    entry: str | int
+    value: str
+    crc: int
+
+
+class AgentRow(NamedTuple):
+    """An agent's head: what it takes to find and activate it."""
+
+    agent: int
+    kind: str
+    key: str
+    version: int
+    sequence: int
+    status: str
+    reason: str
+
+
+class JournalRow(NamedTuple):
+    """One commit as the journal keeps it."""
+
+    sequence: int
+    agent: int
+    version: int
+    time: float
+    name: str
+    """What was handled: a method, or a lifecycle step such as "(pause)"."""
+    message: int
+    cause: int
+    correlation: int
+    delta: str
+    crc: int
+
+
+class JournalEntry(NamedTuple):
+    """A commit as people and programs read it back."""
+
+    sequence: int
+    kind: str
+    key: str
+    version: int
+    time: float
+    name: str
+    message: int
+    cause: int
+    correlation: int
+    delta: str
+
+
+class QuarantineRow(NamedTuple):
+    """A stored value that failed its checksum or did not decode, kept for inspection."""
+
+    agent: int
+    place: str
+    value: str
+    reason: str
+    time: float
+
+
+class Delta:
+    """What one or more turns changed in one agent's state; rows are ready for the store."""
+
+    __slots__ = ("entries", "fields", "items")
+
+    def __init__(self) -> None:
+        """Make a delta that changes nothing."""
+        self.fields: dict[str, FieldRow] = {}
+        self.items: list[ItemRow] = []
+        # By (agent, field, entry); None stands for "removed".
+        self.entries: dict[tuple[int, str, str | int], EntryRow | None] = {}
+
+    def __bool__(self) -> bool:
+        """Tell whether it changes anything."""
+        return bool(self.fields or self.items or self.entries)
+
+    def merge(self, later: Delta) -> None:
+        """Add what ``later`` changed after this."""
+        self.fields |= later.fields
+        self.items += later.items
+        self.entries |= later.entries
+
+    def text(self) -> str:
+        """Return the delta as JSON, for the journal: what was set, appended, put and deleted."""
+        parts: list[str] = []
+        if self.fields:
+            values = [f'"{row[1]}":{row[2]}' for row in self.fields.values()]
+            parts.append('"set":{' + ",".join(values) + "}")
+        if self.items:
+            parts.append('"append":{' + ",".join(_appended(self.items)) + "}")
+        if self.entries:
+            parts += _entries_text(self.entries)
+        return "{" + ",".join(parts) + "}"
+
+
+def _appended(items: list[ItemRow]) -> list[str]:
+    logs: dict[str, tuple[int, list[str]]] = {}
+    for _, field, position, value, _ in items:
+        logs.setdefault(field, (position, []))[1].append(value)
+    return [
+        f'"{field}":[{start},[{",".join(values)}]]' for field, (start, values) in logs.items()
+    ]
+
+
+def _entries_text(entries: dict[tuple[int, str, str | int], EntryRow | None]) -> list[str]:
+    put: dict[str, list[str]] = {}
+    deleted: dict[str, list[str]] = {}
+    for (_, field, entry), row in entries.items():
+        key = _quote(entry)
+        if row is None:
+            deleted.setdefault(field, []).append(key)
+        else:
+            put.setdefault(field, []).append(f"[{key},{row.value}]")
+    return [
+        f'"{verb}":{{' + ",".join(f'"{field}":[{",".join(v)}]' for field, v in m.items()) + "}"
+        for verb, m in (("put", put), ("delete", deleted))
+        if m
+    ]
+
+
+class Commit:
+    """The durable record of a turn; its sequence is given when the committer takes it."""
+
+    __slots__ = (
+        "agent", "cancelled", "cause", "consumed", "correlation", "dead", "delta", "key", "kind",
+        "message", "name", "quarantined", "replies", "revived", "reason", "sends", "sequence",
+        "status", "time", "timers", "version",
+    )  # fmt: skip
+
+    def __init__(  # noqa: PLR0913
+        self,
+        *,
+        agent: int = 0,
+        kind: str = "",
+        key: str = "",
+        version: int = 0,
+        status: str = "active",
+        reason: str = "",
+        time: float = 0.0,
+        name: str = "",
+        message: int = 0,
+        cause: int = 0,
+        correlation: int = 0,
+        delta: Delta | None = None,
+    ) -> None:
+        """Make a commit without effects; ``agent=0`` for one that only carries messages."""
+        self.sequence = 0
+        self.agent = agent
+        self.kind = kind
+        self.key = key
+        self.version = version
+        self.status = status
+        self.reason = reason
+        self.time = time
+        self.name = name
+        self.message = message
+        self.cause = cause
+        self.correlation = correlation
+        self.delta = delta
+        self.sends: list[Message] | tuple[()] = ()
+        self.consumed: list[int] | tuple[()] = ()
+        self.timers: list[Timer] | tuple[()] = ()
+        self.cancelled: list[tuple[str, str, str]] | tuple[()] = ()
+        self.dead: list[DeadLetter] | tuple[()] = ()
+        self.revived: list[int] | tuple[()] = ()
+        self.quarantined: list[QuarantineRow] | tuple[()] = ()
+        self.replies: list[Reply] | tuple[()] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAgent:
+    """An agent as the store has it: its head, its plain fields, the lengths of its logs."""
+
+    head: AgentRow
+    fields: dict[str, tuple[str, int]]
+    """Field name to text and stored checksum; not verified yet."""
+    log_lengths: dict[str, int]
+    timers: list[Timer]
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """Bytes of values one agent's field takes in one table."""
+
+    kind: str
+    key: str
+    field: str
+    table: str
+    rows: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """Where numbering goes on after a store was opened."""
+
+    sequence: int
+    agent: int
+
+
+def row_checksum(name: str, value: str) -> int:
+    """Return the checksum of a stored value; it covers the place as well, so rows can't swap."""
+    return zlib.crc32(value.encode(), zlib.crc32(name.encode()))

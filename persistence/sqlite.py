@@ -1,0 +1,186 @@
+"""The SQLite adapter: one file, one writing connection, a handful of statements per batch."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from . import sqlite_schema
+from .batch import Batch
+from .errors import Fenced, StoreError, StoreOwned, StoreUnavailable
+from .lease import Lease, LeaseRecord, Owner
+from .records import Counters, FieldRow, row_checksum
+from .recovery import read_delta
+from .sqlite_errors import translated
+from .sqlite_read import SqliteReader, journal_checksum
+from .sqlite_write import delete, insert
+from .store import Store
+
+_UPSERT_VALUE: Final = "DO UPDATE SET value = excluded.value, crc = excluded.crc"
+
+
+class SqliteStore(SqliteReader, Store):
+    """Keep agents in one SQLite file.
+
+    Exactly one connection writes and checkpoints; that avoids the WAL-reset bug of SQLite before
+    3.51.3. It may be used from any thread, one at a time (``_writing`` sees to it).
+    """
+
+    def __init__(self, path: Path, *, sync: str = "power") -> None:
+        """Open or create the file; nothing is written to an existing one.
+
+        ``sync="power"`` makes a commit survive power loss, ``"process"`` only the process's end.
+        """
+        self._writing = threading.Lock()
+        self._token = 0
+        location = str(path)
+        if not path.parent.is_dir():
+            message = f"{path.parent} is not a directory; create it before opening {path.name}"
+            raise StoreUnavailable(message)
+        with translated(location, "opening"):
+            # SQLite itself makes the file; least permission for one that holds people's data.
+            if not path.exists():
+                path.touch(mode=0o600)
+            self._writer = sqlite3.connect(
+                path, isolation_level=None, check_same_thread=False, cached_statements=256
+            )
+        try:
+            with translated(location, "opening"):
+                # Refuse a foreign file before a pragma could change it.
+                sqlite_schema.check(self._writer, location)
+                sqlite_schema.set_up_writer(self._writer, sync=sync)
+                sqlite_schema.create_or_check(self._writer, location)
+            super().__init__(path)
+        except BaseException:
+            self._writer.close()
+            raise
+
+    def acquire(self, owner: Owner, *, takeover: bool = False) -> Counters:
+        """Take the lease and return where numbering goes on."""
+        with self._transaction("acquiring the lease") as connection:
+            held = self._lease_record(connection)
+            now = time.time()
+            if held is not None and held.holder_alive(owner, now) and not takeover:
+                raise StoreOwned(
+                    self.location, host=held.owner.host, pid=held.owner.pid,
+                    started=held.owner.started,
+                )  # fmt: skip
+            token = (held.token if held else 0) + 1
+            connection.execute(
+                "INSERT OR REPLACE INTO lease VALUES (1, ?, ?, ?, ?, ?, ?, ?, 0)",
+                (token, owner.host, owner.pid, owner.started, owner.realm, owner.incarnation, now),
+            )
+            # The journal always keeps its newest row, so numbering goes on from there.
+            last = "SELECT coalesce(max({0}), 0) FROM {1}"
+            counters = Counters(
+                sequence=connection.execute(last.format("sequence", "journal")).fetchone()[0],
+                agent=connection.execute(last.format("agent", "agents")).fetchone()[0],
+            )
+        self._token = token
+        self.lease = Lease(token, owner)
+        return counters
+
+    def commit(self, batch: Batch) -> None:
+        """Make a batch durable, all of it or nothing."""
+        with self._transaction("saving") as connection:
+            self._check_fence(connection)
+            _write(connection, batch)
+
+    def renew(self) -> None:
+        """Renew the lease; Fenced when it was lost."""
+        with self._transaction("renewing the lease") as connection:
+            self._check_fence(connection)
+            connection.execute("UPDATE lease SET renewed = ?", (time.time(),))
+
+    def trim_journal(self, below: int, limit: int) -> int:
+        """Fold up to ``limit`` journal rows with a sequence below ``below`` into the base."""
+        with self._transaction("trimming the journal") as connection:
+            self._check_fence(connection)
+            rows = connection.execute(
+                "SELECT sequence, agent, delta, crc FROM journal WHERE sequence < ?"
+                " ORDER BY sequence LIMIT ?",
+                (below, limit),
+            ).fetchall()
+            base: dict[tuple[int, str], FieldRow] = {}
+            for sequence, agent, delta, crc in rows:
+                if journal_checksum(sequence, delta) != crc:
+                    continue
+                for name, raw in read_delta(delta).set.items():
+                    text = bytes(raw).decode()
+                    base[agent, name] = FieldRow(agent, name, text, row_checksum(name, text))
+            insert(
+                connection, "INSERT INTO base_fields", list(base.values()),
+                f"ON CONFLICT {_UPSERT_VALUE}",
+            )  # fmt: skip
+            if rows:
+                connection.execute("DELETE FROM journal WHERE sequence <= ?", (rows[-1][0],))
+        return len(rows)
+
+    def journal_extent(self) -> tuple[int, int]:
+        """Return the first and the last sequence the journal holds; (0, 0) when empty."""
+        first, last = self._rows("SELECT min(sequence), max(sequence) FROM journal")[0]
+        return int(first or 0), int(last or 0)  # type: ignore[call-overload]
+
+    def close(self) -> None:
+        """Release the lease if it is still ours, and close every connection; idempotent."""
+        super().close()
+        with contextlib.suppress(StoreError, sqlite3.ProgrammingError):
+            with self._transaction("releasing the lease") as connection:
+                connection.execute(
+                    "UPDATE lease SET released = 1 WHERE token = ?", (self._token,)
+                )
+        self._writer.close()
+
+    @contextlib.contextmanager
+    def _transaction(self, doing: str) -> Iterator[sqlite3.Connection]:
+        connection = self._writer
+        with self._writing, translated(self.location, doing):
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                # A failed COMMIT may have ended the transaction already.
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    def _lease_record(self, connection: sqlite3.Connection) -> LeaseRecord | None:
+        row = connection.execute(
+            "SELECT token, host, pid, started, realm, incarnation, renewed, released FROM lease"
+        ).fetchone()
+        if row is None:
+            return None
+        token, host, pid, started, realm, incarnation, renewed, released = row
+        owner = Owner(host, pid, started, realm, incarnation)
+        return LeaseRecord(token, owner, renewed, bool(released))
+
+    def _check_fence(self, connection: sqlite3.Connection) -> None:
+        current = connection.execute("SELECT token FROM lease").fetchone()[0]
+        if current != self._token:
+            raise Fenced(self.location, token=self._token, current=current)
+
+
+def _write(connection: sqlite3.Connection, batch: Batch) -> None:
+    insert(
+        connection, "INSERT INTO agents", batch.agents,
+        "ON CONFLICT (agent) DO UPDATE SET version = excluded.version,"
+        " sequence = excluded.sequence, status = excluded.status, reason = excluded.reason",
+    )  # fmt: skip
+    insert(connection, "INSERT INTO fields", batch.fields, f"ON CONFLICT {_UPSERT_VALUE}")
+    insert(connection, "INSERT INTO log_items", batch.items)
+    insert(connection, "INSERT INTO map_entries", batch.entries, f"ON CONFLICT {_UPSERT_VALUE}")
+    delete(connection, "map_entries", ("agent", "field", "entry"), batch.removed)
+    insert(connection, "INSERT INTO journal", batch.journal)
+    insert(connection, "INSERT OR REPLACE INTO mailbox", batch.mail)
+    delete(connection, "mailbox", ("id",), [(gone,) for gone in batch.mail_gone])
+    insert(connection, "INSERT OR REPLACE INTO timers", batch.timers)
+    delete(connection, "timers", ("kind", "key", "name"), batch.timers_gone)
+    insert(connection, "INSERT OR REPLACE INTO dead_letters", batch.dead)
+    delete(connection, "dead_letters", ("id",), [(gone,) for gone in batch.revived])
+    insert(connection, "INSERT INTO quarantine", batch.quarantined)

@@ -1,0 +1,351 @@
+"""Read a SQLite store through read-only connections, one per reading thread at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+import threading
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import sqlite_utils
+
+from . import recovery, sqlite_schema
+from .errors import CorruptState, NotAStore, StoreUnavailable
+from .records import (
+    AgentRow,
+    DeadLetter,
+    Growth,
+    JournalEntry,
+    Message,
+    QuarantineRow,
+    StoredAgent,
+    Timer,
+    row_checksum,
+)
+from .sqlite_errors import translated
+from .store import StoreReader
+
+logger = logging.getLogger("perdure.persistence")
+
+_ENTRY = (
+    "SELECT sequence, kind, key, journal.version, time, name, message, cause, correlation, delta, crc"
+    " FROM journal JOIN agents USING (agent)"
+)
+
+
+class ReaderPool:
+    """Lend read-only connections; a thread that finds none free opens one."""
+
+    def __init__(self, path: Path) -> None:
+        """Lend connections to the file at ``path``, which must exist."""
+        self._path = path
+        self._free: list[sqlite3.Connection] = []
+        self._lock = threading.Lock()
+        self._closed = False
+
+    @contextlib.contextmanager
+    def lend(self) -> Iterator[sqlite3.Connection]:
+        """Lend one connection for the length of the block."""
+        with self._lock:
+            connection = self._free.pop() if self._free else None
+        if connection is None:
+            connection = self._connect()
+        try:
+            yield connection
+        finally:
+            with self._lock:
+                keep = not self._closed
+                if keep:
+                    self._free.append(connection)
+            if not keep:
+                connection.close()
+
+    def close(self) -> None:
+        """Close the free connections now and the lent ones when they come back."""
+        with self._lock:
+            self._closed = True
+            free, self._free = self._free, []
+        for connection in free:
+            connection.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            f"{self._path.absolute().as_uri()}?mode=ro",
+            uri=True, isolation_level=None, check_same_thread=False,
+        )  # fmt: skip
+        try:
+            sqlite_schema.set_up_reader(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+class SqliteReader(StoreReader):
+    """Read a store, also one that a live process owns."""
+
+    def __init__(self, path: Path) -> None:
+        """Open ``path`` read-only; NotAStore, StoreTooNew or StoreUnavailable if that fails."""
+        self.location = str(path)
+        self._readers = ReaderPool(path)
+        if not path.is_file():
+            message = f"{path} does not exist; name the file of an existing store"
+            raise StoreUnavailable(message)
+        with self._reading("opening") as connection:
+            if not sqlite_schema.check(connection, self.location):
+                message = f"{path} is empty, not a perdure store"
+                raise NotAStore(message)
+
+    @contextlib.contextmanager
+    def _reading(self, doing: str = "reading") -> Iterator[sqlite3.Connection]:
+        with translated(self.location, doing), self._readers.lend() as connection:
+            yield connection
+
+    def load(self, kind: str, key: str) -> StoredAgent | None:
+        """Return an agent's head, plain fields (unverified), log lengths and timers."""
+        with self._reading() as connection, snapshot(connection):
+            row = connection.execute(
+                "SELECT agent, kind, key, version, sequence, status, reason FROM agents"
+                " WHERE kind = ? AND key = ?",
+                (kind, key),
+            ).fetchone()
+            if row is None:
+                return None
+            head = AgentRow(*row)
+            fields = connection.execute(
+                "SELECT field, value, crc FROM fields WHERE agent = ?", (head.agent,)
+            ).fetchall()
+            # One b-tree descent per log, not one step per item.
+            lengths = connection.execute(
+                "WITH RECURSIVE names(field) AS ("
+                " SELECT min(field) FROM log_items WHERE agent = :agent UNION ALL"
+                " SELECT (SELECT min(field) FROM log_items WHERE agent = :agent"
+                "  AND field > names.field) FROM names WHERE names.field IS NOT NULL)"
+                " SELECT field, (SELECT max(position) + 1 FROM log_items WHERE agent = :agent"
+                "  AND field = names.field) FROM names WHERE field IS NOT NULL",
+                {"agent": head.agent},
+            ).fetchall()
+            timers = connection.execute(
+                "SELECT * FROM timers WHERE kind = ? AND key = ?", (kind, key)
+            ).fetchall()
+        return StoredAgent(
+            head,
+            {name: (value, crc) for name, value, crc in fields},
+            dict(lengths),
+            [Timer(*timer) for timer in timers],
+        )
+
+    def log_items(self, agent: int, field: str, start: int, stop: int) -> list[str]:
+        """Return the texts of the items from ``start`` up to ``stop``, verified and complete."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                "SELECT position, value, crc FROM log_items WHERE agent = ? AND field = ?"
+                " AND position >= ? AND position < ? ORDER BY position",
+                (agent, field, start, stop),
+            ).fetchall()
+        found = {position: value for position, value, crc in rows if row_checksum(field, value) == crc}
+        if len(found) != stop - start:
+            self._recover_items(agent, field, start, stop, found)
+        return [found[position] for position in range(start, stop)]
+
+    def map_entry(self, agent: int, field: str, entry: str | int) -> str | None:
+        """Return one entry's text, verified, or None."""
+        with self._reading() as connection:
+            row = connection.execute(
+                "SELECT value, crc FROM map_entries WHERE agent = ? AND field = ? AND entry = ?",
+                (agent, field, entry),
+            ).fetchone()
+        return None if row is None else self._verified_entry(agent, field, entry, *row)
+
+    def map_page(
+        self, agent: int, field: str, after: str | int | None, limit: int
+    ) -> list[tuple[str | int, str]]:
+        """Return up to ``limit`` verified entries in key order, those after ``after``."""
+        condition, parameters = ("AND entry > ?", (after,)) if after is not None else ("", ())
+        with self._reading() as connection:
+            rows = connection.execute(
+                "SELECT entry, value, crc FROM map_entries WHERE agent = ? AND field = ?"
+                f" {condition} ORDER BY entry LIMIT ?",
+                (agent, field, *parameters, limit),
+            ).fetchall()
+        return [
+            (entry, self._verified_entry(agent, field, entry, value, crc))
+            for entry, value, crc in rows
+        ]
+
+    def map_count(self, agent: int, field: str) -> int:
+        """Return the number of entries."""
+        query = "SELECT count(*) FROM map_entries WHERE agent = ? AND field = ?"
+        return int(self._rows(query, (agent, field))[0][0])
+
+    def mail(self, kind: str, key: str) -> list[Message]:
+        """Return an agent's pending messages in the order they were sent."""
+        query = "SELECT * FROM mailbox WHERE kind = ? AND key = ? ORDER BY id"
+        return [Message(*row) for row in self._rows(query, (kind, key))]
+
+    def mailed(self, after: tuple[str, str], limit: int) -> list[tuple[str, str]]:
+        """Return up to ``limit`` agents with pending messages, in (kind, key) order."""
+        query = (
+            "SELECT DISTINCT kind, key FROM mailbox WHERE (kind, key) > (?, ?)"
+            " ORDER BY kind, key LIMIT ?"
+        )
+        return [(kind, key) for kind, key in self._rows(query, (*after, limit))]
+
+    def timers_between(self, after: float, until: float, limit: int) -> list[Timer]:
+        """Return timers with ``after < due <= until``, earliest first."""
+        query = "SELECT * FROM timers WHERE due > ? AND due <= ? ORDER BY due LIMIT ?"
+        return [Timer(*row) for row in self._rows(query, (after, until, limit))]
+
+    def agents(self, kind: str | None = None) -> Iterator[AgentRow]:
+        """Iterate over the heads of all agents in (kind, key) order, without loading them all."""
+        place = (kind or "", "")
+        while True:
+            rows = self._rows(
+                "SELECT agent, kind, key, version, sequence, status, reason FROM agents"
+                " WHERE (kind, key) > (?, ?) AND kind = coalesce(?, kind)"
+                " ORDER BY kind, key LIMIT 1000",
+                (*place, kind),
+            )
+            if not rows:
+                return
+            for row in rows:
+                yield AgentRow(*row)
+            place = (rows[-1][1], rows[-1][2])
+
+    def journal(
+        self, kind: str | None = None, key: str | None = None, *, after: int = 0, limit: int = 100
+    ) -> list[JournalEntry]:
+        """Return up to ``limit`` verified entries with a sequence above ``after``, oldest first."""
+        where, parameters = _of_agent(kind, key)
+        query = f"{_ENTRY} WHERE sequence > ?{where} ORDER BY sequence LIMIT ?"
+        return [self._entry(row) for row in self._rows(query, (after, *parameters, limit))]
+
+    def journal_tail(self, kind: str | None, key: str | None, limit: int) -> list[JournalEntry]:
+        """Return the newest ``limit`` verified entries, oldest first."""
+        where, parameters = _of_agent(kind, key)
+        query = f"{_ENTRY} WHERE true{where} ORDER BY sequence DESC LIMIT ?"
+        return [self._entry(row) for row in reversed(self._rows(query, (*parameters, limit)))]
+
+    def history(self, agent: int, before: int) -> Iterator[tuple[int, str]]:
+        """Iterate over ``(version, delta)`` of an agent below ``before``, newest first."""
+        sequence = 2**63 - 1
+        while True:
+            rows = self._rows(
+                "SELECT sequence, version, delta, crc FROM journal WHERE agent = ?"
+                " AND sequence < ? AND version < ? ORDER BY sequence DESC LIMIT 200",
+                (agent, sequence, before),
+            )
+            if not rows:
+                return
+            for sequence, version, delta, crc in rows:
+                if journal_checksum(sequence, delta) == crc:
+                    yield version, delta
+
+    def base_fields(self, agent: int) -> dict[str, str]:
+        """Return the plain fields as of the oldest kept journal row; unverifiable ones left out."""
+        rows = self._rows("SELECT field, value, crc FROM base_fields WHERE agent = ?", (agent,))
+        return {field: value for field, value, crc in rows if row_checksum(field, value) == crc}
+
+    def dead_letters(self, *, after: int = 0, limit: int = 100) -> list[DeadLetter]:
+        """Return up to ``limit`` dead letters with an id above ``after``, oldest first."""
+        query = "SELECT * FROM dead_letters WHERE id > ? ORDER BY id LIMIT ?"
+        return [DeadLetter(*row) for row in self._rows(query, (after, limit))]
+
+    def quarantined(self) -> list[QuarantineRow]:
+        """Return the stored values that were set aside as bad."""
+        return [QuarantineRow(*row) for row in self._rows("SELECT * FROM quarantine ORDER BY time")]
+
+    def growth(self) -> list[Growth]:
+        """Return what uses the space, by agent and field, largest first."""
+        parts = {
+            "fields": "field, 1 AS number, length(CAST(value AS BLOB)) AS size",
+            "log_items": "field, 1 AS number, length(CAST(value AS BLOB)) AS size",
+            "map_entries": "field, 1 AS number, length(CAST(value AS BLOB)) AS size",
+            "journal": "'(journal)' AS field, 1 AS number, length(CAST(delta AS BLOB)) AS size",
+        }
+        union = " UNION ALL ".join(
+            f"SELECT agent, '{table}' AS place, {columns} FROM {table}"  # noqa: S608
+            for table, columns in parts.items()
+        )
+        with self._reading() as connection:
+            rows = sqlite_utils.Database(connection, execute_plugins=False).query(
+                "SELECT kind, key, field, place, sum(number) AS number, sum(size) AS size"  # noqa: S608
+                f" FROM ({union}) JOIN agents USING (agent)"
+                " GROUP BY agent, place, field ORDER BY sum(size) DESC, kind, key, field"
+            )
+            return [
+                Growth(r["kind"], r["key"], r["field"], r["place"], r["number"], r["size"])
+                for r in rows
+            ]
+
+    def close(self) -> None:
+        """Give back every resource; idempotent."""
+        self._readers.close()
+
+    def _rows(self, query: str, parameters: Sequence[object] = ()) -> list[tuple[object, ...]]:
+        with self._reading() as connection:
+            rows: list[tuple[object, ...]] = connection.execute(query, tuple(parameters)).fetchall()
+            return rows
+
+    def _entry(self, row: Sequence[object]) -> JournalEntry:
+        *values, crc = row
+        entry = JournalEntry(*values)  # type: ignore[arg-type]
+        if journal_checksum(entry.sequence, entry.delta) != crc:
+            where = f"journal entry {entry.sequence} of {entry.kind}/{entry.key}"
+            raise CorruptState(where, "its checksum does not match")
+        return entry
+
+    def _verified_entry(self, agent: int, field: str, entry: str | int, value: str, crc: int) -> str:
+        if row_checksum(f"{field}\0{entry}", value) == crc:
+            return value
+        return self._recover_entry(agent, field, entry)
+
+    def _recover_items(
+        self, agent: int, field: str, start: int, stop: int, found: dict[int, str]
+    ) -> None:
+        for position in range(start, stop):
+            if position not in found:
+                text = recovery.find_item(self.history(agent, 2**62), field, position)
+                where = f"agent {agent}, state.{field}[{position}]"
+                found[position] = _replaced(where, text)
+
+    def _recover_entry(self, agent: int, field: str, entry: str | int) -> str:
+        text = recovery.find_entry(self.history(agent, 2**62), field, entry)
+        return _replaced(f"agent {agent}, state.{field}[{entry!r}]", text)
+
+
+def _replaced(where: str, text: str | None) -> str:
+    if text is None:
+        raise CorruptState(where, "its checksum does not match and the journal holds no copy")
+    logger.warning("%s failed its checksum; the journal's copy is used", where)
+    return text
+
+
+def journal_checksum(sequence: int, delta: str) -> int:
+    """Return the checksum of a journal row; it covers its place, so rows cannot swap."""
+    return zlib.crc32(delta.encode(), sequence & 0xFFFFFFFF)
+
+
+@contextlib.contextmanager
+def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
+    """Make the block's reads see one state of the store."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")
+
+
+def _of_agent(kind: str | None, key: str | None) -> tuple[str, tuple[str, ...]]:
+    if kind is None:
+        return "", ()
+    if key is None:
+        return " AND kind = ?", (kind,)
+    # The agent's number first: the index on (agent, sequence) then gives the rows in order.
+    return (
+        " AND agent = (SELECT agent FROM agents AS a WHERE a.kind = ? AND a.key = ?)",
+        (kind, key),
+    )

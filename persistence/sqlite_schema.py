@@ -1,0 +1,157 @@
+"""The SQLite file: its tables, its pragmas, how it is created and recognised."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+import sqlite_utils
+
+from .errors import NotAStore, StoreTooNew
+
+FORMAT: Final = 1
+"""Version of the file format; rises when an older release could not read the file."""
+APPLICATION_ID: Final = 0x70657264  # "perd": lets file(1) and ourselves recognise the file
+
+TABLES: Final = """
+CREATE TABLE lease (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    token INTEGER NOT NULL, host TEXT NOT NULL, pid INTEGER NOT NULL, started TEXT NOT NULL,
+    realm TEXT NOT NULL, incarnation TEXT NOT NULL, renewed REAL NOT NULL, released INTEGER NOT NULL
+);
+CREATE TABLE agents (
+    agent INTEGER PRIMARY KEY, kind TEXT NOT NULL, key TEXT NOT NULL, version INTEGER NOT NULL,
+    sequence INTEGER NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL, UNIQUE (kind, key)
+);
+CREATE TABLE fields (
+    agent INTEGER NOT NULL, field TEXT NOT NULL, value TEXT NOT NULL, crc INTEGER NOT NULL,
+    PRIMARY KEY (agent, field)
+) WITHOUT ROWID;
+CREATE TABLE log_items (
+    agent INTEGER NOT NULL, field TEXT NOT NULL, position INTEGER NOT NULL, value TEXT NOT NULL,
+    crc INTEGER NOT NULL, PRIMARY KEY (agent, field, position)
+) WITHOUT ROWID;
+CREATE TABLE map_entries (
+    agent INTEGER NOT NULL, field TEXT NOT NULL, entry NOT NULL, value TEXT NOT NULL,
+    crc INTEGER NOT NULL, PRIMARY KEY (agent, field, entry)
+) WITHOUT ROWID;
+CREATE TABLE mailbox (
+    id INTEGER PRIMARY KEY, kind TEXT NOT NULL, key TEXT NOT NULL, name TEXT NOT NULL,
+    body TEXT NOT NULL, cause INTEGER NOT NULL, correlation INTEGER NOT NULL, sent REAL NOT NULL
+);
+CREATE TABLE timers (
+    kind TEXT NOT NULL, key TEXT NOT NULL, name TEXT NOT NULL, method TEXT NOT NULL,
+    body TEXT NOT NULL, due REAL NOT NULL, interval REAL, catch_up TEXT NOT NULL,
+    PRIMARY KEY (kind, key, name)
+) WITHOUT ROWID;
+CREATE TABLE dead_letters (
+    id INTEGER PRIMARY KEY, kind TEXT NOT NULL, key TEXT NOT NULL, name TEXT NOT NULL,
+    body TEXT NOT NULL, cause INTEGER NOT NULL, correlation INTEGER NOT NULL, sent REAL NOT NULL,
+    attempts INTEGER NOT NULL, reason TEXT NOT NULL, died REAL NOT NULL
+);
+CREATE TABLE journal (
+    sequence INTEGER PRIMARY KEY, agent INTEGER NOT NULL, version INTEGER NOT NULL,
+    time REAL NOT NULL, name TEXT NOT NULL, message INTEGER NOT NULL, cause INTEGER NOT NULL,
+    correlation INTEGER NOT NULL, delta TEXT NOT NULL, crc INTEGER NOT NULL
+);
+CREATE TABLE base_fields (
+    agent INTEGER NOT NULL, field TEXT NOT NULL, value TEXT NOT NULL, crc INTEGER NOT NULL,
+    PRIMARY KEY (agent, field)
+) WITHOUT ROWID;
+CREATE TABLE quarantine (
+    agent INTEGER NOT NULL, place TEXT NOT NULL, value TEXT NOT NULL, reason TEXT NOT NULL,
+    time REAL NOT NULL
+);
+"""
+INDEXES: Final = (("mailbox", ("kind", "key")), ("timers", ("due",)), ("journal", ("agent", "sequence")))
+VIEWS: Final = {
+    "state": "SELECT kind, key, status, version, field, value FROM agents JOIN fields USING (agent)",
+    "history": (
+        "SELECT sequence, datetime(time, 'unixepoch') AS at, kind, key, journal.version, name,"
+        " delta FROM journal JOIN agents USING (agent)"
+    ),
+}
+"""For people who open the file: state and history with names instead of numbers."""
+
+
+def set_up_writer(connection: sqlite3.Connection, *, sync: str) -> None:
+    """Apply every pragma the writing connection needs."""
+    for pragma in (
+        # Wait for another opener's short transaction (a lease check) rather than fail at once.
+        "busy_timeout = 5000",
+        # Readers never block the writer, and a commit is one append and one fsync.
+        "journal_mode = WAL",
+        # FULL: fsync before a commit returns, survives power loss. NORMAL: survives kill -9.
+        f"synchronous = {'FULL' if sync == 'power' else 'NORMAL'}",
+        # 32 MB of page cache: batches touch many small b-tree leaves.
+        "cache_size = -32768",
+        # A larger WAL before a checkpoint: checkpoints fsync the whole file and stall commits.
+        "wal_autocheckpoint = 4000",
+        # After a burst, give the WAL's disk space back.
+        "journal_size_limit = 67108864",
+        # Memory-mapped I/O turns I/O errors into SIGBUS.
+        "mmap_size = 0",
+        "temp_store = MEMORY",
+        # A damaged schema must not run code (fts, virtual tables) from the file.
+        "trusted_schema = OFF",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def set_up_reader(connection: sqlite3.Connection) -> None:
+    """Apply every pragma a read-only connection needs."""
+    for pragma in (
+        "busy_timeout = 5000",
+        "query_only = ON",
+        "mmap_size = 0",
+        "trusted_schema = OFF",
+        "cache_size = -4096",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def create_or_check(connection: sqlite3.Connection, location: str) -> None:
+    """Create the tables in an empty file, or refuse a file that is no store of this format.
+
+    Runs inside one transaction: a process killed half way leaves an empty file, which the next
+    one takes for new.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if not check(connection, location):
+            _create(sqlite_utils.Database(connection, execute_plugins=False))
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _create(database: sqlite_utils.Database) -> None:
+    for statement in TABLES.split(";\n"):
+        if statement.strip():
+            database.execute(statement)
+    for table, columns in INDEXES:
+        database.table(table).create_index(columns)
+    for name, query in VIEWS.items():
+        database.create_view(name, query)
+    database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    database.execute(f"PRAGMA user_version = {FORMAT}")
+
+
+def check(connection: sqlite3.Connection, location: str) -> bool:
+    """Return whether the file is a store, False if it is empty; NotAStore or StoreTooNew if not."""
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if application == APPLICATION_ID:
+        if version > FORMAT:
+            message = (
+                f"{location} has store format {version}, this release reads up to {FORMAT}; "
+                "upgrade perdure to open it"
+            )
+            raise StoreTooNew(message)
+        return True
+    tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    if tables or application:
+        message = f"{location} is a SQLite database but not a perdure store; choose another path"
+        raise NotAStore(message)
+    return False

@@ -1,0 +1,91 @@
+"""The state of an agent: a typed struct whose fields are stored one by one."""
+
+from __future__ import annotations
+
+import functools
+import typing
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from .codec import Codec, codec_of
+from .errors import ConfigurationError
+from .log import Log
+from .map import Map
+
+DEFAULT_LARGEST_VALUE: Final = 16 * 1024 * 1024
+"""Bytes one stored value may take unless the system is opened with another limit."""
+
+
+class State(msgspec.Struct):
+    """Be the base of every agent's state.
+
+    Subclass it and declare typed fields, each with a default: a new agent starts from the
+    defaults. Plain fields hold anything msgspec can decode from JSON; ``Log`` and ``Map`` fields
+    grow without making a save dearer.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class PlainField:
+    """Describe a field stored as one value."""
+
+    name: str
+    codec: Codec[object]
+
+
+@dataclass(frozen=True, slots=True)
+class LogField:
+    """Describe a field stored item by item."""
+
+    name: str
+    codec: Codec[object]
+
+
+@dataclass(frozen=True, slots=True)
+class MapField:
+    """Describe a field stored entry by entry."""
+
+    name: str
+    codec: Codec[object]
+    key_type: type
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Describe how a state class is stored."""
+
+    state_class: type[State]
+    plain: tuple[PlainField, ...]
+    logs: tuple[LogField, ...]
+    maps: tuple[MapField, ...]
+
+
+@functools.cache
+def layout_of(state_class: type[State]) -> Layout:
+    """Return the layout of a state class; ConfigurationError if a field cannot be stored."""
+    plain: list[PlainField] = []
+    logs: list[LogField] = []
+    maps: list[MapField] = []
+    if state_class.__struct_config__.frozen:
+        message = f"{state_class.__name__} is frozen; an agent changes its state in place"
+        raise ConfigurationError(message)
+    for info in msgspec.structs.fields(state_class):
+        where = f"{state_class.__name__}.{info.name}"
+        if info.required:
+            message = f"{where} has no default; a new agent starts from the defaults"
+            raise ConfigurationError(message)
+        origin = typing.get_origin(info.type) or info.type
+        arguments = typing.get_args(info.type)
+        if origin is Log:
+            logs.append(LogField(info.name, codec_of(*(arguments or (object,)))))
+        elif origin is Map:
+            key_type, value_type = arguments or (str, object)
+            if key_type not in (str, int):
+                message = f"{where} is keyed by {key_type!r}; a Map is keyed by str or int"
+                raise ConfigurationError(message)
+            maps.append(MapField(info.name, codec_of(value_type), key_type))
+        else:
+            plain.append(PlainField(info.name, codec_of(info.type)))
+    return Layout(state_class, tuple(plain), tuple(logs), tuple(maps))

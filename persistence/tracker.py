@@ -1,0 +1,211 @@
+"""Live state to deltas and back: what changed in a turn, and how to undo it."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from typing import Protocol, cast
+
+from .codec import IMMUTABLE, Codec
+from .errors import CorruptState, StateError
+from .log import Log, LogReader
+from .map import Map, MapReader
+from .records import Delta, EntryRow, FieldRow, ItemRow, row_checksum
+from .state import Layout, State
+
+class StateReader(Protocol):
+    """Give the readers of one agent's collections."""
+
+    def log(self, field: str) -> LogReader:
+        """Return the reader of a log field."""
+        ...
+
+    def map(self, field: str) -> MapReader:
+        """Return the reader of a map field."""
+        ...
+
+
+class _Tracked:
+    """One plain field: its codec, its seed for checksums, and its last committed value."""
+
+    __slots__ = ("codec", "name", "object", "path", "seed", "text")
+
+    def __init__(self, name: str, codec: Codec[object]) -> None:
+        self.name = name
+        self.codec = codec
+        self.path = f"state.{name}"
+        self.seed = zlib.crc32(name.encode())
+        self.object: object = None
+        # The committed text; None while it was never needed (a default, or an immutable value).
+        self.text: str | None = None
+
+
+class StateTracker:
+    """Own one live state: find what each turn changed, commit it or roll it back.
+
+    Used by one turn at a time. Invariant between turns: every plain field's ``object`` is the
+    live value, and ``text`` its encoding unless the value is of an immutable type.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        agent: int,
+        stored: Mapping[str, str],
+        log_lengths: Mapping[str, int],
+        reader: StateReader,
+        *,
+        largest: int,
+    ) -> None:
+        """Decode ``stored`` (verified texts by field name); CorruptState names a bad field."""
+        self.layout = layout
+        self.state = layout.state_class()
+        self._agent = agent
+        self._largest = largest
+        self._plain: list[_Tracked] = []
+        for plain in layout.plain:
+            tracked = _Tracked(plain.name, plain.codec)
+            if plain.name in stored:
+                tracked.text = stored[plain.name]
+                try:
+                    value = plain.codec.decode(tracked.text)
+                except ValueError as error:
+                    where = f"{layout.state_class.__name__}.{plain.name}"
+                    raise CorruptState(where, str(error)) from error
+                setattr(self.state, plain.name, value)
+            value = getattr(self.state, plain.name)
+            tracked.object = value
+            if value.__class__ not in IMMUTABLE and tracked.text is None:
+                tracked.text = plain.codec.encode(value, tracked.path)
+            self._plain.append(tracked)
+        self._logs: list[tuple[str, Log[object]]] = []
+        for log_field in layout.logs:
+            length = log_lengths.get(log_field.name, 0)
+            path = f"state.{log_field.name}"
+            log = Log.bound(log_field.codec, path, length, reader.log(log_field.name))
+            setattr(self.state, log_field.name, log)
+            self._logs.append((log_field.name, log))
+        self._maps: list[tuple[str, Map[str, object]]] = []
+        for map_field in layout.maps:
+            path = f"state.{map_field.name}"
+            mapping: Map[str, object] = Map.bound(
+                map_field.codec, map_field.key_type, path, reader.map(map_field.name)
+            )
+            setattr(self.state, map_field.name, mapping)
+            self._maps.append((map_field.name, mapping))
+
+    def collect(self) -> Delta | None:
+        """Return what changed since the last collect and take it as committed; None if nothing did.
+
+        StateError when a value cannot be stored; then nothing is taken, and the caller rolls back.
+        """
+        state = self.state
+        changed: list[tuple[_Tracked, object, str]] | None = None
+        for tracked in self._plain:
+            value = getattr(state, tracked.name)
+            if value is tracked.object and value.__class__ in IMMUTABLE:
+                continue
+            text = tracked.codec.encode(value, tracked.path)
+            if text == tracked.text:
+                tracked.object = value
+                continue
+            if len(text) > self._largest:
+                self._check_sizes(tracked.name, [text])
+            if changed is None:
+                changed = []
+            changed.append((tracked, value, text))
+        delta = self._collect_collections() if self._logs or self._maps else None
+        if changed is not None:
+            delta = delta or Delta()
+            self._take_fields(changed, delta)
+        return delta
+
+    def rollback(self) -> None:
+        """Make the state what it was after the last collect; costs the mutable fields' decoding."""
+        for tracked in self._plain:
+            if tracked.object.__class__ not in IMMUTABLE and tracked.text is not None:
+                tracked.object = tracked.codec.decode(tracked.text)
+            setattr(self.state, tracked.name, tracked.object)
+        for name, log in self._logs:
+            setattr(self.state, name, log)
+            log.rollback()
+        for name, mapping in self._maps:
+            setattr(self.state, name, mapping)
+            mapping.rollback()
+
+    def trim(self, last: int, durable: int) -> None:
+        """Let the collections forget what the store has; see ``Log.trim``."""
+        for _, log in self._logs:
+            log.trim(last, durable)
+        for _, mapping in self._maps:
+            mapping.trim(last, durable)
+
+    def _take_fields(self, changed: list[tuple[_Tracked, object, str]], delta: Delta) -> None:
+        for tracked, value, text in changed:
+            tracked.object = value
+            tracked.text = text
+            self._normalise(tracked, value, text)
+            crc = zlib.crc32(text.encode(), tracked.seed)
+            delta.fields[tracked.name] = FieldRow(self._agent, tracked.name, text, crc)
+
+    def _normalise(self, tracked: _Tracked, value: object, text: str) -> None:
+        """Give the field the value a load would give (an int in a float field becomes a float)."""
+        declared = tracked.codec.declared
+        if declared is not value.__class__ and declared in (float, int, str):
+            tracked.object = tracked.codec.decode(text)
+            setattr(self.state, tracked.name, tracked.object)
+
+    def _collect_collections(self) -> Delta | None:
+        """Two phases: encode everything first, so that a StateError leaves nothing half taken."""
+        state = self.state
+        for name, collection in (*self._logs, *self._maps):
+            if getattr(state, name) is not collection:
+                problem = "was replaced; change the collection in place (append, [key] = ...)"
+                raise StateError(f"state.{name}", problem)
+        map_changes = [
+            (name, mapping, *mapping.pending())
+            for name, mapping in self._maps
+            if mapping.changed()
+        ]
+        logs = [(name, log) for name, log in self._logs if log.changed()]
+        for name, log in logs:
+            self._check_sizes(name, log.pending()[1])
+        for name, _, puts, _ in map_changes:
+            self._check_sizes(name, [text for _, text in puts])
+        delta = Delta()
+        agent = self._agent
+        for name, log in logs:
+            start, texts = log.pending()
+            seed = zlib.crc32(name.encode())
+            delta.items += [
+                ItemRow(agent, name, position, text, zlib.crc32(text.encode(), seed))
+                for position, text in enumerate(texts, start)
+            ]
+            log.commit()
+        for name, mapping, puts, deletes in map_changes:
+            for key, text in puts:
+                crc = row_checksum(f"{name}\0{key}", text)
+                delta.entries[agent, name, key] = EntryRow(agent, name, key, text, crc)
+            for key in deletes:
+                delta.entries[agent, name, key] = None
+            mapping.commit(puts, deletes)
+        return delta if delta else None
+
+    def _check_sizes(self, name: str, texts: list[str]) -> None:
+        for text in texts:
+            if len(text) > self._largest:
+                problem = f"takes {len(text):,} characters, more than the limit of {self._largest:,}"
+                raise StateError(f"state.{name}", problem)
+
+
+def dump(state: State) -> dict[str, object]:
+    """Return a state as plain values, with its collections read whole; for people and tests."""
+    result: dict[str, object] = {}
+    for name in state.__struct_fields__:
+        value = getattr(state, name)
+        if isinstance(value, Log):
+            value = list(value)
+        elif isinstance(value, Map):
+            value = dict(cast("Map[str, object]", value))
+        result[name] = value
+    return result
