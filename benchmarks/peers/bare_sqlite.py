@@ -1,0 +1,130 @@
+"""Bare SQLite: what the disk and the standard library's driver allow, without a framework.
+
+Set-up: write-ahead log and ``synchronous=FULL``, which flushes the log at every commit. This is the
+least that survives power loss, and the fastest way SQLite documents to do so. One connection,
+explicit transactions, statements kept by the driver's cache, a page cache and a log large enough
+never to matter.
+
+The tables are those of our own store, and the rows are those it writes for the same turns: a line
+in the journal for each turn; the agent's head and its two fields once for each agent of a group,
+since later values replace earlier ones within a transaction.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple
+
+from perdure.persistence.sqlite_schema import TABLES
+
+from ..workload import AGENTS, burner, key, latencies, owner, percentiles
+
+GROUP = 2_048
+JOURNAL = "INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+AGENT = """
+INSERT INTO agents VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (agent) DO UPDATE SET version = excluded.version, sequence = excluded.sequence
+"""
+FIELD = """
+INSERT INTO fields VALUES (?, ?, ?, ?)
+ON CONFLICT (agent, field) DO UPDATE SET value = excluded.value, crc = excluded.crc
+"""
+
+Rows = Sequence[tuple[object, ...]]
+
+
+class Turns(NamedTuple):
+    """The rows of some turns."""
+
+    journal: Rows
+    agents: Rows
+    fields: Rows
+
+
+def grouped(folder: Path, *, seconds: float, burning: bool = False) -> dict[str, float]:
+    """Insert turns in groups of `GROUP`, one transaction each, with ``executemany``.
+
+    Only the transactions are timed: the rows are there before the clock starts.
+    """
+    connection = _open(folder)
+    groups = count()
+    turns, spent = 0, 0.0
+    with burner(on=burning):
+        while spent < seconds:
+            rows = _rows(next(groups) * GROUP, GROUP)
+            start = time.perf_counter()
+            _commit(connection, rows)
+            spent += time.perf_counter() - start
+            turns += GROUP
+    connection.close()
+    return {"per_second": turns / spent, "turns": turns}
+
+
+def lone(folder: Path, *, turns: float) -> dict[str, float]:
+    """Commit one turn at a time, and time each."""
+    connection = _open(folder)
+    rows = [_rows(number, 1) for number in range(int(turns) + 200)]
+    figures = percentiles(
+        latencies(lambda number: _commit(connection, rows[number]), int(turns), warm_up=200)
+    )
+    connection.close()
+    return figures
+
+
+def _open(folder: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(folder / "bare.db", isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA cache_size = -32768")
+    connection.execute("PRAGMA wal_autocheckpoint = 4000")
+    connection.executescript(TABLES)
+    return connection
+
+
+def _commit(connection: sqlite3.Connection, rows: Turns) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    connection.executemany(JOURNAL, rows.journal)
+    connection.executemany(AGENT, rows.agents)
+    connection.executemany(FIELD, rows.fields)
+    connection.execute("COMMIT")
+
+
+def _rows(first: int, turns: int) -> Turns:
+    """Make the rows of the turns from `first` on, which go round robin over the agents."""
+    journal: list[tuple[object, ...]] = []
+    for number in range(first, first + turns):
+        agent, version = number % AGENTS + 1, number // AGENTS + 1
+        message = 1_000_000 + number
+        delta = f'{{"open":{version},"owner":"{owner(number)}"}}'
+        moment = 1_700_000_000.0 + number / 1e4
+        journal.append(
+            (number + 1, agent, version, moment, "assign", message, 0, message, delta, message)
+        )
+    latest = range(max(first, first + turns - AGENTS), first + turns)
+    return Turns(
+        journal,
+        [
+            (
+                number % AGENTS + 1,
+                "Desk",
+                key(number),
+                number // AGENTS + 1,
+                number + 1,
+                "active",
+                "",
+            )
+            for number in latest
+        ],
+        [
+            (number % AGENTS + 1, field, value, number)
+            for number in latest
+            for field, value in (
+                ("open", str(number // AGENTS + 1)),
+                ("owner", f'"{owner(number)}"'),
+            )
+        ],
+    )

@@ -1,0 +1,19 @@
+"""Which figures there are, and what each is compared with, in the order of the table."""
+
+from __future__ import annotations
+
+from ..model import Experiment
+from . import conversation, flights, latency, messages, population, turns
+
+EXPERIMENTS: tuple[Experiment, ...] = (
+    messages.TELLS,
+    turns.OPEN_LOOP,
+    turns.CLOSED_LOOP,
+    latency.LONE,
+    conversation.CONVERSATION,
+    messages.SNAPSHOT,
+    population.ACTIVATION,
+    population.MEMORY,
+    population.MILLION,
+    flights.FLIGHTS,
+)
