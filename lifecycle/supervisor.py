@@ -144,6 +144,10 @@ class PersistenceSupervisor:
                 self._clock.call_later(every, lambda: self._auto_save(every))
             waiting[agent] = save
 
+    def delay(self, backoff: Backoff, attempt: int) -> float:
+        """Return the seconds to wait after failure number ``attempt``."""
+        return backoff.delay(attempt, self._randomness)
+
     def statistics(self) -> SaveStatistics:
         """Return what was done so far."""
         with self._lock:
@@ -228,6 +232,7 @@ class PersistenceSupervisor:
         try:
             self._store.renew()
         except Fenced as error:
+            self.committer.abort(error)
             self.failed(error, 0)
             return
         except StoreError as error:

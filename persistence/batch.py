@@ -44,6 +44,7 @@ class Batch:
         fields: dict[tuple[int, str], FieldRow] = {}
         entries: dict[tuple[int, str, str | int], EntryRow | None] = {}
         mail: dict[int, Message] = {}
+        senders: dict[int, int] = {}
         gone: list[int] = []
         timers: dict[tuple[str, str, str], Timer | None] = {}
         crc32 = zlib.crc32
@@ -74,6 +75,7 @@ class Batch:
                 )
             for message in commit.sends:
                 mail[message.id] = message
+                senders[message.id] = commit.sequence if agent else 0
             for consumed in commit.consumed:
                 if mail.pop(consumed, None) is None:
                     gone.append(consumed)
@@ -91,7 +93,7 @@ class Batch:
         self.fields = list(fields.values())
         self.entries = [row for row in entries.values() if row is not None]
         self.removed = [place for place, row in entries.items() if row is None]
-        self.mail = list(mail.values())
+        self.mail = [m._replace(cause=m.cause or senders[m.id]) for m in mail.values()]
         self.mail_gone = gone
         self.timers = [timer for timer in timers.values() if timer is not None]
         self.timers_gone = [place for place, timer in timers.items() if timer is None]

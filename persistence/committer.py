@@ -182,7 +182,7 @@ class Committer:
         if self._thread.is_alive():
             self._thread.join(timeout)
         complete = self.backlog() == 0
-        self._die(SystemClosed("the agent system is closed"))
+        self.abort(SystemClosed("the agent system is closed"))
         if self._thread.is_alive():
             self._thread.join()
         return complete
@@ -267,10 +267,10 @@ class Committer:
         if isinstance(error, StoreUnavailable):
             self._observer.failed(error, len(batch.commits))
         else:
-            self._die(error)
+            self.abort(error)
             self._observer.failed(error, len(batch.commits))
 
-    def _die(self, error: Exception) -> None:
+    def abort(self, error: Exception) -> None:
         """End for good: nothing more is taken, everybody who waits is told why."""
         with self._lock:
             if self._dead is None:

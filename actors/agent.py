@@ -1,0 +1,191 @@
+"""The class people subclass."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+from ..lifecycle.durability import AutoSave, Durability, WhenUnsaved
+from ..lifecycle.restart import RestartPolicy
+from ..persistence.errors import ConfigurationError
+from ..persistence.state import State
+from .pooled import PooledActor
+
+S = TypeVar("S", bound=State)
+
+
+class Home(Protocol):
+    """What an agent's activation can ask of the place where it lives."""
+
+    def set_timer(  # noqa: PLR0913
+        self,
+        seconds: float,
+        interval: float | None,
+        method: str,
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        *,
+        name: str | None,
+        catch_up: str,
+    ) -> str:
+        """Set a timer as an effect of the current turn and return its name."""
+        ...
+
+    def cancel_timer(self, name: str) -> bool:
+        """Cancel a timer as an effect of the current turn."""
+        ...
+
+    def step(self, step: str) -> None:
+        """Take a lifecycle step after the current turn."""
+        ...
+
+    def reference(self) -> Any:
+        """Return a reference to the agent."""
+        ...
+
+
+class Agent(PooledActor, Generic[S]):
+    """Be an actor with an identity and a typed state that outlive the process.
+
+    Subclass it with the class of its state, ``class Desk(Agent[DeskState])``, and write methods.
+    One message is handled at a time. What a method changes in ``self.state`` and what it sends
+    is kept if it returns, and undone if it raises. Methods may be ``async def``. Instances are
+    made by a system, one per activation; other attributes than ``state`` last that long.
+    """
+
+    durability: ClassVar[Durability] = Durability.TURN
+    when_unsaved: ClassVar[WhenUnsaved] = WhenUnsaved.PAUSE
+    autosave: ClassVar[AutoSave] = AutoSave()
+    restarts: ClassVar[RestartPolicy] = RestartPolicy()
+    mailbox_limit: ClassVar[int | None] = 100_000
+    """Messages that may wait; a sender outside a turn waits for room, one inside gets MailboxFull."""
+    turn_limit: ClassVar[float | None] = None
+    """Seconds a turn may take before it is abandoned and counted as failed."""
+    kind: ClassVar[str]
+    """The name under which agents of this class are stored; the class's name unless given."""
+
+    key: str
+    """The agent's own name among its kind."""
+    state: S
+    system: Any
+    """The AgentSystem; ``self.system.agent(Cls, key)`` refers to other agents."""
+
+    _home: Home
+
+    def __init__(self) -> None:
+        """Leave set-up to ``on_start``: state, key and system are not there yet."""
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        """Name the kind after the class."""
+        super().__init_subclass__(**kwargs)
+        if "kind" not in cls.__dict__:
+            cls.kind = cls.__name__
+
+    @classmethod
+    def start(cls, *_args: object, **_kwargs: object) -> Any:
+        """Refuse: agents are started by their system when the first message comes."""
+        message = (
+            f"{cls.__name__} is a durable agent; refer to it with system.agent({cls.__name__}, key)"
+        )
+        raise ConfigurationError(message)
+
+    @property
+    def actor_ref(self) -> Any:
+        """Return a reference to this agent that may be passed around."""
+        return self._home.reference()
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.key}"
+
+    def on_start(self) -> None:
+        """Run at the beginning of every activation, as a turn of its own."""
+
+    def on_pause(self) -> None:
+        """Run before the agent is paused, as a turn of its own."""
+
+    def on_resume(self) -> None:
+        """Run when the agent is resumed, before its mail, as a turn of its own."""
+
+    def on_stop(self) -> None:
+        """Run before the agent stops, as a turn of its own."""
+
+    def on_passivate(self) -> None:
+        """Run before an idle activation leaves memory; give back what on_start took."""
+
+    def on_failure(
+        self,
+        exception_type: type[BaseException] | None,
+        exception_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Run after a handler raised with nobody waiting for the reply; the turn is undone."""
+
+    def after(
+        self,
+        seconds: float,
+        method: str | Callable[..., object],
+        *args: object,
+        name: str | None = None,
+        **kwargs: object,
+    ) -> str:
+        """Have ``method`` called once in ``seconds``, also if the process ends in between.
+
+        The timer is set when the turn commits. With ``name`` it replaces the timer of that name.
+        Returns the name, for ``cancel()``.
+        """
+        where = _method_name(method)
+        return self._home.set_timer(seconds, None, where, args, kwargs, name=name, catch_up="one")
+
+    def every(
+        self,
+        seconds: float,
+        method: str | Callable[..., object],
+        *args: object,
+        name: str | None = None,
+        catch_up: str = "one",
+        **kwargs: object,
+    ) -> str:
+        """Have ``method`` called every ``seconds``, for ever or until cancelled.
+
+        A timer of that name (by default the method's) with the same interval goes on undisturbed,
+        so this may stand in ``on_start``. Ticks missed while nothing ran: ``catch_up="one"`` makes
+        up for them with one call, ``"all"`` with one each, ``"skip"`` with none.
+        """
+        where = _method_name(method)
+        return self._home.set_timer(
+            seconds, seconds, where, args, kwargs, name=name or where, catch_up=catch_up
+        )
+
+    def cancel(self, name: str) -> bool:
+        """Cancel a timer when the turn commits; False if there is none of that name."""
+        return self._home.cancel_timer(name)
+
+    def pause(self) -> None:
+        """Pause this agent once the current turn is over."""
+        self._home.step("pause")
+
+    def stop(self) -> None:
+        """Stop this agent once the current turn and the mail before this call are done."""
+        self._home.step("stop")
+
+
+def state_class_of(agent_class: type[Agent[Any]]) -> type[State]:
+    """Return the state class an agent class was declared with."""
+    for base in agent_class.__mro__:
+        for generic in getattr(base, "__orig_bases__", ()):
+            origin = typing.get_origin(generic)
+            if isinstance(origin, type) and issubclass(origin, Agent):
+                (argument,) = typing.get_args(generic)
+                if isinstance(argument, type) and issubclass(argument, State):
+                    return argument
+    message = (
+        f"{agent_class.__name__} does not say what its state is; "
+        f"declare class {agent_class.__name__}(Agent[SomeState])"
+    )
+    raise ConfigurationError(message)
+
+
+def _method_name(method: str | Callable[..., object]) -> str:
+    return method if isinstance(method, str) else str(getattr(method, "__name__", method))

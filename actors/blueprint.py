@@ -1,0 +1,95 @@
+"""What a system knows about an agent class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ..lifecycle.durability import Durability
+from ..persistence.errors import ConfigurationError, UnknownAgent
+from ..persistence.state import Layout, layout_of
+from .agent import Agent, state_class_of
+from .messages import CallCodec
+
+LONGEST_NAME: Final = 1024
+"""Bytes a kind or key may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blueprint:
+    """An agent class with everything derived from it once."""
+
+    agent_class: type[Agent[Any]]
+    kind: str
+    layout: Layout
+    calls: CallCodec
+    durability: Durability
+    starts: bool
+    """Whether it has an ``on_start`` of its own."""
+    passivates: bool
+    """Whether it has an ``on_passivate`` of its own."""
+
+
+class Catalogue:
+    """The agent classes of one system, by kind."""
+
+    def __init__(self, agent_classes: list[type[Agent[Any]]]) -> None:
+        """Check every class; ConfigurationError names the one that is declared wrongly."""
+        self._by_kind: dict[str, Blueprint] = {}
+        for agent_class in agent_classes:
+            blueprint = _blueprint(agent_class)
+            if blueprint.kind in self._by_kind:
+                message = f"two agent classes are of kind {blueprint.kind!r}; give one another kind"
+                raise ConfigurationError(message)
+            self._by_kind[blueprint.kind] = blueprint
+
+    def of_kind(self, kind: str) -> Blueprint:
+        """Return a kind's blueprint; UnknownAgent if the system was opened without it."""
+        try:
+            return self._by_kind[kind]
+        except KeyError:
+            message = f"no agent class of kind {kind!r}; open the system with agents=[..., {kind}]"
+            raise UnknownAgent(message) from None
+
+    def of_class(self, agent_class: type[Agent[Any]]) -> Blueprint:
+        """Return a class's blueprint; UnknownAgent if the system was opened without it."""
+        blueprint = self.of_kind(agent_class.kind)
+        if blueprint.agent_class is not agent_class:
+            message = f"{agent_class.__qualname__} is not the class this system knows by that kind"
+            raise UnknownAgent(message)
+        return blueprint
+
+    def kinds(self) -> list[str]:
+        """Return the kinds this system knows."""
+        return list(self._by_kind)
+
+
+def check_name(what: str, name: object) -> None:
+    """Refuse a kind or key that could not be stored."""
+    if not isinstance(name, str) or not name:
+        message = f"the {what} {name!r} must be a non-empty str"
+        raise ConfigurationError(message)
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        message = f"the {what} {name!r} has a lone surrogate"
+        raise ConfigurationError(message) from None
+    if size > LONGEST_NAME or "\0" in name:
+        message = f"the {what} {name[:40]!r}... must be at most {LONGEST_NAME} bytes without NUL"
+        raise ConfigurationError(message)
+
+
+def _blueprint(agent_class: object) -> Blueprint:
+    if not isinstance(agent_class, type) or not issubclass(agent_class, Agent):
+        message = f"{agent_class!r} is not an Agent subclass"
+        raise ConfigurationError(message)
+    check_name("kind", agent_class.kind)
+    return Blueprint(
+        agent_class,
+        agent_class.kind,
+        layout_of(state_class_of(agent_class)),
+        CallCodec(agent_class),
+        Durability(agent_class.durability),
+        starts=agent_class.on_start is not Agent.on_start,
+        passivates=agent_class.on_passivate is not Agent.on_passivate,
+    )

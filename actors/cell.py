@@ -1,0 +1,182 @@
+"""The cell of an agent: what is known of it while it is in memory.
+
+A cell lives from the first message until its agent is dormant. The activation in it (an instance
+of the agent class with its state) comes and goes: made on the first message, dropped on failure,
+stop or passivation, always from and to what is committed.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any, Final, Protocol
+
+from ..lifecycle.clock import Clock
+from ..lifecycle.groups import SupervisionTree
+from ..lifecycle.restart import Intensity
+from ..lifecycle.signals import AgentEvent, Signal, fire
+from ..lifecycle.status import Status
+from ..lifecycle.supervisor import PersistenceSupervisor
+from ..persistence.records import Commit, Timer
+from ..persistence.store import Store
+from .activation import Activation
+from .blueprint import Blueprint
+from .control import Control
+from .dispatcher import Dispatcher
+from .loop import HandlerLoop
+from .mailbox import Mailbox
+from .timing import TimerService
+from .turn import Letter, Turn
+
+logger = logging.getLogger("perdure.actors")
+
+_holds_lock: Final = threading.Lock()
+
+
+class Surroundings(Protocol):
+    """What a cell needs from the system it lives in."""
+
+    store: Store
+    supervisor: PersistenceSupervisor
+    dispatcher: Dispatcher
+    loop: HandlerLoop
+    clock: Clock
+    timers: TimerService
+    tree: SupervisionTree
+    facade: Any
+    """The AgentSystem that handlers see as ``self.system``, and the sender of signals."""
+    guarded: bool
+    """An outage or a shutdown is under way: look closer before each message."""
+    closing: bool
+    recovering: bool
+    """Mail of an earlier process may still wait in the store."""
+    first_letter: int
+    """The smallest id of this process's letters."""
+    largest_value: int
+
+    def next_agent(self) -> int:
+        """Return a number for a new agent."""
+        ...
+
+    def next_letter(self) -> int:
+        """Return an id for a new letter."""
+        ...
+
+    def deliver(self, kind: str, key: str, letter: Letter) -> None:
+        """Put a letter into an agent's mailbox."""
+        ...
+
+    def order(self, kind: str, key: str, control: Control) -> None:
+        """Put a control before an agent's mail."""
+        ...
+
+    def reference(self, kind: str, key: str) -> Any:
+        """Return a reference to an agent."""
+        ...
+
+    def replace(
+        self, cell: AgentCell, left: list[Letter], failed: Letter | None, error: Exception
+    ) -> None:
+        """Put a fresh cell in the place of one that hangs, with the mail that is ``left``."""
+        ...
+
+    def forget(self, cell: AgentCell) -> None:
+        """Drop a closed cell."""
+        ...
+
+
+class AgentCell:
+    """Hold an agent's mailbox, status and activation. Touched only by the mailbox's runner,
+    but for the mailbox itself and the holds.
+    """
+
+    __slots__ = (
+        "abandoned", "activation", "blueprint", "delay", "holds", "home", "intensity", "key",
+        "last_sequence", "mail_loaded", "mailbox", "pending", "reason", "restarting", "status",
+        "turn", "turns", "used",
+    )  # fmt: skip
+
+    def __init__(self, home: Surroundings, blueprint: Blueprint, key: str) -> None:
+        """Make a cell without an activation; its mailbox takes messages at once."""
+        self.home = home
+        self.blueprint = blueprint
+        self.key = key
+        self.mailbox = Mailbox(limit=blueprint.agent_class.mailbox_limit)
+        self.activation: Activation | None = None
+        self.status = Status.ACTIVE
+        self.reason = ""
+        self.last_sequence = 0
+        """The agent's latest commit in this process: an activation must not load before it is
+        durable."""
+        self.mail_loaded = not home.recovering
+        self.holds: tuple[str, ...] = ()
+        self.turn: Turn | None = None
+        self.pending: Any = None
+        """What ``launch`` begins when the mailbox is suspended."""
+        self.intensity: Intensity | None = None
+        self.restarting = False
+        self.abandoned = False
+        self.turns = 0
+        self.used = 0.0
+
+    @property
+    def kind(self) -> str:
+        """The agent's kind."""
+        return self.blueprint.kind
+
+    def __str__(self) -> str:
+        return f"{self.blueprint.kind}/{self.key}"
+
+    def hold(self, why: str) -> None:
+        """Keep the mail waiting for reason ``why``, besides others."""
+        with _holds_lock:
+            if why not in self.holds:
+                self.holds = (*self.holds, why)
+            self.mailbox.hold()
+        # A stop waits its turn among the mail; where the mail stands still it must not.
+        self.mailbox.expedite(Control)
+
+    def unhold(self, why: str) -> None:
+        """End one reason to hold; the mail goes on when none is left."""
+        with _holds_lock:
+            if why not in self.holds:
+                return
+            self.holds = tuple(hold for hold in self.holds if hold != why)
+            go_on = not self.holds
+        if go_on:
+            self.mailbox.release()
+
+    def drop(self) -> None:
+        """End the activation, if there is one; the next message makes another."""
+        if self.activation is not None:
+            self.activation.writer.revoked = True
+            self.activation = None
+
+    def commit(self, name: str, letter: Letter | None = None) -> Commit:
+        """Return a commit of this agent, still without effects."""
+        commit = Commit(
+            kind=self.blueprint.kind, key=self.key, status=self.status, reason=self.reason,
+            time=self.home.clock.now(), name=name,
+        )  # fmt: skip
+        if letter is not None:
+            commit.message = letter.id
+            commit.cause = letter.cause
+            commit.correlation = letter.correlation
+        return commit
+
+    def fire(self, signal: Signal, *, reason: str = "", error: BaseException | None = None) -> None:
+        """Send a signal about this agent; costs nothing while nobody listens."""
+        if not signal.receivers:
+            return
+        version = self.activation.writer.version if self.activation is not None else 0
+        event = AgentEvent(
+            self.kind, self.key, version, self.status, self.home.clock.now(), reason, error
+        )
+        with self.home.dispatcher.blocking():
+            fire(signal, self.home.facade, event)
+
+    # What the activation asks of its home.
+
+    def reference(self) -> Any:
+        """Return a reference to the agent."""
+        return self.home.reference(self.kind, self.key)

@@ -1,0 +1,81 @@
+"""What a handler may ask for besides changing its state: timers and lifecycle steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pykka.messages import ProxyCall
+
+from ..persistence.errors import ConfigurationError
+from ..persistence.records import Timer
+from .cell import AgentCell
+from .turn import Turn, current
+
+
+class CellHome:
+    """Be the home an agent sees; everything it does is an effect of the current turn."""
+
+    __slots__ = ("_cell",)
+
+    def __init__(self, cell: AgentCell) -> None:
+        """Speak for ``cell``."""
+        self._cell = cell
+
+    def reference(self) -> Any:
+        """Return a reference to the agent."""
+        return self._cell.reference()
+
+    def step(self, step: str) -> None:
+        """Take a lifecycle step after the current turn."""
+        self._turn().steps.append(step)
+
+    def set_timer(
+        self,
+        seconds: float,
+        interval: float | None,
+        method: str,
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        *,
+        name: str | None,
+        catch_up: str,
+    ) -> str:
+        """Set a timer when the turn commits; an identical interval timer goes on undisturbed."""
+        turn, cell = self._turn(), self._cell
+        if not 0 <= seconds < 10**10 or (interval is not None and interval <= 0):
+            message = f"{cell}: a timer in {seconds!r} seconds makes no sense"
+            raise ConfigurationError(message)
+        if catch_up not in ("one", "all", "skip"):
+            message = f'{cell}: catch_up={catch_up!r} is unknown; use "one", "all" or "skip"'
+            raise ConfigurationError(message)
+        path = tuple(method.split("."))
+        _, body, _ = cell.blueprint.calls.encode(ProxyCall(path, args, kwargs))
+        name = name or f"{method}#{cell.home.next_letter()}"
+        due = cell.home.clock.now() + seconds
+        timer = Timer(cell.kind, cell.key, name, method, body, due, interval, catch_up)
+        known = self._known(turn, name)
+        same = ("method", "body", "interval", "catch_up")
+        if known is None or any(getattr(known, f) != getattr(timer, f) for f in same) or not interval:
+            turn.timers[name] = timer
+        return name
+
+    def cancel_timer(self, name: str) -> bool:
+        """Cancel a timer when the turn commits."""
+        turn = self._turn()
+        if self._known(turn, name) is None:
+            return False
+        turn.timers[name] = None
+        return True
+
+    def _known(self, turn: Turn, name: str) -> Timer | None:
+        if name in turn.timers:
+            return turn.timers[name]
+        assert self._cell.activation is not None
+        return self._cell.activation.timers.get(name)
+
+    def _turn(self) -> Turn:
+        turn = current.get()
+        if turn is None or turn.cell is not self._cell:
+            message = f"{self._cell}: timers and steps can be asked for only in its own handlers"
+            raise ConfigurationError(message)
+        return turn

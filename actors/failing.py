@@ -1,0 +1,135 @@
+"""From a handler that raised to a state as before, a restart, a dead letter or quarantine."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+from ..lifecycle import signals
+from ..lifecycle.restart import Intensity
+from ..persistence.records import Commit, DeadLetter, Timer
+from .activation import Activation
+from .cell import AgentCell
+from .control import Control, Verb
+from .settling import EdgeReply
+from .timing import next_due
+from .turn import Letter, Turn
+
+logger = logging.getLogger("perdure.actors")
+
+
+def fail(cell: AgentCell, activation: Activation, turn: Turn, error: BaseException) -> None:
+    """Undo a turn. An asker gets the error; with nobody asking, supervision decides."""
+    activation.tracker.rollback()
+    letter = turn.letter
+    if letter.reply_to is not None:
+        reject(cell, letter, error)
+        return
+    logger.warning("%s failed at %s: %r", cell, describe(letter), error, exc_info=error)
+    try:
+        activation.agent.on_failure(type(error), error, error.__traceback__)
+    except Exception:
+        logger.exception("%s: on_failure raised", cell)
+    # on_failure is no turn: what it changed in the state is not kept.
+    activation.tracker.rollback()
+    cell.fire(signals.agent_failed, reason=describe(letter), error=error)
+    letter.attempts += 1
+    restart(cell, error, letter)
+
+
+def reject(cell: AgentCell, letter: Letter, error: BaseException) -> None:
+    """Answer an asker with an error, not before what the handler may have seen is durable."""
+    if letter.reply_to is None:
+        return
+    if letter.edge:
+        cell.home.supervisor.committer.gate(EdgeReply(letter.reply_to, None, error))
+    else:
+        letter.reply_to.fail(error)
+
+
+def restart(cell: AgentCell, error: BaseException, letter: Letter | None) -> None:
+    """Let supervision decide; ``letter`` is tried again or goes to the dead letters."""
+    policy = cell.blueprint.agent_class.restarts
+    if letter is not None:
+        if letter.attempts >= policy.attempts:
+            bury(cell, letter, f"{type(error).__name__}: {error}")
+        else:
+            cell.mailbox.put_back(letter)
+    if cell.intensity is None:
+        cell.intensity = Intensity(policy)
+    home = cell.home
+    me = (cell.kind, cell.key)
+    verdict = home.tree.failed(me, cell.intensity, policy, home.clock.monotonic())
+    reason = f"{type(error).__name__}: {error}"
+    for kind, key in verdict.quarantine:
+        home.order(kind, key, Control(Verb.QUARANTINE, reason=reason, edge=False))
+    delay = home.supervisor.delay(verdict.policy.backoff, max(1, verdict.count))
+    for member in verdict.restart:
+        if member != me:
+            order = Control(Verb.RESTART, reason="supervision", value=delay, edge=False)
+            home.order(*member, order)
+    if me not in verdict.quarantine:
+        begin_again(cell, delay)
+
+
+def begin_again(cell: AgentCell, delay: float) -> None:
+    """Drop the activation and let the mail wait for ``delay`` seconds."""
+    cell.fire(signals.agent_restarting)
+    cell.restarting = True
+    cell.drop()
+    cell.hold("backoff")
+    cell.home.dispatcher.begin()
+
+    def go_on() -> None:
+        cell.unhold("backoff")
+        cell.home.dispatcher.end()
+
+    cell.home.clock.call_later(delay, go_on)
+
+
+def bury(cell: AgentCell, letter: Letter, reason: str) -> None:
+    """Move a message to the dead letters, durably, and let its timer go on."""
+    home = cell.home
+    commit = Commit()
+    if letter.durable:
+        commit.consumed = [letter.id]
+    timer: Timer | None = None
+    if letter.timer is not None:
+        timer = next_due(letter.timer, home.clock.now())
+        if timer is None:
+            commit.cancelled = [letter.timer[:3]]
+        else:
+            commit.timers = [timer]
+    commit.dead = [
+        DeadLetter(
+            letter.id or home.next_letter(), cell.kind, cell.key, *_stored(cell, letter),
+            letter.cause, letter.correlation, letter.sent, letter.attempts, reason,
+            home.clock.now(),
+        )  # fmt: skip
+    ]
+    home.supervisor.committer.append(commit)
+    if timer is not None:
+        home.timers.set(timer)
+    elif letter.timer is not None:
+        home.timers.cancelled(letter.timer[:3])
+    logger.error("%s: %s goes to the dead letters: %s", cell, describe(letter), reason)
+    cell.fire(signals.message_dead, reason=reason)
+
+
+def describe(letter: Letter) -> str:
+    """Return what a letter asks for, for logs and the journal."""
+    if letter.name:
+        return letter.name
+    path = getattr(letter.message, "attr_path", None)
+    return ".".join(path) if path else "on_receive"
+
+
+def _stored(cell: AgentCell, letter: Letter) -> tuple[str, str]:
+    if letter.body:
+        return letter.name, letter.body
+    try:
+        name, body, _ = cell.blueprint.calls.encode(letter.message)
+    except (ValueError, TypeError, AttributeError):
+        # A volatile agent's message that cannot be stored: at least show what it was.
+        return describe(letter), json.dumps(repr(letter.message))
+    return name, body

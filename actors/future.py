@@ -1,0 +1,185 @@
+"""A future that never strands a waiter, never blocks an event loop and lets its waiter help."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Generic, Protocol, TypeVar, cast
+
+from pykka import Future, Timeout
+
+T = TypeVar("T")
+
+ExcInfo = tuple[type[BaseException] | None, BaseException | None, Any]
+
+
+class Helper(Protocol):
+    """Bring a result nearer from the waiting thread."""
+
+    def help(self, future: PooledFuture[Any]) -> None:
+        """Do what can be done at once on this thread; called before it blocks."""
+        ...
+
+    def waiting(self, future: PooledFuture[Any]) -> AbstractContextManager[object]:
+        """Surround the wait; raises Deadlock if the reply could never come."""
+        ...
+
+
+class PooledFuture(Future[T], Generic[T]):
+    """Hold the reply to an ask; the first answer wins, every later one is refused.
+
+    ``get()`` may run the asked actor's turn on the calling thread, so a lone ask needs no thread
+    switch. ``await`` never blocks the event loop. A worker that has to wait lends its place in
+    the pool, so chains of asks cannot starve it.
+    """
+
+    # Class-level defaults keep creation to one allocation: futures are made by the hundred
+    # thousand a second.
+    _result: tuple[Any, ExcInfo | None] | None = None
+    _get_hook: Callable[[float | None], Any] | None = None
+    _hook_value: tuple[Any] | None = None
+    _callbacks: list[Callable[[], None]] | None = None
+    helper: Helper | None = None
+    target: Any = None
+    """The cell that will answer, for its helper."""
+    asker: Any = None
+    """The turn that asked, for its helper; None for an asker outside."""
+    unsaved: bool = False
+    """The reply was given although the turn is not durable (policy "continue" in an outage)."""
+
+    def __init__(self) -> None:
+        """Make an unanswered future."""
+
+    def done(self) -> bool:
+        """Tell whether ``get()`` would return at once."""
+        return self._result is not None
+
+    def get(self, *, timeout: float | None = None) -> T:
+        """Return the reply, waiting for it up to ``timeout`` seconds.
+
+        Raises pykka.Timeout, or what the handler raised.
+        """
+        result = self._result
+        if result is None:
+            if self._get_hook is not None:
+                return cast("T", self._from_hook(timeout))
+            result = self._wait(timeout)
+        value, exc_info = result
+        if exc_info is None:
+            return cast("T", value)
+        kind, error, traceback = exc_info
+        if error is None:
+            assert kind is not None
+            error = kind()
+        raise error.with_traceback(traceback)
+
+    def set(self, value: T | None = None) -> None:
+        """Answer with a value; queue.Full if there is an answer already."""
+        if not self.answer(value, None):
+            raise queue.Full
+
+    def set_exception(self, exc_info: ExcInfo | None = None) -> None:
+        """Answer with an exception, by default the one being handled."""
+        if not self.answer(None, cast("ExcInfo", exc_info or sys.exc_info())):
+            raise queue.Full
+
+    def answer(self, value: object, exc_info: ExcInfo | None) -> bool:
+        """Answer unless somebody did already; tell whether this answer counts."""
+        if self._get_hook is not None:
+            return False
+        result = (value, exc_info)
+        # setdefault is atomic: of several answers exactly one finds itself in the dictionary.
+        if self.__dict__.setdefault("_result", result) is not result:
+            return False
+        if self._callbacks:
+            self._call_back()
+        return True
+
+    def fail(self, error: BaseException) -> bool:
+        """Answer with an error unless somebody answered already."""
+        return self.answer(None, (type(error), error, error.__traceback__))
+
+    def set_get_hook(self, func: Callable[[float | None], T]) -> None:
+        """Have ``get()`` compute the value; queue.Full if there is an answer already."""
+        if self._result is not None:
+            raise queue.Full
+        self._get_hook = func
+
+    def add_callback(self, callback: Callable[[], None]) -> None:
+        """Call once when answered, on the answering thread; at once if it is answered."""
+        # Invariant: whoever pops a callback runs it, and pop is atomic, so each runs once.
+        if self._callbacks is None:
+            self.__dict__.setdefault("_callbacks", [])
+        assert self._callbacks is not None
+        self._callbacks.append(callback)
+        if self._result is not None:
+            self._call_back()
+
+    def __await__(self) -> Generator[Any, None, T]:
+        """Wait without blocking the event loop."""
+        if self._result is None:
+            loop = asyncio.get_running_loop()
+            if self._get_hook is not None:
+                return (yield from loop.run_in_executor(None, self.get).__await__())
+            waiter = loop.create_future()
+            self.add_callback(lambda: wake(loop, waiter))
+            guard = self.helper.waiting(self) if self.helper is not None else nullcontext()
+            with guard:
+                yield from waiter.__await__()
+        return self.get()
+
+    __iter__ = __await__
+
+    def _call_back(self) -> None:
+        while self._callbacks:
+            try:
+                callback = self._callbacks.pop()
+            except IndexError:
+                return
+            callback()
+
+    def _wait(self, timeout: float | None) -> tuple[Any, ExcInfo | None]:
+        started = time.monotonic()
+        helper = self.helper
+        if helper is not None and timeout is None:
+            # Helping may take longer than a timeout allows, so it is for those who have time.
+            helper.help(self)
+            if self._result is not None:
+                return self._result
+        arrived = threading.Lock()
+        arrived.acquire()
+        self.add_callback(arrived.release)
+        with helper.waiting(self) if helper is not None else nullcontext():
+            if timeout is None:
+                arrived.acquire()
+            else:
+                left = max(0.0, timeout - (time.monotonic() - started))
+                arrived.acquire(timeout=left)
+        if self._result is None:
+            message = f"{timeout} seconds"
+            raise Timeout(message)
+        return self._result
+
+    def _from_hook(self, timeout: float | None) -> object:
+        if self._hook_value is None:
+            assert self._get_hook is not None
+            self._hook_value = (self._get_hook(timeout),)
+        return self._hook_value[0]
+
+
+def wake(loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None]) -> None:
+    """Finish a loop's waiter from another thread; a loop that is gone has nobody waiting."""
+
+    def finish() -> None:
+        if not waiter.done():
+            waiter.set_result(None)
+
+    try:
+        loop.call_soon_threadsafe(finish)
+    except RuntimeError:
+        pass

@@ -1,0 +1,295 @@
+"""A mailbox that is its own task: whoever puts into an idle one has it run.
+
+Invariants, all under the mailbox's lock:
+ * At most one thread is RUNNING a mailbox, so its actor handles one message at a time.
+ * A mailbox with work is SCHEDULED, RUNNING or SUSPENDED; IDLE means there is nothing to do.
+ * CLOSED is decided under the lock of the append: a message is either handled or refused.
+"""
+
+from __future__ import annotations
+
+import enum
+import threading
+from collections import deque
+from contextvars import Context
+from typing import Any, Final, Protocol
+
+from pykka._envelope import Envelope
+
+from .dispatcher import Dispatcher
+
+BUDGET: Final = 64
+"""Messages per run, then the mailbox goes to the tail of the queue."""
+
+
+class Outcome(enum.Enum):
+    """What a receiver made of an envelope, where it matters to the mailbox."""
+
+    SUSPENDED = "suspended"
+    """The turn goes on elsewhere; nothing more until ``resume()``."""
+    RETRY = "retry"
+    """The envelope was not handled: it is put back, and nothing more until ``resume()``."""
+
+
+class Receiver(Protocol):
+    """Handle a mailbox's envelopes, one at a time, inside the mailbox's context."""
+
+    def receive(self, envelope: Envelope[Any]) -> Outcome | None:
+        """Handle one envelope."""
+        ...
+
+    def launch(self) -> None:
+        """Begin what the mailbox is suspended for; called outside the context and the lock."""
+        ...
+
+    def drained(self) -> None:
+        """Be told that a run is over; called outside the context and the lock."""
+        ...
+
+
+class _Phase(enum.IntEnum):
+    IDLE = 0
+    SCHEDULED = 1
+    RUNNING = 2
+    SUSPENDED = 3
+    CLOSED = 4
+
+
+_IDLE, _SCHEDULED, _RUNNING, _SUSPENDED, _CLOSED = _Phase
+
+
+class Mailbox:
+    """Queue envelopes for one receiver and run it on the dispatcher's threads."""
+
+    __slots__ = (
+        "_dispatcher", "_held", "_lock", "_phase", "_queue", "_receiver", "_space",
+        "_urgent", "context", "limit", "runner",
+    )  # fmt: skip
+
+    def __init__(self, dispatcher: Dispatcher | None = None, limit: int | None = None) -> None:
+        """Make an open mailbox; ``limit`` is how many messages it holds."""
+        self._dispatcher = dispatcher
+        self._receiver: Receiver | None = None
+        self._lock = threading.Lock()
+        self._queue: deque[Envelope[Any]] = deque()
+        self._urgent: list[Envelope[Any]] = []  # rarely used, and a deque takes 600 bytes
+        self._phase = _IDLE
+        self._held = False
+        self.context = Context()
+        self._space: threading.Condition | None = None
+        self.limit = limit
+        self.runner: threading.Thread | None = None
+
+    def attach(self, receiver: Receiver, dispatcher: Dispatcher) -> None:
+        """Give the mailbox its receiver and schedule what it holds."""
+        with self._lock:
+            self._receiver = receiver
+            self._dispatcher = dispatcher
+            schedule = self._wants_run()
+        if schedule:
+            dispatcher.submit(self)
+
+    def put(self, envelope: Envelope[Any], /) -> bool:
+        """Append an envelope; False if the mailbox is closed."""
+        with self._lock:
+            if self._phase is _CLOSED:
+                return False
+            self._queue.append(envelope)
+            if self._phase is not _IDLE or self._held or self._receiver is None:
+                return True
+            self._phase = _SCHEDULED
+            self._dispatcher.begin()  # type: ignore[union-attr]
+        self._dispatcher.submit(self)  # type: ignore[union-attr]
+        return True
+
+    def put_urgent(self, envelope: Envelope[Any]) -> bool:
+        """Put an envelope before ordinary ones, also while held; False if the mailbox is closed."""
+        with self._lock:
+            if self._phase is _CLOSED:
+                return False
+            self._urgent.append(envelope)
+            schedule = self._wants_run()
+        if schedule:
+            self._dispatcher.submit(self)  # type: ignore[union-attr]
+        return True
+
+    def put_back(self, *envelopes: Envelope[Any]) -> None:
+        """Put envelopes before all ordinary ones, in the order given; for the running receiver."""
+        with self._lock:
+            self._queue.extendleft(reversed(envelopes))
+
+    def resume(self, envelope: Envelope[Any] | None = None) -> None:
+        """End a suspension; ``envelope`` is handled before everything else."""
+        with self._lock:
+            if self._phase is not _SUSPENDED:
+                return
+            if envelope is not None:
+                self._urgent.insert(0, envelope)
+            self._phase = _SCHEDULED
+        self._dispatcher.submit(self)  # type: ignore[union-attr]
+
+    def full(self) -> bool:
+        """Tell whether the limit is reached."""
+        return self.limit is not None and len(self._queue) >= self.limit
+
+    def wait_for_space(self, timeout: float | None) -> bool:
+        """Wait until there is room; False on timeout."""
+        with self._lock:
+            if self._space is None:
+                self._space = threading.Condition(self._lock)
+            return self._space.wait_for(lambda: not self.full() or self._phase is _CLOSED, timeout)
+
+    def hold(self) -> None:
+        """Handle only urgent envelopes until ``release()``."""
+        with self._lock:
+            self._held = True
+
+    def expedite(self, kind: type[Envelope[Any]]) -> None:
+        """Move the waiting envelopes of class ``kind`` before all others, past any hold."""
+        with self._lock:
+            if not any(envelope.__class__ is kind for envelope in self._queue):
+                return
+            self._urgent += [e for e in self._queue if e.__class__ is kind]
+            kept = [e for e in self._queue if e.__class__ is not kind]
+            self._queue.clear()
+            self._queue.extend(kept)
+            schedule = self._wants_run()
+        if schedule:
+            self._dispatcher.submit(self)  # type: ignore[union-attr]
+
+    def release(self) -> None:
+        """End a hold."""
+        with self._lock:
+            self._held = False
+            schedule = self._wants_run()
+        if schedule:
+            self._dispatcher.submit(self)  # type: ignore[union-attr]
+
+    def empty(self) -> bool:
+        """Tell whether no envelope waits."""
+        return not self._queue and not self._urgent
+
+    def get(self) -> Envelope[Any]:
+        """Take the oldest envelope; IndexError if there is none."""
+        with self._lock:
+            return self._queue.popleft()
+
+    def take_all(self) -> list[Envelope[Any]]:
+        """Take every ordinary envelope."""
+        with self._lock:
+            taken = list(self._queue)
+            self._queue.clear()
+        return taken
+
+    def __len__(self) -> int:
+        """Return how many ordinary envelopes wait."""
+        return len(self._queue)
+
+    def busy(self) -> bool:
+        """Tell whether anything is being handled or could be at once."""
+        with self._lock:
+            if self._phase in (_SCHEDULED, _RUNNING, _SUSPENDED):
+                return True
+            return bool(self._urgent) or (bool(self._queue) and not self._held)
+
+    def close_if_idle(self) -> bool:
+        """Close unless something waits or runs; tell whether it is closed now."""
+        with self._lock:
+            if self._phase is _IDLE and not self._queue and not self._urgent:
+                self._phase = _CLOSED
+            return self._phase is _CLOSED
+
+    def close(self) -> list[Envelope[Any]]:
+        """Close at once and return every envelope that was not handled."""
+        with self._lock:
+            # A running mailbox counts itself out when its run is over.
+            counted = self._phase in (_SCHEDULED, _SUSPENDED)
+            self._phase = _CLOSED
+            left = [*self._urgent, *self._queue]
+            self._urgent.clear()
+            self._queue.clear()
+            if self._space is not None:
+                self._space.notify_all()
+        if counted:
+            self._dispatcher.end()  # type: ignore[union-attr]
+        return left
+
+    def run(self) -> None:
+        """Handle some envelopes; called by a worker."""
+        if self._enter():
+            self._run_entered(BUDGET)
+
+    def steal(self) -> bool:
+        """Run on the calling thread if the mailbox has work that nobody has begun."""
+        if self._phase is not _SCHEDULED or not self._enter():
+            return False
+        self._run_entered(1)
+        return True
+
+    def _enter(self) -> bool:
+        with self._lock:
+            if self._phase is not _SCHEDULED:
+                return False
+            self._phase = _RUNNING
+        self.runner = threading.current_thread()
+        return True
+
+    def _run_entered(self, budget: int) -> None:
+        suspended = self.context.run(self._drain, budget)
+        self.runner = None
+        done = True
+        with self._lock:
+            if self._phase is _CLOSED:
+                schedule = False
+            elif suspended:
+                self._phase, schedule, done = _SUSPENDED, False, False
+            else:
+                schedule = bool(self._urgent) or (bool(self._queue) and not self._held)
+                self._phase = _SCHEDULED if schedule else _IDLE
+                done = not schedule
+            if self._space is not None and not self.full():
+                self._space.notify_all()
+        # Only now, outside the context: the next run may begin on another thread at once.
+        if schedule:
+            self._dispatcher.submit(self)  # type: ignore[union-attr]
+        elif suspended:
+            self._receiver.launch()  # type: ignore[union-attr]
+        else:
+            self._receiver.drained()  # type: ignore[union-attr]
+        if done:
+            self._dispatcher.end()  # type: ignore[union-attr]
+
+    def _drain(self, budget: int) -> bool:
+        receive = self._receiver.receive  # type: ignore[union-attr]
+        queue, urgent = self._queue, self._urgent
+        for _ in range(budget):
+            try:
+                if urgent:
+                    from_urgent, envelope = True, urgent.pop(0)
+                elif self._held or not queue:
+                    return False
+                else:
+                    from_urgent, envelope = False, queue.popleft()
+            except IndexError:  # closed in the meantime
+                return False
+            outcome = receive(envelope)
+            if outcome is not None:
+                if outcome is Outcome.RETRY:
+                    with self._lock:
+                        if from_urgent:
+                            urgent.insert(0, envelope)
+                        else:
+                            queue.appendleft(envelope)
+                return True
+        return False
+
+    def _wants_run(self) -> bool:
+        """Mark as SCHEDULED if there is work; the caller holds the lock and submits."""
+        if self._phase is not _IDLE or self._receiver is None:
+            return False
+        if not self._urgent and (self._held or not self._queue):
+            return False
+        self._phase = _SCHEDULED
+        self._dispatcher.begin()  # type: ignore[union-attr]
+        return True
+

@@ -1,0 +1,167 @@
+"""Messages as values: encoded when sent, decoded by the receiver's own annotations.
+
+What is delivered is what would be read back after a crash: mutable arguments are fresh copies,
+so a sender that changes what it has sent changes nothing, and a message that could not be read
+back is refused on the sender's line.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import typing
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+from pykka.messages import ProxyCall
+
+from ..persistence.codec import Codec, codec_of
+from ..persistence.log import Log
+from ..persistence.map import Map
+
+ON_RECEIVE: Final = ""
+"""The name under which a message to ``on_receive`` is stored."""
+
+_raw_call: Final = msgspec.json.Decoder(tuple[list[msgspec.Raw], dict[str, msgspec.Raw]]).decode
+_PLAIN: Final = frozenset({int, str, bool, type(None), float, bytes})
+
+
+class CallCodec:
+    """Encode and decode the calls of one agent class."""
+
+    def __init__(self, agent_class: type) -> None:
+        """Read annotations of ``agent_class`` when they are needed."""
+        self._class = agent_class
+        self._codecs: dict[tuple[str, int, tuple[str, ...]], Codec[Any]] = {}
+
+    def encode(self, message: object) -> tuple[str, str, object]:
+        """Return ``(name, body, message as the receiver gets it)``.
+
+        Raises TypeError for a call the method does not take, AttributeError for a method that
+        does not exist, StateError for arguments that cannot be stored exactly.
+        """
+        if not isinstance(message, ProxyCall):
+            codec = self._message_codec
+            body = codec.encode(message, f"message to {self._class.__name__}")
+            return ON_RECEIVE, body, codec.decode(body)
+        name = ".".join(message.attr_path)
+        kwargs = message.kwargs
+        codec = self._call_codec(name, len(message.args), tuple(kwargs))
+        body = codec.encode((message.args, kwargs), f"{self._class.__name__}.{name}")
+        args, kwargs = codec.decode(body)
+        return name, body, ProxyCall(message.attr_path, args, kwargs)
+
+    def decode(self, name: str, body: str) -> object:
+        """Return the message that was stored; ValueError, TypeError or AttributeError if that
+        is no longer possible.
+        """
+        if name == ON_RECEIVE:
+            return self._message_codec.decode(body)
+        raw_args, raw_kwargs = _raw_call(body)
+        codec = self._call_codec(name, len(raw_args), tuple(raw_kwargs))
+        args, kwargs = codec.decode(body)
+        return ProxyCall(tuple(name.split(".")), args, kwargs)
+
+    @functools.cached_property
+    def _message_codec(self) -> Codec[Any]:
+        handler = self._class.on_receive  # type: ignore[attr-defined]
+        parameters = [p for p in inspect.signature(handler).parameters if p != "self"]
+        hints = _hints(handler)
+        declared = hints.get(parameters[0], object) if parameters else object
+        return codec_of(object if declared is Any else declared)
+
+    def _call_codec(self, name: str, count: int, keywords: tuple[str, ...]) -> Codec[Any]:
+        place = (name, count, keywords)
+        codec = self._codecs.get(place)
+        if codec is None:
+            codec = self._codecs[place] = self._build(name, count, keywords)
+        return codec
+
+    def _build(self, name: str, count: int, keywords: tuple[str, ...]) -> Codec[Any]:
+        method = self._class
+        for step in name.split("."):
+            method = getattr(method, step)
+        signature = inspect.signature(method)
+        try:
+            signature.bind(None, *[None] * count, **dict.fromkeys(keywords))
+        except TypeError as error:
+            message = f"{self._class.__name__}.{name}: {error}"
+            raise TypeError(message) from None
+        hints = _hints(method)
+        types = _positional_types(signature, hints, count)
+        keyword_types = {
+            keyword: hints.get(keyword, hints.get(_variadic(signature), object))
+            for keyword in keywords
+        }
+        fields = {k: object if t is Any else t for k, t in keyword_types.items()}
+        keyword_type = typing.TypedDict(f"{name} keywords", fields)  # type: ignore[operator]
+        # Not shared through codec_of: the typed dict is made anew for each signature.
+        return Codec(tuple[tuple[types] if types else tuple[()], keyword_type])  # type: ignore[misc]
+
+
+def _hints(function: Callable[..., object]) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(function)
+    except NameError:
+        # Names that exist only while type checking: those parameters count as untyped.
+        return {}
+
+
+def _positional_types(
+    signature: inspect.Signature, hints: dict[str, Any], count: int
+) -> tuple[Any, ...]:
+    types: list[Any] = []
+    parameters = list(signature.parameters.values())[1:]
+    for parameter in parameters:
+        if len(types) == count:
+            break
+        declared = hints.get(parameter.name, object)
+        declared = object if declared is Any else declared
+        if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+            types += [declared] * (count - len(types))
+        else:
+            types.append(declared)
+    return tuple(types)
+
+
+def _variadic(signature: inspect.Signature) -> str:
+    for parameter in signature.parameters.values():
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            return parameter.name
+    return ""
+
+
+def detach(value: object) -> object:
+    """Return ``value`` without ties to an agent's state.
+
+    Collections become plain ones and mutable containers are copied; other objects pass as they
+    are. Without this a caller could change an agent's state through a reply.
+    """
+    kind = value.__class__
+    if kind in _PLAIN:
+        return value
+    if kind is list:
+        return [detach(item) for item in value]  # type: ignore[attr-defined]
+    if kind is dict:
+        return {key: detach(item) for key, item in value.items()}  # type: ignore[attr-defined]
+    if kind is tuple:
+        return tuple([detach(item) for item in value])  # type: ignore[attr-defined]
+    if kind is set:
+        return set(value)  # type: ignore[call-overload]
+    if isinstance(value, Log):
+        return list(value)
+    if isinstance(value, Map):
+        return {key: detach(item) for key, item in value.items()}
+    if isinstance(value, msgspec.Struct) and not value.__struct_config__.frozen:
+        fields = {name: detach(getattr(value, name)) for name in value.__struct_fields__}
+        return msgspec.structs.replace(value, **fields)
+    return value
+
+
+def describe_body(body: str) -> str:
+    """Return a stored body on one short line, for lists and errors."""
+    text = json.dumps(json.loads(body), ensure_ascii=False)
+    return text if len(text) <= 80 else text[:77] + "..."  # noqa: PLR2004
+

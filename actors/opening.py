@@ -1,0 +1,112 @@
+"""From a dormant agent to a live activation."""
+
+from __future__ import annotations
+
+import logging
+
+from pykka.messages import ProxyCall
+
+from ..lifecycle import signals
+from ..lifecycle.durability import Durability
+from ..lifecycle.status import Status
+from ..persistence.errors import CorruptState
+from ..persistence.records import AgentRow, Commit, Message, StoredAgent
+from ..persistence.recovery import restore
+from ..persistence.tracker import StateTracker
+from .activation import Activation
+from .cell import AgentCell
+from .effects import CellHome
+from .failing import bury
+from .readers import Collections
+from .turn import Letter
+
+logger = logging.getLogger("perdure.actors")
+
+
+def load(cell: AgentCell) -> Activation:
+    """Read the agent from the store and make an activation; ``on_start`` has not run yet.
+
+    Everything the agent committed must be durable. Raises CorruptState when no good copy of its
+    state exists, StoreUnavailable when it cannot be read; the cell is as before then.
+    """
+    home, blueprint = cell.home, cell.blueprint
+    stored = home.store.load(blueprint.kind, cell.key)
+    if stored is None:
+        head = AgentRow(home.next_agent(), blueprint.kind, cell.key, 0, 0, Status.ACTIVE, "")
+        stored = StoredAgent(head, {}, {}, [])
+    head = stored.head
+    restored = restore(home.store, stored, blueprint.layout)
+    tracker = StateTracker(
+        blueprint.layout,
+        head.agent,
+        restored.fields,
+        stored.log_lengths,
+        Collections(home.store, head.agent, lambda: settle_reads(cell)),
+        largest=home.largest_value,
+    )
+    cell.status = Status(head.status)
+    cell.reason = head.reason
+    agent = blueprint.agent_class()
+    agent.key = cell.key
+    agent.state = tracker.state
+    agent.system = home.facade
+    agent._home = CellHome(cell)  # noqa: SLF001 - an agent's other half
+    activation = Activation(agent, tracker, home.supervisor.writer(head.agent, head.version), stored.timers)
+    cell.activation = activation
+    for timer in stored.timers:
+        home.timers.known(timer)
+    if restored.quarantined:
+        _report_bad(cell, restored.quarantined)
+    return activation
+
+
+def load_old_mail(cell: AgentCell) -> list[Letter]:
+    """Return the messages an earlier process left for this agent, in the order of sending.
+
+    One that no longer decodes goes to the dead letters.
+    """
+    letters: list[Letter] = []
+    for message in cell.home.store.mail(cell.kind, cell.key):
+        if message.id < cell.home.first_letter:
+            letter = old_letter(cell, message)
+            if letter is not None:
+                letters.append(letter)
+    cell.mail_loaded = True
+    return letters
+
+
+def old_letter(cell: AgentCell, message: Message) -> Letter | None:
+    """Make a letter of a stored message, or bury it when its class no longer takes it."""
+    letter = Letter(
+        None, letter_id=message.id, cause=message.cause, correlation=message.correlation
+    )
+    letter.durable = True
+    letter.name, letter.body, letter.sent = message.name, message.body, message.sent
+    try:
+        letter.message = cell.blueprint.calls.decode(message.name, message.body)
+    except (ValueError, TypeError, AttributeError) as error:
+        letter.message = ProxyCall((message.name,), (), {})
+        bury(cell, letter, f"it no longer decodes: {error}")
+        return None
+    return letter
+
+
+def settle_reads(cell: AgentCell) -> None:
+    """Wait until everything the agent committed is in the store."""
+    with cell.home.dispatcher.blocking():
+        cell.home.supervisor.committer.flush(sequence=cell.last_sequence)
+
+
+def must_be_new(cell: AgentCell) -> bool:
+    """Tell whether an activation starts from nothing each time."""
+    return cell.blueprint.durability is Durability.VOLATILE
+
+
+def _report_bad(cell: AgentCell, rows: tuple[object, ...]) -> None:
+    commit = Commit()
+    commit.quarantined = list(rows)  # type: ignore[arg-type]
+    cell.home.supervisor.committer.append(commit)
+    for row in rows:
+        error = CorruptState(f"{cell}, state.{row.place}", row.reason)  # type: ignore[attr-defined]
+        logger.error("%s; the journal's copy is used, the bad one is kept in quarantine", error)
+        cell.fire(signals.snapshot_quarantined, reason=str(error), error=error)

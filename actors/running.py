@@ -1,0 +1,378 @@
+"""A cell at work: takes envelopes from its mailbox and runs them as turns."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from types import CoroutineType
+from typing import Any
+
+from pykka._envelope import Envelope
+from pykka._introspection import get_attr_directly
+from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr
+
+from ..lifecycle import signals
+from ..lifecycle.durability import WhenUnsaved
+from ..lifecycle.status import Status, Step, after
+from ..persistence.errors import CorruptState, StoreError, SystemClosed, TurnTimeout
+from . import failing, opening, settling
+from .activation import Activation
+from .cell import AgentCell
+from .control import Control, Verb
+from .mailbox import Outcome
+from .steps import Steps, quarantined, refuse_askers
+from .timing import is_skipped
+from .turn import Letter, Turn, current
+
+logger = logging.getLogger("perdure.actors")
+
+
+class RunningCell(AgentCell):
+    """Be the receiver of the cell's mailbox. ``receive`` runs inside the agent's context."""
+
+    __slots__ = ()
+
+    def receive(self, envelope: Envelope[Any]) -> Outcome | None:
+        """Handle one letter or control."""
+        assert isinstance(envelope, Letter)
+        if self.home.guarded and not self._may_go_on(envelope):
+            return None
+        if envelope.__class__ is Control:
+            return self._control(envelope)  # type: ignore[arg-type]
+        activation = self.activation
+        if activation is None or not activation.started:
+            outcome = self._open(envelope)
+            activation = self.activation
+            if outcome is not None or activation is None or not activation.started:
+                return outcome
+        if envelope.timer is not None and not self._still_wanted(activation, envelope):
+            return None
+        self.turns += 1
+        return self._run(activation, envelope)
+
+    def launch(self) -> None:
+        """Begin what the mailbox was suspended for."""
+        pending, self.pending = self.pending, None
+        pending()
+
+    def drained(self) -> None:
+        """Leave memory for good when the agent is dormant, durable and has no mail."""
+        self.used = self.home.clock.monotonic()
+        if self.activation is None:
+            self.retire()
+
+    def retire(self) -> None:
+        """Close the cell if nothing keeps it."""
+        temporary = any(hold in ("backoff", "outage", "closing") for hold in self.holds)
+        if (
+            not temporary
+            and self.last_sequence <= self.home.supervisor.committer.durable
+            and self.mailbox.close_if_idle()
+        ):
+            self.home.forget(self)
+
+    # Opening.
+
+    def _open(self, letter: Letter) -> Outcome | None:
+        """Make the activation ready for ``letter``; put the letter back if it must wait."""
+        activation = self.activation
+        if activation is None:
+            outcome = self._load(letter)
+            if outcome is not None or self.activation is None:
+                return outcome
+            activation = self.activation
+        if not self.mail_loaded:
+            old = opening.load_old_mail(self)
+            self.mailbox.put_back(*old, letter)
+            return None
+        if self.status in (Status.PAUSED, Status.QUARANTINED):
+            self._keep_waiting(letter)
+            return None
+        if self.status is Status.STOPPED and letter.timer is not None:
+            self.home.timers.cancelled(letter.timer[:3])  # known again at the next start
+            self.drop()
+            return None
+        self._start(activation, letter)
+        return None
+
+    def _load(self, letter: Letter) -> Outcome | None:
+        """Make the activation, or arrange for another try."""
+        committer = self.home.supervisor.committer
+        if self.last_sequence > committer.durable:
+            sequence = self.last_sequence
+            self.pending = lambda: (
+                committer.when_durable(sequence, self.mailbox.resume) or self.mailbox.resume()
+            )
+            return Outcome.RETRY
+        try:
+            opening.load(self)
+        except CorruptState as error:
+            failing.reject(self, letter, error)
+            if letter.reply_to is None:
+                self.mailbox.put_back(letter)
+            self._quarantine_unread(str(error))
+        except StoreError as error:
+            if letter.reply_to is not None:
+                letter.reply_to.fail(error)
+                return None
+            logger.warning("%s cannot be read and is tried again: %s", self, error)
+            self.pending = lambda: self.home.clock.call_later(1.0, self.mailbox.resume)
+            return Outcome.RETRY
+        except Exception as error:
+            # The agent's own class: its __init__ or its state's defaults raised.
+            logger.exception("%s cannot be made", self)
+            if letter.reply_to is not None:
+                letter.reply_to.fail(error)
+            else:
+                letter.attempts += 1
+                failing.restart(self, error, letter)
+        return None
+
+    def _quarantine_unread(self, reason: str) -> None:
+        """Give up an agent whose state cannot be read; nothing in the store is changed."""
+        self.status, self.reason = Status.QUARANTINED, reason
+        self.hold("quarantined")
+        refuse_askers(self)
+        logger.error("%s is quarantined: %s", self, reason)
+        self.fire(signals.agent_quarantined, reason=reason)
+
+    def _keep_waiting(self, letter: Letter) -> None:
+        if self.status is Status.QUARANTINED and letter.reply_to is not None:
+            failing.reject(self, letter, quarantined(self))
+            return
+        self.hold("paused" if self.status is Status.PAUSED else "quarantined")
+        self.mailbox.put_back(letter)
+
+    def _start(self, activation: Activation, letter: Letter) -> None:
+        """Run on_start as a turn before the first message; if it raises, nothing has started."""
+        if self.status is Status.STOPPED:
+            self.status = after(str(self), self.status, Step.START)
+        self.fire(signals.agent_starting)
+        if self.blueprint.starts:
+            begin = Letter(None, edge=False, correlation=letter.correlation)
+            try:
+                self._run_method(activation, "on_start", begin)
+            except BaseException as error:
+                activation.tracker.rollback()
+                logger.warning("%s: on_start raised %r", self, error, exc_info=error)
+                if letter.reply_to is not None:
+                    failing.reject(self, letter, error)
+                    failing.restart(self, error, None)
+                else:
+                    letter.attempts += 1
+                    self.fire(signals.agent_failed, reason="on_start", error=error)
+                    failing.restart(self, error, letter)
+                return
+        activation.started = True
+        self.fire(signals.agent_restarted if self.restarting else signals.agent_started)
+        self.restarting = False
+
+    # Running.
+
+    def _run(self, activation: Activation, letter: Letter) -> Outcome | None:
+        turn = Turn(self, letter)
+        self.turn = turn
+        current.set(turn)
+        limit = self.blueprint.agent_class.turn_limit
+        watch = self.home.clock.call_later(limit, lambda: self._too_long(turn)) if limit else None
+        try:
+            result = handle(activation.agent, letter.message)
+            if result.__class__ is CoroutineType:
+                self.pending = lambda: self._launch_handler(turn, result)
+                return Outcome.SUSPENDED
+            self._settle(activation, turn, result)
+        except BaseException as error:
+            self._fail(activation, turn, error)
+        if watch is not None:
+            watch.cancel()
+        self.turn = None
+        current.set(None)
+        return None
+
+    def _settle(self, activation: Activation, turn: Turn, result: object) -> None:
+        if self.abandoned:
+            logger.warning("%s: a turn that ran too long came back; it is dropped", self)
+            return
+        settling.settle(self, activation, turn, failing.describe(turn.letter), result)
+
+    def _fail(self, activation: Activation, turn: Turn, error: BaseException) -> None:
+        if self.abandoned:
+            logger.warning("%s: a turn that ran too long raised %r", self, error)
+            return
+        failing.fail(self, activation, turn, error)
+
+    def _launch_handler(self, turn: Turn, coroutine: Any) -> None:
+        def done(result: object, error: BaseException | None) -> None:
+            self.mailbox.resume(Control(Verb.DONE, value=result, error=error, edge=False))
+
+        cancel = self.home.loop.start(coroutine, self.mailbox.context, done)
+        if self.blueprint.agent_class.turn_limit:
+            turn.cancel = cancel
+
+    def _handler_done(self, control: Control) -> None:
+        turn, activation = self.turn, self.activation
+        assert turn is not None
+        assert activation is not None
+        error = control.error
+        try:
+            if error is None:
+                self._settle(activation, turn, control.value)
+        except BaseException as raised:
+            error = raised
+        if error is not None:
+            self._fail(activation, turn, TurnTimeout(turn.overdue) if turn.overdue else error)
+        self.turn = None
+        current.set(None)
+
+    def _run_method(self, activation: Activation, name: str, letter: Letter) -> None:
+        """Run one of the agent's own hooks as a turn and settle it; raises what it raises."""
+        turn = Turn(self, letter)
+        self.turn = turn
+        current.set(turn)
+        try:
+            result = getattr(activation.agent, name)()
+            if inspect.iscoroutine(result):
+                with self.home.dispatcher.blocking():
+                    self.home.loop.run(result)
+            settling.settle(self, activation, turn, f"({name})", None)
+        finally:
+            self.turn = None
+            current.set(None)
+
+    def _run_hook(self, activation: Activation, name: str) -> None:
+        try:
+            self._run_method(activation, name, Letter(None, edge=False))
+        except BaseException:
+            activation.tracker.rollback()
+            logger.exception("%s: %s raised; the step goes on", self, name)
+
+    # Guards.
+
+    def _may_go_on(self, letter: Letter) -> bool:
+        """Decide about a message during an outage or a shutdown; a refused one is taken care of."""
+        home = self.home
+        if letter.__class__ is Control:
+            return True
+        if home.closing and letter.edge:
+            if letter.reply_to is not None:
+                letter.reply_to.fail(SystemClosed("the agent system is closing"))
+            else:
+                self.hold("closing")
+                self.mailbox.put_back(letter)
+            return False
+        policy = self.blueprint.agent_class.when_unsaved
+        if home.supervisor.outage and policy is not WhenUnsaved.CONTINUE:
+            if letter.reply_to is not None:
+                letter.reply_to.fail(home.supervisor.refusal())
+            else:
+                self.mailbox.put_back(letter)
+                self.hold("outage")
+                if not home.supervisor.outage:  # it ended between the look and the hold
+                    self.unhold("outage")
+            return False
+        return True
+
+    def _still_wanted(self, activation: Activation, letter: Letter) -> bool:
+        """Tell whether a timer that fired still stands; a skipped tick moves on without a turn."""
+        timer = letter.timer
+        assert timer is not None
+        if activation.timers.get(timer.name) != timer:
+            return False
+        if is_skipped(timer, self.home.clock.now()):
+            letter.message = None
+            settling.settle(self, activation, Turn(self, letter), "(skipped)", None)
+            return False
+        return True
+
+    def _too_long(self, turn: Turn) -> None:
+        """Give up a turn that is over its limit; called on the clock's thread.
+
+        A coroutine is cancelled. A thread cannot be stopped: the cell is left to it and a fresh
+        one takes over; whatever the old one still does is dropped.
+        """
+        if self.turn is not turn:
+            return
+        limit = self.blueprint.agent_class.turn_limit
+        what = failing.describe(turn.letter)
+        message = f"{self}: {what} ran longer than its limit of {limit} seconds"
+        self.fire(signals.turn_timed_out, reason=message)
+        if turn.cancel is not None:
+            turn.overdue = message
+            turn.cancel()
+            return
+        thread = self.mailbox.runner
+        self.abandoned = True
+        if self.activation is not None:
+            self.activation.writer.revoked = True
+        left = [letter for letter in self.mailbox.close() if isinstance(letter, Letter)]
+        if thread is not None:
+            self.home.dispatcher.lend_for(thread)
+        error = TurnTimeout(message)
+        letter = turn.letter
+        if letter.reply_to is not None:
+            letter.reply_to.fail(error)
+            self.home.replace(self, left, None, error)
+        else:
+            letter.attempts += 1
+            self.home.replace(self, left, letter, error)
+
+    # Controls.
+
+    def _control(self, control: Control) -> Outcome | None:
+        verb = control.verb
+        if verb is Verb.DONE:
+            self._handler_done(control)
+            return None
+        if verb is Verb.QUARANTINE:
+            steps.quarantine(self, self.activation, control)
+            return None
+        if verb in (Verb.SAVE, Verb.PASSIVATE) and self.activation is None:
+            settling.release(self, control, None)
+            return None
+        if verb is Verb.RESTART and control.reason == "supervision" and self.activation is None:
+            return None
+        if self.activation is None:
+            outcome = self._load(control)
+            if outcome is not None or self.activation is None:
+                return outcome
+        try:
+            self._take_step(verb, self.activation, control)
+        except BaseException as error:
+            if control.reply_to is None:
+                logger.warning("%s: %s", self, error)
+            failing.reject(self, control, error)
+        return None
+
+    def _take_step(self, verb: Verb, activation: Activation, control: Control) -> None:
+        if verb is Verb.PAUSE:
+            steps.pause(self, activation, control)
+        elif verb is Verb.RESUME:
+            steps.resume(self, activation, control)
+        elif verb is Verb.STOP:
+            steps.stop(self, activation, control)
+        elif verb is Verb.RESTART:
+            steps.restart(self, activation, control)
+        elif verb is Verb.SAVE:
+            steps.save(self, activation, control)
+        elif verb is Verb.PASSIVATE:
+            steps.passivate(self, activation)
+        elif verb is Verb.WAKE and not self.mail_loaded:
+            self.mailbox.put_back(*opening.load_old_mail(self))
+
+
+steps = Steps(RunningCell._run_hook)  # type: ignore[arg-type]  # noqa: SLF001
+
+
+def handle(agent: object, message: object) -> object:
+    """Give a message to an agent as pykka does; a coroutine is returned, not run."""
+    if message.__class__ is ProxyCall:
+        path = message.attr_path  # type: ignore[attr-defined]
+        method = getattr(agent, path[0]) if len(path) == 1 else get_attr_directly(agent, path)
+        return method(*message.args, **message.kwargs)  # type: ignore[attr-defined]
+    if isinstance(message, ProxyGetAttr):
+        return get_attr_directly(agent, message.attr_path)  # type: ignore[arg-type]
+    if isinstance(message, ProxySetAttr):
+        parent = get_attr_directly(agent, message.attr_path[:-1])  # type: ignore[arg-type]
+        setattr(parent, message.attr_path[-1], message.value)
+        return None
+    return agent.on_receive(message)  # type: ignore[attr-defined]

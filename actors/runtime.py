@@ -1,0 +1,437 @@
+"""The actors' side of a system: finds cells, carries messages, keeps memory bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import threading
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pykka.messages import ProxyCall
+
+from ..lifecycle.clock import Clock
+from ..lifecycle.durability import Durability, WhenUnsaved
+from ..lifecycle.groups import SupervisionTree
+from ..lifecycle.status import Status
+from ..lifecycle.supervisor import PersistenceSupervisor
+from ..persistence.errors import (
+    ConfigurationError,
+    MailboxFull,
+    StoreError,
+    SystemClosed,
+)
+from ..persistence.records import Commit, Counters, Timer
+from ..persistence.store import Store
+from . import failing
+from .agent import Agent
+from .blueprint import Blueprint, Catalogue, check_name
+from .cell import AgentCell
+from .control import Control, Verb
+from .dispatcher import Dispatcher
+from .future import PooledFuture
+from .loop import HandlerLoop
+from .messages import detach
+from .reference import AgentRef
+from .running import RunningCell
+from .settling import row
+from .steps import quarantined
+from .timing import TimerService
+from .turn import Letter, Turn, current
+from .waiting import AskHelper
+
+logger = logging.getLogger("perdure.actors")
+
+SWEEP_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Passivation:
+    """Drop activations idle for ``idle`` seconds, and the longest idle ones above ``limit``.
+
+    ``None`` switches either off. Volatile agents are never dropped.
+    """
+
+    idle: float | None = 300.0
+    limit: int | None = 20_000
+
+    def __post_init__(self) -> None:
+        """Refuse limits that make no sense."""
+        if (self.idle is not None and self.idle <= 0) or (self.limit is not None and self.limit < 1):
+            message = f"{self} needs idle > 0 and limit >= 1, or None"
+            raise ConfigurationError(message)
+
+
+class Runtime:
+    """Hold the cells of a system and everything they share (cell.Surroundings, reference.Post)."""
+
+    def __init__(  # noqa: PLR0913
+        self,
+        store: Store,
+        supervisor: PersistenceSupervisor,
+        counters: Counters,
+        catalogue: Catalogue,
+        *,
+        facade: object,
+        clock: Clock,
+        workers: int,
+        passivation: Passivation,
+        mailbox_wait: float,
+        largest_value: int,
+    ) -> None:
+        """Work on a store whose lease is held."""
+        self.store = store
+        self.supervisor = supervisor
+        self.catalogue = catalogue
+        self.facade = facade
+        self.clock = clock
+        self.dispatcher = Dispatcher(workers)
+        self.loop = HandlerLoop()
+        self.tree = SupervisionTree()
+        self.timers = TimerService(store, clock, self._when_settled, self._timer_due)
+        self.guarded = False
+        self.closing = False
+        self.closed = False
+        self.recovering = True
+        # Letters of later owners have higher ids, so "old mail" is what is below this.
+        self.first_letter = store.lease.token << 40
+        self.largest_value = largest_value
+        self.cells: dict[tuple[str, str], RunningCell] = {}
+        self._lock = threading.Lock()
+        self._turns = 0  # of cells that are gone
+        self._letters = itertools.count(self.first_letter)
+        self._agents = itertools.count(counters.agent + 1)
+        self._passivation = passivation
+        self._crowded_at = passivation.limit
+        self._mailbox_wait = mailbox_wait
+        self._helper = AskHelper(self.dispatcher, supervisor.committer)
+        supervisor.on_outage = self._outage
+        supervisor.on_recovery = self._recovered
+
+    def start(self) -> None:
+        """Begin to deliver old mail and timers, and to sweep."""
+        self.timers.start()
+        self.dispatcher.begin()
+        self.clock.call_later(0.0, lambda: self._recover(("", "")))
+        self.clock.call_later(SWEEP_SECONDS, self._sweep)
+
+    # reference.Post
+
+    def alive(self) -> bool:
+        """Tell whether the system takes messages."""
+        return not self.closing
+
+    def reference(self, kind: str, key: str) -> AgentRef[Any]:
+        """Return a reference to an agent."""
+        return AgentRef(self, self.catalogue.of_kind(kind).agent_class, key)
+
+    def refer(self, agent_class: type[Agent[Any]], key: str) -> AgentRef[Any]:
+        """Return a reference to an agent of a class this system knows."""
+        self.catalogue.of_class(agent_class)
+        check_name("key", key)
+        return AgentRef(self, agent_class, key)
+
+    def tell(self, kind: str, key: str, message: object) -> None:
+        """Send a message; inside a turn it is sent when the turn commits."""
+        turn = current.get()
+        blueprint = self.catalogue.of_kind(kind)
+        letter = self._letter(blueprint, message, turn)
+        if turn is not None:
+            cell = self.cell(kind, key)
+            if cell.mailbox.full():
+                raise _full(cell)
+            turn.sends.append((cell, letter))
+            return
+        if self.closing:
+            raise _closed()
+        self._wait_for_room(kind, key)
+        if letter.durable:
+            commit = Commit()
+            commit.sends = [row(kind, key, letter)]
+            self.supervisor.committer.append(commit)
+        self.deliver(kind, key, letter)
+
+    def ask(self, kind: str, key: str, message: object) -> PooledFuture[Any]:
+        """Send a message at once and return the reply's future."""
+        turn = current.get()
+        future: PooledFuture[Any] = PooledFuture()
+        letter = Letter(_detached(message), future, edge=turn is None, letter_id=next(self._letters))
+        if turn is None:
+            letter.correlation = letter.id
+            if self.closing:
+                future.fail(_closed())
+                return future
+        else:
+            letter.correlation = turn.letter.correlation
+            letter.cause = turn.cell.last_sequence
+            future.asker = turn
+        cell = self.cells.get((kind, key)) or self.cell(kind, key)
+        if cell.mailbox.full():
+            try:
+                self._wait_for_room(kind, key)
+            except MailboxFull as error:
+                future.fail(error)
+                return future
+        if cell.status is Status.QUARANTINED:
+            future.fail(quarantined(cell))
+            return future
+        future.helper = self._helper
+        future.target = cell
+        while not cell.mailbox.put(letter):
+            self.forget(cell)
+            cell = self.cell(kind, key)
+            future.target = cell
+        if self.closed:
+            self._refuse(cell)
+        return future
+
+    def control(self, kind: str, key: str, verb: Verb) -> PooledFuture[Any]:
+        """Have a lifecycle step taken and return its future."""
+        turn = current.get()
+        future: PooledFuture[Any] = PooledFuture()
+        if self.closing:
+            future.fail(_closed())
+            return future
+        future.asker = turn
+        future.helper = self._helper
+        control = Control(verb, future, edge=turn is None)
+        while True:
+            cell = future.target = self.cell(kind, key)
+            put = cell.mailbox.put if verb is Verb.STOP else cell.mailbox.put_urgent
+            if put(control):
+                break
+            self.forget(cell)
+        if verb is Verb.STOP and cell.holds:
+            cell.mailbox.expedite(Control)
+        if self.closed:
+            self._refuse(cell)
+        return future
+
+    # cell.Surroundings
+
+    def next_agent(self) -> int:
+        """Return a number for a new agent."""
+        return next(self._agents)
+
+    def next_letter(self) -> int:
+        """Return an id for a new letter."""
+        return next(self._letters)
+
+    def deliver(self, kind: str, key: str, letter: Letter) -> None:
+        """Put a letter into an agent's mailbox."""
+        cell = self.cells.get((kind, key)) or self.cell(kind, key)
+        while not cell.mailbox.put(letter):
+            self.forget(cell)
+            cell = self.cell(kind, key)
+
+    def order(self, kind: str, key: str, control: Control) -> None:
+        """Put a control before an agent's mail."""
+        while not self.cell(kind, key).mailbox.put_urgent(control):
+            self.forget(self.cell(kind, key))
+
+    def replace(
+        self, cell: AgentCell, left: list[Letter], failed: Letter | None, error: Exception
+    ) -> None:
+        """Put a fresh cell in the place of one that hangs, with the mail that is ``left``."""
+        fresh = RunningCell(self, cell.blueprint, cell.key)
+        fresh.last_sequence = cell.last_sequence
+        fresh.status, fresh.reason = cell.status, cell.reason
+        fresh.intensity = cell.intensity
+        fresh.mail_loaded = cell.mail_loaded
+        fresh.restarting = True
+        fresh.mailbox.put_back(*left)
+        failing.restart(fresh, error, failed)
+        with self._lock:
+            self.cells[cell.kind, cell.key] = fresh
+        fresh.mailbox.attach(fresh, self.dispatcher)
+
+    def forget(self, cell: AgentCell) -> None:
+        """Drop a closed cell."""
+        with self._lock:
+            if self.cells.get((cell.kind, cell.key)) is cell:
+                del self.cells[cell.kind, cell.key]
+                self._turns += cell.turns
+            if self._passivation.limit is not None and len(self.cells) < self._passivation.limit:
+                self._crowded_at = self._passivation.limit
+
+    def cell(self, kind: str, key: str) -> RunningCell:
+        """Return the agent's cell, making it if it has none."""
+        cell = self.cells.get((kind, key))
+        if cell is not None:
+            return cell
+        blueprint = self.catalogue.of_kind(kind)
+        with self._lock:
+            cell = self.cells.get((kind, key))
+            if cell is None:
+                cell = RunningCell(self, blueprint, key)
+                cell.mailbox.attach(cell, self.dispatcher)
+                self.cells[kind, key] = cell
+                crowded = self._crowded_at is not None and len(self.cells) >= self._crowded_at
+        if crowded:
+            self._make_room()
+        return cell
+
+    def turns(self) -> int:
+        """Return how many messages were handled since the system was opened."""
+        with self._lock:
+            return self._turns + sum(cell.turns for cell in self.cells.values())
+
+    # Shutting down.
+
+    def stop_intake(self) -> None:
+        """Refuse messages from outside; turns under way go on and may still ask each other."""
+        self.closing = self.guarded = True
+
+    def save_all(self) -> None:
+        """Have every activation saved and put to rest."""
+        for cell in list(self.cells.values()):
+            cell.mailbox.put_urgent(Control(Verb.PASSIVATE, edge=False))
+
+    def close(self, timeout: float) -> bool:
+        """End all threads; whoever still waits is told that the system is closed."""
+        self.closed = True
+        for cell in list(self.cells.values()):
+            self._refuse(cell)
+        self.loop.close()
+        return self.dispatcher.close(timeout)
+
+    # Inside.
+
+    def _letter(self, blueprint: Blueprint, message: object, turn: Turn | None) -> Letter:
+        """Make a letter that stands alone: encoded, and decoded afresh for the receiver."""
+        letter = Letter(message, letter_id=next(self._letters))
+        letter.correlation = letter.id if turn is None else turn.letter.correlation
+        letter.sent = self.clock.now()
+        if blueprint.durability is Durability.VOLATILE:
+            letter.message = _detached(message)
+        else:
+            letter.name, letter.body, letter.message = blueprint.calls.encode(message)
+            letter.durable = True
+        return letter
+
+    def _timer_due(self, timer: Timer) -> None:
+        try:
+            blueprint = self.catalogue.of_kind(timer.kind)
+        except LookupError as error:
+            logger.warning("a timer waits for a class that is not there: %s", error)
+            return
+        letter = Letter(None, letter_id=next(self._letters))
+        letter.correlation = letter.id
+        letter.timer = timer
+        letter.name, letter.body, letter.sent = timer.method, timer.body, timer.due
+        try:
+            letter.message = blueprint.calls.decode(timer.method, timer.body)
+        except (ValueError, TypeError, AttributeError) as error:
+            failing.bury(self.cell(timer.kind, timer.key), letter, f"it no longer decodes: {error}")
+            return
+        self.deliver(timer.kind, timer.key, letter)
+
+    def _wait_for_room(self, kind: str, key: str) -> None:
+        cell = self.cell(kind, key)
+        if not cell.mailbox.full():
+            return
+        if _in_event_loop() or current.get() is not None:
+            raise _full(cell)
+        with self.dispatcher.blocking():
+            if not cell.mailbox.wait_for_space(self._mailbox_wait):
+                raise _full(cell)
+
+    def _recover(self, after: tuple[str, str]) -> None:
+        """Wake the agents that have mail from an earlier process, a page at a time."""
+        try:
+            page = self.store.mailed(after, 256)
+        except StoreError as error:
+            logger.warning("reading old mail failed and is tried again: %s", error)
+            self.clock.call_later(1.0, lambda: self._recover(after))
+            return
+        for kind, key in page:
+            if kind not in self.catalogue.kinds():
+                logger.warning("mail waits for %s/%s, whose class is not there", kind, key)
+                continue
+            self.order(kind, key, Control(Verb.WAKE, edge=False))
+        if page and not self.closing:
+            self.clock.call_later(0.0, lambda: self._recover(page[-1]))
+        else:
+            self.recovering = False
+            self.dispatcher.end()
+
+    def _sweep(self) -> None:
+        """Put to rest what has been idle for long."""
+        if self.closing:
+            return
+        idle = self._passivation.idle
+        horizon = self.clock.monotonic() - idle if idle is not None else None
+        for cell in list(self.cells.values()):
+            if cell.activation is None:
+                if not cell.mailbox.busy():
+                    cell.retire()
+            elif horizon is not None and cell.used < horizon:
+                self._put_to_rest(cell)
+        self.clock.call_later(SWEEP_SECONDS, self._sweep)
+
+    def _make_room(self) -> None:
+        """Put the longest idle quarter of the activations to rest."""
+        limit = self._passivation.limit
+        assert limit is not None
+        # Not again before a further eighth has come: a round costs a look at every cell.
+        self._crowded_at = max(limit, len(self.cells)) + max(1, limit // 8)
+        idle = [cell for cell in list(self.cells.values()) if not cell.mailbox.busy()]
+        idle.sort(key=lambda cell: cell.used)
+        for cell in idle[: max(1, limit // 4)]:
+            if cell.activation is None:
+                cell.retire()
+            else:
+                self._put_to_rest(cell)
+
+    def _put_to_rest(self, cell: RunningCell) -> None:
+        if cell.blueprint.durability is not Durability.VOLATILE and not cell.mailbox.busy():
+            cell.mailbox.put_urgent(Control(Verb.PASSIVATE, edge=False))
+
+    def _outage(self, _error: Exception) -> None:
+        self.guarded = True
+        for cell in list(self.cells.values()):
+            policy = cell.blueprint.agent_class.when_unsaved
+            if policy is WhenUnsaved.STOP and cell.activation is not None:
+                cell.mailbox.put_urgent(Control(Verb.STOP, edge=False))
+
+    def _recovered(self) -> None:
+        self.guarded = self.closing
+        for cell in list(self.cells.values()):
+            cell.unhold("outage")
+
+    def _refuse(self, cell: RunningCell) -> None:
+        for envelope in cell.mailbox.close():
+            if envelope.reply_to is not None:
+                envelope.reply_to.fail(_closed())  # type: ignore[attr-defined]
+
+    def _when_settled(self, callback: Any) -> None:
+        committer = self.supervisor.committer
+        if not committer.when_durable(committer.appended, callback):
+            callback()
+
+
+def _detached(message: object) -> object:
+    if message.__class__ is ProxyCall:
+        path, args, kwargs = message  # type: ignore[misc]
+        return ProxyCall(path, detach(args), detach(kwargs))  # type: ignore[arg-type]
+    return detach(message)
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _full(cell: AgentCell) -> MailboxFull:
+    return MailboxFull(
+        f"{cell} has {len(cell.mailbox):,} messages waiting, its limit; send more slowly or raise"
+        f" {cell.blueprint.agent_class.__name__}.mailbox_limit"
+    )
+
+
+def _closed() -> SystemClosed:
+    return SystemClosed("the agent system is closed; open it again to send messages")

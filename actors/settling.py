@@ -1,0 +1,192 @@
+"""From a handler that returned to a commit on its way, messages delivered, replies released."""
+
+from __future__ import annotations
+
+from ..lifecycle.durability import Durability, WhenUnsaved
+from ..persistence.records import Commit, Delta, Message, Timer
+from .activation import Activation
+from .cell import AgentCell
+from .control import Control, Verb
+from .future import PooledFuture
+from .messages import detach
+from .timing import next_due
+from .turn import Letter, Turn
+
+
+class EdgeReply:
+    """Answer a future once the turn behind the answer is durable, or say why it is not."""
+
+    __slots__ = ("error", "future", "value")
+
+    def __init__(
+        self, future: PooledFuture[object], value: object, error: BaseException | None = None
+    ) -> None:
+        """Keep the answer back."""
+        self.future = future
+        self.value = value
+        self.error = error
+
+    def __call__(self, unsaved: Exception | None) -> None:
+        """Give the answer, or ``unsaved`` instead of it."""
+        if unsaved is not None:
+            self.future.fail(unsaved)
+        elif self.error is not None:
+            self.future.fail(self.error)
+        else:
+            self.future.answer(self.value, None)
+
+
+def settle(cell: AgentCell, activation: Activation, turn: Turn, name: str, result: object) -> None:
+    """Make a finished turn count. StateError leaves everything for the caller to roll back."""
+    letter = turn.letter
+    reply_to = letter.reply_to
+    value = detach(result) if reply_to is not None else None
+    delta = activation.tracker.collect()
+    durability = cell.blueprint.durability
+    effects = bool(turn.sends or turn.timers or letter.timer)
+    if durability is Durability.VOLATILE:
+        _settle_effects(cell, turn, effects=effects)
+        _answer(cell, letter, value)
+    elif durability is Durability.SNAPSHOT and not effects and name[:1] != "(":
+        activation.keep(delta, letter.id if letter.durable else None)
+        if activation.dirty():
+            every = cell.blueprint.agent_class.autosave.every
+            cell.home.supervisor.dirty(cell, every, lambda: request_save(cell))
+        _answer(cell, letter, value)
+    elif delta is None and not effects and not activation.dirty():
+        if letter.durable:
+            only = Commit()
+            only.consumed = [letter.id]
+            cell.home.supervisor.committer.append(only)
+        release(cell, letter, value)
+    else:
+        _commit(cell, activation, turn, name, delta, value)
+    for step in turn.steps:
+        control = Control(Verb(step), edge=False)
+        if control.verb is Verb.STOP:
+            cell.mailbox.put(control)
+        else:
+            cell.mailbox.put_urgent(control)
+
+
+def release(cell: AgentCell, letter: Letter, value: object) -> None:
+    """Answer a turn that changed nothing: not before what it may have seen is durable."""
+    reply_to = letter.reply_to
+    if reply_to is None:
+        return
+    if letter.edge and not _answers_unsaved(cell):
+        cell.home.supervisor.committer.gate(EdgeReply(reply_to, value))
+    else:
+        _answer(cell, letter, value)
+
+
+def save(cell: AgentCell, activation: Activation, name: str) -> int:
+    """Commit what a SNAPSHOT agent has not saved; return the agent's latest sequence."""
+    if activation.dirty():
+        commit = cell.commit(name)
+        activation.put_unsaved(commit)
+        cell.last_sequence = activation.writer.submit(commit)
+        activation.tracker.trim(cell.last_sequence, cell.home.supervisor.committer.durable)
+    return cell.last_sequence
+
+
+def request_save(cell: AgentCell) -> None:
+    """Have an agent saved between two turns."""
+    cell.mailbox.put_urgent(Control(Verb.SAVE, edge=False))
+
+
+def _commit(
+    cell: AgentCell,
+    activation: Activation,
+    turn: Turn,
+    name: str,
+    delta: Delta | None,
+    value: object,
+) -> None:
+    letter = turn.letter
+    commit = cell.commit(name, letter)
+    commit.delta = delta
+    if letter.durable:
+        commit.consumed = [letter.id]
+    if activation.unsaved is not None or activation.unsaved_mail:
+        activation.put_unsaved(commit)
+    if turn.sends or turn.timers or letter.timer:
+        _put_effects(cell, turn, commit)
+    held_back = letter.reply_to is not None and letter.edge and not _answers_unsaved(cell)
+    if held_back:
+        assert letter.reply_to is not None
+        commit.replies = [EdgeReply(letter.reply_to, value)]
+    sequence = activation.writer.submit(commit)
+    cell.last_sequence = sequence
+    if turn.sends or commit.timers or commit.cancelled:
+        _deliver(cell, turn, commit)
+    if not held_back:
+        _answer(cell, letter, value)
+    activation.tracker.trim(sequence, cell.home.supervisor.committer.durable)
+
+
+def _settle_effects(cell: AgentCell, turn: Turn, *, effects: bool) -> None:
+    """Commit a VOLATILE agent's messages and timers, which belong to no agent's version."""
+    if effects:
+        commit = Commit()
+        _put_effects(cell, turn, commit)
+        cell.home.supervisor.committer.append(commit)
+        _deliver(cell, turn, commit)
+
+
+def _put_effects(cell: AgentCell, turn: Turn, commit: Commit) -> None:
+    letter = turn.letter
+    commit.sends = [
+        row(target.kind, target.key, sent) for target, sent in turn.sends if sent.durable
+    ]
+    timers: dict[str, Timer | None] = {}
+    if letter.timer is not None:
+        timers[letter.timer.name] = next_due(letter.timer, cell.home.clock.now())
+    timers |= turn.timers
+    commit.timers = [timer for timer in timers.values() if timer is not None]
+    commit.cancelled = [
+        (cell.kind, cell.key, name) for name, timer in timers.items() if timer is None
+    ]
+
+
+def _deliver(cell: AgentCell, turn: Turn, commit: Commit) -> None:
+    """Make the effects of an appended commit happen in memory; after the append, so that their
+    own effects come later in the journal.
+    """
+    home = cell.home
+    for timer in commit.timers:
+        if cell.activation is not None:
+            cell.activation.timers[timer.name] = timer
+        home.timers.set(timer)
+    for place in commit.cancelled:
+        if cell.activation is not None:
+            cell.activation.timers.pop(place[2], None)
+        home.timers.cancelled(place)
+    for target, sent in turn.sends:
+        sent.cause = commit.sequence if commit.agent else 0
+        home.deliver(target.kind, target.key, sent)
+
+
+def row(kind: str, key: str, letter: Letter) -> Message:
+    """Return the mailbox row of a letter; its cause is filled in when the sender's commit is
+    numbered.
+    """
+    return Message(
+        letter.id, kind, key, letter.name, letter.body, letter.cause, letter.correlation, letter.sent
+    )
+
+
+def _answers_unsaved(cell: AgentCell) -> bool:
+    """Tell whether replies leave although nothing can be saved (policy "continue")."""
+    return (
+        cell.home.supervisor.outage
+        and cell.blueprint.agent_class.when_unsaved is WhenUnsaved.CONTINUE
+    )
+
+
+def _answer(cell: AgentCell, letter: Letter, value: object) -> None:
+    reply_to = letter.reply_to
+    if reply_to is not None:
+        if cell.home.supervisor.outage:
+            reply_to.unsaved = True
+        reply_to.answer(value, None)

@@ -1,0 +1,83 @@
+"""Waiting for a reply: help first, refuse what can never come, lend the worker's place."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import Any, Final
+
+from ..persistence.committer import Committer
+from ..persistence.errors import Deadlock
+from .cell import AgentCell
+from .dispatcher import Dispatcher
+from .future import PooledFuture
+from .turn import Turn
+
+DEEPEST: Final = 16
+"""Turns that may run inside one another on one thread."""
+_LOCK: Final = threading.Lock()
+
+
+class AskHelper:
+    """Help those who wait for replies; one per system."""
+
+    def __init__(self, dispatcher: Dispatcher, committer: Committer) -> None:
+        """Help with the turns of ``dispatcher`` and the commits of ``committer``."""
+        self._dispatcher = dispatcher
+        self._committer = committer
+        self._depth = threading.local()
+
+    def help(self, future: PooledFuture[Any]) -> None:
+        """Run the asked agent's turn here if nobody else has begun, then write its commit."""
+        cell: AgentCell = future.target
+        refuse_deadlock(future)
+        depth = getattr(self._depth, "value", 0)
+        if depth < DEEPEST:
+            self._depth.value = depth + 1
+            try:
+                while not future.done() and cell.mailbox.steal():
+                    pass
+            finally:
+                self._depth.value = depth
+        if future.asker is None and not future.done():
+            self._committer.help()
+
+    @contextlib.contextmanager
+    def waiting(self, future: PooledFuture[Any]) -> Iterator[None]:
+        """Surround the wait of a turn, or of somebody outside, for ``future``."""
+        asker: Turn | None = future.asker
+        if asker is None:
+            with self._dispatcher.blocking():
+                yield
+            return
+        with _LOCK:
+            refuse_deadlock(future)
+            asker.waits.append(future.target)
+        try:
+            with self._dispatcher.blocking():
+                yield
+        finally:
+            asker.waits.remove(future.target)
+
+
+def refuse_deadlock(future: PooledFuture[Any]) -> None:
+    """Raise Deadlock if the one who is to answer waits, over whatever chain, for the asker."""
+    asker: Turn | None = future.asker
+    if asker is None or future.done():
+        return
+    reached: list[AgentCell] = [future.target]
+    path: dict[int, AgentCell] = {}
+    while reached:
+        cell = reached.pop()
+        if cell is asker.cell:
+            through = "itself" if future.target is cell else f"{future.target}, which waits for it"
+            message = (
+                f"{cell} waits for a reply from {through}; use .defer(), or do not wait for it"
+            )
+            raise Deadlock(message)
+        if id(cell) not in path:
+            path[id(cell)] = cell
+            turn = cell.turn
+            if turn is not None:
+                reached += turn.waits

@@ -1,0 +1,265 @@
+"""The agent system: a store, a supervisor and a runtime, opened and closed together."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from .actors.agent import Agent
+from .actors.blueprint import Catalogue
+from .actors.dispatcher import DEFAULT_WORKERS
+from .actors.reference import AgentRef
+from .actors.runtime import Passivation, Runtime
+from .lifecycle.backoff import Backoff
+from .lifecycle.breaker import Breaker
+from .lifecycle.clock import Clock, SystemClock
+from .lifecycle.restart import RestartPolicy, Strategy
+from .lifecycle.supervisor import PersistenceSupervisor, SaveStatistics
+from .persistence.errors import ConfigurationError
+from .persistence.lease import Owner
+from .persistence.records import AgentRow, JournalEntry
+from .persistence.retention import Retention
+from .persistence.state import DEFAULT_LARGEST_VALUE
+from .persistence.store import Store
+from .persistence.url import open_store
+
+A = TypeVar("A", bound=Agent[Any])
+
+
+@dataclass(frozen=True, slots=True)
+class SystemStatistics:
+    """What a system did since it was opened, and how it stands."""
+
+    turns: int
+    """Messages handled."""
+    commits: int
+    """Commits made durable."""
+    live: int
+    """Activations in memory."""
+    cells: int
+    """Agents in memory, with or without an activation."""
+    waiting: int
+    """Messages in mailboxes."""
+    threads: int
+    """Worker threads."""
+    saves: SaveStatistics
+
+
+class AgentSystem:
+    """Run durable agents on one store. Use as a context manager; made by ``open``."""
+
+    def __init__(self, store: Store, runtime: Runtime, supervisor: PersistenceSupervisor, clock: Clock) -> None:
+        """Compose what ``open`` has made."""
+        self._store = store
+        self._runtime = runtime
+        self._supervisor = supervisor
+        self._clock = clock
+        self._closed = False
+
+    @classmethod
+    def open(  # noqa: PLR0913
+        cls,
+        store: str | Path | Store,
+        *,
+        agents: Sequence[type[Agent[Any]]],
+        sync: str = "power",
+        workers: int = DEFAULT_WORKERS,
+        backoff: Backoff | None = None,
+        breaker: Breaker | None = None,
+        retention: Retention | None = None,
+        passivation: Passivation | None = None,
+        mailbox_wait: float = 30.0,
+        largest_value: int = DEFAULT_LARGEST_VALUE,
+        takeover: bool = False,
+        clock: Clock | None = None,
+        randomness: random.Random | None = None,
+    ) -> AgentSystem:
+        """Open a store and begin to run agents on it.
+
+        Args:
+            store: a path, ``sqlite:///path``, ``memory://``, or a Store object.
+            agents: every agent class that messages may go to.
+            sync: ``"power"``: what is acknowledged survives power loss; ``"process"``: it
+                survives the end of the process, and commits cost less.
+            workers: threads that run handlers.
+            backoff: how long to wait after a failed save.
+            breaker: when to leave a failing store alone, and for how long.
+            retention: how much journal to keep.
+            passivation: when idle agents leave memory.
+            mailbox_wait: seconds a sender outside a turn waits for room in a full mailbox.
+            largest_value: characters one stored value may take.
+            takeover: fence off another owner that is still alive.
+            clock: a VirtualClock in tests.
+            randomness: the source of jitter.
+
+        Raises:
+            StoreOwned: another process, or another system in this one, has it open.
+            NotAStore, StoreTooNew, StoreUnavailable: the store cannot be used.
+            ConfigurationError: a class or an option is declared wrongly.
+        """
+        catalogue = Catalogue(list(agents))
+        if workers < 1:
+            message = f"workers={workers}: a system needs at least one"
+            raise ConfigurationError(message)
+        opened = store if isinstance(store, Store) else open_store(store, sync=sync)
+        try:
+            counters = opened.acquire(Owner.this_process(), takeover=takeover)
+        except BaseException:
+            if opened is not store:
+                opened.close()
+            raise
+        clock = clock or SystemClock()
+        system = cls.__new__(cls)
+        supervisor = PersistenceSupervisor(
+            opened,
+            counters,
+            clock=clock,
+            randomness=randomness or random.Random(),
+            backoff=backoff or Backoff(),
+            breaker=breaker or Breaker(),
+            retention=retention or Retention(),
+            sender=system,
+        )
+        runtime = Runtime(
+            opened,
+            supervisor,
+            counters,
+            catalogue,
+            facade=system,
+            clock=clock,
+            workers=workers,
+            passivation=passivation or Passivation(),
+            mailbox_wait=mailbox_wait,
+            largest_value=largest_value,
+        )
+        system.__init__(opened, runtime, supervisor, clock)  # type: ignore[misc]
+        supervisor.start()
+        clock.start()
+        runtime.start()
+        return system
+
+    def agent(self, agent_class: type[A], key: str) -> AgentRef[A]:
+        """Return a reference to an agent; nothing is loaded before the first message."""
+        return self._runtime.refer(agent_class, key)
+
+    def group(
+        self,
+        name: str,
+        members: Sequence[AgentRef[Any]],
+        *,
+        strategy: Strategy = Strategy.ONE_FOR_ONE,
+        policy: RestartPolicy | None = None,
+        parent: str | None = None,
+    ) -> None:
+        """Supervise agents together: when one fails, ``strategy`` says who is restarted.
+
+        A group that restarts more often than its ``policy`` allows is given to its ``parent``
+        group; one without a parent is quarantined. Groups last as long as the system is open.
+        """
+        self._runtime.tree.group(
+            name,
+            [(member.kind, member.key) for member in members],
+            strategy=Strategy(strategy),
+            policy=policy or RestartPolicy(),
+            parent=parent,
+        )
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Wait until everything sent and changed so far is durable; False on timeout.
+
+        ``SNAPSHOT`` agents are as durable as their last save.
+        """
+        return self._supervisor.committer.flush(timeout)
+
+    def idle(self, timeout: float | None = None) -> bool:
+        """Wait until no agent has anything to do and everything is durable; False on timeout.
+
+        Mail of paused and quarantined agents and timers that are not due do not count.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+
+        def left() -> float | None:
+            return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+        committer = self._supervisor.committer
+        while True:
+            if not self._runtime.dispatcher.quiet(left()) or not committer.flush(left()):
+                return False
+            if self._runtime.dispatcher.quiet(0) and committer.backlog() == 0:
+                return True
+
+    @contextlib.contextmanager
+    def blocking(self) -> Iterator[None]:
+        """Say that the block waits for something outside (a request, a lock, a sleep).
+
+        Another thread takes this worker's place meanwhile; costs nothing elsewhere.
+        """
+        with self._runtime.dispatcher.blocking():
+            yield
+
+    def agents(self, kind: str | None = None) -> Iterator[AgentRow]:
+        """Iterate over what the store has of every agent, in (kind, key) order."""
+        return self._store.agents(kind)
+
+    def journal(
+        self, kind: str | None = None, key: str | None = None, *, after: int = 0, limit: int = 100
+    ) -> list[JournalEntry]:
+        """Return up to ``limit`` commits with a sequence above ``after``, oldest first."""
+        return self._store.journal(kind, key, after=after, limit=limit)
+
+    def statistics(self) -> SystemStatistics:
+        """Return how much was done and how the system stands."""
+        cells = list(self._runtime.cells.values())
+        saves = self._supervisor.statistics()
+        return SystemStatistics(
+            turns=self._runtime.turns(),
+            commits=saves.commits,
+            live=sum(cell.activation is not None for cell in cells),
+            cells=len(cells),
+            waiting=sum(len(cell.mailbox) for cell in cells),
+            threads=self._runtime.dispatcher.threads(),
+            saves=saves,
+        )
+
+    def close(self, timeout: float = 10.0) -> bool:
+        """Drain: finish the turns under way, save everything, end all threads; idempotent.
+
+        Messages that have not begun stay in the store and are handled when it is opened again.
+        Returns False if a turn or a save did not end within ``timeout`` seconds; whatever was
+        acknowledged is durable all the same.
+        """
+        if self._closed:
+            return True
+        self._closed = True
+        deadline = time.monotonic() + timeout
+
+        def left() -> float:
+            return max(0.0, deadline - time.monotonic())
+
+        runtime = self._runtime
+        runtime.stop_intake()
+        complete = runtime.dispatcher.quiet(left())
+        runtime.save_all()
+        complete = runtime.dispatcher.quiet(left()) and complete
+        self._clock.close()
+        complete = self._supervisor.close(left()) and complete
+        complete = runtime.close(left()) and complete
+        self._store.close()
+        return complete
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
