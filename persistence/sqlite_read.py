@@ -31,7 +31,7 @@ from .store import StoreReader
 logger = logging.getLogger("perdure.persistence")
 
 _ENTRY = (
-    "SELECT sequence, kind, key, journal.version, time, name, message, cause, correlation, delta, crc"
+    "SELECT journal.sequence, kind, key, journal.version, time, name, message, cause, correlation, delta, crc"
     " FROM journal JOIN agents USING (agent)"
 )
 
@@ -220,13 +220,13 @@ class SqliteReader(StoreReader):
     ) -> list[JournalEntry]:
         """Return up to ``limit`` verified entries with a sequence above ``after``, oldest first."""
         where, parameters = _of_agent(kind, key)
-        query = f"{_ENTRY} WHERE sequence > ?{where} ORDER BY sequence LIMIT ?"
+        query = f"{_ENTRY} WHERE journal.sequence > ?{where} ORDER BY journal.sequence LIMIT ?"
         return [self._entry(row) for row in self._rows(query, (after, *parameters, limit))]
 
     def journal_tail(self, kind: str | None, key: str | None, limit: int) -> list[JournalEntry]:
         """Return the newest ``limit`` verified entries, oldest first."""
         where, parameters = _of_agent(kind, key)
-        query = f"{_ENTRY} WHERE true{where} ORDER BY sequence DESC LIMIT ?"
+        query = f"{_ENTRY} WHERE true{where} ORDER BY journal.sequence DESC LIMIT ?"
         return [self._entry(row) for row in reversed(self._rows(query, (*parameters, limit)))]
 
     def history(self, agent: int, before: int) -> Iterator[tuple[int, str]]:

@@ -67,7 +67,7 @@ INDEXES: Final = (("mailbox", ("kind", "key")), ("timers", ("due",)), ("journal"
 VIEWS: Final = {
     "state": "SELECT kind, key, status, version, field, value FROM agents JOIN fields USING (agent)",
     "history": (
-        "SELECT sequence, datetime(time, 'unixepoch') AS at, kind, key, journal.version, name,"
+        "SELECT journal.sequence, datetime(time, 'unixepoch') AS at, kind, key, journal.version, name,"
         " delta FROM journal JOIN agents USING (agent)"
     ),
 }

@@ -175,8 +175,8 @@ class Carrier(Agent[CarrierState]):
         self.state.add(flight)
         self.state.fleet[flight.tail] = self.state.fleet.get(flight.tail, 0) + 1
 
-    def cancel(self, flight: Flight) -> None:
-        """Count a flight without an aircraft, and tell the airports, as no aircraft can."""
+    def withdraw(self, flight: Flight) -> None:
+        """Count a flight that got no aircraft, and tell the airports, as no aircraft can."""
         self.state.add(flight)
         self.state.unassigned += 1
         self.system.agent(Airport, flight.origin).proxy().depart.defer(flight)
@@ -208,7 +208,7 @@ class Feed(Agent[FeedState]):
     # needs no care either, because `Departures` finds the place it is asked for.
     _departures: Departures | None = None
 
-    def start(self, source: str) -> bool:
+    def begin(self, source: str) -> bool:
         """Begin to read `source`, and return whether this call began it.
 
         A feed that has begun goes on by itself.
@@ -234,7 +234,7 @@ class Feed(Agent[FeedState]):
             if flight.tail:
                 self.system.agent(Aircraft, flight.tail).proxy().fly.defer(flight)
             else:
-                self.system.agent(Carrier, flight.carrier).proxy().cancel.defer(flight)
+                self.system.agent(Carrier, flight.carrier).proxy().withdraw.defer(flight)
         state.row += len(flights)
         state.ended = len(flights) < CHUNK
         state.stepping = False

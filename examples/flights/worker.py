@@ -37,7 +37,7 @@ def work(store: Path, source: Path, tell: Callable[[Beat], None]) -> None:
     """Run the agents until there is nothing left to do, and tell how far they are."""
     with AgentSystem.open(store, agents=AGENTS) as system:
         feed = system.agent(Feed, FEED).proxy()
-        feed.start(str(source)).get()
+        feed.begin(str(source)).get()
         done = False
         while not done:
             done = system.idle(timeout=INTERVAL)
