@@ -80,6 +80,10 @@ class Surroundings(Protocol):
         """Put a fresh cell in the place of one that hangs, with the mail that is ``left``."""
         ...
 
+    def postpone(self, change: int) -> None:
+        """Count work that waits for its time, such as a restart after backoff."""
+        ...
+
     def forget(self, cell: AgentCell) -> None:
         """Drop a closed cell."""
         ...

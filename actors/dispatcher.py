@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import queue
@@ -41,8 +42,7 @@ class Dispatcher:
         self._lock = threading.Lock()
         self._threads: set[threading.Thread] = set()
         self._lent = 0
-        self._active = 0
-        self._counting = threading.Condition()
+        self._submitted = itertools.count()
         self._closed = False
         self._started = False
 
@@ -50,24 +50,12 @@ class Dispatcher:
         """Have a worker run ``work`` once."""
         if not self._started:
             self._start()
+        next(self._submitted)
         self._ready.put(work)
 
-    def begin(self) -> None:
-        """Count something that must end before the pool is quiet."""
-        with self._counting:
-            self._active += 1
-
-    def end(self) -> None:
-        """Count one such thing as ended."""
-        with self._counting:
-            self._active -= 1
-            if self._active == 0:
-                self._counting.notify_all()
-
-    def quiet(self, timeout: float | None = None) -> bool:
-        """Wait until nothing runs or is scheduled to; False on timeout."""
-        with self._counting:
-            return self._counting.wait_for(lambda: self._active == 0, timeout)
+    def submissions(self) -> int:
+        """Return a number that rises by one from call to call, and by more if work came between."""
+        return next(self._submitted)
 
     @contextlib.contextmanager
     def blocking(self) -> Iterator[None]:

@@ -78,11 +78,11 @@ def begin_again(cell: AgentCell, delay: float) -> None:
     cell.restarting = True
     cell.drop()
     cell.hold("backoff")
-    cell.home.dispatcher.begin()
+    cell.home.postpone(1)
 
     def go_on() -> None:
         cell.unhold("backoff")
-        cell.home.dispatcher.end()
+        cell.home.postpone(-1)
 
     cell.home.clock.call_later(delay, go_on)
 

@@ -1,9 +1,12 @@
 """A mailbox that is its own task: whoever puts into an idle one has it run.
 
-Invariants, all under the mailbox's lock:
+Invariants:
  * At most one thread is RUNNING a mailbox, so its actor handles one message at a time.
  * A mailbox with work is SCHEDULED, RUNNING or SUSPENDED; IDLE means there is nothing to do.
- * CLOSED is decided under the lock of the append: a message is either handled or refused.
+ * The phase changes only under the lock. ``put`` appends without it and then looks at the phase:
+   a runner that goes IDLE looks at the queue after it has changed the phase, so one of the two
+   sees the other. A message put into a CLOSED mailbox is either still in the queue, then it is
+   taken back and refused, or the one who closed has taken it and answers for it.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import enum
 import threading
 from collections import deque
+from collections.abc import Callable
 from contextvars import Context
 from typing import Any, Final, Protocol
 
@@ -91,15 +95,16 @@ class Mailbox:
 
     def put(self, envelope: Envelope[Any], /) -> bool:
         """Append an envelope; False if the mailbox is closed."""
+        self._queue.append(envelope)
+        phase = self._phase
+        if phase is _SCHEDULED or phase is _RUNNING or phase is _SUSPENDED:
+            return True
         with self._lock:
             if self._phase is _CLOSED:
-                return False
-            self._queue.append(envelope)
-            if self._phase is not _IDLE or self._held or self._receiver is None:
-                return True
-            self._phase = _SCHEDULED
-            self._dispatcher.begin()  # type: ignore[union-attr]
-        self._dispatcher.submit(self)  # type: ignore[union-attr]
+                return not self._take_back(envelope)
+            schedule = self._wants_run()
+        if schedule:
+            self._dispatcher.submit(self)  # type: ignore[union-attr]
         return True
 
     def put_urgent(self, envelope: Envelope[Any]) -> bool:
@@ -134,10 +139,18 @@ class Mailbox:
 
     def wait_for_space(self, timeout: float | None) -> bool:
         """Wait until there is room; False on timeout."""
+        return self._wait(lambda: not self.full() or self._phase is _CLOSED, timeout)
+
+    def wait_until_rest(self, timeout: float | None) -> bool:
+        """Wait until nothing is handled or could be at once; False on timeout."""
+        return not self.busy() or self._wait(lambda: not self._is_busy(), timeout)
+
+    def _wait(self, condition: Callable[[], bool], timeout: float | None) -> bool:
         with self._lock:
             if self._space is None:
+                # From now on every run that ends tells it; few mailboxes are ever waited for.
                 self._space = threading.Condition(self._lock)
-            return self._space.wait_for(lambda: not self.full() or self._phase is _CLOSED, timeout)
+            return self._space.wait_for(condition, timeout)
 
     def hold(self) -> None:
         """Handle only urgent envelopes until ``release()``."""
@@ -147,12 +160,11 @@ class Mailbox:
     def expedite(self, kind: type[Envelope[Any]]) -> None:
         """Move the waiting envelopes of class ``kind`` before all others, past any hold."""
         with self._lock:
-            if not any(envelope.__class__ is kind for envelope in self._queue):
+            if not any(envelope.__class__ is kind for envelope in list(self._queue)):
                 return
-            self._urgent += [e for e in self._queue if e.__class__ is kind]
-            kept = [e for e in self._queue if e.__class__ is not kind]
-            self._queue.clear()
-            self._queue.extend(kept)
+            waiting = self.take_all()
+            self._urgent += [e for e in waiting if e.__class__ is kind]
+            self._queue.extendleft(reversed([e for e in waiting if e.__class__ is not kind]))
             schedule = self._wants_run()
         if schedule:
             self._dispatcher.submit(self)  # type: ignore[union-attr]
@@ -176,10 +188,13 @@ class Mailbox:
 
     def take_all(self) -> list[Envelope[Any]]:
         """Take every ordinary envelope."""
-        with self._lock:
-            taken = list(self._queue)
-            self._queue.clear()
-        return taken
+        # One by one: others may append meanwhile, and a deque must not change under an iterator.
+        taken: list[Envelope[Any]] = []
+        while True:
+            try:
+                taken.append(self._queue.popleft())
+            except IndexError:
+                return taken
 
     def __len__(self) -> int:
         """Return how many ordinary envelopes wait."""
@@ -188,9 +203,12 @@ class Mailbox:
     def busy(self) -> bool:
         """Tell whether anything is being handled or could be at once."""
         with self._lock:
-            if self._phase in (_SCHEDULED, _RUNNING, _SUSPENDED):
-                return True
-            return bool(self._urgent) or (bool(self._queue) and not self._held)
+            return self._is_busy()
+
+    def _is_busy(self) -> bool:
+        if self._phase in (_SCHEDULED, _RUNNING, _SUSPENDED):
+            return True
+        return bool(self._urgent) or (bool(self._queue) and not self._held)
 
     def close_if_idle(self) -> bool:
         """Close unless something waits or runs; tell whether it is closed now."""
@@ -202,16 +220,11 @@ class Mailbox:
     def close(self) -> list[Envelope[Any]]:
         """Close at once and return every envelope that was not handled."""
         with self._lock:
-            # A running mailbox counts itself out when its run is over.
-            counted = self._phase in (_SCHEDULED, _SUSPENDED)
             self._phase = _CLOSED
-            left = [*self._urgent, *self._queue]
+            left = [*self._urgent, *self.take_all()]
             self._urgent.clear()
-            self._queue.clear()
             if self._space is not None:
                 self._space.notify_all()
-        if counted:
-            self._dispatcher.end()  # type: ignore[union-attr]
         return left
 
     def run(self) -> None:
@@ -237,17 +250,15 @@ class Mailbox:
     def _run_entered(self, budget: int) -> None:
         suspended = self.context.run(self._drain, budget)
         self.runner = None
-        done = True
         with self._lock:
             if self._phase is _CLOSED:
                 schedule = False
             elif suspended:
-                self._phase, schedule, done = _SUSPENDED, False, False
+                self._phase, schedule = _SUSPENDED, False
             else:
-                schedule = bool(self._urgent) or (bool(self._queue) and not self._held)
-                self._phase = _SCHEDULED if schedule else _IDLE
-                done = not schedule
-            if self._space is not None and not self.full():
+                self._phase = _IDLE
+                schedule = self._wants_run()
+            if self._space is not None:
                 self._space.notify_all()
         # Only now, outside the context: the next run may begin on another thread at once.
         if schedule:
@@ -256,8 +267,6 @@ class Mailbox:
             self._receiver.launch()  # type: ignore[union-attr]
         else:
             self._receiver.drained()  # type: ignore[union-attr]
-        if done:
-            self._dispatcher.end()  # type: ignore[union-attr]
 
     def _drain(self, budget: int) -> bool:
         receive = self._receiver.receive  # type: ignore[union-attr]
@@ -283,6 +292,14 @@ class Mailbox:
                 return True
         return False
 
+    def _take_back(self, envelope: Envelope[Any]) -> bool:
+        """Remove what was put into a closed mailbox; False if whoever closed it took it."""
+        try:
+            self._queue.remove(envelope)
+        except ValueError:
+            return False
+        return True
+
     def _wants_run(self) -> bool:
         """Mark as SCHEDULED if there is work; the caller holds the lock and submits."""
         if self._phase is not _IDLE or self._receiver is None:
@@ -290,6 +307,5 @@ class Mailbox:
         if not self._urgent and (self._held or not self._queue):
             return False
         self._phase = _SCHEDULED
-        self._dispatcher.begin()  # type: ignore[union-attr]
         return True
 

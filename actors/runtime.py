@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import logging
 import threading
+import time
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -100,6 +101,8 @@ class Runtime:
         self.cells: dict[tuple[str, str], RunningCell] = {}
         self._lock = threading.Lock()
         self._turns = 0  # of cells that are gone
+        self._postponed = 0
+        self._postponing = threading.Condition()
         self._letters = itertools.count(self.first_letter)
         self._agents = itertools.count(counters.agent + 1)
         self._passivation = passivation
@@ -112,7 +115,7 @@ class Runtime:
     def start(self) -> None:
         """Begin to deliver old mail and timers, and to sweep."""
         self.timers.start()
-        self.dispatcher.begin()
+        self.postpone(1)
         self.clock.call_later(0.0, lambda: self._recover(("", "")))
         self.clock.call_later(SWEEP_SECONDS, self._sweep)
 
@@ -277,6 +280,32 @@ class Runtime:
         with self._lock:
             return self._turns + sum(cell.turns for cell in self.cells.values())
 
+    def postpone(self, change: int) -> None:
+        """Count work that waits for its time, such as a restart after backoff."""
+        with self._postponing:
+            self._postponed += change
+            if self._postponed == 0:
+                self._postponing.notify_all()
+
+    def quiet(self, timeout: float | None = None) -> bool:
+        """Wait until no mailbox runs or could run at once; False on timeout."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+
+        def left() -> float | None:
+            return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+        while True:
+            before = self.dispatcher.submissions()
+            with self._postponing:
+                if not self._postponing.wait_for(lambda: self._postponed == 0, left()):
+                    return False
+            for cell in list(self.cells.values()):
+                if not cell.mailbox.wait_until_rest(left()):
+                    return False
+            # Nothing was scheduled during the whole round: nothing can have begun behind it.
+            if self.dispatcher.submissions() == before + 1:
+                return True
+
     # Shutting down.
 
     def stop_intake(self) -> None:
@@ -354,7 +383,7 @@ class Runtime:
             self.clock.call_later(0.0, lambda: self._recover(page[-1]))
         else:
             self.recovering = False
-            self.dispatcher.end()
+            self.postpone(-1)
 
     def _sweep(self) -> None:
         """Put to rest what has been idle for long."""

@@ -189,9 +189,9 @@ class AgentSystem:
 
         committer = self._supervisor.committer
         while True:
-            if not self._runtime.dispatcher.quiet(left()) or not committer.flush(left()):
+            if not self._runtime.quiet(left()) or not committer.flush(left()):
                 return False
-            if self._runtime.dispatcher.quiet(0) and committer.backlog() == 0:
+            if self._runtime.quiet(0) and committer.backlog() == 0:
                 return True
 
     @contextlib.contextmanager
@@ -244,9 +244,9 @@ class AgentSystem:
 
         runtime = self._runtime
         runtime.stop_intake()
-        complete = runtime.dispatcher.quiet(left())
+        complete = runtime.quiet(left())
         runtime.save_all()
-        complete = runtime.dispatcher.quiet(left()) and complete
+        complete = runtime.quiet(left()) and complete
         self._clock.close()
         complete = self._supervisor.close(left()) and complete
         complete = runtime.close(left()) and complete

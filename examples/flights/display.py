@@ -45,23 +45,23 @@ class Display:
     ) -> None:
         self._progress.stop()
 
-    def beat(self, life: int, beat: Beat) -> None:
+    def beat(self, number: int, beat: Beat) -> None:
         """Move the bar. It never goes back: what a worker has told was durable before."""
         self._progress.update(
             self._task,
-            completed=beat.counted,
-            description=f"life {life}",
+            completed=beat.flights,
+            description=f"life {number}",
             turns=self._turns + beat.turns,
         )
 
     def ended(self, life: Life) -> None:
         """Write a line for the life that ended."""
-        self._turns += life.last.turns
+        self._turns += life.turns
         end = "[red]SIGKILL[/]" if life.killed else "[green]done[/]"
         _line(
             self._console,
-            f"life {life.number:>2}  pid {life.pid:<7} {life.last.counted:>7,} flights  "
-            f"{life.last.turns:>7,} turns in {life.seconds:5.1f} s  {end}",
+            f"life {life.number:>2}  pid {life.pid:<7} {life.told:>7,} flights  "
+            f"{life.turns:>7,} turns in {life.seconds:5.1f} s  {end}",
         )
 
 

@@ -94,9 +94,11 @@ def _kind(
 def _forgotten(lives: Sequence[Life]) -> list[Difference]:
     """Return where a worker knew less than its predecessor had told: told means durable."""
     return [
-        Difference("Feed", FEED, f"flights counted before kill {life.number}", told, known)
+        Difference(
+            "Feed", FEED, f"flights counted before kill {life.number}", life.told, heir.found
+        )
         for life, heir in pairwise(lives)
-        if (known := heir.first.counted) < (told := life.last.counted)
+        if heir.found is not None and heir.found < life.told
     ]
 
 

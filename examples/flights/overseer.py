@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import IO, Protocol
@@ -21,6 +21,9 @@ from .worker import INTERVAL, Beat
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 60.0
 """Seconds without a beat after which a worker counts as hung."""
+
+TURNS_PER_FLIGHT = 4
+"""The aircraft, two airports and the carrier."""
 
 
 class WorkerFailedError(Exception):
@@ -34,8 +37,12 @@ class Life:
     number: int
     """From 1."""
     pid: int
-    first: Beat
-    last: Beat
+    turns: int
+    """All of them, durable or not."""
+    found: int | None
+    """The first count of flights it told of; None if it died before."""
+    told: int
+    """The last count of flights it or a predecessor told of."""
     seconds: float
     """From its first beat to its end: the time in which it worked."""
     killed: bool
@@ -68,12 +75,14 @@ class Overseer:
         self._random = random
         self._watcher = watcher
         self._moments: deque[int] = deque()
+        self._told = 0
 
     def run(self, when: Iterable[int]) -> list[Life]:
         """Start workers until one of them ends by itself, and kill one at each of the moments.
 
-        A worker dies up to two beats after it has passed the moment, so that a kill falls anywhere
-        in a commit cycle. A worker that is done before gets away.
+        A moment has come when the worker has made as many turns as the flights take that were
+        missing when it began. These turns need not be durable: so a kill falls anywhere in a commit
+        cycle, and what it undoes is done again. A worker that is done before gets away.
 
         Raises:
             WorkerFailedError: when a worker ends with an error, or says nothing for a minute.
@@ -93,30 +102,34 @@ class Overseer:
             ) as process,
         ):
             try:
-                first, last, seconds = self._watch(process, number)
+                life = self._follow(process, number)
             finally:
                 process.kill()  # does nothing to a process that has ended
             code = process.wait()
-            killed = code == -signal.SIGKILL
-            if not killed and (code or not last.done):
+            if code not in {0, -signal.SIGKILL}:
                 raise WorkerFailedError(_last_words(code, errors))
-        return Life(number, process.pid, first, last, seconds, killed)
+        return replace(life, killed=code != 0)
 
-    def _watch(self, process: subprocess.Popen[bytes], number: int) -> tuple[Beat, Beat, float]:
+    def _follow(self, process: subprocess.Popen[bytes], number: int) -> Life:
         """Follow a worker to its end, which may be ours to bring about."""
-        first = beat = Beat(0, 0, 0)
+        missing = self._moments[0] - self._told if self._moments else None
+        found = None
+        beat = Beat(0)
         began = time.monotonic()
         for index, beat in enumerate(_beats(process)):
-            if index == 0:
-                first, began = beat, time.monotonic()
+            began = time.monotonic() if index == 0 else began
+            if beat.flights is not None:
+                self._told = beat.flights
+                found = self._told if found is None else found
             self._watcher.beat(number, beat)
-            if self._moments and beat.counted >= self._moments[0] and not beat.done:
+            if missing is not None and beat.turns >= missing * TURNS_PER_FLIGHT and not beat.done:
                 self._moments.popleft()
-                _kill(process, after=self._random.uniform(0, 2 * INTERVAL))
+                _kill(process, after=self._random.uniform(0, INTERVAL))
                 break
         else:
             process.wait(PATIENCE)
-        return first, beat, time.monotonic() - began
+        seconds = time.monotonic() - began
+        return Life(number, process.pid, beat.turns, found, self._told, seconds, killed=False)
 
 
 def _kill(process: subprocess.Popen[bytes], after: float) -> None:
