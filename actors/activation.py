@@ -13,7 +13,9 @@ from .agent import Agent
 class Activation:
     """Hold what lives from one start of an agent to the next drop."""
 
-    __slots__ = ("agent", "started", "timers", "tracker", "unsaved", "unsaved_mail", "writer")
+    __slots__ = (
+        "agent", "scheduled", "started", "timers", "tracker", "unsaved", "unsaved_mail", "writer",
+    )  # fmt: skip
 
     def __init__(
         self, agent: Agent[Any], tracker: StateTracker, writer: Writer, timers: list[Timer]
@@ -27,6 +29,8 @@ class Activation:
         # What a SNAPSHOT agent has changed and consumed since its last save.
         self.unsaved: Delta | None = None
         self.unsaved_mail: list[int] = []
+        self.scheduled = False
+        """Whether an auto-save is under way."""
 
     def keep(self, delta: Delta | None, consumed: int | None) -> None:
         """Add a turn's changes to those of the next save."""

@@ -26,6 +26,7 @@ class Blueprint:
     durability: Durability
     starts: bool
     """Whether it has an ``on_start`` of its own."""
+    turn_limit: float | None
     passivates: bool
     """Whether it has an ``on_passivate`` of its own."""
 
@@ -90,6 +91,7 @@ def _blueprint(agent_class: object) -> Blueprint:
         layout_of(state_class_of(agent_class)),
         CallCodec(agent_class),
         Durability(agent_class.durability),
+        turn_limit=agent_class.turn_limit,
         starts=agent_class.on_start is not Agent.on_start,
         passivates=agent_class.on_passivate is not Agent.on_passivate,
     )

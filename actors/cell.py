@@ -12,6 +12,7 @@ import threading
 from typing import Any, Final, Protocol
 
 from ..lifecycle.clock import Clock
+from ..lifecycle.durability import Durability
 from ..lifecycle.groups import SupervisionTree
 from ..lifecycle.restart import Intensity
 from ..lifecycle.signals import AgentEvent, Signal, fire
@@ -26,7 +27,7 @@ from .dispatcher import Dispatcher
 from .loop import HandlerLoop
 from .mailbox import Mailbox
 from .timing import TimerService
-from .turn import Letter, Turn
+from .turn import Letter, Turn, outside_turns
 
 logger = logging.getLogger("perdure.actors")
 
@@ -53,6 +54,8 @@ class Surroundings(Protocol):
     first_letter: int
     """The smallest id of this process's letters."""
     largest_value: int
+    tick: float
+    """A clock that is good to a second and costs nothing to read."""
 
     def next_agent(self) -> int:
         """Return a number for a new agent."""
@@ -97,7 +100,7 @@ class AgentCell:
     __slots__ = (
         "abandoned", "activation", "blueprint", "delay", "holds", "home", "intensity", "key",
         "last_sequence", "mail_loaded", "mailbox", "pending", "reason", "restarting", "status",
-        "turn", "turns", "used",
+        "turn", "turns", "used", "volatile",
     )  # fmt: skip
 
     def __init__(self, home: Surroundings, blueprint: Blueprint, key: str) -> None:
@@ -105,6 +108,7 @@ class AgentCell:
         self.home = home
         self.blueprint = blueprint
         self.key = key
+        self.volatile = blueprint.durability is Durability.VOLATILE
         self.mailbox = Mailbox(limit=blueprint.agent_class.mailbox_limit)
         self.activation: Activation | None = None
         self.status = Status.ACTIVE
@@ -176,7 +180,8 @@ class AgentCell:
         event = AgentEvent(
             self.kind, self.key, version, self.status, self.home.clock.now(), reason, error
         )
-        with self.home.dispatcher.blocking():
+        # A receiver is not part of the turn: what it sends is sent at once.
+        with outside_turns(), self.home.dispatcher.blocking():
             fire(signal, self.home.facade, event)
 
     # What the activation asks of its home.

@@ -27,7 +27,7 @@ class CellHome:
 
     def step(self, step: str) -> None:
         """Take a lifecycle step after the current turn."""
-        self._turn().steps.append(step)
+        self._turn().take_step(step)
 
     def set_timer(
         self,
@@ -56,7 +56,7 @@ class CellHome:
         known = self._known(turn, name)
         same = ("method", "body", "interval", "catch_up")
         if known is None or any(getattr(known, f) != getattr(timer, f) for f in same) or not interval:
-            turn.timers[name] = timer
+            turn.set_timer(name, timer)
         return name
 
     def cancel_timer(self, name: str) -> bool:
@@ -64,11 +64,11 @@ class CellHome:
         turn = self._turn()
         if self._known(turn, name) is None:
             return False
-        turn.timers[name] = None
+        turn.set_timer(name, None)
         return True
 
     def _known(self, turn: Turn, name: str) -> Timer | None:
-        if name in turn.timers:
+        if turn.timers and name in turn.timers:
             return turn.timers[name]
         assert self._cell.activation is not None
         return self._cell.activation.timers.get(name)

@@ -11,9 +11,9 @@ from ..persistence.records import Commit, DeadLetter, Timer
 from .activation import Activation
 from .cell import AgentCell
 from .control import Control, Verb
-from .settling import EdgeReply
+from .settling import EdgeReply, describe
 from .timing import next_due
-from .turn import Letter, Turn
+from .turn import Letter, Turn, outside_turns
 
 logger = logging.getLogger("perdure.actors")
 
@@ -27,7 +27,8 @@ def fail(cell: AgentCell, activation: Activation, turn: Turn, error: BaseExcepti
         return
     logger.warning("%s failed at %s: %r", cell, describe(letter), error, exc_info=error)
     try:
-        activation.agent.on_failure(type(error), error, error.__traceback__)
+        with outside_turns():
+            activation.agent.on_failure(type(error), error, error.__traceback__)
     except Exception:
         logger.exception("%s: on_failure raised", cell)
     # on_failure is no turn: what it changed in the state is not kept.
@@ -114,14 +115,6 @@ def bury(cell: AgentCell, letter: Letter, reason: str) -> None:
         home.timers.cancelled(letter.timer[:3])
     logger.error("%s: %s goes to the dead letters: %s", cell, describe(letter), reason)
     cell.fire(signals.message_dead, reason=reason)
-
-
-def describe(letter: Letter) -> str:
-    """Return what a letter asks for, for logs and the journal."""
-    if letter.name:
-        return letter.name
-    path = getattr(letter.message, "attr_path", None)
-    return ".".join(path) if path else "on_receive"
 
 
 def _stored(cell: AgentCell, letter: Letter) -> tuple[str, str]:

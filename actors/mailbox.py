@@ -200,6 +200,10 @@ class Mailbox:
         """Return how many ordinary envelopes wait."""
         return len(self._queue)
 
+    def is_closed(self) -> bool:
+        """Tell whether it refuses messages for good."""
+        return self._phase is _CLOSED
+
     def busy(self) -> bool:
         """Tell whether anything is being handled or could be at once."""
         with self._lock:

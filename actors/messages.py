@@ -25,7 +25,8 @@ ON_RECEIVE: Final = ""
 """The name under which a message to ``on_receive`` is stored."""
 
 _raw_call: Final = msgspec.json.Decoder(tuple[list[msgspec.Raw], dict[str, msgspec.Raw]]).decode
-_PLAIN: Final = frozenset({int, str, bool, type(None), float, bytes})
+PLAIN: Final = frozenset({int, str, bool, type(None), float, bytes})
+"""Types whose values need no copy."""
 
 
 class CallCodec:
@@ -140,7 +141,7 @@ def detach(value: object) -> object:
     are. Without this a caller could change an agent's state through a reply.
     """
     kind = value.__class__
-    if kind in _PLAIN:
+    if kind in PLAIN:
         return value
     if kind is list:
         return [detach(item) for item in value]  # type: ignore[attr-defined]

@@ -18,7 +18,7 @@ from .cell import AgentCell
 from .effects import CellHome
 from .failing import bury
 from .readers import Collections
-from .turn import Letter
+from .turn import Letter, StoredLetter
 
 logger = logging.getLogger("perdure.actors")
 
@@ -77,10 +77,9 @@ def load_old_mail(cell: AgentCell) -> list[Letter]:
 
 def old_letter(cell: AgentCell, message: Message) -> Letter | None:
     """Make a letter of a stored message, or bury it when its class no longer takes it."""
-    letter = Letter(
+    letter = StoredLetter(
         None, letter_id=message.id, cause=message.cause, correlation=message.correlation
     )
-    letter.durable = True
     letter.name, letter.body, letter.sent = message.name, message.body, message.sent
     try:
         letter.message = cell.blueprint.calls.decode(message.name, message.body)

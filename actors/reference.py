@@ -20,15 +20,15 @@ R = TypeVar("R")
 class Post(Protocol):
     """Carry messages to agents."""
 
-    def tell(self, kind: str, key: str, message: object) -> None:
+    def tell(self, ref: AgentRef[Any], message: object) -> None:
         """Send a message; inside a turn it is sent when the turn commits."""
         ...
 
-    def ask(self, kind: str, key: str, message: object) -> PooledFuture[Any]:
+    def ask(self, ref: AgentRef[Any], message: object) -> PooledFuture[Any]:
         """Send a message at once and return the reply's future."""
         ...
 
-    def control(self, kind: str, key: str, verb: Verb) -> PooledFuture[Any]:
+    def control(self, ref: AgentRef[Any], verb: Verb) -> PooledFuture[Any]:
         """Have a lifecycle step taken and return its future."""
         ...
 
@@ -49,6 +49,8 @@ class AgentRef(ActorRef[A], Generic[A]):
         self.actor_class = agent_class
         self.kind = agent_class.kind
         self.key = key
+        self.cell: Any = None
+        """Where the last message went; a shortcut for the post."""
 
     @property
     def actor_urn(self) -> str:  # type: ignore[override]
@@ -81,7 +83,7 @@ class AgentRef(ActorRef[A], Generic[A]):
         ``system.flush()`` waits for that. Blocks while the mailbox is full, up to the system's
         ``mailbox_wait``; MailboxFull after that, and at once in a handler.
         """
-        self._post.tell(self.kind, self.key, message)
+        self._post.tell(self, message)
 
     def ask(self, message: object, *, block: bool = True, timeout: float | None = None) -> Any:
         """Send a message to ``on_receive`` and return its reply, or with ``block=False`` a future.
@@ -89,7 +91,7 @@ class AgentRef(ActorRef[A], Generic[A]):
         An ask is sent at once, also in a handler: it is not part of the asking turn and not
         undone with it. The reply arrives when the turn that made it is durable.
         """
-        future = self._post.ask(self.kind, self.key, message)
+        future = self._post.ask(self, message)
         return future.get(timeout=timeout) if block else future
 
     @overload
@@ -106,13 +108,13 @@ class AgentRef(ActorRef[A], Generic[A]):
     def call(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> PooledFuture[Any]:
         """Ask by method, typed: ``ref.call(Desk.assign, "T-1", "mira")`` gives ``Future[int]``."""
         message = ProxyCall((method.__name__,), args, kwargs)
-        return self._post.ask(self.kind, self.key, message)
+        return self._post.ask(self, message)
 
     def cast(
         self, method: Callable[Concatenate[A, P], Any], *args: P.args, **kwargs: P.kwargs
     ) -> None:
         """Tell by method, typed: ``ref.cast(Desk.assign, "T-1", "mira")``."""
-        self._post.tell(self.kind, self.key, ProxyCall((method.__name__,), args, kwargs))
+        self._post.tell(self, ProxyCall((method.__name__,), args, kwargs))
 
     def proxy(self) -> AgentProxy[A]:  # type: ignore[override]
         """Return an object whose methods send messages."""
@@ -123,18 +125,18 @@ class AgentRef(ActorRef[A], Generic[A]):
 
         Returns when that is durable. InvalidTransition if it is paused or stopped already.
         """
-        self._post.control(self.kind, self.key, Verb.PAUSE).get(timeout=timeout)
+        self._post.control(self, Verb.PAUSE).get(timeout=timeout)
 
     def resume(self, *, timeout: float | None = None) -> None:
         """Let a paused agent take its mail again; returns when that is durable."""
-        self._post.control(self.kind, self.key, Verb.RESUME).get(timeout=timeout)
+        self._post.control(self, Verb.RESUME).get(timeout=timeout)
 
     def restart(self, *, timeout: float | None = None) -> None:
         """Have the agent begin again from its last committed state.
 
         Also puts a stopped, paused or quarantined agent back to work.
         """
-        self._post.control(self.kind, self.key, Verb.RESTART).get(timeout=timeout)
+        self._post.control(self, Verb.RESTART).get(timeout=timeout)
 
     def stop(self, *, block: bool = True, timeout: float | None = None) -> Any:
         """Have the agent handle the mail before this call, run on_stop, save and leave memory.
@@ -142,7 +144,7 @@ class AgentRef(ActorRef[A], Generic[A]):
         Returns True when that is durable, False if it had stopped already; with ``block=False``
         a future of that. A later message starts it again.
         """
-        future = self._post.control(self.kind, self.key, Verb.STOP)
+        future = self._post.control(self, Verb.STOP)
         return future.get(timeout=timeout) if block else future
 
 
@@ -170,12 +172,12 @@ class AgentProxy(Generic[A]):
         if member is None and not _is_annotated(ref.actor_class, name):
             message = f"{ref.actor_class.__name__} has no attribute {name!r}"
             raise AttributeError(message)
-        return ref._post.ask(ref.kind, ref.key, ProxyGetAttr((name,)))  # noqa: SLF001
+        return ref._post.ask(ref, ProxyGetAttr((name,)))  # noqa: SLF001
 
     def __setattr__(self, name: str, value: object) -> None:
         """Set an attribute of the activation; waits until it is set."""
         ref = self._ref
-        ref._post.ask(ref.kind, ref.key, ProxySetAttr((name,), value)).get()  # noqa: SLF001
+        ref._post.ask(ref, ProxySetAttr((name,), value)).get()  # noqa: SLF001
 
     def __repr__(self) -> str:
         return f"<AgentProxy {self._ref}>"
@@ -195,13 +197,13 @@ class MethodProxy:
         """Ask: send now, return the future of the method's result."""
         ref = self._ref
         message = ProxyCall((self._name,), args, cast("dict[str, Any]", kwargs))
-        return ref._post.ask(ref.kind, ref.key, message)  # noqa: SLF001
+        return ref._post.ask(ref, message)  # noqa: SLF001
 
     def defer(self, *args: object, **kwargs: object) -> None:
         """Tell: in a handler, sent when the turn commits."""
         ref = self._ref
         message = ProxyCall((self._name,), args, cast("dict[str, Any]", kwargs))
-        ref._post.tell(ref.kind, ref.key, message)  # noqa: SLF001
+        ref._post.tell(ref, message)  # noqa: SLF001
 
 
 def _is_annotated(agent_class: type, name: str) -> bool:

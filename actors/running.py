@@ -22,9 +22,12 @@ from .control import Control, Verb
 from .mailbox import Outcome
 from .steps import Steps, quarantined, refuse_askers
 from .timing import is_skipped
-from .turn import Letter, Turn, current
+from .turn import Letter, StoredLetter, Turn, current
 
 logger = logging.getLogger("perdure.actors")
+
+_LETTERS = frozenset({Letter, StoredLetter})
+"""Classes that need no second look before an active agent handles them."""
 
 
 class RunningCell(AgentCell):
@@ -34,6 +37,18 @@ class RunningCell(AgentCell):
 
     def receive(self, envelope: Envelope[Any]) -> Outcome | None:
         """Handle one letter or control."""
+        activation = self.activation
+        if (
+            activation is None
+            or not activation.started
+            or self.home.guarded
+            or envelope.__class__ not in _LETTERS
+        ):
+            return self._receive_carefully(envelope)
+        self.turns += 1
+        return self._run(activation, envelope)  # type: ignore[arg-type]
+
+    def _receive_carefully(self, envelope: Envelope[Any]) -> Outcome | None:
         assert isinstance(envelope, Letter)
         if self.home.guarded and not self._may_go_on(envelope):
             return None
@@ -57,7 +72,7 @@ class RunningCell(AgentCell):
 
     def drained(self) -> None:
         """Leave memory for good when the agent is dormant, durable and has no mail."""
-        self.used = self.home.clock.monotonic()
+        self.used = self.home.tick
         if self.activation is None:
             self.retire()
 
@@ -173,14 +188,19 @@ class RunningCell(AgentCell):
         turn = Turn(self, letter)
         self.turn = turn
         current.set(turn)
-        limit = self.blueprint.agent_class.turn_limit
-        watch = self.home.clock.call_later(limit, lambda: self._too_long(turn)) if limit else None
+        limit = self.blueprint.turn_limit
+        watch = None
+        if limit is not None:
+            watch = self.home.clock.call_later(limit, lambda: self._too_long(turn))
         try:
             result = handle(activation.agent, letter.message)
             if result.__class__ is CoroutineType:
                 self.pending = lambda: self._launch_handler(turn, result)
                 return Outcome.SUSPENDED
-            self._settle(activation, turn, result)
+            if self.abandoned:
+                logger.warning("%s: a turn that ran too long came back; it is dropped", self)
+            else:
+                settling.settle(self, activation, turn, result)
         except BaseException as error:
             self._fail(activation, turn, error)
         if watch is not None:
@@ -188,12 +208,6 @@ class RunningCell(AgentCell):
         self.turn = None
         current.set(None)
         return None
-
-    def _settle(self, activation: Activation, turn: Turn, result: object) -> None:
-        if self.abandoned:
-            logger.warning("%s: a turn that ran too long came back; it is dropped", self)
-            return
-        settling.settle(self, activation, turn, failing.describe(turn.letter), result)
 
     def _fail(self, activation: Activation, turn: Turn, error: BaseException) -> None:
         if self.abandoned:
@@ -206,7 +220,7 @@ class RunningCell(AgentCell):
             self.mailbox.resume(Control(Verb.DONE, value=result, error=error, edge=False))
 
         cancel = self.home.loop.start(coroutine, self.mailbox.context, done)
-        if self.blueprint.agent_class.turn_limit:
+        if self.blueprint.turn_limit:
             turn.cancel = cancel
 
     def _handler_done(self, control: Control) -> None:
@@ -216,7 +230,7 @@ class RunningCell(AgentCell):
         error = control.error
         try:
             if error is None:
-                self._settle(activation, turn, control.value)
+                settling.settle(self, activation, turn, control.value)
         except BaseException as raised:
             error = raised
         if error is not None:
@@ -234,7 +248,7 @@ class RunningCell(AgentCell):
             if inspect.iscoroutine(result):
                 with self.home.dispatcher.blocking():
                     self.home.loop.run(result)
-            settling.settle(self, activation, turn, f"({name})", None)
+            settling.settle(self, activation, turn, None, f"({name})")
         finally:
             self.turn = None
             current.set(None)
@@ -280,7 +294,7 @@ class RunningCell(AgentCell):
             return False
         if is_skipped(timer, self.home.clock.now()):
             letter.message = None
-            settling.settle(self, activation, Turn(self, letter), "(skipped)", None)
+            settling.settle(self, activation, Turn(self, letter), None, "(skipped)")
             return False
         return True
 
@@ -292,8 +306,8 @@ class RunningCell(AgentCell):
         """
         if self.turn is not turn:
             return
-        limit = self.blueprint.agent_class.turn_limit
-        what = failing.describe(turn.letter)
+        limit = self.blueprint.turn_limit
+        what = settling.describe(turn.letter)
         message = f"{self}: {what} ran longer than its limit of {limit} seconds"
         self.fire(signals.turn_timed_out, reason=message)
         if turn.cancel is not None:

@@ -27,19 +27,19 @@ from ..persistence.records import Commit, Counters, Timer
 from ..persistence.store import Store
 from . import failing
 from .agent import Agent
-from .blueprint import Blueprint, Catalogue, check_name
+from .blueprint import Catalogue, check_name
 from .cell import AgentCell
 from .control import Control, Verb
 from .dispatcher import Dispatcher
 from .future import PooledFuture
 from .loop import HandlerLoop
-from .messages import detach
+from .messages import PLAIN, detach
 from .reference import AgentRef
 from .running import RunningCell
 from .settling import row
 from .steps import quarantined
 from .timing import TimerService
-from .turn import Letter, Turn, current
+from .turn import Alarm, Letter, StoredLetter, Turn, current
 from .waiting import AskHelper
 
 logger = logging.getLogger("perdure.actors")
@@ -98,6 +98,7 @@ class Runtime:
         # Letters of later owners have higher ids, so "old mail" is what is below this.
         self.first_letter = store.lease.token << 40
         self.largest_value = largest_value
+        self.tick = clock.monotonic()
         self.cells: dict[tuple[str, str], RunningCell] = {}
         self._lock = threading.Lock()
         self._turns = 0  # of cells that are gone
@@ -132,47 +133,55 @@ class Runtime:
     def refer(self, agent_class: type[Agent[Any]], key: str) -> AgentRef[Any]:
         """Return a reference to an agent of a class this system knows."""
         self.catalogue.of_class(agent_class)
-        check_name("key", key)
+        if (agent_class.kind, key) not in self.cells:
+            check_name("key", key)
         return AgentRef(self, agent_class, key)
 
-    def tell(self, kind: str, key: str, message: object) -> None:
+    def tell(self, ref: AgentRef[Any], message: object) -> None:
         """Send a message; inside a turn it is sent when the turn commits."""
+        cell = ref.cell or self._cell_of(ref)
         turn = current.get()
-        blueprint = self.catalogue.of_kind(kind)
-        letter = self._letter(blueprint, message, turn)
+        if cell.volatile:
+            letter = Letter(message if message.__class__ in PLAIN else _detached(message))
+        else:
+            letter = self._stored_letter(cell, message, turn)
         if turn is not None:
-            cell = self.cell(kind, key)
             if cell.mailbox.full():
                 raise _full(cell)
-            turn.sends.append((cell, letter))
+            turn.send(cell, letter)
             return
         if self.closing:
             raise _closed()
-        self._wait_for_room(kind, key)
+        if cell.mailbox.full():
+            self._wait_for_room(cell)
         if letter.durable:
             commit = Commit()
-            commit.sends = [row(kind, key, letter)]
+            commit.sends = [row(cell.kind, cell.key, letter)]
             self.supervisor.committer.append(commit)
-        self.deliver(kind, key, letter)
+        if not cell.mailbox.put(letter):
+            self.deliver(cell.kind, cell.key, letter)
+            ref.cell = None
 
-    def ask(self, kind: str, key: str, message: object) -> PooledFuture[Any]:
+    def ask(self, ref: AgentRef[Any], message: object) -> PooledFuture[Any]:
         """Send a message at once and return the reply's future."""
+        cell = ref.cell or self._cell_of(ref)
         turn = current.get()
         future: PooledFuture[Any] = PooledFuture()
-        letter = Letter(_detached(message), future, edge=turn is None, letter_id=next(self._letters))
+        letter = Letter(_detached(message), future)
         if turn is None:
-            letter.correlation = letter.id
+            letter.correlation = letter.id = next(self._letters)
             if self.closing:
                 future.fail(_closed())
                 return future
         else:
+            letter.edge = False
+            letter.id = next(self._letters)
             letter.correlation = turn.letter.correlation
             letter.cause = turn.cell.last_sequence
             future.asker = turn
-        cell = self.cells.get((kind, key)) or self.cell(kind, key)
         if cell.mailbox.full():
             try:
-                self._wait_for_room(kind, key)
+                self._wait_for_room(cell)
             except MailboxFull as error:
                 future.fail(error)
                 return future
@@ -182,14 +191,12 @@ class Runtime:
         future.helper = self._helper
         future.target = cell
         while not cell.mailbox.put(letter):
-            self.forget(cell)
-            cell = self.cell(kind, key)
-            future.target = cell
+            cell = future.target = self._cell_of(ref)
         if self.closed:
             self._refuse(cell)
         return future
 
-    def control(self, kind: str, key: str, verb: Verb) -> PooledFuture[Any]:
+    def control(self, ref: AgentRef[Any], verb: Verb) -> PooledFuture[Any]:
         """Have a lifecycle step taken and return its future."""
         turn = current.get()
         future: PooledFuture[Any] = PooledFuture()
@@ -200,16 +207,25 @@ class Runtime:
         future.helper = self._helper
         control = Control(verb, future, edge=turn is None)
         while True:
-            cell = future.target = self.cell(kind, key)
+            cell = future.target = self._cell_of(ref)
             put = cell.mailbox.put if verb is Verb.STOP else cell.mailbox.put_urgent
             if put(control):
                 break
-            self.forget(cell)
         if verb is Verb.STOP and cell.holds:
             cell.mailbox.expedite(Control)
         if self.closed:
             self._refuse(cell)
         return future
+
+    def _cell_of(self, ref: AgentRef[Any]) -> RunningCell:
+        """Return the cell a reference leads to, and let the reference remember it."""
+        cell = self.cells.get((ref.kind, ref.key))
+        while cell is None or cell.mailbox.is_closed():
+            if cell is not None:
+                self.forget(cell)
+            cell = self.cell(ref.kind, ref.key)
+        ref.cell = cell
+        return cell
 
     # cell.Surroundings
 
@@ -327,16 +343,14 @@ class Runtime:
 
     # Inside.
 
-    def _letter(self, blueprint: Blueprint, message: object, turn: Turn | None) -> Letter:
+    def _stored_letter(self, cell: AgentCell, message: object, turn: Turn | None) -> Letter:
         """Make a letter that stands alone: encoded, and decoded afresh for the receiver."""
-        letter = Letter(message, letter_id=next(self._letters))
+        name, body, fresh = cell.blueprint.calls.encode(message)
+        letter = StoredLetter(fresh, letter_id=next(self._letters))
         letter.correlation = letter.id if turn is None else turn.letter.correlation
+        letter.name = name
+        letter.body = body
         letter.sent = self.clock.now()
-        if blueprint.durability is Durability.VOLATILE:
-            letter.message = _detached(message)
-        else:
-            letter.name, letter.body, letter.message = blueprint.calls.encode(message)
-            letter.durable = True
         return letter
 
     def _timer_due(self, timer: Timer) -> None:
@@ -345,7 +359,7 @@ class Runtime:
         except LookupError as error:
             logger.warning("a timer waits for a class that is not there: %s", error)
             return
-        letter = Letter(None, letter_id=next(self._letters))
+        letter = Alarm(None, letter_id=next(self._letters))
         letter.correlation = letter.id
         letter.timer = timer
         letter.name, letter.body, letter.sent = timer.method, timer.body, timer.due
@@ -356,10 +370,7 @@ class Runtime:
             return
         self.deliver(timer.kind, timer.key, letter)
 
-    def _wait_for_room(self, kind: str, key: str) -> None:
-        cell = self.cell(kind, key)
-        if not cell.mailbox.full():
-            return
+    def _wait_for_room(self, cell: AgentCell) -> None:
         if _in_event_loop() or current.get() is not None:
             raise _full(cell)
         with self.dispatcher.blocking():
@@ -389,8 +400,9 @@ class Runtime:
         """Put to rest what has been idle for long."""
         if self.closing:
             return
+        self.tick = self.clock.monotonic()
         idle = self._passivation.idle
-        horizon = self.clock.monotonic() - idle if idle is not None else None
+        horizon = self.tick - idle if idle is not None else None
         for cell in list(self.cells.values()):
             if cell.activation is None:
                 if not cell.mailbox.busy():
@@ -441,10 +453,13 @@ class Runtime:
 
 
 def _detached(message: object) -> object:
-    if message.__class__ is ProxyCall:
-        path, args, kwargs = message  # type: ignore[misc]
-        return ProxyCall(path, detach(args), detach(kwargs))  # type: ignore[arg-type]
-    return detach(message)
+    if message.__class__ is not ProxyCall:
+        return detach(message)
+    path, args, kwargs = message  # type: ignore[misc]
+    for value in args:
+        if value.__class__ not in PLAIN:
+            return ProxyCall(path, detach(args), detach(kwargs))  # type: ignore[arg-type]
+    return ProxyCall(path, args, detach(kwargs)) if kwargs else message  # type: ignore[arg-type]
 
 
 def _in_event_loop() -> bool:

@@ -36,20 +36,26 @@ class EdgeReply:
             self.future.answer(self.value, None)
 
 
-def settle(cell: AgentCell, activation: Activation, turn: Turn, name: str, result: object) -> None:
+def settle(
+    cell: AgentCell, activation: Activation, turn: Turn, result: object, name: str | None = None
+) -> None:
     """Make a finished turn count. StateError leaves everything for the caller to roll back."""
     letter = turn.letter
-    reply_to = letter.reply_to
-    value = detach(result) if reply_to is not None else None
-    delta = activation.tracker.collect()
     durability = cell.blueprint.durability
-    effects = bool(turn.sends or turn.timers or letter.timer)
     if durability is Durability.VOLATILE:
-        _settle_effects(cell, turn, effects=effects)
-        _answer(cell, letter, value)
-    elif durability is Durability.SNAPSHOT and not effects and name[:1] != "(":
+        activation.tracker.accept()
+        if turn.effects or letter.timer:
+            _settle_effects(cell, turn)
+        if letter.reply_to is not None:
+            _answer(cell, letter, detach(result))
+        return
+    value = detach(result) if letter.reply_to is not None else None
+    delta = activation.tracker.collect()
+    effects = turn.effects or letter.timer is not None
+    if durability is Durability.SNAPSHOT and not effects and name is None:
         activation.keep(delta, letter.id if letter.durable else None)
-        if activation.dirty():
+        if not activation.scheduled and activation.dirty():
+            activation.scheduled = True
             every = cell.blueprint.agent_class.autosave.every
             cell.home.supervisor.dirty(cell, every, lambda: request_save(cell))
         _answer(cell, letter, value)
@@ -60,13 +66,17 @@ def settle(cell: AgentCell, activation: Activation, turn: Turn, name: str, resul
             cell.home.supervisor.committer.append(only)
         release(cell, letter, value)
     else:
-        _commit(cell, activation, turn, name, delta, value)
-    for step in turn.steps:
-        control = Control(Verb(step), edge=False)
-        if control.verb is Verb.STOP:
-            cell.mailbox.put(control)
-        else:
-            cell.mailbox.put_urgent(control)
+        _commit(cell, activation, turn, name or describe(letter), delta, value)
+        if turn.steps:
+            _take_steps(cell, turn)
+
+
+def describe(letter: Letter) -> str:
+    """Return what a letter asks for, for logs and the journal."""
+    if letter.name:
+        return letter.name
+    path = getattr(letter.message, "attr_path", None)
+    return ".".join(path) if path else "on_receive"
 
 
 def release(cell: AgentCell, letter: Letter, value: object) -> None:
@@ -85,6 +95,7 @@ def save(cell: AgentCell, activation: Activation, name: str) -> int:
     if activation.dirty():
         commit = cell.commit(name)
         activation.put_unsaved(commit)
+        activation.scheduled = False
         cell.last_sequence = activation.writer.submit(commit)
         activation.tracker.trim(cell.last_sequence, cell.home.supervisor.committer.durable)
     return cell.last_sequence
@@ -110,7 +121,7 @@ def _commit(
         commit.consumed = [letter.id]
     if activation.unsaved is not None or activation.unsaved_mail:
         activation.put_unsaved(commit)
-    if turn.sends or turn.timers or letter.timer:
+    if turn.effects or letter.timer:
         _put_effects(cell, turn, commit)
     held_back = letter.reply_to is not None and letter.edge and not _answers_unsaved(cell)
     if held_back:
@@ -125,13 +136,23 @@ def _commit(
     activation.tracker.trim(sequence, cell.home.supervisor.committer.durable)
 
 
-def _settle_effects(cell: AgentCell, turn: Turn, *, effects: bool) -> None:
+def _settle_effects(cell: AgentCell, turn: Turn) -> None:
     """Commit a VOLATILE agent's messages and timers, which belong to no agent's version."""
-    if effects:
-        commit = Commit()
-        _put_effects(cell, turn, commit)
-        cell.home.supervisor.committer.append(commit)
-        _deliver(cell, turn, commit)
+    commit = Commit()
+    _put_effects(cell, turn, commit)
+    cell.home.supervisor.committer.append(commit)
+    _deliver(cell, turn, commit)
+    if turn.steps:
+        _take_steps(cell, turn)
+
+
+def _take_steps(cell: AgentCell, turn: Turn) -> None:
+    for step in turn.steps:
+        control = Control(Verb(step), edge=False)
+        if control.verb is Verb.STOP:
+            cell.mailbox.put(control)
+        else:
+            cell.mailbox.put_urgent(control)
 
 
 def _put_effects(cell: AgentCell, turn: Turn, commit: Commit) -> None:
@@ -142,7 +163,8 @@ def _put_effects(cell: AgentCell, turn: Turn, commit: Commit) -> None:
     timers: dict[str, Timer | None] = {}
     if letter.timer is not None:
         timers[letter.timer.name] = next_due(letter.timer, cell.home.clock.now())
-    timers |= turn.timers
+    if turn.timers:
+        timers |= turn.timers
     commit.timers = [timer for timer in timers.values() if timer is not None]
     commit.cancelled = [
         (cell.kind, cell.key, name) for name, timer in timers.items() if timer is None

@@ -16,12 +16,21 @@ if TYPE_CHECKING:
 
 
 class Letter(Envelope[Any]):
-    """An envelope to an agent: the message, and where it comes from."""
+    """An envelope to an agent: the message, and where it comes from.
 
-    __slots__ = (
-        "attempts", "body", "cause", "correlation", "durable", "edge", "id", "name", "sent",
-        "timer",
-    )  # fmt: skip
+    Made by the hundred thousand a second, so what only some letters have stands in subclasses.
+    """
+
+    __slots__ = ("attempts", "cause", "correlation", "edge", "id")
+
+    durable: bool = False
+    """There is, or will be, a row in the mailbox table that a commit must remove."""
+    name: str = ""
+    """What is called, as stored."""
+    body: str = ""
+    """The message, as stored."""
+    sent: float = 0.0
+    timer: Timer | None = None
 
     def __init__(
         self,
@@ -33,21 +42,28 @@ class Letter(Envelope[Any]):
         cause: int = 0,
         correlation: int = 0,
     ) -> None:
-        """Hold a message; one that is to survive a crash is made by ``Runtime.letter``."""
+        """Hold a message; ``edge`` says that the reply leaves the system and waits for the disk."""
         self.message = message
         self.reply_to = reply_to
         self.edge = edge
-        """The reply leaves the system: it waits until the turn is durable."""
         self.id = letter_id
         self.cause = cause
         self.correlation = correlation
-        self.durable = False
-        """There is, or will be, a row in the mailbox table that a commit must remove."""
-        self.name = ""
-        self.body = ""
-        self.sent = 0.0
         self.attempts = 0
-        self.timer: Timer | None = None
+
+
+class StoredLetter(Letter):
+    """A letter that survives the process: its row is written and removed by commits."""
+
+    __slots__ = ("body", "name", "sent")
+
+    durable = True
+
+
+class Alarm(Letter):
+    """A letter from a timer that fell due."""
+
+    __slots__ = ("body", "name", "sent", "timer")
 
 
 class Turn:
@@ -56,23 +72,47 @@ class Turn:
     Effects are kept only if the handler returns; a handler that raises sends nothing.
     """
 
-    __slots__ = ("cancel", "cell", "letter", "overdue", "sends", "steps", "timers", "waits")
+    __slots__ = (
+        "cancel", "cell", "effects", "letter", "overdue", "sends", "steps", "timers", "waits",
+    )  # fmt: skip
 
     def __init__(self, cell: Any, letter: Letter) -> None:  # noqa: ANN401 - AgentCell is above
         """Begin to handle ``letter``."""
         self.cell = cell
         self.letter = letter
-        self.sends: list[tuple[Any, Letter]] = []
-        self.timers: dict[str, Timer | None] = {}
+        self.effects = False
+        """Whether the handler asked for anything besides a change of its state."""
+        self.sends: list[tuple[Any, Letter]] | tuple[()] = ()
+        self.timers: dict[str, Timer | None] | None = None
         """By name; None for one that is cancelled."""
-        self.steps: list[Letter] = []
-        """Lifecycle steps the handler asked for, taken after the turn."""
-        self.waits: list[Any] = []
+        self.steps: list[str] | tuple[()] = ()
+        """Lifecycle steps to take after the turn."""
+        self.waits: list[Any] | tuple[()] = ()
         """Cells whose replies this turn is waiting for."""
         self.cancel: Callable[[], None] | None = None
         """Cancels an async handler that has a time limit."""
         self.overdue = ""
         """Why it was cancelled."""
+
+    def send(self, cell: Any, letter: Letter) -> None:  # noqa: ANN401
+        """Send a letter when the turn commits."""
+        self.effects = True
+        if self.sends:
+            self.sends.append((cell, letter))  # type: ignore[union-attr]
+        else:
+            self.sends = [(cell, letter)]
+
+    def set_timer(self, name: str, timer: Timer | None) -> None:
+        """Set or cancel a timer when the turn commits."""
+        self.effects = True
+        if self.timers is None:
+            self.timers = {}
+        self.timers[name] = timer
+
+    def take_step(self, step: str) -> None:
+        """Take a lifecycle step after the turn."""
+        self.effects = True
+        self.steps = [*self.steps, step]
 
 
 current: Final[ContextVar[Turn | None]] = ContextVar("perdure_turn", default=None)

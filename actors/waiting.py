@@ -53,12 +53,15 @@ class AskHelper:
             return
         with _LOCK:
             refuse_deadlock(future)
-            asker.waits.append(future.target)
+            asker.waits = [*asker.waits, future.target]
         try:
             with self._dispatcher.blocking():
                 yield
         finally:
-            asker.waits.remove(future.target)
+            with _LOCK:
+                waits = list(asker.waits)
+                waits.remove(future.target)
+                asker.waits = waits
 
 
 def refuse_deadlock(future: PooledFuture[Any]) -> None:

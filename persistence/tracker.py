@@ -120,6 +120,22 @@ class StateTracker:
             self._take_fields(changed, delta)
         return delta
 
+    def accept(self) -> None:
+        """Take what changed as committed without storing it: for agents that are not stored."""
+        state = self.state
+        for tracked in self._plain:
+            value = getattr(state, tracked.name)
+            if value is tracked.object and value.__class__ in IMMUTABLE:
+                continue
+            if value.__class__ not in IMMUTABLE:
+                tracked.text = tracked.codec.encode(value, tracked.path)
+            tracked.object = value
+        for _, log in self._logs:
+            log.commit()
+        for _, mapping in self._maps:
+            if mapping.changed():
+                mapping.commit(*mapping.pending())
+
     def rollback(self) -> None:
         """Make the state what it was after the last collect; costs the mutable fields' decoding."""
         for tracked in self._plain:
