@@ -246,8 +246,10 @@ class Runtime:
 
     def order(self, kind: str, key: str, control: Control) -> None:
         """Put a control before an agent's mail."""
-        while not self.cell(kind, key).mailbox.put_urgent(control):
-            self.forget(self.cell(kind, key))
+        cell = self.cell(kind, key)
+        while not cell.mailbox.put_urgent(control):
+            self.forget(cell)  # this one: another thread may have put an open one in its place
+            cell = self.cell(kind, key)
 
     def replace(
         self, cell: AgentCell, left: list[Letter], failed: Letter | None, error: Exception
@@ -280,6 +282,7 @@ class Runtime:
         if cell is not None:
             return cell
         blueprint = self.catalogue.of_kind(kind)
+        crowded = False
         with self._lock:
             cell = self.cells.get((kind, key))
             if cell is None:

@@ -1,0 +1,64 @@
+"""Two threads at one agent's door: whoever comes second finds what the first has made."""
+
+import threading
+from collections.abc import Callable
+from types import TracebackType
+
+from perdure import AgentSystem
+from perdure.actors.control import Control, Verb
+from perdure.actors.running import RunningCell
+from perdure.actors.runtime import Runtime
+from tests.attack.agents import Tally
+
+
+class Overtaken:
+    """A lock whose holder is overtaken: something else happens just before it is taken."""
+
+    def __init__(self, lock: threading.Lock, before: Callable[[], object]) -> None:
+        self._lock = lock
+        self._before = [before]
+
+    def __enter__(self) -> None:
+        while self._before:
+            self._before.pop()()
+        self._lock.acquire()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self._lock.release()
+
+
+def overtake(runtime: Runtime, before: Callable[[], object]) -> None:
+    """Have `before` happen when somebody next takes the runtime's lock."""
+    runtime._lock = Overtaken(runtime._lock, before)  # type: ignore[assignment]
+
+
+def test_two_threads_make_one_cell() -> None:
+    """An ask that finds the cell made by another thread in the meantime uses that one."""
+    with AgentSystem.open("memory://", agents=[Tally]) as system:
+        runtime = system._runtime
+        made = []
+        overtake(runtime, lambda: made.append(runtime.cell("Tally", "t")))
+        assert runtime.cell("Tally", "t") is made[0]
+
+
+def test_an_order_to_a_closed_cell_forgets_that_cell_only() -> None:
+    """An order that meets a closed cell leaves alone the open one another thread has made."""
+    with AgentSystem.open("memory://", agents=[Tally]) as system:
+        runtime = system._runtime
+        closed = runtime.cell("Tally", "t")
+        assert closed.mailbox.close_if_idle()
+        find, calls = runtime.cell, []
+        opened = []
+
+        def cell(kind: str, key: str) -> RunningCell:
+            calls.append(key)
+            if len(calls) == 2:  # another thread, between the refusal and the next look
+                runtime.forget(closed)
+                opened.append(find(kind, key))
+            return find(kind, key)
+
+        runtime.cell = cell  # type: ignore[method-assign]
+        runtime.order("Tally", "t", Control(Verb.WAKE, edge=False))
+        assert runtime.cells["Tally", "t"] is opened[0]
