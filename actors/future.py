@@ -9,11 +9,13 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Final, Generic, Protocol, TypeVar, cast
 
 from pykka import Future, Timeout
 
 T = TypeVar("T")
+
+_answering: Final = threading.Lock()
 
 ExcInfo = tuple[type[BaseException] | None, BaseException | None, Any]
 
@@ -92,10 +94,11 @@ class PooledFuture(Future[T], Generic[T]):
         """Answer unless somebody did already; tell whether this answer counts."""
         if self._get_hook is not None:
             return False
-        result = (value, exc_info)
-        # setdefault is atomic: of several answers exactly one finds itself in the dictionary.
-        if self.__dict__.setdefault("_result", result) is not result:
-            return False
+        # One lock for all futures: held for two loads and a store, and cheaper than one each.
+        with _answering:
+            if self._result is not None:
+                return False
+            self._result = (value, exc_info)
         if self._callbacks:
             self._call_back()
         return True
@@ -113,10 +116,10 @@ class PooledFuture(Future[T], Generic[T]):
     def add_callback(self, callback: Callable[[], None]) -> None:
         """Call once when answered, on the answering thread; at once if it is answered."""
         # Invariant: whoever pops a callback runs it, and pop is atomic, so each runs once.
-        if self._callbacks is None:
-            self.__dict__.setdefault("_callbacks", [])
-        assert self._callbacks is not None
-        self._callbacks.append(callback)
+        with _answering:
+            if self._callbacks is None:
+                self._callbacks = []
+            self._callbacks.append(callback)
         if self._result is not None:
             self._call_back()
 

@@ -93,8 +93,8 @@ class Mailbox:
         if schedule:
             dispatcher.submit(self)
 
-    def put(self, envelope: Envelope[Any], /) -> bool:
-        """Append an envelope; False if the mailbox is closed."""
+    def put(self, envelope: Any, /) -> bool:
+        """Append an envelope, or a bare message that is as good as one; False if closed."""
         self._queue.append(envelope)
         phase = self._phase
         if phase is _SCHEDULED or phase is _RUNNING or phase is _SUSPENDED:

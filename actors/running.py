@@ -5,9 +5,8 @@ from __future__ import annotations
 import inspect
 import logging
 from types import CoroutineType
-from typing import Any
+from typing import Any, Final
 
-from pykka._envelope import Envelope
 from pykka._introspection import get_attr_directly
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr
 
@@ -20,13 +19,14 @@ from .activation import Activation
 from .cell import AgentCell
 from .control import Control, Verb
 from .mailbox import Outcome
+from .messages import PLAIN
 from .steps import Steps, quarantined, refuse_askers
 from .timing import is_skipped
-from .turn import Letter, StoredLetter, Turn, current
+from .turn import Letter, StoredLetter, Turn, as_letter, current
 
 logger = logging.getLogger("perdure.actors")
 
-_LETTERS = frozenset({Letter, StoredLetter})
+_LETTERS: Final = frozenset({Letter, StoredLetter})
 """Classes that need no second look before an active agent handles them."""
 
 
@@ -35,21 +35,22 @@ class RunningCell(AgentCell):
 
     __slots__ = ()
 
-    def receive(self, envelope: Envelope[Any]) -> Outcome | None:
-        """Handle one letter or control."""
+    def receive(self, envelope: Any) -> Outcome | None:
+        """Handle one letter, control or bare message."""
         activation = self.activation
         if (
             activation is None
             or not activation.started
             or self.home.guarded
-            or envelope.__class__ not in _LETTERS
+            or (envelope.__class__ not in _LETTERS and envelope.__class__ not in PLAIN)
         ):
-            return self._receive_carefully(envelope)
+            return self._receive_carefully(as_letter(envelope))
         self.turns += 1
-        return self._run(activation, envelope)  # type: ignore[arg-type]
+        if envelope.__class__ in PLAIN:
+            envelope = Letter(envelope)
+        return self._run(activation, envelope)
 
-    def _receive_carefully(self, envelope: Envelope[Any]) -> Outcome | None:
-        assert isinstance(envelope, Letter)
+    def _receive_carefully(self, envelope: Letter) -> Outcome | None:
         if self.home.guarded and not self._may_go_on(envelope):
             return None
         if envelope.__class__ is Control:
@@ -318,7 +319,7 @@ class RunningCell(AgentCell):
         self.abandoned = True
         if self.activation is not None:
             self.activation.writer.revoked = True
-        left = [letter for letter in self.mailbox.close() if isinstance(letter, Letter)]
+        left = [as_letter(item) for item in self.mailbox.close()]
         if thread is not None:
             self.home.dispatcher.lend_for(thread)
         error = TurnTimeout(message)

@@ -141,26 +141,34 @@ class Runtime:
         """Send a message; inside a turn it is sent when the turn commits."""
         cell = ref.cell or self._cell_of(ref)
         turn = current.get()
-        if cell.volatile:
-            letter = Letter(message if message.__class__ in PLAIN else _detached(message))
-        else:
-            letter = self._stored_letter(cell, message, turn)
-        if turn is not None:
-            if cell.mailbox.full():
-                raise _full(cell)
-            turn.send(cell, letter)
+        if turn is None:
+            self._tell_from_outside(ref, cell, message)
             return
+        if cell.mailbox.full():
+            raise _full(cell)
+        if cell.volatile:
+            turn.send(cell, Letter(_detached(message), correlation=turn.letter.correlation))
+        else:
+            turn.send(cell, self._stored_letter(cell, message, turn))
+
+    def _tell_from_outside(self, ref: AgentRef[Any], cell: RunningCell, message: object) -> None:
         if self.closing:
             raise _closed()
         if cell.mailbox.full():
             self._wait_for_room(cell)
-        if letter.durable:
+        letter: object
+        if not cell.volatile:
+            letter = self._stored_letter(cell, message, None)
             commit = Commit()
             commit.sends = [row(cell.kind, cell.key, letter)]
             self.supervisor.committer.append(commit)
-        if not cell.mailbox.put(letter):
-            self.deliver(cell.kind, cell.key, letter)
-            ref.cell = None
+        elif message.__class__ in PLAIN:
+            # A bare value is no burden for the garbage collector while it waits; a letter is.
+            letter = message
+        else:
+            letter = Letter(_detached(message))
+        while not cell.mailbox.put(letter):
+            cell = self._cell_of(ref)
 
     def ask(self, ref: AgentRef[Any], message: object) -> PooledFuture[Any]:
         """Send a message at once and return the reply's future."""
@@ -446,7 +454,7 @@ class Runtime:
 
     def _refuse(self, cell: RunningCell) -> None:
         for envelope in cell.mailbox.close():
-            if envelope.reply_to is not None:
+            if isinstance(envelope, Letter) and envelope.reply_to is not None:
                 envelope.reply_to.fail(_closed())  # type: ignore[attr-defined]
 
     def _when_settled(self, callback: Any) -> None:

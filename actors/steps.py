@@ -14,7 +14,7 @@ from .cell import AgentCell
 from .control import Control
 from .failing import begin_again, reject
 from .settling import EdgeReply, release, save
-from .turn import Letter
+from .turn import Letter, as_letter
 
 logger = logging.getLogger("perdure.actors")
 
@@ -137,8 +137,8 @@ class Steps:
 def refuse_askers(cell: AgentCell) -> None:
     """Tell everyone who asks a quarantined agent; other mail waits."""
     kept: list[Letter] = []
-    for envelope in cell.mailbox.take_all():
-        assert isinstance(envelope, Letter)
+    for item in cell.mailbox.take_all():
+        envelope = as_letter(item)
         if envelope.reply_to is None or isinstance(envelope, Control):
             kept.append(envelope)
         else:

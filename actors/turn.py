@@ -52,6 +52,11 @@ class Letter(Envelope[Any]):
         self.attempts = 0
 
 
+def as_letter(item: object) -> Letter:
+    """Return a mailbox item as a letter; a bare message becomes one."""
+    return item if isinstance(item, Letter) else Letter(item)
+
+
 class StoredLetter(Letter):
     """A letter that survives the process: its row is written and removed by commits."""
 
