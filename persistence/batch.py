@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from .records import (
     AgentRow,
@@ -23,12 +23,13 @@ class Batch:
     """Hold the rows of consecutive commits, ready to be written in a handful of statements.
 
     Elision: a message sent and consumed inside the batch appears in neither list, because the
-    batch is atomic and leaving both rows out is the same. The same holds for timers.
+    batch is atomic and leaving both rows out is the same. What goes (``mail_gone``, ``truncated``,
+    ...) goes before what comes: a dead letter put back may be sent again under its old id.
     """
 
     __slots__ = (
         "agents", "commits", "dead", "entries", "fields", "items", "journal", "last", "mail",
-        "mail_gone", "quarantined", "removed", "revived", "timers", "timers_gone",
+        "mail_gone", "quarantined", "removed", "revived", "timers", "timers_gone", "truncated",
     )  # fmt: skip
 
     def __init__(self, commits: Sequence[Commit]) -> None:
@@ -37,15 +38,15 @@ class Batch:
         self.last = commits[-1].sequence
         self.journal: list[JournalRow] = []
         self.items: list[ItemRow] = []
-        self.dead: list[DeadLetter] = []
-        self.revived: list[int] = []
+        self.truncated: dict[tuple[int, str], int] = {}
         self.quarantined: list[QuarantineRow] = []
         agents: dict[int, AgentRow] = {}
         fields: dict[tuple[int, str], FieldRow] = {}
         entries: dict[tuple[int, str, str | int], EntryRow | None] = {}
         mail: dict[int, Message] = {}
         senders: dict[int, int] = {}
-        gone: list[int] = []
+        gone: dict[int, None] = {}
+        dead: dict[int, DeadLetter | None] = {}
         timers: dict[tuple[str, str, str], Timer | None] = {}
         crc32 = zlib.crc32
         for commit in commits:
@@ -62,6 +63,8 @@ class Batch:
                     text = delta.text()
                     for name, row in delta.fields.items():
                         fields[agent, name] = row
+                    if delta.truncated:
+                        self._truncate(agent, delta.truncated)
                     if delta.items:
                         self.items += delta.items
                     if delta.entries:
@@ -78,15 +81,15 @@ class Batch:
                 senders[message.id] = commit.sequence if agent else 0
             for consumed in commit.consumed:
                 if mail.pop(consumed, None) is None:
-                    gone.append(consumed)
+                    gone[consumed] = None
             for timer in commit.timers:
                 timers[timer[:3]] = timer
             for timer_id in commit.cancelled:
                 timers[timer_id] = None
             if commit.dead:
-                self.dead += commit.dead
+                dead.update((letter.id, letter) for letter in commit.dead)
             if commit.revived:
-                self.revived += commit.revived
+                dead.update(dict.fromkeys(commit.revived))
             if commit.quarantined:
                 self.quarantined += commit.quarantined
         self.agents = list(agents.values())
@@ -94,9 +97,21 @@ class Batch:
         self.entries = [row for row in entries.values() if row is not None]
         self.removed = [place for place, row in entries.items() if row is None]
         self.mail = [m._replace(cause=m.cause or senders[m.id]) for m in mail.values()]
-        self.mail_gone = gone
+        self.mail_gone = list(gone)
+        self.dead = [letter for letter in dead.values() if letter is not None]
+        self.revived = [letter_id for letter_id, letter in dead.items() if letter is None]
         self.timers = [timer for timer in timers.values() if timer is not None]
         self.timers_gone = [place for place, timer in timers.items() if timer is None]
+
+    def _truncate(self, agent: int, cut: Mapping[str, int]) -> None:
+        """Drop what the batch itself appended beyond the cut; the store drops the rest."""
+        self.items = [
+            row for row in self.items
+            if row.agent != agent or row.position < cut.get(row.field, 2**63)
+        ]  # fmt: skip
+        for field, length in cut.items():
+            place = (agent, field)
+            self.truncated[place] = min(length, self.truncated.get(place, length))
 
     def __bool__(self) -> bool:
         """Tell whether anything has to be written at all."""

@@ -65,6 +65,7 @@ class Committer:
         self._baton = threading.Lock()  # held by whoever writes
         self._stuck: Batch | None = None  # failed, to be written before anything else
         self._stuck_gates: list[Reply] = []
+        self._answers: deque[Reply] = deque()  # due; touched by whoever holds the baton
         self._held = False
         self._closing = False
         self._dead: Exception | None = None
@@ -145,9 +146,11 @@ class Committer:
                 self._write_once()
             finally:
                 self._baton.release()
-            with self._lock:
-                if self._queue and self._sleeping:
-                    self._work.notify()
+                # Also after an interrupt (a KeyboardInterrupt strikes here if the caller is the main
+                # thread): what is left over is the writing thread's.
+                with self._lock:
+                    if self._sleeping and (self._queue or self._stuck or self._answers):
+                        self._work.notify()
 
     def resume(self) -> None:
         """Try again after a failure."""
@@ -169,7 +172,7 @@ class Committer:
             self._stuck_gates = []
             self._queue = deque(commits)
         for reply in replies:
-            reply(error)
+            self._tell(reply, error)
 
     def close(self, timeout: float | None) -> bool:
         """Write what is left and end the thread; False if something could not be written in time.
@@ -190,30 +193,36 @@ class Committer:
     def _run(self) -> None:
         while True:
             with self._work:
-                while (self._held or not (self._queue or self._stuck)) and self._dead is None:
-                    if self._closing and not (self._queue or self._stuck):
+                while not self._answers and self._dead is None:
+                    waiting = bool(self._queue or self._stuck)
+                    if waiting and not self._held:
+                        break
+                    if self._closing and not waiting:
                         return
                     self._sleeping = True
                     self._work.wait()
                     self._sleeping = False
-                if self._dead is not None:
+                if self._dead is not None and not self._answers:
                     return
             with self._baton:
                 self._write_once()
 
     def _write_once(self) -> None:
         """Write one batch; the caller holds the baton."""
+        self._answer()
         with self._lock:
             if self._held or self._dead is not None:
                 return
             batch, gates = self._stuck, self._stuck_gates
             if batch is None:
-                commits, gates = self._take()
-                if commits:
-                    batch = Batch(commits)
-                elif not gates:
+                commits, gates, taken = self._look()
+                if not taken:
                     return
+                batch = Batch(commits) if commits else None
                 self._stuck, self._stuck_gates = batch, gates
+                # Last, so that an interrupt loses nothing; what was taken twice is seen through.
+                for _ in range(taken):
+                    self._queue.popleft()
         if batch is not None and batch:
             started = self._clock()
             try:
@@ -225,50 +234,67 @@ class Committer:
                 logger.exception("the store failed in an unexpected way")
                 self._failed(StoreUnavailable(f"{self._store.location}: {error!r}"), batch)
                 return
-            self._observer.saved(len(batch.commits), self._clock() - started)
+            self._tell(self._observer.saved, len(batch.commits), self._clock() - started)
         self._release(batch)
 
-    def _take(self) -> tuple[list[Commit], list[Reply]]:
+    def _look(self) -> tuple[list[Commit], list[Reply], int]:
+        """Return the next commits and gates, and how many places of the queue they take."""
         commits: list[Commit] = []
         gates: list[Reply] = []
-        queue = self._queue
-        while queue and len(commits) < LARGEST_BATCH:
-            item = queue.popleft()
+        taken = 0
+        durable = self.durable
+        for item in self._queue:
+            if len(commits) >= LARGEST_BATCH:
+                break
+            taken += 1
             if item.__class__ is _Gate:
                 gates.append(item.reply)  # type: ignore[union-attr]
-            else:
+            elif item.sequence > durable:
                 commits.append(item)  # type: ignore[arg-type]
-        return commits, gates
+        return commits, gates, taken
 
     def _release(self, batch: Batch | None) -> None:
-        due: list[Callable[[], None]] = []
         with self._lock:
-            replies: list[Reply] = []
+            answers = self._answers
             if batch is not None:
                 self.durable = batch.last
                 for commit in batch.commits:
                     if commit.replies:
-                        replies += commit.replies
-            replies += self._stuck_gates
+                        answers += commit.replies
+            answers += self._stuck_gates
             self._stuck, self._stuck_gates = None, []
             if self._waits:
                 still = deque(wait for wait in self._waits if wait[0] > self.durable)
-                due = [callback for sequence, callback in self._waits if sequence <= self.durable]
+                answers += [
+                    _waiter(callback)
+                    for sequence, callback in self._waits
+                    if sequence <= self.durable
+                ]
                 self._waits = still
             self._settled.notify_all()
-        for reply in replies:
-            reply(None)
-        for callback in due:
-            callback()
+        self._answer()
+
+    def _answer(self) -> None:
+        """Release what waits for durable commits, in order; the caller holds the baton."""
+        answers = self._answers
+        while answers:
+            # Taken off only afterwards: an interrupt in between must not leave a caller behind.
+            self._tell(answers[0], None)
+            answers.popleft()
+
+    def _tell(self, listener: Callable[..., None], *args: object) -> None:
+        """Call somebody whose failure is none of the store's: it is logged and goes no further."""
+        try:
+            listener(*args)
+        except Exception:
+            logger.exception("%r raised when it was told about a commit", listener)
 
     def _failed(self, error: StoreError, batch: Batch) -> None:
         with self._lock:
             self._held = True
-        if isinstance(error, StoreUnavailable):
-            self._observer.failed(error, len(batch.commits))
-        else:
+        if not isinstance(error, StoreUnavailable):
             self.abort(error)
-            self._observer.failed(error, len(batch.commits))
+        self._tell(self._observer.failed, error, len(batch.commits))
 
     def abort(self, error: Exception) -> None:
         """End for good: nothing more is taken, everybody who waits is told why."""
@@ -280,4 +306,8 @@ class Committer:
             self._settled.notify_all()
         self.fail_waiting(error)
         for _, callback in waits:
-            callback()
+            self._tell(callback)
+
+
+def _waiter(callback: Callable[[], None]) -> Reply:
+    return lambda _error: callback()

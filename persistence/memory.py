@@ -8,6 +8,7 @@ import threading
 import time
 from bisect import bisect_right
 from collections.abc import Iterator
+from typing import Final
 
 from .batch import Batch
 from .errors import Fenced, StoreOwned
@@ -28,6 +29,10 @@ from .recovery import read_delta
 from .store import Store
 
 
+_NO_LEASE: Final = Lease(0, Owner("", 0, "", "", ""))
+"""Held before ``acquire()``: older than every token, so commits are fenced."""
+
+
 class MemoryStore(Store):
     """Keep agents in dictionaries; may be opened again after close(), as a file may."""
 
@@ -35,6 +40,7 @@ class MemoryStore(Store):
 
     def __init__(self) -> None:
         """Make an empty store."""
+        self.lease = _NO_LEASE
         self._lock = threading.RLock()
         self._leases: list[LeaseRecord] = []  # at most one; a list so that twins share it
         self._heads: dict[tuple[str, str], AgentRow] = {}
@@ -51,7 +57,9 @@ class MemoryStore(Store):
 
     def twin(self) -> MemoryStore:
         """Return another opener of the same content, as a second process is of a file."""
-        return copy.copy(self)
+        other = copy.copy(self)
+        other.lease = _NO_LEASE
+        return other
 
     def acquire(self, owner: Owner, *, takeover: bool = False) -> Counters:
         """Take the lease and return where numbering goes on."""
@@ -77,16 +85,21 @@ class MemoryStore(Store):
                 self._names[head.agent] = (head.kind, head.key)
             for agent, field, value, crc in batch.fields:
                 self._fields.setdefault(agent, {})[field] = (value, crc)
+            for (agent, field), length in batch.truncated.items():
+                del self._logs.get((agent, field), [])[length:]
+            # Every step may be done twice: an interrupted batch comes again.
             for item in batch.items:
-                self._logs.setdefault((item.agent, item.field), []).append(item.value)
+                log = self._logs.setdefault((item.agent, item.field), [])
+                log[item.position : item.position + 1] = [item.value]
             for entry in batch.entries:
                 self._maps.setdefault((entry.agent, entry.field), {})[entry.entry] = entry.value
             for agent, field, key in batch.removed:
                 self._maps.get((agent, field), {}).pop(key, None)
-            self._journal += batch.journal
-            self._mail.update((message.id, message) for message in batch.mail)
+            last = self._journal[-1].sequence if self._journal else 0
+            self._journal += [row for row in batch.journal if row.sequence > last]
             for gone in batch.mail_gone:
                 self._mail.pop(gone, None)
+            self._mail.update((message.id, message) for message in batch.mail)
             self._timers.update((timer[:3], timer) for timer in batch.timers)
             for place in batch.timers_gone:
                 self._timers.pop(place, None)
@@ -239,7 +252,7 @@ class MemoryStore(Store):
                 self._leases[0] = dataclasses.replace(self._leases[0], released=True)
 
     def _check_fence(self) -> None:
-        current = self._leases[0].token
+        current = self._leases[0].token if self._leases else 1
         if current != self.lease.token:
             raise Fenced(self.location, token=self.lease.token, current=current)
 

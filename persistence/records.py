@@ -11,7 +11,9 @@ from typing import Final, NamedTuple, TypeAlias
 _quote: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 Reply: TypeAlias = Callable[[Exception | None], None]
-"""Called once: with None when the turn is durable, else with the error that keeps it from it."""
+"""Called with None when the turn is durable, else with the error that keeps it from it.
+
+Called a second time only if the first was interrupted (KeyboardInterrupt)."""
 
 
 class Message(NamedTuple):
@@ -148,7 +150,7 @@ class QuarantineRow(NamedTuple):
 class Delta:
     """What one or more turns changed in one agent's state; rows are ready for the store."""
 
-    __slots__ = ("entries", "fields", "items")
+    __slots__ = ("entries", "fields", "items", "truncated")
 
     def __init__(self) -> None:
         """Make a delta that changes nothing."""
@@ -156,23 +158,32 @@ class Delta:
         self.items: list[ItemRow] = []
         # By (agent, field, entry); None stands for "removed".
         self.entries: dict[tuple[int, str, str | int], EntryRow | None] = {}
+        # Log to length; happens before the appends. Only a rewind shortens logs.
+        self.truncated: dict[str, int] = {}
 
     def __bool__(self) -> bool:
         """Tell whether it changes anything."""
-        return bool(self.fields or self.items or self.entries)
+        return bool(self.fields or self.items or self.entries or self.truncated)
 
     def merge(self, later: Delta) -> None:
         """Add what ``later`` changed after this."""
         self.fields |= later.fields
+        if later.truncated:
+            cut = later.truncated
+            self.items = [row for row in self.items if row.position < cut.get(row.field, 2**63)]
+            for field, length in cut.items():
+                self.truncated[field] = min(length, self.truncated.get(field, length))
         self.items += later.items
         self.entries |= later.entries
 
     def text(self) -> str:
-        """Return the delta as JSON, for the journal: what was set, appended, put and deleted."""
+        """Return the delta as JSON, for the journal: what was set, cut, appended, put, deleted."""
         parts: list[str] = []
         if self.fields:
             values = [f'"{row[1]}":{row[2]}' for row in self.fields.values()]
             parts.append('"set":{' + ",".join(values) + "}")
+        if self.truncated:
+            parts.append('"truncate":' + _quote(self.truncated))
         if self.items:
             parts.append('"append":{' + ",".join(_appended(self.items)) + "}")
         if self.entries:
@@ -286,5 +297,5 @@ class Counters:
 
 
 def row_checksum(name: str, value: str) -> int:
-    """Return the checksum of a stored value; it covers the place as well, so rows can't swap."""
+    """Return the checksum of a stored value; it covers the name of its field (and entry) too."""
     return zlib.crc32(value.encode(), zlib.crc32(name.encode()))

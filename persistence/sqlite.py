@@ -88,8 +88,10 @@ class SqliteStore(SqliteReader, Store):
     def commit(self, batch: Batch) -> None:
         """Make a batch durable, all of it or nothing."""
         with self._transaction("saving") as connection:
-            self._check_fence(connection)
-            _write(connection, batch)
+            last = self._check_fence(connection)
+            # An interrupt may strike between COMMIT and our knowing of it: the batch comes again.
+            if not batch.journal or batch.journal[0].sequence > last:
+                _write(connection, batch)
 
     def renew(self) -> None:
         """Renew the lease; Fenced when it was lost."""
@@ -123,7 +125,10 @@ class SqliteStore(SqliteReader, Store):
 
     def journal_extent(self) -> tuple[int, int]:
         """Return the first and the last sequence the journal holds; (0, 0) when empty."""
-        first, last = self._rows("SELECT min(sequence), max(sequence) FROM journal")[0]
+        # Two queries in one: SQLite looks up a lone min() or max() but scans for both together.
+        first, last = self._rows(
+            "SELECT (SELECT min(sequence) FROM journal), (SELECT max(sequence) FROM journal)"
+        )[0]
         return int(first or 0), int(last or 0)  # type: ignore[call-overload]
 
     def close(self) -> None:
@@ -160,10 +165,15 @@ class SqliteStore(SqliteReader, Store):
         owner = Owner(host, pid, started, realm, incarnation)
         return LeaseRecord(token, owner, renewed, bool(released))
 
-    def _check_fence(self, connection: sqlite3.Connection) -> None:
-        current = connection.execute("SELECT token FROM lease").fetchone()[0]
+    def _check_fence(self, connection: sqlite3.Connection) -> int:
+        """Return the journal's last sequence; Fenced if the lease is not (or no longer) ours."""
+        row = connection.execute(
+            "SELECT token, (SELECT max(sequence) FROM journal) FROM lease"
+        ).fetchone()
+        current, last = row or (1, 0)
         if current != self._token:
             raise Fenced(self.location, token=self._token, current=current)
+        return int(last or 0)
 
 
 def _write(connection: sqlite3.Connection, batch: Batch) -> None:
@@ -173,12 +183,17 @@ def _write(connection: sqlite3.Connection, batch: Batch) -> None:
         " sequence = excluded.sequence, status = excluded.status, reason = excluded.reason",
     )  # fmt: skip
     insert(connection, "INSERT INTO fields", batch.fields, f"ON CONFLICT {_UPSERT_VALUE}")
+    for (agent, field), length in batch.truncated.items():
+        connection.execute(
+            "DELETE FROM log_items WHERE agent = ? AND field = ? AND position >= ?",
+            (agent, field, length),
+        )
     insert(connection, "INSERT INTO log_items", batch.items)
     insert(connection, "INSERT INTO map_entries", batch.entries, f"ON CONFLICT {_UPSERT_VALUE}")
     delete(connection, "map_entries", ("agent", "field", "entry"), batch.removed)
     insert(connection, "INSERT INTO journal", batch.journal)
-    insert(connection, "INSERT OR REPLACE INTO mailbox", batch.mail)
     delete(connection, "mailbox", ("id",), [(gone,) for gone in batch.mail_gone])
+    insert(connection, "INSERT OR REPLACE INTO mailbox", batch.mail)
     insert(connection, "INSERT OR REPLACE INTO timers", batch.timers)
     delete(connection, "timers", ("kind", "key", "name"), batch.timers_gone)
     insert(connection, "INSERT OR REPLACE INTO dead_letters", batch.dead)
