@@ -11,7 +11,7 @@ from ..persistence.records import Commit, DeadLetter, Timer
 from .activation import Activation
 from .cell import AgentCell
 from .control import Control, Verb
-from .settling import EdgeReply, describe
+from .settling import describe
 from .timing import next_due
 from .turn import Letter, Turn, outside_turns
 
@@ -43,7 +43,8 @@ def reject(cell: AgentCell, letter: Letter, error: BaseException) -> None:
     if letter.reply_to is None:
         return
     if letter.edge:
-        cell.home.supervisor.committer.gate(EdgeReply(letter.reply_to, None, error))
+        letter.reply_to.prepare(None, error)
+        cell.home.supervisor.committer.gate(letter.reply_to)
     else:
         letter.reply_to.fail(error)
 

@@ -41,8 +41,10 @@ class PooledFuture(Future[T], Generic[T]):
     """
 
     # Class-level defaults keep creation to one allocation: futures are made by the hundred
-    # thousand a second.
-    _result: tuple[Any, ExcInfo | None] | None = None
+    # thousand a second, and every further object of each is a burden for the garbage collector.
+    _done: bool = False
+    _value: Any = None
+    _exc_info: ExcInfo | None = None
     _get_hook: Callable[[float | None], Any] | None = None
     _hook_value: tuple[Any] | None = None
     _callbacks: list[Callable[[], None]] | None = None
@@ -59,22 +61,20 @@ class PooledFuture(Future[T], Generic[T]):
 
     def done(self) -> bool:
         """Tell whether ``get()`` would return at once."""
-        return self._result is not None
+        return self._done
 
     def get(self, *, timeout: float | None = None) -> T:
         """Return the reply, waiting for it up to ``timeout`` seconds.
 
         Raises pykka.Timeout, or what the handler raised.
         """
-        result = self._result
-        if result is None:
+        if not self._done:
             if self._get_hook is not None:
                 return cast("T", self._from_hook(timeout))
-            result = self._wait(timeout)
-        value, exc_info = result
-        if exc_info is None:
-            return cast("T", value)
-        kind, error, traceback = exc_info
+            self._wait(timeout)
+        if self._exc_info is None:
+            return cast("T", self._value)
+        kind, error, traceback = self._exc_info
         if error is None:
             assert kind is not None
             error = kind()
@@ -90,15 +90,15 @@ class PooledFuture(Future[T], Generic[T]):
         if not self.answer(None, cast("ExcInfo", exc_info or sys.exc_info())):
             raise queue.Full
 
-    def answer(self, value: object, exc_info: ExcInfo | None) -> bool:
+    def answer(self, value: object, exc_info: ExcInfo | None = None) -> bool:
         """Answer unless somebody did already; tell whether this answer counts."""
-        if self._get_hook is not None:
-            return False
-        # One lock for all futures: held for two loads and a store, and cheaper than one each.
+        # One lock for all futures: held for a few loads and stores, and cheaper than one each.
         with _answering:
-            if self._result is not None:
+            if self._done or self._get_hook is not None:
                 return False
-            self._result = (value, exc_info)
+            self._value = value
+            self._exc_info = exc_info
+            self._done = True
         if self._callbacks:
             self._call_back()
         return True
@@ -107,9 +107,32 @@ class PooledFuture(Future[T], Generic[T]):
         """Answer with an error unless somebody answered already."""
         return self.answer(None, (type(error), error, error.__traceback__))
 
+    def prepare(self, value: object, error: BaseException | None = None) -> None:
+        """Hold an answer back until this is called as a reply, unless somebody answered already."""
+        with _answering:
+            if not self._done:
+                self._value = value
+                if error is not None:
+                    self._exc_info = (type(error), error, error.__traceback__)
+
+    def __call__(self, unsaved: Exception | None) -> None:
+        """Give the answer that was held back, or ``unsaved`` instead of it.
+
+        A future is a ``records.Reply`` itself: one object less for each reply under way.
+        """
+        if unsaved is not None:
+            self.fail(unsaved)
+            return
+        with _answering:
+            if self._done:
+                return
+            self._done = True
+        if self._callbacks:
+            self._call_back()
+
     def set_get_hook(self, func: Callable[[float | None], T]) -> None:
         """Have ``get()`` compute the value; queue.Full if there is an answer already."""
-        if self._result is not None:
+        if self._done:
             raise queue.Full
         self._get_hook = func
 
@@ -120,12 +143,12 @@ class PooledFuture(Future[T], Generic[T]):
             if self._callbacks is None:
                 self._callbacks = []
             self._callbacks.append(callback)
-        if self._result is not None:
+        if self._done:
             self._call_back()
 
     def __await__(self) -> Generator[Any, None, T]:
         """Wait without blocking the event loop."""
-        if self._result is None:
+        if not self._done:
             loop = asyncio.get_running_loop()
             if self._get_hook is not None:
                 return (yield from loop.run_in_executor(None, self.get).__await__())
@@ -146,14 +169,14 @@ class PooledFuture(Future[T], Generic[T]):
                 return
             callback()
 
-    def _wait(self, timeout: float | None) -> tuple[Any, ExcInfo | None]:
+    def _wait(self, timeout: float | None) -> None:
         started = time.monotonic()
         helper = self.helper
         if helper is not None and timeout is None:
             # Helping may take longer than a timeout allows, so it is for those who have time.
             helper.help(self)
-            if self._result is not None:
-                return self._result
+            if self._done:
+                return
         arrived = threading.Lock()
         arrived.acquire()
         self.add_callback(arrived.release)
@@ -163,10 +186,9 @@ class PooledFuture(Future[T], Generic[T]):
             else:
                 left = max(0.0, timeout - (time.monotonic() - started))
                 arrived.acquire(timeout=left)
-        if self._result is None:
+        if not self._done:
             message = f"{timeout} seconds"
             raise Timeout(message)
-        return self._result
 
     def _from_hook(self, timeout: float | None) -> object:
         if self._hook_value is None:

@@ -7,33 +7,9 @@ from ..persistence.records import Commit, Delta, Message, Timer
 from .activation import Activation
 from .cell import AgentCell
 from .control import Control, Verb
-from .future import PooledFuture
 from .messages import detach
 from .timing import next_due
 from .turn import Letter, Turn
-
-
-class EdgeReply:
-    """Answer a future once the turn behind the answer is durable, or say why it is not."""
-
-    __slots__ = ("error", "future", "value")
-
-    def __init__(
-        self, future: PooledFuture[object], value: object, error: BaseException | None = None
-    ) -> None:
-        """Keep the answer back."""
-        self.future = future
-        self.value = value
-        self.error = error
-
-    def __call__(self, unsaved: Exception | None) -> None:
-        """Give the answer, or ``unsaved`` instead of it."""
-        if unsaved is not None:
-            self.future.fail(unsaved)
-        elif self.error is not None:
-            self.future.fail(self.error)
-        else:
-            self.future.answer(self.value, None)
 
 
 def settle(
@@ -64,6 +40,8 @@ def settle(
             only = Commit()
             only.consumed = [letter.id]
             cell.home.supervisor.committer.append(only)
+        # What a turn only read must not stay in memory for ever either.
+        activation.tracker.trim(cell.last_sequence, cell.home.supervisor.committer.durable)
         release(cell, letter, value)
     else:
         _commit(cell, activation, turn, name or describe(letter), delta, value)
@@ -85,7 +63,8 @@ def release(cell: AgentCell, letter: Letter, value: object) -> None:
     if reply_to is None:
         return
     if letter.edge and not _answers_unsaved(cell):
-        cell.home.supervisor.committer.gate(EdgeReply(reply_to, value))
+        reply_to.prepare(value)
+        cell.home.supervisor.committer.gate(reply_to)
     else:
         _answer(cell, letter, value)
 
@@ -126,7 +105,8 @@ def _commit(
     held_back = letter.reply_to is not None and letter.edge and not _answers_unsaved(cell)
     if held_back:
         assert letter.reply_to is not None
-        commit.replies = [EdgeReply(letter.reply_to, value)]
+        letter.reply_to.prepare(value)
+        commit.reply = letter.reply_to
     sequence = activation.writer.submit(commit)
     cell.last_sequence = sequence
     if turn.sends or commit.timers or commit.cancelled:

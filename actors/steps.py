@@ -13,7 +13,7 @@ from .activation import Activation
 from .cell import AgentCell
 from .control import Control
 from .failing import begin_again, reject
-from .settling import EdgeReply, release, save
+from .settling import release, save
 from .turn import Letter, as_letter
 
 logger = logging.getLogger("perdure.actors")
@@ -126,7 +126,8 @@ class Steps:
         activation.put_unsaved(commit)
         value = control.value if control.value is True else None
         if control.reply_to is not None and control.edge:
-            commit.replies = [EdgeReply(control.reply_to, value)]
+            control.reply_to.prepare(value)
+            commit.reply = control.reply_to
         cell.last_sequence = activation.writer.submit(commit)
         if control.reply_to is not None and not control.edge:
             control.reply_to.answer(value, None)

@@ -17,6 +17,7 @@ from .turn import Turn
 DEEPEST: Final = 16
 """Turns that may run inside one another on one thread."""
 _LOCK: Final = threading.Lock()
+_NOTHING: Final = contextlib.nullcontext()
 
 
 class AskHelper:
@@ -31,13 +32,15 @@ class AskHelper:
     def help(self, future: PooledFuture[Any]) -> None:
         """Run the asked agent's turn here if nobody else has begun, then write its commit."""
         cell: AgentCell = future.target
-        refuse_deadlock(future)
         depth = getattr(self._depth, "value", 0)
-        if depth < DEEPEST:
+        # A turn that runs here may never come back; a time limit can only free another thread.
+        if depth < DEEPEST and cell.blueprint.turn_limit is None:
             self._depth.value = depth + 1
             try:
-                while not future.done() and cell.mailbox.steal():
-                    pass
+                # Whoever runs inside has to know that this turn waits, or a circle goes unseen.
+                with _registered(future) if future.asker is not None else _NOTHING:
+                    while not future.done() and cell.mailbox.steal():
+                        pass
             finally:
                 self._depth.value = depth
         if future.asker is None and not future.done():
@@ -46,22 +49,27 @@ class AskHelper:
     @contextlib.contextmanager
     def waiting(self, future: PooledFuture[Any]) -> Iterator[None]:
         """Surround the wait of a turn, or of somebody outside, for ``future``."""
-        asker: Turn | None = future.asker
-        if asker is None:
-            with self._dispatcher.blocking():
-                yield
-            return
+        with _registered(future), self._dispatcher.blocking():
+            yield
+
+
+@contextlib.contextmanager
+def _registered(future: PooledFuture[Any]) -> Iterator[None]:
+    """Have it known during the block that the asking turn waits; Deadlock if it would for ever."""
+    asker: Turn | None = future.asker
+    if asker is None:
+        yield
+        return
+    with _LOCK:
+        refuse_deadlock(future)
+        asker.waits = [*asker.waits, future.target]
+    try:
+        yield
+    finally:
         with _LOCK:
-            refuse_deadlock(future)
-            asker.waits = [*asker.waits, future.target]
-        try:
-            with self._dispatcher.blocking():
-                yield
-        finally:
-            with _LOCK:
-                waits = list(asker.waits)
-                waits.remove(future.target)
-                asker.waits = waits
+            waits = list(asker.waits)
+            waits.remove(future.target)
+            asker.waits = waits
 
 
 def refuse_deadlock(future: PooledFuture[Any]) -> None:

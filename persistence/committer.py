@@ -166,8 +166,9 @@ class Committer:
             commits = [item for item in self._queue if isinstance(item, Commit)]
             stuck = self._stuck.commits if self._stuck is not None else ()
             for commit in (*stuck, *commits):
-                replies += commit.replies
-                commit.replies = ()
+                if commit.reply is not None:
+                    replies.append(commit.reply)
+                    commit.reply = None
             replies += self._stuck_gates + [gate.reply for gate in gates]
             self._stuck_gates = []
             self._queue = deque(commits)
@@ -259,8 +260,8 @@ class Committer:
             if batch is not None:
                 self.durable = batch.last
                 for commit in batch.commits:
-                    if commit.replies:
-                        answers += commit.replies
+                    if commit.reply is not None:
+                        answers.append(commit.reply)
             answers += self._stuck_gates
             self._stuck, self._stuck_gates = None, []
             if self._waits:

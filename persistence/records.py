@@ -221,7 +221,7 @@ class Commit:
 
     __slots__ = (
         "agent", "cancelled", "cause", "consumed", "correlation", "dead", "delta", "key", "kind",
-        "message", "name", "quarantined", "replies", "revived", "reason", "sends", "sequence",
+        "message", "name", "quarantined", "reply", "revived", "reason", "sends", "sequence",
         "status", "time", "timers", "version",
     )  # fmt: skip
 
@@ -262,7 +262,7 @@ class Commit:
         self.dead: list[DeadLetter] | tuple[()] = ()
         self.revived: list[int] | tuple[()] = ()
         self.quarantined: list[QuarantineRow] | tuple[()] = ()
-        self.replies: list[Reply] | tuple[()] = ()
+        self.reply: Reply | None = None
 
 
 @dataclass(frozen=True, slots=True)
