@@ -13,6 +13,7 @@ import decimal
 import enum
 import functools
 import math
+import re
 import types
 import uuid
 import zlib
@@ -21,7 +22,7 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
-from .errors import ConfigurationError, StateError
+from .errors import ConfigurationError, CorruptState, StateError
 
 T = TypeVar("T")
 
@@ -39,6 +40,8 @@ IMMUTABLE: Final[frozenset[type]] = frozenset(
 )  # fmt: skip
 
 _encode_json: Final = msgspec.json.Encoder().encode
+_STRINGS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def checksum(text: str) -> int:
@@ -74,18 +77,38 @@ class Codec(Generic[T]):
         """Return the value that ``text`` holds, of the declared type."""
         return self._decoder.decode(text)
 
+    def load(self, text: str, path: str, position: int | None = None) -> T:
+        """Decode what the store holds at ``path``; CorruptState if it is not of this type."""
+        try:
+            return self._decoder.decode(text)
+        except (ValueError, RecursionError) as error:
+            where = path if position is None else f"{path}[{position}]"
+            raise CorruptState(where, f"it does not decode as {_name(self.declared)}: {error}") from error
+
     def _encode_proved(self, value: T, path: str) -> str:
         try:
             encoded = _encode_json(value)
             decoded = self._decoder.decode(encoded)
-            same = decoded == value
-        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            same = _alike(value, decoded)
+        except Exception as error:  # values are anybody's classes, and so is what they raise
             raise StateError(path, explain(value, path, self.declared, error)) from error
-        if not same or encoded.count(b"[") + encoded.count(b"{") > DEEPEST:
-            problem = explain(value, path, self.declared, None) if not same else too_deep(value)
-            if problem is not None:
-                raise StateError(path, problem)
+        if not same:
+            raise StateError(path, explain(value, path, self.declared, None))
+        if encoded.count(b"[") + encoded.count(b"{") > DEEPEST and too_deep(encoded):
+            raise StateError(path, f"nests deeper than {DEEPEST} levels")
         return encoded.decode()
+
+
+def _alike(value: object, decoded: object) -> bool:
+    """Tell whether a load gives the value back: equal and, numbers apart, of the same class.
+
+    Equality alone would let a defaultdict pass in a dict field, and a load return a plain dict.
+    """
+    if decoded != value:
+        return False
+    return decoded.__class__ is value.__class__ or (
+        isinstance(decoded, int | float) and value.__class__ in (int, float)
+    )
 
 
 def _fast_int(value: object) -> str | None:
@@ -137,7 +160,7 @@ def explain(value: object, path: str, declared: object, error: Exception | None)
     if culprit is not None:
         where, problem = culprit
         return problem if not where else f"at {path}{where}: {problem}"
-    name = getattr(declared, "__name__", None) or str(declared)
+    name = _name(declared)
     if isinstance(error, msgspec.ValidationError):
         return f"{str(error).replace('`$', f'`{path}')}; the field is declared {name}"
     if error is not None:
@@ -145,14 +168,19 @@ def explain(value: object, path: str, declared: object, error: Exception | None)
     return f"comes back different when stored as {name}: {_short(value)}; declare its exact type"
 
 
-def too_deep(value: object) -> str | None:
-    """Return the problem if ``value`` nests deeper than DEEPEST, else None."""
-    level: list[object] = [value]
-    for _depth in range(DEEPEST):
-        level = [child for item in level for _, child in _children(item)]
-        if not level:
-            return None
-    return f"nests deeper than {DEEPEST} levels"
+def too_deep(encoded: bytes) -> bool:
+    """Tell whether JSON text nests deeper than DEEPEST; costs a pass over its brackets a level."""
+    brackets = _STRINGS.sub(b"", encoded).translate(None, _NO_BRACKETS)
+    for _level in range(DEEPEST):
+        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        if not brackets:
+            return False
+    return True
+
+
+def _name(declared: object) -> str:
+    plain = isinstance(declared, type) and not isinstance(declared, types.GenericAlias)
+    return declared.__name__ if plain else str(declared)  # type: ignore[attr-defined]
 
 
 def _short(value: object) -> str:

@@ -8,7 +8,6 @@ from typing import Final, Generic, Protocol, Self, TypeVar, overload
 import msgspec
 
 from .codec import Codec, codec_of
-from .errors import StateError
 
 T = TypeVar("T")
 
@@ -70,12 +69,12 @@ class Log(Sequence[T], Generic[T]):
         self._texts.append(self._codec.encode(item, f"{self._path}[{position}]"))
 
     def extend(self, items: Iterable[T]) -> None:
-        """Add items in order; StateError at the first that cannot be stored (none is added)."""
+        """Add items in order; none is added if one cannot be stored (StateError)."""
         before = len(self._texts)
         try:
-            for item in items:
+            for item in list(items) if items is self else items:
                 self.append(item)
-        except StateError:
+        except BaseException:
             del self._texts[before:]
             raise
 
@@ -133,8 +132,8 @@ class Log(Sequence[T], Generic[T]):
             texts += self._reader.items(start, min(stop, self._start))
         if stop > self._start:
             texts += self._texts[max(0, start - self._start) : stop - self._start]
-        decode = self._codec.decode
-        return [decode(text) for text in texts]
+        load, path = self._codec.load, self._path
+        return [load(text, path, position) for position, text in enumerate(texts, start)]
 
     # What the state tracker calls, at turn boundaries only.
 

@@ -51,7 +51,7 @@ class Map(MutableMapping[K, V], Generic[K, V]):
     """
 
     __slots__ = (
-        "_codec", "_key_type", "_kept", "_length", "_length_committed",
+        "_codec", "_key_type", "_kept", "_length", "_length_committed", "_loose",
         "_mark", "_older", "_path", "_reader", "_turn",
     )  # fmt: skip
 
@@ -66,6 +66,8 @@ class Map(MutableMapping[K, V], Generic[K, V]):
         self._kept: dict[K, str | None] = {}
         self._older: dict[K, str | None] = {}
         self._mark = 0
+        # Keys committed to this object that no commit on its way to the store holds yet.
+        self._loose: set[K] = set()
         self._turn: dict[K, V | _Deleted] = {}
         self._length: int | None = 0
         self._length_committed: int | None = 0
@@ -95,7 +97,7 @@ class Map(MutableMapping[K, V], Generic[K, V]):
             text = self._committed(key)
             if text is None:
                 raise KeyError(key)
-            value = self._codec.decode(text)
+            value = self._codec.load(text, f"{self._path}[{key!r}]")
             if value.__class__ not in IMMUTABLE:
                 self._turn[key] = value
         if value is _DELETED:
@@ -126,8 +128,13 @@ class Map(MutableMapping[K, V], Generic[K, V]):
 
     def __len__(self) -> int:
         if self._length is None:
-            # Uncommitted changes are not in the store: count them apart.
-            stored = self._reader.count() if self._reader else 0
+            # What is not on its way to the store cannot be counted there: count it apart.
+            stored = 0
+            if self._reader is not None:
+                stored = self._reader.count()
+                for key in self._loose:
+                    there = self._reader.entry(key) is not None
+                    stored += (self._kept[key] is not None) - there
             for key, value in self._turn.items():
                 there = self._committed(key) is not None
                 stored += (value is not _DELETED) - there
@@ -224,6 +231,9 @@ class Map(MutableMapping[K, V], Generic[K, V]):
         """Take ``puts`` and ``deletes``, as pending() gave them, as committed."""
         self._kept.update(puts)
         self._kept.update(dict.fromkeys(deletes))
+        if self._reader is not None:
+            self._loose.update(key for key, _ in puts)
+            self._loose.update(deletes)
         self._length_committed = self._length
         self._turn.clear()
 
@@ -236,6 +246,7 @@ class Map(MutableMapping[K, V], Generic[K, V]):
         """Forget entries the store has: ``last`` is this agent's latest commit, ``durable`` the
         latest sequence on disk.
         """
+        self._loose.clear()
         if len(self._kept) > KEPT and self._mark <= durable and self._reader is not None:
             # Invariant: every entry in _older was committed up to _mark, so the store has it.
             self._older = self._kept

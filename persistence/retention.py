@@ -17,8 +17,9 @@ SLICE: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """Keep the latest ``commits`` journal entries; ``None`` keeps all of them.
+    """Keep the journal entries of the latest ``commits`` commits; ``None`` keeps all of them.
 
+    Every commit counts, also one without an entry (a message from outside that was stored).
     Only history is trimmed: current state, mail and timers never are. The plain fields as of the
     oldest kept entry stay as the base that later entries build on.
     """
@@ -45,15 +46,19 @@ class Janitor:
             self._kept = last - first + 1 if last else 0
 
     def after_commit(self, commits: int) -> None:
-        """Take note of new entries and trim if a slice or more is over the limit."""
+        """Take note of new entries and trim if a slice or more is over the limit.
+
+        Trims at most twice what came in, rounded up to a slice: a surplus (of a limit that was
+        lowered, or of a time when trimming failed) goes bit by bit, and no reply waits for all of it.
+        """
         if self._keep is None:
             return
         self._kept += commits
-        if self._kept <= self._keep + SLICE:
-            return
         try:
-            _, last = self._store.journal_extent()
-            while self._kept > self._keep + SLICE:
+            for _ in range(-(-2 * commits // SLICE)):
+                if self._kept <= self._keep + SLICE:
+                    return
+                _, last = self._store.journal_extent()
                 gone = self._store.trim_journal(last - self._keep + 1, SLICE)
                 first, last = self._store.journal_extent()
                 self._kept = last - first + 1
