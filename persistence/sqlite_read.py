@@ -10,8 +10,6 @@ import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import sqlite_utils
-
 from . import recovery, sqlite_schema
 from .errors import CorruptState, NotAStore, StoreUnavailable
 from .records import (
@@ -270,6 +268,9 @@ class SqliteReader(StoreReader):
             f"SELECT agent, '{table}' AS place, {columns} FROM {table}"  # noqa: S608
             for table, columns in parts.items()
         )
+        # Loaded for this report only: it brings in pandas where that is installed, half a second.
+        import sqlite_utils  # noqa: PLC0415
+
         with self._reading() as connection:
             rows = sqlite_utils.Database(connection, execute_plugins=False).query(
                 "SELECT kind, key, field, place, sum(number) AS number, sum(size) AS size"  # noqa: S608

@@ -5,8 +5,6 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
-import sqlite_utils
-
 from .errors import NotAStore, StoreTooNew
 
 FORMAT: Final = 1
@@ -119,14 +117,18 @@ def create_or_check(connection: sqlite3.Connection, location: str) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         if not check(connection, location):
-            _create(sqlite_utils.Database(connection, execute_plugins=False))
+            _create(connection)
         connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")
         raise
 
 
-def _create(database: sqlite_utils.Database) -> None:
+def _create(connection: sqlite3.Connection) -> None:
+    # Loaded for new files only: it brings in pandas where that is installed, half a second.
+    import sqlite_utils  # noqa: PLC0415
+
+    database = sqlite_utils.Database(connection, execute_plugins=False)
     for statement in TABLES.split(";\n"):
         if statement.strip():
             database.execute(statement)
