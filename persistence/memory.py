@@ -17,6 +17,7 @@ from .records import (
     AgentRow,
     Counters,
     DeadLetter,
+    Disk,
     Growth,
     JournalEntry,
     JournalRow,
@@ -166,6 +167,11 @@ class MemoryStore(Store):
         with self._lock:
             return len(self._maps.get((agent, field), {}))
 
+    def map_fields(self, agent: int) -> list[str]:
+        """Return the names of the maps that have entries, in order."""
+        with self._lock:
+            return sorted(field for (owner, field), e in self._maps.items() if owner == agent and e)
+
     def mail(self, kind: str, key: str) -> list[Message]:
         """Return an agent's pending messages in the order they were sent."""
         with self._lock:
@@ -244,6 +250,10 @@ class MemoryStore(Store):
                 for (agent, field, table), (number, size) in sizes.items()
             ]
         return sorted(rows, key=lambda row: (-row.size, row.kind, row.key, row.field))
+
+    def disk(self) -> Disk:
+        """Return zeros: nothing is on disk."""
+        return Disk(file=0, log=0, page=0, pages=0, free_pages=0)
 
     def close(self) -> None:
         """Release the lease if it is still held; the content stays with the object."""

@@ -289,6 +289,21 @@ class Growth:
 
 
 @dataclass(frozen=True, slots=True)
+class Disk:
+    """What a store takes on disk; all zero for one without files."""
+
+    file: int
+    """Bytes of the main file."""
+    log: int
+    """Bytes of the write-ahead log beside it, which is given back at the next checkpoint."""
+    page: int
+    """Bytes of a page."""
+    pages: int
+    free_pages: int
+    """Pages inside the file that hold nothing and are used before the file grows."""
+
+
+@dataclass(frozen=True, slots=True)
 class Counters:
     """Where numbering goes on after a store was opened."""
 

@@ -15,6 +15,7 @@ from .errors import CorruptState, NotAStore, StoreUnavailable
 from .records import (
     AgentRow,
     DeadLetter,
+    Disk,
     Growth,
     JournalEntry,
     Message,
@@ -179,6 +180,18 @@ class SqliteReader(StoreReader):
         query = "SELECT count(*) FROM map_entries WHERE agent = ? AND field = ?"
         return int(self._rows(query, (agent, field))[0][0])
 
+    def map_fields(self, agent: int) -> list[str]:
+        """Return the names of the maps that have entries, in order."""
+        # One b-tree descent per map, not one step per entry.
+        query = (
+            "WITH RECURSIVE names(field) AS ("
+            " SELECT min(field) FROM map_entries WHERE agent = ?1 UNION ALL"
+            " SELECT (SELECT min(field) FROM map_entries WHERE agent = ?1"
+            "  AND field > names.field) FROM names WHERE names.field IS NOT NULL)"
+            " SELECT field FROM names WHERE field IS NOT NULL"
+        )
+        return [str(field) for (field,) in self._rows(query, (agent,))]
+
     def mail(self, kind: str, key: str) -> list[Message]:
         """Return an agent's pending messages in the order they were sent."""
         query = "SELECT * FROM mailbox WHERE kind = ? AND key = ? ORDER BY id"
@@ -282,6 +295,17 @@ class SqliteReader(StoreReader):
                 for r in rows
             ]
 
+    def disk(self) -> Disk:
+        """Return what the store takes on disk."""
+        with self._reading() as connection, snapshot(connection):
+            page, pages, free = (
+                connection.execute(f"PRAGMA {name}").fetchone()[0]
+                for name in ("page_size", "page_count", "freelist_count")
+            )
+        # Sizes come from the directory: opening the live file here would drop SQLite's locks.
+        file, log = (_size(f"{self.location}{suffix}") for suffix in ("", "-wal"))
+        return Disk(file=file, log=log, page=page, pages=pages, free_pages=free)
+
     def close(self) -> None:
         """Give back every resource; idempotent."""
         self._readers.close()
@@ -316,6 +340,13 @@ class SqliteReader(StoreReader):
     def _recover_entry(self, agent: int, field: str, entry: str | int) -> str:
         text = recovery.find_entry(self.history(agent, 2**62), field, entry)
         return _replaced(f"agent {agent}, state.{field}[{entry!r}]", text)
+
+
+def _size(path: str) -> int:
+    try:
+        return Path(path).stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _replaced(where: str, text: str | None) -> str:

@@ -11,6 +11,7 @@ from .records import (
     AgentRow,
     Counters,
     DeadLetter,
+    Disk,
     Growth,
     JournalEntry,
     Message,
@@ -50,6 +51,10 @@ class StoreReader(ABC):
     @abstractmethod
     def map_count(self, agent: int, field: str) -> int:
         """Return the number of entries."""
+
+    @abstractmethod
+    def map_fields(self, agent: int) -> list[str]:
+        """Return the names of the maps that have entries, in order."""
 
     @abstractmethod
     def mail(self, kind: str, key: str) -> list[Message]:
@@ -99,6 +104,10 @@ class StoreReader(ABC):
     @abstractmethod
     def growth(self) -> list[Growth]:
         """Return what uses the space, by agent and field, largest first."""
+
+    @abstractmethod
+    def disk(self) -> Disk:
+        """Return what the store takes on disk."""
 
     @abstractmethod
     def close(self) -> None:
