@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import time
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +32,9 @@ from .persistence.store import Store
 from .persistence.url import open_store
 
 A = TypeVar("A", bound=Agent[Any])
+
+_systems: weakref.WeakSet[AgentSystem] = weakref.WeakSet()
+"""The systems of this process, for ``_disown`` alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +147,7 @@ class AgentSystem:
         supervisor.start()
         clock.start()
         runtime.start()
+        _systems.add(system)
         return system
 
     def agent(self, agent_class: type[A], key: str) -> AgentRef[A]:
@@ -263,3 +269,18 @@ class AgentSystem:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _disown() -> None:
+    """Close the systems a fork has inherited, without touching anything they share with its parent.
+
+    The fork has the objects, but neither the threads nor the lease, and SQLite forbids it to use
+    the connections: a turn taken here would be written under the parent's fencing token. Locks
+    may be held by threads that are not there, so this only sets flags.
+    """
+    for system in list(_systems):
+        system._closed = True  # noqa: SLF001
+        system._runtime.stop_intake()  # noqa: SLF001
+
+
+os.register_at_fork(after_in_child=_disown)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import threading
 import time
@@ -38,6 +39,7 @@ class SqliteStore(SqliteReader, Store):
         """
         self._writing = threading.Lock()
         self._token = 0
+        self._opener = Owner.this_process()
         location = str(path)
         if not path.parent.is_dir():
             message = f"{path.parent} is not a directory; create it before opening {path.name}"
@@ -133,6 +135,8 @@ class SqliteStore(SqliteReader, Store):
 
     def close(self) -> None:
         """Release the lease if it is still ours, and close every connection; idempotent."""
+        if self._inherited():
+            return
         super().close()
         with contextlib.suppress(StoreError, sqlite3.ProgrammingError):
             with self._transaction("releasing the lease") as connection:
@@ -144,6 +148,11 @@ class SqliteStore(SqliteReader, Store):
     @contextlib.contextmanager
     def _transaction(self, doing: str) -> Iterator[sqlite3.Connection]:
         connection = self._writer
+        if self._inherited():
+            opener = self._opener
+            raise StoreOwned(
+                self.location, host=opener.host, pid=opener.pid, started=opener.started
+            )
         with self._writing, translated(self.location, doing):
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -154,6 +163,14 @@ class SqliteStore(SqliteReader, Store):
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
+
+    def _inherited(self) -> bool:
+        """Tell whether this process is a fork of the one that opened the file.
+
+        A fork shares the connections and the token with its parent, who goes on writing; SQLite
+        allows it neither to use nor to close them.
+        """
+        return os.getpid() != self._opener.pid
 
     def _lease_record(self, connection: sqlite3.Connection) -> LeaseRecord | None:
         row = connection.execute(
