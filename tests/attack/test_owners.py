@@ -1,0 +1,210 @@
+"""G5, one owner: who may write, who is refused, and what becomes of an owner that was replaced."""
+
+import os
+import re
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from perdure import AgentSystem
+from perdure.persistence.errors import Fenced, StoreOwned
+from perdure.persistence.lease import LEASE_SECONDS
+from tests.attack.agents import AGENTS, Tally
+from tests.attack.children import ROOT, Child
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """Return the path of a store that is not there yet."""
+    return tmp_path / "store.db"
+
+
+def opened(store: Path, *, takeover: bool = False) -> AgentSystem:
+    return AgentSystem.open(store, agents=AGENTS, takeover=takeover)
+
+
+def add(system: AgentSystem, number: int) -> int:
+    return system.agent(Tally, "t").call(Tally.add, number).get()
+
+
+def token(system: AgentSystem) -> int:
+    return system._store.lease.token  # type: ignore[attr-defined, no-any-return]
+
+
+def edit_lease(store: Path, **values: object) -> None:
+    """Change the lease row of a store that nobody has open."""
+    with closing(sqlite3.connect(store)) as connection:
+        for column, value in values.items():
+            connection.execute(f"UPDATE lease SET {column} = ?", (value,))
+        connection.commit()
+
+
+def test_a_second_process_is_refused_and_told_who_owns_the_store(store: Path) -> None:
+    """StoreOwned names the owner's host, process id and start; the owner is not disturbed."""
+    with Child(store) as child:
+        assert child.ask("add", 1) == ["did", 1]
+        with pytest.raises(StoreOwned) as refusal:
+            opened(store)
+        assert (refusal.value.host, refusal.value.pid) == (socket.gethostname(), child.pid)
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", refusal.value.started)
+        for part in (str(store), refusal.value.host, str(child.pid), refusal.value.started):
+            assert part in str(refusal.value)
+        assert child.ask("add", 1) == ["did", 2]
+        assert child.end() == 0
+
+
+def test_a_killed_owner_is_replaced_at_once(store: Path) -> None:
+    """After SIGKILL the next opener has a higher token and everything that was acknowledged."""
+    with Child(store) as child:
+        before = child.first[1]
+        assert child.ask("add", 1) == ["did", 1]
+        child.kill()
+        with opened(store) as system:
+            assert token(system) > before
+            assert add(system, 2) == 2
+
+
+def test_an_owner_that_nobody_waited_for_is_dead(store: Path) -> None:
+    """A killed process whose parent has not asked for its exit code does not hold the store."""
+    with Child(store) as child:
+        os.kill(child.pid, 9)
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        with opened(store) as system:
+            assert add(system, 1) == 1
+
+
+def test_a_frozen_owner_is_alive_until_somebody_takes_over(store: Path) -> None:
+    """SIGSTOP does not cost the lease; takeover does, and then nothing of the old owner counts."""
+    with Child(store) as child:
+        assert child.ask("add", 1) == ["did", 1]
+        child.freeze()
+        with pytest.raises(StoreOwned):
+            opened(store)
+        with opened(store, takeover=True) as system:
+            assert token(system) > child.first[1]
+            assert add(system, 2) == 2
+            child.begin("add", 100)
+            child.thaw()
+            answer = child._event()
+            assert answer[:2] == ["failed", "Fenced"], answer
+            assert child.ask("tell", 100)[:2] == ["failed", "Fenced"]
+            assert child.ask("push", 3)[:2] == ["failed", "Fenced"]
+            assert child.end() == 0
+            # The old owner's close gives back nothing that is not its own.
+            with pytest.raises(StoreOwned), Child(store) as third:
+                assert third.first[:2] == ["refused", "StoreOwned"]
+                opened(store)
+            assert add(system, 3) == 3
+            notes = system.journal("Tally", "t")
+        assert [entry.delta.count("100") for entry in notes] == [0, 0, 0]
+    with opened(store) as system:
+        assert [row.key for row in system.agents()] == ["t"]
+
+
+def test_work_under_way_in_a_replaced_owner_is_refused(store: Path) -> None:
+    """Turns that wait for their commit when the lease goes are answered with Fenced."""
+    with opened(store) as old:
+        add(old, 1)
+        with opened(store, takeover=True) as new:
+            futures = [old.agent(Tally, "t").call(Tally.add, 100) for _ in range(50)]
+            for future in futures:
+                with pytest.raises(Fenced):
+                    future.get()
+            assert add(new, 2) == 2
+
+
+def test_two_systems_in_one_process(store: Path) -> None:
+    """The second is refused as another process would be, and may come when the first is closed."""
+    with opened(store) as first:
+        add(first, 1)
+        with pytest.raises(StoreOwned) as refusal:
+            opened(store)
+        assert refusal.value.pid == os.getpid()
+        assert add(first, 2) == 2
+    with opened(store) as second:
+        assert add(second, 3) == 3
+
+
+def test_a_reader_needs_no_lease(store: Path) -> None:
+    """`open_reader` reads beside a live owner what that has acknowledged."""
+    with Child(store) as child:
+        assert child.ask("add", 1) == ["did", 1]
+        program = (
+            "import sys; from perdure.persistence.url import open_reader\n"
+            "print([row.key for row in open_reader(sys.argv[1]).agents()])"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(store)],
+            cwd=ROOT, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert done.stdout == "['t']\n"
+        assert child.end() == 0
+
+
+def test_a_fork_is_not_the_owner(store: Path) -> None:
+    """A forked child can neither send, change nor release anything through what it inherited."""
+    with Child(store) as child:
+        assert child.ask("add", 1) == ["did", 1]
+        what, told = child.ask("fork")
+        assert what == "did"
+        assert [event[:2] for event in told[:3]] == [["failed", "SystemClosed"]] * 3
+        assert told[3][:2] == ["failed", "StoreOwned"]
+        assert str(child.pid) in told[3][2]
+        assert told[4][0] == "did"
+        assert child.ask("add", 2) == ["did", 2]
+        with pytest.raises(StoreOwned):
+            opened(store)
+        assert child.end() == 0
+    with opened(store) as system:
+        assert add(system, 3) == 3
+
+
+def test_a_reused_process_id_is_another_process(store: Path) -> None:
+    """A lease of a process id that belongs to somebody else now is free; the true owner's is not."""
+    with Child(store) as child:
+        child.kill()
+    with closing(sqlite3.connect(store)) as connection:
+        (start,) = connection.execute("SELECT incarnation FROM lease").fetchone()
+    edit_lease(store, pid=os.getppid(), incarnation=str(int(start) - 1), released=0)
+    with opened(store) as system:
+        add(system, 1)
+    stat = Path(f"/proc/{os.getppid()}/stat").read_text().rpartition(")")[2].split()
+    edit_lease(store, pid=os.getppid(), incarnation=stat[19], released=0)
+    with pytest.raises(StoreOwned):
+        opened(store)
+
+
+@pytest.mark.parametrize("host", [socket.gethostname(), "elsewhere"])
+def test_an_owner_in_another_realm_lives_until_its_lease_expires(store: Path, host: str) -> None:
+    """Of another host, boot or process-id namespace only the renewals are known."""
+    with Child(store) as child:
+        child.kill()
+    edit_lease(store, host=host, realm="another realm", pid=1, released=0, renewed=time.time())
+    with pytest.raises(StoreOwned) as refusal:
+        opened(store)
+    assert (refusal.value.host, refusal.value.pid) == (host, 1)
+    edit_lease(store, renewed=time.time() - LEASE_SECONDS - 1)
+    with opened(store) as system:
+        assert add(system, 1) == 1
+
+
+def test_an_owner_renews_its_lease(store: Path) -> None:
+    """A live owner's renewals keep those away who cannot see its process."""
+    from perdure.lifecycle.clock import VirtualClock
+    from perdure.persistence.lease import RENEW_SECONDS
+
+    clock = VirtualClock()
+    with AgentSystem.open(store, agents=AGENTS, clock=clock) as system:
+        with closing(sqlite3.connect(store)) as connection:
+            connection.execute("UPDATE lease SET renewed = 0")
+            connection.commit()
+            clock.advance(RENEW_SECONDS)
+            (renewed,) = connection.execute("SELECT renewed FROM lease").fetchone()
+        assert renewed > 0
+        add(system, 1)
