@@ -151,7 +151,8 @@ class VirtualClock:
             return sorted(h.when - self._now for _, _, h in self._heap if h.callback is not None)
 
     def start(self) -> None:
-        """Do nothing: the test is the thread."""
+        """Make the calls that are due at once; all later ones wait for ``advance()``."""
+        self.advance(0.0)
 
     def close(self) -> None:
         """Forget all calls."""

@@ -11,14 +11,21 @@ if TYPE_CHECKING:
     from .actors.agent import Agent
     from .actors.reference import AgentRef
     from .actors.runtime import Passivation
+    from .lifecycle import signals
     from .lifecycle.backoff import Backoff
     from .lifecycle.breaker import Breaker
+    from .lifecycle.clock import VirtualClock
     from .lifecycle.durability import AutoSave, Durability, WhenUnsaved
     from .lifecycle.restart import RestartPolicy, Strategy
+    from .lifecycle.status import Status
+    from .persistence import errors
+    from .persistence.errors import PerdureError
     from .persistence.log import Log
     from .persistence.map import Map
+    from .persistence.memory import MemoryStore
     from .persistence.retention import Retention
     from .persistence.state import State
+    from .persistence.url import open_reader
     from .system import AgentSystem
 
 __all__ = [
@@ -31,12 +38,19 @@ __all__ = [
     "Durability",
     "Log",
     "Map",
+    "MemoryStore",
     "Passivation",
+    "PerdureError",
     "RestartPolicy",
     "Retention",
     "State",
+    "Status",
     "Strategy",
+    "VirtualClock",
     "WhenUnsaved",
+    "errors",
+    "open_reader",
+    "signals",
 ]
 
 # The imports above, for the interpreter; a test holds the two lists together.
@@ -50,12 +64,19 @@ _HOMES: Final = {
     "Durability": ".lifecycle.durability",
     "Log": ".persistence.log",
     "Map": ".persistence.map",
+    "MemoryStore": ".persistence.memory",
     "Passivation": ".actors.runtime",
+    "PerdureError": ".persistence.errors",
     "RestartPolicy": ".lifecycle.restart",
     "Retention": ".persistence.retention",
     "State": ".persistence.state",
+    "Status": ".lifecycle.status",
     "Strategy": ".lifecycle.restart",
+    "VirtualClock": ".lifecycle.clock",
     "WhenUnsaved": ".lifecycle.durability",
+    "errors": ".persistence",
+    "open_reader": ".persistence.url",
+    "signals": ".lifecycle",
 }
 
 
@@ -66,7 +87,10 @@ def __getattr__(name: str) -> object:
     except KeyError:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message) from None
-    value = getattr(importlib.import_module(home, __name__), name)
+    module = importlib.import_module(home, __name__)
+    if not hasattr(module, name):  # `errors` and `signals` are modules themselves
+        importlib.import_module(f"{home}.{name}", __name__)
+    value: object = getattr(module, name)
     globals()[name] = value  # asked for once
     return value
 

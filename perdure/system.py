@@ -145,8 +145,9 @@ class AgentSystem:
         )
         system.__init__(opened, runtime, supervisor, clock)  # type: ignore[misc]
         supervisor.start()
-        clock.start()
         runtime.start()
+        # Last: a virtual clock makes the calls that are due at once, and then stands still.
+        clock.start()
         _systems.add(system)
         return system
 
