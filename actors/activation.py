@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..lifecycle.supervisor import Writer
+from ..lifecycle.writer import Writer
 from ..persistence.records import Commit, Delta, Timer
 from ..persistence.tracker import StateTracker
 from .agent import Agent

@@ -57,7 +57,8 @@ class Agent(PooledActor, Generic[S]):
 
     durability: ClassVar[Durability] = Durability.TURN
     when_unsaved: ClassVar[WhenUnsaved] = WhenUnsaved.PAUSE
-    autosave: ClassVar[AutoSave] = AutoSave()
+    autosave: ClassVar[AutoSave | None] = None
+    """When a changed ``SNAPSHOT`` agent is saved; None: as the system was opened with."""
     restarts: ClassVar[RestartPolicy] = RestartPolicy()
     mailbox_limit: ClassVar[int | None] = 100_000
     """Messages that may wait; a sender outside a turn waits for room, one inside gets MailboxFull."""

@@ -12,7 +12,7 @@ import threading
 from typing import Any, Final, Protocol
 
 from ..lifecycle.clock import Clock
-from ..lifecycle.durability import Durability
+from ..lifecycle.durability import AutoSave, Durability
 from ..lifecycle.groups import SupervisionTree
 from ..lifecycle.restart import Intensity
 from ..lifecycle.signals import AgentEvent, Signal, fire
@@ -54,6 +54,8 @@ class Surroundings(Protocol):
     first_letter: int
     """The smallest id of this process's letters."""
     largest_value: int
+    auto_save: AutoSave
+    """For classes without an ``autosave`` of their own."""
     tick: float
     """A clock that is good to a second and costs nothing to read."""
 
@@ -98,7 +100,7 @@ class AgentCell:
     """
 
     __slots__ = (
-        "abandoned", "activation", "blueprint", "delay", "holds", "home", "intensity", "key",
+        "abandoned", "activation", "backoff", "blueprint", "holds", "home", "intensity", "key",
         "last_sequence", "mail_loaded", "mailbox", "pending", "reason", "restarting", "status",
         "turn", "turns", "used", "volatile",
     )  # fmt: skip
@@ -122,6 +124,8 @@ class AgentCell:
         self.pending: Any = None
         """What ``launch`` begins when the mailbox is suspended."""
         self.intensity: Intensity | None = None
+        self.backoff: object | None = None
+        """The wait before a restart, if one is under way."""
         self.restarting = False
         self.abandoned = False
         self.turns = 0
@@ -154,6 +158,26 @@ class AgentCell:
         if go_on:
             self.mailbox.release()
 
+    def begin_backoff(self) -> object:
+        """Hold the mail before a restart; the wait it returns replaces one under way."""
+        wait = object()
+        with _holds_lock:
+            counted = self.backoff is not None
+            self.backoff = wait
+        self.hold("backoff")
+        if not counted:
+            self.home.postpone(1)
+        return wait
+
+    def end_backoff(self, wait: object) -> None:
+        """End that wait, unless another has replaced it."""
+        with _holds_lock:
+            if self.backoff is not wait:
+                return
+            self.backoff = None
+        self.unhold("backoff")
+        self.home.postpone(-1)
+
     def drop(self) -> None:
         """End the activation, if there is one; the next message makes another."""
         if self.activation is not None:
@@ -172,17 +196,28 @@ class AgentCell:
             commit.correlation = letter.correlation
         return commit
 
-    def fire(self, signal: Signal, *, reason: str = "", error: BaseException | None = None) -> None:
-        """Send a signal about this agent; costs nothing while nobody listens."""
+    def fire(
+        self,
+        signal: Signal,
+        *,
+        reason: str = "",
+        error: BaseException | None = None,
+        activation: Activation | None = None,
+    ) -> None:
+        """Send a signal about this agent, or about an ``activation`` it has just dropped.
+
+        Costs nothing while nobody listens.
+        """
         if not signal.receivers:
             return
-        version = self.activation.writer.version if self.activation is not None else 0
+        activation = activation or self.activation
+        version = activation.writer.version if activation is not None else 0
         event = AgentEvent(
             self.kind, self.key, version, self.status, self.home.clock.now(), reason, error
         )
         # A receiver is not part of the turn: what it sends is sent at once.
         with outside_turns(), self.home.dispatcher.blocking():
-            fire(signal, self.home.facade, event)
+            fire(signal, self.home.facade, event, self.home.clock.monotonic)
 
     # What the activation asks of its home.
 

@@ -21,6 +21,8 @@ class Verb(enum.StrEnum):
     PASSIVATE = "passivate"
     WAKE = "wake"
     """Look after old mail; nothing else."""
+    REFUSE = "refuse"
+    """Tell askers who would wait for the store."""
     DONE = "done"
     """An async handler has ended."""
 

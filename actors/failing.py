@@ -7,11 +7,12 @@ import logging
 
 from ..lifecycle import signals
 from ..lifecycle.restart import Intensity
+from ..persistence.errors import PerdureError
 from ..persistence.records import Commit, DeadLetter, Timer
 from .activation import Activation
 from .cell import AgentCell
 from .control import Control, Verb
-from .settling import describe
+from .settling import describe, save
 from .timing import next_due
 from .turn import Letter, Turn, outside_turns
 
@@ -52,8 +53,16 @@ def reject(cell: AgentCell, letter: Letter, error: BaseException) -> None:
 def restart(cell: AgentCell, error: BaseException, letter: Letter | None) -> None:
     """Let supervision decide; ``letter`` is tried again or goes to the dead letters."""
     policy = cell.blueprint.agent_class.restarts
+    if cell.home.supervisor.ended is not None:
+        # The error may come from the lost store, and nothing decided now could be kept.
+        if letter is not None:
+            cell.mailbox.put_back(letter)
+        cell.hold("ended")
+        return
     if letter is not None:
-        if letter.attempts >= policy.attempts:
+        if letter.__class__ is Control:
+            cell.mailbox.put_back(letter)
+        elif letter.attempts >= policy.attempts:
             bury(cell, letter, f"{type(error).__name__}: {error}")
         else:
             cell.mailbox.put_back(letter)
@@ -71,22 +80,25 @@ def restart(cell: AgentCell, error: BaseException, letter: Letter | None) -> Non
             order = Control(Verb.RESTART, reason="supervision", value=delay, edge=False)
             home.order(*member, order)
     if me not in verdict.quarantine:
+        cell.fire(signals.agent_restarting, reason=reason, error=error)
         begin_again(cell, delay)
 
 
 def begin_again(cell: AgentCell, delay: float) -> None:
-    """Drop the activation and let the mail wait for ``delay`` seconds."""
-    cell.fire(signals.agent_restarting)
+    """Drop the activation and let the mail wait for ``delay`` seconds.
+
+    What the turns before the failure have done is saved first: they succeeded, and their mail
+    would not come again.
+    """
+    if cell.activation is not None:
+        try:
+            save(cell, cell.activation, "(restart)")
+        except PerdureError as error:
+            logger.warning("%s: the state before the restart is not saved: %s", cell, error)
     cell.restarting = True
     cell.drop()
-    cell.hold("backoff")
-    cell.home.postpone(1)
-
-    def go_on() -> None:
-        cell.unhold("backoff")
-        cell.home.postpone(-1)
-
-    cell.home.clock.call_later(delay, go_on)
+    wait = cell.begin_backoff()
+    cell.home.clock.call_later(delay, lambda: cell.end_backoff(wait))
 
 
 def bury(cell: AgentCell, letter: Letter, reason: str) -> None:
@@ -109,7 +121,11 @@ def bury(cell: AgentCell, letter: Letter, reason: str) -> None:
             home.clock.now(),
         )  # fmt: skip
     ]
-    home.supervisor.committer.append(commit)
+    try:
+        home.supervisor.append(commit)
+    except PerdureError as error:
+        logger.warning("%s: %s stays where it is stored: %s", cell, describe(letter), error)
+        return
     if timer is not None:
         home.timers.set(timer)
     elif letter.timer is not None:

@@ -11,7 +11,6 @@ from pykka._introspection import get_attr_directly
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr
 
 from ..lifecycle import signals
-from ..lifecycle.durability import WhenUnsaved
 from ..lifecycle.status import Status, Step, after
 from ..persistence.errors import CorruptState, StoreError, SystemClosed, TurnTimeout
 from . import failing, opening, settling
@@ -28,6 +27,9 @@ logger = logging.getLogger("perdure.actors")
 
 _LETTERS: Final = frozenset({Letter, StoredLetter})
 """Classes that need no second look before an active agent handles them."""
+
+_TEMPORARY: Final = frozenset({"backoff", "unsaved", "closing", "ended"})
+"""Holds that are known only in memory."""
 
 
 class RunningCell(AgentCell):
@@ -79,7 +81,7 @@ class RunningCell(AgentCell):
 
     def retire(self) -> None:
         """Close the cell if nothing keeps it."""
-        temporary = any(hold in ("backoff", "outage", "closing") for hold in self.holds)
+        temporary = any(hold in _TEMPORARY for hold in self.holds)
         if (
             not temporary
             and self.last_sequence <= self.home.supervisor.committer.durable
@@ -141,6 +143,7 @@ class RunningCell(AgentCell):
                 letter.reply_to.fail(error)
             else:
                 letter.attempts += 1
+                self.fire(signals.agent_failed, reason="it cannot be made", error=error)
                 failing.restart(self, error, letter)
         return None
 
@@ -148,7 +151,7 @@ class RunningCell(AgentCell):
         """Give up an agent whose state cannot be read; nothing in the store is changed."""
         self.status, self.reason = Status.QUARANTINED, reason
         self.hold("quarantined")
-        refuse_askers(self)
+        refuse_askers(self, quarantined(self))
         logger.error("%s is quarantined: %s", self, reason)
         self.fire(signals.agent_quarantined, reason=reason)
 
@@ -265,7 +268,10 @@ class RunningCell(AgentCell):
 
     def _may_go_on(self, letter: Letter) -> bool:
         """Decide about a message during an outage or a shutdown; a refused one is taken care of."""
-        home = self.home
+        home, reply_to = self.home, letter.reply_to
+        supervisor = home.supervisor
+        if supervisor.ended is not None:
+            return self._may_end(letter, supervisor.ended)
         if letter.__class__ is Control:
             return True
         if home.closing and letter.edge:
@@ -276,16 +282,37 @@ class RunningCell(AgentCell):
                 self.mailbox.put_back(letter)
             return False
         policy = self.blueprint.agent_class.when_unsaved
-        if home.supervisor.outage and policy is not WhenUnsaved.CONTINUE:
-            if letter.reply_to is not None:
-                letter.reply_to.fail(home.supervisor.refusal())
-            else:
-                self.mailbox.put_back(letter)
-                self.hold("outage")
-                if not home.supervisor.outage:  # it ended between the look and the hold
-                    self.unhold("outage")
+        if supervisor.hinders(policy):
+            refusal = supervisor.refusal()
+            if refusal is not None and reply_to is not None:
+                reply_to.fail(refusal)
+                return False
+            self.mailbox.put_back(letter)
+            self.hold("unsaved")
+            if not supervisor.hinders(policy):  # that ended between the look and the hold
+                self.unhold("unsaved")
+            self._refuse_askers()
             return False
         return True
+
+    def _may_end(self, letter: Letter, error: StoreError) -> bool:
+        """Decide about an envelope after the store was lost: nothing begins any more."""
+        if letter.__class__ is Control and letter.verb in (Verb.DONE, Verb.REFUSE):  # type: ignore[attr-defined]
+            return True
+        if letter.reply_to is not None:
+            letter.reply_to.fail(error)
+        elif letter.__class__ is not Control:
+            self.mailbox.put_back(letter)
+            self.hold("ended")
+            self._refuse_askers()
+        return False
+
+    def _refuse_askers(self) -> None:
+        """Tell those whose asks wait here although the store cannot be written."""
+        supervisor = self.home.supervisor
+        refusal = supervisor.refusal()
+        if refusal is not None and supervisor.hinders(self.blueprint.agent_class.when_unsaved):
+            refuse_askers(self, refusal)
 
     def _still_wanted(self, activation: Activation, letter: Letter) -> bool:
         """Tell whether a timer that fired still stands; a skipped tick moves on without a turn."""
@@ -338,9 +365,11 @@ class RunningCell(AgentCell):
         if verb is Verb.DONE:
             self._handler_done(control)
             return None
-        if verb is Verb.QUARANTINE:
-            steps.quarantine(self, self.activation, control)
+        if verb is Verb.REFUSE:
+            self._refuse_askers()
             return None
+        if verb is Verb.QUARANTINE:
+            return self._quarantine(control)
         if verb in (Verb.SAVE, Verb.PASSIVATE) and self.activation is None:
             settling.release(self, control, None)
             return None
@@ -356,6 +385,19 @@ class RunningCell(AgentCell):
             if control.reply_to is None:
                 logger.warning("%s: %s", self, error)
             failing.reject(self, control, error)
+        return None
+
+    def _quarantine(self, control: Control) -> Outcome | None:
+        """Give the agent up; a dormant one is loaded, so that its status is durable."""
+        if self.activation is None:
+            if self.last_sequence > self.home.supervisor.committer.durable:
+                return self._load(control)  # waits
+            try:
+                opening.load(self)
+            except Exception as error:
+                # Not through _load(): it would count as one more failure and come back here.
+                logger.warning("%s: its quarantine is not durable: %r", self, error)
+        steps.quarantine(self, self.activation, control)
         return None
 
     def _take_step(self, verb: Verb, activation: Activation, control: Control) -> None:

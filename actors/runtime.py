@@ -13,7 +13,7 @@ from typing import Any, Final
 from pykka.messages import ProxyCall
 
 from ..lifecycle.clock import Clock
-from ..lifecycle.durability import Durability, WhenUnsaved
+from ..lifecycle.durability import AutoSave, Durability, WhenUnsaved
 from ..lifecycle.groups import SupervisionTree
 from ..lifecycle.status import Status
 from ..lifecycle.supervisor import PersistenceSupervisor
@@ -80,6 +80,7 @@ class Runtime:
         passivation: Passivation,
         mailbox_wait: float,
         largest_value: int,
+        auto_save: AutoSave,
     ) -> None:
         """Work on a store whose lease is held."""
         self.store = store
@@ -98,6 +99,7 @@ class Runtime:
         # Letters of later owners have higher ids, so "old mail" is what is below this.
         self.first_letter = store.lease.token << 40
         self.largest_value = largest_value
+        self.auto_save = auto_save
         self.tick = clock.monotonic()
         self.cells: dict[tuple[str, str], RunningCell] = {}
         self._lock = threading.Lock()
@@ -110,8 +112,8 @@ class Runtime:
         self._crowded_at = passivation.limit
         self._mailbox_wait = mailbox_wait
         self._helper = AskHelper(self.dispatcher, supervisor.committer)
-        supervisor.on_outage = self._outage
-        supervisor.on_recovery = self._recovered
+        supervisor.on_strain = self._strained
+        supervisor.on_relief = self._relieved
 
     def start(self) -> None:
         """Begin to deliver old mail and timers, and to sweep."""
@@ -154,6 +156,8 @@ class Runtime:
     def _tell_from_outside(self, ref: AgentRef[Any], cell: RunningCell, message: object) -> None:
         if self.closing:
             raise _closed()
+        if self.guarded:
+            self._wait_for_relief(cell)
         if cell.mailbox.full():
             self._wait_for_room(cell)
         letter: object
@@ -161,7 +165,7 @@ class Runtime:
             letter = self._stored_letter(cell, message, None)
             commit = Commit()
             commit.sends = [row(cell.kind, cell.key, letter)]
-            self.supervisor.committer.append(commit)
+            self.supervisor.append(commit)
         elif message.__class__ in PLAIN:
             # A bare value is no burden for the garbage collector while it waits; a letter is.
             letter = message
@@ -187,6 +191,11 @@ class Runtime:
             letter.correlation = turn.letter.correlation
             letter.cause = turn.cell.last_sequence
             future.asker = turn
+        if self.guarded and self.supervisor.hinders(cell.blueprint.agent_class.when_unsaved):
+            refusal = self.supervisor.refusal()
+            if refusal is not None:
+                future.fail(refusal)
+                return future
         if cell.mailbox.full():
             try:
                 self._wait_for_room(cell)
@@ -200,6 +209,9 @@ class Runtime:
         future.target = cell
         while not cell.mailbox.put(letter):
             cell = future.target = self._cell_of(ref)
+        if self.guarded and cell.holds:
+            # It may have come behind mail that began to wait just now, for which it must not.
+            cell.mailbox.put_urgent(Control(Verb.REFUSE, edge=False))
         if self.closed:
             self._refuse(cell)
         return future
@@ -210,6 +222,9 @@ class Runtime:
         future: PooledFuture[Any] = PooledFuture()
         if self.closing:
             future.fail(_closed())
+            return future
+        if self.supervisor.ended is not None:
+            future.fail(self.supervisor.ended)
             return future
         future.asker = turn
         future.helper = self._helper
@@ -340,7 +355,9 @@ class Runtime:
         self.closing = self.guarded = True
 
     def save_all(self) -> None:
-        """Have every activation saved and put to rest."""
+        """Have every activation saved and put to rest; nothing can be saved to a lost store."""
+        if self.supervisor.ended is not None:
+            return
         for cell in list(self.cells.values()):
             cell.mailbox.put_urgent(Control(Verb.PASSIVATE, edge=False))
 
@@ -380,6 +397,20 @@ class Runtime:
             failing.bury(self.cell(timer.kind, timer.key), letter, f"it no longer decodes: {error}")
             return
         self.deliver(timer.kind, timer.key, letter)
+
+    def _wait_for_relief(self, cell: AgentCell) -> None:
+        """Hold up a sender from outside while too much is unsaved, so that memory is bounded."""
+        supervisor = self.supervisor
+        if supervisor.ended is not None:
+            raise supervisor.ended
+        if not supervisor.swamped:
+            return
+        if not _in_event_loop():
+            with self.dispatcher.blocking():
+                if supervisor.wait_for_relief(self._mailbox_wait):
+                    return
+        message = f"{cell} cannot take more: too much is unsaved ({supervisor.statistics().last_error})"
+        raise MailboxFull(message)
 
     def _wait_for_room(self, cell: AgentCell) -> None:
         if _in_event_loop() or current.get() is not None:
@@ -440,17 +471,29 @@ class Runtime:
         if cell.blueprint.durability is not Durability.VOLATILE and not cell.mailbox.busy():
             cell.mailbox.put_urgent(Control(Verb.PASSIVATE, edge=False))
 
-    def _outage(self, _error: Exception) -> None:
+    def _strained(self) -> None:
+        """Have every agent look before it takes a message; tell those whose asks would wait."""
+        supervisor = self.supervisor
         self.guarded = True
+        if supervisor.refusal() is None:
+            return
         for cell in list(self.cells.values()):
             policy = cell.blueprint.agent_class.when_unsaved
-            if policy is WhenUnsaved.STOP and cell.activation is not None:
+            if cell.holds and len(cell.mailbox):
+                cell.mailbox.put_urgent(Control(Verb.REFUSE, edge=False))
+            if policy is WhenUnsaved.STOP and cell.activation and supervisor.ended is None:
                 cell.mailbox.put_urgent(Control(Verb.STOP, edge=False))
 
-    def _recovered(self) -> None:
-        self.guarded = self.closing
+    def _relieved(self) -> None:
+        """Let the agents go on that nothing hinders any more."""
+        supervisor = self.supervisor
+        self.guarded = self.closing or supervisor.strained()
+        if self.closing or supervisor.strained():
+            # It began between the look and the setting. No lock: a fork may call stop_intake().
+            self.guarded = True
         for cell in list(self.cells.values()):
-            cell.unhold("outage")
+            if not supervisor.hinders(cell.blueprint.agent_class.when_unsaved):
+                cell.unhold("unsaved")
 
     def _refuse(self, cell: RunningCell) -> None:
         for envelope in cell.mailbox.close():

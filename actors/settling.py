@@ -32,14 +32,14 @@ def settle(
         activation.keep(delta, letter.id if letter.durable else None)
         if not activation.scheduled and activation.dirty():
             activation.scheduled = True
-            every = cell.blueprint.agent_class.autosave.every
-            cell.home.supervisor.dirty(cell, every, lambda: request_save(cell))
+            autosave = cell.blueprint.agent_class.autosave or cell.home.auto_save
+            cell.home.supervisor.dirty(cell, autosave.every, lambda: request_save(cell))
         _answer(cell, letter, value)
     elif delta is None and not effects and not activation.dirty():
         if letter.durable:
             only = Commit()
             only.consumed = [letter.id]
-            cell.home.supervisor.committer.append(only)
+            cell.home.supervisor.append(only)
         # What a turn only read must not stay in memory for ever either.
         activation.tracker.trim(cell.last_sequence, cell.home.supervisor.committer.durable)
         release(cell, letter, value)
@@ -71,10 +71,11 @@ def release(cell: AgentCell, letter: Letter, value: object) -> None:
 
 def save(cell: AgentCell, activation: Activation, name: str) -> int:
     """Commit what a SNAPSHOT agent has not saved; return the agent's latest sequence."""
+    # Also when there is nothing to save: the tick that asked for this is over.
+    activation.scheduled = False
     if activation.dirty():
         commit = cell.commit(name)
         activation.put_unsaved(commit)
-        activation.scheduled = False
         cell.last_sequence = activation.writer.submit(commit)
         activation.tracker.trim(cell.last_sequence, cell.home.supervisor.committer.durable)
     return cell.last_sequence
@@ -120,7 +121,7 @@ def _settle_effects(cell: AgentCell, turn: Turn) -> None:
     """Commit a VOLATILE agent's messages and timers, which belong to no agent's version."""
     commit = Commit()
     _put_effects(cell, turn, commit)
-    cell.home.supervisor.committer.append(commit)
+    cell.home.supervisor.append(commit)
     _deliver(cell, turn, commit)
     if turn.steps:
         _take_steps(cell, turn)

@@ -56,6 +56,7 @@ class Steps:
         control.value = True
         self._change(cell, activation, status, "(stop)", control, signals.agent_stopped)
         cell.drop()
+        cell.restarting = False
         cell.unhold("paused")
         cell.unhold("quarantined")
 
@@ -68,6 +69,7 @@ class Steps:
         if not by_supervision:
             cell.home.tree.forgive((cell.kind, cell.key))
             cell.intensity = None
+        cell.fire(signals.agent_restarting, reason=control.reason)
         if status is not cell.status:
             cell.reason = ""
             self._change(cell, activation, status, "(restart)", control, None)
@@ -87,14 +89,13 @@ class Steps:
         cell.reason = control.reason
         cell.hold("quarantined")
         if activation is not None:
-            activation.unsaved = None
             self._change(cell, activation, status, "(quarantine)", control, None)
         else:
             cell.status = status
         cell.drop()
         logger.error("%s is quarantined: %s", cell, cell.reason)
-        cell.fire(signals.agent_quarantined, reason=cell.reason)
-        refuse_askers(cell)
+        cell.fire(signals.agent_quarantined, reason=cell.reason, activation=activation)
+        refuse_askers(cell, quarantined(cell))
 
     def save(self, cell: AgentCell, activation: Activation, control: Control) -> None:
         """Save what is unsaved."""
@@ -109,7 +110,7 @@ class Steps:
             self._run_hook(cell, activation, "on_passivate")
         save(cell, activation, "(save)")
         cell.drop()
-        cell.fire(signals.agent_passivated)
+        cell.fire(signals.agent_passivated, activation=activation)
 
     def _change(
         self,
@@ -135,15 +136,15 @@ class Steps:
             cell.fire(signal)
 
 
-def refuse_askers(cell: AgentCell) -> None:
-    """Tell everyone who asks a quarantined agent; other mail waits."""
+def refuse_askers(cell: AgentCell, error: Exception) -> None:
+    """Tell everyone whose ask would wait for long; other mail waits."""
     kept: list[Letter] = []
     for item in cell.mailbox.take_all():
         envelope = as_letter(item)
         if envelope.reply_to is None or isinstance(envelope, Control):
             kept.append(envelope)
         else:
-            reject(cell, envelope, quarantined(cell))
+            reject(cell, envelope, error)
     cell.mailbox.put_back(*kept)
 
 

@@ -23,8 +23,9 @@ class Backoff:
 
     def __post_init__(self) -> None:
         """Refuse values that would never wait or never come back."""
-        if self.first < 0 or self.factor < 1 or self.longest < self.first:
-            message = f"{self} needs first >= 0, factor >= 1 and longest >= first"
+        # Written so that NaN, which compares false with everything, is refused as well.
+        if not (0 <= self.first <= self.longest < float("inf") and 1 <= self.factor < float("inf")):
+            message = f"{self} needs 0 <= first <= longest, factor >= 1, all of them finite"
             raise ConfigurationError(message)
         if not 0 <= self.jitter <= 1:
             message = f"jitter={self.jitter} is a share between 0 and 1"
@@ -32,6 +33,8 @@ class Backoff:
 
     def delay(self, attempt: int, randomness: random.Random) -> float:
         """Return the seconds to wait after failure number ``attempt``, counted from 1."""
-        # The exponent is bounded so that a long outage cannot overflow a float.
-        full = min(self.longest, self.first * self.factor ** min(attempt - 1, 64))
+        try:
+            full = min(self.longest, self.first * self.factor ** (attempt - 1))
+        except OverflowError:  # after a long outage the power no longer fits a float
+            full = self.longest if self.first else 0.0
         return full * (1 - self.jitter * randomness.random())

@@ -28,8 +28,8 @@ class Breaker:
 
     def __post_init__(self) -> None:
         """Refuse a breaker that could never close or never open."""
-        if self.failures < 1 or self.reset_after <= 0:
-            message = f"{self} needs failures >= 1 and reset_after > 0"
+        if not (self.failures >= 1 and 0 < self.reset_after < float("inf")):
+            message = f"{self} needs failures >= 1 and a finite reset_after > 0"
             raise ConfigurationError(message)
 
 
@@ -41,6 +41,7 @@ class Circuit:
         self.settings = settings
         self.state = BreakerState.CLOSED
         self.failures = 0
+        """Failures in a row."""
 
     def succeeded(self) -> bool:
         """Take note of a success; True if that closed the circuit."""
@@ -59,6 +60,13 @@ class Circuit:
             self.state = BreakerState.OPEN
         return opens
 
-    def half_open(self) -> None:
-        """Let one attempt through."""
+    def half_open(self) -> bool:
+        """Let one attempt through an open circuit; False if it is not open (any more).
+
+        The call comes from a timer, and an attempt made elsewhere (by a shutdown) may have closed
+        the circuit in the meantime: a closed one must not be half-opened.
+        """
+        if self.state is not BreakerState.OPEN:
+            return False
         self.state = BreakerState.HALF_OPEN
+        return True

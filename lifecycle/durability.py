@@ -25,9 +25,11 @@ class WhenUnsaved(enum.StrEnum):
     PAUSE = "pause"
     """Take no messages until the store is back; new asks are refused at once."""
     CONTINUE = "continue"
-    """Go on in memory; everything is saved when the store is back."""
+    """Go on in memory, up to the system's ``most_unsaved`` commits; replies are flagged
+    ``unsaved``, and everything is saved when the store is back."""
     STOP = "stop"
-    """Run on_stop and leave memory once saved; start again when the store is back and mail comes."""
+    """Run on_stop and leave memory once saved; start again when the store is back and there is
+    mail."""
 
 
 @dataclass(frozen=True, slots=True)

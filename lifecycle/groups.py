@@ -25,6 +25,20 @@ class Verdict:
     policy: RestartPolicy
 
 
+@dataclass(frozen=True, slots=True)
+class GroupDescription:
+    """A supervision group as it stands."""
+
+    name: str
+    strategy: str
+    parent: str | None
+    members: tuple[Member, ...]
+    restarts: int
+    """Restarts within the period of its policy."""
+    allowed: int
+    """Restarts its policy allows within that period."""
+
+
 @dataclass(slots=True)
 class Group:
     """A supervised set of agents; groups may be members of a parent group."""
@@ -44,6 +58,12 @@ class Group:
     def everyone(self) -> list[Member]:
         """Return the members of this group and of the groups below it."""
         return [*self.members, *(m for child in self.children for m in child.everyone())]
+
+    def forgive(self) -> None:
+        """Forget the restarts of this group and of the groups below it."""
+        self.intensity.clear()
+        for child in self.children:
+            child.forgive()
 
 
 class SupervisionTree:
@@ -74,6 +94,9 @@ class SupervisionTree:
                 raise ConfigurationError(message)
             if parent is not None and parent not in self._groups:
                 message = f"the parent group {parent!r} of {name!r} does not exist; make it first"
+                raise ConfigurationError(message)
+            if len(set(members)) < len(members):
+                message = f"the supervision group {name!r} names a member twice"
                 raise ConfigurationError(message)
             for member in members:
                 if member in self._group_of:
@@ -109,29 +132,57 @@ class SupervisionTree:
                 group.intensity.clear()
                 group = group.parent
 
+    def describe(self, now: float) -> tuple[GroupDescription, ...]:
+        """Return every group, parents first."""
+        with self._lock:
+            return tuple(
+                GroupDescription(
+                    group.name,
+                    group.strategy,
+                    group.parent.name if group.parent is not None else None,
+                    tuple(group.members),
+                    group.intensity.count(now),
+                    group.policy.restarts,
+                )
+                for group in self._groups.values()
+            )
+
     def _escalate(self, group: Group, now: float) -> Verdict:
-        """Give a group's failure to its parent; above the top everybody in it is given up."""
+        """Give a group's failure to its parent; above the top everybody in it is given up.
+
+        A group that its parent restarts begins with no restarts counted, and so does every group
+        below it: otherwise the next failure would escalate at once. Each step goes up, so this
+        ends.
+        """
         while group.parent is not None:
             failed, group = group, group.parent
             count = group.intensity.record(now)
             if count is not None:
-                failed.intensity.clear()
-                return Verdict(tuple(_affected_groups(group, failed)), (), count, group.policy)
+                affected = _affected_groups(group, failed)
+                for child in affected:
+                    child.forgive()
+                again = (
+                    group.everyone()
+                    if group.strategy is Strategy.ONE_FOR_ALL
+                    else [member for child in affected for member in child.everyone()]
+                )
+                return Verdict(tuple(again), (), count, group.policy)
         return Verdict((), tuple(group.everyone()), 0, group.policy)
 
 
 def _affected(group: Group, member: Member) -> list[Member]:
     if group.strategy is Strategy.ONE_FOR_ONE:
         return [member]
+    everyone = group.everyone()
     if group.strategy is Strategy.ONE_FOR_ALL:
-        return group.everyone()
-    return group.members[group.members.index(member) :]
+        return everyone
+    # The groups below were made after this one, so they joined after all its members.
+    return everyone[everyone.index(member) :]
 
 
-def _affected_groups(parent: Group, failed: Group) -> list[Member]:
+def _affected_groups(parent: Group, failed: Group) -> list[Group]:
     if parent.strategy is Strategy.ONE_FOR_ONE:
-        return failed.everyone()
+        return [failed]
     if parent.strategy is Strategy.ONE_FOR_ALL:
-        return parent.everyone()
-    later = parent.children[parent.children.index(failed) :]
-    return [member for child in later for member in child.everyone()]
+        return parent.children
+    return parent.children[parent.children.index(failed) :]

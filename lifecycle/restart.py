@@ -39,7 +39,7 @@ class RestartPolicy:
 
     def __post_init__(self) -> None:
         """Refuse a policy that would never try a message."""
-        if self.attempts < 1 or self.restarts < 0 or self.within <= 0:
+        if not (self.attempts >= 1 and self.restarts >= 0 and self.within > 0):
             message = f"{self} needs attempts >= 1, restarts >= 0 and within > 0"
             raise ConfigurationError(message)
 
@@ -52,7 +52,8 @@ class Intensity:
     def __init__(self, policy: RestartPolicy) -> None:
         """Begin with no restarts."""
         self._policy = policy
-        self._moments: deque[float] = deque()
+        # No more moments are kept than it takes to see that there were too many.
+        self._moments: deque[float] = deque(maxlen=policy.restarts + 1)
 
     def record(self, now: float) -> int | None:
         """Count a restart; return how many there were in the period, None if too many."""
@@ -61,6 +62,10 @@ class Intensity:
         while moments[0] <= now - self._policy.within:
             moments.popleft()
         return None if len(moments) > self._policy.restarts else len(moments)
+
+    def count(self, now: float) -> int:
+        """Return how many restarts were counted in the period that ends ``now``."""
+        return sum(moment > now - self._policy.within for moment in self._moments)
 
     def clear(self) -> None:
         """Forget all restarts."""

@@ -2,19 +2,27 @@
 
 Every signal is sent with the agent system as sender and one keyword, ``event``, a frozen record.
 Connect with ``agent_paused.connect(receiver)``, or ``connect(receiver, sender=system)`` for one
-system only. Receivers run on the thread where it happened, so they should be short; one that
-raises is logged with its name and changes nothing.
+system only. Receivers run on the thread where it happened, in the middle of it, so they must be
+plain functions and should be short: one that raises is logged with its name and changes nothing,
+one that takes longer than ``SLOW_SECONDS`` is logged as well. Those about agents may tell others;
+those about saving run where the store is written and must not wait for an agent.
 """
 
 from __future__ import annotations
 
+import inspect
 import logging
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from blinker import Signal
 
 logger = logging.getLogger("perdure.lifecycle")
+
+SLOW_SECONDS: Final = 0.5
+"""A receiver that takes longer holds up the agents, or the saves, and is warned about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +32,7 @@ class AgentEvent:
     kind: str
     key: str
     version: int
-    """Count of its commits at that moment."""
+    """Count of its commits at that moment; 0 while nothing is known of them in memory."""
     status: str
     """Its durable status at that moment."""
     time: float
@@ -67,6 +75,9 @@ save_failed = Signal("A batch could not be saved; it is kept and tried again.")
 breaker_opened = Signal("Saving failed too often; the store is left alone for a while.")
 breaker_half_opened = Signal("One batch is tried to find out whether the store is back.")
 breaker_closed = Signal("The store is back and everything unsaved is being saved.")
+backlog_full = Signal("Too much is unsaved: agents wait until half of it is durable.")
+backlog_drained = Signal("Half of what was unsaved is durable: agents go on.")
+store_lost = Signal("Another owner took the store over, or it is none any more; close the system.")
 
 SIGNALS: Final[dict[str, Signal]] = {
     name: value for name, value in list(globals().items()) if isinstance(value, Signal)
@@ -74,11 +85,33 @@ SIGNALS: Final[dict[str, Signal]] = {
 """Every signal by name."""
 
 
-def fire(signal: Signal, sender: object, event: AgentEvent | SaveEvent) -> None:
-    """Tell every receiver; what a receiver raises is logged and goes no further."""
+def fire(
+    signal: Signal,
+    sender: object,
+    event: AgentEvent | SaveEvent,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Tell every receiver; what a receiver raises is logged and goes no further.
+
+    Costs nothing while nobody listens. ``clock`` measures the receivers, in seconds.
+    """
+    if not signal.receivers:
+        return
     for receiver in signal.receivers_for(sender):
+        started = clock()
         try:
-            receiver(sender, event=event)
-        except Exception:
-            name = getattr(receiver, "__qualname__", repr(receiver))
-            logger.exception("the signal receiver %s raised", name)
+            result = receiver(sender, event=event)
+            if inspect.iscoroutine(result):
+                result.close()
+                message = "it is async and was not run; connect a plain function"
+                raise TypeError(message)  # noqa: TRY301 - logged below as all others
+        # BaseException: a step of the lifecycle must not end half way because a receiver exits.
+        except BaseException:
+            logger.exception("the signal receiver %s raised", _name(receiver))
+        took = clock() - started
+        if took > SLOW_SECONDS:
+            logger.warning("the signal receiver %s took %.1f seconds", _name(receiver), took)
+
+
+def _name(receiver: object) -> str:
+    return str(getattr(receiver, "__qualname__", None) or repr(receiver))

@@ -5,89 +5,46 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
+from blinker import Signal
+
 from ..persistence.committer import Committer
-from ..persistence.errors import Fenced, PerdureError, StoreError, StoreUnavailable
+from ..persistence.errors import ConfigurationError, StoreError, StoreUnavailable
 from ..persistence.lease import RENEW_SECONDS
 from ..persistence.records import Commit, Counters
 from ..persistence.retention import Janitor, Retention
 from ..persistence.store import Store
 from . import signals
+from .autosave import AutoSaver
 from .backoff import Backoff
 from .breaker import Breaker, BreakerState, Circuit
-from .clock import Clock, Handle
+from .clock import Clock
+from .durability import WhenUnsaved
+from .ledger import Ledger, SaveStatistics
 from .signals import SaveEvent, fire
+from .writer import Writer
 
 logger = logging.getLogger("perdure.lifecycle")
 
-FAILURE_LIMIT: Final = "it is kept and will be saved when the store is back"
-
-
-@dataclass(frozen=True, slots=True)
-class SaveStatistics:
-    """What the supervisor did; counts rise only for what really happened."""
-
-    attempted: int
-    """Transactions tried."""
-    succeeded: int
-    failed: int
-    commits: int
-    """Commits made durable."""
-    backlog: int
-    """Commits not durable yet."""
-    seconds: float
-    """Time spent in transactions that succeeded."""
-    slowest: float
-    """Seconds the slowest of them took."""
-    breaker: str
-    last_error: str
-
-
-class Writer:
-    """The right of one activation to commit for one agent; revoked when the activation ends."""
-
-    __slots__ = ("_supervisor", "agent", "revoked", "version")
-
-    def __init__(self, supervisor: PersistenceSupervisor, agent: int, version: int) -> None:
-        """Commit for ``agent``, whose latest commit is ``version``."""
-        self._supervisor = supervisor
-        self.agent = agent
-        self.version = version
-        self.revoked = False
-
-    def submit(self, commit: Commit) -> int:
-        """Number a commit of this agent, append it and return its sequence.
-
-        PerdureError if this activation lost its right, or the commit holds another agent's rows.
-        """
-        if self.revoked:
-            message = f"{commit.kind}/{commit.key}: a stale activation tried to commit"
-            raise PerdureError(message)
-        commit.agent = self.agent
-        commit.version = self.version + 1
-        delta = commit.delta
-        if delta is not None:
-            rows = (*delta.fields.values(), *delta.items)
-            if any(row[0] != self.agent for row in rows) or any(
-                place[0] != self.agent for place in delta.entries
-            ):
-                message = f"{commit.kind}/{commit.key} tried to write another agent's state"
-                raise PerdureError(message)
-        sequence = self._supervisor.committer.append(commit)
-        self.version = commit.version
-        return sequence
+DEFAULT_MOST_UNSAVED: Final = 50_000
+"""Commits kept in memory, at one to two KiB each, before agents are held."""
+LEAST_WAIT: Final = 0.05
+"""Seconds between two attempts during a shutdown, if the backoff has no more."""
 
 
 class PersistenceSupervisor:
     """Take commits, have them written, retry, open and close the breaker, schedule auto-saves.
 
-    ``outage`` is true while the breaker is not closed; agents look at it before every message.
+    Three flags say what agents may not do now; they look at them before every message:
+    ``outage`` (the breaker is not closed), ``swamped`` (too much is unsaved) and ``ended`` (the
+    store is lost for good). ``on_strain`` is called when one of them has been raised,
+    ``on_relief`` when one has been lowered; ``ended`` never is.
     """
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         store: Store,
         counters: Counters,
@@ -98,29 +55,31 @@ class PersistenceSupervisor:
         breaker: Breaker,
         retention: Retention,
         sender: object,
+        most_unsaved: int = DEFAULT_MOST_UNSAVED,
     ) -> None:
         """Save to ``store``, whose lease is held; ``sender`` is the sender of all signals."""
+        if most_unsaved < 1:
+            message = f"most_unsaved={most_unsaved}: at least one commit must be allowed to wait"
+            raise ConfigurationError(message)
         self._store = store
         self._clock = clock
         self._randomness = randomness
         self._backoff = backoff
         self._sender = sender
+        self._most_unsaved = most_unsaved
         self._lock = threading.Lock()
+        self._relief = threading.Condition(self._lock)
         self._circuit = Circuit(breaker)
-        self._counts = {"attempted": 0, "succeeded": 0, "failed": 0, "commits": 0}
-        self._seconds = 0.0
-        self._slowest = 0.0
-        self._last_error: Exception | None = None
-        self._savers: dict[float, dict[object, Callable[[], None]]] = {}
-        self._pending: Handle | None = None
-        self._closed = False
+        self._ledger = Ledger()
         self._janitor = Janitor(store, retention)
+        self._auto_saver = AutoSaver(clock, lambda: not self.outage)
+        self._deadline: float | None = None
         self.outage = False
-        self.on_outage: Callable[[Exception], None] = _ignore
-        self.on_recovery: Callable[[], None] = _nothing
-        self.committer = Committer(
-            store, self, first=counters.sequence + 1, clock=clock.monotonic
-        )
+        self.swamped = False
+        self.ended: StoreError | None = None
+        self.on_strain: Callable[[], None] = _nothing
+        self.on_relief: Callable[[], None] = _nothing
+        self.committer = Committer(store, self, first=counters.sequence + 1, clock=clock.monotonic)
 
     def start(self) -> None:
         """Start saving and renewing the lease."""
@@ -131,18 +90,51 @@ class PersistenceSupervisor:
         """Return the right to commit for an agent; its owner must revoke it when it ends."""
         return Writer(self, agent, version)
 
-    def refusal(self) -> StoreUnavailable:
-        """Return the error for an ask that is refused while the breaker is open."""
-        return StoreUnavailable(f"the store is unavailable ({self._last_error}); ask again later")
+    def append(self, commit: Commit) -> int:
+        """Take a commit and return its sequence; it is written after all before it.
+
+        Never blocks. Above ``most_unsaved`` unsaved commits the agents are told to wait, so the
+        backlog stays within that and the turns under way. Raises the error that ended the store.
+        """
+        sequence = self.committer.append(commit)
+        if sequence - self.committer.durable > self._most_unsaved and not self.swamped:
+            self._swamp(sequence)
+        return sequence
+
+    def hinders(self, policy: WhenUnsaved) -> bool:
+        """Tell whether agents of ``policy`` take no messages now."""
+        return (
+            self.ended is not None
+            or self.swamped
+            or (self.outage and policy is not WhenUnsaved.CONTINUE)
+        )
+
+    def strained(self) -> bool:
+        """Tell whether any agent may be hindered now."""
+        return self.outage or self.swamped or self.ended is not None
+
+    def refusal(self) -> StoreError | None:
+        """Return the error for an ask that would wait too long; None if it may well wait."""
+        if self.ended is not None:
+            return self.ended
+        if self.outage:
+            message = f"the store is unavailable ({self._ledger.last_error}); ask again later"
+            return StoreUnavailable(message)
+        return None
+
+    def wait_for_relief(self, timeout: float) -> bool:
+        """Wait until not too much is unsaved; False on timeout. Raises what ended the store."""
+        with self._relief:
+            relieved = self._relief.wait_for(
+                lambda: not self.swamped or self.ended is not None, timeout
+            )
+        if self.ended is not None:
+            raise self.ended
+        return relieved
 
     def dirty(self, agent: object, every: float, save: Callable[[], None]) -> None:
-        """Have ``save`` called within ``every`` seconds, unless it is due already."""
-        with self._lock:
-            waiting = self._savers.get(every)
-            if waiting is None:
-                waiting = self._savers[every] = {}
-                self._clock.call_later(every, lambda: self._auto_save(every))
-            waiting[agent] = save
+        """Have ``save`` called within ``every`` seconds, or when the store is back."""
+        self._auto_saver.dirty(agent, every, save)
 
     def delay(self, backoff: Backoff, attempt: int) -> float:
         """Return the seconds to wait after failure number ``attempt``."""
@@ -150,19 +142,22 @@ class PersistenceSupervisor:
 
     def statistics(self) -> SaveStatistics:
         """Return what was done so far."""
+        oldest = self.committer.oldest()
         with self._lock:
-            return SaveStatistics(
-                **self._counts,
+            return self._ledger.statistics(
                 backlog=self.committer.backlog(),
-                seconds=self._seconds,
-                slowest=self._slowest,
+                oldest_unsaved=0.0 if oldest is None else max(0.0, self._clock.now() - oldest),
                 breaker=self._circuit.state,
-                last_error=str(self._last_error or ""),
+                swamped=self.swamped,
             )
 
-    def close(self, timeout: float | None) -> bool:
-        """Save what is left; False if that failed within ``timeout`` seconds."""
-        self._closed = True
+    def close(self, timeout: float) -> bool:
+        """Save what is left, trying again for ``timeout`` seconds; False if that was in vain.
+
+        The clock may have stopped: from here on the waits between attempts are real ones.
+        """
+        with self._lock:
+            self._deadline = time.monotonic() + timeout
         self.committer.resume()
         return self.committer.close(timeout)
 
@@ -171,87 +166,129 @@ class PersistenceSupervisor:
     def saved(self, commits: int, seconds: float) -> None:
         """Take note that a batch is durable."""
         with self._lock:
-            counts = self._counts
-            counts["attempted"] += 1
-            counts["succeeded"] += 1
-            counts["commits"] += commits
-            self._seconds += seconds
-            self._slowest = max(self._slowest, seconds)
+            self._ledger.count_success(commits, seconds)
             closed = self._circuit.succeeded()
-            self._last_error = None
             self.outage = False
+            event = self._event(None, durable=commits)
         if closed:
             logger.info("the store is back; the breaker is closed")
-            fire(signals.breaker_closed, self._sender, self._event(None))
-            self.on_recovery()
+            self.on_relief()
+            self._auto_saver.save_all()
+            self._fire(signals.breaker_closed, event)
         self._janitor.after_commit(commits)
 
     def failed(self, error: StoreError, commits: int) -> None:
         """Take note that a batch failed, and decide when it is tried again."""
-        fenced = isinstance(error, Fenced)
+        final = not isinstance(error, StoreUnavailable)
         with self._lock:
-            self._counts["attempted"] += 1
-            self._counts["failed"] += 1
-            self._last_error = error
-            opened = self._circuit.failed() or fenced
+            self._ledger.count_failure(error)
+            opened = self._circuit.failed() and not final
+            if opened:
+                self._ledger.opened += 1
+                self.outage = True
             attempt = self._circuit.failures
-            self.outage = self.outage or opened
+            event = self._event(error)
         logger.warning("saving %d commits failed (failure %d): %s", commits, attempt, error)
-        fire(signals.save_failed, self._sender, self._event(error))
-        if fenced:
-            self.on_outage(error)
+        # The next attempt is arranged before anybody is told: it must not hang on a receiver.
+        if final:
+            self._lost(error)
         elif opened:
-            message = f"the turn is done but not durable: {error}; {FAILURE_LIMIT}"
-            self.committer.fail_waiting(StoreUnavailable(message))
-            fire(signals.breaker_opened, self._sender, self._event(error))
-            self.on_outage(error)
+            message = (
+                f"the turn is done but not durable: {error}; it is kept and will be saved when the"
+                " store is back"
+            )
             self._clock.call_later(self._circuit.settings.reset_after, self._half_open)
-        else:
+            self.on_strain()
+            self.committer.fail_waiting(StoreUnavailable(message))
+        elif event.breaker is BreakerState.CLOSED:
             delay = self._backoff.delay(attempt, self._randomness)
             self._clock.call_later(delay, self.committer.resume)
+        self._fire(signals.save_failed, event)
+        if opened:
+            self._fire(signals.breaker_opened, event)
+        self._try_again_while_closing()
 
     def _half_open(self) -> None:
         with self._lock:
-            self._circuit.half_open()
-        fire(signals.breaker_half_opened, self._sender, self._event(None))
+            if not self._circuit.half_open():
+                return
+            event = self._event(None)
+        self._fire(signals.breaker_half_opened, event)
         self.committer.resume()
 
-    def _auto_save(self, every: float) -> None:
+    def _try_again_while_closing(self) -> None:
+        """Wait a little and try again, on the thread that writes: the clock has stopped."""
+        if self._deadline is None or self.ended is not None:
+            return
+        left = self._deadline - time.monotonic()
+        if left > 0:
+            time.sleep(min(left, max(self._backoff.first, LEAST_WAIT)))
+            self.committer.resume()
+
+    # The bound on what is unsaved.
+
+    def _swamp(self, sequence: int) -> None:
+        """Hold the agents until half of what is unsaved now is durable."""
         with self._lock:
-            if self.outage and self._circuit.state is not BreakerState.CLOSED:
-                # Saving now would only pile up; everybody is saved when the breaker closes.
-                self._clock.call_later(every, lambda: self._auto_save(every))
+            if self.swamped:
                 return
-            waiting = self._savers.pop(every, {})
-        for save in waiting.values():
-            save()
+            self.swamped = True
+            event = self._event(None)
+        logger.warning("%d commits are unsaved; agents wait until half are", event.backlog)
+        self.on_strain()
+        self._fire(signals.backlog_full, event)
+        # The committer calls back after it has moved ``durable``, so that a batch that becomes
+        # durable just now cannot be missed.
+        if not self.committer.when_durable(sequence - self._most_unsaved // 2, self._relieve):
+            self._relieve()
+
+    def _relieve(self) -> None:
+        with self._lock:
+            self.swamped = False
+            self._relief.notify_all()
+            event = self._event(None)
+        self.on_relief()
+        self._fire(signals.backlog_drained, event)
+
+    # The lease.
 
     def _renew(self) -> None:
-        if self._closed:
+        if self._deadline is not None or self.ended is not None:
             return
+        self._clock.call_later(RENEW_SECONDS, self._renew)
         try:
             self._store.renew()
-        except Fenced as error:
-            self.committer.abort(error)
-            self.failed(error, 0)
-            return
-        except StoreError as error:
+        except StoreUnavailable as error:
             logger.warning("renewing the lease failed: %s", error)
-        self._clock.call_later(RENEW_SECONDS, self._renew)
+        except StoreError as error:
+            self.committer.abort(error)
+            self._lost(error)
 
-    def _event(self, error: Exception | None) -> SaveEvent:
+    def _lost(self, error: StoreError) -> None:
+        """Take note that nothing will be saved any more; the committer has told who waited."""
+        with self._lock:
+            if self.ended is not None:
+                return
+            self.ended = error
+            self._relief.notify_all()
+            event = self._event(error)
+        logger.critical("the store is lost: %s", error)
+        self.on_strain()
+        self._fire(signals.store_lost, event)
+
+    def _event(self, error: Exception | None, *, durable: int = 0) -> SaveEvent:
+        """Return how things stand; ``durable`` commits have just been saved."""
         return SaveEvent(
             breaker=self._circuit.state,
             attempt=self._circuit.failures,
-            backlog=self.committer.backlog(),
+            backlog=self.committer.backlog() - durable,
             time=self._clock.now(),
             error=error,
         )
 
-
-def _ignore(_error: Exception) -> None:
-    """Do nothing about an outage."""
+    def _fire(self, signal: Signal, event: SaveEvent) -> None:
+        fire(signal, self._sender, event, self._clock.monotonic)
 
 
 def _nothing() -> None:
-    """Do nothing about a recovery."""
+    """Be told and do nothing."""

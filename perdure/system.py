@@ -21,8 +21,11 @@ from .actors.runtime import Passivation, Runtime
 from .lifecycle.backoff import Backoff
 from .lifecycle.breaker import Breaker
 from .lifecycle.clock import Clock, SystemClock
+from .lifecycle.durability import AutoSave
+from .lifecycle.groups import GroupDescription
+from .lifecycle.ledger import SaveStatistics
 from .lifecycle.restart import RestartPolicy, Strategy
-from .lifecycle.supervisor import PersistenceSupervisor, SaveStatistics
+from .lifecycle.supervisor import DEFAULT_MOST_UNSAVED, PersistenceSupervisor
 from .persistence.errors import ConfigurationError
 from .persistence.lease import Owner
 from .persistence.records import AgentRow, JournalEntry
@@ -77,6 +80,8 @@ class AgentSystem:
         workers: int = DEFAULT_WORKERS,
         backoff: Backoff | None = None,
         breaker: Breaker | None = None,
+        auto_save: AutoSave | None = None,
+        most_unsaved: int = DEFAULT_MOST_UNSAVED,
         retention: Retention | None = None,
         passivation: Passivation | None = None,
         mailbox_wait: float = 30.0,
@@ -95,6 +100,9 @@ class AgentSystem:
             workers: threads that run handlers.
             backoff: how long to wait after a failed save.
             breaker: when to leave a failing store alone, and for how long.
+            auto_save: how often changed ``SNAPSHOT`` agents are saved whose class does not say.
+            most_unsaved: commits that may wait in memory; above it agents and senders are held
+                up until half of them are durable. Takes one to two KiB each.
             retention: how much journal to keep.
             passivation: when idle agents leave memory.
             mailbox_wait: seconds a sender outside a turn waits for room in a full mailbox.
@@ -130,6 +138,7 @@ class AgentSystem:
             breaker=breaker or Breaker(),
             retention=retention or Retention(),
             sender=system,
+            most_unsaved=most_unsaved,
         )
         runtime = Runtime(
             opened,
@@ -142,6 +151,7 @@ class AgentSystem:
             passivation=passivation or Passivation(),
             mailbox_wait=mailbox_wait,
             largest_value=largest_value,
+            auto_save=auto_save or AutoSave(),
         )
         system.__init__(opened, runtime, supervisor, clock)  # type: ignore[misc]
         supervisor.start()
@@ -176,6 +186,10 @@ class AgentSystem:
             policy=policy or RestartPolicy(),
             parent=parent,
         )
+
+    def groups(self) -> tuple[GroupDescription, ...]:
+        """Return the supervision groups as they stand, parents first."""
+        return self._runtime.tree.describe(self._clock.monotonic())
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until everything sent and changed so far is durable; False on timeout.

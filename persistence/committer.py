@@ -88,6 +88,17 @@ class Committer:
         """Return how many commits are not durable yet."""
         return self._next - 1 - self.durable
 
+    def oldest(self) -> float | None:
+        """Return when the oldest commit that is not durable was made; None if there is none."""
+        with self._lock:
+            stuck = self._stuck.commits if self._stuck is not None else ()
+            for item in (*stuck, *self._queue):
+                if isinstance(item, Commit):
+                    moment = item.time or (item.sends[0].sent if item.sends else 0.0)
+                    if moment:
+                        return moment
+        return None
+
     def append(self, commit: Commit) -> int:
         """Take a commit and return its sequence; it is written after all before it.
 

@@ -1,0 +1,54 @@
+"""The right to commit for one agent."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ..persistence.errors import PerdureError
+from ..persistence.records import Commit
+
+
+class Intake(Protocol):
+    """Take commits on their way to the store."""
+
+    def append(self, commit: Commit) -> int:
+        """Take a commit and return its sequence."""
+        ...
+
+
+class Writer:
+    """The right of one activation to commit for one agent; revoked when the activation ends."""
+
+    __slots__ = ("_intake", "agent", "revoked", "version")
+
+    def __init__(self, intake: Intake, agent: int, version: int) -> None:
+        """Commit for ``agent``, whose latest commit is ``version``."""
+        self._intake = intake
+        self.agent = agent
+        self.version = version
+        self.revoked = False
+
+    def submit(self, commit: Commit) -> int:
+        """Append a commit of this agent as its next version and return its sequence.
+
+        PerdureError if this activation lost its right, or the commit holds another agent's rows.
+        """
+        if self.revoked:
+            message = f"{commit.kind}/{commit.key}: a stale activation tried to commit"
+            raise PerdureError(message)
+        commit.agent = self.agent
+        commit.version = self.version + 1
+        delta = commit.delta
+        if delta is not None:
+            rows = (*delta.fields.values(), *delta.items)
+            if any(row[0] != self.agent for row in rows) or any(
+                place[0] != self.agent for place in delta.entries
+            ):
+                raise _foreign(commit)
+        sequence = self._intake.append(commit)
+        self.version = commit.version
+        return sequence
+
+
+def _foreign(commit: Commit) -> PerdureError:
+    return PerdureError(f"{commit.kind}/{commit.key} tried to write another agent's state")
