@@ -60,6 +60,10 @@ class Agent(PooledActor, Generic[S]):
     autosave: ClassVar[AutoSave | None] = None
     """When a changed ``SNAPSHOT`` agent is saved; None: as the system was opened with."""
     restarts: ClassVar[RestartPolicy] = RestartPolicy()
+    unreadable: ClassVar[str] = "quarantine"
+    """What becomes of an agent whose state is intact but no longer decodes, because its class
+    changed: "quarantine" leaves the store alone until the class is mended, "rewind" goes back to
+    the last version that decodes and loses the turns since."""
     mailbox_limit: ClassVar[int | None] = 100_000
     """Messages that may wait; a sender outside a turn waits for room, one inside gets MailboxFull."""
     turn_limit: ClassVar[float | None] = None

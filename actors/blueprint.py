@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from ..lifecycle.durability import Durability
 from ..persistence.errors import ConfigurationError, UnknownAgent
+from ..persistence.repair import check_unreadable
 from ..persistence.state import Layout, layout_of
 from .agent import Agent, state_class_of
 from .messages import CallCodec
@@ -85,6 +86,7 @@ def _blueprint(agent_class: object) -> Blueprint:
         message = f"{agent_class!r} is not an Agent subclass"
         raise ConfigurationError(message)
     check_name("kind", agent_class.kind)
+    check_unreadable(agent_class.unreadable, agent_class.__qualname__)
     return Blueprint(
         agent_class,
         agent_class.kind,

@@ -11,7 +11,7 @@ from ..lifecycle.durability import Durability
 from ..lifecycle.status import Status
 from ..persistence.errors import CorruptState
 from ..persistence.records import AgentRow, Commit, Message, StoredAgent
-from ..persistence.recovery import restore
+from ..persistence.repair import Repair, examine
 from ..persistence.tracker import StateTracker
 from .activation import Activation
 from .cell import AgentCell
@@ -23,9 +23,10 @@ from .turn import Letter, StoredLetter
 logger = logging.getLogger("perdure.actors")
 
 
-def load(cell: AgentCell) -> Activation:
+def load(cell: AgentCell) -> Activation | None:
     """Read the agent from the store and make an activation; ``on_start`` has not run yet.
 
+    None if stored values were bad and had to be repaired: read again once that is durable.
     Everything the agent committed must be durable. Raises CorruptState when no good copy of its
     state exists, StoreUnavailable when it cannot be read; the cell is as before then.
     """
@@ -35,11 +36,14 @@ def load(cell: AgentCell) -> Activation:
         head = AgentRow(home.next_agent(), blueprint.kind, cell.key, 0, 0, Status.ACTIVE, "")
         stored = StoredAgent(head, {}, {}, [])
     head = stored.head
-    restored = restore(home.store, stored, blueprint.layout)
+    fields = examine(home.store, stored, blueprint.layout, blueprint.agent_class.unreadable)
+    if isinstance(fields, Repair):
+        _repair(cell, head, fields)
+        return None
     tracker = StateTracker(
         blueprint.layout,
         head.agent,
-        restored.fields,
+        fields,
         stored.log_lengths,
         Collections(home.store, head.agent, lambda: settle_reads(cell)),
         largest=home.largest_value,
@@ -55,8 +59,6 @@ def load(cell: AgentCell) -> Activation:
     cell.activation = activation
     for timer in stored.timers:
         home.timers.known(timer)
-    if restored.quarantined:
-        _report_bad(cell, restored.quarantined)
     return activation
 
 
@@ -101,11 +103,18 @@ def must_be_new(cell: AgentCell) -> bool:
     return cell.blueprint.durability is Durability.VOLATILE
 
 
-def _report_bad(cell: AgentCell, rows: tuple[object, ...]) -> None:
-    commit = Commit()
-    commit.quarantined = list(rows)  # type: ignore[arg-type]
-    cell.home.supervisor.committer.append(commit)
-    for row in rows:
-        error = CorruptState(f"{cell}, state.{row.place}", row.reason)  # type: ignore[attr-defined]
-        logger.error("%s; the journal's copy is used, the bad one is kept in quarantine", error)
+def _repair(cell: AgentCell, head: AgentRow, repair: Repair) -> None:
+    """Commit a repair as the agent's next version, and say loudly what was bad and what is lost."""
+    cell.status, cell.reason = Status(head.status), head.reason
+    commit = cell.commit(repair.name)
+    commit.delta = repair.delta
+    commit.quarantined = list(repair.quarantined)
+    cell.last_sequence = cell.home.supervisor.writer(head.agent, head.version).submit(commit)
+    if repair.name == "(rewind)":
+        outcome = f"went back to version {repair.version} of {head.version}"
+    else:
+        outcome = "the journal's copy is used"
+    for row in repair.quarantined:
+        error = CorruptState(f"{cell}, state.{row.place}", f"{row.reason}; {outcome}")
+        logger.error("%s; the bad value is kept in quarantine", error)
         cell.fire(signals.snapshot_quarantined, reason=str(error), error=error)

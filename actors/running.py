@@ -123,7 +123,8 @@ class RunningCell(AgentCell):
             )
             return Outcome.RETRY
         try:
-            opening.load(self)
+            if opening.load(self) is None:
+                return self._load(letter)  # repaired: read again once that is durable
         except CorruptState as error:
             failing.reject(self, letter, error)
             if letter.reply_to is None:
@@ -393,7 +394,8 @@ class RunningCell(AgentCell):
             if self.last_sequence > self.home.supervisor.committer.durable:
                 return self._load(control)  # waits
             try:
-                opening.load(self)
+                if opening.load(self) is None:
+                    return self._load(control)  # repaired: waits
             except Exception as error:
                 # Not through _load(): it would count as one more failure and come back here.
                 logger.warning("%s: its quarantine is not durable: %r", self, error)

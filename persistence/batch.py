@@ -16,6 +16,7 @@ from .records import (
     Message,
     QuarantineRow,
     Timer,
+    row_checksum,
 )
 
 
@@ -40,8 +41,8 @@ class Batch:
         self.items: list[ItemRow] = []
         self.truncated: dict[tuple[int, str], int] = {}
         self.quarantined: list[QuarantineRow] = []
-        agents: dict[int, AgentRow] = {}
-        fields: dict[tuple[int, str], FieldRow] = {}
+        heads: dict[int, Commit] = {}
+        fields: dict[tuple[int, str], str] = {}
         entries: dict[tuple[int, str, str | int], EntryRow | None] = {}
         mail: dict[int, Message] = {}
         senders: dict[int, int] = {}
@@ -49,20 +50,18 @@ class Batch:
         dead: dict[int, DeadLetter | None] = {}
         timers: dict[tuple[str, str, str], Timer | None] = {}
         crc32 = zlib.crc32
+        new = tuple.__new__  # a named tuple's own constructor takes twice as long
         for commit in commits:
             agent = commit.agent
             if agent:
-                agents[agent] = AgentRow(
-                    agent, commit.kind, commit.key, commit.version, commit.sequence,
-                    commit.status, commit.reason,
-                )  # fmt: skip
+                heads[agent] = commit
                 delta = commit.delta
                 if delta is None:
                     text = "{}"
                 else:
                     text = delta.text()
-                    for name, row in delta.fields.items():
-                        fields[agent, name] = row
+                    for name, value in delta.fields.items():
+                        fields[agent, name] = value
                     if delta.truncated:
                         self._truncate(agent, delta.truncated)
                     if delta.items:
@@ -70,11 +69,11 @@ class Batch:
                     if delta.entries:
                         entries |= delta.entries
                 self.journal.append(
-                    JournalRow(
+                    new(JournalRow, (
                         commit.sequence, agent, commit.version, commit.time, commit.name,
                         commit.message, commit.cause, commit.correlation, text,
                         crc32(text.encode(), commit.sequence & 0xFFFFFFFF),
-                    )  # fmt: skip
+                    ))  # fmt: skip
                 )
             for message in commit.sends:
                 mail[message.id] = message
@@ -92,8 +91,14 @@ class Batch:
                 dead.update(dict.fromkeys(commit.revived))
             if commit.quarantined:
                 self.quarantined += commit.quarantined
-        self.agents = list(agents.values())
-        self.fields = list(fields.values())
+        self.agents = [
+            AgentRow(agent, c.kind, c.key, c.version, c.sequence, c.status, c.reason)
+            for agent, c in heads.items()
+        ]
+        self.fields = [
+            FieldRow(agent, name, value, row_checksum(name, value))
+            for (agent, name), value in fields.items()
+        ]
         self.entries = [row for row in entries.values() if row is not None]
         self.removed = [place for place, row in entries.items() if row is None]
         self.mail = [m._replace(cause=m.cause or senders[m.id]) for m in mail.values()]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import datetime
 import decimal
-import enum
 import functools
 import math
 import re
@@ -23,13 +22,9 @@ from typing import Final, Generic, TypeVar
 import msgspec
 
 from .errors import ConfigurationError, CorruptState, StateError
+from .explain import DEEPEST, LARGEST_INT, SMALLEST_INT, changed, name_of, refused, same_classes
 
 T = TypeVar("T")
-
-SMALLEST_INT: Final = -(2**63)
-LARGEST_INT: Final = 2**64 - 1
-DEEPEST: Final = 512
-"""Levels of nesting a stored value may have; beyond it decoders differ in what they accept."""
 
 # Objects of these types cannot change in place, so "the same object" means "unchanged".
 IMMUTABLE: Final[frozenset[type]] = frozenset(
@@ -41,6 +36,7 @@ IMMUTABLE: Final[frozenset[type]] = frozenset(
 
 _encode_json: Final = msgspec.json.Encoder().encode
 _STRINGS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_LONG: Final = re.compile(rb"\d{20}")
 _NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 
 
@@ -83,29 +79,31 @@ class Codec(Generic[T]):
             return self._decoder.decode(text)
         except (ValueError, RecursionError) as error:
             where = path if position is None else f"{path}[{position}]"
-            raise CorruptState(where, f"it does not decode as {_name(self.declared)}: {error}") from error
+            raise CorruptState(where, f"it does not decode as {name_of(self.declared)}: {error}") from error
 
     def _encode_proved(self, value: T, path: str) -> str:
         try:
             encoded = _encode_json(value)
             decoded = self._decoder.decode(encoded)
-            same = _alike(value, decoded)
+            same = _alike(value, decoded, encoded)
         except Exception as error:  # values are anybody's classes, and so is what they raise
-            raise StateError(path, explain(value, path, self.declared, error)) from error
+            raise refused(value, path, self.declared, error) from error
         if not same:
-            raise StateError(path, explain(value, path, self.declared, None))
+            raise changed(value, decoded, path, self.declared)
         if encoded.count(b"[") + encoded.count(b"{") > DEEPEST and too_deep(encoded):
             raise StateError(path, f"nests deeper than {DEEPEST} levels")
         return encoded.decode()
 
 
-def _alike(value: object, decoded: object) -> bool:
+def _alike(value: object, decoded: object, encoded: bytes) -> bool:
     """Tell whether a load gives the value back: equal and, numbers apart, of the same class.
 
     Equality alone would let a defaultdict pass in a dict field, and a load return a plain dict.
     """
     if decoded != value:
         return False
+    if _LONG.search(encoded) and not same_classes(value, decoded):
+        return False  # without a declared type, integers beyond 64 bits come back as floats
     return decoded.__class__ is value.__class__ or (
         isinstance(decoded, int | float) and value.__class__ in (int, float)
     )
@@ -154,20 +152,6 @@ def codec_of(declared: object) -> Codec[object]:
     return Codec(declared)
 
 
-def explain(value: object, path: str, declared: object, error: Exception | None) -> str:
-    """Say in one sentence what keeps ``value`` from being stored, with the path of the culprit."""
-    culprit = _culprit(value, "", ())
-    if culprit is not None:
-        where, problem = culprit
-        return problem if not where else f"at {path}{where}: {problem}"
-    name = _name(declared)
-    if isinstance(error, msgspec.ValidationError):
-        return f"{str(error).replace('`$', f'`{path}')}; the field is declared {name}"
-    if error is not None:
-        return f"cannot be stored as {name}: {error}"
-    return f"comes back different when stored as {name}: {_short(value)}; declare its exact type"
-
-
 def too_deep(encoded: bytes) -> bool:
     """Tell whether JSON text nests deeper than DEEPEST; costs a pass over its brackets a level."""
     brackets = _STRINGS.sub(b"", encoded).translate(None, _NO_BRACKETS)
@@ -176,61 +160,3 @@ def too_deep(encoded: bytes) -> bool:
         if not brackets:
             return False
     return True
-
-
-def _name(declared: object) -> str:
-    plain = isinstance(declared, type) and not isinstance(declared, types.GenericAlias)
-    return declared.__name__ if plain else str(declared)  # type: ignore[attr-defined]
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."  # noqa: PLR2004
-
-
-def _culprit(value: object, path: str, parents: tuple[int, ...]) -> tuple[str, str] | None:
-    """Find the first leaf JSON cannot hold exactly: its path below the field, and why."""
-    if isinstance(value, enum.Enum):
-        return None
-    problem = _leaf_problem(value)
-    if problem is not None:
-        return path, problem
-    if id(value) in parents:
-        return path, "contains itself"
-    if len(parents) > DEEPEST:
-        return path, f"nests deeper than {DEEPEST} levels"
-    for step, child in _children(value):
-        found = _culprit(child, path + step, (*parents, id(value)))
-        if found is not None:
-            return found
-    return None
-
-
-def _leaf_problem(value: object) -> str | None:
-    if isinstance(value, float) and not math.isfinite(value):
-        name = "NaN" if math.isnan(value) else "infinity"
-        return f"{name} cannot be stored; use None or a finite number"
-    if isinstance(value, int) and not SMALLEST_INT <= value <= LARGEST_INT:
-        return "an integer beyond 64 bits cannot be stored; use a str or a float"
-    if isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError as error:
-            return f"a lone surrogate at character {error.start} cannot be stored"
-    return None
-
-
-def _children(value: object) -> list[tuple[str, object]]:
-    if isinstance(value, Mapping):
-        return [(f"[{key!r}]", child) for key, child in value.items()] + [
-            (f" key {key!r}", key) for key in value
-        ]
-    if isinstance(value, list | tuple):
-        return [(f"[{index}]", child) for index, child in enumerate(value)]
-    if isinstance(value, set | frozenset):
-        return [("{...}", child) for child in value]
-    if isinstance(value, msgspec.Struct):
-        return [(f".{name}", getattr(value, name, None)) for name in value.__struct_fields__]
-    if hasattr(value, "__dataclass_fields__"):
-        return [(f".{name}", getattr(value, name, None)) for name in value.__dataclass_fields__]
-    return []

@@ -15,6 +15,7 @@ from .errors import Fenced, StoreOwned
 from .lease import Lease, LeaseRecord, Owner
 from .records import (
     AgentRow,
+    BaseFields,
     Counters,
     DeadLetter,
     Disk,
@@ -28,7 +29,6 @@ from .records import (
 )
 from .recovery import read_delta
 from .store import Store
-
 
 _NO_LEASE: Final = Lease(0, Owner("", 0, "", "", ""))
 """Held before ``acquire()``: older than every token, so commits are fenced."""
@@ -205,16 +205,16 @@ class MemoryStore(Store):
         """Return the newest ``limit`` entries, oldest first."""
         return self._entries(kind, key)[-limit:] if limit else []
 
-    def history(self, agent: int, before: int) -> Iterator[tuple[int, str]]:
+    def history(self, agent: int, before: int) -> Iterator[tuple[int, str | None]]:
         """Iterate over ``(version, delta)`` of an agent below ``before``, newest first."""
         with self._lock:
             rows = [r for r in reversed(self._journal) if r.agent == agent and r.version < before]
         return ((row.version, row.delta) for row in rows)
 
-    def base_fields(self, agent: int) -> dict[str, str]:
-        """Return the plain fields as of the oldest kept journal row."""
+    def base_fields(self, agent: int) -> BaseFields:
+        """Return the plain fields that the oldest kept journal row built on."""
         with self._lock:
-            return dict(self._base.get(agent, {}))
+            return BaseFields(dict(self._base.get(agent, {})), complete=True)
 
     def dead_letters(self, *, after: int = 0, limit: int = 100) -> list[DeadLetter]:
         """Return up to ``limit`` dead letters with an id above ``after``, oldest first."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeAlias
 
@@ -150,12 +151,15 @@ class QuarantineRow(NamedTuple):
 class Delta:
     """What one or more turns changed in one agent's state; rows are ready for the store."""
 
-    __slots__ = ("entries", "fields", "items", "truncated")
+    __slots__ = ("agent", "entries", "fields", "items", "truncated")
 
-    def __init__(self) -> None:
-        """Make a delta that changes nothing."""
-        self.fields: dict[str, FieldRow] = {}
-        self.items: list[ItemRow] = []
+    def __init__(self, agent: int) -> None:
+        """Make a delta that changes nothing of ``agent``."""
+        self.agent = agent
+        # Name to text. A dictionary of strings alone is nothing the garbage collector looks at,
+        # and there is one for every turn on its way to the disk.
+        self.fields: dict[str, str] = {}
+        self.items: list[ItemRow] | tuple[()] = ()
         # By (agent, field, entry); None stands for "removed".
         self.entries: dict[tuple[int, str, str | int], EntryRow | None] = {}
         # Log to length; happens before the appends. Only a rewind shortens logs.
@@ -173,14 +177,15 @@ class Delta:
             self.items = [row for row in self.items if row.position < cut.get(row.field, 2**63)]
             for field, length in cut.items():
                 self.truncated[field] = min(length, self.truncated.get(field, length))
-        self.items += later.items
+        if later.items:
+            self.items = [*self.items, *later.items]
         self.entries |= later.entries
 
     def text(self) -> str:
         """Return the delta as JSON, for the journal: what was set, cut, appended, put, deleted."""
         parts: list[str] = []
         if self.fields:
-            values = [f'"{row[1]}":{row[2]}' for row in self.fields.values()]
+            values = [f'"{name}":{text}' for name, text in self.fields.items()]
             parts.append('"set":{' + ",".join(values) + "}")
         if self.truncated:
             parts.append('"truncate":' + _quote(self.truncated))
@@ -191,7 +196,7 @@ class Delta:
         return "{" + ",".join(parts) + "}"
 
 
-def _appended(items: list[ItemRow]) -> list[str]:
+def _appended(items: Iterable[ItemRow]) -> list[str]:
     logs: dict[str, tuple[int, list[str]]] = {}
     for _, field, position, value, _ in items:
         logs.setdefault(field, (position, []))[1].append(value)
@@ -277,6 +282,15 @@ class StoredAgent:
 
 
 @dataclass(frozen=True, slots=True)
+class BaseFields:
+    """The plain fields of an agent just before the oldest entry that the journal keeps of it."""
+
+    fields: dict[str, str]
+    complete: bool
+    """Every field missing here had its default; False after a loss."""
+
+
+@dataclass(frozen=True, slots=True)
 class Growth:
     """Bytes of values one agent's field takes in one table."""
 
@@ -312,5 +326,10 @@ class Counters:
 
 
 def row_checksum(name: str, value: str) -> int:
-    """Return the checksum of a stored value; it covers the name of its field (and entry) too."""
-    return zlib.crc32(value.encode(), zlib.crc32(name.encode()))
+    """Return the checksum of a stored value; it covers the place as well, so rows can't swap."""
+    return zlib.crc32(value.encode(), _seed(name))
+
+
+@functools.lru_cache(maxsize=1024)
+def _seed(name: str) -> int:
+    return zlib.crc32(name.encode())

@@ -18,7 +18,7 @@ from .lease import Lease, LeaseRecord, Owner
 from .records import Counters, FieldRow, row_checksum
 from .recovery import read_delta
 from .sqlite_errors import translated
-from .sqlite_read import SqliteReader, journal_checksum
+from .sqlite_read import LOST, SqliteReader, journal_checksum
 from .sqlite_write import delete, insert
 from .store import Store
 
@@ -113,6 +113,10 @@ class SqliteStore(SqliteReader, Store):
             base: dict[tuple[int, str], FieldRow] = {}
             for sequence, agent, delta, crc in rows:
                 if journal_checksum(sequence, delta) != crc:
+                    # What it set is unknown, so whatever earlier entries set may be out of date.
+                    connection.execute("DELETE FROM base_fields WHERE agent = ?", (agent,))
+                    base = {place: row for place, row in base.items() if place[0] != agent}
+                    base[agent, LOST] = FieldRow(agent, LOST, "true", row_checksum(LOST, "true"))
                     continue
                 for name, raw in read_delta(delta).set.items():
                     text = bytes(raw).decode()
@@ -131,7 +135,7 @@ class SqliteStore(SqliteReader, Store):
         first, last = self._rows(
             "SELECT (SELECT min(sequence) FROM journal), (SELECT max(sequence) FROM journal)"
         )[0]
-        return int(first or 0), int(last or 0)  # type: ignore[call-overload]
+        return int(first or 0), int(last or 0)
 
     def close(self) -> None:
         """Release the lease if it is still ours, and close every connection; idempotent."""

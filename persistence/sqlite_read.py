@@ -9,11 +9,13 @@ import threading
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, Final
 
 from . import recovery, sqlite_schema
 from .errors import CorruptState, NotAStore, StoreUnavailable
 from .records import (
     AgentRow,
+    BaseFields,
     DeadLetter,
     Disk,
     Growth,
@@ -29,6 +31,8 @@ from .store import StoreReader
 
 logger = logging.getLogger("perdure.persistence")
 
+LOST: Final = ""
+"""The field of a base row that says: an entry that could not be read was trimmed away."""
 _ENTRY = (
     "SELECT journal.sequence, kind, key, journal.version, time, name, message, cause, correlation, delta, crc"
     " FROM journal JOIN agents USING (agent)"
@@ -145,10 +149,9 @@ class SqliteReader(StoreReader):
                 " AND position >= ? AND position < ? ORDER BY position",
                 (agent, field, start, stop),
             ).fetchall()
-        found = {position: value for position, value, crc in rows if row_checksum(field, value) == crc}
-        if len(found) != stop - start:
-            self._recover_items(agent, field, start, stop, found)
-        return [found[position] for position in range(start, stop)]
+        if len(rows) == stop - start and all(row_checksum(field, row[1]) == row[2] for row in rows):
+            return [value for _, value, _ in rows]
+        return self._recover_items(agent, field, range(start, stop), rows)
 
     def map_entry(self, agent: int, field: str, entry: str | int) -> str | None:
         """Return one entry's text, verified, or None."""
@@ -213,12 +216,13 @@ class SqliteReader(StoreReader):
     def agents(self, kind: str | None = None) -> Iterator[AgentRow]:
         """Iterate over the heads of all agents in (kind, key) order, without loading them all."""
         place = (kind or "", "")
+        # A condition of its own for one kind: the search then ends with that kind.
+        where = "(kind, key) > (?, ?)" if kind is None else "kind = ? AND key > ?"
         while True:
             rows = self._rows(
                 "SELECT agent, kind, key, version, sequence, status, reason FROM agents"
-                " WHERE (kind, key) > (?, ?) AND kind = coalesce(?, kind)"
-                " ORDER BY kind, key LIMIT 1000",
-                (*place, kind),
+                f" WHERE {where} ORDER BY kind, key LIMIT 1000",
+                place,
             )
             if not rows:
                 return
@@ -240,7 +244,7 @@ class SqliteReader(StoreReader):
         query = f"{_ENTRY} WHERE true{where} ORDER BY journal.sequence DESC LIMIT ?"
         return [self._entry(row) for row in reversed(self._rows(query, (*parameters, limit)))]
 
-    def history(self, agent: int, before: int) -> Iterator[tuple[int, str]]:
+    def history(self, agent: int, before: int) -> Iterator[tuple[int, str | None]]:
         """Iterate over ``(version, delta)`` of an agent below ``before``, newest first."""
         sequence = 2**63 - 1
         while True:
@@ -252,13 +256,13 @@ class SqliteReader(StoreReader):
             if not rows:
                 return
             for sequence, version, delta, crc in rows:
-                if journal_checksum(sequence, delta) == crc:
-                    yield version, delta
+                yield version, delta if journal_checksum(sequence, delta) == crc else None
 
-    def base_fields(self, agent: int) -> dict[str, str]:
-        """Return the plain fields as of the oldest kept journal row; unverifiable ones left out."""
+    def base_fields(self, agent: int) -> BaseFields:
+        """Return the plain fields that the oldest kept journal row built on, without bad ones."""
         rows = self._rows("SELECT field, value, crc FROM base_fields WHERE agent = ?", (agent,))
-        return {field: value for field, value, crc in rows if row_checksum(field, value) == crc}
+        good = {field: value for field, value, crc in rows if row_checksum(field, value) == crc}
+        return BaseFields(good, complete=len(good) == len(rows) and good.pop(LOST, None) is None)
 
     def dead_letters(self, *, after: int = 0, limit: int = 100) -> list[DeadLetter]:
         """Return up to ``limit`` dead letters with an id above ``after``, oldest first."""
@@ -310,9 +314,9 @@ class SqliteReader(StoreReader):
         """Give back every resource; idempotent."""
         self._readers.close()
 
-    def _rows(self, query: str, parameters: Sequence[object] = ()) -> list[tuple[object, ...]]:
+    def _rows(self, query: str, parameters: Sequence[object] = ()) -> list[Any]:
         with self._reading() as connection:
-            rows: list[tuple[object, ...]] = connection.execute(query, tuple(parameters)).fetchall()
+            rows: list[Any] = connection.execute(query, tuple(parameters)).fetchall()
             return rows
 
     def _entry(self, row: Sequence[object]) -> JournalEntry:
@@ -323,23 +327,31 @@ class SqliteReader(StoreReader):
             raise CorruptState(where, "its checksum does not match")
         return entry
 
-    def _verified_entry(self, agent: int, field: str, entry: str | int, value: str, crc: int) -> str:
+    def _verified_entry(
+        self, agent: int, field: str, entry: str | int, value: str, crc: int
+    ) -> str:
         if row_checksum(f"{field}\0{entry}", value) == crc:
             return value
-        return self._recover_entry(agent, field, entry)
+        text = recovery.find_entry(self._walk(agent), field, entry, crc)
+        return _replaced(f"agent {agent}, state.{field}[{entry!r}]", text)
 
     def _recover_items(
-        self, agent: int, field: str, start: int, stop: int, found: dict[int, str]
-    ) -> None:
-        for position in range(start, stop):
-            if position not in found:
-                text = recovery.find_item(self.history(agent, 2**62), field, position)
-                where = f"agent {agent}, state.{field}[{position}]"
-                found[position] = _replaced(where, text)
+        self, agent: int, field: str, positions: range, rows: list[tuple[int, str, int]]
+    ) -> list[str]:
+        stored = {position: (value, crc) for position, value, crc in rows}
+        texts: list[str] = []
+        for position in positions:
+            value, crc = stored.get(position, ("", None))
+            if crc is None or row_checksum(field, value) != crc:
+                copy = recovery.find_item(self._walk(agent), field, position, crc)
+                value = _replaced(f"agent {agent}, state.{field}[{position}]", copy)
+            texts.append(value)
+        return texts
 
-    def _recover_entry(self, agent: int, field: str, entry: str | int) -> str:
-        text = recovery.find_entry(self.history(agent, 2**62), field, entry)
-        return _replaced(f"agent {agent}, state.{field}[{entry!r}]", text)
+    def _walk(self, agent: int) -> recovery.Walk:
+        rows = self._rows("SELECT version FROM agents WHERE agent = ?", (agent,))
+        version = int(rows[0][0]) if rows else 0
+        return recovery.Walk(self.history(agent, version + 1), version)
 
 
 def _size(path: str) -> int:

@@ -9,6 +9,7 @@ from .batch import Batch
 from .lease import Lease, Owner
 from .records import (
     AgentRow,
+    BaseFields,
     Counters,
     DeadLetter,
     Disk,
@@ -83,15 +84,15 @@ class StoreReader(ABC):
         """Return the newest ``limit`` verified entries, oldest first."""
 
     @abstractmethod
-    def history(self, agent: int, before: int) -> Iterator[tuple[int, str]]:
+    def history(self, agent: int, before: int) -> Iterator[tuple[int, str | None]]:
         """Iterate over ``(version, delta)`` of an agent below ``before``, newest first.
 
-        Deltas that fail their checksum are left out.
+        A delta that fails its checksum is given as None.
         """
 
     @abstractmethod
-    def base_fields(self, agent: int) -> dict[str, str]:
-        """Return the plain fields as of the oldest kept journal row; unverifiable ones left out."""
+    def base_fields(self, agent: int) -> BaseFields:
+        """Return the plain fields that the oldest kept journal row built on, without bad ones."""
 
     @abstractmethod
     def dead_letters(self, *, after: int = 0, limit: int = 100) -> list[DeadLetter]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping
 from typing import Protocol, cast
 
@@ -10,8 +9,9 @@ from .codec import IMMUTABLE, Codec
 from .errors import CorruptState, StateError
 from .log import Log, LogReader
 from .map import Map, MapReader
-from .records import Delta, EntryRow, FieldRow, ItemRow, row_checksum
+from .records import Delta, EntryRow, ItemRow, row_checksum
 from .state import Layout, State
+
 
 class StateReader(Protocol):
     """Give the readers of one agent's collections."""
@@ -26,15 +26,14 @@ class StateReader(Protocol):
 
 
 class _Tracked:
-    """One plain field: its codec, its seed for checksums, and its last committed value."""
+    """One plain field: its codec and its last committed value."""
 
-    __slots__ = ("codec", "name", "object", "path", "seed", "text")
+    __slots__ = ("codec", "name", "object", "path", "text")
 
     def __init__(self, name: str, codec: Codec[object]) -> None:
         self.name = name
         self.codec = codec
         self.path = f"state.{name}"
-        self.seed = zlib.crc32(name.encode())
         self.object: object = None
         # The committed text; None while it was never needed (a default, or an immutable value).
         self.text: str | None = None
@@ -116,7 +115,7 @@ class StateTracker:
             changed.append((tracked, value, text))
         delta = self._collect_collections() if self._logs or self._maps else None
         if changed is not None:
-            delta = delta or Delta()
+            delta = delta or Delta(self._agent)
             self._take_fields(changed, delta)
         return delta
 
@@ -161,8 +160,7 @@ class StateTracker:
             tracked.object = value
             tracked.text = text
             self._normalise(tracked, value, text)
-            crc = zlib.crc32(text.encode(), tracked.seed)
-            delta.fields[tracked.name] = FieldRow(self._agent, tracked.name, text, crc)
+            delta.fields[tracked.name] = text
 
     def _normalise(self, tracked: _Tracked, value: object, text: str) -> None:
         """Give the field the value a load would give (an int in a float field becomes a float)."""
@@ -188,14 +186,16 @@ class StateTracker:
             self._check_sizes(name, log.pending()[1])
         for name, _, puts, _ in map_changes:
             self._check_sizes(name, [text for _, text in puts])
-        delta = Delta()
         agent = self._agent
+        delta = Delta(agent)
         for name, log in logs:
             start, texts = log.pending()
-            seed = zlib.crc32(name.encode())
-            delta.items += [
-                ItemRow(agent, name, position, text, zlib.crc32(text.encode(), seed))
-                for position, text in enumerate(texts, start)
+            delta.items = [
+                *delta.items,
+                *(
+                    ItemRow(agent, name, position, text, row_checksum(name, text))
+                    for position, text in enumerate(texts, start)
+                ),
             ]
             log.commit()
         for name, mapping, puts, deletes in map_changes:
