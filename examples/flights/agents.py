@@ -263,7 +263,7 @@ class Feed(Agent[FeedState]):
             self.system.agent(Feed, self.key).proxy().step.defer()
 
 
-AGENTS: list[type[Agent[State]]] = [Aircraft, Airport, Carrier, Feed]
+AGENTS = (Aircraft, Airport, Carrier, Feed)
 
 
 def _by_row(movements: Log[Movement]) -> str:

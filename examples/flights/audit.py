@@ -21,7 +21,7 @@ class Audit:
 
 def audit(store: Path) -> Audit:
     """Ask each agent of the store: all that are there, not those one expects."""
-    classes = {agent.__name__: agent for agent in AGENTS}
+    classes = {agent.kind: agent for agent in AGENTS}
     with AgentSystem.open(store, agents=AGENTS) as system:
         records = list(system.agents())
         answers = {

@@ -7,13 +7,13 @@ Nothing else is changed.
 import csv
 import io
 import lzma
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
 
 from .data import JANUARY, open_text, year
 
-COLUMNS = (
+COLUMNS: Sequence[str] = (
     "month",
     "day",
     "dep_delay",

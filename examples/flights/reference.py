@@ -43,7 +43,7 @@ def count(path: Path, feed: str) -> dict[Name, Numbers]:
             late_in = int(line["arr_delay"]) if came else 0
 
             carrier = "Carrier", line["carrier"]
-            owners = [carrier]
+            owners: list[Name] = [carrier]
             if line["tailnum"] == MISSING:
                 sums[carrier]["unassigned"] += 1
             else:
@@ -102,8 +102,8 @@ def compare(expected: Mapping[Name, Numbers], found: Mapping[Name, Numbers]) -> 
             differences.append(Difference(*name, "agent", "missing", "there"))
         else:
             numbers = sorted(expected[name].keys() | found[name].keys())
-            pairs = (
-                (number, expected[name].get(number), found[name].get(number)) for number in numbers
-            )
-            differences += [Difference(*name, *pair) for pair in pairs if pair[1] != pair[2]]
+            for number in numbers:
+                right, there = expected[name].get(number), found[name].get(number)
+                if right != there:
+                    differences.append(Difference(*name, number, right, there))
     return differences
