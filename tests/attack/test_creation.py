@@ -56,7 +56,7 @@ def attack(folder: Path, kills: int, seed: int) -> None:
 
 def test_a_store_killed_while_it_is_made_can_be_opened(tmp_path: Path) -> None:
     """After a kill at any microsecond of the first open, the next one succeeds."""
-    attack(tmp_path, 60, seed=2013)
+    attack(tmp_path, 30, seed=2013)
 
 
 @pytest.mark.slow
