@@ -204,6 +204,10 @@ class Mailbox:
         """Tell whether it refuses messages for good."""
         return self._phase is _CLOSED
 
+    def at_rest(self) -> bool:
+        """Tell, without the lock and so only about, whether nothing is being handled."""
+        return self._phase is _IDLE and not self._urgent
+
     def busy(self) -> bool:
         """Tell whether anything is being handled or could be at once."""
         with self._lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 import itertools
 import logging
 import threading
@@ -454,14 +455,14 @@ class Runtime:
         self.clock.call_later(SWEEP_SECONDS, self._sweep)
 
     def _make_room(self) -> None:
-        """Put the longest idle quarter of the activations to rest."""
+        """Put the longest idle activations to rest, as many as come until the next round."""
         limit = self._passivation.limit
         assert limit is not None
-        # Not again before a further eighth has come: a round costs a look at every cell.
-        self._crowded_at = max(limit, len(self.cells)) + max(1, limit // 8)
-        idle = [cell for cell in list(self.cells.values()) if not cell.mailbox.busy()]
-        idle.sort(key=lambda cell: cell.used)
-        for cell in idle[: max(1, limit // 4)]:
+        # A round costs a look at every cell, so there is one for each eighth of the limit.
+        step = max(1, limit // 8)
+        self._crowded_at = max(limit, len(self.cells)) + step
+        idle = [cell for cell in list(self.cells.values()) if cell.mailbox.at_rest()]
+        for cell in heapq.nsmallest(step, idle, key=lambda cell: cell.used):
             if cell.activation is None:
                 cell.retire()
             else:
