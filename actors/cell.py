@@ -129,7 +129,7 @@ class AgentCell:
         self.restarting = False
         self.abandoned = False
         self.turns = 0
-        self.used = 0.0
+        self.used = home.tick
 
     @property
     def kind(self) -> str:
