@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from ..lifecycle.clock import Clock
@@ -18,7 +19,7 @@ from ..lifecycle.restart import Intensity
 from ..lifecycle.signals import AgentEvent, Signal, fire
 from ..lifecycle.status import Status
 from ..lifecycle.supervisor import PersistenceSupervisor
-from ..persistence.records import Commit, Timer
+from ..persistence.records import Commit
 from ..persistence.store import Store
 from .activation import Activation
 from .blueprint import Blueprint
@@ -79,14 +80,12 @@ class Surroundings(Protocol):
         """Return a reference to an agent."""
         ...
 
-    def replace(
-        self, cell: AgentCell, left: list[Letter], failed: Letter | None, error: Exception
-    ) -> None:
-        """Put a fresh cell in the place of one that hangs, with the mail that is ``left``."""
+    def replace(self, cell: AgentCell, failed: Letter | None, error: Exception) -> None:
+        """Put a fresh cell, with all the mail, in the place of one that hangs."""
         ...
 
-    def postpone(self, change: int) -> None:
-        """Count work that waits for its time, such as a restart after backoff."""
+    def later(self, delay: float, callback: Callable[[], object]) -> None:
+        """Call back after ``delay`` seconds, at once when the system closes."""
         ...
 
     def forget(self, cell: AgentCell) -> None:
@@ -100,7 +99,7 @@ class AgentCell:
     """
 
     __slots__ = (
-        "abandoned", "activation", "backoff", "blueprint", "holds", "home", "intensity", "key",
+        "activation", "backoff", "blueprint", "holds", "home", "intensity", "key",
         "last_sequence", "mail_loaded", "mailbox", "pending", "reason", "restarting", "status",
         "turn", "turns", "used", "volatile",
     )  # fmt: skip
@@ -127,7 +126,6 @@ class AgentCell:
         self.backoff: object | None = None
         """The wait before a restart, if one is under way."""
         self.restarting = False
-        self.abandoned = False
         self.turns = 0
         self.used = home.tick
 
@@ -162,11 +160,8 @@ class AgentCell:
         """Hold the mail before a restart; the wait it returns replaces one under way."""
         wait = object()
         with _holds_lock:
-            counted = self.backoff is not None
             self.backoff = wait
         self.hold("backoff")
-        if not counted:
-            self.home.postpone(1)
         return wait
 
     def end_backoff(self, wait: object) -> None:
@@ -176,7 +171,6 @@ class AgentCell:
                 return
             self.backoff = None
         self.unhold("backoff")
-        self.home.postpone(-1)
 
     def drop(self) -> None:
         """End the activation, if there is one; the next message makes another."""

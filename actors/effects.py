@@ -9,7 +9,7 @@ from pykka.messages import ProxyCall
 from ..persistence.errors import ConfigurationError
 from ..persistence.records import Timer
 from .cell import AgentCell
-from .turn import Turn, current
+from .turn import Turn, under_way
 
 
 class CellHome:
@@ -74,7 +74,7 @@ class CellHome:
         return self._cell.activation.timers.get(name)
 
     def _turn(self) -> Turn:
-        turn = current.get()
+        turn = under_way()
         if turn is None or turn.cell is not self._cell:
             message = f"{self._cell}: timers and steps can be asked for only in its own handlers"
             raise ConfigurationError(message)

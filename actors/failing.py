@@ -12,7 +12,7 @@ from ..persistence.records import Commit, DeadLetter, Timer
 from .activation import Activation
 from .cell import AgentCell
 from .control import Control, Verb
-from .settling import describe, save
+from .settling import answers_unsaved, describe, save
 from .timing import next_due
 from .turn import Letter, Turn, outside_turns
 
@@ -43,7 +43,7 @@ def reject(cell: AgentCell, letter: Letter, error: BaseException) -> None:
     """Answer an asker with an error, not before what the handler may have seen is durable."""
     if letter.reply_to is None:
         return
-    if letter.edge:
+    if letter.edge and not answers_unsaved(cell):
         letter.reply_to.prepare(None, error)
         cell.home.supervisor.committer.gate(letter.reply_to)
     else:
@@ -65,6 +65,9 @@ def restart(cell: AgentCell, error: BaseException, letter: Letter | None) -> Non
         elif letter.attempts >= policy.attempts:
             bury(cell, letter, f"{type(error).__name__}: {error}")
         else:
+            if letter.body:
+                # The handler may have changed its arguments in place before it raised.
+                letter.message = cell.blueprint.calls.decode(letter.name, letter.body)
             cell.mailbox.put_back(letter)
     if cell.intensity is None:
         cell.intensity = Intensity(policy)
@@ -98,7 +101,7 @@ def begin_again(cell: AgentCell, delay: float) -> None:
     cell.restarting = True
     cell.drop()
     wait = cell.begin_backoff()
-    cell.home.clock.call_later(delay, lambda: cell.end_backoff(wait))
+    cell.home.later(delay, lambda: cell.end_backoff(wait))
 
 
 def bury(cell: AgentCell, letter: Letter, reason: str) -> None:
@@ -122,7 +125,8 @@ def bury(cell: AgentCell, letter: Letter, reason: str) -> None:
         )  # fmt: skip
     ]
     try:
-        home.supervisor.append(commit)
+        # Counted as the agent's: a load before this is durable would find the message again.
+        cell.last_sequence = home.supervisor.append(commit)
     except PerdureError as error:
         logger.warning("%s: %s stays where it is stored: %s", cell, describe(letter), error)
         return

@@ -23,6 +23,10 @@ ExcInfo = tuple[type[BaseException] | None, BaseException | None, Any]
 class Helper(Protocol):
     """Bring a result nearer from the waiting thread."""
 
+    def may_block(self) -> None:
+        """Raise Deadlock if this thread must not wait for replies."""
+        ...
+
     def help(self, future: PooledFuture[Any]) -> None:
         """Do what can be done at once on this thread; called before it blocks."""
         ...
@@ -172,6 +176,8 @@ class PooledFuture(Future[T], Generic[T]):
     def _wait(self, timeout: float | None) -> None:
         started = time.monotonic()
         helper = self.helper
+        if helper is not None:
+            helper.may_block()
         if helper is not None and timeout is None:
             # Helping may take longer than a timeout allows, so it is for those who have time.
             helper.help(self)

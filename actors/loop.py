@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context, copy_context
 from typing import Any
+
+from ..persistence.errors import SystemClosed
 
 Done = Callable[[object, BaseException | None], None]
 
@@ -19,7 +23,9 @@ class HandlerLoop:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._executor: ThreadPoolExecutor | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._closed = False
 
     def start(
         self, coroutine: Coroutine[Any, Any, object], context: Context, done: Done
@@ -29,10 +35,14 @@ class HandlerLoop:
         Returns a function that cancels it.
         """
         loop = self._running()
+        if loop is None:
+            coroutine.close()
+            done(None, SystemClosed("the agent system is closed; open it again to go on"))
+            return _nothing
         holder: list[asyncio.Task[Any]] = []
 
         def begin() -> None:
-            task = loop.create_task(coroutine, context=context)
+            task = loop.create_task(_caught(coroutine), context=context)
             holder.append(task)
             self._tasks.add(task)
             task.add_done_callback(finished)
@@ -42,14 +52,22 @@ class HandlerLoop:
             if task.cancelled():
                 done(None, asyncio.CancelledError("the handler was cancelled"))
             else:
-                error = task.exception()
-                done(None if error is not None else task.result(), error)
+                done(*task.result())
 
         def cancel() -> None:
-            loop.call_soon_threadsafe(lambda: [task.cancel() for task in holder])
+            with contextlib.suppress(RuntimeError):  # the loop was closed, and it with it
+                loop.call_soon_threadsafe(lambda: [task.cancel() for task in holder])
 
-        loop.call_soon_threadsafe(begin)
+        try:
+            loop.call_soon_threadsafe(begin)
+        except RuntimeError as error:  # closed since we asked for it
+            coroutine.close()
+            done(None, error)
         return cancel
+
+    def runs_here(self) -> bool:
+        """Tell whether the caller is on the loop's own thread."""
+        return threading.current_thread() is self._thread
 
     def run(self, coroutine: Coroutine[Any, Any, object]) -> object:
         """Run ``coroutine`` in a copy of the caller's context and wait for its result."""
@@ -67,29 +85,57 @@ class HandlerLoop:
             raise error
         return result
 
-    def close(self) -> None:
-        """Cancel what runs and end the thread."""
+    def close(self, timeout: float) -> bool:
+        """Cancel what runs and end the thread; False if a handler does not let that happen."""
         with self._lock:
+            self._closed = True
             loop, thread = self._loop, self._thread
-            self._loop = self._thread = None
         if loop is None or thread is None:
-            return
+            return True
         loop.call_soon_threadsafe(loop.stop)
-        thread.join()
+        thread.join(timeout)
+        if thread.is_alive():
+            return False  # a handler blocks the loop; its thread is a daemon
+        complete = loop.run_until_complete(self._end_tasks(timeout))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        if self._executor is not None:
+            self._executor.shutdown(wait=False, cancel_futures=True)
+        if complete:
+            loop.close()
+        return complete
+
+    async def _end_tasks(self, timeout: float) -> bool:
         for task in list(self._tasks):
             task.cancel()
-        if self._tasks:
-            loop.run_until_complete(asyncio.gather(*self._tasks, return_exceptions=True))
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.run_until_complete(loop.shutdown_default_executor())
-        loop.close()
+        if not self._tasks:
+            return True
+        _, left = await asyncio.wait(self._tasks, timeout=timeout)
+        return not left
 
-    def _running(self) -> asyncio.AbstractEventLoop:
+    def _running(self) -> asyncio.AbstractEventLoop | None:
         with self._lock:
-            if self._loop is None:
+            if self._loop is None and not self._closed:
                 self._loop = asyncio.new_event_loop()
+                self._executor = ThreadPoolExecutor(thread_name_prefix="perdure-executor")
+                self._loop.set_default_executor(self._executor)
                 self._thread = threading.Thread(
                     target=self._loop.run_forever, name="perdure-loop", daemon=True
                 )
                 self._thread.start()
-            return self._loop
+            return None if self._closed else self._loop
+
+
+async def _caught(
+    coroutine: Coroutine[Any, Any, object],
+) -> tuple[object, BaseException | None]:
+    """Return what a coroutine returns or raises; an error such as SystemExit would end the loop."""
+    try:
+        return await coroutine, None
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:
+        return None, error
+
+
+def _nothing() -> None:
+    """Cancel nothing."""

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import Any, Final, Protocol
 
+from pykka import ActorDeadError
 from pykka._envelope import Envelope
 
 from .dispatcher import Dispatcher
@@ -33,6 +34,8 @@ class Outcome(enum.Enum):
     """The turn goes on elsewhere; nothing more until ``resume()``."""
     RETRY = "retry"
     """The envelope was not handled: it is put back, and nothing more until ``resume()``."""
+    GONE = "gone"
+    """The mailbox was closed during the turn: whoever closed it answers for what is left."""
 
 
 class Receiver(Protocol):
@@ -42,8 +45,15 @@ class Receiver(Protocol):
         """Handle one envelope."""
         ...
 
+    def broke(self, envelope: Envelope[Any], error: BaseException) -> None:
+        """Answer for an envelope at which ``receive`` raised; must not raise."""
+        ...
+
     def launch(self) -> None:
-        """Begin what the mailbox is suspended for; called outside the context and the lock."""
+        """Begin what the mailbox is suspended for; called outside the context and the lock.
+
+        The mailbox may have been closed in between.
+        """
         ...
 
     def drained(self) -> None:
@@ -123,19 +133,23 @@ class Mailbox:
         with self._lock:
             self._queue.extendleft(reversed(envelopes))
 
-    def resume(self, envelope: Envelope[Any] | None = None) -> None:
-        """End a suspension; ``envelope`` is handled before everything else."""
+    def resume(self, envelope: Envelope[Any] | None = None) -> bool:
+        """End a suspension; ``envelope`` is handled before everything else.
+
+        False, and nothing happens, if the mailbox was closed in the meantime.
+        """
         with self._lock:
             if self._phase is not _SUSPENDED:
-                return
+                return False
             if envelope is not None:
                 self._urgent.insert(0, envelope)
             self._phase = _SCHEDULED
         self._dispatcher.submit(self)  # type: ignore[union-attr]
+        return True
 
-    def full(self) -> bool:
-        """Tell whether the limit is reached."""
-        return self.limit is not None and len(self._queue) >= self.limit
+    def full(self, more: int = 0) -> bool:
+        """Tell whether the limit is reached, with ``more`` on their way."""
+        return self.limit is not None and len(self._queue) + more >= self.limit
 
     def wait_for_space(self, timeout: float | None) -> bool:
         """Wait until there is room; False on timeout."""
@@ -158,9 +172,11 @@ class Mailbox:
             self._held = True
 
     def expedite(self, kind: type[Envelope[Any]]) -> None:
-        """Move the waiting envelopes of class ``kind`` before all others, past any hold."""
+        """Move the waiting envelopes of class ``kind`` before all others, past the hold."""
         with self._lock:
-            if not any(envelope.__class__ is kind for envelope in list(self._queue)):
+            # Without a hold they come in their turn; and the runner may be taking from the queue,
+            # so that what is taken out and put back here would change places with what it takes.
+            if not self._held or not any(e.__class__ is kind for e in list(self._queue)):
                 return
             waiting = self.take_all()
             self._urgent += [e for e in waiting if e.__class__ is kind]
@@ -289,16 +305,28 @@ class Mailbox:
                     from_urgent, envelope = False, queue.popleft()
             except IndexError:  # closed in the meantime
                 return False
-            outcome = receive(envelope)
+            try:
+                outcome = receive(envelope)
+            except BaseException as error:
+                # Invariant: a run always ends, whatever a receiver does, or nobody runs it again.
+                self._receiver.broke(envelope, error)  # type: ignore[union-attr]
+                continue
             if outcome is not None:
                 if outcome is Outcome.RETRY:
-                    with self._lock:
-                        if from_urgent:
-                            urgent.insert(0, envelope)
-                        else:
-                            queue.appendleft(envelope)
-                return True
+                    self._retry(envelope, urgent=from_urgent)
+                return outcome is not Outcome.GONE
         return False
+
+    def _retry(self, envelope: Envelope[Any], *, urgent: bool) -> None:
+        with self._lock:
+            closed = self._phase is _CLOSED
+            if not closed and urgent:
+                self._urgent.insert(0, envelope)
+            elif not closed:
+                self._queue.appendleft(envelope)
+        if closed:  # whoever closed it did not see this one
+            error = ActorDeadError("the actor stopped before handling the message")
+            self._receiver.broke(envelope, error)  # type: ignore[union-attr]
 
     def _take_back(self, envelope: Envelope[Any]) -> bool:
         """Remove what was put into a closed mailbox; False if whoever closed it took it."""

@@ -7,11 +7,14 @@ back is refused on the sender's line.
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import functools
 import inspect
 import json
 import typing
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -137,8 +140,8 @@ def _variadic(signature: inspect.Signature) -> str:
 def detach(value: object) -> object:
     """Return ``value`` without ties to an agent's state.
 
-    Collections become plain ones and mutable containers are copied; other objects pass as they
-    are. Without this a caller could change an agent's state through a reply.
+    Collections become plain ones and mutable containers are copied, also inside records; other
+    objects pass as they are. Without this a caller could change an agent's state through a reply.
     """
     kind = value.__class__
     if kind in PLAIN:
@@ -149,16 +152,53 @@ def detach(value: object) -> object:
         return {key: detach(item) for key, item in value.items()}  # type: ignore[attr-defined]
     if kind is tuple:
         return tuple([detach(item) for item in value])  # type: ignore[attr-defined]
-    if kind is set:
-        return set(value)  # type: ignore[call-overload]
+    return _detach_rarer(value)
+
+
+def _detach_rarer(value: object) -> object:
     if isinstance(value, Log):
-        return list(value)
+        return list(value)  # reading decodes: the items are fresh
     if isinstance(value, Map):
         return {key: detach(item) for key, item in value.items()}
-    if isinstance(value, msgspec.Struct) and not value.__struct_config__.frozen:
-        fields = {name: detach(getattr(value, name)) for name in value.__struct_fields__}
-        return msgspec.structs.replace(value, **fields)
+    if isinstance(value, msgspec.Struct):
+        return _detach_record(value, value.__struct_fields__)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _detach_record(value, [field.name for field in dataclasses.fields(value)])
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return value.__class__(*[detach(item) for item in value])
+    if isinstance(value, set | bytearray | deque):
+        return copy.copy(value)
+    if isinstance(value, list):
+        twin = copy.copy(value)
+        twin[:] = [detach(item) for item in value]
+        return twin
+    if isinstance(value, dict):
+        twin = copy.copy(value)
+        for key, item in value.items():
+            twin[key] = detach(item)
+        return twin
     return value
+
+
+def _detach_record(value: object, names: Sequence[str]) -> object:
+    """Copy a record unless it is frozen and holds nothing that can change."""
+    fields = {name: getattr(value, name) for name in names if hasattr(value, name)}
+    detached = {name: detach(item) for name, item in fields.items()}
+    if all(detached[name] is item for name, item in fields.items()) and _is_frozen(value):
+        return value
+    twin = copy.copy(value)
+    for name, item in detached.items():
+        if isinstance(value, msgspec.Struct):
+            msgspec.structs.force_setattr(twin, name, item)
+        else:
+            object.__setattr__(twin, name, item)
+    return twin
+
+
+def _is_frozen(value: object) -> bool:
+    if isinstance(value, msgspec.Struct):
+        return value.__struct_config__.frozen
+    return bool(value.__dataclass_params__.frozen)  # type: ignore[attr-defined]
 
 
 def describe_body(body: str) -> str:

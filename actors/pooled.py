@@ -24,6 +24,9 @@ class PooledInbox(Mailbox):
 
     __slots__ = ()
 
+    def may_block(self) -> None:
+        """Allow it everywhere, as pykka does."""
+
     def help(self, future: PooledFuture[Any]) -> None:
         """Leave the turn to the pool: pykka's actors expect not to run on their caller's thread."""
 
@@ -81,7 +84,14 @@ class PooledActor(Actor):
         if self.actor_stopped.is_set():
             for left in self._inbox().close():
                 refuse(left)
+            return Outcome.GONE
         return None
+
+    def broke(self, envelope: Envelope[Any], error: BaseException) -> None:
+        """Tell the asker; what a handler raises never comes this far."""
+        logger.critical("%s could not answer a message", self, exc_info=error)
+        if envelope.reply_to is not None:
+            envelope.reply_to.set_exception((type(error), error, error.__traceback__))
 
     def _receive_message(self, envelope: Envelope[Any]) -> None:
         reply_to = envelope.reply_to

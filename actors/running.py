@@ -28,7 +28,7 @@ logger = logging.getLogger("perdure.actors")
 _LETTERS: Final = frozenset({Letter, StoredLetter})
 """Classes that need no second look before an active agent handles them."""
 
-_TEMPORARY: Final = frozenset({"backoff", "unsaved", "closing", "ended"})
+_TEMPORARY: Final = frozenset({"backoff", "unsaved", "ended"})
 """Holds that are known only in memory."""
 
 
@@ -68,6 +68,20 @@ class RunningCell(AgentCell):
         self.turns += 1
         return self._run(activation, envelope)
 
+    def broke(self, envelope: Any, error: BaseException) -> None:
+        """Answer whoever waits; what was not committed is dropped, messages stay in the store.
+
+        Only our own machinery comes this far: the committer has ended (fenced off, closed), the
+        mailbox was closed at the wrong moment, or there is a defect.
+        """
+        logger.error("%s could not go on with a message", self, exc_info=error)
+        turn, self.turn = self.turn, None
+        current.set(None)
+        self.drop()
+        for letter in (as_letter(envelope), turn.letter if turn is not None else None):
+            if letter is not None and letter.reply_to is not None:
+                letter.reply_to.fail(error)
+
     def launch(self) -> None:
         """Begin what the mailbox was suspended for."""
         pending, self.pending = self.pending, None
@@ -100,7 +114,10 @@ class RunningCell(AgentCell):
                 return outcome
             activation = self.activation
         if not self.mail_loaded:
-            old = opening.load_old_mail(self)
+            try:
+                old = opening.load_old_mail(self)
+            except StoreError as error:
+                return self._try_later(letter, error)
             self.mailbox.put_back(*old, letter)
             return None
         if self.status in (Status.PAUSED, Status.QUARANTINED):
@@ -134,9 +151,7 @@ class RunningCell(AgentCell):
             if letter.reply_to is not None:
                 letter.reply_to.fail(error)
                 return None
-            logger.warning("%s cannot be read and is tried again: %s", self, error)
-            self.pending = lambda: self.home.clock.call_later(1.0, self.mailbox.resume)
-            return Outcome.RETRY
+            return self._try_later(letter, error)
         except Exception as error:
             # The agent's own class: its __init__ or its state's defaults raised.
             logger.exception("%s cannot be made", self)
@@ -147,6 +162,14 @@ class RunningCell(AgentCell):
                 self.fire(signals.agent_failed, reason="it cannot be made", error=error)
                 failing.restart(self, error, letter)
         return None
+
+    def _try_later(self, letter: Letter, error: StoreError) -> Outcome | None:
+        """Come back to a letter when the store may be readable again."""
+        if self.home.closing and letter.reply_to is None:
+            return None  # it is in the store, and nobody waits for it
+        logger.warning("%s cannot be read and is tried again: %s", self, error)
+        self.pending = lambda: self.home.later(1.0, self.mailbox.resume)
+        return Outcome.RETRY
 
     def _quarantine_unread(self, reason: str) -> None:
         """Give up an agent whose state cannot be read; nothing in the store is changed."""
@@ -165,7 +188,8 @@ class RunningCell(AgentCell):
 
     def _start(self, activation: Activation, letter: Letter) -> None:
         """Run on_start as a turn before the first message; if it raises, nothing has started."""
-        if self.status is Status.STOPPED:
+        again = self.status is Status.STOPPED
+        if again:
             self.status = after(str(self), self.status, Step.START)
         self.fire(signals.agent_starting)
         if self.blueprint.starts:
@@ -184,6 +208,8 @@ class RunningCell(AgentCell):
                     failing.restart(self, error, letter)
                 return
         activation.started = True
+        if again:  # also if the first turn changes nothing: its timers run again from now on
+            self.last_sequence = activation.writer.submit(self.commit("(start)", letter))
         self.fire(signals.agent_restarted if self.restarting else signals.agent_started)
         self.restarting = False
 
@@ -202,36 +228,42 @@ class RunningCell(AgentCell):
             if result.__class__ is CoroutineType:
                 self.pending = lambda: self._launch_handler(turn, result)
                 return Outcome.SUSPENDED
-            if self.abandoned:
-                logger.warning("%s: a turn that ran too long came back; it is dropped", self)
-            else:
-                settling.settle(self, activation, turn, result)
+            if watch is not None and not turn.decide("runner"):
+                return self._came_too_late(turn)
+            settling.settle(self, activation, turn, result)
         except BaseException as error:
-            self._fail(activation, turn, error)
+            if watch is not None and not turn.decide("runner"):
+                return self._came_too_late(turn)
+            failing.fail(self, activation, turn, error)
         if watch is not None:
             watch.cancel()
         self.turn = None
         current.set(None)
         return None
 
-    def _fail(self, activation: Activation, turn: Turn, error: BaseException) -> None:
-        if self.abandoned:
-            logger.warning("%s: a turn that ran too long raised %r", self, error)
-            return
-        failing.fail(self, activation, turn, error)
+    def _came_too_late(self, turn: Turn) -> Outcome:
+        what = settling.describe(turn.letter)
+        logger.warning("%s: %s came back after its time limit; it is dropped", self, what)
+        return Outcome.GONE
 
     def _launch_handler(self, turn: Turn, coroutine: Any) -> None:
         def done(result: object, error: BaseException | None) -> None:
-            self.mailbox.resume(Control(Verb.DONE, value=result, error=error, edge=False))
+            ended = Control(Verb.DONE, value=result, error=error, edge=False)
+            if not self.mailbox.resume(ended):
+                refuse(turn.letter)
 
-        cancel = self.home.loop.start(coroutine, self.mailbox.context, done)
-        if self.blueprint.turn_limit:
-            turn.cancel = cancel
+        if self.mailbox.is_closed():
+            coroutine.close()
+            refuse(turn.letter)
+            return
+        turn.cancel = self.home.loop.start(coroutine, self.mailbox.context, done)
 
-    def _handler_done(self, control: Control) -> None:
+    def _handler_done(self, control: Control) -> Outcome | None:
         turn, activation = self.turn, self.activation
         assert turn is not None
         assert activation is not None
+        if self.blueprint.turn_limit is not None and not turn.decide("runner"):
+            return self._came_too_late(turn)
         error = control.error
         try:
             if error is None:
@@ -239,9 +271,11 @@ class RunningCell(AgentCell):
         except BaseException as raised:
             error = raised
         if error is not None:
-            self._fail(activation, turn, TurnTimeout(turn.overdue) if turn.overdue else error)
+            error = TurnTimeout(turn.overdue) if turn.overdue else error
+            failing.fail(self, activation, turn, error)
         self.turn = None
         current.set(None)
+        return None
 
     def _run_method(self, activation: Activation, name: str, letter: Letter) -> None:
         """Run one of the agent's own hooks as a turn and settle it; raises what it raises."""
@@ -278,9 +312,7 @@ class RunningCell(AgentCell):
         if home.closing and letter.edge:
             if letter.reply_to is not None:
                 letter.reply_to.fail(SystemClosed("the agent system is closing"))
-            else:
-                self.hold("closing")
-                self.mailbox.put_back(letter)
+            # A message stays in the store, for the next time the system is opened.
             return False
         policy = self.blueprint.agent_class.when_unsaved
         if supervisor.hinders(policy):
@@ -309,7 +341,10 @@ class RunningCell(AgentCell):
         return False
 
     def _refuse_askers(self) -> None:
-        """Tell those whose asks wait here although the store cannot be written."""
+        """Tell those whose asks would wait here: for the store, or for a restart by hand."""
+        if self.status is Status.QUARANTINED:
+            refuse_askers(self, quarantined(self))
+            return
         supervisor = self.home.supervisor
         refusal = supervisor.refusal()
         if refusal is not None and supervisor.hinders(self.blueprint.agent_class.when_unsaved):
@@ -320,6 +355,12 @@ class RunningCell(AgentCell):
         timer = letter.timer
         assert timer is not None
         if activation.timers.get(timer.name) != timer:
+            self.home.timers.unwanted(timer)
+            return False
+        try:
+            letter.message = self.blueprint.calls.decode(timer.method, timer.body)
+        except (ValueError, TypeError, AttributeError) as error:
+            failing.bury(self, letter, f"it no longer decodes: {error}")
             return False
         if is_skipped(timer, self.home.clock.now()):
             letter.message = None
@@ -330,42 +371,48 @@ class RunningCell(AgentCell):
     def _too_long(self, turn: Turn) -> None:
         """Give up a turn that is over its limit; called on the clock's thread.
 
-        A coroutine is cancelled. A thread cannot be stopped: the cell is left to it and a fresh
-        one takes over; whatever the old one still does is dropped.
+        A coroutine is cancelled and gets as much time again to end. A thread cannot be stopped,
+        nor can a coroutine that goes on: the cell is left to it and a fresh one takes over;
+        whatever the old one still does is dropped.
         """
         if self.turn is not turn:
             return
         limit = self.blueprint.turn_limit
+        assert limit is not None
         what = settling.describe(turn.letter)
         message = f"{self}: {what} ran longer than its limit of {limit} seconds"
-        self.fire(signals.turn_timed_out, reason=message)
-        if turn.cancel is not None:
+        if turn.cancel is not None and not turn.overdue:
             turn.overdue = message
+            self.fire(signals.turn_timed_out, reason=message)
             turn.cancel()
-            return
+            self.home.clock.call_later(limit, lambda: self._too_long(turn))
+        elif turn.decide("clock"):
+            if not turn.overdue:
+                self.fire(signals.turn_timed_out, reason=message)
+            self._abandon(turn, TurnTimeout(message))
+
+    def _abandon(self, turn: Turn, error: TurnTimeout) -> None:
+        """Leave this cell to a turn that does not end; the runner can no longer commit it."""
         thread = self.mailbox.runner
-        self.abandoned = True
-        if self.activation is not None:
-            self.activation.writer.revoked = True
-        left = [as_letter(item) for item in self.mailbox.close()]
         if thread is not None:
             self.home.dispatcher.lend_for(thread)
-        error = TurnTimeout(message)
+        if self.activation is not None:
+            settling.save(self, self.activation, "(save)")  # the turns before this one
+            self.activation.writer.revoked = True
         letter = turn.letter
         if letter.reply_to is not None:
             letter.reply_to.fail(error)
-            self.home.replace(self, left, None, error)
+            self.home.replace(self, None, error)
         else:
             letter.attempts += 1
-            self.home.replace(self, left, letter, error)
+            self.home.replace(self, letter, error)
 
     # Controls.
 
     def _control(self, control: Control) -> Outcome | None:
         verb = control.verb
         if verb is Verb.DONE:
-            self._handler_done(control)
-            return None
+            return self._handler_done(control)
         if verb is Verb.REFUSE:
             self._refuse_askers()
             return None
@@ -420,6 +467,12 @@ class RunningCell(AgentCell):
 
 
 steps = Steps(RunningCell._run_hook)  # type: ignore[arg-type]  # noqa: SLF001
+
+
+def refuse(letter: Letter) -> None:
+    """Tell the asker of a turn that the system was closed under it."""
+    if letter.reply_to is not None:
+        letter.reply_to.fail(SystemClosed("the agent system was closed before the handler ended"))
 
 
 def handle(agent: object, message: object) -> object:

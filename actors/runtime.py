@@ -8,6 +8,7 @@ import itertools
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,7 +22,6 @@ from ..lifecycle.supervisor import PersistenceSupervisor
 from ..persistence.errors import (
     ConfigurationError,
     MailboxFull,
-    StoreError,
     SystemClosed,
 )
 from ..persistence.records import Commit, Counters, Timer
@@ -40,8 +40,9 @@ from .running import RunningCell
 from .settling import row
 from .steps import quarantined
 from .timing import TimerService
-from .turn import Alarm, Letter, StoredLetter, Turn, current
+from .turn import Alarm, Letter, StoredLetter, Turn, as_letter, under_way
 from .waiting import AskHelper
+from .waking import Recovery
 
 logger = logging.getLogger("perdure.actors")
 
@@ -105,22 +106,23 @@ class Runtime:
         self.cells: dict[tuple[str, str], RunningCell] = {}
         self._lock = threading.Lock()
         self._turns = 0  # of cells that are gone
-        self._postponed = 0
+        self._postponed: dict[int, Callable[[], object]] = {}
         self._postponing = threading.Condition()
+        self._unfinished = 0  # of what was postponed, and the recovery of old mail
         self._letters = itertools.count(self.first_letter)
         self._agents = itertools.count(counters.agent + 1)
         self._passivation = passivation
         self._crowded_at = passivation.limit
         self._mailbox_wait = mailbox_wait
-        self._helper = AskHelper(self.dispatcher, supervisor.committer)
+        self._helper = AskHelper(self.dispatcher, self.loop, supervisor.committer)
         supervisor.on_strain = self._strained
         supervisor.on_relief = self._relieved
 
     def start(self) -> None:
         """Begin to deliver old mail and timers, and to sweep."""
         self.timers.start()
-        self.postpone(1)
-        self.clock.call_later(0.0, lambda: self._recover(("", "")))
+        self.count(1)
+        self.dispatcher.submit(Recovery(self))
         self.clock.call_later(SWEEP_SECONDS, self._sweep)
 
     # reference.Post
@@ -143,11 +145,11 @@ class Runtime:
     def tell(self, ref: AgentRef[Any], message: object) -> None:
         """Send a message; inside a turn it is sent when the turn commits."""
         cell = ref.cell or self._cell_of(ref)
-        turn = current.get()
+        turn = under_way()
         if turn is None:
             self._tell_from_outside(ref, cell, message)
             return
-        if cell.mailbox.full():
+        if cell.mailbox.full(len(turn.sends)) and cell.mailbox.full(turn.sent_to(cell)):
             raise _full(cell)
         if cell.volatile:
             turn.send(cell, Letter(_detached(message), correlation=turn.letter.correlation))
@@ -178,7 +180,7 @@ class Runtime:
     def ask(self, ref: AgentRef[Any], message: object) -> PooledFuture[Any]:
         """Send a message at once and return the reply's future."""
         cell = ref.cell or self._cell_of(ref)
-        turn = current.get()
+        turn = under_way()
         future: PooledFuture[Any] = PooledFuture()
         letter = Letter(_detached(message), future)
         if turn is None:
@@ -204,13 +206,15 @@ class Runtime:
                 future.fail(error)
                 return future
         if cell.status is Status.QUARANTINED:
-            future.fail(quarantined(cell))
-            return future
+            cell = self._cell_of(ref)  # the reference may remember one that is long gone
+            if cell.status is Status.QUARANTINED:
+                future.fail(quarantined(cell))
+                return future
         future.helper = self._helper
         future.target = cell
         while not cell.mailbox.put(letter):
             cell = future.target = self._cell_of(ref)
-        if self.guarded and cell.holds:
+        if cell.holds and (self.guarded or cell.status is Status.QUARANTINED):
             # It may have come behind mail that began to wait just now, for which it must not.
             cell.mailbox.put_urgent(Control(Verb.REFUSE, edge=False))
         if self.closed:
@@ -219,7 +223,7 @@ class Runtime:
 
     def control(self, ref: AgentRef[Any], verb: Verb) -> PooledFuture[Any]:
         """Have a lifecycle step taken and return its future."""
-        turn = current.get()
+        turn = under_way()
         future: PooledFuture[Any] = PooledFuture()
         if self.closing:
             future.fail(_closed())
@@ -275,20 +279,22 @@ class Runtime:
             self.forget(cell)  # this one: another thread may have put an open one in its place
             cell = self.cell(kind, key)
 
-    def replace(
-        self, cell: AgentCell, left: list[Letter], failed: Letter | None, error: Exception
-    ) -> None:
-        """Put a fresh cell in the place of one that hangs, with the mail that is ``left``."""
+    def replace(self, cell: AgentCell, failed: Letter | None, error: Exception) -> None:
+        """Put a fresh cell, with all the mail, in the place of one that hangs."""
         fresh = RunningCell(self, cell.blueprint, cell.key)
         fresh.last_sequence = cell.last_sequence
         fresh.status, fresh.reason = cell.status, cell.reason
         fresh.intensity = cell.intensity
         fresh.mail_loaded = cell.mail_loaded
         fresh.restarting = True
-        fresh.mailbox.put_back(*left)
-        failing.restart(fresh, error, failed)
+        fresh.turns = cell.turns
+        # In this order: whoever finds the old mailbox closed finds the fresh one in its place,
+        # where mail gathers behind what is left of the old, and nothing runs before the attach.
         with self._lock:
             self.cells[cell.kind, cell.key] = fresh
+        left = [as_letter(item) for item in cell.mailbox.close()]
+        fresh.mailbox.put_back(*[e for e in left if getattr(e, "verb", None) is not Verb.DONE])
+        failing.restart(fresh, error, failed)
         fresh.mailbox.attach(fresh, self.dispatcher)
 
     def forget(self, cell: AgentCell) -> None:
@@ -323,11 +329,35 @@ class Runtime:
         with self._lock:
             return self._turns + sum(cell.turns for cell in self.cells.values())
 
-    def postpone(self, change: int) -> None:
-        """Count work that waits for its time, such as a restart after backoff."""
+    def later(self, delay: float, callback: Callable[[], object]) -> None:
+        """Call back after ``delay`` seconds, at once when the system closes.
+
+        The system is not idle before: a restart after backoff is work that waits for its time.
+        """
+        ticket = next(self._letters)
         with self._postponing:
-            self._postponed += change
-            if self._postponed == 0:
+            self._unfinished += 1
+            self._postponed[ticket] = callback
+        # After the ticket is there: either this sees the closing, or hurry() sees the ticket.
+        if self.closing:
+            self._make_call(ticket)
+        else:
+            self.clock.call_later(delay, lambda: self._make_call(ticket))
+
+    def _make_call(self, ticket: int) -> None:
+        with self._postponing:
+            callback = self._postponed.pop(ticket, None)
+        if callback is not None:
+            try:
+                callback()
+            finally:
+                self.count(-1)
+
+    def count(self, change: int) -> None:
+        """Count work that no mailbox knows of; the system is not quiet before it is done."""
+        with self._postponing:
+            self._unfinished += change
+            if self._unfinished == 0:
                 self._postponing.notify_all()
 
     def quiet(self, timeout: float | None = None) -> bool:
@@ -340,7 +370,7 @@ class Runtime:
         while True:
             before = self.dispatcher.submissions()
             with self._postponing:
-                if not self._postponing.wait_for(lambda: self._postponed == 0, left()):
+                if not self._postponing.wait_for(lambda: self._unfinished == 0, left()):
                     return False
             for cell in list(self.cells.values()):
                 if not cell.mailbox.wait_until_rest(left()):
@@ -353,7 +383,15 @@ class Runtime:
 
     def stop_intake(self) -> None:
         """Refuse messages from outside; turns under way go on and may still ask each other."""
+        # Only flags: a forked child calls this, where locks may be held by threads it has not got.
         self.closing = self.guarded = True
+
+    def hurry(self) -> None:
+        """Have everything that waits for its time happen now; after ``stop_intake``."""
+        with self._postponing:
+            postponed = list(self._postponed)
+        for ticket in postponed:
+            self._make_call(ticket)
 
     def save_all(self) -> None:
         """Have every activation saved and put to rest; nothing can be saved to a lost store."""
@@ -367,8 +405,9 @@ class Runtime:
         self.closed = True
         for cell in list(self.cells.values()):
             self._refuse(cell)
-        self.loop.close()
-        return self.dispatcher.close(timeout)
+        deadline = time.monotonic() + timeout
+        complete = self.loop.close(timeout)
+        return self.dispatcher.close(max(0.0, deadline - time.monotonic())) and complete
 
     # Inside.
 
@@ -383,20 +422,13 @@ class Runtime:
         return letter
 
     def _timer_due(self, timer: Timer) -> None:
-        try:
-            blueprint = self.catalogue.of_kind(timer.kind)
-        except LookupError as error:
-            logger.warning("a timer waits for a class that is not there: %s", error)
+        if timer.kind not in self.catalogue.kinds():
+            logger.warning("a timer waits for %s/%s, whose class is not there", *timer[:2])
             return
         letter = Alarm(None, letter_id=next(self._letters))
         letter.correlation = letter.id
         letter.timer = timer
         letter.name, letter.body, letter.sent = timer.method, timer.body, timer.due
-        try:
-            letter.message = blueprint.calls.decode(timer.method, timer.body)
-        except (ValueError, TypeError, AttributeError) as error:
-            failing.bury(self.cell(timer.kind, timer.key), letter, f"it no longer decodes: {error}")
-            return
         self.deliver(timer.kind, timer.key, letter)
 
     def _wait_for_relief(self, cell: AgentCell) -> None:
@@ -414,30 +446,11 @@ class Runtime:
         raise MailboxFull(message)
 
     def _wait_for_room(self, cell: AgentCell) -> None:
-        if _in_event_loop() or current.get() is not None:
+        if _in_event_loop() or under_way() is not None:
             raise _full(cell)
         with self.dispatcher.blocking():
             if not cell.mailbox.wait_for_space(self._mailbox_wait):
                 raise _full(cell)
-
-    def _recover(self, after: tuple[str, str]) -> None:
-        """Wake the agents that have mail from an earlier process, a page at a time."""
-        try:
-            page = self.store.mailed(after, 256)
-        except StoreError as error:
-            logger.warning("reading old mail failed and is tried again: %s", error)
-            self.clock.call_later(1.0, lambda: self._recover(after))
-            return
-        for kind, key in page:
-            if kind not in self.catalogue.kinds():
-                logger.warning("mail waits for %s/%s, whose class is not there", kind, key)
-                continue
-            self.order(kind, key, Control(Verb.WAKE, edge=False))
-        if page and not self.closing:
-            self.clock.call_later(0.0, lambda: self._recover(page[-1]))
-        else:
-            self.recovering = False
-            self.postpone(-1)
 
     def _sweep(self) -> None:
         """Put to rest what has been idle for long."""
@@ -497,6 +510,10 @@ class Runtime:
                 cell.unhold("unsaved")
 
     def _refuse(self, cell: RunningCell) -> None:
+        turn = cell.turn
+        if turn is not None and turn.letter.reply_to is not None:
+            # It did not end in time, and nothing it could do now would be kept.
+            turn.letter.reply_to.fail(_closed())
         for envelope in cell.mailbox.close():
             if isinstance(envelope, Letter) and envelope.reply_to is not None:
                 envelope.reply_to.fail(_closed())  # type: ignore[attr-defined]

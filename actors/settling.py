@@ -20,7 +20,7 @@ def settle(
     durability = cell.blueprint.durability
     if durability is Durability.VOLATILE:
         activation.tracker.accept()
-        if turn.effects or letter.timer:
+        if turn.effects or letter.timer or letter.durable:
             _settle_effects(cell, turn)
         if letter.reply_to is not None:
             _answer(cell, letter, detach(result))
@@ -39,7 +39,8 @@ def settle(
         if letter.durable:
             only = Commit()
             only.consumed = [letter.id]
-            cell.home.supervisor.append(only)
+            # Counted as the agent's: a load before this is durable would find the message again.
+            cell.last_sequence = cell.home.supervisor.append(only)
         # What a turn only read must not stay in memory for ever either.
         activation.tracker.trim(cell.last_sequence, cell.home.supervisor.committer.durable)
         release(cell, letter, value)
@@ -62,7 +63,7 @@ def release(cell: AgentCell, letter: Letter, value: object) -> None:
     reply_to = letter.reply_to
     if reply_to is None:
         return
-    if letter.edge and not _answers_unsaved(cell):
+    if letter.edge and not answers_unsaved(cell):
         reply_to.prepare(value)
         cell.home.supervisor.committer.gate(reply_to)
     else:
@@ -103,7 +104,7 @@ def _commit(
         activation.put_unsaved(commit)
     if turn.effects or letter.timer:
         _put_effects(cell, turn, commit)
-    held_back = letter.reply_to is not None and letter.edge and not _answers_unsaved(cell)
+    held_back = letter.reply_to is not None and letter.edge and not answers_unsaved(cell)
     if held_back:
         assert letter.reply_to is not None
         letter.reply_to.prepare(value)
@@ -120,8 +121,10 @@ def _commit(
 def _settle_effects(cell: AgentCell, turn: Turn) -> None:
     """Commit a VOLATILE agent's messages and timers, which belong to no agent's version."""
     commit = Commit()
+    if turn.letter.durable:  # sent while the class was not VOLATILE yet
+        commit.consumed = [turn.letter.id]
     _put_effects(cell, turn, commit)
-    cell.home.supervisor.append(commit)
+    cell.last_sequence = cell.home.supervisor.append(commit)
     _deliver(cell, turn, commit)
     if turn.steps:
         _take_steps(cell, turn)
@@ -179,7 +182,7 @@ def row(kind: str, key: str, letter: Letter) -> Message:
     )
 
 
-def _answers_unsaved(cell: AgentCell) -> bool:
+def answers_unsaved(cell: AgentCell) -> bool:
     """Tell whether replies leave although nothing can be saved (policy "continue")."""
     return (
         cell.home.supervisor.outage

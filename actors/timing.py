@@ -26,8 +26,9 @@ Place = tuple[str, str, str]
 class TimerService:
     """Deliver timers when they fall due.
 
-    Invariant: a timer that is due before ``_horizon`` and not consumed has a call in ``_calls``
-    or was delivered; all others are in the store, or on their way to it, and read in time.
+    Invariant: a timer set while it was due before ``_horizon`` and not consumed has a call in
+    ``_calls`` or was delivered; all others are in the store, or on their way to it, and read in
+    time. ``_read_until`` says how far the store was read.
     Delivery is at least once in memory; the commit that consumes a timer also removes or
     advances its row, so in effect it is exactly once.
     """
@@ -49,7 +50,9 @@ class TimerService:
         self._deliver = deliver
         self._lock = threading.Lock()
         self._calls: dict[Place, tuple[Timer, Handle | None]] = {}
+        self._from_store: set[Place] = set()  # those of _calls that were read, not set
         self._horizon = -math.inf
+        self._read_until = -math.inf
 
     def start(self) -> None:
         """Read the timers that are due soon, and go on doing so."""
@@ -63,10 +66,24 @@ class TimerService:
                 self._call(timer)
 
     def known(self, timer: Timer) -> None:
-        """Take note of a timer an activation found in the store, unless it is in hand already."""
+        """Take note of a timer an activation found in the store, unless it is in hand already.
+
+        All commits of its agent are durable then, so what is in hand and differs is out of date.
+        """
         with self._lock:
-            if timer.due <= self._horizon and timer[:3] not in self._calls:
+            held = self._calls.get(timer[:3])
+            if held is not None and held[0] == timer:
+                return
+            self._forget(timer[:3])
+            if timer.due <= self._horizon:
                 self._call(timer)
+
+    def unwanted(self, timer: Timer) -> None:
+        """Take note that a timer was delivered and found to be out of date."""
+        with self._lock:
+            held = self._calls.get(timer[:3])
+            if held is not None and held[0] == timer:
+                self._forget(timer[:3])
 
     def cancelled(self, place: Place) -> None:
         """Take note that a timer is gone."""
@@ -74,28 +91,50 @@ class TimerService:
             self._forget(place)
 
     def _advance(self) -> None:
-        # Timers set since the last advance may still be on their way to the store.
+        """Move the horizon one window ahead, then read what is due before it.
+
+        In this order: a timer set before the move was committed before it, so it is in the store
+        when everything committed so far is; one set after the move is kept in memory.
+        """
+        with self._lock:
+            self._horizon = max(self._horizon, self._clock.now() + WINDOW)
         self._when_settled(self._read)
 
     def _read(self) -> None:
-        """Move the horizon one window ahead."""
-        after, until = self._horizon, self._clock.now() + WINDOW
+        until = self._horizon
         try:
-            found = self._store.timers_between(after, until, PAGE)
+            found, until = self._page(self._read_until, until)
         except StoreError as error:
             logger.warning("reading timers failed and is tried again: %s", error)
             self._clock.call_later(1.0, self._advance)
             return
         with self._lock:
-            if len(found) == PAGE:
-                until = found[-1].due
-            self._horizon = until
             for timer in found:
-                if timer[:3] not in self._calls:
+                place = timer[:3]
+                # What was set is newer than what is read. What was read may have been replaced
+                # in the store since: every row is read once, unless its time was changed.
+                if place not in self._calls or place in self._from_store:
+                    self._forget(place)
                     self._call(timer)
+                    self._from_store.add(place)
+        self._read_until = until
         # A full page means there are more: go on at once, else in good time before the horizon.
-        wait = 0.0 if len(found) == PAGE and until > after else WINDOW / 2
+        wait = 0.0 if until < self._horizon else WINDOW / 2
         self._clock.call_later(wait, self._advance)
+
+    def _page(self, after: float, until: float) -> tuple[list[Timer], float]:
+        """Return timers due after ``after``, and the moment up to which these are all."""
+        limit = PAGE
+        while True:
+            found = self._store.timers_between(after, until, limit)
+            if len(found) < limit:
+                return found, until
+            # There may be more of the last moment than fit: leave all of those to the next page.
+            last = found[-1].due
+            complete = [timer for timer in found if timer.due < last]
+            if complete:
+                return complete, complete[-1].due
+            limit *= 2
 
     def _call(self, timer: Timer) -> None:
         delay = max(0.0, timer.due - self._clock.now())
@@ -112,6 +151,7 @@ class TimerService:
 
     def _forget(self, place: Place) -> None:
         held = self._calls.pop(place, None)
+        self._from_store.discard(place)
         if held is not None and held[1] is not None:
             held[1].cancel()
 

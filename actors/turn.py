@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
@@ -13,6 +14,8 @@ from ..persistence.records import Timer
 
 if TYPE_CHECKING:
     from .future import PooledFuture
+
+_deciding: Final = threading.Lock()
 
 
 class Letter(Envelope[Any]):
@@ -78,7 +81,8 @@ class Turn:
     """
 
     __slots__ = (
-        "cancel", "cell", "effects", "letter", "overdue", "sends", "steps", "timers", "waits",
+        "cancel", "cell", "decided", "effects", "letter", "overdue", "sends", "steps", "timers",
+        "waits",
     )  # fmt: skip
 
     def __init__(self, cell: Any, letter: Letter) -> None:  # noqa: ANN401 - AgentCell is above
@@ -98,6 +102,17 @@ class Turn:
         """Cancels an async handler that has a time limit."""
         self.overdue = ""
         """Why it was cancelled."""
+        self.decided = ""
+
+    def decide(self, who: str) -> bool:
+        """Let the first who asks decide how the turn ends; tell whether that is ``who``.
+
+        Only for turns with a time limit: their runner and the clock may both want to end them.
+        """
+        with _deciding:
+            if not self.decided:
+                self.decided = who
+            return self.decided == who
 
     def send(self, cell: Any, letter: Letter) -> None:  # noqa: ANN401
         """Send a letter when the turn commits."""
@@ -106,6 +121,10 @@ class Turn:
             self.sends.append((cell, letter))  # type: ignore[union-attr]
         else:
             self.sends = [(cell, letter)]
+
+    def sent_to(self, cell: Any) -> int:  # noqa: ANN401
+        """Return how many letters the turn has sent to ``cell`` so far."""
+        return sum(target is cell for target, _ in self.sends)
 
     def set_timer(self, name: str, timer: Timer | None) -> None:
         """Set or cancel a timer when the turn commits."""
@@ -122,6 +141,16 @@ class Turn:
 
 current: Final[ContextVar[Turn | None]] = ContextVar("perdure_turn", default=None)
 """The turn whose handler is running in this context."""
+
+
+def under_way() -> Turn | None:
+    """Return the turn whose handler is running in this context.
+
+    None outside of turns, and in a task that goes on after the handler which began it: what it
+    sends belongs to no turn any more.
+    """
+    turn = current.get()
+    return turn if turn is None or turn.cell.turn is turn else None
 
 
 @contextlib.contextmanager

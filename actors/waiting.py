@@ -12,6 +12,7 @@ from ..persistence.errors import Deadlock
 from .cell import AgentCell
 from .dispatcher import Dispatcher
 from .future import PooledFuture
+from .loop import HandlerLoop
 from .turn import Turn
 
 DEEPEST: Final = 16
@@ -23,11 +24,18 @@ _NOTHING: Final = contextlib.nullcontext()
 class AskHelper:
     """Help those who wait for replies; one per system."""
 
-    def __init__(self, dispatcher: Dispatcher, committer: Committer) -> None:
+    def __init__(self, dispatcher: Dispatcher, loop: HandlerLoop, committer: Committer) -> None:
         """Help with the turns of ``dispatcher`` and the commits of ``committer``."""
+        self._loop = loop
         self._dispatcher = dispatcher
         self._committer = committer
         self._depth = threading.local()
+
+    def may_block(self) -> None:
+        """Refuse to block the loop of all async handlers: the reply may depend on one of them."""
+        if self._loop.runs_here():
+            message = "get() in an async handler would stop every async handler; await the reply"
+            raise Deadlock(message)
 
     def help(self, future: PooledFuture[Any]) -> None:
         """Run the asked agent's turn here if nobody else has begun, then write its commit."""

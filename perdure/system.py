@@ -265,6 +265,7 @@ class AgentSystem:
 
         runtime = self._runtime
         runtime.stop_intake()
+        runtime.hurry()
         complete = runtime.quiet(left())
         runtime.save_all()
         complete = runtime.quiet(left()) and complete

@@ -1,0 +1,58 @@
+"""At the opening of a system: agents that have mail from an earlier process are woken."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final, Protocol
+
+from ..lifecycle.clock import Clock
+from ..persistence.errors import StoreError
+from .blueprint import Catalogue
+from .cell import Surroundings
+from .control import Control, Verb
+
+logger = logging.getLogger("perdure.actors")
+
+PAGE: Final = 256
+"""Agents woken in one go."""
+
+
+class Place(Surroundings, Protocol):
+    """Where the mail is recovered."""
+
+    catalogue: Catalogue
+    clock: Clock
+
+    def count(self, change: int) -> None:
+        """Count work that no mailbox knows of."""
+        ...
+
+
+class Recovery:
+    """Wake a page of agents at each run, then go to the tail of the dispatcher's queue."""
+
+    def __init__(self, home: Place) -> None:
+        """Begin with the first agent; ``home`` has counted this as work."""
+        self._home = home
+        self._after = ("", "")
+
+    def run(self) -> None:
+        """Wake one page, and see to the next."""
+        home = self._home
+        try:
+            page = [] if home.closing else home.store.mailed(self._after, PAGE)
+        except StoreError as error:
+            logger.warning("reading old mail failed and is tried again: %s", error)
+            home.later(1.0, lambda: home.dispatcher.submit(self))
+            return
+        for kind, key in page:
+            if kind not in home.catalogue.kinds():
+                logger.warning("mail waits for %s/%s, whose class is not there", kind, key)
+                continue
+            home.order(kind, key, Control(Verb.WAKE, edge=False))
+        if page:
+            self._after = page[-1]
+            home.dispatcher.submit(self)
+        else:
+            home.recovering = False
+            home.count(-1)
