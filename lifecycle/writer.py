@@ -40,11 +40,16 @@ class Writer:
         commit.version = self.version + 1
         delta = commit.delta
         if delta is not None:
-            rows = (*delta.fields.values(), *delta.items)
-            if any(row[0] != self.agent for row in rows) or any(
-                place[0] != self.agent for place in delta.entries
-            ):
+            # Plain loops: this is on the path of every turn.
+            agent = self.agent
+            if delta.agent != agent:
                 raise _foreign(commit)
+            for item in delta.items:
+                if item[0] != agent:
+                    raise _foreign(commit)
+            for place in delta.entries:
+                if place[0] != agent:
+                    raise _foreign(commit)
         sequence = self._intake.append(commit)
         self.version = commit.version
         return sequence
