@@ -1,4 +1,4 @@
-"""Many commits as one transaction: later values replace earlier ones, short-lived messages vanish."""
+"""Many commits as one transaction: later values replace earlier ones, brief messages vanish."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ class Batch:
         "mail_gone", "quarantined", "removed", "revived", "timers", "timers_gone", "truncated",
     )  # fmt: skip
 
-    def __init__(self, commits: Sequence[Commit]) -> None:
+    # One loop: a call or two for each commit would cost more than they would explain.
+    def __init__(self, commits: Sequence[Commit]) -> None:  # noqa: C901, PLR0912, PLR0915
         """Fold ``commits``, which are in sequence order and not empty."""
         self.commits = commits
         self.last = commits[-1].sequence
@@ -69,11 +70,21 @@ class Batch:
                     if delta.entries:
                         entries |= delta.entries
                 self.journal.append(
-                    new(JournalRow, (
-                        commit.sequence, agent, commit.version, commit.time, commit.name,
-                        commit.message, commit.cause, commit.correlation, text,
-                        crc32(text.encode(), commit.sequence & 0xFFFFFFFF),
-                    ))  # fmt: skip
+                    new(
+                        JournalRow,
+                        (
+                            commit.sequence,
+                            agent,
+                            commit.version,
+                            commit.time,
+                            commit.name,
+                            commit.message,
+                            commit.cause,
+                            commit.correlation,
+                            text,
+                            crc32(text.encode(), commit.sequence & 0xFFFFFFFF),
+                        ),
+                    )
                 )
             for message in commit.sends:
                 mail[message.id] = message

@@ -8,7 +8,7 @@ no such proof and skip it.
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import decimal
 import functools
 import math
@@ -29,8 +29,8 @@ T = TypeVar("T")
 # Objects of these types cannot change in place, so "the same object" means "unchanged".
 IMMUTABLE: Final[frozenset[type]] = frozenset(
     {
-        bool, int, float, str, bytes, types.NoneType, datetime.datetime, datetime.date,
-        datetime.time, datetime.timedelta, decimal.Decimal, uuid.UUID,
+        bool, int, float, str, bytes, types.NoneType, dt.datetime, dt.date,
+        dt.time, dt.timedelta, decimal.Decimal, uuid.UUID,
     }
 )  # fmt: skip
 
@@ -58,11 +58,11 @@ class Codec(Generic[T]):
         """Build the codec of ``declared``; ConfigurationError if JSON cannot hold such a type."""
         self.declared = declared
         try:
-            self._decoder: msgspec.json.Decoder[T] = msgspec.json.Decoder(declared)  # type: ignore[arg-type]
+            self._decoder: msgspec.json.Decoder[T] = msgspec.json.Decoder(declared)
         except (TypeError, NameError) as error:
             message = f"{declared!r} is not a type that can be stored: {error}"
             raise ConfigurationError(message) from error
-        self._fast: Callable[[object], str | None] = _FAST.get(declared, _never)  # type: ignore[call-overload]
+        self._fast: Callable[[object], str | None] = _FAST.get(declared, _never)
 
     def encode(self, value: T, path: str) -> str:
         """Return the JSON text of ``value``; ``path`` is how an error names it."""
@@ -79,7 +79,9 @@ class Codec(Generic[T]):
             return self._decoder.decode(text)
         except (ValueError, RecursionError) as error:
             where = path if position is None else f"{path}[{position}]"
-            raise CorruptState(where, f"it does not decode as {name_of(self.declared)}: {error}") from error
+            raise CorruptState(
+                where, f"it does not decode as {name_of(self.declared)}: {error}"
+            ) from error
 
     def _encode_proved(self, value: T, path: str) -> str:
         try:
@@ -110,7 +112,7 @@ def _alike(value: object, decoded: object, encoded: bytes) -> bool:
 
 
 def _fast_int(value: object) -> str | None:
-    if value.__class__ is int and SMALLEST_INT <= value <= LARGEST_INT:  # type: ignore[operator]
+    if value.__class__ is int and SMALLEST_INT <= value <= LARGEST_INT:
         return str(value)
     return None
 
@@ -125,7 +127,7 @@ def _fast_str(value: object) -> str | None:
 
 
 def _fast_float(value: object) -> str | None:
-    if value.__class__ is float and math.isfinite(value):  # type: ignore[arg-type]
+    if value.__class__ is float and math.isfinite(value):
         return _encode_json(value).decode()
     return None
 

@@ -52,7 +52,9 @@ class Committer:
     at the head until it is written; nothing overtakes it.
     """
 
-    def __init__(self, store: Store, observer: CommitObserver, *, first: int, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, store: Store, observer: CommitObserver, *, first: int, clock: Callable[[], float]
+    ) -> None:
         """Write to ``store``; the first commit gets the sequence ``first``."""
         self._store = store
         self._observer = observer
@@ -143,7 +145,9 @@ class Committer:
         wanted = self._next - 1 if sequence is None else sequence
         self.help()
         with self._settled:
-            self._settled.wait_for(lambda: self.durable >= wanted or self._dead is not None, timeout)
+            self._settled.wait_for(
+                lambda: self.durable >= wanted or self._dead is not None, timeout
+            )
             if self.durable >= wanted:
                 return True
             if self._dead is not None:
@@ -157,7 +161,7 @@ class Committer:
                 self._write_once()
             finally:
                 self._baton.release()
-                # Also after an interrupt (a KeyboardInterrupt strikes here if the caller is the main
+                # Also after an interrupt (KeyboardInterrupt strikes here if the caller is the main
                 # thread): what is left over is the writing thread's.
                 with self._lock:
                     if self._sleeping and (self._queue or self._stuck or self._answers):
@@ -242,7 +246,7 @@ class Committer:
             except StoreError as error:
                 self._failed(error, batch)
                 return
-            except Exception as error:  # noqa: BLE001 - a bug or an unforeseen driver error
+            except Exception as error:
                 logger.exception("the store failed in an unexpected way")
                 self._failed(StoreUnavailable(f"{self._store.location}: {error!r}"), batch)
                 return
@@ -260,7 +264,7 @@ class Committer:
                 break
             taken += 1
             if item.__class__ is _Gate:
-                gates.append(item.reply)  # type: ignore[union-attr]
+                gates.append(item.reply)
             elif item.sequence > durable:
                 commits.append(item)  # type: ignore[arg-type]
         return commits, gates, taken

@@ -6,7 +6,7 @@ distributed locking" (2016).
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import os
 import socket
 from dataclasses import dataclass
@@ -71,7 +71,7 @@ class LeaseRecord:
 def _realm() -> str:
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return socket.gethostname()
 
@@ -107,5 +107,5 @@ def _start_text(ticks: str | None) -> str:
         seconds = boot + int(ticks or "") / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError, StopIteration):
         return "at an unknown time"
-    moment = datetime.datetime.fromtimestamp(seconds, tz=datetime.UTC)
+    moment = dt.datetime.fromtimestamp(seconds, tz=dt.UTC)
     return moment.strftime("%Y-%m-%d %H:%M:%S UTC")

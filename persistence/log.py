@@ -154,8 +154,9 @@ class Log(Sequence[T], Generic[T]):
         del self._texts[self._committed - self._start :]
 
     def trim(self, last: int, durable: int) -> None:
-        """Forget old items the store has: ``last`` is this agent's latest commit, ``durable`` the
-        latest sequence on disk.
+        """Forget old items that the store has.
+
+        ``last`` is this agent's latest commit, ``durable`` the latest sequence on disk.
         """
         if len(self._texts) <= KEPT:
             return

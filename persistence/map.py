@@ -47,7 +47,7 @@ class Map(MutableMapping[K, V], Generic[K, V]):
 
     Declared as ``owners: Map[str, str] = Map.field()``. Entries are read on demand. A mutable value
     that was read may be changed in place: it is compared when the turn ends. Iteration goes in key
-    order and reads the store page by page. The first ``len()`` counts in the store, later ones don't.
+    order and reads the store page by page. Only the first ``len()`` counts in the store.
     """
 
     __slots__ = (
@@ -215,7 +215,7 @@ class Map(MutableMapping[K, V], Generic[K, V]):
         return bool(self._turn)
 
     def pending(self) -> tuple[list[tuple[K, str]], list[K]]:
-        """Return entries to write as ``(key, text)`` and keys to delete; StateError if one can't."""
+        """Return entries to write as ``(key, text)``, and keys to delete; may raise StateError."""
         puts: list[tuple[K, str]] = []
         deletes: list[K] = []
         for key, value in self._turn.items():
@@ -243,8 +243,9 @@ class Map(MutableMapping[K, V], Generic[K, V]):
         self._length = self._length_committed
 
     def trim(self, last: int, durable: int) -> None:
-        """Forget entries the store has: ``last`` is this agent's latest commit, ``durable`` the
-        latest sequence on disk.
+        """Forget entries that the store has.
+
+        ``last`` is this agent's latest commit, ``durable`` the latest sequence on disk.
         """
         self._loose.clear()
         if len(self._kept) > KEPT and self._mark <= durable and self._reader is not None:

@@ -271,9 +271,16 @@ class MemoryStore(Store):
             rows = [(self._names[row.agent], row) for row in self._journal]
         return [
             JournalEntry(
-                row.sequence, *name, row.version, row.time, row.name, row.message, row.cause,
-                row.correlation, row.delta,
-            )  # fmt: skip
+                row.sequence,
+                *name,
+                row.version,
+                row.time,
+                row.name,
+                row.message,
+                row.cause,
+                row.correlation,
+                row.delta,
+            )
             for name, row in rows
             if (kind is None or name[0] == kind) and (key is None or name[1] == key)
         ]

@@ -200,9 +200,7 @@ def _appended(items: Iterable[ItemRow]) -> list[str]:
     logs: dict[str, tuple[int, list[str]]] = {}
     for _, field, position, value, _ in items:
         logs.setdefault(field, (position, []))[1].append(value)
-    return [
-        f'"{field}":[{start},[{",".join(values)}]]' for field, (start, values) in logs.items()
-    ]
+    return [f'"{field}":[{start},[{",".join(values)}]]' for field, (start, values) in logs.items()]
 
 
 def _entries_text(entries: dict[tuple[int, str, str | int], EntryRow | None]) -> list[str]:
@@ -230,7 +228,7 @@ class Commit:
         "status", "time", "timers", "version",
     )  # fmt: skip
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         *,
         agent: int = 0,

@@ -48,8 +48,8 @@ class Janitor:
     def after_commit(self, commits: int) -> None:
         """Take note of new entries and trim if a slice or more is over the limit.
 
-        Trims at most twice what came in, rounded up to a slice: a surplus (of a limit that was
-        lowered, or of a time when trimming failed) goes bit by bit, and no reply waits for all of it.
+        Trims at most twice what came in, rounded up to a slice: a surplus (a limit was lowered, or
+        trimming failed for a time) goes bit by bit, and no reply waits for all of it.
         """
         if self._keep is None:
             return

@@ -87,7 +87,7 @@ class Past:
             unchanged = {name: text for name, text in good.items() if name not in touched}
             if self._collect(version, unchanged):
                 return version
-        self._unknown("the journal holds no version at which every field is good")
+        return self._unknown("the journal holds no version at which every field is good")
 
     def cut(self, delta: Delta, field: str, length: int, version: int) -> None:
         """Let ``delta`` give a log of now ``length`` items what it had at ``version``."""
@@ -135,7 +135,9 @@ class Past:
         fields: dict[str, str] = {}
         for field in self._layout.plain:
             name = field.name
-            known, text = (True, unchanged[name]) if name in unchanged else self._field_at(name, version)
+            known, text = (
+                (True, unchanged[name]) if name in unchanged else self._field_at(name, version)
+            )
             if not known or (text is not None and undecodable(field, text)):
                 return False
             if text is not None:
@@ -144,7 +146,7 @@ class Past:
         return True
 
     def _field_at(self, field: str, version: int) -> tuple[bool, str | None]:
-        """Return whether a field's value at ``version`` is known, and its text or None (default)."""
+        """Return whether a field's value at ``version`` is known, and its text (None: default)."""
         for _, delta in self._known(version):
             if field in delta.set:
                 return True, bytes(delta.set[field]).decode()

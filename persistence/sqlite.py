@@ -18,6 +18,8 @@ from .lease import Lease, LeaseRecord, Owner
 from .records import Counters, FieldRow, row_checksum
 from .recovery import read_delta
 from .sqlite_errors import translated
+from .sqlite_place import Place
+from .sqlite_pool import fetch
 from .sqlite_read import LOST, SqliteReader, journal_checksum
 from .sqlite_write import delete, insert
 from .store import Store
@@ -41,17 +43,13 @@ class SqliteStore(SqliteReader, Store):
         self._token = 0
         self._opener = Owner.this_process()
         location = str(path)
-        if not path.parent.is_dir():
-            message = f"{path.parent} is not a directory; create it before opening {path.name}"
-            raise StoreUnavailable(message)
+        _prepare(path)
         with translated(location, "opening"):
-            # SQLite itself makes the file; least permission for one that holds people's data.
-            if not path.exists():
-                path.touch(mode=0o600)
             self._writer = sqlite3.connect(
                 path, isolation_level=None, check_same_thread=False, cached_statements=256
             )
         try:
+            self._place = Place(path)
             with translated(location, "opening"):
                 # Refuse a foreign file before a pragma could change it.
                 sqlite_schema.check(self._writer, location)
@@ -105,11 +103,12 @@ class SqliteStore(SqliteReader, Store):
         """Fold up to ``limit`` journal rows with a sequence below ``below`` into the base."""
         with self._transaction("trimming the journal") as connection:
             self._check_fence(connection)
-            rows = connection.execute(
+            rows = fetch(
+                connection,
                 "SELECT sequence, agent, delta, crc FROM journal WHERE sequence < ?"
                 " ORDER BY sequence LIMIT ?",
                 (below, limit),
-            ).fetchall()
+            )
             base: dict[tuple[int, str], FieldRow] = {}
             for sequence, agent, delta, crc in rows:
                 if journal_checksum(sequence, delta) != crc:
@@ -142,11 +141,11 @@ class SqliteStore(SqliteReader, Store):
         if self._inherited():
             return
         super().close()
-        with contextlib.suppress(StoreError, sqlite3.ProgrammingError):
-            with self._transaction("releasing the lease") as connection:
-                connection.execute(
-                    "UPDATE lease SET released = 1 WHERE token = ?", (self._token,)
-                )
+        with (
+            contextlib.suppress(StoreError, sqlite3.ProgrammingError),
+            self._transaction("releasing the lease") as connection,
+        ):
+            connection.execute("UPDATE lease SET released = 1 WHERE token = ?", (self._token,))
         self._writer.close()
 
     @contextlib.contextmanager
@@ -158,6 +157,7 @@ class SqliteStore(SqliteReader, Store):
                 self.location, host=opener.host, pid=opener.pid, started=opener.started
             )
         with self._writing, translated(self.location, doing):
+            self._place.check_now_and_then()
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -195,6 +195,39 @@ class SqliteStore(SqliteReader, Store):
         if current != self._token:
             raise Fenced(self.location, token=self._token, current=current)
         return int(last or 0)
+
+
+def _prepare(path: Path) -> None:
+    """Make an empty file if there is none; refuse what cannot be a store without touching it."""
+    if not path.parent.is_dir():
+        message = f"{path.parent} is not a directory; create it before opening {path.name}"
+        raise StoreUnavailable(message)
+    if path.is_dir():
+        message = f"{path} is a directory; name a file in it"
+        raise StoreUnavailable(message)
+    try:
+        # SQLite would make the file, too; least permission for one that holds people's data.
+        if not path.exists():
+            path.touch(mode=0o600)
+        empty = path.stat().st_size == 0
+    except OSError as error:
+        message = f"{path} cannot be created: {error.strerror}; make its directory writable"
+        raise StoreUnavailable(message) from error
+    if not empty:
+        _refuse_foreign(path)
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Look at a file before a writing connection, which would checkpoint another program's WAL.
+
+    As immutable first, which leaves no files beside it but is blind to a WAL.
+    """
+    for access in ("mode=ro&immutable=1", "mode=ro"):
+        with contextlib.suppress(StoreUnavailable), translated(str(path), "opening"):
+            connection = sqlite3.connect(f"{path.absolute().as_uri()}?{access}", uri=True)
+            with contextlib.closing(connection):
+                if sqlite_schema.check(connection, str(path)):
+                    return
 
 
 def _write(connection: sqlite3.Connection, batch: Batch) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import sqlite3
-import threading
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -27,6 +26,7 @@ from .records import (
     row_checksum,
 )
 from .sqlite_errors import translated
+from .sqlite_pool import ReaderPool, fetch, snapshot
 from .store import StoreReader
 
 logger = logging.getLogger("perdure.persistence")
@@ -34,57 +34,9 @@ logger = logging.getLogger("perdure.persistence")
 LOST: Final = ""
 """The field of a base row that says: an entry that could not be read was trimmed away."""
 _ENTRY = (
-    "SELECT journal.sequence, kind, key, journal.version, time, name, message, cause, correlation, delta, crc"
-    " FROM journal JOIN agents USING (agent)"
+    "SELECT journal.sequence, kind, key, journal.version, time, name, message, cause, correlation,"
+    " delta, crc FROM journal JOIN agents USING (agent)"
 )
-
-
-class ReaderPool:
-    """Lend read-only connections; a thread that finds none free opens one."""
-
-    def __init__(self, path: Path) -> None:
-        """Lend connections to the file at ``path``, which must exist."""
-        self._path = path
-        self._free: list[sqlite3.Connection] = []
-        self._lock = threading.Lock()
-        self._closed = False
-
-    @contextlib.contextmanager
-    def lend(self) -> Iterator[sqlite3.Connection]:
-        """Lend one connection for the length of the block."""
-        with self._lock:
-            connection = self._free.pop() if self._free else None
-        if connection is None:
-            connection = self._connect()
-        try:
-            yield connection
-        finally:
-            with self._lock:
-                keep = not self._closed
-                if keep:
-                    self._free.append(connection)
-            if not keep:
-                connection.close()
-
-    def close(self) -> None:
-        """Close the free connections now and the lent ones when they come back."""
-        with self._lock:
-            self._closed = True
-            free, self._free = self._free, []
-        for connection in free:
-            connection.close()
-
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            f"{self._path.absolute().as_uri()}?mode=ro",
-            uri=True, isolation_level=None, check_same_thread=False,
-        )  # fmt: skip
-        try:
-            sqlite_schema.set_up_reader(connection)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
 
 
 class SqliteReader(StoreReader):
@@ -97,19 +49,20 @@ class SqliteReader(StoreReader):
         if not path.is_file():
             message = f"{path} does not exist; name the file of an existing store"
             raise StoreUnavailable(message)
-        with self._reading("opening") as connection:
+        with self.reading("opening") as connection:
             if not sqlite_schema.check(connection, self.location):
                 message = f"{path} is empty, not a perdure store"
                 raise NotAStore(message)
 
     @contextlib.contextmanager
-    def _reading(self, doing: str = "reading") -> Iterator[sqlite3.Connection]:
+    def reading(self, doing: str = "reading") -> Iterator[sqlite3.Connection]:
+        """Lend a read-only connection for the block; driver errors raised in it become ours."""
         with translated(self.location, doing), self._readers.lend() as connection:
             yield connection
 
     def load(self, kind: str, key: str) -> StoredAgent | None:
         """Return an agent's head, plain fields (unverified), log lengths and timers."""
-        with self._reading() as connection, snapshot(connection):
+        with self.reading() as connection, snapshot(connection):
             row = connection.execute(
                 "SELECT agent, kind, key, version, sequence, status, reason FROM agents"
                 " WHERE kind = ? AND key = ?",
@@ -118,11 +71,12 @@ class SqliteReader(StoreReader):
             if row is None:
                 return None
             head = AgentRow(*row)
-            fields = connection.execute(
-                "SELECT field, value, crc FROM fields WHERE agent = ?", (head.agent,)
-            ).fetchall()
+            fields = fetch(
+                connection, "SELECT field, value, crc FROM fields WHERE agent = ?", (head.agent,)
+            )
             # One b-tree descent per log, not one step per item.
-            lengths = connection.execute(
+            lengths = fetch(
+                connection,
                 "WITH RECURSIVE names(field) AS ("
                 " SELECT min(field) FROM log_items WHERE agent = :agent UNION ALL"
                 " SELECT (SELECT min(field) FROM log_items WHERE agent = :agent"
@@ -130,10 +84,10 @@ class SqliteReader(StoreReader):
                 " SELECT field, (SELECT max(position) + 1 FROM log_items WHERE agent = :agent"
                 "  AND field = names.field) FROM names WHERE field IS NOT NULL",
                 {"agent": head.agent},
-            ).fetchall()
-            timers = connection.execute(
-                "SELECT * FROM timers WHERE kind = ? AND key = ?", (kind, key)
-            ).fetchall()
+            )
+            timers = fetch(
+                connection, "SELECT * FROM timers WHERE kind = ? AND key = ?", (kind, key)
+            )
         return StoredAgent(
             head,
             {name: (value, crc) for name, value, crc in fields},
@@ -143,19 +97,20 @@ class SqliteReader(StoreReader):
 
     def log_items(self, agent: int, field: str, start: int, stop: int) -> list[str]:
         """Return the texts of the items from ``start`` up to ``stop``, verified and complete."""
-        with self._reading() as connection:
-            rows = connection.execute(
+        with self.reading() as connection:
+            rows = fetch(
+                connection,
                 "SELECT position, value, crc FROM log_items WHERE agent = ? AND field = ?"
                 " AND position >= ? AND position < ? ORDER BY position",
                 (agent, field, start, stop),
-            ).fetchall()
+            )
         if len(rows) == stop - start and all(row_checksum(field, row[1]) == row[2] for row in rows):
             return [value for _, value, _ in rows]
         return self._recover_items(agent, field, range(start, stop), rows)
 
     def map_entry(self, agent: int, field: str, entry: str | int) -> str | None:
         """Return one entry's text, verified, or None."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             row = connection.execute(
                 "SELECT value, crc FROM map_entries WHERE agent = ? AND field = ? AND entry = ?",
                 (agent, field, entry),
@@ -167,12 +122,13 @@ class SqliteReader(StoreReader):
     ) -> list[tuple[str | int, str]]:
         """Return up to ``limit`` verified entries in key order, those after ``after``."""
         condition, parameters = ("AND entry > ?", (after,)) if after is not None else ("", ())
-        with self._reading() as connection:
-            rows = connection.execute(
-                "SELECT entry, value, crc FROM map_entries WHERE agent = ? AND field = ?"
+        with self.reading() as connection:
+            rows = fetch(
+                connection,
+                "SELECT entry, value, crc FROM map_entries WHERE agent = ? AND field = ?"  # noqa: S608
                 f" {condition} ORDER BY entry LIMIT ?",
                 (agent, field, *parameters, limit),
-            ).fetchall()
+            )
         return [
             (entry, self._verified_entry(agent, field, entry, value, crc))
             for entry, value, crc in rows
@@ -220,7 +176,7 @@ class SqliteReader(StoreReader):
         where = "(kind, key) > (?, ?)" if kind is None else "kind = ? AND key > ?"
         while True:
             rows = self._rows(
-                "SELECT agent, kind, key, version, sequence, status, reason FROM agents"
+                "SELECT agent, kind, key, version, sequence, status, reason FROM agents"  # noqa: S608
                 f" WHERE {where} ORDER BY kind, key LIMIT 1000",
                 place,
             )
@@ -282,15 +238,15 @@ class SqliteReader(StoreReader):
             "journal": "'(journal)' AS field, 1 AS number, length(CAST(delta AS BLOB)) AS size",
         }
         union = " UNION ALL ".join(
-            f"SELECT agent, '{table}' AS place, {columns} FROM {table}"  # noqa: S608
+            f"SELECT agent, '{table}' AS place, {columns} FROM {table}"
             for table, columns in parts.items()
         )
         # Loaded for this report only: it brings in pandas where that is installed, half a second.
         import sqlite_utils  # noqa: PLC0415
 
-        with self._reading() as connection:
+        with self.reading() as connection:
             rows = sqlite_utils.Database(connection, execute_plugins=False).query(
-                "SELECT kind, key, field, place, sum(number) AS number, sum(size) AS size"  # noqa: S608
+                "SELECT kind, key, field, place, sum(number) AS number, sum(size) AS size"
                 f" FROM ({union}) JOIN agents USING (agent)"
                 " GROUP BY agent, place, field ORDER BY sum(size) DESC, kind, key, field"
             )
@@ -301,7 +257,7 @@ class SqliteReader(StoreReader):
 
     def disk(self) -> Disk:
         """Return what the store takes on disk."""
-        with self._reading() as connection, snapshot(connection):
+        with self.reading() as connection, snapshot(connection):
             page, pages, free = (
                 connection.execute(f"PRAGMA {name}").fetchone()[0]
                 for name in ("page_size", "page_count", "freelist_count")
@@ -315,9 +271,8 @@ class SqliteReader(StoreReader):
         self._readers.close()
 
     def _rows(self, query: str, parameters: Sequence[object] = ()) -> list[Any]:
-        with self._reading() as connection:
-            rows: list[Any] = connection.execute(query, tuple(parameters)).fetchall()
-            return rows
+        with self.reading() as connection:
+            return fetch(connection, query, tuple(parameters))
 
     def _entry(self, row: Sequence[object]) -> JournalEntry:
         *values, crc = row
@@ -371,16 +326,6 @@ def _replaced(where: str, text: str | None) -> str:
 def journal_checksum(sequence: int, delta: str) -> int:
     """Return the checksum of a journal row; it covers its place, so rows cannot swap."""
     return zlib.crc32(delta.encode(), sequence & 0xFFFFFFFF)
-
-
-@contextlib.contextmanager
-def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
-    """Make the block's reads see one state of the store."""
-    connection.execute("BEGIN")
-    try:
-        yield
-    finally:
-        connection.execute("ROLLBACK")
 
 
 def _of_agent(kind: str | None, key: str | None) -> tuple[str, tuple[str, ...]]:

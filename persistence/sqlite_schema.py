@@ -61,12 +61,18 @@ CREATE TABLE quarantine (
     time REAL NOT NULL
 );
 """
-INDEXES: Final = (("mailbox", ("kind", "key")), ("timers", ("due",)), ("journal", ("agent", "sequence")))
+INDEXES: Final = (
+    ("mailbox", ("kind", "key")),
+    ("timers", ("due",)),
+    ("journal", ("agent", "sequence")),
+)
 VIEWS: Final = {
-    "state": "SELECT kind, key, status, version, field, value FROM agents JOIN fields USING (agent)",
+    "state": (
+        "SELECT kind, key, status, version, field, value FROM agents JOIN fields USING (agent)"
+    ),
     "history": (
-        "SELECT journal.sequence, datetime(time, 'unixepoch') AS at, kind, key, journal.version, name,"
-        " delta FROM journal JOIN agents USING (agent)"
+        "SELECT journal.sequence, datetime(time, 'unixepoch') AS at, kind, key, journal.version,"
+        " name, delta FROM journal JOIN agents USING (agent)"
     ),
 }
 """For people who open the file: state and history with names instead of numbers."""
@@ -120,7 +126,9 @@ def create_or_check(connection: sqlite3.Connection, location: str) -> None:
             _create(connection)
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        # A full disk may have ended the transaction already.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         raise
 
 

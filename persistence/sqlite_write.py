@@ -18,14 +18,16 @@ from typing import Final
 
 LARGEST: Final = 2048
 """Rows per statement; more go in with further statements."""
-_SIZES: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)  # fmt: skip
+_SIZES: Final = (
+    1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048,
+)  # fmt: skip
 
 
 @functools.cache
 def _insert(head: str, tail: str, width: int, rows: int) -> str:
     row = "(" + ",".join("?" * width) + ")"
     values = ",".join([row] * rows)
-    return f"{head} SELECT * FROM (VALUES {values}) WHERE column1 IS NOT NULL {tail}"
+    return f"{head} SELECT * FROM (VALUES {values}) WHERE column1 IS NOT NULL {tail}"  # noqa: S608
 
 
 @functools.cache

@@ -177,9 +177,7 @@ class StateTracker:
                 problem = "was replaced; change the collection in place (append, [key] = ...)"
                 raise StateError(f"state.{name}", problem)
         map_changes = [
-            (name, mapping, *mapping.pending())
-            for name, mapping in self._maps
-            if mapping.changed()
+            (name, mapping, *mapping.pending()) for name, mapping in self._maps if mapping.changed()
         ]
         logs = [(name, log) for name, log in self._logs if log.changed()]
         for name, log in logs:
@@ -205,12 +203,14 @@ class StateTracker:
             for key in deletes:
                 delta.entries[agent, name, key] = None
             mapping.commit(puts, deletes)
-        return delta if delta else None
+        return delta or None
 
     def _check_sizes(self, name: str, texts: list[str]) -> None:
         for text in texts:
             if len(text) > self._largest:
-                problem = f"takes {len(text):,} characters, more than the limit of {self._largest:,}"
+                problem = (
+                    f"takes {len(text):,} characters, more than the limit of {self._largest:,}"
+                )
                 raise StateError(f"state.{name}", problem)
 
 

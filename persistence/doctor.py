@@ -1,0 +1,220 @@
+"""Examine a store: every checksum, every reference, the lease and the size on disk."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from .errors import ConfigurationError
+from .lease import LeaseRecord, Owner
+from .records import row_checksum
+from .sqlite_pool import tolerant
+from .sqlite_read import SqliteReader, journal_checksum
+from .store import StoreReader
+
+WAL_BUG_FIXED: Final = (3, 51, 3)
+"""The first SQLite without the WAL-reset bug (two connections that checkpoint at once)."""
+MOST_LISTED: Final = 1000
+"""Bad rows named in a report; more are only counted."""
+_PAGE: Final = 1000
+
+Progress: TypeAlias = Callable[[str, int, int], None]
+"""Called with a table, the rows examined and the rows it has, now and then."""
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row whose checksum does not match."""
+
+    table: str
+    kind: str
+    key: str
+    place: str
+    """The field, with position or entry, or the sequence of a journal row."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseState:
+    """Who holds the store for writing, or held it last."""
+
+    token: int
+    owner: Owner
+    renewed: float
+    """Seconds since the epoch."""
+    released: bool
+    alive: bool
+    """The owner must be taken for running."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What an examination found."""
+
+    location: str
+    sqlite_version: str
+    wal_bug: bool
+    """This SQLite has the WAL-reset bug; perdure avoids it, other programs may not."""
+    damage: tuple[str, ...]
+    """What ``PRAGMA quick_check`` complains about."""
+    bad: tuple[BadRow, ...]
+    bad_rows: int
+    """Count of bad rows; ``bad`` names the first of them."""
+    counts: dict[str, int]
+    """Rows by table."""
+    orphans: dict[str, int]
+    """Rows by table that belong to no agent."""
+    lease: LeaseState | None
+    file_bytes: int
+    wal_bytes: int
+    journal_first: int
+    """Sequence of the oldest entry; 0 if the journal is empty."""
+    journal_last: int
+    seconds: float
+    """What the examination took."""
+
+    @property
+    def healthy(self) -> bool:
+        """Tell whether nothing is damaged; the WAL bug and orphans are no damage."""
+        return not self.damage and not self.bad_rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """A table with checksums: its primary key, and what the checksum covers."""
+
+    table: str
+    primary: tuple[str, ...]
+    value: str
+    good: Callable[[tuple[object, ...], str], int]
+    place: Callable[[tuple[object, ...]], str]
+
+
+_TABLES: Final = (
+    _Checked("fields", ("agent", "field"), "value", lambda k, v: row_checksum(f"{k[1]}", v),
+             lambda k: f"{k[1]}"),
+    _Checked("log_items", ("agent", "field", "position"), "value",
+             lambda k, v: row_checksum(f"{k[1]}", v), lambda k: f"{k[1]}[{k[2]}]"),
+    _Checked("map_entries", ("agent", "field", "entry"), "value",
+             lambda k, v: row_checksum(f"{k[1]}\0{k[2]}", v), lambda k: f"{k[1]}[{k[2]!r}]"),
+    _Checked("base_fields", ("agent", "field"), "value", lambda k, v: row_checksum(f"{k[1]}", v),
+             lambda k: f"{k[1]}"),
+    _Checked("journal", ("sequence",), "delta",
+             lambda k, v: journal_checksum(int(f"{k[0]}"), v), lambda k: f"{k[0]}"),
+)  # fmt: skip
+_COUNTED: Final = (
+    "agents", *(checked.table for checked in _TABLES),
+    "mailbox", "timers", "dead_letters", "quarantine",
+)  # fmt: skip
+
+
+def examine(reader: StoreReader, progress: Progress | None = None) -> Report:
+    """Examine every row of a store, also one that a live process owns; changes nothing.
+
+    Reads page by page, so that it holds up no checkpoint of the owner for long.
+
+    Raises:
+        ConfigurationError: the store is not a SQLite file.
+        StoreUnavailable: it cannot be read at all.
+    """
+    if not isinstance(reader, SqliteReader):
+        message = f"{reader.location} is no SQLite file; there is nothing to examine"
+        raise ConfigurationError(message)
+    started = time.monotonic()
+    with reader.reading("examining") as connection, tolerant(connection):
+        counts = {table: _one(connection, f"SELECT count(*) FROM {table}") for table in _COUNTED}  # noqa: S608
+        damage = [row[0] for row in connection.execute("PRAGMA quick_check")]
+        bad: list[BadRow] = []
+        bad_rows = 0
+        for checked in _TABLES:
+            for row in _bad_rows(connection, checked, counts[checked.table], progress):
+                bad_rows += 1
+                if len(bad) < MOST_LISTED:
+                    bad.append(row)
+        orphans = _orphans(connection)
+        lease = connection.execute(
+            "SELECT token, host, pid, started, realm, incarnation, renewed, released FROM lease"
+        ).fetchone()
+        first = _one(connection, "SELECT coalesce(min(sequence), 0) FROM journal")
+        last = _one(connection, "SELECT coalesce(max(sequence), 0) FROM journal")
+    disk = reader.disk()
+    return Report(
+        location=reader.location,
+        sqlite_version=sqlite3.sqlite_version,
+        wal_bug=sqlite3.sqlite_version_info < WAL_BUG_FIXED,
+        damage=() if damage == ["ok"] else tuple(damage),
+        bad=tuple(bad),
+        bad_rows=bad_rows,
+        counts=counts,
+        orphans=orphans,
+        lease=None if lease is None else _lease(lease),
+        file_bytes=disk.file,
+        wal_bytes=disk.log,
+        journal_first=first,
+        journal_last=last,
+        seconds=time.monotonic() - started,
+    )
+
+
+def _bad_rows(
+    connection: sqlite3.Connection, checked: _Checked, total: int, progress: Progress | None
+) -> Iterator[BadRow]:
+    names = _names(connection)
+    done = 0
+    for page in _pages(connection, checked):
+        for agent, value, crc, *primary in page:
+            if not _matches(checked, tuple(primary), value, crc):
+                kind, key = names(agent)
+                yield BadRow(checked.table, kind, key, checked.place(tuple(primary)))
+        done += len(page)
+        if progress is not None:
+            progress(checked.table, done, max(total, done))
+
+
+def _matches(checked: _Checked, primary: tuple[object, ...], value: object, crc: object) -> bool:
+    # A flipped byte may have made the text undecodable, or the value another type.
+    return isinstance(value, str) and checked.good(primary, value) == crc
+
+
+def _pages(connection: sqlite3.Connection, checked: _Checked) -> Iterator[list[tuple[object, ...]]]:
+    primary = ", ".join(checked.primary)
+    marks = ", ".join("?" * len(checked.primary))
+    query = f"SELECT agent, {checked.value}, crc, {primary} FROM {checked.table}"  # noqa: S608
+    page = connection.execute(f"{query} ORDER BY {primary} LIMIT {_PAGE}").fetchall()
+    while page:
+        yield page
+        page = connection.execute(
+            f"{query} WHERE ({primary}) > ({marks}) ORDER BY {primary} LIMIT {_PAGE}", page[-1][3:]
+        ).fetchall()
+
+
+def _names(connection: sqlite3.Connection) -> Callable[[object], tuple[str, str]]:
+    def name(agent: object) -> tuple[str, str]:
+        row = connection.execute("SELECT kind, key FROM agents WHERE agent = ?", (agent,))
+        return row.fetchone() or ("?", f"agent {agent}")
+
+    return name
+
+
+def _orphans(connection: sqlite3.Connection) -> dict[str, int]:
+    return {
+        table: _one(
+            connection,
+            f"SELECT count(*) FROM {table} WHERE agent NOT IN (SELECT agent FROM agents)",  # noqa: S608
+        )
+        for table in ("fields", "log_items", "map_entries", "base_fields", "journal")
+    }
+
+
+def _lease(row: tuple[int, str, int, str, str, str, float, int]) -> LeaseState:
+    token, host, pid, started, realm, incarnation, renewed, released = row
+    owner = Owner(host, pid, started, realm, incarnation)
+    record = LeaseRecord(token, owner, renewed, bool(released))
+    alive = record.holder_alive(Owner.this_process(), time.time())
+    return LeaseState(token, owner, renewed, bool(released), alive)
+
+
+def _one(connection: sqlite3.Connection, query: str) -> int:
+    return int(connection.execute(query).fetchone()[0])
