@@ -1,0 +1,191 @@
+"""The store's file is taken away, replaced, refused or not a store at all."""
+
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from perdure import AgentSystem, Backoff, Breaker
+from perdure.persistence import sqlite_place
+from perdure.persistence.errors import PerdureError, StoreUnavailable
+from tests.attack.agents import AGENTS, Tally
+from tests.attack.test_disk_full import PATIENCE, breaker_events
+
+NOBODY = 65534
+
+
+@pytest.fixture(autouse=True)
+def look_always(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look after the file with every commit, instead of once a second."""
+    monkeypatch.setattr(sqlite_place, "LOOK_SECONDS", 0.0)
+
+
+def opened(store: Path) -> AgentSystem:
+    return AgentSystem.open(
+        store,
+        agents=AGENTS,
+        backoff=Backoff(first=0.01, longest=0.02),
+        breaker=Breaker(failures=2, reset_after=0.05),
+    )
+
+
+def add(system: AgentSystem, number: int = 1) -> int:
+    return system.agent(Tally, "t").call(Tally.add, number).get()
+
+
+def files(store: Path) -> tuple[Path, ...]:
+    return tuple(Path(f"{store}{suffix}") for suffix in ("", "-wal", "-shm"))
+
+
+def test_a_deleted_store_is_noticed(tmp_path: Path) -> None:
+    """After its file was deleted nothing is acknowledged any more, and the error says why."""
+    store = tmp_path / "store.db"
+    with opened(store) as system:
+        assert add(system) == 1
+        for file in files(store):
+            file.unlink()
+        with pytest.raises(StoreUnavailable, match="deleted, moved or replaced"):
+            add(system)
+        assert not system.close(timeout=0.2)
+
+
+def test_a_store_that_was_moved_away_and_back_goes_on(tmp_path: Path) -> None:
+    """While its file is elsewhere the system waits; when it is back nothing is missing."""
+    store, elsewhere = tmp_path / "store.db", tmp_path / "elsewhere"
+    with opened(store) as system, breaker_events(system) as events:
+        assert add(system) == 1
+        store.rename(elsewhere)
+        with pytest.raises(StoreUnavailable, match="deleted, moved or replaced"):
+            add(system)
+        assert events["opened"].wait(PATIENCE)
+        elsewhere.rename(store)
+        assert events["closed"].wait(PATIENCE)
+        assert add(system) == 3
+    with opened(store) as system:
+        assert add(system) == 4
+
+
+def test_a_replaced_store_is_left_alone(tmp_path: Path) -> None:
+    """A system whose file was replaced by another store writes into neither, and reads neither."""
+    store, other = tmp_path / "store.db", tmp_path / "other.db"
+    with opened(other) as system:
+        system.agent(Tally, "other").call(Tally.add, 1).get()
+    before = other.read_bytes()
+    with opened(store) as system:
+        assert add(system) == 1
+        other.rename(store)
+        with pytest.raises(StoreUnavailable, match="deleted, moved or replaced"):
+            add(system)
+        with pytest.raises(StoreUnavailable):
+            system.agent(Tally, "other").call(Tally.add, 1).get()
+        assert not system.close(timeout=0.2)
+    assert store.read_bytes() == before
+
+
+def test_a_reader_notices_that_the_file_was_replaced(tmp_path: Path) -> None:
+    """A new reading connection is not made to a file that has taken the place of the store's."""
+    store, other = tmp_path / "store.db", tmp_path / "other.db"
+    for path in (store, other):
+        with opened(path) as system:
+            system.agent(Tally, path.stem).call(Tally.add, 1).get()
+    with opened(store) as system:
+        assert [row.key for row in system.agents()] == ["store"]
+        other.rename(store)
+        readers = system._store._readers  # type: ignore[attr-defined]
+        with readers.lend(), pytest.raises(StoreUnavailable):
+            list(system.agents())
+        system.close(timeout=0.2)
+
+
+@contextmanager
+def without_rights() -> Iterator[Path]:
+    """Return a folder, and act as somebody whom its permissions bind."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        root = os.geteuid() == 0
+        if root:
+            os.chown(folder, NOBODY, NOBODY)
+            os.seteuid(NOBODY)
+        try:
+            yield folder
+        finally:
+            folder.chmod(0o700)
+            if root:
+                os.seteuid(0)
+
+
+def test_a_new_store_in_a_directory_that_is_read_only() -> None:
+    """Opening fails with StoreUnavailable, and nothing is left behind."""
+    with without_rights() as folder:
+        folder.chmod(0o500)
+        with pytest.raises(StoreUnavailable, match="writable"):
+            opened(folder / "store.db")
+        assert list(folder.iterdir()) == []
+
+
+def test_an_old_store_in_a_directory_that_is_read_only() -> None:
+    """Opening fails with StoreUnavailable and leaves the file as it was; later it can be opened."""
+    with without_rights() as folder:
+        store = folder / "store.db"
+        with opened(store) as system:
+            assert add(system) == 1
+        before = store.read_bytes()
+        folder.chmod(0o500)
+        with pytest.raises(StoreUnavailable, match="writable"):
+            opened(store)
+        assert store.read_bytes() == before
+        folder.chmod(0o700)
+        with opened(store) as system:
+            assert add(system) == 2
+
+
+def test_a_file_without_write_permission() -> None:
+    """A store whose file may not be written is refused, and left as it was."""
+    with without_rights() as folder:
+        store = folder / "store.db"
+        with opened(store) as system:
+            assert add(system) == 1
+        before = store.read_bytes()
+        store.chmod(0o400)
+        with pytest.raises(StoreUnavailable, match="writable"):
+            opened(store)
+        assert store.read_bytes() == before
+
+
+def test_another_programs_database_is_left_as_it_is(tmp_path: Path) -> None:
+    """A SQLite file of somebody else is refused, also while its owner is at work, byte for byte."""
+    path = tmp_path / "other.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("CREATE TABLE theirs (value)")
+        connection.execute("INSERT INTO theirs VALUES (1)")
+        connection.commit()
+        held = {file: file.read_bytes() for file in (path, Path(f"{path}-wal"))}
+        with pytest.raises(PerdureError, match="not a perdure store"):
+            opened(path)
+        assert {file: file.read_bytes() for file in held} == held
+
+
+def test_what_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
+    """Text, a truncated header and a directory are refused with a sentence, and not changed."""
+    store = tmp_path / "store.db"
+    with opened(store) as system:
+        add(system)
+    for name, content in {"text": b"Dear all,\n" * 500, "short": store.read_bytes()[:60]}.items():
+        path = tmp_path / name
+        path.write_bytes(content)
+        with pytest.raises(PerdureError):
+            opened(path)
+        assert path.read_bytes() == content
+    with pytest.raises(PerdureError, match="directory"):
+        opened(tmp_path)
+    with pytest.raises(PerdureError, match="directory"):
+        opened(tmp_path / "nowhere" / "store.db")
+    shutil.rmtree(tmp_path)
+    with pytest.raises(PerdureError, match="directory"):
+        opened(store)
