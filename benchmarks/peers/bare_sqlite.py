@@ -50,12 +50,12 @@ def grouped(folder: Path, *, seconds: float, burning: bool = False) -> dict[str,
 
     Only the transactions are timed: the rows are there before the clock starts.
     """
-    connection = _open(folder)
+    connection = prepared(folder)
     groups = count()
     turns, spent = 0, 0.0
     with burner(on=burning):
         while spent < seconds:
-            rows = _rows(next(groups) * GROUP, GROUP)
+            rows = rows_of(next(groups) * GROUP, GROUP)
             start = time.perf_counter()
             _commit(connection, rows)
             spent += time.perf_counter() - start
@@ -66,8 +66,8 @@ def grouped(folder: Path, *, seconds: float, burning: bool = False) -> dict[str,
 
 def lone(folder: Path, *, turns: float) -> dict[str, float]:
     """Commit one turn at a time, and time each."""
-    connection = _open(folder)
-    rows = [_rows(number, 1) for number in range(int(turns) + 200)]
+    connection = prepared(folder)
+    rows = [rows_of(number, 1) for number in range(int(turns) + 200)]
     figures = percentiles(
         latencies(lambda number: _commit(connection, rows[number]), int(turns), warm_up=200)
     )
@@ -75,7 +75,8 @@ def lone(folder: Path, *, turns: float) -> dict[str, float]:
     return figures
 
 
-def _open(folder: Path) -> sqlite3.Connection:
+def prepared(folder: Path) -> sqlite3.Connection:
+    """Return a connection to a fresh file with our tables."""
     connection = sqlite3.connect(folder / "bare.db", isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
@@ -93,7 +94,7 @@ def _commit(connection: sqlite3.Connection, rows: Turns) -> None:
     connection.execute("COMMIT")
 
 
-def _rows(first: int, turns: int) -> Turns:
+def rows_of(first: int, turns: int) -> Turns:
     """Make the rows of the turns from `first` on, which go round robin over the agents."""
     journal: list[tuple[object, ...]] = []
     for number in range(first, first + turns):
