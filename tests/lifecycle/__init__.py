@@ -1,0 +1,1 @@
+"""Tests of the lifecycle layer, alone and through the agent system."""

@@ -1,0 +1,97 @@
+"""Helpers for tests of a running system: events instead of sleep, a store that fails on command."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+from perdure.lifecycle import signals
+from perdure.lifecycle.signals import AgentEvent, SaveEvent
+from perdure.persistence.batch import Batch
+from perdure.persistence.errors import StoreError, StoreUnavailable
+from perdure.persistence.memory import MemoryStore
+
+DEADLINE = 10.0
+"""Seconds after which a test gives up waiting for an event."""
+
+
+class Told:
+    """Record the signals of every system, and wait for them.
+
+    The supervisor arranges its next attempt before it tells anybody. So a test that waited for
+    the n-th ``save_failed`` may advance a virtual clock: the call it is after is in there.
+    """
+
+    def __init__(self, *names: str) -> None:
+        """Listen to the signals ``names``, or to all."""
+        self._names = names or tuple(signals.SIGNALS)
+        self._changed = threading.Condition()
+        self._receivers: list[tuple[str, Callable[..., None]]] = []
+        self.heard: list[tuple[str, AgentEvent | SaveEvent]] = []
+
+    def __enter__(self) -> Self:
+        for name in self._names:
+            receiver = self._receiver(name)
+            self._receivers.append((name, receiver))
+            signals.SIGNALS[name].connect(receiver, weak=False)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for name, receiver in self._receivers:
+            signals.SIGNALS[name].disconnect(receiver)
+
+    def names(self, *among: str) -> list[str]:
+        """Return the names of the signals so far, in order; only those ``among`` if given."""
+        return [name for name, _ in self.heard if not among or name in among]
+
+    def events(self, name: str) -> list[Any]:
+        """Return the events of one signal so far."""
+        return [event for heard, event in self.heard if heard == name]
+
+    def wait(self, name: str, count: int = 1) -> Any:  # noqa: ANN401 - either kind of event
+        """Wait for the ``count``-th event of a signal and return it."""
+        with self._changed:
+            arrived = self._changed.wait_for(lambda: len(self.events(name)) >= count, DEADLINE)
+        assert arrived, f"{name} was heard {len(self.events(name))} times: {self.names()}"
+        return self.events(name)[count - 1]
+
+    def _receiver(self, name: str) -> Callable[..., None]:
+        def told(_sender: object, event: AgentEvent | SaveEvent) -> None:
+            with self._changed:
+                self.heard.append((name, event))
+                self._changed.notify_all()
+
+        return told
+
+
+class FailingStore(MemoryStore):
+    """A memory store whose commits fail on command."""
+
+    def __init__(self) -> None:
+        """Begin in good health."""
+        super().__init__()
+        self.fails_with: StoreError | None = None
+        self.batches: list[list[str]] = []
+        """The names of the commits of each batch that was taken."""
+
+    def break_down(self, error: StoreError | None = None) -> None:
+        """Refuse every commit from now on."""
+        self.fails_with = error or StoreUnavailable("memory://: the disk is on fire")
+
+    def mend(self) -> None:
+        """Take commits again."""
+        self.fails_with = None
+
+    def commit(self, batch: Batch) -> None:
+        """Take over a batch, or fail as commanded."""
+        if self.fails_with is not None:
+            raise self.fails_with
+        super().commit(batch)
+        self.batches.append([commit.name for commit in batch.commits])
