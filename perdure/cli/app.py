@@ -1,0 +1,301 @@
+"""The grammar of the command line: commands, options, help. What they do is imported when used."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Annotated, ParamSpec
+
+import typer
+
+from ..lifecycle.status import Status
+from .exits import ExitCode, exit_code, sentence
+from .options import (
+    LARGEST,
+    Action,
+    AnyKey,
+    AnyKind,
+    AsJson,
+    Key,
+    Kind,
+    Level,
+    Limit,
+    Store,
+    Sync,
+    name,
+)
+
+P = ParamSpec("P")
+
+app = typer.Typer(
+    name="perdure",
+    no_args_is_help=True,
+    # Plain help: it starts faster than boxes do, and reads the same in a pipe.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    # A reader that goes away (`| head`) ends this process without a word, as it does with others.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    app(prog_name="perdure")
+
+
+def command(function: Callable[P, ExitCode | None]) -> Callable[P, None]:
+    """Register a command; its errors become one sentence and an exit code."""
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        from .screen import Screen, prepare_streams
+
+        prepare_streams()
+        try:
+            code = function(*args, **kwargs)
+            sys.stdout.flush()
+        except Exception as error:  # noqa: BLE001 - never a traceback: DEFECT says what to do
+            if os.environ.get("PERDURE_TRACEBACK"):
+                traceback.print_exc()
+            Screen(error=True).say(f"perdure: {sentence(error)}", "red")
+            code = exit_code(error)
+        raise typer.Exit(code or ExitCode.DONE)
+
+    # `dead_letters` is typed as `dead-letters`; the list of commands is in the order below.
+    app.command(function.__name__.replace("_", "-"))(run)
+    return run
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it
+    if wanted:
+        from importlib import metadata
+
+        try:
+            version = metadata.version("perdure")
+        except metadata.PackageNotFoundError:
+            version = "(not installed: run from its sources)"
+        typer.echo(f"perdure {version}")
+        raise typer.Exit
+
+
+@app.callback()
+def perdure(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Run durable agents, and look into the stores they leave behind.
+
+    Every command but `run` and two of `dead-letters` only reads: it may be used while another
+    process runs agents on the store.
+
+    \b
+    perdure run desk:Desk --store desk.db     run agents until Ctrl-C or SIGTERM
+    perdure agents --store desk.db            list the agents in a store
+    perdure show Desk emea --store desk.db    look at one of them
+    export PERDURE_STORE=desk.db              and leave --store out
+
+    \b
+    Exit codes: 0 done, 1 problems found or not drained, 2 wrong usage,
+    3 the store cannot be used, 4 another process owns the store,
+    5 not in the store, 70 a defect in perdure.
+    """
+
+
+@command
+def run(
+    program: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODULE:NAME", help="An Agent subclass, a list of them, a function."
+        ),
+    ],
+    store: Store,
+    *,
+    sync: Annotated[
+        Sync, typer.Option(help="What an acknowledged turn survives: power loss, or kill -9.")
+    ] = Sync.POWER,
+    drain: Annotated[
+        float, typer.Option(min=0, max=86400, metavar="SECONDS", help="How long a drain may take.")
+    ] = 10.0,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=512, metavar="N", help="Threads that run handlers.", show_default=False
+        ),
+    ] = None,
+    log_level: Annotated[Level, typer.Option(help="The least of what is logged.")] = Level.INFO,
+) -> ExitCode:
+    """Run agents until SIGTERM or Ctrl-C, then drain.
+
+    MODULE is imported from the current directory or from where Python looks. NAME is an Agent
+    subclass, a list of them, or a function: it is called once with the open system, beside the
+    agents, and the module's `agents` lists the classes. The system goes on when it returns, and
+    stops if it raises.
+
+    The first signal drains: turns under way end and are saved, messages that wait stay in the
+    store, and the exit code is 0; it is 1 when that took longer than --drain. A second signal
+    ends the process at once; nothing that was acknowledged is lost.
+
+    \b
+    perdure run desk:Desk --store desk.db
+    perdure run shop.agents:AGENTS --store sqlite:////var/lib/shop.db --drain 30
+    """
+    from .run import run as serve
+
+    level = log_level.value
+    return serve(program, store, sync=sync.value, drain=drain, workers=workers, level=level)
+
+
+@command
+def agents(
+    store: Store,
+    *,
+    kind: Annotated[
+        str | None, typer.Option(metavar="KIND", callback=name, help="Only agents of this kind.")
+    ] = None,
+    status: Annotated[Status | None, typer.Option(help="Only agents of this status.")] = None,
+    limit: Limit = 50,
+    json: AsJson = False,
+) -> None:
+    """List the agents in a store.
+
+    \b
+    perdure agents --store desk.db --status quarantined
+    perdure agents --store desk.db --limit 1000000 --json | wc -l
+    """
+    from .agents import list_agents
+
+    list_agents(
+        store, kind=kind, status=None if status is None else status.value, limit=limit, json=json
+    )
+
+
+@command
+def show(
+    kind: Kind,
+    key: Key,
+    store: Store,
+    *,
+    items: Annotated[
+        int,
+        typer.Option(
+            min=0, max=1_000_000, metavar="N", help="Log items, map entries, messages, commits."
+        ),
+    ] = 5,
+    json: AsJson = False,
+) -> ExitCode:
+    """Show one agent: its state, mail, timers and last commits.
+
+    Of logs the last items are shown, of maps and mail the first. The exit code is 1 if a value
+    cannot be read; the others are shown.
+
+    \b
+    perdure show Desk emea --store desk.db
+    perdure show Desk emea --store desk.db --json | jq .fields
+    """
+    from .show import show_agent
+
+    return show_agent(store, kind, key, items=items, json=json)
+
+
+@command
+def journal(
+    store: Store,
+    kind: AnyKind = None,
+    key: AnyKey = None,
+    *,
+    after: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=LARGEST,
+            metavar="SEQUENCE",
+            help="The first commits after this one.",
+            show_default="the newest commits",
+        ),
+    ] = None,
+    limit: Limit = 20,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with those to come.")
+    ] = False,
+    json: AsJson = False,
+) -> None:
+    """Show commits, oldest first: of a store, of a kind, of one agent.
+
+    \b
+    perdure journal --store desk.db
+    perdure journal Desk emea --store desk.db --follow
+    perdure journal --store desk.db --after 0 --limit 1000 --json
+    """
+    from .journal import show_journal
+
+    show_journal(store, kind=kind, key=key, after=after, limit=limit, follow=follow, json=json)
+
+
+@command
+def dead_letters(
+    store: Store,
+    action: Annotated[Action, typer.Argument(help="What to do.")] = Action.LIST,
+    ids: Annotated[
+        list[int] | None,
+        typer.Argument(metavar="[ID]...", min=0, max=LARGEST, help="Which letters; not for list."),
+    ] = None,
+    *,
+    limit: Limit = 50,
+    json: AsJson = False,
+) -> None:
+    """List the messages nobody could handle, put them back or discard them.
+
+    `requeue` puts letters into their agents' mail again, `discard` removes them for good and
+    prints what it removed. Both write, all letters in one commit, so the store must not be open:
+    the process that owns it is named otherwise.
+
+    \b
+    perdure dead-letters --store desk.db
+    perdure dead-letters show 1099511627777 --store desk.db
+    perdure dead-letters requeue 1099511627777 --store desk.db
+    """
+    from .dead_letters import handle
+
+    handle(store, action, ids or [], limit=limit, json=json)
+
+
+@command
+def growth(store: Store, *, limit: Limit = 10, json: AsJson = False) -> None:
+    """Show what uses the space: by field, by agent, in the file.
+
+    Sizes of fields and agents are those of the stored values; the file also holds indexes, keys
+    and free pages. Reads the whole store.
+
+    \b
+    perdure growth --store desk.db
+    perdure growth --store desk.db --json | jq .journal.share
+    """
+    from .growth import show_growth
+
+    show_growth(store, limit=limit, json=json)
+
+
+@command
+def doctor(store: Store, *, limit: Limit = 20, json: AsJson = False) -> ExitCode:
+    """Examine a store: every checksum, the file's structure, the owner.
+
+    Reads every row and changes nothing. The exit code is 1 if something is damaged.
+
+    \b
+    perdure doctor --store desk.db
+    perdure doctor --store desk.db --json | jq .healthy
+    """
+    from .doctor import examine_store
+
+    return examine_store(store, limit=limit, json=json)

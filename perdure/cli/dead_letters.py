@@ -1,0 +1,136 @@
+"""``perdure dead-letters``: messages nobody could handle; look at them, put them back."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Iterator
+from contextlib import closing
+
+from ..persistence.batch import Batch
+from ..persistence.errors import ConfigurationError
+from ..persistence.lease import Owner
+from ..persistence.records import Commit, DeadLetter, Message
+from ..persistence.store import Store, StoreReader
+from ..persistence.url import open_reader, open_store
+from .exits import NotFound
+from .options import Action
+from .screen import Screen, print_json
+from .text import moment
+from .values import call, parse
+
+
+def handle(store: str, action: Action, ids: list[int], *, limit: int, json: bool) -> None:
+    """Do what was asked for; nothing changes if one of the letters is not there."""
+    if action is Action.LIST:
+        if ids:
+            raise ConfigurationError("`dead-letters list` takes no ID; `show ID` shows one letter")
+        _list(store, limit=limit, json=json)
+        return
+    if not ids:
+        message = f"`dead-letters {action}` needs the ID of a letter; `list` shows them"
+        raise ConfigurationError(message)
+    if action is Action.SHOW:
+        with closing(open_reader(store)) as reader:
+            letters = find(reader, ids)
+        for letter in letters:
+            _show(letter, json=json)
+    else:
+        move(store, ids, back=action is Action.REQUEUE, json=json)
+
+
+def record(letter: DeadLetter) -> dict[str, object]:
+    """Return a dead letter for programs."""
+    return {**letter._asdict(), "body": parse(letter.body, f"dead letter {letter.id}")}
+
+
+def find(reader: StoreReader, ids: list[int]) -> list[DeadLetter]:
+    """Return the letters of those ids; NotFound names the first that is not there."""
+    letters = []
+    for wanted in dict.fromkeys(ids):
+        found = reader.dead_letters(after=wanted - 1, limit=1)
+        if not found or found[0].id != wanted:
+            message = (
+                f"there is no dead letter {wanted}; `perdure dead-letters` lists those there are"
+            )
+            raise NotFound(message)
+        letters += found
+    return letters
+
+
+def move(url: str, ids: list[int], *, back: bool, json: bool) -> None:
+    """Put letters back into the mail, or discard them, in one commit under the store's lease."""
+    with _owned(url) as (store, sequence):
+        letters = find(store, ids)
+        commit = Commit()
+        commit.sequence = sequence
+        commit.revived = [letter.id for letter in letters]
+        if back:
+            # Ids of this lease are below those of the next owner, so it takes them for old mail.
+            first = store.lease.token << 40
+            commit.sends = [Message(first + n, *letter[1:8]) for n, letter in enumerate(letters)]
+        store.commit(Batch([commit]))
+    for letter, message in itertools.zip_longest(letters, commit.sends):
+        _moved(letter, message, json=json)
+
+
+@contextlib.contextmanager
+def _owned(url: str) -> Iterator[tuple[Store, int]]:
+    open_reader(url).close()  # opening for writing would make a store where there is none
+    with closing(open_store(url, sync="power")) as store:
+        counters = store.acquire(Owner.this_process())
+        yield store, counters.sequence + 1
+
+
+def _moved(letter: DeadLetter, message: Message | None, *, json: bool) -> None:
+    action = "discarded" if message is None else "requeued"
+    if json:
+        number = None if message is None else message.id
+        print_json({"action": action, "message": number, "letter": record(letter)})
+        return
+    name = f"{letter.name or 'on_receive'} of {letter.kind}/{letter.key}"
+    then = "" if message is None else "; it is handled when the store is opened to run agents"
+    Screen().say(f"{action} {letter.id}: {name}{then}")
+
+
+def _list(store: str, *, limit: int, json: bool) -> None:
+    with closing(open_reader(store)) as reader:
+        letters = reader.dead_letters(limit=limit + 1)
+    if json:
+        for letter in letters[:limit]:
+            print_json(record(letter))
+        return
+    notes = Screen(error=True)
+    if not letters:
+        notes.say("no dead letters")
+        return
+    Screen().table(
+        [
+            ("ID", "number"), ("DIED (UTC)", "word"), ("AGENT", "name"), ("FOR", "name"),
+            ("TRIES", "number"), ("REASON", "value"),
+        ],
+        [
+            (
+                letter.id, moment(letter.died), f"{letter.kind}/{letter.key}",
+                letter.name or "on_receive", letter.attempts, letter.reason,
+            )
+            for letter in letters[:limit]
+        ],
+    )  # fmt: skip
+    if len(letters) > limit:
+        notes.say(f"there are more than {limit}; --limit shows them", "dim")
+
+
+def _show(letter: DeadLetter, *, json: bool) -> None:
+    if json:
+        print_json(record(letter))
+        return
+    body = call(letter.name, parse(letter.body, f"dead letter {letter.id}"))
+    pairs: list[tuple[object, object]] = [
+        ("id", letter.id), ("agent", f"{letter.kind}/{letter.key}"),
+        ("for", letter.name or "on_receive"), ("content", body), ("reason", letter.reason),
+        ("tries", letter.attempts), ("sent", moment(letter.sent) + " UTC"),
+        ("died", moment(letter.died) + " UTC"), ("cause", letter.cause),
+        ("correlation", letter.correlation),
+    ]  # fmt: skip
+    Screen().table([("", "word"), ("", "name")], pairs, head=False)

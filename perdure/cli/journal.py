@@ -1,0 +1,100 @@
+"""``perdure journal``: the commits, oldest first."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from typing import Final
+
+from ..persistence.records import JournalEntry
+from ..persistence.store import StoreReader
+from ..persistence.url import open_reader
+from .screen import ColumnStyle, Screen, print_json
+from .text import moment
+from .values import changes, parse
+
+FOLLOW_SECONDS: Final = 0.25
+"""A store has no way to tell another process of a commit, so following means to look again."""
+_PAGE: Final = 500
+
+COLUMNS: Final[list[tuple[str, ColumnStyle]]] = [
+    ("SEQUENCE", "number"), ("TIME (UTC)", "word"), ("AGENT", "name"), ("HANDLED", "name"),
+    ("CHANGES", "value"),
+]  # fmt: skip
+
+
+def show_journal(
+    store: str,
+    *,
+    kind: str | None,
+    key: str | None,
+    after: int | None,
+    limit: int,
+    follow: bool,
+    json: bool,
+) -> None:
+    """Print the newest commits, or those after a sequence, and with ``follow`` those to come."""
+    with closing(open_reader(store)) as reader:
+        entries = _first(reader, kind, key, after, limit)
+        _print(entries, json=json)
+        if follow:
+            last = entries[-1].sequence if entries else after or 0
+            for fresh in _following(reader, kind, key, last):
+                _print_lines(fresh, json=json)
+        elif not entries and not json:
+            Screen(error=True).say("no such commits in the journal")
+
+
+def record(entry: JournalEntry) -> dict[str, object]:
+    """Return a commit for programs."""
+    return {**entry._asdict(), "delta": parse(entry.delta, _where(entry))}
+
+
+def row(entry: JournalEntry) -> tuple[object, ...]:
+    """Return a commit for people."""
+    what = changes(parse(entry.delta, _where(entry)))
+    agent = f"{entry.kind}/{entry.key}"
+    return entry.sequence, moment(entry.time), agent, entry.name or "on_receive", what
+
+
+def _where(entry: JournalEntry) -> str:
+    return f"journal entry {entry.sequence} of {entry.kind}/{entry.key}"
+
+
+def _first(
+    reader: StoreReader, kind: str | None, key: str | None, after: int | None, limit: int
+) -> list[JournalEntry]:
+    if after is None:
+        return reader.journal_tail(kind, key, limit)
+    return reader.journal(kind, key, after=after, limit=limit)
+
+
+def _following(
+    reader: StoreReader, kind: str | None, key: str | None, last: int
+) -> Iterator[list[JournalEntry]]:
+    while True:
+        entries = reader.journal(kind, key, after=last, limit=_PAGE)
+        if entries:
+            last = entries[-1].sequence
+            yield entries
+        else:
+            time.sleep(FOLLOW_SECONDS)
+
+
+def _print(entries: list[JournalEntry], *, json: bool) -> None:
+    if json:
+        _print_lines(entries, json=True)
+    elif entries:
+        Screen().table(COLUMNS, map(row, entries))
+
+
+def _print_lines(entries: Iterable[JournalEntry], *, json: bool) -> None:
+    """Print without a heading, and let it out at once: somebody may be reading along."""
+    screen = Screen()
+    for entry in entries:
+        if json:
+            print_json(record(entry))
+        else:
+            screen.say("  ".join(str(cell) for cell in row(entry)))
+    screen.console.file.flush()

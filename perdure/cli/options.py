@@ -1,0 +1,70 @@
+"""The options that commands share, and the words they take."""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated, Final, TypeAlias
+
+import typer
+
+LARGEST: Final = 2**63 - 1
+"""What a store can count to."""
+
+
+class Sync(enum.StrEnum):
+    """What a durable commit survives."""
+
+    POWER = "power"
+    PROCESS = "process"
+
+
+class Level(enum.StrEnum):
+    """The least of what is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class Action(enum.StrEnum):
+    """What to do with dead letters."""
+
+    LIST = "list"
+    SHOW = "show"
+    REQUEUE = "requeue"
+    DISCARD = "discard"
+
+
+def name(value: str | None) -> str | None:
+    """Refuse a kind or key no store can hold."""
+    try:
+        (value or "").encode()
+    except UnicodeEncodeError:
+        raise typer.BadParameter("it is not UTF-8; kinds and keys are text") from None
+    return value
+
+
+Store: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--store", "-s", metavar="URL", envvar="PERDURE_STORE", show_default=False,
+        help="The store: a path or sqlite:///PATH.",
+    ),
+]  # fmt: skip
+AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Limit: TypeAlias = Annotated[
+    int, typer.Option("--limit", "-n", min=1, max=LARGEST - 1, metavar="N", help="Show at most N.")
+]
+Kind: TypeAlias = Annotated[
+    str, typer.Argument(metavar="KIND", callback=name, help="The agent's kind.")
+]
+Key: TypeAlias = Annotated[
+    str, typer.Argument(metavar="KEY", callback=name, help="The agent's key.")
+]
+AnyKind: TypeAlias = Annotated[
+    str | None, typer.Argument(metavar="[KIND]", callback=name, help="Only agents of this kind.")
+]
+AnyKey: TypeAlias = Annotated[
+    str | None, typer.Argument(metavar="[KEY]", callback=name, help="Only the agent of this key.")
+]

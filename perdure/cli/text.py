@@ -1,0 +1,56 @@
+"""Text that came out of a store, made harmless for a terminal.
+
+Keys, values and reasons hold whatever somebody sent to an agent. Shown as they are they could move
+the cursor, recolour the screen, forge a line of output or turn the reading direction. So every
+character that is not plainly visible is written as an escape.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import unicodedata
+from typing import Final
+
+_HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+"""Control, format (reading direction, joiners), surrogates, private, unassigned, line breaks."""
+_PLAIN: Final = re.compile(r"[ -~]*").fullmatch
+
+
+def safe(value: object, *, encoding: str = "utf-8", limit: int | None = None) -> str:
+    """Return one line that shows ``value`` and does nothing else.
+
+    What ``encoding`` cannot express is escaped too. Longer than ``limit`` characters, it is cut
+    and ends in ``...``.
+    """
+    text = str(value)
+    if limit is not None and len(text) > limit:
+        # Cut first: a value may be megabytes long. Escapes then cannot be cut in half.
+        text = text[: max(0, limit - 3)] + "..."
+    if _PLAIN(text):
+        return text
+    shown = "".join(_escaped(c) if unicodedata.category(c) in _HIDDEN else c for c in text)
+    return shown.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def size(count: float) -> str:
+    """Return a number of bytes as people read it."""
+    unit = "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if count < 999.95:  # noqa: PLR2004 - what one decimal would show as 1000.0
+            break
+        count, unit = count / 1000, larger
+    return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+
+
+def moment(seconds: float) -> str:
+    """Return a time in UTC; a number that is no time of this calendar is returned as it is."""
+    try:
+        when = dt.datetime.fromtimestamp(seconds, tz=dt.UTC)
+    except (OverflowError, ValueError, OSError):
+        return str(seconds)
+    return when.strftime("%Y-%m-%d %H:%M:%S")
