@@ -57,6 +57,8 @@ class PooledFuture(Future[T], Generic[T]):
     """The cell that will answer, for its helper."""
     asker: Any = None
     """The turn that asked, for its helper; None for an asker outside."""
+    settled: bool = False
+    """The answer is there, given or held back."""
     unsaved: bool = False
     """The reply was given although the turn is not durable (policy "continue" in an outage)."""
 
@@ -102,7 +104,7 @@ class PooledFuture(Future[T], Generic[T]):
                 return False
             self._value = value
             self._exc_info = exc_info
-            self._done = True
+            self._done = self.settled = True
         if self._callbacks:
             self._call_back()
         return True
@@ -115,6 +117,7 @@ class PooledFuture(Future[T], Generic[T]):
         """Hold an answer back until this is called as a reply, unless somebody answered already."""
         with _answering:
             if not self._done:
+                self.settled = True
                 self._value = value
                 if error is not None:
                     self._exc_info = (type(error), error, error.__traceback__)

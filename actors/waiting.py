@@ -41,18 +41,26 @@ class AskHelper:
         """Run the asked agent's turn here if nobody else has begun, then write its commit."""
         cell: AgentCell = future.target
         depth = getattr(self._depth, "value", 0)
-        # A turn that runs here may never come back; a time limit can only free another thread.
-        if depth < DEEPEST and cell.blueprint.turn_limit is None:
-            self._depth.value = depth + 1
-            try:
-                # Whoever runs inside has to know that this turn waits, or a circle goes unseen.
-                with _registered(future) if future.asker is not None else _NOTHING:
-                    while not future.done() and cell.mailbox.steal():
-                        pass
-            finally:
-                self._depth.value = depth
-        if future.asker is None and not future.done():
-            self._committer.help()
+        outermost = future.asker is None and depth == 0
+        if outermost:
+            self._committer.promise()
+        try:
+            # A turn that runs here may never come back; a time limit can only free another thread.
+            if depth < DEEPEST and cell.blueprint.turn_limit is None:
+                self._run_here(future, cell, depth)
+        finally:
+            if outermost:
+                self._committer.keep()
+
+    def _run_here(self, future: PooledFuture[Any], cell: AgentCell, depth: int) -> None:
+        self._depth.value = depth + 1
+        try:
+            # Whoever runs inside has to know that this turn waits, or a circle goes unseen.
+            with _registered(future) if future.asker is not None else _NOTHING:
+                while not future.settled and cell.mailbox.steal():
+                    pass
+        finally:
+            self._depth.value = depth
 
     @contextlib.contextmanager
     def waiting(self, future: PooledFuture[Any]) -> Iterator[None]:
