@@ -83,8 +83,10 @@ def restart(cell: AgentCell, error: BaseException, letter: Letter | None) -> Non
             order = Control(Verb.RESTART, reason="supervision", value=delay, edge=False)
             home.order(*member, order)
     if me not in verdict.quarantine:
-        cell.fire(signals.agent_restarting, reason=reason, error=error)
+        activation = cell.activation
         begin_again(cell, delay)
+        # Told when the wait is arranged, which must not hang on a receiver.
+        cell.fire(signals.agent_restarting, reason=reason, error=error, activation=activation)
 
 
 def begin_again(cell: AgentCell, delay: float) -> None:

@@ -96,8 +96,11 @@ class RunningCell(AgentCell):
     def retire(self) -> None:
         """Close the cell if nothing keeps it."""
         temporary = any(hold in _TEMPORARY for hold in self.holds)
+        # Its restarts are counted over a period: to forget them would be to begin a new one.
+        restarts = self.intensity is not None and self.intensity.count(self.home.tick)
         if (
             not temporary
+            and not restarts
             and self.last_sequence <= self.home.supervisor.committer.durable
             and self.mailbox.close_if_idle()
         ):

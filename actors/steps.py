@@ -110,7 +110,8 @@ class Steps:
             self._run_hook(cell, activation, "on_passivate")
         save(cell, activation, "(save)")
         cell.drop()
-        cell.fire(signals.agent_passivated, activation=activation)
+        if activation.started:
+            cell.fire(signals.agent_passivated, activation=activation)
 
     def _change(
         self,

@@ -21,7 +21,9 @@ class TallyState(State):
 class Tally(Agent[TallyState]):
     """Adds up; every message is logged in its state."""
 
-    restarts = RestartPolicy(attempts=3, restarts=5, within=60.0, backoff=Backoff(1.0, jitter=0.0))
+    restarts = RestartPolicy(
+        attempts=3, restarts=5, within=60.0, backoff=Backoff(1.0, longest=1.0, jitter=0.0)
+    )
 
     def add(self, number: int) -> int:
         """Add a number."""
