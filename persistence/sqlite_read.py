@@ -238,7 +238,7 @@ class SqliteReader(StoreReader):
             "journal": "'(journal)' AS field, 1 AS number, length(CAST(delta AS BLOB)) AS size",
         }
         union = " UNION ALL ".join(
-            f"SELECT agent, '{table}' AS place, {columns} FROM {table}"
+            f"SELECT agent, '{table}' AS place, {columns} FROM {table}"  # noqa: S608
             for table, columns in parts.items()
         )
         # Loaded for this report only: it brings in pandas where that is installed, half a second.
@@ -246,7 +246,7 @@ class SqliteReader(StoreReader):
 
         with self.reading() as connection:
             rows = sqlite_utils.Database(connection, execute_plugins=False).query(
-                "SELECT kind, key, field, place, sum(number) AS number, sum(size) AS size"
+                "SELECT kind, key, field, place, sum(number) AS number, sum(size) AS size"  # noqa: S608
                 f" FROM ({union}) JOIN agents USING (agent)"
                 " GROUP BY agent, place, field ORDER BY sum(size) DESC, kind, key, field"
             )
