@@ -103,16 +103,19 @@ class Batch:
             if commit.quarantined:
                 self.quarantined += commit.quarantined
         self.agents = [
-            AgentRow(agent, c.kind, c.key, c.version, c.sequence, c.status, c.reason)
+            new(AgentRow, (agent, c.kind, c.key, c.version, c.sequence, c.status, c.reason))
             for agent, c in heads.items()
         ]
         self.fields = [
-            FieldRow(agent, name, value, row_checksum(name, value))
+            new(FieldRow, (agent, name, value, row_checksum(name, value)))
             for (agent, name), value in fields.items()
         ]
         self.entries = [row for row in entries.values() if row is not None]
         self.removed = [place for place, row in entries.items() if row is None]
-        self.mail = [m._replace(cause=m.cause or senders[m.id]) for m in mail.values()]
+        # A message's cause is the sequence of the commit that sends it, known only here.
+        self.mail = [
+            m if m.cause else new(Message, (*m[:5], senders[m.id], *m[6:])) for m in mail.values()
+        ]
         self.mail_gone = list(gone)
         self.dead = [letter for letter in dead.values() if letter is not None]
         self.revived = [letter_id for letter_id, letter in dead.items() if letter is None]

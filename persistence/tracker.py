@@ -184,22 +184,23 @@ class StateTracker:
             self._check_sizes(name, log.pending()[1])
         for name, _, puts, _ in map_changes:
             self._check_sizes(name, [text for _, text in puts])
+        if not logs and not map_changes:
+            return None
         agent = self._agent
         delta = Delta(agent)
+        new = tuple.__new__  # a named tuple's own constructor takes twice as long
         for name, log in logs:
             start, texts = log.pending()
-            delta.items = [
-                *delta.items,
-                *(
-                    ItemRow(agent, name, position, text, row_checksum(name, text))
-                    for position, text in enumerate(texts, start)
-                ),
+            rows = [
+                new(ItemRow, (agent, name, position, text, row_checksum(name, text)))
+                for position, text in enumerate(texts, start)
             ]
+            delta.items = [*delta.items, *rows] if delta.items else rows
             log.commit()
         for name, mapping, puts, deletes in map_changes:
             for key, text in puts:
                 crc = row_checksum(f"{name}\0{key}", text)
-                delta.entries[agent, name, key] = EntryRow(agent, name, key, text, crc)
+                delta.entries[agent, name, key] = new(EntryRow, (agent, name, key, text, crc))
             for key in deletes:
                 delta.entries[agent, name, key] = None
             mapping.commit(puts, deletes)
