@@ -18,6 +18,8 @@ from typing import Final
 
 LARGEST: Final = 2048
 """Rows per statement; more go in with further statements."""
+MOST_TERMS: Final = 256
+"""Rows per deletion by several columns: SQLite bounds the depth of an expression."""
 _SIZES: Final = (
     1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048,
 )  # fmt: skip
@@ -32,9 +34,12 @@ def _insert(head: str, tail: str, width: int, rows: int) -> str:
 
 @functools.cache
 def _delete(table: str, columns: tuple[str, ...], rows: int) -> str:
-    row = "(" + ",".join("?" * len(columns)) + ")"
-    values = ",".join([row] * rows)
-    return f"DELETE FROM {table} WHERE ({','.join(columns)}) IN (VALUES {values})"  # noqa: S608
+    if len(columns) == 1:
+        values = ",".join(["(?)"] * rows)
+        return f"DELETE FROM {table} WHERE {columns[0]} IN (VALUES {values})"  # noqa: S608
+    # SQLite looks a row value up by its first column only; terms joined by OR it looks up whole.
+    term = "(" + " AND ".join(f"{column} = ?" for column in columns) + ")"
+    return f"DELETE FROM {table} WHERE {' OR '.join([term] * rows)}"  # noqa: S608
 
 
 def insert(
@@ -58,8 +63,9 @@ def delete(
     rows: Sequence[Sequence[object]],
 ) -> None:
     """Delete the rows whose ``columns`` equal one of ``rows``; padding equals nothing."""
-    for start in range(0, len(rows), LARGEST):
-        part = rows[start : start + LARGEST]
+    most = LARGEST if len(columns) == 1 else MOST_TERMS
+    for start in range(0, len(rows), most):
+        part = rows[start : start + most]
         size, parameters = _padded(part, len(columns))
         connection.execute(_delete(table, columns, size), parameters)
 
