@@ -49,10 +49,14 @@ class SqliteReader(StoreReader):
         if not path.is_file():
             message = f"{path} does not exist; name the file of an existing store"
             raise StoreUnavailable(message)
-        with self.reading("opening") as connection:
-            if not sqlite_schema.check(connection, self.location):
-                message = f"{path} is empty, not a perdure store"
-                raise NotAStore(message)
+        try:
+            with self.reading("opening") as connection:
+                if not sqlite_schema.check(connection, self.location):
+                    message = f"{path} is empty, not a perdure store; name another file"
+                    raise NotAStore(message)
+        except BaseException:
+            self._readers.close()
+            raise
 
     @contextlib.contextmanager
     def reading(self, doing: str = "reading") -> Iterator[sqlite3.Connection]:

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from perdure.persistence.batch import Batch
+from perdure.persistence.errors import NotAStore
 from perdure.persistence.lease import Owner
 from perdure.persistence.memory import MemoryStore
 from perdure.persistence.records import Commit, Delta, EntryRow, row_checksum
 from perdure.persistence.sqlite import SqliteStore
+from perdure.persistence.sqlite_read import SqliteReader
 from perdure.persistence.store import Store
 
 MAKERS: list[Callable[[Path], Store]] = [
@@ -29,7 +31,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 def put(store: Store, sequence: int, agent: int, *places: tuple[str, str | int]) -> None:
     """Commit one entry for each place, and take it away again where its field begins with -."""
-    delta = Delta()
+    delta = Delta(agent)
     for name, entry in places:
         field = name.removeprefix("-")
         row = EntryRow(agent, field, entry, "1", row_checksum(f"{field}\0{entry}", "1"))
@@ -70,3 +72,12 @@ def test_a_store_without_files_takes_no_disk() -> None:
     """The memory store reports zeros."""
     disk = MemoryStore().disk()
     assert (disk.file, disk.log, disk.pages, disk.free_pages) == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("content", [b"", b"nothing like a database " * 100])
+def test_a_reader_that_refuses_a_file_lets_go_of_it(tmp_path: Path, content: bytes) -> None:
+    """No connection stays behind when the file is no store (the fixture for leaks looks)."""
+    path = tmp_path / "other"
+    path.write_bytes(content)
+    with pytest.raises(NotAStore):
+        SqliteReader(path)
