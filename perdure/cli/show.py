@@ -12,7 +12,7 @@ from ..persistence.url import open_reader
 from . import agents, journal
 from .exits import ExitCode, NotFound
 from .screen import Screen, print_json
-from .text import moment
+from .text import count, moment
 from .values import call, changes, parse, short
 
 Picture: TypeAlias = dict[str, Any]
@@ -144,11 +144,14 @@ def _print(picture: Picture, screen: Screen) -> None:
         screen.title("fields")
         _pairs(screen, [(name, short(value)) for name, value in picture["fields"].items()])
     for name, log in picture["logs"].items():
-        screen.title(f"log {name}", f"{log['length']:,} items{_part(log['last'], log, 'last')}")
+        screen.title(
+            f"log {name}",
+            count(log["length"], "item", "items") + _part(log["last"], log["length"], "last"),
+        )
         _pairs(screen, [(item["position"], short(item["value"])) for item in log["last"]])
     for name, found in picture["maps"].items():
-        count = f"{found['count']:,} entries{_part(found['first'], found, 'first')}"
-        screen.title(f"map {name}", count)
+        part = _part(found["first"], found["count"], "first")
+        screen.title(f"map {name}", count(found["count"], "entry", "entries") + part)
         _pairs(screen, [(short(e["entry"]), short(e["value"])) for e in found["first"]])
     _print_mail(picture["mail"], screen)
     _print_timers(picture["timers"], screen)
@@ -157,9 +160,8 @@ def _print(picture: Picture, screen: Screen) -> None:
         Screen(error=True).say(f"problem: {problem}", "red")
 
 
-def _part(shown: list[Any], whole: Picture, which: str) -> str:
-    count = whole["length"] if "length" in whole else whole["count"]
-    return f", the {which} {len(shown)}:" if 0 < len(shown) < count else ""
+def _part(shown: list[Any], whole: int, which: str) -> str:
+    return f", the {which} {len(shown)}:" if 0 < len(shown) < whole else ""
 
 
 def _pairs(screen: Screen, pairs: list[tuple[Any, Any]]) -> None:
@@ -169,7 +171,7 @@ def _pairs(screen: Screen, pairs: list[tuple[Any, Any]]) -> None:
 
 def _print_mail(mail: Picture, screen: Screen) -> None:
     if mail["count"]:
-        part = _part(mail["first"], mail, "first")
+        part = _part(mail["first"], mail["count"], "first")
         screen.title("mail", f"{mail['count']:,} waiting{part}")
         rows = [
             (m["id"], moment(m["sent"]), m["name"] or "on_receive", call(m["name"], m["body"]))

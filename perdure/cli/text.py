@@ -10,10 +10,14 @@ from __future__ import annotations
 import datetime as dt
 import re
 import unicodedata
+from collections.abc import Iterator
 from typing import Final
 
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Control, format (reading direction, joiners), surrogates, private, unassigned, line breaks."""
+_MARKS: Final = frozenset({"Mn", "Me"})
+MOST_MARKS: Final = 3
+"""Marks on one letter: languages need no more, and a heap of them covers the lines around it."""
 _PLAIN: Final = re.compile(r"[ -~]*").fullmatch
 
 
@@ -29,22 +33,34 @@ def safe(value: object, *, encoding: str = "utf-8", limit: int | None = None) ->
         text = text[: max(0, limit - 3)] + "..."
     if _PLAIN(text):
         return text
-    shown = "".join(_escaped(c) if unicodedata.category(c) in _HIDDEN else c for c in text)
+    shown = "".join(_shown(text))
     return shown.encode(encoding, "backslashreplace").decode(encoding)
 
 
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
+def _shown(text: str) -> Iterator[str]:
+    marks = 0
+    for character in text:
+        category = unicodedata.category(character)
+        marks = marks + 1 if category in _MARKS else 0
+        if category in _HIDDEN or marks > MOST_MARKS:
+            yield character.encode("unicode_escape", "surrogatepass").decode("ascii")
+        else:
+            yield character
 
 
-def size(count: float) -> str:
+def size(number: float) -> str:
     """Return a number of bytes as people read it."""
     unit = "B"
     for larger in ("kB", "MB", "GB", "TB"):
-        if count < 999.95:  # noqa: PLR2004 - what one decimal would show as 1000.0
+        if number < 999.95:  # noqa: PLR2004 - what one decimal would show as 1000.0
             break
-        count, unit = count / 1000, larger
-    return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+        number, unit = number / 1000, larger
+    return f"{number:.0f} B" if unit == "B" else f"{number:.1f} {unit}"
+
+
+def count(number: int, one: str, many: str) -> str:
+    """Return a number of things."""
+    return f"{number:,} {one if number == 1 else many}"
 
 
 def moment(seconds: float) -> str:

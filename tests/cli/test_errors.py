@@ -1,0 +1,188 @@
+"""Every way to fail: one sentence on stderr, nothing on stdout, an exit code that tells which."""
+
+import os
+import socket
+import sqlite3
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from perdure.cli import agents
+from perdure.cli.exits import ExitCode, exit_code, sentence
+from perdure.persistence import errors
+from tests.cli.support import ROOT, command, environment, invoke, spawn
+
+READERS = (["agents"], ["show", "K", "k"], ["journal"], ["dead-letters"], ["growth"], ["doctor"])
+WRITERS = (["dead-letters", "requeue", "1"], ["dead-letters", "discard", "1"])
+
+
+def sentence_of(*words: object, code: int) -> str:
+    """Run a command that must fail with ``code`` and return its one sentence."""
+    result = invoke(*words)
+    assert (result.exit_code, result.stdout) == (code, ""), result.output
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("perdure: ")
+    return line.removeprefix("perdure: ")
+
+
+@pytest.mark.parametrize("words", [*READERS, *WRITERS], ids=" ".join)
+def test_a_store_that_is_not_there(tmp_path: Path, words: list[str]) -> None:
+    """A missing store is said to be missing and not created, also by commands that write."""
+    path = tmp_path / "gone.db"
+    assert "does not exist" in sentence_of(*words, "--store", path, code=3)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("words", READERS, ids=" ".join)
+def test_a_file_that_is_no_store(tmp_path: Path, words: list[str]) -> None:
+    """A text file, a foreign database, an empty file and a folder are refused, not changed."""
+    text, foreign, empty = tmp_path / "text", tmp_path / "foreign.db", tmp_path / "empty"
+    text.write_text("nothing like a database " * 100)
+    empty.touch()
+    with sqlite3.connect(foreign) as connection:
+        connection.execute("CREATE TABLE t (a)")
+    connection.close()
+    for path in (text, foreign, empty):
+        before = path.read_bytes()
+        assert "another" in sentence_of(*words, "--store", path, code=3)
+        assert path.read_bytes() == before
+    sentence_of(*words, "--store", tmp_path, code=3)
+
+
+def test_a_store_from_the_future(own_store: Path) -> None:
+    """A store of a newer release asks for an upgrade."""
+    with sqlite3.connect(own_store) as connection:
+        connection.execute("PRAGMA user_version = 999")
+    connection.close()
+    assert "upgrade perdure" in sentence_of("agents", "--store", own_store, code=3)
+
+
+@pytest.mark.parametrize("url", ["memory://", "postgres://host/db", ""])
+def test_a_url_that_cannot_be_read(url: str) -> None:
+    """A URL that names no file to read is wrong usage."""
+    sentence_of("agents", "--store", url, code=2)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["agents"],  # no store
+        ["agents", "--store"],
+        ["agents", "--store", "x", "--limit", "0"],
+        ["agents", "--store", "x", "--limit", str(2**63)],
+        ["agents", "--store", "x", "--status", "tired"],
+        ["journal", "--store", "x", "--after", str(2**63)],
+        ["journal", "--store", "x", "--after", "-1"],
+        ["dead-letters", "bury", "--store", "x"],
+        ["dead-letters", "show", "x", "--store", "x"],
+        ["dead-letters", "show", str(2**63), "--store", "x"],
+        ["show", "Desk", "--store", "x"],
+        ["run", "--store", "x"],
+        ["run", "desk:Desk", "--store", "x", "--sync", "never"],
+        ["run", "desk:Desk", "--store", "x", "--workers", "0"],
+        ["run", "desk:Desk", "--store", "x", "--drain", "-1"],
+        ["fly"],
+        ["--fly"],
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_command_line(words: list[str]) -> None:
+    """What the grammar does not have is refused with exit code 2, in one sentence."""
+    result = invoke(*words)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Error: " in result.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["list", "7"], "takes no ID"),
+        (["show"], "needs the ID"),
+        (["requeue"], "needs the ID"),
+        (["discard"], "needs the ID"),
+    ],
+)
+def test_dead_letters_want_ids_where_they_belong(
+    desk_store: Path, words: list[str], part: str
+) -> None:
+    """An ID for ``list``, or none for the others, is wrong usage."""
+    assert part in sentence_of("dead-letters", *words, "--store", desk_store, code=2)
+
+
+def test_what_is_not_in_the_store(desk_store: Path) -> None:
+    """An agent or dead letter that is not there has its own exit code and a hint."""
+    hint = sentence_of("show", "Desk", "emae", "--store", desk_store, code=5)
+    assert hint == "there is no Desk/emae; of that kind there are 'apac', 'emea'"
+    hint = sentence_of("show", "Dusk", "emea", "--store", desk_store, code=5)
+    assert "`perdure agents` lists" in hint
+    hint = sentence_of("dead-letters", "show", "7", "--store", desk_store, code=5)
+    assert "there is no dead letter 7" in hint
+
+
+def test_names_that_are_not_text(desk_store: Path) -> None:
+    """A key that is not UTF-8 is refused, since no agent can have it."""
+    done = subprocess.run(
+        [*command("show", "Desk"), b"\xff\xfe", "--store", str(desk_store)],
+        cwd=ROOT, env=environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "kinds and keys are text" in done.stderr
+
+
+def test_a_defect_is_one_sentence(desk_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error nobody foresaw is called a defect; the traceback comes only when asked for."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("oh [red]no[/red]\nforged")
+
+    monkeypatch.setattr(agents, "list_agents", broken)
+    said = sentence_of("agents", "--store", desk_store, code=70)
+    assert r"RuntimeError: oh [red]no[/red]\nforged" in said
+    monkeypatch.setenv("PERDURE_TRACEBACK", "1")
+    monkeypatch.setattr("tests.cli.support._runner.env", {})
+    result = invoke("agents", "--store", desk_store)
+    assert "Traceback" in result.stderr
+
+
+def test_every_error_has_its_exit_code() -> None:
+    """Each class of errors of perdure leads to a documented code; only the unforeseen to 70."""
+    owned = errors.StoreOwned("x.db", host="h", pid=1, started="now")
+    expected: dict[Exception, ExitCode] = {
+        errors.ConfigurationError("x"): ExitCode.USAGE,
+        errors.StoreUnavailable("x"): ExitCode.STORE,
+        errors.NotAStore("x"): ExitCode.STORE,
+        errors.StoreTooNew("x"): ExitCode.STORE,
+        errors.CorruptState("x", "y"): ExitCode.STORE,
+        owned: ExitCode.OWNED,
+        errors.Fenced("x.db", token=1, current=2): ExitCode.OWNED,
+        errors.SystemClosed("x"): ExitCode.PROBLEMS,
+        KeyError("x"): ExitCode.DEFECT,
+    }
+    assert {error: exit_code(error) for error in expected} == expected
+    assert sentence(owned) == str(owned)
+    assert "process 1 on h" in sentence(owned)
+
+
+def test_a_reader_that_goes_away_ends_the_command_quietly(desk_store: Path) -> None:
+    """Written into a closed pipe, as before ``| head``, a command ends without a word."""
+    for words in (["journal", "--after", "0"], ["agents", "--json"], ["--help"]):
+        ours, theirs = socket.socketpair()
+        ours.close()
+        process = subprocess.Popen(
+            command(*words, "--store", desk_store) if words != ["--help"] else command(*words),
+            cwd=ROOT, env=environment(), stdout=theirs, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        theirs.close()
+        _, said = process.communicate(timeout=30)
+        assert said == b""
+        assert process.returncode == -13  # SIGPIPE, which shells report as 141
+
+
+def test_a_folder_that_cannot_be_written(desk_store: Path, tmp_path: Path) -> None:
+    """`run` on a store whose folder does not exist says so before anything starts."""
+    done = spawn("run", "tests.cli.programs:Desk", "--store", tmp_path / "no" / "desk.db")
+    assert done.returncode == 3
+    assert "is not a directory; create it" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert os.listdir(tmp_path) == []  # noqa: PTH208

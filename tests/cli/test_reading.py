@@ -1,0 +1,184 @@
+"""The commands that read a store: what they show to people and give to programs."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from tests.cli.support import invoke, records, spawn
+
+
+def test_agents_are_listed(desk_store: Path) -> None:
+    """Each agent is there with its status, version and last commit, in order."""
+    found = records("agents", "--store", desk_store)
+    assert [(a["kind"], a["key"], a["status"], a["version"]) for a in found] == [
+        ("Desk", "apac", "paused", 2), ("Desk", "emea", "active", 10),
+        ("Gatekeeper", "north", "active", 1),
+    ]  # fmt: skip
+    table = invoke("agents", "--store", desk_store).stdout
+    assert [text.split()[:3] for text in table.splitlines()[2:]] == [
+        ["Desk", "apac", "paused"], ["Desk", "emea", "active"], ["Gatekeeper", "north", "active"],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "keys"),
+    [
+        (["--kind", "Desk"], ["apac", "emea"]),
+        (["--status", "active"], ["emea", "north"]),
+        (["--kind", "Desk", "--status", "active"], ["emea"]),
+        (["--limit", "1"], ["apac"]),
+        (["--kind", "Nobody"], []),
+    ],
+)
+def test_agents_are_chosen(desk_store: Path, options: list[str], keys: list[str]) -> None:
+    """Kind and status choose, the limit cuts."""
+    assert [a["key"] for a in records("agents", "--store", desk_store, *options)] == keys
+
+
+def test_what_is_cut_off_is_said(desk_store: Path) -> None:
+    """A list that is cut says so on stderr, so that stdout stays a list; an empty one too."""
+    result = invoke("agents", "--store", desk_store, "--limit", "1")
+    assert result.stderr == "there are more than 1; --limit shows them\n"
+    assert len(result.stdout.splitlines()) == 3
+    assert invoke("agents", "--store", desk_store, "--limit", "3").stderr == ""
+    nobody = invoke("agents", "--store", desk_store, "--kind", "Nobody")
+    assert (nobody.exit_code, nobody.stdout, nobody.stderr) == (0, "", "no such agents\n")
+
+
+def test_the_environment_names_the_store(desk_store: Path) -> None:
+    """PERDURE_STORE takes the place of --store; URLs name stores as well as paths do."""
+    done = spawn("agents", "--json", PERDURE_STORE=f"sqlite:///{desk_store}")
+    assert (done.returncode, len(done.stdout.splitlines()), done.stderr) == (0, 3, "")
+
+
+def test_an_agent_is_shown(desk_store: Path) -> None:
+    """State, mail, timers and commits of one agent are all there: last items, first entries."""
+    (emea,) = records("show", "Desk", "emea", "--store", desk_store, "--items", "2")
+    assert emea["fields"] == {"open": 8, "title": "Europe"}
+    assert emea["logs"]["transcript"] == {
+        "length": 8,
+        "last": [
+            {"position": 6, "value": "T-6 -> mira"}, {"position": 7, "value": "T-7 -> mira"},
+        ],
+    }  # fmt: skip
+    assert emea["maps"]["owners"] == {
+        "count": 8,
+        "first": [{"entry": "T-0", "value": "mira"}, {"entry": "T-1", "value": "mira"}],
+    }
+    assert [(t["name"], t["method"], t["body"]) for t in emea["timers"]] == [
+        ("reminder", "name", [["late"], {}])
+    ]
+    assert [commit["name"] for commit in emea["commits"]] == ["name", "remind"]
+    assert emea["commits"][0]["delta"] == {"set": {"title": "Europe"}}
+    assert emea["problems"] == []
+    (apac,) = records("show", "Desk", "apac", "--store", desk_store, "--items", "3")
+    assert (apac["status"], apac["mail"]["count"]) == ("paused", 7)
+    assert [m["body"] for m in apac["mail"]["first"]] == [
+        [[f"W-{n}"], {"owner": "noor"}] for n in range(3)
+    ]
+
+
+def test_an_agent_is_shown_to_people(desk_store: Path) -> None:
+    """The same on a page: values as JSON, calls as arguments, lists with what they are part of."""
+    emea = invoke("show", "Desk", "emea", "--store", desk_store).stdout
+    for part in (
+        "Desk/emea", '  title  "Europe"', "log transcript  8 items, the last 5:",
+        "map owners  8 entries, the first 5:", '  "T-0"  "mira"', "timers  1", "once",
+        'title = "Europe"',
+    ):  # fmt: skip
+        assert part in emea
+    apac = invoke("show", "Desk", "apac", "--store", desk_store).stdout
+    assert "log transcript  1 item\n" in apac
+    assert "mail  7 waiting, the first 5:" in apac
+    assert 'assign  "W-0", owner="noor"' in apac
+    bare = invoke("show", "Desk", "apac", "--store", desk_store, "--items", "0").stdout
+    assert "mail  7 waiting" in bare
+    assert "W-0" not in bare
+
+
+def test_what_is_damaged_is_said_and_the_rest_is_shown(own_store: Path) -> None:
+    """Values that fail their checksum or are no JSON become problems; the exit code is 1."""
+    with sqlite3.connect(own_store) as connection:
+        connection.execute("""UPDATE fields SET value = '"Asia"' WHERE field = 'title'""")
+        connection.execute("UPDATE log_items SET value = '0' WHERE position = 7")
+        connection.execute("UPDATE map_entries SET value = '0' WHERE entry = 'T-0'")
+        connection.execute("UPDATE journal SET delta = '{}' WHERE name = 'assign'")
+    connection.close()
+    (emea,) = records("show", "Desk", "emea", "--store", own_store, code=1)
+    assert emea["fields"] == {"open": 8, "title": None}
+    assert len(emea["problems"]) == 4
+    assert emea["timers"]
+    page = invoke("show", "Desk", "emea", "--store", own_store)
+    assert page.exit_code == 1
+    assert page.stderr.count("problem: ") == 4
+    assert "state.title: its checksum does not match" in page.stderr
+    assert "reminder" in page.stdout
+
+
+def test_the_journal_ends_with_the_newest(desk_store: Path) -> None:
+    """Without --after the newest commits are shown, oldest first, with it those that follow."""
+    everything = records("journal", "--store", desk_store, "--after", 0, "--limit", 1000)
+    sequences = [entry["sequence"] for entry in everything]
+    assert sequences == sorted(set(sequences))
+    assert len(everything) == 13
+    assert records("journal", "--store", desk_store, "--limit", 3) == everything[-3:]
+    after = ("--after", sequences[4], "--limit", 2)
+    assert records("journal", "--store", desk_store, *after) == everything[5:7]
+    desks = records("journal", "Desk", "--store", desk_store)
+    assert desks == [entry for entry in everything if entry["kind"] == "Desk"]
+    apac = records("journal", "Desk", "apac", "--store", desk_store)
+    assert [(entry["name"], entry["version"]) for entry in apac] == [("assign", 1), ("(pause)", 2)]
+
+
+def test_the_journal_reads_like_assignments(desk_store: Path) -> None:
+    """A person sees what was handled and what changed, or that there was nothing."""
+    page = invoke("journal", "Desk", "apac", "--store", desk_store).stdout.splitlines()
+    assert page[0].split() == ["SEQUENCE", "TIME", "(UTC)", "AGENT", "HANDLED", "CHANGES"]
+    assert page[2].endswith('open = 1, transcript[0] = "A-1 -> mira", owners["A-1"] = "mira"')
+    empty = invoke("journal", "Desk", "nobody", "--store", desk_store)
+    assert (empty.exit_code, empty.stdout) == (0, "")
+    assert empty.stderr == "no such commits in the journal\n"
+
+
+def test_growth_adds_up(desk_store: Path) -> None:
+    """Fields and agents are two ways to split the same bytes; the file is the file."""
+    (report,) = records("growth", "--store", desk_store)
+    for split in ("fields", "agents"):
+        assert sum(part["bytes"] for part in report[split]) == report["values"]["bytes"]
+        assert sum(part["rows"] for part in report[split]) == report["values"]["rows"]
+        sizes = [part["bytes"] for part in report[split]]
+        assert sizes == sorted(sizes, reverse=True)
+    journal = sum(part["bytes"] for part in report["fields"] if part["table"] == "journal")
+    assert journal == report["journal"]["bytes"] > 0
+    assert report["journal"]["share"] == journal / report["values"]["bytes"]
+    assert report["disk"]["file"] == desk_store.stat().st_size
+    assert report["disk"]["free"] == report["disk"]["free_pages"] * report["disk"]["page"]
+    page = invoke("growth", "--store", desk_store, "--limit", 2).stdout
+    assert "agents  3, the largest 2:" in page
+    assert "% of the values" in page
+
+
+def test_doctor_finds_nothing_in_a_good_store(desk_store: Path) -> None:
+    """A healthy store is said to be healthy, with exit code 0."""
+    (report,) = records("doctor", "--store", desk_store)
+    assert report["healthy"] is True
+    assert report["counts"]["agents"] == 3
+    page = invoke("doctor", "--store", desk_store)
+    assert page.exit_code == 0
+    assert page.stdout.endswith("\nHealthy: every checksum matches.\n")
+    assert "owner         none; the last was process" in page.stdout
+
+
+def test_doctor_names_what_is_damaged(own_store: Path) -> None:
+    """A changed value is named with its agent and place, with exit code 1."""
+    with sqlite3.connect(own_store) as connection:
+        connection.execute("""UPDATE fields SET value = '"Asia"' WHERE field = 'title'""")
+    connection.close()
+    (report,) = records("doctor", "--store", own_store, code=1)
+    assert report["healthy"] is False
+    assert report["bad"] == [{"table": "fields", "kind": "Desk", "key": "emea", "place": "title"}]
+    page = invoke("doctor", "--store", own_store)
+    assert page.exit_code == 1
+    assert "DAMAGED" in page.stdout
+    assert ["fields", "Desk", "emea", "title"] in [s.split() for s in page.stdout.splitlines()]
