@@ -8,7 +8,7 @@ from collections.abc import Callable
 from ..lifecycle import signals
 from ..lifecycle.signals import Signal
 from ..lifecycle.status import Status, Step, after
-from ..persistence.errors import AgentQuarantined, PerdureError
+from ..persistence.errors import AgentQuarantined, PerdureError, StoreError
 from .activation import Activation
 from .cell import AgentCell
 from .control import Control
@@ -145,7 +145,11 @@ def refuse_askers(cell: AgentCell, error: Exception) -> None:
         if envelope.reply_to is None or isinstance(envelope, Control):
             kept.append(envelope)
         else:
-            reject(cell, envelope, error)
+            if isinstance(error, StoreError):
+                # Nothing can become durable now, so there is nothing to hold the answer back for.
+                envelope.reply_to.fail(error)  # type: ignore[attr-defined]
+            else:
+                reject(cell, envelope, error)
     cell.mailbox.put_back(*kept)
 
 

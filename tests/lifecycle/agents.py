@@ -31,6 +31,10 @@ class Tally(Agent[TallyState]):
         self.state.steps.append(f"add {number}")
         return self.state.total
 
+    def note(self, text: str) -> None:
+        """Add a text to the story."""
+        self.state.steps.append(text)
+
     def total(self) -> int:
         """Return the sum."""
         return self.state.total
