@@ -5,7 +5,9 @@ from __future__ import annotations
 import typing
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
+
+from pykka import Actor
 
 from ..lifecycle.durability import AutoSave, Durability, WhenUnsaved
 from ..lifecycle.restart import RestartPolicy
@@ -83,8 +85,14 @@ class Agent(PooledActor, Generic[S]):
         """Leave set-up to ``on_start``: state, key and system are not there yet."""
 
     def __init_subclass__(cls, **kwargs: object) -> None:
-        """Name the kind after the class."""
+        """Name the kind after the class; refuse methods that would replace perdure's own."""
         super().__init_subclass__(**kwargs)
+        taken = sorted(OWN_NAMES & cls.__dict__.keys())
+        if taken:
+            message = (
+                f"{cls.__name__}.{taken[0]} would replace Agent.{taken[0]}; give it another name"
+            )
+            raise ConfigurationError(message)
         if "kind" not in cls.__dict__:
             cls.kind = cls.__name__
 
@@ -174,6 +182,22 @@ class Agent(PooledActor, Generic[S]):
     def stop(self) -> None:
         """Stop this agent once the current turn and the mail before this call are done."""
         self._home.step("stop")
+
+
+_OPEN: Final = frozenset(
+    {
+        "on_start", "on_pause", "on_resume", "on_stop", "on_passivate", "on_failure", "on_receive",
+        "durability", "when_unsaved", "autosave", "restarts", "mailbox_limit", "turn_limit", "kind",
+        "unreadable",
+    }
+)  # fmt: skip
+OWN_NAMES: Final = frozenset(
+    name
+    for base in (Agent, PooledActor, Actor)
+    for name in (*base.__dict__, *base.__dict__.get("__annotations__", {}))
+    if not name.startswith("__") and name not in _OPEN
+)
+"""What a subclass may not define: it would silently replace a method or attribute of ours."""
 
 
 def state_class_of(agent_class: type[Agent[Any]]) -> type[State]:
