@@ -99,7 +99,7 @@ class AgentCell:
     """
 
     __slots__ = (
-        "activation", "backoff", "blueprint", "holds", "home", "intensity", "key",
+        "activation", "backoff", "blueprint", "error", "holds", "home", "intensity", "key",
         "last_sequence", "mail_loaded", "mailbox", "pending", "reason", "restarting", "status",
         "turn", "turns", "used", "volatile",
     )  # fmt: skip
@@ -114,6 +114,8 @@ class AgentCell:
         self.activation: Activation | None = None
         self.status = Status.ACTIVE
         self.reason = ""
+        self.error = ""
+        """The latest failure, for people."""
         self.last_sequence = 0
         """The agent's latest commit in this process: an activation must not load before it is
         durable."""

@@ -52,6 +52,7 @@ def reject(cell: AgentCell, letter: Letter, error: BaseException) -> None:
 
 def restart(cell: AgentCell, error: BaseException, letter: Letter | None) -> None:
     """Let supervision decide; ``letter`` is tried again or goes to the dead letters."""
+    cell.error = reason = f"{type(error).__name__}: {error}"
     policy = cell.blueprint.agent_class.restarts
     if cell.home.supervisor.ended is not None:
         # The error may come from the lost store, and nothing decided now could be kept.
@@ -63,7 +64,7 @@ def restart(cell: AgentCell, error: BaseException, letter: Letter | None) -> Non
         if letter.__class__ is Control:
             cell.mailbox.put_back(letter)
         elif letter.attempts >= policy.attempts:
-            bury(cell, letter, f"{type(error).__name__}: {error}")
+            bury(cell, letter, reason)
         else:
             if letter.body:
                 # The handler may have changed its arguments in place before it raised.
@@ -74,7 +75,6 @@ def restart(cell: AgentCell, error: BaseException, letter: Letter | None) -> Non
     home = cell.home
     me = (cell.kind, cell.key)
     verdict = home.tree.failed(me, cell.intensity, policy, home.clock.monotonic())
-    reason = f"{type(error).__name__}: {error}"
     for kind, key in verdict.quarantine:
         home.order(kind, key, Control(Verb.QUARANTINE, reason=reason, edge=False))
     delay = home.supervisor.delay(verdict.policy.backoff, max(1, verdict.count))

@@ -10,6 +10,7 @@ from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr
 
 from .agent import Agent
 from .control import Verb
+from .description import AgentDescription
 from .future import PooledFuture
 
 A = TypeVar("A", bound=Agent[Any])
@@ -32,6 +33,10 @@ class Post(Protocol):
 
     def control(self, ref: AgentRef[Any], verb: Verb) -> PooledFuture[Any]:
         """Have a lifecycle step taken and return its future."""
+        ...
+
+    def describe(self, ref: AgentRef[Any]) -> AgentDescription:
+        """Return how an agent stands."""
         ...
 
     def alive(self) -> bool:
@@ -121,6 +126,10 @@ class AgentRef(ActorRef[A], Generic[A]):
     def proxy(self) -> AgentProxy[A]:  # type: ignore[override]
         """Return an object whose methods send messages."""
         return AgentProxy(self)
+
+    def describe(self) -> AgentDescription:
+        """Return how the agent stands now, without waking it; StoreUnavailable if that is unknown."""
+        return self._post.describe(self)
 
     def pause(self, *, timeout: float | None = None) -> None:
         """Let the agent finish its turn and then keep its mail, also over a restart.

@@ -31,6 +31,7 @@ from .agent import Agent
 from .blueprint import Catalogue, check_name
 from .cell import AgentCell
 from .control import Control, Verb
+from .description import AgentDescription, describe
 from .dispatcher import Dispatcher
 from .future import PooledFuture
 from .loop import HandlerLoop
@@ -245,6 +246,11 @@ class Runtime:
             self._refuse(cell)
         return future
 
+    def describe(self, ref: AgentRef[Any]) -> AgentDescription:
+        """Return how an agent stands."""
+        cell = self.cells.get((ref.kind, ref.key))
+        return describe(self.store, ref.kind, ref.key, cell)
+
     def _cell_of(self, ref: AgentRef[Any]) -> RunningCell:
         """Return the cell a reference leads to, and let the reference remember it."""
         cell = self.cells.get((ref.kind, ref.key))
@@ -288,6 +294,7 @@ class Runtime:
         fresh.mail_loaded = cell.mail_loaded
         fresh.restarting = True
         fresh.turns = cell.turns
+        fresh.error = cell.error
         # In this order: whoever finds the old mailbox closed finds the fresh one in its place,
         # where mail gathers behind what is left of the old, and nothing runs before the attach.
         with self._lock:

@@ -26,6 +26,8 @@ class Letter(Envelope[Any]):
 
     __slots__ = ("attempts", "cause", "correlation", "edge", "id")
 
+    reply_to: PooledFuture[Any] | None
+
     durable: bool = False
     """There is, or will be, a row in the mailbox table that a commit must remove."""
     name: str = ""

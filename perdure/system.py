@@ -15,6 +15,7 @@ from typing import Any, Self, TypeVar
 
 from .actors.agent import Agent
 from .actors.blueprint import Catalogue
+from .actors.dead_letters import DeadLetters
 from .actors.dispatcher import DEFAULT_WORKERS
 from .actors.reference import AgentRef
 from .actors.runtime import Passivation, Runtime
@@ -69,6 +70,8 @@ class AgentSystem:
         self._supervisor = supervisor
         self._clock = clock
         self._closed = False
+        self.dead_letters = DeadLetters(runtime)
+        """Messages nobody could handle: ``list()``, ``get(id)``, ``requeue(id)``, ``discard(id)``."""
 
     @classmethod
     def open(  # noqa: PLR0913

@@ -12,6 +12,8 @@
     │   └── CorruptState (ValueError)        stored bytes fail their checksum or do not decode
     └── AgentError
         ├── UnknownAgent (LookupError)       no agent class of that name is registered
+        ├── UnknownDeadLetter (LookupError)  there is no dead letter of that id
+        ├── NotRequeued (ValueError)         a dead letter's agent cannot take it
         ├── InvalidTransition (RuntimeError) the lifecycle has no such step
         ├── AgentQuarantined (RuntimeError)  supervision gave up; the mail waits
         ├── MailboxFull (RuntimeError)       the receiver is behind by its mailbox limit
@@ -104,6 +106,14 @@ class AgentError(PerdureError):
 
 class UnknownAgent(AgentError, LookupError):
     """Say that no agent class of that kind was given to the system."""
+
+
+class UnknownDeadLetter(AgentError, LookupError):
+    """Say that there is no dead letter of that id; somebody may have put it back or discarded it."""
+
+
+class NotRequeued(AgentError, ValueError):
+    """Say that an agent's class cannot take a dead letter; it stays where it is."""
 
 
 class InvalidTransition(AgentError, RuntimeError):

@@ -1,0 +1,58 @@
+"""How one agent stands, for people who look for a fault."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..lifecycle.status import Status
+from ..persistence.store import StoreReader
+from .cell import AgentCell
+
+
+@dataclass(frozen=True, slots=True)
+class AgentDescription:
+    """How an agent stood at one moment; taken without waking it or waiting for it."""
+
+    kind: str
+    key: str
+    status: str
+    """Its status; "active" for an agent that never had a message."""
+    version: int
+    """Count of its commits, durable or on their way; 0 for one that never changed."""
+    live: bool
+    """Whether its state is in memory."""
+    busy: bool
+    """Whether it handles a message now, or could at once."""
+    waiting: int
+    """Messages that wait for it."""
+    holds: tuple[str, ...]
+    """Why its mail waits: "paused", "quarantined", "backoff" (before a restart), "unsaved"."""
+    reason: str
+    """Why it has this status, where that is not its own wish."""
+    error: str
+    """What its latest failure was while its cell has been in memory; "" if there was none."""
+
+
+def describe(store: StoreReader, kind: str, key: str, cell: AgentCell | None) -> AgentDescription:
+    """Describe an agent from its cell, and from the store where that does not know better."""
+    activation = cell.activation if cell is not None else None
+    status, version, reason = Status.ACTIVE, 0, ""
+    if activation is None:
+        stored = store.load(kind, key)
+        if stored is not None:
+            status, version = Status(stored.head.status), stored.head.version
+            reason = stored.head.reason
+    if cell is None:
+        waiting = len(store.mail(kind, key))
+        return AgentDescription(
+            kind, key, status, version, False, False, waiting, (), reason, ""  # noqa: FBT003
+        )
+    if activation is not None:
+        version = activation.writer.version
+    if activation is not None or cell.last_sequence or cell.holds:
+        # Ahead of the store, or told by the store already.
+        status, reason = cell.status, cell.reason
+    return AgentDescription(
+        kind, key, status, version, activation is not None, cell.mailbox.busy(),
+        len(cell.mailbox), cell.holds, reason, cell.error,
+    )  # fmt: skip
