@@ -48,6 +48,8 @@ from .waking import Recovery
 logger = logging.getLogger("perdure.actors")
 
 SWEEP_SECONDS: Final = 1.0
+GRACE_SECONDS: Final = 0.5
+"""What threads get to end in after everything was cancelled, however little time is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -412,8 +414,8 @@ class Runtime:
         self.closed = True
         for cell in list(self.cells.values()):
             self._refuse(cell)
-        deadline = time.monotonic() + timeout
-        complete = self.loop.close(timeout)
+        deadline = time.monotonic() + max(timeout, GRACE_SECONDS)
+        complete = self.loop.close(max(timeout, GRACE_SECONDS))
         return self.dispatcher.close(max(0.0, deadline - time.monotonic())) and complete
 
     # Inside.

@@ -1,0 +1,1 @@
+"""The actors: messages, turns, mailboxes, timers, failures, races."""

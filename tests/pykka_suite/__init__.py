@@ -1,0 +1,1 @@
+"""pykka's own tests, run against PooledActor."""

@@ -1,0 +1,32 @@
+"""A pytest plugin for pykka's suite: its `runtime` fixture becomes our pooled actors.
+
+Loaded with `-p pooled_runtime` in a process of its own, where `tests` is pykka's package.
+"""
+
+import threading
+import time
+
+import pytest
+
+from perdure.actors.future import PooledFuture
+from perdure.actors.pooled import PooledActor
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[object], request: pytest.FixtureRequest
+) -> object:
+    """Set the `runtime` fixture up in the place of the suite's own conftest."""
+    if fixturedef.argname != "runtime":
+        return None
+    from tests.types import Runtime  # type: ignore[import-not-found]  # noqa: PLC0415 -- pykka's
+
+    runtime: object = Runtime(
+        name="pooled",
+        actor_class=PooledActor,
+        event_class=threading.Event,
+        future_class=PooledFuture,
+        sleep_func=time.sleep,
+    )
+    fixturedef.cached_result = (runtime, fixturedef.cache_key(request), None)
+    return runtime
