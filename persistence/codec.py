@@ -162,3 +162,27 @@ def too_deep(encoded: bytes) -> bool:
         if not brackets:
             return False
     return True
+
+
+def check_storable(declared: object, where: str) -> None:
+    """Refuse a declared type with a class in it that JSON has no form for."""
+    stranger = _find_custom(msgspec.inspect.type_info(declared), set())
+    if stranger is not None:
+        message = (
+            f"{where} cannot be stored: there is no JSON form of {name_of(stranger)}; declare a"
+            " Struct, a dataclass or a built-in type"
+        )
+        raise ConfigurationError(message)
+
+
+def _find_custom(info: object, seen: set[int]) -> object | None:
+    if isinstance(info, msgspec.inspect.CustomType):
+        return None if info.cls is object else info.cls
+    if isinstance(info, tuple):
+        parts: tuple[object, ...] = info
+    elif isinstance(info, msgspec.inspect.Type | msgspec.inspect.Field) and id(info) not in seen:
+        seen.add(id(info))
+        parts = tuple(getattr(info, name) for name in info.__struct_fields__)
+    else:
+        return None
+    return next((found for part in parts if (found := _find_custom(part, seen)) is not None), None)

@@ -18,6 +18,7 @@ LARGEST_INT: Final = 2**64 - 1
 DEEPEST: Final = 512
 """Levels of nesting a stored value may have; beyond it decoders differ in what they accept."""
 
+_LONGEST_INT: Final = 14_283  # bits: 4,300 digits, beyond which Python reads no integer from text
 _AT: Final = re.compile(r" - at `\$(.*)`$")
 
 
@@ -65,7 +66,10 @@ def same_classes(value: object, decoded: object) -> bool:
 
 
 def _short(value: object) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - a __repr__ may raise anything, and the error must not
+        text = f"a {value.__class__.__name__}"
     return text if len(text) <= 80 else text[:77] + "..."  # noqa: PLR2004
 
 
@@ -91,8 +95,8 @@ def _leaf_problem(value: object) -> str | None:
     if isinstance(value, float) and not math.isfinite(value):
         name = "NaN" if math.isnan(value) else "infinity"
         return f"{name} cannot be stored; use None or a finite number"
-    if isinstance(value, int) and not SMALLEST_INT <= value <= LARGEST_INT:
-        return "an integer beyond 64 bits cannot be stored; use a str or a float"
+    if isinstance(value, int) and value.bit_length() > _LONGEST_INT:
+        return "an integer of so many digits cannot be stored; use a str or a float"
     if isinstance(value, str):
         try:
             value.encode()

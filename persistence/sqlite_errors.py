@@ -27,6 +27,10 @@ def translated(location: str, doing: str) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise translate(error, location, doing) from error
+    except UnicodeDecodeError as error:
+        # The driver meets it in names and messages that a damaged schema gives it.
+        advice = _ADVICE[sqlite3.SQLITE_CORRUPT]
+        raise StoreUnavailable(f"{location}: {doing} failed: {error}; {advice}") from error
 
 
 def translate(error: sqlite3.Error, location: str, doing: str) -> Exception:

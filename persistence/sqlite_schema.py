@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
+from functools import cache
 from typing import Final
 
-from .errors import NotAStore, StoreTooNew
+from .errors import CorruptState, NotAStore, StoreTooNew
 
 FORMAT: Final = 1
 """Version of the file format; rises when an older release could not read the file."""
@@ -149,7 +151,10 @@ def _create(connection: sqlite3.Connection) -> None:
 
 
 def check(connection: sqlite3.Connection, location: str) -> bool:
-    """Return whether the file is a store, False if it is empty; NotAStore or StoreTooNew if not."""
+    """Return whether the file is a store, False if it is empty.
+
+    NotAStore, StoreTooNew, or CorruptState when its tables are not those of its format.
+    """
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if application == APPLICATION_ID:
@@ -159,9 +164,40 @@ def check(connection: sqlite3.Connection, location: str) -> bool:
                 "upgrade perdure to open it"
             )
             raise StoreTooNew(message)
+        _refuse_altered(connection, location)
         return True
     tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
     if tables or application:
         message = f"{location} is a SQLite database but not a perdure store; choose another path"
         raise NotAStore(message)
     return False
+
+
+def _refuse_altered(connection: sqlite3.Connection, location: str) -> None:
+    """Raise CorruptState unless every table has its columns; tables of others may stand beside."""
+    found = _columns(connection)
+    altered = [table for table, columns in _expected().items() if found.get(table) != columns]
+    if altered:
+        reason = (
+            f"the columns of {', '.join(altered)} are not those of format {FORMAT}; the file is"
+            " damaged or was altered, restore a backup"
+        )
+        raise CorruptState(location, reason)
+
+
+@cache
+def _expected() -> dict[str, list[tuple[object, ...]]]:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.executescript(TABLES)
+        return _columns(connection)
+
+
+def _columns(connection: sqlite3.Connection) -> dict[str, list[tuple[object, ...]]]:
+    tables: dict[str, list[tuple[object, ...]]] = {}
+    for table, *column in connection.execute(
+        'SELECT tables.name, columns.name, columns.type, columns."notnull", columns.pk'
+        " FROM sqlite_schema AS tables, pragma_table_info(tables.name) AS columns"
+        " WHERE tables.type = 'table' ORDER BY tables.name, columns.cid"
+    ):
+        tables.setdefault(table, []).append(tuple(column))
+    return tables

@@ -9,13 +9,13 @@ from typing import Final
 
 import msgspec
 
-from .codec import Codec, codec_of
+from .codec import Codec, check_storable, codec_of
 from .errors import ConfigurationError
 from .log import Log
 from .map import Map
 
 DEFAULT_LARGEST_VALUE: Final = 16 * 1024 * 1024
-"""Bytes one stored value may take unless the system is opened with another limit."""
+"""Characters one stored value may take unless the system is opened with another limit."""
 
 
 class State(msgspec.Struct):
@@ -79,13 +79,19 @@ def layout_of(state_class: type[State]) -> Layout:
         origin = typing.get_origin(info.type) or info.type
         arguments = typing.get_args(info.type)
         if origin is Log:
-            logs.append(LogField(info.name, codec_of(*(arguments or (object,)))))
+            logs.append(LogField(info.name, _codec(arguments[0] if arguments else object, where)))
         elif origin is Map:
             key_type, value_type = arguments or (str, object)
             if key_type not in (str, int):
                 message = f"{where} is keyed by {key_type!r}; a Map is keyed by str or int"
                 raise ConfigurationError(message)
-            maps.append(MapField(info.name, codec_of(value_type), key_type))
+            maps.append(MapField(info.name, _codec(value_type, where), key_type))
         else:
-            plain.append(PlainField(info.name, codec_of(info.type)))
+            plain.append(PlainField(info.name, _codec(info.type, where)))
     return Layout(state_class, tuple(plain), tuple(logs), tuple(maps))
+
+
+def _codec(declared: object, where: str) -> Codec[object]:
+    codec = codec_of(declared)
+    check_storable(declared, where)
+    return codec

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
@@ -28,6 +30,8 @@ class CountingReader:
         self.agent = agent
         self.calls: list[str] = []
         self.rows = 0
+        self.settle: Callable[[], None] = lambda: None
+        """Called before entries are counted: writes what the store lacks."""
 
     def log(self, field: str) -> _Log:
         """Return the reader of a log field."""
@@ -73,6 +77,7 @@ class _Map:
     def count(self) -> int:
         counting = self.counting
         counting.count("count", 0)
+        counting.settle()
         return counting.store.map_count(counting.agent, self.field)
 
 
@@ -137,7 +142,7 @@ class Keeper(Generic[S]):
 
     def values(self) -> dict[str, object]:
         """Return the live state as plain values."""
-        return dump(self.tracker.state)
+        return copy.deepcopy(dump(self.tracker.state))
 
 
 def made(
