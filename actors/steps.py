@@ -137,12 +137,15 @@ class Steps:
             cell.fire(signal)
 
 
-def refuse_askers(cell: AgentCell, error: Exception) -> None:
-    """Tell everyone whose ask would wait for long; other mail waits."""
+def refuse_askers(cell: AgentCell, error: Exception, *, steps: bool = False) -> None:
+    """Tell everyone whose ask would wait for long; other mail waits.
+
+    Steps of the lifecycle are refused with ``steps`` only: mostly they do not wait for the mail.
+    """
     kept: list[Letter] = []
     for item in cell.mailbox.take_all():
         envelope = as_letter(item)
-        if envelope.reply_to is None or isinstance(envelope, Control):
+        if envelope.reply_to is None or (isinstance(envelope, Control) and not steps):
             kept.append(envelope)
         else:
             if isinstance(error, StoreError):
