@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
+from pykka import Actor
 from pykka.messages import ProxyCall
 
 from ..persistence.codec import Codec, codec_of
@@ -84,9 +85,7 @@ class CallCodec:
         return codec
 
     def _build(self, name: str, count: int, keywords: tuple[str, ...]) -> Codec[Any]:
-        method = self._class
-        for step in name.split("."):
-            method = getattr(method, step)
+        method = _method(self._class, name)
         signature = inspect.signature(method)
         try:
             signature.bind(None, *[None] * count, **dict.fromkeys(keywords))
@@ -103,6 +102,20 @@ class CallCodec:
         keyword_type = typing.TypedDict(f"{name} keywords", fields)  # type: ignore[operator]
         # Not shared through codec_of: the typed dict is made anew for each signature.
         return Codec(tuple[tuple[types] if types else tuple[()], keyword_type])  # type: ignore[misc]
+
+
+def _method(agent_class: type, name: str) -> Callable[..., object]:
+    """Return the method that a message names; AttributeError for anything else.
+
+    Names come from the store too: one must not lead to the inside of Python (``__setattr__``,
+    ``add.__globals__.setdefault``) or of the actor itself.
+    """
+    inside = name.startswith("__") or (name.startswith("_") and hasattr(Actor, name))
+    if "." in name or inside:
+        message = f"{agent_class.__name__} takes no messages for {name!r}"
+        raise AttributeError(message)
+    method: Callable[..., object] = getattr(agent_class, name)
+    return method
 
 
 def _hints(function: Callable[..., object]) -> dict[str, Any]:
