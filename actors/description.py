@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..lifecycle.status import Status
+from ..lifecycle.status import Status, stored_status
 from ..persistence.store import StoreReader
 from .cell import AgentCell
 
@@ -40,7 +40,8 @@ def describe(store: StoreReader, kind: str, key: str, cell: AgentCell | None) ->
     if activation is None:
         stored = store.load(kind, key)
         if stored is not None:
-            status, version = Status(stored.head.status), stored.head.version
+            status = stored_status(f"{kind}/{key}", stored.head.status)
+            version = stored.head.version
             reason = stored.head.reason
     if cell is None:
         waiting = len(store.mail(kind, key))

@@ -8,7 +8,7 @@ from pykka.messages import ProxyCall
 
 from ..lifecycle import signals
 from ..lifecycle.durability import Durability
-from ..lifecycle.status import Status
+from ..lifecycle.status import Status, stored_status
 from ..persistence.errors import CorruptState
 from ..persistence.records import AgentRow, Commit, Message, StoredAgent
 from ..persistence.repair import Repair, examine
@@ -48,7 +48,7 @@ def load(cell: AgentCell) -> Activation | None:
         Collections(home.store, head.agent, lambda: settle_reads(cell)),
         largest=home.largest_value,
     )
-    cell.status = Status(head.status)
+    cell.status = stored_status(str(cell), head.status)
     cell.reason = head.reason
     agent = blueprint.agent_class()
     agent.key = cell.key
@@ -105,7 +105,7 @@ def must_be_new(cell: AgentCell) -> bool:
 
 def _repair(cell: AgentCell, head: AgentRow, repair: Repair) -> None:
     """Commit a repair as the agent's next version, and say loudly what was bad and what is lost."""
-    cell.status, cell.reason = Status(head.status), head.reason
+    cell.status, cell.reason = stored_status(str(cell), head.status), head.reason
     commit = cell.commit(repair.name)
     commit.delta = repair.delta
     commit.quarantined = list(repair.quarantined)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from typing import Final
 
-from ..persistence.errors import InvalidTransition
+from ..persistence.errors import CorruptState, InvalidTransition
 
 
 class Status(enum.StrEnum):
@@ -55,6 +55,14 @@ _WANTED: Final = {
     Step.RESTART: "restarted",
     Step.QUARANTINE: "quarantined",
 }
+
+
+def stored_status(agent: str, text: str) -> Status:
+    """Return the status a store holds for ``agent``; CorruptState if there is no such status."""
+    try:
+        return Status(text)
+    except ValueError:
+        raise CorruptState(agent, f"its stored status {text!r} does not exist") from None
 
 
 def after(agent: str, current: Status, step: Step) -> Status:

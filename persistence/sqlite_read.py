@@ -8,7 +8,9 @@ import sqlite3
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+
+import msgspec
 
 from . import recovery, sqlite_schema
 from .errors import CorruptState, NotAStore, StoreUnavailable
@@ -30,6 +32,8 @@ from .sqlite_pool import ReaderPool, fetch, snapshot
 from .store import StoreReader
 
 logger = logging.getLogger("perdure.persistence")
+
+R = TypeVar("R", AgentRow, DeadLetter, Message, Timer)
 
 LOST: Final = ""
 """The field of a base row that says: an entry that could not be read was trimmed away."""
@@ -74,7 +78,10 @@ class SqliteReader(StoreReader):
             ).fetchone()
             if row is None:
                 return None
-            head = AgentRow(*row)
+            head = _record(AgentRow, row)
+            if (head.kind, head.key) != (kind, key):
+                reason = f"the index leads to {head.kind}/{head.key}; the file is damaged"
+                raise CorruptState(f"{kind}/{key}", reason)
             fields = fetch(
                 connection, "SELECT field, value, crc FROM fields WHERE agent = ?", (head.agent,)
             )
@@ -96,7 +103,7 @@ class SqliteReader(StoreReader):
             head,
             {name: (value, crc) for name, value, crc in fields},
             dict(lengths),
-            [Timer(*timer) for timer in timers],
+            [_record(Timer, timer) for timer in timers],
         )
 
     def log_items(self, agent: int, field: str, start: int, stop: int) -> list[str]:
@@ -158,7 +165,7 @@ class SqliteReader(StoreReader):
     def mail(self, kind: str, key: str) -> list[Message]:
         """Return an agent's pending messages in the order they were sent."""
         query = "SELECT * FROM mailbox WHERE kind = ? AND key = ? ORDER BY id"
-        return [Message(*row) for row in self._rows(query, (kind, key))]
+        return [_record(Message, row) for row in self._rows(query, (kind, key))]
 
     def mailed(self, after: tuple[str, str], limit: int) -> list[tuple[str, str]]:
         """Return up to ``limit`` agents with pending messages, in (kind, key) order."""
@@ -171,7 +178,7 @@ class SqliteReader(StoreReader):
     def timers_between(self, after: float, until: float, limit: int) -> list[Timer]:
         """Return timers with ``after < due <= until``, earliest first."""
         query = "SELECT * FROM timers WHERE due > ? AND due <= ? ORDER BY due LIMIT ?"
-        return [Timer(*row) for row in self._rows(query, (after, until, limit))]
+        return [_record(Timer, row) for row in self._rows(query, (after, until, limit))]
 
     def agents(self, kind: str | None = None) -> Iterator[AgentRow]:
         """Iterate over the heads of all agents in (kind, key) order, without loading them all."""
@@ -187,7 +194,7 @@ class SqliteReader(StoreReader):
             if not rows:
                 return
             for row in rows:
-                yield AgentRow(*row)
+                yield _record(AgentRow, row)
             place = (rows[-1][1], rows[-1][2])
 
     def journal(
@@ -227,7 +234,7 @@ class SqliteReader(StoreReader):
     def dead_letters(self, *, after: int = 0, limit: int = 100) -> list[DeadLetter]:
         """Return up to ``limit`` dead letters with an id above ``after``, oldest first."""
         query = "SELECT * FROM dead_letters WHERE id > ? ORDER BY id LIMIT ?"
-        return [DeadLetter(*row) for row in self._rows(query, (after, limit))]
+        return [_record(DeadLetter, row) for row in self._rows(query, (after, limit))]
 
     def quarantined(self) -> list[QuarantineRow]:
         """Return the stored values that were set aside as bad."""
@@ -318,6 +325,14 @@ def _size(path: str) -> int:
         return Path(path).stat().st_size
     except FileNotFoundError:
         return 0
+
+
+def _record(record: type[R], row: Sequence[object]) -> R:
+    """Return a row as a record; CorruptState if a damaged page made other types of its values."""
+    try:
+        return msgspec.convert(row, record)
+    except msgspec.ValidationError as error:
+        raise CorruptState(f"a stored {record.__name__}", f"{error}; the file is damaged") from None
 
 
 def _replaced(where: str, text: str | None) -> str:
