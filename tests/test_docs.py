@@ -1,0 +1,128 @@
+"""The documentation is true: its programs run, its links lead somewhere, and it covers the code."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from docs import make_reference
+from tests.pages import DOCS, ROOT, PageError, anchors, blocks, links, pages, run_page
+
+PAGES = [path for path in pages() if path.name != "README.md"]  # tests/test_readme.py runs that one
+RUNNING = [
+    path
+    for path in PAGES
+    if any(block.runs or block.mark == "run" for block in blocks(path.read_text()))
+]
+
+
+def name(path: Path) -> str:
+    """Name a page as a person would."""
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", RUNNING, ids=name)
+def test_programs_do_what_the_page_says(page: Path, tmp_path: Path) -> None:
+    """Every program of a page runs, and prints exactly what the page says it prints."""
+    run_page(page, tmp_path)
+
+
+def test_the_pages_that_teach_have_programs() -> None:
+    """The tutorial and every guide but that of operations are run, not only read."""
+    taught = {DOCS / "tutorial.md", *(DOCS / "guides").glob("*.md")}
+    assert taught - set(RUNNING) == set()
+
+
+@pytest.mark.parametrize("page", pages(), ids=name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Each link inside the repository names a file, and its anchor is a heading there."""
+    broken = []
+    for link in links(page.read_text()):
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists() or (anchor and anchor not in anchors(target.read_text())):
+            broken.append(link)
+    assert broken == []
+
+
+def test_every_page_can_be_reached() -> None:
+    """Following links from the map of the documentation reaches every page."""
+    reached: set[Path] = set()
+    coming = [DOCS / "index.md"]
+    while coming:
+        page = coming.pop()
+        reached.add(page)
+        targets = {
+            (page.parent / link.partition("#")[0]).resolve() for link in links(page.read_text())
+        }
+        coming += [path for path in targets if path.suffix == ".md" and path not in reached]
+    assert set(PAGES) - reached == set()
+
+
+@pytest.mark.parametrize("page", pages(), ids=name)
+def test_named_files_and_targets_exist(page: Path) -> None:
+    """Tests, modules and `make` targets that a page names are there."""
+    text = page.read_text()
+    folders = "actors|benchmarks|docs|examples|hooks|lifecycle|perdure|persistence|tests"
+    files = re.findall(rf"(?<![\w./])((?:{folders})/[\w/]+\.(?:py|md|xz))", text)
+    targets = set(re.findall(r"\bmake ([a-z]+(?:-[a-z]+)*)(?=[`\s]*(?:#|`|$))", text, re.MULTILINE))
+    known = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert [file for file in files if not (ROOT / file).exists()] == []
+    assert targets - known == set()
+
+
+def test_each_guarantee_has_its_page() -> None:
+    """G1 to G10 and G12 have a page with the same parts, naming tests and the command for them."""
+    for number in (*range(1, 11), 12):
+        text = (DOCS / "guarantees" / f"G{number}.md").read_text()
+        parts = re.findall(r"^## (.+)$", text, re.MULTILINE)
+        assert parts == [
+            "What is promised",
+            "What is not promised",
+            "How it is built",
+            "How it is attacked",
+        ]
+        assert re.search(r"python -m pytest .*tests/", text), number
+
+
+def test_the_reference_is_up_to_date() -> None:
+    """The reference is what the docstrings say today."""
+    made = make_reference.render()
+    assert (DOCS / "reference.md").read_text() == made, "run: python -m docs.make_reference"
+
+
+@pytest.mark.parametrize(("topic", "names"), make_reference.topics().items())
+def test_the_reference_covers(topic: str, names: list[str]) -> None:
+    """Every public name, signal, error and option stands in the reference."""
+    text = (DOCS / "reference.md").read_text()
+    assert names
+    assert [name for name in names if f"`{name}" not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("page", "fault"),
+    [
+        ("```python\nprint(1)  #> 2\n```\n", "promises"),
+        ("```python\n1 / 0\n```\n", "ZeroDivisionError"),
+        ("\n```python\nx = 1\n```\n\nThen:\n\n```python\nraise ValueError(x)\n```\n", "line 9"),
+        ("<!-- run -->\n```console\n$ python -c 'print(1)'\n2\n```\n", "prints"),
+    ],
+)
+def test_a_page_that_is_not_true_is_found(tmp_path: Path, page: str, fault: str) -> None:
+    """A program that fails or prints something else is reported with its place on the page."""
+    path = tmp_path / "page.md"
+    path.write_text(page)
+    with pytest.raises(PageError, match=fault):
+        run_page(path, tmp_path)
+
+
+def test_marks_are_obeyed(tmp_path: Path) -> None:
+    """A block marked as only shown does not run, and one marked as a file becomes one."""
+    path = tmp_path / "page.md"
+    path.write_text(
+        "<!-- not run: it would fail -->\n\n```python\n1 / 0\n```\n"
+        "<!-- file: a.py -->\n```python\nprint(f'{1 + 1} of {id(1)}')\n```\n"
+        "<!-- run -->\n```console\n$ python a.py\n2 of ...\n```\n"
+    )
+    run_page(path, tmp_path)
+    assert (tmp_path / "a.py").exists()
