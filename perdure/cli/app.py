@@ -15,7 +15,6 @@ import typer
 from ..lifecycle.status import Status
 from .exits import ExitCode, exit_code, sentence
 from .options import (
-    LARGEST,
     Action,
     AnyKey,
     AnyKind,
@@ -27,6 +26,8 @@ from .options import (
     Store,
     Sync,
     name,
+    number,
+    numbers,
 )
 
 P = ParamSpec("P")
@@ -217,9 +218,8 @@ def journal(
     after: Annotated[
         int | None,
         typer.Option(
-            min=0,
-            max=LARGEST,
             metavar="SEQUENCE",
+            callback=number,
             help="The first commits after this one.",
             show_default="the newest commits",
         ),
@@ -230,7 +230,9 @@ def journal(
     ] = False,
     json: AsJson = False,
 ) -> None:
-    """Show commits, oldest first: of a store, of a kind, of one agent.
+    """Show the commits of a store, a kind or an agent.
+
+    The newest are shown, oldest first; with --after those that follow a commit.
 
     \b
     perdure journal --store desk.db
@@ -245,16 +247,16 @@ def journal(
 @command
 def dead_letters(
     store: Store,
-    action: Annotated[Action, typer.Argument(help="What to do.")] = Action.LIST,
+    action: Annotated[Action, typer.Argument(metavar="ACTION", help="What to do.")] = Action.LIST,
     ids: Annotated[
         list[int] | None,
-        typer.Argument(metavar="[ID]...", min=0, max=LARGEST, help="Which letters; not for list."),
+        typer.Argument(metavar="ID", callback=numbers, help="Which letters; none for list."),
     ] = None,
     *,
     limit: Limit = 50,
     json: AsJson = False,
 ) -> None:
-    """List the messages nobody could handle, put them back or discard them.
+    """List messages nobody could handle; put them back.
 
     `requeue` puts letters into their agents' mail again, `discard` removes them for good and
     prints what it removed. Both write, all letters in one commit, so the store must not be open:
@@ -288,9 +290,10 @@ def growth(store: Store, *, limit: Limit = 10, json: AsJson = False) -> None:
 
 @command
 def doctor(store: Store, *, limit: Limit = 20, json: AsJson = False) -> ExitCode:
-    """Examine a store: every checksum, the file's structure, the owner.
+    """Examine a store for damage.
 
-    Reads every row and changes nothing. The exit code is 1 if something is damaged.
+    Reads every row and changes nothing: every checksum, the file's structure, the owner. The exit
+    code is 1 if something is damaged.
 
     \b
     perdure doctor --store desk.db

@@ -45,6 +45,28 @@ def name(value: str | None) -> str | None:
     return value
 
 
+def positive(value: int) -> int:
+    """Refuse a limit that shows nothing, and one no store can count to."""
+    return _within(value, 1, LARGEST - 1)
+
+
+def number(value: int | None) -> int | None:
+    """Refuse what can be no number of a commit."""
+    return None if value is None else _within(value, 0, LARGEST)
+
+
+def numbers(values: list[int] | None) -> list[int] | None:
+    """Refuse what can be no number of a letter."""
+    return None if values is None else [_within(value, 0, LARGEST) for value in values]
+
+
+def _within(value: int, low: int, high: int) -> int:
+    # A callback and not typer's min and max: help would print a range of nineteen digits.
+    if not low <= value <= high:
+        raise typer.BadParameter(f"{value} is not between {low} and {high}")
+    return value
+
+
 Store: TypeAlias = Annotated[
     str,
     typer.Option(
@@ -54,8 +76,11 @@ Store: TypeAlias = Annotated[
 ]  # fmt: skip
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Limit: TypeAlias = Annotated[
-    int, typer.Option("--limit", "-n", min=1, max=LARGEST - 1, metavar="N", help="Show at most N.")
-]
+    int,
+    typer.Option(
+        "--limit", "-n", metavar="N", callback=positive, help="Show at most N, from 1 up."
+    ),
+]  # fmt: skip
 Kind: TypeAlias = Annotated[
     str, typer.Argument(metavar="KIND", callback=name, help="The agent's kind.")
 ]
@@ -63,8 +88,8 @@ Key: TypeAlias = Annotated[
     str, typer.Argument(metavar="KEY", callback=name, help="The agent's key.")
 ]
 AnyKind: TypeAlias = Annotated[
-    str | None, typer.Argument(metavar="[KIND]", callback=name, help="Only agents of this kind.")
+    str | None, typer.Argument(metavar="KIND", callback=name, help="Only agents of this kind.")
 ]
 AnyKey: TypeAlias = Annotated[
-    str | None, typer.Argument(metavar="[KEY]", callback=name, help="Only the agent of this key.")
+    str | None, typer.Argument(metavar="KEY", callback=name, help="Only the agent of this key.")
 ]

@@ -140,7 +140,9 @@ def _wait(system: AgentSystem, store: str, events: Events) -> Stop:
     status = _StatusLine(system, store)
     with Live(console=screen.console, auto_refresh=False, transient=True) as live:
         while True:
-            live.update(screen.text(status.line(), "dim"), refresh=True)
+            text = screen.text(status.line(), "dim")
+            text.no_wrap, text.overflow = True, "crop"
+            live.update(text, refresh=True)
             with contextlib.suppress(queue.Empty):
                 return events.get(timeout=REFRESH)
 
@@ -150,7 +152,7 @@ class _StatusLine:
 
     def __init__(self, system: AgentSystem, store: str) -> None:
         self._system = system
-        self._store = store
+        self._store = Path(store).name
         self._turns = 0
         self._looked = time.monotonic()
 

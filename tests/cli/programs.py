@@ -1,6 +1,8 @@
 """Programs for `perdure run`, as a user would write them."""
 
 import os
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +54,7 @@ class Gatekeeper(Agent[GateState]):
 
     def wait(self, gate: str) -> None:
         """Say that the turn has begun, wait until somebody writes to the FIFO, count."""
-        print("begun", flush=True)
+        sys.stdout.write("begun\n")
         Path(gate).read_text()
         self.state.passed += 1
 
@@ -73,18 +75,21 @@ number = 7
 
 
 def wait_thrice(system: AgentSystem) -> None:
-    """Send three messages of which the first holds the others up."""
+    """Send three messages of which the first holds the others up, and tell when it is over."""
     keeper = system.agent(Gatekeeper, "north")
     for _ in range(3):
         keeper.cast(Gatekeeper.wait, os.environ["GATE"])
     system.flush()
-    print("sent", flush=True)
+    sys.stdout.write("sent\n")
+    while keeper.is_alive():
+        threading.Event().wait(0.01)
+    sys.stdout.write("closing\n")
 
 
 def tick(system: AgentSystem) -> None:
     """Begin to tick."""
     system.agent(Gatekeeper, "north").call(Gatekeeper.keep_ticking).get()
-    print("ticking", flush=True)
+    sys.stdout.write("ticking\n")
 
 
 def fail(system: AgentSystem) -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 from typer.testing import CliRunner, Result
 
@@ -42,7 +42,7 @@ def environment(**more: str) -> dict[str, str]:
 
 def command(*arguments: object) -> list[str]:
     """Return the command line of a child."""
-    return [sys.executable, "-W", "error", "-m", "perdure.cli", *map(str, arguments)]
+    return [sys.executable, "-W", "error", "-m", "perdure", *map(str, arguments)]
 
 
 def spawn(*arguments: object, **more: str) -> subprocess.CompletedProcess[str]:
@@ -89,6 +89,11 @@ class Running:
         message = f"it ended without {part!r}:\n" + "\n".join(self.log)
         raise AssertionError(message)
 
+    def once(self, part: str) -> None:
+        """Wait for a line with ``part`` unless it was there already."""
+        if not any(part in text for text in self.log):
+            self.until(part)
+
     def signal(self, number: int) -> None:
         """Send a signal."""
         self.process.send_signal(number)
@@ -97,7 +102,7 @@ class Running:
         """Wait for the end and return the exit code, negative for a signal."""
         return self.process.wait(DEADLINE)
 
-    def __enter__(self) -> "Running":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,7 +1,6 @@
 """Every way to fail: one sentence on stderr, nothing on stdout, an exit code that tells which."""
 
 import os
-import socket
 import sqlite3
 import subprocess
 from pathlib import Path
@@ -167,13 +166,14 @@ def test_every_error_has_its_exit_code() -> None:
 def test_a_reader_that_goes_away_ends_the_command_quietly(desk_store: Path) -> None:
     """Written into a closed pipe, as before ``| head``, a command ends without a word."""
     for words in (["journal", "--after", "0"], ["agents", "--json"], ["--help"]):
-        ours, theirs = socket.socketpair()
-        ours.close()
+        read, write = os.pipe()
+        os.close(read)
+        store = [] if words == ["--help"] else ["--store", desk_store]
         process = subprocess.Popen(
-            command(*words, "--store", desk_store) if words != ["--help"] else command(*words),
-            cwd=ROOT, env=environment(), stdout=theirs, stderr=subprocess.PIPE,
+            command(*words, *store),
+            cwd=ROOT, env=environment(), stdout=write, stderr=subprocess.PIPE,
         )  # fmt: skip
-        theirs.close()
+        os.close(write)
         _, said = process.communicate(timeout=30)
         assert said == b""
         assert process.returncode == -13  # SIGPIPE, which shells report as 141
