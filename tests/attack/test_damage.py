@@ -1,0 +1,291 @@
+"""G8 and G9 on damaged files: flipped bytes and missing ends, anywhere, never crash or go unseen.
+
+What carries a checksum (fields, log items, map entries, journal) must come back right, or with an
+error, or with the bad value in quarantine. Anywhere else in the file SQLite is the judge: then the
+promise is that nothing but the documented errors is raised and that nobody is left waiting.
+"""
+
+import logging
+import re
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from random import Random
+from typing import Any, TypeAlias
+
+import pytest
+
+from perdure import Agent, AgentSystem, Backoff, Breaker, Log, Map, State
+from perdure.persistence import doctor
+from perdure.persistence.errors import CorruptState, PerdureError, StoreUnavailable
+from perdure.persistence.records import StoredAgent
+from perdure.persistence.url import open_reader
+from tests.attack.agents import AGENTS, Relay, Tally
+from tests.attack.audit import Book, Picture, audit, opened
+from tests.attack.children import Child
+
+PATIENCE = 20.0
+TURNS = 15
+KEYS = [f"v{number}" for number in range(6)]
+PAUSED = "v5"
+
+Report: TypeAlias = list[Any]
+Damage: TypeAlias = Callable[[Random, bytes], bytes]
+
+
+class VaultState(State):
+    """Something of each kind."""
+
+    total: int = 0
+    name: str = ""
+    recent: list[str] = []
+    notes: Log[str] = Log.field()
+    parts: Map[str, str] = Map.field()
+
+
+class Vault(Agent[VaultState]):
+    """Keeps texts that are found again in the bytes of the file."""
+
+    def put(self, number: int) -> None:
+        """Change every field."""
+        text = f"{self.key} {number}"
+        self.state.total += number
+        self.state.name = f"name {text}"
+        self.state.recent = [*self.state.recent, f"recent {text}"][-3:]
+        self.state.notes.append(f"note {text}")
+        self.state.parts[str(number % 4)] = f"part {text}"
+
+    def arm(self) -> None:
+        """Set a timer that is not due for long."""
+        self.after(1e6, Vault.put, 5, name="far")
+
+    def report(self) -> Report:
+        """Return everything."""
+        state = self.state
+        plain = [state.total, state.name, list(state.recent)]
+        return [*plain, list(state.notes), dict(state.parts)]
+
+
+def system_on(path: Path) -> AgentSystem:
+    return AgentSystem.open(
+        path,
+        agents=[Vault],
+        backoff=Backoff(first=0.001, longest=0.001),
+        breaker=Breaker(failures=2, reset_after=60.0),
+    )
+
+
+@contextmanager
+def closing_soon(path: Path) -> Iterator[AgentSystem]:
+    """Open a system that does not try for long to save what it cannot."""
+    system = system_on(path)
+    try:
+        yield system
+    finally:
+        system.close(timeout=0.2)
+
+
+def reports(path: Path) -> tuple[dict[str, Report], bool]:
+    """Return what every vault reports that can, and whether anything was said to be wrong."""
+    found: dict[str, Report] = {}
+    loud = False
+    with closing_soon(path) as system:
+        try:
+            system.agent(Vault, PAUSED).resume(timeout=PATIENCE)
+        except PerdureError:
+            loud = True
+        for key in KEYS:
+            try:
+                found[key] = system.agent(Vault, key).call(Vault.report).get(timeout=PATIENCE)
+            except PerdureError:
+                loud = True
+        store = system._store
+        try:
+            loud = loud or bool(store.quarantined() or store.dead_letters())
+        except PerdureError:
+            loud = True
+    return found, loud
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, dict[str, Report]]:
+    """Return the bytes of a sound store, and what its vaults report."""
+    path = tmp_path_factory.mktemp("sound") / "store.db"
+    with system_on(path) as system:
+        system.agent(Vault, PAUSED).pause()
+        for key in KEYS:
+            vault = system.agent(Vault, key)
+            for number in range(TURNS):
+                vault.cast(Vault.put, 1000 + number)
+            if key != PAUSED:
+                vault.call(Vault.arm).get()
+        assert system.idle(PATIENCE)
+    content = path.read_bytes()
+    expected, loud = reports(path)
+    assert not loud
+    assert set(expected) == set(KEYS)
+    return content, expected
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Keep what is logged about hundreds of damaged stores out of the way."""
+    logger = logging.getLogger("perdure")
+    logger.setLevel(logging.CRITICAL + 1)
+    yield
+    logger.setLevel(logging.NOTSET)
+
+
+def flip(random: Random, content: bytes, places: list[int] | None = None) -> bytes:
+    """Return the content with one bit changed."""
+    place = random.choice(places) if places else random.randrange(len(content))
+    changed = bytearray(content)
+    changed[place] ^= 1 << random.randrange(8)
+    return bytes(changed)
+
+
+def flip_used(random: Random, content: bytes) -> bytes:
+    """Return the content with one bit changed where there is something."""
+    return flip(random, content, [place for place, byte in enumerate(content) if byte])
+
+
+def flip_value(random: Random, content: bytes) -> bytes:
+    """Return the content with one bit of a value changed that has a checksum."""
+    found = re.finditer(rb"(?:name|recent|note|part) v\d \d+", content)
+    return flip(random, content, [place for match in found for place in range(*match.span())])
+
+
+def cut(random: Random, content: bytes) -> bytes:
+    """Return the content without its end."""
+    return content[: random.randrange(1, len(content))]
+
+
+def examine(path: Path) -> bool:
+    """Have the doctor look; tell whether it finds the store healthy."""
+    try:
+        with closing(open_reader(path)) as reader:
+            return doctor.examine(reader).healthy
+    except PerdureError:
+        return False
+
+
+def damage(path: Path, content: bytes) -> None:
+    """Put the damaged content in the place of the last one."""
+    for suffix in ("-wal", "-shm", "-journal"):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
+    path.write_bytes(content)
+
+
+def attack(
+    path: Path, sound: tuple[bytes, dict[str, Report]], how: Damage, rounds: int, *, strict: bool
+) -> None:
+    """Damage, examine and open a store again and again."""
+    seed = Random().getrandbits(32)
+    print(f"seed {seed}")
+    random = Random(seed)
+    content, expected = sound
+    for number in range(rounds):
+        damage(path, how(random, content))
+        healthy = examine(path)
+        try:
+            found, loud = reports(path)
+        except PerdureError:
+            continue
+        if strict and not loud:
+            assert found == expected, f"round {number}: healthy according to the doctor: {healthy}"
+
+
+@pytest.mark.parametrize("how", [flip_used, cut])
+def test_damage_anywhere(
+    tmp_path: Path, sound: tuple[bytes, dict[str, Report]], how: Damage
+) -> None:
+    """Opening, loading and examining a damaged file raises the documented errors and no others."""
+    attack(tmp_path / "store.db", sound, how, 40, strict=False)
+
+
+def test_damaged_values(tmp_path: Path, sound: tuple[bytes, dict[str, Report]]) -> None:
+    """A value whose bytes were changed is never taken for true."""
+    attack(tmp_path / "store.db", sound, flip_value, 40, strict=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("how", "strict"), [(flip_used, False), (cut, False), (flip_value, True)]
+)
+def test_damage_at_length(
+    tmp_path: Path, sound: tuple[bytes, dict[str, Report]], how: Damage, *, strict: bool
+) -> None:
+    """The same, 1,000 times each."""
+    attack(tmp_path / "store.db", sound, how, 1000, strict=strict)
+
+
+def test_a_damaged_log_of_writes_gives_a_consistent_cut(tmp_path: Path) -> None:
+    """Whatever happens to the bytes of the WAL, what is read is an earlier state, never a mixture."""
+    seed = Random().getrandbits(32)
+    print(f"seed {seed}")
+    random, store, torn = Random(seed), tmp_path / "store.db", tmp_path / "torn.db"
+    with Child(store) as child:
+        for _ in range(5):
+            child.ask("push", 20)
+        child.freeze()
+        content, log = store.read_bytes(), Path(f"{store}-wal").read_bytes()
+    pushed: set[int] = set()
+    for number in range(40):
+        damage(torn, content)
+        Path(f"{torn}-wal").write_bytes((flip_used if number % 2 else cut)(random, log))
+        with opened(torn) as connection:
+            if connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,):
+                continue
+            picture = Picture(connection)
+            audit(picture, Book())
+            pushed.add(picture.value("Relay", "0", "last"))
+        with AgentSystem.open(torn, agents=AGENTS) as system:
+            assert system.agent(Relay, "0").call(Relay.push).get() >= 1
+    assert len(pushed) > 1
+
+
+def test_a_table_that_was_altered_is_refused(tmp_path: Path) -> None:
+    """A store whose tables have not the columns of its format is not used; others may be beside."""
+    store = tmp_path / "store.db"
+    with AgentSystem.open(store, agents=AGENTS) as system:
+        system.agent(Tally, "t").call(Tally.add, 1).get()
+    for statement, fine in (
+        ("CREATE TABLE theirs (value)", True),
+        ("ALTER TABLE base_fields RENAME COLUMN crc TO crd", False),
+    ):
+        with closing(sqlite3.connect(store)) as connection:
+            connection.execute(statement)
+            connection.commit()
+        if fine:
+            with AgentSystem.open(store, agents=AGENTS) as system:
+                assert system.agent(Tally, "t").call(Tally.add, 1).get() == 2
+        else:
+            with pytest.raises(CorruptState, match="base_fields"):
+                AgentSystem.open(store, agents=AGENTS)
+
+
+def test_askers_behind_mail_that_cannot_be_delivered_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While an agent cannot be read its mail waits, but nobody who asks waits with it."""
+    with AgentSystem.open(tmp_path / "store.db", agents=AGENTS) as system:
+        store, tally = system._store, system.agent(Tally, "t")
+        broken = True
+        load = store.load
+
+        def fail(kind: str, key: str) -> StoredAgent | None:
+            if broken:
+                raise StoreUnavailable("the disk does not answer")
+            return load(kind, key)
+
+        monkeypatch.setattr(store, "load", fail)
+        tally.cast(Tally.add, 1)
+        for future in (tally.call(Tally.add, 10), tally.stop(block=False)):
+            with pytest.raises(StoreUnavailable):
+                future.get(timeout=PATIENCE)
+        with pytest.raises(StoreUnavailable):
+            tally.pause(timeout=PATIENCE)
+        broken = False
+        assert system.idle(PATIENCE)
+        assert tally.call(Tally.add, 1).get() == 2
