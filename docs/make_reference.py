@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import itertools
 import re
 import textwrap
 from pathlib import Path
@@ -12,8 +13,11 @@ from typing import Final
 
 import perdure
 from perdure import Agent, AgentSystem, errors, signals
+from perdure.actors.dead_letters import DeadLetters
+from perdure.actors.description import AgentDescription
 from perdure.actors.future import PooledFuture
 from perdure.actors.reference import AgentProxy, MethodProxy
+from perdure.lifecycle.groups import GroupDescription
 from perdure.persistence.records import (
     AgentRow,
     DeadLetter,
@@ -33,6 +37,9 @@ _GIVEN: Final = (
     PooledFuture,
     AgentProxy,
     MethodProxy,
+    AgentDescription,
+    DeadLetters,
+    GroupDescription,
     StoreReader,
     AgentRow,
     JournalEntry,
@@ -146,18 +153,27 @@ def _attributes(kind: type) -> list[tuple[str, str, str, str]]:
     if not isinstance(tree, ast.ClassDef):
         raise TypeError(f"{kind!r} is no class")
     found = []
-    for node, following in zip(tree.body, [*tree.body[1:], None], strict=True):
-        if isinstance(node, ast.AnnAssign):
-            target, hint, value = node.target, ast.unparse(node.annotation), node.value
-        elif isinstance(node, ast.Assign):
-            target, hint, value = node.targets[0], "", node.value
-        else:
-            continue
-        if not isinstance(target, ast.Name) or target.id.startswith("_"):
-            continue
-        hint = re.sub(r"^ClassVar\[(.*)\]$", r"\1", hint)
-        default = ast.unparse(value) if value is not None else ""
-        found.append((target.id, hint, default, _text_below(following)))
+    for node, following in itertools.pairwise([*tree.body, None]):
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            hint = re.sub(r"^ClassVar\[(.*)\]$", r"\1", ast.unparse(node.annotation))
+            default = ast.unparse(node.value) if node.value is not None else ""
+            found.append((node.target.id, hint, default, _text_below(following)))
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            default = ast.unparse(node.value)
+            found.append((node.targets[0].id, "", default, _text_below(following)))
+        elif isinstance(node, ast.FunctionDef) and node.name == "__init__":
+            found += _attributes_made(node)
+    return [attribute for attribute in found if not attribute[0].startswith("_")]
+
+
+def _attributes_made(init: ast.FunctionDef) -> list[tuple[str, str, str, str]]:
+    """Return the attributes that a constructor makes and explains."""
+    found = []
+    for node, following in itertools.pairwise([*init.body, None]):
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Attribute):
+            text = _text_below(following)
+            if text and isinstance(node.value, ast.Call):
+                found.append((node.targets[0].attr, ast.unparse(node.value.func), "", text))
     return found
 
 
