@@ -23,7 +23,7 @@ from ..persistence.records import Commit
 from ..persistence.store import Store
 from .activation import Activation
 from .blueprint import Blueprint
-from .control import Control
+from .control import Control, Verb
 from .dispatcher import Dispatcher
 from .loop import HandlerLoop
 from .mailbox import Mailbox
@@ -172,6 +172,7 @@ class AgentCell:
             if self.backoff is not wait:
                 return
             self.backoff = None
+        self.mailbox.put_urgent(Control(Verb.BEGIN, edge=False))
         self.unhold("backoff")
 
     def drop(self) -> None:

@@ -21,6 +21,8 @@ class Verb(enum.StrEnum):
     PASSIVATE = "passivate"
     WAKE = "wake"
     """Look after old mail; nothing else."""
+    BEGIN = "begin"
+    """Start again after a restart, also without mail."""
     REFUSE = "refuse"
     """Tell askers who would wait for the store."""
     DONE = "done"

@@ -60,10 +60,9 @@ def restart(cell: AgentCell, error: BaseException, letter: Letter | None) -> Non
             cell.mailbox.put_back(letter)
         cell.hold("ended")
         return
-    if letter is not None:
-        if letter.__class__ is Control:
-            cell.mailbox.put_back(letter)
-        elif letter.attempts >= policy.attempts:
+    # A control that found no agent to act on is done with: the agent begins again by itself.
+    if letter is not None and letter.__class__ is not Control:
+        if letter.attempts >= policy.attempts:
             bury(cell, letter, reason)
         else:
             if letter.body:
@@ -103,7 +102,10 @@ def begin_again(cell: AgentCell, delay: float) -> None:
     cell.restarting = True
     cell.drop()
     wait = cell.begin_backoff()
-    cell.home.later(delay, lambda: cell.end_backoff(wait))
+    if delay > 0:
+        cell.home.later(delay, lambda: cell.end_backoff(wait))
+    else:
+        cell.end_backoff(wait)
 
 
 def bury(cell: AgentCell, letter: Letter, reason: str) -> None:

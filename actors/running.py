@@ -120,7 +120,7 @@ class RunningCell(AgentCell):
             try:
                 old = opening.load_old_mail(self)
             except StoreError as error:
-                return self._try_later(letter, error)
+                return self._unreadable(letter, error)
             self.mailbox.put_back(*old, letter)
             return None
         if self.status in (Status.PAUSED, Status.QUARANTINED):
@@ -145,16 +145,8 @@ class RunningCell(AgentCell):
         try:
             if opening.load(self) is None:
                 return self._load(letter)  # repaired: read again once that is durable
-        except CorruptState as error:
-            failing.reject(self, letter, error)
-            if letter.reply_to is None:
-                self.mailbox.put_back(letter)
-            self._quarantine_unread(str(error))
         except StoreError as error:
-            if letter.reply_to is not None:
-                letter.reply_to.fail(error)
-                return None
-            return self._try_later(letter, error)
+            return self._unreadable(letter, error)
         except Exception as error:
             # The agent's own class: its __init__ or its state's defaults raised.
             logger.exception("%s cannot be made", self)
@@ -165,6 +157,19 @@ class RunningCell(AgentCell):
                 self.fire(signals.agent_failed, reason="it cannot be made", error=error)
                 failing.restart(self, error, letter)
         return None
+
+    def _unreadable(self, letter: Letter, error: StoreError) -> Outcome | None:
+        """Tell an asker; give up what is corrupt, and try again what may be readable later."""
+        if isinstance(error, CorruptState):
+            failing.reject(self, letter, error)
+            if letter.reply_to is None:
+                self.mailbox.put_back(letter)
+            self._quarantine_unread(str(error))
+            return None
+        if letter.reply_to is not None:
+            letter.reply_to.fail(error)
+            return None
+        return self._try_later(letter, error)
 
     def _try_later(self, letter: Letter, error: StoreError) -> Outcome | None:
         """Come back to a letter when the store may be readable again."""
@@ -427,6 +432,8 @@ class RunningCell(AgentCell):
             return None
         if verb is Verb.QUARANTINE:
             return self._quarantine(control)
+        if verb is Verb.BEGIN:
+            return self._begin(control)
         if verb in (Verb.SAVE, Verb.PASSIVATE) and self.activation is None:
             settling.release(self, control, None)
             return None
@@ -442,6 +449,21 @@ class RunningCell(AgentCell):
             if control.reply_to is None:
                 logger.warning("%s: %s", self, error)
             failing.reject(self, control, error)
+        return None
+
+    def _begin(self, control: Control) -> Outcome | None:
+        """Start a restarted agent without waiting for mail; if it may not now, mail will do it."""
+        home = self.home
+        if home.closing or home.supervisor.hinders(self.blueprint.agent_class.when_unsaved):
+            return None
+        if self.activation is None:
+            outcome = self._load(control)
+            if outcome is not None or self.activation is None:
+                return outcome
+        if not self.mail_loaded:
+            self.mailbox.put_back(*opening.load_old_mail(self))
+        if self.status is Status.ACTIVE and not self.activation.started:
+            self._start(self.activation, control)
         return None
 
     def _quarantine(self, control: Control) -> Outcome | None:
@@ -472,7 +494,10 @@ class RunningCell(AgentCell):
         elif verb is Verb.PASSIVATE:
             steps.passivate(self, activation)
         elif verb is Verb.WAKE and not self.mail_loaded:
-            self.mailbox.put_back(*opening.load_old_mail(self))
+            try:
+                self.mailbox.put_back(*opening.load_old_mail(self))
+            except StoreError as error:
+                self._unreadable(control, error)
 
 
 steps = Steps(RunningCell._run_hook)  # type: ignore[arg-type]  # noqa: SLF001

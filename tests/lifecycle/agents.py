@@ -49,6 +49,12 @@ class Tally(Agent[TallyState]):
         raise Broken(self.key)
 
 
+class Brittle(Tally):
+    """Tries each message once."""
+
+    restarts = RestartPolicy(attempts=1)
+
+
 class Snapshot(Tally):
     """Is saved now and then."""
 

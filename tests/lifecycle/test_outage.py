@@ -287,7 +287,7 @@ def test_close_tries_again_until_its_deadline() -> None:
     )
     with Told() as told:
         store.break_down()
-        system.agent(Tally, "a").cast(Tally.add, 1)
+        system.agent(Tally, "a").proxy().add(1)
         told.wait("save_failed")
 
         def mend(_sender: object, event: object) -> None:
