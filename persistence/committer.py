@@ -41,7 +41,7 @@ class _Gate:
     __slots__ = ("reply", "sequence")
 
     def __init__(self, reply: Reply, sequence: int) -> None:
-        self.reply = reply
+        self.reply: Reply | None = reply
         self.sequence = sequence
 
 
@@ -62,7 +62,10 @@ class Committer:
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
         self._settled = threading.Condition(self._lock)
+        # Appended under the lock, and moved as a whole to _taken, which only the holder of the baton
+        # changes and reads without the lock: nobody who appends waits while a batch is folded.
         self._queue: deque[Commit | _Gate] = deque()
+        self._taken: deque[Commit | _Gate] = deque()
         self._next = first
         self._baton = threading.Lock()  # held by whoever writes
         self._stuck: Batch | None = None  # failed, to be written before anything else
@@ -95,7 +98,7 @@ class Committer:
         """Return when the oldest commit that is not durable was made; None if there is none."""
         with self._lock:
             stuck = self._stuck.commits if self._stuck is not None else ()
-            for item in (*stuck, *self._queue):
+            for item in (*stuck, *self._taken, *self._queue):
                 if isinstance(item, Commit):
                     moment = item.time or (item.sends[0].sent if item.sends else 0.0)
                     if moment:
@@ -146,7 +149,8 @@ class Committer:
         Raises the error that ended the committer, if one did.
         """
         wanted = self._next - 1 if sequence is None else sequence
-        self.help()
+        if timeout is None:  # helping may take longer than a timeout allows
+            self.help()
         with self._settled:
             self._settled.wait_for(
                 lambda: self.durable >= wanted or self._dead is not None, timeout
@@ -169,12 +173,12 @@ class Committer:
         self._promises.discard(threading.get_ident())
         self.help()
         with self._lock:
-            if self._sleeping and self._queue:
+            if self._sleeping and (self._queue or self._taken):
                 self._work.notify()
 
     def help(self) -> None:
         """Write what has gathered on the calling thread, unless somebody is writing already."""
-        if self._queue and not self._held and self._baton.acquire(blocking=False):
+        if (self._queue or self._taken) and not self._held and self._baton.acquire(blocking=False):
             try:
                 self._write_once()
             finally:
@@ -182,7 +186,9 @@ class Committer:
                 # Also after an interrupt (KeyboardInterrupt strikes here if the caller is the main
                 # thread): what is left over is the writing thread's.
                 with self._lock:
-                    if self._sleeping and (self._queue or self._stuck or self._answers):
+                    if self._sleeping and (
+                        self._queue or self._taken or self._stuck or self._answers
+                    ):
                         self._work.notify()
 
     def resume(self) -> None:
@@ -195,16 +201,13 @@ class Committer:
         """Answer every reply that waits for a commit with ``error``; the commits are kept."""
         replies: list[Reply] = []
         with self._lock:
-            gates = [item for item in self._queue if isinstance(item, _Gate)]
-            commits = [item for item in self._queue if isinstance(item, Commit)]
             stuck = self._stuck.commits if self._stuck is not None else ()
-            for commit in (*stuck, *commits):
-                if commit.reply is not None:
-                    replies.append(commit.reply)
-                    commit.reply = None
-            replies += self._stuck_gates + [gate.reply for gate in gates]
+            for item in (*stuck, *self._taken, *self._queue):
+                if item.reply is not None:
+                    replies.append(item.reply)
+                    item.reply = None
+            replies += self._stuck_gates
             self._stuck_gates = []
-            self._queue = deque(commits)
         for reply in replies:
             self._tell(reply, error)
 
@@ -228,7 +231,7 @@ class Committer:
         while True:
             with self._work:
                 while not self._answers and self._dead is None:
-                    waiting = bool(self._queue or self._stuck)
+                    waiting = bool(self._queue or self._taken or self._stuck)
                     if waiting and not self._held:
                         break
                     if self._closing and not waiting:
@@ -247,16 +250,12 @@ class Committer:
         with self._lock:
             if self._held or self._dead is not None:
                 return
-            batch, gates = self._stuck, self._stuck_gates
-            if batch is None:
-                commits, gates, taken = self._look()
-                if not taken:
-                    return
-                batch = Batch(commits) if commits else None
-                self._stuck, self._stuck_gates = batch, gates
-                # Last, so that an interrupt loses nothing; what was taken twice is seen through.
-                for _ in range(taken):
-                    self._queue.popleft()
+            if len(self._taken) < LARGEST_BATCH:
+                self._taken += self._queue
+                self._queue.clear()
+        if self._stuck is None and not self._stuck_gates and not self._fold():
+            return
+        batch = self._stuck
         if batch is not None and batch:
             started = self._clock()
             try:
@@ -271,31 +270,38 @@ class Committer:
             self._tell(self._observer.saved, len(batch.commits), self._clock() - started)
         self._release(batch)
 
-    def _look(self) -> tuple[list[Commit], list[Reply], int]:
-        """Return the next commits and gates, and how many places of the queue they take."""
+    def _fold(self) -> bool:
+        """Make the next commits the batch to be written; False if nothing waits."""
         commits: list[Commit] = []
         gates: list[Reply] = []
-        taken = 0
-        durable = self.durable
-        for item in self._queue:
+        places = 0
+        for item in self._taken:
             if len(commits) >= LARGEST_BATCH:
                 break
-            taken += 1
-            if item.__class__ is _Gate:
-                gates.append(item.reply)
-            elif item.sequence > durable:
-                commits.append(item)  # type: ignore[arg-type]
-        return commits, gates, taken
+            places += 1
+            if isinstance(item, Commit):
+                if item.sequence > self.durable:
+                    commits.append(item)
+            elif (reply := item.reply) is not None:  # fail_waiting() may take it meanwhile
+                gates.append(reply)
+        batch = Batch(commits) if commits else None
+        with self._lock:
+            self._stuck, self._stuck_gates = batch, gates
+            # Last, so that an interrupt loses nothing; what was taken twice is seen through.
+            for _ in range(places):
+                self._taken.popleft()
+        return places > 0
 
     def _release(self, batch: Batch | None) -> None:
+        replies: list[Reply] = []
+        if batch is not None:
+            replies = [reply for c in batch.commits if (reply := c.reply) is not None]
         with self._lock:
             answers = self._answers
+            answers += replies
+            answers += self._stuck_gates
             if batch is not None:
                 self.durable = batch.last
-                for commit in batch.commits:
-                    if commit.reply is not None:
-                        answers.append(commit.reply)
-            answers += self._stuck_gates
             self._stuck, self._stuck_gates = None, []
             if self._waits:
                 still = deque(wait for wait in self._waits if wait[0] > self.durable)
