@@ -160,7 +160,7 @@ class _StatusLine:
         """Return the line for now."""
         now = time.monotonic()
         facts = self._system.statistics()
-        rate = (facts.turns - self._turns) / max(now - self._looked, 0.001)
+        rate = (facts.turns - self._turns) / max(now - self._looked, REFRESH)
         self._turns, self._looked = facts.turns, now
         parts = [
             self._store, f"{facts.live:,} live", f"{facts.turns:,} turns", f"{rate:,.0f}/s",

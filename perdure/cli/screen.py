@@ -71,11 +71,13 @@ class Screen:
     ) -> None:
         """Print rows below each other; every cell is made harmless."""
         cells = [[self.text(cell) for cell in row] for row in rows]
+        # The line below the headings is for eyes; in a pipe it would be as long as the values.
+        ruled = head and self.terminal
         table = Table(
-            box=box.SIMPLE_HEAD if head else None, show_header=head, header_style="bold",
-            pad_edge=False, padding=(0, 1 if head else 2, 0, 0), show_edge=False,
+            box=box.SIMPLE_HEAD if ruled else None, show_header=head, header_style="bold",
+            pad_edge=False, padding=(0, 1 if ruled else 2, 0, 0), show_edge=False,
         )  # fmt: skip
-        gap = 2  # padding, and with a head the column divider
+        gap = 2  # padding, and with a line the column divider
         natural = [
             max([len(name) if head else 1, *(row[place].cell_len for row in cells)])
             for place, (name, _) in enumerate(columns)
