@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import threading
 import time
 import weakref
 from collections.abc import Iterator, Sequence
@@ -69,7 +70,8 @@ class AgentSystem:
         self._runtime = runtime
         self._supervisor = supervisor
         self._clock = clock
-        self._closed = False
+        self._closing = threading.Lock()
+        self._closed: bool | None = None  # whether closing was complete, once it was done
         self.dead_letters = DeadLetters(runtime)
         """Messages nobody could handle: ``list()``, ``get(id)``, ``requeue(id)``, ``discard(id)``."""
 
@@ -204,7 +206,7 @@ class AgentSystem:
     def idle(self, timeout: float | None = None) -> bool:
         """Wait until no agent has anything to do and everything is durable; False on timeout.
 
-        Mail of paused and quarantined agents and timers that are not due do not count.
+        Mail of paused and quarantined agents does not count, and a timer not before it is delivered.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
 
@@ -258,9 +260,12 @@ class AgentSystem:
         Returns False if a turn or a save did not end within ``timeout`` seconds; whatever was
         acknowledged is durable all the same.
         """
-        if self._closed:
-            return True
-        self._closed = True
+        with self._closing:  # a second caller waits for the first, and learns the same
+            if self._closed is None:
+                self._closed = self._close(timeout)
+            return self._closed
+
+    def _close(self, timeout: float) -> bool:
         deadline = time.monotonic() + timeout
 
         def left() -> float:
@@ -298,6 +303,7 @@ def _disown() -> None:
     may be held by threads that are not there, so this only sets flags.
     """
     for system in list(_systems):
+        system._closing = threading.Lock()  # noqa: SLF001
         system._closed = True  # noqa: SLF001
         system._runtime.stop_intake()  # noqa: SLF001
 
