@@ -169,7 +169,7 @@ def _bad_rows(
                 kind, key = names(agent)
                 yield BadRow(checked.table, kind, key, checked.place(tuple(primary)))
         done += len(page)
-        if done > total + _PAGE:
+        if done > 2 * total + _PAGE:
             return  # a damaged tree leads round in circles; quick_check has told of it
         if progress is not None:
             progress(checked.table, done, max(total, done))

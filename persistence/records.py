@@ -323,6 +323,11 @@ class Counters:
     agent: int
 
 
+def intact(name: str, value: object, crc: object) -> bool:
+    """Tell whether a stored value is as it was written; damage may have changed its type, too."""
+    return value.__class__ is str and row_checksum(name, value) == crc  # type: ignore[arg-type]
+
+
 def row_checksum(name: str, value: str) -> int:
     """Return the checksum of a stored value; it covers the place as well, so rows can't swap."""
     return zlib.crc32(value.encode(), _seed(name))

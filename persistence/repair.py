@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from .errors import ConfigurationError, CorruptState
-from .records import Delta, QuarantineRow, StoredAgent, row_checksum
+from .records import Delta, QuarantineRow, StoredAgent, intact, row_checksum
 from .recovery import Walk
 from .rewind import rewind, undecodable
 from .state import Layout, PlainField
@@ -78,9 +78,9 @@ def _judge(
     head, name = stored.head, field.name
     text, crc = stored.fields[name]
     bad: QuarantineRow | None = None
-    if row_checksum(name, text) != crc:
+    if not intact(name, text, crc):
         reason = "its checksum does not match"
-        bad = QuarantineRow(head.agent, name, text, reason, time.time())
+        bad = QuarantineRow(head.agent, name, str(text), reason, time.time())
         copy = _copy(reader, stored, name, crc)
         if copy is None:
             return _Finding(None, bad)

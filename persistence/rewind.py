@@ -38,7 +38,7 @@ def rewind(
     delta.fields = dict(past.fields)
     fresh = layout.state_class()
     for plain in layout.plain:
-        if plain.name in stored.fields and plain.name not in delta.fields:
+        if plain.name not in delta.fields:
             default = getattr(fresh, plain.name)
             delta.fields[plain.name] = plain.codec.encode(default, f"state.{plain.name}")
     for name, length in stored.log_lengths.items():

@@ -25,7 +25,7 @@ from .records import (
     QuarantineRow,
     StoredAgent,
     Timer,
-    row_checksum,
+    intact,
 )
 from .sqlite_errors import translated
 from .sqlite_pool import ReaderPool, fetch, snapshot
@@ -37,6 +37,8 @@ R = TypeVar("R", AgentRow, DeadLetter, Message, Timer)
 
 LOST: Final = ""
 """The field of a base row that says: an entry that could not be read was trimmed away."""
+WIDEST_GAP: Final = 1000
+"""Items that may be missing before a log's last; a wider gap is a damaged position."""
 _ENTRY = (
     "SELECT journal.sequence, kind, key, journal.version, time, name, message, cause, correlation,"
     " delta, crc FROM journal JOIN agents USING (agent)"
@@ -71,14 +73,15 @@ class SqliteReader(StoreReader):
     def load(self, kind: str, key: str) -> StoredAgent | None:
         """Return an agent's head, plain fields (unverified), log lengths and timers."""
         with self.reading() as connection, snapshot(connection):
-            row = connection.execute(
+            heads = fetch(
+                connection,
                 "SELECT agent, kind, key, version, sequence, status, reason FROM agents"
                 " WHERE kind = ? AND key = ?",
                 (kind, key),
-            ).fetchone()
-            if row is None:
+            )
+            if not heads:
                 return None
-            head = _record(AgentRow, row)
+            head = _record(AgentRow, heads[0])
             if (head.kind, head.key) != (kind, key):
                 reason = f"the index leads to {head.kind}/{head.key}; the file is damaged"
                 raise CorruptState(f"{kind}/{key}", reason)
@@ -93,7 +96,9 @@ class SqliteReader(StoreReader):
                 " SELECT (SELECT min(field) FROM log_items WHERE agent = :agent"
                 "  AND field > names.field) FROM names WHERE names.field IS NOT NULL)"
                 " SELECT field, (SELECT max(position) + 1 FROM log_items WHERE agent = :agent"
-                "  AND field = names.field) FROM names WHERE field IS NOT NULL",
+                "  AND field = names.field), (SELECT position + 2 FROM log_items"
+                "  WHERE agent = :agent AND field = names.field"
+                "  ORDER BY position DESC LIMIT 1 OFFSET 1) FROM names WHERE field IS NOT NULL",
                 {"agent": head.agent},
             )
             timers = fetch(
@@ -102,7 +107,7 @@ class SqliteReader(StoreReader):
         return StoredAgent(
             head,
             {name: (value, crc) for name, value, crc in fields},
-            dict(lengths),
+            {field: _length(kind, key, field, *ends) for field, *ends in lengths},
             [_record(Timer, timer) for timer in timers],
         )
 
@@ -115,18 +120,17 @@ class SqliteReader(StoreReader):
                 " AND position >= ? AND position < ? ORDER BY position",
                 (agent, field, start, stop),
             )
-        if len(rows) == stop - start and all(row_checksum(field, row[1]) == row[2] for row in rows):
+        if len(rows) == stop - start and all(
+            intact(field, value, crc) for _, value, crc in rows
+        ):
             return [value for _, value, _ in rows]
         return self._recover_items(agent, field, range(start, stop), rows)
 
     def map_entry(self, agent: int, field: str, entry: str | int) -> str | None:
         """Return one entry's text, verified, or None."""
-        with self.reading() as connection:
-            row = connection.execute(
-                "SELECT value, crc FROM map_entries WHERE agent = ? AND field = ? AND entry = ?",
-                (agent, field, entry),
-            ).fetchone()
-        return None if row is None else self._verified_entry(agent, field, entry, *row)
+        query = "SELECT value, crc FROM map_entries WHERE agent = ? AND field = ? AND entry = ?"
+        rows = self._rows(query, (agent, field, entry))
+        return self._verified_entry(agent, field, entry, *rows[0]) if rows else None
 
     def map_page(
         self, agent: int, field: str, after: str | int | None, limit: int
@@ -228,7 +232,7 @@ class SqliteReader(StoreReader):
     def base_fields(self, agent: int) -> BaseFields:
         """Return the plain fields that the oldest kept journal row built on, without bad ones."""
         rows = self._rows("SELECT field, value, crc FROM base_fields WHERE agent = ?", (agent,))
-        good = {field: value for field, value, crc in rows if row_checksum(field, value) == crc}
+        good = {field: value for field, value, crc in rows if intact(field, value, crc)}
         return BaseFields(good, complete=len(good) == len(rows) and good.pop(LOST, None) is None)
 
     def dead_letters(self, *, after: int = 0, limit: int = 100) -> list[DeadLetter]:
@@ -296,7 +300,7 @@ class SqliteReader(StoreReader):
     def _verified_entry(
         self, agent: int, field: str, entry: str | int, value: str, crc: int
     ) -> str:
-        if row_checksum(f"{field}\0{entry}", value) == crc:
+        if intact(f"{field}\0{entry}", value, crc):
             return value
         text = recovery.find_entry(self._walk(agent), field, entry, crc)
         return _replaced(f"agent {agent}, state.{field}[{entry!r}]", text)
@@ -308,7 +312,7 @@ class SqliteReader(StoreReader):
         texts: list[str] = []
         for position in positions:
             value, crc = stored.get(position, ("", None))
-            if crc is None or row_checksum(field, value) != crc:
+            if not intact(field, value, crc):
                 copy = recovery.find_item(self._walk(agent), field, position, crc)
                 value = _replaced(f"agent {agent}, state.{field}[{position}]", copy)
             texts.append(value)
@@ -333,6 +337,18 @@ def _record(record: type[R], row: Sequence[object]) -> R:
         return msgspec.convert(row, record)
     except msgspec.ValidationError as error:
         raise CorruptState(f"a stored {record.__name__}", f"{error}; the file is damaged") from None
+
+
+def _length(kind: str, key: str, field: str, last: object, before: object) -> int:
+    """Return a log's length: ``last`` and ``before`` are what its last two items say it is.
+
+    A few items that are missing are looked for in the journal when they are read.
+    """
+    if isinstance(last, int) and isinstance(before, int | None):
+        if 0 <= last - (before or 1) <= WIDEST_GAP:
+            return last
+    reason = f"its last item is number {last}, said to follow {before}; the file is damaged"
+    raise CorruptState(f"{kind}/{key}, state.{field}", reason)
 
 
 def _replaced(where: str, text: str | None) -> str:
