@@ -129,8 +129,8 @@ def _show(letter: DeadLetter, *, json: bool) -> None:
     pairs: list[tuple[object, object]] = [
         ("id", letter.id), ("agent", f"{letter.kind}/{letter.key}"),
         ("for", letter.name or "on_receive"), ("content", body), ("reason", letter.reason),
-        ("tries", letter.attempts), ("sent", moment(letter.sent) + " UTC"),
-        ("died", moment(letter.died) + " UTC"), ("cause", letter.cause),
+        ("tries", letter.attempts), ("sent", f"{moment(letter.sent)} UTC" if letter.sent else "not recorded"),
+        ("died", f"{moment(letter.died)} UTC"), ("cause", letter.cause),
         ("correlation", letter.correlation),
     ]  # fmt: skip
     Screen().table([("", "word"), ("", "name")], pairs, head=False)
