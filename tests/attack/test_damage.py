@@ -18,8 +18,15 @@ import pytest
 
 from perdure import Agent, AgentSystem, Backoff, Breaker, Log, Map, State
 from perdure.persistence import doctor
-from perdure.persistence.errors import CorruptState, PerdureError, StoreUnavailable
-from perdure.persistence.records import StoredAgent
+from perdure.persistence.errors import (
+    AgentQuarantined,
+    CorruptState,
+    PerdureError,
+    StoreError,
+    StoreUnavailable,
+)
+from perdure.persistence.records import Message, StoredAgent
+from perdure.persistence.sqlite import SqliteStore
 from perdure.persistence.url import open_reader
 from tests.attack.agents import AGENTS, Relay, Tally
 from tests.attack.audit import Book, Picture, audit, opened
@@ -287,5 +294,39 @@ def test_askers_behind_mail_that_cannot_be_delivered_are_told(
         with pytest.raises(StoreUnavailable):
             tally.pause(timeout=PATIENCE)
         broken = False
+        assert system.idle(PATIENCE)
+        assert tally.call(Tally.add, 1).get() == 2
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("not now"), CorruptState("mail", "torn")])
+def test_old_mail_that_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: StoreError
+) -> None:
+    """Old mail that cannot be read now is delivered later; corrupt mail gives the agent up, loudly."""
+    store = tmp_path / "store.db"
+    with AgentSystem.open(store, agents=AGENTS) as system:
+        system.agent(Tally, "t").pause()
+        system.agent(Tally, "t").cast(Tally.add, 1)
+        system.flush()
+    with closing(sqlite3.connect(store)) as connection:
+        connection.execute("UPDATE agents SET status = 'active'")
+        connection.commit()
+    broken, mail = True, SqliteStore.mail
+
+    def fail(self: SqliteStore, kind: str, key: str) -> list[Message]:
+        if broken:
+            raise error
+        return mail(self, kind, key)
+
+    monkeypatch.setattr(SqliteStore, "mail", fail)
+    with AgentSystem.open(store, agents=AGENTS) as system:
+        tally = system.agent(Tally, "t")
+        with pytest.raises((StoreError, AgentQuarantined)):
+            tally.call(Tally.add, 10).get(timeout=PATIENCE)
+        broken = False
+        if isinstance(error, CorruptState):
+            with pytest.raises(AgentQuarantined):
+                tally.call(Tally.add, 10).get(timeout=PATIENCE)
+            tally.restart()
         assert system.idle(PATIENCE)
         assert tally.call(Tally.add, 1).get() == 2
