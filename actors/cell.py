@@ -12,11 +12,13 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
+from blinker import Signal
+
 from ..lifecycle.clock import Clock
 from ..lifecycle.durability import AutoSave, Durability
 from ..lifecycle.groups import SupervisionTree
 from ..lifecycle.restart import Intensity
-from ..lifecycle.signals import AgentEvent, Signal, fire
+from ..lifecycle.signals import AgentEvent, fire
 from ..lifecycle.status import Status
 from ..lifecycle.supervisor import PersistenceSupervisor
 from ..persistence.records import Commit

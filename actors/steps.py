@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from blinker import Signal
+
 from ..lifecycle import signals
-from ..lifecycle.signals import Signal
 from ..lifecycle.status import Status, Step, after
 from ..persistence.errors import AgentQuarantined, PerdureError, StoreError
 from .activation import Activation

@@ -85,13 +85,13 @@ class CircuitModel(RuleBasedStateMachine):
 
     @rule()
     def succeed(self) -> None:
-        """A success closes whatever was not closed, and says so once."""
+        """Close whatever was not closed, and say so once."""
         assert self.circuit.succeeded() == (self.state != "closed")
         self.state, self.row = "closed", 0
 
     @rule()
     def fail(self) -> None:
-        """The third failure in a row opens, and so does the one of a trial."""
+        """Open at the third failure in a row, and at the one of a trial."""
         self.row += 1
         opens = self.state == "half-open" or (self.state == "closed" and self.row >= 3)
         assert self.circuit.failed() == opens

@@ -12,9 +12,7 @@ from tests.support import DEADLINE, Told
 
 
 @pytest.mark.parametrize("kind", [Tally, Snapshot, Volatile])
-def test_a_paused_agent_is_still_paused_after_reopening(
-    kind: type[Tally], tmp_path: Path
-) -> None:
+def test_a_paused_agent_is_still_paused_after_reopening(kind: type[Tally], tmp_path: Path) -> None:
     """Pause survives the process at every durability level, and resume ends it."""
     with AgentSystem.open(tmp_path / "a.db", agents=[kind]) as system:
         system.agent(kind, "a").pause()
@@ -45,7 +43,7 @@ def test_mail_of_a_paused_agent_waits_in_order_over_reopening(tmp_path: Path) ->
 
 
 def test_a_stopped_agent_starts_with_the_next_message(tmp_path: Path) -> None:
-    """Stopped is durable, a second stop is False, and a message after reopening starts the agent."""
+    """Stopped is durable, a second stop is False, and mail after reopening starts the agent."""
     with AgentSystem.open(tmp_path / "a.db", agents=[Tally]) as system:
         tally = system.agent(Tally, "a")
         tally.proxy().add(1).get()

@@ -62,9 +62,7 @@ class Modelled:
             # restarted member by member and keep their counts.
             if isinstance(unit, Modelled) and isinstance(place, Modelled):
                 unit.clear()
-        return [
-            m for u in hit for m in (u.everyone() if isinstance(u, Modelled) else [u])
-        ], []
+        return [m for u in hit for m in (u.everyone() if isinstance(u, Modelled) else [u])], []
 
 
 @st.composite
@@ -154,7 +152,7 @@ def three(system: AgentSystem) -> list[AgentRef[Brittle]]:
     ],
 )
 def test_a_group_restarts_whom_its_strategy_says(strategy: Strategy, restarted: list[str]) -> None:
-    """When b of (a, b, c) fails, the group's strategy says who begins again, all with their state."""
+    """When b of (a, b, c) fails, the strategy says who begins again, all with their state."""
     clock = VirtualClock()
     with Told() as told, AgentSystem.open("memory://", agents=[Brittle], clock=clock) as system:
         agents = three(system)

@@ -65,7 +65,7 @@ def test_on_failure_hears_of_errors_nobody_waits_for() -> None:
 def test_a_hook_that_raises_is_undone_and_the_step_goes_on(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A raising on_pause, on_resume or on_stop changes nothing, is logged, and the step is taken."""
+    """A raising on_pause, on_resume or on_stop is undone and logged, and the step is taken."""
     with AgentSystem.open("memory://", agents=[BadHooks]) as system:
         bad = system.agent(BadHooks, "a")
         bad.proxy().add(1).get()

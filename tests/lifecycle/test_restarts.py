@@ -2,6 +2,7 @@
 
 import random
 import threading
+from typing import Any
 
 import pytest
 
@@ -17,20 +18,22 @@ from tests.support import DEADLINE, Told
 class Slow(Tally):
     """Waits ten, twenty, forty ... seconds before it begins again."""
 
-    restarts = RestartPolicy(attempts=5, restarts=10, within=1000.0, backoff=Backoff(10.0, 2.0, 40.0))
+    restarts = RestartPolicy(
+        attempts=5, restarts=10, within=1000.0, backoff=Backoff(10.0, 2.0, 40.0)
+    )
 
 
 @pytest.mark.parametrize(
     "options", [{"attempts": 0}, {"restarts": -1}, {"within": 0.0}, {"within": float("nan")}]
 )
-def test_policies_that_make_no_sense_are_refused(options: dict[str, int]) -> None:
+def test_policies_that_make_no_sense_are_refused(options: dict[str, Any]) -> None:
     """A policy that never tries a message or counts over no time cannot be made."""
     with pytest.raises(ConfigurationError, match=next(iter(options))):
         RestartPolicy(**options)
 
 
 def test_a_message_that_always_fails_becomes_a_dead_letter() -> None:
-    """After its attempts a message is set aside, later mail is handled, and nothing else is lost."""
+    """After its attempts a message is set aside, later mail is handled, nothing else is lost."""
     store, clock = MemoryStore(), VirtualClock()
     with Told() as told, AgentSystem.open(store, agents=[Tally], clock=clock) as system:
         tally = system.agent(Tally, "a")
@@ -83,7 +86,7 @@ def test_backoff_between_restarts_grows_with_seeded_jitter() -> None:
 
 
 def test_too_many_restarts_end_in_quarantine_and_restart_puts_back() -> None:
-    """Above its intensity an agent is given up: asks are refused, tells wait; restart() frees it."""
+    """Above its intensity an agent is given up: asks refused, tells waiting; restart() frees it."""
     clock = VirtualClock()
     with Told() as told, AgentSystem.open("memory://", agents=[Tally], clock=clock) as system:
         give_up(system, told, Tally, "a")

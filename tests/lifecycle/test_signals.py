@@ -15,7 +15,7 @@ from tests.support import DEADLINE, Told
 
 
 def test_steps_are_announced_before_and_told_after() -> None:
-    """Each step of a life fires its signal before and its signal after, in the order of the steps."""
+    """Each step of a life fires one signal before and one after, in the order of the steps."""
     with Told() as told, AgentSystem.open("memory://", agents=[Tally]) as system:
         tally = system.agent(Tally, "a")
         tally.proxy().add(1).get()
@@ -46,9 +46,12 @@ def test_an_event_says_who_when_and_at_which_version() -> None:
 
 def test_a_refused_step_fires_nothing() -> None:
     """A step the table does not have is refused before anybody is told."""
-    with Told() as told, AgentSystem.open("memory://", agents=[Tally]) as system:
-        with pytest.raises(RuntimeError, match="active"):
-            system.agent(Tally, "a").resume()
+    with (
+        Told() as told,
+        AgentSystem.open("memory://", agents=[Tally]) as system,
+        pytest.raises(RuntimeError, match="active"),
+    ):
+        system.agent(Tally, "a").resume()
     assert told.names() == []
 
 
