@@ -125,11 +125,12 @@ def _show(letter: DeadLetter, *, json: bool) -> None:
     if json:
         print_json(record(letter))
         return
+    sent = f"{moment(letter.sent)} UTC" if letter.sent else "not recorded"
     body = call(letter.name, parse(letter.body, f"dead letter {letter.id}"))
     pairs: list[tuple[object, object]] = [
         ("id", letter.id), ("agent", f"{letter.kind}/{letter.key}"),
         ("for", letter.name or "on_receive"), ("content", body), ("reason", letter.reason),
-        ("tries", letter.attempts), ("sent", f"{moment(letter.sent)} UTC" if letter.sent else "not recorded"),
+        ("tries", letter.attempts), ("sent", sent),
         ("died", f"{moment(letter.died)} UTC"), ("cause", letter.cause),
         ("correlation", letter.correlation),
     ]  # fmt: skip
