@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -110,6 +111,10 @@ _COUNTED: Final = (
 )  # fmt: skip
 
 
+_OF_AGENTS: Final = tuple(checked.table for checked in _TABLES)
+_ORPHANS: Final = "SELECT count(*) FROM {0} WHERE agent NOT IN (SELECT agent FROM agents)"
+
+
 def examine(reader: StoreReader, progress: Progress | None = None) -> Report:
     """Examine every row of a store, also one that a live process owns; changes nothing.
 
@@ -124,32 +129,28 @@ def examine(reader: StoreReader, progress: Progress | None = None) -> Report:
         raise ConfigurationError(message)
     started = time.monotonic()
     with reader.reading("examining") as connection, tolerant(connection):
-        counts = {table: _one(connection, f"SELECT count(*) FROM {table}") for table in _COUNTED}  # noqa: S608
-        damage = [row[0] for row in connection.execute("PRAGMA quick_check")]
-        bad: list[BadRow] = []
-        bad_rows = 0
+        look = _Look(connection)
+        look.integrity()
+        counts = {table: look.one(table, f"SELECT count(*) FROM {table}") for table in _COUNTED}  # noqa: S608
         for checked in _TABLES:
-            for row in _bad_rows(connection, checked, counts[checked.table], progress):
-                bad_rows += 1
-                if len(bad) < MOST_LISTED:
-                    bad.append(row)
-        orphans = _orphans(connection)
-        lease = connection.execute(
-            "SELECT token, host, pid, started, realm, incarnation, renewed, released FROM lease"
-        ).fetchone()
-        first = _one(connection, "SELECT coalesce(min(sequence), 0) FROM journal")
-        last = _one(connection, "SELECT coalesce(max(sequence), 0) FROM journal")
+            look.table(checked, counts[checked.table], progress)
+        orphans = {table: look.one(table, _ORPHANS.format(table)) for table in _OF_AGENTS}
+        lease = look.lease()
+        first, last = (
+            look.one("journal", f"SELECT coalesce({end}(sequence), 0) FROM journal")  # noqa: S608
+            for end in ("min", "max")
+        )
     disk = reader.disk()
     return Report(
         location=reader.location,
         sqlite_version=sqlite3.sqlite_version,
         wal_bug=sqlite3.sqlite_version_info < WAL_BUG_FIXED,
-        damage=() if damage == ["ok"] else tuple(damage),
-        bad=tuple(bad),
-        bad_rows=bad_rows,
+        damage=tuple(look.damage),
+        bad=tuple(look.bad),
+        bad_rows=look.bad_rows,
         counts=counts,
         orphans=orphans,
-        lease=None if lease is None else _lease(lease),
+        lease=lease,
         file_bytes=disk.file,
         wal_bytes=disk.log,
         journal_first=first,
@@ -158,21 +159,70 @@ def examine(reader: StoreReader, progress: Progress | None = None) -> Report:
     )
 
 
-def _bad_rows(
-    connection: sqlite3.Connection, checked: _Checked, total: int, progress: Progress | None
-) -> Iterator[BadRow]:
-    names = _names(connection)
-    done = 0
-    for page in _pages(connection, checked):
-        for agent, value, crc, *primary in page:
-            if not _matches(checked, tuple(primary), value, crc):
-                kind, key = names(agent)
-                yield BadRow(checked.table, kind, key, checked.place(tuple(primary)))
-        done += len(page)
-        if done > 2 * total + _PAGE:
-            return  # a damaged tree leads round in circles; quick_check has told of it
-        if progress is not None:
-            progress(checked.table, done, max(total, done))
+class _Look:
+    """One examination: goes on to the next table where SQLite finds one damaged."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self.damage: list[str] = []
+        self.bad: list[BadRow] = []
+        self.bad_rows = 0
+
+    def integrity(self) -> None:
+        """Have SQLite check the structure of the file."""
+        with self._noting("quick_check"):
+            found = [str(row[0]) for row in self._connection.execute("PRAGMA quick_check")]
+            self.damage += [] if found == ["ok"] else found
+
+    def one(self, table: str, query: str) -> int:
+        """Return the number a query gives; 0 where the table is damaged."""
+        with self._noting(table):
+            return int(self._connection.execute(query).fetchone()[0])
+        return 0
+
+    def table(self, checked: _Checked, total: int, progress: Progress | None) -> None:
+        """Verify every checksum of a table."""
+        done = 0
+        with self._noting(checked.table):
+            for page in _pages(self._connection, checked):
+                for agent, value, crc, *primary in page:
+                    if not _matches(checked, tuple(primary), value, crc):
+                        self._report(checked, agent, tuple(primary))
+                done += len(page)
+                if done > 2 * total + _PAGE:
+                    return  # a damaged tree leads round in circles; quick_check has told of it
+                if progress is not None:
+                    progress(checked.table, done, max(total, done))
+
+    def lease(self) -> LeaseState | None:
+        """Return who holds the lease."""
+        row = None
+        with self._noting("lease"):
+            row = self._connection.execute(
+                "SELECT token, host, pid, started, realm, incarnation, renewed, released FROM lease"
+            ).fetchone()
+        if row is None:
+            return None
+        token, host, pid, started, realm, incarnation, renewed, released = row
+        owner = Owner(host, pid, started, realm, incarnation)
+        record = LeaseRecord(token, owner, renewed, bool(released))
+        alive = record.holder_alive(Owner.this_process(), time.time())
+        return LeaseState(token, owner, renewed, bool(released), alive)
+
+    def _report(self, checked: _Checked, agent: object, primary: tuple[object, ...]) -> None:
+        self.bad_rows += 1
+        if len(self.bad) < MOST_LISTED:
+            query = "SELECT kind, key FROM agents WHERE agent = ?"
+            name = self._connection.execute(query, (agent,)).fetchone()
+            kind, key = name or ("?", f"agent {agent}")
+            self.bad.append(BadRow(checked.table, kind, key, checked.place(primary)))
+
+    @contextlib.contextmanager
+    def _noting(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            self.damage.append(f"{what}: {error}")
 
 
 def _matches(checked: _Checked, primary: tuple[object, ...], value: object, crc: object) -> bool:
@@ -190,33 +240,3 @@ def _pages(connection: sqlite3.Connection, checked: _Checked) -> Iterator[list[t
         page = connection.execute(
             f"{query} WHERE ({primary}) > ({marks}) ORDER BY {primary} LIMIT {_PAGE}", page[-1][3:]
         ).fetchall()
-
-
-def _names(connection: sqlite3.Connection) -> Callable[[object], tuple[str, str]]:
-    def name(agent: object) -> tuple[str, str]:
-        row = connection.execute("SELECT kind, key FROM agents WHERE agent = ?", (agent,))
-        return row.fetchone() or ("?", f"agent {agent}")
-
-    return name
-
-
-def _orphans(connection: sqlite3.Connection) -> dict[str, int]:
-    return {
-        table: _one(
-            connection,
-            f"SELECT count(*) FROM {table} WHERE agent NOT IN (SELECT agent FROM agents)",  # noqa: S608
-        )
-        for table in ("fields", "log_items", "map_entries", "base_fields", "journal")
-    }
-
-
-def _lease(row: tuple[int, str, int, str, str, str, float, int]) -> LeaseState:
-    token, host, pid, started, realm, incarnation, renewed, released = row
-    owner = Owner(host, pid, started, realm, incarnation)
-    record = LeaseRecord(token, owner, renewed, bool(released))
-    alive = record.holder_alive(Owner.this_process(), time.time())
-    return LeaseState(token, owner, renewed, bool(released), alive)
-
-
-def _one(connection: sqlite3.Connection, query: str) -> int:
-    return int(connection.execute(query).fetchone()[0])

@@ -13,7 +13,7 @@ from typing import Final
 
 from . import sqlite_schema
 from .batch import Batch
-from .errors import Fenced, StoreError, StoreOwned, StoreUnavailable
+from .errors import Fenced, NotAStore, StoreError, StoreOwned, StoreUnavailable
 from .lease import Lease, LeaseRecord, Owner
 from .records import Counters, FieldRow, row_checksum
 from .recovery import read_delta
@@ -24,6 +24,8 @@ from .sqlite_read import LOST, SqliteReader, journal_checksum
 from .sqlite_write import delete, insert
 from .store import Store
 
+_HEADER: Final = 100
+"""Bytes no SQLite file has less of, unless it is empty."""
 _UPSERT_VALUE: Final = "DO UPDATE SET value = excluded.value, crc = excluded.crc"
 
 
@@ -209,11 +211,15 @@ def _prepare(path: Path) -> None:
         # SQLite would make the file, too; least permission for one that holds people's data.
         if not path.exists():
             path.touch(mode=0o600)
-        empty = path.stat().st_size == 0
+        size = path.stat().st_size
     except OSError as error:
         message = f"{path} cannot be created: {error.strerror}; make its directory writable"
         raise StoreUnavailable(message) from error
-    if not empty:
+    if 0 < size < _HEADER:
+        # SQLite would take a file of one byte for an empty one.
+        message = f"{path} is not a SQLite file; choose another path"
+        raise NotAStore(message)
+    if size:
         _refuse_foreign(path)
 
 
