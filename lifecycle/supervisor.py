@@ -29,7 +29,7 @@ from .writer import Writer
 
 logger = logging.getLogger("perdure.lifecycle")
 
-DEFAULT_MOST_UNSAVED: Final = 50_000
+DEFAULT_MOST_UNSAVED: Final = 20_000
 """Commits kept in memory, at one to two KiB each, before agents are held."""
 LEAST_WAIT: Final = 0.05
 """Seconds between two attempts during a shutdown, if the backoff has no more."""
@@ -234,7 +234,7 @@ class PersistenceSupervisor:
                 return
             self.swamped = True
             event = self._event(None)
-        logger.warning("%d commits are unsaved; agents wait until half are", event.backlog)
+        logger.info("%d commits are unsaved; agents wait until half are", event.backlog)
         self.on_strain()
         self._fire(signals.backlog_full, event)
         # The committer calls back after it has moved ``durable``, so that a batch that becomes
