@@ -66,7 +66,8 @@ def restart(cell: AgentCell, error: BaseException, letter: Letter | None) -> Non
             bury(cell, letter, reason)
         else:
             if letter.body:
-                # The handler may have changed its arguments in place before it raised.
+                # The handler may have changed its arguments in place before it raised. A VOLATILE
+                # agent's message has no body: it is tried again as the handler left it.
                 letter.message = cell.blueprint.calls.decode(letter.name, letter.body)
             cell.mailbox.put_back(letter)
     if cell.intensity is None:

@@ -57,9 +57,15 @@ def load(cell: AgentCell) -> Activation | None:
     agent._home = CellHome(cell)  # noqa: SLF001 - an agent's other half
     activation = Activation(agent, tracker, home.supervisor.writer(head.agent, head.version), stored.timers)
     cell.activation = activation
-    for timer in stored.timers:
-        home.timers.known(timer)
+    if cell.status is not Status.STOPPED:
+        know_timers(cell, activation)
     return activation
+
+
+def know_timers(cell: AgentCell, activation: Activation) -> None:
+    """Have the timers of an agent that is not stopped come, also those that came while it was."""
+    for timer in activation.timers.values():
+        cell.home.timers.known(timer)
 
 
 def load_old_mail(cell: AgentCell) -> list[Letter]:

@@ -224,6 +224,7 @@ class RunningCell(AgentCell):
         activation.started = True
         if again:  # also if the first turn changes nothing: its timers run again from now on
             self.last_sequence = activation.writer.submit(self.commit("(start)", letter))
+            opening.know_timers(self, activation)
         self.fire(signals.agent_restarted if self.restarting else signals.agent_started)
         self.restarting = False
 

@@ -21,7 +21,7 @@ def settle(
     if durability is Durability.VOLATILE:
         activation.tracker.accept()
         if turn.effects or letter.timer or letter.durable:
-            _settle_effects(cell, turn)
+            _settle_effects(cell, activation, turn)
         if letter.reply_to is not None:
             _answer(cell, letter, detach(result))
         return
@@ -118,13 +118,18 @@ def _commit(
     activation.tracker.trim(sequence, cell.home.supervisor.committer.durable)
 
 
-def _settle_effects(cell: AgentCell, turn: Turn) -> None:
-    """Commit a VOLATILE agent's messages and timers, which belong to no agent's version."""
-    commit = Commit()
+def _settle_effects(cell: AgentCell, activation: Activation, turn: Turn) -> None:
+    """Commit a VOLATILE agent's messages, which belong to no version, and its timers.
+
+    A timer makes a version: a load finds an agent's timers by its head.
+    """
+    timed = bool(turn.timers) or turn.letter.timer is not None
+    commit = cell.commit(describe(turn.letter), turn.letter) if timed else Commit()
     if turn.letter.durable:  # sent while the class was not VOLATILE yet
         commit.consumed = [turn.letter.id]
     _put_effects(cell, turn, commit)
-    cell.last_sequence = cell.home.supervisor.append(commit)
+    append = activation.writer.submit if timed else cell.home.supervisor.append
+    cell.last_sequence = append(commit)
     _deliver(cell, turn, commit)
     if turn.steps:
         _take_steps(cell, turn)

@@ -14,6 +14,7 @@ from .activation import Activation
 from .cell import AgentCell
 from .control import Control
 from .failing import begin_again, reject
+from .opening import know_timers
 from .settling import release, save
 from .turn import Letter, as_letter
 
@@ -72,6 +73,8 @@ class Steps:
             cell.intensity = None
         cell.fire(signals.agent_restarting, reason=control.reason)
         if status is not cell.status:
+            if cell.status is Status.STOPPED:
+                know_timers(cell, activation)
             cell.reason = ""
             self._change(cell, activation, status, "(restart)", control, None)
         else:

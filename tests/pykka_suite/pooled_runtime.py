@@ -5,8 +5,10 @@ Loaded with `-p pooled_runtime` in a process of its own, where `tests` is pykka'
 
 import threading
 import time
+from typing import cast
 
 import pytest
+from _pytest.fixtures import SubRequest
 
 from perdure.actors.future import PooledFuture
 from perdure.actors.pooled import PooledActor
@@ -28,5 +30,6 @@ def pytest_fixture_setup(
         future_class=PooledFuture,
         sleep_func=time.sleep,
     )
-    fixturedef.cached_result = (runtime, fixturedef.cache_key(request), None)
+    key = fixturedef.cache_key(cast("SubRequest", request))
+    fixturedef.cached_result = (runtime, key, None)
     return runtime

@@ -1,0 +1,186 @@
+"""What is in memory: descriptions of it, passivation, and how much an idle agent takes."""
+
+import gc
+import tracemalloc
+from collections.abc import Iterator
+
+import pytest
+
+from perdure import Agent, AgentSystem, Durability, MemoryStore, Passivation, State, VirtualClock
+from perdure.persistence.errors import ConfigurationError
+from tests.actors.kit import DEADLINE, Clerk, Latch
+
+
+class Guest(Clerk):
+    """Be asked to leave."""
+
+    latch = Latch()
+    left = 0
+
+    def on_passivate(self) -> None:
+        Guest.left += 1
+        self.state.notes.append("left")
+
+    def stand(self) -> None:
+        self.latch.pass_through()
+
+
+class Resident(Clerk):
+    durability = Durability.VOLATILE
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    """Make a clock that only the test moves."""
+    return VirtualClock()
+
+
+@pytest.fixture
+def system(clock: VirtualClock) -> Iterator[AgentSystem]:
+    """Open a system that puts agents to rest after ten seconds."""
+    Guest.latch, Guest.left = Latch(), 0
+    rest = Passivation(idle=10.0, limit=None)
+    with AgentSystem.open(
+        "memory://", agents=[Clerk, Guest, Resident], clock=clock, passivation=rest
+    ) as opened:
+        yield opened
+        Guest.latch.open()
+
+
+def pass_seconds(system: AgentSystem, clock: VirtualClock, seconds: int) -> None:
+    """Let time pass second by second, and what it brings happen."""
+    for _ in range(seconds):
+        clock.advance(1.0)
+        assert system.idle(DEADLINE)
+
+
+def test_idle_agents_leave_memory_and_come_back(system: AgentSystem, clock: VirtualClock) -> None:
+    """An agent nobody talks to leaves memory, with on_passivate as a turn, and nothing is lost."""
+    guest = system.agent(Guest, "a")
+    guest.call(Guest.add, 3).get()
+    busy = system.agent(Clerk, "busy")
+    for _ in range(15):
+        busy.call(Clerk.add).get()
+        pass_seconds(system, clock, 1)
+    assert system.statistics().live == 1
+    assert guest.describe().live is False
+    assert Guest.left == 1
+    read = guest.call(Guest.read).get()
+    assert (read["count"], read["notes"]) == (3, ["left"])
+
+
+def test_volatile_agents_stay(system: AgentSystem, clock: VirtualClock) -> None:
+    """An agent that exists in memory only is never put to rest."""
+    resident = system.agent(Resident, "a")
+    resident.call(Clerk.add, 3).get()
+    pass_seconds(system, clock, 30)
+    assert resident.call(Clerk.add, 0).get() == 3
+
+
+def test_a_busy_agent_stays(system: AgentSystem, clock: VirtualClock) -> None:
+    """An agent in the middle of a turn is not idle, however long the turn takes."""
+    guest = system.agent(Guest, "a")
+    standing = guest.call(Guest.stand)
+    Guest.latch.wait()
+    for _ in range(30):
+        clock.advance(1.0)
+    assert guest.describe().busy is True
+    Guest.latch.open()
+    standing.get(timeout=DEADLINE)
+    assert Guest.left == 0
+
+
+def test_live_memory_is_bounded_by_the_limit() -> None:
+    """However many agents are used, about as many as the limit are in memory."""
+    store = MemoryStore()
+    with AgentSystem.open(
+        store, agents=[Clerk], passivation=Passivation(idle=None, limit=100)
+    ) as system:
+        most = 0
+        for number in range(3000):
+            system.agent(Clerk, str(number)).call(Clerk.add).get()
+            most = max(most, len(system._runtime.cells))
+        assert most < 300
+        for number in range(0, 3000, 100):
+            assert system.agent(Clerk, str(number)).call(Clerk.add).get() == 2
+
+
+@pytest.mark.parametrize("bad", [{"idle": 0.0}, {"limit": 0}])
+def test_limits_that_make_no_sense_are_refused(bad: dict[str, float]) -> None:
+    """Passivation needs limits above nothing."""
+    with pytest.raises(ConfigurationError):
+        Passivation(**bad)  # type: ignore[arg-type]
+
+
+def test_a_description_says_how_an_agent_stands(system: AgentSystem) -> None:
+    """describe() tells status, version, mail and holds, without waking anybody."""
+    guest = system.agent(Guest, "a")
+    fresh = guest.describe()
+    assert (fresh.kind, fresh.key, fresh.status, fresh.version) == ("Guest", "a", "active", 0)
+    assert (fresh.live, fresh.busy, fresh.waiting, fresh.holds) == (False, False, 0, ())
+    assert system.statistics().cells == 0
+    guest.call(Guest.add).get()
+    assert (guest.describe().version, guest.describe().live) == (1, True)
+    guest.pause()
+    guest.cast(Guest.add)
+    guest.cast(Guest.add)
+    assert system.idle(DEADLINE)
+    paused = guest.describe()
+    assert (paused.status, paused.version, paused.waiting) == ("paused", 2, 2)
+    assert paused.holds == ("paused",)
+    guest.resume()
+    guest.stop()
+    stopped = guest.describe()
+    assert (stopped.status, stopped.version, stopped.live) == ("stopped", 6, False)
+
+
+def test_a_description_of_a_dormant_agent_comes_from_the_store() -> None:
+    """After a restart describe() tells what is stored, mail included."""
+    store = MemoryStore()
+    with AgentSystem.open(store, agents=[Clerk]) as system:
+        clerk = system.agent(Clerk, "a")
+        clerk.call(Clerk.add).get()
+        clerk.pause()
+        clerk.cast(Clerk.add)
+    with AgentSystem.open(store, agents=[Clerk]) as system:
+        assert system.idle(DEADLINE)
+        described = system.agent(Clerk, "a").describe()
+        assert (described.status, described.version, described.waiting) == ("paused", 2, 1)
+
+
+class SmallState(State):
+    count: int = 0
+
+
+class Small(Agent[SmallState]):
+    """The smallest agent worth having."""
+
+    def add(self) -> int:
+        self.state.count += 1
+        return self.state.count
+
+
+def test_an_idle_agent_takes_less_than_four_kibibytes() -> None:
+    """A live idle agent costs at most 4 KiB of memory, store aside."""
+    number = 2000
+
+    class Nowhere(MemoryStore):
+        def commit(self, batch: object) -> None:
+            """Keep nothing: what is measured is the agents."""
+
+    with AgentSystem.open(Nowhere(), agents=[Small]) as system:
+        for key in range(50):
+            system.agent(Small, f"warm-{key}").call(Small.add).get()
+        gc.collect()
+        tracemalloc.start()
+        try:
+            before = tracemalloc.get_traced_memory()[0]
+            for key in range(number):
+                system.agent(Small, str(key)).cast(Small.add)
+            assert system.idle(60)
+            gc.collect()
+            each = (tracemalloc.get_traced_memory()[0] - before) / number
+        finally:
+            tracemalloc.stop()
+        assert system.statistics().live == number + 50
+    assert each < 4096, f"{each:.0f} bytes"

@@ -1,0 +1,402 @@
+"""Races under a tiny switch interval: no future is left unanswered, no message lost or doubled."""
+
+import random
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import cast
+
+import pytest
+
+from perdure import (
+    AgentSystem,
+    Durability,
+    MemoryStore,
+    Passivation,
+    RestartPolicy,
+    VirtualClock,
+)
+from perdure.actors.dispatcher import Dispatcher
+from perdure.actors.future import PooledFuture
+from perdure.actors.mailbox import Mailbox, Receiver
+from perdure.actors.pooled import PooledActor
+from perdure.lifecycle.backoff import Backoff
+from perdure.persistence.errors import InvalidTransition, SystemClosed, TurnTimeout
+from pykka import ActorDeadError
+from tests.actors.kit import DEADLINE, Clerk
+
+MANY = 6000
+
+Item = tuple[str, int]
+"""A sender and a number."""
+
+
+class Runner(Clerk):
+    """Count what came, by sender, and check the order."""
+
+    restarts = RestartPolicy(restarts=10**6, backoff=Backoff(first=0.0, longest=0.0))
+
+    def take(self, sender: str, number: int) -> int:
+        last = self.state.owners.get(sender, -1)
+        if number <= last:
+            self.state.notes.append(f"{sender} {number} after {last}")
+        self.state.owners[sender] = number
+        self.state.count += 1
+        return number
+
+
+class SnapshotRunner(Runner):
+    durability = Durability.SNAPSHOT
+
+
+class VolatileRunner(Runner):
+    durability = Durability.VOLATILE
+
+
+@pytest.fixture(autouse=True)
+def tiny_switch_interval() -> Iterator[None]:
+    """Have threads change places all the time."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def run_together(*parts: Callable[[], None]) -> None:
+    """Run every part in a thread of its own, and let what they raise out."""
+    errors: list[BaseException] = []
+    barrier = threading.Barrier(len(parts))
+
+    def run(part: Callable[[], None]) -> None:
+        try:
+            barrier.wait(DEADLINE)
+            part()
+        except BaseException as error:  # noqa: BLE001 -- shown below
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(part,), daemon=True) for part in parts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(40)
+    assert not any(thread.is_alive() for thread in threads), "somebody waits for ever"
+    if errors:
+        raise errors[0]
+
+
+def totals(system: AgentSystem, kind: type[Runner], keys: list[str]) -> tuple[int, list[str]]:
+    """Return how many messages were counted, and complaints about their order."""
+    count, complaints = 0, []
+    for key in keys:
+        read = system.agent(kind, key).call(Runner.read).get(timeout=DEADLINE)
+        assert isinstance(read["count"], int)
+        assert isinstance(read["notes"], list)
+        count += read["count"]
+        complaints += read["notes"]
+    return count, complaints
+
+
+def swing(system: AgentSystem, kind: type[Runner], verbs: list[str], done: threading.Event) -> None:
+    """Take lifecycle steps at random until the senders are done; the agent is active at the end."""
+    dice = random.Random(7)
+    agent = system.agent(kind, "a")
+    while not done.is_set():
+        try:
+            getattr(agent, dice.choice(verbs))(timeout=DEADLINE)
+        except InvalidTransition:
+            continue
+    if "pause" in verbs:
+        try:
+            agent.resume(timeout=DEADLINE)
+        except InvalidTransition:
+            return
+
+
+@pytest.mark.parametrize("kind", [Runner, SnapshotRunner])
+@pytest.mark.parametrize(
+    "verbs",
+    [["stop"], ["pause", "resume"], ["stop", "restart"], ["pause", "resume", "stop", "restart"]],
+    ids="+".join,
+)
+def test_messages_against_lifecycle_steps(kind: type[Runner], verbs: list[str]) -> None:
+    """While an agent is paused, stopped and restarted, every ask is answered and counted once."""
+    with AgentSystem.open(MemoryStore(), agents=[kind]) as system:
+        done = threading.Event()
+        left = [2]
+        lock = threading.Lock()
+
+        def finished() -> None:
+            with lock:
+                left[0] -= 1
+                if not left[0]:
+                    done.set()
+
+        def ask() -> None:
+            futures = []
+            for number in range(MANY // 2):
+                futures.append(system.agent(kind, "a").call(Runner.take, "asker", number))
+                if number % 50 == 0 and "pause" not in verbs:
+                    futures[-1].get()
+            finished()
+            for number, future in enumerate(futures):
+                assert future.get(timeout=DEADLINE) == number
+
+        def tell() -> None:
+            for number in range(MANY // 2):
+                system.agent(kind, "a").cast(Runner.take, "teller", number)
+            finished()
+
+        run_together(ask, tell, lambda: swing(system, kind, verbs, done))
+        assert system.idle(DEADLINE)
+        assert totals(system, kind, ["a"]) == (2 * (MANY // 2), [])
+
+
+@pytest.mark.parametrize("kind", [Runner, SnapshotRunner, VolatileRunner])
+def test_messages_against_passivation(kind: type[Runner]) -> None:
+    """Agents that are thrown out of memory all the time lose and double nothing."""
+    keys = [str(number) for number in range(20)]
+    rest = Passivation(idle=None, limit=3)
+    with AgentSystem.open(MemoryStore(), agents=[kind], passivation=rest) as system:
+
+        def send(name: str) -> Callable[[], None]:
+            def run() -> None:
+                for number in range(MANY // 2):
+                    agent = system.agent(kind, keys[number * 7 % len(keys)])
+                    if number % 5:
+                        agent.cast(Runner.take, name, number)
+                    else:
+                        agent.call(Runner.take, name, number).get(timeout=DEADLINE)
+
+            return run
+
+        run_together(send("x"), send("y"), send("z"))
+        assert system.idle(DEADLINE)
+        assert totals(system, kind, keys) == (3 * (MANY // 2), [])
+
+
+def test_asks_against_closing() -> None:
+    """Whoever asks while the system closes gets a reply or SystemClosed; replies are kept."""
+    for _ in range(40):
+        store = MemoryStore()
+        system = AgentSystem.open(store, agents=[Runner])
+        answered: list[int] = []
+        started = threading.Event()
+
+        def ask(system: AgentSystem, name: str, answered: list[int]) -> Callable[[], None]:
+            def run() -> None:
+                for number in range(100_000):
+                    future: PooledFuture[int] = system.agent(Runner, "a").call(
+                        Runner.take, name, number
+                    )
+                    try:
+                        answered.append(future.get(timeout=DEADLINE))
+                    except SystemClosed:
+                        return
+                    started.set()
+
+            return run
+
+        def close(system: AgentSystem, started: threading.Event) -> Callable[[], None]:
+            def run() -> None:
+                assert started.wait(DEADLINE)
+                assert system.close()
+
+            return run
+
+        run_together(ask(system, "x", answered), ask(system, "y", answered), close(system, started))
+        with AgentSystem.open(store, agents=[Runner]) as again:
+            count, complaints = totals(again, Runner, ["a"])
+        assert count >= len(answered)
+        assert complaints == []
+
+
+def test_tells_against_closing() -> None:
+    """Every message that was taken before the system closed is handled once, then or later."""
+    store = MemoryStore()
+    sent = {"x": 0, "y": 0}
+    for _ in range(25):
+        system = AgentSystem.open(store, agents=[Runner])
+        started = threading.Event()
+
+        def tell(system: AgentSystem, name: str, started: threading.Event) -> Callable[[], None]:
+            def run() -> None:
+                for _ in range(100_000):
+                    try:
+                        system.agent(Runner, "a").cast(Runner.take, name, sent[name])
+                    except SystemClosed:
+                        return
+                    sent[name] += 1
+                    if sent[name] % 20 == 0:
+                        started.set()
+
+            return run
+
+        def close(system: AgentSystem, started: threading.Event) -> Callable[[], None]:
+            def run() -> None:
+                assert started.wait(DEADLINE)
+                assert system.close()
+
+            return run
+
+        run_together(tell(system, "x", started), tell(system, "y", started), close(system, started))
+    with AgentSystem.open(store, agents=[Runner]) as again:
+        assert again.idle(DEADLINE)
+        assert totals(again, Runner, ["a"]) == (sent["x"] + sent["y"], [])
+
+
+def test_many_hops_arrive_exactly_once() -> None:
+    """Messages that agents pass on to each other are neither lost nor doubled by any race."""
+    keys = [str(number) for number in range(8)]
+    rest = Passivation(idle=None, limit=2)
+    with AgentSystem.open(MemoryStore(), agents=[Hopper], passivation=rest) as system:
+
+        def start(name: str) -> Callable[[], None]:
+            def run() -> None:
+                for number in range(300):
+                    system.agent(Hopper, keys[number % 8]).cast(Hopper.hop, f"{name}{number}", 8)
+
+            return run
+
+        run_together(start("x"), start("y"))
+        assert system.idle(DEADLINE)
+        assert totals(system, Hopper, keys) == (2 * 300 * 9, [])
+
+
+class Hopper(Runner):
+    """Pass a message on until its hops are used up."""
+
+    def hop(self, name: str, left: int) -> None:
+        self.state.count += 1
+        if left:
+            onward = str((int(self.key) + 3) % 8)
+            self.system.agent(Hopper, onward).cast(Hopper.hop, name, left - 1)
+
+
+def test_a_mailbox_takes_every_message_exactly_once() -> None:
+    """Senders against holds, releases and the end: a message is handled or refused, never both."""
+    for _ in range(60):
+        dispatcher = Dispatcher(3)
+        try:
+            mailbox = Mailbox()
+            receiver = Collector()
+            mailbox.attach(cast("Receiver", receiver), dispatcher)
+            accepted: list[Item] = []
+            left: list[Item] = []
+
+            def send(mailbox: Mailbox, accepted: list[Item], name: str) -> Callable[[], None]:
+                def run() -> None:
+                    for number in range(100):
+                        if mailbox.put((name, number)):
+                            accepted.append((name, number))
+
+                return run
+
+            def disturb(mailbox: Mailbox, left: list[Item]) -> Callable[[], None]:
+                def run() -> None:
+                    for _ in range(20):
+                        mailbox.hold()
+                        mailbox.expedite(Collector)  # type: ignore[arg-type]
+                        mailbox.release()
+                    left.extend(cast("list[Item]", mailbox.close()))
+
+                return run
+
+            run_together(
+                send(mailbox, accepted, "x"), send(mailbox, accepted, "y"), disturb(mailbox, left)
+            )
+        finally:
+            assert dispatcher.close(DEADLINE)  # the last run is over then
+        assert sorted([*receiver.got, *left]) == sorted(accepted)
+        for name in "xy":
+            numbers = [number for sender, number in receiver.got if sender == name]
+            assert numbers == sorted(numbers)
+
+
+class Collector:
+    """A receiver that keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.got: list[Item] = []
+
+    def receive(self, envelope: Item) -> None:
+        self.got.append(envelope)
+
+    def broke(self, envelope: object, error: BaseException) -> None:
+        raise AssertionError(envelope) from error
+
+    def launch(self) -> None:
+        raise AssertionError
+
+    def drained(self) -> None:
+        pass
+
+
+class Echo(PooledActor):
+    """A plain pykka actor on a pool of the test's own."""
+
+    def on_receive(self, message: object) -> object:
+        return message
+
+
+def test_pooled_actors_answer_every_ask_against_a_stop() -> None:
+    """A pykka actor that is stopped while it is asked answers, or says that it is dead."""
+    dispatcher = Dispatcher(3)
+    Echo.dispatcher = dispatcher
+    try:
+        for _ in range(60):
+            ref = Echo.start()
+            answers: list[int] = []
+
+            def ask(ref: object = ref, answers: list[int] = answers) -> None:
+                for number in range(200):
+                    try:
+                        future = ref.ask(number, block=False)  # type: ignore[attr-defined]
+                        answers.append(future.get(timeout=DEADLINE))
+                    except ActorDeadError:
+                        return
+
+            def stop(ref: object = ref) -> None:
+                ref.stop(timeout=DEADLINE)  # type: ignore[attr-defined]
+
+            run_together(ask, ask, stop)
+            assert not ref.is_alive()
+    finally:
+        Echo.dispatcher = None
+        dispatcher.close()
+
+
+class Limited(Runner):
+    """Give a turn one second of a clock that the test moves."""
+
+    turn_limit = 1.0
+    restarts = RestartPolicy(restarts=10**6, backoff=Backoff(first=0.0, longest=0.0))
+    begun = threading.Event()
+
+    def count_up(self, spins: int) -> None:
+        self.begun.set()
+        for _ in range(spins):
+            self.state.count += 1
+            self.state.count -= 1
+        self.state.count += 1
+
+
+def test_a_turn_ends_in_time_or_not_at_all() -> None:
+    """When a turn's limit comes as it ends, it is either counted and answered, or neither."""
+    clock = VirtualClock()
+    with AgentSystem.open(MemoryStore(), agents=[Limited], clock=clock) as system:
+        agent = system.agent(Limited, "a")
+        counted = 0
+        for attempt in range(400):
+            future = agent.call(Limited.count_up, attempt % 40 * 50)
+            assert Limited.begun.wait(DEADLINE)
+            Limited.begun.clear()
+            clock.advance(1.0)
+            while not future.done():
+                clock.advance(0.0)  # a restart, if there was one
+            try:
+                future.get()
+                counted += 1
+            except TurnTimeout:
+                continue
+        clock.advance(0.0)
+        assert agent.call(Limited.add, 0).get(timeout=DEADLINE) == counted
