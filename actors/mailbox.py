@@ -234,10 +234,14 @@ class Mailbox:
             return True
         return bool(self._urgent) or (bool(self._queue) and not self._held)
 
-    def close_if_idle(self) -> bool:
-        """Close unless something waits or runs; tell whether it is closed now."""
+    def close_if_idle(self, condition: Callable[[], bool]) -> bool:
+        """Close unless something waits or runs; tell whether it is closed now.
+
+        ``condition`` has a say as well, at a moment when nobody runs.
+        """
         with self._lock:
-            if self._phase is _IDLE and not self._queue and not self._urgent:
+            idle = self._phase is _IDLE and not self._queue and not self._urgent
+            if idle and condition():
                 self._phase = _CLOSED
             return self._phase is _CLOSED
 

@@ -94,17 +94,21 @@ class RunningCell(AgentCell):
             self.retire()
 
     def retire(self) -> None:
-        """Close the cell if nothing keeps it."""
-        temporary = any(hold in _TEMPORARY for hold in self.holds)
-        # Its restarts are counted over a period: to forget them would be to begin a new one.
-        restarts = self.intensity is not None and self.intensity.count(self.home.tick)
-        if (
-            not temporary
-            and not restarts
-            and self.last_sequence <= self.home.supervisor.committer.durable
-            and self.mailbox.close_if_idle()
-        ):
+        """Close the cell if nothing keeps it; may be called by any thread."""
+        if self.mailbox.close_if_idle(self._is_spent):
             self.home.forget(self)
+
+    def _is_spent(self) -> bool:
+        """Tell whether the store knows all that this cell does.
+
+        Asked under the mailbox's lock while nobody runs: a look before that could be out of date,
+        and a state that is only in memory would go with the cell.
+        """
+        return (
+            self.activation is None
+            and self.last_sequence <= self.home.supervisor.committer.durable
+            and not any(hold in _TEMPORARY for hold in self.holds)
+        )
 
     # Opening.
 

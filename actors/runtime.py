@@ -483,15 +483,22 @@ class Runtime:
         # A round costs a look at every cell, so there is one for each eighth of the limit.
         step = max(1, limit // 8)
         self._crowded_at = max(limit, len(self.cells)) + step
-        idle = [cell for cell in list(self.cells.values()) if cell.mailbox.at_rest()]
+        idle: list[RunningCell] = []
+        for cell in list(self.cells.values()):
+            if cell.mailbox.at_rest():
+                if cell.activation is None:
+                    cell.retire()  # or it waits for its mail, and has no place among the idle
+                elif not cell.volatile:
+                    idle.append(cell)
         for cell in heapq.nsmallest(step, idle, key=lambda cell: cell.used):
-            if cell.activation is None:
-                cell.retire()
-            else:
-                self._put_to_rest(cell)
+            self._put_to_rest(cell)
+            if not cell.blueprint.passivates:
+                # At once, by the one who needs the room: it may be faster than all workers. Not
+                # if the agent has a say in it: what it does there may wait for the caller's turn.
+                cell.mailbox.steal()
 
     def _put_to_rest(self, cell: RunningCell) -> None:
-        if cell.blueprint.durability is not Durability.VOLATILE and not cell.mailbox.busy():
+        if not cell.volatile and not cell.mailbox.busy():
             cell.mailbox.put_urgent(Control(Verb.PASSIVATE, edge=False))
 
     def _strained(self) -> None:

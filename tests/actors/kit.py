@@ -47,7 +47,7 @@ class CountingStore(MemoryStore):
 
 class ClerkState(State):
     count: int = 0
-    notes: list[str] = []
+    notes: list[str] = []  # noqa: RUF012 -- msgspec copies it for every instance
     seen: Log[str] = Log.field()
     owners: Map[str, int] = Map.field()
 

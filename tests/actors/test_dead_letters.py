@@ -171,7 +171,7 @@ class Changed(Clerk):
 
 
 def test_a_letter_its_class_cannot_take_stays(system: AgentSystem, store: CountingStore) -> None:
-    """A letter that cannot be decoded, or whose class is not there, is kept, and the error says so."""
+    """A letter that does not decode, or whose class is not there, is kept; the error says so."""
     letter_id = bury(system)
     system.close()
     with AgentSystem.open(store, agents=[Changed]) as changed:

@@ -120,7 +120,7 @@ def test_detached_values_share_nothing_that_can_change(value: object) -> None:
 
 def test_attributes_can_be_read_and_set(system: AgentSystem) -> None:
     """A proxy's attribute that is no method gives a future of a copy, and can be set."""
-    proxy = system.agent(Clerk, "a").proxy()
+    proxy: Any = system.agent(Clerk, "a").proxy()
     assert proxy.label.get() == "plain"
     proxy.label = "gold"
     assert proxy.label.get() == "gold"

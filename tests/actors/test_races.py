@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import cast
 
 import pytest
+from pykka import ActorDeadError
 
 from perdure import (
     AgentSystem,
@@ -22,7 +23,6 @@ from perdure.actors.mailbox import Mailbox, Receiver
 from perdure.actors.pooled import PooledActor
 from perdure.lifecycle.backoff import Backoff
 from perdure.persistence.errors import InvalidTransition, SystemClosed, TurnTimeout
-from pykka import ActorDeadError
 from tests.actors.kit import DEADLINE, Clerk
 
 MANY = 6000
@@ -182,7 +182,9 @@ def test_asks_against_closing() -> None:
         answered: list[int] = []
         started = threading.Event()
 
-        def ask(system: AgentSystem, name: str, answered: list[int]) -> Callable[[], None]:
+        def ask(
+            system: AgentSystem, name: str, answered: list[int], started: threading.Event
+        ) -> Callable[[], None]:
             def run() -> None:
                 for number in range(100_000):
                     future: PooledFuture[int] = system.agent(Runner, "a").call(
@@ -203,7 +205,11 @@ def test_asks_against_closing() -> None:
 
             return run
 
-        run_together(ask(system, "x", answered), ask(system, "y", answered), close(system, started))
+        run_together(
+            ask(system, "x", answered, started),
+            ask(system, "y", answered, started),
+            close(system, started),
+        )
         with AgentSystem.open(store, agents=[Runner]) as again:
             count, complaints = totals(again, Runner, ["a"])
         assert count >= len(answered)
@@ -287,7 +293,7 @@ def test_a_mailbox_takes_every_message_exactly_once() -> None:
                 def run() -> None:
                     for number in range(100):
                         if mailbox.put((name, number)):
-                            accepted.append((name, number))
+                            accepted.append((name, number))  # noqa: PERF401 -- seen meanwhile
 
                 return run
 
