@@ -48,7 +48,7 @@ def test_an_order_to_a_closed_cell_forgets_that_cell_only() -> None:
     with AgentSystem.open("memory://", agents=[Tally]) as system:
         runtime = system._runtime
         closed = runtime.cell("Tally", "t")
-        assert closed.mailbox.close_if_idle()
+        assert closed.mailbox.close_if_idle(lambda: True)
         find, calls = runtime.cell, []
         opened = []
 
