@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from functools import cache
 from typing import Final
 
@@ -155,6 +156,24 @@ def check(connection: sqlite3.Connection, location: str) -> bool:
 
     NotAStore, StoreTooNew, or CorruptState when its tables are not those of its format.
     """
+    # Another process may be creating the store: half of what is read could be from before that.
+    with _one_state(connection):
+        return _check(connection, location)
+
+
+@contextmanager
+def _one_state(connection: sqlite3.Connection) -> Iterator[None]:
+    if connection.in_transaction:
+        yield
+        return
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")
+
+
+def _check(connection: sqlite3.Connection, location: str) -> bool:
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if application == APPLICATION_ID:

@@ -107,15 +107,15 @@ def _stop_signals(events: Events) -> Iterator[None]:
 def _watch_ownership(system: AgentSystem, events: Events) -> Iterator[None]:
     """Stop when another process has taken the store over: nothing can be saved any more."""
 
-    def save_failed(_sender: object, event: signals.SaveEvent) -> None:
-        if isinstance(event.error, Fenced):
-            events.put(Stop("the store was taken over", event.error))
+    def store_lost(_sender: object, event: signals.SaveEvent) -> None:
+        taken = isinstance(event.error, Fenced)
+        events.put(Stop("the store was taken over" if taken else "the store is lost", event.error))
 
-    signals.save_failed.connect(save_failed, sender=system)
+    signals.store_lost.connect(store_lost, sender=system)
     try:
         yield
     finally:
-        signals.save_failed.disconnect(save_failed, sender=system)
+        signals.store_lost.disconnect(store_lost, sender=system)
 
 
 def _start_main(main: Main, system: AgentSystem, events: Events) -> None:

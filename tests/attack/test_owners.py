@@ -1,6 +1,7 @@
 """G5, one owner: who may write, who is refused, and what becomes of an owner that was replaced."""
 
 import os
+import queue
 import re
 import socket
 import sqlite3
@@ -9,12 +10,17 @@ import sys
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from perdure import AgentSystem
+from perdure.cli.run import Stop, _watch_ownership
+from perdure.lifecycle.clock import VirtualClock
+from perdure.persistence import sqlite_schema
 from perdure.persistence.errors import Fenced, StoreOwned
-from perdure.persistence.lease import LEASE_SECONDS
+from perdure.persistence.lease import LEASE_SECONDS, RENEW_SECONDS
+from perdure.persistence.sqlite import SqliteStore
 from tests.attack.agents import AGENTS, Tally
 from tests.attack.children import ROOT, Child
 
@@ -196,9 +202,6 @@ def test_an_owner_in_another_realm_lives_until_its_lease_expires(store: Path, ho
 
 def test_an_owner_renews_its_lease(store: Path) -> None:
     """A live owner's renewals keep those away who cannot see its process."""
-    from perdure.lifecycle.clock import VirtualClock
-    from perdure.persistence.lease import RENEW_SECONDS
-
     clock = VirtualClock()
     with AgentSystem.open(store, agents=AGENTS, clock=clock) as system:
         with closing(sqlite3.connect(store)) as connection:
@@ -208,3 +211,94 @@ def test_an_owner_renews_its_lease(store: Path) -> None:
             (renewed,) = connection.execute("SELECT renewed FROM lease").fetchone()
         assert renewed > 0
         add(system, 1)
+
+
+def test_an_idle_owner_notices_that_it_was_replaced(store: Path) -> None:
+    """`perdure run` is told to stop at the next renewal, also when there was nothing to save."""
+    clock, stops = VirtualClock(), queue.SimpleQueue[Stop]()
+    with (
+        AgentSystem.open(store, agents=AGENTS, clock=clock) as old,
+        _watch_ownership(old, stops),
+        opened(store, takeover=True) as new,
+    ):
+        add(new, 1)
+        clock.advance(RENEW_SECONDS)
+        assert isinstance(stops.get(timeout=10).error, Fenced)
+
+
+# One process for each opener, forked from one that has done the imports; a byte starts them all.
+RACE = """
+import os, sys
+import sqlite_utils
+from perdure import AgentSystem
+from perdure.persistence.errors import StoreOwned
+from tests.attack.agents import AGENTS
+
+def opener(path, start, won):
+    os.read(start, 1)
+    try:
+        system = AgentSystem.open(path, agents=AGENTS)
+    except StoreOwned:
+        os.write(won, b"-")
+    except BaseException:
+        os.write(won, b"!")
+        raise
+    else:
+        os.write(won, b"+")
+        os.read(start, 1)
+        system.close()
+    os._exit(0)
+
+def race(path, openers=5):
+    start, go = os.pipe()
+    told, won = os.pipe()
+    for _ in range(openers):
+        if os.fork() == 0:
+            opener(path, start, won)
+    os.write(go, b"." * openers)
+    outcome = b"".join(os.read(told, 1) for _ in range(openers))
+    os.write(go, b"." * openers)
+    for _ in range(openers):
+        os.wait()
+    print("".join(sorted(outcome.decode())))
+
+for path in sys.argv[1:]:
+    race(path)
+"""
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_of_many_openers_at_once_one_wins(tmp_path: Path, *, fresh: bool) -> None:
+    """Five processes open one path at the same moment: one owns it, the others are told so."""
+    stores = [tmp_path / f"{number}.db" for number in range(8)]
+    if not fresh:
+        for store in stores:
+            with opened(store) as system:
+                add(system, 1)
+    done = subprocess.run(
+        [sys.executable, "-c", RACE, *map(str, stores)],
+        cwd=ROOT, capture_output=True, text=True, check=True, timeout=50,
+    )  # fmt: skip
+    assert done.stdout.split() == ["+----"] * len(stores), done.stderr
+    with opened(stores[0]) as system:
+        assert add(system, 1) == 1 + (not fresh)
+
+
+def test_a_store_that_is_being_made_is_not_taken_for_another_programs(store: Path) -> None:
+    """Whoever looks at a file while another process makes a store of it sees one state of it."""
+
+    class Overtaken(sqlite3.Connection):
+        """Another process makes the store after the first thing that is read."""
+
+        def execute(self, query: str, *arguments: Any) -> sqlite3.Cursor:
+            cursor = super().execute(query, *arguments)
+            if "application_id" in query:
+                SqliteStore(store).close()
+            return cursor
+
+    with closing(sqlite3.connect(store)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+    with closing(sqlite3.connect(store, factory=Overtaken)) as connection:
+        assert not sqlite_schema.check(connection, str(store))
+    with closing(sqlite3.connect(store)) as connection:
+        assert sqlite_schema.check(connection, str(store))
