@@ -62,7 +62,7 @@ class Committer:
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
         self._settled = threading.Condition(self._lock)
-        # Appended under the lock, and moved as a whole to _taken, which only the holder of the baton
+        # Appended under the lock, and moved as a whole to _taken, which only the baton's holder
         # changes and reads without the lock: nobody who appends waits while a batch is folded.
         self._queue: deque[Commit | _Gate] = deque()
         self._taken: deque[Commit | _Gate] = deque()

@@ -176,9 +176,11 @@ class _Look:
 
     def one(self, table: str, query: str) -> int:
         """Return the number a query gives; 0 where the table is damaged."""
-        with self._noting(table):
+        try:
             return int(self._connection.execute(query).fetchone()[0])
-        return 0
+        except sqlite3.DatabaseError as error:
+            self.damage.append(f"{table}: {error}")
+            return 0
 
     def table(self, checked: _Checked, total: int, progress: Progress | None) -> None:
         """Verify every checksum of a table."""

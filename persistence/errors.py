@@ -109,7 +109,7 @@ class UnknownAgent(AgentError, LookupError):
 
 
 class UnknownDeadLetter(AgentError, LookupError):
-    """Say that there is no dead letter of that id; somebody may have put it back or discarded it."""
+    """Say that there is no dead letter of that id; it may have been put back or discarded."""
 
 
 class NotRequeued(AgentError, ValueError):

@@ -325,7 +325,7 @@ class Counters:
 
 def intact(name: str, value: object, crc: object) -> bool:
     """Tell whether a stored value is as it was written; damage may have changed its type, too."""
-    return value.__class__ is str and row_checksum(name, value) == crc  # type: ignore[arg-type]
+    return value.__class__ is str and row_checksum(name, value) == crc
 
 
 def row_checksum(name: str, value: str) -> int:

@@ -59,7 +59,7 @@ class SqliteReader(StoreReader):
             with self.reading("opening") as connection:
                 if not sqlite_schema.check(connection, self.location):
                     message = f"{path} is empty, not a perdure store; name another file"
-                    raise NotAStore(message)
+                    raise NotAStore(message)  # noqa: TRY301 - the pool is closed all the same
         except BaseException:
             self._readers.close()
             raise
@@ -344,9 +344,9 @@ def _length(kind: str, key: str, field: str, last: object, before: object) -> in
 
     A few items that are missing are looked for in the journal when they are read.
     """
-    if isinstance(last, int) and isinstance(before, int | None):
-        if 0 <= last - (before or 1) <= WIDEST_GAP:
-            return last
+    known = isinstance(last, int) and isinstance(before, int | None)
+    if known and 0 <= last - (before or 1) <= WIDEST_GAP:  # type: ignore[operator]
+        return last  # type: ignore[return-value]
     reason = f"its last item is number {last}, said to follow {before}; the file is damaged"
     raise CorruptState(f"{kind}/{key}, state.{field}", reason)
 

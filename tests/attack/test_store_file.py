@@ -97,7 +97,9 @@ def test_a_reader_notices_that_the_file_was_replaced(tmp_path: Path) -> None:
         assert [row.key for row in system.agents()] == ["store"]
         other.rename(store)
         readers = system._store._readers  # type: ignore[attr-defined]
-        with readers.lend(), pytest.raises(StoreUnavailable):
+        while readers._free:  # as many as threads have read at once
+            readers._free.pop().close()
+        with pytest.raises(StoreUnavailable):
             list(system.agents())
         system.close(timeout=0.2)
 

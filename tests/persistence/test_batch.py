@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -140,7 +141,7 @@ def same(make: Callable[[], Store], drawn: list[Commit], cuts: set[int]) -> None
     for commit in drawn:
         one.commit(Batch([commit]))
     borders = [0, *sorted(cut for cut in cuts if 0 < cut < len(drawn)), len(drawn)]
-    for start, stop in zip(borders, borders[1:], strict=False):
+    for start, stop in itertools.pairwise(borders):
         many.commit(Batch(drawn[start:stop]))
     expected, found = content(one), content(many)
     one.close()

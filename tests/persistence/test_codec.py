@@ -7,7 +7,6 @@ import dataclasses
 import datetime as dt
 import decimal
 import enum
-import functools
 import math
 import uuid
 from typing import Annotated, Literal, NamedTuple, TypedDict
@@ -79,18 +78,19 @@ class Chain(msgspec.Struct):
     last: complex = 0j
 
 
+NAIVE = dt.datetime(1, 1, 1)  # noqa: DTZ001 - users have such values
 AWARE = dt.datetime(2024, 2, 29, 23, 59, 59, 999999, tzinfo=dt.timezone(dt.timedelta(hours=2)))
 
 ROUND = [
     (int, 2**64), (int, -(10**4298)), (object, 2**64), (object, {"a": [-(2**63) - 1]}),
     (int, -(2**63)), (int, 2**64 - 1), (int, 0), (float, 0.1), (float, -0.0), (float, 5e-324),
-    (float, 1.7976931348623157e308), (bool, True), (str, ""), (str, "\0\x1f\"\\\u2028"),
+    (float, 1.7976931348623157e308), (bool, True), (str, ""), (str, '\0\x1f"\\\u2028'),
     (str, "\U0010ffff"), (bytes, b"\0\xff"), (type(None), None), (int | None, None),
     (str | int, 7), (float | None, 3), (list[int], []), (list[list[int]], [[1], []]),
     (dict[str, int], {"": 1, "a\0": 2}), (dict[int, str], {-1: "x"}), (dict[float, int], {0.5: 1}),
     (dict[uuid.UUID, int], {uuid.UUID(int=5): 1}), (dict[dt.date, int], {dt.date(1, 1, 1): 1}),
     (set[int], {3, 1}), (frozenset[str], frozenset({"a"})), (tuple[int, ...], (1, 2)),
-    (tuple[int, str], (1, "a")), (dt.datetime, dt.datetime(1, 1, 1)), (dt.datetime, AWARE),
+    (tuple[int, str], (1, "a")), (dt.datetime, NAIVE), (dt.datetime, AWARE),
     (dt.date, dt.date(9999, 12, 31)), (dt.time, dt.time(23, 59, 59, 1)),
     (dt.timedelta, dt.timedelta(days=-1, microseconds=1)), (uuid.UUID, uuid.UUID(int=2**128 - 1)),
     (decimal.Decimal, decimal.Decimal("1.00")), (Colour, Colour.RED), (Level, Level.LOW),
@@ -199,7 +199,7 @@ def test_what_cannot_be_stored_is_refused(
 
 
 def test_deepest_allowed_value_comes_back() -> None:
-    """Nesting to the limit is stored, also beside thousands of shallow parts and brackets in text."""
+    """Nesting to the limit is stored, also with thousands of shallow parts, or brackets in text."""
     codec = codec_of(object)
     for value in (nested(DEEPEST), [[i] for i in range(5000)], [r'[[{"\"'] * DEEPEST):
         assert codec.decode(codec.encode(value, "state.f")) == value
@@ -213,11 +213,12 @@ def test_type_the_decoder_cannot_make_is_refused() -> None:
 
 def test_class_without_json_form_is_refused_by_name() -> None:
     """A class JSON has no form for is found however deep it stands in a declared type."""
-    for declared in (complex, list[dict[str, complex | None]], Chain):
+    strange: list[object] = [complex, list[dict[str, complex | None]], Chain]
+    for declared in strange:
         with pytest.raises(ConfigurationError, match=r"S\.f cannot be stored: .* of complex"):
             check_storable(declared, "S.f")
-    for declared, _ in ROUND:
-        check_storable(declared, "S.f")
+    for known, _ in ROUND:
+        check_storable(known, "S.f")
 
 
 def test_load_names_what_does_not_decode() -> None:

@@ -206,7 +206,7 @@ class Collections(RuleBasedStateMachine):
 
 
 @pytest.mark.usefixtures("small")
-class TestCollections(Collections.TestCase):  # type: ignore[misc,name-defined]
+class TestCollections(Collections.TestCase):  # type: ignore[misc,valid-type]
     """Run the machine on the memory store."""
 
     settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
@@ -281,7 +281,7 @@ def test_map_costs_what_is_touched(counted: Keeper[Book]) -> None:
 
 
 def test_map_counts_once(counted: Keeper[Book]) -> None:
-    """The first len() counts in the store without reading values; later ones are kept up to date."""
+    """The first len() counts in the store without reading values; later ones count along."""
     marks = counted.state.marks
     assert len(marks) == 2000
     marks["new"] = 1
@@ -347,13 +347,13 @@ def test_unbound_collections_are_ordinary_ones() -> None:
     ("key", "problem"),
     [(5, "type str"), (True, "type str"), ("\ud800", "lone surrogate"), (None, "type str")],
 )
-def test_odd_keys_are_refused(key: Any, problem: str) -> None:
+def test_odd_keys_are_refused(key: object, problem: str) -> None:
     """A key of another type or with a lone surrogate is refused on its line, with its field."""
     store = MemoryStore()
     store.acquire(HERE)
     keeper = Keeper(store, Book)
     with pytest.raises(StateError, match=rf"state\.marks: .*{problem}"):
-        keeper.state.marks[key] = 1
+        keeper.state.marks[key] = 1  # type: ignore[index]
     assert key not in keeper.state.marks
     with pytest.raises(StateError, match=r"state\.lists: .*beyond 64 bits"):
         keeper.state.lists[2**63] = []

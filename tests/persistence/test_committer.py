@@ -316,7 +316,7 @@ def test_reply_that_raises_harms_nobody(bench: Bench) -> None:
         message = "a reply with a bug"
         raise ValueError(message)
 
-    bench.observer.saved = broken  # type: ignore[method-assign]
+    bench.observer.saved = broken  # type: ignore[method-assign,assignment]
     commit = bench.commit()
     commit.reply = broken
     bench.committer.append(commit)
@@ -387,9 +387,7 @@ def test_empty_batches_need_no_store(bench: Bench) -> None:
 
 
 @settings(deadline=None, max_examples=60)
-@given(
-    st.lists(st.sampled_from(["append", "fail", "help", "resume", "gate", "tell"]), max_size=40)
-)
+@given(st.lists(st.sampled_from(["append", "fail", "help", "resume", "gate", "tell"]), max_size=40))
 def test_durable_is_always_a_prefix(steps: list[str]) -> None:
     """Whatever fails and whoever helps: the store holds a prefix, and only it was acknowledged."""
     bench = Bench()
@@ -448,11 +446,14 @@ def test_many_threads_on_a_real_file(tmp_path: Path, helping: bool) -> None:  # 
     bench.committer.start()
     gates: list[bool] = []
 
+    def gate(seen: int) -> Callable[[object], None]:
+        return lambda _error: gates.append(seen <= bench.committer.durable)
+
     def work(agent: int) -> None:
         for _ in range(60):
             bench.committer.append(bench.commit(agent, name=agent))
             seen = bench.committer.appended
-            bench.committer.gate(lambda _e, seen=seen: gates.append(seen <= bench.committer.durable))  # type: ignore[misc]
+            bench.committer.gate(gate(seen))
             if helping:
                 bench.committer.help()
 

@@ -54,7 +54,7 @@ def change(path: Path, statement: str) -> None:
 
 
 def test_sound_store_is_healthy(path: Path) -> None:
-    """A sound store has its counts, sizes, journal extent and lease in the report, and no damage."""
+    """The report of a sound store has counts, sizes, journal extent, lease, and no damage."""
     report = examined(path)
     assert report.healthy
     assert (report.damage, report.bad, report.bad_rows) == ((), (), 0)

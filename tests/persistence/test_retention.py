@@ -94,8 +94,8 @@ def test_each_commit_trims_a_bounded_part(store: Store) -> None:
     keeper = Keeper(store, Notes)
     turns(keeper, 300)
     janitor = Janitor(store, Retention(commits=20))
-    sizes = []
-    while not sizes or len(sizes) < 40:
+    sizes: list[int] = []
+    while len(sizes) < 40:
         before = len(store.journal(limit=999))
         turns(keeper, 1, janitor)
         sizes.append(before + 1 - len(store.journal(limit=999)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import resource
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from perdure import Log, Map, State
-from perdure.persistence import sqlite_read
+from perdure.persistence import sqlite_pool, sqlite_read
 from perdure.persistence.batch import Batch
 from perdure.persistence.errors import (
     ConfigurationError,
@@ -253,11 +252,11 @@ def test_failing_writes_change_nothing(store: SqliteStore) -> None:
     keeper = started(store)
     batch = big(keeper)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    size = os.path.getsize(f"{store.location}-wal")
+    size = Path(f"{store.location}-wal").stat().st_size
     # A file may not grow beyond this: the kernel answers EFBIG, as a failing disk answers EIO.
     resource.setrlimit(resource.RLIMIT_FSIZE, (size + 50_000, before[1]))
     try:
-        with pytest.raises(StoreUnavailable, match="saving failed: .*; check the disk"):
+        with pytest.raises(StoreUnavailable, match=r"saving failed: .*; check the disk"):
             store.commit(batch)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -318,7 +317,7 @@ def test_commit_takes_few_statements(store: SqliteStore) -> None:
 def plans(store: SqliteStore, monkeypatch: pytest.MonkeyPatch, call: Callable[[], object]) -> str:
     """Return the query plans of what a call reads."""
     found: list[str] = []
-    fetch = sqlite_read.fetch
+    fetch = sqlite_pool.fetch
 
     def planned(connection: sqlite3.Connection, query: str, parameters: object = ()) -> object:
         rows = connection.execute(f"EXPLAIN QUERY PLAN {query}", parameters)  # type: ignore[arg-type]
@@ -351,9 +350,7 @@ READS: dict[str, Callable[[SqliteStore], object]] = {
 
 
 @pytest.mark.parametrize("read", READS)
-def test_reads_use_an_index(
-    store: SqliteStore, monkeypatch: pytest.MonkeyPatch, read: str
-) -> None:
+def test_reads_use_an_index(store: SqliteStore, monkeypatch: pytest.MonkeyPatch, read: str) -> None:
     """Nothing a running system reads scans a table or sorts."""
     keeper = started(store)
     keeper.state.lines.append("a")

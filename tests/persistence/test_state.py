@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
+import types
+import typing
 import uuid
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -43,21 +46,20 @@ BASIC: list[tuple[Any, st.SearchStrategy[Any]]] = [
 def fields(draw: st.DrawFn) -> tuple[Any, st.SearchStrategy[Any]]:
     """Draw a type and the values it has."""
     declared, values = draw(st.sampled_from(BASIC))
-    shape = draw(st.sampled_from(["plain", "list", "dict", "optional", "tuple", "log", "map"]))
-    if shape == "list":
-        return list[declared], st.lists(values, max_size=3)
-    if shape == "dict":
-        return dict[str, declared], st.dictionaries(TEXT, values, max_size=3)  # type: ignore[valid-type]
-    if shape == "optional":
-        return declared | None, st.none() | values
-    if shape == "tuple":
-        return tuple[declared, ...], st.lists(values, max_size=3).map(tuple)  # type: ignore[valid-type]
-    if shape == "log":
-        return Log[declared], st.lists(values, max_size=4)
-    if shape == "map":
-        keys, names = draw(st.sampled_from([(str, TEXT), (int, st.integers(-(2**63), 2**63 - 1))]))
-        return Map[keys, declared], st.dictionaries(names, values, max_size=4)  # type: ignore[valid-type,type-var]
-    return declared, values
+    several = st.lists(values, max_size=4)
+    small = st.integers(-(2**63), 2**63 - 1)
+    shapes: list[tuple[Any, st.SearchStrategy[Any]]] = [
+        (declared, values),
+        (declared | None, st.none() | values),
+        (types.GenericAlias(list, (declared,)), several),
+        (types.GenericAlias(tuple, (declared, ...)), several.map(tuple)),
+        (types.GenericAlias(dict, (str, declared)), st.dictionaries(TEXT, values, max_size=4)),
+        (cast("Any", Log)[declared], several),
+        (cast("Any", Map)[str, declared], st.dictionaries(TEXT, values, max_size=4)),
+        (cast("Any", Map)[int, declared], st.dictionaries(small, values, max_size=4)),
+    ]
+    shape: tuple[Any, st.SearchStrategy[Any]] = draw(st.sampled_from(shapes))
+    return shape
 
 
 @st.composite
@@ -67,25 +69,19 @@ def histories(draw: st.DrawFn) -> tuple[type[State], list[dict[str, Any]]]:
     declared: list[Any] = []
     for number, (kind, values) in enumerate(shapes):
         name = f"f{number}"
-        if kind.__class__ is type(Log[int]) and getattr(kind, "__origin__", None) in (Log, Map):
-            declared.append((name, kind, kind.__origin__.field()))
-        else:
-            declared.append((name, kind, draw(values)))
-    cls = msgspec.defstruct("Drawn", _defaults(declared), bases=(State,))
+        origin = typing.get_origin(kind)
+        default = origin.field() if origin in (Log, Map) else _default(draw(values))
+        declared.append((name, kind, default))
+    cls = cast("type[State]", msgspec.defstruct("Drawn", declared, bases=(State,)))
     turns = st.fixed_dictionaries(
         {}, optional={f"f{number}": values for number, (_, values) in enumerate(shapes)}
     )
     return cls, draw(st.lists(turns, max_size=5))
 
 
-def _defaults(declared: list[Any]) -> list[Any]:
-    """Give mutable defaults through a factory, as msgspec asks for."""
-    return [
-        (name, kind, default)
-        if getattr(default, "default_factory", None) is not None
-        else (name, kind, msgspec.field(default_factory=lambda value=default: value))
-        for name, kind, default in declared
-    ]
+def _default(value: object) -> Any:  # noqa: ANN401 - what msgspec.field returns
+    """Give a default through a factory, as msgspec asks for mutable ones."""
+    return msgspec.field(default_factory=lambda: copy.deepcopy(value))
 
 
 @settings(deadline=None, max_examples=150)
@@ -118,8 +114,8 @@ class Wide(State):
     """Some fields to take wrong values."""
 
     number: int = 0
-    names: list[str] = []
-    table: dict[str, list[float]] = {}
+    names: list[str] = msgspec.field(default_factory=list)
+    table: dict[str, list[float]] = msgspec.field(default_factory=dict)
     lines: Log[str] = Log.field()
     marks: Map[str, int] = Map.field()
 
