@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 from .codec import IMMUTABLE, Codec
 from .errors import CorruptState, StateError
@@ -11,6 +11,12 @@ from .log import Log, LogReader
 from .map import Map, MapReader
 from .records import Delta, EntryRow, ItemRow, row_checksum
 from .state import Layout, State
+
+HEAVIEST: Final = 200_000_000
+"""Characters one turn may change. Its journal row holds them all, and a row of more than a
+billion bytes could never be saved: everything behind it would wait for ever."""
+LIGHT: Final = 65_536
+"""Characters below which a plain field does not count towards that."""
 
 
 class StateReader(Protocol):
@@ -100,6 +106,8 @@ class StateTracker:
         """
         state = self.state
         changed: list[tuple[_Tracked, object, str]] | None = None
+        weight = 0
+        light = min(LIGHT, self._largest)
         for tracked in self._plain:
             value = getattr(state, tracked.name)
             if value is tracked.object and value.__class__ in IMMUTABLE:
@@ -108,12 +116,13 @@ class StateTracker:
             if text == tracked.text:
                 tracked.object = value
                 continue
-            if len(text) > self._largest:
-                self._check_sizes(tracked.name, [text])
+            if len(text) > light:
+                weight += self._check_sizes(tracked.name, [text])
             if changed is None:
                 changed = []
             changed.append((tracked, value, text))
-        delta = self._collect_collections() if self._logs or self._maps else None
+        _check_weight(weight)
+        delta = self._collect_collections(weight) if self._logs or self._maps else None
         if changed is not None:
             delta = delta or Delta(self._agent)
             self._take_fields(changed, delta)
@@ -169,7 +178,7 @@ class StateTracker:
             tracked.object = tracked.codec.decode(text)
             setattr(self.state, tracked.name, tracked.object)
 
-    def _collect_collections(self) -> Delta | None:
+    def _collect_collections(self, weight: int) -> Delta | None:
         """Two phases: encode everything first, so that a StateError leaves nothing half taken."""
         state = self.state
         for name, collection in (*self._logs, *self._maps):
@@ -181,9 +190,10 @@ class StateTracker:
         ]
         logs = [(name, log) for name, log in self._logs if log.changed()]
         for name, log in logs:
-            self._check_sizes(name, log.pending()[1])
+            weight += self._check_sizes(name, log.pending()[1])
         for name, _, puts, _ in map_changes:
-            self._check_sizes(name, [text for _, text in puts])
+            weight += self._check_sizes(name, [text for _, text in puts])
+        _check_weight(weight)
         if not logs and not map_changes:
             return None
         agent = self._agent
@@ -206,13 +216,23 @@ class StateTracker:
             mapping.commit(puts, deletes)
         return delta or None
 
-    def _check_sizes(self, name: str, texts: list[str]) -> None:
+    def _check_sizes(self, name: str, texts: list[str]) -> int:
+        """Return the characters of ``texts`` together; StateError if one is too large."""
+        weight = 0
         for text in texts:
+            weight += len(text)
             if len(text) > self._largest:
                 problem = (
                     f"takes {len(text):,} characters, more than the limit of {self._largest:,}"
                 )
                 raise StateError(f"state.{name}", problem)
+        return weight
+
+
+def _check_weight(weight: int) -> None:
+    if weight > HEAVIEST:
+        problem = f"{weight:,} characters change in one turn, more than the limit of {HEAVIEST:,}"
+        raise StateError("state", problem)
 
 
 def dump(state: State) -> dict[str, object]:

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perdure import Log, Map, State
+from perdure.persistence import tracker
 from perdure.persistence.errors import ConfigurationError, StateError
 from perdure.persistence.memory import MemoryStore
 from perdure.persistence.state import layout_of
@@ -194,6 +195,28 @@ def test_values_over_the_limit_are_refused(keeper: Keeper[Wide], name: str) -> N
         keeper.commit()
     keeper.tracker.rollback()
     assert keeper.commit() is None
+
+
+@pytest.mark.parametrize("where", ["fields", "log", "map", "spread"])
+def test_turns_that_no_row_could_hold_are_refused(
+    keeper: Keeper[Wide], monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """A turn that changes more than the store takes in one row is refused, and nothing is taken."""
+    monkeypatch.setattr(tracker, "HEAVIEST", 1500)
+    monkeypatch.setattr(tracker, "LIGHT", 10)
+    part = "x" * 400
+    if where in ("fields", "spread"):
+        keeper.state.names = [part, part]
+        keeper.state.table = {part: [], part[1:]: []}
+    if where in ("log", "spread"):
+        keeper.state.lines.extend([part] * (4 if where == "log" else 1))
+    if where == "map":
+        keeper.state.marks.update({str(n): 10**9 for n in range(200)})
+    with pytest.raises(StateError, match=r"state: [\d,]+ characters change in one turn"):
+        keeper.commit()
+    keeper.tracker.rollback()
+    assert keeper.commit() is None
+    assert keeper.values() == keeper.values() | {"names": [], "table": {}, "lines": [], "marks": {}}
 
 
 @pytest.mark.parametrize("size", [0, 10_000_000])
