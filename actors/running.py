@@ -203,6 +203,7 @@ class RunningCell(AgentCell):
             return
         self.hold("paused" if self.status is Status.PAUSED else "quarantined")
         self.mailbox.put_back(letter)
+        self._refuse_askers()  # those behind this letter
 
     def _start(self, activation: Activation, letter: Letter) -> None:
         """Run on_start as a turn before the first message; if it raises, nothing has started."""

@@ -71,7 +71,7 @@ class Steps:
         if not by_supervision:
             cell.home.tree.forgive((cell.kind, cell.key))
             cell.intensity = None
-        cell.fire(signals.agent_restarting, reason=control.reason)
+            cell.fire(signals.agent_restarting)
         if status is not cell.status:
             if cell.status is Status.STOPPED:
                 know_timers(cell, activation)
@@ -81,6 +81,9 @@ class Steps:
             save(cell, activation, "(restart)")
             release(cell, control, None)
         begin_again(cell, float(control.value) if isinstance(control.value, float) else 0.0)
+        if by_supervision:
+            # Told when the wait is arranged, which must not hang on a receiver.
+            cell.fire(signals.agent_restarting, reason=control.reason, activation=activation)
         cell.unhold("paused")
         cell.unhold("quarantined")
 
