@@ -81,7 +81,7 @@ class Picture:
     def _values(self, table: str, place: str) -> dict[tuple[str, str, str], dict[Any, Any]]:
         found: dict[tuple[str, str, str], dict[Any, Any]] = {}
         for kind, key, name, where, value in self.rows(
-            f"SELECT kind, key, field, {place}, value FROM {table} JOIN agents USING (agent)"
+            f"SELECT kind, key, field, {place}, value FROM {table} JOIN agents USING (agent)"  # noqa: S608
             f" ORDER BY {place}"
         ):
             found.setdefault((kind, key, name), {})[where] = json.loads(value)
@@ -161,7 +161,7 @@ def settled(picture: Picture) -> None:
 
 
 def _journal(picture: Picture) -> None:
-    """The journal is a run of commits without a double, up to every agent's head."""
+    """Check that the journal is a run of commits without a double, up to every agent's head."""
     versions: dict[tuple[str, str], int] = {}
     for sequence, kind, key, version in picture.rows(
         "SELECT journal.sequence, kind, key, journal.version FROM journal"
@@ -173,12 +173,14 @@ def _journal(picture: Picture) -> None:
         assert sequence <= picture.heads[kind, key][2]
     for place, version in versions.items():
         assert picture.heads[place][1] == version
-    (orphans,) = picture.rows("SELECT count(*) FROM journal WHERE agent NOT IN (SELECT agent FROM agents)")
+    (orphans,) = picture.rows(
+        "SELECT count(*) FROM journal WHERE agent NOT IN (SELECT agent FROM agents)"
+    )
     assert orphans == (0,)
 
 
 def _accounts(picture: Picture, book: Book) -> None:
-    """Each transfer sent is received once or still on its way; money is neither made nor lost."""
+    """Check that each transfer is received once or on its way, and no money is made or lost."""
     sent: dict[str, tuple[str, str, int]] = {}
     received: list[tuple[str, str, str, int]] = []
     money = 0
@@ -209,7 +211,7 @@ def _accounts(picture: Picture, book: Book) -> None:
 
 
 def _relays(picture: Picture, book: Book) -> None:
-    """Each relay saw the numbers 1 to n in order, and the rest of its sender's waits for it."""
+    """Check that each relay saw 1 to n in order, and the rest of its sender's waits for it."""
     before = None
     for relay in range(RELAYS):
         key = str(relay)
@@ -225,7 +227,7 @@ def _relays(picture: Picture, book: Book) -> None:
 
 
 def _digest(picture: Picture, book: Book) -> None:
-    """A digest that is saved now and then is never half saved, and loses no message for good."""
+    """Check that what is saved now and then is never half saved, and loses no message for good."""
     noted = picture.log("Digest", "all", "noted")
     bumps = picture.value("Digest", "all", "bumps")
     assert bumps == -picture.value("Digest", "all", "mirrored"), "half a turn"
@@ -239,7 +241,7 @@ def _digest(picture: Picture, book: Book) -> None:
 
 
 def _tallies(picture: Picture, book: Book) -> None:
-    """The four ways to keep a sum agree, and nothing heard of a tally is missing there."""
+    """Check that four ways to keep a sum agree, and nothing heard of a tally is missing there."""
     for key in picture.keys("Tally"):
         notes = picture.log("Tally", key, "notes")
         plus, minus = (picture.value("Tally", key, name) for name in ("plus", "minus"))
@@ -254,7 +256,7 @@ def _tallies(picture: Picture, book: Book) -> None:
 
 
 def _poisons(picture: Picture, book: Book) -> None:
-    """A message that always fails is waiting or dead, once, and has changed and sent nothing."""
+    """Check that what always fails is waiting or dead, once, and has changed and sent nothing."""
     waiting = [number for (number,) in picture.letters("Tally", "ill", "spoil")]
     dead = [args[0] for kind, key, name, args in picture.dead if (kind, key) == ("Tally", "ill")]
     found = Counter(waiting + dead)
@@ -267,7 +269,7 @@ def _poisons(picture: Picture, book: Book) -> None:
 
 
 def _clock(picture: Picture, book: Book) -> None:
-    """Each reminder was given once or is still to come, and no beat is lost or doubled."""
+    """Check that each reminder was given once or is to come, and no beat is lost or doubled."""
     asked = picture.log("Clock", "c", "asked")
     rung = picture.log("Clock", "c", "rung")
     timers = [row for row in picture.timers if row[:2] == ("Clock", "c")]

@@ -65,7 +65,7 @@ def worker(store: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
         assert process.returncode in (0, -9), f"exit code {process.returncode}\n{words[-4000:]}"
 
 
-def live(store: Path, sync: str, seed: str, life: int, end: End, book: Book) -> None:
+def live(store: Path, sync: str, seed: str, life: int, *, end: End, book: Book) -> None:
     """Run one life to its end, and enter all its events in the book."""
     book.events.clear()
     with worker(store, sync, seed, str(life), "work") as process:

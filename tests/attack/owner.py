@@ -50,7 +50,7 @@ class Owner:
                 lambda: self.add(1000),
                 lambda: self.tell(1000),
                 lambda: self._system.agent(Tally, "t").pause(),
-                self._system._store.renew,  # type: ignore[attr-defined]
+                self._system._store.renew,
                 self._system.close,
             ]
             os.write(write, json.dumps([outcome(step) for step in steps]).encode())
@@ -90,7 +90,7 @@ def main(store: str, sync: str) -> None:
     except PerdureError as error:
         say(["refused", type(error).__name__, str(error)])
         return
-    say(["open", system._store.lease.token])  # type: ignore[attr-defined]
+    say(["open", system._store.lease.token])
     owner = Owner(system)
     for line in sys.stdin:
         name, *arguments = json.loads(line)

@@ -9,13 +9,14 @@ import os
 import signal
 import sys
 import threading
+from typing import Any
 
-from perdure import AgentSystem
+from perdure import Agent, AgentSystem
 from perdure.persistence.errors import SystemClosed
 from tests.attack.agents import AGENTS
 from tests.attack.worker import THREADS, Driver, fail, names, say
 
-agents = list(AGENTS)
+agents: list[type[Agent[Any]]] = list(AGENTS)
 
 
 def main(system: AgentSystem) -> None:

@@ -11,6 +11,7 @@ from perdure import AgentSystem
 from tests.attack.agents import AGENTS, RELAYS, Account, Clock, Digest, Relay, Tally, Witness
 from tests.attack.audit import Book, Picture, audit, opened
 
+LETTER = "kind, key, name, body, cause, correlation, sent"
 DAMAGE = {
     "an acknowledged transfer is gone": (
         "DELETE FROM log_items WHERE field = 'outbox'",
@@ -20,8 +21,7 @@ DAMAGE = {
     "half a turn": ("UPDATE fields SET value = value + 1 WHERE field = 'balance'",),
     "a message is lost": ("DELETE FROM mailbox WHERE name = 'deposit'",),
     "a message is doubled": (
-        "INSERT INTO mailbox SELECT id + 1000000, kind, key, name, body, cause, correlation, sent"
-        " FROM mailbox WHERE name = 'deposit'",
+        f"INSERT INTO mailbox SELECT id + 9999, {LETTER} FROM mailbox",  # noqa: S608
     ),
     "an effect is there without its cause": (
         "DELETE FROM log_items WHERE field = 'notes' AND position = 1",
@@ -32,10 +32,7 @@ DAMAGE = {
     "a relay's mail is lost": ("DELETE FROM mailbox WHERE name = 'take'",),
     "a reminder is lost": ("DELETE FROM timers WHERE name LIKE 'reminder%'",),
     "a beat is doubled": ("UPDATE timers SET due = due + 0.02 WHERE name = 'beat'",),
-    "a version is doubled": (
-        "INSERT INTO journal SELECT sequence + 1000000, agent, version, time, name, message,"
-        " cause, correlation, delta, crc FROM journal",
-    ),
+    "a version is doubled": ("UPDATE journal SET version = version + 1 WHERE version = 1",),
     "a journal entry is missing": ("DELETE FROM journal WHERE version = 2",),
 }
 

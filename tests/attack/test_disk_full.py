@@ -1,4 +1,4 @@
-"""G6 on a disk that is full: agents pause, askers hear the cause, and afterwards nothing is missing."""
+"""G6 on a full disk: agents pause, askers hear the cause, and afterwards nothing is missing."""
 
 import os
 import subprocess
@@ -37,7 +37,7 @@ def small_disk() -> Iterator[Path]:
         try:
             yield Path(folder)
         finally:
-            subprocess.run(["umount", folder], check=True)
+            subprocess.run(["umount", folder], check=True)  # noqa: S607 - where it is, is the system's
 
 
 @contextmanager
@@ -87,12 +87,15 @@ class Payer:
 
 def attack(store: Path, fill: "Filler") -> None:
     """Fill the disk, be refused, free the disk, and find every total exact."""
-    with AgentSystem.open(
-        store,
-        agents=AGENTS,
-        backoff=Backoff(first=0.01, longest=0.02),
-        breaker=Breaker(failures=2, reset_after=0.05),
-    ) as system, breaker_events(system) as events:
+    with (
+        AgentSystem.open(
+            store,
+            agents=AGENTS,
+            backoff=Backoff(first=0.01, longest=0.02),
+            breaker=Breaker(failures=2, reset_after=0.05),
+        ) as system,
+        breaker_events(system) as events,
+    ):
         payer = Payer(system)
         assert payer.pay(0)
         fill.fill(system)
@@ -174,7 +177,7 @@ def test_a_full_file_costs_nothing_but_time(tmp_path: Path) -> None:
 
 
 def test_closing_on_a_full_disk_loses_nothing_acknowledged(small_disk: Path) -> None:
-    """A system closed while the disk is full says so; the next one has all that was acknowledged."""
+    """A system closed on a full disk says so; the next one has all that was acknowledged."""
     store, ballast = small_disk / "store.db", Ballast(small_disk / "ballast")
     system = AgentSystem.open(
         store,

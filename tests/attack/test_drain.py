@@ -41,13 +41,11 @@ def live(command: list[str], number: signal.Signals, events: int, seed: str, boo
 
 
 @pytest.mark.parametrize("program", COMMANDS)
-def test_a_program_that_is_told_to_stop_drains(tmp_path: Path, program: str) -> None:
+def test_a_program_that_is_told_to_stop_drains(tmp_path: Path, program: str, seed: int) -> None:
     """SIGTERM and SIGINT at random moments: exit 0, and all that was acknowledged is there.
 
     This includes what agents that are saved now and then had done: a drain saves them.
     """
-    seed = Random().getrandbits(32)
-    print(f"seed {seed}")
     store, random, book = tmp_path / "store.db", Random(seed), Book()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
         name = f"{seed}-{book.acknowledged}"

@@ -38,10 +38,8 @@ def test_an_acknowledged_result_is_in_the_file(tmp_path: Path) -> None:
     assert book.pushed == 70
 
 
-def test_a_torn_tail_is_not_believed(tmp_path: Path) -> None:
+def test_a_torn_tail_is_not_believed(tmp_path: Path, seed: int) -> None:
     """Whatever part of the later writes reached the disk, the store opens as a consistent cut."""
-    seed = Random().getrandbits(32)
-    print(f"seed {seed}")
     store, torn, random, book = tmp_path / "store.db", tmp_path / "torn.db", Random(seed), Book()
     log = Path(f"{store}-wal")
     with Child(store) as child:

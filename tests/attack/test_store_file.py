@@ -26,6 +26,7 @@ def look_always(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def opened(store: Path) -> AgentSystem:
+    """Open a store for a system that soon gives up saving."""
     return AgentSystem.open(
         store,
         agents=AGENTS,
@@ -35,10 +36,12 @@ def opened(store: Path) -> AgentSystem:
 
 
 def add(system: AgentSystem, number: int = 1) -> int:
+    """Ask a tally to add a number; return how many it has added."""
     return system.agent(Tally, "t").call(Tally.add, number).get()
 
 
 def files(store: Path) -> tuple[Path, ...]:
+    """Return the file of a store and those SQLite keeps beside it."""
     return tuple(Path(f"{store}{suffix}") for suffix in ("", "-wal", "-shm"))
 
 
