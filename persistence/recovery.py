@@ -55,8 +55,6 @@ def find_item(history: Walk, field: str, position: int, crc: int | None) -> str 
         if start <= position < start + len(items):
             text = bytes(items[position - start]).decode()
             return text if history.complete or row_checksum(field, text) == crc else None
-        if position >= delta.truncate.get(field, position + 1):
-            return None  # older entries speak of another item, cut off since
     return None
 
 

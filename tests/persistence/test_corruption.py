@@ -161,6 +161,24 @@ def test_stale_copies_are_never_taken_for_the_latest(file: File) -> None:
         keeper.state.marks["m1"]
 
 
+def test_cut_off_items_are_never_taken_for_later_ones(file: File) -> None:
+    """If the entries that cut a log and wrote on are lost, the item cut off is not passed off."""
+    with file.opened() as keeper:
+        cut = Delta(1)
+        cut.truncated["lines"] = 3
+        keeper.put(cut)
+        keeper.load()
+        keeper.state.lines.append("another line 4")
+        keeper.commit()
+    file.damage("UPDATE log_items SET value = '7' WHERE position = 3")
+    with file.opened() as keeper:
+        assert keeper.state.lines[3] == "another line 4"
+    file.damage_journal(6)
+    file.damage_journal(7)
+    with file.opened() as keeper, pytest.raises(CorruptState, match=r"state\.lines\[3\]"):
+        keeper.state.lines[3]
+
+
 def test_intact_checksum_proves_an_older_copy(file: File) -> None:
     """A copy that matches the stored checksum is right even where other entries are lost."""
     file.damage("UPDATE map_entries SET value = '7' WHERE entry = 'm0'")
