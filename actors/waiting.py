@@ -36,6 +36,9 @@ class AskHelper:
         if self._loop.runs_here():
             message = "get() in an async handler would stop every async handler; await the reply"
             raise Deadlock(message)
+        if self._committer.writes_here():
+            message = "a receiver of a save signal runs where the reply is saved; do not wait there"
+            raise Deadlock(message)
 
     def help(self, future: PooledFuture[Any]) -> None:
         """Run the asked agent's turn here if nobody else has begun, then write its commit."""

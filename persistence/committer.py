@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from .batch import Batch
-from .errors import StoreError, StoreUnavailable, SystemClosed
+from .errors import Deadlock, StoreError, StoreUnavailable, SystemClosed
 from .records import Commit, Reply
 from .store import Store
 
@@ -76,6 +76,7 @@ class Committer:
         self._dead: Exception | None = None
         self._waits: deque[tuple[int, Callable[[], None]]] = deque()
         self._sleeping = False
+        self._writer = 0  # the thread that holds the baton
         self._promises: set[int] = set()  # threads that will call help() or withdraw()
         self.durable = first - 1
         """The latest sequence that is on disk."""
@@ -148,6 +149,9 @@ class Committer:
 
         Raises the error that ended the committer, if one did.
         """
+        if self.writes_here():
+            message = "a receiver of a save signal runs where saving is done; it must not wait for it"
+            raise Deadlock(message)
         wanted = self._next - 1 if sequence is None else sequence
         if timeout is None:  # helping may take longer than a timeout allows
             self.help()
@@ -244,8 +248,19 @@ class Committer:
             with self._baton:
                 self._write_once()
 
+    def writes_here(self) -> bool:
+        """Tell whether the calling thread is the one that writes: it must not wait for itself."""
+        return self._writer == threading.get_ident()
+
     def _write_once(self) -> None:
         """Write one batch; the caller holds the baton."""
+        self._writer = threading.get_ident()
+        try:
+            self._write_batch()
+        finally:
+            self._writer = 0
+
+    def _write_batch(self) -> None:
         self._answer()
         with self._lock:
             if self._held or self._dead is not None:

@@ -14,7 +14,12 @@ from perdure import AgentSystem, AutoSave, Backoff, Breaker
 from perdure.lifecycle import signals
 from perdure.lifecycle.clock import VirtualClock
 from perdure.lifecycle.signals import SaveEvent
-from perdure.persistence.errors import ConfigurationError, MailboxFull, StoreUnavailable
+from perdure.persistence.errors import (
+    ConfigurationError,
+    Deadlock,
+    MailboxFull,
+    StoreUnavailable,
+)
 from perdure.persistence.sqlite import SqliteStore
 from perdure.persistence.store import Store
 from tests.lifecycle.agents import Leaving, Snapshot, Tally, Undeterred, Volatile
@@ -367,3 +372,28 @@ def test_statistics_add_up_at_every_moment() -> None:
         assert saves.backlog > 0
         assert saves.oldest_unsaved == pytest.approx(10.0)
         assert saves.mean <= saves.slowest or saves.slowest == 0.0
+
+
+def test_a_receiver_that_waits_for_what_it_holds_up_is_refused() -> None:
+    """A receiver of a save signal runs where saving is done: to wait there is a Deadlock, no hang."""
+    store, clock = FailingStore(), VirtualClock()
+    refusals: list[type[BaseException]] = []
+
+    with Told() as told, opened(store, clock) as system:
+        counter = system.agent(Tally, "t")
+        waits = (lambda: counter.proxy().add(1).get(), system.flush)
+
+        def receiver(_sender: object, event: SaveEvent) -> None:
+            for wait in waits:
+                with pytest.raises(Deadlock) as refused:
+                    wait()
+                refusals.append(refused.type)
+
+        signals.save_failed.connect(receiver, sender=system)
+        store.break_down()
+        counter.proxy().add(1)
+        told.wait("save_failed")
+        store.mend()
+        clock.advance(1.0)
+        assert system.idle(DEADLINE)
+    assert refusals == [Deadlock, Deadlock]
