@@ -59,7 +59,7 @@ class Report:
     wal_bug: bool
     """This SQLite has the WAL-reset bug; perdure avoids it, other programs may not."""
     damage: tuple[str, ...]
-    """What ``PRAGMA quick_check`` complains about."""
+    """What ``PRAGMA integrity_check`` complains about."""
     bad: tuple[BadRow, ...]
     bad_rows: int
     """Count of bad rows; ``bad`` names the first of them."""
@@ -170,8 +170,8 @@ class _Look:
 
     def integrity(self) -> None:
         """Have SQLite check the structure of the file."""
-        with self._noting("quick_check"):
-            found = [str(row[0]) for row in self._connection.execute("PRAGMA quick_check")]
+        with self._noting("integrity_check"):
+            found = [str(row[0]) for row in self._connection.execute("PRAGMA integrity_check")]
             self.damage += [] if found == ["ok"] else found
 
     def one(self, table: str, query: str) -> int:
@@ -192,7 +192,7 @@ class _Look:
                         self._report(checked, agent, tuple(primary))
                 done += len(page)
                 if done > 2 * total + _PAGE:
-                    return  # a damaged tree leads round in circles; quick_check has told of it
+                    return  # a damaged tree leads round in circles; integrity_check has told of it
                 if progress is not None:
                     progress(checked.table, done, max(total, done))
 

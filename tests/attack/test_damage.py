@@ -324,3 +324,25 @@ def test_old_mail_that_cannot_be_read(
             tally.restart()
         assert system.idle(PATIENCE)
         assert tally.call(Tally.add, 1).get() == 2
+
+
+def test_the_doctor_sees_an_index_that_disagrees_with_its_table(tmp_path: Path) -> None:
+    """Mail that its index no longer leads to would never be delivered: the doctor says so."""
+    store = tmp_path / "store.db"
+    with AgentSystem.open(store, agents=AGENTS) as system:
+        system.agent(Tally, "t").pause()
+        system.agent(Tally, "t").cast(Tally.add, 1)
+        system.flush()
+    assert examine(store)
+    with closing(sqlite3.connect(store)) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        index = "type = 'index' AND tbl_name = 'mailbox'"
+        (row,) = connection.execute(f"SELECT * FROM sqlite_schema WHERE {index}")  # noqa: S608
+        connection.execute(f"DELETE FROM sqlite_schema WHERE {index}")  # noqa: S608
+        connection.commit()
+    with closing(sqlite3.connect(store)) as connection:  # which knows nothing of the index
+        connection.execute("UPDATE mailbox SET key = 'u'")
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("INSERT INTO sqlite_schema VALUES (?, ?, ?, ?, ?)", row)
+        connection.commit()
+    assert not examine(store)
