@@ -35,11 +35,11 @@ class Blueprint:
 class Catalogue:
     """The agent classes of one system, by kind."""
 
-    def __init__(self, agent_classes: list[type[Agent[Any]]]) -> None:
+    def __init__(self, agent_classes: list[type[Agent[Any]]], *, largest: int) -> None:
         """Check every class; ConfigurationError names the one that is declared wrongly."""
         self._by_kind: dict[str, Blueprint] = {}
         for agent_class in agent_classes:
-            blueprint = _blueprint(agent_class)
+            blueprint = _blueprint(agent_class, largest)
             if blueprint.kind in self._by_kind:
                 message = f"two agent classes are of kind {blueprint.kind!r}; give one another kind"
                 raise ConfigurationError(message)
@@ -92,7 +92,7 @@ def _check_limits(agent_class: type[Agent[Any]]) -> None:
         raise ConfigurationError(message)
 
 
-def _blueprint(agent_class: object) -> Blueprint:
+def _blueprint(agent_class: object, largest: int) -> Blueprint:
     if not isinstance(agent_class, type) or not issubclass(agent_class, Agent):
         message = f"{agent_class!r} is not an Agent subclass"
         raise ConfigurationError(message)
@@ -108,7 +108,7 @@ def _blueprint(agent_class: object) -> Blueprint:
         agent_class,
         agent_class.kind,
         layout_of(state_class_of(agent_class)),
-        CallCodec(agent_class),
+        CallCodec(agent_class, largest),
         durability,
         turn_limit=agent_class.turn_limit,
         starts=agent_class.on_start is not Agent.on_start,

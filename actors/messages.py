@@ -22,6 +22,7 @@ from pykka import Actor
 from pykka.messages import ProxyCall
 
 from ..persistence.codec import Codec, codec_of
+from ..persistence.errors import StateError
 from ..persistence.log import Log
 from ..persistence.map import Map
 
@@ -36,9 +37,10 @@ PLAIN: Final = frozenset({int, str, bool, type(None), float, bytes})
 class CallCodec:
     """Encode and decode the calls of one agent class."""
 
-    def __init__(self, agent_class: type) -> None:
-        """Read annotations of ``agent_class`` when they are needed."""
+    def __init__(self, agent_class: type, largest: int) -> None:
+        """Read annotations of ``agent_class`` when needed; bodies take ``largest`` characters."""
         self._class = agent_class
+        self._largest = largest
         self._codecs: dict[tuple[str, int, tuple[str, ...]], Codec[Any]] = {}
 
     def encode(self, message: object) -> tuple[str, str, object]:
@@ -48,15 +50,21 @@ class CallCodec:
         does not exist, StateError for arguments that cannot be stored exactly.
         """
         if not isinstance(message, ProxyCall):
-            codec = self._message_codec
-            body = codec.encode(message, f"message to {self._class.__name__}")
-            return ON_RECEIVE, body, codec.decode(body)
-        name = ".".join(message.attr_path)
-        kwargs = message.kwargs
-        codec = self._call_codec(name, len(message.args), tuple(kwargs))
-        body = codec.encode((message.args, kwargs), f"{self._class.__name__}.{name}")
-        args, kwargs = codec.decode(body)
-        return name, body, ProxyCall(message.attr_path, args, kwargs)
+            where = f"message to {self._class.__name__}"
+            body, fresh = self._message_codec.encode_copy(message, where)
+            return ON_RECEIVE, self._checked(body, where), fresh
+        path, args, kwargs = message
+        name = ".".join(path)
+        codec = self._call_codec(name, len(args), tuple(kwargs))
+        where = f"{self._class.__name__}.{name}"
+        body, (args, kwargs) = codec.encode_copy((args, kwargs), where)
+        return name, self._checked(body, where), ProxyCall(path, args, kwargs)
+
+    def _checked(self, body: str, where: str) -> str:
+        if len(body) > self._largest:
+            problem = f"takes {len(body):,} characters, more than the limit of {self._largest:,}"
+            raise StateError(where, problem)
+        return body
 
     def decode(self, name: str, body: str) -> object:
         """Return the message that was stored; ValueError, TypeError or AttributeError if that

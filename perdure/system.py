@@ -111,7 +111,7 @@ class AgentSystem:
             retention: how much journal to keep.
             passivation: when idle agents leave memory.
             mailbox_wait: seconds a sender outside a turn waits for room in a full mailbox.
-            largest_value: characters one stored value may take.
+            largest_value: characters one stored value or one message may take.
             takeover: fence off another owner that is still alive.
             clock: a VirtualClock in tests.
             randomness: the source of jitter.
@@ -121,7 +121,7 @@ class AgentSystem:
             NotAStore, StoreTooNew, StoreUnavailable: the store cannot be used.
             ConfigurationError: a class or an option is declared wrongly.
         """
-        catalogue = Catalogue(list(agents))
+        catalogue = Catalogue(list(agents), largest=largest_value)
         if workers < 1:
             message = f"workers={workers}: a system needs at least one"
             raise ConfigurationError(message)

@@ -15,7 +15,6 @@ import math
 import re
 import types
 import uuid
-import zlib
 from collections.abc import Callable, Mapping
 from typing import Final, Generic, TypeVar
 
@@ -40,11 +39,6 @@ _LONG: Final = re.compile(rb"\d{20}")
 _NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 
 
-def checksum(text: str) -> int:
-    """Return the CRC-32 of the UTF-8 bytes of ``text``."""
-    return zlib.crc32(text.encode())
-
-
 class Codec(Generic[T]):
     """Encode and decode the values of one declared type.
 
@@ -67,7 +61,24 @@ class Codec(Generic[T]):
     def encode(self, value: T, path: str) -> str:
         """Return the JSON text of ``value``; ``path`` is how an error names it."""
         text = self._fast(value)
-        return text if text is not None else self._encode_proved(value, path)
+        return text if text is not None else self.encode_copy(value, path)[0]
+
+    def encode_copy(self, value: T, path: str) -> tuple[str, T]:
+        """Return the JSON text of ``value``, and what a load would make of it.
+
+        The copy shares nothing mutable with the value: it is what the proof has decoded.
+        """
+        try:
+            encoded = _encode_json(value)
+            decoded = self._decoder.decode(encoded)
+            same = _alike(value, decoded, encoded)
+        except Exception as error:  # values are anybody's classes, and so is what they raise
+            raise refused(value, path, self.declared, error) from error
+        if not same:
+            raise changed(value, decoded, path, self.declared)
+        if encoded.count(b"[") + encoded.count(b"{") > DEEPEST and too_deep(encoded):
+            raise StateError(path, f"nests deeper than {DEEPEST} levels")
+        return encoded.decode(), decoded
 
     def decode(self, text: str) -> T:
         """Return the value that ``text`` holds, of the declared type."""
@@ -82,19 +93,6 @@ class Codec(Generic[T]):
             raise CorruptState(
                 where, f"it does not decode as {name_of(self.declared)}: {error}"
             ) from error
-
-    def _encode_proved(self, value: T, path: str) -> str:
-        try:
-            encoded = _encode_json(value)
-            decoded = self._decoder.decode(encoded)
-            same = _alike(value, decoded, encoded)
-        except Exception as error:  # values are anybody's classes, and so is what they raise
-            raise refused(value, path, self.declared, error) from error
-        if not same:
-            raise changed(value, decoded, path, self.declared)
-        if encoded.count(b"[") + encoded.count(b"{") > DEEPEST and too_deep(encoded):
-            raise StateError(path, f"nests deeper than {DEEPEST} levels")
-        return encoded.decode()
 
 
 def _alike(value: object, decoded: object, encoded: bytes) -> bool:

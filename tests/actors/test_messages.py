@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from perdure import Agent, AgentSystem
+from perdure import Agent, AgentSystem, MemoryStore
 from perdure.actors.future import PooledFuture
 from perdure.actors.messages import detach
 from perdure.persistence.errors import (
@@ -371,3 +371,15 @@ def test_mail_its_class_no_longer_takes_goes_to_the_dead_letters() -> None:
         assert [letter.name for letter in letters] == ["note", "forward"]
         assert all("no longer decodes" in letter.reason for letter in letters)
     assert store.mail("Clerk", "a") == []
+
+
+def test_a_message_larger_than_the_limit_is_refused_where_it_is_sent() -> None:
+    """A message over ``largest_value`` raises StateError at its sender and is not stored."""
+    store = MemoryStore()
+    with AgentSystem.open(store, agents=[Clerk], largest_value=1000) as system:
+        clerk = system.agent(Clerk, "a")
+        with pytest.raises(StateError, match=r"Clerk\.file: takes 1,0.* more than the limit"):
+            clerk.cast(Clerk.file, "x" * 1000)
+        clerk.cast(Clerk.file, "x" * 900)
+        assert system.idle(DEADLINE)
+        assert clerk.call(Clerk.read).get()["seen"] == ["x" * 900]

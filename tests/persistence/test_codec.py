@@ -14,7 +14,7 @@ from typing import Annotated, Literal, NamedTuple, TypedDict
 import msgspec
 import pytest
 
-from perdure.persistence.codec import check_storable, checksum, codec_of
+from perdure.persistence.codec import check_storable, codec_of
 from perdure.persistence.errors import ConfigurationError, CorruptState, StateError
 from perdure.persistence.explain import DEEPEST
 
@@ -227,8 +227,3 @@ def test_load_names_what_does_not_decode() -> None:
         codec_of(list[int]).load('["a"]', "state.f", 3)
     assert corrupt.value.where == "state.f[3]"
     assert "list[int]" in corrupt.value.reason
-
-
-def test_checksum_is_of_the_bytes() -> None:
-    """Texts that differ in one byte have different checksums."""
-    assert checksum("a") != checksum("b")
