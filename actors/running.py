@@ -182,8 +182,8 @@ class RunningCell(AgentCell):
         logger.warning("%s cannot be read and is tried again: %s", self, error)
         # Whoever waits behind the letter is told now: nobody knows how long this takes.
         refuse_askers(self, error, steps=True)
-        if letter.__class__ is Control:  # it must not keep back the steps that people ask for
-            order: Control = letter  # type: ignore[assignment]
+        if isinstance(letter, Control):  # it must not keep back the steps that people ask for
+            order = letter
             self.home.later(1.0, lambda: self.home.order(self.kind, self.key, order))
             return None
         self.pending = lambda: self.home.later(1.0, self.mailbox.resume)
