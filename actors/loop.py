@@ -26,6 +26,7 @@ class HandlerLoop:
         self._executor: ThreadPoolExecutor | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
+        self._ident: int | None = None
 
     def start(
         self, coroutine: Coroutine[Any, Any, object], context: Context, done: Done
@@ -67,7 +68,7 @@ class HandlerLoop:
 
     def runs_here(self) -> bool:
         """Tell whether the caller is on the loop's own thread."""
-        return threading.current_thread() is self._thread
+        return threading.get_ident() == self._ident
 
     def run(self, coroutine: Coroutine[Any, Any, object]) -> object:
         """Run ``coroutine`` in a copy of the caller's context and wait for its result."""
@@ -122,6 +123,7 @@ class HandlerLoop:
                     target=self._loop.run_forever, name="perdure-loop", daemon=True
                 )
                 self._thread.start()
+                self._ident = self._thread.ident
             return None if self._closed else self._loop
 
 

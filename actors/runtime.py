@@ -197,6 +197,7 @@ class Runtime:
             letter.correlation = turn.letter.correlation
             letter.cause = turn.cell.last_sequence
             future.asker = turn
+            turn.asked = True
         if self.guarded and self.supervisor.hinders(cell.blueprint.agent_class.when_unsaved):
             refusal = self.supervisor.refusal()
             if refusal is not None:

@@ -22,8 +22,8 @@ def settle(
         activation.tracker.accept()
         if turn.effects or letter.timer or letter.durable:
             _settle_effects(cell, activation, turn)
-        if letter.reply_to is not None:
-            _answer(cell, letter, detach(result))
+        if letter.reply_to is not None or turn.asked or letter.cause:
+            _answer_unsaved(cell, turn, detach(result))
         return
     value = detach(result) if letter.reply_to is not None else None
     delta = activation.tracker.collect()
@@ -34,7 +34,7 @@ def settle(
             activation.scheduled = True
             autosave = cell.blueprint.agent_class.autosave or cell.home.auto_save
             cell.home.supervisor.dirty(cell, autosave.every, lambda: request_save(cell))
-        _answer(cell, letter, value)
+        _answer_unsaved(cell, turn, value)
     elif delta is None and not effects and not activation.dirty():
         if letter.durable:
             only = Commit()
@@ -66,6 +66,22 @@ def release(cell: AgentCell, letter: Letter, value: object) -> None:
     if letter.edge and not answers_unsaved(cell):
         reply_to.prepare(value)
         cell.home.supervisor.committer.gate(reply_to)
+    else:
+        _answer(cell, letter, value)
+
+
+def _answer_unsaved(cell: AgentCell, turn: Turn, value: object) -> None:
+    """Answer a turn that is not saved itself: at once, unless it may know of one that will be.
+
+    What the agent was told by others, in this turn or before, may still be on its way to the
+    store; beyond the edge nobody may see it before it is there.
+    """
+    letter, committer = turn.letter, cell.home.supervisor.committer
+    seen = committer.appended if turn.asked else letter.cause
+    if seen > cell.last_sequence:
+        cell.last_sequence = seen
+    if cell.last_sequence > committer.durable:
+        release(cell, letter, value)
     else:
         _answer(cell, letter, value)
 

@@ -83,7 +83,7 @@ class Turn:
     """
 
     __slots__ = (
-        "cancel", "cell", "decided", "effects", "letter", "overdue", "sends", "steps", "timers",
+        "asked", "cancel", "cell", "decided", "effects", "letter", "overdue", "sends", "steps", "timers",
         "waits",
     )  # fmt: skip
 
@@ -91,6 +91,8 @@ class Turn:
         """Begin to handle ``letter``."""
         self.cell = cell
         self.letter = letter
+        self.asked = False
+        """Whether the handler has asked others, and so may know what is not durable yet."""
         self.effects = False
         """Whether the handler asked for anything besides a change of its state."""
         self.sends: list[tuple[Any, Letter]] | tuple[()] = ()

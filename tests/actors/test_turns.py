@@ -13,7 +13,7 @@ from perdure import Agent, AgentSystem, AutoSave, Durability, RestartPolicy, Vir
 from perdure.actors.loop import HandlerLoop
 from perdure.lifecycle.backoff import Backoff
 from perdure.persistence.errors import Deadlock, StateError, SystemClosed, TurnTimeout
-from tests.actors.kit import DEADLINE, Clerk, ClerkState, Latch
+from tests.actors.kit import DEADLINE, Clerk, ClerkState, CountingStore, Latch
 
 ONCE = RestartPolicy(attempts=1, backoff=Backoff(first=0.0, longest=0.0))
 
@@ -494,3 +494,43 @@ class Lazy(Clerk):
 
     durability = Durability.SNAPSHOT
     restarts = ONCE
+
+
+class Gossip(Clerk):
+    """Pass on what others have said, without keeping it."""
+
+    durability = Durability.VOLATILE
+    heard: ClassVar[int] = 0
+
+    def listen(self) -> int:
+        Gossip.heard = int(self.system.agent(Clerk, "source").proxy().add(1).get())
+        return Gossip.heard
+
+    def repeat(self) -> int:
+        return self.heard
+
+
+class LazyGossip(Gossip):
+    """Pass on what others have said, and keep it later."""
+
+    durability = Durability.SNAPSHOT
+    autosave = AutoSave(every=3600.0)
+
+
+@pytest.mark.parametrize("kind", [Gossip, LazyGossip])
+def test_what_is_not_durable_does_not_leave_by_way_of_others(kind: type[Gossip]) -> None:
+    """A reply from an agent that is not saved waits for the commits it may know of (G1)."""
+    store, latch = CountingStore(), Latch()
+    with AgentSystem.open(store, agents=[Clerk, kind]) as system:
+        gossip = system.agent(kind, "a")
+        assert gossip.call(Gossip.repeat).get() == Gossip.heard
+        store.before_commit = latch.pass_through
+        listened = gossip.call(Gossip.listen)
+        latch.wait()  # the source's commit is under way
+        repeated = gossip.call(Gossip.repeat)
+        assert system._runtime.quiet(DEADLINE)
+        assert not listened.done()
+        assert not repeated.done()
+        latch.open()
+        assert listened.get(timeout=DEADLINE) == 1
+        assert repeated.get(timeout=DEADLINE) == 1
