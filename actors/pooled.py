@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, cast
 
 from pykka import Actor, ActorDeadError, ActorRegistry, Future
 from pykka._actor import ActorInbox
@@ -72,8 +72,7 @@ class PooledActor(Actor):
         inbox.attach(self, self.dispatcher or default_dispatcher())
 
     def _inbox(self) -> Mailbox:
-        assert isinstance(self.actor_inbox, Mailbox)
-        return self.actor_inbox
+        return cast("Mailbox", self.actor_inbox)
 
     def receive(self, envelope: Envelope[Any]) -> Outcome | None:
         """Handle one envelope as pykka's actor loop does, and answer every asker."""

@@ -56,7 +56,7 @@ class RunningCell(AgentCell):
         if self.home.guarded and not self._may_go_on(envelope):
             return None
         if envelope.__class__ is Control:
-            return self._control(envelope)  # type: ignore[arg-type]
+            return self._control(envelope)
         activation = self.activation
         if activation is None or not activation.started:
             outcome = self._open(envelope)
@@ -142,9 +142,7 @@ class RunningCell(AgentCell):
         committer = self.home.supervisor.committer
         if self.last_sequence > committer.durable:
             sequence = self.last_sequence
-            self.pending = lambda: (
-                committer.when_durable(sequence, self.mailbox.resume) or self.mailbox.resume()
-            )
+            self.pending = lambda: self._wait_for(sequence)
             return Outcome.RETRY
         try:
             if opening.load(self) is None:
@@ -174,6 +172,15 @@ class RunningCell(AgentCell):
             letter.reply_to.fail(error)
             return None
         return self._try_later(letter, error)
+
+    def _wait_for(self, sequence: int) -> None:
+        """Go on when a commit is durable."""
+
+        def go_on() -> None:
+            self.mailbox.resume()
+
+        if not self.home.supervisor.committer.when_durable(sequence, go_on):
+            go_on()
 
     def _try_later(self, letter: Letter, error: StoreError) -> Outcome | None:
         """Come back to a letter when the store may be readable again."""
@@ -350,7 +357,7 @@ class RunningCell(AgentCell):
 
     def _may_end(self, letter: Letter, error: StoreError) -> bool:
         """Decide about an envelope after the store was lost: nothing begins any more."""
-        if letter.__class__ is Control and letter.verb in (Verb.DONE, Verb.REFUSE):  # type: ignore[attr-defined]
+        if letter.__class__ is Control and letter.verb in (Verb.DONE, Verb.REFUSE):
             return True
         if letter.reply_to is not None:
             letter.reply_to.fail(error)
@@ -518,13 +525,13 @@ def refuse(letter: Letter) -> None:
 def handle(agent: object, message: object) -> object:
     """Give a message to an agent as pykka does; a coroutine is returned, not run."""
     if message.__class__ is ProxyCall:
-        path = message.attr_path  # type: ignore[attr-defined]
+        path = message.attr_path
         method = getattr(agent, path[0]) if len(path) == 1 else get_attr_directly(agent, path)
-        return method(*message.args, **message.kwargs)  # type: ignore[attr-defined]
+        return method(*message.args, **message.kwargs)
     if isinstance(message, ProxyGetAttr):
-        return get_attr_directly(agent, message.attr_path)  # type: ignore[arg-type]
+        return get_attr_directly(agent, message.attr_path)
     if isinstance(message, ProxySetAttr):
-        parent = get_attr_directly(agent, message.attr_path[:-1])  # type: ignore[arg-type]
+        parent = get_attr_directly(agent, message.attr_path[:-1])
         setattr(parent, message.attr_path[-1], message.value)
         return None
     return agent.on_receive(message)  # type: ignore[attr-defined]

@@ -533,7 +533,7 @@ class Runtime:
             turn.letter.reply_to.fail(_closed())
         for envelope in cell.mailbox.close():
             if isinstance(envelope, Letter) and envelope.reply_to is not None:
-                envelope.reply_to.fail(_closed())  # type: ignore[attr-defined]
+                envelope.reply_to.fail(_closed())
 
     def _when_settled(self, callback: Any) -> None:
         committer = self.supervisor.committer
@@ -544,7 +544,7 @@ class Runtime:
 def _detached(message: object) -> object:
     if message.__class__ is not ProxyCall:
         return detach(message)
-    path, args, kwargs = message  # type: ignore[misc]
+    path, args, kwargs = message
     for value in args:
         if value.__class__ not in PLAIN:
             return ProxyCall(path, detach(args), detach(kwargs))  # type: ignore[arg-type]

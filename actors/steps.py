@@ -157,7 +157,7 @@ def refuse_askers(cell: AgentCell, error: Exception, *, steps: bool = False) -> 
         else:
             if isinstance(error, StoreError):
                 # Nothing can become durable now, so there is nothing to hold the answer back for.
-                envelope.reply_to.fail(error)  # type: ignore[attr-defined]
+                envelope.reply_to.fail(error)
             else:
                 reject(cell, envelope, error)
     cell.mailbox.put_back(*kept)

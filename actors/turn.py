@@ -122,7 +122,7 @@ class Turn:
         """Send a letter when the turn commits."""
         self.effects = True
         if self.sends:
-            self.sends.append((cell, letter))  # type: ignore[union-attr]
+            self.sends.append((cell, letter))
         else:
             self.sends = [(cell, letter)]
 
