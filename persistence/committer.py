@@ -226,7 +226,7 @@ class Committer:
         if self._thread.is_alive():
             self._thread.join(timeout)
         complete = self.backlog() == 0
-        self.abort(SystemClosed("the agent system is closed"))
+        self.abort(_closed())
         if self._thread.is_alive():
             self._thread.join()
         return complete
@@ -239,6 +239,9 @@ class Committer:
                     if waiting and not self._held:
                         break
                     if self._closing and not waiting:
+                        # Decided under the lock of the append: what was taken is written, what
+                        # comes from now on is refused.
+                        self._dead = _closed()
                         return
                     self._sleeping = True
                     self._work.wait()
@@ -366,3 +369,7 @@ class Committer:
 
 def _waiter(callback: Callable[[], None]) -> Reply:
     return lambda _error: callback()
+
+
+def _closed() -> SystemClosed:
+    return SystemClosed("the agent system is closed")

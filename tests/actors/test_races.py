@@ -3,6 +3,7 @@
 import random
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import cast
 
@@ -22,7 +23,10 @@ from perdure.actors.future import PooledFuture
 from perdure.actors.mailbox import Mailbox, Receiver
 from perdure.actors.pooled import PooledActor
 from perdure.lifecycle.backoff import Backoff
+from perdure.persistence.committer import Committer
 from perdure.persistence.errors import InvalidTransition, SystemClosed, TurnTimeout
+from perdure.persistence.lease import Owner
+from perdure.persistence.records import Commit
 from tests.actors.kit import DEADLINE, Clerk
 
 MANY = 6000
@@ -248,6 +252,51 @@ def test_tells_against_closing() -> None:
     with AgentSystem.open(store, agents=[Runner]) as again:
         assert again.idle(DEADLINE)
         assert totals(again, Runner, ["a"]) == (sent["x"] + sent["y"], [])
+
+
+def test_appends_against_the_end_of_the_committer() -> None:
+    """A commit that was taken before the end is written; one that comes later is refused."""
+    for _ in range(150):
+        store = MemoryStore()
+        store.acquire(Owner.this_process())
+        committer = Committer(store, Silent(), first=1, clock=time.monotonic)
+        committer.start()
+        taken: list[int] = []
+        begun = threading.Event()
+
+        def append(
+            committer: Committer, taken: list[int], begun: threading.Event
+        ) -> Callable[[], None]:
+            def run() -> None:
+                while True:
+                    try:
+                        taken.append(committer.append(Commit()))
+                    except SystemClosed:
+                        return
+                    begun.set()
+
+            return run
+
+        def close(committer: Committer, begun: threading.Event) -> Callable[[], None]:
+            def run() -> None:
+                assert begun.wait(DEADLINE)
+                assert committer.close(DEADLINE)
+
+            return run
+
+        run_together(append(committer, taken, begun), close(committer, begun))
+        assert committer.durable == max(taken)
+        store.close()
+
+
+class Silent:
+    """Watch a committer and say nothing."""
+
+    def saved(self, commits: int, seconds: float) -> None:
+        pass
+
+    def failed(self, error: Exception, commits: int) -> None:
+        raise AssertionError from error
 
 
 def test_many_hops_arrive_exactly_once() -> None:
