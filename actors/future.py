@@ -115,12 +115,15 @@ class PooledFuture(Future[T], Generic[T]):
 
     def prepare(self, value: object, error: BaseException | None = None) -> None:
         """Hold an answer back until this is called as a reply, unless somebody answered already."""
+        if error is None:
+            # No lock: a value only counts beside an error that was given meanwhile if there is none.
+            self._value = value
+            self.settled = True
+            return
         with _answering:
             if not self._done:
                 self.settled = True
-                self._value = value
-                if error is not None:
-                    self._exc_info = (type(error), error, error.__traceback__)
+                self._exc_info = (type(error), error, error.__traceback__)
 
     def __call__(self, unsaved: Exception | None) -> None:
         """Give the answer that was held back, or ``unsaved`` instead of it.

@@ -42,7 +42,8 @@ def settle(
             # Counted as the agent's: a load before this is durable would find the message again.
             cell.last_sequence = cell.home.supervisor.append(only)
         # What a turn only read must not stay in memory for ever either.
-        activation.tracker.trim(cell.last_sequence, cell.home.supervisor.committer.durable)
+        if activation.tracker.collections:
+            activation.tracker.trim(cell.last_sequence, cell.home.supervisor.committer.durable)
         release(cell, letter, value)
     else:
         _commit(cell, activation, turn, name or describe(letter), delta, value)
@@ -131,7 +132,8 @@ def _commit(
         _deliver(cell, turn, commit)
     if not held_back:
         _answer(cell, letter, value)
-    activation.tracker.trim(sequence, cell.home.supervisor.committer.durable)
+    if activation.tracker.collections:
+        activation.tracker.trim(sequence, cell.home.supervisor.committer.durable)
 
 
 def _settle_effects(cell: AgentCell, activation: Activation, turn: Turn) -> None:

@@ -337,7 +337,11 @@ class Committer:
         answers = self._answers
         while answers:
             # Taken off only afterwards: an interrupt in between must not leave a caller behind.
-            self._tell(answers[0], None)
+            answer = answers[0]
+            try:
+                answer(None)
+            except Exception:
+                logger.exception("%r raised when it was told about a commit", answer)
             answers.popleft()
 
     def _tell(self, listener: Callable[..., None], *args: object) -> None:

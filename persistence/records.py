@@ -183,10 +183,10 @@ class Delta:
 
     def text(self) -> str:
         """Return the delta as JSON, for the journal: what was set, cut, appended, put, deleted."""
-        parts: list[str] = []
-        if self.fields:
-            values = [f'"{name}":{text}' for name, text in self.fields.items()]
-            parts.append('"set":{' + ",".join(values) + "}")
+        values = ",".join([f'"{name}":{text}' for name, text in self.fields.items()])
+        if not self.items and not self.entries and not self.truncated:
+            return f'{{"set":{{{values}}}}}' if values else "{}"
+        parts = [f'"set":{{{values}}}'] if values else []
         if self.truncated:
             parts.append('"truncate":' + _quote(self.truncated))
         if self.items:

@@ -98,6 +98,8 @@ class StateTracker:
             )
             setattr(self.state, map_field.name, mapping)
             self._maps.append((map_field.name, mapping))
+        self.collections = bool(self._logs or self._maps)
+        """Whether there is anything that ``trim`` could forget."""
 
     def collect(self) -> Delta | None:
         """Return what changed since the last collect and take it as committed; None if nothing did.
@@ -107,7 +109,6 @@ class StateTracker:
         state = self.state
         changed: list[tuple[_Tracked, object, str]] | None = None
         weight = 0
-        light = min(LIGHT, self._largest)
         for tracked in self._plain:
             value = getattr(state, tracked.name)
             if value is tracked.object and value.__class__ in IMMUTABLE:
@@ -116,16 +117,24 @@ class StateTracker:
             if text == tracked.text:
                 tracked.object = value
                 continue
-            if len(text) > light:
+            if len(text) > LIGHT or len(text) > self._largest:
                 weight += self._check_sizes(tracked.name, [text])
             if changed is None:
-                changed = []
-            changed.append((tracked, value, text))
-        _check_weight(weight)
-        delta = self._collect_collections(weight) if self._logs or self._maps else None
+                changed = [(tracked, value, text)]
+            else:
+                changed.append((tracked, value, text))
+        if weight:
+            _check_weight(weight)
+        delta = self._collect_collections(weight) if self.collections else None
         if changed is not None:
             delta = delta or Delta(self._agent)
-            self._take_fields(changed, delta)
+            fields = delta.fields
+            for tracked, value, text in changed:
+                tracked.object = value
+                tracked.text = text
+                fields[tracked.name] = text
+                if value.__class__ is not tracked.codec.declared:
+                    self._normalise(tracked, text)
         return delta
 
     def accept(self) -> None:
@@ -164,17 +173,9 @@ class StateTracker:
         for _, mapping in self._maps:
             mapping.trim(last, durable)
 
-    def _take_fields(self, changed: list[tuple[_Tracked, object, str]], delta: Delta) -> None:
-        for tracked, value, text in changed:
-            tracked.object = value
-            tracked.text = text
-            self._normalise(tracked, value, text)
-            delta.fields[tracked.name] = text
-
-    def _normalise(self, tracked: _Tracked, value: object, text: str) -> None:
+    def _normalise(self, tracked: _Tracked, text: str) -> None:
         """Give the field the value a load would give (an int in a float field becomes a float)."""
-        declared = tracked.codec.declared
-        if declared is not value.__class__ and declared in (float, int, str):
+        if tracked.codec.declared in (float, int, str):
             tracked.object = tracked.codec.decode(text)
             setattr(self.state, tracked.name, tracked.object)
 
