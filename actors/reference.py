@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable, Coroutine
 from typing import Any, Concatenate, Final, Generic, ParamSpec, Protocol, TypeVar, overload
 
@@ -18,6 +20,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _new: Final = tuple.__new__  # a named tuple's own constructor takes twice as long
+# One object for all calls without keywords: what waits in a mailbox burdens the garbage collector.
+_NO_KEYWORDS: Final[dict[str, Any]] = {}
 
 
 class Post(Protocol):
@@ -79,7 +83,7 @@ class AgentRef(ActorRef[A], Generic[A]):
         return hash((self.kind, self.key))
 
     def is_alive(self) -> bool:
-        """Tell whether messages can be sent: an agent itself is always there, its system may not be."""
+        """Tell whether messages can be sent: an agent is always there, its system may not be."""
         return self._post.alive()
 
     def tell(self, message: object) -> None:
@@ -92,7 +96,7 @@ class AgentRef(ActorRef[A], Generic[A]):
         """
         self._post.tell(self, message)
 
-    def ask(self, message: object, *, block: bool = True, timeout: float | None = None) -> Any:
+    def ask(self, message: object, *, block: bool = True, timeout: float | None = None) -> Any:  # noqa: ANN401 - as pykka
         """Send a message to ``on_receive`` and return its reply, or with ``block=False`` a future.
 
         An ask is sent at once, also in a handler: it is not part of the asking turn and not
@@ -128,7 +132,7 @@ class AgentRef(ActorRef[A], Generic[A]):
         return AgentProxy(self)
 
     def describe(self) -> AgentDescription:
-        """Return how the agent stands now, without waking it; StoreUnavailable if that is unknown."""
+        """Return how the agent stands, without waking it; StoreUnavailable if that is unknown."""
         return self._post.describe(self)
 
     def pause(self, *, timeout: float | None = None) -> None:
@@ -149,7 +153,7 @@ class AgentRef(ActorRef[A], Generic[A]):
         """
         self._post.control(self, Verb.RESTART).get(timeout=timeout)
 
-    def stop(self, *, block: bool = True, timeout: float | None = None) -> Any:
+    def stop(self, *, block: bool = True, timeout: float | None = None) -> Any:  # noqa: ANN401 - as pykka
         """Have the agent handle the mail before this call, run on_stop, save and leave memory.
 
         Returns True when that is durable, False if it had stopped already; with ``block=False``
@@ -160,8 +164,9 @@ class AgentRef(ActorRef[A], Generic[A]):
 
 
 class AgentProxy(Generic[A]):
-    """Send messages by calling methods: ``proxy.assign(...)`` asks, ``proxy.assign.defer(...)`` tells.
+    """Send messages by calling methods.
 
+    ``proxy.assign(...)`` asks, ``proxy.assign.defer(...)`` tells.
     An attribute of the agent that is no method gives a future of a copy of its value.
     """
 
@@ -171,7 +176,7 @@ class AgentProxy(Generic[A]):
         """Speak for ``ref``."""
         object.__setattr__(self, "_ref", ref)
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - a method or a future
         """Return a callable for a method, a future for another attribute."""
         ref = self._ref
         if name.startswith("_"):
@@ -202,18 +207,25 @@ class MethodProxy:
     def __init__(self, ref: AgentRef[Any], name: str) -> None:
         """Speak for a method of ``ref``."""
         self._ref = ref
-        self._path = (name,)
+        self._path = _path(name)
 
     def __call__(self, *args: object, **kwargs: object) -> PooledFuture[Any]:
         """Ask: send now, return the future of the method's result."""
         ref = self._ref
-        return ref._post.ask(ref, _new(ProxyCall, (self._path, args, kwargs)))  # noqa: SLF001
+        message = _new(ProxyCall, (self._path, args, kwargs or _NO_KEYWORDS))
+        return ref._post.ask(ref, message)  # noqa: SLF001
 
     def defer(self, *args: object, **kwargs: object) -> None:
         """Tell: in a handler, sent when the turn commits."""
         ref = self._ref
-        ref._post.tell(ref, _new(ProxyCall, (self._path, args, kwargs)))  # noqa: SLF001
+        message = _new(ProxyCall, (self._path, args, kwargs or _NO_KEYWORDS))
+        ref._post.tell(ref, message)  # noqa: SLF001
+
+
+@functools.lru_cache(maxsize=4096)
+def _path(name: str) -> tuple[str]:
+    return (name,)
 
 
 def _is_annotated(agent_class: type, name: str) -> bool:
-    return any(name in base.__dict__.get("__annotations__", {}) for base in agent_class.__mro__)
+    return any(name in inspect.get_annotations(base) for base in agent_class.__mro__)

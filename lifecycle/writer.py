@@ -44,12 +44,10 @@ class Writer:
             agent = self.agent
             if delta.agent != agent:
                 raise _foreign(commit)
-            for item in delta.items:
-                if item[0] != agent:
-                    raise _foreign(commit)
-            for place in delta.entries:
-                if place[0] != agent:
-                    raise _foreign(commit)
+            if not delta.plain:
+                for place in (*delta.items, *delta.entries):
+                    if place[0] != agent:
+                        raise _foreign(commit)
         sequence = self._intake.append(commit)
         self.version = commit.version
         return sequence

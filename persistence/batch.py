@@ -63,11 +63,10 @@ class Batch:
                     text = delta.text()
                     for name, value in delta.fields.items():
                         fields[agent, name] = value
-                    if delta.truncated:
-                        self._truncate(agent, delta.truncated)
-                    if delta.items:
+                    if not delta.plain:
+                        if delta.truncated:
+                            self._truncate(agent, delta.truncated)
                         self.items += delta.items
-                    if delta.entries:
                         entries |= delta.entries
                 self.journal.append(
                     new(

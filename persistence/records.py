@@ -151,7 +151,7 @@ class QuarantineRow(NamedTuple):
 class Delta:
     """What one or more turns changed in one agent's state; rows are ready for the store."""
 
-    __slots__ = ("agent", "entries", "fields", "items", "truncated")
+    __slots__ = ("_entries", "_truncated", "agent", "fields", "items")
 
     def __init__(self, agent: int) -> None:
         """Make a delta that changes nothing of ``agent``."""
@@ -160,38 +160,56 @@ class Delta:
         # and there is one for every turn on its way to the disk.
         self.fields: dict[str, str] = {}
         self.items: list[ItemRow] | tuple[()] = ()
-        # By (agent, field, entry); None stands for "removed".
-        self.entries: dict[tuple[int, str, str | int], EntryRow | None] = {}
-        # Log to length; happens before the appends. Only a rewind shortens logs.
-        self.truncated: dict[str, int] = {}
+        self._entries: dict[tuple[int, str, str | int], EntryRow | None] | None = None
+        self._truncated: dict[str, int] | None = None
+
+    @property
+    def entries(self) -> dict[tuple[int, str, str | int], EntryRow | None]:
+        """Map entries by (agent, field, entry); None stands for "removed"."""
+        if self._entries is None:
+            self._entries = {}
+        return self._entries
+
+    @property
+    def truncated(self) -> dict[str, int]:
+        """Log to length; happens before the appends. Only a rewind shortens logs."""
+        if self._truncated is None:
+            self._truncated = {}
+        return self._truncated
+
+    @property
+    def plain(self) -> bool:
+        """Whether nothing but plain fields changes, as in most turns."""
+        return not self.items and not self._entries and not self._truncated
 
     def __bool__(self) -> bool:
         """Tell whether it changes anything."""
-        return bool(self.fields or self.items or self.entries or self.truncated)
+        return bool(self.fields) or not self.plain
 
     def merge(self, later: Delta) -> None:
         """Add what ``later`` changed after this."""
         self.fields |= later.fields
-        if later.truncated:
-            cut = later.truncated
+        if later._truncated:
+            cut = later._truncated
             self.items = [row for row in self.items if row.position < cut.get(row.field, 2**63)]
             for field, length in cut.items():
                 self.truncated[field] = min(length, self.truncated.get(field, length))
         if later.items:
             self.items = [*self.items, *later.items]
-        self.entries |= later.entries
+        if later._entries:
+            self.entries.update(later._entries)
 
     def text(self) -> str:
         """Return the delta as JSON, for the journal: what was set, cut, appended, put, deleted."""
         values = ",".join([f'"{name}":{text}' for name, text in self.fields.items()])
-        if not self.items and not self.entries and not self.truncated:
+        if self.plain:
             return f'{{"set":{{{values}}}}}' if values else "{}"
         parts = [f'"set":{{{values}}}'] if values else []
-        if self.truncated:
+        if self._truncated:
             parts.append('"truncate":' + _quote(self.truncated))
         if self.items:
             parts.append('"append":{' + ",".join(_appended(self.items)) + "}")
-        if self.entries:
+        if self._entries:
             parts += _entries_text(self.entries)
         return "{" + ",".join(parts) + "}"
 
