@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import typing
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Final, Generic, NoReturn, Protocol, TypeVar
 
 from pykka import Actor
 
@@ -21,7 +22,7 @@ S = TypeVar("S", bound=State)
 class Home(Protocol):
     """What an agent's activation can ask of the place where it lives."""
 
-    def set_timer(  # noqa: PLR0913
+    def set_timer(
         self,
         seconds: float,
         interval: float | None,
@@ -43,7 +44,7 @@ class Home(Protocol):
         """Take a lifecycle step after the current turn."""
         ...
 
-    def reference(self) -> Any:
+    def reference(self) -> Any:  # noqa: ANN401 - AgentRef is above
         """Return a reference to the agent."""
         ...
 
@@ -67,7 +68,7 @@ class Agent(PooledActor, Generic[S]):
     changed: "quarantine" leaves the store alone until the class is mended, "rewind" goes back to
     the last version that decodes and loses the turns since."""
     mailbox_limit: ClassVar[int | None] = 100_000
-    """Messages that may wait; a sender outside a turn waits for room, one inside gets MailboxFull."""
+    """Messages that may wait; a sender outside a turn waits for room, in one gets MailboxFull."""
     turn_limit: ClassVar[float | None] = None
     """Seconds a turn may take before it is abandoned and counted as failed."""
     kind: ClassVar[str]
@@ -97,7 +98,7 @@ class Agent(PooledActor, Generic[S]):
             cls.kind = cls.__name__
 
     @classmethod
-    def start(cls, *_args: object, **_kwargs: object) -> Any:
+    def start(cls, *_args: object, **_kwargs: object) -> NoReturn:
         """Refuse: agents are started by their system when the first message comes."""
         message = (
             f"{cls.__name__} is a durable agent; refer to it with system.agent({cls.__name__}, key)"
@@ -105,7 +106,7 @@ class Agent(PooledActor, Generic[S]):
         raise ConfigurationError(message)
 
     @property
-    def actor_ref(self) -> Any:
+    def actor_ref(self) -> Any:  # noqa: ANN401 - AgentRef is above
         """Return a reference to this agent that may be passed around."""
         return self._home.reference()
 
@@ -194,7 +195,7 @@ _OPEN: Final = frozenset(
 OWN_NAMES: Final = frozenset(
     name
     for base in (Agent, PooledActor, Actor)
-    for name in (*base.__dict__, *base.__dict__.get("__annotations__", {}))
+    for name in (*base.__dict__, *inspect.get_annotations(base))
     if not name.startswith("__") and name not in _OPEN
 )
 """What a subclass may not define: it would silently replace a method or attribute of ours."""

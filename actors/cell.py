@@ -78,7 +78,7 @@ class Surroundings(Protocol):
         """Put a control before an agent's mail."""
         ...
 
-    def reference(self, kind: str, key: str) -> Any:
+    def reference(self, kind: str, key: str) -> Any:  # noqa: ANN401 - AgentRef is above
         """Return a reference to an agent."""
         ...
 
@@ -96,8 +96,9 @@ class Surroundings(Protocol):
 
 
 class AgentCell:
-    """Hold an agent's mailbox, status and activation. Touched only by the mailbox's runner,
-    but for the mailbox itself and the holds.
+    """Hold an agent's mailbox, status and activation.
+
+    Touched only by the mailbox's runner, but for the mailbox itself and the holds.
     """
 
     __slots__ = (
@@ -217,9 +218,3 @@ class AgentCell:
         # A receiver is not part of the turn: what it sends is sent at once.
         with outside_turns(), self.home.dispatcher.blocking():
             fire(signal, self.home.facade, event, self.home.clock.monotonic)
-
-    # What the activation asks of its home.
-
-    def reference(self) -> Any:
-        """Return a reference to the agent."""
-        return self.home.reference(self.kind, self.key)

@@ -46,8 +46,9 @@ def describe(store: StoreReader, kind: str, key: str, cell: AgentCell | None) ->
     if cell is None:
         waiting = len(store.mail(kind, key))
         return AgentDescription(
-            kind, key, status, version, False, False, waiting, (), reason, ""  # noqa: FBT003
-        )
+            kind, key, status, version,
+            live=False, busy=False, waiting=waiting, holds=(), reason=reason, error="",
+        )  # fmt: skip
     if activation is not None:
         version = activation.writer.version
     if activation is not None or cell.last_sequence or cell.holds:

@@ -21,9 +21,9 @@ class CellHome:
         """Speak for ``cell``."""
         self._cell = cell
 
-    def reference(self) -> Any:
+    def reference(self) -> Any:  # noqa: ANN401 - AgentRef is above
         """Return a reference to the agent."""
-        return self._cell.reference()
+        return self._cell.home.reference(self._cell.kind, self._cell.key)
 
     def step(self, step: str) -> None:
         """Take a lifecycle step after the current turn."""
@@ -54,8 +54,7 @@ class CellHome:
         due = cell.home.clock.now() + seconds
         timer = Timer(cell.kind, cell.key, name, method, body, due, interval, catch_up)
         known = self._known(turn, name)
-        same = ("method", "body", "interval", "catch_up")
-        if known is None or any(getattr(known, f) != getattr(timer, f) for f in same) or not interval:
+        if not interval or known is None or known._replace(due=due) != timer:
             turn.set_timer(name, timer)
         return name
 

@@ -62,14 +62,7 @@ def restart(cell: AgentCell, error: BaseException, letter: Letter | None) -> Non
         return
     # A control that found no agent to act on is done with: the agent begins again by itself.
     if letter is not None and letter.__class__ is not Control:
-        if letter.attempts >= policy.attempts:
-            bury(cell, letter, reason)
-        else:
-            if letter.body:
-                # The handler may have changed its arguments in place before it raised. A VOLATILE
-                # agent's message has no body: it is tried again as the handler left it.
-                letter.message = cell.blueprint.calls.decode(letter.name, letter.body)
-            cell.mailbox.put_back(letter)
+        _try_again(cell, letter, policy.attempts, reason)
     if cell.intensity is None:
         cell.intensity = Intensity(policy)
     home = cell.home
@@ -87,6 +80,18 @@ def restart(cell: AgentCell, error: BaseException, letter: Letter | None) -> Non
         begin_again(cell, delay)
         # Told when the wait is arranged, which must not hang on a receiver.
         cell.fire(signals.agent_restarting, reason=reason, error=error, activation=activation)
+
+
+def _try_again(cell: AgentCell, letter: Letter, attempts: int, reason: str) -> None:
+    """Put a letter back before the other mail, or bury it after its last attempt."""
+    if letter.attempts >= attempts:
+        bury(cell, letter, reason)
+        return
+    if letter.body:
+        # The handler may have changed its arguments in place before it raised. A VOLATILE
+        # agent's message has no body: it is tried again as the handler left it.
+        letter.message = cell.blueprint.calls.decode(letter.name, letter.body)
+    cell.mailbox.put_back(letter)
 
 
 def begin_again(cell: AgentCell, delay: float) -> None:
@@ -122,13 +127,11 @@ def bury(cell: AgentCell, letter: Letter, reason: str) -> None:
             commit.cancelled = [letter.timer[:3]]
         else:
             commit.timers = [timer]
-    commit.dead = [
-        DeadLetter(
-            letter.id or home.next_letter(), cell.kind, cell.key, *_stored(cell, letter),
-            letter.cause, letter.correlation, letter.sent, letter.attempts, reason,
-            home.clock.now(),
-        )  # fmt: skip
-    ]
+    dead = DeadLetter(
+        letter.id or home.next_letter(), cell.kind, cell.key, *_stored(cell, letter),
+        letter.cause, letter.correlation, letter.sent, letter.attempts, reason, home.clock.now(),
+    )  # fmt: skip
+    commit.dead = [dead]
     try:
         # Counted as the agent's: a load before this is durable would find the message again.
         cell.last_sequence = home.supervisor.append(commit)

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, Final, Generic, Protocol, TypeVar, cast
 
 from pykka import Future, Timeout
@@ -116,7 +116,7 @@ class PooledFuture(Future[T], Generic[T]):
     def prepare(self, value: object, error: BaseException | None = None) -> None:
         """Hold an answer back until this is called as a reply, unless somebody answered already."""
         if error is None:
-            # No lock: a value only counts beside an error that was given meanwhile if there is none.
+            # No lock: an error that was given meanwhile counts, whatever value stands beside it.
             self._value = value
             self.settled = True
             return
@@ -216,7 +216,5 @@ def wake(loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None]) -> None:
         if not waiter.done():
             waiter.set_result(None)
 
-    try:
+    with suppress(RuntimeError):
         loop.call_soon_threadsafe(finish)
-    except RuntimeError:
-        pass

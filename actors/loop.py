@@ -105,12 +105,12 @@ class HandlerLoop:
             loop.close()
         return complete
 
-    async def _end_tasks(self, timeout: float) -> bool:
+    async def _end_tasks(self, within: float) -> bool:
         for task in list(self._tasks):
             task.cancel()
         if not self._tasks:
             return True
-        _, left = await asyncio.wait(self._tasks, timeout=timeout)
+        _, left = await asyncio.wait(self._tasks, timeout=within)
         return not left
 
     def _running(self) -> asyncio.AbstractEventLoop | None:
@@ -135,7 +135,7 @@ async def _caught(
         return await coroutine, None
     except asyncio.CancelledError:
         raise
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - whoever waits gets it
         return None, error
 
 

@@ -103,7 +103,7 @@ class Mailbox:
         if schedule:
             dispatcher.submit(self)
 
-    def put(self, envelope: Any, /) -> bool:
+    def put(self, envelope: Any, /) -> bool:  # noqa: ANN401 - bare messages too
         """Append an envelope, or a bare message that is as good as one; False if closed."""
         self._queue.append(envelope)
         phase = self._phase
@@ -311,7 +311,7 @@ class Mailbox:
                 return False
             try:
                 outcome = receive(envelope)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - the receiver deals with it
                 # Invariant: a run always ends, whatever a receiver does, or nobody runs it again.
                 self._receiver.broke(envelope, error)  # type: ignore[union-attr]
                 continue
@@ -348,4 +348,3 @@ class Mailbox:
             return False
         self._phase = _SCHEDULED
         return True
-

@@ -15,6 +15,7 @@ import json
 import typing
 from collections import deque
 from collections.abc import Callable, Sequence
+from types import GenericAlias
 from typing import Any, Final
 
 import msgspec
@@ -30,6 +31,7 @@ ON_RECEIVE: Final = ""
 """The name under which a message to ``on_receive`` is stored."""
 
 _raw_call: Final = msgspec.json.Decoder(tuple[list[msgspec.Raw], dict[str, msgspec.Raw]]).decode
+_typed_dict: Final[Any] = typing.TypedDict  # made of a signature, where a checker expects a text
 PLAIN: Final = frozenset({int, str, bool, type(None), float, bytes})
 """Types whose values need no copy."""
 
@@ -67,8 +69,9 @@ class CallCodec:
         return body
 
     def decode(self, name: str, body: str) -> object:
-        """Return the message that was stored; ValueError, TypeError or AttributeError if that
-        is no longer possible.
+        """Return the message that was stored.
+
+        ValueError, TypeError or AttributeError if that is no longer possible.
         """
         if name == ON_RECEIVE:
             return self._message_codec.decode(body)
@@ -107,9 +110,9 @@ class CallCodec:
             for keyword in keywords
         }
         fields = {k: object if t is Any else t for k, t in keyword_types.items()}
-        keyword_type = typing.TypedDict(f"{name} keywords", fields)  # type: ignore[operator]
+        keyword_type = _typed_dict(f"{name} keywords", fields)
         # Not shared through codec_of: the typed dict is made anew for each signature.
-        return Codec(tuple[tuple[types] if types else tuple[()], keyword_type])  # type: ignore[misc]
+        return Codec(GenericAlias(tuple, (GenericAlias(tuple, types), keyword_type)))
 
 
 def _method(agent_class: type, name: str) -> Callable[..., object]:
@@ -176,7 +179,7 @@ def detach(value: object) -> object:
     return _detach_rarer(value)
 
 
-def _detach_rarer(value: object) -> object:
+def _detach_rarer(value: object) -> object:  # noqa: PLR0911 - a line for each kind
     if isinstance(value, Log):
         return list(value)  # reading decodes: the items are fresh
     if isinstance(value, Map):
@@ -186,18 +189,19 @@ def _detach_rarer(value: object) -> object:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return _detach_record(value, [field.name for field in dataclasses.fields(value)])
     if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return value.__class__(*[detach(item) for item in value])
+        named: Any = value.__class__
+        return named(*[detach(item) for item in value])
     if isinstance(value, set | bytearray | deque):
         return copy.copy(value)
     if isinstance(value, list):
-        twin = copy.copy(value)
-        twin[:] = [detach(item) for item in value]
-        return twin
+        items = copy.copy(value)
+        items[:] = [detach(item) for item in value]
+        return items
     if isinstance(value, dict):
-        twin = copy.copy(value)
+        entries = copy.copy(value)
         for key, item in value.items():
-            twin[key] = detach(item)
-        return twin
+            entries[key] = detach(item)
+        return entries
     return value
 
 
@@ -209,7 +213,7 @@ def _detach_record(value: object, names: Sequence[str]) -> object:
         return value
     twin = copy.copy(value)
     for name, item in detached.items():
-        if isinstance(value, msgspec.Struct):
+        if isinstance(twin, msgspec.Struct):
             msgspec.structs.force_setattr(twin, name, item)
         else:
             object.__setattr__(twin, name, item)
@@ -226,4 +230,3 @@ def describe_body(body: str) -> str:
     """Return a stored body on one short line, for lists and errors."""
     text = json.dumps(json.loads(body), ensure_ascii=False)
     return text if len(text) <= 80 else text[:77] + "..."  # noqa: PLR2004
-

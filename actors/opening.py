@@ -7,10 +7,9 @@ import logging
 from pykka.messages import ProxyCall
 
 from ..lifecycle import signals
-from ..lifecycle.durability import Durability
 from ..lifecycle.status import Status, stored_status
 from ..persistence.errors import CorruptState
-from ..persistence.records import AgentRow, Commit, Message, StoredAgent
+from ..persistence.records import AgentRow, Message, StoredAgent
 from ..persistence.repair import Repair, examine
 from ..persistence.tracker import StateTracker
 from .activation import Activation
@@ -55,7 +54,9 @@ def load(cell: AgentCell) -> Activation | None:
     agent.state = tracker.state
     agent.system = home.facade
     agent._home = CellHome(cell)  # noqa: SLF001 - an agent's other half
-    activation = Activation(agent, tracker, home.supervisor.writer(head.agent, head.version), stored.timers)
+    activation = Activation(
+        agent, tracker, home.supervisor.writer(head.agent, head.version), stored.timers
+    )
     cell.activation = activation
     if cell.status is not Status.STOPPED:
         know_timers(cell, activation)
@@ -102,11 +103,6 @@ def settle_reads(cell: AgentCell) -> None:
     """Wait until everything the agent committed is in the store."""
     with cell.home.dispatcher.blocking():
         cell.home.supervisor.committer.flush(sequence=cell.last_sequence)
-
-
-def must_be_new(cell: AgentCell) -> bool:
-    """Tell whether an activation starts from nothing each time."""
-    return cell.blueprint.durability is Durability.VOLATILE
 
 
 def _repair(cell: AgentCell, head: AgentRow, repair: Repair) -> None:

@@ -30,7 +30,7 @@ class PooledInbox(Mailbox):
     def help(self, future: PooledFuture[Any]) -> None:
         """Leave the turn to the pool: pykka's actors expect not to run on their caller's thread."""
 
-    def waiting(self, _future: PooledFuture[Any]) -> AbstractContextManager[None]:
+    def waiting(self, future: PooledFuture[Any]) -> AbstractContextManager[None]:  # noqa: ARG002 - as Helper has it
         """Lend the waiting worker's place in the pool."""
         return (self._dispatcher or default_dispatcher()).blocking()
 
@@ -106,9 +106,9 @@ class PooledActor(Actor):
                 self._handle_failure(*sys.exc_info())
                 try:
                     self.on_failure(*sys.exc_info())
-                except Exception:
+                except Exception:  # noqa: BLE001 - it is logged there
                     self._handle_failure(*sys.exc_info())
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - as pykka
             # pykka leaves the asker of such a turn waiting for ever; here it gets the error.
             if reply_to is not None:
                 reply_to.set_exception()

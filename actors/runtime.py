@@ -15,7 +15,7 @@ from typing import Any, Final
 from pykka.messages import ProxyCall
 
 from ..lifecycle.clock import Clock
-from ..lifecycle.durability import AutoSave, Durability, WhenUnsaved
+from ..lifecycle.durability import AutoSave, WhenUnsaved
 from ..lifecycle.groups import SupervisionTree
 from ..lifecycle.status import Status
 from ..lifecycle.supervisor import PersistenceSupervisor
@@ -64,7 +64,9 @@ class Passivation:
 
     def __post_init__(self) -> None:
         """Refuse limits that make no sense."""
-        if (self.idle is not None and self.idle <= 0) or (self.limit is not None and self.limit < 1):
+        if (self.idle is not None and self.idle <= 0) or (
+            self.limit is not None and self.limit < 1
+        ):
             message = f"{self} needs idle > 0 and limit >= 1, or None"
             raise ConfigurationError(message)
 
@@ -72,7 +74,7 @@ class Passivation:
 class Runtime:
     """Hold the cells of a system and everything they share (cell.Surroundings, reference.Post)."""
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         store: Store,
         supervisor: PersistenceSupervisor,
@@ -452,7 +454,9 @@ class Runtime:
             with self.dispatcher.blocking():
                 if supervisor.wait_for_relief(self._mailbox_wait):
                     return
-        message = f"{cell} cannot take more: too much is unsaved ({supervisor.statistics().last_error})"
+        message = (
+            f"{cell} cannot take more: too much is unsaved ({supervisor.statistics().last_error})"
+        )
         raise MailboxFull(message)
 
     def _wait_for_room(self, cell: AgentCell) -> None:

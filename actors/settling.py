@@ -79,8 +79,7 @@ def _answer_unsaved(cell: AgentCell, turn: Turn, value: object) -> None:
     """
     letter, committer = turn.letter, cell.home.supervisor.committer
     seen = committer.appended if turn.asked else letter.cause
-    if seen > cell.last_sequence:
-        cell.last_sequence = seen
+    cell.last_sequence = max(cell.last_sequence, seen)
     if cell.last_sequence > committer.durable:
         release(cell, letter, value)
     else:
@@ -104,7 +103,7 @@ def request_save(cell: AgentCell) -> None:
     cell.mailbox.put_urgent(Control(Verb.SAVE, edge=False))
 
 
-def _commit(
+def _commit(  # noqa: PLR0917 - once a turn, and keywords cost
     cell: AgentCell,
     activation: Activation,
     turn: Turn,
@@ -179,8 +178,9 @@ def _put_effects(cell: AgentCell, turn: Turn, commit: Commit) -> None:
 
 
 def _deliver(cell: AgentCell, turn: Turn, commit: Commit) -> None:
-    """Make the effects of an appended commit happen in memory; after the append, so that their
-    own effects come later in the journal.
+    """Make the effects of an appended commit happen in memory.
+
+    After the append, so that their own effects come later in the journal.
     """
     home = cell.home
     for timer in commit.timers:
@@ -197,12 +197,22 @@ def _deliver(cell: AgentCell, turn: Turn, commit: Commit) -> None:
 
 
 def row(kind: str, key: str, letter: Letter) -> Message:
-    """Return the mailbox row of a letter; its cause is filled in when the sender's commit is
-    numbered.
+    """Return the mailbox row of a letter.
+
+    Its cause is filled in when the sender's commit is numbered.
     """
     return tuple.__new__(  # a named tuple's own constructor takes twice as long
         Message,
-        (letter.id, kind, key, letter.name, letter.body, letter.cause, letter.correlation, letter.sent),
+        (
+            letter.id,
+            kind,
+            key,
+            letter.name,
+            letter.body,
+            letter.cause,
+            letter.correlation,
+            letter.sent,
+        ),
     )
 
 

@@ -35,7 +35,7 @@ class Steps:
         if activation.started:
             self._run_hook(cell, activation, "on_pause")
         cell.hold("paused")
-        self._change(cell, activation, status, "(pause)", control, signals.agent_paused)
+        self._change(cell, activation, status, "(pause)", control, signal=signals.agent_paused)
 
     def resume(self, cell: AgentCell, activation: Activation, control: Control) -> None:
         """Let the agent take its mail again."""
@@ -43,7 +43,7 @@ class Steps:
         cell.fire(signals.agent_resuming)
         if activation.started:
             self._run_hook(cell, activation, "on_resume")
-        self._change(cell, activation, status, "(resume)", control, signals.agent_resumed)
+        self._change(cell, activation, status, "(resume)", control, signal=signals.agent_resumed)
         cell.unhold("paused")
 
     def stop(self, cell: AgentCell, activation: Activation, control: Control) -> None:
@@ -56,7 +56,7 @@ class Steps:
         if activation.started:
             self._run_hook(cell, activation, "on_stop")
         control.value = True
-        self._change(cell, activation, status, "(stop)", control, signals.agent_stopped)
+        self._change(cell, activation, status, "(stop)", control, signal=signals.agent_stopped)
         cell.drop()
         cell.restarting = False
         cell.unhold("paused")
@@ -76,7 +76,7 @@ class Steps:
             if cell.status is Status.STOPPED:
                 know_timers(cell, activation)
             cell.reason = ""
-            self._change(cell, activation, status, "(restart)", control, None)
+            self._change(cell, activation, status, "(restart)", control)
         else:
             save(cell, activation, "(restart)")
             release(cell, control, None)
@@ -96,7 +96,7 @@ class Steps:
         cell.reason = control.reason
         cell.hold("quarantined")
         if activation is not None:
-            self._change(cell, activation, status, "(quarantine)", control, None)
+            self._change(cell, activation, status, "(quarantine)", control)
         else:
             cell.status = status
         cell.drop()
@@ -127,7 +127,8 @@ class Steps:
         status: Status,
         name: str,
         control: Control,
-        signal: Signal | None,
+        *,
+        signal: Signal | None = None,
     ) -> None:
         """Commit a status and whatever the hook changed; answer when that is durable."""
         cell.status = status
@@ -154,12 +155,11 @@ def refuse_askers(cell: AgentCell, error: Exception, *, steps: bool = False) -> 
         envelope = as_letter(item)
         if envelope.reply_to is None or (isinstance(envelope, Control) and not steps):
             kept.append(envelope)
+        elif isinstance(error, StoreError):
+            # Nothing can become durable now, so there is nothing to hold the answer back for.
+            envelope.reply_to.fail(error)
         else:
-            if isinstance(error, StoreError):
-                # Nothing can become durable now, so there is nothing to hold the answer back for.
-                envelope.reply_to.fail(error)
-            else:
-                reject(cell, envelope, error)
+            reject(cell, envelope, error)
     cell.mailbox.put_back(*kept)
 
 

@@ -26,7 +26,8 @@ class Letter(Envelope[Any]):
 
     __slots__ = ("attempts", "cause", "correlation", "edge", "id")
 
-    reply_to: PooledFuture[Any] | None
+    # Narrower than pykka says: it is ours that answer.
+    reply_to: PooledFuture[Any] | None  # pyright: ignore[reportIncompatibleVariableOverride]
 
     durable: bool = False
     """There is, or will be, a row in the mailbox table that a commit must remove."""
@@ -83,8 +84,8 @@ class Turn:
     """
 
     __slots__ = (
-        "asked", "cancel", "cell", "decided", "effects", "letter", "overdue", "sends", "steps", "timers",
-        "waits",
+        "asked", "cancel", "cell", "decided", "effects", "letter", "overdue", "sends", "steps",
+        "timers", "waits",
     )  # fmt: skip
 
     def __init__(self, cell: Any, letter: Letter) -> None:  # noqa: ANN401 - AgentCell is above

@@ -64,7 +64,9 @@ class SystemStatistics:
 class AgentSystem:
     """Run durable agents on one store. Use as a context manager; made by ``open``."""
 
-    def __init__(self, store: Store, runtime: Runtime, supervisor: PersistenceSupervisor, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, runtime: Runtime, supervisor: PersistenceSupervisor, clock: Clock
+    ) -> None:
         """Compose what ``open`` has made."""
         self._store = store
         self._runtime = runtime
@@ -73,10 +75,10 @@ class AgentSystem:
         self._closing = threading.Lock()
         self._closed: bool | None = None  # whether closing was complete, once it was done
         self.dead_letters = DeadLetters(runtime)
-        """Messages nobody could handle: ``list()``, ``get(id)``, ``requeue(id)``, ``discard(id)``."""
+        """Messages given up: ``list()``, ``get(id)``, ``requeue(id)``, ``discard(id)``."""
 
     @classmethod
-    def open(  # noqa: PLR0913
+    def open(
         cls,
         store: str | Path | Store,
         *,
@@ -138,7 +140,7 @@ class AgentSystem:
             opened,
             counters,
             clock=clock,
-            randomness=randomness or random.Random(),
+            randomness=randomness or random.Random(),  # noqa: S311 - jitter, no secrets
             backoff=backoff or Backoff(),
             breaker=breaker or Breaker(),
             retention=retention or Retention(),
@@ -206,7 +208,7 @@ class AgentSystem:
     def idle(self, timeout: float | None = None) -> bool:
         """Wait until no agent has anything to do and everything is durable; False on timeout.
 
-        Mail of paused and quarantined agents does not count, and a timer not before it is delivered.
+        Mail of paused and quarantined agents does not count, a timer not before it is delivered.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
 

@@ -1,8 +1,8 @@
 """Three ways to insert the rows of a group of turns: why the store writes as it does.
 
-``values`` is what the store does: one multi-row ``VALUES`` statement for each table. ``json`` passes
-the rows of a table as one JSON array. ``many`` is the driver's ``executemany``: a step, and with it
-a hand-off of the interpreter lock, for each row.
+``values`` is what the store does: one multi-row ``VALUES`` statement for each table. ``json``
+passes the rows of a table as one JSON array. ``many`` is the driver's ``executemany``: a step, and
+with it a hand-off of the interpreter lock, for each row.
 """
 
 from __future__ import annotations
@@ -23,9 +23,7 @@ from ..workload import burner
 AGENT_TAIL = (
     "ON CONFLICT (agent) DO UPDATE SET version = excluded.version, sequence = excluded.sequence"
 )
-FIELD_TAIL = (
-    "ON CONFLICT (agent, field) DO UPDATE SET value = excluded.value, crc = excluded.crc"
-)
+FIELD_TAIL = "ON CONFLICT (agent, field) DO UPDATE SET value = excluded.value, crc = excluded.crc"
 
 
 def values(connection: sqlite3.Connection, rows: Turns) -> None:

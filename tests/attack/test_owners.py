@@ -236,7 +236,7 @@ from perdure import AgentSystem
 from perdure.persistence.errors import StoreOwned
 from tests.attack.agents import AGENTS
 
-def opener(path, start, won):
+def opener(path, start, end, won):
     os.read(start, 1)
     try:
         system = AgentSystem.open(path, agents=AGENTS)
@@ -247,21 +247,23 @@ def opener(path, start, won):
         raise
     else:
         os.write(won, b"+")
-        os.read(start, 1)
+        os.read(end, 1)  # not from start: it would take the go of an opener that is late
         system.close()
     os._exit(0)
 
 def race(path, openers=5):
-    start, go = os.pipe()
-    told, won = os.pipe()
+    (start, go), (end, over), (told, won) = pipes = os.pipe(), os.pipe(), os.pipe()
     for _ in range(openers):
         if os.fork() == 0:
-            opener(path, start, won)
+            opener(path, start, end, won)
     os.write(go, b"." * openers)
     outcome = b"".join(os.read(told, 1) for _ in range(openers))
-    os.write(go, b"." * openers)
+    os.write(over, b"." * openers)
     for _ in range(openers):
         os.wait()
+    for pipe in pipes:
+        os.close(pipe[0])
+        os.close(pipe[1])
     print("".join(sorted(outcome.decode())))
 
 for path in sys.argv[1:]:

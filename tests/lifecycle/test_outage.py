@@ -375,7 +375,7 @@ def test_statistics_add_up_at_every_moment() -> None:
 
 
 def test_a_receiver_that_waits_for_what_it_holds_up_is_refused() -> None:
-    """A receiver of a save signal runs where saving is done: to wait there is a Deadlock, no hang."""
+    """A receiver of a save signal runs where saving is done: waiting there is a Deadlock."""
     store, clock = FailingStore(), VirtualClock()
     refusals: list[type[BaseException]] = []
 
