@@ -41,6 +41,7 @@ class Dispatcher:
         self._ready: queue.SimpleQueue[Runnable | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._threads: set[threading.Thread] = set()
+        self._given_up: set[threading.Thread] = set()
         self._lent = 0
         self._submitted = itertools.count()
         self._closed = False
@@ -73,10 +74,14 @@ class Dispatcher:
                 self._lent -= 1
 
     def lend_for(self, thread: threading.Thread) -> None:
-        """Take a thread that hangs out of the pool; another takes its place."""
+        """Take a thread that hangs out of the pool; another takes its place.
+
+        It may come back just now and wait for work already: it ends after that, or at the close.
+        """
         with self._lock:
             if thread in self._threads:
                 self._threads.discard(thread)
+                self._given_up.add(thread)
                 self._fill()
 
     def waiting(self) -> int:
@@ -92,7 +97,8 @@ class Dispatcher:
         with self._lock:
             self._closed = True
             threads = list(self._threads)
-        for _ in threads:
+            takers = len(threads) + len(self._given_up)
+        for _ in range(takers):
             self._ready.put(None)
         deadline = None if timeout is None else time.monotonic() + timeout
         for thread in threads:
@@ -131,6 +137,7 @@ class Dispatcher:
                         break
         with self._lock:
             self._threads.discard(thread)
+            self._given_up.discard(thread)
 
 
 _default: Dispatcher | None = None
