@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import cache
@@ -69,6 +70,8 @@ INDEXES: Final = (
     ("timers", ("due",)),
     ("journal", ("agent", "sequence")),
 )
+BUSY_SECONDS: Final = 5
+"""How long to wait for another opener's short transaction (a lease check) rather than fail."""
 VIEWS: Final = {
     "state": (
         "SELECT kind, key, status, version, field, value FROM agents JOIN fields USING (agent)"
@@ -83,11 +86,9 @@ VIEWS: Final = {
 
 def set_up_writer(connection: sqlite3.Connection, *, sync: str) -> None:
     """Apply every pragma the writing connection needs."""
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+    _use_wal(connection)
     for pragma in (
-        # Wait for another opener's short transaction (a lease check) rather than fail at once.
-        "busy_timeout = 5000",
-        # Readers never block the writer, and a commit is one append and one fsync.
-        "journal_mode = WAL",
         # FULL: fsync before a commit returns, survives power loss. NORMAL: survives kill -9.
         f"synchronous = {'FULL' if sync == 'power' else 'NORMAL'}",
         # 32 MB of page cache: batches touch many small b-tree leaves.
@@ -105,10 +106,30 @@ def set_up_writer(connection: sqlite3.Connection, *, sync: str) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Have a commit be one append and one fsync, with readers that never block the writer.
+
+    The switch takes a shared lock and then the exclusive one. Of two that switch a new file at
+    once, the one which would make both wait for ever is told SQLITE_BUSY at once, whatever its
+    timeout. It waits for the other, with nothing in its hands, and finds the file switched.
+    """
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                raise
+        else:
+            return
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("COMMIT")
+
+
 def set_up_reader(connection: sqlite3.Connection) -> None:
     """Apply every pragma a read-only connection needs."""
     for pragma in (
-        "busy_timeout = 5000",
+        f"busy_timeout = {BUSY_SECONDS * 1000}",
         "query_only = ON",
         "mmap_size = 0",
         "trusted_schema = OFF",

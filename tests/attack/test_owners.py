@@ -7,7 +7,9 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,8 @@ from perdure.persistence.lease import LEASE_SECONDS, RENEW_SECONDS
 from perdure.persistence.sqlite import SqliteStore
 from tests.attack.agents import AGENTS, Tally
 from tests.attack.children import ROOT, Child
+
+DEADLINE = 30.0
 
 
 @pytest.fixture
@@ -286,6 +290,37 @@ def test_of_many_openers_at_once_one_wins(tmp_path: Path, *, fresh: bool) -> Non
     assert done.stdout.split() == ["+----"] * len(stores), done.stderr
     with opened(stores[0]) as system:
         assert add(system, 1) == 1 + (not fresh)
+
+
+def test_of_two_that_switch_a_new_file_one_waits(store: Path) -> None:
+    """An opener that SQLite refuses at once, because another holds the file, waits for it."""
+    refused = threading.Event()
+
+    class Refused(sqlite3.Connection):
+        """Tell when the switch was refused and the wait begins."""
+
+        def execute(self, query: str, parameters: Any = (), /) -> sqlite3.Cursor:  # noqa: ANN401
+            if query.startswith("BEGIN"):
+                refused.set()
+            return super().execute(query, parameters)
+
+    def switch() -> object:
+        connection = sqlite3.connect(store, isolation_level=None, factory=Refused)
+        with closing(connection):
+            sqlite_schema.set_up_writer(connection, sync="power")
+            return connection.execute("PRAGMA journal_mode").fetchone()[0]
+
+    with (
+        closing(sqlite3.connect(store, isolation_level=None)) as other,
+        ThreadPoolExecutor() as pool,
+    ):
+        other.execute("BEGIN IMMEDIATE")
+        mode = pool.submit(switch)
+        try:
+            assert refused.wait(DEADLINE)
+        finally:
+            other.execute("COMMIT")
+        assert mode.result(DEADLINE) == "wal"
 
 
 def test_a_store_that_is_being_made_is_not_taken_for_another_programs(store: Path) -> None:
