@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from blinker import Signal
@@ -24,6 +23,7 @@ from ..lifecycle.supervisor import PersistenceSupervisor
 from ..persistence.records import Commit
 from ..persistence.store import Store
 from .activation import Activation
+from .agenda import Agenda
 from .blueprint import Blueprint
 from .control import Control, Verb
 from .dispatcher import Dispatcher
@@ -37,6 +37,18 @@ logger = logging.getLogger("perdure.actors")
 _holds_lock: Final = threading.Lock()
 
 
+class CellKeeper(Protocol):
+    """Keep the cells of a system."""
+
+    def replace(self, cell: AgentCell, failed: Letter | None, error: Exception) -> None:
+        """Put a fresh cell, with all the mail, in the place of one that hangs."""
+        ...
+
+    def forget(self, cell: AgentCell) -> None:
+        """Drop a closed cell."""
+        ...
+
+
 class Surroundings(Protocol):
     """What a cell needs from the system it lives in."""
 
@@ -47,6 +59,7 @@ class Surroundings(Protocol):
     clock: Clock
     timers: TimerService
     tree: SupervisionTree
+    agenda: Agenda
     facade: Any
     """The AgentSystem that handlers see as ``self.system``, and the sender of signals."""
     guarded: bool
@@ -82,16 +95,9 @@ class Surroundings(Protocol):
         """Return a reference to an agent."""
         ...
 
-    def replace(self, cell: AgentCell, failed: Letter | None, error: Exception) -> None:
-        """Put a fresh cell, with all the mail, in the place of one that hangs."""
-        ...
-
-    def later(self, delay: float, callback: Callable[[], object]) -> None:
-        """Call back after ``delay`` seconds, at once when the system closes."""
-        ...
-
-    def forget(self, cell: AgentCell) -> None:
-        """Drop a closed cell."""
+    @property
+    def keeper(self) -> CellKeeper:
+        """Where the cell is kept."""
         ...
 
 

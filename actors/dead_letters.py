@@ -22,10 +22,7 @@ class Sorter(Protocol):
     store: Store
     supervisor: PersistenceSupervisor
     catalogue: Catalogue
-
-    def alive(self) -> bool:
-        """Tell whether the system takes messages."""
-        ...
+    closing: bool
 
     def next_letter(self) -> int:
         """Return an id for a new letter."""
@@ -109,7 +106,7 @@ class DeadLetters:
         raise UnknownDeadLetter(message)
 
     def _take(self, letter_id: int, sends: Sequence[Message]) -> None:
-        if not self._home.alive():
+        if self._home.closing:
             message = "the agent system is closed; open it again to see to dead letters"
             raise SystemClosed(message)
         commit = Commit()

@@ -109,7 +109,7 @@ def begin_again(cell: AgentCell, delay: float) -> None:
     cell.drop()
     wait = cell.begin_backoff()
     if delay > 0:
-        cell.home.later(delay, lambda: cell.end_backoff(wait))
+        cell.home.agenda.later(delay, lambda: cell.end_backoff(wait))
     else:
         cell.end_backoff(wait)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from typing import Final, Protocol
 
-from ..lifecycle.clock import Clock
 from ..persistence.errors import StoreError
 from .blueprint import Catalogue
 from .cell import Surroundings
@@ -21,11 +20,6 @@ class Place(Surroundings, Protocol):
     """Where the mail is recovered."""
 
     catalogue: Catalogue
-    clock: Clock
-
-    def count(self, change: int) -> None:
-        """Count work that no mailbox knows of."""
-        ...
 
 
 class Recovery:
@@ -43,7 +37,7 @@ class Recovery:
             page = [] if home.closing else home.store.mailed(self._after, PAGE)
         except StoreError as error:
             logger.warning("reading old mail failed and is tried again: %s", error)
-            home.later(1.0, lambda: home.dispatcher.submit(self))
+            home.agenda.later(1.0, lambda: home.dispatcher.submit(self))
             return
         for kind, key in page:
             if kind not in home.catalogue.kinds():
@@ -55,4 +49,4 @@ class Recovery:
             home.dispatcher.submit(self)
         else:
             home.recovering = False
-            home.count(-1)
+            home.agenda.count(-1)

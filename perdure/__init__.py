@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from .actors.agent import Agent
+    from .actors.keeping import Passivation
     from .actors.reference import AgentRef
-    from .actors.runtime import Passivation
     from .lifecycle import signals
     from .lifecycle.backoff import Backoff
     from .lifecycle.breaker import Breaker
@@ -65,7 +65,7 @@ _HOMES: Final = {
     "Log": ".persistence.log",
     "Map": ".persistence.map",
     "MemoryStore": ".persistence.memory",
-    "Passivation": ".actors.runtime",
+    "Passivation": ".actors.keeping",
     "PerdureError": ".persistence.errors",
     "RestartPolicy": ".lifecycle.restart",
     "Retention": ".persistence.retention",

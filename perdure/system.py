@@ -18,8 +18,9 @@ from .actors.agent import Agent
 from .actors.blueprint import Catalogue
 from .actors.dead_letters import DeadLetters
 from .actors.dispatcher import DEFAULT_WORKERS
+from .actors.keeping import Passivation
 from .actors.reference import AgentRef
-from .actors.runtime import Passivation, Runtime
+from .actors.runtime import Runtime
 from .lifecycle.backoff import Backoff
 from .lifecycle.breaker import Breaker
 from .lifecycle.clock import Clock, SystemClock
@@ -246,7 +247,7 @@ class AgentSystem:
         cells = list(self._runtime.cells.values())
         saves = self._supervisor.statistics()
         return SystemStatistics(
-            turns=self._runtime.turns(),
+            turns=self._runtime.keeper.turns(),
             commits=saves.commits,
             live=sum(cell.activation is not None for cell in cells),
             cells=len(cells),
@@ -275,7 +276,7 @@ class AgentSystem:
 
         runtime = self._runtime
         runtime.stop_intake()
-        runtime.hurry()
+        runtime.agenda.hurry()
         complete = runtime.quiet(left())
         runtime.save_all()
         complete = runtime.quiet(left()) and complete

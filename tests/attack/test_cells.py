@@ -6,8 +6,8 @@ from types import TracebackType
 
 from perdure import AgentSystem
 from perdure.actors.control import Control, Verb
+from perdure.actors.keeping import Keeper
 from perdure.actors.running import RunningCell
-from perdure.actors.runtime import Runtime
 from tests.attack.agents import Tally
 
 
@@ -32,36 +32,37 @@ class Overtaken:
         self._lock.release()
 
 
-def overtake(runtime: Runtime, before: Callable[[], object]) -> None:
-    """Have `before` happen when somebody next takes the runtime's lock."""
-    runtime._lock = Overtaken(runtime._lock, before)  # type: ignore[assignment]
+def overtake(keeper: Keeper, before: Callable[[], object]) -> None:
+    """Have `before` happen when somebody next takes the keeper's lock."""
+    keeper._lock = Overtaken(keeper._lock, before)  # type: ignore[assignment]
 
 
 def test_two_threads_make_one_cell() -> None:
     """An ask that finds the cell made by another thread in the meantime uses that one."""
     with AgentSystem.open("memory://", agents=[Tally]) as system:
-        runtime = system._runtime
+        keeper = system._runtime.keeper
         made = []
-        overtake(runtime, lambda: made.append(runtime.cell("Tally", "t")))
-        assert runtime.cell("Tally", "t") is made[0]
+        overtake(keeper, lambda: made.append(keeper.cell("Tally", "t")))
+        assert keeper.cell("Tally", "t") is made[0]
 
 
 def test_an_order_to_a_closed_cell_forgets_that_cell_only() -> None:
     """An order that meets a closed cell leaves alone the open one another thread has made."""
     with AgentSystem.open("memory://", agents=[Tally]) as system:
         runtime = system._runtime
-        closed = runtime.cell("Tally", "t")
+        keeper = runtime.keeper
+        closed = keeper.cell("Tally", "t")
         assert closed.mailbox.close_if_idle(lambda: True)
-        find, calls = runtime.cell, []
+        find, calls = keeper.cell, []
         opened = []
 
         def cell(kind: str, key: str) -> RunningCell:
             calls.append(key)
             if len(calls) == 2:  # another thread, between the refusal and the next look
-                runtime.forget(closed)
+                keeper.forget(closed)
                 opened.append(find(kind, key))
             return find(kind, key)
 
-        runtime.cell = cell  # type: ignore[method-assign]
+        keeper.cell = cell  # type: ignore[method-assign]
         runtime.order("Tally", "t", Control(Verb.WAKE, edge=False))
         assert runtime.cells["Tally", "t"] is opened[0]

@@ -1,0 +1,38 @@
+"""An agent's own methods for the steps of its life, each run as a turn."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+
+from . import settling
+from .activation import Activation
+from .cell import AgentCell
+from .turn import Letter, Turn, current
+
+logger = logging.getLogger("perdure.actors")
+
+
+def run_method(cell: AgentCell, activation: Activation, name: str, letter: Letter) -> None:
+    """Run one of the agent's own hooks as a turn and settle it; raises what it raises."""
+    turn = Turn(cell, letter)
+    cell.turn = turn
+    current.set(turn)
+    try:
+        result = getattr(activation.agent, name)()
+        if inspect.iscoroutine(result):
+            with cell.home.dispatcher.blocking():
+                cell.home.loop.run(result)
+        settling.settle(cell, activation, turn, None, f"({name})")
+    finally:
+        cell.turn = None
+        current.set(None)
+
+
+def run_hook(cell: AgentCell, activation: Activation, name: str) -> None:
+    """Run a method before a step; if it raises, it is undone and the step goes on."""
+    try:
+        run_method(cell, activation, name, Letter(None, edge=False))
+    except BaseException:
+        activation.tracker.rollback()
+        logger.exception("%s: %s raised; the step goes on", cell, name)

@@ -1,0 +1,258 @@
+"""Carries messages from references to cells, at once or when the sender's turn commits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from pykka.messages import ProxyCall
+
+from ..lifecycle.status import Status
+from ..persistence.errors import MailboxFull, PerdureError, SystemClosed
+from ..persistence.records import Commit
+from .cell import AgentCell, Surroundings
+from .control import Control, Verb
+from .description import AgentDescription, describe
+from .future import PooledFuture
+from .keeping import Keeper
+from .messages import PLAIN, detach
+from .reference import AgentRef
+from .running import RunningCell
+from .settling import row
+from .steps import quarantined
+from .turn import Letter, StoredLetter, Turn, under_way
+from .waiting import AskHelper
+
+
+class Exchange(Surroundings, Protocol):
+    """Where the post works."""
+
+    closed: bool
+    """Nothing is handled any more."""
+
+
+class PostOffice:
+    """Carry messages, wait for room, tell who comes too late (reference.Post)."""
+
+    def __init__(
+        self, home: Exchange, keeper: Keeper, letters: Iterator[int], *, mailbox_wait: float
+    ) -> None:
+        """Carry messages to the cells of ``keeper``; ``letters`` numbers them.
+
+        A sender outside a turn waits up to ``mailbox_wait`` seconds for room.
+        """
+        self._home = home
+        self._keeper = keeper
+        self._letters = letters
+        self._mailbox_wait = mailbox_wait
+        self._helper = AskHelper(home.dispatcher, home.loop, home.supervisor.committer)
+
+    def alive(self) -> bool:
+        """Tell whether the system takes messages."""
+        return not self._home.closing
+
+    def tell(self, ref: AgentRef[Any], message: object) -> None:
+        """Send a message; inside a turn it is sent when the turn commits."""
+        cell = ref.cell or self._cell_of(ref)
+        turn = under_way()
+        if turn is None:
+            self._tell_from_outside(ref, cell, message)
+            return
+        if cell.mailbox.full(len(turn.sends)) and cell.mailbox.full(turn.sent_to(cell)):
+            raise _full(cell)
+        if cell.volatile:
+            turn.send(cell, Letter(detached(message), correlation=turn.letter.correlation))
+        else:
+            turn.send(cell, self._stored_letter(cell, message, turn))
+
+    def _tell_from_outside(self, ref: AgentRef[Any], cell: RunningCell, message: object) -> None:
+        home = self._home
+        if home.closing:
+            raise closed()
+        if home.guarded:
+            self._wait_for_relief(cell)
+        if cell.mailbox.full():
+            self._wait_for_room(cell)
+        letter: object
+        if not cell.volatile:
+            letter = self._stored_letter(cell, message, None)
+            commit = Commit()
+            commit.sends = [row(cell.kind, cell.key, letter)]
+            home.supervisor.append(commit)
+        elif message.__class__ in PLAIN:
+            # A bare value is no burden for the garbage collector while it waits; a letter is.
+            letter = message
+        else:
+            letter = Letter(detached(message))
+        while not cell.mailbox.put(letter):
+            cell = self._cell_of(ref)
+
+    def ask(self, ref: AgentRef[Any], message: object) -> PooledFuture[Any]:
+        """Send a message at once and return the reply's future."""
+        home = self._home
+        cell = ref.cell or self._cell_of(ref)
+        turn = under_way()
+        future: PooledFuture[Any] = PooledFuture()
+        letter = Letter(detached(message), future)
+        if turn is None:
+            letter.correlation = letter.id = next(self._letters)
+            if home.closing:
+                future.fail(closed())
+                return future
+        else:
+            letter.edge = False
+            letter.id = next(self._letters)
+            letter.correlation = turn.letter.correlation
+            letter.cause = turn.cell.last_sequence
+            future.asker = turn
+            turn.asked = True
+        if home.guarded or cell.mailbox.full():
+            refusal = self._refusal(cell)
+            if refusal is not None:
+                future.fail(refusal)
+                return future
+        if cell.status is Status.QUARANTINED:
+            cell = self._cell_of(ref)  # the reference may remember one that is long gone
+            if cell.status is Status.QUARANTINED:
+                future.fail(quarantined(cell))
+                return future
+        future.helper = self._helper
+        future.target = cell
+        while not cell.mailbox.put(letter):
+            cell = future.target = self._cell_of(ref)
+        if cell.holds and (home.guarded or cell.status is Status.QUARANTINED):
+            # It may have come behind mail that began to wait just now, for which it must not.
+            cell.mailbox.put_urgent(Control(Verb.REFUSE, edge=False))
+        if home.closed:
+            refuse_all(cell)
+        return future
+
+    def control(self, ref: AgentRef[Any], verb: Verb) -> PooledFuture[Any]:
+        """Have a lifecycle step taken and return its future."""
+        home = self._home
+        turn = under_way()
+        future: PooledFuture[Any] = PooledFuture()
+        if home.closing:
+            future.fail(closed())
+            return future
+        if home.supervisor.ended is not None:
+            future.fail(home.supervisor.ended)
+            return future
+        future.asker = turn
+        future.helper = self._helper
+        control = Control(verb, future, edge=turn is None)
+        while True:
+            cell = future.target = self._cell_of(ref)
+            put = cell.mailbox.put if verb is Verb.STOP else cell.mailbox.put_urgent
+            if put(control):
+                break
+        if verb is Verb.STOP and cell.holds:
+            cell.mailbox.expedite(Control)
+        if home.closed:
+            refuse_all(cell)
+        return future
+
+    def describe(self, ref: AgentRef[Any]) -> AgentDescription:
+        """Return how an agent stands."""
+        cell = self._keeper.cells.get((ref.kind, ref.key))
+        return describe(self._home.store, ref.kind, ref.key, cell)
+
+    def _cell_of(self, ref: AgentRef[Any]) -> RunningCell:
+        """Return the cell a reference leads to, and let the reference remember it."""
+        cell = self._keeper.cells.get((ref.kind, ref.key))
+        while cell is None or cell.mailbox.is_closed():
+            if cell is not None:
+                self._keeper.forget(cell)
+            cell = self._keeper.cell(ref.kind, ref.key)
+        ref.cell = cell
+        return cell
+
+    def _stored_letter(self, cell: AgentCell, message: object, turn: Turn | None) -> Letter:
+        """Make a letter that stands alone: encoded, and decoded afresh for the receiver."""
+        name, body, fresh = cell.blueprint.calls.encode(message)
+        letter = StoredLetter(fresh, letter_id=next(self._letters))
+        letter.correlation = letter.id if turn is None else turn.letter.correlation
+        letter.name = name
+        letter.body = body
+        letter.sent = self._home.clock.now()
+        return letter
+
+    def _wait_for_relief(self, cell: AgentCell) -> None:
+        """Hold up a sender from outside while too much is unsaved, so that memory is bounded."""
+        supervisor = self._home.supervisor
+        if supervisor.ended is not None:
+            raise supervisor.ended
+        if not supervisor.swamped:
+            return
+        if not _in_event_loop():
+            with self._home.dispatcher.blocking():
+                if supervisor.wait_for_relief(self._mailbox_wait):
+                    return
+        message = (
+            f"{cell} cannot take more: too much is unsaved ({supervisor.statistics().last_error})"
+        )
+        raise MailboxFull(message)
+
+    def _wait_for_room(self, cell: AgentCell) -> None:
+        if _in_event_loop() or under_way() is not None:
+            raise _full(cell)
+        with self._home.dispatcher.blocking():
+            if not cell.mailbox.wait_for_space(self._mailbox_wait):
+                raise _full(cell)
+
+    def _refusal(self, cell: RunningCell) -> PerdureError | None:
+        """Return why an ask cannot be taken now; waits for room in a full mailbox."""
+        supervisor = self._home.supervisor
+        if self._home.guarded and supervisor.hinders(cell.blueprint.agent_class.when_unsaved):
+            refusal = supervisor.refusal()
+            if refusal is not None:
+                return refusal
+        if cell.mailbox.full():
+            try:
+                self._wait_for_room(cell)
+            except MailboxFull as error:
+                return error
+        return None
+
+
+def detached(message: object) -> object:
+    """Return a message without ties to its sender's state."""
+    if message.__class__ is not ProxyCall:
+        return detach(message)
+    path, args, kwargs = message
+    for value in args:
+        if value.__class__ not in PLAIN:
+            return ProxyCall(path, detach(args), detach(kwargs))  # type: ignore[arg-type]
+    return ProxyCall(path, args, detach(kwargs)) if kwargs else message  # type: ignore[arg-type]
+
+
+def refuse_all(cell: RunningCell) -> None:
+    """Close a cell's mailbox; whoever waits is told that the system is closed."""
+    turn = cell.turn
+    if turn is not None and turn.letter.reply_to is not None:
+        # It did not end in time, and nothing it could do now would be kept.
+        turn.letter.reply_to.fail(closed())
+    for envelope in cell.mailbox.close():
+        if isinstance(envelope, Letter) and envelope.reply_to is not None:
+            envelope.reply_to.fail(closed())
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _full(cell: AgentCell) -> MailboxFull:
+    return MailboxFull(
+        f"{cell} has {len(cell.mailbox):,} messages waiting, its limit; send more slowly or raise"
+        f" {cell.blueprint.agent_class.__name__}.mailbox_limit"
+    )
+
+
+def closed() -> SystemClosed:
+    """Return the error for whoever comes too late."""
+    return SystemClosed("the agent system is closed; open it again to send messages")
