@@ -47,7 +47,7 @@ TRANSITIONS: Final[dict[tuple[Status, Step], Status]] = {
     (Status.QUARANTINED, Step.STOP): Status.STOPPED,
 }
 
-_WANTED: Final = {
+_WANTED: Final = {  # what would be done to the agent, for people
     Step.START: "started",
     Step.PAUSE: "paused",
     Step.RESUME: "resumed",
@@ -70,4 +70,5 @@ def after(agent: str, current: Status, step: Step) -> Status:
     try:
         return TRANSITIONS[current, step]
     except KeyError:
-        raise InvalidTransition(agent, current, _WANTED[step]) from None
+        allowed = " or ".join(status for status, known in TRANSITIONS if known is step)
+        raise InvalidTransition(agent, current, _WANTED[step], allowed) from None

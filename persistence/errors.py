@@ -117,10 +117,10 @@ class NotRequeued(AgentError, ValueError):
 
 
 class InvalidTransition(AgentError, RuntimeError):
-    """Refuse a lifecycle step the transition table does not have; it names both states."""
+    """Refuse a lifecycle step the transition table does not have; it says who may take it."""
 
-    def __init__(self, agent: str, current: str, wanted: str) -> None:
-        super().__init__(f"{agent} is {current} and cannot become {wanted}")
+    def __init__(self, agent: str, current: str, wanted: str, allowed: str) -> None:
+        super().__init__(f"{agent} is {current} and cannot be {wanted}; only {allowed} agents can")
         self.agent = agent
         self.current = current
         self.wanted = wanted

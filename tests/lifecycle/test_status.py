@@ -19,7 +19,7 @@ BY_A_PERSON = ("pause", "resume", "stop", "restart")
 
 @pytest.mark.parametrize(("status", "step"), list(itertools.product(Status, Step)))
 def test_every_pair_leads_somewhere_or_is_refused_by_name(status: Status, step: Step) -> None:
-    """Each pair of status and step has a target in the table, or an error with agent and states."""
+    """Each pair of status and step has a target in the table, or an error that names both."""
     if (status, step) in TRANSITIONS:
         assert after("Desk/emea", status, step) is TRANSITIONS[status, step]
         return
@@ -27,8 +27,19 @@ def test_every_pair_leads_somewhere_or_is_refused_by_name(status: Status, step: 
         after("Desk/emea", status, step)
     error = refused.value
     assert (error.agent, error.current) == ("Desk/emea", status)
-    assert str(error) == f"Desk/emea is {status} and cannot become {error.wanted}"
+    assert str(error).startswith(f"Desk/emea is {status} and cannot be {error.wanted}; only ")
     assert error.wanted.startswith(step[:4])
+
+
+def test_a_refused_step_says_who_can_take_it() -> None:
+    """The error of a refused step names the statuses from which the table has it."""
+    with pytest.raises(InvalidTransition) as refused:
+        after("Desk/emea", Status.ACTIVE, Step.RESUME)
+    assert str(refused.value) == (
+        "Desk/emea is active and cannot be resumed; only paused agents can"
+    )
+    with pytest.raises(InvalidTransition, match="only active or paused agents can$"):
+        after("Desk/emea", Status.STOPPED, Step.QUARANTINE)
 
 
 def test_every_status_can_be_left_for_work() -> None:
