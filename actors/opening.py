@@ -8,8 +8,14 @@ from pykka.messages import ProxyCall
 
 from ..lifecycle import signals
 from ..lifecycle.status import Status, stored_status
-from ..persistence.errors import CorruptState
-from ..persistence.records import AgentRow, Message, StoredAgent
+from ..persistence.errors import CorruptState, PerdureError
+from ..persistence.records import (
+    AgentRow,
+    Commit,
+    Message,
+    QuarantineRow,
+    StoredAgent,
+)
 from ..persistence.repair import Repair, examine
 from ..persistence.tracker import StateTracker
 from .activation import Activation
@@ -37,13 +43,17 @@ def load(cell: AgentCell) -> Activation | None:
     head = stored.head
     fields = examine(home.store, stored, blueprint.layout, blueprint.agent_class.unreadable)
     if isinstance(fields, Repair):
+        _must_be_first(cell, head, fields)
         _repair(cell, head, fields)
         return None
+    if stored.bad_timers:
+        cancelled = [(head.kind, head.key, name) for name, _ in stored.bad_timers]
+        _set_aside(cell, [row for _, row in stored.bad_timers], cancelled=cancelled)
     tracker = StateTracker(
         blueprint.layout,
         head.agent,
         fields,
-        stored.log_lengths,
+        stored.shape,
         Collections(home.store, head.agent, lambda: settle_reads(cell)),
         largest=home.largest_value,
     )
@@ -75,13 +85,39 @@ def load_old_mail(cell: AgentCell) -> list[Letter]:
     One that no longer decodes goes to the dead letters.
     """
     letters: list[Letter] = []
-    for message in cell.home.store.mail(cell.kind, cell.key):
+    inbox = cell.home.store.inbox(cell.kind, cell.key)
+    spoilt = [old for old in inbox.spoilt if old.id < cell.home.first_letter]
+    if spoilt:
+        reason, now = "its checksum does not match", cell.home.clock.now()
+        rows = [QuarantineRow(0, f"message {m.id}", m.text, reason, now) for m in spoilt]
+        _set_aside(cell, rows, consumed=[m.id for m in spoilt])
+    for message in inbox.messages:
         if message.id < cell.home.first_letter:
             letter = old_letter(cell, message)
             if letter is not None:
                 letters.append(letter)
     cell.mail_loaded = True
     return letters
+
+
+def _set_aside(
+    cell: AgentCell,
+    rows: list[QuarantineRow],
+    *,
+    consumed: list[int] | tuple[()] = (),
+    cancelled: list[tuple[str, str, str]] | tuple[()] = (),
+) -> None:
+    """Move spoilt mail or timers to the quarantine, loudly; the agent goes on without them."""
+    commit = Commit()
+    commit.consumed, commit.cancelled, commit.quarantined = consumed, cancelled, rows
+    try:
+        cell.last_sequence = cell.home.supervisor.append(commit)
+    except PerdureError as problem:
+        logger.warning("%s: what is spoilt stays where it is stored: %s", cell, problem)
+    for row in rows:
+        error = CorruptState(f"{cell}, {row.place}", f"{row.reason}; the agent goes on without it")
+        logger.error("%s; what is left of it is kept in quarantine", error)
+        cell.fire(signals.snapshot_quarantined, reason=str(error), error=error)
 
 
 def old_letter(cell: AgentCell, message: Message) -> Letter | None:
@@ -103,6 +139,16 @@ def settle_reads(cell: AgentCell) -> None:
     """Wait until everything the agent committed is in the store."""
     with cell.home.dispatcher.blocking():
         cell.home.supervisor.committer.flush(sequence=cell.last_sequence)
+
+
+def _must_be_first(cell: AgentCell, head: AgentRow, repair: Repair) -> None:
+    """Raise CorruptState if this repair was just made: the damaged page takes no better value."""
+    if head.sequence != cell.last_sequence:
+        return
+    for entry in cell.home.store.journal_tail(cell.kind, cell.key, 1):
+        if (entry.sequence, entry.name) == (head.sequence, repair.name):
+            reason = f"{repair.quarantined[0].place} is bad again after it was repaired"
+            raise CorruptState(str(cell), reason)
 
 
 def _repair(cell: AgentCell, head: AgentRow, repair: Repair) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping, Sequence
 
+from .checksums import of_commit, of_field
 from .records import (
     AgentRow,
     Commit,
@@ -16,7 +16,6 @@ from .records import (
     Message,
     QuarantineRow,
     Timer,
-    row_checksum,
 )
 
 
@@ -30,7 +29,8 @@ class Batch:
 
     __slots__ = (
         "agents", "commits", "dead", "entries", "fields", "items", "journal", "last", "mail",
-        "mail_gone", "quarantined", "removed", "revived", "timers", "timers_gone", "truncated",
+        "mail_gone", "quarantined", "removed", "revived", "shapes", "timers", "timers_gone",
+        "truncated",
     )  # fmt: skip
 
     # One loop: a call or two for each commit would cost more than they would explain.
@@ -42,6 +42,8 @@ class Batch:
         self.items: list[ItemRow] = []
         self.truncated: dict[tuple[int, str], int] = {}
         self.quarantined: list[QuarantineRow] = []
+        self.shapes: dict[int, str] = {}
+        """Of the agents whose shape is new."""
         heads: dict[int, Commit] = {}
         fields: dict[tuple[int, str], str] = {}
         entries: dict[tuple[int, str, str | int], EntryRow | None] = {}
@@ -50,13 +52,14 @@ class Batch:
         gone: dict[int, None] = {}
         dead: dict[int, DeadLetter | None] = {}
         timers: dict[tuple[str, str, str], Timer | None] = {}
-        crc32 = zlib.crc32
         new = tuple.__new__  # a named tuple's own constructor takes twice as long
         for commit in commits:
             agent = commit.agent
             if agent:
                 heads[agent] = commit
                 delta = commit.delta
+                if commit.version == 1:
+                    self.shapes[agent] = "{}"
                 if delta is None:
                     text = "{}"
                 else:
@@ -68,23 +71,20 @@ class Batch:
                             self._truncate(agent, delta.truncated)
                         self.items += delta.items
                         entries |= delta.entries
-                self.journal.append(
-                    new(
-                        JournalRow,
-                        (
-                            commit.sequence,
-                            agent,
-                            commit.version,
-                            commit.time,
-                            commit.name,
-                            commit.message,
-                            commit.cause,
-                            commit.correlation,
-                            text,
-                            crc32(text.encode(), commit.sequence & 0xFFFFFFFF),
-                        ),
-                    )
+                    if delta.shape is not None:
+                        self.shapes[agent] = delta.shape
+                row = (
+                    commit.sequence,
+                    agent,
+                    commit.version,
+                    commit.time,
+                    commit.name,
+                    commit.message,
+                    commit.cause,
+                    commit.correlation,
+                    text,
                 )
+                self.journal.append(new(JournalRow, (*row, of_commit(*row))))
             for message in commit.sends:
                 mail[message.id] = message
                 senders[message.id] = commit.sequence if agent else 0
@@ -106,7 +106,7 @@ class Batch:
             for agent, c in heads.items()
         ]
         self.fields = [
-            new(FieldRow, (agent, name, value, row_checksum(name, value)))
+            new(FieldRow, (agent, name, value, of_field(agent, name, value)))
             for (agent, name), value in fields.items()
         ]
         self.entries = [row for row in entries.values() if row is not None]

@@ -7,13 +7,27 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
+from .checksums import (
+    intact,
+    of_base,
+    of_commit,
+    of_dead_letter,
+    of_entry,
+    of_field,
+    of_head,
+    of_item,
+    of_message,
+    of_timer,
+)
 from .errors import ConfigurationError
-from .lease import LeaseRecord, Owner
-from .records import row_checksum
+from .lease import Owner
+from .records import AgentRow, DeadLetter, Message, Timer
+from .recovery import read_shape
 from .sqlite_pool import tolerant
-from .sqlite_read import SqliteReader, journal_checksum
+from .sqlite_read import SqliteReader
+from .sqlite_rows import HEAD, record
 from .store import StoreReader
 
 WAL_BUG_FIXED: Final = (3, 51, 3)
@@ -84,34 +98,42 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class _Checked:
-    """A table with checksums: its primary key, and what the checksum covers."""
+    """A table with checksums: its primary key, its columns with the checksum last, its judge."""
 
     table: str
     primary: tuple[str, ...]
-    value: str
-    good: Callable[[tuple[object, ...], str], int]
+    columns: str
+    good: Callable[[tuple[object, ...]], bool]
     place: Callable[[tuple[object, ...]], str]
+    name_at: int = 0
+    """Where kind and key are, in tables of rows that are not found by an agent's number."""
 
 
 _TABLES: Final = (
-    _Checked("fields", ("agent", "field"), "value", lambda k, v: row_checksum(f"{k[1]}", v),
-             lambda k: f"{k[1]}"),
-    _Checked("log_items", ("agent", "field", "position"), "value",
-             lambda k, v: row_checksum(f"{k[1]}", v), lambda k: f"{k[1]}[{k[2]}]"),
-    _Checked("map_entries", ("agent", "field", "entry"), "value",
-             lambda k, v: row_checksum(f"{k[1]}\0{k[2]}", v), lambda k: f"{k[1]}[{k[2]!r}]"),
-    _Checked("base_fields", ("agent", "field"), "value", lambda k, v: row_checksum(f"{k[1]}", v),
-             lambda k: f"{k[1]}"),
-    _Checked("journal", ("sequence",), "delta",
-             lambda k, v: journal_checksum(int(f"{k[0]}"), v), lambda k: f"{k[0]}"),
+    _Checked("agents", ("agent",), HEAD,
+             lambda r: record(AgentRow, of_head, r) is not None, lambda _: "(head)", 1),
+    _Checked("fields", ("agent", "field"), "agent, field, value, crc",
+             lambda r: intact(of_field, *r), lambda r: f"{r[1]}"),
+    _Checked("log_items", ("agent", "field", "position"), "agent, field, position, value, crc",
+             lambda r: intact(of_item, *r), lambda r: f"{r[1]}[{r[2]}]"),
+    _Checked("map_entries", ("agent", "field", "entry"), "agent, field, entry, value, crc",
+             lambda r: intact(of_entry, *r), lambda r: f"{r[1]}[{r[2]!r}]"),
+    _Checked("base_fields", ("agent", "field"), "agent, field, value, crc",
+             lambda r: intact(of_base, *r), lambda r: f"{r[1]}"),
+    _Checked("journal", ("sequence",),
+             "agent, sequence, version, time, name, message, cause, correlation, delta, crc",
+             lambda r: intact(of_commit, r[1], r[0], *r[2:]), lambda r: f"{r[1]}"),
+    _Checked("mailbox", ("id",), "*",
+             lambda r: record(Message, of_message, r) is not None, lambda r: f"{r[0]}", 1),
+    _Checked("timers", ("kind", "key", "name"), "*",
+             lambda r: record(Timer, of_timer, r) is not None, lambda r: f"{r[2]}"),
+    _Checked("dead_letters", ("id",), "*",
+             lambda r: record(DeadLetter, of_dead_letter, r) is not None, lambda r: f"{r[0]}", 1),
 )  # fmt: skip
-_COUNTED: Final = (
-    "agents", *(checked.table for checked in _TABLES),
-    "mailbox", "timers", "dead_letters", "quarantine",
-)  # fmt: skip
+_COUNTED: Final = (*(checked.table for checked in _TABLES), "quarantine")
 
 
-_OF_AGENTS: Final = tuple(checked.table for checked in _TABLES)
+_OF_AGENTS: Final = ("fields", "log_items", "map_entries", "base_fields", "journal")
 _ORPHANS: Final = "SELECT count(*) FROM {0} WHERE agent NOT IN (SELECT agent FROM agents)"
 
 
@@ -129,11 +151,12 @@ def examine(reader: StoreReader, progress: Progress | None = None) -> Report:
         raise ConfigurationError(message)
     started = time.monotonic()
     with reader.reading("examining") as connection, tolerant(connection):
-        look = _Look(connection)
+        look = _Look(connection, reader)
         look.integrity()
         counts = {table: look.one(table, f"SELECT count(*) FROM {table}") for table in _COUNTED}  # noqa: S608
         for checked in _TABLES:
             look.table(checked, counts[checked.table], progress)
+        look.missing()
         orphans = {table: look.one(table, _ORPHANS.format(table)) for table in _OF_AGENTS}
         lease = look.lease()
         first, last = (
@@ -162,8 +185,9 @@ def examine(reader: StoreReader, progress: Progress | None = None) -> Report:
 class _Look:
     """One examination: goes on to the next table where SQLite finds one damaged."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, reader: SqliteReader) -> None:
         self._connection = connection
+        self._reader = reader
         self.damage: list[str] = []
         self.bad: list[BadRow] = []
         self.bad_rows = 0
@@ -187,9 +211,9 @@ class _Look:
         done = 0
         with self._noting(checked.table):
             for page in _pages(self._connection, checked):
-                for agent, value, crc, *primary in page:
-                    if not _matches(checked, tuple(primary), value, crc):
-                        self._report(checked, agent, tuple(primary))
+                for row in page:
+                    if not checked.good(row):
+                        self._report(checked, row)
                 done += len(page)
                 if done > 2 * total + _PAGE:
                     return  # a damaged tree leads round in circles; integrity_check has told of it
@@ -198,26 +222,57 @@ class _Look:
 
     def lease(self) -> LeaseState | None:
         """Return who holds the lease."""
-        row = None
+        record = None
         with self._noting("lease"):
-            row = self._connection.execute(
-                "SELECT token, host, pid, started, realm, incarnation, renewed, released FROM lease"
-            ).fetchone()
-        if row is None:
+            record = self._reader.lease_record(self._connection)
+        if record is None:
             return None
-        token, host, pid, started, realm, incarnation, renewed, released = row
-        owner = Owner(host, pid, started, realm, incarnation)
-        record = LeaseRecord(token, owner, renewed, bool(released))
         alive = record.holder_alive(Owner.this_process(), time.time())
-        return LeaseState(token, owner, renewed, bool(released), alive)
+        return LeaseState(record.token, record.owner, record.renewed, record.released, alive)
 
-    def _report(self, checked: _Checked, agent: object, primary: tuple[object, ...]) -> None:
+    def missing(self) -> None:
+        """Find the plain fields and the ends of logs that an agent has and no row holds."""
+        with self._noting("agents"):
+            last = -(2**63)
+            while page := self._connection.execute(
+                "SELECT agent, kind, key, shape, shape_crc FROM agents WHERE agent > ?"
+                " ORDER BY agent LIMIT ?", (last, _PAGE)
+            ).fetchall():  # fmt: skip
+                self._missing_in(page)
+                last = page[-1][0]
+
+    def _missing_in(self, page: list[tuple[Any, ...]]) -> None:
+        ends = (page[0][0], page[-1][0])
+        plain = set(self._connection.execute(
+            "SELECT agent, field FROM fields WHERE agent BETWEEN ? AND ?", ends
+        ))  # fmt: skip
+        logs = {(agent, field): length for agent, field, length in self._connection.execute(
+            "SELECT agent, field, max(position) + 1 FROM log_items"
+            " WHERE agent BETWEEN ? AND ? GROUP BY agent, field", ends
+        )}  # fmt: skip
+        for agent, kind, key, text, crc in page:
+            if not intact(of_field, agent, "", text, crc):
+                self._bad("agents", kind, key, "(shape)")
+                continue
+            for name, length in read_shape(text).items():
+                if length is None and (agent, name) not in plain:
+                    self._bad("fields", kind, key, name)
+                elif length and logs.get((agent, name)) != length:
+                    self._bad("log_items", kind, key, f"{name}[{length - 1}]")
+
+    def _bad(self, table: str, kind: object, key: object, place: str) -> None:
         self.bad_rows += 1
         if len(self.bad) < MOST_LISTED:
+            self.bad.append(BadRow(table, str(kind), str(key), place))
+
+    def _report(self, checked: _Checked, row: tuple[object, ...]) -> None:
+        if checked.columns.startswith("agent") and checked.table != "agents":
             query = "SELECT kind, key FROM agents WHERE agent = ?"
-            name = self._connection.execute(query, (agent,)).fetchone()
-            kind, key = name or ("?", f"agent {agent}")
-            self.bad.append(BadRow(checked.table, kind, key, checked.place(primary)))
+            name = self._connection.execute(query, row[:1]).fetchone()
+            kind, key = name or ("?", f"agent {row[0]}")
+        else:
+            kind, key = row[checked.name_at], row[checked.name_at + 1]
+        self._bad(checked.table, kind, key, checked.place(row))
 
     @contextlib.contextmanager
     def _noting(self, what: str) -> Iterator[None]:
@@ -227,18 +282,15 @@ class _Look:
             self.damage.append(f"{what}: {error}")
 
 
-def _matches(checked: _Checked, primary: tuple[object, ...], value: object, crc: object) -> bool:
-    # A flipped byte may have made the text undecodable, or the value another type.
-    return isinstance(value, str) and checked.good(primary, value) == crc
-
-
 def _pages(connection: sqlite3.Connection, checked: _Checked) -> Iterator[list[tuple[object, ...]]]:
     primary = ", ".join(checked.primary)
-    marks = ", ".join("?" * len(checked.primary))
-    query = f"SELECT agent, {checked.value}, crc, {primary} FROM {checked.table}"  # noqa: S608
+    width = len(checked.primary)
+    marks = ", ".join("?" * width)
+    query = f"SELECT {primary}, {checked.columns} FROM {checked.table}"  # noqa: S608
     page = connection.execute(f"{query} ORDER BY {primary} LIMIT {_PAGE}").fetchall()
     while page:
-        yield page
+        yield [row[width:] for row in page]
         page = connection.execute(
-            f"{query} WHERE ({primary}) > ({marks}) ORDER BY {primary} LIMIT {_PAGE}", page[-1][3:]
+            f"{query} WHERE ({primary}) > ({marks}) ORDER BY {primary} LIMIT {_PAGE}",
+            page[-1][:width],
         ).fetchall()

@@ -55,6 +55,8 @@ class LeaseRecord:
     owner: Owner
     renewed: float
     released: bool
+    copied: bool = False
+    """It was written into another file, of which this one is a copy."""
 
     def holder_alive(self, here: Owner, now: float) -> bool:
         """Tell whether its holder must be taken for alive.
@@ -64,6 +66,8 @@ class LeaseRecord:
         if self.released:
             return False
         if self.owner.realm == here.realm:
+            if self.copied:
+                return False  # elsewhere, files have other numbers, so nothing follows there
             return (_start_ticks(self.owner.pid) or "") == self.owner.incarnation
         return now - self.renewed < LEASE_SECONDS
 

@@ -20,6 +20,7 @@ from .records import (
     DeadLetter,
     Disk,
     Growth,
+    Inbox,
     JournalEntry,
     JournalRow,
     Message,
@@ -27,7 +28,7 @@ from .records import (
     StoredAgent,
     Timer,
 )
-from .recovery import read_delta
+from .recovery import read_delta, read_shape
 from .store import Store
 
 _NO_LEASE: Final = Lease(0, Owner("", 0, "", "", ""))
@@ -47,6 +48,7 @@ class MemoryStore(Store):
         self._heads: dict[tuple[str, str], AgentRow] = {}
         self._names: dict[int, tuple[str, str]] = {}
         self._fields: dict[int, dict[str, tuple[str, int]]] = {}
+        self._shapes: dict[int, str] = {}
         self._base: dict[int, dict[str, str]] = {}
         self._logs: dict[tuple[int, str], list[str]] = {}
         self._maps: dict[tuple[int, str], dict[str | int, str]] = {}
@@ -84,6 +86,7 @@ class MemoryStore(Store):
             for head in batch.agents:
                 self._heads[head.kind, head.key] = head
                 self._names[head.agent] = (head.kind, head.key)
+            self._shapes |= batch.shapes
             for agent, field, value, crc in batch.fields:
                 self._fields.setdefault(agent, {})[field] = (value, crc)
             for (agent, field), length in batch.truncated.items():
@@ -134,14 +137,14 @@ class MemoryStore(Store):
             return self._journal[0].sequence, self._journal[-1].sequence
 
     def load(self, kind: str, key: str) -> StoredAgent | None:
-        """Return an agent's head, plain fields, log lengths and timers."""
+        """Return an agent's head, plain fields, shape and timers."""
         with self._lock:
             head = self._heads.get((kind, key))
             if head is None:
                 return None
-            lengths = {f: len(items) for (a, f), items in self._logs.items() if a == head.agent}
+            shape = read_shape(self._shapes.get(head.agent, "{}"))
             timers = [t for t in self._timers.values() if (t.kind, t.key) == (kind, key)]
-            return StoredAgent(head, dict(self._fields.get(head.agent, {})), lengths, timers)
+            return StoredAgent(head, dict(self._fields.get(head.agent, {})), shape, timers)
 
     def log_items(self, agent: int, field: str, start: int, stop: int) -> list[str]:
         """Return the texts of the items from ``start`` up to ``stop``."""
@@ -172,10 +175,11 @@ class MemoryStore(Store):
         with self._lock:
             return sorted(field for (owner, field), e in self._maps.items() if owner == agent and e)
 
-    def mail(self, kind: str, key: str) -> list[Message]:
+    def inbox(self, kind: str, key: str) -> Inbox:
         """Return an agent's pending messages in the order they were sent."""
         with self._lock:
-            return sorted(m for m in self._mail.values() if (m.kind, m.key) == (kind, key))
+            mail = sorted(m for m in self._mail.values() if (m.kind, m.key) == (kind, key))
+            return Inbox(mail, [])
 
     def mailed(self, after: tuple[str, str], limit: int) -> list[tuple[str, str]]:
         """Return up to ``limit`` agents with pending messages, in (kind, key) order."""

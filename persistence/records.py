@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import json
-import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeAlias
 
@@ -151,7 +149,7 @@ class QuarantineRow(NamedTuple):
 class Delta:
     """What one or more turns changed in one agent's state; rows are ready for the store."""
 
-    __slots__ = ("_entries", "_truncated", "agent", "fields", "items")
+    __slots__ = ("_entries", "_truncated", "agent", "fields", "items", "shape")
 
     def __init__(self, agent: int) -> None:
         """Make a delta that changes nothing of ``agent``."""
@@ -162,6 +160,8 @@ class Delta:
         self.items: list[ItemRow] | tuple[()] = ()
         self._entries: dict[tuple[int, str, str | int], EntryRow | None] | None = None
         self._truncated: dict[str, int] | None = None
+        # The agent's shape after it (see StoredAgent) as JSON; None where it stays as it was.
+        self.shape: str | None = None
 
     @property
     def entries(self) -> dict[tuple[int, str, str | int], EntryRow | None]:
@@ -198,6 +198,8 @@ class Delta:
             self.items = [*self.items, *later.items]
         if later._entries:
             self.entries.update(later._entries)
+        if later.shape is not None:
+            self.shape = later.shape
 
     def text(self) -> str:
         """Return the delta as JSON, for the journal: what was set, cut, appended, put, deleted."""
@@ -286,15 +288,46 @@ class Commit:
         self.reply: Reply | None = None
 
 
+Shape: TypeAlias = Mapping[str, int | None]
+"""What an agent has in the store: a log's length by its name, None for a plain field."""
+
+
 @dataclass(frozen=True, slots=True)
 class StoredAgent:
-    """An agent as the store has it: its head, its plain fields, the lengths of its logs."""
+    """An agent as the store has it: its head, its plain fields, its shape, its timers."""
 
     head: AgentRow
     fields: dict[str, tuple[str, int]]
     """Field name to text and stored checksum; not verified yet."""
-    log_lengths: dict[str, int]
+    shape: Shape
+    """Verified: a field named here that has no row was lost."""
     timers: list[Timer]
+    damaged: tuple[QuarantineRow, ...] = ()
+    """What was bad and is given here as it must have been, or left out."""
+    bad_timers: tuple[tuple[str, QuarantineRow], ...] = ()
+    """The names of the timers left out, and what their rows hold."""
+
+    @property
+    def log_lengths(self) -> dict[str, int]:
+        """Return the lengths of the logs that have items, or had."""
+        return {name: length for name, length in self.shape.items() if length is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Spoilt:
+    """A stored message that fails its checksum."""
+
+    id: int
+    text: str
+    """What its row holds now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inbox:
+    """An agent's pending messages in the order they were sent, and those that are spoilt."""
+
+    messages: list[Message]
+    spoilt: list[Spoilt]
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,18 +372,3 @@ class Counters:
 
     sequence: int
     agent: int
-
-
-def intact(name: str, value: object, crc: object) -> bool:
-    """Tell whether a stored value is as it was written; damage may have changed its type, too."""
-    return value.__class__ is str and row_checksum(name, value) == crc
-
-
-def row_checksum(name: str, value: str) -> int:
-    """Return the checksum of a stored value; it covers the place as well, so rows can't swap."""
-    return zlib.crc32(value.encode(), _seed(name))
-
-
-@functools.lru_cache(maxsize=1024)
-def _seed(name: str) -> int:
-    return zlib.crc32(name.encode())

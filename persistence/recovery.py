@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from .records import row_checksum
+from .checksums import of_entry, of_item
 
 History: TypeAlias = Iterable[tuple[int, str | None]]
 """``(version, delta)`` of one agent, newest first; None for a delta that fails its checksum."""
@@ -25,13 +25,16 @@ class JournalDelta(msgspec.Struct):
 
 
 read_delta: Final = msgspec.json.Decoder(JournalDelta).decode
+read_shape: Final = msgspec.json.Decoder(dict[str, int | None]).decode
+"""See ``records.Shape``."""
 
 
 class Walk:
     """Walk an agent's history from ``version`` down, and tell whether entries are missing."""
 
-    def __init__(self, history: History, version: int) -> None:
+    def __init__(self, agent: int, history: History, version: int) -> None:
         """Begin at ``version``, the agent's latest."""
+        self.agent = agent
         self._history = history
         self._next = version
         self.complete = True
@@ -54,7 +57,8 @@ def find_item(history: Walk, field: str, position: int, crc: int | None) -> str 
         start, items = delta.append.get(field, (0, []))
         if start <= position < start + len(items):
             text = bytes(items[position - start]).decode()
-            return text if history.complete or row_checksum(field, text) == crc else None
+            sure = history.complete or of_item(history.agent, field, position, text) == crc
+            return text if sure else None
     return None
 
 
@@ -64,7 +68,7 @@ def find_entry(history: Walk, field: str, entry: str | int, crc: int) -> str | N
         for key, value in reversed(delta.put.get(field, [])):
             if key == entry:
                 text = bytes(value).decode()
-                sure = history.complete or row_checksum(f"{field}\0{entry}", text) == crc
+                sure = history.complete or of_entry(history.agent, field, entry, text) == crc
                 return text if sure else None
         if entry in delta.delete.get(field, []):
             return None

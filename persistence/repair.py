@@ -6,12 +6,14 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
+from .checksums import intact, of_field
 from .errors import ConfigurationError, CorruptState
-from .records import Delta, QuarantineRow, StoredAgent, intact, row_checksum
+from .records import Delta, QuarantineRow, StoredAgent
 from .recovery import Walk
 from .rewind import rewind, undecodable
 from .state import Layout, PlainField
 from .store import StoreReader
+from .tracker import shape_text
 
 UNREADABLE: Final = ("quarantine", "rewind")
 """What may be done about a value that is intact but does not decode as its declared type."""
@@ -50,19 +52,23 @@ def examine(
     findings = {
         field.name: _judge(reader, stored, field, unreadable)
         for field in layout.plain
-        if field.name in stored.fields
+        if field.name in stored.fields or stored.shape.get(field.name, 0) is None
     }
-    bad = tuple(finding.bad for finding in findings.values() if finding.bad is not None)
+    found = tuple(finding.bad for finding in findings.values() if finding.bad is not None)
+    bad = stored.damaged + found
+    head = stored.head
     good = {name: finding.text for name, finding in findings.items() if finding.text is not None}
     if not bad:
         return good
     if len(good) < len(findings):
-        intact = {name: text for name, text in good.items() if findings[name].bad is None}
-        version, delta = rewind(reader, stored, layout, intact)
+        sound = {name: text for name, text in good.items() if findings[name].bad is None}
+        version, delta = rewind(reader, stored, layout, sound)
         return Repair("(rewind)", version, delta, bad)
-    delta = Delta(stored.head.agent)
+    delta = Delta(head.agent)
     delta.fields = {name: text for name, text in good.items() if findings[name].bad is not None}
-    return Repair("(restore)", stored.head.version, delta, bad)
+    if stored.damaged:
+        delta.shape = shape_text(stored.shape)
+    return Repair("(restore)", head.version, delta, bad)
 
 
 def check_unreadable(policy: str, where: str) -> None:
@@ -76,10 +82,10 @@ def _judge(
     reader: StoreReader, stored: StoredAgent, field: PlainField, unreadable: str
 ) -> _Finding:
     head, name = stored.head, field.name
-    text, crc = stored.fields[name]
+    text, crc = stored.fields.get(name, ("", None))
     bad: QuarantineRow | None = None
-    if not intact(name, text, crc):
-        reason = "its checksum does not match"
+    if not intact(of_field, head.agent, name, text, crc):
+        reason = "its row is missing" if crc is None else "its checksum does not match"
         bad = QuarantineRow(head.agent, name, str(text), reason, time.time())
         copy = _copy(reader, stored, name, crc)
         if copy is None:
@@ -94,15 +100,15 @@ def _judge(
     return _Finding(None, bad or QuarantineRow(head.agent, name, text, problem, time.time()))
 
 
-def _copy(reader: StoreReader, stored: StoredAgent, field: str, crc: int) -> str | None:
+def _copy(reader: StoreReader, stored: StoredAgent, field: str, crc: int | None) -> str | None:
     """Return the journal's copy of a field's latest value, or None if there is none for sure."""
     agent, version = stored.head.agent, stored.head.version
-    history = Walk(reader.history(agent, version + 1), version)
+    history = Walk(agent, reader.history(agent, version + 1), version)
     for _, delta in history:
         if field in delta.set:
             text = bytes(delta.set[field]).decode()
-            return text if history.complete or row_checksum(field, text) == crc else None
+            return text if history.complete or of_field(agent, field, text) == crc else None
     base = reader.base_fields(agent).fields.get(field)
-    if base is not None and (history.complete or row_checksum(field, base) == crc):
+    if base is not None and (history.complete or of_field(agent, field, base) == crc):
         return base
     return None

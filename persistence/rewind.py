@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final, NoReturn
 
+from .checksums import of_entry, of_item
 from .errors import CorruptState
 from .records import (
     BaseFields,
@@ -12,11 +13,11 @@ from .records import (
     EntryRow,
     ItemRow,
     StoredAgent,
-    row_checksum,
 )
 from .recovery import JournalDelta, read_delta
 from .state import Layout, PlainField
 from .store import StoreReader
+from .tracker import shape_text
 
 _PAGE: Final = 512
 
@@ -45,6 +46,7 @@ def rewind(
         past.cut(delta, name, length, version)
     for field in layout.maps:
         past.put_back(delta, field.name, version)
+    delta.shape = shape_text({**stored.shape, **dict.fromkeys(delta.fields), **past.cut_to})
     return version, delta
 
 
@@ -73,6 +75,8 @@ class Past:
         self._oldest = rows[-1][0] if rows else head.version + 1
         self._base: BaseFields = reader.base_fields(head.agent)
         self.fields: dict[str, str] = {}
+        self.cut_to: dict[str, int] = {}
+        """The lengths that ``cut`` gives to logs."""
         """The plain fields at the version found; those missing had their defaults."""
 
     def newest_good(self, good: Mapping[str, str]) -> int:
@@ -105,11 +109,12 @@ class Past:
         if lost:
             shortest = min(shortest, then)
         delta.truncated[field] = shortest
+        self.cut_to[field] = then
         for position in range(shortest, then):
             text = self._item_at(field, position, version)
             if text is None:
                 self._unknown(f"item {position} of {field} is not known any more")
-            crc = row_checksum(field, text)
+            crc = of_item(self._agent, field, position, text)
             delta.items = [*delta.items, ItemRow(self._agent, field, position, text, crc)]
 
     def put_back(self, delta: Delta, field: str, version: int) -> None:
@@ -127,7 +132,7 @@ class Past:
             text = self._entry_at(field, key, version)
             row = None
             if text is not None:
-                crc = row_checksum(f"{field}\0{key}", text)
+                crc = of_entry(self._agent, field, key, text)
                 row = EntryRow(self._agent, field, key, text, crc)
             delta.entries[self._agent, field, key] = row
 

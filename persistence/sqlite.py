@@ -13,14 +13,24 @@ from typing import Final
 
 from . import sqlite_schema
 from .batch import Batch
+from .checksums import (
+    intact,
+    of_base,
+    of_commit,
+    of_dead_letter,
+    of_field,
+    of_head,
+    of_message,
+    of_timer,
+)
 from .errors import Fenced, NotAStore, StoreError, StoreOwned, StoreUnavailable
-from .lease import Lease, LeaseRecord, Owner
-from .records import Counters, FieldRow, row_checksum
+from .lease import Lease, Owner
+from .records import Counters, FieldRow
 from .recovery import read_delta
 from .sqlite_errors import translated
 from .sqlite_place import Place
 from .sqlite_pool import fetch
-from .sqlite_read import LOST, SqliteReader, journal_checksum
+from .sqlite_read import LOST, SqliteReader
 from .sqlite_write import delete, insert
 from .store import Store
 
@@ -65,7 +75,7 @@ class SqliteStore(SqliteReader, Store):
     def acquire(self, owner: Owner, *, takeover: bool = False) -> Counters:
         """Take the lease and return where numbering goes on."""
         with self._transaction("acquiring the lease") as connection:
-            held = self._lease_record(connection)
+            held = self.lease_record(connection)
             now = time.time()
             if held is not None and held.holder_alive(owner, now) and not takeover:
                 raise StoreOwned(
@@ -74,8 +84,9 @@ class SqliteStore(SqliteReader, Store):
                 )  # fmt: skip
             token = (held.token if held else 0) + 1
             connection.execute(
-                "INSERT OR REPLACE INTO lease VALUES (1, ?, ?, ?, ?, ?, ?, ?, 0)",
-                (token, owner.host, owner.pid, owner.started, owner.realm, owner.incarnation, now),
+                "INSERT OR REPLACE INTO lease VALUES (1, ?, ?, ?, ?, ?, ?, ?, 0, ?)",
+                (token, owner.host, owner.pid, owner.started, owner.realm, owner.incarnation, now,
+                 self.identity()),
             )
             # The journal always keeps its newest row, so numbering goes on from there.
             last = "SELECT coalesce(max({0}), 0) FROM {1}"
@@ -107,21 +118,22 @@ class SqliteStore(SqliteReader, Store):
             self._check_fence(connection)
             rows = fetch(
                 connection,
-                "SELECT sequence, agent, delta, crc FROM journal WHERE sequence < ?"
+                "SELECT * FROM journal WHERE sequence < ?"
                 " ORDER BY sequence LIMIT ?",
                 (below, limit),
             )
             base: dict[tuple[int, str], FieldRow] = {}
-            for sequence, agent, delta, crc in rows:
-                if journal_checksum(sequence, delta) != crc:
+            for row in rows:
+                agent, delta = row[1], row[8]
+                if not intact(of_commit, *row):
                     # What it set is unknown, so whatever earlier entries set may be out of date.
                     connection.execute("DELETE FROM base_fields WHERE agent = ?", (agent,))
                     base = {place: row for place, row in base.items() if place[0] != agent}
-                    base[agent, LOST] = FieldRow(agent, LOST, "true", row_checksum(LOST, "true"))
+                    base[agent, LOST] = FieldRow(agent, LOST, "true", of_base(agent, LOST, "true"))
                     continue
                 for name, raw in read_delta(delta).set.items():
                     text = bytes(raw).decode()
-                    base[agent, name] = FieldRow(agent, name, text, row_checksum(name, text))
+                    base[agent, name] = FieldRow(agent, name, text, of_base(agent, name, text))
             insert(
                 connection, "INSERT INTO base_fields", list(base.values()),
                 f"ON CONFLICT {_UPSERT_VALUE}",
@@ -178,16 +190,6 @@ class SqliteStore(SqliteReader, Store):
         """
         return os.getpid() != self._opener.pid
 
-    def _lease_record(self, connection: sqlite3.Connection) -> LeaseRecord | None:
-        row = connection.execute(
-            "SELECT token, host, pid, started, realm, incarnation, renewed, released FROM lease"
-        ).fetchone()
-        if row is None:
-            return None
-        token, host, pid, started, realm, incarnation, renewed, released = row
-        owner = Owner(host, pid, started, realm, incarnation)
-        return LeaseRecord(token, owner, renewed, bool(released))
-
     def _check_fence(self, connection: sqlite3.Connection) -> int:
         """Return the journal's last sequence; Fenced if the lease is not (or no longer) ours."""
         row = connection.execute(
@@ -237,10 +239,17 @@ def _refuse_foreign(path: Path) -> None:
 
 
 def _write(connection: sqlite3.Connection, batch: Batch) -> None:
+    heads: list[tuple[object, ...]] = []
+    for head in batch.agents:
+        shape = batch.shapes.get(head.agent)
+        shape_crc = None if shape is None else of_field(head.agent, "", shape)
+        heads.append((*head, of_head(head), shape, shape_crc))
     insert(
-        connection, "INSERT INTO agents", batch.agents,
+        connection, "INSERT INTO agents", heads,
         "ON CONFLICT (agent) DO UPDATE SET version = excluded.version,"
-        " sequence = excluded.sequence, status = excluded.status, reason = excluded.reason",
+        " sequence = excluded.sequence, status = excluded.status, reason = excluded.reason,"
+        " crc = excluded.crc, shape = coalesce(excluded.shape, shape),"
+        " shape_crc = coalesce(excluded.shape_crc, shape_crc)",
     )  # fmt: skip
     insert(connection, "INSERT INTO fields", batch.fields, f"ON CONFLICT {_UPSERT_VALUE}")
     for (agent, field), length in batch.truncated.items():
@@ -253,9 +262,12 @@ def _write(connection: sqlite3.Connection, batch: Batch) -> None:
     delete(connection, "map_entries", ("agent", "field", "entry"), batch.removed)
     insert(connection, "INSERT INTO journal", batch.journal)
     delete(connection, "mailbox", ("id",), [(gone,) for gone in batch.mail_gone])
-    insert(connection, "INSERT OR REPLACE INTO mailbox", batch.mail)
-    insert(connection, "INSERT OR REPLACE INTO timers", batch.timers)
+    mail = [(*message, of_message(message)) for message in batch.mail]
+    insert(connection, "INSERT OR REPLACE INTO mailbox", mail)
+    timers = [(*timer, of_timer(timer)) for timer in batch.timers]
+    insert(connection, "INSERT OR REPLACE INTO timers", timers)
     delete(connection, "timers", ("kind", "key", "name"), batch.timers_gone)
-    insert(connection, "INSERT OR REPLACE INTO dead_letters", batch.dead)
+    dead = [(*letter, of_dead_letter(letter)) for letter in batch.dead]
+    insert(connection, "INSERT OR REPLACE INTO dead_letters", dead)
     delete(connection, "dead_letters", ("id",), [(gone,) for gone in batch.revived])
     insert(connection, "INSERT INTO quarantine", batch.quarantined)

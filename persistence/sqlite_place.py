@@ -22,13 +22,13 @@ class Place:
     def __init__(self, path: Path) -> None:
         """Remember the file that is at ``path`` now; OSError if there is none."""
         self._path = path
-        self._file = _identity(path)
+        self._file = identity(path)
         self._next = 0.0
 
     def check(self) -> None:
         """Raise StoreUnavailable unless the path still leads to the file."""
         try:
-            same = _identity(self._path) == self._file
+            same = identity(self._path) == self._file
         except OSError:
             same = False
         if not same:
@@ -46,7 +46,8 @@ class Place:
             self._next = now + LOOK_SECONDS
 
 
-def _identity(path: Path) -> tuple[int, int]:
+def identity(path: Path) -> tuple[int, int]:
+    """Return the device and number of the file at ``path``; OSError if there is none."""
     # The number of a file that is held open is given to no other.
     status = path.stat()
     return status.st_dev, status.st_ino

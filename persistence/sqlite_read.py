@@ -5,43 +5,47 @@ from __future__ import annotations
 import contextlib
 import logging
 import sqlite3
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-import msgspec
-
-from . import recovery, sqlite_schema
+from . import recovery, sqlite_rows, sqlite_schema
+from .checksums import (
+    intact,
+    of_base,
+    of_commit,
+    of_dead_letter,
+    of_entry,
+    of_head,
+    of_item,
+    of_timer,
+)
 from .errors import CorruptState, NotAStore, StoreUnavailable
+from .lease import LeaseRecord, Owner
 from .records import (
     AgentRow,
     BaseFields,
     DeadLetter,
     Disk,
     Growth,
+    Inbox,
     JournalEntry,
-    Message,
     QuarantineRow,
     StoredAgent,
     Timer,
-    intact,
 )
 from .sqlite_errors import translated
+from .sqlite_place import identity
 from .sqlite_pool import ReaderPool, fetch, snapshot
 from .store import StoreReader
 
 logger = logging.getLogger("perdure.persistence")
 
-R = TypeVar("R", AgentRow, DeadLetter, Message, Timer)
-
 LOST: Final = ""
 """The field of a base row that says: an entry that could not be read was trimmed away."""
-WIDEST_GAP: Final = 1000
-"""Items that may be missing before a log's last; a wider gap is a damaged position."""
 _ENTRY = (
     "SELECT journal.sequence, kind, key, journal.version, time, name, message, cause, correlation,"
-    " delta, crc FROM journal JOIN agents USING (agent)"
+    " delta, agent, journal.crc FROM journal JOIN agents USING (agent)"
 )
 
 
@@ -71,44 +75,31 @@ class SqliteReader(StoreReader):
             yield connection
 
     def load(self, kind: str, key: str) -> StoredAgent | None:
-        """Return an agent's head, plain fields (unverified), log lengths and timers."""
+        """Return an agent's head, plain fields (unverified), shape and timers."""
         with self.reading() as connection, snapshot(connection):
             heads = fetch(
                 connection,
-                "SELECT agent, kind, key, version, sequence, status, reason FROM agents"
+                f"SELECT {sqlite_rows.HEAD}, shape, shape_crc FROM agents"  # noqa: S608
                 " WHERE kind = ? AND key = ?",
                 (kind, key),
             )
             if not heads:
                 return None
-            head = _record(AgentRow, heads[0])
-            if (head.kind, head.key) != (kind, key):
-                reason = f"the index leads to {head.kind}/{head.key}; the file is damaged"
-                raise CorruptState(f"{kind}/{key}", reason)
+            *row, text, crc = heads[0]
+            head, bad_head = sqlite_rows.head(connection, kind, key, row)
+            shape, bad_shape = sqlite_rows.shape(connection, head, text, crc)
             fields = fetch(
                 connection, "SELECT field, value, crc FROM fields WHERE agent = ?", (head.agent,)
             )
-            # One b-tree descent per log, not one step per item.
-            lengths = fetch(
-                connection,
-                "WITH RECURSIVE names(field) AS ("
-                " SELECT min(field) FROM log_items WHERE agent = :agent UNION ALL"
-                " SELECT (SELECT min(field) FROM log_items WHERE agent = :agent"
-                "  AND field > names.field) FROM names WHERE names.field IS NOT NULL)"
-                " SELECT field, (SELECT max(position) + 1 FROM log_items WHERE agent = :agent"
-                "  AND field = names.field), (SELECT position + 2 FROM log_items"
-                "  WHERE agent = :agent AND field = names.field"
-                "  ORDER BY position DESC LIMIT 1 OFFSET 1) FROM names WHERE field IS NOT NULL",
-                {"agent": head.agent},
-            )
-            timers = fetch(
-                connection, "SELECT * FROM timers WHERE kind = ? AND key = ?", (kind, key)
-            )
+            rows = fetch(connection, "SELECT * FROM timers WHERE kind = ? AND key = ?", (kind, key))
+        timers, bad_timers = sqlite_rows.timers(head, rows, of_timer)
         return StoredAgent(
             head,
             {name: (value, crc) for name, value, crc in fields},
-            {field: _length(kind, key, field, *ends) for field, *ends in lengths},
-            [_record(Timer, timer) for timer in timers],
+            shape,
+            timers,
+            (*bad_head, *bad_shape),
+            tuple(bad_timers.items()),
         )
 
     def log_items(self, agent: int, field: str, start: int, stop: int) -> list[str]:
@@ -121,7 +112,7 @@ class SqliteReader(StoreReader):
                 (agent, field, start, stop),
             )
         if len(rows) == stop - start and all(
-            intact(field, value, crc) for _, value, crc in rows
+            intact(of_item, agent, field, position, value, crc) for position, value, crc in rows
         ):
             return [value for _, value, _ in rows]
         return self._recover_items(agent, field, range(start, stop), rows)
@@ -166,10 +157,10 @@ class SqliteReader(StoreReader):
         )
         return [str(field) for (field,) in self._rows(query, (agent,))]
 
-    def mail(self, kind: str, key: str) -> list[Message]:
-        """Return an agent's pending messages in the order they were sent."""
+    def inbox(self, kind: str, key: str) -> Inbox:
+        """Return an agent's pending messages, in the order they were sent, and the spoilt ones."""
         query = "SELECT * FROM mailbox WHERE kind = ? AND key = ? ORDER BY id"
-        return [_record(Message, row) for row in self._rows(query, (kind, key))]
+        return sqlite_rows.inbox(kind, key, self._rows(query, (kind, key)))
 
     def mailed(self, after: tuple[str, str], limit: int) -> list[tuple[str, str]]:
         """Return up to ``limit`` agents with pending messages, in (kind, key) order."""
@@ -182,7 +173,11 @@ class SqliteReader(StoreReader):
     def timers_between(self, after: float, until: float, limit: int) -> list[Timer]:
         """Return timers with ``after < due <= until``, earliest first."""
         query = "SELECT * FROM timers WHERE due > ? AND due <= ? ORDER BY due LIMIT ?"
-        return [_record(Timer, row) for row in self._rows(query, (after, until, limit))]
+
+        def read(number: int) -> list[Any]:
+            return self._rows(query, (after, until, number))
+
+        return sqlite_rows.records(Timer, of_timer, read, limit)
 
     def agents(self, kind: str | None = None) -> Iterator[AgentRow]:
         """Iterate over the heads of all agents in (kind, key) order, without loading them all."""
@@ -191,14 +186,18 @@ class SqliteReader(StoreReader):
         where = "(kind, key) > (?, ?)" if kind is None else "kind = ? AND key > ?"
         while True:
             rows = self._rows(
-                "SELECT agent, kind, key, version, sequence, status, reason FROM agents"  # noqa: S608
+                f"SELECT {sqlite_rows.HEAD} FROM agents"  # noqa: S608
                 f" WHERE {where} ORDER BY kind, key LIMIT 1000",
                 place,
             )
             if not rows:
                 return
             for row in rows:
-                yield _record(AgentRow, row)
+                head = sqlite_rows.record(AgentRow, of_head, row)
+                if head is None:
+                    with self.reading() as connection:
+                        head, _ = sqlite_rows.head(connection, row[1], row[2], row)
+                yield head
             place = (rows[-1][1], rows[-1][2])
 
     def journal(
@@ -220,25 +219,35 @@ class SqliteReader(StoreReader):
         sequence = 2**63 - 1
         while True:
             rows = self._rows(
-                "SELECT sequence, version, delta, crc FROM journal WHERE agent = ?"
+                "SELECT * FROM journal WHERE agent = ?"
                 " AND sequence < ? AND version < ? ORDER BY sequence DESC LIMIT 200",
                 (agent, sequence, before),
             )
             if not rows:
                 return
-            for sequence, version, delta, crc in rows:
-                yield version, delta if journal_checksum(sequence, delta) == crc else None
+            for row in rows:
+                good = intact(of_commit, *row)
+                yield row[2] if isinstance(row[2], int) else 0, row[8] if good else None
+            sequence = rows[-1][0]
 
     def base_fields(self, agent: int) -> BaseFields:
         """Return the plain fields that the oldest kept journal row built on, without bad ones."""
         rows = self._rows("SELECT field, value, crc FROM base_fields WHERE agent = ?", (agent,))
-        good = {field: value for field, value, crc in rows if intact(field, value, crc)}
+        good = {
+            field: value
+            for field, value, crc in rows
+            if intact(of_base, agent, field, value, crc)
+        }
         return BaseFields(good, complete=len(good) == len(rows) and good.pop(LOST, None) is None)
 
     def dead_letters(self, *, after: int = 0, limit: int = 100) -> list[DeadLetter]:
         """Return up to ``limit`` dead letters with an id above ``after``, oldest first."""
         query = "SELECT * FROM dead_letters WHERE id > ? ORDER BY id LIMIT ?"
-        return [_record(DeadLetter, row) for row in self._rows(query, (after, limit))]
+
+        def read(number: int) -> list[Any]:
+            return self._rows(query, (after, number))
+
+        return sqlite_rows.records(DeadLetter, of_dead_letter, read, limit)
 
     def quarantined(self) -> list[QuarantineRow]:
         """Return the stored values that were set aside as bad."""
@@ -281,6 +290,26 @@ class SqliteReader(StoreReader):
         file, log = (_size(f"{self.location}{suffix}") for suffix in ("", "-wal"))
         return Disk(file=file, log=log, page=page, pages=pages, free_pages=free)
 
+    def identity(self) -> str:
+        """Return what tells this file from every other of this host; "" if nobody can say."""
+        try:
+            device, number = identity(Path(self.location))
+        except OSError:
+            return ""
+        return f"{device}:{number}"
+
+    def lease_record(self, connection: sqlite3.Connection) -> LeaseRecord | None:
+        """Return who holds the lease, or held it last."""
+        row = connection.execute(
+            "SELECT token, host, pid, started, realm, incarnation, renewed, released, file"
+            " FROM lease"
+        ).fetchone()
+        if row is None:
+            return None
+        token, host, pid, started, realm, incarnation, renewed, released, file = row
+        owner = Owner(host, pid, started, realm, incarnation)
+        return LeaseRecord(token, owner, renewed, bool(released), file != self.identity())
+
     def close(self) -> None:
         """Give back every resource; idempotent."""
         self._readers.close()
@@ -290,9 +319,10 @@ class SqliteReader(StoreReader):
             return fetch(connection, query, tuple(parameters))
 
     def _entry(self, row: Sequence[object]) -> JournalEntry:
-        *values, crc = row
+        *values, agent, crc = row
         entry = JournalEntry(*values)  # type: ignore[arg-type]
-        if journal_checksum(entry.sequence, entry.delta) != crc:
+        sequence, _, _, *rest = values
+        if not intact(of_commit, sequence, agent, *rest, crc):
             where = f"journal entry {entry.sequence} of {entry.kind}/{entry.key}"
             raise CorruptState(where, "its checksum does not match")
         return entry
@@ -300,7 +330,7 @@ class SqliteReader(StoreReader):
     def _verified_entry(
         self, agent: int, field: str, entry: str | int, value: str, crc: int
     ) -> str:
-        if intact(f"{field}\0{entry}", value, crc):
+        if intact(of_entry, agent, field, entry, value, crc):
             return value
         text = recovery.find_entry(self._walk(agent), field, entry, crc)
         return _replaced(f"agent {agent}, state.{field}[{entry!r}]", text)
@@ -312,7 +342,7 @@ class SqliteReader(StoreReader):
         texts: list[str] = []
         for position in positions:
             value, crc = stored.get(position, ("", None))
-            if not intact(field, value, crc):
+            if not intact(of_item, agent, field, position, value, crc):
                 copy = recovery.find_item(self._walk(agent), field, position, crc)
                 value = _replaced(f"agent {agent}, state.{field}[{position}]", copy)
             texts.append(value)
@@ -321,7 +351,7 @@ class SqliteReader(StoreReader):
     def _walk(self, agent: int) -> recovery.Walk:
         rows = self._rows("SELECT version FROM agents WHERE agent = ?", (agent,))
         version = int(rows[0][0]) if rows else 0
-        return recovery.Walk(self.history(agent, version + 1), version)
+        return recovery.Walk(agent, self.history(agent, version + 1), version)
 
 
 def _size(path: str) -> int:
@@ -331,36 +361,11 @@ def _size(path: str) -> int:
         return 0
 
 
-def _record(record: type[R], row: Sequence[object]) -> R:
-    """Return a row as a record; CorruptState if a damaged page made other types of its values."""
-    try:
-        return msgspec.convert(row, record)
-    except msgspec.ValidationError as error:
-        raise CorruptState(f"a stored {record.__name__}", f"{error}; the file is damaged") from None
-
-
-def _length(kind: str, key: str, field: str, last: object, before: object) -> int:
-    """Return a log's length: ``last`` and ``before`` are what its last two items say it is.
-
-    A few items that are missing are looked for in the journal when they are read.
-    """
-    known = isinstance(last, int) and isinstance(before, int | None)
-    if known and 0 <= last - (before or 1) <= WIDEST_GAP:  # type: ignore[operator]
-        return last  # type: ignore[return-value]
-    reason = f"its last item is number {last}, said to follow {before}; the file is damaged"
-    raise CorruptState(f"{kind}/{key}, state.{field}", reason)
-
-
 def _replaced(where: str, text: str | None) -> str:
     if text is None:
         raise CorruptState(where, "its checksum does not match and the journal holds no copy")
     logger.warning("%s failed its checksum; the journal's copy is used", where)
     return text
-
-
-def journal_checksum(sequence: int, delta: str) -> int:
-    """Return the checksum of a journal row; it covers its place, so rows cannot swap."""
-    return zlib.crc32(delta.encode(), sequence & 0xFFFFFFFF)
 
 
 def _of_agent(kind: str | None, key: str | None) -> tuple[str, tuple[str, ...]]:

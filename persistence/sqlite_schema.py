@@ -19,11 +19,13 @@ TABLES: Final = """
 CREATE TABLE lease (
     only INTEGER PRIMARY KEY CHECK (only = 1),
     token INTEGER NOT NULL, host TEXT NOT NULL, pid INTEGER NOT NULL, started TEXT NOT NULL,
-    realm TEXT NOT NULL, incarnation TEXT NOT NULL, renewed REAL NOT NULL, released INTEGER NOT NULL
+    realm TEXT NOT NULL, incarnation TEXT NOT NULL, renewed REAL NOT NULL,
+    released INTEGER NOT NULL, file TEXT NOT NULL
 );
 CREATE TABLE agents (
     agent INTEGER PRIMARY KEY, kind TEXT NOT NULL, key TEXT NOT NULL, version INTEGER NOT NULL,
-    sequence INTEGER NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL, UNIQUE (kind, key)
+    sequence INTEGER NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL, crc INTEGER NOT NULL,
+    shape TEXT, shape_crc INTEGER, UNIQUE (kind, key)
 );
 CREATE TABLE fields (
     agent INTEGER NOT NULL, field TEXT NOT NULL, value TEXT NOT NULL, crc INTEGER NOT NULL,
@@ -39,17 +41,19 @@ CREATE TABLE map_entries (
 ) WITHOUT ROWID;
 CREATE TABLE mailbox (
     id INTEGER PRIMARY KEY, kind TEXT NOT NULL, key TEXT NOT NULL, name TEXT NOT NULL,
-    body TEXT NOT NULL, cause INTEGER NOT NULL, correlation INTEGER NOT NULL, sent REAL NOT NULL
+    body TEXT NOT NULL, cause INTEGER NOT NULL, correlation INTEGER NOT NULL, sent REAL NOT NULL,
+    crc INTEGER NOT NULL
 );
 CREATE TABLE timers (
     kind TEXT NOT NULL, key TEXT NOT NULL, name TEXT NOT NULL, method TEXT NOT NULL,
     body TEXT NOT NULL, due REAL NOT NULL, interval REAL, catch_up TEXT NOT NULL,
-    PRIMARY KEY (kind, key, name)
+    crc INTEGER NOT NULL, PRIMARY KEY (kind, key, name)
 ) WITHOUT ROWID;
 CREATE TABLE dead_letters (
     id INTEGER PRIMARY KEY, kind TEXT NOT NULL, key TEXT NOT NULL, name TEXT NOT NULL,
     body TEXT NOT NULL, cause INTEGER NOT NULL, correlation INTEGER NOT NULL, sent REAL NOT NULL,
-    attempts INTEGER NOT NULL, reason TEXT NOT NULL, died REAL NOT NULL
+    attempts INTEGER NOT NULL, reason TEXT NOT NULL, died REAL NOT NULL,
+    crc INTEGER NOT NULL
 );
 CREATE TABLE journal (
     sequence INTEGER PRIMARY KEY, agent INTEGER NOT NULL, version INTEGER NOT NULL,

@@ -14,6 +14,7 @@ from .records import (
     DeadLetter,
     Disk,
     Growth,
+    Inbox,
     JournalEntry,
     Message,
     QuarantineRow,
@@ -33,7 +34,11 @@ class StoreReader(ABC):
 
     @abstractmethod
     def load(self, kind: str, key: str) -> StoredAgent | None:
-        """Return an agent's head, plain fields (unverified), log lengths and timers."""
+        """Return an agent's head, plain fields (unverified), shape and timers.
+
+        What else was bad of it is named, and given as it must have been, or left out.
+        CorruptState when its head cannot be trusted.
+        """
 
     @abstractmethod
     def log_items(self, agent: int, field: str, start: int, stop: int) -> list[str]:
@@ -58,8 +63,12 @@ class StoreReader(ABC):
         """Return the names of the maps that have entries, in order."""
 
     @abstractmethod
+    def inbox(self, kind: str, key: str) -> Inbox:
+        """Return an agent's pending messages, in the order they were sent, and the spoilt ones."""
+
     def mail(self, kind: str, key: str) -> list[Message]:
-        """Return an agent's pending messages in the order they were sent."""
+        """Return an agent's pending messages in the order they were sent, without spoilt ones."""
+        return self.inbox(kind, key).messages
 
     @abstractmethod
     def mailed(self, after: tuple[str, str], limit: int) -> list[tuple[str, str]]:

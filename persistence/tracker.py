@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Protocol, cast
 
+import msgspec
+
+from .checksums import of_entry, of_item
 from .codec import IMMUTABLE, Codec
 from .errors import CorruptState, StateError
 from .log import Log, LogReader
 from .map import Map, MapReader
-from .records import Delta, EntryRow, ItemRow, row_checksum
+from .records import Delta, EntryRow, ItemRow, Shape
 from .state import Layout, State
 
 HEAVIEST: Final = 200_000_000
@@ -34,7 +37,7 @@ class StateReader(Protocol):
 class _Tracked:
     """One plain field: its codec and its last committed value."""
 
-    __slots__ = ("codec", "name", "object", "path", "text")
+    __slots__ = ("codec", "name", "object", "path", "stale", "text")
 
     def __init__(self, name: str, codec: Codec[object]) -> None:
         self.name = name
@@ -43,6 +46,8 @@ class _Tracked:
         self.object: object = None
         # The committed text; None while it was never needed (a default, or an immutable value).
         self.text: str | None = None
+        # Committed by defer() and not given out by collect() yet.
+        self.stale = False
 
 
 class StateTracker:
@@ -57,16 +62,20 @@ class StateTracker:
         layout: Layout,
         agent: int,
         stored: Mapping[str, str],
-        log_lengths: Mapping[str, int],
+        shape: Shape,
         reader: StateReader,
         *,
         largest: int,
     ) -> None:
-        """Decode ``stored`` (verified texts by field name); CorruptState names a bad field."""
+        """Decode ``stored`` (verified texts by field name); CorruptState names a bad field.
+
+        ``shape`` is the agent's whole shape, also of fields its class no longer has.
+        """
         self.layout = layout
         self.state = layout.state_class()
         self._agent = agent
         self._largest = largest
+        self._shape = dict(shape)
         self._plain: list[_Tracked] = []
         for plain in layout.plain:
             tracked = _Tracked(plain.name, plain.codec)
@@ -85,7 +94,7 @@ class StateTracker:
             self._plain.append(tracked)
         self._logs: list[tuple[str, Log[object]]] = []
         for log_field in layout.logs:
-            length = log_lengths.get(log_field.name, 0)
+            length = self._shape.get(log_field.name) or 0
             path = f"state.{log_field.name}"
             log = Log.bound(log_field.codec, path, length, reader.log(log_field.name))
             setattr(self.state, log_field.name, log)
@@ -100,8 +109,10 @@ class StateTracker:
             self._maps.append((map_field.name, mapping))
         self.collections = bool(self._logs or self._maps)
         """Whether there is anything that ``trim`` could forget."""
+        self.stale = False
+        """Whether ``defer`` has left anything to ``collect``."""
 
-    def collect(self) -> Delta | None:
+    def collect(self) -> Delta | None:  # noqa: C901 - one loop, once for every turn
         """Return what changed since the last collect and take it as committed; None if nothing did.
 
         StateError when a value cannot be stored; then nothing is taken, and the caller rolls back.
@@ -111,10 +122,10 @@ class StateTracker:
         weight = 0
         for tracked in self._plain:
             value = getattr(state, tracked.name)
-            if value is tracked.object and value.__class__ in IMMUTABLE:
+            if value is tracked.object and value.__class__ in IMMUTABLE and not tracked.stale:
                 continue
             text = tracked.codec.encode(value, tracked.path)
-            if text == tracked.text:
+            if text == tracked.text and not tracked.stale:
                 tracked.object = value
                 continue
             if len(text) > LIGHT or len(text) > self._largest:
@@ -132,9 +143,15 @@ class StateTracker:
             for tracked, value, text in changed:
                 tracked.object = value
                 tracked.text = text
+                tracked.stale = False
                 fields[tracked.name] = text
+                if tracked.name not in self._shape:
+                    self._shape[tracked.name] = None
+                    delta.shape = ""
                 if value.__class__ is not tracked.codec.declared:
                     self._normalise(tracked, text)
+        if delta is not None and (delta.shape is not None or delta.items):
+            delta.shape = shape_text(self._shape)
         return delta
 
     def accept(self) -> None:
@@ -203,14 +220,15 @@ class StateTracker:
         for name, log in logs:
             start, texts = log.pending()
             rows = [
-                new(ItemRow, (agent, name, position, text, row_checksum(name, text)))
+                new(ItemRow, (agent, name, position, text, of_item(agent, name, position, text)))
                 for position, text in enumerate(texts, start)
             ]
             delta.items = [*delta.items, *rows] if delta.items else rows
             log.commit()
+            self._shape[name] = len(log)
         for name, mapping, puts, deletes in map_changes:
             for key, text in puts:
-                crc = row_checksum(f"{name}\0{key}", text)
+                crc = of_entry(agent, name, key, text)
                 delta.entries[agent, name, key] = new(EntryRow, (agent, name, key, text, crc))
             for key in deletes:
                 delta.entries[agent, name, key] = None
@@ -234,6 +252,11 @@ def _check_weight(weight: int) -> None:
     if weight > HEAVIEST:
         problem = f"{weight:,} characters change in one turn, more than the limit of {HEAVIEST:,}"
         raise StateError("state", problem)
+
+
+def shape_text(shape: Shape) -> str:
+    """Return a shape as the store keeps it."""
+    return msgspec.json.encode(shape).decode()
 
 
 def dump(state: State) -> dict[str, object]:

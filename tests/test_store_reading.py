@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from perdure.persistence.batch import Batch
+from perdure.persistence.checksums import of_entry
 from perdure.persistence.errors import NotAStore
 from perdure.persistence.lease import Owner
 from perdure.persistence.memory import MemoryStore
-from perdure.persistence.records import Commit, Delta, EntryRow, row_checksum
+from perdure.persistence.records import Commit, Delta, EntryRow
 from perdure.persistence.sqlite import SqliteStore
 from perdure.persistence.sqlite_read import SqliteReader
 from perdure.persistence.store import Store
@@ -34,7 +35,7 @@ def put(store: Store, sequence: int, agent: int, *places: tuple[str, str | int])
     delta = Delta(agent)
     for name, entry in places:
         field = name.removeprefix("-")
-        row = EntryRow(agent, field, entry, "1", row_checksum(f"{field}\0{entry}", "1"))
+        row = EntryRow(agent, field, entry, "1", of_entry(agent, field, entry, "1"))
         delta.entries[agent, field, entry] = None if name.startswith("-") else row
     commit = Commit(agent=agent, kind="K", key=str(agent), version=sequence, delta=delta)
     commit.sequence = sequence

@@ -26,7 +26,7 @@ from ..workload import AGENTS, burner, key, latencies, owner, percentiles
 GROUP = 2_048
 JOURNAL = "INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 AGENT = """
-INSERT INTO agents VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT INTO agents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (agent) DO UPDATE SET version = excluded.version, sequence = excluded.sequence
 """
 FIELD = """
@@ -117,6 +117,9 @@ def rows_of(first: int, turns: int) -> Turns:
                 number + 1,
                 "active",
                 "",
+                number,
+                '{"open":null,"owner":null}',
+                number,
             )
             for number in latest
         ],

@@ -5,8 +5,9 @@ from __future__ import annotations
 from contextlib import closing
 from typing import Any, Final, TypeAlias
 
+from ..persistence.checksums import intact, of_field
 from ..persistence.errors import CorruptState, StoreError
-from ..persistence.records import Message, StoredAgent, Timer, row_checksum
+from ..persistence.records import Message, StoredAgent, Timer
 from ..persistence.store import StoreReader
 from ..persistence.url import open_reader
 from . import agents, journal
@@ -54,7 +55,16 @@ class _Painter:
         self._items = items
         self._problems: list[str] = []
         kind, key = stored.head.kind, stored.head.key
-        mail = reader.mail(kind, key)
+        inbox = reader.inbox(kind, key)
+        mail = inbox.messages
+        bad = [*stored.damaged, *(row for _, row in stored.bad_timers)]
+        self._problems += [f"{row.place}: {row.reason}" for row in bad]
+        self._problems += [f"message {m.id}: its checksum does not match" for m in inbox.spoilt]
+        self._problems += [
+            f"state.{name}: its row is missing"
+            for name, length in stored.shape.items()
+            if length is None and name not in stored.fields
+        ]
         self.picture: Picture = {
             **agents.record(stored.head),
             "fields": self._fields(stored),
@@ -69,7 +79,7 @@ class _Painter:
     def _fields(self, stored: StoredAgent) -> dict[str, Any]:
         found = {}
         for name, (text, crc) in stored.fields.items():
-            if row_checksum(name, text) == crc:
+            if intact(of_field, self._agent, name, text, crc):
                 found[name] = self._value(text, f"state.{name}")
             else:
                 found[name] = None

@@ -1,8 +1,8 @@
 """G8 and G9 on damaged files: flipped bytes and missing ends, anywhere, never crash or go unseen.
 
-What carries a checksum (fields, log items, map entries, journal) must come back right, or with an
-error, or with the bad value in quarantine. Anywhere else in the file SQLite is the judge: then the
-promise is that nothing but the documented errors is raised and that nobody is left waiting.
+Every row carries a checksum: what is read must come back right, or with an error, or with the bad
+value in quarantine. A row that the damaged page or index no longer leads to is missed where an
+agent's head tells of it (plain fields, logs), and found by the doctor elsewhere.
 """
 
 import logging
@@ -19,6 +19,7 @@ from msgspec import field
 
 from perdure import Agent, AgentSystem, Backoff, Breaker, Log, Map, State
 from perdure.persistence import doctor
+from perdure.persistence.checksums import of_head
 from perdure.persistence.errors import (
     AgentQuarantined,
     CorruptState,
@@ -26,7 +27,7 @@ from perdure.persistence.errors import (
     StoreError,
     StoreUnavailable,
 )
-from perdure.persistence.records import Message, StoredAgent
+from perdure.persistence.records import AgentRow, Inbox, StoredAgent
 from perdure.persistence.sqlite import SqliteStore
 from perdure.persistence.url import open_reader
 from tests.attack.agents import AGENTS, Relay, Tally
@@ -37,6 +38,8 @@ PATIENCE = 20.0
 TURNS = 15
 KEYS = [f"v{number}" for number in range(6)]
 PAUSED = "v5"
+BLANK: list[Any] = [0, "", [], []]
+"""A vault that was not found: an index has to lead to an agent."""
 
 Report: TypeAlias = list[Any]
 Sound: TypeAlias = tuple[bytes, dict[str, Report]]
@@ -199,14 +202,21 @@ def attack(
             found, loud = reports(path)
         except PerdureError:
             continue
-        if strict and not loud:
-            assert found == expected, f"round {number}: healthy according to the doctor: {healthy}"
+        if strict and not loud and found != expected:
+            # What is read is right or refused. What an index or a page no longer leads to is not
+            # read; the plain fields and the logs notice that, of anything else the doctor knows.
+            assert how is flip_used, f"round {number}"
+            assert not healthy, f"round {number}"
+            for key, report in found.items():
+                assert report[:4] in (expected[key][:4], BLANK), f"round {number}"
 
 
-@pytest.mark.parametrize("how", [flip_used, cut])
-def test_damage_anywhere(tmp_path: Path, sound: Sound, how: Damage, seed: int) -> None:
-    """Opening, loading and examining a damaged file raises the documented errors and no others."""
-    attack(tmp_path / "store.db", sound, how, 40, Random(seed), strict=False)
+@pytest.mark.parametrize(("how", "strict"), [(flip_used, True), (cut, False)])
+def test_damage_anywhere(
+    tmp_path: Path, sound: Sound, how: Damage, seed: int, *, strict: bool
+) -> None:
+    """A damaged file raises the documented errors and no others, and is not read wrong unseen."""
+    attack(tmp_path / "store.db", sound, how, 40, Random(seed), strict=strict)
 
 
 def test_damaged_values(tmp_path: Path, sound: Sound, seed: int) -> None:
@@ -215,7 +225,7 @@ def test_damaged_values(tmp_path: Path, sound: Sound, seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("how", "strict"), [(flip_used, False), (cut, False), (flip_value, True)])
+@pytest.mark.parametrize(("how", "strict"), [(flip_used, True), (cut, False), (flip_value, True)])
 def test_damage_at_length(
     tmp_path: Path, sound: Sound, how: Damage, seed: int, *, strict: bool
 ) -> None:
@@ -303,16 +313,18 @@ def test_old_mail_that_cannot_be_read(
         system.agent(Tally, "t").cast(Tally.add, 1)
         system.flush()
     with closing(sqlite3.connect(store)) as connection:
-        connection.execute("UPDATE agents SET status = 'active'")
+        row = connection.execute("SELECT * FROM agents").fetchone()
+        head = AgentRow(*row[:7])._replace(status="active")
+        connection.execute("UPDATE agents SET status = ?, crc = ?", (head.status, of_head(head)))
         connection.commit()
-    broken, mail = True, SqliteStore.mail
+    broken, inbox = True, SqliteStore.inbox
 
-    def fail(self: SqliteStore, kind: str, key: str) -> list[Message]:
+    def fail(self: SqliteStore, kind: str, key: str) -> Inbox:
         if broken:
             raise error
-        return mail(self, kind, key)
+        return inbox(self, kind, key)
 
-    monkeypatch.setattr(SqliteStore, "mail", fail)
+    monkeypatch.setattr(SqliteStore, "inbox", fail)
     with AgentSystem.open(store, agents=AGENTS) as system:
         tally = system.agent(Tally, "t")
         with pytest.raises((StoreError, AgentQuarantined)):
@@ -346,3 +358,96 @@ def test_the_doctor_sees_an_index_that_disagrees_with_its_table(tmp_path: Path) 
         connection.execute("INSERT INTO sqlite_schema VALUES (?, ?, ?, ?, ?)", row)
         connection.commit()
     assert not examine(store)
+
+
+def test_a_spoilt_message_and_timer_do_not_block_the_agent(tmp_path: Path) -> None:
+    """Bad rows of mail and timers go to quarantine, loudly; the agent's other mail is delivered."""
+    store = tmp_path / "store.db"
+    with AgentSystem.open(store, agents=[Vault]) as system:
+        vault = system.agent(Vault, "v")
+        vault.call(Vault.arm).get()
+        vault.pause()
+        for number in (1, 2, 3):
+            vault.cast(Vault.put, number)
+        system.flush()
+    with closing(sqlite3.connect(store)) as connection:
+        connection.execute(
+            "UPDATE mailbox SET body = replace(body, '2', '7') WHERE body LIKE '%2%'"
+        )
+        connection.execute("UPDATE timers SET due = due + 1")
+        connection.commit()
+    assert not examine(store)
+    for first in (True, False):
+        with AgentSystem.open(store, agents=[Vault]) as system:
+            vault = system.agent(Vault, "v")
+            if first:
+                vault.resume()
+            assert system.idle(PATIENCE)
+            assert vault.call(Vault.report).get()[0] == 4
+            bad = [row.place.split()[0] for row in system._store.quarantined()]
+            assert sorted(bad) == ["message", "timer"]
+    assert examine(store)
+
+
+@pytest.mark.parametrize(
+    "change", ["version = version + 1", "status = 'stopped'", "status = '?'", "sequence = 0"]
+)
+def test_a_damaged_head_is_mended(tmp_path: Path, change: str) -> None:
+    """What the journal or the checksum prove of a head is put right, with the old row kept."""
+    store = tmp_path / "store.db"
+    with AgentSystem.open(store, agents=[Vault]) as system:
+        system.agent(Vault, "v").call(Vault.put, 1).get()
+    with closing(sqlite3.connect(store)) as connection:
+        connection.execute(f"UPDATE agents SET {change}")  # noqa: S608
+        connection.commit()
+    assert not examine(store)
+    with AgentSystem.open(store, agents=[Vault]) as system:
+        assert system.agent(Vault, "v").call(Vault.put, 2).get() is None
+        assert system.agent(Vault, "v").call(Vault.report).get()[0] == 3
+        assert [row.place for row in system._store.quarantined()] == ["(head)"]
+    assert examine(store)
+
+
+@pytest.mark.parametrize("statement", ["DELETE FROM fields", "UPDATE fields SET agent = agent + 7"])
+def test_a_missing_field_is_not_a_default(tmp_path: Path, statement: str) -> None:
+    """A field whose row is gone comes back from the journal; without it the agent is given up."""
+    store = tmp_path / "store.db"
+    with AgentSystem.open(store, agents=[Vault]) as system:
+        for number in (1, 2):
+            system.agent(Vault, "v").call(Vault.put, number).get()
+    content = store.read_bytes()
+    for lost, expected in ((0, [3, "name v 2"]), (2, None)):
+        damage(store, content)
+        with closing(sqlite3.connect(store)) as connection:
+            connection.execute(statement)
+            connection.execute("UPDATE journal SET delta = '{}' WHERE version <= ?", (lost,))
+            connection.commit()
+        with AgentSystem.open(store, agents=[Vault]) as system:
+            future = system.agent(Vault, "v").call(Vault.report)
+            if expected is not None:
+                assert future.get()[:2] == expected
+            else:
+                with pytest.raises(CorruptState, match="Vault/v"):
+                    future.get()
+
+
+def test_a_missing_end_of_a_log_is_not_a_shorter_log(tmp_path: Path) -> None:
+    """The items cut off a log are read from the journal, or reading them is an error."""
+    store = tmp_path / "store.db"
+    with AgentSystem.open(store, agents=[Vault]) as system:
+        for number in (1, 2, 3):
+            system.agent(Vault, "v").call(Vault.put, number).get()
+    with closing(sqlite3.connect(store)) as connection:
+        connection.execute("DELETE FROM log_items WHERE position > 0")
+        connection.commit()
+    with AgentSystem.open(store, agents=[Vault]) as system:
+        notes = ["note v 1", "note v 2", "note v 3"]
+        assert system.agent(Vault, "v").call(Vault.report).get()[3] == notes
+    with closing(sqlite3.connect(store)) as connection:
+        connection.execute("DELETE FROM journal WHERE version < 3")
+        connection.commit()
+    with (
+        AgentSystem.open(store, agents=[Vault]) as system,
+        pytest.raises(CorruptState, match=r"state\.notes\[1\]"),
+    ):
+        system.agent(Vault, "v").call(Vault.report).get()

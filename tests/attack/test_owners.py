@@ -3,6 +3,7 @@
 import os
 import queue
 import re
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -341,3 +342,17 @@ def test_a_store_that_is_being_made_is_not_taken_for_another_programs(store: Pat
         assert not sqlite_schema.check(connection, str(store))
     with closing(sqlite3.connect(store)) as connection:
         assert sqlite_schema.check(connection, str(store))
+
+
+def test_a_copy_is_not_owned_by_the_owner_of_the_original(store: Path) -> None:
+    """A copy of a store is opened although the original's owner lives; the original is refused."""
+    copy = store.with_name("copy.db")
+    with opened(store) as system:
+        system.agent(Tally, "t").call(Tally.add, 1).get()
+        for suffix in ("", "-wal"):
+            shutil.copyfile(f"{store}{suffix}", f"{copy}{suffix}")
+        with pytest.raises(StoreOwned):
+            opened(store)
+        with opened(copy) as other:
+            assert other.agent(Tally, "t").call(Tally.add, 1).get() == 2
+        assert system.agent(Tally, "t").call(Tally.add, 1).get() == 2

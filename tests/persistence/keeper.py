@@ -121,7 +121,7 @@ class Keeper(Generic[S]):
             return self.load()
         self.reader = CountingReader(self.store, self.agent)
         self.tracker = StateTracker(
-            self.layout, self.agent, fields, stored.log_lengths, self.reader, largest=self.largest
+            self.layout, self.agent, fields, stored.shape, self.reader, largest=self.largest
         )
         return None
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perdure.persistence.batch import Batch
+from perdure.persistence.checksums import of_entry, of_item
 from perdure.persistence.memory import MemoryStore
 from perdure.persistence.records import (
     Commit,
@@ -20,10 +21,10 @@ from perdure.persistence.records import (
     Message,
     QuarantineRow,
     Timer,
-    row_checksum,
 )
 from perdure.persistence.sqlite import SqliteStore
 from perdure.persistence.store import Store
+from perdure.persistence.tracker import shape_text
 from tests.persistence.keeper import HERE, made
 
 AGENTS = (1, 2)
@@ -67,15 +68,17 @@ def deltas(
         if draw(st.booleans()):
             length = delta.truncated[field] = draw(st.integers(0, length))
         for _ in range(draw(st.integers(0, 3))):
-            items.append(ItemRow(agent, field, length, text, row_checksum(field, text)))
+            items.append(ItemRow(agent, field, length, text, of_item(agent, field, length, text)))
             length += 1
         lengths[agent, field] = length
     delta.items = items
     for field in draw(st.sets(st.sampled_from(FIELDS))):
         key = draw(st.sampled_from(KEYS))
-        crc = row_checksum(f"{field}\0{key}", text)
+        crc = of_entry(agent, field, key, text)
         row = EntryRow(agent, field, key, text, crc)
         delta.entries[agent, field, key] = draw(st.sampled_from([row, None]))
+    shape = {field: length for (owner, field), length in lengths.items() if owner == agent}
+    delta.shape = shape_text(shape)
     return delta or None
 
 

@@ -166,6 +166,7 @@ def test_cut_off_items_are_never_taken_for_later_ones(file: File) -> None:
     with file.opened() as keeper:
         cut = Delta(1)
         cut.truncated["lines"] = 3
+        cut.shape = '{"count":null,"lines":3}'
         keeper.put(cut)
         keeper.load()
         keeper.state.lines.append("another line 4")

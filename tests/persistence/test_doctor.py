@@ -84,6 +84,12 @@ def test_sound_store_is_healthy(path: Path) -> None:
         ("UPDATE map_entries SET value = X'32' WHERE entry = 'm2'", "map_entries", "marks['m2']"),
         ("UPDATE base_fields SET value = '7'", "base_fields", "count"),
         ("UPDATE journal SET delta = '{}' WHERE sequence = 4", "journal", "4"),
+        ("UPDATE journal SET name = 'other' WHERE sequence = 4", "journal", "4"),
+        ("UPDATE map_entries SET entry = 'm9' WHERE entry = 'm2'", "map_entries", "marks['m9']"),
+        ("UPDATE agents SET version = 4", "agents", "(head)"),
+        ("UPDATE agents SET shape = '{}'", "agents", "(shape)"),
+        ("DELETE FROM fields", "fields", "count"),
+        ("DELETE FROM log_items WHERE position = 4", "log_items", "lines[4]"),
     ],
 )  # fmt: skip
 def test_every_checksum_is_verified(path: Path, statement: str, table: str, place: str) -> None:
@@ -138,8 +144,8 @@ def test_progress_is_told(path: Path) -> None:
     with contextlib.closing(open_reader(path)) as reader:
         examine(reader, lambda *step: heard.append(step))
     assert heard == [
-        ("fields", 1, 1), ("log_items", 5, 5), ("map_entries", 5, 5), ("base_fields", 1, 1),
-        ("journal", 3, 3),
+        ("agents", 1, 1), ("fields", 1, 1), ("log_items", 5, 5), ("map_entries", 5, 5),
+        ("base_fields", 1, 1), ("journal", 3, 3),
     ]  # fmt: skip
 
 

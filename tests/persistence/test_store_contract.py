@@ -10,6 +10,7 @@ import pytest
 
 from perdure import Log, Map, State
 from perdure.persistence.batch import Batch
+from perdure.persistence.checksums import of_item
 from perdure.persistence.errors import Fenced, StoreOwned
 from perdure.persistence.memory import MemoryStore
 from perdure.persistence.records import Commit, DeadLetter, Message, QuarantineRow, Timer
@@ -213,7 +214,9 @@ class StoreContract(abc.ABC):
         delta = keeper.tracker.collect()
         assert delta is not None
         delta.truncated["lines"] = 2
-        delta.items = [row._replace(position=2) for row in delta.items]
+        crc = of_item(1, "lines", 2, '"X"')
+        delta.items = [row._replace(position=2, crc=crc) for row in delta.items]
+        delta.shape = '{"lines":3}'
         keeper.put(delta)
         keeper.load()
         assert list(keeper.state.lines) == ["a", "b", "X"]
