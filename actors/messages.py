@@ -11,7 +11,6 @@ import copy
 import dataclasses
 import functools
 import inspect
-import json
 import typing
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -224,9 +223,3 @@ def _is_frozen(value: object) -> bool:
     if isinstance(value, msgspec.Struct):
         return value.__struct_config__.frozen
     return bool(value.__dataclass_params__.frozen)  # type: ignore[attr-defined]
-
-
-def describe_body(body: str) -> str:
-    """Return a stored body on one short line, for lists and errors."""
-    text = json.dumps(json.loads(body), ensure_ascii=False)
-    return text if len(text) <= 80 else text[:77] + "..."  # noqa: PLR2004

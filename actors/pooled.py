@@ -55,8 +55,6 @@ class PooledActor(Actor):
     dispatcher: Dispatcher | None = None
     """The pool to run on; None for the one all pooled actors share."""
 
-    _setup_done = False
-
     @staticmethod
     def _create_actor_inbox() -> ActorInbox:
         return PooledInbox()  # type: ignore[return-value]

@@ -218,7 +218,7 @@ class PostOffice:
 
 def detached(message: object) -> object:
     """Return a message without ties to its sender's state."""
-    if message.__class__ is not ProxyCall:
+    if not isinstance(message, ProxyCall):
         return detach(message)
     path, args, kwargs = message
     for value in args:

@@ -117,7 +117,7 @@ class RunningCell(AgentCell):
             watch = limits.watch(self, turn, limit)
         try:
             result = handle(activation.agent, letter.message)
-            if result.__class__ is CoroutineType:
+            if isinstance(result, CoroutineType):
                 self.pending = lambda: self._launch_handler(turn, result)
                 return Outcome.SUSPENDED
             if watch is not None and not turn.decide("runner"):

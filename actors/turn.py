@@ -26,8 +26,7 @@ class Letter(Envelope[Any]):
 
     __slots__ = ("attempts", "cause", "correlation", "edge", "id")
 
-    # Narrower than pykka says: it is ours that answer.
-    reply_to: PooledFuture[Any] | None  # pyright: ignore[reportIncompatibleVariableOverride]
+    reply_to: PooledFuture[Any] | None
 
     durable: bool = False
     """There is, or will be, a row in the mailbox table that a commit must remove."""
@@ -50,7 +49,7 @@ class Letter(Envelope[Any]):
     ) -> None:
         """Hold a message; ``edge`` says that the reply leaves the system and waits for the disk."""
         self.message = message
-        self.reply_to = reply_to
+        self.reply_to = reply_to  # pyright: ignore[reportIncompatibleVariableOverride] - narrower
         self.edge = edge
         self.id = letter_id
         self.cause = cause

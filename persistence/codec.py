@@ -110,7 +110,7 @@ def _alike(value: object, decoded: object, encoded: bytes) -> bool:
 
 
 def _fast_int(value: object) -> str | None:
-    if value.__class__ is int and SMALLEST_INT <= value <= LARGEST_INT:
+    if type(value) is int and SMALLEST_INT <= value <= LARGEST_INT:
         return str(value)
     return None
 
@@ -125,7 +125,7 @@ def _fast_str(value: object) -> str | None:
 
 
 def _fast_float(value: object) -> str | None:
-    if value.__class__ is float and math.isfinite(value):
+    if type(value) is float and math.isfinite(value):
         return _encode_json(value).decode()
     return None
 

@@ -117,9 +117,7 @@ class Committer:
             sequence = commit.sequence = self._next
             self._next = sequence + 1
             self._queue.append(commit)
-            if self._sleeping and not (
-                self._promises and threading.get_ident() in self._promises
-            ):
+            if self._sleeping and not (self._promises and threading.get_ident() in self._promises):
                 self._work.notify()
         return sequence
 
@@ -150,7 +148,7 @@ class Committer:
         Raises the error that ended the committer, if one did.
         """
         if self.writes_here():
-            message = "a receiver of a save signal runs where saving is done; it must not wait for it"
+            message = "a receiver of a save signal runs where saving is done; do not wait there"
             raise Deadlock(message)
         wanted = self._next - 1 if sequence is None else sequence
         if timeout is None:  # helping may take longer than a timeout allows
