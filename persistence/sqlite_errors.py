@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterator
+from typing import Final
 
 from .errors import NotAStore, StoreUnavailable
 
@@ -19,6 +20,9 @@ _ADVICE = {
     sqlite3.SQLITE_PERM: "check the file's permissions",
 }
 
+_BEYOND: Final = "the file is damaged beyond reading; restore a backup"
+"""What to do where `perdure doctor` cannot look either, or was looking."""
+
 
 @contextlib.contextmanager
 def translated(location: str, doing: str) -> Iterator[None]:
@@ -29,7 +33,7 @@ def translated(location: str, doing: str) -> Iterator[None]:
         raise translate(error, location, doing) from error
     except UnicodeDecodeError as error:
         # The driver meets it in names and messages that a damaged schema gives it.
-        advice = _ADVICE[sqlite3.SQLITE_CORRUPT]
+        advice = _advice(sqlite3.SQLITE_CORRUPT, doing)
         raise StoreUnavailable(f"{location}: {doing} failed: {error}; {advice}") from error
 
 
@@ -39,6 +43,11 @@ def translate(error: sqlite3.Error, location: str, doing: str) -> Exception:
     primary = code & 0xFF
     if primary == sqlite3.SQLITE_NOTADB:
         return NotAStore(f"{location} is not a SQLite file; choose another path")
-    advice = _ADVICE.get(primary, "see the error before this one")
-    message = f"{location}: {doing} failed: {error}; {advice}"
+    message = f"{location}: {doing} failed: {error}; {_advice(primary, doing)}"
     return StoreUnavailable(message, full=primary == sqlite3.SQLITE_FULL)
+
+
+def _advice(primary: int, doing: str) -> str:
+    if primary == sqlite3.SQLITE_CORRUPT and doing in {"opening", "examining"}:
+        return _BEYOND
+    return _ADVICE.get(primary, "see the error before this one")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 import signal
 import sys
@@ -68,7 +69,10 @@ def command(function: Callable[P, ExitCode | None]) -> Callable[P, None]:
         raise typer.Exit(code or ExitCode.DONE)
 
     # `dead_letters` is typed as `dead-letters`; the list of commands is in the order below.
-    app.command(function.__name__.replace("_", "-"))(run)
+    # One that takes the context looks at surplus arguments itself, to give better advice.
+    surplus = "context" in inspect.signature(function).parameters
+    settings = {"allow_extra_args": surplus}
+    app.command(function.__name__.replace("_", "-"), context_settings=settings)(run)
     return run
 
 
@@ -114,6 +118,7 @@ def perdure(
 
 @command
 def run(
+    context: typer.Context,
     program: Annotated[
         str,
         typer.Argument(
@@ -151,8 +156,10 @@ def run(
     perdure run desk:Desk --store desk.db
     perdure run shop.agents:AGENTS --store sqlite:////var/lib/shop.db --drain 30
     """
+    from .program import refuse_several
     from .run import run as serve
 
+    refuse_several(program, context.args)
     level = log_level.value
     return serve(program, store, sync=sync.value, drain=drain, workers=workers, level=level)
 

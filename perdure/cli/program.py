@@ -26,6 +26,17 @@ class Program:
     main: Main | None = None
 
 
+def refuse_several(target: str, more: list[str]) -> None:
+    """Refuse more than one program; ConfigurationError says how to run several classes."""
+    if more:
+        names = ", ".join(each.rpartition(":")[2] for each in (target, *more))
+        message = (
+            f"`run` takes one MODULE:NAME, not {1 + len(more)}; to run several classes, name a list"
+            f" of them: AGENTS = [{names}] in a module, and MODULE:AGENTS here"
+        )
+        raise ConfigurationError(message)
+
+
 def load_program(target: str, folder: Path) -> Program:
     """Import the program ``MODULE:NAME``, also from ``folder``.
 

@@ -119,6 +119,23 @@ def test_what_is_not_in_the_store(desk_store: Path) -> None:
     assert "there is no dead letter 7" in hint
 
 
+@pytest.mark.parametrize("words", [["doctor"], ["agents"]], ids=" ".join)
+def test_a_file_whose_end_is_missing(own_store: Path, words: list[str]) -> None:
+    """A truncated store needs a backup; nobody is sent to `doctor`, which cannot look either."""
+    with own_store.open("r+b") as file:
+        file.truncate(own_store.stat().st_size // 2)
+    said = sentence_of(*words, "--store", own_store, code=3)
+    assert said.endswith("the file is damaged beyond reading; restore a backup")
+
+
+def test_several_programs(tmp_path: Path) -> None:
+    """`run` with several programs advises a list and starts nothing."""
+    said = sentence_of("run", "desk:Desk", "shop:Till", "--store", tmp_path / "x.db", code=2)
+    assert "takes one MODULE:NAME, not 2" in said
+    assert "AGENTS = [Desk, Till]" in said
+    assert not list(tmp_path.iterdir())
+
+
 def test_names_that_are_not_text(desk_store: Path) -> None:
     """A key that is not UTF-8 is refused, since no agent can have it."""
     done = subprocess.run(
