@@ -10,6 +10,7 @@ from typing import Final
 from ..persistence.records import AgentRow
 from ..persistence.store import StoreReader
 from ..persistence.url import open_reader
+from .census import everybody
 from .screen import ColumnStyle, Screen, print_json, working
 
 _STRIDE: Final = 1000
@@ -40,7 +41,7 @@ def record(row: AgentRow) -> dict[str, object]:
 
 def _matching(reader: StoreReader, kind: str | None, status: str | None) -> Iterator[AgentRow]:
     with working("looking through the agents") as progress:
-        for number, row in enumerate(reader.agents(kind), 1):
+        for number, row in enumerate(everybody(reader, kind), 1):
             if number % _STRIDE == 0:
                 progress.at(number, what=f"looking through the agents: {number:,}")
             if status is None or row.status == status:
@@ -55,7 +56,7 @@ def _print(rows: list[AgentRow], *, more: bool, limit: int) -> None:
         ("KIND", "name"), ("KEY", "name"), ("STATUS", "word"), ("VERSION", "number"),
         ("LAST COMMIT", "number"),
     ]  # fmt: skip
-    cells = [[r.kind, r.key, r.status, r.version, r.sequence] for r in rows]
+    cells = [[r.kind, r.key, r.status, r.version or "-", r.sequence or "never"] for r in rows]
     if any(row.reason for row in rows):
         columns.append(("REASON", "value"))
         cells = [[*cell, row.reason] for cell, row in zip(cells, rows, strict=True)]

@@ -14,6 +14,7 @@ from typing import Annotated, ParamSpec
 import typer
 
 from ..lifecycle.status import Status
+from ..persistence.errors import ConfigurationError
 from .exits import ExitCode, exit_code, sentence
 from .options import (
     Action,
@@ -175,7 +176,7 @@ def agents(
     limit: Limit = 50,
     json: AsJson = False,
 ) -> None:
-    """List the agents in a store.
+    """List the agents in a store, also those that have mail but have never committed.
 
     \b
     perdure agents --store desk.db --status quarantined
@@ -200,17 +201,36 @@ def show(
             min=0, max=1_000_000, metavar="N", help="Log items, map entries, messages, commits."
         ),
     ] = 5,
+    log: Annotated[str | None, typer.Option(metavar="NAME", help="Only items of this log.")] = None,
+    start: Annotated[
+        int | None,
+        typer.Option(
+            "--from",
+            metavar="POSITION",
+            callback=number,
+            help="With --log, the first item.",
+            show_default="the last items",
+        ),
+    ] = None,
     json: AsJson = False,
 ) -> ExitCode:
     """Show one agent: its state, mail, timers and last commits.
 
-    Of logs the last items are shown, of maps and mail the first. The exit code is 1 if a value
-    cannot be read; the others are shown.
+    Of logs the last items are shown, of maps and mail the first; with --log only that log, from
+    any position. The exit code is 1 if a value cannot be read; the others are shown. An agent
+    of whom there is only mail or a dead letter has never committed: it has no state yet.
 
     \b
     perdure show Desk emea --store desk.db
     perdure show Desk emea --store desk.db --json | jq .fields
+    perdure show Desk emea --store desk.db --log transcript --from 1000 --items 100
     """
+    if log is not None:
+        from .log_items import show_log
+
+        return show_log(store, kind, key, log, start=start, items=items, json=json)
+    if start is not None:
+        raise ConfigurationError("--from needs --log NAME: the log whose items to show")
     from .show import show_agent
 
     return show_agent(store, kind, key, items=items, json=json)

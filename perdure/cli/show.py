@@ -11,6 +11,7 @@ from ..persistence.records import Message, StoredAgent, Timer
 from ..persistence.store import StoreReader
 from ..persistence.url import open_reader
 from . import agents, journal
+from .census import dead_letters, everybody, newcomer
 from .exits import ExitCode, NotFound
 from .screen import Screen, print_json
 from .text import count, moment
@@ -26,10 +27,10 @@ MOST_NAMES: Final = 3
 def show_agent(store: str, kind: str, key: str, *, items: int, json: bool) -> ExitCode:
     """Print one agent; PROBLEMS if a part of it cannot be read."""
     with closing(open_reader(store)) as reader:
-        stored = reader.load(kind, key)
-        if stored is None:
-            raise NotFound(_missing(reader, kind, key))
+        stored = reader.load(kind, key) or StoredAgent(newcomer(kind, key), {}, {}, [])
         picture = _Painter(reader, stored, items).picture
+        if not (picture["version"] or picture["mail"]["count"] or picture["dead_letters"]):
+            raise NotFound(_missing(reader, kind, key))
     if json:
         print_json(picture)
     else:
@@ -38,7 +39,9 @@ def show_agent(store: str, kind: str, key: str, *, items: int, json: bool) -> Ex
 
 
 def _missing(reader: StoreReader, kind: str, key: str) -> str:
-    close = [row.key for row, _ in zip(reader.agents(kind), range(MOST_NAMES + 1), strict=False)]
+    close = [
+        row.key for row, _ in zip(everybody(reader, kind), range(MOST_NAMES + 1), strict=False)
+    ]
     names = ", ".join(repr(name) for name in close[:MOST_NAMES])
     if not close:
         return f"there is no agent of kind {kind!r}; `perdure agents` lists those there are"
@@ -72,6 +75,7 @@ class _Painter:
             "maps": {name: self._map(name) for name in reader.map_fields(self._agent)},
             "mail": {"count": len(mail), "first": [self._message(m) for m in mail[:items]]},
             "timers": [self._timer(timer) for timer in sorted(stored.timers, key=_due)],
+            "dead_letters": sum((d.kind, d.key) == (kind, key) for d in dead_letters(reader)),
             "commits": self._commits(kind, key),
             "problems": self._problems,
         }
@@ -148,7 +152,12 @@ def _print(picture: Picture, screen: Screen) -> None:
     screen.say(f"{picture['kind']}/{picture['key']}", "bold")
     head = [("status", picture["status"])]
     head += [("reason", picture["reason"])] if picture["reason"] else []
-    head += [("version", picture["version"]), ("last commit", picture["sequence"])]
+    if picture["version"]:
+        head += [("version", picture["version"]), ("last commit", picture["sequence"])]
+    else:
+        head.append(("version", "none: it has never committed"))
+    if picture["dead_letters"]:
+        head.append(("dead letters", f"{picture['dead_letters']:,}, see `perdure dead-letters`"))
     _pairs(screen, head)
     if picture["fields"]:
         screen.title("fields")

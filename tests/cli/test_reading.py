@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from perdure import AgentSystem
+from tests.cli.programs import Desk, Gatekeeper
 from tests.cli.support import invoke, records, spawn
 
 
@@ -182,3 +184,89 @@ def test_doctor_names_what_is_damaged(own_store: Path) -> None:
     assert page.exit_code == 1
     assert "DAMAGED" in page.stdout
     assert ["fields", "Desk", "emea", "title"] in [s.split() for s in page.stdout.splitlines()]
+
+
+@pytest.fixture
+def young_store(tmp_path: Path) -> Path:
+    """Give a store with two that never committed: one has mail, one only a dead letter."""
+    path = tmp_path / "young.db"
+    with AgentSystem.open(path, agents=[Desk, Gatekeeper], sync="process") as system:
+        for key in ("new", "newer"):
+            system.agent(Desk, key).cast(Desk.refuse, "me")
+            assert system.idle(20)
+        system.agent(Gatekeeper, "north").call(Gatekeeper.tick).get()
+        first = system.dead_letters.list()[0]
+    assert invoke("dead-letters", "requeue", first.id, "--store", path).exit_code == 0
+    return path
+
+
+def test_agents_that_never_committed_are_listed(young_store: Path) -> None:
+    """Who has only mail or a dead letter is listed once, in order, without a version."""
+    found = records("agents", "--store", young_store)
+    assert [(a["key"], a["status"], a["version"], a["sequence"] > 0) for a in found] == [
+        ("new", "active", 0, False), ("newer", "active", 0, False), ("north", "active", 1, True),
+    ]  # fmt: skip
+    assert [a["key"] for a in records("agents", "--store", young_store, "--kind", "Desk")] == [
+        "new", "newer",
+    ]  # fmt: skip
+    table = invoke("agents", "--store", young_store).stdout.splitlines()
+    assert table[1].split() == ["Desk", "new", "active", "-", "never"]
+
+
+def test_an_agent_that_never_committed_is_shown(young_store: Path) -> None:
+    """Its mail and dead letters are shown, with a word on why there is no state."""
+    (new,) = records("show", "Desk", "new", "--store", young_store)
+    assert [m["body"] for m in new["mail"]["first"]] == [[["me"], {}]]
+    assert (new["version"], new["fields"], new["dead_letters"]) == (0, {}, 0)
+    page = invoke("show", "Desk", "new", "--store", young_store).stdout
+    assert "it has never committed" in page
+    assert "mail  1 waiting" in page
+    (newer,) = records("show", "Desk", "newer", "--store", young_store)
+    assert (newer["mail"]["count"], newer["dead_letters"]) == (0, 1)
+    page = invoke("show", "Desk", "newer", "--store", young_store).stdout
+    assert "dead letters  1, see `perdure dead-letters`" in page
+
+
+def log_of(store: Path, *options: object, code: int = 0) -> list[tuple[int, str]]:
+    """Return positions and values of a range of the transcript."""
+    words = ("show", "Desk", "emea", "--store", store, "--log", "transcript", *options)
+    return [(item["position"], item["value"]) for item in records(*words, code=code)]
+
+
+def test_a_range_of_a_log_is_shown(desk_store: Path) -> None:
+    """With --log only that log is shown: the last items, or those from a position."""
+    whole = [(n, f"T-{n} -> mira") for n in range(8)]
+    assert log_of(desk_store, "--items", 3) == whole[-3:]
+    assert log_of(desk_store, "--from", 2, "--items", 3) == whole[2:5]
+    assert log_of(desk_store, "--from", 6, "--items", 100) == whole[6:]
+    assert log_of(desk_store, "--from", 8) == []
+    words = ("show", "Desk", "emea", "--store", desk_store, "--log", "transcript", "--from")
+    page = invoke(*words, 2, "--items", 1).stdout.splitlines()
+    assert [text.split(maxsplit=1) for text in page] == [
+        ["POSITION", "VALUE"], ["2", '"T-2 -> mira"'],
+    ]  # fmt: skip
+    beyond = invoke(*words, 8)
+    assert (beyond.exit_code, beyond.stdout) == (0, "")
+    assert beyond.stderr == "no such items: the log has 8 items, counted from 0\n"
+
+
+def test_a_damaged_item_hides_no_other(own_store: Path) -> None:
+    """In a range with an item that cannot be read the others are shown, with exit code 1."""
+    with sqlite3.connect(own_store) as connection:
+        connection.execute("UPDATE log_items SET value = '0' WHERE position = 1")
+        connection.execute("UPDATE journal SET delta = '{}' WHERE name = 'assign'")
+    connection.close()
+    found = log_of(own_store, "--from", 0, "--items", 4, code=1)
+    assert [position for position, _ in found] == [0, 2, 3]
+
+
+def test_a_log_that_is_not_there(desk_store: Path) -> None:
+    """A log or agent that is not there is named with those that are; --from alone is refused."""
+    show = ("show", "Desk", "emea", "--store", desk_store)
+    unknown = invoke(*show, "--log", "script")
+    assert unknown.exit_code == 5
+    assert unknown.stderr.endswith("no log 'script' with items; there are: transcript\n")
+    assert invoke("show", "Desk", "eema", "--store", desk_store, "--log", "x").exit_code == 5
+    alone = invoke(*show, "--from", "3")
+    assert alone.exit_code == 2
+    assert "--from needs --log" in alone.stderr
