@@ -85,8 +85,16 @@ class SqliteStore(SqliteReader, Store):
             token = (held.token if held else 0) + 1
             connection.execute(
                 "INSERT OR REPLACE INTO lease VALUES (1, ?, ?, ?, ?, ?, ?, ?, 0, ?)",
-                (token, owner.host, owner.pid, owner.started, owner.realm, owner.incarnation, now,
-                 self.identity()),
+                (
+                    token,
+                    owner.host,
+                    owner.pid,
+                    owner.started,
+                    owner.realm,
+                    owner.incarnation,
+                    now,
+                    self.identity(),
+                ),
             )
             # The journal always keeps its newest row, so numbering goes on from there.
             last = "SELECT coalesce(max({0}), 0) FROM {1}"
@@ -118,8 +126,7 @@ class SqliteStore(SqliteReader, Store):
             self._check_fence(connection)
             rows = fetch(
                 connection,
-                "SELECT * FROM journal WHERE sequence < ?"
-                " ORDER BY sequence LIMIT ?",
+                "SELECT * FROM journal WHERE sequence < ? ORDER BY sequence LIMIT ?",
                 (below, limit),
             )
             base: dict[tuple[int, str], FieldRow] = {}

@@ -234,9 +234,7 @@ class SqliteReader(StoreReader):
         """Return the plain fields that the oldest kept journal row built on, without bad ones."""
         rows = self._rows("SELECT field, value, crc FROM base_fields WHERE agent = ?", (agent,))
         good = {
-            field: value
-            for field, value, crc in rows
-            if intact(of_base, agent, field, value, crc)
+            field: value for field, value, crc in rows if intact(of_base, agent, field, value, crc)
         }
         return BaseFields(good, complete=len(good) == len(rows) and good.pop(LOST, None) is None)
 

@@ -95,9 +95,7 @@ def head(
         (agent,),
     )
     known = [tuple(entry) for entry in newest]
-    for (ver, seq), stat in itertools.product(
-        [*known, (version, sequence)], [status, *STATUSES]
-    ):
+    for (ver, seq), stat in itertools.product([*known, (version, sequence)], [status, *STATUSES]):
         guess = AgentRow(agent, kind, key, ver, seq, stat, reason)  # type: ignore[arg-type]
         if intact(of_head, guess, crc):
             break
