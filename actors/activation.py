@@ -42,12 +42,19 @@ class Activation:
         if consumed is not None:
             self.unsaved_mail.append(consumed)
 
+    def rollback(self) -> None:
+        """Make the state what it was before the turn."""
+        self.tracker.rollback()
+        self.agent.state = self.tracker.state
+
     def dirty(self) -> bool:
         """Tell whether there is something to save."""
-        return self.unsaved is not None or bool(self.unsaved_mail)
+        return self.tracker.stale or self.unsaved is not None or bool(self.unsaved_mail)
 
     def put_unsaved(self, commit: Commit) -> None:
         """Move what is unsaved into ``commit``, before what it holds itself."""
+        if self.tracker.stale:
+            self.keep(self.tracker.collect(), None)
         if self.unsaved is not None:
             if commit.delta is not None:
                 self.unsaved.merge(commit.delta)

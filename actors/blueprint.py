@@ -27,6 +27,8 @@ class Blueprint:
     durability: Durability
     starts: bool
     """Whether it has an ``on_start`` of its own."""
+    receives: bool
+    """Whether it has an ``on_receive`` of its own."""
     turn_limit: float | None
     passivates: bool
     """Whether it has an ``on_passivate`` of its own."""
@@ -110,6 +112,7 @@ def _blueprint(agent_class: object, largest: int) -> Blueprint:
         layout_of(state_class_of(agent_class)),
         CallCodec(agent_class, largest),
         durability,
+        receives=agent_class.on_receive is not Agent.on_receive,
         turn_limit=agent_class.turn_limit,
         starts=agent_class.on_start is not Agent.on_start,
         passivates=agent_class.on_passivate is not Agent.on_passivate,

@@ -109,8 +109,8 @@ class AgentCell:
 
     __slots__ = (
         "activation", "backoff", "blueprint", "error", "holds", "home", "intensity", "key",
-        "last_sequence", "mail_loaded", "mailbox", "pending", "reason", "restarting", "status",
-        "turn", "turns", "used", "volatile",
+        "last_sequence", "mail_loaded", "mailbox", "pending", "reason", "receives", "restarting",
+        "snapshot", "status", "takes_bare", "turn", "turns", "used", "volatile",
     )  # fmt: skip
 
     def __init__(self, home: Surroundings, blueprint: Blueprint, key: str) -> None:
@@ -119,6 +119,9 @@ class AgentCell:
         self.blueprint = blueprint
         self.key = key
         self.volatile = blueprint.durability is Durability.VOLATILE
+        self.snapshot = blueprint.durability is Durability.SNAPSHOT
+        self.receives = blueprint.receives
+        self.takes_bare = self.snapshot and blueprint.calls.untyped
         self.mailbox = Mailbox(limit=blueprint.agent_class.mailbox_limit)
         self.activation: Activation | None = None
         self.status = Status.ACTIVE

@@ -21,7 +21,7 @@ logger = logging.getLogger("perdure.actors")
 
 def fail(cell: AgentCell, activation: Activation, turn: Turn, error: BaseException) -> None:
     """Undo a turn. An asker gets the error; with nobody asking, supervision decides."""
-    activation.tracker.rollback()
+    activation.rollback()
     letter = turn.letter
     if letter.reply_to is not None:
         reject(cell, letter, error)
@@ -33,7 +33,7 @@ def fail(cell: AgentCell, activation: Activation, turn: Turn, error: BaseExcepti
     except Exception:
         logger.exception("%s: on_failure raised", cell)
     # on_failure is no turn: what it changed in the state is not kept.
-    activation.tracker.rollback()
+    activation.rollback()
     cell.fire(signals.agent_failed, reason=describe(letter), error=error)
     letter.attempts += 1
     restart(cell, error, letter)

@@ -24,6 +24,8 @@ def may_go_on(cell: AgentCell, letter: Letter) -> bool:
     if home.closing and letter.edge:
         if letter.reply_to is not None:
             letter.reply_to.fail(SystemClosed("the agent system is closing"))
+        elif not letter.durable and cell.snapshot:
+            settling.store_mail(cell, [letter])
         # A message stays in the store, for the next time the system is opened.
         return False
     policy = cell.blueprint.agent_class.when_unsaved

@@ -25,6 +25,8 @@ class HandlerLoop:
         self._thread: threading.Thread | None = None
         self._executor: ThreadPoolExecutor | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._grace = 0.0
+        self._complete = False
         self._closed = False
         self._ident: int | None = None
 
@@ -90,20 +92,25 @@ class HandlerLoop:
         """Cancel what runs and end the thread; False if a handler does not let that happen."""
         with self._lock:
             self._closed = True
+            self._grace = timeout
             loop, thread = self._loop, self._thread
         if loop is None or thread is None:
             return True
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(timeout)
-        if thread.is_alive():
-            return False  # a handler blocks the loop; its thread is a daemon
-        complete = loop.run_until_complete(self._end_tasks(timeout))
+        with contextlib.suppress(RuntimeError):  # it has ended already
+            loop.call_soon_threadsafe(loop.stop)
+        thread.join(2 * timeout)  # once for what blocks the loop, once for what ignores its end
+        return self._complete and not thread.is_alive()
+
+    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Be the loop's thread: the loop is ended here too, where no other loop can be running."""
+        while not self._closed:
+            loop.run_forever()  # again, if a handler has stopped it
+        self._complete = loop.run_until_complete(self._end_tasks(self._grace))
         loop.run_until_complete(loop.shutdown_asyncgens())
         if self._executor is not None:
             self._executor.shutdown(wait=False, cancel_futures=True)
-        if complete:
+        if self._complete:
             loop.close()
-        return complete
 
     async def _end_tasks(self, within: float) -> bool:
         for task in list(self._tasks):
@@ -120,7 +127,7 @@ class HandlerLoop:
                 self._executor = ThreadPoolExecutor(thread_name_prefix="perdure-executor")
                 self._loop.set_default_executor(self._executor)
                 self._thread = threading.Thread(
-                    target=self._loop.run_forever, name="perdure-loop", daemon=True
+                    target=self._serve, args=(self._loop,), name="perdure-loop", daemon=True
                 )
                 self._thread.start()
                 self._ident = self._thread.ident

@@ -32,6 +32,8 @@ class Outcome(enum.Enum):
 
     SUSPENDED = "suspended"
     """The turn goes on elsewhere; nothing more until ``resume()``."""
+    INTERRUPTED = "interrupted"
+    """The thread that helped was interrupted (Ctrl-C): it goes back to whom it belongs."""
     RETRY = "retry"
     """The envelope was not handled: it is put back, and nothing more until ``resume()``."""
     GONE = "gone"
@@ -76,7 +78,7 @@ class Mailbox:
     """Queue envelopes for one receiver and run it on the dispatcher's threads."""
 
     __slots__ = (
-        "_dispatcher", "_held", "_lock", "_phase", "_queue", "_receiver", "_space",
+        "_dispatcher", "_held", "_interrupted", "_lock", "_phase", "_queue", "_receiver", "_space",
         "_urgent", "context", "limit", "runner",
     )  # fmt: skip
 
@@ -89,6 +91,7 @@ class Mailbox:
         self._urgent: list[Envelope[Any]] = []  # rarely used, and a deque takes 600 bytes
         self._phase = _IDLE
         self._held = False
+        self._interrupted = False
         self.context = Context()
         self._space: threading.Condition | None = None
         self.limit = limit
@@ -265,6 +268,9 @@ class Mailbox:
         if self._phase is not _SCHEDULED or not self._enter():
             return False
         self._run_entered(1)
+        if self._interrupted:
+            self._interrupted = False
+            raise KeyboardInterrupt
         return True
 
     def _enter(self) -> bool:
@@ -316,8 +322,11 @@ class Mailbox:
                 self._receiver.broke(envelope, error)  # type: ignore[union-attr]
                 continue
             if outcome is not None:
-                if outcome is Outcome.RETRY:
+                if outcome is Outcome.RETRY or outcome is Outcome.INTERRUPTED:
                     self._retry(envelope, urgent=from_urgent)
+                if outcome is Outcome.INTERRUPTED:
+                    self._interrupted = True
+                    return False
                 return outcome is not Outcome.GONE
         return False
 

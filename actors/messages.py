@@ -80,6 +80,11 @@ class CallCodec:
         return ProxyCall(tuple(name.split(".")), args, kwargs)
 
     @functools.cached_property
+    def untyped(self) -> bool:
+        """Whether ``on_receive`` takes any message, so that plain values need no proof."""
+        return self._message_codec.declared is object
+
+    @functools.cached_property
     def _message_codec(self) -> Codec[Any]:
         handler = self._class.on_receive  # type: ignore[attr-defined]
         parameters = [p for p in inspect.signature(handler).parameters if p != "self"]

@@ -34,5 +34,5 @@ def run_hook(cell: AgentCell, activation: Activation, name: str) -> None:
     try:
         run_method(cell, activation, name, Letter(None, edge=False))
     except BaseException:
-        activation.tracker.rollback()
+        activation.rollback()
         logger.exception("%s: %s raised; the step goes on", cell, name)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
-from pykka.messages import ProxyCall
+from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr
 
 from ..lifecycle.status import Status
 from ..persistence.errors import MailboxFull, PerdureError, SystemClosed
@@ -21,8 +21,12 @@ from .reference import AgentRef
 from .running import RunningCell
 from .settling import row
 from .steps import quarantined
-from .turn import Letter, StoredLetter, Turn, under_way
+from .turn import KeptLetter, Letter, StoredLetter, Turn, under_way
 from .waiting import AskHelper
+
+_PROXIED: Final = frozenset({ProxyCall, ProxyGetAttr, ProxySetAttr})
+LIGHTEST: Final = 1024
+"""Characters below which no limit on messages can matter."""
 
 
 class Exchange(Surroundings, Protocol):
@@ -55,6 +59,8 @@ class PostOffice:
     def tell(self, ref: AgentRef[Any], message: object) -> None:
         """Send a message; inside a turn it is sent when the turn commits."""
         cell = ref.cell or self._cell_of(ref)
+        if not cell.receives and message.__class__ not in _PROXIED:
+            raise _unreceived(cell)
         turn = under_way()
         if turn is None:
             self._tell_from_outside(ref, cell, message)
@@ -74,24 +80,31 @@ class PostOffice:
             self._wait_for_relief(cell)
         if cell.mailbox.full():
             self._wait_for_room(cell)
-        letter: object
-        if not cell.volatile:
+        # A bare value is no burden for the garbage collector while it waits; a letter is.
+        letter: object = message
+        if cell.volatile:
+            if message.__class__ not in PLAIN:
+                letter = Letter(detached(message))
+        elif cell.snapshot and not cell.holds:
+            # As durable as the agent itself: stored when it is paused or the system closes.
+            if not (cell.takes_bare and _is_plain(message)):
+                letter = self._stored_letter(cell, message, None, KeptLetter)
+        else:
             letter = self._stored_letter(cell, message, None)
             commit = Commit()
             commit.sends = [row(cell.kind, cell.key, letter)]
             home.supervisor.append(commit)
-        elif message.__class__ in PLAIN:
-            # A bare value is no burden for the garbage collector while it waits; a letter is.
-            letter = message
-        else:
-            letter = Letter(detached(message))
         while not cell.mailbox.put(letter):
             cell = self._cell_of(ref)
 
-    def ask(self, ref: AgentRef[Any], message: object) -> PooledFuture[Any]:
+    def ask(  # noqa: C901 - one path, taken by every ask
+        self, ref: AgentRef[Any], message: object
+    ) -> PooledFuture[Any]:
         """Send a message at once and return the reply's future."""
         home = self._home
         cell = ref.cell or self._cell_of(ref)
+        if not cell.receives and message.__class__ not in _PROXIED:
+            raise _unreceived(cell)
         turn = under_way()
         future: PooledFuture[Any] = PooledFuture()
         letter = Letter(detached(message), future)
@@ -168,10 +181,16 @@ class PostOffice:
         ref.cell = cell
         return cell
 
-    def _stored_letter(self, cell: AgentCell, message: object, turn: Turn | None) -> Letter:
+    def _stored_letter(
+        self,
+        cell: AgentCell,
+        message: object,
+        turn: Turn | None,
+        kind: type[StoredLetter | KeptLetter] = StoredLetter,
+    ) -> Letter:
         """Make a letter that stands alone: encoded, and decoded afresh for the receiver."""
         name, body, fresh = cell.blueprint.calls.encode(message)
-        letter = StoredLetter(fresh, letter_id=next(self._letters))
+        letter = kind(fresh, letter_id=next(self._letters))
         letter.correlation = letter.id if turn is None else turn.letter.correlation
         letter.name = name
         letter.body = body
@@ -190,7 +209,8 @@ class PostOffice:
                 if supervisor.wait_for_relief(self._mailbox_wait):
                     return
         message = (
-            f"{cell} cannot take more: too much is unsaved ({supervisor.statistics().last_error})"
+            f"{cell} cannot take more: {supervisor.committer.backlog():,} commits are unsaved; "
+            "send more slowly, or open the system with a larger most_unsaved"
         )
         raise MailboxFull(message)
 
@@ -225,6 +245,18 @@ def detached(message: object) -> object:
         if value.__class__ not in PLAIN:
             return ProxyCall(path, detach(args), detach(kwargs))  # type: ignore[arg-type]
     return ProxyCall(path, args, detach(kwargs)) if kwargs else message  # type: ignore[arg-type]
+
+
+def _unreceived(cell: AgentCell) -> TypeError:
+    name = cell.blueprint.agent_class.__name__
+    message = f"{name} has no on_receive; call a method, as in ref.cast({name}.method, ...)"
+    return TypeError(message)
+
+
+def _is_plain(message: object) -> bool:
+    """Tell whether a message is a value that can be stored as it is."""
+    kind = message.__class__
+    return kind is int or (kind is str and len(message) < LIGHTEST and message.isascii())  # type: ignore[arg-type, attr-defined]
 
 
 def refuse_all(cell: RunningCell) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from types import CoroutineType
 from typing import Any, Final
 
@@ -16,11 +17,11 @@ from .cell import AgentCell
 from .control import Control, Verb
 from .mailbox import Outcome
 from .messages import PLAIN
-from .turn import Letter, StoredLetter, Turn, as_letter, current
+from .turn import KeptLetter, Letter, StoredLetter, Turn, as_letter, current
 
 logger = logging.getLogger("perdure.actors")
 
-_LETTERS: Final = frozenset({Letter, StoredLetter})
+_LETTERS: Final = frozenset({Letter, KeptLetter, StoredLetter})
 """Classes that need no second look before an active agent handles them."""
 
 _TEMPORARY: Final = frozenset({"backoff", "unsaved", "ended"})
@@ -126,6 +127,12 @@ class RunningCell(AgentCell):
         except BaseException as error:  # noqa: BLE001 - a handler may raise anything
             if watch is not None and not turn.decide("runner"):
                 return limits.came_too_late(self, turn)
+            if error.__class__ is KeyboardInterrupt and _on_main_thread():
+                # Not the handler's doing: somebody pressed Ctrl-C while the main thread helped.
+                activation.rollback()
+                self.turn = None
+                current.set(None)
+                return Outcome.INTERRUPTED
             failing.fail(self, activation, turn, error)
         if watch is not None:
             watch.cancel()
@@ -169,6 +176,10 @@ def refuse(letter: Letter) -> None:
     """Tell the asker of a turn that the system was closed under it."""
     if letter.reply_to is not None:
         letter.reply_to.fail(SystemClosed("the agent system was closed before the handler ended"))
+
+
+def _on_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def handle(agent: object, message: object) -> object:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from ..lifecycle.durability import Durability, WhenUnsaved
+from typing import Any
+
+from ..lifecycle.durability import WhenUnsaved
+from ..persistence.errors import StateError
 from ..persistence.records import Commit, Delta, Message, Timer
 from .activation import Activation
 from .cell import AgentCell
 from .control import Control, Verb
 from .messages import detach
 from .timing import next_due
-from .turn import Letter, Turn
+from .turn import KeptLetter, Letter, StoredLetter, Turn, as_letter
 
 
 def settle(
@@ -17,25 +20,22 @@ def settle(
 ) -> None:
     """Make a finished turn count. StateError leaves everything for the caller to roll back."""
     letter = turn.letter
-    durability = cell.blueprint.durability
-    if durability is Durability.VOLATILE:
+    if activation.agent.state is not activation.tracker.state:
+        raise StateError("state", "was replaced; set its fields instead (self.state.name = ...)")
+    if cell.volatile:
         activation.tracker.accept()
         if turn.effects or letter.timer or letter.durable:
             _settle_effects(cell, activation, turn)
         if letter.reply_to is not None or turn.asked or letter.cause:
             _answer_unsaved(cell, turn, detach(result))
         return
+    effects = turn.effects or letter.timer is not None
+    if cell.snapshot and not effects and name is None:
+        _settle_snapshot(cell, activation, turn, result)
+        return
     value = detach(result) if letter.reply_to is not None else None
     delta = activation.tracker.collect()
-    effects = turn.effects or letter.timer is not None
-    if durability is Durability.SNAPSHOT and not effects and name is None:
-        activation.keep(delta, letter.id if letter.durable else None)
-        if not activation.scheduled and activation.dirty():
-            activation.scheduled = True
-            autosave = cell.blueprint.agent_class.autosave or cell.home.auto_save
-            cell.home.supervisor.dirty(cell, autosave.every, lambda: request_save(cell))
-        _answer_unsaved(cell, turn, value)
-    elif delta is None and not effects and not activation.dirty():
+    if delta is None and not effects and not activation.dirty():
         if letter.durable:
             only = Commit()
             only.consumed = [letter.id]
@@ -49,6 +49,20 @@ def settle(
         _commit(cell, activation, turn, name or describe(letter), delta, value)
         if turn.steps:
             _take_steps(cell, turn)
+
+
+def _settle_snapshot(cell: AgentCell, activation: Activation, turn: Turn, result: object) -> None:
+    """Leave a turn to the agent's next save."""
+    letter = turn.letter
+    delta = activation.tracker.defer()
+    if delta is not None or letter.durable:
+        activation.keep(delta, letter.id if letter.durable else None)
+    if not activation.scheduled and activation.dirty():
+        activation.scheduled = True
+        autosave = cell.blueprint.agent_class.autosave or cell.home.auto_save
+        cell.home.supervisor.dirty(cell, autosave.every, lambda: request_save(cell))
+    if letter.reply_to is not None or turn.asked or letter.cause:
+        _answer_unsaved(cell, turn, detach(result))
 
 
 def describe(letter: Letter) -> str:
@@ -98,6 +112,39 @@ def save(cell: AgentCell, activation: Activation, name: str) -> int:
     return cell.last_sequence
 
 
+def store_waiting(cell: AgentCell) -> None:
+    """Store the mail from outside that waits for a SNAPSHOT agent, before it waits for long."""
+    if cell.snapshot:
+        cell.mailbox.put_back(*store_mail(cell, cell.mailbox.take_all()))
+
+
+def store_mail(cell: AgentCell, items: list[Any]) -> list[Letter]:
+    """Return mailbox items as letters, those that can wait in the store on their way to it."""
+    letters: list[Letter] = []
+    rows: list[Message] = []
+    for item in items:
+        letter = as_letter(item)
+        if (
+            letter.reply_to is None
+            and not letter.durable
+            and letter.__class__ in (Letter, KeptLetter)
+        ):
+            stored = StoredLetter(letter.message, letter_id=letter.id or cell.home.next_letter())
+            stored.correlation = letter.correlation or stored.id
+            stored.name, stored.body = letter.name, letter.body
+            if not stored.body:
+                stored.name, stored.body, _ = cell.blueprint.calls.encode(letter.message)
+            stored.sent = letter.sent or cell.home.clock.now()
+            rows.append(row(cell.kind, cell.key, stored))
+            letter = stored
+        letters.append(letter)
+    if rows:
+        commit = Commit()
+        commit.sends = rows
+        cell.home.supervisor.append(commit)
+    return letters
+
+
 def request_save(cell: AgentCell) -> None:
     """Have an agent saved between two turns."""
     cell.mailbox.put_urgent(Control(Verb.SAVE, edge=False))
@@ -116,7 +163,7 @@ def _commit(  # noqa: PLR0917 - once a turn, and keywords cost
     commit.delta = delta
     if letter.durable:
         commit.consumed = [letter.id]
-    if activation.unsaved is not None or activation.unsaved_mail:
+    if activation.dirty():
         activation.put_unsaved(commit)
     if turn.effects or letter.timer:
         _put_effects(cell, turn, commit)

@@ -137,7 +137,7 @@ def start(cell: AgentCell, activation: Activation, letter: Letter) -> None:
         try:
             run_method(cell, activation, "on_start", begin)
         except BaseException as error:
-            activation.tracker.rollback()
+            activation.rollback()
             logger.warning("%s: on_start raised %r", cell, error, exc_info=error)
             if letter.reply_to is not None:
                 failing.reject(cell, letter, error)

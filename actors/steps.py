@@ -18,7 +18,7 @@ from .control import Control
 from .failing import begin_again, reject
 from .methods import run_hook
 from .opening import know_timers
-from .settling import release, save
+from .settling import release, save, store_waiting
 from .turn import Letter, as_letter
 
 logger = logging.getLogger("perdure.actors")
@@ -31,6 +31,7 @@ def pause(cell: AgentCell, activation: Activation, control: Control) -> None:
     if activation.started:
         run_hook(cell, activation, "on_pause")
     cell.hold("paused")
+    store_waiting(cell)
     _change(cell, activation, status, "(pause)", control, signal=signals.agent_paused)
 
 
@@ -115,6 +116,7 @@ def passivate(cell: AgentCell, activation: Activation, _control: Control) -> Non
     """Leave memory, unless mail came in the meantime."""
     if len(cell.mailbox) and not cell.holds:
         return
+    store_waiting(cell)
     if cell.blueprint.passivates and activation.started:
         run_hook(cell, activation, "on_passivate")
     save(cell, activation, "(save)")

@@ -70,6 +70,12 @@ class StoredLetter(Letter):
     durable = True
 
 
+class KeptLetter(Letter):
+    """A letter that could be stored and is not: mail of an agent that is saved now and then."""
+
+    __slots__ = ("body", "name", "sent")
+
+
 class Alarm(Letter):
     """A letter from a timer that fell due."""
 

@@ -188,7 +188,8 @@ class PersistenceSupervisor:
                 self.outage = True
             attempt = self._circuit.failures
             event = self._event(error)
-        logger.warning("saving %d commits failed (failure %d): %s", commits, attempt, error)
+        if attempt & (attempt - 1) == 0:  # 1, 2, 4, 8, ...: a long outage must not flood the log
+            logger.warning("saving %d commits failed (failure %d): %s", commits, attempt, error)
         # The next attempt is arranged before anybody is told: it must not hang on a receiver.
         if final:
             self._lost(error)

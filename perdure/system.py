@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import logging
 import os
 import random
 import threading
 import time
+import warnings
 import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +24,7 @@ from .actors.dispatcher import DEFAULT_WORKERS
 from .actors.keeping import Passivation
 from .actors.reference import AgentRef
 from .actors.runtime import Runtime
+from .actors.turn import under_way
 from .lifecycle.backoff import Backoff
 from .lifecycle.breaker import Breaker
 from .lifecycle.clock import Clock, SystemClock
@@ -29,13 +33,15 @@ from .lifecycle.groups import GroupDescription
 from .lifecycle.ledger import SaveStatistics
 from .lifecycle.restart import RestartPolicy, Strategy
 from .lifecycle.supervisor import DEFAULT_MOST_UNSAVED, PersistenceSupervisor
-from .persistence.errors import ConfigurationError
+from .persistence.errors import ConfigurationError, Deadlock
 from .persistence.lease import Owner
 from .persistence.records import AgentRow, JournalEntry
 from .persistence.retention import Retention
 from .persistence.state import DEFAULT_LARGEST_VALUE
 from .persistence.store import Store
 from .persistence.url import open_store
+
+logger = logging.getLogger("perdure")
 
 A = TypeVar("A", bound=Agent[Any])
 
@@ -210,7 +216,9 @@ class AgentSystem:
         """Wait until no agent has anything to do and everything is durable; False on timeout.
 
         Mail of paused and quarantined agents does not count, a timer not before it is delivered.
+        Deadlock in a handler: it would wait for itself.
         """
+        _refuse_in_a_turn("idle")
         deadline = None if timeout is None else time.monotonic() + timeout
 
         def left() -> float | None:
@@ -261,8 +269,9 @@ class AgentSystem:
 
         Messages that have not begun stay in the store and are handled when it is opened again.
         Returns False if a turn or a save did not end within ``timeout`` seconds; whatever was
-        acknowledged is durable all the same.
+        acknowledged is durable all the same. Deadlock in a handler: it would wait for itself.
         """
+        _refuse_in_a_turn("close")
         with self._closing:  # a second caller waits for the first, and learns the same
             if self._closed is None:
                 self._closed = self._close(timeout)
@@ -286,6 +295,9 @@ class AgentSystem:
         self._store.close()
         return complete
 
+    def __repr__(self) -> str:
+        return f"<AgentSystem on {self._store.location}>"
+
     def __enter__(self) -> Self:
         return self
 
@@ -295,7 +307,26 @@ class AgentSystem:
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.close()
+        if not self.close():
+            left = self._supervisor.committer.backlog()
+            logger.error("%r did not close completely: %d commits are not saved", self, left)
+
+
+def _refuse_in_a_turn(what: str) -> None:
+    if under_way() is not None:
+        message = f"{what}() in a handler would wait for that handler; call it from outside"
+        raise Deadlock(message)
+
+
+def _close_forgotten() -> None:
+    """Close at the end of the interpreter what nobody has closed; a courtesy, no guarantee."""
+    for system in list(_systems):
+        if system._closed is None:  # noqa: SLF001
+            warnings.warn(f"{system!r} was not closed", ResourceWarning, stacklevel=1)
+            system.close()
+
+
+atexit.register(_close_forgotten)
 
 
 def _disown() -> None:

@@ -109,6 +109,7 @@ class StateTracker:
             self._maps.append((map_field.name, mapping))
         self.collections = bool(self._logs or self._maps)
         """Whether there is anything that ``trim`` could forget."""
+        self._numbers = not self.collections and all(p.codec.declared is int for p in layout.plain)
         self.stale = False
         """Whether ``defer`` has left anything to ``collect``."""
 
@@ -150,9 +151,64 @@ class StateTracker:
                     delta.shape = ""
                 if value.__class__ is not tracked.codec.declared:
                     self._normalise(tracked, text)
+        self.stale = False
+        return self._shaped(delta)
+
+    def _shaped(self, delta: Delta | None) -> Delta | None:
+        """Give a delta the agent's shape if that is new."""
         if delta is not None and (delta.shape is not None or delta.items):
             delta.shape = shape_text(self._shape)
         return delta
+
+    def defer(self) -> Delta | None:  # noqa: C901 - one loop, once for every turn
+        """Take what changed as committed, and leave plain fields to the next ``collect()``.
+
+        For agents that are saved now and then: a number that changes a thousand times between
+        two saves is encoded once. Returns what changed in logs and maps, which cannot wait.
+        StateError when a value cannot be stored; then nothing is taken, and the caller rolls back.
+        """
+        if self._numbers and self._defer_numbers():
+            return None
+        state = self.state
+        changed: list[tuple[_Tracked, object, str | None]] | None = None
+        for tracked in self._plain:
+            value = getattr(state, tracked.name)
+            if value is tracked.object and value.__class__ in IMMUTABLE:
+                continue
+            text = None
+            if value.__class__ is not int or tracked.codec.declared is not int:
+                text = tracked.codec.encode(value, tracked.path)
+                if text == tracked.text:
+                    continue
+                self._check_sizes(tracked.name, [text])
+            if changed is None:
+                changed = [(tracked, value, text)]
+            else:
+                changed.append((tracked, value, text))
+        delta = self._collect_collections(0) if self.collections else None
+        if changed is not None:
+            self.stale = True
+            for tracked, value, text in changed:
+                tracked.object = value
+                tracked.stale = True
+                if text is not None:
+                    tracked.text = text
+                    if value.__class__ is not tracked.codec.declared:
+                        self._normalise(tracked, text)
+        return self._shaped(delta)
+
+    def _defer_numbers(self) -> bool:
+        """Do it for a state of nothing but integers, which no store refuses; False if it is not."""
+        state = self.state
+        for tracked in self._plain:
+            if getattr(state, tracked.name).__class__ is not int:
+                return False
+        for tracked in self._plain:
+            value = getattr(state, tracked.name)
+            if value is not tracked.object:
+                tracked.object = value
+                tracked.stale = self.stale = True
+        return True
 
     def accept(self) -> None:
         """Take what changed as committed without storing it: for agents that are not stored."""

@@ -71,6 +71,14 @@ class Snapshot(Tally):
         self.after(3600.0, self.add, number, name="alarm")
 
 
+class Relay(Tally):
+    """Passes numbers on to a SNAPSHOT agent."""
+
+    def pass_on(self, key: str, number: int) -> None:
+        """Send a number when this turn commits."""
+        self.system.agent(Snapshot, key).cast(Snapshot.add, number)
+
+
 class Volatile(Tally):
     """Is never saved."""
 

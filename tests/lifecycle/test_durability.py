@@ -199,15 +199,20 @@ def test_quarantine_keeps_what_earlier_turns_did() -> None:
 CRASH = """
 import sys
 from perdure import AgentSystem, AutoSave
-from tests.lifecycle.agents import Snapshot
-system = AgentSystem.open(sys.argv[1], agents=[Snapshot], auto_save=AutoSave(every=3600.0))
-snapshot = system.agent(Snapshot, "a")
-snapshot.cast(Snapshot.add, 1)
-snapshot.proxy().total().get()
-snapshot.restart()                      # saves
+from tests.lifecycle.agents import Relay, Snapshot
+system = AgentSystem.open(
+    sys.argv[1], agents=[Relay, Snapshot], auto_save=AutoSave(every=3600.0)
+)
+for key in ("told", "sent"):
+    snapshot = system.agent(Snapshot, key)
+    snapshot.cast(Snapshot.add, 1)
+    snapshot.proxy().total().get()
+    snapshot.restart()                      # saves
 for number in (2, 3):
-    snapshot.cast(Snapshot.add, number)
-assert snapshot.proxy().total().get() == 6
+    system.agent(Snapshot, "told").cast(Snapshot.add, number)
+    system.agent(Relay, "r").proxy().pass_on("sent", number).get()
+for key in ("told", "sent"):
+    assert system.agent(Snapshot, key).proxy().total().get() == 6
 system.flush()
 print("now", flush=True)
 sys.stdin.read()
@@ -215,7 +220,7 @@ sys.stdin.read()
 
 
 def test_mail_of_unsaved_turns_comes_again_after_a_crash(tmp_path: Path) -> None:
-    """SIGKILL loses a SNAPSHOT agent's unsaved turns, and their messages are handled again."""
+    """What agents sent a SNAPSHOT agent comes again after SIGKILL; what it was told is lost."""
     path = tmp_path / "a.db"
     with subprocess.Popen(
         [sys.executable, "-c", CRASH, str(path)],
@@ -230,5 +235,41 @@ def test_mail_of_unsaved_turns_comes_again_after_a_crash(tmp_path: Path) -> None
         child.send_signal(signal.SIGKILL)
     with AgentSystem.open(path, agents=[Snapshot]) as system:
         assert system.idle(DEADLINE)
-        steps = system.agent(Snapshot, "a").proxy().steps().get(timeout=DEADLINE)
+        steps = system.agent(Snapshot, "sent").proxy().steps().get(timeout=DEADLINE)
         assert steps == ["add 1", "add 2", "add 3"]
+        steps = system.agent(Snapshot, "told").proxy().steps().get(timeout=DEADLINE)
+        assert steps == ["add 1"]
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_mail_of_a_paused_snapshot_agent_waits_in_the_store(
+    before: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    """What a SNAPSHOT agent was told before or while it is paused is there after a reopening."""
+    store = MemoryStore()
+    system = AgentSystem.open(store, agents=[Snapshot])
+    snapshot = system.agent(Snapshot, "a")
+    if before:
+        snapshot.pause()
+    for number in range(1, 50):
+        snapshot.cast(Snapshot.add, number)
+    if not before:
+        snapshot.pause()
+    assert system.close()
+    with AgentSystem.open(store, agents=[Snapshot]) as again:
+        snapshot = again.agent(Snapshot, "a")
+        snapshot.resume()
+        assert again.idle(DEADLINE)
+        assert snapshot.proxy().total().get(timeout=DEADLINE) == sum(range(1, 50))
+
+
+def test_closing_stores_what_a_snapshot_agent_has_not_handled() -> None:
+    """Each message from outside is handled before closing, or after the next opening."""
+    store = MemoryStore()
+    with AgentSystem.open(store, agents=[Snapshot]) as system:
+        for number in range(1, 500):
+            system.agent(Snapshot, str(number % 7)).cast(Snapshot.add, number)
+    with AgentSystem.open(store, agents=[Snapshot]) as system:
+        assert system.idle(DEADLINE)
+        totals = [system.agent(Snapshot, str(n)).proxy().total() for n in range(7)]
+        assert sum(total.get(timeout=DEADLINE) for total in totals) == sum(range(1, 500))

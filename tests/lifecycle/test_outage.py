@@ -125,7 +125,7 @@ def test_pause_refuses_asks_and_keeps_tells() -> None:
         with pytest.raises(StoreUnavailable, match=r"unavailable .*on fire.*later"):
             tally.proxy().add(100).get(timeout=DEADLINE)
         with pytest.raises(StoreUnavailable):
-            tally.ask("anything", timeout=DEADLINE)
+            tally.proxy().total().get(timeout=DEADLINE)
         assert system.statistics().turns == 2  # the first add and the canary
         store.mend()
         clock.advance(30.0)
@@ -191,7 +191,7 @@ def test_continue_is_bounded_by_what_may_be_unsaved() -> None:
         assert told.wait("backlog_full").backlog == 11
         statistics = system.statistics().saves
         assert (statistics.swamped, statistics.backlog) == (True, 11)
-        with pytest.raises(MailboxFull, match="too much is unsaved"):
+        with pytest.raises(MailboxFull, match="commits are unsaved; send more slowly"):
             agent.cast(Undeterred.add, 1)
         store.mend()
         clock.advance(30.0)

@@ -535,11 +535,11 @@ def test_system_quarantines_what_a_new_class_cannot_read(tmp_path: Path, told: l
         reference = system.agent(changed, "c")
         with pytest.raises(CorruptState, match=r"Counter/c, state\.count: it does not decode"):
             reference.proxy().look().get()
-        reference.tell("this waits")
+        reference.proxy().look.defer()
         with pytest.raises((AgentQuarantined, CorruptState), match="does not decode"):
             reference.proxy().look().get()
         system.flush()
-        assert [m.body for m in system._store.mail("Counter", "c")] == ['"this waits"']
+        assert [m.body for m in system._store.mail("Counter", "c")] == ["[[],{}]"]
     assert told
     file.damage("DELETE FROM mailbox")
     assert _dumped(file.path) == before
