@@ -18,7 +18,7 @@ from statistics import median, quantiles
 from typing import Protocol
 
 AGENTS = 1_000
-WINDOW = 16_384
+WINDOW = 4_096
 """Messages under way at most in an open loop: more than a batch, so that nothing waits for one."""
 
 
