@@ -6,7 +6,20 @@ import inspect
 import typing
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, ClassVar, Final, Generic, NoReturn, Protocol, TypeVar
+from typing import (
+    Any,
+    ClassVar,
+    Concatenate,
+    Final,
+    Generic,
+    NoReturn,
+    ParamSpec,
+    Protocol,
+    Self,
+    TypeVar,
+    TypeVarTuple,
+    overload,
+)
 
 from pykka import Actor
 
@@ -14,9 +27,14 @@ from ..lifecycle.durability import AutoSave, Durability, WhenUnsaved
 from ..lifecycle.restart import RestartPolicy
 from ..persistence.errors import ConfigurationError
 from ..persistence.state import State
+from .identity import Identified
 from .pooled import PooledActor
+from .reference import AgentRef
+from .surroundings import Surroundings
 
 S = TypeVar("S", bound=State)
+P = ParamSpec("P")
+Ts = TypeVarTuple("Ts")
 
 
 class Home(Protocol):
@@ -44,12 +62,12 @@ class Home(Protocol):
         """Take a lifecycle step after the current turn."""
         ...
 
-    def reference(self) -> Any:  # noqa: ANN401 - AgentRef is above
+    def reference(self) -> AgentRef[Any]:
         """Return a reference to the agent."""
         ...
 
 
-class Agent(PooledActor, Generic[S]):
+class Agent(Identified, Generic[S]):
     """Be an actor with an identity and a typed state that outlive the process.
 
     Subclass it with the class of its state, ``class Desk(Agent[DeskState])``, and write methods.
@@ -71,13 +89,9 @@ class Agent(PooledActor, Generic[S]):
     """Messages that may wait; a sender outside a turn waits for room, in one gets MailboxFull."""
     turn_limit: ClassVar[float | None] = None
     """Seconds a turn may take before it is abandoned and counted as failed."""
-    kind: ClassVar[str]
-    """The name under which agents of this class are stored; the class's name unless given."""
 
-    key: str
-    """The agent's own name among its kind."""
     state: S
-    system: Any
+    system: Surroundings
     """The AgentSystem; ``self.system.agent(Cls, key)`` refers to other agents."""
 
     _home: Home
@@ -106,7 +120,7 @@ class Agent(PooledActor, Generic[S]):
         raise ConfigurationError(message)
 
     @property
-    def actor_ref(self) -> Any:  # noqa: ANN401 - AgentRef is above
+    def actor_ref(self) -> AgentRef[Any]:
         """Return a reference to this agent that may be passed around."""
         return self._home.reference()
 
@@ -136,7 +150,30 @@ class Agent(PooledActor, Generic[S]):
     ) -> None:
         """Run after a handler raised with nobody waiting for the reply; the turn is undone."""
 
+    # A bound method's arguments are checked, also named ones unless ``name`` is given: a callable's
+    # own keywords and ours have no common type. Text and ``Desk.method`` are taken as they come.
+    @overload
     def after(
+        self, seconds: float, method: Callable[P, object], *args: P.args, **kwargs: P.kwargs
+    ) -> str: ...
+    @overload
+    def after(
+        self,
+        seconds: float,
+        method: Callable[[*Ts], object],
+        *args: *Ts,
+        name: str | None = None,
+    ) -> str: ...
+    @overload
+    def after(
+        self,
+        seconds: float,
+        method: str | Callable[Concatenate[Self, ...], object],
+        *args: object,
+        name: str | None = None,
+        **kwargs: object,
+    ) -> str: ...
+    def after(  # type: ignore[misc]  # ``name`` is ours, whatever the method's keywords are
         self,
         seconds: float,
         method: str | Callable[..., object],
@@ -152,7 +189,30 @@ class Agent(PooledActor, Generic[S]):
         where = _method_name(method)
         return self._home.set_timer(seconds, None, where, args, kwargs, name=name, catch_up="one")
 
+    @overload
     def every(
+        self, seconds: float, method: Callable[P, object], *args: P.args, **kwargs: P.kwargs
+    ) -> str: ...
+    @overload
+    def every(
+        self,
+        seconds: float,
+        method: Callable[[*Ts], object],
+        *args: *Ts,
+        name: str | None = None,
+        catch_up: str = "one",
+    ) -> str: ...
+    @overload
+    def every(
+        self,
+        seconds: float,
+        method: str | Callable[Concatenate[Self, ...], object],
+        *args: object,
+        name: str | None = None,
+        catch_up: str = "one",
+        **kwargs: object,
+    ) -> str: ...
+    def every(  # type: ignore[misc]  # as above
         self,
         seconds: float,
         method: str | Callable[..., object],
@@ -194,7 +254,7 @@ _OPEN: Final = frozenset(
 )  # fmt: skip
 OWN_NAMES: Final = frozenset(
     name
-    for base in (Agent, PooledActor, Actor)
+    for base in (Agent, Identified, PooledActor, Actor)
     for name in (*base.__dict__, *inspect.get_annotations(base))
     if not name.startswith("__") and name not in _OPEN
 )

@@ -57,7 +57,12 @@ class Catalogue:
 
     def of_class(self, agent_class: type[Agent[Any]]) -> Blueprint:
         """Return a class's blueprint; UnknownAgent if the system was opened without it."""
-        blueprint = self.of_kind(agent_class.kind)
+        try:
+            kind = agent_class.kind
+        except AttributeError:
+            message = f"{agent_class!r} is not an Agent class; refer to agents as agent(Desk, key)"
+            raise ConfigurationError(message) from None
+        blueprint = self.of_kind(kind)
         if blueprint.agent_class is not agent_class:
             message = f"{agent_class.__qualname__} is not the class this system knows by that kind"
             raise UnknownAgent(message)

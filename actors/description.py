@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from ..lifecycle.status import Status, stored_status
 from ..persistence.store import StoreReader
-from .cell import AgentCell
+from .mailbox import Mailbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,46 @@ class AgentDescription:
     """What its latest failure was while its cell has been in memory; "" if there was none."""
 
 
-def describe(store: StoreReader, kind: str, key: str, cell: AgentCell | None) -> AgentDescription:
+class Described(Protocol):
+    """What is read of a cell; cells themselves are above, because references are below agents."""
+
+    @property
+    def activation(self) -> Any:  # noqa: ANN401 - agents are above too
+        """The live instance, if there is one."""
+        ...
+
+    @property
+    def mailbox(self) -> Mailbox:
+        """The messages that wait."""
+        ...
+
+    @property
+    def status(self) -> Status:
+        """The status as the cell knows it."""
+        ...
+
+    @property
+    def reason(self) -> str:
+        """Why it has this status."""
+        ...
+
+    @property
+    def error(self) -> str:
+        """The latest failure."""
+        ...
+
+    @property
+    def holds(self) -> tuple[str, ...]:
+        """Why the mail waits."""
+        ...
+
+    @property
+    def last_sequence(self) -> int:
+        """The place of the latest commit."""
+        ...
+
+
+def describe(store: StoreReader, kind: str, key: str, cell: Described | None) -> AgentDescription:
     """Describe an agent from its cell, and from the store where that does not know better."""
     activation = cell.activation if cell is not None else None
     status, version, reason = Status.ACTIVE, 0, ""

@@ -10,12 +10,12 @@ from typing import Any, Concatenate, Final, Generic, ParamSpec, Protocol, TypeVa
 from pykka import ActorRef
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr
 
-from .agent import Agent
 from .control import Verb
 from .description import AgentDescription
 from .future import PooledFuture
+from .identity import Identified
 
-A = TypeVar("A", bound=Agent[Any])
+A = TypeVar("A", bound=Identified)
 P = ParamSpec("P")
 R = TypeVar("R")
 

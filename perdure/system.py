@@ -22,6 +22,7 @@ from .actors.blueprint import Catalogue
 from .actors.dead_letters import DeadLetters
 from .actors.dispatcher import DEFAULT_WORKERS
 from .actors.keeping import Passivation
+from .actors.identity import Identified
 from .actors.reference import AgentRef
 from .actors.runtime import Runtime
 from .actors.turn import under_way
@@ -43,7 +44,7 @@ from .persistence.url import open_store
 
 logger = logging.getLogger("perdure")
 
-A = TypeVar("A", bound=Agent[Any])
+A = TypeVar("A", bound=Identified)
 
 _systems: weakref.WeakSet[AgentSystem] = weakref.WeakSet()
 """The systems of this process, for ``_disown`` alone."""
@@ -177,7 +178,7 @@ class AgentSystem:
 
     def agent(self, agent_class: type[A], key: str) -> AgentRef[A]:
         """Return a reference to an agent; nothing is loaded before the first message."""
-        return self._runtime.refer(agent_class, key)
+        return self._runtime.refer(agent_class, key)  # type: ignore[arg-type]  # it looks it up
 
     def group(
         self,

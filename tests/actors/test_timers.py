@@ -1,6 +1,7 @@
 """Durable timers: not lost, not doubled, on a clock that only the test moves."""
 
 from collections.abc import Iterator
+from typing import cast
 
 import pytest
 
@@ -34,7 +35,7 @@ class Bell(Agent[BellState]):
     restarts = RestartPolicy(attempts=1, backoff=Backoff(first=0.0, longest=0.0))
 
     def ring(self, name: str = "") -> None:
-        now: float = self.system._clock.now()
+        now = cast("AgentSystem", self.system)._clock.now()
         self.state.rung.append((name, now - START))
 
     def in_seconds(self, seconds: float, name: str) -> str:

@@ -1,0 +1,27 @@
+"""What a handler may use of the system its agent lives in."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Protocol, TypeVar
+
+from .identity import Identified
+from .reference import AgentRef
+
+A = TypeVar("A", bound=Identified)
+
+
+class Surroundings(Protocol):
+    """Be what handlers see of the AgentSystem: other agents, and leave to wait.
+
+    The system can do more. Flushing, closing or waiting for idleness inside a turn would wait for
+    that turn itself, so handlers are not offered it.
+    """
+
+    def agent(self, agent_class: type[A], key: str) -> AgentRef[A]:
+        """Return a reference to an agent; nothing is loaded before the first message."""
+        ...
+
+    def blocking(self) -> AbstractContextManager[None]:
+        """Say that the block waits for something outside; another thread takes over meanwhile."""
+        ...

@@ -1,0 +1,1 @@
+"""Samples for type checkers, and what they must say of them."""
