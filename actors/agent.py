@@ -89,7 +89,11 @@ class Agent(Identified, Generic[S]):
     """Messages that may wait; a sender outside a turn waits for room, in one gets MailboxFull."""
     turn_limit: ClassVar[float | None] = None
     """Seconds a turn may take before it is abandoned and counted as failed."""
+    kind: ClassVar[str]
+    """The name under which agents of this class are stored; the class's name unless given."""
 
+    key: str
+    """The agent's own name among its kind."""
     state: S
     system: Surroundings
     """The AgentSystem; ``self.system.agent(Cls, key)`` refers to other agents."""

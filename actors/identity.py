@@ -11,7 +11,4 @@ class Identified(PooledActor):
     """Be an actor with an identity; references and the agents they lead to agree on this much."""
 
     kind: ClassVar[str]
-    """The name under which agents of this class are stored; the class's name unless given."""
-
     key: str
-    """The agent's own name among its kind."""

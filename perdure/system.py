@@ -21,8 +21,8 @@ from .actors.agent import Agent
 from .actors.blueprint import Catalogue
 from .actors.dead_letters import DeadLetters
 from .actors.dispatcher import DEFAULT_WORKERS
-from .actors.keeping import Passivation
 from .actors.identity import Identified
+from .actors.keeping import Passivation
 from .actors.reference import AgentRef
 from .actors.runtime import Runtime
 from .actors.turn import under_way
