@@ -91,7 +91,9 @@ class AgentRef(ActorRef[A], Generic[A]):
 
         In a handler the message is sent when the turn commits, and not at all if it fails; then
         it is handled exactly once in effect. From outside it is durable soon after the call;
-        ``system.flush()`` waits for that. Blocks while the mailbox is full, up to the system's
+        ``system.flush()`` waits for that. What is told from outside to a ``SNAPSHOT`` agent is as
+        durable as the agent: in memory until it is paused or the system closes. TypeError if the
+        agent has no ``on_receive``. Blocks while the mailbox is full, up to the system's
         ``mailbox_wait``; MailboxFull after that, and at once in a handler.
         """
         self._post.tell(self, message)

@@ -14,7 +14,11 @@ class Durability(enum.StrEnum):
     TURN = "turn"
     """With every turn, before its result leaves the edge."""
     SNAPSHOT = "snapshot"
-    """On lifecycle steps, by auto-save, and with every turn that sends or sets a timer."""
+    """On lifecycle steps, by auto-save, and with every turn that sends or sets a timer.
+
+    What is told to it from outside is as durable: kept in memory, and stored when it is paused,
+    while it is paused, and when the system closes. What agents send it is stored with their turns.
+    """
     VOLATILE = "volatile"
     """Never; only its lifecycle status is kept."""
 
