@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -44,10 +45,10 @@ class Till(Agent[TillState]):
         asyncio.get_running_loop().stop()
 
     def wait_for_all(self) -> None:
-        self.system.idle()
+        cast("AgentSystem", self.system).idle()
 
     def end_all(self) -> None:
-        self.system.close()
+        cast("AgentSystem", self.system).close()
 
 
 @pytest.mark.parametrize("how", ["swap", "forget"])
