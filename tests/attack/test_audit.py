@@ -11,7 +11,7 @@ from perdure import AgentSystem
 from tests.attack.agents import AGENTS, RELAYS, Account, Clock, Digest, Relay, Tally, Witness
 from tests.attack.audit import Book, Picture, audit, opened
 
-LETTER = "kind, key, name, body, cause, correlation, sent"
+LETTER = "kind, key, name, body, cause, correlation, sent, crc"
 DAMAGE = {
     "an acknowledged transfer is gone": (
         "DELETE FROM log_items WHERE field = 'outbox'",

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from perdure import Agent, AgentSystem, State, VirtualClock
+from perdure.persistence import checksums
+from perdure.persistence.records import Message, Timer
 
 HACKED = "name_from_the_store"
 
@@ -51,12 +53,12 @@ def test_stored_names_lead_to_methods_only(tmp_path: Path, name: str, arguments:
         system.agent(Counter, "a").call(Counter.add).get()
     body = f"[{arguments},{{}}]"
     with contextlib.closing(sqlite3.connect(store, isolation_level=None)) as connection:
-        connection.execute(
-            "INSERT INTO mailbox VALUES (1, 'Counter', 'a', ?, ?, 0, 0, 0)", (name, body)
-        )
-        connection.execute(
-            "INSERT INTO timers VALUES ('Counter', 'a', 't', ?, ?, 1, NULL, 'one')", (name, body)
-        )
+        mail = Message(1, "Counter", "a", name, body, 0, 0, 0.0)
+        timer = Timer("Counter", "a", "t", name, body, 1.0, None, "one")
+        row = (*mail, checksums.of_message(mail))
+        connection.execute("INSERT INTO mailbox VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        row = (*timer, checksums.of_timer(timer))
+        connection.execute("INSERT INTO timers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
     with AgentSystem.open(store, agents=[Counter]) as system:
         assert system.idle(timeout=10)
         counter = system.agent(Counter, "a")
