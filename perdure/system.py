@@ -321,10 +321,11 @@ def _refuse_in_a_turn(what: str) -> None:
 
 def _close_forgotten() -> None:
     """Close at the end of the interpreter what nobody has closed; a courtesy, no guarantee."""
-    for system in list(_systems):
-        if system._closed is None:  # noqa: SLF001
-            warnings.warn(f"{system!r} was not closed", ResourceWarning, stacklevel=1)
-            system.close()
+    forgotten = [system for system in list(_systems) if system._closed is None]  # noqa: SLF001
+    for system in forgotten:
+        system.close()
+    for system in forgotten:  # afterwards: with -W error a warning raises
+        warnings.warn(f"{system!r} was not closed", ResourceWarning, stacklevel=1)
 
 
 atexit.register(_close_forgotten)

@@ -168,9 +168,10 @@ FORGOTTEN = """
 """
 
 
-def test_a_forgotten_system_is_closed_at_exit(tmp_path: Path) -> None:
+@pytest.mark.parametrize("warnings", ["always", "error"])
+def test_a_forgotten_system_is_closed_at_exit(tmp_path: Path, warnings: str) -> None:
     """A program that ends without close() is told, and what it sent is kept."""
-    command = [sys.executable, "-W", "always", "-c", textwrap.dedent(FORGOTTEN)]
+    command = [sys.executable, "-W", warnings, "-c", textwrap.dedent(FORGOTTEN)]
     command.append(str(tmp_path / "a.db"))
     counts = []
     for _ in range(2):
