@@ -114,6 +114,7 @@ class Agent(Identified, Generic[S]):
             raise ConfigurationError(message)
         if "kind" not in cls.__dict__:
             cls.kind = cls.__name__
+        _check_state_annotation(cls)
 
     @classmethod
     def start(cls, *_args: object, **_kwargs: object) -> NoReturn:
@@ -190,7 +191,7 @@ class Agent(Identified, Generic[S]):
         The timer is set when the turn commits. With ``name`` it replaces the timer of that name.
         Returns the name, for ``cancel()``.
         """
-        where = _method_name(method)
+        where = _method_name(self, method)
         return self._home.set_timer(seconds, None, where, args, kwargs, name=name, catch_up="one")
 
     @overload
@@ -231,7 +232,7 @@ class Agent(Identified, Generic[S]):
         so this may stand in ``on_start``. Ticks missed while nothing ran: ``catch_up="one"`` makes
         up for them with one call, ``"all"`` with one each, ``"skip"`` with none.
         """
-        where = _method_name(method)
+        where = _method_name(self, method)
         return self._home.set_timer(
             seconds, seconds, where, args, kwargs, name=name or where, catch_up=catch_up
         )
@@ -274,6 +275,8 @@ def state_class_of(agent_class: type[Agent[Any]]) -> type[State]:
                 (argument,) = typing.get_args(generic)
                 if isinstance(argument, type) and issubclass(argument, State):
                     return argument
+                if not isinstance(argument, TypeVar):
+                    raise ConfigurationError(_why_no_state(agent_class, argument))
     message = (
         f"{agent_class.__name__} does not say what its state is; "
         f"declare class {agent_class.__name__}(Agent[SomeState])"
@@ -281,5 +284,45 @@ def state_class_of(agent_class: type[Agent[Any]]) -> type[State]:
     raise ConfigurationError(message)
 
 
-def _method_name(method: str | Callable[..., object]) -> str:
-    return method if isinstance(method, str) else str(getattr(method, "__name__", method))
+def _why_no_state(agent_class: type[Agent[Any]], argument: object) -> str:
+    name, origin = agent_class.__name__, typing.get_origin(argument)
+    if isinstance(origin, type) and issubclass(origin, State):
+        return (
+            f"the state of {name} is {argument}, which is no class of its own to be stored by;"
+            f" declare class {name}State({argument}) and {name}(Agent[{name}State])"
+        )
+    shown = argument.__qualname__ if isinstance(argument, type) else repr(argument)
+    return (
+        f"the state of {name} is {shown}, which is not a subclass of perdure.State, so its changes"
+        f" could not be stored; derive it from State"
+    )
+
+
+def _method_name(agent: Agent[Any], method: str | Callable[..., object]) -> str:
+    """Return the name under which a timer's method is stored."""
+    if isinstance(method, str):
+        return method
+    name = getattr(method, "__name__", "")
+    owner = getattr(method, "__self__", agent)
+    if owner is not agent or not callable(getattr(type(agent), name, None)):
+        message = (
+            f"{agent}: a timer cannot call {method!r}; it is stored by the name of a method of"
+            f" {type(agent).__name__}, so give one, as in self.after(1, self.method)"
+        )
+        raise ConfigurationError(message)
+    return name
+
+
+def _check_state_annotation(agent_class: type[Agent[Any]]) -> None:
+    """Refuse ``state: Other`` in a class body: it changes what a checker sees, not the state."""
+    declared = inspect.get_annotations(agent_class).get("state")
+    if declared is None or agent_class.__dict__.get("__parameters__"):
+        return  # a base for several states says ``state: S``
+    state_class = state_class_of(agent_class)
+    if declared not in (state_class, state_class.__name__, state_class.__qualname__):
+        name, shown = agent_class.__name__, getattr(declared, "__name__", declared)
+        message = (
+            f"{name} declares state: {shown}, but its state is {state_class.__name__}, as in its"
+            f" base; let the base be Agent[S] with a TypeVar S, and declare {name}(Base[{shown}])"
+        )
+        raise ConfigurationError(message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -37,10 +38,10 @@ class Blueprint:
 class Catalogue:
     """The agent classes of one system, by kind."""
 
-    def __init__(self, agent_classes: list[type[Agent[Any]]], *, largest: int) -> None:
+    def __init__(self, agent_classes: object, *, largest: int) -> None:
         """Check every class; ConfigurationError names the one that is declared wrongly."""
         self._by_kind: dict[str, Blueprint] = {}
-        for agent_class in agent_classes:
+        for agent_class in _listed(agent_classes):
             blueprint = _blueprint(agent_class, largest)
             if blueprint.kind in self._by_kind:
                 message = f"two agent classes are of kind {blueprint.kind!r}; give one another kind"
@@ -71,6 +72,14 @@ class Catalogue:
     def kinds(self) -> list[str]:
         """Return the kinds this system knows."""
         return list(self._by_kind)
+
+
+def _listed(agent_classes: object) -> Iterable[object]:
+    if not isinstance(agent_classes, Iterable):
+        name = getattr(agent_classes, "__name__", repr(agent_classes))
+        message = f"agents={name} is not a list of Agent classes; write agents=[{name}]"
+        raise ConfigurationError(message)
+    return agent_classes
 
 
 def check_name(what: str, name: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 from pykka.messages import ProxyCall
@@ -42,8 +43,11 @@ class CellHome:
     ) -> str:
         """Set a timer when the turn commits; an identical interval timer goes on undisturbed."""
         turn, cell = self._turn(), self._cell
-        if not 0 <= seconds < 10**10 or (interval is not None and interval <= 0):
-            message = f"{cell}: a timer in {seconds!r} seconds makes no sense"
+        number = isinstance(seconds, Real)
+        if not number or not 0 <= seconds < 10**10 or (interval is not None and interval <= 0):
+            message = (
+                f"{cell}: a timer in {seconds!r} seconds makes no sense; give a number of seconds"
+            )
             raise ConfigurationError(message)
         if catch_up not in ("one", "all", "skip"):
             message = f'{cell}: catch_up={catch_up!r} is unknown; use "one", "all" or "skip"'

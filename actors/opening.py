@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from pykka.messages import ProxyCall
 
 from ..lifecycle import signals
 from ..lifecycle.status import Status, stored_status
-from ..persistence.errors import CorruptState, PerdureError
+from ..persistence.errors import ConfigurationError, CorruptState, PerdureError
 from ..persistence.records import (
     AgentRow,
     Commit,
@@ -19,6 +20,7 @@ from ..persistence.records import (
 from ..persistence.repair import Repair, examine
 from ..persistence.tracker import StateTracker
 from .activation import Activation
+from .agent import Agent
 from .cell import AgentCell
 from .effects import CellHome
 from .failing import bury
@@ -59,7 +61,7 @@ def load(cell: AgentCell) -> Activation | None:
     )
     cell.status = stored_status(str(cell), head.status)
     cell.reason = head.reason
-    agent = blueprint.agent_class()
+    agent = _instance(blueprint.agent_class)
     agent.key = cell.key
     agent.state = tracker.state
     agent.system = home.facade
@@ -71,6 +73,19 @@ def load(cell: AgentCell) -> Activation | None:
     if cell.status is not Status.STOPPED:
         know_timers(cell, activation)
     return activation
+
+
+def _instance(agent_class: type[Agent[Any]]) -> Agent[Any]:
+    try:
+        return agent_class()
+    except AttributeError as error:
+        if error.name in ("state", "key", "system") and isinstance(error.obj, agent_class):
+            message = (
+                f"{agent_class.__name__}.__init__ uses self.{error.name}, which an agent has only"
+                " after it; move that to on_start"
+            )
+            raise ConfigurationError(message) from error
+        raise
 
 
 def know_timers(cell: AgentCell, activation: Activation) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Concatenate, Final, Generic, ParamSpec, Protocol, TypeVa
 from pykka import ActorRef
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr
 
+from ..persistence.errors import ConfigurationError
 from .control import Verb
 from .description import AgentDescription
 from .future import PooledFuture
@@ -120,14 +121,25 @@ class AgentRef(ActorRef[A], Generic[A]):
     ) -> PooledFuture[R]: ...
     def call(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> PooledFuture[Any]:
         """Ask by method, typed: ``ref.call(Desk.assign, "T-1", "mira")`` gives ``Future[int]``."""
-        message = ProxyCall((method.__name__,), args, kwargs)
+        message = ProxyCall((self._name(method),), args, kwargs)
         return self._post.ask(self, message)
 
     def cast(
         self, method: Callable[Concatenate[A, P], Any], *args: P.args, **kwargs: P.kwargs
     ) -> None:
         """Tell by method, typed: ``ref.cast(Desk.assign, "T-1", "mira")``."""
-        self._post.tell(self, ProxyCall((method.__name__,), args, kwargs))
+        self._post.tell(self, ProxyCall((self._name(method),), args, kwargs))
+
+    def _name(self, method: Callable[..., Any]) -> str:
+        try:
+            return method.__name__
+        except AttributeError:
+            kind = self.actor_class.__name__
+            message = (
+                f"{self}: {method!r} is not a method; give one of {kind}'s, as in"
+                f" call({kind}.method, ...), or use proxy() to call by name"
+            )
+            raise ConfigurationError(message) from None
 
     def proxy(self) -> AgentProxy[A]:  # type: ignore[override]
         """Return an object whose methods send messages."""

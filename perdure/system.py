@@ -131,7 +131,7 @@ class AgentSystem:
             NotAStore, StoreTooNew, StoreUnavailable: the store cannot be used.
             ConfigurationError: a class or an option is declared wrongly.
         """
-        catalogue = Catalogue(list(agents), largest=largest_value)
+        catalogue = Catalogue(agents, largest=largest_value)
         if workers < 1:
             message = f"workers={workers}: a system needs at least one"
             raise ConfigurationError(message)

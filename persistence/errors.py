@@ -26,6 +26,9 @@ Each error is one sentence that says what, where and what to do; the data stands
 
 from __future__ import annotations
 
+import os
+import socket
+
 
 class PerdureError(Exception):
     """Be the root of all errors raised by perdure on purpose."""
@@ -60,10 +63,16 @@ class StoreOwned(StoreError, PermissionError):
     """Refuse a second writer, naming the one that holds the lease."""
 
     def __init__(self, location: str, *, host: str, pid: int, started: str) -> None:
-        super().__init__(
-            f"{location} is open for writing by process {pid} on {host} (started {started}); "
-            "stop that process, or open read-only"
-        )
+        if (host, pid) == (socket.gethostname(), os.getpid()):
+            super().__init__(
+                f"{location} is open for writing in this process already; "
+                "use that AgentSystem, or close it first"
+            )
+        else:
+            super().__init__(
+                f"{location} is open for writing by process {pid} on {host} (started {started}); "
+                "stop that process, or open read-only"
+            )
         self.location = location
         self.host = host
         self.pid = pid

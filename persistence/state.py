@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import typing
 from dataclasses import dataclass
@@ -71,8 +72,11 @@ def layout_of(state_class: type[State]) -> Layout:
     if state_class.__struct_config__.frozen:
         message = f"{state_class.__name__} is frozen; an agent changes its state in place"
         raise ConfigurationError(message)
-    for info in msgspec.structs.fields(state_class):
+    for info in _fields(state_class):
         where = f"{state_class.__name__}.{info.name}"
+        if isinstance(info.default, dataclasses.Field):
+            message = f"{where} has a dataclasses.field() as its default; use msgspec.field()"
+            raise ConfigurationError(message)
         if info.required:
             message = f"{where} has no default; a new agent starts from the defaults"
             raise ConfigurationError(message)
@@ -89,6 +93,17 @@ def layout_of(state_class: type[State]) -> Layout:
         else:
             plain.append(PlainField(info.name, _codec(info.type, where)))
     return Layout(state_class, tuple(plain), tuple(logs), tuple(maps))
+
+
+def _fields(state_class: type[State]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    try:
+        return msgspec.structs.fields(state_class)
+    except NameError as error:
+        message = (
+            f"{state_class.__qualname__} is annotated with {error.name!r}, which is not found in"
+            f" {state_class.__module__}; define or import it at the top of that module"
+        )
+        raise ConfigurationError(message) from error
 
 
 def _codec(declared: object, where: str) -> Codec[object]:
