@@ -63,16 +63,13 @@ class StoreOwned(StoreError, PermissionError):
     """Refuse a second writer, naming the one that holds the lease."""
 
     def __init__(self, location: str, *, host: str, pid: int, started: str) -> None:
+        advice = "stop that process, or open read-only"
         if (host, pid) == (socket.gethostname(), os.getpid()):
-            super().__init__(
-                f"{location} is open for writing in this process already; "
-                "use that AgentSystem, or close it first"
-            )
-        else:
-            super().__init__(
-                f"{location} is open for writing by process {pid} on {host} (started {started}); "
-                "stop that process, or open read-only"
-            )
+            advice = "that is this process: use the AgentSystem it has open, or close that first"
+        super().__init__(
+            f"{location} is open for writing by process {pid} on {host} (started {started}); "
+            f"{advice}"
+        )
         self.location = location
         self.host = host
         self.pid = pid

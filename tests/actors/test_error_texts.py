@@ -157,7 +157,7 @@ def test_a_store_of_ones_own(tmp_path: Path) -> None:
     """Opening a store twice in one process does not advise to stop the process."""
     path = tmp_path / "a.db"
     with AgentSystem.open(path, agents=[Desk]):
-        with pytest.raises(StoreOwned, match="in this process already; use that") as refused:
+        with pytest.raises(StoreOwned, match="that is this process: use the AgentSystem") as refused:
             AgentSystem.open(path, agents=[Desk])
         assert "stop that process" not in str(refused.value)
 
