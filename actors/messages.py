@@ -11,6 +11,7 @@ import copy
 import dataclasses
 import functools
 import inspect
+import re
 import typing
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -30,6 +31,8 @@ ON_RECEIVE: Final = ""
 """The name under which a message to ``on_receive`` is stored."""
 
 _raw_call: Final = msgspec.json.Decoder(tuple[list[msgspec.Raw], dict[str, msgspec.Raw]]).decode
+_POSITION: Final = re.compile(r"\[0\]\[(\d+)\]")
+_KEYWORD: Final = re.compile(r"\[1\](?:\.|\[['\"]?)(\w+)(?:['\"]?\])?")
 _typed_dict: Final[Any] = typing.TypedDict  # made of a signature, where a checker expects a text
 PLAIN: Final = frozenset({int, str, bool, type(None), float, bytes})
 """Types whose values need no copy."""
@@ -58,7 +61,10 @@ class CallCodec:
         name = ".".join(path)
         codec = self._call_codec(name, len(args), tuple(kwargs))
         where = f"{self._class.__name__}.{name}"
-        body, (args, kwargs) = codec.encode_copy((args, kwargs), where)
+        try:
+            body, (args, kwargs) = codec.encode_copy((args, kwargs), where)
+        except StateError as error:
+            raise _of_argument(error, where, _method(self._class, name)) from error
         return name, self._checked(body, where), ProxyCall(path, args, kwargs)
 
     def _checked(self, body: str, where: str) -> str:
@@ -131,6 +137,31 @@ def _method(agent_class: type, name: str) -> Callable[..., object]:
         raise AttributeError(message)
     method: Callable[..., object] = getattr(agent_class, name)
     return method
+
+
+def _of_argument(error: StateError, where: str, method: Callable[..., object]) -> StateError:
+    """Return the error in the words of the method: its parameter instead of our tuple of both."""
+    own = list(inspect.signature(method).parameters.values())[1:]
+    path = error.path.removeprefix(where)
+    if found := _POSITION.match(path):
+        # Beyond the named ones stands a ``*args``, which takes the rest.
+        parameter = own[min(int(found[1]), len(own) - 1)]
+    elif found := _KEYWORD.match(path):
+        named = {each.name: each for each in own}
+        parameter = named.get(found[1], own[-1])  # beyond them stands a ``**kwargs``
+    else:
+        return error
+    problem, typed, _ = error.problem.partition("; the field is declared ")
+    if typed:
+        problem += f"; it is declared {_written(parameter.annotation)}"
+    name = parameter.name if found.re is _POSITION else found[1]
+    return StateError(f"{where}({name}){path[found.end() :]}", problem)
+
+
+def _written(annotation: object) -> str:
+    if annotation is inspect.Parameter.empty:
+        return "without a type"
+    return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
 
 
 def _hints(function: Callable[..., object]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from perdure import Agent, AgentSystem, MemoryStore, State
-from perdure.persistence.errors import ConfigurationError, StoreOwned
+from perdure.persistence.errors import ConfigurationError, StateError, StoreOwned
 from perdure.persistence.state import layout_of
 from tests.actors.kit import DEADLINE
 
@@ -157,9 +157,32 @@ def test_a_store_of_ones_own(tmp_path: Path) -> None:
     """Opening a store twice in one process does not advise to stop the process."""
     path = tmp_path / "a.db"
     with AgentSystem.open(path, agents=[Desk]):
-        with pytest.raises(StoreOwned, match="that is this process: use the AgentSystem") as refused:
+        with pytest.raises(StoreOwned, match="that is this process: use the") as refused:
             AgentSystem.open(path, agents=[Desk])
         assert "stop that process" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("send", "text"),
+    [
+        (
+            lambda d: d.add.defer("x"),
+            r"Desk\.add\(amount\): .*got `str`; it is declared int$",
+        ),
+        (
+            lambda d: d.add.defer(1, note=5),
+            r"Desk\.add\(note\): .*got `int`; it is declared str$",
+        ),
+        (lambda d: d.add.defer(amount=float("nan")), r"Desk\.add\(amount\): NaN"),
+    ],
+)
+def test_an_argument_of_another_type(
+    system: AgentSystem, send: Callable[[Any], object], text: str
+) -> None:
+    """An argument that a method does not take is named as the method names it."""
+    with pytest.raises(StateError, match=text) as refused:
+        send(system.agent(Desk, "a").proxy())
+    assert "perdure." not in str(refused.value)
 
 
 def test_a_state_annotation_that_changes_nothing() -> None:
