@@ -64,7 +64,10 @@ class CallCodec:
         try:
             body, (args, kwargs) = codec.encode_copy((args, kwargs), where)
         except StateError as error:
-            raise _of_argument(error, where, _method(self._class, name)) from error
+            shown = _of_argument(error, where, _method(self._class, name))
+            # What no part of them explains is told of the arguments as a whole, whose type is ours.
+            shown.problem = shown.problem.replace(str(codec.declared), "arguments")
+            raise StateError(shown.path, shown.problem) from error
         return name, self._checked(body, where), ProxyCall(path, args, kwargs)
 
     def _checked(self, body: str, where: str) -> str:

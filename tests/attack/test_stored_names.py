@@ -57,8 +57,8 @@ def test_stored_names_lead_to_methods_only(tmp_path: Path, name: str, arguments:
         timer = Timer("Counter", "a", "t", name, body, 1.0, None, "one")
         row = (*mail, checksums.of_message(mail))
         connection.execute("INSERT INTO mailbox VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
-        row = (*timer, checksums.of_timer(timer))
-        connection.execute("INSERT INTO timers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        due = (*timer, checksums.of_timer(timer))
+        connection.execute("INSERT INTO timers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", due)
     with AgentSystem.open(store, agents=[Counter]) as system:
         assert system.idle(timeout=10)
         counter = system.agent(Counter, "a")
