@@ -323,6 +323,7 @@ def _close_forgotten() -> None:
     """Close at the end of the interpreter what nobody has closed; a courtesy, no guarantee."""
     forgotten = [system for system in list(_systems) if system._closed is None]  # noqa: SLF001
     for system in forgotten:
+        logger.warning("%r was not closed; use it in a with statement", system)
         system.close()
     for system in forgotten:  # afterwards: with -W error a warning raises
         warnings.warn(f"{system!r} was not closed", ResourceWarning, stacklevel=1)
