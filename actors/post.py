@@ -87,7 +87,12 @@ class PostOffice:
                 letter = Letter(detached(message))
         elif cell.snapshot and not cell.holds:
             # As durable as the agent itself: stored when it is paused or the system closes.
-            if not (cell.takes_bare and _is_plain(message)):
+            if not (
+                cell.takes_bare
+                and message.__class__ is str
+                and len(message) < LIGHTEST
+                and message.isascii()
+            ):
                 letter = self._stored_letter(cell, message, None, KeptLetter)
         else:
             letter = self._stored_letter(cell, message, None)
@@ -251,12 +256,6 @@ def _unreceived(cell: AgentCell) -> TypeError:
     name = cell.blueprint.agent_class.__name__
     message = f"{name} has no on_receive; call a method, as in ref.cast({name}.method, ...)"
     return TypeError(message)
-
-
-def _is_plain(message: object) -> bool:
-    """Tell whether a message is a value that can be stored as it is."""
-    kind = message.__class__
-    return kind is int or (kind is str and len(message) < LIGHTEST and message.isascii())  # type: ignore[arg-type, attr-defined]
 
 
 def refuse_all(cell: RunningCell) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from perdure import AgentSystem
+from perdure import AgentSystem, Retention
 
 from ..workload import (
     AGENTS,
@@ -34,7 +34,9 @@ def open_turns(
 ) -> dict[str, float]:
     """Ask a thousand desks in turn, not waiting for one answer before the next question."""
     path = folder / "desks.db"
-    with AgentSystem.open(path, agents=[Desk], sync=sync) as system:
+    # The peers keep their whole history, so this keeps it too.
+    everything = Retention(commits=None)
+    with AgentSystem.open(path, agents=[Desk], sync=sync, retention=everything) as system:
         desks = [system.agent(Desk, key(number)).proxy() for number in range(AGENTS)]
         with burner(on=burning):
             figures = open_loop(
