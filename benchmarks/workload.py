@@ -18,8 +18,8 @@ from statistics import median, quantiles
 from typing import Protocol
 
 AGENTS = 1_000
-WINDOW = 4_096
-"""Messages under way at most in an open loop: more than a batch, so that nothing waits for one."""
+WINDOW = 16_384
+"""Messages under way at most in an open loop: a few batches, so that none waits to be filled."""
 
 
 class Pending(Protocol):

@@ -21,7 +21,7 @@ from .store import Store
 
 logger = logging.getLogger("perdure.persistence")
 
-LARGEST_BATCH: Final = 2048
+LARGEST_BATCH: Final = 4096
 """Commits per transaction."""
 
 
