@@ -89,7 +89,7 @@ class PostOffice:
             # As durable as the agent itself: stored when it is paused or the system closes.
             if not (
                 cell.takes_bare
-                and message.__class__ is str
+                and type(message) is str
                 and len(message) < LIGHTEST
                 and message.isascii()
             ):
