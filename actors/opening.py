@@ -67,7 +67,7 @@ def load(cell: AgentCell) -> Activation | None:
     agent.system = home.facade
     agent._home = CellHome(cell)  # noqa: SLF001 - an agent's other half
     activation = Activation(
-        agent, tracker, home.supervisor.writer(head.agent, head.version), stored.timers
+        agent, tracker, home.supervisor.writer(head), stored.timers
     )
     cell.activation = activation
     if cell.status is not Status.STOPPED:
@@ -172,7 +172,7 @@ def _repair(cell: AgentCell, head: AgentRow, repair: Repair) -> None:
     commit = cell.commit(repair.name)
     commit.delta = repair.delta
     commit.quarantined = list(repair.quarantined)
-    cell.last_sequence = cell.home.supervisor.writer(head.agent, head.version).submit(commit)
+    cell.last_sequence = cell.home.supervisor.writer(head).submit(commit)
     if repair.name == "(rewind)":
         outcome = f"went back to version {repair.version} of {head.version}"
     else:

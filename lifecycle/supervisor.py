@@ -14,7 +14,7 @@ from blinker import Signal
 from ..persistence.committer import Committer
 from ..persistence.errors import ConfigurationError, StoreError, StoreUnavailable
 from ..persistence.lease import RENEW_SECONDS
-from ..persistence.records import Commit, Counters
+from ..persistence.records import AgentRow, Commit, Counters
 from ..persistence.retention import Janitor, Retention
 from ..persistence.store import Store
 from . import signals
@@ -86,9 +86,9 @@ class PersistenceSupervisor:
         self.committer.start()
         self._clock.call_later(RENEW_SECONDS, self._renew)
 
-    def writer(self, agent: int, version: int) -> Writer:
+    def writer(self, head: AgentRow) -> Writer:
         """Return the right to commit for an agent; its owner must revoke it when it ends."""
-        return Writer(self, agent, version)
+        return Writer(self, head.agent, head.version, head.sequence)
 
     def append(self, commit: Commit) -> int:
         """Take a commit and return its sequence; it is written after all before it.

@@ -19,13 +19,14 @@ class Intake(Protocol):
 class Writer:
     """The right of one activation to commit for one agent; revoked when the activation ends."""
 
-    __slots__ = ("_intake", "agent", "revoked", "version")
+    __slots__ = ("_intake", "agent", "revoked", "sequence", "version")
 
-    def __init__(self, intake: Intake, agent: int, version: int) -> None:
-        """Commit for ``agent``, whose latest commit is ``version``."""
+    def __init__(self, intake: Intake, agent: int, version: int, sequence: int) -> None:
+        """Commit for ``agent``, whose latest commit is ``version``, at ``sequence``."""
         self._intake = intake
         self.agent = agent
         self.version = version
+        self.sequence = sequence
         self.revoked = False
 
     def submit(self, commit: Commit) -> int:
@@ -38,6 +39,7 @@ class Writer:
             raise PerdureError(message)
         commit.agent = self.agent
         commit.version = self.version + 1
+        commit.previous = self.sequence
         delta = commit.delta
         if delta is not None:
             # Plain loops: this is on the path of every turn.
@@ -48,9 +50,9 @@ class Writer:
                 for place in (*delta.items, *delta.entries):
                     if place[0] != agent:
                         raise _foreign(commit)
-        sequence = self._intake.append(commit)
+        self.sequence = self._intake.append(commit)
         self.version = commit.version
-        return sequence
+        return self.sequence
 
 
 def _foreign(commit: Commit) -> PerdureError:

@@ -21,6 +21,7 @@ from .actors.agent import Agent
 from .actors.blueprint import Catalogue
 from .actors.dead_letters import DeadLetters
 from .actors.dispatcher import DEFAULT_WORKERS
+from .actors.garbage import DEFAULT_YOUNG_GENERATION, YOUNG_GENERATION
 from .actors.identity import Identified
 from .actors.keeping import Passivation
 from .actors.reference import AgentRef
@@ -73,9 +74,15 @@ class AgentSystem:
     """Run durable agents on one store. Use as a context manager; made by ``open``."""
 
     def __init__(
-        self, store: Store, runtime: Runtime, supervisor: PersistenceSupervisor, clock: Clock
+        self,
+        store: Store,
+        runtime: Runtime,
+        supervisor: PersistenceSupervisor,
+        clock: Clock,
+        young_generation: int,
     ) -> None:
         """Compose what ``open`` has made."""
+        self._young_generation = young_generation
         self._store = store
         self._runtime = runtime
         self._supervisor = supervisor
@@ -101,6 +108,7 @@ class AgentSystem:
         passivation: Passivation | None = None,
         mailbox_wait: float = 30.0,
         largest_value: int = DEFAULT_LARGEST_VALUE,
+        young_generation: int = DEFAULT_YOUNG_GENERATION,
         takeover: bool = False,
         clock: Clock | None = None,
         randomness: random.Random | None = None,
@@ -122,6 +130,8 @@ class AgentSystem:
             passivation: when idle agents leave memory.
             mailbox_wait: seconds a sender outside a turn waits for room in a full mailbox.
             largest_value: characters one stored value or one message may take.
+            young_generation: new objects after which Python's garbage collector looks for cycles
+                while the system is open (``gc.set_threshold``); 0 leaves it as it is.
             takeover: fence off another owner that is still alive.
             clock: a VirtualClock in tests.
             randomness: the source of jitter.
@@ -134,6 +144,9 @@ class AgentSystem:
         catalogue = Catalogue(agents, largest=largest_value)
         if workers < 1:
             message = f"workers={workers}: a system needs at least one"
+            raise ConfigurationError(message)
+        if young_generation < 0:
+            message = f"young_generation={young_generation}: give a number of objects, or 0"
             raise ConfigurationError(message)
         opened = store if isinstance(store, Store) else open_store(store, sync=sync)
         try:
@@ -168,12 +181,13 @@ class AgentSystem:
             largest_value=largest_value,
             auto_save=auto_save or AutoSave(),
         )
-        system.__init__(opened, runtime, supervisor, clock)  # type: ignore[misc]
+        system.__init__(opened, runtime, supervisor, clock, young_generation)  # type: ignore[misc]
         supervisor.start()
         runtime.start()
         # Last: a virtual clock makes the calls that are due at once, and then stands still.
         clock.start()
         _systems.add(system)
+        YOUNG_GENERATION.ask(young_generation)
         return system
 
     def agent(self, agent_class: type[A], key: str) -> AgentRef[A]:
@@ -294,6 +308,7 @@ class AgentSystem:
         complete = self._supervisor.close(left()) and complete
         complete = runtime.close(left()) and complete
         self._store.close()
+        YOUNG_GENERATION.give_back(self._young_generation)
         return complete
 
     def __repr__(self) -> str:

@@ -77,6 +77,7 @@ class Batch:
                     commit.sequence,
                     agent,
                     commit.version,
+                    commit.previous,
                     commit.time,
                     commit.name,
                     commit.message,

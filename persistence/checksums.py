@@ -25,7 +25,7 @@ _BASE: Final = 0xC2B2AE35
 """Base fields have the columns of fields: a row of one is none of the other."""
 _MAIL: Final = 0x27D4EB2F
 _crc32: Final = zlib.crc32
-_pack_journal: Final = struct.Struct("<qqqdqqq").pack
+_pack_journal: Final = struct.Struct("<qqqqdqqq").pack
 _pack_head: Final = struct.Struct("<qqq").pack
 _pack_mail: Final = struct.Struct("<qqqd").pack
 _pack_timer: Final = struct.Struct("<d?d").pack
@@ -69,6 +69,7 @@ def of_commit(  # noqa: PLR0917 - a row has these columns
     sequence: int,
     agent: int,
     version: int,
+    previous: int,
     time: float,
     name: str,
     message: int,
@@ -77,7 +78,7 @@ def of_commit(  # noqa: PLR0917 - a row has these columns
     delta: str,
 ) -> int:
     """Return the checksum of a journal row."""
-    numbers = _pack_journal(sequence, agent, version, time, message, cause, correlation)
+    numbers = _pack_journal(sequence, agent, version, previous, time, message, cause, correlation)
     return _crc32(delta.encode(), _crc32(numbers, _seed(name)))
 
 

@@ -121,7 +121,7 @@ _TABLES: Final = (
     _Checked("base_fields", ("agent", "field"), "agent, field, value, crc",
              lambda r: intact(of_base, *r), lambda r: f"{r[1]}"),
     _Checked("journal", ("sequence",),
-             "agent, sequence, version, time, name, message, cause, correlation, delta, crc",
+             "agent, sequence, version, previous, time, name, message, cause, correlation, delta, crc",
              lambda r: intact(of_commit, r[1], r[0], *r[2:]), lambda r: f"{r[1]}"),
     _Checked("mailbox", ("id",), "*",
              lambda r: record(Message, of_message, r) is not None, lambda r: f"{r[0]}", 1),

@@ -111,6 +111,8 @@ class JournalRow(NamedTuple):
     sequence: int
     agent: int
     version: int
+    previous: int
+    """Sequence of the agent's commit before it; 0 for its first."""
     time: float
     name: str
     """What was handled: a method, or a lifecycle step such as "(pause)"."""
@@ -244,8 +246,8 @@ class Commit:
 
     __slots__ = (
         "agent", "cancelled", "cause", "consumed", "correlation", "dead", "delta", "key", "kind",
-        "message", "name", "quarantined", "reply", "revived", "reason", "sends", "sequence",
-        "status", "time", "timers", "version",
+        "message", "name", "previous", "quarantined", "reply", "revived", "reason", "sends",
+        "sequence", "status", "time", "timers", "version",
     )  # fmt: skip
 
     def __init__(
@@ -255,6 +257,7 @@ class Commit:
         kind: str = "",
         key: str = "",
         version: int = 0,
+        previous: int = 0,
         status: str = "active",
         reason: str = "",
         time: float = 0.0,
@@ -270,6 +273,7 @@ class Commit:
         self.kind = kind
         self.key = key
         self.version = version
+        self.previous = previous
         self.status = status
         self.reason = reason
         self.time = time

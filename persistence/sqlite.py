@@ -131,7 +131,7 @@ class SqliteStore(SqliteReader, Store):
             )
             base: dict[tuple[int, str], FieldRow] = {}
             for row in rows:
-                agent, delta = row[1], row[8]
+                agent, delta = row[1], row[9]
                 if not intact(of_commit, *row):
                     # What it set is unknown, so whatever earlier entries set may be out of date.
                     connection.execute("DELETE FROM base_fields WHERE agent = ?", (agent,))

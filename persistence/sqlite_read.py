@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import sqlite3
+from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +37,7 @@ from .records import (
     Timer,
 )
 from .sqlite_errors import translated
+from .sqlite_history import entries_back
 from .sqlite_place import identity
 from .sqlite_pool import ReaderPool, fetch, snapshot
 from .store import StoreReader
@@ -43,10 +46,11 @@ logger = logging.getLogger("perdure.persistence")
 
 LOST: Final = ""
 """The field of a base row that says: an entry that could not be read was trimmed away."""
-_ENTRY = (
-    "SELECT journal.sequence, kind, key, journal.version, time, name, message, cause, correlation,"
-    " delta, agent, journal.crc FROM journal JOIN agents USING (agent)"
+_ENTRY: Final = (
+    "SELECT agents.kind, agents.key, journal.* FROM journal JOIN agents ON"
+    " agents.agent = journal.agent"
 )
+_OF_KIND: Final = "(? IS NULL OR kind = ?)"
 
 
 class SqliteReader(StoreReader):
@@ -204,31 +208,27 @@ class SqliteReader(StoreReader):
         self, kind: str | None = None, key: str | None = None, *, after: int = 0, limit: int = 100
     ) -> list[JournalEntry]:
         """Return up to ``limit`` verified entries with a sequence above ``after``, oldest first."""
-        where, parameters = _of_agent(kind, key)
-        query = f"{_ENTRY} WHERE journal.sequence > ?{where} ORDER BY journal.sequence LIMIT ?"
-        return [self._entry(row) for row in self._rows(query, (after, *parameters, limit))]
+        if kind is not None and key is not None:
+            first = deque(self._entries_of(kind, key, after), maxlen=max(limit, 0))
+            return list(reversed(first))
+        query = f"{_ENTRY} WHERE journal.sequence > ? AND {_OF_KIND} ORDER BY journal.sequence LIMIT ?"
+        return [_entry(row[:2], row[2:]) for row in self._rows(query, (after, kind, kind, limit))]
 
     def journal_tail(self, kind: str | None, key: str | None, limit: int) -> list[JournalEntry]:
         """Return the newest ``limit`` verified entries, oldest first."""
-        where, parameters = _of_agent(kind, key)
-        query = f"{_ENTRY} WHERE true{where} ORDER BY journal.sequence DESC LIMIT ?"
-        return [self._entry(row) for row in reversed(self._rows(query, (*parameters, limit)))]
+        if kind is not None and key is not None:
+            newest = list(islice(self._entries_of(kind, key, 0), max(limit, 0)))
+            return list(reversed(newest))
+        query = f"{_ENTRY} WHERE {_OF_KIND} ORDER BY journal.sequence DESC LIMIT ?"
+        rows = self._rows(query, (kind, kind, limit))
+        return [_entry(row[:2], row[2:]) for row in reversed(rows)]
 
     def history(self, agent: int, before: int) -> Iterator[tuple[int, str | None]]:
         """Iterate over ``(version, delta)`` of an agent below ``before``, newest first."""
-        sequence = 2**63 - 1
-        while True:
-            rows = self._rows(
-                "SELECT * FROM journal WHERE agent = ?"
-                " AND sequence < ? AND version < ? ORDER BY sequence DESC LIMIT 200",
-                (agent, sequence, before),
-            )
-            if not rows:
-                return
-            for row in rows:
-                good = intact(of_commit, *row)
-                yield row[2] if isinstance(row[2], int) else 0, row[8] if good else None
-            sequence = rows[-1][0]
+        for row, good in entries_back(self.reading, agent, 0):
+            version = row[2] if isinstance(row[2], int) else 0
+            if version < before:
+                yield version, row[9] if good else None
 
     def base_fields(self, agent: int) -> BaseFields:
         """Return the plain fields that the oldest kept journal row built on, without bad ones."""
@@ -316,14 +316,12 @@ class SqliteReader(StoreReader):
         with self.reading() as connection:
             return fetch(connection, query, tuple(parameters))
 
-    def _entry(self, row: Sequence[object]) -> JournalEntry:
-        *values, agent, crc = row
-        entry = JournalEntry(*values)  # type: ignore[arg-type]
-        sequence, _, _, *rest = values
-        if not intact(of_commit, sequence, agent, *rest, crc):
-            where = f"journal entry {entry.sequence} of {entry.kind}/{entry.key}"
-            raise CorruptState(where, "its checksum does not match")
-        return entry
+    def _entries_of(self, kind: str, key: str, after: int) -> Iterator[JournalEntry]:
+        """Iterate over one agent's entries above ``after``, newest first."""
+        rows = self._rows("SELECT agent FROM agents WHERE kind = ? AND key = ?", (kind, key))
+        for (agent,) in rows:
+            for row, _ in entries_back(self.reading, agent, after):
+                yield _entry((kind, key), row)
 
     def _verified_entry(
         self, agent: int, field: str, entry: str | int, value: str, crc: int
@@ -366,13 +364,10 @@ def _replaced(where: str, text: str | None) -> str:
     return text
 
 
-def _of_agent(kind: str | None, key: str | None) -> tuple[str, tuple[str, ...]]:
-    if kind is None:
-        return "", ()
-    if key is None:
-        return " AND kind = ?", (kind,)
-    # The agent's number first: the index on (agent, sequence) then gives the rows in order.
-    return (
-        " AND agent = (SELECT agent FROM agents AS a WHERE a.kind = ? AND a.key = ?)",
-        (kind, key),
-    )
+def _entry(name: Sequence[str], row: Sequence[Any]) -> JournalEntry:
+    sequence, _, version, _, *rest, crc = row
+    entry = JournalEntry(sequence, *name, version, *rest)
+    if not intact(of_commit, *row[:-1], crc):
+        where = f"journal entry {entry.sequence} of {entry.kind}/{entry.key}"
+        raise CorruptState(where, "its checksum does not match")
+    return entry

@@ -57,7 +57,7 @@ CREATE TABLE dead_letters (
 );
 CREATE TABLE journal (
     sequence INTEGER PRIMARY KEY, agent INTEGER NOT NULL, version INTEGER NOT NULL,
-    time REAL NOT NULL, name TEXT NOT NULL, message INTEGER NOT NULL, cause INTEGER NOT NULL,
+    previous INTEGER NOT NULL, time REAL NOT NULL, name TEXT NOT NULL, message INTEGER NOT NULL, cause INTEGER NOT NULL,
     correlation INTEGER NOT NULL, delta TEXT NOT NULL, crc INTEGER NOT NULL
 );
 CREATE TABLE base_fields (
@@ -72,7 +72,6 @@ CREATE TABLE quarantine (
 INDEXES: Final = (
     ("mailbox", ("kind", "key")),
     ("timers", ("due",)),
-    ("journal", ("agent", "sequence")),
 )
 BUSY_SECONDS: Final = 5
 """How long to wait for another opener's short transaction (a lease check) rather than fail."""

@@ -24,7 +24,7 @@ from perdure.persistence.sqlite_schema import TABLES
 from ..workload import AGENTS, burner, key, latencies, owner, percentiles
 
 GROUP = 2_048
-JOURNAL = "INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+JOURNAL = "INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 AGENT = """
 INSERT INTO agents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (agent) DO UPDATE SET version = excluded.version, sequence = excluded.sequence
@@ -102,8 +102,21 @@ def rows_of(first: int, turns: int) -> Turns:
         message = 1_000_000 + number
         delta = f'{{"open":{version},"owner":"{owner(number)}"}}'
         moment = 1_700_000_000.0 + number / 1e4
+        previous = max(0, number + 1 - AGENTS)
         journal.append(
-            (number + 1, agent, version, moment, "assign", message, 0, message, delta, message)
+            (
+                number + 1,
+                agent,
+                version,
+                previous,
+                moment,
+                "assign",
+                message,
+                0,
+                message,
+                delta,
+                message,
+            )
         )
     latest = range(max(first, first + turns - AGENTS), first + turns)
     return Turns(
