@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import logging
 import os
@@ -10,21 +11,15 @@ import queue
 import threading
 import time
 from collections.abc import Iterator
-from typing import Final, Protocol
+from typing import Final
+
+from .offers import LINGER, VAIN, Offers, Runnable
 
 logger = logging.getLogger("perdure.actors")
 
 DEFAULT_WORKERS: Final = max(2, min(8, os.cpu_count() or 2))
 MOST_WORKERS: Final = 512
 """Threads a pool may grow to when its workers wait."""
-
-
-class Runnable(Protocol):
-    """Something a worker can run for a while."""
-
-    def run(self) -> None:
-        """Do some work and come back."""
-        ...
 
 
 class Dispatcher:
@@ -44,6 +39,7 @@ class Dispatcher:
         self._given_up: set[threading.Thread] = set()
         self._lent = 0
         self._submitted = itertools.count()
+        self._offers = Offers(self._ready.put)
         self._closed = False
         self._started = False
 
@@ -53,6 +49,19 @@ class Dispatcher:
             self._start()
         next(self._submitted)
         self._ready.put(work)
+
+    def offer(self, work: Runnable) -> None:
+        """Have ``work`` run once, by a worker or by whoever is about to wait for it."""
+        if self._offers.lingering:
+            next(self._submitted)
+            self._offers.offer(work)
+        else:
+            self.submit(work)
+
+    def hurry(self) -> None:
+        """Leave what was offered to the workers: somebody waits who cannot run it."""
+        if self._offers.lingering:
+            self._offers.end()
 
     def submissions(self) -> int:
         """Return a number that rises by one from call to call, and by more if work came between."""
@@ -120,13 +129,20 @@ class Dispatcher:
 
     def _work(self) -> None:
         thread = threading.current_thread()
-        get = self._ready.get
+        get, linger = self._ready.get, self._offers.linger
+        a_while = functools.partial(get, timeout=LINGER)
+        vain = 0
         while True:
-            work = get()
+            try:
+                work = linger(a_while) if vain >= VAIN else get()
+            except queue.Empty:
+                work = get()
             if work is None:
                 break
+            vain += 1
             try:
-                work.run()
+                if work.run():
+                    vain = 0
             except BaseException:
                 # A mailbox answers for its actors' errors itself; this is a defect of ours.
                 logger.exception("a worker met an error outside every actor")

@@ -106,8 +106,11 @@ class Mailbox:
         if schedule:
             dispatcher.submit(self)
 
-    def put(self, envelope: Any, /) -> bool:  # noqa: ANN401 - bare messages too
-        """Append an envelope, or a bare message that is as good as one; False if closed."""
+    def put(self, envelope: Any, /, *, offer: bool = False) -> bool:  # noqa: ANN401 - bare messages too
+        """Append an envelope, or a bare message that is as good as one; False if closed.
+
+        ``offer`` says that the sender is likely to wait for it, and may run it itself.
+        """
         self._queue.append(envelope)
         phase = self._phase
         if phase is _SCHEDULED or phase is _RUNNING or phase is _SUSPENDED:
@@ -117,7 +120,8 @@ class Mailbox:
                 return not self._take_back(envelope)
             schedule = self._wants_run()
         if schedule:
-            self._dispatcher.submit(self)  # type: ignore[union-attr]
+            dispatcher: Dispatcher = self._dispatcher  # type: ignore[assignment]
+            (dispatcher.offer if offer else dispatcher.submit)(self)
         return True
 
     def put_urgent(self, envelope: Envelope[Any]) -> bool:
@@ -258,10 +262,16 @@ class Mailbox:
                 self._space.notify_all()
         return left
 
-    def run(self) -> None:
-        """Handle some envelopes; called by a worker."""
-        if self._enter():
-            self._run_entered(BUDGET)
+    def run(self) -> bool:
+        """Handle some envelopes; called by a worker. False if another thread has begun."""
+        if not self._enter():
+            return False
+        self._run_entered(BUDGET)
+        return True
+
+    def waits(self) -> bool:
+        """Tell whether there is work that nobody has begun."""
+        return self._phase is _SCHEDULED
 
     def steal(self) -> bool:
         """Run on the calling thread if the mailbox has work that nobody has begun."""

@@ -137,7 +137,7 @@ class PostOffice:
                 return future
         future.helper = self._helper
         future.target = cell
-        while not cell.mailbox.put(letter):
+        while not cell.mailbox.put(letter, offer=turn is None):
             cell = future.target = self._cell_of(ref)
         if cell.holds and (home.guarded or cell.status is Status.QUARANTINED):
             # It may have come behind mail that began to wait just now, for which it must not.

@@ -68,6 +68,7 @@ class AskHelper:
     @contextlib.contextmanager
     def waiting(self, future: PooledFuture[Any]) -> Iterator[None]:
         """Surround the wait of a turn, or of somebody outside, for ``future``."""
+        self._dispatcher.hurry()
         with _registered(future), self._dispatcher.blocking():
             yield
 

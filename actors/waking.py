@@ -30,7 +30,11 @@ class Recovery:
         self._home = home
         self._after = ("", "")
 
-    def run(self) -> None:
+    def waits(self) -> bool:
+        """Tell that only a worker does this."""
+        return True
+
+    def run(self) -> bool:
         """Wake one page, and see to the next."""
         home = self._home
         try:
@@ -38,7 +42,7 @@ class Recovery:
         except StoreError as error:
             logger.warning("reading old mail failed and is tried again: %s", error)
             home.agenda.later(1.0, lambda: home.dispatcher.submit(self))
-            return
+            return True
         for kind, key in page:
             if kind not in home.catalogue.kinds():
                 logger.warning("mail waits for %s/%s, whose class is not there", kind, key)
@@ -50,3 +54,4 @@ class Recovery:
         else:
             home.recovering = False
             home.agenda.count(-1)
+        return True
