@@ -61,5 +61,6 @@ class Activation:
             commit.delta = self.unsaved
             self.unsaved = None
         if self.unsaved_mail:
-            commit.consumed = [*self.unsaved_mail, *commit.consumed]
+            effects = commit.with_effects()
+            effects.consumed = [*self.unsaved_mail, *effects.consumed]
             self.unsaved_mail = []

@@ -195,15 +195,11 @@ class AgentCell:
 
     def commit(self, name: str, letter: Letter | None = None) -> Commit:
         """Return a commit of this agent, still without effects."""
-        commit = Commit(
-            kind=self.blueprint.kind, key=self.key, status=self.status, reason=self.reason,
-            time=self.home.clock.now(), name=name,
-        )  # fmt: skip
-        if letter is not None:
-            commit.message = letter.id
-            commit.cause = letter.cause
-            commit.correlation = letter.correlation
-        return commit
+        identity = (self.blueprint.kind, self.key, self.status, self.reason)
+        now = self.home.clock.now()
+        if letter is None:
+            return Commit(*identity, now, name)
+        return Commit(*identity, now, name, letter.id, letter.cause, letter.correlation)
 
     def fire(
         self,

@@ -110,8 +110,9 @@ class DeadLetters:
             message = "the agent system is closed; open it again to see to dead letters"
             raise SystemClosed(message)
         commit = Commit()
-        commit.revived = [letter_id]
-        commit.sends = [*sends]
+        effects = commit.with_effects()
+        effects.revived = [letter_id]
+        effects.sends = [*sends]
         self._taken[letter_id] = self._home.supervisor.append(commit)
 
     def _forget_durable(self) -> None:

@@ -55,7 +55,9 @@ class CellHome:
         path = tuple(method.split("."))
         _, body, _ = cell.blueprint.calls.encode(ProxyCall(path, args, kwargs))
         name = name or f"{method}#{cell.home.next_letter()}"
-        due = cell.home.clock.now() + seconds
+        # Floats throughout, as the store gives them back: its checksums tell 5 from 5.0.
+        due = cell.home.clock.now() + float(seconds)
+        interval = None if interval is None else float(interval)
         timer = Timer(cell.kind, cell.key, name, method, body, due, interval, catch_up)
         known = self._known(turn, name)
         if not interval or known is None or known._replace(due=due) != timer:

@@ -118,20 +118,21 @@ def bury(cell: AgentCell, letter: Letter, reason: str) -> None:
     """Move a message to the dead letters, durably, and let its timer go on."""
     home = cell.home
     commit = Commit()
+    effects = commit.with_effects()
     if letter.durable:
-        commit.consumed = [letter.id]
+        effects.consumed = [letter.id]
     timer: Timer | None = None
     if letter.timer is not None:
         timer = next_due(letter.timer, home.clock.now())
         if timer is None:
-            commit.cancelled = [letter.timer[:3]]
+            effects.cancelled = [letter.timer[:3]]
         else:
-            commit.timers = [timer]
+            effects.timers = [timer]
     dead = DeadLetter(
         letter.id or home.next_letter(), cell.kind, cell.key, *_stored(cell, letter),
         letter.cause, letter.correlation, letter.sent, letter.attempts, reason, home.clock.now(),
     )  # fmt: skip
-    commit.dead = [dead]
+    effects.dead = [dead]
     try:
         # Counted as the agent's: a load before this is durable would find the message again.
         cell.last_sequence = home.supervisor.append(commit)

@@ -66,9 +66,7 @@ def load(cell: AgentCell) -> Activation | None:
     agent.state = tracker.state
     agent.system = home.facade
     agent._home = CellHome(cell)  # noqa: SLF001 - an agent's other half
-    activation = Activation(
-        agent, tracker, home.supervisor.writer(head), stored.timers
-    )
+    activation = Activation(agent, tracker, home.supervisor.writer(head), stored.timers)
     cell.activation = activation
     if cell.status is not Status.STOPPED:
         know_timers(cell, activation)
@@ -124,7 +122,8 @@ def _set_aside(
 ) -> None:
     """Move spoilt mail or timers to the quarantine, loudly; the agent goes on without them."""
     commit = Commit()
-    commit.consumed, commit.cancelled, commit.quarantined = consumed, cancelled, rows
+    effects = commit.with_effects()
+    effects.consumed, effects.cancelled, effects.quarantined = consumed, cancelled, rows
     try:
         cell.last_sequence = cell.home.supervisor.append(commit)
     except PerdureError as problem:
@@ -171,7 +170,7 @@ def _repair(cell: AgentCell, head: AgentRow, repair: Repair) -> None:
     cell.status, cell.reason = stored_status(str(cell), head.status), head.reason
     commit = cell.commit(repair.name)
     commit.delta = repair.delta
-    commit.quarantined = list(repair.quarantined)
+    commit.with_effects().quarantined = list(repair.quarantined)
     cell.last_sequence = cell.home.supervisor.writer(head).submit(commit)
     if repair.name == "(rewind)":
         outcome = f"went back to version {repair.version} of {head.version}"

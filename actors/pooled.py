@@ -34,11 +34,11 @@ class PooledInbox(Mailbox):
         """Lend the waiting worker's place in the pool."""
         return (self._dispatcher or default_dispatcher()).blocking()
 
-    def put(self, envelope: Envelope[Any], /) -> bool:
+    def put(self, envelope: Envelope[Any], /, *, offer: bool = False) -> bool:
         """Append an envelope; an ask to a stopped actor is answered with ActorDeadError."""
         if isinstance(envelope.reply_to, PooledFuture):
             envelope.reply_to.helper = self
-        if super().put(envelope):
+        if super().put(envelope, offer=offer):
             return True
         refuse(envelope)
         return False

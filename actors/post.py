@@ -97,7 +97,7 @@ class PostOffice:
         else:
             letter = self._stored_letter(cell, message, None)
             commit = Commit()
-            commit.sends = [row(cell.kind, cell.key, letter)]
+            commit.with_effects().sends = [row(cell.kind, cell.key, letter)]
             home.supervisor.append(commit)
         while not cell.mailbox.put(letter):
             cell = self._cell_of(ref)
@@ -125,7 +125,8 @@ class PostOffice:
             letter.cause = turn.cell.last_sequence
             future.asker = turn
             turn.asked = True
-        if home.guarded or cell.mailbox.full():
+        mailbox = cell.mailbox
+        if home.guarded or (mailbox.limit is not None and mailbox.full()):
             refusal = self._refusal(cell)
             if refusal is not None:
                 future.fail(refusal)

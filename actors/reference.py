@@ -184,7 +184,7 @@ class AgentProxy(Generic[A]):
     An attribute of the agent that is no method gives a future of a copy of its value.
     """
 
-    __slots__ = ("_ref",)
+    _ref: AgentRef[A]
 
     def __init__(self, ref: AgentRef[A]) -> None:
         """Speak for ``ref``."""
@@ -198,7 +198,9 @@ class AgentProxy(Generic[A]):
             raise AttributeError(message)
         member = getattr(ref.actor_class, name, None)
         if callable(member):
-            return MethodProxy(ref, name)
+            method = MethodProxy(ref, name)
+            object.__setattr__(self, name, method)  # the next time it is found at once
+            return method
         if member is None and not _is_annotated(ref.actor_class, name):
             message = f"{ref.actor_class.__name__} has no attribute {name!r}"
             raise AttributeError(message)

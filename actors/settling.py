@@ -38,7 +38,7 @@ def settle(
     if delta is None and not effects and not activation.dirty():
         if letter.durable:
             only = Commit()
-            only.consumed = [letter.id]
+            only.with_effects().consumed = [letter.id]
             # Counted as the agent's: a load before this is durable would find the message again.
             cell.last_sequence = cell.home.supervisor.append(only)
         # What a turn only read must not stay in memory for ever either.
@@ -140,7 +140,7 @@ def store_mail(cell: AgentCell, items: list[Any]) -> list[Letter]:
         letters.append(letter)
     if rows:
         commit = Commit()
-        commit.sends = rows
+        commit.with_effects().sends = rows
         cell.home.supervisor.append(commit)
     return letters
 
@@ -162,7 +162,7 @@ def _commit(  # noqa: PLR0917 - once a turn, and keywords cost
     commit = cell.commit(name, letter)
     commit.delta = delta
     if letter.durable:
-        commit.consumed = [letter.id]
+        commit.with_effects().consumed = [letter.id]
     if activation.dirty():
         activation.put_unsaved(commit)
     if turn.effects or letter.timer:
@@ -174,7 +174,7 @@ def _commit(  # noqa: PLR0917 - once a turn, and keywords cost
         commit.reply = letter.reply_to
     sequence = activation.writer.submit(commit)
     cell.last_sequence = sequence
-    if turn.sends or commit.timers or commit.cancelled:
+    if turn.effects or letter.timer:
         _deliver(cell, turn, commit)
     if not held_back:
         _answer(cell, letter, value)
@@ -190,7 +190,7 @@ def _settle_effects(cell: AgentCell, activation: Activation, turn: Turn) -> None
     timed = bool(turn.timers) or turn.letter.timer is not None
     commit = cell.commit(describe(turn.letter), turn.letter) if timed else Commit()
     if turn.letter.durable:  # sent while the class was not VOLATILE yet
-        commit.consumed = [turn.letter.id]
+        commit.with_effects().consumed = [turn.letter.id]
     _put_effects(cell, turn, commit)
     append = activation.writer.submit if timed else cell.home.supervisor.append
     cell.last_sequence = append(commit)
@@ -210,7 +210,8 @@ def _take_steps(cell: AgentCell, turn: Turn) -> None:
 
 def _put_effects(cell: AgentCell, turn: Turn, commit: Commit) -> None:
     letter = turn.letter
-    commit.sends = [
+    effects = commit.with_effects()
+    effects.sends = [
         row(target.kind, target.key, sent) for target, sent in turn.sends if sent.durable
     ]
     timers: dict[str, Timer | None] = {}
@@ -218,8 +219,8 @@ def _put_effects(cell: AgentCell, turn: Turn, commit: Commit) -> None:
         timers[letter.timer.name] = next_due(letter.timer, cell.home.clock.now())
     if turn.timers:
         timers |= turn.timers
-    commit.timers = [timer for timer in timers.values() if timer is not None]
-    commit.cancelled = [
+    effects.timers = [timer for timer in timers.values() if timer is not None]
+    effects.cancelled = [
         (cell.kind, cell.key, name) for name, timer in timers.items() if timer is None
     ]
 
@@ -230,11 +231,12 @@ def _deliver(cell: AgentCell, turn: Turn, commit: Commit) -> None:
     After the append, so that their own effects come later in the journal.
     """
     home = cell.home
-    for timer in commit.timers:
+    effects = commit.with_effects()
+    for timer in effects.timers:
         if cell.activation is not None:
             cell.activation.timers[timer.name] = timer
         home.timers.set(timer)
-    for place in commit.cancelled:
+    for place in effects.cancelled:
         if cell.activation is not None:
             cell.activation.timers.pop(place[2], None)
         home.timers.cancelled(place)

@@ -148,6 +148,10 @@ class AgentSystem:
         if young_generation < 0:
             message = f"young_generation={young_generation}: give a number of objects, or 0"
             raise ConfigurationError(message)
+        clock = clock or SystemClock()
+        if not isinstance(clock.now(), float):
+            message = f"{clock!r}.now() gives {clock.now()!r}; a clock gives seconds as a float"
+            raise ConfigurationError(message)
         opened = store if isinstance(store, Store) else open_store(store, sync=sync)
         try:
             counters = opened.acquire(Owner.this_process(), takeover=takeover)
@@ -155,7 +159,6 @@ class AgentSystem:
             if opened is not store:
                 opened.close()
             raise
-        clock = clock or SystemClock()
         system = cls.__new__(cls)
         supervisor = PersistenceSupervisor(
             opened,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from .checksums import of_commit, of_field
+from .checksums import of_field, of_record
 from .records import (
     AgentRow,
     Commit,
@@ -85,23 +85,26 @@ class Batch:
                     commit.correlation,
                     text,
                 )
-                self.journal.append(new(JournalRow, (*row, of_commit(*row))))
-            for message in commit.sends:
+                self.journal.append(new(JournalRow, (*row, of_record(row))))
+            effects = commit.effects
+            if effects is None:
+                continue
+            for message in effects.sends:
                 mail[message.id] = message
                 senders[message.id] = commit.sequence if agent else 0
-            for consumed in commit.consumed:
+            for consumed in effects.consumed:
                 if mail.pop(consumed, None) is None:
                     gone[consumed] = None
-            for timer in commit.timers:
+            for timer in effects.timers:
                 timers[timer[:3]] = timer
-            for timer_id in commit.cancelled:
+            for timer_id in effects.cancelled:
                 timers[timer_id] = None
-            if commit.dead:
-                dead.update((letter.id, letter) for letter in commit.dead)
-            if commit.revived:
-                dead.update(dict.fromkeys(commit.revived))
-            if commit.quarantined:
-                self.quarantined += commit.quarantined
+            if effects.dead:
+                dead.update((letter.id, letter) for letter in effects.dead)
+            if effects.revived:
+                dead.update(dict.fromkeys(effects.revived))
+            if effects.quarantined:
+                self.quarantined += effects.quarantined
         self.agents = [
             new(AgentRow, (agent, c.kind, c.key, c.version, c.sequence, c.status, c.reason))
             for agent, c in heads.items()

@@ -101,7 +101,8 @@ class Committer:
             stuck = self._stuck.commits if self._stuck is not None else ()
             for item in (*stuck, *self._taken, *self._queue):
                 if isinstance(item, Commit):
-                    moment = item.time or (item.sends[0].sent if item.sends else 0.0)
+                    sends = item.effects.sends if item.effects is not None else ()
+                    moment = item.time or (sends[0].sent if sends else 0.0)
                     if moment:
                         return moment
         return None

@@ -11,15 +11,11 @@ from typing import Any, Final, TypeAlias
 
 from .checksums import (
     intact,
+    intact_record,
     of_base,
-    of_commit,
-    of_dead_letter,
     of_entry,
     of_field,
-    of_head,
     of_item,
-    of_message,
-    of_timer,
 )
 from .errors import ConfigurationError
 from .lease import Owner
@@ -111,7 +107,7 @@ class _Checked:
 
 _TABLES: Final = (
     _Checked("agents", ("agent",), HEAD,
-             lambda r: record(AgentRow, of_head, r) is not None, lambda _: "(head)", 1),
+             lambda r: record(AgentRow, r) is not None, lambda _: "(head)", 1),
     _Checked("fields", ("agent", "field"), "agent, field, value, crc",
              lambda r: intact(of_field, *r), lambda r: f"{r[1]}"),
     _Checked("log_items", ("agent", "field", "position"), "agent, field, position, value, crc",
@@ -121,14 +117,15 @@ _TABLES: Final = (
     _Checked("base_fields", ("agent", "field"), "agent, field, value, crc",
              lambda r: intact(of_base, *r), lambda r: f"{r[1]}"),
     _Checked("journal", ("sequence",),
-             "agent, sequence, version, previous, time, name, message, cause, correlation, delta, crc",
-             lambda r: intact(of_commit, r[1], r[0], *r[2:]), lambda r: f"{r[1]}"),
+             "agent, sequence, version, previous, time, name, message, cause, correlation, delta,"
+             " crc",
+             lambda r: intact_record((r[1], r[0], *r[2:])), lambda r: f"{r[1]}"),
     _Checked("mailbox", ("id",), "*",
-             lambda r: record(Message, of_message, r) is not None, lambda r: f"{r[0]}", 1),
+             lambda r: record(Message, r) is not None, lambda r: f"{r[0]}", 1),
     _Checked("timers", ("kind", "key", "name"), "*",
-             lambda r: record(Timer, of_timer, r) is not None, lambda r: f"{r[2]}"),
+             lambda r: record(Timer, r) is not None, lambda r: f"{r[2]}"),
     _Checked("dead_letters", ("id",), "*",
-             lambda r: record(DeadLetter, of_dead_letter, r) is not None, lambda r: f"{r[0]}", 1),
+             lambda r: record(DeadLetter, r) is not None, lambda r: f"{r[0]}", 1),
 )  # fmt: skip
 _COUNTED: Final = (*(checked.table for checked in _TABLES), "quarantine")
 

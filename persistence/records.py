@@ -205,7 +205,10 @@ class Delta:
 
     def text(self) -> str:
         """Return the delta as JSON, for the journal: what was set, cut, appended, put, deleted."""
-        values = ",".join([f'"{name}":{text}' for name, text in self.fields.items()])
+        values = ""
+        for name, text in self.fields.items():
+            values += f',"{name}":{text}'
+        values = values[1:]
         if self.plain:
             return f'{{"set":{{{values}}}}}' if values else "{}"
         parts = [f'"set":{{{values}}}'] if values else []
@@ -241,23 +244,33 @@ def _entries_text(entries: dict[tuple[int, str, str | int], EntryRow | None]) ->
     ]
 
 
+class Effects:
+    """What a commit does besides changing its agent's state.
+
+    Most turns have none, and few have more than two: what is not there costs nothing.
+    """
+
+    sends: list[Message] | tuple[()] = ()
+    consumed: list[int] | tuple[()] = ()
+    timers: list[Timer] | tuple[()] = ()
+    cancelled: list[tuple[str, str, str]] | tuple[()] = ()
+    dead: list[DeadLetter] | tuple[()] = ()
+    revived: list[int] | tuple[()] = ()
+    quarantined: list[QuarantineRow] | tuple[()] = ()
+
+
 class Commit:
     """The durable record of a turn; its sequence is given when the committer takes it."""
 
     __slots__ = (
-        "agent", "cancelled", "cause", "consumed", "correlation", "dead", "delta", "key", "kind",
-        "message", "name", "previous", "quarantined", "reply", "revived", "reason", "sends",
-        "sequence", "status", "time", "timers", "version",
+        "agent", "cause", "correlation", "delta", "effects", "key", "kind", "message", "name",
+        "previous", "reason", "reply", "sequence", "status", "time", "version",
     )  # fmt: skip
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - once a turn, and keywords cost
         self,
-        *,
-        agent: int = 0,
         kind: str = "",
         key: str = "",
-        version: int = 0,
-        previous: int = 0,
         status: str = "active",
         reason: str = "",
         time: float = 0.0,
@@ -265,15 +278,18 @@ class Commit:
         message: int = 0,
         cause: int = 0,
         correlation: int = 0,
+        *,
         delta: Delta | None = None,
+        agent: int = 0,
+        version: int = 0,
     ) -> None:
-        """Make a commit without effects; ``agent=0`` for one that only carries messages."""
+        """Make a commit without effects; ``agent=0`` for one that has nothing but effects."""
         self.sequence = 0
         self.agent = agent
         self.kind = kind
         self.key = key
         self.version = version
-        self.previous = previous
+        self.previous = 0
         self.status = status
         self.reason = reason
         self.time = time
@@ -282,14 +298,14 @@ class Commit:
         self.cause = cause
         self.correlation = correlation
         self.delta = delta
-        self.sends: list[Message] | tuple[()] = ()
-        self.consumed: list[int] | tuple[()] = ()
-        self.timers: list[Timer] | tuple[()] = ()
-        self.cancelled: list[tuple[str, str, str]] | tuple[()] = ()
-        self.dead: list[DeadLetter] | tuple[()] = ()
-        self.revived: list[int] | tuple[()] = ()
-        self.quarantined: list[QuarantineRow] | tuple[()] = ()
+        self.effects: Effects | None = None
         self.reply: Reply | None = None
+
+    def with_effects(self) -> Effects:
+        """Return the commit's effects, to be filled in."""
+        if self.effects is None:
+            self.effects = Effects()
+        return self.effects
 
 
 Shape: TypeAlias = Mapping[str, int | None]

@@ -14,14 +14,10 @@ from typing import Final
 from . import sqlite_schema
 from .batch import Batch
 from .checksums import (
-    intact,
+    intact_record,
     of_base,
-    of_commit,
-    of_dead_letter,
     of_field,
-    of_head,
-    of_message,
-    of_timer,
+    of_record,
 )
 from .errors import Fenced, NotAStore, StoreError, StoreOwned, StoreUnavailable
 from .lease import Lease, Owner
@@ -132,7 +128,7 @@ class SqliteStore(SqliteReader, Store):
             base: dict[tuple[int, str], FieldRow] = {}
             for row in rows:
                 agent, delta = row[1], row[9]
-                if not intact(of_commit, *row):
+                if not intact_record(row):
                     # What it set is unknown, so whatever earlier entries set may be out of date.
                     connection.execute("DELETE FROM base_fields WHERE agent = ?", (agent,))
                     base = {place: row for place, row in base.items() if place[0] != agent}
@@ -250,7 +246,7 @@ def _write(connection: sqlite3.Connection, batch: Batch) -> None:
     for head in batch.agents:
         shape = batch.shapes.get(head.agent)
         shape_crc = None if shape is None else of_field(head.agent, "", shape)
-        heads.append((*head, of_head(head), shape, shape_crc))
+        heads.append((*head, of_record(head), shape, shape_crc))
     insert(
         connection, "INSERT INTO agents", heads,
         "ON CONFLICT (agent) DO UPDATE SET version = excluded.version,"
@@ -269,12 +265,12 @@ def _write(connection: sqlite3.Connection, batch: Batch) -> None:
     delete(connection, "map_entries", ("agent", "field", "entry"), batch.removed)
     insert(connection, "INSERT INTO journal", batch.journal)
     delete(connection, "mailbox", ("id",), [(gone,) for gone in batch.mail_gone])
-    mail = [(*message, of_message(message)) for message in batch.mail]
+    mail = [(*message, of_record(message)) for message in batch.mail]
     insert(connection, "INSERT OR REPLACE INTO mailbox", mail)
-    timers = [(*timer, of_timer(timer)) for timer in batch.timers]
+    timers = [(*timer, of_record(timer)) for timer in batch.timers]
     insert(connection, "INSERT OR REPLACE INTO timers", timers)
     delete(connection, "timers", ("kind", "key", "name"), batch.timers_gone)
-    dead = [(*letter, of_dead_letter(letter)) for letter in batch.dead]
+    dead = [(*letter, of_record(letter)) for letter in batch.dead]
     insert(connection, "INSERT OR REPLACE INTO dead_letters", dead)
     delete(connection, "dead_letters", ("id",), [(gone,) for gone in batch.revived])
     insert(connection, "INSERT INTO quarantine", batch.quarantined)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
-from .checksums import intact, of_commit, of_head
+from .checksums import intact_record
 from .records import AgentRow
 from .sqlite_pool import fetch
 from .sqlite_rows import HEAD, record
@@ -34,14 +34,15 @@ ORDER BY sequence DESC LIMIT ?
 _NEWEST: Final = 2**63 - 1
 
 Reading = Callable[[], AbstractContextManager[sqlite3.Connection]]
+Row = tuple[Any, ...]
 
 
-def entries_back(reading: Reading, agent: int, after: int) -> Iterator[tuple[tuple[Any, ...], bool]]:
+def entries_back(reading: Reading, agent: int, after: int) -> Iterator[tuple[Row, bool]]:
     """Iterate over an agent's journal rows above ``after``, newest first, with "it is intact"."""
     with reading() as connection:
         heads = fetch(connection, f"SELECT {HEAD} FROM agents WHERE agent = ?", (agent,))  # noqa: S608
         first = fetch(connection, "SELECT min(sequence) FROM journal")[0][0] or 0
-    head = record(AgentRow, of_head, heads[0]) if heads else None
+    head = record(AgentRow, heads[0]) if heads else None
     place = _NEWEST if head is None else head.sequence
     after = max(after, first - 1)  # what was before was trimmed away
     last = _NEWEST
@@ -51,7 +52,7 @@ def entries_back(reading: Reading, agent: int, after: int) -> Iterator[tuple[tup
             rows = fetch(connection, _CHAIN, (place, agent, after + 1, PAGE, agent, after))
         whole = bool(rows)
         for row in sorted(rows, reverse=True):
-            if not intact(of_commit, *row):
+            if not intact_record(row):
                 whole = False
                 break
             yield row, True
@@ -62,14 +63,12 @@ def entries_back(reading: Reading, agent: int, after: int) -> Iterator[tuple[tup
         yield from _scan(reading, agent, after, last)
 
 
-def _scan(
-    reading: Reading, agent: int, after: int, before: int
-) -> Iterator[tuple[tuple[Any, ...], bool]]:
+def _scan(reading: Reading, agent: int, after: int, before: int) -> Iterator[tuple[Row, bool]]:
     while True:
         with reading() as connection:
             rows = fetch(connection, _SCAN, (agent, before, after, PAGE))
         if not rows:
             return
         for row in rows:
-            yield row, intact(of_commit, *row)
+            yield row, intact_record(row)
         before = rows[-1][0]

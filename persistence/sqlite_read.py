@@ -14,13 +14,10 @@ from typing import Any, Final
 from . import recovery, sqlite_rows, sqlite_schema
 from .checksums import (
     intact,
+    intact_record,
     of_base,
-    of_commit,
-    of_dead_letter,
     of_entry,
-    of_head,
     of_item,
-    of_timer,
 )
 from .errors import CorruptState, NotAStore, StoreUnavailable
 from .lease import LeaseRecord, Owner
@@ -46,11 +43,10 @@ logger = logging.getLogger("perdure.persistence")
 
 LOST: Final = ""
 """The field of a base row that says: an entry that could not be read was trimmed away."""
-_ENTRY: Final = (
-    "SELECT agents.kind, agents.key, journal.* FROM journal JOIN agents ON"
-    " agents.agent = journal.agent"
-)
-_OF_KIND: Final = "(? IS NULL OR kind = ?)"
+_ENTRIES: Final = """
+SELECT agents.kind, agents.key, journal.* FROM journal JOIN agents ON agents.agent = journal.agent
+WHERE journal.sequence > ? AND (? IS NULL OR kind = ?) ORDER BY journal.sequence {} LIMIT ?
+"""
 
 
 class SqliteReader(StoreReader):
@@ -96,7 +92,7 @@ class SqliteReader(StoreReader):
                 connection, "SELECT field, value, crc FROM fields WHERE agent = ?", (head.agent,)
             )
             rows = fetch(connection, "SELECT * FROM timers WHERE kind = ? AND key = ?", (kind, key))
-        timers, bad_timers = sqlite_rows.timers(head, rows, of_timer)
+        timers, bad_timers = sqlite_rows.timers(head, rows)
         return StoredAgent(
             head,
             {name: (value, crc) for name, value, crc in fields},
@@ -181,7 +177,7 @@ class SqliteReader(StoreReader):
         def read(number: int) -> list[Any]:
             return self._rows(query, (after, until, number))
 
-        return sqlite_rows.records(Timer, of_timer, read, limit)
+        return sqlite_rows.records(Timer, read, limit)
 
     def agents(self, kind: str | None = None) -> Iterator[AgentRow]:
         """Iterate over the heads of all agents in (kind, key) order, without loading them all."""
@@ -197,7 +193,7 @@ class SqliteReader(StoreReader):
             if not rows:
                 return
             for row in rows:
-                head = sqlite_rows.record(AgentRow, of_head, row)
+                head = sqlite_rows.record(AgentRow, row)
                 if head is None:
                     with self.reading() as connection:
                         head, _ = sqlite_rows.head(connection, row[1], row[2], row)
@@ -211,17 +207,16 @@ class SqliteReader(StoreReader):
         if kind is not None and key is not None:
             first = deque(self._entries_of(kind, key, after), maxlen=max(limit, 0))
             return list(reversed(first))
-        query = f"{_ENTRY} WHERE journal.sequence > ? AND {_OF_KIND} ORDER BY journal.sequence LIMIT ?"
-        return [_entry(row[:2], row[2:]) for row in self._rows(query, (after, kind, kind, limit))]
+        rows = self._rows(_ENTRIES.format("ASC"), (after, kind, kind, limit))
+        return [_entry(row[0], row[1], row[2:]) for row in rows]
 
     def journal_tail(self, kind: str | None, key: str | None, limit: int) -> list[JournalEntry]:
         """Return the newest ``limit`` verified entries, oldest first."""
         if kind is not None and key is not None:
             newest = list(islice(self._entries_of(kind, key, 0), max(limit, 0)))
             return list(reversed(newest))
-        query = f"{_ENTRY} WHERE {_OF_KIND} ORDER BY journal.sequence DESC LIMIT ?"
-        rows = self._rows(query, (kind, kind, limit))
-        return [_entry(row[:2], row[2:]) for row in reversed(rows)]
+        rows = self._rows(_ENTRIES.format("DESC"), (0, kind, kind, limit))
+        return [_entry(row[0], row[1], row[2:]) for row in reversed(rows)]
 
     def history(self, agent: int, before: int) -> Iterator[tuple[int, str | None]]:
         """Iterate over ``(version, delta)`` of an agent below ``before``, newest first."""
@@ -245,7 +240,7 @@ class SqliteReader(StoreReader):
         def read(number: int) -> list[Any]:
             return self._rows(query, (after, number))
 
-        return sqlite_rows.records(DeadLetter, of_dead_letter, read, limit)
+        return sqlite_rows.records(DeadLetter, read, limit)
 
     def quarantined(self) -> list[QuarantineRow]:
         """Return the stored values that were set aside as bad."""
@@ -321,7 +316,7 @@ class SqliteReader(StoreReader):
         rows = self._rows("SELECT agent FROM agents WHERE kind = ? AND key = ?", (kind, key))
         for (agent,) in rows:
             for row, _ in entries_back(self.reading, agent, after):
-                yield _entry((kind, key), row)
+                yield _entry(kind, key, row)
 
     def _verified_entry(
         self, agent: int, field: str, entry: str | int, value: str, crc: int
@@ -364,10 +359,10 @@ def _replaced(where: str, text: str | None) -> str:
     return text
 
 
-def _entry(name: Sequence[str], row: Sequence[Any]) -> JournalEntry:
-    sequence, _, version, _, *rest, crc = row
-    entry = JournalEntry(sequence, *name, version, *rest)
-    if not intact(of_commit, *row[:-1], crc):
+def _entry(kind: str, key: str, row: Sequence[Any]) -> JournalEntry:
+    sequence, _, version, _, *rest, _ = row
+    entry = JournalEntry(sequence, kind, key, version, *rest)
+    if not intact_record(row):
         where = f"journal entry {entry.sequence} of {entry.kind}/{entry.key}"
         raise CorruptState(where, "its checksum does not match")
     return entry

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from .checksums import intact, intact_record, of_field, of_head, of_message
+from .checksums import intact, intact_record, of_field
 from .errors import CorruptState
 from .records import AgentRow, DeadLetter, Inbox, Message, QuarantineRow, Shape, Spoilt, Timer
 from .recovery import read_shape
@@ -26,19 +26,18 @@ STATUSES: Final = ("active", "paused", "stopped", "quarantined")
 HEAD: Final = "agent, kind, key, version, sequence, status, reason, crc"
 
 
-def record(kind: type[R], checksum: Callable[[R], int], row: Sequence[object]) -> R | None:
+def record(kind: type[R], row: Sequence[object]) -> R | None:
     """Return a row, its checksum last, as a record; None if it is not as it was written."""
-    *values, crc = row
+    if not intact_record(row):
+        return None
     try:
-        made = msgspec.convert(values, kind)
+        return msgspec.convert(row[:-1], kind)
     except msgspec.ValidationError:
         return None
-    return made if intact_record(checksum, made, crc) else None
 
 
 def records(
     kind: type[R],
-    checksum: Callable[[R], int],
     read: Callable[[int], Sequence[Sequence[object]]],
     limit: int,
 ) -> list[R]:
@@ -49,7 +48,7 @@ def records(
     wanted = limit
     while True:
         rows = read(wanted)
-        judged = [record(kind, checksum, row) for row in rows]
+        judged = [record(kind, row) for row in rows]
         good = [made for made in judged if made is not None]
         if len(rows) < wanted or len(good) >= limit:
             break
@@ -64,7 +63,7 @@ def inbox(kind: str, key: str, rows: Sequence[Sequence[object]]) -> Inbox:
     """Return an agent's mail, with the spoilt messages apart."""
     found = Inbox([], [])
     for row in rows:
-        message = record(Message, of_message, row)
+        message = record(Message, row)
         if message is None or (message.kind, message.key) != (kind, key):
             number = row[0] if isinstance(row[0], int) else -1
             found.spoilt.append(Spoilt(number, repr(tuple(row[1:]))))
@@ -82,7 +81,7 @@ def head(
     may prove itself by the checksum. If nothing does, the reason or the checksum itself was hit,
     unless version and sequence are not the journal's or the status is none.
     """
-    found = record(AgentRow, of_head, row)
+    found = record(AgentRow, row)
     if found is not None and (found.kind, found.key) == (kind, key):
         return found, ()
     agent, *name, version, sequence, status, reason, crc = row
@@ -97,7 +96,7 @@ def head(
     known = [tuple(entry) for entry in newest]
     for (ver, seq), stat in itertools.product([*known, (version, sequence)], [status, *STATUSES]):
         guess = AgentRow(agent, kind, key, ver, seq, stat, reason)  # type: ignore[arg-type]
-        if intact(of_head, guess, crc):
+        if intact_record((*guess, crc)):
             break
     else:
         if (version, sequence) not in known or status not in STATUSES:
@@ -123,13 +122,13 @@ def shape(
 
 
 def timers(
-    agent: AgentRow, rows: Sequence[Sequence[object]], checksum: Callable[[Timer], int]
+    agent: AgentRow, rows: Sequence[Sequence[object]]
 ) -> tuple[list[Timer], dict[str, QuarantineRow]]:
     """Return an agent's timers, and the bad ones by name."""
     good: list[Timer] = []
     bad: dict[str, QuarantineRow] = {}
     for row in rows:
-        timer = record(Timer, checksum, row)
+        timer = record(Timer, row)
         if timer is None:
             reason = "its checksum does not match"
             bad[str(row[2])] = _bad(agent.agent, f"timer {row[2]}", row, reason)

@@ -57,8 +57,9 @@ CREATE TABLE dead_letters (
 );
 CREATE TABLE journal (
     sequence INTEGER PRIMARY KEY, agent INTEGER NOT NULL, version INTEGER NOT NULL,
-    previous INTEGER NOT NULL, time REAL NOT NULL, name TEXT NOT NULL, message INTEGER NOT NULL, cause INTEGER NOT NULL,
-    correlation INTEGER NOT NULL, delta TEXT NOT NULL, crc INTEGER NOT NULL
+    previous INTEGER NOT NULL, time REAL NOT NULL, name TEXT NOT NULL, message INTEGER NOT NULL,
+    cause INTEGER NOT NULL, correlation INTEGER NOT NULL, delta TEXT NOT NULL,
+    crc INTEGER NOT NULL
 );
 CREATE TABLE base_fields (
     agent INTEGER NOT NULL, field TEXT NOT NULL, value TEXT NOT NULL, crc INTEGER NOT NULL,

@@ -37,11 +37,12 @@ class StateReader(Protocol):
 class _Tracked:
     """One plain field: its codec and its last committed value."""
 
-    __slots__ = ("codec", "name", "object", "path", "stale", "text")
+    __slots__ = ("codec", "encode", "name", "object", "path", "stale", "text")
 
     def __init__(self, name: str, codec: Codec[object]) -> None:
         self.name = name
         self.codec = codec
+        self.encode = codec.encode
         self.path = f"state.{name}"
         self.object: object = None
         # The committed text; None while it was never needed (a default, or an immutable value).
@@ -125,7 +126,7 @@ class StateTracker:
             value = getattr(state, tracked.name)
             if value is tracked.object and value.__class__ in IMMUTABLE and not tracked.stale:
                 continue
-            text = tracked.codec.encode(value, tracked.path)
+            text = tracked.encode(value, tracked.path)
             if text == tracked.text and not tracked.stale:
                 tracked.object = value
                 continue

@@ -64,13 +64,14 @@ def move(url: str, ids: list[int], *, back: bool, json: bool) -> None:
         letters = find(store, ids)
         commit = Commit()
         commit.sequence = sequence
-        commit.revived = [letter.id for letter in letters]
+        effects = commit.with_effects()
+        effects.revived = [letter.id for letter in letters]
         if back:
             # Ids of this lease are below those of the next owner, so it takes them for old mail.
             first = store.lease.token << 40
-            commit.sends = [Message(first + n, *letter[1:8]) for n, letter in enumerate(letters)]
+            effects.sends = [Message(first + n, *letter[1:8]) for n, letter in enumerate(letters)]
         store.commit(Batch([commit]))
-    for letter, message in itertools.zip_longest(letters, commit.sends):
+    for letter, message in itertools.zip_longest(letters, effects.sends):
         _moved(letter, message, json=json)
 
 

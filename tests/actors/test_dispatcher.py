@@ -185,7 +185,7 @@ def test_races_between_offers_and_their_end() -> None:
 
 def test_another_worker_does_not_linger_too() -> None:
     """One looks after the offers; a second one is told that there is nothing to wait for."""
-    offers = Offers(lambda work: None)
+    offers = Offers(lambda _work: None)
     inside, go_on = threading.Event(), threading.Event()
 
     def get() -> Runnable | None:

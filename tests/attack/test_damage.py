@@ -19,7 +19,7 @@ from msgspec import field
 
 from perdure import Agent, AgentSystem, Backoff, Breaker, Log, Map, State
 from perdure.persistence import doctor
-from perdure.persistence.checksums import of_head
+from perdure.persistence.checksums import of_record
 from perdure.persistence.errors import (
     AgentQuarantined,
     CorruptState,
@@ -312,7 +312,7 @@ def test_old_mail_that_cannot_be_read(
     with closing(sqlite3.connect(store)) as connection:
         row = connection.execute("SELECT * FROM agents").fetchone()
         head = AgentRow(*row[:7])._replace(status="active")
-        connection.execute("UPDATE agents SET status = ?, crc = ?", (head.status, of_head(head)))
+        connection.execute("UPDATE agents SET status = ?, crc = ?", (head.status, of_record(head)))
         connection.commit()
     broken, inbox = True, SqliteStore.inbox
 

@@ -55,9 +55,9 @@ def test_stored_names_lead_to_methods_only(tmp_path: Path, name: str, arguments:
     with contextlib.closing(sqlite3.connect(store, isolation_level=None)) as connection:
         mail = Message(1, "Counter", "a", name, body, 0, 0, 0.0)
         timer = Timer("Counter", "a", "t", name, body, 1.0, None, "one")
-        row = (*mail, checksums.of_message(mail))
+        row = (*mail, checksums.of_record(mail))
         connection.execute("INSERT INTO mailbox VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
-        due = (*timer, checksums.of_timer(timer))
+        due = (*timer, checksums.of_record(timer))
         connection.execute("INSERT INTO timers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", due)
     with AgentSystem.open(store, agents=[Counter]) as system:
         assert system.idle(timeout=10)

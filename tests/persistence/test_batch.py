@@ -89,24 +89,25 @@ def add_effects(draw: st.DrawFn, commit: Commit, sequence: int, pending: set[int
     consumed = draw(some) & pending
     sent = draw(some) - pending
     pending ^= consumed | sent
-    commit.consumed = sorted(consumed)
-    commit.sends = [
+    effects = commit.with_effects()
+    effects.consumed = sorted(consumed)
+    effects.sends = [
         Message(number, "K", "1", "go", "[]", 0, 0, float(sequence)) for number in sorted(sent)
     ]
     revived = draw(some)
-    commit.revived = sorted(revived)
-    commit.dead = [
+    effects.revived = sorted(revived)
+    effects.dead = [
         DeadLetter(number, "K", "1", "go", "[]", 0, 0, 0.0, 1, f"{sequence}", 0.0)
         for number in draw(some) - revived
     ]
     cancelled = draw(some)
-    commit.cancelled = [("K", "1", str(number)) for number in sorted(cancelled)]
-    commit.timers = [
+    effects.cancelled = [("K", "1", str(number)) for number in sorted(cancelled)]
+    effects.timers = [
         Timer("K", "1", str(number), "go", "[]", float(sequence), None, "one")
         for number in draw(some) - cancelled
     ]
     if draw(st.booleans()):
-        commit.quarantined = [QuarantineRow(1, "a", "?", "bad", float(sequence))]
+        effects.quarantined = [QuarantineRow(1, "a", "?", "bad", float(sequence))]
 
 
 def content(store: Store) -> object:
@@ -190,8 +191,8 @@ def _on_disk(factory: pytest.TempPathFactory) -> SqliteStore:
 def test_message_sent_and_consumed_inside_leaves_no_row() -> None:
     """A message whose whole life is one batch is neither inserted nor deleted."""
     send, consume = made(1, 1, 1), made(2, 1, 2)
-    send.sends = [Message(7, "K", "2", "go", "[]", 0, 7, 0.0)]
-    consume.consumed = [7]
+    send.with_effects().sends = [Message(7, "K", "2", "go", "[]", 0, 7, 0.0)]
+    consume.with_effects().consumed = [7]
     batch = Batch([send, consume])
     assert (batch.mail, batch.mail_gone) == ([], [])
     assert Batch([consume]).mail_gone == [7]
@@ -201,8 +202,8 @@ def test_message_knows_the_commit_that_sent_it() -> None:
     """A message without a cause gets the sequence of the agent's commit that sent it."""
     send, outside = made(1, 1, 5), Commit()
     outside.sequence = 6
-    send.sends = [Message(7, "K", "2", "go", "[]", 0, 7, 0.0)]
-    outside.sends = [Message(8, "K", "2", "go", "[]", 0, 8, 0.0)]
+    send.with_effects().sends = [Message(7, "K", "2", "go", "[]", 0, 7, 0.0)]
+    outside.with_effects().sends = [Message(8, "K", "2", "go", "[]", 0, 8, 0.0)]
     assert [message.cause for message in Batch([send, outside]).mail] == [5, 0]
 
 
@@ -210,8 +211,8 @@ def test_batch_of_nothing_needs_no_transaction() -> None:
     """Commits without an agent and without lasting effects make an empty batch."""
     send, consume = Commit(), Commit()
     send.sequence, consume.sequence = 1, 2
-    send.sends = [Message(7, "K", "2", "go", "[]", 0, 7, 0.0)]
-    consume.consumed = [7]
+    send.with_effects().sends = [Message(7, "K", "2", "go", "[]", 0, 7, 0.0)]
+    consume.with_effects().consumed = [7]
     assert not Batch([send, consume])
     assert Batch([send])
     assert Batch([made(1, 1, 1)])

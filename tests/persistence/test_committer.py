@@ -376,8 +376,8 @@ def test_close_leaves_nobody_behind_a_stuck_batch(bench: Bench) -> None:
 def test_empty_batches_need_no_store(bench: Bench) -> None:
     """Commits whose effects cancel each other out are durable without a transaction."""
     send, consume = Commit(), Commit()
-    send.sends = [Message(7, "K", "2", "go", "[]", 0, 7, 0.0)]
-    consume.consumed = [7]
+    send.with_effects().sends = [Message(7, "K", "2", "go", "[]", 0, 7, 0.0)]
+    consume.with_effects().consumed = [7]
     consume.reply = bench.replies.reply("done")
     bench.committer.append(send)
     bench.committer.append(consume)

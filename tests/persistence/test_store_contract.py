@@ -245,39 +245,40 @@ class StoreContract(abc.ABC):
     def test_mail_comes_in_the_order_of_sending(self, store: Store) -> None:
         """Pending messages are read by receiver, oldest first, until they are consumed."""
         sent = effects(1)
-        sent.sends = [message(3), message(1), message(2, "2")]
+        sent.with_effects().sends = [message(3), message(1), message(2, "2")]
         store.commit(Batch([sent]))
         assert [m.id for m in store.mail("K", "1")] == [1, 3]
         assert store.mailed(("", ""), 10) == [("K", "1"), ("K", "2")]
         assert store.mailed(("K", "1"), 10) == [("K", "2")]
         assert store.mailed(("", ""), 1) == [("K", "1")]
         taken = effects(2)
-        taken.consumed = [1]
+        taken.with_effects().consumed = [1]
         store.commit(Batch([taken]))
         assert store.mail("K", "1") == [message(3)]
 
     def test_timers_are_found_by_their_time(self, store: Store) -> None:
         """Timers due in a span come earliest first; setting one again moves it."""
         commit = effects(1)
-        commit.timers = [timer("1", 30.0), timer("2", 10.0), timer("3", 20.0)]
+        commit.with_effects().timers = [timer("1", 30.0), timer("2", 10.0), timer("3", 20.0)]
         store.commit(Batch([commit]))
         assert [t.key for t in store.timers_between(0.0, 20.0, 9)] == ["2", "3"]
         assert [t.key for t in store.timers_between(10.0, 99.0, 1)] == ["3"]
         moved = effects(2)
-        moved.timers, moved.cancelled = [timer("2", 40.0)], [("K", "3", "tick")]
+        also = moved.with_effects()
+        also.timers, also.cancelled = [timer("2", 40.0)], [("K", "3", "tick")]
         store.commit(Batch([moved]))
         assert [t.key for t in store.timers_between(0.0, 99.0, 9)] == ["1", "2"]
 
     def test_dead_letters_are_kept_until_revived(self, store: Store) -> None:
         """Dead letters are listed by id until they are put back."""
         commit = effects(1)
-        commit.dead = [letter(2), letter(1)]
+        commit.with_effects().dead = [letter(2), letter(1)]
         store.commit(Batch([commit]))
         assert store.dead_letters() == [letter(1), letter(2)]
         assert store.dead_letters(after=1) == [letter(2)]
         assert store.dead_letters(limit=1) == [letter(1)]
         back = effects(2)
-        back.revived = [1]
+        back.with_effects().revived = [1]
         store.commit(Batch([back]))
         assert store.dead_letters() == [letter(2)]
 
@@ -285,7 +286,7 @@ class StoreContract(abc.ABC):
         """A value set aside as bad can be read later."""
         row = QuarantineRow(1, "count", "7", "its checksum does not match", 3.5)
         commit = effects(1)
-        commit.quarantined = [row]
+        commit.with_effects().quarantined = [row]
         store.commit(Batch([commit]))
         assert store.quarantined() == [row]
 
@@ -344,7 +345,7 @@ class StoreContract(abc.ABC):
         keeper.state.lines.extend("ab")
         keeper.state.marks["x"] = 1
         commit = made(1, 1, 1, keeper.tracker.collect())
-        commit.sends = [message(9)]
+        commit.with_effects().sends = [message(9)]
         batch = Batch([commit])
         store.commit(batch)
         store.commit(batch)
