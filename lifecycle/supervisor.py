@@ -175,6 +175,9 @@ class PersistenceSupervisor:
             self.on_relief()
             self._auto_saver.save_all()
             self._fire(signals.breaker_closed, event)
+
+    def released(self, commits: int) -> None:
+        """Trim the journal: nobody waits for it any more."""
         self._janitor.after_commit(commits)
 
     def failed(self, error: StoreError, commits: int) -> None:

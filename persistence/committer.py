@@ -12,6 +12,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import Final, Protocol
 
 from .batch import Batch
@@ -30,6 +31,9 @@ class CommitObserver(Protocol):
 
     def saved(self, commits: int, seconds: float) -> None:
         """Take note that a batch is durable."""
+
+    def released(self, commits: int) -> None:
+        """Do what can wait until the replies of a batch have left."""
 
     def failed(self, error: StoreError, commits: int) -> None:
         """Take note that a batch failed; the committer holds until ``resume()``."""
@@ -267,7 +271,10 @@ class Committer:
         with self._lock:
             if self._held or self._dead is not None:
                 return
-            if len(self._taken) < LARGEST_BATCH:
+            # Exchanged rather than copied: whoever appends waits for this lock.
+            if not self._taken:
+                self._taken, self._queue = self._queue, self._taken
+            elif len(self._taken) < LARGEST_BATCH:
                 self._taken += self._queue
                 self._queue.clear()
         if self._stuck is None and not self._stuck_gates and not self._fold():
@@ -286,6 +293,8 @@ class Committer:
                 return
             self._tell(self._observer.saved, len(batch.commits), self._clock() - started)
         self._release(batch)
+        if batch is not None and batch:
+            self._tell(self._observer.released, len(batch.commits))
 
     def _fold(self) -> bool:
         """Make the next commits the batch to be written; False if nothing waits."""
@@ -302,20 +311,18 @@ class Committer:
             elif (reply := item.reply) is not None:  # fail_waiting() may take it meanwhile
                 gates.append(reply)
         batch = Batch(commits) if commits else None
+        left = deque(islice(self._taken, places, None))
         with self._lock:
             self._stuck, self._stuck_gates = batch, gates
             # Last, so that an interrupt loses nothing; what was taken twice is seen through.
-            for _ in range(places):
-                self._taken.popleft()
+            self._taken = left
         return places > 0
 
     def _release(self, batch: Batch | None) -> None:
-        replies: list[Reply] = []
+        answers = self._answers
         if batch is not None:
-            replies = [reply for c in batch.commits if (reply := c.reply) is not None]
+            answers += [reply for c in batch.commits if (reply := c.reply) is not None]
         with self._lock:
-            answers = self._answers
-            answers += replies
             answers += self._stuck_gates
             if batch is not None:
                 self.durable = batch.last

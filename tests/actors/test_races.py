@@ -295,6 +295,9 @@ class Silent:
     def saved(self, commits: int, seconds: float) -> None:
         pass
 
+    def released(self, commits: int) -> None:
+        pass
+
     def failed(self, error: Exception, commits: int) -> None:
         raise AssertionError from error
 

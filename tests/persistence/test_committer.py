@@ -60,11 +60,18 @@ class Observer:
         self.committer: Committer
         self.resumes = False
         self.told: list[tuple[str, int]] = []
+        self.released_at: list[tuple[int, int]] = []
+        self.committer_replies: Replies | None = None
         self.failed_once = threading.Event()
 
     def saved(self, commits: int, _seconds: float) -> None:
         """Take note of a batch that is durable."""
         self.told.append(("saved", commits))
+
+    def released(self, commits: int) -> None:
+        """Take note of how many replies had left."""
+        answered = len(self.committer_replies.answers) if self.committer_replies else 0
+        self.released_at.append((commits, answered))
 
     def failed(self, _error: StoreError, commits: int) -> None:
         """Take note of a batch that failed, and have it tried again if that is wanted."""
@@ -108,7 +115,7 @@ class Bench:
         self.observer = Observer()
         self.committer = Committer(self.store, self.observer, first=1, clock=lambda: 0.0)
         self.observer.committer = self.committer
-        self.replies = Replies()
+        self.replies = self.observer.committer_replies = Replies()
         self.versions: dict[int, int] = {}
 
     def commit(self, agent: int = 1, name: object = None) -> Commit:
@@ -472,3 +479,10 @@ def test_many_threads_on_a_real_file(tmp_path: Path, helping: bool) -> None:  # 
         versions = [entry.version for entry in store.journal("K", str(agent), limit=999)]
         assert versions == list(range(1, 61))
     store.close()
+
+
+def test_housekeeping_comes_after_the_replies(bench: Bench) -> None:
+    """What can wait, such as trimming the journal, keeps no caller waiting."""
+    bench.append(3)
+    bench.committer.help()
+    assert bench.observer.released_at == [(3, 3)]
