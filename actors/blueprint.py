@@ -9,6 +9,7 @@ from typing import Any, Final
 from ..lifecycle.durability import Durability
 from ..persistence.errors import ConfigurationError, UnknownAgent
 from ..persistence.repair import check_unreadable
+from ..persistence.secrets.vault import Vault
 from ..persistence.state import Layout, layout_of
 from .agent import Agent, state_class_of
 from .messages import CallCodec
@@ -38,11 +39,12 @@ class Blueprint:
 class Catalogue:
     """The agent classes of one system, by kind."""
 
-    def __init__(self, agent_classes: object, *, largest: int) -> None:
+    def __init__(self, agent_classes: object, *, largest: int, vault: Vault | None = None) -> None:
         """Check every class; ConfigurationError names the one that is declared wrongly."""
+        vault = vault or Vault()
         self._by_kind: dict[str, Blueprint] = {}
         for agent_class in _listed(agent_classes):
-            blueprint = _blueprint(agent_class, largest)
+            blueprint = _blueprint(agent_class, largest, vault)
             if blueprint.kind in self._by_kind:
                 message = f"two agent classes are of kind {blueprint.kind!r}; give one another kind"
                 raise ConfigurationError(message)
@@ -108,7 +110,7 @@ def _check_limits(agent_class: type[Agent[Any]]) -> None:
         raise ConfigurationError(message)
 
 
-def _blueprint(agent_class: object, largest: int) -> Blueprint:
+def _blueprint(agent_class: object, largest: int, vault: Vault) -> Blueprint:
     if not isinstance(agent_class, type) or not issubclass(agent_class, Agent):
         message = f"{agent_class!r} is not an Agent subclass"
         raise ConfigurationError(message)
@@ -123,8 +125,8 @@ def _blueprint(agent_class: object, largest: int) -> Blueprint:
     return Blueprint(
         agent_class,
         agent_class.kind,
-        layout_of(state_class_of(agent_class)),
-        CallCodec(agent_class, largest),
+        layout_of(state_class_of(agent_class), vault),
+        CallCodec(agent_class, largest, vault),
         durability,
         receives=agent_class.on_receive is not Agent.on_receive,
         turn_limit=agent_class.turn_limit,

@@ -7,7 +7,7 @@ import logging
 
 from ..lifecycle import signals
 from ..lifecycle.restart import Intensity
-from ..persistence.errors import PerdureError
+from ..persistence.errors import KeyMissing, PerdureError
 from ..persistence.records import Commit, DeadLetter, Timer
 from .activation import Activation
 from .cell import AgentCell
@@ -152,7 +152,7 @@ def _stored(cell: AgentCell, letter: Letter) -> tuple[str, str]:
         return letter.name, letter.body
     try:
         name, body, _ = cell.blueprint.calls.encode(letter.message)
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, KeyMissing):
         # A volatile agent's message that cannot be stored: at least show what it was.
         return describe(letter), json.dumps(repr(letter.message))
     return name, body

@@ -22,10 +22,12 @@ import msgspec
 from pykka import Actor
 from pykka.messages import ProxyCall
 
-from ..persistence.codec import Codec, codec_of
+from ..persistence.codec import Codec
 from ..persistence.errors import StateError
 from ..persistence.log import Log
 from ..persistence.map import Map
+from ..persistence.secrets.codec import SecretCodec, codec_for, holds_secrets
+from ..persistence.secrets.vault import Vault
 
 ON_RECEIVE: Final = ""
 """The name under which a message to ``on_receive`` is stored."""
@@ -41,10 +43,11 @@ PLAIN: Final = frozenset({int, str, bool, type(None), float, bytes})
 class CallCodec:
     """Encode and decode the calls of one agent class."""
 
-    def __init__(self, agent_class: type, largest: int) -> None:
+    def __init__(self, agent_class: type, largest: int, vault: Vault | None = None) -> None:
         """Read annotations of ``agent_class`` when needed; bodies take ``largest`` characters."""
         self._class = agent_class
         self._largest = largest
+        self._vault = vault or Vault()
         self._codecs: dict[tuple[str, int, tuple[str, ...]], Codec[Any]] = {}
 
     def encode(self, message: object) -> tuple[str, str, object]:
@@ -99,7 +102,8 @@ class CallCodec:
         parameters = [p for p in inspect.signature(handler).parameters if p != "self"]
         hints = _hints(handler)
         declared = hints.get(parameters[0], object) if parameters else object
-        return codec_of(object if declared is Any else declared)
+        where = f"message to {self._class.__name__}"
+        return codec_for(object if declared is Any else declared, self._vault, where)
 
     def _call_codec(self, name: str, count: int, keywords: tuple[str, ...]) -> Codec[Any]:
         place = (name, count, keywords)
@@ -125,7 +129,10 @@ class CallCodec:
         fields = {k: object if t is Any else t for k, t in keyword_types.items()}
         keyword_type = _typed_dict(f"{name} keywords", fields)
         # Not shared through codec_of: the typed dict is made anew for each signature.
-        return Codec(GenericAlias(tuple, (GenericAlias(tuple, types), keyword_type)))
+        declared = GenericAlias(tuple, (GenericAlias(tuple, types), keyword_type))
+        if any(map(holds_secrets, (*types, *fields.values()))):
+            return SecretCodec(declared, self._vault, f"{self._class.__name__}.{name}")
+        return Codec(declared)
 
 
 def _method(agent_class: type, name: str) -> Callable[..., object]:

@@ -24,6 +24,16 @@ if TYPE_CHECKING:
     from .persistence.map import Map
     from .persistence.memory import MemoryStore
     from .persistence.retention import Retention
+    from .persistence.secrets.keys import (
+        EnvironmentKeys,
+        FileKeys,
+        KeyProvider,
+        KeyringKeys,
+        StaticKeys,
+        new_key,
+    )
+    from .persistence.secrets.pickled import Pickled
+    from .persistence.secrets.secret import Secret
     from .persistence.state import State
     from .persistence.url import open_reader
     from .system import AgentSystem
@@ -36,19 +46,27 @@ __all__ = [
     "Backoff",
     "Breaker",
     "Durability",
+    "EnvironmentKeys",
+    "FileKeys",
+    "KeyProvider",
+    "KeyringKeys",
     "Log",
     "Map",
     "MemoryStore",
     "Passivation",
     "PerdureError",
+    "Pickled",
     "RestartPolicy",
     "Retention",
+    "Secret",
     "State",
+    "StaticKeys",
     "Status",
     "Strategy",
     "VirtualClock",
     "WhenUnsaved",
     "errors",
+    "new_key",
     "open_reader",
     "signals",
 ]
@@ -62,19 +80,27 @@ _HOMES: Final = {
     "Backoff": ".lifecycle.backoff",
     "Breaker": ".lifecycle.breaker",
     "Durability": ".lifecycle.durability",
+    "EnvironmentKeys": ".persistence.secrets.keys",
+    "FileKeys": ".persistence.secrets.keys",
+    "KeyProvider": ".persistence.secrets.keys",
+    "KeyringKeys": ".persistence.secrets.keys",
     "Log": ".persistence.log",
     "Map": ".persistence.map",
     "MemoryStore": ".persistence.memory",
     "Passivation": ".actors.keeping",
     "PerdureError": ".persistence.errors",
+    "Pickled": ".persistence.secrets.pickled",
     "RestartPolicy": ".lifecycle.restart",
     "Retention": ".persistence.retention",
+    "Secret": ".persistence.secrets.secret",
     "State": ".persistence.state",
+    "StaticKeys": ".persistence.secrets.keys",
     "Status": ".lifecycle.status",
     "Strategy": ".lifecycle.restart",
     "VirtualClock": ".lifecycle.clock",
     "WhenUnsaved": ".lifecycle.durability",
     "errors": ".persistence",
+    "new_key": ".persistence.secrets.keys",
     "open_reader": ".persistence.url",
     "signals": ".lifecycle",
 }

@@ -39,6 +39,9 @@ from .persistence.errors import ConfigurationError, Deadlock
 from .persistence.lease import Owner
 from .persistence.records import AgentRow, JournalEntry
 from .persistence.retention import Retention
+from .persistence.secrets.keys import KeyProvider
+from .persistence.secrets.masking import masked
+from .persistence.secrets.vault import Vault
 from .persistence.state import DEFAULT_LARGEST_VALUE
 from .persistence.store import Store
 from .persistence.url import open_store
@@ -110,6 +113,8 @@ class AgentSystem:
         largest_value: int = DEFAULT_LARGEST_VALUE,
         young_generation: int = DEFAULT_YOUNG_GENERATION,
         takeover: bool = False,
+        secrets: KeyProvider | None = None,
+        pickles: KeyProvider | None = None,
         clock: Clock | None = None,
         randomness: random.Random | None = None,
     ) -> AgentSystem:
@@ -133,6 +138,10 @@ class AgentSystem:
             young_generation: new objects after which Python's garbage collector looks for cycles
                 while the system is open (``gc.set_threshold``); 0 leaves it as it is.
             takeover: fence off another owner that is still alive.
+            secrets: the keys that ``Secret`` values are sealed with; without them secrets stay
+                closed.
+            pickles: the keys that ``Pickled`` objects are signed with; without them a class that
+                holds such objects is refused.
             clock: a VirtualClock in tests.
             randomness: the source of jitter.
 
@@ -141,7 +150,8 @@ class AgentSystem:
             NotAStore, StoreTooNew, StoreUnavailable: the store cannot be used.
             ConfigurationError: a class or an option is declared wrongly.
         """
-        catalogue = Catalogue(agents, largest=largest_value)
+        vault = Vault(secrets, pickles)
+        catalogue = Catalogue(agents, largest=largest_value, vault=vault)
         if workers < 1:
             message = f"workers={workers}: a system needs at least one"
             raise ConfigurationError(message)
@@ -265,8 +275,12 @@ class AgentSystem:
     def journal(
         self, kind: str | None = None, key: str | None = None, *, after: int = 0, limit: int = 100
     ) -> list[JournalEntry]:
-        """Return up to ``limit`` commits with a sequence above ``after``, oldest first."""
-        return self._store.journal(kind, key, after=after, limit=limit)
+        """Return up to ``limit`` commits with a sequence above ``after``, oldest first.
+
+        Secrets stand in them as ``***``.
+        """
+        entries = self._store.journal(kind, key, after=after, limit=limit)
+        return [entry._replace(delta=masked(entry.delta)) for entry in entries]
 
     def statistics(self) -> SystemStatistics:
         """Return how much was done and how the system stands."""

@@ -71,7 +71,7 @@ class Codec(Generic[T]):
         try:
             encoded = _encode_json(value)
             decoded = self._decoder.decode(encoded)
-            same = _alike(value, decoded, encoded)
+            same = same_value(value, decoded, encoded)
         except Exception as error:  # values are anybody's classes, and so is what they raise
             raise refused(value, path, self.declared, error) from error
         if not same:
@@ -95,7 +95,7 @@ class Codec(Generic[T]):
             ) from error
 
 
-def _alike(value: object, decoded: object, encoded: bytes) -> bool:
+def same_value(value: object, decoded: object, encoded: bytes) -> bool:
     """Tell whether a load gives the value back: equal and, numbers apart, of the same class.
 
     Equality alone would let a defaultdict pass in a dict field, and a load return a plain dict.
@@ -162,9 +162,11 @@ def too_deep(encoded: bytes) -> bool:
     return True
 
 
-def check_storable(declared: object, where: str) -> None:
-    """Refuse a declared type with a class in it that JSON has no form for."""
-    stranger = _find_custom(msgspec.inspect.type_info(declared), set())
+def check_storable(
+    declared: object, where: str, allowed: frozenset[object] = frozenset({object})
+) -> None:
+    """Refuse a declared type with a class in it that has no JSON form and is not ``allowed``."""
+    stranger = _find_custom(msgspec.inspect.type_info(declared), allowed, set())
     if stranger is not None:
         message = (
             f"{where} cannot be stored: there is no JSON form of {name_of(stranger)}; declare a"
@@ -173,9 +175,9 @@ def check_storable(declared: object, where: str) -> None:
         raise ConfigurationError(message)
 
 
-def _find_custom(info: object, seen: set[int]) -> object | None:
+def _find_custom(info: object, allowed: frozenset[object], seen: set[int]) -> object | None:
     if isinstance(info, msgspec.inspect.CustomType):
-        return None if info.cls is object else info.cls
+        return None if info.cls in allowed else info.cls
     if isinstance(info, tuple):
         parts: tuple[object, ...] = info
     elif isinstance(info, msgspec.inspect.Type | msgspec.inspect.Field) and id(info) not in seen:
@@ -183,4 +185,5 @@ def _find_custom(info: object, seen: set[int]) -> object | None:
         parts = tuple(getattr(info, name) for name in info.__struct_fields__)
     else:
         return None
-    return next((found for part in parts if (found := _find_custom(part, seen)) is not None), None)
+    inside = (_find_custom(part, allowed, seen) for part in parts)
+    return next((found for found in inside if found is not None), None)

@@ -10,6 +10,15 @@
     │   ├── NotAStore (ValueError)           the file is something else
     │   ├── StoreTooNew (ValueError)         written by a newer release
     │   └── CorruptState (ValueError)        stored bytes fail their checksum or do not decode
+    ├── SharedError
+    │   ├── ScopeError (ValueError)          a scope, key or principal has no such form
+    │   ├── Conflict (RuntimeError)          another changed first what this change was made from
+    │   ├── Denied (PermissionError)         the caller has no right to that
+    │   └── LimitExceeded (ValueError)       more than one call or scope may hold
+    ├── SecretError
+    │   ├── KeyMissing (LookupError)         the key of a secret or a signature is not there
+    │   ├── SignatureInvalid (ValueError)    a pickled object is not as it was signed
+    │   └── SecretFound (ValueError)         a plain value looks like a secret
     └── AgentError
         ├── UnknownAgent (LookupError)       no agent class of that name is registered
         ├── UnknownDeadLetter (LookupError)  there is no dead letter of that id
@@ -104,6 +113,53 @@ class CorruptState(StoreError, ValueError):
         super().__init__(f"{where}: {reason}")
         self.where = where
         self.reason = reason
+
+
+class SharedError(PerdureError):
+    """Be the root of what goes wrong with what agents share."""
+
+
+class ScopeError(SharedError, ValueError):
+    """Refuse a scope, a key or a principal that has no such form; nothing was looked up."""
+
+
+class Conflict(SharedError, RuntimeError):
+    """Say that another changed first what this change was made from; nothing was written."""
+
+
+class Denied(SharedError, PermissionError):
+    """Refuse a caller without the right; it says nothing about what is there."""
+
+
+class LimitExceeded(SharedError, ValueError):
+    """Refuse more than one call or one scope may hold; nothing was written."""
+
+
+class SecretError(PerdureError):
+    """Be the root of what goes wrong with secrets and signatures; no message shows a value."""
+
+
+class KeyMissing(SecretError, LookupError):
+    """Say that a key is not there; it names the field and the key. Everything else works on."""
+
+    def __init__(self, message: str, *, key_id: str) -> None:
+        super().__init__(message)
+        self.key_id = key_id
+
+
+class SignatureInvalid(SecretError, ValueError):
+    """Refuse a pickled object that is not as it was signed; not a byte of it was unpickled."""
+
+
+class SecretFound(SecretError, ValueError):
+    """Refuse a plain value that looks like a secret; declare the field as Secret[...]."""
+
+    def __init__(self, path: str, rule: str) -> None:
+        super().__init__(
+            f"{path} looks like a secret ({rule}); declare it Secret[...], or allow it by Detector"
+        )
+        self.path = path
+        self.rule = rule
 
 
 class AgentError(PerdureError):

@@ -14,6 +14,8 @@ from .codec import Codec, check_storable, codec_of
 from .errors import ConfigurationError
 from .log import Log
 from .map import Map
+from .secrets.codec import SPECIAL, codec_for, holds_secrets
+from .secrets.vault import Vault
 
 DEFAULT_LARGEST_VALUE: Final = 16 * 1024 * 1024
 """Characters one stored value may take unless the system is opened with another limit."""
@@ -63,9 +65,23 @@ class Layout:
     maps: tuple[MapField, ...]
 
 
+def layout_of(state_class: type[State], vault: Vault | None = None) -> Layout:
+    """Return the layout of a state class; ConfigurationError if a field cannot be stored.
+
+    ``vault`` seals its secrets; without one they stay closed and none can be stored.
+    """
+    layout = _shared_layout(state_class)
+    return layout if layout is not None else _layout(state_class, vault or Vault())
+
+
 @functools.cache
-def layout_of(state_class: type[State]) -> Layout:
-    """Return the layout of a state class; ConfigurationError if a field cannot be stored."""
+def _shared_layout(state_class: type[State]) -> Layout | None:
+    """Return the layout that all systems share; None if the class holds secrets."""
+    secret = any(holds_secrets(info.type) for info in _fields(state_class))
+    return None if secret else _layout(state_class, None)
+
+
+def _layout(state_class: type[State], vault: Vault | None) -> Layout:
     plain: list[PlainField] = []
     logs: list[LogField] = []
     maps: list[MapField] = []
@@ -83,15 +99,17 @@ def layout_of(state_class: type[State]) -> Layout:
         origin = typing.get_origin(info.type) or info.type
         arguments = typing.get_args(info.type)
         if origin is Log:
-            logs.append(LogField(info.name, _codec(arguments[0] if arguments else object, where)))
+            logs.append(
+                LogField(info.name, _codec(arguments[0] if arguments else object, where, vault))
+            )
         elif origin is Map:
             key_type, value_type = arguments or (str, object)
             if key_type not in (str, int):
                 message = f"{where} is keyed by {key_type!r}; a Map is keyed by str or int"
                 raise ConfigurationError(message)
-            maps.append(MapField(info.name, _codec(value_type, where), key_type))
+            maps.append(MapField(info.name, _codec(value_type, where, vault), key_type))
         else:
-            plain.append(PlainField(info.name, _codec(info.type, where)))
+            plain.append(PlainField(info.name, _codec(info.type, where, vault)))
     return Layout(state_class, tuple(plain), tuple(logs), tuple(maps))
 
 
@@ -106,7 +124,7 @@ def _fields(state_class: type[State]) -> tuple[msgspec.structs.FieldInfo, ...]:
         raise ConfigurationError(message) from error
 
 
-def _codec(declared: object, where: str) -> Codec[object]:
-    codec = codec_of(declared)
-    check_storable(declared, where)
+def _codec(declared: object, where: str, vault: Vault | None) -> Codec[object]:
+    codec = codec_of(declared) if vault is None else codec_for(declared, vault, where)
+    check_storable(declared, where, SPECIAL)
     return codec

@@ -13,6 +13,7 @@ from .errors import CorruptState, StateError
 from .log import Log, LogReader
 from .map import Map, MapReader
 from .records import Delta, EntryRow, ItemRow, Shape
+from .secrets.masking import masked_value
 from .state import Layout, State
 
 HEAVIEST: Final = 200_000_000
@@ -317,7 +318,10 @@ def shape_text(shape: Shape) -> str:
 
 
 def dump(state: State) -> dict[str, object]:
-    """Return a state as plain values, with its collections read whole; for people and tests."""
+    """Return a state as plain values, with its collections read whole; for people and tests.
+
+    Secrets are shown as ``***``.
+    """
     result: dict[str, object] = {}
     for name in state.__struct_fields__:
         value = getattr(state, name)
@@ -325,5 +329,5 @@ def dump(state: State) -> dict[str, object]:
             value = list(value)
         elif isinstance(value, Map):
             value = dict(cast("Map[str, object]", value))
-        result[name] = value
+        result[name] = masked_value(value)
     return result

@@ -8,15 +8,19 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from ..persistence.errors import CorruptState
+from ..persistence.secrets.masking import masked
 
 _ASCII: Final = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), allow_nan=False).encode
 _PEOPLE: Final = json.JSONEncoder(ensure_ascii=False, separators=(", ", ": ")).encode
 
 
 def parse(text: str, where: str) -> Any:  # noqa: ANN401 - JSON
-    """Return the value of stored JSON; CorruptState names ``where`` if it is none."""
+    """Return the value of stored JSON with its secrets masked.
+
+    CorruptState names ``where`` if it is no JSON.
+    """
     try:
-        return json.loads(text, parse_float=_number, parse_constant=str)
+        return json.loads(masked(text), parse_float=_number, parse_constant=str)
     except (ValueError, RecursionError) as error:
         raise CorruptState(where, f"it is not JSON: {error}") from None
 

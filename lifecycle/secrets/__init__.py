@@ -1,0 +1,1 @@
+"""What a system does about its secrets while it runs: sealing them again with a newer key."""

@@ -1,0 +1,7 @@
+"""Values that must not be read from the store, and values that only their signer may have made.
+
+``secret`` and ``pickled`` are the types of fields; ``keys`` are the providers of keys; ``sealer``
+and ``signer`` do the cryptography; ``vault`` holds both for one system; ``codec`` joins them to
+the encoding of values; ``masking`` hides tokens in views; ``detector`` finds secrets that were put
+into plain fields.
+"""

@@ -1,0 +1,33 @@
+"""What people and programs see in the place of a secret."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .pickled import Pickled
+from .secret import MASK, Secret
+from .tokens import PREFIX, TOKEN
+
+_CONTAINERS: Final = (list, tuple, dict)
+
+
+def masked(text: str) -> str:
+    """Return ``text``, stored JSON or any other, with each token in it replaced by ``***``."""
+    return TOKEN.sub(MASK, text) if PREFIX in text else text
+
+
+def masked_value(value: object) -> object:
+    """Return a plain value with each Secret in its lists, tuples and dictionaries masked.
+
+    Records keep theirs: what shows a record shows ``***``.
+    """
+    if isinstance(value, Secret):
+        return MASK
+    if isinstance(value, Pickled):
+        return repr(value)
+    kind = value.__class__
+    if kind not in _CONTAINERS:
+        return value
+    if kind is dict:
+        return {key: masked_value(item) for key, item in value.items()}  # type: ignore[attr-defined]
+    return kind(masked_value(item) for item in value)  # type: ignore[attr-defined, call-arg]
