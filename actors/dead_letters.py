@@ -10,6 +10,7 @@ from ..lifecycle.durability import Durability
 from ..lifecycle.supervisor import PersistenceSupervisor
 from ..persistence.errors import NotRequeued, SystemClosed, UnknownDeadLetter
 from ..persistence.records import Commit, DeadLetter, Message
+from ..persistence.secrets.masking import masked
 from ..persistence.store import Store
 from .blueprint import Catalogue
 from .settling import row
@@ -48,16 +49,17 @@ class DeadLetters:
         self._taken: dict[int, int] = {}
 
     def list(self, *, after: int = 0, limit: int = 100) -> Sequence[DeadLetter]:
-        """Return up to ``limit`` letters with an id above ``after``, oldest first."""
+        """Return up to ``limit`` letters with an id above ``after``, oldest first, masked."""
         with self._lock:
             self._forget_durable()
             letters = self._home.store.dead_letters(after=after, limit=limit + len(self._taken))
-            return [letter for letter in letters if letter.id not in self._taken][:limit]
+            waiting = [letter for letter in letters if letter.id not in self._taken][:limit]
+        return [_shown(letter) for letter in waiting]
 
     def get(self, letter_id: int) -> DeadLetter:
         """Return one letter; UnknownDeadLetter if there is none of that id."""
         with self._lock:
-            return self._get(letter_id)
+            return _shown(self._get(letter_id))
 
     def requeue(self, letter_id: int) -> None:
         """Put a letter back to the end of its agent's mail, with its attempts counted anew.
@@ -119,3 +121,7 @@ class DeadLetters:
         durable = self._home.supervisor.committer.durable
         for letter_id in [i for i, sequence in self._taken.items() if sequence <= durable]:
             del self._taken[letter_id]
+
+
+def _shown(letter: DeadLetter) -> DeadLetter:
+    return letter._replace(body=masked(letter.body))

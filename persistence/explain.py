@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from .errors import StateError
+from .secrets.secret import Secret
 
 SMALLEST_INT: Final = -(2**63)
 LARGEST_INT: Final = 2**64 - 1
@@ -19,6 +20,7 @@ DEEPEST: Final = 512
 """Levels of nesting a stored value may have; beyond it decoders differ in what they accept."""
 
 _LONGEST_INT: Final = 14_283  # bits: 4,300 digits, beyond which Python reads no integer from text
+_UNDECLARED: Final = "a Secret is stored only where Secret[...] is declared"
 _AT: Final = re.compile(r" - at `\$(.*)`$")
 
 
@@ -33,6 +35,9 @@ def refused(value: object, path: str, declared: object, error: Exception) -> Sta
         problem = text[: at.start()] if at else text
         where = path + at[1] if at else path
         return StateError(where, f"{problem}; the field is declared {name_of(declared)}")
+    undeclared = _first_secret(value, "")
+    if undeclared is not None and "of type Secret" in str(error):
+        return StateError(path + undeclared, _UNDECLARED)
     return StateError(path, f"cannot be stored as {name_of(declared)}: {error}")
 
 
@@ -42,11 +47,24 @@ def changed(value: object, decoded: object, path: str, declared: object) -> Stat
     if culprit is not None:
         return StateError(path + culprit[0], culprit[1])
     where, left, right = _difference(value, decoded, "")
+    if isinstance(left, Secret) and not isinstance(right, Secret):
+        return StateError(path + where, _UNDECLARED)  # what it would come back as is its token
     if left.__class__ is right.__class__ and not isinstance(left, str | int | float):
         problem = f"{_short(left)} does not equal what a load makes of it, {_short(right)}"
     else:
         problem = f"{_short(left)} would come back as {_short(right)}"
     return StateError(path + where, f"{problem}; the field is declared {name_of(declared)}")
+
+
+def _first_secret(value: object, path: str) -> str | None:
+    """Return the path of the first Secret in a value that does not contain itself."""
+    if isinstance(value, Secret):
+        return path
+    for step, child in _children(value):
+        found = _first_secret(child, path + step)
+        if found is not None:
+            return found
+    return None
 
 
 def name_of(declared: object) -> str:

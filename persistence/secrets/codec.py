@@ -178,6 +178,9 @@ class SecretCodec(Codec[T]):
         signature = Signature(signed.name, text, signer, typing.get_origin(of) or of, _work.path)
         source = None if _work.signed is None else _work.signed.get(text)
         if source is not None and source.signature is None:
+            expected = signature.expected
+            if source.kind and isinstance(expected, type) and not issubclass(source.kind, expected):
+                raise ValueError(f"holds a {source.name}, not a {expected.__name__}")
             source.signed_as(signature)
         return Pickled.stored(signature)
 

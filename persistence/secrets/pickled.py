@@ -35,19 +35,21 @@ class Pickled(Generic[T]):
     signature before a byte is unpickled. Whoever has the key can make objects that run code.
     """
 
-    __slots__ = ("_name", "_payload", "_signature")
+    __slots__ = ("_name", "_payload", "_signature", "kind")
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, value: T) -> None:
         """Pickle ``value``; StateError if it cannot be."""
         self._payload: bytes | None = None
         self._signature: Signature | None = None
+        self.kind: type | None = None
+        """The class of the object; None while it is not unpickled."""
         if isinstance(value, Signature):  # what stored() gives
             self._name, self._signature = value.name, value
             return
         import cloudpickle  # noqa: PLC0415 - for those who use it
 
-        kind = type(value)
+        self.kind = kind = type(value)
         self._name = _STRANGE.sub("_", f"{kind.__module__}.{kind.__qualname__}")[:500]
         try:
             self._payload = cloudpickle.dumps(value)

@@ -1,0 +1,151 @@
+"""A secret set everywhere is found nowhere: file, WAL, logs, errors, views, the command line."""
+
+import copy
+import logging
+import pickle
+import re
+import secrets
+import traceback
+from pathlib import Path
+
+import pytest
+
+from perdure import AgentSystem, Secret, StaticKeys, new_key
+from perdure.persistence.errors import StateError
+from perdure.persistence.tracker import dump
+from tests.cli.support import invoke
+from tests.secrets.agents import Keeper, Vaulted
+
+KEYS = StaticKeys({"k1": new_key()})
+
+COMMANDS = (
+    ("agents",),
+    ("show", "Keeper", "1"),
+    ("show", "Keeper", "1", "--items", "100"),
+    ("show", "Keeper", "1", "--log", "items"),
+    ("journal",),
+    ("dead-letters",),
+    ("growth",),
+    ("doctor",),
+)
+
+
+@pytest.fixture
+def canary() -> str:
+    """Give a word that stands nowhere by chance, also not as part of base64."""
+    return f"canary-{secrets.token_hex(12)}-{secrets.token_hex(4)}"
+
+
+@pytest.fixture
+def store(tmp_path: Path, canary: str, caplog: pytest.LogCaptureFixture) -> tuple[Path, list[str]]:
+    """Fill a store with the canary; give it with everything that was said meanwhile."""
+    caplog.set_level(logging.DEBUG)
+    path, said = tmp_path / "canary.db", []
+    with AgentSystem.open(path, agents=[Keeper], secrets=KEYS) as system:
+        keeper = system.agent(Keeper, "1")
+        said.append(keeper.call(Keeper.keep, Secret(canary)).get())
+        keeper.cast(Keeper.keep, Secret(canary))
+        keeper.cast(Keeper.refuse, Secret(canary))
+        assert system.idle(20)
+        for method in (Keeper.refuse, Keeper.misplace):
+            with pytest.raises(ValueError, match=r"\*\*\*|Secret") as caught:
+                keeper.call(method, Secret(canary)).get()
+            said.append("".join(traceback.format_exception(caught.value)))
+        keeper.pause()
+        keeper.cast(Keeper.keep, Secret(canary))
+        assert system.flush(20)
+        said += [repr(entry) for entry in system.journal(limit=1000)]
+        said += [repr(letter) for letter in system.dead_letters.list()]
+        said += [repr(keeper.describe()), repr(system.statistics())]
+        assert canary.encode() not in everything(path)
+    said.append(caplog.text)
+    return path, said
+
+
+def everything(path: Path) -> bytes:
+    """Return the bytes of the store's file and of what lies beside it."""
+    return b"".join(each.read_bytes() for each in path.parent.glob(path.name + "*"))
+
+
+def test_nothing_holds_the_canary(store: tuple[Path, list[str]], canary: str) -> None:
+    """Neither the file and its WAL nor a log, an error or a view has the value."""
+    path, said = store
+    assert canary.encode() not in everything(path)
+    assert b"perdure:secret:1:k1:" in everything(path)
+    assert any("***" in text for text in said)
+    assert not [text for text in said if canary in text]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("form", [(), ("--json",)], ids=["people", "programs"])
+def test_no_command_shows_a_secret(
+    store: tuple[Path, list[str]], canary: str, command: tuple[str, ...], form: tuple[str, ...]
+) -> None:
+    """No command prints the value, nor the token that stands for it."""
+    path, _ = store
+    result = invoke(*command, "--store", path, *form)
+    assert result.exit_code == 0, result.output
+    assert canary not in result.output
+    assert "perdure:secret:" not in result.output
+
+
+def test_dead_letters_are_shown_masked_and_go_back_whole(
+    store: tuple[Path, list[str]], canary: str
+) -> None:
+    """A letter is shown with ``***``, and put back as it was sent."""
+    path, _ = store
+    with AgentSystem.open(path, agents=[Keeper], secrets=KEYS) as system:
+        (letter, *_) = system.dead_letters.list()
+        assert letter.body == '[["***"],{}]'
+        assert system.dead_letters.get(letter.id) == letter
+        system.dead_letters.requeue(letter.id)
+        system.agent(Keeper, "1").resume()
+        assert system.idle(20)
+        assert system.agent(Keeper, "1").call(Keeper.words).get() == {canary}
+    for action in ("show", "requeue", "discard"):
+        shown = invoke("dead-letters", "--store", path, "--json")
+        numbers = re.findall(r'"id":(\d+)', shown.stdout)
+        result = invoke("dead-letters", action, numbers[0], "--store", path)
+        assert result.exit_code == 0, result.output
+        assert canary not in result.output
+        assert "perdure:secret:" not in result.output
+        if action == "requeue":
+            with AgentSystem.open(path, agents=[Keeper], secrets=KEYS) as system:
+                assert system.idle(20)
+
+
+def test_a_secret_shows_itself_nowhere(canary: str) -> None:
+    """Every way to show a Secret gives ``***``, and it cannot be pickled."""
+    secret = Secret(canary)
+    assert {repr(secret), str(secret), f"{secret}", f"{secret:>20}", "%s" % secret} == {"***"}  # noqa: UP031
+    assert canary not in repr(vars(type(secret)))
+    assert copy.copy(secret) is secret
+    assert copy.deepcopy(secret) is secret
+    with pytest.raises(TypeError, match="cannot be pickled"):
+        pickle.dumps(secret)
+    assert dump(Vaulted(plain=secret, several=[secret], named={"a": secret})) == {
+        "plain": "***", "several": ["***"], "named": {"a": "***"}, "account": None, "pair": None,
+        "items": [], "accounts": {}, "turns": 0,
+    }  # fmt: skip
+
+
+def test_a_value_of_its_own(canary: str) -> None:
+    """A Secret copies what it is given and gives a copy each time."""
+    words = [canary]
+    secret = Secret(words)
+    words.append("x")
+    secret.reveal().append("y")
+    assert secret.reveal() == [canary]
+    assert secret == Secret([canary])
+    assert secret != Secret([canary, canary])
+    assert secret != canary
+
+
+def test_what_is_declared_otherwise_is_refused(canary: str) -> None:
+    """A secret in a field of another type is refused by its path, unseen."""
+    from perdure.persistence.codec import codec_of  # noqa: PLC0415
+
+    for declared in (object, int, list[object]):
+        with pytest.raises(StateError, match=r"^state.x\[0\]: a Secret is stored only") as caught:
+            codec_of(declared).encode([Secret(canary)], "state.x")
+        assert canary not in "".join(traceback.format_exception(caught.value))

@@ -1,0 +1,130 @@
+"""Key providers: what they take, what they refuse, and that no error shows a key."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from perdure import EnvironmentKeys, FileKeys, KeyProvider, KeyringKeys, StaticKeys, new_key
+from perdure.persistence.errors import ConfigurationError, KeyMissing
+from perdure.persistence.secrets.keys import key_text
+from perdure.persistence.secrets.sealer import Sealer
+
+ONE, TWO = new_key(), new_key()
+
+
+def in_a_file(folder: Path, text: str, mode: int = 0o600) -> Path:
+    """Write a key file."""
+    path = folder / "keys.txt"
+    path.write_text(text)
+    path.chmod(mode)
+    return path
+
+
+class FakeKeyring(ModuleType):
+    """Stands for the package keyring: passwords by service and name."""
+
+    def __init__(self, passwords: dict[str, str]) -> None:
+        super().__init__("keyring")
+        self._passwords = passwords
+
+    def get_password(self, _service: str, name: str) -> str | None:
+        return self._passwords.get(name)
+
+
+@pytest.fixture(params=["static", "file", "environment", "keyring"])
+def provider(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> KeyProvider:
+    """Give each provider with the keys ``new`` (current) and ``old``."""
+    new, old = key_text(ONE), key_text(TWO)
+    monkeypatch.setenv("PERDURE_KEYS", f"new:{new}, old:{old}")
+    passwords = {"current": "new", "new": new, "old": old}
+    monkeypatch.setitem(sys.modules, "keyring", FakeKeyring(passwords))
+    made: dict[str, Callable[[], KeyProvider]] = {
+        "static": lambda: StaticKeys({"new": ONE, "old": TWO}),
+        "file": lambda: FileKeys(in_a_file(tmp_path, f"# keys\n\nnew {new}\nold\t{old}\n")),
+        "environment": EnvironmentKeys,
+        "keyring": KeyringKeys,
+    }
+    return made[request.param]()
+
+
+def test_every_provider(provider: KeyProvider) -> None:
+    """The first key is current, others open, a missing one is named; repr shows no key."""
+    assert provider.current() == "new"
+    assert provider.key("new") == ONE
+    assert provider.key("old") == TWO
+    with pytest.raises(KeyMissing, match="has no key 'gone'") as caught:
+        provider.key("gone")
+    assert caught.value.key_id == "gone"
+    assert key_text(ONE) not in repr(provider)
+    assert key_text(ONE) not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["k1", "k1 short", f"k1 {key_text(ONE)}=x", f"k1 {key_text(ONE)} more", f"k:1 {key_text(ONE)}",
+     f"k1 {key_text(ONE)[:-8]}", f"{key_text(ONE)} k1", f"k1 {key_text(ONE)}\nk1 {key_text(TWO)}"],
+)  # fmt: skip
+def test_a_malformed_line_is_named_and_not_shown(tmp_path: Path, text: str) -> None:
+    """A wrong line is refused by its number; no error shows what stands there."""
+    with pytest.raises(ConfigurationError, match=r"line \d of ") as caught:
+        FileKeys(in_a_file(tmp_path, text))
+    error: BaseException | None = caught.value
+    while error is not None:
+        assert key_text(ONE)[:20] not in repr(error)
+        error = error.__cause__ or error.__context__
+
+
+def test_a_file_that_others_may_read_is_refused(tmp_path: Path) -> None:
+    """A key file with rights for group or others is refused, and told how to mend it."""
+    text = f"k1 {key_text(ONE)}"
+    for mode in (0o640, 0o604, 0o660):
+        with pytest.raises(ConfigurationError, match="chmod 600"):
+            FileKeys(in_a_file(tmp_path, text, mode))
+    assert FileKeys(in_a_file(tmp_path, text, 0o400)).current() == "k1"
+
+
+def test_missing_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No file, no variable, no package, no keys: each says what is missing."""
+    monkeypatch.delenv("PERDURE_KEYS", raising=False)
+    with pytest.raises(ConfigurationError, match="PERDURE_KEYS is not set"):
+        EnvironmentKeys()
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        FileKeys(tmp_path / "none")
+    monkeypatch.setitem(sys.modules, "keyring", None)
+    with pytest.raises(ConfigurationError, match=r"pip install perdure\[keyring\]"):
+        KeyringKeys()
+    monkeypatch.setitem(sys.modules, "keyring", FakeKeyring({}))
+    with pytest.raises(KeyMissing, match="no current key"):
+        KeyringKeys().current()
+    with pytest.raises(KeyMissing, match="has no key"):
+        StaticKeys({}).current()
+    with pytest.raises(ConfigurationError, match="32 bytes"):
+        StaticKeys({"k1": b"short"})
+
+
+def test_a_file_is_read_again_for_a_key_not_seen_before(tmp_path: Path) -> None:
+    """A running system takes a new line: for tokens of that key at once, for sealing on refresh."""
+    path = in_a_file(tmp_path, f"k1 {key_text(ONE)}")
+    sealer = Sealer(FileKeys(path))
+    old = sealer.seal("1", "x")
+    in_a_file(tmp_path, f"k2 {key_text(TWO)}\nk1 {key_text(ONE)}")
+    other = Sealer(FileKeys(path)).seal("2", "x")
+    assert sealer.open(other, "x") == "2"
+    assert ":k1:" in sealer.seal("3", "x")
+    sealer.refresh()
+    assert ":k2:" in sealer.seal("4", "x")
+    assert sealer.open(old, "x") == "1"
+
+
+def test_without_cryptography_the_error_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first use of a key without the package names the extra."""
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.ciphers.aead", None)
+    with pytest.raises(ConfigurationError, match=r"pip install perdure\[secrets\]"):
+        Sealer(StaticKeys({"k1": ONE})).seal("1", "x")

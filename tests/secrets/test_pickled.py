@@ -1,0 +1,205 @@
+"""Pickled objects: signed when stored, and not a byte unpickled before the signature is checked."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import cloudpickle
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perdure import Agent, AgentSystem, Pickled, State, StaticKeys, new_key
+from perdure.persistence.checksums import of_field
+from perdure.persistence.errors import (
+    ConfigurationError,
+    CorruptState,
+    KeyMissing,
+    SignatureInvalid,
+    StateError,
+)
+from perdure.persistence.secrets.signer import PREFIX, Signer
+
+KEYS = StaticKeys({"k1": new_key()})
+
+
+class Trap:
+    """Touches a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Path.touch, (self.path,))
+
+
+class Line:
+    """An object no schema describes."""
+
+    def __init__(self, slope: float) -> None:
+        self.slope = slope
+        self.at = lambda x: slope * x
+
+
+class Model(State):
+    fit: Pickled[Line] | None = None
+    anything: Pickled[object] | None = None
+
+
+class Trainer(Agent[Model]):
+    def train(self, slope: float) -> None:
+        self.state.fit = Pickled(Line(slope))
+        self.state.anything = Pickled({"k": 1})
+
+    def give(self, fit: Pickled[Line]) -> None:
+        self.state.fit = fit
+
+    def wrong(self) -> None:
+        self.state.fit = Pickled([1, 2])  # type: ignore[arg-type]
+
+    def at(self, x: float) -> float:
+        assert self.state.fit is not None
+        result: float = self.state.fit.load().at(x)
+        return result
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Iterator[Path]:
+    """Give the path of a store that holds a trained model."""
+    path = tmp_path / "p.db"
+    with AgentSystem.open(path, agents=[Trainer], pickles=KEYS) as system:
+        system.agent(Trainer, "1").call(Trainer.train, 2.0).get()
+    return path
+
+
+def stored(path: Path) -> str:
+    """Return the text of the field."""
+    with closing(sqlite3.connect(path)) as connection:
+        text: str
+        (text,) = connection.execute("SELECT value FROM fields WHERE field = 'fit'").fetchone()
+    return text
+
+
+def store(path: Path, text: str) -> None:
+    """Replace the text of the field, with the checksum that belongs to it."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(
+            "UPDATE fields SET value = ?, crc = ? WHERE field = 'fit'",
+            (text, of_field(1, "fit", text)),
+        )
+        connection.commit()
+
+
+def test_it_comes_back(path: Path) -> None:
+    """An object of any class is stored, sent and loaded again after a restart."""
+    with AgentSystem.open(path, agents=[Trainer], pickles=KEYS) as system:
+        trainer = system.agent(Trainer, "1")
+        assert trainer.call(Trainer.at, 3.0).get() == 6.0
+        trainer.cast(Trainer.give, Pickled(Line(5.0)))
+        assert trainer.call(Trainer.at, 3.0).get() == 15.0
+        delta = system.journal()[0].delta
+        assert PREFIX in delta
+
+
+def test_a_class_with_such_a_field_needs_a_key(path: Path) -> None:
+    """A system without `pickles=` refuses the class, and says what to do."""
+    with pytest.raises(ConfigurationError, match=r"Model.fit is a Pickled: .*pickles="):
+        AgentSystem.open(path, agents=[Trainer])
+
+
+@pytest.mark.parametrize("part", ["key", "name", "signature", "payload", "cut", "longer"])
+def test_nothing_changed_is_ever_unpickled(tmp_path: Path, part: str) -> None:
+    """Whatever part of the stored form is changed, the payload is refused unread."""
+    touched = tmp_path / "touched"
+    keys = StaticKeys({"k1": new_key(), "k2": new_key()})
+    signer = Signer(keys)
+    payload = cloudpickle.dumps(Trap(touched))
+    fields = signer.sign("a.Trap", payload, "x").split(":")
+    if part == "key":
+        fields[3] = "k2"
+    elif part == "name":
+        fields[4] = "a.Line"
+    elif part == "signature":
+        fields[5] = ("0" if fields[5][0] != "0" else "1") + fields[5][1:]
+    elif part == "payload":
+        fields[6] = signer.sign("a.Trap", cloudpickle.dumps([1]), "x").split(":")[6]
+    elif part == "cut":
+        fields[6] = fields[6][:-4]
+    else:
+        fields[6] = "AAAA" + fields[6]
+    with pytest.raises(SignatureInvalid, match="not unpickled"):
+        signer.check(":".join(fields), "state.fit")
+    assert not touched.exists()
+
+
+def test_a_forged_payload_in_the_file_never_runs(path: Path, tmp_path: Path) -> None:
+    """Somebody who can write the file, but has no key, cannot run code by it."""
+    touched = tmp_path / "touched"
+    forged = Signer(StaticKeys({"k1": new_key()}))
+    store(path, f'"{forged.sign("m.Line", cloudpickle.dumps(Trap(touched)), "x")}"')
+    with (
+        AgentSystem.open(path, agents=[Trainer], pickles=KEYS) as system,
+        pytest.raises(SignatureInvalid, match=r"Model\.fit was changed, or key 'k1' is not"),
+    ):
+        system.agent(Trainer, "1").call(Trainer.at, 1.0).get()
+    assert not touched.exists()
+    genuine = Signer(KEYS).sign("m.Trap", cloudpickle.dumps(Trap(touched)), "x")
+    store(path, f'"{genuine}"')
+    with (
+        AgentSystem.open(path, agents=[Trainer], pickles=KEYS) as system,
+        pytest.raises(CorruptState, match="holds a NoneType, not a Line"),
+    ):
+        system.agent(Trainer, "1").call(Trainer.at, 1.0).get()
+    assert touched.exists()  # the trap works: above it was the signature that held
+
+
+def test_another_text_is_refused_at_load(path: Path) -> None:
+    """What is no signed payload at all does not load, and is named."""
+    store(path, '"gASVBQ=="')
+    with (
+        AgentSystem.open(path, agents=[Trainer], pickles=KEYS) as system,
+        pytest.raises(CorruptState, match=r"state\.fit.*not a signed payload"),
+    ):
+        system.agent(Trainer, "1").call(Trainer.at, 1.0).get()
+
+
+def test_a_missing_key_hurts_only_who_loads(path: Path) -> None:
+    """With another key the agent loads and works; load() names field and key."""
+    others = StaticKeys({"k9": new_key()})
+    with AgentSystem.open(path, agents=[Trainer], pickles=others) as system:
+        trainer = system.agent(Trainer, "1")
+        with pytest.raises(KeyMissing, match=r"Model\.fit is signed with key 'k1'"):
+            trainer.call(Trainer.at, 1.0).get()
+        trainer.call(Trainer.train, 7.0).get()
+        assert trainer.call(Trainer.at, 1.0).get() == 7.0
+
+
+def test_the_declared_type_is_checked(path: Path) -> None:
+    """An object of another class than declared is refused when it is loaded."""
+    with AgentSystem.open(path, agents=[Trainer], pickles=KEYS) as system:
+        trainer = system.agent(Trainer, "1")
+        with pytest.raises(StateError, match=r"state\.fit.*builtins\.list.*Line"):
+            trainer.call(Trainer.wrong).get()
+
+
+def test_what_cannot_be_pickled_is_refused_on_its_line() -> None:
+    """An object that cannot be pickled is refused where it is wrapped."""
+    with pytest.raises(StateError, match="cannot be pickled"):
+        Pickled(iter_forever())
+
+
+def iter_forever() -> Iterator[int]:
+    """Return a generator: no pickle holds one."""
+    yield 1
+
+
+@given(st.data())
+def test_any_changed_character_is_found(data: st.DataObject) -> None:
+    """Each change of a signed text is refused, whichever character it is."""
+    signer = Signer(KEYS)
+    text = signer.sign("a.B", b"payload", "x")
+    place = data.draw(st.integers(0, len(text) - 1))
+    other = data.draw(st.characters(codec="ascii").filter(lambda c: c != text[place]))
+    with pytest.raises((SignatureInvalid, KeyMissing)):
+        signer.check(text[:place] + other + text[place + 1 :], "x")
