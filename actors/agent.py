@@ -25,6 +25,7 @@ from pykka import Actor
 
 from ..lifecycle.durability import AutoSave, Durability, WhenUnsaved
 from ..lifecycle.restart import RestartPolicy
+from ..lifecycle.scopes.agent_scopes import AgentScopes
 from ..persistence.errors import ConfigurationError
 from ..persistence.state import State
 from .identity import Identified
@@ -60,6 +61,10 @@ class Home(Protocol):
 
     def step(self, step: str) -> None:
         """Take a lifecycle step after the current turn."""
+        ...
+
+    def scopes(self) -> AgentScopes:
+        """Return shared state as the agent sees it."""
         ...
 
     def reference(self) -> AgentRef[Any]:
@@ -154,6 +159,11 @@ class Agent(Identified, Generic[S]):
         traceback: TracebackType | None,
     ) -> None:
         """Run after a handler raised with nobody waiting for the reply; the turn is undone."""
+
+    @property
+    def scopes(self) -> AgentScopes:
+        """What agents share; ``self.scopes.own`` is the scope that belongs to this agent."""
+        return self._home.scopes()
 
     # A bound method's arguments are checked, also named ones unless ``name`` is given: a callable's
     # own keywords and ours have no common type. Text and ``Desk.method`` are taken as they come.

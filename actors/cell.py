@@ -17,10 +17,12 @@ from ..lifecycle.clock import Clock
 from ..lifecycle.durability import AutoSave, Durability
 from ..lifecycle.groups import SupervisionTree
 from ..lifecycle.restart import Intensity
+from ..lifecycle.scopes.state import ScopedState
 from ..lifecycle.signals import AgentEvent, fire
 from ..lifecycle.status import Status
 from ..lifecycle.supervisor import PersistenceSupervisor
 from ..persistence.records import Commit
+from ..persistence.shared.ledger import Ledger
 from ..persistence.store import Store
 from .activation import Activation
 from .agenda import Agenda
@@ -60,6 +62,9 @@ class Surroundings(Protocol):
     timers: TimerService
     tree: SupervisionTree
     agenda: Agenda
+    ledger: Ledger
+    state: ScopedState
+    """What agents share, as ``system.state``."""
     facade: Any
     """The AgentSystem that handlers see as ``self.system``, and the sender of signals."""
     guarded: bool
@@ -108,7 +113,7 @@ class AgentCell:
     """
 
     __slots__ = (
-        "activation", "backoff", "blueprint", "error", "holds", "home", "intensity", "key",
+        "activation", "again", "backoff", "blueprint", "error", "holds", "home", "intensity", "key",
         "last_sequence", "mail_loaded", "mailbox", "pending", "reason", "receives", "restarting",
         "snapshot", "status", "takes_bare", "turn", "turns", "used", "volatile",
     )  # fmt: skip
@@ -140,6 +145,8 @@ class AgentCell:
         self.backoff: object | None = None
         """The wait before a restart, if one is under way."""
         self.restarting = False
+        self.again = 0
+        """Times in a row that a turn of this agent was overtaken."""
         self.turns = 0
         self.used = home.tick
 

@@ -7,8 +7,10 @@ from typing import Any
 
 from pykka.messages import ProxyCall
 
+from ..lifecycle.scopes.agent_scopes import AgentScopes
 from ..persistence.errors import ConfigurationError
 from ..persistence.records import Timer
+from ..persistence.shared.scope import Scope
 from .cell import AgentCell
 from .turn import Turn, under_way
 
@@ -25,6 +27,11 @@ class CellHome:
     def reference(self) -> Any:  # noqa: ANN401 - AgentRef is above
         """Return a reference to the agent."""
         return self._cell.home.reference(self._cell.kind, self._cell.key)
+
+    def scopes(self) -> AgentScopes:
+        """Return shared state as the agent sees it."""
+        cell = self._cell
+        return AgentScopes(cell.home.state, Scope.agent(cell.kind, cell.key))
 
     def step(self, step: str) -> None:
         """Take a lifecycle step after the current turn."""

@@ -9,6 +9,7 @@ from ..lifecycle import signals
 from ..lifecycle.restart import Intensity
 from ..persistence.errors import KeyMissing, PerdureError
 from ..persistence.records import Commit, DeadLetter, Timer
+from ..persistence.shared.unit import Unit
 from .activation import Activation
 from .cell import AgentCell
 from .control import Control, Verb
@@ -23,6 +24,9 @@ def fail(cell: AgentCell, activation: Activation, turn: Turn, error: BaseExcepti
     """Undo a turn. An asker gets the error; with nobody asking, supervision decides."""
     activation.rollback()
     letter = turn.letter
+    if turn.unit is not None:
+        cell.home.ledger.give_up(turn.unit)
+        _keep_decisions(cell, turn.unit)
     if letter.reply_to is not None:
         reject(cell, letter, error)
         return
@@ -37,6 +41,18 @@ def fail(cell: AgentCell, activation: Activation, turn: Turn, error: BaseExcepti
     cell.fire(signals.agent_failed, reason=describe(letter), error=error)
     letter.attempts += 1
     restart(cell, error, letter)
+
+
+def _keep_decisions(cell: AgentCell, unit: Unit) -> None:
+    """Commit what an undone turn was refused, and what it was allowed in vain."""
+    unit.undo()
+    if unit.audit:
+        commit = Commit()
+        commit.with_effects().audit = unit.audit
+        try:
+            cell.home.supervisor.append(commit)
+        except PerdureError as error:
+            logger.warning("%s: decisions about access are not kept: %s", cell, error)
 
 
 def reject(cell: AgentCell, letter: Letter, error: BaseException) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import logging
 
+from ..persistence.shared.ledger import Stale
 from . import settling
 from .activation import Activation
+from .again import MOST
 from .cell import AgentCell
 from .turn import Letter, Turn, current
 
@@ -15,18 +18,25 @@ logger = logging.getLogger("perdure.actors")
 
 def run_method(cell: AgentCell, activation: Activation, name: str, letter: Letter) -> None:
     """Run one of the agent's own hooks as a turn and settle it; raises what it raises."""
-    turn = Turn(cell, letter)
-    cell.turn = turn
-    current.set(turn)
-    try:
-        result = getattr(activation.agent, name)()
-        if inspect.iscoroutine(result):
-            with cell.home.dispatcher.blocking():
-                cell.home.loop.run(result)
-        settling.settle(cell, activation, turn, None, f"({name})")
-    finally:
-        cell.turn = None
-        current.set(None)
+    for attempt in itertools.count():
+        turn = Turn(cell, letter)
+        cell.turn = turn
+        current.set(turn)
+        try:
+            result = getattr(activation.agent, name)()
+            if inspect.iscoroutine(result):
+                with cell.home.dispatcher.blocking():
+                    cell.home.loop.run(result)
+            settling.settle(cell, activation, turn, None, f"({name})")
+        except Stale:
+            activation.rollback()
+            if attempt >= MOST:
+                raise
+        else:
+            return
+        finally:
+            cell.turn = None
+            current.set(None)
 
 
 def run_hook(cell: AgentCell, activation: Activation, name: str) -> None:

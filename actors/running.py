@@ -11,7 +11,8 @@ from pykka._introspection import get_attr_directly
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr
 
 from ..persistence.errors import SystemClosed, TurnTimeout
-from . import controls, failing, guards, limits, settling, starting
+from ..persistence.shared.ledger import Stale
+from . import again, controls, failing, guards, limits, settling, starting
 from .activation import Activation
 from .cell import AgentCell
 from .control import Control, Verb
@@ -127,13 +128,15 @@ class RunningCell(AgentCell):
         except BaseException as error:  # noqa: BLE001 - a handler may raise anything
             if watch is not None and not turn.decide("runner"):
                 return limits.came_too_late(self, turn)
+            overtaken = error.__class__ is Stale and again.begins_again(self, activation, turn)
             if error.__class__ is KeyboardInterrupt and _on_main_thread():
                 # Not the handler's doing: somebody pressed Ctrl-C while the main thread helped.
                 activation.rollback()
                 self.turn = None
                 current.set(None)
                 return Outcome.INTERRUPTED
-            failing.fail(self, activation, turn, error)
+            if not overtaken:
+                failing.fail(self, activation, turn, error)
         if watch is not None:
             watch.cancel()
         self.turn = None
@@ -164,6 +167,8 @@ class RunningCell(AgentCell):
                 settling.settle(self, activation, turn, control.value)
         except BaseException as raised:  # noqa: BLE001 - same
             error = raised
+        if error.__class__ is Stale and again.begins_again(self, activation, turn):
+            error = None
         if error is not None:
             error = TurnTimeout(turn.overdue) if turn.overdue else error
             failing.fail(self, activation, turn, error)

@@ -11,8 +11,10 @@ from typing import Any, Final
 from ..lifecycle.clock import Clock
 from ..lifecycle.durability import AutoSave, WhenUnsaved
 from ..lifecycle.groups import SupervisionTree
+from ..lifecycle.scopes.state import ScopedState
 from ..lifecycle.supervisor import PersistenceSupervisor
 from ..persistence.records import Counters, Timer
+from ..persistence.shared.ledger import Ledger
 from ..persistence.store import Store
 from .agenda import Agenda
 from .agent import Agent
@@ -23,6 +25,7 @@ from .keeping import SWEEP_SECONDS, Keeper, Passivation
 from .loop import HandlerLoop
 from .post import PostOffice, refuse_all
 from .reference import AgentRef
+from .scoping import SharedCalls
 from .timing import TimerService
 from .turn import Alarm, Letter
 from .waking import Recovery
@@ -50,6 +53,7 @@ class Runtime:
         mailbox_wait: float,
         largest_value: int,
         auto_save: AutoSave,
+        scope_cache: int,
     ) -> None:
         """Work on a store whose lease is held."""
         self.store = store
@@ -75,6 +79,11 @@ class Runtime:
         self.agenda = Agenda(clock)
         self.keeper = Keeper(self, catalogue, passivation)
         self.cells = self.keeper.cells
+        self.ledger = Ledger(store, cache_bytes=scope_cache)
+        self.ledger.waiting = self.dispatcher.blocking
+        supervisor.committer.on_durable = self.ledger.took
+        calls = SharedCalls(self, supervisor, self.ledger, patience=mailbox_wait)
+        self.state = ScopedState(self.ledger, calls, largest=largest_value)
         self.post = PostOffice(self, self.keeper, self._letters, mailbox_wait=mailbox_wait)
         supervisor.on_strain = self._strained
         supervisor.on_relief = self._relieved

@@ -18,7 +18,24 @@ from .turn import KeptLetter, Letter, StoredLetter, Turn, as_letter
 def settle(
     cell: AgentCell, activation: Activation, turn: Turn, result: object, name: str | None = None
 ) -> None:
-    """Make a finished turn count. StateError leaves everything for the caller to roll back."""
+    """Make a finished turn count. What it raises leaves everything for the caller to roll back.
+
+    StateError for a value that cannot be stored; Stale if another changed first what the turn
+    made a shared value from, Denied if it lost a right meanwhile.
+    """
+    if turn.unit is None or turn.unit.idle():
+        _settle(cell, activation, turn, result, name)
+        return
+    turn.effects = True
+    with cell.home.ledger.ending(turn.unit) as ending:
+        turn.ending = ending
+        _settle(cell, activation, turn, result, name)
+    cell.again = 0
+
+
+def _settle(
+    cell: AgentCell, activation: Activation, turn: Turn, result: object, name: str | None
+) -> None:
     letter = turn.letter
     if activation.agent.state is not activation.tracker.state:
         raise StateError("state", "was replaced; set its fields instead (self.state.name = ...)")
@@ -174,6 +191,8 @@ def _commit(  # noqa: PLR0917 - once a turn, and keywords cost
         commit.reply = letter.reply_to
     sequence = activation.writer.submit(commit)
     cell.last_sequence = sequence
+    if turn.ending is not None:
+        cell.home.ledger.publish(turn.ending, sequence)
     if turn.effects or letter.timer:
         _deliver(cell, turn, commit)
     if not held_back:
@@ -189,11 +208,15 @@ def _settle_effects(cell: AgentCell, activation: Activation, turn: Turn) -> None
     """
     timed = bool(turn.timers) or turn.letter.timer is not None
     commit = cell.commit(describe(turn.letter), turn.letter) if timed else Commit()
+    if not timed and turn.ending is not None:
+        commit = cell.commit(describe(turn.letter), turn.letter)
     if turn.letter.durable:  # sent while the class was not VOLATILE yet
         commit.with_effects().consumed = [turn.letter.id]
     _put_effects(cell, turn, commit)
     append = activation.writer.submit if timed else cell.home.supervisor.append
     cell.last_sequence = append(commit)
+    if turn.ending is not None:
+        cell.home.ledger.publish(turn.ending, cell.last_sequence)
     _deliver(cell, turn, commit)
     if turn.steps:
         _take_steps(cell, turn)
@@ -211,6 +234,8 @@ def _take_steps(cell: AgentCell, turn: Turn) -> None:
 def _put_effects(cell: AgentCell, turn: Turn, commit: Commit) -> None:
     letter = turn.letter
     effects = commit.with_effects()
+    if turn.ending is not None:
+        effects.rows, effects.audit = turn.ending.changes, turn.ending.audit
     effects.sends = [
         row(target.kind, target.key, sent) for target, sent in turn.sends if sent.durable
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
+from ..lifecycle.scopes.state import ScopedState
 from .identity import Identified
 from .reference import AgentRef
 
@@ -20,6 +21,11 @@ class Surroundings(Protocol):
 
     def agent(self, agent_class: type[A], key: str) -> AgentRef[A]:
         """Return a reference to an agent; nothing is loaded before the first message."""
+        ...
+
+    @property
+    def state(self) -> ScopedState:
+        """What agents share, by scope and key."""
         ...
 
     def blocking(self) -> AbstractContextManager[None]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pykka._envelope import Envelope
 
 from ..persistence.records import Timer
+from ..persistence.shared.unit import Ending, Unit
 
 if TYPE_CHECKING:
     from .future import PooledFuture
@@ -89,8 +90,8 @@ class Turn:
     """
 
     __slots__ = (
-        "asked", "cancel", "cell", "decided", "effects", "letter", "overdue", "sends", "steps",
-        "timers", "waits",
+        "asked", "cancel", "cell", "decided", "effects", "ending", "letter", "overdue", "sends",
+        "steps", "timers", "unit", "waits",
     )  # fmt: skip
 
     def __init__(self, cell: Any, letter: Letter) -> None:  # noqa: ANN401 - AgentCell is above
@@ -106,6 +107,10 @@ class Turn:
         """By name; None for one that is cancelled."""
         self.steps: list[str] | tuple[()] = ()
         """Lifecycle steps to take after the turn."""
+        self.unit: Unit | None = None
+        """What it has read and wants to change of what agents share."""
+        self.ending: Ending | None = None
+        """That, found good and about to be committed."""
         self.waits: list[Any] | tuple[()] = ()
         """Cells whose replies this turn is waiting for."""
         self.cancel: Callable[[], None] | None = None

@@ -79,7 +79,9 @@ class PersistenceSupervisor:
         self.ended: StoreError | None = None
         self.on_strain: Callable[[], None] = _nothing
         self.on_relief: Callable[[], None] = _nothing
-        self.committer = Committer(store, self, first=counters.sequence + 1, clock=clock.monotonic)
+        self.committer = Committer(
+            store, self, first=counters.sequence + 1, clock=clock.monotonic, chain=counters.chain
+        )
 
     def start(self) -> None:
         """Start saving and renewing the lease."""

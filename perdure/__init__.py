@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .lifecycle.clock import VirtualClock
     from .lifecycle.durability import AutoSave, Durability, WhenUnsaved
     from .lifecycle.restart import RestartPolicy, Strategy
+    from .lifecycle.scopes.entries import ABSENT, Entry
     from .lifecycle.status import Status
     from .persistence import errors
     from .persistence.errors import PerdureError
@@ -34,11 +35,13 @@ if TYPE_CHECKING:
     )
     from .persistence.secrets.pickled import Pickled
     from .persistence.secrets.secret import Secret
+    from .persistence.shared.scope import Principal, Scope
     from .persistence.state import State
     from .persistence.url import open_reader
     from .system import AgentSystem
 
 __all__ = [
+    "ABSENT",
     "Agent",
     "AgentRef",
     "AgentSystem",
@@ -46,6 +49,7 @@ __all__ = [
     "Backoff",
     "Breaker",
     "Durability",
+    "Entry",
     "EnvironmentKeys",
     "FileKeys",
     "KeyProvider",
@@ -56,8 +60,10 @@ __all__ = [
     "Passivation",
     "PerdureError",
     "Pickled",
+    "Principal",
     "RestartPolicy",
     "Retention",
+    "Scope",
     "Secret",
     "State",
     "StaticKeys",
@@ -73,6 +79,7 @@ __all__ = [
 
 # The imports above, for the interpreter; a test holds the two lists together.
 _HOMES: Final = {
+    "ABSENT": ".lifecycle.scopes.entries",
     "Agent": ".actors.agent",
     "AgentRef": ".actors.reference",
     "AgentSystem": ".system",
@@ -80,6 +87,7 @@ _HOMES: Final = {
     "Backoff": ".lifecycle.backoff",
     "Breaker": ".lifecycle.breaker",
     "Durability": ".lifecycle.durability",
+    "Entry": ".lifecycle.scopes.entries",
     "EnvironmentKeys": ".persistence.secrets.keys",
     "FileKeys": ".persistence.secrets.keys",
     "KeyProvider": ".persistence.secrets.keys",
@@ -90,8 +98,10 @@ _HOMES: Final = {
     "Passivation": ".actors.keeping",
     "PerdureError": ".persistence.errors",
     "Pickled": ".persistence.secrets.pickled",
+    "Principal": ".persistence.shared.scope",
     "RestartPolicy": ".lifecycle.restart",
     "Retention": ".persistence.retention",
+    "Scope": ".persistence.shared.scope",
     "Secret": ".persistence.secrets.secret",
     "State": ".persistence.state",
     "StaticKeys": ".persistence.secrets.keys",

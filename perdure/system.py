@@ -34,6 +34,7 @@ from .lifecycle.durability import AutoSave
 from .lifecycle.groups import GroupDescription
 from .lifecycle.ledger import SaveStatistics
 from .lifecycle.restart import RestartPolicy, Strategy
+from .lifecycle.scopes.state import ScopedState
 from .lifecycle.supervisor import DEFAULT_MOST_UNSAVED, PersistenceSupervisor
 from .persistence.errors import ConfigurationError, Deadlock
 from .persistence.lease import Owner
@@ -42,6 +43,7 @@ from .persistence.retention import Retention
 from .persistence.secrets.keys import KeyProvider
 from .persistence.secrets.masking import masked
 from .persistence.secrets.vault import Vault
+from .persistence.shared.cache import DEFAULT_CACHE_BYTES
 from .persistence.state import DEFAULT_LARGEST_VALUE
 from .persistence.store import Store
 from .persistence.url import open_store
@@ -111,6 +113,7 @@ class AgentSystem:
         passivation: Passivation | None = None,
         mailbox_wait: float = 30.0,
         largest_value: int = DEFAULT_LARGEST_VALUE,
+        scope_cache: int = DEFAULT_CACHE_BYTES,
         young_generation: int = DEFAULT_YOUNG_GENERATION,
         takeover: bool = False,
         secrets: KeyProvider | None = None,
@@ -135,6 +138,7 @@ class AgentSystem:
             passivation: when idle agents leave memory.
             mailbox_wait: seconds a sender outside a turn waits for room in a full mailbox.
             largest_value: characters one stored value or one message may take.
+            scope_cache: bytes of shared keys to remember, about.
             young_generation: new objects after which Python's garbage collector looks for cycles
                 while the system is open (``gc.set_threshold``); 0 leaves it as it is.
             takeover: fence off another owner that is still alive.
@@ -193,6 +197,7 @@ class AgentSystem:
             mailbox_wait=mailbox_wait,
             largest_value=largest_value,
             auto_save=auto_save or AutoSave(),
+            scope_cache=scope_cache,
         )
         system.__init__(opened, runtime, supervisor, clock, young_generation)  # type: ignore[misc]
         supervisor.start()
@@ -202,6 +207,11 @@ class AgentSystem:
         _systems.add(system)
         YOUNG_GENERATION.ask(young_generation)
         return system
+
+    @property
+    def state(self) -> ScopedState:
+        """What agents share, by scope and key; outside of turns in the name of the system."""
+        return self._runtime.state
 
     def agent(self, agent_class: type[A], key: str) -> AgentRef[A]:
         """Return a reference to an agent; nothing is loaded before the first message."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from .batch_rows import Rows, fold_rows, joined
+from .chain import START, Chain
 from .checksums import of_field, of_record
 from .records import (
     AgentRow,
     Commit,
     DeadLetter,
+    Effects,
     EntryRow,
     FieldRow,
     ItemRow,
@@ -17,6 +20,7 @@ from .records import (
     QuarantineRow,
     Timer,
 )
+from .shared_tables import AUDIT
 
 
 class Batch:
@@ -28,15 +32,22 @@ class Batch:
     """
 
     __slots__ = (
-        "agents", "commits", "dead", "entries", "fields", "items", "journal", "last", "mail",
-        "mail_gone", "quarantined", "removed", "revived", "shapes", "timers", "timers_gone",
-        "truncated",
+        "agents", "chain", "commits", "dead", "entries", "fields", "items", "journal", "last",
+        "mail", "mail_gone", "quarantined", "removed", "revived", "shapes", "tables", "timers",
+        "timers_gone", "truncated",
     )  # fmt: skip
 
     # One loop: a call or two for each commit would cost more than they would explain.
-    def __init__(self, commits: Sequence[Commit]) -> None:  # noqa: C901, PLR0912, PLR0915
-        """Fold ``commits``, which are in sequence order and not empty."""
+    def __init__(  # noqa: C901, PLR0912, PLR0915
+        self, commits: Sequence[Commit], chain: Chain = START
+    ) -> None:
+        """Fold ``commits``, which are in sequence order and not empty.
+
+        ``chain`` is the audit's newest link so far; the batch's own is ``self.chain``.
+        """
         self.commits = commits
+        self.chain = chain
+        self.tables: Rows = {}
         self.last = commits[-1].sequence
         self.journal: list[JournalRow] = []
         self.items: list[ItemRow] = []
@@ -55,9 +66,12 @@ class Batch:
         new = tuple.__new__  # a named tuple's own constructor takes twice as long
         for commit in commits:
             agent = commit.agent
-            if agent:
-                heads[agent] = commit
+            effects = commit.effects
+            shared = "" if effects is None else self._fold_shared(commit, effects)
+            if agent or shared:
                 delta = commit.delta
+                if agent:
+                    heads[agent] = commit
                 if commit.version == 1:
                     self.shapes[agent] = "{}"
                 if delta is None:
@@ -73,6 +87,8 @@ class Batch:
                         entries |= delta.entries
                     if delta.shape is not None:
                         self.shapes[agent] = delta.shape
+                if shared:
+                    text = joined(text, shared)
                 row = (
                     commit.sequence,
                     agent,
@@ -86,7 +102,6 @@ class Batch:
                     text,
                 )
                 self.journal.append(new(JournalRow, (*row, of_record(row))))
-            effects = commit.effects
             if effects is None:
                 continue
             for message in effects.sends:
@@ -125,6 +140,13 @@ class Batch:
         self.timers = [timer for timer in timers.values() if timer is not None]
         self.timers_gone = [place for place, timer in timers.items() if timer is None]
 
+    def _fold_shared(self, commit: Commit, effects: Effects) -> str:
+        """Take a commit's rows and decisions; return what of them the journal tells."""
+        for record in effects.audit:
+            self.chain, row = self.chain.link(commit.sequence, record)
+            self.tables.setdefault(AUDIT, {})[AUDIT.place(row)] = row
+        return fold_rows(self.tables, commit) if effects.rows else ""
+
     def _truncate(self, agent: int, cut: Mapping[str, int]) -> None:
         """Drop what the batch itself appended beyond the cut; the store drops the rest."""
         self.items = [
@@ -139,5 +161,5 @@ class Batch:
         """Tell whether anything has to be written at all."""
         return bool(
             self.journal or self.mail or self.mail_gone or self.timers or self.timers_gone
-            or self.dead or self.revived or self.quarantined
+            or self.dead or self.revived or self.quarantined or self.tables
         )  # fmt: skip

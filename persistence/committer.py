@@ -16,6 +16,7 @@ from itertools import islice
 from typing import Final, Protocol
 
 from .batch import Batch
+from .chain import START, Chain
 from .errors import Deadlock, StoreError, StoreUnavailable, SystemClosed
 from .records import Commit, Reply
 from .store import Store
@@ -57,9 +58,18 @@ class Committer:
     """
 
     def __init__(
-        self, store: Store, observer: CommitObserver, *, first: int, clock: Callable[[], float]
+        self,
+        store: Store,
+        observer: CommitObserver,
+        *,
+        first: int,
+        clock: Callable[[], float],
+        chain: Chain = START,
     ) -> None:
-        """Write to ``store``; the first commit gets the sequence ``first``."""
+        """Write to ``store``; the first commit gets the sequence ``first``.
+
+        ``chain`` is the newest link of the store's audit.
+        """
         self._store = store
         self._observer = observer
         self._clock = clock
@@ -78,6 +88,10 @@ class Committer:
         self._held = False
         self._closing = False
         self._dead: Exception | None = None
+        self._chain = chain
+        self.on_durable: Callable[[Batch], None] | None = None
+        """Told of a batch with shared rows once it is durable, before its replies leave; must not
+        raise. Called with the baton held and no lock."""
         self._waits: deque[tuple[int, Callable[[], None]]] = deque()
         self._sleeping = False
         self._writer = 0  # the thread that holds the baton
@@ -94,6 +108,11 @@ class Committer:
     def appended(self) -> int:
         """The latest sequence that was given."""
         return self._next - 1
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing is taken any more."""
+        return self._dead is not None
 
     def backlog(self) -> int:
         """Return how many commits are not durable yet."""
@@ -291,6 +310,8 @@ class Committer:
                 logger.exception("the store failed in an unexpected way")
                 self._failed(StoreUnavailable(f"{self._store.location}: {error!r}"), batch)
                 return
+            if batch.tables and self.on_durable is not None:
+                self.on_durable(batch)
             self._tell(self._observer.saved, len(batch.commits), self._clock() - started)
         self._release(batch)
         if batch is not None and batch:
@@ -310,7 +331,7 @@ class Committer:
                     commits.append(item)
             elif (reply := item.reply) is not None:  # fail_waiting() may take it meanwhile
                 gates.append(reply)
-        batch = Batch(commits) if commits else None
+        batch = Batch(commits, self._chain) if commits else None
         left = deque(islice(self._taken, places, None))
         with self._lock:
             self._stuck, self._stuck_gates = batch, gates
@@ -326,6 +347,7 @@ class Committer:
             answers += self._stuck_gates
             if batch is not None:
                 self.durable = batch.last
+                self._chain = batch.chain
             self._stuck, self._stuck_gates = None, []
             if self._waits:
                 still = deque(wait for wait in self._waits if wait[0] > self.durable)

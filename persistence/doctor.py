@@ -7,8 +7,10 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeAlias
 
+from . import sqlite_tables
 from .checksums import (
     intact,
     intact_record,
@@ -21,10 +23,12 @@ from .errors import ConfigurationError
 from .lease import Owner
 from .records import AgentRow, DeadLetter, Message, Timer
 from .recovery import read_shape
+from .shared_tables import SHARED_TABLES
 from .sqlite_pool import tolerant
 from .sqlite_read import SqliteReader
 from .sqlite_rows import HEAD, record
 from .store import StoreReader
+from .tables import Table
 
 WAL_BUG_FIXED: Final = (3, 51, 3)
 """The first SQLite without the WAL-reset bug (two connections that checkpoint at once)."""
@@ -105,6 +109,10 @@ class _Checked:
     """Where kind and key are, in tables of rows that are not found by an agent's number."""
 
 
+def _key_of(table: Table, row: tuple[object, ...]) -> str:
+    return "/".join(str(part) for part in row[: table.key])
+
+
 _TABLES: Final = (
     _Checked("agents", ("agent",), HEAD,
              lambda r: record(AgentRow, r) is not None, lambda _: "(head)", 1),
@@ -127,11 +135,24 @@ _TABLES: Final = (
     _Checked("dead_letters", ("id",), "*",
              lambda r: record(DeadLetter, r) is not None, lambda r: f"{r[0]}", 1),
 )  # fmt: skip
-_COUNTED: Final = (*(checked.table for checked in _TABLES), "quarantine")
+_SHARED: Final = tuple(
+    _Checked(
+        table.name,
+        table.key_names,
+        "*",
+        partial(sqlite_tables.intact, table),
+        partial(_key_of, table),
+    )
+    for table in SHARED_TABLES
+)
+_COUNTED: Final = (*(checked.table for checked in (*_TABLES, *_SHARED)), "quarantine")
 
 
 _OF_AGENTS: Final = ("fields", "log_items", "map_entries", "base_fields", "journal")
-_ORPHANS: Final = "SELECT count(*) FROM {0} WHERE agent NOT IN (SELECT agent FROM agents)"
+# Agent 0 stands for commits that have none.
+_ORPHANS: Final = (
+    "SELECT count(*) FROM {0} WHERE agent NOT IN (SELECT agent FROM agents) AND agent <> 0"
+)
 
 
 def examine(reader: StoreReader, progress: Progress | None = None) -> Report:
@@ -151,7 +172,7 @@ def examine(reader: StoreReader, progress: Progress | None = None) -> Report:
         look = _Look(connection, reader)
         look.integrity()
         counts = {table: look.one(table, f"SELECT count(*) FROM {table}") for table in _COUNTED}  # noqa: S608
-        for checked in _TABLES:
+        for checked in (*_TABLES, *_SHARED):
             look.table(checked, counts[checked.table], progress)
         look.missing()
         orphans = {table: look.one(table, _ORPHANS.format(table)) for table in _OF_AGENTS}

@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from .batch import Batch
+from .chain import START
 from .errors import Fenced, StoreOwned
 from .lease import Lease, LeaseRecord, Owner
+from .memory_tables import MemoryTables
 from .records import (
     AgentRow,
     BaseFields,
@@ -29,8 +31,11 @@ from .records import (
     Timer,
 )
 from .recovery import read_delta, read_shape
+from .shared_tables import AUDIT
 from .store import Store
+from .tables import Key, Order, Row, Table
 
+_NEWEST: Final = Order(("number",), descending=True)
 _NO_LEASE: Final = Lease(0, Owner("", 0, "", "", ""))
 """Held before ``acquire()``: older than every token, so commits are fenced."""
 
@@ -46,7 +51,9 @@ class MemoryStore(Store):
         self._lock = threading.RLock()
         self._leases: list[LeaseRecord] = []  # at most one; a list so that twins share it
         self._heads: dict[tuple[str, str], AgentRow] = {}
-        self._names: dict[int, tuple[str, str]] = {}
+        # Commits without an agent stand in the journal when they change shared rows.
+        self._names: dict[int, tuple[str, str]] = {0: ("", "")}
+        self._tables = MemoryTables()
         self._fields: dict[int, dict[str, tuple[str, int]]] = {}
         self._shapes: dict[int, str] = {}
         self._base: dict[int, dict[str, str]] = {}
@@ -77,7 +84,11 @@ class MemoryStore(Store):
             self._leases[:] = [LeaseRecord(token, owner, time.time(), released=False)]
             self.lease = Lease(token, owner)
             last = self._journal[-1].sequence if self._journal else 0
-            return Counters(sequence=last, agent=max(self._names, default=0))
+            decisions = self._tables.page(AUDIT, _NEWEST, None, 1)
+            chain = START.moved_to(decisions[0]) if decisions else START
+            # A decision of a commit without an agent has a sequence and no entry in the journal.
+            last = max(last, *(row[1] for row in decisions)) if decisions else last  # type: ignore[type-var, assignment]
+            return Counters(sequence=last, agent=max(self._names), chain=chain)
 
     def commit(self, batch: Batch) -> None:
         """Take over a batch, all of it or nothing."""
@@ -111,6 +122,7 @@ class MemoryStore(Store):
             for revived in batch.revived:
                 self._dead.pop(revived, None)
             self._bad += batch.quarantined
+            self._tables.write(batch.tables)
 
     def renew(self) -> None:
         """Check that the lease is still ours."""
@@ -229,6 +241,21 @@ class MemoryStore(Store):
         """Return the stored values that were set aside as bad."""
         with self._lock:
             return list(self._bad)
+
+    def row(self, table: Table, key: Key) -> Row | None:
+        """Return a row of a declared table by its key."""
+        with self._lock:
+            return self._tables.row(table, key)
+
+    def page(self, table: Table, order: Order, after: Row | None, limit: int) -> list[Row]:
+        """Return up to ``limit`` rows of a declared table, in an order."""
+        with self._lock:
+            return self._tables.page(table, order, after, limit)
+
+    def count(self, table: Table, order: Order) -> int:
+        """Return how many rows of a declared table an order has."""
+        with self._lock:
+            return self._tables.count(table, order)
 
     def growth(self) -> list[Growth]:
         """Return what uses the space, by agent and field, largest first."""

@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeAlias
 
+from .chain import START, AuditRecord, Chain
+from .tables import Change
+
 _quote: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 Reply: TypeAlias = Callable[[Exception | None], None]
@@ -257,6 +260,10 @@ class Effects:
     dead: list[DeadLetter] | tuple[()] = ()
     revived: list[int] | tuple[()] = ()
     quarantined: list[QuarantineRow] | tuple[()] = ()
+    rows: list[Change] | tuple[()] = ()
+    """Rows of declared tables, in the order in which they were changed."""
+    audit: list[AuditRecord] | tuple[()] = ()
+    """Decisions, to be numbered and chained when the commit is folded."""
 
 
 class Commit:
@@ -392,3 +399,5 @@ class Counters:
 
     sequence: int
     agent: int
+    chain: Chain = START
+    """The newest link of the audit's chain."""

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from . import sqlite_schema
+from . import sqlite_schema, sqlite_tables
 from .batch import Batch
+from .chain import START, Chain
 from .checksums import (
     intact_record,
     of_base,
@@ -23,6 +24,7 @@ from .errors import Fenced, NotAStore, StoreError, StoreOwned, StoreUnavailable
 from .lease import Lease, Owner
 from .records import Counters, FieldRow
 from .recovery import read_delta
+from .shared_tables import AUDIT, AUDIT_ANCHOR
 from .sqlite_errors import translated
 from .sqlite_place import Place
 from .sqlite_pool import fetch
@@ -94,13 +96,27 @@ class SqliteStore(SqliteReader, Store):
             )
             # The journal always keeps its newest row, so numbering goes on from there.
             last = "SELECT coalesce(max({0}), 0) FROM {1}"
-            counters = Counters(
-                sequence=connection.execute(last.format("sequence", "journal")).fetchone()[0],
-                agent=connection.execute(last.format("agent", "agents")).fetchone()[0],
-            )
+            sequence, decided, agent = (
+                connection.execute(last.format(column, table)).fetchone()[0]
+                for column, table in (
+                    ("sequence", "journal"), ("sequence", "audit"), ("agent", "agents"),
+                )
+            )  # fmt: skip
+            # A decision of a commit without an agent has a sequence and no entry in the journal.
+            counters = Counters(max(sequence, decided), agent, self._chain(connection))
         self._token = token
         self.lease = Lease(token, owner)
         return counters
+
+    def _chain(self, connection: sqlite3.Connection) -> Chain:
+        """Return the newest link of the audit's chain."""
+        for table in (AUDIT, AUDIT_ANCHOR):
+            newest = connection.execute(
+                f"SELECT number, hash FROM {table.name} ORDER BY number DESC LIMIT 1"  # noqa: S608
+            ).fetchone()
+            if newest is not None:
+                return Chain(*newest)
+        return START
 
     def commit(self, batch: Batch) -> None:
         """Make a batch durable, all of it or nothing."""
@@ -274,3 +290,7 @@ def _write(connection: sqlite3.Connection, batch: Batch) -> None:
     insert(connection, "INSERT OR REPLACE INTO dead_letters", dead)
     delete(connection, "dead_letters", ("id",), [(gone,) for gone in batch.revived])
     insert(connection, "INSERT INTO quarantine", batch.quarantined)
+    for table, places in batch.tables.items():
+        rows = [row for row in places.values() if row is not None]
+        gone = [key for key, row in places.items() if row is None]
+        sqlite_tables.write(connection, table, rows, gone)

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from . import recovery, sqlite_rows, sqlite_schema
+from . import recovery, sqlite_rows, sqlite_schema, sqlite_tables
 from .checksums import (
     intact,
     intact_record,
@@ -38,13 +38,15 @@ from .sqlite_history import entries_back
 from .sqlite_place import identity
 from .sqlite_pool import ReaderPool, fetch, snapshot
 from .store import StoreReader
+from .tables import Key, Order, Row, Table
 
 logger = logging.getLogger("perdure.persistence")
 
 LOST: Final = ""
 """The field of a base row that says: an entry that could not be read was trimmed away."""
 _ENTRIES: Final = """
-SELECT agents.kind, agents.key, journal.* FROM journal JOIN agents ON agents.agent = journal.agent
+SELECT coalesce(kind, ''), coalesce(key, ''), journal.*
+FROM journal LEFT JOIN agents ON agents.agent = journal.agent
 WHERE journal.sequence > ? AND (? IS NULL OR kind = ?) ORDER BY journal.sequence {} LIMIT ?
 """
 
@@ -245,6 +247,18 @@ class SqliteReader(StoreReader):
     def quarantined(self) -> list[QuarantineRow]:
         """Return the stored values that were set aside as bad."""
         return [QuarantineRow(*row) for row in self._rows("SELECT * FROM quarantine ORDER BY time")]
+
+    def row(self, table: Table, key: Key) -> Row | None:
+        """Return a row of a declared table by its key, verified."""
+        return sqlite_tables.read(self._rows, table, key)
+
+    def page(self, table: Table, order: Order, after: Row | None, limit: int) -> list[Row]:
+        """Return up to ``limit`` verified rows of a declared table, in an order."""
+        return sqlite_tables.page(self._rows, table, order, after, limit)
+
+    def count(self, table: Table, order: Order) -> int:
+        """Return how many rows of a declared table an order has."""
+        return sqlite_tables.count(self._rows, table, order)
 
     def growth(self) -> list[Growth]:
         """Return what uses the space, by agent and field, largest first."""

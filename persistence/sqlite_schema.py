@@ -10,6 +10,7 @@ from functools import cache
 from typing import Final
 
 from .errors import CorruptState, NotAStore, StoreTooNew
+from .shared_tables import SHARED_TABLES
 
 FORMAT: Final = 1
 """Version of the file format; rises when an older release could not read the file."""
@@ -82,7 +83,7 @@ VIEWS: Final = {
     ),
     "history": (
         "SELECT journal.sequence, datetime(time, 'unixepoch') AS at, kind, key, journal.version,"
-        " name, delta FROM journal JOIN agents USING (agent)"
+        " name, delta FROM journal LEFT JOIN agents USING (agent)"
     ),
 }
 """For people who open the file: state and history with names instead of numbers."""
@@ -168,8 +169,11 @@ def _create(connection: sqlite3.Connection) -> None:
     for statement in TABLES.split(";\n"):
         if statement.strip():
             database.execute(statement)
-    for table, columns in INDEXES:
-        database.table(table).create_index(columns)
+    for table in SHARED_TABLES:
+        for statement in table.statements():
+            database.execute(statement)
+    for name, columns in INDEXES:
+        database.table(name).create_index(columns)
     for name, query in VIEWS.items():
         database.create_view(name, query)
     database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -233,6 +237,8 @@ def _refuse_altered(connection: sqlite3.Connection, location: str) -> None:
 def _expected() -> dict[str, list[tuple[object, ...]]]:
     with closing(sqlite3.connect(":memory:")) as connection:
         connection.executescript(TABLES)
+        for table in SHARED_TABLES:
+            connection.execute(table.statements()[0])
         return _columns(connection)
 
 

@@ -18,6 +18,8 @@ from typing import Final
 
 LARGEST: Final = 2048
 """Rows per statement; more go in with further statements."""
+MOST_VARIABLES: Final = 32_766
+"""Values per statement, where SQLite was built as it comes."""
 MOST_TERMS: Final = 256
 """Rows per deletion by several columns: SQLite bounds the depth of an expression."""
 _SIZES: Final = (
@@ -49,9 +51,10 @@ def insert(
     tail: str = "",
 ) -> None:
     """Insert ``rows``, whose first column is never NULL; nothing happens if there are none."""
-    for start in range(0, len(rows), LARGEST):
-        part = rows[start : start + LARGEST]
-        width = len(part[0])
+    width = len(rows[0]) if rows else 1
+    most = max(size for size in _SIZES if size * width <= MOST_VARIABLES)
+    for start in range(0, len(rows), most):
+        part = rows[start : start + most]
         size, parameters = _padded(part, width)
         connection.execute(_insert(head, tail, width, size), parameters)
 

@@ -21,6 +21,7 @@ from .records import (
     StoredAgent,
     Timer,
 )
+from .tables import Key, Order, Row, Table
 
 
 class StoreReader(ABC):
@@ -110,6 +111,23 @@ class StoreReader(ABC):
     @abstractmethod
     def quarantined(self) -> list[QuarantineRow]:
         """Return the stored values that were set aside as bad."""
+
+    @abstractmethod
+    def row(self, table: Table, key: Key) -> Row | None:
+        """Return a row of a declared table by its key, verified; None if there is none."""
+
+    @abstractmethod
+    def page(self, table: Table, order: Order, after: Row | None, limit: int) -> list[Row]:
+        """Return up to ``limit`` verified rows of a declared table, in an order.
+
+        ``after`` gives the values behind which they begin: of the order's columns without those
+        that are equal, then of the primary key's columns not among them. Bad rows are left out
+        and logged.
+        """
+
+    @abstractmethod
+    def count(self, table: Table, order: Order) -> int:
+        """Return how many rows of a declared table an order has."""
 
     @abstractmethod
     def growth(self) -> list[Growth]:

@@ -12,6 +12,7 @@ from perdure import Log, Map, State
 from perdure.persistence.doctor import Report, examine
 from perdure.persistence.errors import ConfigurationError
 from perdure.persistence.memory import MemoryStore
+from perdure.persistence.shared_tables import SHARED_TABLES
 from perdure.persistence.sqlite import SqliteStore
 from perdure.persistence.url import open_reader
 from tests.persistence.keeper import GONE, HERE, Keeper
@@ -61,6 +62,7 @@ def test_sound_store_is_healthy(path: Path) -> None:
     assert report.counts == {
         "agents": 1, "fields": 1, "log_items": 5, "map_entries": 5, "base_fields": 1,
         "journal": 3, "mailbox": 0, "timers": 0, "dead_letters": 0, "quarantine": 0,
+        **{table.name: 0 for table in SHARED_TABLES},
     }  # fmt: skip
     assert set(report.orphans.values()) == {0}
     assert (report.journal_first, report.journal_last) == (3, 5)

@@ -1,0 +1,1 @@
+"""Scoped keyed state: shared values with versions, in the one order of all commits."""

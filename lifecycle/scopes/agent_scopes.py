@@ -1,0 +1,16 @@
+"""Shared state as an agent sees it."""
+
+from __future__ import annotations
+
+from ...persistence.shared.scope import Scope
+from .state import ScopedState
+
+
+class AgentScopes(ScopedState):
+    """Shared state as an agent sees it: ``self.scopes`` in a handler."""
+
+    def __init__(self, state: ScopedState, own: Scope) -> None:
+        """See ``state`` as the agent whose own scope is ``own``."""
+        super().__init__(state.ledger, state.calls, largest=state.largest)
+        self.own = own
+        """The scope that belongs to the agent."""

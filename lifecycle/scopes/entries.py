@@ -1,0 +1,121 @@
+"""One key of a scope: its row, and the steps that change it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+import msgspec
+
+from ...persistence.codec import Codec
+from ...persistence.errors import StateError
+from ...persistence.explain import LARGEST_INT, SMALLEST_INT
+from ...persistence.shared.unit import Step
+from ...persistence.tables import Key, Row
+
+T = TypeVar("T")
+
+KEY: Final = 3
+VALUE: Final = 4
+VERSION: Final = 5
+SEQUENCE: Final = 6
+EXPIRES: Final = 7
+
+
+class _Absent:
+    """Stand for a key that is not there."""
+
+    def __repr__(self) -> str:
+        return "ABSENT"
+
+
+ABSENT: Final = _Absent()
+"""What ``compare_and_set`` expects of a key that must not be there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry(Generic[T]):
+    """A value with its version, as it was when it was read."""
+
+    value: T
+    version: int
+    """How often the key was written since it was created."""
+    sequence: int
+    """The place of its last write in the order of commits; 0 for one this turn has written."""
+    expires: float | None
+    """Seconds since the epoch."""
+
+
+class Clerk:
+    """Make steps for keys; knows what has expired."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        """Tell the time by ``now``, seconds since the epoch."""
+        self._now = now
+
+    def living(self, row: Row | None) -> Row | None:
+        """Return a row unless it has expired."""
+        if row is None or row[EXPIRES] is None or row[EXPIRES] > self._now():  # type: ignore[operator]
+            return row
+        return None
+
+    def deadline(self, ttl: float | None) -> float | None:
+        """Return when something expires that lives ``ttl`` seconds from now."""
+        if ttl is None:
+            return None
+        if not 0 < ttl < 10**10:
+            problem = f"a time to live of {ttl!r} seconds makes no sense; give a number above 0"
+            raise StateError("ttl", problem)
+        return self._now() + float(ttl)
+
+    def put(self, key: Key, text: str, expires: float | None) -> Step:
+        """Write a value, whatever was there."""
+
+        def step(row: Row | None) -> Row:
+            before = self.living(row)
+            version = 1 if before is None else before[VERSION] + 1  # type: ignore[operator]
+            return (*key, text, version, 0, expires)
+
+        return step
+
+    def when(self, holds: Callable[[Row | None], bool], step: Step, told: list[bool]) -> Step:
+        """Take ``step`` where a condition holds of the living row; ``told`` learns whether."""
+
+        def conditional(row: Row | None) -> Row | None:
+            told[:] = [holds(self.living(row))]
+            return step(row) if told[0] else row
+
+        return conditional
+
+    def add(self, key: Key, by: int, expires: float | None, told: list[int], path: str) -> Step:
+        """Add to an integer; ``told`` learns the sum. StateError if it is none."""
+
+        def step(row: Row | None) -> Row | None:
+            before = self.living(row)
+            value = 0 if before is None else _integer(str(before[VALUE]), path)
+            if not SMALLEST_INT <= value + by <= LARGEST_INT:
+                raise StateError(path, f"{value} + {by} is beyond 64 bits")
+            told[:] = [value + by]
+            until = before[EXPIRES] if expires is None and before is not None else expires
+            return self.put(key, str(value + by), until)(row)  # type: ignore[arg-type]
+
+        return step
+
+
+def gone(_row: Row | None) -> Row | None:
+    """Delete a row."""
+    return None
+
+
+def entry_of(row: Row, codec: Codec[T], path: str) -> Entry[T]:
+    """Return a row as an entry; CorruptState if its value is not of the type."""
+    value = codec.load(str(row[VALUE]), path)
+    return Entry(value, row[VERSION], row[SEQUENCE], row[EXPIRES])  # type: ignore[arg-type]
+
+
+def _integer(text: str, path: str) -> int:
+    try:
+        return msgspec.json.decode(text, type=int)
+    except msgspec.ValidationError:
+        raise StateError(path, f"{text[:40]} is no integer; nothing can be added to it") from None

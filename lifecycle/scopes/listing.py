@@ -1,0 +1,82 @@
+"""The keys of a scope in order: what is stored, with what is appended and what a unit has made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from ...persistence.shared.ledger import Ledger
+from ...persistence.shared.unit import Unit
+from ...persistence.shared_tables import SCOPED
+from ...persistence.tables import Key, Order, Row
+from .entries import KEY
+
+PAGE: Final = 1000
+_BY_SCOPE: Final = ("kind", "id", "part")
+_FIRST_SURROGATE, _LAST_SURROGATE = 0xD800, 0xDFFF
+
+
+def listed(
+    ledger: Ledger, unit: Unit | None, columns: tuple[str, str, str], prefix: str, after: str
+) -> Iterator[Row]:
+    """Iterate over a scope's rows with a prefix, those after the key ``after``, in key order.
+
+    Outside (``unit`` is None) only what is durable. What expired is given as well.
+    """
+    changed = {} if unit is None else _changed(ledger, unit, columns)
+    waiting = sorted(
+        key for key in changed if key.startswith(prefix) and key > after
+    )[::-1]  # fmt: skip
+    for row in _stored(ledger, columns, prefix, after):
+        key = str(row[KEY])
+        while waiting and waiting[-1] <= key:
+            mine = changed[waiting.pop()]
+            if mine is not None:
+                yield mine
+        if key not in changed:
+            yield row
+    for key in reversed(waiting):
+        mine = changed[key]
+        if mine is not None:
+            yield mine
+
+
+def _changed(ledger: Ledger, unit: Unit, columns: tuple[str, str, str]) -> dict[str, Row | None]:
+    """Return the scope's rows that are newer than the store's, by key."""
+    # Looked at before the store: what becomes durable meanwhile is in both.
+    newest: dict[Key, Row | None] = {
+        key: row for key, row in ledger.appended(SCOPED).items() if key[:KEY] == columns
+    }
+    for table, key in unit.steps:
+        if table is SCOPED and key[:KEY] == columns:
+            before = newest[key] if key in newest else ledger.newest(table, key)
+            newest[key] = unit.seen((table, key), before)
+    return {str(key[KEY]): row for key, row in newest.items()}
+
+
+def _stored(
+    ledger: Ledger, columns: tuple[str, str, str], prefix: str, after: str
+) -> Iterator[Row]:
+    start = max(after, _before(prefix))
+    order = Order(_BY_SCOPE, columns)
+    while True:
+        rows = ledger.page(SCOPED, order, (start,) if start else None, PAGE)
+        for row in rows:
+            key = str(row[KEY])
+            if key.startswith(prefix):
+                yield row
+            elif key > prefix:
+                return
+        if len(rows) < PAGE:
+            return
+        start = str(rows[-1][KEY])
+
+
+def _before(prefix: str) -> str:
+    """Return a text that is less than every one that begins with ``prefix``, and hardly less."""
+    if not prefix:
+        return ""
+    code = ord(prefix[-1]) - 1
+    if _FIRST_SURROGATE <= code <= _LAST_SURROGATE:
+        code = _FIRST_SURROGATE - 1
+    return prefix[:-1] + chr(code) + "\U0010ffff"

@@ -1,0 +1,86 @@
+"""The audit's hash chain: each decision carries the hash of all before it.
+
+A changed, removed or inserted row breaks the chain where it happened (Schneier and Kelsey, "Secure
+Audit Logs", 1999). With a key the links are HMACs: whoever has the file, but not the key, can not
+write a chain that verifies.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from .tables import Row, Value
+
+_NOTHING: Final = "0" * 64
+_HASH: Final = -1
+"""The hash is the last column of an audit row."""
+
+
+class AuditRecord(NamedTuple):
+    """A decision that is not numbered yet."""
+
+    time: float
+    who: tuple[str, str, str]
+    """Principal: kind, id, part."""
+    scope: tuple[str, str, str]
+    key: str
+    operation: str
+    outcome: str
+    """``allowed``, ``refused``, or ``undone``: allowed, and the turn behind it was undone."""
+    reason: str
+    times: int
+    correlation: int
+
+
+class Chain(NamedTuple):
+    """The newest link; makes the next one."""
+
+    number: int = 0
+    hash: str = _NOTHING
+    key: bytes = b""
+
+    def link(self, sequence: int, record: AuditRecord) -> tuple[Chain, Row]:
+        """Return the chain with one decision more, and its row."""
+        time, who, scope, key, operation, outcome, reason, times, correlation = record
+        number = self.number + 1
+        row: Row = (
+            number, sequence, time, *who, *scope, key, operation, outcome, reason, times,
+            correlation,
+        )  # fmt: skip
+        chain = Chain(number, self._hash_of(row), self.key)
+        return chain, (*row, chain.hash)
+
+    def follows(self, row: Row) -> bool:
+        """Tell whether ``row`` is the link after this one, unchanged."""
+        return row[0] == self.number + 1 and hmac.compare_digest(
+            str(row[_HASH]), self._hash_of(row[:_HASH])
+        )
+
+    def moved_to(self, row: Row) -> Chain:
+        """Return the chain that ends with ``row``."""
+        number, digest = row[0], row[_HASH]
+        assert isinstance(number, int)
+        return Chain(number, str(digest), self.key)
+
+    def seal(self, *values: Value) -> str:
+        """Return a hash over values that stand for the chain so far."""
+        return self._digest(self.hash, values)
+
+    def _hash_of(self, row: Sequence[Value]) -> str:
+        return self._digest(self.hash, row)
+
+    def _digest(self, previous: str, values: Sequence[Value]) -> str:
+        # Lengths before the texts: no value can pass for the end of another.
+        parts = [repr(value) for value in values]
+        text = previous + "".join(f"\0{len(part)}:{part}" for part in parts)
+        data = text.encode(errors="surrogatepass")
+        if self.key:
+            return hmac.new(self.key, data, hashlib.sha256).hexdigest()
+        return hashlib.sha256(data).hexdigest()
+
+
+START: Final = Chain()
+"""The chain before the first decision."""

@@ -1,0 +1,1 @@
+"""What agents share: scopes, keys, and the one order in which shared things change."""

@@ -1,0 +1,186 @@
+"""The tables of what agents share: scoped keys, access, audit, sessions, artifacts."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .tables import Column, Index, Table
+
+
+def _text(*names: str) -> tuple[Column, ...]:
+    return tuple(Column(name) for name in names)
+
+
+_SCOPE: Final = _text("kind", "id", "part")
+_WHO: Final = _text("who_kind", "who_id", "who_part")
+_SEQUENCE: Final = Column("sequence", "integer")
+
+SCOPED: Final = Table(
+    "scoped",
+    (
+        *_SCOPE, Column("key"), Column("value", "json"), Column("version", "integer"), _SEQUENCE,
+        Column("expires", "real", null=True),
+    ),
+    key=4,
+    indexes=(Index(("expires",), where="expires IS NOT NULL"),),
+    sequence="sequence",
+)  # fmt: skip
+"""One key of one scope: a value with its version."""
+
+OWNERS: Final = Table("owners", (*_SCOPE, *_WHO, _SEQUENCE), key=3, sequence="sequence")
+"""Who owns a scope, where that is not its natural owner."""
+
+GRANTS: Final = Table(
+    "grants",
+    (
+        Column("number", "integer"), *_WHO, *_SCOPE, Column("keys"), Column("rights", "integer"),
+        Column("inherit", "integer"), Column("expires", "real", null=True),
+        Column("uses", "integer", null=True), *_text("by_kind", "by_id", "by_part"),
+        Column("made", "real"), _SEQUENCE,
+    ),
+    key=1,
+    sequence="sequence",
+)  # fmt: skip
+"""A right that was granted."""
+
+BOUNDARIES: Final = Table(
+    "boundaries", (*_text("kind", "key", "boundary"), _SEQUENCE), key=2, sequence="sequence"
+)
+"""The boundary of one agent, where it is not its class's."""
+
+ISOLATED: Final = Table(
+    "isolated",
+    (*_text("kind", "key", "reason"), Column("since", "real"), _SEQUENCE),
+    key=2,
+    sequence="sequence",
+)
+"""An agent that was cut off."""
+
+AUDIT: Final = Table(
+    "audit",
+    (
+        Column("number", "integer"), _SEQUENCE, Column("time", "real"), *_WHO, *_SCOPE,
+        *_text("key", "operation", "outcome", "reason"), Column("times", "integer"),
+        Column("correlation", "integer"), Column("hash"),
+    ),
+    key=1,
+    indexes=(
+        Index(("who_kind", "who_id", "who_part", "number")),
+        Index(("kind", "id", "part", "number")),
+        Index(("outcome", "number")),
+    ),
+    sequence="sequence",
+    journaled=False,
+    fixed=True,
+)  # fmt: skip
+"""A decision about access, chained to the one before by its hash."""
+
+AUDIT_ANCHOR: Final = Table(
+    "audit_anchor",
+    (
+        Column("only", "integer"), Column("number", "integer"), Column("hash"),
+        Column("trimmed", "real"), Column("seal"),
+    ),
+    key=1,
+    journaled=False,
+)  # fmt: skip
+"""The last decision that was trimmed away: where the kept chain begins."""
+
+SESSIONS: Final = Table(
+    "sessions",
+    (
+        *_text("id", "parent", "name", "status"), *_WHO, Column("correlation", "integer"),
+        Column("created", "real"), Column("changed", "real"), Column("ended", "real", null=True),
+        Column("deadline", "real", null=True), Column("cleanup"), Column("limits", "json"),
+        Column("meta", "json"), Column("note"), Column("first", "integer"), _SEQUENCE,
+    ),
+    key=1,
+    indexes=(
+        Index(("status", "changed")), Index(("parent",)), Index(("correlation",)),
+        Index(("who_kind", "who_id", "who_part", "changed")), Index(("name",)),
+        Index(("created",)), Index(("changed",)),
+    ),
+    sequence="sequence",
+)  # fmt: skip
+"""A session as it stands."""
+
+ARTIFACTS: Final = Table(
+    "artifacts",
+    (
+        Column("number", "integer"), *_SCOPE, Column("name"), Column("version", "integer"),
+        Column("content"), Column("size", "integer"), *_text("type", "media"),
+        *_text("agent_kind", "agent_key", "session"), Column("correlation", "integer"),
+        Column("made", "real"), Column("meta", "json"), _SEQUENCE,
+    ),
+    key=1,
+    indexes=(
+        Index(("kind", "id", "part", "name", "version"), unique=True), Index(("content",)),
+        Index(("session", "number")), Index(("agent_kind", "agent_key", "number")),
+        Index(("made",)), Index(("correlation",)), Index(("type", "number")),
+    ),
+    sequence="sequence",
+)  # fmt: skip
+"""A version of a named artifact."""
+
+ARTIFACT_TAGS: Final = Table(
+    "artifact_tags",
+    (Column("tag"), Column("artifact", "integer")),
+    key=2,
+    indexes=(Index(("artifact",)),),
+)
+
+LINEAGE: Final = Table(
+    "lineage",
+    (Column("artifact", "integer"), Column("source", "integer")),
+    key=2,
+    indexes=(Index(("source",)),),
+)
+"""What an artifact was derived from."""
+
+ARTIFACT_USES: Final = Table(
+    "artifact_uses",
+    (_SEQUENCE, Column("artifact", "integer")),
+    key=2,
+    indexes=(Index(("artifact",)),),
+    sequence="sequence",
+)
+"""Which commit changed its agent's state from which artifact."""
+
+CONTENTS: Final = Table(
+    "contents",
+    (Column("content"), Column("size", "integer"), Column("chunks", "integer")),
+    key=1,
+    journaled=False,
+    fixed=True,
+)
+"""Bytes by their hash."""
+
+CONTENT_PARTS: Final = Table(
+    "content_parts",
+    (Column("content"), Column("position", "integer"), Column("chunk")),
+    key=2,
+    indexes=(Index(("chunk",)),),
+    journaled=False,
+    fixed=True,
+)
+
+CHUNKS: Final = Table(
+    "chunks",
+    (
+        Column("chunk"), Column("size", "integer"), Column("packed", "integer"),
+        Column("data", "blob"),
+    ),
+    key=1,
+    journaled=False,
+    fixed=True,
+)  # fmt: skip
+
+PROGRESS: Final = Table(
+    "progress", (Column("name"), Column("value", "json"), _SEQUENCE), key=1, sequence="sequence"
+)
+"""Where a long piece of work stands, so that the next process goes on from there."""
+
+SHARED_TABLES: Final = (
+    SCOPED, OWNERS, GRANTS, BOUNDARIES, ISOLATED, AUDIT, AUDIT_ANCHOR, SESSIONS, ARTIFACTS,
+    ARTIFACT_TAGS, LINEAGE, ARTIFACT_USES, CONTENTS, CONTENT_PARTS, CHUNKS, PROGRESS,
+)  # fmt: skip

@@ -1,0 +1,103 @@
+"""Rows of declared tables in a SQLite file."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .checksums import intact_record, of_record
+from .errors import CorruptState
+from .sqlite_write import delete, insert
+from .tables import Key, Order, Row, Table, checked_order
+
+logger = logging.getLogger("perdure.persistence")
+
+Fetch = Callable[[str, Sequence[object]], list[Any]]
+
+
+def write(
+    connection: sqlite3.Connection, table: Table, rows: Sequence[Row], gone: Sequence[Key]
+) -> None:
+    """Delete and write rows; what is ``fixed`` and there already is left alone."""
+    delete(connection, table.name, table.key_names, gone)
+    key = ", ".join(table.key_names)
+    others = table.names[table.key :]
+    if table.fixed:
+        action = "DO NOTHING"
+    else:
+        assignments = [f"{name} = excluded.{name}" for name in (*others, "crc")]
+        action = "DO UPDATE SET " + ", ".join(assignments)
+    insert(
+        connection,
+        f"INSERT INTO {table.name}",
+        [(*row, checksum(table, row)) for row in rows],
+        f"ON CONFLICT ({key}) {action}",
+    )
+
+
+def checksum(table: Table, row: Row) -> int:
+    """Return the checksum of a row; that of one table is none of another."""
+    return of_record((table.name, *row))
+
+
+def intact(table: Table, row: Sequence[object]) -> bool:
+    """Tell whether a row, its checksum last, is as it was written."""
+    return intact_record((table.name, *row))
+
+
+def read(fetch: Fetch, table: Table, key: Key) -> Row | None:
+    """Return a row by its key, verified; None if there is none."""
+    where = " AND ".join(f"{name} = ?" for name in table.key_names)
+    for row in fetch(f"SELECT * FROM {table.name} WHERE {where}", key):  # noqa: S608 - same
+        if not intact(table, row):
+            place = "/".join(str(part) for part in key)
+            raise CorruptState(f"{table.name} {place}", "its checksum does not match")
+        return tuple(row[:-1])
+    return None
+
+
+def page(fetch: Fetch, table: Table, order: Order, after: Row | None, limit: int) -> list[Row]:
+    """Return up to ``limit`` intact rows in an order, those after the values ``after``.
+
+    Bad ones are left out and named; a full page is never short because of them.
+    """
+    columns = checked_order(table, order)
+    free = columns[len(order.equal) :]
+    where, parameters = _where(table, order)
+    names = table.names
+    places = [names.index(column) for column in free]
+    found: list[Row] = []
+    while True:
+        query = f"SELECT * FROM {table.name}{where}"  # noqa: S608 - same
+        given = [*parameters]
+        if after is not None:
+            marks = ", ".join("?" * len(free))
+            comparison = f"({', '.join(free)}) {'<' if order.descending else '>'} ({marks})"
+            query += f"{' AND' if where else ' WHERE'} {comparison}"
+            given += after
+        direction = " DESC" if order.descending else ""
+        query += " ORDER BY " + ", ".join(f"{column}{direction}" for column in free) + " LIMIT ?"
+        rows = fetch(query, [*given, limit])
+        for row in rows:
+            if intact(table, row):
+                found.append(tuple(row[:-1]))
+            else:
+                logger.error("a row of %s fails its checksum and is left out: %r", table.name, row)
+        if len(rows) < limit or len(found) >= limit:
+            return found[:limit]
+        after = tuple(rows[-1][place] for place in places)
+
+
+def count(fetch: Fetch, table: Table, order: Order) -> int:
+    """Return how many rows an order has."""
+    checked_order(table, order)
+    where, parameters = _where(table, order)
+    return int(fetch(f"SELECT count(*) FROM {table.name}{where}", parameters)[0][0])  # noqa: S608
+
+
+def _where(table: Table, order: Order) -> tuple[str, Sequence[object]]:
+    terms = [f"{column} = ?" for column in order.by[: len(order.equal)]]
+    terms += [i.where for i in table.indexes if i.where and i.columns == order.by]
+    return (" WHERE " + " AND ".join(terms) if terms else ""), order.equal
