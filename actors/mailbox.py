@@ -250,6 +250,8 @@ class Mailbox:
             idle = self._phase is _IDLE and not self._queue and not self._urgent
             if idle and condition():
                 self._phase = _CLOSED
+                # Each holds the other; without this only the garbage collector would free them.
+                self._receiver = None
             return self._phase is _CLOSED
 
     def close(self) -> list[Envelope[Any]]:
@@ -292,6 +294,7 @@ class Mailbox:
         return True
 
     def _run_entered(self, budget: int) -> None:
+        receiver = self._receiver  # the mailbox may be closed when this run is over
         suspended = self.context.run(self._drain, budget)
         self.runner = None
         with self._lock:
@@ -308,9 +311,9 @@ class Mailbox:
         if schedule:
             self._dispatcher.submit(self)  # type: ignore[union-attr]
         elif suspended:
-            self._receiver.launch()  # type: ignore[union-attr]
+            receiver.launch()  # type: ignore[union-attr]
         else:
-            self._receiver.drained()  # type: ignore[union-attr]
+            receiver.drained()  # type: ignore[union-attr]
 
     def _drain(self, budget: int) -> bool:
         receive = self._receiver.receive  # type: ignore[union-attr]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from perdure import Agent, AgentSystem, Durability, MemoryStore, Passivation, State, VirtualClock
+from perdure.actors.cell import AgentCell
 from perdure.persistence.errors import ConfigurationError
 from tests.actors.kit import DEADLINE, Clerk, Latch
 
@@ -184,3 +185,26 @@ def test_an_idle_agent_takes_less_than_four_kibibytes() -> None:
             tracemalloc.stop()
         assert system.statistics().live == number + 50
     assert each < 4096, f"{each:.0f} bytes"
+
+
+def test_what_leaves_memory_leaves_nothing_to_the_collector() -> None:
+    """A passivated agent is freed at once: no cycle waits for the garbage collector."""
+    gc.collect()
+    found = gc.isenabled()
+    gc.disable()
+    try:
+        limit = Passivation(limit=10)
+        with AgentSystem.open("memory://", agents=[Small], passivation=limit) as system:
+            for key in range(100):
+                system.agent(Small, str(key)).call(Small.add).get()
+            assert system.idle(60)
+            gone = 100 - system.statistics().cells
+            home = system._runtime
+            left = sum(
+                isinstance(thing, AgentCell) and thing.home is home for thing in gc.get_objects()
+            )
+        assert gone > 50
+        assert left == 100 - gone
+    finally:
+        if found:
+            gc.enable()
