@@ -15,7 +15,7 @@ from .cell import AgentCell
 from .control import Control, Verb
 from .settling import answers_unsaved, describe, save
 from .timing import next_due
-from .turn import Letter, Turn, outside_turns
+from .turn import Letter, Turn, after
 
 logger = logging.getLogger("perdure.actors")
 
@@ -32,7 +32,7 @@ def fail(cell: AgentCell, activation: Activation, turn: Turn, error: BaseExcepti
         return
     logger.warning("%s failed at %s: %r", cell, describe(letter), error, exc_info=error)
     try:
-        with outside_turns():
+        with after(turn):
             activation.agent.on_failure(type(error), error, error.__traceback__)
     except Exception:
         logger.exception("%s: on_failure raised", cell)

@@ -169,6 +169,18 @@ def under_way() -> Turn | None:
 
 
 @contextlib.contextmanager
+def after(turn: Turn) -> Iterator[None]:
+    """Run a block as what goes on when ``turn`` is over: sent at once, in its agent's name."""
+    kept, turn.cell.turn = turn.cell.turn, None
+    token = current.set(turn)
+    try:
+        yield
+    finally:
+        current.reset(token)
+        turn.cell.turn = kept
+
+
+@contextlib.contextmanager
 def outside_turns() -> Iterator[None]:
     """Run a block as if no turn was under way: what it sends is sent at once."""
     token = current.set(None)
