@@ -32,6 +32,7 @@ class Blueprint:
     receives: bool
     """Whether it has an ``on_receive`` of its own."""
     turn_limit: float | None
+    vault: Vault
     passivates: bool
     """Whether it has an ``on_passivate`` of its own."""
 
@@ -130,6 +131,7 @@ def _blueprint(agent_class: object, largest: int, vault: Vault) -> Blueprint:
         durability,
         receives=agent_class.on_receive is not Agent.on_receive,
         turn_limit=agent_class.turn_limit,
+        vault=vault,
         starts=agent_class.on_start is not Agent.on_start,
         passivates=agent_class.on_passivate is not Agent.on_passivate,
     )

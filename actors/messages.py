@@ -27,6 +27,7 @@ from ..persistence.errors import StateError
 from ..persistence.log import Log
 from ..persistence.map import Map
 from ..persistence.secrets.codec import SecretCodec, codec_for, holds_secrets
+from ..persistence.secrets.detector import Watch, sensitive
 from ..persistence.secrets.vault import Vault
 
 ON_RECEIVE: Final = ""
@@ -48,6 +49,8 @@ class CallCodec:
         self._class = agent_class
         self._largest = largest
         self._vault = vault or Vault()
+        self._watch = self._vault.watch
+        self._sensitive: dict[str, dict[int, str]] = {}
         self._codecs: dict[tuple[str, int, tuple[str, ...]], Codec[Any]] = {}
 
     def encode(self, message: object) -> tuple[str, str, object]:
@@ -58,7 +61,12 @@ class CallCodec:
         """
         if not isinstance(message, ProxyCall):
             where = f"message to {self._class.__name__}"
-            body, fresh = self._message_codec.encode_copy(message, where)
+            codec = self._message_codec
+            body, fresh = codec.encode_copy(message, where)
+            if self._watch is not None:
+                shown = self._watch.examine(body, where)
+                if shown != body:
+                    body, fresh = shown, codec.decode(shown)
             return ON_RECEIVE, self._checked(body, where), fresh
         path, args, kwargs = message
         name = ".".join(path)
@@ -67,11 +75,30 @@ class CallCodec:
         try:
             body, (args, kwargs) = codec.encode_copy((args, kwargs), where)
         except StateError as error:
-            shown = _of_argument(error, where, _method(self._class, name))
+            told = _of_argument(error, where, _method(self._class, name))
             # What no part of them explains is told of the arguments as a whole, whose type is ours.
-            shown.problem = shown.problem.replace(str(codec.declared), "arguments")
-            raise StateError(shown.path, shown.problem) from error
+            told.problem = told.problem.replace(str(codec.declared), "arguments")
+            raise StateError(told.path, told.problem) from error
+        if self._watch is not None:
+            shown = self._examined(self._watch, body, where, self._sensitive[name])
+            if shown != body:
+                body, (args, kwargs) = shown, codec.decode(shown)
         return name, self._checked(body, where), ProxyCall(path, args, kwargs)
+
+    def _examined(
+        self, watch: Watch, body: str, where: str, sensitive_parameters: dict[int, str]
+    ) -> str:
+        """Return the body to store; arguments by position count under their parameters' names."""
+        body = watch.examine(body, where)
+        if not sensitive_parameters:
+            return body
+        args, kwargs = _raw_call(body)
+        for position, name in sensitive_parameters.items():
+            if position < len(args):
+                text = bytes(args[position]).decode()
+                shown = watch.examine(text, f"{where}({name})", name)
+                args[position] = msgspec.Raw(shown.encode())
+        return msgspec.json.encode((args, kwargs)).decode()
 
     def _checked(self, body: str, where: str) -> str:
         if len(body) > self._largest:
@@ -115,6 +142,12 @@ class CallCodec:
     def _build(self, name: str, count: int, keywords: tuple[str, ...]) -> Codec[Any]:
         method = _method(self._class, name)
         signature = inspect.signature(method)
+        parameters = list(signature.parameters)[1:]
+        self._sensitive[name] = {
+            position: parameter
+            for position, parameter in enumerate(parameters)
+            if sensitive(parameter)
+        }
         try:
             signature.bind(None, *[None] * count, **dict.fromkeys(keywords))
         except TypeError as error:

@@ -58,6 +58,7 @@ def load(cell: AgentCell) -> Activation | None:
         stored.shape,
         Collections(home.store, head.agent, lambda: settle_reads(cell)),
         largest=home.largest_value,
+        watch=blueprint.vault.watch,
     )
     cell.status = stored_status(str(cell), head.status)
     cell.reason = head.reason

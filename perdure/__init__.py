@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .persistence.map import Map
     from .persistence.memory import MemoryStore
     from .persistence.retention import Retention
+    from .persistence.secrets.detector import Detector
     from .persistence.secrets.keys import (
         EnvironmentKeys,
         FileKeys,
@@ -48,6 +49,7 @@ __all__ = [
     "AutoSave",
     "Backoff",
     "Breaker",
+    "Detector",
     "Durability",
     "Entry",
     "EnvironmentKeys",
@@ -86,6 +88,7 @@ _HOMES: Final = {
     "AutoSave": ".lifecycle.durability",
     "Backoff": ".lifecycle.backoff",
     "Breaker": ".lifecycle.breaker",
+    "Detector": ".persistence.secrets.detector",
     "Durability": ".lifecycle.durability",
     "Entry": ".lifecycle.scopes.entries",
     "EnvironmentKeys": ".persistence.secrets.keys",

@@ -40,6 +40,7 @@ from .persistence.errors import ConfigurationError, Deadlock
 from .persistence.lease import Owner
 from .persistence.records import AgentRow, JournalEntry
 from .persistence.retention import Retention
+from .persistence.secrets.detector import DEFAULT_DETECTOR, Detector
 from .persistence.secrets.keys import KeyProvider
 from .persistence.secrets.masking import masked
 from .persistence.secrets.vault import Vault
@@ -118,6 +119,7 @@ class AgentSystem:
         takeover: bool = False,
         secrets: KeyProvider | None = None,
         pickles: KeyProvider | None = None,
+        detector: Detector | None = DEFAULT_DETECTOR,
         clock: Clock | None = None,
         randomness: random.Random | None = None,
     ) -> AgentSystem:
@@ -146,6 +148,7 @@ class AgentSystem:
                 closed.
             pickles: the keys that ``Pickled`` objects are signed with; without them a class that
                 holds such objects is refused.
+            detector: what is done about plain values that look like secrets; None: nothing.
             clock: a VirtualClock in tests.
             randomness: the source of jitter.
 
@@ -154,7 +157,7 @@ class AgentSystem:
             NotAStore, StoreTooNew, StoreUnavailable: the store cannot be used.
             ConfigurationError: a class or an option is declared wrongly.
         """
-        vault = Vault(secrets, pickles)
+        vault = Vault(secrets, pickles, detector)
         catalogue = Catalogue(agents, largest=largest_value, vault=vault)
         if workers < 1:
             message = f"workers={workers}: a system needs at least one"

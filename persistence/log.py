@@ -141,6 +141,10 @@ class Log(Sequence[T], Generic[T]):
         """Return the position of the first uncommitted item and the uncommitted texts."""
         return self._committed, self._texts[self._committed - self._start :]
 
+    def replace(self, position: int, text: str) -> None:
+        """Give an uncommitted item another text: what is stored of it in place of a secret."""
+        self._texts[position - self._start] = text
+
     def changed(self) -> bool:
         """Tell whether anything was appended since the last committed turn."""
         return self._start + len(self._texts) != self._committed

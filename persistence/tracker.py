@@ -13,6 +13,7 @@ from .errors import CorruptState, StateError
 from .log import Log, LogReader
 from .map import Map, MapReader
 from .records import Delta, EntryRow, ItemRow, Shape
+from .secrets.detector import SHORTEST, Watch, sensitive
 from .secrets.masking import masked_value
 from .state import Layout, State
 
@@ -38,13 +39,15 @@ class StateReader(Protocol):
 class _Tracked:
     """One plain field: its codec and its last committed value."""
 
-    __slots__ = ("codec", "encode", "name", "object", "path", "stale", "text")
+    __slots__ = ("codec", "encode", "name", "object", "path", "place", "sensitive", "stale", "text")
 
-    def __init__(self, name: str, codec: Codec[object]) -> None:
+    def __init__(self, state: str, name: str, codec: Codec[object]) -> None:
         self.name = name
+        self.place = f"{state}.{name}"
         self.codec = codec
         self.encode = codec.encode
         self.path = f"state.{name}"
+        self.sensitive = sensitive(name)
         self.object: object = None
         # The committed text; None while it was never needed (a default, or an immutable value).
         self.text: str | None = None
@@ -68,6 +71,7 @@ class StateTracker:
         reader: StateReader,
         *,
         largest: int,
+        watch: Watch | None = None,
     ) -> None:
         """Decode ``stored`` (verified texts by field name); CorruptState names a bad field.
 
@@ -77,10 +81,12 @@ class StateTracker:
         self.state = layout.state_class()
         self._agent = agent
         self._largest = largest
+        self._watch = watch
+        self._redacts = watch is not None and watch.redacts
         self._shape = dict(shape)
         self._plain: list[_Tracked] = []
         for plain in layout.plain:
-            tracked = _Tracked(plain.name, plain.codec)
+            tracked = _Tracked(layout.state_class.__name__, plain.name, plain.codec)
             if plain.name in stored:
                 tracked.text = stored[plain.name]
                 try:
@@ -121,6 +127,7 @@ class StateTracker:
         StateError when a value cannot be stored; then nothing is taken, and the caller rolls back.
         """
         state = self.state
+        watch = self._watch
         changed: list[tuple[_Tracked, object, str]] | None = None
         weight = 0
         for tracked in self._plain:
@@ -131,6 +138,8 @@ class StateTracker:
             if text == tracked.text and not tracked.stale:
                 tracked.object = value
                 continue
+            if watch is not None and (len(text) >= SHORTEST or tracked.sensitive):
+                text = watch.examine(text, tracked.place, tracked.sensitive)
             if len(text) > LIGHT or len(text) > self._largest:
                 weight += self._check_sizes(tracked.name, [text])
             if changed is None:
@@ -151,7 +160,7 @@ class StateTracker:
                 if tracked.name not in self._shape:
                     self._shape[tracked.name] = None
                     delta.shape = ""
-                if value.__class__ is not tracked.codec.declared:
+                if value.__class__ is not tracked.codec.declared or self._redacts:
                     self._normalise(tracked, text)
         self.stale = False
         return self._shaped(delta)
@@ -182,6 +191,8 @@ class StateTracker:
                 text = tracked.codec.encode(value, tracked.path)
                 if text == tracked.text:
                     continue
+                if self._watch is not None:  # now: when it is saved, the turn is over
+                    text = self._watch.examine(text, tracked.place, tracked.sensitive)
                 self._check_sizes(tracked.name, [text])
             if changed is None:
                 changed = [(tracked, value, text)]
@@ -195,7 +206,7 @@ class StateTracker:
                 tracked.stale = True
                 if text is not None:
                     tracked.text = text
-                    if value.__class__ is not tracked.codec.declared:
+                    if value.__class__ is not tracked.codec.declared or self._redacts:
                         self._normalise(tracked, text)
         return self._shaped(delta)
 
@@ -250,7 +261,7 @@ class StateTracker:
 
     def _normalise(self, tracked: _Tracked, text: str) -> None:
         """Give the field the value a load would give (an int in a float field becomes a float)."""
-        if tracked.codec.declared in (float, int, str):
+        if tracked.codec.declared in (float, int, str) or self._redacts:
             tracked.object = tracked.codec.decode(text)
             setattr(self.state, tracked.name, tracked.object)
 
@@ -265,6 +276,7 @@ class StateTracker:
             (name, mapping, *mapping.pending()) for name, mapping in self._maps if mapping.changed()
         ]
         logs = [(name, log) for name, log in self._logs if log.changed()]
+        self._examine(logs, map_changes)
         for name, log in logs:
             weight += self._check_sizes(name, log.pending()[1])
         for name, _, puts, _ in map_changes:
@@ -292,6 +304,33 @@ class StateTracker:
                 delta.entries[agent, name, key] = None
             mapping.commit(puts, deletes)
         return delta or None
+
+    def _place(self, name: str) -> str:
+        """Return how a warning names a field; equal for all agents of a class."""
+        return f"{self.layout.state_class.__name__}.{name}"
+
+    def _examine(
+        self,
+        logs: list[tuple[str, Log[object]]],
+        maps: list[tuple[str, Map[str, object], list[tuple[str, str]], list[str]]],
+    ) -> None:
+        """Look for secrets in what was appended and put; replace them if the policy says so."""
+        watch = self._watch
+        if watch is None:
+            return
+        for name, log in logs:
+            place, named = self._place(name), sensitive(name)
+            start, texts = log.pending()
+            for position, text in enumerate(texts, start):
+                shown = watch.examine(text, place, named)
+                if shown != text:
+                    log.replace(position, shown)
+        for name, _, puts, _ in maps:
+            place, named = self._place(name), sensitive(name)
+            for index, (key, text) in enumerate(puts):
+                # Of a map the keys are names as well: tokens["slack"], headers["api_key"].
+                found = watch.examine(text, place, sensitive(key) if type(key) is str else named)
+                puts[index] = (key, watch.examine(found, place, named) if named else found)
 
     def _check_sizes(self, name: str, texts: list[str]) -> int:
         """Return the characters of ``texts`` together; StateError if one is too large."""

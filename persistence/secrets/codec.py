@@ -29,7 +29,7 @@ class _Work(threading.local):
     """Where it stands, as errors name it."""
     sealed: dict[str, Secret[object]] | None = None
     """While a value is proved: its secrets by token."""
-    tokens: typing.ClassVar[dict[int, str]] = {}
+    tokens: dict[int, str] | None = None
     """Their tokens by identity: one that stands in two places is sealed once."""
     signed: dict[str, Pickled[object]] | None = None
     """The same for pickled objects, by their stored form."""
@@ -52,7 +52,7 @@ class SecretCodec(Codec[T]):
         for found in _special(declared, set()):
             self._prepare(found)
         self._encode = msgspec.json.Encoder(enc_hook=self._close).encode
-        self._decoder = msgspec.json.Decoder(declared, dec_hook=self._restore)  # type: ignore[arg-type]
+        self._decoder = msgspec.json.Decoder(declared, dec_hook=self._restore)
 
     def _prepare(self, declared: object) -> None:
         kind = typing.get_origin(declared) or declared
@@ -89,7 +89,7 @@ class SecretCodec(Codec[T]):
         except Exception as error:  # values are anybody's classes, and so is what they raise
             raise refused(value, path, self.declared, error) from error
         finally:
-            _work.sealed = _work.signed = None
+            _work.sealed = _work.tokens = _work.signed = None
         if not same:
             raise changed(value, decoded, path, self.declared)
         if encoded.count(b"[") + encoded.count(b"{") > DEEPEST and too_deep(encoded):
@@ -117,6 +117,8 @@ class SecretCodec(Codec[T]):
 
     def _seal(self, secret: Secret[object]) -> str:
         sealer, seal = self._vault.sealer, secret.seal
+        assert _work.sealed is not None, "only encode_copy() encodes"
+        assert _work.tokens is not None, "only encode_copy() encodes"
         token = _work.tokens.get(id(secret))
         if token is not None:
             return token
@@ -129,7 +131,6 @@ class SecretCodec(Codec[T]):
                 pass  # it stays as it is: who only carries a secret need not open it
         if token is None:
             token = sealer.seal(_text(secret), _work.path)
-        assert _work.sealed is not None, "only encode_copy() encodes"
         _work.sealed[token] = secret
         _work.tokens[id(secret)] = token
         return token

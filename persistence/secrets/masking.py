@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from .pickled import Pickled
 from .secret import MASK, Secret
 from .tokens import PREFIX, TOKEN
-
-_CONTAINERS: Final = (list, tuple, dict)
 
 
 def masked(text: str) -> str:
@@ -25,9 +21,11 @@ def masked_value(value: object) -> object:
         return MASK
     if isinstance(value, Pickled):
         return repr(value)
-    kind = value.__class__
-    if kind not in _CONTAINERS:
-        return value
-    if kind is dict:
-        return {key: masked_value(item) for key, item in value.items()}  # type: ignore[attr-defined]
-    return kind(masked_value(item) for item in value)  # type: ignore[attr-defined, call-arg]
+    # Subclasses are records of somebody's own (named tuples, ...).
+    if type(value) is dict:
+        return {key: masked_value(item) for key, item in value.items()}
+    if type(value) is list:
+        return [masked_value(item) for item in value]
+    if type(value) is tuple:
+        return tuple(masked_value(item) for item in value)
+    return value

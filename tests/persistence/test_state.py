@@ -261,4 +261,4 @@ def test_layout_refuses_what_cannot_work() -> None:
         (odd, r"Odd\.a cannot be stored"),
     ):
         with pytest.raises(ConfigurationError, match=reason):
-            layout_of(cls)
+            layout_of(cls)  # type: ignore[arg-type]

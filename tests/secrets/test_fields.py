@@ -1,7 +1,6 @@
 """Secrets in states, collections and messages: sealed at rest, opened by reveal() alone."""
 
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -66,11 +65,11 @@ class Mailer(Agent[Box]):
         return self.state.other
 
     def wrong(self) -> None:
-        self.state.pins = [Secret(WORD)]  # type: ignore[list-item]
+        self.state.pins = [Secret(WORD)]  # type: ignore[arg-type]
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Iterator[Path]:
+def path(tmp_path: Path) -> Path:
     """Give a path of a store."""
     return tmp_path / "m.db"
 

@@ -1,7 +1,7 @@
 """Pickled objects: signed when stored, and not a byte unpickled before the signature is checked."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -39,7 +39,7 @@ class Line:
 
     def __init__(self, slope: float) -> None:
         self.slope = slope
-        self.at = lambda x: slope * x
+        self.at: Callable[[float], float] = lambda x: slope * x
 
 
 class Model(State):
@@ -60,12 +60,11 @@ class Trainer(Agent[Model]):
 
     def at(self, x: float) -> float:
         assert self.state.fit is not None
-        result: float = self.state.fit.load().at(x)
-        return result
+        return self.state.fit.load().at(x)
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Iterator[Path]:
+def path(tmp_path: Path) -> Path:
     """Give the path of a store that holds a trained model."""
     path = tmp_path / "p.db"
     with AgentSystem.open(path, agents=[Trainer], pickles=KEYS) as system:
