@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+from ..lifecycle.artifacts.artifacts import Artifacts
+from ..lifecycle.artifacts.records import ArtifactLimits
 from ..lifecycle.clock import Clock
 from ..lifecycle.durability import AutoSave, WhenUnsaved
 from ..lifecycle.groups import SupervisionTree
@@ -19,6 +21,7 @@ from ..persistence.store import Store
 from .agenda import Agenda
 from .agent import Agent
 from .blueprint import Catalogue, check_name
+from .chore import Chore
 from .control import Control, Verb
 from .dispatcher import Dispatcher
 from .keeping import SWEEP_SECONDS, Keeper, Passivation
@@ -54,6 +57,7 @@ class Runtime:
         largest_value: int,
         auto_save: AutoSave,
         scope_cache: int,
+        artifact_limits: ArtifactLimits,
     ) -> None:
         """Work on a store whose lease is held."""
         self.store = store
@@ -84,6 +88,13 @@ class Runtime:
         supervisor.committer.on_durable = self.ledger.took
         calls = SharedCalls(self, supervisor, self.ledger, patience=mailbox_wait)
         self.state = ScopedState(self.ledger, calls, largest=largest_value)
+        self.artifacts = Artifacts(
+            self.state,
+            supervisor,
+            waiting=self.dispatcher.blocking,
+            later=self._chore,
+            limits=artifact_limits,
+        )
         self.post = PostOffice(self, self.keeper, self._letters, mailbox_wait=mailbox_wait)
         supervisor.on_strain = self._strained
         supervisor.on_relief = self._relieved
@@ -94,6 +105,7 @@ class Runtime:
         self.agenda.count(1)
         self.dispatcher.submit(Recovery(self))
         self.clock.call_later(SWEEP_SECONDS, self.keeper.sweep)
+        self.artifacts.sweeper.begin()
 
     def reference(self, kind: str, key: str) -> AgentRef[Any]:
         """Return a reference to an agent."""
@@ -151,6 +163,7 @@ class Runtime:
         """Refuse messages from outside; turns under way go on and may still ask each other."""
         # Only flags: a forked child calls this, where locks may be held by threads it has not got.
         self.closing = self.guarded = True
+        self.artifacts.sweeper.stopped = True
 
     def save_all(self) -> None:
         """Have every activation saved and put to rest; nothing can be saved to a lost store."""
@@ -167,6 +180,15 @@ class Runtime:
         deadline = time.monotonic() + max(timeout, GRACE_SECONDS)
         complete = self.loop.close(max(timeout, GRACE_SECONDS))
         return self.dispatcher.close(max(0.0, deadline - time.monotonic())) and complete
+
+    def _chore(self, seconds: float, function: Callable[[], None]) -> None:
+        """Have a worker call a function after some seconds, unless the system closes before."""
+
+        def due() -> None:
+            if not self.closing:
+                self.dispatcher.submit(Chore(function))
+
+        self.clock.call_later(seconds, due)
 
     def _timer_due(self, timer: Timer) -> None:
         if timer.kind not in self.catalogue.kinds():

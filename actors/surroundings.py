@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
+from ..lifecycle.artifacts.artifacts import Artifacts
 from ..lifecycle.scopes.state import ScopedState
 from .identity import Identified
 from .reference import AgentRef
@@ -26,6 +27,11 @@ class Surroundings(Protocol):
     @property
     def state(self) -> ScopedState:
         """What agents share, by scope and key."""
+        ...
+
+    @property
+    def artifacts(self) -> Artifacts:
+        """Named bytes with their origin."""
         ...
 
     def blocking(self) -> AbstractContextManager[None]:

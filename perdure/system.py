@@ -27,6 +27,8 @@ from .actors.keeping import Passivation
 from .actors.reference import AgentRef
 from .actors.runtime import Runtime
 from .actors.turn import under_way
+from .lifecycle.artifacts.artifacts import Artifacts
+from .lifecycle.artifacts.records import ArtifactLimits
 from .lifecycle.backoff import Backoff
 from .lifecycle.breaker import Breaker
 from .lifecycle.clock import Clock, SystemClock
@@ -115,6 +117,7 @@ class AgentSystem:
         mailbox_wait: float = 30.0,
         largest_value: int = DEFAULT_LARGEST_VALUE,
         scope_cache: int = DEFAULT_CACHE_BYTES,
+        artifact_limits: ArtifactLimits | None = None,
         young_generation: int = DEFAULT_YOUNG_GENERATION,
         takeover: bool = False,
         secrets: KeyProvider | None = None,
@@ -141,6 +144,7 @@ class AgentSystem:
             mailbox_wait: seconds a sender outside a turn waits for room in a full mailbox.
             largest_value: characters one stored value or one message may take.
             scope_cache: bytes of shared keys to remember, about.
+            artifact_limits: how many bytes of artifacts there may be; no limit if not given.
             young_generation: new objects after which Python's garbage collector looks for cycles
                 while the system is open (``gc.set_threshold``); 0 leaves it as it is.
             takeover: fence off another owner that is still alive.
@@ -201,6 +205,7 @@ class AgentSystem:
             largest_value=largest_value,
             auto_save=auto_save or AutoSave(),
             scope_cache=scope_cache,
+            artifact_limits=artifact_limits or ArtifactLimits(),
         )
         system.__init__(opened, runtime, supervisor, clock, young_generation)  # type: ignore[misc]
         supervisor.start()
@@ -215,6 +220,11 @@ class AgentSystem:
     def state(self) -> ScopedState:
         """What agents share, by scope and key; outside of turns in the name of the system."""
         return self._runtime.state
+
+    @property
+    def artifacts(self) -> Artifacts:
+        """Named bytes with their origin; outside of turns in the name of the system."""
+        return self._runtime.artifacts
 
     def agent(self, agent_class: type[A], key: str) -> AgentRef[A]:
         """Return a reference to an agent; nothing is loaded before the first message."""

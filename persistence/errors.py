@@ -14,7 +14,10 @@
     │   ├── ScopeError (ValueError)          a scope, key or principal has no such form
     │   ├── Conflict (RuntimeError)          another changed first what this change was made from
     │   ├── Denied (PermissionError)         the caller has no right to that
-    │   └── LimitExceeded (ValueError)       more than one call or scope may hold
+    │   ├── LimitExceeded (ValueError)       more than one call or scope may hold
+    │   ├── UnknownArtifact (LookupError)    there is no such artifact, or no longer
+    │   ├── QuotaExceeded (RuntimeError)     a scope's artifacts would take more than it may hold
+    │   └── LineageCircle (ValueError)       an artifact would come from itself
     ├── SecretError
     │   ├── KeyMissing (LookupError)         the key of a secret or a signature is not there
     │   ├── SignatureInvalid (ValueError)    a pickled object is not as it was signed
@@ -133,6 +136,18 @@ class Denied(SharedError, PermissionError):
 
 class LimitExceeded(SharedError, ValueError):
     """Refuse more than one call or one scope may hold; nothing was written."""
+
+
+class UnknownArtifact(SharedError, LookupError):
+    """Say that there is no artifact of that name and version, or that it was deleted."""
+
+
+class QuotaExceeded(SharedError, RuntimeError):
+    """Say that a scope's artifacts would take more bytes than it may hold; delete some first."""
+
+
+class LineageCircle(SharedError, ValueError):
+    """Refuse a source that was itself made, directly or not, from what it is to be a source of."""
 
 
 class SecretError(PerdureError):

@@ -252,6 +252,11 @@ class MemoryStore(Store):
         with self._lock:
             return self._tables.page(table, order, after, limit)
 
+    def keys(self, table: Table, after: Key | None, limit: int) -> list[Key]:
+        """Return up to ``limit`` primary keys of a declared table behind ``after``, in order."""
+        with self._lock:
+            return self._tables.keys(table, after, limit)
+
     def count(self, table: Table, order: Order) -> int:
         """Return how many rows of a declared table an order has."""
         with self._lock:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .batch_rows import Rows
 from .tables import Key, Order, Row, Table, Value, checked_order
 
@@ -44,6 +46,11 @@ class MemoryTables:
                 if (place(row) < last if order.descending else place(row) > last)
             ]
         return rows[:limit]
+
+    def keys(self, table: Table, after: Key | None, limit: int) -> list[Key]:
+        """Return up to ``limit`` primary keys behind ``after``, in order."""
+        found: list[Any] = sorted(self._tables.get(table, {}))
+        return [key for key in found if after is None or key > after][:limit]
 
     def count(self, table: Table, order: Order) -> int:
         """Return how many rows an order has."""

@@ -122,6 +122,21 @@ ARTIFACTS: Final = Table(
 )  # fmt: skip
 """A version of a named artifact."""
 
+ARTIFACT_NAMES: Final = Table(
+    "artifact_names",
+    (
+        *_SCOPE, Column("name"), Column("last", "integer"), Column("count", "integer"),
+        Column("size", "integer"), _SEQUENCE,
+    ),
+    key=4,
+    sequence="sequence",
+)  # fmt: skip
+"""How many artifacts of which size a name has, and the last version it was given.
+
+An empty name stands for its whole scope, an empty scope for the whole store; there ``last`` is the
+highest number of an artifact.
+"""
+
 ARTIFACT_TAGS: Final = Table(
     "artifact_tags",
     (Column("tag"), Column("artifact", "integer")),
@@ -182,5 +197,5 @@ PROGRESS: Final = Table(
 
 SHARED_TABLES: Final = (
     SCOPED, OWNERS, GRANTS, BOUNDARIES, ISOLATED, AUDIT, AUDIT_ANCHOR, SESSIONS, ARTIFACTS,
-    ARTIFACT_TAGS, LINEAGE, ARTIFACT_USES, CONTENTS, CONTENT_PARTS, CHUNKS, PROGRESS,
+    ARTIFACT_NAMES, ARTIFACT_TAGS, LINEAGE, ARTIFACT_USES, CONTENTS, CONTENT_PARTS, CHUNKS, PROGRESS,
 )  # fmt: skip

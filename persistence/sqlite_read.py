@@ -256,6 +256,10 @@ class SqliteReader(StoreReader):
         """Return up to ``limit`` verified rows of a declared table, in an order."""
         return sqlite_tables.page(self._rows, table, order, after, limit)
 
+    def keys(self, table: Table, after: Key | None, limit: int) -> list[Key]:
+        """Return up to ``limit`` primary keys of a declared table behind ``after``, in order."""
+        return sqlite_tables.keys(self._rows, table, after, limit)
+
     def count(self, table: Table, order: Order) -> int:
         """Return how many rows of a declared table an order has."""
         return sqlite_tables.count(self._rows, table, order)

@@ -90,6 +90,14 @@ def page(fetch: Fetch, table: Table, order: Order, after: Row | None, limit: int
         after = tuple(rows[-1][place] for place in places)
 
 
+def keys(fetch: Fetch, table: Table, after: Key | None, limit: int) -> list[Key]:
+    """Return up to ``limit`` primary keys behind ``after``, in order; the rows are not read."""
+    names = ", ".join(table.key_names)
+    where = "" if after is None else f" WHERE ({names}) > ({', '.join('?' * len(after))})"
+    query = f"SELECT {names} FROM {table.name}{where} ORDER BY {names} LIMIT ?"  # noqa: S608 - same
+    return [tuple(row) for row in fetch(query, (*(after or ()), limit))]
+
+
 def count(fetch: Fetch, table: Table, order: Order) -> int:
     """Return how many rows an order has."""
     checked_order(table, order)

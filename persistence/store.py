@@ -126,6 +126,13 @@ class StoreReader(ABC):
         """
 
     @abstractmethod
+    def keys(self, table: Table, after: Key | None, limit: int) -> list[Key]:
+        """Return up to ``limit`` primary keys of a declared table behind ``after``, in order.
+
+        The rows are not read, and so not verified: a way through a table of large values.
+        """
+
+    @abstractmethod
     def count(self, table: Table, order: Order) -> int:
         """Return how many rows of a declared table an order has."""
 

@@ -127,6 +127,8 @@ class Ledger:
     def publish(self, ending: Ending, sequence: int) -> None:
         """Make the changes of an appended commit the newest; called inside ``ending``."""
         for table, key, row in ending.changes:
+            if table.sequence in table.key_names:
+                continue  # its place is known only now, and it is read from the store alone
             stamped = None if row is None else table.stamped(row, sequence)
             self._overlay[table, key] = (sequence, stamped)
         if ending.changes:

@@ -1,0 +1,1 @@
+"""Artifacts: named, versioned bytes with their origin."""

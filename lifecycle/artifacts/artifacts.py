@@ -1,0 +1,509 @@
+"""Artifacts: save, find, read, delete; in and outside turns."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from ...persistence.artifacts.chunking import Block, Readable, blocks
+from ...persistence.artifacts.reading import chunks
+from ...persistence.artifacts.traffic import Hold
+from ...persistence.codec import codec_of
+from ...persistence.errors import StateError, UnknownArtifact
+from ...persistence.shared.guard import Right
+from ...persistence.shared.keys import checked_key, checked_name
+from ...persistence.shared.scope import Principal, Scope
+from ...persistence.shared.unit import Place, Step, Unit
+from ...persistence.shared_tables import (
+    ARTIFACT_NAMES,
+    ARTIFACT_TAGS,
+    ARTIFACT_USES,
+    ARTIFACTS,
+    CONTENTS,
+    LINEAGE,
+)
+from ...persistence.tables import Order, Row
+from ..scopes.entries import gone
+from ..scopes.state import ScopedState
+from ..supervisor import PersistenceSupervisor
+from . import lineage
+from .catalogue import Wanted, by_name, by_number, find, tags
+from .merging import rows
+from .records import Artifact, ArtifactLimits, ArtifactType, from_row
+from .rights import Rights
+from .sink import Draft, Sink
+from .source import Source
+from .sweep import Sweeper, Swept
+from .tally import TOTAL, added, removed, usage
+from .upload import Uploads, Waiting
+
+_META: Final = codec_of(object)
+
+
+class Artifacts:
+    """Keep bytes under names, with where they came from. Thread-safe.
+
+    Permissions are those of the scope, with the artifact's name as key. In a turn, calls run in
+    the name of its agent; what is saved or deleted is so when the turn commits, and not at all if
+    it raises. Outside, each call is a commit of its own and returns when it is durable. The scope
+    of what names none is the session's, else the agent's own; outside of both ``Scope.GLOBAL``.
+    Bytes are written and read on the calling thread: in an ``async def`` handler use
+    ``await asyncio.to_thread(...)`` for large ones.
+    """
+
+    def __init__(
+        self,
+        state: ScopedState,
+        supervisor: PersistenceSupervisor,
+        *,
+        waiting: Waiting,
+        later: Callable[[float, Callable[[], None]], None],
+        limits: ArtifactLimits,
+    ) -> None:
+        """Save by ``supervisor`` what ``limits`` allow; sweep ``later``."""
+        self._rights = Rights(state)
+        self._ledger = state.ledger
+        self._limits = limits
+        self._uploads = Uploads(state.ledger, supervisor, waiting)
+        self.sweeper = Sweeper(self._rights, self._uploads, later)
+        row = state.ledger.durable(ARTIFACT_NAMES, TOTAL)
+        last = 0 if row is None else row[4]
+        assert isinstance(last, int)
+        self._numbers = itertools.count(last + 1)
+
+    def acting_as(self, principal: Principal) -> Artifacts:
+        """Return a handle that acts as ``principal`` outside of turns."""
+        handle = object.__new__(type(self))
+        handle.__dict__.update(self.__dict__)
+        handle._rights = Rights(self._rights, principal)
+        return handle
+
+    # Saving.
+
+    def save(
+        self,
+        name: str,
+        data: Block | Readable | Iterable[Block],
+        *,
+        scope: Scope | None = None,
+        type: str = ArtifactType.CUSTOM,  # noqa: A002 - the word for it
+        media: str = "",
+        tags: Iterable[str] = (),
+        sources: Sequence[Artifact] = (),
+        meta: Mapping[str, Any] | None = None,
+    ) -> Artifact:
+        """Save bytes, an open file or an iterable of pieces as a new version; needs WRITE.
+
+        Args:
+            name: as a key: up to 256 bytes, no control characters, no forms of paths.
+            data: read piece by piece: its size does not matter to the memory.
+            scope: whose it is.
+            type: agent-output, tool-result, user-input, system or custom.
+            media: such as ``text/csv``.
+            tags: for ``find``.
+            sources: what it was made from; needs READ for each.
+            meta: JSON-like values.
+
+        Raises:
+            Denied: without the right, whatever is stored.
+            QuotaExceeded: the scope would hold more than its ``ArtifactLimits``.
+            UnknownArtifact: a source is gone.
+        """
+        with self.create(
+            name, scope=scope, type=type, media=media, tags=tags, sources=sources, meta=meta
+        ) as sink:
+            for block in blocks(data):
+                sink.write(block)
+        return sink.artifact
+
+    def create(
+        self,
+        name: str,
+        *,
+        scope: Scope | None = None,
+        type: str = ArtifactType.CUSTOM,  # noqa: A002 - the word for it
+        media: str = "",
+        tags: Iterable[str] = (),
+        sources: Sequence[Artifact] = (),
+        meta: Mapping[str, Any] | None = None,
+    ) -> Sink:
+        """Return a sink to ``write`` bytes to, in a ``with`` block; otherwise as ``save``.
+
+        The artifact is made when the block ends; ``sink.artifact`` is it. If the block raises,
+        nothing is.
+        """
+        draft = Draft(
+            self._rights.own() if scope is None else scope,
+            checked_key(name),
+            _type(type),
+            checked_name(media, "media type") if media else "",
+            tuple(dict.fromkeys(checked_name(tag, "tag") for tag in tags)),
+            tuple(sources),
+            self._meta(name, meta),
+        )
+        unit = self._rights.unit()
+        self._rights.allow(unit, Right.WRITE, draft.scope, draft.name, "write")
+        self._uploads.check()
+        most = self._most(unit, draft.scope)
+        return Sink(draft, unit, self._uploads, self._finish, self._give_up, most=most)
+
+    def link(self, artifact: Artifact, *sources: Artifact) -> None:
+        """Note more sources of an artifact; needs WRITE for it and READ for them.
+
+        LineageCircle if one of them was itself made from it, directly or not.
+        """
+        unit = self._rights.unit()
+        self._exists(unit, artifact, Right.WRITE, "write")
+        for source in sources:
+            self._exists(unit, source, Right.READ, "read")
+            key = (artifact.number, source.number)
+            step = lineage.linked_later(self._ledger, unit, *key)
+            self._change(unit, (LINEAGE, key), step)
+        self._rights.commit(unit)
+
+    def tag(self, artifact: Artifact, *tags: str) -> None:
+        """Add tags; needs WRITE."""
+        unit = self._rights.unit()
+        self._exists(unit, artifact, Right.WRITE, "write")
+        for tag in tags:
+            key = (checked_name(tag, "tag"), artifact.number)
+            unit.change((ARTIFACT_TAGS, key), _there(key), checked=False)
+        self._rights.commit(unit)
+
+    def untag(self, artifact: Artifact, *tags: str) -> None:
+        """Remove tags; those it has not are passed over. Needs WRITE."""
+        unit = self._rights.unit()
+        self._exists(unit, artifact, Right.WRITE, "write")
+        for tag in tags:
+            key = (checked_name(tag, "tag"), artifact.number)
+            unit.change((ARTIFACT_TAGS, key), gone, checked=False)
+        self._rights.commit(unit)
+
+    def delete(self, artifact: Artifact) -> None:
+        """Delete a version; needs DELETE. UnknownArtifact if it is gone already.
+
+        Its bytes are freed some seconds later unless another artifact has the same. What was made
+        from it stays, without this source.
+        """
+        unit = self._rights.unit()
+        row = self._existing(unit, artifact, Right.DELETE, "delete")
+        # Held until it is known whether this unit comes to be: only then it can be swept.
+        hold = Hold()
+        self._uploads.traffic.hold(hold, (CONTENTS, artifact.content))
+
+        def step(before: Row | None) -> None:
+            assert hold.names
+            _present(before, artifact)
+
+        unit.change((ARTIFACTS, (artifact.number,)), step, checked=False)
+        for place, change in removed(artifact.scope, artifact.name, int(str(row[7]))):
+            unit.change(place, change, checked=False)
+        self._rights.commit(unit)
+        self.sweeper.suspect(contents=[artifact.content], notes=True)
+
+    # Finding.
+
+    def get(self, name: str, *, scope: Scope | None = None, version: int | None = None) -> Artifact:
+        """Return the newest version of a name, or the one asked for; needs READ.
+
+        UnknownArtifact if there is none.
+        """
+        scope = self._rights.own() if scope is None else scope
+        name = checked_key(name)
+        unit = self._reading(Right.READ, scope, name, "read")
+        row = by_name(self._ledger, unit, scope, name, version)
+        if row is None:
+            which = "" if version is None else f" version {version}"
+            message = f"{scope} has no artifact {name!r}{which}; `find` shows those it has"
+            raise UnknownArtifact(message)
+        return from_row(row)
+
+    def find(
+        self,
+        *,
+        scope: Scope | None = None,
+        name: str | None = None,
+        session: str | None = None,
+        agent: tuple[str, str] | None = None,
+        tag: str | None = None,
+        type: str | None = None,  # noqa: A002 - the word for it
+        content: str | None = None,
+        correlation: int | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        after: Artifact | int = 0,
+        limit: int = 100,
+    ) -> list[Artifact]:
+        """Return up to ``limit`` artifacts that fit all that is given, in the order they were made.
+
+        Args:
+            scope: whose they are; needs LIST on it. Without it, those of all scopes are found that
+                the caller may list.
+            name: of this name, all versions.
+            session: made in it.
+            agent: made by the agent of this kind and key.
+            tag: that have it.
+            type: of this type.
+            content: with these bytes, by their SHA-256.
+            correlation: made in this chain of messages.
+            since: not made before, in seconds since the epoch.
+            until: made before.
+            after: the last one of the page before.
+            limit: how many.
+        """
+        shown = self._rights.shown(scope)
+        unit = self._rights.calls.unit()
+        if scope is not None:
+            self._reading(Right.LIST, scope, None, "list")
+        wanted = Wanted(
+            scope=scope,
+            name=None if name is None else checked_key(name),
+            session=session,
+            agent=agent,
+            tag=None if tag is None else checked_name(tag, "tag"),
+            type=None if type is None else _type(type),
+            content=content,
+            correlation=correlation,
+            since=since,
+            until=until,
+        )
+        start = after.number if isinstance(after, Artifact) else after
+        found = (from_row(row) for row in find(self._ledger, unit, wanted, start))
+        seen = (artifact for artifact in found if shown(artifact.scope, artifact.name))
+        listed = list(itertools.islice(seen, limit))
+        self._learnt(unit)
+        return listed
+
+    def tags(self, artifact: Artifact) -> list[str]:
+        """Return an artifact's tags; needs READ."""
+        unit = self._reading(Right.READ, artifact.scope, artifact.name, "read")
+        self._row(unit, artifact)
+        return tags(self._ledger, unit, artifact.number)
+
+    def sources(self, artifact: Artifact, *, deep: bool = False) -> list[Artifact]:
+        """Return what it was made from; with ``deep`` also what that was made from, and so on.
+
+        Needs READ; those the caller may not list are left out, and those that are gone.
+        """
+        unit = self._reading(Right.READ, artifact.scope, artifact.name, "read")
+        self._row(unit, artifact)
+        walk = lineage.ancestors if deep else lineage.sources
+        return self._shown(unit, walk(self._ledger, unit, artifact.number))
+
+    def results(self, artifact: Artifact) -> list[Artifact]:
+        """Return what was made directly from it; otherwise as ``sources``."""
+        unit = self._reading(Right.READ, artifact.scope, artifact.name, "read")
+        self._row(unit, artifact)
+        return self._shown(unit, lineage.results(self._ledger, unit, artifact.number))
+
+    def usage(self, scope: Scope) -> tuple[int, int]:
+        """Return how many artifacts a scope has and their bytes; needs LIST."""
+        unit = self._reading(Right.LIST, scope, None, "list")
+        place = (ARTIFACT_NAMES, (*scope.columns, ""))
+        row = self._ledger.durable(*place)
+        if unit is not None:
+            row = unit.seen(place, self._ledger.newest(*place))
+        return usage(row)
+
+    # Reading and using.
+
+    def open(self, artifact: Artifact) -> Source:
+        """Return a source to read its bytes from; needs READ.
+
+        UnknownArtifact if it was deleted. Reading raises CorruptState, naming the chunk, where the
+        bytes are not those that were saved.
+        """
+        unit = self._reading(Right.READ, artifact.scope, artifact.name, "read")
+        hold = Hold()
+        # Held before it is looked up: from then on it cannot be swept.
+        self._uploads.traffic.hold(hold, (CONTENTS, artifact.content))
+        self._row(unit, artifact)
+        self._uploads.settle(artifact.content)
+        return Source(artifact, chunks(self._ledger.store, artifact.content, str(artifact)), hold)
+
+    def read(self, artifact: Artifact) -> bytes:
+        """Return all of its bytes; otherwise as ``open``."""
+        with self.open(artifact) as source:
+            return source.read()
+
+    def came_from(self, *artifacts: Artifact) -> None:
+        """Say that this turn changes the agent's state because of these; needs READ.
+
+        Kept with the turn's commit: see ``uses`` and ``used_in``. StateError outside of turns.
+        """
+        unit = self._rights.calls.unit()
+        if unit is None:
+            problem = "belongs into a turn: there is no change of state it could speak of here"
+            raise StateError("came_from()", problem)
+        for artifact in artifacts:
+            self._exists(unit, artifact, Right.READ, "read")
+            # The sequence is filled in when the turn commits.
+            key = (0, artifact.number)
+            unit.change((ARTIFACT_USES, key), _there(key), checked=False)
+
+    def uses(self, artifact: Artifact, *, after: int = 0, limit: int = 100) -> list[int]:
+        """Return the sequences of the turns that named it in ``came_from``; needs READ.
+
+        Those that are durable, oldest first.
+        """
+        self._reading(Right.READ, artifact.scope, artifact.name, "read")
+        order = Order(("artifact",), (artifact.number,))
+        found = self._ledger.page(ARTIFACT_USES, order, (after,), limit)
+        return [int(str(sequence)) for sequence, _ in found]
+
+    def used_in(self, sequence: int) -> list[Artifact]:
+        """Return what the turn of that sequence named in ``came_from``.
+
+        Those the caller may list, and that are not gone.
+        """
+        order = Order(("sequence", "artifact"), (sequence,))
+        numbers = (int(str(row[1])) for row in rows(self._ledger, None, ARTIFACT_USES, order))
+        return self._shown(None, numbers)
+
+    def sweep(self) -> Swept:
+        """Free at once what nothing refers to any more, everywhere; return when that is durable.
+
+        It is done by itself soon after a deletion; this looks at everything.
+        """
+        return self.sweeper.sweep(everything=True)
+
+    # Underneath.
+
+    def _finish(self, sink: Sink) -> Artifact:
+        draft = sink.draft
+        current = self._rights.calls.unit()
+        unit = sink.unit if current is None else current
+        if unit is not sink.unit:
+            self._rights.allow(unit, Right.WRITE, draft.scope, draft.name, "write")
+        for source in draft.sources:
+            self._exists(unit, source, Right.READ, "read")
+        number = next(self._numbers)
+        told: list[int] = []
+        place: Place = (ARTIFACTS, (number,))
+        with unit.savepoint():
+            limit = self._limits.of(draft.scope)
+            for tally, step in added(draft, number, sink.size, limit, told):
+                exact = current is not None and bool(tally[1][3])
+                if exact:  # the version is told to a handler, and must be what becomes of it
+                    self._rights.look(unit, tally)
+                unit.change(tally, step, checked=exact)
+                unit.seen(tally, self._ledger.newest(*tally))
+            unit.change(place, self._made(sink, number, told), checked=False)
+            for tag in draft.tags:
+                unit.change((ARTIFACT_TAGS, (tag, number)), _there((tag, number)), checked=False)
+            for source in draft.sources:
+                key = (number, source.number)
+                unit.change((LINEAGE, key), lineage.linked(*key), checked=False)
+        if current is not None:
+            # The turn may yet be undone.
+            self.sweeper.suspect(contents=[sink.content])
+            row = unit.seen(place, None)
+        else:
+            self._rights.calls.commit(unit)
+            row = self._ledger.durable(*place)
+        assert row is not None
+        return from_row(row)
+
+    def _made(self, sink: Sink, number: int, told: list[int]) -> Step:
+        """Return the step that makes an artifact's row; it holds the bytes until it is taken."""
+        draft, hold, standing = sink.draft, sink.hold, sink.unit.standing
+        who = standing.principal
+        agent = (who.id, who.part) if who.kind == "agent" else ("", "")
+        made = self._rights.calls.now()
+        content, size = sink.content, sink.size
+
+        def step(_row: Row | None) -> Row:
+            assert hold is not None
+            return (
+                number, *draft.scope.columns, draft.name, told[0], content, size, draft.type.value,
+                draft.media, *agent, standing.session, standing.correlation, made, draft.meta, 0,
+            )  # fmt: skip
+
+        return step
+
+    def _give_up(self, sink: Sink) -> None:
+        self.sweeper.suspect(contents=[sink.content], chunks=sink.chunks)
+
+    def _most(self, unit: Unit, scope: Scope) -> int | None:
+        """Return how many bytes an artifact may take at most, as things stand."""
+        most, limit = self._limits.largest, self._limits.of(scope)
+        if limit is not None:
+            place = (ARTIFACT_NAMES, (*scope.columns, ""))
+            _, used = usage(unit.seen(place, self._ledger.newest(*place)))
+            left = max(0, limit - used)
+            most = left if most is None else min(most, left)
+        return most
+
+    def _meta(self, name: str, meta: Mapping[str, Any] | None) -> str:
+        path = f"meta of artifact {name!r}"
+        text = _META.encode(dict(meta or {}), path)
+        if len(text) > self._rights.largest:
+            problem = f"takes {len(text):,} characters, more than {self._rights.largest:,}"
+            raise StateError(path, problem)
+        return text
+
+    def _reading(self, right: Right, scope: Scope, name: str | None, operation: str) -> Unit | None:
+        unit = self._rights.calls.unit()
+        self._rights.allow(unit, right, scope, name, operation)
+        self._learnt(unit)
+        return unit
+
+    def _learnt(self, unit: Unit | None) -> None:
+        if unit is not None:
+            self._rights.calls.learnt()
+
+    def _row(self, unit: Unit | None, artifact: Artifact) -> Row:
+        """Return an artifact's row; it must be the one the rights were asked for."""
+        return _present(by_number(self._ledger, unit, artifact.number), artifact)
+
+    def _existing(self, unit: Unit, artifact: Artifact, right: Right, operation: str) -> Row:
+        self._rights.allow(unit, right, artifact.scope, artifact.name, operation)
+        return self._row(unit, artifact)
+
+    def _exists(self, unit: Unit, artifact: Artifact, right: Right, operation: str) -> None:
+        """Have a unit end only if an artifact is still there."""
+        self._existing(unit, artifact, right, operation)
+
+        def step(row: Row | None) -> Row:
+            return _present(row, artifact)
+
+        unit.change((ARTIFACTS, (artifact.number,)), step, checked=False)
+
+    def _change(self, unit: Unit, place: Place, step: Step) -> None:
+        """Add a step that may refuse, and have it refuse at once."""
+        with unit.savepoint():
+            unit.change(place, step, checked=False)
+            unit.seen(place, self._ledger.newest(*place))
+
+    def _shown(self, unit: Unit | None, numbers: Iterator[int]) -> list[Artifact]:
+        found = (by_number(self._ledger, unit, number) for number in numbers)
+        shown = self._rights.shown(None)
+        artifacts = [from_row(row) for row in found if row is not None]
+        return [artifact for artifact in artifacts if shown(artifact.scope, artifact.name)]
+
+
+def _present(row: Row | None, artifact: Artifact) -> Row:
+    # Compared: the rights that were asked for are those of the scope and name in the artifact.
+    if (
+        row is None
+        or row[1:5] != (*artifact.scope.columns, artifact.name)
+        or row[6] != artifact.content
+    ):
+        raise UnknownArtifact(f"there is no {artifact} any more; it was deleted")
+    return row
+
+
+def _there(row: Row) -> Step:
+    def step(_row: Row | None) -> Row:
+        return row
+
+    return step
+
+
+def _type(name: str) -> ArtifactType:
+    try:
+        return ArtifactType(name)
+    except ValueError:
+        known = ", ".join(ArtifactType)
+        raise StateError("type", f"{name!r} is no type of artifact; use {known}") from None

@@ -1,0 +1,61 @@
+"""In whose name artifacts are used, and what with: as keys of their scopes are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ...persistence.shared.guard import Right, Standing
+from ...persistence.shared.scope import Principal, Scope
+from ...persistence.shared.unit import Place, Unit
+from ...persistence.tables import Row
+from ..scopes.state import ScopedState
+
+
+class Rights(ScopedState):
+    """Ask for artifacts what shared state asks for keys: the name of an artifact is its key."""
+
+    def __init__(self, state: ScopedState, principal: Principal | None = None) -> None:
+        """Ask as ``state`` does; outside turns in the name of ``principal``."""
+        super().__init__(state.ledger, state.calls, largest=state.largest, principal=principal)
+
+    def standing(self) -> Standing:
+        """Return in whose name this call runs."""
+        return self._standing()
+
+    def unit(self) -> Unit:
+        """Return the unit of the turn or transaction under way, or a fresh one."""
+        return self.calls.unit() or Unit(self._standing(), self.ledger.guard.epoch)
+
+    def own(self) -> Scope:
+        """Return the scope of what is made without naming one."""
+        standing = self._standing()
+        if standing.session:
+            return Scope.session(standing.session)
+        if standing.principal.kind == "agent":
+            return Scope.agent(standing.principal.id, standing.principal.part)
+        return Scope.GLOBAL
+
+    def allow(
+        self, unit: Unit | None, right: Right, scope: Scope, name: str | None, operation: str
+    ) -> None:
+        """Raise Denied unless it is allowed, whatever is stored."""
+        self._allow(unit, right, scope, name, operation)
+
+    def shown(self, scope: Scope | None) -> Callable[[Scope, str], bool]:
+        """Return what tells whether an artifact is listed, without a word to the audit."""
+        guard, standing = self.ledger.guard, self._standing()
+        if scope is None:
+            return lambda where, name: guard.check(standing, Right.LIST, where, name).allowed
+        names = guard.shown(standing, scope)
+        return lambda _where, name: names(name)
+
+    def look(self, unit: Unit | None, place: Place) -> Row | None:
+        """Return a row as a unit sees it; outside as it is on disk."""
+        if unit is None:
+            return self.ledger.durable(*place)
+        return self._look(unit, place)
+
+    def commit(self, unit: Unit) -> None:
+        """End a unit that is no turn's; the turn's ends with it."""
+        if self.calls.unit() is not unit:
+            self.calls.commit(unit)

@@ -1,0 +1,115 @@
+"""Write an artifact's bytes, piece by piece."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from ...persistence.artifacts.chunking import Block, Cutter
+from ...persistence.artifacts.traffic import Hold
+from ...persistence.errors import QuotaExceeded
+from ...persistence.shared.scope import Scope
+from ...persistence.shared.unit import Unit
+from .records import Artifact, ArtifactType
+from .upload import Uploads
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What an artifact is to be, but for its bytes."""
+
+    scope: Scope
+    name: str
+    type: ArtifactType
+    media: str
+    tags: tuple[str, ...]
+    sources: tuple[Artifact, ...]
+    meta: str
+    """JSON."""
+
+
+class Sink:
+    """Take an artifact's bytes; it exists when the ``with`` block ends well, and not at all else.
+
+    In memory are a chunk (256 KiB) and what waits for the disk, whatever the size. Used by one
+    thread at a time.
+    """
+
+    def __init__(
+        self,
+        draft: Draft,
+        unit: Unit,
+        uploads: Uploads,
+        finish: Callable[[Sink], Artifact],
+        give_up: Callable[[Sink], None],
+        *,
+        most: int | None,
+    ) -> None:
+        """Bring bytes to ``uploads``, at most ``most``; then ``finish`` or ``give_up``."""
+        self.draft = draft
+        self.unit = unit
+        """What the rights to save it are noted in."""
+        self.hold = Hold()
+        self.chunks: list[str] = []
+        self.size = 0
+        self._uploads = uploads
+        self._finish = finish
+        self._give_up = give_up
+        self._most = most
+        self._whole = hashlib.sha256()
+        self._cutter = Cutter()
+        self._ended = False
+        self._artifact: Artifact | None = None
+
+    @property
+    def artifact(self) -> Artifact:
+        """What was made; ValueError before the block has ended well."""
+        if self._artifact is None:
+            raise ValueError("the artifact is made when the block of its sink ends without error")
+        return self._artifact
+
+    @property
+    def content(self) -> str:
+        """The hash of what was written so far."""
+        return self._whole.hexdigest()
+
+    def write(self, block: Block) -> int:
+        """Take some bytes; return how many. Waits while too much is on its way to the disk."""
+        if self._ended:
+            raise ValueError("this sink has ended; create another artifact")
+        with memoryview(block).cast("B") as view:
+            self.size += len(view)
+            if self._most is not None and self.size > self._most:
+                message = (
+                    f"{self.draft.scope} {self.draft.name!r} would take more than the"
+                    f" {self._most:,} bytes left to it; delete others, or raise ArtifactLimits"
+                )
+                raise QuotaExceeded(message)
+            self._whole.update(view)
+            for chunk in self._cutter.push(view):
+                self.chunks.append(self._uploads.chunk(self.hold, chunk))
+            return len(view)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._ended = True
+        try:
+            if kind is None:
+                for chunk in self._cutter.end():
+                    self.chunks.append(self._uploads.chunk(self.hold, chunk))
+                self._uploads.content(self.hold, self.content, self.size, self.chunks)
+                self._artifact = self._finish(self)
+        finally:
+            if self._artifact is None:
+                self._give_up(self)
+            self.hold = Hold()  # what is needed is in the unit, or durable

@@ -1,0 +1,65 @@
+"""Read an artifact's bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
+
+from ...persistence.artifacts.traffic import Hold
+from .records import Artifact
+
+
+class Source:
+    """Read an artifact from its beginning to its end, as a file or by iterating over its chunks.
+
+    Every chunk is verified before any of it is given out, and the whole with the last; CorruptState
+    names what is not as it was saved. What is being read is not swept away, even if the artifact
+    is deleted meanwhile. Used by one thread at a time.
+    """
+
+    def __init__(self, artifact: Artifact, chunks: Iterator[bytes], hold: Hold) -> None:
+        """Give out ``chunks``, which stay as long as ``hold`` does."""
+        self.artifact = artifact
+        self._chunks = chunks
+        self._hold: Hold | None = hold
+        self._rest = memoryview(b"")
+
+    def read(self, size: int = -1) -> bytes:
+        """Return up to ``size`` bytes, all that are left if it is negative; none at the end."""
+        self._refuse_closed()
+        if size < 0:
+            return b"".join(self)
+        if size and not self._rest:
+            self._rest = memoryview(next(self._chunks, b""))
+        taken = bytes(self._rest[:size])
+        self._rest = self._rest[size:]
+        return taken
+
+    def close(self) -> None:
+        """Let go of the content; idempotent."""
+        self._hold = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        self._refuse_closed()
+        if self._rest:
+            rest, self._rest = bytes(self._rest), memoryview(b"")
+            yield rest
+        for chunk in self._chunks:
+            yield chunk
+            self._refuse_closed()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _refuse_closed(self) -> None:
+        if self._hold is None:
+            raise ValueError("this source of an artifact is closed; open the artifact again")

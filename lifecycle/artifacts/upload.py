@@ -1,0 +1,135 @@
+"""Bring contents into the store: chunk by chunk, each a commit of its own, once for equal bytes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Final
+
+from ...persistence.artifacts.chunking import digest, packed
+from ...persistence.artifacts.traffic import Hold, Name, Traffic
+from ...persistence.errors import Deadlock, SystemClosed
+from ...persistence.records import Commit
+from ...persistence.shared.ledger import Ledger
+from ...persistence.shared_tables import CHUNKS, CONTENT_PARTS, CONTENTS
+from ...persistence.tables import Change, Order, Table
+from ..supervisor import PersistenceSupervisor
+
+MOST_UNDER_WAY: Final = 8 * 1024 * 1024
+"""Bytes of chunks that may wait for the disk, of all uploads together."""
+MANY: Final = 1000
+"""Commits on their way after which a sweep waits."""
+PARTS: Final = 1000
+"""Rows of parts in a commit."""
+
+Waiting = Callable[[], AbstractContextManager[object]]
+
+
+class Uploads:
+    """Write chunks and contents, those that are not there yet, without flooding the memory."""
+
+    def __init__(self, ledger: Ledger, supervisor: PersistenceSupervisor, waiting: Waiting) -> None:
+        """Append to the supervisor; ``waiting()`` surrounds waits for the disk."""
+        committer = supervisor.committer
+        self.waiting = waiting
+        self.traffic = Traffic(ledger.lock, lambda: committer.durable)
+        self._store = ledger.store
+        self._supervisor = supervisor
+        self._room = threading.Condition()
+        self._used = 0
+
+    def chunk(self, hold: Hold, data: bytes) -> str:
+        """Have a chunk stored, and kept while ``hold`` lasts; return its name."""
+        name = digest(data)
+        if not self._there(hold, CHUNKS, name):
+            flag, small = packed(data)
+            self._take(len(small))
+            try:
+                change = Change(CHUNKS, (name,), (name, len(data), flag, small))
+                self._append([change], [(CHUNKS, name)], len(small))
+            except BaseException:
+                self._give(len(small))
+                raise
+        return name
+
+    def content(self, hold: Hold, name: str, size: int, chunks: Sequence[str]) -> None:
+        """Have a content stored that consists of these chunks, all of them held."""
+        if self._there(hold, CONTENTS, name):
+            return
+        for start in range(0, len(chunks), PARTS):
+            self._append(
+                [
+                    Change(CONTENT_PARTS, (name, start + n), (name, start + n, chunk))
+                    for n, chunk in enumerate(chunks[start : start + PARTS])
+                ],
+                [],
+            )
+        # Last, so that a content that is there is complete.
+        needed: list[Name] = [(CHUNKS, chunk) for chunk in chunks]
+        row = Change(CONTENTS, (name,), (name, size, len(chunks)))
+        self._append([row], [*needed, (CONTENTS, name)])
+
+    def settle(self, content: str) -> None:
+        """Wait until what was appended of a content is durable: it is read from the store alone."""
+        self.flush(self.traffic.written((CONTENTS, content)))
+
+    def flush(self, sequence: int | None = None) -> None:
+        """Wait until everything appended, or a sequence, is durable."""
+        committer = self._supervisor.committer
+        if sequence is None or sequence > committer.durable:
+            with self.waiting():
+                committer.flush(sequence=sequence)
+
+    def relieve(self) -> None:
+        """Wait if much waits for the disk."""
+        if self._supervisor.committer.backlog() > MANY:
+            self.flush()
+
+    def check(self) -> None:
+        """Raise what keeps anything from being saved just now."""
+        if self._supervisor.committer.closed:
+            raise SystemClosed("the agent system is closed; open it again to save artifacts")
+        if self._supervisor.committer.writes_here():
+            message = "a receiver of a save signal runs where saving is done; do not save there"
+            raise Deadlock(message)
+        refusal = self._supervisor.refusal()
+        if refusal is not None:
+            raise refusal
+
+    def delete(self, changes: list[Change], names: Sequence[Name]) -> None:
+        """Append a deletion; called under the lock of the traffic."""
+        commit = Commit()
+        commit.with_effects().rows = changes
+        self.traffic.deletes(names, self._supervisor.append(commit))
+
+    def _there(self, hold: Hold, table: Table, name: str) -> bool:
+        known = self.traffic.hold(hold, (table, name))
+        if known is None:
+            return self._store.count(table, Order(table.key_names, (name,))) > 0
+        return known
+
+    def _append(self, changes: list[Change], names: Sequence[Name], weight: int = 0) -> None:
+        self.check()
+        commit = Commit()
+        commit.with_effects().rows = changes
+        if weight:
+            left = [weight]  # an interrupted reply comes again
+            commit.reply = lambda _error: self._give(left.pop()) if left else None
+        with self.traffic.lock:
+            self.traffic.wrote(names, self._supervisor.append(commit))
+
+    def _take(self, weight: int) -> None:
+        with self._room:
+            if self._used + weight <= MOST_UNDER_WAY or not self._used:
+                self._used += weight
+                return
+        self._supervisor.committer.help()
+        with self.waiting(), self._room:
+            self._room.wait_for(lambda: self._used + weight <= MOST_UNDER_WAY or not self._used)
+            self._used += weight
+
+    def _give(self, weight: int) -> None:
+        with self._room:
+            self._used -= weight
+            self._room.notify_all()

@@ -1,0 +1,1 @@
+"""Contents by their hash: how bytes are cut, packed, kept from the sweep, and read back."""
