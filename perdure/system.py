@@ -37,6 +37,7 @@ from .lifecycle.groups import GroupDescription
 from .lifecycle.ledger import SaveStatistics
 from .lifecycle.restart import RestartPolicy, Strategy
 from .lifecycle.scopes.state import ScopedState
+from .lifecycle.secrets.office import SecretsOffice
 from .lifecycle.supervisor import DEFAULT_MOST_UNSAVED, PersistenceSupervisor
 from .persistence.errors import ConfigurationError, Deadlock
 from .persistence.lease import Owner
@@ -88,6 +89,7 @@ class AgentSystem:
         supervisor: PersistenceSupervisor,
         clock: Clock,
         young_generation: int,
+        vault: Vault,
     ) -> None:
         """Compose what ``open`` has made."""
         self._young_generation = young_generation
@@ -99,6 +101,8 @@ class AgentSystem:
         self._closed: bool | None = None  # whether closing was complete, once it was done
         self.dead_letters = DeadLetters(runtime)
         """Messages given up: ``list()``, ``get(id)``, ``requeue(id)``, ``discard(id)``."""
+        self.secrets = SecretsOffice(store, supervisor, vault.sealer)
+        """Keys of secrets: ``rotate()``, ``rotation()``, ``remaining()``."""
 
     @classmethod
     def open(
@@ -207,11 +211,13 @@ class AgentSystem:
             scope_cache=scope_cache,
             artifact_limits=artifact_limits or ArtifactLimits(),
         )
-        system.__init__(opened, runtime, supervisor, clock, young_generation)  # type: ignore[misc]
+        system.__init__(opened, runtime, supervisor, clock, young_generation, vault)  # type: ignore[misc]
         supervisor.start()
         runtime.start()
         # Last: a virtual clock makes the calls that are due at once, and then stands still.
         clock.start()
+        if secrets is not None:
+            system.secrets.resume()
         _systems.add(system)
         YOUNG_GENERATION.ask(young_generation)
         return system
@@ -339,6 +345,7 @@ class AgentSystem:
             return max(0.0, deadline - time.monotonic())
 
         runtime = self._runtime
+        self.secrets.close()
         runtime.stop_intake()
         runtime.agenda.hurry()
         complete = runtime.quiet(left())

@@ -21,6 +21,7 @@ from .records import (
     Timer,
 )
 from .shared_tables import AUDIT
+from .texts import Replacement
 
 
 class Batch:
@@ -33,8 +34,8 @@ class Batch:
 
     __slots__ = (
         "agents", "chain", "commits", "dead", "entries", "fields", "items", "journal", "last",
-        "mail", "mail_gone", "quarantined", "removed", "revived", "shapes", "tables", "timers",
-        "timers_gone", "truncated",
+        "mail", "mail_gone", "quarantined", "removed", "replaced", "revived", "shapes", "tables",
+        "timers", "timers_gone", "truncated",
     )  # fmt: skip
 
     # One loop: a call or two for each commit would cost more than they would explain.
@@ -53,6 +54,7 @@ class Batch:
         self.items: list[ItemRow] = []
         self.truncated: dict[tuple[int, str], int] = {}
         self.quarantined: list[QuarantineRow] = []
+        self.replaced: list[Replacement] = []
         self.shapes: dict[int, str] = {}
         """Of the agents whose shape is new."""
         heads: dict[int, Commit] = {}
@@ -120,6 +122,8 @@ class Batch:
                 dead.update(dict.fromkeys(effects.revived))
             if effects.quarantined:
                 self.quarantined += effects.quarantined
+            if effects.replaced:
+                self.replaced += effects.replaced
         self.agents = [
             new(AgentRow, (agent, c.kind, c.key, c.version, c.sequence, c.status, c.reason))
             for agent, c in heads.items()
@@ -161,5 +165,5 @@ class Batch:
         """Tell whether anything has to be written at all."""
         return bool(
             self.journal or self.mail or self.mail_gone or self.timers or self.timers_gone
-            or self.dead or self.revived or self.quarantined or self.tables
+            or self.dead or self.revived or self.quarantined or self.tables or self.replaced
         )  # fmt: skip

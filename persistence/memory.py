@@ -15,6 +15,7 @@ from .chain import START
 from .errors import Fenced, StoreOwned
 from .lease import Lease, LeaseRecord, Owner
 from .memory_tables import MemoryTables
+from .memory_texts import MemoryTexts
 from .records import (
     AgentRow,
     BaseFields,
@@ -34,6 +35,7 @@ from .recovery import read_delta, read_shape
 from .shared_tables import AUDIT
 from .store import Store
 from .tables import Key, Order, Row, Table
+from .texts import StoredText
 
 _NEWEST: Final = Order(("number",), descending=True)
 _NO_LEASE: Final = Lease(0, Owner("", 0, "", "", ""))
@@ -123,6 +125,7 @@ class MemoryStore(Store):
                 self._dead.pop(revived, None)
             self._bad += batch.quarantined
             self._tables.write(batch.tables)
+            self._texts().replace(batch.replaced)
 
     def renew(self) -> None:
         """Check that the lease is still ours."""
@@ -261,6 +264,18 @@ class MemoryStore(Store):
         """Return how many rows of a declared table an order has."""
         with self._lock:
             return self._tables.count(table, order)
+
+    def texts(self, containing: str = "") -> Iterator[StoredText]:
+        """Iterate over the stored texts that contain ``containing``."""
+        with self._lock:
+            found = self._texts().texts(containing)
+        return iter(found)
+
+    def _texts(self) -> MemoryTexts:
+        return MemoryTexts(
+            self._fields, self._logs, self._maps, self._base, self._mail, self._timers,
+            self._dead, self._journal, self._bad, self._tables,
+        )  # fmt: skip
 
     def growth(self) -> list[Growth]:
         """Return what uses the space, by agent and field, largest first."""

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from .chain import START, AuditRecord, Chain
 from .tables import Change
+from .texts import Replacement
 
 _quote: Final = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -264,6 +265,8 @@ class Effects:
     """Rows of declared tables, in the order in which they were changed."""
     audit: list[AuditRecord] | tuple[()] = ()
     """Decisions, to be numbered and chained when the commit is folded."""
+    replaced: list[Replacement] | tuple[()] = ()
+    """Texts that say the same in another form, where they still are as they were read."""
 
 
 class Commit:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from . import sqlite_schema, sqlite_tables
+from . import sqlite_schema, sqlite_tables, sqlite_texts
 from .batch import Batch
 from .chain import START, Chain
 from .checksums import (
@@ -294,3 +294,4 @@ def _write(connection: sqlite3.Connection, batch: Batch) -> None:
         rows = [row for row in places.values() if row is not None]
         gone = [key for key, row in places.items() if row is None]
         sqlite_tables.write(connection, table, rows, gone)
+    sqlite_texts.replace(connection, batch.replaced)

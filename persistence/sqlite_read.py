@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from . import recovery, sqlite_rows, sqlite_schema, sqlite_tables
+from . import recovery, sqlite_rows, sqlite_schema, sqlite_tables, sqlite_texts
 from .checksums import (
     intact,
     intact_record,
@@ -39,6 +39,7 @@ from .sqlite_place import identity
 from .sqlite_pool import ReaderPool, fetch, snapshot
 from .store import StoreReader
 from .tables import Key, Order, Row, Table
+from .texts import StoredText
 
 logger = logging.getLogger("perdure.persistence")
 
@@ -263,6 +264,10 @@ class SqliteReader(StoreReader):
     def count(self, table: Table, order: Order) -> int:
         """Return how many rows of a declared table an order has."""
         return sqlite_tables.count(self._rows, table, order)
+
+    def texts(self, containing: str = "") -> Iterator[StoredText]:
+        """Iterate over the stored texts that contain ``containing``."""
+        return sqlite_texts.texts(self._rows, containing)
 
     def growth(self) -> list[Growth]:
         """Return what uses the space, by agent and field, largest first."""

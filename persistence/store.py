@@ -22,6 +22,7 @@ from .records import (
     Timer,
 )
 from .tables import Key, Order, Row, Table
+from .texts import StoredText
 
 
 class StoreReader(ABC):
@@ -135,6 +136,13 @@ class StoreReader(ABC):
     @abstractmethod
     def count(self, table: Table, order: Order) -> int:
         """Return how many rows of a declared table an order has."""
+
+    @abstractmethod
+    def texts(self, containing: str = "") -> Iterator[StoredText]:
+        """Iterate over the stored texts that contain ``containing``, table by table.
+
+        Reads page by page: a text that is written meanwhile may be met in its old or new form.
+        """
 
     @abstractmethod
     def growth(self) -> list[Growth]:

@@ -25,6 +25,7 @@ from .options import (
     Kind,
     Level,
     Limit,
+    SecretsAction,
     Store,
     Sync,
     name,
@@ -101,8 +102,8 @@ def perdure(
 ) -> None:
     """Run durable agents, and look into the stores they leave behind.
 
-    Every command but `run` and two of `dead-letters` only reads: it may be used while another
-    process runs agents on the store.
+    Every command but `run`, two of `dead-letters` and `secrets rotate` only reads: it may be used
+    while another process runs agents on the store.
 
     \b
     perdure run desk:Desk --store desk.db     run agents until Ctrl-C or SIGTERM
@@ -297,6 +298,38 @@ def dead_letters(
     from .dead_letters import handle
 
     handle(store, action, ids or [], limit=limit, json=json)
+
+
+@command
+def secrets(
+    store: Store,
+    action: Annotated[
+        SecretsAction, typer.Argument(metavar="ACTION", help="What to do.")
+    ] = SecretsAction.STATUS,
+    *,
+    keys: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHERE", help="A key file, env:VARIABLE or keyring:SERVICE.", show_default=False
+        ),
+    ] = None,
+    json: AsJson = False,
+) -> ExitCode:
+    """Show which keys secrets are sealed with; seal them again; look for plain ones.
+
+    `status` counts the sealed secrets by key; with --keys the exit code is 1 if one of those
+    keys is missing. `rotate` seals all with the first key of --keys; it writes, so the store must
+    not be open. `scan` looks for secrets in plain values; the exit code is 1 if it finds some. No
+    action shows a secret.
+
+    \b
+    perdure secrets --store desk.db --keys keys.txt
+    perdure secrets rotate --store desk.db --keys env:PERDURE_KEYS
+    perdure secrets scan --store desk.db --json
+    """
+    from .secrets import handle
+
+    return handle(store, action, keys=keys, json=json)
 
 
 @command

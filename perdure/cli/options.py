@@ -36,6 +36,14 @@ class Action(enum.StrEnum):
     DISCARD = "discard"
 
 
+class SecretsAction(enum.StrEnum):
+    """What to do about secrets."""
+
+    STATUS = "status"
+    ROTATE = "rotate"
+    SCAN = "scan"
+
+
 def name(value: str | None) -> str | None:
     """Refuse a kind or key no store can hold."""
     try:

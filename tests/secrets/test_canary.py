@@ -27,6 +27,8 @@ COMMANDS = (
     ("dead-letters",),
     ("growth",),
     ("doctor",),
+    ("secrets", "status"),
+    ("secrets", "scan"),
 )
 
 

@@ -1,0 +1,145 @@
+"""``perdure secrets``: keys in use, sealing again with another, looking for plain secrets."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Final
+
+from ..lifecycle.secrets.rotation import Rotator, remaining, unfinished
+from ..persistence.batch import Batch
+from ..persistence.errors import ConfigurationError, KeyMissing
+from ..persistence.lease import Owner
+from ..persistence.records import Commit
+from ..persistence.secrets.detector import Detector, sensitive
+from ..persistence.secrets.keys import EnvironmentKeys, FileKeys, KeyProvider, KeyringKeys
+from ..persistence.secrets.sealer import Sealer
+from ..persistence.store import StoreReader
+from ..persistence.texts import StoredText
+from ..persistence.url import open_reader, open_store
+from .exits import ExitCode
+from .options import SecretsAction
+from .screen import Screen, print_json
+from .text import count
+
+_OF_AGENTS: Final = frozenset({"fields", "log_items", "map_entries"})
+_WITH_NAMES: Final = frozenset({"mailbox", "timers", "dead_letters", "scoped"})
+"""Other tables whose texts are looked through; journals tell what stands in the others."""
+
+
+def handle(store: str, action: SecretsAction, *, keys: str | None, json: bool) -> ExitCode:
+    """Do what was asked for."""
+    if action is SecretsAction.SCAN:
+        return _scan(store, json=json)
+    provider = None if keys is None else _provider(keys)
+    if action is SecretsAction.STATUS:
+        return _status(store, provider, json=json)
+    if provider is None:
+        message = "`secrets rotate` needs --keys: a file, env:VARIABLE or keyring:SERVICE"
+        raise ConfigurationError(message)
+    return _rotate(store, provider, json=json)
+
+
+def _provider(keys: str) -> KeyProvider:
+    kind, colon, rest = keys.partition(":")
+    if colon and kind == "env":
+        return EnvironmentKeys(rest)
+    if colon and kind == "keyring":
+        return KeyringKeys(rest)
+    return FileKeys(keys)
+
+
+def _status(store: str, provider: KeyProvider | None, *, json: bool) -> ExitCode:
+    with closing(open_reader(store)) as reader:
+        sealed, rotating = remaining(reader), unfinished(reader)
+    current = None if provider is None else provider.current()
+    missing = [] if provider is None else [k for k in sealed if not _has(provider, k)]
+    if json:
+        print_json({"keys": sealed, "current": current, "missing": missing, "rotating": rotating})
+    elif sealed:
+        Screen().table(
+            [("KEY", "name"), ("SECRETS", "number"), ("", "word")],
+            [
+                (key, number, "current" if key == current else "missing" if key in missing else "")
+                for key, number in sealed.items()
+            ],
+        )
+    else:
+        Screen(error=True).say("no sealed secrets")
+    if rotating and not json:
+        Screen(error=True).say("a rotation has begun; it goes on when the store is opened")
+    return ExitCode.PROBLEMS if missing else ExitCode.DONE
+
+
+def _has(provider: KeyProvider, key_id: str) -> bool:
+    try:
+        provider.key(key_id)
+    except KeyMissing:
+        return False
+    return True
+
+
+def _rotate(url: str, provider: KeyProvider, *, json: bool) -> ExitCode:
+    open_reader(url).close()  # opening for writing would make a store where there is none
+    with closing(open_store(url, sync="power")) as store:
+        sequence = store.acquire(Owner.this_process()).sequence
+
+        def write(commit: Commit) -> None:
+            nonlocal sequence
+            sequence += 1
+            commit.sequence = sequence
+            store.commit(Batch([commit]))
+
+        rotator = Rotator(store, Sealer(provider), write)
+        rotator.run()
+        left = {key: n for key, n in remaining(store).items() if key != rotator.key_id}
+    if json:
+        print_json({"key": rotator.key_id, "texts": rotator.texts, "remaining": left})
+    else:
+        done = count(rotator.texts, "text", "texts")
+        Screen().say(f"sealed {done} with key {rotator.key_id}")
+        for key, number in left.items():
+            secrets = count(number, "secret stays", "secrets stay")
+            Screen(error=True).say(f"{secrets} sealed with key {key}, which is missing or wrong")
+    return ExitCode.PROBLEMS if left else ExitCode.DONE
+
+
+def _scan(store: str, *, json: bool) -> ExitCode:
+    with closing(open_reader(store)) as reader:
+        found = Counter(_findings(reader))
+    for (place, rule), number in sorted(found.items()):
+        if json:
+            print_json({"place": place, "rule": rule, "texts": number})
+    if found and not json:
+        Screen().table(
+            [("PLACE", "name"), ("LOOKS LIKE", "word"), ("TEXTS", "number")],
+            [(place, rule, number) for (place, rule), number in sorted(found.items())],
+        )
+    elif not found and not json:
+        Screen(error=True).say("nothing stored in the plain looks like a secret")
+    return ExitCode.PROBLEMS if found else ExitCode.DONE
+
+
+def _findings(reader: StoreReader) -> Iterator[tuple[str, str]]:
+    """Give ``(place, rule)`` for each text that looks like a secret; never the text."""
+    detector = Detector()
+    kinds = {head.agent: head.kind for head in reader.agents()}
+    for stored in reader.texts():
+        if stored.table in _OF_AGENTS:
+            kind = kinds.get(int(stored.key[0] or 0), "?")
+            place, name = f"{kind}.{stored.key[1]!s}", _name(stored)
+        elif stored.table in _WITH_NAMES:
+            place, name = stored.table, ""
+        else:
+            continue
+        for rule in detector.find(stored.text, name):
+            yield place, rule
+
+
+def _name(stored: StoredText) -> str:
+    """Return the name under which the text stands, if secrets stand under it."""
+    field, entry = str(stored.key[1]), stored.key[-1]
+    if stored.table == "map_entries" and isinstance(entry, str):
+        return sensitive(entry) or sensitive(field)
+    return sensitive(field)

@@ -1,0 +1,281 @@
+"""Rotation: every stored secret takes the current key, whatever is interrupted or missing."""
+
+import contextlib
+import random
+import select
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from perdure import AgentSystem, FileKeys, MemoryStore, Secret, StaticKeys, new_key
+from perdure.lifecycle.secrets.rotation import Rotator, unfinished
+from perdure.persistence.batch import Batch
+from perdure.persistence.doctor import examine
+from perdure.persistence.errors import KeyMissing
+from perdure.persistence.lease import Owner
+from perdure.persistence.records import Commit
+from perdure.persistence.secrets.detector import NAMED
+from perdure.persistence.secrets.keys import key_text
+from perdure.persistence.secrets.sealer import Sealer
+from perdure.persistence.secrets.tokens import PREFIX
+from perdure.persistence.store import Store
+from perdure.persistence.texts import Replacement
+from perdure.persistence.url import open_store
+from tests.cli.support import invoke, records
+from tests.secrets.agents import Keeper
+from tests.secrets.corpus import made
+from tests.secrets.test_detector import Desk
+from tests.support import DEADLINE
+
+ROOT = Path(__file__).resolve().parents[2]
+OLD, NEW = new_key(), new_key()
+BEFORE = StaticKeys({"k1": OLD})
+PAUSED = "paused"
+"""An agent with mail that waits."""
+AFTER = StaticKeys({"k2": NEW, "k1": OLD})
+
+
+def filled(store: Path | MemoryStore, agents: int = 3) -> None:
+    """Make a store with secrets in every table of agents."""
+    with AgentSystem.open(store, agents=[Keeper], secrets=BEFORE) as system:
+        for key in range(agents):
+            keeper = system.agent(Keeper, str(key))
+            keeper.call(Keeper.keep, Secret(f"word-{key}")).get()
+            keeper.cast(Keeper.refuse, Secret("dead"))
+        assert system.idle(20)
+        keeper = system.agent(Keeper, PAUSED)
+        keeper.call(Keeper.keep, Secret(f"word-{PAUSED}")).get()
+        keeper.pause()
+        keeper.cast(Keeper.keep, Secret(f"word-{PAUSED}"))
+        assert system.flush(20)
+
+
+def tables(store: Store, key_id: str) -> set[str]:
+    """Return the tables with secrets of a key."""
+    return {stored.table for stored in store.texts(f"{PREFIX}{key_id}:")}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Give a store with secrets everywhere."""
+    path = tmp_path / "r.db"
+    filled(path)
+    return path
+
+
+def test_everything_stored_takes_the_new_key(path: Path) -> None:
+    """After a rotation no text has the old key, all checksums hold, each value is as it was."""
+    with contextlib.closing(open_store(str(path), sync="process")) as store:
+        old = tables(store, "k1")
+    assert old >= {
+        "fields", "log_items", "map_entries", "mailbox", "timers", "dead_letters", "journal",
+    }  # fmt: skip
+    with AgentSystem.open(path, agents=[Keeper], secrets=AFTER) as system:
+        assert set(system.secrets.remaining()) == {"k1"}
+        rotation = system.secrets.rotate(wait=True)
+        assert (rotation.key_id, rotation.done, rotation.error) == ("k2", True, "")
+        assert rotation.texts > 20
+        assert set(system.secrets.remaining()) == {"k2"}
+        assert system.secrets.rotation() == rotation
+    with contextlib.closing(open_store(str(path), sync="process")) as store:
+        assert tables(store, "k2") == old
+        assert examine(store).healthy
+    with AgentSystem.open(path, agents=[Keeper], secrets=StaticKeys({"k2": NEW})) as system:
+        system.agent(Keeper, PAUSED).resume()
+        assert system.idle(20)
+        for key in ("0", "1", "2", PAUSED):
+            words = system.agent(Keeper, key).call(Keeper.words).get()
+            assert words == {f"word-{key}"}
+        for letter in system.dead_letters.list():
+            system.dead_letters.requeue(letter.id)
+        assert system.idle(20)
+
+
+def rotated(store: Store, keys: StaticKeys, most: int | None = None) -> Rotator:
+    """Rotate a store that no system has open, and stop after ``most`` commits."""
+    sequence = store.acquire(Owner.this_process(), takeover=True).sequence
+    written = 0
+
+    def write(commit: Commit) -> None:
+        nonlocal sequence, written
+        written += 1
+        if most is not None and written > most:
+            raise Killed
+        sequence += 1
+        commit.sequence = sequence
+        store.commit(Batch([commit]))
+
+    rotator = Rotator(store, Sealer(keys), write)
+    with contextlib.suppress(Killed):
+        rotator.run()
+    return rotator
+
+
+class Killed(BaseException):
+    """Ends a rotation as a signal would."""
+
+
+def test_in_memory_as_well() -> None:
+    """The memory store rotates like a file."""
+    store = MemoryStore()
+    filled(store)
+    twin = store.twin()
+    rotated(twin, AFTER)
+    assert not tables(twin, "k1")
+    assert tables(twin, "k2") >= {"fields", "log_items", "map_entries", "mailbox", "journal"}
+    keys = StaticKeys({"k2": NEW})
+    with AgentSystem.open(twin, agents=[Keeper], secrets=keys, takeover=True) as system:
+        assert system.agent(Keeper, "1").call(Keeper.words).get() == {"word-1"}
+
+
+def test_only_what_is_still_there_is_replaced(path: Path) -> None:
+    """A text that changed since it was read, or fails its checksum, is left alone."""
+    with contextlib.closing(open_store(str(path), sync="process")) as store:
+        sequence = store.acquire(Owner.this_process()).sequence
+        stored = next(each for each in store.texts(PREFIX) if each.table == "fields")
+        commit = Commit()
+        commit.sequence = sequence + 1
+        commit.with_effects().replaced = [
+            Replacement(*stored[:3], old="another text", new='"lost"'),
+            Replacement("fields", (999, "plain"), "value", old=stored.text, new='"lost"'),
+        ]
+        store.commit(Batch([commit]))
+        assert list(store.texts('"lost"')) == []
+        assert examine(store).healthy
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE fields SET crc = crc + 1 WHERE agent = 1 AND field = 'plain'")
+        connection.commit()
+    with contextlib.closing(open_store(str(path), sync="process")) as store:
+        rotated(store, AFTER)
+        (left,) = store.texts(f"{PREFIX}k1:")
+        assert left.key == (1, "plain")
+
+
+def test_a_missing_key_leaves_its_secrets_as_they_are(path: Path) -> None:
+    """Secrets whose key is gone stay, are counted, and rotate once it is back."""
+    with AgentSystem.open(path, agents=[Keeper], secrets=StaticKeys({"k2": NEW})) as system:
+        before = system.secrets.remaining()
+        rotation = system.secrets.rotate(wait=True)
+        assert (rotation.done, rotation.texts) == (True, 0)
+        assert system.secrets.remaining() == before
+    with AgentSystem.open(path, agents=[Keeper], secrets=AFTER) as system:
+        system.secrets.rotate(wait=True)
+        assert set(system.secrets.remaining()) == {"k2"}
+    with AgentSystem.open(path, agents=[Keeper]) as system:
+        with pytest.raises(KeyMissing, match="no key"):
+            system.secrets.rotate()
+        assert system.secrets.rotation() is None
+
+
+def test_an_interrupted_rotation_goes_on_when_the_store_is_opened(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ended between any two commits, it is finished by the next process that has the keys."""
+    monkeypatch.setattr("perdure.lifecycle.secrets.rotation.SLICE", 3)
+    old = {"k1": OLD}
+    for commits in range(1, 6):
+        old = {f"n{commits}": new_key(), **old}
+        with contextlib.closing(open_store(str(path), sync="process")) as store:
+            rotated(store, StaticKeys(old), most=commits)
+            assert unfinished(store)
+    keys = StaticKeys({"z": NEW, **old})
+    with AgentSystem.open(path, agents=[Keeper], secrets=keys) as system:
+        begun = system.secrets.rotation()
+        assert begun is not None
+        assert begun.key_id == "z"
+        assert system.secrets.rotate(wait=True).done
+        assert set(system.secrets.remaining()) == {"z"}
+        assert not unfinished(system._store)
+        assert system.agent(Keeper, "2").call(Keeper.words).get() == {"word-2"}
+
+
+def test_closing_ends_it_between_two_slices(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A system that closes does not wait for a rotation; what was written is kept."""
+    monkeypatch.setattr("perdure.lifecycle.secrets.rotation.SLICE", 1)
+    system = AgentSystem.open(path, agents=[Keeper], secrets=AFTER)
+    system.secrets.rotate()
+    system.close()
+    ended = system.secrets.rotation()
+    assert ended is not None
+    with contextlib.closing(open_store(str(path), sync="process")) as store:
+        assert ended.done != unfinished(store)
+        assert examine(store).healthy
+
+
+def test_the_command_line_rotates(path: Path, tmp_path: Path) -> None:
+    """`secrets rotate` seals a store anew, and `status` tells which keys it needs."""
+    keyfile = tmp_path / "keys.txt"
+    keyfile.write_text(f"k2 {key_text(NEW)}\nk1 {key_text(OLD)}\n")
+    keyfile.chmod(0o600)
+    (status,) = records("secrets", "--store", path, "--keys", keyfile)
+    assert set(status["keys"]) == {"k1"}
+    assert (status["current"], status["missing"], status["rotating"]) == ("k2", [], False)
+    assert invoke("secrets", "rotate", "--store", path).exit_code == 2
+    (done,) = records("secrets", "rotate", "--store", path, "--keys", keyfile)
+    assert (done["key"], done["remaining"]) == ("k2", {})
+    keyfile.write_text(f"k3 {key_text(new_key())}\n")
+    (status,) = records("secrets", "--store", path, "--keys", keyfile, code=1)
+    assert status["missing"] == ["k2"]
+    result = invoke("secrets", "rotate", "--store", path, "--keys", keyfile)
+    assert result.exit_code == 1
+    assert "which is missing or wrong" in result.stderr
+    assert "missing" in invoke("secrets", "--store", path, "--keys", keyfile).stdout
+
+
+def test_scan_names_places_and_no_values(tmp_path: Path) -> None:
+    """`secrets scan` finds plain secrets in stored values and shows where, not what."""
+    path, word = tmp_path / "s.db", made("ghp_{A:36}").text.strip('"')
+    with AgentSystem.open(path, agents=[Desk], detector=None) as system:
+        desk = system.agent(Desk, "1").proxy()
+        desk.write(word).get()
+        desk.fill("hunter-two").get()
+    found = records("secrets", "scan", "--store", path, code=1)
+    assert {(each["place"], each["rule"]) for each in found} == {
+        ("Desk.text", "GitHub token"), ("Desk.password", NAMED), ("Desk.options", NAMED),
+        ("Desk.headers", NAMED),
+    }  # fmt: skip
+    shown = invoke("secrets", "scan", "--store", path)
+    assert shown.exit_code == 1
+    assert word not in shown.output
+    assert "hunter" not in shown.output
+
+
+def kill_one(path: Path, keyfile: Path, moment: random.Random) -> None:
+    """Run agents and rotations in a child, and kill it at a random point of its output."""
+    keyfile.write_text(f"n{moment.random()} {key_text(new_key())}\n" + keyfile.read_text())
+    arguments = [sys.executable, "-m", "tests.secrets.rotating", str(path), str(keyfile)]
+    child = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    try:
+        assert child.stdout.readline() == b"ready\n"
+        # Not a sleep: gives up waiting for a whole rotation at a random point within it.
+        select.select([child.stdout], [], [], moment.uniform(0, 0.4))
+    finally:
+        child.kill()
+        child.wait(DEADLINE)
+        child.stdout.close()
+
+
+@pytest.mark.parametrize("rounds", [4, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.timeout(600)
+def test_killed_at_any_moment(path: Path, tmp_path: Path, rounds: int) -> None:
+    """Killed again and again beside writing agents, it ends with one key and all values."""
+    keyfile = tmp_path / "keys.txt"
+    keyfile.write_text(f"k1 {key_text(OLD)}\n")
+    keyfile.chmod(0o600)
+    moment = random.Random(rounds)
+    for _round in range(rounds):
+        kill_one(path, keyfile, moment)
+    with AgentSystem.open(path, agents=[Keeper], secrets=FileKeys(keyfile)) as system:
+        rotation = system.secrets.rotate(wait=True)
+        assert rotation.done, rotation
+        assert set(system.secrets.remaining()) == {rotation.key_id}
+        system.agent(Keeper, PAUSED).resume()
+        for row in list(system.agents("Keeper")):
+            words = system.agent(Keeper, row.key).call(Keeper.words).get()
+            assert words == {f"word-{row.key}"}
+    with contextlib.closing(open_store(str(path), sync="process")) as store:
+        assert examine(store).healthy
