@@ -79,6 +79,8 @@ class PersistenceSupervisor:
         self.ended: StoreError | None = None
         self.on_strain: Callable[[], None] = _nothing
         self.on_relief: Callable[[], None] = _nothing
+        self.defer: Callable[[Callable[[], None]], None] = _at_once
+        """Makes a call that must not be made where ``append`` is called: under a lock."""
         self.committer = Committer(
             store, self, first=counters.sequence + 1, clock=clock.monotonic, chain=counters.chain
         )
@@ -171,8 +173,8 @@ class PersistenceSupervisor:
             self._ledger.count_success(commits, seconds)
             closed = self._circuit.succeeded()
             self.outage = False
-            event = self._event(None, durable=commits)
         if closed:
+            event = self._event(None, durable=commits)
             logger.info("the store is back; the breaker is closed")
             self.on_relief()
             self._auto_saver.save_all()
@@ -242,11 +244,11 @@ class PersistenceSupervisor:
             event = self._event(None)
         logger.info("%d commits are unsaved; agents wait until half are", event.backlog)
         self.on_strain()
-        self._fire(signals.backlog_full, event)
+        self.defer(lambda: self._fire(signals.backlog_full, event))
         # The committer calls back after it has moved ``durable``, so that a batch that becomes
         # durable just now cannot be missed.
         if not self.committer.when_durable(sequence - self._most_unsaved // 2, self._relieve):
-            self._relieve()
+            self.defer(self._relieve)
 
     def _relieve(self) -> None:
         with self._lock:
@@ -294,6 +296,10 @@ class PersistenceSupervisor:
 
     def _fire(self, signal: Signal, event: SaveEvent) -> None:
         fire(signal, self._sender, event, self._clock.monotonic)
+
+
+def _at_once(call: Callable[[], None]) -> None:
+    call()
 
 
 def _nothing() -> None:

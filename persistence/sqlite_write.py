@@ -28,6 +28,11 @@ _SIZES: Final = (
 
 
 @functools.cache
+def _most(width: int) -> int:
+    return max(size for size in _SIZES if size * width <= MOST_VARIABLES)
+
+
+@functools.cache
 def _insert(head: str, tail: str, width: int, rows: int) -> str:
     row = "(" + ",".join("?" * width) + ")"
     values = ",".join([row] * rows)
@@ -51,8 +56,10 @@ def insert(
     tail: str = "",
 ) -> None:
     """Insert ``rows``, whose first column is never NULL; nothing happens if there are none."""
-    width = len(rows[0]) if rows else 1
-    most = max(size for size in _SIZES if size * width <= MOST_VARIABLES)
+    if not rows:
+        return
+    width = len(rows[0])
+    most = _most(width)
     for start in range(0, len(rows), most):
         part = rows[start : start + most]
         size, parameters = _padded(part, width)
