@@ -23,6 +23,7 @@ from typing import (
 
 from pykka import Actor
 
+from ..lifecycle.access.boundaries import AnyBoundary, Boundary, checked_boundary
 from ..lifecycle.durability import AutoSave, Durability, WhenUnsaved
 from ..lifecycle.restart import RestartPolicy
 from ..lifecycle.scopes.agent_scopes import AgentScopes
@@ -94,6 +95,8 @@ class Agent(Identified, Generic[S]):
     """Messages that may wait; a sender outside a turn waits for room, in one gets MailboxFull."""
     turn_limit: ClassVar[float | None] = None
     """Seconds a turn may take before it is abandoned and counted as failed."""
+    boundary: ClassVar[AnyBoundary] = Boundary.STRICT
+    """What its agents may do in scopes that nobody in particular owns, without a grant."""
     kind: ClassVar[str]
     """The name under which agents of this class are stored; the class's name unless given."""
 
@@ -119,6 +122,7 @@ class Agent(Identified, Generic[S]):
             raise ConfigurationError(message)
         if "kind" not in cls.__dict__:
             cls.kind = cls.__name__
+        checked_boundary(cls.__name__, cls.boundary)
         _check_state_annotation(cls)
 
     @classmethod
@@ -264,7 +268,7 @@ _OPEN: Final = frozenset(
     {
         "on_start", "on_pause", "on_resume", "on_stop", "on_passivate", "on_failure", "on_receive",
         "durability", "when_unsaved", "autosave", "restarts", "mailbox_limit", "turn_limit", "kind",
-        "unreadable",
+        "unreadable", "boundary",
     }
 )  # fmt: skip
 OWN_NAMES: Final = frozenset(

@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 
 from blinker import Signal
 
+from ..lifecycle.access.policy import Policy
 from ..lifecycle.clock import Clock
 from ..lifecycle.durability import AutoSave, Durability
 from ..lifecycle.groups import SupervisionTree
@@ -46,6 +47,10 @@ class CellKeeper(Protocol):
         """Put a fresh cell, with all the mail, in the place of one that hangs."""
         ...
 
+    def cell(self, kind: str, key: str) -> AgentCell:
+        """Return the agent's cell, making it if it has none."""
+        ...
+
     def forget(self, cell: AgentCell) -> None:
         """Drop a closed cell."""
         ...
@@ -63,6 +68,7 @@ class Surroundings(Protocol):
     tree: SupervisionTree
     agenda: Agenda
     ledger: Ledger
+    policy: Policy
     state: ScopedState
     """What agents share, as ``system.state``."""
     facade: Any

@@ -12,6 +12,7 @@ from . import failing, guards, opening, settling, starting, steps
 from .activation import Activation
 from .cell import AgentCell
 from .control import Control, Verb
+from .cutting import HOLD, STEPS, isolated
 from .mailbox import Outcome
 
 logger = logging.getLogger("perdure.actors")
@@ -29,13 +30,11 @@ _STEPS: Final[dict[Verb, Callable[[AgentCell, Activation, Control], None]]] = {
 def obey(cell: AgentCell, control: Control) -> Outcome | None:
     """Do what a control asks for; what goes wrong is told to whoever waits for it."""
     verb = control.verb
-    if verb is Verb.REFUSE:
-        guards.refuse_waiting(cell)
+    if verb in STEPS and HOLD in cell.holds:
+        failing.reject(cell, control, isolated(cell))
         return None
-    if verb is Verb.QUARANTINE:
-        return _quarantine(cell, control)
-    if verb is Verb.BEGIN:
-        return _begin(cell, control)
+    if verb in _WITHOUT:
+        return _WITHOUT[verb](cell, control)
     if cell.activation is None:
         if _needs_no_activation(cell, control):
             return None
@@ -101,3 +100,15 @@ def _quarantine(cell: AgentCell, control: Control) -> Outcome | None:
             logger.warning("%s: its quarantine is not durable: %r", cell, error)
     steps.quarantine(cell, cell.activation, control)
     return None
+
+
+def _refuse(cell: AgentCell, _control: Control) -> None:
+    guards.refuse_waiting(cell)
+
+
+_WITHOUT: Final[dict[Verb, Callable[[AgentCell, Control], Outcome | None]]] = {
+    Verb.REFUSE: _refuse,
+    Verb.BEGIN: _begin,
+    Verb.QUARANTINE: _quarantine,
+}
+"""What sees itself to the activation it needs."""

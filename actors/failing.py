@@ -9,10 +9,10 @@ from ..lifecycle import signals
 from ..lifecycle.restart import Intensity
 from ..persistence.errors import KeyMissing, PerdureError
 from ..persistence.records import Commit, DeadLetter, Timer
-from ..persistence.shared.unit import Unit
 from .activation import Activation
 from .cell import AgentCell
 from .control import Control, Verb
+from .cutting import handed_over, keep_decisions
 from .settling import answers_unsaved, describe, save
 from .timing import next_due
 from .turn import Letter, Turn, after
@@ -26,7 +26,7 @@ def fail(cell: AgentCell, activation: Activation, turn: Turn, error: BaseExcepti
     letter = turn.letter
     if turn.unit is not None:
         cell.home.ledger.give_up(turn.unit)
-        _keep_decisions(cell, turn.unit)
+        keep_decisions(cell, turn.unit)
     if letter.reply_to is not None:
         reject(cell, letter, error)
         return
@@ -43,18 +43,6 @@ def fail(cell: AgentCell, activation: Activation, turn: Turn, error: BaseExcepti
     restart(cell, error, letter)
 
 
-def _keep_decisions(cell: AgentCell, unit: Unit) -> None:
-    """Commit what an undone turn was refused, and what it was allowed in vain."""
-    unit.undo()
-    if unit.audit:
-        commit = Commit()
-        commit.with_effects().audit = unit.audit
-        try:
-            cell.home.supervisor.append(commit)
-        except PerdureError as error:
-            logger.warning("%s: decisions about access are not kept: %s", cell, error)
-
-
 def reject(cell: AgentCell, letter: Letter, error: BaseException) -> None:
     """Answer an asker with an error, not before what the handler may have seen is durable."""
     if letter.reply_to is None:
@@ -68,6 +56,8 @@ def reject(cell: AgentCell, letter: Letter, error: BaseException) -> None:
 
 def restart(cell: AgentCell, error: BaseException, letter: Letter | None) -> None:
     """Let supervision decide; ``letter`` is tried again or goes to the dead letters."""
+    if cell.home.policy.ever and handed_over(cell, letter):
+        return
     cell.error = reason = f"{type(error).__name__}: {error}"
     policy = cell.blueprint.agent_class.restarts
     if cell.home.supervisor.ended is not None:

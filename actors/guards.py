@@ -8,6 +8,7 @@ from . import failing, settling
 from .activation import Activation
 from .cell import AgentCell
 from .control import Control, Verb
+from .cutting import HOLD, isolated
 from .steps import quarantined, refuse_askers
 from .timing import is_skipped
 from .turn import Letter, Turn
@@ -58,6 +59,9 @@ def _may_end(cell: AgentCell, letter: Letter, error: StoreError) -> bool:
 
 def refuse_waiting(cell: AgentCell) -> None:
     """Tell those whose asks would wait here: for the store, or for a restart by hand."""
+    if HOLD in cell.holds:
+        refuse_askers(cell, isolated(cell))
+        return
     if cell.status is Status.QUARANTINED:
         refuse_askers(cell, quarantined(cell))
         return

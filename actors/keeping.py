@@ -12,6 +12,7 @@ from . import failing
 from .blueprint import Catalogue
 from .cell import AgentCell, Surroundings
 from .control import Control, Verb
+from .cutting import HOLD
 from .running import RunningCell
 from .turn import Letter, as_letter
 
@@ -61,6 +62,8 @@ class Keeper:
             cell = self.cells.get((kind, key))
             if cell is None:
                 cell = RunningCell(self._home, blueprint, key)
+                if self._home.policy.isolated(kind, key):
+                    cell.hold(HOLD)
                 cell.mailbox.attach(cell, self._home.dispatcher)
                 self.cells[kind, key] = cell
                 crowded = self._crowded_at is not None and len(self.cells) >= self._crowded_at
@@ -79,6 +82,24 @@ class Keeper:
 
     def replace(self, cell: AgentCell, failed: Letter | None, error: Exception) -> None:
         """Put a fresh cell, with all the mail, in the place of one that hangs."""
+        fresh = self._take_over(cell)
+        failing.restart(fresh, error, failed)
+        fresh.mailbox.attach(fresh, self._home.dispatcher)
+
+    def set_aside(self, cell: AgentCell, first: Letter | None, why: str) -> None:
+        """Put a fresh cell in the place of one that is cut off; its mail waits, ``first`` first."""
+        fresh = self._take_over(cell)
+        if first is not None:
+            fresh.mailbox.put_back(first)
+        for hold in cell.holds:
+            if hold != "backoff":  # its end is known to the old cell alone, and mail starts it
+                fresh.hold(hold)
+        fresh.hold(why)
+        fresh.mailbox.attach(fresh, self._home.dispatcher)
+        fresh.mailbox.put_urgent(Control(Verb.REFUSE, edge=False))
+
+    def _take_over(self, cell: AgentCell) -> RunningCell:
+        """Return a fresh cell with all the mail of another, which is closed; not attached yet."""
         fresh = RunningCell(self._home, cell.blueprint, cell.key)
         fresh.last_sequence = cell.last_sequence
         fresh.status, fresh.reason = cell.status, cell.reason
@@ -93,8 +114,7 @@ class Keeper:
             self.cells[cell.kind, cell.key] = fresh
         left = [as_letter(item) for item in cell.mailbox.close()]
         fresh.mailbox.put_back(*[e for e in left if getattr(e, "verb", None) is not Verb.DONE])
-        failing.restart(fresh, error, failed)
-        fresh.mailbox.attach(fresh, self._home.dispatcher)
+        return fresh
 
     def turns(self) -> int:
         """Return how many messages were handled since the system was opened."""

@@ -9,7 +9,6 @@ from ..lifecycle.clock import Handle
 from ..persistence.errors import TurnTimeout
 from . import settling
 from .cell import AgentCell
-from .mailbox import Outcome
 from .turn import Turn
 
 logger = logging.getLogger("perdure.actors")
@@ -20,11 +19,10 @@ def watch(cell: AgentCell, turn: Turn, limit: float) -> Handle:
     return cell.home.clock.call_later(limit, lambda: _too_long(cell, turn))
 
 
-def came_too_late(cell: AgentCell, turn: Turn) -> Outcome:
+def came_too_late(cell: AgentCell, turn: Turn) -> None:
     """Drop what a turn has done that the clock has given up."""
     what = settling.describe(turn.letter)
     logger.warning("%s: %s came back after its time limit; it is dropped", cell, what)
-    return Outcome.GONE
 
 
 def _too_long(cell: AgentCell, turn: Turn) -> None:

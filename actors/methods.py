@@ -7,7 +7,7 @@ import itertools
 import logging
 
 from ..persistence.shared.ledger import Stale
-from . import settling
+from . import cutting, settling
 from .activation import Activation
 from .again import MOST
 from .cell import AgentCell
@@ -27,6 +27,9 @@ def run_method(cell: AgentCell, activation: Activation, name: str, letter: Lette
             if inspect.iscoroutine(result):
                 with cell.home.dispatcher.blocking():
                     cell.home.loop.run(result)
+            turn.settling = True
+            if cell.home.policy.ever and cutting.lost(cell, activation, turn):
+                raise cutting.isolated(cell)
             settling.settle(cell, activation, turn, None, f"({name})")
         except Stale:
             activation.rollback()

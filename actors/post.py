@@ -8,17 +8,21 @@ from typing import Any, Final, Protocol
 
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr
 
+from ..lifecycle.sessions.entered import entered
 from ..lifecycle.status import Status
 from ..persistence.errors import MailboxFull, PerdureError, SystemClosed
 from ..persistence.records import Commit
+from ..persistence.shared.unit import Unit
 from .cell import AgentCell, Surroundings
 from .control import Control, Verb
+from .cutting import HOLD, refuse_cut_off
 from .description import AgentDescription, describe
 from .future import PooledFuture
 from .keeping import Keeper
 from .messages import PLAIN, detach
 from .reference import AgentRef
 from .running import RunningCell
+from .scoping import SharedCalls
 from .settling import row
 from .steps import quarantined
 from .turn import KeptLetter, Letter, StoredLetter, Turn, under_way
@@ -58,6 +62,8 @@ class PostOffice:
 
     def tell(self, ref: AgentRef[Any], message: object) -> None:
         """Send a message; inside a turn it is sent when the turn commits."""
+        if self._home.policy.ever:
+            refuse_cut_off(self._home)
         cell = ref.cell or self._cell_of(ref)
         if not cell.receives and message.__class__ not in _PROXIED:
             raise _unreceived(cell)
@@ -68,9 +74,29 @@ class PostOffice:
         if cell.mailbox.full(len(turn.sends)) and cell.mailbox.full(turn.sent_to(cell)):
             raise _full(cell)
         if cell.volatile:
-            turn.send(cell, Letter(detached(message), correlation=turn.letter.correlation))
+            chain = entered(turn) or turn.letter.correlation
+            turn.send(cell, Letter(detached(message), correlation=chain))
         else:
             turn.send(cell, self._stored_letter(cell, message, turn))
+
+    def enclose(self, ref: AgentRef[Any], message: object, unit: Unit, calls: SharedCalls) -> None:
+        """Have a message leave with the turn under way, else with the commit of ``unit``.
+
+        One that the same commit brings already is left out: it tells the receiver nothing new.
+        """
+        cell = ref.cell or self._cell_of(ref)
+        turn = under_way()
+        if cell.volatile:
+            letter = Letter(detached(message))
+        else:
+            letter = self._stored_letter(cell, message, turn)
+        if turn is None:
+            calls.enclose(unit, cell, letter)
+        elif not any(
+            other is cell and (sent.name, sent.body) == (letter.name, letter.body)
+            for other, sent in turn.sends
+        ):
+            turn.send(cell, letter)
 
     def _tell_from_outside(self, ref: AgentRef[Any], cell: RunningCell, message: object) -> None:
         home = self._home
@@ -82,13 +108,15 @@ class PostOffice:
             self._wait_for_room(cell)
         # A bare value is no burden for the garbage collector while it waits; a letter is.
         letter: object = message
+        session = entered(None)
         if cell.volatile:
-            if message.__class__ not in PLAIN:
-                letter = Letter(detached(message))
+            if session or message.__class__ not in PLAIN:
+                letter = Letter(detached(message), correlation=session)
         elif cell.snapshot and not cell.holds:
             # As durable as the agent itself: stored when it is paused or the system closes.
             if not (
                 cell.takes_bare
+                and not session
                 and type(message) is str
                 and len(message) < LIGHTEST
                 and message.isascii()
@@ -107,6 +135,8 @@ class PostOffice:
     ) -> PooledFuture[Any]:
         """Send a message at once and return the reply's future."""
         home = self._home
+        if home.policy.ever:
+            refuse_cut_off(home)
         cell = ref.cell or self._cell_of(ref)
         if not cell.receives and message.__class__ not in _PROXIED:
             raise _unreceived(cell)
@@ -114,14 +144,15 @@ class PostOffice:
         future: PooledFuture[Any] = PooledFuture()
         letter = Letter(detached(message), future)
         if turn is None:
-            letter.correlation = letter.id = next(self._letters)
+            letter.id = next(self._letters)
+            letter.correlation = entered(None) or letter.id
             if home.closing:
                 future.fail(closed())
                 return future
         else:
             letter.edge = False
             letter.id = next(self._letters)
-            letter.correlation = turn.letter.correlation
+            letter.correlation = entered(turn) or turn.letter.correlation
             letter.cause = turn.cell.last_sequence
             future.asker = turn
             turn.asked = True
@@ -140,7 +171,9 @@ class PostOffice:
         future.target = cell
         while not cell.mailbox.put(letter, offer=turn is None):
             cell = future.target = self._cell_of(ref)
-        if cell.holds and (home.guarded or cell.status is Status.QUARANTINED):
+        if cell.holds and (
+            home.guarded or cell.status is Status.QUARANTINED or HOLD in cell.holds
+        ):
             # It may have come behind mail that began to wait just now, for which it must not.
             cell.mailbox.put_urgent(Control(Verb.REFUSE, edge=False))
         if home.closed:
@@ -150,6 +183,8 @@ class PostOffice:
     def control(self, ref: AgentRef[Any], verb: Verb) -> PooledFuture[Any]:
         """Have a lifecycle step taken and return its future."""
         home = self._home
+        if home.policy.ever:
+            refuse_cut_off(home)
         turn = under_way()
         future: PooledFuture[Any] = PooledFuture()
         if home.closing:
@@ -197,7 +232,8 @@ class PostOffice:
         """Make a letter that stands alone: encoded, and decoded afresh for the receiver."""
         name, body, fresh = cell.blueprint.calls.encode(message)
         letter = kind(fresh, letter_id=next(self._letters))
-        letter.correlation = letter.id if turn is None else turn.letter.correlation
+        chain = letter.id if turn is None else turn.letter.correlation
+        letter.correlation = entered(turn) or chain
         letter.name = name
         letter.body = body
         letter.sent = self._home.clock.now()

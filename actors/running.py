@@ -12,7 +12,7 @@ from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr
 
 from ..persistence.errors import SystemClosed, TurnTimeout
 from ..persistence.shared.ledger import Stale
-from . import again, controls, failing, guards, limits, settling, starting
+from . import again, controls, cutting, failing, guards, limits, settling, starting
 from .activation import Activation
 from .cell import AgentCell
 from .control import Control, Verb
@@ -122,12 +122,14 @@ class RunningCell(AgentCell):
             if isinstance(result, CoroutineType):
                 self.pending = lambda: self._launch_handler(turn, result)
                 return Outcome.SUSPENDED
-            if watch is not None and not turn.decide("runner"):
-                return limits.came_too_late(self, turn)
+            turn.settling = True  # then the look: isolating.py says why
+            if (watch is not None or self.home.policy.ever) and self._too_late(activation, turn):
+                return Outcome.GONE
             settling.settle(self, activation, turn, result)
         except BaseException as error:  # noqa: BLE001 - a handler may raise anything
-            if watch is not None and not turn.decide("runner"):
-                return limits.came_too_late(self, turn)
+            turn.settling = True
+            if self._too_late(activation, turn):
+                return Outcome.GONE
             overtaken = error.__class__ is Stale and again.begins_again(self, activation, turn)
             if error.__class__ is KeyboardInterrupt and _on_main_thread():
                 # Not the handler's doing: somebody pressed Ctrl-C while the main thread helped.
@@ -142,6 +144,14 @@ class RunningCell(AgentCell):
         self.turn = None
         current.set(None)
         return None
+
+    def _too_late(self, activation: Activation, turn: Turn) -> bool:
+        """Tell whether the clock or an isolation has ended a turn before its handler did."""
+        limited = self.blueprint.turn_limit is not None
+        if limited and not turn.decide("runner") and turn.decided == "clock":
+            limits.came_too_late(self, turn)
+            return True
+        return self.home.policy.ever and cutting.lost(self, activation, turn)
 
     def _launch_handler(self, turn: Turn, coroutine: CoroutineType[Any, Any, object]) -> None:
         def done(result: object, error: BaseException | None) -> None:
@@ -159,8 +169,9 @@ class RunningCell(AgentCell):
         turn, activation = self.turn, self.activation
         assert turn is not None
         assert activation is not None
-        if self.blueprint.turn_limit is not None and not turn.decide("runner"):
-            return limits.came_too_late(self, turn)
+        turn.settling = True
+        if self._too_late(activation, turn):
+            return Outcome.GONE
         error = control.error
         try:
             if error is None:

@@ -8,6 +8,9 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+from ..lifecycle.access.access import Access
+from ..lifecycle.access.policy import Policy
+from ..lifecycle.access.trail import Audit
 from ..lifecycle.artifacts.artifacts import Artifacts
 from ..lifecycle.artifacts.records import ArtifactLimits
 from ..lifecycle.clock import Clock
@@ -24,11 +27,13 @@ from .blueprint import Catalogue, check_name
 from .chore import Chore
 from .control import Control, Verb
 from .dispatcher import Dispatcher
+from .isolating import Isolator
 from .keeping import SWEEP_SECONDS, Keeper, Passivation
 from .loop import HandlerLoop
 from .post import PostOffice, refuse_all
 from .reference import AgentRef
 from .scoping import SharedCalls
+from .sessions import compose
 from .timing import TimerService
 from .turn import Alarm, Letter
 from .waking import Recovery
@@ -58,6 +63,7 @@ class Runtime:
         auto_save: AutoSave,
         scope_cache: int,
         artifact_limits: ArtifactLimits,
+        audit: Audit,
     ) -> None:
         """Work on a store whose lease is held."""
         self.store = store
@@ -83,11 +89,15 @@ class Runtime:
         self.agenda = Agenda(clock)
         self.keeper = Keeper(self, catalogue, passivation)
         self.cells = self.keeper.cells
-        self.ledger = Ledger(store, cache_bytes=scope_cache)
+        boundaries = {k: catalogue.of_kind(k).agent_class.boundary for k in catalogue.kinds()}
+        self.policy = Policy(store, boundaries, clock.now, reads=audit.reads)
+        self.ledger = Ledger(store, cache_bytes=scope_cache, guard=self.policy)
         self.ledger.waiting = self.dispatcher.blocking
         supervisor.committer.on_durable = self.ledger.took
+        supervisor.defer = self.ledger.defer
         calls = SharedCalls(self, supervisor, self.ledger, patience=mailbox_wait)
         self.state = ScopedState(self.ledger, calls, largest=largest_value)
+        self.access = Access(self.ledger, calls, self.policy, Isolator(self, self.keeper))
         self.artifacts = Artifacts(
             self.state,
             supervisor,
@@ -96,6 +106,9 @@ class Runtime:
             limits=artifact_limits,
         )
         self.post = PostOffice(self, self.keeper, self._letters, mailbox_wait=mailbox_wait)
+        self.sessions, self._attendant = compose(
+            self, self.ledger, calls, largest=largest_value, now=clock.now
+        )
         supervisor.on_strain = self._strained
         supervisor.on_relief = self._relieved
 
@@ -104,6 +117,7 @@ class Runtime:
         self.timers.start()
         self.agenda.count(1)
         self.dispatcher.submit(Recovery(self))
+        self._attendant.begin()
         self.clock.call_later(SWEEP_SECONDS, self.keeper.sweep)
         self.artifacts.sweeper.begin()
 
@@ -195,7 +209,7 @@ class Runtime:
             logger.warning("a timer waits for %s/%s, whose class is not there", *timer[:2])
             return
         letter = Alarm(None, letter_id=next(self._letters))
-        letter.correlation = letter.id
+        letter.correlation = timer.correlation or letter.id
         letter.timer = timer
         letter.name, letter.body, letter.sent = timer.method, timer.body, timer.due
         self.deliver(timer.kind, timer.key, letter)

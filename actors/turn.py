@@ -91,7 +91,7 @@ class Turn:
 
     __slots__ = (
         "asked", "cancel", "cell", "decided", "effects", "ending", "letter", "overdue", "sends",
-        "steps", "timers", "unit", "waits",
+        "settling", "steps", "timers", "unit", "waits",
     )  # fmt: skip
 
     def __init__(self, cell: Any, letter: Letter) -> None:  # noqa: ANN401 - AgentCell is above
@@ -118,11 +118,14 @@ class Turn:
         self.overdue = ""
         """Why it was cancelled."""
         self.decided = ""
+        self.settling = False
+        """Its handler has ended, and its runner sees to what becomes of it."""
 
     def decide(self, who: str) -> bool:
         """Let the first who asks decide how the turn ends; tell whether that is ``who``.
 
-        Only for turns with a time limit: their runner and the clock may both want to end them.
+        Only where somebody else may want to end a turn than its runner: the clock where it has a
+        time limit, an isolation.
         """
         with _deciding:
             if not self.decided:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from ..persistence.committer import stale
 from ..persistence.errors import PerdureError
 from ..persistence.records import Commit
 
@@ -32,12 +33,13 @@ class Writer:
     def submit(self, commit: Commit) -> int:
         """Append a commit of this agent as its next version and return its sequence.
 
-        PerdureError if this activation lost its right, or the commit holds another agent's rows.
+        PerdureError if this activation lost its right, also just now, or the commit holds another
+        agent's rows.
         """
         if self.revoked:
-            message = f"{commit.kind}/{commit.key}: a stale activation tried to commit"
-            raise PerdureError(message)
+            raise stale(commit)
         commit.agent = self.agent
+        commit.writer = self
         commit.version = self.version + 1
         commit.previous = self.sequence
         delta = commit.delta

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from .actors.keeping import Passivation
     from .actors.reference import AgentRef
     from .lifecycle import signals
+    from .lifecycle.access.boundaries import Boundary
+    from .lifecycle.access.trail import Audit
     from .lifecycle.backoff import Backoff
     from .lifecycle.breaker import Breaker
     from .lifecycle.clock import VirtualClock
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     )
     from .persistence.secrets.pickled import Pickled
     from .persistence.secrets.secret import Secret
+    from .persistence.shared.guard import Right
     from .persistence.shared.scope import Principal, Scope
     from .persistence.state import State
     from .persistence.url import open_reader
@@ -46,8 +49,10 @@ __all__ = [
     "Agent",
     "AgentRef",
     "AgentSystem",
+    "Audit",
     "AutoSave",
     "Backoff",
+    "Boundary",
     "Breaker",
     "Detector",
     "Durability",
@@ -65,6 +70,7 @@ __all__ = [
     "Principal",
     "RestartPolicy",
     "Retention",
+    "Right",
     "Scope",
     "Secret",
     "State",
@@ -85,8 +91,10 @@ _HOMES: Final = {
     "Agent": ".actors.agent",
     "AgentRef": ".actors.reference",
     "AgentSystem": ".system",
+    "Audit": ".lifecycle.access.trail",
     "AutoSave": ".lifecycle.durability",
     "Backoff": ".lifecycle.backoff",
+    "Boundary": ".lifecycle.access.boundaries",
     "Breaker": ".lifecycle.breaker",
     "Detector": ".persistence.secrets.detector",
     "Durability": ".lifecycle.durability",
@@ -104,6 +112,7 @@ _HOMES: Final = {
     "Principal": ".persistence.shared.scope",
     "RestartPolicy": ".lifecycle.restart",
     "Retention": ".persistence.retention",
+    "Right": ".persistence.shared.guard",
     "Scope": ".persistence.shared.scope",
     "Secret": ".persistence.secrets.secret",
     "State": ".persistence.state",

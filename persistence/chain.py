@@ -35,6 +35,18 @@ class AuditRecord(NamedTuple):
     correlation: int
 
 
+def summed(records: Sequence[AuditRecord]) -> list[AuditRecord]:
+    """Return equal decisions as one, with the time of the first and how many they were."""
+    counted: dict[AuditRecord, AuditRecord] = {}
+    for record in records:
+        same = record._replace(time=0.0, times=0)
+        first = counted.get(same)
+        counted[same] = (
+            record if first is None else first._replace(times=first.times + record.times)
+        )
+    return list(counted.values())
+
+
 class Chain(NamedTuple):
     """The newest link; makes the next one."""
 

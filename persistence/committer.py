@@ -17,7 +17,7 @@ from typing import Final, Protocol
 
 from .batch import Batch
 from .chain import START, Chain
-from .errors import Deadlock, StoreError, StoreUnavailable, SystemClosed
+from .errors import Deadlock, PerdureError, StoreError, StoreUnavailable, SystemClosed
 from .records import Commit, Reply
 from .store import Store
 
@@ -133,11 +133,19 @@ class Committer:
     def append(self, commit: Commit) -> int:
         """Take a commit and return its sequence; it is written after all before it.
 
-        Raises the error that ended the committer if it was fenced off or closed.
+        Raises the error that ended the committer if it was fenced off or closed, and PerdureError
+        if the commit's writer has lost its right.
         """
         with self._lock:
             if self._dead is not None:
                 raise self._dead
+            writer = commit.writer
+            if writer is not None:
+                # Here and not before: whoever revokes a right and then appends knows that nothing
+                # made by that right comes behind.
+                if writer.revoked:
+                    raise stale(commit)
+                commit.writer = None
             sequence = commit.sequence = self._next
             self._next = sequence + 1
             self._queue.append(commit)
@@ -397,6 +405,11 @@ class Committer:
         self.fail_waiting(error)
         for _, callback in waits:
             self._tell(callback)
+
+
+def stale(commit: Commit) -> PerdureError:
+    """Return the error for a commit of an activation that may not commit any more."""
+    return PerdureError(f"{commit.kind}/{commit.key}: a stale activation tried to commit")
 
 
 def _waiter(callback: Callable[[], None]) -> Reply:

@@ -13,7 +13,14 @@
     ├── SharedError
     │   ├── ScopeError (ValueError)          a scope, key or principal has no such form
     │   ├── Conflict (RuntimeError)          another changed first what this change was made from
+    │   ├── UnknownSession (LookupError)     there is no such session, for the caller
+    │   ├── SessionExists (ValueError)       the id of a session is taken
+    │   ├── SessionEnded (RuntimeError)      a session that has ended takes nothing more
+    │   ├── SessionLimit (RuntimeError)      a session would take more than it may
+    │   ├── ImportRefused (ValueError)       the file of a session is damaged or made up
     │   ├── Denied (PermissionError)         the caller has no right to that
+    │   │   └── Isolated                     the agent was cut off from everything
+    │   ├── UnknownGrant (LookupError)       there is no grant of that number
     │   ├── LimitExceeded (ValueError)       more than one call or scope may hold
     │   ├── UnknownArtifact (LookupError)    there is no such artifact, or no longer
     │   ├── QuotaExceeded (RuntimeError)     a scope's artifacts would take more than it may hold
@@ -134,6 +141,14 @@ class Denied(SharedError, PermissionError):
     """Refuse a caller without the right; it says nothing about what is there."""
 
 
+class Isolated(Denied):
+    """Refuse an agent that was cut off, and whoever asks it, until ``system.access.restore()``."""
+
+
+class UnknownGrant(SharedError, LookupError):
+    """Say that there is no grant of that number; it was revoked, used up, or has run out."""
+
+
 class LimitExceeded(SharedError, ValueError):
     """Refuse more than one call or one scope may hold; nothing was written."""
 
@@ -148,6 +163,41 @@ class QuotaExceeded(SharedError, RuntimeError):
 
 class LineageCircle(SharedError, ValueError):
     """Refuse a source that was itself made, directly or not, from what it is to be a source of."""
+
+
+class UnknownSession(SharedError, LookupError):
+    """Say that there is no such session, or none that the caller may see."""
+
+
+class SessionExists(SharedError, ValueError):
+    """Refuse to begin a session under an id that is taken."""
+
+
+class SessionEnded(SharedError, RuntimeError):
+    """Refuse what a session that has ended would take; nothing was written."""
+
+    def __init__(self, message: str, *, session: str, status: str) -> None:
+        super().__init__(message)
+        self.session = session
+        self.status = status
+
+
+class SessionLimit(SharedError, RuntimeError):
+    """Refuse more than a session may take (``limit`` says of what); nothing was written."""
+
+    def __init__(self, message: str, *, session: str, limit: str) -> None:
+        super().__init__(message)
+        self.session = session
+        self.limit = limit
+
+
+class ImportRefused(SharedError, ValueError):
+    """Refuse the file of a session that is damaged or made up; nothing of it is there."""
+
+    def __init__(self, message: str, *, file: str, line: int) -> None:
+        super().__init__(message)
+        self.file = file
+        self.line = line
 
 
 class SecretError(PerdureError):
@@ -196,8 +246,12 @@ class NotRequeued(AgentError, ValueError):
 class InvalidTransition(AgentError, RuntimeError):
     """Refuse a lifecycle step the transition table does not have; it says who may take it."""
 
-    def __init__(self, agent: str, current: str, wanted: str, allowed: str) -> None:
-        super().__init__(f"{agent} is {current} and cannot be {wanted}; only {allowed} agents can")
+    def __init__(
+        self, agent: str, current: str, wanted: str, allowed: str, *, things: str = "agents"
+    ) -> None:
+        super().__init__(
+            f"{agent} is {current} and cannot be {wanted}; only {allowed} {things} can"
+        )
         self.agent = agent
         self.current = current
         self.wanted = wanted

@@ -1,0 +1,1 @@
+"""Who may do what with what agents share: grants, owners, boundaries, isolation, the audit."""

@@ -1,0 +1,324 @@
+"""The policy: what is allowed, kept in memory and changed in the one order of commits.
+
+A decision is made of the caller's own words (who, right, scope, key) and of grants. It never looks
+at what is stored under a key, so a refusal is the same whether there is something or not.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+from ...persistence.chain import AuditRecord
+from ...persistence.shared.guard import Decision, Right, Standing, Use, recorded
+from ...persistence.shared.scope import Principal, Scope
+from ...persistence.shared_tables import BOUNDARIES, GRANTS, ISOLATED, OWNERS, PROGRESS
+from ...persistence.store import StoreReader
+from ...persistence.tables import Change, Key, Order, Row, Table
+from .boundaries import RIGHTS, SHARED_KINDS, AnyBoundary, Boundary, CustomBoundary
+from .grants import Grant, Isolation
+
+logger = logging.getLogger("perdure.lifecycle")
+
+PAGE: Final = 1000
+NUMBERS: Final = (PROGRESS, ("perdure.grants",))
+"""Where the highest number of a grant stands, so that none is given twice."""
+_LOOKING: Final = Right.READ | Right.LIST
+_NOTHING: Final = Right(0)
+Columns: TypeAlias = tuple[str, str, str]
+
+
+class Policy:
+    """Decide who may do what (guard.Guard).
+
+    Asked from any thread without a lock: it looks at tuples and dictionaries that are replaced, and
+    changed only under the ledger's lock.
+    """
+
+    def __init__(
+        self,
+        store: StoreReader,
+        boundaries: Mapping[str, AnyBoundary],
+        now: Callable[[], float],
+        *,
+        reads: bool = True,
+    ) -> None:
+        """Begin with what is stored; ``boundaries`` are those of the classes, by kind.
+
+        ``reads`` says whether allowed reads belong into the audit.
+        """
+        self._classes = dict(boundaries)
+        self._now = now
+        self._reads = reads
+        self._grants: dict[tuple[str, ...], tuple[Grant, ...]] = {}  # by grantee and scope
+        self._numbered: dict[int, Grant] = {}
+        self._owners: dict[Columns, Columns] = {}
+        self._boundaries: dict[tuple[str, str], Boundary] = {}
+        self._isolated: dict[tuple[str, str], Isolation] = {}
+        self._running_out: list[float] = []  # a heap of the moments when grants expire
+        self._moments = threading.Lock()
+        self._epoch = 0
+        self.ever = False
+        """Whether anybody is, or was since the system was opened, isolated."""
+        numbers = store.row(*NUMBERS)
+        self._next = itertools.count(1 if numbers is None else int(str(numbers[1])) + 1)
+        for table in (OWNERS, GRANTS, BOUNDARIES, ISOLATED):
+            self._take(Change(table, row[: table.key], row) for row in stored_rows(store, table))
+
+    @property
+    def epoch(self) -> int:
+        """Rises with every change of what is allowed, and when a grant runs out."""
+        if self._running_out and self._running_out[0] <= self._now():
+            with self._moments:
+                while self._running_out and self._running_out[0] <= self._now():
+                    heapq.heappop(self._running_out)
+                    self._epoch += 1
+        return self._epoch
+
+    def check(self, standing: Standing, right: Right, scope: Scope, key: str | None) -> Decision:
+        """Decide; the first rule that has an answer wins."""
+        who = standing.principal
+        owned = self._is_owner(who, scope)
+        if who.kind == "agent" and self._isolated and (who.id, who.part) in self._isolated:
+            return Decision(allowed=False, reason="isolated", audited=not owned, isolated=True)
+        if owned:
+            return _OWNER
+        looks = not right & ~_LOOKING
+        audited = self._reads or not looks
+        if who.kind == "system":
+            return Decision(allowed=True, reason="the system", audited=audited)
+        if scope.kind == "session" and scope.id == standing.session:
+            return Decision(allowed=True, reason="in that session", audited=audited)
+        have = _NOTHING
+        if who.kind == "agent":
+            have, reason = self._bounded(who, right, scope, key)
+            if reason:
+                allowed = have is not _NOTHING
+                return Decision(allowed, reason, audited or not allowed)
+        return self._granted(who, right & ~have, scope, key, audited=audited)
+
+    def shown(self, standing: Standing, scope: Scope) -> Callable[[str], bool]:
+        """Return what tells whether a key is listed: fixed now, also where listing uses it up."""
+        whole = self.check(standing, Right.LIST, scope, None)
+        if not whole.allowed:
+            return lambda _key: False
+        if not whole.reason.startswith("grant"):
+            if isinstance(self.boundary(standing.principal), CustomBoundary):
+                return lambda key: self.check(standing, Right.LIST, scope, key).allowed
+            return lambda _key: True
+        grants = [g for g in self._about(standing.principal, scope) if g.rights & Right.LIST]
+        if any(grant.keys == "*" for grant in grants):
+            return lambda _key: True
+        return lambda key: any(grant.covers(key) for grant in grants)
+
+    def published(self, changes: Sequence[Change], sequence: int) -> None:  # noqa: ARG002 - as Guard has it
+        """Take over what was appended; under the ledger's lock."""
+        self._take(change for change in changes if change.table in _TABLES)
+
+    def granted(self, number: int) -> Row | None:
+        """Return the newest row of a grant; None if it is gone."""
+        grant = self._numbered.get(number)
+        return None if grant is None else grant.row()
+
+    def record(
+        self, standing: Standing, use: Use, decision: Decision, reason: str = ""
+    ) -> AuditRecord:
+        """Return a decision as the audit keeps it."""
+        return recorded(self._now(), standing, use, decision, reason)
+
+    def owner(self, scope: Scope) -> Principal:
+        """Return who owns a scope."""
+        return Principal(*self._owner(scope))
+
+    def owns(self, who: Principal, scope: Scope) -> bool:
+        """Tell whether somebody may give rights on a scope away."""
+        return who.kind == "system" or self._is_owner(who, scope)
+
+    def boundary(self, who: Principal) -> AnyBoundary:
+        """Return an agent's boundary: its own, else its class's."""
+        own = self._boundaries.get((who.id, who.part))
+        return self._classes.get(who.id, Boundary.STRICT) if own is None else own
+
+    def grant(self, number: int) -> Grant | None:
+        """Return a grant that still holds."""
+        grant = self._numbered.get(number)
+        return None if grant is None or self._is_over(grant) else grant
+
+    def grants(self) -> list[Grant]:
+        """Return the grants that hold, oldest first."""
+        return [g for _, g in sorted(self._numbered.copy().items()) if not self._is_over(g)]
+
+    def overdue(self) -> list[int]:
+        """Return the numbers of the grants that have run out and are still stored."""
+        return [number for number, g in self._numbered.copy().items() if self._is_over(g)]
+
+    def next_grant(self) -> int:
+        """Return a number for a new grant."""
+        return next(self._next)
+
+    def isolations(self) -> list[Isolation]:
+        """Return who is cut off."""
+        return list(self._isolated.copy().values())
+
+    def isolated(self, kind: str, key: str) -> bool:
+        """Tell whether an agent is cut off."""
+        return bool(self._isolated) and (kind, key) in self._isolated
+
+    def cut_off(self, isolation: Isolation) -> None:
+        """Refuse an agent everything, before the commit that makes it last.
+
+        Early is safe: what is refused too soon could have come a moment later.
+        """
+        self._isolated[isolation.agent.id, isolation.agent.part] = isolation
+        self.ever = True  # last: who sees it finds the rest
+        self._epoch += 1
+
+    def _owner(self, scope: Scope) -> Columns:
+        columns = scope.columns
+        if self._owners:
+            named = self._owners.get(columns)
+            if named is None and scope.kind == "step":
+                named = self._owners.get(("workflow", scope.id, ""))
+            if named is not None:
+                return named
+        if scope.kind in _NATURAL:
+            return columns
+        return _SYSTEM
+
+    def _is_owner(self, who: Principal, scope: Scope) -> bool:
+        kind, who_id, part = self._owner(scope)
+        return kind == who.kind and who_id == who.id and part == who.part
+
+    def _bounded(
+        self, who: Principal, right: Right, scope: Scope, key: str | None
+    ) -> tuple[Right, str]:
+        """Return what an agent's boundary gives it, and why if that is the answer."""
+        boundary = self.boundary(who)
+        if not isinstance(boundary, Boundary):
+            try:
+                answer = boundary.allows(who, right, scope, key)
+            except Exception:
+                logger.exception("the boundary of %s raised; that is a refusal", who)
+                answer = False
+            if answer is None:
+                return _NOTHING, ""
+            return (right, "custom boundary") if answer else (_NOTHING, "custom boundary")
+        if scope.kind not in SHARED_KINDS or self._owner(scope) != _SYSTEM:
+            return _NOTHING, ""
+        have = RIGHTS[boundary]
+        return have, f"boundary {boundary}" if not right & ~have else ""
+
+    def _granted(
+        self, who: Principal, missing: Right, scope: Scope, key: str | None, *, audited: bool
+    ) -> Decision:
+        """Look for grants; those of any number of uses first, so that no use is spent in vain."""
+        grants = [
+            grant
+            for grant in self._about(who, scope)
+            if grant.rights & missing and grant.covers(key)
+        ]
+        used: list[Grant] = []
+        for limited in (False, True):
+            for grant in grants:
+                if missing and (grant.uses is not None) is limited and grant.rights & missing:
+                    used.append(grant)
+                    missing &= ~grant.rights
+        if missing:
+            return _REFUSED
+        return Decision(
+            allowed=True,
+            reason="grant " + ", ".join(str(grant.number) for grant in used),
+            audited=audited,
+            uses=tuple(grant.number for grant in used if grant.uses is not None),
+        )
+
+    def _about(self, who: Principal, scope: Scope) -> list[Grant]:
+        """Return the grants to somebody that reach a scope and hold now."""
+        columns = scope.columns
+        found = list(self._grants.get((*who.columns, *columns), ()))
+        if who.kind == "agent":
+            found += self._grants.get(("agents", who.id, "", *columns), ())
+        if scope.kind == "step":
+            whole = ("workflow", scope.id, "")
+            if self._owner(scope) == self._owner(Scope(*whole)):
+                above = [*self._grants.get((*who.columns, *whole), ())]
+                if who.kind == "agent":
+                    above += self._grants.get(("agents", who.id, "", *whole), ())
+                found += [grant for grant in above if grant.inherit]
+        return [grant for grant in found if not self._is_over(grant)] if found else found
+
+    def _is_over(self, grant: Grant) -> bool:
+        return grant.expires is not None and grant.expires <= self._now()
+
+    def _take(self, changes: Iterable[Change]) -> None:
+        for table, key, row in changes:
+            _TABLES[table](self, key, row)
+            self._epoch += 1
+
+    def _take_grant(self, key: Key, row: Row | None) -> None:
+        number: int = key[0]  # type: ignore[assignment]
+        before = self._numbered.pop(number, None)
+        if before is not None:
+            self._index(before, None)
+        if row is not None:
+            grant = Grant.of(row)
+            self._numbered[number] = grant
+            self._index(grant, grant)
+            if grant.expires is not None and before is None:
+                with self._moments:
+                    heapq.heappush(self._running_out, grant.expires)
+
+    def _index(self, about: Grant, grant: Grant | None) -> None:
+        place = (*about.to.columns, *about.scope.columns)
+        kept = tuple(g for g in self._grants.get(place, ()) if g.number != about.number)
+        kept = kept if grant is None else (*kept, grant)
+        if kept:
+            self._grants[place] = kept
+        else:
+            self._grants.pop(place, None)
+
+    def _take_owner(self, key: Key, row: Row | None) -> None:
+        _put(self._owners, key, None if row is None else row[3:6])
+
+    def _take_boundary(self, key: Key, row: Row | None) -> None:
+        _put(self._boundaries, key, None if row is None else Boundary(str(row[2])))
+
+    def _take_isolation(self, key: Key, row: Row | None) -> None:
+        isolation = None
+        if row is not None:
+            agent = Principal.agent(str(key[0]), str(key[1]))
+            self.ever = True
+            isolation = Isolation(agent, str(row[2]), row[3])  # type: ignore[arg-type]
+        _put(self._isolated, key, isolation)
+
+
+_NATURAL: Final = frozenset({"agent", "user"})
+"""Scopes that belong to the principal of the same columns."""
+_SYSTEM: Final = Principal.SYSTEM.columns
+_OWNER: Final = Decision(allowed=True, reason="owner")
+_REFUSED: Final = Decision(allowed=False, reason="no grant", audited=True)
+_TABLES: Final[dict[Table, Callable[[Policy, Key, Row | None], None]]] = {
+    GRANTS: Policy._take_grant,  # noqa: SLF001 - its own
+    OWNERS: Policy._take_owner,  # noqa: SLF001
+    BOUNDARIES: Policy._take_boundary,  # noqa: SLF001
+    ISOLATED: Policy._take_isolation,  # noqa: SLF001
+}
+
+
+def stored_rows(store: StoreReader, table: Table) -> Iterable[Row]:
+    """Iterate over all durable rows of a table, in the order of their keys."""
+    after: Row | None = None
+    while page := store.page(table, Order(table.key_names), after, PAGE):
+        yield from page
+        after = page[-1][: table.key]
+
+
+def _put(places: dict[Any, Any], key: object, value: object) -> None:
+    if value is None:
+        places.pop(key, None)
+    else:
+        places[key] = value
