@@ -65,9 +65,11 @@ class CellHome:
         # Floats throughout, as the store gives them back: its checksums tell 5 from 5.0.
         due = cell.home.clock.now() + float(seconds)
         interval = None if interval is None else float(interval)
-        timer = Timer(cell.kind, cell.key, name, method, body, due, interval, catch_up)
+        # What is set in a session goes on in it; other chains of messages end with their turns.
+        session = min(0, turn.letter.correlation)
+        timer = Timer(cell.kind, cell.key, name, method, body, due, interval, catch_up, session)
         known = self._known(turn, name)
-        if not interval or known is None or known._replace(due=due) != timer:
+        if not interval or known is None or known._replace(due=due, correlation=session) != timer:
             turn.set_timer(name, timer)
         return name
 

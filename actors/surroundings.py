@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 
 from ..lifecycle.artifacts.artifacts import Artifacts
 from ..lifecycle.scopes.state import ScopedState
+from ..lifecycle.sessions.sessions import Sessions
 from .identity import Identified
 from .reference import AgentRef
 

@@ -37,6 +37,7 @@ from .lifecycle.groups import GroupDescription
 from .lifecycle.ledger import SaveStatistics
 from .lifecycle.restart import RestartPolicy, Strategy
 from .lifecycle.scopes.state import ScopedState
+from .lifecycle.sessions.sessions import Sessions
 from .lifecycle.secrets.office import SecretsOffice
 from .lifecycle.supervisor import DEFAULT_MOST_UNSAVED, PersistenceSupervisor
 from .persistence.errors import ConfigurationError, Deadlock

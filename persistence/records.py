@@ -32,7 +32,7 @@ class Message(NamedTuple):
     cause: int
     """Sequence of the commit that sent it; 0 from outside."""
     correlation: int
-    """Id of the message that began the chain."""
+    """Id of the message that began the chain; below 0, that of the session it belongs to."""
     sent: float
     """Seconds since the epoch."""
 
@@ -50,6 +50,8 @@ class Timer(NamedTuple):
     interval: float | None
     catch_up: str
     """What happens to ticks missed while nothing ran: "one", "all" or "skip"."""
+    correlation: int = 0
+    """That of the session it was set in; 0 outside of sessions."""
 
 
 class DeadLetter(NamedTuple):

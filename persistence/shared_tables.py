@@ -99,6 +99,7 @@ SESSIONS: Final = Table(
         Index(("status", "changed")), Index(("parent",)), Index(("correlation",)),
         Index(("who_kind", "who_id", "who_part", "changed")), Index(("name",)),
         Index(("created",)), Index(("changed",)),
+        Index(("deadline",), where="deadline IS NOT NULL"),
     ),
     sequence="sequence",
 )  # fmt: skip

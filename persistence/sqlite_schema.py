@@ -48,7 +48,7 @@ CREATE TABLE mailbox (
 CREATE TABLE timers (
     kind TEXT NOT NULL, key TEXT NOT NULL, name TEXT NOT NULL, method TEXT NOT NULL,
     body TEXT NOT NULL, due REAL NOT NULL, interval REAL, catch_up TEXT NOT NULL,
-    crc INTEGER NOT NULL, PRIMARY KEY (kind, key, name)
+    correlation INTEGER NOT NULL, crc INTEGER NOT NULL, PRIMARY KEY (kind, key, name)
 ) WITHOUT ROWID;
 CREATE TABLE dead_letters (
     id INTEGER PRIMARY KEY, kind TEXT NOT NULL, key TEXT NOT NULL, name TEXT NOT NULL,

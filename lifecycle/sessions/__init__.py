@@ -1,0 +1,1 @@
+"""Sessions: pieces of work with a state, a history and an end of their own."""

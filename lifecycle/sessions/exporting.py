@@ -1,0 +1,183 @@
+"""A session written to one file."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+from ...persistence.errors import CorruptState
+from ...persistence.records import JournalEntry
+from ...persistence.secrets.masking import masked
+from ...persistence.shared_tables import (
+    ARTIFACT_TAGS,
+    ARTIFACTS,
+    CHUNKS,
+    CONTENT_PARTS,
+    CONTENTS,
+    LINEAGE,
+    SCOPED,
+)
+from ...persistence.store import StoreReader
+from ...persistence.tables import Order, Row, Table
+from ..scopes.entries import EXPIRES, KEY, VALUE, VERSION
+from .file import (
+    COUNTED,
+    FORMAT,
+    AnyLine,
+    Begin,
+    Content,
+    Described,
+    End,
+    Happened,
+    Kept,
+    Keyed,
+    Made,
+    Part,
+    encode,
+    tag,
+)
+from .finding import PAGE, commits
+from .records import SessionRow
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a file of a session holds."""
+
+    session: str
+    keys: int
+    commits: int
+    """Of its history."""
+    artifacts: int
+    bytes: int
+    """Of the file."""
+
+
+def export(
+    reader: StoreReader,
+    session: SessionRow,
+    path: Path,
+    *,
+    now: float,
+    largest: int,
+    secrets: bool = False,
+) -> Report:
+    """Write a session to ``path``, which is replaced when the file is complete and on the disk.
+
+    A commit whose delta takes more than ``largest`` characters is written without it.
+    """
+    writer = _Writer(reader, session, largest, secrets=secrets)
+    folder = path.resolve().parent
+    handle, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=folder)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            digest, counts = hashlib.sha256(), dict.fromkeys(COUNTED, 0)
+            for line in writer.lines(now):
+                text = encode(line)
+                digest.update(text)
+                file.write(text)
+                if tag(line) in counts:
+                    counts[tag(line)] += 1
+            file.write(encode(End(counts=counts, sha256=digest.hexdigest())))
+            file.flush()
+            os.fsync(file.fileno())
+            size = file.tell()
+        os.replace(name, path)  # noqa: PTH105 - the name is text
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return Report(session.id, counts["key"], counts["commit"], counts["artifact"], size)
+
+
+class _Writer:
+    """Give the lines of a file, a page of rows at a time."""
+
+    def __init__(
+        self, reader: StoreReader, session: SessionRow, largest: int, *, secrets: bool
+    ) -> None:
+        self._reader = reader
+        self._session = session
+        self._largest = largest
+        self._secrets = secrets
+
+    def lines(self, now: float) -> Iterator[AnyLine]:
+        session = self._session
+        yield Begin(perdure_session=FORMAT, made=now)
+        yield Described(
+            id=session.id, name=session.name, status=session.status, owner=str(session.owner),
+            created=session.created, changed=session.changed, ended=session.ended,
+            cleanup=session.cleanup, limits=session.bounds, meta=self._raw(session.meta),
+            note=session.note,
+        )  # fmt: skip
+        scope = ("session", session.id, "")
+        for row in self._rows(SCOPED, Order(("kind", "id", "part"), scope), "key"):
+            if row[EXPIRES] is None or cast("float", row[EXPIRES]) > now:
+                yield Keyed(
+                    key=str(row[KEY]), value=self._raw(str(row[VALUE])),
+                    version=cast("int", row[VERSION]), expires=cast("float | None", row[EXPIRES]),
+                )  # fmt: skip
+        for entry in commits(self._reader, session, None):
+            yield Happened(commit=self._kept(entry))
+        order = Order(("kind", "id", "part", "name", "version"), scope)
+        contents: dict[str, None] = {}
+        for row in self._rows(ARTIFACTS, order, "name", "version", "number"):
+            artifact = dict(zip(ARTIFACTS.names, row, strict=True))
+            contents[str(artifact["content"])] = None
+            yield self._made(artifact)
+        for content in contents:
+            yield from self._content(content)
+
+    def _raw(self, text: str) -> msgspec.Raw:
+        return msgspec.Raw((text if self._secrets else masked(text)).encode())
+
+    def _kept(self, entry: JournalEntry) -> Kept:
+        delta = entry.delta
+        if len(delta) > self._largest:
+            delta = f'{{"left_out":{len(delta)}}}'
+        return Kept(
+            entry.kind, entry.key, entry.version, entry.time, entry.name, entry.message,
+            entry.cause, self._raw(delta),
+        )  # fmt: skip
+
+    def _made(self, artifact: dict[str, Any]) -> Made:
+        number = artifact["number"]
+        tags = self._rows(ARTIFACT_TAGS, Order(("artifact",), (number,)), "tag")
+        sources = self._rows(LINEAGE, Order(("artifact",), (number,)), "source")
+        kept = {name: artifact[name] for name in Made.__struct_fields__ if name in artifact}
+        kept["meta"] = self._raw(artifact["meta"])
+        kept["tags"] = [str(row[0]) for row in tags]
+        kept["sources"] = [cast("int", row[1]) for row in sources]
+        return Made(**kept)
+
+    def _content(self, content: str) -> Iterator[AnyLine]:
+        row = self._reader.row(CONTENTS, (content,))
+        if row is None:
+            raise CorruptState(f"content {content}", "it is missing; run `perdure doctor`")
+        _, size, parts = cast("tuple[str, int, int]", row)
+        yield Content(content=content, size=size, parts=parts)
+        order = Order(("content",), (content,))
+        for _, position, name in self._rows(CONTENT_PARTS, order, "position"):
+            chunk = self._reader.row(CHUNKS, (name,))
+            if chunk is None:
+                where = f"part {position!s} of content {content}"
+                raise CorruptState(where, "it is missing; run `perdure doctor`")
+            _, plain, packed, data = cast("tuple[str, int, int, bytes]", chunk)
+            yield Part(chunk=str(name), size=plain, packed=packed, data=data)
+
+    def _rows(self, table: Table, order: Order, *free: str) -> Iterator[Row]:
+        """Iterate over an order; ``free`` are the columns behind which a page goes on."""
+        places = [table.names.index(name) for name in free]
+        after: Row | None = None
+        while True:
+            rows = self._reader.page(table, order, after, PAGE)
+            yield from rows
+            if len(rows) < PAGE:
+                return
+            after = tuple(rows[-1][place] for place in places)
