@@ -42,7 +42,8 @@ class Catalogue:
 
     def __init__(self, agent_classes: object, *, largest: int, vault: Vault | None = None) -> None:
         """Check every class; ConfigurationError names the one that is declared wrongly."""
-        vault = vault or Vault()
+        self.vault = vault = vault or Vault()
+        """What the system seals and signs with."""
         self._by_kind: dict[str, Blueprint] = {}
         for agent_class in _listed(agent_classes):
             blueprint = _blueprint(agent_class, largest, vault)

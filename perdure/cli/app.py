@@ -315,7 +315,7 @@ def secrets(
     ] = None,
     json: AsJson = False,
 ) -> ExitCode:
-    """Show which keys secrets are sealed with; seal them again; look for plain ones.
+    """Show the keys of secrets; seal them with another; find plain ones.
 
     `status` counts the sealed secrets by key; with --keys the exit code is 1 if one of those
     keys is missing. `rotate` seals all with the first key of --keys; it writes, so the store must
