@@ -40,9 +40,9 @@ class SecretsOffice:
         beside the agents' own. It goes on when the store is opened again if the process ends. A
         second call while one is under way joins it. With ``wait`` it returns when it is over.
 
-        A secret whose key is missing stays as it is: ``remaining()`` counts it. Take an old key
-        away when ``remaining()`` does not name it any more, and the system was opened again since:
-        running agents remember values in the form in which they were read.
+        A secret whose key is missing stays as it is: ``remaining()`` counts it. Running agents and
+        timers may write once more what they read before; so open the system again after a
+        rotation, and take an old key away when ``remaining()`` names it no more then.
 
         Raises:
             KeyMissing: the system was opened without ``secrets=``, or there is no current key.

@@ -99,7 +99,7 @@ class Watch:
 
         ``name`` is the name of its field or parameter; ``place`` is how a warning names it.
         """
-        if not name and not self._worth_a_look(text):
+        if not (name or self._worth_a_look(text)):
             return text
         found = self.detector.find(text, name)
         if not found or place in self.detector.allow:
@@ -112,7 +112,12 @@ class Watch:
 
     def _worth_a_look(self, text: str) -> bool:
         # Each shape of a secret has a run of token characters, or is a part of an address.
-        if _RUN in text.encode().translate(_RUNS) or "://" in text:
+        # (find() takes a shorter way through bytes than `in`.)
+        if text.encode().translate(_RUNS).find(_RUN) >= 0:
+            return True
+        if ":" not in text:
+            return False
+        if "://" in text:
             return True
         if not self.detector.names or '":' not in text:
             return False  # no names in it
