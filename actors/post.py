@@ -79,20 +79,23 @@ class PostOffice:
         else:
             turn.send(cell, self._stored_letter(cell, message, turn))
 
-    def enclose(self, ref: AgentRef[Any], message: object, unit: Unit, calls: SharedCalls) -> None:
+    def enclose(
+        self, ref: AgentRef[Any], message: object, unit: Unit, calls: SharedCalls, *, once: bool
+    ) -> None:
         """Have a message leave with the turn under way, else with the commit of ``unit``.
 
-        One that the same commit brings already is left out: it tells the receiver nothing new.
+        With ``once`` it is left out where the same commit brings an equal one already.
         """
         cell = ref.cell or self._cell_of(ref)
         turn = under_way()
         if cell.volatile:
             letter = Letter(detached(message))
+            letter.correlation = unit.standing.correlation
         else:
             letter = self._stored_letter(cell, message, turn)
         if turn is None:
-            calls.enclose(unit, cell, letter)
-        elif not any(
+            calls.enclose(unit, cell, letter, once=once)
+        elif not once or not letter.body or not any(
             other is cell and (sent.name, sent.body) == (letter.name, letter.body)
             for other, sent in turn.sends
         ):
