@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final
 
+from ..lifecycle.sessions.entered import entered
 from ..lifecycle.supervisor import PersistenceSupervisor
 from ..persistence.errors import Deadlock, MailboxFull, SystemClosed
 from ..persistence.records import Commit
@@ -14,9 +15,11 @@ from ..persistence.shared.guard import Standing
 from ..persistence.shared.ledger import Ledger
 from ..persistence.shared.scope import Principal
 from ..persistence.shared.unit import Unit
-from .cell import Surroundings
+from . import decisions
+from .cell import AgentCell, Surroundings
 from .future import PooledFuture
-from .turn import Turn, current, under_way
+from .settling import row
+from .turn import Letter, Turn, current, under_way
 
 _entered: Final[ContextVar[Unit | None]] = ContextVar("perdure_transaction", default=None)
 """The outside transaction of this context."""
@@ -38,6 +41,7 @@ class SharedCalls:
         self._supervisor = supervisor
         self._ledger = ledger
         self._patience = patience
+        self._mail: dict[Unit, list[tuple[AgentCell, Letter]]] = {}
 
     def standing(self) -> Standing:
         """Return in whose name this call runs: the agent's, whatever handle is used in its turn.
@@ -45,16 +49,32 @@ class SharedCalls:
         Also in a task that goes on when the turn that began it is over.
         """
         turn = current.get()
-        return Standing(Principal.SYSTEM) if turn is None else standing_of(turn)
+        if turn is not None:
+            return standing_of(turn)
+        session = entered(None)
+        return Standing(Principal.SYSTEM, _session_of(self._ledger, session), session)
 
     def unit(self) -> Unit | None:
         """Return the unit of the turn or transaction under way."""
         turn = under_way()
         if turn is None:
-            return _entered.get() if current.get() is None else None
+            if self._home.closing:
+                # Also in a fork, which must not touch what it shares with its parent.
+                raise SystemClosed("the agent system is closed; open it again to share anything")
+            unit = _entered.get() if current.get() is None else None
+            # What a transaction began and did not wait for is a call of its own.
+            return None if unit is None or unit.ended else unit
         if turn.unit is None:
             turn.unit = Unit(standing_of(turn), self._ledger.guard.epoch, turn.cell)
-        return turn.unit
+        return None if turn.unit.ended else turn.unit
+
+    def turn(self) -> object:
+        """Return the turn under way; None outside of turns."""
+        return under_way()
+
+    def appended(self) -> int:
+        """Return the sequence of the newest commit."""
+        return self._supervisor.committer.appended
 
     def learnt(self) -> None:
         """Have the turn's reply wait for what it may know of."""
@@ -66,52 +86,87 @@ class SharedCalls:
         """Return seconds since the epoch."""
         return self._home.clock.now()
 
-    def commit(self, unit: Unit) -> None:
+    def enclose(self, unit: Unit, cell: AgentCell, letter: Letter, *, once: bool) -> None:
+        """Have a letter leave with a unit that is no turn's; with ``once`` one of equal ones."""
+        mail = self._mail.setdefault(unit, [])
+        if not once or not letter.body or not any(
+            other is cell and (kept.name, kept.body) == (letter.name, letter.body)
+            for other, kept in mail
+        ):
+            mail.append((cell, letter))
+
+    def commit(self, unit: Unit, *, name: str = "(shared)") -> None:
         """End a unit that is no turn's, and wait until it, and what it has seen, is durable."""
         committer = self._supervisor.committer
+        mail = self._mail.pop(unit, [])
         self._refuse_in_vain()
         receipt: PooledFuture[None] = PooledFuture()
+        receipt.prepare(None)
         committer.promise()
         try:
             with self._ledger.ending(unit) as ending:
-                commit = Commit(time=self.now(), name="(shared)")
-                commit.correlation = unit.standing.correlation
                 if ending.changes or ending.audit:
-                    effects = commit.with_effects()
-                    effects.rows, effects.audit = ending.changes, ending.audit
-                    receipt.prepare(None)
+                    commit = Commit(time=self.now(), name=name)
+                    commit.correlation = unit.standing.correlation
+                    ending.put_into(commit)
+                    commit.with_effects().sends = [
+                        row(cell.kind, cell.key, letter) for cell, letter in mail if letter.durable
+                    ]
                     commit.reply = receipt
                     sequence = self._supervisor.append(commit)
                     self._ledger.publish(ending, sequence)
-                else:
-                    sequence = committer.appended  # what it has seen may be on its way yet
+            if ending.commit is None:
+                # What it has seen may be on its way yet.
+                committer.gate(receipt)
+            else:
+                for cell, letter in mail:
+                    letter.cause = ending.commit.sequence
+                    self._home.deliver(cell.kind, cell.key, letter)
+        except BaseException:
+            decisions.keep(self._supervisor, unit)
+            raise
         finally:
             committer.keep()
         with self._home.dispatcher.blocking():
-            if commit.reply is None:
-                committer.flush(sequence=sequence)
-            else:
-                receipt.get()
+            receipt.get()
+
+    def wait(self) -> None:
+        """Wait until everything appended so far is durable."""
+        committer = self._supervisor.committer
+        self._refuse_in_vain()
+        receipt: PooledFuture[None] = PooledFuture()
+        receipt.prepare(None)
+        committer.promise()
+        try:
+            committer.gate(receipt)
+        finally:
+            committer.keep()
+        with self._home.dispatcher.blocking():
+            receipt.get()
 
     @contextmanager
-    def transaction(self, standing: Standing) -> Iterator[None]:
+    def transaction(self, unit: Unit) -> Iterator[None]:
         """Surround an outside transaction; nothing is locked while the block runs."""
-        unit = Unit(standing, self._ledger.guard.epoch)
-        unit.serializable = True
         token = _entered.set(unit)
         try:
             yield
         except BaseException:
+            unit.ended = True
+            self._mail.pop(unit, None)
             unit.undo()
-            if unit.audit:
-                self.commit(unit)
+            refused = Unit(unit.standing, unit.epoch)
+            refused.audit = unit.audit
+            if refused.audit:
+                self.commit(refused)
             raise
         finally:
             _entered.reset(token)
-        self.commit(unit)
+        if not unit.idle() or not self._ledger.holds(unit):
+            self.commit(unit)
+        unit.ended = True
 
     def _refuse_in_vain(self) -> None:
-        if self._supervisor.committer.closed:
+        if self._supervisor.committer.closed or (self._home.closing and under_way() is None):
             raise SystemClosed("the agent system is closed; open it again to share anything")
         if self._supervisor.committer.writes_here():
             message = "a receiver of a save signal runs where saving is done; do not write there"
@@ -130,4 +185,12 @@ class SharedCalls:
 def standing_of(turn: Turn) -> Standing:
     """Return in whose name a turn's calls run."""
     cell: Any = turn.cell
-    return Standing(Principal.agent(cell.kind, cell.key), "", turn.letter.correlation)
+    correlation = turn.letter.correlation
+    session = _session_of(cell.home.ledger, correlation)
+    return Standing(Principal.agent(cell.kind, cell.key), session, correlation)
+
+
+def _session_of(ledger: Ledger, correlation: int) -> str:
+    # Only sessions have correlations below 0: nothing is looked up for the others.
+    watch = ledger.watch
+    return watch.session_of(correlation) if correlation < 0 and watch is not None else ""

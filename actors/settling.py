@@ -25,6 +25,9 @@ def settle(
     """
     if turn.unit is None or turn.unit.idle():
         _settle(cell, activation, turn, result, name)
+        if cell.again:  # overtaken before, and now it wants nothing
+            cell.again = 0
+            cell.home.ledger.free(cell)
         return
     turn.effects = True
     with cell.home.ledger.ending(turn.unit) as ending:
@@ -235,7 +238,7 @@ def _put_effects(cell: AgentCell, turn: Turn, commit: Commit) -> None:
     letter = turn.letter
     effects = commit.with_effects()
     if turn.ending is not None:
-        effects.rows, effects.audit = turn.ending.changes, turn.ending.audit
+        turn.ending.put_into(commit)
     effects.sends = [
         row(target.kind, target.key, sent) for target, sent in turn.sends if sent.durable
     ]

@@ -11,6 +11,6 @@ class AgentScopes(ScopedState):
 
     def __init__(self, state: ScopedState, own: Scope) -> None:
         """See ``state`` as the agent whose own scope is ``own``."""
-        super().__init__(state.ledger, state.calls, largest=state.largest)
+        super().__init__(state.ledger, state.calls, largest=state.largest, schemas=state.schemas)
         self.own = own
         """The scope that belongs to the agent."""

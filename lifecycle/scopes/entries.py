@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
-
-import msgspec
+from typing import Final, Generic, Protocol, TypeVar
 
 from ...persistence.codec import Codec
 from ...persistence.errors import StateError
@@ -64,7 +62,8 @@ class Clerk:
         """Return when something expires that lives ``ttl`` seconds from now."""
         if ttl is None:
             return None
-        if not 0 < ttl < 10**10:
+        number: object = ttl  # whatever a caller gives
+        if not isinstance(number, int | float) or not 0 < number < 10**10:
             problem = f"a time to live of {ttl!r} seconds makes no sense; give a number above 0"
             raise StateError("ttl", problem)
         return self._now() + float(ttl)
@@ -88,19 +87,34 @@ class Clerk:
 
         return conditional
 
-    def add(self, key: Key, by: int, expires: float | None, told: list[int], path: str) -> Step:
-        """Add to an integer; ``told`` learns the sum. StateError if it is none."""
+    def add(self, key: Key, by: int, expires: float | None, told: list[int], check: Check) -> Step:
+        """Add to an integer; ``told`` learns the sum, ``check`` refuses one that does not fit.
+
+        StateError if there is no integer to add to. Its time to live stays unless a new is given.
+        """
 
         def step(row: Row | None) -> Row | None:
             before = self.living(row)
-            value = 0 if before is None else _integer(str(before[VALUE]), path)
+            value = 0 if before is None else _integer(str(before[VALUE]), check.path)
             if not SMALLEST_INT <= value + by <= LARGEST_INT:
-                raise StateError(path, f"{value} + {by} is beyond 64 bits")
+                raise StateError(check.path, f"{value} + {by} is beyond 64 bits")
+            check(str(value + by))
             told[:] = [value + by]
             until = before[EXPIRES] if expires is None and before is not None else expires
             return self.put(key, str(value + by), until)(row)  # type: ignore[arg-type]
 
         return step
+
+
+class Check(Protocol):
+    """Refuse a text that does not fit its key."""
+
+    path: str
+    """How an error names the key."""
+
+    def __call__(self, text: str) -> None:
+        """Raise StateError if it does not fit."""
+        ...
 
 
 def gone(_row: Row | None) -> Row | None:
@@ -114,8 +128,15 @@ def entry_of(row: Row, codec: Codec[T], path: str) -> Entry[T]:
     return Entry(value, row[VERSION], row[SEQUENCE], row[EXPIRES])  # type: ignore[arg-type]
 
 
+def addend(by: object, path: str) -> int:
+    """Return what is to be added; StateError if it is no integer."""
+    if not isinstance(by, int) or isinstance(by, bool):
+        raise StateError(path, f"{by!r:.40} is no integer; only integers can be added")
+    return by
+
+
 def _integer(text: str, path: str) -> int:
-    try:
-        return msgspec.json.decode(text, type=int)
-    except msgspec.ValidationError:
-        raise StateError(path, f"{text[:40]} is no integer; nothing can be added to it") from None
+    # By its form: 5.0 is no integer, although it equals one.
+    if not text.removeprefix("-").isdecimal():
+        raise StateError(path, f"{text[:40]} is no integer; nothing can be added to it")
+    return int(text)

@@ -21,7 +21,7 @@ def listed(
 ) -> Iterator[Row]:
     """Iterate over a scope's rows with a prefix, those after the key ``after``, in key order.
 
-    Outside (``unit`` is None) only what is durable. What expired is given as well.
+    At the edge (no unit, or one of no turn) only what is durable. What expired is given as well.
     """
     changed = {} if unit is None else _changed(ledger, unit, columns)
     waiting = sorted(
@@ -44,12 +44,13 @@ def listed(
 def _changed(ledger: Ledger, unit: Unit, columns: tuple[str, str, str]) -> dict[str, Row | None]:
     """Return the scope's rows that are newer than the store's, by key."""
     # Looked at before the store: what becomes durable meanwhile is in both.
-    newest: dict[Key, Row | None] = {
-        key: row for key, row in ledger.appended(SCOPED).items() if key[:KEY] == columns
-    }
+    newest: dict[Key, Row | None] = {}
+    if not unit.edge:
+        newest = {key: row for key, row in ledger.appended(SCOPED).items() if key[:KEY] == columns}
+    look = ledger.durable if unit.edge else ledger.newest
     for table, key in unit.steps:
         if table is SCOPED and key[:KEY] == columns:
-            before = newest[key] if key in newest else ledger.newest(table, key)
+            before = newest[key] if key in newest else look(table, key)
             newest[key] = unit.seen((table, key), before)
     return {str(key[KEY]): row for key, row in newest.items()}
 
@@ -74,8 +75,8 @@ def _stored(
 
 def _before(prefix: str) -> str:
     """Return a text that is less than every one that begins with ``prefix``, and hardly less."""
-    if not prefix:
-        return ""
+    if not prefix or prefix[-1] == "\0":
+        return prefix[:-1]
     code = ord(prefix[-1]) - 1
     if _FIRST_SURROGATE <= code <= _LAST_SURROGATE:
         code = _FIRST_SURROGATE - 1

@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, Protocol, TypeVar, cast
+from typing import Any, Final, Protocol, TypeVar, cast, overload
 
-from ...persistence.chain import AuditRecord
-from ...persistence.codec import Codec, codec_of
-from ...persistence.errors import Conflict, LimitExceeded, StateError
+from ...persistence.codec import Codec
+from ...persistence.errors import Conflict, Denied, LimitExceeded, StateError
 from ...persistence.shared.guard import Right, Standing, Use
-from ...persistence.shared.keys import checked_key
-from ...persistence.shared.ledger import Ledger, refusal
+from ...persistence.shared.keys import checked_key, checked_part
+from ...persistence.shared.ledger import Ledger, Stale
 from ...persistence.shared.scope import Principal, Scope
 from ...persistence.shared.unit import Place, Step, Unit
 from ...persistence.shared_tables import SCOPED
 from ...persistence.tables import Row
-from .entries import ABSENT, KEY, SEQUENCE, VALUE, VERSION, Clerk, Entry, entry_of, gone
+from ..access.admission import admit
+from .entries import (
+    ABSENT,
+    EXPIRES,
+    KEY,
+    SEQUENCE,
+    VALUE,
+    VERSION,
+    Clerk,
+    Entry,
+    addend,
+    entry_of,
+    gone,
+)
 from .listing import listed
+from .schemas import Schemas, canonical
 
 T = TypeVar("T")
 D = TypeVar("D")
 
 ATTEMPTS: Final = 100
 """Times ``transact`` tries."""
+PATIENCE: Final = 3
+"""Times it does so before what it needs is reserved for it."""
 MOST_AT_ONCE: Final = 10_000
 """Keys one turn or transaction may clear."""
 SLICE: Final = 1_000
@@ -49,8 +64,12 @@ class Calls(Protocol):
         """End a unit that is no turn's, and wait until it is durable."""
         ...
 
-    def transaction(self, standing: Standing) -> Any:  # noqa: ANN401 - a context manager
-        """Surround an outside transaction."""
+    def wait(self) -> None:
+        """Wait until everything appended so far is durable."""
+        ...
+
+    def transaction(self, unit: Unit) -> Any:  # noqa: ANN401 - a context manager
+        """Surround an outside transaction that is collected in ``unit``."""
         ...
 
     def now(self) -> float:
@@ -68,20 +87,52 @@ class ScopedState:
     """
 
     def __init__(
-        self, ledger: Ledger, calls: Calls, *, largest: int, principal: Principal | None = None
+        self,
+        ledger: Ledger,
+        calls: Calls,
+        *,
+        largest: int,
+        principal: Principal | None = None,
+        schemas: Schemas | None = None,
     ) -> None:
         """Work on ``ledger``; outside turns in the name of ``principal``, else of the system."""
         self.ledger = ledger
         self.calls = calls
         self.largest = largest
+        self.schemas = Schemas() if schemas is None else schemas
         self._principal = principal
         self._clerk = Clerk(calls.now)
 
     def acting_as(self, principal: Principal) -> ScopedState:
         """Return a handle that acts as ``principal`` outside of turns."""
-        return ScopedState(self.ledger, self.calls, largest=self.largest, principal=principal)
+        return ScopedState(
+            self.ledger, self.calls,
+            largest=self.largest, principal=principal, schemas=self.schemas,
+        )  # fmt: skip
+
+    def register(
+        self,
+        pattern: str,
+        type: object,  # noqa: A002 - as msgspec has it
+        *,
+        kind: str | None = None,
+    ) -> None:
+        """Have the keys of a pattern hold values of a type, as long as the system is open.
+
+        ``pattern`` is a key, or a prefix and ``*``; the longest that fits a key counts. ``kind``
+        limits it to one kind of scopes. Writing anything else is a StateError with its path, and
+        reading gives the type. ConfigurationError if the pattern has another type already.
+        """
+        self.schemas.register(pattern, type, kind)
 
     # Reading.
+
+    @overload
+    def get(self, scope: Scope, key: str, *, default: object = None) -> object: ...
+    @overload
+    def get(self, scope: Scope, key: str, type: type[T], *, default: None = None) -> T | None: ...
+    @overload
+    def get(self, scope: Scope, key: str, type: type[T], *, default: D) -> T | D: ...
 
     def get(
         self,
@@ -89,8 +140,8 @@ class ScopedState:
         key: str,
         type: type[T] | None = None,  # noqa: A002 - as msgspec has it
         *,
-        default: D | None = None,
-    ) -> T | D | None:
+        default: object = None,
+    ) -> object:
         """Return a value, or ``default`` if the key is not there; needs the right READ.
 
         ``type`` says what it is; CorruptState if the stored value is of another type.
@@ -98,31 +149,50 @@ class ScopedState:
         row = self._read(scope, key, Right.READ, "read")
         if row is None:
             return default
-        codec = cast("Codec[T]", codec_of(object if type is None else type))
-        return codec.load(str(row[VALUE]), f"{scope} {key!r}")
+        return self._codec(scope, row, type).load(str(row[VALUE]), f"{scope} {key!r}")
 
-    def entry(self, scope: Scope, key: str, type: type[T] | None = None) -> Entry[T] | None:  # noqa: A002 - same
+    @overload
+    def entry(self, scope: Scope, key: str) -> Entry[object] | None: ...
+    @overload
+    def entry(self, scope: Scope, key: str, type: type[T]) -> Entry[T] | None: ...
+
+    def entry(
+        self,
+        scope: Scope,
+        key: str,
+        type: type[T] | None = None,  # noqa: A002 - same
+    ) -> Entry[T] | Entry[object] | None:
         """Return a value with its version, or None; needs READ."""
         row = self._read(scope, key, Right.READ, "read")
-        codec = cast("Codec[T]", codec_of(object if type is None else type))
-        return None if row is None else entry_of(row, codec, f"{scope} {key!r}")
+        if row is None:
+            return None
+        return entry_of(row, self._codec(scope, row, type), f"{scope} {key!r}")
 
     def exists(self, scope: Scope, key: str) -> bool:
         """Tell whether a key is there; needs READ."""
         return self._read(scope, key, Right.READ, "read") is not None
 
+    @overload
+    def get_many(self, scope: Scope, keys: Iterable[str]) -> dict[str, object]: ...
+    @overload
+    def get_many(self, scope: Scope, keys: Iterable[str], type: type[T]) -> dict[str, T]: ...
+
     def get_many(
         self,
         scope: Scope,
-        keys: Sequence[str],
+        keys: Iterable[str],
         type: type[T] | None = None,  # noqa: A002 - same
-    ) -> dict[str, T]:
-        """Return the values of those keys that are there; needs READ for each."""
+    ) -> dict[str, T] | dict[str, object]:
+        """Return the values of those keys that are there; needs READ for each.
+
+        Each as of its own moment; in a transaction they are of one.
+        """
         found: dict[str, T] = {}
         for key in keys:
-            entry = self.entry(scope, key, type)
-            if entry is not None:
-                found[key] = entry.value
+            row = self._read(scope, key, Right.READ, "read")
+            if row is not None:
+                codec = self._codec(scope, row, type)
+                found[key] = codec.load(str(row[VALUE]), f"{scope} {key!r}")
         return found
 
     def list_keys(
@@ -140,6 +210,8 @@ class ScopedState:
     def set(self, scope: Scope, key: str, value: object, *, ttl: float | None = None) -> int:
         """Write a value, for ``ttl`` seconds if that is given; return its version. Needs WRITE.
 
+        In a turn or transaction the version is the one as far as is known by then: the write is
+        put where it belongs in the order of the commits, whatever was written in between.
         StateError names the path of a value that cannot be stored exactly.
         """
         place = self._place(scope, key)
@@ -187,7 +259,7 @@ class ScopedState:
         """
         place = self._place(scope, key)
         told: list[int] = []
-        step = self._clerk.add(place[1], by, self._clerk.deadline(ttl), told, f"{scope} {key!r}")
+        step = self._adding(scope, place, by, ttl, told)
         self._change(scope, place, step, Right.READ | Right.WRITE, "increment", checked=True)
         return told[0]
 
@@ -197,20 +269,15 @@ class ScopedState:
         Never makes a turn begin again: additions are put together in the order of the commits.
         """
         place = self._place(scope, key)
-        step = self._clerk.add(place[1], by, self._clerk.deadline(ttl), [], f"{scope} {key!r}")
-        self._change(scope, place, step, Right.WRITE, "add")
+        self._change(scope, place, self._adding(scope, place, by, ttl, []), Right.WRITE, "add")
 
     def delete(self, scope: Scope, key: str) -> bool:
-        """Delete a key; tell whether it was there. Needs DELETE."""
-        place = self._place(scope, key)
+        """Delete a key; tell whether it was there. Needs DELETE.
+
+        Of several who delete a key, one is told that it was there.
+        """
         told: list[bool] = []
-        step = self._clerk.when(lambda row: row is not None, gone, told)
-
-        def swept(row: Row | None) -> Row | None:
-            left = step(row)
-            return None if left is not None and self._clerk.living(left) is None else left
-
-        self._change(scope, place, swept, Right.DELETE, "delete")
+        self._delete(scope, key, told, checked=True)
         return told[0]
 
     def clear(self, scope: Scope, *, prefix: str = "") -> int:
@@ -224,29 +291,32 @@ class ScopedState:
             if len(keys) > MOST_AT_ONCE:
                 message = f"{scope} has more than {MOST_AT_ONCE:,} keys; clear it outside of turns"
                 raise LimitExceeded(message)
-            return sum([self.delete(scope, key) for key in keys])
-        cleared = 0
-        while keys := self.list_keys(scope, prefix=prefix, limit=SLICE):
-            with self.transaction():
-                cleared += sum([self.delete(scope, key) for key in keys])
+            return self._delete_all(scope, keys)
+        cleared, after = 0, ""
+        while keys := self.list_keys(scope, prefix=prefix, after=after, limit=SLICE):
+            cleared += self._delete_all(scope, keys)
+            after = keys[-1]
         return cleared
 
     def copy(self, scope: Scope, key: str, to: Scope, to_key: str | None = None) -> bool:
-        """Write a key's value under another; False if it is not there. READ here, WRITE there."""
-        with self.transaction():
-            row = self._read(scope, key, Right.READ, "read")
-            if row is not None:
-                place = self._place(to, key if to_key is None else to_key)
-                expires = cast("float | None", row[-1])
-                step = self._clerk.put(place[1], str(row[VALUE]), expires)
-                self._change(to, place, step, Right.WRITE, "write")
-        return row is not None
+        """Write a key's value under another; False if it is not there. READ here, WRITE there.
+
+        The time to live is copied, too.
+        """
+        target = key if to_key is None else to_key
+        return self.transact(lambda _: self._copy(scope, key, to, target))
 
     def move(self, scope: Scope, key: str, to: Scope, to_key: str | None = None) -> bool:
         """Copy a key and delete it where it was; False if it is not there. Also needs DELETE."""
-        with self.transaction():
-            same = (scope, key) == (to, key if to_key is None else to_key)
-            return self.copy(scope, key, to, to_key) and (same or self.delete(scope, key))
+        target = key if to_key is None else to_key
+        same = (scope, checked_key(key)) == (to, checked_key(target))
+
+        def both(_: ScopedState) -> bool:
+            if same:
+                return self.exists(scope, key)
+            return self._copy(scope, key, to, target) and self.delete(scope, key)
+
+        return self.transact(both)
 
     # Several keys at once.
 
@@ -259,25 +329,54 @@ class ScopedState:
         with the turn, which begins again in that case. Lists and counts are not watched.
         """
         unit = self.calls.unit()
-        if unit is not None:
-            unit.serializable = True
-            with unit.savepoint():
+        if unit is None:
+            with self.calls.transaction(self._transaction_unit(None)):
                 yield self
             return
-        with self.calls.transaction(self._standing()):
-            yield self
+        unit.serializable = True
+        try:
+            with unit.savepoint():
+                yield self
+        except Exception as error:
+            if unit.edge or isinstance(error, Conflict) or self.ledger.holds(unit):
+                raise
+            # It saw one key before and another after somebody's commit: no wonder.
+            raise Stale("a transaction was overtaken while it ran; try again") from error
 
     def transact(self, function: Callable[[ScopedState], T], *, attempts: int = ATTEMPTS) -> T:
-        """Run ``function(state)`` in a transaction, and again while it meets a Conflict."""
-        for _ in range(attempts - 1):
-            try:
-                with self.transaction():
-                    return function(self)
-            except Conflict:
-                if self.calls.unit() is not None:
-                    raise
-        with self.transaction():
+        """Run ``function(state)`` in a transaction, and again while it meets a Conflict.
+
+        It should do nothing else than read and write here: it may run several times. Also in a
+        turn, which begins again as a whole.
+        """
+        if self.calls.unit() is not None:
+            with self.transaction():
+                return function(self)
+        owner = object()
+        try:
+            for attempt in range(1, attempts + 1):
+                unit = self._transaction_unit(owner)
+                try:
+                    with self.calls.transaction(unit):
+                        return self._attempt(function, unit)
+                except Conflict:
+                    if attempt >= attempts:
+                        raise
+                    if attempt >= PATIENCE:
+                        self.ledger.reserve(unit)
+        finally:
+            self.ledger.free(owner)
+        raise ValueError(f"attempts={attempts}: at least one is needed")
+
+    def _attempt(self, function: Callable[[ScopedState], T], unit: Unit) -> T:
+        try:
             return function(self)
+        except Exception as error:
+            if isinstance(error, Conflict) or self.ledger.holds(unit):
+                raise
+            # It saw one key before and another after somebody's commit: no wonder.
+            self.ledger.reserve(unit)
+            raise Stale("a transaction was overtaken while it ran; try again") from error
 
     # Underneath.
 
@@ -290,20 +389,73 @@ class ScopedState:
     def _place(self, scope: Scope, key: str) -> Place:
         return SCOPED, (scope.kind, scope.id, scope.part, checked_key(key))
 
+    def _transaction_unit(self, owner: object) -> Unit:
+        unit = Unit(self._standing(), self.ledger.guard.epoch, owner, edge=True)
+        unit.serializable = True
+        return unit
+
+    def _codec(self, scope: Scope, row: Row, declared: type[T] | None) -> Codec[T]:
+        if declared is None:
+            codec = self.schemas.of(scope, cast("str", row[KEY]))
+        else:
+            codec = self.schemas.codec(declared, f"{scope} {row[KEY]!r}")
+        return cast("Codec[T]", codec)
+
     def _read(self, scope: Scope, key: str, right: Right, operation: str) -> Row | None:
         place = self._place(scope, key)
         unit = self.calls.unit()
-        self._allow(unit, right, scope, key, operation)
+        # By its normal form, under which it is stored: a grant is for that.
+        self._allow(unit, right, scope, cast("str", place[1][KEY]), operation)
         if unit is None:
             return self._clerk.living(self.ledger.durable(*place))
         return self._clerk.living(self._look(unit, place))
 
     def _look(self, unit: Unit, place: Place) -> Row | None:
-        newest = self.ledger.newest(*place)
-        unit.reads.setdefault(place, newest)
+        if not unit.edge:
+            newest = self.ledger.newest(*place)
+            if self.ledger.under_way(place):
+                self.calls.learnt()
+            return unit.read(place, newest)
+        # What belongs to no turn may be told to anybody: it sees nothing before it is durable.
         if self.ledger.under_way(place):
-            self.calls.learnt()
-        return unit.seen(place, newest)
+            self.calls.wait()
+        return unit.read(place, self.ledger.durable(*place))
+
+    def _delete(self, scope: Scope, key: str, told: list[bool], *, checked: bool) -> None:
+        place = self._place(scope, key)
+        step = self._clerk.when(lambda row: row is not None, gone, told)
+
+        def swept(row: Row | None) -> Row | None:
+            left = step(row)
+            return None if left is not None and self._clerk.living(left) is None else left
+
+        self._change(scope, place, swept, Right.DELETE, "delete", checked=checked)
+
+    def _delete_all(self, scope: Scope, keys: Sequence[str]) -> int:
+        """Delete keys in one commit, whatever others do with them; return how many were there."""
+        told: list[list[bool]] = [[] for _ in keys]
+        with self.transaction():
+            for key, answer in zip(keys, told, strict=True):
+                self._delete(scope, key, answer, checked=False)
+        return sum(answer == [True] for answer in told)
+
+    def _copy(self, scope: Scope, key: str, to: Scope, to_key: str) -> bool:
+        row = self._read(scope, key, Right.READ, "read")
+        if row is None:
+            return False
+        place = self._place(to, to_key)
+        text = str(row[VALUE])
+        self.schemas.check(to, cast("str", place[1][KEY]), text, f"{to} {to_key!r}")
+        step = self._clerk.put(place[1], text, cast("float | None", row[EXPIRES]))
+        self._change(to, place, step, Right.WRITE, "write")
+        return True
+
+    def _adding(
+        self, scope: Scope, place: Place, by: int, ttl: float | None, told: list[int]
+    ) -> Step:
+        check = _Fits(self.schemas, scope, cast("str", place[1][KEY]))
+        number = addend(by, check.path)
+        return self._clerk.add(place[1], number, self._clerk.deadline(ttl), told, check)
 
     def _change(
         self,
@@ -319,10 +471,13 @@ class ScopedState:
         key = cast("str", place[1][KEY])
         if unit is not None:
             self._allow(unit, right, scope, key, operation)
-            if checked:
-                self._look(unit, place)
+            before = self._before(unit, place, checked=checked)
             unit.change(place, step, checked=checked)
-            return unit.seen(place, self.ledger.newest(*place))
+            try:
+                return unit.seen(place, before)
+            except Exception:
+                unit.withdraw(place)  # whoever catches this may go on with the rest
+                raise
         unit = Unit(self._standing(), self.ledger.guard.epoch)
         self._allow(unit, right, scope, key, operation)
         written: list[Row | None] = []
@@ -335,49 +490,45 @@ class ScopedState:
         self.calls.commit(unit)
         return written[0]
 
+    def _before(self, unit: Unit, place: Place, *, checked: bool) -> Row | None:
+        """Return what a step in a unit is made from."""
+        if checked:
+            self._look(unit, place)
+            return unit.reads[place]
+        return self.ledger.durable(*place) if unit.edge else self.ledger.newest(*place)
+
     def _rows(self, scope: Scope, prefix: str, after: str, limit: int | None) -> Iterator[Row]:
+        prefix, after = checked_part(prefix, "prefix"), checked_part(after, "key to go on after")
         unit = self.calls.unit()
+        standing = self._standing() if unit is None else unit.standing
+        shown = self.ledger.guard.shown(standing, scope)  # before a grant may be used up by this
         self._allow(unit, Right.LIST, scope, None, "list")
+        if unit is not None:
+            self.calls.learnt()
         for row in listed(self.ledger, unit, scope.columns, prefix, after):
             if limit is not None and limit <= 0:
                 return
-            if self._clerk.living(row) is not None and self._shown(unit, scope, str(row[KEY])):
+            if self._clerk.living(row) is not None and shown(str(row[KEY])):
                 yield row
                 limit = None if limit is None else limit - 1
-        if unit is not None:
-            self.calls.learnt()
-
-    def _shown(self, unit: Unit | None, scope: Scope, key: str) -> bool:
-        standing = self._standing() if unit is None else unit.standing
-        return self.ledger.guard.check(standing, Right.LIST, scope, key).allowed
 
     def _allow(
         self, unit: Unit | None, right: Right, scope: Scope, key: str | None, operation: str
     ) -> None:
-        standing = self._standing() if unit is None else unit.standing
-        decision = self.ledger.guard.check(standing, right, scope, key)
-        if decision.audited:
-            outcome = "allowed" if decision.allowed else "refused"
-            record = AuditRecord(
-                self.calls.now(), standing.principal.columns, scope.columns, key or "",
-                operation, outcome, decision.reason, 1, standing.correlation,
-            )  # fmt: skip
-            if unit is None:
-                alone = Unit(standing, self.ledger.guard.epoch)
-                alone.audit.append(record)
-                self.calls.commit(alone)
-            else:
-                unit.audit.append(record)
-        if not decision.allowed:
-            if unit is not None and decision.audited and self.calls.unit() is not unit:
-                self.calls.commit(unit)  # a call of its own: its refusal is all there is of it
-            raise refusal(standing, operation, scope)
+        standing = self._standing()
         if unit is not None:
-            unit.used.append(Use(right, scope, key, operation))
+            if unit.edge and standing.principal != unit.standing.principal:
+                message = (
+                    f"this transaction runs in the name of {unit.standing.principal}; use the"
+                    " handle that it gives"
+                )
+                raise Denied(message)
+            standing = unit.standing
+        admit(self.ledger.guard, self.calls, unit, standing, Use(right, scope, key, operation))
 
     def _text(self, scope: Scope, key: str, value: object) -> str:
         path = f"{scope} {key!r}"
-        text = codec_of(object).encode(value, path)
+        text = self.schemas.encode(scope, checked_key(key), value, path)
         if len(text) > self.largest:
             problem = f"takes {len(text):,} characters, more than the limit of {self.largest:,}"
             raise StateError(path, problem)
@@ -389,6 +540,23 @@ class ScopedState:
         if expected is ABSENT:
             return lambda row: row is None
         if isinstance(expected, Entry):
-            return lambda row: row is not None and row[SEQUENCE] == expected.sequence
+            # The sequence is 0 while the write is this turn's own; the version tells those apart.
+            written = (expected.sequence, expected.version)
+            return lambda row: row is not None and (row[SEQUENCE], row[VERSION]) == written
         text = self._text(scope, key, expected)
-        return lambda row: row is not None and row[VALUE] == text
+        form = canonical(text)
+        return lambda row: (
+            row is not None and (row[VALUE] == text or canonical(str(row[VALUE])) == form)
+        )
+
+
+class _Fits:
+    """Tell whether a sum fits what a key may hold."""
+
+    def __init__(self, schemas: Schemas, scope: Scope, key: str) -> None:
+        self.path = f"{scope} {key!r}"
+        self._place = (schemas, scope, key)
+
+    def __call__(self, text: str) -> None:
+        schemas, scope, key = self._place
+        schemas.check(scope, key, text, self.path)

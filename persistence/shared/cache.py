@@ -9,8 +9,8 @@ from typing import Final
 from ..tables import Key, Row, Table
 
 DEFAULT_CACHE_BYTES: Final = 64 * 1024 * 1024
-_OVERHEAD: Final = 400
-"""Bytes a row takes besides its texts, about."""
+_OVERHEAD: Final = 640
+"""Bytes a row takes besides the characters of its texts, about: measured for scoped keys."""
 _UNKNOWN: Final = object()
 
 Rows = dict[tuple[Table, Key], Row | None]
@@ -46,12 +46,18 @@ class RowCache:
                 self._put(place, row)
                 return row
             lease = self._leases[place] = object()
-        row = self._load(table, key)
+        try:
+            loaded = self._load(table, key)
+        except BaseException:
+            with self._lock:
+                if self._leases.get(place) is lease:
+                    del self._leases[place]
+            raise
         with self._lock:
             if self._leases.get(place) is lease:
                 del self._leases[place]
-                self._put(place, row)
-        return row
+                self._put(place, loaded)
+        return loaded
 
     def took(self, table: Table, changed: dict[Key, Row | None]) -> None:
         """Take over what a commit has made durable."""
@@ -68,9 +74,17 @@ class RowCache:
 
     def _put(self, place: tuple[Table, Key], row: Row | None) -> None:
         self._old.pop(place, None)
+        weight = _weight(row)
+        if place in self._young:
+            self._weight -= _weight(self._young[place])
+        if weight > self._half:  # it would drive out everything else
+            self._young.pop(place, None)
+            return
         self._young[place] = row
-        self._weight += _OVERHEAD + sum(
-            len(value) for value in row or () if isinstance(value, str | bytes)
-        )
+        self._weight += weight
         if self._weight > self._half:
             self._old, self._young, self._weight = self._young, {}, 0
+
+
+def _weight(row: Row | None) -> int:
+    return _OVERHEAD + sum(len(value) for value in row or () if isinstance(value, str | bytes))

@@ -16,10 +16,30 @@ _CONTROL: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _TRAVERSAL: Final = ("..", "\\", "//")
 
 
-@functools.lru_cache(maxsize=65_536)
 def checked_key(key: str) -> str:
     """Return a key in its normal form (NFC); ScopeError if it cannot be one."""
-    normal = checked_name(key, "key")
+    return _checked_key(key if key.__class__ is str else _plain(key, "key"))
+
+
+def checked_name(name: str, what: str) -> str:
+    """Return a key or an id in its normal form (NFC); ScopeError if it cannot be one."""
+    return _checked_name(name if name.__class__ is str else _plain(name, what), what)
+
+
+def checked_part(text: str, what: str) -> str:
+    """Return the beginning of a key, or what is to come before one, in its normal form.
+
+    It need not be a key itself; it may be empty.
+    """
+    plain = text if text.__class__ is str else _plain(text, what)
+    if plain.isascii():
+        return plain
+    return unicodedata.normalize("NFC", _without_surrogates(plain, what))
+
+
+@functools.lru_cache(maxsize=65_536)
+def _checked_key(key: str) -> str:
+    normal = _checked_name(key, "key")
     for form in _TRAVERSAL:
         if form in normal:
             message = f"the key {key!r} holds {form!r}, which is a form of paths; use other names"
@@ -31,17 +51,11 @@ def checked_key(key: str) -> str:
 
 
 @functools.lru_cache(maxsize=65_536)
-def checked_name(name: str, what: str) -> str:
-    """Return a key or an id in its normal form (NFC); ScopeError if it cannot be one."""
-    if name.__class__ is not str:
-        message = f"the {what} {name!r} must be text"
-        raise ScopeError(message)
+def _checked_name(name: str, what: str) -> str:
     if name.isascii():
         normal = name
     else:
-        if any(unicodedata.category(sign) == "Cs" for sign in name):
-            raise ScopeError(f"the {what} {name!r} has a lone surrogate; it cannot be stored")
-        normal = unicodedata.normalize("NFC", name)
+        normal = unicodedata.normalize("NFC", _without_surrogates(name, what))
     size = len(normal.encode())
     if not 0 < size <= LONGEST:
         message = f"the {what} {name[:40]!r} takes {size} bytes; 1 to {LONGEST} are allowed"
@@ -52,8 +66,24 @@ def checked_name(name: str, what: str) -> str:
     return normal
 
 
+def _plain(text: object, what: str) -> str:
+    """Return an instance of a subclass of str (an enumeration's member) as plain text."""
+    if isinstance(text, str):
+        # Not by its own methods: what is compared with a grant must be what is stored.
+        return str.__str__(text)
+    raise ScopeError(f"the {what} must be text, not {type(text).__name__}")
+
+
+def _without_surrogates(text: str, what: str) -> str:
+    if any("\ud800" <= sign <= "\udfff" for sign in text):
+        raise ScopeError(f"the {what} {text[:40]!r} has a lone surrogate; it cannot be stored")
+    return text
+
+
 def checked_pattern(pattern: str) -> str:
     """Return a pattern of keys: a key, or a prefix and one ``*`` at its end."""
+    if pattern.__class__ is not str:
+        pattern = _plain(pattern, "pattern")
     if pattern == "*":
         return pattern
     if pattern.endswith("*"):

@@ -14,6 +14,7 @@ committer's lock and the cache's. Nobody who holds it waits for a commit.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
@@ -22,11 +23,12 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Final
 
 from ..batch import Batch
-from ..errors import Conflict, Denied
+from ..chain import summed
+from ..errors import Conflict
 from ..store import StoreReader
 from ..tables import Change, Key, Order, Row, Table
 from .cache import RowCache
-from .guard import Guard, OpenGuard
+from .guard import Guard, OpenGuard, Watch, refusal
 from .unit import Ending, Place, Unit
 
 logger = logging.getLogger("perdure.persistence")
@@ -40,6 +42,18 @@ class Stale(Conflict):
     """Tell the runner of a unit that another was first: it may begin again."""
 
 
+class _Reservation:
+    """Places that are kept for an owner's next unit, in the order of those who were overtaken."""
+
+    __slots__ = ("number", "owner", "places", "until")
+
+    def __init__(self, number: int, owner: object, places: set[Place]) -> None:
+        self.number = number
+        self.owner = owner
+        self.places = places
+        self.until: float | None = None  # runs once somebody waits for it
+
+
 class Ledger:
     """Know the newest and the durable rows of all declared tables, and end units."""
 
@@ -47,11 +61,15 @@ class Ledger:
         """Read from ``store``; remember about ``cache_bytes`` of its rows."""
         self.store = store
         self.guard: Guard = guard or OpenGuard()
+        self.watch: Watch | None = None
         self.lock = threading.RLock()
         self._cache = RowCache(store.row, cache_bytes)
         self._overlay: dict[Place, tuple[int, Row | None]] = {}
-        self._reserved: dict[Place, tuple[object, float]] = {}  # for whom, until when
+        self._line: list[_Reservation] = []
+        self._tickets = itertools.count()
         self._freed = threading.Condition(self.lock)
+        self._holder = 0  # the thread that is inside ``ending``
+        self._later: list[Callable[[], None]] = []
         self.waiting: Callable[[], AbstractContextManager[object]] = nullcontext
         """Surrounds a wait for somebody else's reservation."""
 
@@ -69,6 +87,10 @@ class Ledger:
         """Tell whether the newest row of a place is not durable yet."""
         return place in self._overlay
 
+    def holds(self, unit: Unit) -> bool:
+        """Tell whether what a unit was made from is still the newest; good for this moment only."""
+        return all(self.newest(*place) == unit.reads[place] for place in unit.awaited())
+
     def appended(self, table: Table) -> dict[Key, Row | None]:
         """Return the rows of a table that are appended and not durable; None for deleted ones."""
         with self.lock:
@@ -85,43 +107,71 @@ class Ledger:
         Raises Stale if another changed what it was made from, Denied if it lost a right meanwhile,
         or what a step raises (StateError). Then nothing may be appended of it.
         """
-        with self.lock:
-            self._wait_for_turn(unit)
-            self._check_rights(unit)
-            for place in unit.awaited():
-                if self.newest(*place) != unit.reads[place]:
-                    table, key = place
-                    where = "/".join(str(part) for part in key)
-                    raise Stale(f"{table.name} {where} was changed by another; try again")
-            changes: list[Change] = []
-            for place in unit.steps:
-                before = self.newest(*place)
-                row = unit.seen(place, before)
-                if row is not before:
-                    changes.append(Change(*place, row))
-            yield Ending(changes, list(unit.audit))
-            self.give_up(unit)
+        later: list[Callable[[], None]] = []
+        try:
+            with self.lock:
+                self._wait_for_turn(unit)
+                self._check_rights(unit)
+                self._check_reads(unit)
+                changes: list[Change] = []
+                for place in list(unit.steps):
+                    before = self.newest(*place)
+                    row = unit.final(place, before)
+                    if row is not before:
+                        changes.append(Change(*place, row))
+                if self.watch is not None and changes:
+                    self.watch.check(changes)
+                ending = Ending(changes, summed(unit.audit))
+                unit.ended = True
+                self._holder = threading.get_ident()
+                try:
+                    yield ending
+                finally:
+                    self._holder = 0
+                    later, self._later = self._later, later
+                    commit = ending.commit
+                    if commit is not None and commit.sequence and not ending.published:
+                        # Interrupted just behind the append (Ctrl-C): the commit stands.
+                        self.publish(ending, commit.sequence)
+                    self.free(unit.owner)
+        finally:
+            for call in later:
+                call()
+
+    def defer(self, call: Callable[[], None]) -> None:
+        """Make a call that must not be made under the lock: at once, or when the unit has ended."""
+        if self._holder == threading.get_ident():
+            self._later.append(call)
+        else:
+            call()
 
     def reserve(self, unit: Unit) -> None:
         """Keep what an overtaken unit was made from for its owner's next one, for a short while.
 
-        Short units would overtake a long one for ever. Whoever else wants to write there waits
-        until the owner's next unit has ended, or ``RESERVED`` seconds.
+        Short units would overtake a long one for ever, and of many that meet, chance would leave
+        one behind for long. Whoever else wants to write there waits until the owner's next unit has
+        ended, or ``RESERVED`` seconds. Reservations stand in line: one waits for those before it
+        alone, so there is no circle.
         """
+        places = unit.undone.union(unit.awaited())
+        if not places or unit.owner is None:
+            return
         with self.lock:
-            until = time.monotonic() + RESERVED
-            for place in unit.awaited():
-                self._reserved.setdefault(place, (unit.owner, until))
+            for held in self._line:
+                if held.owner is unit.owner:
+                    held.places |= places
+                    return
+            self._line.append(_Reservation(next(self._tickets), unit.owner, places))
 
     def give_up(self, unit: Unit) -> None:
-        """End the reservations of a unit's owner."""
-        if self._reserved and unit.owner is not None:
+        """End the reservation of a unit's owner."""
+        self.free(unit.owner)
+
+    def free(self, owner: object) -> None:
+        """End an owner's reservation."""
+        if self._line and owner is not None:
             with self.lock:
-                mine = [
-                    place for place, (owner, _) in self._reserved.items() if owner is unit.owner
-                ]
-                for place in mine:
-                    del self._reserved[place]
+                self._line = [held for held in self._line if held.owner is not owner]
                 self._freed.notify_all()
 
     def publish(self, ending: Ending, sequence: int) -> None:
@@ -131,8 +181,11 @@ class Ledger:
                 continue  # its place is known only now, and it is read from the store alone
             stamped = None if row is None else table.stamped(row, sequence)
             self._overlay[table, key] = (sequence, stamped)
+        ending.published = True
         if ending.changes:
             self.guard.published(ending.changes, sequence)
+            if self.watch is not None:
+                self.watch.published(ending.changes)
 
     def took(self, batch: Batch) -> None:
         """Take note of a durable batch, before its replies leave."""
@@ -153,35 +206,44 @@ class Ledger:
 
     def _wait_for_turn(self, unit: Unit) -> None:
         """Wait while a place that ``unit`` writes is reserved for another; the lock is held."""
-        while self._reserved:
-            waits = [
-                until
-                for place in unit.steps
-                if (held := self._reserved.get(place)) is not None
-                for owner, until in (held,)
-                if owner is not unit.owner
+        if not self._line:
+            return
+        mine = [held.number for held in self._line if held.owner is unit.owner]
+        # Without a reservation, behind those that are there now: others come later than this.
+        ticket = mine[0] if mine and unit.owner is not None else next(self._tickets)
+        while True:
+            ahead = [
+                held
+                for held in self._line
+                if held.number < ticket
+                and held.owner is not unit.owner
+                and not held.places.isdisjoint(unit.steps)
             ]
-            left = max(waits, default=0.0) - time.monotonic()
-            if not waits or left <= 0:
-                # Overdue ones go: their owner takes too long.
-                now = time.monotonic()
-                for place in [p for p, (_, until) in self._reserved.items() if until <= now]:
-                    del self._reserved[place]
+            if not ahead:
                 return
+            first, now = ahead[0], time.monotonic()
+            if first.until is None:
+                first.until = now + RESERVED
+            if first.until <= now:
+                self._line.remove(first)  # its owner takes too long
+                self._freed.notify_all()
+                continue
             with self.waiting():
-                self._freed.wait(left)
+                self._freed.wait(first.until - now)
+
+    def _check_reads(self, unit: Unit) -> None:
+        for place in unit.awaited():
+            if self.newest(*place) != unit.reads[place]:
+                table, key = place
+                where = "/".join(str(part) for part in key)
+                raise Stale(f"{table.name} {where} was changed by another; try again")
 
     def _check_rights(self, unit: Unit) -> None:
         if self.guard.epoch == unit.epoch:
             return
-        for right, scope, key, operation in unit.used:
-            decision = self.guard.check(unit.standing, right, scope, key)
-            if not decision.allowed:
-                raise refusal(unit.standing, operation, scope)
         unit.epoch = self.guard.epoch
-
-
-def refusal(standing: object, operation: str, scope: object) -> Denied:
-    """Return the error for a caller without the right."""
-    who = getattr(standing, "principal", standing)
-    return Denied(f"{who} may not {operation} {scope}; ask its owner for a grant")
+        for use in unit.used:
+            decision = self.guard.check(unit.standing, use.right, use.scope, use.key)
+            if not decision.allowed:
+                unit.audit.append(self.guard.record(unit.standing, use, decision))
+                raise refusal(unit.standing, use.operation, use.scope, isolated=decision.isolated)

@@ -36,10 +36,12 @@ class Scope:
 
     def __post_init__(self) -> None:
         """Refuse what has no string form."""
-        if self.kind == "global":
-            valid = not self.id and not self.part
+        if self.kind.__class__ is not str:
+            valid = False
+        elif self.kind == "global":
+            valid = (self.id, self.part) == ("", "")
         elif self.kind in _SIMPLE:
-            valid = not self.part
+            valid = self.part == ""
             object.__setattr__(self, "id", checked_name(self.id, f"{self.kind} id"))
         elif self.kind in _PAIRED or self.kind == INTERNAL:
             valid = True
@@ -49,8 +51,8 @@ class Scope:
             valid = False
         if not valid:
             message = (
-                f"there is no scope of kind {self.kind!r} with these parts; use Scope.GLOBAL, user,"
-                " agent, workflow, step, session, tool or custom"
+                f"there is no scope of kind {self.kind!r:.40} with these parts; use Scope.GLOBAL,"
+                " user, agent, workflow, step, session, tool or custom"
             )
             raise ScopeError(message)
 
@@ -144,11 +146,14 @@ class Principal:
         """Refuse what has no string form."""
         sizes = {"system": (False, False), "user": (True, False), "agents": (True, False),
                  "agent": (True, True)}  # fmt: skip
-        if sizes.get(self.kind) != (bool(self.id), bool(self.part)):
-            message = f"there is no principal {self.kind}:{self.id}/{self.part}; use SYSTEM, user,"
-            raise ScopeError(f"{message} agent or agents")
+        given = (self.id != "", self.part != "")
+        if self.kind.__class__ is not str or sizes.get(self.kind) != given:
+            message = (
+                f"there is no principal of kind {self.kind!r:.40} with these parts; use SYSTEM,"
+            )
+            raise ScopeError(f"{message} user, agent or agents")
         for name, value in (("id", self.id), ("part", self.part)):
-            if value:
+            if value != "":
                 object.__setattr__(self, name, checked_name(value, f"{self.kind} {name}"))
 
     @classmethod
@@ -187,10 +192,15 @@ V = TypeVar("V", Scope, Principal)
 
 
 def _parsed(text: str, make: Callable[[str, list[str]], V], what: str) -> V:
+    if text.__class__ is not str:
+        raise ScopeError(f"the form of a {what} must be text, not {type(text).__name__}")
     kind, colon, rest = text.partition(":")
+    parts = rest.split("/") if colon else []
+    if len(parts) > 2:  # noqa: PLR2004 - an id and a part
+        raise ScopeError(f"{text[:100]!r} is no {what}: it has too many parts")
     try:
-        value = make(kind, rest.split("/") if colon else [])
-    except (ScopeError, TypeError, UnicodeDecodeError) as error:
+        value = make(kind, parts)
+    except (ScopeError, UnicodeError) as error:
         message = f"{text[:100]!r} is no {what}: {error}"
         raise ScopeError(message) from None
     if str(value) != text:

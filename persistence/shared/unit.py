@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TypeAlias
 
 from ..chain import AuditRecord
+from ..records import Commit
 from ..tables import Change, Key, Row, Table
 from .guard import Standing, Use
 
@@ -23,16 +24,23 @@ class Unit:
     """
 
     __slots__ = (
-        "audit", "checked", "epoch", "owner", "reads", "serializable", "standing", "steps", "used",
+        "_made", "_order", "audit", "checked", "edge", "ended", "epoch", "owner", "reads",
+        "serializable", "standing", "steps", "undone", "used",
     )  # fmt: skip
 
-    def __init__(self, standing: Standing, epoch: int, owner: object = None) -> None:
+    def __init__(
+        self, standing: Standing, epoch: int, owner: object = None, *, edge: bool = False
+    ) -> None:
         """Begin with nothing, in the name of ``standing``.
 
         ``owner`` is whoever runs one unit after the other and may reserve places for the next.
+        One at the ``edge`` belongs to no turn, and must not see what is not durable yet (G1).
         """
         self.standing = standing
         self.owner = owner
+        self.edge = edge
+        self.ended = False
+        """Nothing is taken any more: what still writes has missed it."""
         self.epoch = epoch
         self.reads: dict[Place, Row | None] = {}
         """What was newest when it was read."""
@@ -43,22 +51,58 @@ class Unit:
         """Whatever was read must still be the newest, also where nothing is written."""
         self.used: list[Use] = []
         self.audit: list[AuditRecord] = []
+        self.undone: set[Place] = set()
+        """What it awaited before it was undone: its owner may want that again."""
+        self._order: list[Place] = []  # of the steps, for what is undone
+        # By place: a row, of how many steps, what they made of it. Without it, a thousand additions
+        # to one key would run half a million steps.
+        self._made: dict[Place, tuple[Row | None, int, Row | None]] = {}
 
     def change(self, place: Place, step: Step, *, checked: bool) -> None:
         """Add a step; ``checked`` if it holds only for what was read."""
         self.steps.setdefault(place, []).append(step)
+        self._order.append(place)
         if checked or place in self.reads:
             self.checked.add(place)
 
+    def read(self, place: Place, newest: Row | None) -> Row | None:
+        """Remember what was newest when it was read first; return what this unit made of it."""
+        self.reads.setdefault(place, newest)
+        if place in self.steps:
+            self.checked.add(place)  # what was made of it is known now: it must come out as seen
+        return self.seen(place, newest)
+
     def seen(self, place: Place, row: Row | None) -> Row | None:
         """Return what this unit has made of a row so far."""
+        steps = self.steps.get(place)
+        if not steps:
+            return row
+        before, done, result = self._made.get(place, (None, 0, None))
+        if before is not row or done > len(steps):
+            done = 0
+        if done == 0:
+            result = row
+        for step in steps[done:]:
+            result = step(result)
+        self._made[place] = (row, len(steps), result)
+        return result
+
+    def final(self, place: Place, newest: Row | None) -> Row | None:
+        """Run all steps of a place, whatever they gave before; under the ledger's lock."""
+        row = newest
         for step in self.steps.get(place, ()):
             row = step(row)
         return row
 
+    def withdraw(self, place: Place) -> None:
+        """Take the latest step of a place back."""
+        self.steps[place].pop()
+        self._made.pop(place, None)
+        del self._order[len(self._order) - 1 - self._order[::-1].index(place)]
+
     def idle(self) -> bool:
         """Tell whether there is nothing to commit."""
-        return not self.steps and not self.audit
+        return not self.audit and not any(self.steps.values())
 
     def awaited(self) -> Iterator[Place]:
         """Iterate over the places whose newest row must be the one that was read."""
@@ -66,7 +110,10 @@ class Unit:
 
     def undo(self) -> None:
         """Forget everything but the decisions: what was allowed was undone."""
+        self.undone.update(self.awaited())
         self.steps.clear()
+        self._order.clear()
+        self._made.clear()
         self.reads.clear()
         self.checked.clear()
         self.used.clear()
@@ -77,22 +124,36 @@ class Unit:
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        """Undo what the block has changed if it raises."""
-        steps = {place: list(steps) for place, steps in self.steps.items()}
-        reads, checked = dict(self.reads), set(self.checked)
+        """Undo what the block has changed if it raises.
+
+        What it has read stays: whoever catches the error may act on it.
+        """
+        mark = len(self._order)
         try:
             yield
         except BaseException:
-            self.steps, self.reads, self.checked = steps, reads, checked
+            for place in self._order[mark:]:
+                self.steps[place].pop()
+                self._made.pop(place, None)
+            del self._order[mark:]
             raise
 
 
 class Ending:
     """A unit that was found good, about to be appended; the ledger's lock is held."""
 
-    __slots__ = ("audit", "changes")
+    __slots__ = ("audit", "changes", "commit", "published")
 
     def __init__(self, changes: list[Change], audit: list[AuditRecord]) -> None:
         """Hold what goes into the commit."""
         self.changes = changes
         self.audit = audit
+        self.commit: Commit | None = None
+        """What it was put into."""
+        self.published = False
+
+    def put_into(self, commit: Commit) -> None:
+        """Make it part of a commit."""
+        effects = commit.with_effects()
+        effects.rows, effects.audit = self.changes, self.audit
+        self.commit = commit

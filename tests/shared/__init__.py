@@ -1,0 +1,1 @@
+"""What agents share: who sees what, and that nothing is lost."""
