@@ -7,6 +7,7 @@ from typing import Final
 
 from pykka.messages import ProxyCall
 
+from . import decisions
 from .activation import Activation
 from .cell import AgentCell
 from .messages import PLAIN
@@ -38,6 +39,8 @@ def begins_again(cell: AgentCell, activation: Activation, turn: Turn) -> bool:
     if cell.again > PATIENCE:
         cell.home.ledger.reserve(turn.unit)
     activation.rollback()
+    # It may have acted on what it saw, and may see something else the next time.
+    decisions.keep(cell.home.supervisor, turn.unit)
     if letter.body:
         # The handler may have changed its arguments in place.
         letter.message = cell.blueprint.calls.decode(letter.name, letter.body)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from ..persistence.chain import summed
-from ..persistence.errors import Isolated, PerdureError
-from ..persistence.records import Commit
-from ..persistence.shared.unit import Unit
+from ..persistence.errors import Isolated
+from . import decisions
 from .activation import Activation
 from .cell import AgentCell, Surroundings
 from .control import Control, Verb
@@ -46,7 +44,7 @@ def lost(cell: AgentCell, activation: Activation, turn: Turn) -> bool:
         return False
     activation.rollback()
     if turn.unit is not None:
-        keep_decisions(cell, turn.unit)
+        decisions.keep(cell.home.supervisor, turn.unit)
     cell.turn = None
     current.set(None)
     if mine:  # it began just when the agent was cut off, unseen
@@ -85,19 +83,6 @@ def waiting(cell: AgentCell, letter: Letter) -> Letter | None:
         # The handler may have changed its arguments in place.
         letter.message = cell.blueprint.calls.decode(letter.name, letter.body)
     return letter
-
-
-def keep_decisions(cell: AgentCell, unit: Unit) -> None:
-    """Commit what an undone turn was refused, and what it was allowed in vain."""
-    unit.undo()
-    decisions, unit.audit = unit.audit, []
-    if decisions:
-        commit = Commit()
-        commit.with_effects().audit = summed(decisions)
-        try:
-            cell.home.supervisor.append(commit)
-        except PerdureError as error:
-            logger.warning("%s: decisions about access are not kept: %s", cell, error)
 
 
 def _is_hook(letter: Letter) -> bool:

@@ -9,10 +9,11 @@ from ..lifecycle import signals
 from ..lifecycle.restart import Intensity
 from ..persistence.errors import KeyMissing, PerdureError
 from ..persistence.records import Commit, DeadLetter, Timer
+from . import decisions
 from .activation import Activation
 from .cell import AgentCell
 from .control import Control, Verb
-from .cutting import handed_over, keep_decisions
+from .cutting import handed_over
 from .settling import answers_unsaved, describe, save
 from .timing import next_due
 from .turn import Letter, Turn, after
@@ -26,7 +27,7 @@ def fail(cell: AgentCell, activation: Activation, turn: Turn, error: BaseExcepti
     letter = turn.letter
     if turn.unit is not None:
         cell.home.ledger.give_up(turn.unit)
-        keep_decisions(cell, turn.unit)
+        decisions.keep(cell.home.supervisor, turn.unit)
     if letter.reply_to is not None:
         reject(cell, letter, error)
         return

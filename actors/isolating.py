@@ -30,9 +30,9 @@ from ..persistence.shared.scope import Principal, Scope
 from ..persistence.shared.unit import Unit
 from ..persistence.shared_tables import ISOLATED
 from ..persistence.tables import Row
-from . import settling
+from . import decisions, settling
 from .cell import Surroundings
-from .cutting import HOLD, keep_decisions, waiting
+from .cutting import HOLD, waiting
 from .keeping import Keeper
 from .running import RunningCell
 from .turn import Turn
@@ -128,7 +128,7 @@ class Isolator:
             if thread is not None:
                 self._home.dispatcher.lend_for(thread)
             if turn.unit is not None:
-                keep_decisions(cell, turn.unit)
+                decisions.keep(self._home.supervisor, turn.unit)
             letter = waiting(cell, turn.letter)
         self._keeper.set_aside(cell, letter, HOLD)
         if turn is not None and turn.cancel is not None:

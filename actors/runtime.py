@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from ..lifecycle.access.access import Access
 from ..lifecycle.access.policy import Policy
-from ..lifecycle.access.trail import Audit
+from ..lifecycle.access.trail import Audit, AuditTrail
 from ..lifecycle.artifacts.artifacts import Artifacts
 from ..lifecycle.artifacts.records import ArtifactLimits
 from ..lifecycle.clock import Clock
@@ -34,6 +34,8 @@ from .post import PostOffice, refuse_all
 from .reference import AgentRef
 from .scoping import SharedCalls
 from .sessions import compose
+from .sharing.sharing import Sharing
+from .sharing.shelf import Office
 from .timing import TimerService
 from .turn import Alarm, Letter
 from .waking import Recovery
@@ -105,9 +107,23 @@ class Runtime:
             later=self._chore,
             limits=artifact_limits,
         )
+        self.audit = AuditTrail(
+            store, audit, committer=supervisor.committer, append=supervisor.append,
+            standing=calls.standing, now=clock.now,
+        )  # fmt: skip
         self.post = PostOffice(self, self.keeper, self._letters, mailbox_wait=mailbox_wait)
         self.sessions, self._attendant = compose(
-            self, self.ledger, calls, largest=largest_value, now=clock.now
+            self, self.ledger, calls, self.artifacts, largest=largest_value, now=clock.now
+        )
+        self.sharing = Sharing(
+            Office(
+                self.ledger,
+                calls,
+                self.post,
+                largest=largest_value,
+                number=self.next_letter,
+                reference=self.reference,
+            )
         )
         supervisor.on_strain = self._strained
         supervisor.on_relief = self._relieved
@@ -119,6 +135,7 @@ class Runtime:
         self.dispatcher.submit(Recovery(self))
         self._attendant.begin()
         self.clock.call_later(SWEEP_SECONDS, self.keeper.sweep)
+        self.clock.call_later(SWEEP_SECONDS, self._trim)
         self.artifacts.sweeper.begin()
 
     def reference(self, kind: str, key: str) -> AgentRef[Any]:
@@ -203,6 +220,12 @@ class Runtime:
                 self.dispatcher.submit(Chore(function))
 
         self.clock.call_later(seconds, due)
+
+    def _trim(self) -> None:
+        """Keep the audit within its limit, again and again."""
+        if not self.closing:
+            self.audit.sweep()
+            self.clock.call_later(SWEEP_SECONDS, self._trim)
 
     def _timer_due(self, timer: Timer) -> None:
         if timer.kind not in self.catalogue.kinds():

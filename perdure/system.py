@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import dataclasses
 import logging
 import os
 import random
@@ -26,7 +27,11 @@ from .actors.identity import Identified
 from .actors.keeping import Passivation
 from .actors.reference import AgentRef
 from .actors.runtime import Runtime
-from .actors.turn import under_way
+from .actors.sharing.sharing import Sharing
+from .actors.sessions import Session
+from .actors.turn import current, under_way
+from .lifecycle.access.access import Access
+from .lifecycle.access.trail import Audit, AuditTrail
 from .lifecycle.artifacts.artifacts import Artifacts
 from .lifecycle.artifacts.records import ArtifactLimits
 from .lifecycle.backoff import Backoff
@@ -40,9 +45,10 @@ from .lifecycle.scopes.state import ScopedState
 from .lifecycle.sessions.sessions import Sessions
 from .lifecycle.secrets.office import SecretsOffice
 from .lifecycle.supervisor import DEFAULT_MOST_UNSAVED, PersistenceSupervisor
-from .persistence.errors import ConfigurationError, Deadlock
+from .persistence.auditing import gone_on
+from .persistence.errors import ConfigurationError, Deadlock, Denied
 from .persistence.lease import Owner
-from .persistence.records import AgentRow, JournalEntry
+from .persistence.records import AgentRow, Commit, JournalEntry
 from .persistence.retention import Retention
 from .persistence.secrets.detector import DEFAULT_DETECTOR, Detector
 from .persistence.secrets.keys import KeyProvider
@@ -127,6 +133,7 @@ class AgentSystem:
         takeover: bool = False,
         secrets: KeyProvider | None = None,
         pickles: KeyProvider | None = None,
+        audit: Audit | None = None,
         detector: Detector | None = DEFAULT_DETECTOR,
         clock: Clock | None = None,
         randomness: random.Random | None = None,
@@ -158,6 +165,7 @@ class AgentSystem:
             pickles: the keys that ``Pickled`` objects are signed with; without them a class that
                 holds such objects is refused.
             detector: what is done about plain values that look like secrets; None: nothing.
+            audit: which decisions about access are kept, and for how long.
             clock: a VirtualClock in tests.
             randomness: the source of jitter.
 
@@ -181,6 +189,8 @@ class AgentSystem:
         opened = store if isinstance(store, Store) else open_store(store, sync=sync)
         try:
             counters = opened.acquire(Owner.this_process(), takeover=takeover)
+            audit = audit or Audit()
+            chain, changed = gone_on(opened, counters.chain, audit.key, clock.now())
         except BaseException:
             if opened is not store:
                 opened.close()
@@ -188,7 +198,7 @@ class AgentSystem:
         system = cls.__new__(cls)
         supervisor = PersistenceSupervisor(
             opened,
-            counters,
+            dataclasses.replace(counters, chain=chain),
             clock=clock,
             randomness=randomness or random.Random(),  # noqa: S311 - jitter, no secrets
             backoff=backoff or Backoff(),
@@ -211,8 +221,13 @@ class AgentSystem:
             auto_save=auto_save or AutoSave(),
             scope_cache=scope_cache,
             artifact_limits=artifact_limits or ArtifactLimits(),
+            audit=audit,
         )
         system.__init__(opened, runtime, supervisor, clock, young_generation, vault)  # type: ignore[misc]
+        if changed is not None:
+            commit = Commit()
+            commit.with_effects().audit = [changed]
+            supervisor.append(commit)  # before anything else is decided
         supervisor.start()
         runtime.start()
         # Last: a virtual clock makes the calls that are due at once, and then stands still.
@@ -229,9 +244,29 @@ class AgentSystem:
         return self._runtime.state
 
     @property
+    def access(self) -> Access:
+        """Who may do what with shared state: grants, owners, boundaries, isolation."""
+        return self._runtime.access
+
+    @property
+    def audit(self) -> AuditTrail:
+        """Every decision about access across owners: listed, verified; Denied in handlers."""
+        return self._runtime.audit
+
+    @property
     def artifacts(self) -> Artifacts:
         """Named bytes with their origin; outside of turns in the name of the system."""
         return self._runtime.artifacts
+
+    @property
+    def sessions(self) -> Sessions[Session]:
+        """Pieces of work with a state, a history and an end: create, get, list, export, import."""
+        return self._runtime.sessions
+
+    @property
+    def sharing(self) -> Sharing:
+        """Topics, pipelines, boards of requests, documents and families of agents."""
+        return self._runtime.sharing
 
     def agent(self, agent_class: type[A], key: str) -> AgentRef[A]:
         """Return a reference to an agent; nothing is loaded before the first message."""
@@ -307,8 +342,12 @@ class AgentSystem:
     ) -> list[JournalEntry]:
         """Return up to ``limit`` commits with a sequence above ``after``, oldest first.
 
-        Secrets stand in them as ``***``.
+        Secrets stand in them as ``***``. A handler may read its own agent's only (Denied).
         """
+        turn = current.get()
+        if turn is not None and (kind, key) != (turn.cell.kind, turn.cell.key):
+            who = f"{turn.cell.kind}/{turn.cell.key}"
+            raise Denied(f"{who} may read no journal but its own; give its kind and key")
         entries = self._store.journal(kind, key, after=after, limit=limit)
         return [entry._replace(delta=masked(entry.delta)) for entry in entries]
 

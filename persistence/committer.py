@@ -110,6 +110,11 @@ class Committer:
         return self._next - 1
 
     @property
+    def audited(self) -> int:
+        """The number of the newest durable decision of the audit."""
+        return self._chain.number
+
+    @property
     def closed(self) -> bool:
         """Whether nothing is taken any more."""
         return self._dead is not None

@@ -19,7 +19,7 @@ from .checksums import (
     of_field,
     of_item,
 )
-from .errors import ConfigurationError
+from .errors import ConfigurationError, StoreError
 from .lease import Owner
 from .records import AgentRow, DeadLetter, Message, Timer
 from .recovery import read_shape
@@ -29,6 +29,7 @@ from .sqlite_read import SqliteReader
 from .sqlite_rows import HEAD, record
 from .store import StoreReader
 from .tables import Table
+from .verifying import Fault, verify
 
 WAL_BUG_FIXED: Final = (3, 51, 3)
 """The first SQLite without the WAL-reset bug (two connections that checkpoint at once)."""
@@ -87,13 +88,15 @@ class Report:
     journal_first: int
     """Sequence of the oldest entry; 0 if the journal is empty."""
     journal_last: int
+    audit: tuple[Fault, ...]
+    """Rows of the audit that are missing, changed or misplaced; without looking at keys."""
     seconds: float
     """What the examination took."""
 
     @property
     def healthy(self) -> bool:
         """Tell whether nothing is damaged; the WAL bug and orphans are no damage."""
-        return not self.damage and not self.bad_rows
+        return not self.damage and not self.bad_rows and not self.audit
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +185,9 @@ def examine(reader: StoreReader, progress: Progress | None = None) -> Report:
             for end in ("min", "max")
         )
     disk = reader.disk()
+    audit: tuple[Fault, ...] = ()
+    with contextlib.suppress(StoreError):  # a damaged file: the damage is told already
+        audit = verify(reader).faults
     return Report(
         location=reader.location,
         sqlite_version=sqlite3.sqlite_version,
@@ -196,6 +202,7 @@ def examine(reader: StoreReader, progress: Progress | None = None) -> Report:
         wal_bytes=disk.log,
         journal_first=first,
         journal_last=last,
+        audit=audit,
         seconds=time.monotonic() - started,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from .chain import START, AuditRecord, Chain
 from .tables import Change
@@ -271,12 +271,18 @@ class Effects:
     """Texts that say the same in another form, where they still are as they were read."""
 
 
+class Revocable(Protocol):
+    """A right that may be lost."""
+
+    revoked: bool
+
+
 class Commit:
     """The durable record of a turn; its sequence is given when the committer takes it."""
 
     __slots__ = (
         "agent", "cause", "correlation", "delta", "effects", "key", "kind", "message", "name",
-        "previous", "reason", "reply", "sequence", "status", "time", "version",
+        "previous", "reason", "reply", "sequence", "status", "time", "version", "writer",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0917 - once a turn, and keywords cost
@@ -312,6 +318,8 @@ class Commit:
         self.delta = delta
         self.effects: Effects | None = None
         self.reply: Reply | None = None
+        self.writer: Revocable | None = None
+        """Whose right to commit is looked at once more when the commit is taken."""
 
     def with_effects(self) -> Effects:
         """Return the commit's effects, to be filled in."""

@@ -21,6 +21,7 @@ from .options import (
     AnyKey,
     AnyKind,
     AsJson,
+    AuditAction,
     Key,
     Kind,
     Level,
@@ -298,6 +299,63 @@ def dead_letters(
     from .dead_letters import handle
 
     handle(store, action, ids or [], limit=limit, json=json)
+
+
+@command
+def audit(
+    store: Store,
+    action: Annotated[
+        AuditAction, typer.Argument(metavar="ACTION", help="What to do.")
+    ] = AuditAction.LIST,
+    *,
+    who: Annotated[
+        str | None, typer.Option(metavar="WHO", help="Only of agent:KIND/KEY, user:ID or system.")
+    ] = None,
+    scope: Annotated[
+        str | None, typer.Option(metavar="SCOPE", help="Only about a scope, as workflow:ID.")
+    ] = None,
+    outcome: Annotated[
+        str | None, typer.Option(metavar="OUTCOME", help="Only allowed, refused or undone.")
+    ] = None,
+    operation: Annotated[
+        str | None, typer.Option(metavar="OPERATION", help="Only of an operation, as read.")
+    ] = None,
+    correlation: Annotated[
+        int | None, typer.Option(metavar="ID", help="Only of a chain of messages.")
+    ] = None,
+    after: Annotated[
+        int | None,
+        typer.Option(
+            metavar="NUMBER", callback=number, help="Those behind a number, not the newest."
+        ),
+    ] = None,
+    keys: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHERE", help="A key file, env:VARIABLE or keyring:SERVICE.", show_default=False
+        ),
+    ] = None,
+    head: Annotated[
+        str | None, typer.Option(metavar="NUMBER:HASH", help="A head that was noted before.")
+    ] = None,
+    limit: Limit = 20,
+    json: AsJson = False,
+) -> ExitCode:
+    """List decisions about access; verify their chain; print its head.
+
+    `verify` reads every decision; the exit code is 1 if a row was changed, is missing or does not
+    belong there, and each is named. With --head it also finds out whether the newest rows were
+    cut off since that head was noted; --keys has the key of a chain that was made with one.
+
+    \b
+    perdure audit --store desk.db --outcome refused
+    perdure audit head --store desk.db
+    perdure audit verify --store desk.db --head 41:9f2c...
+    """
+    from .audit import Wanted, handle
+
+    wanted = Wanted(who, scope, outcome, operation, correlation, after, limit)
+    return handle(store, action, wanted, keys=keys, head=head, json=json)
 
 
 @command

@@ -61,6 +61,10 @@ def _print_damage(report: Report, screen: Screen, limit: int) -> None:
         screen.title("the file", f"{len(report.damage):,} complaints of SQLite")
         for complaint in report.damage[:limit]:
             screen.say(f"  {complaint}")
+    if report.audit:
+        screen.title("the audit", f"{len(report.audit):,} faults")
+        for number, what in report.audit[:limit]:
+            screen.say(f"  row {number} {what}" if number else f"  {what}")
     if report.bad:
         screen.title("checksums that do not match", f"{report.bad_rows:,}")
         screen.table(

@@ -36,6 +36,14 @@ class Action(enum.StrEnum):
     DISCARD = "discard"
 
 
+class AuditAction(enum.StrEnum):
+    """What to do with the audit."""
+
+    LIST = "list"
+    VERIFY = "verify"
+    HEAD = "head"
+
+
 class SecretsAction(enum.StrEnum):
     """What to do about secrets."""
 

@@ -1,0 +1,141 @@
+"""``perdure audit``: decisions about access, whether their chain is whole, and its head."""
+
+from __future__ import annotations
+
+import dataclasses
+from contextlib import closing
+from itertools import islice
+from typing import Final
+
+from ..lifecycle.access.trail import head_of
+from ..persistence.auditing import AuditEntry, Filter, entries
+from ..persistence.errors import ConfigurationError, ScopeError
+from ..persistence.secrets.keys import EnvironmentKeys, FileKeys, KeyProvider, KeyringKeys
+from ..persistence.shared.scope import Principal, Scope
+from ..persistence.url import open_reader
+from ..persistence.verifying import AuditReport, verify
+from .exits import ExitCode
+from .options import AuditAction
+from .screen import ColumnStyle, Screen, print_json
+from .text import count, moment
+
+COLUMNS: Final[list[tuple[str, ColumnStyle]]] = [
+    ("NUMBER", "number"), ("TIME (UTC)", "word"), ("OUTCOME", "word"), ("WHO", "name"),
+    ("OPERATION", "name"), ("SCOPE", "name"), ("KEY", "name"), ("WHY", "name"),
+]  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the options of ``list`` say."""
+
+    who: str | None
+    scope: str | None
+    outcome: str | None
+    operation: str | None
+    correlation: int | None
+    after: int | None
+    limit: int
+
+
+def handle(
+    store: str,
+    action: AuditAction,
+    wanted: Wanted,
+    *,
+    keys: str | None,
+    head: str | None,
+    json: bool,
+) -> ExitCode:
+    """Do what was asked for."""
+    if action is AuditAction.LIST:
+        _list(store, wanted, json=json)
+        return ExitCode.DONE
+    if action is AuditAction.HEAD:
+        _head(store, json=json)
+        return ExitCode.DONE
+    return _verify(store, None if keys is None else _provider(keys), head, json=json)
+
+
+def _list(store: str, wanted: Wanted, *, json: bool) -> None:
+    chosen = _filter(wanted)
+    with closing(open_reader(store)) as reader:
+        newest = wanted.after is None
+        found = entries(reader, chosen, after=wanted.after or 0, newest=newest)
+        rows = list(islice(found, wanted.limit))
+    rows = rows[::-1] if newest else rows
+    if json:
+        for entry in rows:
+            print_json(record(entry))
+    elif rows:
+        Screen().table(COLUMNS, map(_row, rows))
+    else:
+        Screen(error=True).say("no such decisions in the audit")
+
+
+def record(entry: AuditEntry) -> dict[str, object]:
+    """Return a decision for programs."""
+    values = {f.name: getattr(entry, f.name) for f in dataclasses.fields(entry)}
+    return {**values, "who": str(entry.who), "scope": str(entry.scope)}
+
+
+def _row(entry: AuditEntry) -> tuple[object, ...]:
+    operation = entry.operation if entry.times == 1 else f"{entry.operation} ({entry.times}x)"
+    return (
+        entry.number, moment(entry.time), entry.outcome, entry.who, operation, entry.scope,
+        entry.key, entry.reason,
+    )  # fmt: skip
+
+
+def _filter(wanted: Wanted) -> Filter:
+    try:
+        who = None if wanted.who is None else Principal.parse(wanted.who)
+        scope = None if wanted.scope is None else Scope.parse(wanted.scope)
+    except ScopeError as error:
+        raise ConfigurationError(str(error)) from None
+    return Filter(who, scope, wanted.outcome, wanted.operation, wanted.correlation)
+
+
+def _head(store: str, *, json: bool) -> None:
+    with closing(open_reader(store)) as reader:
+        head = head_of(reader)
+    if json:
+        print_json({"head": head})
+    else:
+        Screen().say(head)
+
+
+def _verify(store: str, keys: KeyProvider | None, head: str | None, *, json: bool) -> ExitCode:
+    with closing(open_reader(store)) as reader:
+        report = verify(reader, keys, head)
+    if json:
+        faults = [fault._asdict() for fault in report.faults]
+        values = {f.name: getattr(report, f.name) for f in dataclasses.fields(report)}
+        print_json({"intact": report.intact, **values, "faults": faults})
+    else:
+        _tell(report)
+    return ExitCode.DONE if report.intact else ExitCode.PROBLEMS
+
+
+def _tell(report: AuditReport) -> None:
+    screen = Screen()
+    for number, what in report.faults:
+        screen.say(f"row {number} {what}" if number else what, "bold red")
+    if report.unchecked:
+        rows = count(report.unchecked, "row is", "rows are")
+        Screen(error=True).say(f"{rows} chained with a key that was not given; use --keys")
+    rows = count(report.rows, "decision", "decisions")
+    if report.intact:
+        screen.say(f"Intact: {rows}, {report.first} to {report.last}.", "bold green")
+    else:
+        screen.say(f"NOT INTACT: {count(len(report.faults), 'fault', 'faults')} in {rows}.")
+    screen.say(f"head {report.head}")
+
+
+def _provider(keys: str) -> KeyProvider:
+    kind, colon, rest = keys.partition(":")
+    if colon and kind == "env":
+        return EnvironmentKeys(rest)
+    if colon and kind == "keyring":
+        return KeyringKeys(rest)
+    return FileKeys(keys)

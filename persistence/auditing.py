@@ -1,0 +1,188 @@
+"""The audit as it is stored: its entries, filtered, and the key its chain goes on with."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from .chain import AuditRecord, Chain
+from .errors import PerdureError
+from .secrets.keys import KeyProvider
+from .shared.scope import Principal, Scope
+from .shared_tables import AUDIT, AUDIT_ANCHOR
+from .store import StoreReader
+from .tables import Order, Row
+
+PAGE: Final = 500
+SEALED: Final = "sealed"
+"""The outcome of the row from which on the chain has another key; its reason is the key's id."""
+_OUTCOME: Final = AUDIT.names.index("outcome")
+_REASON: Final = AUDIT.names.index("reason")
+BY_NUMBER: Final = Order(("number",))
+_WHO: Final = ("who_kind", "who_id", "who_part", "number")
+_SCOPE: Final = ("kind", "id", "part", "number")
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """A decision about access, as it was made."""
+
+    number: int
+    """Its place in the chain."""
+    sequence: int
+    """The commit it stands in."""
+    time: float
+    """Seconds since the epoch."""
+    who: Principal
+    scope: Scope
+    key: str
+    """Empty where the decision was about no key in particular."""
+    operation: str
+    outcome: str
+    """``allowed``, ``refused``, or ``undone``: allowed, and what it was part of was undone."""
+    reason: str
+    times: int
+    """How many equal decisions of one turn it stands for."""
+    correlation: int
+    hash: str
+
+    @classmethod
+    def of(cls, row: Row) -> AuditEntry:
+        """Return a stored decision."""
+        number, sequence, time, who_kind, who_id, who_part, kind, scope_id, part, *rest = _any(row)
+        who = Principal(who_kind, who_id, who_part)
+        return cls(number, sequence, time, who, Scope(kind, scope_id, part), *rest)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which decisions are wanted; None for any."""
+
+    who: Principal | None = None
+    scope: Scope | None = None
+    outcome: str | None = None
+    operation: str | None = None
+    correlation: int | None = None
+    since: float | None = None
+    """Seconds since the epoch."""
+
+    def order(self, *, descending: bool) -> Order:
+        """Return the order that leaves out most of what is not wanted."""
+        if self.who is not None:
+            return Order(_WHO, self.who.columns, descending)
+        if self.scope is not None:
+            return Order(_SCOPE, self.scope.columns, descending)
+        if self.outcome is not None:
+            return Order(("outcome", "number"), (self.outcome,), descending)
+        return BY_NUMBER._replace(descending=descending)
+
+    def wants(self, entry: AuditEntry) -> bool:
+        """Tell whether a decision is wanted."""
+        return (
+            (self.who is None or entry.who == self.who)
+            and (self.scope is None or entry.scope == self.scope)
+            and (self.outcome is None or entry.outcome == self.outcome)
+            and (self.operation is None or entry.operation == self.operation)
+            and (self.correlation is None or entry.correlation == self.correlation)
+            and (self.since is None or entry.time >= self.since)
+        )
+
+
+def entries(
+    reader: StoreReader, wanted: Filter, *, after: int = 0, newest: bool = False
+) -> Iterator[AuditEntry]:
+    """Iterate over durable decisions with a number above ``after``, oldest (or newest) first."""
+    order = wanted.order(descending=newest)
+    last: Row | None = None if newest else (after,)
+    while page := reader.page(AUDIT, order, last, PAGE):
+        for row in page:
+            entry = AuditEntry.of(row)
+            if entry.number <= after:
+                return
+            if wanted.wants(entry):
+                yield entry
+        last = page[-1][:1]
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """The last decision that was trimmed away: where the kept chain begins."""
+
+    chain: Chain
+    key_id: str
+    seal: str
+
+    def holds(self) -> bool:
+        """Tell whether it is as the chain's key sealed it."""
+        return hmac.compare_digest(self.seal, sealed(self.chain))
+
+    def row(self, trimmed: float) -> Row:
+        """Return it as it is stored."""
+        seal = f"{self.key_id}:{self.seal}"
+        return (1, self.chain.number, self.chain.hash, trimmed, seal)
+
+
+def sealed(chain: Chain) -> str:
+    """Return what an anchor is sealed with."""
+    return chain.seal("anchor", chain.number)
+
+
+def anchor_of(reader: StoreReader, keys: KeyProvider | None) -> Anchor | None:
+    """Return where the kept chain begins; None if nothing was ever trimmed."""
+    row = reader.row(AUDIT_ANCHOR, (1,))
+    if row is None:
+        return None
+    _, number, digest, _, text = _any(row)
+    key_id, _, seal = text.rpartition(":")
+    return Anchor(Chain(number, digest, key_of(keys, key_id) or b""), key_id, seal)
+
+
+def key_of(keys: KeyProvider | None, key_id: str) -> bytes | None:
+    """Return the bytes that the chain's links are made with; None if the key is not there."""
+    if not key_id:
+        return b""
+    if keys is None:
+        return None
+    try:
+        key = keys.key(key_id)
+    except PerdureError:
+        return None
+    return hmac.new(key, b"perdure/audit/1", hashlib.sha256).digest()
+
+
+def key_from(row: Row, before: str) -> str:
+    """Return the id of the key that a row, and those behind it, are chained with."""
+    return str(row[_REASON]) if row[_OUTCOME] == SEALED else before
+
+
+def key_in_force(reader: StoreReader) -> str:
+    """Return the id of the key that the newest link was made with; "" for none."""
+    newest = reader.page(AUDIT, Order(("outcome", "number"), (SEALED,), descending=True), None, 1)
+    if newest:
+        return AuditEntry.of(newest[0]).reason
+    anchor = anchor_of(reader, None)
+    return "" if anchor is None else anchor.key_id
+
+
+def gone_on(
+    reader: StoreReader, chain: Chain, keys: KeyProvider | None, now: float
+) -> tuple[Chain, AuditRecord | None]:
+    """Return the chain with the key it goes on with, and the record of a change of keys.
+
+    That record must be the first that the chain links. KeyMissing if the current key is not there.
+    """
+    key_id = "" if keys is None else keys.current()
+    if keys is not None:
+        keys.key(key_id)
+    going_on = chain._replace(key=key_of(keys, key_id) or b"")
+    if key_in_force(reader) == key_id:
+        return going_on, None
+    who, where = Principal.SYSTEM.columns, Scope.GLOBAL.columns
+    return going_on, AuditRecord(now, who, where, "", "(chain key)", SEALED, key_id, 1, 0)
+
+
+def _any(row: Row) -> tuple[Any, ...]:
+    return row
