@@ -6,22 +6,26 @@ import select
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from perdure import AgentSystem, FileKeys, MemoryStore, Secret, StaticKeys, new_key
-from perdure.lifecycle.secrets.rotation import Rotator, unfinished
+from perdure.lifecycle.secrets.rotation import Rotator, remaining, unfinished
 from perdure.persistence.batch import Batch
 from perdure.persistence.doctor import examine
 from perdure.persistence.errors import KeyMissing
 from perdure.persistence.lease import Owner
-from perdure.persistence.records import Commit
+from perdure.persistence.records import Commit, QuarantineRow
 from perdure.persistence.secrets.detector import NAMED
 from perdure.persistence.secrets.keys import key_text
 from perdure.persistence.secrets.sealer import Sealer
 from perdure.persistence.secrets.tokens import PREFIX
+from perdure.persistence.shared_tables import SCOPED
 from perdure.persistence.store import Store
+from perdure.persistence.tables import Change
 from perdure.persistence.texts import Replacement
 from perdure.persistence.url import open_store
 from tests.cli.support import invoke, records
@@ -279,3 +283,79 @@ def test_killed_at_any_moment(path: Path, tmp_path: Path, rounds: int) -> None:
             assert words == {f"word-{row.key}"}
     with contextlib.closing(open_store(str(path), sync="process")) as store:
         assert examine(store).healthy
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """Give an empty store of each kind."""
+    memory = request.param == "memory"
+    made = MemoryStore() if memory else open_store(str(tmp_path / "x.db"), sync="process")
+    yield made
+    made.close()
+
+
+def test_shared_and_quarantined_values_rotate_too(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tokens in shared keys and in quarantine are sealed again, page by page."""
+    monkeypatch.setattr("perdure.persistence.sqlite_texts.PAGE", 2)
+    sealer = Sealer(BEFORE)
+    sequence = store.acquire(Owner.this_process()).sequence
+    commit = Commit()
+    commit.sequence = sequence + 1
+    effects = commit.with_effects()
+    tokens = [f'["{sealer.seal("1", "x")}", "{sealer.seal("2", "x")}"]' for _ in range(5)]
+    effects.quarantined = [
+        QuarantineRow(1, f"state.{at}", text, "bad", 0.0) for at, text in enumerate(tokens)
+    ]
+    effects.rows = [
+        Change(SCOPED, key := ("global", "", "", f"k{at}"), (*key, text, 1, 0, None))
+        for at, text in enumerate(tokens)
+    ]
+    store.commit(Batch([commit]))
+    assert remaining(store)["k1"] >= 20
+    rotated(store, AFTER)
+    assert tables(store, "k1") == set()
+    assert {"quarantine", "scoped"} <= tables(store, "k2")
+    row = store.row(SCOPED, ("global", "", "", "k3"))
+    assert row is not None
+    (token, _) = msgspec.json.decode(str(row[4]))
+    assert Sealer(AFTER).open(token, "x") == "1"
+
+
+def test_what_stops_a_rotation_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A store that fails ends the rotation with its reason; the next call goes on."""
+    monkeypatch.setattr("perdure.lifecycle.secrets.office.PATIENCE", 0)
+    with AgentSystem.open("memory://", agents=[Keeper], secrets=BEFORE) as system:
+        system.agent(Keeper, "1").call(Keeper.keep, Secret("w")).get()
+        rotation = system.secrets.rotate(wait=True)
+        assert not rotation.done
+        assert "not durable yet" in rotation.error
+        monkeypatch.undo()
+        assert system.secrets.rotate(wait=True).done
+    assert "the rotation to key k1 stopped" in caplog.text
+
+
+def test_a_system_opens_although_its_rotation_cannot_go_on(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without a current key a rotation under way waits; the system opens and says so."""
+    with contextlib.closing(open_store(str(path), sync="process")) as store:
+        rotated(store, AFTER, most=1)
+    with AgentSystem.open(path, agents=[Keeper], secrets=StaticKeys({})) as system:
+        assert system.agent(Keeper, "1").call(Keeper.touch).get() == 1
+    assert "cannot go on" in caplog.text
+    assert "begun" in invoke("secrets", "--store", path).stderr
+
+
+def test_keys_of_the_environment_on_the_command_line(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--keys env:NAME` takes a variable; a missing one is wrong usage."""
+    monkeypatch.setenv("OUR_KEYS", f"k2:{key_text(NEW)},k1:{key_text(OLD)}")
+    result = invoke("secrets", "rotate", "--store", path, "--keys", "env:OUR_KEYS")
+    assert result.exit_code == 0
+    assert "with key k2" in result.stdout
+    assert invoke("secrets", "--store", path, "--keys", "env:NONE").exit_code == 2

@@ -1,6 +1,8 @@
 """Tokens: round trips of any value, and nothing but the very token opens."""
 
-from typing import Any
+import typing
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypedDict, TypeVar
 
 import msgspec
 import pytest
@@ -26,6 +28,26 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner),
     max_leaves=8,
 )
+
+
+T = TypeVar("T")
+
+
+@dataclass
+class Data:
+    secret: Secret[str]
+
+
+class Typed(TypedDict):
+    secret: Secret[str]
+
+
+class Named(NamedTuple):
+    secret: Secret[str]
+
+
+class Generic(msgspec.Struct, typing.Generic[T]):
+    secret: Secret[T]
 
 
 def vault(*ids: str) -> Vault:
@@ -153,3 +175,37 @@ def test_types_without_secrets_keep_their_codec() -> None:
     for declared in (int, str, dict[str, list[int]], object):
         assert codec_for(declared, vault("k1"), "x") is codec_of(declared)
         assert type(codec_of(declared)) is Codec
+
+
+def test_a_secret_moves_to_a_place_of_another_type_only_if_it_fits() -> None:
+    """A stored secret is proved against the type of its new place; that takes its key."""
+    text: SecretCodec[Any] = SecretCodec(Secret[str], vault("k1"), "x")
+    secret = text.decode(text.encode(Secret("twelve"), "x"))
+    sealer = vault("k1")
+    number: SecretCodec[Any] = SecretCodec(Secret[int], sealer, "y")
+    with pytest.raises(StateError, match=r"^y: .*stored exactly as int"):
+        number.encode(secret, "y")
+    anything: SecretCodec[Any] = SecretCodec(Secret[object], sealer, "z")
+    assert anything.decode(anything.encode(secret, "z")).reveal() == "twelve"
+    keyless = Vault()
+    closed: SecretCodec[Any] = SecretCodec(Secret[str], keyless, "x")
+    other: SecretCodec[Any] = SecretCodec(Secret[object], keyless, "z")
+    with pytest.raises(KeyMissing):
+        other.encode(closed.decode(text.encode(secret, "x")), "z")
+    assert closed.encode(closed.decode(text.encode(secret, "x")), "x")
+
+
+def test_record_classes_of_every_kind_hold_secrets() -> None:
+    """Dataclasses, typed dictionaries, named tuples and generic structs may have secret fields."""
+    for kind, value in (
+        (Data, Data(Secret("s"))),
+        (Typed, {"secret": Secret("s")}),
+        (Named, Named(Secret("s"))),
+        (Generic[str], Generic(Secret("s"))),
+    ):
+        codec = codec_for(list[kind], vault("k1"), "x")  # type: ignore[valid-type]
+        text = codec.encode([value], "x")
+        assert TOKEN.search(text)
+        (back,) = codec.decode(text)  # type: ignore[misc]
+        secret = back["secret"] if isinstance(back, dict) else back.secret
+        assert secret.reveal() == "s"
