@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
+from ..lifecycle.artifacts.artifacts import Artifacts
 from ..lifecycle.clock import Clock
 from ..lifecycle.sessions.calls import Bounds, SessionCalls
 from ..lifecycle.sessions.cleaning import Cleaning
@@ -182,18 +183,26 @@ class Attendant:
 
 
 def compose(
-    home: Sessional, ledger: Ledger, calls: SessionCalls, *, largest: int, now: Callable[[], float]
+    home: Sessional,
+    ledger: Ledger,
+    calls: SessionCalls,
+    artifacts: Artifacts,
+    *,
+    largest: int,
+    now: Callable[[], float],
 ) -> tuple[Sessions[Session], Attendant]:
     """Return the sessions of a system, and who sees to what they leave to be done."""
     watch = SessionWatch(ledger, now)
     ledger.watch = watch
     sessions: Sessions[Session] = Sessions(
-        ledger, calls, watch, Bounds(largest, home.next_letter),
-        lambda made, session_id, correlation: Session(made, session_id, correlation, home),
+        ledger, calls, watch, Bounds(largest, home.next_letter), artifacts,
+        make=lambda made, session_id, correlation: Session(made, session_id, correlation, home),
     )  # fmt: skip
-    cleaning = Cleaning(
-        ledger, calls, lambda key, why: sessions.take(key, SessionStep.FAIL, why), home.first_letter
-    )
+
+    def fail(session: str, reason: str) -> None:
+        sessions.take(session, SessionStep.FAIL, reason)
+
+    cleaning = Cleaning(ledger, calls, artifacts, fail, home.first_letter)
     attendant = Attendant(home, ledger, cleaning)
     watch.on_deadline = attendant.due_at
     return sessions, attendant

@@ -5,22 +5,18 @@ All of it in small slices, each a commit: a process that ends half way leaves th
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Final, cast
 
+from ...persistence.errors import UnknownArtifact
 from ...persistence.shared.guard import Standing
 from ...persistence.shared.ledger import Ledger
-from ...persistence.shared.scope import Principal
+from ...persistence.shared.scope import Principal, Scope
 from ...persistence.shared.unit import Unit
-from ...persistence.shared_tables import (
-    ARTIFACT_TAGS,
-    ARTIFACTS,
-    LINEAGE,
-    PROGRESS,
-    SCOPED,
-    SESSIONS,
-)
+from ...persistence.shared_tables import PROGRESS, SCOPED, SESSIONS
 from ...persistence.tables import Order, Row
+from ..artifacts.artifacts import Artifacts
 from ..scopes.entries import gone
 from .calls import SessionCalls
 from .finding import history_scope
@@ -32,7 +28,8 @@ IMPORTS: Final = "import:"
 SLICE: Final = 500
 """Keys deleted by one commit."""
 _BY_SCOPE: Final = ("kind", "id", "part")
-_BY_NAME: Final = ("kind", "id", "part", "name", "version")
+ARTIFACTS: Final = 20
+"""Artifacts deleted in one go, each by a commit of its own."""
 
 
 class Cleaning:
@@ -42,12 +39,14 @@ class Cleaning:
         self,
         ledger: Ledger,
         calls: SessionCalls,
+        artifacts: Artifacts,
         fail: Callable[[str, str], None],
         oldest: int,
     ) -> None:
         """End sessions by ``fail(id, reason)``; imports numbered below ``oldest`` were cut off."""
         self._ledger = ledger
         self._calls = calls
+        self._artifacts = artifacts
         self._fail = fail
         self._oldest = oldest
         self._cut_off = True  # there may be imports that were
@@ -70,7 +69,7 @@ class Cleaning:
             return session.deadline - now
         if session.open:
             self._fail(session.id, overdue(session))
-        elif not swept(self._ledger, self._calls, session.id, session.correlation):
+        elif not swept(self._ledger, self._calls, self._artifacts, session.id, session.correlation):
             self._put_away(session)
         return 0.0
 
@@ -95,7 +94,7 @@ class Cleaning:
                 if int(cast("str", number)) >= self._oldest:
                     continue  # it is under way
                 key = str(name).removeprefix(IMPORTS)
-                if not swept(self._ledger, self._calls, key):
+                if not swept(self._ledger, self._calls, self._artifacts, key):
                     unit = _unit(self._ledger, 0)
                     unit.change((PROGRESS, (name,)), gone, checked=False)
                     self._calls.commit(unit, name="(session import undone)")
@@ -104,7 +103,13 @@ class Cleaning:
         return False
 
 
-def swept(ledger: Ledger, calls: SessionCalls, session: str, correlation: int = 0) -> bool:
+def swept(
+    ledger: Ledger,
+    calls: SessionCalls,
+    artifacts: Artifacts,
+    session: str,
+    correlation: int = 0,
+) -> bool:
     """Delete a slice of a session's keys and artifacts; False when there are none.
 
     Of one that is no session (yet), the history it was to have as well.
@@ -117,13 +122,12 @@ def swept(ledger: Ledger, calls: SessionCalls, session: str, correlation: int = 
     for columns in scopes:
         for row in ledger.page(SCOPED, Order(_BY_SCOPE, columns), None, SLICE):
             unit.change((SCOPED, SCOPED.place(row)), gone, checked=False)
-    for row in ledger.page(ARTIFACTS, Order(_BY_NAME, scope), None, SLICE):
-        unit.change((ARTIFACTS, ARTIFACTS.place(row)), gone, checked=False)
-        for table in (ARTIFACT_TAGS, LINEAGE):
-            for of in ledger.page(table, Order(("artifact",), row[:1]), None, SLICE):
-                unit.change((table, table.place(of)), gone, checked=False)
+    made = artifacts.find(scope=Scope.session(session), limit=ARTIFACTS)
+    for artifact in made:
+        with contextlib.suppress(UnknownArtifact):  # somebody else was first
+            artifacts.delete(artifact)
     if unit.idle():
-        return False
+        return bool(made)
     calls.commit(unit, name="(session cleaned)")
     return True
 

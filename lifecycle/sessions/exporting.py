@@ -8,31 +8,28 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Final, cast
 
 import msgspec
 
-from ...persistence.errors import CorruptState
+from ...persistence.artifacts.reading import chunks
 from ...persistence.records import JournalEntry
 from ...persistence.secrets.masking import masked
 from ...persistence.shared_tables import (
     ARTIFACT_TAGS,
     ARTIFACTS,
-    CHUNKS,
-    CONTENT_PARTS,
-    CONTENTS,
     LINEAGE,
     SCOPED,
 )
 from ...persistence.store import StoreReader
 from ...persistence.tables import Order, Row, Table
+from ..artifacts.records import CONTENT, META, NAME, SIZE, TYPE
 from ..scopes.entries import EXPIRES, KEY, VALUE, VERSION
 from .file import (
     COUNTED,
     FORMAT,
     AnyLine,
     Begin,
-    Content,
     Described,
     End,
     Happened,
@@ -45,6 +42,8 @@ from .file import (
 )
 from .finding import PAGE, commits
 from .records import SessionRow
+
+MEDIA: Final = ARTIFACTS.names.index("media")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +125,11 @@ class _Writer:
         for entry in commits(self._reader, session, None):
             yield Happened(commit=self._kept(entry))
         order = Order(("kind", "id", "part", "name", "version"), scope)
-        contents: dict[str, None] = {}
         for row in self._rows(ARTIFACTS, order, "name", "version", "number"):
-            artifact = dict(zip(ARTIFACTS.names, row, strict=True))
-            contents[str(artifact["content"])] = None
-            yield self._made(artifact)
-        for content in contents:
-            yield from self._content(content)
+            yield self._made(row)
+            where = f"artifact {row[NAME]!s} of session {session.id}"
+            for data in chunks(self._reader, str(row[CONTENT]), where):
+                yield Part(data=data)
 
     def _raw(self, text: str) -> msgspec.Raw:
         return msgspec.Raw((text if self._secrets else masked(text)).encode())
@@ -146,30 +143,16 @@ class _Writer:
             entry.cause, self._raw(delta),
         )  # fmt: skip
 
-    def _made(self, artifact: dict[str, Any]) -> Made:
-        number = artifact["number"]
+    def _made(self, row: Row) -> Made:
+        number = row[0]
         tags = self._rows(ARTIFACT_TAGS, Order(("artifact",), (number,)), "tag")
         sources = self._rows(LINEAGE, Order(("artifact",), (number,)), "source")
-        kept = {name: artifact[name] for name in Made.__struct_fields__ if name in artifact}
-        kept["meta"] = self._raw(artifact["meta"])
-        kept["tags"] = [str(row[0]) for row in tags]
-        kept["sources"] = [cast("int", row[1]) for row in sources]
-        return Made(**kept)
-
-    def _content(self, content: str) -> Iterator[AnyLine]:
-        row = self._reader.row(CONTENTS, (content,))
-        if row is None:
-            raise CorruptState(f"content {content}", "it is missing; run `perdure doctor`")
-        _, size, parts = cast("tuple[str, int, int]", row)
-        yield Content(content=content, size=size, parts=parts)
-        order = Order(("content",), (content,))
-        for _, position, name in self._rows(CONTENT_PARTS, order, "position"):
-            chunk = self._reader.row(CHUNKS, (name,))
-            if chunk is None:
-                where = f"part {position!s} of content {content}"
-                raise CorruptState(where, "it is missing; run `perdure doctor`")
-            _, plain, packed, data = cast("tuple[str, int, int, bytes]", chunk)
-            yield Part(chunk=str(name), size=plain, packed=packed, data=data)
+        return Made(
+            number=cast("int", number), name=str(row[NAME]), content=str(row[CONTENT]),
+            size=cast("int", row[SIZE]), type=str(row[TYPE]), media=str(row[MEDIA]),
+            meta=self._raw(str(row[META])), tags=[str(of[0]) for of in tags],
+            sources=[cast("int", of[1]) for of in sources],
+        )  # fmt: skip
 
     def _rows(self, table: Table, order: Order, *free: str) -> Iterator[Row]:
         """Iterate over an order; ``free`` are the columns behind which a page goes on."""

@@ -1,7 +1,7 @@
 """The file of one session: lines of JSON, checked as they are read.
 
-First ``begin``, then ``session``, then its keys, its history, its artifacts with their contents,
-and last ``end`` with how many lines of each there were and the SHA-256 of everything before it.
+First ``begin``, then ``session``, then its keys, its history, its artifacts with their bytes, and
+last ``end`` with how many lines of each there were and the SHA-256 of everything before it.
 Nothing in it is ever taken for a path, a type or code.
 """
 
@@ -88,59 +88,44 @@ class Happened(Line, frozen=True, tag="commit"):
 
 
 class Made(Line, frozen=True, tag="artifact"):
-    """A version of an artifact in the session's scope."""
+    """A version of an artifact in the session's scope; its bytes follow at once."""
 
     stage: ClassVar[int] = 4
 
     number: Count
     name: Short
-    version: Count
     content: Hash
+    """SHA-256 of its bytes."""
     size: Count
     type: Short
     media: Short
-    agent_kind: Short
-    agent_key: Short
-    made: Time
     meta: msgspec.Raw
     tags: list[Short]
     sources: list[Count]
+    """Numbers of artifacts in the file that it was made from."""
 
 
-class Content(Line, frozen=True, tag="content"):
-    """The content of artifacts; its parts follow at once."""
+class Part(Line, frozen=True, tag="bytes"):
+    """Some of the bytes of the artifact before it."""
 
-    stage: ClassVar[int] = 5
+    stage: ClassVar[int] = 4
 
-    content: Hash
-    size: Count
-    parts: Count
-
-
-class Part(Line, frozen=True, tag="part"):
-    """A part of the content before it."""
-
-    stage: ClassVar[int] = 5
-
-    chunk: Hash
-    size: Annotated[int, msgspec.Meta(ge=0, le=2**24)]
-    packed: Annotated[int, msgspec.Meta(ge=0, le=1)]
     data: bytes
 
 
 class End(Line, frozen=True, tag="end"):
     """The last line."""
 
-    stage: ClassVar[int] = 6
+    stage: ClassVar[int] = 5
 
     counts: dict[str, int]
     sha256: Hash
 
 
-AnyLine: TypeAlias = Begin | Described | Keyed | Happened | Made | Content | Part | End
+AnyLine: TypeAlias = Begin | Described | Keyed | Happened | Made | Part | End
 
 KEPT: Final[Codec[Kept]] = Codec(Kept)
-COUNTED: Final = ("key", "commit", "artifact", "content", "part")
+COUNTED: Final = ("key", "commit", "artifact", "bytes")
 _ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final[msgspec.json.Decoder[AnyLine]] = msgspec.json.Decoder(AnyLine)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, Final
 
@@ -19,13 +18,13 @@ from ...persistence.errors import (
 )
 from ...persistence.shared.keys import checked_key, checked_name
 from ...persistence.shared.scope import Principal
+from ..artifacts.records import ArtifactType
 from .calls import LARGEST_META, LONGEST_NAME, LONGEST_NOTE, checked_text
 from .file import (
     COUNTED,
     FORMAT,
     AnyLine,
     Begin,
-    Content,
     Described,
     End,
     Happened,
@@ -38,8 +37,6 @@ from .file import (
 )
 from .records import Cleanup
 from .status import OPEN, SessionStatus
-
-ARTIFACT_TYPES: Final = frozenset({"agent-output", "tool-result", "user-input", "system", "custom"})
 
 
 class Checked:
@@ -117,7 +114,6 @@ class _Fault(Exception):
 
 _FAULTS: Final = (
     _Fault, ScopeError, StateError, CorruptState, ConfigurationError, ValueError, RecursionError,
-    zlib.error,
 )  # fmt: skip
 
 
@@ -132,9 +128,7 @@ class _Checks:
         self._end: End | None = None
         self._last_key = ""
         self._numbers: set[int] = set()
-        self._versions: set[tuple[str, int]] = set()
-        self._wanted: dict[str, int] = {}  # contents of artifacts, with their sizes
-        self._open: _Content | None = None
+        self._open: _Bytes | None = None
 
     def take(self, line: AnyLine) -> None:
         if self._stage < 0 and not isinstance(line, Begin):
@@ -166,14 +160,12 @@ class _Checks:
 
     def _part(self, line: Part) -> None:
         if self._open is None:
-            raise _Fault("a part stands without its content")
+            raise _Fault("bytes stand without their artifact")
         self._open.take(line)
 
     def _finish(self, line: End) -> None:
         if line.counts != self._counts:
             raise _Fault("its counts are wrong: lines are missing, or there are too many")
-        if self._wanted:
-            raise _Fault("a content of its artifacts is missing")
         self._end = line
 
     def _describe(self, line: Described) -> None:
@@ -203,58 +195,38 @@ class _Checks:
     def _artifact(self, line: Made) -> None:
         if checked_key(line.name) != line.name:
             raise _Fault("the name of an artifact is not in its normal form")
-        if line.type not in ARTIFACT_TYPES:
-            raise _Fault("an artifact has an unknown type")
-        if line.number in self._numbers or (line.name, line.version) in self._versions:
+        ArtifactType(line.type)
+        if line.number in self._numbers:
             raise _Fault("an artifact is there twice")
         exact(line.meta, LARGEST_META, "meta")
-        for text in (*line.tags, line.media, line.agent_kind, line.agent_key):
-            checked_text(text, "text of an artifact", LONGEST_NOTE)
-        for text in line.tags:
-            if checked_name(text, "tag") != text:
-                raise _Fault("a tag is not in its normal form")
+        for text in (*line.tags, line.media or "-"):
+            if checked_name(text, "tag or media type") != text:
+                raise _Fault("a tag or a media type is not in its normal form")
         self._numbers.add(line.number)
-        self._versions.add((line.name, line.version))
-        if self._wanted.setdefault(line.content, line.size) != line.size:
-            raise _Fault("the size of a content is not that of its artifact")
-
-    def _content(self, line: Content) -> None:
-        if self._wanted.pop(line.content, None) != line.size:
-            raise _Fault("a content belongs to no artifact, or has another size")
-        self._open = _Content(line)
+        self._open = _Bytes(line)
 
     _CHECKS: Final[dict[type, Callable[[_Checks, Any], None]]] = {
         Begin: _begin, Described: _describe, Keyed: _key, Happened: _commit, Made: _artifact,
-        Content: _content, Part: _part, End: _finish,
+        Part: _part, End: _finish,
     }  # fmt: skip
 
 
-class _Content:
-    """Add up the parts of a content."""
+class _Bytes:
+    """Add up the bytes of an artifact."""
 
-    def __init__(self, line: Content) -> None:
+    def __init__(self, line: Made) -> None:
         self._line = line
         self._digest = hashlib.sha256()
-        self._size = self._parts = 0
+        self._size = 0
 
     def take(self, part: Part) -> None:
-        data = part.data
-        if part.packed:
-            unpacking = zlib.decompressobj()
-            data = unpacking.decompress(data, part.size + 1)
-            if not unpacking.eof or unpacking.unused_data:
-                raise _Fault("a part is not packed as it should be")
-        if len(data) != part.size or hashlib.sha256(data).hexdigest() != part.chunk:
-            raise _Fault("a part is not what its hash says")
-        self._digest.update(data)
-        self._size += len(data)
-        self._parts += 1
+        self._digest.update(part.data)
+        self._size += len(part.data)
 
     def close(self) -> None:
         line = self._line
-        found = (self._digest.hexdigest(), self._size, self._parts)
-        if found != (line.content, line.size, line.parts):
-            raise _Fault("a content is not what its hash says")
+        if (self._digest.hexdigest(), self._size) != (line.content, line.size):
+            raise _Fault("the bytes of an artifact are not what its hash says")
 
 
 def exact(raw: msgspec.Raw, largest: int, path: str) -> str:

@@ -13,6 +13,8 @@ import msgspec
 from ...persistence.codec import Codec
 from ...persistence.errors import ConfigurationError
 from ...persistence.shared.scope import Principal
+from ...persistence.shared.unit import Place, Step
+from ...persistence.shared_tables import OWNERS
 from ...persistence.tables import Row
 from .status import OPEN, SessionStatus, stored_status
 
@@ -118,6 +120,13 @@ class SessionRow(NamedTuple):
 def as_session(row: Row) -> SessionRow:
     """Return a row of the table with names."""
     return SessionRow._make(cast("tuple[str, ...]", row))
+
+
+def owned(session: SessionRow) -> tuple[Place, Step]:
+    """Return what makes a session's owner that of its scope."""
+    columns = ("session", session.id, "")
+    row = (*columns, *session.owner.columns, 0)
+    return (OWNERS, columns), lambda _before: row
 
 
 @dataclass(frozen=True, slots=True)

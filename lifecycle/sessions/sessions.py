@@ -27,10 +27,12 @@ from ...persistence.shared.keys import checked_name
 from ...persistence.shared.ledger import Ledger
 from ...persistence.shared.scope import Principal
 from ...persistence.shared.unit import Place, Step, Unit
-from ...persistence.shared_tables import SESSIONS
+from ...persistence.shared_tables import PROGRESS, SESSIONS
 from ...persistence.tables import Row
+from ..artifacts.artifacts import Artifacts
 from . import finding
 from .calls import LARGEST_META, LONGEST_NAME, LONGEST_NOTE, Bounds, SessionCalls, checked_text
+from .cleaning import IMPORTS
 from .entered import entered
 from .exporting import Report, export
 from .handle import SessionHandle
@@ -43,6 +45,7 @@ from .records import (
     SessionRow,
     as_session,
     info_of,
+    owned,
 )
 from .status import DONE, SessionStatus, SessionStep, after
 from .taking import Importer
@@ -71,6 +74,8 @@ class Sessions(Generic[S]):
         calls: SessionCalls,
         watch: SessionWatch,
         bounds: Bounds,
+        artifacts: Artifacts,
+        *,
         make: Callable[[Sessions[S], str, int], S],
     ) -> None:
         """Keep sessions in ``ledger``; ``make`` gives what people hold of one."""
@@ -78,6 +83,7 @@ class Sessions(Generic[S]):
         self._calls = calls
         self._watch = watch
         self._bounds = bounds
+        self._artifacts = artifacts
         self._make = make
 
     def create(
@@ -124,6 +130,9 @@ class Sessions(Generic[S]):
             self._refuse_too_deep(around)
             steps.append((_place(around), functools.partial(self._with_child, around)))
         steps.append((_place(key), begun))
+        if row.owner != Principal.SYSTEM:
+            steps.append(owned(row))
+        steps.append(((PROGRESS, (IMPORTS + key,)), functools.partial(_no_import, key)))
         self._change(steps, "(session created)", row.correlation)
         return self._make(self, key, row.correlation)
 
@@ -237,7 +246,7 @@ class Sessions(Generic[S]):
         was made up, SessionExists if the id is taken. Deadlock in a handler.
         """
         self._refuse_in_a_turn("import_")
-        importer = Importer(self._ledger, self._calls, self._bounds)
+        importer = Importer(self._ledger, self._calls, self._watch, self._bounds, self._artifacts)
         key = None if session_id is None else checked_name(session_id, "session id")
         row = importer.read(Path(path), key)
         return self._make(self, row.id, row.correlation)
@@ -386,3 +395,8 @@ def _place(session_id: str) -> Place:
 def _unknown(session_id: str) -> UnknownSession:
     message = f"there is no session {session_id!r:.300}; sessions.list() shows those there are"
     return UnknownSession(message)
+
+
+def _no_import(session_id: str, before: Row | None) -> None:
+    if before is not None:
+        raise SessionExists(f"a session {session_id} is being imported; give another id")

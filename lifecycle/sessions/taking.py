@@ -4,32 +4,29 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final, cast
 
+from ...persistence.codec import codec_of
 from ...persistence.errors import Conflict, ImportRefused, PerdureError, SessionExists
 from ...persistence.shared.ledger import Ledger
 from ...persistence.shared.scope import Principal, Scope
 from ...persistence.shared.unit import Unit
-from ...persistence.shared_tables import (
-    ARTIFACT_TAGS,
-    ARTIFACTS,
-    CHUNKS,
-    CONTENT_PARTS,
-    CONTENTS,
-    LINEAGE,
-    PROGRESS,
-    SCOPED,
-    SESSIONS,
-)
-from ...persistence.tables import Order, Row, Table
+from ...persistence.shared_tables import PROGRESS, SCOPED, SESSIONS
+from ...persistence.tables import Row, Table
+from ..artifacts.artifacts import Artifacts
+from ..artifacts.records import Artifact
+from ..artifacts.sink import Sink
+from ..scopes.entries import gone
 from ..scopes.listing import listed
+from . import entered
 from .calls import Bounds, SessionCalls
 from .cleaning import IMPORTS, swept
-from .file import AnyLine, Content, Described, End, Happened, Keyed, Made, Part, encode_kept
+from .file import AnyLine, Described, End, Happened, Keyed, Made, Part, encode_kept
 from .finding import history_key, history_scope
 from .importing import Checked, SessionFile, exact
-from .records import LIMITS, SessionRow
+from .records import LIMITS, SessionRow, owned
 from .status import OPEN, SessionStatus
+from .watching import SessionWatch
 
 logger = logging.getLogger("perdure.lifecycle")
 
@@ -42,11 +39,20 @@ LARGEST_SLICE: Final = 4 * 1024 * 1024
 class Importer:
     """Take sessions over from files."""
 
-    def __init__(self, ledger: Ledger, calls: SessionCalls, bounds: Bounds) -> None:
-        """Write to ``ledger`` by ``calls``."""
+    def __init__(
+        self,
+        ledger: Ledger,
+        calls: SessionCalls,
+        watch: SessionWatch,
+        bounds: Bounds,
+        artifacts: Artifacts,
+    ) -> None:
+        """Write to ``ledger`` by ``calls``, and ``artifacts``."""
         self._ledger = ledger
         self._calls = calls
+        self._watch = watch
         self._bounds = bounds
+        self.artifacts = artifacts
 
     def read(self, path: Path, session_id: str | None) -> SessionRow:
         """Check a file and take it over; see ``Sessions.import_``."""
@@ -60,11 +66,17 @@ class Importer:
             checked = source.check()
             key = session_id or checked.session.id
             self._begin(key)
+            correlation = -self._bounds.number()
+            self._watch.expect(correlation, key)
+            # What is made of the file is made in the session, although that comes last.
+            entered.enter(None, correlation)
             try:
-                return _Taking(self, key, checked).take(source)
+                return _Taking(self, key, checked, correlation).take(source)
             except BaseException:
                 self._undo(key)
                 raise
+            finally:
+                entered.leave()
 
     def _begin(self, key: str) -> None:
         """Say that an import is under way, so that what it leaves can be found."""
@@ -85,13 +97,23 @@ class Importer:
         self._calls.commit(unit, name="(session import begun)")
         for kind in (scope.columns, history_scope(key)):
             if next(listed(self._ledger, self.unit(0), kind, "", ""), None) is not None:
-                self.finish(key, self.unit(0))
-                raise SessionExists(f"there are keys in {scope} already; give another id")
+                self._refuse_used(key, "keys")
+        if self.artifacts.usage(scope) != (0, 0):
+            self._refuse_used(key, "artifacts")
+
+    def _refuse_used(self, key: str, what: str) -> None:
+        self._end(key, "(session import undone)")
+        raise SessionExists(f"there are {what} in {Scope.session(key)} already; give another id")
 
     def finish(self, key: str, unit: Unit) -> None:
-        """Commit a unit, and that nothing is under way any more."""
-        unit.change((PROGRESS, (IMPORTS + key,)), lambda _before: None, checked=False)
+        """Commit the last slice, and that nothing is under way any more."""
+        unit.change((PROGRESS, (IMPORTS + key,)), gone, checked=False)
         self._calls.commit(unit, name="(session imported)")
+
+    def _end(self, key: str, name: str) -> None:
+        unit = self.unit(0)
+        unit.change((PROGRESS, (IMPORTS + key,)), gone, checked=False)
+        self._calls.commit(unit, name=name)
 
     def commit(self, unit: Unit) -> None:
         """Commit a slice."""
@@ -104,9 +126,9 @@ class Importer:
 
     def _undo(self, key: str) -> None:
         try:
-            while swept(self._ledger, self._calls, key):
+            while swept(self._ledger, self._calls, self.artifacts, key):
                 pass
-            self.finish(key, self.unit(0))
+            self._end(key, "(session import undone)")
         except PerdureError as error:
             logger.warning("what an import left is deleted at the next opening: %s", error)
 
@@ -128,18 +150,18 @@ class Importer:
 class _Taking:
     """Write the lines of a checked file."""
 
-    def __init__(self, importer: Importer, key: str, checked: Checked) -> None:
+    def __init__(self, importer: Importer, key: str, checked: Checked, correlation: int) -> None:
         self._importer = importer
         self._key = key
         self._checked = checked
-        self._correlation = -importer.bounds.number()
+        self._correlation = correlation
         self._first = importer.appended()
         self._unit = importer.unit(self._correlation)
         self._weight = self._history = 0
-        self._numbers: dict[int, int] = {}
+        self._made: dict[int, Artifact] = {}
         self._sources: list[tuple[int, int]] = []
-        self._content = ""
-        self._position = 0
+        self._number = 0
+        self._sink: Sink | None = None
 
     def take(self, source: SessionFile) -> SessionRow:
         digest = ""
@@ -151,9 +173,8 @@ class _Taking:
             message = "the file was changed while it was read; nothing was imported"
             raise ImportRefused(message, file="", line=0)
         for made, of in self._sources:
-            if of in self._numbers:
-                key = (self._numbers[made], self._numbers[of])
-                self._put(LINEAGE, key, 0)
+            if of in self._made:
+                self._importer.artifacts.link(self._made[made], self._made[of])
         row = self._row(self._checked.session)
 
         def placed(before: Row | None) -> Row:
@@ -162,10 +183,15 @@ class _Taking:
             return tuple(row)
 
         self._unit.change((SESSIONS, (self._key,)), placed, checked=False)
+        if row.owner != Principal.SYSTEM:
+            place, step = owned(row)
+            self._unit.change(place, step, checked=False)
         self._importer.finish(self._key, self._unit)
         return row
 
     def _line(self, line: AnyLine) -> None:
+        if not isinstance(line, Part):
+            self._close()
         match line:
             case Keyed():
                 text = exact(line.value, self._importer.bounds.largest, line.key)
@@ -177,38 +203,27 @@ class _Taking:
                 self._put(SCOPED, (*place, text, 1, 0, None), len(text))
                 self._history += 1
             case Made():
-                self._artifact(line)
-            case Content():
-                self._content, self._position = line.content, 0
-                self._put(CONTENTS, (line.content, line.size, line.parts), 0)
+                self._open(line)
             case Part():
-                row = (line.chunk, line.size, line.packed, line.data)
-                self._put(CHUNKS, row, len(line.data))
-                self._put(CONTENT_PARTS, (self._content, self._position, line.chunk), 0)
-                self._position += 1
+                assert self._sink is not None
+                self._sink.write(line.data)
 
-    def _artifact(self, line: Made) -> None:
-        number = self._number()
-        self._numbers[line.number] = number
+    def _open(self, line: Made) -> None:
+        self._number = line.number
         self._sources += [(line.number, source) for source in line.sources]
-        values: dict[str, Any] = {
-            **{name: getattr(line, name) for name in line.__struct_fields__},
-            "number": number, "kind": "session", "id": self._key, "part": "",
-            "session": self._key, "correlation": self._correlation, "sequence": 0,
-            "meta": exact(line.meta, self._importer.bounds.largest, "meta"),
-        }  # fmt: skip
-        self._put(ARTIFACTS, tuple(values[name] for name in ARTIFACTS.names), 0)
-        for tag in dict.fromkeys(line.tags):
-            self._put(ARTIFACT_TAGS, (tag, number), 0)
+        meta = codec_of(dict[str, object]).load(bytes(line.meta).decode(), "meta")
+        self._sink = self._importer.artifacts.create(
+            line.name, scope=Scope.session(self._key), type=line.type, media=line.media,
+            tags=line.tags, meta=cast("dict[str, object]", meta),
+        )  # fmt: skip
 
-    def _number(self) -> int:
-        if self._numbers:
-            return max(self._numbers.values()) + 1
-        ledger = self._importer.ledger
-        newest = ledger.page(ARTIFACTS, Order(("number",), (), descending=True), None, 1)
-        known = [cast("int", row[0]) for row in newest]
-        known += [cast("int", key[0]) for key in ledger.appended(ARTIFACTS)]
-        return max(known, default=0) + 1
+    def _close(self) -> None:
+        """Complete the artifact whose bytes were read."""
+        sink, self._sink = self._sink, None
+        if sink is not None:
+            with sink:
+                pass
+            self._made[self._number] = sink.artifact
 
     def _put(self, table: Table, row: Row, weight: int) -> None:
         key = table.place(row)

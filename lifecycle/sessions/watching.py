@@ -52,6 +52,10 @@ class SessionWatch:
             self._remember(correlation, known)
         return known
 
+    def expect(self, correlation: int, session: str) -> None:
+        """Take note of a session that is on its way: an import writes the session itself last."""
+        self._remember(correlation, session)
+
     def check(self, changes: Sequence[Change]) -> None:
         """Refuse a commit by SessionEnded or SessionLimit; the ledger's lock is held."""
         self._pending = {}

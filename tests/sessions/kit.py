@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec import field
+
 from perdure import Agent, AgentSystem, Durability, MemoryStore, Scope, State, VirtualClock
 from perdure.actors.sessions import Session
 
@@ -11,7 +13,7 @@ from perdure.actors.sessions import Session
 class DeskState(State):
     """What a desk keeps."""
 
-    seen: list[str] = []
+    seen: list[str] = field(default_factory=list)
 
 
 class Desk(Agent[DeskState]):

@@ -1,11 +1,14 @@
 """Sessions from their beginning to their end."""
 
+import contextlib
 import threading
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 
 from perdure import Agent, AgentSystem, MemoryStore, Principal, Scope, VirtualClock
+from perdure.lifecycle.sessions.records import Cleanup, SessionLimits
 from perdure.persistence.errors import (
     ConfigurationError,
     Conflict,
@@ -19,7 +22,6 @@ from perdure.persistence.errors import (
     StateError,
     UnknownSession,
 )
-from perdure.lifecycle.sessions.records import Cleanup, SessionLimits
 from tests.sessions.kit import Desk, DeskState, Quick, Saved, keys, opened, words
 from tests.support import DEADLINE
 
@@ -167,6 +169,30 @@ def test_an_agent_may_end_the_session_of_its_turn() -> None:
         assert (chat.info().status, chat.info().note) == ("completed", "over")
 
 
+class Owner(Agent[DeskState]):
+    def begin(self) -> None:
+        self.system.sessions.create("mine")
+
+    def write(self, scope: str) -> None:
+        self.scopes.set(Scope.session(scope), "k", 1)
+
+
+def test_a_session_is_its_owners_and_its_turns() -> None:
+    """Its owner and turns in it may use a session's scope; other agents, and other turns, not."""
+    with AgentSystem.open(MemoryStore(), agents=[Owner, Desk]) as system:
+        owner, other = system.agent(Owner, "a"), system.agent(Owner, "b")
+        owner.call(Owner.begin).get()
+        owner.call(Owner.write, "mine").get()
+        system.sessions.create("other")
+        for agent, scope in ((other, "mine"), (owner, "other"), (other, "absent")):
+            with pytest.raises(Denied):
+                agent.call(Owner.write, scope).get()
+        within = system.sessions.get("mine").agent(Owner, "b")
+        within.call(Owner.write, "mine").get()
+        with pytest.raises(Denied):
+            within.call(Owner.write, "other").get()
+
+
 def test_agents_see_their_own_sessions_alone() -> None:
     """An agent sees those it created and the one of its turn; others are unknown to it."""
     with opened() as system:
@@ -217,10 +243,8 @@ def test_an_id_is_given_once() -> None:
 
         def begin() -> None:
             gate.wait(DEADLINE)
-            try:
+            with contextlib.suppress(SessionExists):
                 won.append(system.sessions.create("one").id)
-            except SessionExists:
-                pass
 
         threads = [threading.Thread(target=begin) for _ in range(8)]
         for thread in threads:
@@ -285,9 +309,13 @@ def test_a_turn_that_outlives_its_session_writes_nothing_into_it() -> None:
         chat = system.sessions.create("chat-7")
         reply = chat.agent(Slow, "a").call(Slow.work)
         system.agent(Slow, "b")
-        waiter = threading.Thread(
-            target=lambda: (begun.wait(DEADLINE), chat.complete(), go_on.set())
-        )
+
+        def end() -> None:
+            begun.wait(DEADLINE)
+            chat.complete()
+            go_on.set()
+
+        waiter = threading.Thread(target=end)
         waiter.start()
         with pytest.raises(SessionEnded):
             reply.get()
@@ -390,19 +418,21 @@ def test_lists_are_filtered_sorted_and_paged() -> None:
         for number in range(30):
             clock.advance(1)
             session = system.sessions.create(
-                f"s{number:02}", name=f"n{number * 7 % 30:02}", parent="s00" if number % 5 == 1 else None,
+                f"s{number:02}", name=f"n{number * 7 % 30:02}",
+                parent="s00" if number % 5 == 1 else None,
                 owner=mira if number % 3 == 0 else None,
             )  # fmt: skip
             if number % 4 == 2:
                 session.suspend()
         everything = system.sessions.list(limit=100)
         assert [info.id for info in everything] == [f"s{number:02}" for number in range(29, -1, -1)]
-        cases: list[dict[str, object]] = [
+        cases: list[dict[str, Any]] = [
             {}, {"status": "suspended"}, {"owner": mira}, {"parent": "s00"}, {"parent": ""},
             {"status": "active", "owner": mira}, {"since": clock.now() - 10},
         ]  # fmt: skip
+        sorts: tuple[Literal["created", "changed", "name"], ...] = ("created", "changed", "name")
         for case in cases:
-            for sort in ("created", "changed", "name"):
+            for sort in sorts:
                 for descending in (True, False):
                     expected = [
                         info
@@ -421,7 +451,7 @@ def test_lists_are_filtered_sorted_and_paged() -> None:
                         sort=sort,
                         descending=descending,
                         after=last,
-                        limit=4,  # type: ignore[arg-type]
+                        limit=4,
                     ):
                         found += page
                         last = page[-1]
@@ -495,7 +525,7 @@ def test_a_deadline_counts_over_a_restart(tmp_path: Path) -> None:
 
 
 def test_the_bytes_of_a_session_are_limited() -> None:
-    """A write beyond the limit is refused with both figures, and undoes its turn; less is welcome."""
+    """A write beyond the limit is refused with both figures, and undoes its turn."""
     with opened() as system:
         chat = system.sessions.create("chat-7", limits=SessionLimits(bytes=100))
         desk = chat.agent(Desk, "emea")

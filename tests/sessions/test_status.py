@@ -4,7 +4,6 @@ import itertools
 
 import pytest
 
-from perdure.persistence.errors import CorruptState, InvalidTransition
 from perdure.lifecycle.sessions.status import (
     TRANSITIONS,
     SessionStatus,
@@ -12,6 +11,7 @@ from perdure.lifecycle.sessions.status import (
     after,
     stored_status,
 )
+from perdure.persistence.errors import CorruptState, InvalidTransition
 from tests.sessions.kit import opened
 
 PATHS: dict[SessionStatus, list[str]] = {
