@@ -29,12 +29,17 @@ def write(
     else:
         assignments = [f"{name} = excluded.{name}" for name in (*others, "crc")]
         action = "DO UPDATE SET " + ", ".join(assignments)
-    insert(
-        connection,
-        f"INSERT INTO {table.name}",
-        [(*row, checksum(table, row)) for row in rows],
-        f"ON CONFLICT ({key}) {action}",
-    )
+    # A compiled statement keeps the values it was run with: blobs go in one by one, or dozens of
+    # megabytes would stay behind.
+    wide = any(column.type == "blob" for column in table.columns)
+    size = 1 if wide else len(rows)
+    for start in range(0, len(rows), size or 1):
+        insert(
+            connection,
+            f"INSERT INTO {table.name}",
+            [(*row, checksum(table, row)) for row in rows[start : start + size]],
+            f"ON CONFLICT ({key}) {action}",
+        )
 
 
 def checksum(table: Table, row: Row) -> int:

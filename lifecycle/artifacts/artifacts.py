@@ -29,7 +29,7 @@ from ..scopes.state import ScopedState
 from ..supervisor import PersistenceSupervisor
 from . import lineage
 from .catalogue import Wanted, by_name, by_number, find, tags
-from .merging import rows
+from .merging import beheld, rows
 from .records import Artifact, ArtifactLimits, ArtifactType, from_row
 from .rights import Rights
 from .sink import Draft, Sink
@@ -301,10 +301,8 @@ class Artifacts:
         """Return how many artifacts a scope has and their bytes; needs LIST."""
         unit = self._reading(Right.LIST, scope, None, "list")
         place = (ARTIFACT_NAMES, (*scope.columns, ""))
-        row = self._ledger.durable(*place)
-        if unit is not None:
-            row = unit.seen(place, self._ledger.newest(*place))
-        return usage(row)
+        row = beheld(self._ledger, unit, place)
+        return usage(row if unit is None else unit.seen(place, row))
 
     # Reading and using.
 
@@ -388,7 +386,7 @@ class Artifacts:
                 if exact:  # the version is told to a handler, and must be what becomes of it
                     self._rights.look(unit, tally)
                 unit.change(tally, step, checked=exact)
-                unit.seen(tally, self._ledger.newest(*tally))
+                unit.seen(tally, beheld(self._ledger, unit, tally))
             unit.change(place, self._made(sink, number, told), checked=False)
             for tag in draft.tags:
                 unit.change((ARTIFACT_TAGS, (tag, number)), _there((tag, number)), checked=False)
@@ -430,7 +428,7 @@ class Artifacts:
         most, limit = self._limits.largest, self._limits.of(scope)
         if limit is not None:
             place = (ARTIFACT_NAMES, (*scope.columns, ""))
-            _, used = usage(unit.seen(place, self._ledger.newest(*place)))
+            _, used = usage(unit.seen(place, beheld(self._ledger, unit, place)))
             left = max(0, limit - used)
             most = left if most is None else min(most, left)
         return most
@@ -474,7 +472,7 @@ class Artifacts:
         """Add a step that may refuse, and have it refuse at once."""
         with unit.savepoint():
             unit.change(place, step, checked=False)
-            unit.seen(place, self._ledger.newest(*place))
+            unit.seen(place, beheld(self._ledger, unit, place))
 
     def _shown(self, unit: Unit | None, numbers: Iterator[int]) -> list[Artifact]:
         found = (by_number(self._ledger, unit, number) for number in numbers)

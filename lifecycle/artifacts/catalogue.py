@@ -13,7 +13,7 @@ from ...persistence.shared.scope import Scope
 from ...persistence.shared.unit import Unit
 from ...persistence.shared_tables import ARTIFACT_TAGS, ARTIFACTS
 from ...persistence.tables import Order, Row
-from .merging import rows
+from .merging import beheld, rows
 from .records import (
     AGENT_KEY,
     AGENT_KIND,
@@ -67,9 +67,8 @@ class Wanted:
 def by_number(ledger: Ledger, unit: Unit | None, number: int) -> Row | None:
     """Return an artifact's row."""
     place = (ARTIFACTS, (number,))
-    if unit is None:
-        return ledger.durable(*place)
-    return unit.seen(place, ledger.newest(*place))
+    row = beheld(ledger, unit, place)
+    return row if unit is None else unit.seen(place, row)
 
 
 def by_name(

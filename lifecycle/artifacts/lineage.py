@@ -79,6 +79,6 @@ def _edges(ledger: Ledger, unit: Unit, number: int) -> Iterator[int]:
     """Iterate over an artifact's sources, without taking the steps of the unit: this is in one."""
     blank = Unit(unit.standing, unit.epoch)
     yield from sources(ledger, blank, number)
-    for table, key in unit.steps:
-        if table is LINEAGE and key[0] == number:
+    for (table, key), steps in list(unit.steps.items()):
+        if steps and table is LINEAGE and key[0] == number:
             yield key[1]  # type: ignore[misc]

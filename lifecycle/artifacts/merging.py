@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from ...persistence.shared.ledger import Ledger
-from ...persistence.shared.unit import Unit
+from ...persistence.shared.unit import Place, Unit
 from ...persistence.tables import Key, Order, Row, Table, checked_order
 
 PAGE: Final = 200
@@ -18,7 +18,7 @@ def rows(
 ) -> Iterator[Row]:
     """Iterate over a table's rows in an order, those behind the values ``after``.
 
-    Outside (``unit`` is None) only over what is durable.
+    At the edge (no unit, or one of no turn) only over what is durable, and its own.
     """
     columns = checked_order(table, order)
     equal = [table.names.index(name) for name in columns[: len(order.equal)]]
@@ -47,13 +47,18 @@ def rows(
     return heapq.merge(others, mine, key=place, reverse=order.descending)
 
 
+def beheld(ledger: Ledger, unit: Unit | None, place: Place) -> Row | None:
+    """Return a row as the call may know it, without what its own unit makes of it."""
+    return ledger.durable(*place) if unit is None or unit.edge else ledger.newest(*place)
+
+
 def _changed(ledger: Ledger, unit: Unit, table: Table) -> dict[Key, Row | None]:
     """Return the rows that are newer than the store's."""
-    newest = ledger.appended(table)
+    newest: dict[Key, Row | None] = {} if unit.edge else ledger.appended(table)
     for place in list(unit.steps):
         if place[0] is table:
             key = place[1]
-            before = newest[key] if key in newest else ledger.newest(table, key)
+            before = newest[key] if key in newest else beheld(ledger, unit, place)
             newest[key] = unit.seen(place, before)
     return newest
 

@@ -1,0 +1,120 @@
+"""Damaged bytes are never given out; the error names the chunk."""
+
+import hashlib
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from perdure.lifecycle.artifacts.records import Artifact
+from perdure.persistence import sqlite_tables
+from perdure.persistence.artifacts.chunking import CHUNK
+from perdure.persistence.errors import CorruptState
+from perdure.persistence.shared_tables import CHUNKS, CONTENTS
+from perdure.persistence.tables import Row
+from tests.artifacts.kit import noise, opened
+
+FIRST, SECOND = noise(CHUNK, 1), noise(CHUNK, 2)
+
+
+def made(path: Path) -> Artifact:
+    """Save an artifact of three chunks."""
+    with opened(path) as system:
+        return system.artifacts.save("scan", FIRST + SECOND + b"end")
+
+
+def damage(path: Path, statement: str, *values: object) -> None:
+    """Change a closed store behind its back."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(statement, values)
+
+
+def chunk_of(data: bytes, *, stored: bytes | None = None) -> Row:
+    """Return the row of a chunk with a good checksum, whatever is in it."""
+    row: Row = (hashlib.sha256(data).hexdigest(), len(data), 0, data if stored is None else stored)
+    return (*row, sqlite_tables.checksum(CHUNKS, row))
+
+
+def read(path: Path, artifact: Artifact) -> tuple[bytes, CorruptState]:
+    """Read until the damage; return what was given out and the error."""
+    given = b""
+    with opened(path) as system, system.artifacts.open(artifact) as source:
+        try:
+            for chunk in source:
+                given += chunk
+        except CorruptState as error:
+            return given, error
+    pytest.fail("the damage was not found")
+
+
+SECOND_NAME = str(chunk_of(SECOND)[0])
+
+
+@pytest.mark.parametrize(
+    ("statement", "values", "reason"),
+    [
+        ("UPDATE chunks SET data = x'00' || substr(data, 2) WHERE chunk = ?", (SECOND_NAME,),
+         "checksum"),
+        ("DELETE FROM chunks WHERE chunk = ?", (SECOND_NAME,), "not in the store"),
+        ("DELETE FROM content_parts WHERE position = ?", (1,), "not there"),
+        ("UPDATE content_parts SET chunk = 'x' WHERE position = ?", (1,), "not there"),
+        ("INSERT OR REPLACE INTO chunks VALUES (?, ?, ?, ?, ?)",
+         chunk_of(SECOND, stored=FIRST), "not those that were saved"),
+    ],
+)  # fmt: skip
+def test_a_bad_chunk_is_named(
+    tmp_path: Path, statement: str, values: tuple[object, ...], reason: str
+) -> None:
+    """Chunk 1 is damaged: chunk 0 is given out, then an error names artifact, chunk and reason."""
+    path = tmp_path / "a.db"
+    artifact = made(path)
+    damage(path, statement, *values)
+    given, error = read(path, artifact)
+    assert given == FIRST
+    assert error.where.startswith("global 'scan' version 1, chunk 1")
+    assert reason in error.reason
+
+
+def test_a_chunk_that_does_not_unpack_is_named(tmp_path: Path) -> None:
+    """Bytes that are said to be packed and are not are named as any other damage."""
+    path = tmp_path / "a.db"
+    artifact = made(path)
+    name, size, _, data, _ = chunk_of(SECOND)
+    row = (name, size, 1, data)
+    crc = sqlite_tables.checksum(CHUNKS, row)
+    damage(path, "INSERT OR REPLACE INTO chunks VALUES (?, ?, ?, ?, ?)", *row, crc)
+    given, error = read(path, artifact)
+    assert given == FIRST
+    assert "does not unpack" in error.reason
+
+
+def test_chunks_of_another_content_are_found(tmp_path: Path) -> None:
+    """Good chunks in a wrong number or order are not the content, and that is said."""
+    path = tmp_path / "a.db"
+    artifact = made(path)
+    row = (artifact.content, artifact.size + 1, 3)
+    crc = sqlite_tables.checksum(CONTENTS, row)
+    damage(path, "UPDATE contents SET size = size + 1, crc = ?", crc)
+    _, error = read(path, artifact)
+    assert "not the content" in error.reason
+    damage(path, "DELETE FROM contents")
+    given, error = read(path, artifact)
+    assert (given, "is not in the store" in error.reason) == (b"", True)
+
+
+def test_damage_of_one_artifact_hurts_no_other(tmp_path: Path) -> None:
+    """A sweep beside damaged rows goes through, and deletes nothing that may be needed."""
+    path = tmp_path / "a.db"
+    artifact = made(path)
+    damage(path, "UPDATE artifacts SET name = 'other'")
+    damage(path, "UPDATE content_parts SET chunk = chunk || '' WHERE position = 0")
+    with opened(path) as system:
+        other = system.artifacts.save("fine", b"fine")
+        system.artifacts.sweep()
+        assert system.artifacts.read(other) == b"fine"
+        assert system.artifacts.find() == [other]
+    with closing(sqlite3.connect(path)) as connection:
+        query = "SELECT count(*) FROM contents WHERE content = ?"
+        assert connection.execute(query, (artifact.content,)).fetchone() == (1,)
+        assert connection.execute("SELECT count(*) FROM chunks").fetchone() == (4,)

@@ -1,0 +1,146 @@
+"""Permissions of artifacts are those of their scope; refusals tell nothing."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from perdure import Agent, AgentSystem, Scope, State
+from perdure.lifecycle.artifacts.records import Artifact
+from perdure.persistence.errors import Denied, UnknownArtifact
+from perdure.persistence.shared.guard import Right
+from perdure.persistence.shared.scope import Principal
+from tests.artifacts.kit import W, named
+
+MIRA = Principal.user("mira")
+
+
+class Strict(Agent[State]):
+    """Tries what it may not."""
+
+    def save(self, name: str) -> int:
+        return self.system.artifacts.save(name, b"strict", scope=W).version
+
+    def read(self, name: str) -> bytes:
+        return self.system.artifacts.read(self.system.artifacts.get(name, scope=W))
+
+    def listed(self) -> list[str]:
+        return [artifact.name for artifact in self.system.artifacts.find()]
+
+    def stream(self, name: str) -> int:
+        with self.system.artifacts.create(name) as sink:
+            sink.write(b"own")
+        return sink.artifact.version
+
+
+def opened(path: Path) -> AgentSystem:
+    """Open a system with the strict agent."""
+    return AgentSystem.open(path / "a.db", agents=[Strict])
+
+
+def test_each_operation_needs_its_right(tmp_path: Path) -> None:
+    """Without the right nothing is done, with it exactly that is."""
+    with opened(tmp_path) as system:
+        artifacts, mira = system.artifacts, system.artifacts.acting_as(MIRA)
+        first = artifacts.save("out/a", b"1", scope=W, tags=["t"])
+        attempts: dict[Right, list[Callable[[], object]]] = {
+            Right.READ: [
+                lambda: mira.get("out/a", scope=W), lambda: mira.read(first),
+                lambda: mira.sources(first), lambda: mira.results(first),
+                lambda: mira.tags(first), lambda: mira.uses(first),
+            ],
+            Right.LIST: [lambda: mira.find(scope=W), lambda: mira.usage(W)],
+            Right.WRITE: [
+                lambda: mira.save("out/b", b"2", scope=W), lambda: mira.create("out/b", scope=W),
+                lambda: mira.tag(first, "x"), lambda: mira.untag(first, "t"),
+                lambda: mira.link(first),
+            ],
+            Right.DELETE: [lambda: mira.delete(first)],
+        }  # fmt: skip
+        for right, calls in attempts.items():
+            for call in calls:
+                with pytest.raises(Denied, match="user:mira may not"):
+                    call()
+            grant = system.access.grant(MIRA, W, right, keys="out/*")
+            for call in calls:
+                call()
+            system.access.revoke(grant)
+        with pytest.raises(Denied):
+            mira.get("out/b", scope=W)
+
+
+def test_what_is_there_and_what_is_not_are_refused_alike(tmp_path: Path) -> None:
+    """A refusal is the same whether the artifact exists or not."""
+    with opened(tmp_path) as system:
+        system.artifacts.save("there", b"1", scope=W)
+        strict = system.agent(Strict, "s").proxy()
+        texts = set()
+        for name in ("there", "gone"):
+            with pytest.raises(Denied) as refused:
+                strict.read(name).get()
+            texts.add(str(refused.value))
+        assert len(texts) == 1
+
+
+def test_lists_show_only_what_may_be_listed(tmp_path: Path) -> None:
+    """Finding by anything, and lineage, leave out what the caller may not list."""
+    with opened(tmp_path) as system:
+        hidden = system.artifacts.save("hidden", b"secret", scope=W, tags=["t"])
+        open_ = system.artifacts.save("open", b"2", scope=Scope.user("mira"), sources=[hidden])
+        mira = system.artifacts.acting_as(MIRA)
+        assert named(mira.find()) == [("open", 1)]
+        assert mira.find(tag="t") == []
+        assert mira.find(content=hidden.content) == []
+        assert mira.sources(open_) == []
+        assert system.artifacts.sources(open_) == [hidden]
+        assert system.agent(Strict, "s").proxy().listed().get() == []
+
+
+def test_a_handle_made_up_opens_nothing(tmp_path: Path) -> None:
+    """An artifact object with another's number under one's own scope is refused as unknown."""
+    with opened(tmp_path) as system:
+        hidden = system.artifacts.save("hidden", b"secret", scope=W)
+        mira = system.artifacts.acting_as(MIRA)
+        made_up: Artifact = dataclasses.replace(hidden, scope=Scope.user("mira"))
+        for use in (mira.open, mira.delete, mira.tags, mira.sources):
+            with pytest.raises(UnknownArtifact):
+                use(made_up)
+
+
+def test_sources_need_the_right_to_read(tmp_path: Path) -> None:
+    """Nobody links to what they may not read."""
+    with opened(tmp_path) as system:
+        hidden = system.artifacts.save("hidden", b"secret", scope=W)
+        mira = system.artifacts.acting_as(MIRA)
+        own = Scope.user("mira")
+        with pytest.raises(Denied):
+            mira.save("mine", b"", scope=own, sources=[hidden])
+        mine = mira.save("mine", b"", scope=own)
+        with pytest.raises(Denied):
+            mira.link(mine, hidden)
+        assert named(system.artifacts.find()) == [("hidden", 1), ("mine", 1)]
+
+
+def test_an_agent_has_its_own_scope(tmp_path: Path) -> None:
+    """A strict agent saves in its own scope, and nowhere else without a grant."""
+    with opened(tmp_path) as system:
+        strict = system.agent(Strict, "s").proxy()
+        assert strict.stream("a").get() == 1
+        with pytest.raises(Denied, match="agent:Strict/s may not write workflow:w"):
+            strict.save("a").get()
+        system.access.grant(Principal.agent("Strict", "s"), W, Right.WRITE)
+        assert strict.save("a").get() == 1
+
+
+def test_a_revocation_during_an_upload_counts(tmp_path: Path) -> None:
+    """Who loses the right while bytes flow in makes nothing of them."""
+    with opened(tmp_path) as system:
+        grant = system.access.grant(MIRA, W, Right.WRITE)
+        mira = system.artifacts.acting_as(MIRA)
+        sink = mira.create("a", scope=W)
+        sink.write(b"1")
+        system.access.revoke(grant)
+        with pytest.raises(Denied), sink:
+            pass
+        assert system.artifacts.find() == []
