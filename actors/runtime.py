@@ -111,13 +111,6 @@ class Runtime:
             store, audit, committer=supervisor.committer, append=supervisor.append,
             standing=calls.standing, now=clock.now,
         )  # fmt: skip
-        self.artifacts = Artifacts(
-            self.state,
-            supervisor,
-            waiting=self.dispatcher.blocking,
-            later=self._chore,
-            limits=artifact_limits,
-        )
         self.post = PostOffice(self, self.keeper, self._letters, mailbox_wait=mailbox_wait)
         self.sessions, self._attendant = compose(
             self, self.ledger, calls, self.artifacts, largest=largest_value, now=clock.now
@@ -142,7 +135,6 @@ class Runtime:
         self.dispatcher.submit(Recovery(self))
         self._attendant.begin()
         self.clock.call_later(SWEEP_SECONDS, self.keeper.sweep)
-        self.artifacts.sweeper.begin()
         self.clock.call_later(SWEEP_SECONDS, self._trim)
         self.artifacts.sweeper.begin()
 
@@ -234,15 +226,6 @@ class Runtime:
         if not self.closing:
             self.audit.sweep()
             self.clock.call_later(SWEEP_SECONDS, self._trim)
-
-    def _chore(self, seconds: float, function: Callable[[], None]) -> None:
-        """Have a worker call a function after some seconds, unless the system closes before."""
-
-        def due() -> None:
-            if not self.closing:
-                self.dispatcher.submit(Chore(function))
-
-        self.clock.call_later(seconds, due)
 
     def _timer_due(self, timer: Timer) -> None:
         if timer.kind not in self.catalogue.kinds():

@@ -268,11 +268,6 @@ class AgentSystem:
         """Topics, pipelines, boards of requests, documents and families of agents."""
         return self._runtime.sharing
 
-    @property
-    def artifacts(self) -> Artifacts:
-        """Named bytes with their origin; outside of turns in the name of the system."""
-        return self._runtime.artifacts
-
     def agent(self, agent_class: type[A], key: str) -> AgentRef[A]:
         """Return a reference to an agent; nothing is loaded before the first message."""
         return self._runtime.refer(agent_class, key)  # type: ignore[arg-type]  # it looks it up

@@ -200,18 +200,6 @@ class ImportRefused(SharedError, ValueError):
         self.line = line
 
 
-class UnknownArtifact(SharedError, LookupError):
-    """Say that there is no artifact of that name and version, or that it was deleted."""
-
-
-class QuotaExceeded(SharedError, RuntimeError):
-    """Say that a scope's artifacts would take more bytes than it may hold; delete some first."""
-
-
-class LineageCircle(SharedError, ValueError):
-    """Refuse a source that was itself made, directly or not, from what it is to be a source of."""
-
-
 class SecretError(PerdureError):
     """Be the root of what goes wrong with secrets and signatures; no message shows a value."""
 
