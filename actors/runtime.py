@@ -16,6 +16,7 @@ from ..lifecycle.artifacts.records import ArtifactLimits
 from ..lifecycle.clock import Clock
 from ..lifecycle.durability import AutoSave, WhenUnsaved
 from ..lifecycle.groups import SupervisionTree
+from ..lifecycle.scopes.schemas import Schemas
 from ..lifecycle.scopes.state import ScopedState
 from ..lifecycle.supervisor import PersistenceSupervisor
 from ..persistence.records import Counters, Timer
@@ -98,7 +99,8 @@ class Runtime:
         supervisor.committer.on_durable = self.ledger.took
         supervisor.defer = self.ledger.defer
         calls = SharedCalls(self, supervisor, self.ledger, patience=mailbox_wait)
-        self.state = ScopedState(self.ledger, calls, largest=largest_value)
+        schemas = Schemas(catalogue.vault)
+        self.state = ScopedState(self.ledger, calls, largest=largest_value, schemas=schemas)
         self.access = Access(self.ledger, calls, self.policy, Isolator(self, self.keeper))
         self.artifacts = Artifacts(
             self.state,
