@@ -55,6 +55,17 @@ class SaveEvent:
     error: BaseException | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SecretEvent:
+    """Something was done about a secret; no event holds one."""
+
+    place: str
+    """Where the value stands, as warnings name it (``Box.note``); empty for a rotation."""
+    reason: str
+    """What it looks like; of a rotation the id of the key."""
+    time: float
+
+
 agent_starting = Signal("An activation is about to run on_start.")
 agent_started = Signal("An activation is ready for messages.")
 agent_pausing = Signal("An agent is about to be paused.")
@@ -80,6 +91,8 @@ breaker_closed = Signal("The store is back and everything unsaved is being saved
 backlog_full = Signal("Too much is unsaved: agents wait until half of it is durable.")
 backlog_drained = Signal("Half of what was unsaved is durable: agents go on.")
 store_lost = Signal("Another owner took the store over, or it is none any more; close the system.")
+secret_found = Signal("A plain value looks like a secret; told once for each place and rule.")
+rotation_done = Signal("Every stored secret that could be opened has the current key now.")
 
 SIGNALS: Final[dict[str, Signal]] = {
     name: value for name, value in list(globals().items()) if isinstance(value, Signal)
@@ -90,7 +103,7 @@ SIGNALS: Final[dict[str, Signal]] = {
 def fire(
     signal: Signal,
     sender: object,
-    event: AgentEvent | SaveEvent,
+    event: AgentEvent | SaveEvent | SecretEvent,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
     """Tell every receiver; what a receiver raises is logged and goes no further.

@@ -12,11 +12,13 @@ import threading
 import time
 import warnings
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
+
+from blinker import Signal
 
 from .actors.agent import Agent
 from .actors.blueprint import Catalogue
@@ -27,8 +29,8 @@ from .actors.identity import Identified
 from .actors.keeping import Passivation
 from .actors.reference import AgentRef
 from .actors.runtime import Runtime
-from .actors.sharing.sharing import Sharing
 from .actors.sessions import Session
+from .actors.sharing.sharing import Sharing
 from .actors.turn import current, under_way
 from .lifecycle.access.access import Access
 from .lifecycle.access.trail import Audit, AuditTrail
@@ -42,8 +44,9 @@ from .lifecycle.groups import GroupDescription
 from .lifecycle.ledger import SaveStatistics
 from .lifecycle.restart import RestartPolicy, Strategy
 from .lifecycle.scopes.state import ScopedState
-from .lifecycle.sessions.sessions import Sessions
 from .lifecycle.secrets.office import SecretsOffice
+from .lifecycle.sessions.sessions import Sessions
+from .lifecycle.signals import SecretEvent, fire
 from .lifecycle.supervisor import DEFAULT_MOST_UNSAVED, PersistenceSupervisor
 from .persistence.auditing import gone_on
 from .persistence.errors import ConfigurationError, Deadlock, Denied
@@ -96,6 +99,7 @@ class AgentSystem:
         supervisor: PersistenceSupervisor,
         clock: Clock,
         young_generation: int,
+        *,
         vault: Vault,
     ) -> None:
         """Compose what ``open`` has made."""
@@ -108,7 +112,7 @@ class AgentSystem:
         self._closed: bool | None = None  # whether closing was complete, once it was done
         self.dead_letters = DeadLetters(runtime)
         """Messages given up: ``list()``, ``get(id)``, ``requeue(id)``, ``discard(id)``."""
-        self.secrets = SecretsOffice(store, supervisor, vault.sealer)
+        self.secrets = SecretsOffice(store, supervisor, vault, self._tell_of_secrets)
         """Keys of secrets: ``rotate()``, ``rotation()``, ``remaining()``."""
 
     @classmethod
@@ -128,6 +132,7 @@ class AgentSystem:
         mailbox_wait: float = 30.0,
         largest_value: int = DEFAULT_LARGEST_VALUE,
         scope_cache: int = DEFAULT_CACHE_BYTES,
+        schemas: Mapping[str, object] | None = None,
         artifact_limits: ArtifactLimits | None = None,
         young_generation: int = DEFAULT_YOUNG_GENERATION,
         takeover: bool = False,
@@ -156,6 +161,8 @@ class AgentSystem:
             mailbox_wait: seconds a sender outside a turn waits for room in a full mailbox.
             largest_value: characters one stored value or one message may take.
             scope_cache: bytes of shared keys to remember, about.
+            schemas: the types of shared values by patterns of their keys, as ``state.register()``
+                takes them.
             artifact_limits: how many bytes of artifacts there may be; no limit if not given.
             young_generation: new objects after which Python's garbage collector looks for cycles
                 while the system is open (``gc.set_threshold``); 0 leaves it as it is.
@@ -223,7 +230,8 @@ class AgentSystem:
             artifact_limits=artifact_limits or ArtifactLimits(),
             audit=audit,
         )
-        system.__init__(opened, runtime, supervisor, clock, young_generation, vault)  # type: ignore[misc]
+        runtime.state.schemas.register_all(schemas or {})
+        system.__init__(opened, runtime, supervisor, clock, young_generation, vault=vault)  # type: ignore[misc]
         if changed is not None:
             commit = Commit()
             commit.with_effects().audit = [changed]
@@ -397,6 +405,10 @@ class AgentSystem:
         self._store.close()
         YOUNG_GENERATION.give_back(self._young_generation)
         return complete
+
+    def _tell_of_secrets(self, signal: Signal, place: str, reason: str) -> None:
+        event = SecretEvent(place, reason, self._clock.now())
+        fire(signal, self, event, self._clock.monotonic)
 
     def __repr__(self) -> str:
         return f"<AgentSystem on {self._store.location}>"

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from typing import Final
+
+from blinker import Signal
 
 from ...persistence.errors import PerdureError, StoreUnavailable
 from ...persistence.records import Commit
-from ...persistence.secrets.sealer import Sealer
+from ...persistence.secrets.vault import Vault
 from ...persistence.store import Store
+from ..signals import rotation_done, secret_found
 from ..supervisor import PersistenceSupervisor
 from .rotation import Rotation, Rotator, remaining, unfinished
 
@@ -22,11 +26,20 @@ PATIENCE: Final = 60
 class SecretsOffice:
     """Rotate the keys of a system's secrets. Thread-safe; not for handlers."""
 
-    def __init__(self, store: Store, supervisor: PersistenceSupervisor, sealer: Sealer) -> None:
-        """Look after the secrets of ``store``."""
+    def __init__(
+        self,
+        store: Store,
+        supervisor: PersistenceSupervisor,
+        vault: Vault,
+        tell: Callable[[Signal, str, str], None],
+    ) -> None:
+        """Look after the secrets of ``store``; ``tell(signal, place, reason)`` fires signals."""
         self._store = store
         self._supervisor = supervisor
-        self._sealer = sealer
+        self._sealer = vault.sealer
+        self._tell = tell
+        if vault.watch is not None:
+            vault.watch.tell = lambda place, rule: tell(secret_found, place, rule)
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stopped = threading.Event()
@@ -102,6 +115,8 @@ class SecretsOffice:
             error = str(failure)
             logger.warning("the rotation to key %s stopped: %s", rotator.key_id, error)
         self._last = Rotation(rotator.key_id, rotator.texts, rotator.passes, done=done, error=error)
+        if done:
+            self._tell(rotation_done, "", rotator.key_id)
 
     def _write(self, commit: Commit) -> None:
         sequence = self._supervisor.append(commit)

@@ -88,9 +88,10 @@ class Watch:
     """
 
     def __init__(self, detector: Detector, tell: Callable[[str, str], None] | None = None) -> None:
-        """Call ``tell(place, rule)`` once for each place and rule, whatever the policy."""
+        """Look with ``detector``."""
         self.detector: Final = detector
-        self._tell = tell
+        self.tell = tell
+        """Called as ``tell(place, rule)`` once for each of them, whatever the policy."""
         self._told: set[tuple[str, str]] = set()
         self.redacts: Final = detector.policy == "redact"
 
@@ -133,8 +134,8 @@ class Watch:
                 "%s looks like a secret (%s) and is stored as it is; declare it Secret[...]",
                 place, rule,
             )  # fmt: skip
-        if self._tell is not None:
-            self._tell(place, rule)
+        if self.tell is not None:
+            self.tell(place, rule)
 
 
 @functools.lru_cache(maxsize=4096)

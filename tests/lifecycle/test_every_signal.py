@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from perdure import AgentSystem
+from perdure import AgentSystem, Scope, StaticKeys, new_key
 from perdure.lifecycle import signals
 from perdure.lifecycle.clock import VirtualClock
 from perdure.persistence.errors import TurnTimeout
@@ -55,6 +55,24 @@ def test_a_bad_value_is_told(tmp_path: Path) -> None:
         event = told.wait("snapshot_quarantined")
         assert (event.kind, event.key) == ("Tally", "a")
         assert "total" in event.reason
+
+
+def test_a_secret_in_the_plain_is_told() -> None:
+    """A plain value that looks like a secret fires secret_found once, with its place and rule."""
+    with Told() as told, AgentSystem.open("memory://", agents=[Tally]) as system:
+        for key in ("a", "b"):
+            system.state.set(Scope.user(key), "password", "correct horse battery")
+        event = told.wait("secret_found")
+        assert (event.place, event.reason) == ("user password", "the name of its place")
+        assert told.names("secret_found") == ["secret_found"]
+
+
+def test_the_end_of_a_rotation_is_told() -> None:
+    """A rotation that went through fires rotation_done with the key in use."""
+    keys = StaticKeys({"k1": new_key()})
+    with Told() as told, AgentSystem.open("memory://", agents=[Tally], secrets=keys) as system:
+        assert system.secrets.rotate(wait=True).done
+        assert told.wait("rotation_done").reason == "k1"
 
 
 def test_no_signal_is_without_a_test() -> None:
