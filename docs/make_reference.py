@@ -18,6 +18,8 @@ from perdure.actors.description import AgentDescription
 from perdure.actors.future import PooledFuture
 from perdure.actors.reference import AgentProxy, MethodProxy
 from perdure.lifecycle.groups import GroupDescription
+from perdure.lifecycle.secrets.office import SecretsOffice
+from perdure.lifecycle.secrets.rotation import Rotation
 from perdure.persistence.records import (
     AgentRow,
     DeadLetter,
@@ -40,6 +42,8 @@ _GIVEN: Final = (
     AgentDescription,
     DeadLetters,
     GroupDescription,
+    SecretsOffice,
+    Rotation,
     StoreReader,
     AgentRow,
     JournalEntry,
@@ -87,7 +91,11 @@ def main() -> None:
 
 def _public(name: str) -> str:
     value = getattr(perdure, name)
-    return _class(name, value) if inspect.isclass(value) else _function(name, value, "##")
+    if inspect.isclass(value):
+        return _class(name, value)
+    if not callable(value):  # a constant: what its class says
+        return f"## `{name}`\n\n{_prose(type(value))}"
+    return _function(name, value, "##")
 
 
 def _class(name: str, kind: type) -> str:
