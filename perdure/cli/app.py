@@ -20,6 +20,7 @@ from .options import (
     Action,
     AnyKey,
     AnyKind,
+    ArtifactsAction,
     AsJson,
     AuditAction,
     Key,
@@ -388,6 +389,64 @@ def secrets(
     from .secrets import handle
 
     return handle(store, action, keys=keys, json=json)
+
+
+@command
+def artifacts(
+    store: Store,
+    action: Annotated[
+        ArtifactsAction, typer.Argument(metavar="ACTION", help="What to do.")
+    ] = ArtifactsAction.LIST,
+    artifact: Annotated[
+        str | None, typer.Argument(metavar="NAME", callback=name, help="The artifact's name.")
+    ] = None,
+    file: Annotated[
+        str | None,
+        typer.Argument(metavar="FILE", help="Where bytes go to or come from; - is a pipe."),
+    ] = None,
+    *,
+    scope: Annotated[
+        str | None,
+        typer.Option(metavar="SCOPE", help="Such as user:mira.", show_default="global"),
+    ] = None,
+    version: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", callback=number, help="Which version.", show_default="the newest"
+        ),
+    ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option("--type", metavar="TYPE", help="What it is.", show_default=False),
+    ] = None,
+    media: Annotated[str, typer.Option(metavar="TYPE", help="Such as text/csv.")] = "",
+    tag: Annotated[
+        list[str] | None, typer.Option(metavar="TAG", help="To be found by.", show_default=False)
+    ] = None,
+    after: Annotated[
+        int, typer.Option(metavar="NUMBER", callback=number, help="List those after this one.")
+    ] = 0,
+    limit: Limit = 50,
+    json: AsJson = False,
+) -> None:
+    """List artifacts; show one, get its bytes, put new ones, delete.
+
+    `get` verifies what it writes, makes a new file and replaces none; without FILE, bytes go to
+    standard output, and `put` takes them from standard input. `sources` shows what an artifact
+    was made from, directly and indirectly. `list` shows those of all scopes unless one is named.
+    Types: agent-output, tool-result, user-input, system, custom. `put` and `delete` write, so the
+    store must not be open.
+
+    \b
+    perdure artifacts --store desk.db --tag report
+    perdure artifacts get report.csv report.csv --scope user:mira --store desk.db
+    perdure artifacts put scan.tif scan.tif --type user-input --store desk.db
+    """
+    from .artifacts import Request, handle
+
+    tags = tuple(tag or ())
+    asked = Request(artifact, file, scope, version, kind, media, tags, after, limit)
+    handle(store, action, asked, json=json)
 
 
 @command

@@ -44,6 +44,17 @@ class AuditAction(enum.StrEnum):
     HEAD = "head"
 
 
+class ArtifactsAction(enum.StrEnum):
+    """What to do with artifacts."""
+
+    LIST = "list"
+    SHOW = "show"
+    GET = "get"
+    PUT = "put"
+    DELETE = "delete"
+    SOURCES = "sources"
+
+
 class SecretsAction(enum.StrEnum):
     """What to do about secrets."""
 
