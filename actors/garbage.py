@@ -12,7 +12,7 @@ import gc
 import threading
 from typing import Final
 
-DEFAULT_YOUNG_GENERATION: Final = 50_000
+DEFAULT_YOUNG_GENERATION: Final = 100_000
 """Objects; Python's own setting is 700 or 2,000."""
 
 

@@ -90,7 +90,9 @@ def describe(letter: Letter) -> str:
     if letter.name:
         return letter.name
     path = getattr(letter.message, "attr_path", None)
-    return ".".join(path) if path else "on_receive"
+    if not path:
+        return "on_receive"
+    return path[0] if len(path) == 1 else ".".join(path)  # type: ignore[no-any-return]
 
 
 def release(cell: AgentCell, letter: Letter, value: object) -> None:

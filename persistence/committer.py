@@ -23,7 +23,7 @@ from .store import Store
 
 logger = logging.getLogger("perdure.persistence")
 
-LARGEST_BATCH: Final = 4096
+LARGEST_BATCH: Final = 8192
 """Commits per transaction."""
 
 

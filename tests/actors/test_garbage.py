@@ -29,8 +29,8 @@ def test_an_open_system_makes_room_and_its_close_gives_it_back() -> None:
     gc.set_threshold(700, 11, 12)
     with AgentSystem.open("memory://", agents=[]):
         assert gc.get_threshold() == (DEFAULT_YOUNG_GENERATION, 11, 12)
-        with AgentSystem.open("memory://", agents=[], young_generation=90_000):
-            assert young() == 90_000
+        with AgentSystem.open("memory://", agents=[], young_generation=190_000):
+            assert young() == 190_000
         assert young() == DEFAULT_YOUNG_GENERATION
     assert gc.get_threshold() == (700, 11, 12)
 
@@ -48,8 +48,8 @@ def test_a_setting_made_meanwhile_stays() -> None:
     """What somebody else sets while the system is open is not undone by its close."""
     gc.set_threshold(700)
     with AgentSystem.open("memory://", agents=[]):
-        gc.set_threshold(60_000)
-    assert young() == 60_000
+        gc.set_threshold(160_000)
+    assert young() == 160_000
 
 
 def test_zero_leaves_the_collector_as_it_is() -> None:
