@@ -28,6 +28,7 @@ from .options import (
     Level,
     Limit,
     SecretsAction,
+    SessionsAction,
     Store,
     Sync,
     name,
@@ -357,6 +358,64 @@ def audit(
 
     wanted = Wanted(who, scope, outcome, operation, correlation, after, limit)
     return handle(store, action, wanted, keys=keys, head=head, json=json)
+
+
+@command
+def sessions(
+    store: Store,
+    action: Annotated[
+        SessionsAction, typer.Argument(metavar="ACTION", help="What to do.")
+    ] = SessionsAction.LIST,
+    what: Annotated[
+        str | None,
+        typer.Argument(metavar="ID", callback=name, help="Which session; for import, a FILE."),
+    ] = None,
+    file: Annotated[
+        str | None, typer.Argument(metavar="FILE", callback=name, help="Where to export to.")
+    ] = None,
+    *,
+    status: Annotated[
+        str | None, typer.Option(metavar="STATUS", help="Only active, suspended, ... ones.")
+    ] = None,
+    owner: Annotated[
+        str | None, typer.Option(metavar="WHO", help="Only of agent:KIND/KEY, user:ID or system.")
+    ] = None,
+    parent: Annotated[
+        str | None, typer.Option(metavar="ID", callback=name, help="Only those nested in one.")
+    ] = None,
+    sort: Annotated[
+        str, typer.Option(metavar="BY", help="By created, changed or name, last ones first.")
+    ] = "created",
+    after: Annotated[
+        str | None,
+        typer.Option(metavar="WHERE", help="Behind a session; for history, behind a commit."),
+    ] = None,
+    new_id: Annotated[
+        str | None,
+        typer.Option("--as", metavar="ID", callback=name, help="Import under another id."),
+    ] = None,
+    sealed: Annotated[
+        bool, typer.Option("--sealed", help="Export secrets, too, as encrypted as they are stored.")
+    ] = False,
+    limit: Limit = 20,
+    json: AsJson = False,
+) -> None:
+    """List sessions, show one, move one from store to store.
+
+    `history` shows the commits of a session. `export` writes it to one file, `import` reads such a
+    file after all of it was verified, `archive` puts an ended session away. The last two write,
+    so the store must not be open: the process that owns it is named otherwise.
+
+    \b
+    perdure sessions --store desk.db --status active
+    perdure sessions history chat-7 --store desk.db
+    perdure sessions export chat-7 chat-7.perdure --store desk.db
+    perdure sessions import chat-7.perdure --as copy --store other.db
+    """
+    from .sessions import Asked, handle
+
+    asked = Asked(what, file, status, owner, parent, sort, after, new_id, sealed, limit)
+    handle(store, action, asked, json=json)
 
 
 @command

@@ -55,6 +55,17 @@ class ArtifactsAction(enum.StrEnum):
     SOURCES = "sources"
 
 
+class SessionsAction(enum.StrEnum):
+    """What to do with sessions."""
+
+    LIST = "list"
+    SHOW = "show"
+    HISTORY = "history"
+    EXPORT = "export"
+    IMPORT = "import"
+    ARCHIVE = "archive"
+
+
 class SecretsAction(enum.StrEnum):
     """What to do about secrets."""
 

@@ -1,0 +1,248 @@
+"""``perdure sessions``: list them, look at one, move one from store to store."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Final, cast
+
+from ..lifecycle.clock import SystemClock
+from ..lifecycle.sessions import finding
+from ..lifecycle.sessions.exporting import export
+from ..lifecycle.sessions.records import SessionInfo, SessionRow, as_session, info_of
+from ..lifecycle.sessions.status import SessionStatus
+from ..persistence.errors import ConfigurationError
+from ..persistence.shared.scope import Principal, Scope
+from ..persistence.shared_tables import ARTIFACTS, SCOPED, SESSIONS
+from ..persistence.state import DEFAULT_LARGEST_VALUE
+from ..persistence.store import StoreReader
+from ..persistence.tables import Order
+from ..persistence.url import open_reader
+from ..system import AgentSystem
+from .exits import NotFound
+from .journal import COLUMNS, record, row
+from .options import SessionsAction
+from .screen import ColumnStyle, Screen, print_json
+from .text import count, moment, size
+from .values import line, parse
+
+_COLUMNS: Final[list[tuple[str, ColumnStyle]]] = [
+    ("ID", "name"), ("NAME", "value"), ("STATUS", "word"), ("CREATED (UTC)", "word"),
+    ("CHANGED (UTC)", "word"), ("OWNER", "name"), ("NOTE", "value"),
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was asked for on the command line."""
+
+    what: str | None
+    """A session; for an import, a file."""
+    file: str | None
+    status: str | None
+    owner: str | None
+    parent: str | None
+    sort: str
+    after: str | None
+    """A session for lists, a sequence for a history."""
+    name: str | None
+    """The id an imported session gets."""
+    secrets: bool
+    limit: int
+
+
+def handle(store: str, action: SessionsAction, asked: Asked, *, json: bool) -> None:
+    """Do what was asked for."""
+    if asked.file is not None and action is not SessionsAction.EXPORT:
+        raise ConfigurationError(f"`sessions {action}` takes one argument less; see --help")
+    if action is SessionsAction.LIST:
+        if asked.what is not None:
+            raise ConfigurationError("`sessions list` takes no ID; `show ID` shows one session")
+        _list(store, asked, json=json)
+        return
+    if asked.what is None:
+        needed = "a FILE" if action is SessionsAction.IMPORT else "the ID of a session"
+        raise ConfigurationError(f"`sessions {action}` needs {needed}; see --help")
+    if action is SessionsAction.IMPORT:
+        _import(store, asked.what, asked.name, json=json)
+    elif action is SessionsAction.ARCHIVE:
+        _archive(store, asked.what, json=json)
+    else:
+        with closing(open_reader(store)) as reader:
+            session = find(reader, asked.what)
+            if action is SessionsAction.SHOW:
+                _show(reader, session, json=json)
+            elif action is SessionsAction.HISTORY:
+                _history(reader, session, asked, json=json)
+            else:
+                _export(reader, session, asked, json=json)
+
+
+def find(reader: StoreReader, session_id: str) -> SessionRow:
+    """Return a session; NotFound if there is none of that id."""
+    stored = reader.row(SESSIONS, (session_id,))
+    if stored is None:
+        message = f"there is no session {session_id}; `perdure sessions` lists those there are"
+        raise NotFound(message)
+    return as_session(stored)
+
+
+def described(info: SessionInfo) -> dict[str, object]:
+    """Return a session for programs."""
+    limits = {name: getattr(info.limits, name) for name in info.limits.__struct_fields__}
+    return {
+        "id": info.id, "name": info.name, "status": str(info.status), "parent": info.parent,
+        "owner": str(info.owner), "correlation": info.correlation, "created": info.created,
+        "changed": info.changed, "ended": info.ended, "cleanup": str(info.cleanup),
+        "limits": limits, "note": info.note, "meta": parse(line(info.meta), "meta"),
+    }  # fmt: skip
+
+
+def _wanted(asked: Asked) -> finding.Wanted:
+    status = None
+    if asked.status is not None:
+        try:
+            status = SessionStatus(asked.status)
+        except ValueError:
+            message = f"{asked.status!r} is no status; use {', '.join(SessionStatus)}"
+            raise ConfigurationError(message) from None
+    owner = None if asked.owner is None else Principal.parse(asked.owner)
+    wanted = finding.Wanted(status, owner, asked.parent, None, cast("finding.Sort", asked.sort))
+    wanted.order()  # refuses an unknown sort
+    return wanted
+
+
+def _list(store: str, asked: Asked, *, json: bool) -> None:
+    wanted = _wanted(asked)
+    with closing(open_reader(store)) as reader:
+        after = None if asked.after is None else info_of(find(reader, asked.after))
+        rows = finding.listed(
+            reader, {}, wanted, lambda _row: True, after=after, limit=asked.limit + 1
+        )
+    infos = [info_of(session) for session in rows[: asked.limit]]
+    if json:
+        for info in infos:
+            print_json(described(info))
+        return
+    notes = Screen(error=True)
+    if not infos:
+        notes.say("no such sessions")
+        return
+    Screen().table(
+        _COLUMNS,
+        [
+            (
+                info.id, info.name, info.status, moment(info.created), moment(info.changed),
+                info.owner, info.note,
+            )
+            for info in infos
+        ],
+    )  # fmt: skip
+    if len(rows) > asked.limit:
+        notes.say(f"there are more; --after {infos[-1].id} shows them", "dim")
+
+
+def _show(reader: StoreReader, session: SessionRow, *, json: bool) -> None:
+    info, scope = info_of(session), Scope.session(session.id)
+    keys = reader.count(SCOPED, Order(("kind", "id", "part"), scope.columns))
+    by_name = ("kind", "id", "part", "name", "version")
+    artifacts = reader.count(ARTIFACTS, Order(by_name, scope.columns))
+    if json:
+        print_json({**described(info), "keys": keys, "artifacts": artifacts})
+        return
+    limits = {
+        name: value
+        for name in info.limits.__struct_fields__
+        if (value := getattr(info.limits, name)) is not None
+    }
+    pairs: list[tuple[object, object]] = [
+        ("id", info.id), ("name", info.name), ("status", info.status), ("note", info.note),
+        ("owner", info.owner), ("parent", info.parent), ("created", f"{moment(info.created)} UTC"),
+        ("changed", f"{moment(info.changed)} UTC"),
+        ("ended", "" if info.ended is None else f"{moment(info.ended)} UTC"),
+        ("limits", line(limits)), ("cleanup", info.cleanup),
+        ("meta", line(described(info)["meta"])),
+        ("correlation", info.correlation), ("keys", f"{keys:,}"), ("artifacts", f"{artifacts:,}"),
+    ]  # fmt: skip
+    shown = [(what, value) for what, value in pairs if value not in ("", "{}")]
+    Screen().table([("", "word"), ("", "name")], shown, head=False)
+
+
+def _history(reader: StoreReader, session: SessionRow, asked: Asked, *, json: bool) -> None:
+    try:
+        after = None if asked.after is None else int(asked.after)
+    except ValueError:
+        message = f"--after {asked.after}: a history goes on behind the number of a commit"
+        raise ConfigurationError(message) from None
+    entries = list(islice(finding.commits(reader, session, after), asked.limit + 1))
+    if json:
+        for entry in entries[: asked.limit]:
+            print_json(record(entry))
+        return
+    notes = Screen(error=True)
+    if not entries:
+        notes.say("no such commits in the journal")
+        return
+    Screen().table(COLUMNS, map(row, entries[: asked.limit]))
+    if len(entries) > asked.limit:
+        notes.say(f"there are more; --after {entries[asked.limit - 1].sequence} shows them", "dim")
+
+
+def _export(reader: StoreReader, session: SessionRow, asked: Asked, *, json: bool) -> None:
+    if asked.file is None:
+        raise ConfigurationError("`sessions export` needs the ID of a session and a FILE to write")
+    path = Path(asked.file)
+    try:
+        report = export(
+            reader, session, path, now=SystemClock.now(), largest=DEFAULT_LARGEST_VALUE,
+            secrets=asked.secrets,
+        )  # fmt: skip
+    except OSError as error:
+        if error.strerror is None:
+            raise
+        message = f"{path} cannot be written: {error.strerror}; name another file"
+        raise ConfigurationError(message) from None
+    if json:
+        print_json({
+            "session": report.session, "file": str(path), "keys": report.keys,
+            "commits": report.commits, "artifacts": report.artifacts, "bytes": report.bytes,
+        })  # fmt: skip
+        return
+    parts = (
+        count(report.keys, "key", "keys"), count(report.commits, "commit", "commits"),
+        count(report.artifacts, "artifact", "artifacts"),
+    )  # fmt: skip
+    Screen().say(f"exported {session.id} to {path}: {', '.join(parts)}, {size(report.bytes)}")
+
+
+@contextlib.contextmanager
+def _owned(url: str) -> Iterator[AgentSystem]:
+    open_reader(url).close()  # opening for writing would make a store where there is none
+    with AgentSystem.open(url, agents=[]) as system:
+        yield system
+
+
+def _import(store: str, path: str, name: str | None, *, json: bool) -> None:
+    with _owned(store) as system:
+        info = system.sessions.import_(path, session_id=name).info()
+    if json:
+        print_json(described(info))
+    else:
+        Screen().say(f"imported {path} as {info.id}")
+
+
+def _archive(store: str, session_id: str, *, json: bool) -> None:
+    with closing(open_reader(store)) as reader:
+        find(reader, session_id)
+    with _owned(store) as system:
+        session = system.sessions.get(session_id)
+        session.archive()
+        info = session.info()
+    if json:
+        print_json(described(info))
+    else:
+        Screen().say(f"archived {session_id}")
