@@ -158,10 +158,14 @@ class SecretCodec(Codec[T]):
 
     def _closed(self, declared: type, token: object) -> Secret[object]:
         inner = self._inner_of(declared)
+        source = None
+        if _work.sealed is not None:
+            source = _work.sealed.get(token) if isinstance(token, str) else None
+            if source is None:
+                raise ValueError("holds something else than a Secret; write Secret(...)")
         if not isinstance(token, str) or tokens.read(token) is None:
             raise ValueError("what is stored there is not a sealed secret")
         seal: Seal[object] = Seal(token, self._vault.sealer, inner, _work.path)
-        source = None if _work.sealed is None else _work.sealed.get(token)
         if source is not None:
             if source.seal is None or source.seal.inner is not inner:
                 _prove(source, inner)
@@ -172,6 +176,8 @@ class SecretCodec(Codec[T]):
     def _unread(self, declared: type, text: object) -> Pickled[object]:
         signer = self._vault.signer
         assert signer is not None, "_prepare() refuses Pickled without a signer"
+        if _work.signed is not None and not (isinstance(text, str) and text in _work.signed):
+            raise ValueError("holds something else than a Pickled; write Pickled(...)")
         signed = read_signed(text) if isinstance(text, str) else None
         if signed is None or not isinstance(text, str):
             raise ValueError("what is stored there is not a signed payload")

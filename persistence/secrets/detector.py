@@ -22,6 +22,8 @@ Policy = Literal["warn", "refuse", "redact"]
 
 SHORTEST: Final = 16
 """Characters of JSON below which nothing is looked for."""
+MOST_TOLD: Final = 10_000
+"""Places remembered as told of; shared keys may be any number."""
 NAMED: Final = "the name of its place"
 """The rule of texts that stand under a name like ``password``."""
 _NAMES: Final = ("passw", "pwd", "passphrase", "secret", "key", "token", "credential", "bearer")
@@ -128,6 +130,8 @@ class Watch:
     def _say(self, place: str, rule: str) -> None:
         if (place, rule) in self._told:
             return
+        if len(self._told) >= MOST_TOLD:
+            self._told.clear()
         self._told.add((place, rule))
         if self.detector.policy == "warn":
             logger.warning(

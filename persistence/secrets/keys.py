@@ -217,6 +217,20 @@ def _check(key_id: object, key: object, where: str) -> None:
         raise ConfigurationError(message)
 
 
+def checked_provider(provider: object, option: str) -> None:
+    """Refuse what is no provider of keys."""
+    if not all(callable(getattr(provider, name, None)) for name in ("current", "key")):
+        message = f"{option}={provider!r} is no provider of keys; give FileKeys(path), for example"
+        raise ConfigurationError(message)
+
+
+def key_of(provider: KeyProvider, key_id: str) -> bytes:
+    """Return a provider's key; ConfigurationError if it could not be one."""
+    key = provider.key(key_id)
+    _check(key_id, key, f"{provider!r}, key {key_id!r}")
+    return key
+
+
 def _first(keys: Mapping[str, bytes], provider: KeyProvider) -> str:
     for key_id in keys:
         return key_id

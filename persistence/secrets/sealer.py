@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..errors import ConfigurationError, CorruptState, KeyMissing
 from . import tokens
-from .keys import KeyProvider
+from .keys import KeyProvider, key_of
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -76,7 +76,7 @@ class Sealer:
     def _cipher(self, key_id: str) -> AESGCM:
         cipher = self._ciphers.get(key_id)
         if cipher is None:
-            cipher = self._ciphers[key_id] = _aes(self.provider.key(key_id))
+            cipher = self._ciphers[key_id] = _aes(key_of(self.provider, key_id))
         return cipher
 
 

@@ -10,7 +10,7 @@ import re
 from typing import Final, NamedTuple
 
 from ..errors import KeyMissing, SignatureInvalid
-from .keys import KeyProvider
+from .keys import KeyProvider, key_of
 from .tokens import KEY_ID
 
 PREFIX: Final = "perdure:pickle:1:"
@@ -46,7 +46,7 @@ class Signer:
         data = base64.b64encode(payload).decode()
         try:
             key_id = self.provider.current()
-            signature = _signature(self.provider.key(key_id), key_id, name, data)
+            signature = _signature(key_of(self.provider, key_id), key_id, name, data)
         except KeyMissing as error:
             raise KeyMissing(f"{where} cannot be signed: {error}", key_id=error.key_id) from None
         return f"{PREFIX}{key_id}:{name}:{signature}:{data}"
@@ -57,7 +57,7 @@ class Signer:
         if signed is None:
             raise SignatureInvalid(f"{where} is not a whole signed payload; it was not unpickled")
         try:
-            key = self.provider.key(signed.key_id)
+            key = key_of(self.provider, signed.key_id)
         except KeyMissing as error:
             message = f"{where} is signed with key {signed.key_id!r}: {error}"
             raise KeyMissing(message, key_id=signed.key_id) from None

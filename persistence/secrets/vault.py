@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .detector import Detector, Watch
-from .keys import KeyProvider, NoKeys
+from .keys import KeyProvider, NoKeys, checked_provider
 from .sealer import Sealer
 from .signer import Signer
 
@@ -20,6 +20,9 @@ class Vault:
         detector: Detector | None = None,
     ) -> None:
         """Without ``secrets`` nothing can be sealed or revealed, and everything else works."""
+        for option, provider in (("secrets", secrets), ("pickles", pickles)):
+            if provider is not None:
+                checked_provider(provider, option)
         self.sealer = Sealer(NoKeys() if secrets is None else secrets)
         self.signer = None if pickles is None else Signer(pickles)
         self.watch = None if detector is None else Watch(detector)

@@ -7,10 +7,19 @@ from types import ModuleType
 
 import pytest
 
-from perdure import EnvironmentKeys, FileKeys, KeyProvider, KeyringKeys, StaticKeys, new_key
+from perdure import (
+    AgentSystem,
+    EnvironmentKeys,
+    FileKeys,
+    KeyProvider,
+    KeyringKeys,
+    StaticKeys,
+    new_key,
+)
 from perdure.persistence.errors import ConfigurationError, KeyMissing
 from perdure.persistence.secrets.keys import key_text
 from perdure.persistence.secrets.sealer import Sealer
+from perdure.persistence.secrets.signer import Signer
 
 ONE, TWO = new_key(), new_key()
 
@@ -128,3 +137,38 @@ def test_without_cryptography_the_error_says_what_to_install(
     monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.ciphers.aead", None)
     with pytest.raises(ConfigurationError, match=r"pip install perdure\[secrets\]"):
         Sealer(StaticKeys({"k1": ONE})).seal("1", "x")
+
+
+class Custom:
+    """A provider of somebody's own."""
+
+    def __init__(self, key_id: str, key: bytes) -> None:
+        self._key_id, self._key = key_id, key
+
+    def current(self) -> str:
+        """Return the id."""
+        return self._key_id
+
+    def key(self, _key_id: str) -> bytes:
+        """Return the key."""
+        return self._key
+
+
+@pytest.mark.parametrize(
+    ("key_id", "key", "problem"),
+    [("k:1", ONE, "the id of a key"), ("", ONE, "the id of a key"), ("k1", b"x" * 16, "32 bytes")],
+)
+def test_keys_of_a_provider_of_ones_own_are_checked(key_id: str, key: bytes, problem: str) -> None:
+    """An id that no token could hold, or a key that is too weak, seals and signs nothing."""
+    with pytest.raises(ConfigurationError, match=problem):
+        Sealer(Custom(key_id, key)).seal("1", "x")
+    with pytest.raises(ConfigurationError, match=problem):
+        Signer(Custom(key_id, key)).sign("a.B", b"1", "x")
+
+
+def test_what_is_no_provider_is_refused() -> None:
+    """A path or a key in place of a provider is refused when the system is opened."""
+    with pytest.raises(ConfigurationError, match=r"secrets='keys.txt' is no provider of keys"):
+        AgentSystem.open("memory://", agents=[], secrets="keys.txt")  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="pickles="):
+        AgentSystem.open("memory://", agents=[], pickles={"k": ONE})  # type: ignore[arg-type]

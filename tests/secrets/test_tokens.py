@@ -1,5 +1,6 @@
 """Tokens: round trips of any value, and nothing but the very token opens."""
 
+import traceback
 import typing
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypedDict, TypeVar
@@ -210,3 +211,14 @@ def test_record_classes_of_every_kind_hold_secrets() -> None:
         back: Any = decoded[0]
         secret = back["secret"] if isinstance(back, dict) else back.secret
         assert secret.reveal() == "s"
+
+
+def test_a_plain_value_in_the_place_of_a_secret_is_refused_unseen() -> None:
+    """Who forgets to wrap a value is told so; neither it nor a stolen token gets in."""
+    codec: SecretCodec[Any] = SecretCodec(dict[str, Secret[str]], vault("k1"), "x")
+    token = Sealer(KEYS).seal('"v"', "x")
+    for value in ("hunter-two", token, 17, None):
+        with pytest.raises(StateError, match=r"^state\.x\[.*\]: holds something else") as caught:
+            codec.encode({"a": value}, "state.x")
+        assert "hunter" not in "".join(traceback.format_exception(caught.value))
+    assert isinstance(Secret[str]("x"), Secret)
