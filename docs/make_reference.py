@@ -17,6 +17,10 @@ from perdure.actors.dead_letters import DeadLetters
 from perdure.actors.description import AgentDescription
 from perdure.actors.future import PooledFuture
 from perdure.actors.reference import AgentProxy, MethodProxy
+from perdure.lifecycle.artifacts.artifacts import Artifacts
+from perdure.lifecycle.artifacts.sink import Sink
+from perdure.lifecycle.artifacts.source import Source
+from perdure.lifecycle.artifacts.sweep import Swept
 from perdure.lifecycle.groups import GroupDescription
 from perdure.lifecycle.secrets.office import SecretsOffice
 from perdure.lifecycle.secrets.rotation import Rotation
@@ -42,6 +46,10 @@ _GIVEN: Final = (
     AgentDescription,
     DeadLetters,
     GroupDescription,
+    Artifacts,
+    Sink,
+    Source,
+    Swept,
     SecretsOffice,
     Rotation,
     StoreReader,

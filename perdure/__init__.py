@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .lifecycle import signals
     from .lifecycle.access.boundaries import Boundary
     from .lifecycle.access.trail import Audit
+    from .lifecycle.artifacts.records import Artifact, ArtifactLimits
     from .lifecycle.backoff import Backoff
     from .lifecycle.breaker import Breaker
     from .lifecycle.clock import VirtualClock
@@ -49,6 +50,8 @@ __all__ = [
     "Agent",
     "AgentRef",
     "AgentSystem",
+    "Artifact",
+    "ArtifactLimits",
     "Audit",
     "AutoSave",
     "Backoff",
@@ -91,6 +94,8 @@ _HOMES: Final = {
     "Agent": ".actors.agent",
     "AgentRef": ".actors.reference",
     "AgentSystem": ".system",
+    "Artifact": ".lifecycle.artifacts.records",
+    "ArtifactLimits": ".lifecycle.artifacts.records",
     "Audit": ".lifecycle.access.trail",
     "AutoSave": ".lifecycle.durability",
     "Backoff": ".lifecycle.backoff",
