@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import importlib
 import os
 import secrets
 import stat
@@ -182,11 +183,10 @@ class NoKeys:
 
 def _keyring() -> ModuleType:
     try:
-        import keyring  # noqa: PLC0415 - an extra, needed by those who ask for it
+        return importlib.import_module("keyring")
     except ImportError:
         message = "KeyringKeys needs the package keyring; run pip install perdure[keyring]"
         raise ConfigurationError(message) from None
-    return keyring
 
 
 def _parsed(entries: Iterable[tuple[str, list[str]]]) -> dict[str, bytes]:
