@@ -24,6 +24,9 @@ from perdure.lifecycle.artifacts.sweep import Swept
 from perdure.lifecycle.groups import GroupDescription
 from perdure.lifecycle.secrets.office import SecretsOffice
 from perdure.lifecycle.secrets.rotation import Rotation
+from perdure.lifecycle.sessions.exporting import ExportReport
+from perdure.lifecycle.sessions.handle import SessionHandle
+from perdure.lifecycle.sessions.sessions import Sessions
 from perdure.persistence.records import (
     AgentRow,
     DeadLetter,
@@ -52,6 +55,9 @@ _GIVEN: Final = (
     Swept,
     SecretsOffice,
     Rotation,
+    Sessions,
+    SessionHandle,
+    ExportReport,
     StoreReader,
     AgentRow,
     JournalEntry,

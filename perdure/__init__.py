@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .actors.agent import Agent
     from .actors.keeping import Passivation
     from .actors.reference import AgentRef
+    from .actors.sessions import Session
     from .lifecycle import signals
     from .lifecycle.access.boundaries import Boundary
     from .lifecycle.access.trail import Audit
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from .lifecycle.durability import AutoSave, Durability, WhenUnsaved
     from .lifecycle.restart import RestartPolicy, Strategy
     from .lifecycle.scopes.entries import ABSENT, Entry
+    from .lifecycle.sessions.records import Cleanup, SessionInfo, SessionLimits
+    from .lifecycle.sessions.status import SessionStatus
     from .lifecycle.status import Status
     from .persistence import errors
     from .persistence.errors import PerdureError
@@ -57,6 +60,7 @@ __all__ = [
     "Backoff",
     "Boundary",
     "Breaker",
+    "Cleanup",
     "Detector",
     "Durability",
     "Entry",
@@ -76,6 +80,10 @@ __all__ = [
     "Right",
     "Scope",
     "Secret",
+    "Session",
+    "SessionInfo",
+    "SessionLimits",
+    "SessionStatus",
     "State",
     "StaticKeys",
     "Status",
@@ -101,6 +109,7 @@ _HOMES: Final = {
     "Backoff": ".lifecycle.backoff",
     "Boundary": ".lifecycle.access.boundaries",
     "Breaker": ".lifecycle.breaker",
+    "Cleanup": ".lifecycle.sessions.records",
     "Detector": ".persistence.secrets.detector",
     "Durability": ".lifecycle.durability",
     "Entry": ".lifecycle.scopes.entries",
@@ -120,6 +129,10 @@ _HOMES: Final = {
     "Right": ".persistence.shared.guard",
     "Scope": ".persistence.shared.scope",
     "Secret": ".persistence.secrets.secret",
+    "Session": ".actors.sessions",
+    "SessionInfo": ".lifecycle.sessions.records",
+    "SessionLimits": ".lifecycle.sessions.records",
+    "SessionStatus": ".lifecycle.sessions.status",
     "State": ".persistence.state",
     "StaticKeys": ".persistence.secrets.keys",
     "Status": ".lifecycle.status",

@@ -47,7 +47,7 @@ MEDIA: Final = ARTIFACTS.names.index("media")
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ExportReport:
     """What a file of a session holds."""
 
     session: str
@@ -67,7 +67,7 @@ def export(
     now: float,
     largest: int,
     secrets: bool = False,
-) -> Report:
+) -> ExportReport:
     """Write a session to ``path``, which is replaced when the file is complete and on the disk.
 
     A commit whose delta takes more than ``largest`` characters is written without it.
@@ -92,7 +92,7 @@ def export(
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-    return Report(session.id, counts["key"], counts["commit"], counts["artifact"], size)
+    return ExportReport(session.id, counts["key"], counts["commit"], counts["artifact"], size)
 
 
 class _Writer:

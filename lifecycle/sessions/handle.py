@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Protocol, Self
 
 from ...persistence.records import JournalEntry
 from ...persistence.shared.scope import Scope
@@ -11,8 +11,27 @@ from . import entered
 from .records import SessionInfo
 from .status import SessionStep
 
-if TYPE_CHECKING:
-    from .sessions import Sessions
+
+class Keeper(Protocol):
+    """Keep the sessions that handles act on."""
+
+    def info(self, session_id: str) -> SessionInfo:
+        """Return how a session stands."""
+        ...
+
+    def take(self, session_id: str, step: SessionStep, note: str = "") -> None:
+        """Take a step."""
+        ...
+
+    def history(
+        self, session_id: str, *, after: int | None = None, limit: int = 1000
+    ) -> list[JournalEntry]:
+        """Return commits of a session."""
+        ...
+
+    def enterable(self, session_id: str) -> object:
+        """Return the turn under way, or None; raise if the session cannot be entered now."""
+        ...
 
 
 class SessionHandle:
@@ -21,7 +40,7 @@ class SessionHandle:
     ``with session:`` has everything that is sent in the block belong to it.
     """
 
-    def __init__(self, sessions: Sessions[Any], session_id: str, correlation: int) -> None:
+    def __init__(self, sessions: Keeper, session_id: str, correlation: int) -> None:
         """Act on the session ``session_id`` of ``sessions``."""
         self._sessions = sessions
         self.id = session_id

@@ -34,7 +34,7 @@ from . import finding
 from .calls import LARGEST_META, LONGEST_NAME, LONGEST_NOTE, Bounds, SessionCalls, checked_text
 from .cleaning import IMPORTS
 from .entered import entered
-from .exporting import Report, export
+from .exporting import ExportReport, export
 from .handle import SessionHandle
 from .records import (
     LIMITS,
@@ -222,7 +222,7 @@ class Sessions(Generic[S]):
             for entry in itertools.islice(entries, max(0, limit))
         ]
 
-    def export(self, session_id: str, path: str | Path, *, secrets: bool = False) -> Report:
+    def export(self, session_id: str, path: str | Path, *, secrets: bool = False) -> ExportReport:
         """Write a session with its keys, history and artifacts to one file; say what is in it.
 
         The file takes the place of another of that name when it is complete. What is changed
