@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..model import Experiment
-from . import conversation, flights, inserting, latency, messages, population, turns
+from . import artifacts, conversation, flights, inserting, latency, messages, population, turns
 
 EXPERIMENTS: tuple[Experiment, ...] = (
     messages.TELLS,
@@ -16,5 +16,6 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     population.MEMORY,
     population.MILLION,
     flights.FLIGHTS,
+    artifacts.ARTIFACTS,
     inserting.INSERT,
 )

@@ -146,7 +146,10 @@ class Artifacts:
         self._rights.allow(unit, Right.WRITE, draft.scope, draft.name, "write")
         self._uploads.check()
         most = self._most(unit, draft.scope)
-        return Sink(draft, unit, self._uploads, self._finish, self._give_up, most=most)
+        in_turn = self._rights.calls.unit() is not None
+        return Sink(
+            draft, unit, self._uploads, self._finish, self._give_up, most=most, in_turn=in_turn
+        )
 
     def link(self, artifact: Artifact, *sources: Artifact) -> None:
         """Note more sources of an artifact; needs WRITE for it and READ for them.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
 from ...persistence.artifacts.chunking import digest, packed
@@ -57,18 +57,30 @@ class Uploads:
         """Have a content stored that consists of these chunks, all of them held."""
         if self._there(hold, CONTENTS, name):
             return
-        for start in range(0, len(chunks), PARTS):
-            self._append(
-                [
-                    Change(CONTENT_PARTS, (name, start + n), (name, start + n, chunk))
-                    for n, chunk in enumerate(chunks[start : start + PARTS])
-                ],
-                [],
-            )
+        changes = [
+            Change(CONTENT_PARTS, (name, position), (name, position, chunk))
+            for position, chunk in enumerate(chunks)
+        ]
+        while len(changes) >= PARTS:
+            self._append(changes[:PARTS], [])
+            del changes[:PARTS]
         # Last, so that a content that is there is complete.
+        changes.append(Change(CONTENTS, (name,), (name, size, len(chunks))))
         needed: list[Name] = [(CHUNKS, chunk) for chunk in chunks]
-        row = Change(CONTENTS, (name,), (name, size, len(chunks)))
-        self._append([row], [*needed, (CONTENTS, name)])
+        self._append(changes, [*needed, (CONTENTS, name)])
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Have what the block appends written at its end, by this thread, in one transaction.
+
+        For a block that ends with a wait for its last commit.
+        """
+        committer = self._supervisor.committer
+        committer.promise()
+        try:
+            yield
+        finally:
+            committer.keep()
 
     def settle(self, content: str) -> None:
         """Wait until what was appended of a content is durable: it is read from the store alone."""
