@@ -34,9 +34,10 @@ class Claims:
         holder = self._units.get(place)
         return holder is not None and (holder is unit or _works(holder))
 
-    def has(self, place: Place, unit: Unit) -> bool:
-        """Tell whether this unit itself works on a place."""
-        return self._units.get(place) is unit
+    def release(self, place: Place, unit: Unit) -> None:
+        """Let others have a place."""
+        if self._units.get(place) is unit:
+            self._units.pop(place, None)
 
 
 def _works(unit: Unit) -> bool:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 import msgspec
 from pykka.messages import ProxyCall
 
-from ...persistence.codec import Codec, codec_of
 from ...persistence.errors import ConfigurationError, Conflict, Denied
 from ...persistence.shared.scope import Principal, Scope
 from ...persistence.shared.unit import Unit
@@ -21,7 +20,7 @@ from ..future import PooledFuture
 from ..reference import AgentRef
 from .pattern import method_name
 from .rules import admit, deny, recorded
-from .shelf import Office, Shelf, shelf_of
+from .shelf import Office, Shelf, codec_for, shelf_of
 
 T = TypeVar("T")
 
@@ -104,7 +103,7 @@ class Family:
         type: type[T] | None = None,  # noqa: A002 - as msgspec has it
     ) -> T | None:
         """Return what an agent below the caller has under a key of its own scope, or None."""
-        codec = cast("Codec[T]", codec_of(object if type is None else type))
+        codec = codec_for(type)
 
         def looked(unit: Unit) -> T | None:
             scope = self._scope(unit, child, "look at")

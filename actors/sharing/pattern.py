@@ -188,6 +188,13 @@ class Pattern:
         wakes = _wakes(self._shelf.firm(unit, key))
         return [(Principal.parse(who), method) for who, method in sorted(wakes.items())]
 
+    def _tell_again(self, unit: Unit, key: str) -> None:
+        """Tell the caller once more, if it listens: it has left something."""
+        who = unit.standing.principal
+        method = _wakes(self._shelf.peek(unit, key)).get(str(who))
+        if method is not None:
+            self._tell(unit, who, method)
+
     def _tell(self, unit: Unit, who: Principal, method: str, *args: object) -> None:
         try:
             ref = self._office.reference(who.id, who.part)

@@ -9,11 +9,11 @@ claims, kept in memory, see to it that they take different ones.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Final, Generic, TypeVar, cast
+from typing import Any, ClassVar, Final, Generic, TypeVar, overload
 
 import msgspec
 
-from ...persistence.codec import Codec, codec_of
+from ...persistence.codec import Codec
 from ...persistence.errors import ConfigurationError, Conflict, QuotaExceeded
 from ...persistence.shared.ledger import Stale
 from ...persistence.shared.scope import Principal
@@ -21,7 +21,7 @@ from ...persistence.shared.unit import Unit
 from .pattern import Head, Method, Pattern
 from .quota import Counts, Quota, counted, size_of
 from .rules import Members
-from .shelf import Office, number_of, numbered, quoted
+from .shelf import Office, chosen, codec_for, number_of, numbered, quoted
 
 T = TypeVar("T")
 
@@ -107,14 +107,27 @@ class Pipeline(Pattern):
         text = self._office.text(value, str(self))
         return self._office.run(lambda unit: self._put(unit, text))
 
+    @overload
+    def take(
+        self, stage: str, *, limit: int = 1, lease: float | None = None
+    ) -> list[Work[Any]]: ...
+    @overload
     def take(
         self,
         stage: str,
         *,
         limit: int = 1,
         lease: float | None = None,
-        type: type[T] | None = None,  # noqa: A002 - as msgspec has it
-    ) -> list[Work[T]]:
+        type: type[T],
+    ) -> list[Work[T]]: ...
+    def take(
+        self,
+        stage: str,
+        *,
+        limit: int = 1,
+        lease: float | None = None,
+        type: type[Any] | None = None,  # noqa: A002 - as msgspec has it
+    ) -> list[Work[Any]]:
         """Return up to ``limit`` items that wait at a stage, oldest first, none to two workers.
 
         Without a lease they are the turn's (or the transaction's): what it does not pass on or
@@ -125,7 +138,7 @@ class Pipeline(Pattern):
         if lease is None and self._office.calls.unit() is None:
             message = "outside of turns and transactions take() needs a lease: take(..., lease=60)"
             raise ConfigurationError(message)
-        codec = cast("Codec[T]", codec_of(object if type is None else type))
+        codec = codec_for(type)
         return self._office.run(lambda unit: self._take(unit, stage, limit, lease, codec))
 
     def pass_on(self, work: Work[Any], value: object = _UNCHANGED) -> None:
@@ -165,8 +178,8 @@ class Pipeline(Pattern):
     def attend(self, stage: str, wake: Method | None) -> None:
         """Have a method of the calling agent called when there is work at a stage; None ends it.
 
-        It is told in the commit that brings an item, one of the stage's workers for each item, and
-        once in a commit: so it should take until nothing is left.
+        It is told in the commit that brings an item: for each item one of the stage's workers, each
+        of them once in a commit. One that takes up to its limit and leaves some is told again.
         """
 
         def attended(unit: Unit) -> None:
@@ -189,13 +202,17 @@ class Pipeline(Pattern):
         unit = self._office.calls.unit()
         return counted(self._shelf.peek(unit, COUNTS)).get("", 0)
 
-    def dropped(self, *, limit: int = 100, type: type[T] | None = None) -> list[Dropped[T]]:  # noqa: A002 - same
+    @overload
+    def dropped(self, *, limit: int = 100) -> list[Dropped[Any]]: ...
+    @overload
+    def dropped(self, *, limit: int = 100, type: type[T]) -> list[Dropped[T]]: ...
+    def dropped(self, *, limit: int = 100, type: type[Any] | None = None) -> list[Dropped[Any]]:  # noqa: A002 - same
         """Return the items given up, oldest first; only the owner may."""
-        codec = cast("Codec[T]", codec_of(object if type is None else type))
+        codec = codec_for(type)
 
-        def found(unit: Unit) -> list[Dropped[T]]:
+        def found(unit: Unit) -> list[Dropped[Any]]:
             self._require(unit, self._head(unit), None, "see the dropped items of")
-            items: list[Dropped[T]] = []
+            items: list[Dropped[Any]] = []
             for key, text in self._shelf.rows(unit, f"{DROPPED}/"):
                 if len(items) == limit:
                     break
@@ -257,6 +274,11 @@ class Pipeline(Pattern):
         taken: list[Work[T]] = []
         for number, item in self._waiting(unit, stage):
             if len(taken) == limit:
+                # One more than wanted: whoever is woken comes back for it.
+                place = self._shelf.place(_key(stage, number))
+                self._office.claims.release(place, unit)
+                unit.reads.pop(place, None)
+                self._tell_again(unit, _wakes_of(stage))
                 break
             work = Work(number, stage, self._value(item, codec, number))
             if lease is not None:
@@ -368,7 +390,7 @@ class Pipeline(Pattern):
     def _wake(self, unit: Unit, stage: str, number: int) -> None:
         workers = self._listeners(unit, _wakes_of(stage))
         if workers:
-            self._tell(unit, *workers[number % len(workers)])
+            self._tell(unit, *chosen(number, workers))
 
     def _remove(self, unit: Unit, stage: str, number: int) -> None:
         self._shelf.remove(unit, _key(stage, number))

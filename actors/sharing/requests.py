@@ -6,11 +6,11 @@ removes the one and writes the other in the commit of the turn that found the an
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final, Generic, TypeAlias, TypeVar, cast
+from typing import Any, ClassVar, Final, Generic, TypeAlias, TypeVar, overload
 
 import msgspec
 
-from ...persistence.codec import Codec, codec_of
+from ...persistence.codec import Codec
 from ...persistence.errors import ConfigurationError, Denied, QuotaExceeded
 from ...persistence.shared.ledger import Stale
 from ...persistence.shared.scope import Principal
@@ -18,7 +18,7 @@ from ...persistence.shared.unit import Unit
 from .pattern import Head, Method, Pattern, method_name
 from .quota import Counts, Quota, counted, size_of
 from .rules import Members, is_one_of
-from .shelf import Office, number_of, numbered
+from .shelf import Office, chosen, codec_for, number_of, numbered
 
 T = TypeVar("T")
 
@@ -88,8 +88,8 @@ class _Done(msgspec.Struct, omit_defaults=True):
     """When it goes if the asker has not collected it."""
     size: int = 0
     by: str = ""
-    answer: msgspec.Raw | None = None
-    """None: timed out."""
+    """Who has answered; nobody if it timed out."""
+    answer: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class Requests(Pattern):
@@ -130,13 +130,23 @@ class Requests(Pattern):
         method = "" if wake is None else method_name(wake)
         return self._office.run(lambda unit: self._send(unit, text, to, timeout, method))
 
+    @overload
+    def take(self, *, limit: int = 1, lease: float | None = None) -> list[Request[Any]]: ...
+    @overload
     def take(
         self,
         *,
         limit: int = 1,
         lease: float | None = None,
-        type: type[T] | None = None,  # noqa: A002 - as msgspec has it
-    ) -> list[Request[T]]:
+        type: type[T],
+    ) -> list[Request[T]]: ...
+    def take(
+        self,
+        *,
+        limit: int = 1,
+        lease: float | None = None,
+        type: type[Any] | None = None,  # noqa: A002 - same
+    ) -> list[Request[Any]]:
         """Return up to ``limit`` requests that the caller may answer, oldest first.
 
         Without a lease they are the turn's (or the transaction's): what it does not answer stays
@@ -146,7 +156,7 @@ class Requests(Pattern):
         if lease is None and self._office.calls.unit() is None:
             message = "outside of turns and transactions take() needs a lease: take(lease=60)"
             raise ConfigurationError(message)
-        codec = cast("Codec[T]", codec_of(object if type is None else type))
+        codec = codec_for(type)
         return self._office.run(lambda unit: self._take(unit, limit, lease, codec))
 
     def answer(self, request: Request[Any] | int, value: object) -> bool:
@@ -154,20 +164,29 @@ class Requests(Pattern):
         text = self._office.text(value, str(self))
         return self._office.run(lambda unit: self._answer(unit, request, text))
 
-    def outcome(self, number: int, type: type[T] | None = None) -> Outcome[T]:  # noqa: A002 - same
+    @overload
+    def outcome(self, number: int) -> Outcome[Any]: ...
+    @overload
+    def outcome(self, number: int, type: type[T]) -> Outcome[T]: ...
+    def outcome(self, number: int, type: type[Any] | None = None) -> Outcome[Any]:  # noqa: A002 - same
         """Return how a request of the caller's stands; it may be asked again."""
-        codec = cast("Codec[T]", codec_of(object if type is None else type))
+        codec = codec_for(type)
         return self._office.run(lambda unit: self._outcome(unit, number, codec, take=False))
 
-    def collect(self, number: int, type: type[T] | None = None) -> Outcome[T]:  # noqa: A002 - same
+    @overload
+    def collect(self, number: int) -> Outcome[Any]: ...
+    @overload
+    def collect(self, number: int, type: type[T]) -> Outcome[T]: ...
+    def collect(self, number: int, type: type[Any] | None = None) -> Outcome[Any]:  # noqa: A002 - same
         """Return how a request of the caller's stands; an answer or a timeout goes with that."""
-        codec = cast("Codec[T]", codec_of(object if type is None else type))
+        codec = codec_for(type)
         return self._office.run(lambda unit: self._outcome(unit, number, codec, take=True))
 
     def serve(self, wake: Method | None) -> None:
         """Have a method of the calling agent called when there is something to answer.
 
-        One responder is told of each request, or whom it was sent to. None ends it.
+        One responder is told of each request, or whom it was sent to; one that takes up to its
+        limit and leaves some is told again. None ends it.
         """
 
         def served(unit: Unit) -> None:
@@ -220,7 +239,7 @@ class Requests(Pattern):
         if to is not None:
             listeners = [one for one in listeners if is_one_of(one[0], [str(to)])]
         if listeners:
-            self._tell(unit, *listeners[number % len(listeners)])
+            self._tell(unit, *chosen(number, listeners))
 
     def _take(
         self, unit: Unit, limit: int, lease: float | None, codec: Codec[T]
@@ -230,11 +249,12 @@ class Requests(Pattern):
         now, who = self._now(), standing.principal
         taken: list[Request[T]] = []
         for key, seen in self._shelf.rows(unit, "open/"):
-            if len(taken) == limit:
-                break
             place, number = self._shelf.place(key), number_of(key)
             if not self._is_for(head, who, _open(seen)) or self._office.claims.holds(place, unit):
                 continue
+            if len(taken) == limit:
+                self._tell_again(unit, "wakes")
+                break
             text = self._shelf.look(unit, key)
             asked = None if text is None else _open(text)
             if asked is None or (asked.lease is not None and asked.lease.until > now):
@@ -292,7 +312,7 @@ class Requests(Pattern):
             self._check_asker(unit, number, done.asker)
             if take:
                 self._forget(unit, "done", number, done.size)
-            if done.answer is None:
+            if not done.by:
                 return TimedOut(done.deadline)
             value = codec.load(bytes(done.answer).decode(), f"{self} answer {number}")
             return Answered(value, Principal.parse(done.by))

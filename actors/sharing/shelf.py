@@ -6,8 +6,8 @@ its own matter, so the shelf asks nobody.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, Final, Protocol, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, Protocol, TypeVar, cast
 from urllib.parse import quote
 
 from ...lifecycle.scopes.entries import KEY, VALUE, Clerk, gone
@@ -30,6 +30,8 @@ T = TypeVar("T")
 
 ATTEMPTS: Final = 100
 """Times a call outside of turns is made again while others are first."""
+_SPREAD: Final = 2_654_435_761
+"""Knuth's multiplicative hash: 2^32 by the golden ratio."""
 TextStep = Callable[[str | None], str | None]
 
 
@@ -218,6 +220,11 @@ class Shelf:
         return None if living is None else str(living[VALUE])
 
 
+def codec_for(declared: object | None) -> Codec[Any]:
+    """Return the codec of a type; of plain JSON values for None."""
+    return cast("Codec[Any]", codec_of(object if declared is None else declared))
+
+
 def shelf_of(pattern: str, name: str) -> Scope:
     """Return the scope of a shared thing; ScopeError for a name that cannot be one."""
     return Scope("sharing", pattern, name)
@@ -236,3 +243,8 @@ def number_of(key: str) -> int:
 def quoted(name: str) -> str:
     """Return a name as part of a key: without separators."""
     return quote(name, safe="")
+
+
+def chosen(number: int, among: Sequence[T]) -> T:
+    """Return one of several, each as often as the others for rising numbers of whatever step."""
+    return among[(number * _SPREAD >> 16) % len(among)]

@@ -7,18 +7,17 @@ one still there, which only ever moves forward. Neither makes readers and publis
 
 from __future__ import annotations
 
-from typing import ClassVar, Final, Generic, TypeVar, cast
+from typing import Any, ClassVar, Final, Generic, TypeVar, overload
 
 import msgspec
 
-from ...persistence.codec import Codec, codec_of
 from ...persistence.errors import Denied, QuotaExceeded
 from ...persistence.shared.scope import Principal
 from ...persistence.shared.unit import Unit
 from .pattern import Head, Method, Pattern
 from .quota import Quota, size_of
 from .rules import Members
-from .shelf import Office, TextStep, number_of, numbered
+from .shelf import Office, TextStep, codec_for, number_of, numbered
 
 T = TypeVar("T")
 
@@ -88,7 +87,8 @@ class Topic(Pattern):
         """Have a place in the topic: at its end, or at the oldest item that is still there.
 
         ``wake`` is a method of the calling agent, called without arguments after each commit that
-        published. Who has subscribed already keeps the place, and is woken as said here.
+        published, and again while it leaves some. Who has subscribed already keeps the place, and
+        is woken as said here.
         """
 
         def subscribed(unit: Unit) -> None:
@@ -116,7 +116,11 @@ class Topic(Pattern):
 
         self._office.run(unsubscribed)
 
-    def read(self, limit: int = 100, type: type[T] | None = None) -> list[Item[T]]:  # noqa: A002 - as msgspec
+    @overload
+    def read(self, limit: int = 100) -> list[Item[Any]]: ...
+    @overload
+    def read(self, limit: int = 100, *, type: type[T]) -> list[Item[T]]: ...
+    def read(self, limit: int = 100, *, type: type[Any] | None = None) -> list[Item[Any]]:  # noqa: A002 - same
         """Return the next items, oldest first, and move the caller's place behind them.
 
         The place moves in the commit of the turn: what a turn has read that fails comes again.
@@ -165,11 +169,12 @@ class Topic(Pattern):
             message = f"{who} has no place in {self}; subscribe() first"
             raise Denied(message)
         start = after = msgspec.json.decode(place, type=_Place).after
-        codec = cast("Codec[T]", codec_of(object if type_ is None else type_))
+        codec = codec_for(type_)
         now = self._office.calls.now()
         items: list[Item[T]] = []
         for key, text in self._shelf.rows(unit, "item/", numbered("item", after)):
             if len(items) == limit:
+                self._tell_again(unit, "wakes")
                 break
             after, item = number_of(key), msgspec.json.decode(text, type=_Item)
             if item.until is None or item.until > now:

@@ -1,0 +1,240 @@
+"""Requests and answers: paired by number, with timeouts as a value."""
+
+import pytest
+from msgspec import field
+
+from perdure import Agent, AgentSystem, Principal, State, VirtualClock
+from perdure.actors.sharing.quota import Quota
+from perdure.actors.sharing.requests import (
+    Answered,
+    Outcome,
+    Request,
+    Requests,
+    TimedOut,
+    Waiting,
+)
+from perdure.persistence.errors import ConfigurationError, Denied, QuotaExceeded
+from tests.support import DEADLINE
+
+ADA, BOB = Principal.agent("Clerk", "ada"), Principal.agent("Clerk", "bob")
+
+
+class Desk(State):
+    """What was asked, and what came back."""
+
+    answers: list[tuple[int, int]] = field(default_factory=list)
+    held: list[Request[int]] = field(default_factory=list)
+    seen: list[int] = field(default_factory=list)
+
+
+class Clerk(Agent[Desk]):
+    def board(self) -> Requests:
+        return self.system.sharing.requests("board")
+
+    def ask_for(self, value: int, *, to: str = "", timeout: float = 60.0) -> int:
+        who = Principal.agent("Clerk", to) if to else None
+        return self.board().send(value, to=who, timeout=timeout, wake=Clerk.told)
+
+    def told(self, number: int) -> None:
+        outcome = self.board().collect(number, type=int)
+        assert isinstance(outcome, Answered)
+        self.state.answers = [*self.state.answers, (number, outcome.value)]
+
+    def serve(self) -> None:
+        self.board().serve(Clerk.work)
+
+    def work(self) -> list[int]:
+        taken = self.board().take(limit=2, type=int)
+        for request in taken:
+            assert self.board().answer(request, request.value * 2)
+            assert not self.board().answer(request, 0)
+        self.state.seen += [request.value for request in taken]
+        return [request.value for request in taken]
+
+    def work_and_fail(self) -> None:
+        self.work()
+        raise LookupError("no")
+
+    def hold(self) -> int:
+        self.state.held = self.board().take(limit=5, lease=60, type=int)
+        return len(self.state.held)
+
+    def finish(self) -> list[bool]:
+        return [self.board().answer(request, 7) for request in self.state.held]
+
+    def outcome(self, number: int) -> Outcome[int]:
+        return self.board().outcome(number, type=int)
+
+    def correlation(self, number: int) -> tuple[int, list[int]]:
+        requests = self.board().take(limit=9)
+        return number, [request.correlation for request in requests]
+
+    def answers(self) -> list[tuple[int, int]]:
+        return self.state.answers
+
+    def seen(self) -> list[int]:
+        return self.state.seen
+
+
+class AsyncClerk(Agent[Desk]):
+    async def serve(self) -> None:
+        self.system.sharing.requests("board").serve("work")
+
+    async def work(self) -> None:
+        board = self.system.sharing.requests("board")
+        for request in board.take(type=int):
+            board.answer(request, request.value * 2)
+
+
+def opened(clock: VirtualClock | None = None, quota: Quota | None = None) -> AgentSystem:
+    """Open a system with clerks, of whom bob and all async ones answer."""
+    system = AgentSystem.open("memory://", agents=[Clerk, AsyncClerk], clock=clock)
+    responders = [BOB, Principal.agents("AsyncClerk")]
+    system.sharing.requests("board", quota=quota, responders=responders)
+    return system
+
+
+def test_a_request_finds_its_answer() -> None:
+    """Each asker gets the answer to its own request, woken in the commit that gives it."""
+    with opened() as system:
+        system.agent(Clerk, "bob").proxy().serve().get()
+        system.agent(AsyncClerk, "eve").proxy().serve().get()
+        ada, cy = (system.agent(Clerk, key).proxy() for key in ("ada", "cy"))
+        asked = {
+            key: [ref.ask_for(n).get() for n in range(6)] for key, ref in (("a", ada), ("c", cy))
+        }
+        assert system.idle(DEADLINE)
+        for key, ref in (("a", ada), ("c", cy)):
+            expected = [(number, 2 * n) for n, number in enumerate(asked[key])]
+            assert sorted(ref.answers().get()) == expected
+
+
+def test_one_may_be_asked_by_name() -> None:
+    """A request to somebody is for that one alone, whatever part others have."""
+    with opened() as system:
+        ada, bob, cy = (system.agent(Clerk, key).proxy() for key in ("ada", "bob", "cy"))
+        number = ada.ask_for(1, to="cy").get()
+        assert bob.work().get() == []
+        with pytest.raises(Denied, match="that request is for others to answer"):
+            system.sharing.acting_as(BOB).requests("board").answer(number, 5)
+        assert cy.work().get() == [1]
+        system.idle(DEADLINE)
+        assert ada.answers().get() == [(number, 2)]
+
+
+def test_only_responders_answer() -> None:
+    """Whoever is no responder is given nothing, and refused as one who would serve."""
+    with opened() as system:
+        ada, cy = (system.agent(Clerk, key).proxy() for key in ("ada", "cy"))
+        number = ada.ask_for(1).get()
+        assert cy.work().get() == []
+        with pytest.raises(Denied, match="Clerk/cy may not serve requests 'board'"):
+            cy.serve().get()
+        with pytest.raises(Denied, match="may not answer in"):
+            system.sharing.acting_as(Principal.user("mira")).requests("board").answer(number, 1)
+
+
+def test_a_timeout_is_a_value() -> None:
+    """Before its deadline a request waits, after it has timed out, and no answer counts."""
+    clock = VirtualClock()
+    with opened(clock) as system:
+        ada, bob = (system.agent(Clerk, key).proxy() for key in ("ada", "bob"))
+        number = ada.ask_for(1, timeout=30).get()
+        deadline = clock.now() + 30
+        assert ada.outcome(number).get() == Waiting(deadline)
+        assert bob.hold().get() == 1
+        clock.advance(30)
+        assert ada.outcome(number).get() == TimedOut(deadline)
+        assert bob.finish().get() == [False]
+        assert bob.work().get() == []
+        assert ada.outcome(number).get() == TimedOut(deadline)
+        board = system.sharing.acting_as(ADA).requests("board")
+        assert board.collect(number) == TimedOut(deadline)
+        with pytest.raises(Denied, match="has no request"):
+            board.collect(number)
+
+
+def test_an_outcome_is_the_askers_alone() -> None:
+    """Another's request and one that never was are refused in the same words."""
+    with opened() as system:
+        number = system.agent(Clerk, "ada").proxy().ask_for(1).get()
+        cy = system.agent(Clerk, "cy").proxy()
+        for asked in (number, 12345):
+            with pytest.raises(Denied, match=f"Clerk/cy has no request {asked} in"):
+                cy.outcome(asked).get()
+
+
+def test_a_turn_that_fails_has_answered_nothing() -> None:
+    """What a failed turn has answered is still open."""
+    with opened() as system:
+        ada, bob = (system.agent(Clerk, key).proxy() for key in ("ada", "bob"))
+        number = ada.ask_for(4).get()
+        with pytest.raises(LookupError):
+            bob.work_and_fail().get()
+        assert isinstance(ada.outcome(number).get(), Waiting)
+        assert bob.work().get() == [4]
+        assert system.idle(DEADLINE)
+        assert ada.answers().get() == [(number, 8)]
+
+
+def test_a_leased_request_is_nobody_elses() -> None:
+    """Who has a lease answers in a later turn; when it is over another may."""
+    clock = VirtualClock()
+    with opened(clock) as system:
+        ada, bob, eve = (system.agent(Clerk, key).proxy() for key in ("ada", "bob", "eve"))
+        board = system.sharing.requests("board")
+        first = ada.ask_for(1, timeout=600).get()
+        assert bob.hold().get() == 1
+        assert board.take(lease=10) == []
+        assert not board.answer(first, 3)
+        assert bob.finish().get() == [True]
+        second = ada.ask_for(2, timeout=600).get()
+        bob.hold().get()
+        clock.advance(61)
+        (request,) = board.take(lease=10, type=int)
+        assert bob.finish().get() == [False]
+        assert board.answer(request, 5)
+        assert system.idle(DEADLINE)
+        assert ada.answers().get() == [(first, 7), (second, 5)]
+        assert eve.work().get() == []
+
+
+def test_a_request_carries_its_askers_correlation() -> None:
+    """What is taken knows the chain of messages that asked."""
+    with opened() as system:
+        number = system.agent(Clerk, "ada").proxy().ask_for(1, to="cy").get()
+        _, (correlation,) = system.agent(Clerk, "cy").proxy().correlation(number).get()
+        asking = [e for e in system.journal("Clerk", "ada") if e.name == "ask_for"]
+        assert [entry.correlation for entry in asking] == [correlation]
+
+
+def test_a_full_board_refuses_and_recovers() -> None:
+    """Open requests and outcomes nobody collected count; collecting and time make room."""
+    clock = VirtualClock()
+    with opened(clock, Quota(items=2, ttl=3600)) as system:
+        board = system.sharing.requests("board")
+        first, second = board.send(1), board.send(2)
+        with pytest.raises(QuotaExceeded, match="quota of 2 items; ask again when some"):
+            board.send(3)
+        assert board.answer(first, "done")
+        with pytest.raises(QuotaExceeded):
+            board.send(3)
+        assert board.collect(first) == Answered("done", Principal.SYSTEM)
+        third = board.send(3)
+        assert isinstance(board.outcome(second), Waiting)
+        clock.advance(60 + 3600)
+        board.send(4)
+        with pytest.raises(Denied):
+            board.outcome(third)
+
+
+def test_mistakes_are_told() -> None:
+    """A timeout that makes no sense, a wake of nobody, and a take that holds nothing."""
+    with opened() as system:
+        board = system.sharing.requests("board")
+        with pytest.raises(ConfigurationError, match="a timeout of 0 seconds"):
+            board.send(1, timeout=0)
+        with pytest.raises(ConfigurationError, match="only agents can be woken"):
+            board.send(1, wake=Clerk.told)
+        with pytest.raises(ConfigurationError, match="needs a lease"):
+            board.take()
