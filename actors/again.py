@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import enum
 import logging
-from typing import Final
+from typing import Any, Final
 
 from pykka.messages import ProxyCall
 
+from ..persistence.codec import IMMUTABLE
 from . import decisions
 from .activation import Activation
 from .cell import AgentCell
-from .messages import PLAIN
+from .messages import PLAIN, detach
 from .turn import Turn
 
 logger = logging.getLogger("perdure.actors")
@@ -44,18 +47,50 @@ def begins_again(cell: AgentCell, activation: Activation, turn: Turn) -> bool:
     if letter.body:
         # The handler may have changed its arguments in place.
         letter.message = cell.blueprint.calls.decode(letter.name, letter.body)
-    cell.mailbox.put_back(letter)
+    elif turn.kept is not None:
+        letter.message = turn.kept
+    cell.put_back(letter)
     logger.debug("%s begins a turn again: another was first", cell)
     return True
 
 
-def _repeatable(turn: Turn) -> bool:
-    """Tell whether the message is as it was when the handler got it."""
+def keep_message(turn: Turn) -> None:
+    """Keep a copy of what a turn is about to handle, if the handler could change it in place."""
     letter = turn.letter
-    if letter.body:
-        return True
+    if letter.body or letter.message.__class__ in PLAIN:
+        return
     message = letter.message
-    values: tuple[object, ...] = (message,)
     if isinstance(message, ProxyCall):
-        values = (*message.args, *message.kwargs.values())
-    return all(value.__class__ in PLAIN for value in values)
+        path, args, kwargs = message
+        if not all(map(_copies, (args, kwargs))):
+            return
+        copied: Any = (detach(args), detach(kwargs))
+        turn.kept = ProxyCall(path, *copied)
+    elif _copies(message):
+        turn.kept = detach(message)
+
+
+def _repeatable(turn: Turn) -> bool:
+    """Tell whether the message can be handled again as it was."""
+    message = turn.letter.message
+    if turn.letter.body or turn.kept is not None or message.__class__ in PLAIN:
+        return True
+    # The first turn of an agent that shares: what it was called with may not change at all.
+    return isinstance(message, ProxyCall) and all(
+        value.__class__ in PLAIN for value in (*message.args, *message.kwargs.values())
+    )
+
+
+def _copies(value: object) -> bool:
+    """Tell whether ``detach`` copies all of a value that could change."""
+    kind = value.__class__
+    if kind in IMMUTABLE or isinstance(value, enum.Enum):
+        return True
+    if kind is list or kind is tuple or kind is set or kind is frozenset:
+        return all(map(_copies, value))  # type: ignore[call-overload]
+    if kind is dict:
+        return all(map(_copies, value.values()))  # type: ignore[attr-defined]
+    names = getattr(kind, "__struct_fields__", None)
+    if names is None and dataclasses.is_dataclass(value):
+        names = [field.name for field in dataclasses.fields(value)]
+    return names is not None and all(_copies(getattr(value, name, None)) for name in names)

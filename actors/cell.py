@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 
 from blinker import Signal
 
+from ..lifecycle.access.boundaries import Boundary
 from ..lifecycle.access.policy import Policy
 from ..lifecycle.clock import Clock
 from ..lifecycle.durability import AutoSave, Durability
@@ -121,7 +122,7 @@ class AgentCell:
     __slots__ = (
         "activation", "again", "backoff", "blueprint", "error", "holds", "home", "intensity", "key",
         "last_sequence", "mail_loaded", "mailbox", "pending", "reason", "receives", "restarting",
-        "snapshot", "status", "takes_bare", "turn", "turns", "used", "volatile",
+        "shares", "snapshot", "status", "takes_bare", "turn", "turns", "used", "volatile",
     )  # fmt: skip
 
     def __init__(self, home: Surroundings, blueprint: Blueprint, key: str) -> None:
@@ -153,6 +154,8 @@ class AgentCell:
         self.restarting = False
         self.again = 0
         """Times in a row that a turn of this agent was overtaken."""
+        self.shares = blueprint.agent_class.boundary is not Boundary.STRICT
+        """Whether its turns may be overtaken: they write, or may write, what others do."""
         self.turns = 0
         self.used = home.tick
 
@@ -199,6 +202,18 @@ class AgentCell:
             self.backoff = None
         self.mailbox.put_urgent(Control(Verb.BEGIN, edge=False))
         self.unhold("backoff")
+
+    def put_back(self, *letters: Letter) -> None:
+        """Put letters before the waiting mail; that of its successor if this cell was replaced."""
+        home = self.home
+        cell: AgentCell = self
+        while letters and not cell.mailbox.put_back(*letters):
+            if home.closing:
+                return  # what is durable is in the store
+            home.keeper.forget(cell)
+            cell = home.keeper.cell(self.kind, self.key)
+        if cell is not self:
+            home.order(self.kind, self.key, Control(Verb.WAKE, edge=False))
 
     def drop(self) -> None:
         """End the activation, if there is one; the next message makes another."""

@@ -66,7 +66,7 @@ def _wake(cell: AgentCell, control: Control) -> None:
     if cell.mail_loaded:
         return
     try:
-        cell.mailbox.put_back(*opening.load_old_mail(cell))
+        cell.put_back(*opening.load_old_mail(cell))
     except StoreError as error:
         starting.unreadable(cell, control, error)
 
@@ -81,7 +81,7 @@ def _begin(cell: AgentCell, control: Control) -> Outcome | None:
         if outcome is not None or cell.activation is None:
             return outcome
     if not cell.mail_loaded:
-        cell.mailbox.put_back(*opening.load_old_mail(cell))
+        cell.put_back(*opening.load_old_mail(cell))
     if cell.status is Status.ACTIVE and not cell.activation.started:
         starting.start(cell, cell.activation, control)
     return None

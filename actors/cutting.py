@@ -56,11 +56,8 @@ def lost(cell: AgentCell, activation: Activation, turn: Turn) -> bool:
 def hand_over(cell: AgentCell, letter: Letter) -> None:
     """Give a letter that an old cell did not finish to the agent's present one; tell an asker."""
     again = waiting(cell, letter)
-    if again is None:
-        return
-    home = cell.home
-    home.keeper.cell(cell.kind, cell.key).mailbox.put_back(again)
-    home.order(cell.kind, cell.key, Control(Verb.WAKE, edge=False))
+    if again is not None:
+        cell.put_back(again)
 
 
 def handed_over(cell: AgentCell, letter: Letter | None) -> bool:

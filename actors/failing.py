@@ -64,7 +64,7 @@ def restart(cell: AgentCell, error: BaseException, letter: Letter | None) -> Non
     if cell.home.supervisor.ended is not None:
         # The error may come from the lost store, and nothing decided now could be kept.
         if letter is not None:
-            cell.mailbox.put_back(letter)
+            cell.put_back(letter)
         cell.hold("ended")
         return
     # A control that found no agent to act on is done with: the agent begins again by itself.
@@ -98,7 +98,7 @@ def _try_again(cell: AgentCell, letter: Letter, attempts: int, reason: str) -> N
         # The handler may have changed its arguments in place before it raised. A VOLATILE
         # agent's message has no body: it is tried again as the handler left it.
         letter.message = cell.blueprint.calls.decode(letter.name, letter.body)
-    cell.mailbox.put_back(letter)
+    cell.put_back(letter)
 
 
 def begin_again(cell: AgentCell, delay: float) -> None:

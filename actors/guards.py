@@ -35,7 +35,7 @@ def may_go_on(cell: AgentCell, letter: Letter) -> bool:
         if refusal is not None and reply_to is not None:
             reply_to.fail(refusal)
             return False
-        cell.mailbox.put_back(letter)
+        cell.put_back(letter)
         cell.hold("unsaved")
         if not supervisor.hinders(policy):  # that ended between the look and the hold
             cell.unhold("unsaved")
@@ -51,7 +51,7 @@ def _may_end(cell: AgentCell, letter: Letter, error: StoreError) -> bool:
     if letter.reply_to is not None:
         letter.reply_to.fail(error)
     elif letter.__class__ is not Control:
-        cell.mailbox.put_back(letter)
+        cell.put_back(letter)
         cell.hold("ended")
         refuse_waiting(cell)
     return False

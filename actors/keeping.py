@@ -83,12 +83,19 @@ class Keeper:
     def replace(self, cell: AgentCell, failed: Letter | None, error: Exception) -> None:
         """Put a fresh cell, with all the mail, in the place of one that hangs."""
         fresh = self._take_over(cell)
+        if fresh is None:
+            return
         failing.restart(fresh, error, failed)
         fresh.mailbox.attach(fresh, self._home.dispatcher)
 
     def set_aside(self, cell: AgentCell, first: Letter | None, why: str) -> None:
         """Put a fresh cell in the place of one that is cut off; its mail waits, ``first`` first."""
         fresh = self._take_over(cell)
+        if fresh is None:
+            # It has retired; who came after it was made when the isolation was known.
+            if first is not None:
+                self._home.deliver(cell.kind, cell.key, first)
+            return
         if first is not None:
             fresh.mailbox.put_back(first)
         for hold in cell.holds:
@@ -98,8 +105,11 @@ class Keeper:
         fresh.mailbox.attach(fresh, self._home.dispatcher)
         fresh.mailbox.put_urgent(Control(Verb.REFUSE, edge=False))
 
-    def _take_over(self, cell: AgentCell) -> RunningCell:
-        """Return a fresh cell with all the mail of another, which is closed; not attached yet."""
+    def _take_over(self, cell: AgentCell) -> RunningCell | None:
+        """Return a fresh cell with all the mail of another, which is closed; not attached yet.
+
+        None if it is not the agent's present cell.
+        """
         fresh = RunningCell(self._home, cell.blueprint, cell.key)
         fresh.last_sequence = cell.last_sequence
         fresh.status, fresh.reason = cell.status, cell.reason
@@ -111,6 +121,8 @@ class Keeper:
         # In this order: whoever finds the old mailbox closed finds the fresh one in its place,
         # where mail gathers behind what is left of the old, and nothing runs before the attach.
         with self._lock:
+            if self.cells.get((cell.kind, cell.key)) is not cell:
+                return None
             self.cells[cell.kind, cell.key] = fresh
         left = [as_letter(item) for item in cell.mailbox.close()]
         fresh.mailbox.put_back(*[e for e in left if getattr(e, "verb", None) is not Verb.DONE])

@@ -135,10 +135,16 @@ class Mailbox:
             self._dispatcher.submit(self)  # type: ignore[union-attr]
         return True
 
-    def put_back(self, *envelopes: Envelope[Any]) -> None:
-        """Put envelopes before all ordinary ones, in the order given; for the running receiver."""
+    def put_back(self, *envelopes: Envelope[Any]) -> bool:
+        """Put envelopes before all ordinary ones, in the order given; for the running receiver.
+
+        False, and nothing happens, if the mailbox was closed in the meantime.
+        """
         with self._lock:
+            if self._phase is _CLOSED:
+                return False
             self._queue.extendleft(reversed(envelopes))
+        return True
 
     def resume(self, envelope: Envelope[Any] | None = None) -> bool:
         """End a suspension; ``envelope`` is handled before everything else.

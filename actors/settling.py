@@ -137,7 +137,7 @@ def save(cell: AgentCell, activation: Activation, name: str) -> int:
 def store_waiting(cell: AgentCell) -> None:
     """Store the mail from outside that waits for a SNAPSHOT agent, before it waits for long."""
     if cell.snapshot:
-        cell.mailbox.put_back(*store_mail(cell, cell.mailbox.take_all()))
+        cell.put_back(*store_mail(cell, cell.mailbox.take_all()))
 
 
 def store_mail(cell: AgentCell, items: list[Any]) -> list[Letter]:

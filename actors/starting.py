@@ -32,7 +32,7 @@ def make_ready(cell: AgentCell, letter: Letter) -> Outcome | None:
             old = opening.load_old_mail(cell)
         except StoreError as error:
             return unreadable(cell, letter, error)
-        cell.mailbox.put_back(*old, letter)
+        cell.put_back(*old, letter)
         return None
     if cell.status in (Status.PAUSED, Status.QUARANTINED):
         _keep_waiting(cell, letter)
@@ -74,7 +74,7 @@ def unreadable(cell: AgentCell, letter: Letter, error: StoreError) -> Outcome | 
     if isinstance(error, CorruptState):
         failing.reject(cell, letter, error)
         if letter.reply_to is None:
-            cell.mailbox.put_back(letter)
+            cell.put_back(letter)
         _quarantine_unread(cell, str(error))
         return None
     if letter.reply_to is not None:
@@ -122,7 +122,7 @@ def _keep_waiting(cell: AgentCell, letter: Letter) -> None:
         failing.reject(cell, letter, quarantined(cell))
         return
     cell.hold("paused" if cell.status is Status.PAUSED else "quarantined")
-    cell.mailbox.put_back(letter)
+    cell.put_back(letter)
     guards.refuse_waiting(cell)  # those behind this letter
 
 

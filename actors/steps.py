@@ -164,7 +164,7 @@ def refuse_askers(cell: AgentCell, error: Exception, *, steps: bool = False) -> 
             envelope.reply_to.fail(error)
         else:
             reject(cell, envelope, error)
-    cell.mailbox.put_back(*kept)
+    cell.put_back(*kept)
 
 
 def quarantined(cell: AgentCell) -> AgentQuarantined:

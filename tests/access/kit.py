@@ -133,14 +133,14 @@ class Desk(Agent[DeskState]):
     def look_at(self, what: str) -> object:
         system = self.system
         looks: dict[str, Callable[[], object]] = {
-            "audit": lambda: system.audit.list(),  # type: ignore[attr-defined]
-            "verify": lambda: system.audit.verify(),  # type: ignore[attr-defined]
-            "head": lambda: system.audit.head(),  # type: ignore[attr-defined]
-            "trim": lambda: system.audit.trim(),  # type: ignore[attr-defined]
-            "journal": lambda: system.journal(),  # type: ignore[attr-defined]
+            "audit": system.audit.list,  # type: ignore[attr-defined]
+            "verify": system.audit.verify,  # type: ignore[attr-defined]
+            "head": system.audit.head,  # type: ignore[attr-defined]
+            "trim": system.audit.trim,  # type: ignore[attr-defined]
+            "journal": system.journal,  # type: ignore[attr-defined]
             "others": lambda: system.journal("Desk", "bert"),  # type: ignore[attr-defined]
             "own": lambda: len(system.journal("Desk", self.key)),  # type: ignore[attr-defined]
-            "isolated": lambda: system.access.isolated(),  # type: ignore[attr-defined]
+            "isolated": system.access.isolated,  # type: ignore[attr-defined]
             "check": lambda: system.access.check(ANNA, Right.READ, W),  # type: ignore[attr-defined]
             "owner": lambda: system.access.owner(W),  # type: ignore[attr-defined]
             "grants": lambda: len(system.access.grants()),  # type: ignore[attr-defined]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
 from perdure import Agent, AgentSystem, Boundary, Principal, Right, Scope, VirtualClock
+from perdure.lifecycle.access.boundaries import AnyBoundary
 from perdure.persistence.errors import ConfigurationError, Denied, ScopeError, UnknownGrant
 
 from .kit import ANNA, BERT, Desk, DeskState, W, call, opened
@@ -43,7 +45,7 @@ def test_a_grant_holds_until_it_is_revoked_for_the_very_next_call() -> None:
 
 def test_each_right_is_one_of_its_own() -> None:
     """READ, WRITE, DELETE and LIST each allow what they say, and nothing else."""
-    calls = {
+    calls: dict[Right, tuple[Any, ...]] = {
         Right.READ: ("read", "k"), Right.WRITE: ("write", "k", 2), Right.DELETE: ("remove", "k"),
         Right.LIST: ("keys",),
     }  # fmt: skip
@@ -188,7 +190,7 @@ def test_a_scope_that_was_given_away_is_its_new_owners() -> None:
 
 
 class Open(Agent[DeskState]):
-    boundary = Boundary.SHARED
+    boundary: ClassVar[AnyBoundary] = Boundary.SHARED
 
     def put(self, key: str, value: object) -> int:
         return self.scopes.set(W, key, value)
@@ -243,7 +245,7 @@ class ByName:
 
 
 class Custom(Open):
-    boundary = ByName()
+    boundary: ClassVar[AnyBoundary] = ByName()
 
 
 def test_a_custom_boundary_decides_leaves_it_to_grants_or_raises_and_refuses() -> None:
@@ -310,7 +312,7 @@ def test_grants_that_make_no_sense_are_refused() -> None:
             (ANNA, W, Right.READ, {"keys": "../*"}),
         ):
             with pytest.raises(ScopeError):
-                system.access.grant(to, scope, rights, **more)  # type: ignore[arg-type]
+                system.access.grant(to, scope, rights, **more)
         assert system.access.grants() == []
 
 

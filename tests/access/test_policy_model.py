@@ -42,7 +42,7 @@ class Model:
     now: float = 0.0
 
     def owner(self, scope: Scope) -> Principal:
-        """An owner by name, that of the whole workflow, the natural one, else the system."""
+        """Return an owner by name, that of the workflow, the natural one, else the system."""
         if scope in self.owners:
             return self.owners[scope]
         if scope.parent is not None and scope.parent in self.owners:
