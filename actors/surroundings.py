@@ -10,6 +10,8 @@ from ..lifecycle.scopes.state import ScopedState
 from ..lifecycle.sessions.sessions import Sessions
 from .identity import Identified
 from .reference import AgentRef
+from .sharing.sharing import Sharing
+from .sessions import Session
 
 A = TypeVar("A", bound=Identified)
 
@@ -33,6 +35,16 @@ class Surroundings(Protocol):
     @property
     def artifacts(self) -> Artifacts:
         """Named bytes with their origin."""
+        ...
+
+    @property
+    def sessions(self) -> Sessions[Session]:
+        """The sessions of the system."""
+        ...
+
+    @property
+    def sharing(self) -> Sharing:
+        """Topics, pipelines, boards of requests, documents and families of agents."""
         ...
 
     def blocking(self) -> AbstractContextManager[None]:
