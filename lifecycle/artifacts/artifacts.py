@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from ...persistence.artifacts.chunking import Block, Readable, blocks
@@ -321,7 +322,8 @@ class Artifacts:
         self._uploads.traffic.hold(hold, (CONTENTS, artifact.content))
         self._row(unit, artifact)
         self._uploads.settle(artifact.content)
-        return Source(artifact, chunks(self._ledger.store, artifact.content, str(artifact)), hold)
+        data = chunks(self._ledger.store, artifact.content, str(artifact))
+        return Source(artifact, data, partial(self._uploads.traffic.release, hold))
 
     def read(self, artifact: Artifact) -> bytes:
         """Return all of its bytes; otherwise as ``open``."""

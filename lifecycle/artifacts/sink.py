@@ -116,5 +116,6 @@ class Sink:
                     self._artifact = self._finish(self)
         finally:
             if self._artifact is None:
+                self._uploads.traffic.release(self.hold)
                 self._give_up(self)
-            self.hold = Hold()  # what is needed is in the unit, or durable
+            self.hold = Hold()  # the unit has it, as long as it is needed

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
 
-from ...persistence.artifacts.traffic import Hold
 from .records import Artifact
 
 
@@ -18,11 +17,13 @@ class Source:
     is deleted meanwhile. Used by one thread at a time.
     """
 
-    def __init__(self, artifact: Artifact, chunks: Iterator[bytes], hold: Hold) -> None:
-        """Give out ``chunks``, which stay as long as ``hold`` does."""
+    def __init__(
+        self, artifact: Artifact, chunks: Iterator[bytes], release: Callable[[], None]
+    ) -> None:
+        """Give out ``chunks``, which stay until ``release`` is called."""
         self.artifact = artifact
         self._chunks = chunks
-        self._hold: Hold | None = hold
+        self._release: Callable[[], None] | None = release
         self._rest = memoryview(b"")
 
     def read(self, size: int = -1) -> bytes:
@@ -38,7 +39,9 @@ class Source:
 
     def close(self) -> None:
         """Let go of the content; idempotent."""
-        self._hold = None
+        release, self._release = self._release, None
+        if release is not None:
+            release()
 
     def __iter__(self) -> Iterator[bytes]:
         self._refuse_closed()
@@ -61,5 +64,5 @@ class Source:
         self.close()
 
     def _refuse_closed(self) -> None:
-        if self._hold is None:
+        if self._release is None:
             raise ValueError("this source of an artifact is closed; open the artifact again")

@@ -65,6 +65,11 @@ class Traffic:
                 return False
             return True if self._written.get(name, 0) > durable else None
 
+    def release(self, hold: Hold) -> None:
+        """End a hold at once, also if somebody (a traceback) still has a reference to it."""
+        with self.lock:
+            hold.names.clear()
+
     def wrote(self, names: Iterable[Name], sequence: int) -> None:
         """Say that a commit writes these, or rows that refer to them; called under the lock."""
         for name in names:
