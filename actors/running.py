@@ -111,6 +111,8 @@ class RunningCell(AgentCell):
 
     def _run(self, activation: Activation, letter: Letter) -> Outcome | None:
         turn = Turn(self, letter)
+        if self.shares:
+            again.keep_message(turn)
         self.turn = turn
         current.set(turn)
         limit = self.blueprint.turn_limit
@@ -201,9 +203,9 @@ def _on_main_thread() -> bool:
 def handle(agent: object, message: object) -> object:
     """Give a message to an agent as pykka does; a coroutine is returned, not run."""
     if isinstance(message, ProxyCall):
-        path = message.attr_path
+        path, args, kwargs = message
         method = getattr(agent, path[0]) if len(path) == 1 else get_attr_directly(agent, path)
-        return method(*message.args, **message.kwargs)
+        return method(*args, **kwargs) if kwargs else method(*args)
     if isinstance(message, ProxyGetAttr):
         return get_attr_directly(agent, message.attr_path)
     if isinstance(message, ProxySetAttr):

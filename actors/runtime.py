@@ -16,6 +16,7 @@ from ..lifecycle.artifacts.records import ArtifactLimits
 from ..lifecycle.clock import Clock
 from ..lifecycle.durability import AutoSave, WhenUnsaved
 from ..lifecycle.groups import SupervisionTree
+from ..lifecycle.scopes.expiry import Sweeper
 from ..lifecycle.scopes.schemas import Schemas
 from ..lifecycle.scopes.state import ScopedState
 from ..lifecycle.supervisor import PersistenceSupervisor
@@ -33,7 +34,7 @@ from .keeping import SWEEP_SECONDS, Keeper, Passivation
 from .loop import HandlerLoop
 from .post import PostOffice, refuse_all
 from .reference import AgentRef
-from .scoping import SharedCalls
+from .scoping import SharedCalls, hangs_on
 from .sessions import compose
 from .sharing.sharing import Sharing
 from .sharing.shelf import Office
@@ -96,11 +97,13 @@ class Runtime:
         self.policy = Policy(store, boundaries, clock.now, reads=audit.reads)
         self.ledger = Ledger(store, cache_bytes=scope_cache, guard=self.policy)
         self.ledger.waiting = self.dispatcher.blocking
+        self.ledger.depends = hangs_on
         supervisor.committer.on_durable = self.ledger.took
         supervisor.defer = self.ledger.defer
         calls = SharedCalls(self, supervisor, self.ledger, patience=mailbox_wait)
         schemas = Schemas(catalogue.vault)
         self.state = ScopedState(self.ledger, calls, largest=largest_value, schemas=schemas)
+        self.expiry = Sweeper(self.ledger, calls, now=clock.now, later=self._chore)
         self.access = Access(self.ledger, calls, self.policy, Isolator(self, self.keeper))
         self.artifacts = Artifacts(
             self.state,
@@ -139,6 +142,7 @@ class Runtime:
         self.clock.call_later(SWEEP_SECONDS, self.keeper.sweep)
         self.clock.call_later(SWEEP_SECONDS, self._trim)
         self.artifacts.sweeper.begin()
+        self.expiry.begin()
 
     def reference(self, kind: str, key: str) -> AgentRef[Any]:
         """Return a reference to an agent."""
@@ -196,7 +200,7 @@ class Runtime:
         """Refuse messages from outside; turns under way go on and may still ask each other."""
         # Only flags: a forked child calls this, where locks may be held by threads it has not got.
         self.closing = self.guarded = True
-        self.artifacts.sweeper.stopped = True
+        self.artifacts.sweeper.stopped = self.expiry.stopped = True
 
     def save_all(self) -> None:
         """Have every activation saved and put to rest; nothing can be saved to a lost store."""

@@ -66,6 +66,7 @@ class SharedCalls:
             return None if unit is None or unit.ended else unit
         if turn.unit is None:
             turn.unit = Unit(standing_of(turn), self._ledger.guard.epoch, turn.cell)
+            turn.cell.shares = True
         return None if turn.unit.ended else turn.unit
 
     def turn(self) -> object:
@@ -105,7 +106,7 @@ class SharedCalls:
         committer.promise()
         try:
             with self._ledger.ending(unit) as ending:
-                if ending.changes or ending.audit:
+                if ending.changes or ending.audit or mail:
                     commit = Commit(time=self.now(), name=name)
                     commit.correlation = unit.standing.correlation
                     ending.put_into(commit)
@@ -161,7 +162,7 @@ class SharedCalls:
             raise
         finally:
             _entered.reset(token)
-        if not unit.idle() or not self._ledger.holds(unit):
+        if not unit.idle() or unit in self._mail or not self._ledger.holds(unit):
             self.commit(unit)
         unit.ended = True
 
@@ -180,6 +181,21 @@ class SharedCalls:
             if not relieved:
                 message = "too much is unsaved; write more slowly, or raise most_unsaved"
                 raise MailboxFull(message)
+
+
+def hangs_on(cell: object, other: object) -> bool:
+    """Tell whether a cell's turn waits, maybe by way of others, for the reply of another cell."""
+    seen: set[int] = set()
+    waiting: list[Any] = [cell]
+    while waiting:
+        turn = getattr(waiting.pop(), "turn", None)
+        for asked in turn.waits if turn is not None else ():
+            if asked is other:
+                return True
+            if id(asked) not in seen:
+                seen.add(id(asked))
+                waiting.append(asked)
+    return False
 
 
 def standing_of(turn: Turn) -> Standing:

@@ -90,8 +90,8 @@ class Turn:
     """
 
     __slots__ = (
-        "asked", "cancel", "cell", "decided", "effects", "ending", "letter", "overdue", "sends",
-        "settling", "steps", "timers", "unit", "waits",
+        "asked", "cancel", "cell", "decided", "effects", "ending", "kept", "letter", "overdue",
+        "sends", "settling", "steps", "timers", "unit", "waits",
     )  # fmt: skip
 
     def __init__(self, cell: Any, letter: Letter) -> None:  # noqa: ANN401 - AgentCell is above
@@ -109,6 +109,8 @@ class Turn:
         """Lifecycle steps to take after the turn."""
         self.unit: Unit | None = None
         """What it has read and wants to change of what agents share."""
+        self.kept: object = None
+        """A copy of its message, if that can change and the turn may have to begin again."""
         self.ending: Ending | None = None
         """That, found good and about to be committed."""
         self.waits: list[Any] | tuple[()] = ()

@@ -43,6 +43,7 @@ from .lifecycle.durability import AutoSave
 from .lifecycle.groups import GroupDescription
 from .lifecycle.ledger import SaveStatistics
 from .lifecycle.restart import RestartPolicy, Strategy
+from .lifecycle.scopes.schemas import Schemas
 from .lifecycle.scopes.state import ScopedState
 from .lifecycle.secrets.office import SecretsOffice
 from .lifecycle.sessions.sessions import Sessions
@@ -183,6 +184,7 @@ class AgentSystem:
         """
         vault = Vault(secrets, pickles, detector)
         catalogue = Catalogue(agents, largest=largest_value, vault=vault)
+        Schemas(vault).register_all(schemas or {})  # refused before anything is opened
         if workers < 1:
             message = f"workers={workers}: a system needs at least one"
             raise ConfigurationError(message)

@@ -29,11 +29,14 @@ from .options import (
     Limit,
     SecretsAction,
     SessionsAction,
+    StateAction,
     Store,
     Sync,
     name,
+    names,
     number,
     numbers,
+    text,
 )
 
 P = ParamSpec("P")
@@ -358,6 +361,59 @@ def audit(
 
     wanted = Wanted(who, scope, outcome, operation, correlation, after, limit)
     return handle(store, action, wanted, keys=keys, head=head, json=json)
+
+
+@command
+def state(
+    store: Store,
+    action: Annotated[
+        StateAction, typer.Argument(metavar="ACTION", help="What to do.")
+    ] = StateAction.LIST,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="WORDS", callback=names, help="SCOPE, KEY and JSON; for files, FILE and SCOPE."
+        ),
+    ] = None,
+    *,
+    prefix: Annotated[
+        str, typer.Option(metavar="TEXT", callback=text, help="Only keys that begin so.")
+    ] = "",
+    after: Annotated[
+        str, typer.Option(metavar="KEY", callback=text, help="Only keys behind this one.")
+    ] = "",
+    ttl: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="How long a key that is set lives.")
+    ] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Import only keys that are not there yet.")
+    ] = False,
+    sealed: Annotated[
+        bool, typer.Option("--sealed", help="Export secrets, too, as encrypted as they are stored.")
+    ] = False,
+    limit: Limit = 50,
+    json: AsJson = False,
+) -> None:
+    """List, read and write what agents share.
+
+    `list` without a scope lists the scopes. Scopes are written as `global`, `user:mira`,
+    `workflow:w1`, `workflow:w1/step:parse`, `session:s1`, `tool:search`, `agent:Desk/emea`,
+    `custom:NAME/ID`, values as JSON. `set`, `delete`, `clear` and `import` write, so the store
+    must not be open: the process that owns it is named otherwise. An import verifies the whole
+    file before it writes.
+
+    \b
+    perdure state list workflow:w1 --prefix out/ --store desk.db
+    perdure state get user:mira language --store desk.db
+    perdure state set user:mira language '"en"' --ttl 86400 --store desk.db
+    perdure state delete user:mira language --store desk.db
+    perdure state clear workflow:w1 --store desk.db
+    perdure state export shared.jsonl --store desk.db
+    perdure state import shared.jsonl --keep --store other.db
+    """
+    from .state import Asked, handle
+
+    handle(store, action, Asked(words or [], prefix, after, ttl, keep, sealed, limit), json=json)
 
 
 @command

@@ -55,6 +55,18 @@ class ArtifactsAction(enum.StrEnum):
     SOURCES = "sources"
 
 
+class StateAction(enum.StrEnum):
+    """What to do with shared keys."""
+
+    GET = "get"
+    SET = "set"
+    LIST = "list"
+    DELETE = "delete"
+    CLEAR = "clear"
+    EXPORT = "export"
+    IMPORT = "import"
+
+
 class SessionsAction(enum.StrEnum):
     """What to do with sessions."""
 
@@ -81,6 +93,19 @@ def name(value: str | None) -> str | None:
     except UnicodeEncodeError:
         raise typer.BadParameter("it is not UTF-8; kinds and keys are text") from None
     return value
+
+
+def text(value: str) -> str:
+    """Refuse what is no text."""
+    name(value)
+    return value
+
+
+def names(values: list[str] | None) -> list[str] | None:
+    """Refuse words that are no text."""
+    for value in values or ():
+        name(value)
+    return values
 
 
 def positive(value: int) -> int:

@@ -25,6 +25,7 @@ from typing import Final
 from ..batch import Batch
 from ..chain import summed
 from ..errors import Conflict
+from ..shared_tables import GRANTS
 from ..store import StoreReader
 from ..tables import Change, Key, Order, Row, Table
 from .cache import RowCache
@@ -72,6 +73,8 @@ class Ledger:
         self._later: list[Callable[[], None]] = []
         self.waiting: Callable[[], AbstractContextManager[object]] = nullcontext
         """Surrounds a wait for somebody else's reservation."""
+        self.depends: Callable[[object, object], bool] = _never
+        """Tells whether an owner's unit cannot end before another owner's does."""
 
     def durable(self, table: Table, key: Key) -> Row | None:
         """Return a row as it is on disk."""
@@ -218,6 +221,7 @@ class Ledger:
                 if held.number < ticket
                 and held.owner is not unit.owner
                 and not held.places.isdisjoint(unit.steps)
+                and not self.depends(held.owner, unit.owner)
             ]
             if not ahead:
                 return
@@ -242,8 +246,26 @@ class Ledger:
         if self.guard.epoch == unit.epoch:
             return
         unit.epoch = self.guard.epoch
+        reasons: dict[tuple[object, ...], str] = {}
         for use in unit.used:
             decision = self.guard.check(unit.standing, use.right, use.scope, use.key)
-            if not decision.allowed:
+            reasons[use.scope.columns, use.key or "", use.operation] = decision.reason
+            unpaid = any((GRANTS, (number,)) not in unit.steps for number in decision.uses)
+            if unpaid or not decision.allowed:
+                # One that has come since may allow it, but not if each use of it counts.
+                decision = decision._replace(allowed=False)
                 unit.audit.append(self.guard.record(unit.standing, use, decision))
                 raise refusal(unit.standing, use.operation, use.scope, isolated=decision.isolated)
+        # The audit names what allows it where it stands, which may have come after the call.
+        unit.audit = [
+            record
+            if record.outcome != "allowed"
+            else record._replace(
+                reason=reasons.get((record.scope, record.key, record.operation), record.reason)
+            )
+            for record in unit.audit
+        ]
+
+
+def _never(_owner: object, _other: object) -> bool:
+    return False

@@ -1,0 +1,266 @@
+"""``perdure state``: shared keys; read them, write them, move them from store to store."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+
+from ..lifecycle.scopes import files
+from ..lifecycle.scopes.entries import EXPIRES, KEY, SEQUENCE, VALUE, VERSION
+from ..lifecycle.scopes.listing import PAGE
+from ..persistence.errors import ConfigurationError, ScopeError
+from ..persistence.secrets.masking import masked
+from ..persistence.shared.keys import checked_key, checked_part
+from ..persistence.shared.scope import Scope
+from ..persistence.shared_tables import SCOPED
+from ..persistence.store import StoreReader
+from ..persistence.tables import Order, Row
+from ..persistence.url import open_reader
+from ..system import AgentSystem
+from .exits import NotFound
+from .options import StateAction
+from .screen import Screen, print_json, working
+from .text import count, moment
+from .values import parse, short
+
+_BY_SCOPE = ("kind", "id", "part")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was asked for on the command line."""
+
+    words: list[str]
+    """A scope, its keys and a value; for files, a file and a scope."""
+    prefix: str
+    after: str
+    ttl: float | None
+    keep: bool
+    sealed: bool
+    limit: int
+
+
+def handle(store: str, action: StateAction, asked: Asked, *, json: bool) -> None:
+    """Do what was asked for."""
+    least, most, usage = _USAGE[action]
+    if not least <= len(asked.words) <= most:
+        message = f"`perdure state {action}` is called as `perdure state {action} {usage}`".rstrip()
+        raise ConfigurationError(message)
+    try:
+        _ACTIONS[action](store, asked, json)
+    except ScopeError as error:
+        raise ConfigurationError(str(error)) from None
+
+
+def record(row: Row) -> dict[str, object]:
+    """Return a key for programs; secrets in its value are masked."""
+    scope = _scope_of(row)
+    return {
+        "scope": str(scope), "key": row[KEY], "value": parse(str(row[VALUE]), _path(row)),
+        "version": row[VERSION], "sequence": row[SEQUENCE], "expires": row[EXPIRES],
+    }  # fmt: skip
+
+
+def _get(store: str, asked: Asked, json: bool) -> None:  # noqa: FBT001 - as all of them
+    scope, key = Scope.parse(asked.words[0]), checked_key(asked.words[1])
+    with closing(open_reader(store)) as reader:
+        row = reader.row(SCOPED, (*scope.columns, key))
+    if row is None or _expired(row):
+        raise _missing(scope, key)
+    if json:
+        print_json(record(row))
+    else:
+        Screen().say(short(parse(str(row[VALUE]), _path(row))))
+
+
+def _list(store: str, asked: Asked, json: bool) -> None:  # noqa: FBT001 - same
+    with closing(open_reader(store)) as reader:
+        if not asked.words:
+            _list_scopes(reader, asked.limit, json=json)
+            return
+        scope = Scope.parse(asked.words[0])
+        prefix, after = checked_part(asked.prefix, "prefix"), checked_part(asked.after, "key")
+        rows = list(islice(_rows(reader, scope, prefix, after), asked.limit + 1))
+    shown = rows[: asked.limit]
+    if json:
+        for row in shown:
+            print_json(record(row))
+        return
+    notes = Screen(error=True)
+    if not rows:
+        notes.say(f"no keys in {scope}")
+        return
+    Screen().table(
+        [("KEY", "name"), ("VERSION", "number"), ("EXPIRES (UTC)", "word"), ("VALUE", "value")],
+        [
+            (row[KEY], row[VERSION], _moment(row), short(parse(str(row[VALUE]), _path(row))))
+            for row in shown
+        ],
+    )
+    if len(rows) > asked.limit:
+        notes.say(f"there are more; --after or --limit shows them (more than {asked.limit})", "dim")
+
+
+def _list_scopes(reader: StoreReader, limit: int, *, json: bool) -> None:
+    with working("looking for scopes"):
+        found = list(islice(files.scopes(reader), limit + 1))
+    if json:
+        for scope, keys in found[:limit]:
+            print_json({"scope": str(scope), "keys": keys})
+        return
+    notes = Screen(error=True)
+    if not found:
+        notes.say("nothing is shared in this store")
+        return
+    Screen().table([("SCOPE", "name"), ("KEYS", "number")], found[:limit])
+    if len(found) > limit:
+        notes.say(f"there are more than {limit}; --limit shows them", "dim")
+
+
+def _set(store: str, asked: Asked, json: bool) -> None:  # noqa: FBT001 - same
+    scope, key, text = Scope.parse(asked.words[0]), checked_key(asked.words[1]), asked.words[2]
+    try:
+        value: object = msgspec.json.decode(text.encode())
+    except (ValueError, RecursionError):
+        message = f"the value {text[:40]!r} is no JSON; write a text as '\"text\"'"
+        raise ConfigurationError(message) from None
+    with _owned(store) as system:
+        version = system.state.set(scope, key, value, ttl=asked.ttl)
+    _did({"action": "set", "scope": str(scope), "key": key, "version": version}, json=json)
+
+
+def _delete(store: str, asked: Asked, json: bool) -> None:  # noqa: FBT001 - same
+    scope, keys = Scope.parse(asked.words[0]), [checked_key(key) for key in asked.words[1:]]
+    with _owned(store) as system, system.state.transaction() as state:
+        for key in dict.fromkeys(keys):
+            if not state.delete(scope, key):
+                raise _missing(scope, key)
+    _did({"action": "delete", "scope": str(scope), "keys": len(set(keys))}, json=json)
+
+
+def _clear(store: str, asked: Asked, json: bool) -> None:  # noqa: FBT001 - same
+    scope = Scope.parse(asked.words[0])
+    with _owned(store) as system, working(f"clearing {scope}"):
+        cleared = system.state.clear(scope, prefix=asked.prefix)
+    _did({"action": "clear", "scope": str(scope), "keys": cleared}, json=json)
+
+
+def _export(store: str, asked: Asked, json: bool) -> None:  # noqa: FBT001 - same
+    path = Path(asked.words[0])
+    scope = Scope.parse(asked.words[1]) if len(asked.words) > 1 else None
+    with contextlib.ExitStack() as stack:
+        reader = stack.enter_context(closing(open_reader(store)))
+        order = Order(_BY_SCOPE, () if scope is None else scope.columns)
+        bar = stack.enter_context(working("exporting", reader.count(SCOPED, order)))
+        try:
+            file = stack.enter_context(path.open("xb"))
+        except OSError as error:
+            raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from None
+        written, left = files.export(
+            reader, file, time.time(), scope=scope, sealed=asked.sealed, told=bar.at
+        )
+    _did({"action": "export", "file": str(path), "keys": written, "left_out": left}, json=json)
+    if left and not json:
+        what = count(left, "key holds a secret and is", "keys hold secrets and are")
+        Screen(error=True).say(f"{what} left out; --sealed takes them along, encrypted")
+
+
+def _import(store: str, asked: Asked, json: bool) -> None:  # noqa: FBT001 - same
+    path = Path(asked.words[0])
+    try:
+        with working("verifying"):
+            total = sum(1 for _ in files.read(path))
+        with _owned(store) as system, working("importing", total) as bar:
+            now = time.time()
+            written, _ = files.load(path, system.state, now=now, keep=asked.keep, told=bar.at)
+    except OSError as error:
+        if isinstance(error, PermissionError | FileNotFoundError | IsADirectoryError) and (
+            error.filename == str(path)
+        ):
+            raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+        raise
+    _did({"action": "import", "file": str(path), "keys": written}, json=json)
+
+
+_ACTIONS = {
+    StateAction.GET: _get, StateAction.SET: _set, StateAction.LIST: _list,
+    StateAction.DELETE: _delete, StateAction.CLEAR: _clear, StateAction.EXPORT: _export,
+    StateAction.IMPORT: _import,
+}  # fmt: skip
+_USAGE = {
+    StateAction.GET: (2, 2, "SCOPE KEY"), StateAction.SET: (3, 3, "SCOPE KEY JSON"),
+    StateAction.LIST: (0, 1, "[SCOPE]"), StateAction.DELETE: (2, sys.maxsize, "SCOPE KEY..."),
+    StateAction.CLEAR: (1, 1, "SCOPE"), StateAction.EXPORT: (1, 2, "FILE [SCOPE]"),
+    StateAction.IMPORT: (1, 1, "FILE"),
+}  # fmt: skip
+
+
+@contextlib.contextmanager
+def _owned(url: str) -> Iterator[AgentSystem]:
+    open_reader(url).close()  # opening for writing would make a store where there is none
+    with AgentSystem.open(url, agents=[]) as system:
+        yield system
+
+
+def _rows(reader: StoreReader, scope: Scope, prefix: str, after: str) -> Iterator[Row]:
+    order, start = Order(_BY_SCOPE, scope.columns), max(after, prefix[:-1])
+    while True:
+        rows = reader.page(SCOPED, order, (start,) if start else None, PAGE)
+        for row in rows:
+            key = str(row[KEY])
+            if key > prefix and not key.startswith(prefix):
+                return
+            if key.startswith(prefix) and not _expired(row):
+                yield row
+        if len(rows) < PAGE:
+            return
+        start = str(rows[-1][KEY])
+
+
+def _did(what: dict[str, object], *, json: bool) -> None:
+    if json:
+        print_json(what)
+        return
+    action, number = what["action"], what.get("keys")
+    place = what.get("file") or what["scope"]
+    keys = count(number, "key", "keys") if isinstance(number, int) else ""
+    match action:
+        case "set":
+            text = f"set {what['key']} in {place}, version {what['version']}"
+        case "import" | "export":
+            text = f"{action}ed {keys} {'from' if action == 'import' else 'to'} {place}"
+        case _:
+            text = f"deleted {keys} in {place}"
+    Screen().say(text)
+
+
+def _missing(scope: Scope, key: str) -> NotFound:
+    shown = masked(key)
+    message = f"there is no key {shown!r} in {scope}; `perdure state list {scope}` lists those"
+    return NotFound(message)
+
+
+def _expired(row: Row) -> bool:
+    expires = row[EXPIRES]
+    return expires is not None and float(expires) <= time.time()
+
+
+def _moment(row: Row) -> str:
+    expires = row[EXPIRES]
+    return "" if expires is None else moment(float(expires))
+
+
+def _scope_of(row: Row) -> Scope:
+    return Scope(*map(str, row[:KEY]))
+
+
+def _path(row: Row) -> str:
+    return f"{_scope_of(row)} {row[KEY]!r}"
