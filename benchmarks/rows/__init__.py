@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from ..model import Experiment
-from . import artifacts, conversation, flights, inserting, latency, messages, population, turns
+from . import (
+    artifacts,
+    conversation,
+    flights,
+    inserting,
+    latency,
+    messages,
+    population,
+    secrets,
+    turns,
+)
 
 EXPERIMENTS: tuple[Experiment, ...] = (
     messages.TELLS,
@@ -17,5 +27,6 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     population.MILLION,
     flights.FLIGHTS,
     artifacts.ARTIFACTS,
+    secrets.DETECTOR,
     inserting.INSERT,
 )
