@@ -46,18 +46,27 @@ def admit(guard: Guard, desk: Desk, unit: Unit | None, standing: Standing, use: 
         if decision.audited and desk.unit() is not unit:
             desk.commit(unit)
         _refuse(decision, standing, use)
-    for number in decision.uses:
-        place = (GRANTS, (number,))
-        unit.change(place, _used(guard, unit, standing, use, number), checked=False)
-        try:
-            unit.seen(place, guard.granted(number))
-        except Denied:
-            unit.withdraw(place)  # whoever catches this may go on with the rest
-            raise
+    _spend(guard, desk, unit, use, decision)
     if alone:
         desk.commit(unit)
     else:
         unit.used.append(use)
+
+
+def _spend(guard: Guard, desk: Desk, unit: Unit, use: Use, decision: Decision) -> None:
+    """Use what limited grants the decision needs; Denied where there are no uses left."""
+    for number in decision.uses:
+        place = (GRANTS, (number,))
+        unit.change(place, _used(guard, unit, use, number), checked=False)
+        try:
+            unit.seen(place, guard.granted(number))
+        except Denied:
+            unit.withdraw(place)  # whoever catches this may go on with the rest
+            if decision.audited:  # it was not allowed in the end
+                del unit.audit[-2]
+            if desk.unit() is not unit:
+                desk.commit(unit)
+            raise
 
 
 def _refuse(decision: Decision, standing: Standing, use: Use) -> None:
@@ -65,15 +74,15 @@ def _refuse(decision: Decision, standing: Standing, use: Use) -> None:
         raise refusal(standing, use.operation, use.scope, isolated=decision.isolated)
 
 
-def _used(guard: Guard, unit: Unit, standing: Standing, use: Use, number: int) -> Step:
+def _used(guard: Guard, unit: Unit, use: Use, number: int) -> Step:
     """Return the step that uses a grant once; Denied where somebody else had the last use."""
 
     def step(row: Row | None) -> Row | None:
         left = None if row is None else row[_USES]
         if row is None or not isinstance(left, int) or left < 1:
             refused = Decision(allowed=False, reason=f"grant {number} is used up", audited=True)
-            unit.audit.append(guard.record(standing, use, refused))
-            raise refusal(standing, use.operation, use.scope)
+            unit.audit.append(guard.record(unit.standing, use, refused))
+            raise refusal(unit.standing, use.operation, use.scope)
         return None if left == 1 else (*row[:_USES], left - 1, *row[_USES + 1 :])
 
     return step
