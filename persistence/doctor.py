@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, Final, TypeAlias
 
 from . import sqlite_tables
+from .artifacts.missing import missing
 from .checksums import (
     intact,
     intact_record,
@@ -36,6 +37,8 @@ WAL_BUG_FIXED: Final = (3, 51, 3)
 MOST_LISTED: Final = 1000
 """Bad rows named in a report; more are only counted."""
 _PAGE: Final = 1000
+_WIDE_PAGE: Final = 16
+"""Rows that hold a chunk each."""
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 """Called with a table, the rows examined and the rows it has, now and then."""
@@ -110,6 +113,8 @@ class _Checked:
     place: Callable[[tuple[object, ...]], str]
     name_at: int = 0
     """Where kind and key are, in tables of rows that are not found by an agent's number."""
+    page: int = _PAGE
+    """Rows read at once."""
 
 
 def _key_of(table: Table, row: tuple[object, ...]) -> str:
@@ -145,6 +150,7 @@ _SHARED: Final = tuple(
         "*",
         partial(sqlite_tables.intact, table),
         partial(_key_of, table),
+        page=_WIDE_PAGE if any(column.type == "blob" for column in table.columns) else _PAGE,
     )
     for table in SHARED_TABLES
 )
@@ -178,6 +184,7 @@ def examine(reader: StoreReader, progress: Progress | None = None) -> Report:
         for checked in (*_TABLES, *_SHARED):
             look.table(checked, counts[checked.table], progress)
         look.missing()
+        look.missing_contents()
         orphans = {table: look.one(table, _ORPHANS.format(table)) for table in _OF_AGENTS}
         lease = look.lease()
         first, last = (
@@ -266,6 +273,12 @@ class _Look:
                 self._missing_in(page)
                 last = page[-1][0]
 
+    def missing_contents(self) -> None:
+        """Find what artifacts need and is not there."""
+        with self._noting("contents"):
+            for table, kind, key, place in missing(self._connection):
+                self._bad(table, kind, key, f"{place} is missing")
+
     def _missing_in(self, page: list[tuple[Any, ...]]) -> None:
         ends = (page[0][0], page[-1][0])
         plain = set(self._connection.execute(
@@ -312,10 +325,10 @@ def _pages(connection: sqlite3.Connection, checked: _Checked) -> Iterator[list[t
     width = len(checked.primary)
     marks = ", ".join("?" * width)
     query = f"SELECT {primary}, {checked.columns} FROM {checked.table}"  # noqa: S608
-    page = connection.execute(f"{query} ORDER BY {primary} LIMIT {_PAGE}").fetchall()
+    page = connection.execute(f"{query} ORDER BY {primary} LIMIT {checked.page}").fetchall()
     while page:
         yield [row[width:] for row in page]
         page = connection.execute(
-            f"{query} WHERE ({primary}) > ({marks}) ORDER BY {primary} LIMIT {_PAGE}",
+            f"{query} WHERE ({primary}) > ({marks}) ORDER BY {primary} LIMIT {checked.page}",
             page[-1][:width],
         ).fetchall()

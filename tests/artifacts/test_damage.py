@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from perdure import open_reader
 from perdure.lifecycle.artifacts.records import Artifact
 from perdure.persistence import sqlite_tables
 from perdure.persistence.artifacts.chunking import CHUNK
+from perdure.persistence.doctor import examine
 from perdure.persistence.errors import CorruptState
 from perdure.persistence.shared_tables import CHUNKS, CONTENTS
 from perdure.persistence.tables import Row
@@ -118,3 +120,25 @@ def test_damage_of_one_artifact_hurts_no_other(tmp_path: Path) -> None:
         query = "SELECT count(*) FROM contents WHERE content = ?"
         assert connection.execute(query, (artifact.content,)).fetchone() == (1,)
         assert connection.execute("SELECT count(*) FROM chunks").fetchone() == (4,)
+
+
+@pytest.mark.parametrize(
+    ("statement", "table"),
+    [
+        ("DELETE FROM chunks WHERE size = 3", "chunks"),
+        ("DELETE FROM content_parts WHERE position = 2", "content_parts"),
+        ("DELETE FROM contents", "contents"),
+        ("UPDATE chunks SET data = x'00' WHERE size = 3", "chunks"),
+    ],
+)
+def test_the_doctor_finds_what_is_lost(tmp_path: Path, statement: str, table: str) -> None:
+    """Lost and damaged rows of artifacts are named; a good store is called healthy."""
+    path = tmp_path / "a.db"
+    made(path)
+    with closing(open_reader(path)) as reader:
+        assert examine(reader).healthy
+    damage(path, statement)
+    with closing(open_reader(path)) as reader:
+        report = examine(reader)
+    assert [bad.table for bad in report.bad] == [table]
+    assert report.healthy is False
