@@ -92,7 +92,7 @@ def describe(letter: Letter) -> str:
     path = getattr(letter.message, "attr_path", None)
     if not path:
         return "on_receive"
-    return path[0] if len(path) == 1 else ".".join(path)  # type: ignore[no-any-return]
+    return path[0] if len(path) == 1 else ".".join(path)
 
 
 def release(cell: AgentCell, letter: Letter, value: object) -> None:
