@@ -13,9 +13,11 @@ from ..lifecycle.clock import Clock
 from ..lifecycle.sessions.calls import Bounds, SessionCalls
 from ..lifecycle.sessions.cleaning import Cleaning
 from ..lifecycle.sessions.handle import SessionHandle
+from ..lifecycle.sessions.records import SessionRow
 from ..lifecycle.sessions.sessions import Sessions
 from ..lifecycle.sessions.status import SessionStep
 from ..lifecycle.sessions.watching import SessionWatch
+from ..lifecycle.signals import SessionEvent, fire, session_changed
 from ..persistence.errors import PerdureError, SystemClosed
 from ..persistence.shared.ledger import Ledger
 from .agenda import Agenda
@@ -25,6 +27,7 @@ from .dispatcher import Dispatcher
 from .future import PooledFuture
 from .identity import Identified
 from .reference import AgentRef, Post
+from .turn import outside_turns
 
 logger = logging.getLogger("perdure.actors")
 
@@ -32,6 +35,10 @@ A = TypeVar("A", bound=Identified)
 
 RETRY_SECONDS = 1.0
 """After which what failed is tried again."""
+
+
+LONGEST_WAIT = 86_400.0
+"""Seconds."""
 
 
 class Session(SessionHandle):
@@ -104,6 +111,7 @@ class Sessional(Protocol):
     dispatcher: Dispatcher
     agenda: Agenda
     closing: bool
+    facade: object
     first_letter: int
 
     def refer(self, agent_class: type[Any], key: str) -> AgentRef[Any]:
@@ -157,6 +165,9 @@ class Attendant:
         except PerdureError as error:
             logger.warning("a session is not cleaned up, and tried again: %s", error)
             wait = RETRY_SECONDS
+        except Exception:
+            logger.exception("a session is not cleaned up, and tried again")
+            wait = RETRY_SECONDS
         with self._lock:
             more = wait == 0.0 or self._again
             self._again = False
@@ -175,7 +186,8 @@ class Attendant:
             if deadline >= self._next:
                 return
             self._next = deadline
-        delay = deadline - self._home.clock.now()
+        # No further ahead than threads can wait; then it is looked at again.
+        delay = min(deadline - self._home.clock.now(), LONGEST_WAIT)
         if delay <= 0:
             self.begin()
         else:
@@ -205,4 +217,14 @@ def compose(
     cleaning = Cleaning(ledger, calls, artifacts, fail, home.first_letter)
     attendant = Attendant(home, ledger, cleaning)
     watch.on_deadline = attendant.due_at
+
+    def step(session: SessionRow) -> None:
+        event = SessionEvent(session.id, session.status, session.note, session.changed)
+        ledger.defer(lambda: tell(event))
+
+    def tell(event: SessionEvent) -> None:
+        with outside_turns(), home.dispatcher.blocking():
+            fire(session_changed, home.facade, event, home.clock.monotonic)
+
+    watch.on_step = step
     return sessions, attendant

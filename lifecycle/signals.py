@@ -66,6 +66,19 @@ class SecretEvent:
     time: float
 
 
+@dataclass(frozen=True, slots=True)
+class SessionEvent:
+    """A session was created, or a step of it was taken."""
+
+    session: str
+    """Its id."""
+    status: str
+    """Its status afterwards."""
+    note: str
+    time: float
+    """Seconds since the epoch."""
+
+
 agent_starting = Signal("An activation is about to run on_start.")
 agent_started = Signal("An activation is ready for messages.")
 agent_pausing = Signal("An agent is about to be paused.")
@@ -92,6 +105,7 @@ backlog_full = Signal("Too much is unsaved: agents wait until half of it is dura
 backlog_drained = Signal("Half of what was unsaved is durable: agents go on.")
 store_lost = Signal("Another owner took the store over, or it is none any more; close the system.")
 secret_found = Signal("A plain value looks like a secret; told once for each place and rule.")
+session_changed = Signal("A session was created, or a step of it was taken; it is on its way.")
 rotation_done = Signal("Every stored secret that could be opened has the current key now.")
 
 SIGNALS: Final[dict[str, Signal]] = {
@@ -103,7 +117,7 @@ SIGNALS: Final[dict[str, Signal]] = {
 def fire(
     signal: Signal,
     sender: object,
-    event: AgentEvent | SaveEvent | SecretEvent,
+    event: AgentEvent | SaveEvent | SecretEvent | SessionEvent,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
     """Tell every receiver; what a receiver raises is logged and goes no further.

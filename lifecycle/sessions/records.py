@@ -47,7 +47,7 @@ class SessionLimits(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unkn
         for name in ("duration", "artifacts", "bytes", "keep"):
             value = getattr(self, name)
             least = 0 if name in ("artifacts", "keep") else 1e-3
-            if value is not None and not (math.isfinite(value) and least <= value < 2**62):
+            if value is not None and not (math.isfinite(value) and least <= value < 2**53):
                 message = f"SessionLimits({name}={value!r}) makes no sense; give a number above 0"
                 raise ConfigurationError(message)
 

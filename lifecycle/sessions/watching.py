@@ -39,8 +39,11 @@ class SessionWatch:
         self._used: dict[str, Usage] = {}
         self._pending: dict[str, Usage] = {}
         self._known: dict[int, str] = {}
+        self._steps: list[SessionRow] = []
         self.on_deadline: Callable[[float], None] = lambda _deadline: None
         """Told when a session is to be ended or cleaned up."""
+        self.on_step: Callable[[SessionRow], None] = lambda _session: None
+        """Told of a session that has another status now."""
 
     def session_of(self, correlation: int) -> str:
         """Return the session that a chain of messages belongs to, or ""."""
@@ -58,9 +61,11 @@ class SessionWatch:
 
     def check(self, changes: Sequence[Change]) -> None:
         """Refuse a commit by SessionEnded or SessionLimit; the ledger's lock is held."""
-        self._pending = {}
+        self._pending, self._steps = {}, []
         touched: dict[str, list[Change]] = {}
         for change in changes:
+            if change.table is SESSIONS and change.row is not None:
+                self._note_step(as_session(change.row))
             session = self._session(change)
             if session:
                 touched.setdefault(session, []).append(change)
@@ -85,6 +90,14 @@ class SessionWatch:
                 self._used.pop(session.id, None)
             if session.deadline is not None:
                 self.on_deadline(session.deadline)
+        for session in self._steps:
+            self.on_step(session)
+        self._steps = []
+
+    def _note_step(self, session: SessionRow) -> None:
+        before = self._ledger.newest(SESSIONS, (session.id,))
+        if before is None or as_session(before).status != session.status:
+            self._steps.append(session)
 
     def _remember(self, correlation: int, session: str) -> None:
         if len(self._known) >= MOST_KNOWN:

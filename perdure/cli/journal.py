@@ -54,7 +54,7 @@ def record(entry: JournalEntry) -> dict[str, object]:
 def row(entry: JournalEntry) -> tuple[object, ...]:
     """Return a commit for people."""
     what = changes(parse(entry.delta, _where(entry)))
-    agent = f"{entry.kind}/{entry.key}"
+    agent = f"{entry.kind}/{entry.key}" if entry.kind else ""
     return entry.sequence, moment(entry.time), agent, entry.name or "on_receive", what
 
 

@@ -23,7 +23,7 @@ from perdure.persistence.errors import (
     UnknownSession,
 )
 from tests.sessions.kit import Desk, DeskState, Quick, Saved, keys, opened, words
-from tests.support import DEADLINE
+from tests.support import DEADLINE, Told
 
 
 def test_what_is_sent_in_a_session_belongs_to_it() -> None:
@@ -619,3 +619,87 @@ def test_an_interrupted_cleanup_goes_on_at_the_next_opening(tmp_path: Path) -> N
         system.idle(DEADLINE)
         assert keys(system, "s") == []
         assert system.sessions.info("s").status == "completed"
+
+
+def test_a_far_deadline_is_waited_for_in_pieces(tmp_path: Path) -> None:
+    """A deadline in the year 30,000 harms no clock, also after a restart."""
+    for _ in range(2):
+        with opened(tmp_path / "a.db") as system:
+            system.sessions.create(limits=SessionLimits(duration=1e12))
+            assert system.idle(DEADLINE)
+    clock = VirtualClock()
+    with opened(clock=clock) as system:
+        chat = system.sessions.create(limits=SessionLimits(duration=200_000))
+        for _ in range(3):
+            clock.advance(86_400)
+            system.idle(DEADLINE)
+        assert chat.info().status == "failed"
+
+
+def test_steps_are_told() -> None:
+    """Each step is told once, when it is taken, outside of every turn; one undone is not."""
+    with Told("session_changed") as told, opened() as system:
+        chat = system.sessions.create("chat")
+        chat.agent(Desk, "emea").call(Desk.note, "a").get()
+        chat.suspend("later")
+        with pytest.raises(InvalidTransition):
+            chat.suspend()
+        chat.resume()
+        chat.agent(Desk, "emea").call(Desk.end, "over").get()
+        with pytest.raises(ValueError, match="never"):
+            system.agent(Desk, "emea").call(Desk.open, "never", "never", fail=True).get()
+        events = [
+            (event.session, event.status, event.note) for event in told.events("session_changed")
+        ]
+    assert events == [
+        ("chat", "active", ""), ("chat", "suspended", "later"), ("chat", "active", ""),
+        ("chat", "completed", "over"),
+    ]  # fmt: skip
+
+
+def test_steps_in_a_transaction_are_all_or_none() -> None:
+    """Sessions are created and ended with keys in one commit, or none of it happens."""
+    with opened() as system:
+        one = system.sessions.create("one")
+        with system.state.transaction():
+            system.state.set(one.scope, "last", 1)
+            one.complete("both")
+            system.sessions.create("two", parent=None)
+        assert (keys(system, "one"), one.info().note) == (["last"], "both")
+        assert system.sessions.get("two").info().status == "active"
+
+        def in_vain() -> None:
+            with system.state.transaction():
+                system.sessions.get("two").fail("no")
+                system.sessions.create("three")
+                raise KeyError
+
+        with pytest.raises(KeyError):
+            in_vain()
+        assert system.sessions.info("two").status == "active"
+        with pytest.raises(UnknownSession):
+            system.sessions.get("three")
+
+
+class Setter(Agent[DeskState]):
+    def begin(self) -> None:
+        with self.system.sessions.create("inner"):
+            self.after(5, "look", name="look")
+
+    def look(self) -> None:
+        session = self.system.sessions.current()
+        self.state.seen = [*self.state.seen, "" if session is None else session.id]
+
+    def seen(self) -> list[str]:
+        return self.state.seen
+
+
+def test_a_timer_set_in_a_block_of_a_handler_belongs_to_that_session() -> None:
+    """Timers follow the block they are set in, as messages do."""
+    clock = VirtualClock()
+    with AgentSystem.open(MemoryStore(), agents=[Setter], clock=clock) as system:
+        agent = system.agent(Setter, "a")
+        agent.call(Setter.begin).get()
+        clock.advance(6)
+        system.idle(DEADLINE)
+        assert agent.call(Setter.seen).get() == ["inner"]
