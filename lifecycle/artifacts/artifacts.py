@@ -11,9 +11,10 @@ from ...persistence.artifacts.chunking import Block, Readable, blocks
 from ...persistence.artifacts.reading import chunks
 from ...persistence.artifacts.traffic import Hold
 from ...persistence.codec import codec_of
-from ...persistence.errors import StateError, UnknownArtifact
+from ...persistence.errors import CorruptState, StateError, UnknownArtifact
 from ...persistence.shared.guard import Right
 from ...persistence.shared.keys import checked_key, checked_name
+from ...persistence.shared.ledger import Ledger
 from ...persistence.shared.scope import Principal, Scope
 from ...persistence.shared.unit import Place, Step, Unit
 from ...persistence.shared_tables import (
@@ -30,6 +31,7 @@ from ..scopes.state import ScopedState
 from ..supervisor import PersistenceSupervisor
 from . import lineage
 from .catalogue import Wanted, by_name, by_number, find, tags
+from .mending import last_number, mend
 from .merging import beheld, rows
 from .records import Artifact, ArtifactLimits, ArtifactType, from_row
 from .rights import Rights
@@ -67,11 +69,10 @@ class Artifacts:
         self._ledger = state.ledger
         self._limits = limits
         self._uploads = Uploads(state.ledger, supervisor, waiting)
-        self.sweeper = Sweeper(self._rights, self._uploads, later)
-        row = state.ledger.durable(ARTIFACT_NAMES, TOTAL)
-        last = 0 if row is None else row[4]
-        assert isinstance(last, int)
-        self._numbers = itertools.count(last + 1)
+        self.sweeper = Sweeper(
+            self._rights, self._uploads, later, lambda: mend(state.ledger, supervisor)
+        )
+        self._numbers = itertools.count(_last(state.ledger) + 1)
 
     def acting_as(self, principal: Principal) -> Artifacts:
         """Return a handle that acts as ``principal`` outside of turns."""
@@ -495,6 +496,15 @@ def _present(row: Row | None, artifact: Artifact) -> Row:
     ):
         raise UnknownArtifact(f"there is no {artifact} any more; it was deleted")
     return row
+
+
+def _last(ledger: Ledger) -> int:
+    """Return the highest number that was given to an artifact."""
+    try:
+        row = ledger.durable(ARTIFACT_NAMES, TOTAL)
+    except CorruptState:  # counted again by the first sweep
+        return last_number(ledger)
+    return 0 if row is None else int(str(row[4]))
 
 
 def _there(row: Row) -> Step:

@@ -66,9 +66,17 @@ class Sweeper:
     """Sweep what became suspect, soon after it did; and everything, when the system opens."""
 
     def __init__(
-        self, rights: Rights, uploads: Uploads, later: Callable[[float, Callable[[], None]], None]
+        self,
+        rights: Rights,
+        uploads: Uploads,
+        later: Callable[[float, Callable[[], None]], None],
+        mend: Callable[[], int],
     ) -> None:
-        """Commit by ``uploads`` and ``rights``; ``later`` calls, on a worker, after seconds."""
+        """Commit by ``uploads`` and ``rights``; ``later`` calls, on a worker, after seconds.
+
+        ``mend`` counts again what was counted and is damaged; before all that is swept.
+        """
+        self._mend = mend
         self._ledger = rights.ledger
         self._calls = rights.calls
         self._uploads = uploads
@@ -141,6 +149,8 @@ class Sweeper:
         noted: bool,
         everything: bool,
     ) -> Swept:
+        if everything:
+            self._mend()
         # What is decided by looking into the store must be in it.
         self._uploads.flush()
         notes = self._sweep_notes() if noted else 0

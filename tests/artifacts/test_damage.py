@@ -15,7 +15,7 @@ from perdure.persistence.doctor import examine
 from perdure.persistence.errors import CorruptState
 from perdure.persistence.shared_tables import CHUNKS, CONTENTS
 from perdure.persistence.tables import Row
-from tests.artifacts.kit import noise, opened
+from tests.artifacts.kit import dangling, noise, opened
 
 FIRST, SECOND = noise(CHUNK, 1), noise(CHUNK, 2)
 
@@ -142,3 +142,20 @@ def test_the_doctor_finds_what_is_lost(tmp_path: Path, statement: str, table: st
         report = examine(reader)
     assert [bad.table for bad in report.bad] == [table]
     assert report.healthy is False
+
+
+def test_damaged_tallies_are_counted_again(tmp_path: Path) -> None:
+    """A store opens with damaged tallies; the first sweep counts again, and saving goes on."""
+    path = tmp_path / "a.db"
+    first = made(path)
+    damage(path, "UPDATE artifact_names SET count = count + 7")
+    with opened(path) as system:
+        with pytest.raises(CorruptState, match="artifact_names"):
+            system.artifacts.save("scan", b"more")
+        system.artifacts.sweep()
+        second = system.artifacts.save("scan", b"more")
+        assert (second.version, second.number > first.number) == (2, True)
+        assert system.artifacts.usage(second.scope) == (2, first.size + 4)
+    with opened(path) as system:
+        assert system.artifacts.save("other", b"").number > second.number
+    assert dangling(path) == []
