@@ -8,6 +8,7 @@ from typing import Any
 from pykka.messages import ProxyCall
 
 from ..lifecycle.scopes.agent_scopes import AgentScopes
+from ..lifecycle.sessions.entered import entered
 from ..persistence.errors import ConfigurationError
 from ..persistence.records import Timer
 from ..persistence.shared.scope import Scope
@@ -66,7 +67,7 @@ class CellHome:
         due = cell.home.clock.now() + float(seconds)
         interval = None if interval is None else float(interval)
         # What is set in a session goes on in it; other chains of messages end with their turns.
-        session = min(0, turn.letter.correlation)
+        session = min(0, entered(turn) or turn.letter.correlation)
         timer = Timer(cell.kind, cell.key, name, method, body, due, interval, catch_up, session)
         known = self._known(turn, name)
         if not interval or known is None or known._replace(due=due, correlation=session) != timer:
