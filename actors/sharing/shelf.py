@@ -6,9 +6,12 @@ its own matter, so the shelf asks nobody.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, Protocol, TypeVar, cast
 from urllib.parse import quote
+
+import msgspec
 
 from ...lifecycle.scopes.entries import KEY, VALUE, Clerk, gone
 from ...lifecycle.scopes.listing import listed
@@ -129,8 +132,13 @@ class Office:
         self.post.enclose(ref, message, unit, self.calls, once=once)
 
     def text(self, value: T, path: str, codec: Codec[T] | None = None) -> str:
-        """Return a value as JSON; StateError names what cannot be stored."""
-        text = (codec or codec_of(object)).encode(value, path)
+        """Return a value as JSON; StateError names what cannot be stored.
+
+        Without a codec records go by their own class, everything else as plain JSON.
+        """
+        record = isinstance(value, msgspec.Struct) or dataclasses.is_dataclass(value)
+        codec = codec or codec_for(value.__class__ if record else None)
+        text = codec.encode(value, path)
         if len(text) > self.largest:
             problem = f"takes {len(text):,} characters, more than the limit of {self.largest:,}"
             raise StateError(path, problem)

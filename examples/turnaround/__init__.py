@@ -1,0 +1,1 @@
+"""A week of turnarounds: flights go through a pipeline, and late ones are published."""
