@@ -17,6 +17,12 @@ from perdure.actors.dead_letters import DeadLetters
 from perdure.actors.description import AgentDescription
 from perdure.actors.future import PooledFuture
 from perdure.actors.reference import AgentProxy, MethodProxy
+from perdure.actors.sharing.document import Document, Version
+from perdure.actors.sharing.family import Family
+from perdure.actors.sharing.pipeline import Dropped, Pipeline
+from perdure.actors.sharing.requests import Request, Requests
+from perdure.actors.sharing.sharing import Sharing
+from perdure.actors.sharing.topic import Item, Topic
 from perdure.lifecycle.artifacts.artifacts import Artifacts
 from perdure.lifecycle.artifacts.sink import Sink
 from perdure.lifecycle.artifacts.source import Source
@@ -53,6 +59,16 @@ _GIVEN: Final = (
     Sink,
     Source,
     Swept,
+    Sharing,
+    Topic,
+    Item,
+    Pipeline,
+    Dropped,
+    Requests,
+    Request,
+    Document,
+    Version,
+    Family,
     SecretsOffice,
     Rotation,
     Sessions,

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from .actors.keeping import Passivation
     from .actors.reference import AgentRef
     from .actors.sessions import Session
+    from .actors.sharing.document import Conflicted, Merged
+    from .actors.sharing.pipeline import Work
+    from .actors.sharing.quota import Quota
+    from .actors.sharing.requests import Answered, TimedOut, Waiting
     from .lifecycle import signals
     from .lifecycle.access.boundaries import Boundary
     from .lifecycle.access.trail import Audit
@@ -53,6 +57,7 @@ __all__ = [
     "Agent",
     "AgentRef",
     "AgentSystem",
+    "Answered",
     "Artifact",
     "ArtifactLimits",
     "Audit",
@@ -61,6 +66,7 @@ __all__ = [
     "Boundary",
     "Breaker",
     "Cleanup",
+    "Conflicted",
     "Detector",
     "Durability",
     "Entry",
@@ -71,10 +77,12 @@ __all__ = [
     "Log",
     "Map",
     "MemoryStore",
+    "Merged",
     "Passivation",
     "PerdureError",
     "Pickled",
     "Principal",
+    "Quota",
     "RestartPolicy",
     "Retention",
     "Right",
@@ -88,8 +96,11 @@ __all__ = [
     "StaticKeys",
     "Status",
     "Strategy",
+    "TimedOut",
     "VirtualClock",
+    "Waiting",
     "WhenUnsaved",
+    "Work",
     "errors",
     "new_key",
     "open_reader",
@@ -102,6 +113,7 @@ _HOMES: Final = {
     "Agent": ".actors.agent",
     "AgentRef": ".actors.reference",
     "AgentSystem": ".system",
+    "Answered": ".actors.sharing.requests",
     "Artifact": ".lifecycle.artifacts.records",
     "ArtifactLimits": ".lifecycle.artifacts.records",
     "Audit": ".lifecycle.access.trail",
@@ -110,6 +122,7 @@ _HOMES: Final = {
     "Boundary": ".lifecycle.access.boundaries",
     "Breaker": ".lifecycle.breaker",
     "Cleanup": ".lifecycle.sessions.records",
+    "Conflicted": ".actors.sharing.document",
     "Detector": ".persistence.secrets.detector",
     "Durability": ".lifecycle.durability",
     "Entry": ".lifecycle.scopes.entries",
@@ -120,10 +133,12 @@ _HOMES: Final = {
     "Log": ".persistence.log",
     "Map": ".persistence.map",
     "MemoryStore": ".persistence.memory",
+    "Merged": ".actors.sharing.document",
     "Passivation": ".actors.keeping",
     "PerdureError": ".persistence.errors",
     "Pickled": ".persistence.secrets.pickled",
     "Principal": ".persistence.shared.scope",
+    "Quota": ".actors.sharing.quota",
     "RestartPolicy": ".lifecycle.restart",
     "Retention": ".persistence.retention",
     "Right": ".persistence.shared.guard",
@@ -137,8 +152,11 @@ _HOMES: Final = {
     "StaticKeys": ".persistence.secrets.keys",
     "Status": ".lifecycle.status",
     "Strategy": ".lifecycle.restart",
+    "TimedOut": ".actors.sharing.requests",
     "VirtualClock": ".lifecycle.clock",
+    "Waiting": ".actors.sharing.requests",
     "WhenUnsaved": ".lifecycle.durability",
+    "Work": ".actors.sharing.pipeline",
     "errors": ".persistence",
     "new_key": ".persistence.secrets.keys",
     "open_reader": ".persistence.url",

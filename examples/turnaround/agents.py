@@ -13,9 +13,8 @@ from collections import Counter
 
 import msgspec
 
-from perdure import Agent, Boundary, Log, Map, Principal, Scope, State
+from perdure import Agent, Boundary, Log, Map, Principal, Quota, Scope, State
 from perdure.actors.sharing.pipeline import Pipeline
-from perdure.actors.sharing.quota import Quota
 from perdure.actors.sharing.sharing import Sharing
 from perdure.actors.sharing.topic import Topic
 from perdure.persistence.errors import QuotaExceeded
