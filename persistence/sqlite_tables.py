@@ -70,6 +70,8 @@ def page(fetch: Fetch, table: Table, order: Order, after: Row | None, limit: int
     """
     columns = checked_order(table, order)
     free = columns[len(order.equal) :]
+    if not free and after is not None:
+        return []  # there is one row at most, and nothing comes after it
     where, parameters = _where(table, order)
     names = table.names
     places = [names.index(column) for column in free]
@@ -83,14 +85,15 @@ def page(fetch: Fetch, table: Table, order: Order, after: Row | None, limit: int
             query += f"{' AND' if where else ' WHERE'} {comparison}"
             given += after
         direction = " DESC" if order.descending else ""
-        query += " ORDER BY " + ", ".join(f"{column}{direction}" for column in free) + " LIMIT ?"
+        query += " ORDER BY " + ", ".join(f"{column}{direction}" for column in free or columns)
+        query += " LIMIT ?"
         rows = fetch(query, [*given, limit])
         for row in rows:
             if intact(table, row):
                 found.append(tuple(row[:-1]))
             else:
                 logger.error("a row of %s fails its checksum and is left out: %r", table.name, row)
-        if len(rows) < limit or len(found) >= limit:
+        if len(rows) < limit or len(found) >= limit or not free:
             return found[:limit]
         after = tuple(rows[-1][place] for place in places)
 

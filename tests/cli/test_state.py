@@ -29,7 +29,7 @@ def shared(tmp_path: Path) -> Path:
 
 
 def test_keys_are_read(shared: Path) -> None:
-    """A key is got by name; list gives keys in order, by prefix, behind one; without a scope, scopes."""
+    """A value is got; list gives keys, of a prefix or behind one; without a scope, scopes."""
     assert invoke("state", "get", FORM, "out/1", "--store", shared).stdout == '{"a": [1, 2]}\n'
     (entry,) = records("state", "get", FORM, "n", "--store", shared)
     assert (entry["value"], entry["version"], entry["scope"]) == (7, 1, FORM)
