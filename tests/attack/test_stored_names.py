@@ -58,7 +58,7 @@ def test_stored_names_lead_to_methods_only(tmp_path: Path, name: str, arguments:
         row = (*mail, checksums.of_record(mail))
         connection.execute("INSERT INTO mailbox VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
         due = (*timer, checksums.of_record(timer))
-        connection.execute("INSERT INTO timers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", due)
+        connection.execute("INSERT INTO timers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", due)
     with AgentSystem.open(store, agents=[Counter]) as system:
         assert system.idle(timeout=10)
         counter = system.agent(Counter, "a")

@@ -23,7 +23,7 @@ from perdure.persistence.errors import (
     UnknownSession,
 )
 from tests.sessions.kit import Desk, DeskState, Quick, Saved, keys, opened, words
-from tests.support import DEADLINE, Told
+from tests.support import DEADLINE, FailingStore, Told
 
 
 def test_what_is_sent_in_a_session_belongs_to_it() -> None:
@@ -703,3 +703,64 @@ def test_a_timer_set_in_a_block_of_a_handler_belongs_to_that_session() -> None:
         clock.advance(6)
         system.idle(DEADLINE)
         assert agent.call(Setter.seen).get() == ["inner"]
+
+
+class Lister(Agent[DeskState]):
+    def work(self, sort: Literal["created", "changed", "name"]) -> list[str]:
+        sessions = self.system.sessions
+        begun = [sessions.create(f"{sort}-{number}", name=f"n{9 - number}") for number in range(3)]
+        sessions.create(f"{sort}-inner", parent=begun[0])
+        begun[0].complete("early")
+        found, after = [], None
+        while page := sessions.list(sort=sort, after=after, limit=2):
+            found += page
+            after = page[-1]
+        in_order = sorted(found, key=lambda info: (getattr(info, sort), info.id), reverse=True)
+        assert found == in_order
+        assert sessions.get(f"{sort}-inner").info().status == "completed"
+        return [info.id for info in found if info.status == "active"]
+
+
+@pytest.mark.parametrize("sort", ["created", "changed", "name"])
+def test_a_turn_sees_in_lists_what_it_has_done(
+    sort: Literal["created", "changed", "name"],
+) -> None:
+    """Lists in a turn hold what it has created and ended so far, in order and in pages."""
+    with AgentSystem.open(MemoryStore(), agents=[Lister]) as system:
+        agent = system.agent(Lister, "a")
+        before = {f"before-{n}" for n in range(3)}
+        for key in sorted(before):
+            system.sessions.create(key, owner=Principal.agent("Lister", "a"))
+        found = agent.call(Lister.work, sort).get()
+        assert set(found) == before | {f"{sort}-1", f"{sort}-2"}
+
+
+def test_references_of_a_session_are_references() -> None:
+    """They compare, pause, resume and describe as others do, and differ by their session."""
+    with opened() as system:
+        one, two = system.sessions.create("one"), system.sessions.create("two")
+        desk = one.agent(Desk, "emea")
+        assert desk == one.agent(Desk, "emea")
+        assert desk not in {two.agent(Desk, "emea"), system.agent(Desk, "emea")}
+        assert one == system.sessions.get("one") != two
+        assert len({one, system.sessions.get("one")}) == 1
+        assert (repr(one), desk.is_alive()) == ("<Session one>", True)
+        desk.call(Desk.note, "a").get()
+        desk.pause()
+        assert desk.describe().status == "paused"
+        desk.resume()
+        assert one.agent(Quick, "q").ask("bare") == "one"
+
+
+def test_cleanup_is_tried_again_while_the_store_fails() -> None:
+    """What is due in an outage is done when the store is back."""
+    store, clock = FailingStore(), VirtualClock()
+    with opened(store, clock) as system:
+        chat = system.sessions.create("chat-7", limits=SessionLimits(duration=60))
+        store.break_down()
+        clock.advance(61)
+        store.mend()
+        for _ in range(20):
+            clock.advance(5)
+            system.idle(DEADLINE)
+        assert chat.info().status == "failed"
