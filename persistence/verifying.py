@@ -72,6 +72,7 @@ class _Look:
     noted: tuple[int, str] | None
     chain: Chain = START
     key_id: str = ""
+    keyed: bool = False
     begun: int = 0
     """Number of the anchor."""
     first: int = 0
@@ -94,7 +95,7 @@ class _Look:
         if key is not None and not anchor.holds():
             self.fault(anchor.chain.number, "the anchor, where the kept rows begin, was changed")
         self.chain, self.key_id = anchor.chain._replace(key=key or b""), anchor.key_id
-        self.begun = anchor.chain.number
+        self.begun, self.keyed = anchor.chain.number, bool(anchor.key_id)
         self._compare_noted()
         return True
 
@@ -119,7 +120,7 @@ class _Look:
         if self.noted is not None and self.noted[0] > self.chain.number:
             last = self.chain.number
             self.fault(last + 1, f"{MISSING}, and all up to {self.noted[0]}, which was noted")
-        if self.keys is not None and self.count and not self.key_id:
+        if self.keys is not None and self.count and not self.keyed:
             self.fault(self.chain.number, "the chain has no key, so anybody could have made it")
 
     def report(self) -> AuditReport:
@@ -149,6 +150,7 @@ class _Look:
         if not follows:
             self._gap(self.chain.number + 1, number)
         before, self.key_id = self.key_id, key_from(row, self.key_id)
+        self.keyed = self.keyed or bool(self.key_id)
         if before and not self.key_id:
             self.fault(number, "has no key any more, and all behind it, unlike those before")
         key = key_of(self.keys, self.key_id)
