@@ -1,0 +1,121 @@
+"""The audit is bounded, and what is kept of it verifies, whatever happens while it is trimmed."""
+
+from __future__ import annotations
+
+import logging
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from perdure import AgentSystem, Audit, MemoryStore, StaticKeys, VirtualClock
+from perdure.lifecycle.access import trail
+from perdure.persistence.auditing import BY_NUMBER
+from perdure.persistence.errors import Denied
+from perdure.persistence.shared_tables import AUDIT
+
+from .kit import DEADLINE, call, opened
+from .test_tampering import behind, put, row_of, verified
+
+ROOT = Path(__file__).resolve().parents[2]
+KEYS = StaticKeys({"k1": b"1" * 32})
+
+
+def refused(system: AgentSystem, times: int) -> None:
+    """Have an agent refused, a decision each time."""
+    for _ in range(times):
+        with pytest.raises(Denied):
+            call(system, "anna", "read", "workflow:w", "k")
+
+
+@pytest.mark.parametrize("key", [None, KEYS])
+def test_ten_trims_leave_a_chain_that_verifies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: StaticKeys | None
+) -> None:
+    """Over restarts, in slices, with and without a key: the rows kept lead back to the anchor."""
+    monkeypatch.setattr(trail, "SLICE", 7)
+    for _ in range(5):
+        with opened(tmp_path / "a.db", audit=Audit(keep=10, key=key), sync="process") as system:
+            for _ in range(2):
+                refused(system, 20)
+                first = system.audit.head()
+                assert system.audit.trim() > 0
+                report = system.audit.verify(head=first)
+                assert report.intact
+                assert report.rows == 10
+                assert system.audit.trim() == 0
+    assert verified(tmp_path / "a.db", key).unchecked == 0
+
+
+def test_it_is_trimmed_by_itself_when_there_is_much_too_much() -> None:
+    """A tenth above the limit, and it goes on by slices; nobody has to call anything."""
+    clock = VirtualClock()
+    with opened(clock=clock, audit=Audit(keep=20)) as system:
+        refused(system, 21)
+        clock.advance(1)
+        assert system.flush()
+        assert len(system.audit.list(limit=1000)) == 21
+        refused(system, 9)
+        clock.advance(1)
+        assert system.flush()
+        assert system.audit.list(limit=1)[0].number == 11
+        assert system.audit.verify().intact
+
+
+def test_nothing_is_trimmed_without_a_limit() -> None:
+    """``keep=None`` keeps all."""
+    with opened(audit=Audit(keep=None)) as system:
+        refused(system, 30)
+        assert system.audit.trim() == 0
+        assert system.audit.verify().rows == 30
+
+
+def test_what_was_tampered_with_is_not_trimmed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is evidence: trimming stops before it, loudly."""
+    with opened(tmp_path / "a.db") as system:
+        refused(system, 30)
+    with behind(tmp_path / "a.db") as connection:
+        row = row_of(connection, 5)
+        put(connection, (*row[:3], "user", "tom", "", *row[6:]))
+    with opened(tmp_path / "a.db", audit=Audit(keep=10)) as system:
+        with caplog.at_level(logging.ERROR):
+            assert system.audit.trim() == 0
+        assert "row 5 of the audit does not follow" in caplog.text
+        assert [f.number for f in system.audit.verify().faults] == [5]
+
+
+def test_numbers_go_on_behind_what_was_trimmed() -> None:
+    """The newest rows stay, and a system that opens the store goes on from them."""
+    store = MemoryStore()
+    for count in range(1, 4):
+        with opened(store, audit=Audit(keep=1)) as system:
+            refused(system, 5)
+            system.audit.trim()
+            assert [e.number for e in system.audit.list()] == [5 * count]
+            assert store.count(AUDIT, BY_NUMBER) == 1
+
+
+@pytest.mark.parametrize("kills", [4, pytest.param(60, marks=pytest.mark.slow)])
+def test_killed_while_it_is_trimmed_the_chain_is_whole(tmp_path: Path, kills: int) -> None:
+    """Kill -9 at any moment: what is there verifies, and holds every head that was noted."""
+    store, chance = tmp_path / "a.db", random.Random(kills)
+    head: str | None = None
+    for _ in range(kills):
+        with subprocess.Popen(
+            [sys.executable, "-m", "tests.access.trimmer", str(store)],
+            cwd=ROOT, stdout=subprocess.PIPE, text=True,
+        ) as child:  # fmt: skip
+            assert child.stdout is not None
+            for _ in range(chance.randint(2, 12)):
+                line = child.stdout.readline()
+                assert line
+                head = line.split()[0] if ":" in line else head
+            child.kill()
+            child.wait(DEADLINE)
+        report = verified(store, head=head)
+        assert report.intact, report.faults
+        assert report.rows >= 20
