@@ -119,7 +119,9 @@ class Document(Pattern, Generic[T]):
             if paths:
                 return Conflicted(current, tuple(paths))
             try:
-                text = self._codec.encode(self._load(msgspec.json.encode(merged).decode()), str(self))
+                text = self._codec.encode(
+                    self._load(msgspec.json.encode(merged).decode()), str(self)
+                )
             except CorruptState:  # each change is right by itself, and both together are not
                 return Conflicted(current, ("",))
         if text == current.text:

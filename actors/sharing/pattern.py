@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import logging
 from collections.abc import Callable, Mapping
 from typing import ClassVar, Final
 
@@ -21,6 +23,8 @@ from ...persistence.shared.unit import Unit
 from .quota import Quota
 from .rules import Members, admit, deny, is_one_of, roles_of
 from .shelf import Office, Shelf, shelf_of
+
+logger = logging.getLogger("perdure.actors")
 
 HEAD: Final = "head"
 MOST_AT_ONCE: Final = 10_000
@@ -173,6 +177,8 @@ class Pattern:
         if wake is not None and who.kind != "agent":
             message = f"{self}: only agents can be woken, and {who} is none; leave wake out"
             raise ConfigurationError(message)
+        if wake is not None:
+            check_method(self._office, who, wake)
 
         def entered(text: str | None) -> str | None:
             wakes = _wakes(text)
@@ -198,13 +204,27 @@ class Pattern:
     def _tell(self, unit: Unit, who: Principal, method: str, *args: object) -> None:
         try:
             ref = self._office.reference(who.id, who.part)
-        except UnknownAgent:
-            return  # this process runs without its class; what it would be told of stays there
-        self._office.tell(unit, ref, ProxyCall((method,), args, {}))
+            self._office.tell(unit, ref, ProxyCall((method,), args, {}))
+        except (UnknownAgent, AttributeError, TypeError) as error:
+            # Its class has changed since, or is not there: no reason to fail whoever brings news.
+            logger.warning("%s: %s is not told: %s", self, who, error)
 
 
 def _wakes(text: str | None) -> Wakes:
     return {} if text is None else msgspec.json.decode(text, type=Wakes)
+
+
+def check_method(office: Office, who: Principal, method: Method, arguments: int = 0) -> None:
+    """Refuse a method that the agent does not have, or that takes other arguments."""
+    name, agent_class = method_name(method), office.reference(who.id, who.part).actor_class
+    handler = getattr(agent_class, name, None)
+    if name.startswith("_") or not callable(handler):
+        raise ConfigurationError(f"{agent_class.__name__} has no method {name!r} to be woken by")
+    try:
+        inspect.signature(handler).bind(None, *[None] * arguments)
+    except TypeError as error:
+        message = f"{agent_class.__name__}.{name} cannot be woken: {error}"
+        raise ConfigurationError(message) from None
 
 
 def method_name(method: Method) -> str:

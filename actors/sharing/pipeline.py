@@ -358,9 +358,11 @@ class Pipeline(Pattern):
         now = self._now()
         for stage in head.stages:
             for key, text in self._shelf.rows(unit, _key(stage)):
-                until = _item(text).until
-                if until is None or until > now:
+                item = _item(text)
+                if item.until is None or item.until > now:
                     break  # the rest is younger
+                if item.lease is not None and item.lease.until > now:
+                    continue
                 place = self._shelf.place(key)
                 text_now = None
                 if not self._office.claims.holds(place, unit):

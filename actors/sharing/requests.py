@@ -15,7 +15,7 @@ from ...persistence.errors import ConfigurationError, Denied, QuotaExceeded
 from ...persistence.shared.ledger import Stale
 from ...persistence.shared.scope import Principal
 from ...persistence.shared.unit import Unit
-from .pattern import Head, Method, Pattern, method_name
+from .pattern import Head, Method, Pattern, check_method, method_name
 from .quota import Counts, Quota, counted, size_of
 from .rules import Members, is_one_of
 from .shelf import Office, chosen, codec_for, number_of, numbered
@@ -205,6 +205,8 @@ class Requests(Pattern):
         standing = self._admit(unit, "ask in")
         if wake and standing.principal.kind != "agent":
             raise ConfigurationError(f"{self}: only agents can be woken; leave wake out")
+        if wake:
+            check_method(self._office, standing.principal, wake, arguments=1)
         size = size_of(text)
         if self._overrun(unit, head, size):
             self._tidy(unit)

@@ -119,7 +119,10 @@ class Office:
                 alone = Unit(self.standing(), self.ledger.guard.epoch, owner, edge=True)
                 try:
                     with self.calls.transaction(alone):
-                        return function(alone)
+                        result = function(alone)
+                        if alone.idle():
+                            self.calls.wait()  # what it has listed may be on its way yet
+                        return result
                 except Stale:
                     if attempt >= PATIENCE:
                         self.ledger.reserve(alone)

@@ -52,6 +52,9 @@ class AsyncReader(Agent[Heard]):
     async def subscribe(self) -> None:
         self.system.sharing.topic("news").subscribe(wake="woken")
 
+    async def listen_with(self, method: str) -> None:
+        self.system.sharing.topic("news").subscribe(wake=method)
+
     async def woken(self) -> None:
         self.state.values += [i.value for i in self.system.sharing.topic("news").read()]
 
@@ -292,3 +295,23 @@ def test_a_topic_can_be_deleted() -> None:
         with pytest.raises(Conflict, match="is not there any more"):
             reader.subscribe()
         assert system.sharing.topic("news").publish(2) == 1
+
+
+def test_who_listens_cannot_harm_who_publishes(caplog: pytest.LogCaptureFixture) -> None:
+    """A wake that cannot be called is refused; one whose class has gone since is left out."""
+    with opened() as system:
+        with pytest.raises(ConfigurationError, match="AsyncReader has no method 'nothing'"):
+            system.agent(AsyncReader, "b").proxy().listen_with("nothing").get()
+        with pytest.raises(ConfigurationError, match=r"listen_with cannot be woken: missing"):
+            system.agent(AsyncReader, "b").proxy().listen_with("listen_with").get()
+    store = MemoryStore()
+    with opened(store=store) as system:
+        system.sharing.topic("news")
+        system.agent(AsyncReader, "b").proxy().subscribe().get()
+    with AgentSystem.open(store, agents=[Reader]) as system:
+        assert system.sharing.topic("news").publish(1) == 1
+        assert "agent:AsyncReader/b is not told" in caplog.text
+    with opened(store=store) as system:
+        system.sharing.topic("news").publish(2)
+        assert system.idle(10)
+        assert system.agent(AsyncReader, "b").proxy().heard().get() == [1, 2]
