@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...persistence.shared.guard import Right, Standing
+from ...persistence.shared.guard import Right
 from ...persistence.shared.scope import Principal, Scope
 from ...persistence.shared.unit import Place, Unit
 from ...persistence.tables import Row
@@ -17,10 +17,6 @@ class Rights(ScopedState):
     def __init__(self, state: ScopedState, principal: Principal | None = None) -> None:
         """Ask as ``state`` does; outside turns in the name of ``principal``."""
         super().__init__(state.ledger, state.calls, largest=state.largest, principal=principal)
-
-    def standing(self) -> Standing:
-        """Return in whose name this call runs."""
-        return self._standing()
 
     def unit(self) -> Unit:
         """Return the unit of the turn or transaction under way, or a fresh one."""
@@ -49,10 +45,8 @@ class Rights(ScopedState):
         names = guard.shown(standing, scope)
         return lambda _where, name: names(name)
 
-    def look(self, unit: Unit | None, place: Place) -> Row | None:
-        """Return a row as a unit sees it; outside as it is on disk."""
-        if unit is None:
-            return self.ledger.durable(*place)
+    def look(self, unit: Unit, place: Place) -> Row | None:
+        """Return a row as a unit sees it: it must be the newest when the unit ends."""
         return self._look(unit, place)
 
     def commit(self, unit: Unit) -> None:

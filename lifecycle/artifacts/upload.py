@@ -87,11 +87,24 @@ class Uploads:
         self.flush(self.traffic.written((CONTENTS, content)))
 
     def flush(self, sequence: int | None = None) -> None:
-        """Wait until everything appended, or a sequence, is durable."""
+        """Wait until everything appended, or a sequence, is durable; raises in an outage."""
         committer = self._supervisor.committer
-        if sequence is None or sequence > committer.durable:
-            with self.waiting():
-                committer.flush(sequence=sequence)
+        if sequence is not None and sequence <= committer.durable:
+            return
+        self.check()
+        ended, errors = threading.Event(), list[Exception]()
+
+        def reply(error: Exception | None) -> None:
+            if error is not None:
+                errors.append(error)
+            ended.set()
+
+        committer.gate(reply)
+        committer.help()
+        with self.waiting():
+            ended.wait()
+        if errors:
+            raise errors[0]
 
     def relieve(self) -> None:
         """Wait if much waits for the disk."""

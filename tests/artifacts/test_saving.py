@@ -19,6 +19,7 @@ from perdure.persistence.errors import (
 )
 from tests.artifacts.kit import (
     SIZES,
+    Maker,
     W,
     content_by_hand,
     counts,
@@ -198,6 +199,33 @@ def test_quota_of_scopes(tmp_path: Path) -> None:
             artifacts.save("d", io.BytesIO(b"1234"), scope=W)
         with opened(store, artifact_limits=limits) as system, pytest.raises(QuotaExceeded):
             system.artifacts.save("e", b"1")
+
+
+def test_uploads_at_once_share_a_quota(tmp_path: Path) -> None:
+    """Of two uploads that fit alone and not together, the one that ends second is refused."""
+    for store in stores(tmp_path):
+        with opened(store, artifact_limits=ArtifactLimits(scope=10)) as system:
+            first, second = system.artifacts.create("a"), system.artifacts.create("b")
+            first.write(b"123456")
+            second.write(b"123456")
+            with first:
+                pass
+            with pytest.raises(QuotaExceeded, match="would be 12, above the limit of 10"), second:
+                pass
+            assert named(system.artifacts.find()) == [("a", 1)]
+
+
+def test_a_session_is_where_its_artifacts_are() -> None:
+    """In a session, what names no scope is the session's, and is found by it."""
+    with opened(MemoryStore()) as system:
+        with system.sessions.create("s1") as session:
+            artifact = system.artifacts.save("a", b"1")
+            session.agent(Maker, "m").proxy().make("b", "2").get()
+        assert artifact.scope == Scope.session("s1")
+        found = system.artifacts.find(session="s1")
+        assert [(a.name, a.session, a.scope) for a in found] == [
+            ("a", "s1", Scope.session("s1")), ("b", "s1", Scope.session("s1")),
+        ]  # fmt: skip
 
 
 def test_a_limit_below_nothing_is_refused() -> None:
