@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..model import Experiment
 from . import (
+    access,
     artifacts,
     conversation,
     flights,
@@ -26,6 +27,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     population.MEMORY,
     population.MILLION,
     flights.FLIGHTS,
+    access.ACCESS,
     artifacts.ARTIFACTS,
     secrets.DETECTOR,
     inserting.INSERT,
