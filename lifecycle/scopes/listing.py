@@ -12,6 +12,8 @@ from ...persistence.tables import Key, Order, Row
 from .entries import KEY
 
 PAGE: Final = 1000
+FIRST_PAGE: Final = 32
+"""Rows read first: most who list want the first few. Each further page is four times as long."""
 _BY_SCOPE: Final = ("kind", "id", "part")
 _FIRST_SURROGATE, _LAST_SURROGATE = 0xD800, 0xDFFF
 
@@ -60,17 +62,19 @@ def _stored(
 ) -> Iterator[Row]:
     start = max(after, _before(prefix))
     order = Order(_BY_SCOPE, columns)
+    size = FIRST_PAGE
     while True:
-        rows = ledger.page(SCOPED, order, (start,) if start else None, PAGE)
+        rows = ledger.page(SCOPED, order, (start,) if start else None, size)
         for row in rows:
             key = str(row[KEY])
             if key.startswith(prefix):
                 yield row
             elif key > prefix:
                 return
-        if len(rows) < PAGE:
+        if len(rows) < size:
             return
         start = str(rows[-1][KEY])
+        size = min(PAGE, 4 * size)
 
 
 def _before(prefix: str) -> str:
