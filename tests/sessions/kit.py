@@ -8,6 +8,7 @@ from msgspec import field
 
 from perdure import Agent, AgentSystem, Durability, MemoryStore, Scope, State, VirtualClock
 from perdure.actors.sessions import Session
+from perdure.lifecycle.sessions.records import Cleanup, SessionLimits
 
 
 class DeskState(State):
@@ -121,3 +122,46 @@ def words(system: AgentSystem, session: Session) -> list[str]:
 def keys(system: AgentSystem, session_id: str) -> list[str]:
     """Return the keys in the scope of a session."""
     return system.state.list_keys(Scope.session(session_id))
+
+
+def full(system: AgentSystem, session_id: str = "chat-7") -> None:
+    """Make a session with something of everything in it."""
+    session = system.sessions.create(
+        session_id, name="Chat 7", meta={"topic": ["wings", 3]}, cleanup=Cleanup.EXPIRE,
+        limits=SessionLimits(bytes=10_000_000, keep=1000.0),
+    )  # fmt: skip
+    for word in ("a", "b"):
+        session.agent(Desk, word).call(Desk.note, word).get()
+    with session:
+        for number in range(30):
+            system.state.set(session.scope, f"k/{number:02}", {"n": number, "text": "ä\u2028 ' \\"})
+        system.state.set(session.scope, "short", 1, ttl=5000)
+        scan = system.artifacts.save(
+            "scan.tif", bytes(range(256)) * 2000, tags=["raw"], type="tool-result"
+        )
+        system.artifacts.save("text.txt", b"", sources=[scan], meta={"pages": 1})
+        system.artifacts.save("text.txt", b"two", media="text/plain", sources=[scan])
+
+
+def contents(system: AgentSystem, session_id: str) -> dict[str, object]:
+    """Return what makes a session, apart from its numbers."""
+    scope = Scope.session(session_id)
+    info = system.sessions.info(session_id)
+    entries = {}
+    for key in system.state.list_keys(scope):
+        entry = system.state.entry(scope, key)
+        assert entry is not None
+        entries[key] = (entry.value, entry.version, entry.expires)
+    return {
+        "info": (info.name, info.status, info.owner, info.created, info.limits, info.meta),
+        "entries": entries,
+        "artifacts": [
+            (
+                artifact.name, artifact.version, artifact.content, artifact.type, artifact.media,
+                artifact.meta, artifact.session == session_id,
+                system.artifacts.read(artifact), system.artifacts.tags(artifact),
+                [source.name for source in system.artifacts.sources(artifact)],
+            )
+            for artifact in system.artifacts.find(scope=scope)
+        ],
+    }  # fmt: skip

@@ -5,10 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import random
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +14,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from perdure import Agent, AgentSystem, MemoryStore, Scope, Secret, State, StaticKeys, new_key
-from perdure.lifecycle.sessions.records import Cleanup, SessionLimits
 from perdure.persistence.errors import (
     Deadlock,
     ImportRefused,
@@ -25,67 +21,10 @@ from perdure.persistence.errors import (
     StoreUnavailable,
     UnknownSession,
 )
-from perdure.persistence.shared_tables import SCOPED
-from perdure.persistence.tables import Order
-from tests.pages import ROOT
-from tests.sessions.kit import Desk, keys, opened
+from tests.sessions.kit import Desk, contents, full, keys, opened
 from tests.support import DEADLINE
 
 Lines = list[dict[str, Any]]
-
-
-def full(system: AgentSystem, session_id: str = "chat-7") -> None:
-    """Make a session with something of everything in it."""
-    session = system.sessions.create(
-        session_id, name="Chat 7", meta={"topic": ["wings", 3]}, cleanup=Cleanup.EXPIRE,
-        limits=SessionLimits(bytes=10_000_000, keep=1000.0),
-    )  # fmt: skip
-    for word in ("a", "b"):
-        session.agent(Desk, word).call(Desk.note, word).get()
-    with session:
-        for number in range(30):
-            system.state.set(session.scope, f"k/{number:02}", {"n": number, "text": "ä\u2028 ' \\"})
-        system.state.set(session.scope, "short", 1, ttl=5000)
-        scan = system.artifacts.save(
-            "scan.tif", bytes(range(256)) * 2000, tags=["raw"], type="tool-result"
-        )
-        system.artifacts.save("text.txt", b"", sources=[scan], meta={"pages": 1})
-        system.artifacts.save("text.txt", b"two", media="text/plain", sources=[scan])
-
-
-def contents(system: AgentSystem, session_id: str) -> dict[str, object]:
-    """Return what makes a session, apart from its numbers."""
-    scope = Scope.session(session_id)
-    info = system.sessions.info(session_id)
-    entries = {}
-    for key in system.state.list_keys(scope):
-        entry = system.state.entry(scope, key)
-        assert entry is not None
-        entries[key] = (entry.value, entry.version, entry.expires)
-    return {
-        "info": (info.name, info.status, info.owner, info.created, info.limits, info.meta),
-        "entries": entries,
-        "artifacts": [
-            (
-                artifact.name, artifact.version, artifact.content, artifact.type, artifact.media,
-                artifact.meta, artifact.session == session_id,
-                system.artifacts.read(artifact), system.artifacts.tags(artifact),
-                [source.name for source in system.artifacts.sources(artifact)],
-            )
-            for artifact in system.artifacts.find(scope=scope)
-        ],
-    }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the file of a session."""
-    path = tmp_path_factory.mktemp("session") / "chat-7.perdure"
-    with opened() as system:
-        full(system)
-        system.sessions.get("chat-7").complete("done")
-        system.sessions.export("chat-7", path)
-    return path
 
 
 def test_a_session_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -432,54 +371,3 @@ def test_what_a_lost_import_left_is_deleted_at_the_next_opening(tmp_path: Path, 
         system.idle(DEADLINE)
         assert keys(system, "chat-7") == []
         assert system.sessions.create("chat-7").id == "chat-7"
-
-
-def killed(store: Path, file: Path, moment: float) -> Iterator[str]:
-    """Run the importer, kill it a moment after it began, and give what it acknowledged."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.sessions.importer", str(store), str(file)],
-        cwd=ROOT, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stdout is not None
-    assert process.stdout.readline() == "open\n"
-    try:
-        process.wait(moment)
-    except subprocess.TimeoutExpired:
-        process.kill()
-    for line in process.stdout:
-        yield line.strip()
-    process.stdout.close()
-    process.wait(DEADLINE)
-
-
-@pytest.mark.parametrize(
-    "kills", [pytest.param(4), pytest.param(40, marks=[pytest.mark.slow, pytest.mark.timeout(600)])]
-)
-def test_kill_9_during_imports(tmp_path: Path, good: Path, kills: int) -> None:
-    """A session that was imported is whole, one that was not is not there, nor are its keys."""
-    store, moments = tmp_path / "a.db", random.Random(kills)
-    acknowledged: set[str] = set()
-    for _ in range(kills):
-        acknowledged.update(killed(store, good, moments.uniform(0.0, 0.25)))
-    with opened(store) as system:
-        system.idle(DEADLINE)
-        there = {info.id for info in system.sessions.list(limit=100_000)}
-        assert acknowledged <= there
-        ids = {row[1] for row in _scoped(system)}
-        assert ids == there
-        expected = None
-        for session in sorted(there):
-            found = contents(system, session)
-            assert expected in (None, found)
-            expected = found
-        assert len(system.artifacts.find(limit=100_000)) == 3 * len(there)
-
-
-def _scoped(system: AgentSystem) -> Iterator[tuple[str, str]]:
-    """Give kind and id of each stored key; an imported history by its session."""
-    store: Any = system._store
-    after = None
-    while rows := store.page(SCOPED, Order(("kind", "id", "part", "key")), after, 1000):
-        for kind, first, part, *_ in rows:
-            yield kind, part if kind == "sharing" else first
-        after = rows[-1][:4]
