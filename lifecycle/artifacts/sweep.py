@@ -165,6 +165,8 @@ class Sweeper:
         self._uploads.flush()
         with self._lock:
             left = bool(self._contents or self._chunks)
+            # Among what is left may be a deletion whose turn is under way.
+            self._notes = self._notes or (noted and left)
         return Swept(len(freed), len(gone_chunks), notes, left)
 
     def _free(
@@ -175,28 +177,43 @@ class Sweeper:
     ) -> list[str]:
         """Delete those rows that nobody needs; those in use for the moment stay suspect."""
         freed: list[str] = []
+        traffic = self._uploads.traffic
         for some in _sliced(names, SLICE):
             if self.stopped:
                 break
-            with self._uploads.traffic.lock:
-                idle = {name for _, name in self._uploads.traffic.idle((table, n) for n in some)}
-                doomed = unused([name for name in some if name in idle])
-                if doomed:
-                    self._uploads.delete(
-                        [Change(table, (name,), None) for name in doomed],
-                        [(table, name) for name in doomed],
-                    )
-            freed += doomed
-            busy = [name for name in some if name not in idle]
-            if busy and table is CONTENTS:
-                self.suspect(contents=busy)
-            elif busy:
-                self.suspect(chunks=busy)
+            with traffic.lock:
+                idle = [name for _, name in traffic.idle((table, name) for name in some)]
+            if len(idle) < len(some):
+                busy = set(some) - set(idle)
+                if table is CONTENTS:
+                    self.suspect(contents=busy)
+                else:
+                    self.suspect(chunks=busy)
+            # Nearly all are needed: so they are looked up without the lock, and those that are not
+            # once more under it.
+            doomed = unused(idle)
+            if doomed:
+                freed += self._delete(table, doomed, unused)
             self._uploads.relieve()
         return freed
 
+    def _delete(
+        self, table: Table, names: list[str], unused: Callable[[list[str]], list[str]]
+    ) -> list[str]:
+        """Delete rows that seem to be of no use, if they are."""
+        traffic = self._uploads.traffic
+        with traffic.lock:
+            idle = [name for _, name in traffic.idle((table, name) for name in names)]
+            doomed = unused(idle)
+            if doomed:
+                self._uploads.delete(
+                    [Change(table, (name,), None) for name in doomed],
+                    [(table, name) for name in doomed],
+                )
+        return doomed
+
     def _unused_content(self, names: list[str]) -> list[str]:
-        """Return those that no artifact has; the lock of the ledger is held."""
+        """Return those that no artifact has; for good where the lock of the ledger is held."""
         appended = {row[CONTENT] for row in self._ledger.appended(ARTIFACTS).values() if row}
         return [
             name

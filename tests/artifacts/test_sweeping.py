@@ -2,7 +2,9 @@
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
@@ -11,11 +13,13 @@ import pytest
 from perdure import MemoryStore, VirtualClock
 from perdure.lifecycle.artifacts.artifacts import Artifacts
 from perdure.lifecycle.artifacts.sweep import DELAY, Swept
+from perdure.lifecycle.artifacts.upload import MOST_UNDER_WAY
 from perdure.persistence.artifacts.chunking import CHUNK
 from perdure.persistence.artifacts.traffic import Hold, Traffic
 from perdure.persistence.batch import Batch
 from perdure.persistence.errors import UnknownArtifact
-from perdure.persistence.shared_tables import CHUNKS, CONTENTS
+from perdure.persistence.shared_tables import CHUNKS, CONTENT_PARTS, CONTENTS
+from perdure.persistence.tables import Key
 from tests.artifacts.kit import Maker, counts, dangling, noise, opened, orphans, rows, stores
 from tests.support import DEADLINE, FailingStore
 
@@ -236,3 +240,73 @@ def test_a_sweep_that_fails_is_done_again() -> None:
             sweeper.sweep(everything=False)
         sweeper._uploads.flush = kept  # type: ignore[method-assign]
         assert sweeper.sweep(everything=False).contents == 1
+
+
+def test_a_deletion_under_way_is_swept_once_it_counts() -> None:
+    """A sweep before a deletion's transaction ends leaves the bytes, the next one takes them."""
+    store = MemoryStore()
+    with opened(store) as system:
+        artifact = system.artifacts.save("a", b"1")
+        with system.state.transaction():
+            system.artifacts.delete(artifact)
+            assert _on_a_thread(lambda: system.artifacts.sweeper.sweep(everything=False)).left
+        assert system.artifacts.sweeper.sweep(everything=False).contents == 1
+
+
+def _on_a_thread(function: Callable[[], Swept]) -> Swept:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(function).result(DEADLINE)
+
+
+class SlowStore(MemoryStore):
+    """A memory store that writes no chunk until it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may = threading.Event()
+
+    def commit(self, batch: Batch) -> None:
+        if CHUNKS in batch.tables:
+            assert self.may.wait(DEADLINE)
+        super().commit(batch)
+
+
+def test_uploads_wait_for_the_disk() -> None:
+    """No more than 8 MiB are on their way: a slow disk holds the upload up, and not the memory."""
+    store = SlowStore()
+    waits = threading.Event()
+    with opened(store) as system:
+        uploads = system.artifacts._uploads
+
+        @contextmanager
+        def waiting() -> Iterator[None]:
+            waits.set()
+            yield
+
+        uploads.waiting = waiting
+        with ThreadPoolExecutor(1) as pool:
+            saved = pool.submit(system.artifacts.save, "a", noise(3 * MOST_UNDER_WAY))
+            assert waits.wait(DEADLINE)
+            assert MOST_UNDER_WAY - CHUNK < uploads._used <= MOST_UNDER_WAY
+            assert not saved.done()
+            store.may.set()
+            assert system.artifacts.read(saved.result(DEADLINE)) == noise(3 * MOST_UNDER_WAY)
+        assert uploads._used == 0
+
+
+def test_keys_come_in_order_page_by_page(tmp_path: Path) -> None:
+    """Both stores give the keys of a table in order, without its rows."""
+    for store in stores(tmp_path):
+        with opened(store) as system:
+            for number in range(25):
+                system.artifacts.save(str(number), b"%d" % number)
+            system.artifacts.save("two", noise(2 * CHUNK))
+            reader = system._store
+            for table, count in ((CHUNKS, 27), (CONTENT_PARTS, 27), (CONTENTS, 26)):
+                found: list[Key] = []
+                while page := reader.keys(table, found[-1] if found else None, 10):
+                    assert len(page) <= 10
+                    found += page
+                assert found == sorted(set(found), key=str)
+                assert len(found) == count
+                assert {len(key) for key in found} == {table.key}
