@@ -23,7 +23,7 @@
     │   ├── UnknownGrant (LookupError)       there is no grant of that number
     │   ├── LimitExceeded (ValueError)       more than one call or scope may hold
     │   ├── UnknownArtifact (LookupError)    there is no such artifact, or no longer
-    │   ├── QuotaExceeded (RuntimeError)     a scope's artifacts would take more than it may hold
+    │   ├── QuotaExceeded (RuntimeError)     a scope or a shared thing would take more than it may hold
     │   └── LineageCircle (ValueError)       an artifact would come from itself
     ├── SecretError
     │   ├── KeyMissing (LookupError)         the key of a secret or a signature is not there
@@ -158,7 +158,10 @@ class UnknownArtifact(SharedError, LookupError):
 
 
 class QuotaExceeded(SharedError, RuntimeError):
-    """Say that a scope's artifacts would take more bytes than it may hold; delete some first."""
+    """Say that a scope's artifacts, a topic, a pipeline would take more than they may hold.
+
+    Delete some, or send again when others have read and worked.
+    """
 
 
 class LineageCircle(SharedError, ValueError):
