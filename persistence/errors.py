@@ -23,7 +23,7 @@
     │   ├── UnknownGrant (LookupError)       there is no grant of that number
     │   ├── LimitExceeded (ValueError)       more than one call or scope may hold
     │   ├── UnknownArtifact (LookupError)    there is no such artifact, or no longer
-    │   ├── QuotaExceeded (RuntimeError)     a scope or a shared thing would take more than it may hold
+    │   ├── QuotaExceeded (RuntimeError)     a scope or pattern would take more than it may hold
     │   └── LineageCircle (ValueError)       an artifact would come from itself
     ├── SecretError
     │   ├── KeyMissing (LookupError)         the key of a secret or a signature is not there
