@@ -167,14 +167,17 @@ class SharedCalls:
         unit.ended = True
 
     def _refuse_in_vain(self) -> None:
-        if self._supervisor.committer.closed or (self._home.closing and under_way() is None):
-            raise SystemClosed("the agent system is closed; open it again to share anything")
+        closed = SystemClosed("the agent system is closed; open it again to share anything")
+        if self._home.closing and under_way() is None:
+            raise closed
         if self._supervisor.committer.writes_here():
             message = "a receiver of a save signal runs where saving is done; do not write there"
             raise Deadlock(message)
         refusal = self._supervisor.refusal()
         if refusal is not None:
             raise refusal
+        if self._supervisor.committer.closed:
+            raise closed
         if self._supervisor.swamped:
             with self._home.dispatcher.blocking():
                 relieved = self._supervisor.wait_for_relief(self._patience)

@@ -1,0 +1,212 @@
+"""A store that fails: what is shared is refused or waits, loudly, and nothing is lost."""
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from perdure import Agent, AgentSystem, Breaker, VirtualClock, WhenUnsaved
+from perdure.lifecycle import signals
+from perdure.persistence.batch import Batch
+from perdure.persistence.errors import Fenced, MailboxFull, StoreUnavailable
+from perdure.persistence.memory import MemoryStore
+from tests.shared.kit import AGENTS, DEADLINE, WORK, Count, Valve, Worker, at_once, hasty
+from tests.support import FailingStore, Told
+
+QUICK = Breaker(failures=1, reset_after=30.0)
+
+
+class Goer(Worker):
+    """Goes on while nothing can be saved."""
+
+    when_unsaved = WhenUnsaved.CONTINUE
+
+
+def test_an_outage_is_told_and_survived() -> None:
+    """Whoever waits for a write gets StoreUnavailable; it is kept, and there when it is over."""
+    store, clock = FailingStore(), VirtualClock()
+    with (
+        AgentSystem.open(store, agents=AGENTS, clock=clock, breaker=QUICK) as system,
+        Told("breaker_opened", "breaker_closed") as told,
+    ):
+        state = system.state
+        state.set(WORK, "k", "old")
+        store.break_down()
+        with pytest.raises(StoreUnavailable, match="kept"):
+            state.set(WORK, "k", "kept")
+        told.wait("breaker_opened")
+        calls: list[Callable[[], object]] = [
+            lambda: state.set(WORK, "k", "refused"),
+            lambda: state.increment(WORK, "n"),
+            lambda: state.transact(lambda s: s.set(WORK, "n", 1)),
+            lambda: state.clear(WORK),
+        ]
+        for call in calls:
+            with pytest.raises(StoreUnavailable, match="unavailable"):
+                call()
+        # Reading what is durable goes on; a transaction may not wait for what is not.
+        assert state.get(WORK, "k") == "old"
+        with pytest.raises(StoreUnavailable), state.transaction():
+            state.get(WORK, "k")
+        store.mend()
+        clock.advance(30.0)
+        told.wait("breaker_closed")
+        assert state.get(WORK, "k") == "kept"
+        assert state.set(WORK, "k", "new") == 3
+        assert not state.exists(WORK, "n")
+
+
+def test_agents_that_go_on_share_what_is_unsaved() -> None:
+    """With CONTINUE, turns go on in an outage, see each other's writes, and all is saved later."""
+    store, clock = FailingStore(), VirtualClock()
+    with (
+        AgentSystem.open(store, agents=[Goer], clock=clock, breaker=QUICK) as system,
+        Told("breaker_opened", "breaker_closed") as told,
+    ):
+        agents = [system.agent(Goer, str(number)) for number in range(4)]
+        agents[0].call(Goer.increment, "n").get()
+        store.break_down()
+        for agent in agents:
+            agent.cast(Goer.increment, "n")
+        told.wait("breaker_opened")
+        given = [agents[number % 4].call(Goer.increment, "n").get() for number in range(8)]
+        assert given == list(range(6, 14))
+        assert system.state.get(WORK, "n") == 1
+        store.mend()
+        clock.advance(30.0)
+        told.wait("breaker_closed")
+        assert system.flush(DEADLINE)
+        assert system.state.get(WORK, "n") == 13
+
+
+def test_a_lost_store_refuses_everything() -> None:
+    """Fenced off, every write raises Fenced, and no lock is left behind."""
+    store = FailingStore()
+    with AgentSystem.open(store, agents=[Worker]) as system:
+        system.state.set(WORK, "k", 1)
+        store.break_down(Fenced("memory://", token=1, current=2))
+        for _ in range(2):
+            with pytest.raises(Fenced):
+                system.state.set(WORK, "k", 2)
+        with pytest.raises(Fenced):
+            system.agent(Worker, "a").call(Worker.increment, "n").get()
+        assert system.state.get(WORK, "k") == 1
+        threads_done: list[object] = []
+
+        def refused(_number: int) -> None:
+            with pytest.raises(Fenced):
+                system.state.increment(WORK, "n")
+            threads_done.append(1)
+
+        at_once(4, refused)
+        assert len(threads_done) == 4
+        store.mend()
+
+
+def test_too_much_unsaved_holds_up_writers() -> None:
+    """Above most_unsaved a writer outside waits, and gets MailboxFull when that lasts."""
+    store = Valve()
+    with AgentSystem.open(store, agents=[Worker], most_unsaved=4, mailbox_wait=0.05) as system:
+        store.shut()
+        asked = [system.agent(Worker, str(n)).call(Worker.increment, "n") for n in range(8)]
+        assert store.waiting.wait(DEADLINE)
+        full = threading.Event()
+        for _ in range(200):
+            if system.statistics().saves.swamped:
+                full.set()
+                break
+            threading.Event().wait(0.01)
+        assert full.is_set()
+        with pytest.raises(MailboxFull, match="most_unsaved"):
+            system.state.set(WORK, "k", 1)
+        store.opened.set()
+        assert sorted(future.get(timeout=DEADLINE) for future in asked) == list(range(1, 9))
+        system.state.set(WORK, "k", 1)
+
+
+def test_receivers_of_a_full_backlog_may_share() -> None:
+    """A receiver of backlog_full is called without the lock: it may read, and others write on."""
+    store = Valve()
+    heard: list[object] = []
+
+    with AgentSystem.open(store, agents=[Worker], most_unsaved=2) as system:
+
+        def told(_sender: object, _event: object) -> None:
+            done = threading.Event()
+
+            def look() -> None:
+                heard.append(system.state.list_keys(WORK))
+                with system._runtime.ledger.lock:
+                    done.set()
+
+            thread = threading.Thread(target=look)
+            thread.start()
+            assert done.wait(DEADLINE)
+            thread.join()
+
+        with signals.backlog_full.connected_to(told):
+            asked = [system.agent(Worker, str(n)).call(Worker.increment, "n") for n in range(64)]
+            assert sorted(future.get(timeout=DEADLINE) for future in asked) == list(range(1, 65))
+
+
+def test_a_batch_that_fails_halfway_is_seen_by_nobody() -> None:
+    """While a commit is tried again, outside sees the old value, and the new one only once."""
+    clock = VirtualClock()
+    seen: list[object] = []
+
+    class Once(MemoryStore):
+        fails = 0
+        read = staticmethod(lambda: None)
+
+        def commit(self, batch: Batch) -> None:
+            if self.fails:
+                self.fails -= 1
+                seen.append(self.read())
+                raise StoreUnavailable("memory://: not now")
+            super().commit(batch)
+
+    store = Once()
+    with (
+        AgentSystem.open(store, agents=[], clock=clock) as system,
+        Told("save_failed") as failures,
+    ):
+        system.state.set(WORK, "k", "old")
+        store.read = lambda: system.state.get(WORK, "k")  # type: ignore[assignment]
+        store.fails = 2
+        writer = threading.Thread(target=system.state.set, args=(WORK, "k", "new"))
+        writer.start()
+        for count in (1, 2):
+            failures.wait("save_failed", count)
+            assert system.state.get(WORK, "k") == "old"
+            clock.advance(60.0)
+        writer.join(DEADLINE)
+        assert seen == ["old", "old"]
+        assert system.state.get(WORK, "k") == "new"
+
+
+def test_the_lock_is_free_after_any_error() -> None:
+    """Turns and calls that fail in every way leave the ledger's lock and its line free."""
+
+    class Failer(Agent[Count]):
+        boundary = Worker.boundary
+
+        def fail(self, how: str) -> None:
+            self.scopes.increment(WORK, "n")
+            if how == "state":
+                self.state.turns = "no number"  # type: ignore[assignment]
+            elif how == "raise":
+                raise RuntimeError(how)
+            elif how == "replace":
+                self.state = Count()
+
+    with AgentSystem.open("memory://", agents=[Failer]) as system, hasty():
+        ways = ["state", "raise", "replace"]
+        asked = [
+            system.agent(Failer, str(number)).call(Failer.fail, ways[number % 3])
+            for number in range(30)
+        ]
+        for future in asked:
+            with pytest.raises((RuntimeError, ValueError)):
+                future.get()
+        assert system.state.increment(WORK, "n") == 1
+        assert system._runtime.ledger._line == []
