@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...persistence.shared.guard import Right
-from ...persistence.shared.keys import matches
 from ...persistence.shared.scope import Principal, Scope
 from ...persistence.tables import Row
 
@@ -48,10 +47,6 @@ class Grant:
             Right(rights), keys, expires, uses, bool(inherit),
             Principal(by_kind, by_id, by_part), made,
         )  # fmt: skip
-
-    def covers(self, key: str | None) -> bool:
-        """Tell whether it is about a key, or with None about any."""
-        return key is None or self.keys == "*" or matches(self.keys, key)
 
 
 @dataclass(frozen=True, slots=True)

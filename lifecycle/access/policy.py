@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias
 
 from ...persistence.chain import AuditRecord
 from ...persistence.shared.guard import Decision, Right, Standing, Use, recorded
+from ...persistence.shared.keys import matches
 from ...persistence.shared.scope import Principal, Scope
 from ...persistence.shared_tables import BOUNDARIES, GRANTS, ISOLATED, OWNERS, PROGRESS
 from ...persistence.store import StoreReader
@@ -27,9 +28,29 @@ logger = logging.getLogger("perdure.lifecycle")
 PAGE: Final = 1000
 NUMBERS: Final = (PROGRESS, ("perdure.grants",))
 """Where the highest number of a grant stands, so that none is given twice."""
-_LOOKING: Final = Right.READ | Right.LIST
-_NOTHING: Final = Right(0)
+_LOOKING: Final = int(Right.READ | Right.LIST)
+_LIST: Final = int(Right.LIST)
 Columns: TypeAlias = tuple[str, str, str]
+
+
+class _Held:
+    """A grant as decisions need it."""
+
+    __slots__ = ("expires", "inherit", "keys", "number", "rights", "row", "uses")
+
+    def __init__(self, row: Row) -> None:
+        values: tuple[Any, ...] = row
+        self.row = row
+        self.number: int = values[0]
+        self.keys: str = values[7]
+        self.rights: int = values[8]
+        self.inherit: int = values[9]
+        self.expires: float | None = values[10]
+        self.uses: int | None = values[11]
+
+    def covers(self, key: str | None) -> bool:
+        """Tell whether it is about a key, or with None about any."""
+        return key is None or self.keys == "*" or matches(self.keys, key)
 
 
 class Policy:
@@ -54,8 +75,9 @@ class Policy:
         self._classes = dict(boundaries)
         self._now = now
         self._reads = reads
-        self._grants: dict[tuple[str, ...], tuple[Grant, ...]] = {}  # by grantee and scope
-        self._numbered: dict[int, Grant] = {}
+        self._grants: dict[Row, tuple[_Held, ...]] = {}  # by grantee and scope
+        self._numbered: dict[int, _Held] = {}
+        self._to_kinds = 0  # grants to all agents of a kind
         self._owners: dict[Columns, Columns] = {}
         self._boundaries: dict[tuple[str, str], Boundary] = {}
         self._isolated: dict[tuple[str, str], Isolation] = {}
@@ -81,25 +103,27 @@ class Policy:
 
     def check(self, standing: Standing, right: Right, scope: Scope, key: str | None) -> Decision:
         """Decide; the first rule that has an answer wins."""
-        who = standing.principal
+        # No flags are combined here, but their numbers: enum's operators take a microsecond each.
+        who, want = standing.principal, right._value_
         owned = self._is_owner(who, scope)
-        if who.kind == "agent" and self._isolated and (who.id, who.part) in self._isolated:
+        if self._isolated and who.kind == "agent" and (who.id, who.part) in self._isolated:
             return Decision(allowed=False, reason="isolated", audited=not owned, isolated=True)
         if owned:
             return _OWNER
-        looks = not right & ~_LOOKING
-        audited = self._reads or not looks
+        audited = self._reads or bool(want & ~_LOOKING)
         if who.kind == "system":
             return Decision(allowed=True, reason="the system", audited=audited)
         if scope.kind == "session" and scope.id == standing.session:
             return Decision(allowed=True, reason="in that session", audited=audited)
-        have = _NOTHING
         if who.kind == "agent":
-            have, reason = self._bounded(who, right, scope, key)
-            if reason:
-                allowed = have is not _NOTHING
-                return Decision(allowed, reason, audited or not allowed)
-        return self._granted(who, right & ~have, scope, key, audited=audited)
+            boundary = self.boundary(who)
+            if boundary is not Boundary.STRICT:
+                have, reason = self._bounded(boundary, who, right, scope, key)
+                if reason:
+                    allowed = have != 0
+                    return Decision(allowed, reason, audited or not allowed)
+                want &= ~have
+        return self._granted(who, want, scope, key, audited=audited)
 
     def shown(self, standing: Standing, scope: Scope) -> Callable[[str], bool]:
         """Return what tells whether a key is listed: fixed now, also where listing uses it up."""
@@ -110,7 +134,7 @@ class Policy:
             if isinstance(self.boundary(standing.principal), CustomBoundary):
                 return lambda key: self.check(standing, Right.LIST, scope, key).allowed
             return lambda _key: True
-        grants = [g for g in self._about(standing.principal, scope) if g.rights & Right.LIST]
+        grants = [g for g in self._about(standing.principal, scope) if g.rights & _LIST]
         if any(grant.keys == "*" for grant in grants):
             return lambda _key: True
         return lambda key: any(grant.covers(key) for grant in grants)
@@ -121,8 +145,8 @@ class Policy:
 
     def granted(self, number: int) -> Row | None:
         """Return the newest row of a grant; None if it is gone."""
-        grant = self._numbered.get(number)
-        return None if grant is None else grant.row()
+        held = self._numbered.get(number)
+        return None if held is None else held.row
 
     def record(
         self, standing: Standing, use: Use, decision: Decision, reason: str = ""
@@ -145,16 +169,13 @@ class Policy:
 
     def grant(self, number: int) -> Grant | None:
         """Return a grant that still holds."""
-        grant = self._numbered.get(number)
-        return None if grant is None or self._is_over(grant) else grant
+        held = self._numbered.get(number)
+        return None if held is None or self._is_over(held) else Grant.of(held.row)
 
     def grants(self) -> list[Grant]:
         """Return the grants that hold, oldest first."""
-        return [g for _, g in sorted(self._numbered.copy().items()) if not self._is_over(g)]
-
-    def overdue(self) -> list[int]:
-        """Return the numbers of the grants that have run out and are still stored."""
-        return [number for number, g in self._numbered.copy().items() if self._is_over(g)]
+        held = sorted(self._numbered.copy().items())
+        return [Grant.of(each.row) for _, each in held if not self._is_over(each)]
 
     def next_grant(self) -> int:
         """Return a number for a new grant."""
@@ -190,14 +211,16 @@ class Policy:
         return _SYSTEM
 
     def _is_owner(self, who: Principal, scope: Scope) -> bool:
-        kind, who_id, part = self._owner(scope)
-        return kind == who.kind and who_id == who.id and part == who.part
+        if self._owners:
+            return self._owner(scope) == who.columns
+        if scope.kind in _NATURAL:
+            return scope.id == who.id and scope.part == who.part and scope.kind == who.kind
+        return who.kind == "system"
 
     def _bounded(
-        self, who: Principal, right: Right, scope: Scope, key: str | None
-    ) -> tuple[Right, str]:
+        self, boundary: AnyBoundary, who: Principal, right: Right, scope: Scope, key: str | None
+    ) -> tuple[int, str]:
         """Return what an agent's boundary gives it, and why if that is the answer."""
-        boundary = self.boundary(who)
         if not isinstance(boundary, Boundary):
             try:
                 answer = boundary.allows(who, right, scope, key)
@@ -205,53 +228,53 @@ class Policy:
                 logger.exception("the boundary of %s raised; that is a refusal", who)
                 answer = False
             if answer is None:
-                return _NOTHING, ""
-            return (right, "custom boundary") if answer else (_NOTHING, "custom boundary")
+                return 0, ""
+            return (right._value_ if answer else 0), "custom boundary"
         if scope.kind not in SHARED_KINDS or self._owner(scope) != _SYSTEM:
-            return _NOTHING, ""
-        have = RIGHTS[boundary]
-        return have, f"boundary {boundary}" if not right & ~have else ""
+            return 0, ""
+        have = RIGHTS[boundary]._value_
+        return have, "" if right._value_ & ~have else f"boundary {boundary}"
 
     def _granted(
-        self, who: Principal, missing: Right, scope: Scope, key: str | None, *, audited: bool
+        self, who: Principal, want: int, scope: Scope, key: str | None, *, audited: bool
     ) -> Decision:
         """Look for grants; those of any number of uses first, so that no use is spent in vain."""
-        grants = [
-            grant
-            for grant in self._about(who, scope)
-            if grant.rights & missing and grant.covers(key)
-        ]
-        used: list[Grant] = []
-        for limited in (False, True):
+        used: list[_Held] = []
+        grants = self._about(who, scope)
+        for limited in (False, True) if grants else ():
             for grant in grants:
-                if missing and (grant.uses is not None) is limited and grant.rights & missing:
+                if (
+                    grant.rights & want
+                    and (grant.uses is not None) is limited
+                    and grant.covers(key)
+                ):
                     used.append(grant)
-                    missing &= ~grant.rights
-        if missing:
-            return _REFUSED
-        return Decision(
-            allowed=True,
-            reason="grant " + ", ".join(str(grant.number) for grant in used),
-            audited=audited,
-            uses=tuple(grant.number for grant in used if grant.uses is not None),
-        )
+                    want &= ~grant.rights
+                    if not want:
+                        return _by(used, audited=audited)
+        return _REFUSED
 
-    def _about(self, who: Principal, scope: Scope) -> list[Grant]:
+    def _about(self, who: Principal, scope: Scope) -> Sequence[_Held]:
         """Return the grants to somebody that reach a scope and hold now."""
-        columns = scope.columns
-        found = list(self._grants.get((*who.columns, *columns), ()))
-        if who.kind == "agent":
-            found += self._grants.get(("agents", who.id, "", *columns), ())
+        to = (who.kind, who.id, who.part)
+        where = (scope.kind, scope.id, scope.part)
+        found = self._grants.get((*to, *where), ())
+        kind = ("agents", who.id, "") if self._to_kinds and who.kind == "agent" else None
+        if kind is not None:
+            found += self._grants.get((*kind, *where), ())
         if scope.kind == "step":
             whole = ("workflow", scope.id, "")
             if self._owner(scope) == self._owner(Scope(*whole)):
-                above = [*self._grants.get((*who.columns, *whole), ())]
-                if who.kind == "agent":
-                    above += self._grants.get(("agents", who.id, "", *whole), ())
-                found += [grant for grant in above if grant.inherit]
-        return [grant for grant in found if not self._is_over(grant)] if found else found
+                above = self._grants.get((*to, *whole), ())
+                if kind is not None:
+                    above += self._grants.get((*kind, *whole), ())
+                found += tuple(grant for grant in above if grant.inherit)
+        for grant in found:
+            if grant.expires is not None:
+                return [grant for grant in found if not self._is_over(grant)]
+        return found
 
-    def _is_over(self, grant: Grant) -> bool:
+    def _is_over(self, grant: _Held) -> bool:
         return grant.expires is not None and grant.expires <= self._now()
 
     def _take(self, changes: Iterable[Change]) -> None:
@@ -263,23 +286,21 @@ class Policy:
         number: int = key[0]  # type: ignore[assignment]
         before = self._numbered.pop(number, None)
         if before is not None:
-            self._index(before, None)
+            place = before.row[1:7]
+            kept = tuple(g for g in self._grants[place] if g is not before)
+            if kept:
+                self._grants[place] = kept
+            else:
+                del self._grants[place]
+            self._to_kinds -= place[0] == "agents"
         if row is not None:
-            grant = Grant.of(row)
-            self._numbered[number] = grant
-            self._index(grant, grant)
-            if grant.expires is not None and before is None:
+            held = self._numbered[number] = _Held(row)
+            place = row[1:7]
+            self._grants[place] = (*self._grants.get(place, ()), held)
+            self._to_kinds += place[0] == "agents"
+            if held.expires is not None and before is None:
                 with self._moments:
-                    heapq.heappush(self._running_out, grant.expires)
-
-    def _index(self, about: Grant, grant: Grant | None) -> None:
-        place = (*about.to.columns, *about.scope.columns)
-        kept = tuple(g for g in self._grants.get(place, ()) if g.number != about.number)
-        kept = kept if grant is None else (*kept, grant)
-        if kept:
-            self._grants[place] = kept
-        else:
-            self._grants.pop(place, None)
+                    heapq.heappush(self._running_out, held.expires)
 
     def _take_owner(self, key: Key, row: Row | None) -> None:
         _put(self._owners, key, None if row is None else row[3:6])
@@ -307,6 +328,19 @@ _TABLES: Final[dict[Table, Callable[[Policy, Key, Row | None], None]]] = {
     BOUNDARIES: Policy._take_boundary,  # noqa: SLF001
     ISOLATED: Policy._take_isolation,  # noqa: SLF001
 }
+
+
+def _by(grants: list[_Held], *, audited: bool) -> Decision:
+    """Return the decision that some grants make together."""
+    first = grants[0]
+    if len(grants) == 1 and first.uses is None:
+        return Decision(True, f"grant {first.number}", audited)  # noqa: FBT003 - once a call
+    return Decision(
+        allowed=True,
+        reason="grant " + ", ".join(str(grant.number) for grant in grants),
+        audited=audited,
+        uses=tuple(grant.number for grant in grants if grant.uses is not None),
+    )
 
 
 def stored_rows(store: StoreReader, table: Table) -> Iterable[Row]:
