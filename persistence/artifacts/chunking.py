@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias, cast, runtime_checkable
 
 from ..errors import StateError
 
@@ -22,10 +22,11 @@ _WORTH: Final = 0.9
 _FAST: Final = 1
 
 
+@runtime_checkable
 class Readable(Protocol):
     """A source of bytes, such as an open file."""
 
-    def read(self, size: int, /) -> bytes:
+    def read(self, size: int, /) -> Any:  # noqa: ANN401 - files of text are refused
         """Return up to ``size`` bytes; none at the end."""
         ...
 
@@ -64,8 +65,8 @@ def blocks(data: Block | Readable | Iterable[Block]) -> Iterator[Block]:
     if isinstance(data, str):
         raise StateError("data", "is text; encode it first, such as text.encode()")
     if isinstance(data, bytes | bytearray | memoryview):
-        yield data
-    elif hasattr(data, "read"):
+        yield cast("Block", data)
+    elif isinstance(data, Readable):
         while block := data.read(CHUNK):
             if isinstance(block, str):
                 raise StateError("data", 'is a file of text; open it with mode "rb"')

@@ -65,5 +65,5 @@ def test_what_is_no_bytes_is_refused() -> None:
     with pytest.raises(StateError, match="encode it first"):
         list(blocks("text"))  # type: ignore[arg-type]
     with pytest.raises(StateError, match='mode "rb"'):
-        list(blocks(io.StringIO("text")))  # type: ignore[arg-type]
+        list(blocks(io.StringIO("text")))
     assert list(blocks(io.BytesIO(b"ab"))) == [b"ab"]

@@ -1,5 +1,6 @@
 """The command line of artifacts: bytes in and out, verified, and nowhere but where was named."""
 
+import re
 import sqlite3
 import subprocess
 from contextlib import closing
@@ -11,6 +12,7 @@ from perdure.cli.exits import ExitCode
 from perdure.persistence.artifacts.chunking import CHUNK
 from tests.artifacts.kit import Maker, W, noise, opened
 from tests.cli.support import command, environment, invoke, records, spawn
+from tests.pages import DOCS
 
 
 @pytest.fixture
@@ -150,3 +152,19 @@ def test_no_store_is_made(tmp_path: Path) -> None:
     done = invoke("artifacts", "put", "a", __file__, "--store", tmp_path / "none.db")
     assert done.exit_code == ExitCode.STORE
     assert list(tmp_path.iterdir()) == []
+
+
+def test_json_keys_are_the_documented_ones(store: Path) -> None:
+    """What `artifacts` prints as JSON has exactly the keys of docs/cli.md."""
+    (listed, *_) = records("artifacts", "--store", store)
+    (shown,) = records("artifacts", "show", "raw", "--scope", "workflow:w", "--store", store)
+    (put,) = records("artifacts", "put", "x", __file__, "--store", store)
+    rows = {
+        line.split("|")[1].strip(): set(re.findall(r"`([a-z_]+)`", line.split("|")[2]))
+        for line in (DOCS / "cli.md").read_text().splitlines()
+        if line.startswith("| `artifacts")
+    }
+    common = rows["`artifacts`, `artifacts sources`"]
+    assert set(listed) == common
+    assert set(shown) == common | rows["`artifacts show`"] - {"artifacts"}
+    assert set(put) == common | rows["`artifacts put`, `delete`"] - {"artifacts"}
