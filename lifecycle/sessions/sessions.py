@@ -23,6 +23,7 @@ from ...persistence.errors import (
 )
 from ...persistence.records import JournalEntry
 from ...persistence.secrets.masking import masked
+from ...persistence.shared.guard import Standing
 from ...persistence.shared.keys import checked_name
 from ...persistence.shared.ledger import Ledger
 from ...persistence.shared.scope import Principal
@@ -47,7 +48,7 @@ from .records import (
     info_of,
     owned,
 )
-from .status import DONE, SessionStatus, SessionStep, after
+from .status import DONE, SessionStatus, SessionStep, after, known_status
 from .taking import Importer
 from .watching import SessionWatch, refuse_inactive
 
@@ -85,6 +86,17 @@ class Sessions(Generic[S]):
         self._bounds = bounds
         self._artifacts = artifacts
         self._make = make
+        self._principal: Principal | None = None
+
+    def acting_as(self, principal: Principal) -> Sessions[S]:
+        """Return a handle that acts as ``principal`` outside of turns: it sees that one's sessions.
+
+        What is sent in a session is sent by nobody in particular, as everything from outside is.
+        """
+        handle: Sessions[S] = object.__new__(type(self))
+        handle.__dict__.update(self.__dict__)
+        handle._principal = principal
+        return handle
 
     def create(
         self,
@@ -114,7 +126,7 @@ class Sessions(Generic[S]):
             LimitExceeded: sessions are nested deeper than 16.
         """
         key = uuid.uuid4().hex if session_id is None else checked_name(session_id, "session id")
-        around = parent.id if isinstance(parent, SessionHandle) else parent
+        around = _id(parent)
         row = self._new(key, around or "", name=name, owner=owner, limits=limits,
             cleanup=Cleanup(cleanup), meta=meta,
         )  # fmt: skip
@@ -127,6 +139,7 @@ class Sessions(Generic[S]):
 
         steps: builtins.list[tuple[Place, Step]] = []
         if around is not None:
+            self._visible(around, newest=True)
             self._refuse_too_deep(around)
             steps.append((_place(around), functools.partial(self._with_child, around)))
         steps.append((_place(key), begun))
@@ -175,8 +188,8 @@ class Sessions(Generic[S]):
             limit: how many.
         """
         wanted = finding.Wanted(
-            None if status is None else SessionStatus(status), owner,
-            parent.id if isinstance(parent, SessionHandle) else parent, since, sort, descending,
+            None if status is None else known_status(status), owner, _id(parent), since, sort,
+            descending,
         )  # fmt: skip
         changed: dict[str, SessionRow | None] = {}
         if self._calls.turn() is not None:
@@ -190,8 +203,7 @@ class Sessions(Generic[S]):
     def take(self, session_id: str, step: SessionStep, note: str = "") -> None:
         """Take a step; an end is taken by those nested in the session first, each by itself."""
         checked_text(note, "note", LONGEST_NOTE)
-        self._visible(session_id, newest=True)
-        self._walk(session_id, step, note)
+        self._walk(self._visible(session_id, newest=True).id, step, note)
 
     def _walk(self, session_id: str, step: SessionStep, note: str) -> None:
         for _ in range(ATTEMPTS):
@@ -270,7 +282,7 @@ class Sessions(Generic[S]):
         cleanup: Cleanup,
         meta: Mapping[str, object] | None,
     ) -> SessionRow:
-        standing = self._calls.standing()
+        standing = self._standing()
         if owner is not None and owner != standing.principal != Principal.SYSTEM:
             raise Denied(f"{standing.principal} may not create a session for {owner}")
         limits = (limits or SessionLimits()).checked(cleanup)
@@ -303,7 +315,6 @@ class Sessions(Generic[S]):
                 raise LimitExceeded(f"sessions may be nested {DEEPEST} deep; {parent} is too deep")
             row = self._row(around, newest=True)
             around = "" if row is None else row.parent
-        self._visible(parent, newest=True)
 
     def _take_along(self, child: str, step: SessionStep, note: str) -> None:
         row = self._row(child, newest=True)
@@ -343,7 +354,7 @@ class Sessions(Generic[S]):
                     unit.change(place, step, checked=True)
                     step(before)  # raises where it cannot be taken
             return
-        standing = self._calls.standing()._replace(correlation=correlation)
+        standing = self._standing()._replace(correlation=correlation)
         unit = Unit(standing, self._ledger.guard.epoch)
         for place, step in steps:
             if expected is not None:
@@ -370,14 +381,20 @@ class Sessions(Generic[S]):
         return None if row is None else as_session(row)
 
     def _visible(self, session_id: str, *, newest: bool = False) -> SessionRow:
-        row = self._row(session_id, newest=newest)
+        row = self._row(checked_name(session_id, "session id"), newest=newest)
         if row is None or not self._may_see(row):
             raise _unknown(session_id)
         return row
 
     def _may_see(self, row: SessionRow) -> bool:
-        standing = self._calls.standing()
+        standing = self._standing()
         return standing.principal in (Principal.SYSTEM, row.owner) or standing.session == row.id
+
+    def _standing(self) -> Standing:
+        standing = self._calls.standing()
+        if self._principal is not None and standing.principal == Principal.SYSTEM:
+            return standing._replace(principal=self._principal)
+        return standing
 
     def _correlation(self) -> int:
         return entered(self._calls.turn()) or self._calls.standing().correlation
@@ -386,6 +403,10 @@ class Sessions(Generic[S]):
         if self._calls.turn() is not None:
             message = f"{what}() in a handler would wait for that handler; call it from outside"
             raise Deadlock(message)
+
+
+def _id(session: str | SessionHandle | None) -> str | None:
+    return session.id if isinstance(session, SessionHandle) else session
 
 
 def _place(session_id: str) -> Place:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from typing import Final
 
-from ...persistence.errors import CorruptState, InvalidTransition
+from ...persistence.errors import ConfigurationError, CorruptState, InvalidTransition
 
 
 class SessionStatus(enum.StrEnum):
@@ -63,6 +63,15 @@ def stored_status(session: str, text: str) -> SessionStatus:
     except ValueError:
         where = f"session {session}"
         raise CorruptState(where, f"its stored status {text!r} does not exist") from None
+
+
+def known_status(text: str) -> SessionStatus:
+    """Return the status somebody asks for; ConfigurationError if there is none such."""
+    try:
+        return SessionStatus(text)
+    except ValueError:
+        message = f"{text!r} is no status of a session; use {', '.join(SessionStatus)}"
+        raise ConfigurationError(message) from None
 
 
 def after(session: str, current: SessionStatus, step: SessionStep) -> SessionStatus:

@@ -14,7 +14,7 @@ from ..lifecycle.clock import SystemClock
 from ..lifecycle.sessions import finding
 from ..lifecycle.sessions.exporting import export
 from ..lifecycle.sessions.records import SessionInfo, SessionRow, as_session, info_of
-from ..lifecycle.sessions.status import SessionStatus
+from ..lifecycle.sessions.status import known_status
 from ..persistence.errors import ConfigurationError
 from ..persistence.shared.scope import Principal, Scope
 from ..persistence.shared_tables import ARTIFACTS, SCOPED, SESSIONS
@@ -103,13 +103,7 @@ def described(info: SessionInfo) -> dict[str, object]:
 
 
 def _wanted(asked: Asked) -> finding.Wanted:
-    status = None
-    if asked.status is not None:
-        try:
-            status = SessionStatus(asked.status)
-        except ValueError:
-            message = f"{asked.status!r} is no status; use {', '.join(SessionStatus)}"
-            raise ConfigurationError(message) from None
+    status = None if asked.status is None else known_status(asked.status)
     owner = None if asked.owner is None else Principal.parse(asked.owner)
     wanted = finding.Wanted(status, owner, asked.parent, None, cast("finding.Sort", asked.sort))
     wanted.order()  # refuses an unknown sort

@@ -110,7 +110,7 @@ def test_a_damaged_file_is_one_sentence(store: Path, tmp_path: Path) -> None:
         (("show", "nobody"), 5, "there is no session nobody"),
         (("archive", "nobody"), 5, "there is no session nobody"),
         (("history", "chat-7", "--after", "x"), 2, "behind the number of a commit"),
-        (("list", "--status", "asleep"), 2, "is no status"),
+        (("list", "--status", "asleep"), 2, "is no status of a session; use active"),
         (("list", "--sort", "size"), 2, "sort='size' is unknown"),
         (("list", "--owner", "root"), 1, "is no principal"),
         (("list", "--after", "nobody"), 5, "there is no session nobody"),

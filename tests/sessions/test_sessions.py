@@ -263,6 +263,9 @@ def test_hostile_ids_are_refused_and_strange_ones_are_ids() -> None:
                 system.sessions.create(bad)
         session = system.sessions.create("../../etc/passwd")
         assert system.sessions.get("../../etc/passwd") == session
+        assert system.sessions.create("caf\u00e9") == system.sessions.get("cafe\u0301")
+        with pytest.raises(ScopeError):
+            system.sessions.get("a\nb")
         with pytest.raises(StateError):
             system.sessions.create("n", name="\ud800")
         with pytest.raises(StateError, match="meta of session m"):
@@ -456,6 +459,8 @@ def test_lists_are_filtered_sorted_and_paged() -> None:
                         found += page
                         last = page[-1]
                     assert [i.id for i in found] == [i.id for i in expected], (case, sort)
+        with pytest.raises(ConfigurationError, match="is no status of a session; use active"):
+            system.sessions.list(status="asleep")
         with pytest.raises(ConfigurationError, match="sort='size' is unknown"):
             system.sessions.list(sort="size")  # type: ignore[arg-type]
 
@@ -764,3 +769,27 @@ def test_cleanup_is_tried_again_while_the_store_fails() -> None:
             clock.advance(5)
             system.idle(DEADLINE)
         assert chat.info().status == "failed"
+
+
+def test_a_named_principal_sees_its_own_sessions() -> None:
+    """A handle of a user creates in that name, and knows no other sessions, whatever they hold."""
+    mira = Principal.user("mira")
+    with opened() as system:
+        system.sessions.create("other")
+        mine = system.sessions.acting_as(mira)
+        chat = mine.create("mine")
+        assert chat.agent(Desk, "emea").call(Desk.note, "a").get() == "mine"
+        assert chat.info().owner == mira
+        assert [info.id for info in mine.list()] == ["mine"]
+        assert len(system.sessions.list()) == 2
+        for wanted in ("other", "absent"):
+            with pytest.raises(UnknownSession):
+                mine.get(wanted)
+        with pytest.raises(Denied):
+            mine.create("noors", owner=Principal.user("noor"))
+        with pytest.raises(UnknownSession):
+            mine.create("inside", parent="other")
+        chat.complete()
+        assert system.state.acting_as(mira).list_keys(chat.scope) == ["words"]
+        with pytest.raises(Denied):
+            system.state.acting_as(Principal.user("noor")).list_keys(chat.scope)
