@@ -6,6 +6,7 @@ declaration. A row is a tuple of all its columns, the primary key first.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, TypeAlias
 
@@ -70,7 +71,7 @@ class Table:
         """Return a row with the sequence of its commit filled in."""
         if not self.sequence:
             return row
-        at = self.names.index(self.sequence)
+        at = _sequence_at(self)
         return (*row[:at], sequence, *row[at + 1 :])
 
     def statements(self) -> list[str]:
@@ -95,6 +96,11 @@ class Table:
 
     def __repr__(self) -> str:
         return f"<Table {self.name}>"
+
+
+@functools.cache
+def _sequence_at(table: Table) -> int:
+    return table.names.index(table.sequence)  # looked up for every row otherwise
 
 
 class Change(NamedTuple):

@@ -12,6 +12,7 @@ from . import (
     latency,
     messages,
     population,
+    scopes,
     secrets,
     turns,
 )
@@ -27,6 +28,8 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     population.MEMORY,
     population.MILLION,
     flights.FLIGHTS,
+    scopes.SCOPES,
+    scopes.MILLION_KEYS,
     access.ACCESS,
     artifacts.ARTIFACTS,
     secrets.DETECTOR,

@@ -60,7 +60,8 @@ def _checked_name(name: str, what: str) -> str:
     if not 0 < size <= LONGEST:
         message = f"the {what} {name[:40]!r} takes {size} bytes; 1 to {LONGEST} are allowed"
         raise ScopeError(message)
-    if any(unicodedata.category(sign) in _CONTROL for sign in normal):
+    plain = normal.isascii() and normal.isprintable()
+    if not plain and any(unicodedata.category(sign) in _CONTROL for sign in normal):
         message = f"the {what} {name!r} holds a control character; leave it out"
         raise ScopeError(message)
     return normal

@@ -1,0 +1,72 @@
+"""Shared keys: reading, writing, a million of them."""
+
+from __future__ import annotations
+
+from ..model import Better, Experiment, Measure, Row, Size, Value
+
+
+def _writing(what: str, threads: int) -> Measure:
+    parameters = {"what": what, "threads": threads, "seconds": Size(4, 0.5)}
+    return Measure(f"{what} x{threads}", "benchmarks.ours.scopes:writing", parameters)
+
+
+def _rate(what: str, threads: int, title: str) -> Row:
+    name = f"scoped-{what}-{threads}"
+    return Row(name, title, ours=Value(f"{what} x{threads}", "per_second"), unit="/s")
+
+
+def _time(name: str, title: str, measure: str, unit: str, *, floor: float | None = None) -> Row:
+    key = name.removeprefix("scoped-").replace("-", "_")
+    return Row(name, title, ours=Value(measure, key), better=Better.LOWER, unit=unit, floor=floor)
+
+
+SCOPES = Experiment(
+    name="scopes",
+    title="Shared keys",
+    measures=(
+        Measure("reading", "benchmarks.ours.scopes:reading", {"rounds": Size(100_000, 5_000)}),
+        *(_writing(what, threads) for what in ("set", "increment") for threads in (1, 64)),
+        _writing("turns", 64),
+        _writing("adding", 64),
+    ),
+    rows=(
+        _time("scoped-get-us", "read of a cached key", "reading", "us", floor=5.0),
+        _time("scoped-own-us", "same, by a user in its own scope", "reading", "us", floor=5.0),
+        _time("scoped-many-us", "same, each of 100 at once", "reading", "us", floor=5.0),
+        _rate("set", 1, "durable sets/s, one caller"),
+        _rate("set", 64, "durable sets/s, 64 threads"),
+        _rate("increment", 1, "durable increments/s of one key, one caller"),
+        _rate("increment", 64, "durable increments/s of one key, 64 threads"),
+        _rate("turns", 64, "durable turns/s that increment one key, 64 agents"),
+        _rate("adding", 64, "durable turns/s that add to one key, 64 agents"),
+    ),
+    repeats=3,
+)
+
+MILLION_KEYS = Experiment(
+    name="million-keys",
+    title="A million shared keys",
+    measures=(
+        Measure(
+            "perdure",
+            "benchmarks.ours.scopes:million",
+            {"keys": Size(1_000_000, 20_000)},
+            timeout=1_800,
+        ),
+    ),
+    rows=(
+        _time("scoped-open-ms", "open a store with 1,000,000 keys", "perdure", "ms"),
+        _time("scoped-page-ms", "its first page of 100 keys, cold", "perdure", "ms"),
+        _time("scoped-middle-ms", "a page in the middle", "perdure", "ms"),
+        _time("scoped-count-s", "count them", "perdure", "s"),
+        _time("scoped-growth-mib", "memory after reading 200,000 of them", "perdure", "MiB"),
+        _time("scoped-bytes-per-key", "bytes on disk per key", "perdure", "B"),
+        Row(
+            "scoped-fill",
+            "keys/s set in transactions of 10,000",
+            ours=Value("perdure", "per_second"),
+            unit="/s",
+        ),
+    ),
+    repeats=1,
+)
