@@ -1,5 +1,7 @@
 """Finding artifacts: the same as looking at all of them, page by page, and in turns."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from perdure import Agent, AgentSystem, MemoryStore, Scope, State, VirtualClock
 from perdure.lifecycle.artifacts.records import Artifact
 from perdure.persistence.errors import LineageCircle, UnknownArtifact
 from tests.artifacts.kit import Maker, W, named, opened, stores
+from tests.support import DEADLINE
 
 SCOPES = [Scope.GLOBAL, W, W.step("parse"), Scope.user("mira")]
 TYPES = ["custom", "tool-result", "system"]
@@ -182,3 +185,24 @@ def test_nothing_comes_from_itself(tmp_path: Path) -> None:
                     system.artifacts.link(two, one)
             assert named(system.artifacts.sources(one)) == [("y", 1)]
             assert system.artifacts.sources(two) == []
+
+
+def test_two_links_close_no_circle(tmp_path: Path) -> None:
+    """Of two links that would close a circle together, made at once, one is refused."""
+    with opened(tmp_path / "a.db", sync="process") as system:
+        for round_ in range(10):
+            one = system.artifacts.save(f"one{round_}", b"")
+            two = system.artifacts.save(f"two{round_}", b"")
+            start = threading.Barrier(2)
+
+            def link(first: Artifact, second: Artifact, start: threading.Barrier = start) -> bool:
+                start.wait(DEADLINE)
+                try:
+                    system.artifacts.link(first, second)
+                except LineageCircle:
+                    return False
+                return True
+
+            with ThreadPoolExecutor(2) as pool:
+                done = [pool.submit(link, one, two), pool.submit(link, two, one)]
+                assert sorted(future.result(DEADLINE) for future in done) == [False, True]

@@ -144,3 +144,20 @@ def test_a_revocation_during_an_upload_counts(tmp_path: Path) -> None:
         with pytest.raises(Denied), sink:
             pass
         assert system.artifacts.find() == []
+
+
+def test_the_audit_tells_who_used_what(tmp_path: Path) -> None:
+    """What crosses the border between owners stands in the audit, allowed or refused."""
+    with opened(tmp_path) as system:
+        mira = system.artifacts.acting_as(MIRA)
+        with pytest.raises(Denied):
+            mira.save("a", b"1", scope=W)
+        system.access.grant(MIRA, W, Right.WRITE)
+        mira.save("a", b"1", scope=W)
+        told = [
+            (entry.operation, entry.key, entry.outcome)
+            for entry in system.audit.list(who=MIRA)
+            if entry.scope == W
+        ]
+        assert told == [("write", "a", "refused"), ("write", "a", "allowed")]
+        assert system.audit.verify().intact
