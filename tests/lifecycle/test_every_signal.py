@@ -75,6 +75,17 @@ def test_the_end_of_a_rotation_is_told() -> None:
         assert told.wait("rotation_done").reason == "k1"
 
 
+def test_a_step_of_a_session_is_told() -> None:
+    """Each step of a session fires session_changed with the status it leads to."""
+    with Told() as told, AgentSystem.open("memory://", agents=[Tally]) as system:
+        system.sessions.create("s").fail("why")
+        events = [told.wait("session_changed", count) for count in (1, 2)]
+        assert [(event.status, event.note) for event in events] == [
+            ("active", ""),
+            ("failed", "why"),
+        ]
+
+
 def test_no_signal_is_without_a_test() -> None:
     """Every signal's name stands in a test of this folder that waits for it or counts it."""
     texts = "".join(path.read_text() for path in sorted(Path(__file__).parent.glob("test_*.py")))
