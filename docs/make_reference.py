@@ -23,6 +23,10 @@ from perdure.actors.sharing.pipeline import Dropped, Pipeline
 from perdure.actors.sharing.requests import Request, Requests
 from perdure.actors.sharing.sharing import Sharing
 from perdure.actors.sharing.topic import Item, Topic
+from perdure.lifecycle.access.access import Access
+from perdure.lifecycle.access.boundaries import CustomBoundary
+from perdure.lifecycle.access.grants import Grant, Isolation
+from perdure.lifecycle.access.trail import AuditTrail
 from perdure.lifecycle.artifacts.artifacts import Artifacts
 from perdure.lifecycle.artifacts.sink import Sink
 from perdure.lifecycle.artifacts.source import Source
@@ -33,6 +37,7 @@ from perdure.lifecycle.secrets.rotation import Rotation
 from perdure.lifecycle.sessions.exporting import ExportReport
 from perdure.lifecycle.sessions.handle import SessionHandle
 from perdure.lifecycle.sessions.sessions import Sessions
+from perdure.persistence.auditing import AuditEntry
 from perdure.persistence.records import (
     AgentRow,
     DeadLetter,
@@ -43,6 +48,7 @@ from perdure.persistence.records import (
     Timer,
 )
 from perdure.persistence.store import StoreReader
+from perdure.persistence.verifying import AuditReport
 from perdure.system import SystemStatistics
 
 PAGE: Final = Path(__file__).resolve().parent / "reference.md"
@@ -55,6 +61,13 @@ _GIVEN: Final = (
     AgentDescription,
     DeadLetters,
     GroupDescription,
+    Access,
+    Grant,
+    Isolation,
+    CustomBoundary,
+    AuditTrail,
+    AuditEntry,
+    AuditReport,
     Artifacts,
     Sink,
     Source,
