@@ -5,6 +5,7 @@ import threading
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -120,7 +121,10 @@ class Doer(Agent[Count]):
         return self.state.turns, [do(self.scopes, tuple(step)) for step in steps]
 
 
-def test_at_the_same_time() -> None:
+@pytest.mark.parametrize(
+    "number", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 200))]
+)
+def test_at_the_same_time(number: int) -> None:
     """Threads and agents that transact at once did it one after the other, in journal order.
 
     Each writes a number of its own with its steps; the journal says in which order these came, and
