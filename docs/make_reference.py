@@ -28,6 +28,7 @@ from perdure.lifecycle.access.boundaries import CustomBoundary
 from perdure.lifecycle.access.grants import Grant, Isolation
 from perdure.lifecycle.access.trail import AuditTrail
 from perdure.lifecycle.artifacts.artifacts import Artifacts
+from perdure.lifecycle.artifacts.reader import ArtifactReader
 from perdure.lifecycle.artifacts.sink import Sink
 from perdure.lifecycle.artifacts.source import Source
 from perdure.lifecycle.artifacts.sweep import Swept
@@ -69,6 +70,7 @@ _GIVEN: Final = (
     AuditEntry,
     AuditReport,
     Artifacts,
+    ArtifactReader,
     Sink,
     Source,
     Swept,

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from ...persistence.artifacts.chunking import Block, Readable, blocks
-from ...persistence.artifacts.reading import chunks
 from ...persistence.artifacts.traffic import Hold
 from ...persistence.codec import codec_of
-from ...persistence.errors import CorruptState, StateError, UnknownArtifact
+from ...persistence.errors import CorruptState, StateError
 from ...persistence.shared.guard import Right
 from ...persistence.shared.keys import checked_key, checked_name
 from ...persistence.shared.ledger import Ledger
@@ -25,18 +23,17 @@ from ...persistence.shared_tables import (
     CONTENTS,
     LINEAGE,
 )
-from ...persistence.tables import Order, Row
+from ...persistence.tables import Row
 from ..scopes.entries import gone
 from ..scopes.state import ScopedState
 from ..supervisor import PersistenceSupervisor
 from . import lineage
-from .catalogue import Wanted, by_name, by_number, find, tags
 from .mending import last_number, mend
-from .merging import beheld, rows
+from .merging import beheld
+from .reader import ArtifactReader, checked_type, present
 from .records import Artifact, ArtifactLimits, ArtifactType, from_row
 from .rights import Rights
 from .sink import Draft, Sink
-from .source import Source
 from .sweep import Sweeper, Swept
 from .tally import TOTAL, added, removed, usage
 from .upload import Uploads, Waiting
@@ -44,7 +41,7 @@ from .upload import Uploads, Waiting
 _META: Final = codec_of(object)
 
 
-class Artifacts:
+class Artifacts(ArtifactReader):
     """Keep bytes under names, with where they came from. Thread-safe.
 
     Permissions are those of the scope, with the artifact's name as key. In a turn, calls run in
@@ -65,10 +62,8 @@ class Artifacts:
         limits: ArtifactLimits,
     ) -> None:
         """Save by ``supervisor`` what ``limits`` allow; sweep ``later``."""
-        self._rights = Rights(state)
-        self._ledger = state.ledger
+        super().__init__(Rights(state), Uploads(state.ledger, supervisor, waiting))
         self._limits = limits
-        self._uploads = Uploads(state.ledger, supervisor, waiting)
         self.sweeper = Sweeper(
             self._rights, self._uploads, later, lambda: mend(state.ledger, supervisor)
         )
@@ -138,7 +133,7 @@ class Artifacts:
         draft = Draft(
             self._rights.own() if scope is None else scope,
             checked_key(name),
-            _type(type),
+            checked_type(type),
             checked_name(media, "media type") if media else "",
             tuple(dict.fromkeys(checked_name(tag, "tag") for tag in tags)),
             tuple(sources),
@@ -199,137 +194,13 @@ class Artifacts:
 
         def step(before: Row | None) -> None:
             assert hold.names
-            _present(before, artifact)
+            present(before, artifact)
 
         unit.change((ARTIFACTS, (artifact.number,)), step, checked=False)
         for place, change in removed(artifact.scope, artifact.name, int(str(row[7]))):
             unit.change(place, change, checked=False)
         self._rights.commit(unit)
         self.sweeper.suspect(contents=[artifact.content], notes=True)
-
-    # Finding.
-
-    def get(self, name: str, *, scope: Scope | None = None, version: int | None = None) -> Artifact:
-        """Return the newest version of a name, or the one asked for; needs READ.
-
-        UnknownArtifact if there is none.
-        """
-        scope = self._rights.own() if scope is None else scope
-        name = checked_key(name)
-        unit = self._reading(Right.READ, scope, name, "read")
-        row = by_name(self._ledger, unit, scope, name, version)
-        if row is None:
-            which = "" if version is None else f" version {version}"
-            message = f"{scope} has no artifact {name!r}{which}; `find` shows those it has"
-            raise UnknownArtifact(message)
-        return from_row(row)
-
-    def find(
-        self,
-        *,
-        scope: Scope | None = None,
-        name: str | None = None,
-        session: str | None = None,
-        agent: tuple[str, str] | None = None,
-        tag: str | None = None,
-        type: str | None = None,  # noqa: A002 - the word for it
-        content: str | None = None,
-        correlation: int | None = None,
-        since: float | None = None,
-        until: float | None = None,
-        after: Artifact | int = 0,
-        limit: int = 100,
-    ) -> list[Artifact]:
-        """Return up to ``limit`` artifacts that fit all that is given, in the order they were made.
-
-        Args:
-            scope: whose they are; needs LIST on it. Without it, those of all scopes are found that
-                the caller may list.
-            name: of this name, all versions.
-            session: made in it.
-            agent: made by the agent of this kind and key.
-            tag: that have it.
-            type: of this type.
-            content: with these bytes, by their SHA-256.
-            correlation: made in this chain of messages.
-            since: not made before, in seconds since the epoch.
-            until: made before.
-            after: the last one of the page before.
-            limit: how many.
-        """
-        shown = self._rights.shown(scope)
-        unit = self._rights.calls.unit()
-        if scope is not None:
-            self._reading(Right.LIST, scope, None, "list")
-        wanted = Wanted(
-            scope=scope,
-            name=None if name is None else checked_key(name),
-            session=session,
-            agent=agent,
-            tag=None if tag is None else checked_name(tag, "tag"),
-            type=None if type is None else _type(type),
-            content=content,
-            correlation=correlation,
-            since=since,
-            until=until,
-        )
-        start = after.number if isinstance(after, Artifact) else after
-        found = (from_row(row) for row in find(self._ledger, unit, wanted, start))
-        seen = (artifact for artifact in found if shown(artifact.scope, artifact.name))
-        listed = list(itertools.islice(seen, limit))
-        self._learnt(unit)
-        return listed
-
-    def tags(self, artifact: Artifact) -> list[str]:
-        """Return an artifact's tags; needs READ."""
-        unit = self._reading(Right.READ, artifact.scope, artifact.name, "read")
-        self._row(unit, artifact)
-        return tags(self._ledger, unit, artifact.number)
-
-    def sources(self, artifact: Artifact, *, deep: bool = False) -> list[Artifact]:
-        """Return what it was made from; with ``deep`` also what that was made from, and so on.
-
-        Needs READ; those the caller may not list are left out, and those that are gone.
-        """
-        unit = self._reading(Right.READ, artifact.scope, artifact.name, "read")
-        self._row(unit, artifact)
-        walk = lineage.ancestors if deep else lineage.sources
-        return self._shown(unit, walk(self._ledger, unit, artifact.number))
-
-    def results(self, artifact: Artifact) -> list[Artifact]:
-        """Return what was made directly from it; otherwise as ``sources``."""
-        unit = self._reading(Right.READ, artifact.scope, artifact.name, "read")
-        self._row(unit, artifact)
-        return self._shown(unit, lineage.results(self._ledger, unit, artifact.number))
-
-    def usage(self, scope: Scope) -> tuple[int, int]:
-        """Return how many artifacts a scope has and their bytes; needs LIST."""
-        unit = self._reading(Right.LIST, scope, None, "list")
-        place = (ARTIFACT_NAMES, (*scope.columns, ""))
-        row = beheld(self._ledger, unit, place)
-        return usage(row if unit is None else unit.seen(place, row))
-
-    # Reading and using.
-
-    def open(self, artifact: Artifact) -> Source:
-        """Return a source to read its bytes from; needs READ.
-
-        UnknownArtifact if it was deleted. Reading raises CorruptState, naming the chunk, where the
-        bytes are not those that were saved.
-        """
-        unit = self._reading(Right.READ, artifact.scope, artifact.name, "read")
-        hold = Hold()
-        # Held before it is looked up: from then on it cannot be swept.
-        self._uploads.traffic.hold(hold, (CONTENTS, artifact.content))
-        self._row(unit, artifact)
-        self._uploads.settle(artifact.content)
-        data = chunks(self._ledger.store, artifact.content, str(artifact))
-        return Source(artifact, data, partial(self._uploads.traffic.release, hold))
-
-    def read(self, artifact: Artifact) -> bytes:
-        """Return all of its bytes; otherwise as ``open``."""
-        with self.open(artifact) as source:
-            return source.read()
 
     def came_from(self, *artifacts: Artifact) -> None:
         """Say that this turn changes the agent's state because of these; needs READ.
@@ -345,25 +216,6 @@ class Artifacts:
             # The sequence is filled in when the turn commits.
             key = (0, artifact.number)
             unit.change((ARTIFACT_USES, key), _there(key), checked=False)
-
-    def uses(self, artifact: Artifact, *, after: int = 0, limit: int = 100) -> list[int]:
-        """Return the sequences of the turns that named it in ``came_from``; needs READ.
-
-        Those that are durable, oldest first.
-        """
-        self._reading(Right.READ, artifact.scope, artifact.name, "read")
-        order = Order(("artifact",), (artifact.number,))
-        found = self._ledger.page(ARTIFACT_USES, order, (after,), limit)
-        return [int(str(sequence)) for sequence, _ in found]
-
-    def used_in(self, sequence: int) -> list[Artifact]:
-        """Return what the turn of that sequence named in ``came_from``.
-
-        Those the caller may list, and that are not gone.
-        """
-        order = Order(("sequence", "artifact"), (sequence,))
-        numbers = (int(str(row[1])) for row in rows(self._ledger, None, ARTIFACT_USES, order))
-        return self._shown(None, numbers)
 
     def sweep(self) -> Swept:
         """Free at once what nothing refers to any more, everywhere; return when that is durable.
@@ -447,20 +299,6 @@ class Artifacts:
             raise StateError(path, problem)
         return text
 
-    def _reading(self, right: Right, scope: Scope, name: str | None, operation: str) -> Unit | None:
-        unit = self._rights.calls.unit()
-        self._rights.allow(unit, right, scope, name, operation)
-        self._learnt(unit)
-        return unit
-
-    def _learnt(self, unit: Unit | None) -> None:
-        if unit is not None:
-            self._rights.calls.learnt()
-
-    def _row(self, unit: Unit | None, artifact: Artifact) -> Row:
-        """Return an artifact's row; it must be the one the rights were asked for."""
-        return _present(by_number(self._ledger, unit, artifact.number), artifact)
-
     def _existing(self, unit: Unit, artifact: Artifact, right: Right, operation: str) -> Row:
         self._rights.allow(unit, right, artifact.scope, artifact.name, operation)
         return self._row(unit, artifact)
@@ -470,7 +308,7 @@ class Artifacts:
         self._existing(unit, artifact, right, operation)
 
         def step(row: Row | None) -> Row:
-            return _present(row, artifact)
+            return present(row, artifact)
 
         unit.change((ARTIFACTS, (artifact.number,)), step, checked=False)
 
@@ -479,23 +317,6 @@ class Artifacts:
         with unit.savepoint():
             unit.change(place, step, checked=False)
             unit.seen(place, beheld(self._ledger, unit, place))
-
-    def _shown(self, unit: Unit | None, numbers: Iterator[int]) -> list[Artifact]:
-        found = (by_number(self._ledger, unit, number) for number in numbers)
-        shown = self._rights.shown(None)
-        artifacts = [from_row(row) for row in found if row is not None]
-        return [artifact for artifact in artifacts if shown(artifact.scope, artifact.name)]
-
-
-def _present(row: Row | None, artifact: Artifact) -> Row:
-    # Compared: the rights that were asked for are those of the scope and name in the artifact.
-    if (
-        row is None
-        or row[1:5] != (*artifact.scope.columns, artifact.name)
-        or row[6] != artifact.content
-    ):
-        raise UnknownArtifact(f"there is no {artifact} any more; it was deleted")
-    return row
 
 
 def _last(ledger: Ledger) -> int:
@@ -512,11 +333,3 @@ def _there(row: Row) -> Step:
         return row
 
     return step
-
-
-def _type(name: str) -> ArtifactType:
-    try:
-        return ArtifactType(name)
-    except ValueError:
-        known = ", ".join(ArtifactType)
-        raise StateError("type", f"{name!r} is no type of artifact; use {known}") from None
