@@ -33,6 +33,8 @@ from perdure.lifecycle.artifacts.sink import Sink
 from perdure.lifecycle.artifacts.source import Source
 from perdure.lifecycle.artifacts.sweep import Swept
 from perdure.lifecycle.groups import GroupDescription
+from perdure.lifecycle.scopes.agent_scopes import AgentScopes
+from perdure.lifecycle.scopes.state import ScopedState
 from perdure.lifecycle.secrets.office import SecretsOffice
 from perdure.lifecycle.secrets.rotation import Rotation
 from perdure.lifecycle.sessions.exporting import ExportReport
@@ -62,6 +64,8 @@ _GIVEN: Final = (
     AgentDescription,
     DeadLetters,
     GroupDescription,
+    ScopedState,
+    AgentScopes,
     Access,
     Grant,
     Isolation,

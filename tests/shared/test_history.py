@@ -122,9 +122,9 @@ class Doer(Agent[Count]):
 
 
 @pytest.mark.parametrize(
-    "number", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 200))]
+    "history", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 200))]
 )
-def test_at_the_same_time(number: int) -> None:
+def test_at_the_same_time(history: int) -> None:
     """Threads and agents that transact at once did it one after the other, in journal order.
 
     Each writes a number of its own with its steps; the journal says in which order these came, and
