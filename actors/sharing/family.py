@@ -153,10 +153,7 @@ class Family:
         """Return the scope of an agent below the caller, and note in the audit that it is seen."""
         self._above(unit, _who(child), operation)
         scope = Scope.agent(child.kind, child.key)
-        reason = "family"
-        unit.audit.append(
-            recorded(self._office, unit.standing, scope, operation, reason, outcome="allowed")
-        )
+        unit.audit.append(recorded(self._office, unit, scope, operation, "family", "allowed"))
         return scope
 
     def _put(self, unit: Unit, child: Principal, parent: Principal) -> None:
@@ -205,8 +202,7 @@ class Family:
         return admit(self._office, unit, self._shelf.scope, operation).principal
 
     def _deny(self, unit: Unit, operation: str, why: str) -> Denied:
-        scope = self._shelf.scope
-        return deny(self._office, unit, scope, unit.standing, operation=operation, why=why)
+        return deny(self._office, unit, self._shelf.scope, operation, why)
 
     def _ref(self, who: Principal) -> AgentRef[Any]:
         return self._office.reference(who.id, who.part)

@@ -149,7 +149,7 @@ class Pattern:
     def _is_owner(self, standing: Standing, head: Head) -> bool:
         return standing.principal == Principal.SYSTEM or str(standing.principal) == head.owner
 
-    def _require(self, unit: Unit | None, head: Head, role: str | None, operation: str) -> Standing:
+    def _require(self, unit: Unit, head: Head, role: str | None, operation: str) -> Standing:
         """Return in whose name the call runs; Denied unless that may play the part.
 
         ``None`` is the owner's part alone. The owner and the system may play every part.
@@ -161,14 +161,13 @@ class Pattern:
         if role is not None and (members is None or is_one_of(standing.principal, members)):
             return standing
         why = "it is the owner's to do" if role is None else "that part is played by others"
-        raise self._deny(unit, standing, operation, why)
+        raise self._deny(unit, operation, why)
 
-    def _admit(self, unit: Unit | None, operation: str) -> Standing:
+    def _admit(self, unit: Unit, operation: str) -> Standing:
         return admit(self._office, unit, self._shelf.scope, operation)
 
-    def _deny(self, unit: Unit | None, standing: Standing, operation: str, why: str) -> Denied:
-        scope = self._shelf.scope
-        return deny(self._office, unit, scope, standing, operation=operation, why=why)
+    def _deny(self, unit: Unit, operation: str, why: str) -> Denied:
+        return deny(self._office, unit, self._shelf.scope, operation, why)
 
     # Waking: an agent is told by a message that leaves with the commit.
 

@@ -15,6 +15,7 @@ import msgspec
 
 from ...persistence.codec import Codec
 from ...persistence.errors import ConfigurationError, Conflict, QuotaExceeded
+from ...persistence.shared.keys import checked_name
 from ...persistence.shared.ledger import Stale
 from ...persistence.shared.scope import Principal
 from ...persistence.shared.unit import Unit
@@ -89,7 +90,7 @@ class Pipeline(Pattern):
         ``roles`` says who may work at a stage, and as ``"sources"`` who may put items in; what it
         does not name is everybody's.
         """
-        listed = list(stages or ())
+        listed = [checked_name(stage, "stage") if stage else "" for stage in stages or ()]
         if len(set(listed)) != len(listed) or not all(map(_is_stage, listed)):
             message = f"the stages {listed} must be different names without '/', and neither"
             raise ConfigurationError(f"{message} {SOURCES!r} nor {DROPPED!r}")

@@ -193,7 +193,7 @@ class Requests(Pattern):
             head, standing = self._head(unit), self._admit(unit, "serve")
             who = standing.principal
             if not is_one_of(who, [head.owner, *head.roles.get(RESPONDERS, ())]):
-                raise self._deny(unit, standing, "serve", "that part is played by others")
+                raise self._deny(unit, "serve", "that part is played by others")
             self._listen(unit, "wakes", who, wake)
 
         self._office.run(served)
@@ -289,7 +289,7 @@ class Requests(Pattern):
         if asked is None or asked.deadline <= now:
             return False
         if not self._is_for(head, standing.principal, asked):
-            raise self._deny(unit, standing, "answer in", "that request is for others to answer")
+            raise self._deny(unit, "answer in", "that request is for others to answer")
         held = asked.lease
         if held is not None and held.until > now:
             mine = held.holder == str(standing.principal) and lease in (0, held.number)

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from ...persistence.chain import AuditRecord
 from ...persistence.errors import Denied
-from ...persistence.shared.guard import Right, Standing, Use, refusal
+from ...persistence.shared.guard import Right, Standing, refusal
 from ...persistence.shared.scope import Principal, Scope
 from ...persistence.shared.unit import Unit
 from .shelf import Office
@@ -35,41 +35,34 @@ def is_one_of(who: Principal, names: Sequence[str]) -> bool:
     return who.kind == "agent" and str(Principal.agents(who.id)) in names
 
 
-def admit(office: Office, unit: Unit | None, scope: Scope, operation: str) -> Standing:
-    """Return in whose name a call runs; Denied if that agent is cut off from everything."""
-    standing = office.standing() if unit is None else unit.standing
+def admit(office: Office, unit: Unit, scope: Scope, operation: str) -> Standing:
+    """Return in whose name a call runs; Isolated if that agent is cut off from everything.
+
+    A turn under way loses its right to commit when its agent is cut off, so nothing needs to be
+    looked at again when it ends.
+    """
+    standing = unit.standing
     who = standing.principal
     if who.kind == "agent":
-        # One's own scope is refused to those alone who are isolated.
         own = Scope.agent(who.id, who.part)
-        use = Use(Right.WRITE, own, None, operation)
-        decision = office.ledger.guard.check(standing, use.right, own, None)
-        if not decision.allowed:
-            raise refusal(standing, operation, scope, isolated=decision.isolated)
-        if unit is not None and unit.used[-1:] != [use]:
-            unit.used.append(use)
+        if office.ledger.guard.check(standing, Right.WRITE, own, None).isolated:
+            unit.audit.append(recorded(office, unit, scope, operation, "isolated", "refused"))
+            raise refusal(standing, operation, scope, isolated=True)
     return standing
 
 
-def deny(
-    office: Office, unit: Unit | None, scope: Scope, standing: Standing, *, operation: str, why: str
-) -> Denied:
+def deny(office: Office, unit: Unit, scope: Scope, operation: str, why: str) -> Denied:
     """Return the refusal of a call, and have it stand in the audit."""
-    record = recorded(office, standing, scope, operation, why, outcome="refused")
-    if unit is not None:
-        unit.audit.append(record)
-    else:
-        alone = Unit(standing, office.ledger.guard.epoch)
-        alone.audit.append(record)
-        office.calls.commit(alone)
+    unit.audit.append(recorded(office, unit, scope, operation, why, "refused"))
     _, pattern, name = scope.columns
-    return Denied(f"{standing.principal} may not {operation} {pattern} {name!r}: {why}")
+    return Denied(f"{unit.standing.principal} may not {operation} {pattern} {name!r}: {why}")
 
 
 def recorded(  # noqa: PLR0917 - the columns of a decision
-    office: Office, standing: Standing, scope: Scope, operation: str, why: str, outcome: str
+    office: Office, unit: Unit, scope: Scope, operation: str, why: str, outcome: str
 ) -> AuditRecord:
     """Return a decision of a pattern as the audit keeps it."""
+    standing = unit.standing
     return AuditRecord(
         office.calls.now(), standing.principal.columns, scope.columns, "", operation, outcome,
         why, 1, standing.correlation,

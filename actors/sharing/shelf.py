@@ -140,7 +140,7 @@ class Office:
         Without a codec records go by their own class, everything else as plain JSON.
         """
         record = isinstance(value, msgspec.Struct) or dataclasses.is_dataclass(value)
-        codec = codec or codec_for(value.__class__ if record else None)
+        codec = codec or codec_for(type(value) if record else None)
         text = codec.encode(value, path)
         if len(text) > self.largest:
             problem = f"takes {len(text):,} characters, more than the limit of {self.largest:,}"

@@ -71,7 +71,8 @@ class PipelineMachine(RuleBasedStateMachine):
     @rule(stage=st.sampled_from(STAGES), limit=st.integers(1, 3))
     def take(self, stage: str, limit: int) -> None:
         """Take the oldest that nobody holds; those out of date that are met go."""
-        now, expected = self.clock.now(), []
+        now = self.clock.now()
+        expected: list[tuple[int, int]] = []
         for number in sorted(n for n, thing in self.things.items() if thing.stage == stage):
             thing = self.things[number]
             if thing.dropped or thing.leased > now:
