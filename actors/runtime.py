@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ..lifecycle.access.access import Access
+from ..lifecycle.access.expiry import GrantSweeper
 from ..lifecycle.access.policy import Policy
 from ..lifecycle.access.trail import Audit, AuditTrail
 from ..lifecycle.artifacts.artifacts import Artifacts
@@ -103,6 +104,7 @@ class Runtime:
         calls = SharedCalls(self, supervisor, self.ledger, patience=mailbox_wait)
         schemas = Schemas(catalogue.vault)
         self.state = ScopedState(self.ledger, calls, largest=largest_value, schemas=schemas)
+        self.grant_expiry = GrantSweeper(self.policy, calls, now=clock.now, later=self._chore)
         self.expiry = Sweeper(self.ledger, calls, now=clock.now, later=self._chore)
         self.access = Access(self.ledger, calls, self.policy, Isolator(self, self.keeper))
         self.artifacts = Artifacts(
@@ -143,6 +145,7 @@ class Runtime:
         self.clock.call_later(SWEEP_SECONDS, self._trim)
         self.artifacts.sweeper.begin()
         self.expiry.begin()
+        self.grant_expiry.begin()
 
     def reference(self, kind: str, key: str) -> AgentRef[Any]:
         """Return a reference to an agent."""
@@ -201,6 +204,7 @@ class Runtime:
         # Only flags: a forked child calls this, where locks may be held by threads it has not got.
         self.closing = self.guarded = True
         self.artifacts.sweeper.stopped = self.expiry.stopped = True
+        self.grant_expiry.stopped = True
 
     def save_all(self) -> None:
         """Have every activation saved and put to rest; nothing can be saved to a lost store."""

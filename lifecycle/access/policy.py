@@ -177,6 +177,10 @@ class Policy:
         held = sorted(self._numbered.copy().items())
         return [Grant.of(each.row) for _, each in held if not self._is_over(each)]
 
+    def overdue(self) -> list[int]:
+        """Return the numbers of the grants that have run out and are still stored."""
+        return [number for number, held in self._numbered.copy().items() if self._is_over(held)]
+
     def next_grant(self) -> int:
         """Return a number for a new grant."""
         return next(self._next)

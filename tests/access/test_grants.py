@@ -10,8 +10,10 @@ import pytest
 from perdure import Agent, AgentSystem, Boundary, Principal, Right, Scope, VirtualClock
 from perdure.lifecycle.access.boundaries import AnyBoundary
 from perdure.persistence.errors import ConfigurationError, Denied, ScopeError, UnknownGrant
+from perdure.persistence.shared_tables import GRANTS
+from perdure.persistence.tables import Order
 
-from .kit import ANNA, BERT, Desk, DeskState, W, call, opened
+from .kit import ANNA, BERT, DEADLINE, Desk, DeskState, W, call, opened
 
 
 def test_a_strict_agent_has_nothing_but_its_own_scope() -> None:
@@ -338,3 +340,18 @@ def test_whoever_asks_for_grants_sees_what_concerns_it() -> None:
         assert len(system.access.grants(scope=W)) == 2
         assert call(system, "anna", "look_at", "grants") == 2
         assert call(system, "bert", "look_at", "grants") == 2
+
+
+def test_grants_that_have_run_out_leave_the_disk(tmp_path: Path) -> None:
+    """A sweep deletes them in slices, and leaves those alone that hold."""
+    clock = VirtualClock()
+    with opened(tmp_path / "a.db", clock=clock) as system:
+        for seconds in (10, 20, 30, None):
+            system.access.grant(ANNA, W, Right.READ, seconds=seconds)
+        clock.advance(25)
+        assert system._runtime.grant_expiry.sweep() == 2
+        assert system._store.count(GRANTS, Order(("number",))) == 2
+        assert [g.number for g in system.access.grants()] == [3, 4]
+        assert system._runtime.grant_expiry.sweep() == 0
+        clock.advance(60)
+        assert system.idle(DEADLINE)
