@@ -28,7 +28,10 @@ def isolated(who: object) -> Isolated:
 def refuse_cut_off(home: Surroundings) -> None:
     """Raise Isolated in what an isolated agent still runs: it reaches nobody any more."""
     turn = current.get()
-    if turn is not None and home.policy.isolated(turn.cell.kind, turn.cell.key):
+    # A turn that was cut off stays so, also when its agent is restored while it still runs.
+    if turn is not None and (
+        turn.decided == "isolation" or home.policy.isolated(turn.cell.kind, turn.cell.key)
+    ):
         message = f"{turn.cell} is isolated and reaches nobody; it must be restored"
         raise Isolated(message)
 

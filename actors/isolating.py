@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 import time
 from typing import Final
 
@@ -52,40 +53,45 @@ class Isolator:
         self._home = home
         self._keeper = keeper
         self._policy = home.policy
+        self._one = threading.Lock()  # an isolation and a restore, one after the other
 
     def isolate(self, isolation: Isolation) -> None:
         """Cut an agent off; effective when this returns, and durable unless it raises."""
         who = isolation.agent
         row: Row = (who.id, who.part, isolation.reason, isolation.since, 0)
-        self._policy.cut_off(isolation)
-        # Later ones look at the policy when they are made.
-        cell = self._keeper.cells.get((who.id, who.part))
-        turn = None
-        if cell is not None:
-            cell.hold(HOLD)
-            turn = self._seize(cell)
-            self._revoke(cell)
-        sequence = self._commit(who, row, f"isolate: {isolation.reason}"[:200])
-        if cell is not None:
-            self._replace(cell, turn)
+        with self._one:
+            self._policy.cut_off(isolation)
+            # Later ones look at the policy when they are made.
+            cell = self._keeper.cells.get((who.id, who.part))
+            turn = None
+            if cell is not None:
+                cell.hold(HOLD)
+                turn = self._seize(cell)
+                self._revoke(cell)
+            sequence = self._commit(who, row, f"isolate: {isolation.reason}"[:200])
+            if cell is not None:
+                self._replace(cell, turn)
         logger.error("agent %s/%s is isolated: %s", who.id, who.part, isolation.reason)
         self._tell(signals.agent_isolated, who, isolation.reason)
         self._wait_for(sequence)
 
     def restore(self, agent: Principal) -> None:
         """Let an agent go on with all its mail."""
-        if not self._policy.isolated(agent.id, agent.part):
-            return
-        sequence = self._commit(agent, None, "restore")
-        with contextlib.suppress(UnknownAgent):
-            # Made if it is not there: one that is being made now may have seen the isolation.
-            self._keeper.cell(agent.id, agent.part).unhold(HOLD)
+        with self._one:
+            if not self._policy.isolated(agent.id, agent.part):
+                return
+            sequence = self._commit(agent, None, "restore")
+            with contextlib.suppress(UnknownAgent):
+                # Made if it is not there: one that is being made now may have seen the isolation.
+                self._keeper.cell(agent.id, agent.part).unhold(HOLD)
         self._tell(signals.agent_restored, agent, "")
         self._wait_for(sequence)
 
     def _seize(self, cell: RunningCell) -> Turn | None:
         """Return the turn under way, whose end is now ours to decide; None if there is none."""
         until = time.monotonic() + PATIENCE
+        if cell.mailbox.runner is threading.current_thread():
+            return None  # told by what the agent itself has run into: its turn is over
         while time.monotonic() < until:
             turn = cell.turn
             if turn is not None and not turn.settling and turn.decide("isolation"):

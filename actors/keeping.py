@@ -83,7 +83,9 @@ class Keeper:
     def replace(self, cell: AgentCell, failed: Letter | None, error: Exception) -> None:
         """Put a fresh cell, with all the mail, in the place of one that hangs."""
         fresh = self._take_over(cell)
-        if fresh is None:
+        if fresh is None:  # it was cut off at the same moment
+            if failed is not None:
+                self._home.deliver(cell.kind, cell.key, failed)
             return
         failing.restart(fresh, error, failed)
         fresh.mailbox.attach(fresh, self._home.dispatcher)
@@ -124,6 +126,8 @@ class Keeper:
             if self.cells.get((cell.kind, cell.key)) is not cell:
                 return None
             self.cells[cell.kind, cell.key] = fresh
+            if self._home.policy.isolated(cell.kind, cell.key):
+                fresh.hold(HOLD)
         left = [as_letter(item) for item in cell.mailbox.close()]
         fresh.mailbox.put_back(*[e for e in left if getattr(e, "verb", None) is not Verb.DONE])
         return fresh

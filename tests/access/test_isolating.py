@@ -7,12 +7,25 @@ from pathlib import Path
 
 import pytest
 
-from perdure import Agent, AgentSystem, Backoff, Breaker, Durability, Right, Scope
+from perdure import (
+    Agent,
+    AgentSystem,
+    Backoff,
+    Breaker,
+    Durability,
+    Principal,
+    Right,
+    Scope,
+    VirtualClock,
+    signals,
+)
+from perdure.lifecycle.signals import AgentEvent
 from perdure.persistence.errors import Denied, Isolated, PerdureError
 from perdure.persistence.records import JournalEntry
 from tests.support import FailingStore, Told
 
 from .kit import ANNA, DEADLINE, Desk, DeskState, W, call, gate, opened
+from .test_races import together
 
 
 def last_commit(system: AgentSystem, key: str) -> int:
@@ -290,3 +303,53 @@ def test_an_isolation_while_the_store_is_away_holds_and_says_so() -> None:
         assert system.flush(DEADLINE)
         with pytest.raises(Isolated):
             call(system, "anna", "work")
+
+
+def test_a_receiver_may_isolate_the_agent_whose_failure_it_is_told_of() -> None:
+    """It runs in the middle of that agent's mailbox, and waits for nothing there."""
+    with AgentSystem.open("memory://", agents=[Desk]) as system:
+
+        def told(_sender: object, event: AgentEvent) -> None:
+            system.access.isolate(Principal.agent(event.kind, event.key), "it failed")
+
+        signals.agent_failed.connect(told, sender=system)
+        system.agent(Desk, "anna").cast(Desk.read_and_fail, "agent:Desk/anna", "k")
+        assert system.idle(DEADLINE)
+        assert [i.reason for i in system.access.isolated()] == ["it failed"]
+        with pytest.raises(Isolated):
+            call(system, "anna", "work")
+        signals.agent_failed.disconnect(told, sender=system)
+
+
+def test_what_still_runs_reaches_nobody_when_its_agent_is_restored() -> None:
+    """The abandoned turn stays abandoned: it asks in vain beside the agent that goes on."""
+    with gate("in") as door, opened() as system:
+        system.agent(Desk, "anna").proxy().wait_and_ask("bert", "in")
+        assert door.entered.acquire(timeout=DEADLINE)
+        system.access.isolate(ANNA, "it asks")
+        system.access.restore(ANNA)
+        assert call(system, "anna", "work") == 1
+        door.go_on.set()
+        assert system.idle(DEADLINE)
+        assert call(system, "bert", "done") == 0
+
+
+class Timed(Desk):
+    turn_limit = 60.0
+
+
+def test_a_turn_that_the_clock_gives_up_beside_an_isolation_leaves_the_agent_cut_off() -> None:
+    """Whoever comes first, the fresh cell holds its mail."""
+    clock = VirtualClock()
+    with gate("in") as door, AgentSystem.open("memory://", agents=[Timed], clock=clock) as system:
+        timed = system.agent(Timed, "t")
+        timed.cast(Timed.wait, "in")
+        assert door.entered.acquire(timeout=DEADLINE)
+        together(lambda: system.access.isolate(timed, "both"), lambda: clock.advance(61))
+        with pytest.raises(Isolated):
+            timed.proxy().work().get(timeout=DEADLINE)
+        door.go_on.set()
+        system.access.restore(timed)
+        while timed.proxy().done().get(timeout=DEADLINE) < 1:
+            clock.advance(1)
+        assert timed.proxy().done().get(timeout=DEADLINE) == 1
