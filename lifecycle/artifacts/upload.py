@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -9,12 +10,14 @@ from typing import Final
 
 from ...persistence.artifacts.chunking import digest, packed
 from ...persistence.artifacts.traffic import Hold, Name, Traffic
-from ...persistence.errors import Deadlock, SystemClosed
+from ...persistence.errors import CorruptState, Deadlock, SystemClosed
 from ...persistence.records import Commit
 from ...persistence.shared.ledger import Ledger
 from ...persistence.shared_tables import CHUNKS, CONTENT_PARTS, CONTENTS
-from ...persistence.tables import Change, Order, Table
+from ...persistence.tables import Change, Order, Row, Table
 from ..supervisor import PersistenceSupervisor
+
+logger = logging.getLogger("perdure.lifecycle")
 
 MOST_UNDER_WAY: Final = 8 * 1024 * 1024
 """Bytes of chunks that may wait for the disk, of all uploads together."""
@@ -42,7 +45,7 @@ class Uploads:
     def chunk(self, hold: Hold, data: bytes) -> str:
         """Have a chunk stored, and kept while ``hold`` lasts; return its name."""
         name = digest(data)
-        if not self._there(hold, CHUNKS, name):
+        if not self._there(hold, CHUNKS, name, lambda: self._good_chunk(name, len(data))):
             flag, small = packed(data)
             self._take(len(small))
             try:
@@ -55,17 +58,16 @@ class Uploads:
 
     def content(self, hold: Hold, name: str, size: int, chunks: Sequence[str]) -> None:
         """Have a content stored that consists of these chunks, all of them held."""
-        if self._there(hold, CONTENTS, name):
+        parts: list[Row] = [(name, position, chunk) for position, chunk in enumerate(chunks)]
+        row: Row = (name, size, len(chunks))
+        if self._there(hold, CONTENTS, name, lambda: self._good_content(row, parts), parts):
             return
-        changes = [
-            Change(CONTENT_PARTS, (name, position), (name, position, chunk))
-            for position, chunk in enumerate(chunks)
-        ]
+        changes = [Change(CONTENT_PARTS, part[:2], part) for part in parts]
         while len(changes) >= PARTS:
             self._append(changes[:PARTS], [])
             del changes[:PARTS]
         # Last, so that a content that is there is complete.
-        changes.append(Change(CONTENTS, (name,), (name, size, len(chunks))))
+        changes.append(Change(CONTENTS, (name,), row))
         needed: list[Name] = [(CHUNKS, chunk) for chunk in chunks]
         self._append(changes, [*needed, (CONTENTS, name)])
 
@@ -128,11 +130,52 @@ class Uploads:
         commit.with_effects().rows = changes
         self.traffic.deletes(names, self._supervisor.append(commit))
 
-    def _there(self, hold: Hold, table: Table, name: str) -> bool:
+    def _there(
+        self,
+        hold: Hold,
+        table: Table,
+        name: str,
+        good: Callable[[], bool],
+        parts: Sequence[Row] = (),
+    ) -> bool:
+        """Hold a name; tell whether its row is there, or on its way.
+
+        One that is not ``good`` is deleted, with its ``parts``: so what is saved again heals all
+        artifacts that have the same bytes.
+        """
         known = self.traffic.hold(hold, (table, name))
-        if known is None:
-            return self._store.count(table, Order(table.key_names, (name,))) > 0
-        return known
+        if known is not None:
+            return known
+        if self._store.count(table, Order(table.key_names, (name,))) == 0:
+            return False
+        try:
+            if good():
+                return True
+        except CorruptState as error:
+            logger.warning("%s; it is replaced by the same bytes, saved again", error)
+        with self.traffic.lock:
+            gone = [Change(table, (name,), None)]
+            gone += [Change(CONTENT_PARTS, part[:2], None) for part in parts]
+            self.delete(gone, [(table, name)])
+        # Rows of these tables are never replaced: the old one must be gone before.
+        self.flush()
+        return False
+
+    def _good_chunk(self, name: str, size: int) -> bool:
+        row = self._store.row(CHUNKS, (name,))
+        return row is not None and row[1] == size
+
+    def _good_content(self, row: Row, parts: list[Row]) -> bool:
+        if self._store.row(CONTENTS, row[:1]) != row:
+            return False
+        at = 0
+        while at < len(parts):
+            order = Order(("content", "position"), row[:1])
+            page = self._store.page(CONTENT_PARTS, order, (at - 1,), PARTS)
+            if not page or page != parts[at : at + len(page)]:
+                return False
+            at += len(page)
+        return True
 
     def _append(self, changes: list[Change], names: Sequence[Name], weight: int = 0) -> None:
         self.check()

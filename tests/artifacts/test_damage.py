@@ -15,7 +15,7 @@ from perdure.persistence.doctor import examine
 from perdure.persistence.errors import CorruptState
 from perdure.persistence.shared_tables import CHUNKS, CONTENTS
 from perdure.persistence.tables import Row
-from tests.artifacts.kit import dangling, noise, opened
+from tests.artifacts.kit import dangling, noise, opened, orphans
 
 FIRST, SECOND = noise(CHUNK, 1), noise(CHUNK, 2)
 
@@ -159,3 +159,29 @@ def test_damaged_tallies_are_counted_again(tmp_path: Path) -> None:
     with opened(path) as system:
         assert system.artifacts.save("other", b"").number > second.number
     assert dangling(path) == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE chunks SET data = x'00' WHERE size = 3",
+        "DELETE FROM chunks WHERE size = 3",
+        "UPDATE chunks SET packed = 1, size = 4 WHERE size = 3",
+        "DELETE FROM content_parts WHERE position = 2",
+        "UPDATE content_parts SET chunk = 'x' WHERE position = 0",
+        "UPDATE contents SET size = 1",
+        "DELETE FROM contents",
+    ],
+)
+def test_saving_again_heals(tmp_path: Path, statement: str) -> None:
+    """Who saves bytes whose stored copy is damaged gets good ones, and so has everybody else."""
+    path = tmp_path / "a.db"
+    first = made(path)
+    damage(path, statement)
+    with opened(path) as system:
+        second = system.artifacts.save("again", FIRST + SECOND + b"end")
+        for artifact in (first, second):
+            assert system.artifacts.read(artifact) == FIRST + SECOND + b"end"
+    with closing(open_reader(path)) as reader:
+        assert examine(reader).healthy
+    assert dangling(path) == orphans(path) == []
