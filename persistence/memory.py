@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Final
 
+from . import shared_growth
 from .batch import Batch
 from .chain import START
 from .errors import Fenced, StoreOwned
@@ -32,6 +33,7 @@ from .records import (
     Timer,
 )
 from .recovery import read_delta, read_shape
+from .shared_growth import SHARED
 from .shared_tables import AUDIT
 from .store import Store
 from .tables import Key, Order, Row, Table
@@ -297,9 +299,10 @@ class MemoryStore(Store):
             for row in self._journal:
                 count(row.agent, "(journal)", "journal", [row.delta])
             rows = [
-                Growth(*self._names[agent], field, table, number, size)
+                Growth(*(self._names[agent] if agent else (SHARED, "")), field, table, number, size)
                 for (agent, field, table), (number, size) in sizes.items()
             ]
+            rows += shared_growth.rows(self._tables.growth())
         return sorted(rows, key=lambda row: (-row.size, row.kind, row.key, row.field))
 
     def disk(self) -> Disk:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 from typing import Any
 
 from .batch_rows import Rows
+from .shared_growth import Sum, texts
+from .shared_tables import SCOPED
 from .tables import Key, Order, Row, Table, Value, checked_order
 
 
@@ -72,6 +75,21 @@ class MemoryTables:
             return last - first
         return len(self._matching(table, order))
 
+    def growth(self) -> Iterator[Sum]:
+        """Iterate over what the rows take, added up by scope for keys and by table for others."""
+        sums: dict[tuple[Table, tuple[str, str, str]], list[int]] = {}
+        for table, rows in self._tables.items():
+            measured = [table.names.index(name) for name in texts(table)]
+            for row in rows.values():
+                keys = table is SCOPED
+                scope = (str(row[0]), str(row[1]), str(row[2])) if keys else ("", "", "")
+                total = sums.setdefault((table, scope), [0, 0])
+                values = (row[4],) if keys else tuple(row[at] for at in measured)
+                total[0] += 1
+                total[1] += sum(map(_size, values))
+        for (table, scope), (number, size) in sums.items():
+            yield table, scope, number, size
+
     def _page_by_key(self, table: Table, order: Order, after: Row | None, limit: int) -> list[Row]:
         keys, rows = self._in_order(table), self._tables.get(table, {})
         first, last = self._span(keys, order)
@@ -110,3 +128,7 @@ class MemoryTables:
             if tuple(row[at] for at in places) == order.equal
             and not (partial and any(row[at] is None for at in ordered_by))
         ]
+
+
+def _size(value: Value) -> int:
+    return len(value.encode() if isinstance(value, str) else value or b"")  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from . import recovery, sqlite_rows, sqlite_schema, sqlite_tables, sqlite_texts
+from . import recovery, shared_growth, sqlite_rows, sqlite_schema, sqlite_tables, sqlite_texts
 from .checksums import (
     intact,
     intact_record,
@@ -286,14 +286,21 @@ class SqliteReader(StoreReader):
 
         with self.reading() as connection:
             rows = sqlite_utils.Database(connection, execute_plugins=False).query(
-                "SELECT kind, key, field, place, sum(number) AS number, sum(size) AS size"  # noqa: S608
-                f" FROM ({union}) JOIN agents USING (agent)"
-                " GROUP BY agent, place, field ORDER BY sum(size) DESC, kind, key, field"
+                f"SELECT ifnull(kind, '{shared_growth.SHARED}') AS kind, ifnull(key, '') AS key,"  # noqa: S608
+                " field, place, sum(number) AS number, sum(size) AS size"
+                f" FROM ({union}) LEFT JOIN agents USING (agent) GROUP BY agent, place, field"
             )
-            return [
+            found = [
                 Growth(r["kind"], r["key"], r["field"], r["place"], r["number"], r["size"])
                 for r in rows
             ]
+        sums = [
+            (table, (kind, scope, part), number, size)
+            for table, query in shared_growth.queries()
+            for kind, scope, part, number, size in self._rows(query)
+        ]
+        found += shared_growth.rows(sums)
+        return sorted(found, key=lambda row: (-row.size, row.kind, row.key, row.field))
 
     def disk(self) -> Disk:
         """Return what the store takes on disk."""

@@ -108,8 +108,8 @@ def perdure(
 ) -> None:
     """Run durable agents, and look into the stores they leave behind.
 
-    Every command but `run`, two of `dead-letters` and `secrets rotate` only reads: it may be used
-    while another process runs agents on the store.
+    Every command but `run` only reads, unless its help says that it writes: it may be used while
+    another process runs agents on the store.
 
     \b
     perdure run desk:Desk --store desk.db     run agents until Ctrl-C or SIGTERM

@@ -228,6 +228,24 @@ class RowContract(abc.ABC):
     def fresh(self) -> Store:
         """Return an empty store of its own, whose lease is held."""
 
+    def test_growth_counts_rows(self, store: Store) -> None:
+        """The report has a line for each scope of keys and each other table, and their journal."""
+        other: Row = (*SCOPED_ROW[:3], "q", '"é"', 1, 0, None)
+        store.commit(
+            Batch([
+                commit(1, put(SCOPED, SCOPED_ROW), put(SCOPED, other)),
+                commit(2, put(SCOPED, ("global", "", "", "k", "1", 1, 0, None))),
+                commit(3, put(CHUNKS, ("hash", 3, 0, b"abcdef")), put(LINEAGE, (1, 2))),
+            ])
+        )  # fmt: skip
+        rows = {(row.key, row.table): (row.kind, row.rows, row.size) for row in store.growth()}
+        assert rows["workflow:w", "scoped"] == ("(shared)", 2, 7 + 4)
+        assert rows["global", "scoped"] == ("(shared)", 1, 1)
+        assert rows["", "chunks"] == ("(shared)", 1, 10)
+        assert rows["", "lineage"] == ("(shared)", 1, 0)
+        assert rows["", "journal"][:2] == ("(shared)", 3)
+        assert not any(row.table == "grants" for row in store.growth())
+
     def test_an_order_without_an_index_is_refused(self, store: Store) -> None:
         """Reading by columns that no index has is a ValueError, not a slow answer."""
         with pytest.raises(ValueError, match="no index"):
