@@ -8,6 +8,7 @@ import msgspec
 
 from ...persistence.codec import Codec, codec_of
 from ...persistence.errors import CorruptState, QuotaExceeded
+from ...persistence.shared.ledger import Stale
 from ...persistence.shared.scope import Principal
 from ...persistence.shared.unit import Unit
 from .pattern import Method, Pattern
@@ -113,6 +114,9 @@ class Document(Pattern, Generic[T]):
     def _propose(self, unit: Unit, base: Version[T], text: str) -> Merged[T] | Conflicted[T]:
         head = self._head(unit)
         who = self._require(unit, head, WRITERS, "change").principal
+        if self._shelf.overtaken(unit, VALUE):
+            # The proposal may be made from what it saw first: no conflict, but a new beginning.
+            raise Stale(f"{self} was changed by another; try again")
         current = self._current(unit)
         if current.text != base.text:
             merged, paths = merge(_decoded(base.text), _decoded(text), _decoded(current.text))

@@ -197,6 +197,11 @@ class Shelf:
             return None
         return self._text(unit.seen(place, unit.reads[place]))
 
+    def overtaken(self, unit: Unit, key: str) -> bool:
+        """Tell whether a row that the unit has looked at was changed by another since."""
+        place = self.place(key)
+        return place in unit.reads and unit.reads[place] != self.office.ledger.newest(*place)
+
     def put(self, unit: Unit, key: str, text: str, expires: float | None = None) -> None:
         """Write a text, whatever is there."""
         place = self.place(key)
