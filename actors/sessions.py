@@ -227,4 +227,10 @@ def compose(
             fire(session_changed, home.facade, event, home.clock.monotonic)
 
     watch.on_step = step
+
+    def abandon(session: str) -> None:
+        cleaning.abandon(session)
+        attendant.due_at(now() + RETRY_SECONDS)
+
+    watch.on_abandoned = abandon
     return sessions, attendant

@@ -50,6 +50,12 @@ class Cleaning:
         self._fail = fail
         self._oldest = oldest
         self._cut_off = True  # there may be imports that were
+        self._abandoned: set[str] = set()
+
+    def abandon(self, session: str) -> None:
+        """Have what a failed import has left deleted, when ``slice`` is called next."""
+        self._abandoned.add(session)
+        self._cut_off = True
 
     def slice(self) -> float:
         """Do one slice of what is due, and return in how many seconds the next is; -1 for never."""
@@ -91,13 +97,17 @@ class Cleaning:
             for name, number, _ in rows:
                 if not str(name).startswith(IMPORTS):
                     return False
-                if int(cast("str", number)) >= self._oldest:
-                    continue  # it is under way
                 key = str(name).removeprefix(IMPORTS)
+                under_way = int(cast("str", number)) >= self._oldest
+                if under_way and key not in self._abandoned:
+                    continue
+                if self._ledger.newest(PROGRESS, (name,)) is None:
+                    continue  # it has ended a moment ago
                 if not swept(self._ledger, self._calls, self._artifacts, key):
                     unit = _unit(self._ledger, 0)
                     unit.change((PROGRESS, (name,)), gone, checked=False)
                     self._calls.commit(unit, name="(session import undone)")
+                    self._abandoned.discard(key)
                 return True
             after = (rows[-1][0],)
         return False

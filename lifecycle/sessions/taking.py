@@ -125,12 +125,15 @@ class Importer:
         return Unit(standing, self._ledger.guard.epoch)
 
     def _undo(self, key: str) -> None:
+        if self._ledger.newest(SESSIONS, (key,)) is not None:
+            return  # only the disk did not answer in time: it is saved when that is back
         try:
             while swept(self._ledger, self._calls, self.artifacts, key):
                 pass
             self._end(key, "(session import undone)")
         except PerdureError as error:
-            logger.warning("what an import left is deleted at the next opening: %s", error)
+            logger.warning("what an import has left is deleted later: %s", error)
+            self._watch.on_abandoned(key)
 
     @property
     def ledger(self) -> Ledger:

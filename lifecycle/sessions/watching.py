@@ -42,6 +42,8 @@ class SessionWatch:
         self._steps: list[SessionRow] = []
         self.on_deadline: Callable[[float], None] = lambda _deadline: None
         """Told when a session is to be ended or cleaned up."""
+        self.on_abandoned: Callable[[str], None] = lambda _session: None
+        """Told of an import that failed and could not be undone."""
         self.on_step: Callable[[SessionRow], None] = lambda _session: None
         """Told of a session that has another status now."""
 

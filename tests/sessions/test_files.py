@@ -13,7 +13,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from perdure import Agent, AgentSystem, MemoryStore, Scope, Secret, State, StaticKeys, new_key
+from perdure import (
+    Agent,
+    AgentSystem,
+    MemoryStore,
+    Scope,
+    Secret,
+    State,
+    StaticKeys,
+    VirtualClock,
+    new_key,
+)
 from perdure.persistence.errors import (
     Deadlock,
     ImportRefused,
@@ -371,3 +381,49 @@ def test_what_a_lost_import_left_is_deleted_at_the_next_opening(tmp_path: Path, 
         system.idle(DEADLINE)
         assert keys(system, "chat-7") == []
         assert system.sessions.create("chat-7").id == "chat-7"
+
+
+def test_an_import_that_an_outage_cuts_off_is_undone_when_it_is_over(good: Path) -> None:
+    """What could not be undone while nothing could be saved is deleted soon afterwards."""
+    clock = VirtualClock()
+    with opened(clock=clock) as system:
+        calls: Any = system.sessions._calls
+        commit = calls.commit
+
+        def fails(unit: object, *, name: str = "(shared)") -> None:
+            if name in {"(session imported)", "(session import undone)"}:
+                raise StoreUnavailable("the disk is on fire")
+            commit(unit, name=name)
+
+        calls.commit = fails
+        with pytest.raises(StoreUnavailable):
+            system.sessions.import_(good)
+        with pytest.raises(SessionExists, match="is being imported"):
+            system.sessions.create("chat-7")
+        calls.commit = commit
+        for _ in range(5):
+            clock.advance(2)
+            system.idle(DEADLINE)
+        assert keys(system, "chat-7") == []
+        assert system.artifacts.find(scope=Scope.session("chat-7")) == []
+        assert system.sessions.import_(good).id == "chat-7"
+
+
+def test_an_import_whose_last_answer_is_lost_is_there(good: Path) -> None:
+    """A session that was on its way to the disk when that failed is there, whole, afterwards."""
+    with opened() as system:
+        calls: Any = system.sessions._calls
+        commit = calls.commit
+
+        def late(unit: object, *, name: str = "(shared)") -> None:
+            commit(unit, name=name)
+            if name == "(session imported)":
+                raise StoreUnavailable("the disk does not answer")
+
+        calls.commit = late
+        with pytest.raises(StoreUnavailable):
+            system.sessions.import_(good)
+        calls.commit = commit
+        assert len(keys(system, "chat-7")) == 32
+        with pytest.raises(SessionExists):
+            system.sessions.import_(good)
