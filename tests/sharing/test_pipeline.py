@@ -15,6 +15,8 @@ from perdure.persistence.errors import (
     Denied,
     QuotaExceeded,
     StateError,
+    SystemClosed,
+    TurnTimeout,
 )
 from tests.support import DEADLINE
 
@@ -426,3 +428,50 @@ def test_it_is_there_after_a_restart() -> None:
         assert system.agent(Worker, "b").call(Worker.done).get() == [2]
         assert system.agent(Worker, "a").proxy().finish().get() == 1
         assert depth(system) == [0, 2, 0]
+
+
+def test_a_closed_system_shares_nothing() -> None:
+    """What is still in hand when the system is closed says so."""
+    with opened() as system:
+        line = system.sharing.pipeline("line")
+    with pytest.raises(SystemClosed):
+        line.put(1)
+
+
+def test_a_turn_over_its_limit_holds_nothing_up() -> None:
+    """What a turn has taken that was given up is there for others, and it can pass nothing on."""
+    clock = VirtualClock()
+    go_on = threading.Event()
+    begun, ended = threading.Event(), threading.Event()
+
+    class Slow(Agent[Bench]):
+        turn_limit = 10.0
+
+        def work(self, wait: bool) -> list[int]:  # noqa: FBT001 - a message
+            line = self.system.sharing.pipeline("line")
+            taken = line.take("first", limit=9, type=int)
+            if wait:
+                begun.set()
+                go_on.wait(DEADLINE)
+            try:
+                for work in taken:
+                    line.pass_on(work)
+            finally:
+                ended.set()
+            return [work.value for work in taken]
+
+    with AgentSystem.open("memory://", agents=[Slow], clock=clock) as system:
+        line = system.sharing.pipeline("line", ["first", "second"])
+        line.put(1)
+        future = system.agent(Slow, "a").call(Slow.work, wait=True)
+        assert begun.wait(DEADLINE)
+        assert system.agent(Slow, "b").call(Slow.work, wait=False).get() == []
+        clock.advance(10)
+        with pytest.raises(TurnTimeout):
+            future.get(timeout=DEADLINE)
+        assert system.agent(Slow, "b").call(Slow.work, wait=False).get() == [1]
+        ended.clear()
+        go_on.set()
+        assert ended.wait(DEADLINE)
+        system.flush()
+        assert list(line.depth().values()) == [0, 1, 0]

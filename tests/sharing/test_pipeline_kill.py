@@ -22,6 +22,7 @@ class Life:
     def __init__(self, store: Path, number: int) -> None:
         self.acknowledged: list[int] = []
         self.end: list[Any] = []
+        self.killed = False
         self._store, self._number = store, number
 
     def run(self, events: int | None) -> None:
@@ -45,6 +46,7 @@ class Life:
             errors.seek(0)
             words = errors.read().decode(errors="replace")
         assert process.returncode in (0, -9), words[-4000:]
+        self.killed = process.returncode == -9
 
     def _hear(self, said: bytes) -> None:
         if said.endswith(b"\n"):
@@ -59,10 +61,13 @@ def attack(store: Path, kills: int, seed: int) -> None:
     """Kill the plant again and again, let it end, and count what has arrived."""
     random = Random(seed)
     acknowledged: list[int] = []
+    killed = 0
     for number in range(kills):
         life = Life(store, number)
         life.run(random.randint(0, 40))
         acknowledged += life.acknowledged
+        killed += life.killed
+    assert killed >= 5, "it was done before it could be killed"
     last = Life(store, kills)
     last.run(None)
     acknowledged += last.acknowledged

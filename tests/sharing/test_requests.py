@@ -35,6 +35,13 @@ class Clerk(Agent[Desk]):
         who = Principal.agent("Clerk", to) if to else None
         return self.board().send(value, to=who, timeout=timeout, wake=Clerk.told)
 
+    def try_to_ask(self, value: int) -> bool:
+        try:
+            self.ask_for(value)
+        except QuotaExceeded:
+            return False
+        return True
+
     def told(self, number: int) -> None:
         outcome = self.board().collect(number, type=int)
         assert isinstance(outcome, Answered)
@@ -238,3 +245,48 @@ def test_mistakes_are_told() -> None:
             board.send(1, wake=Clerk.told)
         with pytest.raises(ConfigurationError, match="needs a lease"):
             board.take()
+
+
+def test_what_has_timed_out_is_out_of_the_way() -> None:
+    """Responders do not get it any more; its asker still learns of it, and in time it goes."""
+    clock = VirtualClock()
+    with opened(clock, Quota(items=3, ttl=3600)) as system:
+        ada, bob = (system.agent(Clerk, key).proxy() for key in ("ada", "bob"))
+        board = system.sharing.requests("board")
+        lost = [ada.ask_for(n, timeout=30).get() for n in range(2)]
+        deadline = clock.now() + 30
+        clock.advance(31)
+        later = ada.ask_for(2, timeout=30).get()
+        assert bob.work().get() == [2]
+        assert system.idle(DEADLINE)
+        assert ada.answers().get() == [(later, 4)]
+        assert ada.outcome(lost[0]).get() == TimedOut(deadline)
+        ada_outside = system.sharing.acting_as(ADA).requests("board")
+        assert ada_outside.collect(lost[0]) == TimedOut(deadline)
+        for _ in range(2):
+            board.send(0, timeout=1)
+        with pytest.raises(QuotaExceeded):
+            board.send(0)
+        clock.advance(3600)
+        board.send(0)
+        with pytest.raises(Denied):
+            ada_outside.outcome(lost[1])
+
+
+def test_a_responder_is_told_until_nothing_is_left() -> None:
+    """One that takes two at a time is told again while some are left."""
+    with opened() as system:
+        system.agent(Clerk, "bob").proxy().serve().get()
+        with system.state.transaction():
+            for n in range(7):
+                system.sharing.requests("board").send(n)
+        assert system.idle(DEADLINE)
+        assert system.agent(Clerk, "bob").proxy().seen().get() == list(range(7))
+
+
+def test_the_quota_is_exact_among_many() -> None:
+    """Of many who ask at once as many succeed as there is room."""
+    with opened(quota=Quota(items=10)) as system:
+        clerks = [system.agent(Clerk, str(n)) for n in range(8)]
+        futures = [clerk.call(Clerk.try_to_ask, n) for n in range(4) for clerk in clerks]
+        assert sum(future.get(timeout=DEADLINE) for future in futures) == 10
