@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Final, Protocol, TypeVar, cast, overload
 
 from ...persistence.codec import Codec
-from ...persistence.errors import Conflict, Denied, LimitExceeded, StateError
+from ...persistence.errors import Conflict, CorruptState, Denied, LimitExceeded, StateError
 from ...persistence.shared.guard import Right, Standing, Use
 from ...persistence.shared.keys import checked_key, checked_part
 from ...persistence.shared.ledger import Ledger, Stale
@@ -216,7 +216,7 @@ class ScopedState:
         """
         place = self._place(scope, key)
         step = self._clerk.put(place[1], self._text(scope, key, value), self._clerk.deadline(ttl))
-        row = self._change(scope, place, step, Right.WRITE, "write")
+        row = self._change(scope, place, step, Right.WRITE, "write", blind=True)
         assert row is not None
         return cast("int", row[VERSION])
 
@@ -277,7 +277,11 @@ class ScopedState:
         Of several who delete a key, one is told that it was there.
         """
         told: list[bool] = []
-        self._delete(scope, key, told, checked=True)
+        try:
+            self._delete(scope, key, told, checked=True)
+        except CorruptState:
+            self._delete(scope, key, told, checked=False, blind=True)
+            return True
         return told[0]
 
     def clear(self, scope: Scope, *, prefix: str = "") -> int:
@@ -412,16 +416,18 @@ class ScopedState:
 
     def _look(self, unit: Unit, place: Place) -> Row | None:
         if not unit.edge:
-            newest = self.ledger.newest(*place)
+            newest = self._fetch(unit, place)
             if self.ledger.under_way(place):
                 self.calls.learnt()
             return unit.read(place, newest)
         # What belongs to no turn may be told to anybody: it sees nothing before it is durable.
         if self.ledger.under_way(place):
             self.calls.wait()
-        return unit.read(place, self.ledger.durable(*place))
+        return unit.read(place, self._fetch(unit, place))
 
-    def _delete(self, scope: Scope, key: str, told: list[bool], *, checked: bool) -> None:
+    def _delete(
+        self, scope: Scope, key: str, told: list[bool], *, checked: bool, blind: bool = False
+    ) -> None:
         place = self._place(scope, key)
         step = self._clerk.when(lambda row: row is not None, gone, told)
 
@@ -429,7 +435,7 @@ class ScopedState:
             left = step(row)
             return None if left is not None and self._clerk.living(left) is None else left
 
-        self._change(scope, place, swept, Right.DELETE, "delete", checked=checked)
+        self._change(scope, place, swept, Right.DELETE, "delete", checked=checked, blind=blind)
 
     def _delete_all(self, scope: Scope, keys: Sequence[str]) -> int:
         """Delete keys in one commit, whatever others do with them; return how many were there."""
@@ -466,11 +472,18 @@ class ScopedState:
         operation: str,
         *,
         checked: bool = False,
+        blind: bool = False,
     ) -> Row | None:
+        """Add a step to the unit under way, or commit it alone; return what it makes.
+
+        A ``blind`` one is made from nothing, so that it replaces what cannot be read any more.
+        """
         unit = self.calls.unit()
         key = cast("str", place[1][KEY])
         if unit is not None:
             self._allow(unit, right, scope, key, operation)
+            if blind and place not in unit.steps:
+                unit.replaced.add(place)
             before = self._before(unit, place, checked=checked)
             unit.change(place, step, checked=checked)
             try:
@@ -486,6 +499,8 @@ class ScopedState:
             written[:] = [step(row)]
             return written[0]
 
+        if blind:
+            unit.replaced.add(place)
         unit.change(place, watched, checked=False)
         self.calls.commit(unit)
         return written[0]
@@ -495,7 +510,16 @@ class ScopedState:
         if checked:
             self._look(unit, place)
             return unit.reads[place]
-        return self.ledger.durable(*place) if unit.edge else self.ledger.newest(*place)
+        return self._fetch(unit, place)
+
+    def _fetch(self, unit: Unit, place: Place) -> Row | None:
+        """Return a row as a unit may see it."""
+        try:
+            return self.ledger.durable(*place) if unit.edge else self.ledger.newest(*place)
+        except CorruptState:
+            if place not in unit.replaced:
+                raise
+            return None
 
     def _rows(self, scope: Scope, prefix: str, after: str, limit: int | None) -> Iterator[Row]:
         prefix, after = checked_part(prefix, "prefix"), checked_part(after, "key to go on after")

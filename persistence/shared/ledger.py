@@ -24,7 +24,7 @@ from typing import Final
 
 from ..batch import Batch
 from ..chain import summed
-from ..errors import Conflict
+from ..errors import Conflict, CorruptState
 from ..shared_tables import GRANTS
 from ..store import StoreReader
 from ..tables import Change, Key, Order, Row, Table
@@ -92,7 +92,9 @@ class Ledger:
 
     def holds(self, unit: Unit) -> bool:
         """Tell whether what a unit was made from is still the newest; good for this moment only."""
-        return all(self.newest(*place) == unit.reads[place] for place in unit.awaited())
+        return all(
+            self._newest_for(unit, place)[0] == unit.reads[place] for place in unit.awaited()
+        )
 
     def appended(self, table: Table) -> dict[Key, Row | None]:
         """Return the rows of a table that are appended and not durable; None for deleted ones."""
@@ -118,9 +120,9 @@ class Ledger:
                 self._check_reads(unit)
                 changes: list[Change] = []
                 for place in list(unit.steps):
-                    before = self.newest(*place)
+                    before, lost = self._newest_for(unit, place)
                     row = unit.final(place, before)
-                    if row is not before:
+                    if row is not before or lost:
                         changes.append(Change(*place, row))
                 if self.watch is not None and changes:
                     self.watch.check(changes)
@@ -235,9 +237,19 @@ class Ledger:
             with self.waiting():
                 self._freed.wait(first.until - now)
 
+    def _newest_for(self, unit: Unit, place: Place) -> tuple[Row | None, bool]:
+        """Return what a unit's steps begin with, and whether a damaged row is lost with it."""
+        try:
+            return self.newest(*place), False
+        except CorruptState as error:
+            if place not in unit.replaced:
+                raise
+            logger.error("a damaged row is replaced: %s", error)  # noqa: TRY400 - no defect
+            return None, True
+
     def _check_reads(self, unit: Unit) -> None:
         for place in unit.awaited():
-            if self.newest(*place) != unit.reads[place]:
+            if self._newest_for(unit, place)[0] != unit.reads[place]:
                 table, key = place
                 where = "/".join(str(part) for part in key)
                 raise Stale(f"{table.name} {where} was changed by another; try again")

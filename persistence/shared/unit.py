@@ -25,7 +25,7 @@ class Unit:
 
     __slots__ = (
         "_made", "_order", "audit", "checked", "edge", "ended", "epoch", "owner", "reads",
-        "serializable", "standing", "steps", "undone", "used",
+        "replaced", "serializable", "standing", "steps", "undone", "used",
     )  # fmt: skip
 
     def __init__(
@@ -47,6 +47,8 @@ class Unit:
         self.steps: dict[Place, list[Step]] = {}
         self.checked: set[Place] = set()
         """Places whose change was made from what was read: that must still be the newest."""
+        self.replaced: set[Place] = set()
+        """Places that are written whatever is there, even if it cannot be read."""
         self.serializable = False
         """Whatever was read must still be the newest, also where nothing is written."""
         self.used: list[Use] = []
