@@ -126,7 +126,7 @@ def swept(
     """
     unit = _unit(ledger, correlation)
     scope = ("session", session, "")
-    scopes = [scope]
+    scopes: list[tuple[str, str, str]] = [scope]
     if ledger.newest(SESSIONS, (session,)) is None:
         scopes.append(history_scope(session))
     for columns in scopes:

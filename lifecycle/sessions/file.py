@@ -125,7 +125,7 @@ class End(Line, frozen=True, tag="end"):
 AnyLine: TypeAlias = Begin | Described | Keyed | Happened | Made | Part | End
 
 KEPT: Final[Codec[Kept]] = Codec(Kept)
-COUNTED: Final = ("key", "commit", "artifact", "bytes")
+COUNTED: Final[tuple[str, ...]] = ("key", "commit", "artifact", "bytes")
 _ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final[msgspec.json.Decoder[AnyLine]] = msgspec.json.Decoder(AnyLine)
 
