@@ -60,7 +60,7 @@ def _changed(ledger: Ledger, unit: Unit, columns: tuple[str, str, str]) -> dict[
 def _stored(
     ledger: Ledger, columns: tuple[str, str, str], prefix: str, after: str
 ) -> Iterator[Row]:
-    start = max(after, _before(prefix))
+    start = max(after, start_of(prefix))
     order = Order(_BY_SCOPE, columns)
     size = FIRST_PAGE
     while True:
@@ -77,7 +77,7 @@ def _stored(
         size = min(PAGE, 4 * size)
 
 
-def _before(prefix: str) -> str:
+def start_of(prefix: str) -> str:
     """Return a text that is less than every one that begins with ``prefix``, and hardly less."""
     if not prefix or prefix[-1] == "\0":
         return prefix[:-1]

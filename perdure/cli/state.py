@@ -15,7 +15,7 @@ import msgspec
 
 from ..lifecycle.scopes import files
 from ..lifecycle.scopes.entries import EXPIRES, KEY, SEQUENCE, VALUE, VERSION
-from ..lifecycle.scopes.listing import PAGE
+from ..lifecycle.scopes.listing import PAGE, start_of
 from ..persistence.errors import ConfigurationError, ScopeError
 from ..persistence.secrets.masking import masked
 from ..persistence.shared.keys import checked_key, checked_part
@@ -211,7 +211,7 @@ def _owned(url: str) -> Iterator[AgentSystem]:
 
 
 def _rows(reader: StoreReader, scope: Scope, prefix: str, after: str) -> Iterator[Row]:
-    order, start = Order(_BY_SCOPE, scope.columns), max(after, prefix[:-1])
+    order, start = Order(_BY_SCOPE, scope.columns), max(after, start_of(prefix))
     while True:
         rows = reader.page(SCOPED, order, (start,) if start else None, PAGE)
         for row in rows:
