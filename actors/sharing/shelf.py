@@ -15,7 +15,8 @@ import msgspec
 
 from ...lifecycle.scopes.entries import KEY, VALUE, Clerk, gone
 from ...lifecycle.scopes.listing import listed
-from ...lifecycle.scopes.state import PATIENCE, Calls
+from ...lifecycle.scopes.rows import Calls
+from ...lifecycle.scopes.state import PATIENCE
 from ...persistence.codec import Codec, codec_of
 from ...persistence.errors import Conflict, StateError
 from ...persistence.shared.guard import Standing

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 from ...persistence.errors import StateError
 from ...persistence.shared.unit import Unit
-from ..scopes.state import Calls
+from ..scopes.rows import Calls
 
 LARGEST_META: Final = 65_536
 """Characters of JSON."""
