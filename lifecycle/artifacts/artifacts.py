@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -71,8 +72,7 @@ class Artifacts(ArtifactReader):
 
     def acting_as(self, principal: Principal) -> Artifacts:
         """Return a handle that acts as ``principal`` outside of turns."""
-        handle = object.__new__(type(self))
-        handle.__dict__.update(self.__dict__)
+        handle = copy.copy(self)
         handle._rights = Rights(self._rights, principal)
         return handle
 
