@@ -73,7 +73,7 @@ class Artifacts(ArtifactReader):
     def acting_as(self, principal: Principal) -> Artifacts:
         """Return a handle that acts as ``principal`` outside of turns."""
         handle = copy.copy(self)
-        handle._rights = Rights(self._rights, principal)
+        handle._rights = Rights(self._rights, principal)  # noqa: SLF001 - one of its own kind
         return handle
 
     # Saving.
