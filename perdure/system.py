@@ -52,7 +52,7 @@ from .lifecycle.supervisor import DEFAULT_MOST_UNSAVED, PersistenceSupervisor
 from .persistence.auditing import gone_on
 from .persistence.errors import ConfigurationError, Deadlock, Denied
 from .persistence.lease import Owner
-from .persistence.records import AgentRow, Commit, JournalEntry
+from .persistence.records import AgentRow, JournalEntry
 from .persistence.retention import Retention
 from .persistence.secrets.detector import DEFAULT_DETECTOR, Detector
 from .persistence.secrets.keys import KeyProvider
@@ -199,7 +199,7 @@ class AgentSystem:
         try:
             counters = opened.acquire(Owner.this_process(), takeover=takeover)
             audit = audit or Audit()
-            chain, changed = gone_on(opened, counters.chain, audit.key, clock.now())
+            chain = gone_on(opened, counters.chain, audit.key, clock.now())
         except BaseException:
             if opened is not store:
                 opened.close()
@@ -234,10 +234,6 @@ class AgentSystem:
         )
         runtime.state.schemas.register_all(schemas or {})
         system.__init__(opened, runtime, supervisor, clock, young_generation, vault=vault)  # type: ignore[misc]
-        if changed is not None:
-            commit = Commit()
-            commit.with_effects().audit = [changed]
-            supervisor.append(commit)  # before anything else is decided
         supervisor.start()
         runtime.start()
         # Last: a virtual clock makes the calls that are due at once, and then stands still.

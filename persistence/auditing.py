@@ -167,21 +167,21 @@ def key_in_force(reader: StoreReader) -> str:
     return "" if anchor is None else anchor.key_id
 
 
-def gone_on(
-    reader: StoreReader, chain: Chain, keys: KeyProvider | None, now: float
-) -> tuple[Chain, AuditRecord | None]:
-    """Return the chain with the key it goes on with, and the record of a change of keys.
+def gone_on(reader: StoreReader, chain: Chain, keys: KeyProvider | None, now: float) -> Chain:
+    """Return the chain with the key it goes on with; KeyMissing if that is not there.
 
-    That record must be the first that the chain links. KeyMissing if the current key is not there.
+    A change of keys is linked with the first decision that follows: whoever opens the store and
+    decides nothing leaves no trace.
     """
     key_id = "" if keys is None else keys.current()
     if keys is not None:
         keys.key(key_id)
     going_on = chain._replace(key=key_of(keys, key_id) or b"")
     if key_in_force(reader) == key_id:
-        return going_on, None
+        return going_on
     who, where = Principal.SYSTEM.columns, Scope.GLOBAL.columns
-    return going_on, AuditRecord(now, who, where, "", "(chain key)", SEALED, key_id, 1, 0)
+    changed = AuditRecord(now, who, where, "", "(chain key)", SEALED, key_id, 1, 0)
+    return going_on._replace(before=changed)
 
 
 def _any(row: Row) -> tuple[Any, ...]:

@@ -146,8 +146,8 @@ class Batch:
 
     def _fold_shared(self, commit: Commit, effects: Effects) -> str:
         """Take a commit's rows and decisions; return what of them the journal tells."""
-        for record in effects.audit:
-            self.chain, row = self.chain.link(commit.sequence, record)
+        self.chain, rows = self.chain.linked(commit.sequence, effects.audit)
+        for row in rows:
             self.tables.setdefault(AUDIT, {})[AUDIT.place(row)] = row
         return fold_rows(self.tables, commit) if effects.rows else ""
 

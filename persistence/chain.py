@@ -53,6 +53,8 @@ class Chain(NamedTuple):
     number: int = 0
     hash: str = _NOTHING
     key: bytes = b""
+    before: AuditRecord | None = None
+    """What must be linked before the next decision: that another key holds from there on."""
 
     def link(self, sequence: int, record: AuditRecord) -> tuple[Chain, Row]:
         """Return the chain with one decision more, and its row."""
@@ -64,6 +66,16 @@ class Chain(NamedTuple):
         )  # fmt: skip
         chain = Chain(number, self._hash_of(row), self.key)
         return chain, (*row, chain.hash)
+
+    def linked(self, sequence: int, records: Sequence[AuditRecord]) -> tuple[Chain, list[Row]]:
+        """Return the chain with the decisions of a commit, and their rows."""
+        chain, rows = self, list[Row]()
+        if self.before is not None and records:
+            records = (self.before, *records)
+        for record in records:
+            chain, row = chain.link(sequence, record)
+            rows.append(row)
+        return chain, rows
 
     def follows(self, row: Row) -> bool:
         """Tell whether ``row`` is the link after this one, unchanged."""

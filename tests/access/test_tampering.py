@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from perdure import Audit, Principal, Right, StaticKeys, open_reader
+from perdure import AgentSystem, Audit, Principal, Right, StaticKeys, open_reader
 from perdure.persistence.auditing import key_of
 from perdure.persistence.chain import AuditRecord, Chain
 from perdure.persistence.doctor import examine
@@ -305,3 +305,18 @@ def test_the_key_itself_never_makes_a_link() -> None:
     assert len(derived) == 32
     assert key_of(KEYS, "other") is None
     assert Principal.SYSTEM.columns == ("system", "", "")
+
+
+def test_who_opens_the_store_without_the_key_and_decides_nothing_leaves_no_trace(
+    tmp_path: Path,
+) -> None:
+    """As commands do that write what the system owns: the chain goes on with its key."""
+    path = made(tmp_path / "a.db", key=KEYS)
+    with AgentSystem.open(path, agents=[]) as system:
+        system.state.set(W, "total", 1)
+    assert verified(path, KEYS).intact
+    with opened(path, audit=Audit(key=KEYS)) as system:
+        call(system, "anna", "increment", "workflow:w", "more")
+    report = verified(path, KEYS)
+    assert report.intact
+    assert report.rows == ROWS + 2
