@@ -5,13 +5,14 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
+from ..lifecycle.access.access import Access
 from ..lifecycle.artifacts.artifacts import Artifacts
 from ..lifecycle.scopes.state import ScopedState
 from ..lifecycle.sessions.sessions import Sessions
 from .identity import Identified
 from .reference import AgentRef
-from .sharing.sharing import Sharing
 from .sessions import Session
+from .sharing.sharing import Sharing
 
 A = TypeVar("A", bound=Identified)
 
@@ -45,6 +46,11 @@ class Surroundings(Protocol):
     @property
     def sharing(self) -> Sharing:
         """Topics, pipelines, boards of requests, documents and families of agents."""
+        ...
+
+    @property
+    def access(self) -> Access:
+        """Who may do what with what agents share; an agent grants rights on what it owns."""
         ...
 
     def blocking(self) -> AbstractContextManager[None]:

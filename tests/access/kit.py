@@ -121,7 +121,7 @@ class Desk(Agent[DeskState]):
         return answer
 
     def give(self, scope: str, kind: str, key: str) -> int:
-        access = self.system.access  # type: ignore[attr-defined]
+        access = self.system.access
         grant = access.grant(Principal.agent(kind, key), Scope.parse(scope), Right.READ)
         number: int = grant.number
         return number
@@ -140,10 +140,10 @@ class Desk(Agent[DeskState]):
             "journal": system.journal,  # type: ignore[attr-defined]
             "others": lambda: system.journal("Desk", "bert"),  # type: ignore[attr-defined]
             "own": lambda: len(system.journal("Desk", self.key)),  # type: ignore[attr-defined]
-            "isolated": system.access.isolated,  # type: ignore[attr-defined]
-            "check": lambda: system.access.check(ANNA, Right.READ, W),  # type: ignore[attr-defined]
-            "owner": lambda: system.access.owner(W),  # type: ignore[attr-defined]
-            "grants": lambda: len(system.access.grants()),  # type: ignore[attr-defined]
+            "isolated": system.access.isolated,
+            "check": lambda: system.access.check(ANNA, Right.READ, W),
+            "owner": lambda: system.access.owner(W),
+            "grants": lambda: len(system.access.grants()),
         }
         return looks[what]()
 
