@@ -25,11 +25,12 @@ from typing import Final
 from ..batch import Batch
 from ..chain import summed
 from ..errors import Conflict, CorruptState
-from ..shared_tables import GRANTS
+from ..shared_tables import GRANTS, SCOPED
 from ..store import StoreReader
 from ..tables import Change, Key, Order, Row, Table
 from .cache import RowCache
 from .guard import Guard, OpenGuard, Watch, refusal
+from .scope import Scope
 from .unit import Ending, Place, Unit
 
 logger = logging.getLogger("perdure.persistence")
@@ -250,9 +251,7 @@ class Ledger:
     def _check_reads(self, unit: Unit) -> None:
         for place in unit.awaited():
             if self._newest_for(unit, place)[0] != unit.reads[place]:
-                table, key = place
-                where = "/".join(str(part) for part in key)
-                raise Stale(f"{table.name} {where} was changed by another; try again")
+                raise Stale(f"{_named(place)} was changed by another; try again")
 
     def _check_rights(self, unit: Unit) -> None:
         if self.guard.epoch == unit.epoch:
@@ -281,3 +280,11 @@ class Ledger:
 
 def _never(_owner: object, _other: object) -> bool:
     return False
+
+
+def _named(place: Place) -> str:
+    table, key = place
+    if table is SCOPED:
+        *scope, name = map(str, key)
+        return f"{Scope(*scope)} {name!r}"
+    return f"{table.name} {'/'.join(map(str, key))}"

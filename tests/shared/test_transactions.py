@@ -47,7 +47,7 @@ def test_a_transaction_that_was_overtaken_writes_nothing() -> None:
             thread.join()
 
         for key in ("read", "absent"):
-            with pytest.raises(Conflict, match="try again"), state.transaction():
+            with pytest.raises(Conflict, match=f"workflow:w '{key}' was"), state.transaction():
                 state.get(WORK, key)
                 other(key)
                 state.set(WORK, "written", 1)
