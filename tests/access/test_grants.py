@@ -14,6 +14,7 @@ from perdure.persistence.shared_tables import GRANTS
 from perdure.persistence.tables import Order
 
 from .kit import ANNA, BERT, DEADLINE, Desk, DeskState, W, call, opened
+from .test_tampering import behind
 
 
 def test_a_strict_agent_has_nothing_but_its_own_scope() -> None:
@@ -355,3 +356,19 @@ def test_grants_that_have_run_out_leave_the_disk(tmp_path: Path) -> None:
         assert system._runtime.grant_expiry.sweep() == 0
         clock.advance(60)
         assert system.idle(DEADLINE)
+
+
+def test_damaged_rows_of_the_policy_are_told_of_loudly(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A grant that fails its checksum gives nothing; the log says how many rows of what are bad."""
+    with opened(tmp_path / "a.db") as system:
+        system.access.grant(ANNA, W, Right.READ)
+        system.access.grant(BERT, W, Right.READ)
+    with behind(tmp_path / "a.db") as connection:
+        connection.execute("UPDATE grants SET rights = 15 WHERE number = 1")
+    with opened(tmp_path / "a.db") as system:
+        assert "1 rows of grants are damaged" in caplog.text
+        with pytest.raises(Denied):
+            call(system, "anna", "read", "workflow:w", "k")
+        call(system, "bert", "read", "workflow:w", "k")
