@@ -31,12 +31,16 @@ class Boundary(enum.StrEnum):
 class CustomBoundary(Protocol):
     """Decide by your own rules; an instance is given as the class option ``boundary``.
 
+    Asked about scopes that nobody in particular owns, as a Boundary is, and about no others.
     Called on the caller's thread at each call and again when its turn ends: it must be fast, answer
     alike, and use no shared state itself. What it raises is a refusal.
     """
 
     def allows(self, who: Principal, right: Right, scope: Scope, key: str | None) -> bool | None:
-        """Allow, refuse, or with None leave it to the grants; ``key`` is None for a list."""
+        """Allow, refuse, or with None leave it to the grants; ``key`` is None for a list.
+
+        Only the very value True allows; all but True and None refuses.
+        """
         ...
 
 

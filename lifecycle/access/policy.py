@@ -232,6 +232,8 @@ class Policy:
         self, boundary: AnyBoundary, who: Principal, right: Right, scope: Scope, key: str | None
     ) -> tuple[int, str]:
         """Return what an agent's boundary gives it, and why if that is the answer."""
+        if scope.kind not in SHARED_KINDS or self._owner(scope) != _SYSTEM:
+            return 0, ""
         if not isinstance(boundary, Boundary):
             try:
                 answer = boundary.allows(who, right, scope, key)
@@ -240,9 +242,8 @@ class Policy:
                 answer = False
             if answer is None:
                 return 0, ""
-            return (right._value_ if answer else 0), "custom boundary"
-        if scope.kind not in SHARED_KINDS or self._owner(scope) != _SYSTEM:
-            return 0, ""
+            # What merely counts as true (a match, a coroutine, 1) opens nothing.
+            return (right._value_ if answer is True else 0), "custom boundary"
         have = RIGHTS[boundary]._value_
         return have, "" if right._value_ & ~have else f"boundary {boundary}"
 

@@ -265,6 +265,61 @@ def test_a_custom_boundary_decides_leaves_it_to_grants_or_raises_and_refuses() -
                 agent.see(key).get()
 
 
+class Answers:
+    """Say whatever is to be said, and remember what it was asked about."""
+
+    def __init__(self) -> None:
+        self.answer: object = True
+        self.asked: set[str] = set()
+
+    def allows(self, who: Principal, right: Right, scope: Scope, key: str | None) -> bool | None:
+        self.asked.add(scope.kind)
+        return self.answer  # type: ignore[return-value]
+
+
+ANSWERS = Answers()
+
+
+class Generous(Desk):
+    boundary: ClassVar[AnyBoundary] = ANSWERS
+
+
+def test_a_custom_boundary_opens_nothing_that_somebody_owns() -> None:
+    """Users', agents' and sessions' scopes and those given away take a grant, whatever it says."""
+    given = [Scope.GLOBAL, Scope.tool("t"), Scope.workflow("g"), Scope.custom("a", "g")]
+    private = [Scope.user("mira"), Scope.agent("Desk", "bert"), Scope.session("s"), *given,
+               Scope.workflow("g").step("s")]  # fmt: skip
+    with AgentSystem.open("memory://", agents=[Generous]) as system:
+        agent = system.agent(Generous, "g").proxy()
+        assert agent.write("workflow:w", "k", 1).get() == 1
+        assert agent.keys("workflow:w").get() == ["k"]
+        for scope in given:
+            assert agent.write(str(scope), "k", 1).get() == 1
+            system.access.own(scope, Principal.user("tom"))
+        ANSWERS.asked.clear()
+        for scope in private:
+            for method, *args in (("read", "k"), ("write", "k", 1), ("remove", "k"), ("keys",)):
+                with pytest.raises(Denied):
+                    getattr(agent, method)(str(scope), *args).get()
+        assert ANSWERS.asked == set()
+        system.access.grant(Principal.agent("Generous", "g"), private[0], Right.WRITE)
+        assert agent.write("user:mira", "k", 1).get() == 1
+
+
+@pytest.mark.parametrize("answer", [1, "yes", [1], False, 0])
+def test_nothing_but_true_allows(answer: object) -> None:
+    """What merely counts as true is a refusal, as all that is neither True nor None."""
+    with AgentSystem.open("memory://", agents=[Generous]) as system:
+        agent = system.agent(Generous, "g").proxy()
+        assert agent.write("workflow:w", "k", 1).get() == 1
+        ANSWERS.answer = answer
+        try:
+            with pytest.raises(Denied):
+                agent.read("workflow:w", "k").get()
+        finally:
+            ANSWERS.answer = True
+
+
 def test_what_is_no_boundary_is_refused_when_the_class_is_declared() -> None:
     """The error says what may stand there."""
     with pytest.raises(ConfigurationError, match=r"Bad\.boundary is 'open'"):
