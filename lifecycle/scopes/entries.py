@@ -64,7 +64,10 @@ class Clerk:
             return None
         number: object = ttl  # whatever a caller gives
         if not isinstance(number, int | float) or not 0 < number < 10**10:
-            problem = f"a time to live of {ttl!r} seconds makes no sense; give a number above 0"
+            problem = (
+                f"a time to live of {ttl!r} seconds makes no sense; give a number above 0 and"
+                " below 10,000,000,000"
+            )
             raise StateError("ttl", problem)
         return self._now() + float(ttl)
 
@@ -97,7 +100,7 @@ class Clerk:
             before = self.living(row)
             value = 0 if before is None else _integer(str(before[VALUE]), check.path)
             if not SMALLEST_INT <= value + by <= LARGEST_INT:
-                raise StateError(check.path, f"{value} + {by} is beyond 64 bits")
+                raise StateError(check.path, "the sum is beyond 64 bits")
             check(str(value + by))
             told[:] = [value + by]
             until = before[EXPIRES] if expires is None and before is not None else expires
@@ -136,7 +139,8 @@ def addend(by: object, path: str) -> int:
 
 
 def _integer(text: str, path: str) -> int:
-    # By its form: 5.0 is no integer, although it equals one.
+    # By its form: 5.0 is no integer, although it equals one. The value is not shown: who may add
+    # may not be who may read.
     if not text.removeprefix("-").isdecimal():
-        raise StateError(path, f"{text[:40]} is no integer; nothing can be added to it")
+        raise StateError(path, "holds no integer; nothing can be added to it")
     return int(text)

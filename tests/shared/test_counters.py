@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from perdure import Agent, AgentSystem, MemoryStore
+from perdure import Agent, AgentSystem, MemoryStore, Principal, Right
 from perdure.persistence.errors import StateError
 from tests.shared.kit import AGENTS, WORK, Count, Fleeting, Saved, Worker, at_once, hasty
 
@@ -148,6 +148,19 @@ def test_sums_stay_within_64_bits() -> None:
         system.state.set(WORK, "n", -(2**63))
         with pytest.raises(StateError, match="beyond 64 bits"):
             system.state.add(WORK, "n", -1)
+
+
+def test_errors_of_additions_do_not_tell_the_value() -> None:
+    """Who may only write learns from no error what is stored."""
+    writer = Principal.user("w")
+    with AgentSystem.open("memory://", agents=[]) as system:
+        system.access.grant(writer, WORK, Right.WRITE)
+        state = system.state.acting_as(writer)
+        for value, by in (("hidden-4711", 1), (4711, 2**64)):
+            system.state.set(WORK, "n", value)
+            with pytest.raises(StateError) as caught:
+                state.add(WORK, "n", by)
+            assert "4711" not in str(caught.value)
 
 
 def test_a_refused_addition_can_be_caught() -> None:
