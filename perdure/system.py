@@ -113,7 +113,7 @@ class AgentSystem:
         self._closed: bool | None = None  # whether closing was complete, once it was done
         self.dead_letters = DeadLetters(runtime)
         """Messages given up: ``list()``, ``get(id)``, ``requeue(id)``, ``discard(id)``."""
-        self.secrets = SecretsOffice(store, supervisor, vault, self._tell_of_secrets)
+        self.secrets = SecretsOffice(store, supervisor, vault, self._tell_of_secrets, clock.now)
         """Keys of secrets: ``rotate()``, ``rotation()``, ``remaining()``."""
 
     @classmethod

@@ -32,12 +32,14 @@ class SecretsOffice:
         supervisor: PersistenceSupervisor,
         vault: Vault,
         tell: Callable[[Signal, str, str], None],
+        now: Callable[[], float],
     ) -> None:
         """Look after the secrets of ``store``; ``tell(signal, place, reason)`` fires signals."""
         self._store = store
         self._supervisor = supervisor
         self._sealer = vault.sealer
         self._tell = tell
+        self._now = now
         if vault.watch is not None:
             vault.watch.tell = lambda place, rule: tell(secret_found, place, rule)
         self._lock = threading.Lock()
@@ -62,7 +64,7 @@ class SecretsOffice:
         """
         with self._lock:
             if self._thread is None or not self._thread.is_alive():
-                self._rotator = Rotator(self._store, self._sealer, self._write)
+                self._rotator = Rotator(self._store, self._sealer, self._write, self._now)
                 self._last = None
                 self._thread = threading.Thread(
                     target=self._run, args=(self._rotator,), name="perdure-rotation", daemon=True

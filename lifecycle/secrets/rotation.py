@@ -15,6 +15,7 @@ from ...persistence.shared_tables import PROGRESS
 from ...persistence.store import StoreReader
 from ...persistence.tables import Change
 from ...persistence.texts import Replacement
+from ..clock import SystemClock
 
 SLICE: Final = 200
 """Texts written in one commit."""
@@ -26,6 +27,8 @@ REMEMBERED: Final = 50_000
 """Tokens whose new form is remembered: a state and its journal entries stay equal."""
 PLACE: Final = ("rotation",)
 """Where the store notes that a rotation has begun and not ended."""
+NAME: Final = "(rotation)"
+"""What the journal calls the commits of a rotation."""
 
 Write = Callable[[Commit], None]
 """Make a commit durable and return; raise what went wrong."""
@@ -52,11 +55,18 @@ class Rotator:
     may end anywhere and begin again from the start: what was done is met as done.
     """
 
-    def __init__(self, store: StoreReader, sealer: Sealer, write: Write) -> None:
-        """Read ``store``; write by ``write``."""
+    def __init__(
+        self,
+        store: StoreReader,
+        sealer: Sealer,
+        write: Write,
+        now: Callable[[], float] = SystemClock.now,
+    ) -> None:
+        """Read ``store``; write by ``write``, at the time that ``now`` tells."""
         self._store = store
         self._sealer = sealer
         self._write = write
+        self._now = now
         self._known: dict[str, str] = {}
         self.texts = 0
         self.passes = 0
@@ -94,7 +104,7 @@ class Rotator:
 
     def _replace(self, replacements: list[Replacement]) -> None:
         if replacements:
-            commit = Commit()
+            commit = Commit(time=self._now(), name=NAME)
             commit.with_effects().replaced = replacements
             self._write(commit)
             self.texts += len(replacements)
@@ -115,7 +125,7 @@ class Rotator:
 
     def _note(self, *, begun: bool) -> None:
         """Keep in the store whether there is anything to go on with."""
-        commit = Commit()
+        commit = Commit(time=self._now(), name=NAME)
         row = (*PLACE, f'{{"key":"{self.key_id}"}}', 0) if begun else None
         commit.with_effects().rows = [Change(PROGRESS, PLACE, row)]
         self._write(commit)

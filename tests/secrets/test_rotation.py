@@ -6,6 +6,7 @@ import select
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -133,6 +134,18 @@ def test_in_memory_as_well() -> None:
     keys = StaticKeys({"k2": NEW})
     with AgentSystem.open(twin, agents=[Keeper], secrets=keys, takeover=True) as system:
         assert system.agent(Keeper, "1").call(Keeper.words).get() == {"word-1"}
+
+
+def test_the_journal_names_a_rotation(path: Path) -> None:
+    """Commits of a rotation have their time and a name, whoever began it."""
+    begun = time.time()
+    with AgentSystem.open(path, agents=[Keeper], secrets=AFTER) as system:
+        system.secrets.rotate(wait=True)
+        entries = [entry for entry in system.journal(limit=1000) if not entry.kind]
+        assert all(entry.name for entry in entries)
+        ours = [entry for entry in entries if entry.name == "(rotation)"]
+        assert ours
+        assert all(begun <= entry.time <= time.time() for entry in ours)
 
 
 def test_only_what_is_still_there_is_replaced(path: Path) -> None:
