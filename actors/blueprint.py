@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -10,11 +11,12 @@ from ..lifecycle.durability import Durability
 from ..persistence.errors import ConfigurationError, UnknownAgent
 from ..persistence.repair import check_unreadable
 from ..persistence.secrets.vault import Vault
+from ..persistence.shared.keys import LONGEST_AGENT
 from ..persistence.state import Layout, layout_of
 from .agent import Agent, state_class_of
 from .messages import CallCodec
 
-LONGEST_NAME: Final = 1024
+LONGEST_NAME: Final = LONGEST_AGENT
 """Bytes a kind or key may take."""
 
 
@@ -96,6 +98,12 @@ def check_name(what: str, name: object) -> None:
     except UnicodeEncodeError:
         message = f"the {what} {name!r} has a lone surrogate"
         raise ConfigurationError(message) from None
+    if not unicodedata.is_normalized("NFC", name):
+        message = (
+            f"the {what} {name!r} is not in Unicode's normal form NFC: what looks like it would be"
+            " another; give unicodedata.normalize('NFC', ...) of it"
+        )
+        raise ConfigurationError(message)
     if size > LONGEST_NAME or "\0" in name:
         message = f"the {what} {name[:40]!r}... must be at most {LONGEST_NAME} bytes without NUL"
         raise ConfigurationError(message)

@@ -8,13 +8,13 @@ from typing import Protocol
 
 from ..lifecycle.durability import Durability
 from ..lifecycle.supervisor import PersistenceSupervisor
-from ..persistence.errors import NotRequeued, SystemClosed, UnknownDeadLetter
+from ..persistence.errors import Denied, NotRequeued, SystemClosed, UnknownDeadLetter
 from ..persistence.records import Commit, DeadLetter, Message
 from ..persistence.secrets.masking import masked
 from ..persistence.store import Store
 from .blueprint import Catalogue
 from .settling import row
-from .turn import Letter, StoredLetter
+from .turn import Letter, StoredLetter, current
 
 
 class Sorter(Protocol):
@@ -37,7 +37,8 @@ class Sorter(Protocol):
 class DeadLetters:
     """The dead letters of a system: messages that failed at every attempt or no longer decode.
 
-    Thread-safe. A letter shows up here when the commit that buried it is durable.
+    Thread-safe. A letter shows up here when the commit that buried it is durable. Denied to agents:
+    it is other agents' mail.
     """
 
     def __init__(self, home: Sorter) -> None:
@@ -50,6 +51,7 @@ class DeadLetters:
 
     def list(self, *, after: int = 0, limit: int = 100) -> Sequence[DeadLetter]:
         """Return up to ``limit`` letters with an id above ``after``, oldest first, masked."""
+        _refuse_agents()
         with self._lock:
             self._forget_durable()
             letters = self._home.store.dead_letters(after=after, limit=limit + len(self._taken))
@@ -58,6 +60,7 @@ class DeadLetters:
 
     def get(self, letter_id: int) -> DeadLetter:
         """Return one letter; UnknownDeadLetter if there is none of that id."""
+        _refuse_agents()
         with self._lock:
             return _shown(self._get(letter_id))
 
@@ -70,6 +73,7 @@ class DeadLetters:
         not here (any more), NotRequeued if its agent's class cannot take it, UnknownAgent if the
         system was opened without that class.
         """
+        _refuse_agents()
         home = self._home
         with self._lock:
             dead = self._get(letter_id)
@@ -94,6 +98,7 @@ class DeadLetters:
 
     def discard(self, letter_id: int) -> None:
         """Remove a letter for good; UnknownDeadLetter if it is not here (any more)."""
+        _refuse_agents()
         with self._lock:
             self._get(letter_id)
             self._take(letter_id, [])
@@ -125,3 +130,8 @@ class DeadLetters:
 
 def _shown(letter: DeadLetter) -> DeadLetter:
     return letter._replace(body=masked(letter.body))
+
+
+def _refuse_agents() -> None:
+    if current.get() is not None:
+        raise Denied("a handler may not look at dead letters; the program does, outside of turns")

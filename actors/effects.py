@@ -12,6 +12,7 @@ from ..lifecycle.sessions.entered import entered
 from ..persistence.errors import ConfigurationError
 from ..persistence.records import Timer
 from ..persistence.shared.scope import Scope
+from .blueprint import check_name
 from .cell import AgentCell
 from .turn import Turn, under_way
 
@@ -62,7 +63,10 @@ class CellHome:
             raise ConfigurationError(message)
         path = tuple(method.split("."))
         _, body, _ = cell.blueprint.calls.encode(ProxyCall(path, args, kwargs))
-        name = name or f"{method}#{cell.home.next_letter()}"
+        if name is not None:
+            check_name("timer name", name)
+        else:
+            name = f"{method}#{cell.home.next_letter()}"
         # Floats throughout, as the store gives them back: its checksums tell 5 from 5.0.
         due = cell.home.clock.now() + float(seconds)
         interval = None if interval is None else float(interval)

@@ -7,7 +7,7 @@ import logging
 
 from ..lifecycle import signals
 from ..lifecycle.restart import Intensity
-from ..persistence.errors import KeyMissing, PerdureError
+from ..persistence.errors import KeyMissing, PerdureError, told
 from ..persistence.records import Commit, DeadLetter, Timer
 from . import decisions
 from .activation import Activation
@@ -59,7 +59,7 @@ def restart(cell: AgentCell, error: BaseException, letter: Letter | None) -> Non
     """Let supervision decide; ``letter`` is tried again or goes to the dead letters."""
     if cell.home.policy.ever and handed_over(cell, letter):
         return
-    cell.error = reason = f"{type(error).__name__}: {error}"
+    cell.error = reason = told(error)
     policy = cell.blueprint.agent_class.restarts
     if cell.home.supervisor.ended is not None:
         # The error may come from the lost store, and nothing decided now could be kept.

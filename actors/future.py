@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import functools
 import queue
 import sys
 import threading
@@ -147,7 +149,13 @@ class PooledFuture(Future[T], Generic[T]):
         self._get_hook = func
 
     def add_callback(self, callback: Callable[[], None]) -> None:
-        """Call once when answered, on the answering thread; at once if it is answered."""
+        """Call once when answered, on the answering thread; at once if it is answered.
+
+        It runs in the context of whoever added it, not of the turn that answers.
+        """
+        self._on_answer(functools.partial(contextvars.copy_context().run, callback))
+
+    def _on_answer(self, callback: Callable[[], None]) -> None:
         # Invariant: whoever pops a callback runs it, and pop is atomic, so each runs once.
         with _answering:
             if self._callbacks is None:
@@ -163,7 +171,7 @@ class PooledFuture(Future[T], Generic[T]):
             if self._get_hook is not None:
                 return (yield from loop.run_in_executor(None, self.get).__await__())
             waiter = loop.create_future()
-            self.add_callback(lambda: wake(loop, waiter))
+            self._on_answer(lambda: wake(loop, waiter))
             guard = self.helper.waiting(self) if self.helper is not None else nullcontext()
             with guard:
                 yield from waiter.__await__()
@@ -191,7 +199,7 @@ class PooledFuture(Future[T], Generic[T]):
                 return
         arrived = threading.Lock()
         arrived.acquire()
-        self.add_callback(arrived.release)
+        self._on_answer(arrived.release)
         with helper.waiting(self) if helper is not None else nullcontext():
             if timeout is None:
                 arrived.acquire()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..lifecycle.status import Status
-from ..persistence.errors import StoreError, SystemClosed
+from ..persistence.errors import StoreError, SystemClosed, told
 from . import failing, settling
 from .activation import Activation
 from .cell import AgentCell
@@ -81,7 +81,7 @@ def still_wanted(cell: AgentCell, activation: Activation, letter: Letter) -> boo
     try:
         letter.message = cell.blueprint.calls.decode(timer.method, timer.body)
     except (ValueError, TypeError, AttributeError) as error:
-        failing.bury(cell, letter, f"it no longer decodes: {error}")
+        failing.bury(cell, letter, f"it no longer decodes: {told(error)}")
         return False
     if is_skipped(timer, cell.home.clock.now()):
         letter.message = None

@@ -9,7 +9,7 @@ from pykka.messages import ProxyCall
 
 from ..lifecycle import signals
 from ..lifecycle.status import Status, stored_status
-from ..persistence.errors import ConfigurationError, CorruptState, PerdureError
+from ..persistence.errors import ConfigurationError, CorruptState, PerdureError, told
 from ..persistence.records import (
     AgentRow,
     Commit,
@@ -145,7 +145,7 @@ def old_letter(cell: AgentCell, message: Message) -> Letter | None:
         letter.message = cell.blueprint.calls.decode(message.name, message.body)
     except (ValueError, TypeError, AttributeError) as error:
         letter.message = ProxyCall((message.name,), (), {})
-        bury(cell, letter, f"it no longer decodes: {error}")
+        bury(cell, letter, f"it no longer decodes: {told(error)}")
         return None
     return letter
 

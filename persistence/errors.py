@@ -47,10 +47,31 @@ from __future__ import annotations
 
 import os
 import socket
+from typing import Final
+
+LONGEST_TEXT: Final = 4000
+"""Characters kept of an error's text."""
 
 
 class PerdureError(Exception):
     """Be the root of all errors raised by perdure on purpose."""
+
+
+def told(error: BaseException) -> str:
+    """Return an error as text that can be stored, whatever its class makes of it.
+
+    An error is anybody's: its text may be megabytes long, hold half a surrogate, or raise itself.
+    """
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - same
+        text = "(its text cannot be made)"
+    return storable(f"{type(error).__name__}: {text[:LONGEST_TEXT]}")
+
+
+def storable(text: str) -> str:
+    """Return a text with what no store takes (lone surrogates) written as escapes."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 class ConfigurationError(PerdureError, ValueError):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final, TypeVar, cast, overload
 
-from ...persistence.errors import Conflict, CorruptState, LimitExceeded
+from ...persistence.errors import Conflict, CorruptState, Denied, LimitExceeded
 from ...persistence.shared.guard import Right
 from ...persistence.shared.keys import checked_key
 from ...persistence.shared.ledger import Stale
@@ -65,8 +65,12 @@ class ScopedState(KeyedRows):
 
         ``pattern`` is a key, or a prefix and ``*``; the longest that fits a key counts. ``kind``
         limits it to one kind of scopes. Writing anything else is a StateError with its path, and
-        reading gives the type. ConfigurationError if the pattern has another type already.
+        reading gives the type. ConfigurationError if the pattern has another type already. Denied
+        to agents: it would bind all others.
         """
+        standing = self._standing()
+        if standing.principal != Principal.SYSTEM:
+            raise Denied(f"{standing.principal} may not register types; the program does, outside")
         self.schemas.register(pattern, type, kind)
 
     # Reading.

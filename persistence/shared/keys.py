@@ -10,6 +10,8 @@ from ..errors import ScopeError
 
 LONGEST: Final = 256
 """Bytes of UTF-8 in a key or an id."""
+LONGEST_AGENT: Final = 1024
+"""The same of an agent's kind or key."""
 RESERVED: Final = "perdure."
 """What no key of a user begins with."""
 _CONTROL: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
@@ -24,6 +26,24 @@ def checked_key(key: str) -> str:
 def checked_name(name: str, what: str) -> str:
     """Return a key or an id in its normal form (NFC); ScopeError if it cannot be one."""
     return _checked_name(name if name.__class__ is str else _plain(name, what), what)
+
+
+def checked_agent(name: str, what: str) -> str:
+    """Return an agent's kind or key as it is; ScopeError if no agent can have it.
+
+    It stands for exactly one agent: nothing is normalised here, and agents have only such names.
+    """
+    plain = name if name.__class__ is str else _plain(name, what)
+    if not plain.isascii() and not unicodedata.is_normalized(
+        "NFC", _without_surrogates(plain, what)
+    ):
+        message = f"the {what} {plain!r} is not in the normal form NFC, as the names of agents are"
+        raise ScopeError(message)
+    size = len(plain.encode())
+    if not 0 < size <= LONGEST_AGENT or "\0" in plain:
+        message = f"the {what} {plain[:40]!r} takes {size} bytes; 1 to {LONGEST_AGENT}, without NUL"
+        raise ScopeError(message)
+    return plain
 
 
 def checked_part(text: str, what: str) -> str:

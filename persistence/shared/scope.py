@@ -12,7 +12,7 @@ from typing import ClassVar, Final, Self, TypeVar
 from urllib.parse import quote, unquote
 
 from ..errors import ScopeError
-from .keys import checked_name
+from .keys import checked_agent, checked_name
 
 _SIMPLE: Final = frozenset({"user", "workflow", "session", "tool"})
 _PAIRED: Final = {"agent": "/", "custom": "/", "step": "/step:"}
@@ -43,6 +43,10 @@ class Scope:
         elif self.kind in _SIMPLE:
             valid = self.part == ""
             object.__setattr__(self, "id", checked_name(self.id, f"{self.kind} id"))
+        elif self.kind == "agent":
+            valid = True
+            object.__setattr__(self, "id", checked_agent(self.id, "agent kind"))
+            object.__setattr__(self, "part", checked_agent(self.part, "agent key"))
         elif self.kind in _PAIRED or self.kind == INTERNAL:
             valid = True
             object.__setattr__(self, "id", checked_name(self.id, f"{self.kind} id"))
@@ -154,7 +158,8 @@ class Principal:
             raise ScopeError(f"{message} user, agent or agents")
         for name, value in (("id", self.id), ("part", self.part)):
             if value != "":
-                object.__setattr__(self, name, checked_name(value, f"{self.kind} {name}"))
+                checked = checked_name if self.kind == "user" else checked_agent
+                object.__setattr__(self, name, checked(value, f"{self.kind} {name}"))
 
     @classmethod
     def agent(cls, kind: str, key: str) -> Self:
