@@ -75,17 +75,18 @@ class Isolator:
         self._tell(signals.agent_isolated, who, isolation.reason)
         self._wait_for(sequence)
 
-    def restore(self, agent: Principal) -> None:
-        """Let an agent go on with all its mail."""
+    def restore(self, agent: Principal) -> bool:
+        """Let an agent go on with all its mail; tell whether it was cut off."""
         with self._one:
             if not self._policy.isolated(agent.id, agent.part):
-                return
+                return False
             sequence = self._commit(agent, None, "restore")
             with contextlib.suppress(UnknownAgent):
                 # Made if it is not there: one that is being made now may have seen the isolation.
                 self._keeper.cell(agent.id, agent.part).unhold(HOLD)
         self._tell(signals.agent_restored, agent, "")
         self._wait_for(sequence)
+        return True
 
     def _seize(self, cell: RunningCell) -> Turn | None:
         """Return the turn under way, whose end is now ours to decide; None if there is none."""

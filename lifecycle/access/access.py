@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol
 
-from ...persistence.errors import Denied, ScopeError, UnknownGrant
+from ...persistence.errors import Denied, ScopeError, UnknownAgent, UnknownGrant
 from ...persistence.shared.guard import Decision, Right, Standing, Use, recorded
-from ...persistence.shared.keys import checked_pattern
+from ...persistence.shared.keys import checked_part, checked_pattern
 from ...persistence.shared.ledger import Ledger
 from ...persistence.shared.scope import Principal, Scope
 from ...persistence.shared.unit import Place, Step, Unit
@@ -14,24 +14,12 @@ from ...persistence.shared_tables import BOUNDARIES, GRANTS, OWNERS
 from ...persistence.tables import Row
 from .boundaries import Boundary
 from .grants import Grant, Isolation
+from .named import AnyAgent, acting, checked_scope, named, principal_of
 from .policy import NUMBERS, Policy
 
-
-class Named(Protocol):
-    """A reference to an agent."""
-
-    @property
-    def kind(self) -> str:
-        """Return the agent's kind."""
-        ...
-
-    @property
-    def key(self) -> str:
-        """Return the agent's key."""
-        ...
-
-
-AnyAgent: TypeAlias = Principal | Named
+MOST_USES: Final = 2**63 - 1
+LONGEST: Final = 10.0**10
+"""Seconds that a grant may hold, about 300 years."""
 
 
 class Calls(Protocol):
@@ -61,8 +49,8 @@ class Isolator(Protocol):
         """Cut an agent off."""
         ...
 
-    def restore(self, agent: Principal) -> None:
-        """Let it go on."""
+    def restore(self, agent: Principal) -> bool:
+        """Let it go on; tell whether it was cut off."""
         ...
 
 
@@ -90,12 +78,16 @@ class Access:
         self._principal = principal
 
     def acting_as(self, principal: Principal) -> Access:
-        """Return a handle that acts as ``principal`` outside of turns."""
-        return Access(self._ledger, self._calls, self._policy, self._isolator, principal)
+        """Return a handle that acts as ``principal`` outside of turns.
+
+        Denied on a handle that acts as somebody else.
+        """
+        who = acting(self._principal, principal)
+        return Access(self._ledger, self._calls, self._policy, self._isolator, who)
 
     def grant(
         self,
-        to: Principal,
+        to: AnyAgent,
         scope: Scope,
         rights: Right,
         *,
@@ -109,22 +101,21 @@ class Access:
         Only the scope's owner and the system may (Denied).
 
         Args:
-            to: who gets them.
+            to: who gets them; a reference to an agent will do.
             scope: where.
             rights: what may be done, as in ``Right.READ | Right.LIST``.
             keys: a key, or a prefix and ``*`` at its end.
             seconds: how long it holds.
-            uses: how many calls may use it; 1 for a one-time right. A use counts when its turn
-                commits.
+            uses: how many calls may use it, an int; 1 for a one-time right. A use counts when its
+                turn commits.
             inherit: whether it also holds in the steps of a workflow that have the same owner.
         """
+        to = named(to)
         standing = self._owning(scope, "grant rights on")
         if to.kind == "system" or not Right(0) < Right(rights) <= Right.ALL:
             message = f"a grant of {rights!r} to {to} makes no sense; give rights to an agent"
             raise ScopeError(message)
-        if (seconds is not None and not 0 < seconds < 10**10) or (uses is not None and uses < 1):
-            message = f"a grant for seconds={seconds!r} and uses={uses!r} would never hold"
-            raise ScopeError(message)
+        _check_limits(seconds, uses)
         if inherit and scope.kind != "workflow":
             message = f"{scope} has no steps to inherit a grant; only workflows have"
             raise ScopeError(message)
@@ -157,12 +148,14 @@ class Access:
         use = Use(Right(0), found.scope, found.keys, f"revoke grant {number}")
         self._change(standing, use, {(GRANTS, (number,)): _gone})
 
-    def grants(self, *, to: Principal | None = None, scope: Scope | None = None) -> list[Grant]:
+    def grants(self, *, to: AnyAgent | None = None, scope: Scope | None = None) -> list[Grant]:
         """Return the grants that hold, oldest first.
 
         The system sees all; others see those to them, and those on what they own.
         """
         who = self._standing().principal
+        to = None if to is None else named(to)
+        scope = None if scope is None else checked_scope(scope)
         return [
             grant
             for grant in self._policy.grants()
@@ -171,11 +164,12 @@ class Access:
             and (grant.to == who or self._policy.owns(who, grant.scope))
         ]
 
-    def own(self, scope: Scope, owner: Principal) -> None:
+    def own(self, scope: Scope, owner: AnyAgent) -> None:
         """Give a scope to an owner; the scope's owner and the system may. Grants on it stay.
 
         An agent's scope and a user's are theirs for good (ScopeError).
         """
+        owner = named(owner)
         standing = self._owning(scope, "give away")
         if scope.kind in ("agent", "user") or owner.kind == "agents":
             raise ScopeError(f"{scope} cannot be given to {owner}; own another scope")
@@ -204,25 +198,33 @@ class Access:
         Its turn under way is abandoned, and nothing of it is kept; asks to it are refused with
         Isolated; what is told to it waits. No commit of the agent stands after this one in the
         journal. A VOLATILE agent loses its state. When the store is away, the agent is isolated
-        all the same; the error says that this is not durable yet.
+        all the same; the error says that this is not durable yet. UnknownAgent for one of a kind
+        that the system was opened without: a misspelt name cuts nobody off.
         """
         self._only_system("isolate an agent")
-        self._isolator.isolate(Isolation(principal_of(agent), reason, self._calls.now()))
+        who = principal_of(agent)
+        if not self._policy.knows(who.id):
+            message = f"no agent class of kind {who.id!r}; {who} is not isolated"
+            raise UnknownAgent(message)
+        self._isolator.isolate(Isolation(who, _checked_reason(reason), self._calls.now()))
 
-    def restore(self, agent: AnyAgent) -> None:
-        """Let an isolated agent go on with all its mail; nothing happens to others. System only."""
+    def restore(self, agent: AnyAgent) -> bool:
+        """Let an isolated agent go on with all its mail. System only.
+
+        Return False, and do nothing, if it was not isolated.
+        """
         self._only_system("restore an agent")
-        self._isolator.restore(principal_of(agent))
+        return self._isolator.restore(principal_of(agent))
 
     def isolated(self) -> list[Isolation]:
         """Return who is cut off, and why. System only."""
         self._only_system("ask who is isolated")
         return self._policy.isolations()
 
-    def check(self, who: Principal, right: Right, scope: Scope, key: str | None = None) -> Decision:
+    def check(self, who: AnyAgent, right: Right, scope: Scope, key: str | None = None) -> Decision:
         """Return what would be decided, without doing anything, and not audited. System only."""
         self._only_system("ask for decisions")
-        return self._policy.check(Standing(who), right, scope, key)
+        return self._policy.check(Standing(named(who)), right, checked_scope(scope), key)
 
     def _standing(self) -> Standing:
         standing = self._calls.standing()
@@ -239,7 +241,7 @@ class Access:
 
     def _owning(self, scope: Scope, what: str) -> Standing:
         standing = self._standing()
-        who = standing.principal
+        who, scope = standing.principal, checked_scope(scope)
         cut_off = who.kind == "agent" and self._policy.isolated(who.id, who.part)
         if cut_off or not self._policy.owns(who, scope):
             message = f"{who} may not {what} {scope}; only its owner and the system may"
@@ -284,12 +286,24 @@ class Access:
         return checked
 
 
-def principal_of(agent: AnyAgent) -> Principal:
-    """Return an agent's principal; ScopeError for what is no agent."""
-    who = agent if isinstance(agent, Principal) else Principal.agent(agent.kind, agent.key)
-    if who.kind != "agent":
-        raise ScopeError(f"{who} is no agent; give a reference, or Principal.agent(kind, key)")
-    return who
+def _check_limits(seconds: object, uses: object) -> None:
+    """Refuse a grant that would never hold, or whose limits cannot be stored as they are."""
+    if seconds is not None and not (
+        isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 < seconds < LONGEST
+    ):
+        message = f"a grant for seconds={seconds!r:.40}: give a number above 0, below {LONGEST:.0e}"
+        raise ScopeError(message)
+    if uses is not None and not (
+        isinstance(uses, int) and not isinstance(uses, bool) and 1 <= uses <= MOST_USES
+    ):
+        message = f"a grant for uses={uses!r:.40}: give an int from 1 to 2**63 - 1"
+        raise ScopeError(message)
+
+
+def _checked_reason(reason: object) -> str:
+    if not isinstance(reason, str):
+        raise ScopeError(f"the reason must be text, not {type(reason).__name__}")
+    return checked_part(reason, "reason")
 
 
 def _gone(_row: Row | None) -> None:

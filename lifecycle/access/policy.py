@@ -169,6 +169,10 @@ class Policy:
         """Tell whether somebody may give rights on a scope away."""
         return who.kind == "system" or self._is_owner(who, scope)
 
+    def knows(self, kind: str) -> bool:
+        """Tell whether the system has agents of a kind."""
+        return kind in self._classes
+
     def boundary(self, who: Principal) -> AnyBoundary:
         """Return an agent's boundary: its own, else its class's."""
         own = self._boundaries.get((who.id, who.part))

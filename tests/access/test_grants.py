@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -360,18 +361,71 @@ def test_check_tells_what_would_be_decided_and_leaves_no_trace() -> None:
 
 def test_grants_that_make_no_sense_are_refused() -> None:
     """No rights, no time, no uses, no steps to inherit: ScopeError, and nothing is stored."""
+    wrong: list[tuple[Principal, Scope, Right, dict[str, Any]]]
     with opened() as system:
-        for to, scope, rights, more in (
+        wrong = [
             (ANNA, W, Right(0), {}),
             (Principal.SYSTEM, W, Right.READ, {}),
             (ANNA, W, Right.READ, {"seconds": 0}),
-            (ANNA, W, Right.READ, {"uses": 0}),
+            *(
+                (ANNA, W, Right.READ, {"seconds": seconds})
+                for seconds in (-1, True, "60", float("nan"), float("inf"), 10**400)
+            ),
+            *(
+                (ANNA, W, Right.READ, {"uses": uses})
+                for uses in (0, -1, True, 1.0, 1.5, "1", 2**63)
+            ),
             (ANNA, Scope.GLOBAL, Right.READ, {"inherit": True}),
             (ANNA, W, Right.READ, {"keys": "../*"}),
-        ):
+        ]
+        for to, scope, rights, more in wrong:
             with pytest.raises(ScopeError):
                 system.access.grant(to, scope, rights, **more)
         assert system.access.grants() == []
+        assert system.access.grant(ANNA, W, Right.READ, uses=2**63 - 1).uses == 2**63 - 1
+
+
+def test_what_is_no_scope_or_principal_is_named_in_one_sentence() -> None:
+    """Text is not taken for a scope or for who it may mean; a reference stands for its agent."""
+    text: Any = "Desk/anna"
+    with opened() as system:
+        access, ref = system.access, system.agent(Desk, "anna")
+        calls: list[Callable[[], object]] = [
+            lambda: access.grant(text, W, Right.READ),
+            lambda: access.own(W, text),
+            lambda: access.acting_as(text),
+            lambda: access.check(text, Right.READ, W),
+            lambda: access.isolate(text, "no"),
+            lambda: access.grants(to=text),
+        ]
+        for call_it in calls:
+            with pytest.raises(ScopeError, match="'Desk/anna' is no principal; give"):
+                call_it()
+        calls = [
+            lambda: access.grant(ANNA, text, Right.READ),
+            lambda: access.own(text, ANNA),
+            lambda: access.owner(text),
+            lambda: access.check(ANNA, Right.READ, text),
+        ]
+        for call_it in calls:
+            with pytest.raises(ScopeError, match="'Desk/anna' is no scope; give"):
+                call_it()
+        assert access.grant(ref, W, Right.READ).to == ANNA
+        assert access.check(ref, Right.READ, W).allowed
+        access.own(Scope.tool("t"), ref)
+        assert access.owner(Scope.tool("t")) == ANNA
+
+
+def test_a_handle_of_somebody_cannot_be_widened() -> None:
+    """It gives handles of the same principal only; the system's own gives any."""
+    mira = Principal.user("mira")
+    with opened() as system:
+        for handle in (system.access.acting_as(mira),):
+            handle.acting_as(mira)
+            for other in (Principal.SYSTEM, Principal.user("tom"), ANNA):
+                with pytest.raises(Denied, match="acts as user:mira"):
+                    handle.acting_as(other)
+        system.access.acting_as(Principal.SYSTEM).acting_as(mira)
 
 
 def test_numbers_of_grants_are_never_given_twice(tmp_path: Path) -> None:

@@ -20,7 +20,13 @@ from perdure import (
     signals,
 )
 from perdure.lifecycle.signals import AgentEvent
-from perdure.persistence.errors import Denied, Isolated, PerdureError
+from perdure.persistence.errors import (
+    Denied,
+    Isolated,
+    PerdureError,
+    ScopeError,
+    UnknownAgent,
+)
 from perdure.persistence.records import JournalEntry
 from tests.support import FailingStore, Told
 
@@ -173,6 +179,29 @@ def test_an_agent_nobody_has_met_is_isolated_before_its_first_message() -> None:
         assert last_commit(system, "anna") == 0
         system.access.restore(ANNA)
         assert call(system, "anna", "done") == 1
+
+
+def test_a_reason_that_cannot_be_stored_is_refused_and_nobody_cut_off(tmp_path: Path) -> None:
+    """It must be text without lone surrogates; the system works on."""
+    with opened(tmp_path / "a.db") as system:
+        for reason in ("a\ud800", None, 5, b"x"):
+            with pytest.raises(ScopeError, match="reason"):
+                system.access.isolate(ANNA, reason)  # type: ignore[arg-type]
+        assert system.access.isolated() == []
+        assert call(system, "anna", "work") == 1
+        assert system.audit.list() == []
+
+
+def test_a_misspelt_agent_is_no_agent_and_restoring_says_whether_anybody_was_cut_off() -> None:
+    """UnknownAgent for a kind the system does not have; False for who was never isolated."""
+    with opened() as system:
+        with pytest.raises(UnknownAgent, match="'Dsek'"):
+            system.access.isolate(Principal.agent("Dsek", "anna"), "it leaks")
+        assert system.access.isolated() == []
+        assert system.access.restore(ANNA) is False
+        system.access.isolate(ANNA, "it leaks")
+        assert system.access.restore(ANNA) is True
+        assert system.access.restore(ANNA) is False
 
 
 def test_steps_of_the_lifecycle_are_refused_while_it_is_isolated() -> None:
