@@ -32,7 +32,10 @@ class Sharing:
         self._office = office
 
     def acting_as(self, principal: Principal) -> Sharing:
-        """Return a handle that acts as ``principal`` outside of turns."""
+        """Return a handle that acts as ``principal`` outside of turns.
+
+        Denied on a handle that acts as somebody else.
+        """
         return Sharing(self._office.acting_as(principal))
 
     def topic(

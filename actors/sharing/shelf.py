@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from ...lifecycle.access.named import acting
 from ...lifecycle.scopes.entries import KEY, VALUE, Clerk, gone
 from ...lifecycle.scopes.listing import listed
 from ...lifecycle.scopes.rows import Calls
@@ -85,7 +86,7 @@ class Office:
         self._principal = principal
 
     def acting_as(self, principal: Principal) -> Office:
-        """Return one that acts as ``principal`` outside of turns."""
+        """Return one that acts as ``principal`` outside of turns; Denied if this is another's."""
         other = Office(
             self.ledger,
             self.calls,
@@ -93,7 +94,7 @@ class Office:
             largest=self.largest,
             number=self.number,
             reference=self.reference,
-            principal=principal,
+            principal=acting(self._principal, principal),
         )
         other.claims = self.claims
         return other

@@ -71,7 +71,10 @@ class Artifacts(ArtifactReader):
         self._numbers = itertools.count(_last(state.ledger) + 1)
 
     def acting_as(self, principal: Principal) -> Artifacts:
-        """Return a handle that acts as ``principal`` outside of turns."""
+        """Return a handle that acts as ``principal`` outside of turns.
+
+        Denied on a handle that acts as somebody else.
+        """
         handle = copy.copy(self)
         handle._rights = Rights(self._rights, principal)  # noqa: SLF001 - one of its own kind
         return handle

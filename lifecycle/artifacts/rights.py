@@ -8,6 +8,7 @@ from ...persistence.shared.guard import Right
 from ...persistence.shared.scope import Principal, Scope
 from ...persistence.shared.unit import Place, Unit
 from ...persistence.tables import Row
+from ..access.named import acting
 from ..scopes.state import ScopedState
 
 
@@ -16,6 +17,8 @@ class Rights(ScopedState):
 
     def __init__(self, state: ScopedState, principal: Principal | None = None) -> None:
         """Ask as ``state`` does; outside turns in the name of ``principal``."""
+        if principal is not None:
+            principal = acting(state._principal, principal)  # noqa: SLF001 - one of its own kind
         super().__init__(state.ledger, state.calls, largest=state.largest, principal=principal)
 
     def unit(self) -> Unit:

@@ -15,6 +15,7 @@ from ...persistence.shared.unit import Place, Step, Unit
 from ...persistence.shared_tables import SCOPED
 from ...persistence.tables import Row
 from ..access.admission import admit
+from ..access.named import checked_scope
 from .entries import ABSENT, KEY, SEQUENCE, VALUE, VERSION, Clerk, Entry, addend
 from .listing import listed
 from .schemas import Schemas, canonical
@@ -81,6 +82,8 @@ class KeyedRows:
         return standing
 
     def _place(self, scope: Scope, key: str) -> Place:
+        if scope.__class__ is not Scope:
+            scope = checked_scope(scope)
         return SCOPED, (scope.kind, scope.id, scope.part, checked_key(key))
 
     def _transaction_unit(self, owner: object) -> Unit:
@@ -182,6 +185,7 @@ class KeyedRows:
 
     def _rows(self, scope: Scope, prefix: str, after: str, limit: int | None) -> Iterator[Row]:
         prefix, after = checked_part(prefix, "prefix"), checked_part(after, "key to go on after")
+        scope = checked_scope(scope)
         unit = self.calls.unit()
         standing = self._standing() if unit is None else unit.standing
         shown = self.ledger.guard.shown(standing, scope)  # before a grant may be used up by this

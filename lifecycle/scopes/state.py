@@ -13,6 +13,7 @@ from ...persistence.shared.ledger import Stale
 from ...persistence.shared.scope import Principal, Scope
 from ...persistence.shared.unit import Unit
 from ...persistence.tables import Row
+from ..access.named import acting
 from .entries import (
     ABSENT,
     EXPIRES,
@@ -48,10 +49,14 @@ class ScopedState(KeyedRows):
     """
 
     def acting_as(self, principal: Principal) -> ScopedState:
-        """Return a handle that acts as ``principal`` outside of turns."""
+        """Return a handle that acts as ``principal`` outside of turns.
+
+        Denied on a handle that acts as somebody else.
+        """
+        who = acting(self._principal, principal)
         return ScopedState(
             self.ledger, self.calls,
-            largest=self.largest, principal=principal, schemas=self.schemas,
+            largest=self.largest, principal=who, schemas=self.schemas,
         )  # fmt: skip
 
     def register(

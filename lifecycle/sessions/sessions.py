@@ -30,6 +30,7 @@ from ...persistence.shared.scope import Principal
 from ...persistence.shared.unit import Place, Step, Unit
 from ...persistence.shared_tables import PROGRESS, SESSIONS
 from ...persistence.tables import Row
+from ..access.named import acting
 from ..artifacts.artifacts import Artifacts
 from . import finding
 from .calls import LARGEST_META, LONGEST_NAME, LONGEST_NOTE, Bounds, SessionCalls, checked_text
@@ -92,10 +93,11 @@ class Sessions(Generic[S]):
         """Return a handle that acts as ``principal`` outside of turns: it sees that one's sessions.
 
         What is sent in a session is sent by nobody in particular, as everything from outside is.
+        Denied on a handle that acts as somebody else.
         """
         handle: Sessions[S] = object.__new__(type(self))
         handle.__dict__.update(self.__dict__)
-        handle._principal = principal
+        handle._principal = acting(self._principal, principal)
         return handle
 
     def create(

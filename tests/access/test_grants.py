@@ -420,12 +420,23 @@ def test_a_handle_of_somebody_cannot_be_widened() -> None:
     """It gives handles of the same principal only; the system's own gives any."""
     mira = Principal.user("mira")
     with opened() as system:
-        for handle in (system.access.acting_as(mira),):
-            handle.acting_as(mira)
+        mine: list[Any] = [
+            system.access.acting_as(mira), system.state.acting_as(mira),
+            system.artifacts.acting_as(mira), system.sessions.acting_as(mira),
+            system.sharing.acting_as(mira),
+        ]  # fmt: skip
+        for handle in mine:
+            assert type(handle.acting_as(mira)) is type(handle)
+            with pytest.raises(ScopeError, match="'mira' is no principal"):
+                handle.acting_as("mira")
             for other in (Principal.SYSTEM, Principal.user("tom"), ANNA):
                 with pytest.raises(Denied, match="acts as user:mira"):
                     handle.acting_as(other)
         system.access.acting_as(Principal.SYSTEM).acting_as(mira)
+        state: Any = system.state
+        for method, *args in (("get", "k"), ("list_keys",), ("set", "k", 1)):
+            with pytest.raises(ScopeError, match="'global' is no scope; give"):
+                getattr(state, method)("global", *args)
 
 
 def test_numbers_of_grants_are_never_given_twice(tmp_path: Path) -> None:
