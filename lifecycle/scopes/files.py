@@ -13,13 +13,13 @@ from typing import Annotated, BinaryIO, Final, TypeAlias
 
 import msgspec
 
-from ...persistence.errors import ImportRefused, PerdureError
+from ...persistence.errors import CorruptState, ImportRefused, PerdureError
 from ...persistence.secrets.masking import masked
 from ...persistence.shared.keys import checked_key
 from ...persistence.shared.scope import INTERNAL, Scope
 from ...persistence.shared_tables import SCOPED
 from ...persistence.store import StoreReader
-from ...persistence.tables import Order, Row
+from ...persistence.tables import Key, Order, Row
 from .entries import EXPIRES, KEY, VALUE, VERSION
 from .state import ScopedState
 
@@ -67,16 +67,28 @@ _decode: Final = msgspec.json.Decoder(Begin | Keyed | End).decode
 
 def stored(reader: StoreReader, now: float, scope: Scope | None = None) -> Iterator[Row]:
     """Iterate over the living keys of a store, or of one scope of it, in order."""
-    order = _ALL if scope is None else Order(_ALL.by, scope.columns)
-    after: Row | None = None
-    while True:
-        rows = reader.page(SCOPED, order, after, _PAGE)
-        for row in rows:
-            if row[0] != INTERNAL and not _expired(row, now):
-                yield row
-        if len(rows) < _PAGE:
-            return
-        after = SCOPED.place(rows[-1])[len(order.equal) :]
+    for row in _intact(reader, _order(scope)):
+        if row[0] != INTERNAL and not _expired(row, now):
+            yield row
+
+
+def damaged(reader: StoreReader, scope: Scope | None = None) -> int:
+    """Return how many keys of a store, or of a scope, are damaged: ``stored`` leaves them out."""
+    if reader.count(SCOPED, order := _order(scope)) <= sum(1 for _ in _intact(reader, order)):
+        return 0
+    # An owner may have written in between: only a row that cannot be read counts.
+    number, start = 0, () if scope is None else scope.columns
+    after: Key | None = None if scope is None else (*start, "")
+    while keys := reader.keys(SCOPED, after, _PAGE):
+        for key in keys:
+            if key[: len(start)] != start:
+                return number
+            try:
+                reader.row(SCOPED, key)
+            except CorruptState:
+                number += 1
+        after = keys[-1]
+    return number
 
 
 def scopes(reader: StoreReader) -> Iterator[tuple[Scope, int]]:
@@ -219,6 +231,20 @@ def _keyed(row: Row) -> Keyed:
     assert expires is None or isinstance(expires, float)
     value = msgspec.Raw(str(row[VALUE]).encode())
     return Keyed(str(Scope(kind, scope_id, part)), key, value, version, expires)
+
+
+def _order(scope: Scope | None) -> Order:
+    return _ALL if scope is None else Order(_ALL.by, scope.columns)
+
+
+def _intact(reader: StoreReader, order: Order) -> Iterator[Row]:
+    after: Row | None = None
+    while True:
+        rows = reader.page(SCOPED, order, after, _PAGE)
+        yield from rows
+        if len(rows) < _PAGE:
+            return
+        after = SCOPED.place(rows[-1])[len(order.equal) :]
 
 
 def _expired(row: Row, now: float) -> bool:

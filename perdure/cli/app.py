@@ -391,16 +391,21 @@ def state(
     sealed: Annotated[
         bool, typer.Option("--sealed", help="Export secrets, too, as encrypted as they are stored.")
     ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Set a key also where it holds a secret.")
+    ] = False,
     limit: Limit = 50,
     json: AsJson = False,
-) -> None:
+) -> ExitCode:
     """List, read and write what agents share.
 
     `list` without a scope lists the scopes. Scopes are written as `global`, `user:mira`,
     `workflow:w1`, `workflow:w1/step:parse`, `session:s1`, `tool:search`, `agent:Desk/emea`,
     `custom:NAME/ID`, values as JSON. `set`, `delete`, `clear` and `import` write, so the store
     must not be open: the process that owns it is named otherwise. An import verifies the whole
-    file before it writes.
+    file before it writes. An export to - goes to standard output; the exit code is 1 if keys are
+    damaged, which are not in it. Types that a program registers for keys are not known here: `set`
+    writes any JSON, but nothing over a secret without --force.
 
     \b
     perdure state list workflow:w1 --prefix out/ --store desk.db
@@ -413,7 +418,8 @@ def state(
     """
     from .state import Asked, handle
 
-    handle(store, action, Asked(words or [], prefix, after, ttl, keep, sealed, limit), json=json)
+    asked = Asked(words or [], prefix, after, ttl, keep, sealed, force, limit)
+    return handle(store, action, asked, json=json)
 
 
 @command

@@ -3,7 +3,8 @@
 =====  ==========================================================================
 0      done; for ``run``: stopped and drained
 1      the answer is bad news: problems found, values unreadable, not drained
-2      the command line is wrong, or names a program that cannot be loaded
+2      the command line is wrong, or names a program that cannot be loaded or a file
+       that cannot be read
 3      the store cannot be used: missing, damaged, no store, too new, no permission
 4      the store belongs to another live process
 5      what was named is not in the store
@@ -16,11 +17,13 @@
 from __future__ import annotations
 
 import enum
+from pathlib import Path
 
 from ..persistence.errors import (
     ConfigurationError,
     Fenced,
     PerdureError,
+    ScopeError,
     StoreError,
     StoreOwned,
 )
@@ -47,6 +50,7 @@ def exit_code(error: Exception) -> ExitCode:
     for kind, code in (
         (NotFound, ExitCode.NOT_FOUND),
         (ConfigurationError, ExitCode.USAGE),
+        (ScopeError, ExitCode.USAGE),
         (StoreOwned, ExitCode.OWNED),
         (Fenced, ExitCode.OWNED),
         (StoreError, ExitCode.STORE),
@@ -55,6 +59,14 @@ def exit_code(error: Exception) -> ExitCode:
         if isinstance(error, kind):
             return code
     return ExitCode.DEFECT
+
+
+def readable(file: str) -> None:
+    """Refuse a file on the command line that cannot be read."""
+    try:
+        Path(file).open("rb").close()
+    except OSError as error:
+        raise ConfigurationError(f"{file} cannot be read: {error.strerror}") from None
 
 
 def sentence(error: Exception) -> str:

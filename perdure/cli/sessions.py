@@ -23,7 +23,7 @@ from ..persistence.store import StoreReader
 from ..persistence.tables import Order
 from ..persistence.url import open_reader
 from ..system import AgentSystem
-from .exits import NotFound
+from .exits import NotFound, readable
 from .journal import COLUMNS, record, row
 from .options import SessionsAction
 from .screen import ColumnStyle, Screen, print_json
@@ -221,6 +221,7 @@ def _owned(url: str) -> Iterator[AgentSystem]:
 
 
 def _import(store: str, path: str, name: str | None, *, json: bool) -> None:
+    readable(path)
     with _owned(store) as system:
         info = system.sessions.import_(path, session_id=name).info()
     if json:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO, Final
 
 import msgspec
 
 from ..lifecycle.scopes import files
 from ..lifecycle.scopes.entries import EXPIRES, KEY, SEQUENCE, VALUE, VERSION
 from ..lifecycle.scopes.listing import PAGE, start_of
-from ..persistence.errors import ConfigurationError, ScopeError
+from ..persistence.errors import ConfigurationError, CorruptState, StateError
 from ..persistence.secrets.masking import masked
 from ..persistence.shared.keys import checked_key, checked_part
 from ..persistence.shared.scope import Scope
@@ -25,12 +26,14 @@ from ..persistence.store import StoreReader
 from ..persistence.tables import Order, Row
 from ..persistence.url import open_reader
 from ..system import AgentSystem
-from .exits import NotFound
+from .exits import ExitCode, NotFound, readable
 from .options import StateAction
 from .screen import Screen, print_json, working
 from .text import count, moment
 from .values import parse, short
 
+STANDARD: Final = "-"
+"""Stands for standard output where a file to export to is named."""
 _BY_SCOPE = ("kind", "id", "part")
 
 
@@ -45,19 +48,17 @@ class Asked:
     ttl: float | None
     keep: bool
     sealed: bool
+    force: bool
     limit: int
 
 
-def handle(store: str, action: StateAction, asked: Asked, *, json: bool) -> None:
+def handle(store: str, action: StateAction, asked: Asked, *, json: bool) -> ExitCode:
     """Do what was asked for."""
     least, most, usage = _USAGE[action]
     if not least <= len(asked.words) <= most:
         message = f"`perdure state {action}` is called as `perdure state {action} {usage}`".rstrip()
         raise ConfigurationError(message)
-    try:
-        _ACTIONS[action](store, asked, json)
-    except ScopeError as error:
-        raise ConfigurationError(str(error)) from None
+    return _ACTIONS[action](store, asked, json) or ExitCode.DONE
 
 
 def record(row: Row) -> dict[str, object]:
@@ -132,9 +133,29 @@ def _set(store: str, asked: Asked, json: bool) -> None:  # noqa: FBT001 - same
     except (ValueError, RecursionError):
         message = f"the value {text[:40]!r} is no JSON; write a text as '\"text\"'"
         raise ConfigurationError(message) from None
+    if not asked.force:
+        _spare_secrets(store, scope, key)
     with _owned(store) as system:
-        version = system.state.set(scope, key, value, ttl=asked.ttl)
+        try:
+            version = system.state.set(scope, key, value, ttl=asked.ttl)
+        except StateError as error:
+            raise ConfigurationError(str(error)) from None
     _did({"action": "set", "scope": str(scope), "key": key, "version": version}, json=json)
+
+
+def _spare_secrets(store: str, scope: Scope, key: str) -> None:
+    """Refuse to write over a secret: what is written from here is plain."""
+    try:
+        with closing(open_reader(store)) as reader:
+            row = reader.row(SCOPED, (*scope.columns, key))
+    except CorruptState:
+        return  # writing over it mends it
+    if row is not None and not _expired(row) and masked(str(row[VALUE])) != row[VALUE]:
+        message = (
+            f"{scope} {key!r} holds a secret, and `state set` would write a plain value in its"
+            " place; set it in the program, or give --force"
+        )
+        raise ConfigurationError(message)
 
 
 def _delete(store: str, asked: Asked, json: bool) -> None:  # noqa: FBT001 - same
@@ -153,44 +174,58 @@ def _clear(store: str, asked: Asked, json: bool) -> None:  # noqa: FBT001 - same
     _did({"action": "clear", "scope": str(scope), "keys": cleared}, json=json)
 
 
-def _export(store: str, asked: Asked, json: bool) -> None:  # noqa: FBT001 - same
-    path = Path(asked.words[0])
+def _export(store: str, asked: Asked, json: bool) -> ExitCode:  # noqa: FBT001 - same
+    target = asked.words[0]
     scope = Scope.parse(asked.words[1]) if len(asked.words) > 1 else None
     with contextlib.ExitStack() as stack:
         reader = stack.enter_context(closing(open_reader(store)))
         order = Order(_BY_SCOPE, () if scope is None else scope.columns)
         bar = stack.enter_context(working("exporting", reader.count(SCOPED, order)))
-        try:
-            file = stack.enter_context(path.open("xb"))
-        except OSError as error:
-            raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from None
+        file = stack.enter_context(_target(target))
         written, left = files.export(
             reader, file, time.time(), scope=scope, sealed=asked.sealed, told=bar.at
         )
-    _did({"action": "export", "file": str(path), "keys": written, "left_out": left}, json=json)
+        missing = files.damaged(reader, scope)
+    if target != STANDARD:
+        what = {"action": "export", "file": target, "keys": written}
+        _did({**what, "left_out": left, "missing": missing}, json=json)
+    notes = Screen(error=True)
     if left and not json:
-        what = count(left, "key holds a secret and is", "keys hold secrets and are")
-        Screen(error=True).say(f"{what} left out; --sealed takes them along, encrypted")
+        kept = count(left, "key holds a secret and is", "keys hold secrets and are")
+        notes.say(f"{kept} left out; --sealed takes them along, encrypted")
+    if missing:
+        lost = count(missing, "key is damaged and is", "keys are damaged and are")
+        notes.say(f"{lost} missing; `perdure doctor` names them", "red")
+    return ExitCode.PROBLEMS if missing else ExitCode.DONE
+
+
+@contextlib.contextmanager
+def _target(file: str) -> Iterator[BinaryIO]:
+    """Open what was named for writing; a file that is there already is not replaced."""
+    if file == STANDARD:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    try:
+        target = Path(file).open("xb")  # noqa: SIM115 - the error is about opening alone
+    except OSError as error:
+        raise ConfigurationError(f"{file} cannot be written: {error.strerror}") from None
+    with target:
+        yield target
 
 
 def _import(store: str, asked: Asked, json: bool) -> None:  # noqa: FBT001 - same
     path = Path(asked.words[0])
-    try:
-        with working("verifying"):
-            total = sum(1 for _ in files.read(path))
-        with _owned(store) as system, working("importing", total) as bar:
-            now = time.time()
-            written, _ = files.load(path, system.state, now=now, keep=asked.keep, told=bar.at)
-    except OSError as error:
-        if isinstance(error, PermissionError | FileNotFoundError | IsADirectoryError) and (
-            error.filename == str(path)
-        ):
-            raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
-        raise
+    readable(asked.words[0])
+    with working("verifying"):
+        total = sum(1 for _ in files.read(path))
+    with _owned(store) as system, working("importing", total) as bar:
+        now = time.time()
+        written, _ = files.load(path, system.state, now=now, keep=asked.keep, told=bar.at)
     _did({"action": "import", "file": str(path), "keys": written}, json=json)
 
 
-_ACTIONS = {
+_ACTIONS: Final[dict[StateAction, Callable[[str, Asked, bool], ExitCode | None]]] = {
     StateAction.GET: _get, StateAction.SET: _set, StateAction.LIST: _list,
     StateAction.DELETE: _delete, StateAction.CLEAR: _clear, StateAction.EXPORT: _export,
     StateAction.IMPORT: _import,

@@ -2,11 +2,12 @@
 
 import json
 import random
+import sqlite3
 from pathlib import Path
 
 import pytest
 
-from perdure import AgentSystem, Scope
+from perdure import AgentSystem, Scope, Secret, StaticKeys, new_key
 from perdure.lifecycle.scopes import files
 from perdure.persistence.errors import ImportRefused
 from tests.cli.conftest import HOSTILE
@@ -75,9 +76,11 @@ def test_keys_are_written(shared: Path) -> None:
         (["get", "workflow:w/1", "n"], 2, "no scope"),
         (["get", FORM, "a//b"], 2, "//"),
         (["set", FORM, "k", "{"], 2, "JSON"),
-        (["set", FORM, "k", "1", "--ttl", "-1"], 1, "ttl"),
+        (["set", FORM, "k", "1", "--ttl", "-1"], 2, "ttl"),
         (["list", FORM, FORM], 2, "[SCOPE]"),
+        (["set", FORM, "k", "1", "--ttl", "1e12"], 2, "below 10,000,000,000"),
         (["import", "none.jsonl"], 2, "cannot be read"),
+        (["import", "/"], 2, "cannot be read"),
         (["export", "/nowhere/x"], 2, "cannot be written"),
         (["clear", "sharing:a/b"], 2, "perdure's own"),
     ],
@@ -167,6 +170,47 @@ def test_a_spoilt_file_is_refused_whole(shared: Path, tmp_path: Path) -> None:
     result = invoke("state", "import", file, "--store", other)
     assert result.exit_code == 1
     assert "nothing of it was imported" in result.stderr
+
+
+def test_an_export_says_what_is_missing(shared: Path, tmp_path: Path) -> None:
+    """Damaged keys are counted and give exit code 1; the others are in the file all the same."""
+    connection = sqlite3.connect(shared)
+    connection.execute("UPDATE scoped SET value = '8' WHERE key IN ('n', 'language')")
+    connection.commit()
+    connection.close()
+    result = invoke("state", "export", tmp_path / "all", "--store", shared)
+    assert (result.exit_code, result.stderr) == (
+        1, "2 keys are damaged and are missing; `perdure doctor` names them\n",
+    )  # fmt: skip
+    assert len(list(files.read(tmp_path / "all"))) == 3
+    (told,) = records("state", "export", tmp_path / "part", FORM, "--store", shared, code=1)
+    assert (told["keys"], told["missing"]) == (2, 1)
+    (told,) = records("state", "export", tmp_path / "good", "global", "--store", shared)
+    assert (told["keys"], told["missing"]) == (1, 0)
+
+
+def test_an_export_goes_through_a_pipe(shared: Path, tmp_path: Path) -> None:
+    """With - for a file an export is all that is written to standard output."""
+    result = spawn("state", "export", "-", "--store", shared)
+    assert result.returncode == 0
+    file = tmp_path / "piped"
+    file.write_text(result.stdout)
+    assert len(list(files.read(file))) == 5
+
+
+def test_a_secret_is_not_written_over(tmp_path: Path) -> None:
+    """A key that holds a secret is set from here only with --force, and then plain."""
+    path = tmp_path / "s.db"
+    keys = StaticKeys({"k1": new_key()})
+    with AgentSystem.open(path, agents=[], secrets=keys) as system:
+        system.state.register("token", Secret[str])
+        system.state.set(W, "token", Secret("hush"))
+    result = invoke("state", "set", FORM, "token", '"x"', "--store", path)
+    assert result.exit_code == 2
+    assert "holds a secret" in result.stderr
+    assert records("state", "get", FORM, "token", "--store", path)[0]["version"] == 1
+    assert invoke("state", "set", FORM, "token", '"x"', "--force", "--store", path).exit_code == 0
+    assert records("state", "get", FORM, "token", "--store", path)[0]["value"] == "x"
 
 
 def test_hostile_keys_do_nothing_to_a_terminal(tmp_path: Path) -> None:

@@ -112,10 +112,11 @@ def test_a_damaged_file_is_one_sentence(store: Path, tmp_path: Path) -> None:
         (("history", "chat-7", "--after", "x"), 2, "behind the number of a commit"),
         (("list", "--status", "asleep"), 2, "is no status of a session; use active"),
         (("list", "--sort", "size"), 2, "sort='size' is unknown"),
-        (("list", "--owner", "root"), 1, "is no principal"),
+        (("list", "--owner", "root"), 2, "is no principal"),
         (("list", "--after", "nobody"), 5, "there is no session nobody"),
         (("export", "chat-7", "/nowhere/x"), 2, "cannot be written: No such file"),
-        (("import", "/nowhere/x"), 1, "cannot be read: No such file"),
+        (("import", "/"), 2, "cannot be read: Is a directory"),
+        (("import", "/nowhere/x"), 2, "cannot be read: No such file"),
     ],
 )
 def test_mistakes_are_one_sentence(
