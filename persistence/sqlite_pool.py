@@ -7,10 +7,13 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from . import sqlite_schema
+from .explain import SMALLEST_INT
 from .sqlite_place import Place
+
+_LARGEST: Final = 2**63 - 1
 
 
 class ReaderPool:
@@ -82,14 +85,33 @@ def fetch(
     query: str,
     parameters: Sequence[object] | Mapping[str, object] = (),
 ) -> list[Any]:
-    """Return all rows; text that is no UTF-8 any more comes altered, so that its checksum fails."""
+    """Return all rows; text that is no UTF-8 any more comes altered, so that its checksum fails.
+
+    What is asked for may be anything: no row has what no store can hold.
+    """
     try:
         return connection.execute(query, parameters).fetchall()
+    except (OverflowError, UnicodeEncodeError):
+        if isinstance(parameters, Mapping):
+            raise
+        return connection.execute(query, [_fitting(value) for value in parameters]).fetchall()
     except sqlite3.OperationalError as error:
         if "decode" not in str(error):
             raise
         with tolerant(connection):
             return connection.execute(query, parameters).fetchall()
+
+
+def _fitting(value: object) -> object:
+    """Return what compares with stored values as ``value`` would, if SQLite could take it."""
+    if isinstance(value, int):
+        return min(max(value, SMALLEST_INT), _LARGEST)
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return value.encode(errors="surrogatepass")  # a blob equals no text
+    return value
 
 
 @contextlib.contextmanager

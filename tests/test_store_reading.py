@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from perdure import AgentSystem, Scope
 from perdure.persistence.batch import Batch
 from perdure.persistence.checksums import of_entry
-from perdure.persistence.errors import NotAStore
+from perdure.persistence.errors import NotAStore, UnknownDeadLetter
 from perdure.persistence.lease import Owner
 from perdure.persistence.memory import MemoryStore
 from perdure.persistence.records import Commit, Delta, EntryRow
@@ -82,3 +83,25 @@ def test_a_reader_that_refuses_a_file_lets_go_of_it(tmp_path: Path, content: byt
     path.write_bytes(content)
     with pytest.raises(NotAStore):
         SqliteReader(path)
+
+
+def test_nothing_is_found_under_what_no_store_can_hold(store: Store) -> None:
+    """Numbers beyond 64 bits and text that is no UTF-8 are found nowhere, and are no errors."""
+    with AgentSystem.open(store, agents=[], takeover=True) as system:
+        system.state.set(Scope.GLOBAL, "k", 1)
+        system.artifacts.save("a", b"1")
+        for number in (2**70, -(2**70)):
+            with pytest.raises(UnknownDeadLetter):
+                system.dead_letters.get(number)
+            assert not system.artifacts.used_in(number)
+        huge = 2**70
+        assert not system.dead_letters.list(after=huge)
+        assert not system.journal(after=huge)
+        assert not system.artifacts.find(after=huge)
+        assert len(system.journal(after=-huge, limit=huge)) == len(system.journal())
+        assert not system.artifacts.find(session="\ud800")
+        assert not system.artifacts.find(content="\ud800")
+        assert not list(system.agents("\ud800"))
+        assert not system.journal("\ud800")
+        assert not system.artifacts.find(limit=-1)
+        assert len(system.artifacts.find(limit=huge)) == 1

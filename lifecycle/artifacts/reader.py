@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Iterator
 from functools import partial
 
@@ -101,7 +102,7 @@ class ArtifactReader:
         start = after.number if isinstance(after, Artifact) else after
         found = (from_row(row) for row in find(self._ledger, unit, wanted, start))
         seen = (artifact for artifact in found if shown(artifact.scope, artifact.name))
-        listed = list(itertools.islice(seen, limit))
+        listed = list(itertools.islice(seen, min(max(limit, 0), sys.maxsize)))
         self._learnt(unit)
         return listed
 
