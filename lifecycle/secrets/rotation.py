@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -138,7 +138,11 @@ def unfinished(store: StoreReader) -> bool:
 
 def remaining(store: StoreReader) -> dict[str, int]:
     """Return how many sealed secrets the store holds, by the id of their key; reads every value."""
-    found: Counter[str] = Counter()
+    return dict(sorted(Counter(map(key_of, sealed(store))).items()))
+
+
+def sealed(store: StoreReader) -> Iterator[str]:
+    """Iterate over the tokens of all secrets in the store; reads every value."""
     for stored in store.texts(PREFIX):
-        found.update(match[1] for match in TOKEN.finditer(stored.text))
-    return dict(sorted(found.items()))
+        for found in TOKEN.finditer(stored.text):
+            yield found[0]

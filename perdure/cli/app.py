@@ -498,9 +498,9 @@ def secrets(
     """Show the keys of secrets; seal them with another; find plain ones.
 
     `status` counts the sealed secrets by key; with --keys the exit code is 1 if one of those
-    keys is missing. `rotate` seals all with the first key of --keys; it writes, so the store must
-    not be open. `scan` looks for secrets in plain values; the exit code is 1 if it finds some. No
-    action shows a secret.
+    keys is missing, or is another one than they were sealed with. `rotate` seals all with the
+    first key of --keys; it writes, so the store must not be open. `scan` looks for secrets in
+    plain values; the exit code is 1 if it finds some. No action shows a secret.
 
     \b
     perdure secrets --store desk.db --keys keys.txt

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Final
 
-from ..lifecycle.secrets.rotation import Rotator, remaining, unfinished
+from ..lifecycle.secrets.rotation import Rotator, remaining, sealed, unfinished
 from ..persistence.batch import Batch
-from ..persistence.errors import ConfigurationError, KeyMissing
+from ..persistence.errors import ConfigurationError, CorruptState, KeyMissing
 from ..persistence.lease import Owner
 from ..persistence.records import Commit
 from ..persistence.secrets.detector import Detector, sensitive
 from ..persistence.secrets.keys import EnvironmentKeys, FileKeys, KeyProvider, KeyringKeys
 from ..persistence.secrets.sealer import Sealer
+from ..persistence.secrets.tokens import key_of
 from ..persistence.store import StoreReader
 from ..persistence.texts import StoredText
 from ..persistence.url import open_reader, open_store
@@ -52,24 +54,47 @@ def _provider(keys: str) -> KeyProvider:
 
 def _status(store: str, provider: KeyProvider | None, *, json: bool) -> ExitCode:
     with closing(open_reader(store)) as reader:
-        sealed, rotating = remaining(reader), unfinished(reader)
+        keys, rotating = remaining(reader), unfinished(reader)
+        missing = [] if provider is None else [key for key in keys if not _has(provider, key)]
+        tried = set(keys) - set(missing)
+        wrong = [] if provider is None else sorted(_wrong(reader, provider, tried))
     current = None if provider is None else provider.current()
-    missing = [] if provider is None else [k for k in sealed if not _has(provider, k)]
     if json:
-        print_json({"keys": sealed, "current": current, "missing": missing, "rotating": rotating})
-    elif sealed:
+        print_json({
+            "keys": keys, "current": current, "missing": missing, "wrong": wrong,
+            "rotating": rotating,
+        })  # fmt: skip
+    elif keys:
+        said = {
+            **dict.fromkeys(filter(None, [current]), "current"),
+            **dict.fromkeys(missing, "missing"),
+            **dict.fromkeys(wrong, "does not open"),
+        }
         Screen().table(
             [("KEY", "name"), ("SECRETS", "number"), ("", "word")],
-            [
-                (key, number, "current" if key == current else "missing" if key in missing else "")
-                for key, number in sealed.items()
-            ],
+            [(key, number, said.get(key, "")) for key, number in keys.items()],
         )
     else:
         Screen(error=True).say("no sealed secrets")
     if rotating and not json:
         Screen(error=True).say("a rotation has begun; it goes on when the store is opened")
-    return ExitCode.PROBLEMS if missing else ExitCode.DONE
+    if wrong and not json:
+        message = f"other bytes than those of {', '.join(wrong)} were given; its secrets stay shut"
+        Screen(error=True).say(message, "red")
+    return ExitCode.PROBLEMS if missing or wrong else ExitCode.DONE
+
+
+def _wrong(reader: StoreReader, provider: KeyProvider, keys: set[str]) -> set[str]:
+    """Return those keys that open not one of their secrets."""
+    sealer, left = Sealer(provider), set(keys)
+    for token in sealed(reader):
+        if not left:
+            break
+        if key_of(token) in left:
+            with contextlib.suppress(CorruptState):
+                sealer.open(token, "a secret")
+                left.discard(key_of(token))
+    return left
 
 
 def _has(provider: KeyProvider, key_id: str) -> bool:

@@ -72,6 +72,7 @@ class FileKeys:
 
     def __init__(self, path: str | Path) -> None:
         """Read the file; ConfigurationError if it is malformed or others may read it."""
+        _named(str(path), "a key file")
         self._path = Path(path)
         self._read()
 
@@ -91,9 +92,8 @@ class FileKeys:
             with self._path.open(encoding="utf-8") as file:
                 # Of the open file, not of the path: nobody can exchange it in between.
                 mode = os.fstat(file.fileno()).st_mode
-                if stat.S_IMODE(mode) & 0o077:
-                    message = f"{self._path} can be read by others; run chmod 600 {self._path}"
-                    raise ConfigurationError(message)
+                if not stat.S_ISREG(mode):
+                    raise ConfigurationError(f"{self._path} is not a key file, nor any plain file")
                 lines = file.read().splitlines()
         except (OSError, UnicodeDecodeError) as error:
             message = f"the key file {self._path} cannot be read: {_reason(error)}"
@@ -103,7 +103,15 @@ class FileKeys:
             for number, line in enumerate(lines, 1)
             if line.strip() and not line.lstrip().startswith("#")
         ]
-        return _parsed((f"line {number} of {self._path}", entry) for number, entry in entries)
+        found = [(f"line {number} of {self._path}", entry) for number, entry in entries]
+        if not stat.S_IMODE(mode) & 0o077:
+            return _parsed(found)
+        # Only of a key file: nobody is to take rights from a file that is something else.
+        try:
+            _parsed(found)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{self._path} is not a key file: {error}") from None
+        raise ConfigurationError(f"{self._path} can be read by others; run chmod 600 {self._path}")
 
 
 class EnvironmentKeys:
@@ -111,6 +119,7 @@ class EnvironmentKeys:
 
     def __init__(self, variable: str = "PERDURE_KEYS") -> None:
         """Read the variable; ConfigurationError if it is missing or malformed."""
+        _named(variable, "an environment variable that holds keys")
         self._variable = variable
         self._read()
 
@@ -145,6 +154,7 @@ class KeyringKeys:
 
     def __init__(self, service: str = "perdure") -> None:
         """Look for the keyring; ConfigurationError if the package is missing."""
+        _named(service, "a service of the keyring")
         self._service = service
         self._keyring = _keyring()
 
@@ -179,6 +189,11 @@ class NoKeys:
 
     def __repr__(self) -> str:
         return "a system opened without secrets="
+
+
+def _named(name: str, what: str) -> None:
+    if not name:
+        raise ConfigurationError(f"the name of {what} is empty; give one")
 
 
 def _keyring() -> ModuleType:

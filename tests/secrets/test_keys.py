@@ -97,6 +97,22 @@ def test_a_file_that_others_may_read_is_refused(tmp_path: Path) -> None:
     assert FileKeys(in_a_file(tmp_path, text, 0o400)).current() == "k1"
 
 
+def test_what_is_no_key_file_keeps_its_rights(tmp_path: Path) -> None:
+    """Of a device or another file it is said that it holds no keys, and no advice is given."""
+    for path in (Path("/dev/null"), in_a_file(tmp_path, "root:x:0:0:root:/root:/bin/sh", 0o644)):
+        with pytest.raises(ConfigurationError, match="is not a key file") as caught:
+            FileKeys(path)
+        assert "chmod" not in str(caught.value)
+        assert "root:/root" not in str(caught.value)
+
+
+@pytest.mark.parametrize("make", [FileKeys, EnvironmentKeys, KeyringKeys])
+def test_an_empty_name_is_refused(make: Callable[[str], KeyProvider]) -> None:
+    """A source of keys without a name is a mistake that is named."""
+    with pytest.raises(ConfigurationError, match=r"the name of .* is empty"):
+        make("")
+
+
 def test_missing_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No file, no variable, no package, no keys: each says what is missing."""
     monkeypatch.delenv("PERDURE_KEYS", raising=False)

@@ -242,6 +242,26 @@ def test_the_command_line_rotates(path: Path, tmp_path: Path) -> None:
     assert "missing" in invoke("secrets", "--store", path, "--keys", keyfile).stdout
 
 
+def test_a_key_with_other_bytes_is_told_of(path: Path, tmp_path: Path) -> None:
+    """A key that has the right id and opens nothing is bad news, not the current one."""
+    keyfile = tmp_path / "keys.txt"
+    keyfile.touch(mode=0o600)
+    keyfile.write_text(f"k1 {key_text(OLD)}\n")
+    (status,) = records("secrets", "--store", path, "--keys", keyfile)
+    assert status["wrong"] == []
+    keyfile.write_text(f"k1 {key_text(NEW)}\n")
+    (status,) = records("secrets", "--store", path, "--keys", keyfile, code=1)
+    assert (status["missing"], status["wrong"]) == ([], ["k1"])
+    result = invoke("secrets", "--store", path, "--keys", keyfile)
+    assert result.exit_code == 1
+    assert "does not open" in result.stdout
+    assert "current" not in result.stdout
+    for nothing in ("", "env:"):
+        result = invoke("secrets", "--store", path, "--keys", nothing)
+        assert result.exit_code == 2
+        assert "is empty" in result.stderr
+
+
 def test_scan_names_places_and_no_values(tmp_path: Path) -> None:
     """`secrets scan` finds plain secrets in stored values and shows where, not what."""
     path, word = tmp_path / "s.db", made("ghp_{A:36}").text.strip('"')
