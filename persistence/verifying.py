@@ -19,6 +19,7 @@ MOST_NAMED: Final = 1000
 CHANGED: Final = "was changed: its hash does not follow from the row before"
 DAMAGED: Final = "was changed: its checksum does not match"
 MISSING: Final = "is missing"
+ANCHOR: Final = "is the last that was trimmed; the anchor that says so "
 
 
 class Fault(NamedTuple):
@@ -45,8 +46,8 @@ class AuditReport:
 
     @property
     def intact(self) -> bool:
-        """Tell whether every row is there as it was written, as far as the keys given tell."""
-        return not self.faults
+        """Tell whether every row is there as it was written; False if one could not be checked."""
+        return not self.faults and not self.unchecked
 
 
 def verify(
@@ -92,8 +93,13 @@ class _Look:
         if anchor is None or anchor.chain.number <= self.chain.number:
             return False
         key = key_of(self.keys, anchor.key_id)
-        if key is not None and not anchor.holds():
-            self.fault(anchor.chain.number, "the anchor, where the kept rows begin, was changed")
+        if not anchor.holds(self.keys):
+            self.fault(anchor.chain.number, ANCHOR + "was changed")
+        elif self.keys is not None and key_of(self.keys, anchor.sealer) is None:
+            what = f"is sealed with the key {anchor.sealer!r}, which was not given"
+            self.fault(anchor.chain.number, ANCHOR + what)
+        elif self.keys is not None and not anchor.sealer:
+            self.fault(anchor.chain.number, ANCHOR + "has no key, so anybody could have made it")
         self.chain, self.key_id = anchor.chain._replace(key=key or b""), anchor.key_id
         self.begun, self.keyed = anchor.chain.number, bool(anchor.key_id)
         self._compare_noted()
@@ -117,6 +123,8 @@ class _Look:
         known = self.count + self.damaged + self.misplaced
         if there > known and not self.reader.page(AUDIT, BY_NUMBER, (self.chain.number,), 1):
             self.fault(0, f"{there - known} rows fail their checksum under numbers of their own")
+        if self.begun and not known:
+            self.fault(self.begun + 1, f"{MISSING}, and all behind it: trimming always keeps some")
         if self.noted is not None and self.noted[0] > self.chain.number:
             last = self.chain.number
             self.fault(last + 1, f"{MISSING}, and all up to {self.noted[0]}, which was noted")

@@ -18,7 +18,6 @@ from ...persistence.auditing import (
     entries,
     key_from,
     key_of,
-    sealed,
 )
 from ...persistence.chain import START
 from ...persistence.committer import Committer
@@ -161,7 +160,7 @@ class AuditTrail:
             if not rows:
                 return 0
             chain = chain._replace(key=key_of(self._options.key, key_id) or b"")
-            anchor = Anchor(chain, key_id, sealed(chain))
+            anchor = Anchor.sealed(chain, key_id, self._options.key)
             commit = Commit()
             gone = [Change(AUDIT, row[:1], None) for row in rows]
             commit.with_effects().rows = [

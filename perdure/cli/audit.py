@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Final
 
 from ..lifecycle.access.trail import head_of
-from ..persistence.auditing import AuditEntry, Filter, entries
+from ..persistence.auditing import SEALED, AuditEntry, Filter, entries
 from ..persistence.errors import ConfigurationError, ScopeError
 from ..persistence.secrets.keys import EnvironmentKeys, FileKeys, KeyProvider, KeyringKeys
 from ..persistence.shared.scope import Principal, Scope
@@ -23,6 +23,9 @@ COLUMNS: Final[list[tuple[str, ColumnStyle]]] = [
     ("NUMBER", "number"), ("TIME (UTC)", "word"), ("OUTCOME", "word"), ("WHO", "name"),
     ("OPERATION", "name"), ("SCOPE", "name"), ("KEY", "name"), ("WHY", "name"),
 ]  # fmt: skip
+
+OUTCOMES: Final = ("allowed", "refused", "undone", SEALED)
+"""Of decisions, and of the rows that say which key holds."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -93,6 +96,9 @@ def _filter(wanted: Wanted) -> Filter:
         scope = None if wanted.scope is None else Scope.parse(wanted.scope)
     except ScopeError as error:
         raise ConfigurationError(str(error)) from None
+    if wanted.outcome is not None and wanted.outcome not in OUTCOMES:
+        message = f"--outcome {wanted.outcome!r:.40} is none; use {', '.join(OUTCOMES)}"
+        raise ConfigurationError(message)
     return Filter(who, scope, wanted.outcome, wanted.operation, wanted.correlation)
 
 
@@ -121,13 +127,17 @@ def _tell(report: AuditReport) -> None:
     screen = Screen()
     for number, what in report.faults:
         screen.say(f"row {number} {what}" if number else what, "bold red")
-    if report.unchecked:
-        rows = count(report.unchecked, "row is", "rows are")
-        Screen(error=True).say(f"{rows} chained with a key that was not given; use --keys")
     rows = count(report.rows, "decision", "decisions")
+    if report.unchecked:
+        some = count(report.unchecked, "decision is", "decisions are")
+        screen.say(
+            f"NOT VERIFIED: {some} sealed with a key that was not given, and checked for order and"
+            " checksum only; use --keys.",
+            "bold red",
+        )
     if report.intact:
         screen.say(f"Intact: {rows}, {report.first} to {report.last}.", "bold green")
-    else:
+    elif report.faults:
         screen.say(f"NOT INTACT: {count(len(report.faults), 'fault', 'faults')} in {rows}.")
     screen.say(f"head {report.head}")
 

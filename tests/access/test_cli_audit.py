@@ -11,7 +11,7 @@ from perdure.persistence.secrets.keys import key_text
 from tests.cli.support import invoke, records
 
 from .kit import call, opened
-from .test_tampering import ROWS, behind, made
+from .test_tampering import ROWS, behind, made, put, row_of
 
 
 @pytest.fixture
@@ -74,17 +74,56 @@ def test_a_key_is_given_as_a_file(tmp_path: Path) -> None:
     with opened(path, audit=Audit(key=FileKeys(keys))) as system:
         call(system, "anna", "try_to_read", "workflow:w", "k")
     result = invoke("audit", "verify", "-s", path)
-    assert result.exit_code == 0
-    assert "use --keys" in result.stderr
+    assert result.exit_code == 1
+    assert "2 decisions are sealed with a key that was not given" in " ".join(result.stdout.split())
+    assert "Intact" not in result.output
+    (report,) = records("audit", "verify", "-s", path, code=1)
+    assert (report["intact"], report["unchecked"], report["faults"]) == (False, 2, [])
     (report,) = records("audit", "verify", "-s", path, "--keys", keys)
     assert (report["intact"], report["unchecked"]) == (True, 0)
 
 
 @pytest.mark.parametrize(
-    "wrong", [("--who", "nobody"), ("--scope", "workflow"), ("verify", "--head", "x")]
-)
+    "wrong",
+    [
+        ("--who", "nobody"), ("--scope", "workflow"), ("verify", "--head", "x"),
+        ("--outcome", "denied"), ("--outcome", "\udcff"), ("--who", "user:\udcff"),
+        ("--scope", "user:\udcff"), ("verify", "--head", "\udcff"), ("\udcff",),
+        ("verify", "--keys", "env:\udcff"), ("verify", "--keys", "/none/\udcff"),
+        ("--correlation", "\udcff"),
+    ],
+)  # fmt: skip
 def test_what_makes_no_sense_is_refused(store: Path, wrong: tuple[str, ...]) -> None:
     """Exit code 2 and a sentence, no traceback."""
     result = invoke("audit", *wrong, "-s", store)
     assert result.exit_code == 2
     assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("outcome", ["allowed", "refused", "undone", "sealed"])
+def test_each_outcome_can_be_asked_for(store: Path, outcome: str) -> None:
+    """Those of decisions, and that of the rows that tell of a key."""
+    found = records("audit", "-s", store, "--outcome", outcome)
+    assert {r["outcome"] for r in found} <= {outcome}
+
+
+def test_bytes_that_are_no_text_find_nothing_and_break_nothing(store: Path) -> None:
+    """An operation of such a name is in no audit; a store of such a name is not there."""
+    assert invoke("audit", "-s", store, "--operation", "\udcff").exit_code == 0
+    assert invoke("audit", "-s", "/none/\udcff.db").exit_code == 3
+
+
+def test_a_row_of_a_kind_that_is_not_known_is_shown_as_it_is(store: Path) -> None:
+    """Marked by a question mark, between the others; verifying names it."""
+    with behind(store) as connection:
+        row = row_of(connection, 3)
+        put(connection, (*row[:3], "robot", "r", "", "planet", "mars", "a b", *row[9:]))
+    found = records("audit", "-s", store)
+    assert [r["number"] for r in found] == list(range(1, ROWS + 1))
+    assert (found[2]["who"], found[2]["scope"]) == ("?robot:r", "?planet:mars/a%20b")
+    result = invoke("audit", "-s", store)
+    assert result.exit_code == 0
+    assert "?planet:mars" in result.stdout
+    assert [f["number"] for f in records("audit", "verify", "-s", store, code=1)[0]["faults"]] == [
+        3
+    ]

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from perdure import AgentSystem, Audit, Principal, Right, StaticKeys, open_reader
-from perdure.persistence.auditing import key_of
+from perdure.persistence.auditing import KEYED_ANEW, KEYED_BROKEN, Anchor, key_of
 from perdure.persistence.chain import AuditRecord, Chain
 from perdure.persistence.doctor import examine
 from perdure.persistence.errors import ConfigurationError
-from perdure.persistence.shared_tables import AUDIT
+from perdure.persistence.shared_tables import AUDIT, AUDIT_ANCHOR
 from perdure.persistence.sqlite_tables import checksum
 from perdure.persistence.tables import Row
 from perdure.persistence.verifying import AuditReport, verify
@@ -224,7 +224,8 @@ def test_without_the_key_its_rows_are_unchecked_and_with_it_they_are_not(tmp_pat
     """Missing rows are found all the same."""
     path = made(tmp_path / "a.db", key=KEYS)
     report = verified(path)
-    assert report.intact
+    assert not report.intact
+    assert report.faults == ()
     assert report.unchecked == ROWS + 1
     assert verified(path, KEYS).unchecked == 0
     assert verified(path, StaticKeys({"other": b"2" * 32})).unchecked == ROWS + 1
@@ -262,6 +263,119 @@ def test_a_forged_anchor_is_found(tmp_path: Path, key: StaticKeys | None) -> Non
         connection.execute("UPDATE audit_anchor SET number = ?, hash = ?", (first, row[-1]))
     found = verified(path, key)
     assert not found.intact
+
+
+def cut(path: Path, seal: Callable[[Chain], str], *, upto: int = 8) -> None:
+    """Cut off the oldest rows, and leave an anchor for them."""
+    with behind(path) as connection:
+        row = row_of(connection, upto)
+        connection.execute("DELETE FROM audit WHERE number <= ?", (upto,))
+        connection.execute("DELETE FROM audit_anchor")
+        new = (1, upto, row[-1], 0.0, seal(Chain().moved_to(row)))
+        crc = checksum(AUDIT_ANCHOR, new)
+        connection.execute("INSERT INTO audit_anchor VALUES (?, ?, ?, ?, ?, ?)", (*new, crc))
+
+
+def unkeyed(chain: Chain) -> str:
+    """Seal an anchor as one does who has no key."""
+    return str(Anchor.sealed(chain, "", None).row(0.0)[-1])
+
+
+def strangely(chain: Chain) -> str:
+    """Seal an anchor with a key that nobody has."""
+    return str(Anchor.sealed(chain, "", StaticKeys({"zz": b"z" * 32})).row(0.0)[-1])
+
+
+@pytest.mark.parametrize("seal", [unkeyed, strangely])
+def test_an_anchor_that_the_key_did_not_seal_is_a_fault(
+    tmp_path: Path, seal: Callable[[Chain], str]
+) -> None:
+    """Also where the row behind it begins with a key of its own, so that the links fit."""
+    path = made(tmp_path / "a.db", key=KEYS)
+    both = StaticKeys({"k2": b"2" * 32, "k1": b"1" * 32})
+    with opened(path, audit=Audit(key=both)) as system:
+        for number in range(3):
+            call(system, "anna", "increment", "workflow:w", f"more{number}")
+        assert system.audit.verify().intact
+        (changed,) = [e.number for e in system.audit.list(outcome="sealed") if e.reason == "k2"]
+    cut(path, seal, upto=changed - 1)
+    assert numbers(verified(path, both)) == {changed - 1}
+
+
+def test_the_oldest_rows_of_a_plain_chain_can_be_cut_off_and_a_noted_head_does_not_tell(
+    tmp_path: Path,
+) -> None:
+    """That is the third thing that a plain chain does not find, and the guide says so."""
+    path = made(tmp_path / "a.db")
+    head = verified(path).head
+    cut(path, unkeyed)
+    assert verified(path, head=head).intact
+    assert verified(path).first == 9
+
+
+@pytest.mark.parametrize("key", [None, KEYS])
+def test_an_anchor_with_nothing_behind_it_is_a_fault(
+    tmp_path: Path, key: StaticKeys | None
+) -> None:
+    """Trimming always keeps some decisions; all of them gone is no trimming."""
+    path = made(tmp_path / "a.db", key=key, keep=5)
+    last = verified(path, key).last
+    with behind(path) as connection:
+        connection.execute("DELETE FROM audit")
+    assert numbers(verified(path, key)) == {last - 4}
+
+
+def test_a_plain_chain_that_gets_a_key_later_is_sealed_by_the_next_trimming(tmp_path: Path) -> None:
+    """Until then the anchor is anybody's; from then on it is not."""
+    path = made(tmp_path / "a.db", keep=5)
+    with opened(path, audit=Audit(key=KEYS, keep=5)) as system:
+        call(system, "anna", "increment", "workflow:w", "more")
+        assert [f.number for f in system.audit.verify().faults] == [ROWS - 5]
+        system.audit.trim()
+        assert system.audit.verify().intact
+
+
+def test_opening_with_the_key_seals_nothing_in_silence_that_has_none(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Decisions without a key behind others with one: it is logged, and stands in the chain."""
+    path = made(tmp_path / "a.db", key=KEYS)
+    with opened(path) as system:
+        call(system, "anna", "increment", "workflow:w", "more")
+    for _ in range(2):
+        with opened(path, audit=Audit(key=KEYS)) as system:
+            call(system, "anna", "increment", "workflow:w", "more")
+            sealed = [(e.operation, e.reason) for e in system.audit.list(outcome="sealed")]
+            assert sealed == [("(chain key)", "k1"), ("(chain key)", ""), (KEYED_ANEW, "k1")]
+    assert caplog.text.count("have no key, unlike others before") == 1
+
+
+def test_opening_with_the_key_seals_nothing_in_silence_that_does_not_verify(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The newest decisions are checked before the chain goes on."""
+    path = made(tmp_path / "a.db", key=KEYS)
+    with behind(path) as connection:
+        rewritten(connection, b"", innocent)
+    for _ in range(2):
+        with opened(path, audit=Audit(key=KEYS)) as system:
+            call(system, "anna", "increment", "workflow:w", "more")
+            sealed = [(e.operation, e.reason) for e in system.audit.list(outcome="sealed")]
+            assert sealed == [("(chain key)", "k1"), (KEYED_BROKEN, "k1")]
+    assert caplog.text.count("do not follow from one another") == 1
+    assert not verified(path, KEYS).intact
+
+
+def test_a_chain_that_never_had_a_key_is_told_of_when_it_gets_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may be one that was rewritten as a whole: nobody but a noted head can tell."""
+    path = made(tmp_path / "a.db")
+    assert not verified(path, KEYS).intact
+    with opened(path, audit=Audit(key=KEYS)) as system:
+        call(system, "anna", "increment", "workflow:w", "more")
+        assert system.audit.verify().intact
+    assert f"decisions up to {ROWS} have no key" in caplog.text
 
 
 @pytest.mark.parametrize("flips", [60, pytest.param(3_000, marks=pytest.mark.slow)])
