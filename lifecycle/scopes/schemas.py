@@ -96,10 +96,17 @@ class Schemas:
         try:
             text = codec.encode(value, path)
         except StateError as error:
-            if codec is not self._plain or type(value).__module__ == "builtins":
-                raise
-            advice = f"register its type for the key: state.register({key!r}, ...)"
-            raise StateError(error.path, f"{error.problem}; {advice}") from None
+            # There is no field here that could have been declared.
+            problem, _, declared = error.problem.partition("; the field is declared ")
+            if codec is not self._plain:
+                if not declared:
+                    raise
+                problem += f"; the type registered for the key is {declared}"
+            elif type(value).__module__ != "builtins":
+                problem += f"; register its type for the key: state.register({key!r}, ...)"
+            elif declared:
+                problem += "; no type is registered for the key"
+            raise StateError(error.path, problem) from None
         watch = self._vault.watch
         if watch is not None:
             name = key if sensitive(key) else ""

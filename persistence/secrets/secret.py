@@ -89,7 +89,7 @@ class Secret(Generic[T]):
         self._seal = seal  # one assignment: readers on other threads see the old seal or the new
 
     def text(self) -> str:
-        """Return the JSON text of the value."""
+        """Return the JSON text of the value; for perdure itself, which seals it."""
         seal = self._seal
         if self._value is _ABSENT and seal is not None:
             return seal.sealer.open(seal.token, seal.where)

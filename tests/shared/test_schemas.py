@@ -145,6 +145,19 @@ def test_values_compare_as_values() -> None:
         assert state.compare_and_set(WORK, "k", 1, 2)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [("plain", (1, 2), "no type is registered for the key"), ("n", "x", "for the key is int")],
+)
+def test_errors_of_shared_values_name_no_field(key: str, value: object, said: str) -> None:
+    """A shared value has no field: its error tells of the registered type, or that it has none."""
+    with AgentSystem.open("memory://", agents=[]) as system:
+        system.state.register("n", int)
+        with pytest.raises(StateError, match=said) as caught:
+            system.state.set(WORK, key, value)
+        assert "field" not in str(caught.value)
+
+
 def test_advice_for_values_of_own_types() -> None:
     """A value of a class without a registered type is refused, and told how to register it."""
     with (
