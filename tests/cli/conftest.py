@@ -14,7 +14,7 @@ HOSTILE = (
     "two\nlines\r\t",
     "a\u202egnp.exe",  # reading direction
     "\x9b2J",  # the 8-bit way to clear the screen
-    "e" + "\u0301" * 40,  # no width, no end
+    "q" + "\u0301" * 40,  # no width, no end
     "日本語\U0001f600",
     "%s {0} \\x1b",
 )
