@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from .chain import AuditRecord, Chain
+from .chain import START, AuditRecord, Chain
 from .errors import CorruptState, PerdureError, ScopeError
 from .secrets.keys import KeyProvider
 from .shared.scope import Principal, Scope
@@ -133,10 +133,10 @@ class Anchor:
     @classmethod
     def sealed(cls, chain: Chain, key_id: str, keys: KeyProvider | None) -> Anchor:
         """Return an anchor, sealed with the chain's key, else with the one that holds now."""
-        sealer = key_id or ("" if keys is None else keys.current())
-        key = key_of(keys, sealer)
-        if key is None:
-            sealer, key = "", b""
+        sealer, key = key_id, key_of(keys, key_id)
+        if not key:
+            sealer = "" if keys is None else keys.current()
+            key = key_of(keys, sealer) or b""
         return cls(chain, key_id, sealer, _seal(chain, key_id, key))
 
     def holds(self, keys: KeyProvider | None) -> bool:
@@ -218,7 +218,7 @@ def _looked_over(reader: StoreReader, keys: KeyProvider) -> str:
         return KEYED
     key_id = _key_before(reader, rows[0])
     ever = bool(key_id) or _was_keyed(reader)
-    operation, last = KEYED, None
+    operation, last = KEYED, None if len(rows) == PAGE else _beginning(reader)
     for row in rows:
         key_id = key_from(row, key_id)
         key = key_of(keys, key_id)
@@ -248,6 +248,12 @@ def _looked_over(reader: StoreReader, keys: KeyProvider) -> str:
     return operation
 
 
+def _beginning(reader: StoreReader) -> Chain:
+    """Return what the oldest row that is kept must follow from."""
+    anchor = _anchor_or_none(reader)
+    return START if anchor is None else anchor.chain
+
+
 def _key_before(reader: StoreReader, row: Row) -> str:
     """Return the id of the key in force before a row."""
     order = Order(("outcome", "number"), (SEALED,), descending=True)
@@ -261,7 +267,7 @@ def _key_before(reader: StoreReader, row: Row) -> str:
 def _was_keyed(reader: StoreReader) -> bool:
     """Tell whether anything that is kept says that the chain once had a key."""
     anchor = _anchor_or_none(reader)
-    if anchor is not None and anchor.sealer:
+    if anchor is not None and anchor.key_id:
         return True
     after: Row | None = None
     order = Order(("outcome", "number"), (SEALED,))

@@ -366,6 +366,19 @@ def test_opening_with_the_key_seals_nothing_in_silence_that_does_not_verify(
     assert not verified(path, KEYS).intact
 
 
+def test_opening_with_the_key_looks_at_the_oldest_row_of_a_short_chain(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What was cut off before it is missed when the chain goes on."""
+    path = made(tmp_path / "a.db", key=KEYS)
+    with opened(path, audit=Audit(key=KEYS)):
+        assert caplog.text == ""
+    with behind(path) as connection:
+        connection.execute("DELETE FROM audit WHERE number < 3")
+    with opened(path, audit=Audit(key=KEYS)):
+        assert "do not follow from one another" in caplog.text
+
+
 def test_a_chain_that_never_had_a_key_is_told_of_when_it_gets_one(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

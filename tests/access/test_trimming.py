@@ -88,6 +88,32 @@ def test_what_was_tampered_with_is_not_trimmed(
         assert [f.number for f in system.audit.verify().faults] == [5]
 
 
+def test_who_has_no_key_trims_nothing_that_has_one(tmp_path: Path) -> None:
+    """It could not seal where the rest begins: that is left to who has the key."""
+    with opened(tmp_path / "a.db", audit=Audit(key=KEYS)) as system:
+        refused(system, 20)
+    with opened(tmp_path / "a.db", audit=Audit(keep=5)) as system:
+        assert system.audit.trim() == 0
+    with opened(tmp_path / "a.db", audit=Audit(keep=5, key=KEYS)) as system:
+        assert system.audit.trim() == 16
+    assert verified(tmp_path / "a.db", KEYS).intact
+
+
+def test_what_a_lost_key_sealed_is_trimmed_and_sealed_with_the_one_that_holds(
+    tmp_path: Path,
+) -> None:
+    """The audit stays bounded, and its beginning is no stranger's."""
+    with opened(tmp_path / "a.db", audit=Audit(key=KEYS)) as system:
+        refused(system, 10)
+    fresh = StaticKeys({"k2": b"2" * 32})
+    with opened(tmp_path / "a.db", audit=Audit(keep=5, key=fresh)) as system:
+        refused(system, 2)
+        assert system.audit.trim() > 0
+        report = system.audit.verify()
+        assert report.faults == ()
+        assert report.unchecked == 2
+
+
 def test_numbers_go_on_behind_what_was_trimmed() -> None:
     """The newest rows stay, and a system that opens the store goes on from them."""
     store = MemoryStore()
