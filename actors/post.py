@@ -95,9 +95,13 @@ class PostOffice:
             letter = self._stored_letter(cell, message, turn)
         if turn is None:
             calls.enclose(unit, cell, letter, once=once)
-        elif not once or not letter.body or not any(
-            other is cell and (sent.name, sent.body) == (letter.name, letter.body)
-            for other, sent in turn.sends
+        elif (
+            not once
+            or not letter.body
+            or not any(
+                other is cell and (sent.name, sent.body) == (letter.name, letter.body)
+                for other, sent in turn.sends
+            )
         ):
             turn.send(cell, letter)
 
@@ -174,9 +178,7 @@ class PostOffice:
         future.target = cell
         while not cell.mailbox.put(letter, offer=turn is None):
             cell = future.target = self._cell_of(ref)
-        if cell.holds and (
-            home.guarded or cell.status is Status.QUARANTINED or HOLD in cell.holds
-        ):
+        if cell.holds and (home.guarded or cell.status is Status.QUARANTINED or HOLD in cell.holds):
             # It may have come behind mail that began to wait just now, for which it must not.
             cell.mailbox.put_urgent(Control(Verb.REFUSE, edge=False))
         if home.closed:

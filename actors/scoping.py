@@ -90,9 +90,13 @@ class SharedCalls:
     def enclose(self, unit: Unit, cell: AgentCell, letter: Letter, *, once: bool) -> None:
         """Have a letter leave with a unit that is no turn's; with ``once`` one of equal ones."""
         mail = self._mail.setdefault(unit, [])
-        if not once or not letter.body or not any(
-            other is cell and (kept.name, kept.body) == (letter.name, letter.body)
-            for other, kept in mail
+        if (
+            not once
+            or not letter.body
+            or not any(
+                other is cell and (kept.name, kept.body) == (letter.name, letter.body)
+                for other, kept in mail
+            )
         ):
             mail.append((cell, letter))
 
