@@ -131,7 +131,7 @@ def test_handlers_leave_alone_what_is_everybodys() -> None:
     with AgentSystem.open("memory://", agents=[Odd]) as system:
         for method in (Odd.pry, Odd.bind):
             with pytest.raises(Denied):
-                system.agent(Odd, "a").call(method).get()  # type: ignore[arg-type]
+                system.agent(Odd, "a").call(method).get()
 
 
 def test_a_long_text_is_cut() -> None:
