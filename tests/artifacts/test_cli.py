@@ -125,8 +125,8 @@ def test_deleting_frees(store: Path) -> None:
         (["show", "clean", "file", "--scope", "workflow:w"], ExitCode.USAGE, "takes no FILE"),
         (["list", "--type", "picture"], ExitCode.USAGE, "no type of artifact"),
         (["put", "x", "/none/file"], ExitCode.USAGE, "cannot be read"),
-        (["get", "a", "--scope", "planet:x"], ExitCode.PROBLEMS, "is no scope"),
-        (["get", "../x"], ExitCode.PROBLEMS, "form of paths"),
+        (["get", "a", "--scope", "planet:x"], ExitCode.USAGE, "is no scope"),
+        (["get", "../x"], ExitCode.USAGE, "form of paths"),
         (["get", "clean", "--version", "2"], ExitCode.NOT_FOUND, "'clean' version 2"),
     ],
 )  # fmt: skip
