@@ -106,7 +106,8 @@ class AuditTrail:
         """Read and check every decision; ``head`` is a link that was noted before, elsewhere.
 
         Without a key, somebody who rewrites the file and all hashes behind his change is found out
-        by a noted head only; so is who cuts off the newest rows.
+        by a noted head only; so is who cuts off the newest rows. Who cuts off the oldest as if they
+        had been trimmed is found out with a key only.
         """
         self._for_the_system()
         return verify(self._store, self._options.key, head)
