@@ -100,7 +100,8 @@ class AuditTrail:
         """
         self._for_the_system()
         wanted = Filter(who, scope, outcome, operation, correlation, since)
-        return list(islice(entries(self._store, wanted, after=after, newest=newest), limit))
+        found = entries(self._store, wanted, after=after, newest=newest)
+        return list(islice(found, max(limit, 0)))
 
     def verify(self, *, head: str | None = None) -> AuditReport:
         """Read and check every decision; ``head`` is a link that was noted before, elsewhere.
