@@ -80,7 +80,7 @@ class Document(Pattern, Generic[T]):
         """Find the document, or make it with the value ``initial``."""
         self._codec = cast("Codec[T]", codec_of(cast("object", type)))
         self._initial = self._codec.encode(initial, f"document {name!r}")
-        roles = {READERS: readers, WRITERS: writers} if readers or writers else None
+        roles = {READERS: readers, WRITERS: writers} if (readers, writers) != (None, None) else None
         super().__init__(office, name, quota=quota, owner=owner, roles=roles)
 
     def read(self) -> Version[T]:

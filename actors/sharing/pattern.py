@@ -21,7 +21,7 @@ from ...persistence.shared.guard import Standing
 from ...persistence.shared.scope import Principal
 from ...persistence.shared.unit import Unit
 from .quota import Quota
-from .rules import Members, admit, deny, is_one_of, roles_of
+from .rules import Members, admit, checked_principal, deny, is_one_of, roles_of
 from .shelf import Office, Shelf, shelf_of
 
 logger = logging.getLogger("perdure.actors")
@@ -66,6 +66,10 @@ class Pattern:
         roles: Mapping[str, Members] | None = None,
     ) -> None:
         """Find it, or make it as described."""
+        if quota is not None and not isinstance(quota, Quota):
+            raise ConfigurationError(f"quota must be a Quota, not {quota!r:.40}")
+        if owner is not None:
+            checked_principal(owner, "owner")
         self._office = office
         self._shelf = Shelf(office, shelf_of(self.pattern, name))
         self.name = self._shelf.scope.part
@@ -168,6 +172,13 @@ class Pattern:
 
     def _deny(self, unit: Unit, operation: str, why: str) -> Denied:
         return deny(self._office, unit, self._shelf.scope, operation, why)
+
+    def _report(self, key: str, what: str, error: Exception) -> None:
+        """Have it stand in the log, once, that something stored does not decode."""
+        place = self._shelf.place(key)
+        if place not in self._office.damaged:
+            self._office.damaged.add(place)
+            logger.error("%s: %s does not decode: %s", self, what, error)
 
     # Waking: an agent is told by a message that leaves with the commit.
 

@@ -14,15 +14,16 @@ from typing import Any, ClassVar, Final, Generic, TypeVar, overload
 import msgspec
 
 from ...persistence.codec import Codec
-from ...persistence.errors import ConfigurationError, Conflict, QuotaExceeded
-from ...persistence.shared.keys import checked_name
+from ...persistence.errors import ConfigurationError, Conflict, CorruptState, QuotaExceeded
+from ...persistence.shared.keys import checked_name, checked_part
 from ...persistence.shared.ledger import Stale
 from ...persistence.shared.scope import Principal
 from ...persistence.shared.unit import Unit
+from .amounts import checked_limit, checked_seconds
 from .pattern import Head, Method, Pattern
 from .quota import Counts, Quota, counted, size_of
 from .rules import Members
-from .shelf import Office, chosen, codec_for, number_of, numbered, quoted
+from .shelf import Office, chosen, codec_for, number_of, numbered, quoted, salvaged
 
 T = TypeVar("T")
 
@@ -61,13 +62,16 @@ class _Lease(msgspec.Struct):
     until: float
 
 
-class _Item(msgspec.Struct, omit_defaults=True):
+class _Unleased(msgspec.Struct, omit_defaults=True):
     value: msgspec.Raw
     until: float | None = None
-    lease: _Lease | None = None
     stage: str = ""
     """Where it was dropped."""
     reason: str = ""
+
+
+class _Item(_Unleased, omit_defaults=True):
+    lease: _Lease | None = None
 
 
 class Pipeline(Pattern):
@@ -85,11 +89,13 @@ class Pipeline(Pattern):
         owner: Principal | None = None,
         roles: Mapping[str, Members] | None = None,
     ) -> None:
-        """Find the pipeline, or make it with ``stages``.
+        """Find the pipeline, or make it with ``stages``; ConfigurationError without any.
 
         ``roles`` says who may work at a stage, and as ``"sources"`` who may put items in; what it
         does not name is everybody's.
         """
+        if isinstance(stages, str):
+            raise ConfigurationError(f"stages must be a list of names, not the text {stages!r:.40}")
         listed = [checked_name(stage, "stage") if stage else "" for stage in stages or ()]
         if len(set(listed)) != len(listed) or not all(map(_is_stage, listed)):
             message = f"the stages {listed} must be different names without '/', and neither"
@@ -134,13 +140,16 @@ class Pipeline(Pattern):
         Without a lease they are the turn's (or the transaction's): what it does not pass on or
         drop stays where it is. With one they are the caller's for so many seconds, over as many
         turns as that takes; after it somebody else may take them. Outside of turns and
-        transactions a lease is needed.
+        transactions a lease is needed. What does not decode as it was stored is dropped.
         """
+        wanted = checked_limit(limit, str(self))
+        if lease is not None:
+            lease = checked_seconds(lease, f"{self}: a lease")
         if lease is None and self._office.calls.unit() is None:
             message = "outside of turns and transactions take() needs a lease: take(..., lease=60)"
             raise ConfigurationError(message)
         codec = codec_for(type)
-        return self._office.run(lambda unit: self._take(unit, stage, limit, lease, codec))
+        return self._office.run(lambda unit: self._take(unit, stage, wanted, lease, codec))
 
     def pass_on(self, work: Work[Any], value: object = _UNCHANGED) -> None:
         """Hand an item over to the next stage, with another ``value`` if given.
@@ -155,11 +164,12 @@ class Pipeline(Pattern):
 
         It counts towards the quota as long. Conflict if it is no longer the caller's.
         """
+        why = checked_part(reason, "reason")
 
         def dropped(unit: Unit) -> None:
             item = self._own(unit, work, "drop items of")
             self._remove(unit, work.stage, work.number)
-            item.stage, item.reason, item.lease = work.stage, reason, None
+            item.stage, item.reason, item.lease = work.stage, why, None
             self._shelf.put(unit, numbered(DROPPED, work.number), _text(item))
             self._count(unit, **{work.stage: -1, DROPPED: 1})
 
@@ -192,7 +202,10 @@ class Pipeline(Pattern):
         self._office.run(attended)
 
     def depth(self) -> dict[str, int]:
-        """Return how many items each stage has, in order, and how many were dropped."""
+        """Return how many items each stage has, in order, and how many were dropped.
+
+        Those under a lease count where they are; those out of date, until they are let go.
+        """
         unit = self._office.calls.unit()
         head = self._found(unit) or self._office.run(self._head)
         counts = counted(self._shelf.peek(unit, COUNTS))
@@ -215,9 +228,10 @@ class Pipeline(Pattern):
             self._require(unit, self._head(unit), None, "see the dropped items of")
             items: list[Dropped[Any]] = []
             for key, text in self._shelf.rows(unit, f"{DROPPED}/"):
-                if len(items) == limit:
+                if len(items) >= limit:
                     break
-                number, item = number_of(key), _item(text)
+                number = number_of(key)
+                item = self._item(key, text) or _salvaged(text)
                 items.append(
                     Dropped(number, item.stage, self._value(item, codec, number), item.reason)
                 )
@@ -235,11 +249,15 @@ class Pipeline(Pattern):
 
     # Underneath.
 
+    def _make(self, unit: Unit) -> None:
+        if not self._stages and self._found(unit) is None:
+            message = f"there is no pipeline {self.name!r}; name its stages to make it"
+            raise ConfigurationError(message)
+        super()._make(unit)
+
     def _put(self, unit: Unit, text: str) -> int:
         head = self._head(unit)
         self._require(unit, head, SOURCES, "put items into")
-        if not head.stages:
-            raise ConfigurationError(f"{self} has no stages; name them when it is made")
         size = size_of(text)
         if self._overrun(unit, head, size):
             self._expire(unit, head)
@@ -300,7 +318,11 @@ class Pipeline(Pattern):
             text = self._shelf.look(unit, key)
             if text is None:
                 continue  # taken between the list and now
-            item, number = _item(text), number_of(key)
+            item, number = self._item(key, text), number_of(key)
+            if item is None:
+                self._office.claims.claim(place, unit)
+                self._put_aside(unit, stage, number, text)
+                continue
             if item.lease is not None and item.lease.until > now:
                 unit.reads.pop(place, None)  # not looked at: it may change as it likes
                 continue
@@ -335,19 +357,50 @@ class Pipeline(Pattern):
         key = _key(work.stage, work.number)
         if not work.lease:
             text = self._shelf.taken(unit, key)
-            item = None if text is None else _item(text)
+            item = None if text is None else self._item(key, text)
+            if text is None and self._shelf.place(key) in unit.reads:
+                raise self._lost(work, f"it is not at stage {work.stage!r} any more")
             if item is None or item.lease is not None:
                 message = f"item {work.number} of {self} was not taken in this turn; take a lease"
                 raise Conflict(f"{message} to work on it over several")
             return item
         text = self._shelf.look(unit, key)
-        item = None if text is None else _item(text)
-        lease = None if item is None else item.lease
-        if lease is None or (lease.number, lease.holder) != (work.lease, str(standing.principal)):
-            message = f"the lease on item {work.number} of {self} is over, and another has taken it"
-            raise Conflict(message)
-        assert item is not None
+        item = None if text is None else self._item(key, text)
+        if item is None:
+            raise self._lost(work, f"it is not at stage {work.stage!r} any more")
+        lease = item.lease
+        if lease is None:
+            raise self._lost(work, "its lease has ended, or was given back")
+        if lease.number != work.lease:
+            raise self._lost(work, "it was taken again, with another lease")
+        if lease.holder != str(standing.principal):
+            raise Conflict(f"item {work.number} of {self} is leased to another, who settles it")
         return item
+
+    def _lost(self, work: Work[Any], why: str) -> Conflict:
+        return Conflict(f"item {work.number} of {self} is not yours any more: {why}")
+
+    def _item(self, key: str, text: str) -> _Item | None:
+        """Return an item; None if it does not decode. A lease that does not decode is over."""
+        try:
+            return msgspec.json.decode(text, type=_Item)
+        except ValueError as error:
+            number, problem = number_of(key), error
+        try:
+            item = msgspec.json.decode(text, type=_Unleased)
+        except ValueError as error:
+            self._report(key, f"item {number}", error)
+            return None
+        self._report(key, f"the lease on item {number}", problem)
+        return _Item(item.value, item.until, item.stage, item.reason)
+
+    def _put_aside(self, unit: Unit, stage: str, number: int, text: str) -> None:
+        """Drop an item that does not decode, so that the stage goes on without it."""
+        item = _salvaged(text)
+        item.stage = stage
+        self._remove(unit, stage, number)
+        self._shelf.put(unit, numbered(DROPPED, number), _text(item))
+        self._count(unit, **{stage: -1, DROPPED: 1})
 
     def _let_go(self, unit: Unit, stage: str, number: int, item: _Item, passed: int = 0) -> None:
         self._remove(unit, stage, number)
@@ -359,7 +412,9 @@ class Pipeline(Pattern):
         now = self._now()
         for stage in head.stages:
             for key, text in self._shelf.rows(unit, _key(stage)):
-                item = _item(text)
+                item = self._item(key, text)
+                if item is None:
+                    continue  # who takes puts it aside
                 if item.until is None or item.until > now:
                     break  # the rest is younger
                 if item.lease is not None and item.lease.until > now:
@@ -368,17 +423,21 @@ class Pipeline(Pattern):
                 text_now = None
                 if not self._office.claims.holds(place, unit):
                     text_now = self._shelf.look(unit, key)
-                if text_now is not None:
+                found = None if text_now is None else self._item(key, text_now)
+                if found is not None:
                     self._office.claims.claim(place, unit)
-                    self._let_go(unit, stage, number_of(key), _item(text_now))
+                    self._let_go(unit, stage, number_of(key), found)
 
     def _settle_dropped(self, unit: Unit, number: int, *, back: bool) -> bool:
-        self._require(unit, self._head(unit), None, "settle the dropped items of")
+        head = self._head(unit)
+        self._require(unit, head, None, "settle the dropped items of")
         key = numbered(DROPPED, number)
         text = self._shelf.look(unit, key)
         if text is None:
             return False
-        item = _item(text)
+        item = self._item(key, text) or _salvaged(text)
+        if back and item.stage not in head.stages:
+            raise CorruptState(f"{self} item {number}", "its stage is not known; discard it")
         stage, item.stage, item.reason = item.stage, "", ""
         self._shelf.remove(unit, key)
         if back:
@@ -432,8 +491,8 @@ def _wakes_of(stage: str) -> str:
     return f"wakes/{quoted(stage)}"
 
 
-def _item(text: str) -> _Item:
-    return msgspec.json.decode(text, type=_Item)
+def _salvaged(text: str) -> _Item:
+    return _Item(salvaged(text), reason="it does not decode as it was stored")
 
 
 def _text(item: _Item) -> str:

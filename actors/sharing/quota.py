@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from ...persistence.errors import ConfigurationError
+from .amounts import is_count, is_duration
 
 DEFAULT_ITEMS: Final = 10_000
 DEFAULT_BYTES: Final = 64 * 1024 * 1024
@@ -28,10 +29,11 @@ class Quota:
     """Seconds after which what nobody took is gone; None: never."""
 
     def __post_init__(self) -> None:
-        """Refuse what could never hold anything."""
-        if self.items < 1 or self.bytes < 1 or (self.ttl is not None and not self.ttl > 0):
-            message = f"{self} could hold nothing; give numbers above 0, or ttl=None"
-            raise ConfigurationError(message)
+        """Refuse what could never hold anything, and what cannot be stored as it is."""
+        lasting = self.ttl is None or is_duration(self.ttl)
+        if not (is_count(self.items) and is_count(self.bytes) and lasting):
+            message = f"{self!s:.100} makes no sense; give whole numbers from 1 for items and bytes"
+            raise ConfigurationError(f"{message}, and for ttl None or seconds below 10,000,000,000")
 
     def until(self, now: float) -> float | None:
         """Return when what comes now is gone."""

@@ -11,14 +11,15 @@ from typing import Any, ClassVar, Final, Generic, TypeAlias, TypeVar, overload
 import msgspec
 
 from ...persistence.codec import Codec
-from ...persistence.errors import ConfigurationError, Denied, QuotaExceeded
+from ...persistence.errors import ConfigurationError, CorruptState, Denied, QuotaExceeded
 from ...persistence.shared.ledger import Stale
 from ...persistence.shared.scope import Principal
 from ...persistence.shared.unit import Unit
+from .amounts import checked_limit, checked_seconds
 from .pattern import Head, Method, Pattern, check_method, method_name
 from .quota import Counts, Quota, counted, size_of
-from .rules import Members, is_one_of
-from .shelf import Office, chosen, codec_for, number_of, numbered
+from .rules import Members, checked_principal, is_one_of
+from .shelf import Office, chosen, codec_for, number_of, numbered, salvaged
 
 T = TypeVar("T")
 
@@ -71,14 +72,21 @@ class _Lease(msgspec.Struct):
     until: float
 
 
-class _Open(msgspec.Struct, omit_defaults=True):
+class _Unleased(msgspec.Struct, omit_defaults=True):
     value: msgspec.Raw
     asker: str
     deadline: float
     correlation: int = 0
     to: str = ""
     wake: str = ""
+
+
+class _Open(_Unleased, omit_defaults=True):
     lease: _Lease | None = None
+
+
+class _Asked(msgspec.Struct):
+    asker: str
 
 
 class _Done(msgspec.Struct, omit_defaults=True):
@@ -124,11 +132,12 @@ class Requests(Pattern):
         asking agent, called with the number when there is an answer; for a timeout set a timer.
         QuotaExceeded while too many are open, or have outcomes that nobody collected.
         """
-        if not timeout > 0:
-            raise ConfigurationError(f"{self}: a timeout of {timeout!r} seconds makes no sense")
+        seconds = checked_seconds(timeout, f"{self}: a timeout")
+        if to is not None:
+            checked_principal(to, "to")
         text = self._office.text(value, str(self))
         method = "" if wake is None else method_name(wake)
-        return self._office.run(lambda unit: self._send(unit, text, to, timeout, method))
+        return self._office.run(lambda unit: self._send(unit, text, to, seconds, method))
 
     @overload
     def take(self, *, limit: int = 1, lease: float | None = None) -> list[Request[Any]]: ...
@@ -151,13 +160,16 @@ class Requests(Pattern):
 
         Without a lease they are the turn's (or the transaction's): what it does not answer stays
         open. With one nobody else gets them for so many seconds. Outside of turns and transactions
-        a lease is needed.
+        a lease is needed. What does not decode as it was stored is left out.
         """
+        wanted = checked_limit(limit, str(self))
+        if lease is not None:
+            lease = checked_seconds(lease, f"{self}: a lease")
         if lease is None and self._office.calls.unit() is None:
             message = "outside of turns and transactions take() needs a lease: take(lease=60)"
             raise ConfigurationError(message)
         codec = codec_for(type)
-        return self._office.run(lambda unit: self._take(unit, limit, lease, codec))
+        return self._office.run(lambda unit: self._take(unit, wanted, lease, codec))
 
     def answer(self, request: Request[Any] | int, value: object) -> bool:
         """Answer a request; False if that came too late: it has timed out, or is answered."""
@@ -252,13 +264,16 @@ class Requests(Pattern):
         taken: list[Request[T]] = []
         for key, seen in self._shelf.rows(unit, "open/"):
             place, number = self._shelf.place(key), number_of(key)
-            if not self._is_for(head, who, _open(seen)) or self._office.claims.holds(place, unit):
+            found = self._open(key, seen)
+            if found is None or not self._is_for(head, who, found):
+                continue
+            if self._office.claims.holds(place, unit):
                 continue
             if len(taken) == limit:
                 self._tell_again(unit, "wakes")
                 break
             text = self._shelf.look(unit, key)
-            asked = None if text is None else _open(text)
+            asked = None if text is None else self._open(key, text)
             if asked is None or (asked.lease is not None and asked.lease.until > now):
                 continue
             self._office.claims.claim(place, unit)
@@ -285,7 +300,7 @@ class Requests(Pattern):
         lease = 0 if isinstance(request, int) else request.lease
         now, key = self._now(), numbered("open", number)
         found = self._shelf.look(unit, key)
-        asked = None if found is None else _open(found)
+        asked = None if found is None else self._open(key, found)
         if asked is None or asked.deadline <= now:
             return False
         if not self._is_for(head, standing.principal, asked):
@@ -310,7 +325,9 @@ class Requests(Pattern):
         standing = self._admit(unit, "see requests of")
         text = self._shelf.look(unit, numbered("done", number))
         if text is not None:
-            done = msgspec.json.decode(text, type=_Done)
+            done = self._done(numbered("done", number), text)
+            if done is None:
+                raise self._damaged(unit, number, text)
             self._check_asker(unit, number, done.asker)
             if take:
                 self._forget(unit, "done", number, done.size)
@@ -321,7 +338,9 @@ class Requests(Pattern):
         text = self._shelf.look(unit, numbered("open", number))
         if text is None:
             raise self._unknown(standing.principal, number)
-        asked = _open(text)
+        asked = self._open(numbered("open", number), text)
+        if asked is None:
+            raise self._damaged(unit, number, text)
         self._check_asker(unit, number, asked.asker)
         if asked.deadline > self._now():
             return Waiting(asked.deadline)
@@ -350,15 +369,17 @@ class Requests(Pattern):
         """Let go of outcomes that nobody has collected in time."""
         now, kept = self._now(), self._kept(self._head(unit))
         for count, (key, text) in enumerate(self._shelf.rows(unit, "done/")):
-            done = msgspec.json.decode(text, type=_Done)
-            if done.until <= now and self._shelf.look(unit, key) is not None:
-                self._forget(unit, "done", number_of(key), done.size)
+            done = self._done(key, text)
+            if (done is None or done.until <= now) and self._shelf.look(unit, key) is not None:
+                self._forget(unit, "done", number_of(key), 0 if done is None else done.size)
             if count >= TIDIED_AT_ONCE:
                 return
         for key, text in self._shelf.rows(unit, "open/"):
-            asked = _open(text)
-            if asked.deadline + kept <= now and self._shelf.look(unit, key) is not None:
-                size = size_of(bytes(asked.value).decode())
+            asked = self._open(key, text)
+            over = asked is None or asked.deadline + kept <= now
+            if over and self._shelf.look(unit, key) is not None:
+                value = salvaged(text) if asked is None else asked.value
+                size = size_of(bytes(value).decode())
                 self._forget(unit, "open", number_of(key), size)
 
     def _forget(self, unit: Unit, where: str, number: int, size: int) -> None:
@@ -371,15 +392,40 @@ class Requests(Pattern):
         names = [head.owner, *head.roles.get(RESPONDERS, ())]
         return who == Principal.SYSTEM or is_one_of(who, names)
 
+    def _open(self, key: str, text: str) -> _Open | None:
+        """Return a request; None if it does not decode. A lease that does not decode is over."""
+        try:
+            return msgspec.json.decode(text, type=_Open)
+        except ValueError as error:
+            number, problem = number_of(key), error
+        try:
+            asked = msgspec.json.decode(text, type=_Unleased)
+        except ValueError as error:
+            self._report(key, f"request {number}", error)
+            return None
+        self._report(key, f"the lease on request {number}", problem)
+        return _Open(*msgspec.structs.astuple(asked))
+
+    def _done(self, key: str, text: str) -> _Done | None:
+        try:
+            return msgspec.json.decode(text, type=_Done)
+        except ValueError as error:
+            self._report(key, f"the outcome of request {number_of(key)}", error)
+            return None
+
+    def _damaged(self, unit: Unit, number: int, text: str) -> CorruptState:
+        try:
+            asker = msgspec.json.decode(text, type=_Asked).asker
+        except ValueError:
+            asker = ""  # nobody's any more: only the system is told
+        self._check_asker(unit, number, asker)
+        return CorruptState(f"{self} request {number}", "it does not decode; ask again")
+
     def _kept(self, head: Head) -> float:
         return KEPT if head.ttl is None else head.ttl
 
     def _now(self) -> float:
         return self._office.calls.now()
-
-
-def _open(text: str) -> _Open:
-    return msgspec.json.decode(text, type=_Open)
 
 
 def _text(record: msgspec.Struct) -> str:

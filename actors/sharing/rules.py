@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 from ...persistence.chain import AuditRecord
-from ...persistence.errors import Denied
+from ...persistence.errors import ConfigurationError, Denied
 from ...persistence.shared.guard import Right, Standing, refusal
 from ...persistence.shared.scope import Principal, Scope
 from ...persistence.shared.unit import Unit
@@ -16,16 +16,28 @@ Members: TypeAlias = Principal | Sequence[Principal] | None
 """One or several; None stands for everybody."""
 
 
-def names_of(members: Members) -> list[str] | None:
-    """Return members as they are stored."""
+def checked_principal(who: object, part: str) -> Principal:
+    """Return a principal; ConfigurationError for anything else, as the name of one."""
+    if not isinstance(who, Principal):
+        message = f"{part} must be a Principal, not {who!r:.40}; give one, as in"
+        raise ConfigurationError(f'{message} Principal.user("mira") or Principal.agents("Desk")')
+    return who
+
+
+def names_of(members: Members, part: str) -> list[str] | None:
+    """Return members as they are stored; ConfigurationError unless they are principals."""
     if members is None:
         return None
-    return [str(one) for one in ([members] if isinstance(members, Principal) else members)]
+    several = isinstance(members, Iterable) and not isinstance(members, str)
+    listed: Iterable[object] = members if several else [members]  # type: ignore[assignment]
+    return [str(checked_principal(one, f"who plays {part!r}")) for one in listed]
 
 
 def roles_of(roles: Mapping[str, Members]) -> dict[str, list[str]]:
     """Return roles as they are stored: those of everybody are left out."""
-    return {role: names for role, one in roles.items() if (names := names_of(one)) is not None}
+    return {
+        role: names for role, one in roles.items() if (names := names_of(one, role)) is not None
+    }
 
 
 def is_one_of(who: Principal, names: Sequence[str]) -> bool:

@@ -19,8 +19,9 @@ from ...lifecycle.scopes.listing import listed
 from ...lifecycle.scopes.rows import Calls
 from ...lifecycle.scopes.state import PATIENCE
 from ...persistence.codec import Codec, codec_of
-from ...persistence.errors import Conflict, StateError
+from ...persistence.errors import Conflict, ScopeError, StateError
 from ...persistence.shared.guard import Standing
+from ...persistence.shared.keys import checked_name
 from ...persistence.shared.ledger import Ledger, Stale
 from ...persistence.shared.scope import Principal, Scope
 from ...persistence.shared.unit import Place, Unit
@@ -38,6 +39,10 @@ ATTEMPTS: Final = 100
 _SPREAD: Final = 2_654_435_761
 """Knuth's multiplicative hash: 2^32 by the golden ratio."""
 TextStep = Callable[[str | None], str | None]
+
+
+class _Value(msgspec.Struct):
+    value: msgspec.Raw
 
 
 class Postman(Protocol):
@@ -83,6 +88,8 @@ class Office:
         self.reference = reference
         self.clerk = Clerk(calls.now)
         self.claims = Claims()
+        self.damaged: set[Place] = set()
+        """Rows that do not decode, and of which the log knows."""
         self._principal = principal
 
     def acting_as(self, principal: Principal) -> Office:
@@ -96,7 +103,7 @@ class Office:
             reference=self.reference,
             principal=acting(self._principal, principal),
         )
-        other.claims = self.claims
+        other.claims, other.damaged = self.claims, self.damaged
         return other
 
     def standing(self) -> Standing:
@@ -245,7 +252,10 @@ def codec_for(declared: object | None) -> Codec[Any]:
 
 def shelf_of(pattern: str, name: str) -> Scope:
     """Return the scope of a shared thing; ScopeError for a name that cannot be one."""
-    return Scope("sharing", pattern, name)
+    whose = pattern if pattern.endswith("s") else f"a {pattern}"
+    if name == "":
+        raise ScopeError(f"the name of {whose} must not be empty")
+    return Scope("sharing", pattern, checked_name(name, f"name of {whose}"))
 
 
 def numbered(prefix: str, number: int) -> str:
@@ -256,6 +266,14 @@ def numbered(prefix: str, number: int) -> str:
 def number_of(key: str) -> int:
     """Return the number of such a key."""
     return int(key.rpartition("/")[2], 16)
+
+
+def salvaged(text: str) -> msgspec.Raw:
+    """Return the value of a row that does not decode; the whole row as text if that is lost."""
+    try:
+        return msgspec.json.decode(text, type=_Value).value
+    except ValueError:
+        return msgspec.Raw(msgspec.json.encode(text))
 
 
 def quoted(name: str) -> str:

@@ -14,9 +14,10 @@ import msgspec
 from ...persistence.errors import Denied, QuotaExceeded
 from ...persistence.shared.scope import Principal
 from ...persistence.shared.unit import Unit
+from .amounts import checked_limit
 from .pattern import Head, Method, Pattern
 from .quota import Quota, size_of
-from .rules import Members
+from .rules import Members, checked_principal
 from .shelf import Office, TextStep, codec_for, number_of, numbered
 
 T = TypeVar("T")
@@ -103,6 +104,8 @@ class Topic(Pattern):
 
     def unsubscribe(self, who: Principal | None = None) -> None:
         """Give the caller's place up, or as the owner anybody's: what it waited for may go."""
+        if who is not None:
+            checked_principal(who, "who")
 
         def unsubscribed(unit: Unit) -> None:
             head = self._head(unit)
@@ -126,7 +129,8 @@ class Topic(Pattern):
         The place moves in the commit of the turn: what a turn has read that fails comes again.
         Denied without a subscription.
         """
-        return self._office.run(lambda unit: self._read(unit, limit, type))
+        wanted = checked_limit(limit, str(self))
+        return self._office.run(lambda unit: self._read(unit, wanted, type))
 
     def lag(self) -> dict[Principal, int]:
         """Return how many items each subscriber has not read; only the owner may."""

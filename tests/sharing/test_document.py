@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from perdure import Agent, AgentSystem, Map, Principal, State, VirtualClock
 from perdure.actors.sharing.document import Conflicted, Document, Merged, Version, merge
 from perdure.actors.sharing.quota import Quota
-from perdure.persistence.errors import Denied, QuotaExceeded, StateError
+from perdure.persistence.errors import ConfigurationError, Denied, QuotaExceeded, StateError
 from tests.support import DEADLINE
 
 Plan = dict[str, Any]
@@ -183,6 +183,17 @@ def test_parts_are_played_by_those_named() -> None:
         with pytest.raises(Denied, match="user:r may not change document 'plan'"):
             reader.propose(base, {"a": 1})
         assert isinstance(writer.propose(base, {"a": 1}), Merged)
+
+
+def test_a_part_of_nobody_is_not_everybodys() -> None:
+    """An empty list of readers is nobody but the owner, and text names no reader at all."""
+    with opened() as system:
+        system.sharing.document("plan", dict[str, int], initial={}, readers=[])
+        mira = system.sharing.acting_as(Principal.user("mira"))
+        with pytest.raises(Denied, match="may not read document 'plan'"):
+            mira.document("plan", dict[str, int], initial={}).read()
+        with pytest.raises(ConfigurationError, match="who plays 'writers' must be a Principal"):
+            system.sharing.document("other", int, initial=0, writers="")  # type: ignore[arg-type]
 
 
 def test_it_is_held_to_its_quota_and_time() -> None:

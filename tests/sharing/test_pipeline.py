@@ -1,6 +1,8 @@
 """A pipeline: items go from stage to stage, each by one worker."""
 
+import math
 import threading
+from typing import Any
 
 import pytest
 from msgspec import field
@@ -8,12 +10,14 @@ from msgspec import field
 from perdure import Agent, AgentSystem, MemoryStore, Principal, Scope, State, VirtualClock
 from perdure.actors.sharing.pipeline import Pipeline, Work
 from perdure.actors.sharing.quota import Quota
+from perdure.actors.sharing.shelf import numbered
 from perdure.persistence.errors import (
     ConfigurationError,
     Conflict,
     CorruptState,
     Denied,
     QuotaExceeded,
+    ScopeError,
     StateError,
     SystemClosed,
     TurnTimeout,
@@ -270,10 +274,10 @@ def test_a_lease_that_is_over_is_lost() -> None:
         a.hold(60).get()
         clock.advance(61)
         assert b.hold(60).get() == [1]
-        with pytest.raises(Conflict, match=r"the lease on item \d+ of .* is over"):
+        with pytest.raises(Conflict, match=r"item \d+ of .* is not yours any more: it was"):
             a.finish().get()
         assert b.finish().get() == 1
-        with pytest.raises(Conflict, match="is over"):
+        with pytest.raises(Conflict, match="is not yours any more: it is not at stage 'first'"):
             b.finish().get()
         assert depth(system) == [0, 1, 0]
 
@@ -285,7 +289,112 @@ def test_a_lease_can_be_given_back() -> None:
         a.put(1).get()
         a.hold(60).get()
         a.return_it().get()
+        with pytest.raises(Conflict, match="is not yours any more: its lease has ended, or was"):
+            a.finish().get()
         assert b.work("first").get() == [1]
+
+
+def test_what_a_turn_has_passed_on_is_not_its_own_any_more() -> None:
+    """Passing on twice in one turn is told as what it is, also without a lease."""
+    with opened() as system:
+        line = system.sharing.pipeline("line")
+        line.put(1)
+        with system.state.transaction():
+            (work,) = line.take("first")
+            line.pass_on(work)
+            with pytest.raises(Conflict, match="is not yours any more: it is not at stage 'first'"):
+                line.pass_on(work)
+        assert depth(system) == [0, 1, 0]
+
+
+@pytest.mark.parametrize("lease", [math.inf, math.nan, 1e10, 0, -1.0, True, "60"])
+def test_a_lease_is_a_time_that_ends(lease: Any) -> None:  # noqa: ANN401 - whatever a caller gives
+    """What is no time in seconds is refused, and nothing is stored that nobody can read."""
+    with opened() as system:
+        line = system.sharing.pipeline("line")
+        line.put(1)
+        with pytest.raises(ConfigurationError, match=r"pipeline 'line': a lease of .* makes no"):
+            line.take("first", lease=lease)
+        assert [work.value for work in line.take("first", lease=60)] == [1]
+
+
+@pytest.mark.parametrize("limit", [0, -1, True, 1.0, "many", None])
+def test_a_limit_is_a_number(limit: Any) -> None:  # noqa: ANN401 - same
+    """A limit below one, or that is no number, is refused."""
+    refused = pytest.raises(ConfigurationError, match=r"pipeline 'line': a limit of .* makes no")
+    with opened() as system, refused:
+        system.sharing.pipeline("line").take("first", limit=limit, lease=60)
+
+
+def damage(line: Pipeline, key: str, text: str) -> None:
+    """Store something else in place of a row."""
+    line._office.run(lambda unit: line._shelf.put(unit, key, text))
+
+
+def test_a_lease_that_does_not_decode_is_over(caplog: pytest.LogCaptureFixture) -> None:
+    """Its item is given out again, the log knows it once, and its holder has lost it."""
+    with opened() as system:
+        line = system.sharing.pipeline("line")
+        line.put(1)
+        (held,) = line.take("first", lease=60)
+        lease = '{"number":1,"holder":"system","until":null}'
+        damage(line, numbered("stage/first", held.number), f'{{"value":1,"lease":{lease}}}')
+        for _ in range(2):
+            with system.state.transaction():
+                assert [work.value for work in line.take("first")] == [1]
+        with pytest.raises(Conflict, match="not yours any more: its lease has ended"):
+            line.pass_on(held)
+        with system.state.transaction():
+            line.pass_on(*line.take("first"))
+        assert depth(system) == [0, 1, 0]
+    told = [r.getMessage() for r in caplog.records if "does not decode" in r.getMessage()]
+    assert len(told) == 1
+    assert f"pipeline 'line': the lease on item {held.number} does not decode" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [('{"value":7,"until":"soon"}', 7), ('{"until":1}', '{"until":1}')]
+)
+def test_an_item_that_does_not_decode_is_dropped(
+    text: str, value: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The stage goes on without it; the owner finds what there is of it, with the reason."""
+    clock = VirtualClock()
+    with opened(clock, Quota(items=3, ttl=60)) as system:
+        line = system.sharing.pipeline("line")
+        bad = [line.put(7), line.put(7)]
+        for number in bad:
+            damage(line, numbered("stage/first", number), text)
+        line.put(8)
+        clock.advance(60)
+        line.put(9)  # makes room; who takes finds the damage
+        assert [work.value for work in line.take("first", limit=5, lease=60)] == [9]
+        assert depth(system) == [1, 0, 2]
+        assert [(d.number, d.stage, d.value) for d in line.dropped()] == [
+            (number, "first", value) for number in bad
+        ]
+        assert line.dropped(limit=1)[0].reason == "it does not decode as it was stored"
+        assert line.dropped(limit=-1) == []
+        assert line.discard(bad[0])
+        assert line.requeue(bad[1])
+        assert [work.value for work in line.take("first", lease=60)] == [value]
+        assert caplog.text.count(f"pipeline 'line': item {bad[0]} does not decode") == 1
+
+
+def test_a_dropped_item_that_does_not_decode_can_be_discarded() -> None:
+    """It stops neither the list nor the others; where it was is not known any more."""
+    with opened() as system:
+        line = system.sharing.pipeline("line")
+        number = line.put(1)
+        (work,) = line.take("first", lease=60)
+        with pytest.raises(ScopeError, match="the reason must be text"):
+            line.drop(work, 5)  # type: ignore[arg-type]
+        line.drop(work, "no")
+        damage(line, numbered("dropped", number), '{"value":1,"reason":5}')
+        assert [d.value for d in line.dropped()] == [1]
+        with pytest.raises(CorruptState, match="its stage is not known; discard it"):
+            line.requeue(number)
+        assert line.discard(number)
 
 
 def test_outside_of_turns_a_lease_is_needed() -> None:
@@ -376,6 +485,10 @@ def test_each_stage_has_its_workers() -> None:
             mira.pass_on(work)
         line.give_back(work)
         assert worker.work("first").get() == [1]
+        (work,) = line.take("second", lease=60)
+        with pytest.raises(Conflict, match="is leased to another, who settles it"):
+            mira.pass_on(work)
+        line.give_back(work)
         assert [w.value for w in mira.take("second", lease=60)] == [2]
 
 
@@ -403,8 +516,19 @@ def test_mistakes_are_told() -> None:
                 system.sharing.pipeline("other", stages)
         with pytest.raises(ConfigurationError, match="no stages of pipeline"):
             system.sharing.pipeline("other", ["a"], roles={"b": Principal.SYSTEM})
-        with pytest.raises(ConfigurationError, match="has no stages"):
-            system.sharing.pipeline("empty").put(1)
+        with pytest.raises(ConfigurationError, match="there is no pipeline 'typo'; name its st"):
+            system.sharing.pipeline("typo")
+        with pytest.raises(ConfigurationError, match="must be a list of names, not the text 'ab'"):
+            system.sharing.pipeline("other", "ab")
+        with pytest.raises(ScopeError, match=r"^the name of a pipeline must not be empty$"):
+            system.sharing.pipeline("", ["a"])
+        for mira in ("mira", ["mira"], "", 5):
+            with pytest.raises(ConfigurationError, match="who plays 'sources' must be a Principal"):
+                system.sharing.pipeline("other", ["a"], roles={"sources": mira})  # type: ignore[dict-item]
+        with pytest.raises(ConfigurationError, match="owner must be a Principal, not 'mira'"):
+            system.sharing.pipeline("other", ["a"], owner="mira")  # type: ignore[arg-type]
+        with pytest.raises(ConfigurationError, match="quota must be a Quota, not 5"):
+            system.sharing.pipeline("other", ["a"], quota=5)  # type: ignore[arg-type]
         with pytest.raises(StateError, match="NaN"):
             line.put(float("nan"))
         line.put("text")

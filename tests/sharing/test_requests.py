@@ -1,5 +1,8 @@
 """Requests and answers: paired by number, with timeouts as a value."""
 
+import math
+from typing import Any
+
 import pytest
 from msgspec import field
 
@@ -13,7 +16,14 @@ from perdure.actors.sharing.requests import (
     TimedOut,
     Waiting,
 )
-from perdure.persistence.errors import ConfigurationError, Denied, QuotaExceeded
+from perdure.actors.sharing.shelf import numbered
+from perdure.persistence.errors import (
+    ConfigurationError,
+    CorruptState,
+    Denied,
+    QuotaExceeded,
+    ScopeError,
+)
 from tests.support import DEADLINE
 
 ADA, BOB = Principal.agent("Clerk", "ada"), Principal.agent("Clerk", "bob")
@@ -241,10 +251,85 @@ def test_mistakes_are_told() -> None:
         board = system.sharing.requests("board")
         with pytest.raises(ConfigurationError, match="a timeout of 0 seconds"):
             board.send(1, timeout=0)
+        with pytest.raises(ConfigurationError, match="to must be a Principal, not 'bob'"):
+            board.send(1, to="bob")  # type: ignore[arg-type]
+        with pytest.raises(ScopeError, match=r"^the name of requests must not be empty$"):
+            system.sharing.requests("")
         with pytest.raises(ConfigurationError, match="only agents can be woken"):
             board.send(1, wake=Clerk.told)
         with pytest.raises(ConfigurationError, match="needs a lease"):
             board.take()
+
+
+@pytest.mark.parametrize("seconds", [math.inf, math.nan, 1e10, -1.0, True, "60"])
+def test_leases_and_timeouts_are_times_that_end(seconds: Any) -> None:  # noqa: ANN401 - whatever a caller gives
+    """What is no time in seconds is refused, and nothing is stored that nobody can read."""
+    with opened() as system:
+        board = system.sharing.requests("board")
+        with pytest.raises(ConfigurationError, match=r"requests 'board': a timeout of .* makes no"):
+            board.send(1, timeout=seconds)
+        board.send(1)
+        with pytest.raises(ConfigurationError, match=r"requests 'board': a lease of .* makes no"):
+            board.take(lease=seconds)
+        assert [request.value for request in board.take(lease=60)] == [1]
+
+
+@pytest.mark.parametrize("limit", [0, -1, True, 1.0, "many"])
+def test_a_limit_is_a_number(limit: Any) -> None:  # noqa: ANN401 - same
+    """A limit below one, or that is no number, is refused."""
+    refused = pytest.raises(ConfigurationError, match=r"requests 'board': a limit of .* makes no")
+    with opened() as system, refused:
+        system.sharing.requests("board").take(limit=limit, lease=60)
+
+
+def damage(board: Requests, key: str, text: str) -> None:
+    """Store something else in place of a row."""
+    board._office.run(lambda unit: board._shelf.put(unit, key, text))
+
+
+def test_a_lease_that_does_not_decode_is_over(caplog: pytest.LogCaptureFixture) -> None:
+    """Its request is given out again, and the log knows it once."""
+    with opened() as system:
+        board = system.sharing.requests("board")
+        number = board.send(1)
+        lease = '{"number":1,"holder":"system","until":null}'
+        text = f'{{"value":1,"asker":"system","deadline":9e9,"lease":{lease}}}'
+        damage(board, numbered("open", number), text)
+        assert [request.value for request in board.take(lease=60)] == [1]
+        assert board.answer(number, "done")
+    assert caplog.text.count(f"the lease on request {number} does not decode") == 1
+
+
+def test_what_does_not_decode_stops_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    """Responders get the others; its asker is told, and it goes when room is needed."""
+    with opened(quota=Quota(items=3)) as system:
+        board = system.sharing.requests("board")
+        first, second, third = (board.send(n) for n in range(3))
+        board.answer(second, "done")
+        damage(board, numbered("open", first), '{"value":0,"asker":5}')
+        damage(board, numbered("done", second), "[]")
+        for _ in range(2):
+            with system.state.transaction():
+                assert [request.number for request in board.take(limit=5)] == [third]
+        assert not board.answer(first, "done")
+        for number in (first, second):
+            with pytest.raises(CorruptState, match=f"request {number}: it does not decode; ask"):
+                board.outcome(number)
+        damage(board, numbered("open", third), '{"asker":"user:mira"}')
+        mira, ben = (
+            system.sharing.acting_as(Principal.user(who)).requests("board")
+            for who in ("mira", "ben")
+        )
+        with pytest.raises(CorruptState):
+            mira.outcome(third)
+        for another, number in ((mira, first), (ben, third)):
+            with pytest.raises(Denied, match="has no request"):
+                another.outcome(number)
+        board.send(3)
+        with pytest.raises(Denied, match="has no request"):
+            board.outcome(first)
+    assert caplog.text.count(f"requests 'board': request {first} does not decode") == 1
+    assert caplog.text.count(f"the outcome of request {second} does not decode") == 1
 
 
 def test_what_has_timed_out_is_out_of_the_way() -> None:

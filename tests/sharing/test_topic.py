@@ -1,6 +1,8 @@
 """A topic: one publishes, and everybody reads on from a place of their own."""
 
+import math
 import threading
+from typing import Any
 
 import pytest
 from msgspec import field
@@ -8,7 +10,13 @@ from msgspec import field
 from perdure import Agent, AgentSystem, MemoryStore, Principal, State, VirtualClock
 from perdure.actors.sharing.quota import Quota
 from perdure.actors.sharing.topic import SWEEP_EVERY
-from perdure.persistence.errors import ConfigurationError, Conflict, Denied, QuotaExceeded
+from perdure.persistence.errors import (
+    ConfigurationError,
+    Conflict,
+    Denied,
+    QuotaExceeded,
+    ScopeError,
+)
 
 SMALL = Quota(items=3)
 
@@ -277,10 +285,39 @@ def test_a_name_has_one_declaration() -> None:
         assert system.sharing.topic("news").owner == topic.owner == Principal.SYSTEM
         with pytest.raises(ConfigurationError, match="is there with quota"):
             system.sharing.topic("news", quota=Quota(items=4))
-        with pytest.raises(ConfigurationError, match="could hold nothing"):
+        with pytest.raises(ConfigurationError, match="makes no sense; give whole numbers from 1"):
             Quota(items=0)
         with pytest.raises(ConfigurationError, match="only agents can be woken"):
             topic.subscribe(wake=Reader.woken)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"items": 1.5}, {"items": True}, {"bytes": "x"}, {"bytes": -1}, {"bytes": 2**63},
+        {"ttl": math.inf}, {"ttl": math.nan}, {"ttl": 0}, {"ttl": "60"},
+    ],
+)  # fmt: skip
+def test_a_quota_is_of_numbers_that_can_be_kept(wrong: dict[str, Any]) -> None:
+    """What could hold nothing, and what cannot be stored as it is, is refused at once."""
+    with pytest.raises(ConfigurationError, match=r"^Quota\(.* makes no sense; give whole numbers"):
+        Quota(**wrong)
+
+
+def test_names_are_told_from_principals() -> None:
+    """Readers, who is dismissed, a limit and a name are refused in a sentence if they are none."""
+    with opened() as system:
+        with pytest.raises(ConfigurationError, match="who plays 'readers' must be a Principal"):
+            system.sharing.topic("news", readers="mira")  # type: ignore[arg-type]
+        topic = system.sharing.topic("news", readers=[Principal.user("mira")])
+        with pytest.raises(ConfigurationError, match="who must be a Principal, not 'mira'"):
+            topic.unsubscribe("mira")  # type: ignore[arg-type]
+        with pytest.raises(ConfigurationError, match="topic 'news': a limit of -1 makes no sense"):
+            topic.read(-1)
+        with pytest.raises(ScopeError, match=r"^the name of a topic must not be empty$"):
+            system.sharing.topic("")
+        with pytest.raises(ScopeError, match=r"the name of a topic 'xxx.* takes 300 bytes"):
+            system.sharing.topic("x" * 300)
 
 
 def test_a_topic_can_be_deleted() -> None:
