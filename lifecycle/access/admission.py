@@ -32,9 +32,11 @@ def admit(guard: Guard, desk: Desk, unit: Unit | None, standing: Standing, use: 
     does so in any case. A use of a limited grant is a change of its row in the same commit: it is
     not used by what is undone, and nobody uses it twice.
     """
-    decision = guard.check(standing, use.right, use.scope, use.key)
     alone = unit is None
-    if unit is None:
+    if unit is not None:
+        decision = unit.ask(guard, use)
+    else:
+        decision = guard.check(standing, use.right, use.scope, use.key)
         if not decision.audited and not decision.uses:
             _refuse(decision, standing, use)
             return

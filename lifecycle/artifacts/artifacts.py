@@ -25,13 +25,14 @@ from ...persistence.shared_tables import (
     LINEAGE,
 )
 from ...persistence.tables import Row
+from ..access.named import checked_scope
 from ..scopes.entries import gone
 from ..scopes.state import ScopedState
 from ..supervisor import PersistenceSupervisor
 from . import lineage
 from .mending import last_number, mend
 from .merging import beheld
-from .reader import ArtifactReader, checked_type, present
+from .reader import ArtifactReader, checked_artifact, checked_type, present
 from .records import Artifact, ArtifactLimits, ArtifactType, from_row
 from .rights import Rights
 from .sink import Draft, Sink
@@ -133,23 +134,26 @@ class Artifacts(ArtifactReader):
         The artifact is made when the block ends; ``sink.artifact`` is it. If the block raises,
         nothing is.
         """
+        if isinstance(tags, str):
+            raise StateError("tags", f"is text; give a list of tags, such as [{tags!r:.40}]")
         draft = Draft(
-            self._rights.own() if scope is None else scope,
+            self._rights.own() if scope is None else checked_scope(scope),
             checked_key(name),
             checked_type(type),
             checked_name(media, "media type") if media else "",
             tuple(dict.fromkeys(checked_name(tag, "tag") for tag in tags)),
-            tuple(sources),
+            tuple(map(checked_artifact, sources)),
             self._meta(name, meta),
         )
         unit = self._rights.unit()
         self._rights.allow(unit, Right.WRITE, draft.scope, draft.name, "write")
         self._uploads.check()
-        most = self._most(unit, draft.scope)
+        largest, most = self._limits.largest, self._most(unit, draft.scope)
         in_turn = self._rights.calls.unit() is not None
         return Sink(
-            draft, unit, self._uploads, self._finish, self._give_up, most=most, in_turn=in_turn
-        )
+            draft, unit, self._uploads, self._finish, self._give_up, largest=largest, most=most,
+            in_turn=in_turn,
+        )  # fmt: skip
 
     def link(self, artifact: Artifact, *sources: Artifact) -> None:
         """Note more sources of an artifact; needs WRITE for it and READ for them.
@@ -285,14 +289,13 @@ class Artifacts(ArtifactReader):
         self.sweeper.suspect(contents=[sink.content], chunks=sink.chunks)
 
     def _most(self, unit: Unit, scope: Scope) -> int | None:
-        """Return how many bytes an artifact may take at most, as things stand."""
-        most, limit = self._limits.largest, self._limits.of(scope)
-        if limit is not None:
-            place = (ARTIFACT_NAMES, (*scope.columns, ""))
-            _, used = usage(unit.seen(place, beheld(self._ledger, unit, place)))
-            left = max(0, limit - used)
-            most = left if most is None else min(most, left)
-        return most
+        """Return how many bytes are left to a scope, as things stand."""
+        limit = self._limits.of(scope)
+        if limit is None:
+            return None
+        place = (ARTIFACT_NAMES, (*scope.columns, ""))
+        _, used = usage(unit.seen(place, beheld(self._ledger, unit, place)))
+        return max(0, limit - used)
 
     def _meta(self, name: str, meta: Mapping[str, Any] | None) -> str:
         path = f"meta of artifact {name!r}"
@@ -303,6 +306,7 @@ class Artifacts(ArtifactReader):
         return text
 
     def _existing(self, unit: Unit, artifact: Artifact, right: Right, operation: str) -> Row:
+        checked_artifact(artifact)
         self._rights.allow(unit, right, artifact.scope, artifact.name, operation)
         return self._row(unit, artifact)
 

@@ -6,6 +6,7 @@ import itertools
 import sys
 from collections.abc import Iterator
 from functools import partial
+from typing import Final
 
 from ...persistence.artifacts.reading import chunks
 from ...persistence.artifacts.traffic import Hold
@@ -16,6 +17,7 @@ from ...persistence.shared.scope import Scope
 from ...persistence.shared.unit import Unit
 from ...persistence.shared_tables import ARTIFACT_NAMES, ARTIFACT_USES, CONTENTS
 from ...persistence.tables import Order, Row
+from ..access.named import checked_scope
 from . import lineage
 from .catalogue import Wanted, by_name, by_number, find, tags
 from .merging import beheld, rows
@@ -24,6 +26,9 @@ from .rights import Rights
 from .source import Source
 from .tally import usage
 from .upload import Uploads
+
+LARGEST: Final = 2**63
+"""What is stored as a number is below it."""
 
 
 class ArtifactReader:
@@ -40,10 +45,14 @@ class ArtifactReader:
 
         UnknownArtifact if there is none.
         """
-        scope = self._rights.own() if scope is None else scope
+        scope = self._rights.own() if scope is None else checked_scope(scope)
         name = checked_key(name)
+        if version is not None and not isinstance(version, int):
+            raise StateError("version", f"{version!r:.40} is no number of a version")
         unit = self._reading(Right.READ, scope, name, "read")
-        row = by_name(self._ledger, unit, scope, name, version)
+        # No store holds a number beyond that.
+        there = version is None or 0 < version < LARGEST
+        row = by_name(self._ledger, unit, scope, name, version) if there else None
         if row is None:
             which = "" if version is None else f" version {version}"
             message = f"{scope} has no artifact {name!r}{which}; `find` shows those it has"
@@ -83,6 +92,7 @@ class ArtifactReader:
             after: the last one of the page before.
             limit: how many.
         """
+        scope = None if scope is None else checked_scope(scope)
         shown = self._rights.shown(scope)
         unit = self._rights.calls.unit()
         if scope is not None:
@@ -108,6 +118,7 @@ class ArtifactReader:
 
     def tags(self, artifact: Artifact) -> list[str]:
         """Return an artifact's tags; needs READ."""
+        checked_artifact(artifact)
         unit = self._reading(Right.READ, artifact.scope, artifact.name, "read")
         self._row(unit, artifact)
         return tags(self._ledger, unit, artifact.number)
@@ -117,6 +128,7 @@ class ArtifactReader:
 
         Needs READ; those the caller may not list are left out, and those that are gone.
         """
+        checked_artifact(artifact)
         unit = self._reading(Right.READ, artifact.scope, artifact.name, "read")
         self._row(unit, artifact)
         walk = lineage.ancestors if deep else lineage.sources
@@ -205,8 +217,16 @@ def present(row: Row | None, artifact: Artifact) -> Row:
         or row[1:5] != (*artifact.scope.columns, artifact.name)
         or row[6] != artifact.content
     ):
-        raise UnknownArtifact(f"there is no {artifact} any more; it was deleted")
+        message = f"{artifact} is not in this store: it was deleted, or is another store's"
+        raise UnknownArtifact(message)
     return row
+
+
+def checked_artifact(artifact: object) -> Artifact:
+    """Return an artifact; StateError for what is none."""
+    if isinstance(artifact, Artifact):
+        return artifact
+    raise StateError("artifact", f"{artifact!r:.100} is none; get() and find() give artifacts")
 
 
 def checked_type(name: str) -> ArtifactType:

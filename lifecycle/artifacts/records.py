@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from ...persistence.codec import codec_of
 from ...persistence.errors import ConfigurationError
@@ -74,9 +74,16 @@ class ArtifactLimits:
 
     def __post_init__(self) -> None:
         """Refuse what is no number of bytes."""
+        for scope in self.scopes:
+            if not isinstance(cast("object", scope), Scope):
+                message = (
+                    f"ArtifactLimits(scopes=...): {scope!r:.100} is no scope; give one as in"
+                    " Scope.user(id), or read its text with Scope.parse(text)"
+                )
+                raise ConfigurationError(message)
         for value in (self.largest, self.scope, *self.scopes.values()):
-            if value is not None and value < 0:
-                message = f"a limit of {value} bytes makes no sense; give a number, or None"
+            if value is not None and (type(value) is not int or value < 0):
+                message = f"a limit of {value!r:.40} bytes makes no sense; give a number, or None"
                 raise ConfigurationError(message)
 
     def of(self, scope: Scope) -> int | None:

@@ -42,9 +42,14 @@ class Rights(ScopedState):
 
     def shown(self, scope: Scope | None) -> Callable[[Scope, str], bool]:
         """Return what tells whether an artifact is listed, without a word to the audit."""
-        guard, standing = self.ledger.guard, self._standing()
+        guard, standing, unit = self.ledger.guard, self._standing(), self.calls.unit()
         if scope is None:
-            return lambda where, name: guard.check(standing, Right.LIST, where, name).allowed
+            return lambda where, name: (
+                guard.check(standing, Right.LIST, where, name).allowed
+                or (unit is not None and unit.begins(where))
+            )
+        if unit is not None and unit.begins(scope):
+            return lambda _where, _name: True
         names = guard.shown(standing, scope)
         return lambda _where, name: names(name)
 

@@ -11,7 +11,7 @@ from typing import Self
 
 from ...persistence.artifacts.chunking import Block, Cutter
 from ...persistence.artifacts.traffic import Hold
-from ...persistence.errors import QuotaExceeded
+from ...persistence.errors import QuotaExceeded, StateError
 from ...persistence.shared.scope import Scope
 from ...persistence.shared.unit import Unit
 from .records import Artifact, ArtifactType
@@ -47,10 +47,14 @@ class Sink:
         finish: Callable[[Sink], Artifact],
         give_up: Callable[[Sink], None],
         *,
+        largest: int | None,
         most: int | None,
         in_turn: bool,
     ) -> None:
-        """Bring bytes to ``uploads``, at most ``most``; then ``finish`` or ``give_up``."""
+        """Bring bytes to ``uploads``; then ``finish`` or ``give_up``.
+
+        At most ``largest``, and at most ``most``, which are left to its scope.
+        """
         self._in_turn = in_turn
         self.draft = draft
         self.unit = unit
@@ -61,10 +65,11 @@ class Sink:
         self._uploads = uploads
         self._finish = finish
         self._give_up = give_up
+        self._largest = largest
         self._most = most
         self._whole = hashlib.sha256()
         self._cutter = Cutter()
-        self._ended = False
+        self._begun = self._ended = False
         self._artifact: Artifact | None = None
 
     @property
@@ -80,23 +85,33 @@ class Sink:
         return self._whole.hexdigest()
 
     def write(self, block: Block) -> int:
-        """Take some bytes; return how many. Waits while too much is on its way to the disk."""
+        """Take some bytes; return how many. Waits while too much is on its way to the disk.
+
+        ValueError outside of the sink's ``with`` block.
+        """
         if self._ended:
             raise ValueError("this sink has ended; create another artifact")
-        with memoryview(block).cast("B") as view:
+        if not self._begun:
+            message = "a sink takes bytes in its block alone: `with artifacts.create(...) as sink:`"
+            raise ValueError(message)
+        with _view(block) as view:
             self.size += len(view)
+            if self._largest is not None and self.size > self._largest:
+                raise self._refusal(self._largest, "of ArtifactLimits.largest; raise that")
             if self._most is not None and self.size > self._most:
-                message = (
-                    f"{self.draft.scope} {self.draft.name!r} would take more than the"
-                    f" {self._most:,} bytes left to it; delete others, or raise ArtifactLimits"
-                )
-                raise QuotaExceeded(message)
+                advice = "left to it; delete others, or raise ArtifactLimits"
+                raise self._refusal(self._most, advice)
             self._whole.update(view)
             for chunk in self._cutter.push(view):
                 self.chunks.append(self._uploads.chunk(self.hold, chunk))
             return len(view)
 
+    def _refusal(self, bytes_: int, advice: str) -> QuotaExceeded:
+        what = f"{self.draft.scope} {self.draft.name!r}"
+        return QuotaExceeded(f"{what} would take more than the {bytes_:,} bytes {advice}")
+
     def __enter__(self) -> Self:
+        self._begun = True
         return self
 
     def __exit__(
@@ -119,3 +134,11 @@ class Sink:
                 self._uploads.traffic.release(self.hold)
                 self._give_up(self)
             self.hold = Hold()  # the unit has it, as long as it is needed
+
+
+def _view(block: Block) -> memoryview:
+    try:
+        return memoryview(block).cast("B")
+    except TypeError:
+        problem = f"{block!r:.40} is no piece of bytes; encode text first, such as text.encode()"
+        raise StateError("data", problem) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -53,3 +54,9 @@ def checked_text(text: str, what: str, longest: int) -> str:
     if size > longest:
         raise StateError(what, f"takes {size:,} bytes; {longest:,} are allowed")
     return text
+
+
+def refuse_control(text: str, what: str) -> None:
+    """Raise StateError for a line of text that would do something to a terminal."""
+    if not text.isprintable() and any(unicodedata.category(sign) == "Cc" for sign in text):
+        raise StateError(what, f"{text!r:.40} holds a control character; leave it out")

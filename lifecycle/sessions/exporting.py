@@ -13,6 +13,7 @@ from typing import Final, cast
 import msgspec
 
 from ...persistence.artifacts.reading import chunks
+from ...persistence.errors import Conflict
 from ...persistence.records import JournalEntry
 from ...persistence.secrets.masking import masked
 from ...persistence.shared_tables import (
@@ -23,7 +24,7 @@ from ...persistence.shared_tables import (
 )
 from ...persistence.store import StoreReader
 from ...persistence.tables import Order, Row, Table
-from ..artifacts.records import CONTENT, META, NAME, SIZE, TYPE
+from ..artifacts.records import CONTENT, KIND, META, NAME, SIZE, TYPE
 from ..scopes.entries import EXPIRES, KEY, VALUE, VERSION
 from .file import (
     COUNTED,
@@ -105,6 +106,8 @@ class _Writer:
         self._session = session
         self._largest = largest
         self._secrets = secrets
+        self._numbers: set[int] = set()
+        self._sources: set[int] = set()
 
     def lines(self, now: float) -> Iterator[AnyLine]:
         session = self._session
@@ -130,6 +133,12 @@ class _Writer:
             where = f"artifact {row[NAME]!s} of session {session.id}"
             for data in chunks(self._reader, str(row[CONTENT]), where):
                 yield Part(data=data)
+        if not self._sources <= self._numbers:
+            message = (
+                f"the artifacts of session {session.id} were changed while they were exported;"
+                " suspend it, and export it again"
+            )
+            raise Conflict(message)
 
     def _raw(self, text: str) -> msgspec.Raw:
         return msgspec.Raw((text if self._secrets else masked(text)).encode())
@@ -146,13 +155,21 @@ class _Writer:
     def _made(self, row: Row) -> Made:
         number = row[0]
         tags = self._rows(ARTIFACT_TAGS, Order(("artifact",), (number,)), "tag")
-        sources = self._rows(LINEAGE, Order(("artifact",), (number,)), "source")
+        linked = self._rows(LINEAGE, Order(("artifact",), (number,)), "source")
+        # Those outside of the session are not in its file.
+        sources = [cast("int", of[1]) for of in linked if self._has(of[1])]
+        self._numbers.add(cast("int", number))
+        self._sources.update(sources)
         return Made(
             number=cast("int", number), name=str(row[NAME]), content=str(row[CONTENT]),
             size=cast("int", row[SIZE]), type=str(row[TYPE]), media=str(row[MEDIA]),
             meta=self._raw(str(row[META])), tags=[str(of[0]) for of in tags],
-            sources=[cast("int", of[1]) for of in sources],
+            sources=sources,
         )  # fmt: skip
+
+    def _has(self, number: object) -> bool:
+        row = self._reader.row(ARTIFACTS, (number,))  # type: ignore[arg-type]
+        return row is not None and row[KIND:NAME] == ("session", self._session.id, "")
 
     def _rows(self, table: Table, order: Order, *free: str) -> Iterator[Row]:
         """Iterate over an order; ``free`` are the columns behind which a page goes on."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from graphlib import CycleError, TopologicalSorter
 from typing import Any, BinaryIO, Final
 
 import msgspec
@@ -19,7 +20,7 @@ from ...persistence.errors import (
 from ...persistence.shared.keys import checked_key, checked_name
 from ...persistence.shared.scope import Principal
 from ..artifacts.records import ArtifactType
-from .calls import LARGEST_META, LONGEST_NAME, LONGEST_NOTE, checked_text
+from .calls import LARGEST_META, LONGEST_NAME, LONGEST_NOTE, checked_text, refuse_control
 from .file import (
     COUNTED,
     FORMAT,
@@ -67,7 +68,10 @@ class SessionFile:
             for line in self.lines():
                 checks.take(line)
             return checks.result()
+        except ImportRefused:
+            raise
         except _FAULTS as error:
+            self._line = getattr(error, "line", 0) or self._line
             raise self._refusal(str(error)) from None
 
     def lines(self) -> Iterator[AnyLine]:
@@ -109,7 +113,11 @@ class SessionFile:
 
 
 class _Fault(Exception):
-    """Something is wrong with a line."""
+    """Something is wrong with a line: the one just read, or an earlier one."""
+
+    def __init__(self, why: str, line: int = 0) -> None:
+        super().__init__(why)
+        self.line = line
 
 
 _FAULTS: Final = (
@@ -127,10 +135,12 @@ class _Checks:
         self._session: Described | None = None
         self._end: End | None = None
         self._last_key = ""
-        self._numbers: set[int] = set()
+        self._line = self._size = 0
+        self._made: dict[int, tuple[int, list[int]]] = {}  # lines and sources, by number
         self._open: _Bytes | None = None
 
     def take(self, line: AnyLine) -> None:
+        self._line += 1
         if self._stage < 0 and not isinstance(line, Begin):
             raise _Fault("this is no file of a session: it does not begin as one")
         single = line.stage < Keyed.stage
@@ -156,7 +166,9 @@ class _Checks:
             raise _Fault(f"its format {line.perdure_session} is unknown; upgrade perdure")
 
     def _commit(self, line: Happened) -> None:
-        exact(line.commit.delta, self._largest, "delta")
+        refuse_control(line.commit.name, "the name of a commit")
+        if not exact(line.commit.delta, self._largest, "delta").startswith("{"):
+            raise _Fault("a delta is no object")
 
     def _part(self, line: Part) -> None:
         if self._open is None:
@@ -166,13 +178,40 @@ class _Checks:
     def _finish(self, line: End) -> None:
         if line.counts != self._counts:
             raise _Fault("its counts are wrong: lines are missing, or there are too many")
+        self._check_lineage()
         self._end = line
+
+    def _check_lineage(self) -> None:
+        for number, (at, sources) in self._made.items():
+            for source in sources:
+                if source not in self._made:
+                    raise _Fault(f"artifact {number} has a source that is not in the file", at)
+        try:
+            TopologicalSorter({made: of for made, (_, of) in self._made.items()}).prepare()
+        except CycleError as error:
+            number = error.args[1][0]
+            why = f"artifact {number} is made from itself, directly or not"
+            raise _Fault(why, self._made[number][0]) from None
+
+    def _count(self, size: int) -> None:
+        """Add up what the session is to hold; one that has ended has no limits any more."""
+        assert self._session is not None
+        self._size += size
+        if self._session.ended is not None:
+            return
+        limits, made = self._session.limits, self._counts["artifact"]
+        for what, held, limit in (
+            ("bytes", self._size, limits.bytes), ("artifacts", made, limits.artifacts),
+        ):  # fmt: skip
+            if limit is not None and held > limit:
+                raise _Fault(f"the session holds more than the {limit:,} {what} it may")
 
     def _describe(self, line: Described) -> None:
         self._session = line
         if checked_name(line.id, "session id") != line.id:
             raise _Fault("the id of the session is not in its normal form")
         checked_text(line.name, "name", LONGEST_NAME)
+        refuse_control(line.name, "the name of the session")
         checked_text(line.note, "note", LONGEST_NOTE)
         status = SessionStatus(line.status)
         if (status in OPEN) != (line.ended is None):
@@ -190,19 +229,21 @@ class _Checks:
         if not line.version:
             raise _Fault("a key was never written")
         self._last_key = line.key
-        exact(line.value, self._largest, repr(line.key)[:80])
+        text = exact(line.value, self._largest, repr(line.key)[:80])
+        self._count(len(line.key.encode()) + len(text.encode()))
 
     def _artifact(self, line: Made) -> None:
         if checked_key(line.name) != line.name:
             raise _Fault("the name of an artifact is not in its normal form")
         ArtifactType(line.type)
-        if line.number in self._numbers:
+        if line.number in self._made:
             raise _Fault("an artifact is there twice")
         exact(line.meta, LARGEST_META, "meta")
         for text in (*line.tags, line.media or "-"):
             if checked_name(text, "tag or media type") != text:
                 raise _Fault("a tag or a media type is not in its normal form")
-        self._numbers.add(line.number)
+        self._made[line.number] = self._line, line.sources
+        self._count(line.size)
         self._open = _Bytes(line)
 
     _CHECKS: Final[dict[type, Callable[[_Checks, Any], None]]] = {

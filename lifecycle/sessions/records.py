@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, cast
@@ -47,7 +46,8 @@ class SessionLimits(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unkn
         for name in ("duration", "artifacts", "bytes", "keep"):
             value = getattr(self, name)
             least = 0 if name in ("artifacts", "keep") else 1e-3
-            if value is not None and not (math.isfinite(value) and least <= value < 2**53):
+            kinds = (int,) if name in ("artifacts", "bytes") else (int, float)
+            if value is not None and not (type(value) in kinds and least <= value < 2**53):
                 message = f"SessionLimits({name}={value!r}) makes no sense; give a number above 0"
                 raise ConfigurationError(message)
 

@@ -33,7 +33,15 @@ from ...persistence.tables import Row
 from ..access.named import acting
 from ..artifacts.artifacts import Artifacts
 from . import finding
-from .calls import LARGEST_META, LONGEST_NAME, LONGEST_NOTE, Bounds, SessionCalls, checked_text
+from .calls import (
+    LARGEST_META,
+    LONGEST_NAME,
+    LONGEST_NOTE,
+    Bounds,
+    SessionCalls,
+    checked_text,
+    refuse_control,
+)
 from .cleaning import IMPORTS
 from .entered import entered
 from .exporting import ExportReport, export
@@ -51,7 +59,7 @@ from .records import (
 )
 from .status import DONE, SessionStatus, SessionStep, after, known_status
 from .taking import Importer
-from .watching import SessionWatch, refuse_inactive
+from .watching import SessionWatch, refuse_inactive, refuse_written
 
 S = TypeVar("S", bound=SessionHandle)
 
@@ -287,6 +295,7 @@ class Sessions(Generic[S]):
         standing = self._standing()
         if owner is not None and owner != standing.principal != Principal.SYSTEM:
             raise Denied(f"{standing.principal} may not create a session for {owner}")
+        refuse_control(checked_text(name, "name", LONGEST_NAME), "the name of a session")
         limits = (limits or SessionLimits()).checked(cleanup)
         now = self._calls.now()
         text = META.encode(dict(meta or {}), f"meta of session {key}")
@@ -294,7 +303,7 @@ class Sessions(Generic[S]):
             problem = f"takes {len(text):,} characters; {LARGEST_META:,} are allowed"
             raise StateError(f"meta of session {key}", problem)
         return SessionRow(
-            key, parent, checked_text(name, "name", LONGEST_NAME), SessionStatus.ACTIVE,
+            key, parent, name, SessionStatus.ACTIVE,
             *(owner or standing.principal).columns, -self._bounds.number(), now, now, None,
             None if limits.duration is None else now + limits.duration,
             cleanup, LIMITS.encode(limits, "limits"), text, "", self._calls.appended(), 0,
@@ -331,9 +340,17 @@ class Sessions(Generic[S]):
         if step in _ENDS:
             row = row._replace(ended=now)
             row = row._replace(deadline=row.cleaned_at)
+        unit = self._calls.unit()
+        mark = 0 if unit is None else unit.mark()
+
+        def taken(_before: Row | None) -> Row:
+            if unit is not None and step in _ENDS:
+                refuse_written(self._ledger, unit, mark, row)
+            return tuple(row)
+
         self._change(
-            [(_place(before.id), lambda _before: tuple(row))],
-            f"(session {DONE[step]})", before.correlation, expected=before,
+            [(_place(before.id), taken)], f"(session {DONE[step]})", before.correlation,
+            expected=before,
         )  # fmt: skip
 
     def _change(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, cast
 
@@ -165,6 +166,7 @@ class _Taking:
         self._sources: list[tuple[int, int]] = []
         self._number = 0
         self._sink: Sink | None = None
+        self._sinks = ExitStack()
 
     def take(self, source: SessionFile) -> SessionRow:
         digest = ""
@@ -176,8 +178,7 @@ class _Taking:
             message = "the file was changed while it was read; nothing was imported"
             raise ImportRefused(message, file="", line=0)
         for made, of in self._sources:
-            if of in self._made:
-                self._importer.artifacts.link(self._made[made], self._made[of])
+            self._importer.artifacts.link(self._made[made], self._made[of])
         row = self._row(self._checked.session)
 
         def placed(before: Row | None) -> Row:
@@ -215,17 +216,17 @@ class _Taking:
         self._number = line.number
         self._sources += [(line.number, source) for source in line.sources]
         meta = codec_of(dict[str, object]).load(bytes(line.meta).decode(), "meta")
-        self._sink = self._importer.artifacts.create(
+        sink = self._importer.artifacts.create(
             line.name, scope=Scope.session(self._key), type=line.type, media=line.media,
             tags=line.tags, meta=cast("dict[str, object]", meta),
         )  # fmt: skip
+        self._sink = self._sinks.enter_context(sink)
 
     def _close(self) -> None:
         """Complete the artifact whose bytes were read."""
         sink, self._sink = self._sink, None
         if sink is not None:
-            with sink:
-                pass
+            self._sinks.close()
             self._made[self._number] = sink.artifact
 
     def _put(self, table: Table, row: Row, weight: int) -> None:

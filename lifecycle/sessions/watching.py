@@ -20,6 +20,7 @@ from .status import SessionStatus
 
 _KIND: Final = 0
 _ID: Final = 1
+_SCOPE: Final = ARTIFACTS.names.index("kind")
 _SESSION: Final = ARTIFACTS.names.index("session")
 _SIZE: Final = ARTIFACTS.names.index("size")
 MOST_KNOWN: Final = 100_000
@@ -68,6 +69,7 @@ class SessionWatch:
         for change in changes:
             if change.table is SESSIONS and change.row is not None:
                 self._note_step(as_session(change.row))
+            self._refuse_scope(change)
             session = self._session(change)
             if session:
                 touched.setdefault(session, []).append(change)
@@ -114,6 +116,14 @@ class SessionWatch:
             row = row or self._ledger.newest(table, key)
             return "" if row is None else str(row[_SESSION])
         return ""
+
+    def _refuse_scope(self, change: Change) -> None:
+        """Refuse an artifact that is saved into the scope of an ended session from outside it."""
+        table, _, row = change
+        if table is ARTIFACTS and row is not None and row[_SCOPE] == "session":
+            newest = self._ledger.newest(SESSIONS, (row[_SCOPE + 1],))
+            if newest is not None:
+                refuse_ended(as_session(newest))
 
     def _row(self, session: str, changes: Sequence[Change]) -> SessionRow | None:
         """Return a session as it was before the commit, or as the commit begins it.
@@ -181,6 +191,23 @@ def refuse_ended(row: SessionRow) -> None:
         why = f" ({row.note})" if row.note else ""
         message = f"session {row.id} is {row.status}{why} and takes nothing more; create another"
         raise SessionEnded(message, session=row.id, status=row.status)
+
+
+def refuse_written(ledger: Ledger, unit: Unit, mark: int, ended: SessionRow) -> None:
+    """Raise SessionEnded if a unit has written into a session it had ended at ``mark``."""
+    older = unit.until(mark)
+    for place in unit.since(mark):
+        table = place[0]
+        if table is not SCOPED and (table is not ARTIFACTS or place in older):
+            continue  # what is noted of older artifacts is no write
+        newest = ledger.newest(*place)
+        row = unit.seen(place, newest)
+        if row is None or row is newest:
+            continue
+        at = 0 if table is SCOPED else _SCOPE
+        inside = table is ARTIFACTS and row[_SESSION] == ended.id
+        if inside or row[at : at + 2] == ("session", ended.id):
+            refuse_ended(ended)
 
 
 def refuse_inactive(row: SessionRow, wanted: str, now: float) -> None:

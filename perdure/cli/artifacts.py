@@ -17,7 +17,7 @@ from ..lifecycle.artifacts.catalogue import Wanted, by_name, by_number, find, ta
 from ..lifecycle.artifacts.records import Artifact, ArtifactType, from_row
 from ..persistence.artifacts.chunking import CHUNK
 from ..persistence.artifacts.reading import chunks
-from ..persistence.errors import ConfigurationError, UnknownArtifact
+from ..persistence.errors import ConfigurationError, PerdureError, UnknownArtifact
 from ..persistence.shared.cache import DEFAULT_CACHE_BYTES
 from ..persistence.shared.keys import checked_key, checked_name
 from ..persistence.shared.ledger import Ledger
@@ -202,8 +202,15 @@ def _get(ledger: Ledger, artifact: Artifact, file: str, *, json: bool) -> None:
 def _target(file: str) -> Iterator[BinaryIO]:
     """Open what was named for writing, and only that; leave nothing of it if it fails."""
     if file == STANDARD:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+        try:
+            yield sys.stdout.buffer
+            sys.stdout.buffer.flush()
+        except OSError as error:
+            if not isinstance(error, PerdureError):
+                # What was not written stays in the buffer, which is flushed once more at the exit.
+                with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - it is no path
+                    os.dup2(nowhere.fileno(), sys.stdout.fileno())
+            raise _unwritten("the standard output", error) from None
         return
     path = Path(file)
     try:
@@ -213,14 +220,23 @@ def _target(file: str) -> Iterator[BinaryIO]:
         message = f"{file} is there already; name another file, or remove it"
         raise ConfigurationError(message) from None
     except OSError as error:
-        message = f"{file} cannot be written: {error.strerror}"
-        raise ConfigurationError(message) from error
+        raise _unwritten(file, error) from error
     try:
         with target:
             yield target
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise _unwritten(file, error) from None
     except BaseException:
         path.unlink(missing_ok=True)
         raise
+
+
+def _unwritten(what: str, error: OSError) -> Exception:
+    """Return the error for what cannot be written; one of the store is none of those."""
+    if isinstance(error, PerdureError):
+        return error
+    return ConfigurationError(f"{what} cannot be written: {error.strerror}")
 
 
 def _put(store: str, scope: Scope, name: str, asked: Request, *, json: bool) -> None:

@@ -71,8 +71,11 @@ def blocks(data: Block | Readable | Iterable[Block]) -> Iterator[Block]:
             if isinstance(block, str):
                 raise StateError("data", 'is a file of text; open it with mode "rb"')
             yield block
-    else:
+    elif isinstance(cast("object", data), Iterable):
         yield from data
+    else:
+        problem = f"is {type(data).__name__}; give bytes, an open file, or pieces of bytes"
+        raise StateError("data", problem)
 
 
 def digest(data: bytes) -> str:

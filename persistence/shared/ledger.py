@@ -259,7 +259,7 @@ class Ledger:
         unit.epoch = self.guard.epoch
         reasons: dict[tuple[object, ...], str] = {}
         for use in unit.used:
-            decision = self.guard.check(unit.standing, use.right, use.scope, use.key)
+            decision = unit.ask(self.guard, use)
             reasons[use.scope.columns, use.key or "", use.operation] = decision.reason
             unpaid = any((GRANTS, (number,)) not in unit.steps for number in decision.uses)
             if unpaid or not decision.allowed:

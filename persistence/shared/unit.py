@@ -8,8 +8,10 @@ from typing import TypeAlias
 
 from ..chain import AuditRecord
 from ..records import Commit
+from ..shared_tables import OWNERS
 from ..tables import Change, Key, Row, Table
-from .guard import Standing, Use
+from .guard import Decision, Guard, Standing, Use
+from .scope import Scope
 
 Place: TypeAlias = tuple[Table, Key]
 Step: TypeAlias = Callable[[Row | None], Row | None]
@@ -101,6 +103,33 @@ class Unit:
         self.steps[place].pop()
         self._made.pop(place, None)
         del self._order[len(self._order) - 1 - self._order[::-1].index(place)]
+
+    def ask(self, guard: Guard, use: Use) -> Decision:
+        """Return what a guard says of a use; what this unit itself begins belongs to it already."""
+        decision = guard.check(self.standing, use.right, use.scope, use.key)
+        if decision.allowed or decision.isolated or not self.begins(use.scope):
+            return decision
+        return Decision(allowed=True, reason="owner")
+
+    def begins(self, scope: Scope) -> bool:
+        """Tell whether this unit makes who it runs for the owner of a scope."""
+        place: Place = (OWNERS, scope.columns)
+        if not self.steps.get(place):
+            return False
+        row = self.seen(place, None)
+        return row is not None and row[3:6] == self.standing.principal.columns
+
+    def mark(self) -> int:
+        """Return where the changes stand, for ``since``."""
+        return len(self._order)
+
+    def since(self, mark: int) -> set[Place]:
+        """Return the places that were changed behind a mark."""
+        return set(self._order[mark:])
+
+    def until(self, mark: int) -> set[Place]:
+        """Return the places that were changed before a mark."""
+        return set(self._order[:mark])
 
     def idle(self) -> bool:
         """Tell whether there is nothing to commit."""

@@ -14,6 +14,7 @@ from typing import Any
 from perdure import Agent, AgentSystem, MemoryStore, Scope, State
 from perdure.lifecycle.access.boundaries import Boundary
 from perdure.lifecycle.artifacts.records import Artifact
+from perdure.lifecycle.artifacts.sink import Sink
 from perdure.persistence.artifacts.chunking import CHUNK
 from perdure.persistence.store import Store
 
@@ -144,6 +145,13 @@ def content_by_hand(path: Path, content: str) -> bytes:
     data = b"".join(zlib.decompress(d) if packed else d for packed, d in parts)
     assert hashlib.sha256(data).hexdigest() == content
     return data
+
+
+def give_up(sink: Sink, data: bytes) -> None:
+    """Write bytes, and raise."""
+    with sink:
+        sink.write(data)
+        raise ZeroDivisionError
 
 
 def named(found: list[Artifact]) -> list[tuple[str, int]]:

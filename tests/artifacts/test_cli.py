@@ -168,3 +168,17 @@ def test_json_keys_are_the_documented_ones(store: Path) -> None:
     assert set(listed) == common
     assert set(shown) == common | rows["`artifacts show`"] - {"artifacts"}
     assert set(put) == common | rows["`artifacts put`, `delete`"] - {"artifacts"}
+
+
+def test_a_full_disk_is_one_sentence(store: Path) -> None:
+    """Bytes that the standard output does not take are no defect, however many there are."""
+    for name, scope in (("raw", "workflow:w"), ("clean", "workflow:w")):
+        with Path("/dev/full").open("wb") as full:
+            done = subprocess.run(
+                command("artifacts", "get", name, "--scope", scope, "--store", store),
+                env=environment(), stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+            )  # fmt: skip
+        assert done.returncode == ExitCode.USAGE
+        assert done.stderr.splitlines() == [
+            "perdure: the standard output cannot be written: No space left on device"
+        ]

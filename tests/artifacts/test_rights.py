@@ -139,10 +139,10 @@ def test_a_revocation_during_an_upload_counts(tmp_path: Path) -> None:
         grant = system.access.grant(MIRA, W, Right.WRITE)
         mira = system.artifacts.acting_as(MIRA)
         sink = mira.create("a", scope=W)
-        sink.write(b"1")
+        sink.__enter__().write(b"1")
         system.access.revoke(grant)
-        with pytest.raises(Denied), sink:
-            pass
+        with pytest.raises(Denied):
+            sink.__exit__(None, None, None)
         assert system.artifacts.find() == []
 
 

@@ -2,7 +2,9 @@
 
 import hashlib
 import io
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -24,6 +26,7 @@ from tests.artifacts.kit import (
     content_by_hand,
     counts,
     dangling,
+    give_up,
     named,
     noise,
     opened,
@@ -132,9 +135,10 @@ def test_a_block_that_raises_makes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     with opened(path) as system:
         sink = system.artifacts.create("a")
-        sink.write(noise(3 * CHUNK))
-        with pytest.raises(ZeroDivisionError), sink:
-            raise ZeroDivisionError
+        with pytest.raises(ValueError, match="in its block alone"):
+            sink.write(b"lost")
+        with pytest.raises(ZeroDivisionError):
+            give_up(sink, noise(3 * CHUNK))
         with pytest.raises(ValueError, match="when the block"):
             _ = sink.artifact
         with pytest.raises(ValueError, match="this sink has ended"):
@@ -191,7 +195,7 @@ def test_quota_of_scopes(tmp_path: Path) -> None:
                 artifacts.save("c", b"1")
             artifacts.delete(first)
             assert artifacts.usage(Scope.GLOBAL) == (1, 2)
-            with pytest.raises(QuotaExceeded, match="8 bytes left"):
+            with pytest.raises(QuotaExceeded, match=r"8 bytes of ArtifactLimits\.largest"):
                 artifacts.save("c", b"123456789")
             artifacts.save("c", b"12345678")
             with pytest.raises(QuotaExceeded):
@@ -206,12 +210,11 @@ def test_uploads_at_once_share_a_quota(tmp_path: Path) -> None:
     for store in stores(tmp_path):
         with opened(store, artifact_limits=ArtifactLimits(scope=10)) as system:
             first, second = system.artifacts.create("a"), system.artifacts.create("b")
-            first.write(b"123456")
-            second.write(b"123456")
-            with first:
-                pass
-            with pytest.raises(QuotaExceeded, match="would be 12, above the limit of 10"), second:
-                pass
+            first.__enter__().write(b"123456")
+            second.__enter__().write(b"123456")
+            first.__exit__(None, None, None)
+            with pytest.raises(QuotaExceeded, match="would be 12, above the limit of 10"):
+                second.__exit__(None, None, None)
             assert named(system.artifacts.find()) == [("a", 1)]
 
 
@@ -230,8 +233,58 @@ def test_a_session_is_where_its_artifacts_are() -> None:
 
 def test_a_limit_below_nothing_is_refused() -> None:
     """A limit is a number of bytes."""
-    with pytest.raises(ConfigurationError, match="-1 bytes"):
-        ArtifactLimits(largest=-1)
+    for bad in (-1, float("inf"), float("nan"), "5", True):
+        with pytest.raises(ConfigurationError, match=f"a limit of {bad!r} bytes"):
+            ArtifactLimits(largest=cast("int", bad))
+
+
+def test_limits_are_of_scopes() -> None:
+    """The text of a scope is none: its limit would hold for nothing."""
+    with pytest.raises(ConfigurationError, match="'user:q' is no scope"):
+        ArtifactLimits(scopes=cast("dict[Scope, int]", {"user:q": 1}))
+
+
+def test_the_limit_of_one_artifact_names_itself() -> None:
+    """Who is refused for `largest` learns that it is that limit."""
+    with (
+        opened(MemoryStore(), artifact_limits=ArtifactLimits(largest=3, scope=5)) as system,
+        pytest.raises(QuotaExceeded, match=r"more than the 3 bytes of ArtifactLimits\.largest"),
+    ):
+        system.artifacts.save("a", b"1234")
+
+
+def test_what_is_of_another_kind_is_one_sentence() -> None:
+    """A scope as text, a number as bytes, a text as tags: each is refused in words of ours."""
+    with opened(MemoryStore()) as system:
+        artifacts: Any = system.artifacts
+        saved = artifacts.save("a", b"1")
+        wrongs: list[tuple[Callable[[], object], type[Exception], str]] = [
+            (lambda: artifacts.find(scope="global"), ScopeError, "is no scope"),
+            (lambda: artifacts.get("a", scope="global"), ScopeError, "is no scope"),
+            (lambda: artifacts.save("b", b"1", scope="global"), ScopeError, "is no scope"),
+            (lambda: artifacts.save("b", b"1", sources=[1]), StateError, "1 is none"),
+            (lambda: artifacts.link(saved, 1), StateError, "1 is none"),
+            (lambda: artifacts.tag(1, "t"), StateError, "1 is none"),
+            (lambda: artifacts.save("g", 5), StateError, "data: is int; give bytes"),
+            (lambda: artifacts.save("g", [b"1", 5]), StateError, "5 is no piece of bytes"),
+            (lambda: artifacts.save("b", b"1", tags="raw"), StateError, "a list of tags"),
+            (lambda: artifacts.get("a", version="1"), StateError, "no number of a version"),
+            (lambda: artifacts.get("a", version=2**63), UnknownArtifact, "no artifact 'a' version"),
+            (lambda: artifacts.get("a", version=-(2**70)), UnknownArtifact, "no artifact 'a'"),
+        ]
+        for wrong, error, reason in wrongs:
+            with pytest.raises(error, match=reason):
+                wrong()
+        assert artifacts.find() == [saved]
+        assert artifacts.find(limit=-1) == []
+
+
+def test_an_artifact_of_another_store_is_not_in_this_one() -> None:
+    """What was made elsewhere is not said to be deleted."""
+    with opened(MemoryStore()) as one, opened(MemoryStore()) as other:
+        artifact = one.artifacts.save("a", b"1")
+        with pytest.raises(UnknownArtifact, match="is not in this store"):
+            other.artifacts.read(artifact)
 
 
 def test_a_source_is_read_in_any_steps(tmp_path: Path) -> None:

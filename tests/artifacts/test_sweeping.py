@@ -100,7 +100,8 @@ def test_a_sweep_comes_by_itself() -> None:
         clock.advance(DELAY)
         assert store.empty()
     with opened(store, clock=clock) as system:
-        system.artifacts.create("b").write(noise(2 * CHUNK))  # an upload that never ends
+        sink = system.artifacts.create("b").__enter__()  # an upload that never ends
+        sink.write(noise(2 * CHUNK))
         system.flush()
     assert store.keys(CHUNKS, None, 1)
     with opened(store, clock=clock):

@@ -21,7 +21,7 @@ def store(tmp_path: Path) -> Path:
         )
         chat.agent(Desk, "emea").call(Desk.note, "hello").get()
         system.sessions.create("inner", parent=chat, owner=Principal.user("mira")).suspend("later")
-        system.sessions.create("old", name="red \x1b[31m").fail("no\nway")
+        system.sessions.create("old", name="red").fail("no\nway \x1b[31m")
     return path
 
 

@@ -185,6 +185,17 @@ def deep(lines: Lines) -> None:
     of(lines, "key")["value"] = "@deep@"
 
 
+def opens(lines: Lines, **limits: int) -> None:
+    """Make the session active, with other limits."""
+    lines[1].update(status="active", ended=None, cleanup="keep", limits=limits)
+
+
+def circle(lines: Lines) -> None:
+    """Have two artifacts made from each other."""
+    one, two = [line for line in lines if line["t"] == "artifact"][:2]
+    one["sources"], two["sources"] = [two["number"]], [one["number"]]
+
+
 FORGERIES: dict[str, tuple[Callable[[Lines], object], str]] = {
     "no beginning": (lambda x: x.pop(0), "does not begin as one"),
     "two beginnings": (lambda x: x.insert(0, x[0]), "does not belong here"),
@@ -235,6 +246,18 @@ FORGERIES: dict[str, tuple[Callable[[Lines], object], str]] = {
     "bytes lost": (lambda x: x.remove(of(x, "bytes")), "what its hash says"),
     "no base64": (lambda x: of(x, "bytes").update(data="*"), "base64"),
     "history": (lambda x: of(x, "commit")["commit"].update(delta="@deep@"), "deeper|recursion"),
+    "history delta": (lambda x: of(x, "commit")["commit"].update(delta=[1]), "no object"),
+    "history name": (lambda x: of(x, "commit")["commit"].update(name="a\n"), "control character"),
+    "control in name": (lambda x: x[1].update(name="a\x1b[2J"), "control character"),
+    "bytes above": (lambda x: opens(x, bytes=500_000), "more than the 500,000 bytes"),
+    "keys above": (lambda x: opens(x, bytes=100), "more than the 100 bytes"),
+    "artifacts above": (lambda x: opens(x, artifacts=2), "more than the 2 artifacts"),
+    "strange source": (lambda x: of(x, "artifact").update(sources=[77]), "not in the file"),
+    "circle": (circle, "made from itself"),
+    "own source": (
+        lambda x: of(x, "artifact").update(sources=[of(x, "artifact")["number"]]),
+        "made from itself",
+    ),
     "history kind": (lambda x: of(x, "commit")["commit"].update(kind=["a"]), "Expected `str`"),
 }
 
@@ -251,7 +274,10 @@ def test_a_forged_file_is_refused_with_its_line(good: Path, tmp_path: Path, name
         with pytest.raises(ImportRefused, match=reason) as caught:
             system.sessions.import_(path)
         assert caught.value.file == str(path)
-        assert f"line {caught.value.line}: " in str(caught.value)
+        text = str(caught.value)
+        assert text.count(f"line {caught.value.line}: ") == text.count("nothing was imported") == 1
+        if name in ("strange source", "circle", "own source"):
+            assert lines[caught.value.line - 1]["t"] == "artifact"
 
 
 class unchanged:  # noqa: N801 - reads as a statement
@@ -427,3 +453,17 @@ def test_an_import_whose_last_answer_is_lost_is_there(good: Path) -> None:
         assert len(keys(system, "chat-7")) == 32
         with pytest.raises(SessionExists):
             system.sessions.import_(good)
+
+
+def test_sources_outside_of_the_session_are_left_out(tmp_path: Path) -> None:
+    """A file names as sources only artifacts that are in it, so that it can be imported."""
+    path = tmp_path / "s.perdure"
+    with opened() as system:
+        raw = system.artifacts.save("raw", b"1")
+        with system.sessions.create("s") as session:
+            near = system.artifacts.save("near", b"2")
+            system.artifacts.save("a", b"3", sources=[raw, near])
+        system.sessions.export(session.id, path)
+        system.sessions.import_(path, session_id="copy")
+        copy = system.artifacts.get("a", scope=Scope.session("copy"))
+        assert [source.name for source in system.artifacts.sources(copy)] == ["near"]

@@ -22,6 +22,9 @@ from perdure.persistence.errors import (
     StateError,
     UnknownSession,
 )
+from perdure.persistence.shared.guard import Decision, OpenGuard, Right, Standing, Use
+from perdure.persistence.shared.unit import Unit
+from perdure.persistence.shared_tables import OWNERS
 from tests.sessions.kit import Desk, DeskState, Quick, Saved, keys, opened, words
 from tests.support import DEADLINE, FailingStore, Told
 
@@ -483,6 +486,13 @@ def test_limits_that_make_no_sense_are_refused() -> None:
         for bad in (0, -1, float("nan"), float("inf")):
             with pytest.raises(ConfigurationError, match="makes no sense"):
                 SessionLimits(duration=bad)
+        wrong: list[tuple[str, Any]] = [
+            ("duration", "5"), ("duration", True), ("bytes", 1.5), ("bytes", float("inf")),
+            ("artifacts", "1"), ("artifacts", 10**400),
+        ]  # fmt: skip
+        for field, value in wrong:
+            with pytest.raises(ConfigurationError, match=f"{field}=.* makes no sense"):
+                SessionLimits(**{field: value})
         with pytest.raises(ConfigurationError, match="go together"):
             system.sessions.create(limits=SessionLimits(keep=3))
         with pytest.raises(ConfigurationError, match="go together"):
@@ -793,3 +803,125 @@ def test_a_named_principal_sees_its_own_sessions() -> None:
         assert system.state.acting_as(mira).list_keys(chat.scope) == ["words"]
         with pytest.raises(Denied):
             system.state.acting_as(Principal.user("noor")).list_keys(chat.scope)
+
+
+class Host(Agent[DeskState]):
+    """Begins and ends sessions, and works in their scopes in the same turn."""
+
+    def begin(self, session_id: str) -> list[str]:
+        session = self.system.sessions.create(session_id)
+        self.scopes.set(session.scope, "a", 1)
+        self.scopes.increment(session.scope, "a")
+        self.system.artifacts.save("note", b"1", scope=session.scope)
+        found = self.system.artifacts.find(scope=session.scope) + self.system.artifacts.find()
+        return [*self.scopes.list_keys(session.scope), *(artifact.name for artifact in found)]
+
+    def end(self, session_id: str, *, after: bool) -> None:
+        session = self.system.sessions.get(session_id)
+        self.scopes.set(session.scope, "before", 1)
+        self.scopes.set(session.scope, "gone", 1)
+        session.complete("x")
+        self.scopes.delete(session.scope, "gone")
+        if after:
+            self.scopes.set(session.scope, "after", 1)
+
+    def end_and_save(self) -> None:
+        session = self.system.sessions.current()
+        assert session is not None
+        kept = self.system.artifacts.save("before", b"1")
+        session.complete("x")
+        self.system.artifacts.tag(kept, "tagged")
+        self.system.artifacts.save("after", b"1")
+
+    def end_and_file(self) -> None:
+        session = self.system.sessions.create("filed")
+        session.complete("x")
+        self.system.artifacts.save("after", b"1", scope=session.scope)
+
+    def pry(self, session_id: str) -> None:
+        self.scopes.set(Scope.session(session_id), "a", 2)
+
+
+def test_a_new_session_is_its_creators_in_the_same_turn() -> None:
+    """Who creates a session in a turn may use its scope at once; others may not, then or later."""
+    with AgentSystem.open(MemoryStore(), agents=[Host]) as system:
+        host = system.agent(Host, "h")
+        assert host.call(Host.begin, "s").get() == ["a", "note", "note"]
+        assert system.state.get(Scope.session("s"), "a") == 2
+        with pytest.raises(SessionExists):
+            host.call(Host.begin, "s").get()
+        host.call(Host.pry, "s").get()
+        with pytest.raises(Denied):
+            system.agent(Host, "other").call(Host.pry, "s").get()
+
+
+def test_an_isolated_agent_owns_no_new_session() -> None:
+    """Isolation comes before what a turn has just begun."""
+    scope = Scope.session("s")
+    owner = (*scope.columns, "agent", "Host", "h", 0)
+    unit = Unit(Standing(Principal.agent("Host", "h")), 0)
+    unit.change((OWNERS, scope.columns), lambda _: owner, checked=False)
+    use = Use(Right.WRITE, scope, "a", "write")
+
+    class Refusing(OpenGuard):
+        isolated = False
+
+        def check(self, *_: object) -> Decision:
+            return Decision(allowed=False, reason="no", isolated=self.isolated)
+
+    guard = Refusing()
+    assert unit.ask(guard, use).allowed
+    guard.isolated = True
+    assert not unit.ask(guard, use).allowed
+
+
+def test_nothing_is_written_behind_the_end_in_a_turn() -> None:
+    """A turn may write and then end its session, and delete; what it writes later undoes it."""
+    with AgentSystem.open(MemoryStore(), agents=[Host]) as system:
+        host = system.agent(Host, "h")
+        host.call(Host.begin, "s").get()
+        with pytest.raises(SessionEnded, match=r"session s is completed \(x\)"):
+            host.call(Host.end, "s", after=True).get()
+        assert system.sessions.info("s").status == "active"
+        assert keys(system, "s") == ["a"]
+        with pytest.raises(SessionEnded):
+            system.sessions.get("s").agent(Host, "h").call(Host.end_and_save).get()
+        with pytest.raises(SessionEnded):
+            host.call(Host.end_and_file).get()
+        assert [found.name for found in system.artifacts.find()] == ["note"]
+        host.call(Host.end, "s", after=False).get()
+        assert system.sessions.info("s").status == "completed"
+        assert keys(system, "s") == ["a", "before"]
+
+
+def test_no_artifact_is_saved_into_the_scope_of_an_ended_session() -> None:
+    """Nor from outside of the session, where limits do not count it."""
+    with opened() as system:
+        chat = system.sessions.create("chat-7")
+        kept = system.artifacts.save("a", b"1", scope=chat.scope)
+        chat.complete("done")
+        with pytest.raises(SessionEnded, match="is completed"):
+            system.artifacts.save("b", b"1", scope=chat.scope)
+        system.artifacts.delete(kept)
+
+
+def test_mail_of_a_session_that_has_ended_is_handled() -> None:
+    """What was sent before the end is handled; only a turn that writes into the scope is undone."""
+    with opened() as system:
+        chat = system.sessions.create("chat-7")
+        system.agent(Desk, "a").call(Desk.seen_sessions).get()
+        system.agent(Desk, "a").pause()
+        looked = chat.agent(Desk, "a").call(Desk.find, "chat-7")
+        noted = chat.agent(Desk, "a").call(Desk.note, "late")
+        chat.complete("done")
+        system.agent(Desk, "a").resume()
+        assert looked.get() == "completed"
+        with pytest.raises(SessionEnded):
+            noted.get()
+        assert words(system, chat) == []
+
+
+def test_a_name_holds_no_control_characters() -> None:
+    """The name of a session is one line of text."""
+    with opened() as system, pytest.raises(StateError, match="control character"):
+        system.sessions.create("s", name="a\x1b[2J")
