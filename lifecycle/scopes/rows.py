@@ -172,7 +172,7 @@ class KeyedRows:
         if checked:
             self._look(unit, place)
             return unit.reads[place]
-        return self._fetch(unit, place)
+        return unit.base(place, self._fetch(unit, place))
 
     def _fetch(self, unit: Unit, place: Place) -> Row | None:
         """Return a row as a unit may see it."""

@@ -74,7 +74,15 @@ class Unit:
         self.reads.setdefault(place, newest)
         if place in self.steps:
             self.checked.add(place)  # what was made of it is known now: it must come out as seen
-        return self.seen(place, newest)
+        return self.seen(place, self.base(place, newest))
+
+    def base(self, place: Place, newest: Row | None) -> Row | None:
+        """Return the row that this unit's steps at a place begin with, before it ends.
+
+        In a transaction that is the row it read first. A key that is made and deleted again while
+        it runs would be seen in between, and be what it was when the transaction is looked at.
+        """
+        return self.reads.get(place, newest) if self.serializable else newest
 
     def seen(self, place: Place, row: Row | None) -> Row | None:
         """Return what this unit has made of a row so far."""

@@ -4,6 +4,7 @@
 
 import asyncio
 import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -318,3 +319,25 @@ def test_copies_and_moves() -> None:
         assert not state.copy(WORK, "none", OTHER)
         assert not state.move(WORK, "none", OTHER)
         assert not state.move(WORK, "none", WORK, "none")
+
+
+def test_a_key_is_the_same_throughout_a_transaction() -> None:
+    """What is made and deleted again while a transaction runs is not seen in between."""
+    key = (Scope.GLOBAL, "fleeting")
+    with AgentSystem.open("memory://", agents=[]) as system:
+        state = system.state
+
+        def aside(call: Callable[[], object]) -> None:
+            thread = threading.Thread(target=call)
+            thread.start()
+            thread.join()
+
+        with state.transaction():
+            assert state.get(*key) is None
+            aside(lambda: state.set(*key, 1))
+            assert state.get(*key) is None
+            assert not state.copy(*key, Scope.GLOBAL, "copy")
+            aside(lambda: state.delete(*key))
+            state.set(Scope.GLOBAL, "seen", state.exists(*key))
+        assert state.get(Scope.GLOBAL, "seen") is False
+        assert not state.exists(Scope.GLOBAL, "copy")
