@@ -13,35 +13,20 @@ from typing import Final
 
 import perdure
 from perdure import Agent, AgentSystem, errors, signals
-from perdure.actors.dead_letters import DeadLetters
-from perdure.actors.description import AgentDescription
-from perdure.actors.future import PooledFuture
-from perdure.actors.reference import AgentProxy, MethodProxy
-from perdure.actors.sharing.document import Document, Version
-from perdure.actors.sharing.family import Family
-from perdure.actors.sharing.pipeline import Dropped, Pipeline
-from perdure.actors.sharing.requests import Request, Requests
-from perdure.actors.sharing.sharing import Sharing
-from perdure.actors.sharing.topic import Item, Topic
-from perdure.lifecycle.access.access import Access
-from perdure.lifecycle.access.boundaries import CustomBoundary
-from perdure.lifecycle.access.grants import Grant, Isolation
-from perdure.lifecycle.access.trail import AuditTrail
-from perdure.lifecycle.artifacts.artifacts import Artifacts
-from perdure.lifecycle.artifacts.reader import ArtifactReader
-from perdure.lifecycle.artifacts.sink import Sink
-from perdure.lifecycle.artifacts.source import Source
-from perdure.lifecycle.artifacts.sweep import Swept
+from perdure.actors.patterns.document import Document, Version
+from perdure.actors.patterns.family import Family
+from perdure.actors.patterns.pipeline import Dropped, Pipeline
+from perdure.actors.patterns.requests import Request, Requests
+from perdure.actors.patterns.sharing import Sharing
+from perdure.actors.patterns.topic import Item, Topic
+from perdure.actors.pool.future import PooledFuture
+from perdure.actors.system.dead_letters import DeadLetters
+from perdure.actors.talk.description import AgentDescription
+from perdure.actors.talk.reference import AgentProxy, MethodProxy
 from perdure.lifecycle.groups import GroupDescription
-from perdure.lifecycle.scopes.agent_scopes import AgentScopes
-from perdure.lifecycle.scopes.state import ScopedState
-from perdure.lifecycle.secrets.office import SecretsOffice
-from perdure.lifecycle.secrets.rotation import Rotation
-from perdure.lifecycle.sessions.exporting import ExportReport
-from perdure.lifecycle.sessions.handle import SessionHandle
-from perdure.lifecycle.sessions.sessions import Sessions
-from perdure.persistence.auditing import AuditEntry
-from perdure.persistence.records import (
+from perdure.persistence.audit.entries import AuditEntry
+from perdure.persistence.audit.verification import AuditReport
+from perdure.persistence.records.records import (
     AgentRow,
     DeadLetter,
     Growth,
@@ -50,8 +35,23 @@ from perdure.persistence.records import (
     QuarantineRow,
     Timer,
 )
-from perdure.persistence.store import StoreReader
-from perdure.persistence.verifying import AuditReport
+from perdure.persistence.store.store import StoreReader
+from perdure.shared.access.access import Access
+from perdure.shared.access.audit import AuditTrail
+from perdure.shared.access.boundaries import CustomBoundary
+from perdure.shared.access.grants import Grant, Isolation
+from perdure.shared.artifacts.artifacts import Artifacts
+from perdure.shared.artifacts.reader import ArtifactReader
+from perdure.shared.artifacts.sink import Sink
+from perdure.shared.artifacts.source import Source
+from perdure.shared.artifacts.sweep import Swept
+from perdure.shared.scopes.agent_scopes import AgentScopes
+from perdure.shared.scopes.state import ScopedState
+from perdure.shared.secrets.office import SecretsOffice
+from perdure.shared.secrets.rotation import Rotation
+from perdure.shared.sessions.exporter import ExportReport
+from perdure.shared.sessions.handle import SessionHandle
+from perdure.shared.sessions.sessions import Sessions
 from perdure.system import SystemStatistics
 
 PAGE: Final = Path(__file__).resolve().parent / "reference.md"

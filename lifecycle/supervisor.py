@@ -11,19 +11,19 @@ from typing import Final
 
 from blinker import Signal
 
-from ..persistence.committer import Committer
 from ..persistence.errors import ConfigurationError, StoreError, StoreUnavailable
-from ..persistence.lease import RENEW_SECONDS
-from ..persistence.records import AgentRow, Commit, Counters
-from ..persistence.retention import Janitor, Retention
-from ..persistence.store import Store
+from ..persistence.records.records import AgentRow, Commit, Counters
+from ..persistence.store.committer import Committer
+from ..persistence.store.lease import RENEW_SECONDS
+from ..persistence.store.store import Store
+from ..persistence.upkeep.retention import Janitor, Retention
 from . import signals
 from .autosave import AutoSaver
 from .backoff import Backoff
 from .breaker import Breaker, BreakerState, Circuit
 from .clock import Clock
 from .durability import WhenUnsaved
-from .ledger import Ledger, SaveStatistics
+from .saves import Ledger, SaveStatistics
 from .signals import SaveEvent, fire
 from .writer import Writer
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from ..persistence.committer import stale
 from ..persistence.errors import PerdureError
-from ..persistence.records import Commit
+from ..persistence.records.records import Commit
+from ..persistence.store.committer import stale
 
 
 class Intake(Protocol):

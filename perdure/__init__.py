@@ -8,33 +8,25 @@ import importlib
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from .actors.agent import Agent
-    from .actors.keeping import Passivation
-    from .actors.reference import AgentRef
-    from .actors.sessions import Session
-    from .actors.sharing.document import Conflicted, Merged
-    from .actors.sharing.pipeline import Work
-    from .actors.sharing.quota import Quota
-    from .actors.sharing.requests import Answered, TimedOut, Waiting
+    from .actors.agent.agent import Agent
+    from .actors.patterns.document import Conflicted, Merged
+    from .actors.patterns.pipeline import Work
+    from .actors.patterns.quota import Quota
+    from .actors.patterns.requests import Answered, TimedOut, Waiting
+    from .actors.system.cells import Passivation
+    from .actors.talk.reference import AgentRef
+    from .actors.talk.sessions import Session
     from .lifecycle import signals
-    from .lifecycle.access.boundaries import Boundary
-    from .lifecycle.access.trail import Audit
-    from .lifecycle.artifacts.records import Artifact, ArtifactLimits
     from .lifecycle.backoff import Backoff
     from .lifecycle.breaker import Breaker
     from .lifecycle.clock import VirtualClock
     from .lifecycle.durability import AutoSave, Durability, WhenUnsaved
     from .lifecycle.restart import RestartPolicy, Strategy
-    from .lifecycle.scopes.entries import ABSENT, Entry
-    from .lifecycle.sessions.records import Cleanup, SessionInfo, SessionLimits
-    from .lifecycle.sessions.status import SessionStatus
     from .lifecycle.status import Status
     from .persistence import errors
     from .persistence.errors import PerdureError
-    from .persistence.log import Log
-    from .persistence.map import Map
-    from .persistence.memory import MemoryStore
-    from .persistence.retention import Retention
+    from .persistence.memory.store import MemoryStore
+    from .persistence.names.scope import Principal, Scope
     from .persistence.secrets.detector import Detector
     from .persistence.secrets.keys import (
         EnvironmentKeys,
@@ -46,11 +38,19 @@ if TYPE_CHECKING:
     )
     from .persistence.secrets.pickled import Pickled
     from .persistence.secrets.secret import Secret
-    from .persistence.shared.guard import Right
-    from .persistence.shared.scope import Principal, Scope
-    from .persistence.state import State
-    from .persistence.url import open_reader
+    from .persistence.state.log import Log
+    from .persistence.state.map import Map
+    from .persistence.state.state import State
+    from .persistence.upkeep.retention import Retention
+    from .shared.access.audit import Audit
+    from .shared.access.boundaries import Boundary
+    from .shared.artifacts.records import Artifact, ArtifactLimits
+    from .shared.ledger.guard import Right
+    from .shared.scopes.entries import ABSENT, Entry
+    from .shared.sessions.records import Cleanup, SessionInfo, SessionLimits
+    from .shared.sessions.status import SessionStatus
     from .system import AgentSystem
+    from .url import open_reader
 
 __all__ = [
     "ABSENT",
@@ -109,57 +109,57 @@ __all__ = [
 
 # The imports above, for the interpreter; a test holds the two lists together.
 _HOMES: Final = {
-    "ABSENT": ".lifecycle.scopes.entries",
-    "Agent": ".actors.agent",
-    "AgentRef": ".actors.reference",
+    "ABSENT": ".shared.scopes.entries",
+    "Agent": ".actors.agent.agent",
+    "AgentRef": ".actors.talk.reference",
     "AgentSystem": ".system",
-    "Answered": ".actors.sharing.requests",
-    "Artifact": ".lifecycle.artifacts.records",
-    "ArtifactLimits": ".lifecycle.artifacts.records",
-    "Audit": ".lifecycle.access.trail",
+    "Answered": ".actors.patterns.requests",
+    "Artifact": ".shared.artifacts.records",
+    "ArtifactLimits": ".shared.artifacts.records",
+    "Audit": ".shared.access.audit",
     "AutoSave": ".lifecycle.durability",
     "Backoff": ".lifecycle.backoff",
-    "Boundary": ".lifecycle.access.boundaries",
+    "Boundary": ".shared.access.boundaries",
     "Breaker": ".lifecycle.breaker",
-    "Cleanup": ".lifecycle.sessions.records",
-    "Conflicted": ".actors.sharing.document",
+    "Cleanup": ".shared.sessions.records",
+    "Conflicted": ".actors.patterns.document",
     "Detector": ".persistence.secrets.detector",
     "Durability": ".lifecycle.durability",
-    "Entry": ".lifecycle.scopes.entries",
+    "Entry": ".shared.scopes.entries",
     "EnvironmentKeys": ".persistence.secrets.keys",
     "FileKeys": ".persistence.secrets.keys",
     "KeyProvider": ".persistence.secrets.keys",
     "KeyringKeys": ".persistence.secrets.keys",
-    "Log": ".persistence.log",
-    "Map": ".persistence.map",
-    "MemoryStore": ".persistence.memory",
-    "Merged": ".actors.sharing.document",
-    "Passivation": ".actors.keeping",
+    "Log": ".persistence.state.log",
+    "Map": ".persistence.state.map",
+    "MemoryStore": ".persistence.memory.store",
+    "Merged": ".actors.patterns.document",
+    "Passivation": ".actors.system.cells",
     "PerdureError": ".persistence.errors",
     "Pickled": ".persistence.secrets.pickled",
-    "Principal": ".persistence.shared.scope",
-    "Quota": ".actors.sharing.quota",
+    "Principal": ".persistence.names.scope",
+    "Quota": ".actors.patterns.quota",
     "RestartPolicy": ".lifecycle.restart",
-    "Retention": ".persistence.retention",
-    "Right": ".persistence.shared.guard",
-    "Scope": ".persistence.shared.scope",
+    "Retention": ".persistence.upkeep.retention",
+    "Right": ".shared.ledger.guard",
+    "Scope": ".persistence.names.scope",
     "Secret": ".persistence.secrets.secret",
-    "Session": ".actors.sessions",
-    "SessionInfo": ".lifecycle.sessions.records",
-    "SessionLimits": ".lifecycle.sessions.records",
-    "SessionStatus": ".lifecycle.sessions.status",
-    "State": ".persistence.state",
+    "Session": ".actors.talk.sessions",
+    "SessionInfo": ".shared.sessions.records",
+    "SessionLimits": ".shared.sessions.records",
+    "SessionStatus": ".shared.sessions.status",
+    "State": ".persistence.state.state",
     "StaticKeys": ".persistence.secrets.keys",
     "Status": ".lifecycle.status",
     "Strategy": ".lifecycle.restart",
-    "TimedOut": ".actors.sharing.requests",
+    "TimedOut": ".actors.patterns.requests",
     "VirtualClock": ".lifecycle.clock",
-    "Waiting": ".actors.sharing.requests",
+    "Waiting": ".actors.patterns.requests",
     "WhenUnsaved": ".lifecycle.durability",
-    "Work": ".actors.sharing.pipeline",
+    "Work": ".actors.patterns.pipeline",
     "errors": ".persistence",
     "new_key": ".persistence.secrets.keys",
-    "open_reader": ".persistence.url",
+    "open_reader": ".url",
     "signals": ".lifecycle",
 }
 

@@ -20,48 +20,48 @@ from typing import Any, Self, TypeVar
 
 from blinker import Signal
 
-from .actors.agent import Agent
-from .actors.blueprint import Catalogue
-from .actors.dead_letters import DeadLetters
-from .actors.dispatcher import DEFAULT_WORKERS
-from .actors.garbage import DEFAULT_YOUNG_GENERATION, YOUNG_GENERATION
-from .actors.identity import Identified
-from .actors.keeping import Passivation
-from .actors.reference import AgentRef
-from .actors.runtime import Runtime
-from .actors.sessions import Session
-from .actors.sharing.sharing import Sharing
-from .actors.turn import current, under_way
-from .lifecycle.access.access import Access
-from .lifecycle.access.trail import Audit, AuditTrail
-from .lifecycle.artifacts.artifacts import Artifacts
-from .lifecycle.artifacts.records import ArtifactLimits
+from .actors.agent.agent import Agent
+from .actors.agent.blueprint import Catalogue
+from .actors.patterns.sharing import Sharing
+from .actors.pool.dispatcher import DEFAULT_WORKERS
+from .actors.pool.garbage import DEFAULT_YOUNG_GENERATION, YOUNG_GENERATION
+from .actors.system.cells import Passivation
+from .actors.system.dead_letters import DeadLetters
+from .actors.system.runtime import Runtime
+from .actors.talk.identity import Identified
+from .actors.talk.reference import AgentRef
+from .actors.talk.sessions import Session
+from .actors.talk.turn import current, under_way
 from .lifecycle.backoff import Backoff
 from .lifecycle.breaker import Breaker
 from .lifecycle.clock import Clock, SystemClock
 from .lifecycle.durability import AutoSave
 from .lifecycle.groups import GroupDescription
-from .lifecycle.ledger import SaveStatistics
 from .lifecycle.restart import RestartPolicy, Strategy
-from .lifecycle.scopes.schemas import Schemas
-from .lifecycle.scopes.state import ScopedState
-from .lifecycle.secrets.office import SecretsOffice
-from .lifecycle.sessions.sessions import Sessions
+from .lifecycle.saves import SaveStatistics
 from .lifecycle.signals import SecretEvent, fire
 from .lifecycle.supervisor import DEFAULT_MOST_UNSAVED, PersistenceSupervisor
-from .persistence.auditing import gone_on
+from .persistence.audit.entries import gone_on
 from .persistence.errors import ConfigurationError, Deadlock, Denied
-from .persistence.lease import Owner
-from .persistence.records import AgentRow, JournalEntry
-from .persistence.retention import Retention
+from .persistence.records.records import AgentRow, JournalEntry
 from .persistence.secrets.detector import DEFAULT_DETECTOR, Detector
 from .persistence.secrets.keys import KeyProvider
 from .persistence.secrets.masking import masked
 from .persistence.secrets.vault import Vault
-from .persistence.shared.cache import DEFAULT_CACHE_BYTES
-from .persistence.state import DEFAULT_LARGEST_VALUE
-from .persistence.store import Store
-from .persistence.url import open_store
+from .persistence.state.state import DEFAULT_LARGEST_VALUE
+from .persistence.store.lease import Owner
+from .persistence.store.store import Store
+from .persistence.upkeep.retention import Retention
+from .shared.access.access import Access
+from .shared.access.audit import Audit, AuditTrail
+from .shared.artifacts.artifacts import Artifacts
+from .shared.artifacts.records import ArtifactLimits
+from .shared.ledger.cache import DEFAULT_CACHE_BYTES
+from .shared.scopes.schemas import Schemas
+from .shared.scopes.state import ScopedState
+from .shared.secrets.office import SecretsOffice
+from .shared.sessions.sessions import Sessions
+from .url import open_store
 
 logger = logging.getLogger("perdure")
 

@@ -9,9 +9,9 @@ from typing import Any, Self
 
 from perdure.lifecycle import signals
 from perdure.lifecycle.signals import AgentEvent, SaveEvent
-from perdure.persistence.batch import Batch
 from perdure.persistence.errors import StoreError, StoreUnavailable
-from perdure.persistence.memory import MemoryStore
+from perdure.persistence.memory.store import MemoryStore
+from perdure.persistence.store.batch import Batch
 
 DEADLINE = 10.0
 """Seconds after which a test gives up waiting for an event."""

@@ -5,13 +5,13 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-LAYERS = ("actors", "hooks", "lifecycle", "persistence")
+LAYERS = ("actors", "hooks", "lifecycle", "persistence", "shared")
 TEXT = (ROOT / "pyproject.toml").read_text()
 CONFIG = tomllib.loads(TEXT)
 
 
 def packages_of_the_tree() -> dict[str, str]:
-    """Map each package below the five top folders to its folder, without following the links."""
+    """Map each package below the six top folders to its folder, without following the links."""
     found = {}
     for top in ("perdure", *LAYERS):
         for folder, _, files in os.walk(ROOT / top):

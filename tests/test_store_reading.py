@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 from perdure import AgentSystem, Scope
-from perdure.persistence.batch import Batch
-from perdure.persistence.checksums import of_entry
 from perdure.persistence.errors import NotAStore, UnknownDeadLetter
-from perdure.persistence.lease import Owner
-from perdure.persistence.memory import MemoryStore
-from perdure.persistence.records import Commit, Delta, EntryRow
-from perdure.persistence.sqlite import SqliteStore
-from perdure.persistence.sqlite_read import SqliteReader
-from perdure.persistence.store import Store
+from perdure.persistence.memory.store import MemoryStore
+from perdure.persistence.records.checksums import of_entry
+from perdure.persistence.records.records import Commit, Delta, EntryRow
+from perdure.persistence.sqlite.reader import SqliteReader
+from perdure.persistence.sqlite.store import SqliteStore
+from perdure.persistence.store.batch import Batch
+from perdure.persistence.store.lease import Owner
+from perdure.persistence.store.store import Store
 
 MAKERS: list[Callable[[Path], Store]] = [
     lambda _: MemoryStore(),

@@ -7,11 +7,11 @@ import time
 from pathlib import Path
 
 from perdure import MemoryStore, Principal, Right, Scope
-from perdure.lifecycle.access.grants import Grant
-from perdure.lifecycle.access.policy import Policy
-from perdure.persistence.shared.guard import Standing
-from perdure.persistence.shared_tables import GRANTS
-from perdure.persistence.tables import Change
+from perdure.persistence.records.shared_tables import GRANTS
+from perdure.persistence.records.tables import Change
+from perdure.shared.access.grants import Grant
+from perdure.shared.access.policy import Policy
+from perdure.shared.ledger.guard import Standing
 
 CHECKS = 1_000
 """Decisions in a round."""

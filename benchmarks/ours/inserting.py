@@ -14,7 +14,7 @@ from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
-from perdure.persistence.sqlite_write import insert
+from perdure.persistence.sqlite.insert import insert
 
 from ..peers import bare_sqlite
 from ..peers.bare_sqlite import GROUP, Rows, Turns

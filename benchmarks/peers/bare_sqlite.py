@@ -19,7 +19,7 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
-from perdure.persistence.sqlite_schema import TABLES
+from perdure.persistence.sqlite.schema import TABLES
 
 from ..workload import AGENTS, burner, key, latencies, owner, percentiles
 

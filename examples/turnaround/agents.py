@@ -14,9 +14,9 @@ from collections import Counter
 import msgspec
 
 from perdure import Agent, Boundary, Log, Map, Principal, Quota, Scope, State
-from perdure.actors.sharing.pipeline import Pipeline
-from perdure.actors.sharing.sharing import Sharing
-from perdure.actors.sharing.topic import Topic
+from perdure.actors.patterns.pipeline import Pipeline
+from perdure.actors.patterns.sharing import Sharing
+from perdure.actors.patterns.topic import Topic
 from perdure.persistence.errors import QuotaExceeded
 
 from .data import Leg, lines, parse

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Final
 
-from ..persistence.records import AgentRow
-from ..persistence.store import StoreReader
-from ..persistence.url import open_reader
+from ..persistence.records.records import AgentRow
+from ..persistence.store.store import StoreReader
+from ..url import open_reader
 from .census import everybody
 from .screen import ColumnStyle, Screen, print_json, working
 

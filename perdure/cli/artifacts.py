@@ -12,20 +12,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from ..lifecycle.artifacts import lineage
-from ..lifecycle.artifacts.catalogue import Wanted, by_name, by_number, find, tags
-from ..lifecycle.artifacts.records import Artifact, ArtifactType, from_row
-from ..persistence.artifacts.chunking import CHUNK
-from ..persistence.artifacts.reading import chunks
 from ..persistence.errors import ConfigurationError, PerdureError, UnknownArtifact
-from ..persistence.shared.cache import DEFAULT_CACHE_BYTES
-from ..persistence.shared.keys import checked_key, checked_name
-from ..persistence.shared.ledger import Ledger
-from ..persistence.shared.scope import Scope
-from ..persistence.shared_tables import ARTIFACT_USES
-from ..persistence.tables import Order
-from ..persistence.url import open_reader
+from ..persistence.names.keys import checked_key, checked_name
+from ..persistence.names.scope import Scope
+from ..persistence.records.shared_tables import ARTIFACT_USES
+from ..persistence.records.tables import Order
+from ..shared.artifacts import lineage
+from ..shared.artifacts.catalogue import Wanted, by_name, by_number, find, tags
+from ..shared.artifacts.chunking import CHUNK
+from ..shared.artifacts.content import chunks
+from ..shared.artifacts.records import Artifact, ArtifactType, from_row
+from ..shared.ledger.cache import DEFAULT_CACHE_BYTES
+from ..shared.ledger.ledger import Ledger
 from ..system import AgentSystem
+from ..url import open_reader
 from .exits import NotFound
 from .options import ArtifactsAction
 from .screen import Screen, Working, print_json, working

@@ -7,13 +7,13 @@ from contextlib import closing
 from itertools import islice
 from typing import Final
 
-from ..lifecycle.access.trail import head_of
-from ..persistence.auditing import SEALED, AuditEntry, Filter, entries
+from ..persistence.audit.entries import SEALED, AuditEntry, Filter, entries
+from ..persistence.audit.verification import AuditReport, verify
 from ..persistence.errors import ConfigurationError, ScopeError
+from ..persistence.names.scope import Principal, Scope
 from ..persistence.secrets.keys import EnvironmentKeys, FileKeys, KeyProvider, KeyringKeys
-from ..persistence.shared.scope import Principal, Scope
-from ..persistence.url import open_reader
-from ..persistence.verifying import AuditReport, verify
+from ..shared.access.audit import head_of
+from ..url import open_reader
 from .exits import ExitCode
 from .options import AuditAction
 from .screen import ColumnStyle, Screen, print_json

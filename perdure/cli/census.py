@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Final, TypeAlias
 
 from ..lifecycle.status import Status
-from ..persistence.records import AgentRow, DeadLetter
-from ..persistence.store import StoreReader
+from ..persistence.records.records import AgentRow, DeadLetter
+from ..persistence.store.store import StoreReader
 
 Name: TypeAlias = tuple[str, str]
 

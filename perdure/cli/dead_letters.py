@@ -7,12 +7,12 @@ import itertools
 from collections.abc import Iterator
 from contextlib import closing
 
-from ..persistence.batch import Batch
 from ..persistence.errors import ConfigurationError
-from ..persistence.lease import Owner
-from ..persistence.records import Commit, DeadLetter, Message
-from ..persistence.store import Store, StoreReader
-from ..persistence.url import open_reader, open_store
+from ..persistence.records.records import Commit, DeadLetter, Message
+from ..persistence.store.batch import Batch
+from ..persistence.store.lease import Owner
+from ..persistence.store.store import Store, StoreReader
+from ..url import open_reader, open_store
 from .exits import NotFound
 from .options import Action
 from .screen import Screen, print_json

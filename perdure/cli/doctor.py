@@ -6,8 +6,8 @@ import dataclasses
 from contextlib import closing
 from typing import Any
 
-from ..persistence.doctor import LeaseState, Report, examine
-from ..persistence.url import open_reader
+from ..persistence.upkeep.doctor import LeaseState, Report, examine
+from ..url import open_reader
 from .exits import ExitCode
 from .screen import Screen, print_json, working
 from .text import moment, size

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from contextlib import closing
 from typing import Any
 
-from ..persistence.records import Disk, Growth
-from ..persistence.url import open_reader
+from ..persistence.records.records import Disk, Growth
+from ..url import open_reader
 from .screen import Screen, print_json, working
 from .text import size
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from typing import Final
 
-from ..persistence.records import JournalEntry
-from ..persistence.store import StoreReader
-from ..persistence.url import open_reader
+from ..persistence.records.records import JournalEntry
+from ..persistence.store.store import StoreReader
+from ..url import open_reader
 from .screen import ColumnStyle, Screen, print_json
 from .text import moment
 from .values import changes, parse

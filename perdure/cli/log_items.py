@@ -7,8 +7,8 @@ from contextlib import closing
 from typing import Final
 
 from ..persistence.errors import CorruptState
-from ..persistence.store import StoreReader
-from ..persistence.url import open_reader
+from ..persistence.store.store import StoreReader
+from ..url import open_reader
 from .exits import ExitCode, NotFound
 from .screen import Screen, print_json
 from .text import count

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeAlias
 
-from ..actors.agent import Agent
+from ..actors.agent.agent import Agent
 from ..persistence.errors import ConfigurationError
 
 Main: TypeAlias = Callable[[Any], object]

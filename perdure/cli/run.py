@@ -18,7 +18,7 @@ from typing import Any, Final, TypeAlias
 
 from rich.live import Live
 
-from ..actors.dispatcher import DEFAULT_WORKERS
+from ..actors.pool.dispatcher import DEFAULT_WORKERS
 from ..lifecycle import signals
 from ..persistence.errors import Fenced, StoreError, SystemClosed
 from ..system import AgentSystem

@@ -8,18 +8,18 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Final
 
-from ..lifecycle.secrets.rotation import Rotator, remaining, sealed, unfinished
-from ..persistence.batch import Batch
 from ..persistence.errors import ConfigurationError, CorruptState, KeyMissing
-from ..persistence.lease import Owner
-from ..persistence.records import Commit
+from ..persistence.records.records import Commit
+from ..persistence.records.texts import StoredText
 from ..persistence.secrets.detector import Detector, sensitive
 from ..persistence.secrets.keys import EnvironmentKeys, FileKeys, KeyProvider, KeyringKeys
 from ..persistence.secrets.sealer import Sealer
 from ..persistence.secrets.tokens import key_of
-from ..persistence.store import StoreReader
-from ..persistence.texts import StoredText
-from ..persistence.url import open_reader, open_store
+from ..persistence.store.batch import Batch
+from ..persistence.store.lease import Owner
+from ..persistence.store.store import StoreReader
+from ..shared.secrets.rotation import Rotator, remaining, sealed, unfinished
+from ..url import open_reader, open_store
 from .exits import ExitCode
 from .options import SecretsAction
 from .screen import Screen, print_json

@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Final, cast
 
 from ..lifecycle.clock import SystemClock
-from ..lifecycle.sessions import finding
-from ..lifecycle.sessions.exporting import export
-from ..lifecycle.sessions.records import SessionInfo, SessionRow, as_session, info_of
-from ..lifecycle.sessions.status import known_status
 from ..persistence.errors import ConfigurationError
-from ..persistence.shared.scope import Principal, Scope
-from ..persistence.shared_tables import ARTIFACTS, SCOPED, SESSIONS
-from ..persistence.state import DEFAULT_LARGEST_VALUE
-from ..persistence.store import StoreReader
-from ..persistence.tables import Order
-from ..persistence.url import open_reader
+from ..persistence.names.scope import Principal, Scope
+from ..persistence.records.shared_tables import ARTIFACTS, SCOPED, SESSIONS
+from ..persistence.records.tables import Order
+from ..persistence.state.state import DEFAULT_LARGEST_VALUE
+from ..persistence.store.store import StoreReader
+from ..shared.sessions import pages
+from ..shared.sessions.exporter import export
+from ..shared.sessions.records import SessionInfo, SessionRow, as_session, info_of
+from ..shared.sessions.status import known_status
 from ..system import AgentSystem
+from ..url import open_reader
 from .exits import NotFound, readable
 from .journal import COLUMNS, record, row
 from .options import SessionsAction
@@ -102,10 +102,10 @@ def described(info: SessionInfo) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _wanted(asked: Asked) -> finding.Wanted:
+def _wanted(asked: Asked) -> pages.Wanted:
     status = None if asked.status is None else known_status(asked.status)
     owner = None if asked.owner is None else Principal.parse(asked.owner)
-    wanted = finding.Wanted(status, owner, asked.parent, None, cast("finding.Sort", asked.sort))
+    wanted = pages.Wanted(status, owner, asked.parent, None, cast("pages.Sort", asked.sort))
     wanted.order()  # refuses an unknown sort
     return wanted
 
@@ -114,7 +114,7 @@ def _list(store: str, asked: Asked, *, json: bool) -> None:
     wanted = _wanted(asked)
     with closing(open_reader(store)) as reader:
         after = None if asked.after is None else info_of(find(reader, asked.after))
-        rows = finding.listed(
+        rows = pages.listed(
             reader, {}, wanted, lambda _row: True, after=after, limit=asked.limit + 1
         )
     infos = [info_of(session) for session in rows[: asked.limit]]
@@ -172,7 +172,7 @@ def _history(reader: StoreReader, session: SessionRow, asked: Asked, *, json: bo
     except ValueError:
         message = f"--after {asked.after}: a history goes on behind the number of a commit"
         raise ConfigurationError(message) from None
-    entries = list(islice(finding.commits(reader, session, after), asked.limit + 1))
+    entries = list(islice(pages.commits(reader, session, after), asked.limit + 1))
     if json:
         for entry in entries[: asked.limit]:
             print_json(record(entry))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import closing
 from typing import Any, Final, TypeAlias
 
-from ..persistence.checksums import intact, of_field
 from ..persistence.errors import CorruptState, StoreError
-from ..persistence.records import Message, StoredAgent, Timer
-from ..persistence.store import StoreReader
-from ..persistence.url import open_reader
+from ..persistence.records.checksums import intact, of_field
+from ..persistence.records.records import Message, StoredAgent, Timer
+from ..persistence.store.store import StoreReader
+from ..url import open_reader
 from . import agents, journal
 from .census import dead_letters, everybody, newcomer
 from .exits import ExitCode, NotFound

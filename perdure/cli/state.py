@@ -14,18 +14,18 @@ from typing import BinaryIO, Final
 
 import msgspec
 
-from ..lifecycle.scopes import files
-from ..lifecycle.scopes.entries import EXPIRES, KEY, SEQUENCE, VALUE, VERSION
-from ..lifecycle.scopes.listing import PAGE, start_of
 from ..persistence.errors import ConfigurationError, CorruptState, StateError
+from ..persistence.names.keys import checked_key, checked_part
+from ..persistence.names.scope import Scope
+from ..persistence.records.shared_tables import SCOPED
+from ..persistence.records.tables import Order, Row
 from ..persistence.secrets.masking import masked
-from ..persistence.shared.keys import checked_key, checked_part
-from ..persistence.shared.scope import Scope
-from ..persistence.shared_tables import SCOPED
-from ..persistence.store import StoreReader
-from ..persistence.tables import Order, Row
-from ..persistence.url import open_reader
+from ..persistence.store.store import StoreReader
+from ..shared.scopes import files
+from ..shared.scopes.entries import EXPIRES, KEY, SEQUENCE, VALUE, VERSION
+from ..shared.scopes.listing import PAGE, start_of
 from ..system import AgentSystem
+from ..url import open_reader
 from .exits import ExitCode, NotFound, readable
 from .options import StateAction
 from .screen import Screen, print_json, working

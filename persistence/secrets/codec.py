@@ -10,9 +10,9 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from ..codec import Codec, check_storable, codec_of, same_value, too_deep
+from ..codec.codec import Codec, check_storable, codec_of, same_value, too_deep
+from ..codec.explain import DEEPEST, changed, name_of, refused
 from ..errors import ConfigurationError, CorruptState, KeyMissing, StateError
-from ..explain import DEEPEST, changed, name_of, refused
 from . import tokens
 from .pickled import Pickled, Signature
 from .secret import Seal, Secret

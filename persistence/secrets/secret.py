@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 import hmac
 from dataclasses import dataclass
-from typing import Final, Generic, NoReturn, Protocol, TypeVar
+from typing import ClassVar, Final, Generic, NoReturn, Protocol, TypeVar
 
 import msgspec
 
+from ..codec.explain import DeclaredOnly
 from .sealer import Sealer
 
 T = TypeVar("T")
@@ -39,7 +40,7 @@ class Seal(Generic[T]):
     where: str
 
 
-class Secret(Generic[T]):
+class Secret(DeclaredOnly, Generic[T]):
     """Hold a value of type ``T`` that is encrypted at rest: ``token: Secret[str] | None = None``.
 
     Immutable: to change it, assign a new one. ``repr``, ``str`` and ``format`` give ``***``; it
@@ -49,6 +50,7 @@ class Secret(Generic[T]):
     """
 
     __slots__ = ("_seal", "_value")
+    why: ClassVar[str] = "a Secret is stored only where Secret[...] is declared"
     __hash__ = None  # type: ignore[assignment]  # equal ones may have different tokens
 
     def __init__(self, value: T) -> None:

@@ -16,7 +16,7 @@ from perdure import (
     Scope,
     VirtualClock,
 )
-from perdure.persistence.auditing import AuditEntry
+from perdure.persistence.audit.entries import AuditEntry
 from perdure.persistence.errors import ConfigurationError, Denied, StoreUnavailable
 from tests.support import FailingStore, Told
 

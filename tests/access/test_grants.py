@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 import pytest
 
 from perdure import Agent, AgentSystem, Boundary, Principal, Right, Scope, VirtualClock
-from perdure.lifecycle.access.boundaries import AnyBoundary
 from perdure.persistence.errors import ConfigurationError, Denied, ScopeError, UnknownGrant
-from perdure.persistence.shared_tables import GRANTS
-from perdure.persistence.tables import Order
+from perdure.persistence.records.shared_tables import GRANTS
+from perdure.persistence.records.tables import Order
+from perdure.shared.access.boundaries import AnyBoundary
 
 from .kit import ANNA, BERT, DEADLINE, Desk, DeskState, W, call, opened
 from .test_tampering import behind

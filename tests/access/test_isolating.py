@@ -20,14 +20,8 @@ from perdure import (
     signals,
 )
 from perdure.lifecycle.signals import AgentEvent
-from perdure.persistence.errors import (
-    Denied,
-    Isolated,
-    PerdureError,
-    ScopeError,
-    UnknownAgent,
-)
-from perdure.persistence.records import JournalEntry
+from perdure.persistence.errors import Denied, Isolated, PerdureError, ScopeError, UnknownAgent
+from perdure.persistence.records.records import JournalEntry
 from tests.support import FailingStore, Told
 
 from .kit import ANNA, DEADLINE, Desk, DeskState, W, call, gate, opened

@@ -8,7 +8,7 @@ import pytest
 
 from perdure import MemoryStore, Principal, Right, Scope
 from perdure.persistence.errors import Denied
-from perdure.persistence.tables import Key, Order, Row, Table
+from perdure.persistence.records.tables import Key, Order, Row, Table
 from tests.support import Told
 
 from .kit import ANNA, W, call, opened

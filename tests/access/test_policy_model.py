@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 import pytest
 
 from perdure import Boundary, MemoryStore, Principal, Right, Scope
-from perdure.lifecycle.access.grants import Grant, Isolation
-from perdure.lifecycle.access.policy import Policy
-from perdure.persistence.shared.guard import Standing
-from perdure.persistence.shared_tables import BOUNDARIES, GRANTS, ISOLATED, OWNERS
-from perdure.persistence.tables import Change, Row
+from perdure.persistence.records.shared_tables import BOUNDARIES, GRANTS, ISOLATED, OWNERS
+from perdure.persistence.records.tables import Change, Row
+from perdure.shared.access.grants import Grant, Isolation
+from perdure.shared.access.policy import Policy
+from perdure.shared.ledger.guard import Standing
 
 A, B = Principal.agent("K", "a"), Principal.agent("K", "b")
 C = Principal.agent("L", "c")

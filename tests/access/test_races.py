@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from perdure import AgentSystem, Principal, Right, Scope
-from perdure.persistence.auditing import AuditEntry
+from perdure.persistence.audit.entries import AuditEntry
 from perdure.persistence.errors import Denied
 
 from .kit import ANNA, DEADLINE, Desk, W, call, gate, opened

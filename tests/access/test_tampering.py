@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from perdure import AgentSystem, Audit, Principal, Right, StaticKeys, open_reader
-from perdure.persistence.auditing import KEYED_ANEW, KEYED_BROKEN, Anchor, key_of
-from perdure.persistence.chain import AuditRecord, Chain
-from perdure.persistence.doctor import examine
+from perdure.persistence.audit.entries import KEYED_ANEW, KEYED_BROKEN, Anchor, key_of
+from perdure.persistence.audit.verification import AuditReport, verify
 from perdure.persistence.errors import ConfigurationError
-from perdure.persistence.shared_tables import AUDIT, AUDIT_ANCHOR
-from perdure.persistence.sqlite_tables import checksum
-from perdure.persistence.tables import Row
-from perdure.persistence.verifying import AuditReport, verify
+from perdure.persistence.records.chain import AuditRecord, Chain
+from perdure.persistence.records.shared_tables import AUDIT, AUDIT_ANCHOR
+from perdure.persistence.records.tables import Row
+from perdure.persistence.sqlite.tables import checksum
+from perdure.persistence.upkeep.doctor import examine
 
 from .kit import ANNA, W, call, opened
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from perdure import AgentSystem, Audit, MemoryStore, StaticKeys, VirtualClock
-from perdure.lifecycle.access import trail
-from perdure.persistence.auditing import BY_NUMBER
+from perdure.persistence.audit.entries import BY_NUMBER
 from perdure.persistence.errors import Denied
-from perdure.persistence.shared_tables import AUDIT
+from perdure.persistence.records.shared_tables import AUDIT
+from perdure.shared.access import audit as trail
 
 from .kit import DEADLINE, call, opened
 from .test_tampering import behind, put, row_of, verified

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 
 from perdure import Agent, Log, Map, MemoryStore, State
-from perdure.persistence.batch import Batch
+from perdure.persistence.store.batch import Batch
 
 DEADLINE = 20.0
 """Seconds after which something that should have happened has not."""

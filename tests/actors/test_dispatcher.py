@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from perdure.actors.dispatcher import Dispatcher
-from perdure.actors.offers import Offers, Runnable
+from perdure.actors.pool.dispatcher import Dispatcher
+from perdure.actors.pool.offers import Offers, Runnable
 
 DEADLINE = 10.0
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from perdure import AgentSystem
-from perdure.actors.garbage import DEFAULT_YOUNG_GENERATION
+from perdure.actors.pool.garbage import DEFAULT_YOUNG_GENERATION
 from perdure.persistence.errors import ConfigurationError
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from perdure import Agent, AgentSystem, Durability, MemoryStore, Passivation, State, VirtualClock
-from perdure.actors.cell import AgentCell
+from perdure.actors.cell.cell import AgentCell
 from perdure.persistence.errors import ConfigurationError
 from tests.actors.kit import DEADLINE, Clerk, Latch
 

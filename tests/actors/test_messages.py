@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from perdure import Agent, AgentSystem, MemoryStore
-from perdure.actors.future import PooledFuture
-from perdure.actors.messages import detach
+from perdure.actors.pool.future import PooledFuture
+from perdure.actors.talk.messages import detach
 from perdure.persistence.errors import (
     ConfigurationError,
     MailboxFull,

@@ -10,23 +10,16 @@ from typing import cast
 import pytest
 from pykka import ActorDeadError
 
-from perdure import (
-    AgentSystem,
-    Durability,
-    MemoryStore,
-    Passivation,
-    RestartPolicy,
-    VirtualClock,
-)
-from perdure.actors.dispatcher import Dispatcher
-from perdure.actors.future import PooledFuture
-from perdure.actors.mailbox import Mailbox, Receiver
-from perdure.actors.pooled import PooledActor
+from perdure import AgentSystem, Durability, MemoryStore, Passivation, RestartPolicy, VirtualClock
+from perdure.actors.pool.dispatcher import Dispatcher
+from perdure.actors.pool.future import PooledFuture
+from perdure.actors.pool.mailbox import Mailbox, Receiver
+from perdure.actors.pool.pooled import PooledActor
 from perdure.lifecycle.backoff import Backoff
-from perdure.persistence.committer import Committer
 from perdure.persistence.errors import InvalidTransition, SystemClosed, TurnTimeout
-from perdure.persistence.lease import Owner
-from perdure.persistence.records import Commit
+from perdure.persistence.records.records import Commit
+from perdure.persistence.store.committer import Committer
+from perdure.persistence.store.lease import Owner
 from tests.actors.kit import DEADLINE, Clerk
 
 MANY = 6000

@@ -16,8 +16,8 @@ from perdure import (
     State,
     VirtualClock,
 )
-from perdure.actors import timing
-from perdure.actors.reference import AgentProxy
+from perdure.actors.cell import timers
+from perdure.actors.talk.reference import AgentProxy
 from perdure.lifecycle.backoff import Backoff
 from perdure.persistence.errors import ConfigurationError
 from tests.actors.kit import DEADLINE
@@ -265,8 +265,8 @@ def test_timers_beyond_the_window_are_read_in_time(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Timers far ahead stay in the store and are read before they are due, also page by page."""
-    monkeypatch.setattr(timing, "WINDOW", 10.0)
-    monkeypatch.setattr(timing, "PAGE", 4)
+    monkeypatch.setattr(timers, "WINDOW", 10.0)
+    monkeypatch.setattr(timers, "PAGE", 4)
     world.restart()
     dues = [float(n) for n in range(1, 60)] + [33.0] * 11
     get(world.bell().in_seconds_many(dues))
@@ -282,7 +282,7 @@ def test_more_timers_of_one_moment_than_a_page_holds_all_fire(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A page full of timers with the same due time hides none of those behind it."""
-    monkeypatch.setattr(timing, "PAGE", 4)
+    monkeypatch.setattr(timers, "PAGE", 4)
     get(world.bell().in_seconds_many([500.0] * 11 + [501.0] * 6))
     world.restart()
     world.advance(600.0)
@@ -293,7 +293,7 @@ def test_a_timer_set_while_the_window_moves_is_not_lost(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A timer committed between the reading of a window and its end is neither lost nor doubled."""
-    monkeypatch.setattr(timing, "WINDOW", 10.0)
+    monkeypatch.setattr(timers, "WINDOW", 10.0)
     world.restart()
     read = world.store.timers_between
     asked: list[object] = []

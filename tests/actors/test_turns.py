@@ -10,7 +10,7 @@ from typing import ClassVar
 import pytest
 
 from perdure import Agent, AgentSystem, AutoSave, Durability, RestartPolicy, VirtualClock
-from perdure.actors.loop import HandlerLoop
+from perdure.actors.pool.loop import HandlerLoop
 from perdure.lifecycle.backoff import Backoff
 from perdure.persistence.errors import Deadlock, StateError, SystemClosed, TurnTimeout
 from tests.actors.kit import DEADLINE, Clerk, ClerkState, CountingStore, Latch

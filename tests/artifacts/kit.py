@@ -12,11 +12,11 @@ from random import Random
 from typing import Any
 
 from perdure import Agent, AgentSystem, MemoryStore, Scope, State
-from perdure.lifecycle.access.boundaries import Boundary
-from perdure.lifecycle.artifacts.records import Artifact
-from perdure.lifecycle.artifacts.sink import Sink
-from perdure.persistence.artifacts.chunking import CHUNK
-from perdure.persistence.store import Store
+from perdure.persistence.store.store import Store
+from perdure.shared.access.boundaries import Boundary
+from perdure.shared.artifacts.chunking import CHUNK
+from perdure.shared.artifacts.records import Artifact
+from perdure.shared.artifacts.sink import Sink
 
 SIZES = (0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK, 5 * CHUNK + 17)
 

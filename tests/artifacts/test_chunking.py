@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perdure.persistence.artifacts.chunking import CHUNK, Cutter, blocks, packed, unpacked
 from perdure.persistence.errors import StateError
+from perdure.shared.artifacts.chunking import CHUNK, Cutter, blocks, packed, unpacked
 from tests.artifacts.kit import SIZES, noise
 
 

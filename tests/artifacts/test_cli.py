@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from perdure.cli.exits import ExitCode
-from perdure.persistence.artifacts.chunking import CHUNK
+from perdure.shared.artifacts.chunking import CHUNK
 from tests.artifacts.kit import Maker, W, noise, opened
 from tests.cli.support import command, environment, invoke, records, spawn
 from tests.pages import DOCS

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from perdure import open_reader
-from perdure.lifecycle.artifacts.records import Artifact
-from perdure.persistence import sqlite_tables
-from perdure.persistence.artifacts.chunking import CHUNK
-from perdure.persistence.doctor import examine
 from perdure.persistence.errors import CorruptState
-from perdure.persistence.shared_tables import CHUNKS, CONTENTS
-from perdure.persistence.tables import Row
+from perdure.persistence.records.shared_tables import CHUNKS, CONTENTS
+from perdure.persistence.records.tables import Row
+from perdure.persistence.sqlite import tables
+from perdure.persistence.upkeep.doctor import examine
+from perdure.shared.artifacts.chunking import CHUNK
+from perdure.shared.artifacts.records import Artifact
 from tests.artifacts.kit import dangling, noise, opened, orphans
 
 FIRST, SECOND = noise(CHUNK, 1), noise(CHUNK, 2)
@@ -35,7 +35,7 @@ def damage(path: Path, statement: str, *values: object) -> None:
 def chunk_of(data: bytes, *, stored: bytes | None = None) -> Row:
     """Return the row of a chunk with a good checksum, whatever is in it."""
     row: Row = (hashlib.sha256(data).hexdigest(), len(data), 0, data if stored is None else stored)
-    return (*row, sqlite_tables.checksum(CHUNKS, row))
+    return (*row, tables.checksum(CHUNKS, row))
 
 
 def read(path: Path, artifact: Artifact) -> tuple[bytes, CorruptState]:
@@ -84,7 +84,7 @@ def test_a_chunk_that_does_not_unpack_is_named(tmp_path: Path) -> None:
     artifact = made(path)
     name, size, _, data, _ = chunk_of(SECOND)
     row = (name, size, 1, data)
-    crc = sqlite_tables.checksum(CHUNKS, row)
+    crc = tables.checksum(CHUNKS, row)
     damage(path, "INSERT OR REPLACE INTO chunks VALUES (?, ?, ?, ?, ?)", *row, crc)
     given, error = read(path, artifact)
     assert given == FIRST
@@ -96,7 +96,7 @@ def test_chunks_of_another_content_are_found(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     artifact = made(path)
     row = (artifact.content, artifact.size + 1, 3)
-    crc = sqlite_tables.checksum(CONTENTS, row)
+    crc = tables.checksum(CONTENTS, row)
     damage(path, "UPDATE contents SET size = size + 1, crc = ?", crc)
     _, error = read(path, artifact)
     assert "not the content" in error.reason

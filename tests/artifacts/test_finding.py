@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perdure import Agent, AgentSystem, MemoryStore, Scope, State, VirtualClock
-from perdure.lifecycle.artifacts.records import Artifact
 from perdure.persistence.errors import LineageCircle, UnknownArtifact
+from perdure.shared.artifacts.records import Artifact
 from tests.artifacts.kit import Maker, W, named, opened, stores
 from tests.support import DEADLINE
 

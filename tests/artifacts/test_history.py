@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perdure import AgentSystem, Scope
-from perdure.lifecycle.artifacts.records import Artifact
-from perdure.persistence.artifacts.chunking import CHUNK, digest
+from perdure.shared.artifacts.chunking import CHUNK, digest
+from perdure.shared.artifacts.records import Artifact
 from tests.artifacts.kit import W, counts, dangling, give_up, noise, opened, orphans
 
 CONTENTS = [

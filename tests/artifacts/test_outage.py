@@ -7,7 +7,7 @@ import pytest
 from perdure import Agent, AgentSystem, Backoff, Breaker, Durability, MemoryStore, State
 from perdure.lifecycle.clock import VirtualClock
 from perdure.persistence.errors import StoreUnavailable
-from perdure.persistence.shared_tables import CHUNKS
+from perdure.persistence.records.shared_tables import CHUNKS
 from tests.artifacts.kit import named, noise, opened
 from tests.support import DEADLINE, FailingStore, Told
 

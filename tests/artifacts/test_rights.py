@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from perdure import Agent, AgentSystem, Scope, State
-from perdure.lifecycle.artifacts.records import Artifact
 from perdure.persistence.errors import Denied, UnknownArtifact
-from perdure.persistence.shared.guard import Right
-from perdure.persistence.shared.scope import Principal
+from perdure.persistence.names.scope import Principal
+from perdure.shared.artifacts.records import Artifact
+from perdure.shared.ledger.guard import Right
 from tests.artifacts.kit import W, named
 
 MIRA = Principal.user("mira")

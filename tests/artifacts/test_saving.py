@@ -9,8 +9,6 @@ from typing import Any, cast
 import pytest
 
 from perdure import MemoryStore, Scope
-from perdure.lifecycle.artifacts.records import ArtifactLimits
-from perdure.persistence.artifacts.chunking import CHUNK
 from perdure.persistence.errors import (
     ConfigurationError,
     QuotaExceeded,
@@ -19,6 +17,8 @@ from perdure.persistence.errors import (
     SystemClosed,
     UnknownArtifact,
 )
+from perdure.shared.artifacts.chunking import CHUNK
+from perdure.shared.artifacts.records import ArtifactLimits
 from tests.artifacts.kit import (
     SIZES,
     Maker,

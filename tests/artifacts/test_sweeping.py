@@ -11,15 +11,15 @@ from random import Random
 import pytest
 
 from perdure import MemoryStore, VirtualClock
-from perdure.lifecycle.artifacts.artifacts import Artifacts
-from perdure.lifecycle.artifacts.sweep import DELAY, Swept
-from perdure.lifecycle.artifacts.upload import MOST_UNDER_WAY
-from perdure.persistence.artifacts.chunking import CHUNK
-from perdure.persistence.artifacts.traffic import Hold, Traffic
-from perdure.persistence.batch import Batch
 from perdure.persistence.errors import UnknownArtifact
-from perdure.persistence.shared_tables import CHUNKS, CONTENT_PARTS, CONTENTS
-from perdure.persistence.tables import Key
+from perdure.persistence.records.shared_tables import CHUNKS, CONTENT_PARTS, CONTENTS
+from perdure.persistence.records.tables import Key
+from perdure.persistence.store.batch import Batch
+from perdure.shared.artifacts.artifacts import Artifacts
+from perdure.shared.artifacts.chunking import CHUNK
+from perdure.shared.artifacts.sweep import DELAY, Swept
+from perdure.shared.artifacts.traffic import Hold, Traffic
+from perdure.shared.artifacts.upload import MOST_UNDER_WAY
 from tests.artifacts.kit import Maker, counts, dangling, noise, opened, orphans, rows, stores
 from tests.support import DEADLINE, FailingStore
 

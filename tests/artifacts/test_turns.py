@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from perdure import Agent, MemoryStore, Scope, State
-from perdure.lifecycle.access.boundaries import Boundary
-from perdure.lifecycle.artifacts.records import ArtifactLimits
 from perdure.persistence.errors import QuotaExceeded, StateError, UnknownArtifact
+from perdure.shared.access.boundaries import Boundary
+from perdure.shared.artifacts.records import ArtifactLimits
 from perdure.system import AgentSystem
 from tests.artifacts.kit import Maker, counts, dangling, named, opened, orphans, stores
 from tests.support import DEADLINE

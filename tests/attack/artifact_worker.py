@@ -12,8 +12,8 @@ import threading
 from random import Random
 
 from perdure import Agent, AgentSystem, State
-from perdure.lifecycle.artifacts.artifacts import Artifacts
-from perdure.persistence.artifacts.chunking import CHUNK
+from perdure.shared.artifacts.artifacts import Artifacts
+from perdure.shared.artifacts.chunking import CHUNK
 
 SEEDS = 12
 """So few that most contents are saved again and again, beside their deletion."""

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from types import TracebackType
 
 from perdure import AgentSystem
-from perdure.actors.control import Control, Verb
-from perdure.actors.keeping import Keeper
-from perdure.actors.running import RunningCell
+from perdure.actors.cell.running import RunningCell
+from perdure.actors.system.cells import Keeper
+from perdure.actors.talk.control import Control, Verb
 from tests.attack.agents import Tally
 
 

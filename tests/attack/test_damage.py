@@ -18,8 +18,6 @@ import pytest
 from msgspec import field
 
 from perdure import Agent, AgentSystem, Backoff, Breaker, Log, Map, State
-from perdure.persistence import doctor
-from perdure.persistence.checksums import of_record
 from perdure.persistence.errors import (
     AgentQuarantined,
     CorruptState,
@@ -27,9 +25,11 @@ from perdure.persistence.errors import (
     StoreError,
     StoreUnavailable,
 )
-from perdure.persistence.records import AgentRow, Inbox, StoredAgent
-from perdure.persistence.sqlite import SqliteStore
-from perdure.persistence.url import open_reader
+from perdure.persistence.records.checksums import of_record
+from perdure.persistence.records.records import AgentRow, Inbox, StoredAgent
+from perdure.persistence.sqlite.store import SqliteStore
+from perdure.persistence.upkeep import doctor
+from perdure.url import open_reader
 from tests.attack.agents import AGENTS, Relay, Tally
 from tests.attack.audit import Book, Picture, audit, opened
 from tests.attack.children import Child

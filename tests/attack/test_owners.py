@@ -20,10 +20,10 @@ import pytest
 from perdure import AgentSystem
 from perdure.cli.run import Stop, _watch_ownership
 from perdure.lifecycle.clock import VirtualClock
-from perdure.persistence import sqlite_schema
 from perdure.persistence.errors import Fenced, StoreOwned
-from perdure.persistence.lease import LEASE_SECONDS, RENEW_SECONDS
-from perdure.persistence.sqlite import SqliteStore
+from perdure.persistence.sqlite import schema
+from perdure.persistence.sqlite.store import SqliteStore
+from perdure.persistence.store.lease import LEASE_SECONDS, RENEW_SECONDS
 from tests.attack.agents import AGENTS, Tally
 from tests.attack.children import ROOT, Child
 
@@ -308,7 +308,7 @@ def test_of_two_that_switch_a_new_file_one_waits(store: Path) -> None:
     def switch() -> object:
         connection = sqlite3.connect(store, isolation_level=None, factory=Refused)
         with closing(connection):
-            sqlite_schema.set_up_writer(connection, sync="power")
+            schema.set_up_writer(connection, sync="power")
             return connection.execute("PRAGMA journal_mode").fetchone()[0]
 
     with (
@@ -339,9 +339,9 @@ def test_a_store_that_is_being_made_is_not_taken_for_another_programs(store: Pat
     with closing(sqlite3.connect(store)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
     with closing(sqlite3.connect(store, factory=Overtaken)) as connection:
-        assert not sqlite_schema.check(connection, str(store))
+        assert not schema.check(connection, str(store))
     with closing(sqlite3.connect(store)) as connection:
-        assert sqlite_schema.check(connection, str(store))
+        assert schema.check(connection, str(store))
 
 
 def test_a_copy_is_not_owned_by_the_owner_of_the_original(store: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from perdure.persistence.url import open_reader
+from perdure.url import open_reader
 from tests.attack.lives import ROOT
 from tests.attack.population import BURST
 

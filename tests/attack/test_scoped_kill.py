@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from perdure import open_reader
-from perdure.persistence.doctor import examine
-from perdure.persistence.shared_tables import SCOPED
-from perdure.persistence.store import StoreReader
-from perdure.persistence.tables import Order
+from perdure.persistence.records.shared_tables import SCOPED
+from perdure.persistence.records.tables import Order
+from perdure.persistence.store.store import StoreReader
+from perdure.persistence.upkeep.doctor import examine
 from tests.attack.children import ROOT
 from tests.attack.sharer import ACCOUNTS, TOTAL
 

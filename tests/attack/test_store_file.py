@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from perdure import AgentSystem, Backoff, Breaker
-from perdure.persistence import sqlite_place
 from perdure.persistence.errors import PerdureError, StoreUnavailable
+from perdure.persistence.sqlite import place
 from tests.attack.agents import AGENTS, Tally
 from tests.attack.test_disk_full import PATIENCE, breaker_events
 
@@ -22,7 +22,7 @@ NOBODY = 65534
 @pytest.fixture(autouse=True)
 def look_always(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look after the file with every commit, instead of once a second."""
-    monkeypatch.setattr(sqlite_place, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(place, "LOOK_SECONDS", 0.0)
 
 
 def opened(store: Path) -> AgentSystem:

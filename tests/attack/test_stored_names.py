@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from perdure import Agent, AgentSystem, State, VirtualClock
-from perdure.persistence import checksums
-from perdure.persistence.records import Message, Timer
+from perdure.persistence.records import checksums
+from perdure.persistence.records.records import Message, Timer
 
 HACKED = "name_from_the_store"
 

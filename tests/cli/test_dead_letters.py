@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from perdure import AgentSystem
-from perdure.persistence.url import open_reader
+from perdure.url import open_reader
 from tests.cli.programs import Desk, Gatekeeper
 from tests.cli.support import Running, invoke, records
 

@@ -99,7 +99,7 @@ def test_help_starts_without_the_actors() -> None:
         "except SystemExit: pass\n"
         "print([m for m in {heavy} if m in sys.modules])"
     )
-    heavy = ["perdure.actors.agent", "pykka", "asyncio", "cloudpickle", "sqlite_utils"]
+    heavy = ["perdure.actors.agent.agent", "pykka", "asyncio", "cloudpickle", "sqlite_utils"]
     for words, unwanted in (
         ("'--help'", [*heavy, "sqlite3", "msgspec", "rich"]),
         ("'agents', '--store', 'gone.db'", heavy),

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from perdure import AgentSystem, Scope, Secret, StaticKeys, new_key
-from perdure.lifecycle.scopes import files
 from perdure.persistence.errors import ImportRefused
+from perdure.shared.scopes import files
 from tests.cli.conftest import HOSTILE
 from tests.cli.support import Running, invoke, on_terminal, records, spawn
 

@@ -11,7 +11,7 @@ import pytest
 from perdure import AgentSystem, AutoSave, Passivation
 from perdure.lifecycle.clock import VirtualClock
 from perdure.persistence.errors import ConfigurationError
-from perdure.persistence.memory import MemoryStore
+from perdure.persistence.memory.store import MemoryStore
 from tests.lifecycle.agents import Broken, Snapshot, Tally, Volatile
 from tests.lifecycle.test_durable_status import give_up
 from tests.support import DEADLINE, FailingStore, Told

@@ -9,8 +9,8 @@ import pytest
 from perdure import AgentSystem, Breaker
 from perdure.lifecycle.clock import VirtualClock
 from perdure.persistence.errors import Fenced, NotAStore
-from perdure.persistence.lease import RENEW_SECONDS
-from perdure.persistence.memory import MemoryStore
+from perdure.persistence.memory.store import MemoryStore
+from perdure.persistence.store.lease import RENEW_SECONDS
 from tests.lifecycle.agents import Snapshot, Tally, Undeterred, Volatile
 from tests.support import DEADLINE, FailingStore, Told
 

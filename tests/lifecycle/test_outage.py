@@ -14,14 +14,9 @@ from perdure import AgentSystem, AutoSave, Backoff, Breaker
 from perdure.lifecycle import signals
 from perdure.lifecycle.clock import VirtualClock
 from perdure.lifecycle.signals import SaveEvent
-from perdure.persistence.errors import (
-    ConfigurationError,
-    Deadlock,
-    MailboxFull,
-    StoreUnavailable,
-)
-from perdure.persistence.sqlite import SqliteStore
-from perdure.persistence.store import Store
+from perdure.persistence.errors import ConfigurationError, Deadlock, MailboxFull, StoreUnavailable
+from perdure.persistence.sqlite.store import SqliteStore
+from perdure.persistence.store.store import Store
 from tests.lifecycle.agents import Leaving, Snapshot, Tally, Undeterred, Volatile
 from tests.support import DEADLINE, FailingStore, Told
 

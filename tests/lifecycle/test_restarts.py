@@ -9,7 +9,7 @@ import pytest
 from perdure import AgentSystem, Backoff, RestartPolicy
 from perdure.lifecycle.clock import VirtualClock
 from perdure.persistence.errors import AgentQuarantined, ConfigurationError, InvalidTransition
-from perdure.persistence.memory import MemoryStore
+from perdure.persistence.memory.store import MemoryStore
 from tests.lifecycle.agents import Broken, Tally
 from tests.lifecycle.test_durable_status import give_up
 from tests.support import DEADLINE, Told

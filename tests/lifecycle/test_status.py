@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from perdure import AgentRef, AgentSystem
 from perdure.lifecycle.status import TRANSITIONS, Status, Step, after
 from perdure.persistence.errors import InvalidTransition
-from perdure.persistence.memory import MemoryStore
+from perdure.persistence.memory.store import MemoryStore
 from tests.lifecycle.agents import Tally
 from tests.support import DEADLINE
 

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
-from perdure.persistence.batch import Batch
-from perdure.persistence.lease import Owner
-from perdure.persistence.records import AgentRow, Commit, Delta, StoredAgent
-from perdure.persistence.repair import Repair, examine
-from perdure.persistence.state import State, layout_of
-from perdure.persistence.store import Store, StoreReader
-from perdure.persistence.tracker import StateTracker, dump
+from perdure.persistence.records.records import AgentRow, Commit, Delta, StoredAgent
+from perdure.persistence.state.state import State, layout_of
+from perdure.persistence.state.tracker import StateTracker, dump
+from perdure.persistence.store.batch import Batch
+from perdure.persistence.store.lease import Owner
+from perdure.persistence.store.store import Store, StoreReader
+from perdure.persistence.upkeep.repair import Repair, examine
 
 S = TypeVar("S", bound=State)
 

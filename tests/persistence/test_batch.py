@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perdure.persistence.batch import Batch
-from perdure.persistence.checksums import of_entry, of_item
-from perdure.persistence.memory import MemoryStore
-from perdure.persistence.records import (
+from perdure.persistence.memory.store import MemoryStore
+from perdure.persistence.records.checksums import of_entry, of_item
+from perdure.persistence.records.records import (
     Commit,
     DeadLetter,
     Delta,
@@ -22,9 +21,10 @@ from perdure.persistence.records import (
     QuarantineRow,
     Timer,
 )
-from perdure.persistence.sqlite import SqliteStore
-from perdure.persistence.store import Store
-from perdure.persistence.tracker import shape_text
+from perdure.persistence.sqlite.store import SqliteStore
+from perdure.persistence.state.tracker import shape_text
+from perdure.persistence.store.batch import Batch
+from perdure.persistence.store.store import Store
 from tests.persistence.keeper import HERE, made
 
 AGENTS = (1, 2)

@@ -14,9 +14,9 @@ from typing import Annotated, Literal, NamedTuple, TypedDict
 import msgspec
 import pytest
 
-from perdure.persistence.codec import check_storable, codec_of
+from perdure.persistence.codec.codec import check_storable, codec_of
+from perdure.persistence.codec.explain import DEEPEST
 from perdure.persistence.errors import ConfigurationError, CorruptState, StateError
-from perdure.persistence.explain import DEEPEST
 
 
 class Colour(enum.Enum):

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from perdure import Log, Map, State
-from perdure.persistence import log as log_module
-from perdure.persistence import map as map_module
-from perdure.persistence.batch import Batch
 from perdure.persistence.errors import CorruptState, StateError
-from perdure.persistence.memory import MemoryStore
-from perdure.persistence.records import Commit
-from perdure.persistence.sqlite import SqliteStore
-from perdure.persistence.store import Store
+from perdure.persistence.memory.store import MemoryStore
+from perdure.persistence.records.records import Commit
+from perdure.persistence.sqlite.store import SqliteStore
+from perdure.persistence.state import log as log_module
+from perdure.persistence.state import map as map_module
+from perdure.persistence.store.batch import Batch
+from perdure.persistence.store.store import Store
 from tests.persistence.keeper import HERE, Keeper, made
 
 WORDS = ["", "B", "a", "ab", "é", "\uffff", "\U0001f600", "z"]

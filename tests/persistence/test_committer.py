@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perdure.persistence import committer as module
-from perdure.persistence.batch import Batch
-from perdure.persistence.committer import Committer
 from perdure.persistence.errors import Fenced, StoreError, StoreUnavailable, SystemClosed
-from perdure.persistence.memory import MemoryStore
-from perdure.persistence.records import Commit, Delta, Message
-from perdure.persistence.sqlite import SqliteStore
-from perdure.persistence.store import Store
+from perdure.persistence.memory.store import MemoryStore
+from perdure.persistence.records.records import Commit, Delta, Message
+from perdure.persistence.sqlite.store import SqliteStore
+from perdure.persistence.store import committer as module
+from perdure.persistence.store.batch import Batch
+from perdure.persistence.store.committer import Committer
+from perdure.persistence.store.store import Store
 from tests.persistence.keeper import HERE
 from tests.support import DEADLINE
 

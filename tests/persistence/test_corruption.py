@@ -16,13 +16,9 @@ from hypothesis import strategies as st
 
 from perdure import Agent, AgentSystem, Log, Map, State
 from perdure.lifecycle.signals import SIGNALS
-from perdure.persistence.errors import (
-    AgentQuarantined,
-    ConfigurationError,
-    CorruptState,
-)
-from perdure.persistence.records import Delta
-from perdure.persistence.sqlite import SqliteStore
+from perdure.persistence.errors import AgentQuarantined, ConfigurationError, CorruptState
+from perdure.persistence.records.records import Delta
+from perdure.persistence.sqlite.store import SqliteStore
 from tests.persistence.keeper import HERE, Keeper
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from perdure import Log, Map, State
-from perdure.persistence.doctor import Report, examine
 from perdure.persistence.errors import ConfigurationError
-from perdure.persistence.memory import MemoryStore
-from perdure.persistence.shared_tables import SHARED_TABLES
-from perdure.persistence.sqlite import SqliteStore
-from perdure.persistence.url import open_reader
+from perdure.persistence.memory.store import MemoryStore
+from perdure.persistence.records.shared_tables import SHARED_TABLES
+from perdure.persistence.sqlite.store import SqliteStore
+from perdure.persistence.upkeep.doctor import Report, examine
+from perdure.url import open_reader
 from tests.persistence.keeper import GONE, HERE, Keeper
 
 

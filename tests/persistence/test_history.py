@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from perdure.lifecycle.writer import Writer
-from perdure.persistence import sqlite_history
-from perdure.persistence.batch import Batch
-from perdure.persistence.lease import Owner
-from perdure.persistence.records import Commit, Delta
-from perdure.persistence.sqlite import SqliteStore
+from perdure.persistence.records.records import Commit, Delta
+from perdure.persistence.sqlite import history
+from perdure.persistence.sqlite.store import SqliteStore
+from perdure.persistence.store.batch import Batch
+from perdure.persistence.store.lease import Owner
 
 AGENTS = 3
 TURNS = 450  # of each agent: more than two pages
@@ -52,7 +52,7 @@ def no_scan(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> Iterator[object]:
         raise AssertionError("every entry was looked at")
 
-    monkeypatch.setattr(sqlite_history, "_scan", refuse)
+    monkeypatch.setattr(history, "_scan", refuse)
 
 
 def versions(path: Path, agent: int = 2) -> list[int]:

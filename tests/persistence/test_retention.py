@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from perdure import Log, State
-from perdure.persistence import retention as module
 from perdure.persistence.errors import ConfigurationError, StoreUnavailable
-from perdure.persistence.memory import MemoryStore
-from perdure.persistence.retention import Janitor, Retention
-from perdure.persistence.sqlite import SqliteStore
-from perdure.persistence.store import Store
+from perdure.persistence.memory.store import MemoryStore
+from perdure.persistence.sqlite.store import SqliteStore
+from perdure.persistence.store.store import Store
+from perdure.persistence.upkeep import retention as module
+from perdure.persistence.upkeep.retention import Janitor, Retention
 from tests.persistence.keeper import HERE, Keeper
 
 

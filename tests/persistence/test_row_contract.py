@@ -12,12 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from perdure.persistence.batch import Batch
-from perdure.persistence.doctor import examine
 from perdure.persistence.errors import CorruptState
-from perdure.persistence.memory import MemoryStore
-from perdure.persistence.records import Commit
-from perdure.persistence.shared_tables import (
+from perdure.persistence.memory.store import MemoryStore
+from perdure.persistence.records.records import Commit
+from perdure.persistence.records.shared_tables import (
     ARTIFACT_USES,
     CHUNKS,
     GRANTS,
@@ -26,9 +24,11 @@ from perdure.persistence.shared_tables import (
     SESSIONS,
     SHARED_TABLES,
 )
-from perdure.persistence.sqlite import SqliteStore
-from perdure.persistence.store import Store
-from perdure.persistence.tables import Change, Key, Order, Row, Table
+from perdure.persistence.records.tables import Change, Key, Order, Row, Table
+from perdure.persistence.sqlite.store import SqliteStore
+from perdure.persistence.store.batch import Batch
+from perdure.persistence.store.store import Store
+from perdure.persistence.upkeep.doctor import examine
 from tests.persistence.keeper import HERE, made
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)

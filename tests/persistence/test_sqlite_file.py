@@ -12,8 +12,6 @@ from pathlib import Path
 import pytest
 
 from perdure import Log, Map, State
-from perdure.persistence import sqlite_history, sqlite_pool, sqlite_read
-from perdure.persistence.batch import Batch
 from perdure.persistence.errors import (
     ConfigurationError,
     NotAStore,
@@ -21,10 +19,13 @@ from perdure.persistence.errors import (
     StoreTooNew,
     StoreUnavailable,
 )
-from perdure.persistence.memory import MemoryStore
-from perdure.persistence.sqlite import SqliteStore
-from perdure.persistence.sqlite_write import LARGEST
-from perdure.persistence.url import open_reader, open_store
+from perdure.persistence.memory.store import MemoryStore
+from perdure.persistence.sqlite import history, pool
+from perdure.persistence.sqlite import reader as sqlite_read
+from perdure.persistence.sqlite.insert import LARGEST
+from perdure.persistence.sqlite.store import SqliteStore
+from perdure.persistence.store.batch import Batch
+from perdure.url import open_reader, open_store
 from tests.persistence.keeper import HERE, Keeper, made
 
 
@@ -317,14 +318,14 @@ def test_commit_takes_few_statements(store: SqliteStore) -> None:
 def plans(store: SqliteStore, monkeypatch: pytest.MonkeyPatch, call: Callable[[], object]) -> str:
     """Return the query plans of what a call reads."""
     found: list[str] = []
-    fetch = sqlite_pool.fetch
+    fetch = pool.fetch
 
     def planned(connection: sqlite3.Connection, query: str, parameters: object = ()) -> object:
         rows = connection.execute(f"EXPLAIN QUERY PLAN {query}", parameters)  # type: ignore[arg-type]
         found.extend(row[3] for row in rows)
         return fetch(connection, query, parameters)  # type: ignore[arg-type]
 
-    for module in (sqlite_read, sqlite_history):
+    for module in (sqlite_read, history):
         monkeypatch.setattr(module, "fetch", planned)
     call()
     assert found

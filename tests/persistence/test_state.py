@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perdure import Log, Map, State
-from perdure.persistence import tracker
 from perdure.persistence.errors import ConfigurationError, StateError
-from perdure.persistence.memory import MemoryStore
-from perdure.persistence.state import layout_of
+from perdure.persistence.memory.store import MemoryStore
+from perdure.persistence.state import tracker
+from perdure.persistence.state.state import layout_of
 from tests.persistence.keeper import HERE, Keeper
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=8)

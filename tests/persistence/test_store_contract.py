@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from perdure import Log, Map, State
-from perdure.persistence.batch import Batch
-from perdure.persistence.checksums import of_item
 from perdure.persistence.errors import Fenced, StoreOwned
-from perdure.persistence.memory import MemoryStore
-from perdure.persistence.records import Commit, DeadLetter, Message, QuarantineRow, Timer
-from perdure.persistence.sqlite import SqliteStore
-from perdure.persistence.store import Store
+from perdure.persistence.memory.store import MemoryStore
+from perdure.persistence.records.checksums import of_item
+from perdure.persistence.records.records import Commit, DeadLetter, Message, QuarantineRow, Timer
+from perdure.persistence.sqlite.store import SqliteStore
+from perdure.persistence.store.batch import Batch
+from perdure.persistence.store.store import Store
 from tests.persistence.keeper import GONE, HERE, Keeper, made
 
 

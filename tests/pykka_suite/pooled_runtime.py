@@ -10,8 +10,8 @@ from typing import cast
 import pytest
 from _pytest.fixtures import SubRequest
 
-from perdure.actors.future import PooledFuture
-from perdure.actors.pooled import PooledActor
+from perdure.actors.pool.future import PooledFuture
+from perdure.actors.pool.pooled import PooledActor
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -12,7 +12,7 @@ import pytest
 
 from perdure import AgentSystem, Secret, StaticKeys, new_key
 from perdure.persistence.errors import StateError
-from perdure.persistence.tracker import dump
+from perdure.persistence.state.tracker import dump
 from tests.cli.support import invoke
 from tests.secrets.agents import Keeper, Vaulted
 
@@ -145,7 +145,7 @@ def test_a_value_of_its_own(canary: str) -> None:
 
 def test_what_is_declared_otherwise_is_refused(canary: str) -> None:
     """A secret in a field of another type is refused by its path, unseen."""
-    from perdure.persistence.codec import codec_of  # noqa: PLC0415
+    from perdure.persistence.codec.codec import codec_of  # noqa: PLC0415
 
     for declared in (object, int, list[object]):
         with pytest.raises(StateError, match=r"^state.x\[0\]: a Secret is stored only") as caught:

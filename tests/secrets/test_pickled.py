@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perdure import Agent, AgentSystem, Pickled, State, StaticKeys, new_key
-from perdure.persistence.checksums import of_field
 from perdure.persistence.errors import (
     ConfigurationError,
     CorruptState,
@@ -19,6 +18,7 @@ from perdure.persistence.errors import (
     SignatureInvalid,
     StateError,
 )
+from perdure.persistence.records.checksums import of_field
 from perdure.persistence.secrets.signer import PREFIX, Signer
 
 KEYS = StaticKeys({"k1": new_key()})

@@ -14,21 +14,21 @@ import msgspec
 import pytest
 
 from perdure import AgentSystem, FileKeys, MemoryStore, Secret, StaticKeys, new_key
-from perdure.lifecycle.secrets.rotation import Rotator, remaining, unfinished
-from perdure.persistence.batch import Batch
-from perdure.persistence.doctor import examine
 from perdure.persistence.errors import KeyMissing
-from perdure.persistence.lease import Owner
-from perdure.persistence.records import Commit, QuarantineRow
+from perdure.persistence.records.records import Commit, QuarantineRow
+from perdure.persistence.records.shared_tables import SCOPED
+from perdure.persistence.records.tables import Change
+from perdure.persistence.records.texts import Replacement
 from perdure.persistence.secrets.detector import NAMED
 from perdure.persistence.secrets.keys import key_text
 from perdure.persistence.secrets.sealer import Sealer
 from perdure.persistence.secrets.tokens import PREFIX
-from perdure.persistence.shared_tables import SCOPED
-from perdure.persistence.store import Store
-from perdure.persistence.tables import Change
-from perdure.persistence.texts import Replacement
-from perdure.persistence.url import open_store
+from perdure.persistence.store.batch import Batch
+from perdure.persistence.store.lease import Owner
+from perdure.persistence.store.store import Store
+from perdure.persistence.upkeep.doctor import examine
+from perdure.shared.secrets.rotation import Rotator, remaining, unfinished
+from perdure.url import open_store
 from tests.cli.support import invoke, records
 from tests.secrets.agents import Keeper
 from tests.secrets.corpus import made
@@ -191,7 +191,7 @@ def test_an_interrupted_rotation_goes_on_when_the_store_is_opened(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ended between any two commits, it is finished by the next process that has the keys."""
-    monkeypatch.setattr("perdure.lifecycle.secrets.rotation.SLICE", 3)
+    monkeypatch.setattr("perdure.shared.secrets.rotation.SLICE", 3)
     old = {"k1": OLD}
     for commits in range(1, 6):
         old = {f"n{commits}": new_key(), **old}
@@ -211,7 +211,7 @@ def test_an_interrupted_rotation_goes_on_when_the_store_is_opened(
 
 def test_closing_ends_it_between_two_slices(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A system that closes does not wait for a rotation; what was written is kept."""
-    monkeypatch.setattr("perdure.lifecycle.secrets.rotation.SLICE", 1)
+    monkeypatch.setattr("perdure.shared.secrets.rotation.SLICE", 1)
     system = AgentSystem.open(path, agents=[Keeper], secrets=AFTER)
     system.secrets.rotate()
     system.close()
@@ -331,7 +331,7 @@ def test_shared_and_quarantined_values_rotate_too(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Tokens in shared keys and in quarantine are sealed again, page by page."""
-    monkeypatch.setattr("perdure.persistence.sqlite_texts.PAGE", 2)
+    monkeypatch.setattr("perdure.persistence.sqlite.store.texts.PAGE", 2)
     sealer = Sealer(BEFORE)
     sequence = store.acquire(Owner.this_process()).sequence
     commit = Commit()
@@ -360,7 +360,7 @@ def test_what_stops_a_rotation_is_told(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A store that fails ends the rotation with its reason; the next call goes on."""
-    monkeypatch.setattr("perdure.lifecycle.secrets.office.PATIENCE", 0)
+    monkeypatch.setattr("perdure.shared.secrets.office.PATIENCE", 0)
     with AgentSystem.open("memory://", agents=[Keeper], secrets=BEFORE) as system:
         system.agent(Keeper, "1").call(Keeper.keep, Secret("w")).get()
         rotation = system.secrets.rotate(wait=True)

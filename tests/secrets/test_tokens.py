@@ -171,7 +171,7 @@ def test_what_cannot_be_a_secret_is_refused_by_its_declaration(declared: object)
 
 def test_types_without_secrets_keep_their_codec() -> None:
     """A type without a secret gets the very codec that it had before there were secrets."""
-    from perdure.persistence.codec import Codec, codec_of  # noqa: PLC0415
+    from perdure.persistence.codec.codec import Codec, codec_of  # noqa: PLC0415
 
     for declared in (int, str, dict[str, list[int]], object):
         assert codec_for(declared, vault("k1"), "x") is codec_of(declared)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from perdure.lifecycle.sessions.records import Cleanup
+from perdure.shared.sessions.records import Cleanup
 from tests.sessions.kit import opened
 
 

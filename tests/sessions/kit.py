@@ -7,8 +7,8 @@ from typing import Any
 from msgspec import field
 
 from perdure import Agent, AgentSystem, Durability, MemoryStore, Scope, State, VirtualClock
-from perdure.actors.sessions import Session
-from perdure.lifecycle.sessions.records import Cleanup, SessionLimits
+from perdure.actors.talk.sessions import Session
+from perdure.shared.sessions.records import Cleanup, SessionLimits
 
 
 class DeskState(State):

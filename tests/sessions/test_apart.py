@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perdure import MemoryStore, VirtualClock
-from perdure.lifecycle.sessions.records import SessionLimits
+from perdure.shared.sessions.records import SessionLimits
 from tests.sessions.kit import Desk, keys, opened, words
 from tests.support import DEADLINE
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from perdure import Principal
-from perdure.lifecycle.sessions.records import SessionLimits
+from perdure.shared.sessions.records import SessionLimits
 from tests.cli.support import invoke, records
 from tests.sessions.kit import Desk, opened
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from perdure import AgentSystem, Scope
-from perdure.persistence.shared_tables import SCOPED
-from perdure.persistence.tables import Order
+from perdure.persistence.records.shared_tables import SCOPED
+from perdure.persistence.records.tables import Order
 from tests.pages import ROOT
 from tests.sessions.kit import contents, opened
 from tests.support import DEADLINE

@@ -8,7 +8,6 @@ from typing import Any, Literal
 import pytest
 
 from perdure import Agent, AgentSystem, MemoryStore, Principal, Scope, VirtualClock
-from perdure.lifecycle.sessions.records import Cleanup, SessionLimits
 from perdure.persistence.errors import (
     ConfigurationError,
     Conflict,
@@ -22,9 +21,10 @@ from perdure.persistence.errors import (
     StateError,
     UnknownSession,
 )
-from perdure.persistence.shared.guard import Decision, OpenGuard, Right, Standing, Use
-from perdure.persistence.shared.unit import Unit
-from perdure.persistence.shared_tables import OWNERS
+from perdure.persistence.records.shared_tables import OWNERS
+from perdure.shared.ledger.guard import Decision, OpenGuard, Right, Standing, Use
+from perdure.shared.ledger.unit import Unit
+from perdure.shared.sessions.records import Cleanup, SessionLimits
 from tests.sessions.kit import Desk, DeskState, Quick, Saved, keys, opened, words
 from tests.support import DEADLINE, FailingStore, Told
 

@@ -4,14 +4,14 @@ import itertools
 
 import pytest
 
-from perdure.lifecycle.sessions.status import (
+from perdure.persistence.errors import CorruptState, InvalidTransition
+from perdure.shared.sessions.status import (
     TRANSITIONS,
     SessionStatus,
     SessionStep,
     after,
     stored_status,
 )
-from perdure.persistence.errors import CorruptState, InvalidTransition
 from tests.sessions.kit import opened
 
 PATHS: dict[SessionStatus, list[str]] = {

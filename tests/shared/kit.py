@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from perdure import Agent, Boundary, Durability, MemoryStore, Scope, State
-from perdure.persistence.batch import Batch
+from perdure.persistence.store.batch import Batch
 
 DEADLINE = 30.0
 """Seconds after which something that should have happened has not."""

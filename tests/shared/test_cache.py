@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perdure import AgentSystem
-from perdure.persistence.shared.cache import RowCache
-from perdure.persistence.shared_tables import SCOPED
-from perdure.persistence.tables import Key, Row, Table
+from perdure.persistence.records.shared_tables import SCOPED
+from perdure.persistence.records.tables import Key, Row, Table
+from perdure.shared.ledger.cache import RowCache
 from tests.shared.kit import DEADLINE, WORK
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from perdure import Agent, AgentSystem, open_reader
-from perdure.lifecycle.scopes.state import ScopedState
-from perdure.persistence.doctor import examine
 from perdure.persistence.errors import CorruptState
+from perdure.persistence.upkeep.doctor import examine
+from perdure.shared.scopes.state import ScopedState
 from tests.shared.kit import WORK, Count, Worker
 
 

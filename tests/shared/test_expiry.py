@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from perdure import ABSENT, Agent, AgentSystem, MemoryStore, VirtualClock
-from perdure.lifecycle.scopes import expiry
-from perdure.persistence.batch import Batch
 from perdure.persistence.errors import StateError
-from perdure.persistence.shared_tables import SCOPED
-from perdure.persistence.store import StoreReader
-from perdure.persistence.tables import Order
+from perdure.persistence.records.shared_tables import SCOPED
+from perdure.persistence.records.tables import Order
+from perdure.persistence.store.batch import Batch
+from perdure.persistence.store.store import StoreReader
+from perdure.shared.scopes import expiry
 from tests.shared.kit import DEADLINE, WORK, Count, Worker
 
 ALL = Order(("kind", "id", "part"))

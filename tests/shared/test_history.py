@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perdure import Agent, AgentSystem, Scope
-from perdure.lifecycle.scopes.state import ScopedState
 from perdure.persistence.errors import StateError
+from perdure.shared.scopes.state import ScopedState
 from tests.shared.kit import WORK, Count, Worker, at_once, hasty
 
 SCOPES = [WORK, Scope.custom("c", "1")]

@@ -7,9 +7,9 @@ import pytest
 
 from perdure import Agent, AgentSystem, Breaker, VirtualClock, WhenUnsaved
 from perdure.lifecycle import signals
-from perdure.persistence.batch import Batch
 from perdure.persistence.errors import Fenced, MailboxFull, StoreUnavailable
-from perdure.persistence.memory import MemoryStore
+from perdure.persistence.memory.store import MemoryStore
+from perdure.persistence.store.batch import Batch
 from tests.shared.kit import AGENTS, DEADLINE, WORK, Count, Valve, Worker, at_once, hasty
 from tests.support import FailingStore, Told
 

@@ -10,8 +10,8 @@ import pytest
 
 from perdure import Agent, AgentSystem, MemoryStore, Scope
 from perdure.persistence.errors import StateError, SystemClosed
-from perdure.persistence.shared_tables import SCOPED
-from perdure.persistence.tables import Key, Row, Table
+from perdure.persistence.records.shared_tables import SCOPED
+from perdure.persistence.records.tables import Key, Row, Table
 from tests.actors.kit import Latch
 from tests.shared.kit import AGENTS, DEADLINE, WORK, Count, Fleeting, Saved, Valve, Worker, at_once
 

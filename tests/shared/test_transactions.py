@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from perdure import Agent, AgentSystem, Principal, Scope
-from perdure.lifecycle.scopes.state import ScopedState
 from perdure.persistence.errors import Conflict, Denied, LimitExceeded
+from perdure.shared.scopes.state import ScopedState
 from tests.shared.kit import DEADLINE, WORK, Count, Worker, at_once, hasty
 
 OTHER = Scope.user("mira")

@@ -7,10 +7,10 @@ import threading
 import pytest
 
 from perdure import Agent, AgentSystem, Principal, Scope
-from perdure.persistence.records import Commit
-from perdure.persistence.shared.guard import Standing
-from perdure.persistence.shared.unit import Unit
-from perdure.persistence.shared_tables import SCOPED
+from perdure.persistence.records.records import Commit
+from perdure.persistence.records.shared_tables import SCOPED
+from perdure.shared.ledger.guard import Standing
+from perdure.shared.ledger.unit import Unit
 from tests.shared.kit import AGENTS, DEADLINE, WORK, Count, Fleeting, Saved, Worker
 
 

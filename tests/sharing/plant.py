@@ -12,9 +12,9 @@ from pathlib import Path
 from msgspec import field
 
 from perdure import Agent, AgentSystem, Log, State
-from perdure.actors.sharing.pipeline import Pipeline, Work
-from perdure.actors.sharing.quota import Quota
-from perdure.actors.surroundings import Surroundings
+from perdure.actors.agent.surroundings import Surroundings
+from perdure.actors.patterns.pipeline import Pipeline, Work
+from perdure.actors.patterns.quota import Quota
 from perdure.persistence.errors import QuotaExceeded
 
 ITEMS = 300

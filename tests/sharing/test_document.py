@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perdure import Agent, AgentSystem, Map, Principal, State, VirtualClock
-from perdure.actors.sharing.document import Conflicted, Document, Merged, Version, merge
-from perdure.actors.sharing.quota import Quota
+from perdure.actors.patterns.document import Conflicted, Document, Merged, Version, merge
+from perdure.actors.patterns.quota import Quota
 from perdure.persistence.errors import ConfigurationError, Denied, QuotaExceeded, StateError
 from tests.support import DEADLINE
 

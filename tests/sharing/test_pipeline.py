@@ -8,9 +8,9 @@ import pytest
 from msgspec import field
 
 from perdure import Agent, AgentSystem, MemoryStore, Principal, Scope, State, VirtualClock
-from perdure.actors.sharing.pipeline import Pipeline, Work
-from perdure.actors.sharing.quota import Quota
-from perdure.actors.sharing.shelf import numbered
+from perdure.actors.patterns.pipeline import Pipeline, Work
+from perdure.actors.patterns.quota import Quota
+from perdure.actors.patterns.rows import numbered
 from perdure.persistence.errors import (
     ConfigurationError,
     Conflict,

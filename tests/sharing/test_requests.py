@@ -7,16 +7,9 @@ import pytest
 from msgspec import field
 
 from perdure import Agent, AgentSystem, Principal, State, VirtualClock
-from perdure.actors.sharing.quota import Quota
-from perdure.actors.sharing.requests import (
-    Answered,
-    Outcome,
-    Request,
-    Requests,
-    TimedOut,
-    Waiting,
-)
-from perdure.actors.sharing.shelf import numbered
+from perdure.actors.patterns.quota import Quota
+from perdure.actors.patterns.requests import Answered, Outcome, Request, Requests, TimedOut, Waiting
+from perdure.actors.patterns.rows import numbered
 from perdure.persistence.errors import (
     ConfigurationError,
     CorruptState,

@@ -8,8 +8,8 @@ import pytest
 from msgspec import field
 
 from perdure import Agent, AgentSystem, MemoryStore, Principal, State, VirtualClock
-from perdure.actors.sharing.quota import Quota
-from perdure.actors.sharing.topic import SWEEP_EVERY
+from perdure.actors.patterns.quota import Quota
+from perdure.actors.patterns.topic import SWEEP_EVERY
 from perdure.persistence.errors import (
     ConfigurationError,
     Conflict,

@@ -1,0 +1,1 @@
+"""The class people subclass, and what a system knows of it."""

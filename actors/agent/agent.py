@@ -1,0 +1,342 @@
+"""The class people subclass."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable
+from types import TracebackType
+from typing import (
+    Any,
+    ClassVar,
+    Concatenate,
+    Final,
+    Generic,
+    NoReturn,
+    ParamSpec,
+    Protocol,
+    Self,
+    TypeVar,
+    TypeVarTuple,
+    overload,
+)
+
+from pykka import Actor
+
+from ...lifecycle.durability import AutoSave, Durability, WhenUnsaved
+from ...lifecycle.restart import RestartPolicy
+from ...persistence.errors import ConfigurationError
+from ...persistence.state.state import State
+from ...shared.access.boundaries import AnyBoundary, Boundary, checked_boundary
+from ...shared.scopes.agent_scopes import AgentScopes
+from ..pool.pooled import PooledActor
+from ..talk.identity import Identified
+from ..talk.reference import AgentRef
+from .surroundings import Surroundings
+
+S = TypeVar("S", bound=State)
+P = ParamSpec("P")
+Ts = TypeVarTuple("Ts")
+
+
+class Home(Protocol):
+    """What an agent's activation can ask of the place where it lives."""
+
+    def set_timer(
+        self,
+        seconds: float,
+        interval: float | None,
+        method: str,
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        *,
+        name: str | None,
+        catch_up: str,
+    ) -> str:
+        """Set a timer as an effect of the current turn and return its name."""
+        ...
+
+    def cancel_timer(self, name: str) -> bool:
+        """Cancel a timer as an effect of the current turn."""
+        ...
+
+    def step(self, step: str) -> None:
+        """Take a lifecycle step after the current turn."""
+        ...
+
+    def scopes(self) -> AgentScopes:
+        """Return shared state as the agent sees it."""
+        ...
+
+    def reference(self) -> AgentRef[Any]:
+        """Return a reference to the agent."""
+        ...
+
+
+class Agent(Identified, Generic[S]):
+    """Be an actor with an identity and a typed state that outlive the process.
+
+    Subclass it with the class of its state, ``class Desk(Agent[DeskState])``, and write methods.
+    One message is handled at a time. What a method changes in ``self.state`` and what it sends
+    is kept if it returns, and undone if it raises. Methods may be ``async def``. Instances are
+    made by a system, one per activation; other attributes than ``state`` last that long.
+    """
+
+    durability: ClassVar[Durability] = Durability.TURN
+    when_unsaved: ClassVar[WhenUnsaved] = WhenUnsaved.PAUSE
+    autosave: ClassVar[AutoSave | None] = None
+    """When a changed ``SNAPSHOT`` agent is saved; None: as the system was opened with."""
+    restarts: ClassVar[RestartPolicy] = RestartPolicy()
+    unreadable: ClassVar[str] = "quarantine"
+    """What becomes of an agent whose state is intact but no longer decodes, because its class
+    changed: "quarantine" leaves the store alone until the class is mended, "rewind" goes back to
+    the last version that decodes and loses the turns since."""
+    mailbox_limit: ClassVar[int | None] = 100_000
+    """Messages that may wait; a sender outside a turn waits for room, in one gets MailboxFull."""
+    turn_limit: ClassVar[float | None] = None
+    """Seconds a turn may take before it is abandoned and counted as failed."""
+    boundary: ClassVar[AnyBoundary] = Boundary.STRICT
+    """What its agents may do in scopes that nobody in particular owns, without a grant."""
+    kind: ClassVar[str]
+    """The name under which agents of this class are stored; the class's name unless given."""
+
+    key: str
+    """The agent's own name among its kind."""
+    state: S
+    system: Surroundings
+    """The AgentSystem; ``self.system.agent(Cls, key)`` refers to other agents."""
+
+    _home: Home
+
+    def __init__(self) -> None:
+        """Leave set-up to ``on_start``: state, key and system are not there yet."""
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        """Name the kind after the class; refuse methods that would replace perdure's own."""
+        super().__init_subclass__(**kwargs)
+        taken = sorted(OWN_NAMES & cls.__dict__.keys())
+        if taken:
+            message = (
+                f"{cls.__name__}.{taken[0]} would replace Agent.{taken[0]}; give it another name"
+            )
+            raise ConfigurationError(message)
+        if "kind" not in cls.__dict__:
+            cls.kind = cls.__name__
+        checked_boundary(cls.__name__, cls.boundary)
+        _check_state_annotation(cls)
+
+    @classmethod
+    def start(cls, *_args: object, **_kwargs: object) -> NoReturn:
+        """Refuse: agents are started by their system when the first message comes."""
+        message = (
+            f"{cls.__name__} is a durable agent; refer to it with system.agent({cls.__name__}, key)"
+        )
+        raise ConfigurationError(message)
+
+    @property
+    def actor_ref(self) -> AgentRef[Any]:
+        """Return a reference to this agent that may be passed around."""
+        return self._home.reference()
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.key}"
+
+    def on_start(self) -> None:
+        """Run at the beginning of every activation, as a turn of its own."""
+
+    def on_pause(self) -> None:
+        """Run before the agent is paused, as a turn of its own."""
+
+    def on_resume(self) -> None:
+        """Run when the agent is resumed, before its mail, as a turn of its own."""
+
+    def on_stop(self) -> None:
+        """Run before the agent stops, as a turn of its own."""
+
+    def on_passivate(self) -> None:
+        """Run before an idle activation leaves memory; give back what on_start took."""
+
+    def on_failure(
+        self,
+        exception_type: type[BaseException] | None,
+        exception_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Run after a handler raised with nobody waiting for the reply; the turn is undone."""
+
+    @property
+    def scopes(self) -> AgentScopes:
+        """What agents share; ``self.scopes.own`` is the scope that belongs to this agent."""
+        return self._home.scopes()
+
+    # A bound method's arguments are checked, also named ones unless ``name`` is given: a callable's
+    # own keywords and ours have no common type. Text and ``Desk.method`` are taken as they come.
+    @overload
+    def after(
+        self, seconds: float, method: Callable[P, object], *args: P.args, **kwargs: P.kwargs
+    ) -> str: ...
+    @overload
+    def after(
+        self,
+        seconds: float,
+        method: Callable[[*Ts], object],
+        *args: *Ts,
+        name: str | None = None,
+    ) -> str: ...
+    @overload
+    def after(
+        self,
+        seconds: float,
+        method: str | Callable[Concatenate[Self, ...], object],
+        *args: object,
+        name: str | None = None,
+        **kwargs: object,
+    ) -> str: ...
+    def after(  # type: ignore[misc]  # ``name`` is ours, whatever the method's keywords are
+        self,
+        seconds: float,
+        method: str | Callable[..., object],
+        *args: object,
+        name: str | None = None,
+        **kwargs: object,
+    ) -> str:
+        """Have ``method`` called once in ``seconds``, also if the process ends in between.
+
+        The timer is set when the turn commits. With ``name`` it replaces the timer of that name.
+        Returns the name, for ``cancel()``.
+        """
+        where = _method_name(self, method)
+        return self._home.set_timer(seconds, None, where, args, kwargs, name=name, catch_up="one")
+
+    @overload
+    def every(
+        self, seconds: float, method: Callable[P, object], *args: P.args, **kwargs: P.kwargs
+    ) -> str: ...
+    @overload
+    def every(
+        self,
+        seconds: float,
+        method: Callable[[*Ts], object],
+        *args: *Ts,
+        name: str | None = None,
+        catch_up: str = "one",
+    ) -> str: ...
+    @overload
+    def every(
+        self,
+        seconds: float,
+        method: str | Callable[Concatenate[Self, ...], object],
+        *args: object,
+        name: str | None = None,
+        catch_up: str = "one",
+        **kwargs: object,
+    ) -> str: ...
+    def every(  # type: ignore[misc]  # as above
+        self,
+        seconds: float,
+        method: str | Callable[..., object],
+        *args: object,
+        name: str | None = None,
+        catch_up: str = "one",
+        **kwargs: object,
+    ) -> str:
+        """Have ``method`` called every ``seconds``, for ever or until cancelled.
+
+        A timer of that name (by default the method's) with the same interval goes on undisturbed,
+        so this may stand in ``on_start``. Ticks missed while nothing ran: ``catch_up="one"`` makes
+        up for them with one call, ``"all"`` with one each, ``"skip"`` with none.
+        """
+        where = _method_name(self, method)
+        return self._home.set_timer(
+            seconds, seconds, where, args, kwargs, name=name or where, catch_up=catch_up
+        )
+
+    def cancel(self, name: str) -> bool:
+        """Cancel a timer when the turn commits; False if there is none of that name."""
+        return self._home.cancel_timer(name)
+
+    def pause(self) -> None:
+        """Pause this agent once the current turn is over."""
+        self._home.step("pause")
+
+    def stop(self) -> None:
+        """Stop this agent once the current turn and the mail before this call are done."""
+        self._home.step("stop")
+
+
+_OPEN: Final = frozenset(
+    {
+        "on_start", "on_pause", "on_resume", "on_stop", "on_passivate", "on_failure", "on_receive",
+        "durability", "when_unsaved", "autosave", "restarts", "mailbox_limit", "turn_limit", "kind",
+        "unreadable", "boundary",
+    }
+)  # fmt: skip
+OWN_NAMES: Final = frozenset(
+    name
+    for base in (Agent, Identified, PooledActor, Actor)
+    for name in (*base.__dict__, *inspect.get_annotations(base))
+    if not name.startswith("__") and name not in _OPEN
+)
+"""What a subclass may not define: it would silently replace a method or attribute of ours."""
+
+
+def state_class_of(agent_class: type[Agent[Any]]) -> type[State]:
+    """Return the state class an agent class was declared with."""
+    for base in agent_class.__mro__:
+        for generic in getattr(base, "__orig_bases__", ()):
+            origin = typing.get_origin(generic)
+            if isinstance(origin, type) and issubclass(origin, Agent):
+                (argument,) = typing.get_args(generic)
+                if isinstance(argument, type) and issubclass(argument, State):
+                    return argument
+                if not isinstance(argument, TypeVar):
+                    raise ConfigurationError(_why_no_state(agent_class, argument))
+    message = (
+        f"{agent_class.__name__} does not say what its state is; "
+        f"declare class {agent_class.__name__}(Agent[SomeState])"
+    )
+    raise ConfigurationError(message)
+
+
+def _why_no_state(agent_class: type[Agent[Any]], argument: object) -> str:
+    name, origin = agent_class.__name__, typing.get_origin(argument)
+    if isinstance(origin, type) and issubclass(origin, State):
+        return (
+            f"the state of {name} is {argument}, which is no class of its own to be stored by;"
+            f" declare class {name}State({argument}) and {name}(Agent[{name}State])"
+        )
+    shown = argument.__qualname__ if isinstance(argument, type) else repr(argument)
+    return (
+        f"the state of {name} is {shown}, which is not a subclass of perdure.State, so its changes"
+        f" could not be stored; derive it from State"
+    )
+
+
+def _method_name(agent: Agent[Any], method: str | Callable[..., object]) -> str:
+    """Return the name under which a timer's method is stored."""
+    if isinstance(method, str):
+        return method
+    name = getattr(method, "__name__", "")
+    owner = getattr(method, "__self__", agent)
+    if owner is not agent or not callable(getattr(type(agent), name, None)):
+        message = (
+            f"{agent}: a timer cannot call {method!r}; it is stored by the name of a method of"
+            f" {type(agent).__name__}, so give one, as in self.after(1, self.method)"
+        )
+        raise ConfigurationError(message)
+    return name
+
+
+def _check_state_annotation(agent_class: type[Agent[Any]]) -> None:
+    """Refuse ``state: Other`` in a class body: it changes what a checker sees, not the state."""
+    declared = inspect.get_annotations(agent_class).get("state")
+    if declared is None or agent_class.__dict__.get("__parameters__"):
+        return  # a base for several states says ``state: S``
+    state_class = state_class_of(agent_class)
+    if declared not in (state_class, state_class.__name__, state_class.__qualname__):
+        name, shown = agent_class.__name__, getattr(declared, "__name__", declared)
+        message = (
+            f"{name} declares state: {shown}, but its state is {state_class.__name__}, as in its"
+            f" base; let the base be Agent[S] with a TypeVar S, and declare {name}(Base[{shown}])"
+        )
+        raise ConfigurationError(message)

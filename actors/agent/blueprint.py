@@ -1,0 +1,146 @@
+"""What a system knows about an agent class."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ...lifecycle.durability import Durability
+from ...persistence.errors import ConfigurationError, UnknownAgent
+from ...persistence.names.keys import LONGEST_AGENT
+from ...persistence.secrets.vault import Vault
+from ...persistence.state.state import Layout, layout_of
+from ...persistence.upkeep.repair import check_unreadable
+from ..talk.messages import CallCodec
+from .agent import Agent, state_class_of
+
+LONGEST_NAME: Final = LONGEST_AGENT
+"""Bytes a kind or key may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blueprint:
+    """An agent class with everything derived from it once."""
+
+    agent_class: type[Agent[Any]]
+    kind: str
+    layout: Layout
+    calls: CallCodec
+    durability: Durability
+    starts: bool
+    """Whether it has an ``on_start`` of its own."""
+    receives: bool
+    """Whether it has an ``on_receive`` of its own."""
+    turn_limit: float | None
+    vault: Vault
+    passivates: bool
+    """Whether it has an ``on_passivate`` of its own."""
+
+
+class Catalogue:
+    """The agent classes of one system, by kind."""
+
+    def __init__(self, agent_classes: object, *, largest: int, vault: Vault | None = None) -> None:
+        """Check every class; ConfigurationError names the one that is declared wrongly."""
+        self.vault = vault = vault or Vault()
+        """What the system seals and signs with."""
+        self._by_kind: dict[str, Blueprint] = {}
+        for agent_class in _listed(agent_classes):
+            blueprint = _blueprint(agent_class, largest, vault)
+            if blueprint.kind in self._by_kind:
+                message = f"two agent classes are of kind {blueprint.kind!r}; give one another kind"
+                raise ConfigurationError(message)
+            self._by_kind[blueprint.kind] = blueprint
+
+    def of_kind(self, kind: str) -> Blueprint:
+        """Return a kind's blueprint; UnknownAgent if the system was opened without it."""
+        try:
+            return self._by_kind[kind]
+        except KeyError:
+            message = f"no agent class of kind {kind!r}; open the system with agents=[..., {kind}]"
+            raise UnknownAgent(message) from None
+
+    def of_class(self, agent_class: type[Agent[Any]]) -> Blueprint:
+        """Return a class's blueprint; UnknownAgent if the system was opened without it."""
+        try:
+            kind = agent_class.kind
+        except AttributeError:
+            message = f"{agent_class!r} is not an Agent class; refer to agents as agent(Desk, key)"
+            raise ConfigurationError(message) from None
+        blueprint = self.of_kind(kind)
+        if blueprint.agent_class is not agent_class:
+            message = f"{agent_class.__qualname__} is not the class this system knows by that kind"
+            raise UnknownAgent(message)
+        return blueprint
+
+    def kinds(self) -> list[str]:
+        """Return the kinds this system knows."""
+        return list(self._by_kind)
+
+
+def _listed(agent_classes: object) -> Iterable[object]:
+    if not isinstance(agent_classes, Iterable):
+        name = getattr(agent_classes, "__name__", repr(agent_classes))
+        message = f"agents={name} is not a list of Agent classes; write agents=[{name}]"
+        raise ConfigurationError(message)
+    return agent_classes
+
+
+def check_name(what: str, name: object) -> None:
+    """Refuse a kind or key that could not be stored."""
+    if not isinstance(name, str) or not name:
+        message = f"the {what} {name!r} must be a non-empty str"
+        raise ConfigurationError(message)
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        message = f"the {what} {name!r} has a lone surrogate"
+        raise ConfigurationError(message) from None
+    if not unicodedata.is_normalized("NFC", name):
+        message = (
+            f"the {what} {name!r} is not in Unicode's normal form NFC: what looks like it would be"
+            " another; give unicodedata.normalize('NFC', ...) of it"
+        )
+        raise ConfigurationError(message)
+    if size > LONGEST_NAME or "\0" in name:
+        message = f"the {what} {name[:40]!r}... must be at most {LONGEST_NAME} bytes without NUL"
+        raise ConfigurationError(message)
+
+
+def _check_limits(agent_class: type[Agent[Any]]) -> None:
+    name, limit = agent_class.__qualname__, agent_class.mailbox_limit
+    if limit is not None and limit < 1:
+        message = f"{name}.mailbox_limit is {limit}; give at least 1, or None for no limit"
+        raise ConfigurationError(message)
+    seconds = agent_class.turn_limit
+    if seconds is not None and not 0 < seconds < float("inf"):
+        message = f"{name}.turn_limit is {seconds}; give seconds above 0, or None for no limit"
+        raise ConfigurationError(message)
+
+
+def _blueprint(agent_class: object, largest: int, vault: Vault) -> Blueprint:
+    if not isinstance(agent_class, type) or not issubclass(agent_class, Agent):
+        message = f"{agent_class!r} is not an Agent subclass"
+        raise ConfigurationError(message)
+    check_name("kind", agent_class.kind)
+    _check_limits(agent_class)
+    check_unreadable(agent_class.unreadable, agent_class.__qualname__)
+    try:
+        durability = Durability(agent_class.durability)
+    except ValueError:
+        message = f"{agent_class.__qualname__}.durability: {agent_class.durability!r} is unknown"
+        raise ConfigurationError(message) from None
+    return Blueprint(
+        agent_class,
+        agent_class.kind,
+        layout_of(state_class_of(agent_class), vault),
+        CallCodec(agent_class, largest, vault),
+        durability,
+        receives=agent_class.on_receive is not Agent.on_receive,
+        turn_limit=agent_class.turn_limit,
+        vault=vault,
+        starts=agent_class.on_start is not Agent.on_start,
+        passivates=agent_class.on_passivate is not Agent.on_passivate,
+    )

@@ -1,0 +1,66 @@
+"""A live instance of an agent with its state and its right to commit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...lifecycle.writer import Writer
+from ...persistence.records.records import Commit, Delta, Timer
+from ...persistence.state.tracker import StateTracker
+from ..agent.agent import Agent
+
+
+class Activation:
+    """Hold what lives from one start of an agent to the next drop."""
+
+    __slots__ = (
+        "agent", "scheduled", "started", "timers", "tracker", "unsaved", "unsaved_mail", "writer",
+    )  # fmt: skip
+
+    def __init__(
+        self, agent: Agent[Any], tracker: StateTracker, writer: Writer, timers: list[Timer]
+    ) -> None:
+        """Begin with a loaded state; ``on_start`` has not run yet."""
+        self.agent = agent
+        self.tracker = tracker
+        self.writer = writer
+        self.started = False
+        self.timers = {timer.name: timer for timer in timers}
+        # What a SNAPSHOT agent has changed and consumed since its last save.
+        self.unsaved: Delta | None = None
+        self.unsaved_mail: list[int] = []
+        self.scheduled = False
+        """Whether an auto-save is under way."""
+
+    def keep(self, delta: Delta | None, consumed: int | None) -> None:
+        """Add a turn's changes to those of the next save."""
+        if delta is not None:
+            if self.unsaved is None:
+                self.unsaved = delta
+            else:
+                self.unsaved.merge(delta)
+        if consumed is not None:
+            self.unsaved_mail.append(consumed)
+
+    def rollback(self) -> None:
+        """Make the state what it was before the turn."""
+        self.tracker.rollback()
+        self.agent.state = self.tracker.state
+
+    def dirty(self) -> bool:
+        """Tell whether there is something to save."""
+        return self.tracker.stale or self.unsaved is not None or bool(self.unsaved_mail)
+
+    def put_unsaved(self, commit: Commit) -> None:
+        """Move what is unsaved into ``commit``, before what it holds itself."""
+        if self.tracker.stale:
+            self.keep(self.tracker.collect(), None)
+        if self.unsaved is not None:
+            if commit.delta is not None:
+                self.unsaved.merge(commit.delta)
+            commit.delta = self.unsaved
+            self.unsaved = None
+        if self.unsaved_mail:
+            effects = commit.with_effects()
+            effects.consumed = [*self.unsaved_mail, *effects.consumed]
+            self.unsaved_mail = []

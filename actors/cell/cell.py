@@ -1,0 +1,253 @@
+"""The cell of an agent: what is known of it while it is in memory.
+
+A cell lives from the first message until its agent is dormant. The activation in it (an instance
+of the agent class with its state) comes and goes: made on the first message, dropped on failure,
+stop or passivation, always from and to what is committed.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any, Final, Protocol
+
+from blinker import Signal
+
+from ...lifecycle.clock import Clock
+from ...lifecycle.durability import AutoSave, Durability
+from ...lifecycle.groups import SupervisionTree
+from ...lifecycle.restart import Intensity
+from ...lifecycle.signals import AgentEvent, fire
+from ...lifecycle.status import Status
+from ...lifecycle.supervisor import PersistenceSupervisor
+from ...persistence.records.records import Commit
+from ...persistence.store.store import Store
+from ...shared.access.boundaries import Boundary
+from ...shared.access.policy import Policy
+from ...shared.ledger.ledger import Ledger
+from ...shared.scopes.state import ScopedState
+from ..agent.blueprint import Blueprint
+from ..pool.agenda import Agenda
+from ..pool.dispatcher import Dispatcher
+from ..pool.loop import HandlerLoop
+from ..pool.mailbox import Mailbox
+from ..talk.control import Control, Verb
+from ..talk.turn import Letter, Turn, outside_turns
+from .activation import Activation
+from .timers import TimerService
+
+logger = logging.getLogger("perdure.actors")
+
+_holds_lock: Final = threading.Lock()
+
+
+class CellKeeper(Protocol):
+    """Keep the cells of a system."""
+
+    def replace(self, cell: AgentCell, failed: Letter | None, error: Exception) -> None:
+        """Put a fresh cell, with all the mail, in the place of one that hangs."""
+        ...
+
+    def cell(self, kind: str, key: str) -> AgentCell:
+        """Return the agent's cell, making it if it has none."""
+        ...
+
+    def forget(self, cell: AgentCell) -> None:
+        """Drop a closed cell."""
+        ...
+
+
+class Surroundings(Protocol):
+    """What a cell needs from the system it lives in."""
+
+    store: Store
+    supervisor: PersistenceSupervisor
+    dispatcher: Dispatcher
+    loop: HandlerLoop
+    clock: Clock
+    timers: TimerService
+    tree: SupervisionTree
+    agenda: Agenda
+    ledger: Ledger
+    policy: Policy
+    state: ScopedState
+    """What agents share, as ``system.state``."""
+    facade: Any
+    """The AgentSystem that handlers see as ``self.system``, and the sender of signals."""
+    guarded: bool
+    """An outage or a shutdown is under way: look closer before each message."""
+    closing: bool
+    recovering: bool
+    """Mail of an earlier process may still wait in the store."""
+    first_letter: int
+    """The smallest id of this process's letters."""
+    largest_value: int
+    auto_save: AutoSave
+    """For classes without an ``autosave`` of their own."""
+    tick: float
+    """A clock that is good to a second and costs nothing to read."""
+
+    def next_agent(self) -> int:
+        """Return a number for a new agent."""
+        ...
+
+    def next_letter(self) -> int:
+        """Return an id for a new letter."""
+        ...
+
+    def deliver(self, kind: str, key: str, letter: Letter) -> None:
+        """Put a letter into an agent's mailbox."""
+        ...
+
+    def order(self, kind: str, key: str, control: Control) -> None:
+        """Put a control before an agent's mail."""
+        ...
+
+    def reference(self, kind: str, key: str) -> Any:  # noqa: ANN401 - AgentRef is above
+        """Return a reference to an agent."""
+        ...
+
+    @property
+    def keeper(self) -> CellKeeper:
+        """Where the cell is kept."""
+        ...
+
+
+class AgentCell:
+    """Hold an agent's mailbox, status and activation.
+
+    Touched only by the mailbox's runner, but for the mailbox itself and the holds.
+    """
+
+    __slots__ = (
+        "activation", "again", "backoff", "blueprint", "error", "holds", "home", "intensity", "key",
+        "last_sequence", "mail_loaded", "mailbox", "pending", "reason", "receives", "restarting",
+        "shares", "snapshot", "status", "takes_bare", "turn", "turns", "used", "volatile",
+    )  # fmt: skip
+
+    def __init__(self, home: Surroundings, blueprint: Blueprint, key: str) -> None:
+        """Make a cell without an activation; its mailbox takes messages at once."""
+        self.home = home
+        self.blueprint = blueprint
+        self.key = key
+        self.volatile = blueprint.durability is Durability.VOLATILE
+        self.snapshot = blueprint.durability is Durability.SNAPSHOT
+        self.receives = blueprint.receives
+        self.takes_bare = self.snapshot and blueprint.calls.untyped
+        self.mailbox = Mailbox(limit=blueprint.agent_class.mailbox_limit)
+        self.activation: Activation | None = None
+        self.status = Status.ACTIVE
+        self.reason = ""
+        self.error = ""
+        """The latest failure, for people."""
+        self.last_sequence = 0
+        """The agent's latest commit in this process: an activation must not load before it is
+        durable."""
+        self.mail_loaded = not home.recovering
+        self.holds: tuple[str, ...] = ()
+        self.turn: Turn | None = None
+        self.pending: Any = None
+        """What ``launch`` begins when the mailbox is suspended."""
+        self.intensity: Intensity | None = None
+        self.backoff: object | None = None
+        """The wait before a restart, if one is under way."""
+        self.restarting = False
+        self.again = 0
+        """Times in a row that a turn of this agent was overtaken."""
+        self.shares = blueprint.agent_class.boundary is not Boundary.STRICT
+        """Whether its turns may be overtaken: they write, or may write, what others do."""
+        self.turns = 0
+        self.used = home.tick
+
+    @property
+    def kind(self) -> str:
+        """The agent's kind."""
+        return self.blueprint.kind
+
+    def __str__(self) -> str:
+        return f"{self.blueprint.kind}/{self.key}"
+
+    def hold(self, why: str) -> None:
+        """Keep the mail waiting for reason ``why``, besides others."""
+        with _holds_lock:
+            if why not in self.holds:
+                self.holds = (*self.holds, why)
+            self.mailbox.hold()
+        # A stop waits its turn among the mail; where the mail stands still it must not.
+        self.mailbox.expedite(Control)
+
+    def unhold(self, why: str) -> None:
+        """End one reason to hold; the mail goes on when none is left."""
+        with _holds_lock:
+            if why not in self.holds:
+                return
+            self.holds = tuple(hold for hold in self.holds if hold != why)
+            go_on = not self.holds
+        if go_on:
+            self.mailbox.release()
+
+    def begin_backoff(self) -> object:
+        """Hold the mail before a restart; the wait it returns replaces one under way."""
+        wait = object()
+        with _holds_lock:
+            self.backoff = wait
+        self.hold("backoff")
+        return wait
+
+    def end_backoff(self, wait: object) -> None:
+        """End that wait, unless another has replaced it."""
+        with _holds_lock:
+            if self.backoff is not wait:
+                return
+            self.backoff = None
+        self.mailbox.put_urgent(Control(Verb.BEGIN, edge=False))
+        self.unhold("backoff")
+
+    def put_back(self, *letters: Letter) -> None:
+        """Put letters before the waiting mail; that of its successor if this cell was replaced."""
+        home = self.home
+        cell: AgentCell = self
+        while letters and not cell.mailbox.put_back(*letters):
+            if home.closing:
+                return  # what is durable is in the store
+            home.keeper.forget(cell)
+            cell = home.keeper.cell(self.kind, self.key)
+        if cell is not self:
+            home.order(self.kind, self.key, Control(Verb.WAKE, edge=False))
+
+    def drop(self) -> None:
+        """End the activation, if there is one; the next message makes another."""
+        if self.activation is not None:
+            self.activation.writer.revoked = True
+            self.activation = None
+
+    def commit(self, name: str, letter: Letter | None = None) -> Commit:
+        """Return a commit of this agent, still without effects."""
+        identity = (self.blueprint.kind, self.key, self.status, self.reason)
+        now = self.home.clock.now()
+        if letter is None:
+            return Commit(*identity, now, name)
+        return Commit(*identity, now, name, letter.id, letter.cause, letter.correlation)
+
+    def fire(
+        self,
+        signal: Signal,
+        *,
+        reason: str = "",
+        error: BaseException | None = None,
+        activation: Activation | None = None,
+    ) -> None:
+        """Send a signal about this agent, or about an ``activation`` it has just dropped.
+
+        Costs nothing while nobody listens.
+        """
+        if not signal.receivers:
+            return
+        activation = activation or self.activation
+        version = activation.writer.version if activation is not None else 0
+        event = AgentEvent(
+            self.kind, self.key, version, self.status, self.home.clock.now(), reason, error
+        )
+        # A receiver is not part of the turn: what it sends is sent at once.
+        with outside_turns(), self.home.dispatcher.blocking():
+            fire(signal, self.home.facade, event, self.home.clock.monotonic)

@@ -1,0 +1,114 @@
+"""What the system asks of a cell between two turns, beside messages."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from ...lifecycle.status import Status
+from ...persistence.errors import StoreError
+from ..pool.mailbox import Outcome
+from ..talk.control import Control, Verb
+from . import failing, guards, opening, settling, starting, steps
+from .activation import Activation
+from .cell import AgentCell
+from .isolation import HOLD, STEPS, isolated
+
+logger = logging.getLogger("perdure.actors")
+
+_STEPS: Final[dict[Verb, Callable[[AgentCell, Activation, Control], None]]] = {
+    Verb.PAUSE: steps.pause,
+    Verb.RESUME: steps.resume,
+    Verb.STOP: steps.stop,
+    Verb.RESTART: steps.restart,
+    Verb.SAVE: steps.save_now,
+    Verb.PASSIVATE: steps.passivate,
+}
+
+
+def obey(cell: AgentCell, control: Control) -> Outcome | None:
+    """Do what a control asks for; what goes wrong is told to whoever waits for it."""
+    verb = control.verb
+    if verb in STEPS and HOLD in cell.holds:
+        failing.reject(cell, control, isolated(cell))
+        return None
+    if verb in _WITHOUT:
+        return _WITHOUT[verb](cell, control)
+    if cell.activation is None:
+        if _needs_no_activation(cell, control):
+            return None
+        outcome = starting.load_for(cell, control)
+        if outcome is not None or cell.activation is None:
+            return outcome
+    try:
+        if verb is Verb.WAKE:
+            _wake(cell, control)
+        else:
+            _STEPS[verb](cell, cell.activation, control)
+    except BaseException as error:  # noqa: BLE001 - an agent's own methods may raise anything
+        if control.reply_to is None:
+            logger.warning("%s: %s", cell, error)
+        failing.reject(cell, control, error)
+    return None
+
+
+def _needs_no_activation(cell: AgentCell, control: Control) -> bool:
+    """Be done with a control that means nothing to an agent which is not in memory."""
+    if control.verb in (Verb.SAVE, Verb.PASSIVATE):
+        settling.release(cell, control, None)
+        return True
+    return control.verb is Verb.RESTART and control.reason == "supervision"
+
+
+def _wake(cell: AgentCell, control: Control) -> None:
+    """Look after old mail."""
+    if cell.mail_loaded:
+        return
+    try:
+        cell.put_back(*opening.load_old_mail(cell))
+    except StoreError as error:
+        starting.unreadable(cell, control, error)
+
+
+def _begin(cell: AgentCell, control: Control) -> Outcome | None:
+    """Start a restarted agent without waiting for mail; if it may not now, mail will do it."""
+    home = cell.home
+    if home.closing or home.supervisor.hinders(cell.blueprint.agent_class.when_unsaved):
+        return None
+    if cell.activation is None:
+        outcome = starting.load_for(cell, control)
+        if outcome is not None or cell.activation is None:
+            return outcome
+    if not cell.mail_loaded:
+        cell.put_back(*opening.load_old_mail(cell))
+    if cell.status is Status.ACTIVE and not cell.activation.started:
+        starting.start(cell, cell.activation, control)
+    return None
+
+
+def _quarantine(cell: AgentCell, control: Control) -> Outcome | None:
+    """Give the agent up; a dormant one is loaded, so that its status is durable."""
+    if cell.activation is None:
+        if cell.last_sequence > cell.home.supervisor.committer.durable:
+            return starting.load_for(cell, control)  # waits
+        try:
+            if opening.load(cell) is None:
+                return starting.load_for(cell, control)  # repaired: waits
+        except Exception as error:  # noqa: BLE001 - the class may raise anything
+            # Not through load_for(): it would count as one more failure and come back here.
+            logger.warning("%s: its quarantine is not durable: %r", cell, error)
+    steps.quarantine(cell, cell.activation, control)
+    return None
+
+
+def _refuse(cell: AgentCell, _control: Control) -> None:
+    guards.refuse_waiting(cell)
+
+
+_WITHOUT: Final[dict[Verb, Callable[[AgentCell, Control], Outcome | None]]] = {
+    Verb.REFUSE: _refuse,
+    Verb.BEGIN: _begin,
+    Verb.QUARANTINE: _quarantine,
+}
+"""What sees itself to the activation it needs."""

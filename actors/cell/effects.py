@@ -1,0 +1,100 @@
+"""What a handler may ask for besides changing its state: timers and lifecycle steps."""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import Any
+
+from pykka.messages import ProxyCall
+
+from ...persistence.errors import ConfigurationError
+from ...persistence.names.scope import Scope
+from ...persistence.records.records import Timer
+from ...shared.scopes.agent_scopes import AgentScopes
+from ...shared.sessions.current import entered
+from ..agent.blueprint import check_name
+from ..talk.turn import Turn, under_way
+from .cell import AgentCell
+
+
+class CellHome:
+    """Be the home an agent sees; everything it does is an effect of the current turn."""
+
+    __slots__ = ("_cell",)
+
+    def __init__(self, cell: AgentCell) -> None:
+        """Speak for ``cell``."""
+        self._cell = cell
+
+    def reference(self) -> Any:  # noqa: ANN401 - AgentRef is above
+        """Return a reference to the agent."""
+        return self._cell.home.reference(self._cell.kind, self._cell.key)
+
+    def scopes(self) -> AgentScopes:
+        """Return shared state as the agent sees it."""
+        cell = self._cell
+        return AgentScopes(cell.home.state, Scope.agent(cell.kind, cell.key))
+
+    def step(self, step: str) -> None:
+        """Take a lifecycle step after the current turn."""
+        self._turn().take_step(step)
+
+    def set_timer(
+        self,
+        seconds: float,
+        interval: float | None,
+        method: str,
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        *,
+        name: str | None,
+        catch_up: str,
+    ) -> str:
+        """Set a timer when the turn commits; an identical interval timer goes on undisturbed."""
+        turn, cell = self._turn(), self._cell
+        number = isinstance(seconds, Real)
+        if not number or not 0 <= seconds < 10**10 or (interval is not None and interval <= 0):
+            message = (
+                f"{cell}: a timer in {seconds!r} seconds makes no sense; give a number of seconds"
+            )
+            raise ConfigurationError(message)
+        if catch_up not in ("one", "all", "skip"):
+            message = f'{cell}: catch_up={catch_up!r} is unknown; use "one", "all" or "skip"'
+            raise ConfigurationError(message)
+        path = tuple(method.split("."))
+        _, body, _ = cell.blueprint.calls.encode(ProxyCall(path, args, kwargs))
+        if name is not None:
+            check_name("timer name", name)
+        else:
+            name = f"{method}#{cell.home.next_letter()}"
+        # Floats throughout, as the store gives them back: its checksums tell 5 from 5.0.
+        due = cell.home.clock.now() + float(seconds)
+        interval = None if interval is None else float(interval)
+        # What is set in a session goes on in it; other chains of messages end with their turns.
+        session = min(0, entered(turn) or turn.letter.correlation)
+        timer = Timer(cell.kind, cell.key, name, method, body, due, interval, catch_up, session)
+        known = self._known(turn, name)
+        if not interval or known is None or known._replace(due=due, correlation=session) != timer:
+            turn.set_timer(name, timer)
+        return name
+
+    def cancel_timer(self, name: str) -> bool:
+        """Cancel a timer when the turn commits."""
+        turn = self._turn()
+        if self._known(turn, name) is None:
+            return False
+        turn.set_timer(name, None)
+        return True
+
+    def _known(self, turn: Turn, name: str) -> Timer | None:
+        if turn.timers and name in turn.timers:
+            return turn.timers[name]
+        assert self._cell.activation is not None
+        return self._cell.activation.timers.get(name)
+
+    def _turn(self) -> Turn:
+        turn = under_way()
+        if turn is None or turn.cell is not self._cell:
+            message = f"{self._cell}: timers and steps can be asked for only in its own handlers"
+            raise ConfigurationError(message)
+        return turn

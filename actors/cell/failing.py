@@ -1,0 +1,165 @@
+"""From a handler that raised to a state as before, a restart, a dead letter or quarantine."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+from ...lifecycle import signals
+from ...lifecycle.restart import Intensity
+from ...persistence.errors import KeyMissing, PerdureError, told
+from ...persistence.records.records import Commit, DeadLetter, Timer
+from ..talk.control import Control, Verb
+from ..talk.turn import Letter, Turn, after
+from . import decisions
+from .activation import Activation
+from .cell import AgentCell
+from .isolation import handed_over
+from .settling import answers_unsaved, describe, save
+from .timers import next_due
+
+logger = logging.getLogger("perdure.actors")
+
+
+def fail(cell: AgentCell, activation: Activation, turn: Turn, error: BaseException) -> None:
+    """Undo a turn. An asker gets the error; with nobody asking, supervision decides."""
+    activation.rollback()
+    letter = turn.letter
+    if turn.unit is not None:
+        cell.home.ledger.give_up(turn.unit)
+        decisions.keep(cell.home.supervisor, turn.unit)
+    if letter.reply_to is not None:
+        reject(cell, letter, error)
+        return
+    logger.warning("%s failed at %s: %r", cell, describe(letter), error, exc_info=error)
+    try:
+        with after(turn):
+            activation.agent.on_failure(type(error), error, error.__traceback__)
+    except Exception:
+        logger.exception("%s: on_failure raised", cell)
+    # on_failure is no turn: what it changed in the state is not kept.
+    activation.rollback()
+    cell.fire(signals.agent_failed, reason=describe(letter), error=error)
+    letter.attempts += 1
+    restart(cell, error, letter)
+
+
+def reject(cell: AgentCell, letter: Letter, error: BaseException) -> None:
+    """Answer an asker with an error, not before what the handler may have seen is durable."""
+    if letter.reply_to is None:
+        return
+    if letter.edge and not answers_unsaved(cell):
+        letter.reply_to.prepare(None, error)
+        cell.home.supervisor.committer.gate(letter.reply_to)
+    else:
+        letter.reply_to.fail(error)
+
+
+def restart(cell: AgentCell, error: BaseException, letter: Letter | None) -> None:
+    """Let supervision decide; ``letter`` is tried again or goes to the dead letters."""
+    if cell.home.policy.ever and handed_over(cell, letter):
+        return
+    cell.error = reason = told(error)
+    policy = cell.blueprint.agent_class.restarts
+    if cell.home.supervisor.ended is not None:
+        # The error may come from the lost store, and nothing decided now could be kept.
+        if letter is not None:
+            cell.put_back(letter)
+        cell.hold("ended")
+        return
+    # A control that found no agent to act on is done with: the agent begins again by itself.
+    if letter is not None and letter.__class__ is not Control:
+        _try_again(cell, letter, policy.attempts, reason)
+    if cell.intensity is None:
+        cell.intensity = Intensity(policy)
+    home = cell.home
+    me = (cell.kind, cell.key)
+    verdict = home.tree.failed(me, cell.intensity, policy, home.clock.monotonic())
+    for kind, key in verdict.quarantine:
+        home.order(kind, key, Control(Verb.QUARANTINE, reason=reason, edge=False))
+    delay = home.supervisor.delay(verdict.policy.backoff, max(1, verdict.count))
+    for member in verdict.restart:
+        if member != me:
+            order = Control(Verb.RESTART, reason="supervision", value=delay, edge=False)
+            home.order(*member, order)
+    if me not in verdict.quarantine:
+        activation = cell.activation
+        begin_again(cell, delay)
+        # Told when the wait is arranged, which must not hang on a receiver.
+        cell.fire(signals.agent_restarting, reason=reason, error=error, activation=activation)
+
+
+def _try_again(cell: AgentCell, letter: Letter, attempts: int, reason: str) -> None:
+    """Put a letter back before the other mail, or bury it after its last attempt."""
+    if letter.attempts >= attempts:
+        bury(cell, letter, reason)
+        return
+    if letter.body:
+        # The handler may have changed its arguments in place before it raised. A VOLATILE
+        # agent's message has no body: it is tried again as the handler left it.
+        letter.message = cell.blueprint.calls.decode(letter.name, letter.body)
+    cell.put_back(letter)
+
+
+def begin_again(cell: AgentCell, delay: float) -> None:
+    """Drop the activation and let the mail wait for ``delay`` seconds.
+
+    What the turns before the failure have done is saved first: they succeeded, and their mail
+    would not come again.
+    """
+    if cell.activation is not None:
+        try:
+            save(cell, cell.activation, "(restart)")
+        except PerdureError as error:
+            logger.warning("%s: the state before the restart is not saved: %s", cell, error)
+    cell.restarting = True
+    cell.drop()
+    wait = cell.begin_backoff()
+    if delay > 0:
+        cell.home.agenda.later(delay, lambda: cell.end_backoff(wait))
+    else:
+        cell.end_backoff(wait)
+
+
+def bury(cell: AgentCell, letter: Letter, reason: str) -> None:
+    """Move a message to the dead letters, durably, and let its timer go on."""
+    home = cell.home
+    commit = Commit()
+    effects = commit.with_effects()
+    if letter.durable:
+        effects.consumed = [letter.id]
+    timer: Timer | None = None
+    if letter.timer is not None:
+        timer = next_due(letter.timer, home.clock.now())
+        if timer is None:
+            effects.cancelled = [letter.timer[:3]]
+        else:
+            effects.timers = [timer]
+    dead = DeadLetter(
+        letter.id or home.next_letter(), cell.kind, cell.key, *_stored(cell, letter),
+        letter.cause, letter.correlation, letter.sent, letter.attempts, reason, home.clock.now(),
+    )  # fmt: skip
+    effects.dead = [dead]
+    try:
+        # Counted as the agent's: a load before this is durable would find the message again.
+        cell.last_sequence = home.supervisor.append(commit)
+    except PerdureError as error:
+        logger.warning("%s: %s stays where it is stored: %s", cell, describe(letter), error)
+        return
+    if timer is not None:
+        home.timers.set(timer)
+    elif letter.timer is not None:
+        home.timers.cancelled(letter.timer[:3])
+    logger.error("%s: %s goes to the dead letters: %s", cell, describe(letter), reason)
+    cell.fire(signals.message_dead, reason=reason)
+
+
+def _stored(cell: AgentCell, letter: Letter) -> tuple[str, str]:
+    if letter.body:
+        return letter.name, letter.body
+    try:
+        name, body, _ = cell.blueprint.calls.encode(letter.message)
+    except (ValueError, TypeError, AttributeError, KeyMissing):
+        # A volatile agent's message that cannot be stored: at least show what it was.
+        return describe(letter), json.dumps(repr(letter.message))
+    return name, body

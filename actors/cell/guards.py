@@ -1,0 +1,90 @@
+"""What a cell looks at before it takes a message: outage, shutdown, a lost store, timers."""
+
+from __future__ import annotations
+
+from ...lifecycle.status import Status
+from ...persistence.errors import StoreError, SystemClosed, told
+from ..talk.control import Control, Verb
+from ..talk.turn import Letter, Turn
+from . import failing, settling
+from .activation import Activation
+from .cell import AgentCell
+from .isolation import HOLD, isolated
+from .steps import quarantined, refuse_askers
+from .timers import is_skipped
+
+
+def may_go_on(cell: AgentCell, letter: Letter) -> bool:
+    """Decide about a message during an outage or a shutdown; a refused one is taken care of."""
+    home, reply_to = cell.home, letter.reply_to
+    supervisor = home.supervisor
+    if supervisor.ended is not None:
+        return _may_end(cell, letter, supervisor.ended)
+    if letter.__class__ is Control:
+        return True
+    if home.closing and letter.edge:
+        if letter.reply_to is not None:
+            letter.reply_to.fail(SystemClosed("the agent system is closing"))
+        elif not letter.durable and cell.snapshot:
+            settling.store_mail(cell, [letter])
+        # A message stays in the store, for the next time the system is opened.
+        return False
+    policy = cell.blueprint.agent_class.when_unsaved
+    if supervisor.hinders(policy):
+        refusal = supervisor.refusal()
+        if refusal is not None and reply_to is not None:
+            reply_to.fail(refusal)
+            return False
+        cell.put_back(letter)
+        cell.hold("unsaved")
+        if not supervisor.hinders(policy):  # that ended between the look and the hold
+            cell.unhold("unsaved")
+        refuse_waiting(cell)
+        return False
+    return True
+
+
+def _may_end(cell: AgentCell, letter: Letter, error: StoreError) -> bool:
+    """Decide about an envelope after the store was lost: nothing begins any more."""
+    if isinstance(letter, Control) and letter.verb in (Verb.DONE, Verb.REFUSE):
+        return True
+    if letter.reply_to is not None:
+        letter.reply_to.fail(error)
+    elif letter.__class__ is not Control:
+        cell.put_back(letter)
+        cell.hold("ended")
+        refuse_waiting(cell)
+    return False
+
+
+def refuse_waiting(cell: AgentCell) -> None:
+    """Tell those whose asks would wait here: for the store, or for a restart by hand."""
+    if HOLD in cell.holds:
+        refuse_askers(cell, isolated(cell))
+        return
+    if cell.status is Status.QUARANTINED:
+        refuse_askers(cell, quarantined(cell))
+        return
+    supervisor = cell.home.supervisor
+    refusal = supervisor.refusal()
+    if refusal is not None and supervisor.hinders(cell.blueprint.agent_class.when_unsaved):
+        refuse_askers(cell, refusal)
+
+
+def still_wanted(cell: AgentCell, activation: Activation, letter: Letter) -> bool:
+    """Tell whether a timer that fired still stands; a skipped tick moves on without a turn."""
+    timer = letter.timer
+    assert timer is not None
+    if activation.timers.get(timer.name) != timer:
+        cell.home.timers.unwanted(timer)
+        return False
+    try:
+        letter.message = cell.blueprint.calls.decode(timer.method, timer.body)
+    except (ValueError, TypeError, AttributeError) as error:
+        failing.bury(cell, letter, f"it no longer decodes: {told(error)}")
+        return False
+    if is_skipped(timer, cell.home.clock.now()):
+        letter.message = None
+        settling.settle(cell, activation, Turn(cell, letter), None, "(skipped)")
+        return False
+    return True

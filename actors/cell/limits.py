@@ -1,0 +1,66 @@
+"""Time limits of turns: a turn that takes too long is given up, whatever it still does."""
+
+from __future__ import annotations
+
+import logging
+
+from ...lifecycle import signals
+from ...lifecycle.clock import Handle
+from ...persistence.errors import TurnTimeout
+from ..talk.turn import Turn
+from . import settling
+from .cell import AgentCell
+
+logger = logging.getLogger("perdure.actors")
+
+
+def watch(cell: AgentCell, turn: Turn, limit: float) -> Handle:
+    """Have a turn given up in ``limit`` seconds, unless it is decided before."""
+    return cell.home.clock.call_later(limit, lambda: _too_long(cell, turn))
+
+
+def came_too_late(cell: AgentCell, turn: Turn) -> None:
+    """Drop what a turn has done that the clock has given up."""
+    what = settling.describe(turn.letter)
+    logger.warning("%s: %s came back after its time limit; it is dropped", cell, what)
+
+
+def _too_long(cell: AgentCell, turn: Turn) -> None:
+    """Give up a turn that is over its limit; called on the clock's thread.
+
+    A coroutine is cancelled and gets as much time again to end. A thread cannot be stopped,
+    nor can a coroutine that goes on: the cell is left to it and a fresh one takes over;
+    whatever the old one still does is dropped.
+    """
+    if cell.turn is not turn:
+        return
+    limit = cell.blueprint.turn_limit
+    assert limit is not None
+    what = settling.describe(turn.letter)
+    message = f"{cell}: {what} ran longer than its limit of {limit} seconds"
+    if turn.cancel is not None and not turn.overdue:
+        turn.overdue = message
+        cell.fire(signals.turn_timed_out, reason=message)
+        turn.cancel()
+        cell.home.clock.call_later(limit, lambda: _too_long(cell, turn))
+    elif turn.decide("clock"):
+        if not turn.overdue:
+            cell.fire(signals.turn_timed_out, reason=message)
+        _abandon(cell, turn, TurnTimeout(message))
+
+
+def _abandon(cell: AgentCell, turn: Turn, error: TurnTimeout) -> None:
+    """Leave this cell to a turn that does not end; the runner can no longer commit it."""
+    thread = cell.mailbox.runner
+    if thread is not None:
+        cell.home.dispatcher.lend_for(thread)
+    if cell.activation is not None:
+        settling.save(cell, cell.activation, "(save)")  # the turns before this one
+        cell.activation.writer.revoked = True
+    letter = turn.letter
+    if letter.reply_to is not None:
+        letter.reply_to.fail(error)
+        cell.home.keeper.replace(cell, None, error)
+    else:
+        letter.attempts += 1
+        cell.home.keeper.replace(cell, letter, error)

@@ -1,0 +1,177 @@
+"""From a dormant agent to a live activation."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from pykka.messages import ProxyCall
+
+from ...lifecycle import signals
+from ...lifecycle.status import Status, stored_status
+from ...persistence.errors import ConfigurationError, CorruptState, PerdureError, told
+from ...persistence.records.records import AgentRow, Commit, Message, QuarantineRow, StoredAgent
+from ...persistence.state.tracker import StateTracker
+from ...persistence.upkeep.repair import Repair, examine
+from ..agent.agent import Agent
+from ..talk.turn import Letter, StoredLetter
+from .activation import Activation
+from .cell import AgentCell
+from .effects import CellHome
+from .failing import bury
+from .readers import Collections
+
+logger = logging.getLogger("perdure.actors")
+
+
+def load(cell: AgentCell) -> Activation | None:
+    """Read the agent from the store and make an activation; ``on_start`` has not run yet.
+
+    None if stored values were bad and had to be repaired: read again once that is durable.
+    Everything the agent committed must be durable. Raises CorruptState when no good copy of its
+    state exists, StoreUnavailable when it cannot be read; the cell is as before then.
+    """
+    home, blueprint = cell.home, cell.blueprint
+    stored = home.store.load(blueprint.kind, cell.key)
+    if stored is None:
+        head = AgentRow(home.next_agent(), blueprint.kind, cell.key, 0, 0, Status.ACTIVE, "")
+        stored = StoredAgent(head, {}, {}, [])
+    head = stored.head
+    fields = examine(home.store, stored, blueprint.layout, blueprint.agent_class.unreadable)
+    if isinstance(fields, Repair):
+        _must_be_first(cell, head, fields)
+        _repair(cell, head, fields)
+        return None
+    if stored.bad_timers:
+        cancelled = [(head.kind, head.key, name) for name, _ in stored.bad_timers]
+        _set_aside(cell, [row for _, row in stored.bad_timers], cancelled=cancelled)
+    tracker = StateTracker(
+        blueprint.layout,
+        head.agent,
+        fields,
+        stored.shape,
+        Collections(home.store, head.agent, lambda: settle_reads(cell)),
+        largest=home.largest_value,
+        watch=blueprint.vault.watch,
+    )
+    cell.status = stored_status(str(cell), head.status)
+    cell.reason = head.reason
+    agent = _instance(blueprint.agent_class)
+    agent.key = cell.key
+    agent.state = tracker.state
+    agent.system = home.facade
+    agent._home = CellHome(cell)  # noqa: SLF001 - an agent's other half
+    activation = Activation(agent, tracker, home.supervisor.writer(head), stored.timers)
+    cell.activation = activation
+    if cell.status is not Status.STOPPED:
+        know_timers(cell, activation)
+    return activation
+
+
+def _instance(agent_class: type[Agent[Any]]) -> Agent[Any]:
+    try:
+        return agent_class()
+    except AttributeError as error:
+        if error.name in ("state", "key", "system") and isinstance(error.obj, agent_class):
+            message = (
+                f"{agent_class.__name__}.__init__ uses self.{error.name}, which an agent has only"
+                " after it; move that to on_start"
+            )
+            raise ConfigurationError(message) from error
+        raise
+
+
+def know_timers(cell: AgentCell, activation: Activation) -> None:
+    """Have the timers of an agent that is not stopped come, also those that came while it was."""
+    for timer in activation.timers.values():
+        cell.home.timers.known(timer)
+
+
+def load_old_mail(cell: AgentCell) -> list[Letter]:
+    """Return the messages an earlier process left for this agent, in the order of sending.
+
+    One that no longer decodes goes to the dead letters.
+    """
+    letters: list[Letter] = []
+    inbox = cell.home.store.inbox(cell.kind, cell.key)
+    spoilt = [old for old in inbox.spoilt if old.id < cell.home.first_letter]
+    if spoilt:
+        reason, now = "its checksum does not match", cell.home.clock.now()
+        rows = [QuarantineRow(0, f"message {m.id}", m.text, reason, now) for m in spoilt]
+        _set_aside(cell, rows, consumed=[m.id for m in spoilt])
+    for message in inbox.messages:
+        if message.id < cell.home.first_letter:
+            letter = old_letter(cell, message)
+            if letter is not None:
+                letters.append(letter)
+    cell.mail_loaded = True
+    return letters
+
+
+def _set_aside(
+    cell: AgentCell,
+    rows: list[QuarantineRow],
+    *,
+    consumed: list[int] | tuple[()] = (),
+    cancelled: list[tuple[str, str, str]] | tuple[()] = (),
+) -> None:
+    """Move spoilt mail or timers to the quarantine, loudly; the agent goes on without them."""
+    commit = Commit()
+    effects = commit.with_effects()
+    effects.consumed, effects.cancelled, effects.quarantined = consumed, cancelled, rows
+    try:
+        cell.last_sequence = cell.home.supervisor.append(commit)
+    except PerdureError as problem:
+        logger.warning("%s: what is spoilt stays where it is stored: %s", cell, problem)
+    for row in rows:
+        error = CorruptState(f"{cell}, {row.place}", f"{row.reason}; the agent goes on without it")
+        logger.error("%s; what is left of it is kept in quarantine", error)
+        cell.fire(signals.snapshot_quarantined, reason=str(error), error=error)
+
+
+def old_letter(cell: AgentCell, message: Message) -> Letter | None:
+    """Make a letter of a stored message, or bury it when its class no longer takes it."""
+    letter = StoredLetter(
+        None, letter_id=message.id, cause=message.cause, correlation=message.correlation
+    )
+    letter.name, letter.body, letter.sent = message.name, message.body, message.sent
+    try:
+        letter.message = cell.blueprint.calls.decode(message.name, message.body)
+    except (ValueError, TypeError, AttributeError) as error:
+        letter.message = ProxyCall((message.name,), (), {})
+        bury(cell, letter, f"it no longer decodes: {told(error)}")
+        return None
+    return letter
+
+
+def settle_reads(cell: AgentCell) -> None:
+    """Wait until everything the agent committed is in the store."""
+    with cell.home.dispatcher.blocking():
+        cell.home.supervisor.committer.flush(sequence=cell.last_sequence)
+
+
+def _must_be_first(cell: AgentCell, head: AgentRow, repair: Repair) -> None:
+    """Raise CorruptState if this repair was just made: the damaged page takes no better value."""
+    if head.sequence != cell.last_sequence:
+        return
+    for entry in cell.home.store.journal_tail(cell.kind, cell.key, 1):
+        if (entry.sequence, entry.name) == (head.sequence, repair.name):
+            reason = f"{repair.quarantined[0].place} is bad again after it was repaired"
+            raise CorruptState(str(cell), reason)
+
+
+def _repair(cell: AgentCell, head: AgentRow, repair: Repair) -> None:
+    """Commit a repair as the agent's next version, and say loudly what was bad and what is lost."""
+    cell.status, cell.reason = stored_status(str(cell), head.status), head.reason
+    commit = cell.commit(repair.name)
+    commit.delta = repair.delta
+    commit.with_effects().quarantined = list(repair.quarantined)
+    cell.last_sequence = cell.home.supervisor.writer(head).submit(commit)
+    if repair.name == "(rewind)":
+        outcome = f"went back to version {repair.version} of {head.version}"
+    else:
+        outcome = "the journal's copy is used"
+    for row in repair.quarantined:
+        error = CorruptState(f"{cell}, state.{row.place}", f"{row.reason}; {outcome}")
+        logger.error("%s; the bad value is kept in quarantine", error)
+        cell.fire(signals.snapshot_quarantined, reason=str(error), error=error)

@@ -1,0 +1,96 @@
+"""A turn that was overtaken begins again: another changed first what it made its change from."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import logging
+from typing import Any, Final
+
+from pykka.messages import ProxyCall
+
+from ...persistence.codec.codec import IMMUTABLE
+from ..talk.messages import PLAIN, detach
+from ..talk.turn import Turn
+from . import decisions
+from .activation import Activation
+from .cell import AgentCell
+
+logger = logging.getLogger("perdure.actors")
+
+MOST: Final = 100
+"""Times a turn begins again before its asker, or supervision, gets the Conflict.
+
+Each time another's commit has succeeded, so all together always get on.
+"""
+PATIENCE: Final = 3
+"""Times it does so before what it needs is reserved for it."""
+
+
+def begins_again(cell: AgentCell, activation: Activation, turn: Turn) -> bool:
+    """Undo an overtaken turn and put its message first in the mailbox; False if it must fail.
+
+    That is no attempt of a poison message: the handler did nothing wrong.
+    """
+    letter = turn.letter
+    assert turn.unit is not None
+    if cell.again >= MOST or not _repeatable(turn):
+        cell.again = 0
+        cell.home.ledger.give_up(turn.unit)
+        return False
+    cell.again += 1
+    if cell.again > PATIENCE:
+        cell.home.ledger.reserve(turn.unit)
+    activation.rollback()
+    # It may have acted on what it saw, and may see something else the next time.
+    decisions.keep(cell.home.supervisor, turn.unit)
+    if letter.body:
+        # The handler may have changed its arguments in place.
+        letter.message = cell.blueprint.calls.decode(letter.name, letter.body)
+    elif turn.kept is not None:
+        letter.message = turn.kept
+    cell.put_back(letter)
+    logger.debug("%s begins a turn again: another was first", cell)
+    return True
+
+
+def keep_message(turn: Turn) -> None:
+    """Keep a copy of what a turn is about to handle, if the handler could change it in place."""
+    letter = turn.letter
+    if letter.body or letter.message.__class__ in PLAIN:
+        return
+    message = letter.message
+    if isinstance(message, ProxyCall):
+        path, args, kwargs = message
+        if not all(map(_copies, (args, kwargs))):
+            return
+        copied: Any = (detach(args), detach(kwargs))
+        turn.kept = ProxyCall(path, *copied)
+    elif _copies(message):
+        turn.kept = detach(message)
+
+
+def _repeatable(turn: Turn) -> bool:
+    """Tell whether the message can be handled again as it was."""
+    message = turn.letter.message
+    if turn.letter.body or turn.kept is not None or message.__class__ in PLAIN:
+        return True
+    # The first turn of an agent that shares: what it was called with may not change at all.
+    return isinstance(message, ProxyCall) and all(
+        value.__class__ in PLAIN for value in (*message.args, *message.kwargs.values())
+    )
+
+
+def _copies(value: object) -> bool:
+    """Tell whether ``detach`` copies all of a value that could change."""
+    kind = value.__class__
+    if kind in IMMUTABLE or isinstance(value, enum.Enum):
+        return True
+    if kind is list or kind is tuple or kind is set or kind is frozenset:
+        return all(map(_copies, value))  # type: ignore[call-overload]
+    if kind is dict:
+        return all(map(_copies, value.values()))  # type: ignore[attr-defined]
+    names = getattr(kind, "__struct_fields__", None)
+    if names is None and dataclasses.is_dataclass(value):
+        names = [field.name for field in dataclasses.fields(value)]
+    return names is not None and all(_copies(getattr(value, name, None)) for name in names)

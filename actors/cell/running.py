@@ -1,0 +1,224 @@
+"""A cell at work: takes envelopes from its mailbox and runs them as turns."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from types import CoroutineType
+from typing import Any, Final
+
+from pykka._introspection import get_attr_directly
+from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr
+
+from ...persistence.errors import SystemClosed, TurnTimeout
+from ...shared.ledger.ledger import Stale
+from ..pool.mailbox import Outcome
+from ..talk.control import Control, Verb
+from ..talk.messages import PLAIN
+from ..talk.turn import KeptLetter, Letter, StoredLetter, Turn, as_letter, current
+from . import (
+    controls,
+    failing,
+    guards,
+    isolation,
+    limits,
+    retry,
+    settling,
+    starting,
+)
+from .activation import Activation
+from .cell import AgentCell
+
+logger = logging.getLogger("perdure.actors")
+
+_LETTERS: Final = frozenset({Letter, KeptLetter, StoredLetter})
+"""Classes that need no second look before an active agent handles them."""
+
+_TEMPORARY: Final = frozenset({"backoff", "unsaved", "ended"})
+"""Holds that are known only in memory."""
+
+
+class RunningCell(AgentCell):
+    """Be the receiver of the cell's mailbox. ``receive`` runs inside the agent's context."""
+
+    __slots__ = ()
+
+    def receive(self, envelope: Any) -> Outcome | None:  # noqa: ANN401 - bare messages too
+        """Handle one letter, control or bare message."""
+        activation = self.activation
+        if (
+            activation is None
+            or not activation.started
+            or self.home.guarded
+            or (envelope.__class__ not in _LETTERS and envelope.__class__ not in PLAIN)
+        ):
+            return self._receive_carefully(as_letter(envelope))
+        self.turns += 1
+        if envelope.__class__ in PLAIN:
+            envelope = Letter(envelope)
+        return self._run(activation, envelope)
+
+    def _receive_carefully(self, envelope: Letter) -> Outcome | None:
+        if self.home.guarded and not guards.may_go_on(self, envelope):
+            return None
+        if isinstance(envelope, Control):
+            if envelope.verb is Verb.DONE:
+                return self._handler_done(envelope)
+            return controls.obey(self, envelope)
+        activation = self.activation
+        if activation is None or not activation.started:
+            outcome = starting.make_ready(self, envelope)
+            activation = self.activation
+            if outcome is not None or activation is None or not activation.started:
+                return outcome
+        if envelope.timer is not None and not guards.still_wanted(self, activation, envelope):
+            return None
+        self.turns += 1
+        return self._run(activation, envelope)
+
+    def broke(self, envelope: object, error: BaseException) -> None:
+        """Answer whoever waits; what was not committed is dropped, messages stay in the store.
+
+        Only our own machinery comes this far: the committer has ended (fenced off, closed), the
+        mailbox was closed at the wrong moment, or there is a defect.
+        """
+        logger.error("%s could not go on with a message", self, exc_info=error)
+        turn, self.turn = self.turn, None
+        current.set(None)
+        self.drop()
+        for letter in (as_letter(envelope), turn.letter if turn is not None else None):
+            if letter is not None and letter.reply_to is not None:
+                letter.reply_to.fail(error)
+
+    def launch(self) -> None:
+        """Begin what the mailbox was suspended for."""
+        pending, self.pending = self.pending, None
+        pending()
+
+    def drained(self) -> None:
+        """Leave memory for good when the agent is dormant, durable and has no mail."""
+        self.used = self.home.tick
+        if self.activation is None:
+            self.retire()
+
+    def retire(self) -> None:
+        """Close the cell if nothing keeps it; may be called by any thread."""
+        if self.mailbox.close_if_idle(self._is_spent):
+            self.home.keeper.forget(self)
+
+    def _is_spent(self) -> bool:
+        """Tell whether the store knows all that this cell does.
+
+        Asked under the mailbox's lock while nobody runs: a look before that could be out of date,
+        and a state that is only in memory would go with the cell.
+        """
+        return (
+            self.activation is None
+            and self.last_sequence <= self.home.supervisor.committer.durable
+            and not any(hold in _TEMPORARY for hold in self.holds)
+        )
+
+    def _run(self, activation: Activation, letter: Letter) -> Outcome | None:
+        turn = Turn(self, letter)
+        if self.shares:
+            retry.keep_message(turn)
+        self.turn = turn
+        current.set(turn)
+        limit = self.blueprint.turn_limit
+        watch = None
+        if limit is not None:
+            watch = limits.watch(self, turn, limit)
+        try:
+            result = handle(activation.agent, letter.message)
+            if isinstance(result, CoroutineType):
+                self.pending = lambda: self._launch_handler(turn, result)
+                return Outcome.SUSPENDED
+            turn.settling = True  # then the look: isolating.py says why
+            if (watch is not None or self.home.policy.ever) and self._too_late(activation, turn):
+                return Outcome.GONE
+            settling.settle(self, activation, turn, result)
+        except BaseException as error:  # noqa: BLE001 - a handler may raise anything
+            turn.settling = True
+            if self._too_late(activation, turn):
+                return Outcome.GONE
+            overtaken = error.__class__ is Stale and retry.begins_again(self, activation, turn)
+            if error.__class__ is KeyboardInterrupt and _on_main_thread():
+                # Not the handler's doing: somebody pressed Ctrl-C while the main thread helped.
+                activation.rollback()
+                self.turn = None
+                current.set(None)
+                return Outcome.INTERRUPTED
+            if not overtaken:
+                failing.fail(self, activation, turn, error)
+        if watch is not None:
+            watch.cancel()
+        self.turn = None
+        current.set(None)
+        return None
+
+    def _too_late(self, activation: Activation, turn: Turn) -> bool:
+        """Tell whether the clock or an isolation has ended a turn before its handler did."""
+        limited = self.blueprint.turn_limit is not None
+        if limited and not turn.decide("runner") and turn.decided == "clock":
+            limits.came_too_late(self, turn)
+            return True
+        return self.home.policy.ever and isolation.lost(self, activation, turn)
+
+    def _launch_handler(self, turn: Turn, coroutine: CoroutineType[Any, Any, object]) -> None:
+        def done(result: object, error: BaseException | None) -> None:
+            ended = Control(Verb.DONE, value=result, error=error, edge=False)
+            if not self.mailbox.resume(ended):
+                refuse(turn.letter)
+
+        if self.mailbox.is_closed():
+            coroutine.close()
+            refuse(turn.letter)
+            return
+        turn.cancel = self.home.loop.start(coroutine, self.mailbox.context, done)
+
+    def _handler_done(self, control: Control) -> Outcome | None:
+        turn, activation = self.turn, self.activation
+        assert turn is not None
+        assert activation is not None
+        turn.settling = True
+        if self._too_late(activation, turn):
+            return Outcome.GONE
+        error = control.error
+        try:
+            if error is None:
+                settling.settle(self, activation, turn, control.value)
+        except BaseException as raised:  # noqa: BLE001 - same
+            error = raised
+        if error.__class__ is Stale and retry.begins_again(self, activation, turn):
+            error = None
+        if error is not None:
+            error = TurnTimeout(turn.overdue) if turn.overdue else error
+            failing.fail(self, activation, turn, error)
+        self.turn = None
+        current.set(None)
+        return None
+
+
+def refuse(letter: Letter) -> None:
+    """Tell the asker of a turn that the system was closed under it."""
+    if letter.reply_to is not None:
+        letter.reply_to.fail(SystemClosed("the agent system was closed before the handler ended"))
+
+
+def _on_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+def handle(agent: object, message: object) -> object:
+    """Give a message to an agent as pykka does; a coroutine is returned, not run."""
+    if isinstance(message, ProxyCall):
+        path, args, kwargs = message
+        method = getattr(agent, path[0]) if len(path) == 1 else get_attr_directly(agent, path)
+        return method(*args, **kwargs) if kwargs else method(*args)
+    if isinstance(message, ProxyGetAttr):
+        return get_attr_directly(agent, message.attr_path)
+    if isinstance(message, ProxySetAttr):
+        parent = get_attr_directly(agent, message.attr_path[:-1])
+        setattr(parent, message.attr_path[-1], message.value)
+        return None
+    return agent.on_receive(message)  # type: ignore[attr-defined]

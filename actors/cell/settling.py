@@ -1,0 +1,311 @@
+"""From a handler that returned to a commit on its way, messages delivered, replies released."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...lifecycle.durability import WhenUnsaved
+from ...persistence.errors import StateError
+from ...persistence.records.records import Commit, Delta, Message, Timer
+from ..talk.control import Control, Verb
+from ..talk.messages import detach
+from ..talk.turn import KeptLetter, Letter, StoredLetter, Turn, as_letter
+from .activation import Activation
+from .cell import AgentCell
+from .timers import next_due
+
+
+def settle(
+    cell: AgentCell, activation: Activation, turn: Turn, result: object, name: str | None = None
+) -> None:
+    """Make a finished turn count. What it raises leaves everything for the caller to roll back.
+
+    StateError for a value that cannot be stored; Stale if another changed first what the turn
+    made a shared value from, Denied if it lost a right meanwhile.
+    """
+    if turn.unit is None or turn.unit.idle():
+        _settle(cell, activation, turn, result, name)
+        if cell.again:  # overtaken before, and now it wants nothing
+            cell.again = 0
+            cell.home.ledger.free(cell)
+        return
+    turn.effects = True
+    with cell.home.ledger.ending(turn.unit) as ending:
+        turn.ending = ending
+        _settle(cell, activation, turn, result, name)
+    cell.again = 0
+
+
+def _settle(
+    cell: AgentCell, activation: Activation, turn: Turn, result: object, name: str | None
+) -> None:
+    letter = turn.letter
+    if activation.agent.state is not activation.tracker.state:
+        raise StateError("state", "was replaced; set its fields instead (self.state.name = ...)")
+    if cell.volatile:
+        activation.tracker.accept()
+        if turn.effects or letter.timer or letter.durable:
+            _settle_effects(cell, activation, turn)
+        if letter.reply_to is not None or turn.asked or letter.cause:
+            _answer_unsaved(cell, turn, detach(result))
+        return
+    effects = turn.effects or letter.timer is not None
+    if cell.snapshot and not effects and name is None:
+        _settle_snapshot(cell, activation, turn, result)
+        return
+    value = detach(result) if letter.reply_to is not None else None
+    delta = activation.tracker.collect()
+    if delta is None and not effects and not activation.dirty():
+        if letter.durable:
+            only = Commit()
+            only.with_effects().consumed = [letter.id]
+            # Counted as the agent's: a load before this is durable would find the message again.
+            cell.last_sequence = cell.home.supervisor.append(only)
+        # What a turn only read must not stay in memory for ever either.
+        if activation.tracker.collections:
+            activation.tracker.trim(cell.last_sequence, cell.home.supervisor.committer.durable)
+        release(cell, letter, value)
+    else:
+        _commit(cell, activation, turn, name or describe(letter), delta, value)
+        if turn.steps:
+            _take_steps(cell, turn)
+
+
+def _settle_snapshot(cell: AgentCell, activation: Activation, turn: Turn, result: object) -> None:
+    """Leave a turn to the agent's next save."""
+    letter = turn.letter
+    delta = activation.tracker.defer()
+    if delta is not None or letter.durable:
+        activation.keep(delta, letter.id if letter.durable else None)
+    if not activation.scheduled and activation.dirty():
+        activation.scheduled = True
+        autosave = cell.blueprint.agent_class.autosave or cell.home.auto_save
+        cell.home.supervisor.dirty(cell, autosave.every, lambda: request_save(cell))
+    if letter.reply_to is not None or turn.asked or letter.cause:
+        _answer_unsaved(cell, turn, detach(result))
+
+
+def describe(letter: Letter) -> str:
+    """Return what a letter asks for, for logs and the journal."""
+    if letter.name:
+        return letter.name
+    path = getattr(letter.message, "attr_path", None)
+    if not path:
+        return "on_receive"
+    return path[0] if len(path) == 1 else ".".join(path)
+
+
+def release(cell: AgentCell, letter: Letter, value: object) -> None:
+    """Answer a turn that changed nothing: not before what it may have seen is durable."""
+    reply_to = letter.reply_to
+    if reply_to is None:
+        return
+    if letter.edge and not answers_unsaved(cell):
+        reply_to.prepare(value)
+        cell.home.supervisor.committer.gate(reply_to)
+    else:
+        _answer(cell, letter, value)
+
+
+def _answer_unsaved(cell: AgentCell, turn: Turn, value: object) -> None:
+    """Answer a turn that is not saved itself: at once, unless it may know of one that will be.
+
+    What the agent was told by others, in this turn or before, may still be on its way to the
+    store; beyond the edge nobody may see it before it is there.
+    """
+    letter, committer = turn.letter, cell.home.supervisor.committer
+    seen = committer.appended if turn.asked else letter.cause
+    cell.last_sequence = max(cell.last_sequence, seen)
+    if cell.last_sequence > committer.durable:
+        release(cell, letter, value)
+    else:
+        _answer(cell, letter, value)
+
+
+def save(cell: AgentCell, activation: Activation, name: str) -> int:
+    """Commit what a SNAPSHOT agent has not saved; return the agent's latest sequence."""
+    # Also when there is nothing to save: the tick that asked for this is over.
+    activation.scheduled = False
+    if activation.dirty():
+        commit = cell.commit(name)
+        activation.put_unsaved(commit)
+        cell.last_sequence = activation.writer.submit(commit)
+        activation.tracker.trim(cell.last_sequence, cell.home.supervisor.committer.durable)
+    return cell.last_sequence
+
+
+def store_waiting(cell: AgentCell) -> None:
+    """Store the mail from outside that waits for a SNAPSHOT agent, before it waits for long."""
+    if cell.snapshot:
+        cell.put_back(*store_mail(cell, cell.mailbox.take_all()))
+
+
+def store_mail(cell: AgentCell, items: list[Any]) -> list[Letter]:
+    """Return mailbox items as letters, those that can wait in the store on their way to it."""
+    letters: list[Letter] = []
+    rows: list[Message] = []
+    for item in items:
+        letter = as_letter(item)
+        if (
+            letter.reply_to is None
+            and not letter.durable
+            and letter.__class__ in (Letter, KeptLetter)
+        ):
+            stored = StoredLetter(letter.message, letter_id=letter.id or cell.home.next_letter())
+            stored.correlation = letter.correlation or stored.id
+            stored.name, stored.body = letter.name, letter.body
+            if not stored.body:
+                stored.name, stored.body, _ = cell.blueprint.calls.encode(letter.message)
+            stored.sent = letter.sent or cell.home.clock.now()
+            rows.append(row(cell.kind, cell.key, stored))
+            letter = stored
+        letters.append(letter)
+    if rows:
+        commit = Commit()
+        commit.with_effects().sends = rows
+        cell.home.supervisor.append(commit)
+    return letters
+
+
+def request_save(cell: AgentCell) -> None:
+    """Have an agent saved between two turns."""
+    cell.mailbox.put_urgent(Control(Verb.SAVE, edge=False))
+
+
+def _commit(  # noqa: PLR0917 - once a turn, and keywords cost
+    cell: AgentCell,
+    activation: Activation,
+    turn: Turn,
+    name: str,
+    delta: Delta | None,
+    value: object,
+) -> None:
+    letter = turn.letter
+    commit = cell.commit(name, letter)
+    commit.delta = delta
+    if letter.durable:
+        commit.with_effects().consumed = [letter.id]
+    if activation.dirty():
+        activation.put_unsaved(commit)
+    if turn.effects or letter.timer:
+        _put_effects(cell, turn, commit)
+    held_back = letter.reply_to is not None and letter.edge and not answers_unsaved(cell)
+    if held_back:
+        assert letter.reply_to is not None
+        letter.reply_to.prepare(value)
+        commit.reply = letter.reply_to
+    sequence = activation.writer.submit(commit)
+    cell.last_sequence = sequence
+    if turn.ending is not None:
+        cell.home.ledger.publish(turn.ending, sequence)
+    if turn.effects or letter.timer:
+        _deliver(cell, turn, commit)
+    if not held_back:
+        _answer(cell, letter, value)
+    if activation.tracker.collections:
+        activation.tracker.trim(sequence, cell.home.supervisor.committer.durable)
+
+
+def _settle_effects(cell: AgentCell, activation: Activation, turn: Turn) -> None:
+    """Commit a VOLATILE agent's messages, which belong to no version, and its timers.
+
+    A timer makes a version: a load finds an agent's timers by its head.
+    """
+    timed = bool(turn.timers) or turn.letter.timer is not None
+    commit = cell.commit(describe(turn.letter), turn.letter) if timed else Commit()
+    if not timed and turn.ending is not None:
+        commit = cell.commit(describe(turn.letter), turn.letter)
+    if turn.letter.durable:  # sent while the class was not VOLATILE yet
+        commit.with_effects().consumed = [turn.letter.id]
+    _put_effects(cell, turn, commit)
+    append = activation.writer.submit if timed else cell.home.supervisor.append
+    cell.last_sequence = append(commit)
+    if turn.ending is not None:
+        cell.home.ledger.publish(turn.ending, cell.last_sequence)
+    _deliver(cell, turn, commit)
+    if turn.steps:
+        _take_steps(cell, turn)
+
+
+def _take_steps(cell: AgentCell, turn: Turn) -> None:
+    for step in turn.steps:
+        control = Control(Verb(step), edge=False)
+        if control.verb is Verb.STOP:
+            cell.mailbox.put(control)
+        else:
+            cell.mailbox.put_urgent(control)
+
+
+def _put_effects(cell: AgentCell, turn: Turn, commit: Commit) -> None:
+    letter = turn.letter
+    effects = commit.with_effects()
+    if turn.ending is not None:
+        turn.ending.put_into(commit)
+    effects.sends = [
+        row(target.kind, target.key, sent) for target, sent in turn.sends if sent.durable
+    ]
+    timers: dict[str, Timer | None] = {}
+    if letter.timer is not None:
+        timers[letter.timer.name] = next_due(letter.timer, cell.home.clock.now())
+    if turn.timers:
+        timers |= turn.timers
+    effects.timers = [timer for timer in timers.values() if timer is not None]
+    effects.cancelled = [
+        (cell.kind, cell.key, name) for name, timer in timers.items() if timer is None
+    ]
+
+
+def _deliver(cell: AgentCell, turn: Turn, commit: Commit) -> None:
+    """Make the effects of an appended commit happen in memory.
+
+    After the append, so that their own effects come later in the journal.
+    """
+    home = cell.home
+    effects = commit.with_effects()
+    for timer in effects.timers:
+        if cell.activation is not None:
+            cell.activation.timers[timer.name] = timer
+        home.timers.set(timer)
+    for place in effects.cancelled:
+        if cell.activation is not None:
+            cell.activation.timers.pop(place[2], None)
+        home.timers.cancelled(place)
+    for target, sent in turn.sends:
+        sent.cause = commit.sequence if commit.agent else 0
+        home.deliver(target.kind, target.key, sent)
+
+
+def row(kind: str, key: str, letter: Letter) -> Message:
+    """Return the mailbox row of a letter.
+
+    Its cause is filled in when the sender's commit is numbered.
+    """
+    return tuple.__new__(  # a named tuple's own constructor takes twice as long
+        Message,
+        (
+            letter.id,
+            kind,
+            key,
+            letter.name,
+            letter.body,
+            letter.cause,
+            letter.correlation,
+            letter.sent,
+        ),
+    )
+
+
+def answers_unsaved(cell: AgentCell) -> bool:
+    """Tell whether replies leave although nothing can be saved (policy "continue")."""
+    return (
+        cell.home.supervisor.outage
+        and cell.blueprint.agent_class.when_unsaved is WhenUnsaved.CONTINUE
+    )
+
+
+def _answer(cell: AgentCell, letter: Letter, value: object) -> None:
+    reply_to = letter.reply_to
+    if reply_to is not None:
+        if cell.home.supervisor.outage:
+            reply_to.unsaved = True
+        reply_to.answer(value, None)

@@ -1,0 +1,174 @@
+"""The steps of the lifecycle, taken by a cell between two turns.
+
+Each status change is a commit, after that of the agent's own hook.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from blinker import Signal
+
+from ...lifecycle import signals
+from ...lifecycle.status import Status, Step, after
+from ...persistence.errors import AgentQuarantined, PerdureError, StoreError
+from ..talk.control import Control
+from ..talk.turn import Letter, as_letter
+from .activation import Activation
+from .cell import AgentCell
+from .failing import begin_again, reject
+from .methods import run_hook
+from .opening import know_timers
+from .settling import release, save, store_waiting
+
+logger = logging.getLogger("perdure.actors")
+
+
+def pause(cell: AgentCell, activation: Activation, control: Control) -> None:
+    """Keep the agent's mail waiting from now on."""
+    status = after(str(cell), cell.status, Step.PAUSE)
+    cell.fire(signals.agent_pausing)
+    if activation.started:
+        run_hook(cell, activation, "on_pause")
+    cell.hold("paused")
+    store_waiting(cell)
+    _change(cell, activation, status, "(pause)", control, signal=signals.agent_paused)
+
+
+def resume(cell: AgentCell, activation: Activation, control: Control) -> None:
+    """Let the agent take its mail again."""
+    status = after(str(cell), cell.status, Step.RESUME)
+    cell.fire(signals.agent_resuming)
+    if activation.started:
+        run_hook(cell, activation, "on_resume")
+    _change(cell, activation, status, "(resume)", control, signal=signals.agent_resumed)
+    cell.unhold("paused")
+
+
+def stop(cell: AgentCell, activation: Activation, control: Control) -> None:
+    """Run on_stop, save, and leave memory; the next message starts the agent again."""
+    if cell.status is Status.STOPPED:
+        release(cell, control, value=False)
+        return
+    status = after(str(cell), cell.status, Step.STOP)
+    cell.fire(signals.agent_stopping)
+    if activation.started:
+        run_hook(cell, activation, "on_stop")
+    control.value = True
+    _change(cell, activation, status, "(stop)", control, signal=signals.agent_stopped)
+    cell.drop()
+    cell.restarting = False
+    cell.unhold("paused")
+    cell.unhold("quarantined")
+
+
+def restart(cell: AgentCell, activation: Activation, control: Control) -> None:
+    """Begin again from the last committed state; puts a given-up agent back to work."""
+    by_supervision = control.reason == "supervision"
+    if by_supervision and cell.status is not Status.ACTIVE:
+        return
+    status = after(str(cell), cell.status, Step.RESTART)
+    if not by_supervision:
+        cell.home.tree.forgive((cell.kind, cell.key))
+        cell.intensity = None
+        cell.fire(signals.agent_restarting)
+    if status is not cell.status:
+        if cell.status is Status.STOPPED:
+            know_timers(cell, activation)
+        cell.reason = ""
+        _change(cell, activation, status, "(restart)", control)
+    else:
+        save(cell, activation, "(restart)")
+        release(cell, control, None)
+    begin_again(cell, float(control.value) if isinstance(control.value, float) else 0.0)
+    if by_supervision:
+        # Told when the wait is arranged, which must not hang on a receiver.
+        cell.fire(signals.agent_restarting, reason=control.reason, activation=activation)
+    cell.unhold("paused")
+    cell.unhold("quarantined")
+
+
+def quarantine(cell: AgentCell, activation: Activation | None, control: Control) -> None:
+    """Give the agent up: its mail waits, its askers are told."""
+    try:
+        status = after(str(cell), cell.status, Step.QUARANTINE)
+    except PerdureError:
+        return  # stopped or given up in the meantime
+    cell.reason = control.reason
+    cell.hold("quarantined")
+    if activation is not None:
+        _change(cell, activation, status, "(quarantine)", control)
+    else:
+        cell.status = status
+    cell.drop()
+    logger.error("%s is quarantined: %s", cell, cell.reason)
+    cell.fire(signals.agent_quarantined, reason=cell.reason, activation=activation)
+    refuse_askers(cell, quarantined(cell))
+
+
+def save_now(cell: AgentCell, activation: Activation, control: Control) -> None:
+    """Save what is unsaved."""
+    save(cell, activation, "(save)")
+    release(cell, control, None)
+
+
+def passivate(cell: AgentCell, activation: Activation, _control: Control) -> None:
+    """Leave memory, unless mail came in the meantime."""
+    if len(cell.mailbox) and not cell.holds:
+        return
+    store_waiting(cell)
+    if cell.blueprint.passivates and activation.started:
+        run_hook(cell, activation, "on_passivate")
+    save(cell, activation, "(save)")
+    cell.drop()
+    if activation.started:
+        cell.fire(signals.agent_passivated, activation=activation)
+
+
+def _change(
+    cell: AgentCell,
+    activation: Activation,
+    status: Status,
+    name: str,
+    control: Control,
+    *,
+    signal: Signal | None = None,
+) -> None:
+    """Commit a status and whatever the hook changed; answer when that is durable."""
+    cell.status = status
+    commit = cell.commit(name, control)
+    activation.put_unsaved(commit)
+    value = control.value if control.value is True else None
+    if control.reply_to is not None and control.edge:
+        control.reply_to.prepare(value)
+        commit.reply = control.reply_to
+    cell.last_sequence = activation.writer.submit(commit)
+    if control.reply_to is not None and not control.edge:
+        control.reply_to.answer(value, None)
+    if signal is not None:
+        cell.fire(signal)
+
+
+def refuse_askers(cell: AgentCell, error: Exception, *, steps: bool = False) -> None:
+    """Tell everyone whose ask would wait for long; other mail waits.
+
+    Steps of the lifecycle are refused with ``steps`` only: mostly they do not wait for the mail.
+    """
+    kept: list[Letter] = []
+    for item in cell.mailbox.take_all():
+        envelope = as_letter(item)
+        if envelope.reply_to is None or (isinstance(envelope, Control) and not steps):
+            kept.append(envelope)
+        elif isinstance(error, StoreError):
+            # Nothing can become durable now, so there is nothing to hold the answer back for.
+            envelope.reply_to.fail(error)
+        else:
+            reject(cell, envelope, error)
+    cell.put_back(*kept)
+
+
+def quarantined(cell: AgentCell) -> AgentQuarantined:
+    """Return the error for an ask to a quarantined agent."""
+    return AgentQuarantined(
+        f"{cell} is quarantined ({cell.reason}); mend the cause, then call restart()"
+    )

@@ -1,0 +1,173 @@
+"""Durable timers: rows in the store, calls in memory for those that are due soon."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from ...lifecycle.clock import Clock, Handle
+from ...persistence.errors import StoreError
+from ...persistence.records.records import Timer
+from ...persistence.store.store import Store
+
+logger = logging.getLogger("perdure.actors")
+
+WINDOW: Final = 60.0
+"""Seconds ahead for which timers are held in memory."""
+PAGE: Final = 5_000
+"""Timers read at a time."""
+
+Place = tuple[str, str, str]
+
+
+class TimerService:
+    """Deliver timers when they fall due.
+
+    Invariant: a timer set while it was due before ``_horizon`` and not consumed has a call in
+    ``_calls`` or was delivered; all others are in the store, or on their way to it, and read in
+    time. ``_read_until`` says how far the store was read.
+    Delivery is at least once in memory; the commit that consumes a timer also removes or
+    advances its row, so in effect it is exactly once.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        when_settled: Callable[[Callable[[], None]], None],
+        deliver: Callable[[Timer], None],
+    ) -> None:
+        """Read timers from ``store`` and hand those due to ``deliver``.
+
+        ``when_settled`` calls back once everything committed so far is in the store.
+        """
+        self._store = store
+        self._clock = clock
+        self._when_settled = when_settled
+        self._deliver = deliver
+        self._lock = threading.Lock()
+        self._calls: dict[Place, tuple[Timer, Handle | None]] = {}
+        self._from_store: set[Place] = set()  # those of _calls that were read, not set
+        self._horizon = -math.inf
+        self._read_until = -math.inf
+
+    def start(self) -> None:
+        """Read the timers that are due soon, and go on doing so."""
+        self._advance()
+
+    def set(self, timer: Timer) -> None:
+        """Take note of a committed timer; it replaces the one of its name."""
+        with self._lock:
+            self._forget(timer[:3])
+            if timer.due <= self._horizon:
+                self._call(timer)
+
+    def known(self, timer: Timer) -> None:
+        """Take note of a timer an activation found in the store, unless it is in hand already.
+
+        All commits of its agent are durable then, so what is in hand and differs is out of date.
+        """
+        with self._lock:
+            held = self._calls.get(timer[:3])
+            if held is not None and held[0] == timer:
+                return
+            self._forget(timer[:3])
+            if timer.due <= self._horizon:
+                self._call(timer)
+
+    def unwanted(self, timer: Timer) -> None:
+        """Take note that a timer was delivered and found to be out of date."""
+        with self._lock:
+            held = self._calls.get(timer[:3])
+            if held is not None and held[0] == timer:
+                self._forget(timer[:3])
+
+    def cancelled(self, place: Place) -> None:
+        """Take note that a timer is gone."""
+        with self._lock:
+            self._forget(place)
+
+    def _advance(self) -> None:
+        """Move the horizon one window ahead, then read what is due before it.
+
+        In this order: a timer set before the move was committed before it, so it is in the store
+        when everything committed so far is; one set after the move is kept in memory.
+        """
+        with self._lock:
+            self._horizon = max(self._horizon, self._clock.now() + WINDOW)
+        self._when_settled(self._read)
+
+    def _read(self) -> None:
+        until = self._horizon
+        try:
+            found, until = self._page(self._read_until, until)
+        except StoreError as error:
+            logger.warning("reading timers failed and is tried again: %s", error)
+            self._clock.call_later(1.0, self._advance)
+            return
+        with self._lock:
+            for timer in found:
+                place = timer[:3]
+                # What was set is newer than what is read. What was read may have been replaced
+                # in the store since: every row is read once, unless its time was changed.
+                if place not in self._calls or place in self._from_store:
+                    self._forget(place)
+                    self._call(timer)
+                    self._from_store.add(place)
+        self._read_until = until
+        # A full page means there are more: go on at once, else in good time before the horizon.
+        wait = 0.0 if until < self._horizon else WINDOW / 2
+        self._clock.call_later(wait, self._advance)
+
+    def _page(self, after: float, until: float) -> tuple[list[Timer], float]:
+        """Return timers due after ``after``, and the moment up to which these are all."""
+        limit = PAGE
+        while True:
+            found = self._store.timers_between(after, until, limit)
+            if len(found) < limit:
+                return found, until
+            # There may be more of the last moment than fit: leave all of those to the next page.
+            last = found[-1].due
+            complete = [timer for timer in found if timer.due < last]
+            if complete:
+                return complete, complete[-1].due
+            limit *= 2
+
+    def _call(self, timer: Timer) -> None:
+        delay = max(0.0, timer.due - self._clock.now())
+        self._calls[timer[:3]] = (timer, self._clock.call_later(delay, lambda: self._due(timer)))
+
+    def _due(self, timer: Timer) -> None:
+        with self._lock:
+            held = self._calls.get(timer[:3])
+            if held is None or held[0] is not timer:
+                return
+            # Kept until the commit that consumes it, so that nobody delivers it twice.
+            self._calls[timer[:3]] = (timer, None)
+        self._deliver(timer)
+
+    def _forget(self, place: Place) -> None:
+        held = self._calls.pop(place, None)
+        self._from_store.discard(place)
+        if held is not None and held[1] is not None:
+            held[1].cancel()
+
+
+def next_due(timer: Timer, now: float) -> Timer | None:
+    """Return an interval timer's next appointment after a tick was handled, None for the last."""
+    if timer.interval is None:
+        return None
+    due = timer.due + timer.interval
+    if timer.catch_up != "all" and due <= now:
+        missed = math.floor((now - timer.due) / timer.interval)
+        due = timer.due + (missed + 1) * timer.interval
+    return timer._replace(due=due)
+
+
+def is_skipped(timer: Timer, now: float) -> bool:
+    """Tell whether a late tick is to be passed over."""
+    late = now - timer.due
+    return timer.interval is not None and timer.catch_up == "skip" and late >= timer.interval

@@ -1,0 +1,1 @@
+"""Actors on a few threads: mailboxes, the dispatcher, futures, the event loop."""

@@ -1,0 +1,150 @@
+"""One event loop on one thread for all ``async def`` handlers of a system."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context, copy_context
+from typing import Any
+
+from ...persistence.errors import SystemClosed
+
+Done = Callable[[object, BaseException | None], None]
+
+
+class HandlerLoop:
+    """Run coroutines on a loop of its own; started when the first one comes."""
+
+    def __init__(self) -> None:
+        """Make a loop that is not running yet."""
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._executor: ThreadPoolExecutor | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._grace = 0.0
+        self._complete = False
+        self._closed = False
+        self._ident: int | None = None
+
+    def start(
+        self, coroutine: Coroutine[Any, Any, object], context: Context, done: Done
+    ) -> Callable[[], None]:
+        """Run ``coroutine`` in ``context``; ``done(result, error)`` is called on the loop's thread.
+
+        Returns a function that cancels it.
+        """
+        loop = self._running()
+        if loop is None:
+            coroutine.close()
+            done(None, SystemClosed("the agent system is closed; open it again to go on"))
+            return _nothing
+        holder: list[asyncio.Task[Any]] = []
+
+        def begin() -> None:
+            task = loop.create_task(_caught(coroutine), context=context)
+            holder.append(task)
+            self._tasks.add(task)
+            task.add_done_callback(finished)
+
+        def finished(task: asyncio.Task[Any]) -> None:
+            self._tasks.discard(task)
+            if task.cancelled():
+                done(None, asyncio.CancelledError("the handler was cancelled"))
+            else:
+                done(*task.result())
+
+        def cancel() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop was closed, and it with it
+                loop.call_soon_threadsafe(lambda: [task.cancel() for task in holder])
+
+        try:
+            loop.call_soon_threadsafe(begin)
+        except RuntimeError as error:  # closed since we asked for it
+            coroutine.close()
+            done(None, error)
+        return cancel
+
+    def runs_here(self) -> bool:
+        """Tell whether the caller is on the loop's own thread."""
+        return threading.get_ident() == self._ident
+
+    def run(self, coroutine: Coroutine[Any, Any, object]) -> object:
+        """Run ``coroutine`` in a copy of the caller's context and wait for its result."""
+        arrived = threading.Event()
+        outcome: list[tuple[object, BaseException | None]] = []
+
+        def done(result: object, error: BaseException | None) -> None:
+            outcome.append((result, error))
+            arrived.set()
+
+        self.start(coroutine, copy_context(), done)
+        arrived.wait()
+        result, error = outcome[0]
+        if error is not None:
+            raise error
+        return result
+
+    def close(self, timeout: float) -> bool:
+        """Cancel what runs and end the thread; False if a handler does not let that happen."""
+        with self._lock:
+            self._closed = True
+            self._grace = timeout
+            loop, thread = self._loop, self._thread
+        if loop is None or thread is None:
+            return True
+        with contextlib.suppress(RuntimeError):  # it has ended already
+            loop.call_soon_threadsafe(loop.stop)
+        thread.join(2 * timeout)  # once for what blocks the loop, once for what ignores its end
+        return self._complete and not thread.is_alive()
+
+    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Be the loop's thread: the loop is ended here too, where no other loop can be running."""
+        while not self._closed:
+            loop.run_forever()  # again, if a handler has stopped it
+        self._complete = loop.run_until_complete(self._end_tasks(self._grace))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        if self._executor is not None:
+            self._executor.shutdown(wait=False, cancel_futures=True)
+        if self._complete:
+            loop.close()
+
+    async def _end_tasks(self, within: float) -> bool:
+        for task in list(self._tasks):
+            task.cancel()
+        if not self._tasks:
+            return True
+        _, left = await asyncio.wait(self._tasks, timeout=within)
+        return not left
+
+    def _running(self) -> asyncio.AbstractEventLoop | None:
+        with self._lock:
+            if self._loop is None and not self._closed:
+                self._loop = asyncio.new_event_loop()
+                self._executor = ThreadPoolExecutor(thread_name_prefix="perdure-executor")
+                self._loop.set_default_executor(self._executor)
+                self._thread = threading.Thread(
+                    target=self._serve, args=(self._loop,), name="perdure-loop", daemon=True
+                )
+                self._thread.start()
+                self._ident = self._thread.ident
+            return None if self._closed else self._loop
+
+
+async def _caught(
+    coroutine: Coroutine[Any, Any, object],
+) -> tuple[object, BaseException | None]:
+    """Return what a coroutine returns or raises; an error such as SystemExit would end the loop."""
+    try:
+        return await coroutine, None
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:  # noqa: BLE001 - whoever waits gets it
+        return None, error
+
+
+def _nothing() -> None:
+    """Cancel nothing."""

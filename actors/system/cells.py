@@ -1,0 +1,178 @@
+"""The cells of a system: found or made for a message, put to rest when memory runs short."""
+
+from __future__ import annotations
+
+import heapq
+import threading
+from dataclasses import dataclass
+from typing import Final
+
+from ...persistence.errors import ConfigurationError
+from ..agent.blueprint import Catalogue
+from ..cell import failing
+from ..cell.cell import AgentCell, Surroundings
+from ..cell.isolation import HOLD
+from ..cell.running import RunningCell
+from ..talk.control import Control, Verb
+from ..talk.turn import Letter, as_letter
+
+SWEEP_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Passivation:
+    """Drop activations idle for ``idle`` seconds, and the longest idle ones above ``limit``.
+
+    ``None`` switches either off. Volatile agents are never dropped.
+    """
+
+    idle: float | None = 300.0
+    limit: int | None = 20_000
+
+    def __post_init__(self) -> None:
+        """Refuse limits that make no sense."""
+        if (self.idle is not None and self.idle <= 0) or (
+            self.limit is not None and self.limit < 1
+        ):
+            message = f"{self} needs idle > 0 and limit >= 1, or None"
+            raise ConfigurationError(message)
+
+
+class Keeper:
+    """Keep the cells of a system, one for each agent in memory (cell.CellKeeper)."""
+
+    def __init__(self, home: Surroundings, catalogue: Catalogue, limits: Passivation) -> None:
+        """Make cells that live in ``home``, for the classes of ``catalogue``."""
+        self._home = home
+        self._catalogue = catalogue
+        self._limits = limits
+        self.cells: dict[tuple[str, str], RunningCell] = {}
+        self._lock = threading.Lock()
+        self._turns = 0  # of cells that are gone
+        self._crowded_at = limits.limit
+
+    def cell(self, kind: str, key: str) -> RunningCell:
+        """Return the agent's cell, making it if it has none."""
+        cell = self.cells.get((kind, key))
+        if cell is not None:
+            return cell
+        blueprint = self._catalogue.of_kind(kind)
+        crowded = False
+        with self._lock:
+            cell = self.cells.get((kind, key))
+            if cell is None:
+                cell = RunningCell(self._home, blueprint, key)
+                if self._home.policy.isolated(kind, key):
+                    cell.hold(HOLD)
+                cell.mailbox.attach(cell, self._home.dispatcher)
+                self.cells[kind, key] = cell
+                crowded = self._crowded_at is not None and len(self.cells) >= self._crowded_at
+        if crowded:
+            self._make_room()
+        return cell
+
+    def forget(self, cell: AgentCell) -> None:
+        """Drop a closed cell."""
+        with self._lock:
+            if self.cells.get((cell.kind, cell.key)) is cell:
+                del self.cells[cell.kind, cell.key]
+                self._turns += cell.turns
+            if self._limits.limit is not None and len(self.cells) < self._limits.limit:
+                self._crowded_at = self._limits.limit
+
+    def replace(self, cell: AgentCell, failed: Letter | None, error: Exception) -> None:
+        """Put a fresh cell, with all the mail, in the place of one that hangs."""
+        fresh = self._take_over(cell)
+        if fresh is None:  # it was cut off at the same moment
+            if failed is not None:
+                self._home.deliver(cell.kind, cell.key, failed)
+            return
+        failing.restart(fresh, error, failed)
+        fresh.mailbox.attach(fresh, self._home.dispatcher)
+
+    def set_aside(self, cell: AgentCell, first: Letter | None, why: str) -> None:
+        """Put a fresh cell in the place of one that is cut off; its mail waits, ``first`` first."""
+        fresh = self._take_over(cell)
+        if fresh is None:
+            # It has retired; who came after it was made when the isolation was known.
+            if first is not None:
+                self._home.deliver(cell.kind, cell.key, first)
+            return
+        if first is not None:
+            fresh.mailbox.put_back(first)
+        for hold in cell.holds:
+            if hold != "backoff":  # its end is known to the old cell alone, and mail starts it
+                fresh.hold(hold)
+        fresh.hold(why)
+        fresh.mailbox.attach(fresh, self._home.dispatcher)
+        fresh.mailbox.put_urgent(Control(Verb.REFUSE, edge=False))
+
+    def _take_over(self, cell: AgentCell) -> RunningCell | None:
+        """Return a fresh cell with all the mail of another, which is closed; not attached yet.
+
+        None if it is not the agent's present cell.
+        """
+        fresh = RunningCell(self._home, cell.blueprint, cell.key)
+        fresh.last_sequence = cell.last_sequence
+        fresh.status, fresh.reason = cell.status, cell.reason
+        fresh.intensity = cell.intensity
+        fresh.mail_loaded = cell.mail_loaded
+        fresh.restarting = True
+        fresh.turns = cell.turns
+        fresh.error = cell.error
+        # In this order: whoever finds the old mailbox closed finds the fresh one in its place,
+        # where mail gathers behind what is left of the old, and nothing runs before the attach.
+        with self._lock:
+            if self.cells.get((cell.kind, cell.key)) is not cell:
+                return None
+            self.cells[cell.kind, cell.key] = fresh
+            if self._home.policy.isolated(cell.kind, cell.key):
+                fresh.hold(HOLD)
+        left = [as_letter(item) for item in cell.mailbox.close()]
+        fresh.mailbox.put_back(*[e for e in left if getattr(e, "verb", None) is not Verb.DONE])
+        return fresh
+
+    def turns(self) -> int:
+        """Return how many messages were handled since the system was opened."""
+        with self._lock:
+            return self._turns + sum(cell.turns for cell in self.cells.values())
+
+    def sweep(self) -> None:
+        """Put to rest what has been idle for long, and do so again and again."""
+        if self._home.closing:
+            return
+        self._home.tick = self._home.clock.monotonic()
+        idle = self._limits.idle
+        horizon = self._home.tick - idle if idle is not None else None
+        for cell in list(self.cells.values()):
+            if cell.activation is None:
+                if not cell.mailbox.busy():
+                    cell.retire()
+            elif horizon is not None and cell.used < horizon:
+                self._put_to_rest(cell)
+        self._home.clock.call_later(SWEEP_SECONDS, self.sweep)
+
+    def _make_room(self) -> None:
+        """Put the longest idle activations to rest, as many as come until the next round."""
+        limit = self._limits.limit
+        assert limit is not None
+        # A round costs a look at every cell, so there is one for each eighth of the limit.
+        step = max(1, limit // 8)
+        self._crowded_at = max(limit, len(self.cells)) + step
+        idle: list[RunningCell] = []
+        for cell in list(self.cells.values()):
+            if cell.mailbox.at_rest():
+                if cell.activation is None:
+                    cell.retire()  # or it waits for its mail, and has no place among the idle
+                elif not cell.volatile:
+                    idle.append(cell)
+        for cell in heapq.nsmallest(step, idle, key=lambda cell: cell.used):
+            self._put_to_rest(cell)
+            if not cell.blueprint.passivates:
+                # At once, by the one who needs the room: it may be faster than all workers. Not
+                # if the agent has a say in it: what it does there may wait for the caller's turn.
+                cell.mailbox.steal()
+
+    def _put_to_rest(self, cell: RunningCell) -> None:
+        if not cell.volatile and not cell.mailbox.busy():
+            cell.mailbox.put_urgent(Control(Verb.PASSIVATE, edge=False))

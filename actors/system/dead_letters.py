@@ -1,0 +1,137 @@
+"""Messages nobody could handle: to be looked at, put back or discarded."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Protocol
+
+from ...lifecycle.durability import Durability
+from ...lifecycle.supervisor import PersistenceSupervisor
+from ...persistence.errors import Denied, NotRequeued, SystemClosed, UnknownDeadLetter
+from ...persistence.records.records import Commit, DeadLetter, Message
+from ...persistence.secrets.masking import masked
+from ...persistence.store.store import Store
+from ..agent.blueprint import Catalogue
+from ..cell.settling import row
+from ..talk.turn import Letter, StoredLetter, current
+
+
+class Sorter(Protocol):
+    """What dead letters need from the system they came from."""
+
+    store: Store
+    supervisor: PersistenceSupervisor
+    catalogue: Catalogue
+    closing: bool
+
+    def next_letter(self) -> int:
+        """Return an id for a new letter."""
+        ...
+
+    def deliver(self, kind: str, key: str, letter: Letter) -> None:
+        """Put a letter into an agent's mailbox."""
+        ...
+
+
+class DeadLetters:
+    """The dead letters of a system: messages that failed at every attempt or no longer decode.
+
+    Thread-safe. A letter shows up here when the commit that buried it is durable. Denied to agents:
+    it is other agents' mail.
+    """
+
+    def __init__(self, home: Sorter) -> None:
+        """Look after the dead letters of ``home``."""
+        self._home = home
+        self._lock = threading.Lock()
+        # Taken in this process, by the sequence of the commit: not durable yet, so still listed
+        # in the store, and not to be taken twice.
+        self._taken: dict[int, int] = {}
+
+    def list(self, *, after: int = 0, limit: int = 100) -> Sequence[DeadLetter]:
+        """Return up to ``limit`` letters with an id above ``after``, oldest first, masked."""
+        _refuse_agents()
+        with self._lock:
+            self._forget_durable()
+            letters = self._home.store.dead_letters(after=after, limit=limit + len(self._taken))
+            waiting = [letter for letter in letters if letter.id not in self._taken][:limit]
+        return [_shown(letter) for letter in waiting]
+
+    def get(self, letter_id: int) -> DeadLetter:
+        """Return one letter; UnknownDeadLetter if there is none of that id."""
+        _refuse_agents()
+        with self._lock:
+            return _shown(self._get(letter_id))
+
+    def requeue(self, letter_id: int) -> None:
+        """Put a letter back to the end of its agent's mail, with its attempts counted anew.
+
+        It leaves here and enters the mail in one commit, durable soon after the call
+        (``system.flush()`` waits for it), however often and from however many threads this is
+        called. Not part of a turn, and not undone with one. Raises UnknownDeadLetter if it is
+        not here (any more), NotRequeued if its agent's class cannot take it, UnknownAgent if the
+        system was opened without that class.
+        """
+        _refuse_agents()
+        home = self._home
+        with self._lock:
+            dead = self._get(letter_id)
+            blueprint = home.catalogue.of_kind(dead.kind)
+            try:
+                message = blueprint.calls.decode(dead.name, dead.body)
+            except (ValueError, TypeError, AttributeError) as error:
+                reason = f"{dead.kind}/{dead.key} cannot take dead letter {letter_id}: {error}"
+                raise NotRequeued(reason) from error
+            # A fresh id: to the store's readers of old mail it is a message of this process.
+            letter: Letter
+            if blueprint.durability is Durability.VOLATILE:
+                letter = Letter(message, letter_id=home.next_letter())
+            else:
+                letter = StoredLetter(message, letter_id=home.next_letter())
+                letter.name, letter.body, letter.sent = dead.name, dead.body, dead.sent
+            letter.cause, letter.correlation = dead.cause, dead.correlation
+            sends = [row(dead.kind, dead.key, letter)] if letter.durable else []
+            self._take(letter_id, sends)
+            # Inside the lock: two that are put back one after the other arrive in that order.
+            home.deliver(dead.kind, dead.key, letter)
+
+    def discard(self, letter_id: int) -> None:
+        """Remove a letter for good; UnknownDeadLetter if it is not here (any more)."""
+        _refuse_agents()
+        with self._lock:
+            self._get(letter_id)
+            self._take(letter_id, [])
+
+    def _get(self, letter_id: int) -> DeadLetter:
+        self._forget_durable()
+        if letter_id not in self._taken:
+            for letter in self._home.store.dead_letters(after=letter_id - 1, limit=1):
+                if letter.id == letter_id:
+                    return letter
+        message = f"there is no dead letter {letter_id}; it may have been put back or discarded"
+        raise UnknownDeadLetter(message)
+
+    def _take(self, letter_id: int, sends: Sequence[Message]) -> None:
+        if self._home.closing:
+            message = "the agent system is closed; open it again to see to dead letters"
+            raise SystemClosed(message)
+        commit = Commit()
+        effects = commit.with_effects()
+        effects.revived = [letter_id]
+        effects.sends = [*sends]
+        self._taken[letter_id] = self._home.supervisor.append(commit)
+
+    def _forget_durable(self) -> None:
+        durable = self._home.supervisor.committer.durable
+        for letter_id in [i for i, sequence in self._taken.items() if sequence <= durable]:
+            del self._taken[letter_id]
+
+
+def _shown(letter: DeadLetter) -> DeadLetter:
+    return letter._replace(body=masked(letter.body))
+
+
+def _refuse_agents() -> None:
+    if current.get() is not None:
+        raise Denied("a handler may not look at dead letters; the program does, outside of turns")

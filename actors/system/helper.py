@@ -1,0 +1,114 @@
+"""Waiting for a reply: help first, refuse what can never come, lend the worker's place."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import Any, Final
+
+from ...persistence.errors import Deadlock
+from ...persistence.store.committer import Committer
+from ..cell.cell import AgentCell
+from ..pool.dispatcher import Dispatcher
+from ..pool.future import PooledFuture
+from ..pool.loop import HandlerLoop
+from ..talk.turn import Turn
+
+DEEPEST: Final = 16
+"""Turns that may run inside one another on one thread."""
+_LOCK: Final = threading.Lock()
+_NOTHING: Final = contextlib.nullcontext()
+
+
+class AskHelper:
+    """Help those who wait for replies; one per system."""
+
+    def __init__(self, dispatcher: Dispatcher, loop: HandlerLoop, committer: Committer) -> None:
+        """Help with the turns of ``dispatcher`` and the commits of ``committer``."""
+        self._loop = loop
+        self._dispatcher = dispatcher
+        self._committer = committer
+        self._depth = threading.local()
+
+    def may_block(self) -> None:
+        """Refuse to block the loop of all async handlers: the reply may depend on one of them."""
+        if self._loop.runs_here():
+            message = "get() in an async handler would stop every async handler; await the reply"
+            raise Deadlock(message)
+        if self._committer.writes_here():
+            message = "a receiver of a save signal runs where the reply is saved; do not wait there"
+            raise Deadlock(message)
+
+    def help(self, future: PooledFuture[Any]) -> None:
+        """Run the asked agent's turn here if nobody else has begun, then write its commit."""
+        cell: AgentCell = future.target
+        depth = getattr(self._depth, "value", 0)
+        outermost = future.asker is None and depth == 0
+        if outermost:
+            self._committer.promise()
+        try:
+            # A turn that runs here may never come back; a time limit can only free another thread.
+            if depth < DEEPEST and cell.blueprint.turn_limit is None:
+                self._run_here(future, cell, depth)
+        finally:
+            if outermost:
+                self._committer.keep()
+
+    def _run_here(self, future: PooledFuture[Any], cell: AgentCell, depth: int) -> None:
+        self._depth.value = depth + 1
+        try:
+            # Whoever runs inside has to know that this turn waits, or a circle goes unseen.
+            with _registered(future) if future.asker is not None else _NOTHING:
+                while not future.settled and cell.mailbox.steal():
+                    pass
+        finally:
+            self._depth.value = depth
+
+    @contextlib.contextmanager
+    def waiting(self, future: PooledFuture[Any]) -> Iterator[None]:
+        """Surround the wait of a turn, or of somebody outside, for ``future``."""
+        self._dispatcher.hurry()
+        with _registered(future), self._dispatcher.blocking():
+            yield
+
+
+@contextlib.contextmanager
+def _registered(future: PooledFuture[Any]) -> Iterator[None]:
+    """Have it known during the block that the asking turn waits; Deadlock if it would for ever."""
+    asker: Turn | None = future.asker
+    if asker is None:
+        yield
+        return
+    with _LOCK:
+        refuse_deadlock(future)
+        asker.waits = [*asker.waits, future.target]
+    try:
+        yield
+    finally:
+        with _LOCK:
+            waits = list(asker.waits)
+            waits.remove(future.target)
+            asker.waits = waits
+
+
+def refuse_deadlock(future: PooledFuture[Any]) -> None:
+    """Raise Deadlock if the one who is to answer waits, over whatever chain, for the asker."""
+    asker: Turn | None = future.asker
+    if asker is None or future.done():
+        return
+    reached: list[AgentCell] = [future.target]
+    path: dict[int, AgentCell] = {}
+    while reached:
+        cell = reached.pop()
+        if cell is asker.cell:
+            through = "itself" if future.target is cell else f"{future.target}, which waits for it"
+            message = (
+                f"{cell} waits for a reply from {through}; use .defer(), or do not wait for it"
+            )
+            raise Deadlock(message)
+        if id(cell) not in path:
+            path[id(cell)] = cell
+            turn = cell.turn
+            if turn is not None:
+                reached += turn.waits

@@ -1,0 +1,331 @@
+"""Carries messages from references to cells, at once or when the sender's turn commits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any, Final, Protocol
+
+from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr
+
+from ...lifecycle.status import Status
+from ...persistence.errors import MailboxFull, PerdureError, SystemClosed
+from ...persistence.records.records import Commit
+from ...shared.ledger.unit import Unit
+from ...shared.sessions.current import entered
+from ..cell.cell import AgentCell, Surroundings
+from ..cell.isolation import HOLD, refuse_cut_off
+from ..cell.running import RunningCell
+from ..cell.settling import row
+from ..cell.steps import quarantined
+from ..pool.future import PooledFuture
+from ..talk.control import Control, Verb
+from ..talk.description import AgentDescription, describe
+from ..talk.messages import PLAIN, detach
+from ..talk.reference import AgentRef
+from ..talk.turn import KeptLetter, Letter, StoredLetter, Turn, under_way
+from .calls import SharedCalls
+from .cells import Keeper
+from .helper import AskHelper
+
+_PROXIED: Final = frozenset({ProxyCall, ProxyGetAttr, ProxySetAttr})
+LIGHTEST: Final = 1024
+"""Characters below which no limit on messages can matter."""
+
+
+class Exchange(Surroundings, Protocol):
+    """Where the post works."""
+
+    closed: bool
+    """Nothing is handled any more."""
+
+
+class PostOffice:
+    """Carry messages, wait for room, tell who comes too late (reference.Post)."""
+
+    def __init__(
+        self, home: Exchange, keeper: Keeper, letters: Iterator[int], *, mailbox_wait: float
+    ) -> None:
+        """Carry messages to the cells of ``keeper``; ``letters`` numbers them.
+
+        A sender outside a turn waits up to ``mailbox_wait`` seconds for room.
+        """
+        self._home = home
+        self._keeper = keeper
+        self._letters = letters
+        self._mailbox_wait = mailbox_wait
+        self._helper = AskHelper(home.dispatcher, home.loop, home.supervisor.committer)
+
+    def alive(self) -> bool:
+        """Tell whether the system takes messages."""
+        return not self._home.closing
+
+    def tell(self, ref: AgentRef[Any], message: object) -> None:
+        """Send a message; inside a turn it is sent when the turn commits."""
+        if self._home.policy.ever:
+            refuse_cut_off(self._home)
+        cell = ref.cell or self._cell_of(ref)
+        if not cell.receives and message.__class__ not in _PROXIED:
+            raise _unreceived(cell)
+        turn = under_way()
+        if turn is None:
+            self._tell_from_outside(ref, cell, message)
+            return
+        if cell.mailbox.full(len(turn.sends)) and cell.mailbox.full(turn.sent_to(cell)):
+            raise _full(cell)
+        if cell.volatile:
+            chain = entered(turn) or turn.letter.correlation
+            turn.send(cell, Letter(detached(message), correlation=chain))
+        else:
+            turn.send(cell, self._stored_letter(cell, message, turn))
+
+    def enclose(
+        self, ref: AgentRef[Any], message: object, unit: Unit, calls: SharedCalls, *, once: bool
+    ) -> None:
+        """Have a message leave with the turn under way, else with the commit of ``unit``.
+
+        With ``once`` it is left out where the same commit brings an equal one already.
+        """
+        cell = ref.cell or self._cell_of(ref)
+        turn = under_way()
+        if cell.volatile:
+            letter = Letter(detached(message))
+            letter.correlation = unit.standing.correlation
+        else:
+            letter = self._stored_letter(cell, message, turn)
+        if turn is None:
+            calls.enclose(unit, cell, letter, once=once)
+        elif (
+            not once
+            or not letter.body
+            or not any(
+                other is cell and (sent.name, sent.body) == (letter.name, letter.body)
+                for other, sent in turn.sends
+            )
+        ):
+            turn.send(cell, letter)
+
+    def _tell_from_outside(self, ref: AgentRef[Any], cell: RunningCell, message: object) -> None:
+        home = self._home
+        if home.closing:
+            raise closed()
+        if home.guarded:
+            self._wait_for_relief(cell)
+        if cell.mailbox.full():
+            self._wait_for_room(cell)
+        # A bare value is no burden for the garbage collector while it waits; a letter is.
+        letter: object = message
+        session = entered(None)
+        if cell.volatile:
+            if session or message.__class__ not in PLAIN:
+                letter = Letter(detached(message), correlation=session)
+        elif cell.snapshot and not cell.holds:
+            # As durable as the agent itself: stored when it is paused or the system closes.
+            if not (
+                cell.takes_bare
+                and not session
+                and type(message) is str
+                and len(message) < LIGHTEST
+                and message.isascii()
+            ):
+                letter = self._stored_letter(cell, message, None, KeptLetter)
+        else:
+            letter = self._stored_letter(cell, message, None)
+            commit = Commit()
+            commit.with_effects().sends = [row(cell.kind, cell.key, letter)]
+            home.supervisor.append(commit)
+        while not cell.mailbox.put(letter):
+            cell = self._cell_of(ref)
+
+    def ask(  # noqa: C901 - one path, taken by every ask
+        self, ref: AgentRef[Any], message: object
+    ) -> PooledFuture[Any]:
+        """Send a message at once and return the reply's future."""
+        home = self._home
+        if home.policy.ever:
+            refuse_cut_off(home)
+        cell = ref.cell or self._cell_of(ref)
+        if not cell.receives and message.__class__ not in _PROXIED:
+            raise _unreceived(cell)
+        turn = under_way()
+        future: PooledFuture[Any] = PooledFuture()
+        letter = Letter(detached(message), future)
+        if turn is None:
+            letter.id = next(self._letters)
+            letter.correlation = entered(None) or letter.id
+            if home.closing:
+                future.fail(closed())
+                return future
+        else:
+            letter.edge = False
+            letter.id = next(self._letters)
+            letter.correlation = entered(turn) or turn.letter.correlation
+            letter.cause = turn.cell.last_sequence
+            future.asker = turn
+            turn.asked = True
+        mailbox = cell.mailbox
+        if home.guarded or (mailbox.limit is not None and mailbox.full()):
+            refusal = self._refusal(cell)
+            if refusal is not None:
+                future.fail(refusal)
+                return future
+        if cell.status is Status.QUARANTINED:
+            cell = self._cell_of(ref)  # the reference may remember one that is long gone
+            if cell.status is Status.QUARANTINED:
+                future.fail(quarantined(cell))
+                return future
+        future.helper = self._helper
+        future.target = cell
+        while not cell.mailbox.put(letter, offer=turn is None):
+            cell = future.target = self._cell_of(ref)
+        if cell.holds and (home.guarded or cell.status is Status.QUARANTINED or HOLD in cell.holds):
+            # It may have come behind mail that began to wait just now, for which it must not.
+            cell.mailbox.put_urgent(Control(Verb.REFUSE, edge=False))
+        if home.closed:
+            refuse_all(cell)
+        return future
+
+    def control(self, ref: AgentRef[Any], verb: Verb) -> PooledFuture[Any]:
+        """Have a lifecycle step taken and return its future."""
+        home = self._home
+        if home.policy.ever:
+            refuse_cut_off(home)
+        turn = under_way()
+        future: PooledFuture[Any] = PooledFuture()
+        if home.closing:
+            future.fail(closed())
+            return future
+        if home.supervisor.ended is not None:
+            future.fail(home.supervisor.ended)
+            return future
+        future.asker = turn
+        future.helper = self._helper
+        control = Control(verb, future, edge=turn is None)
+        while True:
+            cell = future.target = self._cell_of(ref)
+            put = cell.mailbox.put if verb is Verb.STOP else cell.mailbox.put_urgent
+            if put(control):
+                break
+        if verb is Verb.STOP and cell.holds:
+            cell.mailbox.expedite(Control)
+        if home.closed:
+            refuse_all(cell)
+        return future
+
+    def describe(self, ref: AgentRef[Any]) -> AgentDescription:
+        """Return how an agent stands."""
+        cell = self._keeper.cells.get((ref.kind, ref.key))
+        return describe(self._home.store, ref.kind, ref.key, cell)
+
+    def _cell_of(self, ref: AgentRef[Any]) -> RunningCell:
+        """Return the cell a reference leads to, and let the reference remember it."""
+        cell = self._keeper.cells.get((ref.kind, ref.key))
+        while cell is None or cell.mailbox.is_closed():
+            if cell is not None:
+                self._keeper.forget(cell)
+            cell = self._keeper.cell(ref.kind, ref.key)
+        ref.cell = cell
+        return cell
+
+    def _stored_letter(
+        self,
+        cell: AgentCell,
+        message: object,
+        turn: Turn | None,
+        kind: type[StoredLetter | KeptLetter] = StoredLetter,
+    ) -> Letter:
+        """Make a letter that stands alone: encoded, and decoded afresh for the receiver."""
+        name, body, fresh = cell.blueprint.calls.encode(message)
+        letter = kind(fresh, letter_id=next(self._letters))
+        chain = letter.id if turn is None else turn.letter.correlation
+        letter.correlation = entered(turn) or chain
+        letter.name = name
+        letter.body = body
+        letter.sent = self._home.clock.now()
+        return letter
+
+    def _wait_for_relief(self, cell: AgentCell) -> None:
+        """Hold up a sender from outside while too much is unsaved, so that memory is bounded."""
+        supervisor = self._home.supervisor
+        if supervisor.ended is not None:
+            raise supervisor.ended
+        if not supervisor.swamped:
+            return
+        if not _in_event_loop():
+            with self._home.dispatcher.blocking():
+                if supervisor.wait_for_relief(self._mailbox_wait):
+                    return
+        message = (
+            f"{cell} cannot take more: {supervisor.committer.backlog():,} commits are unsaved; "
+            "send more slowly, or open the system with a larger most_unsaved"
+        )
+        raise MailboxFull(message)
+
+    def _wait_for_room(self, cell: AgentCell) -> None:
+        if _in_event_loop() or under_way() is not None:
+            raise _full(cell)
+        with self._home.dispatcher.blocking():
+            if not cell.mailbox.wait_for_space(self._mailbox_wait):
+                raise _full(cell)
+
+    def _refusal(self, cell: RunningCell) -> PerdureError | None:
+        """Return why an ask cannot be taken now; waits for room in a full mailbox."""
+        supervisor = self._home.supervisor
+        if self._home.guarded and supervisor.hinders(cell.blueprint.agent_class.when_unsaved):
+            refusal = supervisor.refusal()
+            if refusal is not None:
+                return refusal
+        if cell.mailbox.full():
+            try:
+                self._wait_for_room(cell)
+            except MailboxFull as error:
+                return error
+        return None
+
+
+def detached(message: object) -> object:
+    """Return a message without ties to its sender's state."""
+    if not isinstance(message, ProxyCall):
+        return detach(message)
+    path, args, kwargs = message
+    for value in args:
+        if value.__class__ not in PLAIN:
+            return ProxyCall(path, detach(args), detach(kwargs))  # type: ignore[arg-type]
+    return ProxyCall(path, args, detach(kwargs)) if kwargs else message  # type: ignore[arg-type]
+
+
+def _unreceived(cell: AgentCell) -> TypeError:
+    name = cell.blueprint.agent_class.__name__
+    message = f"{name} has no on_receive; call a method, as in ref.cast({name}.method, ...)"
+    return TypeError(message)
+
+
+def refuse_all(cell: RunningCell) -> None:
+    """Close a cell's mailbox; whoever waits is told that the system is closed."""
+    turn = cell.turn
+    if turn is not None and turn.letter.reply_to is not None:
+        # It did not end in time, and nothing it could do now would be kept.
+        turn.letter.reply_to.fail(closed())
+    for envelope in cell.mailbox.close():
+        if isinstance(envelope, Letter) and envelope.reply_to is not None:
+            envelope.reply_to.fail(closed())
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _full(cell: AgentCell) -> MailboxFull:
+    return MailboxFull(
+        f"{cell} has {len(cell.mailbox):,} messages waiting, its limit; send more slowly or raise"
+        f" {cell.blueprint.agent_class.__name__}.mailbox_limit"
+    )
+
+
+def closed() -> SystemClosed:
+    """Return the error for whoever comes too late."""
+    return SystemClosed("the agent system is closed; open it again to send messages")

@@ -1,0 +1,277 @@
+"""The actors' side of a system: composes keeper, post, timers and threads, and ends them."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from ...lifecycle.clock import Clock
+from ...lifecycle.durability import AutoSave, WhenUnsaved
+from ...lifecycle.groups import SupervisionTree
+from ...lifecycle.supervisor import PersistenceSupervisor
+from ...persistence.records.records import Counters, Timer
+from ...persistence.store.store import Store
+from ...shared.access.access import Access
+from ...shared.access.audit import Audit, AuditTrail
+from ...shared.access.expiry import GrantSweeper
+from ...shared.access.policy import Policy
+from ...shared.artifacts.artifacts import Artifacts
+from ...shared.artifacts.records import ArtifactLimits
+from ...shared.ledger.ledger import Ledger
+from ...shared.scopes.expiry import Sweeper
+from ...shared.scopes.schemas import Schemas
+from ...shared.scopes.state import ScopedState
+from ..agent.agent import Agent
+from ..agent.blueprint import Catalogue, check_name
+from ..cell.timers import TimerService
+from ..patterns.rows import Office
+from ..patterns.sharing import Sharing
+from ..pool.agenda import Agenda
+from ..pool.chore import Chore
+from ..pool.dispatcher import Dispatcher
+from ..pool.loop import HandlerLoop
+from ..talk.control import Control, Verb
+from ..talk.reference import AgentRef
+from ..talk.sessions import compose
+from ..talk.turn import Alarm, Letter
+from .calls import SharedCalls, hangs_on
+from .cells import SWEEP_SECONDS, Keeper, Passivation
+from .isolator import Isolator
+from .post import PostOffice, refuse_all
+from .recovery import Recovery
+
+logger = logging.getLogger("perdure.actors")
+
+GRACE_SECONDS: Final = 0.5
+"""What threads get to end in after everything was cancelled, however little time is left."""
+
+
+class Runtime:
+    """Hold everything the cells of a system share (cell.Surroundings)."""
+
+    def __init__(
+        self,
+        store: Store,
+        supervisor: PersistenceSupervisor,
+        counters: Counters,
+        catalogue: Catalogue,
+        *,
+        facade: object,
+        clock: Clock,
+        workers: int,
+        passivation: Passivation,
+        mailbox_wait: float,
+        largest_value: int,
+        auto_save: AutoSave,
+        scope_cache: int,
+        artifact_limits: ArtifactLimits,
+        audit: Audit,
+    ) -> None:
+        """Work on a store whose lease is held."""
+        self.store = store
+        self.supervisor = supervisor
+        self.catalogue = catalogue
+        self.facade = facade
+        self.clock = clock
+        self.dispatcher = Dispatcher(workers)
+        self.loop = HandlerLoop()
+        self.tree = SupervisionTree()
+        self.timers = TimerService(store, clock, self._when_settled, self._timer_due)
+        self.guarded = False
+        self.closing = False
+        self.closed = False
+        self.recovering = True
+        # Letters of later owners have higher ids, so "old mail" is what is below this.
+        self.first_letter = store.lease.token << 40
+        self.largest_value = largest_value
+        self.auto_save = auto_save
+        self.tick = clock.monotonic()
+        self._letters = itertools.count(self.first_letter)
+        self._agents = itertools.count(counters.agent + 1)
+        self.agenda = Agenda(clock)
+        self.keeper = Keeper(self, catalogue, passivation)
+        self.cells = self.keeper.cells
+        boundaries = {k: catalogue.of_kind(k).agent_class.boundary for k in catalogue.kinds()}
+        self.policy = Policy(store, boundaries, clock.now, reads=audit.reads)
+        self.ledger = Ledger(store, cache_bytes=scope_cache, guard=self.policy)
+        self.ledger.waiting = self.dispatcher.blocking
+        self.ledger.depends = hangs_on
+        supervisor.committer.on_durable = self.ledger.took
+        supervisor.defer = self.ledger.defer
+        calls = SharedCalls(self, supervisor, self.ledger, patience=mailbox_wait)
+        schemas = Schemas(catalogue.vault)
+        self.state = ScopedState(self.ledger, calls, largest=largest_value, schemas=schemas)
+        self.grant_expiry = GrantSweeper(self.policy, calls, now=clock.now, later=self._chore)
+        self.expiry = Sweeper(self.ledger, calls, now=clock.now, later=self._chore)
+        self.access = Access(self.ledger, calls, self.policy, Isolator(self, self.keeper))
+        self.artifacts = Artifacts(
+            self.state,
+            supervisor,
+            waiting=self.dispatcher.blocking,
+            later=self._chore,
+            limits=artifact_limits,
+        )
+        self.audit = AuditTrail(
+            store, audit, committer=supervisor.committer, append=supervisor.append,
+            standing=calls.standing, now=clock.now,
+        )  # fmt: skip
+        self.post = PostOffice(self, self.keeper, self._letters, mailbox_wait=mailbox_wait)
+        self.sessions, self._attendant = compose(
+            self, self.ledger, calls, self.artifacts, largest=largest_value, now=clock.now
+        )
+        self.sharing = Sharing(
+            Office(
+                self.ledger,
+                calls,
+                self.post,
+                largest=largest_value,
+                number=self.next_letter,
+                reference=self.reference,
+            )
+        )
+        supervisor.on_strain = self._strained
+        supervisor.on_relief = self._relieved
+
+    def start(self) -> None:
+        """Begin to deliver old mail and timers, and to sweep."""
+        self.timers.start()
+        self.agenda.count(1)
+        self.dispatcher.submit(Recovery(self))
+        self._attendant.begin()
+        self.clock.call_later(SWEEP_SECONDS, self.keeper.sweep)
+        self.clock.call_later(SWEEP_SECONDS, self._trim)
+        self.artifacts.sweeper.begin()
+        self.expiry.begin()
+        self.grant_expiry.begin()
+
+    def reference(self, kind: str, key: str) -> AgentRef[Any]:
+        """Return a reference to an agent."""
+        return AgentRef(self.post, self.catalogue.of_kind(kind).agent_class, key)
+
+    def refer(self, agent_class: type[Agent[Any]], key: str) -> AgentRef[Any]:
+        """Return a reference to an agent of a class this system knows."""
+        self.catalogue.of_class(agent_class)
+        if (agent_class.kind, key) not in self.cells:
+            check_name("key", key)
+        return AgentRef(self.post, agent_class, key)
+
+    def next_agent(self) -> int:
+        """Return a number for a new agent."""
+        return next(self._agents)
+
+    def next_letter(self) -> int:
+        """Return an id for a new letter."""
+        return next(self._letters)
+
+    def deliver(self, kind: str, key: str, letter: Letter) -> None:
+        """Put a letter into an agent's mailbox."""
+        cell = self.cells.get((kind, key)) or self.keeper.cell(kind, key)
+        while not cell.mailbox.put(letter):
+            self.keeper.forget(cell)
+            cell = self.keeper.cell(kind, key)
+
+    def order(self, kind: str, key: str, control: Control) -> None:
+        """Put a control before an agent's mail."""
+        cell = self.keeper.cell(kind, key)
+        while not cell.mailbox.put_urgent(control):
+            # This one: another thread may have put an open one in its place.
+            self.keeper.forget(cell)
+            cell = self.keeper.cell(kind, key)
+
+    def quiet(self, timeout: float | None = None) -> bool:
+        """Wait until no mailbox runs or could run at once; False on timeout."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+
+        def left() -> float | None:
+            return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+        while True:
+            before = self.dispatcher.submissions()
+            if not self.agenda.wait(left()):
+                return False
+            for cell in list(self.cells.values()):
+                if not cell.mailbox.wait_until_rest(left()):
+                    return False
+            # Nothing was scheduled during the whole round: nothing can have begun behind it.
+            if self.dispatcher.submissions() == before + 1:
+                return True
+
+    def stop_intake(self) -> None:
+        """Refuse messages from outside; turns under way go on and may still ask each other."""
+        # Only flags: a forked child calls this, where locks may be held by threads it has not got.
+        self.closing = self.guarded = True
+        self.artifacts.sweeper.stopped = self.expiry.stopped = True
+        self.grant_expiry.stopped = True
+
+    def save_all(self) -> None:
+        """Have every activation saved and put to rest; nothing can be saved to a lost store."""
+        if self.supervisor.ended is not None:
+            return
+        for cell in list(self.cells.values()):
+            cell.mailbox.put_urgent(Control(Verb.PASSIVATE, edge=False))
+
+    def close(self, timeout: float) -> bool:
+        """End all threads; whoever still waits is told that the system is closed."""
+        self.closed = True
+        for cell in list(self.cells.values()):
+            refuse_all(cell)
+        deadline = time.monotonic() + max(timeout, GRACE_SECONDS)
+        complete = self.loop.close(max(timeout, GRACE_SECONDS))
+        return self.dispatcher.close(max(0.0, deadline - time.monotonic())) and complete
+
+    def _chore(self, seconds: float, function: Callable[[], None]) -> None:
+        """Have a worker call a function after some seconds, unless the system closes before."""
+
+        def due() -> None:
+            if not self.closing:
+                self.dispatcher.submit(Chore(function))
+
+        self.clock.call_later(seconds, due)
+
+    def _trim(self) -> None:
+        """Keep the audit within its limit, again and again."""
+        if not self.closing:
+            self.audit.sweep()
+            self.clock.call_later(SWEEP_SECONDS, self._trim)
+
+    def _timer_due(self, timer: Timer) -> None:
+        if timer.kind not in self.catalogue.kinds():
+            logger.warning("a timer waits for %s/%s, whose class is not there", *timer[:2])
+            return
+        letter = Alarm(None, letter_id=next(self._letters))
+        letter.correlation = timer.correlation or letter.id
+        letter.timer = timer
+        letter.name, letter.body, letter.sent = timer.method, timer.body, timer.due
+        self.deliver(timer.kind, timer.key, letter)
+
+    def _strained(self) -> None:
+        """Have every agent look before it takes a message; tell those whose asks would wait."""
+        supervisor = self.supervisor
+        self.guarded = True
+        if supervisor.refusal() is None:
+            return
+        for cell in list(self.cells.values()):
+            policy = cell.blueprint.agent_class.when_unsaved
+            if cell.holds and len(cell.mailbox):
+                cell.mailbox.put_urgent(Control(Verb.REFUSE, edge=False))
+            if policy is WhenUnsaved.STOP and cell.activation and supervisor.ended is None:
+                cell.mailbox.put_urgent(Control(Verb.STOP, edge=False))
+
+    def _relieved(self) -> None:
+        """Let the agents go on that nothing hinders any more."""
+        supervisor = self.supervisor
+        self.guarded = self.closing or supervisor.strained()
+        if self.closing or supervisor.strained():
+            # It began between the look and the setting. No lock: a fork may call stop_intake().
+            self.guarded = True
+        for cell in list(self.cells.values()):
+            if not supervisor.hinders(cell.blueprint.agent_class.when_unsaved):
+                cell.unhold("unsaved")
+
+    def _when_settled(self, callback: Callable[[], None]) -> None:
+        committer = self.supervisor.committer
+        if not committer.when_durable(committer.appended, callback):
+            callback()

@@ -1,0 +1,52 @@
+"""What the system asks of a cell, through its mailbox, so that it happens between turns."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+
+from ..pool.future import PooledFuture
+from .turn import Letter
+
+
+class Verb(enum.StrEnum):
+    """A request to a cell."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    STOP = "stop"
+    RESTART = "restart"
+    QUARANTINE = "quarantine"
+    SAVE = "save"
+    PASSIVATE = "passivate"
+    WAKE = "wake"
+    """Look after old mail; nothing else."""
+    BEGIN = "begin"
+    """Start again after a restart, also without mail."""
+    REFUSE = "refuse"
+    """Tell askers who would wait for the store."""
+    DONE = "done"
+    """An async handler has ended."""
+
+
+class Control(Letter):
+    """An envelope from the system."""
+
+    __slots__ = ("error", "reason", "value", "verb")
+
+    def __init__(
+        self,
+        verb: Verb,
+        reply_to: PooledFuture[Any] | None = None,
+        *,
+        reason: str = "",
+        value: object = None,
+        error: BaseException | None = None,
+        edge: bool = True,
+    ) -> None:
+        """Ask for ``verb``; ``value`` and ``error`` are the outcome of an async handler."""
+        super().__init__(None, reply_to, edge=edge)
+        self.verb = verb
+        self.reason = reason
+        self.value = value
+        self.error = error

@@ -1,0 +1,304 @@
+"""Messages as values: encoded when sent, decoded by the receiver's own annotations.
+
+What is delivered is what would be read back after a crash: mutable arguments are fresh copies,
+so a sender that changes what it has sent changes nothing, and a message that could not be read
+back is refused on the sender's line.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import functools
+import inspect
+import re
+import typing
+from collections import deque
+from collections.abc import Callable, Sequence
+from types import GenericAlias
+from typing import Any, Final
+
+import msgspec
+from pykka import Actor
+from pykka.messages import ProxyCall
+
+from ...persistence.codec.codec import Codec
+from ...persistence.errors import StateError
+from ...persistence.secrets.codec import SecretCodec, codec_for, holds_secrets
+from ...persistence.secrets.detector import Watch, sensitive
+from ...persistence.secrets.vault import Vault
+from ...persistence.state.log import Log
+from ...persistence.state.map import Map
+
+ON_RECEIVE: Final = ""
+"""The name under which a message to ``on_receive`` is stored."""
+
+_raw_call: Final = msgspec.json.Decoder(tuple[list[msgspec.Raw], dict[str, msgspec.Raw]]).decode
+_POSITION: Final = re.compile(r"\[0\]\[(\d+)\]")
+_KEYWORD: Final = re.compile(r"\[1\](?:\.|\[['\"]?)(\w+)(?:['\"]?\])?")
+_typed_dict: Final[Any] = typing.TypedDict  # made of a signature, where a checker expects a text
+PLAIN: Final = frozenset({int, str, bool, type(None), float, bytes})
+"""Types whose values need no copy."""
+
+
+class CallCodec:
+    """Encode and decode the calls of one agent class."""
+
+    def __init__(self, agent_class: type, largest: int, vault: Vault | None = None) -> None:
+        """Read annotations of ``agent_class`` when needed; bodies take ``largest`` characters."""
+        self._class = agent_class
+        self._largest = largest
+        self._vault = vault or Vault()
+        self._watch = self._vault.watch
+        self._sensitive: dict[str, dict[int, str]] = {}
+        self._codecs: dict[tuple[str, int, tuple[str, ...]], Codec[Any]] = {}
+
+    def encode(self, message: object) -> tuple[str, str, object]:
+        """Return ``(name, body, message as the receiver gets it)``.
+
+        Raises TypeError for a call the method does not take, AttributeError for a method that
+        does not exist, StateError for arguments that cannot be stored exactly.
+        """
+        if not isinstance(message, ProxyCall):
+            where = f"message to {self._class.__name__}"
+            codec = self._message_codec
+            body, fresh = codec.encode_copy(message, where)
+            if self._watch is not None:
+                shown = self._watch.examine(body, where)
+                if shown != body:
+                    body, fresh = shown, codec.decode(shown)
+            return ON_RECEIVE, self._checked(body, where), fresh
+        path, args, kwargs = message
+        name = ".".join(path)
+        codec = self._call_codec(name, len(args), tuple(kwargs))
+        where = f"{self._class.__name__}.{name}"
+        try:
+            body, (args, kwargs) = codec.encode_copy((args, kwargs), where)
+        except StateError as error:
+            told = _of_argument(error, where, _method(self._class, name))
+            # What no part of them explains is told of the arguments as a whole, whose type is ours.
+            told.problem = told.problem.replace(str(codec.declared), "arguments")
+            raise StateError(told.path, told.problem) from error
+        if self._watch is not None:
+            shown = self._examined(self._watch, body, where, self._sensitive[name])
+            if shown != body:
+                body, (args, kwargs) = shown, codec.decode(shown)
+        return name, self._checked(body, where), ProxyCall(path, args, kwargs)
+
+    def _examined(
+        self, watch: Watch, body: str, where: str, sensitive_parameters: dict[int, str]
+    ) -> str:
+        """Return the body to store; arguments by position count under their parameters' names."""
+        body = watch.examine(body, where)
+        if not sensitive_parameters:
+            return body
+        args, kwargs = _raw_call(body)
+        for position, name in sensitive_parameters.items():
+            if position < len(args):
+                text = bytes(args[position]).decode()
+                shown = watch.examine(text, f"{where}({name})", name)
+                args[position] = msgspec.Raw(shown.encode())
+        return msgspec.json.encode((args, kwargs)).decode()
+
+    def _checked(self, body: str, where: str) -> str:
+        if len(body) > self._largest:
+            problem = f"takes {len(body):,} characters, more than the limit of {self._largest:,}"
+            raise StateError(where, problem)
+        return body
+
+    def decode(self, name: str, body: str) -> object:
+        """Return the message that was stored.
+
+        ValueError, TypeError or AttributeError if that is no longer possible.
+        """
+        if name == ON_RECEIVE:
+            return self._message_codec.decode(body)
+        raw_args, raw_kwargs = _raw_call(body)
+        codec = self._call_codec(name, len(raw_args), tuple(raw_kwargs))
+        args, kwargs = codec.decode(body)
+        return ProxyCall(tuple(name.split(".")), args, kwargs)
+
+    @functools.cached_property
+    def untyped(self) -> bool:
+        """Whether ``on_receive`` takes any message, so that plain values need no proof."""
+        return self._message_codec.declared is object
+
+    @functools.cached_property
+    def _message_codec(self) -> Codec[Any]:
+        handler = self._class.on_receive  # type: ignore[attr-defined]
+        parameters = [p for p in inspect.signature(handler).parameters if p != "self"]
+        hints = _hints(handler)
+        declared = hints.get(parameters[0], object) if parameters else object
+        where = f"message to {self._class.__name__}"
+        return codec_for(object if declared is Any else declared, self._vault, where)
+
+    def _call_codec(self, name: str, count: int, keywords: tuple[str, ...]) -> Codec[Any]:
+        place = (name, count, keywords)
+        codec = self._codecs.get(place)
+        if codec is None:
+            codec = self._codecs[place] = self._build(name, count, keywords)
+        return codec
+
+    def _build(self, name: str, count: int, keywords: tuple[str, ...]) -> Codec[Any]:
+        method = _method(self._class, name)
+        signature = inspect.signature(method)
+        parameters = list(signature.parameters)[1:]
+        self._sensitive[name] = {
+            position: parameter
+            for position, parameter in enumerate(parameters)
+            if sensitive(parameter)
+        }
+        try:
+            signature.bind(None, *[None] * count, **dict.fromkeys(keywords))
+        except TypeError as error:
+            message = f"{self._class.__name__}.{name}: {error}"
+            raise TypeError(message) from None
+        hints = _hints(method)
+        types = _positional_types(signature, hints, count)
+        keyword_types = {
+            keyword: hints.get(keyword, hints.get(_variadic(signature), object))
+            for keyword in keywords
+        }
+        fields = {k: object if t is Any else t for k, t in keyword_types.items()}
+        keyword_type = _typed_dict(f"{name} keywords", fields)
+        # Not shared through codec_of: the typed dict is made anew for each signature.
+        declared = GenericAlias(tuple, (GenericAlias(tuple, types), keyword_type))
+        if any(map(holds_secrets, (*types, *fields.values()))):
+            return SecretCodec(declared, self._vault, f"{self._class.__name__}.{name}")
+        return Codec(declared)
+
+
+def _method(agent_class: type, name: str) -> Callable[..., object]:
+    """Return the method that a message names; AttributeError for anything else.
+
+    Names come from the store too: one must not lead to the inside of Python (``__setattr__``,
+    ``add.__globals__.setdefault``) or of the actor itself.
+    """
+    inside = name.startswith("__") or (name.startswith("_") and hasattr(Actor, name))
+    if "." in name or inside:
+        message = f"{agent_class.__name__} takes no messages for {name!r}"
+        raise AttributeError(message)
+    method: Callable[..., object] = getattr(agent_class, name)
+    return method
+
+
+def _of_argument(error: StateError, where: str, method: Callable[..., object]) -> StateError:
+    """Return the error in the words of the method: its parameter instead of our tuple of both."""
+    own = list(inspect.signature(method).parameters.values())[1:]
+    path = error.path.removeprefix(where)
+    if found := _POSITION.match(path):
+        # Beyond the named ones stands a ``*args``, which takes the rest.
+        parameter = own[min(int(found[1]), len(own) - 1)]
+    elif found := _KEYWORD.match(path):
+        named = {each.name: each for each in own}
+        parameter = named.get(found[1], own[-1])  # beyond them stands a ``**kwargs``
+    else:
+        return error
+    problem, typed, _ = error.problem.partition("; the field is declared ")
+    if typed:
+        problem += f"; it is declared {_written(parameter.annotation)}"
+    name = parameter.name if found.re is _POSITION else found[1]
+    return StateError(f"{where}({name}){path[found.end() :]}", problem)
+
+
+def _written(annotation: object) -> str:
+    if annotation is inspect.Parameter.empty:
+        return "without a type"
+    return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+
+
+def _hints(function: Callable[..., object]) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(function)
+    except NameError:
+        # Names that exist only while type checking: those parameters count as untyped.
+        return {}
+
+
+def _positional_types(
+    signature: inspect.Signature, hints: dict[str, Any], count: int
+) -> tuple[Any, ...]:
+    types: list[Any] = []
+    parameters = list(signature.parameters.values())[1:]
+    for parameter in parameters:
+        if len(types) == count:
+            break
+        declared = hints.get(parameter.name, object)
+        declared = object if declared is Any else declared
+        if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+            types += [declared] * (count - len(types))
+        else:
+            types.append(declared)
+    return tuple(types)
+
+
+def _variadic(signature: inspect.Signature) -> str:
+    for parameter in signature.parameters.values():
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            return parameter.name
+    return ""
+
+
+def detach(value: object) -> object:
+    """Return ``value`` without ties to an agent's state.
+
+    Collections become plain ones and mutable containers are copied, also inside records; other
+    objects pass as they are. Without this a caller could change an agent's state through a reply.
+    """
+    kind = value.__class__
+    if kind in PLAIN:
+        return value
+    if kind is list:
+        return [detach(item) for item in value]  # type: ignore[attr-defined]
+    if kind is dict:
+        return {key: detach(item) for key, item in value.items()}  # type: ignore[attr-defined]
+    if kind is tuple:
+        return tuple([detach(item) for item in value])  # type: ignore[attr-defined]
+    return _detach_rarer(value)
+
+
+def _detach_rarer(value: object) -> object:  # noqa: PLR0911 - a line for each kind
+    if isinstance(value, Log):
+        return list(value)  # reading decodes: the items are fresh
+    if isinstance(value, Map):
+        return {key: detach(item) for key, item in value.items()}
+    if isinstance(value, msgspec.Struct):
+        return _detach_record(value, value.__struct_fields__)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _detach_record(value, [field.name for field in dataclasses.fields(value)])
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        named: Any = value.__class__
+        return named(*[detach(item) for item in value])
+    if isinstance(value, set | bytearray | deque):
+        return copy.copy(value)
+    if isinstance(value, list):
+        items = copy.copy(value)
+        items[:] = [detach(item) for item in value]
+        return items
+    if isinstance(value, dict):
+        entries = copy.copy(value)
+        for key, item in value.items():
+            entries[key] = detach(item)
+        return entries
+    return value
+
+
+def _detach_record(value: object, names: Sequence[str]) -> object:
+    """Copy a record unless it is frozen and holds nothing that can change."""
+    fields = {name: getattr(value, name) for name in names if hasattr(value, name)}
+    detached = {name: detach(item) for name, item in fields.items()}
+    if all(detached[name] is item for name, item in fields.items()) and _is_frozen(value):
+        return value
+    twin = copy.copy(value)
+    for name, item in detached.items():
+        if isinstance(twin, msgspec.Struct):
+            msgspec.structs.force_setattr(twin, name, item)
+        else:
+            object.__setattr__(twin, name, item)
+    return twin
+
+
+def _is_frozen(value: object) -> bool:
+    if isinstance(value, msgspec.Struct):
+        return value.__struct_config__.frozen
+    return bool(value.__dataclass_params__.frozen)  # type: ignore[attr-defined]

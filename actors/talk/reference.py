@@ -1,0 +1,247 @@
+"""References to agents: what one holds to talk to an agent, live or not."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Coroutine
+from typing import Any, Concatenate, Final, Generic, ParamSpec, Protocol, TypeVar, overload
+
+from pykka import ActorRef
+from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr
+
+from ...persistence.errors import ConfigurationError
+from ..pool.future import PooledFuture
+from .control import Verb
+from .description import AgentDescription
+from .identity import Identified
+
+A = TypeVar("A", bound=Identified)
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_new: Final = tuple.__new__  # a named tuple's own constructor takes twice as long
+# One object for all calls without keywords: what waits in a mailbox burdens the garbage collector.
+_NO_KEYWORDS: Final[dict[str, Any]] = {}
+
+
+class Post(Protocol):
+    """Carry messages to agents."""
+
+    def tell(self, ref: AgentRef[Any], message: object) -> None:
+        """Send a message; inside a turn it is sent when the turn commits."""
+        ...
+
+    def ask(self, ref: AgentRef[Any], message: object) -> PooledFuture[Any]:
+        """Send a message at once and return the reply's future."""
+        ...
+
+    def control(self, ref: AgentRef[Any], verb: Verb) -> PooledFuture[Any]:
+        """Have a lifecycle step taken and return its future."""
+        ...
+
+    def describe(self, ref: AgentRef[Any]) -> AgentDescription:
+        """Return how an agent stands."""
+        ...
+
+    def alive(self) -> bool:
+        """Tell whether the system takes messages."""
+        ...
+
+
+class AgentRef(ActorRef[A], Generic[A]):
+    """Refer to one agent; may be kept, passed around, compared and used as a key.
+
+    Nothing is loaded before the first message. Messages from one sender arrive in order.
+    """
+
+    def __init__(self, post: Post, agent_class: type[A], key: str) -> None:
+        """Refer to the agent ``key`` of ``agent_class``."""
+        self._post = post
+        self.actor_class = agent_class
+        self.kind = agent_class.kind
+        self.key = key
+        self.cell: Any = None
+        """Where the last message went; a shortcut for the post."""
+
+    @property
+    def actor_urn(self) -> str:  # type: ignore[override]
+        """A name for logs; the identity itself is ``(kind, key)``."""
+        return f"urn:perdure:{self.kind}:{self.key}"
+
+    def __repr__(self) -> str:
+        return f"<AgentRef {self.kind}/{self.key}>"
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.key}"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, AgentRef):
+            return NotImplemented
+        return (self._post, self.kind, self.key) == (other._post, other.kind, other.key)
+
+    def __hash__(self) -> int:
+        return hash((self.kind, self.key))
+
+    def is_alive(self) -> bool:
+        """Tell whether messages can be sent: an agent is always there, its system may not be."""
+        return self._post.alive()
+
+    def tell(self, message: object) -> None:
+        """Send a message to ``on_receive`` without waiting for a reply.
+
+        In a handler the message is sent when the turn commits, and not at all if it fails; then
+        it is handled exactly once in effect. From outside it is durable soon after the call;
+        ``system.flush()`` waits for that. What is told from outside to a ``SNAPSHOT`` agent is as
+        durable as the agent: in memory until it is paused or the system closes. TypeError if the
+        agent has no ``on_receive``. Blocks while the mailbox is full, up to the system's
+        ``mailbox_wait``; MailboxFull after that, and at once in a handler.
+        """
+        self._post.tell(self, message)
+
+    def ask(self, message: object, *, block: bool = True, timeout: float | None = None) -> Any:  # noqa: ANN401 - as pykka
+        """Send a message to ``on_receive`` and return its reply, or with ``block=False`` a future.
+
+        An ask is sent at once, also in a handler: it is not part of the asking turn and not
+        undone with it. The reply arrives when the turn that made it is durable.
+        """
+        future = self._post.ask(self, message)
+        return future.get(timeout=timeout) if block else future
+
+    @overload
+    def call(
+        self,
+        method: Callable[Concatenate[A, P], Coroutine[Any, Any, R]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> PooledFuture[R]: ...
+    @overload
+    def call(
+        self, method: Callable[Concatenate[A, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> PooledFuture[R]: ...
+    def call(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> PooledFuture[Any]:
+        """Ask by method, typed: ``ref.call(Desk.assign, "T-1", "mira")`` gives ``Future[int]``."""
+        message = ProxyCall((self._name(method),), args, kwargs)
+        return self._post.ask(self, message)
+
+    def cast(
+        self, method: Callable[Concatenate[A, P], Any], *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        """Tell by method, typed: ``ref.cast(Desk.assign, "T-1", "mira")``."""
+        self._post.tell(self, ProxyCall((self._name(method),), args, kwargs))
+
+    def _name(self, method: Callable[..., Any]) -> str:
+        try:
+            return method.__name__
+        except AttributeError:
+            kind = self.actor_class.__name__
+            message = (
+                f"{self}: {method!r} is not a method; give one of {kind}'s, as in"
+                f" call({kind}.method, ...), or use proxy() to call by name"
+            )
+            raise ConfigurationError(message) from None
+
+    def proxy(self) -> AgentProxy[A]:  # type: ignore[override]
+        """Return an object whose methods send messages."""
+        return AgentProxy(self)
+
+    def describe(self) -> AgentDescription:
+        """Return how the agent stands, without waking it; StoreUnavailable if that is unknown."""
+        return self._post.describe(self)
+
+    def pause(self, *, timeout: float | None = None) -> None:
+        """Let the agent finish its turn and then keep its mail, also over a restart.
+
+        Returns when that is durable. InvalidTransition if it is paused or stopped already.
+        """
+        self._post.control(self, Verb.PAUSE).get(timeout=timeout)
+
+    def resume(self, *, timeout: float | None = None) -> None:
+        """Let a paused agent take its mail again; returns when that is durable."""
+        self._post.control(self, Verb.RESUME).get(timeout=timeout)
+
+    def restart(self, *, timeout: float | None = None) -> None:
+        """Have the agent begin again from its last committed state.
+
+        Also puts a stopped, paused or quarantined agent back to work.
+        """
+        self._post.control(self, Verb.RESTART).get(timeout=timeout)
+
+    def stop(self, *, block: bool = True, timeout: float | None = None) -> Any:  # noqa: ANN401 - as pykka
+        """Have the agent handle the mail before this call, run on_stop, save and leave memory.
+
+        Returns True when that is durable, False if it had stopped already; with ``block=False``
+        a future of that. A later message starts it again.
+        """
+        future = self._post.control(self, Verb.STOP)
+        return future.get(timeout=timeout) if block else future
+
+
+class AgentProxy(Generic[A]):
+    """Send messages by calling methods.
+
+    ``proxy.assign(...)`` asks, ``proxy.assign.defer(...)`` tells.
+    An attribute of the agent that is no method gives a future of a copy of its value.
+    """
+
+    _ref: AgentRef[A]
+
+    def __init__(self, ref: AgentRef[A]) -> None:
+        """Speak for ``ref``."""
+        object.__setattr__(self, "_ref", ref)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - a method or a future
+        """Return a callable for a method, a future for another attribute."""
+        ref = self._ref
+        if name.startswith("_"):
+            message = f"{ref}: {name!r} is private"
+            raise AttributeError(message)
+        member = getattr(ref.actor_class, name, None)
+        if callable(member):
+            method = MethodProxy(ref, name)
+            object.__setattr__(self, name, method)  # the next time it is found at once
+            return method
+        if member is None and not _is_annotated(ref.actor_class, name):
+            message = f"{ref.actor_class.__name__} has no attribute {name!r}"
+            raise AttributeError(message)
+        return ref._post.ask(ref, ProxyGetAttr((name,)))  # noqa: SLF001
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Set an attribute of the activation; waits until it is set."""
+        ref = self._ref
+        ref._post.ask(ref, ProxySetAttr((name,), value)).get()  # noqa: SLF001
+
+    def __repr__(self) -> str:
+        return f"<AgentProxy {self._ref}>"
+
+
+class MethodProxy:
+    """One method of an agent, to be asked or told."""
+
+    __slots__ = ("_path", "_ref")
+
+    def __init__(self, ref: AgentRef[Any], name: str) -> None:
+        """Speak for a method of ``ref``."""
+        self._ref = ref
+        self._path = _path(name)
+
+    def __call__(self, *args: object, **kwargs: object) -> PooledFuture[Any]:
+        """Ask: send now, return the future of the method's result."""
+        ref = self._ref
+        message = _new(ProxyCall, (self._path, args, kwargs or _NO_KEYWORDS))
+        return ref._post.ask(ref, message)  # noqa: SLF001
+
+    def defer(self, *args: object, **kwargs: object) -> None:
+        """Tell: in a handler, sent when the turn commits."""
+        ref = self._ref
+        message = _new(ProxyCall, (self._path, args, kwargs or _NO_KEYWORDS))
+        ref._post.tell(ref, message)  # noqa: SLF001
+
+
+@functools.lru_cache(maxsize=4096)
+def _path(name: str) -> tuple[str]:
+    return (name,)
+
+
+def _is_annotated(agent_class: type, name: str) -> bool:
+    return any(name in inspect.get_annotations(base) for base in agent_class.__mro__)

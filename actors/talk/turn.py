@@ -1,0 +1,195 @@
+"""One message handled by one agent, and everything it wants to happen if it succeeds."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final
+
+from pykka._envelope import Envelope
+
+from ...persistence.records.records import Timer
+from ...shared.ledger.unit import Ending, Unit
+
+if TYPE_CHECKING:
+    from ..pool.future import PooledFuture
+
+_deciding: Final = threading.Lock()
+
+
+class Letter(Envelope[Any]):
+    """An envelope to an agent: the message, and where it comes from.
+
+    Made by the hundred thousand a second, so what only some letters have stands in subclasses.
+    """
+
+    __slots__ = ("attempts", "cause", "correlation", "edge", "id")
+
+    reply_to: PooledFuture[Any] | None
+
+    durable: bool = False
+    """There is, or will be, a row in the mailbox table that a commit must remove."""
+    name: str = ""
+    """What is called, as stored."""
+    body: str = ""
+    """The message, as stored."""
+    sent: float = 0.0
+    timer: Timer | None = None
+
+    def __init__(
+        self,
+        message: object,
+        reply_to: PooledFuture[Any] | None = None,
+        *,
+        edge: bool = True,
+        letter_id: int = 0,
+        cause: int = 0,
+        correlation: int = 0,
+    ) -> None:
+        """Hold a message; ``edge`` says that the reply leaves the system and waits for the disk."""
+        self.message = message
+        self.reply_to = reply_to  # pyright: ignore[reportIncompatibleVariableOverride] - narrower
+        self.edge = edge
+        self.id = letter_id
+        self.cause = cause
+        self.correlation = correlation
+        self.attempts = 0
+
+
+def as_letter(item: object) -> Letter:
+    """Return a mailbox item as a letter; a bare message becomes one."""
+    return item if isinstance(item, Letter) else Letter(item)
+
+
+class StoredLetter(Letter):
+    """A letter that survives the process: its row is written and removed by commits."""
+
+    __slots__ = ("body", "name", "sent")
+
+    durable = True
+
+
+class KeptLetter(Letter):
+    """A letter that could be stored and is not: mail of an agent that is saved now and then."""
+
+    __slots__ = ("body", "name", "sent")
+
+
+class Alarm(Letter):
+    """A letter from a timer that fell due."""
+
+    __slots__ = ("body", "name", "sent", "timer")
+
+
+class Turn:
+    """Collect the effects of a handler until it returns.
+
+    Effects are kept only if the handler returns; a handler that raises sends nothing.
+    """
+
+    __slots__ = (
+        "asked", "cancel", "cell", "decided", "effects", "ending", "kept", "letter", "overdue",
+        "sends", "settling", "steps", "timers", "unit", "waits",
+    )  # fmt: skip
+
+    def __init__(self, cell: Any, letter: Letter) -> None:  # noqa: ANN401 - AgentCell is above
+        """Begin to handle ``letter``."""
+        self.cell = cell
+        self.letter = letter
+        self.asked = False
+        """Whether the handler has asked others, and so may know what is not durable yet."""
+        self.effects = False
+        """Whether the handler asked for anything besides a change of its state."""
+        self.sends: list[tuple[Any, Letter]] | tuple[()] = ()
+        self.timers: dict[str, Timer | None] | None = None
+        """By name; None for one that is cancelled."""
+        self.steps: list[str] | tuple[()] = ()
+        """Lifecycle steps to take after the turn."""
+        self.unit: Unit | None = None
+        """What it has read and wants to change of what agents share."""
+        self.kept: object = None
+        """A copy of its message, if that can change and the turn may have to begin again."""
+        self.ending: Ending | None = None
+        """That, found good and about to be committed."""
+        self.waits: list[Any] | tuple[()] = ()
+        """Cells whose replies this turn is waiting for."""
+        self.cancel: Callable[[], None] | None = None
+        """Cancels an async handler that has a time limit."""
+        self.overdue = ""
+        """Why it was cancelled."""
+        self.decided = ""
+        self.settling = False
+        """Its handler has ended, and its runner sees to what becomes of it."""
+
+    def decide(self, who: str) -> bool:
+        """Let the first who asks decide how the turn ends; tell whether that is ``who``.
+
+        Only where somebody else may want to end a turn than its runner: the clock where it has a
+        time limit, an isolation.
+        """
+        with _deciding:
+            if not self.decided:
+                self.decided = who
+            return self.decided == who
+
+    def send(self, cell: Any, letter: Letter) -> None:  # noqa: ANN401
+        """Send a letter when the turn commits."""
+        self.effects = True
+        if self.sends:
+            self.sends.append((cell, letter))
+        else:
+            self.sends = [(cell, letter)]
+
+    def sent_to(self, cell: Any) -> int:  # noqa: ANN401
+        """Return how many letters the turn has sent to ``cell`` so far."""
+        return sum(target is cell for target, _ in self.sends)
+
+    def set_timer(self, name: str, timer: Timer | None) -> None:
+        """Set or cancel a timer when the turn commits."""
+        self.effects = True
+        if self.timers is None:
+            self.timers = {}
+        self.timers[name] = timer
+
+    def take_step(self, step: str) -> None:
+        """Take a lifecycle step after the turn."""
+        self.effects = True
+        self.steps = [*self.steps, step]
+
+
+current: Final[ContextVar[Turn | None]] = ContextVar("perdure_turn", default=None)
+"""The turn whose handler is running in this context."""
+
+
+def under_way() -> Turn | None:
+    """Return the turn whose handler is running in this context.
+
+    None outside of turns, and in a task that goes on after the handler which began it: what it
+    sends belongs to no turn any more.
+    """
+    turn = current.get()
+    return turn if turn is None or turn.cell.turn is turn else None
+
+
+@contextlib.contextmanager
+def after(turn: Turn) -> Iterator[None]:
+    """Run a block as what goes on when ``turn`` is over: sent at once, in its agent's name."""
+    kept, turn.cell.turn = turn.cell.turn, None
+    token = current.set(turn)
+    try:
+        yield
+    finally:
+        current.reset(token)
+        turn.cell.turn = kept
+
+
+@contextlib.contextmanager
+def outside_turns() -> Iterator[None]:
+    """Run a block as if no turn was under way: what it sends is sent at once."""
+    token = current.set(None)
+    try:
+        yield
+    finally:
+        current.reset(token)

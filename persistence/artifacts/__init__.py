@@ -1,1 +1,0 @@
-"""Contents by their hash: how bytes are cut, packed, kept from the sweep, and read back."""

@@ -1,0 +1,340 @@
+"""The in-memory adapter: the whole contract without a file; gone with the object."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import threading
+import time
+from bisect import bisect_right
+from collections.abc import Iterator
+from typing import Final
+
+from ..errors import Fenced, StoreOwned
+from ..records.chain import START
+from ..records.journal import read_delta, read_shape
+from ..records.records import (
+    AgentRow,
+    BaseFields,
+    Counters,
+    DeadLetter,
+    Disk,
+    Growth,
+    Inbox,
+    JournalEntry,
+    JournalRow,
+    Message,
+    QuarantineRow,
+    StoredAgent,
+    Timer,
+)
+from ..records.shared_tables import AUDIT
+from ..records.tables import Key, Order, Row, Table
+from ..records.texts import StoredText
+from ..store import growth as shared_growth
+from ..store.batch import Batch
+from ..store.growth import SHARED
+from ..store.lease import Lease, LeaseRecord, Owner
+from ..store.store import Store
+from .tables import MemoryTables
+from .texts import MemoryTexts
+
+_NEWEST: Final = Order(("number",), descending=True)
+_NO_LEASE: Final = Lease(0, Owner("", 0, "", "", ""))
+"""Held before ``acquire()``: older than every token, so commits are fenced."""
+
+
+class MemoryStore(Store):
+    """Keep agents in dictionaries; may be opened again after close(), as a file may."""
+
+    location = "memory://"
+
+    def __init__(self) -> None:
+        """Make an empty store."""
+        self.lease = _NO_LEASE
+        self._lock = threading.RLock()
+        self._leases: list[LeaseRecord] = []  # at most one; a list so that twins share it
+        self._heads: dict[tuple[str, str], AgentRow] = {}
+        # Commits without an agent stand in the journal when they change shared rows.
+        self._names: dict[int, tuple[str, str]] = {0: ("", "")}
+        self._tables = MemoryTables()
+        self._fields: dict[int, dict[str, tuple[str, int]]] = {}
+        self._shapes: dict[int, str] = {}
+        self._base: dict[int, dict[str, str]] = {}
+        self._logs: dict[tuple[int, str], list[str]] = {}
+        self._maps: dict[tuple[int, str], dict[str | int, str]] = {}
+        self._mail: dict[int, Message] = {}
+        self._timers: dict[tuple[str, str, str], Timer] = {}
+        self._journal: list[JournalRow] = []
+        self._dead: dict[int, DeadLetter] = {}
+        self._bad: list[QuarantineRow] = []
+
+    def twin(self) -> MemoryStore:
+        """Return another opener of the same content, as a second process is of a file."""
+        other = copy.copy(self)
+        other.lease = _NO_LEASE
+        return other
+
+    def acquire(self, owner: Owner, *, takeover: bool = False) -> Counters:
+        """Take the lease and return where numbering goes on."""
+        with self._lock:
+            held = self._leases[0] if self._leases else None
+            if held is not None and held.holder_alive(owner, time.time()) and not takeover:
+                raise StoreOwned(
+                    self.location, host=held.owner.host, pid=held.owner.pid,
+                    started=held.owner.started,
+                )  # fmt: skip
+            token = (held.token if held else 0) + 1
+            self._leases[:] = [LeaseRecord(token, owner, time.time(), released=False)]
+            self.lease = Lease(token, owner)
+            last = self._journal[-1].sequence if self._journal else 0
+            decisions = self._tables.page(AUDIT, _NEWEST, None, 1)
+            chain = START.moved_to(decisions[0]) if decisions else START
+            # A decision of a commit without an agent has a sequence and no entry in the journal.
+            last = max(last, *(row[1] for row in decisions)) if decisions else last  # type: ignore[type-var, assignment]
+            return Counters(sequence=last, agent=max(self._names), chain=chain)
+
+    def commit(self, batch: Batch) -> None:
+        """Take over a batch, all of it or nothing."""
+        with self._lock:
+            self._check_fence()
+            for head in batch.agents:
+                self._heads[head.kind, head.key] = head
+                self._names[head.agent] = (head.kind, head.key)
+            self._shapes |= batch.shapes
+            for agent, field, value, crc in batch.fields:
+                self._fields.setdefault(agent, {})[field] = (value, crc)
+            for (agent, field), length in batch.truncated.items():
+                del self._logs.get((agent, field), [])[length:]
+            # Every step may be done twice: an interrupted batch comes again.
+            for item in batch.items:
+                log = self._logs.setdefault((item.agent, item.field), [])
+                log[item.position : item.position + 1] = [item.value]
+            for entry in batch.entries:
+                self._maps.setdefault((entry.agent, entry.field), {})[entry.entry] = entry.value
+            for agent, field, key in batch.removed:
+                self._maps.get((agent, field), {}).pop(key, None)
+            last = self._journal[-1].sequence if self._journal else 0
+            self._journal += [row for row in batch.journal if row.sequence > last]
+            for gone in batch.mail_gone:
+                self._mail.pop(gone, None)
+            self._mail.update((message.id, message) for message in batch.mail)
+            self._timers.update((timer[:3], timer) for timer in batch.timers)
+            for place in batch.timers_gone:
+                self._timers.pop(place, None)
+            self._dead.update((letter.id, letter) for letter in batch.dead)
+            for revived in batch.revived:
+                self._dead.pop(revived, None)
+            self._bad += batch.quarantined
+            self._tables.write(batch.tables)
+            self._texts().replace(batch.replaced)
+
+    def renew(self) -> None:
+        """Check that the lease is still ours."""
+        with self._lock:
+            self._check_fence()
+
+    def trim_journal(self, below: int, limit: int) -> int:
+        """Fold up to ``limit`` journal rows with a sequence below ``below`` into the base."""
+        with self._lock:
+            self._check_fence()
+            cut = min(limit, bisect_right(self._journal, below - 1, key=lambda row: row.sequence))
+            for row in self._journal[:cut]:
+                base = self._base.setdefault(row.agent, {})
+                for name, raw in read_delta(row.delta).set.items():
+                    base[name] = bytes(raw).decode()
+            del self._journal[:cut]
+            return cut
+
+    def journal_extent(self) -> tuple[int, int]:
+        """Return the first and the last sequence the journal holds; (0, 0) when empty."""
+        with self._lock:
+            if not self._journal:
+                return 0, 0
+            return self._journal[0].sequence, self._journal[-1].sequence
+
+    def load(self, kind: str, key: str) -> StoredAgent | None:
+        """Return an agent's head, plain fields, shape and timers."""
+        with self._lock:
+            head = self._heads.get((kind, key))
+            if head is None:
+                return None
+            shape = read_shape(self._shapes.get(head.agent, "{}"))
+            timers = [t for t in self._timers.values() if (t.kind, t.key) == (kind, key)]
+            return StoredAgent(head, dict(self._fields.get(head.agent, {})), shape, timers)
+
+    def log_items(self, agent: int, field: str, start: int, stop: int) -> list[str]:
+        """Return the texts of the items from ``start`` up to ``stop``."""
+        with self._lock:
+            return self._logs.get((agent, field), [])[start:stop]
+
+    def map_entry(self, agent: int, field: str, entry: str | int) -> str | None:
+        """Return one entry's text or None."""
+        with self._lock:
+            return self._maps.get((agent, field), {}).get(entry)
+
+    def map_page(
+        self, agent: int, field: str, after: str | int | None, limit: int
+    ) -> list[tuple[str | int, str]]:
+        """Return up to ``limit`` entries in key order, those after ``after``."""
+        with self._lock:
+            entries = self._maps.get((agent, field), {})
+            keys = sorted(k for k in entries if after is None or k > after)  # type: ignore[operator]
+            return [(key, entries[key]) for key in keys[:limit]]
+
+    def map_count(self, agent: int, field: str) -> int:
+        """Return the number of entries."""
+        with self._lock:
+            return len(self._maps.get((agent, field), {}))
+
+    def map_fields(self, agent: int) -> list[str]:
+        """Return the names of the maps that have entries, in order."""
+        with self._lock:
+            return sorted(field for (owner, field), e in self._maps.items() if owner == agent and e)
+
+    def inbox(self, kind: str, key: str) -> Inbox:
+        """Return an agent's pending messages in the order they were sent."""
+        with self._lock:
+            mail = sorted(m for m in self._mail.values() if (m.kind, m.key) == (kind, key))
+            return Inbox(mail, [])
+
+    def mailed(self, after: tuple[str, str], limit: int) -> list[tuple[str, str]]:
+        """Return up to ``limit`` agents with pending messages, in (kind, key) order."""
+        with self._lock:
+            names = sorted({(m.kind, m.key) for m in self._mail.values()})
+            return [name for name in names if name > after][:limit]
+
+    def timers_between(self, after: float, until: float, limit: int) -> list[Timer]:
+        """Return timers with ``after < due <= until``, earliest first."""
+        with self._lock:
+            due = [timer for timer in self._timers.values() if after < timer.due <= until]
+            return sorted(due, key=lambda timer: timer.due)[:limit]
+
+    def agents(self, kind: str | None = None) -> Iterator[AgentRow]:
+        """Iterate over the heads of all agents in (kind, key) order."""
+        with self._lock:
+            heads = [self._heads[name] for name in sorted(self._heads)]
+        return (head for head in heads if kind is None or head.kind == kind)
+
+    def journal(
+        self, kind: str | None = None, key: str | None = None, *, after: int = 0, limit: int = 100
+    ) -> list[JournalEntry]:
+        """Return up to ``limit`` entries with a sequence above ``after``, oldest first."""
+        return [e for e in self._entries(kind, key) if e.sequence > after][:limit]
+
+    def journal_tail(self, kind: str | None, key: str | None, limit: int) -> list[JournalEntry]:
+        """Return the newest ``limit`` entries, oldest first."""
+        return self._entries(kind, key)[-limit:] if limit else []
+
+    def history(self, agent: int, before: int) -> Iterator[tuple[int, str | None]]:
+        """Iterate over ``(version, delta)`` of an agent below ``before``, newest first."""
+        with self._lock:
+            rows = [r for r in reversed(self._journal) if r.agent == agent and r.version < before]
+        return ((row.version, row.delta) for row in rows)
+
+    def base_fields(self, agent: int) -> BaseFields:
+        """Return the plain fields that the oldest kept journal row built on."""
+        with self._lock:
+            return BaseFields(dict(self._base.get(agent, {})), complete=True)
+
+    def dead_letters(self, *, after: int = 0, limit: int = 100) -> list[DeadLetter]:
+        """Return up to ``limit`` dead letters with an id above ``after``, oldest first."""
+        with self._lock:
+            return [self._dead[i] for i in sorted(self._dead) if i > after][:limit]
+
+    def quarantined(self) -> list[QuarantineRow]:
+        """Return the stored values that were set aside as bad."""
+        with self._lock:
+            return list(self._bad)
+
+    def row(self, table: Table, key: Key) -> Row | None:
+        """Return a row of a declared table by its key."""
+        with self._lock:
+            return self._tables.row(table, key)
+
+    def page(self, table: Table, order: Order, after: Row | None, limit: int) -> list[Row]:
+        """Return up to ``limit`` rows of a declared table, in an order."""
+        with self._lock:
+            return self._tables.page(table, order, after, limit)
+
+    def keys(self, table: Table, after: Key | None, limit: int) -> list[Key]:
+        """Return up to ``limit`` primary keys of a declared table behind ``after``, in order."""
+        with self._lock:
+            return self._tables.keys(table, after, limit)
+
+    def count(self, table: Table, order: Order) -> int:
+        """Return how many rows of a declared table an order has."""
+        with self._lock:
+            return self._tables.count(table, order)
+
+    def texts(self, containing: str = "") -> Iterator[StoredText]:
+        """Iterate over the stored texts that contain ``containing``."""
+        with self._lock:
+            found = self._texts().texts(containing)
+        return iter(found)
+
+    def _texts(self) -> MemoryTexts:
+        return MemoryTexts(
+            self._fields, self._logs, self._maps, self._base, self._mail, self._timers,
+            self._dead, self._journal, self._bad, self._tables,
+        )  # fmt: skip
+
+    def growth(self) -> list[Growth]:
+        """Return what uses the space, by agent and field, largest first."""
+        sizes: dict[tuple[int, str, str], list[int]] = {}
+
+        def count(agent: int, field: str, table: str, values: list[str]) -> None:
+            entry = sizes.setdefault((agent, field, table), [0, 0])
+            entry[0] += len(values)
+            entry[1] += sum(len(value.encode()) for value in values)
+
+        with self._lock:
+            for agent, fields in self._fields.items():
+                for field, (value, _) in fields.items():
+                    count(agent, field, "fields", [value])
+            for (agent, field), items in self._logs.items():
+                count(agent, field, "log_items", items)
+            for (agent, field), entries in self._maps.items():
+                count(agent, field, "map_entries", list(entries.values()))
+            for row in self._journal:
+                count(row.agent, "(journal)", "journal", [row.delta])
+            rows = [
+                Growth(*(self._names[agent] if agent else (SHARED, "")), field, table, number, size)
+                for (agent, field, table), (number, size) in sizes.items()
+            ]
+            rows += shared_growth.rows(self._tables.growth())
+        return sorted(rows, key=lambda row: (-row.size, row.kind, row.key, row.field))
+
+    def disk(self) -> Disk:
+        """Return zeros: nothing is on disk."""
+        return Disk(file=0, log=0, page=0, pages=0, free_pages=0)
+
+    def close(self) -> None:
+        """Release the lease if it is still held; the content stays with the object."""
+        with self._lock:
+            if self._leases and self._leases[0].token == self.lease.token:
+                self._leases[0] = dataclasses.replace(self._leases[0], released=True)
+
+    def _check_fence(self) -> None:
+        current = self._leases[0].token if self._leases else 1
+        if current != self.lease.token:
+            raise Fenced(self.location, token=self.lease.token, current=current)
+
+    def _entries(self, kind: str | None, key: str | None) -> list[JournalEntry]:
+        with self._lock:
+            rows = [(self._names[row.agent], row) for row in self._journal]
+        return [
+            JournalEntry(
+                row.sequence,
+                *name,
+                row.version,
+                row.time,
+                row.name,
+                row.message,
+                row.cause,
+                row.correlation,
+                row.delta,
+            )
+            for name, row in rows
+            if (kind is None or name[0] == kind) and (key is None or name[1] == key)
+        ]

@@ -1,0 +1,1 @@
+"""Names that callers choose, normalised and bounded: scopes, principals, keys."""

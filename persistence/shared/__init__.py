@@ -1,1 +1,0 @@
-"""What agents share: scopes, keys, and the one order in which shared things change."""

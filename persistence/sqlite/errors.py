@@ -1,0 +1,53 @@
+"""The one place where errors of the SQLite driver become ours."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from typing import Final
+
+from ..errors import NotAStore, StoreUnavailable
+
+_ADVICE = {
+    sqlite3.SQLITE_FULL: "free some disk space",
+    sqlite3.SQLITE_IOERR: "check the disk",
+    sqlite3.SQLITE_BUSY: "another process holds the database lock; close it",
+    sqlite3.SQLITE_LOCKED: "another connection holds a lock",
+    sqlite3.SQLITE_READONLY: "make the file and its directory writable",
+    sqlite3.SQLITE_CANTOPEN: "check that the directory exists and is writable",
+    sqlite3.SQLITE_CORRUPT: "the file is damaged; run `perdure doctor` and restore a backup",
+    sqlite3.SQLITE_PERM: "check the file's permissions",
+}
+
+_BEYOND: Final = "the file is damaged beyond reading; restore a backup"
+"""What to do where `perdure doctor` cannot look either, or was looking."""
+
+
+@contextlib.contextmanager
+def translated(location: str, doing: str) -> Iterator[None]:
+    """Turn driver errors raised inside into StoreUnavailable or NotAStore."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise translate(error, location, doing) from error
+    except UnicodeDecodeError as error:
+        # The driver meets it in names and messages that a damaged schema gives it.
+        advice = _advice(sqlite3.SQLITE_CORRUPT, doing)
+        raise StoreUnavailable(f"{location}: {doing} failed: {error}; {advice}") from error
+
+
+def translate(error: sqlite3.Error, location: str, doing: str) -> Exception:
+    """Return our error for a driver error."""
+    code = getattr(error, "sqlite_errorcode", 0) or 0
+    primary = code & 0xFF
+    if primary == sqlite3.SQLITE_NOTADB:
+        return NotAStore(f"{location} is not a SQLite file; choose another path")
+    message = f"{location}: {doing} failed: {error}; {_advice(primary, doing)}"
+    return StoreUnavailable(message, full=primary == sqlite3.SQLITE_FULL)
+
+
+def _advice(primary: int, doing: str) -> str:
+    if primary == sqlite3.SQLITE_CORRUPT and doing in {"opening", "examining"}:
+        return _BEYOND
+    return _ADVICE.get(primary, "see the error before this one")

@@ -1,0 +1,403 @@
+"""Read a SQLite store through read-only connections, one per reading thread at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+from collections import deque
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+from ..errors import CorruptState, NotAStore, StoreUnavailable
+from ..records import journal as recovery
+from ..records.checksums import intact, intact_record, of_base, of_entry, of_item
+from ..records.records import (
+    AgentRow,
+    BaseFields,
+    DeadLetter,
+    Disk,
+    Growth,
+    Inbox,
+    JournalEntry,
+    QuarantineRow,
+    StoredAgent,
+    Timer,
+)
+from ..records.tables import Key, Order, Row, Table
+from ..records.texts import StoredText
+from ..store import growth as shared_growth
+from ..store.lease import LeaseRecord, Owner
+from ..store.store import StoreReader
+from . import (
+    rows as sqlite_rows,
+)
+from . import (
+    schema,
+    tables,
+)
+from . import (
+    texts as sqlite_texts,
+)
+from .errors import translated
+from .history import entries_back
+from .place import identity
+from .pool import ReaderPool, fetch, snapshot
+
+logger = logging.getLogger("perdure.persistence")
+
+LOST: Final = ""
+"""The field of a base row that says: an entry that could not be read was trimmed away."""
+_ENTRIES: Final = """
+SELECT coalesce(kind, ''), coalesce(key, ''), journal.*
+FROM journal LEFT JOIN agents ON agents.agent = journal.agent
+WHERE journal.sequence > ? AND (? IS NULL OR kind = ?) ORDER BY journal.sequence {} LIMIT ?
+"""
+
+
+class SqliteReader(StoreReader):
+    """Read a store, also one that a live process owns."""
+
+    def __init__(self, path: Path) -> None:
+        """Open ``path`` read-only; NotAStore, StoreTooNew or StoreUnavailable if that fails."""
+        self.location = str(path)
+        self._readers = ReaderPool(path)
+        if not path.is_file():
+            message = f"{path} does not exist; name the file of an existing store"
+            raise StoreUnavailable(message)
+        try:
+            with self.reading("opening") as connection:
+                if not schema.check(connection, self.location):
+                    message = f"{path} is empty, not a perdure store; name another file"
+                    raise NotAStore(message)  # noqa: TRY301 - the pool is closed all the same
+        except BaseException:
+            self._readers.close()
+            raise
+
+    @contextlib.contextmanager
+    def reading(self, doing: str = "reading") -> Iterator[sqlite3.Connection]:
+        """Lend a read-only connection for the block; driver errors raised in it become ours."""
+        with translated(self.location, doing), self._readers.lend() as connection:
+            yield connection
+
+    def load(self, kind: str, key: str) -> StoredAgent | None:
+        """Return an agent's head, plain fields (unverified), shape and timers."""
+        with self.reading() as connection, snapshot(connection):
+            heads = fetch(
+                connection,
+                f"SELECT {sqlite_rows.HEAD}, shape, shape_crc FROM agents"  # noqa: S608
+                " WHERE kind = ? AND key = ?",
+                (kind, key),
+            )
+            if not heads:
+                return None
+            *row, text, crc = heads[0]
+            head, bad_head = sqlite_rows.head(connection, kind, key, row)
+            shape, bad_shape = sqlite_rows.shape(connection, head, text, crc)
+            fields = fetch(
+                connection, "SELECT field, value, crc FROM fields WHERE agent = ?", (head.agent,)
+            )
+            rows = fetch(connection, "SELECT * FROM timers WHERE kind = ? AND key = ?", (kind, key))
+        timers, bad_timers = sqlite_rows.timers(head, rows)
+        return StoredAgent(
+            head,
+            {name: (value, crc) for name, value, crc in fields},
+            shape,
+            timers,
+            (*bad_head, *bad_shape),
+            tuple(bad_timers.items()),
+        )
+
+    def log_items(self, agent: int, field: str, start: int, stop: int) -> list[str]:
+        """Return the texts of the items from ``start`` up to ``stop``, verified and complete."""
+        with self.reading() as connection:
+            rows = fetch(
+                connection,
+                "SELECT position, value, crc FROM log_items WHERE agent = ? AND field = ?"
+                " AND position >= ? AND position < ? ORDER BY position",
+                (agent, field, start, stop),
+            )
+        if len(rows) == stop - start and all(
+            intact(of_item, agent, field, position, value, crc) for position, value, crc in rows
+        ):
+            return [value for _, value, _ in rows]
+        return self._recover_items(agent, field, range(start, stop), rows)
+
+    def map_entry(self, agent: int, field: str, entry: str | int) -> str | None:
+        """Return one entry's text, verified, or None."""
+        query = "SELECT value, crc FROM map_entries WHERE agent = ? AND field = ? AND entry = ?"
+        rows = self._rows(query, (agent, field, entry))
+        return self._verified_entry(agent, field, entry, *rows[0]) if rows else None
+
+    def map_page(
+        self, agent: int, field: str, after: str | int | None, limit: int
+    ) -> list[tuple[str | int, str]]:
+        """Return up to ``limit`` verified entries in key order, those after ``after``."""
+        condition, parameters = ("AND entry > ?", (after,)) if after is not None else ("", ())
+        with self.reading() as connection:
+            rows = fetch(
+                connection,
+                "SELECT entry, value, crc FROM map_entries WHERE agent = ? AND field = ?"  # noqa: S608
+                f" {condition} ORDER BY entry LIMIT ?",
+                (agent, field, *parameters, limit),
+            )
+        return [
+            (entry, self._verified_entry(agent, field, entry, value, crc))
+            for entry, value, crc in rows
+        ]
+
+    def map_count(self, agent: int, field: str) -> int:
+        """Return the number of entries."""
+        query = "SELECT count(*) FROM map_entries WHERE agent = ? AND field = ?"
+        return int(self._rows(query, (agent, field))[0][0])
+
+    def map_fields(self, agent: int) -> list[str]:
+        """Return the names of the maps that have entries, in order."""
+        # One b-tree descent per map, not one step per entry.
+        query = (
+            "WITH RECURSIVE names(field) AS ("
+            " SELECT min(field) FROM map_entries WHERE agent = ?1 UNION ALL"
+            " SELECT (SELECT min(field) FROM map_entries WHERE agent = ?1"
+            "  AND field > names.field) FROM names WHERE names.field IS NOT NULL)"
+            " SELECT field FROM names WHERE field IS NOT NULL"
+        )
+        return [str(field) for (field,) in self._rows(query, (agent,))]
+
+    def inbox(self, kind: str, key: str) -> Inbox:
+        """Return an agent's pending messages, in the order they were sent, and the spoilt ones."""
+        query = "SELECT * FROM mailbox WHERE kind = ? AND key = ? ORDER BY id"
+        return sqlite_rows.inbox(kind, key, self._rows(query, (kind, key)))
+
+    def mailed(self, after: tuple[str, str], limit: int) -> list[tuple[str, str]]:
+        """Return up to ``limit`` agents with pending messages, in (kind, key) order."""
+        query = (
+            "SELECT DISTINCT kind, key FROM mailbox WHERE (kind, key) > (?, ?)"
+            " ORDER BY kind, key LIMIT ?"
+        )
+        return [(kind, key) for kind, key in self._rows(query, (*after, limit))]
+
+    def timers_between(self, after: float, until: float, limit: int) -> list[Timer]:
+        """Return timers with ``after < due <= until``, earliest first."""
+        query = "SELECT * FROM timers WHERE due > ? AND due <= ? ORDER BY due LIMIT ?"
+
+        def read(number: int) -> list[Any]:
+            return self._rows(query, (after, until, number))
+
+        return sqlite_rows.records(Timer, read, limit)
+
+    def agents(self, kind: str | None = None) -> Iterator[AgentRow]:
+        """Iterate over the heads of all agents in (kind, key) order, without loading them all."""
+        place = (kind or "", "")
+        # A condition of its own for one kind: the search then ends with that kind.
+        where = "(kind, key) > (?, ?)" if kind is None else "kind = ? AND key > ?"
+        while True:
+            rows = self._rows(
+                f"SELECT {sqlite_rows.HEAD} FROM agents"  # noqa: S608
+                f" WHERE {where} ORDER BY kind, key LIMIT 1000",
+                place,
+            )
+            if not rows:
+                return
+            for row in rows:
+                head = sqlite_rows.record(AgentRow, row)
+                if head is None:
+                    with self.reading() as connection:
+                        head, _ = sqlite_rows.head(connection, row[1], row[2], row)
+                yield head
+            place = (rows[-1][1], rows[-1][2])
+
+    def journal(
+        self, kind: str | None = None, key: str | None = None, *, after: int = 0, limit: int = 100
+    ) -> list[JournalEntry]:
+        """Return up to ``limit`` verified entries with a sequence above ``after``, oldest first."""
+        if kind is not None and key is not None:
+            first = deque(self._entries_of(kind, key, after), maxlen=max(limit, 0))
+            return list(reversed(first))
+        rows = self._rows(_ENTRIES.format("ASC"), (after, kind, kind, limit))
+        return [_entry(row[0], row[1], row[2:]) for row in rows]
+
+    def journal_tail(self, kind: str | None, key: str | None, limit: int) -> list[JournalEntry]:
+        """Return the newest ``limit`` verified entries, oldest first."""
+        if kind is not None and key is not None:
+            newest = list(islice(self._entries_of(kind, key, 0), max(limit, 0)))
+            return list(reversed(newest))
+        rows = self._rows(_ENTRIES.format("DESC"), (0, kind, kind, limit))
+        return [_entry(row[0], row[1], row[2:]) for row in reversed(rows)]
+
+    def history(self, agent: int, before: int) -> Iterator[tuple[int, str | None]]:
+        """Iterate over ``(version, delta)`` of an agent below ``before``, newest first."""
+        for row, good in entries_back(self.reading, agent, 0):
+            version = row[2] if isinstance(row[2], int) else 0
+            if version < before:
+                yield version, row[9] if good else None
+
+    def base_fields(self, agent: int) -> BaseFields:
+        """Return the plain fields that the oldest kept journal row built on, without bad ones."""
+        rows = self._rows("SELECT field, value, crc FROM base_fields WHERE agent = ?", (agent,))
+        good = {
+            field: value for field, value, crc in rows if intact(of_base, agent, field, value, crc)
+        }
+        return BaseFields(good, complete=len(good) == len(rows) and good.pop(LOST, None) is None)
+
+    def dead_letters(self, *, after: int = 0, limit: int = 100) -> list[DeadLetter]:
+        """Return up to ``limit`` dead letters with an id above ``after``, oldest first."""
+        query = "SELECT * FROM dead_letters WHERE id > ? ORDER BY id LIMIT ?"
+
+        def read(number: int) -> list[Any]:
+            return self._rows(query, (after, number))
+
+        return sqlite_rows.records(DeadLetter, read, limit)
+
+    def quarantined(self) -> list[QuarantineRow]:
+        """Return the stored values that were set aside as bad."""
+        return [QuarantineRow(*row) for row in self._rows("SELECT * FROM quarantine ORDER BY time")]
+
+    def row(self, table: Table, key: Key) -> Row | None:
+        """Return a row of a declared table by its key, verified."""
+        return tables.read(self._rows, table, key)
+
+    def page(self, table: Table, order: Order, after: Row | None, limit: int) -> list[Row]:
+        """Return up to ``limit`` verified rows of a declared table, in an order."""
+        return tables.page(self._rows, table, order, after, limit)
+
+    def keys(self, table: Table, after: Key | None, limit: int) -> list[Key]:
+        """Return up to ``limit`` primary keys of a declared table behind ``after``, in order."""
+        return tables.keys(self._rows, table, after, limit)
+
+    def count(self, table: Table, order: Order) -> int:
+        """Return how many rows of a declared table an order has."""
+        return tables.count(self._rows, table, order)
+
+    def texts(self, containing: str = "") -> Iterator[StoredText]:
+        """Iterate over the stored texts that contain ``containing``."""
+        return sqlite_texts.texts(self._rows, containing)
+
+    def growth(self) -> list[Growth]:
+        """Return what uses the space, by agent and field, largest first."""
+        parts = {
+            "fields": "field, 1 AS number, length(CAST(value AS BLOB)) AS size",
+            "log_items": "field, 1 AS number, length(CAST(value AS BLOB)) AS size",
+            "map_entries": "field, 1 AS number, length(CAST(value AS BLOB)) AS size",
+            "journal": "'(journal)' AS field, 1 AS number, length(CAST(delta AS BLOB)) AS size",
+        }
+        union = " UNION ALL ".join(
+            f"SELECT agent, '{table}' AS place, {columns} FROM {table}"  # noqa: S608
+            for table, columns in parts.items()
+        )
+        # Loaded for this report only: it brings in pandas where that is installed, half a second.
+        import sqlite_utils  # noqa: PLC0415
+
+        with self.reading() as connection:
+            rows = sqlite_utils.Database(connection, execute_plugins=False).query(
+                f"SELECT ifnull(kind, '{shared_growth.SHARED}') AS kind, ifnull(key, '') AS key,"  # noqa: S608
+                " field, place, sum(number) AS number, sum(size) AS size"
+                f" FROM ({union}) LEFT JOIN agents USING (agent) GROUP BY agent, place, field"
+            )
+            found = [
+                Growth(r["kind"], r["key"], r["field"], r["place"], r["number"], r["size"])
+                for r in rows
+            ]
+        sums = [
+            (table, (kind, scope, part), number, size)
+            for table, query in shared_growth.queries()
+            for kind, scope, part, number, size in self._rows(query)
+        ]
+        found += shared_growth.rows(sums)
+        return sorted(found, key=lambda row: (-row.size, row.kind, row.key, row.field))
+
+    def disk(self) -> Disk:
+        """Return what the store takes on disk."""
+        with self.reading() as connection, snapshot(connection):
+            page, pages, free = (
+                connection.execute(f"PRAGMA {name}").fetchone()[0]
+                for name in ("page_size", "page_count", "freelist_count")
+            )
+        # Sizes come from the directory: opening the live file here would drop SQLite's locks.
+        file, log = (_size(f"{self.location}{suffix}") for suffix in ("", "-wal"))
+        return Disk(file=file, log=log, page=page, pages=pages, free_pages=free)
+
+    def identity(self) -> str:
+        """Return what tells this file from every other of this host; "" if nobody can say."""
+        try:
+            device, number = identity(Path(self.location))
+        except OSError:
+            return ""
+        return f"{device}:{number}"
+
+    def lease_record(self, connection: sqlite3.Connection) -> LeaseRecord | None:
+        """Return who holds the lease, or held it last."""
+        row = connection.execute(
+            "SELECT token, host, pid, started, realm, incarnation, renewed, released, file"
+            " FROM lease"
+        ).fetchone()
+        if row is None:
+            return None
+        token, host, pid, started, realm, incarnation, renewed, released, file = row
+        owner = Owner(host, pid, started, realm, incarnation)
+        return LeaseRecord(token, owner, renewed, bool(released), file != self.identity())
+
+    def close(self) -> None:
+        """Give back every resource; idempotent."""
+        self._readers.close()
+
+    def _rows(self, query: str, parameters: Sequence[object] = ()) -> list[Any]:
+        with self.reading() as connection:
+            return fetch(connection, query, tuple(parameters))
+
+    def _entries_of(self, kind: str, key: str, after: int) -> Iterator[JournalEntry]:
+        """Iterate over one agent's entries above ``after``, newest first."""
+        rows = self._rows("SELECT agent FROM agents WHERE kind = ? AND key = ?", (kind, key))
+        for (agent,) in rows:
+            for row, _ in entries_back(self.reading, agent, after):
+                yield _entry(kind, key, row)
+
+    def _verified_entry(
+        self, agent: int, field: str, entry: str | int, value: str, crc: int
+    ) -> str:
+        if intact(of_entry, agent, field, entry, value, crc):
+            return value
+        text = recovery.find_entry(self._walk(agent), field, entry, crc)
+        return _replaced(f"agent {agent}, state.{field}[{entry!r}]", text)
+
+    def _recover_items(
+        self, agent: int, field: str, positions: range, rows: list[tuple[int, str, int]]
+    ) -> list[str]:
+        stored = {position: (value, crc) for position, value, crc in rows}
+        texts: list[str] = []
+        for position in positions:
+            value, crc = stored.get(position, ("", None))
+            if not intact(of_item, agent, field, position, value, crc):
+                copy = recovery.find_item(self._walk(agent), field, position, crc)
+                value = _replaced(f"agent {agent}, state.{field}[{position}]", copy)
+            texts.append(value)
+        return texts
+
+    def _walk(self, agent: int) -> recovery.Walk:
+        rows = self._rows("SELECT version FROM agents WHERE agent = ?", (agent,))
+        version = int(rows[0][0]) if rows else 0
+        return recovery.Walk(agent, self.history(agent, version + 1), version)
+
+
+def _size(path: str) -> int:
+    try:
+        return Path(path).stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _replaced(where: str, text: str | None) -> str:
+    if text is None:
+        raise CorruptState(where, "its checksum does not match and the journal holds no copy")
+    logger.warning("%s failed its checksum; the journal's copy is used", where)
+    return text
+
+
+def _entry(kind: str, key: str, row: Sequence[Any]) -> JournalEntry:
+    sequence, _, version, _, *rest, _ = row
+    entry = JournalEntry(sequence, kind, key, version, *rest)
+    if not intact_record(row):
+        where = f"journal entry {entry.sequence} of {entry.kind}/{entry.key}"
+        raise CorruptState(where, "its checksum does not match")
+    return entry

@@ -1,0 +1,150 @@
+"""Rows of a SQLite store to records, each judged by its checksum."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
+
+import msgspec
+
+from ..errors import CorruptState
+from ..records.checksums import intact, intact_record, of_field
+from ..records.journal import read_shape
+from ..records.records import (
+    AgentRow,
+    DeadLetter,
+    Inbox,
+    Message,
+    QuarantineRow,
+    Shape,
+    Spoilt,
+    Timer,
+)
+from .pool import fetch
+
+logger = logging.getLogger("perdure.persistence")
+
+R = TypeVar("R", AgentRow, DeadLetter, Message, Timer)
+
+STATUSES: Final = ("active", "paused", "stopped", "quarantined")
+"""What an agent's status may be; a test compares them with the life cycle's."""
+HEAD: Final = "agent, kind, key, version, sequence, status, reason, crc"
+
+
+def record(kind: type[R], row: Sequence[object]) -> R | None:
+    """Return a row, its checksum last, as a record; None if it is not as it was written."""
+    if not intact_record(row):
+        return None
+    try:
+        return msgspec.convert(row[:-1], kind)
+    except msgspec.ValidationError:
+        return None
+
+
+def records(
+    kind: type[R],
+    read: Callable[[int], Sequence[Sequence[object]]],
+    limit: int,
+) -> list[R]:
+    """Return the first ``limit`` intact rows of what ``read`` gives for a number of rows.
+
+    Says aloud which are left out; a full page is never short because of them.
+    """
+    wanted = limit
+    while True:
+        rows = read(wanted)
+        judged = [record(kind, row) for row in rows]
+        good = [made for made in judged if made is not None]
+        if len(rows) < wanted or len(good) >= limit:
+            break
+        wanted += limit
+    for row, made in zip(rows, judged, strict=True):
+        if made is None:
+            logger.error("a stored %s fails its checksum and is left out: %r", kind.__name__, row)
+    return good[:limit]
+
+
+def inbox(kind: str, key: str, rows: Sequence[Sequence[object]]) -> Inbox:
+    """Return an agent's mail, with the spoilt messages apart."""
+    found = Inbox([], [])
+    for row in rows:
+        message = record(Message, row)
+        if message is None or (message.kind, message.key) != (kind, key):
+            number = row[0] if isinstance(row[0], int) else -1
+            found.spoilt.append(Spoilt(number, repr(tuple(row[1:]))))
+        else:
+            found.messages.append(message)
+    return found
+
+
+def head(
+    connection: sqlite3.Connection, kind: str, key: str, row: Sequence[object]
+) -> tuple[AgentRow, tuple[QuarantineRow, ...]]:
+    """Return an agent's head, mended if need be, and what was bad; CorruptState if that fails.
+
+    The journal knows the version and the sequence, and the status is one of a few: one of these
+    may prove itself by the checksum. If nothing does, the reason or the checksum itself was hit,
+    unless version and sequence are not the journal's or the status is none.
+    """
+    found = record(AgentRow, row)
+    if found is not None and (found.kind, found.key) == (kind, key):
+        return found, ()
+    agent, *name, version, sequence, status, reason, crc = row
+    where = f"{kind}/{key}"
+    if name != [kind, key]:
+        raise CorruptState(where, f"the index leads to {name[0]}/{name[1]}; the file is damaged")
+    newest = fetch(
+        connection,
+        "SELECT version, sequence FROM journal WHERE agent = ? ORDER BY sequence DESC LIMIT 1",
+        (agent,),
+    )
+    known = [tuple(entry) for entry in newest]
+    for (ver, seq), stat in itertools.product([*known, (version, sequence)], [status, *STATUSES]):
+        guess = AgentRow(agent, kind, key, ver, seq, stat, reason)  # type: ignore[arg-type]
+        if intact_record((*guess, crc)):
+            break
+    else:
+        if (version, sequence) not in known or status not in STATUSES:
+            raise CorruptState(where, "its row in agents fails its checksum")
+        guess = AgentRow(agent, kind, key, version, sequence, status, str(reason))  # type: ignore[arg-type]
+    return guess, (_bad(guess.agent, "(head)", row, "its checksum does not match"),)
+
+
+def shape(
+    connection: sqlite3.Connection, head: AgentRow, text: object, crc: object
+) -> tuple[Shape, tuple[QuarantineRow, ...]]:
+    """Return an agent's shape; if it is bad, what the rows that are there say it is."""
+    if intact(of_field, head.agent, "", text, crc):
+        return read_shape(str(text)), ()
+    plain = fetch(connection, "SELECT field FROM fields WHERE agent = ?", (head.agent,))
+    logs = fetch(
+        connection,
+        "SELECT field, max(position) + 1 FROM log_items WHERE agent = ? GROUP BY field",
+        (head.agent,),
+    )
+    made: Shape = {**{str(field): None for (field,) in plain}, **dict(logs)}
+    return made, (_bad(head.agent, "(shape)", [text], "its checksum does not match"),)
+
+
+def timers(
+    agent: AgentRow, rows: Sequence[Sequence[object]]
+) -> tuple[list[Timer], dict[str, QuarantineRow]]:
+    """Return an agent's timers, and the bad ones by name."""
+    good: list[Timer] = []
+    bad: dict[str, QuarantineRow] = {}
+    for row in rows:
+        timer = record(Timer, row)
+        if timer is None:
+            reason = "its checksum does not match"
+            bad[str(row[2])] = _bad(agent.agent, f"timer {row[2]}", row, reason)
+        else:
+            good.append(timer)
+    return good, bad
+
+
+def _bad(agent: int, place: str, row: Sequence[object], reason: str) -> QuarantineRow:
+    return QuarantineRow(agent, place, repr(tuple(row)), reason, time.time())

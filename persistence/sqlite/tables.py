@@ -1,0 +1,131 @@
+"""Rows of declared tables in a SQLite file."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import sqlite3
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..errors import CorruptState
+from ..records.checksums import intact_record, of_record
+from ..records.tables import Key, Order, Row, Table, checked_order
+from .insert import delete, insert
+
+logger = logging.getLogger("perdure.persistence")
+
+Fetch = Callable[[str, Sequence[object]], list[Any]]
+
+
+def write(
+    connection: sqlite3.Connection, table: Table, rows: Sequence[Row], gone: Sequence[Key]
+) -> None:
+    """Delete and write rows; what is ``fixed`` and there already is left alone."""
+    delete(connection, table.name, table.key_names, gone)
+    key = ", ".join(table.key_names)
+    others = table.names[table.key :]
+    if table.fixed:
+        action = "DO NOTHING"
+    else:
+        assignments = [f"{name} = excluded.{name}" for name in (*others, "crc")]
+        action = "DO UPDATE SET " + ", ".join(assignments)
+    # A compiled statement keeps the values it was run with: blobs go in one by one, or dozens of
+    # megabytes would stay behind.
+    size = 1 if wide(table) else len(rows)
+    for start in range(0, len(rows), size or 1):
+        insert(
+            connection,
+            f"INSERT INTO {table.name}",
+            [(*row, checksum(table, row)) for row in rows[start : start + size]],
+            f"ON CONFLICT ({key}) {action}",
+        )
+
+
+def checksum(table: Table, row: Row) -> int:
+    """Return the checksum of a row; that of one table is none of another."""
+    return of_record((table.name, *(_summed(row) if wide(table) else row)))
+
+
+def intact(table: Table, row: Sequence[object]) -> bool:
+    """Tell whether a row, its checksum last, is as it was written."""
+    return intact_record((table.name, *(_summed(row) if wide(table) else row)))
+
+
+@functools.cache
+def wide(table: Table) -> bool:
+    """Tell whether a table holds blobs."""
+    return any(column.type == "blob" for column in table.columns)
+
+
+def _summed(row: Sequence[object]) -> list[object]:
+    # A blob goes in as its sum: as base64 in JSON it would take five times as long.
+    return [zlib.crc32(value) if isinstance(value, bytes) else value for value in row]
+
+
+def read(fetch: Fetch, table: Table, key: Key) -> Row | None:
+    """Return a row by its key, verified; None if there is none."""
+    where = " AND ".join(f"{name} = ?" for name in table.key_names)
+    for row in fetch(f"SELECT * FROM {table.name} WHERE {where}", key):  # noqa: S608 - same
+        if not intact(table, row):
+            place = "/".join(str(part) for part in key)
+            raise CorruptState(f"{table.name} {place}", "its checksum does not match")
+        return tuple(row[:-1])
+    return None
+
+
+def page(fetch: Fetch, table: Table, order: Order, after: Row | None, limit: int) -> list[Row]:
+    """Return up to ``limit`` intact rows in an order, those after the values ``after``.
+
+    Bad ones are left out and named; a full page is never short because of them.
+    """
+    columns = checked_order(table, order)
+    free = columns[len(order.equal) :]
+    if not free and after is not None:
+        return []  # there is one row at most, and nothing comes after it
+    where, parameters = _where(table, order)
+    names = table.names
+    places = [names.index(column) for column in free]
+    found: list[Row] = []
+    while True:
+        query = f"SELECT * FROM {table.name}{where}"  # noqa: S608 - same
+        given = [*parameters]
+        if after is not None:
+            marks = ", ".join("?" * len(free))
+            comparison = f"({', '.join(free)}) {'<' if order.descending else '>'} ({marks})"
+            query += f"{' AND' if where else ' WHERE'} {comparison}"
+            given += after
+        direction = " DESC" if order.descending else ""
+        query += " ORDER BY " + ", ".join(f"{column}{direction}" for column in free or columns)
+        query += " LIMIT ?"
+        rows = fetch(query, [*given, limit])
+        for row in rows:
+            if intact(table, row):
+                found.append(tuple(row[:-1]))
+            else:
+                logger.error("a row of %s fails its checksum and is left out: %r", table.name, row)
+        if len(rows) < limit or len(found) >= limit or not free:
+            return found[:limit]
+        after = tuple(rows[-1][place] for place in places)
+
+
+def keys(fetch: Fetch, table: Table, after: Key | None, limit: int) -> list[Key]:
+    """Return up to ``limit`` primary keys behind ``after``, in order; the rows are not read."""
+    names = ", ".join(table.key_names)
+    where = "" if after is None else f" WHERE ({names}) > ({', '.join('?' * len(after))})"
+    query = f"SELECT {names} FROM {table.name}{where} ORDER BY {names} LIMIT ?"  # noqa: S608 - same
+    return [tuple(row) for row in fetch(query, (*(after or ()), limit))]
+
+
+def count(fetch: Fetch, table: Table, order: Order) -> int:
+    """Return how many rows an order has."""
+    checked_order(table, order)
+    where, parameters = _where(table, order)
+    return int(fetch(f"SELECT count(*) FROM {table.name}{where}", parameters)[0][0])  # noqa: S608
+
+
+def _where(table: Table, order: Order) -> tuple[str, Sequence[object]]:
+    terms = [f"{column} = ?" for column in order.by[: len(order.equal)]]
+    terms += [i.where for i in table.indexes if i.where and i.columns == order.by]
+    return (" WHERE " + " AND ".join(terms) if terms else ""), order.equal

@@ -1,0 +1,1 @@
+"""Typed state and its collections, and what a turn changed in them."""

@@ -1,0 +1,425 @@
+"""Group commit: many turns in one transaction, in the order in which they were taken.
+
+The committer is the only one who writes to the store. Agents append commits and go on; a thread
+writes whatever has gathered since the last transaction, then releases the replies that waited
+for it (output gates, as in Cloudflare's Durable Objects). A caller who has nothing else to do
+may write in that thread's place, which spares two thread switches.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from itertools import islice
+from typing import Final, Protocol
+
+from ..errors import Deadlock, PerdureError, StoreError, StoreUnavailable, SystemClosed
+from ..records.chain import START, Chain
+from ..records.records import Commit, Reply
+from .batch import Batch
+from .store import Store
+
+logger = logging.getLogger("perdure.persistence")
+
+LARGEST_BATCH: Final = 8192
+"""Commits per transaction."""
+
+
+class CommitObserver(Protocol):
+    """Be told what became of each batch; called by the thread that writes, outside all locks."""
+
+    def saved(self, commits: int, seconds: float) -> None:
+        """Take note that a batch is durable."""
+
+    def released(self, commits: int) -> None:
+        """Do what can wait until the replies of a batch have left."""
+
+    def failed(self, error: StoreError, commits: int) -> None:
+        """Take note that a batch failed; the committer holds until ``resume()``."""
+
+
+class _Gate:
+    """A reply that changes nothing but must not overtake what it may have seen."""
+
+    __slots__ = ("reply", "sequence")
+
+    def __init__(self, reply: Reply, sequence: int) -> None:
+        self.reply: Reply | None = reply
+        self.sequence = sequence
+
+
+class Committer:
+    """Write commits in order, in groups, and release what waits for them.
+
+    Invariant: the durable commits are always a prefix of the appended ones. A failed batch stays
+    at the head until it is written; nothing overtakes it.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        observer: CommitObserver,
+        *,
+        first: int,
+        clock: Callable[[], float],
+        chain: Chain = START,
+    ) -> None:
+        """Write to ``store``; the first commit gets the sequence ``first``.
+
+        ``chain`` is the newest link of the store's audit.
+        """
+        self._store = store
+        self._observer = observer
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._work = threading.Condition(self._lock)
+        self._settled = threading.Condition(self._lock)
+        # Appended under the lock, and moved as a whole to _taken, which only the baton's holder
+        # changes and reads without the lock: nobody who appends waits while a batch is folded.
+        self._queue: deque[Commit | _Gate] = deque()
+        self._taken: deque[Commit | _Gate] = deque()
+        self._next = first
+        self._baton = threading.Lock()  # held by whoever writes
+        self._stuck: Batch | None = None  # failed, to be written before anything else
+        self._stuck_gates: list[Reply] = []
+        self._answers: deque[Reply] = deque()  # due; touched by whoever holds the baton
+        self._held = False
+        self._closing = False
+        self._dead: Exception | None = None
+        self._chain = chain
+        self.on_durable: Callable[[Batch], None] | None = None
+        """Told of a batch with shared rows once it is durable, before its replies leave; must not
+        raise. Called with the baton held and no lock."""
+        self._waits: deque[tuple[int, Callable[[], None]]] = deque()
+        self._sleeping = False
+        self._writer = 0  # the thread that holds the baton
+        self._promises: set[int] = set()  # threads that will call help() or withdraw()
+        self.durable = first - 1
+        """The latest sequence that is on disk."""
+        self._thread = threading.Thread(target=self._run, name="perdure-committer", daemon=True)
+
+    def start(self) -> None:
+        """Start the writing thread."""
+        self._thread.start()
+
+    @property
+    def appended(self) -> int:
+        """The latest sequence that was given."""
+        return self._next - 1
+
+    @property
+    def audited(self) -> int:
+        """The number of the newest durable decision of the audit."""
+        return self._chain.number
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing is taken any more."""
+        return self._dead is not None
+
+    def backlog(self) -> int:
+        """Return how many commits are not durable yet."""
+        return self._next - 1 - self.durable
+
+    def oldest(self) -> float | None:
+        """Return when the oldest commit that is not durable was made; None if there is none."""
+        with self._lock:
+            stuck = self._stuck.commits if self._stuck is not None else ()
+            for item in (*stuck, *self._taken, *self._queue):
+                if isinstance(item, Commit):
+                    sends = item.effects.sends if item.effects is not None else ()
+                    moment = item.time or (sends[0].sent if sends else 0.0)
+                    if moment:
+                        return moment
+        return None
+
+    def append(self, commit: Commit) -> int:
+        """Take a commit and return its sequence; it is written after all before it.
+
+        Raises the error that ended the committer if it was fenced off or closed, and PerdureError
+        if the commit's writer has lost its right.
+        """
+        with self._lock:
+            if self._dead is not None:
+                raise self._dead
+            writer = commit.writer
+            if writer is not None:
+                # Here and not before: whoever revokes a right and then appends knows that nothing
+                # made by that right comes behind.
+                if writer.revoked:
+                    raise stale(commit)
+                commit.writer = None
+            sequence = commit.sequence = self._next
+            self._next = sequence + 1
+            self._queue.append(commit)
+            if self._sleeping and not (self._promises and threading.get_ident() in self._promises):
+                self._work.notify()
+        return sequence
+
+    def gate(self, reply: Reply) -> None:
+        """Call ``reply`` once everything appended so far is durable; at once if it already is."""
+        with self._lock:
+            if self._dead is None:
+                last = self._next - 1
+                if last > self.durable:
+                    self._queue.append(_Gate(reply, last))
+                    if self._sleeping:
+                        self._work.notify()
+                    return
+            error = self._dead
+        reply(error)
+
+    def when_durable(self, sequence: int, callback: Callable[[], None]) -> bool:
+        """Arrange for ``callback`` once ``sequence`` is durable; False if it already is."""
+        with self._lock:
+            if sequence <= self.durable or self._dead is not None:
+                return False
+            self._waits.append((sequence, callback))
+            return True
+
+    def flush(self, timeout: float | None = None, sequence: int | None = None) -> bool:
+        """Wait until everything appended so far (or ``sequence``) is durable; False on timeout.
+
+        Raises the error that ended the committer, if one did.
+        """
+        if self.writes_here():
+            message = "a receiver of a save signal runs where saving is done; do not wait there"
+            raise Deadlock(message)
+        wanted = self._next - 1 if sequence is None else sequence
+        if timeout is None:  # helping may take longer than a timeout allows
+            self.help()
+        with self._settled:
+            self._settled.wait_for(
+                lambda: self.durable >= wanted or self._dead is not None, timeout
+            )
+            if self.durable >= wanted:
+                return True
+            if self._dead is not None:
+                raise self._dead
+            return False
+
+    def promise(self) -> None:
+        """Say that this thread will call ``keep()`` soon: what it appends meanwhile wakes nobody.
+
+        Spares a lone caller two thread switches, since it writes its commit itself.
+        """
+        self._promises.add(threading.get_ident())
+
+    def keep(self) -> None:
+        """Keep the promise: write what has gathered, or leave it to the writing thread."""
+        self._promises.discard(threading.get_ident())
+        self.help()
+        with self._lock:
+            if self._sleeping and (self._queue or self._taken):
+                self._work.notify()
+
+    def help(self) -> None:
+        """Write what has gathered on the calling thread, unless somebody is writing already."""
+        if (self._queue or self._taken) and not self._held and self._baton.acquire(blocking=False):
+            try:
+                self._write_once()
+            finally:
+                self._baton.release()
+                # Also after an interrupt (KeyboardInterrupt strikes here if the caller is the main
+                # thread): what is left over is the writing thread's.
+                with self._lock:
+                    if self._sleeping and (
+                        self._queue or self._taken or self._stuck or self._answers
+                    ):
+                        self._work.notify()
+
+    def resume(self) -> None:
+        """Try again after a failure."""
+        with self._lock:
+            self._held = False
+            self._work.notify()
+
+    def fail_waiting(self, error: Exception) -> None:
+        """Answer every reply that waits for a commit with ``error``; the commits are kept."""
+        replies: list[Reply] = []
+        with self._lock:
+            stuck = self._stuck.commits if self._stuck is not None else ()
+            for item in (*stuck, *self._taken, *self._queue):
+                if item.reply is not None:
+                    replies.append(item.reply)
+                    item.reply = None
+            replies += self._stuck_gates
+            self._stuck_gates = []
+        for reply in replies:
+            self._tell(reply, error)
+
+    def close(self, timeout: float | None) -> bool:
+        """Write what is left and end the thread; False if something could not be written in time.
+
+        Whatever still waits is answered with an error, so no caller is left behind.
+        """
+        with self._lock:
+            self._closing = True
+            self._work.notify()
+        if self._thread.is_alive():
+            self._thread.join(timeout)
+        complete = self.backlog() == 0
+        self.abort(_closed())
+        if self._thread.is_alive():
+            self._thread.join()
+        return complete
+
+    def _run(self) -> None:
+        while True:
+            with self._work:
+                while not self._answers and self._dead is None:
+                    waiting = bool(self._queue or self._taken or self._stuck)
+                    if waiting and not self._held:
+                        break
+                    if self._closing and not waiting:
+                        # Decided under the lock of the append: what was taken is written, what
+                        # comes from now on is refused.
+                        self._dead = _closed()
+                        return
+                    self._sleeping = True
+                    self._work.wait()
+                    self._sleeping = False
+                if self._dead is not None and not self._answers:
+                    return
+            with self._baton:
+                self._write_once()
+
+    def writes_here(self) -> bool:
+        """Tell whether the calling thread is the one that writes: it must not wait for itself."""
+        return self._writer == threading.get_ident()
+
+    def _write_once(self) -> None:
+        """Write one batch; the caller holds the baton."""
+        self._writer = threading.get_ident()
+        try:
+            self._write_batch()
+        finally:
+            self._writer = 0
+
+    def _write_batch(self) -> None:
+        self._answer()
+        with self._lock:
+            if self._held or self._dead is not None:
+                return
+            # Exchanged rather than copied: whoever appends waits for this lock.
+            if not self._taken:
+                self._taken, self._queue = self._queue, self._taken
+            elif len(self._taken) < LARGEST_BATCH:
+                self._taken += self._queue
+                self._queue.clear()
+        if self._stuck is None and not self._stuck_gates and not self._fold():
+            return
+        batch = self._stuck
+        if batch is not None and batch:
+            started = self._clock()
+            try:
+                self._store.commit(batch)
+            except StoreError as error:
+                self._failed(error, batch)
+                return
+            except Exception as error:
+                logger.exception("the store failed in an unexpected way")
+                self._failed(StoreUnavailable(f"{self._store.location}: {error!r}"), batch)
+                return
+            if batch.tables and self.on_durable is not None:
+                self.on_durable(batch)
+            self._tell(self._observer.saved, len(batch.commits), self._clock() - started)
+        self._release(batch)
+        if batch is not None and batch:
+            self._tell(self._observer.released, len(batch.commits))
+
+    def _fold(self) -> bool:
+        """Make the next commits the batch to be written; False if nothing waits."""
+        commits: list[Commit] = []
+        gates: list[Reply] = []
+        places = 0
+        for item in self._taken:
+            if len(commits) >= LARGEST_BATCH:
+                break
+            places += 1
+            if isinstance(item, Commit):
+                if item.sequence > self.durable:
+                    commits.append(item)
+            elif (reply := item.reply) is not None:  # fail_waiting() may take it meanwhile
+                gates.append(reply)
+        batch = Batch(commits, self._chain) if commits else None
+        left = deque(islice(self._taken, places, None))
+        with self._lock:
+            self._stuck, self._stuck_gates = batch, gates
+            # Last, so that an interrupt loses nothing; what was taken twice is seen through.
+            self._taken = left
+        return places > 0
+
+    def _release(self, batch: Batch | None) -> None:
+        answers = self._answers
+        if batch is not None:
+            answers += [reply for c in batch.commits if (reply := c.reply) is not None]
+        with self._lock:
+            answers += self._stuck_gates
+            if batch is not None:
+                self.durable = batch.last
+                self._chain = batch.chain
+            self._stuck, self._stuck_gates = None, []
+            if self._waits:
+                still = deque(wait for wait in self._waits if wait[0] > self.durable)
+                answers += [
+                    _waiter(callback)
+                    for sequence, callback in self._waits
+                    if sequence <= self.durable
+                ]
+                self._waits = still
+            self._settled.notify_all()
+        self._answer()
+
+    def _answer(self) -> None:
+        """Release what waits for durable commits, in order; the caller holds the baton."""
+        answers = self._answers
+        while answers:
+            # Taken off only afterwards: an interrupt in between must not leave a caller behind.
+            answer = answers[0]
+            try:
+                answer(None)
+            except Exception:
+                logger.exception("%r raised when it was told about a commit", answer)
+            answers.popleft()
+
+    def _tell(self, listener: Callable[..., None], *args: object) -> None:
+        """Call somebody whose failure is none of the store's: it is logged and goes no further."""
+        try:
+            listener(*args)
+        except Exception:
+            logger.exception("%r raised when it was told about a commit", listener)
+
+    def _failed(self, error: StoreError, batch: Batch) -> None:
+        with self._lock:
+            self._held = True
+        if not isinstance(error, StoreUnavailable):
+            self.abort(error)
+        self._tell(self._observer.failed, error, len(batch.commits))
+
+    def abort(self, error: Exception) -> None:
+        """End for good: nothing more is taken, everybody who waits is told why."""
+        with self._lock:
+            if self._dead is None:
+                self._dead = error
+            waits, self._waits = self._waits, deque()
+            self._work.notify_all()
+            self._settled.notify_all()
+        self.fail_waiting(error)
+        for _, callback in waits:
+            self._tell(callback)
+
+
+def stale(commit: Commit) -> PerdureError:
+    """Return the error for a commit of an activation that may not commit any more."""
+    return PerdureError(f"{commit.kind}/{commit.key}: a stale activation tried to commit")
+
+
+def _waiter(callback: Callable[[], None]) -> Reply:
+    return lambda _error: callback()
+
+
+def _closed() -> SystemClosed:
+    return SystemClosed("the agent system is closed")

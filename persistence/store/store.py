@@ -1,0 +1,193 @@
+"""The store port: what perdure asks of a place that keeps agents, and nothing else."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+
+from ..records.records import (
+    AgentRow,
+    BaseFields,
+    Counters,
+    DeadLetter,
+    Disk,
+    Growth,
+    Inbox,
+    JournalEntry,
+    Message,
+    QuarantineRow,
+    StoredAgent,
+    Timer,
+)
+from ..records.tables import Key, Order, Row, Table
+from ..records.texts import StoredText
+from .batch import Batch
+from .lease import Lease, Owner
+
+
+class StoreReader(ABC):
+    """Read what is durable. Every method may be called from any thread.
+
+    Methods raise StoreUnavailable when the store fails, CorruptState when bytes that were read
+    fail their checksum. Texts are JSON.
+    """
+
+    location: str
+
+    @abstractmethod
+    def load(self, kind: str, key: str) -> StoredAgent | None:
+        """Return an agent's head, plain fields (unverified), shape and timers.
+
+        What else was bad of it is named, and given as it must have been, or left out.
+        CorruptState when its head cannot be trusted.
+        """
+
+    @abstractmethod
+    def log_items(self, agent: int, field: str, start: int, stop: int) -> list[str]:
+        """Return the texts of the items from ``start`` up to ``stop``, verified and complete."""
+
+    @abstractmethod
+    def map_entry(self, agent: int, field: str, entry: str | int) -> str | None:
+        """Return one entry's text, verified, or None."""
+
+    @abstractmethod
+    def map_page(
+        self, agent: int, field: str, after: str | int | None, limit: int
+    ) -> list[tuple[str | int, str]]:
+        """Return up to ``limit`` verified entries in key order, those after ``after``."""
+
+    @abstractmethod
+    def map_count(self, agent: int, field: str) -> int:
+        """Return the number of entries."""
+
+    @abstractmethod
+    def map_fields(self, agent: int) -> list[str]:
+        """Return the names of the maps that have entries, in order."""
+
+    @abstractmethod
+    def inbox(self, kind: str, key: str) -> Inbox:
+        """Return an agent's pending messages, in the order they were sent, and the spoilt ones."""
+
+    def mail(self, kind: str, key: str) -> list[Message]:
+        """Return an agent's pending messages in the order they were sent, without spoilt ones."""
+        return self.inbox(kind, key).messages
+
+    @abstractmethod
+    def mailed(self, after: tuple[str, str], limit: int) -> list[tuple[str, str]]:
+        """Return up to ``limit`` agents with pending messages, in (kind, key) order."""
+
+    @abstractmethod
+    def timers_between(self, after: float, until: float, limit: int) -> list[Timer]:
+        """Return timers with ``after < due <= until``, earliest first."""
+
+    @abstractmethod
+    def agents(self, kind: str | None = None) -> Iterator[AgentRow]:
+        """Iterate over the heads of all agents in (kind, key) order, without loading them all."""
+
+    @abstractmethod
+    def journal(
+        self, kind: str | None = None, key: str | None = None, *, after: int = 0, limit: int = 100
+    ) -> list[JournalEntry]:
+        """Return up to ``limit`` verified entries with a sequence above ``after``, oldest first."""
+
+    @abstractmethod
+    def journal_tail(self, kind: str | None, key: str | None, limit: int) -> list[JournalEntry]:
+        """Return the newest ``limit`` verified entries, oldest first."""
+
+    @abstractmethod
+    def history(self, agent: int, before: int) -> Iterator[tuple[int, str | None]]:
+        """Iterate over ``(version, delta)`` of an agent below ``before``, newest first.
+
+        A delta that fails its checksum is given as None.
+        """
+
+    @abstractmethod
+    def base_fields(self, agent: int) -> BaseFields:
+        """Return the plain fields that the oldest kept journal row built on, without bad ones."""
+
+    @abstractmethod
+    def dead_letters(self, *, after: int = 0, limit: int = 100) -> list[DeadLetter]:
+        """Return up to ``limit`` dead letters with an id above ``after``, oldest first."""
+
+    @abstractmethod
+    def quarantined(self) -> list[QuarantineRow]:
+        """Return the stored values that were set aside as bad."""
+
+    @abstractmethod
+    def row(self, table: Table, key: Key) -> Row | None:
+        """Return a row of a declared table by its key, verified; None if there is none."""
+
+    @abstractmethod
+    def page(self, table: Table, order: Order, after: Row | None, limit: int) -> list[Row]:
+        """Return up to ``limit`` verified rows of a declared table, in an order.
+
+        ``after`` gives the values behind which they begin: of the order's columns without those
+        that are equal, then of the primary key's columns not among them. Bad rows are left out
+        and logged.
+        """
+
+    @abstractmethod
+    def keys(self, table: Table, after: Key | None, limit: int) -> list[Key]:
+        """Return up to ``limit`` primary keys of a declared table behind ``after``, in order.
+
+        The rows are not read, and so not verified: a way through a table of large values.
+        """
+
+    @abstractmethod
+    def count(self, table: Table, order: Order) -> int:
+        """Return how many rows of a declared table an order has."""
+
+    @abstractmethod
+    def texts(self, containing: str = "") -> Iterator[StoredText]:
+        """Iterate over the stored texts that contain ``containing``, table by table.
+
+        Reads page by page: a text that is written meanwhile may be met in its old or new form.
+        """
+
+    @abstractmethod
+    def growth(self) -> list[Growth]:
+        """Return what uses the space, by agent and field, largest first."""
+
+    @abstractmethod
+    def disk(self) -> Disk:
+        """Return what the store takes on disk."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back every resource; idempotent."""
+
+
+class Store(StoreReader):
+    """A store opened for writing by one owner."""
+
+    lease: Lease
+
+    @abstractmethod
+    def acquire(self, owner: Owner, *, takeover: bool = False) -> Counters:
+        """Take the lease and return where numbering goes on.
+
+        StoreOwned when another owner is alive; with ``takeover`` it is fenced off instead.
+        """
+
+    @abstractmethod
+    def commit(self, batch: Batch) -> None:
+        """Make a batch durable, all of it or nothing.
+
+        Called by one thread at a time. Raises Fenced when the lease was lost, StoreUnavailable
+        when it failed and may be tried again.
+        """
+
+    @abstractmethod
+    def renew(self) -> None:
+        """Renew the lease; Fenced when it was lost."""
+
+    @abstractmethod
+    def trim_journal(self, below: int, limit: int) -> int:
+        """Fold up to ``limit`` journal rows with a sequence below ``below`` into the base.
+
+        Returns how many rows went. Called by the thread that commits.
+        """
+
+    @abstractmethod
+    def journal_extent(self) -> tuple[int, int]:
+        """Return the first and the last sequence the journal holds; (0, 0) when empty."""

@@ -1,0 +1,1 @@
+"""Keep a store sound: examined, repaired, taken back to a good version, trimmed."""

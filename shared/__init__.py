@@ -1,0 +1,1 @@
+"""What agents share: one ledger, and the handles on it."""

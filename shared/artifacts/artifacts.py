@@ -1,0 +1,342 @@
+"""Artifacts: save, find, read, delete; in and outside turns."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from ...lifecycle.supervisor import PersistenceSupervisor
+from ...persistence.codec.codec import codec_of
+from ...persistence.errors import CorruptState, StateError
+from ...persistence.names.keys import checked_key, checked_name
+from ...persistence.names.scope import Principal, Scope
+from ...persistence.records.shared_tables import (
+    ARTIFACT_NAMES,
+    ARTIFACT_TAGS,
+    ARTIFACT_USES,
+    ARTIFACTS,
+    CONTENTS,
+    LINEAGE,
+)
+from ...persistence.records.tables import Row
+from ..access.named import checked_scope
+from ..ledger.guard import Right
+from ..ledger.ledger import Ledger
+from ..ledger.unit import Place, Step, Unit
+from ..scopes.entries import gone
+from ..scopes.state import ScopedState
+from . import lineage
+from .chunking import Block, Readable, blocks
+from .merging import beheld
+from .reader import ArtifactReader, checked_artifact, checked_type, present
+from .records import Artifact, ArtifactLimits, ArtifactType, from_row
+from .recount import last_number, mend
+from .rights import Rights
+from .sink import Draft, Sink
+from .sweep import Sweeper, Swept
+from .tally import TOTAL, added, removed, usage
+from .traffic import Hold
+from .upload import Uploads, Waiting
+
+_META: Final = codec_of(object)
+
+
+class Artifacts(ArtifactReader):
+    """Keep bytes under names, with where they came from. Thread-safe.
+
+    Permissions are those of the scope, with the artifact's name as key. In a turn, calls run in
+    the name of its agent; what is saved or deleted is so when the turn commits, and not at all if
+    it raises. Outside, each call is a commit of its own and returns when it is durable. The scope
+    of what names none is the session's, else the agent's own; outside of both ``Scope.GLOBAL``.
+    Bytes are written and read on the calling thread: in an ``async def`` handler use
+    ``await asyncio.to_thread(...)`` for large ones.
+    """
+
+    def __init__(
+        self,
+        state: ScopedState,
+        supervisor: PersistenceSupervisor,
+        *,
+        waiting: Waiting,
+        later: Callable[[float, Callable[[], None]], None],
+        limits: ArtifactLimits,
+    ) -> None:
+        """Save by ``supervisor`` what ``limits`` allow; sweep ``later``."""
+        super().__init__(Rights(state), Uploads(state.ledger, supervisor, waiting))
+        self._limits = limits
+        self.sweeper = Sweeper(
+            self._rights, self._uploads, later, lambda: mend(state.ledger, supervisor)
+        )
+        self._numbers = itertools.count(_last(state.ledger) + 1)
+
+    def acting_as(self, principal: Principal) -> Artifacts:
+        """Return a handle that acts as ``principal`` outside of turns.
+
+        Denied on a handle that acts as somebody else.
+        """
+        handle = copy.copy(self)
+        handle._rights = Rights(self._rights, principal)  # noqa: SLF001 - one of its own kind
+        return handle
+
+    # Saving.
+
+    def save(
+        self,
+        name: str,
+        data: Block | Readable | Iterable[Block],
+        *,
+        scope: Scope | None = None,
+        type: str = ArtifactType.CUSTOM,  # noqa: A002 - the word for it
+        media: str = "",
+        tags: Iterable[str] = (),
+        sources: Sequence[Artifact] = (),
+        meta: Mapping[str, Any] | None = None,
+    ) -> Artifact:
+        """Save bytes, an open file or an iterable of pieces as a new version; needs WRITE.
+
+        Args:
+            name: as a key: up to 256 bytes, no control characters, no forms of paths.
+            data: read piece by piece: its size does not matter to the memory.
+            scope: whose it is.
+            type: agent-output, tool-result, user-input, system or custom.
+            media: such as ``text/csv``.
+            tags: for ``find``.
+            sources: what it was made from; needs READ for each.
+            meta: JSON-like values.
+
+        Raises:
+            Denied: without the right, whatever is stored.
+            QuotaExceeded: the scope would hold more than its ``ArtifactLimits``.
+            UnknownArtifact: a source is gone.
+        """
+        with self.create(
+            name, scope=scope, type=type, media=media, tags=tags, sources=sources, meta=meta
+        ) as sink:
+            for block in blocks(data):
+                sink.write(block)
+        return sink.artifact
+
+    def create(
+        self,
+        name: str,
+        *,
+        scope: Scope | None = None,
+        type: str = ArtifactType.CUSTOM,  # noqa: A002 - the word for it
+        media: str = "",
+        tags: Iterable[str] = (),
+        sources: Sequence[Artifact] = (),
+        meta: Mapping[str, Any] | None = None,
+    ) -> Sink:
+        """Return a sink to ``write`` bytes to, in a ``with`` block; otherwise as ``save``.
+
+        The artifact is made when the block ends; ``sink.artifact`` is it. If the block raises,
+        nothing is.
+        """
+        if isinstance(tags, str):
+            raise StateError("tags", f"is text; give a list of tags, such as [{tags!r:.40}]")
+        draft = Draft(
+            self._rights.own() if scope is None else checked_scope(scope),
+            checked_key(name),
+            checked_type(type),
+            checked_name(media, "media type") if media else "",
+            tuple(dict.fromkeys(checked_name(tag, "tag") for tag in tags)),
+            tuple(map(checked_artifact, sources)),
+            self._meta(name, meta),
+        )
+        unit = self._rights.unit()
+        self._rights.allow(unit, Right.WRITE, draft.scope, draft.name, "write")
+        self._uploads.check()
+        largest, most = self._limits.largest, self._most(unit, draft.scope)
+        in_turn = self._rights.calls.unit() is not None
+        return Sink(
+            draft, unit, self._uploads, self._finish, self._give_up, largest=largest, most=most,
+            in_turn=in_turn,
+        )  # fmt: skip
+
+    def link(self, artifact: Artifact, *sources: Artifact) -> None:
+        """Note more sources of an artifact; needs WRITE for it and READ for them.
+
+        LineageCircle if one of them was itself made from it, directly or not.
+        """
+        unit = self._rights.unit()
+        self._exists(unit, artifact, Right.WRITE, "write")
+        for source in sources:
+            self._exists(unit, source, Right.READ, "read")
+            key = (artifact.number, source.number)
+            step = lineage.linked_later(self._ledger, unit, *key)
+            self._change(unit, (LINEAGE, key), step)
+        self._rights.commit(unit)
+
+    def tag(self, artifact: Artifact, *tags: str) -> None:
+        """Add tags; needs WRITE."""
+        unit = self._rights.unit()
+        self._exists(unit, artifact, Right.WRITE, "write")
+        for tag in tags:
+            key = (checked_name(tag, "tag"), artifact.number)
+            unit.change((ARTIFACT_TAGS, key), _there(key), checked=False)
+        self._rights.commit(unit)
+
+    def untag(self, artifact: Artifact, *tags: str) -> None:
+        """Remove tags; those it has not are passed over. Needs WRITE."""
+        unit = self._rights.unit()
+        self._exists(unit, artifact, Right.WRITE, "write")
+        for tag in tags:
+            key = (checked_name(tag, "tag"), artifact.number)
+            unit.change((ARTIFACT_TAGS, key), gone, checked=False)
+        self._rights.commit(unit)
+
+    def delete(self, artifact: Artifact) -> None:
+        """Delete a version; needs DELETE. UnknownArtifact if it is gone already.
+
+        Its bytes are freed some seconds later unless another artifact has the same. What was made
+        from it stays, without this source.
+        """
+        unit = self._rights.unit()
+        row = self._existing(unit, artifact, Right.DELETE, "delete")
+        # Held until it is known whether this unit comes to be: only then it can be swept.
+        hold = Hold()
+        self._uploads.traffic.hold(hold, (CONTENTS, artifact.content))
+
+        def step(before: Row | None) -> None:
+            assert hold.names
+            present(before, artifact)
+
+        unit.change((ARTIFACTS, (artifact.number,)), step, checked=False)
+        for place, change in removed(artifact.scope, artifact.name, int(str(row[7]))):
+            unit.change(place, change, checked=False)
+        self._rights.commit(unit)
+        self.sweeper.suspect(contents=[artifact.content], notes=True)
+
+    def came_from(self, *artifacts: Artifact) -> None:
+        """Say that this turn changes the agent's state because of these; needs READ.
+
+        Kept with the turn's commit: see ``uses`` and ``used_in``. StateError outside of turns.
+        """
+        unit = self._rights.calls.unit()
+        if unit is None:
+            problem = "belongs into a turn: there is no change of state it could speak of here"
+            raise StateError("came_from()", problem)
+        for artifact in artifacts:
+            self._exists(unit, artifact, Right.READ, "read")
+            # The sequence is filled in when the turn commits.
+            key = (0, artifact.number)
+            unit.change((ARTIFACT_USES, key), _there(key), checked=False)
+
+    def sweep(self) -> Swept:
+        """Free at once what nothing refers to any more, everywhere; return when that is durable.
+
+        It is done by itself soon after a deletion; this looks at everything.
+        """
+        return self.sweeper.sweep(everything=True)
+
+    # Underneath.
+
+    def _finish(self, sink: Sink) -> Artifact:
+        draft = sink.draft
+        current = self._rights.calls.unit()
+        unit = sink.unit if current is None else current
+        if unit is not sink.unit:
+            self._rights.allow(unit, Right.WRITE, draft.scope, draft.name, "write")
+        for source in draft.sources:
+            self._exists(unit, source, Right.READ, "read")
+        number = next(self._numbers)
+        told: list[int] = []
+        place: Place = (ARTIFACTS, (number,))
+        with unit.savepoint():
+            limit = self._limits.of(draft.scope)
+            for tally, step in added(draft, number, sink.size, limit, told):
+                exact = current is not None and bool(tally[1][3])
+                if exact:  # the version is told to a handler, and must be what becomes of it
+                    self._rights.look(unit, tally)
+                unit.change(tally, step, checked=exact)
+                unit.seen(tally, beheld(self._ledger, unit, tally))
+            unit.change(place, self._made(sink, number, told), checked=False)
+            for tag in draft.tags:
+                unit.change((ARTIFACT_TAGS, (tag, number)), _there((tag, number)), checked=False)
+            for source in draft.sources:
+                key = (number, source.number)
+                unit.change((LINEAGE, key), lineage.linked(*key), checked=False)
+        if current is not None:
+            # The turn may yet be undone.
+            self.sweeper.suspect(contents=[sink.content])
+            row = unit.seen(place, None)
+        else:
+            self._rights.calls.commit(unit)
+            row = self._ledger.durable(*place)
+        assert row is not None
+        return from_row(row)
+
+    def _made(self, sink: Sink, number: int, told: list[int]) -> Step:
+        """Return the step that makes an artifact's row; it holds the bytes until it is taken."""
+        draft, hold, standing = sink.draft, sink.hold, sink.unit.standing
+        who = standing.principal
+        agent = (who.id, who.part) if who.kind == "agent" else ("", "")
+        made = self._rights.calls.now()
+        content, size = sink.content, sink.size
+
+        def step(_row: Row | None) -> Row:
+            assert hold is not None
+            return (
+                number, *draft.scope.columns, draft.name, told[0], content, size, draft.type.value,
+                draft.media, *agent, standing.session, standing.correlation, made, draft.meta, 0,
+            )  # fmt: skip
+
+        return step
+
+    def _give_up(self, sink: Sink) -> None:
+        self.sweeper.suspect(contents=[sink.content], chunks=sink.chunks)
+
+    def _most(self, unit: Unit, scope: Scope) -> int | None:
+        """Return how many bytes are left to a scope, as things stand."""
+        limit = self._limits.of(scope)
+        if limit is None:
+            return None
+        place = (ARTIFACT_NAMES, (*scope.columns, ""))
+        _, used = usage(unit.seen(place, beheld(self._ledger, unit, place)))
+        return max(0, limit - used)
+
+    def _meta(self, name: str, meta: Mapping[str, Any] | None) -> str:
+        path = f"meta of artifact {name!r}"
+        text = _META.encode(dict(meta or {}), path)
+        if len(text) > self._rights.largest:
+            problem = f"takes {len(text):,} characters, more than {self._rights.largest:,}"
+            raise StateError(path, problem)
+        return text
+
+    def _existing(self, unit: Unit, artifact: Artifact, right: Right, operation: str) -> Row:
+        checked_artifact(artifact)
+        self._rights.allow(unit, right, artifact.scope, artifact.name, operation)
+        return self._row(unit, artifact)
+
+    def _exists(self, unit: Unit, artifact: Artifact, right: Right, operation: str) -> None:
+        """Have a unit end only if an artifact is still there."""
+        self._existing(unit, artifact, right, operation)
+
+        def step(row: Row | None) -> Row:
+            return present(row, artifact)
+
+        unit.change((ARTIFACTS, (artifact.number,)), step, checked=False)
+
+    def _change(self, unit: Unit, place: Place, step: Step) -> None:
+        """Add a step that may refuse, and have it refuse at once."""
+        with unit.savepoint():
+            unit.change(place, step, checked=False)
+            unit.seen(place, beheld(self._ledger, unit, place))
+
+
+def _last(ledger: Ledger) -> int:
+    """Return the highest number that was given to an artifact."""
+    try:
+        row = ledger.durable(ARTIFACT_NAMES, TOTAL)
+    except CorruptState:  # counted again by the first sweep
+        return last_number(ledger)
+    return 0 if row is None else int(str(row[4]))
+
+
+def _there(row: Row) -> Step:
+    def step(_row: Row | None) -> Row:
+        return row
+
+    return step

@@ -1,0 +1,135 @@
+"""Find artifacts: by number, by name, by where they came from."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from ...persistence.names.scope import Scope
+from ...persistence.records.shared_tables import ARTIFACT_TAGS, ARTIFACTS
+from ...persistence.records.tables import Order, Row
+from ..ledger.ledger import Ledger
+from ..ledger.unit import Unit
+from .merging import beheld, rows
+from .records import (
+    AGENT_KEY,
+    AGENT_KIND,
+    CONTENT,
+    CORRELATION,
+    KIND,
+    MADE,
+    NAME,
+    SESSION,
+    TYPE,
+    ArtifactType,
+)
+
+BY_NAME: Final = ("kind", "id", "part", "name", "version")
+_BY_NUMBER: Final = Order(("number",))
+_EVER: Final = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which artifacts; None does not matter."""
+
+    scope: Scope | None = None
+    name: str | None = None
+    session: str | None = None
+    agent: tuple[str, str] | None = None
+    tag: str | None = None
+    type: ArtifactType | None = None
+    content: str | None = None
+    correlation: int | None = None
+    since: float | None = None
+    until: float | None = None
+
+    def fits(self, row: Row) -> bool:
+        """Tell whether a row is one of them, but for its tags."""
+        agent = self.agent
+        made = row[MADE]
+        assert isinstance(made, float)
+        return (
+            (self.scope is None or row[KIND:NAME] == self.scope.columns)
+            and (self.name is None or row[NAME] == self.name)
+            and (self.session is None or row[SESSION] == self.session)
+            and (agent is None or (row[AGENT_KIND], row[AGENT_KEY]) == agent)
+            and (self.type is None or row[TYPE] == self.type)
+            and (self.content is None or row[CONTENT] == self.content)
+            and (self.correlation is None or row[CORRELATION] == self.correlation)
+            and (self.since or 0.0) <= made < (_EVER if self.until is None else self.until)
+        )
+
+
+def by_number(ledger: Ledger, unit: Unit | None, number: int) -> Row | None:
+    """Return an artifact's row."""
+    place = (ARTIFACTS, (number,))
+    row = beheld(ledger, unit, place)
+    return row if unit is None else unit.seen(place, row)
+
+
+def by_name(
+    ledger: Ledger, unit: Unit | None, scope: Scope, name: str, version: int | None
+) -> Row | None:
+    """Return the row of a version of a name, or of its newest."""
+    equal: Row = (*scope.columns, name, *(() if version is None else (version,)))
+    found = rows(ledger, unit, ARTIFACTS, Order(BY_NAME, equal, descending=True))
+    return next(found, None)
+
+
+def find(ledger: Ledger, unit: Unit | None, wanted: Wanted, after: int) -> Iterator[Row]:
+    """Iterate over what is wanted with a number above ``after``, by number."""
+    if wanted.tag is not None:
+        found = _tagged(ledger, unit, wanted.tag, after)
+    else:
+        found = _candidates(ledger, unit, wanted, after)
+    return (row for row in found if wanted.fits(row))
+
+
+def tags(ledger: Ledger, unit: Unit | None, number: int) -> list[str]:
+    """Return an artifact's tags."""
+    found = rows(ledger, unit, ARTIFACT_TAGS, Order(("artifact",), (number,)))
+    return [str(tag) for tag, _ in found]
+
+
+def _tagged(ledger: Ledger, unit: Unit | None, tag: str, after: int) -> Iterator[Row]:
+    order = Order(("tag", "artifact"), (tag,))
+    for _, number in rows(ledger, unit, ARTIFACT_TAGS, order, (after,)):
+        assert isinstance(number, int)
+        row = by_number(ledger, unit, number)
+        if row is not None:
+            yield row
+
+
+def _candidates(ledger: Ledger, unit: Unit | None, wanted: Wanted, after: int) -> Iterator[Row]:
+    """Iterate over artifacts by number, through the index that leaves the fewest."""
+    for order in (
+        Order(("content",), (wanted.content,)),
+        Order(("correlation",), (wanted.correlation,)),
+        Order(("session", "number"), (wanted.session,)),
+        Order(("agent_kind", "agent_key", "number"), wanted.agent or (None, None)),
+    ):
+        if None not in order.equal:
+            return rows(ledger, unit, ARTIFACTS, order, (after,))
+    if wanted.scope is not None:
+        # In the order of names: all of them are looked at.
+        equal = (*wanted.scope.columns, *(() if wanted.name is None else (wanted.name,)))
+        return _sorted(rows(ledger, unit, ARTIFACTS, Order(BY_NAME, equal)), after)
+    if wanted.since is not None or wanted.until is not None:
+        start = None if wanted.since is None else (wanted.since, -1)
+        until = _EVER if wanted.until is None else wanted.until
+        timed = rows(ledger, unit, ARTIFACTS, Order(("made",)), start)
+        return _sorted(itertools.takewhile(lambda row: row[MADE] < until, timed), after)  # type: ignore[operator]
+    if wanted.type is not None:
+        return rows(ledger, unit, ARTIFACTS, Order(("type", "number"), (wanted.type,)), (after,))
+    return rows(ledger, unit, ARTIFACTS, _BY_NUMBER, (after,))
+
+
+def _sorted(found: Iterator[Row], after: int) -> Iterator[Row]:
+    heap = [row for row in found if row[0] > after]  # type: ignore[operator]
+    heapq.heapify(heap)
+    while heap:
+        yield heapq.heappop(heap)

@@ -1,0 +1,238 @@
+"""Find artifacts and read them; in turns also what they have just made."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Iterator
+from functools import partial
+from typing import Final
+
+from ...persistence.errors import StateError, UnknownArtifact
+from ...persistence.names.keys import checked_key, checked_name
+from ...persistence.names.scope import Scope
+from ...persistence.records.shared_tables import ARTIFACT_NAMES, ARTIFACT_USES, CONTENTS
+from ...persistence.records.tables import Order, Row
+from ..access.named import checked_scope
+from ..ledger.guard import Right
+from ..ledger.unit import Unit
+from . import lineage
+from .catalogue import Wanted, by_name, by_number, find, tags
+from .content import chunks
+from .merging import beheld, rows
+from .records import Artifact, ArtifactType, from_row
+from .rights import Rights
+from .source import Source
+from .tally import usage
+from .traffic import Hold
+from .upload import Uploads
+
+LARGEST: Final = 2**63
+"""What is stored as a number is below it."""
+
+
+class ArtifactReader:
+    """Find artifacts, where they came from and what became of them; read their bytes."""
+
+    def __init__(self, rights: Rights, uploads: Uploads) -> None:
+        """Read what ``rights`` allow; wait for ``uploads`` that are on their way."""
+        self._rights = rights
+        self._ledger = rights.ledger
+        self._uploads = uploads
+
+    def get(self, name: str, *, scope: Scope | None = None, version: int | None = None) -> Artifact:
+        """Return the newest version of a name, or the one asked for; needs READ.
+
+        UnknownArtifact if there is none.
+        """
+        scope = self._rights.own() if scope is None else checked_scope(scope)
+        name = checked_key(name)
+        if version is not None and not isinstance(version, int):
+            raise StateError("version", f"{version!r:.40} is no number of a version")
+        unit = self._reading(Right.READ, scope, name, "read")
+        # No store holds a number beyond that.
+        there = version is None or 0 < version < LARGEST
+        row = by_name(self._ledger, unit, scope, name, version) if there else None
+        if row is None:
+            which = "" if version is None else f" version {version}"
+            message = f"{scope} has no artifact {name!r}{which}; `find` shows those it has"
+            raise UnknownArtifact(message)
+        return from_row(row)
+
+    def find(
+        self,
+        *,
+        scope: Scope | None = None,
+        name: str | None = None,
+        session: str | None = None,
+        agent: tuple[str, str] | None = None,
+        tag: str | None = None,
+        type: str | None = None,  # noqa: A002 - the word for it
+        content: str | None = None,
+        correlation: int | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        after: Artifact | int = 0,
+        limit: int = 100,
+    ) -> list[Artifact]:
+        """Return up to ``limit`` artifacts that fit all that is given, in the order they were made.
+
+        Args:
+            scope: whose they are; needs LIST on it. Without it, those of all scopes are found that
+                the caller may list.
+            name: of this name, all versions.
+            session: made in it.
+            agent: made by the agent of this kind and key.
+            tag: that have it.
+            type: of this type.
+            content: with these bytes, by their SHA-256.
+            correlation: made in this chain of messages.
+            since: not made before, in seconds since the epoch.
+            until: made before.
+            after: the last one of the page before.
+            limit: how many.
+        """
+        scope = None if scope is None else checked_scope(scope)
+        shown = self._rights.shown(scope)
+        unit = self._rights.calls.unit()
+        if scope is not None:
+            self._reading(Right.LIST, scope, None, "list")
+        wanted = Wanted(
+            scope=scope,
+            name=None if name is None else checked_key(name),
+            session=session,
+            agent=agent,
+            tag=None if tag is None else checked_name(tag, "tag"),
+            type=None if type is None else checked_type(type),
+            content=content,
+            correlation=correlation,
+            since=since,
+            until=until,
+        )
+        start = after.number if isinstance(after, Artifact) else after
+        found = (from_row(row) for row in find(self._ledger, unit, wanted, start))
+        seen = (artifact for artifact in found if shown(artifact.scope, artifact.name))
+        listed = list(itertools.islice(seen, min(max(limit, 0), sys.maxsize)))
+        self._learnt(unit)
+        return listed
+
+    def tags(self, artifact: Artifact) -> list[str]:
+        """Return an artifact's tags; needs READ."""
+        checked_artifact(artifact)
+        unit = self._reading(Right.READ, artifact.scope, artifact.name, "read")
+        self._row(unit, artifact)
+        return tags(self._ledger, unit, artifact.number)
+
+    def sources(self, artifact: Artifact, *, deep: bool = False) -> list[Artifact]:
+        """Return what it was made from; with ``deep`` also what that was made from, and so on.
+
+        Needs READ; those the caller may not list are left out, and those that are gone.
+        """
+        checked_artifact(artifact)
+        unit = self._reading(Right.READ, artifact.scope, artifact.name, "read")
+        self._row(unit, artifact)
+        walk = lineage.ancestors if deep else lineage.sources
+        return self._shown(unit, walk(self._ledger, unit, artifact.number))
+
+    def results(self, artifact: Artifact) -> list[Artifact]:
+        """Return what was made directly from it; otherwise as ``sources``."""
+        unit = self._reading(Right.READ, artifact.scope, artifact.name, "read")
+        self._row(unit, artifact)
+        return self._shown(unit, lineage.results(self._ledger, unit, artifact.number))
+
+    def usage(self, scope: Scope) -> tuple[int, int]:
+        """Return how many artifacts a scope has and their bytes; needs LIST."""
+        unit = self._reading(Right.LIST, scope, None, "list")
+        place = (ARTIFACT_NAMES, (*scope.columns, ""))
+        row = beheld(self._ledger, unit, place)
+        return usage(row if unit is None else unit.seen(place, row))
+
+    def open(self, artifact: Artifact) -> Source:
+        """Return a source to read its bytes from; needs READ.
+
+        UnknownArtifact if it was deleted. Reading raises CorruptState, naming the chunk, where the
+        bytes are not those that were saved.
+        """
+        unit = self._reading(Right.READ, artifact.scope, artifact.name, "read")
+        hold = Hold()
+        # Held before it is looked up: from then on it cannot be swept.
+        self._uploads.traffic.hold(hold, (CONTENTS, artifact.content))
+        self._row(unit, artifact)
+        self._uploads.settle(artifact.content)
+        data = chunks(self._ledger.store, artifact.content, str(artifact))
+        return Source(artifact, data, partial(self._uploads.traffic.release, hold))
+
+    def read(self, artifact: Artifact) -> bytes:
+        """Return all of its bytes; otherwise as ``open``."""
+        with self.open(artifact) as source:
+            return source.read()
+
+    def uses(self, artifact: Artifact, *, after: int = 0, limit: int = 100) -> list[int]:
+        """Return the sequences of the turns that named it in ``came_from``; needs READ.
+
+        Those that are durable, oldest first.
+        """
+        self._reading(Right.READ, artifact.scope, artifact.name, "read")
+        order = Order(("artifact",), (artifact.number,))
+        found = self._ledger.page(ARTIFACT_USES, order, (after,), limit)
+        return [int(str(sequence)) for sequence, _ in found]
+
+    def used_in(self, sequence: int) -> list[Artifact]:
+        """Return what the turn of that sequence named in ``came_from``.
+
+        Those the caller may list, and that are not gone.
+        """
+        order = Order(("sequence", "artifact"), (sequence,))
+        numbers = (int(str(row[1])) for row in rows(self._ledger, None, ARTIFACT_USES, order))
+        return self._shown(None, numbers)
+
+    # Underneath.
+
+    def _reading(self, right: Right, scope: Scope, name: str | None, operation: str) -> Unit | None:
+        unit = self._rights.calls.unit()
+        self._rights.allow(unit, right, scope, name, operation)
+        self._learnt(unit)
+        return unit
+
+    def _learnt(self, unit: Unit | None) -> None:
+        if unit is not None:
+            self._rights.calls.learnt()
+
+    def _row(self, unit: Unit | None, artifact: Artifact) -> Row:
+        """Return an artifact's row; it must be the one the rights were asked for."""
+        return present(by_number(self._ledger, unit, artifact.number), artifact)
+
+    def _shown(self, unit: Unit | None, numbers: Iterator[int]) -> list[Artifact]:
+        found = (by_number(self._ledger, unit, number) for number in numbers)
+        shown = self._rights.shown(None)
+        artifacts = [from_row(row) for row in found if row is not None]
+        return [artifact for artifact in artifacts if shown(artifact.scope, artifact.name)]
+
+
+def present(row: Row | None, artifact: Artifact) -> Row:
+    """Return an artifact's row; UnknownArtifact if it is gone, or another's."""
+    # Compared: the rights that were asked for are those of the scope and name in the artifact.
+    if (
+        row is None
+        or row[1:5] != (*artifact.scope.columns, artifact.name)
+        or row[6] != artifact.content
+    ):
+        message = f"{artifact} is not in this store: it was deleted, or is another store's"
+        raise UnknownArtifact(message)
+    return row
+
+
+def checked_artifact(artifact: object) -> Artifact:
+    """Return an artifact; StateError for what is none."""
+    if isinstance(artifact, Artifact):
+        return artifact
+    raise StateError("artifact", f"{artifact!r:.100} is none; get() and find() give artifacts")
+
+
+def checked_type(name: str) -> ArtifactType:
+    """Return the type of that name; StateError if there is none."""
+    try:
+        return ArtifactType(name)
+    except ValueError:
+        known = ", ".join(ArtifactType)
+        raise StateError("type", f"{name!r} is no type of artifact; use {known}") from None

@@ -1,0 +1,203 @@
+"""Bring contents into the store: chunk by chunk, each a commit of its own, once for equal bytes."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Final
+
+from ...lifecycle.supervisor import PersistenceSupervisor
+from ...persistence.errors import CorruptState, Deadlock, SystemClosed
+from ...persistence.records.records import Commit
+from ...persistence.records.shared_tables import CHUNKS, CONTENT_PARTS, CONTENTS
+from ...persistence.records.tables import Change, Order, Row, Table
+from ..ledger.ledger import Ledger
+from .chunking import digest, packed
+from .traffic import Hold, Name, Traffic
+
+logger = logging.getLogger("perdure.lifecycle")
+
+MOST_UNDER_WAY: Final = 8 * 1024 * 1024
+"""Bytes of chunks that may wait for the disk, of all uploads together."""
+MANY: Final = 1000
+"""Commits on their way after which a sweep waits."""
+PARTS: Final = 1000
+"""Rows of parts in a commit."""
+
+Waiting = Callable[[], AbstractContextManager[object]]
+
+
+class Uploads:
+    """Write chunks and contents, those that are not there yet, without flooding the memory."""
+
+    def __init__(self, ledger: Ledger, supervisor: PersistenceSupervisor, waiting: Waiting) -> None:
+        """Append to the supervisor; ``waiting()`` surrounds waits for the disk."""
+        committer = supervisor.committer
+        self.waiting = waiting
+        self.traffic = Traffic(ledger.lock, lambda: committer.durable)
+        self._store = ledger.store
+        self._supervisor = supervisor
+        self._room = threading.Condition()
+        self._used = 0
+
+    def chunk(self, hold: Hold, data: bytes) -> str:
+        """Have a chunk stored, and kept while ``hold`` lasts; return its name."""
+        name = digest(data)
+        if not self._there(hold, CHUNKS, name, lambda: self._good_chunk(name, len(data))):
+            flag, small = packed(data)
+            self._take(len(small))
+            try:
+                change = Change(CHUNKS, (name,), (name, len(data), flag, small))
+                self._append([change], [(CHUNKS, name)], len(small))
+            except BaseException:
+                self._give(len(small))
+                raise
+        return name
+
+    def content(self, hold: Hold, name: str, size: int, chunks: Sequence[str]) -> None:
+        """Have a content stored that consists of these chunks, all of them held."""
+        parts: list[Row] = [(name, position, chunk) for position, chunk in enumerate(chunks)]
+        row: Row = (name, size, len(chunks))
+        if self._there(hold, CONTENTS, name, lambda: self._good_content(row, parts), parts):
+            return
+        changes = [Change(CONTENT_PARTS, part[:2], part) for part in parts]
+        while len(changes) >= PARTS:
+            self._append(changes[:PARTS], [])
+            del changes[:PARTS]
+        # Last, so that a content that is there is complete.
+        changes.append(Change(CONTENTS, (name,), row))
+        needed: list[Name] = [(CHUNKS, chunk) for chunk in chunks]
+        self._append(changes, [*needed, (CONTENTS, name)])
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Have what the block appends written at its end, by this thread, in one transaction.
+
+        For a block that ends with a wait for its last commit.
+        """
+        committer = self._supervisor.committer
+        committer.promise()
+        try:
+            yield
+        finally:
+            committer.keep()
+
+    def settle(self, content: str) -> None:
+        """Wait until what was appended of a content is durable: it is read from the store alone."""
+        self.flush(self.traffic.written((CONTENTS, content)))
+
+    def flush(self, sequence: int | None = None) -> None:
+        """Wait until everything appended, or a sequence, is durable; raises in an outage."""
+        committer = self._supervisor.committer
+        if sequence is not None and sequence <= committer.durable:
+            return
+        self.check()
+        ended, errors = threading.Event(), list[Exception]()
+
+        def reply(error: Exception | None) -> None:
+            if error is not None:
+                errors.append(error)
+            ended.set()
+
+        committer.gate(reply)
+        committer.help()
+        with self.waiting():
+            ended.wait()
+        if errors:
+            raise errors[0]
+
+    def relieve(self) -> None:
+        """Wait if much waits for the disk."""
+        if self._supervisor.committer.backlog() > MANY:
+            self.flush()
+
+    def check(self) -> None:
+        """Raise what keeps anything from being saved just now."""
+        if self._supervisor.committer.closed:
+            raise SystemClosed("the agent system is closed; open it again to save artifacts")
+        if self._supervisor.committer.writes_here():
+            message = "a receiver of a save signal runs where saving is done; do not save there"
+            raise Deadlock(message)
+        refusal = self._supervisor.refusal()
+        if refusal is not None:
+            raise refusal
+
+    def delete(self, changes: list[Change], names: Sequence[Name]) -> None:
+        """Append a deletion; called under the lock of the traffic."""
+        commit = Commit()
+        commit.with_effects().rows = changes
+        self.traffic.deletes(names, self._supervisor.append(commit))
+
+    def _there(
+        self,
+        hold: Hold,
+        table: Table,
+        name: str,
+        good: Callable[[], bool],
+        parts: Sequence[Row] = (),
+    ) -> bool:
+        """Hold a name; tell whether its row is there, or on its way.
+
+        One that is not ``good`` is deleted, with its ``parts``: so what is saved again heals all
+        artifacts that have the same bytes.
+        """
+        known = self.traffic.hold(hold, (table, name))
+        if known is not None:
+            return known
+        if self._store.count(table, Order(table.key_names, (name,))) == 0:
+            return False
+        try:
+            if good():
+                return True
+        except CorruptState as error:
+            logger.warning("%s; it is replaced by the same bytes, saved again", error)
+        with self.traffic.lock:
+            gone = [Change(table, (name,), None)]
+            gone += [Change(CONTENT_PARTS, part[:2], None) for part in parts]
+            self.delete(gone, [(table, name)])
+        # Rows of these tables are never replaced: the old one must be gone before.
+        self.flush()
+        return False
+
+    def _good_chunk(self, name: str, size: int) -> bool:
+        row = self._store.row(CHUNKS, (name,))
+        return row is not None and row[1] == size
+
+    def _good_content(self, row: Row, parts: list[Row]) -> bool:
+        if self._store.row(CONTENTS, row[:1]) != row:
+            return False
+        at = 0
+        while at < len(parts):
+            order = Order(("content", "position"), row[:1])
+            page = self._store.page(CONTENT_PARTS, order, (at - 1,), PARTS)
+            if not page or page != parts[at : at + len(page)]:
+                return False
+            at += len(page)
+        return True
+
+    def _append(self, changes: list[Change], names: Sequence[Name], weight: int = 0) -> None:
+        self.check()
+        commit = Commit()
+        commit.with_effects().rows = changes
+        if weight:
+            left = [weight]  # an interrupted reply comes again
+            commit.reply = lambda _error: self._give(left.pop()) if left else None
+        with self.traffic.lock:
+            self.traffic.wrote(names, self._supervisor.append(commit))
+
+    def _take(self, weight: int) -> None:
+        with self._room:
+            if self._used + weight <= MOST_UNDER_WAY or not self._used:
+                self._used += weight
+                return
+        self._supervisor.committer.help()
+        with self.waiting(), self._room:
+            self._room.wait_for(lambda: self._used + weight <= MOST_UNDER_WAY or not self._used)
+            self._used += weight
+
+    def _give(self, weight: int) -> None:
+        with self._room:
+            self._used -= weight
+            self._room.notify_all()

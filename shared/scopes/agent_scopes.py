@@ -1,0 +1,25 @@
+"""Shared state as an agent sees it."""
+
+from __future__ import annotations
+
+from ...persistence.names.scope import Principal, Scope
+from .state import ScopedState
+
+
+class AgentScopes(ScopedState):
+    """Shared state as an agent sees it: ``self.scopes`` in a handler."""
+
+    def __init__(self, state: ScopedState, own: Scope) -> None:
+        """See ``state`` as the agent whose own scope is ``own``.
+
+        Also where no turn is known, as in a thread the handler starts, it acts as the agent.
+        """
+        super().__init__(
+            state.ledger,
+            state.calls,
+            largest=state.largest,
+            schemas=state.schemas,
+            principal=Principal.agent(own.id, own.part),
+        )
+        self.own = own
+        """The scope that belongs to the agent."""

@@ -1,0 +1,257 @@
+"""Shared keys as a file: lines of JSON, verified as a whole before anything of it is used.
+
+First ``begin``, then a ``key`` for each key in the order of scopes and keys, and last ``end`` with
+their number and the SHA-256 of everything before it. Nothing in it is taken for a path or code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, BinaryIO, Final, TypeAlias
+
+import msgspec
+
+from ...persistence.errors import CorruptState, ImportRefused, PerdureError
+from ...persistence.names.keys import checked_key
+from ...persistence.names.scope import INTERNAL, Scope
+from ...persistence.records.shared_tables import SCOPED
+from ...persistence.records.tables import Key, Order, Row
+from ...persistence.secrets.masking import masked
+from ...persistence.store.store import StoreReader
+from .entries import EXPIRES, KEY, VALUE, VERSION
+from .state import ScopedState
+
+FORMAT: Final = 1
+SLICE: Final = 500
+"""Keys an import writes in one commit."""
+LONGEST_LINE: Final = 64 * 1024 * 1024
+_PAGE: Final = 1000
+_ALL: Final = Order(("kind", "id", "part"))
+_LAST: Final = "\U0010ffff" * 65
+"""Behind every key there can be."""
+
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Told: TypeAlias = Callable[[int], None]
+"""Told how many keys are done."""
+
+
+class Begin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="t", tag="begin"):
+    """The first line."""
+
+    perdure_state: int
+    """The format."""
+
+
+class Keyed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="t", tag="key"):
+    """A key with its value."""
+
+    scope: str
+    key: str
+    value: msgspec.Raw
+    version: Count
+    expires: float | None
+
+
+class End(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="t", tag="end"):
+    """The last line."""
+
+    keys: Count
+    sha256: str
+
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(Begin | Keyed | End).decode
+
+
+def stored(reader: StoreReader, now: float, scope: Scope | None = None) -> Iterator[Row]:
+    """Iterate over the living keys of a store, or of one scope of it, in order."""
+    for row in _intact(reader, _order(scope)):
+        if row[0] != INTERNAL and not _expired(row, now):
+            yield row
+
+
+def damaged(reader: StoreReader, scope: Scope | None = None) -> int:
+    """Return how many keys of a store, or of a scope, are damaged: ``stored`` leaves them out."""
+    if reader.count(SCOPED, order := _order(scope)) <= sum(1 for _ in _intact(reader, order)):
+        return 0
+    # An owner may have written in between: only a row that cannot be read counts.
+    number, start = 0, () if scope is None else scope.columns
+    after: Key | None = None if scope is None else (*start, "")
+    while keys := reader.keys(SCOPED, after, _PAGE):
+        for key in keys:
+            if key[: len(start)] != start:
+                return number
+            try:
+                reader.row(SCOPED, key)
+            except CorruptState:
+                number += 1
+        after = keys[-1]
+    return number
+
+
+def scopes(reader: StoreReader) -> Iterator[tuple[Scope, int]]:
+    """Iterate over the scopes that have keys, with how many are stored; looks a scope up once."""
+    after: Row | None = None
+    while rows := reader.page(SCOPED, _ALL, after, 1):
+        kind, scope_id, part = map(str, rows[0][:KEY])
+        if kind != INTERNAL:
+            scope = Scope(kind, scope_id, part)
+            yield scope, reader.count(SCOPED, Order(_ALL.by, scope.columns))
+        after = (kind, scope_id, part, _LAST)
+
+
+def export(
+    reader: StoreReader,
+    file: BinaryIO,
+    now: float,
+    *,
+    scope: Scope | None = None,
+    sealed: bool = False,
+    told: Told | None = None,
+) -> tuple[int, int]:
+    """Write the keys of a store, or of a scope, to a file; return how many, and how many are not.
+
+    Left out are those with secrets; ``sealed`` takes them along, as encrypted as they are stored.
+    """
+    digest = hashlib.sha256()
+
+    def put(line: object) -> None:
+        data = _encode(line) + b"\n"
+        digest.update(data)
+        file.write(data)
+
+    put(Begin(FORMAT))
+    written = left = 0
+    for row in stored(reader, now, scope):
+        value = str(row[VALUE])
+        if not sealed and masked(value) != value:
+            left += 1
+            continue
+        put(_keyed(row))
+        written += 1
+        if told is not None and written % _PAGE == 0:
+            told(written)
+    file.write(_encode(End(written, digest.hexdigest())) + b"\n")
+    return written, left
+
+
+def load(
+    path: Path, state: ScopedState, *, now: float, keep: bool = False, told: Told | None = None
+) -> tuple[int, int]:
+    """Write the keys of a file; return how many were written, and how many there are.
+
+    The file is read twice: all of it is verified before the first key is written. Then keys go in
+    commits of 500, so an import that was interrupted is simply done again. Versions go on as with
+    any other write. What has expired is left out, and with ``keep`` what is there already.
+    """
+    total = 0
+    for line in read(path):
+        total += 1
+        if len(line.value) > state.largest:
+            problem = f"{line.scope} {line.key!r} is larger than a value may be here"
+            raise _refused(path, total + 1, problem)
+    written = done = 0
+    part: list[Keyed] = []
+    for line in read(path):
+        part.append(line)
+        if len(part) == SLICE:
+            written += _write(state, part, now, keep=keep)
+            done += len(part)
+            part = []
+            if told is not None:
+                told(done)
+    return written + _write(state, part, now, keep=keep), total
+
+
+def read(path: Path) -> Iterator[Keyed]:
+    """Iterate over a file's keys; ImportRefused names the first line that is not as it must be.
+
+    Raises it at the latest at the end, so what was read counts only then.
+    """
+    digest, keys, number, ended, begun = hashlib.sha256(), 0, 0, False, False
+    with path.open("rb") as file:
+        while data := file.readline(LONGEST_LINE):
+            number += 1
+            line = _line(path, number, data)
+            if ended:
+                raise _refused(path, number, "something comes after its end")
+            if isinstance(line, Begin) is begun:
+                raise _refused(path, number, "it does not begin as an export does")
+            begun = True
+            if isinstance(line, Begin):
+                if line.perdure_state != FORMAT:
+                    problem = f"its format is {line.perdure_state}, which this release cannot read"
+                    raise _refused(path, number, problem)
+            elif isinstance(line, End):
+                ended = True
+                if (line.keys, line.sha256) != (keys, digest.hexdigest()):
+                    raise _refused(path, number, "it is not what was exported")
+            else:
+                keys += 1
+                yield line
+            digest.update(data)
+    if not ended:
+        raise _refused(path, number, "it ends too early")
+
+
+def _line(path: Path, number: int, data: bytes) -> Begin | Keyed | End:
+    if not data.endswith(b"\n"):
+        raise _refused(path, number, "it ends too early, or a line is too long")
+    try:
+        line: Begin | Keyed | End = _decode(data)
+        if isinstance(line, Keyed):
+            Scope.parse(line.scope)
+            checked_key(line.key)
+            msgspec.json.decode(line.value)
+    except (ValueError, RecursionError, PerdureError) as error:
+        raise _refused(path, number, f"it is no line of an export: {error}") from None
+    return line
+
+
+def _write(state: ScopedState, lines: list[Keyed], now: float, *, keep: bool) -> int:
+    def write(_: ScopedState) -> int:
+        written = 0
+        for line in lines:
+            ttl = None if line.expires is None else line.expires - now
+            scope = Scope.parse(line.scope)
+            if (ttl is None or ttl > 0) and not (keep and state.exists(scope, line.key)):
+                state.set(scope, line.key, msgspec.json.decode(line.value), ttl=ttl)
+                written += 1
+        return written
+
+    return state.transact(write)
+
+
+def _keyed(row: Row) -> Keyed:
+    kind, scope_id, part, key = map(str, row[: KEY + 1])
+    version, expires = row[VERSION], row[EXPIRES]
+    assert isinstance(version, int)
+    assert expires is None or isinstance(expires, float)
+    value = msgspec.Raw(str(row[VALUE]).encode())
+    return Keyed(str(Scope(kind, scope_id, part)), key, value, version, expires)
+
+
+def _order(scope: Scope | None) -> Order:
+    return _ALL if scope is None else Order(_ALL.by, scope.columns)
+
+
+def _intact(reader: StoreReader, order: Order) -> Iterator[Row]:
+    after: Row | None = None
+    while True:
+        rows = reader.page(SCOPED, order, after, _PAGE)
+        yield from rows
+        if len(rows) < _PAGE:
+            return
+        after = SCOPED.place(rows[-1])[len(order.equal) :]
+
+
+def _expired(row: Row, now: float) -> bool:
+    expires = row[EXPIRES]
+    return expires is not None and float(expires) <= now
+
+
+def _refused(path: Path, number: int, problem: str) -> ImportRefused:
+    message = f"{path}, line {number}: {problem}; nothing of it was imported"
+    return ImportRefused(message, file=str(path), line=number)

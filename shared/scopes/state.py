@@ -1,0 +1,360 @@
+"""Shared state by scope and key, in and outside turns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Final, TypeVar, cast, overload
+
+from ...persistence.errors import Conflict, CorruptState, Denied, LimitExceeded
+from ...persistence.names.keys import checked_key
+from ...persistence.names.scope import Principal, Scope
+from ...persistence.records.tables import Row
+from ..access.named import acting
+from ..ledger.guard import Right
+from ..ledger.ledger import Stale
+from ..ledger.unit import Unit
+from .entries import ABSENT, EXPIRES, KEY, VALUE, VERSION, Entry, entry_of, gone
+from .rows import KeyedRows
+
+T = TypeVar("T")
+D = TypeVar("D")
+
+ATTEMPTS: Final = 100
+"""Times ``transact`` tries."""
+PATIENCE: Final = 3
+"""Times it does so before what it needs is reserved for it."""
+MOST_AT_ONCE: Final = 10_000
+"""Keys one turn or transaction may clear."""
+SLICE: Final = 1_000
+"""Keys a clearing outside takes in one commit."""
+
+
+class ScopedState(KeyedRows):
+    """Read and write shared keys. Thread-safe; the same handle serves turns and callers outside.
+
+    In a turn, calls run in the name of its agent, writes commit with the turn and are undone with
+    it, and reads see them. Outside, each write is a commit of its own and returns when it is
+    durable; reads see what is durable. A turn that wrote over a key that another changed after this
+    turn had read it begins again. Refused calls raise Denied, whatever is stored.
+    """
+
+    def acting_as(self, principal: Principal) -> ScopedState:
+        """Return a handle that acts as ``principal`` outside of turns.
+
+        Denied on a handle that acts as somebody else.
+        """
+        who = acting(self._principal, principal)
+        return ScopedState(
+            self.ledger, self.calls,
+            largest=self.largest, principal=who, schemas=self.schemas,
+        )  # fmt: skip
+
+    def register(
+        self,
+        pattern: str,
+        type: object,  # noqa: A002 - as msgspec has it
+        *,
+        kind: str | None = None,
+    ) -> None:
+        """Have the keys of a pattern hold values of a type, as long as the system is open.
+
+        ``pattern`` is a key, or a prefix and ``*``; the longest that fits a key counts. ``kind``
+        limits it to one kind of scopes. Writing anything else is a StateError with its path, and
+        reading gives the type. ConfigurationError if the pattern has another type already. Denied
+        to agents: it would bind all others.
+        """
+        standing = self._standing()
+        if standing.principal != Principal.SYSTEM:
+            raise Denied(f"{standing.principal} may not register types; the program does, outside")
+        self.schemas.register(pattern, type, kind)
+
+    # Reading.
+
+    @overload
+    def get(self, scope: Scope, key: str, *, default: object = None) -> object: ...
+    @overload
+    def get(self, scope: Scope, key: str, type: type[T], *, default: None = None) -> T | None: ...
+    @overload
+    def get(self, scope: Scope, key: str, type: type[T], *, default: D) -> T | D: ...
+
+    def get(
+        self,
+        scope: Scope,
+        key: str,
+        type: type[T] | None = None,  # noqa: A002 - as msgspec has it
+        *,
+        default: object = None,
+    ) -> object:
+        """Return a value, or ``default`` if the key is not there; needs the right READ.
+
+        ``type`` says what it is; CorruptState if the stored value is of another type.
+        """
+        row = self._read(scope, key, Right.READ, "read")
+        if row is None:
+            return default
+        return self._codec(scope, row, type).load(str(row[VALUE]), f"{scope} {key!r}")
+
+    @overload
+    def entry(self, scope: Scope, key: str) -> Entry[object] | None: ...
+    @overload
+    def entry(self, scope: Scope, key: str, type: type[T]) -> Entry[T] | None: ...
+
+    def entry(
+        self,
+        scope: Scope,
+        key: str,
+        type: type[T] | None = None,  # noqa: A002 - same
+    ) -> Entry[T] | Entry[object] | None:
+        """Return a value with its version, or None; needs READ."""
+        row = self._read(scope, key, Right.READ, "read")
+        if row is None:
+            return None
+        return entry_of(row, self._codec(scope, row, type), f"{scope} {key!r}")
+
+    def exists(self, scope: Scope, key: str) -> bool:
+        """Tell whether a key is there; needs READ."""
+        return self._read(scope, key, Right.READ, "read") is not None
+
+    @overload
+    def get_many(self, scope: Scope, keys: Iterable[str]) -> dict[str, object]: ...
+    @overload
+    def get_many(self, scope: Scope, keys: Iterable[str], type: type[T]) -> dict[str, T]: ...
+
+    def get_many(
+        self,
+        scope: Scope,
+        keys: Iterable[str],
+        type: type[T] | None = None,  # noqa: A002 - same
+    ) -> dict[str, T] | dict[str, object]:
+        """Return the values of those keys that are there; needs READ for each.
+
+        Each as of its own moment; in a transaction they are of one.
+        """
+        found: dict[str, T] = {}
+        for key in keys:
+            row = self._read(scope, key, Right.READ, "read")
+            if row is not None:
+                codec = self._codec(scope, row, type)
+                found[key] = codec.load(str(row[VALUE]), f"{scope} {key!r}")
+        return found
+
+    def list_keys(
+        self, scope: Scope, *, prefix: str = "", after: str = "", limit: int = 1000
+    ) -> list[str]:
+        """Return up to ``limit`` keys in code point order, those after ``after``; needs LIST."""
+        return [str(row[KEY]) for row in self._rows(scope, prefix, after, limit)]
+
+    def count(self, scope: Scope, *, prefix: str = "") -> int:
+        """Return how many keys there are; needs LIST. Takes time in proportion."""
+        return sum(1 for _ in self._rows(scope, prefix, "", None))
+
+    # Writing.
+
+    def set(self, scope: Scope, key: str, value: object, *, ttl: float | None = None) -> int:
+        """Write a value, for ``ttl`` seconds if that is given; return its version. Needs WRITE.
+
+        In a turn or transaction the version is the one as far as is known by then: the write is
+        put where it belongs in the order of the commits, whatever was written in between.
+        StateError names the path of a value that cannot be stored exactly.
+        """
+        place = self._place(scope, key)
+        step = self._clerk.put(place[1], self._text(scope, key, value), self._clerk.deadline(ttl))
+        row = self._change(scope, place, step, Right.WRITE, "write", blind=True)
+        assert row is not None
+        return cast("int", row[VERSION])
+
+    def set_many(
+        self, scope: Scope, values: Mapping[str, object], *, ttl: float | None = None
+    ) -> None:
+        """Write several values, all or none; needs WRITE for each."""
+        with self.transaction():
+            for key, value in values.items():
+                self.set(scope, key, value, ttl=ttl)
+
+    def set_if_absent(
+        self, scope: Scope, key: str, value: object, *, ttl: float | None = None
+    ) -> bool:
+        """Write a value if the key is not there; tell whether it was written. READ and WRITE."""
+        return self.compare_and_set(scope, key, ABSENT, value, ttl=ttl)
+
+    def compare_and_set(
+        self, scope: Scope, key: str, expected: object, value: object, *, ttl: float | None = None
+    ) -> bool:
+        """Write a value if the key has the ``expected`` one; tell whether it was written.
+
+        ``expected`` is a value, ``ABSENT``, or an Entry, which must still be the latest write of
+        its key: a key deleted and made anew is another. Needs READ and WRITE.
+        """
+        place = self._place(scope, key)
+        holds = self._expectation(scope, key, expected)
+        told: list[bool] = []
+        put = self._clerk.put(place[1], self._text(scope, key, value), self._clerk.deadline(ttl))
+        step = self._clerk.when(holds, put, told)
+        self._change(scope, place, step, Right.READ | Right.WRITE, "compare and set", checked=True)
+        return told[0]
+
+    def increment(self, scope: Scope, key: str, by: int = 1, *, ttl: float | None = None) -> int:
+        """Add to an integer, 0 if it is not there; return the sum. Needs READ and WRITE.
+
+        Every sum is given out once. In a turn that is so because the turn begins again if another
+        added meanwhile; use ``add`` where the sum does not matter. StateError if the value is no
+        integer, or the sum is beyond 64 bits.
+        """
+        place = self._place(scope, key)
+        told: list[int] = []
+        step = self._adding(scope, place, by, ttl, told)
+        self._change(scope, place, step, Right.READ | Right.WRITE, "increment", checked=True)
+        return told[0]
+
+    def add(self, scope: Scope, key: str, by: int = 1, *, ttl: float | None = None) -> None:
+        """Add to an integer without learning the sum; needs WRITE.
+
+        Never makes a turn begin again: additions are put together in the order of the commits.
+        """
+        place = self._place(scope, key)
+        self._change(scope, place, self._adding(scope, place, by, ttl, []), Right.WRITE, "add")
+
+    def delete(self, scope: Scope, key: str) -> bool:
+        """Delete a key; tell whether it was there. Needs DELETE.
+
+        Of several who delete a key, one is told that it was there.
+        """
+        told: list[bool] = []
+        try:
+            self._delete(scope, key, told, checked=True)
+        except CorruptState:
+            self._delete(scope, key, told, checked=False, blind=True)
+            return True
+        return told[0]
+
+    def clear(self, scope: Scope, *, prefix: str = "") -> int:
+        """Delete all keys of a scope, or those with a prefix; return how many. DELETE and LIST.
+
+        In a turn or a transaction all at once, up to 10,000 keys (LimitExceeded). Outside in
+        commits of 1,000: another may write in between.
+        """
+        if self.calls.unit() is not None:
+            keys = self.list_keys(scope, prefix=prefix, limit=MOST_AT_ONCE + 1)
+            if len(keys) > MOST_AT_ONCE:
+                message = f"{scope} has more than {MOST_AT_ONCE:,} keys; clear it outside of turns"
+                raise LimitExceeded(message)
+            return self._delete_all(scope, keys)
+        cleared, after = 0, ""
+        while keys := self.list_keys(scope, prefix=prefix, after=after, limit=SLICE):
+            cleared += self._delete_all(scope, keys)
+            after = keys[-1]
+        return cleared
+
+    def copy(self, scope: Scope, key: str, to: Scope, to_key: str | None = None) -> bool:
+        """Write a key's value under another; False if it is not there. READ here, WRITE there.
+
+        The time to live is copied, too.
+        """
+        target = key if to_key is None else to_key
+        return self.transact(lambda _: self._copy(scope, key, to, target))
+
+    def move(self, scope: Scope, key: str, to: Scope, to_key: str | None = None) -> bool:
+        """Copy a key and delete it where it was; False if it is not there. Also needs DELETE."""
+        target = key if to_key is None else to_key
+        same = (scope, checked_key(key)) == (to, checked_key(target))
+
+        def both(_: ScopedState) -> bool:
+            if same:
+                return self.exists(scope, key)
+            return self._copy(scope, key, to, target) and self.delete(scope, key)
+
+        return self.transact(both)
+
+    # Several keys at once.
+
+    @contextmanager
+    def transaction(self) -> Iterator[ScopedState]:
+        """Commit what the block changes, in whatever scopes, all or none.
+
+        Outside: one commit at its end, durable when the block is left; Conflict if another changed
+        meanwhile what the block has read. In a turn: undone if the block raises, and committed
+        with the turn, which begins again in that case. Lists and counts are not watched.
+        """
+        unit = self.calls.unit()
+        if unit is None:
+            with self.calls.transaction(self._transaction_unit(None)):
+                yield self
+            return
+        unit.serializable = True
+        try:
+            with unit.savepoint():
+                yield self
+        except Exception as error:
+            if unit.edge or isinstance(error, Conflict) or self.ledger.holds(unit):
+                raise
+            # It saw one key before and another after somebody's commit: no wonder.
+            raise Stale("a transaction was overtaken while it ran; try again") from error
+
+    def transact(self, function: Callable[[ScopedState], T], *, attempts: int = ATTEMPTS) -> T:
+        """Run ``function(state)`` in a transaction, and again while it meets a Conflict.
+
+        It should do nothing else than read and write here: it may run several times. Also in a
+        turn, which begins again as a whole.
+        """
+        if self.calls.unit() is not None:
+            with self.transaction():
+                return function(self)
+        owner = object()
+        try:
+            for attempt in range(1, attempts + 1):
+                unit = self._transaction_unit(owner)
+                try:
+                    with self.calls.transaction(unit):
+                        return self._attempt(function, unit)
+                except Conflict:
+                    if attempt >= attempts:
+                        raise
+                    if attempt >= PATIENCE:
+                        self.ledger.reserve(unit)
+        finally:
+            self.ledger.free(owner)
+        raise ValueError(f"attempts={attempts}: at least one is needed")
+
+    def _attempt(self, function: Callable[[ScopedState], T], unit: Unit) -> T:
+        try:
+            return function(self)
+        except Exception as error:
+            if isinstance(error, Conflict) or self.ledger.holds(unit):
+                raise
+            # It saw one key before and another after somebody's commit: no wonder.
+            self.ledger.reserve(unit)
+            raise Stale("a transaction was overtaken while it ran; try again") from error
+
+    # Underneath.
+
+    def _delete(
+        self, scope: Scope, key: str, told: list[bool], *, checked: bool, blind: bool = False
+    ) -> None:
+        place = self._place(scope, key)
+        step = self._clerk.when(lambda row: row is not None, gone, told)
+
+        def swept(row: Row | None) -> Row | None:
+            left = step(row)
+            return None if left is not None and self._clerk.living(left) is None else left
+
+        self._change(scope, place, swept, Right.DELETE, "delete", checked=checked, blind=blind)
+
+    def _delete_all(self, scope: Scope, keys: Sequence[str]) -> int:
+        """Delete keys in one commit, whatever others do with them; return how many were there."""
+        told: list[list[bool]] = [[] for _ in keys]
+        with self.transaction():
+            for key, answer in zip(keys, told, strict=True):
+                self._delete(scope, key, answer, checked=False)
+        return sum(answer == [True] for answer in told)
+
+    def _copy(self, scope: Scope, key: str, to: Scope, to_key: str) -> bool:
+        row = self._read(scope, key, Right.READ, "read")
+        if row is None:
+            return False
+        place = self._place(to, to_key)
+        text = str(row[VALUE])
+        self.schemas.check(to, cast("str", place[1][KEY]), text, f"{to} {to_key!r}")
+        step = self._clerk.put(place[1], text, cast("float | None", row[EXPIRES]))
+        self._change(to, place, step, Right.WRITE, "write")
+        return True

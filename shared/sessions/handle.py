@@ -1,0 +1,122 @@
+"""One session, to act on."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Protocol, Self
+
+from ...persistence.names.scope import Scope
+from ...persistence.records.records import JournalEntry
+from . import current
+from .records import SessionInfo
+from .status import SessionStep
+
+
+class Keeper(Protocol):
+    """Keep the sessions that handles act on."""
+
+    def info(self, session_id: str) -> SessionInfo:
+        """Return how a session stands."""
+        ...
+
+    def take(self, session_id: str, step: SessionStep, note: str = "") -> None:
+        """Take a step."""
+        ...
+
+    def history(
+        self, session_id: str, *, after: int | None = None, limit: int = 1000
+    ) -> list[JournalEntry]:
+        """Return commits of a session."""
+        ...
+
+    def enterable(self, session_id: str) -> object:
+        """Return the turn under way, or None; raise if the session cannot be entered now."""
+        ...
+
+
+class SessionHandle:
+    """One session: its steps, its scope, its history. May be kept, shared and compared.
+
+    ``with session:`` has everything that is sent in the block belong to it.
+    """
+
+    def __init__(self, sessions: Keeper, session_id: str, correlation: int) -> None:
+        """Act on the session ``session_id`` of ``sessions``."""
+        self._sessions = sessions
+        self.id = session_id
+        self.correlation = correlation
+        """What every message and commit of it carries."""
+
+    @property
+    def scope(self) -> Scope:
+        """The scope that belongs to it: ``Scope.session(id)``."""
+        return Scope.session(self.id)
+
+    def info(self) -> SessionInfo:
+        """Return how it stands. UnknownSession if it is not there."""
+        return self._sessions.info(self.id)
+
+    def suspend(self, note: str = "") -> None:
+        """Let it rest: it cannot be entered until it is resumed. InvalidTransition unless active.
+
+        What was sent in it before is still handled.
+        """
+        self._sessions.take(self.id, SessionStep.SUSPEND, note)
+
+    def resume(self, note: str = "") -> None:
+        """Let a suspended session be entered again. InvalidTransition unless it is suspended."""
+        self._sessions.take(self.id, SessionStep.RESUME, note)
+
+    def complete(self, note: str = "") -> None:
+        """End it well, those nested in it first. InvalidTransition if it has ended already.
+
+        Afterwards its scope takes no writes (SessionEnded), and is cleaned up as was said when it
+        was created.
+        """
+        self._sessions.take(self.id, SessionStep.COMPLETE, note)
+
+    def fail(self, reason: str) -> None:
+        """End it badly, those nested in it first; else as ``complete``."""
+        self._sessions.take(self.id, SessionStep.FAIL, reason)
+
+    def archive(self, note: str = "") -> None:
+        """Put an ended session away. InvalidTransition unless it is completed or failed."""
+        self._sessions.take(self.id, SessionStep.ARCHIVE, note)
+
+    def history(self, *, after: int | None = None, limit: int = 1000) -> list[JournalEntry]:
+        """Return up to ``limit`` of its commits behind the sequence ``after``, oldest first.
+
+        Its own steps stand in it as ``(session created)``, ``(session completed)``, and so on.
+        What it was imported with comes first, with sequences below 0. Goes back as far as the
+        journal does. Secrets stand in it as ``***``.
+        """
+        return self._sessions.history(self.id, after=after, limit=limit)
+
+    def __enter__(self) -> Self:
+        """Begin to send in this session.
+
+        InvalidTransition while it is suspended, SessionEnded afterwards, SessionLimit when it has
+        lasted too long.
+        """
+        turn = self._sessions.enterable(self.id)
+        current.enter(turn, self.correlation)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        current.leave()
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, SessionHandle):
+            return NotImplemented
+        return (self.id, self.correlation) == (other.id, other.correlation)
+
+    def __hash__(self) -> int:
+        return hash((self.id, self.correlation))
+
+    def __repr__(self) -> str:
+        return f"<Session {self.id}>"

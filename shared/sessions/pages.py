@@ -1,0 +1,202 @@
+"""Which sessions there are: pages of the table, with what is appended and what a unit has made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final, Literal, Protocol, TypeAlias, cast
+
+from ...persistence.errors import ConfigurationError
+from ...persistence.names.scope import INTERNAL, Principal
+from ...persistence.records.records import JournalEntry
+from ...persistence.records.shared_tables import SCOPED, SESSIONS
+from ...persistence.records.tables import Order, Row, Table
+from ...persistence.store.store import StoreReader
+from ..ledger.ledger import Ledger
+from ..ledger.unit import Unit
+from ..scopes.entries import KEY, VALUE
+from .file import KEPT
+from .records import SessionInfo, SessionRow, as_session
+from .status import SessionStatus
+
+Sort: TypeAlias = Literal["created", "changed", "name"]
+PAGE: Final = 500
+Spot: TypeAlias = tuple[Any, str]
+"""What sessions are sorted by, and the id."""
+_BY_OWNER: Final = ("who_kind", "who_id", "who_part", "changed")
+
+
+class Pages(Protocol):
+    """Read declared tables and the journal: a store, or what stands before it."""
+
+    def page(self, table: Table, order: Order, after: Row | None, limit: int) -> list[Row]:
+        """Return rows in an order; see ``StoreReader.page``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which sessions, and in which order."""
+
+    status: SessionStatus | None = None
+    owner: Principal | None = None
+    parent: str | None = None
+    since: float | None = None
+    sort: Sort = "created"
+    descending: bool = True
+
+    def order(self) -> Order:
+        """Return the order of the table that gives them, with few others between."""
+        if self.sort not in ("created", "changed", "name"):
+            message = f"sort={self.sort!r} is unknown; use 'created', 'changed' or 'name'"
+            raise ConfigurationError(message)
+        if self.sort == "changed" and self.owner is not None:
+            return Order(_BY_OWNER, self.owner.columns, self.descending)
+        if self.sort == "changed" and self.status is not None:
+            return Order(("status", "changed"), (str(self.status),), self.descending)
+        return Order((self.sort,), (), self.descending)
+
+    def place(self, row: SessionRow | SessionInfo) -> Spot:
+        """Return where a session stands in that order."""
+        return getattr(row, self.sort), row.id
+
+    def fits(self, row: SessionRow) -> bool:
+        """Tell whether a session is one of them."""
+        return (
+            (self.status is None or row.status == self.status)
+            and (self.owner is None or row.owner == self.owner)
+            and (self.parent is None or row.parent == self.parent)
+            and (self.since is None or row.changed >= self.since)
+        )
+
+
+def stored(pages: Pages, wanted: Wanted, after: Row | None) -> Iterator[SessionRow]:
+    """Iterate over stored sessions behind a place."""
+    order = wanted.order()
+    while True:
+        rows = [as_session(row) for row in pages.page(SESSIONS, order, after, PAGE)]
+        yield from filter(wanted.fits, rows)
+        if len(rows) < PAGE:
+            return
+        after = cast("Row", wanted.place(rows[-1]))
+
+
+def listed(
+    pages: Pages,
+    changed: dict[str, SessionRow | None],
+    wanted: Wanted,
+    may_see: Callable[[SessionRow], bool],
+    *,
+    after: SessionInfo | None,
+    limit: int,
+) -> list[SessionRow]:
+    """Return up to ``limit`` sessions behind ``after``; ``changed`` ones are newer than stored."""
+    behind = None if after is None else wanted.place(after)
+    found: list[SessionRow] = []
+    for row in stored(pages, wanted, cast("Row | None", behind)):
+        if row.id not in changed and may_see(row):
+            found.append(row)
+            if len(found) == limit:
+                break
+    if not changed:
+        return found
+    for made in changed.values():
+        if made is not None and wanted.fits(made) and may_see(made):
+            place = wanted.place(made)
+            if behind is None or _after(place, behind, descending=wanted.descending):
+                found.append(made)
+    found.sort(key=wanted.place, reverse=wanted.descending)
+    return found[:limit]
+
+
+def _after(one: Spot, other: Spot, *, descending: bool) -> bool:
+    return one < other if descending else one > other
+
+
+def newer(ledger: Ledger, unit: Unit | None) -> dict[str, SessionRow | None]:
+    """Return the sessions that are newer than the store's, by id."""
+    rows = {key[0]: row for key, row in ledger.appended(SESSIONS).items()}
+    if unit is not None:
+        for table, key in unit.steps:
+            if table is SESSIONS:
+                before = rows[key[0]] if key[0] in rows else ledger.newest(table, key)
+                rows[key[0]] = unit.seen((table, key), before)
+    return {str(key): None if row is None else as_session(row) for key, row in rows.items()}
+
+
+def open_children(ledger: Ledger, unit: Unit | None, parent: str) -> list[SessionRow]:
+    """Return the sessions nested in another that have not ended, as they are now."""
+    # Looked at before the store: what becomes durable meanwhile is in both.
+    changed = newer(ledger, unit)
+    found: list[SessionRow] = []
+    after: Row | None = None
+    while True:
+        page = ledger.page(SESSIONS, Order(("parent",), (parent,)), after, PAGE)
+        found += [row for row in map(as_session, page) if row.id not in changed]
+        if len(page) < PAGE:
+            break
+        after = (page[-1][0],)
+    found += [row for row in changed.values() if row is not None and row.parent == parent]
+    return sorted(row for row in found if row.open)
+
+
+def by_correlation(ledger: Ledger, correlation: int) -> str:
+    """Return the id of the session that has a correlation, or ""."""
+    for row in ledger.appended(SESSIONS).values():
+        if row is not None and as_session(row).correlation == correlation:
+            return str(row[0])
+    rows = ledger.page(SESSIONS, Order(("correlation",), (correlation,)), None, 1)
+    return str(rows[0][0]) if rows else ""
+
+
+def commits(reader: StoreReader, session: SessionRow, after: int | None) -> Iterator[JournalEntry]:
+    """Iterate over a session's commits behind ``after``, oldest first; its imported ones first.
+
+    Those stand in a scope of their own and are numbered from below 0, so that the last one is -1.
+    """
+    if after is None or after < 0:
+        yield from _imported(reader, session, after)
+    behind = max(session.first, 0 if after is None else after)
+    while True:
+        entries = reader.journal(after=behind, limit=PAGE)
+        for entry in entries:
+            if entry.correlation == session.correlation:
+                yield entry
+        if len(entries) < PAGE:
+            return
+        behind = entries[-1].sequence
+
+
+def _imported(
+    reader: StoreReader, session: SessionRow, after: int | None
+) -> Iterator[JournalEntry]:
+    order = Order(("kind", "id", "part"), history_scope(session.id))
+    count = reader.count(SCOPED, order)
+    number = 0 if after is None else max(0, after + count + 1)
+    behind: Row | None = (history_key(number - 1),) if number else None
+    while True:
+        rows = reader.page(SCOPED, order, behind, PAGE)
+        for row in rows:
+            yield _entry(str(row[VALUE]), number - count, session.correlation)
+            number += 1
+        if len(rows) < PAGE:
+            return
+        behind = (rows[-1][KEY],)
+
+
+def _entry(text: str, sequence: int, correlation: int) -> JournalEntry:
+    kept = KEPT.load(text, "imported history")
+    return JournalEntry(
+        sequence, kept.kind, kept.key, kept.version, kept.time, kept.name, kept.message,
+        kept.cause, correlation, bytes(kept.delta).decode(),
+    )  # fmt: skip
+
+
+def history_scope(session_id: str) -> tuple[str, str, str]:
+    """Return the scope that holds the history a session was imported with."""
+    return INTERNAL, "history", session_id
+
+
+def history_key(number: int) -> str:
+    """Return the key of an imported commit, counted from 0."""
+    return f"{number:016x}"

@@ -1,0 +1,442 @@
+"""The sessions of a system: created, found, stepped, ended with those nested in them."""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import functools
+import itertools
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final, Generic, TypeVar
+
+from ...persistence.errors import (
+    Conflict,
+    Deadlock,
+    Denied,
+    InvalidTransition,
+    LimitExceeded,
+    SessionExists,
+    StateError,
+    UnknownSession,
+)
+from ...persistence.names.keys import checked_name
+from ...persistence.names.scope import Principal
+from ...persistence.records.records import JournalEntry
+from ...persistence.records.shared_tables import PROGRESS, SESSIONS
+from ...persistence.records.tables import Row
+from ...persistence.secrets.masking import masked
+from ..access.named import acting
+from ..artifacts.artifacts import Artifacts
+from ..ledger.guard import Standing
+from ..ledger.ledger import Ledger
+from ..ledger.unit import Place, Step, Unit
+from . import pages
+from .calls import (
+    LARGEST_META,
+    LONGEST_NAME,
+    LONGEST_NOTE,
+    Bounds,
+    SessionCalls,
+    checked_text,
+    refuse_control,
+)
+from .cleanup import IMPORTS
+from .current import entered
+from .exporter import ExportReport, export
+from .handle import SessionHandle
+from .importer import Importer
+from .records import (
+    LIMITS,
+    META,
+    Cleanup,
+    SessionInfo,
+    SessionLimits,
+    SessionRow,
+    as_session,
+    info_of,
+    owned,
+)
+from .status import DONE, SessionStatus, SessionStep, after, known_status
+from .watch import SessionWatch, refuse_inactive, refuse_written
+
+S = TypeVar("S", bound=SessionHandle)
+
+ATTEMPTS: Final = 100
+"""Times the end of a session is tried while others begin sessions inside it."""
+DEEPEST: Final = 16
+"""Sessions that may be nested in one another."""
+_ENDS: Final = (SessionStep.COMPLETE, SessionStep.FAIL)
+
+
+class Sessions(Generic[S]):
+    """Create, find and list sessions. Thread-safe; serves turns and callers outside.
+
+    In a turn everything is part of it: a session created there begins when the turn commits. An
+    agent sees the sessions it has created, and the one its turn is in; the others are unknown to
+    it. Outside each step is a commit of its own, and durable when the call returns.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        calls: SessionCalls,
+        watch: SessionWatch,
+        bounds: Bounds,
+        artifacts: Artifacts,
+        *,
+        make: Callable[[Sessions[S], str, int], S],
+    ) -> None:
+        """Keep sessions in ``ledger``; ``make`` gives what people hold of one."""
+        self._ledger = ledger
+        self._calls = calls
+        self._watch = watch
+        self._bounds = bounds
+        self._artifacts = artifacts
+        self._make = make
+        self._principal: Principal | None = None
+
+    def acting_as(self, principal: Principal) -> Sessions[S]:
+        """Return a handle that acts as ``principal`` outside of turns: it sees that one's sessions.
+
+        What is sent in a session is sent by nobody in particular, as everything from outside is.
+        Denied on a handle that acts as somebody else.
+        """
+        handle: Sessions[S] = object.__new__(type(self))
+        handle.__dict__.update(self.__dict__)
+        handle._principal = acting(self._principal, principal)
+        return handle
+
+    def create(
+        self,
+        session_id: str | None = None,
+        *,
+        name: str = "",
+        parent: str | SessionHandle | None = None,
+        owner: Principal | None = None,
+        limits: SessionLimits | None = None,
+        cleanup: Cleanup = Cleanup.KEEP,
+        meta: Mapping[str, object] | None = None,
+    ) -> S:
+        """Begin a session and return it.
+
+        Args:
+            session_id: how it is found again; a random one if it is not given.
+            name: for people; lists can be sorted by it.
+            parent: an active session to nest it in: it ends before that one does.
+            owner: whose it is, if not the caller's; only the system may say so.
+            limits: how much it may take.
+            cleanup: what becomes of its keys when it ends.
+            meta: plain values that say what it is about.
+
+        Raises:
+            SessionExists: the id is taken.
+            UnknownSession, SessionEnded, InvalidTransition: nothing can be nested in ``parent``.
+            LimitExceeded: sessions are nested deeper than 16.
+        """
+        key = uuid.uuid4().hex if session_id is None else checked_name(session_id, "session id")
+        around = _id(parent)
+        row = self._new(key, around or "", name=name, owner=owner, limits=limits,
+            cleanup=Cleanup(cleanup), meta=meta,
+        )  # fmt: skip
+
+        def begun(before: Row | None) -> Row:
+            if before is not None:
+                message = f"there is a session {key} already; get() it, or give another id"
+                raise SessionExists(message)
+            return tuple(row)
+
+        steps: builtins.list[tuple[Place, Step]] = []
+        if around is not None:
+            self._visible(around, newest=True)
+            self._refuse_too_deep(around)
+            steps.append((_place(around), functools.partial(self._with_child, around)))
+        steps.append((_place(key), begun))
+        if row.owner != Principal.SYSTEM:
+            steps.append(owned(row))
+        steps.append(((PROGRESS, (IMPORTS + key,)), functools.partial(_no_import, key)))
+        self._change(steps, "(session created)", row.correlation)
+        return self._make(self, key, row.correlation)
+
+    def get(self, session_id: str) -> S:
+        """Return a session. UnknownSession if it is not there, or the caller may not see it."""
+        row = self._visible(session_id)
+        return self._make(self, row.id, row.correlation)
+
+    def info(self, session_id: str) -> SessionInfo:
+        """Return how a session stands; as ``get``."""
+        return info_of(self._visible(session_id))
+
+    def current(self) -> S | None:
+        """Return the session this code is in: of its ``with`` block, else of its turn, or None."""
+        session = self._watch.session_of(self._correlation())
+        return self.get(session) if session else None
+
+    def list(
+        self,
+        *,
+        status: SessionStatus | str | None = None,
+        owner: Principal | None = None,
+        parent: str | SessionHandle | None = None,
+        since: float | None = None,
+        sort: pages.Sort = "created",
+        descending: bool = True,
+        after: SessionInfo | None = None,
+        limit: int = 50,
+    ) -> builtins.list[SessionInfo]:
+        """Return up to ``limit`` sessions the caller may see, newest first.
+
+        Args:
+            status: only those of a status.
+            owner: only those of an owner.
+            parent: only those nested in a session; ``""`` for those nested in none.
+            since: only those that changed at that time (seconds since the epoch) or later.
+            sort: ``"created"``, ``"changed"`` or ``"name"``; equal ones go by their id.
+            descending: the last ones first.
+            after: the last one of the page before; what was created meanwhile shifts nothing.
+            limit: how many.
+        """
+        wanted = pages.Wanted(
+            None if status is None else known_status(status), owner, _id(parent), since, sort,
+            descending,
+        )  # fmt: skip
+        changed: dict[str, SessionRow | None] = {}
+        if self._calls.turn() is not None:
+            changed = pages.newer(self._ledger, self._calls.unit())
+            self._calls.learnt()
+        rows = pages.listed(
+            self._ledger, changed, wanted, self._may_see, after=after, limit=max(0, limit)
+        )
+        return [info_of(row) for row in rows]
+
+    def take(self, session_id: str, step: SessionStep, note: str = "") -> None:
+        """Take a step; an end is taken by those nested in the session first, each by itself."""
+        checked_text(note, "note", LONGEST_NOTE)
+        self._walk(self._visible(session_id, newest=True).id, step, note)
+
+    def _walk(self, session_id: str, step: SessionStep, note: str) -> None:
+        for _ in range(ATTEMPTS):
+            before = self._row(session_id, newest=True)
+            if before is None:
+                raise _unknown(session_id)
+            after(session_id, before.state, step)
+            if step in _ENDS:
+                for child in pages.open_children(self._ledger, self._calls.unit(), session_id):
+                    self._take_along(child.id, step, f"with session {session_id}")
+            try:
+                self._take(before, step, note)
+            except Conflict:
+                # A child was created, or somebody else was first: look again.
+                if self._calls.unit() is not None:
+                    raise
+            else:
+                return
+        raise Conflict(f"session {session_id} is changed all the time; it was not {DONE[step]}")
+
+    def history(
+        self, session_id: str, *, after: int | None = None, limit: int = 1000
+    ) -> builtins.list[JournalEntry]:
+        """Return commits of a session; see ``SessionHandle.history``."""
+        entries = pages.commits(self._ledger.store, self._visible(session_id), after)
+        return [
+            entry._replace(delta=masked(entry.delta))
+            for entry in itertools.islice(entries, max(0, limit))
+        ]
+
+    def export(self, session_id: str, path: str | Path, *, secrets: bool = False) -> ExportReport:
+        """Write a session with its keys, history and artifacts to one file; say what is in it.
+
+        The file takes the place of another of that name when it is complete. What is changed
+        meanwhile may be in it or not: suspend the session first. Secrets are left out (``***``)
+        unless ``secrets`` is set, and then they are as encrypted as they are stored. Sessions
+        nested in it are not in the file. Deadlock in a handler.
+        """
+        self._refuse_in_a_turn("export")
+        row = self._visible(session_id)
+        return export(
+            self._ledger.store, row, Path(path), now=self._calls.now(),
+            largest=self._bounds.largest, secrets=secrets,
+        )  # fmt: skip
+
+    def import_(self, path: str | Path, *, session_id: str | None = None) -> S:
+        """Read a session from a file that ``export`` wrote, under its own or another id.
+
+        The whole file is verified before anything is written, and the session is there when all
+        of it is: what an import leaves that is interrupted is deleted at the next opening. It
+        gets a new correlation, and is nested in none. ImportRefused for a file that is damaged or
+        was made up, SessionExists if the id is taken. Deadlock in a handler.
+        """
+        self._refuse_in_a_turn("import_")
+        importer = Importer(self._ledger, self._calls, self._watch, self._bounds, self._artifacts)
+        key = None if session_id is None else checked_name(session_id, "session id")
+        row = importer.read(Path(path), key)
+        return self._make(self, row.id, row.correlation)
+
+    def enterable(self, session_id: str) -> object:
+        """Return the turn under way, or None; raise if the session cannot be entered now."""
+        row = self._visible(session_id, newest=True)
+        refuse_inactive(row, "entered", self._calls.now())
+        return self._calls.turn()
+
+    # Underneath.
+
+    def _new(
+        self,
+        key: str,
+        parent: str,
+        *,
+        name: str,
+        owner: Principal | None,
+        limits: SessionLimits | None,
+        cleanup: Cleanup,
+        meta: Mapping[str, object] | None,
+    ) -> SessionRow:
+        standing = self._standing()
+        if owner is not None and owner != standing.principal != Principal.SYSTEM:
+            raise Denied(f"{standing.principal} may not create a session for {owner}")
+        refuse_control(checked_text(name, "name", LONGEST_NAME), "the name of a session")
+        limits = (limits or SessionLimits()).checked(cleanup)
+        now = self._calls.now()
+        text = META.encode(dict(meta or {}), f"meta of session {key}")
+        if len(text) > LARGEST_META:
+            problem = f"takes {len(text):,} characters; {LARGEST_META:,} are allowed"
+            raise StateError(f"meta of session {key}", problem)
+        return SessionRow(
+            key, parent, name, SessionStatus.ACTIVE,
+            *(owner or standing.principal).columns, -self._bounds.number(), now, now, None,
+            None if limits.duration is None else now + limits.duration,
+            cleanup, LIMITS.encode(limits, "limits"), text, "", self._calls.appended(), 0,
+        )  # fmt: skip
+
+    def _with_child(self, parent: str, before: Row | None) -> Row:
+        """Touch a session that another is nested in: its end must not overlook it."""
+        if before is None:
+            raise _unknown(parent)
+        row = as_session(before)
+        now = self._calls.now()
+        refuse_inactive(row, "the parent of another", now)
+        return tuple(row._replace(changed=now, sequence=0))
+
+    def _refuse_too_deep(self, parent: str) -> None:
+        depth, around = 1, parent
+        while around:
+            depth += 1
+            if depth > DEEPEST:
+                raise LimitExceeded(f"sessions may be nested {DEEPEST} deep; {parent} is too deep")
+            row = self._row(around, newest=True)
+            around = "" if row is None else row.parent
+
+    def _take_along(self, child: str, step: SessionStep, note: str) -> None:
+        row = self._row(child, newest=True)
+        if row is not None and row.open:
+            with contextlib.suppress(InvalidTransition):  # it has ended by itself meanwhile
+                self._walk(child, step, note)
+
+    def _take(self, before: SessionRow, step: SessionStep, note: str) -> None:
+        now = self._calls.now()
+        status = after(before.id, before.state, step)
+        row = before._replace(status=str(status), changed=now, note=note, sequence=0)
+        if step in _ENDS:
+            row = row._replace(ended=now)
+            row = row._replace(deadline=row.cleaned_at)
+        unit = self._calls.unit()
+        mark = 0 if unit is None else unit.mark()
+
+        def taken(_before: Row | None) -> Row:
+            if unit is not None and step in _ENDS:
+                refuse_written(self._ledger, unit, mark, row)
+            return tuple(row)
+
+        self._change(
+            [(_place(before.id), taken)], f"(session {DONE[step]})", before.correlation,
+            expected=before,
+        )  # fmt: skip
+
+    def _change(
+        self,
+        steps: builtins.list[tuple[Place, Step]],
+        name: str,
+        correlation: int,
+        *,
+        expected: SessionRow | None = None,
+    ) -> None:
+        """Take steps with the unit under way, or in a commit of their own.
+
+        ``expected`` must still be the newest row of the one place then (Conflict).
+        """
+        unit = self._calls.unit()
+        if unit is not None:
+            with unit.savepoint():
+                for place, step in steps:
+                    before = self._look(unit, place)
+                    unit.change(place, step, checked=True)
+                    step(before)  # raises where it cannot be taken
+            return
+        standing = self._standing()._replace(correlation=correlation)
+        unit = Unit(standing, self._ledger.guard.epoch)
+        for place, step in steps:
+            if expected is not None:
+                unit.reads[place] = tuple(expected)
+            unit.change(place, step, checked=expected is not None)
+        self._calls.commit(unit, name=name)
+
+    def _look(self, unit: Unit, place: Place) -> Row | None:
+        edge = self._calls.turn() is None
+        newest = self._ledger.durable(*place) if edge else self._ledger.newest(*place)
+        if self._ledger.under_way(place):
+            self._calls.learnt()
+        return unit.read(place, newest)
+
+    def _row(self, session_id: str, *, newest: bool = False) -> SessionRow | None:
+        place = _place(session_id)
+        unit = self._calls.unit()
+        if unit is not None:
+            row = self._look(unit, place)
+        elif newest:
+            row = self._ledger.newest(*place)
+        else:
+            row = self._ledger.durable(*place)
+        return None if row is None else as_session(row)
+
+    def _visible(self, session_id: str, *, newest: bool = False) -> SessionRow:
+        row = self._row(checked_name(session_id, "session id"), newest=newest)
+        if row is None or not self._may_see(row):
+            raise _unknown(session_id)
+        return row
+
+    def _may_see(self, row: SessionRow) -> bool:
+        standing = self._standing()
+        return standing.principal in (Principal.SYSTEM, row.owner) or standing.session == row.id
+
+    def _standing(self) -> Standing:
+        standing = self._calls.standing()
+        if self._principal is not None and standing.principal == Principal.SYSTEM:
+            return standing._replace(principal=self._principal)
+        return standing
+
+    def _correlation(self) -> int:
+        return entered(self._calls.turn()) or self._calls.standing().correlation
+
+    def _refuse_in_a_turn(self, what: str) -> None:
+        if self._calls.turn() is not None:
+            message = f"{what}() in a handler would wait for that handler; call it from outside"
+            raise Deadlock(message)
+
+
+def _id(session: str | SessionHandle | None) -> str | None:
+    return session.id if isinstance(session, SessionHandle) else session
+
+
+def _place(session_id: str) -> Place:
+    return SESSIONS, (session_id,)
+
+
+def _unknown(session_id: str) -> UnknownSession:
+    message = f"there is no session {session_id!r:.300}; sessions.list() shows those there are"
+    return UnknownSession(message)
+
+
+def _no_import(session_id: str, before: Row | None) -> None:
+    if before is not None:
+        raise SessionExists(f"a session {session_id} is being imported; give another id")
