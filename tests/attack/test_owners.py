@@ -149,7 +149,7 @@ def test_a_reader_needs_no_lease(store: Path) -> None:
     with Child(store) as child:
         assert child.ask("add", 1) == ["did", 1]
         program = (
-            "import sys; from perdure.persistence.url import open_reader\n"
+            "import sys; from perdure.url import open_reader\n"
             "print([row.key for row in open_reader(sys.argv[1]).agents()])"
         )
         done = subprocess.run(
