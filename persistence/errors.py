@@ -13,6 +13,7 @@
     ├── SharedError
     │   ├── ScopeError (ValueError)          a scope, key or principal has no such form
     │   ├── Conflict (RuntimeError)          another changed first what this change was made from
+    │   ├── TransactionEnded (RuntimeError)  what a call belongs to has ended
     │   ├── UnknownSession (LookupError)     there is no such session, for the caller
     │   ├── SessionExists (ValueError)       the id of a session is taken
     │   ├── SessionEnded (RuntimeError)      a session that has ended takes nothing more
@@ -156,6 +157,14 @@ class ScopeError(SharedError, ValueError):
 
 class Conflict(SharedError, RuntimeError):
     """Say that another changed first what this change was made from; nothing was written."""
+
+
+class TransactionEnded(SharedError, RuntimeError):
+    """Refuse a call that belongs to a turn or transaction which has ended meanwhile.
+
+    Raised in threads and tasks that go on while their turn ends; nothing was written. Wait for them
+    in the turn, or call again: a call that begins afterwards is one of its own.
+    """
 
 
 class Denied(SharedError, PermissionError):

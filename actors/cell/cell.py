@@ -20,10 +20,12 @@ from ...lifecycle.restart import Intensity
 from ...lifecycle.signals import AgentEvent, fire
 from ...lifecycle.status import Status
 from ...lifecycle.supervisor import PersistenceSupervisor
+from ...persistence.names.scope import Principal
 from ...persistence.records.records import Commit
 from ...persistence.store.store import Store
 from ...shared.access.boundaries import Boundary
 from ...shared.access.policy import Policy
+from ...shared.ledger.desk import Desk
 from ...shared.ledger.ledger import Ledger
 from ...shared.scopes.state import ScopedState
 from ..agent.blueprint import Blueprint
@@ -69,6 +71,8 @@ class Surroundings(Protocol):
     tree: SupervisionTree
     agenda: Agenda
     ledger: Ledger
+    desk: Desk
+    """Answers for calls on shared state."""
     policy: Policy
     state: ScopedState
     """What agents share, as ``system.state``."""
@@ -120,9 +124,10 @@ class AgentCell:
     """
 
     __slots__ = (
-        "activation", "again", "backoff", "blueprint", "error", "holds", "home", "intensity", "key",
-        "last_sequence", "mail_loaded", "mailbox", "pending", "reason", "receives", "restarting",
-        "shares", "snapshot", "status", "takes_bare", "turn", "turns", "used", "volatile",
+        "_principal", "activation", "again", "backoff", "blueprint", "error", "holds", "home",
+        "intensity", "key", "last_sequence", "mail_loaded", "mailbox", "pending", "reason",
+        "receives", "restarting", "shares", "snapshot", "status", "takes_bare", "turn", "turns",
+        "used", "volatile",
     )  # fmt: skip
 
     def __init__(self, home: Surroundings, blueprint: Blueprint, key: str) -> None:
@@ -158,11 +163,19 @@ class AgentCell:
         """Whether its turns may be overtaken: they write, or may write, what others do."""
         self.turns = 0
         self.used = home.tick
+        self._principal: Principal | None = None
 
     @property
     def kind(self) -> str:
         """The agent's kind."""
         return self.blueprint.kind
+
+    @property
+    def principal(self) -> Principal:
+        """Whom its turns speak for; made when the agent first shares something."""
+        if self._principal is None:
+            self._principal = Principal.agent(self.blueprint.kind, self.key)
+        return self._principal
 
     def __str__(self) -> str:
         return f"{self.blueprint.kind}/{self.key}"

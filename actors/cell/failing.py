@@ -11,7 +11,6 @@ from ...persistence.errors import KeyMissing, PerdureError, told
 from ...persistence.records.records import Commit, DeadLetter, Timer
 from ..talk.control import Control, Verb
 from ..talk.turn import Letter, Turn, after
-from . import decisions
 from .activation import Activation
 from .cell import AgentCell
 from .isolation import handed_over
@@ -27,7 +26,7 @@ def fail(cell: AgentCell, activation: Activation, turn: Turn, error: BaseExcepti
     letter = turn.letter
     if turn.unit is not None:
         cell.home.ledger.give_up(turn.unit)
-        decisions.keep(cell.home.supervisor, turn.unit)
+        cell.home.desk.forgo(turn.unit)
     if letter.reply_to is not None:
         reject(cell, letter, error)
         return

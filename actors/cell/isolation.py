@@ -8,7 +8,6 @@ from typing import Final
 from ...persistence.errors import Isolated
 from ..talk.control import Control, Verb
 from ..talk.turn import Letter, Turn, current
-from . import decisions
 from .activation import Activation
 from .cell import AgentCell, Surroundings
 
@@ -47,7 +46,7 @@ def lost(cell: AgentCell, activation: Activation, turn: Turn) -> bool:
         return False
     activation.rollback()
     if turn.unit is not None:
-        decisions.keep(cell.home.supervisor, turn.unit)
+        cell.home.desk.forgo(turn.unit)
     cell.turn = None
     current.set(None)
     if mine:  # it began just when the agent was cut off, unseen

@@ -12,7 +12,6 @@ from pykka.messages import ProxyCall
 from ...persistence.codec.codec import IMMUTABLE
 from ..talk.messages import PLAIN, detach
 from ..talk.turn import Turn
-from . import decisions
 from .activation import Activation
 from .cell import AgentCell
 
@@ -43,7 +42,7 @@ def begins_again(cell: AgentCell, activation: Activation, turn: Turn) -> bool:
         cell.home.ledger.reserve(turn.unit)
     activation.rollback()
     # It may have acted on what it saw, and may see something else the next time.
-    decisions.keep(cell.home.supervisor, turn.unit)
+    cell.home.desk.forgo(turn.unit)
     if letter.body:
         # The handler may have changed its arguments in place.
         letter.message = cell.blueprint.calls.decode(letter.name, letter.body)

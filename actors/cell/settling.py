@@ -23,7 +23,7 @@ def settle(
     StateError for a value that cannot be stored; Stale if another changed first what the turn
     made a shared value from, Denied if it lost a right meanwhile.
     """
-    if turn.unit is None or turn.unit.idle():
+    if turn.unit is None or turn.unit.end_idle(cell.home.ledger.guard.epoch):
         _settle(cell, activation, turn, result, name)
         if cell.again:  # overtaken before, and now it wants nothing
             cell.again = 0

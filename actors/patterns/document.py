@@ -114,7 +114,7 @@ class Document(Pattern, Generic[T]):
     def _propose(self, unit: Unit, base: Version[T], text: str) -> Merged[T] | Conflicted[T]:
         head = self._head(unit)
         who = self._require(unit, head, WRITERS, "change").principal
-        if self._shelf.overtaken(unit, VALUE):
+        if self._rows.overtaken(unit, VALUE):
             # The proposal may be made from what it saw first: no conflict, but a new beginning.
             raise Stale(f"{self} was changed by another; try again")
         current = self._current(unit)
@@ -133,15 +133,15 @@ class Document(Pattern, Generic[T]):
         if problem := head.quota.overrun(1, size_of(text)):
             raise QuotaExceeded(f"{self} would be above {problem}; make it smaller")
         stored = _Stored(current.number + 1, str(who), msgspec.Raw(text.encode()))
-        until = head.quota.until(self._office.calls.now())
-        self._shelf.put(unit, VALUE, msgspec.json.encode(stored).decode(), until)
+        until = head.quota.until(self._office.now())
+        self._rows.put(unit, VALUE, msgspec.json.encode(stored).decode(), until)
         for listener, method in self._listeners(unit, "wakes"):
             if listener != who:
                 self._tell(unit, listener, method)
         return Merged(Version(self._load(text), stored.number, text))
 
     def _current(self, unit: Unit) -> Version[T]:
-        found = self._shelf.look(unit, VALUE)
+        found = self._rows.look(unit, VALUE)
         if found is None:
             return Version(self._load(self._initial), 0, self._initial)
         stored = msgspec.json.decode(found, type=_Stored)

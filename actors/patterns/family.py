@@ -19,7 +19,7 @@ from ..pool.future import PooledFuture
 from ..talk.control import Verb
 from ..talk.reference import AgentRef
 from .pattern import method_name
-from .rows import Office, Shelf, codec_for, shelf_of
+from .rows import Office, Rows, codec_for, scope_of
 from .rules import admit, deny, recorded
 
 T = TypeVar("T")
@@ -34,7 +34,7 @@ class Family:
     def __init__(self, office: Office) -> None:
         """Keep the families of a system."""
         self._office = office
-        self._shelf = Shelf(office, shelf_of("family", "all"))
+        self._rows = Rows(office, scope_of("family", "all"))
 
     def join(self, parent: AgentRef[Any]) -> None:
         """Put the calling agent below another, which may then see its scope and direct it.
@@ -91,7 +91,7 @@ class Family:
 
         def found(unit: Unit) -> list[AgentRef[Any]]:
             prefix = f"child/{self._admit(unit, 'see')}/"
-            rows = self._shelf.rows(unit, prefix)
+            rows = self._rows.rows(unit, prefix)
             return [self._ref(Principal.parse(msgspec.json.decode(text))) for _, text in rows]
 
         return self._office.run(found)
@@ -107,7 +107,7 @@ class Family:
 
         def looked(unit: Unit) -> T | None:
             scope = self._scope(unit, child, "look at")
-            text = Shelf(self._office, scope).look(unit, key)
+            text = Rows(self._office, scope).look(unit, key)
             return None if text is None else codec.load(text, f"{scope} {key!r}")
 
         return self._office.run(looked)
@@ -116,7 +116,7 @@ class Family:
         """Return the keys in the own scope of an agent below the caller."""
 
         def listed(unit: Unit) -> list[str]:
-            rows = Shelf(self._office, self._scope(unit, child, "list")).rows(unit, prefix)
+            rows = Rows(self._office, self._scope(unit, child, "list")).rows(unit, prefix)
             return [key for key, _ in itertools.islice(rows, limit)]
 
         return self._office.run(listed)
@@ -171,14 +171,14 @@ class Family:
             above = self._parent(unit, above)
         else:
             raise ConfigurationError(f"{child} would be below {DEEPEST} others; join higher up")
-        self._shelf.put(unit, f"parent/{child}", _text(parent))
-        self._shelf.put(unit, f"child/{parent}/{child}", _text(child))
+        self._rows.put(unit, f"parent/{child}", _text(parent))
+        self._rows.put(unit, f"child/{parent}/{child}", _text(child))
 
     def _remove(self, unit: Unit, child: Principal) -> None:
         parent = self._parent(unit, child)
         if parent is not None:
-            self._shelf.remove(unit, f"parent/{child}")
-            self._shelf.remove(unit, f"child/{parent}/{child}")
+            self._rows.remove(unit, f"parent/{child}")
+            self._rows.remove(unit, f"child/{parent}/{child}")
 
     def _above(self, unit: Unit, child: Principal, operation: str) -> None:
         """Denied unless the caller is above an agent, in whatever generation."""
@@ -195,14 +195,14 @@ class Family:
 
     def _parent(self, unit: Unit, child: Principal) -> Principal | None:
         # Held firm: who has left meanwhile is not directed any more.
-        text = self._shelf.firm(unit, f"parent/{child}")
+        text = self._rows.firm(unit, f"parent/{child}")
         return None if text is None else Principal.parse(msgspec.json.decode(text, type=str))
 
     def _admit(self, unit: Unit, operation: str) -> Principal:
-        return admit(self._office, unit, self._shelf.scope, operation).principal
+        return admit(self._office, unit, self._rows.scope, operation).principal
 
     def _deny(self, unit: Unit, operation: str, why: str) -> Denied:
-        return deny(self._office, unit, self._shelf.scope, operation, why)
+        return deny(self._office, unit, self._rows.scope, operation, why)
 
     def _ref(self, who: Principal) -> AgentRef[Any]:
         return self._office.reference(who.id, who.part)

@@ -15,7 +15,7 @@ from ...persistence.names.scope import Principal
 from ...shared.ledger.guard import Standing
 from ...shared.ledger.unit import Unit
 from .quota import Quota
-from .rows import Office, Shelf, shelf_of
+from .rows import Office, Rows, scope_of
 from .rules import Members, admit, checked_principal, deny, is_one_of, roles_of
 
 logger = logging.getLogger("perdure.actors")
@@ -65,13 +65,13 @@ class Pattern:
         if owner is not None:
             checked_principal(owner, "owner")
         self._office = office
-        self._shelf = Shelf(office, shelf_of(self.pattern, name))
-        self.name = self._shelf.scope.part
+        self._rows = Rows(office, scope_of(self.pattern, name))
+        self.name = self._rows.scope.part
         self._quota = quota
         self._owner = owner
         self._stages = stages or []
         self._roles = None if roles is None else roles_of(roles)
-        if self._found(office.calls.unit()) is None:
+        if self._found(office.desk.unit()) is None:
             office.run(self._make)
 
     @property
@@ -84,11 +84,11 @@ class Pattern:
 
         def cleared(unit: Unit) -> None:
             self._require(unit, self._head(unit), None, "delete")
-            for count, (key, _) in enumerate(self._shelf.rows(unit, "")):
+            for count, (key, _) in enumerate(self._rows.rows(unit, "")):
                 if count >= MOST_AT_ONCE:
                     message = f"{self} holds more than {MOST_AT_ONCE:,} rows; let it run dry first"
                     raise LimitExceeded(message)
-                self._shelf.remove(unit, key)
+                self._rows.remove(unit, key)
 
         self._office.run(cleared)
 
@@ -100,7 +100,7 @@ class Pattern:
 
     def _found(self, unit: Unit | None) -> Head | None:
         # Held firm: whoever loses a part meanwhile does not act in it.
-        text = self._shelf.firm(unit, HEAD)
+        text = self._rows.firm(unit, HEAD)
         if text is None:
             return None
         head = msgspec.json.decode(text, type=Head)
@@ -120,13 +120,13 @@ class Pattern:
         """Declare it, unless it is there by now."""
         if self._found(unit) is not None:
             return
-        standing = admit(self._office, unit, self._shelf.scope, "make")
+        standing = admit(self._office, unit, self._rows.scope, "make")
         quota = self._quota or Quota()
         head = Head(
             str(self._owner or standing.principal), quota.items, quota.bytes, quota.ttl,
             self._stages, self._roles or {},
         )  # fmt: skip
-        self._shelf.put(unit, HEAD, msgspec.json.encode(head).decode())
+        self._rows.put(unit, HEAD, msgspec.json.encode(head).decode())
 
     def _check(self, head: Head) -> None:
         """Refuse another declaration of the same name."""
@@ -162,14 +162,14 @@ class Pattern:
         raise self._deny(unit, operation, why)
 
     def _admit(self, unit: Unit, operation: str) -> Standing:
-        return admit(self._office, unit, self._shelf.scope, operation)
+        return admit(self._office, unit, self._rows.scope, operation)
 
     def _deny(self, unit: Unit, operation: str, why: str) -> Denied:
-        return deny(self._office, unit, self._shelf.scope, operation, why)
+        return deny(self._office, unit, self._rows.scope, operation, why)
 
     def _report(self, key: str, what: str, error: Exception) -> None:
         """Have it stand in the log, once, that something stored does not decode."""
-        place = self._shelf.place(key)
+        place = self._rows.place(key)
         if place not in self._office.damaged:
             self._office.damaged.add(place)
             logger.error("%s: %s does not decode: %s", self, what, error)
@@ -191,17 +191,17 @@ class Pattern:
                 wakes[str(who)] = method_name(wake)
             return msgspec.json.encode(wakes).decode() if wakes else None
 
-        self._shelf.change(unit, key, entered)  # entries commute: no need to look first
+        self._rows.change(unit, key, entered)  # entries commute: no need to look first
 
     def _listeners(self, unit: Unit, key: str) -> list[tuple[Principal, str]]:
         # Held firm: who comes to listen meanwhile is woken, too.
-        wakes = _wakes(self._shelf.firm(unit, key))
+        wakes = _wakes(self._rows.firm(unit, key))
         return [(Principal.parse(who), method) for who, method in sorted(wakes.items())]
 
     def _tell_again(self, unit: Unit, key: str) -> None:
         """Tell the caller once more, if it listens: it has left something."""
         who = unit.standing.principal
-        method = _wakes(self._shelf.peek(unit, key)).get(str(who))
+        method = _wakes(self._rows.peek(unit, key)).get(str(who))
         if method is not None:
             self._tell(unit, who, method)
 

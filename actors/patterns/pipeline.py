@@ -145,7 +145,7 @@ class Pipeline(Pattern):
         wanted = checked_limit(limit, str(self))
         if lease is not None:
             lease = checked_seconds(lease, f"{self}: a lease")
-        if lease is None and self._office.calls.unit() is None:
+        if lease is None and self._office.desk.unit() is None:
             message = "outside of turns and transactions take() needs a lease: take(..., lease=60)"
             raise ConfigurationError(message)
         codec = codec_for(type)
@@ -170,7 +170,7 @@ class Pipeline(Pattern):
             item = self._own(unit, work, "drop items of")
             self._remove(unit, work.stage, work.number)
             item.stage, item.reason, item.lease = work.stage, why, None
-            self._shelf.put(unit, numbered(DROPPED, work.number), _text(item))
+            self._rows.put(unit, numbered(DROPPED, work.number), _text(item))
             self._count(unit, **{work.stage: -1, DROPPED: 1})
 
         self._office.run(dropped)
@@ -181,7 +181,7 @@ class Pipeline(Pattern):
         def back(unit: Unit) -> None:
             item = self._own(unit, work, "give back items of")
             item.lease = None
-            self._shelf.put(unit, _key(work.stage, work.number), _text(item))
+            self._rows.put(unit, _key(work.stage, work.number), _text(item))
             self._wake(unit, work.stage, work.number)
 
         self._office.run(back)
@@ -206,15 +206,15 @@ class Pipeline(Pattern):
 
         Those under a lease count where they are; those out of date, until they are let go.
         """
-        unit = self._office.calls.unit()
+        unit = self._office.desk.unit()
         head = self._found(unit) or self._office.run(self._head)
-        counts = counted(self._shelf.peek(unit, COUNTS))
+        counts = counted(self._rows.peek(unit, COUNTS))
         return {stage: counts.get(stage, 0) for stage in (*head.stages, DROPPED)}
 
     def passed(self) -> int:
         """Return how many items have left from the last stage."""
-        unit = self._office.calls.unit()
-        return counted(self._shelf.peek(unit, COUNTS)).get("", 0)
+        unit = self._office.desk.unit()
+        return counted(self._rows.peek(unit, COUNTS)).get("", 0)
 
     @overload
     def dropped(self, *, limit: int = 100) -> list[Dropped[Any]]: ...
@@ -227,7 +227,7 @@ class Pipeline(Pattern):
         def found(unit: Unit) -> list[Dropped[Any]]:
             self._require(unit, self._head(unit), None, "see the dropped items of")
             items: list[Dropped[Any]] = []
-            for key, text in self._shelf.rows(unit, f"{DROPPED}/"):
+            for key, text in self._rows.rows(unit, f"{DROPPED}/"):
                 if len(items) >= limit:
                     break
                 number = number_of(key)
@@ -264,8 +264,8 @@ class Pipeline(Pattern):
         if problem := self._overrun(unit, head, size):
             raise QuotaExceeded(f"{self} is at {problem}; put more in when it has been worked on")
         number, first = self._office.number(), head.stages[0]
-        item = _Item(msgspec.Raw(text.encode()), head.quota.until(self._office.calls.now()))
-        self._shelf.put(unit, _key(first, number), _text(item))
+        item = _Item(msgspec.Raw(text.encode()), head.quota.until(self._office.now()))
+        self._rows.put(unit, _key(first, number), _text(item))
         counts = Counts(**{first: 1, _BYTES: size, _ITEMS: 1})
 
         def within(before: str | None) -> str:
@@ -276,12 +276,12 @@ class Pipeline(Pattern):
                 raise Stale(f"{self} was filled by others; try again")
             return after
 
-        self._shelf.change(unit, COUNTS, within)
+        self._rows.change(unit, COUNTS, within)
         self._wake(unit, first, number)
         return number
 
     def _overrun(self, unit: Unit, head: Head, size: int) -> str:
-        counts = counted(self._shelf.peek(unit, COUNTS))
+        counts = counted(self._rows.peek(unit, COUNTS))
         return head.quota.overrun(counts.get(_ITEMS, 0) + 1, counts.get(_BYTES, 0) + size)
 
     def _take(
@@ -294,7 +294,7 @@ class Pipeline(Pattern):
         for number, item in self._waiting(unit, stage):
             if len(taken) == limit:
                 # One more than wanted: whoever is woken comes back for it.
-                place = self._shelf.place(_key(stage, number))
+                place = self._rows.place(_key(stage, number))
                 self._office.claims.release(place, unit)
                 unit.reads.pop(place, None)
                 self._tell_again(unit, _wakes_of(stage))
@@ -303,7 +303,7 @@ class Pipeline(Pattern):
             if lease is not None:
                 held = _Lease(self._office.number(), str(standing.principal), self._now() + lease)
                 item.lease = held
-                self._shelf.put(unit, _key(stage, number), _text(item))
+                self._rows.put(unit, _key(stage, number), _text(item))
                 work = msgspec.structs.replace(work, lease=held.number, until=held.until)
             taken.append(work)
         return taken
@@ -311,11 +311,11 @@ class Pipeline(Pattern):
     def _waiting(self, unit: Unit, stage: str) -> Iterator[tuple[int, _Item]]:
         """Iterate over what may be taken from a stage, claimed for this unit."""
         now = self._now()
-        for key, _ in self._shelf.rows(unit, _key(stage)):
-            place = self._shelf.place(key)
+        for key, _ in self._rows.rows(unit, _key(stage)):
+            place = self._rows.place(key)
             if self._office.claims.holds(place, unit):
                 continue
-            text = self._shelf.look(unit, key)
+            text = self._rows.look(unit, key)
             if text is None:
                 continue  # taken between the list and now
             item, number = self._item(key, text), number_of(key)
@@ -345,7 +345,7 @@ class Pipeline(Pattern):
         if text is not None:
             item.value = msgspec.Raw(text.encode())
         stage = head.stages[following]
-        self._shelf.put(unit, _key(stage, work.number), _text(item))
+        self._rows.put(unit, _key(stage, work.number), _text(item))
         grown = 0 if text is None else size_of(text) - before
         self._count(unit, **{work.stage: -1, stage: 1, _BYTES: grown})
         self._wake(unit, stage, work.number)
@@ -356,15 +356,15 @@ class Pipeline(Pattern):
         standing = self._require(unit, head, work.stage, operation)
         key = _key(work.stage, work.number)
         if not work.lease:
-            text = self._shelf.taken(unit, key)
+            text = self._rows.taken(unit, key)
             item = None if text is None else self._item(key, text)
-            if text is None and self._shelf.place(key) in unit.reads:
+            if text is None and self._rows.place(key) in unit.reads:
                 raise self._lost(work, f"it is not at stage {work.stage!r} any more")
             if item is None or item.lease is not None:
                 message = f"item {work.number} of {self} was not taken in this turn; take a lease"
                 raise Conflict(f"{message} to work on it over several")
             return item
-        text = self._shelf.look(unit, key)
+        text = self._rows.look(unit, key)
         item = None if text is None else self._item(key, text)
         if item is None:
             raise self._lost(work, f"it is not at stage {work.stage!r} any more")
@@ -399,7 +399,7 @@ class Pipeline(Pattern):
         item = _salvaged(text)
         item.stage = stage
         self._remove(unit, stage, number)
-        self._shelf.put(unit, numbered(DROPPED, number), _text(item))
+        self._rows.put(unit, numbered(DROPPED, number), _text(item))
         self._count(unit, **{stage: -1, DROPPED: 1})
 
     def _let_go(self, unit: Unit, stage: str, number: int, item: _Item, passed: int = 0) -> None:
@@ -411,7 +411,7 @@ class Pipeline(Pattern):
         """Make room: let go of what is out of date and nobody works on."""
         now = self._now()
         for stage in head.stages:
-            for key, text in self._shelf.rows(unit, _key(stage)):
+            for key, text in self._rows.rows(unit, _key(stage)):
                 item = self._item(key, text)
                 if item is None:
                     continue  # who takes puts it aside
@@ -419,10 +419,10 @@ class Pipeline(Pattern):
                     break  # the rest is younger
                 if item.lease is not None and item.lease.until > now:
                     continue
-                place = self._shelf.place(key)
+                place = self._rows.place(key)
                 text_now = None
                 if not self._office.claims.holds(place, unit):
-                    text_now = self._shelf.look(unit, key)
+                    text_now = self._rows.look(unit, key)
                 found = None if text_now is None else self._item(key, text_now)
                 if found is not None:
                     self._office.claims.claim(place, unit)
@@ -432,16 +432,16 @@ class Pipeline(Pattern):
         head = self._head(unit)
         self._require(unit, head, None, "settle the dropped items of")
         key = numbered(DROPPED, number)
-        text = self._shelf.look(unit, key)
+        text = self._rows.look(unit, key)
         if text is None:
             return False
         item = self._item(key, text) or _salvaged(text)
         if back and item.stage not in head.stages:
             raise CorruptState(f"{self} item {number}", "its stage is not known; discard it")
         stage, item.stage, item.reason = item.stage, "", ""
-        self._shelf.remove(unit, key)
+        self._rows.remove(unit, key)
         if back:
-            self._shelf.put(unit, _key(stage, number), _text(item))
+            self._rows.put(unit, _key(stage, number), _text(item))
             self._count(unit, **{DROPPED: -1, stage: 1})
             self._wake(unit, stage, number)
         else:
@@ -455,10 +455,10 @@ class Pipeline(Pattern):
             self._tell(unit, *chosen(number, workers))
 
     def _remove(self, unit: Unit, stage: str, number: int) -> None:
-        self._shelf.remove(unit, _key(stage, number))
+        self._rows.remove(unit, _key(stage, number))
 
     def _count(self, unit: Unit, **changes: int) -> None:
-        self._shelf.change(unit, COUNTS, Counts(**changes))
+        self._rows.change(unit, COUNTS, Counts(**changes))
 
     def _index(self, head: Head, stage: str) -> int:
         try:
@@ -471,7 +471,7 @@ class Pipeline(Pattern):
         return codec.load(bytes(item.value).decode(), f"{self} item {number}")
 
     def _now(self) -> float:
-        return self._office.calls.now()
+        return self._office.now()
 
 
 _ITEMS: Final = "/items"

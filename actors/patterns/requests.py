@@ -165,7 +165,7 @@ class Requests(Pattern):
         wanted = checked_limit(limit, str(self))
         if lease is not None:
             lease = checked_seconds(lease, f"{self}: a lease")
-        if lease is None and self._office.calls.unit() is None:
+        if lease is None and self._office.desk.unit() is None:
             message = "outside of turns and transactions take() needs a lease: take(lease=60)"
             raise ConfigurationError(message)
         codec = codec_for(type)
@@ -229,7 +229,7 @@ class Requests(Pattern):
             msgspec.Raw(text.encode()), str(standing.principal), now + timeout,
             standing.correlation, "" if to is None else str(to), wake,
         )  # fmt: skip
-        self._shelf.put(unit, numbered("open", number), _text(asked))
+        self._rows.put(unit, numbered("open", number), _text(asked))
         counts = Counts(items=1, bytes=size)
 
         def within(before: str | None) -> str:
@@ -240,12 +240,12 @@ class Requests(Pattern):
                 raise Stale(f"{self} was filled by others; try again")
             return after
 
-        self._shelf.change(unit, COUNTS, within)
+        self._rows.change(unit, COUNTS, within)
         self._wake(unit, number, to)
         return number
 
     def _overrun(self, unit: Unit, head: Head, size: int) -> str:
-        sums = counted(self._shelf.peek(unit, COUNTS))
+        sums = counted(self._rows.peek(unit, COUNTS))
         return head.quota.overrun(sums.get("items", 0) + 1, sums.get("bytes", 0) + size)
 
     def _wake(self, unit: Unit, number: int, to: Principal | None) -> None:
@@ -262,8 +262,8 @@ class Requests(Pattern):
         standing = self._admit(unit, "take from")
         now, who = self._now(), standing.principal
         taken: list[Request[T]] = []
-        for key, seen in self._shelf.rows(unit, "open/"):
-            place, number = self._shelf.place(key), number_of(key)
+        for key, seen in self._rows.rows(unit, "open/"):
+            place, number = self._rows.place(key), number_of(key)
             found = self._open(key, seen)
             if found is None or not self._is_for(head, who, found):
                 continue
@@ -272,7 +272,7 @@ class Requests(Pattern):
             if len(taken) == limit:
                 self._tell_again(unit, "wakes")
                 break
-            text = self._shelf.look(unit, key)
+            text = self._rows.look(unit, key)
             asked = None if text is None else self._open(key, text)
             if asked is None or (asked.lease is not None and asked.lease.until > now):
                 continue
@@ -283,7 +283,7 @@ class Requests(Pattern):
             request = self._request(number, asked, codec)
             if lease is not None:
                 asked.lease = _Lease(self._office.number(), str(who), now + lease)
-                self._shelf.put(unit, key, _text(asked))
+                self._rows.put(unit, key, _text(asked))
                 request = msgspec.structs.replace(request, lease=asked.lease.number)
             taken.append(request)
         return taken
@@ -299,7 +299,7 @@ class Requests(Pattern):
         number = request if isinstance(request, int) else request.number
         lease = 0 if isinstance(request, int) else request.lease
         now, key = self._now(), numbered("open", number)
-        found = self._shelf.look(unit, key)
+        found = self._rows.look(unit, key)
         asked = None if found is None else self._open(key, found)
         if asked is None or asked.deadline <= now:
             return False
@@ -310,20 +310,20 @@ class Requests(Pattern):
             mine = held.holder == str(standing.principal) and lease in (0, held.number)
             if not mine:
                 return False
-        self._shelf.remove(unit, key)
+        self._rows.remove(unit, key)
         size, by = size_of(text), str(standing.principal)
         answer = msgspec.Raw(text.encode())
         done = _Done(asked.asker, asked.deadline, now + self._kept(head), size, by, answer)
-        self._shelf.put(unit, numbered("done", number), _text(done))
+        self._rows.put(unit, numbered("done", number), _text(done))
         before = size_of(bytes(asked.value).decode())
-        self._shelf.change(unit, COUNTS, Counts(bytes=size - before))
+        self._rows.change(unit, COUNTS, Counts(bytes=size - before))
         if asked.wake:
             self._tell(unit, Principal.parse(asked.asker), asked.wake, number)
         return True
 
     def _outcome(self, unit: Unit, number: int, codec: Codec[T], *, take: bool) -> Outcome[T]:
         standing = self._admit(unit, "see requests of")
-        text = self._shelf.look(unit, numbered("done", number))
+        text = self._rows.look(unit, numbered("done", number))
         if text is not None:
             done = self._done(numbered("done", number), text)
             if done is None:
@@ -335,7 +335,7 @@ class Requests(Pattern):
                 return TimedOut(done.deadline)
             value = codec.load(bytes(done.answer).decode(), f"{self} answer {number}")
             return Answered(value, Principal.parse(done.by))
-        text = self._shelf.look(unit, numbered("open", number))
+        text = self._rows.look(unit, numbered("open", number))
         if text is None:
             raise self._unknown(standing.principal, number)
         asked = self._open(numbered("open", number), text)
@@ -359,32 +359,32 @@ class Requests(Pattern):
 
     def _time_out(self, unit: Unit, number: int, asked: _Open) -> None:
         """Take a request out of the way of those who answer; its asker still learns of it."""
-        self._shelf.remove(unit, numbered("open", number))
+        self._rows.remove(unit, numbered("open", number))
         done = _Done(asked.asker, asked.deadline, asked.deadline + self._kept(self._head(unit)))
-        self._shelf.put(unit, numbered("done", number), _text(done))
+        self._rows.put(unit, numbered("done", number), _text(done))
         size = size_of(bytes(asked.value).decode())
-        self._shelf.change(unit, COUNTS, Counts(bytes=-size))
+        self._rows.change(unit, COUNTS, Counts(bytes=-size))
 
     def _tidy(self, unit: Unit) -> None:
         """Let go of outcomes that nobody has collected in time."""
         now, kept = self._now(), self._kept(self._head(unit))
-        for count, (key, text) in enumerate(self._shelf.rows(unit, "done/")):
+        for count, (key, text) in enumerate(self._rows.rows(unit, "done/")):
             done = self._done(key, text)
-            if (done is None or done.until <= now) and self._shelf.look(unit, key) is not None:
+            if (done is None or done.until <= now) and self._rows.look(unit, key) is not None:
                 self._forget(unit, "done", number_of(key), 0 if done is None else done.size)
             if count >= TIDIED_AT_ONCE:
                 return
-        for key, text in self._shelf.rows(unit, "open/"):
+        for key, text in self._rows.rows(unit, "open/"):
             asked = self._open(key, text)
             over = asked is None or asked.deadline + kept <= now
-            if over and self._shelf.look(unit, key) is not None:
+            if over and self._rows.look(unit, key) is not None:
                 value = salvaged(text) if asked is None else asked.value
                 size = size_of(bytes(value).decode())
                 self._forget(unit, "open", number_of(key), size)
 
     def _forget(self, unit: Unit, where: str, number: int, size: int) -> None:
-        self._shelf.remove(unit, numbered(where, number))
-        self._shelf.change(unit, COUNTS, Counts(items=-1, bytes=-size))
+        self._rows.remove(unit, numbered(where, number))
+        self._rows.change(unit, COUNTS, Counts(items=-1, bytes=-size))
 
     def _is_for(self, head: Head, who: Principal, asked: _Open) -> bool:
         if asked.to:
@@ -425,7 +425,7 @@ class Requests(Pattern):
         return KEPT if head.ttl is None else head.ttl
 
     def _now(self) -> float:
-        return self._office.calls.now()
+        return self._office.now()
 
 
 def _text(record: msgspec.Struct) -> str:

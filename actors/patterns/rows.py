@@ -1,7 +1,7 @@
 """The rows of one shared thing, read and changed as part of the turn or call under way.
 
 They are rows of scoped state in a scope that only this package uses. What each pattern allows is
-its own matter, so the shelf asks nobody.
+its own matter, so these rows ask nobody.
 """
 
 from __future__ import annotations
@@ -14,19 +14,15 @@ from urllib.parse import quote
 import msgspec
 
 from ...persistence.codec.codec import Codec, codec_of
-from ...persistence.errors import Conflict, ScopeError, StateError
+from ...persistence.errors import ScopeError, StateError
 from ...persistence.names.keys import checked_name
-from ...persistence.names.scope import Principal, Scope
+from ...persistence.names.scope import Scope
 from ...persistence.records.shared_tables import SCOPED
 from ...persistence.records.tables import Row
-from ...shared.access.named import acting
-from ...shared.ledger.guard import Standing
-from ...shared.ledger.ledger import Ledger, Stale
+from ...shared.ledger.desk import Desk, Handle
 from ...shared.ledger.unit import Place, Unit
 from ...shared.scopes.entries import KEY, VALUE, Clerk, gone
-from ...shared.scopes.listing import listed
-from ...shared.scopes.rows import Calls
-from ...shared.scopes.state import PATIENCE
+from ...shared.scopes.rows import keyed
 from ..pool.future import PooledFuture
 from ..talk.control import Verb
 from ..talk.reference import AgentRef
@@ -34,8 +30,6 @@ from .claims import Claims
 
 T = TypeVar("T")
 
-ATTEMPTS: Final = 100
-"""Times a call outside of turns is made again while others are first."""
 _SPREAD: Final = 2_654_435_761
 """Knuth's multiplicative hash: 2^32 by the golden ratio."""
 TextStep = Callable[[str | None], str | None]
@@ -48,15 +42,7 @@ class _Value(msgspec.Struct):
 class Postman(Protocol):
     """Carry messages that leave with a commit."""
 
-    def enclose(
-        self,
-        ref: AgentRef[Any],
-        message: object,
-        unit: Unit,
-        calls: Any,  # noqa: ANN401 - SharedCalls
-        *,
-        once: bool,
-    ) -> None:
+    def enclose(self, ref: AgentRef[Any], message: object, unit: Unit, *, once: bool) -> None:
         """Send a message with the turn under way, or with the commit of a unit outside."""
         ...
 
@@ -65,83 +51,46 @@ class Postman(Protocol):
         ...
 
 
-class Office:
+class Office(Handle):
     """What all shared things of a system have in common."""
 
     def __init__(
         self,
-        ledger: Ledger,
-        calls: Calls,
+        desk: Desk,
         post: Postman,
         *,
         largest: int,
         number: Callable[[], int],
         reference: Callable[[str, str], AgentRef[Any]],
-        principal: Principal | None = None,
     ) -> None:
-        """Work on ``ledger``; ``number`` gives rising numbers that no process gives twice."""
-        self.ledger = ledger
-        self.calls = calls
+        """Act by ``desk``; ``number`` gives rising numbers that no process gives twice."""
+        super().__init__(desk)
         self.post = post
         self.largest = largest
         self.number = number
         self.reference = reference
-        self.clerk = Clerk(calls.now)
+        self.now = desk.now
+        self.clerk = Clerk(desk.now)
         self.claims = Claims()
         self.damaged: set[Place] = set()
         """Rows that do not decode, and of which the log knows."""
-        self._principal = principal
 
-    def acting_as(self, principal: Principal) -> Office:
-        """Return one that acts as ``principal`` outside of turns; Denied if this is another's."""
-        other = Office(
-            self.ledger,
-            self.calls,
-            self.post,
-            largest=self.largest,
-            number=self.number,
-            reference=self.reference,
-            principal=acting(self._principal, principal),
-        )
-        other.claims, other.damaged = self.claims, self.damaged
-        return other
+    @property
+    def desk(self) -> Desk:
+        """What it acts by."""
+        return self._desk
 
-    def standing(self) -> Standing:
-        """Return in whose name this call runs."""
-        standing = self.calls.standing()
-        if self._principal is not None and standing.principal == Principal.SYSTEM:
-            return standing._replace(principal=self._principal)
-        return standing
+    def run(self, work: Callable[[Unit], T]) -> T:
+        """Have ``work`` done in the turn or transaction under way, else in a commit of its own.
 
-    def run(self, function: Callable[[Unit], T]) -> T:
-        """Have ``function`` work in the turn or transaction under way, else in a commit of its own.
-
-        That one is durable when this returns, and made again while others were first.
+        That one is durable when this returns, and made again while others were first. What must
+        still hold at the end, each pattern says itself.
         """
-        unit = self.calls.unit()
-        if unit is not None:
-            return function(unit)
-        owner = object()
-        try:
-            for attempt in range(1, ATTEMPTS):
-                # What must still hold at the end, each pattern says itself.
-                alone = Unit(self.standing(), self.ledger.guard.epoch, owner, edge=True)
-                try:
-                    with self.calls.transaction(alone):
-                        result = function(alone)
-                        if alone.idle():
-                            self.calls.wait()  # what it has listed may be on its way yet
-                        return result
-                except Stale:
-                    if attempt >= PATIENCE:
-                        self.ledger.reserve(alone)
-            raise Conflict("others were first every time; try again")
-        finally:
-            self.ledger.free(owner)
+        return self._desk.run(work)
 
     def tell(self, unit: Unit, ref: AgentRef[Any], message: object, *, once: bool = True) -> None:
         """Send a message that leaves with the commit; with ``once`` one of a kind in each."""
-        self.post.enclose(ref, message, unit, self.calls, once=once)
+        self.post.enclose(ref, message, unit, once=once)
 
     def text(self, value: T, path: str, codec: Codec[T] | None = None) -> str:
         """Return a value as JSON; StateError names what cannot be stored.
@@ -157,7 +106,7 @@ class Office:
         return text
 
 
-class Shelf:
+class Rows:
     """The rows of one shared thing.
 
     With a unit they are as it has them: what is appended, and what it has changed itself. Without
@@ -175,14 +124,8 @@ class Shelf:
 
     def look(self, unit: Unit | None, key: str) -> str | None:
         """Return a text. The unit begins again if it writes there and another was first."""
-        place = self.place(key)
-        if unit is None:
-            return self._text(self.office.ledger.durable(*place))
-        ledger, calls = self.office.ledger, self.office.calls
-        if ledger.under_way(place):
-            # What belongs to no turn may be told to anybody: it sees nothing before it is durable.
-            (calls.wait if unit.edge else calls.learnt)()
-        return self._text(unit.read(place, ledger.newest(*place)))
+        desk, place = self.office.desk, self.place(key)
+        return self._text(desk.behold(None, place) if unit is None else desk.look(unit, place))
 
     def firm(self, unit: Unit | None, key: str) -> str | None:
         """Return a text that must still be the same when the unit ends."""
@@ -192,12 +135,7 @@ class Shelf:
 
     def peek(self, unit: Unit | None, key: str) -> str | None:
         """Return a text that may be another by the time the unit ends."""
-        if unit is None:
-            return self.look(unit, key)
-        place = self.place(key)
-        if self.office.ledger.under_way(place):
-            self.office.calls.learnt()
-        return self._text(unit.seen(place, self.office.ledger.newest(*place)))
+        return self._text(self.office.desk.glance(unit, self.place(key)))
 
     def taken(self, unit: Unit, key: str) -> str | None:
         """Return a text as it was when the unit first looked; None if it never did."""
@@ -209,7 +147,7 @@ class Shelf:
     def overtaken(self, unit: Unit, key: str) -> bool:
         """Tell whether a row that the unit has looked at was changed by another since."""
         place = self.place(key)
-        return place in unit.reads and unit.reads[place] != self.office.ledger.newest(*place)
+        return place in unit.reads and unit.reads[place] != self.office.desk.ledger.newest(*place)
 
     def put(self, unit: Unit, key: str, text: str, expires: float | None = None) -> None:
         """Write a text, whatever is there."""
@@ -235,9 +173,7 @@ class Shelf:
 
     def rows(self, unit: Unit | None, prefix: str, after: str = "") -> Iterator[tuple[str, str]]:
         """Iterate over keys and texts in key order; nothing holds them as they are."""
-        if unit is not None:
-            self.office.calls.learnt()
-        for row in listed(self.office.ledger, unit, self.scope.columns, prefix, after):
+        for row in keyed(self.office.desk, unit, self.scope.columns, prefix, after):
             yield str(row[KEY]), str(row[VALUE])
 
     def _text(self, row: Row | None) -> str | None:
@@ -250,7 +186,7 @@ def codec_for(declared: object | None) -> Codec[Any]:
     return cast("Codec[Any]", codec_of(object if declared is None else declared))
 
 
-def shelf_of(pattern: str, name: str) -> Scope:
+def scope_of(pattern: str, name: str) -> Scope:
     """Return the scope of a shared thing; ScopeError for a name that cannot be one."""
     whose = pattern if pattern.endswith("s") else f"a {pattern}"
     if name == "":

@@ -57,7 +57,7 @@ def admit(office: Office, unit: Unit, scope: Scope, operation: str) -> Standing:
     who = standing.principal
     if who.kind == "agent":
         own = Scope.agent(who.id, who.part)
-        if office.ledger.guard.check(standing, Right.WRITE, own, None).isolated:
+        if office.desk.ledger.guard.check(standing, Right.WRITE, own, None).isolated:
             unit.audit.append(recorded(office, unit, scope, operation, "isolated", "refused"))
             raise refusal(standing, operation, scope, isolated=True)
     return standing
@@ -76,6 +76,6 @@ def recorded(  # noqa: PLR0917 - the columns of a decision
     """Return a decision of a pattern as the audit keeps it."""
     standing = unit.standing
     return AuditRecord(
-        office.calls.now(), standing.principal.columns, scope.columns, "", operation, outcome,
+        office.now(), standing.principal.columns, scope.columns, "", operation, outcome,
         why, 1, standing.correlation,
     )  # fmt: skip

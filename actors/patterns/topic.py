@@ -95,7 +95,7 @@ class Topic(Pattern):
         def subscribed(unit: Unit) -> None:
             head = self._head(unit)
             who = self._require(unit, head, READERS, "subscribe to").principal
-            if self._shelf.look(unit, _place_of(who)) is None:
+            if self._rows.look(unit, _place_of(who)) is None:
                 mark = self._first(unit) if from_start else self._last(unit)
                 self._move(unit, who, mark.number)
             self._listen(unit, "wakes", who, wake)
@@ -113,7 +113,7 @@ class Topic(Pattern):
             if who is not None and who != own:
                 self._require(unit, head, None, "dismiss readers of")
             gone = who or own
-            self._shelf.remove(unit, _place_of(gone))
+            self._rows.remove(unit, _place_of(gone))
             self._listen(unit, "wakes", gone, None)
             self._sweep(unit)
 
@@ -152,11 +152,11 @@ class Topic(Pattern):
         if problem := self._overrun(unit, head, last, size):
             message = f"{self} is at {problem}; publish again when its readers have caught up"
             raise QuotaExceeded(message)
-        now = self._office.calls.now()
+        now = self._office.now()
         mark = _Mark(last.number + 1, last.total + size)
         item = _Item(msgspec.Raw(text.encode()), now, mark.total, head.quota.until(now))
-        self._shelf.put(unit, numbered("item", mark.number), _text(item))
-        self._shelf.put(unit, "last", _text(mark))
+        self._rows.put(unit, numbered("item", mark.number), _text(item))
+        self._rows.put(unit, "last", _text(mark))
         for who, method in self._listeners(unit, "wakes"):
             self._tell(unit, who, method)
         return mark.number
@@ -168,15 +168,15 @@ class Topic(Pattern):
     def _read(self, unit: Unit, limit: int, type_: type[T] | None) -> list[Item[T]]:
         head = self._head(unit)
         who = self._require(unit, head, READERS, "read").principal
-        place = self._shelf.look(unit, _place_of(who))
+        place = self._rows.look(unit, _place_of(who))
         if place is None:
             message = f"{who} has no place in {self}; subscribe() first"
             raise Denied(message)
         start = after = msgspec.json.decode(place, type=_Place).after
         codec = codec_for(type_)
-        now = self._office.calls.now()
+        now = self._office.now()
         items: list[Item[T]] = []
-        for key, text in self._shelf.rows(unit, "item/", numbered("item", after)):
+        for key, text in self._rows.rows(unit, "item/", numbered("item", after)):
             if len(items) == limit:
                 self._tell_again(unit, "wakes")
                 break
@@ -197,43 +197,43 @@ class Topic(Pattern):
         While there is no subscriber at all, items stay for late ones, but for ``make_room``. Safe
         with places that are old by now, as they only move forward; two may remove the same.
         """
-        first, last, now = self._first(unit), self._last_seen(unit), self._office.calls.now()
+        first, last, now = self._first(unit), self._last_seen(unit), self._office.now()
         unread = last.number if make_room else 0
         passed = min((after for _, after in self._places(unit)), default=unread)
         mark = first
         while mark.number < min(last.number, first.number + SWEPT_AT_ONCE):
             key = numbered("item", mark.number + 1)
-            text = self._shelf.peek(unit, key)
+            text = self._rows.peek(unit, key)
             if text is None:
                 return  # another removes them at this moment
             item = msgspec.json.decode(text, type=_Item)
             over = item.until is not None and item.until <= now
             if not over and mark.number >= passed:
                 break
-            self._shelf.remove(unit, key)
+            self._rows.remove(unit, key)
             mark = _Mark(mark.number + 1, item.total)
         if mark != first:
-            self._shelf.change(unit, "first", _further(mark))
+            self._rows.change(unit, "first", _further(mark))
 
     def _places(self, unit: Unit) -> list[tuple[Principal, int]]:
         found = [
-            msgspec.json.decode(text, type=_Place) for _, text in self._shelf.rows(unit, "place/")
+            msgspec.json.decode(text, type=_Place) for _, text in self._rows.rows(unit, "place/")
         ]
         return [(Principal.parse(place.who), place.after) for place in found]
 
     def _move(self, unit: Unit, who: Principal, after: int) -> None:
-        self._shelf.put(unit, _place_of(who), _text(_Place(str(who), after)))
+        self._rows.put(unit, _place_of(who), _text(_Place(str(who), after)))
 
     def _last(self, unit: Unit) -> _Mark:
         """Return the last item's mark, held firm: numbers have no gap, and nobody misses one."""
-        return _mark(self._shelf.firm(unit, "last"))
+        return _mark(self._rows.firm(unit, "last"))
 
     def _last_seen(self, unit: Unit) -> _Mark:
-        return _mark(self._shelf.peek(unit, "last"))
+        return _mark(self._rows.peek(unit, "last"))
 
     def _first(self, unit: Unit) -> _Mark:
         """Return the mark before the first item that is still there, or was a moment ago."""
-        return _mark(self._shelf.peek(unit, "first"))
+        return _mark(self._rows.peek(unit, "first"))
 
 
 def _mark(text: str | None) -> _Mark:

@@ -31,7 +31,7 @@ from ...persistence.records.tables import Row
 from ...shared.access.grants import Isolation
 from ...shared.ledger.guard import Decision, Right, Standing, Use, recorded
 from ...shared.ledger.unit import Unit
-from ..cell import decisions, settling
+from ..cell import settling
 from ..cell.cell import Surroundings
 from ..cell.isolation import HOLD, waiting
 from ..cell.running import RunningCell
@@ -135,7 +135,7 @@ class Isolator:
             if thread is not None:
                 self._home.dispatcher.lend_for(thread)
             if turn.unit is not None:
-                decisions.keep(self._home.supervisor, turn.unit)
+                self._home.desk.forgo(turn.unit)
             letter = waiting(cell, turn.letter)
         self._keeper.set_aside(cell, letter, HOLD)
         if turn is not None and turn.cancel is not None:

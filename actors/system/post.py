@@ -24,7 +24,6 @@ from ..talk.description import AgentDescription, describe
 from ..talk.messages import PLAIN, detach
 from ..talk.reference import AgentRef
 from ..talk.turn import KeptLetter, Letter, StoredLetter, Turn, under_way
-from .calls import SharedCalls
 from .cells import Keeper
 from .helper import AskHelper
 
@@ -79,9 +78,7 @@ class PostOffice:
         else:
             turn.send(cell, self._stored_letter(cell, message, turn))
 
-    def enclose(
-        self, ref: AgentRef[Any], message: object, unit: Unit, calls: SharedCalls, *, once: bool
-    ) -> None:
+    def enclose(self, ref: AgentRef[Any], message: object, unit: Unit, *, once: bool) -> None:
         """Have a message leave with the turn under way, else with the commit of ``unit``.
 
         With ``once`` it is left out where the same commit brings an equal one already.
@@ -93,16 +90,19 @@ class PostOffice:
             letter.correlation = unit.standing.correlation
         else:
             letter = self._stored_letter(cell, message, turn)
-        if turn is None:
-            calls.enclose(unit, cell, letter, once=once)
-        elif (
-            not once
-            or not letter.body
-            or not any(
+        leaving: Any = unit.mail if turn is None else turn.sends
+        if (
+            once
+            and letter.body
+            and any(
                 other is cell and (sent.name, sent.body) == (letter.name, letter.body)
-                for other, sent in turn.sends
+                for other, sent in leaving
             )
         ):
+            return
+        if turn is None:
+            unit.mail.append((cell, letter))
+        else:
             turn.send(cell, letter)
 
     def _tell_from_outside(self, ref: AgentRef[Any], cell: RunningCell, message: object) -> None:

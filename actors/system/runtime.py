@@ -15,30 +15,31 @@ from ...lifecycle.supervisor import PersistenceSupervisor
 from ...persistence.records.records import Counters, Timer
 from ...persistence.store.store import Store
 from ...shared.access.access import Access
-from ...shared.access.audit import Audit, AuditTrail
-from ...shared.access.expiry import GrantSweeper
+from ...shared.access.audit import Audit, AuditSweep, AuditTrail
 from ...shared.access.policy import Policy
+from ...shared.access.sweep import GrantSweep
 from ...shared.artifacts.artifacts import Artifacts
 from ...shared.artifacts.records import ArtifactLimits
+from ...shared.ledger.desk import Desk
 from ...shared.ledger.ledger import Ledger
-from ...shared.scopes.expiry import Sweeper
 from ...shared.scopes.schemas import Schemas
 from ...shared.scopes.state import ScopedState
+from ...shared.scopes.sweep import KeySweep
 from ..agent.agent import Agent
 from ..agent.blueprint import Catalogue, check_name
 from ..cell.timers import TimerService
 from ..patterns.rows import Office
 from ..patterns.sharing import Sharing
 from ..pool.agenda import Agenda
-from ..pool.chore import Chore
 from ..pool.dispatcher import Dispatcher
 from ..pool.loop import HandlerLoop
 from ..talk.control import Control, Verb
 from ..talk.reference import AgentRef
 from ..talk.sessions import compose
 from ..talk.turn import Alarm, Letter
-from .calls import SharedCalls, hangs_on
+from .attendant import Attendant
 from .cells import SWEEP_SECONDS, Keeper, Passivation
+from .context import TurnContext, hangs_on
 from .isolator import Isolator
 from .post import PostOffice, refuse_all
 from .recovery import Recovery
@@ -101,37 +102,35 @@ class Runtime:
         self.ledger.depends = hangs_on
         supervisor.committer.on_durable = self.ledger.took
         supervisor.defer = self.ledger.defer
-        calls = SharedCalls(self, supervisor, self.ledger, patience=mailbox_wait)
+        desk = Desk(self.ledger, supervisor, TurnContext(self), patience=mailbox_wait)
+        self.desk = desk
         schemas = Schemas(catalogue.vault)
-        self.state = ScopedState(self.ledger, calls, largest=largest_value, schemas=schemas)
-        self.grant_expiry = GrantSweeper(self.policy, calls, now=clock.now, later=self._chore)
-        self.expiry = Sweeper(self.ledger, calls, now=clock.now, later=self._chore)
-        self.access = Access(self.ledger, calls, self.policy, Isolator(self, self.keeper))
-        self.artifacts = Artifacts(
-            self.state,
-            supervisor,
-            waiting=self.dispatcher.blocking,
-            later=self._chore,
-            limits=artifact_limits,
-        )
+        self.state = ScopedState(desk, largest=largest_value, schemas=schemas)
+        self.access = Access(desk, self.policy, Isolator(self, self.keeper))
+        self.artifacts = Artifacts(desk, supervisor, largest=largest_value, limits=artifact_limits)
         self.audit = AuditTrail(
-            store, audit, committer=supervisor.committer, append=supervisor.append,
-            standing=calls.standing, now=clock.now,
-        )  # fmt: skip
-        self.post = PostOffice(self, self.keeper, self._letters, mailbox_wait=mailbox_wait)
-        self.sessions, self._attendant = compose(
-            self, self.ledger, calls, self.artifacts, largest=largest_value, now=clock.now
+            desk, store, audit, committer=supervisor.committer, append=supervisor.append
         )
+        self.post = PostOffice(self, self.keeper, self._letters, mailbox_wait=mailbox_wait)
+        self.sessions, session_sweep = compose(self, desk, self.artifacts, largest=largest_value)
         self.sharing = Sharing(
             Office(
-                self.ledger,
-                calls,
+                desk,
                 self.post,
                 largest=largest_value,
                 number=self.next_letter,
                 reference=self.reference,
             )
         )
+        self.key_sweep = KeySweep(desk)
+        self.grant_sweep = GrantSweep(self.policy, desk)
+        self._attendants = [
+            Attendant(sweep, clock, self.dispatcher, self.agenda)
+            for sweep in (
+                session_sweep, self.key_sweep, self.grant_sweep, self.artifacts.sweeper,
+                AuditSweep(self.audit),
+            )
+        ]  # fmt: skip
         supervisor.on_strain = self._strained
         supervisor.on_relief = self._relieved
 
@@ -140,12 +139,9 @@ class Runtime:
         self.timers.start()
         self.agenda.count(1)
         self.dispatcher.submit(Recovery(self))
-        self._attendant.begin()
         self.clock.call_later(SWEEP_SECONDS, self.keeper.sweep)
-        self.clock.call_later(SWEEP_SECONDS, self._trim)
-        self.artifacts.sweeper.begin()
-        self.expiry.begin()
-        self.grant_expiry.begin()
+        for attendant in self._attendants:
+            attendant.start()
 
     def reference(self, kind: str, key: str) -> AgentRef[Any]:
         """Return a reference to an agent."""
@@ -203,8 +199,8 @@ class Runtime:
         """Refuse messages from outside; turns under way go on and may still ask each other."""
         # Only flags: a forked child calls this, where locks may be held by threads it has not got.
         self.closing = self.guarded = True
-        self.artifacts.sweeper.stopped = self.expiry.stopped = True
-        self.grant_expiry.stopped = True
+        for attendant in self._attendants:
+            attendant.stop()
 
     def save_all(self) -> None:
         """Have every activation saved and put to rest; nothing can be saved to a lost store."""
@@ -221,21 +217,6 @@ class Runtime:
         deadline = time.monotonic() + max(timeout, GRACE_SECONDS)
         complete = self.loop.close(max(timeout, GRACE_SECONDS))
         return self.dispatcher.close(max(0.0, deadline - time.monotonic())) and complete
-
-    def _chore(self, seconds: float, function: Callable[[], None]) -> None:
-        """Have a worker call a function after some seconds, unless the system closes before."""
-
-        def due() -> None:
-            if not self.closing:
-                self.dispatcher.submit(Chore(function))
-
-        self.clock.call_later(seconds, due)
-
-    def _trim(self) -> None:
-        """Keep the audit within its limit, again and again."""
-        if not self.closing:
-            self.audit.sweep()
-            self.clock.call_later(SWEEP_SECONDS, self._trim)
 
     def _timer_due(self, timer: Timer) -> None:
         if timer.kind not in self.catalogue.kinds():

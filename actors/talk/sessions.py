@@ -1,26 +1,20 @@
-"""Sessions on the actors' side: agents spoken to in one; workers for what is due."""
+"""Sessions on the actors' side: agents spoken to in one, and what is told of them."""
 
 from __future__ import annotations
 
-import logging
-import math
-import threading
-from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from ...lifecycle.clock import Clock
 from ...lifecycle.signals import SessionEvent, fire, session_changed
-from ...persistence.errors import PerdureError, SystemClosed
 from ...shared.artifacts.artifacts import Artifacts
-from ...shared.ledger.ledger import Ledger
-from ...shared.sessions.calls import Bounds, SessionCalls
-from ...shared.sessions.cleanup import Cleaning
+from ...shared.ledger.desk import Desk
+from ...shared.sessions.bounds import Bounds
+from ...shared.sessions.cleanup import SessionSweep
 from ...shared.sessions.handle import SessionHandle
 from ...shared.sessions.records import SessionRow
 from ...shared.sessions.sessions import Sessions
 from ...shared.sessions.status import SessionStep
 from ...shared.sessions.watch import SessionWatch
-from ..pool.agenda import Agenda
 from ..pool.dispatcher import Dispatcher
 from ..pool.future import PooledFuture
 from .control import Verb
@@ -29,16 +23,10 @@ from .identity import Identified
 from .reference import AgentRef, Post
 from .turn import outside_turns
 
-logger = logging.getLogger("perdure.actors")
-
 A = TypeVar("A", bound=Identified)
 
-RETRY_SECONDS = 1.0
-"""After which what failed is tried again."""
-
-
-LONGEST_WAIT = 86_400.0
-"""Seconds."""
+RETRY_SECONDS: Final = 1.0
+"""After which what an import has left is looked at."""
 
 
 class Session(SessionHandle):
@@ -109,8 +97,6 @@ class Sessional(Protocol):
     post: Any
     clock: Clock
     dispatcher: Dispatcher
-    agenda: Agenda
-    closing: bool
     facade: object
     first_letter: int
 
@@ -123,100 +109,22 @@ class Sessional(Protocol):
         ...
 
 
-class Attendant:
-    """Do what sessions leave to be done when it is due, on a worker, a slice at a time."""
-
-    def __init__(self, home: Sessional, ledger: Ledger, cleaning: Cleaning) -> None:
-        """See to it by ``cleaning``."""
-        self._home = home
-        self._ledger = ledger
-        self._cleaning = cleaning
-        self._lock = threading.Lock()
-        self._next = math.inf  # seconds since the epoch
-        self._busy = self._again = False
-
-    def due_at(self, deadline: float) -> None:
-        """Take note that something is due at a time; may be called under the ledger's lock."""
-        self._ledger.defer(lambda: self._call_at(deadline))
-
-    def begin(self) -> None:
-        """Have a worker look what is due."""
-        with self._lock:
-            self._next = math.inf
-            self._again = self._busy
-            if self._busy:
-                return
-            self._busy = True
-        self._home.agenda.count(1)
-        self._home.dispatcher.submit(self)
-
-    def waits(self) -> bool:
-        """Tell that only a worker does this."""
-        return True
-
-    def run(self) -> bool:
-        """Do one slice, and go to the tail of the queue if there is more."""
-        home, wait = self._home, -1.0
-        try:
-            if not home.closing:
-                wait = self._cleaning.slice()
-        except SystemClosed:
-            pass
-        except PerdureError as error:
-            logger.warning("a session is not cleaned up, and tried again: %s", error)
-            wait = RETRY_SECONDS
-        except Exception:
-            logger.exception("a session is not cleaned up, and tried again")
-            wait = RETRY_SECONDS
-        with self._lock:
-            more = wait == 0.0 or self._again
-            self._again = False
-            if not more or home.closing:
-                self._busy = more = False
-        if more:
-            home.dispatcher.submit(self)
-            return True
-        if wait > 0.0:
-            self._call_at(home.clock.now() + wait)
-        home.agenda.count(-1)
-        return True
-
-    def _call_at(self, deadline: float) -> None:
-        with self._lock:
-            if deadline >= self._next:
-                return
-            self._next = deadline
-        # No further ahead than threads can wait; then it is looked at again.
-        delay = min(deadline - self._home.clock.now(), LONGEST_WAIT)
-        if delay <= 0:
-            self.begin()
-        else:
-            self._home.clock.call_later(delay, self.begin)
-
-
 def compose(
-    home: Sessional,
-    ledger: Ledger,
-    calls: SessionCalls,
-    artifacts: Artifacts,
-    *,
-    largest: int,
-    now: Callable[[], float],
-) -> tuple[Sessions[Session], Attendant]:
-    """Return the sessions of a system, and who sees to what they leave to be done."""
-    watch = SessionWatch(ledger, now)
+    home: Sessional, desk: Desk, artifacts: Artifacts, *, largest: int
+) -> tuple[Sessions[Session], SessionSweep]:
+    """Return the sessions of a system, and the sweep of what they leave to be done."""
+    ledger = desk.ledger
+    watch = SessionWatch(ledger, desk.now)
     ledger.watch = watch
     sessions: Sessions[Session] = Sessions(
-        ledger, calls, watch, Bounds(largest, home.next_letter), artifacts,
+        desk, watch, Bounds(largest, home.next_letter), artifacts,
         make=lambda made, session_id, correlation: Session(made, session_id, correlation, home),
     )  # fmt: skip
 
     def fail(session: str, reason: str) -> None:
         sessions.take(session, SessionStep.FAIL, reason)
 
-    cleaning = Cleaning(ledger, calls, artifacts, fail, home.first_letter)
-    attendant = Attendant(home, ledger, cleaning)
-    watch.on_deadline = attendant.due_at
+    sweep = SessionSweep(desk, artifacts, fail, home.first_letter)
 
     def step(session: SessionRow) -> None:
         event = SessionEvent(session.id, session.status, session.note, session.changed)
@@ -226,11 +134,12 @@ def compose(
         with outside_turns(), home.dispatcher.blocking():
             fire(session_changed, home.facade, event, home.clock.monotonic)
 
-    watch.on_step = step
-
     def abandon(session: str) -> None:
-        cleaning.abandon(session)
-        attendant.due_at(now() + RETRY_SECONDS)
+        sweep.abandon(session)
+        sweep.due(RETRY_SECONDS)
 
+    # All of them are told under the ledger's lock.
+    watch.on_deadline = lambda at: ledger.defer(lambda: sweep.due(at - desk.now()))
+    watch.on_step = step
     watch.on_abandoned = abandon
-    return sessions, attendant
+    return sessions, sweep

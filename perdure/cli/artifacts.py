@@ -24,6 +24,7 @@ from ..shared.artifacts.content import chunks
 from ..shared.artifacts.records import Artifact, ArtifactType, from_row
 from ..shared.ledger.cache import DEFAULT_CACHE_BYTES
 from ..shared.ledger.ledger import Ledger
+from ..shared.ledger.view import View
 from ..system import AgentSystem
 from ..url import open_reader
 from .exits import NotFound
@@ -70,17 +71,17 @@ def handle(store: str, action: ArtifactsAction, asked: Request, *, json: bool) -
         _delete(store, scope, name, asked.version, json=json)
     else:
         with closing(open_reader(store)) as reader:
-            ledger = Ledger(reader, cache_bytes=DEFAULT_CACHE_BYTES)
-            row = by_name(ledger, None, scope, name, asked.version)
+            view = View(Ledger(reader, cache_bytes=DEFAULT_CACHE_BYTES))
+            row = by_name(view, None, scope, name, asked.version)
             if row is None:
                 raise _unknown(scope, name, asked.version)
             artifact = from_row(row)
             if action is ArtifactsAction.GET:
-                _get(ledger, artifact, asked.file or STANDARD, json=json)
+                _get(view, artifact, asked.file or STANDARD, json=json)
             elif action is ArtifactsAction.SOURCES:
-                _sources(ledger, artifact, json=json)
+                _sources(view, artifact, json=json)
             else:
-                _show(ledger, artifact, json=json)
+                _show(view, artifact, json=json)
 
 
 def record(artifact: Artifact) -> dict[str, object]:
@@ -130,8 +131,8 @@ def _list(store: str, asked: Request, *, json: bool) -> None:
         type=None if asked.type is None else _type(asked.type),
     )
     with closing(open_reader(store)) as reader:
-        ledger = Ledger(reader, cache_bytes=DEFAULT_CACHE_BYTES)
-        found = find(ledger, None, wanted, asked.after)
+        view = View(Ledger(reader, cache_bytes=DEFAULT_CACHE_BYTES))
+        found = find(view, None, wanted, asked.after)
         listed = [from_row(row) for row in itertools.islice(found, asked.limit + 1)]
     _print(listed[: asked.limit], json=json)
     if len(listed) > asked.limit and not json:
@@ -158,13 +159,13 @@ def _print(artifacts: list[Artifact], *, json: bool) -> None:
         Screen(error=True).say("no artifacts")
 
 
-def _show(ledger: Ledger, artifact: Artifact, *, json: bool) -> None:
+def _show(view: View, artifact: Artifact, *, json: bool) -> None:
     order = Order(("artifact",), (artifact.number,))
-    uses = [row[0] for row in ledger.page(ARTIFACT_USES, order, None, _MOST_USES)]
+    uses = [row[0] for row in view.ledger.page(ARTIFACT_USES, order, None, _MOST_USES)]
     more: dict[str, object] = {
-        "tags": tags(ledger, None, artifact.number),
-        "sources": list(lineage.sources(ledger, None, artifact.number)),
-        "results": list(lineage.results(ledger, None, artifact.number)),
+        "tags": tags(view, None, artifact.number),
+        "sources": list(lineage.sources(view, None, artifact.number)),
+        "results": list(lineage.results(view, None, artifact.number)),
         "uses": uses,
     }
     shown = record(artifact) | more
@@ -178,16 +179,16 @@ def _show(ledger: Ledger, artifact: Artifact, *, json: bool) -> None:
     Screen().table([("", "word"), ("", "value")], rows, head=False)
 
 
-def _sources(ledger: Ledger, artifact: Artifact, *, json: bool) -> None:
-    numbers = lineage.ancestors(ledger, None, artifact.number)
-    rows = (by_number(ledger, None, number) for number in numbers)
+def _sources(view: View, artifact: Artifact, *, json: bool) -> None:
+    numbers = lineage.ancestors(view, None, artifact.number)
+    rows = (by_number(view, None, number) for number in numbers)
     _print([from_row(row) for row in rows if row is not None], json=json)
 
 
-def _get(ledger: Ledger, artifact: Artifact, file: str, *, json: bool) -> None:
+def _get(view: View, artifact: Artifact, file: str, *, json: bool) -> None:
     with _target(file) as target, _watched("reading", artifact.name, artifact.size) as told:
         done = 0
-        for chunk in chunks(ledger.store, artifact.content, str(artifact)):
+        for chunk in chunks(view.ledger.store, artifact.content, str(artifact)):
             target.write(chunk)
             done += len(chunk)
             told.at(done // _MEGABYTE)

@@ -114,9 +114,8 @@ def _list(store: str, asked: Asked, *, json: bool) -> None:
     wanted = _wanted(asked)
     with closing(open_reader(store)) as reader:
         after = None if asked.after is None else info_of(find(reader, asked.after))
-        rows = pages.listed(
-            reader, {}, wanted, lambda _row: True, after=after, limit=asked.limit + 1
-        )
+        behind = None if after is None else wanted.place(after)
+        rows = list(islice(pages.stored(reader, wanted, behind), asked.limit + 1))
     infos = [info_of(session) for session in rows[: asked.limit]]
     if json:
         for info in infos:

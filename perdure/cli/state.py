@@ -21,9 +21,10 @@ from ..persistence.records.shared_tables import SCOPED
 from ..persistence.records.tables import Order, Row
 from ..persistence.secrets.masking import masked
 from ..persistence.store.store import StoreReader
+from ..shared.ledger.merged import PAGE
 from ..shared.scopes import files
 from ..shared.scopes.entries import EXPIRES, KEY, SEQUENCE, VALUE, VERSION
-from ..shared.scopes.listing import PAGE, start_of
+from ..shared.scopes.rows import start_of
 from ..system import AgentSystem
 from ..url import open_reader
 from .exits import ExitCode, NotFound, readable

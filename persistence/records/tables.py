@@ -7,7 +7,7 @@ declaration. A row is a tuple of all its columns, the primary key first.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 Value: TypeAlias = str | int | float | bytes | None
@@ -52,16 +52,19 @@ class Table:
     """Its changes stand in the journal."""
     fixed: bool = False
     """A row never changes: one that is there already is left alone (content-addressed, audit)."""
+    names: tuple[str, ...] = field(init=False)
+    """The names of the columns."""
+    key_names: tuple[str, ...] = field(init=False)
+    """The names of the columns of the primary key."""
+    placeless: bool = field(init=False)
+    """The sequence is part of the key, so a row has no place before its commit has one."""
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names of the columns."""
-        return tuple(column.name for column in self.columns)
-
-    @property
-    def key_names(self) -> tuple[str, ...]:
-        """The names of the columns of the primary key."""
-        return self.names[: self.key]
+    def __post_init__(self) -> None:
+        """Make once what is looked at for every row."""
+        names = tuple(column.name for column in self.columns)
+        object.__setattr__(self, "names", names)
+        object.__setattr__(self, "key_names", names[: self.key])
+        object.__setattr__(self, "placeless", self.sequence in names[: self.key])
 
     def place(self, row: Row) -> Key:
         """Return a row's primary key."""

@@ -6,15 +6,15 @@ from typing import Final, Protocol
 
 from ...persistence.errors import Denied, ScopeError, UnknownAgent, UnknownGrant
 from ...persistence.names.keys import checked_part, checked_pattern
+from ...persistence.names.named import AnyAgent, checked_scope, named, principal_of
 from ...persistence.names.scope import Principal, Scope
 from ...persistence.records.shared_tables import BOUNDARIES, GRANTS, OWNERS
 from ...persistence.records.tables import Row
+from ..ledger.desk import Desk, Handle
 from ..ledger.guard import Decision, Right, Standing, Use, recorded
-from ..ledger.ledger import Ledger
-from ..ledger.unit import Place, Step, Unit
+from ..ledger.unit import Place, Step
 from .boundaries import Boundary
 from .grants import Grant, Isolation
-from .named import AnyAgent, acting, checked_scope, named, principal_of
 from .policy import NUMBERS, Policy
 
 MOST_USES: Final = 2**63 - 1
@@ -22,27 +22,7 @@ LONGEST: Final = 10.0**10
 """Seconds that a grant may hold, about 300 years."""
 
 
-class Calls(Protocol):
-    """Know in whose name a call runs and what it belongs to; commit what belongs to nothing."""
-
-    def standing(self) -> Standing:
-        """Return in whose name this call runs."""
-        ...
-
-    def unit(self) -> Unit | None:
-        """Return the unit of the turn or transaction under way; None outside of both."""
-        ...
-
-    def commit(self, unit: Unit) -> None:
-        """End a unit that is no turn's, and wait until it is durable."""
-        ...
-
-    def now(self) -> float:
-        """Return seconds since the epoch."""
-        ...
-
-
-class Isolator(Protocol):
+class Isolates(Protocol):
     """Cut agents off, and let them go on."""
 
     def isolate(self, isolation: Isolation) -> None:
@@ -54,7 +34,7 @@ class Isolator(Protocol):
         ...
 
 
-class Access:
+class Access(Handle):
     """Say who may do what. Thread-safe; in a turn in its agent's name, outside as the system.
 
     Outside, each change is a commit and returns when it is durable. In a turn it commits with the
@@ -62,28 +42,11 @@ class Access:
     revoked before that turn's own commit is undone, and gets Denied.
     """
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        calls: Calls,
-        policy: Policy,
-        isolator: Isolator,
-        principal: Principal | None = None,
-    ) -> None:
-        """Change ``policy`` by commits; outside turns in the name of ``principal``."""
-        self._ledger = ledger
-        self._calls = calls
+    def __init__(self, desk: Desk, policy: Policy, isolator: Isolates) -> None:
+        """Change ``policy`` by commits; cut off by ``isolator``."""
+        super().__init__(desk)
         self._policy = policy
         self._isolator = isolator
-        self._principal = principal
-
-    def acting_as(self, principal: Principal) -> Access:
-        """Return a handle that acts as ``principal`` outside of turns.
-
-        Denied on a handle that acts as somebody else.
-        """
-        who = acting(self._principal, principal)
-        return Access(self._ledger, self._calls, self._policy, self._isolator, who)
 
     def grant(
         self,
@@ -119,7 +82,7 @@ class Access:
         if inherit and scope.kind != "workflow":
             message = f"{scope} has no steps to inherit a grant; only workflows have"
             raise ScopeError(message)
-        now = self._calls.now()
+        now = self._desk.now()
         grant = Grant(
             self._policy.next_grant(), to, scope, Right(rights), checked_pattern(keys),
             None if seconds is None else now + float(seconds), uses, inherit,
@@ -142,7 +105,7 @@ class Access:
         """
         number = grant.number if isinstance(grant, Grant) else grant
         found = self._policy.grant(number)
-        standing = self._standing()
+        standing = self._desk.standing()
         if found is None or not self._policy.owns(standing.principal, found.scope):
             raise UnknownGrant(f"there is no grant {number} that {standing.principal} could revoke")
         use = Use(Right(0), found.scope, found.keys, f"revoke grant {number}")
@@ -153,7 +116,7 @@ class Access:
 
         The system sees all; others see those to them, and those on what they own.
         """
-        who = self._standing().principal
+        who = self._desk.standing().principal
         to = None if to is None else named(to)
         scope = None if scope is None else checked_scope(scope)
         return [
@@ -206,7 +169,7 @@ class Access:
         if not self._policy.knows(who.id):
             message = f"no agent class of kind {who.id!r}; {who} is not isolated"
             raise UnknownAgent(message)
-        self._isolator.isolate(Isolation(who, _checked_reason(reason), self._calls.now()))
+        self._isolator.isolate(Isolation(who, _checked_reason(reason), self._desk.now()))
 
     def restore(self, agent: AnyAgent) -> bool:
         """Let an isolated agent go on with all its mail. System only.
@@ -226,21 +189,15 @@ class Access:
         self._only_system("ask for decisions")
         return self._policy.check(Standing(named(who)), right, checked_scope(scope), key)
 
-    def _standing(self) -> Standing:
-        standing = self._calls.standing()
-        if self._principal is not None and standing.principal == Principal.SYSTEM:
-            return standing._replace(principal=self._principal)
-        return standing
-
     def _only_system(self, what: str) -> Standing:
-        standing = self._standing()
+        standing = self._desk.standing()
         if standing.principal != Principal.SYSTEM:
             use = Use(Right(0), Scope.GLOBAL, None, what)
             self._refuse(standing, use, f"{standing.principal} may not {what}; only the system may")
         return standing
 
     def _owning(self, scope: Scope, what: str) -> Standing:
-        standing = self._standing()
+        standing = self._desk.standing()
         who, scope = standing.principal, checked_scope(scope)
         cut_off = who.kind == "agent" and self._policy.isolated(who.id, who.part)
         if cut_off or not self._policy.owns(who, scope):
@@ -249,30 +206,19 @@ class Access:
         return standing
 
     def _refuse(self, standing: Standing, use: Use, message: str) -> None:
-        unit = self._calls.unit()
         decision = Decision(allowed=False, reason="not the owner", audited=True)
-        record = recorded(self._calls.now(), standing, use, decision)
-        if unit is None:
-            unit = Unit(standing, self._policy.epoch)
-            unit.audit.append(record)
-            self._calls.commit(unit)
-        else:
-            unit.audit.append(record)
+        with self._desk.entry() as unit:
+            unit.audit.append(recorded(self._desk.now(), standing, use, decision))
         raise Denied(message)
 
     def _change(self, standing: Standing, use: Use, steps: dict[Place, Step]) -> None:
         """Change the policy, in the unit of the turn or by a commit; always in the audit."""
-        unit = self._calls.unit()
-        alone = unit is None
-        if unit is None:
-            unit = Unit(standing, self._policy.epoch)
         who = standing.principal
         decision = Decision(allowed=True, reason="the system" if who.kind == "system" else "owner")
-        unit.audit.append(recorded(self._calls.now(), standing, use, decision))
-        for place, step in steps.items():
-            unit.change(place, self._still(standing, use, step), checked=False)
-        if alone:
-            self._calls.commit(unit)
+        with self._desk.entry() as unit:
+            unit.audit.append(recorded(self._desk.now(), standing, use, decision))
+            for place, step in steps.items():
+                unit.change(place, self._still(standing, use, step), checked=False)
 
     def _still(self, standing: Standing, use: Use, step: Step) -> Step:
         """Return a step that is refused when its principal no longer owns the scope."""

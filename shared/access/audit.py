@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
-from typing import Final
+from typing import ClassVar, Final
 
 from ...persistence.audit.entries import (
     BY_NUMBER,
@@ -20,7 +20,7 @@ from ...persistence.audit.entries import (
     key_of,
 )
 from ...persistence.audit.verification import AuditReport, verify
-from ...persistence.errors import ConfigurationError, Denied, PerdureError
+from ...persistence.errors import ConfigurationError, Denied
 from ...persistence.names.scope import Principal, Scope
 from ...persistence.records.chain import START
 from ...persistence.records.records import Commit
@@ -29,12 +29,15 @@ from ...persistence.records.tables import Change
 from ...persistence.secrets.keys import KeyProvider
 from ...persistence.store.committer import Committer
 from ...persistence.store.store import StoreReader
-from ..ledger.guard import Standing
+from ..ledger.desk import Desk, Handle
+from ..ledger.sweep import Sweep
 
 logger = logging.getLogger("perdure.lifecycle")
 
 SLICE: Final = 2_000
 """Decisions that are trimmed in one commit."""
+EVERY: Final = 1.0
+"""Seconds between two looks whether it is too long."""
 SLACK: Final = 1_000
 """Decisions above the limit before trimming begins by itself, or a tenth of it if that is less."""
 
@@ -57,26 +60,24 @@ class Audit:
             raise ConfigurationError(message)
 
 
-class AuditTrail:
+class AuditTrail(Handle):
     """Read, verify and trim the audit. For the system alone: Denied in handlers."""
 
     def __init__(
         self,
+        desk: Desk,
         store: StoreReader,
         options: Audit,
         *,
         committer: Committer,
         append: Callable[[Commit], int],
-        standing: Callable[[], Standing],
-        now: Callable[[], float],
     ) -> None:
         """Read from ``store``; trim by commits that ``append`` takes."""
+        super().__init__(desk)
         self._store = store
         self._options = options
         self._committer = committer
         self._append = append
-        self._standing = standing
-        self._now = now
         self._trimming = threading.Lock()
         self._anchor: Anchor | None = None  # the newest, durable or not
 
@@ -128,13 +129,10 @@ class AuditTrail:
         return trimmed
 
     def sweep(self) -> None:
-        """Trim a slice if there is much too much; called now and then."""
+        """Trim a slice if there is much too much."""
         keep = self._options.keep
         if keep is not None:
-            try:
-                self._slice(min(SLACK, max(1, keep // 10)))
-            except PerdureError as error:
-                logger.warning("the audit is not trimmed now: %s", error)
+            self._slice(min(SLACK, max(1, keep // 10)))
 
     def _slice(self, least: int) -> int:
         """Trim up to a slice if at least ``least`` decisions are too many; return how many went."""
@@ -168,7 +166,7 @@ class AuditTrail:
             commit = Commit()
             gone = [Change(AUDIT, row[:1], None) for row in rows]
             commit.with_effects().rows = [
-                *gone, Change(AUDIT_ANCHOR, (1,), anchor.row(self._now()))
+                *gone, Change(AUDIT_ANCHOR, (1,), anchor.row(self._desk.now()))
             ]  # fmt: skip
             self._append(commit)
             self._anchor = anchor
@@ -180,9 +178,26 @@ class AuditTrail:
         return self._anchor
 
     def _for_the_system(self) -> None:
-        who = self._standing().principal
+        who = self._desk.standing().principal
         if who != Principal.SYSTEM:
             raise Denied(f"{who} may not look into the audit; only the system may")
+
+
+class AuditSweep(Sweep):
+    """Keep the audit within its limit."""
+
+    what: ClassVar[str] = "the audit is not trimmed"
+    first: ClassVar[float] = 1.0
+
+    def __init__(self, trail: AuditTrail) -> None:
+        """Trim ``trail``."""
+        super().__init__()
+        self._trail = trail
+
+    def slice(self) -> float:
+        """Trim a slice if there is much too much."""
+        self._trail.sweep()
+        return EVERY
 
 
 def head_of(store: StoreReader) -> str:

@@ -204,6 +204,10 @@ class Policy:
         """Tell whether an agent is cut off."""
         return bool(self._isolated) and (kind, key) in self._isolated
 
+    def excludes(self, who: Principal) -> bool:
+        """Tell whether a principal is an agent that is cut off: nothing of it may commit."""
+        return bool(self._isolated) and (who.id, who.part) in self._isolated and who.kind == "agent"
+
     def cut_off(self, isolation: Isolation) -> None:
         """Refuse an agent everything, before the commit that makes it last.
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from ...lifecycle.supervisor import PersistenceSupervisor
 from ...persistence.codec.codec import codec_of
 from ...persistence.errors import CorruptState, StateError
 from ...persistence.names.keys import checked_key, checked_name
-from ...persistence.names.scope import Principal, Scope
+from ...persistence.names.named import checked_scope
+from ...persistence.names.scope import Scope
 from ...persistence.records.shared_tables import (
     ARTIFACT_NAMES,
     ARTIFACT_TAGS,
@@ -21,24 +21,22 @@ from ...persistence.records.shared_tables import (
     LINEAGE,
 )
 from ...persistence.records.tables import Row
-from ..access.named import checked_scope
-from ..ledger.guard import Right
+from ..ledger.desk import Desk
+from ..ledger.guard import Right, Standing
 from ..ledger.ledger import Ledger
 from ..ledger.unit import Place, Step, Unit
 from ..scopes.entries import gone
-from ..scopes.state import ScopedState
 from . import lineage
 from .chunking import Block, Readable, blocks
-from .merging import beheld
 from .reader import ArtifactReader, checked_artifact, checked_type, present
 from .records import Artifact, ArtifactLimits, ArtifactType, from_row
 from .recount import last_number, mend
-from .rights import Rights
+from .rights import own_scope
 from .sink import Draft, Sink
-from .sweep import Sweeper, Swept
+from .sweep import ArtifactSweep, Swept
 from .tally import TOTAL, added, removed, usage
 from .traffic import Hold
-from .upload import Uploads, Waiting
+from .upload import Uploads
 
 _META: Final = codec_of(object)
 
@@ -56,29 +54,18 @@ class Artifacts(ArtifactReader):
 
     def __init__(
         self,
-        state: ScopedState,
+        desk: Desk,
         supervisor: PersistenceSupervisor,
         *,
-        waiting: Waiting,
-        later: Callable[[float, Callable[[], None]], None],
+        largest: int,
         limits: ArtifactLimits,
     ) -> None:
-        """Save by ``supervisor`` what ``limits`` allow; sweep ``later``."""
-        super().__init__(Rights(state), Uploads(state.ledger, supervisor, waiting))
+        """Save what ``limits`` allow; metadata take ``largest`` characters at most."""
+        super().__init__(desk, Uploads(desk.ledger, supervisor))
         self._limits = limits
-        self.sweeper = Sweeper(
-            self._rights, self._uploads, later, lambda: mend(state.ledger, supervisor)
-        )
-        self._numbers = itertools.count(_last(state.ledger) + 1)
-
-    def acting_as(self, principal: Principal) -> Artifacts:
-        """Return a handle that acts as ``principal`` outside of turns.
-
-        Denied on a handle that acts as somebody else.
-        """
-        handle = copy.copy(self)
-        handle._rights = Rights(self._rights, principal)  # noqa: SLF001 - one of its own kind
-        return handle
+        self._largest = largest
+        self.sweeper = ArtifactSweep(desk, self._uploads, lambda: mend(desk.ledger, supervisor))
+        self._numbers = itertools.count(_last(desk.ledger) + 1)
 
     # Saving.
 
@@ -137,7 +124,7 @@ class Artifacts(ArtifactReader):
         if isinstance(tags, str):
             raise StateError("tags", f"is text; give a list of tags, such as [{tags!r:.40}]")
         draft = Draft(
-            self._rights.own() if scope is None else checked_scope(scope),
+            own_scope(self._desk.standing()) if scope is None else checked_scope(scope),
             checked_key(name),
             checked_type(type),
             checked_name(media, "media type") if media else "",
@@ -145,14 +132,13 @@ class Artifacts(ArtifactReader):
             tuple(map(checked_artifact, sources)),
             self._meta(name, meta),
         )
-        unit = self._rights.unit()
-        self._rights.allow(unit, Right.WRITE, draft.scope, draft.name, "write")
+        unit = self._desk.unit()
+        begun = self._desk.begin() if unit is None else unit
+        self._desk.allow(begun, Right.WRITE, draft.scope, draft.name, "write")
         self._uploads.check()
-        largest, most = self._limits.largest, self._most(unit, draft.scope)
-        in_turn = self._rights.calls.unit() is not None
         return Sink(
-            draft, unit, self._uploads, self._finish, self._give_up, largest=largest, most=most,
-            in_turn=in_turn,
+            draft, begun, self._uploads, self._finish, self._give_up,
+            largest=self._limits.largest, most=self._most(begun, draft.scope), alone=unit is None,
         )  # fmt: skip
 
     def link(self, artifact: Artifact, *sources: Artifact) -> None:
@@ -160,32 +146,28 @@ class Artifacts(ArtifactReader):
 
         LineageCircle if one of them was itself made from it, directly or not.
         """
-        unit = self._rights.unit()
-        self._exists(unit, artifact, Right.WRITE, "write")
-        for source in sources:
-            self._exists(unit, source, Right.READ, "read")
-            key = (artifact.number, source.number)
-            step = lineage.linked_later(self._ledger, unit, *key)
-            self._change(unit, (LINEAGE, key), step)
-        self._rights.commit(unit)
+        with self._desk.entry() as unit:
+            self._exists(unit, artifact, Right.WRITE, "write")
+            for source in sources:
+                self._exists(unit, source, Right.READ, "read")
+                key = (artifact.number, source.number)
+                self._change(unit, (LINEAGE, key), lineage.linked_later(self._desk, unit, *key))
 
     def tag(self, artifact: Artifact, *tags: str) -> None:
         """Add tags; needs WRITE."""
-        unit = self._rights.unit()
-        self._exists(unit, artifact, Right.WRITE, "write")
-        for tag in tags:
-            key = (checked_name(tag, "tag"), artifact.number)
-            unit.change((ARTIFACT_TAGS, key), _there(key), checked=False)
-        self._rights.commit(unit)
+        with self._desk.entry() as unit:
+            self._exists(unit, artifact, Right.WRITE, "write")
+            for tag in tags:
+                key = (checked_name(tag, "tag"), artifact.number)
+                unit.change((ARTIFACT_TAGS, key), _there(key), checked=False)
 
     def untag(self, artifact: Artifact, *tags: str) -> None:
         """Remove tags; those it has not are passed over. Needs WRITE."""
-        unit = self._rights.unit()
-        self._exists(unit, artifact, Right.WRITE, "write")
-        for tag in tags:
-            key = (checked_name(tag, "tag"), artifact.number)
-            unit.change((ARTIFACT_TAGS, key), gone, checked=False)
-        self._rights.commit(unit)
+        with self._desk.entry() as unit:
+            self._exists(unit, artifact, Right.WRITE, "write")
+            for tag in tags:
+                key = (checked_name(tag, "tag"), artifact.number)
+                unit.change((ARTIFACT_TAGS, key), gone, checked=False)
 
     def delete(self, artifact: Artifact) -> None:
         """Delete a version; needs DELETE. UnknownArtifact if it is gone already.
@@ -193,20 +175,19 @@ class Artifacts(ArtifactReader):
         Its bytes are freed some seconds later unless another artifact has the same. What was made
         from it stays, without this source.
         """
-        unit = self._rights.unit()
-        row = self._existing(unit, artifact, Right.DELETE, "delete")
         # Held until it is known whether this unit comes to be: only then it can be swept.
         hold = Hold()
-        self._uploads.traffic.hold(hold, (CONTENTS, artifact.content))
 
         def step(before: Row | None) -> None:
             assert hold.names
             present(before, artifact)
 
-        unit.change((ARTIFACTS, (artifact.number,)), step, checked=False)
-        for place, change in removed(artifact.scope, artifact.name, int(str(row[7]))):
-            unit.change(place, change, checked=False)
-        self._rights.commit(unit)
+        with self._desk.entry() as unit:
+            row = self._existing(unit, artifact, Right.DELETE, "delete")
+            self._uploads.traffic.hold(hold, (CONTENTS, artifact.content))
+            unit.change((ARTIFACTS, (artifact.number,)), step, checked=False)
+            for place, change in removed(artifact.scope, artifact.name, int(str(row[7]))):
+                unit.change(place, change, checked=False)
         self.sweeper.suspect(contents=[artifact.content], notes=True)
 
     def came_from(self, *artifacts: Artifact) -> None:
@@ -214,15 +195,15 @@ class Artifacts(ArtifactReader):
 
         Kept with the turn's commit: see ``uses`` and ``used_in``. StateError outside of turns.
         """
-        unit = self._rights.calls.unit()
-        if unit is None:
+        if self._desk.unit() is None:
             problem = "belongs into a turn: there is no change of state it could speak of here"
             raise StateError("came_from()", problem)
-        for artifact in artifacts:
-            self._exists(unit, artifact, Right.READ, "read")
-            # The sequence is filled in when the turn commits.
-            key = (0, artifact.number)
-            unit.change((ARTIFACT_USES, key), _there(key), checked=False)
+        with self._desk.entry() as unit:
+            for artifact in artifacts:
+                self._exists(unit, artifact, Right.READ, "read")
+                # The sequence is filled in when the turn commits.
+                key = (0, artifact.number)
+                unit.change((ARTIFACT_USES, key), _there(key), checked=False)
 
     def sweep(self) -> Swept:
         """Free at once what nothing refers to any more, everywhere; return when that is durable.
@@ -234,46 +215,53 @@ class Artifacts(ArtifactReader):
     # Underneath.
 
     def _finish(self, sink: Sink) -> Artifact:
-        draft = sink.draft
-        current = self._rights.calls.unit()
-        unit = sink.unit if current is None else current
+        unit = self._desk.unit()
+        if unit is not None:
+            with unit:
+                self._save(sink, unit, within=True)
+                # The turn may yet be undone.
+                self.sweeper.suspect(contents=[sink.content])
+                row = unit.seen((ARTIFACTS, (sink.number,)), None)
+        else:
+            # Its own, unless that was of a turn which has ended meanwhile.
+            alone = sink.unit if sink.alone else self._desk.begin()
+            self._save(sink, alone, within=False)
+            self._desk.commit(alone)
+            row = self._desk.behold(None, (ARTIFACTS, (sink.number,)))
+        assert row is not None
+        return from_row(row)
+
+    def _save(self, sink: Sink, unit: Unit, *, within: bool) -> None:
+        """Add the steps that make an artifact; ``within`` a turn or transaction."""
+        draft, desk = sink.draft, self._desk
         if unit is not sink.unit:
-            self._rights.allow(unit, Right.WRITE, draft.scope, draft.name, "write")
+            desk.allow(unit, Right.WRITE, draft.scope, draft.name, "write")
         for source in draft.sources:
             self._exists(unit, source, Right.READ, "read")
-        number = next(self._numbers)
+        number = sink.number = next(self._numbers)
         told: list[int] = []
-        place: Place = (ARTIFACTS, (number,))
         with unit.savepoint():
             limit = self._limits.of(draft.scope)
             for tally, step in added(draft, number, sink.size, limit, told):
-                exact = current is not None and bool(tally[1][3])
+                exact = within and bool(tally[1][3])
                 if exact:  # the version is told to a handler, and must be what becomes of it
-                    self._rights.look(unit, tally)
+                    desk.look(unit, tally)
                 unit.change(tally, step, checked=exact)
-                unit.seen(tally, beheld(self._ledger, unit, tally))
-            unit.change(place, self._made(sink, number, told), checked=False)
+                unit.seen(tally, desk.behold(unit, tally))
+            made = self._made(sink, unit.standing, told)
+            unit.change((ARTIFACTS, (number,)), made, checked=False)
             for tag in draft.tags:
                 unit.change((ARTIFACT_TAGS, (tag, number)), _there((tag, number)), checked=False)
             for source in draft.sources:
                 key = (number, source.number)
                 unit.change((LINEAGE, key), lineage.linked(*key), checked=False)
-        if current is not None:
-            # The turn may yet be undone.
-            self.sweeper.suspect(contents=[sink.content])
-            row = unit.seen(place, None)
-        else:
-            self._rights.calls.commit(unit)
-            row = self._ledger.durable(*place)
-        assert row is not None
-        return from_row(row)
 
-    def _made(self, sink: Sink, number: int, told: list[int]) -> Step:
+    def _made(self, sink: Sink, standing: Standing, told: list[int]) -> Step:
         """Return the step that makes an artifact's row; it holds the bytes until it is taken."""
-        draft, hold, standing = sink.draft, sink.hold, sink.unit.standing
+        draft, hold, number = sink.draft, sink.hold, sink.number
         who = standing.principal
         agent = (who.id, who.part) if who.kind == "agent" else ("", "")
-        made = self._rights.calls.now()
+        made = self._desk.now()
         content, size = sink.content, sink.size
 
         def step(_row: Row | None) -> Row:
@@ -294,20 +282,20 @@ class Artifacts(ArtifactReader):
         if limit is None:
             return None
         place = (ARTIFACT_NAMES, (*scope.columns, ""))
-        _, used = usage(unit.seen(place, beheld(self._ledger, unit, place)))
+        _, used = usage(self._desk.glance(unit, place))
         return max(0, limit - used)
 
     def _meta(self, name: str, meta: Mapping[str, Any] | None) -> str:
         path = f"meta of artifact {name!r}"
         text = _META.encode(dict(meta or {}), path)
-        if len(text) > self._rights.largest:
-            problem = f"takes {len(text):,} characters, more than {self._rights.largest:,}"
+        if len(text) > self._largest:
+            problem = f"takes {len(text):,} characters, more than {self._largest:,}"
             raise StateError(path, problem)
         return text
 
     def _existing(self, unit: Unit, artifact: Artifact, right: Right, operation: str) -> Row:
         checked_artifact(artifact)
-        self._rights.allow(unit, right, artifact.scope, artifact.name, operation)
+        self._desk.allow(unit, right, artifact.scope, artifact.name, operation)
         return self._row(unit, artifact)
 
     def _exists(self, unit: Unit, artifact: Artifact, right: Right, operation: str) -> None:
@@ -323,7 +311,7 @@ class Artifacts(ArtifactReader):
         """Add a step that may refuse, and have it refuse at once."""
         with unit.savepoint():
             unit.change(place, step, checked=False)
-            unit.seen(place, beheld(self._ledger, unit, place))
+            unit.seen(place, self._desk.behold(unit, place))
 
 
 def _last(ledger: Ledger) -> int:

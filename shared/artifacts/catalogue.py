@@ -11,9 +11,8 @@ from typing import Final
 from ...persistence.names.scope import Scope
 from ...persistence.records.shared_tables import ARTIFACT_TAGS, ARTIFACTS
 from ...persistence.records.tables import Order, Row
-from ..ledger.ledger import Ledger
 from ..ledger.unit import Unit
-from .merging import beheld, rows
+from ..ledger.view import View
 from .records import (
     AGENT_KEY,
     AGENT_KIND,
@@ -64,47 +63,45 @@ class Wanted:
         )
 
 
-def by_number(ledger: Ledger, unit: Unit | None, number: int) -> Row | None:
+def by_number(view: View, unit: Unit | None, number: int) -> Row | None:
     """Return an artifact's row."""
-    place = (ARTIFACTS, (number,))
-    row = beheld(ledger, unit, place)
-    return row if unit is None else unit.seen(place, row)
+    return view.glance(unit, (ARTIFACTS, (number,)))
 
 
 def by_name(
-    ledger: Ledger, unit: Unit | None, scope: Scope, name: str, version: int | None
+    view: View, unit: Unit | None, scope: Scope, name: str, version: int | None
 ) -> Row | None:
     """Return the row of a version of a name, or of its newest."""
     equal: Row = (*scope.columns, name, *(() if version is None else (version,)))
-    found = rows(ledger, unit, ARTIFACTS, Order(BY_NAME, equal, descending=True))
+    found = view.rows(unit, ARTIFACTS, Order(BY_NAME, equal, descending=True))
     return next(found, None)
 
 
-def find(ledger: Ledger, unit: Unit | None, wanted: Wanted, after: int) -> Iterator[Row]:
+def find(view: View, unit: Unit | None, wanted: Wanted, after: int) -> Iterator[Row]:
     """Iterate over what is wanted with a number above ``after``, by number."""
     if wanted.tag is not None:
-        found = _tagged(ledger, unit, wanted.tag, after)
+        found = _tagged(view, unit, wanted.tag, after)
     else:
-        found = _candidates(ledger, unit, wanted, after)
+        found = _candidates(view, unit, wanted, after)
     return (row for row in found if wanted.fits(row))
 
 
-def tags(ledger: Ledger, unit: Unit | None, number: int) -> list[str]:
+def tags(view: View, unit: Unit | None, number: int) -> list[str]:
     """Return an artifact's tags."""
-    found = rows(ledger, unit, ARTIFACT_TAGS, Order(("artifact",), (number,)))
+    found = view.rows(unit, ARTIFACT_TAGS, Order(("artifact",), (number,)))
     return [str(tag) for tag, _ in found]
 
 
-def _tagged(ledger: Ledger, unit: Unit | None, tag: str, after: int) -> Iterator[Row]:
+def _tagged(view: View, unit: Unit | None, tag: str, after: int) -> Iterator[Row]:
     order = Order(("tag", "artifact"), (tag,))
-    for _, number in rows(ledger, unit, ARTIFACT_TAGS, order, (after,)):
+    for _, number in view.rows(unit, ARTIFACT_TAGS, order, (after,)):
         assert isinstance(number, int)
-        row = by_number(ledger, unit, number)
+        row = by_number(view, unit, number)
         if row is not None:
             yield row
 
 
-def _candidates(ledger: Ledger, unit: Unit | None, wanted: Wanted, after: int) -> Iterator[Row]:
+def _candidates(view: View, unit: Unit | None, wanted: Wanted, after: int) -> Iterator[Row]:
     """Iterate over artifacts by number, through the index that leaves the fewest."""
     for order in (
         Order(("content",), (wanted.content,)),
@@ -113,19 +110,19 @@ def _candidates(ledger: Ledger, unit: Unit | None, wanted: Wanted, after: int) -
         Order(("agent_kind", "agent_key", "number"), wanted.agent or (None, None)),
     ):
         if None not in order.equal:
-            return rows(ledger, unit, ARTIFACTS, order, (after,))
+            return view.rows(unit, ARTIFACTS, order, (after,))
     if wanted.scope is not None:
         # In the order of names: all of them are looked at.
         equal = (*wanted.scope.columns, *(() if wanted.name is None else (wanted.name,)))
-        return _sorted(rows(ledger, unit, ARTIFACTS, Order(BY_NAME, equal)), after)
+        return _sorted(view.rows(unit, ARTIFACTS, Order(BY_NAME, equal)), after)
     if wanted.since is not None or wanted.until is not None:
         start = None if wanted.since is None else (wanted.since, -1)
         until = _EVER if wanted.until is None else wanted.until
-        timed = rows(ledger, unit, ARTIFACTS, Order(("made",)), start)
+        timed = view.rows(unit, ARTIFACTS, Order(("made",)), start)
         return _sorted(itertools.takewhile(lambda row: row[MADE] < until, timed), after)  # type: ignore[operator]
     if wanted.type is not None:
-        return rows(ledger, unit, ARTIFACTS, Order(("type", "number"), (wanted.type,)), (after,))
-    return rows(ledger, unit, ARTIFACTS, _BY_NUMBER, (after,))
+        return view.rows(unit, ARTIFACTS, Order(("type", "number"), (wanted.type,)), (after,))
+    return view.rows(unit, ARTIFACTS, _BY_NUMBER, (after,))
 
 
 def _sorted(found: Iterator[Row], after: int) -> Iterator[Row]:

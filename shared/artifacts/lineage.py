@@ -8,33 +8,32 @@ from typing import Final
 from ...persistence.errors import LineageCircle
 from ...persistence.records.shared_tables import LINEAGE
 from ...persistence.records.tables import Order, Row
-from ..ledger.ledger import Ledger
 from ..ledger.unit import Step, Unit
-from .merging import rows
+from ..ledger.view import View
 
 _SOURCES: Final = ("artifact", "source")
 
 
-def sources(ledger: Ledger, unit: Unit | None, number: int) -> Iterator[int]:
+def sources(view: View, unit: Unit | None, number: int) -> Iterator[int]:
     """Iterate over the numbers of an artifact's direct sources."""
-    for row in rows(ledger, unit, LINEAGE, Order(_SOURCES, (number,))):
+    for row in view.rows(unit, LINEAGE, Order(_SOURCES, (number,))):
         yield row[1]  # type: ignore[misc]
 
 
-def results(ledger: Ledger, unit: Unit | None, number: int) -> Iterator[int]:
+def results(view: View, unit: Unit | None, number: int) -> Iterator[int]:
     """Iterate over the numbers of what was made directly from an artifact."""
-    for row in rows(ledger, unit, LINEAGE, Order(("source",), (number,))):
+    for row in view.rows(unit, LINEAGE, Order(("source",), (number,))):
         yield row[0]  # type: ignore[misc]
 
 
-def ancestors(ledger: Ledger, unit: Unit | None, number: int) -> Iterator[int]:
+def ancestors(view: View, unit: Unit | None, number: int) -> Iterator[int]:
     """Iterate over direct and indirect sources, nearest first, each once."""
     seen = {number}
     near = [number]
     while near:
         further: list[int] = []
         for artifact in near:
-            for source in sources(ledger, unit, artifact):
+            for source in sources(view, unit, artifact):
                 if source not in seen:
                     seen.add(source)
                     further.append(source)
@@ -51,7 +50,7 @@ def linked(number: int, source: int) -> Step:
     return step
 
 
-def linked_later(ledger: Ledger, unit: Unit, number: int, source: int) -> Step:
+def linked_later(view: View, unit: Unit, number: int, source: int) -> Step:
     """Return the step that makes ``source`` one of an older artifact; LineageCircle if it may not.
 
     The look round is part of the step, so it is taken under the ledger's lock as well: of two
@@ -69,16 +68,16 @@ def linked_later(ledger: Ledger, unit: Unit, number: int, source: int) -> Step:
                 )
                 raise LineageCircle(message)
             seen |= near
-            near = {far for one in near for far in _edges(ledger, unit, one)} - seen
+            near = {far for one in near for far in _edges(view, unit, one)} - seen
         return (number, source) if row is None else row
 
     return step
 
 
-def _edges(ledger: Ledger, unit: Unit, number: int) -> Iterator[int]:
+def _edges(view: View, unit: Unit, number: int) -> Iterator[int]:
     """Iterate over an artifact's sources, without taking the steps of the unit: this is in one."""
     blank = Unit(unit.standing, unit.epoch)
-    yield from sources(ledger, blank, number)
+    yield from sources(view, blank, number)
     for (table, key), steps in list(unit.steps.items()):
         if steps and table is LINEAGE and key[0] == number:
             yield key[1]  # type: ignore[misc]

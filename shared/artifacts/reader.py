@@ -10,18 +10,18 @@ from typing import Final
 
 from ...persistence.errors import StateError, UnknownArtifact
 from ...persistence.names.keys import checked_key, checked_name
+from ...persistence.names.named import checked_scope
 from ...persistence.names.scope import Scope
 from ...persistence.records.shared_tables import ARTIFACT_NAMES, ARTIFACT_USES, CONTENTS
 from ...persistence.records.tables import Order, Row
-from ..access.named import checked_scope
+from ..ledger.desk import Desk, Handle
 from ..ledger.guard import Right
 from ..ledger.unit import Unit
 from . import lineage
 from .catalogue import Wanted, by_name, by_number, find, tags
 from .content import chunks
-from .merging import beheld, rows
 from .records import Artifact, ArtifactType, from_row
-from .rights import Rights
+from .rights import own_scope, shown
 from .source import Source
 from .tally import usage
 from .traffic import Hold
@@ -31,13 +31,12 @@ LARGEST: Final = 2**63
 """What is stored as a number is below it."""
 
 
-class ArtifactReader:
+class ArtifactReader(Handle):
     """Find artifacts, where they came from and what became of them; read their bytes."""
 
-    def __init__(self, rights: Rights, uploads: Uploads) -> None:
-        """Read what ``rights`` allow; wait for ``uploads`` that are on their way."""
-        self._rights = rights
-        self._ledger = rights.ledger
+    def __init__(self, desk: Desk, uploads: Uploads) -> None:
+        """Read by ``desk``; wait for ``uploads`` that are on their way."""
+        super().__init__(desk)
         self._uploads = uploads
 
     def get(self, name: str, *, scope: Scope | None = None, version: int | None = None) -> Artifact:
@@ -45,14 +44,14 @@ class ArtifactReader:
 
         UnknownArtifact if there is none.
         """
-        scope = self._rights.own() if scope is None else checked_scope(scope)
+        scope = own_scope(self._desk.standing()) if scope is None else checked_scope(scope)
         name = checked_key(name)
         if version is not None and not isinstance(version, int):
             raise StateError("version", f"{version!r:.40} is no number of a version")
         unit = self._reading(Right.READ, scope, name, "read")
         # No store holds a number beyond that.
         there = version is None or 0 < version < LARGEST
-        row = by_name(self._ledger, unit, scope, name, version) if there else None
+        row = by_name(self._desk, unit, scope, name, version) if there else None
         if row is None:
             which = "" if version is None else f" version {version}"
             message = f"{scope} has no artifact {name!r}{which}; `find` shows those it has"
@@ -93,8 +92,8 @@ class ArtifactReader:
             limit: how many.
         """
         scope = None if scope is None else checked_scope(scope)
-        shown = self._rights.shown(scope)
-        unit = self._rights.calls.unit()
+        visible = shown(self._desk, scope)
+        unit = self._desk.unit()
         if scope is not None:
             self._reading(Right.LIST, scope, None, "list")
         wanted = Wanted(
@@ -110,8 +109,8 @@ class ArtifactReader:
             until=until,
         )
         start = after.number if isinstance(after, Artifact) else after
-        found = (from_row(row) for row in find(self._ledger, unit, wanted, start))
-        seen = (artifact for artifact in found if shown(artifact.scope, artifact.name))
+        found = (from_row(row) for row in find(self._desk, unit, wanted, start))
+        seen = (artifact for artifact in found if visible(artifact.scope, artifact.name))
         listed = list(itertools.islice(seen, min(max(limit, 0), sys.maxsize)))
         self._learnt(unit)
         return listed
@@ -121,7 +120,7 @@ class ArtifactReader:
         checked_artifact(artifact)
         unit = self._reading(Right.READ, artifact.scope, artifact.name, "read")
         self._row(unit, artifact)
-        return tags(self._ledger, unit, artifact.number)
+        return tags(self._desk, unit, artifact.number)
 
     def sources(self, artifact: Artifact, *, deep: bool = False) -> list[Artifact]:
         """Return what it was made from; with ``deep`` also what that was made from, and so on.
@@ -132,20 +131,19 @@ class ArtifactReader:
         unit = self._reading(Right.READ, artifact.scope, artifact.name, "read")
         self._row(unit, artifact)
         walk = lineage.ancestors if deep else lineage.sources
-        return self._shown(unit, walk(self._ledger, unit, artifact.number))
+        return self._shown(unit, walk(self._desk, unit, artifact.number))
 
     def results(self, artifact: Artifact) -> list[Artifact]:
         """Return what was made directly from it; otherwise as ``sources``."""
         unit = self._reading(Right.READ, artifact.scope, artifact.name, "read")
         self._row(unit, artifact)
-        return self._shown(unit, lineage.results(self._ledger, unit, artifact.number))
+        return self._shown(unit, lineage.results(self._desk, unit, artifact.number))
 
     def usage(self, scope: Scope) -> tuple[int, int]:
         """Return how many artifacts a scope has and their bytes; needs LIST."""
         unit = self._reading(Right.LIST, scope, None, "list")
         place = (ARTIFACT_NAMES, (*scope.columns, ""))
-        row = beheld(self._ledger, unit, place)
-        return usage(row if unit is None else unit.seen(place, row))
+        return usage(self._desk.glance(unit, place))
 
     def open(self, artifact: Artifact) -> Source:
         """Return a source to read its bytes from; needs READ.
@@ -159,7 +157,7 @@ class ArtifactReader:
         self._uploads.traffic.hold(hold, (CONTENTS, artifact.content))
         self._row(unit, artifact)
         self._uploads.settle(artifact.content)
-        data = chunks(self._ledger.store, artifact.content, str(artifact))
+        data = chunks(self._desk.ledger.store, artifact.content, str(artifact))
         return Source(artifact, data, partial(self._uploads.traffic.release, hold))
 
     def read(self, artifact: Artifact) -> bytes:
@@ -174,7 +172,7 @@ class ArtifactReader:
         """
         self._reading(Right.READ, artifact.scope, artifact.name, "read")
         order = Order(("artifact",), (artifact.number,))
-        found = self._ledger.page(ARTIFACT_USES, order, (after,), limit)
+        found = self._desk.ledger.page(ARTIFACT_USES, order, (after,), limit)
         return [int(str(sequence)) for sequence, _ in found]
 
     def used_in(self, sequence: int) -> list[Artifact]:
@@ -183,30 +181,30 @@ class ArtifactReader:
         Those the caller may list, and that are not gone.
         """
         order = Order(("sequence", "artifact"), (sequence,))
-        numbers = (int(str(row[1])) for row in rows(self._ledger, None, ARTIFACT_USES, order))
+        numbers = (int(str(row[1])) for row in self._desk.rows(None, ARTIFACT_USES, order))
         return self._shown(None, numbers)
 
     # Underneath.
 
     def _reading(self, right: Right, scope: Scope, name: str | None, operation: str) -> Unit | None:
-        unit = self._rights.calls.unit()
-        self._rights.allow(unit, right, scope, name, operation)
+        unit = self._desk.unit()
+        self._desk.allow(unit, right, scope, name, operation)
         self._learnt(unit)
         return unit
 
     def _learnt(self, unit: Unit | None) -> None:
         if unit is not None:
-            self._rights.calls.learnt()
+            self._desk.learnt()
 
     def _row(self, unit: Unit | None, artifact: Artifact) -> Row:
         """Return an artifact's row; it must be the one the rights were asked for."""
-        return present(by_number(self._ledger, unit, artifact.number), artifact)
+        return present(by_number(self._desk, unit, artifact.number), artifact)
 
     def _shown(self, unit: Unit | None, numbers: Iterator[int]) -> list[Artifact]:
-        found = (by_number(self._ledger, unit, number) for number in numbers)
-        shown = self._rights.shown(None)
+        found = (by_number(self._desk, unit, number) for number in numbers)
+        visible = shown(self._desk, None)
         artifacts = [from_row(row) for row in found if row is not None]
-        return [artifact for artifact in artifacts if shown(artifact.scope, artifact.name)]
+        return [artifact for artifact in artifacts if visible(artifact.scope, artifact.name)]
 
 
 def present(row: Row | None, artifact: Artifact) -> Row:

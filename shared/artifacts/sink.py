@@ -49,14 +49,17 @@ class Sink:
         *,
         largest: int | None,
         most: int | None,
-        in_turn: bool,
+        alone: bool,
     ) -> None:
         """Bring bytes to ``uploads``; then ``finish`` or ``give_up``.
 
         At most ``largest``, and at most ``most``, which are left to its scope.
         """
-        self._in_turn = in_turn
         self.draft = draft
+        self.alone = alone
+        """It belongs to no turn or transaction: its unit is its own."""
+        self.number = 0
+        """Of its artifact, once that is being made."""
         self.unit = unit
         """What the rights to save it are noted in."""
         self.hold = Hold()
@@ -124,7 +127,7 @@ class Sink:
         try:
             if kind is None:
                 # In a turn nobody waits for the disk.
-                with nullcontext() if self._in_turn else self._uploads.together():
+                with self._uploads.together() if self.alone else nullcontext():
                     for chunk in self._cutter.end():
                         self.chunks.append(self._uploads.chunk(self.hold, chunk))
                     self._uploads.content(self.hold, self.content, self.size, self.chunks)

@@ -11,10 +11,8 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
-from ...persistence.errors import PerdureError
-from ...persistence.names.scope import Principal
 from ...persistence.records.shared_tables import (
     ARTIFACT_TAGS,
     ARTIFACT_USES,
@@ -25,11 +23,10 @@ from ...persistence.records.shared_tables import (
     LINEAGE,
 )
 from ...persistence.records.tables import Change, Key, Order, Row, Table
-from ..ledger.guard import Standing
-from ..ledger.unit import Unit
+from ..ledger.desk import Desk
+from ..ledger.sweep import NEVER, Sweep
 from ..scopes.entries import gone
 from .records import CONTENT
-from .rights import Rights
 from .upload import Uploads
 
 logger = logging.getLogger("perdure.lifecycle")
@@ -62,32 +59,28 @@ class Swept:
     """Something is still being saved, read or decided about; it is looked at again later."""
 
 
-class Sweeper:
+class ArtifactSweep(Sweep):
     """Sweep what became suspect, soon after it did; and everything, when the system opens."""
 
-    def __init__(
-        self,
-        rights: Rights,
-        uploads: Uploads,
-        later: Callable[[float, Callable[[], None]], None],
-        mend: Callable[[], int],
-    ) -> None:
-        """Commit by ``uploads`` and ``rights``; ``later`` calls, on a worker, after seconds.
+    what: ClassVar[str] = "what no artifact needs any more is not deleted"
+    first: ClassVar[float] = DELAY
+
+    def __init__(self, desk: Desk, uploads: Uploads, mend: Callable[[], int]) -> None:
+        """Commit by ``uploads`` and ``desk``.
 
         ``mend`` counts again what was counted and is damaged; before all that is swept.
         """
+        super().__init__()
         self._mend = mend
-        self._ledger = rights.ledger
-        self._calls = rights.calls
+        self._desk = desk
+        self._ledger = desk.ledger
         self._uploads = uploads
-        self._later = later
         self._one = threading.Lock()  # one sweep at a time
         self._lock = threading.Lock()  # of what follows; a leaf
         self._contents: set[str] = set()
         self._chunks: set[str] = set()
         self._notes = False
-        self._nudged = False
-        self.stopped = False
+        self._everything = True
 
     def suspect(
         self, *, contents: Iterable[str] = (), chunks: Iterable[str] = (), notes: bool = False
@@ -97,14 +90,15 @@ class Sweeper:
             self._contents.update(contents)
             self._chunks.update(chunks)
             self._notes = self._notes or notes
-            if self._nudged or self.stopped:
-                return
-            self._nudged = True
-        self._later(DELAY, self._nudge)
+        self.due(DELAY)
 
-    def begin(self) -> None:
-        """Sweep everything, some time after the system was opened."""
-        self._later(DELAY, lambda: self._quietly(everything=True))
+    def slice(self) -> float:
+        """Sweep what is suspect; the first time, everything."""
+        swept = self.sweep(everything=self._everything)
+        self._everything = False
+        if swept != Swept():
+            logger.debug("%s", swept)
+        return DELAY if swept.left else NEVER
 
     def sweep(self, *, everything: bool) -> Swept:
         """Delete what nothing refers to; return when that is durable."""
@@ -124,22 +118,6 @@ class Sweeper:
                     self._chunks |= chunks
                     self._notes = self._notes or noted
                 raise
-
-    def _nudge(self) -> None:
-        with self._lock:
-            self._nudged = False
-        self._quietly(everything=False)
-
-    def _quietly(self, *, everything: bool) -> None:
-        if self.stopped:
-            return
-        try:
-            swept = self.sweep(everything=everything)
-        except PerdureError as error:  # of the store, or the system closes: the next one goes on
-            logger.info("sweeping artifacts stopped: %s", error)
-            return
-        if swept != Swept():
-            logger.debug("%s", swept)
 
     def _sweep(
         self,
@@ -277,10 +255,10 @@ class Sweeper:
     def _delete_notes(self, table: Table, order: Order) -> int:
         deleted = 0
         while not self.stopped and (found := self._ledger.page(table, order, None, ROWS)):
-            unit = Unit(Standing(Principal.SYSTEM), self._ledger.guard.epoch)
+            unit = self._desk.begin_as_system()
             for row in found:
                 unit.change((table, table.place(row)), gone, checked=False)
-            self._calls.commit(unit)
+            self._desk.commit(unit)
             deleted += len(found)
         return deleted
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Final
 
 from ...lifecycle.supervisor import PersistenceSupervisor
@@ -13,6 +13,7 @@ from ...persistence.errors import CorruptState, Deadlock, SystemClosed
 from ...persistence.records.records import Commit
 from ...persistence.records.shared_tables import CHUNKS, CONTENT_PARTS, CONTENTS
 from ...persistence.records.tables import Change, Order, Row, Table
+from ..ledger.context import Receipt
 from ..ledger.ledger import Ledger
 from .chunking import digest, packed
 from .traffic import Hold, Name, Traffic
@@ -26,16 +27,14 @@ MANY: Final = 1000
 PARTS: Final = 1000
 """Rows of parts in a commit."""
 
-Waiting = Callable[[], AbstractContextManager[object]]
-
 
 class Uploads:
     """Write chunks and contents, those that are not there yet, without flooding the memory."""
 
-    def __init__(self, ledger: Ledger, supervisor: PersistenceSupervisor, waiting: Waiting) -> None:
-        """Append to the supervisor; ``waiting()`` surrounds waits for the disk."""
+    def __init__(self, ledger: Ledger, supervisor: PersistenceSupervisor) -> None:
+        """Append to the supervisor."""
         committer = supervisor.committer
-        self.waiting = waiting
+        self.waiting = ledger.waiting
         self.traffic = Traffic(ledger.lock, lambda: committer.durable)
         self._store = ledger.store
         self._supervisor = supervisor
@@ -94,19 +93,10 @@ class Uploads:
         if sequence is not None and sequence <= committer.durable:
             return
         self.check()
-        ended, errors = threading.Event(), list[Exception]()
-
-        def reply(error: Exception | None) -> None:
-            if error is not None:
-                errors.append(error)
-            ended.set()
-
-        committer.gate(reply)
+        receipt = Receipt()
+        committer.gate(receipt)
         committer.help()
-        with self.waiting():
-            ended.wait()
-        if errors:
-            raise errors[0]
+        receipt.wait(self.waiting())
 
     def relieve(self) -> None:
         """Wait if much waits for the disk."""

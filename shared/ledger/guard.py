@@ -69,6 +69,10 @@ class Guard(Protocol):
         """Return what tells whether a key is listed to somebody who may list the scope."""
         ...
 
+    def excludes(self, who: Principal) -> bool:
+        """Tell whether a principal is cut off from everything: nothing of it may commit."""
+        ...
+
     def granted(self, number: int) -> Row | None:
         """Return the newest row of a grant; None if it is gone."""
         ...
@@ -113,6 +117,10 @@ class OpenGuard:
     def shown(self, standing: Standing, scope: Scope) -> Callable[[str], bool]:  # noqa: ARG002 - same
         """Show everything."""
         return lambda _key: True
+
+    def excludes(self, who: Principal) -> bool:  # noqa: ARG002 - same
+        """Exclude nobody."""
+        return False
 
     def granted(self, number: int) -> Row | None:  # noqa: ARG002 - same
         """Know of no grants."""

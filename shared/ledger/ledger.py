@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Final
 
-from ...persistence.errors import Conflict, CorruptState
+from ...persistence.errors import Conflict, CorruptState, Isolated
 from ...persistence.names.scope import Scope
 from ...persistence.records.chain import summed
 from ...persistence.records.shared_tables import GRANTS, SCOPED
@@ -102,6 +102,12 @@ class Ledger:
         with self.lock:
             return {key: row for (of, key), (_, row) in self._overlay.items() if of is table}
 
+    def session_of(self, correlation: int) -> str:
+        """Return the session that a chain of messages belongs to, or ""."""
+        # Only sessions have correlations below 0: nothing is looked up for the others.
+        watch = self.watch
+        return watch.session_of(correlation) if correlation < 0 and watch is not None else ""
+
     def page(self, table: Table, order: Order, after: Row | None, limit: int) -> list[Row]:
         """Return durable rows in an order; see ``StoreReader.page``."""
         return self.store.page(table, order, after, limit)
@@ -111,12 +117,17 @@ class Ledger:
         """Hold the lock and give what a unit changes; the block appends and calls ``publish``.
 
         Raises Stale if another changed what it was made from, Denied if it lost a right meanwhile,
-        or what a step raises (StateError). Then nothing may be appended of it.
+        Isolated if its principal was cut off, TransactionEnded if it has ended already, or what a
+        step raises (StateError). Then nothing may be appended of it.
+
+        A thread that holds the unit may wait for this lock, so the unit is taken first: in the
+        other order each could wait for the other.
         """
         later: list[Callable[[], None]] = []
         try:
-            with self.lock:
+            with unit, self.lock:
                 self._wait_for_turn(unit)
+                self._check_principal(unit)
                 self._check_rights(unit)
                 self._check_reads(unit)
                 changes: list[Change] = []
@@ -183,7 +194,7 @@ class Ledger:
     def publish(self, ending: Ending, sequence: int) -> None:
         """Make the changes of an appended commit the newest; called inside ``ending``."""
         for table, key, row in ending.changes:
-            if table.sequence in table.key_names:
+            if table.placeless:
                 continue  # its place is known only now, and it is read from the store alone
             stamped = None if row is None else table.stamped(row, sequence)
             self._overlay[table, key] = (sequence, stamped)
@@ -248,7 +259,16 @@ class Ledger:
             logger.error("a damaged row is replaced: %s", error)  # noqa: TRY400 - no defect
             return None, True
 
+    def _check_principal(self, unit: Unit) -> None:
+        """Refuse a unit of somebody who was cut off, whatever rights it has recorded."""
+        who = unit.standing.principal
+        if self.guard.excludes(who):
+            message = f"{who} is isolated and commits nothing; it must be restored"
+            raise Isolated(message)
+
     def _check_reads(self, unit: Unit) -> None:
+        if unit.overlapped:
+            raise Stale("a part of this turn used what another part has undone; try again")
         for place in unit.awaited():
             if self._newest_for(unit, place)[0] != unit.reads[place]:
                 raise Stale(f"{_named(place)} was changed by another; try again")

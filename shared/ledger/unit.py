@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeAlias
+from contextvars import ContextVar
+from typing import Final, Self, TypeAlias
 
+from ...persistence.errors import TransactionEnded
 from ...persistence.names.scope import Scope
 from ...persistence.records.chain import AuditRecord
 from ...persistence.records.records import Commit
@@ -17,17 +20,26 @@ Place: TypeAlias = tuple[Table, Key]
 Step: TypeAlias = Callable[[Row | None], Row | None]
 """Make the next row from the one before; for both, None stands for "no such row"."""
 
+_innermost: Final[ContextVar[object]] = ContextVar("perdure_savepoint", default=None)
+"""The savepoint whose block runs in this context; threads and tasks begun in it belong to it."""
+
 
 class Unit:
     """Collect reads and changes without a lock; the ledger ends it under one.
 
     A change is a *step*, applied to what is newest: once when it is made, to see what it gives, and
-    again when the unit ends. Used by one thread at a time.
+    again when the unit ends.
+
+    Several threads of one turn may use it: each holds it (``with unit:``) from its look at what is
+    there until its change is in. It ends once, with its turn, its transaction or its call, and
+    refuses everything afterwards (TransactionEnded). Whoever ends it holds it as well, so a change
+    is either part of what is committed or refused, and never lost in between.
     """
 
     __slots__ = (
-        "_made", "_order", "audit", "checked", "edge", "ended", "epoch", "owner", "reads",
-        "replaced", "serializable", "standing", "steps", "undone", "used",
+        "_lock", "_made", "_order", "audit", "checked", "edge", "ended", "epoch", "mail", "origin",
+        "overlapped", "owner", "reads", "replaced", "serializable", "standing", "steps", "undone",
+        "used",
     )  # fmt: skip
 
     def __init__(
@@ -43,6 +55,12 @@ class Unit:
         self.edge = edge
         self.ended = False
         """Nothing is taken any more: what still writes has missed it."""
+        self.origin: object = None
+        """The turn, under way or over, in which a transaction was begun; None outside of turns."""
+        self.mail: list[object] = []
+        """What leaves with the commit of one that is no turn's; known to the context alone."""
+        self.overlapped = False
+        """What a savepoint undid had been seen by somebody beside it: only a new run is right."""
         self.epoch = epoch
         self.reads: dict[Place, Row | None] = {}
         """What was newest when it was read."""
@@ -57,20 +75,48 @@ class Unit:
         self.audit: list[AuditRecord] = []
         self.undone: set[Place] = set()
         """What it awaited before it was undone: its owner may want that again."""
-        self._order: list[Place] = []  # of the steps, for what is undone
+        self._lock = threading.RLock()
+        # The steps in their order, each with its savepoint, for what is undone.
+        self._order: list[tuple[Place, Step, object]] = []
         # By place: a row, of how many steps, what they made of it. Without it, a thousand additions
         # to one key would run half a million steps.
         self._made: dict[Place, tuple[Row | None, int, Row | None]] = {}
 
-    def change(self, place: Place, step: Step, *, checked: bool) -> None:
-        """Add a step; ``checked`` if it holds only for what was read."""
+    def __enter__(self) -> Self:
+        """Hold it for one call, against the other threads of its turn and against its end."""
+        self._lock.acquire()
+        if self.ended:
+            self._lock.release()
+            raise _over()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._lock.release()
+
+    def end_idle(self, epoch: int) -> bool:
+        """End it if there is nothing to commit and no right to look at again; tell whether."""
+        with self._lock:
+            if not self.idle() or (self.used and self.epoch != epoch):
+                return False
+            self.ended = True
+            return True
+
+    def change(self, place: Place, step: Step, *, checked: bool, lasting: bool = False) -> None:
+        """Add a step; ``checked`` if it holds only for what was read.
+
+        A ``lasting`` one stays when the savepoint it was made in is undone.
+        """
+        if self.ended:
+            raise _over()
         self.steps.setdefault(place, []).append(step)
-        self._order.append(place)
+        self._order.append((place, step, None if lasting else _innermost.get()))
         if checked or place in self.reads:
             self.checked.add(place)
 
     def read(self, place: Place, newest: Row | None) -> Row | None:
         """Remember what was newest when it was read first; return what this unit made of it."""
+        if self.ended:
+            raise _over()
         self.reads.setdefault(place, newest)
         if place in self.steps:
             self.checked.add(place)  # what was made of it is known now: it must come out as seen
@@ -107,10 +153,13 @@ class Unit:
         return row
 
     def withdraw(self, place: Place) -> None:
-        """Take the latest step of a place back."""
+        """Take the latest step of a place back; the caller has held the unit since it was made."""
         self.steps[place].pop()
         self._made.pop(place, None)
-        del self._order[len(self._order) - 1 - self._order[::-1].index(place)]
+        for at in range(len(self._order) - 1, -1, -1):
+            if self._order[at][0] == place:
+                del self._order[at]
+                return
 
     def ask(self, guard: Guard, use: Use) -> Decision:
         """Return what a guard says of a use; what this unit itself begins belongs to it already."""
@@ -133,11 +182,11 @@ class Unit:
 
     def since(self, mark: int) -> set[Place]:
         """Return the places that were changed behind a mark."""
-        return set(self._order[mark:])
+        return {place for place, _, _ in self._order[mark:]}
 
     def until(self, mark: int) -> set[Place]:
         """Return the places that were changed before a mark."""
-        return set(self._order[:mark])
+        return {place for place, _, _ in self._order[:mark]}
 
     def idle(self) -> bool:
         """Tell whether there is nothing to commit."""
@@ -148,34 +197,73 @@ class Unit:
         return iter(self.reads if self.serializable else self.checked & self.reads.keys())
 
     def undo(self) -> None:
-        """Forget everything but the decisions: what was allowed was undone."""
-        self.undone.update(self.awaited())
-        self.steps.clear()
-        self._order.clear()
-        self._made.clear()
-        self.reads.clear()
-        self.checked.clear()
-        self.used.clear()
-        self.audit = [
-            record._replace(outcome="undone") if record.outcome == "allowed" else record
-            for record in self.audit
-        ]
+        """End it and forget everything but the decisions: what was allowed was undone."""
+        with self._lock:
+            self.ended = True
+            self.undone.update(self.awaited())
+            self.steps.clear()
+            self._order.clear()
+            self._made.clear()
+            self.reads.clear()
+            self.checked.clear()
+            self.used.clear()
+            self.mail.clear()
+            self.audit = [
+                record._replace(outcome="undone") if record.outcome == "allowed" else record
+                for record in self.audit
+            ]
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        """Undo what the block has changed if it raises.
+        """Undo what the block has changed if it raises, with the threads and tasks it has begun.
 
-        What it has read stays: whoever catches the error may act on it.
+        What it has read stays, and so does what is lasting: whoever catches the error may act on
+        it. What others changed meanwhile, beside the block, stays as well; where that was made from
+        what is undone, the unit is overtaken by itself and must begin again.
         """
-        mark = len(self._order)
+        mine = (_innermost.get(),)  # a new object each time, and a link to the one around it
+        token = _innermost.set(mine)
         try:
             yield
         except BaseException:
-            for place in self._order[mark:]:
-                self.steps[place].pop()
-                self._made.pop(place, None)
-            del self._order[mark:]
+            with self._lock:
+                self._roll_back(mine)
             raise
+        finally:
+            _innermost.reset(token)
+
+    def _roll_back(self, savepoint: object) -> None:
+        kept: list[tuple[Place, Step, object]] = []
+        gone: set[Place] = set()
+        for entry in self._order:
+            place, _, owner = entry
+            if _inside(owner, savepoint):
+                gone.add(place)
+            else:
+                kept.append(entry)
+                self.overlapped = self.overlapped or place in gone
+        self._order = kept
+        for place in gone:
+            self.steps[place] = []
+            self._made.pop(place, None)
+        for place, step, _ in kept:
+            if place in gone:
+                self.steps[place].append(step)
+
+
+def _inside(owner: object, savepoint: object) -> bool:
+    """Tell whether a step's savepoint is ``savepoint`` or nested in it."""
+    while isinstance(owner, tuple):
+        if owner is savepoint:
+            return True
+        owner = owner[0]
+    return False
+
+
+def _over() -> TransactionEnded:
+    return TransactionEnded(
+        "the turn or transaction that this call belongs to has ended; call again outside of it"
+    )
 
 
 class Ending:

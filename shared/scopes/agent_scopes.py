@@ -14,12 +14,7 @@ class AgentScopes(ScopedState):
 
         Also where no turn is known, as in a thread the handler starts, it acts as the agent.
         """
-        super().__init__(
-            state.ledger,
-            state.calls,
-            largest=state.largest,
-            schemas=state.schemas,
-            principal=Principal.agent(own.id, own.part),
-        )
+        desk = state._desk.acting_as(Principal.agent(own.id, own.part))  # noqa: SLF001 - its base
+        super().__init__(desk, largest=state.largest, schemas=state.schemas)
         self.own = own
         """The scope that belongs to the agent."""

@@ -3,93 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol, TypeVar, cast
+from typing import Final, TypeVar, cast
 
 from ...persistence.codec.codec import Codec
-from ...persistence.errors import CorruptState, Denied, StateError
+from ...persistence.errors import StateError
 from ...persistence.names.keys import checked_key, checked_part
-from ...persistence.names.scope import Principal, Scope
+from ...persistence.names.named import checked_scope
+from ...persistence.names.scope import Scope
 from ...persistence.records.shared_tables import SCOPED
-from ...persistence.records.tables import Row
-from ..access.admission import admit
-from ..access.named import checked_scope
-from ..ledger.guard import Right, Standing, Use
-from ..ledger.ledger import Ledger
+from ...persistence.records.tables import Order, Row
+from ..ledger.desk import Desk, Handle
+from ..ledger.guard import Right
 from ..ledger.unit import Place, Step, Unit
 from .entries import ABSENT, KEY, SEQUENCE, VALUE, VERSION, Clerk, Entry, addend
-from .listing import listed
 from .schemas import Schemas, canonical
 
 T = TypeVar("T")
 
-
-class Calls(Protocol):
-    """Know in whose name a call runs and what it belongs to; end what belongs to nothing else."""
-
-    def standing(self) -> Standing:
-        """Return in whose name this call runs."""
-        ...
-
-    def unit(self) -> Unit | None:
-        """Return the unit of the turn or transaction under way; None outside of both."""
-        ...
-
-    def learnt(self) -> None:
-        """Take note that the turn under way knows what may not be durable yet."""
-        ...
-
-    def commit(self, unit: Unit) -> None:
-        """End a unit that is no turn's, and wait until it is durable."""
-        ...
-
-    def wait(self) -> None:
-        """Wait until everything appended so far is durable."""
-        ...
-
-    def transaction(self, unit: Unit) -> Any:  # noqa: ANN401 - a context manager
-        """Surround an outside transaction that is collected in ``unit``."""
-        ...
-
-    def now(self) -> float:
-        """Return seconds since the epoch."""
-        ...
+_BY_SCOPE: Final = ("kind", "id", "part")
+_FIRST_SURROGATE, _LAST_SURROGATE = 0xD800, 0xDFFF
 
 
-class KeyedRows:
-    """Find out whose call it is, what it sees, and with what it commits; ask the guard before."""
+class KeyedRows(Handle):
+    """Rows of keys as the caller may see and change them."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        calls: Calls,
-        *,
-        largest: int,
-        principal: Principal | None = None,
-        schemas: Schemas | None = None,
-    ) -> None:
-        """Work on ``ledger``; outside turns in the name of ``principal``, else of the system."""
-        self.ledger = ledger
-        self.calls = calls
+    def __init__(self, desk: Desk, *, largest: int, schemas: Schemas) -> None:
+        """Act by ``desk``; a value takes ``largest`` characters at most."""
+        super().__init__(desk)
         self.largest = largest
-        self.schemas = Schemas() if schemas is None else schemas
-        self._principal = principal
-        self._clerk = Clerk(calls.now)
-
-    def _standing(self) -> Standing:
-        standing = self.calls.standing()
-        if self._principal is not None and standing.principal == Principal.SYSTEM:
-            return standing._replace(principal=self._principal)
-        return standing
+        self.schemas = schemas
+        self._clerk = Clerk(desk.now)
 
     def _place(self, scope: Scope, key: str) -> Place:
         if scope.__class__ is not Scope:
             scope = checked_scope(scope)
         return SCOPED, (scope.kind, scope.id, scope.part, checked_key(key))
-
-    def _transaction_unit(self, owner: object) -> Unit:
-        unit = Unit(self._standing(), self.ledger.guard.epoch, owner, edge=True)
-        unit.serializable = True
-        return unit
 
     def _codec(self, scope: Scope, row: Row, declared: type[T] | None) -> Codec[T]:
         if declared is None:
@@ -100,23 +48,16 @@ class KeyedRows:
 
     def _read(self, scope: Scope, key: str, right: Right, operation: str) -> Row | None:
         place = self._place(scope, key)
-        unit = self.calls.unit()
+        desk = self._desk
+        unit = desk.unit()
         # By its normal form, under which it is stored: a grant is for that.
-        self._allow(unit, right, scope, cast("str", place[1][KEY]), operation)
+        normal = cast("str", place[1][KEY])
         if unit is None:
-            return self._clerk.living(self.ledger.durable(*place))
-        return self._clerk.living(self._look(unit, place))
-
-    def _look(self, unit: Unit, place: Place) -> Row | None:
-        if not unit.edge:
-            newest = self._fetch(unit, place)
-            if self.ledger.under_way(place):
-                self.calls.learnt()
-            return unit.read(place, newest)
-        # What belongs to no turn may be told to anybody: it sees nothing before it is durable.
-        if self.ledger.under_way(place):
-            self.calls.wait()
-        return unit.read(place, self._fetch(unit, place))
+            desk.allow(None, right, scope, normal, operation)
+            return self._clerk.living(desk.behold(None, place))
+        with unit:
+            desk.allow(unit, right, scope, normal, operation)
+            return self._clerk.living(desk.look(unit, place))
 
     def _adding(
         self, scope: Scope, place: Place, by: int, ttl: float | None, told: list[int]
@@ -140,21 +81,33 @@ class KeyedRows:
 
         A ``blind`` one is made from nothing, so that it replaces what cannot be read any more.
         """
-        unit = self.calls.unit()
+        desk = self._desk
+        unit = desk.unit()
         key = cast("str", place[1][KEY])
-        if unit is not None:
-            self._allow(unit, right, scope, key, operation)
+        if unit is None:
+            return self._change_alone(scope, place, step, right, operation, blind=blind)
+        with unit:
+            desk.allow(unit, right, scope, key, operation)
             if blind and place not in unit.steps:
                 unit.replaced.add(place)
-            before = self._before(unit, place, checked=checked)
+            if checked:
+                desk.look(unit, place)
+                before = unit.reads[place]
+            else:
+                before = unit.base(place, desk.behold(unit, place))
             unit.change(place, step, checked=checked)
             try:
                 return unit.seen(place, before)
             except Exception:
                 unit.withdraw(place)  # whoever catches this may go on with the rest
                 raise
-        unit = Unit(self._standing(), self.ledger.guard.epoch)
-        self._allow(unit, right, scope, key, operation)
+
+    def _change_alone(
+        self, scope: Scope, place: Place, step: Step, right: Right, operation: str, *, blind: bool
+    ) -> Row | None:
+        """Commit a step that is run once, under the ledger's lock: whatever is there, it fits."""
+        unit = self._desk.begin()
+        self._desk.allow(unit, right, scope, cast("str", place[1][KEY]), operation)
         written: list[Row | None] = []
 
         def watched(row: Row | None) -> Row | None:
@@ -164,56 +117,25 @@ class KeyedRows:
         if blind:
             unit.replaced.add(place)
         unit.change(place, watched, checked=False)
-        self.calls.commit(unit)
+        self._desk.commit(unit)
         return written[0]
-
-    def _before(self, unit: Unit, place: Place, *, checked: bool) -> Row | None:
-        """Return what a step in a unit is made from."""
-        if checked:
-            self._look(unit, place)
-            return unit.reads[place]
-        return unit.base(place, self._fetch(unit, place))
-
-    def _fetch(self, unit: Unit, place: Place) -> Row | None:
-        """Return a row as a unit may see it."""
-        try:
-            return self.ledger.durable(*place) if unit.edge else self.ledger.newest(*place)
-        except CorruptState:
-            if place not in unit.replaced:
-                raise
-            return None
 
     def _rows(self, scope: Scope, prefix: str, after: str, limit: int | None) -> Iterator[Row]:
         prefix, after = checked_part(prefix, "prefix"), checked_part(after, "key to go on after")
         scope = checked_scope(scope)
-        unit = self.calls.unit()
-        standing = self._standing() if unit is None else unit.standing
-        shown = self.ledger.guard.shown(standing, scope)  # before a grant may be used up by this
-        self._allow(unit, Right.LIST, scope, None, "list")
-        if unit is not None:
-            if unit.begins(scope):
-                shown = _everything
-            self.calls.learnt()
-        for row in listed(self.ledger, unit, scope.columns, prefix, after):
+        desk = self._desk
+        unit = desk.unit()
+        standing = desk.standing() if unit is None else unit.standing
+        shown = desk.guard.shown(standing, scope)  # before a grant may be used up by this
+        desk.allow(unit, Right.LIST, scope, None, "list")
+        if unit is not None and unit.begins(scope):
+            shown = _everything
+        for row in keyed(desk, unit, scope.columns, prefix, after):
             if limit is not None and limit <= 0:
                 return
             if self._clerk.living(row) is not None and shown(str(row[KEY])):
                 yield row
                 limit = None if limit is None else limit - 1
-
-    def _allow(
-        self, unit: Unit | None, right: Right, scope: Scope, key: str | None, operation: str
-    ) -> None:
-        standing = self._standing()
-        if unit is not None:
-            if unit.edge and standing.principal != unit.standing.principal:
-                message = (
-                    f"this transaction runs in the name of {unit.standing.principal}; use the"
-                    " handle that it gives"
-                )
-                raise Denied(message)
-            standing = unit.standing
-        admit(self.ledger.guard, self.calls, unit, standing, Use(right, scope, key, operation))
 
     def _text(self, scope: Scope, key: str, value: object) -> str:
         path = f"{scope} {key!r}"
@@ -237,6 +159,32 @@ class KeyedRows:
         return lambda row: (
             row is not None and (row[VALUE] == text or canonical(str(row[VALUE])) == form)
         )
+
+
+def keyed(
+    desk: Desk, unit: Unit | None, columns: tuple[str, str, str], prefix: str, after: str = ""
+) -> Iterator[Row]:
+    """Iterate over a scope's rows with a prefix, those after the key ``after``, in key order.
+
+    As the caller sees them; what expired is given as well.
+    """
+    start = max(after, start_of(prefix))
+    for row in desk.rows(unit, SCOPED, Order(_BY_SCOPE, columns), (start,) if start else None):
+        key = str(row[KEY])
+        if key.startswith(prefix):
+            yield row
+        elif key > prefix:
+            return
+
+
+def start_of(prefix: str) -> str:
+    """Return a text that is less than every one that begins with ``prefix``, and hardly less."""
+    if not prefix or prefix[-1] == "\0":
+        return prefix[:-1]
+    code = ord(prefix[-1]) - 1
+    if _FIRST_SURROGATE <= code <= _LAST_SURROGATE:
+        code = _FIRST_SURROGATE - 1
+    return prefix[:-1] + chr(code) + "\U0010ffff"
 
 
 class _Fits:

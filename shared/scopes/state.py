@@ -10,20 +10,15 @@ from ...persistence.errors import Conflict, CorruptState, Denied, LimitExceeded
 from ...persistence.names.keys import checked_key
 from ...persistence.names.scope import Principal, Scope
 from ...persistence.records.tables import Row
-from ..access.named import acting
+from ..ledger.desk import ATTEMPTS
 from ..ledger.guard import Right
 from ..ledger.ledger import Stale
-from ..ledger.unit import Unit
 from .entries import ABSENT, EXPIRES, KEY, VALUE, VERSION, Entry, entry_of, gone
 from .rows import KeyedRows
 
 T = TypeVar("T")
 D = TypeVar("D")
 
-ATTEMPTS: Final = 100
-"""Times ``transact`` tries."""
-PATIENCE: Final = 3
-"""Times it does so before what it needs is reserved for it."""
 MOST_AT_ONCE: Final = 10_000
 """Keys one turn or transaction may clear."""
 SLICE: Final = 1_000
@@ -39,17 +34,6 @@ class ScopedState(KeyedRows):
     turn had read it begins again. Refused calls raise Denied, whatever is stored.
     """
 
-    def acting_as(self, principal: Principal) -> ScopedState:
-        """Return a handle that acts as ``principal`` outside of turns.
-
-        Denied on a handle that acts as somebody else.
-        """
-        who = acting(self._principal, principal)
-        return ScopedState(
-            self.ledger, self.calls,
-            largest=self.largest, principal=who, schemas=self.schemas,
-        )  # fmt: skip
-
     def register(
         self,
         pattern: str,
@@ -64,9 +48,9 @@ class ScopedState(KeyedRows):
         reading gives the type. ConfigurationError if the pattern has another type already. Denied
         to agents: it would bind all others.
         """
-        standing = self._standing()
-        if standing.principal != Principal.SYSTEM:
-            raise Denied(f"{standing.principal} may not register types; the program does, outside")
+        who = self._desk.standing().principal
+        if who != Principal.SYSTEM:
+            raise Denied(f"{who} may not register types; the program does, outside")
         self.schemas.register(pattern, type, kind)
 
     # Reading.
@@ -234,7 +218,7 @@ class ScopedState(KeyedRows):
         In a turn or a transaction all at once, up to 10,000 keys (LimitExceeded). Outside in
         commits of 1,000: another may write in between.
         """
-        if self.calls.unit() is not None:
+        if self._desk.unit() is not None:
             keys = self.list_keys(scope, prefix=prefix, limit=MOST_AT_ONCE + 1)
             if len(keys) > MOST_AT_ONCE:
                 message = f"{scope} has more than {MOST_AT_ONCE:,} keys; clear it outside of turns"
@@ -276,9 +260,12 @@ class ScopedState(KeyedRows):
         meanwhile what the block has read. In a turn: undone if the block raises, and committed
         with the turn, which begins again in that case. Lists and counts are not watched.
         """
-        unit = self.calls.unit()
+        desk = self._desk
+        unit = desk.unit()
         if unit is None:
-            with self.calls.transaction(self._transaction_unit(None)):
+            alone = desk.begin(edge=True)
+            alone.serializable = True
+            with desk.transaction(alone):
                 yield self
             return
         unit.serializable = True
@@ -286,7 +273,7 @@ class ScopedState(KeyedRows):
             with unit.savepoint():
                 yield self
         except Exception as error:
-            if unit.edge or isinstance(error, Conflict) or self.ledger.holds(unit):
+            if unit.edge or isinstance(error, Conflict) or desk.ledger.holds(unit):
                 raise
             # It saw one key before and another after somebody's commit: no wonder.
             raise Stale("a transaction was overtaken while it ran; try again") from error
@@ -297,34 +284,10 @@ class ScopedState(KeyedRows):
         It should do nothing else than read and write here: it may run several times. Also in a
         turn, which begins again as a whole.
         """
-        if self.calls.unit() is not None:
+        if self._desk.unit() is not None:
             with self.transaction():
                 return function(self)
-        owner = object()
-        try:
-            for attempt in range(1, attempts + 1):
-                unit = self._transaction_unit(owner)
-                try:
-                    with self.calls.transaction(unit):
-                        return self._attempt(function, unit)
-                except Conflict:
-                    if attempt >= attempts:
-                        raise
-                    if attempt >= PATIENCE:
-                        self.ledger.reserve(unit)
-        finally:
-            self.ledger.free(owner)
-        raise ValueError(f"attempts={attempts}: at least one is needed")
-
-    def _attempt(self, function: Callable[[ScopedState], T], unit: Unit) -> T:
-        try:
-            return function(self)
-        except Exception as error:
-            if isinstance(error, Conflict) or self.ledger.holds(unit):
-                raise
-            # It saw one key before and another after somebody's commit: no wonder.
-            self.ledger.reserve(unit)
-            raise Stale("a transaction was overtaken while it ran; try again") from error
+        return self._desk.run(lambda _unit: function(self), attempts=attempts, serializable=True)
 
     # Underneath.
 

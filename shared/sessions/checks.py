@@ -20,7 +20,7 @@ from ...persistence.errors import (
 from ...persistence.names.keys import checked_key, checked_name
 from ...persistence.names.scope import Principal
 from ..artifacts.records import ArtifactType
-from .calls import LARGEST_META, LONGEST_NAME, LONGEST_NOTE, checked_text, refuse_control
+from .bounds import LARGEST_META, LONGEST_NAME, LONGEST_NOTE, checked_text, refuse_control
 from .file import (
     COUNTED,
     FORMAT,

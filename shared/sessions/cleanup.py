@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import Final, cast
+from typing import ClassVar, Final, cast
 
 from ...persistence.errors import UnknownArtifact
-from ...persistence.names.scope import Principal, Scope
+from ...persistence.names.scope import Scope
 from ...persistence.records.shared_tables import PROGRESS, SCOPED, SESSIONS
 from ...persistence.records.tables import Order, Row
 from ..artifacts.artifacts import Artifacts
-from ..ledger.guard import Standing
-from ..ledger.ledger import Ledger
-from ..ledger.unit import Unit
+from ..ledger.desk import Desk
+from ..ledger.sweep import AT_ONCE, NEVER, Sweep
 from ..scopes.entries import gone
-from .calls import SessionCalls
 from .pages import history_scope
 from .records import SessionRow, as_session
 from .watch import overdue
@@ -32,20 +30,22 @@ ARTIFACTS: Final = 20
 """Artifacts deleted in one go, each by a commit of its own."""
 
 
-class Cleaning:
-    """Do what is due, a slice at a time."""
+class SessionSweep(Sweep):
+    """End sessions at their time, delete what ended ones leave, and what cut-off imports left."""
+
+    what: ClassVar[str] = "a session is not cleaned up"
+    first: ClassVar[float] = 0.0
 
     def __init__(
         self,
-        ledger: Ledger,
-        calls: SessionCalls,
+        desk: Desk,
         artifacts: Artifacts,
         fail: Callable[[str, str], None],
         oldest: int,
     ) -> None:
         """End sessions by ``fail(id, reason)``; imports numbered below ``oldest`` were cut off."""
-        self._ledger = ledger
-        self._calls = calls
+        super().__init__()
+        self._desk = desk
         self._artifacts = artifacts
         self._fail = fail
         self._oldest = oldest
@@ -62,25 +62,26 @@ class Cleaning:
         if self._cut_off:
             self._cut_off = self._sweep_import()
             if self._cut_off:
-                return 0.0
-        if self._ledger.appended(SESSIONS):
-            self._calls.wait()  # what is due may be on its way to the store
-        rows = self._ledger.page(SESSIONS, Order(("deadline",)), None, 1)
+                return AT_ONCE
+        ledger, desk = self._desk.ledger, self._desk
+        if ledger.appended(SESSIONS):
+            desk.wait()  # what is due may be on its way to the store
+        rows = ledger.page(SESSIONS, Order(("deadline",)), None, 1)
         if not rows:
-            return -1.0
+            return NEVER
         session = as_session(rows[0])
         assert session.deadline is not None
-        now = self._calls.now()
+        now = desk.now()
         if session.deadline > now:
             return session.deadline - now
         if session.open:
             self._fail(session.id, overdue(session))
-        elif not swept(self._ledger, self._calls, self._artifacts, session.id, session.correlation):
+        elif not swept(desk, self._artifacts, session.id, session.correlation):
             self._put_away(session)
-        return 0.0
+        return AT_ONCE
 
     def _put_away(self, session: SessionRow) -> None:
-        unit = _unit(self._ledger, session.correlation)
+        unit = self._desk.begin_as_system(session.correlation)
 
         def cleaned(before: Row | None) -> Row | None:
             if before is None or as_session(before).open:
@@ -88,12 +89,12 @@ class Cleaning:
             return tuple(as_session(before)._replace(deadline=None, sequence=0))
 
         unit.change((SESSIONS, (session.id,)), cleaned, checked=False)
-        self._calls.commit(unit, name="(session cleaned)")
+        self._desk.commit(unit, name="(session cleaned)")
 
     def _sweep_import(self) -> bool:
         """Delete a slice of what a cut-off import left; False when there is none."""
         after: Row = (IMPORTS,)
-        while rows := self._ledger.page(PROGRESS, Order(("name",)), after, SLICE):
+        while rows := self._desk.ledger.page(PROGRESS, Order(("name",)), after, SLICE):
             for name, number, _ in rows:
                 if not str(name).startswith(IMPORTS):
                     return False
@@ -101,36 +102,29 @@ class Cleaning:
                 under_way = int(cast("str", number)) >= self._oldest
                 if under_way and key not in self._abandoned:
                     continue
-                if self._ledger.newest(PROGRESS, (name,)) is None:
+                if self._desk.ledger.newest(PROGRESS, (name,)) is None:
                     continue  # it has ended a moment ago
-                if not swept(self._ledger, self._calls, self._artifacts, key):
-                    unit = _unit(self._ledger, 0)
+                if not swept(self._desk, self._artifacts, key):
+                    unit = self._desk.begin_as_system()
                     unit.change((PROGRESS, (name,)), gone, checked=False)
-                    self._calls.commit(unit, name="(session import undone)")
+                    self._desk.commit(unit, name="(session import undone)")
                     self._abandoned.discard(key)
                 return True
             after = (rows[-1][0],)
         return False
 
 
-def swept(
-    ledger: Ledger,
-    calls: SessionCalls,
-    artifacts: Artifacts,
-    session: str,
-    correlation: int = 0,
-) -> bool:
+def swept(desk: Desk, artifacts: Artifacts, session: str, correlation: int = 0) -> bool:
     """Delete a slice of a session's keys and artifacts; False when there are none.
 
     Of one that is no session (yet), the history it was to have as well.
     """
-    unit = _unit(ledger, correlation)
-    scope = ("session", session, "")
-    scopes: list[tuple[str, str, str]] = [scope]
-    if ledger.newest(SESSIONS, (session,)) is None:
+    unit = desk.begin_as_system(correlation)
+    scopes: list[tuple[str, str, str]] = [("session", session, "")]
+    if desk.ledger.newest(SESSIONS, (session,)) is None:
         scopes.append(history_scope(session))
     for columns in scopes:
-        for row in ledger.page(SCOPED, Order(_BY_SCOPE, columns), None, SLICE):
+        for row in desk.ledger.page(SCOPED, Order(_BY_SCOPE, columns), None, SLICE):
             unit.change((SCOPED, SCOPED.place(row)), gone, checked=False)
     made = artifacts.find(scope=Scope.session(session), limit=ARTIFACTS)
     for artifact in made:
@@ -138,9 +132,5 @@ def swept(
             artifacts.delete(artifact)
     if unit.idle():
         return bool(made)
-    calls.commit(unit, name="(session cleaned)")
+    desk.commit(unit, name="(session cleaned)")
     return True
-
-
-def _unit(ledger: Ledger, correlation: int) -> Unit:
-    return Unit(Standing(Principal.SYSTEM, "", correlation), ledger.guard.epoch)

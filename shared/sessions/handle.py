@@ -12,7 +12,7 @@ from .records import SessionInfo
 from .status import SessionStep
 
 
-class Keeper(Protocol):
+class SessionKeeper(Protocol):
     """Keep the sessions that handles act on."""
 
     def info(self, session_id: str) -> SessionInfo:
@@ -40,7 +40,7 @@ class SessionHandle:
     ``with session:`` has everything that is sent in the block belong to it.
     """
 
-    def __init__(self, sessions: Keeper, session_id: str, correlation: int) -> None:
+    def __init__(self, sessions: SessionKeeper, session_id: str, correlation: int) -> None:
         """Act on the session ``session_id`` of ``sessions``."""
         self._sessions = sessions
         self.id = session_id

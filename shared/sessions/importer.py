@@ -15,12 +15,12 @@ from ...persistence.records.tables import Row, Table
 from ..artifacts.artifacts import Artifacts
 from ..artifacts.records import Artifact
 from ..artifacts.sink import Sink
-from ..ledger.ledger import Ledger
+from ..ledger.desk import Desk
 from ..ledger.unit import Unit
 from ..scopes.entries import gone
-from ..scopes.listing import listed
+from ..scopes.rows import keyed
 from . import current
-from .calls import Bounds, SessionCalls
+from .bounds import Bounds
 from .checks import Checked, SessionFile, exact
 from .cleanup import IMPORTS, swept
 from .file import AnyLine, Described, End, Happened, Keyed, Made, Part, encode_kept
@@ -41,18 +41,12 @@ class Importer:
     """Take sessions over from files."""
 
     def __init__(
-        self,
-        ledger: Ledger,
-        calls: SessionCalls,
-        watch: SessionWatch,
-        bounds: Bounds,
-        artifacts: Artifacts,
+        self, desk: Desk, watch: SessionWatch, bounds: Bounds, artifacts: Artifacts
     ) -> None:
-        """Write to ``ledger`` by ``calls``, and ``artifacts``."""
-        self._ledger = ledger
-        self._calls = calls
+        """Write by ``desk``, and ``artifacts``."""
+        self._desk = desk
         self._watch = watch
-        self._bounds = bounds
+        self.bounds = bounds
         self.artifacts = artifacts
 
     def read(self, path: Path, session_id: str | None) -> SessionRow:
@@ -63,11 +57,11 @@ class Importer:
             message = f"{path} cannot be read: {error.strerror}; nothing was imported"
             raise ImportRefused(message, file=str(path), line=0) from None
         with file:
-            source = SessionFile(file, str(path), self._bounds.largest)
+            source = SessionFile(file, str(path), self.bounds.largest)
             checked = source.check()
             key = session_id or checked.session.id
             self._begin(key)
-            correlation = -self._bounds.number()
+            correlation = -self.bounds.number()
             self._watch.expect(correlation, key)
             # What is made of the file is made in the session, although that comes last.
             current.enter(None, correlation)
@@ -87,7 +81,7 @@ class Importer:
         def begun(before: Row | None) -> Row:
             if before is not None:
                 raise SessionExists(f"a session {key} is being imported; give another id")
-            return (IMPORTS + key, str(self._bounds.number()), 0)
+            return (IMPORTS + key, str(self.bounds.number()), 0)
 
         def free(before: Row | None) -> None:
             if before is not None:
@@ -95,9 +89,9 @@ class Importer:
 
         unit.change((SESSIONS, (key,)), free, checked=False)
         unit.change((PROGRESS, (IMPORTS + key,)), begun, checked=False)
-        self._calls.commit(unit, name="(session import begun)")
+        self._desk.commit(unit, name="(session import begun)")
         for kind in (scope.columns, history_scope(key)):
-            if next(listed(self._ledger, self.unit(0), kind, "", ""), None) is not None:
+            if next(keyed(self._desk, None, kind, ""), None) is not None:
                 self._refuse_used(key, "keys")
         if self.artifacts.usage(scope) != (0, 0):
             self._refuse_used(key, "artifacts")
@@ -109,46 +103,36 @@ class Importer:
     def finish(self, key: str, unit: Unit) -> None:
         """Commit the last slice, and that nothing is under way any more."""
         unit.change((PROGRESS, (IMPORTS + key,)), gone, checked=False)
-        self._calls.commit(unit, name="(session imported)")
+        self._desk.commit(unit, name="(session imported)")
 
     def _end(self, key: str, name: str) -> None:
         unit = self.unit(0)
         unit.change((PROGRESS, (IMPORTS + key,)), gone, checked=False)
-        self._calls.commit(unit, name=name)
+        self._desk.commit(unit, name=name)
 
     def commit(self, unit: Unit) -> None:
         """Commit a slice."""
-        self._calls.commit(unit, name="(session import)")
+        self._desk.commit(unit, name="(session import)")
 
     def unit(self, correlation: int) -> Unit:
         """Return a unit of the system's."""
-        standing = self._calls.standing()._replace(correlation=correlation)
-        return Unit(standing, self._ledger.guard.epoch)
+        standing = self._desk.standing()._replace(correlation=correlation)
+        return Unit(standing, self._desk.guard.epoch)
 
     def _undo(self, key: str) -> None:
-        if self._ledger.newest(SESSIONS, (key,)) is not None:
+        if self._desk.ledger.newest(SESSIONS, (key,)) is not None:
             return  # only the disk did not answer in time: it is saved when that is back
         try:
-            while swept(self._ledger, self._calls, self.artifacts, key):
+            while swept(self._desk, self.artifacts, key):
                 pass
             self._end(key, "(session import undone)")
         except PerdureError as error:
             logger.warning("what an import has left is deleted later: %s", error)
             self._watch.on_abandoned(key)
 
-    @property
-    def ledger(self) -> Ledger:
-        """Where it is written."""
-        return self._ledger
-
-    @property
-    def bounds(self) -> Bounds:
-        """What a session may hold."""
-        return self._bounds
-
     def appended(self) -> int:
         """Return the sequence of the newest commit."""
-        return self._calls.appended()
+        return self._desk.appended()
 
 
 class _Taking:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol, TypeAlias, cast
 
@@ -12,6 +12,8 @@ from ...persistence.records.records import JournalEntry
 from ...persistence.records.shared_tables import SCOPED, SESSIONS
 from ...persistence.records.tables import Order, Row, Table
 from ...persistence.store.store import StoreReader
+from ..ledger import merged
+from ..ledger.desk import Desk
 from ..ledger.ledger import Ledger
 from ..ledger.unit import Unit
 from ..scopes.entries import KEY, VALUE
@@ -81,63 +83,15 @@ def stored(pages: Pages, wanted: Wanted, after: Row | None) -> Iterator[SessionR
         after = cast("Row", wanted.place(rows[-1]))
 
 
-def listed(
-    pages: Pages,
-    changed: dict[str, SessionRow | None],
-    wanted: Wanted,
-    may_see: Callable[[SessionRow], bool],
-    *,
-    after: SessionInfo | None,
-    limit: int,
-) -> list[SessionRow]:
-    """Return up to ``limit`` sessions behind ``after``; ``changed`` ones are newer than stored."""
-    behind = None if after is None else wanted.place(after)
-    found: list[SessionRow] = []
-    for row in stored(pages, wanted, cast("Row | None", behind)):
-        if row.id not in changed and may_see(row):
-            found.append(row)
-            if len(found) == limit:
-                break
-    if not changed:
-        return found
-    for made in changed.values():
-        if made is not None and wanted.fits(made) and may_see(made):
-            place = wanted.place(made)
-            if behind is None or _after(place, behind, descending=wanted.descending):
-                found.append(made)
-    found.sort(key=wanted.place, reverse=wanted.descending)
-    return found[:limit]
-
-
-def _after(one: Spot, other: Spot, *, descending: bool) -> bool:
-    return one < other if descending else one > other
-
-
-def newer(ledger: Ledger, unit: Unit | None) -> dict[str, SessionRow | None]:
-    """Return the sessions that are newer than the store's, by id."""
-    rows = {key[0]: row for key, row in ledger.appended(SESSIONS).items()}
-    if unit is not None:
-        for table, key in unit.steps:
-            if table is SESSIONS:
-                before = rows[key[0]] if key[0] in rows else ledger.newest(table, key)
-                rows[key[0]] = unit.seen((table, key), before)
-    return {str(key): None if row is None else as_session(row) for key, row in rows.items()}
-
-
-def open_children(ledger: Ledger, unit: Unit | None, parent: str) -> list[SessionRow]:
+def open_children(desk: Desk, unit: Unit | None, parent: str) -> list[SessionRow]:
     """Return the sessions nested in another that have not ended, as they are now."""
-    # Looked at before the store: what becomes durable meanwhile is in both.
-    changed = newer(ledger, unit)
-    found: list[SessionRow] = []
-    after: Row | None = None
-    while True:
-        page = ledger.page(SESSIONS, Order(("parent",), (parent,)), after, PAGE)
-        found += [row for row in map(as_session, page) if row.id not in changed]
-        if len(page) < PAGE:
-            break
-        after = (page[-1][0],)
-    found += [row for row in changed.values() if row is not None and row.parent == parent]
-    return sorted(row for row in found if row.open)
+    order = Order(("parent",), (parent,))
+    newest = desk.begin() if unit is None else unit
+    return sorted(
+        row
+        for row in map(as_session, merged.rows(desk.ledger, newest, SESSIONS, order))
+        if row.open
+    )
 
 
 def by_correlation(ledger: Ledger, correlation: int) -> str:

@@ -27,18 +27,15 @@ from ...persistence.records.records import JournalEntry
 from ...persistence.records.shared_tables import PROGRESS, SESSIONS
 from ...persistence.records.tables import Row
 from ...persistence.secrets.masking import masked
-from ..access.named import acting
 from ..artifacts.artifacts import Artifacts
-from ..ledger.guard import Standing
-from ..ledger.ledger import Ledger
+from ..ledger.desk import Desk, Handle
 from ..ledger.unit import Place, Step, Unit
 from . import pages
-from .calls import (
+from .bounds import (
     LARGEST_META,
     LONGEST_NAME,
     LONGEST_NOTE,
     Bounds,
-    SessionCalls,
     checked_text,
     refuse_control,
 )
@@ -70,7 +67,7 @@ DEEPEST: Final = 16
 _ENDS: Final = (SessionStep.COMPLETE, SessionStep.FAIL)
 
 
-class Sessions(Generic[S]):
+class Sessions(Handle, Generic[S]):
     """Create, find and list sessions. Thread-safe; serves turns and callers outside.
 
     In a turn everything is part of it: a session created there begins when the turn commits. An
@@ -80,33 +77,19 @@ class Sessions(Generic[S]):
 
     def __init__(
         self,
-        ledger: Ledger,
-        calls: SessionCalls,
+        desk: Desk,
         watch: SessionWatch,
         bounds: Bounds,
         artifacts: Artifacts,
         *,
         make: Callable[[Sessions[S], str, int], S],
     ) -> None:
-        """Keep sessions in ``ledger``; ``make`` gives what people hold of one."""
-        self._ledger = ledger
-        self._calls = calls
+        """Keep sessions by ``desk``; ``make`` gives what people hold of one."""
+        super().__init__(desk)
         self._watch = watch
         self._bounds = bounds
         self._artifacts = artifacts
         self._make = make
-        self._principal: Principal | None = None
-
-    def acting_as(self, principal: Principal) -> Sessions[S]:
-        """Return a handle that acts as ``principal`` outside of turns: it sees that one's sessions.
-
-        What is sent in a session is sent by nobody in particular, as everything from outside is.
-        Denied on a handle that acts as somebody else.
-        """
-        handle: Sessions[S] = object.__new__(type(self))
-        handle.__dict__.update(self.__dict__)
-        handle._principal = acting(self._principal, principal)
-        return handle
 
     def create(
         self,
@@ -170,7 +153,9 @@ class Sessions(Generic[S]):
 
     def current(self) -> S | None:
         """Return the session this code is in: of its ``with`` block, else of its turn, or None."""
-        session = self._watch.session_of(self._correlation())
+        desk = self._desk
+        correlation = entered(desk.turn()) or desk.standing().correlation
+        session = desk.ledger.session_of(correlation)
         return self.get(session) if session else None
 
     def list(
@@ -201,14 +186,10 @@ class Sessions(Generic[S]):
             None if status is None else known_status(status), owner, _id(parent), since, sort,
             descending,
         )  # fmt: skip
-        changed: dict[str, SessionRow | None] = {}
-        if self._calls.turn() is not None:
-            changed = pages.newer(self._ledger, self._calls.unit())
-            self._calls.learnt()
-        rows = pages.listed(
-            self._ledger, changed, wanted, self._may_see, after=after, limit=max(0, limit)
-        )
-        return [info_of(row) for row in rows]
+        behind = None if after is None else wanted.place(after)
+        rows = self._desk.rows(self._desk.unit(), SESSIONS, wanted.order(), behind)
+        found = (row for row in map(as_session, rows) if wanted.fits(row) and self._may_see(row))
+        return [info_of(row) for row in itertools.islice(found, max(0, limit))]
 
     def take(self, session_id: str, step: SessionStep, note: str = "") -> None:
         """Take a step; an end is taken by those nested in the session first, each by itself."""
@@ -222,13 +203,13 @@ class Sessions(Generic[S]):
                 raise _unknown(session_id)
             after(session_id, before.state, step)
             if step in _ENDS:
-                for child in pages.open_children(self._ledger, self._calls.unit(), session_id):
+                for child in pages.open_children(self._desk, self._desk.unit(), session_id):
                     self._take_along(child.id, step, f"with session {session_id}")
             try:
                 self._take(before, step, note)
             except Conflict:
                 # A child was created, or somebody else was first: look again.
-                if self._calls.unit() is not None:
+                if self._desk.unit() is not None:
                     raise
             else:
                 return
@@ -238,7 +219,7 @@ class Sessions(Generic[S]):
         self, session_id: str, *, after: int | None = None, limit: int = 1000
     ) -> builtins.list[JournalEntry]:
         """Return commits of a session; see ``SessionHandle.history``."""
-        entries = pages.commits(self._ledger.store, self._visible(session_id), after)
+        entries = pages.commits(self._desk.ledger.store, self._visible(session_id), after)
         return [
             entry._replace(delta=masked(entry.delta))
             for entry in itertools.islice(entries, max(0, limit))
@@ -255,7 +236,7 @@ class Sessions(Generic[S]):
         self._refuse_in_a_turn("export")
         row = self._visible(session_id)
         return export(
-            self._ledger.store, row, Path(path), now=self._calls.now(),
+            self._desk.ledger.store, row, Path(path), now=self._desk.now(),
             largest=self._bounds.largest, secrets=secrets,
         )  # fmt: skip
 
@@ -268,7 +249,7 @@ class Sessions(Generic[S]):
         was made up, SessionExists if the id is taken. Deadlock in a handler.
         """
         self._refuse_in_a_turn("import_")
-        importer = Importer(self._ledger, self._calls, self._watch, self._bounds, self._artifacts)
+        importer = Importer(self._desk, self._watch, self._bounds, self._artifacts)
         key = None if session_id is None else checked_name(session_id, "session id")
         row = importer.read(Path(path), key)
         return self._make(self, row.id, row.correlation)
@@ -276,8 +257,8 @@ class Sessions(Generic[S]):
     def enterable(self, session_id: str) -> object:
         """Return the turn under way, or None; raise if the session cannot be entered now."""
         row = self._visible(session_id, newest=True)
-        refuse_inactive(row, "entered", self._calls.now())
-        return self._calls.turn()
+        refuse_inactive(row, "entered", self._desk.now())
+        return self._desk.turn()
 
     # Underneath.
 
@@ -292,12 +273,12 @@ class Sessions(Generic[S]):
         cleanup: Cleanup,
         meta: Mapping[str, object] | None,
     ) -> SessionRow:
-        standing = self._standing()
+        standing = self._desk.standing()
         if owner is not None and owner != standing.principal != Principal.SYSTEM:
             raise Denied(f"{standing.principal} may not create a session for {owner}")
         refuse_control(checked_text(name, "name", LONGEST_NAME), "the name of a session")
         limits = (limits or SessionLimits()).checked(cleanup)
-        now = self._calls.now()
+        now = self._desk.now()
         text = META.encode(dict(meta or {}), f"meta of session {key}")
         if len(text) > LARGEST_META:
             problem = f"takes {len(text):,} characters; {LARGEST_META:,} are allowed"
@@ -306,7 +287,7 @@ class Sessions(Generic[S]):
             key, parent, name, SessionStatus.ACTIVE,
             *(owner or standing.principal).columns, -self._bounds.number(), now, now, None,
             None if limits.duration is None else now + limits.duration,
-            cleanup, LIMITS.encode(limits, "limits"), text, "", self._calls.appended(), 0,
+            cleanup, LIMITS.encode(limits, "limits"), text, "", self._desk.appended(), 0,
         )  # fmt: skip
 
     def _with_child(self, parent: str, before: Row | None) -> Row:
@@ -314,7 +295,7 @@ class Sessions(Generic[S]):
         if before is None:
             raise _unknown(parent)
         row = as_session(before)
-        now = self._calls.now()
+        now = self._desk.now()
         refuse_inactive(row, "the parent of another", now)
         return tuple(row._replace(changed=now, sequence=0))
 
@@ -334,18 +315,18 @@ class Sessions(Generic[S]):
                 self._walk(child, step, note)
 
     def _take(self, before: SessionRow, step: SessionStep, note: str) -> None:
-        now = self._calls.now()
+        now = self._desk.now()
         status = after(before.id, before.state, step)
         row = before._replace(status=str(status), changed=now, note=note, sequence=0)
         if step in _ENDS:
             row = row._replace(ended=now)
             row = row._replace(deadline=row.cleaned_at)
-        unit = self._calls.unit()
+        unit = self._desk.unit()
         mark = 0 if unit is None else unit.mark()
 
         def taken(_before: Row | None) -> Row:
             if unit is not None and step in _ENDS:
-                refuse_written(self._ledger, unit, mark, row)
+                refuse_written(self._desk.ledger, unit, mark, row)
             return tuple(row)
 
         self._change(
@@ -365,38 +346,32 @@ class Sessions(Generic[S]):
 
         ``expected`` must still be the newest row of the one place then (Conflict).
         """
-        unit = self._calls.unit()
+        desk = self._desk
+        unit = desk.unit()
         if unit is not None:
-            with unit.savepoint():
+            with unit, unit.savepoint():
                 for place, step in steps:
-                    before = self._look(unit, place)
+                    before = desk.look(unit, place)
                     unit.change(place, step, checked=True)
                     step(before)  # raises where it cannot be taken
             return
-        standing = self._standing()._replace(correlation=correlation)
-        unit = Unit(standing, self._ledger.guard.epoch)
+        alone = Unit(desk.standing()._replace(correlation=correlation), desk.guard.epoch)
         for place, step in steps:
             if expected is not None:
-                unit.reads[place] = tuple(expected)
-            unit.change(place, step, checked=expected is not None)
-        self._calls.commit(unit, name=name)
-
-    def _look(self, unit: Unit, place: Place) -> Row | None:
-        edge = self._calls.turn() is None
-        newest = self._ledger.durable(*place) if edge else self._ledger.newest(*place)
-        if self._ledger.under_way(place):
-            self._calls.learnt()
-        return unit.read(place, newest)
+                alone.reads[place] = tuple(expected)
+            alone.change(place, step, checked=expected is not None)
+        desk.commit(alone, name=name)
 
     def _row(self, session_id: str, *, newest: bool = False) -> SessionRow | None:
         place = _place(session_id)
-        unit = self._calls.unit()
+        unit = self._desk.unit()
         if unit is not None:
-            row = self._look(unit, place)
+            with unit:
+                row = self._desk.look(unit, place)
         elif newest:
-            row = self._ledger.newest(*place)
+            row = self._desk.ledger.newest(*place)
         else:
-            row = self._ledger.durable(*place)
+            row = self._desk.behold(None, place)
         return None if row is None else as_session(row)
 
     def _visible(self, session_id: str, *, newest: bool = False) -> SessionRow:
@@ -406,20 +381,11 @@ class Sessions(Generic[S]):
         return row
 
     def _may_see(self, row: SessionRow) -> bool:
-        standing = self._standing()
+        standing = self._desk.standing()
         return standing.principal in (Principal.SYSTEM, row.owner) or standing.session == row.id
 
-    def _standing(self) -> Standing:
-        standing = self._calls.standing()
-        if self._principal is not None and standing.principal == Principal.SYSTEM:
-            return standing._replace(principal=self._principal)
-        return standing
-
-    def _correlation(self) -> int:
-        return entered(self._calls.turn()) or self._calls.standing().correlation
-
     def _refuse_in_a_turn(self, what: str) -> None:
-        if self._calls.turn() is not None:
+        if self._desk.turn() is not None:
             message = f"{what}() in a handler would wait for that handler; call it from outside"
             raise Deadlock(message)
 

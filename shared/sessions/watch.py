@@ -9,12 +9,12 @@ from ...persistence.errors import InvalidTransition, SessionEnded, SessionLimit
 from ...persistence.names.scope import Principal
 from ...persistence.records.shared_tables import ARTIFACTS, SCOPED, SESSIONS
 from ...persistence.records.tables import Change, Order, Row
+from ..ledger import merged
 from ..ledger.guard import Standing
 from ..ledger.ledger import Ledger
 from ..ledger.unit import Unit
 from ..scopes.entries import KEY, VALUE
-from ..scopes.listing import listed
-from .pages import PAGE, by_correlation
+from .pages import by_correlation
 from .records import SessionRow, as_session
 from .status import SessionStatus
 
@@ -165,24 +165,14 @@ class SessionWatch:
         if known is not None:
             return known
         everything = Unit(Standing(Principal.SYSTEM), 0)
+        order = Order(("kind", "id", "part"), ("session", session, ""))
         size = sum(
             _size(True, row)  # noqa: FBT003 - one line
-            for row in listed(self._ledger, everything, ("session", session, ""), "", "")
+            for row in merged.rows(self._ledger, everything, SCOPED, order)
         )
-        artifacts = self._artifacts(session)
-        return size + sum(_size(False, row) for row in artifacts), len(artifacts)  # noqa: FBT003
-
-    def _artifacts(self, session: str) -> list[Row]:
-        changed = self._ledger.appended(ARTIFACTS)
-        rows = [row for row in changed.values() if row is not None and row[_SESSION] == session]
         order = Order(("session", "number"), (session,))
-        after: Row | None = None
-        while True:
-            page = self._ledger.page(ARTIFACTS, order, after, PAGE)
-            rows += [row for row in page if row[:1] not in changed]
-            if len(page) < PAGE:
-                return rows
-            after = (page[-1][0],)
+        artifacts = list(merged.rows(self._ledger, everything, ARTIFACTS, order))
+        return size + sum(_size(False, row) for row in artifacts), len(artifacts)  # noqa: FBT003
 
 
 def refuse_ended(row: SessionRow) -> None:

@@ -470,10 +470,10 @@ def test_grants_that_have_run_out_leave_the_disk(tmp_path: Path) -> None:
         for seconds in (10, 20, 30, None):
             system.access.grant(ANNA, W, Right.READ, seconds=seconds)
         clock.advance(25)
-        assert system._runtime.grant_expiry.sweep() == 2
+        assert system._runtime.grant_sweep.sweep() == 2
         assert system._store.count(GRANTS, Order(("number",))) == 2
         assert [g.number for g in system.access.grants()] == [3, 4]
-        assert system._runtime.grant_expiry.sweep() == 0
+        assert system._runtime.grant_sweep.sweep() == 0
         clock.advance(60)
         assert system.idle(DEADLINE)
 

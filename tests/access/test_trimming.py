@@ -55,11 +55,11 @@ def test_it_is_trimmed_by_itself_when_there_is_much_too_much() -> None:
     with opened(clock=clock, audit=Audit(keep=20)) as system:
         refused(system, 21)
         clock.advance(1)
-        assert system.flush()
+        assert system.idle()
         assert len(system.audit.list(limit=1000)) == 21
         refused(system, 9)
         clock.advance(1)
-        assert system.flush()
+        assert system.idle()
         assert system.audit.list(limit=1)[0].number == 11
         assert system.audit.verify().intact
 

@@ -61,7 +61,7 @@ class Odd(Agent[CountState]):
         return future.get()
 
     def _heard(self) -> None:
-        Odd.heard.append(self.system.state.calls.standing().principal)
+        Odd.heard.append(self.system.state._desk.standing().principal)
         Odd.told.set()
 
     def pry(self) -> object:

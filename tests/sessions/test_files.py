@@ -365,7 +365,7 @@ def test_any_damage_is_found(good: Path, tmp_path: Path, data: st.DataObject) ->
 def test_an_import_that_cannot_go_on_is_undone(good: Path) -> None:
     """When an import fails half way, what it has written is deleted again."""
     with opened() as system:
-        calls: Any = system.sessions._calls
+        calls: Any = system.sessions._desk
         commit = calls.commit
         names: list[str] = []
 
@@ -389,7 +389,7 @@ def test_what_a_lost_import_left_is_deleted_at_the_next_opening(tmp_path: Path, 
     """An import that neither ended nor could be undone is swept by the next process."""
     store = tmp_path / "a.db"
     with opened(store) as system:
-        calls: Any = system.sessions._calls
+        calls: Any = system.sessions._desk
         commit = calls.commit
 
         def fails(unit: object, *, name: str = "(shared)") -> None:
@@ -413,7 +413,7 @@ def test_an_import_that_an_outage_cuts_off_is_undone_when_it_is_over(good: Path)
     """What could not be undone while nothing could be saved is deleted soon afterwards."""
     clock = VirtualClock()
     with opened(clock=clock) as system:
-        calls: Any = system.sessions._calls
+        calls: Any = system.sessions._desk
         commit = calls.commit
 
         def fails(unit: object, *, name: str = "(shared)") -> None:
@@ -438,7 +438,7 @@ def test_an_import_that_an_outage_cuts_off_is_undone_when_it_is_over(good: Path)
 def test_an_import_whose_last_answer_is_lost_is_there(good: Path) -> None:
     """A session that was on its way to the disk when that failed is there, whole, afterwards."""
     with opened() as system:
-        calls: Any = system.sessions._calls
+        calls: Any = system.sessions._desk
         commit = calls.commit
 
         def late(unit: object, *, name: str = "(shared)") -> None:

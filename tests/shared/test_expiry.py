@@ -11,7 +11,7 @@ from perdure.persistence.records.shared_tables import SCOPED
 from perdure.persistence.records.tables import Order
 from perdure.persistence.store.batch import Batch
 from perdure.persistence.store.store import StoreReader
-from perdure.shared.scopes import expiry
+from perdure.shared.scopes import sweep
 from tests.shared.kit import DEADLINE, WORK, Count, Worker
 
 ALL = Order(("kind", "id", "part"))
@@ -124,17 +124,17 @@ def test_the_disk_is_freed_in_small_commits() -> None:
                 state.set(WORK, f"brief/{number:04}", 0, ttl=10)
         state.set(WORK, "stays", 1)
         state.set(WORK, "later", 1, ttl=1_000)
-        clock.advance(expiry.EVERY)
+        clock.advance(sweep.EVERY)
         assert store.swept.wait(DEADLINE)
         # Over when the one after it has nothing left to do.
-        assert system._runtime.expiry.sweep() + sum(store.slices) >= 1_200
+        assert system._runtime.key_sweep.sweep() + sum(store.slices) >= 1_200
         assert sum(store.slices) == 1_200
-        assert max(store.slices) <= expiry.SLICE
+        assert max(store.slices) <= sweep.SLICE
         assert rows(store) == ["later", "stays"]
         store.swept.clear()
         clock.advance(1_000)
         for _ in range(600):  # the next sweep is arranged when the one before has ended
-            clock.advance(expiry.EVERY)
+            clock.advance(sweep.EVERY)
             if store.swept.wait(0.05):
                 break
         assert rows(store) == ["stays"]
@@ -145,7 +145,7 @@ def test_what_was_written_again_is_not_swept() -> None:
     clock = VirtualClock()
     store = MemoryStore()
     with AgentSystem.open(store, agents=[], clock=clock) as system:
-        state, sweeper = system.state, system._runtime.expiry
+        state, sweeper = system.state, system._runtime.key_sweep
         for key in "abc":
             state.set(WORK, key, 1, ttl=10)
         clock.advance(20)
@@ -159,7 +159,7 @@ def test_sweeping_while_others_write(tmp_path: Path) -> None:
     """Sweeps beside writers never take a living key."""
     clock = VirtualClock()
     with AgentSystem.open(tmp_path / "s.db", agents=[], clock=clock, sync="process") as system:
-        state, sweeper = system.state, system._runtime.expiry
+        state, sweeper = system.state, system._runtime.key_sweep
         for number in range(300):
             state.set(WORK, f"k{number}", 0, ttl=10)
         clock.advance(10)

@@ -328,7 +328,7 @@ def test_a_limit_is_a_number(limit: Any) -> None:  # noqa: ANN401 - same
 
 def damage(line: Pipeline, key: str, text: str) -> None:
     """Store something else in place of a row."""
-    line._office.run(lambda unit: line._shelf.put(unit, key, text))
+    line._office.run(lambda unit: line._rows.put(unit, key, text))
 
 
 def test_a_lease_that_does_not_decode_is_over(caplog: pytest.LogCaptureFixture) -> None:
@@ -498,9 +498,9 @@ def test_what_an_agent_keeps_for_itself_is_not_reached_through_scopes() -> None:
         line = system.sharing.pipeline("line")
         stranger = system.state.acting_as(Principal.user("mira"))
         with pytest.raises(Denied):
-            stranger.get(line._shelf.scope, "head")
+            stranger.get(line._rows.scope, "head")
         with pytest.raises(Denied):
-            stranger.list_keys(line._shelf.scope)
+            stranger.list_keys(line._rows.scope)
 
 
 def test_mistakes_are_told() -> None:

@@ -277,7 +277,7 @@ def test_a_limit_is_a_number(limit: Any) -> None:  # noqa: ANN401 - same
 
 def damage(board: Requests, key: str, text: str) -> None:
     """Store something else in place of a row."""
-    board._office.run(lambda unit: board._shelf.put(unit, key, text))
+    board._office.run(lambda unit: board._rows.put(unit, key, text))
 
 
 def test_a_lease_that_does_not_decode_is_over(caplog: pytest.LogCaptureFixture) -> None:

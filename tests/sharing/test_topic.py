@@ -78,7 +78,7 @@ def opened(clock: VirtualClock | None = None, store: MemoryStore | None = None) 
 def items(system: AgentSystem) -> list[str]:
     """Return the keys of the items that are stored."""
     system.flush()
-    shelf = system.sharing.topic("news")._shelf
+    shelf = system.sharing.topic("news")._rows
     return [key for key, _ in shelf.rows(None, "item/")]
 
 

@@ -1,15 +1,13 @@
-"""What sessions need of the system around them."""
+"""How much a session may hold, and which texts it takes."""
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from ...persistence.errors import StateError
-from ..ledger.unit import Unit
-from ..scopes.rows import Calls
 
 LARGEST_META: Final = 65_536
 """Characters of JSON."""
@@ -17,22 +15,6 @@ LONGEST_NOTE: Final = 2_000
 """Bytes."""
 LONGEST_NAME: Final = 256
 """Bytes."""
-
-
-class SessionCalls(Calls, Protocol):
-    """Know what a call belongs to, and commit what belongs to nothing else."""
-
-    def turn(self) -> object:
-        """Return the turn under way; None outside of turns."""
-        ...
-
-    def commit(self, unit: Unit, *, name: str = "(shared)") -> None:
-        """End a unit that is no turn's, and wait until it is durable."""
-        ...
-
-    def appended(self) -> int:
-        """Return the sequence of the newest commit."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

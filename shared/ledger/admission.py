@@ -7,17 +7,30 @@ from typing import Protocol
 from ...persistence.errors import Denied
 from ...persistence.records.shared_tables import GRANTS
 from ...persistence.records.tables import Row
-from ..ledger.guard import Decision, Guard, Standing, Use, refusal
-from ..ledger.unit import Step, Unit
+from .guard import Decision, Guard, Standing, Use, refusal
+from .unit import Step, Unit
 
 _USES = GRANTS.names.index("uses")
 
 
-class Desk(Protocol):
-    """Know what a call belongs to."""
+class Counter(Protocol):
+    """Where a call is admitted: the desk."""
+
+    @property
+    def guard(self) -> Guard:
+        """Who decides."""
+        ...
+
+    def standing(self) -> Standing:
+        """Return who speaks."""
+        ...
 
     def unit(self) -> Unit | None:
         """Return the unit of the turn or transaction under way; None outside of both."""
+        ...
+
+    def begin(self) -> Unit:
+        """Return a new unit of this caller's."""
         ...
 
     def commit(self, unit: Unit) -> None:
@@ -25,7 +38,7 @@ class Desk(Protocol):
         ...
 
 
-def admit(guard: Guard, desk: Desk, unit: Unit | None, standing: Standing, use: Use) -> None:
+def admit(desk: Counter, unit: Unit | None, use: Use) -> None:
     """Let a call go on, or raise Denied (Isolated) without having looked at what is stored.
 
     The decision commits with ``unit``; without one, alone and at once. That of a refused call
@@ -33,30 +46,33 @@ def admit(guard: Guard, desk: Desk, unit: Unit | None, standing: Standing, use: 
     not used by what is undone, and nobody uses it twice.
     """
     alone = unit is None
+    guard = desk.guard
     if unit is not None:
         decision = unit.ask(guard, use)
     else:
+        standing = desk.standing()
         decision = guard.check(standing, use.right, use.scope, use.key)
         if not decision.audited and not decision.uses:
             _refuse(decision, standing, use)
             return
-        unit = Unit(standing, guard.epoch)
+        unit = desk.begin()
     if decision.audited:
-        unit.audit.append(guard.record(standing, use, decision))
+        unit.audit.append(guard.record(unit.standing, use, decision))
     if not decision.allowed:
         # A call of its own: its refusal is all there is of it.
         if decision.audited and desk.unit() is not unit:
             desk.commit(unit)
-        _refuse(decision, standing, use)
-    _spend(guard, desk, unit, use, decision)
+        _refuse(decision, unit.standing, use)
+    _spend(desk, unit, use, decision)
     if alone:
         desk.commit(unit)
     else:
         unit.used.append(use)
 
 
-def _spend(guard: Guard, desk: Desk, unit: Unit, use: Use, decision: Decision) -> None:
+def _spend(desk: Counter, unit: Unit, use: Use, decision: Decision) -> None:
     """Use what limited grants the decision needs; Denied where there are no uses left."""
+    guard = desk.guard
     for number in decision.uses:
         place = (GRANTS, (number,))
         unit.change(place, _used(guard, unit, use, number), checked=False)

@@ -1,0 +1,106 @@
+"""Does what falls due behind everybody's back: one attendant for each sweep of shared state."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from typing import Final
+
+from ...lifecycle.clock import Clock
+from ...persistence.errors import PerdureError, SystemClosed
+from ...shared.ledger.sweep import AT_ONCE, Sweep
+from ..pool.agenda import Agenda
+from ..pool.dispatcher import Dispatcher
+
+logger = logging.getLogger("perdure.actors")
+
+RETRY_SECONDS: Final = 1.0
+"""After which what failed is tried again."""
+LONGEST_WAIT: Final = 30.0
+"""Seconds after which an attendant looks again whatever it waits for: clocks are set, and machines
+sleep, and neither shows in the clock that the wait is measured by."""
+
+
+class Attendant:
+    """Own a sweep: call its slices on a worker, one at a time, when they are due."""
+
+    def __init__(self, sweep: Sweep, clock: Clock, dispatcher: Dispatcher, agenda: Agenda) -> None:
+        """See to ``sweep``; the system is not idle while a slice is under way."""
+        self._sweep = sweep
+        self._clock = clock
+        self._dispatcher = dispatcher
+        self._agenda = agenda
+        self._lock = threading.Lock()
+        self._next = math.inf  # by the monotonic clock
+        self._busy = self._again = False
+        sweep.due = self.due
+
+    def start(self) -> None:
+        """Have the first slice done when that is due."""
+        self.due(self._sweep.first)
+
+    def stop(self) -> None:
+        """Begin no further slice. Takes no lock: a forked child calls this as well."""
+        self._sweep.stopped = True
+
+    def due(self, seconds: float) -> None:
+        """Have a slice done in some seconds, or earlier if one is due before."""
+        if seconds <= 0:
+            self._begin()
+            return
+        moment = self._clock.monotonic() + seconds
+        with self._lock:
+            if moment >= self._next or self._sweep.stopped:
+                return
+            self._next = moment
+        self._clock.call_later(min(seconds, LONGEST_WAIT), lambda: self._called(moment))
+
+    def waits(self) -> bool:
+        """Tell that only a worker does this."""
+        return True
+
+    def run(self) -> bool:
+        """Do one slice, and go to the tail of the queue if there is more."""
+        wait = -1.0
+        try:
+            if not self._sweep.stopped:
+                wait = self._sweep.slice()
+        except SystemClosed:
+            pass
+        except PerdureError as error:
+            logger.warning("%s, and tried again: %s", self._sweep.what, error)
+            wait = RETRY_SECONDS
+        except Exception:
+            logger.exception("%s, and tried again", self._sweep.what)
+            wait = RETRY_SECONDS
+        with self._lock:
+            more = (wait == AT_ONCE or self._again) and not self._sweep.stopped
+            self._again = False
+            self._busy = more
+        if more:
+            self._dispatcher.submit(self)
+            return True
+        if wait > 0:
+            self.due(wait)
+        self._agenda.count(-1)
+        return True
+
+    def _called(self, moment: float) -> None:
+        with self._lock:
+            if moment != self._next:
+                return  # an earlier one has come in between
+            self._next = math.inf
+        self._begin()
+
+    def _begin(self) -> None:
+        """Have a worker do a slice."""
+        with self._lock:
+            if self._sweep.stopped:
+                return
+            self._again = self._busy
+            if self._busy:
+                return
+            self._busy = True
+        self._agenda.count(1)
+        self._dispatcher.submit(self)

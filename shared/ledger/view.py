@@ -1,0 +1,50 @@
+"""What a caller sees of the ledger: what is durable at the edge, what is newest in a turn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ...persistence.errors import CorruptState
+from ...persistence.records.tables import Order, Row, Table
+from . import merged
+from .ledger import Ledger
+from .unit import Place, Unit
+
+
+class View:
+    """Look at rows, for a caller without a unit or in one."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        """Look into ``ledger``."""
+        self.ledger = ledger
+
+    def behold(self, unit: Unit | None, place: Place) -> Row | None:
+        """Return a row as the caller may see it, without what its unit makes of it."""
+        try:
+            if unit is None or unit.edge:
+                return self.ledger.durable(*place)
+            return self.ledger.newest(*place)
+        except CorruptState:
+            if unit is None or place not in unit.replaced:
+                raise
+            return None
+
+    def glance(self, unit: Unit | None, place: Place) -> Row | None:
+        """Return a row as the caller sees it; by the time its unit ends it may be another."""
+        row = self.behold(unit, place)
+        if unit is None:
+            return row
+        if not unit.edge and self.ledger.under_way(place):
+            self.learnt()
+        return unit.seen(place, unit.base(place, row))
+
+    def rows(
+        self, unit: Unit | None, table: Table, order: Order, after: Row | None = None
+    ) -> Iterator[Row]:
+        """Iterate over rows in an order as the caller sees them; nothing holds them as they are."""
+        if unit is not None and not unit.edge:
+            self.learnt()
+        return merged.rows(self.ledger, unit, table, order, after)
+
+    def learnt(self) -> None:
+        """Take note that the turn under way knows what may not be durable yet."""
