@@ -14,10 +14,9 @@ from ...persistence.records.records import Commit, DeadLetter, Timer
 from ..pool.mailbox import MailHold
 from ..talk.control import Control, Verb
 from ..talk.turn import Letter, Turn, current
-from . import decisions
 from .activation import Activation
 from .cell import AgentCell
-from .isolation import handed_over
+from .isolation import handed_over, undo
 from .settling import answers_unsaved, describe, save
 from .timers import next_due
 
@@ -30,7 +29,7 @@ def fail(cell: AgentCell, activation: Activation, turn: Turn, error: BaseExcepti
     letter = turn.letter
     if turn.unit is not None:
         cell.home.ledger.give_up(turn.unit)
-        decisions.keep(cell.home.supervisor, turn.unit)
+        undo(cell.home.supervisor, turn.unit)
     if letter.reply_to is not None:
         reject(cell, letter, error)
         return

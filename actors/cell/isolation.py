@@ -1,14 +1,20 @@
-"""What a cell sees of an isolation: a turn that is cut off, a letter that must not be lost."""
+"""What a cell sees of an isolation: a turn that is cut off, a letter that must not be lost.
+
+And what outlives a turn that is undone, for this reason or another: decisions about access.
+"""
 
 from __future__ import annotations
 
 import logging
 from typing import Final
 
-from ...persistence.errors import Isolated
+from ...lifecycle.supervisor import PersistenceSupervisor
+from ...persistence.errors import Isolated, PerdureError
+from ...persistence.records.chain import summed
+from ...persistence.records.records import Commit
+from ...shared.ledger.unit import Unit
 from ..talk.control import Control, Verb
 from ..talk.turn import Decider, Letter, Turn, current
-from . import decisions
 from .activation import Activation
 from .cell import AgentCell, Surroundings
 
@@ -45,13 +51,30 @@ def lost(cell: AgentCell, activation: Activation, turn: Turn) -> bool:
         return False
     activation.rollback()
     if turn.unit is not None:
-        decisions.keep(cell.home.supervisor, turn.unit)
+        undo(cell.home.supervisor, turn.unit)
     cell.turn = None
     current.set(None)
     if mine:  # it began just when the agent was cut off, unseen
         hand_over(cell, turn.letter)
     logger.warning("%s: a turn that was cut off is dropped", cell)
     return True
+
+
+def undo(supervisor: PersistenceSupervisor, unit: Unit) -> None:
+    """Undo a unit, and commit what it was refused, and what it was allowed in vain.
+
+    When used: a unit ends without its commit (its turn raised, was overtaken or cut off). What the
+    audit says was decided stays decided, also where nothing came of it.
+    """
+    unit.undo()
+    decisions, unit.audit = unit.audit, []
+    if decisions:
+        commit = Commit()
+        commit.with_effects().audit = summed(decisions)
+        try:
+            supervisor.append(commit)
+        except PerdureError as error:
+            logger.warning("decisions about access are not kept: %s", error)
 
 
 def hand_over(cell: AgentCell, letter: Letter) -> None:

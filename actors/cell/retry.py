@@ -12,9 +12,9 @@ from pykka.messages import ProxyCall
 from ...persistence.codec.codec import IMMUTABLE
 from ..talk.messages import PLAIN, detach
 from ..talk.turn import Turn
-from . import decisions
 from .activation import Activation
 from .cell import AgentCell
+from .isolation import undo
 
 logger = logging.getLogger("perdure.actors")
 
@@ -43,7 +43,7 @@ def begins_again(cell: AgentCell, activation: Activation, turn: Turn) -> bool:
         cell.home.ledger.reserve(turn.unit)
     activation.rollback()
     # It may have acted on what it saw, and may see something else the next time.
-    decisions.keep(cell.home.supervisor, turn.unit)
+    undo(cell.home.supervisor, turn.unit)
     if letter.body:
         # The handler may have changed its arguments in place.
         letter.message = cell.blueprint.calls.decode(letter.name, letter.body)

@@ -15,8 +15,8 @@ from ...shared.ledger.guard import Standing
 from ...shared.ledger.ledger import Ledger
 from ...shared.ledger.unit import Unit
 from ...shared.sessions.current import entered
-from ..cell import decisions
 from ..cell.cell import AgentCell, Surroundings
+from ..cell.isolation import undo
 from ..cell.settling import row
 from ..pool.future import PooledFuture
 from ..talk.turn import Letter, Turn, current, under_way
@@ -128,7 +128,7 @@ class SharedCalls:
                     letter.cause = ending.commit.sequence
                     self._home.deliver(cell.kind, cell.key, letter)
         except BaseException:
-            decisions.keep(self._supervisor, unit)
+            undo(self._supervisor, unit)
             raise
         finally:
             committer.keep()

@@ -31,9 +31,9 @@ from ...persistence.records.tables import Row
 from ...shared.access.grants import Isolation
 from ...shared.ledger.guard import Decision, Right, Standing, Use, recorded
 from ...shared.ledger.unit import Unit
-from ..cell import decisions, settling
+from ..cell import settling
 from ..cell.cell import Surroundings
-from ..cell.isolation import waiting
+from ..cell.isolation import undo, waiting
 from ..cell.running import RunningCell
 from ..pool.mailbox import MailHold
 from ..talk.turn import Decider, Turn
@@ -136,7 +136,7 @@ class Isolator:
             if thread is not None:
                 self._home.dispatcher.lend_for(thread)
             if turn.unit is not None:
-                decisions.keep(self._home.supervisor, turn.unit)
+                undo(self._home.supervisor, turn.unit)
             letter = waiting(cell, turn.letter)
         self._keeper.set_aside(cell, letter, MailHold.ISOLATED)
         if turn is not None and turn.cancel is not None:
