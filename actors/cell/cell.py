@@ -32,7 +32,7 @@ from ..agent.blueprint import Blueprint
 from ..pool.agenda import Agenda
 from ..pool.dispatcher import Dispatcher
 from ..pool.loop import HandlerLoop
-from ..pool.mailbox import Mailbox
+from ..pool.mailbox import Mailbox, MailHold
 from ..talk.control import Control, Verb
 from ..talk.turn import Letter, Turn, outside_turns
 from .activation import Activation
@@ -126,8 +126,8 @@ class AgentCell:
     __slots__ = (
         "_principal", "activation", "again", "backoff", "blueprint", "error", "holds", "home",
         "intensity", "key", "last_sequence", "mail_loaded", "mailbox", "pending", "reason",
-        "receives", "restarting", "shares", "snapshot", "status", "takes_bare", "turn", "turns",
-        "used", "volatile",
+        "receives", "restarting", "shares", "snapshot", "status", "takes_bare", "turn",
+        "turn_limit", "turns", "used", "volatile",
     )  # fmt: skip
 
     def __init__(self, home: Surroundings, blueprint: Blueprint, key: str) -> None:
@@ -138,6 +138,7 @@ class AgentCell:
         self.volatile = blueprint.durability is Durability.VOLATILE
         self.snapshot = blueprint.durability is Durability.SNAPSHOT
         self.receives = blueprint.receives
+        self.turn_limit = blueprint.turn_limit
         self.takes_bare = self.snapshot and blueprint.calls.untyped
         self.mailbox = Mailbox(limit=blueprint.agent_class.mailbox_limit)
         self.activation: Activation | None = None
@@ -149,7 +150,7 @@ class AgentCell:
         """The agent's latest commit in this process: an activation must not load before it is
         durable."""
         self.mail_loaded = not home.recovering
-        self.holds: tuple[str, ...] = ()
+        self.holds: tuple[MailHold, ...] = ()
         self.turn: Turn | None = None
         self.pending: Any = None
         """What ``launch`` begins when the mailbox is suspended."""
@@ -180,7 +181,7 @@ class AgentCell:
     def __str__(self) -> str:
         return f"{self.blueprint.kind}/{self.key}"
 
-    def hold(self, why: str) -> None:
+    def hold(self, why: MailHold) -> None:
         """Keep the mail waiting for reason ``why``, besides others."""
         with _holds_lock:
             if why not in self.holds:
@@ -189,7 +190,7 @@ class AgentCell:
         # A stop waits its turn among the mail; where the mail stands still it must not.
         self.mailbox.expedite(Control)
 
-    def unhold(self, why: str) -> None:
+    def unhold(self, why: MailHold) -> None:
         """End one reason to hold; the mail goes on when none is left."""
         with _holds_lock:
             if why not in self.holds:
@@ -204,7 +205,7 @@ class AgentCell:
         wait = object()
         with _holds_lock:
             self.backoff = wait
-        self.hold("backoff")
+        self.hold(MailHold.BACKOFF)
         return wait
 
     def end_backoff(self, wait: object) -> None:
@@ -214,7 +215,7 @@ class AgentCell:
                 return
             self.backoff = None
         self.mailbox.put_urgent(Control(Verb.BEGIN, edge=False))
-        self.unhold("backoff")
+        self.unhold(MailHold.BACKOFF)
 
     def put_back(self, *letters: Letter) -> None:
         """Put letters before the waiting mail; that of its successor if this cell was replaced."""

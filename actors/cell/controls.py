@@ -8,12 +8,12 @@ from typing import Final
 
 from ...lifecycle.status import Status
 from ...persistence.errors import StoreError
-from ..pool.mailbox import Outcome
+from ..pool.mailbox import MailHold, Outcome
 from ..talk.control import Control, Verb
 from . import failing, guards, opening, settling, starting, steps
 from .activation import Activation
 from .cell import AgentCell
-from .isolation import HOLD, STEPS, isolated
+from .isolation import STEPS, isolated
 
 logger = logging.getLogger("perdure.actors")
 
@@ -30,7 +30,7 @@ _STEPS: Final[dict[Verb, Callable[[AgentCell, Activation, Control], None]]] = {
 def obey(cell: AgentCell, control: Control) -> Outcome | None:
     """Do what a control asks for; what goes wrong is told to whoever waits for it."""
     verb = control.verb
-    if verb in STEPS and HOLD in cell.holds:
+    if verb in STEPS and MailHold.ISOLATED in cell.holds:
         failing.reject(cell, control, isolated(cell))
         return None
     if verb in _WITHOUT:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+from collections.abc import Iterator
 
 from ...lifecycle import signals
 from ...lifecycle.restart import Intensity
 from ...persistence.errors import KeyMissing, PerdureError, told
 from ...persistence.records.records import Commit, DeadLetter, Timer
+from ..pool.mailbox import MailHold
 from ..talk.control import Control, Verb
-from ..talk.turn import Letter, Turn, after
+from ..talk.turn import Letter, Turn, current
 from .activation import Activation
 from .cell import AgentCell
 from .isolation import handed_over
@@ -32,7 +35,7 @@ def fail(cell: AgentCell, activation: Activation, turn: Turn, error: BaseExcepti
         return
     logger.warning("%s failed at %s: %r", cell, describe(letter), error, exc_info=error)
     try:
-        with after(turn):
+        with _over(cell, turn):
             activation.agent.on_failure(type(error), error, error.__traceback__)
     except Exception:
         logger.exception("%s: on_failure raised", cell)
@@ -41,6 +44,18 @@ def fail(cell: AgentCell, activation: Activation, turn: Turn, error: BaseExcepti
     cell.fire(signals.agent_failed, reason=describe(letter), error=error)
     letter.attempts += 1
     restart(cell, error, letter)
+
+
+@contextlib.contextmanager
+def _over(cell: AgentCell, turn: Turn) -> Iterator[None]:
+    """Run a block as what goes on when ``turn`` is over: sent at once, in its agent's name."""
+    kept, cell.turn = cell.turn, None
+    token = current.set(turn)
+    try:
+        yield
+    finally:
+        current.reset(token)
+        cell.turn = kept
 
 
 def reject(cell: AgentCell, letter: Letter, error: BaseException) -> None:
@@ -64,7 +79,7 @@ def restart(cell: AgentCell, error: BaseException, letter: Letter | None) -> Non
         # The error may come from the lost store, and nothing decided now could be kept.
         if letter is not None:
             cell.put_back(letter)
-        cell.hold("ended")
+        cell.hold(MailHold.ENDED)
         return
     # A control that found no agent to act on is done with: the agent begins again by itself.
     if letter is not None and letter.__class__ is not Control:

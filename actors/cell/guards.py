@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from ...lifecycle.status import Status
 from ...persistence.errors import StoreError, SystemClosed, told
+from ..pool.mailbox import MailHold
 from ..talk.control import Control, Verb
 from ..talk.turn import Letter, Turn
 from . import failing, settling
 from .activation import Activation
 from .cell import AgentCell
-from .isolation import HOLD, isolated
+from .isolation import isolated
 from .steps import quarantined, refuse_askers
 from .timers import is_skipped
 
@@ -36,9 +37,9 @@ def may_go_on(cell: AgentCell, letter: Letter) -> bool:
             reply_to.fail(refusal)
             return False
         cell.put_back(letter)
-        cell.hold("unsaved")
+        cell.hold(MailHold.UNSAVED)
         if not supervisor.hinders(policy):  # that ended between the look and the hold
-            cell.unhold("unsaved")
+            cell.unhold(MailHold.UNSAVED)
         refuse_waiting(cell)
         return False
     return True
@@ -52,14 +53,14 @@ def _may_end(cell: AgentCell, letter: Letter, error: StoreError) -> bool:
         letter.reply_to.fail(error)
     elif letter.__class__ is not Control:
         cell.put_back(letter)
-        cell.hold("ended")
+        cell.hold(MailHold.ENDED)
         refuse_waiting(cell)
     return False
 
 
 def refuse_waiting(cell: AgentCell) -> None:
     """Tell those whose asks would wait here: for the store, or for a restart by hand."""
-    if HOLD in cell.holds:
+    if MailHold.ISOLATED in cell.holds:
         refuse_askers(cell, isolated(cell))
         return
     if cell.status is Status.QUARANTINED:

@@ -7,14 +7,12 @@ from typing import Final
 
 from ...persistence.errors import Isolated
 from ..talk.control import Control, Verb
-from ..talk.turn import Letter, Turn, current
+from ..talk.turn import Decider, Letter, Turn, current
 from .activation import Activation
 from .cell import AgentCell, Surroundings
 
 logger = logging.getLogger("perdure.actors")
 
-HOLD: Final = "isolated"
-"""Why the mail of such an agent waits."""
 STEPS: Final = frozenset({Verb.PAUSE, Verb.RESUME, Verb.STOP, Verb.RESTART, Verb.BEGIN})
 """What runs an agent's own methods, or its mail."""
 
@@ -29,7 +27,7 @@ def refuse_cut_off(home: Surroundings) -> None:
     turn = current.get()
     # A turn that was cut off stays so, also when its agent is restored while it still runs.
     if turn is not None and (
-        turn.decided == "isolation" or home.policy.isolated(turn.cell.kind, turn.cell.key)
+        turn.decided is Decider.ISOLATION or home.policy.isolated(turn.cell.kind, turn.cell.key)
     ):
         message = f"{turn.cell} is isolated and reaches nobody; it must be restored"
         raise Isolated(message)
@@ -41,7 +39,7 @@ def lost(cell: AgentCell, activation: Activation, turn: Turn) -> bool:
     Called when ``turn.settling`` is set, in a system in which somebody was isolated.
     """
     policy = cell.home.policy
-    mine = turn.decide("runner")
+    mine = turn.decide(Decider.RUNNER)
     if mine and not cell.mailbox.is_closed() and not policy.isolated(cell.kind, cell.key):
         return False
     activation.rollback()

@@ -7,7 +7,7 @@ import logging
 from ...lifecycle import signals
 from ...lifecycle.clock import Handle
 from ...persistence.errors import TurnTimeout
-from ..talk.turn import Turn
+from ..talk.turn import Decider, Turn
 from . import settling
 from .cell import AgentCell
 
@@ -34,7 +34,7 @@ def _too_long(cell: AgentCell, turn: Turn) -> None:
     """
     if cell.turn is not turn:
         return
-    limit = cell.blueprint.turn_limit
+    limit = cell.turn_limit
     assert limit is not None
     what = settling.describe(turn.letter)
     message = f"{cell}: {what} ran longer than its limit of {limit} seconds"
@@ -43,7 +43,7 @@ def _too_long(cell: AgentCell, turn: Turn) -> None:
         cell.fire(signals.turn_timed_out, reason=message)
         turn.cancel()
         cell.home.clock.call_later(limit, lambda: _too_long(cell, turn))
-    elif turn.decide("clock"):
+    elif turn.decide(Decider.CLOCK):
         if not turn.overdue:
             cell.fire(signals.turn_timed_out, reason=message)
         _abandon(cell, turn, TurnTimeout(message))

@@ -12,10 +12,10 @@ from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr
 
 from ...persistence.errors import SystemClosed, TurnTimeout
 from ...shared.ledger.ledger import Stale
-from ..pool.mailbox import Outcome
+from ..pool.mailbox import MailHold, Outcome
 from ..talk.control import Control, Verb
 from ..talk.messages import PLAIN
-from ..talk.turn import KeptLetter, Letter, StoredLetter, Turn, as_letter, current
+from ..talk.turn import Decider, KeptLetter, Letter, StoredLetter, Turn, as_letter, current
 from . import (
     controls,
     failing,
@@ -34,7 +34,7 @@ logger = logging.getLogger("perdure.actors")
 _LETTERS: Final = frozenset({Letter, KeptLetter, StoredLetter})
 """Classes that need no second look before an active agent handles them."""
 
-_TEMPORARY: Final = frozenset({"backoff", "unsaved", "ended"})
+_TEMPORARY: Final = frozenset({MailHold.BACKOFF, MailHold.UNSAVED, MailHold.ENDED})
 """Holds that are known only in memory."""
 
 
@@ -124,7 +124,7 @@ class RunningCell(AgentCell):
             retry.keep_message(turn)
         self.turn = turn
         current.set(turn)
-        limit = self.blueprint.turn_limit
+        limit = self.turn_limit
         watch = None
         if limit is not None:
             watch = limits.watch(self, turn, limit)
@@ -133,7 +133,7 @@ class RunningCell(AgentCell):
             if isinstance(result, CoroutineType):
                 self.pending = lambda: self._launch_handler(turn, result)
                 return Outcome.SUSPENDED
-            turn.settling = True  # then the look: isolating.py says why
+            turn.settling = True  # then the look: actors/system/isolator.py says why
             if (watch is not None or self.home.policy.ever) and self._too_late(activation, turn):
                 return Outcome.GONE
             settling.settle(self, activation, turn, result)
@@ -158,8 +158,8 @@ class RunningCell(AgentCell):
 
     def _too_late(self, activation: Activation, turn: Turn) -> bool:
         """Tell whether the clock or an isolation has ended a turn before its handler did."""
-        limited = self.blueprint.turn_limit is not None
-        if limited and not turn.decide("runner") and turn.decided == "clock":
+        limited = self.turn_limit is not None
+        if limited and not turn.decide(Decider.RUNNER) and turn.decided is Decider.CLOCK:
             limits.came_too_late(self, turn)
             return True
         return self.home.policy.ever and isolation.lost(self, activation, turn)

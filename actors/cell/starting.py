@@ -7,7 +7,7 @@ import logging
 from ...lifecycle import signals
 from ...lifecycle.status import Status, Step, after
 from ...persistence.errors import CorruptState, StoreError
-from ..pool.mailbox import Outcome
+from ..pool.mailbox import MailHold, Outcome
 from ..talk.control import Control
 from ..talk.turn import Letter
 from . import failing, guards, opening
@@ -111,7 +111,7 @@ def _try_later(cell: AgentCell, letter: Letter, error: StoreError) -> Outcome | 
 def _quarantine_unread(cell: AgentCell, reason: str) -> None:
     """Give up an agent whose state cannot be read; nothing in the store is changed."""
     cell.status, cell.reason = Status.QUARANTINED, reason
-    cell.hold("quarantined")
+    cell.hold(MailHold.QUARANTINED)
     refuse_askers(cell, quarantined(cell))
     logger.error("%s is quarantined: %s", cell, reason)
     cell.fire(signals.agent_quarantined, reason=reason)
@@ -121,7 +121,8 @@ def _keep_waiting(cell: AgentCell, letter: Letter) -> None:
     if cell.status is Status.QUARANTINED and letter.reply_to is not None:
         failing.reject(cell, letter, quarantined(cell))
         return
-    cell.hold("paused" if cell.status is Status.PAUSED else "quarantined")
+    paused = cell.status is Status.PAUSED
+    cell.hold(MailHold.PAUSED if paused else MailHold.QUARANTINED)
     cell.put_back(letter)
     guards.refuse_waiting(cell)  # those behind this letter
 

@@ -12,6 +12,7 @@ from blinker import Signal
 from ...lifecycle import signals
 from ...lifecycle.status import Status, Step, after
 from ...persistence.errors import AgentQuarantined, PerdureError, StoreError
+from ..pool.mailbox import MailHold
 from ..talk.control import Control
 from ..talk.turn import Letter, as_letter
 from .activation import Activation
@@ -30,7 +31,7 @@ def pause(cell: AgentCell, activation: Activation, control: Control) -> None:
     cell.fire(signals.agent_pausing)
     if activation.started:
         run_hook(cell, activation, "on_pause")
-    cell.hold("paused")
+    cell.hold(MailHold.PAUSED)
     store_waiting(cell)
     _change(cell, activation, status, "(pause)", control, signal=signals.agent_paused)
 
@@ -42,7 +43,7 @@ def resume(cell: AgentCell, activation: Activation, control: Control) -> None:
     if activation.started:
         run_hook(cell, activation, "on_resume")
     _change(cell, activation, status, "(resume)", control, signal=signals.agent_resumed)
-    cell.unhold("paused")
+    cell.unhold(MailHold.PAUSED)
 
 
 def stop(cell: AgentCell, activation: Activation, control: Control) -> None:
@@ -58,8 +59,8 @@ def stop(cell: AgentCell, activation: Activation, control: Control) -> None:
     _change(cell, activation, status, "(stop)", control, signal=signals.agent_stopped)
     cell.drop()
     cell.restarting = False
-    cell.unhold("paused")
-    cell.unhold("quarantined")
+    cell.unhold(MailHold.PAUSED)
+    cell.unhold(MailHold.QUARANTINED)
 
 
 def restart(cell: AgentCell, activation: Activation, control: Control) -> None:
@@ -84,8 +85,8 @@ def restart(cell: AgentCell, activation: Activation, control: Control) -> None:
     if by_supervision:
         # Told when the wait is arranged, which must not hang on a receiver.
         cell.fire(signals.agent_restarting, reason=control.reason, activation=activation)
-    cell.unhold("paused")
-    cell.unhold("quarantined")
+    cell.unhold(MailHold.PAUSED)
+    cell.unhold(MailHold.QUARANTINED)
 
 
 def quarantine(cell: AgentCell, activation: Activation | None, control: Control) -> None:
@@ -95,7 +96,7 @@ def quarantine(cell: AgentCell, activation: Activation | None, control: Control)
     except PerdureError:
         return  # stopped or given up in the meantime
     cell.reason = control.reason
-    cell.hold("quarantined")
+    cell.hold(MailHold.QUARANTINED)
     if activation is not None:
         _change(cell, activation, status, "(quarantine)", control)
     else:

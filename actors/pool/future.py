@@ -15,6 +15,8 @@ from typing import Any, Final, Generic, Protocol, TypeVar, cast
 
 from pykka import Future, Timeout
 
+from .cell import Asker, Cell
+
 T = TypeVar("T")
 
 _answering: Final = threading.Lock()
@@ -55,9 +57,9 @@ class PooledFuture(Future[T], Generic[T]):
     _hook_value: tuple[Any] | None = None
     _callbacks: list[Callable[[], None]] | None = None
     helper: Helper | None = None
-    target: Any = None
+    target: Cell | None = None
     """The cell that will answer, for its helper."""
-    asker: Any = None
+    asker: Asker | None = None
     """The turn that asked, for its helper; None for an asker outside."""
     settled: bool = False
     """The answer is there, given or held back."""

@@ -27,6 +27,20 @@ BUDGET: Final = 64
 """Messages per run, then the mailbox goes to the tail of the queue."""
 
 
+class MailHold(enum.StrEnum):
+    """Why an agent's mail waits."""
+
+    PAUSED = "paused"
+    QUARANTINED = "quarantined"
+    BACKOFF = "backoff"
+    """Before a restart."""
+    UNSAVED = "unsaved"
+    """Nothing can be saved, and the agent may not go on without."""
+    ISOLATED = "isolated"
+    ENDED = "ended"
+    """The store was lost: nothing begins any more."""
+
+
 class Outcome(enum.Enum):
     """What a receiver made of an envelope, where it matters to the mailbox."""
 

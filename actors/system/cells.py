@@ -11,8 +11,8 @@ from ...persistence.errors import ConfigurationError
 from ..agent.blueprint import Catalogue
 from ..cell import failing
 from ..cell.cell import AgentCell, Surroundings
-from ..cell.isolation import HOLD
 from ..cell.running import RunningCell
+from ..pool.mailbox import MailHold
 from ..talk.control import Control, Verb
 from ..talk.turn import Letter, as_letter
 
@@ -63,7 +63,7 @@ class Keeper:
             if cell is None:
                 cell = RunningCell(self._home, blueprint, key)
                 if self._home.policy.isolated(kind, key):
-                    cell.hold(HOLD)
+                    cell.hold(MailHold.ISOLATED)
                 cell.mailbox.attach(cell, self._home.dispatcher)
                 self.cells[kind, key] = cell
                 crowded = self._crowded_at is not None and len(self.cells) >= self._crowded_at
@@ -90,7 +90,7 @@ class Keeper:
         failing.restart(fresh, error, failed)
         fresh.mailbox.attach(fresh, self._home.dispatcher)
 
-    def set_aside(self, cell: AgentCell, first: Letter | None, why: str) -> None:
+    def set_aside(self, cell: AgentCell, first: Letter | None, why: MailHold) -> None:
         """Put a fresh cell in the place of one that is cut off; its mail waits, ``first`` first."""
         fresh = self._take_over(cell)
         if fresh is None:
@@ -101,7 +101,8 @@ class Keeper:
         if first is not None:
             fresh.mailbox.put_back(first)
         for hold in cell.holds:
-            if hold != "backoff":  # its end is known to the old cell alone, and mail starts it
+            # A wait before a restart does not go on: its end is known to the old cell alone.
+            if hold is not MailHold.BACKOFF:
                 fresh.hold(hold)
         fresh.hold(why)
         fresh.mailbox.attach(fresh, self._home.dispatcher)
@@ -127,7 +128,7 @@ class Keeper:
                 return None
             self.cells[cell.kind, cell.key] = fresh
             if self._home.policy.isolated(cell.kind, cell.key):
-                fresh.hold(HOLD)
+                fresh.hold(MailHold.ISOLATED)
         left = [as_letter(item) for item in cell.mailbox.close()]
         fresh.mailbox.put_back(*[e for e in left if getattr(e, "verb", None) is not Verb.DONE])
         return fresh

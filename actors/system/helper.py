@@ -9,11 +9,10 @@ from typing import Any, Final
 
 from ...persistence.errors import Deadlock
 from ...persistence.store.committer import Committer
-from ..cell.cell import AgentCell
+from ..pool.cell import Cell
 from ..pool.dispatcher import Dispatcher
 from ..pool.future import PooledFuture
 from ..pool.loop import HandlerLoop
-from ..talk.turn import Turn
 
 DEEPEST: Final = 16
 """Turns that may run inside one another on one thread."""
@@ -42,20 +41,21 @@ class AskHelper:
 
     def help(self, future: PooledFuture[Any]) -> None:
         """Run the asked agent's turn here if nobody else has begun, then write its commit."""
-        cell: AgentCell = future.target
+        cell = future.target
+        assert cell is not None
         depth = getattr(self._depth, "value", 0)
         outermost = future.asker is None and depth == 0
         if outermost:
             self._committer.promise()
         try:
             # A turn that runs here may never come back; a time limit can only free another thread.
-            if depth < DEEPEST and cell.blueprint.turn_limit is None:
+            if depth < DEEPEST and cell.turn_limit is None:
                 self._run_here(future, cell, depth)
         finally:
             if outermost:
                 self._committer.keep()
 
-    def _run_here(self, future: PooledFuture[Any], cell: AgentCell, depth: int) -> None:
+    def _run_here(self, future: PooledFuture[Any], cell: Cell, depth: int) -> None:
         self._depth.value = depth + 1
         try:
             # Whoever runs inside has to know that this turn waits, or a circle goes unseen.
@@ -76,33 +76,33 @@ class AskHelper:
 @contextlib.contextmanager
 def _registered(future: PooledFuture[Any]) -> Iterator[None]:
     """Have it known during the block that the asking turn waits; Deadlock if it would for ever."""
-    asker: Turn | None = future.asker
-    if asker is None:
+    asker, target = future.asker, future.target
+    if asker is None or target is None:
         yield
         return
     with _LOCK:
         refuse_deadlock(future)
-        asker.waits = [*asker.waits, future.target]
+        asker.waits = [*asker.waits, target]
     try:
         yield
     finally:
         with _LOCK:
             waits = list(asker.waits)
-            waits.remove(future.target)
+            waits.remove(target)
             asker.waits = waits
 
 
 def refuse_deadlock(future: PooledFuture[Any]) -> None:
     """Raise Deadlock if the one who is to answer waits, over whatever chain, for the asker."""
-    asker: Turn | None = future.asker
-    if asker is None or future.done():
+    asker, target = future.asker, future.target
+    if asker is None or target is None or future.done():
         return
-    reached: list[AgentCell] = [future.target]
-    path: dict[int, AgentCell] = {}
+    reached: list[Cell] = [target]
+    path: dict[int, Cell] = {}
     while reached:
         cell = reached.pop()
         if cell is asker.cell:
-            through = "itself" if future.target is cell else f"{future.target}, which waits for it"
+            through = "itself" if target is cell else f"{target}, which waits for it"
             message = (
                 f"{cell} waits for a reply from {through}; use .defer(), or do not wait for it"
             )

@@ -33,9 +33,10 @@ from ...shared.ledger.guard import Decision, Right, Standing, Use, recorded
 from ...shared.ledger.unit import Unit
 from ..cell import settling
 from ..cell.cell import Surroundings
-from ..cell.isolation import HOLD, waiting
+from ..cell.isolation import waiting
 from ..cell.running import RunningCell
-from ..talk.turn import Turn
+from ..pool.mailbox import MailHold
+from ..talk.turn import Decider, Turn
 from .cells import Keeper
 
 logger = logging.getLogger("perdure.actors")
@@ -65,7 +66,7 @@ class Isolator:
             cell = self._keeper.cells.get((who.id, who.part))
             turn = None
             if cell is not None:
-                cell.hold(HOLD)
+                cell.hold(MailHold.ISOLATED)
                 turn = self._seize(cell)
                 self._revoke(cell)
             sequence = self._commit(who, row, f"isolate: {isolation.reason}"[:200])
@@ -83,7 +84,7 @@ class Isolator:
             sequence = self._commit(agent, None, "restore")
             with contextlib.suppress(UnknownAgent):
                 # Made if it is not there: one that is being made now may have seen the isolation.
-                self._keeper.cell(agent.id, agent.part).unhold(HOLD)
+                self._keeper.cell(agent.id, agent.part).unhold(MailHold.ISOLATED)
         self._tell(signals.agent_restored, agent, "")
         self._wait_for(sequence)
         return True
@@ -95,7 +96,7 @@ class Isolator:
             return None  # told by what the agent itself has run into: its turn is over
         while time.monotonic() < until:
             turn = cell.turn
-            if turn is not None and not turn.settling and turn.decide("isolation"):
+            if turn is not None and not turn.settling and turn.decide(Decider.ISOLATION):
                 return turn
             if cell.mailbox.wait_until_rest(_LOOK):
                 return None
@@ -137,7 +138,7 @@ class Isolator:
             if turn.unit is not None:
                 self._home.desk.forgo(turn.unit)
             letter = waiting(cell, turn.letter)
-        self._keeper.set_aside(cell, letter, HOLD)
+        self._keeper.set_aside(cell, letter, MailHold.ISOLATED)
         if turn is not None and turn.cancel is not None:
             turn.cancel()
 

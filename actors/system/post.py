@@ -14,11 +14,12 @@ from ...persistence.records.records import Commit
 from ...shared.ledger.unit import Unit
 from ...shared.sessions.current import entered
 from ..cell.cell import AgentCell, Surroundings
-from ..cell.isolation import HOLD, refuse_cut_off
+from ..cell.isolation import refuse_cut_off
 from ..cell.running import RunningCell
 from ..cell.settling import row
 from ..cell.steps import quarantined
 from ..pool.future import PooledFuture
+from ..pool.mailbox import MailHold
 from ..talk.control import Control, Verb
 from ..talk.description import AgentDescription, describe
 from ..talk.messages import PLAIN, detach
@@ -63,7 +64,8 @@ class PostOffice:
         """Send a message; inside a turn it is sent when the turn commits."""
         if self._home.policy.ever:
             refuse_cut_off(self._home)
-        cell = ref.cell or self._cell_of(ref)
+        known = ref.cell
+        cell = known if type(known) is RunningCell else self._cell_of(ref)
         if not cell.receives and message.__class__ not in _PROXIED:
             raise _unreceived(cell)
         turn = under_way()
@@ -83,7 +85,8 @@ class PostOffice:
 
         With ``once`` it is left out where the same commit brings an equal one already.
         """
-        cell = ref.cell or self._cell_of(ref)
+        known = ref.cell
+        cell = known if type(known) is RunningCell else self._cell_of(ref)
         turn = under_way()
         if cell.volatile:
             letter = Letter(detached(message))
@@ -144,7 +147,8 @@ class PostOffice:
         home = self._home
         if home.policy.ever:
             refuse_cut_off(home)
-        cell = ref.cell or self._cell_of(ref)
+        known = ref.cell
+        cell = known if type(known) is RunningCell else self._cell_of(ref)
         if not cell.receives and message.__class__ not in _PROXIED:
             raise _unreceived(cell)
         turn = under_way()
@@ -178,7 +182,9 @@ class PostOffice:
         future.target = cell
         while not cell.mailbox.put(letter, offer=turn is None):
             cell = future.target = self._cell_of(ref)
-        if cell.holds and (home.guarded or cell.status is Status.QUARANTINED or HOLD in cell.holds):
+        if cell.holds and (
+            home.guarded or cell.status is Status.QUARANTINED or MailHold.ISOLATED in cell.holds
+        ):
             # It may have come behind mail that began to wait just now, for which it must not.
             cell.mailbox.put_urgent(Control(Verb.REFUSE, edge=False))
         if home.closed:

@@ -33,6 +33,7 @@ from ..patterns.sharing import Sharing
 from ..pool.agenda import Agenda
 from ..pool.dispatcher import Dispatcher
 from ..pool.loop import HandlerLoop
+from ..pool.mailbox import MailHold
 from ..talk.control import Control, Verb
 from ..talk.reference import AgentRef
 from ..talk.sessions import compose
@@ -250,7 +251,7 @@ class Runtime:
             self.guarded = True
         for cell in list(self.cells.values()):
             if not supervisor.hinders(cell.blueprint.agent_class.when_unsaved):
-                cell.unhold("unsaved")
+                cell.unhold(MailHold.UNSAVED)
 
     def _when_settled(self, callback: Callable[[], None]) -> None:
         committer = self.supervisor.committer

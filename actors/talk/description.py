@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 from ...lifecycle.status import Status, stored_status
 from ...persistence.store.store import StoreReader
-from ..pool.mailbox import Mailbox
+from ..pool.cell import Cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,53 +26,15 @@ class AgentDescription:
     waiting: int
     """Messages that wait for it."""
     holds: tuple[str, ...]
-    """Why its mail waits: "paused", "quarantined", "backoff" (before a restart), "unsaved"."""
+    """Why its mail waits: "paused", "quarantined", "backoff" (before a restart), "unsaved",
+    "isolated", "ended" (the store was lost)."""
     reason: str
     """Why it has this status, where that is not its own wish."""
     error: str
     """What its latest failure was while its cell has been in memory; "" if there was none."""
 
 
-class Described(Protocol):
-    """What is read of a cell; cells themselves are above, because references are below agents."""
-
-    @property
-    def activation(self) -> Any:  # noqa: ANN401 - agents are above too
-        """The live instance, if there is one."""
-        ...
-
-    @property
-    def mailbox(self) -> Mailbox:
-        """The messages that wait."""
-        ...
-
-    @property
-    def status(self) -> Status:
-        """The status as the cell knows it."""
-        ...
-
-    @property
-    def reason(self) -> str:
-        """Why it has this status."""
-        ...
-
-    @property
-    def error(self) -> str:
-        """The latest failure."""
-        ...
-
-    @property
-    def holds(self) -> tuple[str, ...]:
-        """Why the mail waits."""
-        ...
-
-    @property
-    def last_sequence(self) -> int:
-        """The place of the latest commit."""
-        ...
-
-
-def describe(store: StoreReader, kind: str, key: str, cell: Described | None) -> AgentDescription:
+def describe(store: StoreReader, kind: str, key: str, cell: Cell | None) -> AgentDescription:
     """Describe an agent from its cell, and from the store where that does not know better."""
     activation = cell.activation if cell is not None else None
     status, version, reason = Status.ACTIVE, 0, ""

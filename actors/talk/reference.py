@@ -11,6 +11,7 @@ from pykka import ActorRef
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr
 
 from ...persistence.errors import ConfigurationError
+from ..pool.cell import Cell
 from ..pool.future import PooledFuture
 from .control import Verb
 from .description import AgentDescription
@@ -61,7 +62,7 @@ class AgentRef(ActorRef[A], Generic[A]):
         self.actor_class = agent_class
         self.kind = agent_class.kind
         self.key = key
-        self.cell: Any = None
+        self.cell: Cell | None = None
         """Where the last message went; a shortcut for the post."""
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 import threading
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
@@ -12,6 +13,7 @@ from pykka._envelope import Envelope
 
 from ...persistence.records.records import Timer
 from ...shared.ledger.unit import Ending, Unit
+from ..pool.cell import Cell
 
 if TYPE_CHECKING:
     from ..pool.future import PooledFuture
@@ -83,6 +85,17 @@ class Alarm(Letter):
     __slots__ = ("body", "name", "sent", "timer")
 
 
+class Decider(enum.Enum):
+    """Who may decide how a turn ends."""
+
+    RUNNER = "runner"
+    """The one who runs it: its handler ended by itself."""
+    CLOCK = "clock"
+    """It was over its time limit."""
+    ISOLATION = "isolation"
+    """Its agent was cut off."""
+
+
 class Turn:
     """Collect the effects of a handler until it returns.
 
@@ -94,7 +107,7 @@ class Turn:
         "sends", "settling", "steps", "timers", "unit", "waits",
     )  # fmt: skip
 
-    def __init__(self, cell: Any, letter: Letter) -> None:  # noqa: ANN401 - AgentCell is above
+    def __init__(self, cell: Cell, letter: Letter) -> None:
         """Begin to handle ``letter``."""
         self.cell = cell
         self.letter = letter
@@ -102,7 +115,7 @@ class Turn:
         """Whether the handler has asked others, and so may know what is not durable yet."""
         self.effects = False
         """Whether the handler asked for anything besides a change of its state."""
-        self.sends: list[tuple[Any, Letter]] | tuple[()] = ()
+        self.sends: list[tuple[Cell, Letter]] | tuple[()] = ()
         self.timers: dict[str, Timer | None] | None = None
         """By name; None for one that is cancelled."""
         self.steps: list[str] | tuple[()] = ()
@@ -113,28 +126,28 @@ class Turn:
         """A copy of its message, if that can change and the turn may have to begin again."""
         self.ending: Ending | None = None
         """That, found good and about to be committed."""
-        self.waits: list[Any] | tuple[()] = ()
+        self.waits: list[Cell] | tuple[()] = ()
         """Cells whose replies this turn is waiting for."""
         self.cancel: Callable[[], None] | None = None
         """Cancels an async handler that has a time limit."""
         self.overdue = ""
         """Why it was cancelled."""
-        self.decided = ""
+        self.decided: Decider | None = None
         self.settling = False
         """Its handler has ended, and its runner sees to what becomes of it."""
 
-    def decide(self, who: str) -> bool:
+    def decide(self, who: Decider) -> bool:
         """Let the first who asks decide how the turn ends; tell whether that is ``who``.
 
         Only where somebody else may want to end a turn than its runner: the clock where it has a
         time limit, an isolation.
         """
         with _deciding:
-            if not self.decided:
+            if self.decided is None:
                 self.decided = who
-            return self.decided == who
+            return self.decided is who
 
-    def send(self, cell: Any, letter: Letter) -> None:  # noqa: ANN401
+    def send(self, cell: Cell, letter: Letter) -> None:
         """Send a letter when the turn commits."""
         self.effects = True
         if self.sends:
@@ -142,7 +155,7 @@ class Turn:
         else:
             self.sends = [(cell, letter)]
 
-    def sent_to(self, cell: Any) -> int:  # noqa: ANN401
+    def sent_to(self, cell: Cell) -> int:
         """Return how many letters the turn has sent to ``cell`` so far."""
         return sum(target is cell for target, _ in self.sends)
 
@@ -171,18 +184,6 @@ def under_way() -> Turn | None:
     """
     turn = current.get()
     return turn if turn is None or turn.cell.turn is turn else None
-
-
-@contextlib.contextmanager
-def after(turn: Turn) -> Iterator[None]:
-    """Run a block as what goes on when ``turn`` is over: sent at once, in its agent's name."""
-    kept, turn.cell.turn = turn.cell.turn, None
-    token = current.set(turn)
-    try:
-        yield
-    finally:
-        current.reset(token)
-        turn.cell.turn = kept
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final, TypeAlias
 
 from ..records.chain import START, Chain
 from ..records.checksums import of_field, of_record
@@ -16,12 +17,14 @@ from ..records.records import (
     ItemRow,
     JournalRow,
     Message,
-    QuarantineRow,
     Timer,
 )
 from ..records.shared_tables import AUDIT
-from ..records.texts import Replacement
 from .batch_rows import Rows, fold_rows, joined
+
+_Effective: TypeAlias = list[tuple[Commit, Effects]]
+"""The commits that have effects, with them."""
+_new: Final = tuple.__new__  # a named tuple's own constructor takes twice as long
 
 
 class Batch:
@@ -38,118 +41,109 @@ class Batch:
         "timers", "timers_gone", "truncated",
     )  # fmt: skip
 
-    # One loop: a call or two for each commit would cost more than they would explain.
-    def __init__(  # noqa: C901, PLR0912, PLR0915
-        self, commits: Sequence[Commit], chain: Chain = START
-    ) -> None:
+    def __init__(self, commits: Sequence[Commit], chain: Chain = START) -> None:
         """Fold ``commits``, which are in sequence order and not empty.
 
         ``chain`` is the audit's newest link so far; the batch's own is ``self.chain``.
         """
+        # A step is a pass over all commits, not a call for each: the call would cost more than
+        # most commits give it to do.
         self.commits = commits
-        self.chain = chain
-        self.tables: Rows = {}
         self.last = commits[-1].sequence
-        self.journal: list[JournalRow] = []
+        effective = [(c, c.effects) for c in commits if c.effects is not None]
+        shared = self._fold_shared(effective, chain)
+        turns = [c for c in commits if c.agent or c.sequence in shared]
+        self.agents = _heads(turns)
+        self._fold_state(turns)
+        self.journal = _journal(turns, shared)
+        self._fold_mail(effective)
+        self._fold_dead(effective)
+        self._fold_timers(effective)
+        self.quarantined = [row for _, effects in effective for row in effects.quarantined]
+        self.replaced = [text for _, effects in effective for text in effects.replaced]
+
+    def _fold_shared(self, effective: _Effective, chain: Chain) -> dict[int, str]:
+        """Take rows of declared tables, and decisions; return by sequence what is journaled."""
+        self.tables: Rows = {}
+        shared: dict[int, str] = {}
+        for commit, effects in effective:
+            if effects.audit:
+                chain, rows = chain.linked(commit.sequence, effects.audit)
+                self.tables.setdefault(AUDIT, {}).update((AUDIT.place(row), row) for row in rows)
+            if effects.rows and (text := fold_rows(self.tables, commit)):
+                shared[commit.sequence] = text
+        self.chain = chain
+        return shared
+
+    def _fold_state(self, turns: list[Commit]) -> None:
+        """Take what changed in agents' states; of a field or an entry the last value counts."""
         self.items: list[ItemRow] = []
         self.truncated: dict[tuple[int, str], int] = {}
-        self.quarantined: list[QuarantineRow] = []
-        self.replaced: list[Replacement] = []
         self.shapes: dict[int, str] = {}
         """Of the agents whose shape is new."""
-        heads: dict[int, Commit] = {}
         fields: dict[tuple[int, str], str] = {}
         entries: dict[tuple[int, str, str | int], EntryRow | None] = {}
-        mail: dict[int, Message] = {}
-        senders: dict[int, int] = {}
-        gone: dict[int, None] = {}
-        dead: dict[int, DeadLetter | None] = {}
-        timers: dict[tuple[str, str, str], Timer | None] = {}
-        new = tuple.__new__  # a named tuple's own constructor takes twice as long
-        for commit in commits:
-            agent = commit.agent
-            effects = commit.effects
-            shared = "" if effects is None else self._fold_shared(commit, effects)
-            if agent or shared:
-                delta = commit.delta
-                if agent:
-                    heads[agent] = commit
-                if commit.version == 1:
-                    self.shapes[agent] = "{}"
-                if delta is None:
-                    text = "{}"
-                else:
-                    text = delta.text()
-                    for name, value in delta.fields.items():
-                        fields[agent, name] = value
-                    if not delta.plain:
-                        if delta.truncated:
-                            self._truncate(agent, delta.truncated)
-                        self.items += delta.items
-                        entries |= delta.entries
-                    if delta.shape is not None:
-                        self.shapes[agent] = delta.shape
-                if shared:
-                    text = joined(text, shared)
-                row = (
-                    commit.sequence,
-                    agent,
-                    commit.version,
-                    commit.previous,
-                    commit.time,
-                    commit.name,
-                    commit.message,
-                    commit.cause,
-                    commit.correlation,
-                    text,
-                )
-                self.journal.append(new(JournalRow, (*row, of_record(row))))
-            if effects is None:
+        for commit in turns:
+            agent, delta = commit.agent, commit.delta
+            if commit.version == 1:
+                self.shapes[agent] = "{}"
+            if delta is None:
                 continue
-            for message in effects.sends:
-                mail[message.id] = message
-                senders[message.id] = commit.sequence if agent else 0
-            for consumed in effects.consumed:
-                if mail.pop(consumed, None) is None:
-                    gone[consumed] = None
-            for timer in effects.timers:
-                timers[timer[:3]] = timer
-            for timer_id in effects.cancelled:
-                timers[timer_id] = None
-            if effects.dead:
-                dead.update((letter.id, letter) for letter in effects.dead)
-            if effects.revived:
-                dead.update(dict.fromkeys(effects.revived))
-            if effects.quarantined:
-                self.quarantined += effects.quarantined
-            if effects.replaced:
-                self.replaced += effects.replaced
-        self.agents = [
-            new(AgentRow, (agent, c.kind, c.key, c.version, c.sequence, c.status, c.reason))
-            for agent, c in heads.items()
-        ]
+            for name, value in delta.fields.items():
+                fields[agent, name] = value
+            if not delta.plain:
+                if delta.truncated:
+                    self._truncate(agent, delta.truncated)
+                self.items += delta.items
+                entries |= delta.entries
+            if delta.shape is not None:
+                self.shapes[agent] = delta.shape
         self.fields = [
-            new(FieldRow, (agent, name, value, of_field(agent, name, value)))
+            _new(FieldRow, (agent, name, value, of_field(agent, name, value)))
             for (agent, name), value in fields.items()
         ]
         self.entries = [row for row in entries.values() if row is not None]
         self.removed = [place for place, row in entries.items() if row is None]
+
+    def _fold_mail(self, effective: _Effective) -> None:
+        """Take messages sent and consumed; those that are both vanish."""
+        mail: dict[int, Message] = {}
+        senders: dict[int, int] = {}
+        gone: dict[int, None] = {}
+        for commit, effects in effective:
+            for message in effects.sends:
+                mail[message.id] = message
+                senders[message.id] = commit.sequence if commit.agent else 0
+            for consumed in effects.consumed:
+                if mail.pop(consumed, None) is None:
+                    gone[consumed] = None
         # A message's cause is the sequence of the commit that sends it, known only here.
         self.mail = [
-            m if m.cause else new(Message, (*m[:5], senders[m.id], *m[6:])) for m in mail.values()
+            m if m.cause else _new(Message, (*m[:5], senders[m.id], *m[6:])) for m in mail.values()
         ]
         self.mail_gone = list(gone)
+
+    def _fold_dead(self, effective: _Effective) -> None:
+        """Take dead letters, and those that were put back or discarded."""
+        dead: dict[int, DeadLetter | None] = {}
+        for _, effects in effective:
+            if effects.dead:
+                dead.update((letter.id, letter) for letter in effects.dead)
+            if effects.revived:
+                dead.update(dict.fromkeys(effects.revived))
         self.dead = [letter for letter in dead.values() if letter is not None]
         self.revived = [letter_id for letter_id, letter in dead.items() if letter is None]
+
+    def _fold_timers(self, effective: _Effective) -> None:
+        """Take timers set and cancelled."""
+        timers: dict[tuple[str, str, str], Timer | None] = {}
+        for _, effects in effective:
+            for timer in effects.timers:
+                timers[timer[:3]] = timer
+            for place in effects.cancelled:
+                timers[place] = None
         self.timers = [timer for timer in timers.values() if timer is not None]
         self.timers_gone = [place for place, timer in timers.items() if timer is None]
-
-    def _fold_shared(self, commit: Commit, effects: Effects) -> str:
-        """Take a commit's rows and decisions; return what of them the journal tells."""
-        self.chain, rows = self.chain.linked(commit.sequence, effects.audit)
-        for row in rows:
-            self.tables.setdefault(AUDIT, {})[AUDIT.place(row)] = row
-        return fold_rows(self.tables, commit) if effects.rows else ""
 
     def _truncate(self, agent: int, cut: Mapping[str, int]) -> None:
         """Drop what the batch itself appended beyond the cut; the store drops the rest."""
@@ -167,3 +161,27 @@ class Batch:
             self.journal or self.mail or self.mail_gone or self.timers or self.timers_gone
             or self.dead or self.revived or self.quarantined or self.tables or self.replaced
         )  # fmt: skip
+
+
+def _heads(turns: list[Commit]) -> list[AgentRow]:
+    """Return the agents' heads after their latest commits."""
+    latest = {commit.agent: commit for commit in turns if commit.agent}
+    return [
+        _new(AgentRow, (agent, c.kind, c.key, c.version, c.sequence, c.status, c.reason))
+        for agent, c in latest.items()
+    ]
+
+
+def _journal(turns: list[Commit], shared: Mapping[int, str]) -> list[JournalRow]:
+    """Return a row for each turn; ``shared`` has what it changed of what agents share."""
+    rows: list[JournalRow] = []
+    for commit in turns:
+        text = "{}" if commit.delta is None else commit.delta.text()
+        if commit.sequence in shared:
+            text = joined(text, shared[commit.sequence])
+        row = (
+            commit.sequence, commit.agent, commit.version, commit.previous, commit.time,
+            commit.name, commit.message, commit.cause, commit.correlation, text,
+        )  # fmt: skip
+        rows.append(_new(JournalRow, (*row, of_record(row))))
+    return rows
