@@ -1,1 +1,1 @@
-"""Agents as actors: references, mailboxes, the dispatcher, turns and supervision."""
+"""Agents as actors: what they run on, how people talk to them, what happens to each."""

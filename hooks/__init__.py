@@ -1,1 +1,1 @@
-"""Hook points: code that may intervene in a turn, a save or a transition."""
+"""Places where code may intervene in a turn, a save or a transition. Empty so far."""

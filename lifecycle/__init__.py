@@ -1,1 +1,1 @@
-"""The life of an agent: states and transitions, signals, the persistence supervisor, restarts."""
+"""The life of agents: statuses, signals, failed saves, restarts, groups, the clock."""

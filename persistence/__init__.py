@@ -1,1 +1,1 @@
-"""What lasts: state types, codec, journal, the store port and its adapters."""
+"""What lasts: state becomes text, rows, commits in a store. Knows nothing of actors."""

@@ -1,1 +1,1 @@
-"""What agents share: one ledger, and the handles on it."""
+"""What agents share: keyed values, artifacts, sessions, and who may touch them."""

@@ -1,74 +1,60 @@
 """Imports go down only, from floor to floor and from room to room, never in a circle."""
 
-import ast
-import graphlib
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-# From the bottom up; the facade is above.
-LAYERS = (
-    "persistence",
-    "hooks",
-    "lifecycle",
-    "shared",
-    "actors",
-)
+from docs.layers import FLOORS, PROGRAM, ROOMS, ROOT, faults, read
+
+FOLDERS = [room for room in ROOMS if room != PROGRAM]
 
 
-def sources(root: Path) -> dict[str, Path]:
-    """Map module names to files; a package is named as its `__init__.py`."""
-    folders = {"perdure": root / "perdure", **{f"perdure.{name}": root / name for name in LAYERS}}
-    found = {}
-    for package, folder in folders.items():
-        for path in folder.rglob("*.py"):
-            inside = path.relative_to(folder).with_suffix("").parts
-            found[".".join((package, *inside)).removesuffix(".__init__")] = path
-    return found
-
-
-def imports(name: str, path: Path, modules: set[str]) -> set[str]:
-    """Return what the module imports anywhere, also in functions and under TYPE_CHECKING."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            parents = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
-            start = parents[: len(parents) + 1 - node.level] if node.level else []
-            origin = ".".join([*start, *filter(None, [node.module])])
-            inside = {f"{origin}.{alias.name}" for alias in node.names}
-            found |= (inside & modules) or {origin}
-    return {module for module in found if module.split(".")[0] in {"perdure", *LAYERS}}
-
-
-def height(module: str) -> int:
-    """Return how high a module stands: 0 is the lowest layer."""
-    layer = [*module.split("."), ""][1]
-    return LAYERS.index(layer) if layer in LAYERS else len(LAYERS)
-
-
-def faults(root: Path) -> list[str]:
-    """List the imports that go up or leave the package, and a circle if there is one."""
-    files = sources(root)
-    graph = {name: imports(name, path, set(files)) for name, path in files.items()}
-    edges = [
-        (name, target) for name, targets in sorted(graph.items()) for target in sorted(targets)
-    ]
-    found = [f"{a} goes up to {b}" for a, b in edges if b in files and height(b) > height(a)]
-    found += [f"{a} imports {b}, which is no module" for a, b in edges if b not in files]
-    try:
-        graphlib.TopologicalSorter(graph).prepare()
-    except graphlib.CycleError as circle:
-        found.append("a circle: " + " -> ".join(circle.args[1]))
-    return found
+@pytest.fixture(scope="module")
+def purposes() -> dict[str, str]:
+    """Read once what each folder is for."""
+    return read().purposes
 
 
 def test_the_library_keeps_the_rule() -> None:
     """No module of the library imports upwards or in a circle."""
-    assert {"perdure", *(f"perdure.{layer}" for layer in LAYERS)} <= set(sources(ROOT))
-    assert faults(ROOT) == []
+    assert faults(read()) == []
+
+
+def test_the_floors_stand_as_they_are_named() -> None:
+    """The order has the floors of the library from the bottom up, each in one piece."""
+    floors = ["persistence", "hooks", "lifecycle", "shared", "actors", "perdure"]
+    assert list(FLOORS) == floors
+    assert [floors.index(room.partition("/")[0]) for room in ROOMS] == sorted(
+        floors.index(room.partition("/")[0]) for room in ROOMS
+    )
+
+
+def test_each_folder_with_modules_is_a_room() -> None:
+    """The order names each folder of the library, once."""
+    folders = {
+        path.parent.relative_to(ROOT).as_posix()
+        for floor in FLOORS
+        for path in (ROOT / floor).rglob("*.py")
+    }
+    assert sorted(FOLDERS) == sorted(folders)
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_each_folder_says_what_it_is_for(folder: str, purposes: dict[str, str]) -> None:
+    """The first line of a folder's `__init__.py` says in whole words what one finds there."""
+    purpose = purposes[folder]
+    assert purpose.endswith(".")
+    assert purpose[0].isupper()
+    assert len(purpose.split()) >= 8
+    assert list(purposes.values()).count(purpose) == 1
+
+
+CIRCLE_OF_FOLDERS = {
+    "shared/ledger/a.py": "from ..access.b import B",
+    "shared/access/b.py": "",
+    "shared/access/c.py": "from ..ledger.d import D",
+    "shared/ledger/d.py": "",
+}
 
 
 @pytest.mark.parametrize(
@@ -82,14 +68,31 @@ def test_the_library_keeps_the_rule() -> None:
         ({"hooks/a.py": "from . import A", "hooks/__init__.py": "from .a import A"}, "a circle"),
         ({"actors/a.py": "from persistence.b import B", "persistence/b.py": ""}, "no module"),
         ({"actors/a.py": "from ..persistence.gone import B"}, "no module"),
+        (CIRCLE_OF_FOLDERS, "perdure.shared.ledger.a goes up to perdure.shared.access.b"),
+        ({"shared/scopes/a.py": "from ..artifacts.b import B", "shared/artifacts/b.py": ""}, "up"),
+        ({"actors/talk/a.py": "from ..cell import b", "actors/cell/b.py": ""}, "goes up"),
+        ({"actors/pool/a.py": "from .. import talk"}, "goes up"),
+        ({"persistence/a.py": "from .names import b", "persistence/names/b.py": ""}, "goes up"),
+        ({"perdure/a.py": "from .cli.b import B", "perdure/cli/b.py": ""}, "goes up"),
+        ({"perdure/cli/a.py": "from ..__main__ import main"}, "goes up"),
+        ({"shared/new/__init__.py": '"""New."""'}, "shared/new has no place in the order"),
+        ({"shared/new/a.py": ""}, "shared/new says no purpose"),
+        ({"hooks/__init__.py": ""}, "hooks says no purpose"),
     ],
 )
 def test_each_fault_is_found(tmp_path: Path, files: dict[str, str], fault: str) -> None:
-    """An import that goes up, round or outside is reported, wherever it hides."""
-    for folder in ("perdure", *LAYERS):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "__init__.py").touch()
-    assert faults(tmp_path) == []
+    """An import that goes up, round or outside is reported, wherever it hides; so is a new room."""
+    for folder in FOLDERS:
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        (tmp_path / folder / "__init__.py").write_text('"""Some purpose."""')
+    (tmp_path / f"{PROGRAM}.py").write_text('"""A program."""\nfrom .cli import main')
+    assert faults(read(tmp_path)) == []
     for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    assert any(fault in found for found in faults(tmp_path))
+    assert any(fault in found for found in faults(read(tmp_path)))
+
+
+def test_a_room_that_is_gone_is_found(tmp_path: Path) -> None:
+    """A place in the order without a folder is reported."""
+    assert "hooks is no folder of the library" in faults(read(tmp_path))

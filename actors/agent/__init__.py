@@ -1,1 +1,1 @@
-"""The class people subclass, and what a system knows of it."""
+"""The class that people subclass, what it declares, and what its handlers may use."""

@@ -1,1 +1,1 @@
-"""What happens to one agent in memory: loaded, started, its turns run, settled or undone."""
+"""What happens to one agent in memory: load it, run a turn, make the commit or undo it."""

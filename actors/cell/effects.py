@@ -20,11 +20,12 @@ from .cell import AgentCell
 class CellHome:
     """Be the home an agent sees; everything it does is an effect of the current turn."""
 
-    __slots__ = ("_cell",)
+    __slots__ = ("_cell", "_scopes")
 
     def __init__(self, cell: AgentCell) -> None:
         """Speak for ``cell``."""
         self._cell = cell
+        self._scopes: AgentScopes | None = None
 
     def reference(self) -> Any:  # noqa: ANN401 - AgentRef is above
         """Return a reference to the agent."""
@@ -32,8 +33,10 @@ class CellHome:
 
     def scopes(self) -> AgentScopes:
         """Return shared state as the agent sees it."""
-        cell = self._cell
-        return AgentScopes(cell.home.state, Scope.agent(cell.kind, cell.key))
+        if self._scopes is None:
+            cell = self._cell
+            self._scopes = AgentScopes(cell.home.state, Scope.agent(cell.kind, cell.key))
+        return self._scopes
 
     def step(self, step: str) -> None:
         """Take a lifecycle step after the current turn."""

@@ -1,1 +1,1 @@
-"""Patterns of sharing, durable and part of the turn: topics, pipelines, requests, documents."""
+"""Ways of working together: topics, pipelines, requests, documents, families."""

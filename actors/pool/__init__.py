@@ -1,1 +1,1 @@
-"""Actors on a few threads: mailboxes, the dispatcher, futures, the event loop."""
+"""Many actors on a few threads: mailboxes, the dispatcher, futures, the event loop."""

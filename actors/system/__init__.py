@@ -1,1 +1,1 @@
-"""The agents of a system together: found, written to, woken, cut off; composed and ended."""
+"""All agents of one system: find and wake them, carry their messages, cut off, shut down."""

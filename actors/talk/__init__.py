@@ -1,1 +1,1 @@
-"""What one holds to talk to an agent, and what is said: references, messages, turns."""
+"""How agents are talked to: references, messages as values, the turn that handles one."""

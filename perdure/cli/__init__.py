@@ -1,4 +1,4 @@
-"""The command line: ``perdure run`` and the commands that read a store."""
+"""The command line: run a system, look into a store, put things right in one."""
 
 from .app import main
 

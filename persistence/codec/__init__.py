@@ -1,1 +1,1 @@
-"""Values to JSON text and back, exactly or not at all, and why not."""
+"""One value to JSON text and back: exactly, or refused with the reason and the place."""

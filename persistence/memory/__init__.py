@@ -1,1 +1,1 @@
-"""The store in memory: the whole contract without a file."""
+"""The store in memory: keeps the whole contract of the port without a file."""

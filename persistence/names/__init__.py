@@ -1,1 +1,1 @@
-"""Names that callers choose, normalised and bounded: scopes, principals, keys."""
+"""The names that callers choose, checked and bounded: scopes, principals, keys."""

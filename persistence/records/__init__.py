@@ -1,1 +1,1 @@
-"""What crosses the border to a store: rows, commits, declared tables, the audit's chain."""
+"""The values that cross the border to a store: commits, rows, declared tables, checksums."""

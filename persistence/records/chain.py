@@ -98,8 +98,9 @@ class Chain(NamedTuple):
 
     def _digest(self, previous: str, values: Sequence[Value]) -> str:
         # Lengths before the texts: no value can pass for the end of another.
-        parts = [repr(value) for value in values]
-        text = previous + "".join(f"\0{len(part)}:{part}" for part in parts)
+        text = previous
+        for part in map(repr, values):
+            text += f"\0{len(part)}:{part}"
         data = text.encode(errors="surrogatepass")
         if self.key:
             return hmac.new(self.key, data, hashlib.sha256).hexdigest()

@@ -1,4 +1,4 @@
-"""Values that must not be read from the store, and values that only their signer may have made.
+"""Secret values are sealed, pickled ones signed; keys for both, and the search for leaks.
 
 ``secret`` and ``pickled`` are the types of fields; ``keys`` are the providers of keys; ``sealer``
 and ``signer`` do the cryptography; ``vault`` holds both for one system; ``codec`` joins them to

@@ -1,1 +1,1 @@
-"""The store in one SQLite file."""
+"""The store in one SQLite file: its schema, how rows get in and out, its errors."""

@@ -158,12 +158,12 @@ class SqliteReader(StoreReader):
         # One b-tree descent per map, not one step per entry.
         query = (
             "WITH RECURSIVE names(field) AS ("
-            " SELECT min(field) FROM map_entries WHERE agent = ?1 UNION ALL"
-            " SELECT (SELECT min(field) FROM map_entries WHERE agent = ?1"
+            " SELECT min(field) FROM map_entries WHERE agent = ? UNION ALL"
+            " SELECT (SELECT min(field) FROM map_entries WHERE agent = ?"
             "  AND field > names.field) FROM names WHERE names.field IS NOT NULL)"
             " SELECT field FROM names WHERE field IS NOT NULL"
         )
-        return [str(field) for (field,) in self._rows(query, (agent,))]
+        return [str(field) for (field,) in self._rows(query, (agent, agent))]
 
     def inbox(self, kind: str, key: str) -> Inbox:
         """Return an agent's pending messages, in the order they were sent, and the spoilt ones."""

@@ -253,6 +253,39 @@ def _refuse_foreign(path: Path) -> None:
 
 
 def _write(connection: sqlite3.Connection, batch: Batch) -> None:
+    """Write a batch; most have rows of a few kinds only, and a lone caller waits for this."""
+    if batch.agents:
+        _write_state(connection, batch)
+    if batch.journal:
+        insert(connection, "INSERT INTO journal", batch.journal)
+    if batch.mail_gone:
+        delete(connection, "mailbox", ("id",), [(gone,) for gone in batch.mail_gone])
+    if batch.mail:
+        mail = [(*message, of_record(message)) for message in batch.mail]
+        insert(connection, "INSERT OR REPLACE INTO mailbox", mail)
+    if batch.timers:
+        timers = [(*timer, of_record(timer)) for timer in batch.timers]
+        insert(connection, "INSERT OR REPLACE INTO timers", timers)
+    if batch.timers_gone:
+        delete(connection, "timers", ("kind", "key", "name"), batch.timers_gone)
+    if batch.dead or batch.revived or batch.quarantined:
+        _write_failures(connection, batch)
+    for table, places in batch.tables.items():
+        rows = [row for row in places.values() if row is not None]
+        gone = [key for key, row in places.items() if row is None]
+        tables.write(connection, table, rows, gone)
+    if batch.replaced:
+        texts.replace(connection, batch.replaced)
+
+
+def _write_failures(connection: sqlite3.Connection, batch: Batch) -> None:
+    dead = [(*letter, of_record(letter)) for letter in batch.dead]
+    insert(connection, "INSERT OR REPLACE INTO dead_letters", dead)
+    delete(connection, "dead_letters", ("id",), [(gone,) for gone in batch.revived])
+    insert(connection, "INSERT INTO quarantine", batch.quarantined)
+
+
+def _write_state(connection: sqlite3.Connection, batch: Batch) -> None:
     heads: list[tuple[object, ...]] = []
     for head in batch.agents:
         shape = batch.shapes.get(head.agent)
@@ -274,19 +307,3 @@ def _write(connection: sqlite3.Connection, batch: Batch) -> None:
     insert(connection, "INSERT INTO log_items", batch.items)
     insert(connection, "INSERT INTO map_entries", batch.entries, f"ON CONFLICT {_UPSERT_VALUE}")
     delete(connection, "map_entries", ("agent", "field", "entry"), batch.removed)
-    insert(connection, "INSERT INTO journal", batch.journal)
-    delete(connection, "mailbox", ("id",), [(gone,) for gone in batch.mail_gone])
-    mail = [(*message, of_record(message)) for message in batch.mail]
-    insert(connection, "INSERT OR REPLACE INTO mailbox", mail)
-    timers = [(*timer, of_record(timer)) for timer in batch.timers]
-    insert(connection, "INSERT OR REPLACE INTO timers", timers)
-    delete(connection, "timers", ("kind", "key", "name"), batch.timers_gone)
-    dead = [(*letter, of_record(letter)) for letter in batch.dead]
-    insert(connection, "INSERT OR REPLACE INTO dead_letters", dead)
-    delete(connection, "dead_letters", ("id",), [(gone,) for gone in batch.revived])
-    insert(connection, "INSERT INTO quarantine", batch.quarantined)
-    for table, places in batch.tables.items():
-        rows = [row for row in places.values() if row is not None]
-        gone = [key for key, row in places.items() if row is None]
-        tables.write(connection, table, rows, gone)
-    texts.replace(connection, batch.replaced)

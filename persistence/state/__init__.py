@@ -1,1 +1,1 @@
-"""Typed state and its collections, and what a turn changed in them."""
+"""The typed state of one agent, its logs and maps, and what a turn changed in them."""

@@ -1,1 +1,1 @@
-"""The port: what is asked of a store, and the one way into it: commits, batches, the lease."""
+"""The port to every store, and the one way in: commits in order, in batches, under a lease."""

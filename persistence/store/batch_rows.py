@@ -33,11 +33,14 @@ def fold_rows(tables: Rows, commit: Commit) -> str:
             places[table.place(stamped)] = stamped
             if table.journaled:
                 put.setdefault(table.name, []).append(_written(table, stamped))
-    return ",".join(
-        f'"{verb}":{{' + ",".join(f'"{name}":[{",".join(v)}]' for name, v in m.items()) + "}"
-        for verb, m in (("rows", put), ("gone", gone))
-        if m
-    )
+    if not gone:
+        return _members("rows", put) if put else ""
+    return f"{_members('rows', put)},{_members('gone', gone)}" if put else _members("gone", gone)
+
+
+def _members(verb: str, by_table: dict[str, list[str]]) -> str:
+    tables = [f'"{name}":[{",".join(values)}]' for name, values in by_table.items()]
+    return f'"{verb}":{{{",".join(tables)}}}'
 
 
 def joined(delta: str, members: str) -> str:

@@ -1,1 +1,1 @@
-"""Keep a store sound: examined, repaired, taken back to a good version, trimmed."""
+"""A store is kept sound and small: examined, repaired, taken back in time, trimmed."""

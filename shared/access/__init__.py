@@ -1,1 +1,1 @@
-"""Who may do what with what agents share: grants, owners, boundaries, isolation, the audit."""
+"""Who may do what with shared things: grants, owners, boundaries, isolation, the audit."""

@@ -1,1 +1,1 @@
-"""Artifacts: named, versioned bytes with their origin."""
+"""Named, versioned bytes with their origin: cut into chunks, stored once, swept when unused."""

@@ -1,1 +1,1 @@
-"""The one order in which shared things change: units, the cache, the questions of the guard."""
+"""The one order in which shared things change: units of work, and the last check of each."""

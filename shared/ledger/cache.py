@@ -87,4 +87,8 @@ class RowCache:
 
 
 def _weight(row: Row | None) -> int:
-    return _OVERHEAD + sum(len(value) for value in row or () if isinstance(value, str | bytes))
+    weight = _OVERHEAD
+    for value in row or ():  # for every row that is written: a generator costs a call a value
+        if value.__class__ is str or value.__class__ is bytes:
+            weight += len(value)  # type: ignore[arg-type]
+    return weight

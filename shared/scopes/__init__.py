@@ -1,1 +1,1 @@
-"""Scoped keyed state: shared values with versions, in the one order of all commits."""
+"""Shared values by scope and key: read, write, count, list, expire, export, import."""

@@ -1,1 +1,1 @@
-"""What a system does about its secrets while it runs: sealing them again with a newer key."""
+"""Secrets in a store are sealed again with a newer key while the system runs."""

@@ -1,1 +1,1 @@
-"""Sessions: pieces of work with a state, a history and an end of their own."""
+"""Pieces of work with limits, a history and an end; written to a file and read from one."""
