@@ -90,5 +90,5 @@ def _weight(row: Row | None) -> int:
     weight = _OVERHEAD
     for value in row or ():  # for every row that is written: a generator costs a call a value
         if value.__class__ is str or value.__class__ is bytes:
-            weight += len(value)  # type: ignore[arg-type]
+            weight += len(value)
     return weight
