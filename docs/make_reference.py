@@ -19,7 +19,7 @@ from perdure.actors.patterns.pipeline import Dropped, Pipeline
 from perdure.actors.patterns.requests import Request, Requests
 from perdure.actors.patterns.sharing import Sharing
 from perdure.actors.patterns.topic import Item, Topic
-from perdure.actors.pool.future import PooledFuture
+from perdure.actors.pool.future import Future
 from perdure.actors.system.dead_letters import DeadLetters
 from perdure.actors.talk.description import AgentDescription
 from perdure.actors.talk.reference import AgentProxy, MethodProxy
@@ -58,7 +58,7 @@ PAGE: Final = Path(__file__).resolve().parent / "reference.md"
 
 _MODULES: Final = ("errors", "signals")
 _GIVEN: Final = (
-    PooledFuture,
+    Future,
     AgentProxy,
     MethodProxy,
     AgentDescription,

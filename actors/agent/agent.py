@@ -32,7 +32,7 @@ from ...shared.scopes.agent_scopes import AgentScopes
 from ..pool.pooled import PooledActor
 from ..talk.identity import Identified
 from ..talk.reference import AgentRef
-from .surroundings import Surroundings
+from .system_view import SystemView
 
 S = TypeVar("S", bound=State)
 P = ParamSpec("P")
@@ -103,7 +103,7 @@ class Agent(Identified, Generic[S]):
     key: str
     """The agent's own name among its kind."""
     state: S
-    system: Surroundings
+    system: SystemView
     """The AgentSystem; ``self.system.agent(Cls, key)`` refers to other agents."""
 
     _home: Home
