@@ -28,8 +28,8 @@ def test_programs_do_what_the_page_says(page: Path, tmp_path: Path) -> None:
 
 
 def test_the_pages_that_teach_have_programs() -> None:
-    """The tutorial and every guide but that of operations are run, not only read."""
-    taught = {DOCS / "tutorial.md", *(DOCS / "guides").glob("*.md")}
+    """The tutorial, every guide and every page about a task are run, not only read."""
+    taught = {DOCS / "tutorial.md", *(DOCS / "guides").glob("*.md"), *(DOCS / "tasks").glob("*.md")}
     assert taught - set(RUNNING) == set()
 
 
