@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import perdure
 from docs import make_reference
 from tests.pages import DOCS, ROOT, PageError, anchors, blocks, links, pages, run_page
 
@@ -86,15 +87,32 @@ def test_each_guarantee_has_its_page() -> None:
 
 
 def test_the_reference_is_up_to_date() -> None:
-    """The reference is what the docstrings say today."""
-    made = make_reference.render()
-    assert (DOCS / "reference.md").read_text() == made, "run: python -m docs.make_reference"
+    """The pages of the reference are what the docstrings say today, and there are no others."""
+    stored = {path.name: path.read_text() for path in (DOCS / "reference").iterdir()}
+    assert stored == make_reference.render(), "run: python -m docs.make_reference"
+
+
+def test_each_public_name_is_on_one_page_of_the_reference() -> None:
+    """The pages of the reference share the public names among them: none twice, none left out."""
+    placed = [name for page in make_reference.PAGES for name in page.names]
+    assert sorted(placed) == sorted(perdure.__all__)
+
+
+@pytest.mark.parametrize("page", make_reference.PAGES, ids=lambda page: page.name)
+def test_a_page_of_the_reference_has_its_names(page: make_reference.Page) -> None:
+    """Each name has a heading on its page, and the table of contents leads to it."""
+    text = (DOCS / "reference" / f"{page.name}.md").read_text()
+    contents = (DOCS / "reference" / "index.md").read_text()
+    for name in page.names:
+        assert re.search(rf"^## `{name}`$", text, re.MULTILINE), name
+        (anchor,) = re.findall(rf"\[`{name}`\]\({page.name}\.md#([\w-]+)\)", contents)
+        assert anchor in anchors(text)
 
 
 @pytest.mark.parametrize(("topic", "names"), make_reference.topics().items())
 def test_the_reference_covers(topic: str, names: list[str]) -> None:
-    """Every public name, signal, error and option stands in the reference."""
-    text = (DOCS / "reference.md").read_text()
+    """Every public name, signal, error, option and method stands in the reference."""
+    text = "".join(path.read_text() for path in (DOCS / "reference").glob("*.md"))
     assert names
     assert [name for name in names if f"`{name}" not in text] == []
 
