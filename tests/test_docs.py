@@ -34,6 +34,13 @@ def test_the_pages_that_teach_have_programs() -> None:
     assert taught - set(RUNNING) == set()
 
 
+@pytest.mark.parametrize("page", [p for p in pages() if p.name != "pykka.md"], ids=name)
+def test_programs_use_the_typed_words(page: Path) -> None:
+    """Programs send with `call` and `cast`; only the page about pykka uses its words."""
+    programs = [block.text for block in blocks(page.read_text()) if block.language == "python"]
+    assert [p for p in programs if re.search(r"\.(proxy|defer|tell|ask)\(", p)] == []
+
+
 @pytest.mark.parametrize("page", pages(), ids=name)
 def test_links_lead_somewhere(page: Path) -> None:
     """Each link inside the repository names a file, and its anchor is a heading there."""

@@ -104,7 +104,7 @@ def refuse_deadlock(future: Future[Any]) -> None:
         if cell is asker.cell:
             through = "itself" if target is cell else f"{target}, which waits for it"
             message = (
-                f"{cell} waits for a reply from {through}; use .defer(), or do not wait for it"
+                f"{cell} waits for a reply from {through}; use cast(), or do not wait for it"
             )
             raise Deadlock(message)
         if id(cell) not in path:
