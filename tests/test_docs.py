@@ -151,3 +151,28 @@ def test_marks_are_obeyed(tmp_path: Path) -> None:
     )
     run_page(path, tmp_path)
     assert (tmp_path / "a.py").exists()
+
+
+UNCLEAR = (
+    *("whoever", "whomever", "whichever", "in whose name", "nobody in particular"),
+    "of no single moment",
+)
+"""Words and phrases that hide who acts, or that learners of English stumble over."""
+
+
+@pytest.mark.parametrize(
+    "page", [p for p in pages() if p.name not in {"design.md", "benchmarks.md"}], ids=name
+)
+def test_pages_use_plain_words(page: Path) -> None:
+    """No page for users has a phrase of the list."""
+    text = " ".join(page.read_text().lower().split())
+    assert [phrase for phrase in UNCLEAR if phrase in text] == []
+
+
+def test_a_word_of_the_glossary_has_one_meaning() -> None:
+    """The entries of each part of the glossary are in order, and no word has two."""
+    text = (DOCS / "glossary.md").read_text()
+    parts = [re.findall(r"^\*\*(.+?)\*\*:", part, re.MULTILINE) for part in text.split("\n## ")[1:]]
+    words = [word for part in parts for word in part]
+    assert len(set(words)) == len(words) > 50
+    assert all(part == sorted(part) for part in parts)
