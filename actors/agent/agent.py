@@ -96,7 +96,7 @@ class Agent(Identified, Generic[S]):
     turn_limit: ClassVar[float | None] = None
     """Seconds a turn may take before it is abandoned and counted as failed."""
     boundary: ClassVar[AnyBoundary] = Boundary.STRICT
-    """What its agents may do in scopes that nobody in particular owns, without a grant."""
+    """What its agents may do without a grant in the scopes that the system owns."""
     kind: ClassVar[str]
     """The name under which agents of this class are stored; the class's name unless given."""
 

@@ -154,7 +154,7 @@ class Future(pykka.Future[T], Generic[T]):
     def add_callback(self, callback: Callable[[], None]) -> None:
         """Call once when answered, on the answering thread; at once if it is answered.
 
-        It runs in the context of whoever added it, not of the turn that answers.
+        It runs in the context in which it was added, not in that of the turn that answers.
         """
         self._on_answer(functools.partial(contextvars.copy_context().run, callback))
 

@@ -103,9 +103,7 @@ def refuse_deadlock(future: Future[Any]) -> None:
         cell = reached.pop()
         if cell is asker.cell:
             through = "itself" if target is cell else f"{target}, which waits for it"
-            message = (
-                f"{cell} waits for a reply from {through}; use cast(), or do not wait for it"
-            )
+            message = f"{cell} waits for a reply from {through}; use cast(), or do not wait for it"
             raise Deadlock(message)
         if id(cell) not in path:
             path[id(cell)] = cell

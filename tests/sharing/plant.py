@@ -11,8 +11,7 @@ from pathlib import Path
 
 from msgspec import field
 
-from perdure import Agent, AgentSystem, Log, State
-from perdure.actors.agent.system_view import SystemView
+from perdure import Agent, AgentSystem, Log, State, SystemView
 from perdure.actors.patterns.pipeline import Pipeline, Work
 from perdure.actors.patterns.quota import Quota
 from perdure.persistence.errors import QuotaExceeded
