@@ -30,7 +30,7 @@ INNER = {
         "Signature",
         "Signer",
     ),  # given to values by a store
-    "Helper",  # given to futures by the pool
+    *("Asker", "Cell", "Helper"),  # given to futures by the pool
     "Handle",  # what a clock returns, to be cancelled
     "SessionStep",  # the method of a session says it
     "Readable",  # an open file is one
