@@ -34,7 +34,7 @@ types: $(DEV) ## mypy --strict, then pyright
 	@$(PY) -m pyright --pythonpath $(PY)
 
 docs: $(DEV) ## the documentation covers the code, and its examples run
-	@$(PY) -m pytest $(wildcard tests/test_docs*.py) tests/test_readme.py
+	@$(PY) -m pytest $(wildcard tests/test_docs*.py) tests/test_readme.py tests/test_task_chat.py
 
 package: $(DEV) ## build wheel and sdist, try the wheel in an environment of its own
 	@$(PY) .ci/package.py

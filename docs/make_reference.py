@@ -1,4 +1,4 @@
-"""Make docs/reference.md from the docstrings: ``python -m docs.make_reference``."""  # noqa: INP001
+"""Make the pages of docs/reference/ from the docstrings: ``python -m docs.make_reference``."""  # noqa: INP001
 
 from __future__ import annotations
 
@@ -7,162 +7,260 @@ import inspect
 import itertools
 import re
 import textwrap
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Final
 
 import perdure
 from perdure import Agent, AgentSystem, errors, signals
-from perdure.actors.patterns.document import Document, Version
-from perdure.actors.patterns.family import Family
-from perdure.actors.patterns.pipeline import Dropped, Pipeline
-from perdure.actors.patterns.requests import Request, Requests
-from perdure.actors.patterns.sharing import Sharing
-from perdure.actors.patterns.topic import Item, Topic
-from perdure.actors.pool.future import PooledFuture
-from perdure.actors.system.dead_letters import DeadLetters
-from perdure.actors.talk.description import AgentDescription
-from perdure.actors.talk.reference import AgentProxy, MethodProxy
-from perdure.lifecycle.groups import GroupDescription
-from perdure.persistence.audit.entries import AuditEntry
-from perdure.persistence.audit.verification import AuditReport
-from perdure.persistence.records.records import (
-    AgentRow,
-    DeadLetter,
-    Growth,
-    JournalEntry,
-    Message,
-    QuarantineRow,
-    Timer,
+
+FOLDER: Final = Path(__file__).resolve().parent / "reference"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of the reference: what it is about, and the public names on it, in order."""
+
+    name: str
+    title: str
+    about: str
+    names: tuple[str, ...]
+    guides: tuple[str, ...] = ()
+    """The pages of docs/ that say when to use what."""
+
+
+PAGES: Final = (
+    Page(
+        "agents",
+        "Agents and messages",
+        "The class you write, and what you hold to talk to its agents.",
+        (
+            *("Agent", "AgentRef", "Future", "AgentDescription", "SystemView"),
+            *("AgentProxy", "MethodProxy"),
+        ),
+        ("guides/messages.md", "guides/lifecycle.md", "guides/timers.md", "guides/pykka.md"),
+    ),
+    Page(
+        "system",
+        "The system",
+        "What opens a store, runs the agents and closes again, with its options.",
+        (
+            *("AgentSystem", "SystemStatistics", "SaveStatistics", "Passivation", "Retention"),
+            *("Clock", "VirtualClock"),
+        ),
+        ("guides/operations.md", "guides/testing.md"),
+    ),
+    Page(
+        "state",
+        "State",
+        "The typed state of an agent.",
+        ("State", "Log", "Map"),
+        ("guides/state.md",),
+    ),
+    Page(
+        "durability",
+        "Durability and supervision",
+        "When changes are saved, and what happens after a failure.",
+        (
+            *("Durability", "WhenUnsaved", "AutoSave", "Backoff", "Breaker", "RestartPolicy"),
+            *("Strategy", "GroupDescription", "Status", "DeadLetters", "DeadLetter"),
+        ),
+        ("guides/durability.md", "guides/supervision.md", "tasks/job-queue.md"),
+    ),
+    Page(
+        "shared-state",
+        "Shared state",
+        "Keys and values that several agents use.",
+        ("Scope", "Principal", "ScopedState", "AgentScopes", "Entry", "ABSENT"),
+        ("guides/shared-state.md",),
+    ),
+    Page(
+        "permissions",
+        "Permissions and audit",
+        "Who may do what with shared state, and the record of every decision.",
+        (
+            *("Right", "Access", "Grant", "Boundary", "CustomBoundary", "Isolation", "Decision"),
+            *("Audit", "AuditTrail", "AuditEntry", "AuditReport", "Fault"),
+        ),
+        ("guides/permissions.md", "guides/audit.md"),
+    ),
+    Page(
+        "sharing",
+        "Sharing patterns",
+        "Topics, pipelines, requests, documents and families of agents.",
+        (
+            *("Sharing", "Quota", "Topic", "Item", "Pipeline", "Work", "Dropped"),
+            *("Requests", "Request", "Answered", "TimedOut", "Waiting"),
+            *("Document", "Version", "Merged", "Conflicted", "Family"),
+        ),
+        ("guides/sharing.md", "tasks/crew.md"),
+    ),
+    Page(
+        "artifacts",
+        "Artifacts",
+        "Bytes with a name, a version and an origin.",
+        (
+            *("Artifacts", "ArtifactReader", "Artifact", "ArtifactType", "ArtifactLimits"),
+            *("Sink", "Source", "Swept"),
+        ),
+        ("guides/artifacts.md",),
+    ),
+    Page(
+        "sessions",
+        "Sessions",
+        "Pieces of work with a beginning, a history and an end.",
+        (
+            *("Sessions", "Session", "SessionHandle", "SessionInfo", "SessionStatus"),
+            *("SessionLimits", "Cleanup", "ExportReport"),
+        ),
+        ("guides/sessions.md",),
+    ),
+    Page(
+        "secrets",
+        "Secrets",
+        "Encrypted fields, their keys, and signed pickles.",
+        (
+            *("Secret", "KeyProvider", "StaticKeys", "EnvironmentKeys", "FileKeys", "KeyringKeys"),
+            *("new_key", "Pickled", "Detector", "Rule", "SecretsOffice", "Rotation"),
+        ),
+        ("guides/secrets.md",),
+    ),
+    Page(
+        "store",
+        "Stores and what they hold",
+        "What is durable, and how to read it while another process owns it.",
+        (
+            *("open_reader", "StoreReader", "AgentRow", "JournalEntry", "Message", "Timer"),
+            *("QuarantineRow", "Growth", "Store", "MemoryStore"),
+        ),
+        ("guides/operations.md",),
+    ),
+    Page(
+        "errors",
+        "Errors",
+        "What perdure raises on purpose.",
+        ("errors", "PerdureError"),
+    ),
+    Page(
+        "signals",
+        "Signals",
+        "What perdure tells those who listen, and the records it tells it with.",
+        ("signals",),
+        ("guides/lifecycle.md",),
+    ),
 )
-from perdure.persistence.store.store import StoreReader
-from perdure.shared.access.access import Access
-from perdure.shared.access.audit import AuditTrail
-from perdure.shared.access.boundaries import CustomBoundary
-from perdure.shared.access.grants import Grant, Isolation
-from perdure.shared.artifacts.artifacts import Artifacts
-from perdure.shared.artifacts.reader import ArtifactReader
-from perdure.shared.artifacts.sink import Sink
-from perdure.shared.artifacts.source import Source
-from perdure.shared.artifacts.sweep import Swept
-from perdure.shared.scopes.agent_scopes import AgentScopes
-from perdure.shared.scopes.state import ScopedState
-from perdure.shared.secrets.office import SecretsOffice
-from perdure.shared.secrets.rotation import Rotation
-from perdure.shared.sessions.exporter import ExportReport
-from perdure.shared.sessions.handle import SessionHandle
-from perdure.shared.sessions.sessions import Sessions
-from perdure.system import SystemStatistics
+"""Every public name stands on exactly one page; tests/test_docs.py compares them."""
 
-PAGE: Final = Path(__file__).resolve().parent / "reference.md"
-
-_MODULES: Final = ("errors", "signals")
-_GIVEN: Final = (
-    PooledFuture,
-    AgentProxy,
-    MethodProxy,
-    AgentDescription,
-    DeadLetters,
-    GroupDescription,
-    ScopedState,
-    AgentScopes,
-    Access,
-    Grant,
-    Isolation,
-    CustomBoundary,
-    AuditTrail,
-    AuditEntry,
-    AuditReport,
-    Artifacts,
-    ArtifactReader,
-    Sink,
-    Source,
-    Swept,
-    Sharing,
-    Topic,
-    Item,
-    Pipeline,
-    Dropped,
-    Requests,
-    Request,
-    Document,
-    Version,
-    Family,
-    SecretsOffice,
-    Rotation,
-    Sessions,
-    SessionHandle,
-    ExportReport,
-    StoreReader,
-    AgentRow,
-    JournalEntry,
-    Message,
-    Timer,
-    DeadLetter,
-    QuarantineRow,
-    Growth,
-)
-"""Classes people get objects of, but do not name."""
-_INTRODUCTION: Final = """\
-# Reference
-
-Every public name, from `from perdure import ...`. This page is made from the docstrings by
-`python -m docs.make_reference`; a test compares them. The [guides](index.md) say when to use what.
-"""
+_PLUMBING: Final = ("Identified", "PooledActor", "State")
+"""Bases whose methods are called by perdure alone, or explained with the base itself."""
+_NOTE: Final = "<!-- made by `python -m docs.make_reference` -->\n"
 
 
-def render() -> str:
-    """Return the page."""
-    names = [name for name in perdure.__all__ if name not in _MODULES]
-    parts = [_INTRODUCTION, *(_public(name) for name in names)]
-    parts += [_errors(), _signals(), "# Objects you are given\n", _statistics()]
-    parts += [_class(kind.__name__, kind) for kind in _GIVEN]
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(parts)).strip() + "\n"
+def render() -> dict[str, str]:
+    """Return the text of every file of the folder, by its name."""
+    pages = {f"{page.name}.md": _tidy(_page(page)) for page in PAGES}
+    return {"index.md": _tidy(_index()), **pages}
 
 
 def topics() -> dict[str, list[str]]:
-    """Return what the page must name, by topic."""
+    """Return what the pages must name, by topic."""
+    kinds = {name: getattr(perdure, name) for name in perdure.__all__}
     return {
         "public names": list(perdure.__all__),
         "signals": list(signals.SIGNALS),
         "errors": [kind.__name__ for kind in _error_classes()],
         "options of Agent": _options(Agent),
-        "hooks and methods of Agent": [f"Agent.{name}" for name in _own_methods(Agent)],
         "options of AgentSystem.open": [*inspect.signature(AgentSystem.open).parameters],
-        "methods of AgentSystem": [f"AgentSystem.{name}" for name in _own_methods(AgentSystem)],
+        **{
+            f"methods of {name}": methods
+            for name, kind in kinds.items()
+            if inspect.isclass(kind) and (methods := [f"{name}.{m}" for m in _own_methods(kind)])
+        },
     }
 
 
 def main() -> None:
-    """Write the page."""
-    PAGE.write_text(render(), encoding="utf-8")
+    """Write the pages, and delete those that are no more."""
+    made = render()
+    FOLDER.mkdir(exist_ok=True)
+    for old in FOLDER.glob("*.md"):
+        if old.name not in made:
+            old.unlink()
+    for name, text in made.items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
+
+
+def _tidy(text: str) -> str:
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def _index() -> str:
+    parts = [
+        f"{_NOTE}\n# Reference\n",
+        "Every public name, made from the docstrings. All of them come from `perdure`:",
+        "`from perdure import Agent`. The [guides](../index.md) say when to use what.\n",
+    ]
+    for page in PAGES:
+        parts += [f"## [{page.title}]({page.name}.md)\n", f"{page.about}\n"]
+        parts += [", ".join(f"[`{n}`]({page.name}.md#{_anchor(n)})" for n in page.names) + "\n"]
+    return "\n".join(parts)
+
+
+def _page(page: Page) -> str:
+    parts = [f"{_NOTE}\n# {page.title}\n", f"{page.about} [All of the reference](index.md).\n"]
+    if page.guides:
+        parts.append(f"When to use what: {', '.join(map(_guide, page.guides))}.\n")
+    if len(page.names) > 1:
+        parts += [f"- [`{name}`](#{_anchor(name)}): {_first_line(name)}" for name in page.names]
+        parts.append("")
+    return "\n".join([*parts, *(_public(name) for name in page.names)])
+
+
+def _guide(path: str) -> str:
+    title = (FOLDER.parent / path).read_text(encoding="utf-8").partition("\n")[0]
+    return f"[{title.removeprefix('# ')}](../{path})"
+
+
+def _anchor(name: str) -> str:
+    return name.lower()  # as GitHub makes it of a heading that is a name in backquotes
+
+
+def _first_line(name: str) -> str:
+    value = getattr(perdure, name)
+    named = inspect.isclass(value) or inspect.ismodule(value) or inspect.isfunction(value)
+    return _inline((inspect.getdoc(value if named else type(value)) or "").partition("\n")[0])
 
 
 def _public(name: str) -> str:
     value = getattr(perdure, name)
+    if value is errors:
+        return _errors()
+    if value is signals:
+        return _signals()
     if inspect.isclass(value):
         return _class(name, value)
     if not callable(value):  # a constant: what its class says
         return f"## `{name}`\n\n{_prose(type(value))}"
-    return _function(name, value, "##")
+    return f"## `{name}`\n\n`{name}{_signature(value)}`\n\n{_prose(value)}"
 
 
 def _class(name: str, kind: type) -> str:
-    base = next((b.__name__ for b in kind.__bases__ if b.__module__.startswith("perdure.")), "")
+    base = next((b.__name__ for b in kind.__bases__ if b.__name__ in perdure.__all__), "")
     parts = [f"## `{name}`\n", _prose(kind), *_fields(kind)]
     if base:
         parts.insert(1, f"A kind of `{base}`.\n")
     for member in _own_methods(kind):
         value = inspect.getattr_static(kind, member)
-        parts.append(_function(f"{name}.{member}", value, "###"))
+        parts.append(_method(f"{name}.{member}", value))
     return "\n".join(parts)
 
 
-def _function(name: str, value: object, heading: str) -> str:
+def _method(name: str, value: object) -> str:
     if isinstance(value, property):
-        return f"{heading} `{name}`\n\n{_prose(value)}"
+        return f"### `{name}`\n\n{_prose(value)}"
     function = value.__func__ if isinstance(value, classmethod | staticmethod) else value
-    return f"{heading} `{name}{_signature(function)}`\n\n{_prose(value)}"
+    return f"### `{name}{_signature(function)}`\n\n{_prose(value)}"
 
 
 def _signature(function: object) -> str:
@@ -176,13 +274,20 @@ def _signature(function: object) -> str:
 
 
 def _own_methods(kind: type) -> list[str]:
-    """Return the public methods and properties a class defines, in the order of the source."""
+    """Return the public methods and properties that a class defines, in the order of the source.
+
+    Those of bases that are not public themselves are among them.
+    """
     kinds = (property, classmethod, staticmethod)
-    return [
-        name
-        for name, value in vars(kind).items()
+    bases = (b for b in kind.__mro__[1:] if b.__module__.startswith("perdure."))
+    inner = [b for b in bases if b.__name__ not in (*perdure.__all__, *_PLUMBING)]
+    found = {
+        name: None
+        for owner in (kind, *inner)
+        for name, value in vars(owner).items()
         if not name.startswith("_") and (inspect.isfunction(value) or isinstance(value, kinds))
-    ]
+    }
+    return list(found)
 
 
 def _options(kind: type) -> list[str]:
@@ -262,14 +367,6 @@ def _inline(text: str) -> str:
     return text.replace("``", "`")
 
 
-def _statistics() -> str:
-    title = "## `SystemStatistics`\n\nWhat `AgentSystem.statistics()` returns. "
-    saves = inspect.get_annotations(SystemStatistics, eval_str=True)["saves"]
-    parts = [title + _prose(SystemStatistics), *_fields(SystemStatistics)]
-    parts += [f"### `{saves.__name__}`\n", _prose(saves), *_fields(saves)]
-    return "\n".join(parts)
-
-
 def _error_classes() -> list[type]:
     kinds = (value for value in vars(errors).values() if inspect.isclass(value))
     return [kind for kind in kinds if issubclass(kind, errors.PerdureError)]
@@ -278,7 +375,14 @@ def _error_classes() -> list[type]:
 def _errors() -> str:
     tree = (errors.__doc__ or "").partition("\n")[2].strip("\n")
     drawing, _, rest = tree.partition("\n\n")
-    parts = ["## `errors`\n", "```text", textwrap.dedent(drawing), "```\n", _inline(rest.strip())]
+    parts = [
+        "## `errors`\n",
+        _first_line("errors") + "\n",
+        "```text",
+        textwrap.dedent(drawing),
+        "```\n",
+        _inline(rest.strip()),
+    ]
     parts.append("")
     parts += [f"- `{kind.__name__}`: {_summary(kind)}" for kind in _error_classes()]
     return "\n".join(parts) + "\n"
@@ -290,7 +394,7 @@ def _signals() -> str:
     parts += [f"- `{name}`: {signal.__doc__}" for name, signal in signals.SIGNALS.items()]
     parts.append("")
     for event in _events(signals):
-        parts += [f"### `{event.__name__}`\n", _prose(event), *_fields(event)]
+        parts += [f"## `{event.__name__}`\n", _prose(event), *_fields(event)]
     return "\n".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""Signals: what happened, told to whoever wants to know.
+"""Signals: what happened, told to those who connect.
 
 Every signal is sent with the agent system as sender and one keyword, ``event``, a frozen record.
 Connect with ``agent_paused.connect(receiver)``, or ``connect(receiver, sender=system)`` for one

@@ -9,24 +9,44 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from .actors.agent.agent import Agent
-    from .actors.patterns.document import Conflicted, Merged
-    from .actors.patterns.pipeline import Work
+    from .actors.agent.system_view import SystemView
+    from .actors.patterns.document import Conflicted, Document, Merged, Version
+    from .actors.patterns.family import Family
+    from .actors.patterns.pipeline import Dropped, Pipeline, Work
     from .actors.patterns.quota import Quota
-    from .actors.patterns.requests import Answered, TimedOut, Waiting
+    from .actors.patterns.requests import Answered, Request, Requests, TimedOut, Waiting
+    from .actors.patterns.sharing import Sharing
+    from .actors.patterns.topic import Item, Topic
+    from .actors.pool.future import Future
     from .actors.system.cells import Passivation
-    from .actors.talk.reference import AgentRef
+    from .actors.system.dead_letters import DeadLetters
+    from .actors.talk.description import AgentDescription
+    from .actors.talk.reference import AgentProxy, AgentRef, MethodProxy
     from .actors.talk.sessions import Session
     from .lifecycle import signals
     from .lifecycle.backoff import Backoff
     from .lifecycle.breaker import Breaker
-    from .lifecycle.clock import VirtualClock
+    from .lifecycle.clock import Clock, VirtualClock
     from .lifecycle.durability import AutoSave, Durability, WhenUnsaved
+    from .lifecycle.groups import GroupDescription
     from .lifecycle.restart import RestartPolicy, Strategy
+    from .lifecycle.saves import SaveStatistics
     from .lifecycle.status import Status
     from .persistence import errors
+    from .persistence.audit.entries import AuditEntry
+    from .persistence.audit.verification import AuditReport, Fault
     from .persistence.errors import PerdureError
     from .persistence.memory.store import MemoryStore
     from .persistence.names.scope import Principal, Scope
+    from .persistence.records.records import (
+        AgentRow,
+        DeadLetter,
+        Growth,
+        JournalEntry,
+        Message,
+        QuarantineRow,
+        Timer,
+    )
     from .persistence.secrets.detector import Detector
     from .persistence.secrets.keys import (
         EnvironmentKeys,
@@ -37,66 +57,134 @@ if TYPE_CHECKING:
         new_key,
     )
     from .persistence.secrets.pickled import Pickled
+    from .persistence.secrets.rules import Rule
     from .persistence.secrets.secret import Secret
     from .persistence.state.log import Log
     from .persistence.state.map import Map
     from .persistence.state.state import State
+    from .persistence.store.store import Store, StoreReader
     from .persistence.upkeep.retention import Retention
-    from .shared.access.audit import Audit
-    from .shared.access.boundaries import Boundary
-    from .shared.artifacts.records import Artifact, ArtifactLimits
-    from .shared.ledger.guard import Right
+    from .shared.access.access import Access
+    from .shared.access.audit import Audit, AuditTrail
+    from .shared.access.boundaries import Boundary, CustomBoundary
+    from .shared.access.grants import Grant, Isolation
+    from .shared.artifacts.artifacts import Artifacts
+    from .shared.artifacts.reader import ArtifactReader
+    from .shared.artifacts.records import Artifact, ArtifactLimits, ArtifactType
+    from .shared.artifacts.sink import Sink
+    from .shared.artifacts.source import Source
+    from .shared.artifacts.sweep import Swept
+    from .shared.ledger.guard import Decision, Right
+    from .shared.scopes.agent_scopes import AgentScopes
     from .shared.scopes.entries import ABSENT, Entry
+    from .shared.scopes.state import ScopedState
+    from .shared.secrets.office import SecretsOffice
+    from .shared.secrets.rotation import Rotation
+    from .shared.sessions.exporter import ExportReport
+    from .shared.sessions.handle import SessionHandle
     from .shared.sessions.records import Cleanup, SessionInfo, SessionLimits
+    from .shared.sessions.sessions import Sessions
     from .shared.sessions.status import SessionStatus
-    from .system import AgentSystem
+    from .system import AgentSystem, SystemStatistics
     from .url import open_reader
 
 __all__ = [
     "ABSENT",
+    "Access",
     "Agent",
+    "AgentDescription",
+    "AgentProxy",
     "AgentRef",
+    "AgentRow",
+    "AgentScopes",
     "AgentSystem",
     "Answered",
     "Artifact",
     "ArtifactLimits",
+    "ArtifactReader",
+    "ArtifactType",
+    "Artifacts",
     "Audit",
+    "AuditEntry",
+    "AuditReport",
+    "AuditTrail",
     "AutoSave",
     "Backoff",
     "Boundary",
     "Breaker",
     "Cleanup",
+    "Clock",
     "Conflicted",
+    "CustomBoundary",
+    "DeadLetter",
+    "DeadLetters",
+    "Decision",
     "Detector",
+    "Document",
+    "Dropped",
     "Durability",
     "Entry",
     "EnvironmentKeys",
+    "ExportReport",
+    "Family",
+    "Fault",
     "FileKeys",
+    "Future",
+    "Grant",
+    "GroupDescription",
+    "Growth",
+    "Isolation",
+    "Item",
+    "JournalEntry",
     "KeyProvider",
     "KeyringKeys",
     "Log",
     "Map",
     "MemoryStore",
     "Merged",
+    "Message",
+    "MethodProxy",
     "Passivation",
     "PerdureError",
     "Pickled",
+    "Pipeline",
     "Principal",
+    "QuarantineRow",
     "Quota",
+    "Request",
+    "Requests",
     "RestartPolicy",
     "Retention",
     "Right",
+    "Rotation",
+    "Rule",
+    "SaveStatistics",
     "Scope",
+    "ScopedState",
     "Secret",
+    "SecretsOffice",
     "Session",
+    "SessionHandle",
     "SessionInfo",
     "SessionLimits",
     "SessionStatus",
+    "Sessions",
+    "Sharing",
+    "Sink",
+    "Source",
     "State",
     "StaticKeys",
     "Status",
+    "Store",
+    "StoreReader",
     "Strategy",
+    "Swept",
+    "SystemStatistics",
+    "SystemView",
     "TimedOut",
+    "Timer",
+    "Topic",
+    "Version",
     "VirtualClock",
     "Waiting",
     "WhenUnsaved",
@@ -110,49 +198,101 @@ __all__ = [
 # The imports above, for the interpreter; a test holds the two lists together.
 _HOMES: Final = {
     "ABSENT": ".shared.scopes.entries",
+    "Access": ".shared.access.access",
     "Agent": ".actors.agent.agent",
+    "AgentDescription": ".actors.talk.description",
+    "AgentProxy": ".actors.talk.reference",
     "AgentRef": ".actors.talk.reference",
+    "AgentRow": ".persistence.records.records",
+    "AgentScopes": ".shared.scopes.agent_scopes",
     "AgentSystem": ".system",
     "Answered": ".actors.patterns.requests",
     "Artifact": ".shared.artifacts.records",
     "ArtifactLimits": ".shared.artifacts.records",
+    "ArtifactReader": ".shared.artifacts.reader",
+    "ArtifactType": ".shared.artifacts.records",
+    "Artifacts": ".shared.artifacts.artifacts",
     "Audit": ".shared.access.audit",
+    "AuditEntry": ".persistence.audit.entries",
+    "AuditReport": ".persistence.audit.verification",
+    "AuditTrail": ".shared.access.audit",
     "AutoSave": ".lifecycle.durability",
     "Backoff": ".lifecycle.backoff",
     "Boundary": ".shared.access.boundaries",
     "Breaker": ".lifecycle.breaker",
     "Cleanup": ".shared.sessions.records",
+    "Clock": ".lifecycle.clock",
     "Conflicted": ".actors.patterns.document",
+    "CustomBoundary": ".shared.access.boundaries",
+    "DeadLetter": ".persistence.records.records",
+    "DeadLetters": ".actors.system.dead_letters",
+    "Decision": ".shared.ledger.guard",
     "Detector": ".persistence.secrets.detector",
+    "Document": ".actors.patterns.document",
+    "Dropped": ".actors.patterns.pipeline",
     "Durability": ".lifecycle.durability",
     "Entry": ".shared.scopes.entries",
     "EnvironmentKeys": ".persistence.secrets.keys",
+    "ExportReport": ".shared.sessions.exporter",
+    "Family": ".actors.patterns.family",
+    "Fault": ".persistence.audit.verification",
     "FileKeys": ".persistence.secrets.keys",
+    "Future": ".actors.pool.future",
+    "Grant": ".shared.access.grants",
+    "GroupDescription": ".lifecycle.groups",
+    "Growth": ".persistence.records.records",
+    "Isolation": ".shared.access.grants",
+    "Item": ".actors.patterns.topic",
+    "JournalEntry": ".persistence.records.records",
     "KeyProvider": ".persistence.secrets.keys",
     "KeyringKeys": ".persistence.secrets.keys",
     "Log": ".persistence.state.log",
     "Map": ".persistence.state.map",
     "MemoryStore": ".persistence.memory.store",
     "Merged": ".actors.patterns.document",
+    "Message": ".persistence.records.records",
+    "MethodProxy": ".actors.talk.reference",
     "Passivation": ".actors.system.cells",
     "PerdureError": ".persistence.errors",
     "Pickled": ".persistence.secrets.pickled",
+    "Pipeline": ".actors.patterns.pipeline",
     "Principal": ".persistence.names.scope",
+    "QuarantineRow": ".persistence.records.records",
     "Quota": ".actors.patterns.quota",
+    "Request": ".actors.patterns.requests",
+    "Requests": ".actors.patterns.requests",
     "RestartPolicy": ".lifecycle.restart",
     "Retention": ".persistence.upkeep.retention",
     "Right": ".shared.ledger.guard",
+    "Rotation": ".shared.secrets.rotation",
+    "Rule": ".persistence.secrets.rules",
+    "SaveStatistics": ".lifecycle.saves",
     "Scope": ".persistence.names.scope",
+    "ScopedState": ".shared.scopes.state",
     "Secret": ".persistence.secrets.secret",
+    "SecretsOffice": ".shared.secrets.office",
     "Session": ".actors.talk.sessions",
+    "SessionHandle": ".shared.sessions.handle",
     "SessionInfo": ".shared.sessions.records",
     "SessionLimits": ".shared.sessions.records",
     "SessionStatus": ".shared.sessions.status",
+    "Sessions": ".shared.sessions.sessions",
+    "Sharing": ".actors.patterns.sharing",
+    "Sink": ".shared.artifacts.sink",
+    "Source": ".shared.artifacts.source",
     "State": ".persistence.state.state",
     "StaticKeys": ".persistence.secrets.keys",
     "Status": ".lifecycle.status",
+    "Store": ".persistence.store.store",
+    "StoreReader": ".persistence.store.store",
     "Strategy": ".lifecycle.restart",
+    "Swept": ".shared.artifacts.sweep",
+    "SystemStatistics": ".system",
+    "SystemView": ".actors.agent.system_view",
     "TimedOut": ".actors.patterns.requests",
+    "Timer": ".persistence.records.records",
+    "Topic": ".actors.patterns.topic",
+    "Version": ".actors.patterns.document",
     "VirtualClock": ".lifecycle.clock",
     "Waiting": ".actors.patterns.requests",
     "WhenUnsaved": ".lifecycle.durability",

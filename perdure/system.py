@@ -246,7 +246,7 @@ class AgentSystem:
 
     @property
     def state(self) -> ScopedState:
-        """What agents share, by scope and key; outside of turns in the name of the system."""
+        """What agents share, by scope and key; outside of turns the system acts."""
         return self._runtime.state
 
     @property
@@ -261,7 +261,7 @@ class AgentSystem:
 
     @property
     def artifacts(self) -> Artifacts:
-        """Named bytes with their origin; outside of turns in the name of the system."""
+        """Named bytes with their origin; outside of turns the system acts."""
         return self._runtime.artifacts
 
     @property

@@ -172,7 +172,7 @@ class Denied(SharedError, PermissionError):
 
 
 class Isolated(Denied):
-    """Refuse an agent that was cut off, and whoever asks it, until ``system.access.restore()``."""
+    """Refuse an agent that was cut off, and its callers, until ``system.access.restore()``."""
 
 
 class UnknownGrant(SharedError, LookupError):

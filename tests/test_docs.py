@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import perdure
 from docs import make_reference
 from tests.pages import DOCS, ROOT, PageError, anchors, blocks, links, pages, run_page
 
@@ -28,9 +29,16 @@ def test_programs_do_what_the_page_says(page: Path, tmp_path: Path) -> None:
 
 
 def test_the_pages_that_teach_have_programs() -> None:
-    """The tutorial and every guide but that of operations are run, not only read."""
-    taught = {DOCS / "tutorial.md", *(DOCS / "guides").glob("*.md")}
+    """The tutorial, every guide and every page about a task are run, not only read."""
+    taught = {DOCS / "tutorial.md", *(DOCS / "guides").glob("*.md"), *(DOCS / "tasks").glob("*.md")}
     assert taught - set(RUNNING) == set()
+
+
+@pytest.mark.parametrize("page", [p for p in pages() if p.name != "pykka.md"], ids=name)
+def test_programs_use_the_typed_words(page: Path) -> None:
+    """Programs send with `call` and `cast`; only the page about pykka uses its words."""
+    programs = [block.text for block in blocks(page.read_text()) if block.language == "python"]
+    assert [p for p in programs if re.search(r"\.(proxy|defer|tell|ask)\(", p)] == []
 
 
 @pytest.mark.parametrize("page", pages(), ids=name)
@@ -86,15 +94,32 @@ def test_each_guarantee_has_its_page() -> None:
 
 
 def test_the_reference_is_up_to_date() -> None:
-    """The reference is what the docstrings say today."""
-    made = make_reference.render()
-    assert (DOCS / "reference.md").read_text() == made, "run: python -m docs.make_reference"
+    """The pages of the reference are what the docstrings say today, and there are no others."""
+    stored = {path.name: path.read_text() for path in (DOCS / "reference").iterdir()}
+    assert stored == make_reference.render(), "run: python -m docs.make_reference"
+
+
+def test_each_public_name_is_on_one_page_of_the_reference() -> None:
+    """The pages of the reference share the public names among them: none twice, none left out."""
+    placed = [name for page in make_reference.PAGES for name in page.names]
+    assert sorted(placed) == sorted(perdure.__all__)
+
+
+@pytest.mark.parametrize("page", make_reference.PAGES, ids=lambda page: page.name)
+def test_a_page_of_the_reference_has_its_names(page: make_reference.Page) -> None:
+    """Each name has a heading on its page, and the table of contents leads to it."""
+    text = (DOCS / "reference" / f"{page.name}.md").read_text()
+    contents = (DOCS / "reference" / "index.md").read_text()
+    for name in page.names:
+        assert re.search(rf"^## `{name}`$", text, re.MULTILINE), name
+        (anchor,) = re.findall(rf"\[`{name}`\]\({page.name}\.md#([\w-]+)\)", contents)
+        assert anchor in anchors(text)
 
 
 @pytest.mark.parametrize(("topic", "names"), make_reference.topics().items())
 def test_the_reference_covers(topic: str, names: list[str]) -> None:
-    """Every public name, signal, error and option stands in the reference."""
-    text = (DOCS / "reference.md").read_text()
+    """Every public name, signal, error, option and method stands in the reference."""
+    text = "".join(path.read_text() for path in (DOCS / "reference").glob("*.md"))
     assert names
     assert [name for name in names if f"`{name}" not in text] == []
 
@@ -126,3 +151,28 @@ def test_marks_are_obeyed(tmp_path: Path) -> None:
     )
     run_page(path, tmp_path)
     assert (tmp_path / "a.py").exists()
+
+
+UNCLEAR = (
+    *("whoever", "whomever", "whichever", "in whose name", "nobody in particular"),
+    "of no single moment",
+)
+"""Words and phrases that hide who acts, or that learners of English stumble over."""
+
+
+@pytest.mark.parametrize(
+    "page", [p for p in pages() if p.name not in {"design.md", "benchmarks.md"}], ids=name
+)
+def test_pages_use_plain_words(page: Path) -> None:
+    """No page for users has a phrase of the list."""
+    text = " ".join(page.read_text().lower().split())
+    assert [phrase for phrase in UNCLEAR if phrase in text] == []
+
+
+def test_a_word_of_the_glossary_has_one_meaning() -> None:
+    """The entries of each part of the glossary are in order, and no word has two."""
+    text = (DOCS / "glossary.md").read_text()
+    parts = [re.findall(r"^\*\*(.+?)\*\*:", part, re.MULTILINE) for part in text.split("\n## ")[1:]]
+    words = [word for part in parts for word in part]
+    assert len(set(words)) == len(words) > 50
+    assert all(part == sorted(part) for part in parts)

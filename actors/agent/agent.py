@@ -32,7 +32,7 @@ from ...shared.scopes.agent_scopes import AgentScopes
 from ..pool.pooled import PooledActor
 from ..talk.identity import Identified
 from ..talk.reference import AgentRef
-from .surroundings import Surroundings
+from .system_view import SystemView
 
 S = TypeVar("S", bound=State)
 P = ParamSpec("P")
@@ -96,14 +96,14 @@ class Agent(Identified, Generic[S]):
     turn_limit: ClassVar[float | None] = None
     """Seconds a turn may take before it is abandoned and counted as failed."""
     boundary: ClassVar[AnyBoundary] = Boundary.STRICT
-    """What its agents may do in scopes that nobody in particular owns, without a grant."""
+    """What its agents may do without a grant in the scopes that the system owns."""
     kind: ClassVar[str]
     """The name under which agents of this class are stored; the class's name unless given."""
 
     key: str
     """The agent's own name among its kind."""
     state: S
-    system: Surroundings
+    system: SystemView
     """The AgentSystem; ``self.system.agent(Cls, key)`` refers to other agents."""
 
     _home: Home

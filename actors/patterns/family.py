@@ -15,7 +15,7 @@ from pykka.messages import ProxyCall
 from ...persistence.errors import ConfigurationError, Conflict, Denied
 from ...persistence.names.scope import Principal, Scope
 from ...shared.ledger.unit import Unit
-from ..pool.future import PooledFuture
+from ..pool.future import Future
 from ..talk.control import Verb
 from ..talk.reference import AgentRef
 from .pattern import method_name
@@ -133,19 +133,19 @@ class Family:
 
         self._office.run(directed)
 
-    def pause(self, child: AgentRef[Any]) -> PooledFuture[Any]:
+    def pause(self, child: AgentRef[Any]) -> Future[Any]:
         """Have an agent below the caller paused: at once, as an ask, not with the turn."""
         return self._step(child, Verb.PAUSE)
 
-    def resume(self, child: AgentRef[Any]) -> PooledFuture[Any]:
+    def resume(self, child: AgentRef[Any]) -> Future[Any]:
         """Have a paused agent below the caller go on; at once, as an ask."""
         return self._step(child, Verb.RESUME)
 
-    def stop(self, child: AgentRef[Any]) -> PooledFuture[Any]:
+    def stop(self, child: AgentRef[Any]) -> Future[Any]:
         """Have an agent below the caller stopped; at once, as an ask."""
         return self._step(child, Verb.STOP)
 
-    def _step(self, child: AgentRef[Any], verb: Verb) -> PooledFuture[Any]:
+    def _step(self, child: AgentRef[Any], verb: Verb) -> Future[Any]:
         self._office.run(lambda unit: self._above(unit, _who(child), "direct agents of"))
         return self._office.post.control(child, verb)
 

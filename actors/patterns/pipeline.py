@@ -176,7 +176,7 @@ class Pipeline(Pattern):
         self._office.run(dropped)
 
     def give_back(self, work: Work[Any]) -> None:
-        """End a lease before its time: the item waits at its stage for whoever comes next."""
+        """End a lease before its time: the item waits at its stage for the next worker."""
 
         def back(unit: Unit) -> None:
             item = self._own(unit, work, "give back items of")

@@ -23,7 +23,7 @@ from ...shared.ledger.desk import Desk, Handle
 from ...shared.ledger.unit import Place, Unit
 from ...shared.scopes.entries import KEY, VALUE, Clerk, gone
 from ...shared.scopes.rows import keyed
-from ..pool.future import PooledFuture
+from ..pool.future import Future
 from ..talk.control import Verb
 from ..talk.reference import AgentRef
 from .claims import Claims
@@ -46,7 +46,7 @@ class Postman(Protocol):
         """Send a message with the turn under way, or with the commit of a unit outside."""
         ...
 
-    def control(self, ref: AgentRef[Any], verb: Verb) -> PooledFuture[Any]:
+    def control(self, ref: AgentRef[Any], verb: Verb) -> Future[Any]:
         """Have a lifecycle step taken and return its future."""
         ...
 

@@ -21,10 +21,10 @@ T = TypeVar("T")
 class Sharing:
     """Find or make shared things by name.
 
-    Whoever asks for a name first makes it and owns it, or gives it to an ``owner``. In a turn all
-    they do is part of the turn: done when it commits, undone with it. Outside each call is a commit
-    of its own and returns when it is durable, in the name of the system. Refused calls raise
-    Denied, a full thing QuotaExceeded, another declaration of a name ConfigurationError.
+    The first call with a name makes the thing; its caller owns it, or gives it to an ``owner``. In
+    a turn all is part of the turn: done when it commits, undone with it. Outside the system acts:
+    each call is a commit of its own and returns when that is durable. Refused calls raise Denied,
+    a full thing QuotaExceeded, another declaration of a name ConfigurationError.
     """
 
     def __init__(self, office: Office) -> None:

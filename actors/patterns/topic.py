@@ -58,7 +58,7 @@ class _Place(msgspec.Struct):
 
 
 class Topic(Pattern):
-    """Publish to whoever subscribes; made by ``system.sharing.topic(name)``."""
+    """Publish to subscribers; made by ``system.sharing.topic(name)``."""
 
     pattern: ClassVar[str] = "topic"
 

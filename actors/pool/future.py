@@ -13,7 +13,8 @@ from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, Final, Generic, Protocol, TypeVar, cast
 
-from pykka import Future, Timeout
+import pykka
+from pykka import Timeout
 
 from .cell import Asker, Cell
 
@@ -31,16 +32,16 @@ class Helper(Protocol):
         """Raise Deadlock if this thread must not wait for replies."""
         ...
 
-    def help(self, future: PooledFuture[Any]) -> None:
+    def help(self, future: Future[Any]) -> None:
         """Do what can be done at once on this thread; called before it blocks."""
         ...
 
-    def waiting(self, future: PooledFuture[Any]) -> AbstractContextManager[object]:
+    def waiting(self, future: Future[Any]) -> AbstractContextManager[object]:
         """Surround the wait; raises Deadlock if the reply could never come."""
         ...
 
 
-class PooledFuture(Future[T], Generic[T]):
+class Future(pykka.Future[T], Generic[T]):
     """Hold the reply to an ask; the first answer wins, every later one is refused.
 
     ``get()`` may run the asked actor's turn on the calling thread, so a lone ask needs no thread
@@ -153,7 +154,7 @@ class PooledFuture(Future[T], Generic[T]):
     def add_callback(self, callback: Callable[[], None]) -> None:
         """Call once when answered, on the answering thread; at once if it is answered.
 
-        It runs in the context of whoever added it, not of the turn that answers.
+        It runs in the context in which it was added, not in that of the turn that answers.
         """
         self._on_answer(functools.partial(contextvars.copy_context().run, callback))
 

@@ -7,13 +7,13 @@ import sys
 from contextlib import AbstractContextManager
 from typing import Any, cast
 
-from pykka import Actor, ActorDeadError, ActorRegistry, Future
+from pykka import Actor, ActorDeadError, ActorRegistry
 from pykka._actor import ActorInbox
 from pykka._envelope import Envelope
 from pykka.messages import _ActorStop
 
 from .dispatcher import Dispatcher, default_dispatcher
-from .future import PooledFuture
+from .future import Future
 from .mailbox import Mailbox, Outcome
 
 logger = logging.getLogger("pykka")
@@ -27,16 +27,16 @@ class PooledInbox(Mailbox):
     def may_block(self) -> None:
         """Allow it everywhere, as pykka does."""
 
-    def help(self, future: PooledFuture[Any]) -> None:
+    def help(self, future: Future[Any]) -> None:
         """Leave the turn to the pool: pykka's actors expect not to run on their caller's thread."""
 
-    def waiting(self, future: PooledFuture[Any]) -> AbstractContextManager[None]:  # noqa: ARG002 - as Helper has it
+    def waiting(self, future: Future[Any]) -> AbstractContextManager[None]:  # noqa: ARG002 - as Helper has it
         """Lend the waiting worker's place in the pool."""
         return (self._dispatcher or default_dispatcher()).blocking()
 
     def put(self, envelope: Envelope[Any], /, *, offer: bool = False) -> bool:
         """Append an envelope; an ask to a stopped actor is answered with ActorDeadError."""
-        if isinstance(envelope.reply_to, PooledFuture):
+        if isinstance(envelope.reply_to, Future):
             envelope.reply_to.helper = self
         if super().put(envelope, offer=offer):
             return True
@@ -61,7 +61,7 @@ class PooledActor(Actor):
 
     @staticmethod
     def _create_future() -> Future[Any]:
-        return PooledFuture()
+        return Future()
 
     def _start_actor_loop(self) -> None:
         inbox = self._inbox()

@@ -11,7 +11,7 @@ from ...persistence.errors import Deadlock
 from ...persistence.store.committer import Committer
 from ..pool.cell import Cell
 from ..pool.dispatcher import Dispatcher
-from ..pool.future import PooledFuture
+from ..pool.future import Future
 from ..pool.loop import HandlerLoop
 
 DEEPEST: Final = 16
@@ -39,7 +39,7 @@ class AskHelper:
             message = "a receiver of a save signal runs where the reply is saved; do not wait there"
             raise Deadlock(message)
 
-    def help(self, future: PooledFuture[Any]) -> None:
+    def help(self, future: Future[Any]) -> None:
         """Run the asked agent's turn here if nobody else has begun, then write its commit."""
         cell = future.target
         assert cell is not None
@@ -55,7 +55,7 @@ class AskHelper:
             if outermost:
                 self._committer.keep()
 
-    def _run_here(self, future: PooledFuture[Any], cell: Cell, depth: int) -> None:
+    def _run_here(self, future: Future[Any], cell: Cell, depth: int) -> None:
         self._depth.value = depth + 1
         try:
             # Whoever runs inside has to know that this turn waits, or a circle goes unseen.
@@ -66,7 +66,7 @@ class AskHelper:
             self._depth.value = depth
 
     @contextlib.contextmanager
-    def waiting(self, future: PooledFuture[Any]) -> Iterator[None]:
+    def waiting(self, future: Future[Any]) -> Iterator[None]:
         """Surround the wait of a turn, or of somebody outside, for ``future``."""
         self._dispatcher.hurry()
         with _registered(future), self._dispatcher.blocking():
@@ -74,7 +74,7 @@ class AskHelper:
 
 
 @contextlib.contextmanager
-def _registered(future: PooledFuture[Any]) -> Iterator[None]:
+def _registered(future: Future[Any]) -> Iterator[None]:
     """Have it known during the block that the asking turn waits; Deadlock if it would for ever."""
     asker, target = future.asker, future.target
     if asker is None or target is None:
@@ -92,7 +92,7 @@ def _registered(future: PooledFuture[Any]) -> Iterator[None]:
             asker.waits = waits
 
 
-def refuse_deadlock(future: PooledFuture[Any]) -> None:
+def refuse_deadlock(future: Future[Any]) -> None:
     """Raise Deadlock if the one who is to answer waits, over whatever chain, for the asker."""
     asker, target = future.asker, future.target
     if asker is None or target is None or future.done():
@@ -103,9 +103,7 @@ def refuse_deadlock(future: PooledFuture[Any]) -> None:
         cell = reached.pop()
         if cell is asker.cell:
             through = "itself" if target is cell else f"{target}, which waits for it"
-            message = (
-                f"{cell} waits for a reply from {through}; use .defer(), or do not wait for it"
-            )
+            message = f"{cell} waits for a reply from {through}; use cast(), or do not wait for it"
             raise Deadlock(message)
         if id(cell) not in path:
             path[id(cell)] = cell

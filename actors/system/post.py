@@ -18,7 +18,7 @@ from ..cell.isolation import refuse_cut_off
 from ..cell.running import RunningCell
 from ..cell.settling import row
 from ..cell.steps import quarantined
-from ..pool.future import PooledFuture
+from ..pool.future import Future
 from ..pool.mailbox import MailHold
 from ..talk.control import Control, Verb
 from ..talk.description import AgentDescription, describe
@@ -142,7 +142,7 @@ class PostOffice:
 
     def ask(  # noqa: C901 - one path, taken by every ask
         self, ref: AgentRef[Any], message: object
-    ) -> PooledFuture[Any]:
+    ) -> Future[Any]:
         """Send a message at once and return the reply's future."""
         home = self._home
         if home.policy.ever:
@@ -152,7 +152,7 @@ class PostOffice:
         if not cell.receives and message.__class__ not in _PROXIED:
             raise _unreceived(cell)
         turn = under_way()
-        future: PooledFuture[Any] = PooledFuture()
+        future: Future[Any] = Future()
         letter = Letter(detached(message), future)
         if turn is None:
             letter.id = next(self._letters)
@@ -191,13 +191,13 @@ class PostOffice:
             refuse_all(cell)
         return future
 
-    def control(self, ref: AgentRef[Any], verb: Verb) -> PooledFuture[Any]:
+    def control(self, ref: AgentRef[Any], verb: Verb) -> Future[Any]:
         """Have a lifecycle step taken and return its future."""
         home = self._home
         if home.policy.ever:
             refuse_cut_off(home)
         turn = under_way()
-        future: PooledFuture[Any] = PooledFuture()
+        future: Future[Any] = Future()
         if home.closing:
             future.fail(closed())
             return future

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from typing import Any
 
-from ..pool.future import PooledFuture
+from ..pool.future import Future
 from .turn import Letter
 
 
@@ -37,7 +37,7 @@ class Control(Letter):
     def __init__(
         self,
         verb: Verb,
-        reply_to: PooledFuture[Any] | None = None,
+        reply_to: Future[Any] | None = None,
         *,
         reason: str = "",
         value: object = None,

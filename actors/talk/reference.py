@@ -12,7 +12,7 @@ from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr
 
 from ...persistence.errors import ConfigurationError
 from ..pool.cell import Cell
-from ..pool.future import PooledFuture
+from ..pool.future import Future
 from .control import Verb
 from .description import AgentDescription
 from .identity import Identified
@@ -33,11 +33,11 @@ class Post(Protocol):
         """Send a message; inside a turn it is sent when the turn commits."""
         ...
 
-    def ask(self, ref: AgentRef[Any], message: object) -> PooledFuture[Any]:
+    def ask(self, ref: AgentRef[Any], message: object) -> Future[Any]:
         """Send a message at once and return the reply's future."""
         ...
 
-    def control(self, ref: AgentRef[Any], verb: Verb) -> PooledFuture[Any]:
+    def control(self, ref: AgentRef[Any], verb: Verb) -> Future[Any]:
         """Have a lifecycle step taken and return its future."""
         ...
 
@@ -115,12 +115,12 @@ class AgentRef(ActorRef[A], Generic[A]):
         method: Callable[Concatenate[A, P], Coroutine[Any, Any, R]],
         *args: P.args,
         **kwargs: P.kwargs,
-    ) -> PooledFuture[R]: ...
+    ) -> Future[R]: ...
     @overload
     def call(
         self, method: Callable[Concatenate[A, P], R], *args: P.args, **kwargs: P.kwargs
-    ) -> PooledFuture[R]: ...
-    def call(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> PooledFuture[Any]:
+    ) -> Future[R]: ...
+    def call(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any]:
         """Ask by method, typed: ``ref.call(Desk.assign, "T-1", "mira")`` gives ``Future[int]``."""
         message = ProxyCall((self._name(method),), args, kwargs)
         return self._post.ask(self, message)
@@ -226,7 +226,7 @@ class MethodProxy:
         self._ref = ref
         self._path = _path(name)
 
-    def __call__(self, *args: object, **kwargs: object) -> PooledFuture[Any]:
+    def __call__(self, *args: object, **kwargs: object) -> Future[Any]:
         """Ask: send now, return the future of the method's result."""
         ref = self._ref
         message = _new(ProxyCall, (self._path, args, kwargs or _NO_KEYWORDS))

@@ -16,7 +16,7 @@ from ...shared.sessions.sessions import Sessions
 from ...shared.sessions.status import SessionStep
 from ...shared.sessions.watch import SessionWatch
 from ..pool.dispatcher import Dispatcher
-from ..pool.future import PooledFuture
+from ..pool.future import Future
 from .control import Verb
 from .description import AgentDescription
 from .identity import Identified
@@ -65,12 +65,12 @@ class SessionPost:
         with self._session:
             self._post.tell(ref, message)
 
-    def ask(self, ref: AgentRef[Any], message: object) -> PooledFuture[Any]:
+    def ask(self, ref: AgentRef[Any], message: object) -> Future[Any]:
         """Send a message at once and return the reply's future."""
         with self._session:
             return self._post.ask(ref, message)
 
-    def control(self, ref: AgentRef[Any], verb: Verb) -> PooledFuture[Any]:
+    def control(self, ref: AgentRef[Any], verb: Verb) -> Future[Any]:
         """Have a lifecycle step taken and return its future."""
         return self._post.control(ref, verb)
 

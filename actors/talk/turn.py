@@ -16,7 +16,7 @@ from ...shared.ledger.unit import Ending, Unit
 from ..pool.cell import Cell
 
 if TYPE_CHECKING:
-    from ..pool.future import PooledFuture
+    from ..pool.future import Future
 
 _deciding: Final = threading.Lock()
 
@@ -29,7 +29,7 @@ class Letter(Envelope[Any]):
 
     __slots__ = ("attempts", "cause", "correlation", "edge", "id")
 
-    reply_to: PooledFuture[Any] | None
+    reply_to: Future[Any] | None
 
     durable: bool = False
     """There is, or will be, a row in the mailbox table that a commit must remove."""
@@ -43,7 +43,7 @@ class Letter(Envelope[Any]):
     def __init__(
         self,
         message: object,
-        reply_to: PooledFuture[Any] | None = None,
+        reply_to: Future[Any] | None = None,
         *,
         edge: bool = True,
         letter_id: int = 0,

@@ -11,16 +11,17 @@ from .agents import Desk
 def main(store: Path) -> None:
     """Open two tickets, hand one of them to another desk, and print what the desks know by now."""
     with AgentSystem.open(store, agents=[Desk]) as system:
-        desk = system.agent(Desk, "emea").proxy()
-        run = desk.entries().get() // 3 + 1
+        desk = system.agent(Desk, "emea")
+        run = desk.call(Desk.entries).get() // 3 + 1
         print(f"run {run} on {store}")
-        desk.assign(f"T-{run}-a", "mira").get()
-        desk.assign(f"T-{run}-b", "mira").get()
-        desk.hand_over(f"T-{run}-b", "apac", "noor").get()
+        desk.call(Desk.assign, f"T-{run}-a", "mira").get()
+        desk.call(Desk.assign, f"T-{run}-b", "mira").get()
+        desk.call(Desk.hand_over, f"T-{run}-b", "apac", "noor").get()
         system.idle()
         for region in ("emea", "apac"):
-            desk = system.agent(Desk, region).proxy()
-            print(f"{region}: {desk.owners().get()}, last: {desk.history(-1).get()}")
+            desk = system.agent(Desk, region)
+            owners, last = desk.call(Desk.owners).get(), desk.call(Desk.history, -1).get()
+            print(f"{region}: {owners}, last: {last}")
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ class Desk(Agent[DeskState]):
         del self.state.owners[ticket]
         self.state.open -= 1
         self.state.transcript.append(f"{ticket} -> {region}")
-        self.system.agent(Desk, region).proxy().assign.defer(ticket, owner)
+        self.system.agent(Desk, region).cast(Desk.assign, ticket, owner)
         return self.state.open
 
     def owners(self) -> dict[str, str]:

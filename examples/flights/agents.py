@@ -111,9 +111,9 @@ class Aircraft(Agent[AircraftState]):
         """Fly once, and tell all whom it concerns."""
         self.state.add(flight)
         self.state.miles += 0 if flight.cancelled else flight.miles
-        self.system.agent(Airport, flight.origin).proxy().depart.defer(flight)
-        self.system.agent(Airport, flight.destination).proxy().arrive.defer(flight)
-        self.system.agent(Carrier, flight.carrier).proxy().operate.defer(flight)
+        self.system.agent(Airport, flight.origin).cast(Airport.depart, flight)
+        self.system.agent(Airport, flight.destination).cast(Airport.arrive, flight)
+        self.system.agent(Carrier, flight.carrier).cast(Carrier.operate, flight)
 
     def report(self) -> Report:
         """Return the numbers, and the log in its own order: that in which the feed sends."""
@@ -140,7 +140,7 @@ class Airport(Agent[AirportState]):
         state.departure_delay += flight.departure_delay or 0
         state.movements.append(flight.movement(flight.departure_delay))
         if state.departures % ACKNOWLEDGE == 0:
-            self.system.agent(Feed, FEED).proxy().acknowledge.defer(ACKNOWLEDGE)
+            self.system.agent(Feed, FEED).cast(Feed.acknowledge, ACKNOWLEDGE)
 
     def arrive(self, flight: Flight) -> None:
         """Count an arrival, or that the flight did not come."""
@@ -179,8 +179,8 @@ class Carrier(Agent[CarrierState]):
         """Count a flight that got no aircraft, and tell the airports, as no aircraft can."""
         self.state.add(flight)
         self.state.unassigned += 1
-        self.system.agent(Airport, flight.origin).proxy().depart.defer(flight)
-        self.system.agent(Airport, flight.destination).proxy().arrive.defer(flight)
+        self.system.agent(Airport, flight.origin).cast(Airport.depart, flight)
+        self.system.agent(Airport, flight.destination).cast(Airport.arrive, flight)
 
     def report(self) -> Report:
         """Return the numbers, the log by row, and the fleet by tail number."""
@@ -232,9 +232,9 @@ class Feed(Agent[FeedState]):
         flights = self._departures.read(state.row, CHUNK)
         for flight in flights:
             if flight.tail:
-                self.system.agent(Aircraft, flight.tail).proxy().fly.defer(flight)
+                self.system.agent(Aircraft, flight.tail).cast(Aircraft.fly, flight)
             else:
-                self.system.agent(Carrier, flight.carrier).proxy().withdraw.defer(flight)
+                self.system.agent(Carrier, flight.carrier).cast(Carrier.withdraw, flight)
         state.row += len(flights)
         state.ended = len(flights) < CHUNK
         state.stepping = False
@@ -260,7 +260,7 @@ class Feed(Agent[FeedState]):
         room = state.row - state.counted + CHUNK <= WINDOW
         if room and not state.stepping and not state.ended:
             state.stepping = True
-            self.system.agent(Feed, self.key).proxy().step.defer()
+            self.system.agent(Feed, self.key).cast(Feed.step)
 
 
 AGENTS = (Aircraft, Airport, Carrier, Feed)

@@ -13,9 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import msgspec
-from pykka import Future, Timeout
+from pykka import Timeout
 
-from perdure import AgentSystem
+from perdure import AgentSystem, Future
 
 from .agents import AGENTS, FEED, Feed, Progress
 
@@ -48,18 +48,18 @@ def work(store: Path, source: Path, tell: Callable[[Beat], None]) -> None:
         ValueError: when the store has flights from another file.
     """
     with AgentSystem.open(store, agents=AGENTS) as system:
-        feed = system.agent(Feed, FEED).proxy()
-        begun = feed.begin(str(source))
+        feed = system.agent(Feed, FEED)
+        begun = feed.call(Feed.begin, str(source))
         # An answer is durable when it comes, hence later than the turn that gave it. Nobody waits
         # for one here, so that the beats keep time when the disk does not.
         asked: deque[Future[Progress]] = deque()
         known = None
         while not system.idle(timeout=INTERVAL):
-            asked.append(feed.progress())
+            asked.append(feed.call(Feed.progress))
             known = _latest(asked, known)
             tell(Beat(system.statistics().turns, known))
         begun.get()
-        tell(Beat(system.statistics().turns, feed.progress().get(), done=True))
+        tell(Beat(system.statistics().turns, feed.call(Feed.progress).get(), done=True))
 
 
 def _latest(asked: deque[Future[Progress]], known: Progress | None) -> Progress | None:

@@ -4,8 +4,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from perdure import AgentSystem, Scope, SessionStatus
-from perdure.persistence.errors import UnknownSession
+from perdure import AgentSystem, Scope, SessionStatus, errors
 
 from .agents import AGENTS, KINDS, PARSERS, Duty, Feed, Matcher, Parser, Reporter, late, pipeline
 from .data import DAYS
@@ -40,7 +39,7 @@ def run(system: AgentSystem, day: int) -> str:
     name = f"january-{day}"
     try:
         session = system.sessions.get(name)
-    except UnknownSession:
+    except errors.UnknownSession:
         session = system.sessions.create(name, meta={"day": day})
     if session.info().status is SessionStatus.COMPLETED:
         return system.artifacts.read(

@@ -13,11 +13,20 @@ from collections import Counter
 
 import msgspec
 
-from perdure import Agent, Boundary, Log, Map, Principal, Quota, Scope, State
-from perdure.actors.patterns.pipeline import Pipeline
-from perdure.actors.patterns.sharing import Sharing
-from perdure.actors.patterns.topic import Topic
-from perdure.persistence.errors import QuotaExceeded
+from perdure import (
+    Agent,
+    Boundary,
+    Log,
+    Map,
+    Pipeline,
+    Principal,
+    Quota,
+    Scope,
+    Sharing,
+    State,
+    Topic,
+    errors,
+)
 
 from .data import Leg, lines, parse
 
@@ -116,7 +125,7 @@ class Feed(Agent[FeedState]):
         while chunk := self._lines[1][self.state.row : self.state.row + CHUNK]:
             try:
                 pipeline(self.system.sharing).put(Lines(self.state.chunks, chunk))
-            except QuotaExceeded:
+            except errors.QuotaExceeded:
                 return  # the reporter says when there is room again
             self.state.row += len(chunk)
             self.state.chunks += 1

@@ -135,7 +135,7 @@ Scope.GLOBAL = Scope("global")
 
 @dataclass(frozen=True, slots=True, order=True)
 class Principal:
-    """In whose name a call runs: an agent, a user, or the system itself.
+    """Who acts: an agent, a user, or the system itself.
 
     ``Principal.agents(kind)`` stands for all agents of a kind, as one to whom rights are granted.
     """

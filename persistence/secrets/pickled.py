@@ -32,7 +32,7 @@ class Pickled(Generic[T]):
 
     Takes what the object is now: later changes of it are not stored; assign a new one. Needs
     ``AgentSystem.open(pickles=...)``, whose key signs it when it is stored. ``load()`` checks that
-    signature before a byte is unpickled. Whoever has the key can make objects that run code.
+    signature before a byte is unpickled. A person with the key can make objects that run code.
     """
 
     __slots__ = ("_name", "_payload", "_signature", "kind")

@@ -35,7 +35,7 @@ class Isolates(Protocol):
 
 
 class Access(Handle):
-    """Say who may do what. Thread-safe; in a turn in its agent's name, outside as the system.
+    """Say who may do what. Thread-safe; in a turn its agent acts, outside the system.
 
     Outside, each change is a commit and returns when it is durable. In a turn it commits with the
     turn. It holds from its place in the order of commits on: a turn that used a right which is

@@ -51,7 +51,7 @@ class Audit:
     keep: int | None = 100_000
     """Decisions kept, about; older ones are trimmed. None for all."""
     key: KeyProvider | None = None
-    """Chain by HMAC: whoever has the file, but not the key, can write no chain that verifies."""
+    """Chain by HMAC: without the key nobody who has the file can write a chain that verifies."""
 
     def __post_init__(self) -> None:
         """Refuse to keep nothing: the newest decision holds the end of the chain."""

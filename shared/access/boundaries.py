@@ -14,7 +14,7 @@ SHARED_KINDS: Final = frozenset({"global", "workflow", "step", "tool", "custom"}
 
 
 class Boundary(enum.StrEnum):
-    """What an agent may do with scopes that nobody in particular owns, without a grant.
+    """What an agent may do without a grant in the scopes that the system owns.
 
     These are the global scope, workflows, steps, tools and custom scopes.
     """
@@ -31,7 +31,7 @@ class Boundary(enum.StrEnum):
 class CustomBoundary(Protocol):
     """Decide by your own rules; an instance is given as the class option ``boundary``.
 
-    Asked about scopes that nobody in particular owns, as a Boundary is, and about no others.
+    Asked about the scopes that the system owns, as a Boundary is, and about no others.
     Called on the caller's thread at each call and again when its turn ends: it must be fast, answer
     alike, and use no shared state itself. What it raises is a refusal.
     """

@@ -28,7 +28,7 @@ SLICE: Final = 1_000
 class ScopedState(KeyedRows):
     """Read and write shared keys. Thread-safe; the same handle serves turns and callers outside.
 
-    In a turn, calls run in the name of its agent, writes commit with the turn and are undone with
+    In a turn its agent acts; writes commit with the turn and are undone with
     it, and reads see them. Outside, each write is a commit of its own and returns when it is
     durable; reads see what is durable. A turn that wrote over a key that another changed after this
     turn had read it begins again. Refused calls raise Denied, whatever is stored.

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from perdure import Agent, AgentSystem, MemoryStore
-from perdure.actors.pool.future import PooledFuture
+from perdure.actors.pool.future import Future
 from perdure.actors.talk.messages import detach
 from perdure.persistence.errors import (
     ConfigurationError,
@@ -207,7 +207,7 @@ def test_agents_are_not_started_by_hand() -> None:
 def test_a_reply_nobody_reads_is_not_kept(system: AgentSystem) -> None:
     """A future that is dropped unread goes away when the reply has come."""
     clerk = system.agent(Clerk, "a")
-    futures: list[PooledFuture[int]] = [clerk.call(Clerk.add) for _ in range(100)]
+    futures: list[Future[int]] = [clerk.call(Clerk.add) for _ in range(100)]
     watched = [weakref.ref(future) for future in futures]
     futures.clear()
     assert system.idle(DEADLINE)

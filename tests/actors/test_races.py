@@ -12,7 +12,7 @@ from pykka import ActorDeadError
 
 from perdure import AgentSystem, Durability, MemoryStore, Passivation, RestartPolicy, VirtualClock
 from perdure.actors.pool.dispatcher import Dispatcher
-from perdure.actors.pool.future import PooledFuture
+from perdure.actors.pool.future import Future
 from perdure.actors.pool.mailbox import Mailbox, Receiver
 from perdure.actors.pool.pooled import PooledActor
 from perdure.lifecycle.backoff import Backoff
@@ -184,9 +184,7 @@ def test_asks_against_closing() -> None:
         ) -> Callable[[], None]:
             def run() -> None:
                 for number in range(100_000):
-                    future: PooledFuture[int] = system.agent(Runner, "a").call(
-                        Runner.take, name, number
-                    )
+                    future: Future[int] = system.agent(Runner, "a").call(Runner.take, name, number)
                     try:
                         answered.append(future.get(timeout=DEADLINE))
                     except SystemClosed:

@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 from _pytest.fixtures import SubRequest
 
-from perdure.actors.pool.future import PooledFuture
+from perdure.actors.pool.future import Future
 from perdure.actors.pool.pooled import PooledActor
 
 
@@ -27,7 +27,7 @@ def pytest_fixture_setup(
         name="pooled",
         actor_class=PooledActor,
         event_class=threading.Event,
-        future_class=PooledFuture,
+        future_class=Future,
         sleep_func=time.sleep,
     )
     key = fixturedef.cache_key(cast("SubRequest", request))

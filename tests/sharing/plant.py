@@ -11,8 +11,7 @@ from pathlib import Path
 
 from msgspec import field
 
-from perdure import Agent, AgentSystem, Log, State
-from perdure.actors.agent.surroundings import Surroundings
+from perdure import Agent, AgentSystem, Log, State, SystemView
 from perdure.actors.patterns.pipeline import Pipeline, Work
 from perdure.actors.patterns.quota import Quota
 from perdure.persistence.errors import QuotaExceeded
@@ -27,7 +26,7 @@ def say(*words: object) -> None:
     sys.stdout.flush()
 
 
-def line(system: Surroundings | AgentSystem) -> Pipeline:
+def line(system: SystemView | AgentSystem) -> Pipeline:
     """Return the pipeline; it is small, so that the feed has to wait."""
     return system.sharing.pipeline("line", STAGES, quota=Quota(items=40))
 

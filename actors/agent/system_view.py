@@ -17,7 +17,7 @@ from ..talk.sessions import Session
 A = TypeVar("A", bound=Identified)
 
 
-class Surroundings(Protocol):
+class SystemView(Protocol):
     """Be what handlers see of the AgentSystem: other agents, and leave to wait.
 
     The system can do more. Flushing, closing or waiting for idleness inside a turn would wait for
