@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Final
 
 from .persistence.errors import ConfigurationError
 from .persistence.memory.store import MemoryStore
 from .persistence.sqlite.reader import SqliteReader
 from .persistence.sqlite.store import SqliteStore
 from .persistence.store.store import Store, StoreReader
+
+_FORMS: Final = "use a path, sqlite:///PATH or memory://"
+_SCHEMES: Final = ("file:", "sqlite:", "memory:", ":memory:")
+"""How names begin that other libraries take for more than a name of a file."""
 
 
 def open_store(url: str | Path, *, sync: str) -> Store:
@@ -29,14 +35,18 @@ def open_reader(url: str | Path) -> StoreReader:
     return SqliteReader(_path(url))
 
 
-def _path(url: str | Path) -> Path:
-    text = str(url)
-    if text.startswith("sqlite:///"):
-        text = text.removeprefix("sqlite:///")
-    elif "://" in text:
-        message = f"{text!r} names no known store; use a path, sqlite:///PATH or memory://"
+def _path(url: object) -> Path:
+    """Return the path that a URL names; ConfigurationError before anything is touched."""
+    if not isinstance(url, str | os.PathLike) or not isinstance(os.fspath(url), str):
+        message = f"store={url!r} is a {type(url).__name__}, which names no store; {_FORMS}"
         raise ConfigurationError(message)
-    if not text:
-        message = "the store has no path; use a path, sqlite:///PATH or memory://"
-        raise ConfigurationError(message)
-    return Path(text)
+    text = os.fspath(url)
+    path = text.removeprefix("sqlite:///")
+    if not path:
+        raise ConfigurationError(f"the store has no path; {_FORMS}")
+    if "\0" in path:
+        raise ConfigurationError(f"store={text!r} holds a zero character; {_FORMS}")
+    if path.startswith(_SCHEMES) or "://" in path:
+        advice = "" if "/" in path else f" (./{path} for a file of that very name)"
+        raise ConfigurationError(f"{text!r} names no known store; {_FORMS}{advice}")
+    return Path(path)

@@ -103,8 +103,15 @@ class StoreUnavailable(StoreError, OSError):
 class StoreOwned(StoreError, PermissionError):
     """Refuse a second writer, naming the one that holds the lease."""
 
-    def __init__(self, location: str, *, host: str, pid: int, started: str) -> None:
+    def __init__(
+        self, location: str, *, host: str, pid: int, started: str, saving: bool = False
+    ) -> None:
         advice = "stop that process, or open read-only"
+        if saving:
+            advice = (
+                "it holds the file's lock in the middle of a save and cannot be fenced off; if it"
+                f" is frozen, let it go on or end it (kill -9 {pid}), then open again"
+            )
         if (host, pid) == (socket.gethostname(), os.getpid()):
             advice = "that is this process: use the AgentSystem it has open, or close that first"
         super().__init__(

@@ -74,6 +74,7 @@ class FileKeys:
         """Read the file; ConfigurationError if it is malformed or others may read it."""
         _named(str(path), "a key file")
         self._path = Path(path)
+        self._file = self._path.absolute()  # the program may change its directory
         self._read()
 
     def current(self) -> str:
@@ -89,7 +90,7 @@ class FileKeys:
 
     def _read(self) -> dict[str, bytes]:
         try:
-            with self._path.open(encoding="utf-8") as file:
+            with self._file.open(encoding="utf-8") as file:
                 # Of the open file, not of the path: nobody can exchange it in between.
                 mode = os.fstat(file.fileno()).st_mode
                 if not stat.S_ISREG(mode):

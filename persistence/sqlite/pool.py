@@ -20,46 +20,62 @@ class ReaderPool:
     """Lend read-only connections; a thread that finds none free opens one."""
 
     def __init__(self, path: Path) -> None:
-        """Lend connections to the file at ``path``, which must exist."""
+        """Lend connections to the file at ``path``, which must be absolute and exist."""
         self._path = path
         self._free: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
+        self._lent = 0
         self._closed = False
-        self._place: Place | None = None
+        self.place: Place | None = None
+        """What a new connection checks first; the place of the first one, if nobody says."""
 
     @contextlib.contextmanager
     def lend(self) -> Iterator[sqlite3.Connection]:
         """Lend one connection for the length of the block."""
         with self._lock:
             connection = self._free.pop() if self._free else None
-        if connection is None:
-            connection = self._connect()
+            self._lent += 1
         try:
+            if connection is None:
+                connection = self._connect()
             yield connection
         finally:
-            with self._lock:
-                keep = not self._closed
-                if keep:
-                    self._free.append(connection)
-            if not keep:
-                connection.close()
+            self._take_back(connection)
+
+    def empty(self) -> bool:
+        """Close every connection, so that the next ones are new; False if one is lent just now."""
+        with self._lock:
+            free, self._free = self._free, []
+            lent = self._lent
+        for connection in free:
+            connection.close()
+        return not lent
 
     def close(self) -> None:
         """Close the free connections now and the lent ones when they come back."""
+        self._closed = True
+        self.empty()
+
+    def _take_back(self, connection: sqlite3.Connection | None) -> None:
+        # One that an interrupt or a failing disk left in a transaction would go on to show the
+        # store as it was then.
+        sound = connection is not None and not connection.in_transaction
         with self._lock:
-            self._closed = True
-            free, self._free = self._free, []
-        for connection in free:
+            self._lent -= 1
+            keep = sound and not self._closed
+            if keep and connection is not None:
+                self._free.append(connection)
+        if not keep and connection is not None:
             connection.close()
 
     def _connect(self) -> sqlite3.Connection:
-        if self._place is None:
+        if self.place is None:
             with contextlib.suppress(OSError):  # SQLite says it better
-                self._place = Place(self._path)
+                self.place = Place(self._path)
         else:
-            self._place.check()
+            self.place.check()
         connection = sqlite3.connect(
-            f"{self._path.absolute().as_uri()}?mode=ro",
+            f"{self._path.as_uri()}?mode=ro",
             uri=True, isolation_level=None, check_same_thread=False,
         )  # fmt: skip
         try:
@@ -68,16 +84,6 @@ class ReaderPool:
             connection.close()
             raise
         return connection
-
-
-@contextlib.contextmanager
-def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
-    """Make the block's reads see one state of the store."""
-    connection.execute("BEGIN")
-    try:
-        yield
-    finally:
-        connection.execute("ROLLBACK")
 
 
 def fetch(

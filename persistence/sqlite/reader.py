@@ -43,8 +43,9 @@ from . import (
 )
 from .errors import translated
 from .history import entries_back
-from .place import identity
-from .pool import ReaderPool, fetch, snapshot
+from .place import beside, identity, refuse_two_names
+from .pool import ReaderPool, fetch
+from .transaction import snapshot
 
 logger = logging.getLogger("perdure.persistence")
 
@@ -63,10 +64,13 @@ class SqliteReader(StoreReader):
     def __init__(self, path: Path) -> None:
         """Open ``path`` read-only; NotAStore, StoreTooNew or StoreUnavailable if that fails."""
         self.location = str(path)
-        self._readers = ReaderPool(path)
+        # The program may change its directory, and errors go on to name the file as it did.
+        self._path = path.absolute()
+        self._readers = ReaderPool(self._path)
         if not path.is_file():
             message = f"{path} does not exist; name the file of an existing store"
             raise StoreUnavailable(message)
+        refuse_two_names(path)
         try:
             with self.reading("opening") as connection:
                 if not schema.check(connection, self.location):
@@ -315,13 +319,13 @@ class SqliteReader(StoreReader):
                 for name in ("page_size", "page_count", "freelist_count")
             )
         # Sizes come from the directory: opening the live file here would drop SQLite's locks.
-        file, log = (_size(f"{self.location}{suffix}") for suffix in ("", "-wal"))
+        file, log = _size(self._path), _size(beside(self._path, "-wal"))
         return Disk(file=file, log=log, page=page, pages=pages, free_pages=free)
 
     def identity(self) -> str:
         """Return what tells this file from every other of this host; "" if nobody can say."""
         try:
-            device, number = identity(Path(self.location))
+            device, number = identity(self._path)
         except OSError:
             return ""
         return f"{device}:{number}"
@@ -380,9 +384,9 @@ class SqliteReader(StoreReader):
         return recovery.Walk(agent, self.history(agent, version + 1), version)
 
 
-def _size(path: str) -> int:
+def _size(path: Path) -> int:
     try:
-        return Path(path).stat().st_size
+        return path.stat().st_size
     except FileNotFoundError:
         return 0
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from functools import cache
 from typing import Final
 
 from ..errors import CorruptState, NotAStore, StoreTooNew
 from ..records.shared_tables import SHARED_TABLES
+from .transaction import snapshot, writing
 
 FORMAT: Final = 1
 """Version of the file format; rises when an older release could not read the file."""
@@ -127,8 +127,8 @@ def _use_wal(connection: sqlite3.Connection) -> None:
                 raise
         else:
             return
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("COMMIT")
+        with writing(connection):
+            pass
 
 
 def set_up_reader(connection: sqlite3.Connection) -> None:
@@ -149,16 +149,9 @@ def create_or_check(connection: sqlite3.Connection, location: str) -> None:
     Runs inside one transaction: a process killed half way leaves an empty file, which the next
     one takes for new.
     """
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with writing(connection):
         if not check(connection, location):
             _create(connection)
-        connection.execute("COMMIT")
-    except BaseException:
-        # A full disk may have ended the transaction already.
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
 
 
 def _create(connection: sqlite3.Connection) -> None:
@@ -186,20 +179,8 @@ def check(connection: sqlite3.Connection, location: str) -> bool:
     NotAStore, StoreTooNew, or CorruptState when its tables are not those of its format.
     """
     # Another process may be creating the store: half of what is read could be from before that.
-    with _one_state(connection):
+    with snapshot(connection):
         return _check(connection, location)
-
-
-@contextmanager
-def _one_state(connection: sqlite3.Connection) -> Iterator[None]:
-    if connection.in_transaction:
-        yield
-        return
-    connection.execute("BEGIN")
-    try:
-        yield
-    finally:
-        connection.execute("ROLLBACK")
 
 
 def _check(connection: sqlite3.Connection, location: str) -> bool:

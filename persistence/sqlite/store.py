@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import logging
 import os
 import sqlite3
 import threading
@@ -23,12 +25,16 @@ from ..store.store import Store
 from . import schema, tables, texts
 from .errors import translated
 from .insert import delete, insert
-from .place import Place
+from .place import LogLost, Place, refuse_two_names
 from .pool import fetch
 from .reader import LOST, SqliteReader
+from .transaction import writing
+
+logger = logging.getLogger("perdure.persistence")
 
 _HEADER: Final = 100
 """Bytes no SQLite file has less of, unless it is empty."""
+_OUT_OF_FILES: Final = (errno.EMFILE, errno.ENFILE)
 _UPSERT_VALUE: Final = "DO UPDATE SET value = excluded.value, crc = excluded.crc"
 
 
@@ -47,26 +53,65 @@ class SqliteStore(SqliteReader, Store):
         self._writing = threading.Lock()
         self._token = 0
         self._opener = Owner.this_process()
-        location = str(path)
+        self._sync = sync
+        self._rescued = False  # what a lost log held is in the file; a new one is not begun yet
+        self.location = str(path)
+        self._path = path.absolute()
         _prepare(path)
-        with translated(location, "opening"):
-            self._writer = sqlite3.connect(
-                path, isolation_level=None, check_same_thread=False, cached_statements=256
-            )
+        self._connect()
         try:
-            self._place = Place(path)
-            with translated(location, "opening"):
-                # Refuse a foreign file before a pragma could change it.
-                schema.check(self._writer, location)
-                schema.set_up_writer(self._writer, sync=sync)
-                schema.create_or_check(self._writer, location)
             super().__init__(path)
         except BaseException:
             self._writer.close()
             raise
+        self._readers.place = self._place
+
+    def _connect(self) -> None:
+        """Open the writing connection."""
+        with translated(self.location, "opening"):
+            writer = sqlite3.connect(
+                self._path, isolation_level=None, check_same_thread=False, cached_statements=256
+            )
+        try:
+            place = Place(self._path, name=self.location)
+            with translated(self.location, "opening"):
+                # Refuse a foreign file before a pragma could change it.
+                made = schema.check(writer, self.location)
+                schema.set_up_writer(writer, sync=self._sync)
+                # Only what is not made takes the write lock, which a frozen owner may hold: who
+                # that is, the lease must be able to tell.
+                if not made:
+                    schema.create_or_check(writer, self.location)
+            place.remember_the_log()
+        except BaseException:
+            writer.close()
+            raise
+        self._writer, self._place = writer, place
 
     def acquire(self, owner: Owner, *, takeover: bool = False) -> Counters:
         """Take the lease and return where numbering goes on."""
+        try:
+            return self._acquire(owner, takeover=takeover)
+        except StoreUnavailable as error:
+            if getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+                self._refuse_locked(owner, error)
+            raise
+
+    def _refuse_locked(self, owner: Owner, error: StoreUnavailable) -> None:
+        """Raise StoreOwned if who holds the file's lock is, by the lease, its owner.
+
+        Who was stopped in the middle of a save keeps the lock, and nobody can write, so nobody
+        can take over either.
+        """
+        with self.reading("reading the lease") as connection:
+            held = self.lease_record(connection)
+        if held is not None and held.holder_alive(owner, time.time()):
+            who = held.owner
+            raise StoreOwned(
+                self.location, host=who.host, pid=who.pid, started=who.started, saving=True
+            ) from error
+
+    def _acquire(self, owner: Owner, *, takeover: bool) -> Counters:
         with self._transaction("acquiring the lease") as connection:
             held = self.lease_record(connection)
             now = time.time()
@@ -178,23 +223,38 @@ class SqliteStore(SqliteReader, Store):
 
     @contextlib.contextmanager
     def _transaction(self, doing: str) -> Iterator[sqlite3.Connection]:
-        connection = self._writer
         if self._inherited():
             opener = self._opener
             raise StoreOwned(
                 self.location, host=opener.host, pid=opener.pid, started=opener.started
             )
         with self._writing, translated(self.location, doing):
-            self._place.check_now_and_then()
-            connection.execute("BEGIN IMMEDIATE")
             try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                # A failed COMMIT may have ended the transaction already.
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
+                self._place.check_now_and_then()
+            except LogLost as lost:
+                self._rescue(lost)
                 raise
+            connection = self._writer
+            with writing(connection):
+                yield connection
+
+    def _rescue(self, lost: LogLost) -> None:
+        """Bring into the file what its lost log holds, which is still open here; begin a new log.
+
+        Until that has been possible every save fails with ``lost``, and tries it again.
+        """
+        if not self._readers.empty():
+            raise lost  # a reader holds the lost files open; a new log would stand beside theirs
+        if not self._rescued:
+            busy, *_ = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if busy:
+                raise lost
+            self._rescued = True
+        self._writer.close()
+        self._connect()
+        self._readers.place = self._place
+        self._rescued = False
+        logger.error("%s; what was saved is in the file, and a new log is begun", lost)
 
     def _inherited(self) -> bool:
         """Tell whether this process is a fork of the one that opened the file.
@@ -229,8 +289,10 @@ def _prepare(path: Path) -> None:
             path.touch(mode=0o600)
         size = path.stat().st_size
     except OSError as error:
-        message = f"{path} cannot be created: {error.strerror}; make its directory writable"
+        advice = "" if error.errno in _OUT_OF_FILES else "; make its directory writable"
+        message = f"{path} cannot be created: {error.strerror}{advice}"
         raise StoreUnavailable(message) from error
+    refuse_two_names(path)
     if 0 < size < _HEADER:
         # SQLite would take a file of one byte for an empty one.
         message = f"{path} is not a SQLite file; choose another path"

@@ -7,11 +7,14 @@ distributed locking" (2016).
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from ..errors import StoreUnavailable
 
 LEASE_SECONDS: Final = 15.0
 """How long an owner on another host counts as alive after its last renewal."""
@@ -76,7 +79,8 @@ def _realm() -> str:
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
+    except OSError as error:
+        _refuse_out_of_files(error)
         return socket.gethostname()
 
 
@@ -86,6 +90,9 @@ def _start_ticks(pid: int) -> str | None:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
         return _probe(pid) if not Path("/proc/self/stat").exists() else None
+    except OSError as error:
+        _refuse_out_of_files(error)
+        raise
     fields = stat.rpartition(b")")[2].split()
     return None if fields[0] in (b"Z", b"X") else fields[19].decode()
 
@@ -99,6 +106,19 @@ def _probe(pid: int) -> str | None:
     except PermissionError:
         pass
     return "unknown"
+
+
+def _refuse_out_of_files(error: OSError) -> None:
+    """Raise StoreUnavailable if it is for want of a descriptor that nothing can be looked up.
+
+    Going on without would give this process, or the owner, another identity for this once.
+    """
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        message = (
+            f"who owns the store cannot be looked up: {error.strerror}; raise the limit of open"
+            " files (ulimit -n), or open fewer"
+        )
+        raise StoreUnavailable(message) from error
 
 
 def _start_text(ticks: str | None) -> str:

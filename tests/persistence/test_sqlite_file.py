@@ -7,7 +7,9 @@ import hashlib
 import resource
 import sqlite3
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +26,7 @@ from perdure.persistence.sqlite import history, pool
 from perdure.persistence.sqlite import reader as sqlite_read
 from perdure.persistence.sqlite.insert import LARGEST
 from perdure.persistence.sqlite.store import SqliteStore
+from perdure.persistence.sqlite.transaction import snapshot, writing
 from perdure.persistence.store.batch import Batch
 from perdure.url import open_reader, open_store
 from tests.persistence.keeper import HERE, Keeper, made
@@ -165,12 +168,80 @@ def test_new_file_is_private(tmp_path: Path) -> None:
         ("redis://x", "names no known store"),
         ("sqlite:///", "has no path"),
         ("", "has no path"),
+        (":memory:", "or memory://"),
+        ("memory:", "or memory://"),
+        ("sqlite:///:memory:", "or memory://"),
+        ("sqlite:x.db", "sqlite:///PATH"),
+        ("file:x.db", r"\./file:x\.db for a file of that very name"),
+        (Path("file:x.db"), "use a path"),
+        ("a\0b", "zero character"),
+        (None, "is a NoneType, which names no store; use a path"),
+        (3, "is a int"),
+        (b"x.db", "is a bytes"),
     ],
 )
-def test_odd_urls_are_refused(url: str, reason: str) -> None:
-    """A URL of no known store is refused with those that are."""
-    with pytest.raises(ConfigurationError, match=reason):
-        open_store(url, sync="power")
+def test_odd_urls_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: object, reason: str
+) -> None:
+    """What names no known store is refused with what does, before anything is touched."""
+    monkeypatch.chdir(tmp_path)
+    openings: list[Callable[[Any], object]] = [partial(open_store, sync="power"), open_reader]
+    for opening in openings:
+        with pytest.raises(ConfigurationError, match=reason):
+            opening(url)
+    assert list(tmp_path.iterdir()) == []
+
+
+class Stubborn(sqlite3.Connection):
+    """A connection that cannot undo its transaction for once."""
+
+    failing = True
+
+    def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:  # noqa: ANN401
+        """Execute a statement, or fail."""
+        if sql == "ROLLBACK" and self.failing:
+            raise sqlite3.OperationalError("disk I/O error")
+        return super().execute(sql, parameters)
+
+
+def insert_and_fail(
+    connection: sqlite3.Connection, block: contextlib.AbstractContextManager[None]
+) -> None:
+    """Begin to change something, and fail."""
+    with block:
+        connection.execute("INSERT INTO things VALUES (1)")
+        connection.execute("INSERT INTO missing VALUES (1)")
+
+
+@pytest.mark.parametrize("block", [writing, snapshot])
+def test_a_rollback_that_fails_hides_no_error(
+    block: Callable[[sqlite3.Connection], contextlib.AbstractContextManager[None]],
+) -> None:
+    """The first error is the one that is raised, and the next transaction undoes what was left."""
+    connection = sqlite3.connect(":memory:", isolation_level=None, factory=Stubborn)
+    with contextlib.closing(connection):
+        connection.execute("CREATE TABLE things (value)")
+        with pytest.raises(sqlite3.OperationalError, match="no such table: missing"):
+            insert_and_fail(connection, block(connection))
+        assert connection.in_transaction
+        Stubborn.failing = False
+        with writing(connection):
+            connection.execute("INSERT INTO things VALUES (2)")
+        Stubborn.failing = True
+        assert connection.execute("SELECT * FROM things").fetchall() == [(2,)]
+
+
+def test_a_reader_left_in_a_transaction_is_not_lent_again(tmp_path: Path) -> None:
+    """A connection that still shows an older state of the store is closed when it comes back."""
+    path = store_at(tmp_path / "store.db")
+    with contextlib.closing(SqliteStore(path)) as store:
+        store.acquire(HERE)
+        with store.reading() as connection:
+            connection.execute("BEGIN")
+            assert store.journal_extent() == (1, 1)
+        store.commit(Batch([made(2, 1, 2)]))
+        assert store.journal_extent() == (1, 2)
+        assert [row.agent for row in store.agents()] == [1, 2]
 
 
 def test_urls_and_paths_name_the_same(tmp_path: Path) -> None:

@@ -1,0 +1,52 @@
+"""One transaction: begun, ended on every path, and never in the way of the error that ended it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+from collections.abc import Iterator
+
+logger = logging.getLogger("perdure.persistence")
+
+
+@contextlib.contextmanager
+def writing(connection: sqlite3.Connection) -> Iterator[None]:
+    """Make the block one transaction: committed at its end, undone if anything is raised."""
+    try:
+        # What an interrupt or a failed ROLLBACK has left open belongs to nobody any more: its
+        # owner was told that it failed.
+        undo(connection)
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        _undo_after_an_error(connection)
+        raise
+
+
+@contextlib.contextmanager
+def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
+    """Make the block's reads see one state of the store; in a transaction they do already."""
+    if connection.in_transaction:
+        yield
+        return
+    try:
+        connection.execute("BEGIN")
+        yield
+    finally:
+        _undo_after_an_error(connection)
+
+
+def undo(connection: sqlite3.Connection) -> None:
+    """Undo the transaction that is open, if one is: a failed COMMIT may have ended it already."""
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
+
+
+def _undo_after_an_error(connection: sqlite3.Connection) -> None:
+    """Undo what is open; the error that brought us here says more than one raised now."""
+    try:
+        undo(connection)
+    except sqlite3.Error as error:
+        logger.warning("a transaction could not be undone, and will be before the next: %s", error)
