@@ -52,7 +52,10 @@ def _print(report: Report, screen: Screen, limit: int) -> None:
     if report.healthy:
         screen.say("Healthy: every checksum matches.", "bold green")
     else:
-        advice = "agents fall back on the journal where it holds a copy; else restore a backup."
+        advice = (
+            "a system builds damaged pages and indexes again when it meets them, and agents fall"
+            " back on the journal where it holds a copy; else restore a backup."
+        )
         screen.say(f"DAMAGED: {advice}", "bold red")
 
 

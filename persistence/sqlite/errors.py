@@ -51,3 +51,26 @@ def _advice(primary: int, doing: str) -> str:
     if primary == sqlite3.SQLITE_CORRUPT and doing in {"opening", "examining"}:
         return _BEYOND
     return _ADVICE.get(primary, "see the error before this one")
+
+
+class Mended(StoreUnavailable):
+    """Say that a reading failed because the file was damaged; it is mended: read again."""
+
+
+def malformed(error: StoreUnavailable) -> bool:
+    """Tell whether SQLite found the file damaged."""
+    return _code(error) == sqlite3.SQLITE_CORRUPT
+
+
+def locked(error: StoreUnavailable) -> bool:
+    """Tell whether another process kept the file's lock for too long."""
+    return _code(error) == sqlite3.SQLITE_BUSY
+
+
+def conflicting(error: StoreUnavailable) -> bool:
+    """Tell whether a row had no place beside one that is there, which only damage explains."""
+    return _code(error) == sqlite3.SQLITE_CONSTRAINT
+
+
+def _code(error: StoreUnavailable) -> int:
+    return (getattr(error.__cause__, "sqlite_errorcode", 0) or 0) & 0xFF

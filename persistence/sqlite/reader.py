@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import sqlite3
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, ParamSpec, TypeVar
 
 from ..errors import CorruptState, NotAStore, StoreUnavailable
 from ..records import journal as recovery
@@ -41,7 +42,7 @@ from . import (
 from . import (
     texts as sqlite_texts,
 )
-from .errors import translated
+from .errors import Mended, translated
 from .history import entries_back
 from .place import beside, identity, refuse_two_names
 from .pool import ReaderPool, fetch
@@ -56,6 +57,23 @@ SELECT coalesce(kind, ''), coalesce(key, ''), journal.*
 FROM journal LEFT JOIN agents ON agents.agent = journal.agent
 WHERE journal.sequence > ? AND (? IS NULL OR kind = ?) ORDER BY journal.sequence {} LIMIT ?
 """
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def reads_again(read: Callable[P, R]) -> Callable[P, R]:
+    """Let a method read once more where the first time led to the file being mended."""
+
+    @functools.wraps(read)
+    def twice(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return read(*args, **kwargs)
+        except Mended:
+            return read(*args, **kwargs)
+
+    return twice
 
 
 class SqliteReader(StoreReader):
@@ -86,6 +104,7 @@ class SqliteReader(StoreReader):
         with translated(self.location, doing), self._readers.lend() as connection:
             yield connection
 
+    @reads_again
     def load(self, kind: str, key: str) -> StoredAgent | None:
         """Return an agent's head, plain fields (unverified), shape and timers."""
         with self.reading() as connection, snapshot(connection):
@@ -114,6 +133,7 @@ class SqliteReader(StoreReader):
             tuple(bad_timers.items()),
         )
 
+    @reads_again
     def log_items(self, agent: int, field: str, start: int, stop: int) -> list[str]:
         """Return the texts of the items from ``start`` up to ``stop``, verified and complete."""
         with self.reading() as connection:
@@ -135,6 +155,7 @@ class SqliteReader(StoreReader):
         rows = self._rows(query, (agent, field, entry))
         return self._verified_entry(agent, field, entry, *rows[0]) if rows else None
 
+    @reads_again
     def map_page(
         self, agent: int, field: str, after: str | int | None, limit: int
     ) -> list[tuple[str | int, str]]:
@@ -346,6 +367,7 @@ class SqliteReader(StoreReader):
         """Give back every resource; idempotent."""
         self._readers.close()
 
+    @reads_again
     def _rows(self, query: str, parameters: Sequence[object] = ()) -> list[Any]:
         with self.reading() as connection:
             return fetch(connection, query, tuple(parameters))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 import time
 from contextlib import closing
 from functools import cache
@@ -107,8 +108,24 @@ def set_up_writer(connection: sqlite3.Connection, *, sync: str) -> None:
         "temp_store = MEMORY",
         # A damaged schema must not run code (fts, virtual tables) from the file.
         "trusted_schema = OFF",
+        # Tables of others may refer to ours; that is no business of our commits.
+        "foreign_keys = OFF",
+        # A damaged page is noticed before it is written to.
+        "cell_size_check = ON",
     ):
         connection.execute(f"PRAGMA {pragma}")
+    defend(connection, on=True)
+
+
+def defend(connection: sqlite3.Connection, *, on: bool) -> None:
+    """Have SQLite refuse writes into its schema, and run no trigger and no view of the file.
+
+    Before Python 3.12 its module cannot ask for that; then the look at the schema must do.
+    """
+    if sys.version_info >= (3, 12):
+        connection.setconfig(sqlite3.SQLITE_DBCONFIG_DEFENSIVE, on)
+        for option in (sqlite3.SQLITE_DBCONFIG_ENABLE_TRIGGER, sqlite3.SQLITE_DBCONFIG_ENABLE_VIEW):
+            connection.setconfig(option, not on)
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
@@ -138,9 +155,11 @@ def set_up_reader(connection: sqlite3.Connection) -> None:
         "query_only = ON",
         "mmap_size = 0",
         "trusted_schema = OFF",
+        "cell_size_check = ON",
         "cache_size = -4096",
     ):
         connection.execute(f"PRAGMA {pragma}")
+    defend(connection, on=True)
 
 
 def create_or_check(connection: sqlite3.Connection, location: str) -> None:
@@ -152,6 +171,16 @@ def create_or_check(connection: sqlite3.Connection, location: str) -> None:
     with writing(connection):
         if not check(connection, location):
             _create(connection)
+
+
+@cache
+def definitions() -> dict[str, str]:
+    """Return the statement that makes each table, by its name, as SQLite keeps it."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.executescript(TABLES)
+        for table in SHARED_TABLES:
+            connection.execute(table.statements()[0])
+        return dict(connection.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'table'"))
 
 
 def _create(connection: sqlite3.Connection) -> None:

@@ -23,8 +23,9 @@ from ..store.batch import Batch
 from ..store.lease import Lease, Owner
 from ..store.store import Store
 from . import schema, tables, texts
-from .errors import translated
+from .errors import Mended, conflicting, locked, malformed, translated
 from .insert import delete, insert
+from .mend import make_room, mend
 from .place import LogLost, Place, refuse_two_names
 from .pool import fetch
 from .reader import LOST, SqliteReader
@@ -35,6 +36,10 @@ logger = logging.getLogger("perdure.persistence")
 _HEADER: Final = 100
 """Bytes no SQLite file has less of, unless it is empty."""
 _OUT_OF_FILES: Final = (errno.EMFILE, errno.ENFILE)
+_NEWEST: Final = 64
+"""Rows of the journal that must be in order before numbering goes on from the last."""
+MEND_SECONDS: Final = 60.0
+"""Seconds between two attempts to mend: each reads the whole file."""
 _UPSERT_VALUE: Final = "DO UPDATE SET value = excluded.value, crc = excluded.crc"
 
 
@@ -54,6 +59,8 @@ class SqliteStore(SqliteReader, Store):
         self._token = 0
         self._opener = Owner.this_process()
         self._sync = sync
+        self._mends = 0
+        self._next_mend = 0.0
         self._rescued = False  # what a lost log held is in the file; a new one is not begun yet
         self.location = str(path)
         self._path = path.absolute()
@@ -93,7 +100,7 @@ class SqliteStore(SqliteReader, Store):
         try:
             return self._acquire(owner, takeover=takeover)
         except StoreUnavailable as error:
-            if getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+            if locked(error):
                 self._refuse_locked(owner, error)
             raise
 
@@ -112,41 +119,63 @@ class SqliteStore(SqliteReader, Store):
             ) from error
 
     def _acquire(self, owner: Owner, *, takeover: bool) -> Counters:
-        with self._transaction("acquiring the lease") as connection:
-            held = self.lease_record(connection)
-            now = time.time()
-            if held is not None and held.holder_alive(owner, now) and not takeover:
-                raise StoreOwned(
-                    self.location, host=held.owner.host, pid=held.owner.pid,
-                    started=held.owner.started,
-                )  # fmt: skip
-            token = (held.token if held else 0) + 1
-            connection.execute(
-                "INSERT OR REPLACE INTO lease VALUES (1, ?, ?, ?, ?, ?, ?, ?, 0, ?)",
-                (
-                    token,
-                    owner.host,
-                    owner.pid,
-                    owner.started,
-                    owner.realm,
-                    owner.incarnation,
-                    now,
-                    self.identity(),
-                ),
-            )
-            # The journal always keeps its newest row, so numbering goes on from there.
-            last = "SELECT coalesce(max({0}), 0) FROM {1}"
-            sequence, decided, agent = (
-                connection.execute(last.format(column, table)).fetchone()[0]
-                for column, table in (
-                    ("sequence", "journal"), ("sequence", "audit"), ("agent", "agents"),
-                )
-            )  # fmt: skip
-            # A decision of a commit without an agent has a sequence and no entry in the journal.
-            counters = Counters(max(sequence, decided), agent, self._chain(connection))
-        self._token = token
-        self.lease = Lease(token, owner)
+        token = 0
+        try:
+            with self._transaction("acquiring the lease") as connection:
+                token = self._take(connection, owner, takeover=takeover)
+                counters = self._counters(connection)
+        except StoreUnavailable as error:
+            if not token or not malformed(error):
+                raise
+            # Only an owner may mend.
+            with self._transaction("acquiring the lease") as connection:
+                token = self._take(connection, owner, takeover=takeover)
+            self._token, self.lease = token, Lease(token, owner)
+            self._mend(self._mends)
+            with self._transaction("acquiring the lease") as connection:
+                counters = self._counters(connection)
+        self._token, self.lease = token, Lease(token, owner)
         return counters
+
+    def _take(self, connection: sqlite3.Connection, owner: Owner, *, takeover: bool) -> int:
+        """Write the lease, and return its token; StoreOwned if its holder lives."""
+        held = self.lease_record(connection)
+        if held is not None and held.holder_alive(owner, time.time()) and not takeover:
+            who = held.owner
+            raise StoreOwned(self.location, host=who.host, pid=who.pid, started=who.started)
+        token = (held.token if held else 0) + 1
+        self._write_lease(connection, Lease(token, owner))
+        return token
+
+    def _write_lease(self, connection: sqlite3.Connection, lease: Lease) -> None:
+        who = lease.owner
+        connection.execute(
+            "INSERT OR REPLACE INTO lease VALUES (1, ?, ?, ?, ?, ?, ?, ?, 0, ?)",
+            (
+                lease.token, who.host, who.pid, who.started, who.realm, who.incarnation,
+                time.time(), self.identity(),
+            ),
+        )  # fmt: skip
+
+    def _counters(self, connection: sqlite3.Connection) -> Counters:
+        # The journal always keeps its newest row, so numbering goes on from there.
+        newest = fetch(
+            connection, "SELECT sequence FROM journal ORDER BY sequence DESC LIMIT ?", (_NEWEST,)
+        )
+        if newest != sorted(newest, reverse=True):
+            # A damaged row would have us number commits anew that are there.
+            message = "the newest rows of the journal are out of order"
+            error = sqlite3.DatabaseError(message)
+            error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+            raise error
+        last = "SELECT coalesce(max({0}), 0) FROM {1}"
+        decided, agent = (
+            connection.execute(last.format(column, table)).fetchone()[0]
+            for column, table in (("sequence", "audit"), ("agent", "agents"))
+        )
+        # A decision of a commit without an agent has a sequence and no entry in the journal.
+        sequence = newest[0][0] if newest else 0
+        return Counters(max(sequence, decided), agent, self._chain(connection))
 
     def _chain(self, connection: sqlite3.Connection) -> Chain:
         """Return the newest link of the audit's chain."""
@@ -159,11 +188,23 @@ class SqliteStore(SqliteReader, Store):
         return START
 
     def commit(self, batch: Batch) -> None:
-        """Make a batch durable, all of it or nothing."""
+        """Make a batch durable, all of it or nothing; a damaged file is mended first."""
+        seen = self._mends
+        try:
+            self._commit(batch)
+        except StoreUnavailable as error:
+            mended = malformed(error) and self._mend(seen)
+            if not mended and not conflicting(error):
+                raise
+            self._commit(batch, made_room=True)
+
+    def _commit(self, batch: Batch, *, made_room: bool = False) -> None:
         with self._transaction("saving") as connection:
             last = self._check_fence(connection)
             # An interrupt may strike between COMMIT and our knowing of it: the batch comes again.
             if not batch.journal or batch.journal[0].sequence > last:
+                if made_room:
+                    make_room(connection, batch.agents)
                 _write(connection, batch)
 
     def renew(self) -> None:
@@ -237,6 +278,53 @@ class SqliteStore(SqliteReader, Store):
             connection = self._writer
             with writing(connection):
                 yield connection
+
+    @contextlib.contextmanager
+    def reading(self, doing: str = "reading") -> Iterator[sqlite3.Connection]:
+        """Lend a read-only connection; Mended for who found the file damaged, and had it mended."""
+        seen = self._mends
+        try:
+            with super().reading(doing) as connection:
+                yield connection
+        except StoreUnavailable as error:
+            if not malformed(error) or not self._mend(seen):
+                raise
+            message = f"{self.location}: {doing} failed: the file was damaged; it is mended"
+            raise Mended(message) from error
+
+    def _mend(self, seen: int) -> bool:
+        """Mend the file, unless that was done since it had been ``seen`` times, or lately.
+
+        False if there is no hope that it helped.
+        """
+        if not self._token or self._inherited():
+            return False
+        with self._writing:
+            if self._mends != seen:
+                return True
+            if time.monotonic() < self._next_mend:
+                return False
+            logger.error("%s is damaged and is mended; everybody who saves waits", self.location)
+            try:
+                with translated(self.location, "mending"), self._readers.lend() as source:
+                    mended = mend(self._writer, source, self._check_token)
+                    with writing(self._writer):
+                        if self._writer.execute("SELECT 1 FROM lease").fetchone() is None:
+                            self._write_lease(self._writer, self.lease)
+            except StoreError as error:
+                logger.error("%s", error)  # noqa: TRY400 - the caller's error is the one to see
+                return False
+            finally:
+                self._next_mend = time.monotonic() + MEND_SECONDS
+            self._mends += 1
+            logger.warning("%s: mended: %s", self.location, ", ".join(mended) or "nothing")
+        return bool(mended)
+
+    def _check_token(self, connection: sqlite3.Connection) -> None:
+        """Raise Fenced if another has taken the lease."""
+        row = connection.execute("SELECT token FROM lease").fetchone()
+        if row is not None and row[0] != self._token:
+            raise Fenced(self.location, token=self._token, current=row[0])
 
     def _rescue(self, lost: LogLost) -> None:
         """Bring into the file what its lost log holds, which is still open here; begin a new log.
@@ -366,6 +454,7 @@ def _write_state(connection: sqlite3.Connection, batch: Batch) -> None:
             "DELETE FROM log_items WHERE agent = ? AND field = ? AND position >= ?",
             (agent, field, length),
         )
-    insert(connection, "INSERT INTO log_items", batch.items)
+    # What a damaged row has left behind the end of a log is in nobody's way.
+    insert(connection, "INSERT OR REPLACE INTO log_items", batch.items)
     insert(connection, "INSERT INTO map_entries", batch.entries, f"ON CONFLICT {_UPSERT_VALUE}")
     delete(connection, "map_entries", ("agent", "field", "entry"), batch.removed)
