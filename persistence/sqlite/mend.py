@@ -43,7 +43,8 @@ def mend(connection: sqlite3.Connection, source: sqlite3.Connection, check: Chec
     mended: list[str] = []
     with tolerant(source), _undefended(connection):
         definitions = schema.definitions()
-        for table in sorted(definitions, key=lambda name: _ORDER.get(name, 1)):
+        tables = [name for name, sql in definitions.items() if sql.startswith("CREATE TABLE")]
+        for table in sorted(tables, key=lambda name: _ORDER.get(name, 1)):
             if _sound(connection, table):
                 continue
             if not _reindexed(connection, table, check):

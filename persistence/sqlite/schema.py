@@ -5,12 +5,13 @@ from __future__ import annotations
 import sqlite3
 import sys
 import time
-from contextlib import closing
 from functools import cache
+from itertools import chain
 from typing import Final
 
 from ..errors import CorruptState, NotAStore, StoreTooNew
 from ..records.shared_tables import SHARED_TABLES
+from .alien import alien
 from .transaction import snapshot, writing
 
 FORMAT: Final = 1
@@ -175,12 +176,13 @@ def create_or_check(connection: sqlite3.Connection, location: str) -> None:
 
 @cache
 def definitions() -> dict[str, str]:
-    """Return the statement that makes each table, by its name, as SQLite keeps it."""
-    with closing(sqlite3.connect(":memory:")) as connection:
-        connection.executescript(TABLES)
-        for table in SHARED_TABLES:
-            connection.execute(table.statements()[0])
-        return dict(connection.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'table'"))
+    """Return the statement that makes each table, and each index declared with one, by name.
+
+    SQLite keeps them word for word.
+    """
+    statements = [*TABLES.split(";\n"), *chain(*(table.statements() for table in SHARED_TABLES))]
+    made = (statement.strip() for statement in statements if statement.strip())
+    return {sql.split(" ON ")[0].split(" (")[0].split()[-1]: sql for sql in made}
 
 
 def _create(connection: sqlite3.Connection) -> None:
@@ -188,12 +190,8 @@ def _create(connection: sqlite3.Connection) -> None:
     import sqlite_utils  # noqa: PLC0415
 
     database = sqlite_utils.Database(connection, execute_plugins=False)
-    for statement in TABLES.split(";\n"):
-        if statement.strip():
-            database.execute(statement)
-    for table in SHARED_TABLES:
-        for statement in table.statements():
-            database.execute(statement)
+    for statement in definitions().values():
+        database.execute(statement)
     for name, columns in INDEXES:
         database.table(name).create_index(columns)
     for name, query in VIEWS.items():
@@ -222,7 +220,7 @@ def _check(connection: sqlite3.Connection, location: str) -> bool:
                 "upgrade perdure to open it"
             )
             raise StoreTooNew(message)
-        _refuse_altered(connection, location)
+        refuse_altered(connection, location)
         return True
     tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
     if tables or application:
@@ -231,33 +229,11 @@ def _check(connection: sqlite3.Connection, location: str) -> bool:
     return False
 
 
-def _refuse_altered(connection: sqlite3.Connection, location: str) -> None:
-    """Raise CorruptState unless every table has its columns; tables of others may stand beside."""
-    found = _columns(connection)
-    altered = [table for table, columns in _expected().items() if found.get(table) != columns]
-    if altered:
+def refuse_altered(connection: sqlite3.Connection, location: str) -> None:
+    """Raise CorruptState unless all that acts on our tables is ours; others may stand beside."""
+    for problem in alien(connection, definitions()):
         reason = (
-            f"the columns of {', '.join(altered)} are not those of format {FORMAT}; the file is"
-            " damaged or was altered, restore a backup"
+            f"{problem} (format {FORMAT}): the file is damaged or was altered; restore a backup, or"
+            " drop what somebody has added"
         )
         raise CorruptState(location, reason)
-
-
-@cache
-def _expected() -> dict[str, list[tuple[object, ...]]]:
-    with closing(sqlite3.connect(":memory:")) as connection:
-        connection.executescript(TABLES)
-        for table in SHARED_TABLES:
-            connection.execute(table.statements()[0])
-        return _columns(connection)
-
-
-def _columns(connection: sqlite3.Connection) -> dict[str, list[tuple[object, ...]]]:
-    tables: dict[str, list[tuple[object, ...]]] = {}
-    for table, *column in connection.execute(
-        'SELECT tables.name, columns.name, columns.type, columns."notnull", columns.pk'
-        " FROM sqlite_schema AS tables, pragma_table_info(tables.name) AS columns"
-        " WHERE tables.type = 'table' ORDER BY tables.name, columns.cid"
-    ):
-        tables.setdefault(table, []).append(tuple(column))
-    return tables

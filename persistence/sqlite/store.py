@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from ..errors import Fenced, NotAStore, StoreError, StoreOwned, StoreUnavailable
+from ..errors import CorruptState, Fenced, NotAStore, StoreError, StoreOwned, StoreUnavailable
 from ..records.chain import START, Chain
 from ..records.checksums import intact_record, of_base, of_field, of_record
 from ..records.journal import read_delta
@@ -94,6 +94,7 @@ class SqliteStore(SqliteReader, Store):
             writer.close()
             raise
         self._writer, self._place = writer, place
+        self._schema = 0  # its version when it was last looked at; the first save looks
 
     def acquire(self, owner: Owner, *, takeover: bool = False) -> Counters:
         """Take the lease and return where numbering goes on."""
@@ -320,6 +321,14 @@ class SqliteStore(SqliteReader, Store):
             logger.warning("%s: mended: %s", self.location, ", ".join(mended) or "nothing")
         return bool(mended)
 
+    def _look_at_the_schema(self, connection: sqlite3.Connection, version: int) -> None:
+        """Raise StoreUnavailable if somebody has added to the open file what acts on our tables."""
+        try:
+            schema.refuse_altered(connection, self.location)
+        except CorruptState as error:
+            raise StoreUnavailable(str(error)) from error
+        self._schema = version
+
     def _check_token(self, connection: sqlite3.Connection) -> None:
         """Raise Fenced if another has taken the lease."""
         row = connection.execute("SELECT token FROM lease").fetchone()
@@ -355,9 +364,12 @@ class SqliteStore(SqliteReader, Store):
     def _check_fence(self, connection: sqlite3.Connection) -> int:
         """Return the journal's last sequence; Fenced if the lease is not (or no longer) ours."""
         row = connection.execute(
-            "SELECT token, (SELECT max(sequence) FROM journal) FROM lease"
+            "SELECT token, (SELECT max(sequence) FROM journal),"
+            " (SELECT schema_version FROM pragma_schema_version) FROM lease"
         ).fetchone()
-        current, last = row or (1, 0)
+        current, last, made = row or (1, 0, self._schema)
+        if made != self._schema:
+            self._look_at_the_schema(connection, made)
         if current != self._token:
             raise Fenced(self.location, token=self._token, current=current)
         return int(last or 0)
