@@ -52,7 +52,7 @@ def load(cell: AgentCell) -> Activation | None:
         stored.shape,
         Collections(home.store, head.agent, lambda: settle_reads(cell)),
         largest=home.largest_value,
-        watch=blueprint.vault.watch,
+        watch=None if cell.volatile else blueprint.vault.watch,
     )
     cell.status = stored_status(str(cell), head.status)
     cell.reason = head.reason
