@@ -218,7 +218,7 @@ def handle(agent: object, message: object) -> object:
     if isinstance(message, ProxyGetAttr):
         return get_attr_directly(agent, message.attr_path)
     if isinstance(message, ProxySetAttr):
-        parent = get_attr_directly(agent, message.attr_path[:-1])
-        setattr(parent, message.attr_path[-1], message.value)
-        return None
+        # It would replace a method, with the rights of this agent, for everybody.
+        where = ".".join(message.attr_path)
+        raise AttributeError(f"{where!r} cannot be set from outside; call a method")  # noqa: TRY004
     return agent.on_receive(message)  # type: ignore[attr-defined]

@@ -93,6 +93,10 @@ class PostOffice:
             letter.correlation = unit.standing.correlation
         else:
             letter = self._stored_letter(cell, message, turn)
+        if letter.correlation < 0:
+            # A session goes on where its own agents speak to each other. Who only listens is told
+            # outside of it: to be in a session is a right, and where to keep what one makes.
+            letter.correlation = letter.id
         leaving: Any = unit.mail if turn is None else turn.sends
         if (
             once

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Concatenate, Final, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from pykka import ActorRef
-from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr
+from pykka.messages import ProxyCall, ProxyGetAttr
 
 from ...persistence.errors import ConfigurationError
 from ..pool.cell import Cell
@@ -208,9 +208,12 @@ class AgentProxy(Generic[A]):
         return ref._post.ask(ref, ProxyGetAttr((name,)))  # noqa: SLF001
 
     def __setattr__(self, name: str, value: object) -> None:
-        """Set an attribute of the activation; waits until it is set."""
-        ref = self._ref
-        ref._post.ask(ref, ProxySetAttr((name,), value)).get()  # noqa: SLF001
+        """Refuse it: only an agent's own handlers change what it is and does."""
+        kind = self._ref.actor_class.__name__
+        message = (
+            f"{self._ref}: {name!r} cannot be set from outside; call a method of {kind} for it"
+        )
+        raise AttributeError(message)
 
     def __repr__(self) -> str:
         return f"<AgentProxy {self._ref}>"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from pykka.messages import ProxySetAttr
 
 from perdure import Agent, AgentSystem, Log, MemoryStore, State
 from perdure.persistence.errors import Deadlock, StateError
@@ -63,8 +64,10 @@ def test_replacing_the_state_is_refused_and_undone(how: str) -> None:
         assert till.call(Till.add, 1).get() == 2
     with AgentSystem.open(store, agents=[Till]) as system:
         assert system.agent(Till, "a").call(Till.add, 1).get() == 3
-        with pytest.raises(StateError, match="was replaced"):
+        with pytest.raises(AttributeError, match="'state' cannot be set from outside"):
             system.agent(Till, "a").proxy().state = TillState(total=9)
+        with pytest.raises(AttributeError, match="'add' cannot be set from outside"):
+            system.agent(Till, "a").ask(ProxySetAttr(("add",), lambda _amount: 99)).get()
         assert system.agent(Till, "a").call(Till.add, 1).get() == 4
 
 
