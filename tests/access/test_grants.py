@@ -13,8 +13,9 @@ from perdure.persistence.errors import ConfigurationError, Denied, ScopeError, U
 from perdure.persistence.records.shared_tables import GRANTS
 from perdure.persistence.records.tables import Order
 from perdure.shared.access.boundaries import AnyBoundary
+from tests.access.agents import ANNA, BERT, Desk, DeskState, W, call, opened
+from tests.kit.deadline import DEADLINE
 
-from .kit import ANNA, BERT, DEADLINE, Desk, DeskState, W, call, opened
 from .test_tampering import behind
 
 

@@ -3,7 +3,6 @@
 import itertools
 import queue
 import random
-import sys
 import threading
 from collections.abc import Iterator
 
@@ -11,8 +10,8 @@ import pytest
 
 from perdure.actors.pool.dispatcher import Dispatcher
 from perdure.actors.pool.offers import Offers, Runnable
-
-DEADLINE = 10.0
+from tests.kit.deadline import DEADLINE
+from tests.kit.threads import at_once
 
 
 class Watched(queue.SimpleQueue[Runnable | None]):
@@ -148,16 +147,7 @@ def test_idle_workers_do_not_linger(pool: Dispatcher) -> None:
     pool._offers._looking.release()
 
 
-@pytest.fixture
-def tiny_switch_interval() -> Iterator[None]:
-    """Have threads change places all the time."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(before)
-
-
-@pytest.mark.usefixtures("tiny_switch_interval")
+@pytest.mark.usefixtures("hasty_threads")
 def test_races_between_offers_and_their_end() -> None:
     """Whoever offers, helps, hurries or lingers when: each piece of work runs exactly once."""
     pool = Dispatcher(3)
@@ -174,11 +164,7 @@ def test_races_between_offers_and_their_end() -> None:
             elif chance.random() < 0.5:
                 pool.hurry()
 
-    threads = [threading.Thread(target=offer, args=(seed,)) for seed in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(DEADLINE)
+    at_once(4, offer)
     assert all(work.done.wait(DEADLINE) for work in done)
     assert pool.close(DEADLINE)
 

@@ -14,7 +14,7 @@ import pytest
 from perdure import Agent, AgentSystem, MemoryStore, State
 from perdure.persistence.errors import ConfigurationError, StateError, StoreOwned
 from perdure.persistence.state.state import layout_of
-from tests.actors.kit import DEADLINE
+from tests.kit.deadline import DEADLINE
 
 T = TypeVar("T")
 S = TypeVar("S", bound=State)

@@ -9,13 +9,15 @@ import pytest
 from perdure import Agent, AgentSystem, Durability, MemoryStore, Passivation, State, VirtualClock
 from perdure.actors.cell.cell import AgentCell
 from perdure.persistence.errors import ConfigurationError
-from tests.actors.kit import DEADLINE, Clerk, Latch
+from tests.actors.agents import Clerk
+from tests.kit.deadline import DEADLINE
+from tests.kit.gates import Gate
 
 
 class Guest(Clerk):
     """Be asked to leave."""
 
-    latch = Latch()
+    gate = Gate()
     left = 0
 
     def on_passivate(self) -> None:
@@ -23,7 +25,7 @@ class Guest(Clerk):
         self.state.notes.append("left")
 
     def stand(self) -> None:
-        self.latch.pass_through()
+        self.gate.pass_through()
 
 
 class Resident(Clerk):
@@ -39,13 +41,13 @@ def clock() -> VirtualClock:
 @pytest.fixture
 def system(clock: VirtualClock) -> Iterator[AgentSystem]:
     """Open a system that puts agents to rest after ten seconds."""
-    Guest.latch, Guest.left = Latch(), 0
+    Guest.gate, Guest.left = Gate(), 0
     rest = Passivation(idle=10.0, limit=None)
     with AgentSystem.open(
         "memory://", agents=[Clerk, Guest, Resident], clock=clock, passivation=rest
     ) as opened:
         yield opened
-        Guest.latch.open()
+        Guest.gate.open()
 
 
 def pass_seconds(system: AgentSystem, clock: VirtualClock, seconds: int) -> None:
@@ -82,11 +84,11 @@ def test_a_busy_agent_stays(system: AgentSystem, clock: VirtualClock) -> None:
     """An agent in the middle of a turn is not idle, however long the turn takes."""
     guest = system.agent(Guest, "a")
     standing = guest.call(Guest.stand)
-    Guest.latch.wait()
+    Guest.gate.wait()
     for _ in range(30):
         clock.advance(1.0)
     assert guest.describe().busy is True
-    Guest.latch.open()
+    Guest.gate.open()
     standing.get(timeout=DEADLINE)
     assert Guest.left == 0
 

@@ -19,7 +19,10 @@ from perdure.persistence.errors import (
     SystemClosed,
     UnknownAgent,
 )
-from tests.actors.kit import DEADLINE, Clerk, ClerkState, CountingStore, Latch
+from tests.actors.agents import Clerk, ClerkState
+from tests.kit.deadline import DEADLINE
+from tests.kit.gates import Gate
+from tests.kit.stores import CountingStore
 
 
 @pytest.fixture
@@ -222,10 +225,10 @@ def test_a_reply_nobody_reads_is_not_kept(system: AgentSystem) -> None:
 
 class SmallBox(Clerk):
     mailbox_limit = 3
-    latch = Latch()
+    gate = Gate()
 
     def stand(self) -> None:
-        self.latch.pass_through()
+        self.gate.pass_through()
 
     def flood(self, to: str, count: int) -> None:
         for _ in range(count):
@@ -235,24 +238,24 @@ class SmallBox(Clerk):
 @pytest.fixture
 def small() -> Iterator[AgentSystem]:
     """Open a system whose agents take three messages."""
-    SmallBox.latch = Latch()
+    SmallBox.gate = Gate()
     with AgentSystem.open("memory://", agents=[SmallBox], mailbox_wait=0.01) as opened:
         yield opened
-        SmallBox.latch.open()
+        SmallBox.gate.open()
 
 
 def test_a_full_mailbox_refuses_with_a_clear_error(small: AgentSystem) -> None:
     """From outside a full mailbox is waited for, then refused by name; nothing is lost."""
     box = small.agent(SmallBox, "a")
     box.cast(SmallBox.stand)
-    SmallBox.latch.wait()
+    SmallBox.gate.wait()
     for _ in range(3):
         box.cast(SmallBox.add)
     with pytest.raises(MailboxFull, match=r"SmallBox/a has 3 messages.*mailbox_limit"):
         box.cast(SmallBox.add)
     with pytest.raises(MailboxFull):
         box.call(SmallBox.add).get()
-    SmallBox.latch.open()
+    SmallBox.gate.open()
     assert small.idle(DEADLINE)
     assert box.call(SmallBox.read).get()["count"] == 3
 
@@ -269,11 +272,11 @@ def test_a_turn_is_refused_at_once(small: AgentSystem) -> None:
 
 def test_an_event_loop_is_refused_at_once() -> None:
     """A full mailbox never blocks an event loop."""
-    SmallBox.latch = Latch()
+    SmallBox.gate = Gate()
     with AgentSystem.open("memory://", agents=[SmallBox], mailbox_wait=10_000) as system:
         box = system.agent(SmallBox, "a")
         box.cast(SmallBox.stand)
-        SmallBox.latch.wait()
+        SmallBox.gate.wait()
         for _ in range(3):
             box.cast(SmallBox.add)
 
@@ -282,12 +285,12 @@ def test_an_event_loop_is_refused_at_once() -> None:
 
         with pytest.raises(MailboxFull):
             asyncio.run(send())
-        SmallBox.latch.open()
+        SmallBox.gate.open()
 
 
 def test_senders_wait_for_room_and_lose_nothing() -> None:
     """Back-pressure: with room coming, a sender waits as long as it takes."""
-    SmallBox.latch = Latch()
+    SmallBox.gate = Gate()
     with AgentSystem.open("memory://", agents=[SmallBox], mailbox_wait=DEADLINE) as system:
         box = system.agent(SmallBox, "a")
         for _ in range(300):
@@ -306,14 +309,14 @@ def test_mail_that_is_handled_at_once_never_touches_the_store() -> None:
         system.agent(Clerk, "a").call(Clerk.read).get()
         system.idle(DEADLINE)
         written = store.mail_written
-        latch = Latch()
-        store.before_commit = latch.pass_through
+        gate = Gate()
+        store.before_commit = gate.pass_through
         # The first commit stands in the store; what gathers behind it becomes one batch.
         futures = [clerk.call(Clerk.forward, "a", 1)]
-        latch.wait()
+        gate.wait()
         futures += [clerk.call(Clerk.forward, "a", 1) for _ in range(50)]
         assert system._runtime.quiet(DEADLINE)
-        latch.open()
+        gate.open()
         for future in futures:
             future.get(timeout=DEADLINE)
         assert system.idle(DEADLINE)

@@ -20,7 +20,7 @@ from perdure.actors.cell import timers
 from perdure.actors.talk.reference import AgentProxy
 from perdure.lifecycle.backoff import Backoff
 from perdure.persistence.errors import ConfigurationError
-from tests.actors.kit import DEADLINE
+from tests.kit.deadline import DEADLINE
 
 START = 1_000_000.0
 

@@ -8,8 +8,11 @@ from perdure import Agent, AgentSystem, Backoff, Breaker, Durability, MemoryStor
 from perdure.lifecycle.clock import VirtualClock
 from perdure.persistence.errors import StoreUnavailable
 from perdure.persistence.records.shared_tables import CHUNKS
-from tests.artifacts.kit import named, noise, opened
-from tests.support import DEADLINE, FailingStore, Told
+from tests.artifacts.agents import opened
+from tests.artifacts.looks import named, noise
+from tests.kit.deadline import DEADLINE
+from tests.kit.signals import Told
+from tests.kit.stores import FailingStore
 
 LARGE = noise(12 << 20)
 """More than may be under way."""

@@ -19,9 +19,9 @@ from perdure.persistence.errors import (
 )
 from perdure.shared.artifacts.chunking import CHUNK
 from perdure.shared.artifacts.records import ArtifactLimits
-from tests.artifacts.kit import (
+from tests.artifacts.agents import Maker, opened
+from tests.artifacts.looks import (
     SIZES,
-    Maker,
     W,
     content_by_hand,
     counts,
@@ -29,7 +29,6 @@ from tests.artifacts.kit import (
     give_up,
     named,
     noise,
-    opened,
     orphans,
     stores,
 )

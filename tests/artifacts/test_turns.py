@@ -10,8 +10,9 @@ from perdure.persistence.errors import QuotaExceeded, StateError, UnknownArtifac
 from perdure.shared.access.boundaries import Boundary
 from perdure.shared.artifacts.records import ArtifactLimits
 from perdure.system import AgentSystem
-from tests.artifacts.kit import Maker, counts, dangling, named, opened, orphans, stores
-from tests.support import DEADLINE
+from tests.artifacts.agents import Maker, opened
+from tests.artifacts.looks import counts, dangling, named, orphans, stores
+from tests.kit.deadline import DEADLINE
 
 
 def test_a_turn_makes_artifacts_and_sees_them(tmp_path: Path) -> None:

@@ -6,8 +6,6 @@ import re
 import shutil
 import socket
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -25,9 +23,9 @@ from perdure.persistence.sqlite import schema
 from perdure.persistence.sqlite.store import SqliteStore
 from perdure.persistence.store.lease import LEASE_SECONDS, RENEW_SECONDS
 from tests.attack.agents import AGENTS, Tally
-from tests.attack.children import ROOT, Child
-
-DEADLINE = 30.0
+from tests.attack.children import Child
+from tests.kit.children import finished
+from tests.kit.deadline import DEADLINE
 
 
 @pytest.fixture
@@ -152,11 +150,7 @@ def test_a_reader_needs_no_lease(store: Path) -> None:
             "import sys; from perdure.url import open_reader\n"
             "print([row.key for row in open_reader(sys.argv[1]).agents()])"
         )
-        done = subprocess.run(
-            [sys.executable, "-c", program, str(store)],
-            cwd=ROOT, capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        assert done.stdout == "['t']\n"
+        assert finished("-c", program, store)[0] == "['t']\n"
         assert child.end() == 0
 
 
@@ -284,11 +278,8 @@ def test_of_many_openers_at_once_one_wins(tmp_path: Path, *, fresh: bool) -> Non
         for store in stores:
             with opened(store) as system:
                 add(system, 1)
-    done = subprocess.run(
-        [sys.executable, "-c", RACE, *map(str, stores)],
-        cwd=ROOT, capture_output=True, text=True, check=True, timeout=50,
-    )  # fmt: skip
-    assert done.stdout.split() == ["+----"] * len(stores), done.stderr
+    outcomes, errors = finished("-c", RACE, *stores)
+    assert outcomes.split() == ["+----"] * len(stores), errors
     with opened(stores[0]) as system:
         assert add(system, 1) == 1 + (not fresh)
 

@@ -10,8 +10,8 @@ import pytest
 from perdure import AgentSystem, Scope, Secret, StaticKeys, new_key
 from perdure.persistence.errors import ImportRefused
 from perdure.shared.scopes import files
+from tests.cli.commands import Running, invoke, on_terminal, records, spawn
 from tests.cli.conftest import HOSTILE
-from tests.cli.support import Running, invoke, on_terminal, records, spawn
 
 W = Scope.workflow("w/1")
 FORM = "workflow:w%2F1"

@@ -1,9 +1,5 @@
 """The three durability levels, and when a SNAPSHOT agent is saved."""
 
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,11 +8,12 @@ from perdure import AgentSystem, AutoSave, Passivation
 from perdure.lifecycle.clock import VirtualClock
 from perdure.persistence.errors import ConfigurationError
 from perdure.persistence.memory.store import MemoryStore
+from tests.kit.children import started
+from tests.kit.deadline import DEADLINE
+from tests.kit.signals import Told
+from tests.kit.stores import FailingStore
 from tests.lifecycle.agents import Broken, Snapshot, Tally, Volatile
 from tests.lifecycle.test_durable_status import give_up
-from tests.support import DEADLINE, FailingStore, Told
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 class Hasty(Snapshot):
@@ -222,17 +219,9 @@ sys.stdin.read()
 def test_mail_of_unsaved_turns_comes_again_after_a_crash(tmp_path: Path) -> None:
     """What agents sent a SNAPSHOT agent comes again after SIGKILL; what it was told is lost."""
     path = tmp_path / "a.db"
-    with subprocess.Popen(
-        [sys.executable, "-c", CRASH, str(path)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as child:
+    with started("-c", CRASH, path) as child:
         assert child.stdout is not None
-        assert child.stdout.readline() == "now\n"
-        child.send_signal(signal.SIGKILL)
+        assert child.stdout.readline() == b"now\n"
     with AgentSystem.open(path, agents=[Snapshot]) as system:
         assert system.idle(DEADLINE)
         steps = system.agent(Snapshot, "sent").proxy().steps().get(timeout=DEADLINE)

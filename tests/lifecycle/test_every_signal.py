@@ -11,8 +11,9 @@ from perdure import AgentSystem, Scope, StaticKeys, new_key
 from perdure.lifecycle import signals
 from perdure.lifecycle.clock import VirtualClock
 from perdure.persistence.errors import TurnTimeout
+from tests.kit.deadline import DEADLINE
+from tests.kit.signals import Told
 from tests.lifecycle.agents import Tally
-from tests.support import DEADLINE, Told
 
 
 class Endless(Tally):

@@ -11,8 +11,10 @@ from perdure.lifecycle.clock import VirtualClock
 from perdure.persistence.errors import Fenced, NotAStore
 from perdure.persistence.memory.store import MemoryStore
 from perdure.persistence.store.lease import RENEW_SECONDS
+from tests.kit.deadline import DEADLINE
+from tests.kit.signals import Told
+from tests.kit.stores import FailingStore
 from tests.lifecycle.agents import Snapshot, Tally, Undeterred, Volatile
-from tests.support import DEADLINE, FailingStore, Told
 
 AGENTS = [Tally, Undeterred, Snapshot, Volatile]
 

@@ -4,8 +4,9 @@ import pytest
 
 from perdure import AgentSystem, Passivation
 from perdure.lifecycle.clock import VirtualClock
+from tests.kit.deadline import DEADLINE
+from tests.kit.signals import Told
 from tests.lifecycle.agents import AsyncHooked, BadHooks, Broken, Hooked, Tally, failures
-from tests.support import DEADLINE, Told
 
 
 def test_hooks_run_as_turns_of_their_own() -> None:

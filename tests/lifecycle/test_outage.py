@@ -17,8 +17,10 @@ from perdure.lifecycle.signals import SaveEvent
 from perdure.persistence.errors import ConfigurationError, Deadlock, MailboxFull, StoreUnavailable
 from perdure.persistence.sqlite.store import SqliteStore
 from perdure.persistence.store.store import Store
+from tests.kit.deadline import DEADLINE
+from tests.kit.signals import Told
+from tests.kit.stores import FailingStore
 from tests.lifecycle.agents import Leaving, Snapshot, Tally, Undeterred, Volatile
-from tests.support import DEADLINE, FailingStore, Told
 
 AGENTS = [Tally, Undeterred, Leaving, Snapshot, Volatile]
 BACKOFF = Backoff(first=1.0, factor=2.0, longest=60.0, jitter=0.0)

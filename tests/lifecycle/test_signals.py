@@ -10,8 +10,9 @@ from perdure import AgentRef, AgentSystem, Passivation
 from perdure.lifecycle import signals
 from perdure.lifecycle.clock import VirtualClock
 from perdure.lifecycle.signals import AgentEvent, SaveEvent, fire
+from tests.kit.deadline import DEADLINE
+from tests.kit.signals import Told
 from tests.lifecycle.agents import Broken, Snapshot, Tally
-from tests.support import DEADLINE, Told
 
 
 def test_steps_are_announced_before_and_told_after() -> None:

@@ -1,7 +1,7 @@
 """The transition table, alone and as the system keeps it."""
 
 import itertools
-import threading
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -11,8 +11,9 @@ from perdure import AgentRef, AgentSystem
 from perdure.lifecycle.status import TRANSITIONS, Status, Step, after
 from perdure.persistence.errors import InvalidTransition
 from perdure.persistence.memory.store import MemoryStore
+from tests.kit.deadline import DEADLINE
+from tests.kit.threads import together
 from tests.lifecycle.agents import Tally
-from tests.support import DEADLINE
 
 BY_A_PERSON = ("pause", "resume", "stop", "restart")
 
@@ -95,11 +96,9 @@ def test_steps_from_many_threads_are_taken_one_after_the_other() -> None:
     """Of steps that race each one is granted or refused, and the journal holds a legal sequence."""
     with AgentSystem.open("memory://", agents=[Tally]) as system:
         tally = system.agent(Tally, "a")
-        start = threading.Barrier(3)
         granted: list[str] = []
 
         def many(steps: tuple[str, ...]) -> None:
-            start.wait(DEADLINE)
             for step in steps * 10:
                 try:
                     getattr(tally, step)(timeout=DEADLINE)
@@ -108,11 +107,7 @@ def test_steps_from_many_threads_are_taken_one_after_the_other() -> None:
                     pass
 
         steps = [("pause", "resume"), ("restart", "pause"), ("stop", "resume")]
-        threads = [threading.Thread(target=many, args=(mine,)) for mine in steps]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(3 * DEADLINE)
+        together(*(partial(many, mine) for mine in steps))
         status = Status.ACTIVE
         for entry in system.journal("Tally", "a", limit=1000):
             status = after("Tally/a", status, Step(entry.name.strip("()")))

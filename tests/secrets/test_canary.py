@@ -13,7 +13,7 @@ import pytest
 from perdure import AgentSystem, Secret, StaticKeys, new_key
 from perdure.persistence.errors import StateError
 from perdure.persistence.state.tracker import dump
-from tests.cli.support import invoke
+from tests.cli.commands import invoke
 from tests.secrets.agents import Keeper, Vaulted
 
 KEYS = StaticKeys({"k1": new_key()})

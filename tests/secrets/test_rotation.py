@@ -4,8 +4,6 @@ import contextlib
 import random
 import select
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,13 +27,12 @@ from perdure.persistence.store.store import Store
 from perdure.persistence.upkeep.doctor import examine
 from perdure.shared.secrets.rotation import Rotator, remaining, unfinished
 from perdure.url import open_store
-from tests.cli.support import invoke, records
+from tests.cli.commands import invoke, records
+from tests.kit.children import started
 from tests.secrets.agents import Keeper
 from tests.secrets.corpus import made
 from tests.secrets.test_detector import Desk
-from tests.support import DEADLINE
 
-ROOT = Path(__file__).resolve().parents[2]
 OLD, NEW = new_key(), new_key()
 BEFORE = StaticKeys({"k1": OLD})
 PAUSED = "paused"
@@ -283,17 +280,11 @@ def test_scan_names_places_and_no_values(tmp_path: Path) -> None:
 def kill_one(path: Path, keyfile: Path, moment: random.Random) -> None:
     """Run agents and rotations in a child, and kill it at a random point of its output."""
     keyfile.write_text(f"n{moment.random()} {key_text(new_key())}\n" + keyfile.read_text())
-    arguments = [sys.executable, "-m", "tests.secrets.rotating", str(path), str(keyfile)]
-    child = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE)
-    assert child.stdout is not None
-    try:
+    with started("-m", "tests.secrets.rotating", path, keyfile) as child:
+        assert child.stdout is not None
         assert child.stdout.readline() == b"ready\n"
         # Not a sleep: gives up waiting for a whole rotation at a random point within it.
         select.select([child.stdout], [], [], moment.uniform(0, 0.4))
-    finally:
-        child.kill()
-        child.wait(DEADLINE)
-        child.stdout.close()
 
 
 @pytest.mark.parametrize("rounds", [4, pytest.param(100, marks=pytest.mark.slow)])

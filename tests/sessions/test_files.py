@@ -31,8 +31,8 @@ from perdure.persistence.errors import (
     StoreUnavailable,
     UnknownSession,
 )
-from tests.sessions.kit import Desk, contents, full, keys, opened
-from tests.support import DEADLINE
+from tests.kit.deadline import DEADLINE
+from tests.sessions.agents import Desk, contents, full, keys, opened
 
 Lines = list[dict[str, Any]]
 

@@ -6,7 +6,8 @@ import pytest
 
 from perdure import Agent, AgentSystem, MemoryStore, Principal, Right
 from perdure.persistence.errors import Denied, StateError
-from tests.shared.kit import AGENTS, WORK, Count, Fleeting, Saved, Worker, at_once, hasty
+from tests.kit.threads import at_once, hasty
+from tests.shared.agents import AGENTS, WORK, Count, Fleeting, Saved, Worker
 
 THREADS = 64
 EACH = 20

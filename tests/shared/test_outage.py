@@ -10,8 +10,11 @@ from perdure.lifecycle import signals
 from perdure.persistence.errors import Fenced, MailboxFull, StoreUnavailable
 from perdure.persistence.memory.store import MemoryStore
 from perdure.persistence.store.batch import Batch
-from tests.shared.kit import AGENTS, DEADLINE, WORK, Count, Valve, Worker, at_once, hasty
-from tests.support import FailingStore, Told
+from tests.kit.deadline import DEADLINE
+from tests.kit.signals import Told
+from tests.kit.stores import FailingStore, Valve
+from tests.kit.threads import at_once, hasty
+from tests.shared.agents import AGENTS, WORK, Count, Worker
 
 QUICK = Breaker(failures=1, reset_after=30.0)
 

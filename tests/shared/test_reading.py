@@ -12,8 +12,11 @@ from perdure import Agent, AgentSystem, MemoryStore, Scope
 from perdure.persistence.errors import StateError, SystemClosed
 from perdure.persistence.records.shared_tables import SCOPED
 from perdure.persistence.records.tables import Key, Row, Table
-from tests.actors.kit import Latch
-from tests.shared.kit import AGENTS, DEADLINE, WORK, Count, Fleeting, Saved, Valve, Worker, at_once
+from tests.kit.deadline import DEADLINE
+from tests.kit.gates import Gate
+from tests.kit.stores import Valve
+from tests.kit.threads import at_once
+from tests.shared.agents import AGENTS, WORK, Count, Fleeting, Saved, Worker
 
 EIGHT = (
     Scope.GLOBAL, Scope.user("u"), Scope.agent("Worker", "a"), Scope.workflow("w"),
@@ -258,7 +261,7 @@ def test_a_closed_system_shares_nothing() -> None:
 
 def test_what_a_handler_began_and_left_is_a_call_of_its_own() -> None:
     """A task that outlives its turn writes commits of its own, in the name of the agent."""
-    latch = Latch()
+    gate = Gate()
     written = threading.Event()
 
     class Leaver(Agent[Count]):
@@ -266,7 +269,7 @@ def test_what_a_handler_began_and_left_is_a_call_of_its_own() -> None:
 
         async def leave(self) -> None:
             async def late() -> None:
-                await asyncio.to_thread(latch.pass_through)
+                await asyncio.to_thread(gate.pass_through)
                 self.scopes.set(WORK, "late", 1)
                 written.set()
 
@@ -274,7 +277,7 @@ def test_what_a_handler_began_and_left_is_a_call_of_its_own() -> None:
 
     with AgentSystem.open("memory://", agents=[Leaver]) as system:
         system.agent(Leaver, "a").call(Leaver.leave).get()
-        latch.wait()
-        latch.open()
+        gate.wait()
+        gate.open()
         assert written.wait(DEADLINE)
         assert system.state.get(WORK, "late") == 1

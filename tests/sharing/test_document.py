@@ -13,7 +13,7 @@ from perdure import Agent, AgentSystem, Map, Principal, State, VirtualClock
 from perdure.actors.patterns.document import Conflicted, Document, Merged, Version, merge
 from perdure.actors.patterns.quota import Quota
 from perdure.persistence.errors import ConfigurationError, Denied, QuotaExceeded, StateError
-from tests.support import DEADLINE
+from tests.kit.deadline import DEADLINE
 
 Plan = dict[str, Any]
 
