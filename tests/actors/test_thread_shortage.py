@@ -1,4 +1,4 @@
-"""When the machine gives no more threads nothing is lost, nothing hangs, and no worker is a ghost."""
+"""When the machine gives no more threads nothing is lost or hangs, and no worker is a ghost."""
 
 import threading
 from collections.abc import Callable
@@ -127,7 +127,8 @@ def test_a_worker_that_waits_for_work_behind_it(machine: Machine, with_clock: bo
     """A worker's place that nobody can take is taken later, or it is told not to wait."""
     clock = VirtualClock()
     pool = Dispatcher(1, later=clock.call_later if with_clock else None)
-    behind, latch, told = Job(), Latch(), []
+    behind, latch = Job(), Latch()
+    told: list[bool | str] = []
 
     def wait() -> None:
         latch.pass_through()
@@ -144,7 +145,12 @@ def test_a_worker_that_waits_for_work_behind_it(machine: Machine, with_clock: bo
     machine.refuse_all()
     if with_clock:
         asked = threading.Event()
-        pool._later = lambda seconds, call: (clock.call_later(seconds, call), asked.set())
+
+        def later(seconds: float, call: Callable[[], None]) -> None:
+            clock.call_later(seconds, call)
+            asked.set()
+
+        pool._later = later
         latch.open()
         assert asked.wait(DEADLINE)
         machine.mend()
