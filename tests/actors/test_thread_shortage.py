@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from perdure import Agent, AgentSystem, State, VirtualClock
+from perdure import Agent, AgentSystem, Resources, State, VirtualClock
 from perdure.actors.pool.dispatcher import RETRY_SECONDS, Dispatcher
 from tests.actors.kit import DEADLINE, Latch
 
@@ -213,7 +213,7 @@ class Counter(Agent[CountState]):
 
 def test_an_agent_that_asks_another_gets_its_answer(machine: Machine) -> None:
     """A chain of asks in a pool of one ends also when the thread it needs comes late."""
-    with AgentSystem.open("memory://", agents=[Counter], workers=1) as system:
+    with AgentSystem.open("memory://", agents=[Counter], resources=Resources(workers=1)) as system:
         machine.refuse(1, 2)
         assert system.agent(Counter, "a").call(Counter.pass_on).get(timeout=DEADLINE) == 1
         assert machine.tries > 2
