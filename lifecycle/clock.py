@@ -81,8 +81,9 @@ class SystemClock:
 
     def start(self) -> None:
         """Start the thread."""
-        self._thread = threading.Thread(target=self._run, name="perdure-clock", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._run, name="perdure-clock", daemon=True)
+        thread.start()
+        self._thread = thread
 
     def close(self) -> None:
         """End the thread."""

@@ -13,9 +13,6 @@ from .persistence.store.store import Store, StoreReader
 
 def open_store(url: str | Path, *, sync: str) -> Store:
     """Open the store a URL names, for writing."""
-    if sync not in ("power", "process"):
-        message = f'sync={sync!r} is unknown; use "power" or "process"'
-        raise ConfigurationError(message)
     if str(url) == "memory://":
         return MemoryStore()
     return SqliteStore(_path(url), sync=sync)

@@ -5,6 +5,7 @@
     ├── StateError (ValueError)              a value cannot be stored without changing it
     ├── StoreError
     │   ├── StoreUnavailable (OSError)       the store refused or failed a read or a commit
+    │   ├── CommitsLost (RuntimeError)       a system was closed before all it had taken was saved
     │   ├── StoreOwned (PermissionError)     another owner holds the store's lease
     │   ├── Fenced (PermissionError)         this owner's lease was taken over
     │   ├── NotAStore (ValueError)           the file is something else
@@ -98,6 +99,24 @@ class StoreUnavailable(StoreError, OSError):
     def __init__(self, message: str, *, full: bool = False) -> None:
         super().__init__(message)
         self.full = full
+
+
+class CommitsLost(StoreError, RuntimeError):
+    """Say that a system was closed while commits it had taken could not be saved.
+
+    Raised by its with statement, once the store was given back: open it again, and do what they
+    did once more.
+    """
+
+    def __init__(self, location: str, *, commits: int, reason: str) -> None:
+        super().__init__(
+            f"{location} was closed with {commits} commit{'s' if commits > 1 else ''} that could"
+            f" not be saved ({reason}); the"
+            " store stands as it was before them, so open it again and do them once more"
+        )
+        self.location = location
+        self.commits = commits
+        self.reason = reason
 
 
 class StoreOwned(StoreError, PermissionError):

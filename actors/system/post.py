@@ -267,7 +267,7 @@ class PostOffice:
                     return
         message = (
             f"{cell} cannot take more: {supervisor.committer.backlog():,} commits are unsaved; "
-            "send more slowly, or open the system with a larger most_unsaved"
+            "send more slowly, or open the system with a larger Saving(most_unsaved=...)"
         )
         raise MailboxFull(message)
 

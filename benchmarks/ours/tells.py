@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from perdure import AgentSystem, AutoSave
+from perdure import AgentSystem, AutoSave, Saving
 
 from .agents import Counter, SavedCounter
 
@@ -34,7 +34,7 @@ def saved(folder: Path, *, actors: float, seconds: float, snapshot: bool) -> dic
     """
     kind = SavedCounter if snapshot else Counter
     with AgentSystem.open(
-        folder / "counters.db", agents=[kind], auto_save=AutoSave(every=1.0)
+        folder / "counters.db", agents=[kind], saving=Saving(auto_save=AutoSave(every=1.0))
     ) as system:
         refs = [system.agent(kind, str(number)) for number in range(int(actors))]
         for ref in refs:

@@ -60,8 +60,8 @@ class SecretCodec(Codec[T]):
         if kind is Pickled:
             if self._vault.signer is None:
                 message = (
-                    f"{self._where} is a Pickled: open the system with pickles=FileKeys(...),"
-                    " whose key signs it"
+                    f"{self._where} is a Pickled: open the system with"
+                    " keys=Keys(pickles=FileKeys(...)), whose key signs it"
                 )
                 raise ConfigurationError(message)
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sqlite3
 import threading
@@ -18,7 +19,7 @@ from ..records.journal import read_delta
 from ..records.records import Counters, FieldRow
 from ..records.shared_tables import AUDIT, AUDIT_ANCHOR
 from ..store.batch import Batch
-from ..store.lease import Lease, Owner
+from ..store.lease import NO_LEASE, Lease, Owner
 from ..store.store import Store
 from . import schema, tables, texts
 from .errors import translated
@@ -27,8 +28,12 @@ from .place import Place
 from .pool import fetch
 from .reader import LOST, SqliteReader
 
+logger = logging.getLogger("perdure.persistence")
+
 _HEADER: Final = 100
 """Bytes no SQLite file has less of, unless it is empty."""
+_GIVEN_UP: Final[set[tuple[Owner, str, int]]] = set()
+"""Leases, by owner, file and token, that this process has done with and could not release."""
 _UPSERT_VALUE: Final = "DO UPDATE SET value = excluded.value, crc = excluded.crc"
 
 
@@ -45,8 +50,8 @@ class SqliteStore(SqliteReader, Store):
         ``sync="power"`` makes a commit survive power loss, ``"process"`` only the process's end.
         """
         self._writing = threading.Lock()
-        self._token = 0
         self._opener = Owner.this_process()
+        self._file = ""
         location = str(path)
         _prepare(path)
         with translated(location, "opening"):
@@ -63,14 +68,25 @@ class SqliteStore(SqliteReader, Store):
             super().__init__(path)
         except BaseException:
             self._writer.close()
+            if hasattr(self, "_readers"):  # an interrupt struck behind the last step
+                self._readers.close()
             raise
 
     def acquire(self, owner: Owner, *, takeover: bool = False) -> Counters:
         """Take the lease and return where numbering goes on."""
+        before = self.lease
+        try:
+            return self._acquire(owner, takeover=takeover)
+        except StoreError:
+            self.lease = before  # nothing was written
+            raise
+
+    def _acquire(self, owner: Owner, *, takeover: bool) -> Counters:
         with self._transaction("acquiring the lease") as connection:
-            held = self.lease_record(connection)
+            held, file = self.lease_record(connection), self.identity()
             now = time.time()
-            if held is not None and held.holder_alive(owner, now) and not takeover:
+            stands = held is not None and (held.owner, file, held.token) not in _GIVEN_UP
+            if held is not None and stands and held.holder_alive(owner, now) and not takeover:
                 raise StoreOwned(
                     self.location, host=held.owner.host, pid=held.owner.pid,
                     started=held.owner.started,
@@ -86,7 +102,7 @@ class SqliteStore(SqliteReader, Store):
                     owner.realm,
                     owner.incarnation,
                     now,
-                    self.identity(),
+                    file,
                 ),
             )
             # The journal always keeps its newest row, so numbering goes on from there.
@@ -99,8 +115,10 @@ class SqliteStore(SqliteReader, Store):
             )  # fmt: skip
             # A decision of a commit without an agent has a sequence and no entry in the journal.
             counters = Counters(max(sequence, decided), agent, self._chain(connection))
-        self._token = token
-        self.lease = Lease(token, owner)
+            # Before the COMMIT: an interrupt may strike behind it, and release() must know.
+            self.lease, self._file = Lease(token, owner), file
+        if held is not None:
+            _GIVEN_UP.discard((held.owner, file, held.token))
         return counters
 
     def _chain(self, connection: sqlite3.Connection) -> Chain:
@@ -169,12 +187,27 @@ class SqliteStore(SqliteReader, Store):
         if self._inherited():
             return
         super().close()
-        with (
-            contextlib.suppress(StoreError, sqlite3.ProgrammingError),
-            self._transaction("releasing the lease") as connection,
-        ):
-            connection.execute("UPDATE lease SET released = 1 WHERE token = ?", (self._token,))
+        self.release()
         self._writer.close()
+
+    def release(self) -> None:
+        """Give the lease back if it is held still."""
+        if self.lease is NO_LEASE or self._inherited():
+            return
+        lease, self.lease = self.lease, NO_LEASE
+        owner = lease.owner
+        try:
+            with self._transaction("releasing the lease") as connection:
+                # By its owner as well: if acquiring was interrupted, another may have the number.
+                connection.execute(
+                    "UPDATE lease SET released = 1"
+                    " WHERE token = ? AND realm = ? AND pid = ? AND incarnation = ?",
+                    (lease.token, owner.realm, owner.pid, owner.incarnation),
+                )
+        except StoreError as error:
+            # On a full disk, for one. The file says that this process owns it; only we know better.
+            _GIVEN_UP.add((owner, self._file, lease.token))
+            logger.warning("the lease stands in the file until this process ends: %s", error)
 
     @contextlib.contextmanager
     def _transaction(self, doing: str) -> Iterator[sqlite3.Connection]:
@@ -210,8 +243,8 @@ class SqliteStore(SqliteReader, Store):
             "SELECT token, (SELECT max(sequence) FROM journal) FROM lease"
         ).fetchone()
         current, last = row or (1, 0)
-        if current != self._token:
-            raise Fenced(self.location, token=self._token, current=current)
+        if current != self.lease.token:
+            raise Fenced(self.location, token=self.lease.token, current=current)
         return int(last or 0)
 
 

@@ -169,5 +169,5 @@ def test_a_batch_that_failed_does_not_fork_the_chain() -> None:
 
 def test_an_audit_that_keeps_nothing_is_refused() -> None:
     """The newest decision holds the end of the chain."""
-    with pytest.raises(ConfigurationError, match="at least one"):
+    with pytest.raises(ConfigurationError, match=r"Audit\(keep=0\).*1 or more"):
         Audit(keep=0)

@@ -15,6 +15,7 @@ from perdure import (
     Durability,
     Principal,
     Right,
+    Saving,
     Scope,
     VirtualClock,
     signals,
@@ -314,7 +315,10 @@ def test_an_isolation_while_the_store_is_away_holds_and_says_so() -> None:
     with (
         Told("breaker_opened") as told,
         opened(
-            store, backoff=Backoff(first=0.01), breaker=Breaker(failures=2, reset_after=0.05)
+            store,
+            saving=Saving(
+                backoff=Backoff(first=0.01), breaker=Breaker(failures=2, reset_after=0.05)
+            ),
         ) as system,
     ):
         call(system, "anna", "work")

@@ -6,7 +6,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from perdure import Agent, AgentSystem, Durability, MemoryStore, Passivation, State, VirtualClock
+from perdure import (
+    Agent,
+    AgentSystem,
+    Durability,
+    MemoryStore,
+    Passivation,
+    Resources,
+    State,
+    VirtualClock,
+)
 from perdure.actors.cell.cell import AgentCell
 from perdure.persistence.errors import ConfigurationError
 from tests.actors.agents import Clerk
@@ -44,7 +53,10 @@ def system(clock: VirtualClock) -> Iterator[AgentSystem]:
     Guest.gate, Guest.left = Gate(), 0
     rest = Passivation(idle=10.0, limit=None)
     with AgentSystem.open(
-        "memory://", agents=[Clerk, Guest, Resident], clock=clock, passivation=rest
+        "memory://",
+        agents=[Clerk, Guest, Resident],
+        clock=clock,
+        resources=Resources(passivation=rest),
     ) as opened:
         yield opened
         Guest.gate.open()
@@ -97,7 +109,7 @@ def test_live_memory_is_bounded_by_the_limit() -> None:
     """However many agents are used, about as many as the limit are in memory."""
     store = MemoryStore()
     with AgentSystem.open(
-        store, agents=[Clerk], passivation=Passivation(idle=None, limit=100)
+        store, agents=[Clerk], resources=Resources(passivation=Passivation(idle=None, limit=100))
     ) as system:
         most = 0
         for number in range(3000):
@@ -196,7 +208,9 @@ def test_what_leaves_memory_leaves_nothing_to_the_collector() -> None:
     gc.disable()
     try:
         limit = Passivation(limit=10)
-        with AgentSystem.open("memory://", agents=[Small], passivation=limit) as system:
+        with AgentSystem.open(
+            "memory://", agents=[Small], resources=Resources(passivation=limit)
+        ) as system:
             for key in range(100):
                 system.agent(Small, str(key)).call(Small.add).get()
             assert system.idle(60)

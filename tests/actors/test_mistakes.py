@@ -109,7 +109,7 @@ def test_waiting_for_the_whole_system_in_a_handler_is_a_deadlock(how: str) -> No
 
 PRESSED = """
     import os, signal, sys, threading
-    from perdure import Agent, AgentSystem, State
+    from perdure import Agent, AgentSystem, Resources, State
 
     class S(State):
         done: int = 0
@@ -122,7 +122,7 @@ PRESSED = """
         def done(self) -> int:
             return self.state.done
 
-    with AgentSystem.open("memory://", agents=[Slow], workers=1) as system:
+    with AgentSystem.open("memory://", agents=[Slow], resources=Resources(workers=1)) as system:
         slow = system.agent(Slow, "a")
         interrupted = 0
         for _ in range(200):

@@ -9,7 +9,15 @@ from typing import cast
 import pytest
 from pykka import ActorDeadError
 
-from perdure import AgentSystem, Durability, MemoryStore, Passivation, RestartPolicy, VirtualClock
+from perdure import (
+    AgentSystem,
+    Durability,
+    MemoryStore,
+    Passivation,
+    Resources,
+    RestartPolicy,
+    VirtualClock,
+)
 from perdure.actors.pool.dispatcher import Dispatcher
 from perdure.actors.pool.future import Future
 from perdure.actors.pool.mailbox import Mailbox, Receiver
@@ -125,7 +133,9 @@ def test_messages_against_passivation(kind: type[Runner]) -> None:
     """Agents that are thrown out of memory all the time lose and double nothing."""
     keys = [str(number) for number in range(20)]
     rest = Passivation(idle=None, limit=3)
-    with AgentSystem.open(MemoryStore(), agents=[kind], passivation=rest) as system:
+    with AgentSystem.open(
+        MemoryStore(), agents=[kind], resources=Resources(passivation=rest)
+    ) as system:
 
         def send(name: str) -> Callable[[], None]:
             def run() -> None:
@@ -269,7 +279,9 @@ def test_many_hops_arrive_exactly_once() -> None:
     """Messages that agents pass on to each other are neither lost nor doubled by any race."""
     keys = [str(number) for number in range(8)]
     rest = Passivation(idle=None, limit=2)
-    with AgentSystem.open(MemoryStore(), agents=[Hopper], passivation=rest) as system:
+    with AgentSystem.open(
+        MemoryStore(), agents=[Hopper], resources=Resources(passivation=rest)
+    ) as system:
 
         def start(name: str) -> Callable[[], None]:
             def run() -> None:

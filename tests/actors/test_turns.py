@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import pytest
 
-from perdure import Agent, AgentSystem, AutoSave, Durability, RestartPolicy, VirtualClock
+from perdure import Agent, AgentSystem, AutoSave, Durability, Resources, RestartPolicy, VirtualClock
 from perdure.actors.pool.loop import HandlerLoop
 from perdure.lifecycle.backoff import Backoff
 from perdure.persistence.errors import Deadlock, StateError, SystemClosed, TurnTimeout
@@ -265,7 +265,9 @@ def test_get_in_an_async_handler_is_refused(system: AgentSystem) -> None:
 def test_chains_of_asks_may_be_longer_than_the_pool() -> None:
     """A chain of waiting agents longer than the workers ends with the reply."""
     path = [str(n) for n in range(100)]
-    with AgentSystem.open("memory://", agents=[Volunteer], workers=2) as system:
+    with AgentSystem.open(
+        "memory://", agents=[Volunteer], resources=Resources(workers=2)
+    ) as system:
         start = system.agent(Volunteer, "start")
         assert start.call(Volunteer.relay, path).get(timeout=DEADLINE) == 100
         assert start.call(Volunteer.relay, path).get() == 100
@@ -285,7 +287,7 @@ class Sleeper(Agent[ClerkState]):
 def test_blocking_lends_the_workers_place() -> None:
     """Handlers that wait under system.blocking() don't starve the pool."""
     Sleeper.barrier = threading.Barrier(12)
-    with AgentSystem.open("memory://", agents=[Sleeper], workers=1) as system:
+    with AgentSystem.open("memory://", agents=[Sleeper], resources=Resources(workers=1)) as system:
         futures = [system.agent(Sleeper, str(n)).call(Sleeper.wait) for n in range(12)]
         assert sorted(f.get(timeout=DEADLINE) for f in futures) == list(range(12))
 
@@ -423,7 +425,9 @@ def test_closing_answers_a_handler_that_never_ends() -> None:
 def test_closing_lets_turns_ask_those_with_mail() -> None:
     """A turn under way may still ask an agent behind whose mail it would wait for ever."""
     Volunteer.gate = Gate()
-    system = AgentSystem.open("memory://", agents=[Asker, Volunteer], workers=2)
+    system = AgentSystem.open(
+        "memory://", agents=[Asker, Volunteer], resources=Resources(workers=2)
+    )
     asked = system.agent(Asker, "a").call(Asker.ask_behind)
     Volunteer.gate.wait()
     system.agent(Volunteer, "b").pause()

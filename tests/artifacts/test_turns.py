@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from perdure import Agent, MemoryStore, Scope, State
+from perdure import Agent, Limits, MemoryStore, Scope, State
 from perdure.persistence.errors import QuotaExceeded, StateError, UnknownArtifact
 from perdure.shared.access.boundaries import Boundary
 from perdure.shared.artifacts.records import ArtifactLimits
@@ -155,6 +155,8 @@ def test_a_quota_refuses_in_the_turn() -> None:
             return -1
 
     limits = ArtifactLimits(scope=4)
-    with AgentSystem.open(MemoryStore(), agents=[Careful], artifact_limits=limits) as system:
+    with AgentSystem.open(
+        MemoryStore(), agents=[Careful], limits=Limits(artifacts=limits)
+    ) as system:
         assert system.agent(Careful, "c").proxy().save_both().get() == 1
         assert named(system.artifacts.find()) == [("a", 1)]

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import pytest
 from msgspec import field
 
-from perdure import Agent, AgentSystem, Backoff, Breaker, Log, Map, State
+from perdure import Agent, AgentSystem, Backoff, Breaker, Log, Map, Saving, State
 from perdure.persistence.errors import (
     AgentQuarantined,
     CorruptState,
@@ -83,8 +83,10 @@ def system_on(path: Path) -> AgentSystem:
     return AgentSystem.open(
         path,
         agents=[Vault],
-        backoff=Backoff(first=0.001, longest=0.001),
-        breaker=Breaker(failures=2, reset_after=60.0),
+        saving=Saving(
+            backoff=Backoff(first=0.001, longest=0.001),
+            breaker=Breaker(failures=2, reset_after=60.0),
+        ),
     )
 
 

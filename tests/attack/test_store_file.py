@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from perdure import AgentSystem, Backoff, Breaker
+from perdure import AgentSystem, Backoff, Breaker, Saving
 from perdure.persistence.errors import PerdureError, StoreUnavailable
 from perdure.persistence.sqlite import place
 from tests.attack.agents import AGENTS, Tally
@@ -30,8 +30,9 @@ def opened(store: Path) -> AgentSystem:
     return AgentSystem.open(
         store,
         agents=AGENTS,
-        backoff=Backoff(first=0.01, longest=0.02),
-        breaker=Breaker(failures=2, reset_after=0.05),
+        saving=Saving(
+            backoff=Backoff(first=0.01, longest=0.02), breaker=Breaker(failures=2, reset_after=0.05)
+        ),
     )
 
 

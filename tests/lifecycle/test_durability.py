@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from perdure import AgentSystem, AutoSave, Passivation
+from perdure import AgentSystem, AutoSave, Passivation, Resources, Saving
 from perdure.lifecycle.clock import VirtualClock
 from perdure.persistence.errors import ConfigurationError
 from perdure.persistence.memory.store import MemoryStore
@@ -54,7 +54,9 @@ def test_snapshots_are_saved_at_the_interval() -> None:
     """SNAPSHOT: answers come at once, and the changes are saved when the interval is over."""
     store, clock = FailingStore(), VirtualClock()
     auto_save = AutoSave(every=5.0)
-    with AgentSystem.open(store, agents=[Snapshot], clock=clock, auto_save=auto_save) as system:
+    with AgentSystem.open(
+        store, agents=[Snapshot], clock=clock, saving=Saving(auto_save=auto_save)
+    ) as system:
         snapshot = system.agent(Snapshot, "a")
         for number in range(1, 4):
             assert snapshot.proxy().add(1).get() == number
@@ -93,7 +95,7 @@ def test_a_class_overrides_the_systems_interval() -> None:
     store, clock = MemoryStore(), VirtualClock()
     auto_save = AutoSave(every=100.0)
     with AgentSystem.open(
-        store, agents=[Snapshot, Hasty], clock=clock, auto_save=auto_save
+        store, agents=[Snapshot, Hasty], clock=clock, saving=Saving(auto_save=auto_save)
     ) as system:
         system.agent(Snapshot, "a").proxy().add(1).get()
         system.agent(Hasty, "a").proxy().add(1).get()
@@ -146,8 +148,8 @@ def test_passivation_and_close_save() -> None:
     with (
         Told() as told,
         AgentSystem.open(
-            store, agents=[Snapshot], clock=clock, passivation=passivation,
-            auto_save=AutoSave(every=3600.0),
+            store, agents=[Snapshot], clock=clock, resources=Resources(passivation=passivation),
+            saving=Saving(auto_save=AutoSave(every=3600.0)),
         ) as system,
     ):  # fmt: skip
         system.agent(Snapshot, "a").proxy().add(1).get()
@@ -195,10 +197,10 @@ def test_quarantine_keeps_what_earlier_turns_did() -> None:
 
 CRASH = """
 import sys
-from perdure import AgentSystem, AutoSave
+from perdure import AgentSystem, AutoSave, Saving
 from tests.lifecycle.agents import Relay, Snapshot
 system = AgentSystem.open(
-    sys.argv[1], agents=[Relay, Snapshot], auto_save=AutoSave(every=3600.0)
+    sys.argv[1], agents=[Relay, Snapshot], saving=Saving(auto_save=AutoSave(every=3600.0))
 )
 for key in ("told", "sent"):
     snapshot = system.agent(Snapshot, key)

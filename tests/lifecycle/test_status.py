@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perdure import AgentRef, AgentSystem
+from perdure import AgentRef, AgentSystem, Resources
 from perdure.lifecycle.status import TRANSITIONS, Status, Step, after
 from perdure.persistence.errors import InvalidTransition
 from perdure.persistence.memory.store import MemoryStore
@@ -55,13 +55,13 @@ def test_any_sequence_of_steps_follows_the_table(steps: list[str]) -> None:
     """Steps taken by a person do what the table says, durably, and refuse what it does not have."""
     store = MemoryStore()
     status, total, waiting = Status.ACTIVE, 0, 0
-    system = AgentSystem.open(store, agents=[Tally], workers=2)
+    system = AgentSystem.open(store, agents=[Tally], resources=Resources(workers=2))
     try:
         for step in steps:
             tally = system.agent(Tally, "a")
             if step == "reopen":
                 system.close()
-                system = AgentSystem.open(store, agents=[Tally], workers=2)
+                system = AgentSystem.open(store, agents=[Tally], resources=Resources(workers=2))
             elif step == "add":
                 tally.cast(Tally.add, 1)
                 waiting += 1

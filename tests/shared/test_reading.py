@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from perdure import Agent, AgentSystem, MemoryStore, Scope
+from perdure import Agent, AgentSystem, Limits, MemoryStore, Resources, Scope
 from perdure.persistence.errors import StateError, SystemClosed
 from perdure.persistence.records.shared_tables import SCOPED
 from perdure.persistence.records.tables import Key, Row, Table
@@ -177,7 +177,7 @@ def test_what_cannot_be_stored_exactly_is_refused(bad: object) -> None:
 
 def test_sizes_are_limited() -> None:
     """A value above largest_value is refused with its key, in a transaction as a whole."""
-    with AgentSystem.open("memory://", agents=[], largest_value=100) as system:
+    with AgentSystem.open("memory://", agents=[], limits=Limits(largest_value=100)) as system:
         system.state.set(WORK, "k", "x" * 98)
         with pytest.raises(StateError, match="limit of 100"), system.state.transaction():
             system.state.set(WORK, "other", 1)
@@ -201,7 +201,7 @@ def test_a_late_load_never_hides_a_commit() -> None:
             return row
 
     store = Slow()
-    with AgentSystem.open(store, agents=[], scope_cache=0) as system:
+    with AgentSystem.open(store, agents=[], resources=Resources(scope_cache=0)) as system:
         system.state.set(WORK, "k", "old")
         system.state.set(WORK, "another", 1)  # drives it out of the cache
         system.state.set(WORK, "a third", 1)
@@ -219,7 +219,7 @@ def test_a_late_load_never_hides_a_commit() -> None:
 
 def test_reads_race_with_writes_and_evictions() -> None:
     """With hardly any cache, readers of a rising value never see it fall."""
-    with AgentSystem.open("memory://", agents=[], scope_cache=4_000) as system:
+    with AgentSystem.open("memory://", agents=[], resources=Resources(scope_cache=4_000)) as system:
         state = system.state
         for key in "abcdefgh":
             state.set(WORK, key, 0)

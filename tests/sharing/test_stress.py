@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perdure import Agent, AgentSystem, Durability, Log, Merged, Principal, Quota, State
+from perdure import Agent, AgentSystem, Durability, Log, Merged, Principal, Quota, Resources, State
 from perdure.persistence.errors import QuotaExceeded, ScopeError
 from tests.kit.deadline import DEADLINE
 from tests.kit.threads import together
@@ -52,7 +52,9 @@ CLASSES = (Worker, SavedWorker, VolatileWorker)
 @pytest.mark.usefixtures("hasty_threads")
 def test_all_arrive_once_in_haste(tmp_path: Path) -> None:
     """What four threads put into a small pipeline arrives once, whoever works at it."""
-    with AgentSystem.open(tmp_path / "line.db", agents=CLASSES, workers=8) as system:
+    with AgentSystem.open(
+        tmp_path / "line.db", agents=CLASSES, resources=Resources(workers=8)
+    ) as system:
         line = system.sharing.pipeline("line", ["first", "last"], quota=Quota(items=20))
         workers = [system.agent(cls, key) for cls in CLASSES for key in "ab"]
         for worker in workers:
