@@ -16,6 +16,7 @@ import types
 import typing
 import uuid
 from collections.abc import Callable, Collection, Iterable
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from msgspec import inspect
@@ -165,7 +166,12 @@ class _Compiler:
         return Part(frozenset({owner}), later) if isinstance(owner, type) else _NEVER
 
     def items(self, info: inspect.CollectionType) -> Part:
-        return Part(frozenset({_COLLECTIONS[type(info)]}), self.part(info.item_type).all)
+        inside = self.part(info.item_type)
+        return Part(
+            frozenset({_COLLECTIONS[type(info)]}),
+            inside.all,
+            lambda values: inside.all([*chain.from_iterable(values)]),
+        )
 
     def fixed_tuple(self, info: inspect.TupleType) -> Part:
         return Part(frozenset({tuple}), _row([self.part(each) for each in info.item_types]))
@@ -189,6 +195,8 @@ class _Compiler:
         required = {field.name for field in info.fields if field.required}
 
         def entries(value: dict[str, object]) -> bool:
+            if not value:
+                return not required
             if not required <= value.keys() <= parts.keys() or not {*map(type, value)} <= _TEXT:
                 return False
             for name, item in value.items():
@@ -223,6 +231,8 @@ class _Compiler:
 
     def union(self, info: inspect.UnionType) -> Part:
         parts = [self.part(each) for each in info.types]
+        if _JSON in parts:
+            return _JSON
         by_class = {kind: part.one for part in parts for kind in part.kinds}
         if sum(len(part.kinds) for part in parts) != len(by_class):
             return _NEVER  # which of them a load takes is for it to say

@@ -47,6 +47,11 @@ _ATOMS: Final[frozenset[type]] = frozenset(
 )
 
 
+def fits(value: object) -> bool:
+    """Tell whether a value is an integer, of no other class, of 64 bits."""
+    return type(value) is int and SMALLEST_INT <= value <= LARGEST_INT
+
+
 def likeness(value: object, decoded: object) -> Likeness:
     """Tell how like ``value``, which has no circles, is what a load gives in its place.
 
@@ -75,12 +80,7 @@ def likeness(value: object, decoded: object) -> Likeness:
 
 def _wider(value: object, decoded: object) -> bool:
     # Beyond 64 bits a decoder may make a float of an integer also where none is declared.
-    return (
-        type(value) is int
-        and type(decoded) is float
-        and value == decoded
-        and SMALLEST_INT <= value <= LARGEST_INT
-    )
+    return type(decoded) is float and value == decoded and fits(value)
 
 
 def _sequence(value: Sequence[object], decoded: Sequence[object]) -> Parts:

@@ -11,6 +11,7 @@ from msgspec import inspect
 
 from .exact import fields_of
 
+_ALIKE: Final[list[set[type]]] = [{str}, {int}]
 Encode = Callable[[object], bytes]
 
 
@@ -38,6 +39,8 @@ def ordered(value: object, encode: Encode) -> object:
     """
     kind = value.__class__
     if isinstance(value, set | frozenset) and kind in (set, frozenset):
+        if {*map(type, value)} in _ALIKE:
+            return sorted(value)
         return sorted((ordered(item, encode) for item in value), key=encode)
     if isinstance(value, list | tuple) and (kind in (list, tuple) or hasattr(kind, "_fields")):
         return [ordered(item, encode) for item in value]

@@ -9,6 +9,7 @@ import msgspec
 from msgspec.structs import astuple
 
 from ..codec.codec import IMMUTABLE, Codec
+from ..codec.exact import fits
 from ..errors import CorruptState, StateError
 from ..records.checksums import of_entry, of_item
 from ..records.records import Delta, EntryRow, ItemRow, Shape
@@ -42,7 +43,7 @@ class _Tracked:
 
     __slots__ = (
         "codec", "declared", "encode", "name", "object", "path", "place", "position",
-        "sensitive", "stale", "text",
+        "sensitive", "stale", "text", "widens",
     )  # fmt: skip
 
     def __init__(self, state: str, name: str, codec: Codec[object], position: int) -> None:
@@ -52,6 +53,7 @@ class _Tracked:
         self.codec = codec
         self.encode = codec.encode
         self.declared = codec.declared
+        self.widens = codec.widens
         self.path = f"state.{name}"
         self.sensitive = sensitive(name)
         self.object: object = None
@@ -149,8 +151,8 @@ class StateTracker:
                 if tracked.name not in self._shape:
                     self._shape[tracked.name] = None
                     delta.shape = ""
-                if value.__class__ is not tracked.declared or self._redacts:
-                    self._normalise(tracked, text)
+                if tracked.widens or self._redacts:
+                    tracked.object = self._loaded(tracked, value, text)
         self.stale = False
         return self._shaped(delta)
 
@@ -168,8 +170,8 @@ class StateTracker:
             tracked.stale = self.stale = True
             if text is not None:
                 tracked.text = text
-                if value.__class__ is not tracked.declared or self._redacts:
-                    self._normalise(tracked, text)
+                if tracked.widens or self._redacts:
+                    tracked.object = self._loaded(tracked, value, text)
         return self._shaped(delta)
 
     def accept(self) -> None:
@@ -191,7 +193,7 @@ class StateTracker:
         """Return the plain fields that changed, and take nothing: the last may be refused yet.
 
         ``later`` holds the classes whose values need no text now: none, integers (no store refuses
-        one), or all that cannot change in place, where nothing is stored at all.
+        one of 64 bits), or all that cannot change in place, where nothing is stored at all.
         """
         values = astuple(self.state)  # one call for all fields
         stored = later is not IMMUTABLE
@@ -203,10 +205,10 @@ class StateTracker:
             if value is tracked.object and kind in IMMUTABLE and (later or not tracked.stale):
                 continue
             text = None
-            if kind not in later or (stored and kind is not tracked.declared):
+            if kind not in later or (stored and not (kind is tracked.declared and fits(value))):
                 text = tracked.encode(value, tracked.path)
                 if text == tracked.text and not tracked.stale:
-                    tracked.object = value
+                    tracked.object = self._loaded(tracked, value, text) if tracked.widens else value
                     continue
                 if stored and (len(text) > self._short or tracked.sensitive):
                     text = self._examined(tracked, text)
@@ -253,11 +255,13 @@ class StateTracker:
         for _, mapping in self._maps:
             mapping.trim(last, durable)
 
-    def _normalise(self, tracked: _Tracked, text: str) -> None:
+    def _loaded(self, tracked: _Tracked, value: object, text: str) -> object:
         """Give the field the value a load would give (an int in a float field becomes a float)."""
-        if tracked.codec.declared in (float, int, str) or self._redacts:
-            tracked.object = tracked.codec.decode(text)
-            setattr(self.state, tracked.name, tracked.object)
+        codec = tracked.codec
+        loaded = codec.decode(text) if self._redacts else codec.as_loaded(value, text)
+        if loaded is not value:
+            setattr(self.state, tracked.name, loaded)
+        return loaded
 
     def _collect_collections(self, changed: Sequence[_Change]) -> Delta | None:
         """Two phases: encode everything first, so that a StateError leaves nothing half taken.
