@@ -59,7 +59,7 @@ class _Tracked:
         self.object: object = None
         # The committed text; None while it was never needed (a default, or an immutable value).
         self.text: str | None = None
-        # Committed by defer() and not given out by collect() yet.
+        # To be given out by collect() though it has not changed: committed by defer(), computed.
         self.stale = False
 
 
@@ -109,10 +109,11 @@ class StateTracker:
                     where = f"{layout.state_class.__name__}.{plain.name}"
                     raise CorruptState(where, str(error)) from error
                 setattr(self.state, plain.name, value)
-            value = getattr(self.state, plain.name)
-            tracked.object = value
-            if value.__class__ not in IMMUTABLE and tracked.text is None:
-                tracked.text = plain.codec.encode(value, tracked.path)
+            else:
+                # What was computed must be the same after a load: its first turn stores it.
+                tracked.stale = plain.computed
+                self._start(tracked)
+            tracked.object = getattr(self.state, plain.name)
             self._plain.append(tracked)
         self._logs: list[tuple[str, Log[object]]] = []
         for log_field in layout.logs:
@@ -131,8 +132,19 @@ class StateTracker:
             self._maps.append((map_field.name, mapping))
         self.collections = bool(self._logs or self._maps)
         """Whether there is anything that ``trim`` could forget."""
-        self.stale = False
-        """Whether ``defer`` has left anything to ``collect``."""
+        self.stale = any(tracked.stale for tracked in self._plain)
+        """Whether there is anything to ``collect`` that no later turn need change."""
+
+    def _start(self, tracked: _Tracked) -> None:
+        """Begin with a field's default; one that can change is this agent's own object."""
+        value = getattr(self.state, tracked.name)
+        if value.__class__ in IMMUTABLE:
+            return
+        if not value and value.__class__ in (list, dict, set):  # msgspec has made it anew
+            tracked.text = tracked.codec.encode(value, tracked.path)
+        else:
+            tracked.text, own = tracked.codec.encode_copy(value, tracked.path)
+            setattr(self.state, tracked.name, own)
 
     def collect(self) -> Delta | None:
         """Return what changed since the last collect and take it as committed; None if nothing did.
@@ -183,6 +195,10 @@ class StateTracker:
             tracked.object = value
             if text is not None:
                 tracked.text = text
+        if self.stale:  # computed defaults
+            self.stale = False
+            for tracked in self._plain:
+                tracked.stale = False
         for _, log in self._logs:
             log.commit()
         for _, mapping in self._maps:

@@ -11,6 +11,7 @@ import enum
 import os
 import subprocess
 import sys
+import types
 import uuid
 import zoneinfo
 from collections.abc import Callable
@@ -168,14 +169,19 @@ SIMPLE: list[Any] = [
 ]  # fmt: skip
 
 
+def made_of(kind: type, *of: object) -> Any:  # noqa: ANN401 - a type, for the codec
+    """Return ``kind[of]`` for types that are drawn."""
+    return types.GenericAlias(kind, of)
+
+
 def _nested(inside: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     keys = st.sampled_from([str, int, float, object, Colour, Level, bool])
     return st.one_of(
-        inside.map(lambda of: list[of]),
+        inside.map(lambda of: made_of(list, of)),
         inside.map(lambda of: of | None),
-        inside.map(lambda of: tuple[of, ...]),
-        inside.map(lambda of: tuple[of, int]),
-        st.tuples(keys, inside).map(lambda both: dict[both[0], both[1]]),  # type: ignore[index, misc]
+        inside.map(lambda of: made_of(tuple, of, ...)),
+        inside.map(lambda of: made_of(tuple, of, int)),
+        st.tuples(keys, inside).map(lambda both: made_of(dict, *both)),
     )
 
 
@@ -212,7 +218,8 @@ def widened(value: object, back: object) -> object:
         return float(value)
     if isinstance(value, list | tuple) and isinstance(back, list | tuple):
         items = [widened(item, other) for item, other in zip(value, back, strict=True)]
-        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+        made: Any = type(value)
+        return made(*items) if hasattr(value, "_fields") else made(items)
     if isinstance(value, dict) and isinstance(back, dict):
         return {
             widened(key, theirs): widened(item, back[theirs])
@@ -280,16 +287,16 @@ def placed(draw: st.DrawFn, *, near: bool) -> tuple[object, Any]:
         lists = st.lists(values, max_size=3)
         entries = st.dictionaries(TEXTS, values, max_size=3)
         made: list[Drawn] = [
-            (list[declared], lists | lists.map(Row) | lists.map(tuple) if near else lists),
+            (made_of(list, declared), lists | lists.map(Row) | lists.map(tuple) if near else lists),
             (
-                dict[str, declared],
+                made_of(dict, str, declared),
                 entries
                 | entries.map(collections.OrderedDict)
                 | st.dictionaries(KEYS, values, max_size=2)
                 if near
                 else entries,
             ),
-            (tuple[declared, ...], lists.map(tuple) | lists if near else lists.map(tuple)),
+            (made_of(tuple, declared, ...), lists.map(tuple) | lists if near else lists.map(tuple)),
             (declared | None, st.none() | values),
         ]
         declared, values = draw(st.sampled_from(made))
