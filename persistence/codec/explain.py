@@ -48,13 +48,16 @@ def refused(value: object, path: str, declared: object, error: Exception) -> Sta
 
 def _advice(value: object) -> str:
     """Say what to store in place of an object that JSON has no form of."""
-    kind = value.__class__
+    kind = type(value)
     if kind.__module__.partition(".")[0] == "numpy":
-        if hasattr(value, "tolist") and getattr(value, "shape", ()) != ():
+        if kind.__name__ == "ndarray":
             return "store value.tolist() of an array"
-        plain = next((each for each in (float, int, str) if isinstance(value, each)), None)
-        name = plain.__name__ if plain else "float" if "float" in kind.__name__ else "int"
+        name = next((each for each in ("float", "str", "bool") if each in kind.__name__), "int")
         return f"store {name}(x) of a numpy.{kind.__name__}"
+    if kind.__name__ == "AgentRef":
+        return "store its kind and key; self.system.agent(Class, key) gives the reference back"
+    if hasattr(kind, "model_dump"):
+        return f"store a dataclass, or value.model_dump(mode='json') of a {kind.__name__}"
     base = next((each for each in _PLAIN if isinstance(value, each)), None)
     if base is not None:
         return f"it is a {kind.__name__}; store {base.__name__}(x) of it"

@@ -102,7 +102,10 @@ def _layout(state_class: type[State], vault: Vault | None) -> Layout:
             message = f"{where} has a dataclasses.field() as its default; use msgspec.field()"
             raise ConfigurationError(message)
         if info.required:
-            message = f"{where} has no default; a new agent starts from the defaults"
+            message = (
+                f"{where} has no default; a new agent starts from the defaults: write ="
+                " 0, = None or = msgspec.field(default_factory=list), as fits"
+            )
             raise ConfigurationError(message)
         origin = typing.get_origin(info.type) or info.type
         arguments = typing.get_args(info.type)

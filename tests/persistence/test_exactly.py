@@ -58,6 +58,20 @@ class Share(float):
     """A float of another class."""
 
 
+class float32:  # noqa: N801 - as numpy has it
+    """What its name and module make a number of numpy."""
+
+    __module__ = "numpy"
+
+
+class Model:
+    """What a method makes a model of pydantic."""
+
+    def model_dump(self) -> dict[str, object]:
+        """Return nothing."""
+        return {}
+
+
 class Row(list[object]):
     """A list of another class."""
 
@@ -396,6 +410,8 @@ ADVICE = [
     (Card, Card(1, (1, 2)), ".note", r"\(1, 2\) would come back as \[1, 2\]"),
     (list[Line], [Special("x")], "[0]", "would come back as Line"),
     (set[int], {1, Level.HIGH}, "{...}", "declare Level"),
+    (list[float], [float32()], "[0]", r"store float\(x\) of a numpy\.float32"),
+    (dict[str, object], {"a": Model()}, "['a']", "model_dump"),
     (object, {"a": 10**5000}, "['a']", "so many digits"),
 ]  # fmt: skip
 
