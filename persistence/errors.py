@@ -87,6 +87,12 @@ class StateError(PerdureError, ValueError):
         super().__init__(f"{path}: {problem}")
         self.path = path
         self.problem = problem
+        self.turn = ""
+        """The agent and what it handled, once that turn has been undone."""
+
+    def __str__(self) -> str:
+        told = f"{self.path}: {self.problem}"
+        return f"{self.turn}: {told}" if self.turn else told
 
 
 class StoreError(PerdureError):

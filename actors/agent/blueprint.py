@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -109,12 +110,26 @@ def check_name(what: str, name: object) -> None:
         raise ConfigurationError(message)
 
 
+def _check_handlers(agent_class: type[Agent[Any]]) -> None:
+    """Refuse handlers that yield: what is left of one runs when its turn is over."""
+    for owner in agent_class.__mro__[: agent_class.__mro__.index(Agent)]:
+        for name, found in vars(owner).items():
+            yields = inspect.isgeneratorfunction(found) or inspect.isasyncgenfunction(found)
+            if yields and not name.startswith("_"):
+                message = (
+                    f"{agent_class.__qualname__}.{name} has a yield, and a message is handled in"
+                    " one turn; return a list, or name a helper with an underscore"
+                )
+                raise ConfigurationError(message)
+
+
 def _blueprint(agent_class: object, largest: int, vault: Vault) -> Blueprint:
     if not isinstance(agent_class, type) or not issubclass(agent_class, Agent):
         message = f"{agent_class!r} is not an Agent subclass"
         raise ConfigurationError(message)
     check_name("kind", agent_class.kind)
     check_options(agent_class)  # again: one may have been set since the class was made
+    _check_handlers(agent_class)
     return Blueprint(
         agent_class,
         agent_class.kind,

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from ...lifecycle import signals
 from ...lifecycle.restart import Intensity
-from ...persistence.errors import KeyMissing, PerdureError, told
+from ...persistence.errors import KeyMissing, PerdureError, StateError, told
 from ...persistence.records.records import Commit, DeadLetter, Timer
 from ..pool.mailbox import MailHold
 from ..talk.control import Control, Verb
@@ -27,6 +27,8 @@ def fail(cell: AgentCell, activation: Activation, turn: Turn, error: BaseExcepti
     """Undo a turn. An asker gets the error; with nobody asking, supervision decides."""
     activation.rollback()
     letter = turn.letter
+    if isinstance(error, StateError) and not error.turn:  # else of a turn that this one asked
+        error.turn = f"{cell} at {describe(letter)}"
     if turn.unit is not None:
         cell.home.ledger.give_up(turn.unit)
         cell.home.desk.forgo(turn.unit)

@@ -54,6 +54,8 @@ def load(cell: AgentCell) -> Activation | None:
         largest=home.largest_value,
         watch=None if cell.volatile else blueprint.vault.watch,
     )
+    if cell.volatile:
+        tracker.accept()  # nor is what its defaults computed ever stored
     cell.status = stored_status(str(cell), head.status)
     cell.reason = head.reason
     agent = _instance(blueprint.agent_class)

@@ -10,7 +10,7 @@ from typing import Any, Final
 from pykka.messages import ProxyCall
 
 from ...persistence.codec.codec import IMMUTABLE
-from ..talk.messages import PLAIN, detach
+from ..talk.copies import PLAIN, detach
 from ..talk.turn import Turn
 from .activation import Activation
 from .cell import AgentCell

@@ -14,7 +14,7 @@ from ...persistence.errors import SystemClosed, TurnTimeout
 from ...shared.ledger.ledger import Stale
 from ..pool.mailbox import MailHold, Outcome
 from ..talk.control import Control, Verb
-from ..talk.messages import PLAIN
+from ..talk.copies import PLAIN
 from ..talk.turn import Decider, KeptLetter, Letter, StoredLetter, Turn, as_letter, current
 from . import (
     controls,

@@ -8,7 +8,7 @@ from ...lifecycle.durability import WhenUnsaved
 from ...persistence.errors import StateError
 from ...persistence.records.records import Commit, Delta, Message, Timer
 from ..talk.control import Control, Verb
-from ..talk.messages import detach
+from ..talk.copies import reply_of
 from ..talk.turn import KeptLetter, Letter, StoredLetter, Turn, as_letter
 from .activation import Activation
 from .cell import AgentCell
@@ -42,18 +42,18 @@ def _settle(
     letter = turn.letter
     if activation.agent.state is not activation.tracker.state:
         raise StateError("state", "was replaced; set its fields instead (self.state.name = ...)")
+    value = reply_of(result) if letter.reply_to is not None else None  # first: it may be refused
     if cell.volatile:
         activation.tracker.accept()
         if turn.effects or letter.timer or letter.durable:
             _settle_effects(cell, activation, turn)
         if letter.reply_to is not None or turn.asked or letter.cause:
-            _answer_unsaved(cell, turn, detach(result))
+            _answer_unsaved(cell, turn, value)
         return
     effects = turn.effects or letter.timer is not None
     if cell.snapshot and not effects and name is None:
-        _settle_snapshot(cell, activation, turn, result)
+        _settle_snapshot(cell, activation, turn, value)
         return
-    value = detach(result) if letter.reply_to is not None else None
     delta = activation.tracker.collect()
     if delta is None and not effects and not activation.dirty():
         if letter.durable:
@@ -71,7 +71,7 @@ def _settle(
             _take_steps(cell, turn)
 
 
-def _settle_snapshot(cell: AgentCell, activation: Activation, turn: Turn, result: object) -> None:
+def _settle_snapshot(cell: AgentCell, activation: Activation, turn: Turn, value: object) -> None:
     """Leave a turn to the agent's next save."""
     letter = turn.letter
     delta = activation.tracker.defer()
@@ -82,7 +82,7 @@ def _settle_snapshot(cell: AgentCell, activation: Activation, turn: Turn, result
         autosave = cell.blueprint.agent_class.autosave or cell.home.auto_save
         cell.home.supervisor.dirty(cell, autosave.every, lambda: request_save(cell))
     if letter.reply_to is not None or turn.asked or letter.cause:
-        _answer_unsaved(cell, turn, detach(result))
+        _answer_unsaved(cell, turn, value)
 
 
 def describe(letter: Letter) -> str:

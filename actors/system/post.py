@@ -21,8 +21,8 @@ from ..cell.steps import quarantined
 from ..pool.future import Future
 from ..pool.mailbox import MailHold
 from ..talk.control import Control, Verb
+from ..talk.copies import PLAIN, detach
 from ..talk.description import AgentDescription, describe
-from ..talk.messages import PLAIN, detach
 from ..talk.reference import AgentRef
 from ..talk.turn import KeptLetter, Letter, StoredLetter, Turn, under_way
 from .cells import Keeper

@@ -7,14 +7,11 @@ back is refused on the sender's line.
 
 from __future__ import annotations
 
-import copy
-import dataclasses
 import functools
 import inspect
 import re
 import typing
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import GenericAlias
 from typing import Any, Final
 
@@ -27,8 +24,6 @@ from ...persistence.errors import StateError
 from ...persistence.secrets.codec import SecretCodec, codec_for, holds_secrets
 from ...persistence.secrets.detector import Watch, sensitive
 from ...persistence.secrets.vault import Vault
-from ...persistence.state.log import Log
-from ...persistence.state.map import Map
 
 ON_RECEIVE: Final = ""
 """The name under which a message to ``on_receive`` is stored."""
@@ -37,8 +32,6 @@ _raw_call: Final = msgspec.json.Decoder(tuple[list[msgspec.Raw], dict[str, msgsp
 _POSITION: Final = re.compile(r"\[0\]\[(\d+)\]")
 _KEYWORD: Final = re.compile(r"\[1\](?:\.|\[['\"]?)(\w+)(?:['\"]?\])?")
 _typed_dict: Final[Any] = typing.TypedDict  # made of a signature, where a checker expects a text
-PLAIN: Final = frozenset({int, str, bool, type(None), float, bytes})
-"""Types whose values need no copy."""
 
 
 class CallCodec:
@@ -237,68 +230,3 @@ def _variadic(signature: inspect.Signature) -> str:
         if parameter.kind is inspect.Parameter.VAR_KEYWORD:
             return parameter.name
     return ""
-
-
-def detach(value: object) -> object:
-    """Return ``value`` without ties to an agent's state.
-
-    Collections become plain ones and mutable containers are copied, also inside records; other
-    objects pass as they are. Without this a caller could change an agent's state through a reply.
-    """
-    kind = value.__class__
-    if kind in PLAIN:
-        return value
-    if kind is list:
-        return [detach(item) for item in value]  # type: ignore[attr-defined]
-    if kind is dict:
-        return {key: detach(item) for key, item in value.items()}  # type: ignore[attr-defined]
-    if kind is tuple:
-        return tuple([detach(item) for item in value])  # type: ignore[attr-defined]
-    return _detach_rarer(value)
-
-
-def _detach_rarer(value: object) -> object:  # noqa: PLR0911 - a line for each kind
-    if isinstance(value, Log):
-        return list(value)  # reading decodes: the items are fresh
-    if isinstance(value, Map):
-        return {key: detach(item) for key, item in value.items()}
-    if isinstance(value, msgspec.Struct):
-        return _detach_record(value, value.__struct_fields__)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _detach_record(value, [field.name for field in dataclasses.fields(value)])
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        named: Any = value.__class__
-        return named(*[detach(item) for item in value])
-    if isinstance(value, set | bytearray | deque):
-        return copy.copy(value)
-    if isinstance(value, list):
-        items = copy.copy(value)
-        items[:] = [detach(item) for item in value]
-        return items
-    if isinstance(value, dict):
-        entries = copy.copy(value)
-        for key, item in value.items():
-            entries[key] = detach(item)
-        return entries
-    return value
-
-
-def _detach_record(value: object, names: Sequence[str]) -> object:
-    """Copy a record unless it is frozen and holds nothing that can change."""
-    fields = {name: getattr(value, name) for name in names if hasattr(value, name)}
-    detached = {name: detach(item) for name, item in fields.items()}
-    if all(detached[name] is item for name, item in fields.items()) and _is_frozen(value):
-        return value
-    twin = copy.copy(value)
-    for name, item in detached.items():
-        if isinstance(twin, msgspec.Struct):
-            msgspec.structs.force_setattr(twin, name, item)
-        else:
-            object.__setattr__(twin, name, item)
-    return twin
-
-
-def _is_frozen(value: object) -> bool:
-    if isinstance(value, msgspec.Struct):
-        return value.__struct_config__.frozen
-    return bool(value.__dataclass_params__.frozen)  # type: ignore[attr-defined]

@@ -9,6 +9,7 @@ import msgspec
 from msgspec.structs import astuple
 
 from ..codec.codec import IMMUTABLE, Codec
+from ..codec.exact import fits
 from ..errors import CorruptState, StateError
 from ..records.checksums import of_entry, of_item
 from ..records.records import Delta, EntryRow, ItemRow, Shape
@@ -42,7 +43,7 @@ class _Tracked:
 
     __slots__ = (
         "codec", "declared", "encode", "name", "object", "path", "place", "position",
-        "sensitive", "stale", "text",
+        "sensitive", "stale", "text", "widens",
     )  # fmt: skip
 
     def __init__(self, state: str, name: str, codec: Codec[object], position: int) -> None:
@@ -52,12 +53,13 @@ class _Tracked:
         self.codec = codec
         self.encode = codec.encode
         self.declared = codec.declared
+        self.widens = codec.widens
         self.path = f"state.{name}"
         self.sensitive = sensitive(name)
         self.object: object = None
         # The committed text; None while it was never needed (a default, or an immutable value).
         self.text: str | None = None
-        # Committed by defer() and not given out by collect() yet.
+        # To be given out by collect() though it has not changed: committed by defer(), computed.
         self.stale = False
 
 
@@ -107,10 +109,11 @@ class StateTracker:
                     where = f"{layout.state_class.__name__}.{plain.name}"
                     raise CorruptState(where, str(error)) from error
                 setattr(self.state, plain.name, value)
-            value = getattr(self.state, plain.name)
-            tracked.object = value
-            if value.__class__ not in IMMUTABLE and tracked.text is None:
-                tracked.text = plain.codec.encode(value, tracked.path)
+            else:
+                # What was computed must be the same after a load: its first turn stores it.
+                tracked.stale = plain.computed
+                self._start(tracked)
+            tracked.object = getattr(self.state, plain.name)
             self._plain.append(tracked)
         self._logs: list[tuple[str, Log[object]]] = []
         for log_field in layout.logs:
@@ -129,8 +132,19 @@ class StateTracker:
             self._maps.append((map_field.name, mapping))
         self.collections = bool(self._logs or self._maps)
         """Whether there is anything that ``trim`` could forget."""
-        self.stale = False
-        """Whether ``defer`` has left anything to ``collect``."""
+        self.stale = any(tracked.stale for tracked in self._plain)
+        """Whether there is anything to ``collect`` that no later turn need change."""
+
+    def _start(self, tracked: _Tracked) -> None:
+        """Begin with a field's default; one that can change is this agent's own object."""
+        value = getattr(self.state, tracked.name)
+        if value.__class__ in IMMUTABLE:
+            return
+        if not value and value.__class__ in (list, dict, set):  # msgspec has made it anew
+            tracked.text = tracked.codec.encode(value, tracked.path)
+        else:
+            tracked.text, own = tracked.codec.encode_copy(value, tracked.path)
+            setattr(self.state, tracked.name, own)
 
     def collect(self) -> Delta | None:
         """Return what changed since the last collect and take it as committed; None if nothing did.
@@ -149,8 +163,8 @@ class StateTracker:
                 if tracked.name not in self._shape:
                     self._shape[tracked.name] = None
                     delta.shape = ""
-                if value.__class__ is not tracked.declared or self._redacts:
-                    self._normalise(tracked, text)
+                if tracked.widens or self._redacts:
+                    tracked.object = self._loaded(tracked, value, text)
         self.stale = False
         return self._shaped(delta)
 
@@ -168,8 +182,8 @@ class StateTracker:
             tracked.stale = self.stale = True
             if text is not None:
                 tracked.text = text
-                if value.__class__ is not tracked.declared or self._redacts:
-                    self._normalise(tracked, text)
+                if tracked.widens or self._redacts:
+                    tracked.object = self._loaded(tracked, value, text)
         return self._shaped(delta)
 
     def accept(self) -> None:
@@ -181,6 +195,10 @@ class StateTracker:
             tracked.object = value
             if text is not None:
                 tracked.text = text
+        if self.stale:  # computed defaults
+            self.stale = False
+            for tracked in self._plain:
+                tracked.stale = False
         for _, log in self._logs:
             log.commit()
         for _, mapping in self._maps:
@@ -191,7 +209,7 @@ class StateTracker:
         """Return the plain fields that changed, and take nothing: the last may be refused yet.
 
         ``later`` holds the classes whose values need no text now: none, integers (no store refuses
-        one), or all that cannot change in place, where nothing is stored at all.
+        one of 64 bits), or all that cannot change in place, where nothing is stored at all.
         """
         values = astuple(self.state)  # one call for all fields
         stored = later is not IMMUTABLE
@@ -203,10 +221,10 @@ class StateTracker:
             if value is tracked.object and kind in IMMUTABLE and (later or not tracked.stale):
                 continue
             text = None
-            if kind not in later or (stored and kind is not tracked.declared):
+            if kind not in later or (stored and not (kind is tracked.declared and fits(value))):
                 text = tracked.encode(value, tracked.path)
                 if text == tracked.text and not tracked.stale:
-                    tracked.object = value
+                    tracked.object = self._loaded(tracked, value, text) if tracked.widens else value
                     continue
                 if stored and (len(text) > self._short or tracked.sensitive):
                     text = self._examined(tracked, text)
@@ -253,11 +271,13 @@ class StateTracker:
         for _, mapping in self._maps:
             mapping.trim(last, durable)
 
-    def _normalise(self, tracked: _Tracked, text: str) -> None:
+    def _loaded(self, tracked: _Tracked, value: object, text: str) -> object:
         """Give the field the value a load would give (an int in a float field becomes a float)."""
-        if tracked.codec.declared in (float, int, str) or self._redacts:
-            tracked.object = tracked.codec.decode(text)
-            setattr(self.state, tracked.name, tracked.object)
+        codec = tracked.codec
+        loaded = codec.decode(text) if self._redacts else codec.as_loaded(value, text)
+        if loaded is not value:
+            setattr(self.state, tracked.name, loaded)
+        return loaded
 
     def _collect_collections(self, changed: Sequence[_Change]) -> Delta | None:
         """Two phases: encode everything first, so that a StateError leaves nothing half taken.

@@ -11,7 +11,7 @@ import pytest
 
 from perdure import Agent, AgentSystem, Limits, MemoryStore
 from perdure.actors.pool.future import Future
-from perdure.actors.talk.messages import detach
+from perdure.actors.talk.copies import detach
 from perdure.persistence.errors import (
     ConfigurationError,
     MailboxFull,

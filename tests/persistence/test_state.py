@@ -39,7 +39,7 @@ BASIC: list[tuple[Any, st.SearchStrategy[Any]]] = [
     (bool, st.booleans()),
     (bytes, st.binary(max_size=8)),
     (uuid.UUID, st.uuids()),
-    (dt.datetime, st.datetimes()),
+    (dt.datetime, st.datetimes().map(lambda moment: moment.replace(fold=0))),
     (dt.date, st.dates()),
     (dt.timedelta, st.timedeltas(dt.timedelta(days=-(10**6)), dt.timedelta(days=10**6))),
     (object, ANY),
