@@ -61,7 +61,10 @@ def _over(cell: AgentCell, turn: Turn) -> Iterator[None]:
 
 
 def reject(cell: AgentCell, letter: Letter, error: BaseException) -> None:
-    """Answer an asker with an error, not before what the handler may have seen is durable."""
+    """Answer an asker with an error, not before what the handler may have seen is durable.
+
+    When used: a turn, a step or a refused letter has nobody but its asker to tell.
+    """
     if letter.reply_to is None:
         return
     if letter.edge and not answers_unsaved(cell):

@@ -84,7 +84,10 @@ def _instance(agent_class: type[Agent[Any]]) -> Agent[Any]:
 
 
 def know_timers(cell: AgentCell, activation: Activation) -> None:
-    """Have the timers of an agent that is not stopped come, also those that came while it was."""
+    """Have the timers of an agent that is not stopped come, also those that came while it was.
+
+    When used: an agent is loaded, or starts again after a stop.
+    """
     for timer in activation.timers.values():
         cell.home.timers.known(timer)
 
@@ -147,7 +150,10 @@ def old_letter(cell: AgentCell, message: Message) -> Letter | None:
 
 
 def settle_reads(cell: AgentCell) -> None:
-    """Wait until everything the agent committed is in the store."""
+    """Wait until everything the agent committed is in the store.
+
+    When used: a map has to be counted, which only the store can do.
+    """
     with cell.home.dispatcher.blocking():
         cell.home.supervisor.committer.flush(sequence=cell.last_sequence)
 

@@ -29,8 +29,6 @@ from .cells import Keeper
 from .helper import AskHelper
 
 _PROXIED: Final = frozenset({ProxyCall, ProxyGetAttr, ProxySetAttr})
-LIGHTEST: Final = 1024
-"""Characters below which no limit on messages can matter."""
 
 
 class Exchange(Surroundings, Protocol):
@@ -127,15 +125,12 @@ class PostOffice:
             if session or message.__class__ not in PLAIN:
                 letter = Letter(detached(message), correlation=session)
         elif cell.snapshot and not cell.holds:
-            # As durable as the agent itself: stored when it is paused or the system closes.
-            if not (
-                cell.takes_bare
-                and not session
-                and type(message) is str
-                and len(message) < LIGHTEST
-                and message.isascii()
-            ):
+            # As durable as the agent itself: stored when it is paused or the system closes. Until
+            # then nobody needs its text, if it is clear already that it has one.
+            if not cell.blueprint.calls.proven(message):
                 letter = self._stored_letter(cell, message, None, KeptLetter)
+            elif session or message.__class__ not in PLAIN:
+                letter = self._unwritten_letter(message, session)
         else:
             letter = self._stored_letter(cell, message, None)
             commit = Commit()
@@ -251,6 +246,14 @@ class PostOffice:
         letter.correlation = entered(turn) or chain
         letter.name = name
         letter.body = body
+        letter.sent = self._home.clock.now()
+        return letter
+
+    def _unwritten_letter(self, message: object, session: int) -> Letter:
+        """Make a letter that is encoded when it is stored; its message is proven."""
+        letter = KeptLetter(message, letter_id=next(self._letters))
+        letter.correlation = session or letter.id
+        letter.name = letter.body = ""
         letter.sent = self._home.clock.now()
         return letter
 

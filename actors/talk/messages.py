@@ -22,7 +22,7 @@ from pykka.messages import ProxyCall
 from ...persistence.codec.codec import Codec
 from ...persistence.errors import StateError
 from ...persistence.secrets.codec import SecretCodec, codec_for, holds_secrets
-from ...persistence.secrets.detector import Watch, sensitive
+from ...persistence.secrets.detector import SHORTEST, Watch, sensitive
 from ...persistence.secrets.vault import Vault
 
 ON_RECEIVE: Final = ""
@@ -32,6 +32,9 @@ _raw_call: Final = msgspec.json.Decoder(tuple[list[msgspec.Raw], dict[str, msgsp
 _POSITION: Final = re.compile(r"\[0\]\[(\d+)\]")
 _KEYWORD: Final = re.compile(r"\[1\](?:\.|\[['\"]?)(\w+)(?:['\"]?\])?")
 _typed_dict: Final[Any] = typing.TypedDict  # made of a signature, where a checker expects a text
+_SIMPLE: Final[frozenset[type]] = frozenset({int, str, bool, type(None)})
+_LARGE: Final = 10 ** (SHORTEST - 2)
+"""An integer of fewer digits, with its sign, is no form of a secret either."""
 
 
 class CallCodec:
@@ -44,6 +47,7 @@ class CallCodec:
         self._vault = vault or Vault()
         self._watch = self._vault.watch
         self._sensitive: dict[str, dict[int, str]] = {}
+        self._kinds: dict[tuple[tuple[str, ...], int], list[frozenset[type]] | None] = {}
         self._codecs: dict[tuple[str, int, tuple[str, ...]], Codec[Any]] = {}
 
     def encode(self, message: object) -> tuple[str, str, object]:
@@ -111,10 +115,51 @@ class CallCodec:
         args, kwargs = codec.decode(body)
         return ProxyCall(tuple(name.split(".")), args, kwargs)
 
+    def proven(self, message: object) -> bool:
+        """Tell whether ``encode`` would certainly take a message, and give it back as it is.
+
+        When used: what waits in memory first, and is stored only if it is still there at a pause
+        or at the end, need not be encoded by its sender. True for a few short numbers and texts, by
+        position, of exactly the types that the method declares.
+        """
+        if message.__class__ in self._message_kinds:
+            return _is_proven(message)
+        if message.__class__ is not ProxyCall:
+            return False
+        path, args, kwargs = message
+        place = (path, len(args))
+        try:
+            parameters = self._kinds[place]
+        except KeyError:
+            parameters = self._kinds[place] = self._kinds_of(".".join(path), len(args))
+        if kwargs or parameters is None:
+            return False
+        for value, kinds in zip(args, parameters, strict=True):
+            if value.__class__ not in kinds or not _is_proven(value):
+                return False
+        return True
+
+    def _kinds_of(self, name: str, count: int) -> list[frozenset[type]] | None:
+        """Return the classes each parameter takes as they are; None if calls need a closer look."""
+        try:
+            codec = self._call_codec(name, count, ())
+        except (TypeError, AttributeError):
+            return None  # ``encode`` says what is wrong
+        if isinstance(codec, SecretCodec) or self._sensitive[name] or not self._roomy(count):
+            return None
+        return [
+            _kinds(declared) for declared in typing.get_args(typing.get_args(codec.declared)[0])
+        ]
+
     @functools.cached_property
-    def untyped(self) -> bool:
-        """Whether ``on_receive`` takes any message, so that plain values need no proof."""
-        return self._message_codec.declared is object
+    def _message_kinds(self) -> frozenset[type]:
+        codec = self._message_codec
+        simple = not isinstance(codec, SecretCodec) and self._roomy(1)
+        return _kinds(codec.declared) if simple else frozenset()
+
+    def _roomy(self, count: int) -> bool:
+        """Tell whether so many proven values are below the limit, also with all they escape."""
+        return count * 8 * SHORTEST < self._largest
 
     @functools.cached_property
     def _message_codec(self) -> Codec[Any]:
@@ -159,6 +204,19 @@ class CallCodec:
         if any(map(holds_secrets, (*types, *fields.values()))):
             return SecretCodec(declared, self._vault, f"{self._class.__name__}.{name}")
         return Codec(declared)
+
+
+def _kinds(declared: object) -> frozenset[type]:
+    """Return the classes whose values a type takes as they are."""
+    return frozenset(kind for kind in _SIMPLE if declared is object or kind is declared)
+
+
+def _is_proven(value: object) -> bool:
+    """Tell whether a value of a class in ``_SIMPLE`` can be stored exactly, and is no secret."""
+    if isinstance(value, str):
+        # A shorter text without a colon has no form of a secret; ASCII has no surrogates.
+        return len(value) < SHORTEST and value.isascii() and ":" not in value
+    return value is None or (isinstance(value, int) and -_LARGE < value < _LARGE)
 
 
 def _method(agent_class: type, name: str) -> Callable[..., object]:

@@ -27,8 +27,12 @@ def tells(folder: Path, *, actors: float, messages: float) -> dict[str, float]:
     return {"per_second": sum(counts) / taken}
 
 
-def saved(folder: Path, *, actors: float, seconds: float, snapshot: bool) -> dict[str, float]:
+def saved(
+    folder: Path, *, actors: float, seconds: float, snapshot: bool, typed: bool = False
+) -> dict[str, float]:
     """Tell agents messages for some seconds, with auto-save every second or without persistence.
+
+    With ``typed`` by method, as in ``ref.cast(Counter.add, 1)``.
 
     Each round of messages is handled before the next one begins, so that mailboxes stay short.
     """
@@ -45,7 +49,10 @@ def saved(folder: Path, *, actors: float, seconds: float, snapshot: bool) -> dic
         while time.perf_counter() < deadline:
             for _ in range(20):
                 for ref in refs:
-                    ref.tell("add")
+                    if typed:
+                        ref.cast(Counter.add, 1)
+                    else:
+                        ref.tell("add")
             for future in [ref.ask("count", block=False) for ref in refs]:
                 future.get()
             count += 20 * len(refs)

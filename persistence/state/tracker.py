@@ -199,11 +199,12 @@ class StateTracker:
             self.stale = False
             for tracked in self._plain:
                 tracked.stale = False
-        for _, log in self._logs:
-            log.commit()
-        for _, mapping in self._maps:
-            if mapping.changed():
-                mapping.commit(*mapping.pending())
+        if self.collections:
+            for _, log in self._logs:
+                log.commit()
+            for _, mapping in self._maps:
+                if mapping.changed():
+                    mapping.commit(*mapping.pending())
 
     def _changes(self, later: frozenset[type]) -> Sequence[_Change]:
         """Return the plain fields that changed, and take nothing: the last may be refused yet.
