@@ -359,9 +359,10 @@ class AgentSystem:
         """Drain: finish the turns under way, save everything, end all threads; idempotent.
 
         Messages that have not begun stay in the store and are handled when it is opened again.
-        Returns False if a turn or a save did not end within ``timeout`` seconds, and logs which;
-        a with statement raises CommitsLost if commits are lost by that. The store is given back in
-        any case. Deadlock in a handler: it would wait for itself.
+        Returns False if a turn or a save did not end within ``timeout`` seconds, and logs which.
+        The end of a with statement raises CommitsLost instead if commits are lost by that, unless
+        close() was called before. The store is given back in any case. Deadlock in a handler: it
+        would wait for itself.
         """
         return self._end(timeout).complete
 
@@ -420,6 +421,8 @@ class AgentSystem:
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if self._closed is not None:
+            return  # who called close() in the block was told by its result
         ending = self._end(CLOSE_SECONDS)
         if not ending.lost:
             return

@@ -91,8 +91,9 @@ def test_close_tells_by_its_result(
 ) -> None:
     """close() returns False, logs the loss once, and raises nothing; nor does the block then."""
     store, system = broken
-    assert not system.close(0.1)
-    assert not system.close(0.1)
+    with system:
+        assert not system.close(0.1)
+        assert not system.close(0.1)
     told = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert len(told) == 1
     assert "commits are not saved (memory://: the disk is on fire)" in told[0]

@@ -54,11 +54,11 @@ class SqliteStore(SqliteReader, Store):
         self._file = ""
         location = str(path)
         _prepare(path)
-        with translated(location, "opening"):
-            self._writer = sqlite3.connect(
-                path, isolation_level=None, check_same_thread=False, cached_statements=256
-            )
         try:
+            with translated(location, "opening"):
+                self._writer = sqlite3.connect(
+                    path, isolation_level=None, check_same_thread=False, cached_statements=256
+                )
             self._place = Place(path)
             with translated(location, "opening"):
                 # Refuse a foreign file before a pragma could change it.
@@ -67,9 +67,9 @@ class SqliteStore(SqliteReader, Store):
                 schema.create_or_check(self._writer, location)
             super().__init__(path)
         except BaseException:
-            self._writer.close()
-            if hasattr(self, "_readers"):  # an interrupt struck behind the last step
-                self._readers.close()
+            for name in ("_writer", "_readers"):  # as far as it came
+                if hasattr(self, name):
+                    getattr(self, name).close()
             raise
 
     def acquire(self, owner: Owner, *, takeover: bool = False) -> Counters:

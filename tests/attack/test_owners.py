@@ -18,7 +18,7 @@ import pytest
 from perdure import AgentSystem
 from perdure.cli.run import Stop, _watch_ownership
 from perdure.lifecycle.clock import VirtualClock
-from perdure.persistence.errors import Fenced, StoreOwned
+from perdure.persistence.errors import CommitsLost, Fenced, StoreOwned
 from perdure.persistence.sqlite import schema
 from perdure.persistence.sqlite.store import SqliteStore
 from perdure.persistence.store.lease import LEASE_SECONDS, RENEW_SECONDS
@@ -120,14 +120,16 @@ def test_a_frozen_owner_is_alive_until_somebody_takes_over(store: Path) -> None:
 
 def test_work_under_way_in_a_replaced_owner_is_refused(store: Path) -> None:
     """Turns that wait for their commit when the lease goes are answered with Fenced."""
-    with opened(store) as old:
-        add(old, 1)
-        with opened(store, takeover=True) as new:
-            futures = [old.agent(Tally, "t").call(Tally.add, 100) for _ in range(50)]
-            for future in futures:
-                with pytest.raises(Fenced):
-                    future.get()
-            assert add(new, 2) == 2
+    old = opened(store)
+    add(old, 1)
+    with opened(store, takeover=True) as new:
+        futures = [old.agent(Tally, "t").call(Tally.add, 100) for _ in range(50)]
+        for future in futures:
+            with pytest.raises(Fenced):
+                future.get()
+        assert add(new, 2) == 2
+    with pytest.raises(CommitsLost, match="was taken over"), old:
+        pass
 
 
 def test_two_systems_in_one_process(store: Path) -> None:
