@@ -10,7 +10,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from .offers import LINGER, VAIN, Offers, Runnable
@@ -20,6 +20,8 @@ logger = logging.getLogger("perdure.actors")
 DEFAULT_WORKERS: Final = max(2, min(8, os.cpu_count() or 2))
 MOST_WORKERS: Final = 512
 """Threads a pool may grow to when its workers wait."""
+RETRY_SECONDS: Final = 0.1
+"""After which a thread that could not be started is tried again."""
 
 
 class Dispatcher:
@@ -27,12 +29,26 @@ class Dispatcher:
 
     A worker that is about to wait lends its place (``blocking()``): another thread takes it, so
     the pool always has its number of threads that can run.
+
+    When the machine gives no more threads, those that are there do the work, and the missing ones
+    are tried again: when work comes, when a worker is through with some, and by ``later``. Only
+    where that leaves nobody, a pool without ``later`` raises what ``Thread.start`` raised.
     """
 
-    def __init__(self, workers: int = DEFAULT_WORKERS, *, name: str = "perdure") -> None:
-        """Make a pool of ``workers`` threads, started when work comes."""
+    def __init__(
+        self,
+        workers: int = DEFAULT_WORKERS,
+        *,
+        name: str = "perdure",
+        later: Callable[[float, Callable[[], None]], object] | None = None,
+    ) -> None:
+        """Make a pool of ``workers`` threads, started when work comes.
+
+        ``later(seconds, call)`` makes a call after some seconds, on a thread of its own.
+        """
         self._size = workers
         self._name = name
+        self._later = later
         self._ready: queue.SimpleQueue[Runnable | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._threads: set[threading.Thread] = set()
@@ -41,14 +57,24 @@ class Dispatcher:
         self._submitted = itertools.count()
         self._offers = Offers(self._ready.put)
         self._closed = False
-        self._started = False
+        self._wanting = True  # threads are missing
+        self._retrying = False  # ``later`` was asked to try again
+
+    def start(self) -> None:
+        """Start the workers before there is work; RuntimeError if not one can be started."""
+        with self._lock:
+            error = self._fill()
+            if not self._threads and error is not None:
+                raise error
 
     def submit(self, work: Runnable) -> None:
         """Have a worker run ``work`` once."""
-        if not self._started:
-            self._start()
         next(self._submitted)
+        # Before threads are started: what is here is run, though that may raise.
         self._ready.put(work)
+        if self._wanting:
+            with self._lock:
+                self._fill_or_raise()
 
     def offer(self, work: Runnable) -> None:
         """Have ``work`` run once, by a worker or by whoever is about to wait for it."""
@@ -75,7 +101,11 @@ class Dispatcher:
             return
         with self._lock:
             self._lent += 1
-            self._fill()
+            try:
+                self._fill_or_raise()
+            except BaseException:
+                self._lent -= 1
+                raise
         try:
             yield
         finally:
@@ -115,20 +145,51 @@ class Dispatcher:
                 thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
         return not any(thread.is_alive() for thread in threads)
 
-    def _start(self) -> None:
-        with self._lock:
-            self._started = True
-            self._fill()
+    def _fill_or_raise(self) -> None:
+        """Start missing threads; raises if nobody can run, and nobody will try again by itself."""
+        error = self._fill()
+        if error is not None and self._later is None and len(self._threads) <= self._lent:
+            raise error
 
-    def _fill(self) -> None:
-        """Start threads until enough can run; the caller holds the lock."""
+    def _fill(self) -> Exception | None:
+        """Start threads until enough can run; the caller holds the lock.
+
+        Returns why that was not possible. Invariant: ``_threads`` holds no thread that does not
+        run; one whose start was interrupted enters itself.
+        """
+        was_wanting, self._wanting = self._wanting, False
         while not self._closed and len(self._threads) < min(self._size + self._lent, MOST_WORKERS):
             thread = threading.Thread(target=self._work, name=f"{self._name}-worker", daemon=True)
             self._threads.add(thread)
-            thread.start()
+            try:
+                thread.start()
+            except BaseException as error:
+                self._threads.discard(thread)
+                self._wanting = True
+                if not isinstance(error, Exception):
+                    raise
+                if not was_wanting:
+                    logger.warning("%d workers, no more can be started: %s", self.threads(), error)
+                self._try_again()
+                return error
+        return None
+
+    def _try_again(self) -> None:
+        if self._later is not None and not self._retrying:
+            self._retrying = True
+            self._later(RETRY_SECONDS, self._refill)
+
+    def _refill(self) -> None:
+        with self._lock:
+            self._retrying = False
+            self._fill()
 
     def _work(self) -> None:
         thread = threading.current_thread()
+        with self._lock:
+            if self._closed and thread not in self._threads:
+                return  # its start was interrupted, and close() has not counted it
+            self._threads.add(thread)
         get, linger = self._ready.get, self._offers.linger
         a_while = functools.partial(get, timeout=LINGER)
         vain = 0
@@ -146,6 +207,9 @@ class Dispatcher:
             except BaseException:
                 # A mailbox answers for its actors' errors itself; this is a defect of ours.
                 logger.exception("a worker met an error outside every actor")
+            if self._wanting:
+                with self._lock:
+                    self._fill()
             if len(self._threads) > self._size + self._lent or thread not in self._threads:
                 with self._lock:
                     surplus = len(self._threads) > self._size + self._lent

@@ -78,7 +78,7 @@ class Runtime:
         self.catalogue = catalogue
         self.facade = facade
         self.clock = clock
-        self.dispatcher = Dispatcher(workers)
+        self.dispatcher = Dispatcher(workers, later=clock.call_later)
         self.loop = HandlerLoop()
         self.tree = SupervisionTree()
         self.timers = TimerService(store, clock, self._when_settled, self._timer_due)
@@ -136,7 +136,8 @@ class Runtime:
         supervisor.on_relief = self._relieved
 
     def start(self) -> None:
-        """Begin to deliver old mail and timers, and to sweep."""
+        """Begin to deliver old mail and timers, and to sweep; RuntimeError if no worker starts."""
+        self.dispatcher.start()
         self.timers.start()
         self.agenda.count(1)
         self.dispatcher.submit(Recovery(self))
