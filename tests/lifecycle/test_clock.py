@@ -11,7 +11,7 @@ from perdure.lifecycle.clock import FEW, Handle, SystemClock, VirtualClock
 
 def kept(clock: SystemClock | VirtualClock) -> int:
     """Return how many calls a clock remembers, cancelled ones as well."""
-    return len(clock._heap)  # noqa: SLF001 - nothing public shows what is only a burden
+    return len(clock._heap)
 
 
 class Counter(State):
