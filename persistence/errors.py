@@ -39,6 +39,7 @@
         ├── AgentQuarantined (RuntimeError)  supervision gave up; the mail waits
         ├── MailboxFull (RuntimeError)       the receiver is behind by its mailbox limit
         ├── Deadlock (RuntimeError)          an ask would wait for itself
+        ├── PoolExhausted (RuntimeError)     all threads wait for replies
         ├── TurnTimeout (TimeoutError)       a turn ran longer than its limit
         └── SystemClosed (RuntimeError)      the system no longer takes messages
 
@@ -325,6 +326,21 @@ class MailboxFull(AgentError, RuntimeError):
 
 class Deadlock(AgentError, RuntimeError):
     """Refuse to wait for a reply that cannot come because its giver waits for the asker."""
+
+
+class PoolExhausted(AgentError, RuntimeError):
+    """Refuse to wait for a reply on the last thread that could make it; others go on.
+
+    Raised in a handler when hundreds of them wait for replies at the same time. Use ``cast()``, or
+    ``await`` the reply in an ``async def`` handler, which needs no thread.
+    """
+
+    def __init__(self, threads: int) -> None:
+        """Say how many ``threads`` wait."""
+        super().__init__(
+            f"{threads} threads are as many as the pool may have, and the others wait for replies;"
+            " use cast(), or await the reply in an async handler"
+        )
 
 
 class TurnTimeout(AgentError, TimeoutError):

@@ -73,11 +73,13 @@ class ReaderPool:
 @contextlib.contextmanager
 def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
     """Make the block's reads see one state of the store."""
-    connection.execute("BEGIN")
     try:
+        # Inside: an interrupt may strike as soon as the call is made.
+        connection.execute("BEGIN")
         yield
     finally:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
 
 
 def fetch(

@@ -127,8 +127,11 @@ def _use_wal(connection: sqlite3.Connection) -> None:
                 raise
         else:
             return
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("COMMIT")
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        finally:
+            if connection.in_transaction:
+                connection.execute("COMMIT")
 
 
 def set_up_reader(connection: sqlite3.Connection) -> None:
@@ -149,8 +152,9 @@ def create_or_check(connection: sqlite3.Connection, location: str) -> None:
     Runs inside one transaction: a process killed half way leaves an empty file, which the next
     one takes for new.
     """
-    connection.execute("BEGIN IMMEDIATE")
     try:
+        # Inside, here as below: an interrupt may strike as soon as the call is made.
+        connection.execute("BEGIN IMMEDIATE")
         if not check(connection, location):
             _create(connection)
         connection.execute("COMMIT")
@@ -192,14 +196,14 @@ def check(connection: sqlite3.Connection, location: str) -> bool:
 
 @contextmanager
 def _one_state(connection: sqlite3.Connection) -> Iterator[None]:
-    if connection.in_transaction:
-        yield
-        return
-    connection.execute("BEGIN")
+    mine = not connection.in_transaction
     try:
+        if mine:
+            connection.execute("BEGIN")  # inside the try: an interrupt behind it ends it as well
         yield
     finally:
-        connection.execute("ROLLBACK")
+        if mine and connection.in_transaction:
+            connection.execute("ROLLBACK")
 
 
 def _check(connection: sqlite3.Connection, location: str) -> bool:

@@ -219,12 +219,13 @@ class SqliteStore(SqliteReader, Store):
             )
         with self._writing, translated(self.location, doing):
             self._place.check_now_and_then()
-            connection.execute("BEGIN IMMEDIATE")
             try:
+                # Inside: an interrupt may strike as soon as the call is made.
+                connection.execute("BEGIN IMMEDIATE")
                 yield connection
                 connection.execute("COMMIT")
             except BaseException:
-                # A failed COMMIT may have ended the transaction already.
+                # A failed BEGIN has begun none, and a failed COMMIT may have ended it already.
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
