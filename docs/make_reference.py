@@ -46,7 +46,8 @@ PAGES: Final = (
         "The system",
         "What opens a store, runs the agents and closes again, with its options.",
         (
-            *("AgentSystem", "SystemStatistics", "SaveStatistics", "Passivation", "Retention"),
+            *("AgentSystem", "SystemStatistics", "SaveStatistics", "Limits", "Resources"),
+            *("Passivation", "Retention"),
             *("Clock", "VirtualClock"),
         ),
         ("guides/operations.md", "guides/testing.md"),
@@ -63,7 +64,8 @@ PAGES: Final = (
         "Durability and supervision",
         "When changes are saved, and what happens after a failure.",
         (
-            *("Durability", "WhenUnsaved", "AutoSave", "Backoff", "Breaker", "RestartPolicy"),
+            *("Durability", "WhenUnsaved", "Saving", "AutoSave", "Backoff", "Breaker"),
+            "RestartPolicy",
             *("Strategy", "GroupDescription", "Status", "DeadLetters", "DeadLetter"),
         ),
         ("guides/durability.md", "guides/supervision.md", "tasks/job-queue.md"),
@@ -121,7 +123,8 @@ PAGES: Final = (
         "Secrets",
         "Encrypted fields, their keys, and signed pickles.",
         (
-            *("Secret", "KeyProvider", "StaticKeys", "EnvironmentKeys", "FileKeys", "KeyringKeys"),
+            *("Secret", "Keys", "KeyProvider", "StaticKeys", "EnvironmentKeys", "FileKeys"),
+            "KeyringKeys",
             *("new_key", "Pickled", "Detector", "Rule", "SecretsOffice", "Rotation"),
         ),
         ("guides/secrets.md",),

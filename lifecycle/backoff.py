@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from ..persistence.errors import ConfigurationError
+from ..persistence.options import Options
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +23,15 @@ class Backoff:
 
     def __post_init__(self) -> None:
         """Refuse values that would never wait or never come back."""
-        # Written so that NaN, which compares false with everything, is refused as well.
-        if not (0 <= self.first <= self.longest < float("inf") and 1 <= self.factor < float("inf")):
-            message = f"{self} needs 0 <= first <= longest, factor >= 1, all of them finite"
-            raise ConfigurationError(message)
-        if not 0 <= self.jitter <= 1:
-            message = f"jitter={self.jitter} is a share between 0 and 1"
-            raise ConfigurationError(message)
+        options = Options(self)
+        options.seconds("longest", zero=True)
+        options.seconds("first", zero=True)
+        if self.first > self.longest:
+            raise options.wrong("first", f"seconds up to longest={self.longest:g}")
+        options.number("factor", "a number, 1 or more")
+        if self.factor < 1:
+            raise options.wrong("factor", "a number, 1 or more")
+        options.number("jitter", "a share from 0 to 1", zero=True, most=1.0)
 
     def delay(self, attempt: int, randomness: random.Random) -> float:
         """Return the seconds to wait after failure number ``attempt``, counted from 1."""

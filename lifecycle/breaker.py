@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from ..persistence.errors import ConfigurationError
+from ..persistence.options import Options
 
 
 class BreakerState(enum.StrEnum):
@@ -28,9 +28,9 @@ class Breaker:
 
     def __post_init__(self) -> None:
         """Refuse a breaker that could never close or never open."""
-        if not (self.failures >= 1 and 0 < self.reset_after < float("inf")):
-            message = f"{self} needs failures >= 1 and a finite reset_after > 0"
-            raise ConfigurationError(message)
+        options = Options(self)
+        options.whole("failures", least=1)
+        options.seconds("reset_after")
 
 
 class Circuit:

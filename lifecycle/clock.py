@@ -8,9 +8,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 logger = logging.getLogger("perdure.lifecycle")
+
+FEW: Final = 64
+"""Cancelled calls that are no burden."""
 
 
 class Handle:
@@ -26,6 +29,47 @@ class Handle:
     def cancel(self) -> None:
         """Forget the call, if it has not begun."""
         self.callback = None
+
+
+class _Heap:
+    """Delayed calls by their time; the owner's lock is held for every method.
+
+    Invariant: of ``n`` calls that are still to be made at most ``n + FEW`` others are kept. A time
+    limit is nearly always cancelled long before it is due.
+    """
+
+    def __init__(self) -> None:
+        self._entries: list[tuple[float, int, Handle]] = []
+        self._order = itertools.count()
+        self._most = FEW  # entries at which the cancelled ones are dropped
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def add(self, handle: Handle) -> bool:
+        """Keep a call; tell whether it is the first that is due."""
+        if len(self._entries) >= self._most:
+            self._entries = [entry for entry in self._entries if entry[2].callback is not None]
+            heapq.heapify(self._entries)
+            self._most = 2 * len(self._entries) + FEW
+        heapq.heappush(self._entries, (handle.when, next(self._order), handle))
+        return self._entries[0][2] is handle
+
+    def due(self) -> float | None:
+        """Return when the first call is due; None if there is none."""
+        return self._entries[0][0] if self._entries else None
+
+    def take(self) -> Handle:
+        """Take the first call."""
+        return heapq.heappop(self._entries)[2]
+
+    def pending(self) -> list[float]:
+        """Return when each call is due that is still to be made, soonest first."""
+        return sorted(h.when for _, _, h in self._entries if h.callback is not None)
+
+    def clear(self) -> None:
+        """Forget all calls."""
+        self._entries.clear()
 
 
 class Clock(Protocol):
@@ -57,8 +101,7 @@ class SystemClock:
 
     def __init__(self) -> None:
         """Make a clock that calls back once it is started."""
-        self._heap: list[tuple[float, int, Handle]] = []
-        self._order = itertools.count()
+        self._heap = _Heap()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -74,15 +117,15 @@ class SystemClock:
         """Call back on the clock's thread after ``delay`` seconds."""
         handle = Handle(time.monotonic() + max(0.0, delay), callback)
         with self._changed:
-            heapq.heappush(self._heap, (handle.when, next(self._order), handle))
-            if self._heap[0][2] is handle:
+            if self._heap.add(handle):
                 self._changed.notify()
         return handle
 
     def start(self) -> None:
         """Start the thread."""
-        self._thread = threading.Thread(target=self._run, name="perdure-clock", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._run, name="perdure-clock", daemon=True)
+        thread.start()
+        self._thread = thread
 
     def close(self) -> None:
         """End the thread."""
@@ -96,13 +139,14 @@ class SystemClock:
         while True:
             with self._changed:
                 while not self._closed:
-                    wait = self._heap[0][0] - time.monotonic() if self._heap else None
+                    due = self._heap.due()
+                    wait = None if due is None else due - time.monotonic()
                     if wait is not None and wait <= 0:
                         break
                     self._changed.wait(wait)
                 if self._closed:
                     return
-                handle = heapq.heappop(self._heap)[2]
+                handle = self._heap.take()
             run(handle)
 
 
@@ -113,8 +157,7 @@ class VirtualClock:
         """Begin at ``start`` seconds since the epoch."""
         self._epoch = start
         self._now = 0.0
-        self._heap: list[tuple[float, int, Handle]] = []
-        self._order = itertools.count()
+        self._heap = _Heap()
         self._lock = threading.RLock()
 
     def now(self) -> float:
@@ -129,7 +172,7 @@ class VirtualClock:
         """Call back when the clock has been advanced by ``delay`` seconds."""
         with self._lock:
             handle = Handle(self._now + max(0.0, delay), callback)
-            heapq.heappush(self._heap, (handle.when, next(self._order), handle))
+            self._heap.add(handle)
         return handle
 
     def advance(self, seconds: float) -> None:
@@ -137,17 +180,18 @@ class VirtualClock:
         end = self._now + seconds
         while True:
             with self._lock:
-                if not self._heap or self._heap[0][0] > end:
+                due = self._heap.due()
+                if due is None or due > end:
                     self._now = end
                     return
-                handle = heapq.heappop(self._heap)[2]
+                handle = self._heap.take()
                 self._now = max(self._now, handle.when)
             run(handle)
 
     def pending(self) -> list[float]:
         """Return in how many seconds each pending call is due, soonest first."""
         with self._lock:
-            return sorted(h.when - self._now for _, _, h in self._heap if h.callback is not None)
+            return [when - self._now for when in self._heap.pending()]
 
     def start(self) -> None:
         """Make the calls that are due at once; all later ones wait for ``advance()``."""

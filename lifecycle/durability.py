@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
-from ..persistence.errors import ConfigurationError
+from ..persistence.options import Options
+from .backoff import Backoff
+from .breaker import Breaker
+
+DEFAULT_MOST_UNSAVED: Final = 20_000
+"""Commits kept in memory, at one to two KiB each, before agents are held."""
 
 
 class Durability(enum.StrEnum):
@@ -44,6 +50,27 @@ class AutoSave:
 
     def __post_init__(self) -> None:
         """Refuse an interval of nothing."""
-        if self.every <= 0:
-            message = f"AutoSave(every={self.every}) needs a number of seconds above 0"
-            raise ConfigurationError(message)
+        Options(self).seconds("every")
+
+
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """How what agents did reaches the store, and what happens while it cannot."""
+
+    backoff: Backoff = field(default_factory=Backoff)
+    """How long to wait after a failed save."""
+    breaker: Breaker = field(default_factory=Breaker)
+    """When to leave a failing store alone, and for how long."""
+    auto_save: AutoSave = field(default_factory=AutoSave)
+    """How often changed ``SNAPSHOT`` agents are saved whose class does not say."""
+    most_unsaved: int = DEFAULT_MOST_UNSAVED
+    """Commits that may wait in memory, at one to two KiB each; above it agents and senders are
+    held up until half of them are durable."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no such option."""
+        options = Options(self)
+        options.kind("backoff", Backoff, "Backoff(first=0.1)")
+        options.kind("breaker", Breaker, "Breaker(failures=5)")
+        options.kind("auto_save", AutoSave, "AutoSave(every=1.0)")
+        options.whole("most_unsaved", least=1)

@@ -6,10 +6,11 @@ Source of the ideas: Erlang/OTP supervisors (strategies, restart intensity, esca
 from __future__ import annotations
 
 import enum
+import math
 from collections import deque
 from dataclasses import dataclass, field
 
-from ..persistence.errors import ConfigurationError
+from ..persistence.options import Options
 from .backoff import Backoff
 
 
@@ -39,9 +40,11 @@ class RestartPolicy:
 
     def __post_init__(self) -> None:
         """Refuse a policy that would never try a message."""
-        if not (self.attempts >= 1 and self.restarts >= 0 and self.within > 0):
-            message = f"{self} needs attempts >= 1, restarts >= 0 and within > 0"
-            raise ConfigurationError(message)
+        options = Options(self)
+        options.whole("attempts", least=1)
+        options.whole("restarts", least=0)
+        options.number("within", "seconds above 0", most=math.inf)
+        options.kind("backoff", Backoff, "Backoff(first=0.1)")
 
 
 class Intensity:

@@ -11,7 +11,7 @@ from typing import Final
 
 from blinker import Signal
 
-from ..persistence.errors import ConfigurationError, StoreError, StoreUnavailable
+from ..persistence.errors import StoreError, StoreUnavailable
 from ..persistence.records.records import AgentRow, Commit, Counters
 from ..persistence.store.committer import Committer
 from ..persistence.store.lease import RENEW_SECONDS
@@ -20,17 +20,15 @@ from ..persistence.upkeep.retention import Janitor, Retention
 from . import signals
 from .autosave import AutoSaver
 from .backoff import Backoff
-from .breaker import Breaker, BreakerState, Circuit
+from .breaker import BreakerState, Circuit
 from .clock import Clock
-from .durability import WhenUnsaved
+from .durability import Saving, WhenUnsaved
 from .saves import Ledger, SaveStatistics
 from .signals import SaveEvent, fire
 from .writer import Writer
 
 logger = logging.getLogger("perdure.lifecycle")
 
-DEFAULT_MOST_UNSAVED: Final = 20_000
-"""Commits kept in memory, at one to two KiB each, before agents are held."""
 LEAST_WAIT: Final = 0.05
 """Seconds between two attempts during a shutdown, if the backoff has no more."""
 
@@ -51,25 +49,20 @@ class PersistenceSupervisor:
         *,
         clock: Clock,
         randomness: random.Random,
-        backoff: Backoff,
-        breaker: Breaker,
+        saving: Saving,
         retention: Retention,
         sender: object,
-        most_unsaved: int = DEFAULT_MOST_UNSAVED,
     ) -> None:
         """Save to ``store``, whose lease is held; ``sender`` is the sender of all signals."""
-        if most_unsaved < 1:
-            message = f"most_unsaved={most_unsaved}: at least one commit must be allowed to wait"
-            raise ConfigurationError(message)
         self._store = store
         self._clock = clock
         self._randomness = randomness
-        self._backoff = backoff
+        self._backoff = saving.backoff
         self._sender = sender
-        self._most_unsaved = most_unsaved
+        self._most_unsaved = saving.most_unsaved
         self._lock = threading.Lock()
         self._relief = threading.Condition(self._lock)
-        self._circuit = Circuit(breaker)
+        self._circuit = Circuit(saving.breaker)
         self._ledger = Ledger()
         self._janitor = Janitor(store, retention)
         self._auto_saver = AutoSaver(clock, lambda: not self.outage)
@@ -143,6 +136,10 @@ class PersistenceSupervisor:
     def delay(self, backoff: Backoff, attempt: int) -> float:
         """Return the seconds to wait after failure number ``attempt``."""
         return backoff.delay(attempt, self._randomness)
+
+    def last_error(self) -> Exception | None:
+        """Return what ended the store, or why the latest attempt to save failed."""
+        return self.ended or self._ledger.last_error
 
     def statistics(self) -> SaveStatistics:
         """Return what was done so far."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .actors.pool.future import Future
     from .actors.system.cells import Passivation
     from .actors.system.dead_letters import DeadLetters
+    from .actors.system.options import Limits, Resources
     from .actors.talk.description import AgentDescription
     from .actors.talk.reference import AgentProxy, AgentRef, MethodProxy
     from .actors.talk.sessions import Session
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from .lifecycle.backoff import Backoff
     from .lifecycle.breaker import Breaker
     from .lifecycle.clock import Clock, VirtualClock
-    from .lifecycle.durability import AutoSave, Durability, WhenUnsaved
+    from .lifecycle.durability import AutoSave, Durability, Saving, WhenUnsaved
     from .lifecycle.groups import GroupDescription
     from .lifecycle.restart import RestartPolicy, Strategy
     from .lifecycle.saves import SaveStatistics
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
         FileKeys,
         KeyProvider,
         KeyringKeys,
+        Keys,
         StaticKeys,
         new_key,
     )
@@ -138,6 +140,8 @@ __all__ = [
     "JournalEntry",
     "KeyProvider",
     "KeyringKeys",
+    "Keys",
+    "Limits",
     "Log",
     "Map",
     "MemoryStore",
@@ -153,12 +157,14 @@ __all__ = [
     "Quota",
     "Request",
     "Requests",
+    "Resources",
     "RestartPolicy",
     "Retention",
     "Right",
     "Rotation",
     "Rule",
     "SaveStatistics",
+    "Saving",
     "Scope",
     "ScopedState",
     "Secret",
@@ -246,6 +252,8 @@ _HOMES: Final = {
     "JournalEntry": ".persistence.records.records",
     "KeyProvider": ".persistence.secrets.keys",
     "KeyringKeys": ".persistence.secrets.keys",
+    "Keys": ".persistence.secrets.keys",
+    "Limits": ".actors.system.options",
     "Log": ".persistence.state.log",
     "Map": ".persistence.state.map",
     "MemoryStore": ".persistence.memory.store",
@@ -261,12 +269,14 @@ _HOMES: Final = {
     "Quota": ".actors.patterns.quota",
     "Request": ".actors.patterns.requests",
     "Requests": ".actors.patterns.requests",
+    "Resources": ".actors.system.options",
     "RestartPolicy": ".lifecycle.restart",
     "Retention": ".persistence.upkeep.retention",
     "Right": ".shared.ledger.guard",
     "Rotation": ".shared.secrets.rotation",
     "Rule": ".persistence.secrets.rules",
     "SaveStatistics": ".lifecycle.saves",
+    "Saving": ".lifecycle.durability",
     "Scope": ".persistence.names.scope",
     "ScopedState": ".shared.scopes.state",
     "Secret": ".persistence.secrets.secret",

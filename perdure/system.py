@@ -16,47 +16,43 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from blinker import Signal
 
 from .actors.agent.agent import Agent
 from .actors.agent.blueprint import Catalogue
 from .actors.patterns.sharing import Sharing
-from .actors.pool.dispatcher import DEFAULT_WORKERS
-from .actors.pool.garbage import DEFAULT_YOUNG_GENERATION, YOUNG_GENERATION
-from .actors.system.cells import Passivation
+from .actors.pool.garbage import YOUNG_GENERATION
 from .actors.system.dead_letters import DeadLetters
+from .actors.system.options import Limits, Resources
 from .actors.system.runtime import Runtime
 from .actors.talk.identity import Identified
 from .actors.talk.reference import AgentRef
 from .actors.talk.sessions import Session
 from .actors.talk.turn import current, under_way
-from .lifecycle.backoff import Backoff
-from .lifecycle.breaker import Breaker
+from .ending import Ending
 from .lifecycle.clock import Clock, SystemClock
-from .lifecycle.durability import AutoSave
+from .lifecycle.durability import Saving
 from .lifecycle.groups import GroupDescription
 from .lifecycle.restart import RestartPolicy, Strategy
 from .lifecycle.saves import SaveStatistics
 from .lifecycle.signals import SecretEvent, fire
-from .lifecycle.supervisor import DEFAULT_MOST_UNSAVED, PersistenceSupervisor
+from .lifecycle.supervisor import PersistenceSupervisor
+from .opening import Opening
 from .persistence.audit.entries import gone_on
-from .persistence.errors import ConfigurationError, Deadlock, Denied
-from .persistence.records.records import AgentRow, JournalEntry
+from .persistence.errors import CommitsLost, Deadlock, Denied
+from .persistence.records.records import AgentRow, Counters, JournalEntry
 from .persistence.secrets.detector import DEFAULT_DETECTOR, Detector
-from .persistence.secrets.keys import KeyProvider
+from .persistence.secrets.keys import Keys
 from .persistence.secrets.masking import masked
 from .persistence.secrets.vault import Vault
-from .persistence.state.state import DEFAULT_LARGEST_VALUE
-from .persistence.store.lease import Owner
+from .persistence.store.lease import Lease, Owner
 from .persistence.store.store import Store
 from .persistence.upkeep.retention import Retention
 from .shared.access.access import Access
 from .shared.access.audit import Audit, AuditTrail
 from .shared.artifacts.artifacts import Artifacts
-from .shared.artifacts.records import ArtifactLimits
-from .shared.ledger.cache import DEFAULT_CACHE_BYTES
 from .shared.scopes.schemas import Schemas
 from .shared.scopes.state import ScopedState
 from .shared.secrets.office import SecretsOffice
@@ -66,6 +62,11 @@ from .url import open_store
 logger = logging.getLogger("perdure")
 
 A = TypeVar("A", bound=Identified)
+
+CLOSE_SECONDS: Final = 10.0
+"""What a system gets to finish in unless it is told otherwise."""
+UNDO_SECONDS: Final = 1.0
+"""What turns that have begun already get to end in when the opening fails."""
 
 _systems: weakref.WeakSet[AgentSystem] = weakref.WeakSet()
 """The systems of this process, for ``_disown`` alone."""
@@ -94,26 +95,41 @@ class AgentSystem:
     """Run durable agents on one store. Use as a context manager; made by ``open``."""
 
     def __init__(
-        self,
-        store: Store,
-        runtime: Runtime,
-        supervisor: PersistenceSupervisor,
-        clock: Clock,
-        young_generation: int,
-        *,
-        vault: Vault,
+        self, opening: Opening, store: Store, counters: Counters, catalogue: Catalogue
     ) -> None:
-        """Compose what ``open`` has made."""
-        self._young_generation = young_generation
+        """Compose what works on ``store``, whose lease is held; nothing of it runs yet."""
+        self._opening = opening
         self._store = store
-        self._runtime = runtime
-        self._supervisor = supervisor
-        self._clock = clock
+        self._clock = clock = opening.clock
+        self._supervisor = supervisor = PersistenceSupervisor(
+            store,
+            counters,
+            clock=clock,
+            randomness=opening.randomness,
+            saving=opening.saving,
+            retention=opening.retention,
+            sender=self,
+        )
+        self._runtime = Runtime(
+            store,
+            supervisor,
+            counters,
+            catalogue,
+            facade=self,
+            clock=clock,
+            limits=opening.limits,
+            resources=opening.resources,
+            auto_save=opening.saving.auto_save,
+            audit=opening.audit,
+        )
+        self._runtime.state.schemas.register_all(opening.schemas)
         self._closing = threading.Lock()
-        self._closed: bool | None = None  # whether closing was complete, once it was done
-        self.dead_letters = DeadLetters(runtime)
+        self._closed: Ending | None = None  # how closing went, once it was done
+        self.dead_letters = DeadLetters(self._runtime)
         """Messages given up: ``list()``, ``get(id)``, ``requeue(id)``, ``discard(id)``."""
-        self.secrets = SecretsOffice(store, supervisor, vault, self._tell_of_secrets, clock.now)
+        self.secrets = SecretsOffice(
+            store, supervisor, catalogue.vault, self._tell_of_secrets, clock.now
+        )
         """Keys of secrets: ``rotate()``, ``rotation()``, ``remaining()``."""
 
     @classmethod
@@ -123,126 +139,94 @@ class AgentSystem:
         *,
         agents: Sequence[type[Agent[Any]]],
         sync: str = "power",
-        workers: int = DEFAULT_WORKERS,
-        backoff: Backoff | None = None,
-        breaker: Breaker | None = None,
-        auto_save: AutoSave | None = None,
-        most_unsaved: int = DEFAULT_MOST_UNSAVED,
-        retention: Retention | None = None,
-        passivation: Passivation | None = None,
-        mailbox_wait: float = 30.0,
-        largest_value: int = DEFAULT_LARGEST_VALUE,
-        scope_cache: int = DEFAULT_CACHE_BYTES,
-        schemas: Mapping[str, object] | None = None,
-        artifact_limits: ArtifactLimits | None = None,
-        young_generation: int = DEFAULT_YOUNG_GENERATION,
         takeover: bool = False,
-        secrets: KeyProvider | None = None,
-        pickles: KeyProvider | None = None,
-        audit: Audit | None = None,
+        saving: Saving = Saving(),
+        limits: Limits = Limits(),
+        resources: Resources = Resources(),
+        keys: Keys = Keys(),
+        schemas: Mapping[str, object] | None = None,
+        retention: Retention = Retention(),
+        audit: Audit = Audit(),
         detector: Detector | None = DEFAULT_DETECTOR,
         clock: Clock | None = None,
         randomness: random.Random | None = None,
     ) -> AgentSystem:
         """Open a store and begin to run agents on it.
 
+        When that fails, for whatever reason, nothing is left of the attempt: no lease, no thread,
+        no connection.
+
         Args:
-            store: a path, ``sqlite:///path``, ``memory://``, or a Store object.
+            store: a path, ``sqlite:///path``, ``memory://``, or a Store object, which is closed
+                with the system.
             agents: every agent class that messages may go to.
             sync: ``"power"``: what is acknowledged survives power loss; ``"process"``: it
                 survives the end of the process, and commits cost less.
-            workers: threads that run handlers.
-            backoff: how long to wait after a failed save.
-            breaker: when to leave a failing store alone, and for how long.
-            auto_save: how often changed ``SNAPSHOT`` agents are saved whose class does not say.
-            most_unsaved: commits that may wait in memory; above it agents and senders are held
-                up until half of them are durable. Takes one to two KiB each.
-            retention: how much journal to keep.
-            passivation: when idle agents leave memory.
-            mailbox_wait: seconds a sender outside a turn waits for room in a full mailbox.
-            largest_value: characters one stored value or one message may take.
-            scope_cache: bytes of shared keys to remember, about.
+            takeover: fence off another owner that is still alive.
+            saving: when to save, and what happens while that fails.
+            limits: how much there may be: of one value, of artifacts, of waiting for room.
+            resources: threads, and memory for what is not in use.
+            keys: what ``Secret`` values are sealed and ``Pickled`` objects signed with.
             schemas: the types of shared values by patterns of their keys, as ``state.register()``
                 takes them.
-            artifact_limits: how many bytes of artifacts there may be; no limit if not given.
-            young_generation: new objects after which Python's garbage collector looks for cycles
-                while the system is open (``gc.set_threshold``); 0 leaves it as it is.
-            takeover: fence off another owner that is still alive.
-            secrets: the keys that ``Secret`` values are sealed with; without them secrets stay
-                closed.
-            pickles: the keys that ``Pickled`` objects are signed with; without them a class that
-                holds such objects is refused.
-            detector: what is done about plain values that look like secrets; None: nothing.
+            retention: how much journal to keep.
             audit: which decisions about access are kept, and for how long.
+            detector: what is done about plain values that look like secrets; None: nothing.
             clock: a VirtualClock in tests.
-            randomness: the source of jitter.
+            randomness: the source of jitter; one with a seed makes tests repeatable.
 
         Raises:
             StoreOwned: another process, or another system in this one, has it open.
             NotAStore, StoreTooNew, StoreUnavailable: the store cannot be used.
-            ConfigurationError: a class or an option is declared wrongly.
+            ConfigurationError: a class or an option is declared wrongly; nothing was opened.
         """
-        vault = Vault(secrets, pickles, detector)
-        catalogue = Catalogue(agents, largest=largest_value, vault=vault)
-        Schemas(vault).register_all(schemas or {})  # refused before anything is opened
-        if workers < 1:
-            message = f"workers={workers}: a system needs at least one"
-            raise ConfigurationError(message)
-        if young_generation < 0:
-            message = f"young_generation={young_generation}: give a number of objects, or 0"
-            raise ConfigurationError(message)
-        clock = clock or SystemClock()
-        if not isinstance(clock.now(), float):
-            message = f"{clock!r}.now() gives {clock.now()!r}; a clock gives seconds as a float"
-            raise ConfigurationError(message)
-        opened = store if isinstance(store, Store) else open_store(store, sync=sync)
-        try:
-            counters = opened.acquire(Owner.this_process(), takeover=takeover)
-            audit = audit or Audit()
-            chain = gone_on(opened, counters.chain, audit.key, clock.now())
-        except BaseException:
-            if opened is not store:
-                opened.close()
-            raise
-        system = cls.__new__(cls)
-        supervisor = PersistenceSupervisor(
-            opened,
-            dataclasses.replace(counters, chain=chain),
-            clock=clock,
-            randomness=randomness or random.Random(),  # noqa: S311 - jitter, no secrets
-            backoff=backoff or Backoff(),
-            breaker=breaker or Breaker(),
-            retention=retention or Retention(),
-            sender=system,
-            most_unsaved=most_unsaved,
-        )
-        runtime = Runtime(
-            opened,
-            supervisor,
-            counters,
-            catalogue,
-            facade=system,
-            clock=clock,
-            workers=workers,
-            passivation=passivation or Passivation(),
-            mailbox_wait=mailbox_wait,
-            largest_value=largest_value,
-            auto_save=auto_save or AutoSave(),
-            scope_cache=scope_cache,
-            artifact_limits=artifact_limits or ArtifactLimits(),
+        opening = Opening(
+            store=store,
+            agents=agents,
+            sync=sync,
+            takeover=takeover,
+            saving=saving,
+            limits=limits,
+            resources=resources,
+            keys=keys,
+            schemas={} if schemas is None else schemas,
+            retention=retention,
             audit=audit,
+            detector=detector,
+            clock=SystemClock() if clock is None else clock,
+            randomness=random.Random() if randomness is None else randomness,  # noqa: S311 - jitter, no secrets
         )
-        runtime.state.schemas.register_all(schemas or {})
-        system.__init__(opened, runtime, supervisor, clock, young_generation, vault=vault)  # type: ignore[misc]
-        supervisor.start()
-        runtime.start()
-        # Last: a virtual clock makes the calls that are due at once, and then stands still.
-        clock.start()
-        if secrets is not None:
-            system.secrets.resume()
-        _systems.add(system)
-        YOUNG_GENERATION.ask(young_generation)
+        vault = Vault(keys, detector)
+        catalogue = Catalogue(agents, largest=limits.largest_value, vault=vault)
+        Schemas(vault).register_all(opening.schemas)
+        with contextlib.ExitStack() as undo:
+            # Each way back is there before its step is taken: an interrupt may strike in between.
+            opened = (
+                store
+                if isinstance(store, Store)
+                else undo.enter_context(contextlib.closing(open_store(store, sync=sync)))
+            )
+            undo.callback(_give_back, opened, opened.lease)
+            counters = opened.acquire(Owner.this_process(), takeover=takeover)
+            chain = gone_on(opened, counters.chain, audit.key, opening.clock.now())
+            system = cls(opening, opened, dataclasses.replace(counters, chain=chain), catalogue)
+            system._start(undo)
+            undo.pop_all()
         return system
+
+    def _start(self, undo: contextlib.ExitStack) -> None:
+        """Begin to work; ``undo`` ends what has begun."""
+        young_generation = self._opening.resources.young_generation
+        undo.callback(YOUNG_GENERATION.give_back, id(self))
+        YOUNG_GENERATION.ask(id(self), young_generation)
+        undo.callback(self._drain, UNDO_SECONDS)
+        self._supervisor.start()
+        self._runtime.start()
+        # Last: a virtual clock makes the calls that are due at once, and then stands still.
+        self._clock.start()
+        if self._opening.keys.secrets is not None:
+            self.secrets.resume()
+        _systems.add(self)
 
     @property
     def state(self) -> ScopedState:
@@ -371,20 +355,34 @@ class AgentSystem:
             saves=saves,
         )
 
-    def close(self, timeout: float = 10.0) -> bool:
+    def close(self, timeout: float = CLOSE_SECONDS) -> bool:
         """Drain: finish the turns under way, save everything, end all threads; idempotent.
 
         Messages that have not begun stay in the store and are handled when it is opened again.
-        Returns False if a turn or a save did not end within ``timeout`` seconds; whatever was
-        acknowledged is durable all the same. Deadlock in a handler: it would wait for itself.
+        Returns False if a turn or a save did not end within ``timeout`` seconds, and logs which.
+        The end of a with statement raises CommitsLost instead if commits are lost by that, unless
+        close() was called before. The store is given back in any case. Deadlock in a handler: it
+        would wait for itself.
         """
+        return self._end(timeout).complete
+
+    def _end(self, timeout: float) -> Ending:
         _refuse_in_a_turn("close")
         with self._closing:  # a second caller waits for the first, and learns the same
             if self._closed is None:
                 self._closed = self._close(timeout)
             return self._closed
 
-    def _close(self, timeout: float) -> bool:
+    def _close(self, timeout: float) -> Ending:
+        ending = self._drain(timeout)
+        self._store.close()
+        YOUNG_GENERATION.give_back(id(self))
+        if not ending.complete:
+            logger.error("%r did not close completely: %s", self, ending.told)
+        return ending
+
+    def _drain(self, timeout: float) -> Ending:
+        """Finish, save and end what has begun; the store is not given back."""
         deadline = time.monotonic() + timeout
 
         def left() -> float:
@@ -394,15 +392,18 @@ class AgentSystem:
         self.secrets.close()
         runtime.stop_intake()
         runtime.agenda.hurry()
-        complete = runtime.quiet(left())
+        busy = [] if runtime.quiet(left()) else runtime.busy()
         runtime.save_all()
-        complete = runtime.quiet(left()) and complete
+        busy += [] if runtime.quiet(left()) else runtime.busy()
         self._clock.close()
-        complete = self._supervisor.close(left()) and complete
-        complete = runtime.close(left()) and complete
-        self._store.close()
-        YOUNG_GENERATION.give_back(self._young_generation)
-        return complete
+        saved = self._supervisor.close(left())
+        ended = runtime.close(left())
+        return Ending(
+            busy=tuple(dict.fromkeys(busy)),
+            lost=0 if saved else self._supervisor.committer.backlog(),
+            cause=None if saved else self._supervisor.last_error(),
+            threads_left=not ended,
+        )
 
     def _tell_of_secrets(self, signal: Signal, place: str, reason: str) -> None:
         event = SecretEvent(place, reason, self._clock.now())
@@ -420,9 +421,22 @@ class AgentSystem:
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if not self.close():
-            left = self._supervisor.committer.backlog()
-            logger.error("%r did not close completely: %d commits are not saved", self, left)
+        if self._closed is not None:
+            return  # who called close() in the block was told by its result
+        ending = self._end(CLOSE_SECONDS)
+        if not ending.lost:
+            return
+        reason = str(ending.cause or "time was up")
+        error = CommitsLost(self._store.location, commits=ending.lost, reason=reason)
+        if value is None:
+            raise error from ending.cause
+        value.add_note(str(error))
+
+
+def _give_back(store: Store, before: Lease) -> None:
+    """Release the lease that was taken since ``before``, if one was."""
+    if store.lease is not before:
+        store.release()
 
 
 def _refuse_in_a_turn(what: str) -> None:
@@ -453,7 +467,7 @@ def _disown() -> None:
     """
     for system in list(_systems):
         system._closing = threading.Lock()  # noqa: SLF001
-        system._closed = True  # noqa: SLF001
+        system._closed = Ending()  # noqa: SLF001
         system._runtime.stop_intake()  # noqa: SLF001
 
 

@@ -19,9 +19,6 @@ _SCHEMES: Final = ("file:", "sqlite:", "memory:", ":memory:")
 
 def open_store(url: str | Path, *, sync: str) -> Store:
     """Open the store a URL names, for writing."""
-    if sync not in ("power", "process"):
-        message = f'sync={sync!r} is unknown; use "power" or "process"'
-        raise ConfigurationError(message)
     if str(url) == "memory://":
         return MemoryStore()
     return SqliteStore(_path(url), sync=sync)

@@ -5,6 +5,7 @@
     ├── StateError (ValueError)              a value cannot be stored without changing it
     ├── StoreError
     │   ├── StoreUnavailable (OSError)       the store refused or failed a read or a commit
+    │   ├── CommitsLost (RuntimeError)       a system was closed before all it had taken was saved
     │   ├── StoreOwned (PermissionError)     another owner holds the store's lease
     │   ├── Fenced (PermissionError)         this owner's lease was taken over
     │   ├── NotAStore (ValueError)           the file is something else
@@ -38,6 +39,7 @@
         ├── AgentQuarantined (RuntimeError)  supervision gave up; the mail waits
         ├── MailboxFull (RuntimeError)       the receiver is behind by its mailbox limit
         ├── Deadlock (RuntimeError)          an ask would wait for itself
+        ├── PoolExhausted (RuntimeError)     all threads wait for replies
         ├── TurnTimeout (TimeoutError)       a turn ran longer than its limit
         └── SystemClosed (RuntimeError)      the system no longer takes messages
 
@@ -86,6 +88,12 @@ class StateError(PerdureError, ValueError):
         super().__init__(f"{path}: {problem}")
         self.path = path
         self.problem = problem
+        self.turn = ""
+        """The agent and what it handled, once that turn has been undone."""
+
+    def __str__(self) -> str:
+        told = f"{self.path}: {self.problem}"
+        return f"{self.turn}: {told}" if self.turn else told
 
 
 class StoreError(PerdureError):
@@ -98,6 +106,24 @@ class StoreUnavailable(StoreError, OSError):
     def __init__(self, message: str, *, full: bool = False) -> None:
         super().__init__(message)
         self.full = full
+
+
+class CommitsLost(StoreError, RuntimeError):
+    """Say that a system was closed while commits it had taken could not be saved.
+
+    Raised by its with statement, once the store was given back: open it again, and do what they
+    did once more.
+    """
+
+    def __init__(self, location: str, *, commits: int, reason: str) -> None:
+        super().__init__(
+            f"{location} was closed with {commits} commit{'s' if commits > 1 else ''} that could"
+            f" not be saved ({reason}); the"
+            " store stands as it was before them, so open it again and do them once more"
+        )
+        self.location = location
+        self.commits = commits
+        self.reason = reason
 
 
 class StoreOwned(StoreError, PermissionError):
@@ -307,6 +333,21 @@ class MailboxFull(AgentError, RuntimeError):
 
 class Deadlock(AgentError, RuntimeError):
     """Refuse to wait for a reply that cannot come because its giver waits for the asker."""
+
+
+class PoolExhausted(AgentError, RuntimeError):
+    """Refuse to wait for a reply on the last thread that could make it; others go on.
+
+    Raised in a handler when hundreds of them wait for replies at the same time. Use ``cast()``, or
+    ``await`` the reply in an ``async def`` handler, which needs no thread.
+    """
+
+    def __init__(self, threads: int) -> None:
+        """Say how many ``threads`` wait."""
+        super().__init__(
+            f"{threads} threads are as many as the pool may have, and the others wait for replies;"
+            " use cast(), or await the reply in an async handler"
+        )
 
 
 class TurnTimeout(AgentError, TimeoutError):

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.leaks import Watch
+from tests.kit.leaks import Watch
+from tests.kit.threads import hasty
 
 pytest_plugins = ["pytester"]
 
@@ -17,3 +18,10 @@ def no_leaks() -> Iterator[None]:
     leaks = watch.leaks()
     if leaks:
         pytest.fail("left behind:\n" + "\n".join(leaks), pytrace=False)
+
+
+@pytest.fixture
+def hasty_threads() -> Iterator[None]:
+    """Have threads change places as often as the interpreter can."""
+    with hasty():
+        yield

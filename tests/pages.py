@@ -20,7 +20,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.kit.children import ROOT
+
 DOCS = ROOT / "docs"
 DEADLINE = 50.0
 """Seconds a program of a page may take."""

@@ -7,7 +7,8 @@ import pytest
 
 import perdure
 from docs import make_reference
-from tests.pages import DOCS, ROOT, PageError, anchors, blocks, links, pages, run_page
+from tests.kit.children import ROOT
+from tests.pages import DOCS, PageError, anchors, blocks, links, pages, run_page
 
 PAGES = [path for path in pages() if path.name != "README.md"]  # tests/test_readme.py runs that one
 RUNNING = [

@@ -1,29 +1,19 @@
 """The desk example: it goes on where it stopped, in one process and over several."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from examples.desk.agents import Desk
 from perdure import AgentSystem
-
-ROOT = Path(__file__).resolve().parents[1]
+from tests.kit.children import finished
 
 
 def test_the_program_goes_on_where_it_stopped(tmp_path: Path) -> None:
     """Each run of the program finds the tickets of the runs before it."""
     for run in (1, 2, 3):
-        printed = subprocess.run(
-            [sys.executable, "-m", "examples.desk", tmp_path / "desk.db"],
-            cwd=ROOT,
-            check=True,
-            capture_output=True,
-            text=True,
-            timeout=30,
-        ).stdout.splitlines()
-        assert printed == [
+        printed, _ = finished("-m", "examples.desk", tmp_path / "desk.db")
+        assert printed.splitlines() == [
             f"run {run} on {tmp_path / 'desk.db'}",
             (
                 f"emea: {dict.fromkeys([f'T-{n}-a' for n in range(1, run + 1)], 'mira')}, "

@@ -1,7 +1,5 @@
 """The turnaround example: every number is that of a plain pass, also after a kill."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 from examples.turnaround.__main__ import main, prepare, run
@@ -9,8 +7,7 @@ from examples.turnaround.agents import AGENTS, KINDS, Duty, late, pipeline
 from examples.turnaround.data import DAYS
 from examples.turnaround.plain import Plain, count
 from perdure import AgentSystem, Principal, Scope, SessionStatus
-
-ROOT = Path(__file__).resolve().parents[1]
+from tests.kit.children import finished, started
 
 
 def compare(store: Path, plain: Plain) -> None:
@@ -32,29 +29,18 @@ def compare(store: Path, plain: Plain) -> None:
         assert set(pipeline(system.sharing).depth().values()) == {0}
 
 
-def program(store: Path) -> "subprocess.Popen[str]":
-    """Start the example."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "examples.turnaround", store],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-
 def test_the_week_is_exact_after_kills(tmp_path: Path) -> None:
     """A program killed on the second and the fourth day ends with the numbers of the plain pass."""
     store = tmp_path / "week.db"
     for day in (1, 3):
-        with program(store) as process:
+        with started("-m", "examples.turnaround", store) as process:
             assert process.stdout is not None
             for line in process.stdout:
-                if line.startswith(f"January {day}:"):
+                if line.startswith(b"January %d:" % day):
                     process.kill()
                     break
         assert process.returncode == -9
-    with program(store) as process:
-        printed = process.communicate(timeout=50)[0].splitlines()
+    printed = finished("-m", "examples.turnaround", store)[0].splitlines()
     plain = count(DAYS)
     assert printed[:7] == [
         f"January {day}: " + ", ".join(f"{own[kind]} {kind}" for kind in KINDS)

@@ -12,7 +12,7 @@ import threading
 import pykka
 import pytest
 
-from tests import leaks
+from tests.kit import leaks
 
 leaks.JOIN_DEADLINE = 0.01
 release = threading.Event()
@@ -56,8 +56,8 @@ def test_each_kind_of_leak_is_reported_and_a_clean_test_passes(pytester: pytest.
     """A stray thread, daemon, connection and actor each fail their test; a tidy test passes."""
     here = Path(__file__).parent
     package = pytester.mkpydir("tests")
-    for name in ("conftest.py", "leaks.py"):
-        shutil.copy(here / name, package)
+    shutil.copy(here / "conftest.py", package)
+    shutil.copytree(here / "kit", package / "kit")
     (package / "test_leaky.py").write_text(LEAKY)
     pytester.makeini("[pytest]\npythonpath = .\naddopts = --import-mode=importlib")
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "tests")

@@ -4,7 +4,8 @@ import os
 import tomllib
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.kit.children import ROOT
+
 LAYERS = ("actors", "hooks", "lifecycle", "persistence", "shared")
 TEXT = (ROOT / "pyproject.toml").read_text()
 CONFIG = tomllib.loads(TEXT)

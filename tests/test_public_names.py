@@ -3,7 +3,6 @@
 import ast
 import inspect
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,8 @@ from types import ModuleType
 import pytest
 
 import perdure
-from tests.pages import ROOT, blocks, pages
+from tests.kit.children import ROOT, finished
+from tests.pages import blocks, pages
 
 SOURCE = ROOT / "perdure" / "__init__.py"
 EXAMPLES = sorted((ROOT / "examples").rglob("*.py"))
@@ -69,8 +69,7 @@ def test_another_name_is_an_attribute_error() -> None:
 def test_importing_the_package_loads_none_of_its_layers() -> None:
     """`import perdure` alone loads no layer and no dependency."""
     code = "import sys, perdure; print(*[m for m in sys.modules if m.startswith('perdure.')])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == []
+    assert finished("-c", code)[0].split() == []
 
 
 def imports(code: str) -> Iterator[ast.Import | ast.ImportFrom]:

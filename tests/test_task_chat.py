@@ -14,12 +14,13 @@ import httpx2
 import pytest
 
 from perdure import open_reader
-from tests.pages import DOCS, ROOT, blocks
+from tests.kit.children import ROOT
+from tests.kit.deadline import DEADLINE
+from tests.pages import DOCS, blocks
 
 USERS = 20
 PER_USER = 3
 """Messages each user has answered before the signal; others are under way then."""
-DEADLINE = 30.0
 
 
 @pytest.fixture

@@ -27,11 +27,12 @@ from ...lifecycle.durability import AutoSave, Durability, WhenUnsaved
 from ...lifecycle.restart import RestartPolicy
 from ...persistence.errors import ConfigurationError
 from ...persistence.state.state import State
-from ...shared.access.boundaries import AnyBoundary, Boundary, checked_boundary
+from ...shared.access.boundaries import AnyBoundary, Boundary
 from ...shared.scopes.agent_scopes import AgentScopes
 from ..pool.pooled import PooledActor
 from ..talk.identity import Identified
 from ..talk.reference import AgentRef
+from .options import check_options
 from .system_view import SystemView
 
 S = TypeVar("S", bound=State)
@@ -122,7 +123,7 @@ class Agent(Identified, Generic[S]):
             raise ConfigurationError(message)
         if "kind" not in cls.__dict__:
             cls.kind = cls.__name__
-        checked_boundary(cls.__name__, cls.boundary)
+        check_options(cls)
         _check_state_annotation(cls)
 
     @classmethod

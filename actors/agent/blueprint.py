@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,9 +13,9 @@ from ...persistence.errors import ConfigurationError, UnknownAgent
 from ...persistence.names.keys import LONGEST_AGENT
 from ...persistence.secrets.vault import Vault
 from ...persistence.state.state import Layout, layout_of
-from ...persistence.upkeep.repair import check_unreadable
 from ..talk.messages import CallCodec
 from .agent import Agent, state_class_of
+from .options import check_options
 
 LONGEST_NAME: Final = LONGEST_AGENT
 """Bytes a kind or key may take."""
@@ -109,15 +110,17 @@ def check_name(what: str, name: object) -> None:
         raise ConfigurationError(message)
 
 
-def _check_limits(agent_class: type[Agent[Any]]) -> None:
-    name, limit = agent_class.__qualname__, agent_class.mailbox_limit
-    if limit is not None and limit < 1:
-        message = f"{name}.mailbox_limit is {limit}; give at least 1, or None for no limit"
-        raise ConfigurationError(message)
-    seconds = agent_class.turn_limit
-    if seconds is not None and not 0 < seconds < float("inf"):
-        message = f"{name}.turn_limit is {seconds}; give seconds above 0, or None for no limit"
-        raise ConfigurationError(message)
+def _check_handlers(agent_class: type[Agent[Any]]) -> None:
+    """Refuse handlers that yield: what is left of one runs when its turn is over."""
+    for owner in agent_class.__mro__[: agent_class.__mro__.index(Agent)]:
+        for name, found in vars(owner).items():
+            yields = inspect.isgeneratorfunction(found) or inspect.isasyncgenfunction(found)
+            if yields and not name.startswith("_"):
+                message = (
+                    f"{agent_class.__qualname__}.{name} has a yield, and a message is handled in"
+                    " one turn; return a list, or name a helper with an underscore"
+                )
+                raise ConfigurationError(message)
 
 
 def _blueprint(agent_class: object, largest: int, vault: Vault) -> Blueprint:
@@ -125,19 +128,14 @@ def _blueprint(agent_class: object, largest: int, vault: Vault) -> Blueprint:
         message = f"{agent_class!r} is not an Agent subclass"
         raise ConfigurationError(message)
     check_name("kind", agent_class.kind)
-    _check_limits(agent_class)
-    check_unreadable(agent_class.unreadable, agent_class.__qualname__)
-    try:
-        durability = Durability(agent_class.durability)
-    except ValueError:
-        message = f"{agent_class.__qualname__}.durability: {agent_class.durability!r} is unknown"
-        raise ConfigurationError(message) from None
+    check_options(agent_class)  # again: one may have been set since the class was made
+    _check_handlers(agent_class)
     return Blueprint(
         agent_class,
         agent_class.kind,
         layout_of(state_class_of(agent_class), vault),
         CallCodec(agent_class, largest, vault),
-        durability,
+        agent_class.durability,
         receives=agent_class.on_receive is not Agent.on_receive,
         turn_limit=agent_class.turn_limit,
         vault=vault,

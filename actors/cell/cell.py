@@ -126,8 +126,8 @@ class AgentCell:
     __slots__ = (
         "_principal", "activation", "again", "backoff", "blueprint", "error", "holds", "home",
         "intensity", "key", "last_sequence", "mail_loaded", "mailbox", "pending", "reason",
-        "receives", "restarting", "shares", "snapshot", "status", "takes_bare", "turn",
-        "turn_limit", "turns", "used", "volatile",
+        "receives", "restarting", "shares", "snapshot", "status", "turn", "turn_limit", "turns",
+        "used", "volatile",
     )  # fmt: skip
 
     def __init__(self, home: Surroundings, blueprint: Blueprint, key: str) -> None:
@@ -139,7 +139,6 @@ class AgentCell:
         self.snapshot = blueprint.durability is Durability.SNAPSHOT
         self.receives = blueprint.receives
         self.turn_limit = blueprint.turn_limit
-        self.takes_bare = self.snapshot and blueprint.calls.untyped
         self.mailbox = Mailbox(limit=blueprint.agent_class.mailbox_limit)
         self.activation: Activation | None = None
         self.status = Status.ACTIVE

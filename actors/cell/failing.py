@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from ...lifecycle import signals
 from ...lifecycle.restart import Intensity
-from ...persistence.errors import KeyMissing, PerdureError, told
+from ...persistence.errors import KeyMissing, PerdureError, StateError, told
 from ...persistence.records.records import Commit, DeadLetter, Timer
 from ..pool.mailbox import MailHold
 from ..talk.control import Control, Verb
@@ -27,6 +27,8 @@ def fail(cell: AgentCell, activation: Activation, turn: Turn, error: BaseExcepti
     """Undo a turn. An asker gets the error; with nobody asking, supervision decides."""
     activation.rollback()
     letter = turn.letter
+    if isinstance(error, StateError) and not error.turn:  # else of a turn that this one asked
+        error.turn = f"{cell} at {describe(letter)}"
     if turn.unit is not None:
         cell.home.ledger.give_up(turn.unit)
         cell.home.desk.forgo(turn.unit)
@@ -59,7 +61,10 @@ def _over(cell: AgentCell, turn: Turn) -> Iterator[None]:
 
 
 def reject(cell: AgentCell, letter: Letter, error: BaseException) -> None:
-    """Answer an asker with an error, not before what the handler may have seen is durable."""
+    """Answer an asker with an error, not before what the handler may have seen is durable.
+
+    When used: a turn, a step or a refused letter has nobody but its asker to tell.
+    """
     if letter.reply_to is None:
         return
     if letter.edge and not answers_unsaved(cell):

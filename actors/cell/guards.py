@@ -59,7 +59,10 @@ def _may_end(cell: AgentCell, letter: Letter, error: StoreError) -> bool:
 
 
 def refuse_waiting(cell: AgentCell) -> None:
-    """Tell those whose asks would wait here: for the store, or for a restart by hand."""
+    """Tell those whose asks would wait here: for the store, or for a restart by hand.
+
+    When used: the mail begins to wait, or an ask came behind mail that does.
+    """
     if MailHold.ISOLATED in cell.holds:
         refuse_askers(cell, isolated(cell))
         return

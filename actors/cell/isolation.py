@@ -23,7 +23,10 @@ def isolated(who: object) -> Isolated:
 
 
 def refuse_cut_off(home: Surroundings) -> None:
-    """Raise Isolated in what an isolated agent still runs: it reaches nobody any more."""
+    """Raise Isolated in what an isolated agent still runs: it reaches nobody any more.
+
+    When used: before each tell, ask and step, in a system where somebody was ever isolated.
+    """
     turn = current.get()
     # A turn that was cut off stays so, also when its agent is restored while it still runs.
     if turn is not None and (
@@ -54,7 +57,10 @@ def lost(cell: AgentCell, activation: Activation, turn: Turn) -> bool:
 
 
 def hand_over(cell: AgentCell, letter: Letter) -> None:
-    """Give a letter that an old cell did not finish to the agent's present one; tell an asker."""
+    """Give a letter that an old cell did not finish to the agent's present one; tell an asker.
+
+    When used: a turn or a failure ends in a cell whose place another has taken.
+    """
     again = waiting(cell, letter)
     if again is not None:
         cell.put_back(again)

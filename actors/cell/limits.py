@@ -42,7 +42,7 @@ def _too_long(cell: AgentCell, turn: Turn) -> None:
         turn.overdue = message
         cell.fire(signals.turn_timed_out, reason=message)
         turn.cancel()
-        cell.home.clock.call_later(limit, lambda: _too_long(cell, turn))
+        turn.watch = cell.home.clock.call_later(limit, lambda: _too_long(cell, turn))
     elif turn.decide(Decider.CLOCK):
         if not turn.overdue:
             cell.fire(signals.turn_timed_out, reason=message)

@@ -43,7 +43,10 @@ def run_method(cell: AgentCell, activation: Activation, name: str, letter: Lette
 
 
 def run_hook(cell: AgentCell, activation: Activation, name: str) -> None:
-    """Run a method before a step; if it raises, it is undone and the step goes on."""
+    """Run a method before a step; if it raises, it is undone and the step goes on.
+
+    When used: on_pause, on_resume, on_stop and on_passivate.
+    """
     try:
         run_method(cell, activation, name, Letter(None, edge=False))
     except BaseException:

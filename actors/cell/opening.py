@@ -52,8 +52,10 @@ def load(cell: AgentCell) -> Activation | None:
         stored.shape,
         Collections(home.store, head.agent, lambda: settle_reads(cell)),
         largest=home.largest_value,
-        watch=blueprint.vault.watch,
+        watch=None if cell.volatile else blueprint.vault.watch,
     )
+    if cell.volatile:
+        tracker.accept()  # nor is what its defaults computed ever stored
     cell.status = stored_status(str(cell), head.status)
     cell.reason = head.reason
     agent = _instance(blueprint.agent_class)
@@ -82,7 +84,10 @@ def _instance(agent_class: type[Agent[Any]]) -> Agent[Any]:
 
 
 def know_timers(cell: AgentCell, activation: Activation) -> None:
-    """Have the timers of an agent that is not stopped come, also those that came while it was."""
+    """Have the timers of an agent that is not stopped come, also those that came while it was.
+
+    When used: an agent is loaded, or starts again after a stop.
+    """
     for timer in activation.timers.values():
         cell.home.timers.known(timer)
 
@@ -145,7 +150,10 @@ def old_letter(cell: AgentCell, message: Message) -> Letter | None:
 
 
 def settle_reads(cell: AgentCell) -> None:
-    """Wait until everything the agent committed is in the store."""
+    """Wait until everything the agent committed is in the store.
+
+    When used: a map has to be counted, which only the store can do.
+    """
     with cell.home.dispatcher.blocking():
         cell.home.supervisor.committer.flush(sequence=cell.last_sequence)
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from pykka.messages import ProxyCall
 
 from ...persistence.codec.codec import IMMUTABLE
-from ..talk.messages import PLAIN, detach
+from ..talk.copies import PLAIN, detach
 from ..talk.turn import Turn
 from .activation import Activation
 from .cell import AgentCell
@@ -42,7 +42,7 @@ def begins_again(cell: AgentCell, activation: Activation, turn: Turn) -> bool:
         cell.home.ledger.reserve(turn.unit)
     activation.rollback()
     # It may have acted on what it saw, and may see something else the next time.
-    cell.home.desk.forgo(turn.unit)
+    cell.home.desk.forgo(turn.unit, again=True)
     if letter.body:
         # The handler may have changed its arguments in place.
         letter.message = cell.blueprint.calls.decode(letter.name, letter.body)

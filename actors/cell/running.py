@@ -14,7 +14,7 @@ from ...persistence.errors import SystemClosed, TurnTimeout
 from ...shared.ledger.ledger import Stale
 from ..pool.mailbox import MailHold, Outcome
 from ..talk.control import Control, Verb
-from ..talk.messages import PLAIN
+from ..talk.copies import PLAIN
 from ..talk.turn import Decider, KeptLetter, Letter, StoredLetter, Turn, as_letter, current
 from . import (
     controls,
@@ -125,16 +125,15 @@ class RunningCell(AgentCell):
         self.turn = turn
         current.set(turn)
         limit = self.turn_limit
-        watch = None
         if limit is not None:
-            watch = limits.watch(self, turn, limit)
+            turn.watch = limits.watch(self, turn, limit)
         try:
             result = handle(activation.agent, letter.message)
             if isinstance(result, CoroutineType):
                 self.pending = lambda: self._launch_handler(turn, result)
                 return Outcome.SUSPENDED
             turn.settling = True  # then the look: actors/system/isolator.py says why
-            if (watch is not None or self.home.policy.ever) and self._too_late(activation, turn):
+            if (limit is not None or self.home.policy.ever) and self._too_late(activation, turn):
                 return Outcome.GONE
             settling.settle(self, activation, turn, result)
         except BaseException as error:  # noqa: BLE001 - a handler may raise anything
@@ -150,11 +149,14 @@ class RunningCell(AgentCell):
                 return Outcome.INTERRUPTED
             if not overtaken:
                 failing.fail(self, activation, turn, error)
-        if watch is not None:
-            watch.cancel()
+        self._end(turn)
+        return None
+
+    def _end(self, turn: Turn) -> None:
+        if turn.watch is not None:
+            turn.watch.cancel()
         self.turn = None
         current.set(None)
-        return None
 
     def _too_late(self, activation: Activation, turn: Turn) -> bool:
         """Tell whether the clock or an isolation has ended a turn before its handler did."""
@@ -194,8 +196,7 @@ class RunningCell(AgentCell):
         if error is not None:
             error = TurnTimeout(turn.overdue) if turn.overdue else error
             failing.fail(self, activation, turn, error)
-        self.turn = None
-        current.set(None)
+        self._end(turn)
         return None
 
 
@@ -218,7 +219,7 @@ def handle(agent: object, message: object) -> object:
     if isinstance(message, ProxyGetAttr):
         return get_attr_directly(agent, message.attr_path)
     if isinstance(message, ProxySetAttr):
-        parent = get_attr_directly(agent, message.attr_path[:-1])
-        setattr(parent, message.attr_path[-1], message.value)
-        return None
+        # It would replace a method, with the rights of this agent, for everybody.
+        where = ".".join(message.attr_path)
+        raise AttributeError(f"{where!r} cannot be set from outside; call a method")  # noqa: TRY004
     return agent.on_receive(message)  # type: ignore[attr-defined]

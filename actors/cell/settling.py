@@ -1,4 +1,9 @@
-"""From a handler that returned to a commit on its way, messages delivered, replies released."""
+"""From a handler that returned to a commit on its way, messages delivered, replies released.
+
+Runs on the thread that runs the mailbox; nobody else touches the activation meanwhile. Two others
+may come between: the committer's thread, from the append on, and an isolation, which revokes the
+writer (``actors/system/isolator.py``). The order in ``_commit`` is made for both.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,7 @@ from ...lifecycle.durability import WhenUnsaved
 from ...persistence.errors import StateError
 from ...persistence.records.records import Commit, Delta, Message, Timer
 from ..talk.control import Control, Verb
-from ..talk.messages import detach
+from ..talk.copies import reply_of
 from ..talk.turn import KeptLetter, Letter, StoredLetter, Turn, as_letter
 from .activation import Activation
 from .cell import AgentCell
@@ -29,6 +34,7 @@ def settle(
             cell.again = 0
             cell.home.ledger.free(cell)
         return
+    # Under the ledger's lock from the look at what is newest to the append: nobody commits between.
     turn.effects = True
     with cell.home.ledger.ending(turn.unit) as ending:
         turn.ending = ending
@@ -42,18 +48,19 @@ def _settle(
     letter = turn.letter
     if activation.agent.state is not activation.tracker.state:
         raise StateError("state", "was replaced; set its fields instead (self.state.name = ...)")
+    value = reply_of(result) if letter.reply_to is not None else None  # first: it may be refused
     if cell.volatile:
         activation.tracker.accept()
         if turn.effects or letter.timer or letter.durable:
             _settle_effects(cell, activation, turn)
         if letter.reply_to is not None or turn.asked or letter.cause:
-            _answer_unsaved(cell, turn, detach(result))
+            _answer_unsaved(cell, turn, value)
         return
     effects = turn.effects or letter.timer is not None
     if cell.snapshot and not effects and name is None:
-        _settle_snapshot(cell, activation, turn, result)
+        _settle_snapshot(cell, activation, turn, value)
         return
-    value = detach(result) if letter.reply_to is not None else None
+    # After the copy of the result: that may raise, and then nothing may have been taken.
     delta = activation.tracker.collect()
     if delta is None and not effects and not activation.dirty():
         if letter.durable:
@@ -71,22 +78,27 @@ def _settle(
             _take_steps(cell, turn)
 
 
-def _settle_snapshot(cell: AgentCell, activation: Activation, turn: Turn, result: object) -> None:
+def _settle_snapshot(cell: AgentCell, activation: Activation, turn: Turn, value: object) -> None:
     """Leave a turn to the agent's next save."""
     letter = turn.letter
     delta = activation.tracker.defer()
+    # The message goes with the change it made: saved apart, a crash would lose or repeat it.
     if delta is not None or letter.durable:
         activation.keep(delta, letter.id if letter.durable else None)
     if not activation.scheduled and activation.dirty():
+        # Asked for once until then; ``save`` lowers the flag also where it finds nothing to do.
         activation.scheduled = True
         autosave = cell.blueprint.agent_class.autosave or cell.home.auto_save
         cell.home.supervisor.dirty(cell, autosave.every, lambda: request_save(cell))
     if letter.reply_to is not None or turn.asked or letter.cause:
-        _answer_unsaved(cell, turn, detach(result))
+        _answer_unsaved(cell, turn, value)
 
 
 def describe(letter: Letter) -> str:
-    """Return what a letter asks for, for logs and the journal."""
+    """Return what a letter asks for, for logs and the journal.
+
+    When used: a commit, a warning or a dead letter has to name a message.
+    """
     if letter.name:
         return letter.name
     path = getattr(letter.message, "attr_path", None)
@@ -113,6 +125,7 @@ def _answer_unsaved(cell: AgentCell, turn: Turn, value: object) -> None:
     What the agent was told by others, in this turn or before, may still be on its way to the
     store; beyond the edge nobody may see it before it is there.
     """
+    # An asker takes all that is appended for seen: which of it the answers came from is not known.
     letter, committer = turn.letter, cell.home.supervisor.committer
     seen = committer.appended if turn.asked else letter.cause
     cell.last_sequence = max(cell.last_sequence, seen)
@@ -135,7 +148,10 @@ def save(cell: AgentCell, activation: Activation, name: str) -> int:
 
 
 def store_waiting(cell: AgentCell) -> None:
-    """Store the mail from outside that waits for a SNAPSHOT agent, before it waits for long."""
+    """Store the mail from outside that waits for a SNAPSHOT agent, before it waits for long.
+
+    When used: the agent is paused or leaves memory.
+    """
     if cell.snapshot:
         cell.put_back(*store_mail(cell, cell.mailbox.take_all()))
 
@@ -151,6 +167,7 @@ def store_mail(cell: AgentCell, items: list[Any]) -> list[Letter]:
             and not letter.durable
             and letter.__class__ in (Letter, KeptLetter)
         ):
+            # Of the class whose row a commit removes; of the same id, which others may know.
             stored = StoredLetter(letter.message, letter_id=letter.id or cell.home.next_letter())
             stored.correlation = letter.correlation or stored.id
             stored.name, stored.body = letter.name, letter.body
@@ -168,7 +185,10 @@ def store_mail(cell: AgentCell, items: list[Any]) -> list[Letter]:
 
 
 def request_save(cell: AgentCell) -> None:
-    """Have an agent saved between two turns."""
+    """Have an agent saved between two turns.
+
+    When used: auto-save is due, on the thread of the clock.
+    """
     cell.mailbox.put_urgent(Control(Verb.SAVE, edge=False))
 
 
@@ -180,6 +200,12 @@ def _commit(  # noqa: PLR0917 - once a turn, and keywords cost
     delta: Delta | None,
     value: object,
 ) -> None:
+    # 1. The reply is made ready before the append: the committer may release it at once.
+    # 2. The append gives the sequence, or raises where the writer was revoked; then nothing of the
+    #    turn has left, and the caller rolls back.
+    # 3. Shared rows are published under the ledger's lock, before anybody can read them as old.
+    # 4. Messages and timers go out last: what they cause gets a later place in the journal, so a
+    #    crash never keeps an effect without its cause.
     letter = turn.letter
     commit = cell.commit(name, letter)
     commit.delta = delta
@@ -296,7 +322,10 @@ def row(kind: str, key: str, letter: Letter) -> Message:
 
 
 def answers_unsaved(cell: AgentCell) -> bool:
-    """Tell whether replies leave although nothing can be saved (policy "continue")."""
+    """Tell whether replies leave although nothing can be saved (policy "continue").
+
+    When used: an answer would wait for the disk otherwise.
+    """
     return (
         cell.home.supervisor.outage
         and cell.blueprint.agent_class.when_unsaved is WhenUnsaved.CONTINUE

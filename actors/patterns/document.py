@@ -97,7 +97,8 @@ class Document(Pattern, Generic[T]):
 
         Where others have changed it since, both changes are made if they are to different keys of
         dictionaries (or fields of records, at any depth); if to the same, nothing is, and the
-        outcome says where. QuotaExceeded above the quota's bytes.
+        outcome says where. QuotaExceeded above the quota's bytes. The outcome shows the document,
+        so a writer must be a reader as well (Denied).
         """
         text = self._office.text(value, str(self), self._codec)
         return self._office.run(lambda unit: self._propose(unit, base, text))
@@ -114,6 +115,7 @@ class Document(Pattern, Generic[T]):
     def _propose(self, unit: Unit, base: Version[T], text: str) -> Merged[T] | Conflicted[T]:
         head = self._head(unit)
         who = self._require(unit, head, WRITERS, "change").principal
+        self._require(unit, head, READERS, "read")
         if self._rows.overtaken(unit, VALUE):
             # The proposal may be made from what it saw first: no conflict, but a new beginning.
             raise Stale(f"{self} was changed by another; try again")

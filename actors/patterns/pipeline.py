@@ -171,7 +171,7 @@ class Pipeline(Pattern):
             self._remove(unit, work.stage, work.number)
             item.stage, item.reason, item.lease = work.stage, why, None
             self._rows.put(unit, numbered(DROPPED, work.number), _text(item))
-            self._count(unit, **{work.stage: -1, DROPPED: 1})
+            self._count(unit, {work.stage: -1, DROPPED: 1})
 
         self._office.run(dropped)
 
@@ -266,7 +266,7 @@ class Pipeline(Pattern):
         number, first = self._office.number(), head.stages[0]
         item = _Item(msgspec.Raw(text.encode()), head.quota.until(self._office.now()))
         self._rows.put(unit, _key(first, number), _text(item))
-        counts = Counts(**{first: 1, _BYTES: size, _ITEMS: 1})
+        counts = Counts({first: 1, _BYTES: size, _ITEMS: 1})
 
         def within(before: str | None) -> str:
             after = counts(before)
@@ -347,7 +347,7 @@ class Pipeline(Pattern):
         stage = head.stages[following]
         self._rows.put(unit, _key(stage, work.number), _text(item))
         grown = 0 if text is None else size_of(text) - before
-        self._count(unit, **{work.stage: -1, stage: 1, _BYTES: grown})
+        self._count(unit, {work.stage: -1, stage: 1, _BYTES: grown})
         self._wake(unit, stage, work.number)
 
     def _own(self, unit: Unit, work: Work[Any], operation: str) -> _Item:
@@ -400,12 +400,12 @@ class Pipeline(Pattern):
         item.stage = stage
         self._remove(unit, stage, number)
         self._rows.put(unit, numbered(DROPPED, number), _text(item))
-        self._count(unit, **{stage: -1, DROPPED: 1})
+        self._count(unit, {stage: -1, DROPPED: 1})
 
     def _let_go(self, unit: Unit, stage: str, number: int, item: _Item, passed: int = 0) -> None:
         self._remove(unit, stage, number)
         size = size_of(bytes(item.value).decode())
-        self._count(unit, **{stage: -1, _ITEMS: -1, _BYTES: -size, "": passed})
+        self._count(unit, {stage: -1, _ITEMS: -1, _BYTES: -size, "": passed})
 
     def _expire(self, unit: Unit, head: Head) -> None:
         """Make room: let go of what is out of date and nobody works on."""
@@ -442,11 +442,11 @@ class Pipeline(Pattern):
         self._rows.remove(unit, key)
         if back:
             self._rows.put(unit, _key(stage, number), _text(item))
-            self._count(unit, **{DROPPED: -1, stage: 1})
+            self._count(unit, {DROPPED: -1, stage: 1})
             self._wake(unit, stage, number)
         else:
             size = size_of(bytes(item.value).decode())
-            self._count(unit, **{DROPPED: -1, _ITEMS: -1, _BYTES: -size})
+            self._count(unit, {DROPPED: -1, _ITEMS: -1, _BYTES: -size})
         return True
 
     def _wake(self, unit: Unit, stage: str, number: int) -> None:
@@ -457,8 +457,8 @@ class Pipeline(Pattern):
     def _remove(self, unit: Unit, stage: str, number: int) -> None:
         self._rows.remove(unit, _key(stage, number))
 
-    def _count(self, unit: Unit, **changes: int) -> None:
-        self._rows.change(unit, COUNTS, Counts(**changes))
+    def _count(self, unit: Unit, changes: dict[str, int]) -> None:
+        self._rows.change(unit, COUNTS, Counts(changes))
 
     def _index(self, head: Head, stage: str) -> int:
         try:

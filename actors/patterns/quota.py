@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -54,7 +55,7 @@ class Counts:
     Additions commute, so none of them makes a turn begin again, however many add at once.
     """
 
-    def __init__(self, **changes: int) -> None:
+    def __init__(self, changes: Mapping[str, int]) -> None:
         """Remember what to add to which number."""
         self._changes = changes
 

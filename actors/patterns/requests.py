@@ -230,7 +230,7 @@ class Requests(Pattern):
             standing.correlation, "" if to is None else str(to), wake,
         )  # fmt: skip
         self._rows.put(unit, numbered("open", number), _text(asked))
-        counts = Counts(items=1, bytes=size)
+        counts = Counts({"items": 1, "bytes": size})
 
         def within(before: str | None) -> str:
             after = counts(before)
@@ -316,7 +316,7 @@ class Requests(Pattern):
         done = _Done(asked.asker, asked.deadline, now + self._kept(head), size, by, answer)
         self._rows.put(unit, numbered("done", number), _text(done))
         before = size_of(bytes(asked.value).decode())
-        self._rows.change(unit, COUNTS, Counts(bytes=size - before))
+        self._rows.change(unit, COUNTS, Counts({"bytes": size - before}))
         if asked.wake:
             self._tell(unit, Principal.parse(asked.asker), asked.wake, number)
         return True
@@ -363,7 +363,7 @@ class Requests(Pattern):
         done = _Done(asked.asker, asked.deadline, asked.deadline + self._kept(self._head(unit)))
         self._rows.put(unit, numbered("done", number), _text(done))
         size = size_of(bytes(asked.value).decode())
-        self._rows.change(unit, COUNTS, Counts(bytes=-size))
+        self._rows.change(unit, COUNTS, Counts({"bytes": -size}))
 
     def _tidy(self, unit: Unit) -> None:
         """Let go of outcomes that nobody has collected in time."""
@@ -384,7 +384,7 @@ class Requests(Pattern):
 
     def _forget(self, unit: Unit, where: str, number: int, size: int) -> None:
         self._rows.remove(unit, numbered(where, number))
-        self._rows.change(unit, COUNTS, Counts(items=-1, bytes=-size))
+        self._rows.change(unit, COUNTS, Counts({"items": -1, "bytes": -size}))
 
     def _is_for(self, head: Head, who: Principal, asked: _Open) -> bool:
         if asked.to:

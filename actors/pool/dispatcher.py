@@ -3,52 +3,90 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import itertools
 import logging
 import os
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
-from .offers import LINGER, VAIN, Offers, Runnable
+from ...persistence.errors import PoolExhausted
+from .offers import VAIN, Offers, Runnable
 
 logger = logging.getLogger("perdure.actors")
 
 DEFAULT_WORKERS: Final = max(2, min(8, os.cpu_count() or 2))
 MOST_WORKERS: Final = 512
 """Threads a pool may grow to when its workers wait."""
+RETRY_SECONDS: Final = 0.1
+"""After which a thread that could not be started is tried again."""
 
 
 class Dispatcher:
     """Run mailboxes on a pool of threads.
 
     A worker that is about to wait lends its place (``blocking()``): another thread takes it, so
-    the pool always has its number of threads that can run.
+    the pool always has its number of threads that can run. ``most`` threads is the end of that:
+    the last one that can run never waits for a reply, so work that waits for nobody goes on.
+
+    Invariants: ``_threads`` holds the threads that run, ``_lent`` those of them that wait. Whoever
+    changes either holds the lock, and decides by both in the same hold: so no more threads leave
+    than are too many.
+
+    When the machine gives no more threads, those that are there do the work, and the missing ones
+    are tried again: when work comes, when a worker is through with some, and by ``later``. Only
+    where that leaves nobody, a pool without ``later`` raises what ``Thread.start`` raised.
     """
 
-    def __init__(self, workers: int = DEFAULT_WORKERS, *, name: str = "perdure") -> None:
-        """Make a pool of ``workers`` threads, started when work comes."""
+    def __init__(
+        self,
+        workers: int = DEFAULT_WORKERS,
+        *,
+        name: str = "perdure",
+        most: int = MOST_WORKERS,
+        later: Callable[[float, Callable[[], None]], object] | None = None,
+    ) -> None:
+        """Make a pool of ``workers`` threads, started when work comes.
+
+        ``later(seconds, call)`` makes a call after some seconds, on a thread of its own.
+        """
         self._size = workers
+        self._most = max(most, workers)
         self._name = name
+        self._later = later
         self._ready: queue.SimpleQueue[Runnable | None] = queue.SimpleQueue()
+        self.requeue: Callable[[Runnable], None] = self._ready.put
+        """Have work run that was submitted already, by a worker that is there. One call in C, so
+        that it is made or not made when an asynchronous exception strikes."""
         self._lock = threading.Lock()
         self._threads: set[threading.Thread] = set()
         self._given_up: set[threading.Thread] = set()
-        self._lent = 0
+        self._lent: set[threading.Thread] = set()
         self._submitted = itertools.count()
         self._offers = Offers(self._ready.put)
         self._closed = False
-        self._started = False
+        self._wanting = True  # threads are missing
+        self._retrying = False  # ``later`` was asked to try again
+
+    def start(self) -> None:
+        """Start the workers before there is work; RuntimeError if not one can be started."""
+        with self._lock:
+            error = self._fill()
+            if not self._threads and error is not None:
+                raise error
 
     def submit(self, work: Runnable) -> None:
         """Have a worker run ``work`` once."""
-        if not self._started:
-            self._start()
         next(self._submitted)
+        # Before threads are started: what is here is run, though that may raise.
         self._ready.put(work)
+        if self._offers.lingering:
+            self._offers.ring()
+        if self._wanting:
+            with self._lock:
+                self._fill_or_raise()
 
     def offer(self, work: Runnable) -> None:
         """Have ``work`` run once, by a worker or by whoever is about to wait for it."""
@@ -68,19 +106,31 @@ class Dispatcher:
         return next(self._submitted)
 
     @contextlib.contextmanager
-    def blocking(self) -> Iterator[None]:
-        """Lend this worker's place while the block waits; nothing happens on other threads."""
-        if threading.current_thread() not in self._threads:
+    def blocking(self, *, reply: bool = False) -> Iterator[None]:
+        """Lend this worker's place while the block waits; nothing happens on other threads.
+
+        At the most threads the last that can run lends nothing: what it waits for outside comes
+        by itself. A ``reply`` might need this very thread, so that is refused: PoolExhausted.
+        """
+        thread = threading.current_thread()
+        if thread not in self._threads or thread in self._lent:
             yield
             return
-        with self._lock:
-            self._lent += 1
-            self._fill()
         try:
+            with self._lock:
+                if self._running() > 1 or len(self._threads) < self._most:
+                    self._lent.add(thread)
+                    self._fill_or_raise()
+                elif reply:
+                    raise PoolExhausted(self._most)
             yield
         finally:
             with self._lock:
-                self._lent -= 1
+                self._lent.discard(thread)
+
+    def crowded(self) -> bool:
+        """Tell a worker that so many wait already that it should rather help than wait."""
+        return len(self._lent) > self._most // 2 and threading.current_thread() in self._threads
 
     def lend_for(self, thread: threading.Thread) -> None:
         """Take a thread that hangs out of the pool; another takes its place.
@@ -90,6 +140,7 @@ class Dispatcher:
         with self._lock:
             if thread in self._threads:
                 self._threads.discard(thread)
+                self._lent.discard(thread)
                 self._given_up.add(thread)
                 self._fill()
 
@@ -115,45 +166,96 @@ class Dispatcher:
                 thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
         return not any(thread.is_alive() for thread in threads)
 
-    def _start(self) -> None:
-        with self._lock:
-            self._started = True
-            self._fill()
+    def _running(self) -> int:
+        """Return how many threads run and do not wait; without the lock, about how many."""
+        return len(self._threads) - len(self._lent)
 
-    def _fill(self) -> None:
-        """Start threads until enough can run; the caller holds the lock."""
-        while not self._closed and len(self._threads) < min(self._size + self._lent, MOST_WORKERS):
+    def _fill_or_raise(self) -> None:
+        """Start missing threads; raises if nobody can run, and nobody will try again by itself."""
+        error = self._fill()
+        if error is not None and self._later is None and self._running() <= 0:
+            raise error
+
+    def _fill(self) -> Exception | None:
+        """Start threads until enough can run; the caller holds the lock.
+
+        Returns why that was not possible. Invariant: ``_threads`` holds no thread that does not
+        run; one whose start was interrupted enters itself.
+        """
+        was_wanting, self._wanting = self._wanting, False
+        while not self._closed and self._running() < self._size and len(self._threads) < self._most:
             thread = threading.Thread(target=self._work, name=f"{self._name}-worker", daemon=True)
             self._threads.add(thread)
-            thread.start()
+            try:
+                thread.start()
+            except BaseException as error:
+                self._threads.discard(thread)
+                self._wanting = True
+                if not isinstance(error, Exception):
+                    raise
+                if not was_wanting:
+                    logger.warning("%d workers, no more can be started: %s", self.threads(), error)
+                self._try_again()
+                return error
+        return None
+
+    def _try_again(self) -> None:
+        if self._later is not None and not self._retrying:
+            self._retrying = True
+            self._later(RETRY_SECONDS, self._refill)
+
+    def _refill(self) -> None:
+        with self._lock:
+            self._retrying = False
+            self._fill()
 
     def _work(self) -> None:
         thread = threading.current_thread()
-        get, linger = self._ready.get, self._offers.linger
-        a_while = functools.partial(get, timeout=LINGER)
-        vain = 0
-        while True:
-            try:
-                work = linger(a_while) if vain >= VAIN else get()
-            except queue.Empty:
-                work = get()
-            if work is None:
-                break
-            vain += 1
-            try:
-                if work.run():
-                    vain = 0
-            except BaseException:
-                # A mailbox answers for its actors' errors itself; this is a defect of ours.
-                logger.exception("a worker met an error outside every actor")
-            if len(self._threads) > self._size + self._lent or thread not in self._threads:
-                with self._lock:
-                    surplus = len(self._threads) > self._size + self._lent
-                    if surplus or thread not in self._threads:
-                        break
         with self._lock:
+            if self._closed and thread not in self._threads:
+                return  # its start was interrupted, and close() has not counted it
+            self._threads.add(thread)
+        try:
+            self._serve(thread)
+        finally:
+            with self._lock:
+                self._threads.discard(thread)
+                self._lent.discard(thread)
+                self._given_up.discard(thread)
+                self._fill()  # nothing, unless it ends before its time
+
+    def _serve(self, thread: threading.Thread) -> None:
+        vain = 0
+        # Taken by the iterator: an asynchronous exception strikes after a call that is written out,
+        # before its result is assigned, and what was taken would be lost.
+        for work in iter(self._ready.get, None):
+            try:
+                vain = 0 if work.run() else vain + 1
+            except BaseException as error:
+                # A mailbox answers for its actors' errors itself; this is a defect of ours, or
+                # somebody threw an exception into this thread.
+                if not isinstance(error, Exception):
+                    self._ready.put(work)
+                logger.exception("a worker met an error outside every actor")
+            if self._wanting:
+                with self._lock:
+                    self._fill()
+            if self._leaves(thread):
+                return
+            if vain >= VAIN:
+                self._offers.linger(self._ready.empty)
+
+    def _leaves(self, thread: threading.Thread) -> bool:
+        """Tell a worker between two runs whether it is one too many; then it is out already."""
+        if self._running() <= self._size and thread in self._threads:
+            return False
+        with self._lock:
+            self._lent.discard(thread)
+            if self._running() <= self._size and thread in self._threads:
+                return False
+            # In the same hold: or several would leave for one that is too many.
             self._threads.discard(thread)
-            self._given_up.discard(thread)
+            return True
 
 
 _default: Dispatcher | None = None

@@ -26,27 +26,27 @@ class YoungGeneration:
     def __init__(self) -> None:
         """Ask for nothing yet."""
         self._lock = threading.Lock()
-        self._wishes: list[int] = []
+        self._wishes: dict[int, int] = {}  # by who has them
         self._found = 0
         self._set = 0
 
-    def ask(self, objects: int) -> None:
+    def ask(self, who: int, objects: int) -> None:
         """Have the collector wait for ``objects`` new ones; 0 asks for nothing."""
         with self._lock:
-            self._wishes.append(objects)
+            self._wishes[who] = objects
             self._apply()
 
-    def give_back(self, objects: int) -> None:
-        """Take back what was asked for; the last one restores what was found."""
+    def give_back(self, who: int) -> None:
+        """Take back what was asked for, if it was; the last one restores what was found."""
         with self._lock:
-            self._wishes.remove(objects)
-            self._apply()
+            if self._wishes.pop(who, None) is not None:
+                self._apply()
 
     def _apply(self) -> None:
         current, *older = gc.get_threshold()
         if current != self._set:
             self._found = current
-        wanted = max(self._wishes, default=0)
+        wanted = max(self._wishes.values(), default=0)
         if self._found == 0:  # switched off
             return
         self._set = max(wanted, self._found)

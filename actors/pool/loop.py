@@ -23,7 +23,6 @@ class HandlerLoop:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._executor: ThreadPoolExecutor | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._grace = 0.0
         self._complete = False
@@ -37,10 +36,11 @@ class HandlerLoop:
 
         Returns a function that cancels it.
         """
-        loop = self._running()
-        if loop is None:
+        try:
+            loop = self._running()
+        except Exception as error:  # noqa: BLE001 - no thread, no descriptors: its asker gets it
             coroutine.close()
-            done(None, SystemClosed("the agent system is closed; open it again to go on"))
+            done(None, error)
             return _nothing
         holder: list[asyncio.Task[Any]] = []
 
@@ -101,14 +101,14 @@ class HandlerLoop:
         thread.join(2 * timeout)  # once for what blocks the loop, once for what ignores its end
         return self._complete and not thread.is_alive()
 
-    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _serve(self, loop: asyncio.AbstractEventLoop, executor: ThreadPoolExecutor) -> None:
         """Be the loop's thread: the loop is ended here too, where no other loop can be running."""
+        self._ident = threading.get_ident()
         while not self._closed:
             loop.run_forever()  # again, if a handler has stopped it
         self._complete = loop.run_until_complete(self._end_tasks(self._grace))
         loop.run_until_complete(loop.shutdown_asyncgens())
-        if self._executor is not None:
-            self._executor.shutdown(wait=False, cancel_futures=True)
+        executor.shutdown(wait=False, cancel_futures=True)
         if self._complete:
             loop.close()
 
@@ -120,18 +120,29 @@ class HandlerLoop:
         _, left = await asyncio.wait(self._tasks, timeout=within)
         return not left
 
-    def _running(self) -> asyncio.AbstractEventLoop | None:
+    def _running(self) -> asyncio.AbstractEventLoop:
         with self._lock:
-            if self._loop is None and not self._closed:
-                self._loop = asyncio.new_event_loop()
-                self._executor = ThreadPoolExecutor(thread_name_prefix="perdure-executor")
-                self._loop.set_default_executor(self._executor)
-                self._thread = threading.Thread(
-                    target=self._serve, args=(self._loop,), name="perdure-loop", daemon=True
-                )
-                self._thread.start()
-                self._ident = self._thread.ident
-            return None if self._closed else self._loop
+            if self._closed:
+                raise SystemClosed("the agent system is closed; open it again to go on")
+            return self._loop or self._begin()
+
+    def _begin(self) -> asyncio.AbstractEventLoop:
+        """Start a loop on its thread; nothing is left of it if that fails, so the next may try."""
+        loop = asyncio.new_event_loop()
+        executor = ThreadPoolExecutor(thread_name_prefix="perdure-executor")
+        loop.set_default_executor(executor)
+        thread = threading.Thread(
+            target=self._serve, args=(loop, executor), name="perdure-loop", daemon=True
+        )
+        # Before the start: it may be interrupted when the thread runs already.
+        self._loop, self._thread = loop, thread
+        try:
+            thread.start()
+        except Exception:
+            self._loop = self._thread = None
+            loop.close()
+            raise
+        return loop
 
 
 async def _caught(

@@ -125,6 +125,11 @@ class Mailbox:
 
         ``offer`` says that the sender is likely to wait for it, and may run it itself.
         """
+        # Without the lock, which every sender of a busy mailbox would wait for. The race:
+        # 1. The sender appends, then reads the phase.
+        # 2. The runner finds the queue empty, goes IDLE under the lock, then looks once more.
+        # Read before 2, the phase is RUNNING, so the append came first and the last look finds it;
+        # read after 2, it is IDLE, and the sender schedules.
         self._queue.append(envelope)
         phase = self._phase
         if phase is _SCHEDULED or phase is _RUNNING or phase is _SUSPENDED:
@@ -277,6 +282,7 @@ class Mailbox:
     def close(self) -> list[Envelope[Any]]:
         """Close at once and return every envelope that was not handled."""
         with self._lock:
+            # First the phase: who appends from now on takes it back, unless it is in ``left``.
             self._phase = _CLOSED
             left = [*self._urgent, *self.take_all()]
             self._urgent.clear()
@@ -297,6 +303,7 @@ class Mailbox:
 
     def steal(self) -> bool:
         """Run on the calling thread if the mailbox has work that nobody has begun."""
+        # A look without the lock first: mostly somebody has begun, and then nothing is to be won.
         if self._phase is not _SCHEDULED or not self._enter():
             return False
         self._run_entered(1)
@@ -316,6 +323,7 @@ class Mailbox:
     def _run_entered(self, budget: int) -> None:
         receiver = self._receiver  # the mailbox may be closed when this run is over
         suspended = self.context.run(self._drain, budget)
+        # Before the phase: from then on another thread may run it and call itself the runner.
         self.runner = None
         with self._lock:
             if self._phase is _CLOSED:

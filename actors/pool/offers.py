@@ -7,15 +7,19 @@ microseconds of a lone durable ask (``python -m benchmarks --only lone``).
 A worker that was woken in vain a few times in a row *lingers*: it waits with a short timeout, and
 asks from outside are only offered meanwhile. At each timeout it looks at the offers. One that still
 waits, or none at all since the last look, ends the lingering: what is left becomes ordinary work.
+Ordinary work rings a bell, so that it waits for nobody.
 
 Invariant: an offer is run by whoever waits for it, or is ordinary work within ``LINGER`` seconds.
 ``offer`` appends first and looks at the flag afterwards, ``end`` lowers the flag first and moves
 the offers afterwards, so one of the two sees the other.
+
+The wait is for a lock. ``SimpleQueue.get(timeout)`` would do, but on CPython 3.11 one whose timeout
+passes while another thread takes the item it was woken for waits for ever.
 """
 
 from __future__ import annotations
 
-import queue
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -49,6 +53,8 @@ class Offers:
         self.lingering = False
         """A worker looks after the offers."""
         self._looking = threading.Lock()  # held by the worker that lingers
+        self._bell = threading.Lock()  # released to wake it
+        self._bell.acquire()
 
     def offer(self, work: Runnable) -> None:
         """Keep ``work`` for whoever waits for it."""
@@ -56,26 +62,29 @@ class Offers:
         if not self.lingering:
             self.end()
 
-    def linger(self, get: Callable[[], Runnable | None]) -> Runnable | None:
-        """Look after the offers until ``get`` gives work, and return that.
+    def linger(self, idle: Callable[[], bool]) -> None:
+        """Look after the offers while it is worth while, and ``idle()`` says there is no work.
 
-        ``get`` raises queue.Empty after ``LINGER`` seconds; so does this when lingering is not
-        worth while, or another worker does it.
+        Comes back at once when another worker does it.
         """
         if not self._looking.acquire(blocking=False):
-            raise queue.Empty
+            return
         try:
+            # Before the look at the work: who brings some looks at this afterwards.
             self.lingering = True
-            while True:
-                try:
-                    return get()
-                except queue.Empty:
-                    if not self.lingering or not self._all_taken():
-                        raise
+            while idle():
+                rung = self._bell.acquire(timeout=LINGER)
+                if not rung and not (self.lingering and self._all_taken()):
+                    return
         finally:
             # Work may keep this worker busy for long.
             self.end()
             self._looking.release()
+
+    def ring(self) -> None:
+        """Have the worker that lingers look for work."""
+        with contextlib.suppress(RuntimeError):  # it has been rung already
+            self._bell.release()
 
     def _all_taken(self) -> bool:
         """Drop what was taken; tell whether that was all, and not nothing."""
@@ -99,3 +108,4 @@ class Offers:
             except IndexError:  # another thread moved it
                 return
             self._submit(work)
+            self.ring()

@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass
 from typing import Final
 
-from ...persistence.errors import ConfigurationError
+from ...persistence.options import Options
 from ..agent.blueprint import Catalogue
 from ..cell import failing
 from ..cell.cell import AgentCell, Surroundings
@@ -31,11 +31,9 @@ class Passivation:
 
     def __post_init__(self) -> None:
         """Refuse limits that make no sense."""
-        if (self.idle is not None and self.idle <= 0) or (
-            self.limit is not None and self.limit < 1
-        ):
-            message = f"{self} needs idle > 0 and limit >= 1, or None"
-            raise ConfigurationError(message)
+        options = Options(self)
+        options.seconds("idle", none="never")
+        options.whole("limit", least=1, none="no limit")
 
 
 class Keeper:

@@ -49,7 +49,8 @@ class AskHelper:
             self._committer.promise()
         try:
             # A turn that runs here may never come back; a time limit can only free another thread.
-            if depth < DEEPEST and cell.turn_limit is None:
+            # Where nearly all threads wait, this one makes the reply itself all the same.
+            if depth < DEEPEST and (cell.turn_limit is None or self._dispatcher.crowded()):
                 self._run_here(future, cell, depth)
         finally:
             if outermost:
@@ -67,9 +68,12 @@ class AskHelper:
 
     @contextlib.contextmanager
     def waiting(self, future: Future[Any]) -> Iterator[None]:
-        """Surround the wait of a turn, or of somebody outside, for ``future``."""
+        """Surround the wait of a turn, or of somebody outside, for ``future``.
+
+        PoolExhausted if all threads wait for replies already.
+        """
         self._dispatcher.hurry()
-        with _registered(future), self._dispatcher.blocking():
+        with _registered(future), self._dispatcher.blocking(reply=True):
             yield
 
 

@@ -21,16 +21,14 @@ from ..cell.steps import quarantined
 from ..pool.future import Future
 from ..pool.mailbox import MailHold
 from ..talk.control import Control, Verb
+from ..talk.copies import PLAIN, detach
 from ..talk.description import AgentDescription, describe
-from ..talk.messages import PLAIN, detach
 from ..talk.reference import AgentRef
 from ..talk.turn import KeptLetter, Letter, StoredLetter, Turn, under_way
 from .cells import Keeper
 from .helper import AskHelper
 
 _PROXIED: Final = frozenset({ProxyCall, ProxyGetAttr, ProxySetAttr})
-LIGHTEST: Final = 1024
-"""Characters below which no limit on messages can matter."""
 
 
 class Exchange(Surroundings, Protocol):
@@ -93,6 +91,10 @@ class PostOffice:
             letter.correlation = unit.standing.correlation
         else:
             letter = self._stored_letter(cell, message, turn)
+        if letter.correlation < 0:
+            # A session goes on where its own agents speak to each other. Who only listens is told
+            # outside of it: to be in a session is a right, and where to keep what one makes.
+            letter.correlation = letter.id
         leaving: Any = unit.mail if turn is None else turn.sends
         if (
             once
@@ -123,15 +125,12 @@ class PostOffice:
             if session or message.__class__ not in PLAIN:
                 letter = Letter(detached(message), correlation=session)
         elif cell.snapshot and not cell.holds:
-            # As durable as the agent itself: stored when it is paused or the system closes.
-            if not (
-                cell.takes_bare
-                and not session
-                and type(message) is str
-                and len(message) < LIGHTEST
-                and message.isascii()
-            ):
+            # As durable as the agent itself: stored when it is paused or the system closes. Until
+            # then nobody needs its text, if it is clear already that it has one.
+            if not cell.blueprint.calls.proven(message):
                 letter = self._stored_letter(cell, message, None, KeptLetter)
+            elif session or message.__class__ not in PLAIN:
+                letter = self._unwritten_letter(message, session)
         else:
             letter = self._stored_letter(cell, message, None)
             commit = Commit()
@@ -250,6 +249,14 @@ class PostOffice:
         letter.sent = self._home.clock.now()
         return letter
 
+    def _unwritten_letter(self, message: object, session: int) -> Letter:
+        """Make a letter that is encoded when it is stored; its message is proven."""
+        letter = KeptLetter(message, letter_id=next(self._letters))
+        letter.correlation = session or letter.id
+        letter.name = letter.body = ""
+        letter.sent = self._home.clock.now()
+        return letter
+
     def _wait_for_relief(self, cell: AgentCell) -> None:
         """Hold up a sender from outside while too much is unsaved, so that memory is bounded."""
         supervisor = self._home.supervisor
@@ -263,7 +270,7 @@ class PostOffice:
                     return
         message = (
             f"{cell} cannot take more: {supervisor.committer.backlog():,} commits are unsaved; "
-            "send more slowly, or open the system with a larger most_unsaved"
+            "send more slowly, or open the system with a larger Saving(most_unsaved=...)"
         )
         raise MailboxFull(message)
 

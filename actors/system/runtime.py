@@ -19,7 +19,6 @@ from ...shared.access.audit import Audit, AuditSweep, AuditTrail
 from ...shared.access.policy import Policy
 from ...shared.access.sweep import GrantSweep
 from ...shared.artifacts.artifacts import Artifacts
-from ...shared.artifacts.records import ArtifactLimits
 from ...shared.ledger.desk import Desk
 from ...shared.ledger.ledger import Ledger
 from ...shared.scopes.schemas import Schemas
@@ -39,9 +38,10 @@ from ..talk.reference import AgentRef
 from ..talk.sessions import compose
 from ..talk.turn import Alarm, Letter
 from .attendant import Attendant
-from .cells import SWEEP_SECONDS, Keeper, Passivation
+from .cells import SWEEP_SECONDS, Keeper
 from .context import TurnContext, hangs_on
 from .isolator import Isolator
+from .options import Limits, Resources
 from .post import PostOffice, refuse_all
 from .recovery import Recovery
 
@@ -63,13 +63,9 @@ class Runtime:
         *,
         facade: object,
         clock: Clock,
-        workers: int,
-        passivation: Passivation,
-        mailbox_wait: float,
-        largest_value: int,
+        limits: Limits,
+        resources: Resources,
         auto_save: AutoSave,
-        scope_cache: int,
-        artifact_limits: ArtifactLimits,
         audit: Audit,
     ) -> None:
         """Work on a store whose lease is held."""
@@ -78,7 +74,7 @@ class Runtime:
         self.catalogue = catalogue
         self.facade = facade
         self.clock = clock
-        self.dispatcher = Dispatcher(workers)
+        self.dispatcher = Dispatcher(resources.workers, later=clock.call_later)
         self.loop = HandlerLoop()
         self.tree = SupervisionTree()
         self.timers = TimerService(store, clock, self._when_settled, self._timer_due)
@@ -88,37 +84,37 @@ class Runtime:
         self.recovering = True
         # Letters of later owners have higher ids, so "old mail" is what is below this.
         self.first_letter = store.lease.token << 40
-        self.largest_value = largest_value
+        self.largest_value = largest = limits.largest_value
         self.auto_save = auto_save
         self.tick = clock.monotonic()
         self._letters = itertools.count(self.first_letter)
         self._agents = itertools.count(counters.agent + 1)
         self.agenda = Agenda(clock)
-        self.keeper = Keeper(self, catalogue, passivation)
+        self.keeper = Keeper(self, catalogue, resources.passivation)
         self.cells = self.keeper.cells
         boundaries = {k: catalogue.of_kind(k).agent_class.boundary for k in catalogue.kinds()}
         self.policy = Policy(store, boundaries, clock.now, reads=audit.reads)
-        self.ledger = Ledger(store, cache_bytes=scope_cache, guard=self.policy)
+        self.ledger = Ledger(store, cache_bytes=resources.scope_cache, guard=self.policy)
         self.ledger.waiting = self.dispatcher.blocking
         self.ledger.depends = hangs_on
         supervisor.committer.on_durable = self.ledger.took
         supervisor.defer = self.ledger.defer
-        desk = Desk(self.ledger, supervisor, TurnContext(self), patience=mailbox_wait)
+        desk = Desk(self.ledger, supervisor, TurnContext(self), patience=limits.mailbox_wait)
         self.desk = desk
         schemas = Schemas(catalogue.vault)
-        self.state = ScopedState(desk, largest=largest_value, schemas=schemas)
+        self.state = ScopedState(desk, largest=largest, schemas=schemas)
         self.access = Access(desk, self.policy, Isolator(self, self.keeper))
-        self.artifacts = Artifacts(desk, supervisor, largest=largest_value, limits=artifact_limits)
+        self.artifacts = Artifacts(desk, supervisor, largest=largest, limits=limits.artifacts)
         self.audit = AuditTrail(
             desk, store, audit, committer=supervisor.committer, append=supervisor.append
         )
-        self.post = PostOffice(self, self.keeper, self._letters, mailbox_wait=mailbox_wait)
-        self.sessions, session_sweep = compose(self, desk, self.artifacts, largest=largest_value)
+        self.post = PostOffice(self, self.keeper, self._letters, mailbox_wait=limits.mailbox_wait)
+        self.sessions, session_sweep = compose(self, desk, self.artifacts, largest=largest)
         self.sharing = Sharing(
             Office(
                 desk,
                 self.post,
-                largest=largest_value,
+                largest=largest,
                 number=self.next_letter,
                 reference=self.reference,
             )
@@ -136,7 +132,8 @@ class Runtime:
         supervisor.on_relief = self._relieved
 
     def start(self) -> None:
-        """Begin to deliver old mail and timers, and to sweep."""
+        """Begin to deliver old mail and timers, and to sweep; RuntimeError if no worker starts."""
+        self.dispatcher.start()
         self.timers.start()
         self.agenda.count(1)
         self.dispatcher.submit(Recovery(self))
@@ -195,6 +192,11 @@ class Runtime:
             # Nothing was scheduled during the whole round: nothing can have begun behind it.
             if self.dispatcher.submissions() == before + 1:
                 return True
+
+    def busy(self) -> list[str]:
+        """Name what keeps the system from being quiet."""
+        agents = [str(cell) for cell in list(self.cells.values()) if cell.mailbox.busy()]
+        return agents or ([] if self.agenda.wait(0) else ["work that was due"])
 
     def stop_intake(self) -> None:
         """Refuse messages from outside; turns under way go on and may still ask each other."""

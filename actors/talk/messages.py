@@ -7,14 +7,11 @@ back is refused on the sender's line.
 
 from __future__ import annotations
 
-import copy
-import dataclasses
 import functools
 import inspect
 import re
 import typing
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import GenericAlias
 from typing import Any, Final
 
@@ -25,10 +22,8 @@ from pykka.messages import ProxyCall
 from ...persistence.codec.codec import Codec
 from ...persistence.errors import StateError
 from ...persistence.secrets.codec import SecretCodec, codec_for, holds_secrets
-from ...persistence.secrets.detector import Watch, sensitive
+from ...persistence.secrets.detector import SHORTEST, Watch, sensitive
 from ...persistence.secrets.vault import Vault
-from ...persistence.state.log import Log
-from ...persistence.state.map import Map
 
 ON_RECEIVE: Final = ""
 """The name under which a message to ``on_receive`` is stored."""
@@ -37,8 +32,9 @@ _raw_call: Final = msgspec.json.Decoder(tuple[list[msgspec.Raw], dict[str, msgsp
 _POSITION: Final = re.compile(r"\[0\]\[(\d+)\]")
 _KEYWORD: Final = re.compile(r"\[1\](?:\.|\[['\"]?)(\w+)(?:['\"]?\])?")
 _typed_dict: Final[Any] = typing.TypedDict  # made of a signature, where a checker expects a text
-PLAIN: Final = frozenset({int, str, bool, type(None), float, bytes})
-"""Types whose values need no copy."""
+_SIMPLE: Final[frozenset[type]] = frozenset({int, str, bool, type(None)})
+_LARGE: Final = 10 ** (SHORTEST - 2)
+"""An integer of fewer digits, with its sign, is no form of a secret either."""
 
 
 class CallCodec:
@@ -51,6 +47,7 @@ class CallCodec:
         self._vault = vault or Vault()
         self._watch = self._vault.watch
         self._sensitive: dict[str, dict[int, str]] = {}
+        self._kinds: dict[tuple[tuple[str, ...], int], list[frozenset[type]] | None] = {}
         self._codecs: dict[tuple[str, int, tuple[str, ...]], Codec[Any]] = {}
 
     def encode(self, message: object) -> tuple[str, str, object]:
@@ -118,10 +115,51 @@ class CallCodec:
         args, kwargs = codec.decode(body)
         return ProxyCall(tuple(name.split(".")), args, kwargs)
 
+    def proven(self, message: object) -> bool:
+        """Tell whether ``encode`` would certainly take a message, and give it back as it is.
+
+        When used: what waits in memory first, and is stored only if it is still there at a pause
+        or at the end, need not be encoded by its sender. True for a few short numbers and texts, by
+        position, of exactly the types that the method declares.
+        """
+        if message.__class__ in self._message_kinds:
+            return _is_proven(message)
+        if message.__class__ is not ProxyCall:
+            return False
+        path, args, kwargs = message
+        place = (path, len(args))
+        try:
+            parameters = self._kinds[place]
+        except KeyError:
+            parameters = self._kinds[place] = self._kinds_of(".".join(path), len(args))
+        if kwargs or parameters is None:
+            return False
+        for value, kinds in zip(args, parameters, strict=True):
+            if value.__class__ not in kinds or not _is_proven(value):
+                return False
+        return True
+
+    def _kinds_of(self, name: str, count: int) -> list[frozenset[type]] | None:
+        """Return the classes each parameter takes as they are; None if calls need a closer look."""
+        try:
+            codec = self._call_codec(name, count, ())
+        except (TypeError, AttributeError):
+            return None  # ``encode`` says what is wrong
+        if isinstance(codec, SecretCodec) or self._sensitive[name] or not self._roomy(count):
+            return None
+        return [
+            _kinds(declared) for declared in typing.get_args(typing.get_args(codec.declared)[0])
+        ]
+
     @functools.cached_property
-    def untyped(self) -> bool:
-        """Whether ``on_receive`` takes any message, so that plain values need no proof."""
-        return self._message_codec.declared is object
+    def _message_kinds(self) -> frozenset[type]:
+        codec = self._message_codec
+        simple = not isinstance(codec, SecretCodec) and self._roomy(1)
+        return _kinds(codec.declared) if simple else frozenset()
+
+    def _roomy(self, count: int) -> bool:
+        """Tell whether so many proven values are below the limit, also with all they escape."""
+        return count * 8 * SHORTEST < self._largest
 
     @functools.cached_property
     def _message_codec(self) -> Codec[Any]:
@@ -166,6 +204,19 @@ class CallCodec:
         if any(map(holds_secrets, (*types, *fields.values()))):
             return SecretCodec(declared, self._vault, f"{self._class.__name__}.{name}")
         return Codec(declared)
+
+
+def _kinds(declared: object) -> frozenset[type]:
+    """Return the classes whose values a type takes as they are."""
+    return frozenset(kind for kind in _SIMPLE if declared is object or kind is declared)
+
+
+def _is_proven(value: object) -> bool:
+    """Tell whether a value of a class in ``_SIMPLE`` can be stored exactly, and is no secret."""
+    if isinstance(value, str):
+        # A shorter text without a colon has no form of a secret; ASCII has no surrogates.
+        return len(value) < SHORTEST and value.isascii() and ":" not in value
+    return value is None or (isinstance(value, int) and -_LARGE < value < _LARGE)
 
 
 def _method(agent_class: type, name: str) -> Callable[..., object]:
@@ -237,68 +288,3 @@ def _variadic(signature: inspect.Signature) -> str:
         if parameter.kind is inspect.Parameter.VAR_KEYWORD:
             return parameter.name
     return ""
-
-
-def detach(value: object) -> object:
-    """Return ``value`` without ties to an agent's state.
-
-    Collections become plain ones and mutable containers are copied, also inside records; other
-    objects pass as they are. Without this a caller could change an agent's state through a reply.
-    """
-    kind = value.__class__
-    if kind in PLAIN:
-        return value
-    if kind is list:
-        return [detach(item) for item in value]  # type: ignore[attr-defined]
-    if kind is dict:
-        return {key: detach(item) for key, item in value.items()}  # type: ignore[attr-defined]
-    if kind is tuple:
-        return tuple([detach(item) for item in value])  # type: ignore[attr-defined]
-    return _detach_rarer(value)
-
-
-def _detach_rarer(value: object) -> object:  # noqa: PLR0911 - a line for each kind
-    if isinstance(value, Log):
-        return list(value)  # reading decodes: the items are fresh
-    if isinstance(value, Map):
-        return {key: detach(item) for key, item in value.items()}
-    if isinstance(value, msgspec.Struct):
-        return _detach_record(value, value.__struct_fields__)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _detach_record(value, [field.name for field in dataclasses.fields(value)])
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        named: Any = value.__class__
-        return named(*[detach(item) for item in value])
-    if isinstance(value, set | bytearray | deque):
-        return copy.copy(value)
-    if isinstance(value, list):
-        items = copy.copy(value)
-        items[:] = [detach(item) for item in value]
-        return items
-    if isinstance(value, dict):
-        entries = copy.copy(value)
-        for key, item in value.items():
-            entries[key] = detach(item)
-        return entries
-    return value
-
-
-def _detach_record(value: object, names: Sequence[str]) -> object:
-    """Copy a record unless it is frozen and holds nothing that can change."""
-    fields = {name: getattr(value, name) for name in names if hasattr(value, name)}
-    detached = {name: detach(item) for name, item in fields.items()}
-    if all(detached[name] is item for name, item in fields.items()) and _is_frozen(value):
-        return value
-    twin = copy.copy(value)
-    for name, item in detached.items():
-        if isinstance(twin, msgspec.Struct):
-            msgspec.structs.force_setattr(twin, name, item)
-        else:
-            object.__setattr__(twin, name, item)
-    return twin
-
-
-def _is_frozen(value: object) -> bool:
-    if isinstance(value, msgspec.Struct):
-        return value.__struct_config__.frozen
-    return bool(value.__dataclass_params__.frozen)  # type: ignore[attr-defined]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Concatenate, Final, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from pykka import ActorRef
-from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr
+from pykka.messages import ProxyCall, ProxyGetAttr
 
 from ...persistence.errors import ConfigurationError
 from ..pool.cell import Cell
@@ -24,6 +24,7 @@ R = TypeVar("R")
 _new: Final = tuple.__new__  # a named tuple's own constructor takes twice as long
 # One object for all calls without keywords: what waits in a mailbox burdens the garbage collector.
 _NO_KEYWORDS: Final[dict[str, Any]] = {}
+_NOTHING: Final = object()
 
 
 class Post(Protocol):
@@ -113,34 +114,38 @@ class AgentRef(ActorRef[A], Generic[A]):
     def call(
         self,
         method: Callable[Concatenate[A, P], Coroutine[Any, Any, R]],
+        /,
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Future[R]: ...
     @overload
     def call(
-        self, method: Callable[Concatenate[A, P], R], *args: P.args, **kwargs: P.kwargs
+        self, method: Callable[Concatenate[A, P], R], /, *args: P.args, **kwargs: P.kwargs
     ) -> Future[R]: ...
-    def call(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any]:
-        """Ask by method, typed: ``ref.call(Desk.assign, "T-1", "mira")`` gives ``Future[int]``."""
+    def call(self, method: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Ask by method, typed: ``ref.call(Desk.assign, "T-1", "mira")`` gives ``Future[int]``.
+
+        Every keyword goes to the method, whatever its name is. ConfigurationError for what is no
+        method of the agent's class.
+        """
         message = ProxyCall((self._name(method),), args, kwargs)
         return self._post.ask(self, message)
 
     def cast(
-        self, method: Callable[Concatenate[A, P], Any], *args: P.args, **kwargs: P.kwargs
+        self, method: Callable[Concatenate[A, P], Any], /, *args: P.args, **kwargs: P.kwargs
     ) -> None:
-        """Tell by method, typed: ``ref.cast(Desk.assign, "T-1", "mira")``."""
+        """Tell by method, typed: ``ref.cast(Desk.assign, "T-1", "mira")``.
+
+        As ``tell``, and with keywords as ``call`` takes them.
+        """
         self._post.tell(self, ProxyCall((self._name(method),), args, kwargs))
 
     def _name(self, method: Callable[..., Any]) -> str:
-        try:
-            return method.__name__
-        except AttributeError:
-            kind = self.actor_class.__name__
-            message = (
-                f"{self}: {method!r} is not a method; give one of {kind}'s, as in"
-                f" call({kind}.method, ...), or use proxy() to call by name"
-            )
-            raise ConfigurationError(message) from None
+        name: str = getattr(method, "__name__", "")
+        # What nearly every call gives is found at once.
+        if getattr(self.actor_class, name, _NOTHING) is method:
+            return name
+        return _name_in(self.actor_class, method, self)
 
     def proxy(self) -> AgentProxy[A]:  # type: ignore[override]
         """Return an object whose methods send messages."""
@@ -208,9 +213,12 @@ class AgentProxy(Generic[A]):
         return ref._post.ask(ref, ProxyGetAttr((name,)))  # noqa: SLF001
 
     def __setattr__(self, name: str, value: object) -> None:
-        """Set an attribute of the activation; waits until it is set."""
-        ref = self._ref
-        ref._post.ask(ref, ProxySetAttr((name,), value)).get()  # noqa: SLF001
+        """Refuse it: only an agent's own handlers change what it is and does."""
+        kind = self._ref.actor_class.__name__
+        message = (
+            f"{self._ref}: {name!r} cannot be set from outside; call a method of {kind} for it"
+        )
+        raise AttributeError(message)
 
     def __repr__(self) -> str:
         return f"<AgentProxy {self._ref}>"
@@ -226,17 +234,49 @@ class MethodProxy:
         self._ref = ref
         self._path = _path(name)
 
-    def __call__(self, *args: object, **kwargs: object) -> Future[Any]:
+    def __call__(self, /, *args: object, **kwargs: object) -> Future[Any]:
         """Ask: send now, return the future of the method's result."""
         ref = self._ref
         message = _new(ProxyCall, (self._path, args, kwargs or _NO_KEYWORDS))
         return ref._post.ask(ref, message)  # noqa: SLF001
 
-    def defer(self, *args: object, **kwargs: object) -> None:
+    def defer(self, /, *args: object, **kwargs: object) -> None:
         """Tell: in a handler, sent when the turn commits."""
         ref = self._ref
         message = _new(ProxyCall, (self._path, args, kwargs or _NO_KEYWORDS))
         ref._post.tell(ref, message)  # noqa: SLF001
+
+
+def _name_in(agent_class: type, method: object, ref: AgentRef[Any]) -> str:
+    """Return the name under which an agent class has ``method``; ConfigurationError if it has not.
+
+    Methods of its bases count, also those it overrides: the agent's own is called.
+    """
+    function = getattr(method, "__func__", method)
+    name = getattr(method, "__name__", "")
+    for base in agent_class.__mro__:
+        own = vars(base).get(name)
+        if own is not None and getattr(own, "__func__", own) is function:
+            return name
+    if callable(method):  # a decorator may have changed what the function calls itself
+        for name in dir(agent_class):
+            if getattr(agent_class, name, _NOTHING) is method:
+                return name
+    raise ConfigurationError(_why_no_method(agent_class, method, ref))
+
+
+def _why_no_method(agent_class: type, method: object, ref: AgentRef[Any]) -> str:
+    kind = agent_class.__name__
+    if not callable(method) or not hasattr(method, "__name__"):
+        return (
+            f"{ref}: {method!r} is not a method; give one of {kind}'s, as in"
+            f" call({kind}.method, ...), or use proxy() to call by name"
+        )
+    shown = getattr(method, "__qualname__", method.__name__)
+    return (
+        f"{ref}: {shown} is not a method of {agent_class.__qualname__}; give one of {kind}'s, as in"
+        f" call({kind}.method, ...)"
+    )
 
 
 @functools.lru_cache(maxsize=4096)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pykka._envelope import Envelope
 
+from ...lifecycle.clock import Handle
 from ...persistence.records.records import Timer
 from ...shared.ledger.unit import Ending, Unit
 from ..pool.cell import Cell
@@ -104,7 +105,7 @@ class Turn:
 
     __slots__ = (
         "asked", "cancel", "cell", "decided", "effects", "ending", "kept", "letter", "overdue",
-        "sends", "settling", "steps", "timers", "unit", "waits",
+        "sends", "settling", "steps", "timers", "unit", "waits", "watch",
     )  # fmt: skip
 
     def __init__(self, cell: Cell, letter: Letter) -> None:
@@ -132,6 +133,8 @@ class Turn:
         """Cancels an async handler that has a time limit."""
         self.overdue = ""
         """Why it was cancelled."""
+        self.watch: Handle | None = None
+        """The call that gives it up when its time limit is over."""
         self.decided: Decider | None = None
         self.settling = False
         """Its handler has ended, and its runner sees to what becomes of it."""

@@ -22,6 +22,10 @@ class Counter(Agent[CountState]):
             self.state.count += 1
         return self.state.count
 
+    def add(self, by: int) -> None:
+        """Count what a method was called with."""
+        self.state.count += by
+
 
 class SavedCounter(Counter):
     """Counts its messages; the count is stored every second."""

@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from perdure import AgentSystem, Passivation
+from perdure import AgentSystem, Passivation, Resources
 
 from ..memory import peak_resident, resident
 from ..workload import bytes_in, owner, percentiles
@@ -20,7 +20,9 @@ NEVER = Passivation(idle=None, limit=None)
 
 def memory(folder: Path, *, actors: float) -> dict[str, float]:
     """Report the memory of a live idle agent: the growth of the process by so many of them."""
-    with AgentSystem.open(folder / "desks.db", agents=[Desk], passivation=NEVER) as system:
+    with AgentSystem.open(
+        folder / "desks.db", agents=[Desk], resources=Resources(passivation=NEVER)
+    ) as system:
         _touch(system, 0, 1_000)
         before = resident()
         _touch(system, 1_000, 1_000 + int(actors))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from perdure import AgentSystem, AutoSave
+from perdure import AgentSystem, AutoSave, Saving
 
 from .agents import Counter, SavedCounter
 
@@ -27,14 +27,18 @@ def tells(folder: Path, *, actors: float, messages: float) -> dict[str, float]:
     return {"per_second": sum(counts) / taken}
 
 
-def saved(folder: Path, *, actors: float, seconds: float, snapshot: bool) -> dict[str, float]:
+def saved(
+    folder: Path, *, actors: float, seconds: float, snapshot: bool, typed: bool = False
+) -> dict[str, float]:
     """Tell agents messages for some seconds, with auto-save every second or without persistence.
+
+    With ``typed`` by method, as in ``ref.cast(Counter.add, 1)``.
 
     Each round of messages is handled before the next one begins, so that mailboxes stay short.
     """
     kind = SavedCounter if snapshot else Counter
     with AgentSystem.open(
-        folder / "counters.db", agents=[kind], auto_save=AutoSave(every=1.0)
+        folder / "counters.db", agents=[kind], saving=Saving(auto_save=AutoSave(every=1.0))
     ) as system:
         refs = [system.agent(kind, str(number)) for number in range(int(actors))]
         for ref in refs:
@@ -45,7 +49,10 @@ def saved(folder: Path, *, actors: float, seconds: float, snapshot: bool) -> dic
         while time.perf_counter() < deadline:
             for _ in range(20):
                 for ref in refs:
-                    ref.tell("add")
+                    if typed:
+                        ref.cast(Counter.add, 1)
+                    else:
+                        ref.tell("add")
             for future in [ref.ask("count", block=False) for ref in refs]:
                 future.get()
             count += 20 * len(refs)

@@ -46,6 +46,16 @@ SNAPSHOT = Experiment(
             "benchmarks.ours.tells:saved",
             {"actors": 1_000, "seconds": Size(6, 2), "snapshot": False},
         ),
+        Measure(
+            "snapshot cast",
+            "benchmarks.ours.tells:saved",
+            {"actors": 1_000, "seconds": Size(6, 2), "snapshot": True, "typed": True},
+        ),
+        Measure(
+            "volatile cast",
+            "benchmarks.ours.tells:saved",
+            {"actors": 1_000, "seconds": Size(6, 2), "snapshot": False, "typed": True},
+        ),
     ),
     rows=(
         Row(
@@ -57,6 +67,14 @@ SNAPSHOT = Experiment(
             unit="%",
             floor=-10,
             aim=-3,
+        ),
+        Row(
+            "snapshot-cast",
+            "same, told by method: ref.cast(Counter.add, 1)",
+            ours=Value("snapshot cast", "per_second"),
+            peers=(Value("volatile cast", "per_second"),),
+            compare=Compare.CHANGE,
+            unit="%",
         ),
     ),
 )

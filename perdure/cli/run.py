@@ -18,7 +18,7 @@ from typing import Any, Final, TypeAlias
 
 from rich.live import Live
 
-from ..actors.pool.dispatcher import DEFAULT_WORKERS
+from ..actors.system.options import Resources
 from ..lifecycle import signals
 from ..persistence.errors import Fenced, StoreError, SystemClosed
 from ..system import AgentSystem
@@ -66,9 +66,8 @@ def run(
 def _serve(
     program: Program, store: str, events: Events, *, sync: str, drain: float, workers: int | None
 ) -> ExitCode:
-    system = AgentSystem.open(
-        store, agents=program.agents, sync=sync, workers=workers or DEFAULT_WORKERS
-    )
+    resources = Resources() if workers is None else Resources(workers=workers)
+    system = AgentSystem.open(store, agents=program.agents, sync=sync, resources=resources)
     kinds = ", ".join(sorted(agent.kind for agent in program.agents))
     logger.info(
         "running %s on %s as process %d; agents: %s", program.name, store, os.getpid(), kinds

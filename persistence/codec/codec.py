@@ -1,9 +1,9 @@
 """Values to JSON text and back, exactly or not at all.
 
 A value that JSON would change without a word (NaN, a tuple in an untyped field, an integer key,
-a number in a field declared as text) is refused with its path. The proof is a round trip: what the
-typed decoder makes of the text must equal the value. Plain scalars in fields of their own type need
-no such proof and skip it.
+a number in a field declared as text, a StrEnum in a list of texts) is refused with its path. The
+proof is a round trip: what the typed decoder makes of the text must be like the value in every
+part, of the same class and equal. Values whose classes alone say so (``certain``) need none.
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
-from ..errors import ConfigurationError, CorruptState, StateError
-from .explain import DEEPEST, LARGEST_INT, SMALLEST_INT, changed, name_of, refused, same_classes
+from ..errors import ConfigurationError, CorruptState, KeyMissing, StateError
+from .certain import certain_of
+from .exact import DEEPEST, DIFFERENT, LARGEST_INT, SAME, SMALLEST_INT, WIDER, likeness
+from .explain import changed, name_of, refused
+from .ordered import FLOATS, SETS, holds, ordered
 
 T = TypeVar("T")
 
@@ -35,7 +38,6 @@ IMMUTABLE: Final[frozenset[type]] = frozenset(
 
 _encode_json: Final = msgspec.json.Encoder().encode
 _STRINGS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
-_LONG: Final = re.compile(rb"\d{20}")
 _NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 
 
@@ -46,7 +48,7 @@ class Codec(Generic[T]):
     cannot be stored; ``decode`` raises msgspec.DecodeError or msgspec.ValidationError.
     """
 
-    __slots__ = ("_decoder", "_fast", "declared")
+    __slots__ = ("_certain", "_decoder", "_encode", "_fast", "_sets", "declared", "widens")
 
     def __init__(self, declared: object) -> None:
         """Build the codec of ``declared``; ConfigurationError if JSON cannot hold such a type."""
@@ -56,12 +58,29 @@ class Codec(Generic[T]):
         except (TypeError, NameError) as error:
             message = f"{declared!r} is not a type that can be stored: {error}"
             raise ConfigurationError(message) from error
+        info = msgspec.inspect.type_info(declared)
+        self._encode: Callable[[object], bytes] = _encode_json
+        self._certain = certain_of(info)
+        self._sets = holds(info, SETS)
+        self.widens = holds(info, FLOATS)
+        """Whether an integer may stand in it where a load makes a float of it."""
         self._fast: Callable[[object], str | None] = _FAST.get(declared, _never)
 
     def encode(self, value: T, path: str) -> str:
         """Return the JSON text of ``value``; ``path`` is how an error names it."""
         text = self._fast(value)
-        return text if text is not None else self.encode_copy(value, path)[0]
+        if text is not None:
+            return text
+        if self._certain is not None:
+            try:
+                encoded = self._text(value)  # first: it finds an end to what contains itself
+                if self._certain(value):
+                    return _checked(encoded, path).decode()
+            except StateError:
+                raise
+            except Exception:  # noqa: BLE001, S110 - what is wrong is found again, and explained
+                pass
+        return self.encode_copy(value, path)[0]
 
     def encode_copy(self, value: T, path: str) -> tuple[str, T]:
         """Return the JSON text of ``value``, and what a load would make of it.
@@ -69,16 +88,31 @@ class Codec(Generic[T]):
         The copy shares nothing mutable with the value: it is what the proof has decoded.
         """
         try:
-            encoded = _encode_json(value)
+            encoded = self._text(value)
             decoded = self._decoder.decode(encoded)
-            same = same_value(value, decoded, encoded)
+            like = SAME if self._is_certain(value) else likeness(value, decoded)
+            if like is WIDER:  # the text of floats, so that it is the same after a load
+                encoded = self._text(decoded)
+        except KeyMissing:
+            raise
         except Exception as error:  # values are anybody's classes, and so is what they raise
             raise refused(value, path, self.declared, error) from error
-        if not same:
+        if like is DIFFERENT:
             raise changed(value, decoded, path, self.declared)
-        if encoded.count(b"[") + encoded.count(b"{") > DEEPEST and too_deep(encoded):
-            raise StateError(path, f"nests deeper than {DEEPEST} levels")
-        return encoded.decode(), decoded
+        return _checked(encoded, path).decode(), decoded
+
+    def as_loaded(self, value: T, text: str) -> T:
+        """Return ``value`` if a load of its ``text`` gives the same, else what the load gives."""
+        if not self.widens or self._is_certain(value):
+            return value
+        decoded = self._decoder.decode(text)
+        return value if likeness(value, decoded) is SAME else decoded
+
+    def _is_certain(self, value: object) -> bool:
+        return self._certain is not None and self._certain(value)
+
+    def _text(self, value: object) -> bytes:
+        return self._encode(ordered(value, self._encode) if self._sets else value)
 
     def decode(self, text: str) -> T:
         """Return the value that ``text`` holds, of the declared type."""
@@ -95,18 +129,11 @@ class Codec(Generic[T]):
             ) from error
 
 
-def same_value(value: object, decoded: object, encoded: bytes) -> bool:
-    """Tell whether a load gives the value back: equal and, numbers apart, of the same class.
-
-    Equality alone would let a defaultdict pass in a dict field, and a load return a plain dict.
-    """
-    if decoded != value:
-        return False
-    if _LONG.search(encoded) and not same_classes(value, decoded):
-        return False  # without a declared type, integers beyond 64 bits come back as floats
-    return decoded.__class__ is value.__class__ or (
-        isinstance(decoded, int | float) and value.__class__ in (int, float)
-    )
+def _checked(encoded: bytes, path: str) -> bytes:
+    """Refuse what nests too deeply for a load to be sure of it."""
+    if encoded.count(b"[") + encoded.count(b"{") > DEEPEST and too_deep(encoded):
+        raise StateError(path, f"nests deeper than {DEEPEST} levels")
+    return encoded
 
 
 def _fast_int(value: object) -> str | None:

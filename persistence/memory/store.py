@@ -34,14 +34,12 @@ from ..records.texts import StoredText
 from ..store import growth as shared_growth
 from ..store.batch import Batch
 from ..store.growth import SHARED
-from ..store.lease import Lease, LeaseRecord, Owner
+from ..store.lease import NO_LEASE, Lease, LeaseRecord, Owner
 from ..store.store import Store
 from .tables import MemoryTables
 from .texts import MemoryTexts
 
 _NEWEST: Final = Order(("number",), descending=True)
-_NO_LEASE: Final = Lease(0, Owner("", 0, "", "", ""))
-"""Held before ``acquire()``: older than every token, so commits are fenced."""
 
 
 class MemoryStore(Store):
@@ -51,7 +49,6 @@ class MemoryStore(Store):
 
     def __init__(self) -> None:
         """Make an empty store."""
-        self.lease = _NO_LEASE
         self._lock = threading.RLock()
         self._leases: list[LeaseRecord] = []  # at most one; a list so that twins share it
         self._heads: dict[tuple[str, str], AgentRow] = {}
@@ -72,7 +69,7 @@ class MemoryStore(Store):
     def twin(self) -> MemoryStore:
         """Return another opener of the same content, as a second process is of a file."""
         other = copy.copy(self)
-        other.lease = _NO_LEASE
+        other.lease = NO_LEASE
         return other
 
     def acquire(self, owner: Owner, *, takeover: bool = False) -> Counters:
@@ -311,9 +308,14 @@ class MemoryStore(Store):
 
     def close(self) -> None:
         """Release the lease if it is still held; the content stays with the object."""
+        self.release()
+
+    def release(self) -> None:
+        """Give the lease back if it is held still."""
         with self._lock:
             if self._leases and self._leases[0].token == self.lease.token:
                 self._leases[0] = dataclasses.replace(self._leases[0], released=True)
+            self.lease = NO_LEASE
 
     def _check_fence(self) -> None:
         current = self._leases[0].token if self._leases else 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Final, Self, TypeVar
+from typing import ClassVar, Final, Self, TypeVar, final
 from urllib.parse import quote, unquote
 
 from ..errors import ScopeError
@@ -21,6 +21,7 @@ INTERNAL: Final = "sharing"
 """The kind that only perdure's own sharing patterns use."""
 
 
+@final
 @dataclass(frozen=True, slots=True, order=True)
 class Scope:
     """Where keys live: ``Scope.GLOBAL``, ``Scope.workflow("w1").step("parse")``, ...
@@ -33,6 +34,10 @@ class Scope:
     part: str = ""
 
     GLOBAL: ClassVar[Scope]
+
+    def __init_subclass__(cls, **_options: object) -> None:
+        """Refuse subclasses: one with an equality of its own would pass for any other."""
+        raise TypeError("Scope has no subclasses: what is asked of it must be what is stored")
 
     def __post_init__(self) -> None:
         """Refuse what has no string form."""
@@ -133,6 +138,7 @@ class Scope:
 Scope.GLOBAL = Scope("global")
 
 
+@final
 @dataclass(frozen=True, slots=True, order=True)
 class Principal:
     """Who acts: an agent, a user, or the system itself.
@@ -145,6 +151,10 @@ class Principal:
     part: str = ""
 
     SYSTEM: ClassVar[Principal]
+
+    def __init_subclass__(cls, **_options: object) -> None:
+        """Refuse subclasses: one with an equality of its own would pass for any other."""
+        raise TypeError("Principal has no subclasses: what is asked of it must be what is stored")
 
     def __post_init__(self) -> None:
         """Refuse what has no string form."""

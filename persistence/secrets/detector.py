@@ -7,10 +7,12 @@ import json
 import logging
 import string
 from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
-from ..errors import ConfigurationError, SecretFound
+from ..errors import SecretFound
+from ..options import Options
 from .masking import masked
 from .names import is_secret, least_length
 from .rules import DEFAULT_RULES, Rule
@@ -49,11 +51,11 @@ class Detector:
     allow: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        if self.policy not in get_args(Policy):
-            message = (
-                f"Detector(policy={self.policy!r}): it is one of {', '.join(get_args(Policy))}"
-            )
-            raise ConfigurationError(message)
+        options = Options(self)
+        options.among("policy", *get_args(Policy))
+        options.kind("rules", tuple, "DEFAULT_RULES")
+        options.flag("names")
+        options.kind("allow", AbstractSet, 'frozenset({"Box.note"})')
 
     def find(self, text: str, name: str = "") -> list[str]:
         """Return the names of the rules that JSON ``text`` of a field ``name`` breaks."""

@@ -9,11 +9,13 @@ import os
 import secrets
 import stat
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Final, Protocol
 
 from ..errors import ConfigurationError, KeyMissing
+from ..options import Options
 from .tokens import is_key_id
 
 KEY_BYTES: Final = 32
@@ -189,7 +191,7 @@ class NoKeys:
         return _found({}, key_id, self)
 
     def __repr__(self) -> str:
-        return "a system opened without secrets="
+        return "a system opened without Keys(secrets=...)"
 
 
 def _named(name: str, what: str) -> None:
@@ -233,11 +235,22 @@ def _check(key_id: object, key: object, where: str) -> None:
         raise ConfigurationError(message)
 
 
-def checked_provider(provider: object, option: str) -> None:
-    """Refuse what is no provider of keys."""
-    if not all(callable(getattr(provider, name, None)) for name in ("current", "key")):
-        message = f"{option}={provider!r} is no provider of keys; give FileKeys(path), for example"
-        raise ConfigurationError(message)
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What a system seals and signs with."""
+
+    secrets: KeyProvider | None = None
+    """The keys that ``Secret`` values are sealed with; without them secrets stay closed."""
+    pickles: KeyProvider | None = None
+    """The keys that ``Pickled`` objects are signed with; without them a class that holds such
+    objects is refused."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no provider of keys."""
+        for name in ("secrets", "pickles"):
+            if getattr(self, name) is not None:
+                form = f"a provider of keys, as in {name}=FileKeys(path)"
+                Options(self).methods(name, ("current", "key"), form)
 
 
 def key_of(provider: KeyProvider, key_id: str) -> bytes:

@@ -31,8 +31,9 @@ class Pickled(Generic[T]):
     """Hold an object of any class: ``fit: Pickled[Model] | None = None``.
 
     Takes what the object is now: later changes of it are not stored; assign a new one. Needs
-    ``AgentSystem.open(pickles=...)``, whose key signs it when it is stored. ``load()`` checks that
-    signature before a byte is unpickled. A person with the key can make objects that run code.
+    ``AgentSystem.open(keys=Keys(pickles=...))``, whose key signs it when it is stored. ``load()``
+    checks that signature before a byte is unpickled. A person with the key can make objects that
+    run code.
     """
 
     __slots__ = ("_name", "_payload", "_signature", "kind")

@@ -46,7 +46,7 @@ class Secret(DeclaredOnly, Generic[T]):
     Immutable: to change it, assign a new one. ``repr``, ``str`` and ``format`` give ``***``; it
     cannot be pickled. Two secrets are equal when their values are; comparing two that were sealed
     apart opens both. A system seals it when it is stored or sent, with the current key of
-    ``AgentSystem.open(secrets=...)``; nothing opens it but ``reveal()``.
+    ``AgentSystem.open(keys=Keys(secrets=...))``; nothing opens it but ``reveal()``.
     """
 
     __slots__ = ("_seal", "_value")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .detector import Detector, Watch
-from .keys import KeyProvider, NoKeys, checked_provider
+from .keys import Keys, NoKeys
 from .sealer import Sealer
 from .signer import Signer
 
@@ -13,16 +13,9 @@ class Vault:
 
     __slots__ = ("sealer", "signer", "watch")
 
-    def __init__(
-        self,
-        secrets: KeyProvider | None = None,
-        pickles: KeyProvider | None = None,
-        detector: Detector | None = None,
-    ) -> None:
-        """Without ``secrets`` nothing can be sealed or revealed, and everything else works."""
-        for option, provider in (("secrets", secrets), ("pickles", pickles)):
-            if provider is not None:
-                checked_provider(provider, option)
-        self.sealer = Sealer(NoKeys() if secrets is None else secrets)
-        self.signer = None if pickles is None else Signer(pickles)
+    def __init__(self, keys: Keys | None = None, detector: Detector | None = None) -> None:
+        """Without keys for secrets nothing can be sealed or revealed; everything else works."""
+        keys = keys or Keys()
+        self.sealer = Sealer(NoKeys() if keys.secrets is None else keys.secrets)
+        self.signer = None if keys.pickles is None else Signer(keys.pickles)
         self.watch = None if detector is None else Watch(detector)

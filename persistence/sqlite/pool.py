@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from ..codec.explain import SMALLEST_INT
+from ..codec.exact import SMALLEST_INT
 from . import schema
 from .place import Place
 

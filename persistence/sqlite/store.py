@@ -20,7 +20,7 @@ from ..records.journal import read_delta
 from ..records.records import Counters, FieldRow
 from ..records.shared_tables import AUDIT, AUDIT_ANCHOR
 from ..store.batch import Batch
-from ..store.lease import Lease, Owner
+from ..store.lease import NO_LEASE, Lease, Owner
 from ..store.store import Store
 from . import schema, tables, texts
 from .errors import Mended, conflicting, locked, malformed, translated
@@ -40,6 +40,8 @@ _NEWEST: Final = 64
 """Rows of the journal that must be in order before numbering goes on from the last."""
 MEND_SECONDS: Final = 60.0
 """Seconds between two attempts to mend: each reads the whole file."""
+_GIVEN_UP: Final[set[tuple[Owner, str, int]]] = set()
+"""Leases, by owner, file and token, that this process has done with and could not release."""
 _UPSERT_VALUE: Final = "DO UPDATE SET value = excluded.value, crc = excluded.crc"
 
 
@@ -56,8 +58,8 @@ class SqliteStore(SqliteReader, Store):
         ``sync="power"`` makes a commit survive power loss, ``"process"`` only the process's end.
         """
         self._writing = threading.Lock()
-        self._token = 0
         self._opener = Owner.this_process()
+        self._file = ""
         self._sync = sync
         self._mends = 0
         self._next_mend = 0.0
@@ -65,43 +67,43 @@ class SqliteStore(SqliteReader, Store):
         self.location = str(path)
         self._path = path.absolute()
         _prepare(path)
-        self._connect()
         try:
+            self._connect()
             super().__init__(path)
+            self._readers.place = self._place
         except BaseException:
-            self._writer.close()
+            for name in ("_writer", "_readers"):  # as far as it came
+                if hasattr(self, name):
+                    getattr(self, name).close()
             raise
-        self._readers.place = self._place
 
     def _connect(self) -> None:
         """Open the writing connection."""
         with translated(self.location, "opening"):
-            writer = sqlite3.connect(
+            self._writer = writer = sqlite3.connect(
                 self._path, isolation_level=None, check_same_thread=False, cached_statements=256
             )
-        try:
-            place = Place(self._path, name=self.location)
-            with translated(self.location, "opening"):
-                # Refuse a foreign file before a pragma could change it.
-                made = schema.check(writer, self.location)
-                schema.set_up_writer(writer, sync=self._sync)
-                # Only what is not made takes the write lock, which a frozen owner may hold: who
-                # that is, the lease must be able to tell.
-                if not made:
-                    schema.create_or_check(writer, self.location)
-            place.remember_the_log()
-        except BaseException:
-            writer.close()
-            raise
-        self._writer, self._place = writer, place
+        place = Place(self._path, name=self.location)
+        with translated(self.location, "opening"):
+            # Refuse a foreign file before a pragma could change it.
+            made = schema.check(writer, self.location)
+            schema.set_up_writer(writer, sync=self._sync)
+            # Only what is not made takes the write lock, which a frozen owner may hold: who that
+            # is, the lease must be able to tell.
+            if not made:
+                schema.create_or_check(writer, self.location)
+        place.remember_the_log()
+        self._place = place
         self._schema = 0  # its version when it was last looked at; the first save looks
 
     def acquire(self, owner: Owner, *, takeover: bool = False) -> Counters:
         """Take the lease and return where numbering goes on."""
+        before = self.lease
         try:
             return self._acquire(owner, takeover=takeover)
-        except StoreUnavailable as error:
-            if locked(error):
+        except StoreError as error:
+            self.lease = before  # nothing was written
+            if isinstance(error, StoreUnavailable) and locked(error):
                 self._refuse_locked(owner, error)
             raise
 
@@ -120,33 +122,45 @@ class SqliteStore(SqliteReader, Store):
             ) from error
 
     def _acquire(self, owner: Owner, *, takeover: bool) -> Counters:
-        token = 0
+        before = self.lease
         try:
             with self._transaction("acquiring the lease") as connection:
-                token = self._take(connection, owner, takeover=takeover)
+                last = self._take(connection, owner, takeover=takeover)
                 counters = self._counters(connection)
         except StoreUnavailable as error:
-            if not token or not malformed(error):
+            if self.lease is before or not malformed(error):
                 raise
-            # Only an owner may mend.
-            with self._transaction("acquiring the lease") as connection:
-                token = self._take(connection, owner, takeover=takeover)
-            self._token, self.lease = token, Lease(token, owner)
-            self._mend(self._mends)
-            with self._transaction("acquiring the lease") as connection:
-                counters = self._counters(connection)
-        self._token, self.lease = token, Lease(token, owner)
+            return self._acquire_damaged(owner, takeover=takeover)
+        _GIVEN_UP.discard(last)
         return counters
 
-    def _take(self, connection: sqlite3.Connection, owner: Owner, *, takeover: bool) -> int:
-        """Write the lease, and return its token; StoreOwned if its holder lives."""
-        held = self.lease_record(connection)
-        if held is not None and held.holder_alive(owner, time.time()) and not takeover:
+    def _acquire_damaged(self, owner: Owner, *, takeover: bool) -> Counters:
+        """Take the lease by itself, as only an owner may mend, and count afterwards."""
+        with self._transaction("acquiring the lease") as connection:
+            last = self._take(connection, owner, takeover=takeover)
+        _GIVEN_UP.discard(last)
+        try:
+            self._mend(self._mends)
+            with self._transaction("acquiring the lease") as connection:
+                return self._counters(connection)
+        except BaseException:
+            self.release()
+            raise
+
+    def _take(
+        self, connection: sqlite3.Connection, owner: Owner, *, takeover: bool
+    ) -> tuple[Owner, str, int]:
+        """Write the lease, and return what it was before; StoreOwned if its holder lives."""
+        held, file = self.lease_record(connection), self.identity()
+        last = (NO_LEASE.owner, file, 0) if held is None else (held.owner, file, held.token)
+        stands = held is not None and last not in _GIVEN_UP
+        if held is not None and stands and held.holder_alive(owner, time.time()) and not takeover:
             who = held.owner
             raise StoreOwned(self.location, host=who.host, pid=who.pid, started=who.started)
-        token = (held.token if held else 0) + 1
-        self._write_lease(connection, Lease(token, owner))
-        return token
+        # Before the COMMIT: an interrupt may strike behind it, and release() must know.
+        self.lease, self._file = Lease(last[2] + 1, owner), file
+        self._write_lease(connection, self.lease)
+        return last
 
     def _write_lease(self, connection: sqlite3.Connection, lease: Lease) -> None:
         who = lease.owner
@@ -154,7 +168,7 @@ class SqliteStore(SqliteReader, Store):
             "INSERT OR REPLACE INTO lease VALUES (1, ?, ?, ?, ?, ?, ?, ?, 0, ?)",
             (
                 lease.token, who.host, who.pid, who.started, who.realm, who.incarnation,
-                time.time(), self.identity(),
+                time.time(), self._file,
             ),
         )  # fmt: skip
 
@@ -256,12 +270,27 @@ class SqliteStore(SqliteReader, Store):
         if self._inherited():
             return
         super().close()
-        with (
-            contextlib.suppress(StoreError, sqlite3.ProgrammingError),
-            self._transaction("releasing the lease") as connection,
-        ):
-            connection.execute("UPDATE lease SET released = 1 WHERE token = ?", (self._token,))
+        self.release()
         self._writer.close()
+
+    def release(self) -> None:
+        """Give the lease back if it is held still."""
+        if self.lease is NO_LEASE or self._inherited():
+            return
+        lease, self.lease = self.lease, NO_LEASE
+        owner = lease.owner
+        try:
+            with self._transaction("releasing the lease") as connection:
+                # By its owner as well: if acquiring was interrupted, another may have the number.
+                connection.execute(
+                    "UPDATE lease SET released = 1"
+                    " WHERE token = ? AND realm = ? AND pid = ? AND incarnation = ?",
+                    (lease.token, owner.realm, owner.pid, owner.incarnation),
+                )
+        except StoreError as error:
+            # On a full disk, for one. The file says that this process owns it; only we know better.
+            _GIVEN_UP.add((owner, self._file, lease.token))
+            logger.warning("the lease stands in the file until this process ends: %s", error)
 
     @contextlib.contextmanager
     def _transaction(self, doing: str) -> Iterator[sqlite3.Connection]:
@@ -271,11 +300,7 @@ class SqliteStore(SqliteReader, Store):
                 self.location, host=opener.host, pid=opener.pid, started=opener.started
             )
         with self._writing, translated(self.location, doing):
-            try:
-                self._place.check_now_and_then()
-            except LogLost as lost:
-                self._rescue(lost)
-                raise
+            self._look_at_the_files()
             connection = self._writer
             with writing(connection):
                 yield connection
@@ -298,7 +323,7 @@ class SqliteStore(SqliteReader, Store):
 
         False if there is no hope that it helped.
         """
-        if not self._token or self._inherited():
+        if self.lease is NO_LEASE or self._inherited():
             return False
         with self._writing:
             if self._mends != seen:
@@ -332,13 +357,23 @@ class SqliteStore(SqliteReader, Store):
     def _check_token(self, connection: sqlite3.Connection) -> None:
         """Raise Fenced if another has taken the lease."""
         row = connection.execute("SELECT token FROM lease").fetchone()
-        if row is not None and row[0] != self._token:
-            raise Fenced(self.location, token=self._token, current=row[0])
+        if row is not None and row[0] != self.lease.token:
+            raise Fenced(self.location, token=self.lease.token, current=row[0])
+
+    def _look_at_the_files(self) -> None:
+        """Raise StoreUnavailable if the file is gone, or its log, which is begun anew then."""
+        try:
+            self._place.check_now_and_then()
+        except LogLost as lost:
+            self._rescue(lost)
+            raise
+        if self._rescued:
+            self._begin_a_log()
 
     def _rescue(self, lost: LogLost) -> None:
         """Bring into the file what its lost log holds, which is still open here; begin a new log.
 
-        Until that has been possible every save fails with ``lost``, and tries it again.
+        Until that has been possible every save fails, and tries it again.
         """
         if not self._readers.empty():
             raise lost  # a reader holds the lost files open; a new log would stand beside theirs
@@ -347,11 +382,14 @@ class SqliteStore(SqliteReader, Store):
             if busy:
                 raise lost
             self._rescued = True
+        self._begin_a_log()
+        logger.error("%s; what was saved is in the file, and a new log is begun", lost)
+
+    def _begin_a_log(self) -> None:
         self._writer.close()
         self._connect()
         self._readers.place = self._place
         self._rescued = False
-        logger.error("%s; what was saved is in the file, and a new log is begun", lost)
 
     def _inherited(self) -> bool:
         """Tell whether this process is a fork of the one that opened the file.
@@ -370,8 +408,8 @@ class SqliteStore(SqliteReader, Store):
         current, last, made = row or (1, 0, self._schema)
         if made != self._schema:
             self._look_at_the_schema(connection, made)
-        if current != self._token:
-            raise Fenced(self.location, token=self._token, current=current)
+        if current != self.lease.token:
+            raise Fenced(self.location, token=self.lease.token, current=current)
         return int(last or 0)
 
 

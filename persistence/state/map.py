@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Final, Generic, Protocol, Self, TypeVar, cast
 
 import msgspec
 
 from ..codec.codec import IMMUTABLE, Codec, codec_of
+from ..codec.exact import SMALLEST_INT
 from ..errors import StateError
 
 K = TypeVar("K", str, int)
@@ -17,6 +19,10 @@ PAGE: Final = 512
 """Entries read from the store at a time when a map is iterated."""
 KEPT: Final = 2048
 """Entries remembered in memory per generation once the store has them."""
+
+
+_LARGEST_KEY: Final = 2**63 - 1
+_LONE: Final = re.compile("[\ud800-\udfff]")
 
 
 class _Deleted:
@@ -92,6 +98,8 @@ class Map(MutableMapping[K, V], Generic[K, V]):
         return mapping
 
     def __getitem__(self, key: K) -> V:
+        if not _storable(key):
+            raise KeyError(key)
         value = self._turn.get(key, self)
         if value is self:
             text = self._committed(key)
@@ -118,7 +126,7 @@ class Map(MutableMapping[K, V], Generic[K, V]):
         self._turn[key] = _DELETED
 
     def __contains__(self, key: object) -> bool:
-        if key.__class__ is not str and key.__class__ is not int:
+        if not _storable(key):
             return False
         known = cast("K", key)
         value = self._turn.get(known, self)
@@ -196,17 +204,8 @@ class Map(MutableMapping[K, V], Generic[K, V]):
         if self._key_type is not None and key.__class__ is not self._key_type:
             problem = f"the key {key!r} must be of type {self._key_type.__name__}"
             raise StateError(self._path, problem)
-        if isinstance(key, int) and not isinstance(key, bool):
-            if not -(2**63) <= key < 2**63:
-                raise StateError(self._path, f"the key {key} is beyond 64 bits")
-        elif isinstance(key, str):
-            try:
-                key.encode()
-            except UnicodeEncodeError:
-                problem = f"the key {key!r} has a lone surrogate"
-                raise StateError(self._path, problem) from None
-        else:
-            raise StateError(self._path, f"the key {key!r} must be a str or an int")
+        if not _storable(key):
+            raise StateError(self._path, _unstorable(key))
 
     # What the state tracker calls, at turn boundaries only.
 
@@ -253,6 +252,21 @@ class Map(MutableMapping[K, V], Generic[K, V]):
             self._older = self._kept
             self._kept = {}
             self._mark = last
+
+
+def _storable(key: object) -> bool:
+    """Tell whether a store can hold an entry of this key; only then is it looked for."""
+    if type(key) is str:
+        return key.isascii() or not _LONE.search(key)
+    return type(key) is int and SMALLEST_INT <= key <= _LARGEST_KEY
+
+
+def _unstorable(key: object) -> str:
+    if type(key) is str:
+        return f"the key {key!r} has a lone surrogate"
+    if type(key) is int:
+        return f"the key {key} is beyond 64 bits"
+    return f"the key {key!r} must be a str or an int, and of no class made from them"
 
 
 def _order(key: str | int) -> tuple[bool, str | int]:

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from ..codec.codec import Codec, check_storable, codec_of
+from ..codec.defaults import check_defaults
 from ..errors import ConfigurationError
 from ..secrets.codec import SPECIAL, codec_for, holds_secrets
 from ..secrets.vault import Vault
@@ -21,12 +22,17 @@ DEFAULT_LARGEST_VALUE: Final = 16 * 1024 * 1024
 """Characters one stored value may take unless the system is opened with another limit."""
 
 
+_ALWAYS_ALIKE: Final = (msgspec.NODEFAULT, list, dict, set, bytearray)
+"""What makes the same default each time; msgspec makes such factories of ``[]`` and the like."""
+
+
 class State(msgspec.Struct):
     """Be the base of every agent's state.
 
     Subclass it and declare typed fields, each with a default: a new agent starts from the
-    defaults. Plain fields hold anything msgspec can decode from JSON; ``Log`` and ``Map`` fields
-    grow without making a save dearer.
+    defaults. What a ``default_factory`` computes is stored with the agent's first turn. Plain
+    fields hold anything msgspec can decode from JSON; ``Log`` and ``Map`` fields grow without
+    making a save dearer.
     """
 
 
@@ -36,6 +42,8 @@ class PlainField:
 
     name: str
     codec: Codec[object]
+    computed: bool
+    """Whether its default is computed anew each time: an id, a moment. Stored from the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +102,10 @@ def _layout(state_class: type[State], vault: Vault | None) -> Layout:
             message = f"{where} has a dataclasses.field() as its default; use msgspec.field()"
             raise ConfigurationError(message)
         if info.required:
-            message = f"{where} has no default; a new agent starts from the defaults"
+            message = (
+                f"{where} has no default; a new agent starts from the defaults: write ="
+                " 0, = None or = msgspec.field(default_factory=list), as fits"
+            )
             raise ConfigurationError(message)
         origin = typing.get_origin(info.type) or info.type
         arguments = typing.get_args(info.type)
@@ -109,7 +120,9 @@ def _layout(state_class: type[State], vault: Vault | None) -> Layout:
                 raise ConfigurationError(message)
             maps.append(MapField(info.name, _codec(value_type, where, vault), key_type))
         else:
-            plain.append(PlainField(info.name, _codec(info.type, where, vault)))
+            check_defaults(info.type, where)
+            computed = info.default_factory not in _ALWAYS_ALIKE
+            plain.append(PlainField(info.name, _codec(info.type, where, vault), computed))
     return Layout(state_class, tuple(plain), tuple(logs), tuple(maps))
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final, Protocol, cast
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol, TypeAlias, cast
 
 import msgspec
+from msgspec.structs import astuple
 
 from ..codec.codec import IMMUTABLE, Codec
+from ..codec.exact import fits
 from ..errors import CorruptState, StateError
 from ..records.checksums import of_entry, of_item
 from ..records.records import Delta, EntryRow, ItemRow, Shape
@@ -20,8 +22,8 @@ from .state import Layout, State
 HEAVIEST: Final = 200_000_000
 """Characters one turn may change. Its journal row holds them all, and a row of more than a
 billion bytes could never be saved: everything behind it would wait for ever."""
-LIGHT: Final = 65_536
-"""Characters below which a plain field does not count towards that."""
+_NOTHING: Final[frozenset[type]] = frozenset()
+_INTEGERS: Final[frozenset[type]] = frozenset({int})
 
 
 class StateReader(Protocol):
@@ -39,20 +41,30 @@ class StateReader(Protocol):
 class _Tracked:
     """One plain field: its codec and its last committed value."""
 
-    __slots__ = ("codec", "encode", "name", "object", "path", "place", "sensitive", "stale", "text")
+    __slots__ = (
+        "codec", "declared", "encode", "name", "object", "path", "place", "position",
+        "sensitive", "stale", "text", "widens",
+    )  # fmt: skip
 
-    def __init__(self, state: str, name: str, codec: Codec[object]) -> None:
+    def __init__(self, state: str, name: str, codec: Codec[object], position: int) -> None:
+        self.position = position
         self.name = name
         self.place = f"{state}.{name}"
         self.codec = codec
         self.encode = codec.encode
+        self.declared = codec.declared
+        self.widens = codec.widens
         self.path = f"state.{name}"
         self.sensitive = sensitive(name)
         self.object: object = None
         # The committed text; None while it was never needed (a default, or an immutable value).
         self.text: str | None = None
-        # Committed by defer() and not given out by collect() yet.
+        # To be given out by collect() though it has not changed: committed by defer(), computed.
         self.stale = False
+
+
+_Change: TypeAlias = tuple[_Tracked, object, str | None]
+"""A field, its value, and the text of that unless it may wait."""
 
 
 class StateTracker:
@@ -81,12 +93,14 @@ class StateTracker:
         self.state = layout.state_class()
         self._agent = agent
         self._largest = largest
+        self._short = min(SHORTEST - 1, largest)  # characters that hold no secret and fit
         self._watch = watch
         self._redacts = watch is not None and watch.redacts
         self._shape = dict(shape)
         self._plain: list[_Tracked] = []
         for plain in layout.plain:
-            tracked = _Tracked(layout.state_class.__name__, plain.name, plain.codec)
+            position = layout.state_class.__struct_fields__.index(plain.name)
+            tracked = _Tracked(layout.state_class.__name__, plain.name, plain.codec, position)
             if plain.name in stored:
                 tracked.text = stored[plain.name]
                 try:
@@ -95,10 +109,11 @@ class StateTracker:
                     where = f"{layout.state_class.__name__}.{plain.name}"
                     raise CorruptState(where, str(error)) from error
                 setattr(self.state, plain.name, value)
-            value = getattr(self.state, plain.name)
-            tracked.object = value
-            if value.__class__ not in IMMUTABLE and tracked.text is None:
-                tracked.text = plain.codec.encode(value, tracked.path)
+            else:
+                # What was computed must be the same after a load: its first turn stores it.
+                tracked.stale = plain.computed
+                self._start(tracked)
+            tracked.object = getattr(self.state, plain.name)
             self._plain.append(tracked)
         self._logs: list[tuple[str, Log[object]]] = []
         for log_field in layout.logs:
@@ -117,127 +132,125 @@ class StateTracker:
             self._maps.append((map_field.name, mapping))
         self.collections = bool(self._logs or self._maps)
         """Whether there is anything that ``trim`` could forget."""
-        self._numbers = not self.collections and all(p.codec.declared is int for p in layout.plain)
-        self.stale = False
-        """Whether ``defer`` has left anything to ``collect``."""
+        self.stale = any(tracked.stale for tracked in self._plain)
+        """Whether there is anything to ``collect`` that no later turn need change."""
 
-    def collect(self) -> Delta | None:  # noqa: C901 - one loop, once for every turn
+    def _start(self, tracked: _Tracked) -> None:
+        """Begin with a field's default; one that can change is this agent's own object."""
+        value = getattr(self.state, tracked.name)
+        if value.__class__ in IMMUTABLE:
+            return
+        if not value and value.__class__ in (list, dict, set):  # msgspec has made it anew
+            tracked.text = tracked.codec.encode(value, tracked.path)
+        else:
+            tracked.text, own = tracked.codec.encode_copy(value, tracked.path)
+            setattr(self.state, tracked.name, own)
+
+    def collect(self) -> Delta | None:
         """Return what changed since the last collect and take it as committed; None if nothing did.
 
         StateError when a value cannot be stored; then nothing is taken, and the caller rolls back.
         """
-        state = self.state
-        watch = self._watch
-        changed: list[tuple[_Tracked, object, str]] | None = None
-        weight = 0
-        for tracked in self._plain:
-            value = getattr(state, tracked.name)
-            if value is tracked.object and value.__class__ in IMMUTABLE and not tracked.stale:
-                continue
-            text = tracked.encode(value, tracked.path)
-            if text == tracked.text and not tracked.stale:
-                tracked.object = value
-                continue
-            if watch is not None and (len(text) >= SHORTEST or tracked.sensitive):
-                text = watch.examine(text, tracked.place, tracked.sensitive)
-            if len(text) > LIGHT or len(text) > self._largest:
-                weight += self._check_sizes(tracked.name, [text])
-            if changed is None:
-                changed = [(tracked, value, text)]
-            else:
-                changed.append((tracked, value, text))
-        if weight:
-            _check_weight(weight)
-        delta = self._collect_collections(weight) if self.collections else None
-        if changed is not None:
+        changed = self._changes(_NOTHING)
+        delta = self._collect_collections(changed) if self.collections else None
+        if changed:
             delta = delta or Delta(self._agent)
-            fields = delta.fields
             for tracked, value, text in changed:
+                assert text is not None
                 tracked.object = value
-                tracked.text = text
+                tracked.text = delta.fields[tracked.name] = text
                 tracked.stale = False
-                fields[tracked.name] = text
                 if tracked.name not in self._shape:
                     self._shape[tracked.name] = None
                     delta.shape = ""
-                if value.__class__ is not tracked.codec.declared or self._redacts:
-                    self._normalise(tracked, text)
+                if tracked.widens or self._redacts:
+                    tracked.object = self._loaded(tracked, value, text)
         self.stale = False
         return self._shaped(delta)
 
-    def _shaped(self, delta: Delta | None) -> Delta | None:
-        """Give a delta the agent's shape if that is new."""
-        if delta is not None and (delta.shape is not None or delta.items):
-            delta.shape = shape_text(self._shape)
-        return delta
-
-    def defer(self) -> Delta | None:  # noqa: C901 - one loop, once for every turn
+    def defer(self) -> Delta | None:
         """Take what changed as committed, and leave plain fields to the next ``collect()``.
 
         For agents that are saved now and then: a number that changes a thousand times between
         two saves is encoded once. Returns what changed in logs and maps, which cannot wait.
         StateError when a value cannot be stored; then nothing is taken, and the caller rolls back.
         """
-        if self._numbers and self._defer_numbers():
-            return None
-        state = self.state
-        changed: list[tuple[_Tracked, object, str | None]] | None = None
+        changed = self._changes(_INTEGERS)
+        delta = self._collect_collections(changed) if self.collections else None
+        for tracked, value, text in changed:
+            tracked.object = value
+            tracked.stale = self.stale = True
+            if text is not None:
+                tracked.text = text
+                if tracked.widens or self._redacts:
+                    tracked.object = self._loaded(tracked, value, text)
+        return self._shaped(delta)
+
+    def accept(self) -> None:
+        """Take what changed as committed without storing it: for agents that are not stored.
+
+        StateError when a value could not be rolled back; then nothing is taken.
+        """
+        for tracked, value, text in self._changes(IMMUTABLE):
+            tracked.object = value
+            if text is not None:
+                tracked.text = text
+        if self.stale:  # computed defaults
+            self.stale = False
+            for tracked in self._plain:
+                tracked.stale = False
+        if self.collections:
+            for _, log in self._logs:
+                log.commit()
+            for _, mapping in self._maps:
+                if mapping.changed():
+                    mapping.commit(*mapping.pending())
+
+    def _changes(self, later: frozenset[type]) -> Sequence[_Change]:
+        """Return the plain fields that changed, and take nothing: the last may be refused yet.
+
+        ``later`` holds the classes whose values need no text now: none, integers (no store refuses
+        one of 64 bits), or all that cannot change in place, where nothing is stored at all.
+        """
+        values = astuple(self.state)  # one call for all fields
+        stored = later is not IMMUTABLE
+        changed: list[_Change] | None = None
+        weight = 0
         for tracked in self._plain:
-            value = getattr(state, tracked.name)
-            if value is tracked.object and value.__class__ in IMMUTABLE:
+            value = values[tracked.position]
+            kind = value.__class__
+            if value is tracked.object and kind in IMMUTABLE and (later or not tracked.stale):
                 continue
             text = None
-            if value.__class__ is not int or tracked.codec.declared is not int:
-                text = tracked.codec.encode(value, tracked.path)
-                if text == tracked.text:
+            if kind not in later or (stored and not (kind is tracked.declared and fits(value))):
+                text = tracked.encode(value, tracked.path)
+                if text == tracked.text and not tracked.stale:
+                    tracked.object = self._loaded(tracked, value, text) if tracked.widens else value
                     continue
-                if self._watch is not None:  # now: when it is saved, the turn is over
-                    text = self._watch.examine(text, tracked.place, tracked.sensitive)
-                self._check_sizes(tracked.name, [text])
+                if stored and (len(text) > self._short or tracked.sensitive):
+                    text = self._examined(tracked, text)
+                    weight += len(text)
+            # No list before there is something to put in: most turns change one field or none.
             if changed is None:
                 changed = [(tracked, value, text)]
             else:
                 changed.append((tracked, value, text))
-        delta = self._collect_collections(0) if self.collections else None
-        if changed is not None:
-            self.stale = True
-            for tracked, value, text in changed:
-                tracked.object = value
-                tracked.stale = True
-                if text is not None:
-                    tracked.text = text
-                    if value.__class__ is not tracked.codec.declared or self._redacts:
-                        self._normalise(tracked, text)
-        return self._shaped(delta)
+        if weight:
+            _check_weight(weight)
+        return changed or ()
 
-    def _defer_numbers(self) -> bool:
-        """Do it for a state of nothing but integers, which no store refuses; False if it is not."""
-        state = self.state
-        for tracked in self._plain:
-            if getattr(state, tracked.name).__class__ is not int:
-                return False
-        for tracked in self._plain:
-            value = getattr(state, tracked.name)
-            if value is not tracked.object:
-                tracked.object = value
-                tracked.stale = self.stale = True
-        return True
+    def _examined(self, tracked: _Tracked, text: str) -> str:
+        """Return what to store for a field's text; StateError if that is refused."""
+        if self._watch is not None:
+            text = self._watch.examine(text, tracked.place, tracked.sensitive)
+        self._check_sizes(tracked.name, [text])
+        return text
 
-    def accept(self) -> None:
-        """Take what changed as committed without storing it: for agents that are not stored."""
-        state = self.state
-        for tracked in self._plain:
-            value = getattr(state, tracked.name)
-            if value is tracked.object and value.__class__ in IMMUTABLE:
-                continue
-            if value.__class__ not in IMMUTABLE:
-                tracked.text = tracked.codec.encode(value, tracked.path)
-            tracked.object = value
-        for _, log in self._logs:
-            log.commit()
-        for _, mapping in self._maps:
-            if mapping.changed():
-                mapping.commit(*mapping.pending())
+    def _shaped(self, delta: Delta | None) -> Delta | None:
+        """Give a delta the agent's shape if that is new."""
+        if delta is not None and (delta.shape is not None or delta.items):
+            delta.shape = shape_text(self._shape)
+        return delta
 
     def rollback(self) -> None:
         """Make the state what it was after the last collect; costs the mutable fields' decoding."""
@@ -259,14 +272,19 @@ class StateTracker:
         for _, mapping in self._maps:
             mapping.trim(last, durable)
 
-    def _normalise(self, tracked: _Tracked, text: str) -> None:
+    def _loaded(self, tracked: _Tracked, value: object, text: str) -> object:
         """Give the field the value a load would give (an int in a float field becomes a float)."""
-        if tracked.codec.declared in (float, int, str) or self._redacts:
-            tracked.object = tracked.codec.decode(text)
-            setattr(self.state, tracked.name, tracked.object)
+        codec = tracked.codec
+        loaded = codec.decode(text) if self._redacts else codec.as_loaded(value, text)
+        if loaded is not value:
+            setattr(self.state, tracked.name, loaded)
+        return loaded
 
-    def _collect_collections(self, weight: int) -> Delta | None:
-        """Two phases: encode everything first, so that a StateError leaves nothing half taken."""
+    def _collect_collections(self, changed: Sequence[_Change]) -> Delta | None:
+        """Two phases: encode everything first, so that a StateError leaves nothing half taken.
+
+        What plain fields ``changed`` counts towards the weight of the turn.
+        """
         state = self.state
         for name, collection in (*self._logs, *self._maps):
             if getattr(state, name) is not collection:
@@ -277,13 +295,14 @@ class StateTracker:
         ]
         logs = [(name, log) for name, log in self._logs if log.changed()]
         self._examine(logs, map_changes)
+        if not logs and not map_changes:
+            return None
+        weight = sum(len(text) for _, _, text in changed if text is not None) if changed else 0
         for name, log in logs:
             weight += self._check_sizes(name, log.pending()[1])
         for name, _, puts, _ in map_changes:
             weight += self._check_sizes(name, [text for _, text in puts])
         _check_weight(weight)
-        if not logs and not map_changes:
-            return None
         agent = self._agent
         delta = Delta(agent)
         new = tuple.__new__  # a named tuple's own constructor takes twice as long

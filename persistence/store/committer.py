@@ -160,6 +160,7 @@ class Committer:
 
     def gate(self, reply: Reply) -> None:
         """Call ``reply`` once everything appended so far is durable; at once if it already is."""
+        # In the queue: the batch that takes the commits before it takes the gate as well.
         with self._lock:
             if self._dead is None:
                 last = self._next - 1
@@ -260,6 +261,8 @@ class Committer:
             self._work.notify()
         if self._thread.is_alive():
             self._thread.join(timeout)
+        # Before ``abort``, which tells those who wait that they were not saved: the batch that is
+        # being written may still become durable, and must not make this look complete.
         complete = self.backlog() == 0
         self.abort(_closed())
         if self._thread.is_alive():
@@ -393,6 +396,7 @@ class Committer:
             logger.exception("%r raised when it was told about a commit", listener)
 
     def _failed(self, error: StoreError, batch: Batch) -> None:
+        # Held before anybody is told: the observer arranges ``resume()``, which must come after.
         with self._lock:
             self._held = True
         if not isinstance(error, StoreUnavailable):

@@ -50,6 +50,10 @@ class Lease:
     owner: Owner
 
 
+NO_LEASE: Final = Lease(0, Owner("", 0, "", "", ""))
+"""Held before ``acquire()``: older than every token, so commits are fenced."""
+
+
 @dataclass(frozen=True, slots=True)
 class LeaseRecord:
     """A lease as the store keeps it."""

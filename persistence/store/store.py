@@ -22,7 +22,7 @@ from ..records.records import (
 from ..records.tables import Key, Order, Row, Table
 from ..records.texts import StoredText
 from .batch import Batch
-from .lease import Lease, Owner
+from .lease import NO_LEASE, Lease, Owner
 
 
 class StoreReader(ABC):
@@ -160,13 +160,22 @@ class StoreReader(ABC):
 class Store(StoreReader):
     """A store opened for writing by one owner."""
 
-    lease: Lease
+    lease: Lease = NO_LEASE
+    """The lease that is held; ``NO_LEASE`` before it is acquired and after it was released."""
 
     @abstractmethod
     def acquire(self, owner: Owner, *, takeover: bool = False) -> Counters:
         """Take the lease and return where numbering goes on.
 
         StoreOwned when another owner is alive; with ``takeover`` it is fenced off instead.
+        """
+
+    @abstractmethod
+    def release(self) -> None:
+        """Give the lease back if it is held still, so that this store may be acquired again.
+
+        Never fails: a lease that cannot be released in the store is no hindrance to this process.
+        ``close()`` does it, too.
         """
 
     @abstractmethod

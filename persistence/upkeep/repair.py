@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from ..errors import ConfigurationError, CorruptState
+from ..errors import CorruptState
 from ..records.checksums import intact, of_field
 from ..records.journal import Walk
 from ..records.records import Delta, QuarantineRow, StoredAgent
@@ -69,13 +69,6 @@ def examine(
     if stored.damaged:
         delta.shape = shape_text(stored.shape)
     return Repair("(restore)", head.version, delta, bad)
-
-
-def check_unreadable(policy: str, where: str) -> None:
-    """Refuse a policy for unreadable values that does not exist."""
-    if policy not in UNREADABLE:
-        message = f"{where}: unreadable={policy!r}; choose one of {', '.join(UNREADABLE)}"
-        raise ConfigurationError(message)
 
 
 def _judge(

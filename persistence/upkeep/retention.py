@@ -6,7 +6,8 @@ import logging
 from dataclasses import dataclass
 from typing import Final
 
-from ..errors import ConfigurationError, StoreError
+from ..errors import StoreError
+from ..options import Options
 from ..store.store import Store
 
 logger = logging.getLogger("perdure.persistence")
@@ -28,9 +29,7 @@ class Retention:
 
     def __post_init__(self) -> None:
         """Refuse to keep nothing: numbering goes on from the newest entry."""
-        if self.commits is not None and self.commits < 1:
-            message = f"Retention(commits={self.commits}) needs at least 1, or None for all"
-            raise ConfigurationError(message)
+        Options(self).whole("commits", least=1, none="all")
 
 
 class Janitor:

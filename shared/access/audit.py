@@ -20,8 +20,9 @@ from ...persistence.audit.entries import (
     key_of,
 )
 from ...persistence.audit.verification import AuditReport, verify
-from ...persistence.errors import ConfigurationError, Denied
+from ...persistence.errors import Denied
 from ...persistence.names.scope import Principal, Scope
+from ...persistence.options import Options
 from ...persistence.records.chain import START
 from ...persistence.records.records import Commit
 from ...persistence.records.shared_tables import AUDIT, AUDIT_ANCHOR
@@ -55,9 +56,11 @@ class Audit:
 
     def __post_init__(self) -> None:
         """Refuse to keep nothing: the newest decision holds the end of the chain."""
-        if self.keep is not None and self.keep < 1:
-            message = f"Audit(keep={self.keep}) must keep at least one decision; None keeps all"
-            raise ConfigurationError(message)
+        options = Options(self)
+        options.flag("reads")
+        options.whole("keep", least=1, none="all")
+        if self.key is not None:
+            options.methods("key", ("current", "key"), "a provider of keys, as FileKeys(path)")
 
 
 class AuditTrail(Handle):

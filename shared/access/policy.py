@@ -19,7 +19,7 @@ from ...persistence.records.chain import AuditRecord
 from ...persistence.records.shared_tables import BOUNDARIES, GRANTS, ISOLATED, OWNERS, PROGRESS
 from ...persistence.records.tables import Change, Key, Order, Row, Table
 from ...persistence.store.store import StoreReader
-from ..ledger.guard import Decision, Right, Standing, Use, recorded
+from ..ledger.guard import ALL, Decision, Right, Standing, Use, recorded
 from .boundaries import RIGHTS, SHARED_KINDS, AnyBoundary, Boundary, CustomBoundary
 from .grants import Grant, Isolation
 
@@ -134,17 +134,31 @@ class Policy:
 
     def shown(self, standing: Standing, scope: Scope) -> Callable[[str], bool]:
         """Return what tells whether a key is listed: fixed now, also where listing uses it up."""
+        who = standing.principal
         whole = self.check(standing, Right.LIST, scope, None)
         if not whole.allowed:
             return lambda _key: False
+        boundary = self.boundary(who) if who.kind == "agent" else Boundary.STRICT
+        custom = isinstance(boundary, CustomBoundary) and whole.reason != "owner"
         if not whole.reason.startswith("grant"):
-            if isinstance(self.boundary(standing.principal), CustomBoundary):
+            if custom:
                 return lambda key: self.check(standing, Right.LIST, scope, key).allowed
-            return lambda _key: True
-        grants = [g for g in self._about(standing.principal, scope) if g.rights & _LIST]
+            return ALL
+        grants = [g for g in self._about(who, scope) if g.rights & _LIST]
+
+        def granted(key: str) -> bool:
+            return any(grant.covers(key) for grant in grants)
+
+        def within(key: str) -> bool:
+            # What the boundary refuses by name, no grant shows.
+            have, reason = self._bounded(boundary, who, Right.LIST, scope, key)
+            return (have != 0 or not reason) and granted(key)
+
+        if custom:
+            return within
         if any(grant.keys == "*" for grant in grants):
-            return lambda _key: True
-        return lambda key: any(grant.covers(key) for grant in grants)
+            return ALL
+        return granted
 
     def published(self, changes: Sequence[Change], sequence: int) -> None:  # noqa: ARG002 - as Guard has it
         """Take over what was appended; under the ledger's lock."""

@@ -124,7 +124,7 @@ class Artifacts(ArtifactReader):
         if isinstance(tags, str):
             raise StateError("tags", f"is text; give a list of tags, such as [{tags!r:.40}]")
         draft = Draft(
-            own_scope(self._desk.standing()) if scope is None else checked_scope(scope),
+            own_scope(self._desk) if scope is None else checked_scope(scope),
             checked_key(name),
             checked_type(type),
             checked_name(media, "media type") if media else "",

@@ -12,16 +12,16 @@ from ...persistence.errors import StateError, UnknownArtifact
 from ...persistence.names.keys import checked_key, checked_name
 from ...persistence.names.named import checked_scope
 from ...persistence.names.scope import Scope
-from ...persistence.records.shared_tables import ARTIFACT_NAMES, ARTIFACT_USES, CONTENTS
+from ...persistence.records.shared_tables import ARTIFACT_NAMES, ARTIFACT_USES, ARTIFACTS, CONTENTS
 from ...persistence.records.tables import Order, Row
 from ..ledger.desk import Desk, Handle
 from ..ledger.guard import Right
 from ..ledger.unit import Unit
 from . import lineage
-from .catalogue import Wanted, by_name, by_number, find, tags
+from .catalogue import BY_NAME, Wanted, by_name, by_number, find, tags
 from .content import chunks
-from .records import Artifact, ArtifactType, from_row
-from .rights import own_scope, shown
+from .records import NAME, SIZE, Artifact, ArtifactType, from_row
+from .rights import EVERYTHING, own_scope, shown
 from .source import Source
 from .tally import usage
 from .traffic import Hold
@@ -44,7 +44,7 @@ class ArtifactReader(Handle):
 
         UnknownArtifact if there is none.
         """
-        scope = own_scope(self._desk.standing()) if scope is None else checked_scope(scope)
+        scope = own_scope(self._desk) if scope is None else checked_scope(scope)
         name = checked_key(name)
         if version is not None and not isinstance(version, int):
             raise StateError("version", f"{version!r:.40} is no number of a version")
@@ -140,8 +140,16 @@ class ArtifactReader(Handle):
         return self._shown(unit, lineage.results(self._desk, unit, artifact.number))
 
     def usage(self, scope: Scope) -> tuple[int, int]:
-        """Return how many artifacts a scope has and their bytes; needs LIST."""
+        """Return how many artifacts a scope has and their bytes, of those that may be listed.
+
+        Needs LIST. Kept as a tally, and counted where only some may be listed.
+        """
+        visible = shown(self._desk, checked_scope(scope))
         unit = self._reading(Right.LIST, scope, None, "list")
+        if visible is not EVERYTHING:
+            rows = self._desk.rows(unit, ARTIFACTS, Order(BY_NAME, scope.columns))
+            sizes = [int(str(row[SIZE])) for row in rows if visible(scope, str(row[NAME]))]
+            return len(sizes), sum(sizes)
         place = (ARTIFACT_NAMES, (*scope.columns, ""))
         return usage(self._desk.glance(unit, place))
 
@@ -170,7 +178,9 @@ class ArtifactReader(Handle):
 
         Those that are durable, oldest first.
         """
-        self._reading(Right.READ, artifact.scope, artifact.name, "read")
+        checked_artifact(artifact)
+        unit = self._reading(Right.READ, artifact.scope, artifact.name, "read")
+        self._row(unit, artifact)  # its scope and name are those that the right is for
         order = Order(("artifact",), (artifact.number,))
         found = self._desk.ledger.page(ARTIFACT_USES, order, (after,), limit)
         return [int(str(sequence)) for sequence, _ in found]

@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 from ...persistence.codec.codec import codec_of
 from ...persistence.errors import ConfigurationError
 from ...persistence.names.scope import Scope
+from ...persistence.options import Options
 from ...persistence.records.tables import Row
 
 KIND, ID, PART, NAME, VERSION, CONTENT, SIZE, TYPE = range(1, 9)
@@ -74,6 +75,7 @@ class ArtifactLimits:
 
     def __post_init__(self) -> None:
         """Refuse what is no number of bytes."""
+        Options(self).kind("scopes", Mapping, "{Scope.user(id): 2**20}")
         for scope in self.scopes:
             if not isinstance(cast("object", scope), Scope):
                 message = (

@@ -6,16 +6,28 @@ from collections.abc import Callable
 
 from ...persistence.names.scope import Scope
 from ..ledger.desk import Desk
-from ..ledger.guard import Right, Standing
+from ..ledger.guard import ALL, Right
 
 
-def own_scope(standing: Standing) -> Scope:
-    """Return the scope of what is made without naming one."""
+def EVERYTHING(_where: Scope, _name: str) -> bool:  # noqa: N802 - a constant
+    """Show everything."""
+    return True
+
+
+def own_scope(desk: Desk) -> Scope:
+    """Return the scope of what is made without naming one: the session's, else the agent's own.
+
+    Not that of a session which another agent owns. Any agent may begin a session and speak to
+    others in it; where these keep what they make is not its to decide.
+    """
+    standing = desk.standing()
+    who = standing.principal
     if standing.session:
-        return Scope.session(standing.session)
-    if standing.principal.kind == "agent":
-        return Scope.agent(standing.principal.id, standing.principal.part)
-    return Scope.GLOBAL
+        scope = Scope.session(standing.session)
+        owner = desk.guard.owner(scope)
+        if owner.kind != "agent" or owner == who:
+            return scope
+    return Scope.agent(who.id, who.part) if who.kind == "agent" else Scope.GLOBAL
 
 
 def shown(desk: Desk, scope: Scope | None) -> Callable[[Scope, str], bool]:
@@ -27,6 +39,8 @@ def shown(desk: Desk, scope: Scope | None) -> Callable[[Scope, str], bool]:
             or (unit is not None and unit.begins(where))
         )
     if unit is not None and unit.begins(scope):
-        return lambda _where, _name: True
+        return EVERYTHING
     names = guard.shown(standing, scope)
+    if names is ALL:
+        return EVERYTHING
     return lambda _where, name: names(name)

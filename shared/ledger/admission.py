@@ -7,10 +7,11 @@ from typing import Protocol
 from ...persistence.errors import Denied
 from ...persistence.records.shared_tables import GRANTS
 from ...persistence.records.tables import Row
-from .guard import Decision, Guard, Standing, Use, refusal
+from .guard import Decision, Guard, Right, Standing, Use, refusal
 from .unit import Step, Unit
 
 _USES = GRANTS.names.index("uses")
+_LOOKING = Right.READ | Right.LIST
 
 
 class Counter(Protocol):
@@ -75,7 +76,9 @@ def _spend(desk: Counter, unit: Unit, use: Use, decision: Decision) -> None:
     guard = desk.guard
     for number in decision.uses:
         place = (GRANTS, (number,))
-        unit.change(place, _used(guard, unit, use, number), checked=False)
+        # What was seen stays seen: undoing the part of a turn that saw it gives no use back.
+        seen = bool(use.right & _LOOKING)
+        unit.change(place, _used(guard, unit, use, number), checked=False, lasting=seen)
         try:
             unit.seen(place, guard.granted(number))
         except Denied:

@@ -38,7 +38,7 @@ from .admission import admit
 from .context import Context, Receipt
 from .guard import Guard, Right, Standing, Use
 from .ledger import Ledger, Stale
-from .unit import Place, Unit
+from .unit import Place, Step, Unit
 from .view import View
 
 logger = logging.getLogger("perdure.shared")
@@ -284,10 +284,17 @@ class Desk(View):
             committer.keep()
         receipt.wait(self.ledger.waiting())
 
-    def forgo(self, unit: Unit) -> None:
-        """Undo a unit, and commit what it was refused, and what it was allowed in vain."""
+    def forgo(self, unit: Unit, *, again: bool = False) -> None:
+        """Undo a unit, and commit what it was refused, and what it was allowed in vain.
+
+        And the uses of limited grants by which it has looked at something: what it saw may have
+        left with its error. Not if its turn begins ``again``, where it will look once more.
+        """
+        seen = [] if again else unit.lasting()
         unit.undo()
         decisions, unit.audit = unit.audit, []
+        if seen:
+            self._spend(unit, seen)
         if decisions:
             commit = Commit()
             commit.with_effects().audit = summed(decisions)
@@ -295,6 +302,20 @@ class Desk(View):
                 self._supervisor.append(commit)
             except PerdureError as error:
                 logger.warning("decisions about access are not kept: %s", error)
+
+    def _spend(self, unit: Unit, seen: list[tuple[Place, Step]]) -> None:
+        spent = Unit(unit.standing, self.guard.epoch)
+        for place, step in seen:
+            spent.change(place, step, checked=False)
+        try:
+            with self.ledger.ending(spent) as ending:
+                commit = Commit(time=self.now(), name=ALONE)
+                commit.correlation = unit.standing.correlation
+                ending.put_into(commit)
+                self.ledger.publish(ending, self._supervisor.append(commit))
+        except PerdureError as error:
+            # Somebody else had the use, or the agent is cut off, or nothing can be saved.
+            logger.warning("a use of a grant by a turn that failed is not counted: %s", error)
 
     def _refuse(self, unit: Unit) -> None:
         """Undo a transaction; its refusals are durable before its caller learns of them."""

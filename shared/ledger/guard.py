@@ -66,7 +66,14 @@ class Guard(Protocol):
         ...
 
     def shown(self, standing: Standing, scope: Scope) -> Callable[[str], bool]:
-        """Return what tells whether a key is listed to somebody who may list the scope."""
+        """Return what tells whether a key is listed to somebody who may list the scope.
+
+        ``ALL`` where nothing is left out.
+        """
+        ...
+
+    def owner(self, scope: Scope) -> Principal:
+        """Return who owns a scope."""
         ...
 
     def excludes(self, who: Principal) -> bool:
@@ -104,6 +111,11 @@ class Watch(Protocol):
         ...
 
 
+def ALL(_key: str) -> bool:  # noqa: N802 - a constant
+    """Show every key of a scope (``Guard.shown``)."""
+    return True
+
+
 class OpenGuard:
     """Allow everything, and audit nothing."""
 
@@ -116,7 +128,11 @@ class OpenGuard:
 
     def shown(self, standing: Standing, scope: Scope) -> Callable[[str], bool]:  # noqa: ARG002 - same
         """Show everything."""
-        return lambda _key: True
+        return ALL
+
+    def owner(self, scope: Scope) -> Principal:  # noqa: ARG002 - same
+        """Give everything to the system."""
+        return Principal.SYSTEM
 
     def excludes(self, who: Principal) -> bool:  # noqa: ARG002 - same
         """Exclude nobody."""

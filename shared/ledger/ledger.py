@@ -18,6 +18,7 @@ import itertools
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Final
@@ -155,6 +156,12 @@ class Ledger:
             for call in later:
                 call()
 
+    def check(self, change: Change) -> None:
+        """Raise what would keep a change from being committed now, whatever else it comes with."""
+        if self.watch is not None:
+            with self.lock:
+                self.watch.check([change])
+
     def defer(self, call: Callable[[], None]) -> None:
         """Make a call that must not be made under the lock: at once, or when the unit has ended."""
         if self._holder == threading.get_ident():
@@ -278,10 +285,15 @@ class Ledger:
             return
         unit.epoch = self.guard.epoch
         reasons: dict[tuple[object, ...], str] = {}
+        needed: Counter[int] = Counter()
         for use in unit.used:
             decision = unit.ask(self.guard, use)
             reasons[use.scope.columns, use.key or "", use.operation] = decision.reason
-            unpaid = any((GRANTS, (number,)) not in unit.steps for number in decision.uses)
+            needed.update(decision.uses)
+            unpaid = any(
+                needed[number] > len(unit.steps.get((GRANTS, (number,)), ()))
+                for number in decision.uses
+            )
             if unpaid or not decision.allowed:
                 # One that has come since may allow it, but not if each use of it counts.
                 decision = decision._replace(allowed=False)

@@ -22,6 +22,8 @@ Step: TypeAlias = Callable[[Row | None], Row | None]
 
 _innermost: Final[ContextVar[object]] = ContextVar("perdure_savepoint", default=None)
 """The savepoint whose block runs in this context; threads and tasks begun in it belong to it."""
+_LASTING: Final = "lasting"
+"""In the place of a savepoint: no block undoes that step."""
 
 
 class Unit:
@@ -109,7 +111,7 @@ class Unit:
         if self.ended:
             raise _over()
         self.steps.setdefault(place, []).append(step)
-        self._order.append((place, step, None if lasting else _innermost.get()))
+        self._order.append((place, step, _LASTING if lasting else _innermost.get()))
         if checked or place in self.reads:
             self.checked.add(place)
 
@@ -195,6 +197,10 @@ class Unit:
     def awaited(self) -> Iterator[Place]:
         """Iterate over the places whose newest row must be the one that was read."""
         return iter(self.reads if self.serializable else self.checked & self.reads.keys())
+
+    def lasting(self) -> list[tuple[Place, Step]]:
+        """Return the steps that outlive what they were made in."""
+        return [(place, step) for place, step, owner in self._order if owner is _LASTING]
 
     def undo(self) -> None:
         """End it and forget everything but the decisions: what was allowed was undone."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
 from ...persistence.codec.codec import Codec
-from ...persistence.codec.explain import LARGEST_INT, SMALLEST_INT
+from ...persistence.codec.exact import LARGEST_INT, SMALLEST_INT
 from ...persistence.errors import StateError
 from ...persistence.records.tables import Key, Row
 from ..ledger.unit import Step

@@ -21,7 +21,7 @@ from ...persistence.records.tables import Key, Order, Row
 from ...persistence.secrets.masking import masked
 from ...persistence.store.store import StoreReader
 from .entries import EXPIRES, KEY, VALUE, VERSION
-from .state import ScopedState
+from .state import MOST_AT_ONCE, ScopedState
 
 FORMAT: Final = 1
 SLICE: Final = 500
@@ -142,16 +142,20 @@ def load(
 ) -> tuple[int, int]:
     """Write the keys of a file; return how many were written, and how many there are.
 
-    The file is read twice: all of it is verified before the first key is written. Then keys go in
-    commits of 500, so an import that was interrupted is simply done again. Versions go on as with
-    any other write. What has expired is left out, and with ``keep`` what is there already.
+    The file is read twice. First all of it is verified, each key as a write of it would be; then up
+    to 10,000 keys are one commit, all or none, and more of them go in commits of 500, so an import
+    that was interrupted is simply done again. Versions go on as with any other write. What has
+    expired is left out, and with ``keep`` what is there already.
     """
     total = 0
     for line in read(path):
         total += 1
-        if len(line.value) > state.largest:
-            problem = f"{line.scope} {line.key!r} is larger than a value may be here"
-            raise _refused(path, total + 1, problem)
+        try:
+            state.would_set(*_meant(line, now))
+        except PerdureError as error:
+            raise _refused(path, total + 1, f"it cannot be written here: {error}") from None
+    if total <= MOST_AT_ONCE:
+        return _write(state, list(read(path)), now, keep=keep), total
     written = done = 0
     part: list[Keyed] = []
     for line in read(path):
@@ -214,14 +218,18 @@ def _write(state: ScopedState, lines: list[Keyed], now: float, *, keep: bool) ->
     def write(_: ScopedState) -> int:
         written = 0
         for line in lines:
-            ttl = None if line.expires is None else line.expires - now
-            scope = Scope.parse(line.scope)
-            if (ttl is None or ttl > 0) and not (keep and state.exists(scope, line.key)):
-                state.set(scope, line.key, msgspec.json.decode(line.value), ttl=ttl)
+            scope, key, value, ttl = _meant(line, now)
+            if (ttl is None or ttl > 0) and not (keep and state.exists(scope, key)):
+                state.set(scope, key, value, ttl=ttl)
                 written += 1
         return written
 
     return state.transact(write)
+
+
+def _meant(line: Keyed, now: float) -> tuple[Scope, str, object, float | None]:
+    ttl = None if line.expires is None else line.expires - now
+    return Scope.parse(line.scope), line.key, msgspec.json.decode(line.value), ttl
 
 
 def _keyed(row: Row) -> Keyed:

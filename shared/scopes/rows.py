@@ -35,8 +35,7 @@ class KeyedRows(Handle):
         self._clerk = Clerk(desk.now)
 
     def _place(self, scope: Scope, key: str) -> Place:
-        if scope.__class__ is not Scope:
-            scope = checked_scope(scope)
+        scope = checked_scope(scope)
         return SCOPED, (scope.kind, scope.id, scope.part, checked_key(key))
 
     def _codec(self, scope: Scope, row: Row, declared: type[T] | None) -> Codec[T]:

@@ -9,7 +9,7 @@ from typing import Final, TypeVar, cast, overload
 from ...persistence.errors import Conflict, CorruptState, Denied, LimitExceeded
 from ...persistence.names.keys import checked_key
 from ...persistence.names.scope import Principal, Scope
-from ...persistence.records.tables import Row
+from ...persistence.records.tables import Change, Row
 from ..ledger.desk import ATTEMPTS
 from ..ledger.guard import Right
 from ..ledger.ledger import Stale
@@ -148,6 +148,17 @@ class ScopedState(KeyedRows):
         assert row is not None
         return cast("int", row[VERSION])
 
+    def would_set(self, scope: Scope, key: str, value: object, ttl: float | None = None) -> None:
+        """Raise what writing the key would raise for its value, and write nothing.
+
+        StateError, ScopeError, SessionEnded, SessionLimit; no right is asked for. A ``ttl`` that
+        has run out is none.
+        """
+        place = self._place(scope, key)
+        deadline = self._clerk.deadline(None if ttl is not None and ttl <= 0 else ttl)
+        step = self._clerk.put(place[1], self._text(scope, key, value), deadline)
+        self._desk.ledger.check(Change(*place, step(None)))
+
     def set_many(
         self, scope: Scope, values: Mapping[str, object], *, ttl: float | None = None
     ) -> None:
@@ -192,12 +203,14 @@ class ScopedState(KeyedRows):
         return told[0]
 
     def add(self, scope: Scope, key: str, by: int = 1, *, ttl: float | None = None) -> None:
-        """Add to an integer without learning the sum; needs WRITE.
+        """Add to an integer without learning the sum; needs READ and WRITE.
 
-        Never makes a turn begin again: additions are put together in the order of the commits.
+        READ because an addition that cannot be made tells what is there. Never makes a turn begin
+        again: additions are put together in the order of the commits.
         """
         place = self._place(scope, key)
-        self._change(scope, place, self._adding(scope, place, by, ttl, []), Right.WRITE, "add")
+        step = self._adding(scope, place, by, ttl, [])
+        self._change(scope, place, step, Right.READ | Right.WRITE, "add")
 
     def delete(self, scope: Scope, key: str) -> bool:
         """Delete a key; tell whether it was there. Needs DELETE.

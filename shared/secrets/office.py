@@ -60,16 +60,17 @@ class SecretsOffice:
         rotation, and take an old key away when ``remaining()`` names it no more then.
 
         Raises:
-            KeyMissing: the system was opened without ``secrets=``, or there is no current key.
+            KeyMissing: the system was opened without keys for secrets, or there is no current key.
         """
         with self._lock:
             if self._thread is None or not self._thread.is_alive():
                 self._rotator = Rotator(self._store, self._sealer, self._write, self._now)
                 self._last = None
-                self._thread = threading.Thread(
+                thread = threading.Thread(
                     target=self._run, args=(self._rotator,), name="perdure-rotation", daemon=True
                 )
-                self._thread.start()
+                thread.start()
+                self._thread = thread
             thread = self._thread
         if wait:
             thread.join()

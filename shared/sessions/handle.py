@@ -29,8 +29,8 @@ class SessionKeeper(Protocol):
         """Return commits of a session."""
         ...
 
-    def enterable(self, session_id: str) -> object:
-        """Return the turn under way, or None; raise if the session cannot be entered now."""
+    def enter(self, session_id: str) -> None:
+        """Have what is sent from here on belong to a session; raise if it cannot be entered now."""
         ...
 
 
@@ -44,8 +44,12 @@ class SessionHandle:
         """Act on the session ``session_id`` of ``sessions``."""
         self._sessions = sessions
         self.id = session_id
-        self.correlation = correlation
+        self._correlation = correlation
+
+    @property
+    def correlation(self) -> int:
         """What every message and commit of it carries."""
+        return self._correlation
 
     @property
     def scope(self) -> Scope:
@@ -98,8 +102,7 @@ class SessionHandle:
         InvalidTransition while it is suspended, SessionEnded afterwards, SessionLimit when it has
         lasted too long.
         """
-        turn = self._sessions.enterable(self.id)
-        current.enter(turn, self.correlation)
+        self._sessions.enter(self.id)
         return self
 
     def __exit__(

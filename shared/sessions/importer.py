@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from ...persistence.codec.codec import codec_of
-from ...persistence.errors import Conflict, ImportRefused, PerdureError, SessionExists
+from ...persistence.errors import Conflict, Denied, ImportRefused, PerdureError, SessionExists
 from ...persistence.names.scope import Principal, Scope
 from ...persistence.records.shared_tables import PROGRESS, SCOPED, SESSIONS
 from ...persistence.records.tables import Row, Table
@@ -59,6 +59,10 @@ class Importer:
         with file:
             source = SessionFile(file, str(path), self.bounds.largest)
             checked = source.check()
+            who = self._desk.standing().principal
+            if str(who) != checked.session.owner and who != Principal.SYSTEM:
+                message = f"{who} may not create a session for {checked.session.owner}"
+                raise Denied(message)
             key = session_id or checked.session.id
             self._begin(key)
             correlation = -self.bounds.number()

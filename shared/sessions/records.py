@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, cast
 import msgspec
 
 from ...persistence.codec.codec import Codec
-from ...persistence.errors import ConfigurationError
+from ...persistence.errors import ConfigurationError, SessionExists
 from ...persistence.names.scope import Principal
 from ...persistence.records.shared_tables import OWNERS
 from ...persistence.records.tables import Row
@@ -126,7 +126,14 @@ def owned(session: SessionRow) -> tuple[Place, Step]:
     """Return what makes a session's owner that of its scope."""
     columns = ("session", session.id, "")
     row = (*columns, *session.owner.columns, 0)
-    return (OWNERS, columns), lambda _before: row
+
+    def step(before: Row | None) -> Row:
+        if before is not None and before[3:6] != row[3:6]:
+            # Whoever owns the scope has it, whether there is a session of that name or not.
+            raise SessionExists(f"the id {session.id} is taken; give another id")
+        return row
+
+    return (OWNERS, columns), step
 
 
 @dataclass(frozen=True, slots=True)

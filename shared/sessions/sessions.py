@@ -22,14 +22,16 @@ from ...persistence.errors import (
     UnknownSession,
 )
 from ...persistence.names.keys import checked_name
-from ...persistence.names.scope import Principal
+from ...persistence.names.scope import Principal, Scope
 from ...persistence.records.records import JournalEntry
-from ...persistence.records.shared_tables import PROGRESS, SESSIONS
-from ...persistence.records.tables import Row
+from ...persistence.records.shared_tables import ARTIFACTS, PROGRESS, SESSIONS
+from ...persistence.records.tables import Order, Row
 from ...persistence.secrets.masking import masked
 from ..artifacts.artifacts import Artifacts
+from ..artifacts.catalogue import BY_NAME
 from ..ledger.desk import Desk, Handle
 from ..ledger.unit import Place, Step, Unit
+from ..scopes.rows import keyed
 from . import pages
 from .bounds import (
     LARGEST_META,
@@ -40,9 +42,10 @@ from .bounds import (
     refuse_control,
 )
 from .cleanup import IMPORTS
-from .current import entered
+from .current import enter, entered
 from .exporter import ExportReport, export
 from .handle import SessionHandle
+from .history import readable
 from .importer import Importer
 from .records import (
     LIMITS,
@@ -126,8 +129,7 @@ class Sessions(Handle, Generic[S]):
 
         def begun(before: Row | None) -> Row:
             if before is not None:
-                message = f"there is a session {key} already; get() it, or give another id"
-                raise SessionExists(message)
+                raise _taken(key)
             return tuple(row)
 
         steps: builtins.list[tuple[Place, Step]] = []
@@ -137,6 +139,7 @@ class Sessions(Handle, Generic[S]):
             steps.append((_place(around), functools.partial(self._with_child, around)))
         steps.append((_place(key), begun))
         if row.owner != Principal.SYSTEM:
+            self._refuse_taken(key)
             steps.append(owned(row))
         steps.append(((PROGRESS, (IMPORTS + key,)), functools.partial(_no_import, key)))
         self._change(steps, "(session created)", row.correlation)
@@ -220,8 +223,9 @@ class Sessions(Handle, Generic[S]):
     ) -> builtins.list[JournalEntry]:
         """Return commits of a session; see ``SessionHandle.history``."""
         entries = pages.commits(self._desk.ledger.store, self._visible(session_id), after)
+        guard, standing = self._desk.guard, self._desk.standing()
         return [
-            entry._replace(delta=masked(entry.delta))
+            readable(entry._replace(delta=masked(entry.delta)), guard, standing)
             for entry in itertools.islice(entries, max(0, limit))
         ]
 
@@ -254,11 +258,14 @@ class Sessions(Handle, Generic[S]):
         row = importer.read(Path(path), key)
         return self._make(self, row.id, row.correlation)
 
-    def enterable(self, session_id: str) -> object:
-        """Return the turn under way, or None; raise if the session cannot be entered now."""
+    def enter(self, session_id: str) -> None:
+        """Have what is sent from here on belong to a session; raise if it cannot be entered now.
+
+        By its row, whatever a handle says: being in a session gives rights.
+        """
         row = self._visible(session_id, newest=True)
         refuse_inactive(row, "entered", self._desk.now())
-        return self._desk.turn()
+        enter(self._desk.turn(), row.correlation)
 
     # Underneath.
 
@@ -289,6 +296,15 @@ class Sessions(Handle, Generic[S]):
             None if limits.duration is None else now + limits.duration,
             cleanup, LIMITS.encode(limits, "limits"), text, "", self._desk.appended(), 0,
         )  # fmt: skip
+
+    def _refuse_taken(self, key: str) -> None:
+        """Raise SessionExists where a new owner would get a scope that holds something already."""
+        scope = Scope.session(key)
+        there = next(keyed(self._desk, self._desk.unit(), scope.columns, ""), None)
+        order = Order(BY_NAME, scope.columns)
+        if there is None and not any(self._desk.rows(self._desk.unit(), ARTIFACTS, order)):
+            return
+        raise _taken(key)
 
     def _with_child(self, parent: str, before: Row | None) -> Row:
         """Touch a session that another is nested in: its end must not overlook it."""
@@ -396,6 +412,10 @@ def _id(session: str | SessionHandle | None) -> str | None:
 
 def _place(session_id: str) -> Place:
     return SESSIONS, (session_id,)
+
+
+def _taken(session_id: str) -> SessionExists:
+    return SessionExists(f"the id {session_id} is taken; get() the session, or give another id")
 
 
 def _unknown(session_id: str) -> UnknownSession:

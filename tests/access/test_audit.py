@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from functools import partial
 
 import pytest
 
@@ -18,9 +18,11 @@ from perdure import (
 )
 from perdure.persistence.audit.entries import AuditEntry
 from perdure.persistence.errors import ConfigurationError, Denied, StoreUnavailable
-from tests.support import FailingStore, Told
-
-from .kit import ANNA, BERT, DEADLINE, Desk, W, call, opened
+from tests.access.agents import ANNA, BERT, Desk, W, call, opened
+from tests.kit.deadline import DEADLINE
+from tests.kit.signals import Told
+from tests.kit.stores import FailingStore
+from tests.kit.threads import together
 
 
 def told(entries: list[AuditEntry], who: Principal) -> list[tuple[str, str, int]]:
@@ -139,11 +141,7 @@ def test_the_chain_has_the_order_of_the_commits_under_16_writers() -> None:
             for _ in range(25):
                 call(system, key, "increment", "workflow:w", key)
 
-        threads = [threading.Thread(target=work, args=(f"d{n}",)) for n in range(16)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(DEADLINE)
+        together(*(partial(work, f"d{n}") for n in range(16)))
         entries = system.audit.list(limit=1000)
         assert [e.number for e in entries] == list(range(1, 402))
         sequences = [e.sequence for e in entries]
@@ -171,5 +169,5 @@ def test_a_batch_that_failed_does_not_fork_the_chain() -> None:
 
 def test_an_audit_that_keeps_nothing_is_refused() -> None:
     """The newest decision holds the end of the chain."""
-    with pytest.raises(ConfigurationError, match="at least one"):
+    with pytest.raises(ConfigurationError, match=r"Audit\(keep=0\).*1 or more"):
         Audit(keep=0)

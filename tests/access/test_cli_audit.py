@@ -8,9 +8,9 @@ import pytest
 
 from perdure import Audit, FileKeys, new_key
 from perdure.persistence.secrets.keys import key_text
-from tests.cli.support import invoke, records
+from tests.access.agents import call, opened
+from tests.cli.commands import invoke, records
 
-from .kit import call, opened
 from .test_tampering import ROWS, behind, made, put, row_of
 
 

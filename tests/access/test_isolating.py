@@ -15,6 +15,7 @@ from perdure import (
     Durability,
     Principal,
     Right,
+    Saving,
     Scope,
     VirtualClock,
     signals,
@@ -22,10 +23,12 @@ from perdure import (
 from perdure.lifecycle.signals import AgentEvent
 from perdure.persistence.errors import Denied, Isolated, PerdureError, ScopeError, UnknownAgent
 from perdure.persistence.records.records import JournalEntry
-from tests.support import FailingStore, Told
-
-from .kit import ANNA, DEADLINE, Desk, DeskState, W, call, gate, opened
-from .test_races import together
+from tests.access.agents import ANNA, Desk, DeskState, W, call, opened
+from tests.kit.deadline import DEADLINE
+from tests.kit.gates import gate
+from tests.kit.signals import Told
+from tests.kit.stores import FailingStore
+from tests.kit.threads import together
 
 
 def last_commit(system: AgentSystem, key: str) -> int:
@@ -44,11 +47,11 @@ def test_a_turn_that_writes_is_abandoned_and_its_asker_told() -> None:
     with gate("in") as door, opened() as system:
         system.access.grant(ANNA, W, Right.ALL)
         reply = system.agent(Desk, "anna").proxy().write_and_wait("workflow:w", "k", 1, "in")
-        assert door.entered.acquire(timeout=DEADLINE)
+        door.wait()
         system.access.isolate(ANNA, "it leaks")
         with pytest.raises(Isolated):
             reply.get(timeout=DEADLINE)
-        door.go_on.set()
+        door.open()
         assert system.idle(DEADLINE)
         assert system.state.get(W, "k") is None
         assert last_commit(system, "anna") < isolation_of(system)
@@ -62,7 +65,7 @@ def test_an_async_turn_is_cancelled() -> None:
     with gate("in") as door, opened() as system:
         system.access.grant(ANNA, W, Right.ALL)
         reply = system.agent(Desk, "anna").proxy().write_and_sleep("workflow:w", "k", 1, "in")
-        assert door.entered.acquire(timeout=DEADLINE)
+        door.wait()
         system.access.isolate(ANNA, "it hangs")
         with pytest.raises(Isolated):
             reply.get(timeout=DEADLINE)
@@ -75,9 +78,9 @@ def test_what_it_told_in_the_turn_is_not_sent() -> None:
     """Messages leave with the commit, and there is none."""
     with gate("in") as door, opened() as system:
         reply = system.agent(Desk, "anna").proxy().tell_and_wait("bert", "in")
-        assert door.entered.acquire(timeout=DEADLINE)
+        door.wait()
         system.access.isolate(ANNA, "it shouts")
-        door.go_on.set()
+        door.open()
         with pytest.raises(Isolated):
             reply.get(timeout=DEADLINE)
         assert system.idle(DEADLINE)
@@ -88,9 +91,9 @@ def test_what_it_asks_after_the_isolation_reaches_nobody() -> None:
     """An ask is immediate and no part of the commit; it is refused where it is made."""
     with gate("in") as door, opened() as system:
         system.agent(Desk, "anna").proxy().wait_and_ask("bert", "in")
-        assert door.entered.acquire(timeout=DEADLINE)
+        door.wait()
         system.access.isolate(ANNA, "it asks")
-        door.go_on.set()
+        door.open()
         assert system.idle(DEADLINE)
         assert call(system, "bert", "done") == 0
 
@@ -118,7 +121,7 @@ def test_asks_that_wait_in_its_mailbox_are_refused() -> None:
     with gate("in") as door, opened() as system:
         anna = system.agent(Desk, "anna").proxy()
         first = anna.wait("in")
-        assert door.entered.acquire(timeout=DEADLINE)
+        door.wait()
         behind = [anna.work() for _ in range(3)]
         system.access.isolate(ANNA, "it hangs")
         for reply in (first, *behind):
@@ -132,11 +135,11 @@ def test_a_told_turn_that_hangs_is_handled_again_after_the_restore_though_it_nev
         anna = system.agent(Desk, "anna")
         anna.cast(Desk.wait, "in")
         anna.cast(Desk.work)
-        assert door.entered.acquire(timeout=DEADLINE)
+        door.wait()
         system.access.isolate(anna, "it hangs")
         system.access.restore(anna)
-        assert door.entered.acquire(timeout=DEADLINE)  # a second run, while the first still hangs
-        door.go_on.set()
+        door.wait()  # a second run, while the first still hangs
+        door.open()
         assert system.idle(DEADLINE)
         assert call(system, "anna", "done") == 2
 
@@ -312,7 +315,10 @@ def test_an_isolation_while_the_store_is_away_holds_and_says_so() -> None:
     with (
         Told("breaker_opened") as told,
         opened(
-            store, backoff=Backoff(first=0.01), breaker=Breaker(failures=2, reset_after=0.05)
+            store,
+            saving=Saving(
+                backoff=Backoff(first=0.01), breaker=Breaker(failures=2, reset_after=0.05)
+            ),
         ) as system,
     ):
         call(system, "anna", "work")
@@ -348,11 +354,11 @@ def test_what_still_runs_reaches_nobody_when_its_agent_is_restored() -> None:
     """The abandoned turn stays abandoned: it asks in vain beside the agent that goes on."""
     with gate("in") as door, opened() as system:
         system.agent(Desk, "anna").proxy().wait_and_ask("bert", "in")
-        assert door.entered.acquire(timeout=DEADLINE)
+        door.wait()
         system.access.isolate(ANNA, "it asks")
         system.access.restore(ANNA)
         assert call(system, "anna", "work") == 1
-        door.go_on.set()
+        door.open()
         assert system.idle(DEADLINE)
         assert call(system, "bert", "done") == 0
 
@@ -367,11 +373,11 @@ def test_a_turn_that_the_clock_gives_up_beside_an_isolation_leaves_the_agent_cut
     with gate("in") as door, AgentSystem.open("memory://", agents=[Timed], clock=clock) as system:
         timed = system.agent(Timed, "t")
         timed.cast(Timed.wait, "in")
-        assert door.entered.acquire(timeout=DEADLINE)
+        door.wait()
         together(lambda: system.access.isolate(timed, "both"), lambda: clock.advance(61))
         with pytest.raises(Isolated):
             timed.proxy().work().get(timeout=DEADLINE)
-        door.go_on.set()
+        door.open()
         system.access.restore(timed)
         while timed.proxy().done().get(timeout=DEADLINE) < 1:
             clock.advance(1)

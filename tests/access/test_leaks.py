@@ -6,31 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from perdure import MemoryStore, Principal, Right, Scope
+from perdure import Principal, Right, Scope
 from perdure.persistence.errors import Denied
-from perdure.persistence.records.tables import Key, Order, Row, Table
-from tests.support import Told
-
-from .kit import ANNA, W, call, opened
-
-
-class CountingStore(MemoryStore):
-    """A memory store that knows what was asked of it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked: list[tuple[str, str]] = []
-
-    def row(self, table: Table, key: Key) -> Row | None:
-        """Note the call."""
-        self.asked.append(("row", table.name))
-        return super().row(table, key)
-
-    def page(self, table: Table, order: Order, after: Row | None, limit: int) -> list[Row]:
-        """Note the call."""
-        self.asked.append(("page", table.name))
-        return super().page(table, order, after, limit)
-
+from tests.access.agents import ANNA, W, call, opened
+from tests.kit.signals import Told
+from tests.kit.stores import CountingStore
 
 REFUSED = (
     ("read",), ("write", 1), ("remove",), ("exists",), ("increment",),

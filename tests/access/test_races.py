@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,42 +12,12 @@ import pytest
 from perdure import AgentSystem, Principal, Right, Scope
 from perdure.persistence.audit.entries import AuditEntry
 from perdure.persistence.errors import Denied
-
-from .kit import ANNA, DEADLINE, Desk, W, call, gate, opened
+from tests.access.agents import ANNA, Desk, W, call, opened
+from tests.kit.deadline import DEADLINE
+from tests.kit.gates import gate
+from tests.kit.threads import hasty, together
 
 NEVER = 2**62
-
-
-@contextmanager
-def hurried() -> Iterator[None]:
-    """Switch threads as often as the interpreter can."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)
-
-
-def together(*works: Callable[[], None]) -> None:
-    """Run works on a thread each, begun at the same moment, and wait for all."""
-    start = threading.Barrier(len(works))
-    problems: list[BaseException] = []
-
-    def run(work: Callable[[], None]) -> None:
-        start.wait(DEADLINE)
-        try:
-            work()
-        except BaseException as error:  # noqa: BLE001 - told below
-            problems.append(error)
-
-    threads = [threading.Thread(target=run, args=(work,)) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(DEADLINE)
-        assert not thread.is_alive()
-    assert problems == []
 
 
 def whole_audit(system: AgentSystem) -> list[AuditEntry]:
@@ -80,7 +48,7 @@ def test_no_write_stands_behind_the_revocation_of_its_right(tmp_path: Path, roun
     names its grant, and stands between the grant's commit and its revocation.
     """
     keys = [f"d{n}" for n in range(7)]
-    with hurried(), opened(tmp_path / "a.db", sync="process") as system:
+    with hasty(), opened(tmp_path / "a.db", sync="process") as system:
         over = threading.Event()
         counts = {"ok": 0, "refused": 0}
 
@@ -126,9 +94,9 @@ def test_a_right_revoked_during_a_turn_undoes_the_turn() -> None:
     with gate("in") as door, opened() as system:
         grant = system.access.grant(ANNA, W, Right.WRITE)
         reply = system.agent(Desk, "anna").proxy().write_and_wait("workflow:w", "k", 1, "in")
-        assert door.entered.acquire(timeout=DEADLINE)
+        door.wait()
         system.access.revoke(grant)
-        door.go_on.set()
+        door.open()
         with pytest.raises(Denied):
             reply.get(timeout=DEADLINE)
         assert call(system, "anna", "done") == 0
@@ -181,7 +149,7 @@ def tried_by_64(read: Callable[[int], object]) -> tuple[list[object], int]:
 @pytest.mark.parametrize("inside", [False, True])
 def test_a_one_time_grant_is_used_once_by_64_threads(*, inside: bool) -> None:
     """One call gets through, 63 are refused; in turns of 64 agents and outside of turns."""
-    with hurried(), opened() as system:
+    with hasty(), opened() as system:
         system.state.set(W, "k", 7)
         handle = system.state.acting_as(Principal.user("mira"))
         for _ in range(3):
@@ -202,7 +170,7 @@ def test_a_one_time_grant_is_used_once_by_64_threads(*, inside: bool) -> None:
 
 def test_a_grant_of_many_uses_is_used_exactly_that_often() -> None:
     """Of 16 agents that try, exactly as many calls get through as were granted."""
-    with hurried(), opened() as system:
+    with hasty(), opened() as system:
         system.access.grant(Principal.agents("Desk"), W, Right.ALL, uses=40)
         done: list[int] = []
 

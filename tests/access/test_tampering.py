@@ -19,8 +19,7 @@ from perdure.persistence.records.shared_tables import AUDIT, AUDIT_ANCHOR
 from perdure.persistence.records.tables import Row
 from perdure.persistence.sqlite.tables import checksum
 from perdure.persistence.upkeep.doctor import examine
-
-from .kit import ANNA, W, call, opened
+from tests.access.agents import ANNA, W, call, opened
 
 ROWS = 12
 KEYS = StaticKeys({"k1": b"1" * 32})

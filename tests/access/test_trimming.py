@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,11 +13,11 @@ from perdure.persistence.audit.entries import BY_NUMBER
 from perdure.persistence.errors import Denied
 from perdure.persistence.records.shared_tables import AUDIT
 from perdure.shared.access import audit as trail
+from tests.access.agents import call, opened
+from tests.kit.children import started
 
-from .kit import DEADLINE, call, opened
 from .test_tampering import behind, put, row_of, verified
 
-ROOT = Path(__file__).resolve().parents[2]
 KEYS = StaticKeys({"k1": b"1" * 32})
 
 
@@ -131,17 +129,12 @@ def test_killed_while_it_is_trimmed_the_chain_is_whole(tmp_path: Path, kills: in
     store, chance = tmp_path / "a.db", random.Random(kills)
     head: str | None = None
     for _ in range(kills):
-        with subprocess.Popen(
-            [sys.executable, "-m", "tests.access.trimmer", str(store)],
-            cwd=ROOT, stdout=subprocess.PIPE, text=True,
-        ) as child:  # fmt: skip
+        with started("-m", "tests.access.trimmer", store) as child:
             assert child.stdout is not None
             for _ in range(chance.randint(2, 12)):
-                line = child.stdout.readline()
+                line = child.stdout.readline().decode()
                 assert line
                 head = line.split()[0] if ":" in line else head
-            child.kill()
-            child.wait(DEADLINE)
         report = verified(store, head=head)
         assert report.intact, report.faults
         assert report.rows >= 20

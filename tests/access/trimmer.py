@@ -7,8 +7,7 @@ import sys
 
 from perdure import Audit
 from perdure.persistence.errors import Denied
-
-from .kit import call, opened
+from tests.access.agents import call, opened
 
 
 def main(store: str) -> None:

@@ -1,6 +1,5 @@
 """Dead letters: listed, looked at, put back exactly once, discarded."""
 
-import threading
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -14,7 +13,10 @@ from perdure.persistence.errors import (
     UnknownAgent,
     UnknownDeadLetter,
 )
-from tests.actors.kit import DEADLINE, Clerk, CountingStore
+from tests.actors.agents import Clerk
+from tests.kit.deadline import DEADLINE
+from tests.kit.stores import CountingStore
+from tests.kit.threads import together
 
 
 class Moody(Clerk):
@@ -125,10 +127,8 @@ def test_many_threads_put_a_letter_back_once(system: AgentSystem) -> None:
     letters = [bury(system) for _ in range(5)]
     Moody.failing = False
     outcomes: list[str] = []
-    barrier = threading.Barrier(4)
 
     def put_back() -> None:
-        barrier.wait(DEADLINE)
         for letter_id in letters:
             try:
                 system.dead_letters.requeue(letter_id)
@@ -136,11 +136,7 @@ def test_many_threads_put_a_letter_back_once(system: AgentSystem) -> None:
             except UnknownDeadLetter:
                 outcomes.append("told")
 
-    threads = [threading.Thread(target=put_back) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(DEADLINE)
+    together(*[put_back] * 4)
     assert (outcomes.count("done"), outcomes.count("told")) == (5, 15)
     assert system.idle(DEADLINE)
     assert count(system) == 15

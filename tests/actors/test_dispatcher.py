@@ -3,16 +3,18 @@
 import itertools
 import queue
 import random
-import sys
 import threading
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from perdure.actors.pool.dispatcher import Dispatcher
 from perdure.actors.pool.offers import Offers, Runnable
-
-DEADLINE = 10.0
+from perdure.persistence.errors import PoolExhausted
+from tests.kit.deadline import DEADLINE
+from tests.kit.threads import at_once
 
 
 class Watched(queue.SimpleQueue[Runnable | None]):
@@ -148,16 +150,7 @@ def test_idle_workers_do_not_linger(pool: Dispatcher) -> None:
     pool._offers._looking.release()
 
 
-@pytest.fixture
-def tiny_switch_interval() -> Iterator[None]:
-    """Have threads change places all the time."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(before)
-
-
-@pytest.mark.usefixtures("tiny_switch_interval")
+@pytest.mark.usefixtures("hasty_threads")
 def test_races_between_offers_and_their_end() -> None:
     """Whoever offers, helps, hurries or lingers when: each piece of work runs exactly once."""
     pool = Dispatcher(3)
@@ -174,11 +167,7 @@ def test_races_between_offers_and_their_end() -> None:
             elif chance.random() < 0.5:
                 pool.hurry()
 
-    threads = [threading.Thread(target=offer, args=(seed,)) for seed in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(DEADLINE)
+    at_once(4, offer)
     assert all(work.done.wait(DEADLINE) for work in done)
     assert pool.close(DEADLINE)
 
@@ -188,15 +177,147 @@ def test_another_worker_does_not_linger_too() -> None:
     offers = Offers(lambda _work: None)
     inside, go_on = threading.Event(), threading.Event()
 
-    def get() -> Runnable | None:
+    def idle() -> bool:
         inside.set()
         assert go_on.wait(DEADLINE)
-        return None
+        return False
 
-    thread = threading.Thread(target=offers.linger, args=(get,))
+    thread = threading.Thread(target=offers.linger, args=(idle,))
     thread.start()
     assert inside.wait(DEADLINE)
-    with pytest.raises(queue.Empty):
-        offers.linger(get)
+    offers.linger(idle)
     go_on.set()
     thread.join(DEADLINE)
+
+
+# Places that are lent.
+
+
+class Waiting:
+    """Work that waits for a reply until it is let go."""
+
+    def __init__(self, pool: Dispatcher) -> None:
+        self._pool = pool
+        self.begun, self.go_on, self.done = (threading.Event() for _ in range(3))
+        self.error: BaseException | None = None
+
+    def waits(self) -> bool:
+        return True
+
+    def run(self) -> bool:
+        try:
+            with self._pool.blocking(reply=True):
+                self.begun.set()
+                assert self.go_on.wait(DEADLINE)
+        except PoolExhausted as error:
+            self.error = error
+            self.begun.set()
+        self.done.set()
+        return True
+
+
+def goes_on(pool: Dispatcher) -> bool:
+    """Tell whether work that waits for nobody is run."""
+    work = Once()
+    pool.submit(work)
+    return work.done.wait(DEADLINE)
+
+
+@given(
+    st.integers(1, 3),
+    st.integers(1, 6),
+    st.lists(st.integers(0, 9).map(lambda n: n - 4), max_size=30),
+)
+def test_places_are_lent_and_given_back(workers: int, most: int, steps: list[int]) -> None:
+    """As many may wait as leave one thread that runs; the next is refused, and others go on.
+
+    The model is the number of those that wait: each step lets one go, or has another wait.
+    """
+    pool = Dispatcher(workers, most=most)
+    most = max(most, workers)
+    lent: list[Waiting] = []
+    try:
+        for step in steps:
+            if step < 0 and lent:
+                work = lent.pop(step % len(lent))
+                work.go_on.set()
+                assert work.done.wait(DEADLINE)
+            else:
+                work = Waiting(pool)
+                pool.submit(work)
+                assert work.begun.wait(DEADLINE)
+                if len(lent) < most - 1:
+                    assert work.error is None
+                    lent.append(work)
+                else:
+                    assert isinstance(work.error, PoolExhausted)
+            assert goes_on(pool)
+            assert len(lent) < pool.threads() <= most
+    finally:
+        for work in lent:
+            work.go_on.set()
+        assert pool.close(DEADLINE)
+
+
+@pytest.mark.usefixtures("hasty_threads")
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_a_pool_keeps_its_workers(workers: int) -> None:
+    """However many lend their places and come back at once, none leaves who is not too many."""
+    pool = Dispatcher(workers)
+    gate = threading.Semaphore(0)
+
+    class Brief(Once):
+        def run(self) -> bool:
+            with pool.blocking():
+                gate.acquire(timeout=DEADLINE)
+            return super().run()
+
+    for _ in range(60):
+        works = [Brief() for _ in range(12)]
+        for work in works:
+            pool.submit(work)
+        for _ in works:
+            gate.release()
+        assert all(work.done.wait(DEADLINE) for work in works)
+        assert goes_on(pool)
+    assert pool.close(DEADLINE)
+
+
+def test_the_last_worker_may_wait_for_what_comes_by_itself() -> None:
+    """At the most threads ``blocking()`` goes on without lending anything."""
+    pool = Dispatcher(1, most=1)
+    ran = threading.Event()
+
+    class Sleeper(Once):
+        def run(self) -> bool:
+            with pool.blocking(), pool.blocking():
+                ran.set()
+            return True
+
+    pool.submit(Sleeper())
+    assert ran.wait(DEADLINE)
+    assert goes_on(pool)
+    assert pool.close(DEADLINE)
+
+
+def test_an_exception_thrown_into_a_worker_costs_no_work() -> None:
+    """What a worker had taken is run all the same, and the pool keeps its number of threads."""
+    pool = Dispatcher(1)
+
+    class Struck(Once):
+        def __init__(self) -> None:
+            super().__init__()
+            self.strikes = 3
+
+        def run(self) -> bool:
+            if self.strikes:
+                self.strikes -= 1
+                raise KeyboardInterrupt
+            return super().run()
+
+    work = Struck()
+    pool.submit(work)
+    assert work.done.wait(DEADLINE)
+    assert goes_on(pool)
+    assert pool.threads() == 1
+    assert pool.close(DEADLINE)

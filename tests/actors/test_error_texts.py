@@ -14,7 +14,7 @@ import pytest
 from perdure import Agent, AgentSystem, MemoryStore, State
 from perdure.persistence.errors import ConfigurationError, StateError, StoreOwned
 from perdure.persistence.state.state import layout_of
-from tests.actors.kit import DEADLINE
+from tests.kit.deadline import DEADLINE
 
 T = TypeVar("T")
 S = TypeVar("S", bound=State)
@@ -177,7 +177,7 @@ def test_a_store_of_ones_own(tmp_path: Path) -> None:
             lambda d: d.add.defer(1, note=5),
             r"Desk\.add\(note\): .*got `int`; it is declared str$",
         ),
-        (lambda d: d.add.defer(Odd()), r"Desk\.add: cannot be stored as arguments: .* Odd is"),
+        (lambda d: d.add.defer(Odd()), r"Desk\.add\(amount\): 0 cannot .* a Odd; store int\(x\)"),
         (lambda d: d.add.defer(amount=float("nan")), r"Desk\.add\(amount\): NaN"),
     ],
 )

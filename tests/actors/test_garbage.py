@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from perdure import AgentSystem
+from perdure import AgentSystem, Resources
 from perdure.actors.pool.garbage import DEFAULT_YOUNG_GENERATION
 from perdure.persistence.errors import ConfigurationError
 
@@ -29,7 +29,9 @@ def test_an_open_system_makes_room_and_its_close_gives_it_back() -> None:
     gc.set_threshold(700, 11, 12)
     with AgentSystem.open("memory://", agents=[]):
         assert gc.get_threshold() == (DEFAULT_YOUNG_GENERATION, 11, 12)
-        with AgentSystem.open("memory://", agents=[], young_generation=190_000):
+        with AgentSystem.open(
+            "memory://", agents=[], resources=Resources(young_generation=190_000)
+        ):
             assert young() == 190_000
         assert young() == DEFAULT_YOUNG_GENERATION
     assert gc.get_threshold() == (700, 11, 12)
@@ -55,11 +57,11 @@ def test_a_setting_made_meanwhile_stays() -> None:
 def test_zero_leaves_the_collector_as_it_is() -> None:
     """``young_generation=0`` asks for nothing."""
     gc.set_threshold(700)
-    with AgentSystem.open("memory://", agents=[], young_generation=0):
+    with AgentSystem.open("memory://", agents=[], resources=Resources(young_generation=0)):
         assert young() == 700
 
 
 def test_less_than_nothing_is_refused() -> None:
     """A negative number of objects is a mistake."""
-    with pytest.raises(ConfigurationError, match="young_generation=-1"):
-        AgentSystem.open("memory://", agents=[], young_generation=-1)
+    with pytest.raises(ConfigurationError, match=r"Resources\(young_generation=-1\)"):
+        AgentSystem.open("memory://", agents=[], resources=Resources(young_generation=-1))

@@ -6,16 +6,27 @@ from collections.abc import Iterator
 
 import pytest
 
-from perdure import Agent, AgentSystem, Durability, MemoryStore, Passivation, State, VirtualClock
+from perdure import (
+    Agent,
+    AgentSystem,
+    Durability,
+    MemoryStore,
+    Passivation,
+    Resources,
+    State,
+    VirtualClock,
+)
 from perdure.actors.cell.cell import AgentCell
 from perdure.persistence.errors import ConfigurationError
-from tests.actors.kit import DEADLINE, Clerk, Latch
+from tests.actors.agents import Clerk
+from tests.kit.deadline import DEADLINE
+from tests.kit.gates import Gate
 
 
 class Guest(Clerk):
     """Be asked to leave."""
 
-    latch = Latch()
+    gate = Gate()
     left = 0
 
     def on_passivate(self) -> None:
@@ -23,7 +34,7 @@ class Guest(Clerk):
         self.state.notes.append("left")
 
     def stand(self) -> None:
-        self.latch.pass_through()
+        self.gate.pass_through()
 
 
 class Resident(Clerk):
@@ -39,13 +50,16 @@ def clock() -> VirtualClock:
 @pytest.fixture
 def system(clock: VirtualClock) -> Iterator[AgentSystem]:
     """Open a system that puts agents to rest after ten seconds."""
-    Guest.latch, Guest.left = Latch(), 0
+    Guest.gate, Guest.left = Gate(), 0
     rest = Passivation(idle=10.0, limit=None)
     with AgentSystem.open(
-        "memory://", agents=[Clerk, Guest, Resident], clock=clock, passivation=rest
+        "memory://",
+        agents=[Clerk, Guest, Resident],
+        clock=clock,
+        resources=Resources(passivation=rest),
     ) as opened:
         yield opened
-        Guest.latch.open()
+        Guest.gate.open()
 
 
 def pass_seconds(system: AgentSystem, clock: VirtualClock, seconds: int) -> None:
@@ -82,11 +96,11 @@ def test_a_busy_agent_stays(system: AgentSystem, clock: VirtualClock) -> None:
     """An agent in the middle of a turn is not idle, however long the turn takes."""
     guest = system.agent(Guest, "a")
     standing = guest.call(Guest.stand)
-    Guest.latch.wait()
+    Guest.gate.wait()
     for _ in range(30):
         clock.advance(1.0)
     assert guest.describe().busy is True
-    Guest.latch.open()
+    Guest.gate.open()
     standing.get(timeout=DEADLINE)
     assert Guest.left == 0
 
@@ -95,7 +109,7 @@ def test_live_memory_is_bounded_by_the_limit() -> None:
     """However many agents are used, about as many as the limit are in memory."""
     store = MemoryStore()
     with AgentSystem.open(
-        store, agents=[Clerk], passivation=Passivation(idle=None, limit=100)
+        store, agents=[Clerk], resources=Resources(passivation=Passivation(idle=None, limit=100))
     ) as system:
         most = 0
         for number in range(3000):
@@ -194,7 +208,9 @@ def test_what_leaves_memory_leaves_nothing_to_the_collector() -> None:
     gc.disable()
     try:
         limit = Passivation(limit=10)
-        with AgentSystem.open("memory://", agents=[Small], passivation=limit) as system:
+        with AgentSystem.open(
+            "memory://", agents=[Small], resources=Resources(passivation=limit)
+        ) as system:
             for key in range(100):
                 system.agent(Small, str(key)).call(Small.add).get()
             assert system.idle(60)

@@ -1,16 +1,23 @@
 """Races under a tiny switch interval: no future is left unanswered, no message lost or doubled."""
 
 import random
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import cast
 
 import pytest
 from pykka import ActorDeadError
 
-from perdure import AgentSystem, Durability, MemoryStore, Passivation, RestartPolicy, VirtualClock
+from perdure import (
+    AgentSystem,
+    Durability,
+    MemoryStore,
+    Passivation,
+    Resources,
+    RestartPolicy,
+    VirtualClock,
+)
 from perdure.actors.pool.dispatcher import Dispatcher
 from perdure.actors.pool.future import Future
 from perdure.actors.pool.mailbox import Mailbox, Receiver
@@ -20,9 +27,13 @@ from perdure.persistence.errors import InvalidTransition, SystemClosed, TurnTime
 from perdure.persistence.records.records import Commit
 from perdure.persistence.store.committer import Committer
 from perdure.persistence.store.lease import Owner
-from tests.actors.kit import DEADLINE, Clerk
+from tests.actors.agents import Clerk
+from tests.kit.deadline import DEADLINE
+from tests.kit.threads import together
 
 MANY = 6000
+
+pytestmark = pytest.mark.usefixtures("hasty_threads")
 
 Item = tuple[str, int]
 """A sender and a number."""
@@ -48,37 +59,6 @@ class SnapshotRunner(Runner):
 
 class VolatileRunner(Runner):
     durability = Durability.VOLATILE
-
-
-@pytest.fixture(autouse=True)
-def tiny_switch_interval() -> Iterator[None]:
-    """Have threads change places all the time."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(before)
-
-
-def run_together(*parts: Callable[[], None]) -> None:
-    """Run every part in a thread of its own, and let what they raise out."""
-    errors: list[BaseException] = []
-    barrier = threading.Barrier(len(parts))
-
-    def run(part: Callable[[], None]) -> None:
-        try:
-            barrier.wait(DEADLINE)
-            part()
-        except BaseException as error:  # noqa: BLE001 -- shown below
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=(part,), daemon=True) for part in parts]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(40)
-    assert not any(thread.is_alive() for thread in threads), "somebody waits for ever"
-    if errors:
-        raise errors[0]
 
 
 def totals(system: AgentSystem, kind: type[Runner], keys: list[str]) -> tuple[int, list[str]]:
@@ -143,7 +123,7 @@ def test_messages_against_lifecycle_steps(kind: type[Runner], verbs: list[str]) 
                 system.agent(kind, "a").cast(Runner.take, "teller", number)
             finished()
 
-        run_together(ask, tell, lambda: swing(system, kind, verbs, done))
+        together(ask, tell, lambda: swing(system, kind, verbs, done))
         assert system.idle(DEADLINE)
         assert totals(system, kind, ["a"]) == (2 * (MANY // 2), [])
 
@@ -153,7 +133,9 @@ def test_messages_against_passivation(kind: type[Runner]) -> None:
     """Agents that are thrown out of memory all the time lose and double nothing."""
     keys = [str(number) for number in range(20)]
     rest = Passivation(idle=None, limit=3)
-    with AgentSystem.open(MemoryStore(), agents=[kind], passivation=rest) as system:
+    with AgentSystem.open(
+        MemoryStore(), agents=[kind], resources=Resources(passivation=rest)
+    ) as system:
 
         def send(name: str) -> Callable[[], None]:
             def run() -> None:
@@ -166,7 +148,7 @@ def test_messages_against_passivation(kind: type[Runner]) -> None:
 
             return run
 
-        run_together(send("x"), send("y"), send("z"))
+        together(send("x"), send("y"), send("z"))
         assert system.idle(DEADLINE)
         assert totals(system, kind, keys) == (3 * (MANY // 2), [])
 
@@ -200,7 +182,7 @@ def test_asks_against_closing() -> None:
 
             return run
 
-        run_together(
+        together(
             ask(system, "x", answered, started),
             ask(system, "y", answered, started),
             close(system, started),
@@ -239,7 +221,7 @@ def test_tells_against_closing() -> None:
 
             return run
 
-        run_together(tell(system, "x", started), tell(system, "y", started), close(system, started))
+        together(tell(system, "x", started), tell(system, "y", started), close(system, started))
     with AgentSystem.open(store, agents=[Runner]) as again:
         assert again.idle(DEADLINE)
         assert totals(again, Runner, ["a"]) == (sent["x"] + sent["y"], [])
@@ -275,7 +257,7 @@ def test_appends_against_the_end_of_the_committer() -> None:
 
             return run
 
-        run_together(append(committer, taken, begun), close(committer, begun))
+        together(append(committer, taken, begun), close(committer, begun))
         assert committer.durable == max(taken)
         store.close()
 
@@ -297,7 +279,9 @@ def test_many_hops_arrive_exactly_once() -> None:
     """Messages that agents pass on to each other are neither lost nor doubled by any race."""
     keys = [str(number) for number in range(8)]
     rest = Passivation(idle=None, limit=2)
-    with AgentSystem.open(MemoryStore(), agents=[Hopper], passivation=rest) as system:
+    with AgentSystem.open(
+        MemoryStore(), agents=[Hopper], resources=Resources(passivation=rest)
+    ) as system:
 
         def start(name: str) -> Callable[[], None]:
             def run() -> None:
@@ -306,7 +290,7 @@ def test_many_hops_arrive_exactly_once() -> None:
 
             return run
 
-        run_together(start("x"), start("y"))
+        together(start("x"), start("y"))
         assert system.idle(DEADLINE)
         assert totals(system, Hopper, keys) == (2 * 300 * 9, [])
 
@@ -350,7 +334,7 @@ def test_a_mailbox_takes_every_message_exactly_once() -> None:
 
                 return run
 
-            run_together(
+            together(
                 send(mailbox, accepted, "x"), send(mailbox, accepted, "y"), disturb(mailbox, left)
             )
         finally:
@@ -407,7 +391,7 @@ def test_pooled_actors_answer_every_ask_against_a_stop() -> None:
             def stop(ref: object = ref) -> None:
                 ref.stop(timeout=DEADLINE)  # type: ignore[attr-defined]
 
-            run_together(ask, ask, stop)
+            together(ask, ask, stop)
             assert not ref.is_alive()
     finally:
         Echo.dispatcher = None

@@ -12,6 +12,7 @@ from perdure import (
     Log,
     MemoryStore,
     Passivation,
+    Resources,
     RestartPolicy,
     State,
     VirtualClock,
@@ -20,7 +21,7 @@ from perdure.actors.cell import timers
 from perdure.actors.talk.reference import AgentProxy
 from perdure.lifecycle.backoff import Backoff
 from perdure.persistence.errors import ConfigurationError
-from tests.actors.kit import DEADLINE
+from tests.kit.deadline import DEADLINE
 
 START = 1_000_000.0
 
@@ -319,7 +320,10 @@ def test_passivated_agents_are_woken_by_their_timers(durability: Durability) -> 
     clock = VirtualClock(START)
     kind: type[Bell] = type("Quiet", (Bell,), {"durability": durability})
     with AgentSystem.open(
-        "memory://", agents=[kind], clock=clock, passivation=Passivation(idle=2.0)
+        "memory://",
+        agents=[kind],
+        clock=clock,
+        resources=Resources(passivation=Passivation(idle=2.0)),
     ) as system:
         quiet = system.agent(kind, "a")
         quiet.call(Bell.in_seconds, 30.0, "x").get()

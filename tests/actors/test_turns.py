@@ -9,11 +9,14 @@ from typing import ClassVar
 
 import pytest
 
-from perdure import Agent, AgentSystem, AutoSave, Durability, RestartPolicy, VirtualClock
+from perdure import Agent, AgentSystem, AutoSave, Durability, Resources, RestartPolicy, VirtualClock
 from perdure.actors.pool.loop import HandlerLoop
 from perdure.lifecycle.backoff import Backoff
 from perdure.persistence.errors import Deadlock, StateError, SystemClosed, TurnTimeout
-from tests.actors.kit import DEADLINE, Clerk, ClerkState, CountingStore, Latch
+from tests.actors.agents import Clerk, ClerkState
+from tests.kit.deadline import DEADLINE
+from tests.kit.gates import Gate
+from tests.kit.stores import CountingStore
 
 ONCE = RestartPolicy(attempts=1, backoff=Backoff(first=0.0, longest=0.0))
 
@@ -22,7 +25,7 @@ class Volunteer(Clerk):
     """A clerk with async handlers and handlers that do what handlers should not."""
 
     restarts = ONCE
-    latch = Latch()
+    gate = Gate()
     inside: ClassVar[list[str]] = []
     most_inside: ClassVar[int] = 0
     crowd: ClassVar[list[asyncio.Event]] = []
@@ -34,7 +37,7 @@ class Volunteer(Clerk):
 
     def hold(self) -> None:
         self.state.count += 1
-        self.latch.pass_through()
+        self.gate.pass_through()
 
     def raise_base(self, name: str) -> None:
         self.state.count += 1
@@ -90,16 +93,16 @@ class Volunteer(Clerk):
 
     async def for_ever(self) -> None:
         self.state.count += 1
-        self.latch.reached.set()
+        self.gate.arrive()
         await asyncio.Event().wait()
 
     async def outlive(self) -> None:
         """Leave a task behind that sends a message after the turn."""
 
         async def later() -> None:
-            await asyncio.to_thread(self.latch.opened.wait, DEADLINE)
+            await asyncio.to_thread(self.gate.opened.wait, DEADLINE)
             self.system.agent(Volunteer, "other").cast(Volunteer.add, 7)
-            self.latch.reached.set()
+            self.gate.arrive()
 
         Volunteer.left = asyncio.create_task(later())
 
@@ -109,11 +112,11 @@ class Volunteer(Clerk):
 @pytest.fixture
 def system() -> Iterator[AgentSystem]:
     """Open a system of volunteers."""
-    Volunteer.latch = Latch()
+    Volunteer.gate = Gate()
     Volunteer.inside, Volunteer.most_inside, Volunteer.crowd = [], 0, []
     with AgentSystem.open("memory://", agents=[Clerk, Volunteer]) as opened:
         yield opened
-        Volunteer.latch.open()
+        Volunteer.gate.open()
 
 
 def test_a_handler_that_raises_leaves_no_trace(system: AgentSystem) -> None:
@@ -199,8 +202,8 @@ def test_awaiting_from_outside_leaves_the_loop_free(system: AgentSystem) -> None
 
     async def scenario() -> int:
         reply = asyncio.ensure_future(wrap())
-        await asyncio.to_thread(Volunteer.latch.wait)
-        Volunteer.latch.open()  # by the very loop that awaits the reply
+        await asyncio.to_thread(Volunteer.gate.wait)
+        Volunteer.gate.open()  # by the very loop that awaits the reply
         await reply
         return int(await agent.proxy().add(1))
 
@@ -219,21 +222,21 @@ def test_a_cancelled_wait_does_not_cancel_the_turn(system: AgentSystem) -> None:
             await agent.proxy().hold()
 
         task = asyncio.create_task(wait())
-        await asyncio.to_thread(Volunteer.latch.wait)
+        await asyncio.to_thread(Volunteer.gate.wait)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
 
     asyncio.run(scenario())
-    Volunteer.latch.open()
+    Volunteer.gate.open()
     assert agent.call(Volunteer.read).get(timeout=DEADLINE)["count"] == 1
 
 
 def test_a_task_that_outlives_its_handler_sends_at_once(system: AgentSystem) -> None:
     """A message sent in the context of a turn that is over is sent, not lost."""
     system.agent(Volunteer, "a").call(Volunteer.outlive).get(timeout=DEADLINE)
-    Volunteer.latch.open()
-    Volunteer.latch.wait()
+    Volunteer.gate.open()
+    Volunteer.gate.wait()
     assert system.idle(DEADLINE)
     assert system.agent(Volunteer, "other").call(Volunteer.add, 0).get() == 7
 
@@ -262,7 +265,9 @@ def test_get_in_an_async_handler_is_refused(system: AgentSystem) -> None:
 def test_chains_of_asks_may_be_longer_than_the_pool() -> None:
     """A chain of waiting agents longer than the workers ends with the reply."""
     path = [str(n) for n in range(100)]
-    with AgentSystem.open("memory://", agents=[Volunteer], workers=2) as system:
+    with AgentSystem.open(
+        "memory://", agents=[Volunteer], resources=Resources(workers=2)
+    ) as system:
         start = system.agent(Volunteer, "start")
         assert start.call(Volunteer.relay, path).get(timeout=DEADLINE) == 100
         assert start.call(Volunteer.relay, path).get() == 100
@@ -282,7 +287,7 @@ class Sleeper(Agent[ClerkState]):
 def test_blocking_lends_the_workers_place() -> None:
     """Handlers that wait under system.blocking() don't starve the pool."""
     Sleeper.barrier = threading.Barrier(12)
-    with AgentSystem.open("memory://", agents=[Sleeper], workers=1) as system:
+    with AgentSystem.open("memory://", agents=[Sleeper], resources=Resources(workers=1)) as system:
         futures = [system.agent(Sleeper, str(n)).call(Sleeper.wait) for n in range(12)]
         assert sorted(f.get(timeout=DEADLINE) for f in futures) == list(range(12))
 
@@ -301,13 +306,13 @@ class Hasty(Volunteer):
         self.state.count += 1
         Hasty.tries.append(threading.current_thread())
         self.system.agent(Hasty, "other").cast(Hasty.add, 1)
-        self.latch.pass_through()
+        self.gate.pass_through()
 
     async def refuse_to_end(self) -> None:
-        self.latch.reached.set()
-        while not self.latch.opened.is_set():
+        self.gate.arrive()
+        while not self.gate.opened.is_set():
             with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.to_thread(self.latch.opened.wait, DEADLINE)
+                await asyncio.to_thread(self.gate.opened.wait, DEADLINE)
 
 
 @pytest.fixture
@@ -319,15 +324,15 @@ def clock() -> VirtualClock:
 @pytest.fixture
 def hasty(clock: VirtualClock) -> Iterator[AgentSystem]:
     """Open a system whose turns are limited."""
-    Hasty.latch, Hasty.tries = Latch(), []
+    Hasty.gate, Hasty.tries = Gate(), []
     with AgentSystem.open("memory://", agents=[Hasty], clock=clock) as opened:
         yield opened
-        Hasty.latch.open()
+        Hasty.gate.open()
 
 
 def join(threads: list[threading.Thread]) -> None:
     """Wait for the threads of handlers that were abandoned."""
-    Hasty.latch.open()
+    Hasty.gate.open()
     for thread in threads:
         thread.join(DEADLINE)
         assert not thread.is_alive()
@@ -342,7 +347,7 @@ def test_an_asker_is_told_when_a_turn_takes_too_long(
     agent.call(Hasty.add, 5).get()
     future = getattr(agent.proxy(), method)()
     behind = agent.call(Hasty.add, 1)
-    Hasty.latch.wait()
+    Hasty.gate.wait()
     clock.advance(1.0)  # the first limit: a coroutine is cancelled
     clock.advance(1.0)  # the second: one that does not end is abandoned
     with pytest.raises(TurnTimeout, match=r"longer than its limit of 1\.0 seconds"):
@@ -370,7 +375,7 @@ def test_waiting_with_get_is_no_reason_to_run_a_turn_without_end(
 
     asker = threading.Thread(target=ask)
     asker.start()
-    Hasty.latch.wait()
+    Hasty.gate.wait()
     clock.advance(1.0)
     asker.join(DEADLINE)
     assert not asker.is_alive()
@@ -385,8 +390,7 @@ def test_a_message_that_takes_too_long_is_tried_again_then_buried(
     agent = hasty.agent(Hasty, "a")
     agent.cast(Hasty.stick)
     for _ in range(2):
-        Hasty.latch.wait()
-        Hasty.latch.reached.clear()
+        Hasty.gate.wait()
         clock.advance(1.0)
         clock.advance(1.0)
     clock.advance(1.0)
@@ -404,34 +408,35 @@ def test_a_message_that_takes_too_long_is_tried_again_then_buried(
 
 def test_closing_answers_a_handler_that_never_ends() -> None:
     """close() gives up on such a handler after its timeout and tells the asker."""
-    Volunteer.latch = Latch()
+    Volunteer.gate = Gate()
     system = AgentSystem.open("memory://", agents=[Volunteer])
     sync = system.agent(Volunteer, "a").call(Volunteer.hold)
-    Volunteer.latch.wait()
-    Volunteer.latch.reached.clear()
+    Volunteer.gate.wait()
     endless = system.agent(Volunteer, "b").call(Volunteer.for_ever)
-    Volunteer.latch.wait()
+    Volunteer.gate.wait()
     waiting = system.agent(Volunteer, "a").call(Volunteer.add)
     assert system.close(timeout=0.05) is False
     for future in (sync, endless, waiting):
         with pytest.raises(SystemClosed):
             future.get(timeout=DEADLINE)
-    Volunteer.latch.open()
+    Volunteer.gate.open()
 
 
 def test_closing_lets_turns_ask_those_with_mail() -> None:
     """A turn under way may still ask an agent behind whose mail it would wait for ever."""
-    Volunteer.latch = Latch()
-    system = AgentSystem.open("memory://", agents=[Asker, Volunteer], workers=2)
+    Volunteer.gate = Gate()
+    system = AgentSystem.open(
+        "memory://", agents=[Asker, Volunteer], resources=Resources(workers=2)
+    )
     asked = system.agent(Asker, "a").call(Asker.ask_behind)
-    Volunteer.latch.wait()
+    Volunteer.gate.wait()
     system.agent(Volunteer, "b").pause()
     for _ in range(3):
         system.agent(Volunteer, "b").cast(Volunteer.add)
     system.agent(Volunteer, "b").resume()
     closer = threading.Thread(target=system.close)
     closer.start()
-    Volunteer.latch.open()
+    Volunteer.gate.open()
     closer.join(DEADLINE)
     assert not closer.is_alive()
     assert asked.get(timeout=DEADLINE) >= 1
@@ -441,7 +446,7 @@ class Asker(Agent[ClerkState]):
     """Ask somebody when the test says so."""
 
     def ask_behind(self) -> int:
-        Volunteer.latch.pass_through()
+        Volunteer.gate.pass_through()
         return int(self.system.agent(Volunteer, "b").proxy().add(1).get())
 
 
@@ -520,17 +525,17 @@ class LazyGossip(Gossip):
 @pytest.mark.parametrize("kind", [Gossip, LazyGossip])
 def test_what_is_not_durable_does_not_leave_by_way_of_others(kind: type[Gossip]) -> None:
     """A reply from an agent that is not saved waits for the commits it may know of (G1)."""
-    store, latch = CountingStore(), Latch()
+    store, gate = CountingStore(), Gate()
     with AgentSystem.open(store, agents=[Clerk, kind]) as system:
         gossip = system.agent(kind, "a")
         assert gossip.call(Gossip.repeat).get() == Gossip.heard
-        store.before_commit = latch.pass_through
+        store.before_commit = gate.pass_through
         listened = gossip.call(Gossip.listen)
-        latch.wait()  # the source's commit is under way
+        gate.wait()  # the source's commit is under way
         repeated = gossip.call(Gossip.repeat)
         assert system._runtime.quiet(DEADLINE)
         assert not listened.done()
         assert not repeated.done()
-        latch.open()
+        gate.open()
         assert listened.get(timeout=DEADLINE) == 1
         assert repeated.get(timeout=DEADLINE) == 1

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from perdure.persistence.errors import StateError
 from perdure.shared.artifacts.chunking import CHUNK, Cutter, blocks, packed, unpacked
-from tests.artifacts.kit import SIZES, noise
+from tests.artifacts.looks import SIZES, noise
 
 
 def cut(pieces: list[bytes]) -> list[bytes]:

@@ -10,8 +10,10 @@ import pytest
 
 from perdure.cli.exits import ExitCode
 from perdure.shared.artifacts.chunking import CHUNK
-from tests.artifacts.kit import Maker, W, noise, opened
-from tests.cli.support import command, environment, invoke, records, spawn
+from tests.artifacts.agents import Maker, opened
+from tests.artifacts.looks import W, noise
+from tests.cli.commands import command, invoke, records, spawn
+from tests.kit.children import environment
 from tests.pages import DOCS
 
 

@@ -15,7 +15,8 @@ from perdure.persistence.sqlite import tables
 from perdure.persistence.upkeep.doctor import examine
 from perdure.shared.artifacts.chunking import CHUNK
 from perdure.shared.artifacts.records import Artifact
-from tests.artifacts.kit import dangling, noise, opened, orphans
+from tests.artifacts.agents import opened
+from tests.artifacts.looks import dangling, noise, orphans
 
 FIRST, SECOND = noise(CHUNK, 1), noise(CHUNK, 2)
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from perdure import Agent, AgentSystem, MemoryStore, Scope, State, VirtualClock
 from perdure.persistence.errors import LineageCircle, UnknownArtifact
 from perdure.shared.artifacts.records import Artifact
-from tests.artifacts.kit import Maker, W, named, opened, stores
-from tests.support import DEADLINE
+from tests.artifacts.agents import Maker, opened
+from tests.artifacts.looks import W, named, stores
+from tests.kit.deadline import DEADLINE
 
 SCOPES = [Scope.GLOBAL, W, W.step("parse"), Scope.user("mira")]
 TYPES = ["custom", "tool-result", "system"]

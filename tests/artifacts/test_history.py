@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from perdure import AgentSystem, Scope
 from perdure.shared.artifacts.chunking import CHUNK, digest
 from perdure.shared.artifacts.records import Artifact
-from tests.artifacts.kit import W, counts, dangling, give_up, noise, opened, orphans
+from tests.artifacts.agents import opened
+from tests.artifacts.looks import W, counts, dangling, give_up, noise, orphans
 
 CONTENTS = [
     b"", b"a", noise(CHUNK), noise(CHUNK) + b"a", bytes(2 * CHUNK), b"a" * CHUNK + noise(CHUNK),

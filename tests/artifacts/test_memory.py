@@ -3,21 +3,19 @@
 Most of what is taken is the page cache of the writing connection, 32 MB.
 """
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.kit.children import finished
+
 MEGABYTE = 1 << 20
 
 
 def taken(path: Path, megabytes: int) -> tuple[int, int]:
     """Return by how many bytes saving and reading so much raised the peak of a fresh process."""
-    command = [sys.executable, "-m", "tests.artifacts.child", str(path / "a.db"), str(megabytes)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    saving, reading = map(int, done.stdout.split())
+    said, _ = finished("-m", "tests.artifacts.child", path / "a.db", megabytes)
+    saving, reading = map(int, said.split())
     return saving, reading
 
 

@@ -4,12 +4,15 @@ import threading
 
 import pytest
 
-from perdure import Agent, AgentSystem, Backoff, Breaker, Durability, MemoryStore, State
+from perdure import Agent, AgentSystem, Backoff, Breaker, Durability, MemoryStore, Saving, State
 from perdure.lifecycle.clock import VirtualClock
 from perdure.persistence.errors import StoreUnavailable
 from perdure.persistence.records.shared_tables import CHUNKS
-from tests.artifacts.kit import named, noise, opened
-from tests.support import DEADLINE, FailingStore, Told
+from tests.artifacts.agents import opened
+from tests.artifacts.looks import named, noise
+from tests.kit.deadline import DEADLINE
+from tests.kit.signals import Told
+from tests.kit.stores import FailingStore
 
 LARGE = noise(12 << 20)
 """More than may be under way."""
@@ -20,8 +23,8 @@ def test_an_upload_meets_an_outage() -> None:
     store, clock = FailingStore(), VirtualClock()
     errors: list[BaseException] = []
     breaker = Breaker(failures=1, reset_after=30.0)
-    options = {"clock": clock, "breaker": breaker, "backoff": Backoff(first=1.0, jitter=0.0)}
-    with Told() as told, opened(store, **options) as system:
+    saving = Saving(breaker=breaker, backoff=Backoff(first=1.0, jitter=0.0))
+    with Told() as told, opened(store, clock=clock, saving=saving) as system:
         store.break_down()
 
         def save() -> None:

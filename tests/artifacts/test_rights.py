@@ -11,7 +11,7 @@ from perdure.persistence.errors import Denied, UnknownArtifact
 from perdure.persistence.names.scope import Principal
 from perdure.shared.artifacts.records import Artifact
 from perdure.shared.ledger.guard import Right
-from tests.artifacts.kit import W, named
+from tests.artifacts.looks import W, named
 
 MIRA = Principal.user("mira")
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from perdure import MemoryStore, Scope
+from perdure import Limits, MemoryStore, Scope
 from perdure.persistence.errors import (
     ConfigurationError,
     QuotaExceeded,
@@ -19,9 +19,9 @@ from perdure.persistence.errors import (
 )
 from perdure.shared.artifacts.chunking import CHUNK
 from perdure.shared.artifacts.records import ArtifactLimits
-from tests.artifacts.kit import (
+from tests.artifacts.agents import Maker, opened
+from tests.artifacts.looks import (
     SIZES,
-    Maker,
     W,
     content_by_hand,
     counts,
@@ -29,7 +29,6 @@ from tests.artifacts.kit import (
     give_up,
     named,
     noise,
-    opened,
     orphans,
     stores,
 )
@@ -174,7 +173,7 @@ def test_what_cannot_be_stored_is_refused(
 def test_large_meta_is_refused() -> None:
     """What is noted beside an artifact is bounded as any stored value is."""
     with (
-        opened(MemoryStore(), largest_value=1000) as system,
+        opened(MemoryStore(), limits=Limits(largest_value=1000)) as system,
         pytest.raises(StateError, match="more than 1,000"),
     ):
         system.artifacts.save("a", b"", meta={"x": "y" * 1000})
@@ -184,7 +183,7 @@ def test_quota_of_scopes(tmp_path: Path) -> None:
     """A scope holds what its limit allows, equal bytes counted each time; a deletion gives back."""
     limits = ArtifactLimits(scope=10, scopes={W: 4}, largest=8)
     for store in stores(tmp_path):
-        with opened(store, artifact_limits=limits) as system:
+        with opened(store, limits=Limits(artifacts=limits)) as system:
             artifacts = system.artifacts
             first = artifacts.save("a", b"12345678")
             with pytest.raises(QuotaExceeded, match=r"than the 2 bytes left"):
@@ -201,14 +200,14 @@ def test_quota_of_scopes(tmp_path: Path) -> None:
             with pytest.raises(QuotaExceeded):
                 artifacts.save("d", b"12345", scope=W)
             artifacts.save("d", io.BytesIO(b"1234"), scope=W)
-        with opened(store, artifact_limits=limits) as system, pytest.raises(QuotaExceeded):
+        with opened(store, limits=Limits(artifacts=limits)) as system, pytest.raises(QuotaExceeded):
             system.artifacts.save("e", b"1")
 
 
 def test_uploads_at_once_share_a_quota(tmp_path: Path) -> None:
     """Of two uploads that fit alone and not together, the one that ends second is refused."""
     for store in stores(tmp_path):
-        with opened(store, artifact_limits=ArtifactLimits(scope=10)) as system:
+        with opened(store, limits=Limits(artifacts=ArtifactLimits(scope=10))) as system:
             first, second = system.artifacts.create("a"), system.artifacts.create("b")
             first.__enter__().write(b"123456")
             second.__enter__().write(b"123456")
@@ -247,7 +246,9 @@ def test_limits_are_of_scopes() -> None:
 def test_the_limit_of_one_artifact_names_itself() -> None:
     """Who is refused for `largest` learns that it is that limit."""
     with (
-        opened(MemoryStore(), artifact_limits=ArtifactLimits(largest=3, scope=5)) as system,
+        opened(
+            MemoryStore(), limits=Limits(artifacts=ArtifactLimits(largest=3, scope=5))
+        ) as system,
         pytest.raises(QuotaExceeded, match=r"more than the 3 bytes of ArtifactLimits\.largest"),
     ):
         system.artifacts.save("a", b"1234")

@@ -1,6 +1,5 @@
 """Sweeping: what nothing refers to goes, what somebody needs stays, whoever comes first."""
 
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,22 +19,16 @@ from perdure.shared.artifacts.chunking import CHUNK
 from perdure.shared.artifacts.sweep import DELAY, Swept
 from perdure.shared.artifacts.traffic import Hold, Traffic
 from perdure.shared.artifacts.upload import MOST_UNDER_WAY
-from tests.artifacts.kit import Maker, counts, dangling, noise, opened, orphans, rows, stores
-from tests.support import DEADLINE, FailingStore
+from tests.artifacts.agents import Maker, opened
+from tests.artifacts.looks import counts, dangling, noise, orphans, rows, stores
+from tests.kit.deadline import DEADLINE
+from tests.kit.stores import FailingStore
+from tests.kit.threads import at_once
 
 NOTHING = dict.fromkeys(
     ("artifacts", "artifact_tags", "lineage", "artifact_uses", "contents", "content_parts",
      "chunks"), 0,
 )  # fmt: skip
-
-
-@pytest.fixture
-def tiny_interval() -> Iterator[None]:
-    """Have threads switch as often as they can."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(before)
 
 
 def test_deletion_frees_the_space(tmp_path: Path) -> None:
@@ -153,20 +146,13 @@ def test_a_turn_under_way_keeps_its_bytes(tmp_path: Path) -> None:
             assert system.artifacts.read(artifact) == noise(CHUNK)
 
 
-@pytest.mark.usefixtures("tiny_interval")
+@pytest.mark.usefixtures("hasty_threads")
 def test_a_twin_deleted_while_it_is_saved(tmp_path: Path) -> None:
     """Threads that save, delete and sweep equal bytes: whoever has an artifact can read it."""
     path = tmp_path / "a.db"
     faults: list[str] = []
     with opened(path, sync="process") as system:
-        threads = [
-            threading.Thread(target=_save_and_delete, args=(system.artifacts, number, faults))
-            for number in range(5)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(50)
+        at_once(5, lambda number: _save_and_delete(system.artifacts, number, faults))
         assert faults == []
         system.artifacts.sweep()
         for artifact in system.artifacts.find(limit=1000):

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from perdure import Agent, MemoryStore, Scope, State
+from perdure import Agent, Limits, MemoryStore, Scope, State
 from perdure.persistence.errors import QuotaExceeded, StateError, UnknownArtifact
 from perdure.shared.access.boundaries import Boundary
 from perdure.shared.artifacts.records import ArtifactLimits
 from perdure.system import AgentSystem
-from tests.artifacts.kit import Maker, counts, dangling, named, opened, orphans, stores
-from tests.support import DEADLINE
+from tests.artifacts.agents import Maker, opened
+from tests.artifacts.looks import counts, dangling, named, orphans, stores
+from tests.kit.deadline import DEADLINE
 
 
 def test_a_turn_makes_artifacts_and_sees_them(tmp_path: Path) -> None:
@@ -154,6 +155,8 @@ def test_a_quota_refuses_in_the_turn() -> None:
             return -1
 
     limits = ArtifactLimits(scope=4)
-    with AgentSystem.open(MemoryStore(), agents=[Careful], artifact_limits=limits) as system:
+    with AgentSystem.open(
+        MemoryStore(), agents=[Careful], limits=Limits(artifacts=limits)
+    ) as system:
         assert system.agent(Careful, "c").proxy().save_both().get() == 1
         assert named(system.artifacts.find()) == [("a", 1)]

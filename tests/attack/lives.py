@@ -2,20 +2,14 @@
 
 import json
 import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import IO
 
 from tests.attack.audit import Book
-
-ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 40.0
-"""Seconds after which a worker counts as hung."""
+from tests.kit.children import PATIENCE, kill_after, started
 
 
 @dataclass(frozen=True)
@@ -44,25 +38,9 @@ def draw(random: Random) -> End:
     return End("did", random.randint(1, 100), random.uniform(0, 0.03), close=True, kill=kill)
 
 
-@contextmanager
-def worker(store: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+def worker(store: Path, *arguments: str) -> AbstractContextManager[subprocess.Popen[bytes]]:
     """Run a worker process; whatever happens, it is gone afterwards."""
-    with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.attack.worker", str(store), *arguments],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-        )
-        with process:
-            try:
-                yield process
-            finally:
-                process.kill()
-        errors.seek(0)
-        words = errors.read().decode(errors="replace")
-        assert process.returncode in (0, -9), f"exit code {process.returncode}\n{words[-4000:]}"
+    return started("-m", "tests.attack.worker", store, *arguments)
 
 
 def live(store: Path, sync: str, seed: str, life: int, *, end: End, book: Book) -> None:
@@ -75,8 +53,7 @@ def live(store: Path, sync: str, seed: str, life: int, *, end: End, book: Book) 
             tell(process)
             _until(process.stdout, book, "closing", 1)
         if end.kill:
-            _wait(process, end.seconds)
-            process.kill()
+            kill_after(process, end.seconds)
         _until(process.stdout, book, "", -1)
         process.wait(PATIENCE)
     if not end.kill:
@@ -112,10 +89,3 @@ def _until(stdout: IO[bytes], book: Book, word: str, count: int) -> None:
         count -= event[0] == word
         if count == 0:
             return
-
-
-def _wait(process: subprocess.Popen[bytes], seconds: float) -> None:
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        return

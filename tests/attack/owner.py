@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from perdure import AgentSystem, Backoff, Breaker
+from perdure import AgentSystem, Backoff, Breaker, Saving
 from perdure.persistence.errors import PerdureError
 from tests.attack.agents import AGENTS, Relay, Tally
 
@@ -85,7 +85,7 @@ def main(store: str, sync: str) -> None:
     patience = Backoff(first=0.01, longest=0.02), Breaker(failures=2, reset_after=0.05)
     try:
         system = AgentSystem.open(
-            store, agents=AGENTS, sync=sync, backoff=patience[0], breaker=patience[1]
+            store, agents=AGENTS, sync=sync, saving=Saving(backoff=patience[0], breaker=patience[1])
         )
     except PerdureError as error:
         say(["refused", type(error).__name__, str(error)])

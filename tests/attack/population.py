@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from random import Random
 
-from perdure import AgentSystem, Passivation
+from perdure import AgentSystem, Passivation, Resources
 from tests.attack.agents import Tally
 
 VISITED = 20
@@ -51,7 +51,9 @@ def main(store: str, agents: str, limit: str, task: str) -> None:
     """Do one task and say what it took."""
     before = peak()
     with AgentSystem.open(
-        store, agents=[Tally], passivation=Passivation(idle=None, limit=int(limit))
+        store,
+        agents=[Tally],
+        resources=Resources(passivation=Passivation(idle=None, limit=int(limit))),
     ) as system:
         live = (make if task == "make" else visit)(system, int(agents))
         sys.stdout.write(json.dumps({"live": live, "grown": peak() - before}) + "\n")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from perdure import AgentSystem, Backoff, Breaker
+from perdure import AgentSystem, Backoff, Breaker, Saving
 from perdure.persistence.errors import CorruptState, StoreUnavailable
 from perdure.persistence.sqlite import schema
 from perdure.url import open_reader
@@ -55,8 +55,9 @@ def opened(store: Path) -> AgentSystem:
     return AgentSystem.open(
         store,
         agents=AGENTS,
-        backoff=Backoff(first=0.01, longest=0.02),
-        breaker=Breaker(failures=2, reset_after=0.05),
+        saving=Saving(
+            backoff=Backoff(first=0.01, longest=0.02), breaker=Breaker(failures=2, reset_after=0.05)
+        ),
     )
 
 

@@ -1,19 +1,15 @@
 """Artifacts under SIGKILL: saves, deletions and sweeps are cut off anywhere, again and again."""
 
 import json
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from perdure import AgentSystem
-from tests.artifacts.kit import content_by_hand, dangling, orphans, rows
+from tests.artifacts.looks import content_by_hand, dangling, orphans, rows
 from tests.attack.artifact_worker import Maker, content
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.kit.children import PATIENCE, kill_after, started
 
 
 class Book:
@@ -46,11 +42,7 @@ class Book:
 
 def live(store: Path, seed: str, random: Random, book: Book) -> None:
     """Run a worker, and kill it some events after it has begun."""
-    command = [sys.executable, "-m", "tests.attack.artifact_worker", str(store), seed]
-    with (
-        tempfile.TemporaryFile() as errors,
-        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors) as process,
-    ):
+    with started("-m", "tests.attack.artifact_worker", store, seed) as process:
         assert process.stdout is not None
         left = random.randint(1, 60)
         for line in process.stdout:
@@ -58,13 +50,8 @@ def live(store: Path, seed: str, random: Random, book: Book) -> None:
                 book.enter(line)
             left -= 1
             if left == 0:
-                try:
-                    process.wait(random.uniform(0, 0.01))
-                except subprocess.TimeoutExpired:
-                    process.kill()
-        process.wait(40)
-        errors.seek(0)
-        assert process.returncode == -9, errors.read().decode(errors="replace")[-4000:]
+                kill_after(process, random.uniform(0, 0.01))
+        assert process.wait(PATIENCE) == -9
 
 
 def look(store: Path, book: Book) -> None:

@@ -1,14 +1,12 @@
 """A store that is killed while it comes into being is a new store to the next who opens it."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from perdure import AgentSystem
 from tests.attack.agents import AGENTS, Tally
-from tests.attack.children import ROOT
+from tests.kit.children import finished
 
 # The forks are made by a process without threads, one for each kill: no start-up to wait for.
 PROGRAM = """
@@ -42,11 +40,8 @@ print(sum(kill(begin(f"{folder}/{n}.db"), random.uniform(0, whole)) for n in ran
 
 def attack(folder: Path, kills: int, seed: int) -> None:
     """Kill openers of fresh paths at random microseconds, then open every one of them."""
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(folder), str(kills), str(seed)],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert int(done.stdout) > 0, "no opener was killed"
+    killed, _ = finished("-c", PROGRAM, folder, kills, seed)
+    assert int(killed) > 0, "no opener was killed"
     for number in range(kills):
         with AgentSystem.open(folder / f"{number}.db", agents=AGENTS) as system:
             assert system.agent(Tally, "t").call(Tally.add, 1).get() == 1

@@ -18,7 +18,7 @@ from typing import Any, Final, TypeAlias
 import pytest
 from msgspec import field
 
-from perdure import Agent, AgentSystem, Backoff, Breaker, Log, Map, Scope, State
+from perdure import Agent, AgentSystem, Backoff, Breaker, Log, Map, Saving, Scope, State
 from perdure.lifecycle.breaker import BreakerState
 from perdure.persistence.errors import (
     AgentQuarantined,
@@ -87,8 +87,10 @@ def system_on(path: Path) -> AgentSystem:
     return AgentSystem.open(
         path,
         agents=[Vault],
-        backoff=Backoff(first=0.001, longest=0.001),
-        breaker=Breaker(failures=2, reset_after=60.0),
+        saving=Saving(
+            backoff=Backoff(first=0.001, longest=0.001),
+            breaker=Breaker(failures=2, reset_after=60.0),
+        ),
     )
 
 

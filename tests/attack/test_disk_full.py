@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from perdure import AgentSystem, Backoff, Breaker
+from perdure import AgentSystem, Backoff, Breaker, Saving
 from perdure.lifecycle import signals
 from perdure.persistence.errors import StoreUnavailable
 from tests.attack.agents import AGENTS, OPENING, Account, Tally
@@ -91,8 +91,10 @@ def attack(store: Path, fill: "Filler") -> None:
         AgentSystem.open(
             store,
             agents=AGENTS,
-            backoff=Backoff(first=0.01, longest=0.02),
-            breaker=Breaker(failures=2, reset_after=0.05),
+            saving=Saving(
+                backoff=Backoff(first=0.01, longest=0.02),
+                breaker=Breaker(failures=2, reset_after=0.05),
+            ),
         ) as system,
         breaker_events(system) as events,
     ):
@@ -182,8 +184,9 @@ def test_closing_on_a_full_disk_loses_nothing_acknowledged(small_disk: Path) -> 
     system = AgentSystem.open(
         store,
         agents=AGENTS,
-        backoff=Backoff(first=0.01, longest=0.02),
-        breaker=Breaker(failures=2, reset_after=0.05),
+        saving=Saving(
+            backoff=Backoff(first=0.01, longest=0.02), breaker=Breaker(failures=2, reset_after=0.05)
+        ),
     )
     payer = Payer(system)
     number = 0

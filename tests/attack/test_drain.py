@@ -1,17 +1,15 @@
 """G12 under load: told to stop at a random moment, a process ends with 0 and has lost nothing."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from tests.attack.audit import Book, Picture, audit, opened, settled
-from tests.attack.lives import PATIENCE, ROOT, settle
+from tests.attack.lives import settle
+from tests.kit.children import PATIENCE, started
 
 COMMANDS = {
     "plain": ["tests.attack.served", "{store}", "{seed}"],
@@ -21,23 +19,16 @@ COMMANDS = {
 
 def live(command: list[str], number: signal.Signals, events: int, seed: str, book: Book) -> int:
     """Run a program, signal it after so many events, and return its exit code."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", *command],
-        cwd=ROOT, env={**os.environ, "SEED": seed}, stdout=subprocess.PIPE,
-    )  # fmt: skip
-    with process:
-        try:
-            assert process.stdout is not None
-            for count, line in enumerate(process.stdout):
-                event = json.loads(line)
-                book.enter(event)
-                if event[:2] == ["did", "bump"]:
-                    book.bumps = max(book.bumps, event[2])
-                if count == events:
-                    process.send_signal(number)
-            return process.wait(PATIENCE)
-        finally:
-            process.kill()
+    with started("-m", *command, SEED=seed) as process:
+        assert process.stdout is not None
+        for count, line in enumerate(process.stdout):
+            event = json.loads(line)
+            book.enter(event)
+            if event[:2] == ["did", "bump"]:
+                book.bumps = max(book.bumps, event[2])
+            if count == events:
+                process.send_signal(number)
+        return process.wait(PATIENCE)
 
 
 @pytest.mark.parametrize("program", COMMANDS)

@@ -16,8 +16,7 @@ from perdure.persistence.errors import (
     ScopeError,
     told,
 )
-
-DEADLINE = 10.0
+from tests.kit.deadline import DEADLINE
 
 
 class Unprintable(Exception):

@@ -6,8 +6,6 @@ import re
 import shutil
 import socket
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -20,14 +18,14 @@ import pytest
 from perdure import AgentSystem
 from perdure.cli.run import Stop, _watch_ownership
 from perdure.lifecycle.clock import VirtualClock
-from perdure.persistence.errors import Fenced, StoreOwned
+from perdure.persistence.errors import CommitsLost, Fenced, StoreOwned
 from perdure.persistence.sqlite import schema
 from perdure.persistence.sqlite.store import SqliteStore
 from perdure.persistence.store.lease import LEASE_SECONDS, RENEW_SECONDS
 from tests.attack.agents import AGENTS, Tally
-from tests.attack.children import ROOT, Child
-
-DEADLINE = 30.0
+from tests.attack.children import Child
+from tests.kit.children import finished
+from tests.kit.deadline import DEADLINE
 
 
 @pytest.fixture
@@ -122,14 +120,16 @@ def test_a_frozen_owner_is_alive_until_somebody_takes_over(store: Path) -> None:
 
 def test_work_under_way_in_a_replaced_owner_is_refused(store: Path) -> None:
     """Turns that wait for their commit when the lease goes are answered with Fenced."""
-    with opened(store) as old:
-        add(old, 1)
-        with opened(store, takeover=True) as new:
-            futures = [old.agent(Tally, "t").call(Tally.add, 100) for _ in range(50)]
-            for future in futures:
-                with pytest.raises(Fenced):
-                    future.get()
-            assert add(new, 2) == 2
+    old = opened(store)
+    add(old, 1)
+    with opened(store, takeover=True) as new:
+        futures = [old.agent(Tally, "t").call(Tally.add, 100) for _ in range(50)]
+        for future in futures:
+            with pytest.raises(Fenced):
+                future.get()
+        assert add(new, 2) == 2
+    with pytest.raises(CommitsLost, match="was taken over"), old:
+        pass
 
 
 def test_two_systems_in_one_process(store: Path) -> None:
@@ -152,11 +152,7 @@ def test_a_reader_needs_no_lease(store: Path) -> None:
             "import sys; from perdure.url import open_reader\n"
             "print([row.key for row in open_reader(sys.argv[1]).agents()])"
         )
-        done = subprocess.run(
-            [sys.executable, "-c", program, str(store)],
-            cwd=ROOT, capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        assert done.stdout == "['t']\n"
+        assert finished("-c", program, store)[0] == "['t']\n"
         assert child.end() == 0
 
 
@@ -284,11 +280,8 @@ def test_of_many_openers_at_once_one_wins(tmp_path: Path, *, fresh: bool) -> Non
         for store in stores:
             with opened(store) as system:
                 add(system, 1)
-    done = subprocess.run(
-        [sys.executable, "-c", RACE, *map(str, stores)],
-        cwd=ROOT, capture_output=True, text=True, check=True, timeout=50,
-    )  # fmt: skip
-    assert done.stdout.split() == ["+----"] * len(stores), done.stderr
+    outcomes, errors = finished("-c", RACE, *stores)
+    assert outcomes.split() == ["+----"] * len(stores), errors
     with opened(stores[0]) as system:
         assert add(system, 1) == 1 + (not fresh)
 

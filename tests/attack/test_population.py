@@ -1,28 +1,22 @@
 """A hundred times more agents than memory may hold: what lives is bounded, and nothing is lost."""
 
 import json
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from perdure.url import open_reader
-from tests.attack.lives import ROOT
 from tests.attack.population import BURST
+from tests.kit.children import finished
 
 MEGABYTE = 1_000_000
 
 
 def run(store: Path, agents: int, limit: int, task: str) -> dict[str, int]:
     """Run a task in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.attack.population", store, str(agents), str(limit), task],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout)  # type: ignore[no-any-return]
+    said, _ = finished("-m", "tests.attack.population", store, agents, limit, task)
+    return json.loads(said)  # type: ignore[no-any-return]
 
 
 def attack(store: Path, agents: int, limit: int, megabytes: int) -> None:

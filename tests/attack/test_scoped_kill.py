@@ -1,9 +1,6 @@
 """G2 and G3 for what agents share: killed in the middle of transactions over three scopes."""
 
 import json
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 from random import Random
@@ -16,20 +13,16 @@ from perdure.persistence.records.shared_tables import SCOPED
 from perdure.persistence.records.tables import Order
 from perdure.persistence.store.store import StoreReader
 from perdure.persistence.upkeep.doctor import examine
-from tests.attack.children import ROOT
 from tests.attack.sharer import ACCOUNTS, TOTAL
+from tests.kit.children import finished, started
 
 ALL = Order(("kind", "id", "part"))
 
 
 def live(store: Path, sync: str, seed: int, life: int, seconds: float | None) -> list[list[Any]]:
     """Run a sharer for so long and kill it, or let it end; return what it said."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.attack.sharer", str(store), sync, str(seed), str(life)],
-        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-    )  # fmt: skip
-    assert process.stdout is not None
-    with process:
+    with started("-m", "tests.attack.sharer", store, sync, seed, life) as process:
+        assert process.stdout is not None
         said = [process.stdout.readline()]
         if seconds is not None:
             end = time.monotonic() + seconds
@@ -135,8 +128,4 @@ def test_a_fork_shares_nothing(tmp_path: Path) -> None:
         "    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3\n"
         "    assert state.increment(Scope.GLOBAL, 'k') == 2\n"
     ).replace("from perdure.errors import", "from perdure.persistence.errors import")
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", program, str(tmp_path / "store.db")],
-        cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    finished("-W", "ignore", "-c", program, tmp_path / "store.db")

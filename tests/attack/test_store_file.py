@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from perdure import AgentSystem, Backoff, Breaker, FileKeys, new_key
+from perdure import AgentSystem, Backoff, Breaker, FileKeys, Saving, new_key
 from perdure.persistence.errors import PerdureError, StoreOwned, StoreUnavailable
 from perdure.persistence.sqlite import place, schema
 from perdure.persistence.sqlite.place import BESIDE
@@ -38,8 +38,9 @@ def opened(store: Path) -> AgentSystem:
     return AgentSystem.open(
         store,
         agents=AGENTS,
-        backoff=Backoff(first=0.01, longest=0.02),
-        breaker=Breaker(failures=2, reset_after=0.05),
+        saving=Saving(
+            backoff=Backoff(first=0.01, longest=0.02), breaker=Breaker(failures=2, reset_after=0.05)
+        ),
     )
 
 

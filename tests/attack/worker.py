@@ -16,7 +16,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from perdure import AgentSystem, Passivation, Retention
+from perdure import AgentSystem, Passivation, Resources, Retention
 from tests.attack.agents import (
     AGENTS,
     Account,
@@ -188,7 +188,7 @@ def main(store: str, sync: str, seed: str, life: str, task: str) -> None:
         store,
         agents=AGENTS,
         sync=sync,
-        passivation=Passivation(idle=None, limit=6),
+        resources=Resources(passivation=Passivation(idle=None, limit=6)),
         retention=Retention(commits=KEPT),
     )
     say("open")

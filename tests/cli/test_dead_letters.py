@@ -6,8 +6,8 @@ import pytest
 
 from perdure import AgentSystem
 from perdure.url import open_reader
+from tests.cli.commands import Running, invoke, records
 from tests.cli.programs import Desk, Gatekeeper
-from tests.cli.support import Running, invoke, records
 
 
 def mail(path: Path, kind: str, key: str) -> list[tuple[str, str]]:

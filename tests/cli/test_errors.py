@@ -10,7 +10,8 @@ import pytest
 from perdure.cli import agents
 from perdure.cli.exits import ExitCode, exit_code, sentence
 from perdure.persistence import errors
-from tests.cli.support import ROOT, command, environment, invoke, spawn
+from tests.cli.commands import command, invoke, spawn
+from tests.kit.children import ROOT, environment
 
 READERS = (["agents"], ["show", "K", "k"], ["journal"], ["dead-letters"], ["growth"], ["doctor"])
 WRITERS = (["dead-letters", "requeue", "1"], ["dead-letters", "discard", "1"])
@@ -156,7 +157,7 @@ def test_a_defect_is_one_sentence(desk_store: Path, monkeypatch: pytest.MonkeyPa
     said = sentence_of("agents", "--store", desk_store, code=70)
     assert r"RuntimeError: oh [red]no[/red]\nforged" in said
     monkeypatch.setenv("PERDURE_TRACEBACK", "1")
-    monkeypatch.setattr("tests.cli.support._runner.env", {})
+    monkeypatch.setattr("tests.cli.commands._runner.env", {})
     result = invoke("agents", "--store", desk_store)
     assert "Traceback" in result.stderr
 

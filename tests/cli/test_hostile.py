@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
+from tests.cli.commands import invoke, on_terminal, records, spawn
 from tests.cli.conftest import HOSTILE
-from tests.cli.support import invoke, on_terminal, records, spawn
 
 COMMANDS = (
     ["agents"],

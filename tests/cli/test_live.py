@@ -9,7 +9,9 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.cli.support import DEADLINE, ROOT, Running, command, environment
+from tests.cli.commands import Running, command
+from tests.kit.children import ROOT, environment
+from tests.kit.deadline import DEADLINE
 
 
 def read_until(terminal: int, found: Callable[[str], bool]) -> str:

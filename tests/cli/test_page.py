@@ -1,8 +1,6 @@
 """docs/cli.md says what the commands do: their help, their JSON keys, their exit codes."""
 
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +8,8 @@ import pytest
 
 from docs import make_cli
 from perdure.cli.exits import ExitCode
-from tests.cli.support import ROOT, invoke, records, spawn
+from tests.cli.commands import invoke, records, spawn
+from tests.kit.children import finished
 
 TEXT = make_cli.PAGE.read_text()
 NAMED = {"fields", "logs", "maps", "counts", "orphans"}
@@ -104,11 +103,8 @@ def test_help_starts_without_the_actors() -> None:
         ("'--help'", [*heavy, "sqlite3", "msgspec", "rich"]),
         ("'agents', '--store', 'gone.db'", heavy),
     ):
-        done = subprocess.run(
-            [sys.executable, "-c", code.format(words=words, heavy=unwanted)],
-            cwd=ROOT, capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        assert done.stdout.splitlines()[-1] == "[]"
+        said, _ = finished("-c", code.format(words=words, heavy=unwanted))
+        assert said.splitlines()[-1] == "[]"
 
 
 def test_the_version() -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from perdure import AgentSystem
+from tests.cli.commands import invoke, records, spawn
 from tests.cli.programs import Desk, Gatekeeper
-from tests.cli.support import invoke, records, spawn
 
 
 def test_agents_are_listed(desk_store: Path) -> None:

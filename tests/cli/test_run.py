@@ -9,8 +9,8 @@ import pytest
 
 from perdure import AgentSystem
 from perdure.url import open_reader
+from tests.cli.commands import Running, open_gate, records, spawn
 from tests.cli.programs import Desk, Gatekeeper
-from tests.cli.support import Running, open_gate, records, spawn
 
 PROGRAMS = "tests.cli.programs"
 
@@ -133,7 +133,7 @@ def test_the_log_level_is_obeyed(store: Path) -> None:
         ("tests.cli.programs:nothing", "is empty; name at least one Agent subclass"),
         ("tests.cli.programs:strangers", "holds <class 'int'>, which is not an Agent subclass"),
         ("tests.cli.programs:Path", "is type, not an Agent subclass"),
-        ("tests.cli.support:spawn", "must list the agent classes: agents = [...]"),
+        ("tests.cli.commands:spawn", "must list the agent classes: agents = [...]"),
     ],
 )
 def test_a_program_that_cannot_be_loaded(store: Path, name: str, part: str) -> None:

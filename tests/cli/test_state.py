@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from perdure import AgentSystem, Scope, Secret, StaticKeys, new_key
+from perdure import AgentSystem, Keys, Scope, Secret, StaticKeys, new_key
 from perdure.persistence.errors import ImportRefused
 from perdure.shared.scopes import files
+from tests.cli.commands import Running, invoke, on_terminal, records, spawn
 from tests.cli.conftest import HOSTILE
-from tests.cli.support import Running, invoke, on_terminal, records, spawn
 
 W = Scope.workflow("w/1")
 FORM = "workflow:w%2F1"
@@ -202,7 +202,7 @@ def test_a_secret_is_not_written_over(tmp_path: Path) -> None:
     """A key that holds a secret is set from here only with --force, and then plain."""
     path = tmp_path / "s.db"
     keys = StaticKeys({"k1": new_key()})
-    with AgentSystem.open(path, agents=[], secrets=keys) as system:
+    with AgentSystem.open(path, agents=[], keys=Keys(secrets=keys)) as system:
         system.state.register("token", Secret[str])
         system.state.set(W, "token", Secret("hush"))
     result = invoke("state", "set", FORM, "token", '"x"', "--store", path)

@@ -1,22 +1,19 @@
 """The three durability levels, and when a SNAPSHOT agent is saved."""
 
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from perdure import AgentSystem, AutoSave, Passivation
+from perdure import AgentSystem, AutoSave, Passivation, Resources, Saving
 from perdure.lifecycle.clock import VirtualClock
 from perdure.persistence.errors import ConfigurationError
 from perdure.persistence.memory.store import MemoryStore
+from tests.kit.children import started
+from tests.kit.deadline import DEADLINE
+from tests.kit.signals import Told
+from tests.kit.stores import FailingStore
 from tests.lifecycle.agents import Broken, Snapshot, Tally, Volatile
 from tests.lifecycle.test_durable_status import give_up
-from tests.support import DEADLINE, FailingStore, Told
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 class Hasty(Snapshot):
@@ -57,7 +54,9 @@ def test_snapshots_are_saved_at_the_interval() -> None:
     """SNAPSHOT: answers come at once, and the changes are saved when the interval is over."""
     store, clock = FailingStore(), VirtualClock()
     auto_save = AutoSave(every=5.0)
-    with AgentSystem.open(store, agents=[Snapshot], clock=clock, auto_save=auto_save) as system:
+    with AgentSystem.open(
+        store, agents=[Snapshot], clock=clock, saving=Saving(auto_save=auto_save)
+    ) as system:
         snapshot = system.agent(Snapshot, "a")
         for number in range(1, 4):
             assert snapshot.proxy().add(1).get() == number
@@ -96,7 +95,7 @@ def test_a_class_overrides_the_systems_interval() -> None:
     store, clock = MemoryStore(), VirtualClock()
     auto_save = AutoSave(every=100.0)
     with AgentSystem.open(
-        store, agents=[Snapshot, Hasty], clock=clock, auto_save=auto_save
+        store, agents=[Snapshot, Hasty], clock=clock, saving=Saving(auto_save=auto_save)
     ) as system:
         system.agent(Snapshot, "a").proxy().add(1).get()
         system.agent(Hasty, "a").proxy().add(1).get()
@@ -149,8 +148,8 @@ def test_passivation_and_close_save() -> None:
     with (
         Told() as told,
         AgentSystem.open(
-            store, agents=[Snapshot], clock=clock, passivation=passivation,
-            auto_save=AutoSave(every=3600.0),
+            store, agents=[Snapshot], clock=clock, resources=Resources(passivation=passivation),
+            saving=Saving(auto_save=AutoSave(every=3600.0)),
         ) as system,
     ):  # fmt: skip
         system.agent(Snapshot, "a").proxy().add(1).get()
@@ -198,10 +197,10 @@ def test_quarantine_keeps_what_earlier_turns_did() -> None:
 
 CRASH = """
 import sys
-from perdure import AgentSystem, AutoSave
+from perdure import AgentSystem, AutoSave, Saving
 from tests.lifecycle.agents import Relay, Snapshot
 system = AgentSystem.open(
-    sys.argv[1], agents=[Relay, Snapshot], auto_save=AutoSave(every=3600.0)
+    sys.argv[1], agents=[Relay, Snapshot], saving=Saving(auto_save=AutoSave(every=3600.0))
 )
 for key in ("told", "sent"):
     snapshot = system.agent(Snapshot, key)
@@ -222,17 +221,9 @@ sys.stdin.read()
 def test_mail_of_unsaved_turns_comes_again_after_a_crash(tmp_path: Path) -> None:
     """What agents sent a SNAPSHOT agent comes again after SIGKILL; what it was told is lost."""
     path = tmp_path / "a.db"
-    with subprocess.Popen(
-        [sys.executable, "-c", CRASH, str(path)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as child:
+    with started("-c", CRASH, path) as child:
         assert child.stdout is not None
-        assert child.stdout.readline() == "now\n"
-        child.send_signal(signal.SIGKILL)
+        assert child.stdout.readline() == b"now\n"
     with AgentSystem.open(path, agents=[Snapshot]) as system:
         assert system.idle(DEADLINE)
         steps = system.agent(Snapshot, "sent").proxy().steps().get(timeout=DEADLINE)

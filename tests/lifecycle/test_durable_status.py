@@ -7,8 +7,9 @@ import pytest
 from perdure import AgentSystem
 from perdure.lifecycle.clock import VirtualClock
 from perdure.persistence.errors import AgentQuarantined
+from tests.kit.deadline import DEADLINE
+from tests.kit.signals import Told
 from tests.lifecycle.agents import Snapshot, Tally, Volatile
-from tests.support import DEADLINE, Told
 
 
 @pytest.mark.parametrize("kind", [Tally, Snapshot, Volatile])

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from perdure import AgentSystem, Scope, StaticKeys, new_key
+from perdure import AgentSystem, Keys, Scope, StaticKeys, new_key
 from perdure.lifecycle import signals
 from perdure.lifecycle.clock import VirtualClock
 from perdure.persistence.errors import TurnTimeout
+from tests.kit.deadline import DEADLINE
+from tests.kit.signals import Told
 from tests.lifecycle.agents import Tally
-from tests.support import DEADLINE, Told
 
 
 class Endless(Tally):
@@ -70,7 +71,10 @@ def test_a_secret_in_the_plain_is_told() -> None:
 def test_the_end_of_a_rotation_is_told() -> None:
     """A rotation that went through fires rotation_done with the key in use."""
     keys = StaticKeys({"k1": new_key()})
-    with Told() as told, AgentSystem.open("memory://", agents=[Tally], secrets=keys) as system:
+    with (
+        Told() as told,
+        AgentSystem.open("memory://", agents=[Tally], keys=Keys(secrets=keys)) as system,
+    ):
         assert system.secrets.rotate(wait=True).done
         assert told.wait("rotation_done").reason == "k1"
 

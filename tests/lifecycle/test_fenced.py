@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from perdure import AgentSystem, Breaker
+from perdure import AgentSystem, Breaker, Resources, Saving
 from perdure.lifecycle.clock import VirtualClock
 from perdure.persistence.errors import Fenced, NotAStore
 from perdure.persistence.memory.store import MemoryStore
 from perdure.persistence.store.lease import RENEW_SECONDS
+from tests.kit.deadline import DEADLINE
+from tests.kit.signals import Told
+from tests.kit.stores import FailingStore
 from tests.lifecycle.agents import Snapshot, Tally, Undeterred, Volatile
-from tests.support import DEADLINE, FailingStore, Told
 
 AGENTS = [Tally, Undeterred, Snapshot, Volatile]
 
@@ -72,7 +74,7 @@ def test_an_idle_system_learns_of_its_end_by_renewing(told: Told) -> None:
 def test_waiting_mail_and_handlers_under_way_end_quietly(told: Told) -> None:
     """Mail in memory is not handled any more, no worker spins, and close() is no longer than it."""
     store = MemoryStore()
-    stale = AgentSystem.open(store, agents=AGENTS, workers=2)
+    stale = AgentSystem.open(store, agents=AGENTS, resources=Resources(workers=2))
     paused = stale.agent(Tally, "paused")
     paused.pause()
     paused.cast(Tally.add, 1)
@@ -96,7 +98,9 @@ def test_a_file_that_stops_being_a_store_is_the_end_as_well(told: Told) -> None:
     The store is a ``FailingStore`` that refuses as SQLite does when the file was overwritten.
     """
     store, clock = FailingStore(), VirtualClock()
-    system = AgentSystem.open(store, agents=AGENTS, clock=clock, breaker=Breaker(failures=1))
+    system = AgentSystem.open(
+        store, agents=AGENTS, clock=clock, saving=Saving(breaker=Breaker(failures=1))
+    )
     store.break_down(NotAStore("a.db is not a SQLite file"))
     with pytest.raises(NotAStore):
         system.agent(Tally, "a").proxy().add(1).get(timeout=DEADLINE)

@@ -13,8 +13,9 @@ from perdure.lifecycle.clock import VirtualClock
 from perdure.lifecycle.groups import Member, SupervisionTree, Verdict
 from perdure.lifecycle.restart import Intensity
 from perdure.persistence.errors import AgentQuarantined, ConfigurationError
+from tests.kit.deadline import DEADLINE
+from tests.kit.signals import Told
 from tests.lifecycle.agents import Brittle, Broken, Snapshot, Tally
-from tests.support import DEADLINE, Told
 
 QUICK = RestartPolicy(restarts=1, within=10.0, backoff=Backoff(1.0, longest=1.0, jitter=0.0))
 

@@ -2,10 +2,11 @@
 
 import pytest
 
-from perdure import AgentSystem, Passivation
+from perdure import AgentSystem, Passivation, Resources
 from perdure.lifecycle.clock import VirtualClock
+from tests.kit.deadline import DEADLINE
+from tests.kit.signals import Told
 from tests.lifecycle.agents import AsyncHooked, BadHooks, Broken, Hooked, Tally, failures
-from tests.support import DEADLINE, Told
 
 
 def test_hooks_run_as_turns_of_their_own() -> None:
@@ -32,7 +33,7 @@ def test_on_passivate_runs_before_an_idle_agent_leaves() -> None:
     with (
         Told() as told,
         AgentSystem.open(
-            "memory://", agents=[Hooked], clock=clock, passivation=passivation
+            "memory://", agents=[Hooked], clock=clock, resources=Resources(passivation=passivation)
         ) as system,
     ):
         hooked = system.agent(Hooked, "a")

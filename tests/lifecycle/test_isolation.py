@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from perdure import Agent, AgentSystem, State
-from tests.support import Told
+from tests.kit.signals import Told
 
 
 class BoxState(State):

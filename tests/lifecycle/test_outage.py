@@ -10,15 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from perdure import AgentSystem, AutoSave, Backoff, Breaker
+from perdure import AgentSystem, AutoSave, Backoff, Breaker, Limits, Saving
 from perdure.lifecycle import signals
 from perdure.lifecycle.clock import VirtualClock
 from perdure.lifecycle.signals import SaveEvent
 from perdure.persistence.errors import ConfigurationError, Deadlock, MailboxFull, StoreUnavailable
 from perdure.persistence.sqlite.store import SqliteStore
 from perdure.persistence.store.store import Store
+from tests.kit.deadline import DEADLINE
+from tests.kit.signals import Told
+from tests.kit.stores import FailingStore
 from tests.lifecycle.agents import Leaving, Snapshot, Tally, Undeterred, Volatile
-from tests.support import DEADLINE, FailingStore, Told
 
 AGENTS = [Tally, Undeterred, Leaving, Snapshot, Volatile]
 BACKOFF = Backoff(first=1.0, factor=2.0, longest=60.0, jitter=0.0)
@@ -29,9 +31,12 @@ BREAKER = Breaker(failures=3, reset_after=30.0)
 def opened(store: Store, clock: VirtualClock, *, most_unsaved: int = 1000) -> Iterator[AgentSystem]:
     """Open a system on a store that may fail; leaving mends it."""
     system = AgentSystem.open(
-        store, agents=AGENTS, clock=clock, backoff=BACKOFF, breaker=BREAKER,
-        auto_save=AutoSave(every=5.0), most_unsaved=most_unsaved, mailbox_wait=0.0,
-    )  # fmt: skip
+        store,
+        agents=AGENTS,
+        clock=clock,
+        saving=Saving(BACKOFF, BREAKER, AutoSave(every=5.0), most_unsaved),
+        limits=Limits(mailbox_wait=0.0),
+    )
     try:
         yield system
     finally:
@@ -198,8 +203,11 @@ def test_continue_is_bounded_by_what_may_be_unsaved() -> None:
 
 def test_a_bound_of_nothing_is_refused() -> None:
     """most_unsaved below one would hold everybody for ever and cannot be set."""
-    with pytest.raises(ConfigurationError, match="most_unsaved=0"):
-        AgentSystem.open("memory://", agents=[Tally], most_unsaved=0)
+    with pytest.raises(
+        ConfigurationError,
+        match=r"Saving\(most_unsaved=0\) makes no sense; give a whole number, 1 or more",
+    ):
+        AgentSystem.open("memory://", agents=[Tally], saving=Saving(most_unsaved=0))
 
 
 def test_stop_leaves_and_comes_back_with_its_mail() -> None:
@@ -285,7 +293,10 @@ def test_close_tries_again_until_its_deadline() -> None:
     """A shutdown in an outage does not wait for the clock: it saves when the store is back."""
     store, clock = FailingStore(), VirtualClock()
     system = AgentSystem.open(
-        store, agents=AGENTS, clock=clock, backoff=Backoff(0.01, longest=1.0), breaker=BREAKER
+        store,
+        agents=AGENTS,
+        clock=clock,
+        saving=Saving(backoff=Backoff(0.01, longest=1.0), breaker=BREAKER),
     )
     with Told() as told:
         store.break_down()
@@ -304,7 +315,9 @@ def test_close_tries_again_until_its_deadline() -> None:
 def test_close_gives_up_at_its_deadline_and_says_so() -> None:
     """A shutdown on a store that stays away returns False, and whoever waited gets an error."""
     store, clock = FailingStore(), VirtualClock()
-    system = AgentSystem.open(store, agents=AGENTS, clock=clock, backoff=BACKOFF, breaker=BREAKER)
+    system = AgentSystem.open(
+        store, agents=AGENTS, clock=clock, saving=Saving(backoff=BACKOFF, breaker=BREAKER)
+    )
     with Told() as told:
         store.break_down()
         future = system.agent(Tally, "a").proxy().add(1)

@@ -10,9 +10,10 @@ from perdure import AgentSystem, Backoff, RestartPolicy
 from perdure.lifecycle.clock import VirtualClock
 from perdure.persistence.errors import AgentQuarantined, ConfigurationError, InvalidTransition
 from perdure.persistence.memory.store import MemoryStore
+from tests.kit.deadline import DEADLINE
+from tests.kit.signals import Told
 from tests.lifecycle.agents import Broken, Tally
 from tests.lifecycle.test_durable_status import give_up
-from tests.support import DEADLINE, Told
 
 
 class Slow(Tally):

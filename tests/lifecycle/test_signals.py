@@ -6,12 +6,13 @@ import threading
 
 import pytest
 
-from perdure import AgentRef, AgentSystem, Passivation
+from perdure import AgentRef, AgentSystem, Passivation, Resources
 from perdure.lifecycle import signals
 from perdure.lifecycle.clock import VirtualClock
 from perdure.lifecycle.signals import AgentEvent, SaveEvent, fire
+from tests.kit.deadline import DEADLINE
+from tests.kit.signals import Told
 from tests.lifecycle.agents import Broken, Snapshot, Tally
-from tests.support import DEADLINE, Told
 
 
 def test_steps_are_announced_before_and_told_after() -> None:
@@ -80,7 +81,7 @@ def test_passivation_is_told_with_the_version_that_left() -> None:
     with (
         Told() as told,
         AgentSystem.open(
-            "memory://", agents=[Tally], clock=clock, passivation=passivation
+            "memory://", agents=[Tally], clock=clock, resources=Resources(passivation=passivation)
         ) as system,
     ):
         system.agent(Tally, "a").proxy().add(1).get()
@@ -180,7 +181,7 @@ def test_a_slow_receiver_lends_its_workers_place() -> None:
             assert go_on.wait(DEADLINE)
 
     with (
-        AgentSystem.open("memory://", agents=[Tally], workers=1) as system,
+        AgentSystem.open("memory://", agents=[Tally], resources=Resources(workers=1)) as system,
         signals.agent_starting.connected_to(slow),
     ):
         held_up = system.agent(Tally, "slow")

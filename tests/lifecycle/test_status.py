@@ -1,18 +1,19 @@
 """The transition table, alone and as the system keeps it."""
 
 import itertools
-import threading
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perdure import AgentRef, AgentSystem
+from perdure import AgentRef, AgentSystem, Resources
 from perdure.lifecycle.status import TRANSITIONS, Status, Step, after
 from perdure.persistence.errors import InvalidTransition
 from perdure.persistence.memory.store import MemoryStore
+from tests.kit.deadline import DEADLINE
+from tests.kit.threads import together
 from tests.lifecycle.agents import Tally
-from tests.support import DEADLINE
 
 BY_A_PERSON = ("pause", "resume", "stop", "restart")
 
@@ -54,13 +55,13 @@ def test_any_sequence_of_steps_follows_the_table(steps: list[str]) -> None:
     """Steps taken by a person do what the table says, durably, and refuse what it does not have."""
     store = MemoryStore()
     status, total, waiting = Status.ACTIVE, 0, 0
-    system = AgentSystem.open(store, agents=[Tally], workers=2)
+    system = AgentSystem.open(store, agents=[Tally], resources=Resources(workers=2))
     try:
         for step in steps:
             tally = system.agent(Tally, "a")
             if step == "reopen":
                 system.close()
-                system = AgentSystem.open(store, agents=[Tally], workers=2)
+                system = AgentSystem.open(store, agents=[Tally], resources=Resources(workers=2))
             elif step == "add":
                 tally.cast(Tally.add, 1)
                 waiting += 1
@@ -95,11 +96,9 @@ def test_steps_from_many_threads_are_taken_one_after_the_other() -> None:
     """Of steps that race each one is granted or refused, and the journal holds a legal sequence."""
     with AgentSystem.open("memory://", agents=[Tally]) as system:
         tally = system.agent(Tally, "a")
-        start = threading.Barrier(3)
         granted: list[str] = []
 
         def many(steps: tuple[str, ...]) -> None:
-            start.wait(DEADLINE)
             for step in steps * 10:
                 try:
                     getattr(tally, step)(timeout=DEADLINE)
@@ -108,11 +107,7 @@ def test_steps_from_many_threads_are_taken_one_after_the_other() -> None:
                     pass
 
         steps = [("pause", "resume"), ("restart", "pause"), ("stop", "resume")]
-        threads = [threading.Thread(target=many, args=(mine,)) for mine in steps]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(3 * DEADLINE)
+        together(*(partial(many, mine) for mine in steps))
         status = Status.ACTIVE
         for entry in system.journal("Tally", "a", limit=1000):
             status = after("Tally/a", status, Step(entry.name.strip("()")))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,8 +19,9 @@ from perdure.persistence.store import committer as module
 from perdure.persistence.store.batch import Batch
 from perdure.persistence.store.committer import Committer
 from perdure.persistence.store.store import Store
+from tests.kit.deadline import DEADLINE
+from tests.kit.threads import together
 from tests.persistence.keeper import HERE
-from tests.support import DEADLINE
 
 TROUBLE = StoreUnavailable("memory://: the disk is on fire")
 
@@ -424,16 +425,7 @@ def test_durable_is_always_a_prefix(steps: list[str]) -> None:
     assert len(bench.replies.answers) == steps.count("append") + steps.count("gate")
 
 
-@pytest.fixture
-def tiny_switches() -> Iterator[None]:
-    """Let threads take turns as often as can be."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(before)
-
-
-@pytest.mark.usefixtures("tiny_switches")
+@pytest.mark.usefixtures("hasty_threads")
 @pytest.mark.parametrize("helping", [False, True])
 def test_many_threads_on_a_real_file(tmp_path: Path, helping: bool) -> None:  # noqa: FBT001
     """Threads that append, help and gate, on a store that fails now and then, lose nothing."""
@@ -464,11 +456,7 @@ def test_many_threads_on_a_real_file(tmp_path: Path, helping: bool) -> None:  # 
             if helping:
                 bench.committer.help()
 
-    threads = [threading.Thread(target=work, args=(agent,)) for agent in range(1, 7)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(DEADLINE)
+    together(*(partial(work, agent) for agent in range(1, 7)))
     bench.replies.wait(360)
     assert bench.committer.close(DEADLINE)
     assert all(error is None for _, error in bench.replies.answers)

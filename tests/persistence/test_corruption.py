@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from perdure import Agent, AgentSystem, Log, Map, State
 from perdure.lifecycle.signals import SIGNALS
-from perdure.persistence.errors import AgentQuarantined, ConfigurationError, CorruptState
+from perdure.persistence.errors import AgentQuarantined, CorruptState
 from perdure.persistence.records.records import Delta
 from perdure.persistence.sqlite.store import SqliteStore
 from tests.persistence.keeper import HERE, Keeper
@@ -569,13 +569,6 @@ def test_system_rewinds_for_a_new_class_that_asks_for_it(tmp_path: Path) -> None
             box.put(value).get()
     with AgentSystem.open(path, agents=[new]) as system:
         assert system.agent(new, "b").proxy().look().get() == ([2], ["[1]", "[2]"])
-
-
-def test_unknown_policy_is_refused() -> None:
-    """A misspelt policy for unreadable state is refused when the system is opened."""
-    wrong = agent_class("Wrong", Notes, unreadable="ignore")
-    with pytest.raises(ConfigurationError, match="unreadable='ignore'"):
-        AgentSystem.open("memory://", agents=[wrong])
 
 
 def test_defaults_survive_as_json() -> None:

@@ -253,8 +253,6 @@ def test_urls_and_paths_name_the_same(tmp_path: Path) -> None:
     assert isinstance(open_store("memory://", sync="power"), MemoryStore)
     with pytest.raises(ConfigurationError, match="inside its process"):
         open_reader("memory://")
-    with pytest.raises(ConfigurationError, match='use "power" or "process"'):
-        open_store(path, sync="maybe")
     with pytest.raises(StoreUnavailable, match="does not exist"):
         open_reader(tmp_path / "nothing.db")
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.children import ROOT
+
 HERE = Path(__file__).parent
-ROOT = HERE.parent.parent
 
 
 def suite(cache: Path) -> Path:

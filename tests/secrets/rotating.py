@@ -3,7 +3,7 @@
 import sys
 import threading
 
-from perdure import AgentSystem, FileKeys, Secret
+from perdure import AgentSystem, FileKeys, Keys, Secret
 from tests.secrets.agents import Keeper
 
 
@@ -15,7 +15,9 @@ def report(line: str) -> None:
 
 def main(path: str, keyfile: str) -> None:
     """Print a line for each step that is durable."""
-    system = AgentSystem.open(path, agents=[Keeper], secrets=FileKeys(keyfile), sync="process")
+    system = AgentSystem.open(
+        path, agents=[Keeper], keys=Keys(secrets=FileKeys(keyfile)), sync="process"
+    )
 
     def work() -> None:
         number = 0

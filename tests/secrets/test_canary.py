@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from perdure import AgentSystem, Secret, StaticKeys, new_key
+from perdure import AgentSystem, Keys, Secret, StaticKeys, new_key
 from perdure.persistence.errors import StateError
 from perdure.persistence.state.tracker import dump
-from tests.cli.support import invoke
+from tests.cli.commands import invoke
 from tests.secrets.agents import Keeper, Vaulted
 
 KEYS = StaticKeys({"k1": new_key()})
@@ -43,7 +43,7 @@ def store(tmp_path: Path, canary: str, caplog: pytest.LogCaptureFixture) -> tupl
     """Fill a store with the canary; give it with everything that was said meanwhile."""
     caplog.set_level(logging.DEBUG)
     path, said = tmp_path / "canary.db", []
-    with AgentSystem.open(path, agents=[Keeper], secrets=KEYS) as system:
+    with AgentSystem.open(path, agents=[Keeper], keys=Keys(secrets=KEYS)) as system:
         keeper = system.agent(Keeper, "1")
         said.append(keeper.call(Keeper.keep, Secret(canary)).get())
         keeper.cast(Keeper.keep, Secret(canary))
@@ -96,7 +96,7 @@ def test_dead_letters_are_shown_masked_and_go_back_whole(
 ) -> None:
     """A letter is shown with ``***``, and put back as it was sent."""
     path, _ = store
-    with AgentSystem.open(path, agents=[Keeper], secrets=KEYS) as system:
+    with AgentSystem.open(path, agents=[Keeper], keys=Keys(secrets=KEYS)) as system:
         (letter, *_) = system.dead_letters.list()
         assert letter.body == '[["***"],{}]'
         assert system.dead_letters.get(letter.id) == letter
@@ -112,7 +112,7 @@ def test_dead_letters_are_shown_masked_and_go_back_whole(
         assert canary not in result.output
         assert "perdure:secret:" not in result.output
         if action == "requeue":
-            with AgentSystem.open(path, agents=[Keeper], secrets=KEYS) as system:
+            with AgentSystem.open(path, agents=[Keeper], keys=Keys(secrets=KEYS)) as system:
                 assert system.idle(20)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from perdure import Agent, AgentSystem, Log, Map, Secret, State, StaticKeys, new_key
+from perdure import Agent, AgentSystem, Keys, Log, Map, Secret, State, StaticKeys, new_key
 from perdure.persistence.errors import KeyMissing, StateError
 
 KEYS = StaticKeys({"k1": new_key()})
@@ -81,11 +81,11 @@ def everything(path: Path) -> bytes:
 
 def test_a_plain_field_end_to_end(path: Path) -> None:
     """A secret is ciphertext in the store and comes back by reveal() after a restart."""
-    with AgentSystem.open(path, agents=[Mailer], secrets=KEYS) as system:
+    with AgentSystem.open(path, agents=[Mailer], keys=Keys(secrets=KEYS)) as system:
         system.agent(Mailer, "1").proxy().put(WORD).get()
         system.agent(Mailer, "2").proxy().login.defer(Secret(WORD))
     assert everything(path).count(WORD.encode()) <= 1  # the argument of put() is no secret
-    with AgentSystem.open(path, agents=[Mailer], secrets=KEYS) as system:
+    with AgentSystem.open(path, agents=[Mailer], keys=Keys(secrets=KEYS)) as system:
         assert system.agent(Mailer, "1").proxy().read().get() == WORD
         assert system.agent(Mailer, "2").proxy().read().get() == WORD
 
@@ -94,7 +94,7 @@ def test_everywhere_in_a_state(path: Path) -> None:
     """Lists, dictionaries, records, logs and maps hold secrets as plain fields do."""
     expected = (WORD, [41, 42], {WORD: [1.5]}, WORD, [WORD, "second"], WORD)
     for _life in range(2):
-        with AgentSystem.open(path, agents=[Mailer], secrets=KEYS) as system:
+        with AgentSystem.open(path, agents=[Mailer], keys=Keys(secrets=KEYS)) as system:
             mailer = system.agent(Mailer, "1").proxy()
             if not _life:
                 mailer.put_all(WORD).get()
@@ -103,7 +103,7 @@ def test_everywhere_in_a_state(path: Path) -> None:
 
 def test_an_untouched_secret_costs_no_write(path: Path) -> None:
     """A turn that leaves secrets as they are writes none of them again."""
-    with AgentSystem.open(path, agents=[Mailer], secrets=KEYS) as system:
+    with AgentSystem.open(path, agents=[Mailer], keys=Keys(secrets=KEYS)) as system:
         mailer = system.agent(Mailer, "1").proxy()
         mailer.put_all(WORD).get()
         mailer.read_all().get()
@@ -113,7 +113,7 @@ def test_an_untouched_secret_costs_no_write(path: Path) -> None:
 
 def test_without_a_key_all_but_revealing_works(path: Path) -> None:
     """Without keys an agent loads, works and keeps its secrets; reveal() names field and key."""
-    with AgentSystem.open(path, agents=[Mailer], secrets=KEYS) as system:
+    with AgentSystem.open(path, agents=[Mailer], keys=Keys(secrets=KEYS)) as system:
         system.agent(Mailer, "1").proxy().put_all(WORD).get()
     with AgentSystem.open(path, agents=[Mailer]) as system:
         mailer = system.agent(Mailer, "1").proxy()
@@ -125,13 +125,13 @@ def test_without_a_key_all_but_revealing_works(path: Path) -> None:
         with pytest.raises(KeyMissing, match=r"Mailer.login"):
             mailer.login.defer(Secret("x"))
         assert mailer.count().get() == 2
-    with AgentSystem.open(path, agents=[Mailer], secrets=KEYS) as system:
+    with AgentSystem.open(path, agents=[Mailer], keys=Keys(secrets=KEYS)) as system:
         assert system.agent(Mailer, "1").proxy().read().get() == WORD
 
 
 def test_a_value_of_another_type_is_refused_unseen(path: Path) -> None:
     """A secret of the wrong type is refused with its path, and no error shows its value."""
-    with AgentSystem.open(path, agents=[Mailer], secrets=KEYS) as system:
+    with AgentSystem.open(path, agents=[Mailer], keys=Keys(secrets=KEYS)) as system:
         with pytest.raises(StateError, match=r"state.pins\[0\]: .*stored exactly as int") as caught:
             system.agent(Mailer, "1").proxy().wrong().get()
         error: BaseException | None = caught.value
@@ -143,7 +143,7 @@ def test_a_value_of_another_type_is_refused_unseen(path: Path) -> None:
 
 def test_it_is_text_in_the_file(path: Path) -> None:
     """The file stays readable by other tools: a secret is a JSON string."""
-    with AgentSystem.open(path, agents=[Mailer], secrets=KEYS) as system:
+    with AgentSystem.open(path, agents=[Mailer], keys=Keys(secrets=KEYS)) as system:
         system.agent(Mailer, "1").proxy().login(Secret(WORD)).get()
     with sqlite3.connect(path) as connection:
         (text,) = connection.execute("SELECT value FROM fields WHERE field = 'token'").fetchone()

@@ -8,11 +8,11 @@ from types import ModuleType
 import pytest
 
 from perdure import (
-    AgentSystem,
     EnvironmentKeys,
     FileKeys,
     KeyProvider,
     KeyringKeys,
+    Keys,
     StaticKeys,
     new_key,
 )
@@ -183,8 +183,11 @@ def test_keys_of_a_provider_of_ones_own_are_checked(key_id: str, key: bytes, pro
 
 
 def test_what_is_no_provider_is_refused() -> None:
-    """A path or a key in place of a provider is refused when the system is opened."""
-    with pytest.raises(ConfigurationError, match=r"secrets='keys.txt' is no provider of keys"):
-        AgentSystem.open("memory://", agents=[], secrets="keys.txt")  # type: ignore[arg-type]
-    with pytest.raises(ConfigurationError, match="pickles="):
-        AgentSystem.open("memory://", agents=[], pickles={"k": ONE})  # type: ignore[arg-type]
+    """A path or a key in place of a provider is refused where it is given."""
+    path, raw, kind = "keys.txt", {"k": ONE}, FileKeys
+    with pytest.raises(ConfigurationError, match=r"Keys\(secrets='keys.txt'\).*=FileKeys\(path\)"):
+        Keys(secrets=path)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match=r"Keys\(pickles=.*pickles=FileKeys\(path\)"):
+        Keys(pickles=raw)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match=r"Keys\(secrets=FileKeys\)"):
+        Keys(secrets=kind)  # type: ignore[arg-type]

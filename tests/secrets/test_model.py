@@ -8,7 +8,18 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perdure import Agent, AgentSystem, Log, Map, MemoryStore, Secret, State, StaticKeys, new_key
+from perdure import (
+    Agent,
+    AgentSystem,
+    Keys,
+    Log,
+    Map,
+    MemoryStore,
+    Secret,
+    State,
+    StaticKeys,
+    new_key,
+)
 
 
 class Things(State):
@@ -95,7 +106,7 @@ class Subject:
     def open(self) -> None:
         """Open the system with the keys there are."""
         self.system = AgentSystem.open(
-            self._store, agents=[Holder], secrets=StaticKeys(self._keys), takeover=True
+            self._store, agents=[Holder], keys=Keys(secrets=StaticKeys(self._keys)), takeover=True
         )
 
     def restart(self) -> None:

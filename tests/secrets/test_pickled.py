@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perdure import Agent, AgentSystem, Pickled, State, StaticKeys, new_key
+from perdure import Agent, AgentSystem, Keys, Pickled, State, StaticKeys, new_key
 from perdure.persistence.errors import (
     ConfigurationError,
     CorruptState,
@@ -67,7 +67,7 @@ class Trainer(Agent[Model]):
 def path(tmp_path: Path) -> Path:
     """Give the path of a store that holds a trained model."""
     path = tmp_path / "p.db"
-    with AgentSystem.open(path, agents=[Trainer], pickles=KEYS) as system:
+    with AgentSystem.open(path, agents=[Trainer], keys=Keys(pickles=KEYS)) as system:
         system.agent(Trainer, "1").call(Trainer.train, 2.0).get()
     return path
 
@@ -92,7 +92,7 @@ def store(path: Path, text: str) -> None:
 
 def test_it_comes_back(path: Path) -> None:
     """An object of any class is stored, sent and loaded again after a restart."""
-    with AgentSystem.open(path, agents=[Trainer], pickles=KEYS) as system:
+    with AgentSystem.open(path, agents=[Trainer], keys=Keys(pickles=KEYS)) as system:
         trainer = system.agent(Trainer, "1")
         assert trainer.call(Trainer.at, 3.0).get() == 6.0
         trainer.cast(Trainer.give, Pickled(Line(5.0)))
@@ -102,7 +102,7 @@ def test_it_comes_back(path: Path) -> None:
 
 
 def test_a_class_with_such_a_field_needs_a_key(path: Path) -> None:
-    """A system without `pickles=` refuses the class, and says what to do."""
+    """A system without `Keys(pickles=...)` refuses the class, and says what to do."""
     with pytest.raises(ConfigurationError, match=r"Model.fit is a Pickled: .*pickles="):
         AgentSystem.open(path, agents=[Trainer])
 
@@ -138,7 +138,7 @@ def test_a_forged_payload_in_the_file_never_runs(path: Path, tmp_path: Path) -> 
     forged = Signer(StaticKeys({"k1": new_key()}))
     store(path, f'"{forged.sign("m.Line", cloudpickle.dumps(Trap(touched)), "x")}"')
     with (
-        AgentSystem.open(path, agents=[Trainer], pickles=KEYS) as system,
+        AgentSystem.open(path, agents=[Trainer], keys=Keys(pickles=KEYS)) as system,
         pytest.raises(SignatureInvalid, match=r"Model\.fit was changed, or key 'k1' is not"),
     ):
         system.agent(Trainer, "1").call(Trainer.at, 1.0).get()
@@ -146,7 +146,7 @@ def test_a_forged_payload_in_the_file_never_runs(path: Path, tmp_path: Path) -> 
     genuine = Signer(KEYS).sign("m.Trap", cloudpickle.dumps(Trap(touched)), "x")
     store(path, f'"{genuine}"')
     with (
-        AgentSystem.open(path, agents=[Trainer], pickles=KEYS) as system,
+        AgentSystem.open(path, agents=[Trainer], keys=Keys(pickles=KEYS)) as system,
         pytest.raises(CorruptState, match="holds a NoneType, not a Line"),
     ):
         system.agent(Trainer, "1").call(Trainer.at, 1.0).get()
@@ -157,7 +157,7 @@ def test_another_text_is_refused_at_load(path: Path) -> None:
     """What is no signed payload at all does not load, and is named."""
     store(path, '"gASVBQ=="')
     with (
-        AgentSystem.open(path, agents=[Trainer], pickles=KEYS) as system,
+        AgentSystem.open(path, agents=[Trainer], keys=Keys(pickles=KEYS)) as system,
         pytest.raises(CorruptState, match=r"state\.fit.*not a signed payload"),
     ):
         system.agent(Trainer, "1").call(Trainer.at, 1.0).get()
@@ -166,7 +166,7 @@ def test_another_text_is_refused_at_load(path: Path) -> None:
 def test_a_missing_key_hurts_only_who_loads(path: Path) -> None:
     """With another key the agent loads and works; load() names field and key."""
     others = StaticKeys({"k9": new_key()})
-    with AgentSystem.open(path, agents=[Trainer], pickles=others) as system:
+    with AgentSystem.open(path, agents=[Trainer], keys=Keys(pickles=others)) as system:
         trainer = system.agent(Trainer, "1")
         with pytest.raises(KeyMissing, match=r"Model\.fit is signed with key 'k1'"):
             trainer.call(Trainer.at, 1.0).get()
@@ -176,7 +176,7 @@ def test_a_missing_key_hurts_only_who_loads(path: Path) -> None:
 
 def test_the_declared_type_is_checked(path: Path) -> None:
     """An object of another class than declared is refused when it is loaded."""
-    with AgentSystem.open(path, agents=[Trainer], pickles=KEYS) as system:
+    with AgentSystem.open(path, agents=[Trainer], keys=Keys(pickles=KEYS)) as system:
         trainer = system.agent(Trainer, "1")
         with pytest.raises(StateError, match=r"state\.fit.*builtins\.list.*Line"):
             trainer.call(Trainer.wrong).get()

@@ -4,8 +4,6 @@ import contextlib
 import random
 import select
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from perdure import AgentSystem, FileKeys, MemoryStore, Secret, StaticKeys, new_key
+from perdure import AgentSystem, FileKeys, Keys, MemoryStore, Secret, StaticKeys, new_key
 from perdure.persistence.errors import KeyMissing
 from perdure.persistence.records.records import Commit, QuarantineRow
 from perdure.persistence.records.shared_tables import SCOPED
@@ -29,13 +27,12 @@ from perdure.persistence.store.store import Store
 from perdure.persistence.upkeep.doctor import examine
 from perdure.shared.secrets.rotation import Rotator, remaining, unfinished
 from perdure.url import open_store
-from tests.cli.support import invoke, records
+from tests.cli.commands import invoke, records
+from tests.kit.children import started
 from tests.secrets.agents import Keeper
 from tests.secrets.corpus import made
 from tests.secrets.test_detector import Desk
-from tests.support import DEADLINE
 
-ROOT = Path(__file__).resolve().parents[2]
 OLD, NEW = new_key(), new_key()
 BEFORE = StaticKeys({"k1": OLD})
 PAUSED = "paused"
@@ -45,7 +42,7 @@ AFTER = StaticKeys({"k2": NEW, "k1": OLD})
 
 def filled(store: Path | MemoryStore, agents: int = 3) -> None:
     """Make a store with secrets in every table of agents."""
-    with AgentSystem.open(store, agents=[Keeper], secrets=BEFORE) as system:
+    with AgentSystem.open(store, agents=[Keeper], keys=Keys(secrets=BEFORE)) as system:
         for key in range(agents):
             keeper = system.agent(Keeper, str(key))
             keeper.call(Keeper.keep, Secret(f"word-{key}")).get()
@@ -78,7 +75,7 @@ def test_everything_stored_takes_the_new_key(path: Path) -> None:
     assert old >= {
         "fields", "log_items", "map_entries", "mailbox", "timers", "dead_letters", "journal",
     }  # fmt: skip
-    with AgentSystem.open(path, agents=[Keeper], secrets=AFTER) as system:
+    with AgentSystem.open(path, agents=[Keeper], keys=Keys(secrets=AFTER)) as system:
         assert set(system.secrets.remaining()) == {"k1"}
         rotation = system.secrets.rotate(wait=True)
         assert (rotation.key_id, rotation.done, rotation.error) == ("k2", True, "")
@@ -88,7 +85,9 @@ def test_everything_stored_takes_the_new_key(path: Path) -> None:
     with contextlib.closing(open_store(str(path), sync="process")) as store:
         assert tables(store, "k2") == old
         assert examine(store).healthy
-    with AgentSystem.open(path, agents=[Keeper], secrets=StaticKeys({"k2": NEW})) as system:
+    with AgentSystem.open(
+        path, agents=[Keeper], keys=Keys(secrets=StaticKeys({"k2": NEW}))
+    ) as system:
         system.agent(Keeper, PAUSED).resume()
         assert system.idle(20)
         for key in ("0", "1", "2", PAUSED):
@@ -132,14 +131,14 @@ def test_in_memory_as_well() -> None:
     assert not tables(twin, "k1")
     assert tables(twin, "k2") >= {"fields", "log_items", "map_entries", "mailbox", "journal"}
     keys = StaticKeys({"k2": NEW})
-    with AgentSystem.open(twin, agents=[Keeper], secrets=keys, takeover=True) as system:
+    with AgentSystem.open(twin, agents=[Keeper], keys=Keys(secrets=keys), takeover=True) as system:
         assert system.agent(Keeper, "1").call(Keeper.words).get() == {"word-1"}
 
 
 def test_the_journal_names_a_rotation(path: Path) -> None:
     """Commits of a rotation have their time and a name, whoever began it."""
     begun = time.time()
-    with AgentSystem.open(path, agents=[Keeper], secrets=AFTER) as system:
+    with AgentSystem.open(path, agents=[Keeper], keys=Keys(secrets=AFTER)) as system:
         system.secrets.rotate(wait=True)
         entries = [entry for entry in system.journal(limit=1000) if not entry.kind]
         assert all(entry.name for entry in entries)
@@ -173,12 +172,14 @@ def test_only_what_is_still_there_is_replaced(path: Path) -> None:
 
 def test_a_missing_key_leaves_its_secrets_as_they_are(path: Path) -> None:
     """Secrets whose key is gone stay, are counted, and rotate once it is back."""
-    with AgentSystem.open(path, agents=[Keeper], secrets=StaticKeys({"k2": NEW})) as system:
+    with AgentSystem.open(
+        path, agents=[Keeper], keys=Keys(secrets=StaticKeys({"k2": NEW}))
+    ) as system:
         before = system.secrets.remaining()
         rotation = system.secrets.rotate(wait=True)
         assert (rotation.done, rotation.texts) == (True, 0)
         assert system.secrets.remaining() == before
-    with AgentSystem.open(path, agents=[Keeper], secrets=AFTER) as system:
+    with AgentSystem.open(path, agents=[Keeper], keys=Keys(secrets=AFTER)) as system:
         system.secrets.rotate(wait=True)
         assert set(system.secrets.remaining()) == {"k2"}
     with AgentSystem.open(path, agents=[Keeper]) as system:
@@ -199,7 +200,7 @@ def test_an_interrupted_rotation_goes_on_when_the_store_is_opened(
             rotated(store, StaticKeys(old), most=commits)
             assert unfinished(store)
     keys = StaticKeys({"z": NEW, **old})
-    with AgentSystem.open(path, agents=[Keeper], secrets=keys) as system:
+    with AgentSystem.open(path, agents=[Keeper], keys=Keys(secrets=keys)) as system:
         begun = system.secrets.rotation()
         assert begun is not None
         assert begun.key_id == "z"
@@ -212,7 +213,7 @@ def test_an_interrupted_rotation_goes_on_when_the_store_is_opened(
 def test_closing_ends_it_between_two_slices(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A system that closes does not wait for a rotation; what was written is kept."""
     monkeypatch.setattr("perdure.shared.secrets.rotation.SLICE", 1)
-    system = AgentSystem.open(path, agents=[Keeper], secrets=AFTER)
+    system = AgentSystem.open(path, agents=[Keeper], keys=Keys(secrets=AFTER))
     system.secrets.rotate()
     system.close()
     ended = system.secrets.rotation()
@@ -283,17 +284,11 @@ def test_scan_names_places_and_no_values(tmp_path: Path) -> None:
 def kill_one(path: Path, keyfile: Path, moment: random.Random) -> None:
     """Run agents and rotations in a child, and kill it at a random point of its output."""
     keyfile.write_text(f"n{moment.random()} {key_text(new_key())}\n" + keyfile.read_text())
-    arguments = [sys.executable, "-m", "tests.secrets.rotating", str(path), str(keyfile)]
-    child = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE)
-    assert child.stdout is not None
-    try:
+    with started("-m", "tests.secrets.rotating", path, keyfile) as child:
+        assert child.stdout is not None
         assert child.stdout.readline() == b"ready\n"
         # Not a sleep: gives up waiting for a whole rotation at a random point within it.
         select.select([child.stdout], [], [], moment.uniform(0, 0.4))
-    finally:
-        child.kill()
-        child.wait(DEADLINE)
-        child.stdout.close()
 
 
 @pytest.mark.parametrize("rounds", [4, pytest.param(100, marks=pytest.mark.slow)])
@@ -306,7 +301,7 @@ def test_killed_at_any_moment(path: Path, tmp_path: Path, rounds: int) -> None:
     moment = random.Random(rounds)
     for _round in range(rounds):
         kill_one(path, keyfile, moment)
-    with AgentSystem.open(path, agents=[Keeper], secrets=FileKeys(keyfile)) as system:
+    with AgentSystem.open(path, agents=[Keeper], keys=Keys(secrets=FileKeys(keyfile))) as system:
         rotation = system.secrets.rotate(wait=True)
         assert rotation.done, rotation
         assert set(system.secrets.remaining()) == {rotation.key_id}
@@ -361,7 +356,7 @@ def test_what_stops_a_rotation_is_told(
 ) -> None:
     """A store that fails ends the rotation with its reason; the next call goes on."""
     monkeypatch.setattr("perdure.shared.secrets.office.PATIENCE", 0)
-    with AgentSystem.open("memory://", agents=[Keeper], secrets=BEFORE) as system:
+    with AgentSystem.open("memory://", agents=[Keeper], keys=Keys(secrets=BEFORE)) as system:
         system.agent(Keeper, "1").call(Keeper.keep, Secret("w")).get()
         rotation = system.secrets.rotate(wait=True)
         assert not rotation.done
@@ -377,7 +372,7 @@ def test_a_system_opens_although_its_rotation_cannot_go_on(
     """Without a current key a rotation under way waits; the system opens and says so."""
     with contextlib.closing(open_store(str(path), sync="process")) as store:
         rotated(store, AFTER, most=1)
-    with AgentSystem.open(path, agents=[Keeper], secrets=StaticKeys({})) as system:
+    with AgentSystem.open(path, agents=[Keeper], keys=Keys(secrets=StaticKeys({}))) as system:
         assert system.agent(Keeper, "1").call(Keeper.touch).get() == 1
     assert "cannot go on" in caplog.text
     assert "begun" in invoke("secrets", "--store", path).stderr

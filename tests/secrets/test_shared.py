@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from perdure import Agent, AgentSystem, Detector, Scope, Secret, State, StaticKeys, new_key
+from perdure import Agent, AgentSystem, Detector, Keys, Scope, Secret, State, StaticKeys, new_key
 from perdure.persistence.errors import KeyMissing, SecretFound, StateError
 
 KEYS = StaticKeys({"k1": new_key()})
@@ -31,7 +31,7 @@ def test_a_registered_key_holds_secrets(tmp_path: Path) -> None:
     """A shared key of a secret type is ciphertext at rest, and masked in the journal."""
     path = tmp_path / "s.db"
     for life in range(2):
-        with AgentSystem.open(path, agents=[Caller], secrets=KEYS) as system:
+        with AgentSystem.open(path, agents=[Caller], keys=Keys(secrets=KEYS)) as system:
             system.state.register("login*", Secret[str])
             caller = system.agent(Caller, "1")
             if not life:
@@ -47,7 +47,7 @@ def test_a_registered_key_holds_secrets(tmp_path: Path) -> None:
         held = b"".join(each.read_bytes() for each in tmp_path.iterdir())
         assert WORD.encode() not in held
     rotated = StaticKeys({"k2": new_key(), "k1": KEYS.key("k1")})
-    with AgentSystem.open(path, agents=[Caller], secrets=rotated) as system:
+    with AgentSystem.open(path, agents=[Caller], keys=Keys(secrets=rotated)) as system:
         assert system.secrets.rotate(wait=True).done
         assert system.secrets.remaining() == {"k2": 4}
     with AgentSystem.open(path, agents=[Caller]) as system:
@@ -61,7 +61,9 @@ def test_a_registered_key_holds_secrets(tmp_path: Path) -> None:
 def test_a_key_without_that_type_refuses_secrets() -> None:
     """A secret under a key that is not declared so is refused unseen, a plain one is detected."""
     detector = Detector("refuse")
-    with AgentSystem.open("memory://", agents=[], secrets=KEYS, detector=detector) as system:
+    with AgentSystem.open(
+        "memory://", agents=[], keys=Keys(secrets=KEYS), detector=detector
+    ) as system:
         with pytest.raises(StateError, match="a Secret is stored only where") as caught:
             system.state.set(HERE, "x", Secret(WORD))
         assert WORD not in str(caught.value)

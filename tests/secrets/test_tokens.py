@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perdure import Secret, StaticKeys, new_key
+from perdure import Keys, Secret, StaticKeys, new_key
 from perdure.persistence.errors import ConfigurationError, CorruptState, KeyMissing, StateError
 from perdure.persistence.secrets.codec import SecretCodec, codec_for
 from perdure.persistence.secrets.masking import masked
@@ -53,7 +53,7 @@ class Generic(msgspec.Struct, typing.Generic[T]):
 
 def vault(*ids: str) -> Vault:
     """Return a vault with some of the keys, the first is the current one."""
-    return Vault(StaticKeys({key_id: KEYS.key(key_id) for key_id in ids}))
+    return Vault(Keys(StaticKeys({key_id: KEYS.key(key_id) for key_id in ids})))
 
 
 @given(VALUES)
@@ -147,7 +147,8 @@ def test_a_secret_of_one_system_is_sealed_anew_by_another() -> None:
     """A token never leaves for a system with other keys."""
     secret = Secret("v")
     first: SecretCodec[Any] = SecretCodec(Secret[str], vault("k1"), "x")
-    second: SecretCodec[Any] = SecretCodec(Secret[str], Vault(StaticKeys({"z": new_key()})), "x")
+    others = Vault(Keys(StaticKeys({"z": new_key()})))
+    second: SecretCodec[Any] = SecretCodec(Secret[str], others, "x")
     stored = first.decode(first.encode(secret, "x"))
     assert second.decode(second.encode(stored, "x")).reveal() == "v"
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.sessions.kit import full, opened
+from tests.sessions.agents import full, opened
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from perdure.shared.sessions.records import Cleanup
-from tests.sessions.kit import opened
+from tests.sessions.agents import opened
 
 
 def main() -> None:

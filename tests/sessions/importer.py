@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tests.sessions.kit import opened
+from tests.sessions.agents import opened
 
 
 def main() -> None:

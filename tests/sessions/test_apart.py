@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import threading
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perdure import MemoryStore, VirtualClock
 from perdure.shared.sessions.records import SessionLimits
-from tests.sessions.kit import Desk, keys, opened, words
-from tests.support import DEADLINE
+from tests.kit.deadline import DEADLINE
+from tests.kit.threads import at_once
+from tests.sessions.agents import Desk, keys, opened, words
 
 WAYS = ("call", "cast", "chain-ask", "chain-tell", "async", "timer", "block", "nested", "outside")
 STEPS = st.lists(st.tuples(st.sampled_from("ABC"), st.sampled_from(WAYS)), max_size=12)
@@ -74,11 +73,7 @@ def test_sessions_stay_apart_when_many_threads_work_in_them() -> None:
                     system.agent(Desk, key).cast(Desk.note, f"{number}")
                     system.agent(Desk, key).call(Desk.note, f"{number}").get(timeout=DEADLINE)
 
-        threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(DEADLINE * 3)
+        at_once(6, work)
         for number, session in enumerate(sessions):
             assert words(system, session) == [str(number)] * 40
 

@@ -7,8 +7,8 @@ import pytest
 
 from perdure import Principal
 from perdure.shared.sessions.records import SessionLimits
-from tests.cli.support import invoke, records
-from tests.sessions.kit import Desk, opened
+from tests.cli.commands import invoke, records
+from tests.sessions.agents import Desk, opened
 
 
 @pytest.fixture

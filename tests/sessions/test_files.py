@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from perdure import (
     Agent,
     AgentSystem,
+    Keys,
+    Limits,
     MemoryStore,
     Scope,
     Secret,
@@ -31,8 +33,8 @@ from perdure.persistence.errors import (
     StoreUnavailable,
     UnknownSession,
 )
-from tests.sessions.kit import Desk, contents, full, keys, opened
-from tests.support import DEADLINE
+from tests.kit.deadline import DEADLINE
+from tests.sessions.agents import Desk, contents, full, keys, opened
 
 Lines = list[dict[str, Any]]
 
@@ -144,7 +146,7 @@ def test_secrets_leave_only_sealed_and_only_when_asked(tmp_path: Path, *, secret
     """A file holds no secret, and its sealed form only with secrets=True."""
     path = tmp_path / "s.perdure"
     provider = StaticKeys({"k1": new_key()})
-    with AgentSystem.open(MemoryStore(), agents=[Keeper], secrets=provider) as system:
+    with AgentSystem.open(MemoryStore(), agents=[Keeper], keys=Keys(secrets=provider)) as system:
         system.state.register("token", Secret[str])
         session = system.sessions.create("s")
         session.agent(Keeper, "a").call(Keeper.keep, Secret("canary-5511")).get()
@@ -328,7 +330,7 @@ def test_a_line_without_end_is_not_read_into_memory(tmp_path: Path) -> None:
         file.write(b"x")
     store = MemoryStore()
     with (
-        AgentSystem.open(store, agents=[], largest_value=1000) as system,
+        AgentSystem.open(store, agents=[], limits=Limits(largest_value=1000)) as system,
         pytest.raises(ImportRefused, match=r"longer than 2,\d\d\d,\d\d\d bytes"),
     ):
         system.sessions.import_(path)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,27 +12,19 @@ import pytest
 from perdure import AgentSystem, Scope
 from perdure.persistence.records.shared_tables import SCOPED
 from perdure.persistence.records.tables import Order
-from tests.pages import ROOT
-from tests.sessions.kit import contents, opened
-from tests.support import DEADLINE
+from tests.kit.children import kill_after, started
+from tests.kit.deadline import DEADLINE
+from tests.sessions.agents import contents, opened
 
 
 def killed(program: str, *arguments: Path, moment: float) -> Iterator[str]:
     """Run a program, kill it a moment after it began, and give what it told of."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", f"tests.sessions.{program}", *map(str, arguments)],
-        cwd=ROOT, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stdout is not None
-    assert process.stdout.readline() == "open\n"
-    try:
-        process.wait(moment)
-    except subprocess.TimeoutExpired:
-        process.kill()
-    for line in process.stdout:
-        yield line.strip()
-    process.stdout.close()
-    process.wait(DEADLINE)
+    with started("-m", f"tests.sessions.{program}", *arguments) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"open\n"
+        kill_after(process, moment)
+        for line in process.stdout:
+            yield line.decode().strip()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,8 +26,11 @@ from perdure.persistence.records.shared_tables import OWNERS
 from perdure.shared.ledger.guard import Decision, OpenGuard, Right, Standing, Use
 from perdure.shared.ledger.unit import Unit
 from perdure.shared.sessions.records import Cleanup, SessionLimits
-from tests.sessions.kit import Desk, DeskState, Quick, Saved, keys, opened, words
-from tests.support import DEADLINE, FailingStore, Told
+from tests.kit.deadline import DEADLINE
+from tests.kit.signals import Told
+from tests.kit.stores import FailingStore
+from tests.kit.threads import at_once, together
+from tests.sessions.agents import Desk, DeskState, Quick, Saved, keys, opened, words
 
 
 def test_what_is_sent_in_a_session_belongs_to_it() -> None:
@@ -242,18 +246,12 @@ def test_an_id_is_given_once() -> None:
     """A second session of an id is refused, also when several threads begin it at once."""
     with opened() as system:
         won: list[str] = []
-        gate = threading.Barrier(8)
 
         def begin() -> None:
-            gate.wait(DEADLINE)
             with contextlib.suppress(SessionExists):
                 won.append(system.sessions.create("one").id)
 
-        threads = [threading.Thread(target=begin) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(DEADLINE)
+        together(*[begin] * 8)
         assert won == ["one"]
         assert system.sessions.create().id != system.sessions.create().id
 
@@ -397,21 +395,15 @@ def test_two_who_end_a_session_race_to_one_end() -> None:
     with opened() as system:
         chat = system.sessions.create("chat-7")
         outcomes: list[str] = []
-        gate = threading.Barrier(8)
 
         def end(number: int) -> None:
-            gate.wait(DEADLINE)
             try:
                 chat.complete(str(number))
                 outcomes.append(str(number))
             except (InvalidTransition, Conflict):
                 outcomes.append("")
 
-        threads = [threading.Thread(target=end, args=(n,)) for n in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(DEADLINE)
+        at_once(8, end)
         assert len(outcomes) == 8
         assert [note for note in outcomes if note] == [chat.info().note]
 
@@ -559,21 +551,15 @@ def test_the_count_of_bytes_is_exact_under_concurrency() -> None:
     with opened() as system:
         chat = system.sessions.create("chat-7", limits=SessionLimits(bytes=60))
         refused = []
-        gate = threading.Barrier(6)
 
         def write(name: str) -> None:
-            gate.wait(DEADLINE)
             for number in range(5):
                 try:
                     system.state.set(chat.scope, f"{name}{number}", 1234)
                 except SessionLimit:
                     refused.append(name)
 
-        threads = [threading.Thread(target=write, args=(name,)) for name in "abcdef"]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(DEADLINE)
+        together(*(partial(write, name) for name in "abcdef"))
         assert len(keys(system, "chat-7")) == 10
         assert len(refused) == 20
 

@@ -12,7 +12,7 @@ from perdure.shared.sessions.status import (
     after,
     stored_status,
 )
-from tests.sessions.kit import opened
+from tests.sessions.agents import opened
 
 PATHS: dict[SessionStatus, list[str]] = {
     SessionStatus.ACTIVE: [],

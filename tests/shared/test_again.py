@@ -8,7 +8,8 @@ import pytest
 
 from perdure import Agent, AgentSystem, RestartPolicy
 from perdure.persistence.errors import Conflict
-from tests.shared.kit import DEADLINE, WORK, Count, Worker
+from tests.kit.deadline import DEADLINE
+from tests.shared.agents import WORK, Count, Worker
 
 
 class Rival(Agent[Count]):

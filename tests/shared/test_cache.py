@@ -11,7 +11,8 @@ from perdure import AgentSystem
 from perdure.persistence.records.shared_tables import SCOPED
 from perdure.persistence.records.tables import Key, Row, Table
 from perdure.shared.ledger.cache import RowCache
-from tests.shared.kit import DEADLINE, WORK
+from tests.kit.deadline import DEADLINE
+from tests.shared.agents import WORK
 
 
 def row(key: str, value: str) -> Row:

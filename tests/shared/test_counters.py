@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from perdure import Agent, AgentSystem, MemoryStore, Principal, Right
-from perdure.persistence.errors import StateError
-from tests.shared.kit import AGENTS, WORK, Count, Fleeting, Saved, Worker, at_once, hasty
+from perdure.persistence.errors import Denied, StateError
+from tests.kit.threads import at_once, hasty
+from tests.shared.agents import AGENTS, WORK, Count, Fleeting, Saved, Worker
 
 THREADS = 64
 EACH = 20
@@ -151,16 +152,19 @@ def test_sums_stay_within_64_bits() -> None:
 
 
 def test_errors_of_additions_do_not_tell_the_value() -> None:
-    """Who may only write learns from no error what is stored."""
-    writer = Principal.user("w")
+    """Who may only write cannot find out by additions what is stored; errors do not tell it."""
+    writer, both = Principal.user("w"), Principal.user("b")
     with AgentSystem.open("memory://", agents=[]) as system:
         system.access.grant(writer, WORK, Right.WRITE)
-        state = system.state.acting_as(writer)
-        for value, by in (("hidden-4711", 1), (4711, 2**64)):
+        system.access.grant(both, WORK, Right.READ | Right.WRITE)
+        for value, by in (("hidden-4711", 1), (4711, 2**64), (4711, 1)):
             system.state.set(WORK, "n", value)
-            with pytest.raises(StateError) as caught:
-                state.add(WORK, "n", by)
-            assert "4711" not in str(caught.value)
+            with pytest.raises(Denied):  # whatever is there, and whatever is added
+                system.state.acting_as(writer).add(WORK, "n", by)
+            if (value, by) != (4711, 1):
+                with pytest.raises(StateError) as caught:
+                    system.state.acting_as(both).add(WORK, "n", by)
+                assert "4711" not in str(caught.value)
 
 
 def test_a_refused_addition_can_be_caught() -> None:

@@ -10,7 +10,7 @@ from perdure import Agent, AgentSystem, open_reader
 from perdure.persistence.errors import CorruptState
 from perdure.persistence.upkeep.doctor import examine
 from perdure.shared.scopes.state import ScopedState
-from tests.shared.kit import WORK, Count, Worker
+from tests.shared.agents import WORK, Count, Worker
 
 
 class Mender(Agent[Count]):

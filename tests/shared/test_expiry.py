@@ -12,7 +12,8 @@ from perdure.persistence.records.tables import Order
 from perdure.persistence.store.batch import Batch
 from perdure.persistence.store.store import StoreReader
 from perdure.shared.scopes import sweep
-from tests.shared.kit import DEADLINE, WORK, Count, Worker
+from tests.kit.deadline import DEADLINE
+from tests.shared.agents import WORK, Count, Worker
 
 ALL = Order(("kind", "id", "part"))
 

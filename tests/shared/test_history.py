@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from perdure import Agent, AgentSystem, Scope
 from perdure.persistence.errors import StateError
 from perdure.shared.scopes.state import ScopedState
-from tests.shared.kit import WORK, Count, Worker, at_once, hasty
+from tests.kit.threads import at_once, hasty
+from tests.shared.agents import WORK, Count, Worker
 
 SCOPES = [WORK, Scope.custom("c", "1")]
 KEYS = ["a", "b", "c"]

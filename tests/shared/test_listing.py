@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from perdure import Agent, AgentSystem, Scope, VirtualClock
 from perdure.persistence.errors import ScopeError
-from tests.shared.kit import DEADLINE, WORK, Count, Valve, Worker
+from tests.kit.deadline import DEADLINE
+from tests.kit.stores import Valve
+from tests.shared.agents import WORK, Count, Worker
 
 KEYS = ["a", "a/b", "a/c", "ab", "b", "é", "z", "\ue000", "\uffff", "\U00010000", "\U0001f600"]
 steps = st.lists(

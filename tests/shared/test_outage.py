@@ -5,13 +5,16 @@ from collections.abc import Callable
 
 import pytest
 
-from perdure import Agent, AgentSystem, Breaker, VirtualClock, WhenUnsaved
+from perdure import Agent, AgentSystem, Breaker, Limits, Saving, VirtualClock, WhenUnsaved
 from perdure.lifecycle import signals
-from perdure.persistence.errors import Fenced, MailboxFull, StoreUnavailable
+from perdure.persistence.errors import CommitsLost, Fenced, MailboxFull, StoreUnavailable
 from perdure.persistence.memory.store import MemoryStore
 from perdure.persistence.store.batch import Batch
-from tests.shared.kit import AGENTS, DEADLINE, WORK, Count, Valve, Worker, at_once, hasty
-from tests.support import FailingStore, Told
+from tests.kit.deadline import DEADLINE
+from tests.kit.signals import Told
+from tests.kit.stores import FailingStore, Valve
+from tests.kit.threads import at_once, hasty
+from tests.shared.agents import AGENTS, WORK, Count, Worker
 
 QUICK = Breaker(failures=1, reset_after=30.0)
 
@@ -26,7 +29,7 @@ def test_an_outage_is_told_and_survived() -> None:
     """Whoever waits for a write gets StoreUnavailable; it is kept, and there when it is over."""
     store, clock = FailingStore(), VirtualClock()
     with (
-        AgentSystem.open(store, agents=AGENTS, clock=clock, breaker=QUICK) as system,
+        AgentSystem.open(store, agents=AGENTS, clock=clock, saving=Saving(breaker=QUICK)) as system,
         Told("breaker_opened", "breaker_closed") as told,
     ):
         state = system.state
@@ -60,7 +63,7 @@ def test_agents_that_go_on_share_what_is_unsaved() -> None:
     """With CONTINUE, turns go on in an outage, see each other's writes, and all is saved later."""
     store, clock = FailingStore(), VirtualClock()
     with (
-        AgentSystem.open(store, agents=[Goer], clock=clock, breaker=QUICK) as system,
+        AgentSystem.open(store, agents=[Goer], clock=clock, saving=Saving(breaker=QUICK)) as system,
         Told("breaker_opened", "breaker_closed") as told,
     ):
         agents = [system.agent(Goer, str(number)) for number in range(4)]
@@ -80,33 +83,38 @@ def test_agents_that_go_on_share_what_is_unsaved() -> None:
 
 
 def test_a_lost_store_refuses_everything() -> None:
-    """Fenced off, every write raises Fenced, and no lock is left behind."""
+    """Fenced off, every write raises Fenced, no lock is left behind, and the end tells the loss."""
     store = FailingStore()
-    with AgentSystem.open(store, agents=[Worker]) as system:
-        system.state.set(WORK, "k", 1)
-        store.break_down(Fenced("memory://", token=1, current=2))
-        for _ in range(2):
-            with pytest.raises(Fenced):
-                system.state.set(WORK, "k", 2)
+    system = AgentSystem.open(store, agents=[Worker])
+    system.state.set(WORK, "k", 1)
+    store.break_down(Fenced("memory://", token=1, current=2))
+    for _ in range(2):
         with pytest.raises(Fenced):
-            system.agent(Worker, "a").call(Worker.increment, "n").get()
-        assert system.state.get(WORK, "k") == 1
-        threads_done: list[object] = []
+            system.state.set(WORK, "k", 2)
+    with pytest.raises(Fenced):
+        system.agent(Worker, "a").call(Worker.increment, "n").get()
+    assert system.state.get(WORK, "k") == 1
+    threads_done: list[object] = []
 
-        def refused(_number: int) -> None:
-            with pytest.raises(Fenced):
-                system.state.increment(WORK, "n")
-            threads_done.append(1)
+    def refused(_number: int) -> None:
+        with pytest.raises(Fenced):
+            system.state.increment(WORK, "n")
+        threads_done.append(1)
 
-        at_once(4, refused)
-        assert len(threads_done) == 4
-        store.mend()
+    at_once(4, refused)
+    assert len(threads_done) == 4
+    store.mend()
+    with pytest.raises(CommitsLost, match="closed with 1 commit that") as lost, system:
+        pass
+    assert isinstance(lost.value.__cause__, Fenced)
 
 
 def test_too_much_unsaved_holds_up_writers() -> None:
     """Above most_unsaved a writer outside waits, and gets MailboxFull when that lasts."""
     store = Valve()
-    with AgentSystem.open(store, agents=[Worker], most_unsaved=4, mailbox_wait=0.05) as system:
+    with AgentSystem.open(
+        store, agents=[Worker], saving=Saving(most_unsaved=4), limits=Limits(mailbox_wait=0.05)
+    ) as system:
         store.shut()
         asked = [system.agent(Worker, str(n)).call(Worker.increment, "n") for n in range(8)]
         assert store.waiting.wait(DEADLINE)
@@ -129,7 +137,7 @@ def test_receivers_of_a_full_backlog_may_share() -> None:
     store = Valve()
     heard: list[object] = []
 
-    with AgentSystem.open(store, agents=[Worker], most_unsaved=2) as system:
+    with AgentSystem.open(store, agents=[Worker], saving=Saving(most_unsaved=2)) as system:
 
         def told(_sender: object, _event: object) -> None:
             done = threading.Event()

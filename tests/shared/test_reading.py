@@ -8,12 +8,15 @@ from collections.abc import Callable
 
 import pytest
 
-from perdure import Agent, AgentSystem, MemoryStore, Scope
+from perdure import Agent, AgentSystem, Limits, MemoryStore, Resources, Scope
 from perdure.persistence.errors import StateError, SystemClosed
 from perdure.persistence.records.shared_tables import SCOPED
 from perdure.persistence.records.tables import Key, Row, Table
-from tests.actors.kit import Latch
-from tests.shared.kit import AGENTS, DEADLINE, WORK, Count, Fleeting, Saved, Valve, Worker, at_once
+from tests.kit.deadline import DEADLINE
+from tests.kit.gates import Gate
+from tests.kit.stores import Valve
+from tests.kit.threads import at_once
+from tests.shared.agents import AGENTS, WORK, Count, Fleeting, Saved, Worker
 
 EIGHT = (
     Scope.GLOBAL, Scope.user("u"), Scope.agent("Worker", "a"), Scope.workflow("w"),
@@ -174,7 +177,7 @@ def test_what_cannot_be_stored_exactly_is_refused(bad: object) -> None:
 
 def test_sizes_are_limited() -> None:
     """A value above largest_value is refused with its key, in a transaction as a whole."""
-    with AgentSystem.open("memory://", agents=[], largest_value=100) as system:
+    with AgentSystem.open("memory://", agents=[], limits=Limits(largest_value=100)) as system:
         system.state.set(WORK, "k", "x" * 98)
         with pytest.raises(StateError, match="limit of 100"), system.state.transaction():
             system.state.set(WORK, "other", 1)
@@ -198,7 +201,7 @@ def test_a_late_load_never_hides_a_commit() -> None:
             return row
 
     store = Slow()
-    with AgentSystem.open(store, agents=[], scope_cache=0) as system:
+    with AgentSystem.open(store, agents=[], resources=Resources(scope_cache=0)) as system:
         system.state.set(WORK, "k", "old")
         system.state.set(WORK, "another", 1)  # drives it out of the cache
         system.state.set(WORK, "a third", 1)
@@ -216,7 +219,7 @@ def test_a_late_load_never_hides_a_commit() -> None:
 
 def test_reads_race_with_writes_and_evictions() -> None:
     """With hardly any cache, readers of a rising value never see it fall."""
-    with AgentSystem.open("memory://", agents=[], scope_cache=4_000) as system:
+    with AgentSystem.open("memory://", agents=[], resources=Resources(scope_cache=4_000)) as system:
         state = system.state
         for key in "abcdefgh":
             state.set(WORK, key, 0)
@@ -258,7 +261,7 @@ def test_a_closed_system_shares_nothing() -> None:
 
 def test_what_a_handler_began_and_left_is_a_call_of_its_own() -> None:
     """A task that outlives its turn writes commits of its own, in the name of the agent."""
-    latch = Latch()
+    gate = Gate()
     written = threading.Event()
 
     class Leaver(Agent[Count]):
@@ -266,7 +269,7 @@ def test_what_a_handler_began_and_left_is_a_call_of_its_own() -> None:
 
         async def leave(self) -> None:
             async def late() -> None:
-                await asyncio.to_thread(latch.pass_through)
+                await asyncio.to_thread(gate.pass_through)
                 self.scopes.set(WORK, "late", 1)
                 written.set()
 
@@ -274,7 +277,7 @@ def test_what_a_handler_began_and_left_is_a_call_of_its_own() -> None:
 
     with AgentSystem.open("memory://", agents=[Leaver]) as system:
         system.agent(Leaver, "a").call(Leaver.leave).get()
-        latch.wait()
-        latch.open()
+        gate.wait()
+        gate.open()
         assert written.wait(DEADLINE)
         assert system.state.get(WORK, "late") == 1

@@ -7,7 +7,7 @@ import pytest
 
 from perdure import Agent, AgentSystem, Scope
 from perdure.persistence.errors import ConfigurationError, CorruptState, ScopeError, StateError
-from tests.shared.kit import WORK, Count, Worker
+from tests.shared.agents import WORK, Count, Worker
 
 
 class Profile(msgspec.Struct):

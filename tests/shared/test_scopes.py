@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from perdure import AgentSystem, Principal, Scope
 from perdure.persistence.errors import ScopeError
 from perdure.persistence.names.keys import checked_key, checked_pattern, matches
-from tests.shared.kit import WORK
+from tests.shared.agents import WORK
 
 text = st.text(max_size=12)
 hostile = st.one_of(

@@ -11,7 +11,9 @@ import pytest
 from perdure import Agent, AgentSystem, Principal, Scope
 from perdure.persistence.errors import Conflict, Denied, LimitExceeded
 from perdure.shared.scopes.state import ScopedState
-from tests.shared.kit import DEADLINE, WORK, Count, Worker, at_once, hasty
+from tests.kit.deadline import DEADLINE
+from tests.kit.threads import at_once, hasty
+from tests.shared.agents import WORK, Count, Worker
 
 OTHER = Scope.user("mira")
 

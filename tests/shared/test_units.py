@@ -11,7 +11,8 @@ from perdure.persistence.records.records import Commit
 from perdure.persistence.records.shared_tables import SCOPED
 from perdure.shared.ledger.guard import Standing
 from perdure.shared.ledger.unit import Unit
-from tests.shared.kit import AGENTS, DEADLINE, WORK, Count, Fleeting, Saved, Worker
+from tests.kit.deadline import DEADLINE
+from tests.shared.agents import AGENTS, WORK, Count, Fleeting, Saved, Worker
 
 
 @pytest.mark.parametrize("kind", AGENTS)

@@ -13,7 +13,7 @@ from perdure import Agent, AgentSystem, Map, Principal, State, VirtualClock
 from perdure.actors.patterns.document import Conflicted, Document, Merged, Version, merge
 from perdure.actors.patterns.quota import Quota
 from perdure.persistence.errors import ConfigurationError, Denied, QuotaExceeded, StateError
-from tests.support import DEADLINE
+from tests.kit.deadline import DEADLINE
 
 Plan = dict[str, Any]
 
@@ -168,7 +168,10 @@ def test_those_who_watch_are_told() -> None:
 
 
 def test_parts_are_played_by_those_named() -> None:
-    """Readers read, writers write, and the owner does both."""
+    """Readers read, writers that are readers write, and the owner does both.
+
+    A proposal's outcome shows the document, so writing without reading is refused.
+    """
     with opened() as system:
         r, w = Principal.user("r"), Principal.user("w")
         document = system.sharing.document("plan", dict[str, int], initial={}, readers=r, writers=w)
@@ -182,7 +185,11 @@ def test_parts_are_played_by_those_named() -> None:
             writer.read()
         with pytest.raises(Denied, match="user:r may not change document 'plan'"):
             reader.propose(base, {"a": 1})
-        assert isinstance(writer.propose(base, {"a": 1}), Merged)
+        with pytest.raises(Denied, match="user:w may not read document 'plan'"):
+            writer.propose(base, {"a": 1})
+        system.sharing.document("both", dict[str, int], initial={}, readers=[r, w], writers=w)
+        wide = system.sharing.acting_as(w).document("both", dict[str, int], initial={})
+        assert isinstance(wide.propose(wide.read(), {"a": 1}), Merged)
 
 
 def test_a_part_of_nobody_is_not_everybodys() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from perdure import Agent, AgentSystem, MemoryStore, Principal, State, Status
 from perdure.persistence.errors import ConfigurationError, Conflict, Denied
-from tests.support import DEADLINE
+from tests.kit.deadline import DEADLINE
 
 
 class Count(State):

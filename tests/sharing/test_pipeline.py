@@ -22,7 +22,7 @@ from perdure.persistence.errors import (
     SystemClosed,
     TurnTimeout,
 )
-from tests.support import DEADLINE
+from tests.kit.deadline import DEADLINE
 
 
 class Bench(State):

@@ -1,9 +1,6 @@
 """A pipeline under SIGKILL: no item is lost and none doubled, counted by what is in them."""
 
 import json
-import subprocess
-import sys
-import tempfile
 from collections import Counter
 from pathlib import Path
 from random import Random
@@ -11,9 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.kit.children import PATIENCE, started
 from tests.sharing.plant import ITEMS
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 class Life:
@@ -27,25 +23,16 @@ class Life:
 
     def run(self, events: int | None) -> None:
         """Let it work for so many events and kill it; with None to its end."""
-        with tempfile.TemporaryFile() as errors:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "tests.sharing.plant", self._store, str(self._number)],
-                cwd=ROOT,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-            )
-            with process:
-                assert process.stdout is not None
-                for count, said in enumerate(process.stdout):
-                    self._hear(said)
-                    if events is not None and count >= events:
-                        process.kill()
-                        break
-                for said in process.stdout:  # what it had said before it died
-                    self._hear(said)
-            errors.seek(0)
-            words = errors.read().decode(errors="replace")
-        assert process.returncode in (0, -9), words[-4000:]
+        with started("-m", "tests.sharing.plant", self._store, self._number) as process:
+            assert process.stdout is not None
+            for count, said in enumerate(process.stdout):
+                self._hear(said)
+                if events is not None and count >= events:
+                    process.kill()
+                    break
+            for said in process.stdout:  # what it had said before it died
+                self._hear(said)
+            process.wait(PATIENCE)
         self.killed = process.returncode == -9
 
     def _hear(self, said: bytes) -> None:

@@ -17,7 +17,7 @@ from perdure.persistence.errors import (
     QuotaExceeded,
     ScopeError,
 )
-from tests.support import DEADLINE
+from tests.kit.deadline import DEADLINE
 
 ADA, BOB = Principal.agent("Clerk", "ada"), Principal.agent("Clerk", "bob")
 

@@ -1,17 +1,16 @@
 """Many workers of every durability at one pipeline, with a tiny switch interval; odd names."""
 
-import sys
-import threading
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perdure import Agent, AgentSystem, Durability, Log, Merged, Principal, Quota, State
+from perdure import Agent, AgentSystem, Durability, Log, Merged, Principal, Quota, Resources, State
 from perdure.persistence.errors import QuotaExceeded, ScopeError
-from tests.support import DEADLINE
+from tests.kit.deadline import DEADLINE
+from tests.kit.threads import together
 
 
 class Seen(State):
@@ -50,18 +49,12 @@ class VolatileWorker(Worker):
 CLASSES = (Worker, SavedWorker, VolatileWorker)
 
 
-@pytest.fixture
-def hasty() -> Iterator[None]:
-    """Have threads take turns as often as the interpreter can."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    yield
-    sys.setswitchinterval(before)
-
-
-def test_all_arrive_once_in_haste(hasty: None, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("hasty_threads")
+def test_all_arrive_once_in_haste(tmp_path: Path) -> None:
     """What four threads put into a small pipeline arrives once, whoever works at it."""
-    with AgentSystem.open(tmp_path / "line.db", agents=CLASSES, workers=8) as system:
+    with AgentSystem.open(
+        tmp_path / "line.db", agents=CLASSES, resources=Resources(workers=8)
+    ) as system:
         line = system.sharing.pipeline("line", ["first", "last"], quota=Quota(items=20))
         workers = [system.agent(cls, key) for cls in CLASSES for key in "ab"]
         for worker in workers:
@@ -78,11 +71,7 @@ def test_all_arrive_once_in_haste(hasty: None, tmp_path: Path) -> None:
                     else:
                         break
 
-        threads = [threading.Thread(target=put, args=(100 * n,)) for n in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        together(*(partial(put, 100 * n) for n in range(4)))
         assert system.idle(DEADLINE)
         seen = [value for worker in workers for value in worker.call(Worker.seen).get()]
         assert sorted(seen) == [100 * n + value for n in range(4) for value in range(40)]

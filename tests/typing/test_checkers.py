@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.kit.children import ROOT
+
 SAMPLE = Path(__file__).with_name("sample.txt")
 
 MYPY = ("mypy", "--strict", "--no-error-summary", "--hide-error-context", "--follow-imports=silent")

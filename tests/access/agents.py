@@ -3,46 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from perdure import Agent, AgentSystem, Principal, Right, Scope, State
 from perdure.persistence.errors import Denied
+from tests.kit.deadline import DEADLINE
+from tests.kit.gates import GATES
 
-DEADLINE = 30.0
-"""Seconds after which something that should have happened has not."""
 W = Scope.workflow("w")
 ANNA, BERT = Principal.agent("Desk", "anna"), Principal.agent("Desk", "bert")
 
 
 class DeskState(State):
     done: int = 0
-
-
-class Gates:
-    """What a handler waits for, and what it says before it does."""
-
-    def __init__(self) -> None:
-        self.entered = threading.Semaphore(0)
-        self.go_on = threading.Event()
-
-    def wait(self) -> None:
-        self.entered.release()
-        assert self.go_on.wait(DEADLINE)
-
-
-GATES: dict[str, Gates] = {}
-
-
-@contextmanager
-def gate(name: str) -> Iterator[Gates]:
-    """Let handlers wait at a gate, and go on at the end at the latest."""
-    GATES[name] = Gates()
-    try:
-        yield GATES[name]
-    finally:
-        GATES.pop(name).go_on.set()
 
 
 class Desk(Agent[DeskState]):
@@ -90,18 +63,18 @@ class Desk(Agent[DeskState]):
     def write_and_wait(self, scope: str, key: str, value: object, at: str) -> int:
         self.state.done += 1
         version = self.scopes.set(Scope.parse(scope), key, value)
-        GATES[at].wait()
+        GATES[at].pass_through()
         return version
 
     async def write_and_sleep(self, scope: str, key: str, value: object, at: str) -> int:
         version = self.scopes.set(Scope.parse(scope), key, value)
-        GATES[at].entered.release()
+        GATES[at].arrive()
         await asyncio.sleep(3600)
         return version
 
     def wait(self, at: str) -> int:
         self.state.done += 1
-        GATES[at].wait()
+        GATES[at].pass_through()
         return self.state.done
 
     def work(self) -> int:
@@ -113,10 +86,10 @@ class Desk(Agent[DeskState]):
 
     def tell_and_wait(self, key: str, at: str) -> None:
         self.system.agent(Desk, key).cast(Desk.work)
-        GATES[at].wait()
+        GATES[at].pass_through()
 
     def wait_and_ask(self, key: str, at: str) -> int:
-        GATES[at].wait()
+        GATES[at].pass_through()
         answer: int = self.system.agent(Desk, key).proxy().work().get()
         return answer
 

@@ -1,20 +1,14 @@
-"""Helpers for tests of a running system: events instead of sleep, a store that fails on command."""
+"""Signals of running systems: heard, and waited for instead of a sleep."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Self
 
 from perdure.lifecycle import signals
 from perdure.lifecycle.signals import AgentEvent, SaveEvent
-from perdure.persistence.errors import StoreError, StoreUnavailable
-from perdure.persistence.memory.store import MemoryStore
-from perdure.persistence.store.batch import Batch
-
-DEADLINE = 10.0
-"""Seconds after which a test gives up waiting for an event."""
+from tests.kit.deadline import DEADLINE
 
 
 class Told:
@@ -38,12 +32,7 @@ class Told:
             signals.SIGNALS[name].connect(receiver, weak=False)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for name, receiver in self._receivers:
             signals.SIGNALS[name].disconnect(receiver)
 
@@ -69,29 +58,3 @@ class Told:
                 self._changed.notify_all()
 
         return told
-
-
-class FailingStore(MemoryStore):
-    """A memory store whose commits fail on command."""
-
-    def __init__(self) -> None:
-        """Begin in good health."""
-        super().__init__()
-        self.fails_with: StoreError | None = None
-        self.batches: list[list[str]] = []
-        """The names of the commits of each batch that was taken."""
-
-    def break_down(self, error: StoreError | None = None) -> None:
-        """Refuse every commit from now on."""
-        self.fails_with = error or StoreUnavailable("memory://: the disk is on fire")
-
-    def mend(self) -> None:
-        """Take commits again."""
-        self.fails_with = None
-
-    def commit(self, batch: Batch) -> None:
-        """Take over a batch, or fail as commanded."""
-        if self.fails_with is not None:
-            raise self.fails_with
-        super().commit(batch)
-        self.batches.append([commit.name for commit in batch.commits])

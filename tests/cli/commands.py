@@ -13,10 +13,8 @@ from typing import IO, Any, Self
 from typer.testing import CliRunner, Result
 
 from perdure.cli.app import app
-
-ROOT = Path(__file__).resolve().parents[2]
-DEADLINE = 30.0
-"""Seconds a child gets for anything."""
+from tests.kit.children import ROOT, environment
+from tests.kit.deadline import DEADLINE
 
 _runner = CliRunner(env={"COLUMNS": None, "PERDURE_STORE": None, "PERDURE_TRACEBACK": None})
 
@@ -31,13 +29,6 @@ def records(*arguments: object, code: int = 0) -> list[dict[str, Any]]:
     result = invoke(*arguments, "--json")
     assert result.exit_code == code, result.output
     return [json.loads(text) for text in result.stdout.splitlines()]
-
-
-def environment(**more: str) -> dict[str, str]:
-    """Return the environment of a child: no settings of the developer's shell."""
-    ours = {key: value for key, value in os.environ.items() if not key.startswith("PERDURE_")}
-    ours.pop("COLUMNS", None)
-    return {**ours, "PYTHONUNBUFFERED": "1", **more}
 
 
 def command(*arguments: object) -> list[str]:

@@ -1,48 +1,6 @@
-"""What several of these tests use: a clerk to talk to, a store that counts, a latch."""
+"""A clerk to talk to: counts, keeps notes, passes things on."""
 
-import threading
-from collections.abc import Callable
-
-from perdure import Agent, Log, Map, MemoryStore, State
-from perdure.persistence.store.batch import Batch
-
-DEADLINE = 20.0
-"""Seconds after which something that should have happened has not."""
-
-
-class Latch:
-    """Let a test stop a handler in the middle, and know that it got there."""
-
-    def __init__(self) -> None:
-        self.reached = threading.Event()
-        self.opened = threading.Event()
-
-    def pass_through(self) -> None:
-        """Say that the handler is here, and wait until the test lets it go on."""
-        self.reached.set()
-        assert self.opened.wait(DEADLINE)
-
-    def wait(self) -> None:
-        """Wait until a handler is in the latch."""
-        assert self.reached.wait(DEADLINE)
-
-    def open(self) -> None:
-        """Let handlers pass from now on."""
-        self.opened.set()
-
-
-class CountingStore(MemoryStore):
-    """Count the mailbox rows that reach the store."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.mail_written = 0
-        self.before_commit: Callable[[], object] = lambda: None
-
-    def commit(self, batch: Batch) -> None:
-        self.before_commit()
-        self.mail_written += len(batch.mail)
-        super().commit(batch)
+from perdure import Agent, Log, Map, State
 
 
 class ClerkState(State):

@@ -1,4 +1,4 @@
-"""Agents that make artifacts, stores of both kinds, and a look at a store from outside."""
+"""Bytes to keep, stores of both kinds to keep them in, and looks at a store from outside."""
 
 from __future__ import annotations
 
@@ -11,59 +11,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from perdure import Agent, AgentSystem, MemoryStore, Scope, State
+from perdure import MemoryStore, Scope
 from perdure.persistence.store.store import Store
-from perdure.shared.access.boundaries import Boundary
 from perdure.shared.artifacts.chunking import CHUNK
 from perdure.shared.artifacts.records import Artifact
 from perdure.shared.artifacts.sink import Sink
 
 SIZES = (0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK, 5 * CHUNK + 17)
-
-
-class MakerState(State):
-    made: int = 0
-
-
-class Maker(Agent[MakerState]):
-    """Makes artifacts in its turns."""
-
-    boundary = Boundary.SHARED
-
-    def make(self, name: str, text: str, sources: int = 0) -> tuple[str, int]:
-        artifacts = self.system.artifacts
-        origin = artifacts.find(limit=sources) if sources else []
-        artifact = artifacts.save(
-            name, text.encode(), type="agent-output", tags=["made"], sources=origin
-        )
-        assert artifacts.read(artifact) == text.encode()
-        assert artifacts.get(name) == artifact
-        assert artifact in artifacts.find(scope=artifact.scope, tag="made")
-        artifacts.came_from(artifact, *origin)
-        self.state.made += 1
-        return str(artifact.scope), artifact.version
-
-    def make_and_raise(self, name: str, text: str) -> None:
-        artifacts = self.system.artifacts
-        artifacts.tag(artifacts.save(name, text.encode()), "late")
-        message = "after all"
-        raise ValueError(message)
-
-    def drop(self, name: str) -> list[str]:
-        artifacts = self.system.artifacts
-        artifacts.delete(artifacts.get(name))
-        return [artifact.name for artifact in artifacts.find(scope=self.scopes.own)]
-
-    async def make_later(self, name: str, text: str) -> int:
-        return self.system.artifacts.save(name, text.encode()).version
-
-    def made(self) -> int:
-        return self.state.made
-
-
-def opened(store: Store | Path, **options: Any) -> AgentSystem:  # noqa: ANN401 - those of open()
-    """Open a system with the maker."""
-    return AgentSystem.open(store, agents=[Maker], **options)
 
 
 def noise(size: int, seed: int = 0) -> bytes:

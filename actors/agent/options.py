@@ -1,0 +1,25 @@
+"""What may be set in an agent class; looked at when it is made, and when a system takes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...lifecycle.durability import AutoSave, Durability, WhenUnsaved
+from ...lifecycle.restart import RestartPolicy
+from ...persistence.options import Options, by_class
+from ...persistence.upkeep.repair import UNREADABLE
+from ...shared.access.boundaries import checked_boundary
+
+
+def check_options(agent_class: type[Any]) -> None:
+    """Refuse the first option that makes no sense; ConfigurationError names it."""
+    name = agent_class.__name__
+    options = Options(agent_class, by_class(name))
+    options.kind("durability", Durability, "Durability.SNAPSHOT")
+    options.kind("when_unsaved", WhenUnsaved, "WhenUnsaved.CONTINUE")
+    options.kind("autosave", AutoSave, "AutoSave(every=5.0)", none="that of the system")
+    options.kind("restarts", RestartPolicy, "RestartPolicy(restarts=3)")
+    options.among("unreadable", *UNREADABLE)
+    options.whole("mailbox_limit", least=1, none="no limit")
+    options.seconds("turn_limit", none="no limit")
+    checked_boundary(name, agent_class.boundary)

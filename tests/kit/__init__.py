@@ -1,0 +1,1 @@
+"""What tests of all folders use: deadlines, threads, gates, stores, signals, children."""
