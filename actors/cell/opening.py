@@ -12,6 +12,7 @@ from ...lifecycle.status import Status, stored_status
 from ...persistence.errors import ConfigurationError, CorruptState, PerdureError, told
 from ...persistence.records.records import AgentRow, Commit, Message, QuarantineRow, StoredAgent
 from ...persistence.state.tracker import StateTracker
+from ...persistence.upkeep.kinds import convert
 from ...persistence.upkeep.repair import Repair, examine
 from ..agent.agent import Agent
 from ..talk.turn import Letter, StoredLetter
@@ -37,6 +38,10 @@ def load(cell: AgentCell) -> Activation | None:
         head = AgentRow(home.next_agent(), blueprint.kind, cell.key, 0, 0, Status.ACTIVE, "")
         stored = StoredAgent(head, {}, {}, [])
     head = stored.head
+    converted = convert(stored, blueprint.layout)
+    if converted is not None:
+        _repair(cell, head, converted)
+        return None
     fields = examine(home.store, stored, blueprint.layout, blueprint.agent_class.unreadable)
     if isinstance(fields, Repair):
         _must_be_first(cell, head, fields)

@@ -12,6 +12,7 @@ from ...lifecycle.clock import Clock
 from ...lifecycle.durability import AutoSave, WhenUnsaved
 from ...lifecycle.groups import SupervisionTree
 from ...lifecycle.supervisor import PersistenceSupervisor
+from ...persistence.errors import PerdureError
 from ...persistence.records.records import Counters, Timer
 from ...persistence.store.store import Store
 from ...shared.access.access import Access
@@ -134,12 +135,29 @@ class Runtime:
     def start(self) -> None:
         """Begin to deliver old mail and timers, and to sweep; RuntimeError if no worker starts."""
         self.dispatcher.start()
+        self._name_strangers()
         self.timers.start()
         self.agenda.count(1)
         self.dispatcher.submit(Recovery(self))
         self.clock.call_later(SWEEP_SECONDS, self.keeper.sweep)
         for attendant in self._attendants:
             attendant.start()
+
+    def _name_strangers(self) -> None:
+        """Say which agents are stored that nobody can reach: a class was renamed or left out."""
+        if not self.catalogue.kinds():
+            return  # opened for what is shared, as tools do
+        try:
+            strangers = sorted(set(self.store.kinds()) - set(self.catalogue.kinds()))
+        except PerdureError as error:
+            logger.warning("which kinds of agents are stored cannot be read now: %s", error)
+            return
+        if strangers:
+            logger.warning(
+                "the store holds agents of kinds that it was opened without: %s; give their classes"
+                " in agents=[...], or set kind on the class that took the place of one",
+                ", ".join(strangers),
+            )
 
     def reference(self, kind: str, key: str) -> AgentRef[Any]:
         """Return a reference to an agent."""

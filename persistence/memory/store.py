@@ -207,6 +207,11 @@ class MemoryStore(Store):
             due = [timer for timer in self._timers.values() if after < timer.due <= until]
             return sorted(due, key=lambda timer: timer.due)[:limit]
 
+    def kinds(self) -> list[str]:
+        """Return the kinds of the stored agents, sorted."""
+        with self._lock:
+            return sorted({kind for kind, _ in self._heads})
+
     def agents(self, kind: str | None = None) -> Iterator[AgentRow]:
         """Iterate over the heads of all agents in (kind, key) order."""
         with self._lock:

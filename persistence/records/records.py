@@ -329,7 +329,13 @@ class Commit:
 
 
 Shape: TypeAlias = Mapping[str, int | None]
-"""What an agent has in the store: a log's length by its name, None for a plain field."""
+"""What an agent has in the store, by the field's name: a log's length, None for a plain field, a
+number below 0 for a map (``map_mark``)."""
+
+
+def map_mark(key_type: type) -> int:
+    """Return what stands for a map in an agent's shape: which keys it has."""
+    return -2 if key_type is int else -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,7 +356,7 @@ class StoredAgent:
     @property
     def log_lengths(self) -> dict[str, int]:
         """Return the lengths of the logs that have items, or had."""
-        return {name: length for name, length in self.shape.items() if length is not None}
+        return {name: n for name, n in self.shape.items() if n is not None and n >= 0}
 
 
 @dataclass(frozen=True, slots=True)

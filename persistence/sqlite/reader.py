@@ -212,6 +212,17 @@ class SqliteReader(StoreReader):
 
         return sqlite_rows.records(Timer, read, limit)
 
+    def kinds(self) -> list[str]:
+        """Return the kinds of the stored agents, sorted; a look into the index for each."""
+        found: list[str] = []
+        kind = ""
+        while rows := self._rows("SELECT min(kind) FROM agents WHERE kind > ?", (kind,)):
+            if rows[0][0] is None:
+                break
+            kind = str(rows[0][0])
+            found.append(kind)
+        return found
+
     def agents(self, kind: str | None = None) -> Iterator[AgentRow]:
         """Iterate over the heads of all agents in (kind, key) order, without loading them all."""
         place = (kind or "", "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Protocol, TypeAlias, cast
 
 import msgspec
@@ -12,7 +12,7 @@ from ..codec.codec import IMMUTABLE, Codec
 from ..codec.exact import fits
 from ..errors import CorruptState, StateError
 from ..records.checksums import of_entry, of_item
-from ..records.records import Delta, EntryRow, ItemRow, Shape
+from ..records.records import Delta, EntryRow, ItemRow, Shape, map_mark
 from ..secrets.detector import SHORTEST, Watch, sensitive
 from ..secrets.masking import masked_value
 from .log import Log, LogReader
@@ -123,6 +123,7 @@ class StateTracker:
             setattr(self.state, log_field.name, log)
             self._logs.append((log_field.name, log))
         self._maps: list[tuple[str, Map[str, object]]] = []
+        self._marks = {field.name: map_mark(field.key_type) for field in layout.maps}
         for map_field in layout.maps:
             path = f"state.{map_field.name}"
             mapping: Map[str, object] = Map.bound(
@@ -316,13 +317,27 @@ class StateTracker:
             log.commit()
             self._shape[name] = len(log)
         for name, mapping, puts, deletes in map_changes:
-            for key, text in puts:
-                crc = of_entry(agent, name, key, text)
-                delta.entries[agent, name, key] = new(EntryRow, (agent, name, key, text, crc))
-            for key in deletes:
-                delta.entries[agent, name, key] = None
+            self._put_map(delta, name, puts, deletes)
             mapping.commit(puts, deletes)
         return delta or None
+
+    def _put_map(
+        self,
+        delta: Delta,
+        name: str,
+        puts: Sequence[tuple[str | int, str]],
+        deletes: Iterable[str | int],
+    ) -> None:
+        """Add a map's changes to a delta; its first have the shape say that it is one."""
+        agent, new = self._agent, tuple.__new__
+        for key, text in puts:
+            crc = of_entry(agent, name, key, text)
+            delta.entries[agent, name, key] = new(EntryRow, (agent, name, key, text, crc))
+        for key in deletes:
+            delta.entries[agent, name, key] = None
+        if name not in self._shape:
+            self._shape[name] = self._marks[name]
+            delta.shape = ""  # to be filled in
 
     def _place(self, name: str) -> str:
         """Return how a warning names a field; equal for all agents of a class."""

@@ -81,6 +81,10 @@ class StoreReader(ABC):
         """Return timers with ``after < due <= until``, earliest first."""
 
     @abstractmethod
+    def kinds(self) -> list[str]:
+        """Return the kinds of the stored agents, sorted; does not look at every agent."""
+
+    @abstractmethod
     def agents(self, kind: str | None = None) -> Iterator[AgentRow]:
         """Iterate over the heads of all agents in (kind, key) order, without loading them all."""
 

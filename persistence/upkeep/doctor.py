@@ -288,7 +288,7 @@ class _Look:
             for name, length in read_shape(text).items():
                 if length is None and (agent, name) not in plain:
                     self._bad("fields", kind, key, name)
-                elif length and logs.get((agent, name)) != length:
+                elif length and length > 0 and logs.get((agent, name)) != length:
                     self._bad("log_items", kind, key, f"{name}[{length - 1}]")
 
     def _bad(self, table: str, kind: object, key: object, place: str) -> None:
