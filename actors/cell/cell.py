@@ -83,6 +83,8 @@ class Surroundings(Protocol):
     closing: bool
     recovering: bool
     """Mail of an earlier process may still wait in the store."""
+    owed: set[tuple[str, str]]
+    """Agents that were woken for such mail and have not read it yet."""
     first_letter: int
     """The smallest id of this process's letters."""
     largest_value: int
@@ -148,7 +150,7 @@ class AgentCell:
         self.last_sequence = 0
         """The agent's latest commit in this process: an activation must not load before it is
         durable."""
-        self.mail_loaded = not home.recovering
+        self.mail_loaded = not home.recovering and (blueprint.kind, key) not in home.owed
         self.holds: tuple[MailHold, ...] = ()
         self.turn: Turn | None = None
         self.pending: Any = None

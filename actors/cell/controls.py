@@ -64,6 +64,7 @@ def _needs_no_activation(cell: AgentCell, control: Control) -> bool:
 def _wake(cell: AgentCell, control: Control) -> None:
     """Look after old mail."""
     if cell.mail_loaded:
+        cell.home.owed.discard((cell.kind, cell.key))
         return
     try:
         cell.put_back(*opening.load_old_mail(cell))
@@ -80,9 +81,8 @@ def _begin(cell: AgentCell, control: Control) -> Outcome | None:
         outcome = starting.load_for(cell, control)
         if outcome is not None or cell.activation is None:
             return outcome
-    if not cell.mail_loaded:
-        cell.put_back(*opening.load_old_mail(cell))
-    if cell.status is Status.ACTIVE and not cell.activation.started:
+    _wake(cell, control)
+    if cell.mail_loaded and cell.status is Status.ACTIVE and not cell.activation.started:
         starting.start(cell, cell.activation, control)
     return None
 

@@ -9,15 +9,22 @@ from collections.abc import Iterator
 
 from ...lifecycle import signals
 from ...lifecycle.restart import Intensity
-from ...persistence.errors import KeyMissing, PerdureError, StateError, told
+from ...persistence.errors import (
+    KeyMissing,
+    PerdureError,
+    StateError,
+    StoreError,
+    StoreUnavailable,
+    told,
+)
 from ...persistence.records.records import Commit, DeadLetter, Timer
 from ..pool.mailbox import MailHold
 from ..talk.control import Control, Verb
-from ..talk.turn import Letter, Turn, current
+from ..talk.turn import Letter, Turn, as_letter, current
 from .activation import Activation
 from .cell import AgentCell
 from .isolation import handed_over
-from .settling import answers_unsaved, describe, save
+from .settling import answers_unsaved, describe, save, store_mail
 from .timers import next_due
 
 logger = logging.getLogger("perdure.actors")
@@ -35,6 +42,9 @@ def fail(cell: AgentCell, activation: Activation, turn: Turn, error: BaseExcepti
     if letter.reply_to is not None:
         reject(cell, letter, error)
         return
+    if of_the_store(error):
+        wait_for_the_store(cell, letter, error)
+        return
     logger.warning("%s failed at %s: %r", cell, describe(letter), error, exc_info=error)
     try:
         with _over(cell, turn):
@@ -46,6 +56,47 @@ def fail(cell: AgentCell, activation: Activation, turn: Turn, error: BaseExcepti
     cell.fire(signals.agent_failed, reason=describe(letter), error=error)
     letter.attempts += 1
     restart(cell, error, letter)
+
+
+def of_the_store(error: BaseException | None) -> bool:
+    """Tell whether a handler raised because the store failed, whatever it made of that."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, StoreUnavailable):
+            return True
+        if isinstance(error, BaseExceptionGroup):
+            return any(of_the_store(part) for part in error.exceptions)
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def wait_for_the_store(cell: AgentCell, letter: Letter, error: BaseException) -> None:
+    """Have a message come again, before the other mail, at which the store has failed.
+
+    It is no attempt of the message, however long the store fails: nothing is wrong with it.
+    """
+    if cell.home.policy.ever and handed_over(cell, letter):
+        return
+    cell.error = told(error)
+    if cell.home.closing:
+        if cell.snapshot:
+            store_mail(cell, [letter])
+        return  # it is in the store, and comes again when that is opened
+    if letter.__class__ is not Control:
+        _put_back_as_sent(cell, letter)
+    if cell.home.supervisor.ended is not None:
+        cell.hold(MailHold.ENDED)
+        return
+    logger.warning("%s: %s waits for the store: %s", cell, describe(letter), cell.error)
+    wait = cell.begin_backoff()
+    # Whoever waits behind the letter is told now: nobody knows how long this takes.
+    refuse_askers(cell, error if isinstance(error, StoreUnavailable) else _failing(error))
+    cell.home.agenda.when_the_store_may_be_back(lambda: cell.end_backoff(wait))
+
+
+def _failing(error: BaseException) -> StoreUnavailable:
+    return StoreUnavailable(f"the store fails ({told(error)}); ask again later")
 
 
 @contextlib.contextmanager
@@ -72,6 +123,24 @@ def reject(cell: AgentCell, letter: Letter, error: BaseException) -> None:
         cell.home.supervisor.committer.gate(letter.reply_to)
     else:
         letter.reply_to.fail(error)
+
+
+def refuse_askers(cell: AgentCell, error: Exception, *, steps: bool = False) -> None:
+    """Tell everyone whose ask would wait for long; other mail waits.
+
+    Steps of the lifecycle are refused with ``steps`` only: mostly they do not wait for the mail.
+    """
+    kept: list[Letter] = []
+    for item in cell.mailbox.take_all():
+        envelope = as_letter(item)
+        if envelope.reply_to is None or (isinstance(envelope, Control) and not steps):
+            kept.append(envelope)
+        elif isinstance(error, StoreError):
+            # Nothing can become durable now, so there is nothing to hold the answer back for.
+            envelope.reply_to.fail(error)
+        else:
+            reject(cell, envelope, error)
+    cell.put_back(*kept)
 
 
 def restart(cell: AgentCell, error: BaseException, letter: Letter | None) -> None:
@@ -113,6 +182,10 @@ def _try_again(cell: AgentCell, letter: Letter, attempts: int, reason: str) -> N
     if letter.attempts >= attempts:
         bury(cell, letter, reason)
         return
+    _put_back_as_sent(cell, letter)
+
+
+def _put_back_as_sent(cell: AgentCell, letter: Letter) -> None:
     if letter.body:
         # The handler may have changed its arguments in place before it raised. A VOLATILE
         # agent's message has no body: it is tried again as the handler left it.

@@ -10,8 +10,9 @@ from ..talk.turn import Letter, Turn
 from . import failing, settling
 from .activation import Activation
 from .cell import AgentCell
+from .failing import refuse_askers
 from .isolation import isolated
-from .steps import quarantined, refuse_askers
+from .steps import quarantined
 from .timers import is_skipped
 
 

@@ -115,6 +115,7 @@ def load_old_mail(cell: AgentCell) -> list[Letter]:
             if letter is not None:
                 letters.append(letter)
     cell.mail_loaded = True
+    cell.home.owed.discard((cell.kind, cell.key))
     return letters
 
 

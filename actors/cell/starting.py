@@ -13,8 +13,9 @@ from ..talk.turn import Letter
 from . import failing, guards, opening
 from .activation import Activation
 from .cell import AgentCell
+from .failing import refuse_askers
 from .methods import run_method
-from .steps import quarantined, refuse_askers
+from .steps import quarantined
 
 logger = logging.getLogger("perdure.actors")
 
@@ -102,9 +103,11 @@ def _try_later(cell: AgentCell, letter: Letter, error: StoreError) -> Outcome | 
     refuse_askers(cell, error, steps=True)
     if isinstance(letter, Control):  # it must not keep back the steps that people ask for
         order = letter
-        cell.home.agenda.later(1.0, lambda: cell.home.order(cell.kind, cell.key, order))
+        cell.home.agenda.when_the_store_may_be_back(
+            lambda: cell.home.order(cell.kind, cell.key, order)
+        )
         return None
-    cell.pending = lambda: cell.home.agenda.later(1.0, cell.mailbox.resume)
+    cell.pending = lambda: cell.home.agenda.when_the_store_may_be_back(cell.mailbox.resume)
     return Outcome.RETRY
 
 
@@ -142,7 +145,10 @@ def start(cell: AgentCell, activation: Activation, letter: Letter) -> None:
             logger.warning("%s: on_start raised %r", cell, error, exc_info=error)
             if letter.reply_to is not None:
                 failing.reject(cell, letter, error)
-                failing.restart(cell, error, None)
+                if not failing.of_the_store(error):
+                    failing.restart(cell, error, None)
+            elif failing.of_the_store(error):
+                failing.wait_for_the_store(cell, letter, error)
             else:
                 letter.attempts += 1
                 cell.fire(signals.agent_failed, reason="on_start", error=error)

@@ -11,13 +11,12 @@ from blinker import Signal
 
 from ...lifecycle import signals
 from ...lifecycle.status import Status, Step, after
-from ...persistence.errors import AgentQuarantined, PerdureError, StoreError
+from ...persistence.errors import AgentQuarantined, PerdureError
 from ..pool.mailbox import MailHold
 from ..talk.control import Control
-from ..talk.turn import Letter, as_letter
 from .activation import Activation
 from .cell import AgentCell
-from .failing import begin_again, reject
+from .failing import begin_again, refuse_askers
 from .methods import run_hook
 from .opening import know_timers
 from .settling import release, save, store_waiting
@@ -148,24 +147,6 @@ def _change(
         control.reply_to.answer(value, None)
     if signal is not None:
         cell.fire(signal)
-
-
-def refuse_askers(cell: AgentCell, error: Exception, *, steps: bool = False) -> None:
-    """Tell everyone whose ask would wait for long; other mail waits.
-
-    Steps of the lifecycle are refused with ``steps`` only: mostly they do not wait for the mail.
-    """
-    kept: list[Letter] = []
-    for item in cell.mailbox.take_all():
-        envelope = as_letter(item)
-        if envelope.reply_to is None or (isinstance(envelope, Control) and not steps):
-            kept.append(envelope)
-        elif isinstance(error, StoreError):
-            # Nothing can become durable now, so there is nothing to hold the answer back for.
-            envelope.reply_to.fail(error)
-        else:
-            reject(cell, envelope, error)
-    cell.put_back(*kept)
 
 
 def quarantined(cell: AgentCell) -> AgentQuarantined:

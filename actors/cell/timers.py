@@ -12,6 +12,7 @@ from ...lifecycle.clock import Clock, Handle
 from ...persistence.errors import StoreError
 from ...persistence.records.records import Timer
 from ...persistence.store.store import Store
+from ..pool.agenda import STORE_SECONDS
 
 logger = logging.getLogger("perdure.actors")
 
@@ -106,7 +107,7 @@ class TimerService:
             found, until = self._page(self._read_until, until)
         except StoreError as error:
             logger.warning("reading timers failed and is tried again: %s", error)
-            self._clock.call_later(1.0, self._advance)
+            self._clock.call_later(STORE_SECONDS, self._advance)
             return
         with self._lock:
             for timer in found:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable
+from typing import Final
 
 from ...lifecycle.clock import Clock
+
+STORE_SECONDS: Final = 1.0
+"""How long whoever was hindered by a failing store waits before the next attempt."""
 
 
 class Agenda:
@@ -35,6 +39,10 @@ class Agenda:
             self._make_call(ticket)
         else:
             self._clock.call_later(delay, lambda: self._make_call(ticket))
+
+    def when_the_store_may_be_back(self, callback: Callable[[], object]) -> None:
+        """Call back later, to try again what a failing store has hindered."""
+        self.later(STORE_SECONDS, callback)
 
     def hurry(self) -> None:
         """Make every call now, and those to come at once."""

@@ -41,12 +41,14 @@ class Recovery:
             page = [] if home.closing else home.store.mailed(self._after, PAGE)
         except StoreError as error:
             logger.warning("reading old mail failed and is tried again: %s", error)
-            home.agenda.later(1.0, lambda: home.dispatcher.submit(self))
+            home.agenda.when_the_store_may_be_back(lambda: home.dispatcher.submit(self))
             return True
         for kind, key in page:
             if kind not in home.catalogue.kinds():
                 logger.warning("mail waits for %s/%s, whose class is not there", kind, key)
                 continue
+            # Known until it is read: the cell may fail to read it, and be another by then.
+            home.owed.add((kind, key))
             home.order(kind, key, Control(Verb.WAKE, edge=False))
         if page:
             self._after = page[-1]

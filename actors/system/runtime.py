@@ -83,6 +83,7 @@ class Runtime:
         self.closing = False
         self.closed = False
         self.recovering = True
+        self.owed: set[tuple[str, str]] = set()
         # Letters of later owners have higher ids, so "old mail" is what is below this.
         self.first_letter = store.lease.token << 40
         self.largest_value = largest = limits.largest_value

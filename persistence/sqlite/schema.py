@@ -109,6 +109,9 @@ def set_up_writer(connection: sqlite3.Connection, *, sync: str) -> None:
         "temp_store = MEMORY",
         # A damaged schema must not run code (fts, virtual tables) from the file.
         "trusted_schema = OFF",
+        # What was deleted or replaced leaves the file, however SQLite was built: secrets that were
+        # sealed again, an agent that was erased.
+        "secure_delete = ON",
         # Tables of others may refer to ours; that is no business of our commits.
         "foreign_keys = OFF",
         # A damaged page is noticed before it is written to.

@@ -341,6 +341,27 @@ def test_a_table_that_cannot_be_read_is_built_again(
         assert table in places
 
 
+def test_numbering_does_not_go_on_from_a_damaged_row(tmp_path: Path) -> None:
+    """Where the newest entry has lost its number, no commit is taken for one that is there."""
+    path = tmp_path / "store.db"
+    with AgentSystem.open(path, agents=[Vault]) as system:
+        for number in range(4):
+            system.agent(Vault, "a").call(Vault.put, number).get()
+    content, root = path.read_bytes(), root_of(path, "journal")
+    cells = int.from_bytes(content[root + 3 : root + 5])
+    last = root + 8 + 2 * (cells - 1)
+    cell = root + int.from_bytes(content[last : last + 2])
+    number = cell + 1 + (content[cell] > 127)  # behind the length of the row
+    assert content[number] == 4
+    damage(path, content[:number] + b"\x02" + content[number + 1 :])
+    with system_on(path) as system:
+        system.agent(Vault, "a").call(Vault.put, 7).get()
+    with system_on(path) as system:
+        assert system.agent(Vault, "a").call(Vault.report).get()[0] == sum(range(4)) + 7
+        assert system._store.journal_extent()[1] >= 4
+    assert examine(path)
+
+
 def test_one_bit_of_a_timer_stops_nobody(tmp_path: Path) -> None:
     """An index that disagrees with its table is built again by the first save that meets it."""
     path = tmp_path / "store.db"

@@ -22,6 +22,7 @@ from perdure.persistence.errors import (
     StoreUnavailable,
 )
 from perdure.persistence.memory.store import MemoryStore
+from perdure.persistence.records.checksums import of_record
 from perdure.persistence.sqlite import history, pool
 from perdure.persistence.sqlite import reader as sqlite_read
 from perdure.persistence.sqlite.insert import LARGEST
@@ -344,6 +345,18 @@ def test_locked_database_is_unavailable(store: SqliteStore, tmp_path: Path) -> N
             store.commit(batch)
         other.execute("ROLLBACK")
     after_fault(store, keeper, batch)
+
+
+def test_an_agent_that_began_anew_stops_nobody(store: SqliteStore) -> None:
+    """Where an index had lost a head and another agent has its name, the old one is set aside."""
+    old = (50, "K", "1", 1, 1, "active", "")
+    store._writer.execute(
+        "INSERT INTO agents VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL)", (*old, of_record(old))
+    )
+    store.commit(Batch([made(1, 1, 1), made(2, 1, 2)]))
+    assert [(row.agent, row.key) for row in store.agents()] == [(1, "1"), (2, "2")]
+    (bad,) = store.quarantined()
+    assert (bad.place, bad.value.startswith("(50, 'K', '1', ")) == ("K/1", True)
 
 
 def test_closed_store_is_unavailable(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -25,7 +26,7 @@ from perdure.persistence.store.batch import Batch
 from perdure.persistence.store.lease import Owner
 from perdure.persistence.store.store import Store
 from perdure.persistence.upkeep.doctor import examine
-from perdure.shared.secrets.rotation import Rotator, remaining, unfinished
+from perdure.shared.secrets.rotation import Rotator, remaining, sealed, unfinished
 from perdure.url import open_store
 from tests.cli.commands import invoke, records
 from tests.kit.children import started
@@ -33,6 +34,7 @@ from tests.secrets.agents import Keeper
 from tests.secrets.corpus import made
 from tests.secrets.test_detector import Desk
 
+PIECE = 16
 OLD, NEW = new_key(), new_key()
 BEFORE = StaticKeys({"k1": OLD})
 PAUSED = "paused"
@@ -96,6 +98,30 @@ def test_everything_stored_takes_the_new_key(path: Path) -> None:
         for letter in system.dead_letters.list():
             system.dead_letters.requeue(letter.id)
         assert system.idle(20)
+
+
+def test_nothing_of_the_old_key_is_left_in_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a rotation the file has no ciphertext of the old key, however SQLite was built."""
+    connect = sqlite3.connect
+
+    def built_without(*args: Any, **kwargs: Any) -> sqlite3.Connection:  # noqa: ANN401
+        connection: sqlite3.Connection = connect(*args, **kwargs)
+        connection.execute("PRAGMA secure_delete = OFF")
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", built_without)
+    path = tmp_path / "r.db"
+    filled(path, agents=100)
+    with AgentSystem.open(path, agents=[Keeper], keys=Keys(secrets=AFTER)) as system:
+        old = {token.encode() for token in sealed(system._store)}
+        assert system.secrets.rotate(wait=True).done
+        new = {token.encode() for token in sealed(system._store)}
+    content = path.read_bytes()
+    assert all(token in content for token in new)
+    # Pages are moved about: a piece of one would be enough.
+    assert not [token for token in old if token[-PIECE:] in content]
 
 
 def rotated(store: Store, keys: StaticKeys, most: int | None = None) -> Rotator:
