@@ -10,7 +10,7 @@ BENCH  := $(VENV)/.installed-bench
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types docs package test-slow coverage bench format clean
+.PHONY: help demo test lint types docs package test-pythons test-slow coverage bench format clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
@@ -39,6 +39,9 @@ docs: $(DEV) ## the documentation covers the code, and its examples run
 package: $(DEV) ## build wheel and sdist, try the wheel in an environment of its own
 	@$(PY) .ci/package.py
 
+test-pythons: $(DEV) ## a selection of the tests under the other supported Pythons that are installed
+	@$(PY) .ci/pythons.py
+
 test-slow: $(DEV) ## the long attacks: hundreds of kills, a million agents
 	@$(PY) -m pytest -m slow --override-ini timeout=3600
 
@@ -56,7 +59,7 @@ format: $(DEV) ## let ruff put things right
 	@$(PY) -m ruff format .
 
 clean: ## remove the environment, builds and caches
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.*
+	rm -rf $(VENV) .venv-* build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Debian splits ensurepip off into a package of its own: without it, the pip that is there installs another.
