@@ -7,10 +7,11 @@ writer (``actors/system/isolator.py``). The order in ``_commit`` is made for bot
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from ...lifecycle.durability import WhenUnsaved
-from ...persistence.errors import StateError
+from ...persistence.errors import PerdureError, StateError
 from ...persistence.records.records import Commit, Delta, Message, Timer
 from ..talk.control import Control, Verb
 from ..talk.copies import reply_of
@@ -18,6 +19,8 @@ from ..talk.turn import KeptLetter, Letter, StoredLetter, Turn, as_letter
 from .activation import Activation
 from .cell import AgentCell
 from .timers import next_due
+
+logger = logging.getLogger("perdure.actors")
 
 
 def settle(
@@ -135,16 +138,33 @@ def _answer_unsaved(cell: AgentCell, turn: Turn, value: object) -> None:
         _answer(cell, letter, value)
 
 
-def save(cell: AgentCell, activation: Activation, name: str) -> int:
-    """Commit what a SNAPSHOT agent has not saved; return the agent's latest sequence."""
+def save(cell: AgentCell, activation: Activation, name: str) -> None:
+    """Commit what a SNAPSHOT agent has not saved; between two turns."""
     # Also when there is nothing to save: the tick that asked for this is over.
     activation.scheduled = False
     if activation.dirty():
-        commit = cell.commit(name)
-        activation.put_unsaved(commit)
-        cell.last_sequence = activation.writer.submit(commit)
+        _save_turns(cell, activation, name)
         activation.tracker.trim(cell.last_sequence, cell.home.supervisor.committer.durable)
-    return cell.last_sequence
+
+
+def save_and_revoke(cell: AgentCell, activation: Activation) -> None:
+    """Save what the turns before the present one have left, and let nothing be saved after it.
+
+    For whoever takes an agent's turn from its runner, which may go on meanwhile. Not while a
+    runner settles its turn.
+    """
+    try:
+        if activation.dirty():
+            _save_turns(cell, activation, "(save)")
+    except PerdureError as error:
+        logger.warning("%s: what it did before is not saved: %s", cell, error)
+    activation.writer.revoked = True
+
+
+def _save_turns(cell: AgentCell, activation: Activation, name: str) -> None:
+    commit = cell.commit(name)
+    activation.put_unsaved(commit)
+    cell.last_sequence = activation.writer.submit(commit)
 
 
 def store_waiting(cell: AgentCell) -> None:
