@@ -8,6 +8,7 @@ stop or passivation, always from and to what is committed.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from typing import Any, Final, Protocol
 
@@ -164,7 +165,8 @@ class AgentCell:
         self.shares = blueprint.agent_class.boundary is not Boundary.STRICT
         """Whether its turns may be overtaken: they write, or may write, what others do."""
         self.turns = 0
-        self.used = home.tick
+        self.used = math.inf
+        """When it last came to rest, by ``home.tick``; never so far if infinite."""
         self._principal: Principal | None = None
 
     @property
@@ -181,6 +183,10 @@ class AgentCell:
 
     def __str__(self) -> str:
         return f"{self.blueprint.kind}/{self.key}"
+
+    def is_new(self) -> bool:
+        """Tell whether it has not handled its first envelope yet, or is at it."""
+        return self.used == math.inf
 
     def hold(self, why: MailHold) -> None:
         """Keep the mail waiting for reason ``why``, besides others."""

@@ -228,7 +228,7 @@ class PostOffice:
         while cell is None or cell.mailbox.is_closed():
             if cell is not None:
                 self._keeper.forget(cell)
-            cell = self._keeper.cell(ref.kind, ref.key)
+            cell = self._keeper.cell(ref.kind, ref.key, here=not _in_event_loop())
         ref.cell = cell
         return cell
 
