@@ -218,6 +218,10 @@ class PersistenceSupervisor:
             if not self._circuit.half_open():
                 return
             event = self._event(None)
+        self._clock.call_aside(lambda: self._probe(event))
+
+    def _probe(self, event: SaveEvent) -> None:
+        """Let one attempt through; told before, so that nobody hears of its outcome first."""
         self._fire(signals.breaker_half_opened, event)
         self.committer.resume()
 
@@ -258,8 +262,11 @@ class PersistenceSupervisor:
     # The lease.
 
     def _renew(self) -> None:
-        if self._deadline is not None or self.ended is not None:
-            return
+        """Renew it aside: the store may be locked, and the clock must go on."""
+        if self._deadline is None and self.ended is None:
+            self._clock.call_aside(self._renew_now)
+
+    def _renew_now(self) -> None:
         self._clock.call_later(RENEW_SECONDS, self._renew)
         try:
             self._store.renew()

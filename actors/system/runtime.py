@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from ...lifecycle.clock import Clock
+from ...lifecycle.clock import Clock, StepWatch
 from ...lifecycle.durability import AutoSave, WhenUnsaved
 from ...lifecycle.groups import SupervisionTree
 from ...lifecycle.supervisor import PersistenceSupervisor
@@ -130,6 +130,9 @@ class Runtime:
                 AuditSweep(self.audit),
             )
         ]  # fmt: skip
+        self._steps = StepWatch(
+            clock, [self.timers.stepped, *(attendant.look for attendant in self._attendants)]
+        )
         supervisor.on_strain = self._strained
         supervisor.on_relief = self._relieved
 
@@ -137,6 +140,7 @@ class Runtime:
         """Begin to deliver old mail and timers, and to sweep; RuntimeError if no worker starts."""
         self.dispatcher.start()
         self._name_strangers()
+        self._steps.start()
         self.timers.start()
         self.agenda.count(1)
         self.dispatcher.submit(Recovery(self))
