@@ -129,8 +129,8 @@ class AgentCell:
     __slots__ = (
         "_principal", "activation", "again", "backoff", "blueprint", "error", "holds", "home",
         "intensity", "key", "last_sequence", "mail_loaded", "mailbox", "pending", "reason",
-        "receives", "restarting", "shares", "snapshot", "status", "turn", "turn_limit", "turns",
-        "used", "volatile",
+        "receives", "restarting", "seen", "shares", "snapshot", "status", "turn", "turn_limit",
+        "turns", "used", "volatile",
     )  # fmt: skip
 
     def __init__(self, home: Surroundings, blueprint: Blueprint, key: str) -> None:
@@ -151,6 +151,9 @@ class AgentCell:
         self.last_sequence = 0
         """The agent's latest commit in this process: an activation must not load before it is
         durable."""
+        self.seen = 0
+        """The latest commit a reply may know of and must wait for. For an agent that is not saved
+        with each turn its own saves are none: its replies do not promise that they are there."""
         self.mail_loaded = not home.recovering and (blueprint.kind, key) not in home.owed
         self.holds: tuple[MailHold, ...] = ()
         self.turn: Turn | None = None

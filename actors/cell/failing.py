@@ -24,7 +24,7 @@ from ..talk.turn import Letter, Turn, as_letter, current
 from .activation import Activation
 from .cell import AgentCell
 from .isolation import handed_over
-from .settling import answers_unsaved, describe, save, store_mail
+from .settling import answers_unsaved, describe, hold_back, note_seen, save, store_mail
 from .timers import next_due
 
 logger = logging.getLogger("perdure.actors")
@@ -40,6 +40,7 @@ def fail(cell: AgentCell, activation: Activation, turn: Turn, error: BaseExcepti
         cell.home.ledger.give_up(turn.unit)
         cell.home.desk.forgo(turn.unit)
     if letter.reply_to is not None:
+        note_seen(cell, turn)
         reject(cell, letter, error)
         return
     if of_the_store(error):
@@ -118,8 +119,11 @@ def reject(cell: AgentCell, letter: Letter, error: BaseException) -> None:
     """
     if letter.reply_to is None:
         return
-    if letter.edge and not answers_unsaved(cell):
-        letter.reply_to.prepare(None, error)
+    unsaved = cell.snapshot or cell.volatile
+    if unsaved and cell.seen <= cell.home.supervisor.committer.durable:
+        letter.reply_to.fail(error)
+    elif letter.edge and not answers_unsaved(cell):
+        hold_back(cell, letter.reply_to, None, error)
         cell.home.supervisor.committer.gate(letter.reply_to)
     else:
         letter.reply_to.fail(error)

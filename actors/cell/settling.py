@@ -13,6 +13,7 @@ from typing import Any
 from ...lifecycle.durability import WhenUnsaved
 from ...persistence.errors import PerdureError, StateError
 from ...persistence.records.records import Commit, Delta, Message, Timer
+from ..pool.future import Future
 from ..talk.control import Control, Verb
 from ..talk.copies import reply_of
 from ..talk.turn import KeptLetter, Letter, StoredLetter, Turn, as_letter
@@ -116,10 +117,19 @@ def release(cell: AgentCell, letter: Letter, value: object) -> None:
     if reply_to is None:
         return
     if letter.edge and not answers_unsaved(cell):
-        reply_to.prepare(value)
+        hold_back(cell, reply_to, value)
         cell.home.supervisor.committer.gate(reply_to)
     else:
         _answer(cell, letter, value)
+
+
+def hold_back(
+    cell: AgentCell, reply_to: Future[Any], value: object, error: BaseException | None = None
+) -> None:
+    """Keep an answer until it may leave; with policy "continue" that is when the breaker opens."""
+    if cell.blueprint.agent_class.when_unsaved is WhenUnsaved.CONTINUE:
+        reply_to.passes = True
+    reply_to.prepare(value, error)
 
 
 def _answer_unsaved(cell: AgentCell, turn: Turn, value: object) -> None:
@@ -128,14 +138,20 @@ def _answer_unsaved(cell: AgentCell, turn: Turn, value: object) -> None:
     What the agent was told by others, in this turn or before, may still be on its way to the
     store; beyond the edge nobody may see it before it is there.
     """
-    # An asker takes all that is appended for seen: which of it the answers came from is not known.
-    letter, committer = turn.letter, cell.home.supervisor.committer
-    seen = committer.appended if turn.asked else letter.cause
-    cell.last_sequence = max(cell.last_sequence, seen)
-    if cell.last_sequence > committer.durable:
-        release(cell, letter, value)
+    note_seen(cell, turn)
+    if cell.seen > cell.home.supervisor.committer.durable:
+        release(cell, turn.letter, value)
     else:
-        _answer(cell, letter, value)
+        _answer(cell, turn.letter, value)
+
+
+def note_seen(cell: AgentCell, turn: Turn) -> None:
+    """Take note of which commits of others a turn may know, by its message or by what it asked.
+
+    An asker takes all that is appended for seen: which of it the answers came from is not known.
+    """
+    seen = cell.home.supervisor.committer.appended if turn.asked else turn.letter.cause
+    cell.seen = max(cell.seen, seen)
 
 
 def save(cell: AgentCell, activation: Activation, name: str) -> None:
@@ -238,13 +254,14 @@ def _commit(  # noqa: PLR0917 - once a turn, and keywords cost
     held_back = letter.reply_to is not None and letter.edge and not answers_unsaved(cell)
     if held_back:
         assert letter.reply_to is not None
-        letter.reply_to.prepare(value)
+        hold_back(cell, letter.reply_to, value)
         commit.reply = letter.reply_to
     sequence = activation.writer.submit(commit)
     cell.last_sequence = sequence
     if turn.ending is not None:
         cell.home.ledger.publish(turn.ending, sequence)
     if turn.effects or letter.timer:
+        cell.seen = sequence
         _deliver(cell, turn, commit)
     if not held_back:
         _answer(cell, letter, value)
@@ -265,7 +282,7 @@ def _settle_effects(cell: AgentCell, activation: Activation, turn: Turn) -> None
         commit.with_effects().consumed = [turn.letter.id]
     _put_effects(cell, turn, commit)
     append = activation.writer.submit if timed else cell.home.supervisor.append
-    cell.last_sequence = append(commit)
+    cell.last_sequence = cell.seen = append(commit)
     if turn.ending is not None:
         cell.home.ledger.publish(turn.ending, cell.last_sequence)
     _deliver(cell, turn, commit)

@@ -16,6 +16,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar, cast
 import pykka
 from pykka import Timeout
 
+from ...persistence.errors import StoreUnavailable
 from .cell import Asker, Cell
 
 T = TypeVar("T")
@@ -64,6 +65,8 @@ class Future(pykka.Future[T], Generic[T]):
     """The turn that asked, for its helper; None for an asker outside."""
     settled: bool = False
     """The answer is there, given or held back."""
+    passes: bool = False
+    """The reply may leave although it is not durable, once an outage is known as one."""
     unsaved: bool = False
     """The reply was given although the turn is not durable (policy "continue" in an outage)."""
 
@@ -136,8 +139,10 @@ class Future(pykka.Future[T], Generic[T]):
         A future is a ``records.Reply`` itself: one object less for each reply under way.
         """
         if unsaved is not None:
-            self.fail(unsaved)
-            return
+            if not (self.passes and isinstance(unsaved, StoreUnavailable)):
+                self.fail(unsaved)
+                return
+            self.unsaved = True
         with _answering:
             if self._done:
                 return

@@ -112,7 +112,7 @@ class Keeper:
         None if it is not the agent's present cell.
         """
         fresh = RunningCell(self._home, cell.blueprint, cell.key)
-        fresh.last_sequence = cell.last_sequence
+        fresh.last_sequence, fresh.seen = cell.last_sequence, cell.seen
         fresh.status, fresh.reason = cell.status, cell.reason
         fresh.intensity = cell.intensity
         fresh.mail_loaded = cell.mail_loaded

@@ -163,7 +163,7 @@ class PostOffice:
             letter.edge = False
             letter.id = next(self._letters)
             letter.correlation = entered(turn) or turn.letter.correlation
-            letter.cause = turn.cell.last_sequence
+            letter.cause = max(turn.cell.last_sequence, turn.cell.seen)
             future.asker = turn
             turn.asked = True
         mailbox = cell.mailbox
