@@ -392,6 +392,7 @@ class AgentSystem:
         self.secrets.close()
         runtime.stop_intake()
         runtime.agenda.hurry()
+        runtime.refuse_held()
         busy = [] if runtime.quiet(left()) else runtime.busy()
         runtime.save_all()
         busy += [] if runtime.quiet(left()) else runtime.busy()

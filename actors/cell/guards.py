@@ -60,7 +60,7 @@ def _may_end(cell: AgentCell, letter: Letter, error: StoreError) -> bool:
 
 
 def refuse_waiting(cell: AgentCell) -> None:
-    """Tell those whose asks would wait here: for the store, or for a restart by hand.
+    """Tell those whose asks would wait here: for the store, for a step by hand, or for ever.
 
     When used: the mail begins to wait, or an ask came behind mail that does.
     """
@@ -69,6 +69,10 @@ def refuse_waiting(cell: AgentCell) -> None:
         return
     if cell.status is Status.QUARANTINED:
         refuse_askers(cell, quarantined(cell))
+        return
+    if cell.home.closing and MailHold.PAUSED in cell.holds:
+        # Nobody can resume it any more, and turns that wait for its reply would hold up the close.
+        refuse_askers(cell, SystemClosed(f"{cell} is paused, and the agent system is closing"))
         return
     supervisor = cell.home.supervisor
     refusal = supervisor.refusal()

@@ -228,6 +228,12 @@ class Runtime:
         for attendant in self._attendants:
             attendant.stop()
 
+    def refuse_held(self) -> None:
+        """Tell those who wait for agents whose mail waits for something that comes no more."""
+        for cell in list(self.cells.values()):
+            if cell.holds and len(cell.mailbox):
+                cell.mailbox.put_urgent(Control(Verb.REFUSE, edge=False))
+
     def save_all(self) -> None:
         """Have every activation saved and put to rest; nothing can be saved to a lost store."""
         if self.supervisor.ended is not None:
@@ -260,10 +266,9 @@ class Runtime:
         self.guarded = True
         if supervisor.refusal() is None:
             return
+        self.refuse_held()
         for cell in list(self.cells.values()):
             policy = cell.blueprint.agent_class.when_unsaved
-            if cell.holds and len(cell.mailbox):
-                cell.mailbox.put_urgent(Control(Verb.REFUSE, edge=False))
             if policy is WhenUnsaved.STOP and cell.activation and supervisor.ended is None:
                 cell.mailbox.put_urgent(Control(Verb.STOP, edge=False))
 
