@@ -119,6 +119,16 @@ class PersistenceSupervisor:
             return StoreUnavailable(message)
         return None
 
+    def awaited(self) -> list[str]:
+        """Return, for people, what is left until a failed save is tried again; empty if none is."""
+        if not self.committer.held or self.ended is not None:
+            return []
+        error = self._ledger.last_error
+        if self.outage:
+            seconds = self._circuit.settings.reset_after
+            return [f"the breaker is open for {seconds:g} s before the next attempt ({error})"]
+        return [f"saving is tried again after a backoff ({error})"]
+
     def wait_for_relief(self, timeout: float) -> bool:
         """Wait until not too much is unsaved; False on timeout. Raises what ended the store."""
         with self._relief:

@@ -299,7 +299,9 @@ class AgentSystem:
         """Wait until no agent has anything to do and everything is durable; False on timeout.
 
         Mail of paused and quarantined agents does not count, a timer not before it is delivered.
-        Deadlock in a handler: it would wait for itself.
+        With a VirtualClock, what only ``advance()`` can bring (the end of a backoff, the next
+        attempt to save) is not waited for: False at once, or without ``timeout`` a Deadlock that
+        says what it is. Deadlock in a handler, too: it would wait for itself.
         """
         _refuse_in_a_turn("idle")
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -307,11 +309,21 @@ class AgentSystem:
         def left() -> float | None:
             return None if deadline is None else max(0.0, deadline - time.monotonic())
 
-        committer = self._supervisor.committer
+        runtime, committer = self._runtime, self._supervisor.committer
         while True:
-            if not self._runtime.quiet(left()) or not committer.flush(left()):
-                return False
-            if self._runtime.quiet(0) and committer.backlog() == 0:
+            if not runtime.quiet(left()) or not committer.flush(
+                left(), while_held=not runtime.by_hand
+            ):
+                stalled = runtime.stalled()
+                if timeout is not None:
+                    return False
+                if stalled:
+                    message = (
+                        f"idle() would wait for ever, because time stands still: {stalled}; call"
+                        " clock.advance(seconds), or give idle() a timeout"
+                    )
+                    raise Deadlock(message)
+            elif runtime.quiet(0) and committer.backlog() == 0:
                 return True
 
     @contextlib.contextmanager

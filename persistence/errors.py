@@ -332,7 +332,7 @@ class MailboxFull(AgentError, RuntimeError):
 
 
 class Deadlock(AgentError, RuntimeError):
-    """Refuse to wait for a reply that cannot come because its giver waits for the asker."""
+    """Refuse a wait that cannot end: its giver waits for the asker, or time stands still."""
 
 
 class PoolExhausted(AgentError, RuntimeError):

@@ -7,6 +7,8 @@ import json
 import logging
 from collections.abc import Iterator
 
+from pykka.messages import ProxyCall
+
 from ...lifecycle import signals
 from ...lifecycle.restart import Intensity
 from ...persistence.errors import (
@@ -20,11 +22,12 @@ from ...persistence.errors import (
 from ...persistence.records.records import Commit, DeadLetter, Timer
 from ..pool.mailbox import MailHold
 from ..talk.control import Control, Verb
-from ..talk.turn import Letter, Turn, as_letter, current
+from ..talk.messages import ON_DEAD
+from ..talk.turn import Letter, StoredLetter, Turn, as_letter, current
 from .activation import Activation
 from .cell import AgentCell
 from .isolation import handed_over
-from .settling import answers_unsaved, describe, hold_back, note_seen, save, store_mail
+from .settling import answers_unsaved, describe, hold_back, note_seen, row, save, store_mail
 from .timers import next_due
 
 logger = logging.getLogger("perdure.actors")
@@ -93,7 +96,8 @@ def wait_for_the_store(cell: AgentCell, letter: Letter, error: BaseException) ->
     wait = cell.begin_backoff()
     # Whoever waits behind the letter is told now: nobody knows how long this takes.
     refuse_askers(cell, error if isinstance(error, StoreUnavailable) else _failing(error))
-    cell.home.agenda.when_the_store_may_be_back(lambda: cell.end_backoff(wait))
+    what = f"{cell} tries again after a second what the store hindered ({cell.error})"
+    cell.home.agenda.when_the_store_may_be_back(lambda: cell.end_backoff(wait), what)
 
 
 def _failing(error: BaseException) -> StoreUnavailable:
@@ -117,16 +121,19 @@ def reject(cell: AgentCell, letter: Letter, error: BaseException) -> None:
 
     When used: a turn, a step or a refused letter has nobody but its asker to tell.
     """
-    if letter.reply_to is None:
+    # The error's traceback leads to the letter, and from there it must not lead to the future: if
+    # nobody asks for it, that is to be noticed when it goes, not when the collector comes.
+    reply_to, letter.reply_to = letter.reply_to, None
+    if reply_to is None:
         return
     unsaved = cell.snapshot or cell.volatile
     if unsaved and cell.seen <= cell.home.supervisor.committer.durable:
-        letter.reply_to.fail(error)
+        reply_to.fail(error)
     elif letter.edge and not answers_unsaved(cell):
-        hold_back(cell, letter.reply_to, None, error)
-        cell.home.supervisor.committer.gate(letter.reply_to)
+        hold_back(cell, reply_to, None, error)
+        cell.home.supervisor.committer.gate(reply_to)
     else:
-        letter.reply_to.fail(error)
+        reply_to.fail(error)
 
 
 def refuse_askers(cell: AgentCell, error: Exception, *, steps: bool = False) -> None:
@@ -212,13 +219,17 @@ def begin_again(cell: AgentCell, delay: float) -> None:
     cell.drop()
     wait = cell.begin_backoff()
     if delay > 0:
-        cell.home.agenda.later(delay, lambda: cell.end_backoff(wait))
+        what = f"{cell} begins again {delay:g} s after it failed ({cell.error or 'by request'})"
+        cell.home.agenda.later(delay, lambda: cell.end_backoff(wait), what)
     else:
         cell.end_backoff(wait)
 
 
 def bury(cell: AgentCell, letter: Letter, reason: str) -> None:
-    """Move a message to the dead letters, durably, and let its timer go on."""
+    """Move a message to the dead letters, durably, and let its timer go on.
+
+    If the agent has something to do about that (``on_dead``), it is sent with the same commit.
+    """
     home = cell.home
     commit = Commit()
     effects = commit.with_effects()
@@ -236,6 +247,9 @@ def bury(cell: AgentCell, letter: Letter, reason: str) -> None:
         letter.cause, letter.correlation, letter.sent, letter.attempts, reason, home.clock.now(),
     )  # fmt: skip
     effects.dead = [dead]
+    notice = _notice(cell, dead) if cell.blueprint.mourns and dead.name != ON_DEAD else None
+    if notice is not None and notice.durable:
+        effects.sends = [row(cell.kind, cell.key, notice)]
     try:
         # Counted as the agent's: a load before this is durable would find the message again.
         cell.last_sequence = home.supervisor.append(commit)
@@ -246,8 +260,27 @@ def bury(cell: AgentCell, letter: Letter, reason: str) -> None:
         home.timers.set(timer)
     elif letter.timer is not None:
         home.timers.cancelled(letter.timer[:3])
+    if notice is not None:
+        cell.put_back(notice)
     logger.error("%s: %s goes to the dead letters: %s", cell, describe(letter), reason)
     cell.fire(signals.message_dead, reason=reason)
+
+
+def _notice(cell: AgentCell, dead: DeadLetter) -> Letter:
+    """Return a letter that calls ``on_dead``."""
+    letter_id = cell.home.next_letter()
+    if cell.volatile:
+        call = ProxyCall((ON_DEAD,), (dead,), {})
+        return Letter(call, letter_id=letter_id, correlation=dead.correlation)
+    calls = cell.blueprint.calls
+    try:
+        name, body, message = calls.encode(ProxyCall((ON_DEAD,), (dead,), {}))
+    except StateError:  # with what it was told the message is too large, or holds what may not be
+        shown = dead._replace(body="")
+        name, body, message = calls.encode(ProxyCall((ON_DEAD,), (shown,), {}))
+    letter = StoredLetter(message, letter_id=letter_id, correlation=dead.correlation)
+    letter.name, letter.body, letter.sent = name, body, dead.died
+    return letter
 
 
 def _stored(cell: AgentCell, letter: Letter) -> tuple[str, str]:

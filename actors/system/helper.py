@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
+from asyncio import _get_running_loop  # what get_running_loop() does, without an exception
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -13,6 +15,8 @@ from ..pool.cell import Cell
 from ..pool.dispatcher import Dispatcher
 from ..pool.future import Future
 from ..pool.loop import HandlerLoop
+
+logger = logging.getLogger("perdure.actors")
 
 DEEPEST: Final = 16
 """Turns that may run inside one another on one thread."""
@@ -29,6 +33,7 @@ class AskHelper:
         self._dispatcher = dispatcher
         self._committer = committer
         self._depth = threading.local()
+        self._warned = False
 
     def may_block(self) -> None:
         """Refuse to block the loop of all async handlers: the reply may depend on one of them."""
@@ -38,6 +43,12 @@ class AskHelper:
         if self._committer.writes_here():
             message = "a receiver of a save signal runs where the reply is saved; do not wait there"
             raise Deadlock(message)
+        if not self._warned and _get_running_loop() is not None:
+            self._warned = True
+            logger.warning(
+                "get() stops the event loop that runs on this thread until the reply is there;"
+                " await the future instead, as in reply = await desk.call(Desk.assign, ...)"
+            )
 
     def help(self, future: Future[Any]) -> None:
         """Run the asked agent's turn here if nobody else has begun, then write its commit."""

@@ -139,7 +139,7 @@ class PostOffice:
         while not cell.mailbox.put(letter):
             cell = self._cell_of(ref)
 
-    def ask(  # noqa: C901 - one path, taken by every ask
+    def ask(  # noqa: C901, PLR0912 - one path, taken by every ask
         self, ref: AgentRef[Any], message: object
     ) -> Future[Any]:
         """Send a message at once and return the reply's future."""
@@ -152,6 +152,9 @@ class PostOffice:
             raise _unreceived(cell)
         turn = under_way()
         future: Future[Any] = Future()
+        future.target = cell
+        if message.__class__ in _PROXIED:
+            future.path = message.attr_path  # type: ignore[attr-defined]
         letter = Letter(detached(message), future)
         if turn is None:
             letter.id = next(self._letters)
@@ -178,7 +181,6 @@ class PostOffice:
                 future.fail(quarantined(cell))
                 return future
         future.helper = self._helper
-        future.target = cell
         while not cell.mailbox.put(letter, offer=turn is None):
             cell = future.target = self._cell_of(ref)
         if cell.holds and (
@@ -197,6 +199,7 @@ class PostOffice:
             refuse_cut_off(home)
         turn = under_way()
         future: Future[Any] = Future()
+        future.path = (verb.value,)
         if home.closing:
             future.fail(closed())
             return future

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from ...lifecycle.clock import Clock, StepWatch
+from ...lifecycle.clock import Clock, StepWatch, VirtualClock
 from ...lifecycle.durability import AutoSave, WhenUnsaved
 from ...lifecycle.groups import SupervisionTree
 from ...lifecycle.supervisor import PersistenceSupervisor
@@ -79,6 +79,8 @@ class Runtime:
         self.loop = HandlerLoop()
         self.tree = SupervisionTree()
         self.timers = TimerService(store, clock, self._when_settled, self._timer_due)
+        self.by_hand = isinstance(clock, VirtualClock)
+        """Time passes only when a test says so."""
         self.guarded = False
         self.closing = False
         self.closed = False
@@ -199,7 +201,10 @@ class Runtime:
             cell = self.keeper.cell(kind, key)
 
     def quiet(self, timeout: float | None = None) -> bool:
-        """Wait until no mailbox runs or could run at once; False on timeout."""
+        """Wait until no mailbox runs or could run at once; False on timeout.
+
+        False at once if that can only be when somebody advances the clock: ``stalled`` says why.
+        """
         deadline = None if timeout is None else time.monotonic() + timeout
 
         def left() -> float | None:
@@ -207,14 +212,21 @@ class Runtime:
 
         while True:
             before = self.dispatcher.submissions()
-            if not self.agenda.wait(left()):
+            if not self.agenda.wait(left(), for_time=not self.by_hand):
                 return False
+            delayed = self.agenda.delayed()
             for cell in list(self.cells.values()):
-                if not cell.mailbox.wait_until_rest(left()):
+                if cell not in delayed and not cell.mailbox.wait_until_rest(left()):
                     return False
             # Nothing was scheduled during the whole round: nothing can have begun behind it.
             if self.dispatcher.submissions() == before + 1:
-                return True
+                return not self.agenda.waiting()
+
+    def stalled(self) -> str:
+        """Say what waits for somebody to advance the clock; nothing if it runs by itself."""
+        if not self.by_hand:
+            return ""
+        return "; ".join([*self.agenda.waiting()[:3], *self.supervisor.awaited()])
 
     def busy(self) -> list[str]:
         """Name what keeps the system from being quiet."""

@@ -7,6 +7,7 @@ import enum
 import threading
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from pykka._envelope import Envelope
@@ -84,6 +85,25 @@ class Alarm(Letter):
     """A letter from a timer that fell due."""
 
     __slots__ = ("body", "name", "sent", "timer")
+
+
+@dataclass(frozen=True, slots=True)
+class TurnView:
+    """What a handler may know of the turn in which it runs: ``self.turn``."""
+
+    attempt: int
+    """Which attempt this is to handle the message, from 1; counted anew by another process."""
+    attempts: int
+    """How many there are in all, then the message goes to the dead letters."""
+    message: str
+    """The method that is called; "on_receive" for a message to that."""
+    correlation: int
+    """What it belongs to: as in the journal."""
+
+    @property
+    def last(self) -> bool:
+        """Whether there is no other attempt."""
+        return self.attempt >= self.attempts
 
 
 class Decider(enum.Enum):

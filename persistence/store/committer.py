@@ -115,6 +115,11 @@ class Committer:
         return self._chain.number
 
     @property
+    def held(self) -> bool:
+        """Whether a batch failed, and nothing is written before ``resume()``."""
+        return self._held
+
+    @property
     def closed(self) -> bool:
         """Whether nothing is taken any more."""
         return self._dead is not None
@@ -180,10 +185,17 @@ class Committer:
             self._waits.append((sequence, callback))
             return True
 
-    def flush(self, timeout: float | None = None, sequence: int | None = None) -> bool:
+    def flush(
+        self,
+        timeout: float | None = None,
+        sequence: int | None = None,
+        *,
+        while_held: bool = True,
+    ) -> bool:
         """Wait until everything appended so far (or ``sequence``) is durable; False on timeout.
 
-        Raises the error that ended the committer, if one did.
+        Without ``while_held`` also False if a batch failed and is not tried again yet. Raises the
+        error that ended the committer, if one did.
         """
         if self.writes_here():
             message = "a receiver of a save signal runs where saving is done; do not wait there"
@@ -193,7 +205,12 @@ class Committer:
             self.help()
         with self._settled:
             self._settled.wait_for(
-                lambda: self.durable >= wanted or self._dead is not None, timeout
+                lambda: (
+                    self.durable >= wanted
+                    or self._dead is not None
+                    or (self._held and not while_held)
+                ),
+                timeout,
             )
             if self.durable >= wanted:
                 return True
@@ -399,6 +416,7 @@ class Committer:
         # Held before anybody is told: the observer arranges ``resume()``, which must come after.
         with self._lock:
             self._held = True
+            self._settled.notify_all()
         if not isinstance(error, StoreUnavailable):
             self.abort(error)
         self._tell(self._observer.failed, error, len(batch.commits))
