@@ -266,21 +266,24 @@ def bury(cell: AgentCell, letter: Letter, reason: str) -> None:
     cell.fire(signals.message_dead, reason=reason)
 
 
-def _notice(cell: AgentCell, dead: DeadLetter) -> Letter:
-    """Return a letter that calls ``on_dead``."""
+def _notice(cell: AgentCell, dead: DeadLetter) -> Letter | None:
+    """Return a letter that calls ``on_dead``; with less in it if all of that is too large."""
     letter_id = cell.home.next_letter()
     if cell.volatile:
         call = ProxyCall((ON_DEAD,), (dead,), {})
         return Letter(call, letter_id=letter_id, correlation=dead.correlation)
-    calls = cell.blueprint.calls
-    try:
-        name, body, message = calls.encode(ProxyCall((ON_DEAD,), (dead,), {}))
-    except StateError:  # with what it was told the message is too large, or holds what may not be
-        shown = dead._replace(body="")
-        name, body, message = calls.encode(ProxyCall((ON_DEAD,), (shown,), {}))
-    letter = StoredLetter(message, letter_id=letter_id, correlation=dead.correlation)
-    letter.name, letter.body, letter.sent = name, body, dead.died
-    return letter
+    problem: StateError | None = None
+    for shown in (dead, dead._replace(body=""), dead._replace(body="", reason="")):
+        try:
+            name, body, message = cell.blueprint.calls.encode(ProxyCall((ON_DEAD,), (shown,), {}))
+        except StateError as error:
+            problem = error
+            continue
+        letter = StoredLetter(message, letter_id=letter_id, correlation=dead.correlation)
+        letter.name, letter.body, letter.sent = name, body, dead.died
+        return letter
+    logger.error("%s is not told of its dead letter %d: %s", cell, dead.id, problem)
+    return None
 
 
 def _stored(cell: AgentCell, letter: Letter) -> tuple[str, str]:

@@ -218,9 +218,13 @@ class Runtime:
             for cell in list(self.cells.values()):
                 if cell not in delayed and not cell.mailbox.wait_until_rest(left()):
                     return False
-            # Nothing was scheduled during the whole round: nothing can have begun behind it.
+            # Nothing was scheduled during the whole round: nothing can have begun behind it. But
+            # what it ended with may be a wait, such as that before a restart.
             if self.dispatcher.submissions() == before + 1:
-                return not self.agenda.waiting()
+                if not self.agenda.waiting():
+                    return True
+                if self.by_hand:
+                    return False
 
     def stalled(self) -> str:
         """Say what waits for somebody to advance the clock; nothing if it runs by itself."""
