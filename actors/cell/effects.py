@@ -67,7 +67,8 @@ class CellHome:
         if catch_up not in ("one", "all", "skip"):
             message = f'{cell}: catch_up={catch_up!r} is unknown; use "one", "all" or "skip"'
             raise ConfigurationError(message)
-        if not isinstance(spread, Real) or not 0 <= spread <= seconds:
+        number = isinstance(spread, Real)
+        if not number or not 0 <= spread <= seconds:
             message = (
                 f"{cell}: spread={spread!r} makes no sense; give seconds from 0 to the interval,"
                 f" {seconds:g}"

@@ -95,7 +95,8 @@ class Future(pykka.Future[T], Generic[T]):
         if self._exc_info is None:
             return cast("T", self._value)
         if self._unseen is not None:
-            self._unseen = self._unseen.seen()
+            self._unseen.seen()
+            self._unseen = None
         kind, error, traceback = self._exc_info
         if error is None:
             assert kind is not None
