@@ -7,11 +7,13 @@ import threading
 
 import pytest
 
-from perdure import Agent, AgentSystem, Backoff, Breaker, RestartPolicy, State, VirtualClock
+from perdure import Agent, AgentSystem, Backoff, Breaker, RestartPolicy, Saving, State, VirtualClock
 from perdure.persistence.errors import Deadlock, StoreUnavailable
 from perdure.persistence.memory.store import MemoryStore
 from perdure.persistence.records.records import StoredAgent
-from tests.support import DEADLINE, FailingStore, HeldStore, Told
+from tests.kit.deadline import DEADLINE
+from tests.kit.signals import Told
+from tests.kit.stores import FailingStore, Valve
 
 NEVER = 3600.0
 """Seconds nobody waits for in these tests."""
@@ -73,8 +75,11 @@ def test_idle_says_which_attempt_to_save_it_waits_for() -> None:
     with (
         Told() as told,
         AgentSystem.open(
-            store, agents=[Climber], clock=clock, breaker=Breaker(failures=2, reset_after=30.0),
-            backoff=Backoff(first=1.0, jitter=0.0),
+            store, agents=[Climber], clock=clock,
+            saving=Saving(
+                backoff=Backoff(first=1.0, jitter=0.0),
+                breaker=Breaker(failures=2, reset_after=30.0),
+            ),
         ) as system,
     ):  # fmt: skip
         Climber.falls = 2
@@ -120,7 +125,7 @@ def test_idle_says_who_cannot_be_read() -> None:
 
 def test_idle_waits_for_what_goes_on_by_itself() -> None:
     """A save under way, beside a backoff: only when that is done nothing is left but time."""
-    clock, store = VirtualClock(), HeldStore()
+    clock, store = VirtualClock(), Valve()
     with AgentSystem.open(store, agents=[Climber], clock=clock) as system:
         found: list[str] = []
 
@@ -132,7 +137,7 @@ def test_idle_waits_for_what_goes_on_by_itself() -> None:
 
         with store.held():
             system.agent(Climber, "a").cast(Climber.climb)
-            assert store.reached.wait(DEADLINE)
+            assert store.waiting.wait(DEADLINE)
             waiter = threading.Thread(target=wait)
             waiter.start()
         waiter.join(DEADLINE)

@@ -26,7 +26,7 @@ from perdure.actors.cell.timers import EARLY
 from perdure.lifecycle.clock import StepWatch, SystemClock
 from perdure.persistence.records.shared_tables import GRANTS, SCOPED
 from perdure.persistence.records.tables import Order
-from tests.actors.kit import DEADLINE
+from tests.kit.deadline import DEADLINE
 
 HOUR = 3600.0
 

@@ -13,6 +13,7 @@ from perdure import (
     Backoff,
     DeadLetter,
     Durability,
+    Limits,
     Log,
     MemoryStore,
     RestartPolicy,
@@ -20,7 +21,8 @@ from perdure import (
     VirtualClock,
 )
 from perdure.persistence.errors import ConfigurationError
-from tests.actors.kit import DEADLINE, Latch
+from tests.kit.deadline import DEADLINE
+from tests.kit.gates import Gate
 
 AT_ONCE = Backoff(first=0.0, longest=0.0)
 
@@ -38,7 +40,7 @@ class Order(Agent[OrderState]):
     attempts: ClassVar[list[tuple[int, int, bool, str]]] = []
     failures: ClassVar[list[int]] = []
     refunds_fail: ClassVar[int] = 0
-    latch: ClassVar[Latch | None] = None
+    gate: ClassVar[Gate | None] = None
 
     def pay(self, cents: int) -> None:
         self.state.paid += cents
@@ -57,8 +59,8 @@ class Order(Agent[OrderState]):
 
     def on_failure(self, *_args: object) -> None:
         Order.failures.append(self.turn.attempt)
-        if Order.latch is not None and self.turn.last:
-            Order.latch.pass_through()
+        if Order.gate is not None and self.turn.last:
+            Order.gate.pass_through()
 
     def on_dead(self, letter: DeadLetter) -> None:
         self.state.refunded += 1
@@ -150,13 +152,13 @@ def test_on_dead_survives_the_process(
     def opened() -> MemoryStore | Path:
         return memory if store == "memory" else path
 
-    Order.latch = Latch()
+    Order.gate = Gate()
     with AgentSystem.open(opened(), agents=AGENTS) as system:
         system.agent(kind, "o").cast(Order.deliver, "lamp")
-        Order.latch.wait()
+        Order.gate.wait()
         system._runtime.stop_intake()  # as a close does first: nothing more is begun
-        Order.latch.open()
-    Order.latch = None
+        Order.gate.open()
+    Order.gate = None
     with AgentSystem.open(opened(), agents=AGENTS) as system:
         order = system.agent(kind, "o")
         assert system.idle(DEADLINE)
@@ -190,7 +192,9 @@ def test_a_timer_that_fails_is_made_up_for() -> None:
 )
 def test_what_is_too_large_to_be_told_is_told_in_part(largest: int, told: list[str]) -> None:
     """A message at the limit, which its dead letter would exceed, is made up for all the same."""
-    with AgentSystem.open(MemoryStore(), agents=AGENTS, largest_value=largest) as system:
+    with AgentSystem.open(
+        MemoryStore(), agents=AGENTS, limits=Limits(largest_value=largest)
+    ) as system:
         order = system.agent(Order, "o")
         order.cast(Order.deliver, "x" * 950)
         assert system.idle(DEADLINE)
@@ -203,7 +207,7 @@ def test_what_cannot_be_told_at_all_is_in_the_dead_letters(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Where the limit leaves no room for a notice the log says so, and the agent goes on."""
-    with AgentSystem.open(MemoryStore(), agents=AGENTS, largest_value=100) as system:
+    with AgentSystem.open(MemoryStore(), agents=AGENTS, limits=Limits(largest_value=100)) as system:
         order = system.agent(Order, "o")
         order.cast(Order.deliver, "lamp")
         assert system.idle(DEADLINE)

@@ -11,16 +11,18 @@ import pytest
 
 from perdure import AgentSystem, Durability
 from perdure.actors.pool.future import Future
-from tests.actors.kit import DEADLINE, Clerk, Latch
+from tests.actors.agents import Clerk
+from tests.kit.deadline import DEADLINE
+from tests.kit.gates import Gate
 
 
 class Porter(Clerk):
     """Stands in the door when told to."""
 
-    latch = Latch()
+    gate = Gate()
 
     def stand(self) -> str:
-        self.latch.pass_through()
+        self.gate.pass_through()
         return "stood"
 
 
@@ -31,10 +33,10 @@ class FleetingPorter(Porter):
 @pytest.fixture
 def system() -> Iterator[AgentSystem]:
     """Open a system with porters."""
-    Porter.latch = FleetingPorter.latch = Latch()
+    Porter.gate = FleetingPorter.gate = Gate()
     with AgentSystem.open("memory://", agents=[Clerk, Porter, FleetingPorter]) as opened:
         yield opened
-        Porter.latch.open()
+        Porter.gate.open()
 
 
 def lost(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -89,12 +91,12 @@ def test_a_future_shows_whom_it_asked_how_it_stands_and_what_to_do(system: Agent
     """While the reply is waited for, when it is there, and when it is an error."""
     porter = system.agent(Porter, "front")
     standing, behind = porter.call(Porter.stand), porter.ask("hello", block=False)
-    Porter.latch.wait()
+    Porter.gate.wait()
     assert repr(standing) == (
         "<Future of Porter/front.stand: waiting for the reply; get() waits for it, in asyncio"
         " await it (ensure_future() makes a task of it)>"
     )
-    Porter.latch.open()
+    Porter.gate.open()
     assert standing.get(timeout=DEADLINE) == "stood"
     assert str(standing) == (
         "<Future of Porter/front.stand: answered; get() or await returns the reply>"

@@ -141,7 +141,7 @@ def test_every_new_agent_is_served_and_the_limit_kept_where_it_can_be(
     expected: Counter[tuple[type[Clerk], int]] = Counter()
     clock = VirtualClock()
     with AgentSystem.open(
-        "memory://", agents=[Clerk, Resident], clock=clock, passivation=rest
+        "memory://", agents=[Clerk, Resident], clock=clock, resources=Resources(passivation=rest)
     ) as system:
         for kind, key in asked:
             expected[kind, key] += 1
@@ -170,7 +170,9 @@ def test_no_event_loop_is_held_while_room_is_made() -> None:
             await system.agent(Clerk, str(key)).call(Clerk.add)
 
     rest = Passivation(idle=None, limit=5)
-    with AgentSystem.open(MemoryStore(), agents=[Clerk], passivation=rest) as system:
+    with AgentSystem.open(
+        MemoryStore(), agents=[Clerk], resources=Resources(passivation=rest)
+    ) as system:
         with signals.agent_passivated.connected_to(left):
             asyncio.run(talk(system))
             assert system.idle(DEADLINE)

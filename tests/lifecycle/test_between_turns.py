@@ -16,9 +16,9 @@ from perdure.persistence.errors import StateError
 from perdure.persistence.records.records import Delta
 from perdure.persistence.state.tracker import dump
 from perdure.persistence.store.lease import Owner
-from tests.actors.kit import Latch
+from tests.kit.deadline import DEADLINE
+from tests.kit.gates import Gate
 from tests.persistence.keeper import Keeper
-from tests.support import DEADLINE
 
 
 class ShelfState(State):
@@ -38,7 +38,7 @@ class Shelf(Agent[ShelfState]):
 
     durability = Durability.SNAPSHOT
     autosave = AutoSave(every=3600.0)
-    latch: ClassVar[Latch]
+    gate: ClassVar[Gate]
 
     def fill(self, number: int) -> None:
         """Put things on the left side."""
@@ -53,7 +53,7 @@ class Shelf(Agent[ShelfState]):
         self.state.tags.append("on its way")
         self.state.story.append("move")
         self.state.places["left"] = self.state.left
-        self.latch.pass_through()
+        self.gate.pass_through()
         self.state.right += 1
         self.state.tags[-1] = "moved"
 
@@ -74,10 +74,10 @@ MOVED = (2, 1, ["3 in", "moved"], ["fill", "move"], {"left": 2})
 
 
 @pytest.fixture
-def latch() -> Latch:
+def gate() -> Gate:
     """Hold up every move that does not find it open."""
-    Shelf.latch = Latch()
-    return Shelf.latch
+    Shelf.gate = Gate()
+    return Shelf.gate
 
 
 def deltas(system: AgentSystem, kind: str) -> list[str]:
@@ -85,48 +85,48 @@ def deltas(system: AgentSystem, kind: str) -> list[str]:
     return [entry.delta for entry in system.journal(kind, "s")]
 
 
-def test_an_isolation_saves_nothing_of_the_turn_it_cuts_off(latch: Latch) -> None:
+def test_an_isolation_saves_nothing_of_the_turn_it_cuts_off(gate: Gate) -> None:
     """The state before the turn is saved; the message is handled again, once, after the restore."""
     with AgentSystem.open(MemoryStore(), agents=[Shelf]) as system:
         shelf = system.agent(Shelf, "s")
         shelf.call(Shelf.fill, 3).get()
         shelf.cast(Shelf.move)
-        latch.wait()
+        gate.wait()
         system.access.isolate(shelf, reason="it is looked at")
         assert [delta for delta in deltas(system, "Shelf") if "on its way" in delta] == []
-        latch.open()
+        gate.open()
         system.access.restore(shelf)
         assert system.idle(DEADLINE)
         assert shelf.call(Shelf.look).get() == MOVED
 
 
-def test_a_time_limit_saves_nothing_of_the_turn_it_gives_up(latch: Latch) -> None:
+def test_a_time_limit_saves_nothing_of_the_turn_it_gives_up(gate: Gate) -> None:
     """The state before the turn is saved; the message is tried again from there."""
     clock = VirtualClock()
     with AgentSystem.open(MemoryStore(), agents=[HurriedShelf], clock=clock) as system:
         shelf = system.agent(HurriedShelf, "s")
         shelf.call(Shelf.fill, 3).get()
         shelf.cast(Shelf.move)
-        latch.wait()
+        gate.wait()
         clock.advance(5.0)
         system.flush()
         assert [delta for delta in deltas(system, "HurriedShelf") if "on its way" in delta] == []
-        latch.open()
+        gate.open()
         clock.advance(1.0)  # the wait before the restart
         assert system.idle(DEADLINE)
         assert shelf.call(Shelf.look).get() == MOVED
 
 
 @pytest.mark.parametrize("step", ["pause", "stop", "restart"])
-def test_a_step_waits_for_the_end_of_the_turn(latch: Latch, step: str) -> None:
+def test_a_step_waits_for_the_end_of_the_turn(gate: Gate, step: str) -> None:
     """What is asked for in the middle of a turn saves the whole of it."""
     with AgentSystem.open(MemoryStore(), agents=[Shelf]) as system:
         shelf = system.agent(Shelf, "s")
         shelf.call(Shelf.fill, 3).get()
         shelf.cast(Shelf.move)
-        latch.wait()
+        gate.wait()
         done = system._runtime.post.control(shelf, Verb(step))
-        latch.open()
+        gate.open()
         done.get(timeout=DEADLINE)
         if step == "pause":
             shelf.resume()
@@ -134,7 +134,7 @@ def test_a_step_waits_for_the_end_of_the_turn(latch: Latch, step: str) -> None:
         assert [delta for delta in deltas(system, "Shelf") if "on its way" in delta] == []
 
 
-def test_a_close_that_does_not_wait_saves_nothing_of_the_turn(latch: Latch) -> None:
+def test_a_close_that_does_not_wait_saves_nothing_of_the_turn(gate: Gate) -> None:
     """A turn that outlasts the close is not in the store; its agent begins where it was before."""
     store = MemoryStore()
     system = AgentSystem.open(store, agents=[Shelf])
@@ -143,9 +143,9 @@ def test_a_close_that_does_not_wait_saves_nothing_of_the_turn(latch: Latch) -> N
     shelf.pause()
     shelf.resume()  # both save
     shelf.cast(Shelf.move)
-    latch.wait()
+    gate.wait()
     assert not system.close(timeout=0.0)
-    latch.open()
+    gate.open()
     with AgentSystem.open(store, agents=[Shelf]) as again:
         assert again.agent(Shelf, "s").call(Shelf.look).get() == FILLED
 

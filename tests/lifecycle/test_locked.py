@@ -20,12 +20,14 @@ from perdure import (
     Breaker,
     Durability,
     MemoryStore,
+    Saving,
     State,
     WhenUnsaved,
 )
 from perdure.lifecycle.clock import Handle, SystemClock
 from perdure.persistence.errors import StoreUnavailable, TurnTimeout
-from tests.support import DEADLINE, Told
+from tests.kit.deadline import DEADLINE
+from tests.kit.signals import Told
 
 LOCKER = """
 import sqlite3, sys
@@ -128,7 +130,10 @@ def test_a_lock_opens_the_breaker_and_holds_up_neither_timers_nor_limits(tmp_pat
         Told() as told,
         AgentSystem.open(
             path, agents=[Tally, Beat, Slow], clock=FastClock(),
-            backoff=Backoff(first=1.0, jitter=0.0), breaker=Breaker(failures=3, reset_after=1000.0),
+            saving=Saving(
+                backoff=Backoff(first=1.0, jitter=0.0),
+                breaker=Breaker(failures=3, reset_after=1000.0),
+            ),
         ) as system,
     ):  # fmt: skip
         tally, slow = system.agent(Tally, "a"), system.agent(Slow, "a")
