@@ -116,14 +116,19 @@ class Future(pykka.Future[T], Generic[T]):
     def answer(self, value: object, exc_info: ExcInfo | None = None) -> bool:
         """Answer unless somebody did already; tell whether this answer counts."""
         # One lock for all futures: held for a few loads and stores, and cheaper than one each.
+        unseen = None if exc_info is None else self._watch(exc_info)
         with _answering:
-            if self._done or self._get_hook is not None:
-                return False
-            self._value = value
-            self._exc_info = exc_info
-            self._done = self.settled = True
-        if exc_info is not None:
-            self._watch_error()
+            refused = self._done or self._get_hook is not None
+            if not refused:
+                self._value = value
+                self._exc_info = exc_info
+                if unseen is not None:
+                    self._unseen = unseen
+                self._done = self.settled = True
+        if refused:
+            if unseen is not None:
+                unseen.seen()
+            return False
         if self._callbacks:
             self._call_back()
         return True
@@ -154,21 +159,28 @@ class Future(pykka.Future[T], Generic[T]):
                 self.fail(unsaved)
                 return
             self.unsaved = True
+        prepared = self._exc_info
+        unseen = None if prepared is None else self._watch(prepared)
         with _answering:
-            if self._done:
-                return
-            self._done = True
-        if self._exc_info is not None:
-            self._watch_error()
+            late = self._done
+            if not late:
+                if unseen is not None:
+                    self._unseen = unseen
+                self._done = True
+        if late:
+            if unseen is not None:
+                unseen.seen()
+            return
         if self._callbacks:
             self._call_back()
 
-    def _watch_error(self) -> None:
-        """Have it logged if nobody ever asks for this error."""
-        if self.target is not None:
-            assert self._exc_info is not None
-            kind, error, _ = self._exc_info
-            self._unseen = _Unseen(self._asked(), error or kind)
+    def _watch(self, exc_info: ExcInfo) -> _Unseen | None:
+        """Return what logs an error if nobody ever asks for it.
+
+        It is there before the future is done, as somebody may see the error at once. It is made
+        without a lock, as an object that is made may have the collector run others' ``__del__``.
+        """
+        return None if self.target is None else _Unseen(self._asked(), exc_info[1] or exc_info[0])
 
     def __repr__(self) -> str:
         if self.target is None:
