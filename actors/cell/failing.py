@@ -256,9 +256,13 @@ def bury(cell: AgentCell, letter: Letter, reason: str) -> None:
     except PerdureError as error:
         logger.warning("%s: %s stays where it is stored: %s", cell, describe(letter), error)
         return
+    # The activation, if it stays, must know as well: a tick may be delivered twice in memory.
+    known = {} if cell.activation is None else cell.activation.timers
     if timer is not None:
+        known[timer.name] = timer
         home.timers.set(timer)
     elif letter.timer is not None:
+        known.pop(letter.timer.name, None)
         home.timers.cancelled(letter.timer[:3])
     if notice is not None:
         cell.put_back(notice)

@@ -398,3 +398,34 @@ def test_a_spread_that_makes_no_sense_is_refused(spread: object) -> None:
         pytest.raises(ConfigurationError, match="from 0 to the interval, 60"),
     ):
         other.agent(Wide, "a").call(Wide.rings).get()
+
+
+class Renamed(Agent[BellState]):
+    """A bell of a later version, which has no ``ring`` any more."""
+
+    kind = "Bell"
+
+    def rings(self) -> list[tuple[str, float]]:
+        return list(self.state.rung)
+
+
+@pytest.mark.parametrize("interval", [None, 10.0])
+def test_a_tick_that_no_longer_decodes_dies_once_however_often_it_is_delivered(
+    interval: float | None,
+) -> None:
+    """A live agent knows that the timer is gone, or at its next appointment."""
+    store, clock = MemoryStore(), VirtualClock(START)
+    with AgentSystem.open(store, agents=[Bell], clock=clock) as system:
+        bell = system.agent(Bell, "a")
+        (bell.call(Bell.repeat, 10.0) if interval else bell.call(Bell.in_seconds, 10.0, "x")).get()
+    (timer,) = store.load("Bell", "a").timers  # type: ignore[union-attr]
+    with AgentSystem.open(store, agents=[Renamed], clock=clock) as system:
+        system.agent(Renamed, "a").call(Renamed.rings).get()
+        clock.advance(10.0)
+        for _ in range(2):
+            system._runtime._timer_due(timer)  # read from the store at the same moment
+        assert system.idle(DEADLINE)
+        assert len(system.dead_letters.list()) == 1
+        clock.advance(10.0)
+        assert system.idle(DEADLINE)
+        assert len(system.dead_letters.list()) == (2 if interval else 1)
