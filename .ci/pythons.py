@@ -18,6 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PROJECT = ROOT / "pyproject.toml"
 SELECTION = (
     "tests/actors",
+    "tests/attack/test_alien_schema.py",
+    "tests/attack/test_damage.py",
     "tests/cli",
     "tests/persistence",
     "tests/pykka_suite",
