@@ -32,6 +32,7 @@ logger = logging.getLogger("perdure.actors")
 
 def fail(cell: AgentCell, activation: Activation, turn: Turn, error: BaseException) -> None:
     """Undo a turn. An asker gets the error; with nobody asking, supervision decides."""
+    turn.failed = error
     activation.rollback()
     letter = turn.letter
     if isinstance(error, StateError) and not error.turn:  # else of a turn that this one asked
@@ -232,6 +233,8 @@ def bury(cell: AgentCell, letter: Letter, reason: str) -> None:
         letter.cause, letter.correlation, letter.sent, letter.attempts, reason, home.clock.now(),
     )  # fmt: skip
     effects.dead = [dead]
+    if cell.turn is not None and cell.turn.letter is letter:
+        cell.turn.commit = commit
     try:
         # Counted as the agent's: a load before this is durable would find the message again.
         cell.last_sequence = home.supervisor.append(commit)
