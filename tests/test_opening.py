@@ -57,7 +57,6 @@ STEPS: list[tuple[Any, str]] = [
     (schema, "check"),
     (Place, "__init__"),
     (schema, "set_up_writer"),
-    (schema, "create_or_check"),
     (SqliteReader, "__init__"),
     (SqliteStore, "acquire"),
     (SqliteStore, "_chain"),
@@ -168,6 +167,21 @@ def test_a_step_that_fails(
     with failing(where, name, begun=begun, error=error) as met, pytest.raises(type(error)):
         opened(path)
     assert met, "this step is none"
+    assert none_left()
+    assert descriptors() == before
+    works(path)
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["before", "behind"])
+def test_making_the_tables_fails(tmp_path: Path, *, begun: bool) -> None:
+    """A new file whose tables could not be made, or just were, opens again at once."""
+    path, before = tmp_path / "new.db", descriptors()
+    with (
+        failing(schema, "create_or_check", begun=begun, error=Interrupted()) as met,
+        pytest.raises(Interrupted),
+    ):
+        opened(path)
+    assert met
     assert none_left()
     assert descriptors() == before
     works(path)

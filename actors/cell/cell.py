@@ -106,6 +106,10 @@ class Surroundings(Protocol):
         """Put a letter into an agent's mailbox."""
         ...
 
+    def deliver_first(self, leaving: list[Any]) -> None:
+        """Put the first of some letters that leave together into its agent's mailbox, once."""
+        ...
+
     def order(self, kind: str, key: str, control: Control) -> None:
         """Put a control before an agent's mail."""
         ...

@@ -35,6 +35,7 @@ logger = logging.getLogger("perdure.actors")
 
 def fail(cell: AgentCell, activation: Activation, turn: Turn, error: BaseException) -> None:
     """Undo a turn. An asker gets the error; with nobody asking, supervision decides."""
+    turn.failed = error
     activation.rollback()
     letter = turn.letter
     if isinstance(error, StateError) and not error.turn:  # else of a turn that this one asked
@@ -250,6 +251,8 @@ def bury(cell: AgentCell, letter: Letter, reason: str) -> None:
     notice = _notice(cell, dead) if cell.blueprint.mourns and dead.name != ON_DEAD else None
     if notice is not None and notice.durable:
         effects.sends = [row(cell.kind, cell.key, notice)]
+    if cell.turn is not None and cell.turn.letter is letter:
+        cell.turn.commit = commit
     try:
         # Counted as the agent's: a load before this is durable would find the message again.
         cell.last_sequence = home.supervisor.append(commit)

@@ -77,9 +77,8 @@ def _settle(
             activation.tracker.trim(cell.last_sequence, cell.home.supervisor.committer.durable)
         release(cell, letter, value)
     else:
-        _commit(cell, activation, turn, name or describe(letter), delta, value)
-        if turn.steps:
-            _take_steps(cell, turn)
+        turn.value = value
+        _commit(cell, activation, turn, name or describe(letter), delta)
 
 
 def _settle_snapshot(cell: AgentCell, activation: Activation, turn: Turn, value: object) -> None:
@@ -228,13 +227,8 @@ def request_save(cell: AgentCell) -> None:
     cell.mailbox.put_urgent(Control(Verb.SAVE, edge=False))
 
 
-def _commit(  # noqa: PLR0917 - once a turn, and keywords cost
-    cell: AgentCell,
-    activation: Activation,
-    turn: Turn,
-    name: str,
-    delta: Delta | None,
-    value: object,
+def _commit(
+    cell: AgentCell, activation: Activation, turn: Turn, name: str, delta: Delta | None
 ) -> None:
     # 1. The reply is made ready before the append: the committer may release it at once.
     # 2. The append gives the sequence, or raises where the writer was revoked; then nothing of the
@@ -251,22 +245,39 @@ def _commit(  # noqa: PLR0917 - once a turn, and keywords cost
         activation.put_unsaved(commit)
     if turn.effects or letter.timer:
         _put_effects(cell, turn, commit)
-    held_back = letter.reply_to is not None and letter.edge and not answers_unsaved(cell)
-    if held_back:
-        assert letter.reply_to is not None
-        hold_back(cell, letter.reply_to, value)
+    if letter.reply_to is not None and letter.edge and not answers_unsaved(cell):
+        hold_back(cell, letter.reply_to, turn.value)
         commit.reply = letter.reply_to
-    sequence = activation.writer.submit(commit)
-    cell.last_sequence = sequence
-    if turn.ending is not None:
-        cell.home.ledger.publish(turn.ending, sequence)
+        turn.held_back = True
+    turn.commit = commit
+    # Only now: a handler may take its time, and so must nobody who waits for a commit.
+    activation.writer.quiet = cell.mailbox.helped
+    activation.writer.submit(commit)
+    finish(cell, turn)
+
+
+def finish(cell: AgentCell, turn: Turn) -> None:
+    """Do what comes behind the append of the commit that ends a turn.
+
+    May begin again where it was interrupted: every part is done once, or the same when done twice.
+    """
+    commit, letter = turn.commit, turn.letter
+    assert commit is not None
+    sequence = commit.sequence
+    cell.last_sequence = max(cell.last_sequence, sequence)
+    if turn.ending is not None and not turn.ending.published:
+        with cell.home.ledger.lock:
+            cell.home.ledger.publish(turn.ending, sequence)
     if turn.effects or letter.timer:
         cell.seen = sequence
         _deliver(cell, turn, commit)
-    if not held_back:
-        _answer(cell, letter, value)
-    if activation.tracker.collections:
+    if not turn.held_back and letter.reply_to is not None:
+        _answer(cell, letter, turn.value)
+    activation = cell.activation
+    if activation is not None and activation.tracker.collections:
         activation.tracker.trim(sequence, cell.home.supervisor.committer.durable)
+    if turn.steps:
+        _take_steps(cell, turn)
 
 
 def _settle_effects(cell: AgentCell, activation: Activation, turn: Turn) -> None:
@@ -282,12 +293,10 @@ def _settle_effects(cell: AgentCell, activation: Activation, turn: Turn) -> None
         commit.with_effects().consumed = [turn.letter.id]
     _put_effects(cell, turn, commit)
     append = activation.writer.submit if timed else cell.home.supervisor.append
-    cell.last_sequence = cell.seen = append(commit)
-    if turn.ending is not None:
-        cell.home.ledger.publish(turn.ending, cell.last_sequence)
-    _deliver(cell, turn, commit)
-    if turn.steps:
-        _take_steps(cell, turn)
+    turn.commit = commit
+    turn.held_back = True  # the caller of this answers
+    cell.seen = append(commit)
+    finish(cell, turn)
 
 
 def _take_steps(cell: AgentCell, turn: Turn) -> None:
@@ -333,9 +342,10 @@ def _deliver(cell: AgentCell, turn: Turn, commit: Commit) -> None:
         if cell.activation is not None:
             cell.activation.timers.pop(place[2], None)
         home.timers.cancelled(place)
-    for target, sent in turn.sends:
-        sent.cause = commit.sequence if commit.agent else 0
-        home.deliver(target.kind, target.key, sent)
+    sends = turn.sends
+    while sends:
+        sends[0][1].cause = commit.sequence if commit.agent else 0
+        home.deliver_first(sends)
 
 
 def row(kind: str, key: str, letter: Letter) -> Message:

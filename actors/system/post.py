@@ -132,12 +132,24 @@ class PostOffice:
             elif session or message.__class__ not in PLAIN:
                 letter = self._unwritten_letter(message, session)
         else:
-            letter = self._stored_letter(cell, message, None)
-            commit = Commit()
-            commit.with_effects().sends = [row(cell.kind, cell.key, letter)]
-            home.supervisor.append(commit)
+            self._store_and_put(cell, self._stored_letter(cell, message, None))
+            return
         while not cell.mailbox.put(letter):
             cell = self._cell_of(ref)
+
+    def _store_and_put(self, cell: RunningCell, letter: Letter) -> None:
+        home = self._home
+        leaving: list[Any] = [(cell, letter)]
+        commit = Commit()
+        commit.with_effects().sends = [row(cell.kind, cell.key, letter)]
+        try:
+            home.supervisor.append(commit)
+            if not cell.mailbox.put_first(leaving):
+                home.deliver_first(leaving)
+        except BaseException:
+            if commit.sequence and leaving:  # it is in the store, or will be
+                home.dispatcher.requeue(Delivery(home, leaving))
+            raise
 
     def ask(  # noqa: C901, PLR0912 - one path, taken by every ask
         self, ref: AgentRef[Any], message: object
@@ -297,6 +309,25 @@ class PostOffice:
             except MailboxFull as error:
                 return error
         return None
+
+
+class Delivery:
+    """Work: letters whose sender was interrupted between their commit and their mailboxes."""
+
+    def __init__(self, home: Surroundings, leaving: list[Any]) -> None:
+        """Put what is left of ``leaving`` into its mailboxes."""
+        self._home = home
+        self._leaving = leaving
+
+    def waits(self) -> bool:
+        """Tell that only a worker does this."""
+        return True
+
+    def run(self) -> bool:
+        """Deliver what is left."""
+        while self._leaving:
+            self._home.deliver_first(self._leaving)
+        return True
 
 
 def detached(message: object) -> object:

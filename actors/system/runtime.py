@@ -192,6 +192,17 @@ class Runtime:
             self.keeper.forget(cell)
             cell = self.keeper.cell(kind, key)
 
+    def deliver_first(self, leaving: list[Any]) -> None:
+        """Put the first of some letters that leave together into its agent's mailbox, once.
+
+        It leaves the list in the moment in which it is in the mailbox.
+        """
+        place = leaving[0][0].kind, leaving[0][0].key
+        cell = self.cells.get(place) or self.keeper.cell(*place)
+        while not cell.mailbox.put_first(leaving):
+            self.keeper.forget(cell)
+            cell = self.keeper.cell(*place)
+
     def order(self, kind: str, key: str, control: Control) -> None:
         """Put a control before an agent's mail."""
         cell = self.keeper.cell(kind, key)

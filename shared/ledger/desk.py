@@ -249,27 +249,25 @@ class Desk(View):
         self._refuse_in_vain()
         receipt, sequence = Receipt(), 0
         committer = self._supervisor.committer
-        committer.promise()
-        try:
-            with self.ledger.ending(unit) as ending:
-                if ending.changes or ending.audit or unit.mail:
-                    commit = Commit(time=self.now(), name=name)
-                    commit.correlation = unit.standing.correlation
-                    ending.put_into(commit)
-                    commit.with_effects().sends = self._context.rows(unit.mail)
-                    commit.reply = receipt
-                    sequence = self._supervisor.append(commit)
-                    self.ledger.publish(ending, sequence)
-            if not sequence:
-                committer.gate(receipt)  # what it has seen may be on its way yet
-            elif unit.mail:
-                self._context.deliver(unit.mail, sequence)
-        except BaseException:
-            if not sequence:
-                self.forgo(unit)
-            raise
-        finally:
-            committer.keep()
+        commit = Commit(time=self.now(), name=name)
+        commit.correlation = unit.standing.correlation
+        with committer.promise():
+            try:
+                with self.ledger.ending(unit) as ending:
+                    if ending.changes or ending.audit or unit.mail:
+                        ending.put_into(commit)
+                        commit.with_effects().sends = self._context.rows(unit.mail)
+                        commit.reply = receipt
+                        sequence = self._supervisor.append(commit)
+                        self.ledger.publish(ending, sequence)
+                if not sequence:
+                    committer.gate(receipt)  # what it has seen may be on its way yet
+                elif unit.mail:
+                    self._context.deliver(unit.mail, sequence)
+            except BaseException:
+                if not commit.sequence:
+                    self.forgo(unit)
+                raise
         receipt.wait(self.ledger.waiting())
 
     def wait(self) -> None:
@@ -277,11 +275,8 @@ class Desk(View):
         self._refuse_in_vain()
         receipt = Receipt()
         committer = self._supervisor.committer
-        committer.promise()
-        try:
+        with committer.promise():
             committer.gate(receipt)
-        finally:
-            committer.keep()
         receipt.wait(self.ledger.waiting())
 
     def forgo(self, unit: Unit, *, again: bool = False) -> None:
