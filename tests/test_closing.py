@@ -161,8 +161,8 @@ def test_a_lease_that_cannot_be_released_binds_others_only(tmp_path: Path) -> No
             counter = system.agent(Counter, "a")
             assert counter.call(Counter.add).get(timeout=DEADLINE) == expected
             forbid(path)
-        assert second_process(path) == "owned"
         allow(path)
+        assert second_process(path) == "owned"
     with AgentSystem.open(path, agents=[Counter]):
         assert second_process(path) == "owned"
     assert second_process(path) == "opened"
