@@ -79,7 +79,7 @@ class Document(Pattern, Generic[T]):
     ) -> None:
         """Find the document, or make it with the value ``initial``."""
         self._codec = cast("Codec[T]", codec_of(cast("object", type)))
-        self._initial = self._codec.encode(initial, f"document {name!r}")
+        self._initial = office.text(initial, f"document {name!r}", self._codec)
         roles = {READERS: readers, WRITERS: writers} if (readers, writers) != (None, None) else None
         super().__init__(office, name, quota=quota, owner=owner, roles=roles)
 

@@ -121,6 +121,7 @@ class Pattern:
         if self._found(unit) is not None:
             return
         standing = admit(self._office, unit, self._rows.scope, "make")
+        self._office.desk.plain.name(self.name, f"the name of a {self.pattern}")
         quota = self._quota or Quota()
         head = Head(
             str(self._owner or standing.principal), quota.items, quota.bytes, quota.ttl,

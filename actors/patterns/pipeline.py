@@ -164,7 +164,7 @@ class Pipeline(Pattern):
 
         It counts towards the quota as long. Conflict if it is no longer the caller's.
         """
-        why = checked_part(reason, "reason")
+        why = self._office.desk.plain.reason(checked_part(reason, "reason"), f"{self} reason")
 
         def dropped(unit: Unit) -> None:
             item = self._own(unit, work, "drop items of")

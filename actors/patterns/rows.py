@@ -99,7 +99,7 @@ class Office(Handle):
         """
         record = isinstance(value, msgspec.Struct) or dataclasses.is_dataclass(value)
         codec = codec or codec_for(type(value) if record else None)
-        text = codec.encode(value, path)
+        text = self.desk.plain.value(codec.encode(value, path), path)
         if len(text) > self.largest:
             problem = f"takes {len(text):,} characters, more than the limit of {self.largest:,}"
             raise StateError(path, problem)

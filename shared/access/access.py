@@ -169,7 +169,8 @@ class Access(Handle):
         if not self._policy.knows(who.id):
             message = f"no agent class of kind {who.id!r}; {who} is not isolated"
             raise UnknownAgent(message)
-        self._isolator.isolate(Isolation(who, _checked_reason(reason), self._desk.now()))
+        why = self._desk.plain.reason(_checked_reason(reason), f"why {who} is isolated")
+        self._isolator.isolate(Isolation(who, why, self._desk.now()))
 
     def restore(self, agent: AnyAgent) -> bool:
         """Let an isolated agent go on with all its mail. System only.

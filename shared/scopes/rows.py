@@ -12,6 +12,7 @@ from ...persistence.names.named import checked_scope
 from ...persistence.names.scope import Scope
 from ...persistence.records.shared_tables import SCOPED
 from ...persistence.records.tables import Order, Row
+from ...persistence.secrets.detector import sensitive
 from ..ledger.desk import Desk, Handle
 from ..ledger.guard import Right
 from ..ledger.unit import Place, Step, Unit
@@ -139,6 +140,7 @@ class KeyedRows(Handle):
     def _text(self, scope: Scope, key: str, value: object) -> str:
         path = f"{scope} {key!r}"
         text = self.schemas.encode(scope, checked_key(key), value, path)
+        text = self._desk.plain.value(text, f"{scope.kind} {key}", sensitive(key))
         if len(text) > self.largest:
             problem = f"takes {len(text):,} characters, more than the limit of {self.largest:,}"
             raise StateError(path, problem)

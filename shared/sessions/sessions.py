@@ -37,6 +37,9 @@ from .bounds import (
     LARGEST_META,
     LONGEST_NAME,
     LONGEST_NOTE,
+    META_OF,
+    NAME,
+    NOTE,
     Bounds,
     checked_text,
     refuse_control,
@@ -196,7 +199,9 @@ class Sessions(Handle, Generic[S]):
 
     def take(self, session_id: str, step: SessionStep, note: str = "") -> None:
         """Take a step; an end is taken by those nested in the session first, each by itself."""
-        checked_text(note, "note", LONGEST_NOTE)
+        plain = self._desk.plain
+        shown = plain.reason if step is SessionStep.FAIL else plain.words
+        note = shown(checked_text(note, "note", LONGEST_NOTE), NOTE)
         self._walk(self._visible(session_id, newest=True).id, step, note)
 
     def _walk(self, session_id: str, step: SessionStep, note: str) -> None:
@@ -284,9 +289,13 @@ class Sessions(Handle, Generic[S]):
         if owner is not None and owner != standing.principal != Principal.SYSTEM:
             raise Denied(f"{standing.principal} may not create a session for {owner}")
         refuse_control(checked_text(name, "name", LONGEST_NAME), "the name of a session")
+        plain = self._desk.plain
+        plain.name(key, "the id of a session")
+        name = plain.words(name, NAME)
         limits = (limits or SessionLimits()).checked(cleanup)
         now = self._desk.now()
         text = META.encode(dict(meta or {}), f"meta of session {key}")
+        text = plain.value(text, META_OF)
         if len(text) > LARGEST_META:
             problem = f"takes {len(text):,} characters; {LARGEST_META:,} are allowed"
             raise StateError(f"meta of session {key}", problem)
