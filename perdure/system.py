@@ -40,7 +40,7 @@ from .lifecycle.saves import SaveStatistics
 from .lifecycle.signals import SecretEvent, fire
 from .lifecycle.supervisor import PersistenceSupervisor
 from .opening import Opening
-from .persistence.audit.entries import gone_on
+from .persistence.audit.succession import gone_on
 from .persistence.errors import CommitsLost, Deadlock, Denied
 from .persistence.records.records import AgentRow, Counters, JournalEntry
 from .persistence.secrets.detector import DEFAULT_DETECTOR, Detector
