@@ -87,7 +87,9 @@ class Document(Pattern, Generic[T]):
         """Return the document as it is."""
 
         def read(unit: Unit) -> Version[T]:
-            self._require(unit, self._head(unit), READERS, "read")
+            head = self._head(unit)
+            self._require(unit, head, READERS, "read")
+            self._saw(unit, "read", head)
             return self._current(unit)
 
         return self._office.run(read)

@@ -225,6 +225,12 @@ class PostOffice:
         cell = self._keeper.cells.get((ref.kind, ref.key))
         return describe(self._home.store, ref.kind, ref.key, cell)
 
+    def rests(self, ref: AgentRef[Any]) -> bool:
+        """Tell whether an agent takes no mail at this moment: paused, quarantined, isolated."""
+        if self._home.policy.isolated(ref.kind, ref.key):
+            return True
+        return self.describe(ref).status in (Status.PAUSED, Status.QUARANTINED)
+
     def _cell_of(self, ref: AgentRef[Any]) -> RunningCell:
         """Return the cell a reference leads to, and let the reference remember it."""
         cell = self._keeper.cells.get((ref.kind, ref.key))

@@ -107,6 +107,9 @@ class Access(Handle):
         found = self._policy.grant(number)
         standing = self._desk.standing()
         if found is None or not self._policy.owns(standing.principal, found.scope):
+            # Also where there is none: the audit is to tell who tries numbers.
+            use = Use(Right(0), Scope.GLOBAL, None, f"revoke grant {number}"[:100])
+            self._note_refusal(standing, use)
             raise UnknownGrant(f"there is no grant {number} that {standing.principal} could revoke")
         use = Use(Right(0), found.scope, found.keys, f"revoke grant {number}")
         self._change(standing, use, {(GRANTS, (number,)): _gone})
@@ -207,10 +210,13 @@ class Access(Handle):
         return standing
 
     def _refuse(self, standing: Standing, use: Use, message: str) -> None:
+        self._note_refusal(standing, use)
+        raise Denied(message)
+
+    def _note_refusal(self, standing: Standing, use: Use) -> None:
         decision = Decision(allowed=False, reason="not the owner", audited=True)
         with self._desk.entry() as unit:
             unit.audit.append(recorded(self._desk.now(), standing, use, decision))
-        raise Denied(message)
 
     def _change(self, standing: Standing, use: Use, steps: dict[Place, Step]) -> None:
         """Change the policy, in the unit of the turn or by a commit; always in the audit."""

@@ -74,7 +74,7 @@ class Policy:
         """
         self._classes = dict(boundaries)
         self._now = now
-        self._reads = reads
+        self.reads = reads
         self._grants: dict[Row, tuple[_Held, ...]] = {}  # by grantee and scope
         self._numbered: dict[int, _Held] = {}
         self._to_kinds = 0  # grants to all agents of a kind
@@ -117,7 +117,7 @@ class Policy:
             return Decision(allowed=False, reason="isolated", audited=not owned, isolated=True)
         if owned:
             return _OWNER
-        audited = self._reads or bool(want & ~_LOOKING)
+        audited = self.reads or bool(want & ~_LOOKING)
         if who.kind == "system":
             return Decision(allowed=True, reason="the system", audited=audited)
         if scope.kind == "session" and scope.id == standing.session:

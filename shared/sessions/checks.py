@@ -268,8 +268,8 @@ class _Checks:
             self._plain.words(text, "a tag or media type")
             if checked_name(text, "tag or media type") != text:
                 raise _Fault("a tag or a media type is not in its normal form")
-        for what, named in (("tag", line.tags), ("source", line.sources)):
-            if len(set(named)) != len(named):  # type: ignore[arg-type]
+        for what, named in (("tag", list[object](line.tags)), ("source", [*line.sources])):
+            if len(set(named)) != len(named):
                 raise _Fault(f"a {what} of an artifact is there twice")
         self._notes += len(line.tags) + len(line.sources)
         if self._notes > MOST_NOTES:

@@ -15,7 +15,7 @@ from perdure.persistence.records.chain import START, AuditRecord, Chain
 from perdure.persistence.records.shared_tables import AUDIT_ANCHOR
 from perdure.persistence.secrets.keys import key_text
 from perdure.persistence.sqlite.tables import checksum
-from tests.cli.support import invoke, records
+from tests.cli.commands import invoke, records
 
 from tests.access.agents import call, opened
 from .test_tampering import behind, innocent, put, row_of, verified

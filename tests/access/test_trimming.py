@@ -15,7 +15,7 @@ from perdure.persistence.records.shared_tables import AUDIT
 from perdure.persistence.secrets.keys import key_text
 from perdure.shared.access import audit as trail
 from tests.access.agents import call, opened
-from tests.cli.support import records
+from tests.cli.commands import records
 from tests.kit.children import started
 
 from .test_tampering import behind, put, row_of, verified
