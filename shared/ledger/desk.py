@@ -54,6 +54,8 @@ PATIENCE: Final = 3
 ALONE: Final = "(shared)"
 """The name in the journal of a commit of one call."""
 
+_WRITE: Final = Right.WRITE._value_
+"""Flags are not combined, but their numbers: enum's operators take a microsecond each."""
 _SYSTEM: Final = Standing(Principal.SYSTEM)
 _transaction: Final[ContextVar[Unit | None]] = ContextVar("perdure_transaction", default=None)
 """The transaction of this context that belongs to no turn."""
@@ -122,7 +124,7 @@ class Desk(View):
                 " that it gives"
             )
             raise Denied(message)
-        if key is not None and right & Right.WRITE:
+        if key is not None and right._value_ & _WRITE:
             self.plain.name(key, f"a key of a scope {scope.kind!r}")
         admit(self, unit, Use(right, scope, key, operation))
 

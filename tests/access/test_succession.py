@@ -15,9 +15,9 @@ from perdure.persistence.records.chain import START, AuditRecord, Chain
 from perdure.persistence.records.shared_tables import AUDIT_ANCHOR
 from perdure.persistence.secrets.keys import key_text
 from perdure.persistence.sqlite.tables import checksum
+from tests.access.agents import call, opened
 from tests.cli.commands import invoke, records
 
-from tests.access.agents import call, opened
 from .test_tampering import behind, innocent, put, row_of, verified
 
 OLD = StaticKeys({"k1": b"1" * 32})
