@@ -23,6 +23,7 @@ from ...persistence.errors import (
 )
 from ...persistence.names.keys import checked_name
 from ...persistence.names.scope import Principal, Scope
+from ...persistence.records.chain import AuditRecord
 from ...persistence.records.records import JournalEntry
 from ...persistence.records.shared_tables import ARTIFACTS, PROGRESS, SESSIONS
 from ...persistence.records.tables import Order, Row
@@ -30,6 +31,7 @@ from ...persistence.secrets.masking import masked
 from ..artifacts.artifacts import Artifacts
 from ..artifacts.catalogue import BY_NAME
 from ..ledger.desk import Desk, Handle
+from ..ledger.guard import Decision, Right, Use, recorded
 from ..ledger.unit import Place, Step, Unit
 from ..scopes.rows import keyed
 from . import pages
@@ -145,7 +147,7 @@ class Sessions(Handle, Generic[S]):
             self._refuse_taken(key)
             steps.append(owned(row))
         steps.append(((PROGRESS, (IMPORTS + key,)), functools.partial(_no_import, key)))
-        self._change(steps, "(session created)", row.correlation)
+        self._change(steps, "(session created)", row.correlation, self._told(key, "create session"))
         return self._make(self, key, row.correlation)
 
     def get(self, session_id: str) -> S:
@@ -202,7 +204,12 @@ class Sessions(Handle, Generic[S]):
         plain = self._desk.plain
         shown = plain.reason if step is SessionStep.FAIL else plain.words
         note = shown(checked_text(note, "note", LONGEST_NOTE), NOTE)
-        self._walk(self._visible(session_id, newest=True).id, step, note)
+        try:
+            seen = self._visible(session_id, newest=True)
+        except UnknownSession:
+            self._audit_refusal(session_id, f"{step} session")
+            raise
+        self._walk(seen.id, step, note)
 
     def _walk(self, session_id: str, step: SessionStep, note: str) -> None:
         for _ in range(ATTEMPTS):
@@ -356,7 +363,7 @@ class Sessions(Handle, Generic[S]):
 
         self._change(
             [(_place(before.id), taken)], f"(session {DONE[step]})", before.correlation,
-            expected=before,
+            self._told(before.id, f"{step} session"), expected=before,
         )  # fmt: skip
 
     def _change(
@@ -364,10 +371,11 @@ class Sessions(Handle, Generic[S]):
         steps: builtins.list[tuple[Place, Step]],
         name: str,
         correlation: int,
+        told: AuditRecord,
         *,
         expected: SessionRow | None = None,
     ) -> None:
-        """Take steps with the unit under way, or in a commit of their own.
+        """Take steps with the unit under way, or in a commit of their own; the audit has ``told``.
 
         ``expected`` must still be the newest row of the one place then (Conflict).
         """
@@ -379,13 +387,30 @@ class Sessions(Handle, Generic[S]):
                     before = desk.look(unit, place)
                     unit.change(place, step, checked=True)
                     step(before)  # raises where it cannot be taken
+                unit.audit.append(told)
             return
         alone = Unit(desk.standing()._replace(correlation=correlation), desk.guard.epoch)
         for place, step in steps:
             if expected is not None:
                 alone.reads[place] = tuple(expected)
             alone.change(place, step, checked=expected is not None)
+        alone.audit.append(told)
         desk.commit(alone, name=name)
+
+    def _told(self, session_id: str, operation: str, *, refused: str = "") -> AuditRecord:
+        """Return what the audit says of a step: each one stands there, whoever owns the session."""
+        standing = self._desk.standing()
+        reason = refused or ("the system" if standing.principal == Principal.SYSTEM else "owner")
+        if not refused and standing.session == session_id:
+            reason = "in that session"
+        use = Use(Right(0), Scope.session(session_id), None, operation)
+        decision = Decision(allowed=not refused, reason=reason, audited=True)
+        return recorded(self._desk.now(), standing, use, decision)
+
+    def _audit_refusal(self, session_id: str, operation: str) -> None:
+        told = self._told(session_id, operation, refused="not its session")
+        with self._desk.entry() as unit:
+            unit.audit.append(told)
 
     def _row(self, session_id: str, *, newest: bool = False) -> SessionRow | None:
         place = _place(session_id)
