@@ -225,6 +225,8 @@ class Access(Handle):
         with self._desk.entry() as unit:
             unit.audit.append(recorded(self._desk.now(), standing, use, decision))
             for place, step in steps.items():
+                if place[0] in (OWNERS, BOUNDARIES):
+                    unit.replaced.add(place)  # whatever is there, also if it is damaged
                 unit.change(place, self._still(standing, use, step), checked=False)
 
     def _still(self, standing: Standing, use: Use, step: Step) -> Step:
