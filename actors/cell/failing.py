@@ -83,7 +83,7 @@ def wait_for_the_store(cell: AgentCell, letter: Letter, error: BaseException) ->
     """
     if cell.home.policy.ever and handed_over(cell, letter):
         return
-    cell.error = told(error)
+    cell.error = told_of(cell, error)
     if cell.home.closing:
         if cell.snapshot:
             store_mail(cell, [letter])
@@ -96,13 +96,13 @@ def wait_for_the_store(cell: AgentCell, letter: Letter, error: BaseException) ->
     logger.warning("%s: %s waits for the store: %s", cell, describe(letter), cell.error)
     wait = cell.begin_backoff()
     # Whoever waits behind the letter is told now: nobody knows how long this takes.
-    refuse_askers(cell, error if isinstance(error, StoreUnavailable) else _failing(error))
+    refuse_askers(cell, error if isinstance(error, StoreUnavailable) else _failing(cell.error))
     what = f"{cell} tries again after a second what the store hindered ({cell.error})"
     cell.home.agenda.when_the_store_may_be_back(lambda: cell.end_backoff(wait), what)
 
 
-def _failing(error: BaseException) -> StoreUnavailable:
-    return StoreUnavailable(f"the store fails ({told(error)}); ask again later")
+def _failing(reason: str) -> StoreUnavailable:
+    return StoreUnavailable(f"the store fails ({reason}); ask again later")
 
 
 @contextlib.contextmanager

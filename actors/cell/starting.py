@@ -104,9 +104,7 @@ def _try_later(cell: AgentCell, letter: Letter, error: StoreError) -> Outcome | 
     agenda, what = cell.home.agenda, f"{cell} is read again after a second ({error})"
     if isinstance(letter, Control):  # it must not keep back the steps that people ask for
         order = letter
-        agenda.when_the_store_may_be_back(
-            lambda: cell.home.order(cell.kind, cell.key, order), what
-        )
+        agenda.when_the_store_may_be_back(lambda: cell.home.order(cell.kind, cell.key, order), what)
         return None
     cell.pending = lambda: agenda.when_the_store_may_be_back(cell.mailbox.resume, what, cell)
     return Outcome.RETRY
