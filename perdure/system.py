@@ -40,7 +40,7 @@ from .lifecycle.saves import SaveStatistics
 from .lifecycle.signals import SecretEvent, fire
 from .lifecycle.supervisor import PersistenceSupervisor
 from .opening import Opening
-from .persistence.audit.entries import gone_on
+from .persistence.audit.succession import gone_on
 from .persistence.errors import CommitsLost, Deadlock, Denied
 from .persistence.records.records import AgentRow, Counters, JournalEntry
 from .persistence.secrets.detector import DEFAULT_DETECTOR, Detector
@@ -274,8 +274,12 @@ class AgentSystem:
         """Supervise agents together: when one fails, ``strategy`` says who is restarted.
 
         A group that restarts more often than its ``policy`` allows is given to its ``parent``
-        group; one without a parent is quarantined. Groups last as long as the system is open.
+        group; one without a parent is quarantined. Groups last as long as the system is open. A
+        handler may group those it may pause and stop, below a group of such (Denied).
         """
+        above = [each.members for each in self.groups() if each.name == parent]
+        for kind, key in {(m.kind, m.key) for m in members}.union(*above):
+            self._runtime.post.refuse_undirected(self._runtime.reference(kind, key), "group")
         self._runtime.tree.group(
             name,
             [(member.kind, member.key) for member in members],

@@ -14,10 +14,11 @@ from ...lifecycle.restart import Intensity
 from ...persistence.errors import (
     KeyMissing,
     PerdureError,
+    SecretFound,
     StateError,
     StoreError,
     StoreUnavailable,
-    told,
+    storable,
 )
 from ...persistence.records.records import Commit, DeadLetter, Timer
 from ..pool.mailbox import MailHold
@@ -83,7 +84,7 @@ def wait_for_the_store(cell: AgentCell, letter: Letter, error: BaseException) ->
     """
     if cell.home.policy.ever and handed_over(cell, letter):
         return
-    cell.error = told(error)
+    cell.error = told_of(cell, error)
     if cell.home.closing:
         if cell.snapshot:
             store_mail(cell, [letter])
@@ -96,13 +97,13 @@ def wait_for_the_store(cell: AgentCell, letter: Letter, error: BaseException) ->
     logger.warning("%s: %s waits for the store: %s", cell, describe(letter), cell.error)
     wait = cell.begin_backoff()
     # Whoever waits behind the letter is told now: nobody knows how long this takes.
-    refuse_askers(cell, error if isinstance(error, StoreUnavailable) else _failing(error))
+    refuse_askers(cell, error if isinstance(error, StoreUnavailable) else _failing(cell.error))
     what = f"{cell} tries again after a second what the store hindered ({cell.error})"
     cell.home.agenda.when_the_store_may_be_back(lambda: cell.end_backoff(wait), what)
 
 
-def _failing(error: BaseException) -> StoreUnavailable:
-    return StoreUnavailable(f"the store fails ({told(error)}); ask again later")
+def _failing(reason: str) -> StoreUnavailable:
+    return StoreUnavailable(f"the store fails ({reason}); ask again later")
 
 
 @contextlib.contextmanager
@@ -159,7 +160,7 @@ def restart(cell: AgentCell, error: BaseException, letter: Letter | None) -> Non
     """Let supervision decide; ``letter`` is tried again or goes to the dead letters."""
     if cell.home.policy.ever and handed_over(cell, letter):
         return
-    cell.error = reason = told(error)
+    cell.error = reason = told_of(cell, error)
     policy = cell.blueprint.agent_class.restarts
     if cell.home.supervisor.ended is not None:
         # The error may come from the lost store, and nothing decided now could be kept.
@@ -279,11 +280,11 @@ def _notice(cell: AgentCell, dead: DeadLetter) -> Letter | None:
     if cell.volatile:
         call = ProxyCall((ON_DEAD,), (dead,), {})
         return Letter(call, letter_id=letter_id, correlation=dead.correlation)
-    problem: StateError | None = None
+    problem: PerdureError | None = None
     for shown in (dead, dead._replace(body=""), dead._replace(body="", reason="")):
         try:
             name, body, message = cell.blueprint.calls.encode(ProxyCall((ON_DEAD,), (shown,), {}))
-        except StateError as error:
+        except (StateError, SecretFound) as error:
             problem = error
             continue
         letter = StoredLetter(message, letter_id=letter_id, correlation=dead.correlation)
@@ -293,6 +294,11 @@ def _notice(cell: AgentCell, dead: DeadLetter) -> Letter | None:
     return None
 
 
+def told_of(cell: AgentCell, error: BaseException) -> str:
+    """Return an error of an agent as its dead letters, its status and signals show it."""
+    return cell.home.desk.plain.told(error, f"an error of {cell.kind}")
+
+
 def _stored(cell: AgentCell, letter: Letter) -> tuple[str, str]:
     if letter.body:
         return letter.name, letter.body
@@ -300,5 +306,6 @@ def _stored(cell: AgentCell, letter: Letter) -> tuple[str, str]:
         name, body, _ = cell.blueprint.calls.encode(letter.message)
     except (ValueError, TypeError, AttributeError, KeyMissing):
         # A volatile agent's message that cannot be stored: at least show what it was.
-        return describe(letter), json.dumps(repr(letter.message))
+        shown = cell.home.desk.plain.reason(storable(repr(letter.message)), f"mail of {cell.kind}")
+        return describe(letter), json.dumps(shown)
     return name, body

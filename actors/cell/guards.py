@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...lifecycle.status import Status
-from ...persistence.errors import StoreError, SystemClosed, told
+from ...persistence.errors import StoreError, SystemClosed
 from ..pool.mailbox import MailHold
 from ..talk.control import Control, Verb
 from ..talk.turn import Letter, Turn
@@ -90,7 +90,7 @@ def still_wanted(cell: AgentCell, activation: Activation, letter: Letter) -> boo
     try:
         letter.message = cell.blueprint.calls.decode(timer.method, timer.body)
     except (ValueError, TypeError, AttributeError) as error:
-        failing.bury(cell, letter, f"it no longer decodes: {told(error)}")
+        failing.bury(cell, letter, f"it no longer decodes: {failing.told_of(cell, error)}")
         return False
     if is_skipped(timer, cell.home.clock.now()):
         letter.message = None

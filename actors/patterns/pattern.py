@@ -15,8 +15,8 @@ from ...persistence.names.scope import Principal
 from ...shared.ledger.guard import Standing
 from ...shared.ledger.unit import Unit
 from .quota import Quota
-from .rows import Office, Rows, scope_of
-from .rules import Members, admit, checked_principal, deny, is_one_of, roles_of
+from .rows import Office, Rows, in_turn, scope_of
+from .rules import Members, admit, checked_principal, deny, is_one_of, recorded, roles_of
 
 logger = logging.getLogger("perdure.actors")
 
@@ -121,6 +121,7 @@ class Pattern:
         if self._found(unit) is not None:
             return
         standing = admit(self._office, unit, self._rows.scope, "make")
+        self._office.desk.plain.name(self.name, f"the name of a {self.pattern}")
         quota = self._quota or Quota()
         head = Head(
             str(self._owner or standing.principal), quota.items, quota.bytes, quota.ttl,
@@ -164,6 +165,13 @@ class Pattern:
     def _admit(self, unit: Unit, operation: str) -> Standing:
         return admit(self._office, unit, self._rows.scope, operation)
 
+    def _saw(self, unit: Unit, operation: str, head: Head) -> None:
+        """Have it stand in the audit that somebody has seen what another owns."""
+        if not self._is_owner(unit.standing, head) and self._office.desk.guard.reads:
+            scope = self._rows.scope
+            seen = recorded(self._office, unit, scope, operation, "reader", "allowed")
+            unit.audit.append(seen)
+
     def _deny(self, unit: Unit, operation: str, why: str) -> Denied:
         return deny(self._office, unit, self._rows.scope, operation, why)
 
@@ -204,6 +212,17 @@ class Pattern:
         method = _wakes(self._rows.peek(unit, key)).get(str(who))
         if method is not None:
             self._tell(unit, who, method)
+
+    def _tell_one(self, unit: Unit, number: int, listeners: list[tuple[Principal, str]]) -> None:
+        """Tell one of those who listen, another for each number; one that rests only if all do."""
+        among = in_turn(number, listeners)
+        self._tell(unit, *next((one for one in among if not self._rests(one[0])), among[0]))
+
+    def _rests(self, who: Principal) -> bool:
+        try:
+            return self._office.post.rests(self._office.reference(who.id, who.part))
+        except UnknownAgent:
+            return True
 
     def _tell(self, unit: Unit, who: Principal, method: str, *args: object) -> None:
         try:

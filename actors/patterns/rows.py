@@ -46,6 +46,10 @@ class Postman(Protocol):
         """Send a message with the turn under way, or with the commit of a unit outside."""
         ...
 
+    def rests(self, ref: AgentRef[Any]) -> bool:
+        """Tell whether an agent takes no mail at this moment: paused, quarantined, isolated."""
+        ...
+
     def control(self, ref: AgentRef[Any], verb: Verb) -> Future[Any]:
         """Have a lifecycle step taken and return its future."""
         ...
@@ -99,7 +103,7 @@ class Office(Handle):
         """
         record = isinstance(value, msgspec.Struct) or dataclasses.is_dataclass(value)
         codec = codec or codec_for(type(value) if record else None)
-        text = codec.encode(value, path)
+        text = self.desk.plain.value(codec.encode(value, path), path)
         if len(text) > self.largest:
             problem = f"takes {len(text):,} characters, more than the limit of {self.largest:,}"
             raise StateError(path, problem)
@@ -174,7 +178,8 @@ class Rows:
     def rows(self, unit: Unit | None, prefix: str, after: str = "") -> Iterator[tuple[str, str]]:
         """Iterate over keys and texts in key order; nothing holds them as they are."""
         for row in keyed(self.office.desk, unit, self.scope.columns, prefix, after):
-            yield str(row[KEY]), str(row[VALUE])
+            if self.office.clerk.living(row) is not None:
+                yield str(row[KEY]), str(row[VALUE])
 
     def _text(self, row: Row | None) -> str | None:
         living = self.office.clerk.living(row)
@@ -217,6 +222,7 @@ def quoted(name: str) -> str:
     return quote(name, safe="")
 
 
-def chosen(number: int, among: Sequence[T]) -> T:
-    """Return one of several, each as often as the others for rising numbers of whatever step."""
-    return among[(number * _SPREAD >> 16) % len(among)]
+def in_turn(number: int, among: Sequence[T]) -> Sequence[T]:
+    """Return all of them, each first as often as the others for rising numbers of any step."""
+    first = (number * _SPREAD >> 16) % len(among)
+    return [*among[first:], *among[:first]]

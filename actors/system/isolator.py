@@ -82,6 +82,7 @@ class Isolator:
             if not self._policy.isolated(agent.id, agent.part):
                 return False
             sequence = self._commit(agent, None, "restore")
+            self._policy.let_go(agent)
             with contextlib.suppress(UnknownAgent):
                 # Made if it is not there: one that is being made now may have seen the isolation.
                 self._keeper.cell(agent.id, agent.part).unhold(MailHold.ISOLATED)
@@ -127,7 +128,9 @@ class Isolator:
         use = Use(Right(0), Scope.agent(who.id, who.part), None, operation)
         decision = Decision(allowed=True, reason="the system")
         unit.audit.append(recorded(home.clock.now(), unit.standing, use, decision))
-        unit.change((ISOLATED, (who.id, who.part)), lambda _row: row, checked=False)
+        place = (ISOLATED, (who.id, who.part))
+        unit.replaced.add(place)  # whatever is there, also if it is damaged
+        unit.change(place, lambda _row: row, checked=False)
         with home.ledger.ending(unit) as ending:
             name = "(isolate)" if row is not None else "(restore)"
             commit = Commit(time=home.clock.now(), name=name)

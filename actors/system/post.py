@@ -10,7 +10,9 @@ from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr
 
 from ...lifecycle.status import Status
 from ...persistence.errors import MailboxFull, PerdureError, SystemClosed
+from ...persistence.names.scope import Scope
 from ...persistence.records.records import Commit
+from ...shared.ledger.guard import Right
 from ...shared.ledger.unit import Unit
 from ...shared.sessions.current import entered
 from ..cell.cell import AgentCell, Surroundings
@@ -18,6 +20,7 @@ from ..cell.isolation import refuse_cut_off
 from ..cell.running import RunningCell
 from ..cell.settling import row
 from ..cell.steps import quarantined
+from ..patterns.sharing import Sharing
 from ..pool.future import Future
 from ..pool.mailbox import MailHold
 from ..talk.control import Control, Verb
@@ -30,12 +33,16 @@ from .helper import AskHelper
 
 _PROXIED: Final = frozenset({ProxyCall, ProxyGetAttr, ProxySetAttr})
 
+LIFECYCLE: Final = "(lifecycle)"
+"""Stands for the key where a right to direct an agent is asked for: a grant of ``*`` has it."""
+
 
 class Exchange(Surroundings, Protocol):
     """Where the post works."""
 
     closed: bool
     """Nothing is handled any more."""
+    sharing: Sharing
 
 
 class PostOffice:
@@ -204,9 +211,24 @@ class PostOffice:
             refuse_all(cell)
         return future
 
+    def refuse_undirected(self, ref: AgentRef[Any], operation: str) -> None:
+        """Raise Denied unless the caller may take steps of an agent's lifecycle.
+
+        The system may, the agent itself, those above it in its family, and who was granted all
+        rights on its scope.
+        """
+        desk = self._home.desk
+        who = desk.standing().principal
+        if who.kind != "agent" or (who.id, who.part) == (ref.kind, ref.key):
+            return
+        if not self._home.sharing.family().leads(who, ref):
+            scope = Scope.agent(ref.kind, ref.key)
+            desk.allow(desk.unit(), Right.ALL, scope, LIFECYCLE, operation)
+
     def control(self, ref: AgentRef[Any], verb: Verb) -> Future[Any]:
-        """Have a lifecycle step taken and return its future."""
+        """Have a lifecycle step taken and return its future; Denied to who may not direct it."""
         home = self._home
+        self.refuse_undirected(ref, verb.name.lower())
         if home.policy.ever:
             refuse_cut_off(home)
         turn = under_way()
@@ -236,6 +258,12 @@ class PostOffice:
         """Return how an agent stands."""
         cell = self._keeper.cells.get((ref.kind, ref.key))
         return describe(self._home.store, ref.kind, ref.key, cell)
+
+    def rests(self, ref: AgentRef[Any]) -> bool:
+        """Tell whether an agent takes no mail at this moment: paused, quarantined, isolated."""
+        if self._home.policy.isolated(ref.kind, ref.key):
+            return True
+        return self.describe(ref).status in (Status.PAUSED, Status.QUARANTINED)
 
     def _cell_of(self, ref: AgentRef[Any]) -> RunningCell:
         """Return the cell a reference leads to, and let the reference remember it."""

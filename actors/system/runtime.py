@@ -103,7 +103,10 @@ class Runtime:
         self.ledger.depends = hangs_on
         supervisor.committer.on_durable = self.ledger.took
         supervisor.defer = self.ledger.defer
-        desk = Desk(self.ledger, supervisor, TurnContext(self), patience=limits.mailbox_wait)
+        desk = Desk(
+            self.ledger, supervisor, TurnContext(self), patience=limits.mailbox_wait,
+            plain=catalogue.vault.plain,
+        )  # fmt: skip
         self.desk = desk
         schemas = Schemas(catalogue.vault)
         self.state = ScopedState(desk, largest=largest, schemas=schemas)
