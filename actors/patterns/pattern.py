@@ -213,10 +213,21 @@ class Pattern:
         if method is not None:
             self._tell(unit, who, method)
 
-    def _tell_one(self, unit: Unit, number: int, listeners: list[tuple[Principal, str]]) -> None:
-        """Tell one of those who listen, another for each number; one that rests only if all do."""
+    def _tell_one(
+        self,
+        unit: Unit,
+        number: int,
+        listeners: list[tuple[Principal, str]],
+        *,
+        within: bool = False,
+    ) -> None:
+        """Tell one of those who listen, another for each number; one that rests only if all do.
+
+        ``within`` the session of the unit, where the owner has named who works there.
+        """
         among = in_turn(number, listeners)
-        self._tell(unit, *next((one for one in among if not self._rests(one[0])), among[0]))
+        who, method = next((one for one in among if not self._rests(one[0])), among[0])
+        self._tell(unit, who, method, within=within)
 
     def _rests(self, who: Principal) -> bool:
         try:
@@ -224,10 +235,12 @@ class Pattern:
         except UnknownAgent:
             return True
 
-    def _tell(self, unit: Unit, who: Principal, method: str, *args: object) -> None:
+    def _tell(
+        self, unit: Unit, who: Principal, method: str, *args: object, within: bool = False
+    ) -> None:
         try:
             ref = self._office.reference(who.id, who.part)
-            self._office.tell(unit, ref, ProxyCall((method,), args, {}))
+            self._office.tell(unit, ref, ProxyCall((method,), args, {}), within=within)
         except (UnknownAgent, AttributeError, TypeError) as error:
             # Its class has changed since, or is not there: no reason to fail whoever brings news.
             logger.warning("%s: %s is not told: %s", self, who, error)

@@ -452,7 +452,10 @@ class Pipeline(Pattern):
     def _wake(self, unit: Unit, stage: str, number: int) -> None:
         workers = self._listeners(unit, _wakes_of(stage))
         if workers:
-            self._tell_one(unit, number, workers)
+            # An item's session goes on with workers that the pipeline's owner has named; others,
+            # who named themselves, are told outside of it.
+            named = self._head(unit).roles.get(stage) is not None
+            self._tell_one(unit, number, workers, within=named)
 
     def _remove(self, unit: Unit, stage: str, number: int) -> None:
         self._rows.remove(unit, _key(stage, number))

@@ -42,7 +42,15 @@ class _Value(msgspec.Struct):
 class Postman(Protocol):
     """Carry messages that leave with a commit."""
 
-    def enclose(self, ref: AgentRef[Any], message: object, unit: Unit, *, once: bool) -> None:
+    def enclose(
+        self,
+        ref: AgentRef[Any],
+        message: object,
+        unit: Unit,
+        *,
+        once: bool,
+        within: bool = False,
+    ) -> None:
         """Send a message with the turn under way, or with the commit of a unit outside."""
         ...
 
@@ -92,9 +100,20 @@ class Office(Handle):
         """
         return self._desk.run(work)
 
-    def tell(self, unit: Unit, ref: AgentRef[Any], message: object, *, once: bool = True) -> None:
-        """Send a message that leaves with the commit; with ``once`` one of a kind in each."""
-        self.post.enclose(ref, message, unit, once=once)
+    def tell(
+        self,
+        unit: Unit,
+        ref: AgentRef[Any],
+        message: object,
+        *,
+        once: bool = True,
+        within: bool = False,
+    ) -> None:
+        """Send a message that leaves with the commit; with ``once`` one of a kind in each.
+
+        ``within`` the session of the unit: for those whom an owner has named for it.
+        """
+        self.post.enclose(ref, message, unit, once=once, within=within)
 
     def text(self, value: T, path: str, codec: Codec[T] | None = None) -> str:
         """Return a value as JSON; StateError names what cannot be stored.

@@ -85,10 +85,19 @@ class PostOffice:
         else:
             turn.send(cell, self._stored_letter(cell, message, turn))
 
-    def enclose(self, ref: AgentRef[Any], message: object, unit: Unit, *, once: bool) -> None:
+    def enclose(
+        self,
+        ref: AgentRef[Any],
+        message: object,
+        unit: Unit,
+        *,
+        once: bool,
+        within: bool = False,
+    ) -> None:
         """Have a message leave with the turn under way, else with the commit of ``unit``.
 
-        With ``once`` it is left out where the same commit brings an equal one already.
+        With ``once`` it is left out where the same commit brings an equal one already. ``within``
+        the session that the unit is in, if it is in one.
         """
         known = ref.cell
         cell = known if type(known) is RunningCell else self._cell_of(ref)
@@ -98,7 +107,7 @@ class PostOffice:
             letter.correlation = unit.standing.correlation
         else:
             letter = self._stored_letter(cell, message, turn)
-        if letter.correlation < 0:
+        if letter.correlation < 0 and not within:
             # A session goes on where its own agents speak to each other. Who only listens is told
             # outside of it: to be in a session is a right, and where to keep what one makes.
             letter.correlation = letter.id
