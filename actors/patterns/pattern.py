@@ -211,7 +211,7 @@ class Pattern:
         who = unit.standing.principal
         method = _wakes(self._rows.peek(unit, key)).get(str(who))
         if method is not None:
-            self._tell(unit, who, method)
+            self._tell(unit, who, method, within=True)  # it is in that session already
 
     def _tell_one(
         self,
