@@ -37,6 +37,7 @@ PAGES: Final = (
         "The class you write, and what you hold to talk to its agents.",
         (
             *("Agent", "AgentRef", "Future", "AgentDescription", "SystemView"),
+            "TurnView",
             *("AgentProxy", "MethodProxy"),
         ),
         ("guides/messages.md", "guides/lifecycle.md", "guides/timers.md", "guides/pykka.md"),

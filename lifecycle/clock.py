@@ -5,15 +5,19 @@ from __future__ import annotations
 import heapq
 import itertools
 import logging
+import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 logger = logging.getLogger("perdure.lifecycle")
 
 FEW: Final = 64
 """Cancelled calls that are no burden."""
+LOOK_SECONDS: Final = 1.0
+STEP_SECONDS: Final = 0.5
+"""By how much the clock must be off after such a time to have been set: more than slewing does."""
 
 
 class Handle:
@@ -84,7 +88,14 @@ class Clock(Protocol):
         ...
 
     def call_later(self, delay: float, callback: Callable[[], None]) -> Handle:
-        """Call back after ``delay`` seconds; callbacks must be short."""
+        """Call back after ``delay`` seconds; callbacks must be short, and wait for nothing."""
+        ...
+
+    def call_aside(self, callback: Callable[[], None]) -> None:
+        """Call back soon, where it may wait for a disk or a lock, and holds up no delayed call.
+
+        One after the other, in this order.
+        """
         ...
 
     def start(self) -> None:
@@ -97,13 +108,14 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """Use the machine's clock and one thread for delayed calls."""
+    """Use the machine's clock, one thread for delayed calls and one for those that may wait."""
 
     def __init__(self) -> None:
         """Make a clock that calls back once it is started."""
         self._heap = _Heap()
         self._changed = threading.Condition()
-        self._thread: threading.Thread | None = None
+        self._asides: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
         self._closed = False
 
     now = staticmethod(time.time)
@@ -121,19 +133,26 @@ class SystemClock:
                 self._changed.notify()
         return handle
 
+    def call_aside(self, callback: Callable[[], None]) -> None:
+        """Call back on the second thread."""
+        self._asides.put(callback)
+
     def start(self) -> None:
-        """Start the thread."""
-        thread = threading.Thread(target=self._run, name="perdure-clock", daemon=True)
-        thread.start()
-        self._thread = thread
+        """Start the threads."""
+        for target, name in ((self._run, "perdure-clock"), (self._run_asides, "perdure-aside")):
+            thread = threading.Thread(target=target, name=name, daemon=True)
+            thread.start()
+            self._threads.append(thread)
 
     def close(self) -> None:
-        """End the thread."""
+        """End the threads; what the second one has begun is waited for."""
         with self._changed:
             self._closed = True
             self._changed.notify()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join()
+        self._asides.put(None)
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join()
 
     def _run(self) -> None:
         while True:
@@ -148,6 +167,12 @@ class SystemClock:
                     return
                 handle = self._heap.take()
             run(handle)
+
+    def _run_asides(self) -> None:
+        while not self._closed:
+            callback = self._asides.get()
+            if callback is not None and not self._closed:
+                run(Handle(0.0, callback))
 
 
 class VirtualClock:
@@ -188,6 +213,18 @@ class VirtualClock:
                 self._now = max(self._now, handle.when)
             run(handle)
 
+    def set_back(self, seconds: float) -> None:
+        """Set the wall clock back, as somebody does on a machine; below 0 it is set forward.
+
+        So does a machine that was asleep: for it, only ``now()`` has gone on. Nothing is called,
+        and nobody is told: who depends on it has to look.
+        """
+        self._epoch -= seconds
+
+    def call_aside(self, callback: Callable[[], None]) -> None:
+        """Call back at once, on this thread."""
+        run(Handle(0.0, callback))
+
     def pending(self) -> list[float]:
         """Return in how many seconds each pending call is due, soonest first."""
         with self._lock:
@@ -201,6 +238,33 @@ class VirtualClock:
         """Forget all calls."""
         with self._lock:
             self._heap.clear()
+
+
+class StepWatch:
+    """Notice when the wall clock was set, or the machine slept, and tell who depends on it.
+
+    Delayed calls are measured by the monotonic clock, which knows of neither. Moments in time
+    have to be looked at again then.
+    """
+
+    def __init__(self, clock: Clock, told: Sequence[Callable[[], None]]) -> None:
+        """Watch ``clock``; ``told`` are called after a step, and must be short."""
+        self._clock = clock
+        self._told = told
+        self._apart = self._measure()
+
+    def start(self) -> None:
+        """Look now, and then every second."""
+        apart = self._measure()
+        if abs(apart - self._apart) >= STEP_SECONDS:
+            logger.info("the clock was set, or stood still, by %.1f s", apart - self._apart)
+            for tell in self._told:
+                tell()
+        self._apart = apart
+        self._clock.call_later(LOOK_SECONDS, self.start)
+
+    def _measure(self) -> float:
+        return self._clock.now() - self._clock.monotonic()
 
 
 def run(handle: Handle) -> None:

@@ -119,6 +119,16 @@ class PersistenceSupervisor:
             return StoreUnavailable(message)
         return None
 
+    def awaited(self) -> list[str]:
+        """Return, for people, what is left until a failed save is tried again; empty if none is."""
+        if not self.committer.held or self.ended is not None:
+            return []
+        error = self._ledger.last_error
+        if self.outage:
+            seconds = self._circuit.settings.reset_after
+            return [f"the breaker is open for {seconds:g} s before the next attempt ({error})"]
+        return [f"saving is tried again after a backoff ({error})"]
+
     def wait_for_relief(self, timeout: float) -> bool:
         """Wait until not too much is unsaved; False on timeout. Raises what ended the store."""
         with self._relief:
@@ -218,6 +228,10 @@ class PersistenceSupervisor:
             if not self._circuit.half_open():
                 return
             event = self._event(None)
+        self._clock.call_aside(lambda: self._probe(event))
+
+    def _probe(self, event: SaveEvent) -> None:
+        """Let one attempt through; told before, so that nobody hears of its outcome first."""
         self._fire(signals.breaker_half_opened, event)
         self.committer.resume()
 
@@ -258,8 +272,11 @@ class PersistenceSupervisor:
     # The lease.
 
     def _renew(self) -> None:
-        if self._deadline is not None or self.ended is not None:
-            return
+        """Renew it aside: the store may be locked, and the clock must go on."""
+        if self._deadline is None and self.ended is None:
+            self._clock.call_aside(self._renew_now)
+
+    def _renew_now(self) -> None:
         self._clock.call_later(RENEW_SECONDS, self._renew)
         try:
             self._store.renew()

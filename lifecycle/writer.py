@@ -20,7 +20,7 @@ class Intake(Protocol):
 class Writer:
     """The right of one activation to commit for one agent; revoked when the activation ends."""
 
-    __slots__ = ("_intake", "agent", "revoked", "sequence", "version")
+    __slots__ = ("_intake", "agent", "quiet", "revoked", "sequence", "version")
 
     def __init__(self, intake: Intake, agent: int, version: int, sequence: int) -> None:
         """Commit for ``agent``, whose latest commit is ``version``, at ``sequence``."""
@@ -29,6 +29,7 @@ class Writer:
         self.version = version
         self.sequence = sequence
         self.revoked = False
+        self.quiet = False
 
     def submit(self, commit: Commit) -> int:
         """Append a commit of this agent as its next version and return its sequence.
@@ -52,9 +53,7 @@ class Writer:
                 for place in (*delta.items, *delta.entries):
                     if place[0] != agent:
                         raise _foreign(commit)
-        self.sequence = self._intake.append(commit)
-        self.version = commit.version
-        return self.sequence
+        return self._intake.append(commit)
 
 
 def _foreign(commit: Commit) -> PerdureError:

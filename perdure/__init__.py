@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .actors.talk.description import AgentDescription
     from .actors.talk.reference import AgentProxy, AgentRef, MethodProxy
     from .actors.talk.sessions import Session
+    from .actors.talk.turn import TurnView
     from .lifecycle import signals
     from .lifecycle.backoff import Backoff
     from .lifecycle.breaker import Breaker
@@ -190,6 +191,7 @@ __all__ = [
     "TimedOut",
     "Timer",
     "Topic",
+    "TurnView",
     "Version",
     "VirtualClock",
     "Waiting",
@@ -302,6 +304,7 @@ _HOMES: Final = {
     "TimedOut": ".actors.patterns.requests",
     "Timer": ".persistence.records.records",
     "Topic": ".actors.patterns.topic",
+    "TurnView": ".actors.talk.turn",
     "Version": ".actors.patterns.document",
     "VirtualClock": ".lifecycle.clock",
     "Waiting": ".actors.patterns.requests",

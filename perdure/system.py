@@ -40,7 +40,7 @@ from .lifecycle.saves import SaveStatistics
 from .lifecycle.signals import SecretEvent, fire
 from .lifecycle.supervisor import PersistenceSupervisor
 from .opening import Opening
-from .persistence.audit.entries import gone_on
+from .persistence.audit.succession import gone_on
 from .persistence.errors import CommitsLost, Deadlock, Denied
 from .persistence.records.records import AgentRow, Counters, JournalEntry
 from .persistence.secrets.detector import DEFAULT_DETECTOR, Detector
@@ -274,8 +274,12 @@ class AgentSystem:
         """Supervise agents together: when one fails, ``strategy`` says who is restarted.
 
         A group that restarts more often than its ``policy`` allows is given to its ``parent``
-        group; one without a parent is quarantined. Groups last as long as the system is open.
+        group; one without a parent is quarantined. Groups last as long as the system is open. A
+        handler may group those it may pause and stop, below a group of such (Denied).
         """
+        above = [each.members for each in self.groups() if each.name == parent]
+        for kind, key in {(m.kind, m.key) for m in members}.union(*above):
+            self._runtime.post.refuse_undirected(self._runtime.reference(kind, key), "group")
         self._runtime.tree.group(
             name,
             [(member.kind, member.key) for member in members],
@@ -299,7 +303,9 @@ class AgentSystem:
         """Wait until no agent has anything to do and everything is durable; False on timeout.
 
         Mail of paused and quarantined agents does not count, a timer not before it is delivered.
-        Deadlock in a handler: it would wait for itself.
+        With a VirtualClock, what only ``advance()`` can bring (the end of a backoff, the next
+        attempt to save) is not waited for: False at once, or without ``timeout`` a Deadlock that
+        says what it is. Deadlock in a handler, too: it would wait for itself.
         """
         _refuse_in_a_turn("idle")
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -307,11 +313,21 @@ class AgentSystem:
         def left() -> float | None:
             return None if deadline is None else max(0.0, deadline - time.monotonic())
 
-        committer = self._supervisor.committer
+        runtime, committer = self._runtime, self._supervisor.committer
         while True:
-            if not self._runtime.quiet(left()) or not committer.flush(left()):
-                return False
-            if self._runtime.quiet(0) and committer.backlog() == 0:
+            if not runtime.quiet(left()) or not committer.flush(
+                left(), while_held=not runtime.by_hand
+            ):
+                stalled = runtime.stalled()
+                if timeout is not None:
+                    return False
+                if stalled:
+                    message = (
+                        f"idle() would wait for ever, because time stands still: {stalled}; call"
+                        " clock.advance(seconds), or give idle() a timeout"
+                    )
+                    raise Deadlock(message)
+            elif runtime.quiet(0) and committer.backlog() == 0:
                 return True
 
     @contextlib.contextmanager
@@ -392,6 +408,7 @@ class AgentSystem:
         self.secrets.close()
         runtime.stop_intake()
         runtime.agenda.hurry()
+        runtime.refuse_held()
         busy = [] if runtime.quiet(left()) else runtime.busy()
         runtime.save_all()
         busy += [] if runtime.quiet(left()) else runtime.busy()

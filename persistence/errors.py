@@ -50,6 +50,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from typing import Final
 
 LONGEST_TEXT: Final = 4000
@@ -60,15 +61,18 @@ class PerdureError(Exception):
     """Be the root of all errors raised by perdure on purpose."""
 
 
-def told(error: BaseException) -> str:
+def told(error: BaseException, shown: Callable[[str], str] = str) -> str:
     """Return an error as text that can be stored, whatever its class makes of it.
 
     An error is anybody's: its text may be megabytes long, hold half a surrogate, or raise itself.
+    ``shown`` says what of it may be stored: asked before it is cut, since half a secret looks
+    like none.
     """
     try:
         text = str(error)
     except Exception:  # noqa: BLE001 - same
         text = "(its text cannot be made)"
+    text = shown(storable(text[: 2 * LONGEST_TEXT]))
     return storable(f"{type(error).__name__}: {text[:LONGEST_TEXT]}")
 
 
@@ -332,7 +336,7 @@ class MailboxFull(AgentError, RuntimeError):
 
 
 class Deadlock(AgentError, RuntimeError):
-    """Refuse to wait for a reply that cannot come because its giver waits for the asker."""
+    """Refuse a wait that cannot end: its giver waits for the asker, or time stands still."""
 
 
 class PoolExhausted(AgentError, RuntimeError):

@@ -1,6 +1,8 @@
 """The end of a system says what is lost and why, and gives the store back in any case."""
 
+import contextlib
 import logging
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -136,9 +138,19 @@ def second_process(path: Path) -> str:
     return run.stdout.strip()
 
 
-def forbid(system: AgentSystem) -> None:
-    """Have SQLite refuse that the lease is released, as on a full disk."""
-    system._store._writer.execute("PRAGMA query_only = ON")  # type: ignore[attr-defined]
+def forbid(path: Path) -> None:
+    """Have the file refuse that a lease is released, as a full disk does."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute(
+            "CREATE TRIGGER full BEFORE UPDATE OF released ON lease"
+            " BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
+        )
+
+
+def allow(path: Path) -> None:
+    """Let leases be released again."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP TRIGGER full")
 
 
 def test_a_lease_that_cannot_be_released_binds_others_only(tmp_path: Path) -> None:
@@ -148,7 +160,8 @@ def test_a_lease_that_cannot_be_released_binds_others_only(tmp_path: Path) -> No
         with AgentSystem.open(path, agents=[Counter]) as system:
             counter = system.agent(Counter, "a")
             assert counter.call(Counter.add).get(timeout=DEADLINE) == expected
-            forbid(system)
+            forbid(path)
+        allow(path)
         assert second_process(path) == "owned"
     with AgentSystem.open(path, agents=[Counter]):
         assert second_process(path) == "owned"
@@ -158,8 +171,9 @@ def test_a_lease_that_cannot_be_released_binds_others_only(tmp_path: Path) -> No
 def test_a_lease_that_was_given_up_frees_no_other(tmp_path: Path) -> None:
     """A system that has the store open now is not overlooked for one that had it before."""
     path = tmp_path / "store.db"
-    with AgentSystem.open(path, agents=[Counter]) as system:
-        forbid(system)
+    with AgentSystem.open(path, agents=[Counter]):
+        forbid(path)
+    allow(path)
     with (
         AgentSystem.open(path, agents=[Counter]),
         pytest.raises(StoreError, match="that is this process: use the AgentSystem it has open"),

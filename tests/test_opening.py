@@ -176,6 +176,21 @@ def test_a_step_that_fails(
     works(path)
 
 
+@pytest.mark.parametrize("begun", [False, True], ids=["before", "behind"])
+def test_making_the_tables_fails(tmp_path: Path, *, begun: bool) -> None:
+    """A new file whose tables could not be made, or just were, opens again at once."""
+    path, before = tmp_path / "new.db", descriptors()
+    with (
+        failing(schema, "create_or_check", begun=begun, error=Interrupted()) as met,
+        pytest.raises(Interrupted),
+    ):
+        opened(path)
+    assert met
+    assert none_left()
+    assert descriptors() == before
+    works(path)
+
+
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
 @pytest.mark.parametrize("begun", [False, True], ids=["before", "behind"])
 @pytest.mark.parametrize("name", ["acquire", "gone_on", "start"])

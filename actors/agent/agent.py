@@ -26,12 +26,14 @@ from pykka import Actor
 from ...lifecycle.durability import AutoSave, Durability, WhenUnsaved
 from ...lifecycle.restart import RestartPolicy
 from ...persistence.errors import ConfigurationError
+from ...persistence.records.records import DeadLetter
 from ...persistence.state.state import State
 from ...shared.access.boundaries import AnyBoundary, Boundary
 from ...shared.scopes.agent_scopes import AgentScopes
 from ..pool.pooled import PooledActor
 from ..talk.identity import Identified
 from ..talk.reference import AgentRef
+from ..talk.turn import TurnView
 from .options import check_options
 from .system_view import SystemView
 
@@ -53,6 +55,7 @@ class Home(Protocol):
         *,
         name: str | None,
         catch_up: str,
+        spread: float = 0.0,
     ) -> str:
         """Set a timer as an effect of the current turn and return its name."""
         ...
@@ -71,6 +74,10 @@ class Home(Protocol):
 
     def reference(self) -> AgentRef[Any]:
         """Return a reference to the agent."""
+        ...
+
+    def turn(self) -> TurnView:
+        """Return what the agent may know of the turn under way."""
         ...
 
 
@@ -165,6 +172,19 @@ class Agent(Identified, Generic[S]):
     ) -> None:
         """Run after a handler raised with nobody waiting for the reply; the turn is undone."""
 
+    def on_dead(self, letter: DeadLetter) -> None:
+        """Run when a message has gone to the dead letters: make up for what it should have done.
+
+        A durable turn of its own, before the other mail: sent with the commit that buries the
+        message, it survives a crash, is tried again as any message is, and may change the state
+        and send. One that fails at every attempt becomes a dead letter itself, without another.
+        """
+
+    @property
+    def turn(self) -> TurnView:
+        """What is known of the turn under way: the attempt, the message, the correlation."""
+        return self._home.turn()
+
     @property
     def scopes(self) -> AgentScopes:
         """What agents share; ``self.scopes.own`` is the scope that belongs to this agent."""
@@ -221,6 +241,7 @@ class Agent(Identified, Generic[S]):
         *args: *Ts,
         name: str | None = None,
         catch_up: str = "one",
+        spread: float = 0.0,
     ) -> str: ...
     @overload
     def every(
@@ -230,6 +251,7 @@ class Agent(Identified, Generic[S]):
         *args: object,
         name: str | None = None,
         catch_up: str = "one",
+        spread: float = 0.0,
         **kwargs: object,
     ) -> str: ...
     def every(  # type: ignore[misc]  # as above
@@ -239,18 +261,22 @@ class Agent(Identified, Generic[S]):
         *args: object,
         name: str | None = None,
         catch_up: str = "one",
+        spread: float = 0.0,
         **kwargs: object,
     ) -> str:
         """Have ``method`` called every ``seconds``, for ever or until cancelled.
 
         A timer of that name (by default the method's) with the same interval goes on undisturbed,
         so this may stand in ``on_start``. Ticks missed while nothing ran: ``catch_up="one"`` makes
-        up for them with one call, ``"all"`` with one each, ``"skip"`` with none.
+        up for them with one call, ``"all"`` with one each, ``"skip"`` with none. The first tick
+        comes up to ``spread`` seconds early, at most ``seconds``, by an amount that is each agent's
+        own: so that those who are started together do not tick together.
         """
         where = _method_name(self, method)
         return self._home.set_timer(
-            seconds, seconds, where, args, kwargs, name=name or where, catch_up=catch_up
-        )
+            seconds, seconds, where, args, kwargs, name=name or where, catch_up=catch_up,
+            spread=spread,
+        )  # fmt: skip
 
     def cancel(self, name: str) -> bool:
         """Cancel a timer when the turn commits; False if there is none of that name."""
@@ -268,6 +294,7 @@ class Agent(Identified, Generic[S]):
 _OPEN: Final = frozenset(
     {
         "on_start", "on_pause", "on_resume", "on_stop", "on_passivate", "on_failure", "on_receive",
+        "on_dead",
         "durability", "when_unsaved", "autosave", "restarts", "mailbox_limit", "turn_limit", "kind",
         "unreadable", "boundary",
     }

@@ -38,6 +38,8 @@ class Blueprint:
     vault: Vault
     passivates: bool
     """Whether it has an ``on_passivate`` of its own."""
+    mourns: bool
+    """Whether it has an ``on_dead`` of its own."""
 
 
 class Catalogue:
@@ -141,4 +143,5 @@ def _blueprint(agent_class: object, largest: int, vault: Vault) -> Blueprint:
         vault=vault,
         starts=agent_class.on_start is not Agent.on_start,
         passivates=agent_class.on_passivate is not Agent.on_passivate,
+        mourns=agent_class.on_dead is not Agent.on_dead,
     )

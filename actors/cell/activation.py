@@ -52,9 +52,13 @@ class Activation:
         return self.tracker.stale or self.unsaved is not None or bool(self.unsaved_mail)
 
     def put_unsaved(self, commit: Commit) -> None:
-        """Move what is unsaved into ``commit``, before what it holds itself."""
+        """Move what is unsaved into ``commit``, before what it holds itself.
+
+        Invariant: that is what the turns have left that are over, whatever one does that is under
+        way. So a save by whoever gives up a turn in its middle saves nothing of it.
+        """
         if self.tracker.stale:
-            self.keep(self.tracker.collect(), None)
+            self.keep(self.tracker.saved(), None)
         if self.unsaved is not None:
             if commit.delta is not None:
                 self.unsaved.merge(commit.delta)

@@ -8,6 +8,7 @@ stop or passivation, always from and to what is committed.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from typing import Any, Final, Protocol
 
@@ -105,6 +106,10 @@ class Surroundings(Protocol):
         """Put a letter into an agent's mailbox."""
         ...
 
+    def deliver_first(self, leaving: list[Any]) -> None:
+        """Put the first of some letters that leave together into its agent's mailbox, once."""
+        ...
+
     def order(self, kind: str, key: str, control: Control) -> None:
         """Put a control before an agent's mail."""
         ...
@@ -128,8 +133,8 @@ class AgentCell:
     __slots__ = (
         "_principal", "activation", "again", "backoff", "blueprint", "error", "holds", "home",
         "intensity", "key", "last_sequence", "mail_loaded", "mailbox", "pending", "reason",
-        "receives", "restarting", "shares", "snapshot", "status", "turn", "turn_limit", "turns",
-        "used", "volatile",
+        "receives", "restarting", "seen", "shares", "snapshot", "status", "turn", "turn_limit",
+        "turns", "used", "volatile",
     )  # fmt: skip
 
     def __init__(self, home: Surroundings, blueprint: Blueprint, key: str) -> None:
@@ -150,6 +155,9 @@ class AgentCell:
         self.last_sequence = 0
         """The agent's latest commit in this process: an activation must not load before it is
         durable."""
+        self.seen = 0
+        """The latest commit a reply may know of and must wait for. For an agent that is not saved
+        with each turn its own saves are none: its replies do not promise that they are there."""
         self.mail_loaded = not home.recovering and (blueprint.kind, key) not in home.owed
         self.holds: tuple[MailHold, ...] = ()
         self.turn: Turn | None = None
@@ -164,7 +172,8 @@ class AgentCell:
         self.shares = blueprint.agent_class.boundary is not Boundary.STRICT
         """Whether its turns may be overtaken: they write, or may write, what others do."""
         self.turns = 0
-        self.used = home.tick
+        self.used = math.inf
+        """When it last came to rest, by ``home.tick``; never so far if infinite."""
         self._principal: Principal | None = None
 
     @property
@@ -181,6 +190,10 @@ class AgentCell:
 
     def __str__(self) -> str:
         return f"{self.blueprint.kind}/{self.key}"
+
+    def is_new(self) -> bool:
+        """Tell whether it has not handled its first envelope yet, or is at it."""
+        return self.used == math.inf
 
     def hold(self, why: MailHold) -> None:
         """Keep the mail waiting for reason ``why``, besides others."""

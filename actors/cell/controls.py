@@ -46,6 +46,8 @@ def obey(cell: AgentCell, control: Control) -> Outcome | None:
             _wake(cell, control)
         else:
             _STEPS[verb](cell, cell.activation, control)
+        if verb is Verb.PAUSE and cell.home.closing:
+            guards.refuse_waiting(cell)
     except BaseException as error:  # noqa: BLE001 - an agent's own methods may raise anything
         if control.reply_to is None:
             logger.warning("%s: %s", cell, error)

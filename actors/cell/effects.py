@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from numbers import Real
 from typing import Any
 
@@ -13,8 +14,9 @@ from ...persistence.records.records import Timer
 from ...shared.scopes.agent_scopes import AgentScopes
 from ...shared.sessions.current import entered
 from ..agent.blueprint import check_name
-from ..talk.turn import Turn, under_way
+from ..talk.turn import Turn, TurnView, current, under_way
 from .cell import AgentCell
+from .settling import describe
 
 
 class CellHome:
@@ -52,6 +54,7 @@ class CellHome:
         *,
         name: str | None,
         catch_up: str,
+        spread: float = 0.0,
     ) -> str:
         """Set a timer when the turn commits; an identical interval timer goes on undisturbed."""
         turn, cell = self._turn(), self._cell
@@ -64,6 +67,13 @@ class CellHome:
         if catch_up not in ("one", "all", "skip"):
             message = f'{cell}: catch_up={catch_up!r} is unknown; use "one", "all" or "skip"'
             raise ConfigurationError(message)
+        number = isinstance(spread, Real)
+        if not number or not 0 <= spread <= seconds:
+            message = (
+                f"{cell}: spread={spread!r} makes no sense; give seconds from 0 to the interval,"
+                f" {seconds:g}"
+            )
+            raise ConfigurationError(message)
         path = tuple(method.split("."))
         _, body, _ = cell.blueprint.calls.encode(ProxyCall(path, args, kwargs))
         if name is not None:
@@ -71,7 +81,7 @@ class CellHome:
         else:
             name = f"{method}#{cell.home.next_letter()}"
         # Floats throughout, as the store gives them back: its checksums tell 5 from 5.0.
-        due = cell.home.clock.now() + float(seconds)
+        due = cell.home.clock.now() + float(seconds) - _share(cell, name) * float(spread)
         interval = None if interval is None else float(interval)
         # What is set in a session goes on in it; other chains of messages end with their turns.
         session = min(0, entered(turn) or turn.letter.correlation)
@@ -80,6 +90,18 @@ class CellHome:
         if not interval or known is None or known._replace(due=due, correlation=session) != timer:
             turn.set_timer(name, timer)
         return name
+
+    def turn(self) -> TurnView:
+        """Return what the agent may know of the turn under way, also in ``on_failure``."""
+        turn = current.get()
+        if turn is None or turn.cell is not self._cell:
+            message = f"{self._cell}: self.turn is there in its own handlers only"
+            raise ConfigurationError(message)
+        letter = turn.letter
+        # Who asks gets the error of the first attempt.
+        limit = self._cell.blueprint.agent_class.restarts.attempts
+        attempts = limit if letter.reply_to is None else 1
+        return TurnView(letter.attempts + 1, attempts, describe(letter), letter.correlation)
 
     def cancel_timer(self, name: str) -> bool:
         """Cancel a timer when the turn commits."""
@@ -101,3 +123,8 @@ class CellHome:
             message = f"{self._cell}: timers and steps can be asked for only in its own handlers"
             raise ConfigurationError(message)
         return turn
+
+
+def _share(cell: AgentCell, name: str) -> float:
+    """Return a number from 0 up to 1 that is this timer's own, in every process."""
+    return zlib.crc32(f"{cell.kind}/{cell.key}/{name}".encode()) / 2**32

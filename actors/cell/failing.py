@@ -7,24 +7,28 @@ import json
 import logging
 from collections.abc import Iterator
 
+from pykka.messages import ProxyCall
+
 from ...lifecycle import signals
 from ...lifecycle.restart import Intensity
 from ...persistence.errors import (
     KeyMissing,
     PerdureError,
+    SecretFound,
     StateError,
     StoreError,
     StoreUnavailable,
-    told,
+    storable,
 )
 from ...persistence.records.records import Commit, DeadLetter, Timer
 from ..pool.mailbox import MailHold
 from ..talk.control import Control, Verb
-from ..talk.turn import Letter, Turn, as_letter, current
+from ..talk.messages import ON_DEAD
+from ..talk.turn import Letter, StoredLetter, Turn, as_letter, current
 from .activation import Activation
 from .cell import AgentCell
 from .isolation import handed_over
-from .settling import answers_unsaved, describe, save, store_mail
+from .settling import answers_unsaved, describe, hold_back, note_seen, row, save, store_mail
 from .timers import next_due
 
 logger = logging.getLogger("perdure.actors")
@@ -32,6 +36,7 @@ logger = logging.getLogger("perdure.actors")
 
 def fail(cell: AgentCell, activation: Activation, turn: Turn, error: BaseException) -> None:
     """Undo a turn. An asker gets the error; with nobody asking, supervision decides."""
+    turn.failed = error
     activation.rollback()
     letter = turn.letter
     if isinstance(error, StateError) and not error.turn:  # else of a turn that this one asked
@@ -40,6 +45,7 @@ def fail(cell: AgentCell, activation: Activation, turn: Turn, error: BaseExcepti
         cell.home.ledger.give_up(turn.unit)
         cell.home.desk.forgo(turn.unit)
     if letter.reply_to is not None:
+        note_seen(cell, turn)
         reject(cell, letter, error)
         return
     if of_the_store(error):
@@ -78,7 +84,7 @@ def wait_for_the_store(cell: AgentCell, letter: Letter, error: BaseException) ->
     """
     if cell.home.policy.ever and handed_over(cell, letter):
         return
-    cell.error = told(error)
+    cell.error = told_of(cell, error)
     if cell.home.closing:
         if cell.snapshot:
             store_mail(cell, [letter])
@@ -91,12 +97,13 @@ def wait_for_the_store(cell: AgentCell, letter: Letter, error: BaseException) ->
     logger.warning("%s: %s waits for the store: %s", cell, describe(letter), cell.error)
     wait = cell.begin_backoff()
     # Whoever waits behind the letter is told now: nobody knows how long this takes.
-    refuse_askers(cell, error if isinstance(error, StoreUnavailable) else _failing(error))
-    cell.home.agenda.when_the_store_may_be_back(lambda: cell.end_backoff(wait))
+    refuse_askers(cell, error if isinstance(error, StoreUnavailable) else _failing(cell.error))
+    what = f"{cell} tries again after a second what the store hindered ({cell.error})"
+    cell.home.agenda.when_the_store_may_be_back(lambda: cell.end_backoff(wait), what)
 
 
-def _failing(error: BaseException) -> StoreUnavailable:
-    return StoreUnavailable(f"the store fails ({told(error)}); ask again later")
+def _failing(reason: str) -> StoreUnavailable:
+    return StoreUnavailable(f"the store fails ({reason}); ask again later")
 
 
 @contextlib.contextmanager
@@ -116,13 +123,19 @@ def reject(cell: AgentCell, letter: Letter, error: BaseException) -> None:
 
     When used: a turn, a step or a refused letter has nobody but its asker to tell.
     """
-    if letter.reply_to is None:
+    # The error's traceback leads to the letter, and from there it must not lead to the future: if
+    # nobody asks for it, that is to be noticed when it goes, not when the collector comes.
+    reply_to, letter.reply_to = letter.reply_to, None
+    if reply_to is None:
         return
-    if letter.edge and not answers_unsaved(cell):
-        letter.reply_to.prepare(None, error)
-        cell.home.supervisor.committer.gate(letter.reply_to)
+    unsaved = cell.snapshot or cell.volatile
+    if unsaved and cell.seen <= cell.home.supervisor.committer.durable:
+        reply_to.fail(error)
+    elif letter.edge and not answers_unsaved(cell):
+        hold_back(cell, reply_to, None, error)
+        cell.home.supervisor.committer.gate(reply_to)
     else:
-        letter.reply_to.fail(error)
+        reply_to.fail(error)
 
 
 def refuse_askers(cell: AgentCell, error: Exception, *, steps: bool = False) -> None:
@@ -147,7 +160,7 @@ def restart(cell: AgentCell, error: BaseException, letter: Letter | None) -> Non
     """Let supervision decide; ``letter`` is tried again or goes to the dead letters."""
     if cell.home.policy.ever and handed_over(cell, letter):
         return
-    cell.error = reason = told(error)
+    cell.error = reason = told_of(cell, error)
     policy = cell.blueprint.agent_class.restarts
     if cell.home.supervisor.ended is not None:
         # The error may come from the lost store, and nothing decided now could be kept.
@@ -208,13 +221,17 @@ def begin_again(cell: AgentCell, delay: float) -> None:
     cell.drop()
     wait = cell.begin_backoff()
     if delay > 0:
-        cell.home.agenda.later(delay, lambda: cell.end_backoff(wait))
+        what = f"{cell} begins again {delay:g} s after it failed ({cell.error or 'by request'})"
+        cell.home.agenda.later(delay, lambda: cell.end_backoff(wait), what)
     else:
         cell.end_backoff(wait)
 
 
 def bury(cell: AgentCell, letter: Letter, reason: str) -> None:
-    """Move a message to the dead letters, durably, and let its timer go on."""
+    """Move a message to the dead letters, durably, and let its timer go on.
+
+    If the agent has something to do about that (``on_dead``), it is sent with the same commit.
+    """
     home = cell.home
     commit = Commit()
     effects = commit.with_effects()
@@ -232,18 +249,54 @@ def bury(cell: AgentCell, letter: Letter, reason: str) -> None:
         letter.cause, letter.correlation, letter.sent, letter.attempts, reason, home.clock.now(),
     )  # fmt: skip
     effects.dead = [dead]
+    notice = _notice(cell, dead) if cell.blueprint.mourns and dead.name != ON_DEAD else None
+    if notice is not None and notice.durable:
+        effects.sends = [row(cell.kind, cell.key, notice)]
+    if cell.turn is not None and cell.turn.letter is letter:
+        cell.turn.commit = commit
     try:
         # Counted as the agent's: a load before this is durable would find the message again.
         cell.last_sequence = home.supervisor.append(commit)
     except PerdureError as error:
         logger.warning("%s: %s stays where it is stored: %s", cell, describe(letter), error)
         return
+    # The activation, if it stays, must know as well: a tick may be delivered twice in memory.
+    known = {} if cell.activation is None else cell.activation.timers
     if timer is not None:
+        known[timer.name] = timer
         home.timers.set(timer)
     elif letter.timer is not None:
+        known.pop(letter.timer.name, None)
         home.timers.cancelled(letter.timer[:3])
+    if notice is not None:
+        cell.put_back(notice)
     logger.error("%s: %s goes to the dead letters: %s", cell, describe(letter), reason)
     cell.fire(signals.message_dead, reason=reason)
+
+
+def _notice(cell: AgentCell, dead: DeadLetter) -> Letter | None:
+    """Return a letter that calls ``on_dead``; with less in it if all of that is too large."""
+    letter_id = cell.home.next_letter()
+    if cell.volatile:
+        call = ProxyCall((ON_DEAD,), (dead,), {})
+        return Letter(call, letter_id=letter_id, correlation=dead.correlation)
+    problem: PerdureError | None = None
+    for shown in (dead, dead._replace(body=""), dead._replace(body="", reason="")):
+        try:
+            name, body, message = cell.blueprint.calls.encode(ProxyCall((ON_DEAD,), (shown,), {}))
+        except (StateError, SecretFound) as error:
+            problem = error
+            continue
+        letter = StoredLetter(message, letter_id=letter_id, correlation=dead.correlation)
+        letter.name, letter.body, letter.sent = name, body, dead.died
+        return letter
+    logger.error("%s is not told of its dead letter %d: %s", cell, dead.id, problem)
+    return None
+
+
+def told_of(cell: AgentCell, error: BaseException) -> str:
+    """Return an error of an agent as its dead letters, its status and signals show it."""
+    return cell.home.desk.plain.told(error, f"an error of {cell.kind}")
 
 
 def _stored(cell: AgentCell, letter: Letter) -> tuple[str, str]:
@@ -253,5 +306,6 @@ def _stored(cell: AgentCell, letter: Letter) -> tuple[str, str]:
         name, body, _ = cell.blueprint.calls.encode(letter.message)
     except (ValueError, TypeError, AttributeError, KeyMissing):
         # A volatile agent's message that cannot be stored: at least show what it was.
-        return describe(letter), json.dumps(repr(letter.message))
+        shown = cell.home.desk.plain.reason(storable(repr(letter.message)), f"mail of {cell.kind}")
+        return describe(letter), json.dumps(shown)
     return name, body

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...lifecycle.status import Status
-from ...persistence.errors import StoreError, SystemClosed, told
+from ...persistence.errors import StoreError, SystemClosed
 from ..pool.mailbox import MailHold
 from ..talk.control import Control, Verb
 from ..talk.turn import Letter, Turn
@@ -60,7 +60,7 @@ def _may_end(cell: AgentCell, letter: Letter, error: StoreError) -> bool:
 
 
 def refuse_waiting(cell: AgentCell) -> None:
-    """Tell those whose asks would wait here: for the store, or for a restart by hand.
+    """Tell those whose asks would wait here: for the store, for a step by hand, or for ever.
 
     When used: the mail begins to wait, or an ask came behind mail that does.
     """
@@ -69,6 +69,10 @@ def refuse_waiting(cell: AgentCell) -> None:
         return
     if cell.status is Status.QUARANTINED:
         refuse_askers(cell, quarantined(cell))
+        return
+    if cell.home.closing and MailHold.PAUSED in cell.holds:
+        # Nobody can resume it any more, and turns that wait for its reply would hold up the close.
+        refuse_askers(cell, SystemClosed(f"{cell} is paused, and the agent system is closing"))
         return
     supervisor = cell.home.supervisor
     refusal = supervisor.refusal()
@@ -86,7 +90,7 @@ def still_wanted(cell: AgentCell, activation: Activation, letter: Letter) -> boo
     try:
         letter.message = cell.blueprint.calls.decode(timer.method, timer.body)
     except (ValueError, TypeError, AttributeError) as error:
-        failing.bury(cell, letter, f"it no longer decodes: {told(error)}")
+        failing.bury(cell, letter, f"it no longer decodes: {failing.told_of(cell, error)}")
         return False
     if is_skipped(timer, cell.home.clock.now()):
         letter.message = None

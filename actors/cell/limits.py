@@ -55,8 +55,7 @@ def _abandon(cell: AgentCell, turn: Turn, error: TurnTimeout) -> None:
     if thread is not None:
         cell.home.dispatcher.lend_for(thread)
     if cell.activation is not None:
-        settling.save(cell, cell.activation, "(save)")  # the turns before this one
-        cell.activation.writer.revoked = True
+        settling.save_and_revoke(cell, cell.activation)
     letter = turn.letter
     if letter.reply_to is not None:
         letter.reply_to.fail(error)

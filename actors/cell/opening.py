@@ -9,7 +9,7 @@ from pykka.messages import ProxyCall
 
 from ...lifecycle import signals
 from ...lifecycle.status import Status, stored_status
-from ...persistence.errors import ConfigurationError, CorruptState, PerdureError, told
+from ...persistence.errors import ConfigurationError, CorruptState, PerdureError
 from ...persistence.records.records import AgentRow, Commit, Message, QuarantineRow, StoredAgent
 from ...persistence.state.tracker import StateTracker
 from ...persistence.upkeep.kinds import convert
@@ -19,7 +19,7 @@ from ..talk.turn import Letter, StoredLetter
 from .activation import Activation
 from .cell import AgentCell
 from .effects import CellHome
-from .failing import bury
+from .failing import bury, told_of
 from .readers import Collections
 
 logger = logging.getLogger("perdure.actors")
@@ -150,7 +150,7 @@ def old_letter(cell: AgentCell, message: Message) -> Letter | None:
         letter.message = cell.blueprint.calls.decode(message.name, message.body)
     except (ValueError, TypeError, AttributeError) as error:
         letter.message = ProxyCall((message.name,), (), {})
-        bury(cell, letter, f"it no longer decodes: {told(error)}")
+        bury(cell, letter, f"it no longer decodes: {told_of(cell, error)}")
         return None
     return letter
 

@@ -12,7 +12,7 @@ from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr
 
 from ...persistence.errors import SystemClosed, TurnTimeout
 from ...shared.ledger.ledger import Stale
-from ..pool.mailbox import MailHold, Outcome
+from ..pool.mailbox import NOTHING, MailHold, Outcome
 from ..talk.control import Control, Verb
 from ..talk.copies import PLAIN
 from ..talk.turn import Decider, KeptLetter, Letter, StoredLetter, Turn, as_letter, current
@@ -52,10 +52,12 @@ class RunningCell(AgentCell):
             or self.home.guarded
             or (envelope.__class__ not in _LETTERS and envelope.__class__ not in PLAIN)
         ):
-            return self._receive_carefully(as_letter(envelope))
+            letter = self.mailbox.hand = as_letter(envelope)
+            return self._receive_carefully(letter)
         self.turns += 1
         if envelope.__class__ in PLAIN:
-            envelope = Letter(envelope)
+            # In hand as what it is handled as, so that it is known again if it is put back.
+            envelope = self.mailbox.hand = Letter(envelope)
         return self._run(activation, envelope)
 
     def _receive_carefully(self, envelope: Letter) -> Outcome | None:
@@ -76,6 +78,54 @@ class RunningCell(AgentCell):
         self.turns += 1
         return self._run(activation, envelope)
 
+    def recover(self, envelope: Any) -> Outcome | None:  # noqa: ANN401 - bare messages too
+        """Go on with what was in hand when its runner was struck."""
+        if self.pending is not None:
+            return Outcome.SUSPENDED if self.turn is not None else Outcome.RETRY
+        turn, activation = self.turn, self.activation
+        if turn is None or activation is None or turn.letter is not envelope:
+            return self.receive(envelope)
+        current.set(turn)
+        return self._go_on(activation, turn)
+
+    def _go_on(self, activation: Activation, turn: Turn) -> Outcome | None:
+        """Bring a turn that was interrupted to its end, or begin it again."""
+        if turn.failed is not None:
+            # A letter that is buried by a commit is not tried again.
+            if turn.counts:
+                failing.restart(self, turn.failed, None)
+            else:
+                failing.fail(self, activation, turn, turn.failed)
+        elif turn.counts:
+            settling.finish(self, turn)
+        elif turn.settling and (self.volatile or self.snapshot):
+            settling.settle(self, activation, turn, turn.result)
+        else:
+            return self._begin_again(activation, turn)
+        self._end(turn)
+        return None
+
+    def _begin_again(self, activation: Activation, turn: Turn) -> Outcome | None:
+        """Undo an interrupted turn and handle its message afresh; that is no attempt of it."""
+        letter = turn.letter
+        if turn.settling:
+            self.drop()  # some of it may be taken for committed
+        else:
+            activation.rollback()
+        if turn.unit is not None:
+            self.home.ledger.give_up(turn.unit)
+            self.home.desk.forgo(turn.unit)
+        if letter.body:
+            # The handler may have changed its arguments in place.
+            letter.message = self.blueprint.calls.decode(letter.name, letter.body)
+        elif turn.kept is not None:
+            letter.message = turn.kept
+        if turn.watch is not None:
+            turn.watch.cancel()
+        self.mailbox.hand, self.turn = letter, None
+        current.set(None)
+        return self.receive(letter)
+
     def broke(self, envelope: object, error: BaseException) -> None:
         """Answer whoever waits; what was not committed is dropped, messages stay in the store.
 
@@ -83,7 +133,12 @@ class RunningCell(AgentCell):
         mailbox was closed at the wrong moment, or there is a defect.
         """
         logger.error("%s could not go on with a message", self, exc_info=error)
-        turn, self.turn = self.turn, None
+        turn = self.turn
+        if turn is not None and turn.counts and turn.failed is None:
+            settling.finish(self, turn)
+            self._end(turn)
+            return
+        self.turn = None
         current.set(None)
         self.drop()
         for letter in (as_letter(envelope), turn.letter if turn is not None else None):
@@ -92,8 +147,11 @@ class RunningCell(AgentCell):
 
     def launch(self) -> None:
         """Begin what the mailbox was suspended for."""
-        pending, self.pending = self.pending, None
-        pending()
+        pending = self.pending
+        if pending is not None:
+            pending()
+            if self.pending is pending:  # afterwards: an interrupted launch is made again
+                self.pending = None
 
     def drained(self) -> None:
         """Leave memory for good when the agent is dormant, durable and has no mail."""
@@ -132,21 +190,19 @@ class RunningCell(AgentCell):
             if isinstance(result, CoroutineType):
                 self.pending = lambda: self._launch_handler(turn, result)
                 return Outcome.SUSPENDED
-            turn.settling = True  # then the look: actors/system/isolator.py says why
+            turn.result, turn.settling = result, True  # then the look: system/isolator.py says why
             if (limit is not None or self.home.policy.ever) and self._too_late(activation, turn):
                 return Outcome.GONE
             settling.settle(self, activation, turn, result)
-        except BaseException as error:  # noqa: BLE001 - a handler may raise anything
+        except BaseException as error:
+            if turn.counts or (error.__class__ is KeyboardInterrupt and _on_main_thread()):
+                # Not the handler's doing: somebody pressed Ctrl-C while the main thread helped. Its
+                # caller gets that, and a worker goes on with the turn.
+                raise
             turn.settling = True
             if self._too_late(activation, turn):
                 return Outcome.GONE
             overtaken = error.__class__ is Stale and retry.begins_again(self, activation, turn)
-            if error.__class__ is KeyboardInterrupt and _on_main_thread():
-                # Not the handler's doing: somebody pressed Ctrl-C while the main thread helped.
-                activation.rollback()
-                self.turn = None
-                current.set(None)
-                return Outcome.INTERRUPTED
             if not overtaken:
                 failing.fail(self, activation, turn, error)
         self._end(turn)
@@ -155,8 +211,9 @@ class RunningCell(AgentCell):
     def _end(self, turn: Turn) -> None:
         if turn.watch is not None:
             turn.watch.cancel()
-        self.turn = None
         current.set(None)
+        # In one moment: a letter in hand without a turn has not been begun.
+        self.mailbox.hand, self.turn = NOTHING, None
 
     def _too_late(self, activation: Activation, turn: Turn) -> bool:
         """Tell whether the clock or an isolation has ended a turn before its handler did."""
@@ -180,16 +237,23 @@ class RunningCell(AgentCell):
 
     def _handler_done(self, control: Control) -> Outcome | None:
         turn, activation = self.turn, self.activation
-        assert turn is not None
+        if turn is None:
+            return None  # ended already, and interrupted behind that
         assert activation is not None
-        turn.settling = True
+        if turn.counts or turn.failed is not None:
+            return self._go_on(activation, turn)
+        if turn.settling and not self.volatile and not self.snapshot:
+            return self._begin_again(activation, turn)
+        turn.result, turn.settling = control.value, True
         if self._too_late(activation, turn):
             return Outcome.GONE
         error = control.error
         try:
             if error is None:
                 settling.settle(self, activation, turn, control.value)
-        except BaseException as raised:  # noqa: BLE001 - same
+        except BaseException as raised:
+            if turn.counts:
+                raise
             error = raised
         if error.__class__ is Stale and retry.begins_again(self, activation, turn):
             error = None

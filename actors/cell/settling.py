@@ -7,17 +7,21 @@ writer (``actors/system/isolator.py``). The order in ``_commit`` is made for bot
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from ...lifecycle.durability import WhenUnsaved
-from ...persistence.errors import StateError
+from ...persistence.errors import PerdureError, StateError
 from ...persistence.records.records import Commit, Delta, Message, Timer
+from ..pool.future import Future
 from ..talk.control import Control, Verb
 from ..talk.copies import reply_of
 from ..talk.turn import KeptLetter, Letter, StoredLetter, Turn, as_letter
 from .activation import Activation
 from .cell import AgentCell
 from .timers import next_due
+
+logger = logging.getLogger("perdure.actors")
 
 
 def settle(
@@ -73,9 +77,8 @@ def _settle(
             activation.tracker.trim(cell.last_sequence, cell.home.supervisor.committer.durable)
         release(cell, letter, value)
     else:
-        _commit(cell, activation, turn, name or describe(letter), delta, value)
-        if turn.steps:
-            _take_steps(cell, turn)
+        turn.value = value
+        _commit(cell, activation, turn, name or describe(letter), delta)
 
 
 def _settle_snapshot(cell: AgentCell, activation: Activation, turn: Turn, value: object) -> None:
@@ -113,10 +116,19 @@ def release(cell: AgentCell, letter: Letter, value: object) -> None:
     if reply_to is None:
         return
     if letter.edge and not answers_unsaved(cell):
-        reply_to.prepare(value)
+        hold_back(cell, reply_to, value)
         cell.home.supervisor.committer.gate(reply_to)
     else:
         _answer(cell, letter, value)
+
+
+def hold_back(
+    cell: AgentCell, reply_to: Future[Any], value: object, error: BaseException | None = None
+) -> None:
+    """Keep an answer until it may leave; with policy "continue" that is when the breaker opens."""
+    if cell.blueprint.agent_class.when_unsaved is WhenUnsaved.CONTINUE:
+        reply_to.passes = True
+    reply_to.prepare(value, error)
 
 
 def _answer_unsaved(cell: AgentCell, turn: Turn, value: object) -> None:
@@ -125,26 +137,49 @@ def _answer_unsaved(cell: AgentCell, turn: Turn, value: object) -> None:
     What the agent was told by others, in this turn or before, may still be on its way to the
     store; beyond the edge nobody may see it before it is there.
     """
-    # An asker takes all that is appended for seen: which of it the answers came from is not known.
-    letter, committer = turn.letter, cell.home.supervisor.committer
-    seen = committer.appended if turn.asked else letter.cause
-    cell.last_sequence = max(cell.last_sequence, seen)
-    if cell.last_sequence > committer.durable:
-        release(cell, letter, value)
+    note_seen(cell, turn)
+    if cell.seen > cell.home.supervisor.committer.durable:
+        release(cell, turn.letter, value)
     else:
-        _answer(cell, letter, value)
+        _answer(cell, turn.letter, value)
 
 
-def save(cell: AgentCell, activation: Activation, name: str) -> int:
-    """Commit what a SNAPSHOT agent has not saved; return the agent's latest sequence."""
+def note_seen(cell: AgentCell, turn: Turn) -> None:
+    """Take note of which commits of others a turn may know, by its message or by what it asked.
+
+    An asker takes all that is appended for seen: which of it the answers came from is not known.
+    """
+    seen = cell.home.supervisor.committer.appended if turn.asked else turn.letter.cause
+    cell.seen = max(cell.seen, seen)
+
+
+def save(cell: AgentCell, activation: Activation, name: str) -> None:
+    """Commit what a SNAPSHOT agent has not saved; between two turns."""
     # Also when there is nothing to save: the tick that asked for this is over.
     activation.scheduled = False
     if activation.dirty():
-        commit = cell.commit(name)
-        activation.put_unsaved(commit)
-        cell.last_sequence = activation.writer.submit(commit)
+        _save_turns(cell, activation, name)
         activation.tracker.trim(cell.last_sequence, cell.home.supervisor.committer.durable)
-    return cell.last_sequence
+
+
+def save_and_revoke(cell: AgentCell, activation: Activation) -> None:
+    """Save what the turns before the present one have left, and let nothing be saved after it.
+
+    For whoever takes an agent's turn from its runner, which may go on meanwhile. Not while a
+    runner settles its turn.
+    """
+    try:
+        if activation.dirty():
+            _save_turns(cell, activation, "(save)")
+    except PerdureError as error:
+        logger.warning("%s: what it did before is not saved: %s", cell, error)
+    activation.writer.revoked = True
+
+
+def _save_turns(cell: AgentCell, activation: Activation, name: str) -> None:
+    commit = cell.commit(name)
+    activation.put_unsaved(commit)
+    cell.last_sequence = activation.writer.submit(commit)
 
 
 def store_waiting(cell: AgentCell) -> None:
@@ -192,13 +227,8 @@ def request_save(cell: AgentCell) -> None:
     cell.mailbox.put_urgent(Control(Verb.SAVE, edge=False))
 
 
-def _commit(  # noqa: PLR0917 - once a turn, and keywords cost
-    cell: AgentCell,
-    activation: Activation,
-    turn: Turn,
-    name: str,
-    delta: Delta | None,
-    value: object,
+def _commit(
+    cell: AgentCell, activation: Activation, turn: Turn, name: str, delta: Delta | None
 ) -> None:
     # 1. The reply is made ready before the append: the committer may release it at once.
     # 2. The append gives the sequence, or raises where the writer was revoked; then nothing of the
@@ -215,21 +245,39 @@ def _commit(  # noqa: PLR0917 - once a turn, and keywords cost
         activation.put_unsaved(commit)
     if turn.effects or letter.timer:
         _put_effects(cell, turn, commit)
-    held_back = letter.reply_to is not None and letter.edge and not answers_unsaved(cell)
-    if held_back:
-        assert letter.reply_to is not None
-        letter.reply_to.prepare(value)
+    if letter.reply_to is not None and letter.edge and not answers_unsaved(cell):
+        hold_back(cell, letter.reply_to, turn.value)
         commit.reply = letter.reply_to
-    sequence = activation.writer.submit(commit)
-    cell.last_sequence = sequence
-    if turn.ending is not None:
-        cell.home.ledger.publish(turn.ending, sequence)
+        turn.held_back = True
+    turn.commit = commit
+    # Only now: a handler may take its time, and so must nobody who waits for a commit.
+    activation.writer.quiet = cell.mailbox.helped
+    activation.writer.submit(commit)
+    finish(cell, turn)
+
+
+def finish(cell: AgentCell, turn: Turn) -> None:
+    """Do what comes behind the append of the commit that ends a turn.
+
+    May begin again where it was interrupted: every part is done once, or the same when done twice.
+    """
+    commit, letter = turn.commit, turn.letter
+    assert commit is not None
+    sequence = commit.sequence
+    cell.last_sequence = max(cell.last_sequence, sequence)
+    if turn.ending is not None and not turn.ending.published:
+        with cell.home.ledger.lock:
+            cell.home.ledger.publish(turn.ending, sequence)
     if turn.effects or letter.timer:
+        cell.seen = sequence
         _deliver(cell, turn, commit)
-    if not held_back:
-        _answer(cell, letter, value)
-    if activation.tracker.collections:
+    if not turn.held_back and letter.reply_to is not None:
+        _answer(cell, letter, turn.value)
+    activation = cell.activation
+    if activation is not None and activation.tracker.collections:
         activation.tracker.trim(sequence, cell.home.supervisor.committer.durable)
+    if turn.steps:
+        _take_steps(cell, turn)
 
 
 def _settle_effects(cell: AgentCell, activation: Activation, turn: Turn) -> None:
@@ -245,12 +293,10 @@ def _settle_effects(cell: AgentCell, activation: Activation, turn: Turn) -> None
         commit.with_effects().consumed = [turn.letter.id]
     _put_effects(cell, turn, commit)
     append = activation.writer.submit if timed else cell.home.supervisor.append
-    cell.last_sequence = append(commit)
-    if turn.ending is not None:
-        cell.home.ledger.publish(turn.ending, cell.last_sequence)
-    _deliver(cell, turn, commit)
-    if turn.steps:
-        _take_steps(cell, turn)
+    turn.commit = commit
+    turn.held_back = True  # the caller of this answers
+    cell.seen = append(commit)
+    finish(cell, turn)
 
 
 def _take_steps(cell: AgentCell, turn: Turn) -> None:
@@ -296,9 +342,10 @@ def _deliver(cell: AgentCell, turn: Turn, commit: Commit) -> None:
         if cell.activation is not None:
             cell.activation.timers.pop(place[2], None)
         home.timers.cancelled(place)
-    for target, sent in turn.sends:
-        sent.cause = commit.sequence if commit.agent else 0
-        home.deliver(target.kind, target.key, sent)
+    sends = turn.sends
+    while sends:
+        sends[0][1].cause = commit.sequence if commit.agent else 0
+        home.deliver_first(sends)
 
 
 def row(kind: str, key: str, letter: Letter) -> Message:

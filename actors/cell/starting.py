@@ -73,9 +73,9 @@ def load_for(cell: AgentCell, letter: Letter) -> Outcome | None:
 def unreadable(cell: AgentCell, letter: Letter, error: StoreError) -> Outcome | None:
     """Tell an asker; give up what is corrupt, and try again what may be readable later."""
     if isinstance(error, CorruptState):
-        failing.reject(cell, letter, error)
         if letter.reply_to is None:
             cell.put_back(letter)
+        failing.reject(cell, letter, error)
         _quarantine_unread(cell, str(error))
         return None
     if letter.reply_to is not None:
@@ -101,13 +101,12 @@ def _try_later(cell: AgentCell, letter: Letter, error: StoreError) -> Outcome | 
     logger.warning("%s cannot be read and is tried again: %s", cell, error)
     # Whoever waits behind the letter is told now: nobody knows how long this takes.
     refuse_askers(cell, error, steps=True)
+    agenda, what = cell.home.agenda, f"{cell} is read again after a second ({error})"
     if isinstance(letter, Control):  # it must not keep back the steps that people ask for
         order = letter
-        cell.home.agenda.when_the_store_may_be_back(
-            lambda: cell.home.order(cell.kind, cell.key, order)
-        )
+        agenda.when_the_store_may_be_back(lambda: cell.home.order(cell.kind, cell.key, order), what)
         return None
-    cell.pending = lambda: cell.home.agenda.when_the_store_may_be_back(cell.mailbox.resume)
+    cell.pending = lambda: agenda.when_the_store_may_be_back(cell.mailbox.resume, what, cell)
     return Outcome.RETRY
 
 

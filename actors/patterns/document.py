@@ -79,7 +79,7 @@ class Document(Pattern, Generic[T]):
     ) -> None:
         """Find the document, or make it with the value ``initial``."""
         self._codec = cast("Codec[T]", codec_of(cast("object", type)))
-        self._initial = self._codec.encode(initial, f"document {name!r}")
+        self._initial = office.text(initial, f"document {name!r}", self._codec)
         roles = {READERS: readers, WRITERS: writers} if (readers, writers) != (None, None) else None
         super().__init__(office, name, quota=quota, owner=owner, roles=roles)
 
@@ -87,7 +87,9 @@ class Document(Pattern, Generic[T]):
         """Return the document as it is."""
 
         def read(unit: Unit) -> Version[T]:
-            self._require(unit, self._head(unit), READERS, "read")
+            head = self._head(unit)
+            self._require(unit, head, READERS, "read")
+            self._saw(unit, "read", head)
             return self._current(unit)
 
         return self._office.run(read)

@@ -133,6 +133,19 @@ class Family:
 
         self._office.run(directed)
 
+    def leads(self, who: Principal, child: AgentRef[Any]) -> bool:
+        """Tell whether somebody is above an agent, in whatever generation."""
+
+        def led(unit: Unit) -> bool:
+            above: Principal | None = _who(child)
+            for _ in range(DEEPEST):
+                above = None if above is None else self._parent(unit, above)
+                if above == who:
+                    return True
+            return False
+
+        return self._office.run(led)
+
     def pause(self, child: AgentRef[Any]) -> Future[Any]:
         """Have an agent below the caller paused: at once, as an ask, not with the turn."""
         return self._step(child, Verb.PAUSE)

@@ -15,8 +15,8 @@ from ...persistence.names.scope import Principal
 from ...shared.ledger.guard import Standing
 from ...shared.ledger.unit import Unit
 from .quota import Quota
-from .rows import Office, Rows, scope_of
-from .rules import Members, admit, checked_principal, deny, is_one_of, roles_of
+from .rows import Office, Rows, in_turn, scope_of
+from .rules import Members, admit, checked_principal, deny, is_one_of, recorded, roles_of
 
 logger = logging.getLogger("perdure.actors")
 
@@ -121,6 +121,7 @@ class Pattern:
         if self._found(unit) is not None:
             return
         standing = admit(self._office, unit, self._rows.scope, "make")
+        self._office.desk.plain.name(self.name, f"the name of a {self.pattern}")
         quota = self._quota or Quota()
         head = Head(
             str(self._owner or standing.principal), quota.items, quota.bytes, quota.ttl,
@@ -164,6 +165,13 @@ class Pattern:
     def _admit(self, unit: Unit, operation: str) -> Standing:
         return admit(self._office, unit, self._rows.scope, operation)
 
+    def _saw(self, unit: Unit, operation: str, head: Head) -> None:
+        """Have it stand in the audit that somebody has seen what another owns."""
+        if not self._is_owner(unit.standing, head) and self._office.desk.guard.reads:
+            scope = self._rows.scope
+            seen = recorded(self._office, unit, scope, operation, "reader", "allowed")
+            unit.audit.append(seen)
+
     def _deny(self, unit: Unit, operation: str, why: str) -> Denied:
         return deny(self._office, unit, self._rows.scope, operation, why)
 
@@ -203,12 +211,36 @@ class Pattern:
         who = unit.standing.principal
         method = _wakes(self._rows.peek(unit, key)).get(str(who))
         if method is not None:
-            self._tell(unit, who, method)
+            self._tell(unit, who, method, within=True)  # it is in that session already
 
-    def _tell(self, unit: Unit, who: Principal, method: str, *args: object) -> None:
+    def _tell_one(
+        self,
+        unit: Unit,
+        number: int,
+        listeners: list[tuple[Principal, str]],
+        *,
+        within: bool = False,
+    ) -> None:
+        """Tell one of those who listen, another for each number; one that rests only if all do.
+
+        ``within`` the session of the unit, where the owner has named who works there.
+        """
+        among = in_turn(number, listeners)
+        who, method = next((one for one in among if not self._rests(one[0])), among[0])
+        self._tell(unit, who, method, within=within)
+
+    def _rests(self, who: Principal) -> bool:
+        try:
+            return self._office.post.rests(self._office.reference(who.id, who.part))
+        except UnknownAgent:
+            return True
+
+    def _tell(
+        self, unit: Unit, who: Principal, method: str, *args: object, within: bool = False
+    ) -> None:
         try:
             ref = self._office.reference(who.id, who.part)
-            self._office.tell(unit, ref, ProxyCall((method,), args, {}))
+            self._office.tell(unit, ref, ProxyCall((method,), args, {}), within=within)
         except (UnknownAgent, AttributeError, TypeError) as error:
             # Its class has changed since, or is not there: no reason to fail whoever brings news.
             logger.warning("%s: %s is not told: %s", self, who, error)

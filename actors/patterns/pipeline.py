@@ -22,7 +22,7 @@ from ...shared.ledger.unit import Unit
 from .amounts import checked_limit, checked_seconds
 from .pattern import Head, Method, Pattern
 from .quota import Counts, Quota, counted, size_of
-from .rows import Office, chosen, codec_for, number_of, numbered, quoted, salvaged
+from .rows import Office, codec_for, number_of, numbered, quoted, salvaged
 from .rules import Members
 
 T = TypeVar("T")
@@ -164,7 +164,7 @@ class Pipeline(Pattern):
 
         It counts towards the quota as long. Conflict if it is no longer the caller's.
         """
-        why = checked_part(reason, "reason")
+        why = self._office.desk.plain.reason(checked_part(reason, "reason"), f"{self} reason")
 
         def dropped(unit: Unit) -> None:
             item = self._own(unit, work, "drop items of")
@@ -452,7 +452,10 @@ class Pipeline(Pattern):
     def _wake(self, unit: Unit, stage: str, number: int) -> None:
         workers = self._listeners(unit, _wakes_of(stage))
         if workers:
-            self._tell(unit, *chosen(number, workers))
+            # An item's session goes on with workers that the pipeline's owner has named; others,
+            # who named themselves, are told outside of it.
+            named = self._head(unit).roles.get(stage) is not None
+            self._tell_one(unit, number, workers, within=named)
 
     def _remove(self, unit: Unit, stage: str, number: int) -> None:
         self._rows.remove(unit, _key(stage, number))

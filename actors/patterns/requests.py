@@ -18,7 +18,7 @@ from ...shared.ledger.unit import Unit
 from .amounts import checked_limit, checked_seconds
 from .pattern import Head, Method, Pattern, check_method, method_name
 from .quota import Counts, Quota, counted, size_of
-from .rows import Office, chosen, codec_for, number_of, numbered, salvaged
+from .rows import Office, codec_for, number_of, numbered, salvaged
 from .rules import Members, checked_principal, is_one_of
 
 T = TypeVar("T")
@@ -98,6 +98,8 @@ class _Done(msgspec.Struct, omit_defaults=True):
     by: str = ""
     """Who has answered; nobody if it timed out."""
     answer: msgspec.Raw = msgspec.Raw(b"null")
+    to: str = ""
+    """Whom it was sent to."""
 
 
 class Requests(Pattern):
@@ -253,7 +255,7 @@ class Requests(Pattern):
         if to is not None:
             listeners = [one for one in listeners if is_one_of(one[0], [str(to)])]
         if listeners:
-            self._tell(unit, *chosen(number, listeners))
+            self._tell_one(unit, number, listeners)
 
     def _take(
         self, unit: Unit, limit: int, lease: float | None, codec: Codec[T]
@@ -265,7 +267,7 @@ class Requests(Pattern):
         for key, seen in self._rows.rows(unit, "open/"):
             place, number = self._rows.place(key), number_of(key)
             found = self._open(key, seen)
-            if found is None or not self._is_for(head, who, found):
+            if found is None or not self._is_for(head, who, found.to):
                 continue
             if self._office.claims.holds(place, unit):
                 continue
@@ -301,10 +303,10 @@ class Requests(Pattern):
         now, key = self._now(), numbered("open", number)
         found = self._rows.look(unit, key)
         asked = None if found is None else self._open(key, found)
-        if asked is None or asked.deadline <= now:
+        if asked is None or not self._is_for(head, standing.principal, asked.to):
+            return self._not_theirs(unit, head, number, there=asked is not None)
+        if asked.deadline <= now:
             return False
-        if not self._is_for(head, standing.principal, asked):
-            raise self._deny(unit, "answer in", "that request is for others to answer")
         held = asked.lease
         if held is not None and held.until > now:
             mine = held.holder == str(standing.principal) and lease in (0, held.number)
@@ -313,13 +315,31 @@ class Requests(Pattern):
         self._rows.remove(unit, key)
         size, by = size_of(text), str(standing.principal)
         answer = msgspec.Raw(text.encode())
-        done = _Done(asked.asker, asked.deadline, now + self._kept(head), size, by, answer)
+        done = _Done(
+            asked.asker, asked.deadline, now + self._kept(head), size, by, answer, asked.to
+        )  # fmt: skip
         self._rows.put(unit, numbered("done", number), _text(done))
         before = size_of(bytes(asked.value).decode())
         self._rows.change(unit, COUNTS, Counts({"bytes": size - before}))
         if asked.wake:
             self._tell(unit, Principal.parse(asked.asker), asked.wake, number)
         return True
+
+    def _not_theirs(self, unit: Unit, head: Head, number: int, *, there: bool) -> bool:
+        """Refuse an answer to a request that is not the caller's to answer, or not there.
+
+        Both alike: False to who may answer here, Denied to who may not, but for one that was sent
+        to the caller and is over.
+        """
+        who = unit.standing.principal
+        text = self._rows.peek(unit, numbered("done", number))
+        done = None if text is None else self._done(numbered("done", number), text)
+        over = done is not None and bool(done.to) and self._is_for(head, who, done.to)
+        if not over and (there or not self._is_for(head, who, "")):
+            denied = self._deny(unit, "answer in", "it has no such request to answer")
+            if not self._is_for(head, who, ""):
+                raise denied
+        return False
 
     def _outcome(self, unit: Unit, number: int, codec: Codec[T], *, take: bool) -> Outcome[T]:
         standing = self._admit(unit, "see requests of")
@@ -360,7 +380,8 @@ class Requests(Pattern):
     def _time_out(self, unit: Unit, number: int, asked: _Open) -> None:
         """Take a request out of the way of those who answer; its asker still learns of it."""
         self._rows.remove(unit, numbered("open", number))
-        done = _Done(asked.asker, asked.deadline, asked.deadline + self._kept(self._head(unit)))
+        until = asked.deadline + self._kept(self._head(unit))
+        done = _Done(asked.asker, asked.deadline, until, to=asked.to)
         self._rows.put(unit, numbered("done", number), _text(done))
         size = size_of(bytes(asked.value).decode())
         self._rows.change(unit, COUNTS, Counts({"bytes": -size}))
@@ -386,9 +407,10 @@ class Requests(Pattern):
         self._rows.remove(unit, numbered(where, number))
         self._rows.change(unit, COUNTS, Counts({"items": -1, "bytes": -size}))
 
-    def _is_for(self, head: Head, who: Principal, asked: _Open) -> bool:
-        if asked.to:
-            return who == Principal.SYSTEM or is_one_of(who, [asked.to])
+    def _is_for(self, head: Head, who: Principal, to: str) -> bool:
+        """Tell whether a request that was sent ``to`` somebody, or to nobody, is ``who``'s."""
+        if to:
+            return who == Principal.SYSTEM or is_one_of(who, [to])
         names = [head.owner, *head.roles.get(RESPONDERS, ())]
         return who == Principal.SYSTEM or is_one_of(who, names)
 

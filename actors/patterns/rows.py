@@ -42,8 +42,20 @@ class _Value(msgspec.Struct):
 class Postman(Protocol):
     """Carry messages that leave with a commit."""
 
-    def enclose(self, ref: AgentRef[Any], message: object, unit: Unit, *, once: bool) -> None:
+    def enclose(
+        self,
+        ref: AgentRef[Any],
+        message: object,
+        unit: Unit,
+        *,
+        once: bool,
+        within: bool = False,
+    ) -> None:
         """Send a message with the turn under way, or with the commit of a unit outside."""
+        ...
+
+    def rests(self, ref: AgentRef[Any]) -> bool:
+        """Tell whether an agent takes no mail at this moment: paused, quarantined, isolated."""
         ...
 
     def control(self, ref: AgentRef[Any], verb: Verb) -> Future[Any]:
@@ -88,9 +100,20 @@ class Office(Handle):
         """
         return self._desk.run(work)
 
-    def tell(self, unit: Unit, ref: AgentRef[Any], message: object, *, once: bool = True) -> None:
-        """Send a message that leaves with the commit; with ``once`` one of a kind in each."""
-        self.post.enclose(ref, message, unit, once=once)
+    def tell(
+        self,
+        unit: Unit,
+        ref: AgentRef[Any],
+        message: object,
+        *,
+        once: bool = True,
+        within: bool = False,
+    ) -> None:
+        """Send a message that leaves with the commit; with ``once`` one of a kind in each.
+
+        ``within`` the session of the unit: for those whom an owner has named for it.
+        """
+        self.post.enclose(ref, message, unit, once=once, within=within)
 
     def text(self, value: T, path: str, codec: Codec[T] | None = None) -> str:
         """Return a value as JSON; StateError names what cannot be stored.
@@ -99,7 +122,7 @@ class Office(Handle):
         """
         record = isinstance(value, msgspec.Struct) or dataclasses.is_dataclass(value)
         codec = codec or codec_for(type(value) if record else None)
-        text = codec.encode(value, path)
+        text = self.desk.plain.value(codec.encode(value, path), path)
         if len(text) > self.largest:
             problem = f"takes {len(text):,} characters, more than the limit of {self.largest:,}"
             raise StateError(path, problem)
@@ -174,7 +197,8 @@ class Rows:
     def rows(self, unit: Unit | None, prefix: str, after: str = "") -> Iterator[tuple[str, str]]:
         """Iterate over keys and texts in key order; nothing holds them as they are."""
         for row in keyed(self.office.desk, unit, self.scope.columns, prefix, after):
-            yield str(row[KEY]), str(row[VALUE])
+            if self.office.clerk.living(row) is not None:
+                yield str(row[KEY]), str(row[VALUE])
 
     def _text(self, row: Row | None) -> str | None:
         living = self.office.clerk.living(row)
@@ -217,6 +241,7 @@ def quoted(name: str) -> str:
     return quote(name, safe="")
 
 
-def chosen(number: int, among: Sequence[T]) -> T:
-    """Return one of several, each as often as the others for rising numbers of whatever step."""
-    return among[(number * _SPREAD >> 16) % len(among)]
+def in_turn(number: int, among: Sequence[T]) -> Sequence[T]:
+    """Return all of them, each first as often as the others for rising numbers of any step."""
+    first = (number * _SPREAD >> 16) % len(among)
+    return [*among[first:], *among[:first]]

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final, Generic, TypeVar, overload
 
 import msgspec
 
-from ...persistence.errors import Denied, QuotaExceeded
+from ...persistence.errors import QuotaExceeded
 from ...persistence.names.scope import Principal
 from ...shared.ledger.unit import Unit
 from .amounts import checked_limit
@@ -170,8 +170,7 @@ class Topic(Pattern):
         who = self._require(unit, head, READERS, "read").principal
         place = self._rows.look(unit, _place_of(who))
         if place is None:
-            message = f"{who} has no place in {self}; subscribe() first"
-            raise Denied(message)
+            raise self._deny(unit, "read", "it has no place there; subscribe() first")
         start = after = msgspec.json.decode(place, type=_Place).after
         codec = codec_for(type_)
         now = self._office.now()
@@ -184,6 +183,8 @@ class Topic(Pattern):
             if item.until is None or item.until > now:
                 value = codec.load(bytes(item.value).decode(), f"{self} item {after}")
                 items.append(Item(after, value, item.time))
+        if items:
+            self._saw(unit, "read", head)
         if after > start:
             self._move(unit, who, after)
         # Whoever was not among the last readers cannot have held anything up.

@@ -5,12 +5,18 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from ...lifecycle.clock import Clock
 
 STORE_SECONDS: Final = 1.0
 """How long whoever was hindered by a failing store waits before the next attempt."""
+
+
+class _Call(NamedTuple):
+    callback: Callable[[], object]
+    what: str
+    cell: object
 
 
 class Agenda:
@@ -21,28 +27,33 @@ class Agenda:
         self._clock = clock
         self._changed = threading.Condition()
         self._tickets = itertools.count()
-        self._calls: dict[int, Callable[[], object]] = {}
+        self._calls: dict[int, _Call] = {}
         self._unfinished = 0
         self._hurried = False
 
-    def later(self, delay: float, callback: Callable[[], object]) -> None:
+    def later(
+        self, delay: float, callback: Callable[[], object], what: str, cell: object = None
+    ) -> None:
         """Call back after ``delay`` seconds, at once when the system closes.
 
         The system is not quiet before: a restart after backoff is work that waits for its time.
+        ``what`` tells people what will happen; ``cell`` does nothing else before.
         """
         with self._changed:
             ticket = next(self._tickets)
             self._unfinished += 1
-            self._calls[ticket] = callback
+            self._calls[ticket] = _Call(callback, what, cell)
             hurried = self._hurried
         if hurried:
             self._make_call(ticket)
         else:
             self._clock.call_later(delay, lambda: self._make_call(ticket))
 
-    def when_the_store_may_be_back(self, callback: Callable[[], object]) -> None:
+    def when_the_store_may_be_back(
+        self, callback: Callable[[], object], what: str, cell: object = None
+    ) -> None:
         """Call back later, to try again what a failing store has hindered."""
-        self.later(STORE_SECONDS, callback)
+        self.later(STORE_SECONDS, callback, what, cell)
 
     def hurry(self) -> None:
         """Make every call now, and those to come at once."""
@@ -56,19 +67,34 @@ class Agenda:
         """Count other work that was begun or is done."""
         with self._changed:
             self._unfinished += change
-            if self._unfinished == 0:
+            if self._unfinished <= len(self._calls):
                 self._changed.notify_all()
 
-    def wait(self, timeout: float | None) -> bool:
-        """Wait until nothing is left to do; False on timeout."""
+    def wait(self, timeout: float | None, *, for_time: bool = True) -> bool:
+        """Wait until nothing is left to do; False on timeout.
+
+        Without ``for_time`` until nothing is left but what waits for its time.
+        """
         with self._changed:
-            return self._changed.wait_for(lambda: self._unfinished == 0, timeout)
+            return self._changed.wait_for(
+                lambda: self._unfinished == (0 if for_time else len(self._calls)), timeout
+            )
+
+    def waiting(self) -> list[str]:
+        """Return what waits for its time, for people."""
+        with self._changed:
+            return [call.what for call in self._calls.values()]
+
+    def delayed(self) -> set[object]:
+        """Return the cells that do nothing before something whose time has not come."""
+        with self._changed:
+            return {call.cell for call in self._calls.values() if call.cell is not None}
 
     def _make_call(self, ticket: int) -> None:
         with self._changed:
-            callback = self._calls.pop(ticket, None)
-        if callback is not None:
+            call = self._calls.pop(ticket, None)
+        if call is not None:
             try:
-                callback()
+                call.callback()
             finally:
                 self.count(-1)

@@ -98,3 +98,8 @@ class Cell(Protocol):
     def last_sequence(self) -> int:
         """The place of the latest commit."""
         ...
+
+    @property
+    def seen(self) -> int:
+        """The place of the latest commit that a reply may know of."""
+        ...

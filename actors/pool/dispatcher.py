@@ -216,7 +216,8 @@ class Dispatcher:
                 return  # its start was interrupted, and close() has not counted it
             self._threads.add(thread)
         try:
-            self._serve(thread)
+            while not self._serve(thread):
+                pass
         finally:
             with self._lock:
                 self._threads.discard(thread)
@@ -224,18 +225,30 @@ class Dispatcher:
                 self._given_up.discard(thread)
                 self._fill()  # nothing, unless it ends before its time
 
-    def _serve(self, thread: threading.Thread) -> None:
+    def _serve(self, thread: threading.Thread) -> bool:
+        """Run work until the pool ends or this worker is too many; False if it was interrupted."""
+        try:
+            self._run_work(thread)
+        except BaseException:
+            logger.exception("a worker was interrupted between two runs; it goes on")
+            return False
+        return True
+
+    def _run_work(self, thread: threading.Thread) -> None:
         vain = 0
+        failed: Runnable | None = None
         # Taken by the iterator: an asynchronous exception strikes after a call that is written out,
         # before its result is assigned, and what was taken would be lost.
         for work in iter(self._ready.get, None):
             try:
                 vain = 0 if work.run() else vain + 1
-            except BaseException as error:
-                # A mailbox answers for its actors' errors itself; this is a defect of ours, or
-                # somebody threw an exception into this thread.
-                if not isinstance(error, Exception):
+                failed = None
+            except BaseException:
+                # A mailbox answers for its actors' errors itself. Somebody threw an exception into
+                # this thread, and the work may not have begun; or it is a defect, and comes again.
+                if work is not failed:
                     self._ready.put(work)
+                failed = work
                 logger.exception("a worker met an error outside every actor")
             if self._wanting:
                 with self._lock:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
+import logging
 import queue
 import sys
 import threading
@@ -16,7 +17,10 @@ from typing import Any, Final, Generic, Protocol, TypeVar, cast
 import pykka
 from pykka import Timeout
 
+from ...persistence.errors import StoreUnavailable
 from .cell import Asker, Cell
+
+logger = logging.getLogger("perdure.actors")
 
 T = TypeVar("T")
 
@@ -64,6 +68,11 @@ class Future(pykka.Future[T], Generic[T]):
     """The turn that asked, for its helper; None for an asker outside."""
     settled: bool = False
     """The answer is there, given or held back."""
+    path: tuple[str, ...] = ()
+    """The method that was asked, for people; empty for ``on_receive``."""
+    _unseen: _Unseen | None = None
+    passes: bool = False
+    """The reply may leave although it is not durable, once an outage is known as one."""
     unsaved: bool = False
     """The reply was given although the turn is not durable (policy "continue" in an outage)."""
 
@@ -85,6 +94,9 @@ class Future(pykka.Future[T], Generic[T]):
             self._wait(timeout)
         if self._exc_info is None:
             return cast("T", self._value)
+        if self._unseen is not None:
+            self._unseen.seen()
+            self._unseen = None
         kind, error, traceback = self._exc_info
         if error is None:
             assert kind is not None
@@ -104,12 +116,19 @@ class Future(pykka.Future[T], Generic[T]):
     def answer(self, value: object, exc_info: ExcInfo | None = None) -> bool:
         """Answer unless somebody did already; tell whether this answer counts."""
         # One lock for all futures: held for a few loads and stores, and cheaper than one each.
+        unseen = None if exc_info is None else self._watch(exc_info)
         with _answering:
-            if self._done or self._get_hook is not None:
-                return False
-            self._value = value
-            self._exc_info = exc_info
-            self._done = self.settled = True
+            refused = self._done or self._get_hook is not None
+            if not refused:
+                self._value = value
+                self._exc_info = exc_info
+                if unseen is not None:
+                    self._unseen = unseen
+                self._done = self.settled = True
+        if refused:
+            if unseen is not None:
+                unseen.seen()
+            return False
         if self._callbacks:
             self._call_back()
         return True
@@ -136,14 +155,48 @@ class Future(pykka.Future[T], Generic[T]):
         A future is a ``records.Reply`` itself: one object less for each reply under way.
         """
         if unsaved is not None:
-            self.fail(unsaved)
-            return
-        with _answering:
-            if self._done:
+            if not (self.passes and isinstance(unsaved, StoreUnavailable)):
+                self.fail(unsaved)
                 return
-            self._done = True
+            self.unsaved = True
+        prepared = self._exc_info
+        unseen = None if prepared is None else self._watch(prepared)
+        with _answering:
+            late = self._done
+            if not late:
+                if unseen is not None:
+                    self._unseen = unseen
+                self._done = True
+        if late:
+            if unseen is not None:
+                unseen.seen()
+            return
         if self._callbacks:
             self._call_back()
+
+    def _watch(self, exc_info: ExcInfo) -> _Unseen | None:
+        """Return what logs an error if nobody ever asks for it.
+
+        It is there before the future is done, as somebody may see the error at once. It is made
+        without a lock, as an object that is made may have the collector run others' ``__del__``.
+        """
+        return None if self.target is None else _Unseen(self._asked(), exc_info[1] or exc_info[0])
+
+    def __repr__(self) -> str:
+        if self.target is None:
+            return super().__repr__()
+        if not self._done:
+            state = (
+                "done, and being saved" if self.settled else "waiting for the reply"
+            ) + "; get() waits for it, in asyncio await it (ensure_future() makes a task of it)"
+        elif self._exc_info is not None:
+            state = f"failed with {self._exc_info[1]!r}; get() or await raises it"
+        else:
+            state = "answered; get() or await returns the reply"
+        return f"<Future of {self._asked()}: {state}>"
+
+    def _asked(self) -> str:
+        return f"{self.target}.{'.'.join(self.path) or 'on_receive'}"
 
     def set_get_hook(self, func: Callable[[float | None], T]) -> None:
         """Have ``get()`` compute the value; queue.Full if there is an answer already."""
@@ -180,7 +233,12 @@ class Future(pykka.Future[T], Generic[T]):
                 yield from waiter.__await__()
         return self.get()
 
-    __iter__ = __await__
+    def __iter__(self) -> Generator[Any, None, T]:
+        """Refuse: what is iterated over is the reply, once it is there."""
+        if self.target is None:  # as pykka: for ``yield from``
+            return self.__await__()
+        message = f"{self!r} is not the reply itself; iterate over what get() or await returns"
+        raise TypeError(message)
 
     def _call_back(self) -> None:
         while self._callbacks:
@@ -218,6 +276,32 @@ class Future(pykka.Future[T], Generic[T]):
             assert self._get_hook is not None
             self._hook_value = (self._get_hook(timeout),)
         return self._hook_value[0]
+
+
+class _Unseen:
+    """Log an error that nobody has seen when nobody can see it any more.
+
+    Apart from the future, so that those which are answered well cost nothing more.
+    """
+
+    __slots__ = ("_asked", "_error")
+
+    def __init__(self, asked: str, error: object) -> None:
+        self._asked = asked
+        self._error = error
+
+    def seen(self) -> None:
+        """Take note that somebody has it."""
+        self._error = None
+
+    def __del__(self) -> None:
+        error = self._error
+        if isinstance(error, BaseException) and not sys.is_finalizing():
+            logger.error(
+                "%s failed with %r, and nobody asked for the reply: get() or await its future, or"
+                " use cast() if no reply is wanted",
+                self._asked, error, exc_info=error,
+            )  # fmt: skip
 
 
 def wake(loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None]) -> None:

@@ -7,16 +7,23 @@ Invariants:
    a runner that goes IDLE looks at the queue after it has changed the phase, so one of the two
    sees the other. A message put into a CLOSED mailbox is either still in the queue, then it is
    taken back and refused, or the one who closed has taken it and answers for it.
+ * An asynchronous exception (Ctrl-C on the main thread, ``PyThreadState_SetAsyncExc`` on any)
+   strikes behind a call, never between plain loads and stores, nor inside a call in C. So what
+   must be one is written without a call in it, or is one call in C: what is taken from the queue
+   is in the hand, what has left the hand is done with. Whoever is struck leaves a mailbox it runs
+   as a *stray*, with what it has in hand, and a worker goes on with both.
 """
 
 from __future__ import annotations
 
 import enum
+import functools
+import itertools
 import threading
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context
-from typing import Any, Final, Protocol
+from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
 
 from pykka import ActorDeadError
 from pykka._envelope import Envelope
@@ -46,8 +53,6 @@ class Outcome(enum.Enum):
 
     SUSPENDED = "suspended"
     """The turn goes on elsewhere; nothing more until ``resume()``."""
-    INTERRUPTED = "interrupted"
-    """The thread that helped was interrupted (Ctrl-C): it goes back to whom it belongs."""
     RETRY = "retry"
     """The envelope was not handled: it is put back, and nothing more until ``resume()``."""
     GONE = "gone"
@@ -61,6 +66,13 @@ class Receiver(Protocol):
         """Handle one envelope."""
         ...
 
+    def recover(self, envelope: Envelope[Any]) -> Outcome | None:
+        """Go on with an envelope whose runner was struck by an asynchronous exception.
+
+        What was done for good stays done, and anything else is done again.
+        """
+        ...
+
     def broke(self, envelope: Envelope[Any], error: BaseException) -> None:
         """Answer for an envelope at which ``receive`` raised; must not raise."""
         ...
@@ -68,7 +80,7 @@ class Receiver(Protocol):
     def launch(self) -> None:
         """Begin what the mailbox is suspended for; called outside the context and the lock.
 
-        The mailbox may have been closed in between.
+        The mailbox may have been closed in between. Called again if it was interrupted.
         """
         ...
 
@@ -87,13 +99,35 @@ class _Phase(enum.IntEnum):
 
 _IDLE, _SCHEDULED, _RUNNING, _SUSPENDED, _CLOSED = _Phase
 
+NOTHING: Final[Any] = object()
+"""What is in a hand that is empty; a message may be None."""
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _scheduling(
+    method: Callable[Concatenate[Mailbox, P], R],
+) -> Callable[Concatenate[Mailbox, P], R]:
+    """Have a worker look at the mailbox if a method that may schedule it is interrupted."""
+
+    @functools.wraps(method)
+    def call(self: Mailbox, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(self, *args, **kwargs)
+        except BaseException:
+            self._requeue(self)
+            raise
+
+    return call
+
 
 class Mailbox:
     """Queue envelopes for one receiver and run it on the dispatcher's threads."""
 
     __slots__ = (
-        "_dispatcher", "_held", "_interrupted", "_lock", "_phase", "_queue", "_receiver", "_space",
-        "_urgent", "context", "limit", "runner",
+        "_dispatcher", "_held", "_lock", "_phase", "_queue", "_receiver", "_requeue", "_space",
+        "_stray", "_urgent", "context", "hand", "helped", "limit", "runner",
     )  # fmt: skip
 
     def __init__(self, dispatcher: Dispatcher | None = None, limit: int | None = None) -> None:
@@ -105,17 +139,27 @@ class Mailbox:
         self._urgent: list[Envelope[Any]] = []  # rarely used, and a deque takes 600 bytes
         self._phase = _IDLE
         self._held = False
-        self._interrupted = False
+        self._stray = False  # its runner was struck
+        # Takes this mailbox in one call in C; before there is a dispatcher nothing is to be done.
+        self._requeue: Callable[[Mailbox], object] = (
+            id if dispatcher is None else dispatcher.requeue
+        )
+        self.hand: Any = NOTHING
+        """What is being handled. The receiver empties it in the moment in which it is done with."""
+        self.helped = False
+        """Its runner waits for a reply and will write what is committed."""
         self.context = Context()
         self._space: threading.Condition | None = None
         self.limit = limit
         self.runner: threading.Thread | None = None
 
+    @_scheduling
     def attach(self, receiver: Receiver, dispatcher: Dispatcher) -> None:
         """Give the mailbox its receiver and schedule what it holds."""
         with self._lock:
             self._receiver = receiver
             self._dispatcher = dispatcher
+            self._requeue = dispatcher.requeue
             schedule = self._wants_run()
         if schedule:
             dispatcher.submit(self)
@@ -130,10 +174,34 @@ class Mailbox:
         # 2. The runner finds the queue empty, goes IDLE under the lock, then looks once more.
         # Read before 2, the phase is RUNNING, so the append came first and the last look finds it;
         # read after 2, it is IDLE, and the sender schedules.
-        self._queue.append(envelope)
-        phase = self._phase
-        if phase is _SCHEDULED or phase is _RUNNING or phase is _SUSPENDED:
-            return True
+        try:
+            self._queue.append(envelope)
+            phase = self._phase
+            if phase is _SCHEDULED or phase is _RUNNING or phase is _SUSPENDED:
+                return True
+            return self._appended(envelope, offer=offer)
+        except BaseException:
+            self._requeue(self)
+            raise
+
+    def put_first(self, leaving: list[tuple[Any, Envelope[Any]]]) -> bool:
+        """Put the first of some envelopes that leave together; it leaves their list in that moment.
+
+        So each is put once, whoever is interrupted. False, and it stays, if the mailbox is closed.
+        """
+        first = leaving[0]
+        try:
+            del leaving[0]
+            self._queue.append(first[1])
+            if self._appended(first[1], offer=False):
+                return True
+        except BaseException:
+            self._requeue(self)
+            raise
+        leaving.insert(0, first)
+        return False
+
+    def _appended(self, envelope: Any, *, offer: bool) -> bool:  # noqa: ANN401 - as put
         with self._lock:
             if self._phase is _CLOSED:
                 return not self._take_back(envelope)
@@ -143,6 +211,7 @@ class Mailbox:
             (dispatcher.offer if offer else dispatcher.submit)(self)
         return True
 
+    @_scheduling
     def put_urgent(self, envelope: Envelope[Any]) -> bool:
         """Put an envelope before ordinary ones, also while held; False if the mailbox is closed."""
         with self._lock:
@@ -157,14 +226,19 @@ class Mailbox:
     def put_back(self, *envelopes: Envelope[Any]) -> bool:
         """Put envelopes before all ordinary ones, in the order given; for the running receiver.
 
-        False, and nothing happens, if the mailbox was closed in the meantime.
+        One in hand leaves it. False, and nothing happens, if the mailbox was closed meanwhile.
         """
+        hand = self.hand
+        back = envelopes[::-1]
+        left = NOTHING if any(envelope is hand for envelope in envelopes) else hand
         with self._lock:
             if self._phase is _CLOSED:
                 return False
-            self._queue.extendleft(reversed(envelopes))
+            self.hand = left
+            self._queue.extendleft(back)
         return True
 
+    @_scheduling
     def resume(self, envelope: Envelope[Any] | None = None) -> bool:
         """End a suspension; ``envelope`` is handled before everything else.
 
@@ -203,6 +277,7 @@ class Mailbox:
         with self._lock:
             self._held = True
 
+    @_scheduling
     def expedite(self, kind: type[Envelope[Any]]) -> None:
         """Move the waiting envelopes of class ``kind`` before all others, past the hold."""
         with self._lock:
@@ -217,6 +292,7 @@ class Mailbox:
         if schedule:
             self._dispatcher.submit(self)  # type: ignore[union-attr]
 
+    @_scheduling
     def release(self) -> None:
         """End a hold."""
         with self._lock:
@@ -292,46 +368,60 @@ class Mailbox:
 
     def run(self) -> bool:
         """Handle some envelopes; called by a worker. False if another thread has begun."""
-        if not self._enter():
-            return False
-        self._run_entered(BUDGET)
-        return True
+        return self._run(BUDGET, helped=False)
 
     def waits(self) -> bool:
         """Tell whether there is work that nobody has begun."""
         return self._phase is _SCHEDULED
 
-    def steal(self) -> bool:
-        """Run on the calling thread if the mailbox has work that nobody has begun."""
+    def steal(self, *, helped: bool = False) -> bool:
+        """Run on the calling thread if the mailbox has work that nobody has begun.
+
+        ``helped`` says that the thread will write what is committed.
+        """
         # A look without the lock first: mostly somebody has begun, and then nothing is to be won.
-        if self._phase is not _SCHEDULED or not self._enter():
-            return False
-        self._run_entered(1)
-        if self._interrupted:
-            self._interrupted = False
-            raise KeyboardInterrupt
+        return self._phase is _SCHEDULED and self._run(1, helped=helped)
+
+    def _run(self, budget: int, *, helped: bool) -> bool:
+        thread = None
+        try:
+            thread = threading.current_thread()
+            with self._lock:
+                phase = self._phase
+                if not self._stray and phase is not _SCHEDULED and not self._wants_run():
+                    return False
+                if phase is not _CLOSED and phase is not _SUSPENDED:
+                    self._phase = _RUNNING
+                self.runner, self._stray, self.helped = thread, False, helped
+            receiver = self._receiver  # the mailbox may be closed when this run is over
+            if phase is _SUSPENDED:
+                receiver.launch()  # type: ignore[union-attr]
+            elif phase is _CLOSED:
+                self._give_up_hand()
+            else:
+                self._leave(receiver, suspended=self.context.run(self._drain, budget))
+            if self.runner is thread:
+                self.runner = None
+        except BaseException:
+            # Struck, or a defect. Nothing here is a call but the last, so this cannot be
+            # interrupted before a worker has it. If another thread runs it by now, no harm is done.
+            if self.runner is thread:
+                self.runner, self._stray = None, True
+            self._requeue(self)
+            raise
         return True
 
-    def _enter(self) -> bool:
-        with self._lock:
-            if self._phase is not _SCHEDULED:
-                return False
-            self._phase = _RUNNING
-        self.runner = threading.current_thread()
-        return True
-
-    def _run_entered(self, budget: int) -> None:
-        receiver = self._receiver  # the mailbox may be closed when this run is over
-        suspended = self.context.run(self._drain, budget)
-        # Before the phase: from then on another thread may run it and call itself the runner.
-        self.runner = None
+    def _leave(self, receiver: Receiver | None, *, suspended: bool) -> None:
+        """End a run: let go of the mailbox, then see to what comes next."""
+        schedule = False
         with self._lock:
             if self._phase is _CLOSED:
-                schedule = False
+                self.hand = NOTHING
             elif suspended:
-                self._phase, schedule = _SUSPENDED, False
+                # Its runner until the turn is launched, which must not be left out.
+                self.hand, self._phase = NOTHING, _SUSPENDED
             else:
-                self._phase = _IDLE
+                self._phase, self.runner = _IDLE, None
                 schedule = self._wants_run()
             if self._space is not None:
                 self._space.notify_all()
@@ -343,44 +433,78 @@ class Mailbox:
         else:
             receiver.drained()  # type: ignore[union-attr]
 
-    def _drain(self, budget: int) -> bool:
-        receive = self._receiver.receive  # type: ignore[union-attr]
+    def _drain(self, budget: int) -> bool:  # noqa: C901 - one loop, once for every message
+        receiver: Receiver = self._receiver  # type: ignore[assignment]
+        if self.hand is not NOTHING:
+            outcome = self._recover(receiver)
+            if outcome is not None:
+                return outcome is not Outcome.GONE
+        receive = receiver.receive
         queue, urgent = self._queue, self._urgent
+        # An iterator makes the call, so that what is taken is in the hand in the same moment.
+        takes = map(deque.popleft, itertools.repeat(queue))
         for _ in range(budget):
+            from_urgent = bool(urgent)
             try:
-                if urgent:
-                    from_urgent, envelope = True, urgent.pop(0)
+                if from_urgent:
+                    self.hand = urgent[0]
+                    del urgent[0]
                 elif self._held or not queue:
                     return False
                 else:
-                    from_urgent, envelope = False, queue.popleft()
+                    for self.hand in takes:
+                        break
             except IndexError:  # closed in the meantime
                 return False
             try:
-                outcome = receive(envelope)
-            except BaseException as error:  # noqa: BLE001 - the receiver deals with it
+                outcome = receive(self.hand)
+            except Exception as error:  # noqa: BLE001 - the receiver deals with it
                 # Invariant: a run always ends, whatever a receiver does, or nobody runs it again.
-                self._receiver.broke(envelope, error)  # type: ignore[union-attr]
-                continue
-            if outcome is not None:
-                if outcome is Outcome.RETRY or outcome is Outcome.INTERRUPTED:
-                    self._retry(envelope, urgent=from_urgent)
-                if outcome is Outcome.INTERRUPTED:
-                    self._interrupted = True
-                    return False
+                # What is no Exception has struck: another goes on with what is in the hand.
+                receiver.broke(self.hand, error)
+                outcome = None
+            if outcome is None:
+                self.hand = NOTHING
+            else:
+                if outcome is Outcome.RETRY:
+                    self._retry(urgent=from_urgent)
                 return outcome is not Outcome.GONE
         return False
 
-    def _retry(self, envelope: Envelope[Any], *, urgent: bool) -> None:
+    def _recover(self, receiver: Receiver) -> Outcome | None:
+        """Go on with what a runner that was struck has left in the hand; once, whatever happens."""
+        try:
+            outcome = receiver.recover(self.hand)
+        except BaseException as error:  # noqa: BLE001 - same
+            receiver.broke(self.hand, error)
+            outcome = None
+        if outcome is None:
+            self.hand = NOTHING
+        elif outcome is Outcome.RETRY:
+            self._retry(urgent=False)
+        return outcome
+
+    def _give_up_hand(self) -> None:
+        """Answer for what a runner had in hand that was struck, of a mailbox that was closed."""
+        hand = self.hand
+        if hand is not NOTHING:
+            error = ActorDeadError("the actor stopped before handling the message")
+            self._receiver.broke(hand, error)  # type: ignore[union-attr]
+            self.hand = NOTHING
+
+    def _retry(self, *, urgent: bool) -> None:
+        hand = self.hand
         with self._lock:
             closed = self._phase is _CLOSED
             if not closed and urgent:
-                self._urgent.insert(0, envelope)
+                self.hand = NOTHING
+                self._urgent.insert(0, hand)
             elif not closed:
-                self._queue.appendleft(envelope)
+                self.hand = NOTHING
+                self._queue.appendleft(hand)
         if closed:  # whoever closed it did not see this one
             error = ActorDeadError("the actor stopped before handling the message")
-            self._receiver.broke(envelope, error)  # type: ignore[union-attr]
+            self._receiver.broke(hand, error)  # type: ignore[union-attr]
 
     def _take_back(self, envelope: Envelope[Any]) -> bool:
         """Remove what was put into a closed mailbox; False if whoever closed it took it."""

@@ -84,6 +84,12 @@ class PooledActor(Actor):
             return Outcome.GONE
         return None
 
+    def recover(self, envelope: Envelope[Any]) -> None:
+        """Tell the asker: how far the actor came nobody knows."""
+        reply_to = envelope.reply_to
+        if isinstance(reply_to, Future):
+            reply_to.fail(RuntimeError(f"{self} was interrupted at the message"))
+
     def broke(self, envelope: Envelope[Any], error: BaseException) -> None:
         """Tell the asker; what a handler raises never comes this far."""
         logger.critical("%s could not answer a message", self, exc_info=error)

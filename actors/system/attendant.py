@@ -18,8 +18,8 @@ logger = logging.getLogger("perdure.actors")
 RETRY_SECONDS: Final = 1.0
 """After which what failed is tried again."""
 LONGEST_WAIT: Final = 30.0
-"""Seconds after which an attendant looks again whatever it waits for: clocks are set, and machines
-sleep, and neither shows in the clock that the wait is measured by."""
+"""Seconds after which an attendant looks again whatever it waits for: a clock may be wrong by a
+little every minute, and the wait is measured by another."""
 
 
 class Attendant:
@@ -39,6 +39,10 @@ class Attendant:
     def start(self) -> None:
         """Have the first slice done when that is due."""
         self.due(self._sweep.first)
+
+    def look(self) -> None:
+        """Have a slice done now: the clock was set, and what waits for a moment may be due."""
+        self._begin()
 
     def stop(self) -> None:
         """Begin no further slice. Takes no lock: a forked child calls this as well."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import threading
 from dataclasses import dataclass
 from typing import Final
@@ -15,6 +14,7 @@ from ..cell.running import RunningCell
 from ..pool.mailbox import MailHold
 from ..talk.control import Control, Verb
 from ..talk.turn import Letter, as_letter
+from .room import Room
 
 SWEEP_SECONDS: Final = 1.0
 
@@ -23,7 +23,8 @@ SWEEP_SECONDS: Final = 1.0
 class Passivation:
     """Drop activations idle for ``idle`` seconds, and the longest idle ones above ``limit``.
 
-    ``None`` switches either off. Volatile agents are never dropped.
+    ``None`` switches either off. Volatile agents are never dropped, nor is one at work: where
+    they fill the limit, it is exceeded by those who come.
     """
 
     idle: float | None = 300.0
@@ -43,30 +44,31 @@ class Keeper:
         """Make cells that live in ``home``, for the classes of ``catalogue``."""
         self._home = home
         self._catalogue = catalogue
-        self._limits = limits
+        self._idle = limits.idle
         self.cells: dict[tuple[str, str], RunningCell] = {}
         self._lock = threading.Lock()
         self._turns = 0  # of cells that are gone
-        self._crowded_at = limits.limit
+        self._room = None if limits.limit is None else Room(self.cells, limits.limit)
 
-    def cell(self, kind: str, key: str) -> RunningCell:
-        """Return the agent's cell, making it if it has none."""
+    def cell(self, kind: str, key: str, *, here: bool = False) -> RunningCell:
+        """Return the agent's cell, making it if it has none.
+
+        ``here`` says that this thread may put other agents to rest for it.
+        """
         cell = self.cells.get((kind, key))
         if cell is not None:
             return cell
         blueprint = self._catalogue.of_kind(kind)
-        crowded = False
         with self._lock:
             cell = self.cells.get((kind, key))
-            if cell is None:
+            if made := cell is None:
                 cell = RunningCell(self._home, blueprint, key)
                 if self._home.policy.isolated(kind, key):
                     cell.hold(MailHold.ISOLATED)
                 cell.mailbox.attach(cell, self._home.dispatcher)
                 self.cells[kind, key] = cell
-                crowded = self._crowded_at is not None and len(self.cells) >= self._crowded_at
-        if crowded:
-            self._make_room()
+        if made and self._room is not None:
+            self._room.make(here=here)
         return cell
 
     def forget(self, cell: AgentCell) -> None:
@@ -75,8 +77,6 @@ class Keeper:
             if self.cells.get((cell.kind, cell.key)) is cell:
                 del self.cells[cell.kind, cell.key]
                 self._turns += cell.turns
-            if self._limits.limit is not None and len(self.cells) < self._limits.limit:
-                self._crowded_at = self._limits.limit
 
     def replace(self, cell: AgentCell, failed: Letter | None, error: Exception) -> None:
         """Put a fresh cell, with all the mail, in the place of one that hangs."""
@@ -112,7 +112,7 @@ class Keeper:
         None if it is not the agent's present cell.
         """
         fresh = RunningCell(self._home, cell.blueprint, cell.key)
-        fresh.last_sequence = cell.last_sequence
+        fresh.last_sequence, fresh.seen = cell.last_sequence, cell.seen
         fresh.status, fresh.reason = cell.status, cell.reason
         fresh.intensity = cell.intensity
         fresh.mail_loaded = cell.mail_loaded
@@ -141,36 +141,16 @@ class Keeper:
         if self._home.closing:
             return
         self._home.tick = self._home.clock.monotonic()
-        idle = self._limits.idle
-        horizon = self._home.tick - idle if idle is not None else None
+        horizon = self._home.tick - self._idle if self._idle is not None else None
         for cell in list(self.cells.values()):
             if cell.activation is None:
                 if not cell.mailbox.busy():
                     cell.retire()
             elif horizon is not None and cell.used < horizon:
                 self._put_to_rest(cell)
+        if self._room is not None:
+            self._room.sweep()
         self._home.clock.call_later(SWEEP_SECONDS, self.sweep)
-
-    def _make_room(self) -> None:
-        """Put the longest idle activations to rest, as many as come until the next round."""
-        limit = self._limits.limit
-        assert limit is not None
-        # A round costs a look at every cell, so there is one for each eighth of the limit.
-        step = max(1, limit // 8)
-        self._crowded_at = max(limit, len(self.cells)) + step
-        idle: list[RunningCell] = []
-        for cell in list(self.cells.values()):
-            if cell.mailbox.at_rest():
-                if cell.activation is None:
-                    cell.retire()  # or it waits for its mail, and has no place among the idle
-                elif not cell.volatile:
-                    idle.append(cell)
-        for cell in heapq.nsmallest(step, idle, key=lambda cell: cell.used):
-            self._put_to_rest(cell)
-            if not cell.blueprint.passivates:
-                # At once, by the one who needs the room: it may be faster than all workers. Not
-                # if the agent has a say in it: what it does there may wait for the caller's turn.
-                cell.mailbox.steal()
 
     def _put_to_rest(self, cell: RunningCell) -> None:
         if not cell.volatile and not cell.mailbox.busy():

@@ -81,9 +81,9 @@ class TurnContext:
 
     def deliver(self, mail: list[object], sequence: int) -> None:
         """Deliver what has left with the commit ``sequence``."""
-        for cell, letter in cast("Mail", mail):
-            letter.cause = sequence
-            self._home.deliver(cell.kind, cell.key, letter)
+        while mail:
+            cast("Mail", mail)[0][1].cause = sequence
+            self._home.deliver_first(mail)
 
 
 def standing_of(turn: Turn) -> Standing:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
+from asyncio import _get_running_loop  # what get_running_loop() does, without an exception
 from collections.abc import Iterator
 from typing import Any, Final
 
-from ...persistence.errors import Deadlock
+from ...persistence.errors import Deadlock, PoolExhausted
 from ...persistence.store.committer import Committer
 from ..pool.cell import Cell
 from ..pool.dispatcher import Dispatcher
 from ..pool.future import Future
 from ..pool.loop import HandlerLoop
+
+logger = logging.getLogger("perdure.actors")
 
 DEEPEST: Final = 16
 """Turns that may run inside one another on one thread."""
@@ -29,6 +33,7 @@ class AskHelper:
         self._dispatcher = dispatcher
         self._committer = committer
         self._depth = threading.local()
+        self._warned = False
 
     def may_block(self) -> None:
         """Refuse to block the loop of all async handlers: the reply may depend on one of them."""
@@ -38,6 +43,12 @@ class AskHelper:
         if self._committer.writes_here():
             message = "a receiver of a save signal runs where the reply is saved; do not wait there"
             raise Deadlock(message)
+        if not self._warned and _get_running_loop() is not None:
+            self._warned = True
+            logger.warning(
+                "get() stops the event loop that runs on this thread until the reply is there;"
+                " await the future instead, as in reply = await desk.call(Desk.assign, ...)"
+            )
 
     def help(self, future: Future[Any]) -> None:
         """Run the asked agent's turn here if nobody else has begun, then write its commit."""
@@ -45,24 +56,26 @@ class AskHelper:
         assert cell is not None
         depth = getattr(self._depth, "value", 0)
         outermost = future.asker is None and depth == 0
-        if outermost:
-            self._committer.promise()
         try:
             # A turn that runs here may never come back; a time limit can only free another thread.
             # Where nearly all threads wait, this one makes the reply itself all the same.
             if depth < DEEPEST and (cell.turn_limit is None or self._dispatcher.crowded()):
-                self._run_here(future, cell, depth)
-        finally:
+                self._run_here(future, cell, depth, outermost=outermost)
             if outermost:
-                self._committer.keep()
+                self._committer.help()
+        except BaseException:
+            self._committer.wake()  # what was committed here has woken nobody
+            raise
 
-    def _run_here(self, future: Future[Any], cell: Cell, depth: int) -> None:
+    def _run_here(self, future: Future[Any], cell: Cell, depth: int, *, outermost: bool) -> None:
         self._depth.value = depth + 1
         try:
             # Whoever runs inside has to know that this turn waits, or a circle goes unseen.
             with _registered(future) if future.asker is not None else _NOTHING:
-                while not future.settled and cell.mailbox.steal():
-                    pass
+                while not future.settled and cell.mailbox.steal(helped=outermost):
+                    if outermost and not future.settled:
+                        # What others wait for must not wait for the next handler here.
+                        self._committer.leave()
         finally:
             self._depth.value = depth
 
@@ -70,11 +83,31 @@ class AskHelper:
     def waiting(self, future: Future[Any]) -> Iterator[None]:
         """Surround the wait of a turn, or of somebody outside, for ``future``.
 
-        PoolExhausted if all threads wait for replies already.
+        The last thread of a full pool runs turns that the reply hangs on instead of waiting;
+        PoolExhausted if there is none.
         """
         self._dispatcher.hurry()
-        with _registered(future), self._dispatcher.blocking(reply=True):
+        with _registered(future), contextlib.ExitStack() as place:
+            while not future.done():
+                try:
+                    place.enter_context(self._dispatcher.blocking(reply=True))
+                except PoolExhausted:
+                    if not self._run_further(future):
+                        raise
+                else:
+                    break
             yield
+
+    def _run_further(self, future: Future[Any]) -> bool:
+        """Run a turn here that somebody waits for whose reply this one hangs on; False if none."""
+        depth = getattr(self._depth, "value", 0)
+        if future.target is None or depth >= DEEPEST:
+            return False
+        self._depth.value = depth + 1
+        try:
+            return any(cell.mailbox.steal() for cell in _hangs_on(future.target))
+        finally:
+            self._depth.value = depth
 
 
 @contextlib.contextmanager
@@ -101,16 +134,22 @@ def refuse_deadlock(future: Future[Any]) -> None:
     asker, target = future.asker, future.target
     if asker is None or target is None or future.done():
         return
-    reached: list[Cell] = [target]
-    path: dict[int, Cell] = {}
-    while reached:
-        cell = reached.pop()
+    for cell in _hangs_on(target):
         if cell is asker.cell:
             through = "itself" if target is cell else f"{target}, which waits for it"
             message = f"{cell} waits for a reply from {through}; use cast(), or do not wait for it"
             raise Deadlock(message)
+
+
+def _hangs_on(target: Cell) -> Iterator[Cell]:
+    """Give ``target``, the cells that its turn waits for, those that theirs wait for, and so on."""
+    reached: list[Cell] = [target]
+    path: set[int] = set()
+    while reached:
+        cell = reached.pop()
         if id(cell) not in path:
-            path[id(cell)] = cell
+            path.add(id(cell))
+            yield cell
             turn = cell.turn
             if turn is not None:
                 reached += turn.waits

@@ -23,7 +23,7 @@ from typing import Final
 from blinker import Signal
 
 from ...lifecycle import signals
-from ...persistence.errors import PerdureError, UnknownAgent
+from ...persistence.errors import UnknownAgent
 from ...persistence.names.scope import Principal, Scope
 from ...persistence.records.records import Commit
 from ...persistence.records.shared_tables import ISOLATED
@@ -67,8 +67,8 @@ class Isolator:
             turn = None
             if cell is not None:
                 cell.hold(MailHold.ISOLATED)
-                turn = self._seize(cell)
-                self._revoke(cell)
+                turn, settled = self._seize(cell)
+                self._revoke(cell, settled=settled)
             sequence = self._commit(who, row, f"isolate: {isolation.reason}"[:200])
             if cell is not None:
                 self._replace(cell, turn)
@@ -82,6 +82,7 @@ class Isolator:
             if not self._policy.isolated(agent.id, agent.part):
                 return False
             sequence = self._commit(agent, None, "restore")
+            self._policy.let_go(agent)
             with contextlib.suppress(UnknownAgent):
                 # Made if it is not there: one that is being made now may have seen the isolation.
                 self._keeper.cell(agent.id, agent.part).unhold(MailHold.ISOLATED)
@@ -89,29 +90,37 @@ class Isolator:
         self._wait_for(sequence)
         return True
 
-    def _seize(self, cell: RunningCell) -> Turn | None:
-        """Return the turn under way, whose end is now ours to decide; None if there is none."""
+    def _seize(self, cell: RunningCell) -> tuple[Turn | None, bool]:
+        """Return the turn under way, whose end is now ours to decide; None if there is none.
+
+        Besides, whether nobody but us settles anything of the agent now.
+        """
         until = time.monotonic() + PATIENCE
         if cell.mailbox.runner is threading.current_thread():
-            return None  # told by what the agent itself has run into: its turn is over
+            return None, True  # told by what the agent itself has run into: its turn is over
         while time.monotonic() < until:
             turn = cell.turn
             if turn is not None and not turn.settling and turn.decide(Decider.ISOLATION):
-                return turn
+                return turn, True
             if cell.mailbox.wait_until_rest(_LOOK):
-                return None
-        return None
+                return None, True
+        return None, False
 
-    def _revoke(self, cell: RunningCell) -> None:
-        """End the activation's right to commit; what its turns have done until now is saved."""
+    def _revoke(self, cell: RunningCell, *, settled: bool) -> None:
+        """End the activation's right to commit; what its turns have done until now is saved.
+
+        Not if its runner settles one for longer than our patience: half of that could be saved.
+        What a SNAPSHOT agent did since its last save is lost then, as if the process had ended.
+        """
         activation = cell.activation
         if activation is None:
             return
-        try:
-            settling.save(cell, activation, "(save)")
-        except PerdureError as error:
-            logger.warning("%s: the state before the isolation is not saved: %s", cell, error)
+        if settled:
+            settling.save_and_revoke(cell, activation)
+            return
         activation.writer.revoked = True
+        if activation.dirty():
+            logger.warning("%s hangs at the end of a turn; what it did before is not saved", cell)
 
     def _commit(self, who: Principal, row: Row | None, operation: str) -> int:
         home = self._home
@@ -119,7 +128,9 @@ class Isolator:
         use = Use(Right(0), Scope.agent(who.id, who.part), None, operation)
         decision = Decision(allowed=True, reason="the system")
         unit.audit.append(recorded(home.clock.now(), unit.standing, use, decision))
-        unit.change((ISOLATED, (who.id, who.part)), lambda _row: row, checked=False)
+        place = (ISOLATED, (who.id, who.part))
+        unit.replaced.add(place)  # whatever is there, also if it is damaged
+        unit.change(place, lambda _row: row, checked=False)
         with home.ledger.ending(unit) as ending:
             name = "(isolate)" if row is not None else "(restore)"
             commit = Commit(time=home.clock.now(), name=name)

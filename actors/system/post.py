@@ -10,7 +10,9 @@ from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr
 
 from ...lifecycle.status import Status
 from ...persistence.errors import MailboxFull, PerdureError, SystemClosed
+from ...persistence.names.scope import Scope
 from ...persistence.records.records import Commit
+from ...shared.ledger.guard import Right
 from ...shared.ledger.unit import Unit
 from ...shared.sessions.current import entered
 from ..cell.cell import AgentCell, Surroundings
@@ -18,6 +20,7 @@ from ..cell.isolation import refuse_cut_off
 from ..cell.running import RunningCell
 from ..cell.settling import row
 from ..cell.steps import quarantined
+from ..patterns.sharing import Sharing
 from ..pool.future import Future
 from ..pool.mailbox import MailHold
 from ..talk.control import Control, Verb
@@ -30,12 +33,16 @@ from .helper import AskHelper
 
 _PROXIED: Final = frozenset({ProxyCall, ProxyGetAttr, ProxySetAttr})
 
+LIFECYCLE: Final = "(lifecycle)"
+"""Stands for the key where a right to direct an agent is asked for: a grant of ``*`` has it."""
+
 
 class Exchange(Surroundings, Protocol):
     """Where the post works."""
 
     closed: bool
     """Nothing is handled any more."""
+    sharing: Sharing
 
 
 class PostOffice:
@@ -78,10 +85,19 @@ class PostOffice:
         else:
             turn.send(cell, self._stored_letter(cell, message, turn))
 
-    def enclose(self, ref: AgentRef[Any], message: object, unit: Unit, *, once: bool) -> None:
+    def enclose(
+        self,
+        ref: AgentRef[Any],
+        message: object,
+        unit: Unit,
+        *,
+        once: bool,
+        within: bool = False,
+    ) -> None:
         """Have a message leave with the turn under way, else with the commit of ``unit``.
 
-        With ``once`` it is left out where the same commit brings an equal one already.
+        With ``once`` it is left out where the same commit brings an equal one already. ``within``
+        the session that the unit is in, if it is in one.
         """
         known = ref.cell
         cell = known if type(known) is RunningCell else self._cell_of(ref)
@@ -91,7 +107,7 @@ class PostOffice:
             letter.correlation = unit.standing.correlation
         else:
             letter = self._stored_letter(cell, message, turn)
-        if letter.correlation < 0:
+        if letter.correlation < 0 and not within:
             # A session goes on where its own agents speak to each other. Who only listens is told
             # outside of it: to be in a session is a right, and where to keep what one makes.
             letter.correlation = letter.id
@@ -132,14 +148,26 @@ class PostOffice:
             elif session or message.__class__ not in PLAIN:
                 letter = self._unwritten_letter(message, session)
         else:
-            letter = self._stored_letter(cell, message, None)
-            commit = Commit()
-            commit.with_effects().sends = [row(cell.kind, cell.key, letter)]
-            home.supervisor.append(commit)
+            self._store_and_put(cell, self._stored_letter(cell, message, None))
+            return
         while not cell.mailbox.put(letter):
             cell = self._cell_of(ref)
 
-    def ask(  # noqa: C901 - one path, taken by every ask
+    def _store_and_put(self, cell: RunningCell, letter: Letter) -> None:
+        home = self._home
+        leaving: list[Any] = [(cell, letter)]
+        commit = Commit()
+        commit.with_effects().sends = [row(cell.kind, cell.key, letter)]
+        try:
+            home.supervisor.append(commit)
+            if not cell.mailbox.put_first(leaving):
+                home.deliver_first(leaving)
+        except BaseException:
+            if commit.sequence and leaving:  # it is in the store, or will be
+                home.dispatcher.requeue(Delivery(home, leaving))
+            raise
+
+    def ask(  # noqa: C901, PLR0912 - one path, taken by every ask
         self, ref: AgentRef[Any], message: object
     ) -> Future[Any]:
         """Send a message at once and return the reply's future."""
@@ -152,6 +180,9 @@ class PostOffice:
             raise _unreceived(cell)
         turn = under_way()
         future: Future[Any] = Future()
+        future.target = cell
+        if message.__class__ in _PROXIED:
+            future.path = message.attr_path  # type: ignore[attr-defined]
         letter = Letter(detached(message), future)
         if turn is None:
             letter.id = next(self._letters)
@@ -163,7 +194,7 @@ class PostOffice:
             letter.edge = False
             letter.id = next(self._letters)
             letter.correlation = entered(turn) or turn.letter.correlation
-            letter.cause = turn.cell.last_sequence
+            letter.cause = max(turn.cell.last_sequence, turn.cell.seen)
             future.asker = turn
             turn.asked = True
         mailbox = cell.mailbox
@@ -178,7 +209,6 @@ class PostOffice:
                 future.fail(quarantined(cell))
                 return future
         future.helper = self._helper
-        future.target = cell
         while not cell.mailbox.put(letter, offer=turn is None):
             cell = future.target = self._cell_of(ref)
         if cell.holds and (
@@ -190,13 +220,29 @@ class PostOffice:
             refuse_all(cell)
         return future
 
+    def refuse_undirected(self, ref: AgentRef[Any], operation: str) -> None:
+        """Raise Denied unless the caller may take steps of an agent's lifecycle.
+
+        The system may, the agent itself, those above it in its family, and who was granted all
+        rights on its scope.
+        """
+        desk = self._home.desk
+        who = desk.standing().principal
+        if who.kind != "agent" or (who.id, who.part) == (ref.kind, ref.key):
+            return
+        if not self._home.sharing.family().leads(who, ref):
+            scope = Scope.agent(ref.kind, ref.key)
+            desk.allow(desk.unit(), Right.ALL, scope, LIFECYCLE, operation)
+
     def control(self, ref: AgentRef[Any], verb: Verb) -> Future[Any]:
-        """Have a lifecycle step taken and return its future."""
+        """Have a lifecycle step taken and return its future; Denied to who may not direct it."""
         home = self._home
+        self.refuse_undirected(ref, verb.name.lower())
         if home.policy.ever:
             refuse_cut_off(home)
         turn = under_way()
         future: Future[Any] = Future()
+        future.path = (verb.value,)
         if home.closing:
             future.fail(closed())
             return future
@@ -222,13 +268,19 @@ class PostOffice:
         cell = self._keeper.cells.get((ref.kind, ref.key))
         return describe(self._home.store, ref.kind, ref.key, cell)
 
+    def rests(self, ref: AgentRef[Any]) -> bool:
+        """Tell whether an agent takes no mail at this moment: paused, quarantined, isolated."""
+        if self._home.policy.isolated(ref.kind, ref.key):
+            return True
+        return self.describe(ref).status in (Status.PAUSED, Status.QUARANTINED)
+
     def _cell_of(self, ref: AgentRef[Any]) -> RunningCell:
         """Return the cell a reference leads to, and let the reference remember it."""
         cell = self._keeper.cells.get((ref.kind, ref.key))
         while cell is None or cell.mailbox.is_closed():
             if cell is not None:
                 self._keeper.forget(cell)
-            cell = self._keeper.cell(ref.kind, ref.key)
+            cell = self._keeper.cell(ref.kind, ref.key, here=not _in_event_loop())
         ref.cell = cell
         return cell
 
@@ -294,6 +346,25 @@ class PostOffice:
             except MailboxFull as error:
                 return error
         return None
+
+
+class Delivery:
+    """Work: letters whose sender was interrupted between their commit and their mailboxes."""
+
+    def __init__(self, home: Surroundings, leaving: list[Any]) -> None:
+        """Put what is left of ``leaving`` into its mailboxes."""
+        self._home = home
+        self._leaving = leaving
+
+    def waits(self) -> bool:
+        """Tell that only a worker does this."""
+        return True
+
+    def run(self) -> bool:
+        """Deliver what is left."""
+        while self._leaving:
+            self._home.deliver_first(self._leaving)
+        return True
 
 
 def detached(message: object) -> object:

@@ -41,7 +41,8 @@ class Recovery:
             page = [] if home.closing else home.store.mailed(self._after, PAGE)
         except StoreError as error:
             logger.warning("reading old mail failed and is tried again: %s", error)
-            home.agenda.when_the_store_may_be_back(lambda: home.dispatcher.submit(self))
+            what = f"old mail is read again after a second ({error})"
+            home.agenda.when_the_store_may_be_back(lambda: home.dispatcher.submit(self), what)
             return True
         for kind, key in page:
             if kind not in home.catalogue.kinds():

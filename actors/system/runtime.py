@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from ...lifecycle.clock import Clock
+from ...lifecycle.clock import Clock, StepWatch, VirtualClock
 from ...lifecycle.durability import AutoSave, WhenUnsaved
 from ...lifecycle.groups import SupervisionTree
 from ...lifecycle.supervisor import PersistenceSupervisor
@@ -79,6 +79,8 @@ class Runtime:
         self.loop = HandlerLoop()
         self.tree = SupervisionTree()
         self.timers = TimerService(store, clock, self._when_settled, self._timer_due)
+        self.by_hand = isinstance(clock, VirtualClock)
+        """Time passes only when a test says so."""
         self.guarded = False
         self.closing = False
         self.closed = False
@@ -101,7 +103,10 @@ class Runtime:
         self.ledger.depends = hangs_on
         supervisor.committer.on_durable = self.ledger.took
         supervisor.defer = self.ledger.defer
-        desk = Desk(self.ledger, supervisor, TurnContext(self), patience=limits.mailbox_wait)
+        desk = Desk(
+            self.ledger, supervisor, TurnContext(self), patience=limits.mailbox_wait,
+            plain=catalogue.vault.plain,
+        )  # fmt: skip
         self.desk = desk
         schemas = Schemas(catalogue.vault)
         self.state = ScopedState(desk, largest=largest, schemas=schemas)
@@ -130,6 +135,9 @@ class Runtime:
                 AuditSweep(self.audit),
             )
         ]  # fmt: skip
+        self._steps = StepWatch(
+            clock, [self.timers.stepped, *(attendant.look for attendant in self._attendants)]
+        )
         supervisor.on_strain = self._strained
         supervisor.on_relief = self._relieved
 
@@ -137,6 +145,7 @@ class Runtime:
         """Begin to deliver old mail and timers, and to sweep; RuntimeError if no worker starts."""
         self.dispatcher.start()
         self._name_strangers()
+        self._steps.start()
         self.timers.start()
         self.agenda.count(1)
         self.dispatcher.submit(Recovery(self))
@@ -186,6 +195,17 @@ class Runtime:
             self.keeper.forget(cell)
             cell = self.keeper.cell(kind, key)
 
+    def deliver_first(self, leaving: list[Any]) -> None:
+        """Put the first of some letters that leave together into its agent's mailbox, once.
+
+        It leaves the list in the moment in which it is in the mailbox.
+        """
+        place = leaving[0][0].kind, leaving[0][0].key
+        cell = self.cells.get(place) or self.keeper.cell(*place)
+        while not cell.mailbox.put_first(leaving):
+            self.keeper.forget(cell)
+            cell = self.keeper.cell(*place)
+
     def order(self, kind: str, key: str, control: Control) -> None:
         """Put a control before an agent's mail."""
         cell = self.keeper.cell(kind, key)
@@ -195,7 +215,10 @@ class Runtime:
             cell = self.keeper.cell(kind, key)
 
     def quiet(self, timeout: float | None = None) -> bool:
-        """Wait until no mailbox runs or could run at once; False on timeout."""
+        """Wait until no mailbox runs or could run at once; False on timeout.
+
+        False at once if that can only be when somebody advances the clock: ``stalled`` says why.
+        """
         deadline = None if timeout is None else time.monotonic() + timeout
 
         def left() -> float | None:
@@ -203,14 +226,25 @@ class Runtime:
 
         while True:
             before = self.dispatcher.submissions()
-            if not self.agenda.wait(left()):
+            if not self.agenda.wait(left(), for_time=not self.by_hand):
                 return False
+            delayed = self.agenda.delayed()
             for cell in list(self.cells.values()):
-                if not cell.mailbox.wait_until_rest(left()):
+                if cell not in delayed and not cell.mailbox.wait_until_rest(left()):
                     return False
-            # Nothing was scheduled during the whole round: nothing can have begun behind it.
+            # Nothing was scheduled during the whole round: nothing can have begun behind it. But
+            # what it ended with may be a wait, such as that before a restart.
             if self.dispatcher.submissions() == before + 1:
-                return True
+                if not self.agenda.waiting():
+                    return True
+                if self.by_hand:
+                    return False
+
+    def stalled(self) -> str:
+        """Say what waits for somebody to advance the clock; nothing if it runs by itself."""
+        if not self.by_hand:
+            return ""
+        return "; ".join([*self.agenda.waiting()[:3], *self.supervisor.awaited()])
 
     def busy(self) -> list[str]:
         """Name what keeps the system from being quiet."""
@@ -223,6 +257,12 @@ class Runtime:
         self.closing = self.guarded = True
         for attendant in self._attendants:
             attendant.stop()
+
+    def refuse_held(self) -> None:
+        """Tell those who wait for agents whose mail waits for something that comes no more."""
+        for cell in list(self.cells.values()):
+            if cell.holds and len(cell.mailbox):
+                cell.mailbox.put_urgent(Control(Verb.REFUSE, edge=False))
 
     def save_all(self) -> None:
         """Have every activation saved and put to rest; nothing can be saved to a lost store."""
@@ -256,10 +296,9 @@ class Runtime:
         self.guarded = True
         if supervisor.refusal() is None:
             return
+        self.refuse_held()
         for cell in list(self.cells.values()):
             policy = cell.blueprint.agent_class.when_unsaved
-            if cell.holds and len(cell.mailbox):
-                cell.mailbox.put_urgent(Control(Verb.REFUSE, edge=False))
             if policy is WhenUnsaved.STOP and cell.activation and supervisor.ended is None:
                 cell.mailbox.put_urgent(Control(Verb.STOP, edge=False))
 

@@ -21,12 +21,15 @@ from pykka.messages import ProxyCall
 
 from ...persistence.codec.codec import Codec
 from ...persistence.errors import StateError
+from ...persistence.records.records import DeadLetter
 from ...persistence.secrets.codec import SecretCodec, codec_for, holds_secrets
 from ...persistence.secrets.detector import SHORTEST, Watch, sensitive
 from ...persistence.secrets.vault import Vault
 
 ON_RECEIVE: Final = ""
 """The name under which a message to ``on_receive`` is stored."""
+ON_DEAD: Final = "on_dead"
+"""What is called with a dead letter, whatever its parameter is declared as."""
 
 _raw_call: Final = msgspec.json.Decoder(tuple[list[msgspec.Raw], dict[str, msgspec.Raw]]).decode
 _POSITION: Final = re.compile(r"\[0\]\[(\d+)\]")
@@ -192,7 +195,7 @@ class CallCodec:
             message = f"{self._class.__name__}.{name}: {error}"
             raise TypeError(message) from None
         hints = _hints(method)
-        types = _positional_types(signature, hints, count)
+        types = (DeadLetter,) if name == ON_DEAD else _positional_types(signature, hints, count)
         keyword_types = {
             keyword: hints.get(keyword, hints.get(_variadic(signature), object))
             for keyword in keywords

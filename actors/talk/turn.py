@@ -7,12 +7,13 @@ import enum
 import threading
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from pykka._envelope import Envelope
 
 from ...lifecycle.clock import Handle
-from ...persistence.records.records import Timer
+from ...persistence.records.records import Commit, Timer
 from ...shared.ledger.unit import Ending, Unit
 from ..pool.cell import Cell
 
@@ -86,6 +87,25 @@ class Alarm(Letter):
     __slots__ = ("body", "name", "sent", "timer")
 
 
+@dataclass(frozen=True, slots=True)
+class TurnView:
+    """What a handler may know of the turn in which it runs: ``self.turn``."""
+
+    attempt: int
+    """Which attempt this is to handle the message, from 1; counted anew by another process."""
+    attempts: int
+    """How many there are in all, then the message goes to the dead letters."""
+    message: str
+    """The method that is called; "on_receive" for a message to that."""
+    correlation: int
+    """What it belongs to: as in the journal."""
+
+    @property
+    def last(self) -> bool:
+        """Whether there is no other attempt."""
+        return self.attempt >= self.attempts
+
+
 class Decider(enum.Enum):
     """Who may decide how a turn ends."""
 
@@ -104,8 +124,9 @@ class Turn:
     """
 
     __slots__ = (
-        "asked", "cancel", "cell", "decided", "effects", "ending", "kept", "letter", "overdue",
-        "sends", "settling", "steps", "timers", "unit", "waits", "watch",
+        "asked", "cancel", "cell", "commit", "decided", "effects", "ending", "failed",
+        "held_back", "kept", "letter", "overdue", "result", "sends", "settling", "steps",
+        "timers", "unit", "value", "waits", "watch",
     )  # fmt: skip
 
     def __init__(self, cell: Cell, letter: Letter) -> None:
@@ -138,6 +159,22 @@ class Turn:
         self.decided: Decider | None = None
         self.settling = False
         """Its handler has ended, and its runner sees to what becomes of it."""
+        self.result: object = None
+        """What its handler returned."""
+        self.value: object = None
+        """The reply: that without ties to the state."""
+        self.held_back = False
+        """The reply leaves with the commit, or is seen to by another."""
+        self.commit: Commit | None = None
+        """The commit that ends it. Once that has a sequence the turn counts, whatever happens."""
+        self.failed: BaseException | None = None
+        """Why it is undone."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether the commit that ends it is appended: nothing may be undone or done again."""
+        commit = self.commit
+        return commit is not None and commit.sequence != 0
 
     def decide(self, who: Decider) -> bool:
         """Let the first who asks decide how the turn ends; tell whether that is ``who``.

@@ -346,16 +346,19 @@ def audit(
     limit: Limit = 20,
     json: AsJson = False,
 ) -> ExitCode:
-    """List decisions about access; verify their chain; print its head.
+    """List decisions about access; verify their chain; print its head; put a new key in force.
 
     `verify` reads every decision; the exit code is 1 if a row was changed, is missing or does not
     belong there, and each is named. With --head it also finds out whether the newest rows were
     cut off since that head was noted; --keys has the key of a chain that was made with one.
+    `seal` has the first of --keys hold from here on, after the keys were changed; it writes, so
+    the store must not be open. Compare a noted head before: what stands there counts as good then.
 
     \b
     perdure audit --store desk.db --outcome refused
     perdure audit head --store desk.db
     perdure audit verify --store desk.db --head 41:9f2c...
+    perdure audit seal --store desk.db --keys audit-keys.txt
     """
     from .audit import Wanted, handle
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from contextlib import closing
 from itertools import islice
 from typing import Final
 
 from ..persistence.audit.entries import SEALED, AuditEntry, Filter, entries
+from ..persistence.audit.succession import sealing
 from ..persistence.audit.verification import AuditReport, verify
 from ..persistence.errors import ConfigurationError, ScopeError
 from ..persistence.names.scope import Principal, Scope
 from ..persistence.secrets.keys import EnvironmentKeys, FileKeys, KeyProvider, KeyringKeys
+from ..persistence.store.batch import Batch
+from ..persistence.store.lease import Owner
 from ..shared.access.audit import head_of
-from ..url import open_reader
+from ..url import open_reader, open_store
 from .exits import ExitCode
 from .options import AuditAction
 from .screen import ColumnStyle, Screen, print_json
@@ -57,7 +61,11 @@ def handle(
     if action is AuditAction.HEAD:
         _head(store, json=json)
         return ExitCode.DONE
-    return _verify(store, None if keys is None else _provider(keys), head, json=json)
+    provider = None if keys is None else _provider(keys)
+    if action is AuditAction.SEAL:
+        _seal(store, provider, json=json)
+        return ExitCode.DONE
+    return _verify(store, provider, head, json=json)
 
 
 def _list(store: str, wanted: Wanted, *, json: bool) -> None:
@@ -109,6 +117,27 @@ def _head(store: str, *, json: bool) -> None:
         print_json({"head": head})
     else:
         Screen().say(head)
+
+
+def _seal(url: str, keys: KeyProvider | None, *, json: bool) -> None:
+    if keys is None:
+        message = "`audit seal` needs --keys: a file, env:VARIABLE or keyring:SERVICE"
+        raise ConfigurationError(message)
+    open_reader(url).close()  # opening for writing would make a store where there is none
+    with closing(open_store(url, sync="power")) as store:
+        counters = store.acquire(Owner.this_process())
+        commit = sealing(store, keys, time.time())
+        if commit is not None:
+            commit.sequence = counters.sequence + 1
+            store.commit(Batch([commit], counters.chain))
+        head = head_of(store)
+    if json:
+        print_json({"sealed": commit is not None, "key": keys.current(), "head": head})
+    elif commit is None:
+        Screen(error=True).say(f"the key {keys.current()} holds already")
+    else:
+        Screen().say(f"The key {keys.current()} holds from here on.")
+        Screen().say(f"head {head}")
 
 
 def _verify(store: str, keys: KeyProvider | None, head: str | None, *, json: bool) -> ExitCode:

@@ -42,6 +42,7 @@ class AuditAction(enum.StrEnum):
     LIST = "list"
     VERIFY = "verify"
     HEAD = "head"
+    SEAL = "seal"
 
 
 class ArtifactsAction(enum.StrEnum):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -208,7 +209,8 @@ def _target(file: str) -> Iterator[BinaryIO]:
         sys.stdout.buffer.flush()
         return
     try:
-        target = Path(file).open("xb")  # noqa: SIM115 - the error is about opening alone
+        # What it holds is as private as the store.
+        target = os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
     except OSError as error:
         raise ConfigurationError(f"{file} cannot be written: {error.strerror}") from None
     with target:

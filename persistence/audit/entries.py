@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from ..errors import CorruptState, PerdureError, ScopeError
 from ..names.scope import Principal, Scope
-from ..records.chain import START, AuditRecord, Chain
+from ..records.chain import Chain
 from ..records.shared_tables import AUDIT, AUDIT_ANCHOR
 from ..records.tables import Order, Row
 from ..secrets.keys import KeyProvider
@@ -19,14 +18,9 @@ from ..store.store import StoreReader
 
 V = TypeVar("V", Scope, Principal)
 
-logger = logging.getLogger("perdure.persistence")
-
 PAGE: Final = 500
 SEALED: Final = "sealed"
 """The outcome of the row from which on the chain has another key; its reason is the key's id."""
-KEYED: Final = "(chain key)"
-KEYED_ANEW: Final = "(chain key, behind decisions without one)"
-KEYED_BROKEN: Final = "(chain key, behind decisions that do not verify)"
 UNKNOWN: Final = "?"
 """Before the kind of a stored scope or principal that has no form known here."""
 _OPERATION: Final = AUDIT.names.index("operation")
@@ -132,12 +126,9 @@ class Anchor:
 
     @classmethod
     def sealed(cls, chain: Chain, key_id: str, keys: KeyProvider | None) -> Anchor:
-        """Return an anchor, sealed with the chain's key, else with the one that holds now."""
-        sealer, key = key_id, key_of(keys, key_id)
-        if not key:
-            sealer = "" if keys is None else keys.current()
-            key = key_of(keys, sealer) or b""
-        return cls(chain, key_id, sealer, _seal(chain, key_id, key))
+        """Return an anchor, sealed with the current key: who has a retired one makes none."""
+        sealer = "" if keys is None else keys.current()
+        return cls(chain, key_id, sealer, _seal(chain, key_id, key_of(keys, sealer) or b""))
 
     def holds(self, keys: KeyProvider | None) -> bool:
         """Tell whether it is as it was sealed, as far as the keys given tell."""
@@ -192,93 +183,8 @@ def key_in_force(reader: StoreReader) -> str:
     return "" if anchor is None else anchor.key_id
 
 
-def gone_on(reader: StoreReader, chain: Chain, keys: KeyProvider | None, now: float) -> Chain:
-    """Return the chain with the key it goes on with; KeyMissing if that is not there.
-
-    A change of keys is linked with the first decision that follows: whoever opens the store and
-    decides nothing leaves no trace. With a key, the newest decisions are checked before it is put
-    to use: what does not verify gets no seal in silence, but a row that says so.
-    """
-    key_id = "" if keys is None else keys.current()
-    if keys is not None:
-        keys.key(key_id)
-    going_on = chain._replace(key=key_of(keys, key_id) or b"")
-    operation = KEYED if keys is None else _looked_over(reader, keys)
-    if key_in_force(reader) == key_id and operation == KEYED:
-        return going_on
-    who, where = Principal.SYSTEM.columns, Scope.GLOBAL.columns
-    changed = AuditRecord(now, who, where, "", operation, SEALED, key_id, 1, 0)
-    return going_on._replace(before=changed)
-
-
-def _looked_over(reader: StoreReader, keys: KeyProvider) -> str:
-    """Check the newest decisions; return what the row says from which on a key holds."""
-    rows = reader.page(AUDIT, BY_NUMBER._replace(descending=True), None, PAGE)[::-1]
-    if not rows:
-        return KEYED
-    key_id = _key_before(reader, rows[0])
-    ever = bool(key_id) or _was_keyed(reader)
-    operation, last = KEYED, None if len(rows) == PAGE else _beginning(reader)
-    for row in rows:
-        key_id = key_from(row, key_id)
-        key = key_of(keys, key_id)
-        follows = last is None or key is None or last._replace(key=key).follows(row)
-        if not follows:
-            operation = KEYED_BROKEN
-        elif row[_OUTCOME] == SEALED and row[_OPERATION] in (KEYED_ANEW, KEYED_BROKEN):
-            operation = KEYED  # it was told before
-        last = Chain().moved_to(row)
-    if operation == KEYED and not key_id and ever:
-        operation = KEYED_ANEW
-    if operation == KEYED_BROKEN:
-        logger.error(
-            "the newest decisions of the audit do not follow from one another: somebody changed"
-            " them; perdure audit verify names the rows"
-        )
-    elif operation == KEYED_ANEW:
-        logger.error(
-            "the newest decisions of the audit have no key, unlike others before: somebody opened"
-            " the store without it, or rewrote them; perdure audit verify names the first"
-        )
-    elif not key_id:
-        logger.warning(
-            "the audit's decisions up to %s have no key; if they should have one, somebody rewrote"
-            " all of them: compare a head that was noted elsewhere", rows[-1][0]
-        )  # fmt: skip
-    return operation
-
-
-def _beginning(reader: StoreReader) -> Chain:
-    """Return what the oldest row that is kept must follow from."""
-    anchor = _anchor_or_none(reader)
-    return START if anchor is None else anchor.chain
-
-
-def _key_before(reader: StoreReader, row: Row) -> str:
-    """Return the id of the key in force before a row."""
-    order = Order(("outcome", "number"), (SEALED,), descending=True)
-    before = reader.page(AUDIT, order, row[:1], 1)
-    if before:
-        return AuditEntry.of(before[0]).reason
-    anchor = _anchor_or_none(reader)
-    return "" if anchor is None else anchor.key_id
-
-
-def _was_keyed(reader: StoreReader) -> bool:
-    """Tell whether anything that is kept says that the chain once had a key."""
-    anchor = _anchor_or_none(reader)
-    if anchor is not None and anchor.key_id:
-        return True
-    after: Row | None = None
-    order = Order(("outcome", "number"), (SEALED,))
-    while page := reader.page(AUDIT, order, after, PAGE):
-        if any(row[_REASON] for row in page):
-            return True
-        after = page[-1][:1]
-    return False
-
-
-def _anchor_or_none(reader: StoreReader) -> Anchor | None:
+def anchor_or_none(reader: StoreReader) -> Anchor | None:
+    """Return where the kept chain begins, if that can be read."""
     try:
         return anchor_of(reader, None)
     except CorruptState:

@@ -81,6 +81,8 @@ class _Look:
     unchecked: int = 0
     damaged: int = 0
     misplaced: int = 0
+    left: set[str] = field(default_factory=set)
+    """Keys that were followed by others."""
     faults: list[Fault] = field(default_factory=list)
 
     def begin(self) -> bool:
@@ -100,6 +102,9 @@ class _Look:
             self.fault(anchor.chain.number, ANCHOR + what)
         elif self.keys is not None and not anchor.sealer:
             self.fault(anchor.chain.number, ANCHOR + "has no key, so anybody could have made it")
+        elif self.keys is not None and anchor.sealer != self.keys.current():
+            what = f"is sealed with the key {anchor.sealer!r}, {self._not_current()}"
+            self.fault(anchor.chain.number, ANCHOR + what)
         self.chain, self.key_id = anchor.chain._replace(key=key or b""), anchor.key_id
         self.begun, self.keyed = anchor.chain.number, bool(anchor.key_id)
         self._compare_noted()
@@ -130,6 +135,18 @@ class _Look:
             self.fault(last + 1, f"{MISSING}, and all up to {self.noted[0]}, which was noted")
         if self.keys is not None and self.count and not self.keyed:
             self.fault(self.chain.number, "the chain has no key, so anybody could have made it")
+        if self.keys is not None and self.count and self.key_id not in ("", self.keys.current()):
+            self.fault(
+                self.chain.number, f"is under the key {self.key_id!r}, {self._not_current()}"
+            )
+
+    def _not_current(self) -> str:
+        assert self.keys is not None
+        return (
+            f"not the current one {self.keys.current()!r}: who has the other could have made all"
+            " behind the last head that was noted elsewhere; compare that, then call"
+            " system.audit.seal() or run perdure audit seal"
+        )
 
     def report(self) -> AuditReport:
         """Return what was found."""
@@ -159,6 +176,11 @@ class _Look:
             self._gap(self.chain.number + 1, number)
         before, self.key_id = self.key_id, key_from(row, self.key_id)
         self.keyed = self.keyed or bool(self.key_id)
+        if self.key_id in self.left:
+            what = f"goes back to the key {self.key_id!r}, which was left before"
+            self.fault(number, what)
+        if before and before != self.key_id and self.key_id:
+            self.left.add(before)
         if before and not self.key_id:
             self.fault(number, "has no key any more, and all behind it, unlike those before")
         key = key_of(self.keys, self.key_id)

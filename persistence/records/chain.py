@@ -33,6 +33,8 @@ class AuditRecord(NamedTuple):
     reason: str
     times: int
     correlation: int
+    link_key: bytes | None = None
+    """The key of its link and of those behind it; None: no other than before. Never stored."""
 
 
 def summed(records: Sequence[AuditRecord]) -> list[AuditRecord]:
@@ -58,13 +60,14 @@ class Chain(NamedTuple):
 
     def link(self, sequence: int, record: AuditRecord) -> tuple[Chain, Row]:
         """Return the chain with one decision more, and its row."""
-        time, who, scope, key, operation, outcome, reason, times, correlation = record
+        time, who, scope, name, operation, outcome, reason, times, correlation, other = record
         number = self.number + 1
         row: Row = (
-            number, sequence, time, *who, *scope, key, operation, outcome, reason, times,
+            number, sequence, time, *who, *scope, name, operation, outcome, reason, times,
             correlation,
         )  # fmt: skip
-        chain = Chain(number, self._hash_of(row), self.key)
+        key = self.key if other is None else other
+        chain = Chain(number, self._hash_of(row, key), key)
         return chain, (*row, chain.hash)
 
     def linked(self, sequence: int, records: Sequence[AuditRecord]) -> tuple[Chain, list[Row]]:
@@ -80,7 +83,7 @@ class Chain(NamedTuple):
     def follows(self, row: Row) -> bool:
         """Tell whether ``row`` is the link after this one, unchanged."""
         return row[0] == self.number + 1 and hmac.compare_digest(
-            str(row[_HASH]), self._hash_of(row[:_HASH])
+            str(row[_HASH]), self._hash_of(row[:_HASH], self.key)
         )
 
     def moved_to(self, row: Row) -> Chain:
@@ -91,19 +94,16 @@ class Chain(NamedTuple):
 
     def seal(self, *values: Value) -> str:
         """Return a hash over values that stand for the chain so far."""
-        return self._digest(self.hash, values)
+        return self._hash_of(values, self.key)
 
-    def _hash_of(self, row: Sequence[Value]) -> str:
-        return self._digest(self.hash, row)
-
-    def _digest(self, previous: str, values: Sequence[Value]) -> str:
+    def _hash_of(self, values: Sequence[Value], key: bytes) -> str:
         # Lengths before the texts: no value can pass for the end of another.
-        text = previous
+        text = self.hash
         for part in map(repr, values):
             text += f"\0{len(part)}:{part}"
         data = text.encode(errors="surrogatepass")
-        if self.key:
-            return hmac.new(self.key, data, hashlib.sha256).hexdigest()
+        if key:
+            return hmac.new(key, data, hashlib.sha256).hexdigest()
         return hashlib.sha256(data).hexdigest()
 
 

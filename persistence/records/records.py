@@ -272,9 +272,13 @@ class Effects:
 
 
 class Revocable(Protocol):
-    """A right that may be lost."""
+    """A right that may be lost; knows the latest commit that was made by it."""
 
     revoked: bool
+    sequence: int
+    version: int
+    quiet: bool
+    """Whoever makes the next commit by it will write that, too: nobody is woken for it."""
 
 
 class Commit:

@@ -119,11 +119,11 @@ class SecretCodec(Codec[T]):
             token = seal.token
             try:
                 if tokens.key_of(token) != sealer.current():
-                    token = sealer.seal(secret.text(), _work.path)
+                    token = sealer.seal(secret.text, _work.path)
             except (KeyMissing, CorruptState):
                 pass  # it stays as it is: who only carries a secret need not open it
         if token is None:
-            token = sealer.seal(_text(secret), _work.path)
+            token = sealer.seal(lambda: _text(secret), _work.path)
         _work.sealed[token] = secret
         _work.tokens[id(secret)] = token
         return token

@@ -104,18 +104,24 @@ class Watch:
 
         ``name`` is the name of its field or parameter; ``place`` is how a warning names it.
         """
-        if not (name or self._worth_a_look(text)):
+        if not (name or self.worth_a_look(text)):
             return text
+        found = self.found(text, place, name)
+        if found and self.detector.policy == "refuse":
+            raise SecretFound(place, found[0])
+        return self.detector.redacted(text, name) if found and self.redacts else text
+
+    def found(self, text: str, place: str, name: str = "") -> list[str]:
+        """Return the rules that JSON ``text`` breaks where it may not, and tell of them."""
         found = self.detector.find(text, name)
         if not found or place in self.detector.allow:
-            return text
+            return []
         for rule in found:
             self._say(place, rule)
-        if self.detector.policy == "refuse":
-            raise SecretFound(place, found[0])
-        return self.detector.redacted(text, name) if self.redacts else text
+        return found
 
-    def _worth_a_look(self, text: str) -> bool:
+    def worth_a_look(self, text: str) -> bool:
+        """Tell whether anything can be found in a text, JSON or not."""
         # Each shape of a secret has a run of token characters, or is a part of an address.
         # (find() takes a shorter way through bytes than `in`.)
         if text.encode().translate(_RUNS).find(_RUN) >= 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from ..errors import ConfigurationError, CorruptState, KeyMissing
@@ -39,15 +40,19 @@ class Sealer:
         self._current = None
         self._ciphers = {}
 
-    def seal(self, text: str, where: str) -> str:
-        """Return the token of ``text``; KeyMissing names ``where`` if there is no key."""
+    def seal(self, text: Callable[[], str], where: str) -> str:
+        """Return the token of what ``text`` gives; KeyMissing names ``where`` if there is no key.
+
+        The text is asked for when all that may fail has been done: what reports errors with the
+        variables of their frames finds none in ours.
+        """
         try:
             key_id = self.current()
             cipher = self._cipher(key_id)
         except KeyMissing as error:
             raise KeyMissing(f"{where} cannot be sealed: {error}", key_id=error.key_id) from None
-        nonce = os.urandom(NONCE_BYTES)
-        return tokens.write(key_id, nonce + cipher.encrypt(nonce, text.encode(), _about(key_id)))
+        nonce, about = os.urandom(NONCE_BYTES), _about(key_id)
+        return tokens.write(key_id, nonce + cipher.encrypt(nonce, text().encode(), about))
 
     def open(self, token: str, where: str) -> str:
         """Return the text of a token.

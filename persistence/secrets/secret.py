@@ -10,6 +10,7 @@ from typing import ClassVar, Final, Generic, NoReturn, Protocol, TypeVar
 import msgspec
 
 from ..codec.explain import DeclaredOnly
+from ..errors import CorruptState
 from .sealer import Sealer
 
 T = TypeVar("T")
@@ -77,7 +78,12 @@ class Secret(DeclaredOnly, Generic[T]):
             return value
         seal = self._seal
         assert seal is not None, "a secret has a value or a seal"
-        return seal.inner.load(seal.sealer.open(seal.token, seal.where), seal.where)
+        try:
+            return seal.inner.load(seal.sealer.open(seal.token, seal.where), seal.where)
+        except CorruptState as error:
+            where, reason = error.where, error.reason
+        # Outside of `except`: the error of the codec has the text in the variables of its frames.
+        raise CorruptState(where, reason)
 
     # What the codec calls.
 
@@ -120,6 +126,9 @@ class Secret(DeclaredOnly, Generic[T]):
 
     def __deepcopy__(self, _memo: object) -> Secret[T]:
         return self
+
+    def __getstate__(self) -> NoReturn:
+        self.__reduce_ex__(0)
 
     def __reduce_ex__(self, _protocol: object) -> NoReturn:
         message = "a Secret cannot be pickled; send it in a message or store it in a field"

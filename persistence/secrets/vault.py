@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .detector import Detector, Watch
 from .keys import Keys, NoKeys
+from .plain import Plain
 from .sealer import Sealer
 from .signer import Signer
 
@@ -11,7 +12,7 @@ from .signer import Signer
 class Vault:
     """Hold a system's sealer, and its signer and its watch if it was opened with them."""
 
-    __slots__ = ("sealer", "signer", "watch")
+    __slots__ = ("plain", "sealer", "signer", "watch")
 
     def __init__(self, keys: Keys | None = None, detector: Detector | None = None) -> None:
         """Without keys for secrets nothing can be sealed or revealed; everything else works."""
@@ -19,3 +20,4 @@ class Vault:
         self.sealer = Sealer(NoKeys() if keys.secrets is None else keys.secrets)
         self.signer = None if keys.pickles is None else Signer(keys.pickles)
         self.watch = None if detector is None else Watch(detector)
+        self.plain = Plain(self.watch)

@@ -32,15 +32,20 @@ class ReaderPool:
     @contextlib.contextmanager
     def lend(self) -> Iterator[sqlite3.Connection]:
         """Lend one connection for the length of the block."""
-        with self._lock:
-            connection = self._free.pop() if self._free else None
-            self._lent += 1
+        connection, counted = None, False
         try:
+            with self._lock:
+                if self._free:
+                    # Taken without a call, behind which an interrupt may strike.
+                    connection = self._free[-1]
+                    del self._free[-1]
+                self._lent, counted = self._lent + 1, True
             if connection is None:
                 connection = self._connect()
             yield connection
         finally:
-            self._take_back(connection)
+            if counted:
+                self._take_back(connection)
 
     def empty(self) -> bool:
         """Close every connection, so that the next ones are new; False if one is lent just now."""

@@ -79,6 +79,9 @@ INDEXES: Final = (
 )
 BUSY_SECONDS: Final = 5
 """How long to wait for another opener's short transaction (a lease check) rather than fail."""
+COMMIT_BUSY_SECONDS: Final = 0.25
+"""How long a commit waits before it fails, and is tried again by the supervisor. That one counts,
+opens the breaker and tells people; nobody sees what waits in SQLite."""
 VIEWS: Final = {
     "state": (
         "SELECT kind, key, status, version, field, value FROM agents JOIN fields USING (agent)"
@@ -93,7 +96,7 @@ VIEWS: Final = {
 
 def set_up_writer(connection: sqlite3.Connection, *, sync: str) -> None:
     """Apply every pragma the writing connection needs."""
-    connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+    wait_for_locks(connection, BUSY_SECONDS)
     _use_wal(connection)
     for pragma in (
         # FULL: fsync before a commit returns, survives power loss. NORMAL: survives kill -9.
@@ -130,6 +133,11 @@ def defend(connection: sqlite3.Connection, *, on: bool) -> None:
         connection.setconfig(sqlite3.SQLITE_DBCONFIG_DEFENSIVE, on)
         for option in (sqlite3.SQLITE_DBCONFIG_ENABLE_TRIGGER, sqlite3.SQLITE_DBCONFIG_ENABLE_VIEW):
             connection.setconfig(option, not on)
+
+
+def wait_for_locks(connection: sqlite3.Connection, seconds: float) -> None:
+    """Have a connection wait so long, and no longer, for another program's lock."""
+    connection.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:

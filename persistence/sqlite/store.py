@@ -100,12 +100,14 @@ class SqliteStore(SqliteReader, Store):
         """Take the lease and return where numbering goes on."""
         before = self.lease
         try:
-            return self._acquire(owner, takeover=takeover)
+            counters = self._acquire(owner, takeover=takeover)
         except StoreError as error:
             self.lease = before  # nothing was written
             if isinstance(error, StoreUnavailable) and locked(error):
                 self._refuse_locked(owner, error)
             raise
+        schema.wait_for_locks(self._writer, schema.COMMIT_BUSY_SECONDS)
+        return counters
 
     def _refuse_locked(self, owner: Owner, error: StoreUnavailable) -> None:
         """Raise StoreOwned if who holds the file's lock is, by the lease, its owner.
@@ -280,6 +282,8 @@ class SqliteStore(SqliteReader, Store):
         lease, self.lease = self.lease, NO_LEASE
         owner = lease.owner
         try:
+            with translated(self.location, "releasing the lease"):
+                schema.wait_for_locks(self._writer, schema.BUSY_SECONDS)
             with self._transaction("releasing the lease") as connection:
                 # By its owner as well: if acquiring was interrupted, another may have the number.
                 connection.execute(
@@ -388,6 +392,7 @@ class SqliteStore(SqliteReader, Store):
     def _begin_a_log(self) -> None:
         self._writer.close()
         self._connect()
+        schema.wait_for_locks(self._writer, schema.COMMIT_BUSY_SECONDS)
         self._readers.place = self._place
         self._rescued = False
 

@@ -59,7 +59,8 @@ class _Tracked:
         self.object: object = None
         # The committed text; None while it was never needed (a default, or an immutable value).
         self.text: str | None = None
-        # To be given out by collect() though it has not changed: committed by defer(), computed.
+        # To be given out by collect() or saved() though it has not changed: committed by defer(),
+        # computed.
         self.stale = False
 
 
@@ -71,7 +72,8 @@ class StateTracker:
     """Own one live state: find what each turn changed, commit it or roll it back.
 
     Used by one turn at a time. Invariant between turns: every plain field's ``object`` is the
-    live value, and ``text`` its encoding unless the value is of an immutable type.
+    live value, and ``text`` its encoding unless the value is of an immutable type. In a turn both
+    stay what they were at the end of the turn before, whatever the handler does to the state.
     """
 
     def __init__(
@@ -134,7 +136,7 @@ class StateTracker:
         self.collections = bool(self._logs or self._maps)
         """Whether there is anything that ``trim`` could forget."""
         self.stale = any(tracked.stale for tracked in self._plain)
-        """Whether there is anything to ``collect`` that no later turn need change."""
+        """Whether there is anything to save that no later turn need change."""
 
     def _start(self, tracked: _Tracked) -> None:
         """Begin with a field's default; one that can change is this agent's own object."""
@@ -150,7 +152,8 @@ class StateTracker:
     def collect(self) -> Delta | None:
         """Return what changed since the last collect and take it as committed; None if nothing did.
 
-        StateError when a value cannot be stored; then nothing is taken, and the caller rolls back.
+        At the end of a turn only: it looks at the live state. StateError when a value cannot be
+        stored; then nothing is taken, and the caller rolls back.
         """
         changed = self._changes(_NOTHING)
         delta = self._collect_collections(changed) if self.collections else None
@@ -180,11 +183,34 @@ class StateTracker:
         delta = self._collect_collections(changed) if self.collections else None
         for tracked, value, text in changed:
             tracked.object = value
+            tracked.text = text
             tracked.stale = self.stale = True
-            if text is not None:
-                tracked.text = text
-                if tracked.widens or self._redacts:
-                    tracked.object = self._loaded(tracked, value, text)
+            if text is not None and (tracked.widens or self._redacts):
+                tracked.object = self._loaded(tracked, value, text)
+        return self._shaped(delta)
+
+    def saved(self) -> Delta | None:
+        """Return what ``defer`` has left, as it was at the end of the last turn; None if nothing.
+
+        May be called in the middle of a turn: what the handler has done to the state so far is
+        not looked at. Not while a turn is being collected or deferred.
+        """
+        delta: Delta | None = None
+        for tracked in self._plain:
+            if not tracked.stale:
+                continue
+            text = tracked.text
+            if text is None:
+                text = tracked.encode(tracked.object, tracked.path)
+            if len(text) > self._short or tracked.sensitive:
+                text = self._examined(tracked, text)  # a computed value was not yet
+            delta = delta or Delta(self._agent)
+            tracked.text = delta.fields[tracked.name] = text
+            tracked.stale = False
+            if tracked.name not in self._shape:
+                self._shape[tracked.name] = None
+                delta.shape = ""
+        self.stale = False
         return self._shaped(delta)
 
     def accept(self) -> None:

@@ -8,10 +8,13 @@ may write in that thread's place, which spares two thread switches.
 
 from __future__ import annotations
 
+import functools
 import logging
+import queue
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import Final, Protocol
 
@@ -25,6 +28,8 @@ logger = logging.getLogger("perdure.persistence")
 
 LARGEST_BATCH: Final = 8192
 """Commits per transaction."""
+_AT_ONCE: Final = (False,)
+"""What a lock is asked with by who would not wait for it."""
 
 
 class CommitObserver(Protocol):
@@ -55,6 +60,10 @@ class Committer:
 
     Invariant: the durable commits are always a prefix of the appended ones. A failed batch stays
     at the head until it is written; nothing overtakes it.
+
+    A thread that appends or helps may be struck by an asynchronous exception (Ctrl-C) at any call.
+    So each step is whole or can be taken again: no call stands inside what must be one, and who
+    is struck wakes the writing thread.
     """
 
     def __init__(
@@ -74,7 +83,10 @@ class Committer:
         self._observer = observer
         self._clock = clock
         self._lock = threading.Lock()
-        self._work = threading.Condition(self._lock)
+        self._bells: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self.wake: Callable[[], None] = functools.partial(self._bells.put, None)
+        """Have the writing thread look for work. One call in C, so that it is made or not made
+        when an asynchronous exception strikes."""
         self._settled = threading.Condition(self._lock)
         # Appended under the lock, and moved as a whole to _taken, which only the baton's holder
         # changes and reads without the lock: nobody who appends waits while a batch is folded.
@@ -95,7 +107,7 @@ class Committer:
         self._waits: deque[tuple[int, Callable[[], None]]] = deque()
         self._sleeping = False
         self._writer = 0  # the thread that holds the baton
-        self._promises: set[int] = set()  # threads that will call help() or withdraw()
+        self._promises: set[int] = set()  # threads in a promise()
         self.durable = first - 1
         """The latest sequence that is on disk."""
         self._thread = threading.Thread(target=self._run, name="perdure-committer", daemon=True)
@@ -113,6 +125,11 @@ class Committer:
     def audited(self) -> int:
         """The number of the newest durable decision of the audit."""
         return self._chain.number
+
+    @property
+    def held(self) -> bool:
+        """Whether a batch failed, and nothing is written before ``resume()``."""
+        return self._held
 
     @property
     def closed(self) -> bool:
@@ -141,6 +158,13 @@ class Committer:
         Raises the error that ended the committer if it was fenced off or closed, and PerdureError
         if the commit's writer has lost its right.
         """
+        try:
+            return self._append(commit)
+        except BaseException:
+            self.wake()
+            raise
+
+    def _append(self, commit: Commit) -> int:
         with self._lock:
             if self._dead is not None:
                 raise self._dead
@@ -151,12 +175,24 @@ class Committer:
                 if writer.revoked:
                     raise stale(commit)
                 commit.writer = None
+            promised = self._promises and threading.get_ident() in self._promises
             sequence = commit.sequence = self._next
+            # No call from here to the append: a commit that has a sequence is taken.
             self._next = sequence + 1
+            if writer is not None:
+                writer.sequence, writer.version = sequence, commit.version
+                promised = promised or writer.quiet
+                writer.quiet = False
             self._queue.append(commit)
-            if self._sleeping and not (self._promises and threading.get_ident() in self._promises):
-                self._work.notify()
+            if not promised:
+                self._ring()
         return sequence
+
+    def _ring(self) -> None:
+        """Wake the writing thread if it sleeps; the caller holds the lock."""
+        if self._sleeping:
+            self._sleeping = False
+            self._bells.put(None)
 
     def gate(self, reply: Reply) -> None:
         """Call ``reply`` once everything appended so far is durable; at once if it already is."""
@@ -166,8 +202,7 @@ class Committer:
                 last = self._next - 1
                 if last > self.durable:
                     self._queue.append(_Gate(reply, last))
-                    if self._sleeping:
-                        self._work.notify()
+                    self._ring()
                     return
             error = self._dead
         reply(error)
@@ -180,10 +215,17 @@ class Committer:
             self._waits.append((sequence, callback))
             return True
 
-    def flush(self, timeout: float | None = None, sequence: int | None = None) -> bool:
+    def flush(
+        self,
+        timeout: float | None = None,
+        sequence: int | None = None,
+        *,
+        while_held: bool = True,
+    ) -> bool:
         """Wait until everything appended so far (or ``sequence``) is durable; False on timeout.
 
-        Raises the error that ended the committer, if one did.
+        Without ``while_held`` also False if a batch failed and is not tried again yet. Raises the
+        error that ended the committer, if one did.
         """
         if self.writes_here():
             message = "a receiver of a save signal runs where saving is done; do not wait there"
@@ -193,7 +235,12 @@ class Committer:
             self.help()
         with self._settled:
             self._settled.wait_for(
-                lambda: self.durable >= wanted or self._dead is not None, timeout
+                lambda: (
+                    self.durable >= wanted
+                    or self._dead is not None
+                    or (self._held and not while_held)
+                ),
+                timeout,
             )
             if self.durable >= wanted:
                 return True
@@ -201,41 +248,54 @@ class Committer:
                 raise self._dead
             return False
 
-    def promise(self) -> None:
-        """Say that this thread will call ``keep()`` soon: what it appends meanwhile wakes nobody.
+    @contextmanager
+    def promise(self) -> Iterator[None]:
+        """Write at the end of the block what it appends, which wakes nobody: that will be soon.
 
-        Spares a lone caller two thread switches, since it writes its commit itself.
+        Spares a lone caller two thread switches.
         """
-        self._promises.add(threading.get_ident())
-
-    def keep(self) -> None:
-        """Keep the promise: write what has gathered, or leave it to the writing thread."""
-        self._promises.discard(threading.get_ident())
-        self.help()
-        with self._lock:
-            if self._sleeping and (self._queue or self._taken):
-                self._work.notify()
+        thread = threading.get_ident()
+        try:
+            self._promises.add(thread)
+            yield
+            self._promises.discard(thread)
+            self.help()
+        except BaseException:
+            self._promises.discard(thread)
+            self.wake()
+            raise
 
     def help(self) -> None:
-        """Write what has gathered on the calling thread, unless somebody is writing already."""
-        if (self._queue or self._taken) and not self._held and self._baton.acquire(blocking=False):
+        """Write what has gathered on the calling thread, unless somebody is writing already.
+
+        What is left is the writing thread's.
+        """
+        if (self._queue or self._taken) and not self._held:
             try:
-                self._write_once()
-            finally:
-                self._baton.release()
-                # Also after an interrupt (KeyboardInterrupt strikes here if the caller is the main
-                # thread): what is left over is the writing thread's.
-                with self._lock:
-                    if self._sleeping and (
-                        self._queue or self._taken or self._stuck or self._answers
-                    ):
-                        self._work.notify()
+                # The iterator makes the call: of one that is written out nobody would know whether
+                # it got the baton when an asynchronous exception strikes.
+                for mine in map(self._baton.acquire, _AT_ONCE):
+                    if mine:
+                        try:
+                            self._write_once()
+                        finally:
+                            self._baton.release()
+            except BaseException:
+                self.wake()
+                raise
+        self.leave()
+
+    def leave(self) -> None:
+        """Leave what has gathered to the writing thread."""
+        if self._queue or self._taken or self._stuck or self._answers:
+            with self._lock:
+                self._ring()
 
     def resume(self) -> None:
         """Try again after a failure."""
         with self._lock:
             self._held = False
-            self._work.notify()
+            self._ring()
 
     def fail_waiting(self, error: Exception) -> None:
         """Answer every reply that waits for a commit with ``error``; the commits are kept."""
@@ -258,7 +318,7 @@ class Committer:
         """
         with self._lock:
             self._closing = True
-            self._work.notify()
+        self.wake()
         if self._thread.is_alive():
             self._thread.join(timeout)
         # Before ``abort``, which tells those who wait that they were not saved: the batch that is
@@ -271,23 +331,32 @@ class Committer:
 
     def _run(self) -> None:
         while True:
-            with self._work:
-                while not self._answers and self._dead is None:
-                    waiting = bool(self._queue or self._taken or self._stuck)
-                    if waiting and not self._held:
-                        break
+            try:
+                self._serve()
+            except BaseException:
+                logger.exception("the writing thread was interrupted; it goes on")
+            else:
+                return
+
+    def _serve(self) -> None:
+        while True:
+            with self._lock:
+                waiting = bool(self._queue or self._taken or self._stuck)
+                if not self._answers:
+                    if self._dead is not None:
+                        return
                     if self._closing and not waiting:
                         # Decided under the lock of the append: what was taken is written, what
                         # comes from now on is refused.
                         self._dead = _closed()
                         return
-                    self._sleeping = True
-                    self._work.wait()
-                    self._sleeping = False
-                if self._dead is not None and not self._answers:
-                    return
-            with self._baton:
-                self._write_once()
+                self._sleeping = not self._answers and (self._held or not waiting)
+            if self._sleeping:
+                self._bells.get()
+                self._sleeping = False
+            else:
+                with self._baton:
+                    self._write_once()
 
     def writes_here(self) -> bool:
         """Tell whether the calling thread is the one that writes: it must not wait for itself."""
@@ -338,13 +407,15 @@ class Committer:
         commits: list[Commit] = []
         gates: list[Reply] = []
         places = 0
+        last = self.durable
         for item in self._taken:
             if len(commits) >= LARGEST_BATCH:
                 break
             places += 1
             if isinstance(item, Commit):
-                if item.sequence > self.durable:
+                if item.sequence > last:
                     commits.append(item)
+                    last = item.sequence
             elif (reply := item.reply) is not None:  # fail_waiting() may take it meanwhile
                 gates.append(reply)
         batch = Batch(commits, self._chain) if commits else None
@@ -396,12 +467,18 @@ class Committer:
             logger.exception("%r raised when it was told about a commit", listener)
 
     def _failed(self, error: StoreError, batch: Batch) -> None:
-        # Held before anybody is told: the observer arranges ``resume()``, which must come after.
-        with self._lock:
+        try:
+            # Before anybody is told: the observer arranges ``resume()``, which must come after.
             self._held = True
-        if not isinstance(error, StoreUnavailable):
-            self.abort(error)
-        self._tell(self._observer.failed, error, len(batch.commits))
+            with self._lock:
+                self._settled.notify_all()  # who flushes with a time limit looks again
+            if not isinstance(error, StoreUnavailable):
+                self.abort(error)
+            self._tell(self._observer.failed, error, len(batch.commits))
+        except BaseException:
+            self._held = False  # nobody may have arranged another attempt
+            self.wake()
+            raise
 
     def abort(self, error: Exception) -> None:
         """End for good: nothing more is taken, everybody who waits is told why."""
@@ -409,8 +486,8 @@ class Committer:
             if self._dead is None:
                 self._dead = error
             waits, self._waits = self._waits, deque()
-            self._work.notify_all()
             self._settled.notify_all()
+        self.wake()
         self.fail_waiting(error)
         for _, callback in waits:
             self._tell(callback)

@@ -107,6 +107,9 @@ class Access(Handle):
         found = self._policy.grant(number)
         standing = self._desk.standing()
         if found is None or not self._policy.owns(standing.principal, found.scope):
+            # Also where there is none: the audit is to tell who tries numbers.
+            use = Use(Right(0), Scope.GLOBAL, None, f"revoke grant {number}"[:100])
+            self._note_refusal(standing, use)
             raise UnknownGrant(f"there is no grant {number} that {standing.principal} could revoke")
         use = Use(Right(0), found.scope, found.keys, f"revoke grant {number}")
         self._change(standing, use, {(GRANTS, (number,)): _gone})
@@ -169,7 +172,8 @@ class Access(Handle):
         if not self._policy.knows(who.id):
             message = f"no agent class of kind {who.id!r}; {who} is not isolated"
             raise UnknownAgent(message)
-        self._isolator.isolate(Isolation(who, _checked_reason(reason), self._desk.now()))
+        why = self._desk.plain.reason(_checked_reason(reason), f"why {who} is isolated")
+        self._isolator.isolate(Isolation(who, why, self._desk.now()))
 
     def restore(self, agent: AnyAgent) -> bool:
         """Let an isolated agent go on with all its mail. System only.
@@ -206,10 +210,13 @@ class Access(Handle):
         return standing
 
     def _refuse(self, standing: Standing, use: Use, message: str) -> None:
+        self._note_refusal(standing, use)
+        raise Denied(message)
+
+    def _note_refusal(self, standing: Standing, use: Use) -> None:
         decision = Decision(allowed=False, reason="not the owner", audited=True)
         with self._desk.entry() as unit:
             unit.audit.append(recorded(self._desk.now(), standing, use, decision))
-        raise Denied(message)
 
     def _change(self, standing: Standing, use: Use, steps: dict[Place, Step]) -> None:
         """Change the policy, in the unit of the turn or by a commit; always in the audit."""
@@ -218,6 +225,8 @@ class Access(Handle):
         with self._desk.entry() as unit:
             unit.audit.append(recorded(self._desk.now(), standing, use, decision))
             for place, step in steps.items():
+                if place[0] in (OWNERS, BOUNDARIES):
+                    unit.replaced.add(place)  # whatever is there, also if it is damaged
                 unit.change(place, self._still(standing, use, step), checked=False)
 
     def _still(self, standing: Standing, use: Use, step: Step) -> Step:

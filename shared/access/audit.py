@@ -19,6 +19,7 @@ from ...persistence.audit.entries import (
     key_from,
     key_of,
 )
+from ...persistence.audit.succession import sealing
 from ...persistence.audit.verification import AuditReport, verify
 from ...persistence.errors import Denied
 from ...persistence.names.scope import Principal, Scope
@@ -121,6 +122,24 @@ class AuditTrail(Handle):
         """Return the newest durable link as ``NUMBER:HASH``, to be noted elsewhere."""
         self._for_the_system()
         return head_of(self._store)
+
+    def seal(self) -> bool:
+        """Go on under the current key of ``Audit.key``; durable when it returns. False if it does.
+
+        To be called once, when the keys were changed, after a look at a head that was noted
+        elsewhere: what stands there now counts as good from then on, also for who has the old key
+        only. ConfigurationError without a key, or for one that was left before.
+        """
+        self._for_the_system()
+        self._desk.wait()
+        with self._trimming:
+            commit = sealing(self._store, self._options.key, self._desk.now())
+            if commit is None:
+                return False
+            self._append(commit)
+            self._desk.wait()
+            self._anchor = None
+        return True
 
     def trim(self) -> int:
         """Trim what is more than ``Audit.keep`` allows; return how many decisions went."""

@@ -22,6 +22,7 @@ from ...persistence.store.store import StoreReader
 from ..ledger.guard import ALL, Decision, Right, Standing, Use, recorded
 from .boundaries import RIGHTS, SHARED_KINDS, AnyBoundary, Boundary, CustomBoundary
 from .grants import Grant, Isolation
+from .lost import last_set
 
 logger = logging.getLogger("perdure.lifecycle")
 
@@ -74,7 +75,7 @@ class Policy:
         """
         self._classes = dict(boundaries)
         self._now = now
-        self._reads = reads
+        self.reads = reads
         self._grants: dict[Row, tuple[_Held, ...]] = {}  # by grantee and scope
         self._numbered: dict[int, _Held] = {}
         self._to_kinds = 0  # grants to all agents of a kind
@@ -93,10 +94,31 @@ class Policy:
             self._take(Change(table, row[: table.key], row) for row in rows)
             lost = store.count(table, Order(table.key_names)) - len(rows)
             if lost > 0:
+                held = self._close(table, {row[: table.key] for row in rows}, store)
+                names = ", ".join("/".join(map(str, key)) for key in held) or "nobody known"
                 logger.error(
-                    "%d rows of %s are damaged and do not hold: perdure doctor names them, the"
-                    " audit tells what they were; set them again", lost, table.name
+                    "%d rows of %s are damaged: %s until they are set again; perdure doctor names"
+                    " them, the audit tells what they were", lost, table.name,
+                    _CLOSED[table].format(names),
                 )  # fmt: skip
+
+    def _close(self, table: Table, there: set[Key], store: StoreReader) -> list[Key]:
+        """Have what damaged rows protected be closed, and return what that is.
+
+        Neither their keys nor their values can be relied on. So the audit is asked for all that was
+        set and not taken back, and of these what has no row any more is closed. What was trimmed
+        from the audit is not found.
+        """
+        closed = [key for key in last_set(store, table) if key not in there]
+        for key in closed:
+            if table is ISOLATED:
+                who = Principal.agent(str(key[0]), str(key[1]))
+                self.cut_off(Isolation(who, "its row is damaged", self._now()))
+            elif table is BOUNDARIES:
+                self._boundaries[str(key[0]), str(key[1])] = Boundary.STRICT
+            elif table is OWNERS:
+                self._owners[key] = _NOBODY  # type: ignore[index]
+        return closed
 
     @property
     def epoch(self) -> int:
@@ -117,7 +139,7 @@ class Policy:
             return Decision(allowed=False, reason="isolated", audited=not owned, isolated=True)
         if owned:
             return _OWNER
-        audited = self._reads or bool(want & ~_LOOKING)
+        audited = self.reads or bool(want & ~_LOOKING)
         if who.kind == "system":
             return Decision(allowed=True, reason="the system", audited=audited)
         if scope.kind == "session" and scope.id == standing.session:
@@ -177,7 +199,8 @@ class Policy:
 
     def owner(self, scope: Scope) -> Principal:
         """Return who owns a scope."""
-        return Principal(*self._owner(scope))
+        columns = self._owner(scope)
+        return Principal.SYSTEM if columns == _NOBODY else Principal(*columns)
 
     def owns(self, who: Principal, scope: Scope) -> bool:
         """Tell whether somebody may give rights on a scope away."""
@@ -230,6 +253,11 @@ class Policy:
         self._isolated[isolation.agent.id, isolation.agent.part] = isolation
         self.ever = True  # last: who sees it finds the rest
         self._epoch += 1
+
+    def let_go(self, agent: Principal) -> None:
+        """Forget an isolation whose row was damaged: its deletion changes nothing that is read."""
+        if self._isolated.pop((agent.id, agent.part), None) is not None:
+            self._epoch += 1
 
     def _owner(self, scope: Scope) -> Columns:
         columns = scope.columns
@@ -354,6 +382,14 @@ class Policy:
 _NATURAL: Final = frozenset({"agent", "user"})
 """Scopes that belong to the principal of the same columns."""
 _SYSTEM: Final = Principal.SYSTEM.columns
+_NOBODY: Final = ("nobody", "", "")
+"""Owns a scope of which it is not known who does: only the system may do anything there."""
+_CLOSED: Final = {
+    ISOLATED: "cut off are {}",
+    BOUNDARIES: "the boundary is strict of {}",
+    OWNERS: "nobody owns {}",
+    GRANTS: "they do not hold ({})",
+}
 _OWNER: Final = Decision(allowed=True, reason="owner")
 _REFUSED: Final = Decision(allowed=False, reason="no grant", audited=True)
 _TABLES: Final[dict[Table, Callable[[Policy, Key, Row | None], None]]] = {

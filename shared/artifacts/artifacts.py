@@ -123,12 +123,13 @@ class Artifacts(ArtifactReader):
         """
         if isinstance(tags, str):
             raise StateError("tags", f"is text; give a list of tags, such as [{tags!r:.40}]")
+        plain = self._desk.plain
         draft = Draft(
             own_scope(self._desk) if scope is None else checked_scope(scope),
             checked_key(name),
             checked_type(type),
-            checked_name(media, "media type") if media else "",
-            tuple(dict.fromkeys(checked_name(tag, "tag") for tag in tags)),
+            plain.words(checked_name(media, "media type"), "a media type") if media else "",
+            tuple(dict.fromkeys(map(self._tag, tags))),
             tuple(map(checked_artifact, sources)),
             self._meta(name, meta),
         )
@@ -158,7 +159,7 @@ class Artifacts(ArtifactReader):
         with self._desk.entry() as unit:
             self._exists(unit, artifact, Right.WRITE, "write")
             for tag in tags:
-                key = (checked_name(tag, "tag"), artifact.number)
+                key = (self._tag(tag), artifact.number)
                 unit.change((ARTIFACT_TAGS, key), _there(key), checked=False)
 
     def untag(self, artifact: Artifact, *tags: str) -> None:
@@ -288,10 +289,14 @@ class Artifacts(ArtifactReader):
     def _meta(self, name: str, meta: Mapping[str, Any] | None) -> str:
         path = f"meta of artifact {name!r}"
         text = _META.encode(dict(meta or {}), path)
+        text = self._desk.plain.value(text, "meta of an artifact")
         if len(text) > self._largest:
             problem = f"takes {len(text):,} characters, more than {self._largest:,}"
             raise StateError(path, problem)
         return text
+
+    def _tag(self, tag: str) -> str:
+        return self._desk.plain.words(checked_name(tag, "tag"), "a tag of an artifact")
 
     def _existing(self, unit: Unit, artifact: Artifact, right: Right, operation: str) -> Row:
         checked_artifact(artifact)

@@ -113,6 +113,8 @@ class ArtifactReader(Handle):
         seen = (artifact for artifact in found if visible(artifact.scope, artifact.name))
         listed = list(itertools.islice(seen, min(max(limit, 0), sys.maxsize)))
         self._learnt(unit)
+        if scope is None:
+            self._listed(listed)
         return listed
 
     def tags(self, artifact: Artifact) -> list[str]:
@@ -214,7 +216,16 @@ class ArtifactReader(Handle):
         found = (by_number(self._desk, unit, number) for number in numbers)
         visible = shown(self._desk, None)
         artifacts = [from_row(row) for row in found if row is not None]
-        return [artifact for artifact in artifacts if visible(artifact.scope, artifact.name)]
+        listed = [artifact for artifact in artifacts if visible(artifact.scope, artifact.name)]
+        self._listed(listed)
+        return listed
+
+    def _listed(self, artifacts: list[Artifact]) -> None:
+        """Use the right to list each scope of which something is shown, where none was named."""
+        unit = self._desk.unit()
+        for scope in dict.fromkeys(artifact.scope for artifact in artifacts):
+            if unit is None or not unit.begins(scope):
+                self._desk.allow(unit, Right.LIST, scope, None, "list")
 
 
 def present(row: Row | None, artifact: Artifact) -> Row:

@@ -76,12 +76,8 @@ class Uploads:
 
         For a block that ends with a wait for its last commit.
         """
-        committer = self._supervisor.committer
-        committer.promise()
-        try:
+        with self._supervisor.committer.promise():
             yield
-        finally:
-            committer.keep()
 
     def settle(self, content: str) -> None:
         """Wait until what was appended of a content is durable: it is read from the store alone."""

@@ -8,7 +8,8 @@ Every handle (scopes, access, sessions, artifacts, patterns) has one, and asks i
   durable when the call returns;
 - *seeing what*: a turn sees what is appended, and counts as one that knows it; whoever is at the
   edge sees what is durable;
-- *whether it may*: now (``allow``), and once more when the unit ends, under the ledger's lock.
+- *whether it may*: now (``allow``), and once more when the unit ends, under the ledger's lock;
+- *what of a plain text is stored* (``plain``): values, names, notes and reasons pass the detector.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from ...persistence.names.scope import Principal, Scope
 from ...persistence.records.chain import summed
 from ...persistence.records.records import Commit
 from ...persistence.records.tables import Row
+from ...persistence.secrets.plain import Plain
 from .admission import admit
 from .context import Context, Receipt
 from .guard import Guard, Right, Standing, Use
@@ -52,6 +54,8 @@ PATIENCE: Final = 3
 ALONE: Final = "(shared)"
 """The name in the journal of a commit of one call."""
 
+_WRITE: Final = Right.WRITE._value_
+"""Flags are not combined, but their numbers: enum's operators take a microsecond each."""
 _SYSTEM: Final = Standing(Principal.SYSTEM)
 _transaction: Final[ContextVar[Unit | None]] = ContextVar("perdure_transaction", default=None)
 """The transaction of this context that belongs to no turn."""
@@ -67,6 +71,7 @@ class Desk(View):
         context: Context,
         *,
         patience: float,
+        plain: Plain | None = None,
     ) -> None:
         """Commit by ``supervisor``; a call waits ``patience`` seconds while that is behind."""
         super().__init__(ledger)
@@ -74,6 +79,7 @@ class Desk(View):
         self._context = context
         self._patience = patience
         self._standing = _SYSTEM
+        self.plain = plain or Plain()
         self.now = context.now
         self.turn = context.turn
 
@@ -118,6 +124,8 @@ class Desk(View):
                 " that it gives"
             )
             raise Denied(message)
+        if key is not None and right._value_ & _WRITE:
+            self.plain.name(key, f"a key of a scope {scope.kind!r}")
         admit(self, unit, Use(right, scope, key, operation))
 
     # In which unit.
@@ -249,27 +257,25 @@ class Desk(View):
         self._refuse_in_vain()
         receipt, sequence = Receipt(), 0
         committer = self._supervisor.committer
-        committer.promise()
-        try:
-            with self.ledger.ending(unit) as ending:
-                if ending.changes or ending.audit or unit.mail:
-                    commit = Commit(time=self.now(), name=name)
-                    commit.correlation = unit.standing.correlation
-                    ending.put_into(commit)
-                    commit.with_effects().sends = self._context.rows(unit.mail)
-                    commit.reply = receipt
-                    sequence = self._supervisor.append(commit)
-                    self.ledger.publish(ending, sequence)
-            if not sequence:
-                committer.gate(receipt)  # what it has seen may be on its way yet
-            elif unit.mail:
-                self._context.deliver(unit.mail, sequence)
-        except BaseException:
-            if not sequence:
-                self.forgo(unit)
-            raise
-        finally:
-            committer.keep()
+        commit = Commit(time=self.now(), name=name)
+        commit.correlation = unit.standing.correlation
+        with committer.promise():
+            try:
+                with self.ledger.ending(unit) as ending:
+                    if ending.changes or ending.audit or unit.mail:
+                        ending.put_into(commit)
+                        commit.with_effects().sends = self._context.rows(unit.mail)
+                        commit.reply = receipt
+                        sequence = self._supervisor.append(commit)
+                        self.ledger.publish(ending, sequence)
+                if not sequence:
+                    committer.gate(receipt)  # what it has seen may be on its way yet
+                elif unit.mail:
+                    self._context.deliver(unit.mail, sequence)
+            except BaseException:
+                if not commit.sequence:
+                    self.forgo(unit)
+                raise
         receipt.wait(self.ledger.waiting())
 
     def wait(self) -> None:
@@ -277,11 +283,8 @@ class Desk(View):
         self._refuse_in_vain()
         receipt = Receipt()
         committer = self._supervisor.committer
-        committer.promise()
-        try:
+        with committer.promise():
             committer.gate(receipt)
-        finally:
-            committer.keep()
         receipt.wait(self.ledger.waiting())
 
     def forgo(self, unit: Unit, *, again: bool = False) -> None:

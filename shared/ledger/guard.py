@@ -57,6 +57,11 @@ class Guard(Protocol):
     """Decide about access. Asked from any thread; told of changes under the ledger's lock."""
 
     @property
+    def reads(self) -> bool:
+        """Whether the audit keeps who was allowed to see what another owns."""
+        ...
+
+    @property
     def epoch(self) -> int:
         """Rises with every change of what is allowed."""
         ...
@@ -120,6 +125,7 @@ class OpenGuard:
     """Allow everything, and audit nothing."""
 
     epoch = 0
+    reads = False
     _YES: Final = Decision(allowed=True, reason="no guard is set")
 
     def check(self, standing: Standing, right: Right, scope: Scope, key: str | None) -> Decision:  # noqa: ARG002 - as Guard has it

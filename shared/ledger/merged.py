@@ -37,17 +37,17 @@ def rows(
         return place(row)[: len(after)] < after if order.descending else place(row) > after
 
     # Looked at before the store: what becomes durable meanwhile is in both.
-    changed = {} if unit is None else _changed(ledger, unit, table)
+    newer = {} if unit is None else changed(ledger, unit, table)
     stored = _stored(ledger, table, order, after, free)
-    if not changed:
+    if not newer:
         return stored
-    mine = [row for row in changed.values() if row is not None and wanted(row)]
+    mine = [row for row in newer.values() if row is not None and wanted(row)]
     mine.sort(key=place, reverse=order.descending)
-    others = (row for row in stored if table.place(row) not in changed)
+    others = (row for row in stored if table.place(row) not in newer)
     return heapq.merge(others, mine, key=place, reverse=order.descending)
 
 
-def _changed(ledger: Ledger, unit: Unit, table: Table) -> dict[Key, Row | None]:
+def changed(ledger: Ledger, unit: Unit, table: Table) -> dict[Key, Row | None]:
     """Return the rows that are newer than the store's."""
     newest: dict[Key, Row | None] = {} if unit.edge else ledger.appended(table)
     look = ledger.durable if unit.edge else ledger.newest

@@ -12,6 +12,7 @@ from ...persistence.names.named import checked_scope
 from ...persistence.names.scope import Scope
 from ...persistence.records.shared_tables import SCOPED
 from ...persistence.records.tables import Order, Row
+from ...persistence.secrets.detector import sensitive
 from ..ledger.desk import Desk, Handle
 from ..ledger.guard import Right
 from ..ledger.unit import Place, Step, Unit
@@ -136,9 +137,16 @@ class KeyedRows(Handle):
                 yield row
                 limit = None if limit is None else limit - 1
 
+    def _living(self, scope: Scope) -> Iterator[Row]:
+        """Iterate over all keys of a scope as the caller sees them; no right is asked for."""
+        for row in keyed(self._desk, self._desk.unit(), scope.columns, ""):
+            if self._clerk.living(row) is not None:
+                yield row
+
     def _text(self, scope: Scope, key: str, value: object) -> str:
         path = f"{scope} {key!r}"
         text = self.schemas.encode(scope, checked_key(key), value, path)
+        text = self._desk.plain.value(text, f"{scope.kind} {key}", sensitive(key))
         if len(text) > self.largest:
             problem = f"takes {len(text):,} characters, more than the limit of {self.largest:,}"
             raise StateError(path, problem)

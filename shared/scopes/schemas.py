@@ -13,7 +13,6 @@ from ...persistence.errors import ConfigurationError, StateError
 from ...persistence.names.keys import checked_pattern, matches
 from ...persistence.names.scope import Scope
 from ...persistence.secrets.codec import SPECIAL, codec_for
-from ...persistence.secrets.detector import sensitive
 from ...persistence.secrets.vault import Vault
 
 KINDS: Final = frozenset(
@@ -107,10 +106,6 @@ class Schemas:
             elif declared:
                 problem += "; no type is registered for the key"
             raise StateError(error.path, problem) from None
-        watch = self._vault.watch
-        if watch is not None:
-            name = key if sensitive(key) else ""
-            text = watch.examine(text, f"{scope.kind} {key}", name)
         return text
 
     def check(self, scope: Scope, key: str, text: str, path: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from ...lifecycle.clock import SystemClock
@@ -115,7 +116,7 @@ class Rotator:
         known = self._known.get(token)
         if known is None:
             try:
-                known = self._sealer.seal(self._sealer.open(token, "a secret"), "a secret")
+                known = self._sealer.seal(partial(self._sealer.open, token, "a secret"), "a secret")
             except (KeyMissing, CorruptState):
                 return token  # it stays as it is, and is counted by remaining()
             if len(self._known) >= REMEMBERED:

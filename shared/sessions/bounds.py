@@ -15,6 +15,13 @@ LONGEST_NOTE: Final = 2_000
 """Bytes."""
 LONGEST_NAME: Final = 256
 """Bytes."""
+MOST_NOTES: Final = 100_000
+"""Tags and sources that the artifacts in one file have together."""
+NAME: Final = "the name of a session"
+"""What is stored in the plain of a session, as the detector names it; and the next three."""
+NOTE: Final = "the note of a session"
+META_OF: Final = "meta of a session"
+HISTORY: Final = "the history of a session"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,20 @@ from ...persistence.errors import (
 )
 from ...persistence.names.keys import checked_key, checked_name
 from ...persistence.names.scope import Principal
+from ...persistence.secrets.detector import sensitive
+from ...persistence.secrets.plain import Plain
 from ..artifacts.records import ArtifactType
-from .bounds import LARGEST_META, LONGEST_NAME, LONGEST_NOTE, checked_text, refuse_control
+from .bounds import (
+    HISTORY,
+    LARGEST_META,
+    LONGEST_NAME,
+    LONGEST_NOTE,
+    META_OF,
+    MOST_NOTES,
+    NAME,
+    checked_text,
+    refuse_control,
+)
 from .file import (
     COUNTED,
     FORMAT,
@@ -54,8 +66,12 @@ class Checked:
 class SessionFile:
     """Read one file twice: first to check all of it, then to take it over."""
 
-    def __init__(self, file: BinaryIO, name: str, largest: int) -> None:
-        """Read ``file``; ``largest`` is how many characters a value may take."""
+    def __init__(self, file: BinaryIO, name: str, largest: int, plain: Plain | None = None) -> None:
+        """Read ``file``; ``largest`` is how many characters a value may take.
+
+        What ``plain`` refuses is refused as a fault of the file.
+        """
+        self._plain = plain or Plain()
         self._file = file
         self._name = name
         self._largest = largest
@@ -63,7 +79,7 @@ class SessionFile:
 
     def check(self) -> Checked:
         """Check the whole file; ImportRefused names the line and what is wrong with it."""
-        checks = _Checks(self._largest)
+        checks = _Checks(self._largest, self._plain)
         try:
             for line in self.lines():
                 checks.take(line)
@@ -128,14 +144,15 @@ _FAULTS: Final = (
 class _Checks:
     """Know what is allowed after the lines so far."""
 
-    def __init__(self, largest: int) -> None:
+    def __init__(self, largest: int, plain: Plain) -> None:
         self._largest = largest
+        self._plain = plain
         self._stage = -1
         self._counts = dict.fromkeys(COUNTED, 0)
         self._session: Described | None = None
         self._end: End | None = None
         self._last_key = ""
-        self._line = self._size = 0
+        self._line = self._size = self._notes = 0
         self._made: dict[int, tuple[int, list[int]]] = {}  # lines and sources, by number
         self._open: _Bytes | None = None
 
@@ -167,8 +184,10 @@ class _Checks:
 
     def _commit(self, line: Happened) -> None:
         refuse_control(line.commit.name, "the name of a commit")
-        if not exact(line.commit.delta, self._largest, "delta").startswith("{"):
+        delta = exact(line.commit.delta, self._largest, "delta")
+        if not delta.startswith("{"):
             raise _Fault("a delta is no object")
+        self._plain.value(delta, HISTORY)
 
     def _part(self, line: Part) -> None:
         if self._open is None:
@@ -218,8 +237,11 @@ class _Checks:
             raise _Fault("its status and the time of its end do not agree")
         line.limits.checked(Cleanup(line.cleanup))
         Principal.parse(line.owner)
-        if not isinstance(codec_of(object).decode(exact(line.meta, LARGEST_META, "meta")), dict):
+        meta = exact(line.meta, LARGEST_META, "meta")
+        if not isinstance(codec_of(object).decode(meta), dict):
             raise _Fault("its meta is no object")
+        self._plain.words(line.name, NAME)
+        self._plain.value(meta, META_OF)
 
     def _key(self, line: Keyed) -> None:
         if checked_key(line.key) != line.key:
@@ -230,6 +252,8 @@ class _Checks:
             raise _Fault("a key was never written")
         self._last_key = line.key
         text = exact(line.value, self._largest, repr(line.key)[:80])
+        self._plain.name(line.key, "a key")
+        self._plain.value(text, f"session {line.key}", sensitive(line.key))
         self._count(len(line.key.encode()) + len(text.encode()))
 
     def _artifact(self, line: Made) -> None:
@@ -238,10 +262,18 @@ class _Checks:
         ArtifactType(line.type)
         if line.number in self._made:
             raise _Fault("an artifact is there twice")
-        exact(line.meta, LARGEST_META, "meta")
+        self._plain.name(line.name, "the name of an artifact")
+        self._plain.value(exact(line.meta, LARGEST_META, "meta"), "meta of an artifact")
         for text in (*line.tags, line.media or "-"):
+            self._plain.words(text, "a tag or media type")
             if checked_name(text, "tag or media type") != text:
                 raise _Fault("a tag or a media type is not in its normal form")
+        for what, named in (("tag", list[object](line.tags)), ("source", [*line.sources])):
+            if len(set(named)) != len(named):
+                raise _Fault(f"a {what} of an artifact is there twice")
+        self._notes += len(line.tags) + len(line.sources)
+        if self._notes > MOST_NOTES:
+            raise _Fault(f"its artifacts have more than {MOST_NOTES:,} tags and sources together")
         self._made[line.number] = self._line, line.sources
         self._count(line.size)
         self._open = _Bytes(line)

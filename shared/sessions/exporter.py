@@ -12,7 +12,7 @@ from typing import Final, cast
 
 import msgspec
 
-from ...persistence.errors import Conflict
+from ...persistence.errors import Conflict, LimitExceeded
 from ...persistence.records.records import JournalEntry
 from ...persistence.records.shared_tables import ARTIFACT_TAGS, ARTIFACTS, LINEAGE, SCOPED
 from ...persistence.records.tables import Order, Row, Table
@@ -21,6 +21,7 @@ from ...persistence.store.store import StoreReader
 from ..artifacts.content import chunks
 from ..artifacts.records import CONTENT, KIND, META, NAME, SIZE, TYPE
 from ..scopes.entries import EXPIRES, KEY, VALUE, VERSION
+from .bounds import MOST_NOTES
 from .file import (
     COUNTED,
     FORMAT,
@@ -103,6 +104,7 @@ class _Writer:
         self._secrets = secrets
         self._numbers: set[int] = set()
         self._sources: set[int] = set()
+        self._notes = 0
 
     def lines(self, now: float) -> Iterator[AnyLine]:
         session = self._session
@@ -155,10 +157,18 @@ class _Writer:
         sources = [cast("int", of[1]) for of in linked if self._has(of[1])]
         self._numbers.add(cast("int", number))
         self._sources.update(sources)
+        named = [str(of[0]) for of in tags]
+        self._notes += len(named) + len(sources)
+        if self._notes > MOST_NOTES:
+            message = (
+                f"the artifacts of session {self._session.id} have more than {MOST_NOTES:,} tags"
+                " and sources together, which no import takes; remove some, and export it again"
+            )
+            raise LimitExceeded(message)
         return Made(
             number=cast("int", number), name=str(row[NAME]), content=str(row[CONTENT]),
             size=cast("int", row[SIZE]), type=str(row[TYPE]), media=str(row[MEDIA]),
-            meta=self._raw(str(row[META])), tags=[str(of[0]) for of in tags],
+            meta=self._raw(str(row[META])), tags=named,
             sources=sources,
         )  # fmt: skip
 

@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar, Final, TypeAlias
 import msgspec
 
 from ...persistence.codec.codec import Codec
+from .bounds import MOST_NOTES
 from .records import SessionLimits
 
 FORMAT: Final = 1
@@ -100,8 +101,8 @@ class Made(Line, frozen=True, tag="artifact"):
     type: Short
     media: Short
     meta: msgspec.Raw
-    tags: list[Short]
-    sources: list[Count]
+    tags: Annotated[list[Short], msgspec.Meta(max_length=MOST_NOTES)]
+    sources: Annotated[list[Count], msgspec.Meta(max_length=MOST_NOTES)]
     """Numbers of artifacts in the file that it was made from."""
 
 

@@ -10,8 +10,10 @@ from typing import Final, cast
 from ...persistence.codec.codec import codec_of
 from ...persistence.errors import Conflict, Denied, ImportRefused, PerdureError, SessionExists
 from ...persistence.names.scope import Principal, Scope
-from ...persistence.records.shared_tables import PROGRESS, SCOPED, SESSIONS
+from ...persistence.records.shared_tables import LINEAGE, PROGRESS, SCOPED, SESSIONS
 from ...persistence.records.tables import Row, Table
+from ...persistence.secrets.detector import sensitive
+from ...persistence.secrets.plain import Plain
 from ..artifacts.artifacts import Artifacts
 from ..artifacts.records import Artifact
 from ..artifacts.sink import Sink
@@ -20,7 +22,7 @@ from ..ledger.unit import Unit
 from ..scopes.entries import gone
 from ..scopes.rows import keyed
 from . import current
-from .bounds import Bounds
+from .bounds import HISTORY, META_OF, NAME, NOTE, Bounds
 from .checks import Checked, SessionFile, exact
 from .cleanup import IMPORTS, swept
 from .file import AnyLine, Described, End, Happened, Keyed, Made, Part, encode_kept
@@ -31,6 +33,8 @@ from .watch import SessionWatch
 
 logger = logging.getLogger("perdure.lifecycle")
 
+LINK: Final = 16
+"""Bytes that a source of an artifact weighs."""
 SLICE: Final = 500
 """Rows in one commit."""
 LARGEST_SLICE: Final = 4 * 1024 * 1024
@@ -57,7 +61,7 @@ class Importer:
             message = f"{path} cannot be read: {error.strerror}; nothing was imported"
             raise ImportRefused(message, file=str(path), line=0) from None
         with file:
-            source = SessionFile(file, str(path), self.bounds.largest)
+            source = SessionFile(file, str(path), self.bounds.largest, self.plain)
             checked = source.check()
             who = self._desk.standing().principal
             if str(who) != checked.session.owner and who != Principal.SYSTEM:
@@ -134,6 +138,11 @@ class Importer:
             logger.warning("what an import has left is deleted later: %s", error)
             self._watch.on_abandoned(key)
 
+    @property
+    def plain(self) -> Plain:
+        """What is stored of plain texts."""
+        return self._desk.plain
+
     def appended(self) -> int:
         """Return the sequence of the newest commit."""
         return self._desk.appended()
@@ -166,7 +175,8 @@ class _Taking:
             message = "the file was changed while it was read; nothing was imported"
             raise ImportRefused(message, file="", line=0)
         for made, of in self._sources:
-            self._importer.artifacts.link(self._made[made], self._made[of])
+            # No circle: the file was checked, and nobody else knows of these yet.
+            self._put(LINEAGE, (self._made[made].number, self._made[of].number), LINK)
         row = self._row(self._checked.session)
 
         def placed(before: Row | None) -> Row:
@@ -187,10 +197,11 @@ class _Taking:
         match line:
             case Keyed():
                 text = exact(line.value, self._importer.bounds.largest, line.key)
+                text = self._importer.plain.value(text, f"session {line.key}", sensitive(line.key))
                 place = ("session", self._key, "", line.key)
                 self._put(SCOPED, (*place, text, line.version, 0, line.expires), len(text))
             case Happened():
-                text = encode_kept(line.commit)
+                text = self._importer.plain.value(encode_kept(line.commit), HISTORY)
                 place = (*history_scope(self._key), history_key(self._history))
                 self._put(SCOPED, (*place, text, 1, 0, None), len(text))
                 self._history += 1
@@ -233,12 +244,14 @@ class _Taking:
             self._weight = 0
 
     def _row(self, line: Described) -> SessionRow:
-        status = SessionStatus(line.status)
+        status, plain = SessionStatus(line.status), self._importer.plain
+        meta = exact(line.meta, self._importer.bounds.largest, "meta")
         row = SessionRow(
-            self._key, "", line.name, str(status), *Principal.parse(line.owner).columns,
+            self._key, "", plain.words(line.name, NAME), str(status),
+            *Principal.parse(line.owner).columns,
             self._correlation, line.created, line.changed, line.ended, None,
             line.cleanup, LIMITS.encode(line.limits, "limits"),
-            exact(line.meta, self._importer.bounds.largest, "meta"), line.note, self._first, 0,
+            plain.value(meta, META_OF), plain.reason(line.note, NOTE), self._first, 0,
         )  # fmt: skip
         duration = line.limits.duration
         if status in OPEN:

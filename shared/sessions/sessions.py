@@ -23,6 +23,7 @@ from ...persistence.errors import (
 )
 from ...persistence.names.keys import checked_name
 from ...persistence.names.scope import Principal, Scope
+from ...persistence.records.chain import AuditRecord
 from ...persistence.records.records import JournalEntry
 from ...persistence.records.shared_tables import ARTIFACTS, PROGRESS, SESSIONS
 from ...persistence.records.tables import Order, Row
@@ -30,6 +31,7 @@ from ...persistence.secrets.masking import masked
 from ..artifacts.artifacts import Artifacts
 from ..artifacts.catalogue import BY_NAME
 from ..ledger.desk import Desk, Handle
+from ..ledger.guard import Decision, Right, Use, recorded
 from ..ledger.unit import Place, Step, Unit
 from ..scopes.rows import keyed
 from . import pages
@@ -37,6 +39,9 @@ from .bounds import (
     LARGEST_META,
     LONGEST_NAME,
     LONGEST_NOTE,
+    META_OF,
+    NAME,
+    NOTE,
     Bounds,
     checked_text,
     refuse_control,
@@ -142,7 +147,7 @@ class Sessions(Handle, Generic[S]):
             self._refuse_taken(key)
             steps.append(owned(row))
         steps.append(((PROGRESS, (IMPORTS + key,)), functools.partial(_no_import, key)))
-        self._change(steps, "(session created)", row.correlation)
+        self._change(steps, "(session created)", row.correlation, self._told(key, "create session"))
         return self._make(self, key, row.correlation)
 
     def get(self, session_id: str) -> S:
@@ -196,8 +201,15 @@ class Sessions(Handle, Generic[S]):
 
     def take(self, session_id: str, step: SessionStep, note: str = "") -> None:
         """Take a step; an end is taken by those nested in the session first, each by itself."""
-        checked_text(note, "note", LONGEST_NOTE)
-        self._walk(self._visible(session_id, newest=True).id, step, note)
+        plain = self._desk.plain
+        shown = plain.reason if step is SessionStep.FAIL else plain.words
+        note = shown(checked_text(note, "note", LONGEST_NOTE), NOTE)
+        try:
+            seen = self._visible(session_id, newest=True)
+        except UnknownSession:
+            self._audit_refusal(session_id, f"{step} session")
+            raise
+        self._walk(seen.id, step, note)
 
     def _walk(self, session_id: str, step: SessionStep, note: str) -> None:
         for _ in range(ATTEMPTS):
@@ -284,9 +296,13 @@ class Sessions(Handle, Generic[S]):
         if owner is not None and owner != standing.principal != Principal.SYSTEM:
             raise Denied(f"{standing.principal} may not create a session for {owner}")
         refuse_control(checked_text(name, "name", LONGEST_NAME), "the name of a session")
+        plain = self._desk.plain
+        plain.name(key, "the id of a session")
+        name = plain.words(name, NAME)
         limits = (limits or SessionLimits()).checked(cleanup)
         now = self._desk.now()
         text = META.encode(dict(meta or {}), f"meta of session {key}")
+        text = plain.value(text, META_OF)
         if len(text) > LARGEST_META:
             problem = f"takes {len(text):,} characters; {LARGEST_META:,} are allowed"
             raise StateError(f"meta of session {key}", problem)
@@ -347,7 +363,7 @@ class Sessions(Handle, Generic[S]):
 
         self._change(
             [(_place(before.id), taken)], f"(session {DONE[step]})", before.correlation,
-            expected=before,
+            self._told(before.id, f"{step} session"), expected=before,
         )  # fmt: skip
 
     def _change(
@@ -355,10 +371,11 @@ class Sessions(Handle, Generic[S]):
         steps: builtins.list[tuple[Place, Step]],
         name: str,
         correlation: int,
+        told: AuditRecord,
         *,
         expected: SessionRow | None = None,
     ) -> None:
-        """Take steps with the unit under way, or in a commit of their own.
+        """Take steps with the unit under way, or in a commit of their own; the audit has ``told``.
 
         ``expected`` must still be the newest row of the one place then (Conflict).
         """
@@ -370,13 +387,30 @@ class Sessions(Handle, Generic[S]):
                     before = desk.look(unit, place)
                     unit.change(place, step, checked=True)
                     step(before)  # raises where it cannot be taken
+                unit.audit.append(told)
             return
         alone = Unit(desk.standing()._replace(correlation=correlation), desk.guard.epoch)
         for place, step in steps:
             if expected is not None:
                 alone.reads[place] = tuple(expected)
             alone.change(place, step, checked=expected is not None)
+        alone.audit.append(told)
         desk.commit(alone, name=name)
+
+    def _told(self, session_id: str, operation: str, *, refused: str = "") -> AuditRecord:
+        """Return what the audit says of a step: each one stands there, whoever owns the session."""
+        standing = self._desk.standing()
+        reason = refused or ("the system" if standing.principal == Principal.SYSTEM else "owner")
+        if not refused and standing.session == session_id:
+            reason = "in that session"
+        use = Use(Right(0), Scope.session(session_id), None, operation)
+        decision = Decision(allowed=not refused, reason=reason, audited=True)
+        return recorded(self._desk.now(), standing, use, decision)
+
+    def _audit_refusal(self, session_id: str, operation: str) -> None:
+        told = self._told(session_id, operation, refused="not its session")
+        with self._desk.entry() as unit:
+            unit.audit.append(told)
 
     def _row(self, session_id: str, *, newest: bool = False) -> SessionRow | None:
         place = _place(session_id)

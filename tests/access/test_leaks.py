@@ -99,6 +99,8 @@ def test_an_unknown_grant_and_one_of_others_look_the_same() -> None:
                 handle.revoke(number)
             texts.append(str(raised.value).replace(str(number), "N"))
         assert texts[0] == texts[1]
+        tried = [e.operation for e in system.audit.list(outcome="refused")]
+        assert tried == [f"revoke grant {n}" for n in (grant.number, grant.number + 1)]
 
 
 def test_values_never_stand_in_the_audit(tmp_path: Path) -> None:

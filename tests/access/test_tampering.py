@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from perdure import AgentSystem, Audit, Principal, Right, StaticKeys, open_reader
-from perdure.persistence.audit.entries import KEYED_ANEW, KEYED_BROKEN, Anchor, key_of
+from perdure.persistence.audit.entries import Anchor, key_of
+from perdure.persistence.audit.succession import KEYED_ANEW, KEYED_BROKEN
 from perdure.persistence.audit.verification import AuditReport, verify
 from perdure.persistence.errors import ConfigurationError
 from perdure.persistence.records.chain import AuditRecord, Chain
@@ -238,6 +239,8 @@ def test_keys_may_follow_one_another(tmp_path: Path) -> None:
     path = made(tmp_path / "a.db", key=KEYS)
     both = StaticKeys({"k2": b"2" * 32, "k1": b"1" * 32})
     with opened(path, audit=Audit(key=both)) as system:
+        assert system.audit.seal()
+        assert not system.audit.seal()
         call(system, "anna", "increment", "workflow:w", "more")
         assert system.audit.verify().intact
         changes = [e.reason for e in system.audit.list(outcome="sealed")]
@@ -293,6 +296,7 @@ def test_an_anchor_that_the_key_did_not_seal_is_a_fault(
     path = made(tmp_path / "a.db", key=KEYS)
     both = StaticKeys({"k2": b"2" * 32, "k1": b"1" * 32})
     with opened(path, audit=Audit(key=both)) as system:
+        system.audit.seal()
         for number in range(3):
             call(system, "anna", "increment", "workflow:w", f"more{number}")
         assert system.audit.verify().intact
@@ -324,12 +328,16 @@ def test_an_anchor_with_nothing_behind_it_is_a_fault(
     assert numbers(verified(path, key)) == {last - 4}
 
 
-def test_a_plain_chain_that_gets_a_key_later_is_sealed_by_the_next_trimming(tmp_path: Path) -> None:
-    """Until then the anchor is anybody's; from then on it is not."""
+def test_a_plain_chain_that_gets_a_key_later_is_sealed_where_somebody_says_so(
+    tmp_path: Path,
+) -> None:
+    """Until then its end and its anchor are anybody's; from then on they are not."""
     path = made(tmp_path / "a.db", keep=5)
     with opened(path, audit=Audit(key=KEYS, keep=5)) as system:
         call(system, "anna", "increment", "workflow:w", "more")
-        assert [f.number for f in system.audit.verify().faults] == [ROWS - 5]
+        assert [f.number for f in system.audit.verify().faults] == [ROWS - 5, ROWS + 1]
+        system.audit.seal()
+        assert system.audit.verify().intact
         system.audit.trim()
         assert system.audit.verify().intact
 
@@ -386,6 +394,8 @@ def test_a_chain_that_never_had_a_key_is_told_of_when_it_gets_one(
     assert not verified(path, KEYS).intact
     with opened(path, audit=Audit(key=KEYS)) as system:
         call(system, "anna", "increment", "workflow:w", "more")
+        assert not system.audit.verify().intact
+        system.audit.seal()
         assert system.audit.verify().intact
     assert f"decisions up to {ROWS} have no key" in caplog.text
 

@@ -12,8 +12,10 @@ from perdure import AgentSystem, Audit, MemoryStore, StaticKeys, VirtualClock
 from perdure.persistence.audit.entries import BY_NUMBER
 from perdure.persistence.errors import Denied
 from perdure.persistence.records.shared_tables import AUDIT
+from perdure.persistence.secrets.keys import key_text
 from perdure.shared.access import audit as trail
 from tests.access.agents import call, opened
+from tests.cli.commands import records
 from tests.kit.children import started
 
 from .test_tampering import behind, put, row_of, verified
@@ -104,6 +106,10 @@ def test_what_a_lost_key_sealed_is_trimmed_and_sealed_with_the_one_that_holds(
     with opened(tmp_path / "a.db", audit=Audit(key=KEYS)) as system:
         refused(system, 10)
     fresh = StaticKeys({"k2": b"2" * 32})
+    keys = tmp_path / "keys.txt"
+    keys.write_text(f"k2 {key_text(b'2' * 32)}\n", encoding="utf-8")
+    keys.chmod(0o600)
+    records("audit", "seal", "-s", tmp_path / "a.db", "--keys", keys)
     with opened(tmp_path / "a.db", audit=Audit(keep=5, key=fresh)) as system:
         refused(system, 2)
         assert system.audit.trim() > 0

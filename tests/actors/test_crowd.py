@@ -79,5 +79,5 @@ def test_many_may_ask_one(system: AgentSystem, kind: str) -> None:
 
 def test_a_long_chain_of_asks_ends(system: AgentSystem) -> None:
     """A chain of more agents than threads comes to its end: those that wait help."""
-    top = system.agent(Limited, "top").call(Limited.down, MANY)
-    assert top.get(timeout=DEADLINE) == MANY
+    top = system.agent(Limited, "top").call(Limited.down, 2 * MOST)
+    assert top.get(timeout=DEADLINE) == 2 * MOST

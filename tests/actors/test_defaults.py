@@ -48,7 +48,7 @@ class Holder(Agent[Card]):
         """Read only what was computed."""
         return self.state.id, self.state.number
 
-    def turn(self) -> Identity:
+    def change(self) -> Identity:
         """Change something else."""
         self.state.turns += 1
         return self.who()
@@ -77,7 +77,7 @@ class Lost(Holder):
 
 
 @pytest.mark.parametrize("kind", [Holder, Saved])
-@pytest.mark.parametrize("first", [Holder.who, Holder.turn])
+@pytest.mark.parametrize("first", [Holder.who, Holder.change])
 def test_what_was_computed_stays(kind: type[Holder], first: Callable[[Holder], Identity]) -> None:
     """A computed default that was answered is the same after a restart, a failure and a reopen."""
     store = MemoryStore()
@@ -88,7 +88,7 @@ def test_what_was_computed_stays(kind: type[Holder], first: Callable[[Holder], I
         assert agent.call(kind.who).get(timeout=DEADLINE) == known
         with pytest.raises(RuntimeError, match="no"):
             agent.call(kind.fail).get(timeout=DEADLINE)
-        assert agent.call(kind.turn).get(timeout=DEADLINE) == known
+        assert agent.call(kind.change).get(timeout=DEADLINE) == known
         assert system.agent(kind, "b").call(kind.who).get(timeout=DEADLINE) != known
     with AgentSystem.open(store, agents=[kind]) as system:
         assert system.agent(kind, "a").call(kind.who).get(timeout=DEADLINE) == known

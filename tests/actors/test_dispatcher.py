@@ -300,19 +300,20 @@ def test_the_last_worker_may_wait_for_what_comes_by_itself() -> None:
     assert pool.close(DEADLINE)
 
 
-def test_an_exception_thrown_into_a_worker_costs_no_work() -> None:
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, ValueError])
+def test_an_exception_thrown_into_a_worker_costs_no_work(error: type[BaseException]) -> None:
     """What a worker had taken is run all the same, and the pool keeps its number of threads."""
     pool = Dispatcher(1)
 
     class Struck(Once):
         def __init__(self) -> None:
             super().__init__()
-            self.strikes = 3
+            self.strikes = 1
 
         def run(self) -> bool:
             if self.strikes:
                 self.strikes -= 1
-                raise KeyboardInterrupt
+                raise error
             return super().run()
 
     work = Struck()

@@ -1,10 +1,15 @@
 """What is in memory: descriptions of it, passivation, and how much an idle agent takes."""
 
+import asyncio
 import gc
+import threading
 import tracemalloc
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from perdure import (
     Agent,
@@ -15,8 +20,10 @@ from perdure import (
     Resources,
     State,
     VirtualClock,
+    signals,
 )
 from perdure.actors.cell.cell import AgentCell
+from perdure.lifecycle.signals import AgentEvent
 from perdure.persistence.errors import ConfigurationError
 from tests.actors.agents import Clerk
 from tests.kit.deadline import DEADLINE
@@ -106,7 +113,7 @@ def test_a_busy_agent_stays(system: AgentSystem, clock: VirtualClock) -> None:
 
 
 def test_live_memory_is_bounded_by_the_limit() -> None:
-    """However many agents are used, about as many as the limit are in memory."""
+    """However many agents are used, as many as the limit are in memory, and the one that comes."""
     store = MemoryStore()
     with AgentSystem.open(
         store, agents=[Clerk], resources=Resources(passivation=Passivation(idle=None, limit=100))
@@ -115,9 +122,62 @@ def test_live_memory_is_bounded_by_the_limit() -> None:
         for number in range(3000):
             system.agent(Clerk, str(number)).call(Clerk.add).get()
             most = max(most, len(system._runtime.cells))
-        assert most <= 113  # the limit and what comes between two rounds
+        assert most <= 101
+        assert len(system._runtime.cells) == 100
         for number in range(0, 3000, 100):
             assert system.agent(Clerk, str(number)).call(Clerk.add).get() == 2
+
+
+@given(
+    st.integers(1, 12),
+    st.lists(st.tuples(st.sampled_from([Clerk, Resident]), st.integers(0, 15)), max_size=60),
+)
+@settings(max_examples=60, deadline=None)
+def test_every_new_agent_is_served_and_the_limit_kept_where_it_can_be(
+    limit: int, asked: list[tuple[type[Clerk], int]]
+) -> None:
+    """Agents that may not rest fill the limit; others go on, and go one by one as they come."""
+    rest = Passivation(idle=None, limit=limit)
+    expected: Counter[tuple[type[Clerk], int]] = Counter()
+    clock = VirtualClock()
+    with AgentSystem.open(
+        "memory://", agents=[Clerk, Resident], clock=clock, resources=Resources(passivation=rest)
+    ) as system:
+        for kind, key in asked:
+            expected[kind, key] += 1
+            reply = system.agent(kind, str(key)).call(Clerk.add)
+            assert reply.get(timeout=DEADLINE) == expected[kind, key]
+            pinned = sum(known is Resident for known, _ in expected)
+            # One comes before another goes; beside those that stay there may be one in its turn.
+            assert system.statistics().cells <= max(limit, pinned + 1) + 1
+        clock.advance(1.0)
+        assert system.idle(DEADLINE)
+        clock.advance(1.0)
+        assert system.idle(DEADLINE)
+        pinned = sum(known is Resident for known, _ in expected)
+        assert system.statistics().cells == min(max(limit, pinned), len(expected))
+
+
+def test_no_event_loop_is_held_while_room_is_made() -> None:
+    """A coroutine that talks to a new agent puts nobody to rest itself: that may take long."""
+    places: set[str] = set()
+
+    def left(_sender: object, event: AgentEvent) -> None:
+        places.add(threading.current_thread().name)
+
+    async def talk(system: AgentSystem) -> None:
+        for key in range(50):
+            await system.agent(Clerk, str(key)).call(Clerk.add)
+
+    rest = Passivation(idle=None, limit=5)
+    with AgentSystem.open(
+        MemoryStore(), agents=[Clerk], resources=Resources(passivation=rest)
+    ) as system:
+        with signals.agent_passivated.connected_to(left):
+            asyncio.run(talk(system))
+            assert system.idle(DEADLINE)
+        assert places
+        assert all(name.startswith("perdure-worker") for name in places)
 
 
 @pytest.mark.parametrize("bad", [{"idle": 0.0}, {"limit": 0}])

@@ -1,7 +1,9 @@
 """Durable timers: not lost, not doubled, on a clock that only the test moves."""
 
+from collections import Counter
 from collections.abc import Iterator
-from typing import cast
+from itertools import pairwise
+from typing import ClassVar, cast
 
 import pytest
 
@@ -345,3 +347,85 @@ def test_restarting_a_stopped_agent_by_hand_brings_its_timers(world: World) -> N
     world.system.agent(Bell, "a").restart()
     world.advance(0.0)
     assert world.rings() == [("x", 20.0)]
+
+
+class Twin(Bell):
+    """Tick once a minute, at a second of its own."""
+
+    spread: ClassVar[float] = 60.0
+
+    def on_start(self) -> None:
+        self.every(60.0, "ring", "tick", name="tick", spread=self.spread)
+
+    def seconds(self) -> list[float]:
+        return [when for _, when in self.state.rung]
+
+
+def test_spread_timers_do_not_tick_together() -> None:
+    """Each agent has its own second of the minute and keeps it, in every process."""
+    keys = [str(number) for number in range(300)]
+    seconds: list[dict[str, float]] = []
+    for _ in range(2):
+        clock = VirtualClock(START)
+        with AgentSystem.open(MemoryStore(), agents=[Twin], clock=clock) as system:
+            for key in keys:
+                system.agent(Twin, key).call(Twin.rings).get()
+            for _ in range(180):
+                clock.advance(1.0)
+                assert system.idle(DEADLINE)
+            rung = {key: system.agent(Twin, key).call(Twin.seconds).get() for key in keys}
+        for times in rung.values():
+            assert len(times) == 3
+            # Read by a worker while the test moves the clock by a second.
+            assert all(abs(later - earlier - 60.0) <= 1.0 for earlier, later in pairwise(times))
+        seconds.append({key: times[0] for key, times in rung.items()})
+    assert all(abs(seconds[0][key] - seconds[1][key]) <= 1.0 for key in keys)
+    crowds = Counter(int(second) for second in seconds[0].values())
+    assert max(crowds.values()) <= 20  # 5 on average
+    assert len(crowds) >= 50
+
+
+@pytest.mark.parametrize("spread", [-1.0, 60.5, float("nan"), "much"])
+def test_a_spread_that_makes_no_sense_is_refused(spread: object) -> None:
+    """It is between nothing and the interval."""
+
+    class Wide(Twin):
+        pass
+
+    Wide.spread = cast("float", spread)
+    with (
+        AgentSystem.open("memory://", agents=[Wide], clock=VirtualClock()) as other,
+        pytest.raises(ConfigurationError, match="from 0 to the interval, 60"),
+    ):
+        other.agent(Wide, "a").call(Wide.rings).get()
+
+
+class Renamed(Agent[BellState]):
+    """A bell of a later version, which has no ``ring`` any more."""
+
+    kind = "Bell"
+
+    def rings(self) -> list[tuple[str, float]]:
+        return list(self.state.rung)
+
+
+@pytest.mark.parametrize("interval", [None, 10.0])
+def test_a_tick_that_no_longer_decodes_dies_once_however_often_it_is_delivered(
+    interval: float | None,
+) -> None:
+    """A live agent knows that the timer is gone, or at its next appointment."""
+    store, clock = MemoryStore(), VirtualClock(START)
+    with AgentSystem.open(store, agents=[Bell], clock=clock) as system:
+        bell = system.agent(Bell, "a")
+        (bell.call(Bell.repeat, 10.0) if interval else bell.call(Bell.in_seconds, 10.0, "x")).get()
+    (timer,) = store.load("Bell", "a").timers  # type: ignore[union-attr]
+    with AgentSystem.open(store, agents=[Renamed], clock=clock) as system:
+        system.agent(Renamed, "a").call(Renamed.rings).get()
+        clock.advance(10.0)
+        for _ in range(2):
+            system._runtime._timer_due(timer)  # read from the store at the same moment
+        assert system.idle(DEADLINE)
+        assert len(system.dead_letters.list()) == 1
+        clock.advance(10.0)
+        assert system.idle(DEADLINE)
+        assert len(system.dead_letters.list()) == (2 if interval else 1)

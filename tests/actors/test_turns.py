@@ -4,12 +4,21 @@ import asyncio
 import contextlib
 import contextvars
 import threading
-from collections.abc import Iterator
-from typing import ClassVar
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
 
 import pytest
 
-from perdure import Agent, AgentSystem, AutoSave, Durability, Resources, RestartPolicy, VirtualClock
+from perdure import (
+    Agent,
+    AgentSystem,
+    AutoSave,
+    Durability,
+    MemoryStore,
+    Resources,
+    RestartPolicy,
+    VirtualClock,
+)
 from perdure.actors.pool.loop import HandlerLoop
 from perdure.lifecycle.backoff import Backoff
 from perdure.persistence.errors import Deadlock, StateError, SystemClosed, TurnTimeout
@@ -448,6 +457,44 @@ class Asker(Agent[ClerkState]):
     def ask_behind(self) -> int:
         Volunteer.gate.pass_through()
         return int(self.system.agent(Volunteer, "b").proxy().add(1).get())
+
+    def ask_before(self) -> int:
+        reply = self.system.agent(Volunteer, "b").proxy().add(1)
+        Volunteer.gate.pass_through()
+        return int(reply.get())
+
+    async def await_before(self) -> int:
+        reply = self.system.agent(Volunteer, "b").proxy().add(1)
+        Volunteer.gate.arrive()
+        return int(await reply)
+
+
+@pytest.mark.parametrize("live", [True, False])
+@pytest.mark.parametrize("ask", [Asker.ask_behind, Asker.ask_before, Asker.await_before])
+def test_closing_refuses_turns_that_wait_for_a_paused_agent(
+    ask: Callable[..., Any], *, live: bool
+) -> None:
+    """Nobody will resume it: the turn gets an error instead of holding up the close."""
+    Volunteer.gate = Gate()
+    store = MemoryStore()
+    with AgentSystem.open(store, agents=[Volunteer]) as before:
+        before.agent(Volunteer, "b").pause()
+    system = AgentSystem.open(store, agents=[Asker, Volunteer], resources=Resources(workers=2))
+    if live:
+        system.agent(Volunteer, "b").cast(Volunteer.add)
+        assert system.idle(DEADLINE)
+    asked = system.agent(Asker, "a").call(ask)
+    Volunteer.gate.wait()
+    closed: list[bool] = []
+    closer = threading.Thread(target=lambda: closed.append(system.close(timeout=3600.0)))
+    closer.start()
+    Volunteer.gate.open()
+    closer.join(DEADLINE)
+    assert closed == [True]
+    with pytest.raises(
+        SystemClosed, match="Volunteer/b is paused, and the agent system is closing"
+    ):
+        asked.get(timeout=DEADLINE)
 
 
 def test_closing_does_not_wait_for_backoff() -> None:

@@ -161,3 +161,18 @@ def test_the_audit_tells_who_used_what(tmp_path: Path) -> None:
         ]
         assert told == [("write", "a", "refused"), ("write", "a", "allowed")]
         assert system.audit.verify().intact
+
+
+def test_a_search_of_all_scopes_stands_in_the_audit(tmp_path: Path) -> None:
+    """Each scope of which something is shown is listed, with the right and the row for that."""
+    with opened(tmp_path) as system:
+        for scope in (W, Scope.workflow("hidden")):
+            system.artifacts.save("a", b"1", scope=scope)
+        me = Principal.agent("Strict", "1")
+        system.access.grant(me, W, Right.LIST, uses=1)
+        agent = system.agent(Strict, "1")
+        agent.call(Strict.stream, "own").get()
+        assert agent.call(Strict.listed).get() == ["a", "own"]
+        (seen,) = system.audit.list(who=me)
+        assert (seen.scope, seen.operation, seen.outcome) == (W, "list", "allowed")
+        assert agent.call(Strict.listed).get() == ["own"]  # its one use is over

@@ -50,8 +50,9 @@ def test_an_order_to_a_closed_cell_forgets_that_cell_only() -> None:
         find, calls = keeper.cell, []
         opened = []
 
-        def cell(kind: str, key: str) -> RunningCell:
+        def cell(kind: str, key: str, *, here: bool = False) -> RunningCell:
             calls.append(key)
+            assert not here
             if len(calls) == 2:  # another thread, between the refusal and the next look
                 keeper.forget(closed)
                 opened.append(find(kind, key))

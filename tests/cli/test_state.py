@@ -120,6 +120,7 @@ def test_a_file_holds_all_there_is(shared: Path, tmp_path: Path) -> None:
     file, other = tmp_path / "all.jsonl", tmp_path / "other.db"
     AgentSystem.open(other, agents=[], sync="process").close()
     (told,) = records("state", "export", file, "--store", shared)
+    assert file.stat().st_mode & 0o777 == 0o600
     assert (told["keys"], told["left_out"]) == (5, 0)
     assert records("state", "import", file, "--store", other)[0]["keys"] == 5
     for scope in (FORM, "global", "user:mira"):

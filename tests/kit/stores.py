@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from perdure.persistence.errors import StoreError, StoreUnavailable
 from perdure.persistence.memory.store import MemoryStore
@@ -51,6 +52,15 @@ class Valve(MemoryStore):
         """Let nothing become durable from now on."""
         self.waiting.clear()
         self.opened.clear()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Let nothing become durable before the end of the block."""
+        self.shut()
+        try:
+            yield
+        finally:
+            self.opened.set()
 
     def commit(self, batch: Batch) -> None:
         if not self.opened.is_set():

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from pykka import Timeout
 
 from perdure import AgentSystem, AutoSave, Backoff, Breaker, Limits, Saving
 from perdure.lifecycle import signals
@@ -19,8 +20,8 @@ from perdure.persistence.sqlite.store import SqliteStore
 from perdure.persistence.store.store import Store
 from tests.kit.deadline import DEADLINE
 from tests.kit.signals import Told
-from tests.kit.stores import FailingStore
-from tests.lifecycle.agents import Leaving, Snapshot, Tally, Undeterred, Volatile
+from tests.kit.stores import FailingStore, Valve
+from tests.lifecycle.agents import Broken, Leaving, Snapshot, Tally, Undeterred, Volatile
 
 AGENTS = [Tally, Undeterred, Leaving, Snapshot, Volatile]
 BACKOFF = Backoff(first=1.0, factor=2.0, longest=60.0, jitter=0.0)
@@ -405,3 +406,46 @@ def test_a_receiver_that_waits_for_what_it_holds_up_is_refused() -> None:
         clock.advance(1.0)
         assert system.idle(DEADLINE)
     assert refusals == [Deadlock, Deadlock]
+
+
+def test_the_first_ask_of_an_outage_is_answered_if_its_agent_goes_on() -> None:
+    """Policy "continue": whoever waited when the breaker opened has the result, marked unsaved."""
+    store, clock = FailingStore(), VirtualClock()
+    with Told() as told, opened(store, clock) as system:
+        undeterred, tally = system.agent(Undeterred, "a"), system.agent(Tally, "a")
+        store.break_down()
+        goes_on, failing, waits = (
+            undeterred.call(Undeterred.add, 1), undeterred.call(Undeterred.fail),
+            tally.call(Tally.add, 1),
+        )  # fmt: skip
+        for number, seconds in enumerate((1.0, 2.0), 1):
+            told.wait("save_failed", number)
+            clock.advance(seconds)
+        told.wait("breaker_opened")
+        assert goes_on.get(timeout=DEADLINE) == 1
+        assert (goes_on.unsaved, failing.unsaved, waits.unsaved) == (True, True, False)
+        with pytest.raises(Broken):
+            failing.get(timeout=DEADLINE)
+        with pytest.raises(StoreUnavailable, match="done but not durable"):
+            waits.get(timeout=DEADLINE)
+        assert undeterred.call(Undeterred.add, 1).get(timeout=DEADLINE) == 2
+
+
+def test_a_snapshot_agents_reply_does_not_wait_for_its_own_save() -> None:
+    """A save under way holds up no reply and no error; what others have told it does."""
+    store, clock = Valve(), VirtualClock()
+    with opened(store, clock) as system:
+        snapshot = system.agent(Snapshot, "a")
+        assert snapshot.call(Snapshot.add, 1).get(timeout=DEADLINE) == 1
+        with store.held():
+            clock.advance(5.0)
+            assert store.waiting.wait(DEADLINE)
+            assert snapshot.call(Snapshot.add, 1).get(timeout=DEADLINE) == 2
+            with pytest.raises(Broken):
+                snapshot.call(Snapshot.fail).get(timeout=DEADLINE)
+            told_of = snapshot.call(Snapshot.pass_on, 1)  # its commit holds a message
+            after_it = snapshot.call(Snapshot.total)
+            with pytest.raises(Timeout):
+                after_it.get(timeout=0.05)
+            assert not told_of.done()
+        assert after_it.get(timeout=DEADLINE) == 3

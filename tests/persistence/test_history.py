@@ -31,6 +31,8 @@ def path(tmp_path: Path) -> Path:
     class Intake:
         def append(self, commit: Commit) -> int:
             commit.sequence = next(sequences)
+            assert commit.writer is not None
+            commit.writer.sequence, commit.writer.version = commit.sequence, commit.version
             commits.append(commit)
             return commit.sequence
 

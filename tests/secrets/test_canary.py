@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from perdure import AgentSystem, Keys, Secret, StaticKeys, new_key
-from perdure.persistence.errors import StateError
+from perdure import Agent, AgentSystem, Keys, Secret, State, StaticKeys, new_key
+from perdure.persistence.errors import CorruptState, KeyMissing, StateError
+from perdure.persistence.secrets.codec import SecretCodec
+from perdure.persistence.secrets.vault import Vault
 from perdure.persistence.state.tracker import dump
 from tests.cli.commands import invoke
 from tests.secrets.agents import Keeper, Vaulted
@@ -156,3 +158,40 @@ def test_what_is_declared_otherwise_is_refused(canary: str) -> None:
         with pytest.raises(StateError, match=r"^state.x\[0\]: a Secret is stored only") as caught:
             codec_of(declared).encode([Secret(canary)], "state.x")
         assert canary not in "".join(traceback.format_exception(caught.value))
+
+
+class Keyless(Agent[State]):
+    def take(self, token: Secret[str]) -> None:
+        """Take what nobody can seal."""
+
+
+def test_a_report_with_the_variables_of_all_frames_has_no_canary(canary: str) -> None:
+    """Where a secret cannot be sealed or is of another type, trackers of errors see no value."""
+    errors: list[BaseException] = []
+    hidden = [Secret(canary)]
+    with AgentSystem.open("memory://", agents=[Keyless]) as system:
+        with pytest.raises(KeyMissing) as caught:
+            system.agent(Keyless, "1").cast(Keyless.take, hidden[0])
+        errors.append(caught.value)
+    codec: SecretCodec[object] = SecretCodec(Secret[str], Vault(Keys(secrets=KEYS)), "x")
+    other: SecretCodec[object] = SecretCodec(Secret[int], Vault(Keys(secrets=KEYS)), "x")
+    stored = codec.encode(hidden[0], "x")
+    closed = other.decode(stored)
+    assert isinstance(closed, Secret)
+    with pytest.raises(CorruptState) as opened:
+        closed.reveal()
+    errors.append(opened.value)
+    with pytest.raises(StateError) as refused:
+        other.encode(hidden[0], "x")
+    errors.append(refused.value)
+    for error in errors:
+        seen = traceback.TracebackException.from_exception(error, capture_locals=True)
+        own = [line for line in seen.format() if "canary = " not in line]
+        told = "".join(own).replace(f"canary = {canary!r}", "")
+        assert canary not in told
+
+
+def test_a_secret_has_no_state_to_be_taken(canary: str) -> None:
+    """Neither pickle nor what asks an object for its state gets the value."""
+    with pytest.raises(TypeError, match="cannot be pickled"):
+        Secret(canary).__getstate__()

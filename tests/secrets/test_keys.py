@@ -136,13 +136,13 @@ def test_a_file_is_read_again_for_a_key_not_seen_before(tmp_path: Path) -> None:
     """A running system takes a new line: for tokens of that key at once, for sealing on refresh."""
     path = in_a_file(tmp_path, f"k1 {key_text(ONE)}")
     sealer = Sealer(FileKeys(path))
-    old = sealer.seal("1", "x")
+    old = sealer.seal(lambda: "1", "x")
     in_a_file(tmp_path, f"k2 {key_text(TWO)}\nk1 {key_text(ONE)}")
-    other = Sealer(FileKeys(path)).seal("2", "x")
+    other = Sealer(FileKeys(path)).seal(lambda: "2", "x")
     assert sealer.open(other, "x") == "2"
-    assert ":k1:" in sealer.seal("3", "x")
+    assert ":k1:" in sealer.seal(lambda: "3", "x")
     sealer.refresh()
-    assert ":k2:" in sealer.seal("4", "x")
+    assert ":k2:" in sealer.seal(lambda: "4", "x")
     assert sealer.open(old, "x") == "1"
 
 
@@ -152,7 +152,7 @@ def test_without_cryptography_the_error_says_what_to_install(
     """The first use of a key without the package names the extra."""
     monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.ciphers.aead", None)
     with pytest.raises(ConfigurationError, match=r"pip install perdure\[secrets\]"):
-        Sealer(StaticKeys({"k1": ONE})).seal("1", "x")
+        Sealer(StaticKeys({"k1": ONE})).seal(lambda: "1", "x")
 
 
 class Custom:
@@ -177,7 +177,7 @@ class Custom:
 def test_keys_of_a_provider_of_ones_own_are_checked(key_id: str, key: bytes, problem: str) -> None:
     """An id that no token could hold, or a key that is too weak, seals and signs nothing."""
     with pytest.raises(ConfigurationError, match=problem):
-        Sealer(Custom(key_id, key)).seal("1", "x")
+        Sealer(Custom(key_id, key)).seal(lambda: "1", "x")
     with pytest.raises(ConfigurationError, match=problem):
         Signer(Custom(key_id, key)).sign("a.B", b"1", "x")
 

@@ -358,7 +358,9 @@ def test_shared_and_quarantined_values_rotate_too(
     commit = Commit()
     commit.sequence = sequence + 1
     effects = commit.with_effects()
-    tokens = [f'["{sealer.seal("1", "x")}", "{sealer.seal("2", "x")}"]' for _ in range(5)]
+    tokens = [
+        f'["{sealer.seal(lambda: "1", "x")}", "{sealer.seal(lambda: "2", "x")}"]' for _ in range(5)
+    ]
     effects.quarantined = [
         QuarantineRow(1, f"state.{at}", text, "bad", 0.0) for at, text in enumerate(tokens)
     ]

@@ -72,7 +72,7 @@ def test_any_value_comes_back(value: object) -> None:
 def test_a_changed_token_does_not_open(data: st.DataObject) -> None:
     """Each change of a token is refused, whichever character it is; so are cut ones."""
     sealer = Sealer(KEYS)
-    token = sealer.seal('"value"', "x")
+    token = sealer.seal(lambda: '"value"', "x")
     place = data.draw(st.integers(0, len(token) - 1))
     letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_:."
     other = data.draw(st.sampled_from(letters).filter(lambda c: c != token[place]))
@@ -87,7 +87,7 @@ def test_a_changed_token_does_not_open(data: st.DataObject) -> None:
 
 def test_a_token_of_another_key_of_that_id_does_not_open() -> None:
     """A wrong key is told from a right one; the error names field and key, no value."""
-    token = Sealer(StaticKeys({"k1": new_key()})).seal('"v"', "x")
+    token = Sealer(StaticKeys({"k1": new_key()})).seal(lambda: '"v"', "x")
     with pytest.raises(CorruptState, match=r"state\.x: .*changed, or key 'k1' is not the one"):
         Sealer(KEYS).open(token, "state.x")
     renamed = token.replace(":k1:", ":k2:")
@@ -217,7 +217,7 @@ def test_record_classes_of_every_kind_hold_secrets() -> None:
 def test_a_plain_value_in_the_place_of_a_secret_is_refused_unseen() -> None:
     """Who forgets to wrap a value is told so; neither it nor a stolen token gets in."""
     codec: SecretCodec[Any] = SecretCodec(dict[str, Secret[str]], vault("k1"), "x")
-    token = Sealer(KEYS).seal('"v"', "x")
+    token = Sealer(KEYS).seal(lambda: '"v"', "x")
     for value in ("hunter-two", token, 17, None):
         with pytest.raises(StateError, match=r"^state\.x\[.*\]: holds something else") as caught:
             codec.encode({"a": value}, "state.x")

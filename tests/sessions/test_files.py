@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from perdure import (
     Agent,
     AgentSystem,
+    Artifact,
     Keys,
     Limits,
     MemoryStore,
@@ -29,10 +30,12 @@ from perdure import (
 from perdure.persistence.errors import (
     Deadlock,
     ImportRefused,
+    LimitExceeded,
     SessionExists,
     StoreUnavailable,
     UnknownSession,
 )
+from perdure.shared.sessions.bounds import MOST_NOTES
 from tests.kit.deadline import DEADLINE
 from tests.sessions.agents import Desk, contents, full, keys, opened
 
@@ -255,6 +258,21 @@ FORGERIES: dict[str, tuple[Callable[[Lines], object], str]] = {
     "keys above": (lambda x: opens(x, bytes=100), "more than the 100 bytes"),
     "artifacts above": (lambda x: opens(x, artifacts=2), "more than the 2 artifacts"),
     "strange source": (lambda x: of(x, "artifact").update(sources=[77]), "not in the file"),
+    "one source twice": (
+        lambda x: of(x, "artifact").update(sources=[1, 2, 1]),
+        "source of an artifact is there twice",
+    ),
+    "one tag twice": (lambda x: of(x, "artifact").update(tags=["a", "a"]), "tag .* twice"),
+    "too many sources": (
+        lambda x: of(x, "artifact").update(sources=[7] * (MOST_NOTES + 1)),
+        "length <= 100000",
+    ),
+    "too many notes": (
+        lambda x: of(x, "artifact").update(
+            sources=list(range(MOST_NOTES // 2)), tags=[str(n) for n in range(MOST_NOTES)]
+        ),
+        "more than 100,000 tags and sources",
+    ),
     "circle": (circle, "made from itself"),
     "own source": (
         lambda x: of(x, "artifact").update(sources=[of(x, "artifact")["number"]]),
@@ -469,3 +487,46 @@ def test_sources_outside_of_the_session_are_left_out(tmp_path: Path) -> None:
         system.sessions.import_(path, session_id="copy")
         copy = system.artifacts.get("a", scope=Scope.session("copy"))
         assert [source.name for source in system.artifacts.sources(copy)] == ["near"]
+
+
+def test_sources_come_back_without_a_commit_for_each(tmp_path: Path) -> None:
+    """Artifacts made from one another are linked as they were, in slices."""
+    file = tmp_path / "a.perdure"
+    with opened() as system:
+        scope = system.sessions.create("s").scope
+        made: list[Artifact] = []
+        for number in range(30):
+            made.append(
+                system.artifacts.save(f"a{number}", b"%d" % number, scope=scope, sources=made)
+            )
+        system.sessions.export("s", file)
+        before = system.journal(limit=100_000)[-1].sequence
+        copy = system.sessions.import_(file, session_id="copy").scope
+        commits = system.journal(after=before, limit=100_000)
+        assert len(commits) < 60  # 435 links
+        for number in (0, 7, 29):
+            found = system.artifacts.get(f"a{number}", scope=copy)
+            names = sorted(source.name for source in system.artifacts.sources(found))
+            assert names == sorted(f"a{n}" for n in range(number))
+
+
+def test_an_export_that_no_import_would_take_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an artifact has too much of is found out when the file is made, not years later."""
+    monkeypatch.setattr("perdure.shared.sessions.exporter.MOST_NOTES", 3)
+    with opened() as system:
+        scope = system.sessions.create("s").scope
+        system.artifacts.save("a", b"1", scope=scope, tags=["a", "b", "c", "d"])
+        with pytest.raises(LimitExceeded, match="which no import takes"):
+            system.sessions.export("s", tmp_path / "a.perdure")
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_is_private(tmp_path: Path) -> None:
+    """What a session holds is for who may read the store."""
+    file = tmp_path / "a.perdure"
+    with opened() as system:
+        system.sessions.create("s")
+        system.sessions.export("s", file)
+    assert file.stat().st_mode & 0o777 == 0o600

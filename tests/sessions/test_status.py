@@ -4,7 +4,8 @@ import itertools
 
 import pytest
 
-from perdure.persistence.errors import CorruptState, InvalidTransition
+from perdure import AgentSystem, Principal
+from perdure.persistence.errors import CorruptState, InvalidTransition, UnknownSession
 from perdure.shared.sessions.status import (
     TRANSITIONS,
     SessionStatus,
@@ -52,3 +53,36 @@ def test_a_status_that_does_not_exist_is_damage() -> None:
     """A stored status nobody knows is CorruptState."""
     with pytest.raises(CorruptState, match="session s: its stored status 'asleep'"):
         stored_status("s", "asleep")
+
+
+def test_each_step_stands_in_the_audit() -> None:
+    """Who took it, in order, with those it took along, and who tried and was not let."""
+    mira, noor = Principal.user("mira"), Principal.user("noor")
+    with AgentSystem.open("memory://", agents=[]) as system:
+        mine = system.sessions.acting_as(mira)
+        session = mine.create("s")
+        mine.create("inner", parent="s")
+        session.suspend()
+        with pytest.raises(UnknownSession):
+            system.sessions.acting_as(noor).take("s", SessionStep.COMPLETE)
+        with pytest.raises(UnknownSession):
+            system.sessions.acting_as(noor).take("nothing", SessionStep.COMPLETE)
+        session.resume()
+        session.complete()
+        system.sessions.get("s").archive()
+        told = [
+            (str(e.who), e.operation, e.scope.id, e.outcome)
+            for e in system.audit.list()
+            if "session" in e.operation
+        ]
+    assert told == [
+        ("user:mira", "create session", "s", "allowed"),
+        ("user:mira", "create session", "inner", "allowed"),
+        ("user:mira", "suspend session", "s", "allowed"),
+        ("user:noor", "complete session", "s", "refused"),
+        ("user:noor", "complete session", "nothing", "refused"),
+        ("user:mira", "resume session", "s", "allowed"),
+        ("user:mira", "complete session", "inner", "allowed"),
+        ("user:mira", "complete session", "s", "allowed"),
+        ("system", "archive session", "s", "allowed"),
+    ]

@@ -2,7 +2,16 @@
 
 import pytest
 
-from perdure import Agent, AgentSystem, MemoryStore, Principal, State, Status
+from perdure import (
+    Agent,
+    AgentSystem,
+    MemoryStore,
+    Principal,
+    Scope,
+    State,
+    Status,
+    VirtualClock,
+)
 from perdure.persistence.errors import ConfigurationError, Conflict, Denied
 from tests.kit.deadline import DEADLINE
 
@@ -99,6 +108,19 @@ def test_those_above_see_the_own_scope() -> None:
         seen = [e for e in system.audit.list() if e.reason == "family"]
         assert len(seen) == 5
         assert {str(entry.who) for entry in seen} == {"agent:Member/parent", "agent:Member/elder"}
+
+
+def test_those_above_see_no_key_that_has_expired() -> None:
+    """As the agent itself: what is over is not listed, although a sweep has yet to come."""
+    clock = VirtualClock()
+    with AgentSystem.open("memory://", agents=[Member], clock=clock) as system:
+        child, top = system.agent(Member, "child"), system.agent(Member, "top")
+        child.call(Member.join, "top").get()
+        child.call(Member.note, "stays", 1).get()
+        system.state.set(Scope.agent("Member", "child"), "goes", 1, ttl=0.5)
+        assert top.call(Member.keys, "child").get() == ["goes", "stays"]
+        clock.advance(0.6)
+        assert top.call(Member.keys, "child").get() == ["stays"]
 
 
 def test_those_above_direct() -> None:

@@ -217,6 +217,29 @@ def test_workers_are_woken_until_nothing_is_left() -> None:
         assert sorted(shares[0] + shares[1]) == list(range(12))
 
 
+def test_a_worker_that_rests_is_not_woken_while_another_can_work() -> None:
+    """Items go past paused workers, dormant ones as well; when all rest, they wait for one."""
+    with opened() as system:
+        workers = [system.agent(Worker, key) for key in "abc"]
+        for worker in workers:
+            worker.call(Worker.attend, "first").get()
+        for worker in workers[:2]:
+            worker.pause()
+        line = system.sharing.pipeline("line")
+        for value in range(9):
+            line.put(value)
+        assert system.idle(DEADLINE)
+        assert sorted(workers[2].call(Worker.done).get()) == list(range(9))
+        assert [worker.describe().waiting for worker in workers] == [0, 0, 0]
+        workers[2].pause()
+        line.put(9)
+        assert sum(worker.describe().waiting for worker in workers) == 1
+        for worker in workers:
+            worker.resume()
+        assert system.idle(DEADLINE)
+        assert depth(system)[0] == 0
+
+
 def test_a_full_pipeline_refuses_and_recovers() -> None:
     """The sender gets QuotaExceeded while it is full, and goes on when work was done."""
     with opened(quota=Quota(items=2)) as system:

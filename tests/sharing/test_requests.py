@@ -125,8 +125,9 @@ def test_one_may_be_asked_by_name() -> None:
         ada, bob, cy = (system.agent(Clerk, key).proxy() for key in ("ada", "bob", "cy"))
         number = ada.ask_for(1, to="cy").get()
         assert bob.work().get() == []
-        with pytest.raises(Denied, match="that request is for others to answer"):
-            system.sharing.acting_as(BOB).requests("board").answer(number, 5)
+        assert not system.sharing.acting_as(BOB).requests("board").answer(number, 5)
+        (refused,) = system.audit.list(who=BOB, outcome="refused")
+        assert refused.operation == "answer in"
         assert cy.work().get() == [1]
         system.idle(DEADLINE)
         assert ada.answers().get() == [(number, 2)]
@@ -142,6 +143,46 @@ def test_only_responders_answer() -> None:
             cy.serve().get()
         with pytest.raises(Denied, match="may not answer in"):
             system.sharing.acting_as(Principal.user("mira")).requests("board").answer(number, 1)
+
+
+def test_an_answer_does_not_tell_what_exists() -> None:
+    """Open, sent to another, answered or never asked: all the same to who may not answer it."""
+    with opened() as system:
+        ada, cy = (system.agent(Clerk, key).proxy() for key in ("ada", "cy"))
+        numbers = [ada.ask_for(1).get(), ada.ask_for(1, to="cy").get(), ada.ask_for(2).get()]
+        board = system.sharing.requests("board")
+        assert board.answer(numbers[2], 4)
+        mira = system.sharing.acting_as(Principal.user("mira")).requests("board")
+        texts = set()
+        for number in [*numbers, 1]:
+            with pytest.raises(Denied) as raised:
+                mira.answer(number, 1)
+            texts.add(str(raised.value))
+        assert len(texts) == 1
+        bob = system.sharing.acting_as(BOB).requests("board")
+        assert [bob.answer(number, 1) for number in (numbers[1], numbers[2], 1)] == [False] * 3
+        assert cy.work().get() == [1]
+        late = system.sharing.acting_as(Principal.agent("Clerk", "cy")).requests("board")
+        assert not late.answer(numbers[1], 1)
+
+
+@pytest.mark.parametrize("rest", ["pause", "isolate"])
+def test_who_rests_is_not_woken_while_another_can_answer(rest: str) -> None:
+    """A request goes to a responder that takes mail, and to one that rests only if all do."""
+    with opened() as system:
+        for key in ("bob", "eve"):
+            agent = system.agent(Clerk if key == "bob" else AsyncClerk, key)
+            agent.proxy().serve().get()
+        bob = system.agent(Clerk, "bob")
+        if rest == "pause":
+            bob.pause()
+        else:
+            system.access.isolate(bob, "a test")
+        ada = system.agent(Clerk, "ada").proxy()
+        asked = [ada.ask_for(n).get() for n in range(6)]
+        assert system.idle(DEADLINE)
+        assert sorted(ada.answers().get()) == [(number, 2 * n) for n, number in enumerate(asked)]
+        assert bob.describe().waiting == 0
 
 
 def test_a_timeout_is_a_value() -> None:

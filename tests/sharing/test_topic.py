@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec import field
 
-from perdure import Agent, AgentSystem, MemoryStore, Principal, State, VirtualClock
+from perdure import Agent, AgentSystem, Audit, MemoryStore, Principal, State, VirtualClock
 from perdure.actors.patterns.quota import Quota
 from perdure.actors.patterns.topic import SWEEP_EVERY
 from perdure.persistence.errors import (
@@ -145,12 +145,28 @@ def test_reading_takes_a_place() -> None:
     with opened() as system:
         system.sharing.topic("news")
         reader = system.agent(Reader, "a").proxy()
-        with pytest.raises(Denied, match=r"has no place in topic 'news'; subscribe\(\) first"):
+        with pytest.raises(Denied, match=r"may not read topic 'news': .* subscribe\(\) first"):
             reader.take(1).get()
         reader.subscribe().get()
         reader.unsubscribe().get()
         with pytest.raises(Denied, match="has no place"):
             reader.take(1).get()
+        refused = system.audit.list(who=Principal.agent("Reader", "a"), outcome="refused")
+        assert [entry.operation for entry in refused] == ["read", "read"]
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_who_reads_what_another_publishes_stands_in_the_audit(*, reads: bool) -> None:
+    """Unless the audit is told to leave allowed reads out; a read of nothing is none."""
+    with AgentSystem.open("memory://", agents=[Reader], audit=Audit(reads=reads)) as system:
+        topic = system.sharing.topic("news")
+        reader = system.agent(Reader, "a").proxy()
+        reader.subscribe().get()
+        reader.take(5).get()
+        topic.publish(1)
+        reader.take(5).get()
+        seen = system.audit.list(who=Principal.agent("Reader", "a"))
+        assert [(e.operation, e.outcome) for e in seen] == [("read", "allowed")] * reads
 
 
 def test_a_turn_that_fails_has_read_nothing() -> None:

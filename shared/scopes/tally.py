@@ -1,0 +1,71 @@
+"""How many keys a scope has, without looking at each of them where nothing hides one."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ...persistence.errors import CorruptState
+from ...persistence.names.scope import Scope
+from ...persistence.records.shared_tables import SCOPED
+from ...persistence.records.tables import Key, Order, Row
+from ..ledger import merged
+from ..ledger.ledger import Ledger
+from ..ledger.unit import Unit
+from .entries import EXPIRES, KEY
+
+_BY_SCOPE: Final = ("kind", "id", "part")
+_BY_TIME: Final = Order(("expires",))
+ATTEMPTS: Final = 5
+"""Times it is tried while others write; after that the keys are looked at one by one."""
+MOST_CHANGED: Final = 10_000
+"""Keys that are not durable, or this unit's, above which that is no slower."""
+
+
+def counted(ledger: Ledger, unit: Unit | None, scope: Scope, now: float) -> int | None:
+    """Return how many keys a scope has, as the caller sees them; None where only a look can tell.
+
+    Stored ones are counted by the store, and corrected by those that are newer: appended, or made
+    by the unit. A batch may become durable in between, so both are looked at before and after.
+    """
+    for _ in range(ATTEMPTS):
+        before = _newer(ledger, unit, scope)
+        if before is None or _any_over(ledger, now):
+            return None
+        there = _there(ledger, before)
+        stored = ledger.store.count(SCOPED, Order(_BY_SCOPE, scope.columns))
+        after = _newer(ledger, unit, scope)
+        if after == before and _there(ledger, before) == there:
+            mine = sum(
+                row is not None and (row[EXPIRES] is None or float(str(row[EXPIRES])) > now)
+                for row in before.values()
+            )
+            return stored - sum(there) + mine
+    return None
+
+
+def _newer(ledger: Ledger, unit: Unit | None, scope: Scope) -> dict[Key, Row | None] | None:
+    """Return the scope's rows that are newer than the store's; None if they are very many."""
+    if unit is None:
+        return {}
+    changed = merged.changed(ledger, unit, SCOPED)
+    if len(changed) > MOST_CHANGED:
+        return None
+    return {key: row for key, row in changed.items() if key[:KEY] == scope.columns}
+
+
+def _there(ledger: Ledger, keys: dict[Key, Row | None]) -> list[bool]:
+    """Tell which keys the store has; one whose row is damaged is there."""
+    return [_has(ledger, key) for key in keys]
+
+
+def _has(ledger: Ledger, key: Key) -> bool:
+    try:
+        return ledger.store.row(SCOPED, key) is not None
+    except CorruptState:
+        return True
+
+
+def _any_over(ledger: Ledger, now: float) -> bool:
+    """Tell whether any stored key has expired and is not swept yet, in whatever scope."""
+    first = ledger.store.page(SCOPED, _BY_TIME, None, 1)
+    return bool(first) and float(str(first[0][EXPIRES])) <= now

@@ -1,0 +1,90 @@
+"""Asynchronous exceptions at chosen moments: Ctrl-C, or one thrown into any other thread.
+
+The interpreter looks for them at the beginning of a function, behind a call and at the end of a
+loop's round, and nowhere else (``ceval.c`` of CPython 3.11 and later). A ``Striker`` is a trace
+function that raises at the n-th such place.
+"""
+
+import dis
+import sys
+import threading
+from bisect import bisect_right
+from functools import cache
+from itertools import pairwise
+from types import CodeType, FrameType
+from typing import Any
+
+LOOKS = {"RESUME", "CALL", "CALL_FUNCTION_EX", "JUMP_BACKWARD", "CALL_KW"}
+
+
+HANDLERS = "perdure.actors.cell.running"
+
+
+class Struck(BaseException):
+    """What was thrown into a thread."""
+
+
+@cache
+def places(code: CodeType) -> dict[int, bool]:
+    """Return, by offset, whether an exception can strike behind an instruction.
+
+    A trace function raises before the next instruction. Where that is in another ``try`` than the
+    call, the place is left out: there no exception can strike.
+    """
+    protected = sorted(
+        (entry.start, entry.end, entry.target)
+        for entry in dis._parse_exception_table(code)  # type: ignore[attr-defined]
+    )
+
+    def handler(offset: int) -> tuple[int, int, int] | None:
+        index = bisect_right(protected, (offset, sys.maxsize, 0)) - 1
+        if index >= 0 and protected[index][0] <= offset < protected[index][1]:
+            return protected[index]
+        return None
+
+    instructions = list(dis.get_instructions(code))
+    found: dict[int, bool] = {}
+    for one, following in pairwise(instructions):
+        same = handler(one.offset) == handler(following.offset)
+        found[following.offset] = one.opname in LOOKS and same
+    return found
+
+
+class Striker:
+    """Raise ``error`` at the n-th place in the modules of perdure that one thread comes to."""
+
+    def __init__(self, error: type[BaseException], at: int, *, inside: tuple[str, ...]) -> None:
+        """Strike in modules whose names begin with one of ``inside``."""
+        self._error = error
+        self._left = at
+        self._inside = inside
+        self.struck = ""
+        """Where it struck; empty if it has not."""
+
+    def __call__(self, frame: FrameType, _event: str, _arg: object) -> Any:  # noqa: ANN401 - as sys has it
+        """Look at a function that is called."""
+        name = frame.f_globals.get("__name__", "")
+        if self.struck or not name.startswith(self._inside) or _in_handler(frame):
+            return None
+        frame.f_trace_opcodes = True
+        strikes = places(frame.f_code)
+
+        def look(frame: FrameType, event: str, _arg: object) -> Any:  # noqa: ANN401
+            if event == "opcode" and strikes.get(frame.f_lasti) and not self.struck:
+                self._left -= 1
+                if self._left <= 0:
+                    self.struck = f"{name}:{frame.f_lineno} {frame.f_code.co_name}"
+                    sys.settrace(None)
+                    raise self._error
+            return look
+
+        return look
+
+
+def _in_handler(frame: FrameType | None) -> bool:
+    """Tell whether a handler is running: what is thrown into one is what it raises."""
+    while frame is not None:
+        if frame.f_code.co_name == "handle" and frame.f_globals["__name__"] == HANDLERS:
+            return threading.current_thread() is not threading.main_thread()
+        frame = frame.f_back
+    return False

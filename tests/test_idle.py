@@ -1,0 +1,145 @@
+"""idle() with a clock that stands still: it says what it waits for, and does not wait for it."""
+
+from __future__ import annotations
+
+import re
+import threading
+
+import pytest
+
+from perdure import Agent, AgentSystem, Backoff, Breaker, RestartPolicy, Saving, State, VirtualClock
+from perdure.persistence.errors import Deadlock, StoreUnavailable
+from perdure.persistence.memory.store import MemoryStore
+from perdure.persistence.records.records import StoredAgent
+from tests.kit.deadline import DEADLINE
+from tests.kit.signals import Told
+from tests.kit.stores import FailingStore, Valve
+
+NEVER = 3600.0
+"""Seconds nobody waits for in these tests."""
+
+
+class Tries(State):
+    """A number."""
+
+    made: int = 0
+
+
+class Climber(Agent[Tries]):
+    """Fails twice."""
+
+    restarts = RestartPolicy(attempts=3, backoff=Backoff(first=5.0, longest=5.0, jitter=0.0))
+    falls = 0
+
+    def climb(self) -> None:
+        """Fall, and get up there in the end."""
+        if Climber.falls < 2:
+            Climber.falls += 1
+            raise RuntimeError("slipped")
+        self.state.made += 1
+
+    def made(self) -> int:
+        """Return how often it was there."""
+        return self.state.made
+
+
+@pytest.fixture(autouse=True)
+def falls() -> None:
+    """Begin with none."""
+    Climber.falls = 0
+
+
+def test_idle_says_whose_backoff_it_waits_for() -> None:
+    """Without a timeout it raises at once, with one it returns False at once; advance() helps."""
+    clock = VirtualClock()
+    with AgentSystem.open("memory://", agents=[Climber], clock=clock) as system:
+        climber = system.agent(Climber, "anna")
+        climber.cast(Climber.climb)
+        with pytest.raises(
+            Deadlock,
+            match=r"would wait for ever.*Climber/anna begins again 5 s after it failed"
+            r" \(RuntimeError: slipped\); call clock\.advance\(seconds\), or give",
+        ):
+            system.idle()
+        rounds = 0
+        while not system.idle(timeout=NEVER):
+            clock.advance(5.0)
+            rounds += 1
+        assert rounds == 2
+        assert climber.call(Climber.made).get() == 1
+
+
+def test_idle_says_which_attempt_to_save_it_waits_for() -> None:
+    """First for a backoff, then for the breaker, each with the cause."""
+    clock, store = VirtualClock(), FailingStore()
+    with (
+        Told() as told,
+        AgentSystem.open(
+            store, agents=[Climber], clock=clock,
+            saving=Saving(
+                backoff=Backoff(first=1.0, jitter=0.0),
+                breaker=Breaker(failures=2, reset_after=30.0),
+            ),
+        ) as system,
+    ):  # fmt: skip
+        Climber.falls = 2
+        store.break_down()
+        system.agent(Climber, "a").cast(Climber.climb)
+        with pytest.raises(Deadlock, match=r"saving is tried again after a backoff .*on fire"):
+            system.idle()
+        told.wait("save_failed")
+        clock.advance(1.0)
+        told.wait("breaker_opened")
+        with pytest.raises(Deadlock, match=r"the breaker is open for 30 s .*on fire"):
+            system.idle()
+        assert not system.idle(timeout=NEVER)
+        store.mend()
+        clock.advance(30.0)
+        assert system.idle()
+
+
+def test_idle_says_who_cannot_be_read() -> None:
+    """An agent that waits to be read again does nothing else meanwhile."""
+
+    class Unreadable(MemoryStore):
+        """Cannot be read at first."""
+
+        broken = True
+
+        def load(self, kind: str, key: str) -> StoredAgent | None:
+            """Read, or fail."""
+            if self.broken:
+                raise StoreUnavailable("memory://: it is gone")
+            return super().load(kind, key)
+
+    clock, store = VirtualClock(), Unreadable()
+    Climber.falls = 2
+    with AgentSystem.open(store, agents=[Climber], clock=clock) as system:
+        system.agent(Climber, "a").cast(Climber.climb)
+        with pytest.raises(Deadlock, match=r"Climber/a is read again after a second \(.*is gone"):
+            system.idle()
+        store.broken = False
+        clock.advance(1.0)
+        assert system.idle()
+
+
+def test_idle_waits_for_what_goes_on_by_itself() -> None:
+    """A save under way, beside a backoff: only when that is done nothing is left but time."""
+    clock, store = VirtualClock(), Valve()
+    with AgentSystem.open(store, agents=[Climber], clock=clock) as system:
+        found: list[str] = []
+
+        def wait() -> None:
+            try:
+                system.idle()
+            except Deadlock as error:
+                found.append(str(error))
+
+        with store.held():
+            system.agent(Climber, "a").cast(Climber.climb)
+            assert store.waiting.wait(DEADLINE)
+            waiter = threading.Thread(target=wait)
+            waiter.start()
+        waiter.join(DEADLINE)
+        assert len(found) == 1
+        assert re.search("Climber/a begins again", found[0])
