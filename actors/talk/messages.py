@@ -127,7 +127,7 @@ class CallCodec:
         """
         if message.__class__ in self._message_kinds:
             return _is_proven(message)
-        if message.__class__ is not ProxyCall:
+        if not isinstance(message, ProxyCall):
             return False
         path, args, kwargs = message
         place = (path, len(args))

@@ -89,6 +89,6 @@ class RowCache:
 def _weight(row: Row | None) -> int:
     weight = _OVERHEAD
     for value in row or ():  # for every row that is written: a generator costs a call a value
-        if value.__class__ is str or value.__class__ is bytes:
+        if isinstance(value, str | bytes):
             weight += len(value)
     return weight
