@@ -16,7 +16,9 @@ from .entries import EXPIRES, KEY
 _BY_SCOPE: Final = ("kind", "id", "part")
 _BY_TIME: Final = Order(("expires",))
 ATTEMPTS: Final = 5
-"""Times it is tried while others write; after that the keys are looked at one by one."""
+"""Times it is tried while others write; after that they have to wait."""
+MOVED: Final = -1
+"""What a count is that others have disturbed."""
 MOST_CHANGED: Final = 10_000
 """Keys that are not durable, or this unit's, above which that is no slower."""
 
@@ -28,19 +30,34 @@ def counted(ledger: Ledger, unit: Unit | None, scope: Scope, now: float) -> int 
     by the unit. A batch may become durable in between, so both are looked at before and after.
     """
     for _ in range(ATTEMPTS):
-        before = _newer(ledger, unit, scope)
-        if before is None or _any_over(ledger, now):
-            return None
-        there = _there(ledger, before)
-        stored = ledger.store.count(SCOPED, Order(_BY_SCOPE, scope.columns))
-        after = _newer(ledger, unit, scope)
-        if after == before and _there(ledger, before) == there:
-            mine = sum(
-                row is not None and (row[EXPIRES] is None or float(str(row[EXPIRES])) > now)
-                for row in before.values()
-            )
-            return stored - sum(there) + mine
+        found = _tried(ledger, unit, scope, now)
+        if found != MOVED:
+            return found
+    # Nothing is appended meanwhile, and one batch at most becomes durable: it is noted under this
+    # lock as well. So the second look, at the latest, is at something that stands still.
+    with ledger.lock:
+        for _ in range(ATTEMPTS):
+            found = _tried(ledger, unit, scope, now)
+            if found != MOVED:
+                return found
     return None
+
+
+def _tried(ledger: Ledger, unit: Unit | None, scope: Scope, now: float) -> int | None:
+    """Count once; MOVED if others wrote meanwhile, None where only a look can tell."""
+    before = _newer(ledger, unit, scope)
+    if before is None or _any_over(ledger, now):
+        return None
+    there = _there(ledger, before)
+    stored = ledger.store.count(SCOPED, Order(_BY_SCOPE, scope.columns))
+    after = _newer(ledger, unit, scope)
+    if after != before or _there(ledger, before) != there:
+        return MOVED
+    mine = sum(
+        row is not None and (row[EXPIRES] is None or float(str(row[EXPIRES])) > now)
+        for row in before.values()
+    )
+    return stored - sum(there) + mine
 
 
 def _newer(ledger: Ledger, unit: Unit | None, scope: Scope) -> dict[Key, Row | None] | None:
