@@ -22,6 +22,7 @@ hostile = st.one_of(
          "%", "step:", "a", "", "é", "e\u0301", "system", "agents"]), max_size=7)),
 )  # fmt: skip
 names = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1, max_size=40)
+agents = names.map(lambda name: unicodedata.normalize("NFC", name))  # as names of agents must be
 
 
 def scopes() -> st.SearchStrategy[Scope]:
@@ -30,7 +31,7 @@ def scopes() -> st.SearchStrategy[Scope]:
         st.just(Scope.GLOBAL),
         st.builds(Scope.user, names), st.builds(Scope.workflow, names),
         st.builds(Scope.session, names), st.builds(Scope.tool, names),
-        st.builds(Scope.agent, names, names), st.builds(Scope.custom, names, names),
+        st.builds(Scope.agent, agents, agents), st.builds(Scope.custom, names, names),
         st.builds(lambda w, s: Scope.workflow(w).step(s), names, names),
     )  # fmt: skip
 
