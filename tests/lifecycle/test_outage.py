@@ -423,9 +423,9 @@ def test_the_first_ask_of_an_outage_is_answered_if_its_agent_goes_on() -> None:
             clock.advance(seconds)
         told.wait("breaker_opened")
         assert goes_on.get(timeout=DEADLINE) == 1
-        assert (goes_on.unsaved, failing.unsaved, waits.unsaved) == (True, True, False)
         with pytest.raises(Broken):
             failing.get(timeout=DEADLINE)
+        assert (goes_on.unsaved, failing.unsaved, waits.unsaved) == (True, True, False)
         with pytest.raises(StoreUnavailable, match="done but not durable"):
             waits.get(timeout=DEADLINE)
         assert undeterred.call(Undeterred.add, 1).get(timeout=DEADLINE) == 2
