@@ -94,6 +94,9 @@ class PersistenceSupervisor:
         backlog stays within that and the turns under way. Raises the error that ended the store.
         """
         sequence = self.committer.append(commit)
+        if self.committer.refusing is not None and commit.reply is not None:
+            # Its turn looked at the outage a moment before that began.
+            self.defer(lambda: self.committer.refuse(commit))
         if sequence - self.committer.durable > self._most_unsaved and not self.swamped:
             self._swamp(sequence)
         return sequence

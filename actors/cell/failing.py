@@ -135,6 +135,8 @@ def reject(cell: AgentCell, letter: Letter, error: BaseException) -> None:
         hold_back(cell, reply_to, None, error)
         cell.home.supervisor.committer.gate(reply_to)
     else:
+        if cell.home.supervisor.outage:
+            reply_to.unsaved = True
         reply_to.fail(error)
 
 

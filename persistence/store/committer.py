@@ -98,6 +98,8 @@ class Committer:
         self._stuck_gates: list[Reply] = []
         self._answers: deque[Reply] = deque()  # due; touched by whoever holds the baton
         self._held = False
+        self.refusing: Exception | None = None
+        """Why nobody may wait for a commit now, since ``fail_waiting`` and until ``resume``."""
         self._closing = False
         self._dead: Exception | None = None
         self._chain = chain
@@ -200,12 +202,24 @@ class Committer:
         with self._lock:
             if self._dead is None:
                 last = self._next - 1
-                if last > self.durable:
+                if last > self.durable and self.refusing is None:
                     self._queue.append(_Gate(reply, last))
                     self._ring()
                     return
-            error = self._dead
+            error = self._dead or (self.refusing if self._next - 1 > self.durable else None)
         reply(error)
+
+    def refuse(self, commit: Commit) -> None:
+        """Answer who waits for a commit that came after ``fail_waiting``, as that did the others.
+
+        Not part of the append: that may be made under a lock, and a reply calls back.
+        """
+        with self._lock:
+            error, reply = self.refusing, commit.reply
+            if error is None or reply is None or commit.sequence <= self.durable:
+                return
+            commit.reply = None
+        self._tell(reply, error)
 
     def when_durable(self, sequence: int, callback: Callable[[], None]) -> bool:
         """Arrange for ``callback`` once ``sequence`` is durable; False if it already is."""
@@ -295,12 +309,17 @@ class Committer:
         """Try again after a failure."""
         with self._lock:
             self._held = False
+            self.refusing = None
             self._ring()
 
     def fail_waiting(self, error: Exception) -> None:
-        """Answer every reply that waits for a commit with ``error``; the commits are kept."""
+        """Answer every reply that waits for a commit with ``error``; the commits are kept.
+
+        So are those that come before ``resume()``: nobody waits for a moment that is not known.
+        """
         replies: list[Reply] = []
         with self._lock:
+            self.refusing = error
             stuck = self._stuck.commits if self._stuck is not None else ()
             for item in (*stuck, *self._taken, *self._queue):
                 if item.reply is not None:
@@ -435,6 +454,7 @@ class Committer:
             if batch is not None:
                 self.durable = batch.last
                 self._chain = batch.chain
+                self.refusing = None
             self._stuck, self._stuck_gates = None, []
             if self._waits:
                 still = deque(wait for wait in self._waits if wait[0] > self.durable)

@@ -243,6 +243,29 @@ def test_waiting_callers_can_be_told_while_commits_are_kept(bench: Bench) -> Non
     assert len(bench.replies.answers) == 4
 
 
+def test_who_comes_after_the_others_were_told_is_told_as_well(bench: Bench) -> None:
+    """A turn that looked at the outage just before it began does not wait for its end."""
+    store = watched(bench)
+    store.failures = [TROUBLE, TROUBLE]
+    bench.append()
+    bench.committer.start()
+    assert bench.observer.failed_once.wait(DEADLINE)
+    bench.committer.fail_waiting(TROUBLE)
+    late = Commit(agent=1, kind="K", key="1", version=2)
+    late.reply = bench.replies.reply("late")
+    bench.committer.append(late)
+    bench.committer.refuse(late)
+    bench.committer.gate(bench.replies.reply("gate"))
+    assert bench.replies.answers == [(1, TROUBLE), ("late", TROUBLE), ("gate", TROUBLE)]
+    bench.committer.refuse(late)
+    store.failures = []
+    bench.committer.resume()
+    assert bench.committer.flush(DEADLINE)
+    bench.committer.gate(bench.replies.reply("after"))
+    assert bench.replies.answers[3:] == [("after", None)]
+    assert bench.sequences() == [1, 2]
+
+
 def test_gate_opens_at_once_when_everything_is_durable(bench: Bench) -> None:
     """A reply that changes nothing waits only for what was appended before it."""
     bench.committer.gate(bench.replies.reply("early"))
