@@ -34,12 +34,14 @@ if TYPE_CHECKING:
     from .lifecycle.restart import RestartPolicy, Strategy
     from .lifecycle.saves import SaveStatistics
     from .lifecycle.status import Status
+    from .listings import Agents, Journal, Mail, Timers
     from .persistence import errors
     from .persistence.audit.entries import AuditEntry
     from .persistence.audit.verification import AuditReport, Fault
     from .persistence.errors import PerdureError
     from .persistence.memory.store import MemoryStore
     from .persistence.names.scope import Principal, Scope
+    from .persistence.records.page import Page
     from .persistence.records.records import (
         AgentRow,
         DeadLetter,
@@ -68,11 +70,12 @@ if TYPE_CHECKING:
     from .persistence.store.store import Store, StoreReader
     from .persistence.upkeep.retention import Retention
     from .shared.access.access import Access
-    from .shared.access.audit import Audit, AuditTrail
+    from .shared.access.audit import Audit, AuditTrail, DecisionSelection
     from .shared.access.boundaries import Boundary, CustomBoundary
     from .shared.access.grants import Grant, Isolation
+    from .shared.access.held import Grants
     from .shared.artifacts.artifacts import Artifacts
-    from .shared.artifacts.reader import ArtifactReader
+    from .shared.artifacts.reader import ArtifactReader, ArtifactSelection
     from .shared.artifacts.records import Artifact, ArtifactLimits, ArtifactType
     from .shared.artifacts.sink import Sink
     from .shared.artifacts.source import Source
@@ -84,7 +87,8 @@ if TYPE_CHECKING:
     from .shared.secrets.office import SecretsOffice
     from .shared.secrets.rotation import Rotation
     from .shared.sessions.exporter import ExportReport
-    from .shared.sessions.handle import SessionHandle
+    from .shared.sessions.handle import History, SessionHandle
+    from .shared.sessions.pages import SessionSelection
     from .shared.sessions.records import Cleanup, SessionInfo, SessionLimits
     from .shared.sessions.sessions import Sessions
     from .shared.sessions.status import SessionStatus
@@ -101,10 +105,12 @@ __all__ = [
     "AgentRow",
     "AgentScopes",
     "AgentSystem",
+    "Agents",
     "Answered",
     "Artifact",
     "ArtifactLimits",
     "ArtifactReader",
+    "ArtifactSelection",
     "ArtifactType",
     "Artifacts",
     "Audit",
@@ -122,6 +128,7 @@ __all__ = [
     "DeadLetter",
     "DeadLetters",
     "Decision",
+    "DecisionSelection",
     "Detector",
     "Document",
     "Dropped",
@@ -134,21 +141,26 @@ __all__ = [
     "FileKeys",
     "Future",
     "Grant",
+    "Grants",
     "GroupDescription",
     "Growth",
+    "History",
     "Isolation",
     "Item",
+    "Journal",
     "JournalEntry",
     "KeyProvider",
     "KeyringKeys",
     "Keys",
     "Limits",
     "Log",
+    "Mail",
     "Map",
     "MemoryStore",
     "Merged",
     "Message",
     "MethodProxy",
+    "Page",
     "Passivation",
     "PerdureError",
     "Pickled",
@@ -174,6 +186,7 @@ __all__ = [
     "SessionHandle",
     "SessionInfo",
     "SessionLimits",
+    "SessionSelection",
     "SessionStatus",
     "Sessions",
     "Sharing",
@@ -190,6 +203,7 @@ __all__ = [
     "SystemView",
     "TimedOut",
     "Timer",
+    "Timers",
     "Topic",
     "TurnView",
     "Version",
@@ -214,10 +228,12 @@ _HOMES: Final = {
     "AgentRow": ".persistence.records.records",
     "AgentScopes": ".shared.scopes.agent_scopes",
     "AgentSystem": ".system",
+    "Agents": ".listings",
     "Answered": ".actors.patterns.requests",
     "Artifact": ".shared.artifacts.records",
     "ArtifactLimits": ".shared.artifacts.records",
     "ArtifactReader": ".shared.artifacts.reader",
+    "ArtifactSelection": ".shared.artifacts.reader",
     "ArtifactType": ".shared.artifacts.records",
     "Artifacts": ".shared.artifacts.artifacts",
     "Audit": ".shared.access.audit",
@@ -235,6 +251,7 @@ _HOMES: Final = {
     "DeadLetter": ".persistence.records.records",
     "DeadLetters": ".actors.system.dead_letters",
     "Decision": ".shared.ledger.guard",
+    "DecisionSelection": ".shared.access.audit",
     "Detector": ".persistence.secrets.detector",
     "Document": ".actors.patterns.document",
     "Dropped": ".actors.patterns.pipeline",
@@ -247,21 +264,26 @@ _HOMES: Final = {
     "FileKeys": ".persistence.secrets.keys",
     "Future": ".actors.pool.future",
     "Grant": ".shared.access.grants",
+    "Grants": ".shared.access.held",
     "GroupDescription": ".lifecycle.groups",
     "Growth": ".persistence.records.records",
+    "History": ".shared.sessions.handle",
     "Isolation": ".shared.access.grants",
     "Item": ".actors.patterns.topic",
+    "Journal": ".listings",
     "JournalEntry": ".persistence.records.records",
     "KeyProvider": ".persistence.secrets.keys",
     "KeyringKeys": ".persistence.secrets.keys",
     "Keys": ".persistence.secrets.keys",
     "Limits": ".actors.system.options",
     "Log": ".persistence.state.log",
+    "Mail": ".listings",
     "Map": ".persistence.state.map",
     "MemoryStore": ".persistence.memory.store",
     "Merged": ".actors.patterns.document",
     "Message": ".persistence.records.records",
     "MethodProxy": ".actors.talk.reference",
+    "Page": ".persistence.records.page",
     "Passivation": ".actors.system.cells",
     "PerdureError": ".persistence.errors",
     "Pickled": ".persistence.secrets.pickled",
@@ -287,6 +309,7 @@ _HOMES: Final = {
     "SessionHandle": ".shared.sessions.handle",
     "SessionInfo": ".shared.sessions.records",
     "SessionLimits": ".shared.sessions.records",
+    "SessionSelection": ".shared.sessions.pages",
     "SessionStatus": ".shared.sessions.status",
     "Sessions": ".shared.sessions.sessions",
     "Sharing": ".actors.patterns.sharing",
@@ -303,6 +326,7 @@ _HOMES: Final = {
     "SystemView": ".actors.agent.system_view",
     "TimedOut": ".actors.patterns.requests",
     "Timer": ".persistence.records.records",
+    "Timers": ".listings",
     "Topic": ".actors.patterns.topic",
     "TurnView": ".actors.talk.turn",
     "Version": ".actors.patterns.document",

@@ -72,7 +72,7 @@ def _list(store: str, wanted: Wanted, *, json: bool) -> None:
     chosen = _filter(wanted)
     with closing(open_reader(store)) as reader:
         newest = wanted.after is None
-        found = entries(reader, chosen, after=wanted.after or 0, newest=newest)
+        found = entries(reader, chosen, after=wanted.after, newest=newest)
         rows = list(islice(found, wanted.limit))
     rows = rows[::-1] if newest else rows
     if json:

@@ -66,7 +66,7 @@ def _first(
     reader: StoreReader, kind: str | None, key: str | None, after: int | None, limit: int
 ) -> list[JournalEntry]:
     if after is None:
-        return reader.journal_tail(kind, key, limit)
+        return reader.journal(kind, key, limit=limit, newest=True)[::-1]
     return reader.journal(kind, key, after=after, limit=limit)
 
 
