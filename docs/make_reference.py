@@ -49,6 +49,7 @@ PAGES: Final = (
         (
             *("AgentSystem", "SystemStatistics", "SaveStatistics", "Limits", "Resources"),
             *("Page", "Agents", "Journal", "Mail", "Timers"),
+            *("open_async", "Rim"),
             *("Passivation", "Retention"),
             *("Clock", "VirtualClock"),
         ),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .actors.talk.reference import AgentProxy, AgentRef, MethodProxy
     from .actors.talk.sessions import Session
     from .actors.talk.turn import TurnView
+    from .aio import Rim
     from .lifecycle import signals
     from .lifecycle.backoff import Backoff
     from .lifecycle.breaker import Breaker
@@ -92,7 +93,7 @@ if TYPE_CHECKING:
     from .shared.sessions.records import Cleanup, SessionInfo, SessionLimits
     from .shared.sessions.sessions import Sessions
     from .shared.sessions.status import SessionStatus
-    from .system import AgentSystem, SystemStatistics
+    from .system import AgentSystem, SystemStatistics, open_async
     from .url import open_reader
 
 __all__ = [
@@ -174,6 +175,7 @@ __all__ = [
     "RestartPolicy",
     "Retention",
     "Right",
+    "Rim",
     "Rotation",
     "Rule",
     "SaveStatistics",
@@ -213,6 +215,7 @@ __all__ = [
     "Work",
     "errors",
     "new_key",
+    "open_async",
     "open_reader",
     "signals",
 ]
@@ -297,6 +300,7 @@ _HOMES: Final = {
     "RestartPolicy": ".lifecycle.restart",
     "Retention": ".persistence.upkeep.retention",
     "Right": ".shared.ledger.guard",
+    "Rim": ".aio",
     "Rotation": ".shared.secrets.rotation",
     "Rule": ".persistence.secrets.rules",
     "SaveStatistics": ".lifecycle.saves",
@@ -336,6 +340,7 @@ _HOMES: Final = {
     "Work": ".actors.patterns.pipeline",
     "errors": ".persistence",
     "new_key": ".persistence.secrets.keys",
+    "open_async": ".system",
     "open_reader": ".url",
     "signals": ".lifecycle",
 }

@@ -31,6 +31,7 @@ from .actors.talk.identity import Identified
 from .actors.talk.reference import AgentRef
 from .actors.talk.sessions import Session
 from .actors.talk.turn import under_way
+from .aio import Rim, in_event_loop
 from .ending import Ending
 from .lifecycle.clock import Clock, SystemClock
 from .lifecycle.durability import Saving
@@ -338,6 +339,11 @@ class AgentSystem:
             elif runtime.quiet(0) and committer.backlog() == 0:
                 return True
 
+    @property
+    def aio(self) -> Rim:
+        """For event loops: ``await system.aio.flush()``; also idle, close, cast and run."""
+        return Rim(self)
+
     @contextlib.contextmanager
     def blocking(self) -> Iterator[None]:
         """Say that the block waits for something outside (a request, a lock, a sleep).
@@ -438,6 +444,14 @@ class AgentSystem:
         if value is None:
             raise error from ending.cause
         value.add_note(str(error))
+
+
+open_async = in_event_loop(AgentSystem.open)
+"""Open a system in an event loop: ``async with open_async(...) as system``.
+
+Takes what ``AgentSystem.open`` takes.
+Opening and closing run in a thread, and are finished also when the task is cancelled meanwhile.
+"""
 
 
 def _give_back(store: Store, before: Lease) -> None:
