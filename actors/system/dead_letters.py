@@ -140,6 +140,10 @@ class DeadLetters:
             self._get(letter_id)
             self._take(letter_id, [])
 
+    def __repr__(self) -> str:
+        where = self._home.store.location
+        return f"<DeadLetters in {where}: list(), each(), count(), get(), requeue(), discard()>"
+
     def _waiting(self, kind: str | None, key: str | None) -> Iterator[DeadLetter]:
         """Iterate over what is stored and was not taken; under the lock."""
         after = None
