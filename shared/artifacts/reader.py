@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from operator import attrgetter
 from typing import Final, TypedDict, Unpack
@@ -260,7 +260,7 @@ class ArtifactReader(Handle):
         self._listed(listed)
         return listed
 
-    def _listed(self, artifacts: list[Artifact]) -> None:
+    def _listed(self, artifacts: Sequence[Artifact]) -> None:
         """Use the right to list each scope of which something is shown, where none was named."""
         unit = self._desk.unit()
         for scope in dict.fromkeys(artifact.scope for artifact in artifacts):

@@ -500,9 +500,9 @@ def test_sources_come_back_without_a_commit_for_each(tmp_path: Path) -> None:
                 system.artifacts.save(f"a{number}", b"%d" % number, scope=scope, sources=made)
             )
         system.sessions.export("s", file)
-        before = system.journal(limit=100_000)[-1].sequence
+        before = system.journal.list(limit=100_000)[-1].sequence
         copy = system.sessions.import_(file, session_id="copy").scope
-        commits = system.journal(after=before, limit=100_000)
+        commits = system.journal.list(after=before, limit=100_000)
         assert len(commits) < 60  # 435 links
         for number in (0, 7, 29):
             found = system.artifacts.get(f"a{number}", scope=copy)
