@@ -185,6 +185,9 @@ class VirtualClock:
         self._heap = _Heap()
         self._lock = threading.RLock()
 
+    def __repr__(self) -> str:
+        return f"<VirtualClock, advanced by {self._now:g} s; it stands still until advance()>"
+
     def now(self) -> float:
         """Return virtual seconds since the epoch."""
         return self._epoch + self._now

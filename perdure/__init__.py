@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .actors.talk.reference import AgentProxy, AgentRef, MethodProxy
     from .actors.talk.sessions import Session
     from .actors.talk.turn import TurnView
+    from .aio import Rim
     from .lifecycle import signals
     from .lifecycle.backoff import Backoff
     from .lifecycle.breaker import Breaker
@@ -34,12 +35,14 @@ if TYPE_CHECKING:
     from .lifecycle.restart import RestartPolicy, Strategy
     from .lifecycle.saves import SaveStatistics
     from .lifecycle.status import Status
+    from .listings import Agents, Journal, Mail, Timers
     from .persistence import errors
     from .persistence.audit.entries import AuditEntry
     from .persistence.audit.verification import AuditReport, Fault
     from .persistence.errors import PerdureError
     from .persistence.memory.store import MemoryStore
     from .persistence.names.scope import Principal, Scope
+    from .persistence.records.page import Page
     from .persistence.records.records import (
         AgentRow,
         DeadLetter,
@@ -68,11 +71,12 @@ if TYPE_CHECKING:
     from .persistence.store.store import Store, StoreReader
     from .persistence.upkeep.retention import Retention
     from .shared.access.access import Access
-    from .shared.access.audit import Audit, AuditTrail
+    from .shared.access.audit import Audit, AuditTrail, DecisionSelection
     from .shared.access.boundaries import Boundary, CustomBoundary
     from .shared.access.grants import Grant, Isolation
+    from .shared.access.held import Grants
     from .shared.artifacts.artifacts import Artifacts
-    from .shared.artifacts.reader import ArtifactReader
+    from .shared.artifacts.reader import ArtifactReader, ArtifactSelection
     from .shared.artifacts.records import Artifact, ArtifactLimits, ArtifactType
     from .shared.artifacts.sink import Sink
     from .shared.artifacts.source import Source
@@ -84,11 +88,12 @@ if TYPE_CHECKING:
     from .shared.secrets.office import SecretsOffice
     from .shared.secrets.rotation import Rotation
     from .shared.sessions.exporter import ExportReport
-    from .shared.sessions.handle import SessionHandle
+    from .shared.sessions.handle import History, SessionHandle
+    from .shared.sessions.pages import SessionSelection
     from .shared.sessions.records import Cleanup, SessionInfo, SessionLimits
     from .shared.sessions.sessions import Sessions
     from .shared.sessions.status import SessionStatus
-    from .system import AgentSystem, SystemStatistics
+    from .system import AgentSystem, SystemStatistics, open_async
     from .url import open_reader
 
 __all__ = [
@@ -101,10 +106,12 @@ __all__ = [
     "AgentRow",
     "AgentScopes",
     "AgentSystem",
+    "Agents",
     "Answered",
     "Artifact",
     "ArtifactLimits",
     "ArtifactReader",
+    "ArtifactSelection",
     "ArtifactType",
     "Artifacts",
     "Audit",
@@ -122,6 +129,7 @@ __all__ = [
     "DeadLetter",
     "DeadLetters",
     "Decision",
+    "DecisionSelection",
     "Detector",
     "Document",
     "Dropped",
@@ -134,21 +142,26 @@ __all__ = [
     "FileKeys",
     "Future",
     "Grant",
+    "Grants",
     "GroupDescription",
     "Growth",
+    "History",
     "Isolation",
     "Item",
+    "Journal",
     "JournalEntry",
     "KeyProvider",
     "KeyringKeys",
     "Keys",
     "Limits",
     "Log",
+    "Mail",
     "Map",
     "MemoryStore",
     "Merged",
     "Message",
     "MethodProxy",
+    "Page",
     "Passivation",
     "PerdureError",
     "Pickled",
@@ -162,6 +175,7 @@ __all__ = [
     "RestartPolicy",
     "Retention",
     "Right",
+    "Rim",
     "Rotation",
     "Rule",
     "SaveStatistics",
@@ -174,6 +188,7 @@ __all__ = [
     "SessionHandle",
     "SessionInfo",
     "SessionLimits",
+    "SessionSelection",
     "SessionStatus",
     "Sessions",
     "Sharing",
@@ -190,6 +205,7 @@ __all__ = [
     "SystemView",
     "TimedOut",
     "Timer",
+    "Timers",
     "Topic",
     "TurnView",
     "Version",
@@ -199,6 +215,7 @@ __all__ = [
     "Work",
     "errors",
     "new_key",
+    "open_async",
     "open_reader",
     "signals",
 ]
@@ -214,10 +231,12 @@ _HOMES: Final = {
     "AgentRow": ".persistence.records.records",
     "AgentScopes": ".shared.scopes.agent_scopes",
     "AgentSystem": ".system",
+    "Agents": ".listings",
     "Answered": ".actors.patterns.requests",
     "Artifact": ".shared.artifacts.records",
     "ArtifactLimits": ".shared.artifacts.records",
     "ArtifactReader": ".shared.artifacts.reader",
+    "ArtifactSelection": ".shared.artifacts.reader",
     "ArtifactType": ".shared.artifacts.records",
     "Artifacts": ".shared.artifacts.artifacts",
     "Audit": ".shared.access.audit",
@@ -235,6 +254,7 @@ _HOMES: Final = {
     "DeadLetter": ".persistence.records.records",
     "DeadLetters": ".actors.system.dead_letters",
     "Decision": ".shared.ledger.guard",
+    "DecisionSelection": ".shared.access.audit",
     "Detector": ".persistence.secrets.detector",
     "Document": ".actors.patterns.document",
     "Dropped": ".actors.patterns.pipeline",
@@ -247,21 +267,26 @@ _HOMES: Final = {
     "FileKeys": ".persistence.secrets.keys",
     "Future": ".actors.pool.future",
     "Grant": ".shared.access.grants",
+    "Grants": ".shared.access.held",
     "GroupDescription": ".lifecycle.groups",
     "Growth": ".persistence.records.records",
+    "History": ".shared.sessions.handle",
     "Isolation": ".shared.access.grants",
     "Item": ".actors.patterns.topic",
+    "Journal": ".listings",
     "JournalEntry": ".persistence.records.records",
     "KeyProvider": ".persistence.secrets.keys",
     "KeyringKeys": ".persistence.secrets.keys",
     "Keys": ".persistence.secrets.keys",
     "Limits": ".actors.system.options",
     "Log": ".persistence.state.log",
+    "Mail": ".listings",
     "Map": ".persistence.state.map",
     "MemoryStore": ".persistence.memory.store",
     "Merged": ".actors.patterns.document",
     "Message": ".persistence.records.records",
     "MethodProxy": ".actors.talk.reference",
+    "Page": ".persistence.records.page",
     "Passivation": ".actors.system.cells",
     "PerdureError": ".persistence.errors",
     "Pickled": ".persistence.secrets.pickled",
@@ -275,6 +300,7 @@ _HOMES: Final = {
     "RestartPolicy": ".lifecycle.restart",
     "Retention": ".persistence.upkeep.retention",
     "Right": ".shared.ledger.guard",
+    "Rim": ".aio",
     "Rotation": ".shared.secrets.rotation",
     "Rule": ".persistence.secrets.rules",
     "SaveStatistics": ".lifecycle.saves",
@@ -287,6 +313,7 @@ _HOMES: Final = {
     "SessionHandle": ".shared.sessions.handle",
     "SessionInfo": ".shared.sessions.records",
     "SessionLimits": ".shared.sessions.records",
+    "SessionSelection": ".shared.sessions.pages",
     "SessionStatus": ".shared.sessions.status",
     "Sessions": ".shared.sessions.sessions",
     "Sharing": ".actors.patterns.sharing",
@@ -303,6 +330,7 @@ _HOMES: Final = {
     "SystemView": ".actors.agent.system_view",
     "TimedOut": ".actors.patterns.requests",
     "Timer": ".persistence.records.records",
+    "Timers": ".listings",
     "Topic": ".actors.patterns.topic",
     "TurnView": ".actors.talk.turn",
     "Version": ".actors.patterns.document",
@@ -312,6 +340,7 @@ _HOMES: Final = {
     "Work": ".actors.patterns.pipeline",
     "errors": ".persistence",
     "new_key": ".persistence.secrets.keys",
+    "open_async": ".system",
     "open_reader": ".url",
     "signals": ".lifecycle",
 }

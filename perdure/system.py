@@ -30,7 +30,8 @@ from .actors.system.runtime import Runtime
 from .actors.talk.identity import Identified
 from .actors.talk.reference import AgentRef
 from .actors.talk.sessions import Session
-from .actors.talk.turn import current, under_way
+from .actors.talk.turn import under_way
+from .aio import Rim, in_event_loop
 from .ending import Ending
 from .lifecycle.clock import Clock, SystemClock
 from .lifecycle.durability import Saving
@@ -39,13 +40,13 @@ from .lifecycle.restart import RestartPolicy, Strategy
 from .lifecycle.saves import SaveStatistics
 from .lifecycle.signals import SecretEvent, fire
 from .lifecycle.supervisor import PersistenceSupervisor
+from .listings import Agents, Journal, Mail, Timers
 from .opening import Opening
 from .persistence.audit.succession import gone_on
-from .persistence.errors import CommitsLost, Deadlock, Denied
-from .persistence.records.records import AgentRow, Counters, JournalEntry
+from .persistence.errors import CommitsLost, Deadlock
+from .persistence.records.records import Counters
 from .persistence.secrets.detector import DEFAULT_DETECTOR, Detector
 from .persistence.secrets.keys import Keys
-from .persistence.secrets.masking import masked
 from .persistence.secrets.vault import Vault
 from .persistence.store.lease import Lease, Owner
 from .persistence.store.store import Store
@@ -126,7 +127,15 @@ class AgentSystem:
         self._closing = threading.Lock()
         self._closed: Ending | None = None  # how closing went, once it was done
         self.dead_letters = DeadLetters(self._runtime)
-        """Messages given up: ``list()``, ``get(id)``, ``requeue(id)``, ``discard(id)``."""
+        """Messages given up: listed, ``get(id)``, ``requeue(id)``, ``discard(id)``."""
+        self.agents = Agents(store)
+        """What the store has of every agent: ``list()``, ``each()``, ``count()``."""
+        self.journal = Journal(store)
+        """The commits: ``list()``, ``each()``, ``count()``."""
+        self.mail = Mail(store)
+        """The messages that wait: ``list()``, ``each()``, ``count()``."""
+        self.timers = Timers(store)
+        """The durable timers: ``list()``, ``each()``, ``count()``."""
         self.secrets = SecretsOffice(
             store, supervisor, catalogue.vault, self._tell_of_secrets, clock.now
         )
@@ -330,6 +339,11 @@ class AgentSystem:
             elif runtime.quiet(0) and committer.backlog() == 0:
                 return True
 
+    @property
+    def aio(self) -> Rim:
+        """For event loops: ``await system.aio.flush()``; also idle, close, cast and run."""
+        return Rim(self)
+
     @contextlib.contextmanager
     def blocking(self) -> Iterator[None]:
         """Say that the block waits for something outside (a request, a lock, a sleep).
@@ -338,24 +352,6 @@ class AgentSystem:
         """
         with self._runtime.dispatcher.blocking():
             yield
-
-    def agents(self, kind: str | None = None) -> Iterator[AgentRow]:
-        """Iterate over what the store has of every agent, in (kind, key) order."""
-        return self._store.agents(kind)
-
-    def journal(
-        self, kind: str | None = None, key: str | None = None, *, after: int = 0, limit: int = 100
-    ) -> list[JournalEntry]:
-        """Return up to ``limit`` commits with a sequence above ``after``, oldest first.
-
-        Secrets stand in them as ``***``. A handler may read its own agent's only (Denied).
-        """
-        turn = current.get()
-        if turn is not None and (kind, key) != (turn.cell.kind, turn.cell.key):
-            who = f"{turn.cell.kind}/{turn.cell.key}"
-            raise Denied(f"{who} may read no journal but its own; give its kind and key")
-        entries = self._store.journal(kind, key, after=after, limit=limit)
-        return [entry._replace(delta=masked(entry.delta)) for entry in entries]
 
     def statistics(self) -> SystemStatistics:
         """Return how much was done and how the system stands."""
@@ -448,6 +444,14 @@ class AgentSystem:
         if value is None:
             raise error from ending.cause
         value.add_note(str(error))
+
+
+open_async = in_event_loop(AgentSystem.open)
+"""Open a system in an event loop: ``async with open_async(...) as system``.
+
+Takes what ``AgentSystem.open`` takes.
+Opening and closing run in a thread, and are finished also when the task is cancelled meanwhile.
+"""
 
 
 def _give_back(store: Store, before: Lease) -> None:

@@ -19,7 +19,7 @@ def compare(store: Path, plain: Plain) -> None:
             session = system.sessions.get(f"january-{day}")
             assert session.info().status is SessionStatus.COMPLETED
             assert system.state.get_many(session.scope, KINDS, int) == own
-        reports = system.artifacts.find(tag="daily")
+        reports = system.artifacts.list(tag="daily")
         assert {artifact.session for artifact in reports} == {f"january-{d}" for d in plain.days}
         assert len(reports) == len(plain.days)
         assert all(artifact.agent == ("Reporter", "week") for artifact in reports)
@@ -67,7 +67,7 @@ def test_the_history_of_a_day_is_its_own(tmp_path: Path) -> None:
         prepare(system)
         for day in (1, 2):
             run(system, day)
-        histories = [system.sessions.get(f"january-{day}").history() for day in (1, 2)]
+        histories = [system.sessions.get(f"january-{day}").history.list() for day in (1, 2)]
         for history in histories:
             names = [entry.name for entry in history]
             assert names[0] == "(session created)"

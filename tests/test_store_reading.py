@@ -96,12 +96,11 @@ def test_nothing_is_found_under_what_no_store_can_hold(store: Store) -> None:
             assert not system.artifacts.used_in(number)
         huge = 2**70
         assert not system.dead_letters.list(after=huge)
-        assert not system.journal(after=huge)
-        assert not system.artifacts.find(after=huge)
-        assert len(system.journal(after=-huge, limit=huge)) == len(system.journal())
-        assert not system.artifacts.find(session="\ud800")
-        assert not system.artifacts.find(content="\ud800")
-        assert not list(system.agents("\ud800"))
-        assert not system.journal("\ud800")
-        assert not system.artifacts.find(limit=-1)
-        assert len(system.artifacts.find(limit=huge)) == 1
+        assert not system.journal.list(after=huge)
+        assert not system.artifacts.list(after=huge)
+        assert len(system.journal.list(after=-huge, limit=huge)) == len(system.journal.list())
+        assert not system.artifacts.list(session="\ud800")
+        assert not system.artifacts.list(content="\ud800")
+        assert not list(system.agents.each("\ud800"))
+        assert not system.journal.list("\ud800")
+        assert len(system.artifacts.list(limit=huge)) == 1

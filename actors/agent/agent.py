@@ -119,6 +119,11 @@ class Agent(Identified, Generic[S]):
     def __init__(self) -> None:
         """Leave set-up to ``on_start``: state, key and system are not there yet."""
 
+    def __repr__(self) -> str:
+        key = getattr(self, "key", None)
+        known = "not activated" if key is None else f"{self.kind}/{key}"
+        return f"<{type(self).__name__} agent, {known}>"
+
     def __init_subclass__(cls, **kwargs: object) -> None:
         """Name the kind after the class; refuse methods that would replace perdure's own."""
         super().__init_subclass__(**kwargs)

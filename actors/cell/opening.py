@@ -168,7 +168,7 @@ def _must_be_first(cell: AgentCell, head: AgentRow, repair: Repair) -> None:
     """Raise CorruptState if this repair was just made: the damaged page takes no better value."""
     if head.sequence != cell.last_sequence:
         return
-    for entry in cell.home.store.journal_tail(cell.kind, cell.key, 1):
+    for entry in cell.home.store.journal(cell.kind, cell.key, limit=1, newest=True):
         if (entry.sequence, entry.name) == (head.sequence, repair.name):
             reason = f"{repair.quarantined[0].place} is bad again after it was repaired"
             raise CorruptState(str(cell), reason)

@@ -153,7 +153,7 @@ class TimerService:
     def _see_whether_set_back(self) -> None:
         """Look far ahead at the opening, if the clock was set back while nobody was there."""
         try:
-            newest = self._store.journal_tail(None, None, 1)
+            newest = self._store.journal(limit=1, newest=True)
         except StoreError as error:
             logger.warning("reading the journal failed and is tried again: %s", error)
             self._later_aside(self._see_whether_set_back)

@@ -5,8 +5,8 @@ Being below somebody gives that one rights, so it takes the agent's own word, or
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable
+import builtins
+from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -14,6 +14,7 @@ from pykka.messages import ProxyCall
 
 from ...persistence.errors import ConfigurationError, Conflict, Denied
 from ...persistence.names.scope import Principal, Scope
+from ...persistence.records.page import LIMIT, Page, page_of, walk
 from ...shared.ledger.unit import Unit
 from ..pool.future import Future
 from ..talk.control import Verb
@@ -86,7 +87,7 @@ class Family:
 
         return self._office.run(found)
 
-    def children(self) -> list[AgentRef[Any]]:
+    def children(self) -> builtins.list[AgentRef[Any]]:
         """Return the agents directly below the caller."""
 
         def found(unit: Unit) -> list[AgentRef[Any]]:
@@ -112,14 +113,36 @@ class Family:
 
         return self._office.run(looked)
 
-    def keys(self, child: AgentRef[Any], *, prefix: str = "", limit: int = 1000) -> list[str]:
-        """Return the keys in the own scope of an agent below the caller."""
+    def list(
+        self,
+        child: AgentRef[Any],
+        *,
+        prefix: str = "",
+        after: str | None = None,
+        limit: int = LIMIT,
+    ) -> Page[str]:
+        """Return a page of the keys in the own scope of an agent below the caller.
 
-        def listed(unit: Unit) -> list[str]:
-            rows = Rows(self._office, self._scope(unit, child, "list")).rows(unit, prefix)
-            return [key for key, _ in itertools.islice(rows, limit)]
+        In code point order; ``after`` is the key before.
+        """
+
+        def listed(unit: Unit) -> Page[str]:
+            rows = Rows(self._office, self._scope(unit, child, "list")).rows(
+                unit, prefix, after or ""
+            )
+            return page_of((key for key, _ in rows), limit, str)
 
         return self._office.run(listed)
+
+    def each(
+        self, child: AgentRef[Any], *, prefix: str = "", after: str | None = None
+    ) -> Iterator[str]:
+        """Iterate over all those keys; takes what ``list`` takes."""
+        return walk(lambda place: self.list(child, prefix=prefix, after=place), after)
+
+    def count(self, child: AgentRef[Any], *, prefix: str = "") -> int:
+        """Return how many keys the own scope of an agent below the caller has."""
+        return sum(1 for _ in self.each(child, prefix=prefix))
 
     def direct(
         self, child: AgentRef[Any], method: Callable[..., object] | str, *args: object

@@ -38,6 +38,10 @@ class Sharing:
         """
         return Sharing(self._office.acting_as(principal))
 
+    def __repr__(self) -> str:
+        who = self._office.desk.standing().principal
+        return f"<Sharing acting as {who}: topic, pipeline, requests, document, family>"
+
     def topic(
         self,
         name: str,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from typing import Protocol
 
 from ...lifecycle.durability import Durability
 from ...lifecycle.supervisor import PersistenceSupervisor
 from ...persistence.errors import Denied, NotRequeued, SystemClosed, UnknownDeadLetter
+from ...persistence.records.page import LIMIT, Page, checked_limit, page_of, walk
 from ...persistence.records.records import Commit, DeadLetter, Message
 from ...persistence.secrets.masking import masked
 from ...persistence.store.store import Store
@@ -49,14 +51,49 @@ class DeadLetters:
         # in the store, and not to be taken twice.
         self._taken: dict[int, int] = {}
 
-    def list(self, *, after: int = 0, limit: int = 100) -> Sequence[DeadLetter]:
-        """Return up to ``limit`` letters with an id above ``after``, oldest first, masked."""
+    def list(
+        self,
+        kind: str | None = None,
+        key: str | None = None,
+        *,
+        after: int | None = None,
+        limit: int = LIMIT,
+        newest: bool = False,
+    ) -> Page[DeadLetter]:
+        """Return a page of the letters of all agents, of a kind or of one agent, masked.
+
+        Oldest first; with ``newest`` newest first. ``after`` is the id of the letter before.
+        """
+        _refuse_agents()
+        limit = checked_limit(limit)
+        with self._lock:
+            self._forget_durable()
+            most = limit + len(self._taken) + 1
+            letters = self._home.store.dead_letters(
+                kind, key, after=after, limit=most, newest=newest
+            )
+            waiting = (_shown(letter) for letter in letters if letter.id not in self._taken)
+            return page_of(waiting, limit, attrgetter("id"))
+
+    def each(
+        self,
+        kind: str | None = None,
+        key: str | None = None,
+        *,
+        after: int | None = None,
+        newest: bool = False,
+    ) -> Iterator[DeadLetter]:
+        """Iterate over all letters in that order; takes what ``list`` takes."""
+        return walk(lambda place: self.list(kind, key, after=place, newest=newest), after)
+
+    def count(self, kind: str | None = None, key: str | None = None) -> int:
+        """Return how many letters there are, of all agents, of a kind or of one agent."""
         _refuse_agents()
         with self._lock:
             self._forget_durable()
-            letters = self._home.store.dead_letters(after=after, limit=limit + len(self._taken))
-            waiting = [letter for letter in letters if letter.id not in self._taken][:limit]
-        return [_shown(letter) for letter in waiting]
+            if self._taken:
+                return sum(1 for _ in self._waiting(kind, key))
+            return self._home.store.counted("dead_letters", kind, key)
 
     def get(self, letter_id: int) -> DeadLetter:
         """Return one letter; UnknownDeadLetter if there is none of that id."""
@@ -102,6 +139,17 @@ class DeadLetters:
         with self._lock:
             self._get(letter_id)
             self._take(letter_id, [])
+
+    def __repr__(self) -> str:
+        where = self._home.store.location
+        return f"<DeadLetters in {where}: list(), each(), count(), get(), requeue(), discard()>"
+
+    def _waiting(self, kind: str | None, key: str | None) -> Iterator[DeadLetter]:
+        """Iterate over what is stored and was not taken; under the lock."""
+        after = None
+        while letters := self._home.store.dead_letters(kind, key, after=after):
+            yield from (letter for letter in letters if letter.id not in self._taken)
+            after = letters[-1].id
 
     def _get(self, letter_id: int) -> DeadLetter:
         self._forget_durable()

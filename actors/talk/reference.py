@@ -234,6 +234,10 @@ class MethodProxy:
         self._ref = ref
         self._path = _path(name)
 
+    def __repr__(self) -> str:
+        name = ".".join(self._path)
+        return f"<MethodProxy {self._ref}.{name}: call it to ask; .defer(...) to tell>"
+
     def __call__(self, /, *args: object, **kwargs: object) -> Future[Any]:
         """Ask: send now, return the future of the method's result."""
         ref = self._ref

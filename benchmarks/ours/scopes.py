@@ -103,9 +103,9 @@ def look(path: str, keys: str) -> None:
     start = time.perf_counter()
     with AgentSystem.open(path, agents=[]) as system:
         opened = time.perf_counter()
-        first = system.state.list_keys(WORK, limit=100)
+        first = system.state.list(WORK, limit=100)
         listed = time.perf_counter()
-        middle = system.state.list_keys(WORK, after=f"key/{int(keys) // 2:09}", limit=100)
+        middle = system.state.list(WORK, after=f"key/{int(keys) // 2:09}", limit=100)
         paged = time.perf_counter()
         count = system.state.count(WORK)
         counted = time.perf_counter()

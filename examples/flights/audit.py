@@ -23,7 +23,7 @@ def audit(store: Path) -> Audit:
     """Ask each agent of the store: all that are there, not those one expects."""
     classes = {agent.kind: agent for agent in AGENTS}
     with AgentSystem.open(store, agents=AGENTS) as system:
-        records = list(system.agents())
+        records = list(system.agents.each())
         answers = {
             (record.kind, record.key): system.agent(classes[record.kind], record.key)
             .proxy()

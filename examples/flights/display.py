@@ -24,7 +24,7 @@ class Display:
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[turns]:,} turns"),
+            TextColumn("{task.fields[turns]:,} turns handled"),
             TimeElapsedColumn(),
             console=console,
             transient=True,
@@ -61,7 +61,7 @@ class Display:
         _line(
             self._console,
             f"life {life.number:>2}  pid {life.pid:<7} {life.told:>7,} flights  "
-            f"{life.turns:>7,} turns in {life.seconds:5.1f} s  {end}",
+            f"{life.turns:>7,} turns handled in {life.seconds:5.1f} s  {end}",
         )
 
 
@@ -69,7 +69,7 @@ def show(outcome: Outcome, console: Console) -> None:
     """Print the comparison, kind by kind of agent, and the figures of the run."""
     table = Table(title="Every agent against a plain count over the file")
     table.add_column("agents")
-    for heading in ("there", "log entries", "turns", "numbers", "different"):
+    for heading in ("there", "log entries", "durable turns", "numbers", "different"):
         table.add_column(heading, justify="right")
     for kind in outcome.kinds:
         counts = (kind.agents, kind.movements, kind.turns, kind.numbers)
@@ -91,7 +91,9 @@ def _figures(outcome: Outcome) -> dict[str, str]:
     return {
         "flights": f"{outcome.flights:,}, {outcome.unassigned:,} of them without a tail number",
         "kills survived": f"{outcome.kills} of {outcome.kills_planned} (--seed {outcome.seed})",
-        "turns": f"{outcome.turns:,} durable, {outcome.turns_per_second:,.0f} a second of work",
+        "durable turns": f"{outcome.turns:,}, {outcome.turns_per_second:,.0f} a second of work",
+        "turns handled": f"{outcome.handled:,} in all lives: what a kill undid was handled again, "
+        "and what only reads is not stored",
         "time": f"{outcome.seconds:.1f} s, the starts of {outcome.kills + 1} processes included",
         "stored": f"{decimal(outcome.stored_bytes)}, "
         f"{outcome.stored_bytes / outcome.turns:,.0f} bytes a turn",

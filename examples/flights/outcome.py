@@ -42,6 +42,8 @@ class Outcome:
     """From the start of the first worker to the end of the last."""
     turns: int
     """Durable turns of all agents."""
+    handled: int
+    """Turns that the lives have told of, durable or not."""
     turns_per_second: float
     """Those by the time in which a worker ran: without the start of the processes."""
     stored_bytes: int
@@ -71,6 +73,7 @@ def outcome(
         kills_planned=kills_planned,
         seconds=seconds,
         turns=turns,
+        handled=sum(life.turns for life in lives),
         turns_per_second=turns / sum(life.seconds for life in lives),
         stored_bytes=stored_bytes,
         kinds=kinds,

@@ -11,6 +11,7 @@ from ..persistence.records.records import AgentRow
 from ..persistence.store.store import StoreReader
 from ..url import open_reader
 from .census import everybody
+from .listing import page, tell_more
 from .screen import ColumnStyle, Screen, print_json, working
 
 _STRIDE: Final = 1000
@@ -18,17 +19,27 @@ _STRIDE: Final = 1000
 
 
 def list_agents(
-    store: str, *, kind: str | None, status: str | None, limit: int, json: bool
+    store: str, *, kind: str | None, status: str | None, after: str | None, limit: int, json: bool
 ) -> None:
     """Print the agents of a kind and status, up to ``limit`` of them."""
     with closing(open_reader(store)) as reader:
-        rows = _matching(reader, kind, status)
+        behind = None if after is None else after.partition("/")[::2]
+        rows = (
+            row
+            for row in _matching(reader, kind, status)
+            if behind is None or (row.kind, row.key) > behind
+        )
         if json:
-            for row in itertools.islice(rows, limit):
-                print_json(record(row))
-            return
-        found = list(itertools.islice(rows, limit + 1))
-    _print(found[:limit], more=len(found) > limit, limit=limit)
+            last = None
+            for last in itertools.islice(rows, limit):
+                print_json(record(last))
+            more = last is not None and next(rows, None) is not None
+        else:
+            found, more = page(rows, limit)
+            last = found[-1] if found else None
+            _print(found)
+    if more and last is not None:
+        tell_more(f"--after {last.kind}/{last.key}")
 
 
 def record(row: AgentRow) -> dict[str, object]:
@@ -48,7 +59,7 @@ def _matching(reader: StoreReader, kind: str | None, status: str | None) -> Iter
                 yield row
 
 
-def _print(rows: list[AgentRow], *, more: bool, limit: int) -> None:
+def _print(rows: list[AgentRow]) -> None:
     if not rows:
         Screen(error=True).say("no such agents")
         return
@@ -61,5 +72,3 @@ def _print(rows: list[AgentRow], *, more: bool, limit: int) -> None:
         columns.append(("REASON", "value"))
         cells = [[*cell, row.reason] for cell, row in zip(cells, rows, strict=True)]
     Screen().table(columns, cells)
-    if more:
-        Screen(error=True).say(f"there are more than {limit}; --limit shows them", "dim")

@@ -27,16 +27,19 @@ from .options import (
     Kind,
     Level,
     Limit,
+    Newest,
     SecretsAction,
     SessionsAction,
     StateAction,
     Store,
     Sync,
+    Wide,
     name,
     names,
     number,
     numbers,
     text,
+    widen,
 )
 
 P = ParamSpec("P")
@@ -180,7 +183,12 @@ def agents(
         str | None, typer.Option(metavar="KIND", callback=name, help="Only agents of this kind.")
     ] = None,
     status: Annotated[Status | None, typer.Option(help="Only agents of this status.")] = None,
+    after: Annotated[
+        str | None,
+        typer.Option(metavar="KIND/KEY", callback=name, help="Only those behind this one."),
+    ] = None,
     limit: Limit = 50,
+    wide: Wide = False,
     json: AsJson = False,
 ) -> None:
     """List the agents in a store, also those that have mail but have never committed.
@@ -189,11 +197,11 @@ def agents(
     perdure agents --store desk.db --status quarantined
     perdure agents --store desk.db --limit 1000000 --json | wc -l
     """
+    widen(wide)
     from .agents import list_agents
 
-    list_agents(
-        store, kind=kind, status=None if status is None else status.value, limit=limit, json=json
-    )
+    wanted = None if status is None else status.value
+    list_agents(store, kind=kind, status=wanted, after=after, limit=limit, json=json)
 
 
 @command
@@ -219,6 +227,7 @@ def show(
             show_default="the last items",
         ),
     ] = None,
+    wide: Wide = False,
     json: AsJson = False,
 ) -> ExitCode:
     """Show one agent: its state, mail, timers and last commits.
@@ -232,6 +241,7 @@ def show(
     perdure show Desk emea --store desk.db --json | jq .fields
     perdure show Desk emea --store desk.db --log transcript --from 1000 --items 100
     """
+    widen(wide)
     if log is not None:
         from .log_items import show_log
 
@@ -262,6 +272,7 @@ def journal(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on with those to come.")
     ] = False,
+    wide: Wide = False,
     json: AsJson = False,
 ) -> None:
     """Show the commits of a store, a kind or an agent.
@@ -273,9 +284,68 @@ def journal(
     perdure journal Desk emea --store desk.db --follow
     perdure journal --store desk.db --after 0 --limit 1000 --json
     """
+    widen(wide)
     from .journal import show_journal
 
     show_journal(store, kind=kind, key=key, after=after, limit=limit, follow=follow, json=json)
+
+
+@command
+def mail(
+    store: Store,
+    kind: AnyKind = None,
+    key: AnyKey = None,
+    *,
+    after: Annotated[
+        int | None,
+        typer.Option(metavar="ID", callback=number, help="Only those behind this one."),
+    ] = None,
+    newest: Newest = False,
+    limit: Limit = 50,
+    wide: Wide = False,
+    json: AsJson = False,
+) -> None:
+    """List the messages that wait, of a store, a kind or an agent.
+
+    The oldest come first. Mail of VOLATILE agents is in memory only, and not in the store.
+
+    \b
+    perdure mail --store desk.db
+    perdure mail Desk emea --newest --store desk.db
+    """
+    widen(wide)
+    from .waiting import list_mail
+
+    list_mail(store, kind=kind, key=key, after=after, newest=newest, limit=limit, json=json)
+
+
+@command
+def timers(
+    store: Store,
+    kind: AnyKind = None,
+    key: AnyKey = None,
+    *,
+    after: Annotated[
+        str | None,
+        typer.Option(metavar="PLACE", callback=name, help="Only those behind this one."),
+    ] = None,
+    newest: Newest = False,
+    limit: Limit = 50,
+    wide: Wide = False,
+    json: AsJson = False,
+) -> None:
+    """List the timers of a store, a kind or an agent.
+
+    Those due first come first; with --newest those due last.
+
+    \b
+    perdure timers --store desk.db
+    perdure timers Desk --limit 5 --json --store desk.db
+    """
+    widen(wide)
+    from .waiting import list_timers
+
+    list_timers(store, kind=kind, key=key, after=after, newest=newest, limit=limit, json=json)
 
 
 @command
@@ -287,7 +357,16 @@ def dead_letters(
         typer.Argument(metavar="ID", callback=numbers, help="Which letters; none for list."),
     ] = None,
     *,
+    kind: Annotated[
+        str | None, typer.Option(metavar="KIND", callback=name, help="Only of this kind.")
+    ] = None,
+    after: Annotated[
+        int | None,
+        typer.Option(metavar="ID", callback=number, help="Only those behind this one."),
+    ] = None,
+    newest: Newest = False,
     limit: Limit = 50,
+    wide: Wide = False,
     json: AsJson = False,
 ) -> None:
     """List messages nobody could handle; put them back.
@@ -301,9 +380,11 @@ def dead_letters(
     perdure dead-letters show 1099511627777 --store desk.db
     perdure dead-letters requeue 1099511627777 --store desk.db
     """
-    from .dead_letters import handle
+    widen(wide)
+    from .dead_letters import Wanted, handle
 
-    handle(store, action, ids or [], limit=limit, json=json)
+    wanted = Wanted(kind, after, newest, limit)
+    handle(store, action, ids or [], wanted, json=json)
 
 
 @command
@@ -344,6 +425,7 @@ def audit(
         str | None, typer.Option(metavar="NUMBER:HASH", help="A head that was noted before.")
     ] = None,
     limit: Limit = 20,
+    wide: Wide = False,
     json: AsJson = False,
 ) -> ExitCode:
     """List decisions about access; verify their chain; print its head; put a new key in force.
@@ -360,6 +442,7 @@ def audit(
     perdure audit verify --store desk.db --head 41:9f2c...
     perdure audit seal --store desk.db --keys audit-keys.txt
     """
+    widen(wide)
     from .audit import Wanted, handle
 
     wanted = Wanted(who, scope, outcome, operation, correlation, after, limit)
@@ -398,6 +481,7 @@ def state(
         bool, typer.Option("--force", help="Set a key also where it holds a secret.")
     ] = False,
     limit: Limit = 50,
+    wide: Wide = False,
     json: AsJson = False,
 ) -> ExitCode:
     """List, read and write what agents share.
@@ -419,10 +503,42 @@ def state(
     perdure state export shared.jsonl --store desk.db
     perdure state import shared.jsonl --keep --store other.db
     """
+    widen(wide)
     from .state import Asked, handle
 
     asked = Asked(words or [], prefix, after, ttl, keep, sealed, force, limit)
     return handle(store, action, asked, json=json)
+
+
+@command
+def sharing(
+    store: Store,
+    pattern: Annotated[
+        str | None,
+        typer.Argument(metavar="PATTERN", callback=name, help="Only of one, as pipeline."),
+    ] = None,
+    *,
+    after: Annotated[
+        str | None,
+        typer.Option(metavar="PATTERN/NAME", callback=name, help="Only those behind this one."),
+    ] = None,
+    limit: Limit = 50,
+    wide: Wide = False,
+    json: AsJson = False,
+) -> None:
+    """List topics, pipelines, requests, documents and families.
+
+    Each with what it holds: the items of each stage and those dropped, the places of readers, and
+    so on.
+
+    \b
+    perdure sharing --store desk.db
+    perdure sharing pipeline --store desk.db
+    """
+    widen(wide)
+    from .sharing import list_patterns
+
+    list_patterns(store, pattern=pattern, after=after, limit=limit, json=json)
 
 
 @command
@@ -463,6 +579,7 @@ def sessions(
         bool, typer.Option("--sealed", help="Export secrets, too, as encrypted as they are stored.")
     ] = False,
     limit: Limit = 20,
+    wide: Wide = False,
     json: AsJson = False,
 ) -> None:
     """List sessions, show one, move one from store to store.
@@ -477,6 +594,7 @@ def sessions(
     perdure sessions export chat-7 chat-7.perdure --store desk.db
     perdure sessions import chat-7.perdure --as copy --store other.db
     """
+    widen(wide)
     from .sessions import Asked, handle
 
     asked = Asked(what, file, status, owner, parent, sort, after, new_id, sealed, limit)
@@ -551,6 +669,7 @@ def artifacts(
         int, typer.Option(metavar="NUMBER", callback=number, help="List those after this one.")
     ] = 0,
     limit: Limit = 50,
+    wide: Wide = False,
     json: AsJson = False,
 ) -> None:
     """List artifacts; show one, get its bytes, put new ones, delete.
@@ -566,6 +685,7 @@ def artifacts(
     perdure artifacts get report.csv report.csv --scope user:mira --store desk.db
     perdure artifacts put scan.tif scan.tif --type user-input --store desk.db
     """
+    widen(wide)
     from .artifacts import Request, handle
 
     tags = tuple(tag or ())

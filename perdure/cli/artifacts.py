@@ -28,6 +28,7 @@ from ..shared.ledger.view import View
 from ..system import AgentSystem
 from ..url import open_reader
 from .exits import NotFound
+from .listing import tell_more
 from .options import ArtifactsAction
 from .screen import Screen, Working, print_json, working
 from .text import moment, size
@@ -135,9 +136,8 @@ def _list(store: str, asked: Request, *, json: bool) -> None:
         found = find(view, None, wanted, asked.after)
         listed = [from_row(row) for row in itertools.islice(found, asked.limit + 1)]
     _print(listed[: asked.limit], json=json)
-    if len(listed) > asked.limit and not json:
-        last = listed[asked.limit - 1].number
-        Screen(error=True).say(f"there are more; go on with --after {last}")
+    if len(listed) > asked.limit:
+        tell_more(f"--after {listed[asked.limit - 1].number}")
 
 
 def _print(artifacts: list[Artifact], *, json: bool) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import time
 from contextlib import closing
-from itertools import islice
 from typing import Final
 
 from ..persistence.audit.entries import SEALED, AuditEntry, Filter, entries
@@ -19,6 +18,7 @@ from ..persistence.store.lease import Owner
 from ..shared.access.audit import head_of
 from ..url import open_reader, open_store
 from .exits import ExitCode
+from .listing import page, tell_more
 from .options import AuditAction
 from .screen import ColumnStyle, Screen, print_json
 from .text import count, moment
@@ -72,8 +72,8 @@ def _list(store: str, wanted: Wanted, *, json: bool) -> None:
     chosen = _filter(wanted)
     with closing(open_reader(store)) as reader:
         newest = wanted.after is None
-        found = entries(reader, chosen, after=wanted.after or 0, newest=newest)
-        rows = list(islice(found, wanted.limit))
+        found = entries(reader, chosen, after=wanted.after, newest=newest)
+        rows, more = page(found, wanted.limit)
     rows = rows[::-1] if newest else rows
     if json:
         for entry in rows:
@@ -82,6 +82,8 @@ def _list(store: str, wanted: Wanted, *, json: bool) -> None:
         Screen().table(COLUMNS, map(_row, rows))
     else:
         Screen(error=True).say("no such decisions in the audit")
+    if more:
+        tell_more("a larger --limit" if newest else f"--after {rows[-1].number}")
 
 
 def record(entry: AuditEntry) -> dict[str, object]:

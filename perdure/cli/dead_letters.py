@@ -6,6 +6,8 @@ import contextlib
 import itertools
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
+from typing import Final
 
 from ..persistence.errors import ConfigurationError
 from ..persistence.records.records import Commit, DeadLetter, Message
@@ -14,18 +16,34 @@ from ..persistence.store.lease import Owner
 from ..persistence.store.store import Store, StoreReader
 from ..url import open_reader, open_store
 from .exits import NotFound
+from .listing import page, show, tell_more
 from .options import Action
-from .screen import Screen, print_json
+from .screen import ColumnStyle, Screen, print_json
 from .text import moment
 from .values import call, parse
 
+_COLUMNS: Final[list[tuple[str, ColumnStyle]]] = [
+    ("ID", "number"), ("DIED (UTC)", "word"), ("AGENT", "name"), ("FOR", "name"),
+    ("TRIES", "number"), ("REASON", "value"),
+]  # fmt: skip
 
-def handle(store: str, action: Action, ids: list[int], *, limit: int, json: bool) -> None:
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which letters ``list`` shows."""
+
+    kind: str | None
+    after: int | None
+    newest: bool
+    limit: int
+
+
+def handle(store: str, action: Action, ids: list[int], wanted: Wanted, *, json: bool) -> None:
     """Do what was asked for; nothing changes if one of the letters is not there."""
     if action is Action.LIST:
         if ids:
             raise ConfigurationError("`dead-letters list` takes no ID; `show ID` shows one letter")
-        _list(store, limit=limit, json=json)
+        _list(store, wanted, json=json)
         return
     if not ids:
         message = f"`dead-letters {action}` needs the ID of a letter; `list` shows them"
@@ -94,32 +112,22 @@ def _moved(letter: DeadLetter, message: Message | None, *, json: bool) -> None:
     Screen().say(f"{action} {letter.id}: {name}{then}")
 
 
-def _list(store: str, *, limit: int, json: bool) -> None:
+def _list(store: str, wanted: Wanted, *, json: bool) -> None:
     with closing(open_reader(store)) as reader:
-        letters = reader.dead_letters(limit=limit + 1)
-    if json:
-        for letter in letters[:limit]:
-            print_json(record(letter))
-        return
-    notes = Screen(error=True)
-    if not letters:
-        notes.say("no dead letters")
-        return
-    Screen().table(
-        [
-            ("ID", "number"), ("DIED (UTC)", "word"), ("AGENT", "name"), ("FOR", "name"),
-            ("TRIES", "number"), ("REASON", "value"),
-        ],
-        [
-            (
-                letter.id, moment(letter.died), f"{letter.kind}/{letter.key}",
-                letter.name or "on_receive", letter.attempts, letter.reason,
-            )
-            for letter in letters[:limit]
-        ],
+        found = reader.dead_letters(
+            wanted.kind, after=wanted.after, limit=wanted.limit + 1, newest=wanted.newest
+        )
+    letters, more = page(iter(found), wanted.limit)
+    show(letters, _COLUMNS, cells=_cells, record=record, none="no dead letters", json=json)
+    if more:
+        tell_more(f"--after {letters[-1].id}")
+
+
+def _cells(letter: DeadLetter) -> tuple[object, ...]:
+    return (
+        letter.id, moment(letter.died), f"{letter.kind}/{letter.key}",
+        letter.name or "on_receive", letter.attempts, letter.reason,
     )  # fmt: skip
-    if len(letters) > limit:
-        notes.say(f"there are more than {limit}; --limit shows them", "dim")
 
 
 def _show(letter: DeadLetter, *, json: bool) -> None:

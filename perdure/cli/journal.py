@@ -10,6 +10,7 @@ from typing import Final
 from ..persistence.records.records import JournalEntry
 from ..persistence.store.store import StoreReader
 from ..url import open_reader
+from .listing import tell_more
 from .screen import ColumnStyle, Screen, print_json
 from .text import moment
 from .values import changes, parse
@@ -36,14 +37,19 @@ def show_journal(
 ) -> None:
     """Print the newest commits, or those after a sequence, and with ``follow`` those to come."""
     with closing(open_reader(store)) as reader:
-        entries = _first(reader, kind, key, after, limit)
-        _print(entries, json=json)
+        found = reader.journal(kind, key, after=after, limit=limit + 1, newest=after is None)
+        more, entries = len(found) > limit, found[:limit]
+        if after is None:
+            entries.reverse()
+        widths = _print(entries, json=json)
         if follow:
             last = entries[-1].sequence if entries else after or 0
             for fresh in _following(reader, kind, key, last):
-                _print_lines(fresh, json=json)
+                _print_lines(fresh, widths, json=json)
         elif not entries and not json:
             Screen(error=True).say("no such commits in the journal")
+        elif more:
+            tell_more("a larger --limit" if after is None else f"--after {entries[-1].sequence}")
 
 
 def record(entry: JournalEntry) -> dict[str, object]:
@@ -62,14 +68,6 @@ def _where(entry: JournalEntry) -> str:
     return f"journal entry {entry.sequence} of {entry.kind}/{entry.key}"
 
 
-def _first(
-    reader: StoreReader, kind: str | None, key: str | None, after: int | None, limit: int
-) -> list[JournalEntry]:
-    if after is None:
-        return reader.journal_tail(kind, key, limit)
-    return reader.journal(kind, key, after=after, limit=limit)
-
-
 def _following(
     reader: StoreReader, kind: str | None, key: str | None, last: int
 ) -> Iterator[list[JournalEntry]]:
@@ -82,19 +80,35 @@ def _following(
             time.sleep(FOLLOW_SECONDS)
 
 
-def _print(entries: list[JournalEntry], *, json: bool) -> None:
+def _print(entries: list[JournalEntry], *, json: bool) -> list[int]:
+    """Print a page; return how wide its columns are, for the lines that follow."""
+    widths = [len(name) for name, _ in COLUMNS]
     if json:
-        _print_lines(entries, json=True)
+        _print_lines(entries, widths, json=True)
     elif entries:
-        Screen().table(COLUMNS, map(row, entries))
+        rows = [row(entry) for entry in entries]
+        Screen().table(COLUMNS, rows)
+        widths = [max(len(str(cell)) for cell in column) for column in zip(*rows, strict=True)]
+        widths = [max(width, len(name)) for width, (name, _) in zip(widths, COLUMNS, strict=True)]
+    return widths
 
 
-def _print_lines(entries: Iterable[JournalEntry], *, json: bool) -> None:
-    """Print without a heading, and let it out at once: somebody may be reading along."""
+def _print_lines(entries: Iterable[JournalEntry], widths: list[int], *, json: bool) -> None:
+    """Print without a heading, and let it out at once: somebody may be reading along.
+
+    Each column is as wide as it was, and grows for good when something wider comes.
+    """
     screen = Screen()
     for entry in entries:
         if json:
             print_json(record(entry))
-        else:
-            screen.say("  ".join(str(cell) for cell in row(entry)))
+            continue
+        cells = [str(cell) for cell in row(entry)]
+        widths[:] = [max(width, len(cell)) for width, cell in zip(widths, cells, strict=True)]
+        widths[-1] = 0  # nothing stands behind the last
+        padded = [
+            cell.rjust(width) if style == "number" else cell.ljust(width)
+            for cell, width, (_, style) in zip(cells, widths, COLUMNS, strict=True)
+        ]
+        screen.say("  ".join(padded))
     screen.console.file.flush()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import enum
+from contextvars import ContextVar
 from typing import Annotated, Final, TypeAlias
 
 import typer
 
+WIDE: Final = ContextVar("WIDE", default=False)
+"""Whether tables are as wide as their values, whatever the terminal is."""
 LARGEST: Final = 2**63 - 1
 """What a store can count to."""
 
@@ -87,6 +90,11 @@ class SecretsAction(enum.StrEnum):
     SCAN = "scan"
 
 
+def widen(wide: bool) -> None:  # noqa: FBT001 - as the command line has it
+    """Have the screens of this command cut no values, if that is wanted."""
+    WIDE.set(wide)
+
+
 def name(value: str | None) -> str | None:
     """Refuse a kind or key no store can hold."""
     try:
@@ -145,6 +153,10 @@ Limit: TypeAlias = Annotated[
         "--limit", "-n", metavar="N", callback=positive, help="Show at most N, from 1 up."
     ),
 ]  # fmt: skip
+Newest: TypeAlias = Annotated[
+    bool, typer.Option("--newest/--oldest", help="Which come first.", show_default="as said above")
+]
+Wide: TypeAlias = Annotated[bool, typer.Option("--wide", "-w", help="Cut no values.")]
 Kind: TypeAlias = Annotated[
     str, typer.Argument(metavar="KIND", callback=name, help="The agent's kind.")
 ]

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
+from .options import WIDE
 from .text import safe
 from .values import line
 
@@ -36,7 +37,7 @@ class Screen:
         """Print to stdout, or with ``error`` to stderr."""
         stream = sys.stderr if error else sys.stdout
         self.console = Console(file=stream, highlight=False, markup=False, emoji=False)
-        if not self.console.is_terminal and "COLUMNS" not in os.environ:
+        if WIDE.get() or (not self.console.is_terminal and "COLUMNS" not in os.environ):
             self.console.width = _UNLIMITED
 
     @property

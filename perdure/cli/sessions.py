@@ -25,6 +25,7 @@ from ..system import AgentSystem
 from ..url import open_reader
 from .exits import NotFound, readable
 from .journal import COLUMNS, record, row
+from .listing import tell_more
 from .options import SessionsAction
 from .screen import ColumnStyle, Screen, print_json
 from .text import count, moment, size
@@ -136,7 +137,7 @@ def _list(store: str, asked: Asked, *, json: bool) -> None:
         ],
     )  # fmt: skip
     if len(rows) > asked.limit:
-        notes.say(f"there are more; --after {infos[-1].id} shows them", "dim")
+        tell_more(f"--after {infos[-1].id}")
 
 
 def _show(reader: StoreReader, session: SessionRow, *, json: bool) -> None:
@@ -182,7 +183,7 @@ def _history(reader: StoreReader, session: SessionRow, asked: Asked, *, json: bo
         return
     Screen().table(COLUMNS, map(row, entries[: asked.limit]))
     if len(entries) > asked.limit:
-        notes.say(f"there are more; --after {entries[asked.limit - 1].sequence} shows them", "dim")
+        tell_more(f"--after {entries[asked.limit - 1].sequence}")
 
 
 def _export(reader: StoreReader, session: SessionRow, asked: Asked, *, json: bool) -> None:

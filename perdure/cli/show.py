@@ -131,7 +131,12 @@ class _Painter:
 
     def _commits(self, kind: str, key: str) -> list[dict[str, Any]]:
         try:
-            return [journal.record(e) for e in self._reader.journal_tail(kind, key, self._items)]
+            return [
+                journal.record(entry)
+                for entry in reversed(
+                    self._reader.journal(kind, key, limit=self._items, newest=True)
+                )
+            ]
         except StoreError as error:
             self._problems.append(str(error))
             return []

@@ -29,8 +29,10 @@ from ..shared.scopes.rows import start_of
 from ..system import AgentSystem
 from ..url import open_reader
 from .exits import ExitCode, NotFound, readable
+from .listing import tell_more
 from .options import StateAction
 from .screen import Screen, print_json, working
+from .sharing import patterns
 from .text import count, moment
 from .values import parse, short
 
@@ -109,7 +111,7 @@ def _list(store: str, asked: Asked, json: bool) -> None:  # noqa: FBT001 - same
         ],
     )
     if len(rows) > asked.limit:
-        notes.say(f"there are more; --after or --limit shows them (more than {asked.limit})", "dim")
+        tell_more(f"--after {shown[-1][KEY]!s}")
 
 
 def _list_scopes(reader: StoreReader, limit: int, *, json: bool) -> None:
@@ -121,11 +123,13 @@ def _list_scopes(reader: StoreReader, limit: int, *, json: bool) -> None:
         return
     notes = Screen(error=True)
     if not found:
-        notes.say("nothing is shared in this store")
+        shared = next(patterns(reader), None)
+        more = "" if shared is None else "; `perdure sharing` lists the topics, pipelines, ..."
+        notes.say(f"no shared keys in this store{more}")
         return
     Screen().table([("SCOPE", "name"), ("KEYS", "number")], found[:limit])
     if len(found) > limit:
-        notes.say(f"there are more than {limit}; --limit shows them", "dim")
+        tell_more(f"a --limit above {limit}")
 
 
 def _set(store: str, asked: Asked, json: bool) -> None:  # noqa: FBT001 - same

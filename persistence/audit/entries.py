@@ -98,16 +98,14 @@ class Filter:
 
 
 def entries(
-    reader: StoreReader, wanted: Filter, *, after: int = 0, newest: bool = False
+    reader: StoreReader, wanted: Filter, *, after: int | None = None, newest: bool = False
 ) -> Iterator[AuditEntry]:
-    """Iterate over durable decisions with a number above ``after``, oldest (or newest) first."""
+    """Iterate over durable decisions behind the number ``after``, oldest (or newest) first."""
     order = wanted.order(descending=newest)
-    last: Row | None = None if newest else (after,)
+    last: Row | None = None if after is None else (after,)
     while page := reader.page(AUDIT, order, last, PAGE):
         for row in page:
             entry = AuditEntry.of(row)
-            if entry.number <= after:
-                return
             if wanted.wants(entry):
                 yield entry
         last = page[-1][:1]

@@ -7,7 +7,8 @@ import dataclasses
 import threading
 import time
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from typing import Final
 
 from ..errors import Fenced, StoreOwned
@@ -35,7 +36,8 @@ from ..store import growth as shared_growth
 from ..store.batch import Batch
 from ..store.growth import SHARED
 from ..store.lease import NO_LEASE, Lease, LeaseRecord, Owner
-from ..store.store import Store
+from ..store.store import Listed, Store, TimerPlace
+from . import listing
 from .tables import MemoryTables
 from .texts import MemoryTexts
 
@@ -212,21 +214,27 @@ class MemoryStore(Store):
         with self._lock:
             return sorted({kind for kind, _ in self._heads})
 
-    def agents(self, kind: str | None = None) -> Iterator[AgentRow]:
-        """Iterate over the heads of all agents in (kind, key) order."""
+    def agents(
+        self, kind: str | None = None, *, after: tuple[str, str] = ("", "")
+    ) -> Iterator[AgentRow]:
+        """Iterate over the heads of agents in (kind, key) order."""
         with self._lock:
-            heads = [self._heads[name] for name in sorted(self._heads)]
+            heads = [self._heads[name] for name in sorted(self._heads) if name > after]
         return (head for head in heads if kind is None or head.kind == kind)
 
     def journal(
-        self, kind: str | None = None, key: str | None = None, *, after: int = 0, limit: int = 100
+        self,
+        kind: str | None = None,
+        key: str | None = None,
+        *,
+        after: int | None = None,
+        limit: int = 100,
+        newest: bool = False,
     ) -> list[JournalEntry]:
-        """Return up to ``limit`` entries with a sequence above ``after``, oldest first."""
-        return [e for e in self._entries(kind, key) if e.sequence > after][:limit]
-
-    def journal_tail(self, kind: str | None, key: str | None, limit: int) -> list[JournalEntry]:
-        """Return the newest ``limit`` entries, oldest first."""
-        return self._entries(kind, key)[-limit:] if limit else []
+        """Return up to ``limit`` entries, oldest first; with ``newest`` newest first."""
+        return listing.page(
+            self._entries(), (kind, key), attrgetter("sequence"), after, limit, newest=newest
+        )
 
     def history(self, agent: int, before: int) -> Iterator[tuple[int, str | None]]:
         """Iterate over ``(version, delta)`` of an agent below ``before``, newest first."""
@@ -239,10 +247,57 @@ class MemoryStore(Store):
         with self._lock:
             return BaseFields(dict(self._base.get(agent, {})), complete=True)
 
-    def dead_letters(self, *, after: int = 0, limit: int = 100) -> list[DeadLetter]:
-        """Return up to ``limit`` dead letters with an id above ``after``, oldest first."""
+    def dead_letters(
+        self,
+        kind: str | None = None,
+        key: str | None = None,
+        *,
+        after: int | None = None,
+        limit: int = 100,
+        newest: bool = False,
+    ) -> list[DeadLetter]:
+        """Return up to ``limit`` dead letters by their ids; else as ``journal``."""
         with self._lock:
-            return [self._dead[i] for i in sorted(self._dead) if i > after][:limit]
+            letters = list(self._dead.values())
+        return listing.page(letters, (kind, key), attrgetter("id"), after, limit, newest=newest)
+
+    def mailbox(
+        self,
+        kind: str | None = None,
+        key: str | None = None,
+        *,
+        after: int | None = None,
+        limit: int = 100,
+        newest: bool = False,
+    ) -> list[Message]:
+        """Return up to ``limit`` pending messages by their ids; else as ``journal``."""
+        with self._lock:
+            mail = list(self._mail.values())
+        return listing.page(mail, (kind, key), attrgetter("id"), after, limit, newest=newest)
+
+    def timers(
+        self,
+        kind: str | None = None,
+        key: str | None = None,
+        *,
+        after: TimerPlace | None = None,
+        limit: int = 100,
+        newest: bool = False,
+    ) -> list[Timer]:
+        """Return up to ``limit`` timers, those due first first; with ``newest`` due last first."""
+        with self._lock:
+            timers = list(self._timers.values())
+        return listing.page(timers, (kind, key), listing.due_place, after, limit, newest=newest)
+
+    def counted(self, what: Listed, kind: str | None = None, key: str | None = None) -> int:
+        """Return how many there are: of all agents, of a kind, or of one agent."""
+        with self._lock:
+            rows: dict[Listed, Sequence[listing.Owned]] = {
+                "agents": list(self._heads.values()), "journal": list(self._entries()),
+                "dead_letters": list(self._dead.values()), "mailbox": list(self._mail.values()),
+                "timers": list(self._timers.values()),
+            }  # fmt: skip
+        return sum(1 for row in rows[what] if listing.belongs(row, (kind, key)))
 
     def quarantined(self) -> list[QuarantineRow]:
         """Return the stored values that were set aside as bad."""
@@ -327,21 +382,13 @@ class MemoryStore(Store):
         if current != self.lease.token:
             raise Fenced(self.location, token=self.lease.token, current=current)
 
-    def _entries(self, kind: str | None, key: str | None) -> list[JournalEntry]:
+    def _entries(self) -> list[JournalEntry]:
         with self._lock:
             rows = [(self._names[row.agent], row) for row in self._journal]
         return [
             JournalEntry(
-                row.sequence,
-                *name,
-                row.version,
-                row.time,
-                row.name,
-                row.message,
-                row.cause,
-                row.correlation,
-                row.delta,
+                row.sequence, *name, row.version, row.time, row.name, row.message, row.cause,
+                row.correlation, row.delta,
             )
             for name, row in rows
-            if (kind is None or name[0] == kind) and (key is None or name[1] == key)
-        ]
+        ]  # fmt: skip

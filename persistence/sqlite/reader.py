@@ -23,6 +23,7 @@ from ..records.records import (
     Growth,
     Inbox,
     JournalEntry,
+    Message,
     QuarantineRow,
     StoredAgent,
     Timer,
@@ -31,13 +32,14 @@ from ..records.tables import Key, Order, Row, Table
 from ..records.texts import StoredText
 from ..store import growth as shared_growth
 from ..store.lease import LeaseRecord, Owner
-from ..store.store import StoreReader
+from ..store.store import Listed, StoreReader, TimerPlace
 from . import (
-    rows as sqlite_rows,
-)
-from . import (
+    listing,
     schema,
     tables,
+)
+from . import (
+    rows as sqlite_rows,
 )
 from . import (
     texts as sqlite_texts,
@@ -52,11 +54,6 @@ logger = logging.getLogger("perdure.persistence")
 
 LOST: Final = ""
 """The field of a base row that says: an entry that could not be read was trimmed away."""
-_ENTRIES: Final = """
-SELECT coalesce(kind, ''), coalesce(key, ''), journal.*
-FROM journal LEFT JOIN agents ON agents.agent = journal.agent
-WHERE journal.sequence > ? AND (? IS NULL OR kind = ?) ORDER BY journal.sequence {} LIMIT ?
-"""
 
 
 P = ParamSpec("P")
@@ -223,9 +220,13 @@ class SqliteReader(StoreReader):
             found.append(kind)
         return found
 
-    def agents(self, kind: str | None = None) -> Iterator[AgentRow]:
-        """Iterate over the heads of all agents in (kind, key) order, without loading them all."""
-        place = (kind or "", "")
+    def agents(
+        self, kind: str | None = None, *, after: tuple[str, str] = ("", "")
+    ) -> Iterator[AgentRow]:
+        """Iterate over the heads of agents in (kind, key) order, without loading them all."""
+        place = after if kind is None else max(after, (kind, ""))
+        if kind is not None and place[0] != kind:
+            return
         # A condition of its own for one kind: the search then ends with that kind.
         where = "(kind, key) > (?, ?)" if kind is None else "kind = ? AND key > ?"
         while True:
@@ -245,22 +246,24 @@ class SqliteReader(StoreReader):
             place = (rows[-1][1], rows[-1][2])
 
     def journal(
-        self, kind: str | None = None, key: str | None = None, *, after: int = 0, limit: int = 100
+        self,
+        kind: str | None = None,
+        key: str | None = None,
+        *,
+        after: int | None = None,
+        limit: int = 100,
+        newest: bool = False,
     ) -> list[JournalEntry]:
-        """Return up to ``limit`` verified entries with a sequence above ``after``, oldest first."""
-        if kind is not None and key is not None:
-            first = deque(self._entries_of(kind, key, after), maxlen=max(limit, 0))
-            return list(reversed(first))
-        rows = self._rows(_ENTRIES.format("ASC"), (after, kind, kind, limit))
-        return [_entry(row[0], row[1], row[2:]) for row in rows]
-
-    def journal_tail(self, kind: str | None, key: str | None, limit: int) -> list[JournalEntry]:
-        """Return the newest ``limit`` verified entries, oldest first."""
-        if kind is not None and key is not None:
-            newest = list(islice(self._entries_of(kind, key, 0), max(limit, 0)))
-            return list(reversed(newest))
-        rows = self._rows(_ENTRIES.format("DESC"), (0, kind, kind, limit))
-        return [_entry(row[0], row[1], row[2:]) for row in reversed(rows)]
+        """Return up to ``limit`` verified entries, oldest first; with ``newest`` newest first."""
+        if kind is None or key is None:
+            found = self._rows(*listing.journal(kind, after=after, limit=limit, newest=newest))
+            return [_entry(row[0], row[1], row[2:]) for row in found]
+        if newest:
+            entries = self._entries_of(kind, key, 0)
+            behind = (e for e in entries if after is None or e.sequence < after)
+            return list(islice(behind, max(limit, 0)))
+        first = deque(self._entries_of(kind, key, after or 0), maxlen=max(limit, 0))
+        return list(reversed(first))
 
     def history(self, agent: int, before: int) -> Iterator[tuple[int, str | None]]:
         """Iterate over ``(version, delta)`` of an agent below ``before``, newest first."""
@@ -277,14 +280,51 @@ class SqliteReader(StoreReader):
         }
         return BaseFields(good, complete=len(good) == len(rows) and good.pop(LOST, None) is None)
 
-    def dead_letters(self, *, after: int = 0, limit: int = 100) -> list[DeadLetter]:
-        """Return up to ``limit`` dead letters with an id above ``after``, oldest first."""
-        query = "SELECT * FROM dead_letters WHERE id > ? ORDER BY id LIMIT ?"
+    def dead_letters(
+        self,
+        kind: str | None = None,
+        key: str | None = None,
+        *,
+        after: int | None = None,
+        limit: int = 100,
+        newest: bool = False,
+    ) -> list[DeadLetter]:
+        """Return up to ``limit`` dead letters by their ids; else as ``journal``."""
+        behind = None if after is None else (after,)
+        return self._listed(
+            DeadLetter, "dead_letters", (kind, key), behind, limit=limit, newest=newest
+        )
 
-        def read(number: int) -> list[Any]:
-            return self._rows(query, (after, number))
+    def mailbox(
+        self,
+        kind: str | None = None,
+        key: str | None = None,
+        *,
+        after: int | None = None,
+        limit: int = 100,
+        newest: bool = False,
+    ) -> list[Message]:
+        """Return up to ``limit`` pending messages by their ids; else as ``journal``."""
+        behind = None if after is None else (after,)
+        return self._listed(Message, "mailbox", (kind, key), behind, limit=limit, newest=newest)
 
-        return sqlite_rows.records(DeadLetter, read, limit)
+    def timers(
+        self,
+        kind: str | None = None,
+        key: str | None = None,
+        *,
+        after: TimerPlace | None = None,
+        limit: int = 100,
+        newest: bool = False,
+    ) -> list[Timer]:
+        """Return up to ``limit`` timers, those due first first; with ``newest`` due last first."""
+        return self._listed(Timer, "timers", (kind, key), after, limit=limit, newest=newest)
+
+    def counted(self, what: Listed, kind: str | None = None, key: str | None = None) -> int:
+        """Return how many there are: of all agents, of a kind, or of one agent."""
+        if what == "journal" and kind is not None and key is not None:
+            return sum(1 for _ in self._entries_of(kind, key, 0))
+        return int(self._rows(*listing.counted(what, kind, key))[0][0])
 
     def quarantined(self) -> list[QuarantineRow]:
         """Return the stored values that were set aside as bad."""
@@ -382,6 +422,21 @@ class SqliteReader(StoreReader):
     def _rows(self, query: str, parameters: Sequence[object] = ()) -> list[Any]:
         with self.reading() as connection:
             return fetch(connection, query, tuple(parameters))
+
+    def _listed(
+        self,
+        record: type[sqlite_rows.R],
+        what: Listed,
+        agent: listing.Whose,
+        after: tuple[object, ...] | None,
+        *,
+        limit: int,
+        newest: bool,
+    ) -> list[sqlite_rows.R]:
+        def read(number: int) -> list[Any]:
+            return self._rows(*listing.page(what, agent, after, number, newest=newest))
+
+        return sqlite_rows.records(record, read, limit)
 
     def _entries_of(self, kind: str, key: str, after: int) -> Iterator[JournalEntry]:
         """Iterate over one agent's entries above ``after``, newest first."""

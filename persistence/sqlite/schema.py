@@ -90,8 +90,25 @@ VIEWS: Final = {
         "SELECT journal.sequence, datetime(time, 'unixepoch') AS at, kind, key, journal.version,"
         " name, delta FROM journal LEFT JOIN agents USING (agent)"
     ),
+    "logs": (
+        "SELECT kind, key, field, position, value FROM log_items LEFT JOIN agents USING (agent)"
+    ),
+    "maps": (
+        "SELECT kind, key, field, entry, value FROM map_entries LEFT JOIN agents USING (agent)"
+    ),
+    "mail": (
+        "SELECT id, kind, key, datetime(sent, 'unixepoch') AS sent_at, name, body FROM mailbox"
+    ),
+    "schedule": (
+        "SELECT kind, key, name, method, datetime(due, 'unixepoch') AS due_at, interval, body"
+        " FROM timers"
+    ),
+    "letters": (
+        "SELECT id, kind, key, datetime(died, 'unixepoch') AS died_at, name, body, attempts, reason"
+        " FROM dead_letters"
+    ),
 }
-"""For people who open the file: state and history with names instead of numbers."""
+"""For people who open the file: kinds and keys instead of numbers, times that can be read (UTC)."""
 
 
 def set_up_writer(connection: sqlite3.Connection, *, sync: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from typing import Literal, TypeAlias
 
 from ..records.records import (
     AgentRow,
@@ -23,6 +24,11 @@ from ..records.tables import Key, Order, Row, Table
 from ..records.texts import StoredText
 from .batch import Batch
 from .lease import NO_LEASE, Lease, Owner
+
+Listed: TypeAlias = Literal["agents", "journal", "dead_letters", "mailbox", "timers"]
+"""What a store lists and counts by agent."""
+TimerPlace: TypeAlias = tuple[float, str, str, str]
+"""Where a timer stands: when it is due, its agent's kind and key, its name."""
 
 
 class StoreReader(ABC):
@@ -85,18 +91,28 @@ class StoreReader(ABC):
         """Return the kinds of the stored agents, sorted; does not look at every agent."""
 
     @abstractmethod
-    def agents(self, kind: str | None = None) -> Iterator[AgentRow]:
-        """Iterate over the heads of all agents in (kind, key) order, without loading them all."""
+    def agents(
+        self, kind: str | None = None, *, after: tuple[str, str] = ("", "")
+    ) -> Iterator[AgentRow]:
+        """Iterate over the heads of agents in (kind, key) order, without loading them all.
+
+        Of all, or of one kind; those behind the kind and key ``after``.
+        """
 
     @abstractmethod
     def journal(
-        self, kind: str | None = None, key: str | None = None, *, after: int = 0, limit: int = 100
+        self,
+        kind: str | None = None,
+        key: str | None = None,
+        *,
+        after: int | None = None,
+        limit: int = 100,
+        newest: bool = False,
     ) -> list[JournalEntry]:
-        """Return up to ``limit`` verified entries with a sequence above ``after``, oldest first."""
+        """Return up to ``limit`` verified entries, oldest first; with ``newest`` newest first.
 
-    @abstractmethod
-    def journal_tail(self, kind: str | None, key: str | None, limit: int) -> list[JournalEntry]:
-        """Return the newest ``limit`` verified entries, oldest first."""
+        ``after`` is a sequence: those behind it, which are above it, or with ``newest`` below.
+        """
 
     @abstractmethod
     def history(self, agent: int, before: int) -> Iterator[tuple[int, str | None]]:
@@ -110,8 +126,44 @@ class StoreReader(ABC):
         """Return the plain fields that the oldest kept journal row built on, without bad ones."""
 
     @abstractmethod
-    def dead_letters(self, *, after: int = 0, limit: int = 100) -> list[DeadLetter]:
-        """Return up to ``limit`` dead letters with an id above ``after``, oldest first."""
+    def dead_letters(
+        self,
+        kind: str | None = None,
+        key: str | None = None,
+        *,
+        after: int | None = None,
+        limit: int = 100,
+        newest: bool = False,
+    ) -> list[DeadLetter]:
+        """Return up to ``limit`` dead letters by their ids; else as ``journal``."""
+
+    @abstractmethod
+    def mailbox(
+        self,
+        kind: str | None = None,
+        key: str | None = None,
+        *,
+        after: int | None = None,
+        limit: int = 100,
+        newest: bool = False,
+    ) -> list[Message]:
+        """Return up to ``limit`` pending messages by their ids; else as ``journal``."""
+
+    @abstractmethod
+    def timers(
+        self,
+        kind: str | None = None,
+        key: str | None = None,
+        *,
+        after: TimerPlace | None = None,
+        limit: int = 100,
+        newest: bool = False,
+    ) -> list[Timer]:
+        """Return up to ``limit`` timers, those due first first; with ``newest`` due last first."""
+
+    @abstractmethod
+    def counted(self, what: Listed, kind: str | None = None, key: str | None = None) -> int:
+        """Return how many there are: of all agents, of a kind, or of one agent."""
 
     @abstractmethod
     def quarantined(self) -> list[QuarantineRow]:

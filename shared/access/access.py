@@ -15,6 +15,7 @@ from ..ledger.guard import Decision, Right, Standing, Use, recorded
 from ..ledger.unit import Place, Step
 from .boundaries import Boundary
 from .grants import Grant, Isolation
+from .held import Grants
 from .policy import NUMBERS, Policy
 
 MOST_USES: Final = 2**63 - 1
@@ -47,6 +48,11 @@ class Access(Handle):
         super().__init__(desk)
         self._policy = policy
         self._isolator = isolator
+
+    @property
+    def grants(self) -> Grants:
+        """The grants that hold: ``list()``, ``each()``, ``count()``."""
+        return Grants(self._desk, self._policy)
 
     def grant(
         self,
@@ -113,22 +119,6 @@ class Access(Handle):
             raise UnknownGrant(f"there is no grant {number} that {standing.principal} could revoke")
         use = Use(Right(0), found.scope, found.keys, f"revoke grant {number}")
         self._change(standing, use, {(GRANTS, (number,)): _gone})
-
-    def grants(self, *, to: AnyAgent | None = None, scope: Scope | None = None) -> list[Grant]:
-        """Return the grants that hold, oldest first.
-
-        The system sees all; others see those to them, and those on what they own.
-        """
-        who = self._desk.standing().principal
-        to = None if to is None else named(to)
-        scope = None if scope is None else checked_scope(scope)
-        return [
-            grant
-            for grant in self._policy.grants()
-            if (to is None or grant.to == to)
-            and (scope is None or grant.scope == scope)
-            and (grant.to == who or self._policy.owns(who, grant.scope))
-        ]
 
     def own(self, scope: Scope, owner: AnyAgent) -> None:
         """Give a scope to an owner; the scope's owner and the system may. Grants on it stay.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
-from typing import ClassVar, Final
+from operator import attrgetter
+from typing import ClassVar, Final, TypedDict, Unpack
 
 from ...persistence.audit.entries import (
     BY_NUMBER,
@@ -25,6 +25,7 @@ from ...persistence.errors import Denied
 from ...persistence.names.scope import Principal, Scope
 from ...persistence.options import Options
 from ...persistence.records.chain import START
+from ...persistence.records.page import LIMIT, Page, page_of, walk
 from ...persistence.records.records import Commit
 from ...persistence.records.shared_tables import AUDIT, AUDIT_ANCHOR
 from ...persistence.records.tables import Change
@@ -64,6 +65,17 @@ class Audit:
             options.methods("key", ("current", "key"), "a provider of keys, as FileKeys(path)")
 
 
+class DecisionSelection(TypedDict, total=False):
+    """Which decisions: what ``list``, ``each`` and ``count`` of the audit take."""
+
+    who: Principal | None
+    scope: Scope | None
+    outcome: str | None
+    operation: str | None
+    correlation: int | None
+    since: float | None
+
+
 class AuditTrail(Handle):
     """Read, verify and trim the audit. For the system alone: Denied in handlers."""
 
@@ -94,19 +106,30 @@ class AuditTrail(Handle):
         operation: str | None = None,
         correlation: int | None = None,
         since: float | None = None,
-        after: int = 0,
-        limit: int = 100,
+        after: int | None = None,
+        limit: int = LIMIT,
         newest: bool = False,
-    ) -> list[AuditEntry]:
-        """Return up to ``limit`` durable decisions that fit, with a number above ``after``.
+    ) -> Page[AuditEntry]:
+        """Return a page of the durable decisions that fit all that is given.
 
-        Oldest first; with ``newest`` the newest ones, newest first. ``since`` is in seconds since
-        the epoch.
+        Oldest first; with ``newest`` newest first. ``after`` is the number of the decision before,
+        ``since`` is in seconds since the epoch.
         """
         self._for_the_system()
         wanted = Filter(who, scope, outcome, operation, correlation, since)
         found = entries(self._store, wanted, after=after, newest=newest)
-        return list(islice(found, max(limit, 0)))
+        return page_of(found, limit, attrgetter("number"))
+
+    def each(
+        self, *, after: int | None = None, newest: bool = False, **wanted: Unpack[DecisionSelection]
+    ) -> Iterator[AuditEntry]:
+        """Iterate over all decisions in that order; takes what ``list`` takes."""
+        return walk(lambda place: self.list(after=place, newest=newest, **wanted), after)
+
+    def count(self, **wanted: Unpack[DecisionSelection]) -> int:
+        """Return how many durable decisions fit; takes what ``list`` takes, and time to match."""
+        self._for_the_system()
+        return sum(1 for _ in entries(self._store, Filter(**wanted)))
 
     def verify(self, *, head: str | None = None) -> AuditReport:
         """Read and check every decision; ``head`` is a link that was noted before, elsewhere.

@@ -27,7 +27,6 @@ from .records import (
 )
 
 BY_NAME: Final = ("kind", "id", "part", "name", "version")
-_BY_NUMBER: Final = Order(("number",))
 _EVER: Final = float("inf")
 
 
@@ -77,12 +76,15 @@ def by_name(
     return next(found, None)
 
 
-def find(view: View, unit: Unit | None, wanted: Wanted, after: int) -> Iterator[Row]:
-    """Iterate over what is wanted with a number above ``after``, by number."""
+def find(
+    view: View, unit: Unit | None, wanted: Wanted, after: int | None, *, newest: bool = False
+) -> Iterator[Row]:
+    """Iterate over what is wanted behind the number ``after``, by number, up or down."""
+    behind = None if after is None else (after,)
     if wanted.tag is not None:
-        found = _tagged(view, unit, wanted.tag, after)
+        found = _tagged(view, unit, wanted.tag, behind, newest=newest)
     else:
-        found = _candidates(view, unit, wanted, after)
+        found = _candidates(view, unit, wanted, behind, newest=newest)
     return (row for row in found if wanted.fits(row))
 
 
@@ -92,41 +94,52 @@ def tags(view: View, unit: Unit | None, number: int) -> list[str]:
     return [str(tag) for tag, _ in found]
 
 
-def _tagged(view: View, unit: Unit | None, tag: str, after: int) -> Iterator[Row]:
-    order = Order(("tag", "artifact"), (tag,))
-    for _, number in view.rows(unit, ARTIFACT_TAGS, order, (after,)):
+def _tagged(
+    view: View, unit: Unit | None, tag: str, behind: Row | None, *, newest: bool
+) -> Iterator[Row]:
+    order = Order(("tag", "artifact"), (tag,), newest)
+    for _, number in view.rows(unit, ARTIFACT_TAGS, order, behind):
         assert isinstance(number, int)
         row = by_number(view, unit, number)
         if row is not None:
             yield row
 
 
-def _candidates(view: View, unit: Unit | None, wanted: Wanted, after: int) -> Iterator[Row]:
+def _candidates(
+    view: View, unit: Unit | None, wanted: Wanted, behind: Row | None, *, newest: bool
+) -> Iterator[Row]:
     """Iterate over artifacts by number, through the index that leaves the fewest."""
     for order in (
-        Order(("content",), (wanted.content,)),
-        Order(("correlation",), (wanted.correlation,)),
-        Order(("session", "number"), (wanted.session,)),
-        Order(("agent_kind", "agent_key", "number"), wanted.agent or (None, None)),
+        Order(("content",), (wanted.content,), newest),
+        Order(("correlation",), (wanted.correlation,), newest),
+        Order(("session", "number"), (wanted.session,), newest),
+        Order(("agent_kind", "agent_key", "number"), wanted.agent or (None, None), newest),
     ):
         if None not in order.equal:
-            return view.rows(unit, ARTIFACTS, order, (after,))
+            return view.rows(unit, ARTIFACTS, order, behind)
     if wanted.scope is not None:
         # In the order of names: all of them are looked at.
         equal = (*wanted.scope.columns, *(() if wanted.name is None else (wanted.name,)))
-        return _sorted(view.rows(unit, ARTIFACTS, Order(BY_NAME, equal)), after)
+        named = view.rows(unit, ARTIFACTS, Order(BY_NAME, equal))
+        return _sorted(named, behind, newest=newest)
     if wanted.since is not None or wanted.until is not None:
         start = None if wanted.since is None else (wanted.since, -1)
         until = _EVER if wanted.until is None else wanted.until
         timed = view.rows(unit, ARTIFACTS, Order(("made",)), start)
-        return _sorted(itertools.takewhile(lambda row: row[MADE] < until, timed), after)  # type: ignore[operator]
+        before = itertools.takewhile(lambda row: row[MADE] < until, timed)  # type: ignore[operator]
+        return _sorted(before, behind, newest=newest)
     if wanted.type is not None:
-        return view.rows(unit, ARTIFACTS, Order(("type", "number"), (wanted.type,)), (after,))
-    return view.rows(unit, ARTIFACTS, _BY_NUMBER, (after,))
+        order = Order(("type", "number"), (wanted.type,), newest)
+        return view.rows(unit, ARTIFACTS, order, behind)
+    return view.rows(unit, ARTIFACTS, Order(("number",), (), newest), behind)
 
 
-def _sorted(found: Iterator[Row], after: int) -> Iterator[Row]:
-    heap = [row for row in found if row[0] > after]  # type: ignore[operator]
+def _sorted(found: Iterator[Row], behind: Row | None, *, newest: bool) -> Iterator[Row]:
+    """Iterate over rows by number, up or down; a page of them costs no sorting of the others."""
+    sign = -1 if newest else 1
+    numbered = ((sign * int(str(row[0])), row) for row in found)
+    least = None if behind is None else sign * int(str(behind[0]))
+    heap = [each for each in numbered if least is None or each[0] > least]
     heapq.heapify(heap)
     while heap:
-        yield heapq.heappop(heap)
+        yield heapq.heappop(heap)[1]

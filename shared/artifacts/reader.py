@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
-import sys
-from collections.abc import Iterator
+import builtins
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Final
+from operator import attrgetter
+from typing import Final, TypedDict, Unpack
 
 from ...persistence.errors import StateError, UnknownArtifact
 from ...persistence.names.keys import checked_key, checked_name
 from ...persistence.names.named import checked_scope
 from ...persistence.names.scope import Scope
+from ...persistence.records.page import LIMIT, Page, checked_limit, page_of, walk
 from ...persistence.records.shared_tables import ARTIFACT_NAMES, ARTIFACT_USES, ARTIFACTS, CONTENTS
 from ...persistence.records.tables import Order, Row
 from ..ledger.desk import Desk, Handle
@@ -29,6 +30,21 @@ from .upload import Uploads
 
 LARGEST: Final = 2**63
 """What is stored as a number is below it."""
+
+
+class ArtifactSelection(TypedDict, total=False):
+    """Which artifacts: what ``list``, ``each`` and ``count`` take."""
+
+    scope: Scope | None
+    name: str | None
+    session: str | None
+    agent: tuple[str, str] | None
+    tag: str | None
+    type: str | None
+    content: str | None
+    correlation: int | None
+    since: float | None
+    until: float | None
 
 
 class ArtifactReader(Handle):
@@ -54,11 +70,11 @@ class ArtifactReader(Handle):
         row = by_name(self._desk, unit, scope, name, version) if there else None
         if row is None:
             which = "" if version is None else f" version {version}"
-            message = f"{scope} has no artifact {name!r}{which}; `find` shows those it has"
+            message = f"{scope} has no artifact {name!r}{which}; `list` shows those it has"
             raise UnknownArtifact(message)
         return from_row(row)
 
-    def find(
+    def list(
         self,
         *,
         scope: Scope | None = None,
@@ -71,10 +87,11 @@ class ArtifactReader(Handle):
         correlation: int | None = None,
         since: float | None = None,
         until: float | None = None,
-        after: Artifact | int = 0,
-        limit: int = 100,
-    ) -> list[Artifact]:
-        """Return up to ``limit`` artifacts that fit all that is given, in the order they were made.
+        after: Artifact | int | None = None,
+        limit: int = LIMIT,
+        newest: bool = False,
+    ) -> Page[Artifact]:
+        """Return a page of the artifacts that fit all that is given, in the order they were made.
 
         Args:
             scope: whose they are; needs LIST on it. Without it, those of all scopes are found that
@@ -88,16 +105,12 @@ class ArtifactReader(Handle):
             correlation: made in this chain of messages.
             since: not made before, in seconds since the epoch.
             until: made before.
-            after: the last one of the page before.
-            limit: how many.
+            after: the one before, or its number.
+            limit: how many at most.
+            newest: the one made last first.
         """
-        scope = None if scope is None else checked_scope(scope)
-        visible = shown(self._desk, scope)
-        unit = self._desk.unit()
-        if scope is not None:
-            self._reading(Right.LIST, scope, None, "list")
         wanted = Wanted(
-            scope=scope,
+            scope=None if scope is None else checked_scope(scope),
             name=None if name is None else checked_key(name),
             session=session,
             agent=agent,
@@ -108,23 +121,35 @@ class ArtifactReader(Handle):
             since=since,
             until=until,
         )
-        start = after.number if isinstance(after, Artifact) else after
-        found = (from_row(row) for row in find(self._desk, unit, wanted, start))
-        seen = (artifact for artifact in found if visible(artifact.scope, artifact.name))
-        listed = list(itertools.islice(seen, min(max(limit, 0), sys.maxsize)))
+        unit, found = self._found(wanted, after, newest=newest)
+        listed = page_of(found, limit, attrgetter("number"))
         self._learnt(unit)
         if scope is None:
             self._listed(listed)
         return listed
 
-    def tags(self, artifact: Artifact) -> list[str]:
+    def each(
+        self,
+        *,
+        after: Artifact | int | None = None,
+        newest: bool = False,
+        **wanted: Unpack[ArtifactSelection],
+    ) -> Iterator[Artifact]:
+        """Iterate over all artifacts in that order; takes what ``list`` takes."""
+        return walk(lambda place: self.list(after=place, newest=newest, **wanted), after)
+
+    def count(self, **wanted: Unpack[ArtifactSelection]) -> int:
+        """Return how many artifacts fit; takes what ``list`` takes, and time to match."""
+        return sum(1 for _ in self.each(**wanted))
+
+    def tags(self, artifact: Artifact) -> builtins.list[str]:
         """Return an artifact's tags; needs READ."""
         checked_artifact(artifact)
         unit = self._reading(Right.READ, artifact.scope, artifact.name, "read")
         self._row(unit, artifact)
         return tags(self._desk, unit, artifact.number)
 
-    def sources(self, artifact: Artifact, *, deep: bool = False) -> list[Artifact]:
+    def sources(self, artifact: Artifact, *, deep: bool = False) -> builtins.list[Artifact]:
         """Return what it was made from; with ``deep`` also what that was made from, and so on.
 
         Needs READ; those the caller may not list are left out, and those that are gone.
@@ -135,7 +160,7 @@ class ArtifactReader(Handle):
         walk = lineage.ancestors if deep else lineage.sources
         return self._shown(unit, walk(self._desk, unit, artifact.number))
 
-    def results(self, artifact: Artifact) -> list[Artifact]:
+    def results(self, artifact: Artifact) -> builtins.list[Artifact]:
         """Return what was made directly from it; otherwise as ``sources``."""
         unit = self._reading(Right.READ, artifact.scope, artifact.name, "read")
         self._row(unit, artifact)
@@ -175,19 +200,22 @@ class ArtifactReader(Handle):
         with self.open(artifact) as source:
             return source.read()
 
-    def uses(self, artifact: Artifact, *, after: int = 0, limit: int = 100) -> list[int]:
-        """Return the sequences of the turns that named it in ``came_from``; needs READ.
+    def uses(
+        self, artifact: Artifact, *, after: int | None = None, limit: int = LIMIT
+    ) -> Page[int]:
+        """Return a page of the sequences of the turns that named it in ``came_from``; needs READ.
 
-        Those that are durable, oldest first.
+        Those that are durable, oldest first; ``after`` is the sequence before.
         """
         checked_artifact(artifact)
         unit = self._reading(Right.READ, artifact.scope, artifact.name, "read")
         self._row(unit, artifact)  # its scope and name are those that the right is for
         order = Order(("artifact",), (artifact.number,))
-        found = self._desk.ledger.page(ARTIFACT_USES, order, (after,), limit)
-        return [int(str(sequence)) for sequence, _ in found]
+        most = checked_limit(limit) + 1
+        found = self._desk.ledger.page(ARTIFACT_USES, order, (after or 0,), most)
+        return page_of((int(str(sequence)) for sequence, _ in found), limit, int)
 
-    def used_in(self, sequence: int) -> list[Artifact]:
+    def used_in(self, sequence: int) -> builtins.list[Artifact]:
         """Return what the turn of that sequence named in ``came_from``.
 
         Those the caller may list, and that are not gone.
@@ -197,6 +225,18 @@ class ArtifactReader(Handle):
         return self._shown(None, numbers)
 
     # Underneath.
+
+    def _found(
+        self, wanted: Wanted, after: Artifact | int | None, *, newest: bool
+    ) -> tuple[Unit | None, Iterator[Artifact]]:
+        visible = shown(self._desk, wanted.scope)
+        unit = self._desk.unit()
+        if wanted.scope is not None:
+            self._reading(Right.LIST, wanted.scope, None, "list")
+        start = after.number if isinstance(after, Artifact) else after
+        rows = find(self._desk, unit, wanted, start, newest=newest)
+        found = (from_row(row) for row in rows)
+        return unit, (each for each in found if visible(each.scope, each.name))
 
     def _reading(self, right: Right, scope: Scope, name: str | None, operation: str) -> Unit | None:
         unit = self._desk.unit()
@@ -212,7 +252,7 @@ class ArtifactReader(Handle):
         """Return an artifact's row; it must be the one the rights were asked for."""
         return present(by_number(self._desk, unit, artifact.number), artifact)
 
-    def _shown(self, unit: Unit | None, numbers: Iterator[int]) -> list[Artifact]:
+    def _shown(self, unit: Unit | None, numbers: Iterator[int]) -> builtins.list[Artifact]:
         found = (by_number(self._desk, unit, number) for number in numbers)
         visible = shown(self._desk, None)
         artifacts = [from_row(row) for row in found if row is not None]
@@ -220,7 +260,7 @@ class ArtifactReader(Handle):
         self._listed(listed)
         return listed
 
-    def _listed(self, artifacts: list[Artifact]) -> None:
+    def _listed(self, artifacts: Sequence[Artifact]) -> None:
         """Use the right to list each scope of which something is shown, where none was named."""
         unit = self._desk.unit()
         for scope in dict.fromkeys(artifact.scope for artifact in artifacts):
@@ -245,7 +285,7 @@ def checked_artifact(artifact: object) -> Artifact:
     """Return an artifact; StateError for what is none."""
     if isinstance(artifact, Artifact):
         return artifact
-    raise StateError("artifact", f"{artifact!r:.100} is none; get() and find() give artifacts")
+    raise StateError("artifact", f"{artifact!r:.100} is none; get() and list() give artifacts")
 
 
 def checked_type(name: str) -> ArtifactType:

@@ -387,6 +387,11 @@ class Handle:
         handle._desk = self._desk.acting_as(principal)  # noqa: SLF001 - its own copy
         return handle
 
+    def __repr__(self) -> str:
+        desk = self._desk
+        where, who = desk.ledger.store.location, desk.standing().principal
+        return f"<{type(self).__name__} of {where}, acting as {who}>"
+
 
 def _closed() -> SystemClosed:
     return SystemClosed("the agent system is closed; open it again to share anything")

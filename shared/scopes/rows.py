@@ -120,7 +120,7 @@ class KeyedRows(Handle):
         self._desk.commit(unit)
         return written[0]
 
-    def _rows(self, scope: Scope, prefix: str, after: str, limit: int | None) -> Iterator[Row]:
+    def _rows(self, scope: Scope, prefix: str, after: str) -> Iterator[Row]:
         prefix, after = checked_part(prefix, "prefix"), checked_part(after, "key to go on after")
         scope = checked_scope(scope)
         desk = self._desk
@@ -131,11 +131,8 @@ class KeyedRows(Handle):
         if unit is not None and unit.begins(scope):
             shown = _everything
         for row in keyed(desk, unit, scope.columns, prefix, after):
-            if limit is not None and limit <= 0:
-                return
             if self._clerk.living(row) is not None and shown(str(row[KEY])):
                 yield row
-                limit = None if limit is None else limit - 1
 
     def _living(self, scope: Scope) -> Iterator[Row]:
         """Iterate over all keys of a scope as the caller sees them; no right is asked for."""

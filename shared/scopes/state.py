@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final, TypeVar, cast, overload
@@ -10,6 +11,7 @@ from ...persistence.errors import Conflict, CorruptState, Denied, LimitExceeded
 from ...persistence.names.keys import checked_key, checked_part
 from ...persistence.names.named import checked_scope
 from ...persistence.names.scope import Principal, Scope
+from ...persistence.records.page import LIMIT, Page, page_of, walk
 from ...persistence.records.tables import Change, Row
 from ..ledger.desk import ATTEMPTS
 from ..ledger.guard import ALL, Right
@@ -125,11 +127,16 @@ class ScopedState(KeyedRows):
                 found[key] = codec.load(str(row[VALUE]), f"{scope} {key!r}")
         return found
 
-    def list_keys(
-        self, scope: Scope, *, prefix: str = "", after: str = "", limit: int = 1000
-    ) -> list[str]:
-        """Return up to ``limit`` keys in code point order, those after ``after``; needs LIST."""
-        return [str(row[KEY]) for row in self._rows(scope, prefix, after, limit)]
+    def list(
+        self, scope: Scope, *, prefix: str = "", after: str | None = None, limit: int = LIMIT
+    ) -> Page[str]:
+        """Return a page of the keys in code point order, those behind ``after``; needs LIST."""
+        keys = (str(row[KEY]) for row in self._rows(scope, prefix, after or ""))
+        return page_of(keys, limit, str)
+
+    def each(self, scope: Scope, *, prefix: str = "", after: str | None = None) -> Iterator[str]:
+        """Iterate over all keys in that order; each page is a call of ``list``, with its right."""
+        return walk(lambda place: self.list(scope, prefix=prefix, after=place, limit=SLICE), after)
 
     def count(self, scope: Scope, *, prefix: str = "") -> int:
         """Return how many keys there are that the caller may list; needs LIST.
@@ -144,7 +151,7 @@ class ScopedState(KeyedRows):
         standing = desk.standing() if unit is None else unit.standing
         whole = unit is not None and unit.begins(scope)
         if prefix or not (whole or desk.guard.shown(standing, scope) is ALL):
-            return sum(1 for _ in self._rows(scope, prefix, "", None))
+            return sum(1 for _ in self._rows(scope, prefix, ""))
         desk.allow(unit, Right.LIST, scope, None, "list")
         if unit is not None and not unit.edge:
             desk.learnt()
@@ -250,13 +257,13 @@ class ScopedState(KeyedRows):
         commits of 1,000: another may write in between.
         """
         if self._desk.unit() is not None:
-            keys = self.list_keys(scope, prefix=prefix, limit=MOST_AT_ONCE + 1)
+            keys = self.list(scope, prefix=prefix, limit=MOST_AT_ONCE + 1)
             if len(keys) > MOST_AT_ONCE:
                 message = f"{scope} has more than {MOST_AT_ONCE:,} keys; clear it outside of turns"
                 raise LimitExceeded(message)
             return self._delete_all(scope, keys)
         cleared, after = 0, ""
-        while keys := self.list_keys(scope, prefix=prefix, after=after, limit=SLICE):
+        while keys := self.list(scope, prefix=prefix, after=after, limit=SLICE):
             cleared += self._delete_all(scope, keys)
             after = keys[-1]
         return cleared
@@ -323,7 +330,13 @@ class ScopedState(KeyedRows):
     # Underneath.
 
     def _delete(
-        self, scope: Scope, key: str, told: list[bool], *, checked: bool, blind: bool = False
+        self,
+        scope: Scope,
+        key: str,
+        told: builtins.list[bool],
+        *,
+        checked: bool,
+        blind: bool = False,
     ) -> None:
         place = self._place(scope, key)
         step = self._clerk.when(lambda row: row is not None, gone, told)

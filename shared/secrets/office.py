@@ -48,6 +48,9 @@ class SecretsOffice:
         self._rotator: Rotator | None = None
         self._last: Rotation | None = None
 
+    def __repr__(self) -> str:
+        return f"<SecretsOffice of {self._store.location}: rotate(), rotation(), remaining()>"
+
     def rotate(self, *, wait: bool = False) -> Rotation:
         """Seal every stored secret again with the provider's current key, in the background.
 

@@ -126,7 +126,7 @@ def swept(desk: Desk, artifacts: Artifacts, session: str, correlation: int = 0) 
     for columns in scopes:
         for row in desk.ledger.page(SCOPED, Order(_BY_SCOPE, columns), None, SLICE):
             unit.change((SCOPED, SCOPED.place(row)), gone, checked=False)
-    made = artifacts.find(scope=Scope.session(session), limit=ARTIFACTS)
+    made = artifacts.list(scope=Scope.session(session), limit=ARTIFACTS)
     for artifact in made:
         with contextlib.suppress(UnknownArtifact):  # somebody else was first
             artifacts.delete(artifact)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from operator import attrgetter
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 
 from ...persistence.names.scope import Scope
+from ...persistence.records.page import LIMIT, Page, page_of, walk
 from ...persistence.records.records import JournalEntry
 from . import current
 from .records import SessionInfo
 from .status import SessionStep
+
+WALKED: Final = 1000
+"""Commits of a page where all are walked: a page is looked for among all commits."""
 
 
 class SessionKeeper(Protocol):
@@ -23,15 +29,57 @@ class SessionKeeper(Protocol):
         """Take a step."""
         ...
 
-    def history(
-        self, session_id: str, *, after: int | None = None, limit: int = 1000
-    ) -> list[JournalEntry]:
-        """Return commits of a session."""
+    def history(self, session_id: str) -> History:
+        """Return the commits of a session, to be listed."""
         ...
 
     def enter(self, session_id: str) -> None:
         """Have what is sent from here on belong to a session; raise if it cannot be entered now."""
         ...
+
+
+class Commits(Protocol):
+    """Find the commits of a session."""
+
+    def commits(
+        self, session_id: str, *, after: int | None, newest: bool
+    ) -> Iterator[JournalEntry]:
+        """Iterate over commits of a session as the caller may see them."""
+        ...
+
+
+class History:
+    """List the commits of one session.
+
+    Its own steps stand among them as ``(session created)``, ``(session completed)``, and so on.
+    What it was imported with comes before all others, with sequences below 0. Secrets are ``***``.
+    """
+
+    def __init__(self, sessions: Commits, session_id: str) -> None:
+        """List what ``sessions`` finds for a session."""
+        self._sessions = sessions
+        self._id = session_id
+
+    def list(
+        self, *, after: int | None = None, limit: int = LIMIT, newest: bool = False
+    ) -> Page[JournalEntry]:
+        """Return a page of the commits, oldest first; with ``newest`` newest first.
+
+        ``after`` is the sequence of the commit before.
+        """
+        found = self._sessions.commits(self._id, after=after, newest=newest)
+        return page_of(found, limit, attrgetter("sequence"))
+
+    def each(self, *, after: int | None = None, newest: bool = False) -> Iterator[JournalEntry]:
+        """Iterate over all commits in that order."""
+        return walk(lambda place: self.list(after=place, limit=WALKED, newest=newest), after)
+
+    def count(self) -> int:
+        """Return how many commits there are; takes time as the whole journal does."""
+        return sum(1 for _ in self._sessions.commits(self._id, after=None, newest=False))
+
+    def __repr__(self) -> str:
+        return f"<History of session {self._id}: list(), each(), count()>"
 
 
 class SessionHandle:
@@ -87,14 +135,10 @@ class SessionHandle:
         """Put an ended session away. InvalidTransition unless it is completed or failed."""
         self._sessions.take(self.id, SessionStep.ARCHIVE, note)
 
-    def history(self, *, after: int | None = None, limit: int = 1000) -> list[JournalEntry]:
-        """Return up to ``limit`` of its commits behind the sequence ``after``, oldest first.
-
-        Its own steps stand in it as ``(session created)``, ``(session completed)``, and so on.
-        What it was imported with comes first, with sequences below 0. Goes back as far as the
-        journal does. Secrets stand in it as ``***``.
-        """
-        return self._sessions.history(self.id, after=after, limit=limit)
+    @property
+    def history(self) -> History:
+        """Its commits, as far back as the journal goes: ``list()``, ``each()``, ``count()``."""
+        return self._sessions.history(self.id)
 
     def __enter__(self) -> Self:
         """Begin to send in this session.

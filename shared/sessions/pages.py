@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol, TypeAlias, cast
+from typing import Any, Final, Literal, Protocol, TypeAlias, TypedDict, cast
 
 from ...persistence.errors import ConfigurationError
 from ...persistence.names.scope import INTERNAL, Principal
@@ -18,6 +18,7 @@ from ..ledger.ledger import Ledger
 from ..ledger.unit import Unit
 from ..scopes.entries import KEY, VALUE
 from .file import KEPT
+from .handle import SessionHandle
 from .records import SessionInfo, SessionRow, as_session
 from .status import SessionStatus
 
@@ -36,6 +37,15 @@ class Pages(Protocol):
         ...
 
 
+class SessionSelection(TypedDict, total=False):
+    """Which sessions: what ``list``, ``each`` and ``count`` take."""
+
+    status: SessionStatus | str | None
+    owner: Principal | None
+    parent: str | SessionHandle | None
+    since: float | None
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """Which sessions, and in which order."""
@@ -45,7 +55,7 @@ class Wanted:
     parent: str | None = None
     since: float | None = None
     sort: Sort = "created"
-    descending: bool = True
+    newest: bool = True
 
     def order(self) -> Order:
         """Return the order of the table that gives them, with few others between."""
@@ -53,10 +63,10 @@ class Wanted:
             message = f"sort={self.sort!r} is unknown; use 'created', 'changed' or 'name'"
             raise ConfigurationError(message)
         if self.sort == "changed" and self.owner is not None:
-            return Order(_BY_OWNER, self.owner.columns, self.descending)
+            return Order(_BY_OWNER, self.owner.columns, self.newest)
         if self.sort == "changed" and self.status is not None:
-            return Order(("status", "changed"), (str(self.status),), self.descending)
-        return Order((self.sort,), (), self.descending)
+            return Order(("status", "changed"), (str(self.status),), self.newest)
+        return Order((self.sort,), (), self.newest)
 
     def place(self, row: SessionRow | SessionInfo) -> Spot:
         """Return where a session stands in that order."""
@@ -103,36 +113,55 @@ def by_correlation(ledger: Ledger, correlation: int) -> str:
     return str(rows[0][0]) if rows else ""
 
 
-def commits(reader: StoreReader, session: SessionRow, after: int | None) -> Iterator[JournalEntry]:
+def commits(
+    reader: StoreReader, session: SessionRow, after: int | None, *, newest: bool = False
+) -> Iterator[JournalEntry]:
     """Iterate over a session's commits behind ``after``, oldest first; its imported ones first.
 
     Those stand in a scope of their own and are numbered from below 0, so that the last one is -1.
     """
+    if newest:
+        if after is None or after > 0:
+            yield from _own(reader, session, after, newest=True)
+        yield from _imported(reader, session, None if after is None else min(after, 0), newest=True)
+        return
     if after is None or after < 0:
-        yield from _imported(reader, session, after)
-    behind = max(session.first, 0 if after is None else after)
+        yield from _imported(reader, session, after, newest=False)
+    yield from _own(reader, session, max(session.first, after or 0), newest=False)
+
+
+def _own(
+    reader: StoreReader, session: SessionRow, after: int | None, *, newest: bool
+) -> Iterator[JournalEntry]:
     while True:
-        entries = reader.journal(after=behind, limit=PAGE)
+        entries = reader.journal(after=after, limit=PAGE, newest=newest)
         for entry in entries:
+            if newest and entry.sequence <= session.first:
+                return
             if entry.correlation == session.correlation:
                 yield entry
         if len(entries) < PAGE:
             return
-        behind = entries[-1].sequence
+        after = entries[-1].sequence
 
 
 def _imported(
-    reader: StoreReader, session: SessionRow, after: int | None
+    reader: StoreReader, session: SessionRow, after: int | None, *, newest: bool
 ) -> Iterator[JournalEntry]:
-    order = Order(("kind", "id", "part"), history_scope(session.id))
-    count = reader.count(SCOPED, order)
-    number = 0 if after is None else max(0, after + count + 1)
-    behind: Row | None = (history_key(number - 1),) if number else None
-    while True:
+    equal = history_scope(session.id)
+    count = reader.count(SCOPED, Order(("kind", "id", "part"), equal))
+    # The keys are the numbers from 0 up; what people see is counted from below 0.
+    if newest:
+        number, step = (count if after is None else after + count) - 1, -1
+    else:
+        number, step = 0 if after is None else max(0, after + count + 1), 1
+    order = Order(("kind", "id", "part"), equal, newest)
+    behind: Row | None = (history_key(number - step),) if number - step >= 0 else None
+    while number >= 0:
         rows = reader.page(SCOPED, order, behind, PAGE)
         for row in rows:
             yield _entry(str(row[VALUE]), number - count, session.correlation)
-            number += 1
+            number += step
         if len(rows) < PAGE:
             return
         behind = (rows[-1][KEY],)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import builtins
 import contextlib
 import functools
-import itertools
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar, Unpack
 
 from ...persistence.errors import (
     Conflict,
@@ -24,6 +23,7 @@ from ...persistence.errors import (
 from ...persistence.names.keys import checked_name
 from ...persistence.names.scope import Principal, Scope
 from ...persistence.records.chain import AuditRecord
+from ...persistence.records.page import LIMIT, Page, page_of, walk
 from ...persistence.records.records import JournalEntry
 from ...persistence.records.shared_tables import ARTIFACTS, PROGRESS, SESSIONS
 from ...persistence.records.tables import Order, Row
@@ -49,7 +49,7 @@ from .bounds import (
 from .cleanup import IMPORTS
 from .current import enter, entered
 from .exporter import ExportReport, export
-from .handle import SessionHandle
+from .handle import History, SessionHandle
 from .history import readable
 from .importer import Importer
 from .records import (
@@ -174,11 +174,11 @@ class Sessions(Handle, Generic[S]):
         parent: str | SessionHandle | None = None,
         since: float | None = None,
         sort: pages.Sort = "created",
-        descending: bool = True,
         after: SessionInfo | None = None,
-        limit: int = 50,
-    ) -> builtins.list[SessionInfo]:
-        """Return up to ``limit`` sessions the caller may see, newest first.
+        limit: int = LIMIT,
+        newest: bool = True,
+    ) -> Page[SessionInfo]:
+        """Return a page of the sessions the caller may see, newest first.
 
         Args:
             status: only those of a status.
@@ -186,18 +186,37 @@ class Sessions(Handle, Generic[S]):
             parent: only those nested in a session; ``""`` for those nested in none.
             since: only those that changed at that time (seconds since the epoch) or later.
             sort: ``"created"``, ``"changed"`` or ``"name"``; equal ones go by their id.
-            descending: the last ones first.
-            after: the last one of the page before; what was created meanwhile shifts nothing.
-            limit: how many.
+            after: the one before; what was created meanwhile shifts nothing.
+            limit: how many at most.
+            newest: the last ones of that order first; False for the first ones.
         """
         wanted = pages.Wanted(
             None if status is None else known_status(status), owner, _id(parent), since, sort,
-            descending,
+            newest,
         )  # fmt: skip
         behind = None if after is None else wanted.place(after)
         rows = self._desk.rows(self._desk.unit(), SESSIONS, wanted.order(), behind)
         found = (row for row in map(as_session, rows) if wanted.fits(row) and self._may_see(row))
-        return [info_of(row) for row in itertools.islice(found, max(0, limit))]
+        return page_of(map(info_of, found), limit, lambda info: info)
+
+    def each(
+        self,
+        *,
+        after: SessionInfo | None = None,
+        newest: bool = True,
+        sort: pages.Sort = "created",
+        **wanted: Unpack[pages.SessionSelection],
+    ) -> Iterator[SessionInfo]:
+        """Iterate over all sessions in that order; takes what ``list`` takes."""
+
+        def page(place: SessionInfo | None) -> Page[SessionInfo]:
+            return self.list(after=place, newest=newest, sort=sort, **wanted)
+
+        return walk(page, after)
+
+    def count(self, **wanted: Unpack[pages.SessionSelection]) -> int:
+        """Return how many sessions the caller may see; takes what ``list`` takes."""
+        return sum(1 for _ in self.each(**wanted))
 
     def take(self, session_id: str, step: SessionStep, note: str = "") -> None:
         """Take a step; an end is taken by those nested in the session first, each by itself."""
@@ -230,16 +249,18 @@ class Sessions(Handle, Generic[S]):
                 return
         raise Conflict(f"session {session_id} is changed all the time; it was not {DONE[step]}")
 
-    def history(
-        self, session_id: str, *, after: int | None = None, limit: int = 1000
-    ) -> builtins.list[JournalEntry]:
-        """Return commits of a session; see ``SessionHandle.history``."""
-        entries = pages.commits(self._desk.ledger.store, self._visible(session_id), after)
+    def history(self, session_id: str) -> History:
+        """Return the commits of a session, to be listed; see ``SessionHandle.history``."""
+        return History(self, session_id)
+
+    def commits(
+        self, session_id: str, *, after: int | None, newest: bool
+    ) -> Iterator[JournalEntry]:
+        """Iterate over commits of a session as the caller may see them."""
+        row = self._visible(session_id)
         guard, standing = self._desk.guard, self._desk.standing()
-        return [
-            readable(entry._replace(delta=masked(entry.delta)), guard, standing)
-            for entry in itertools.islice(entries, max(0, limit))
-        ]
+        for entry in pages.commits(self._desk.ledger.store, row, after, newest=newest):
+            yield readable(entry._replace(delta=masked(entry.delta)), guard, standing)
 
     def export(self, session_id: str, path: str | Path, *, secrets: bool = False) -> ExportReport:
         """Write a session with its keys, history and artifacts to one file; say what is in it.

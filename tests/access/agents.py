@@ -33,7 +33,7 @@ class Desk(Agent[DeskState]):
         return self.scopes.delete(Scope.parse(scope), key)
 
     def keys(self, scope: str, prefix: str = "") -> list[str]:
-        return self.scopes.list_keys(Scope.parse(scope), prefix=prefix)
+        return list(self.scopes.list(Scope.parse(scope), prefix=prefix))
 
     def count(self, scope: str) -> int:
         return self.scopes.count(Scope.parse(scope))
@@ -110,13 +110,13 @@ class Desk(Agent[DeskState]):
             "verify": system.audit.verify,  # type: ignore[attr-defined]
             "head": system.audit.head,  # type: ignore[attr-defined]
             "trim": system.audit.trim,  # type: ignore[attr-defined]
-            "journal": system.journal,  # type: ignore[attr-defined]
-            "others": lambda: system.journal("Desk", "bert"),  # type: ignore[attr-defined]
-            "own": lambda: len(system.journal("Desk", self.key)),  # type: ignore[attr-defined]
+            "journal": system.journal.list,  # type: ignore[attr-defined]
+            "others": lambda: system.journal.list("Desk", "bert"),  # type: ignore[attr-defined]
+            "own": lambda: len(system.journal.list("Desk", self.key)),  # type: ignore[attr-defined]
             "isolated": system.access.isolated,
             "check": lambda: system.access.check(ANNA, Right.READ, W),
             "owner": lambda: system.access.owner(W),
-            "grants": lambda: len(system.access.grants()),
+            "grants": lambda: len(system.access.grants.list()),
         }
         return looks[what]()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import pytest
@@ -25,7 +26,7 @@ from tests.kit.stores import FailingStore
 from tests.kit.threads import together
 
 
-def told(entries: list[AuditEntry], who: Principal) -> list[tuple[str, str, int]]:
+def told(entries: Sequence[AuditEntry], who: Principal) -> list[tuple[str, str, int]]:
     """Return what was decided about somebody."""
     return [(e.operation, e.outcome, e.times) for e in entries if e.who == who]
 
@@ -72,7 +73,7 @@ def test_a_decision_stands_in_the_commit_of_its_turn() -> None:
     with opened() as system:
         system.access.grant(ANNA, W, Right.ALL)
         call(system, "anna", "write", "workflow:w", "k", 1)
-        commit = system.journal("Desk", "anna")[0]
+        commit = system.journal.list("Desk", "anna")[0]
         (entry,) = system.audit.list(who=ANNA)
         assert (entry.sequence, entry.correlation) == (commit.sequence, commit.correlation)
 

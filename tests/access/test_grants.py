@@ -95,7 +95,7 @@ def test_a_grant_with_an_end_ends(tmp_path: Path) -> None:
     with opened(tmp_path / "a.db", clock=clock) as system:
         assert call(system, "anna", "write", "workflow:w", "k", 2) == 2
         clock.advance(1)
-        assert system.access.grants() == []
+        assert system.access.grants.list() == []
         with pytest.raises(Denied):
             call(system, "anna", "write", "workflow:w", "k", 3)
 
@@ -107,12 +107,12 @@ def test_a_one_time_grant_is_used_by_what_has_seen_something() -> None:
         system.access.grant(ANNA, W, Right.READ, uses=2)
         with pytest.raises(ValueError, match="undone"):
             call(system, "anna", "read_and_fail", "workflow:w", "k")
-        assert [g.uses for g in system.access.grants()] == [1]
+        assert [g.uses for g in system.access.grants.list()] == [1]
         assert call(system, "anna", "read", "workflow:w", "k") == 5
         grant = system.access.grant(ANNA, W, Right.READ, uses=1)
         with pytest.raises(Denied):  # both reads are one turn, and the second is one too many
             call(system, "anna", "read_twice", "workflow:w", "k")
-        assert system.access.grants() == []
+        assert system.access.grants.list() == []
         with pytest.raises(Denied):
             call(system, "anna", "read", "workflow:w", "k")
         with pytest.raises(UnknownGrant):
@@ -127,7 +127,7 @@ def test_uses_count_outside_of_turns_too_and_a_list_is_shown_whole() -> None:
         system.access.grant(mira, W, Right.READ | Right.LIST, uses=2)
         handle = system.state.acting_as(mira)
         assert handle.get(W, "a") == 1
-        assert handle.list_keys(W) == ["a", "b"]
+        assert handle.list(W) == ["a", "b"]
         with pytest.raises(Denied):
             handle.get(W, "a")
 
@@ -138,7 +138,7 @@ def test_unlimited_grants_are_used_before_limited_ones() -> None:
         system.access.grant(ANNA, W, Right.READ, uses=1)
         system.access.grant(ANNA, W, Right.READ)
         call(system, "anna", "read", "workflow:w", "k")
-        assert sorted(g.uses or 0 for g in system.access.grants()) == [0, 1]
+        assert sorted(g.uses or 0 for g in system.access.grants.list()) == [0, 1]
 
 
 def test_a_step_inherits_only_what_was_granted_so() -> None:
@@ -178,7 +178,7 @@ def test_a_grant_of_a_turn_that_fails_was_never_given() -> None:
     with opened() as system:
         with pytest.raises(ValueError, match="undone"):
             call(system, "anna", "give_and_fail", "agent:Desk/anna", "Desk", "bert")
-        assert system.access.grants() == []
+        assert system.access.grants.list() == []
 
 
 def test_a_scope_that_was_given_away_is_its_new_owners() -> None:
@@ -383,7 +383,7 @@ def test_grants_that_make_no_sense_are_refused() -> None:
         for to, scope, rights, more in wrong:
             with pytest.raises(ScopeError):
                 system.access.grant(to, scope, rights, **more)
-        assert system.access.grants() == []
+        assert system.access.grants.list() == []
         assert system.access.grant(ANNA, W, Right.READ, uses=2**63 - 1).uses == 2**63 - 1
 
 
@@ -398,7 +398,7 @@ def test_what_is_no_scope_or_principal_is_named_in_one_sentence() -> None:
             lambda: access.acting_as(text),
             lambda: access.check(text, Right.READ, W),
             lambda: access.isolate(text, "no"),
-            lambda: access.grants(to=text),
+            lambda: access.grants.list(to=text),
         ]
         for call_it in calls:
             with pytest.raises(ScopeError, match="'Desk/anna' is no principal; give"):
@@ -436,7 +436,7 @@ def test_a_handle_of_somebody_cannot_be_widened() -> None:
                     handle.acting_as(other)
         system.access.acting_as(Principal.SYSTEM).acting_as(mira)
         state: Any = system.state
-        for method, *args in (("get", "k"), ("list_keys",), ("set", "k", 1)):
+        for method, *args in (("get", "k"), ("list",), ("set", "k", 1)):
             with pytest.raises(ScopeError, match="'global' is no scope; give"):
                 getattr(state, method)("global", *args)
 
@@ -458,9 +458,9 @@ def test_whoever_asks_for_grants_sees_what_concerns_it() -> None:
         system.access.grant(ANNA, W, Right.READ)
         system.access.grant(BERT, W, Right.READ)
         system.access.grant(BERT, Scope.agent("Desk", "anna"), Right.READ)
-        assert len(system.access.grants()) == 3
-        assert len(system.access.grants(to=BERT)) == 2
-        assert len(system.access.grants(scope=W)) == 2
+        assert len(system.access.grants.list()) == 3
+        assert len(system.access.grants.list(to=BERT)) == 2
+        assert len(system.access.grants.list(scope=W)) == 2
         assert call(system, "anna", "look_at", "grants") == 2
         assert call(system, "bert", "look_at", "grants") == 2
 
@@ -474,7 +474,7 @@ def test_grants_that_have_run_out_leave_the_disk(tmp_path: Path) -> None:
         clock.advance(25)
         assert system._runtime.grant_sweep.sweep() == 2
         assert system._store.count(GRANTS, Order(("number",))) == 2
-        assert [g.number for g in system.access.grants()] == [3, 4]
+        assert [g.number for g in system.access.grants.list()] == [3, 4]
         assert system._runtime.grant_sweep.sweep() == 0
         clock.advance(60)
         assert system.idle(DEADLINE)

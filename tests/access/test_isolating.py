@@ -33,13 +33,13 @@ from tests.kit.threads import together
 
 def last_commit(system: AgentSystem, key: str) -> int:
     """Return the sequence of an agent's newest commit."""
-    entries = system.journal("Desk", key, limit=10_000)
+    entries = system.journal.list("Desk", key, limit=10_000)
     return entries[-1].sequence if entries else 0
 
 
 def isolation_of(system: AgentSystem) -> int:
     """Return the sequence of the newest isolation."""
-    return next(e.sequence for e in reversed(system.journal(limit=10_000)) if "isolate" in e.name)
+    return next(e.sequence for e in system.journal.each(newest=True) if "isolate" in e.name)
 
 
 def test_a_turn_that_writes_is_abandoned_and_its_asker_told() -> None:
@@ -288,7 +288,7 @@ def test_isolated_and_restored_in_a_storm_of_mail_nothing_is_lost_or_doubled(rou
 def commits_while_isolated(system: AgentSystem, key: str) -> list[JournalEntry]:
     """Return an agent's commits between an isolation and its restore."""
     found, inside, after = [], False, 0
-    while page := system.journal(after=after, limit=1000):
+    while page := system.journal.list(after=after, limit=1000):
         after = page[-1].sequence
         for entry in page:
             if entry.name in ("(isolate)", "(restore)"):

@@ -60,7 +60,7 @@ def test_the_same_holds_outside_for_a_named_principal() -> None:
                     refused()  # type: ignore[no-untyped-call]
                 told.append((str(raised.value), tuple(store.asked)))
         assert told[: len(told) // 2] == told[len(told) // 2 :]
-        for listing in (lambda: handle.list_keys(W), lambda: handle.count(W)):
+        for listing in (lambda: handle.list(W), lambda: handle.count(W)):
             with pytest.raises(Denied):
                 listing()
 

@@ -23,7 +23,7 @@ NEVER = 2**62
 def whole_audit(system: AgentSystem) -> list[AuditEntry]:
     """Return every decision."""
     system.flush()
-    return system.audit.list(limit=10**6)
+    return list(system.audit.each())
 
 
 def validity(entries: list[AuditEntry]) -> dict[int, tuple[int, int]]:
@@ -76,7 +76,7 @@ def test_no_write_stands_behind_the_revocation_of_its_right(tmp_path: Path, roun
                    if e.operation == "increment" and e.outcome == "allowed"}  # fmt: skip
         wrote = 0
         after = 0
-        while page := system.journal("Desk", after=after, limit=1_000):
+        while page := system.journal.list("Desk", after=after, limit=1_000):
             after = page[-1].sequence
             for commit in page:
                 assert '"scoped"' in commit.delta
@@ -162,7 +162,7 @@ def test_a_one_time_grant_is_used_once_by_64_threads(*, inside: bool) -> None:
                 return handle.get(W, "k")
 
             assert tried_by_64(read) == ([7], 63)
-            assert system.access.grants() == []
+            assert system.access.grants.list() == []
         reads = [e for e in whole_audit(system) if e.operation == "read"]
         assert sum(e.outcome == "allowed" for e in reads) == 3
         assert sum(e.outcome == "refused" for e in reads) == 3 * 63

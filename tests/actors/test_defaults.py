@@ -100,7 +100,7 @@ def test_only_the_first_turn_stores_what_was_computed() -> None:
         agent = system.agent(Holder, "a")
         for _ in range(3):
             agent.call(Holder.who).get(timeout=DEADLINE)
-        (entry,) = system.journal()
+        (entry,) = system.journal.list()
         stored = msgspec.json.decode(entry.delta)["set"]
         assert stored.keys() == {"id", "number", "given"}
 
@@ -114,7 +114,7 @@ def test_nothing_of_a_volatile_agent_is_stored() -> None:
         agent.restart()
         assert agent.call(Lost.who).get(timeout=DEADLINE) != known
         agent.stop()
-        assert not [entry for entry in system.journal() if '"set"' in entry.delta]
+        assert not [entry for entry in system.journal.list() if '"set"' in entry.delta]
 
 
 def test_an_object_as_default_is_one_for_each_agent() -> None:

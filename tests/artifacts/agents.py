@@ -21,13 +21,13 @@ class Maker(Agent[MakerState]):
 
     def make(self, name: str, text: str, sources: int = 0) -> tuple[str, int]:
         artifacts = self.system.artifacts
-        origin = artifacts.find(limit=sources) if sources else []
+        origin = artifacts.list(limit=sources) if sources else []
         artifact = artifacts.save(
             name, text.encode(), type="agent-output", tags=["made"], sources=origin
         )
         assert artifacts.read(artifact) == text.encode()
         assert artifacts.get(name) == artifact
-        assert artifact in artifacts.find(scope=artifact.scope, tag="made")
+        assert artifact in artifacts.list(scope=artifact.scope, tag="made")
         artifacts.came_from(artifact, *origin)
         self.state.made += 1
         return str(artifact.scope), artifact.version
@@ -41,7 +41,7 @@ class Maker(Agent[MakerState]):
     def drop(self, name: str) -> list[str]:
         artifacts = self.system.artifacts
         artifacts.delete(artifacts.get(name))
-        return [artifact.name for artifact in artifacts.find(scope=self.scopes.own)]
+        return [artifact.name for artifact in artifacts.list(scope=self.scopes.own)]
 
     async def make_later(self, name: str, text: str) -> int:
         return self.system.artifacts.save(name, text.encode()).version

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from random import Random
@@ -108,7 +108,7 @@ def give_up(sink: Sink, data: bytes) -> None:
         raise ZeroDivisionError
 
 
-def named(found: list[Artifact]) -> list[tuple[str, int]]:
+def named(found: Sequence[Artifact]) -> list[tuple[str, int]]:
     """Return names and versions."""
     return [(artifact.name, artifact.version) for artifact in found]
 

@@ -116,7 +116,7 @@ def test_damage_of_one_artifact_hurts_no_other(tmp_path: Path) -> None:
         other = system.artifacts.save("fine", b"fine")
         system.artifacts.sweep()
         assert system.artifacts.read(other) == b"fine"
-        assert system.artifacts.find() == [other]
+        assert system.artifacts.list() == [other]
     with closing(sqlite3.connect(path)) as connection:
         query = "SELECT count(*) FROM contents WHERE content = ?"
         assert connection.execute(query, (artifact.content,)).fetchone() == (1,)

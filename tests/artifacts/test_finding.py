@@ -28,16 +28,16 @@ class Finder(Agent[State]):
 
     def look(self, first: str) -> list[list[str]]:
         artifacts = self.system.artifacts
-        seen = [artifacts.find(tag="t")]
+        seen = [artifacts.list(tag="t")]
         new = artifacts.save("new", b"n", tags=["t"])
-        seen.append(artifacts.find(tag="t"))
+        seen.append(artifacts.list(tag="t"))
         artifacts.tag(seen[0][0], "u")
-        seen.append(artifacts.find(tag="u"))
+        seen.append(artifacts.list(tag="u"))
         artifacts.delete(artifacts.get(first, scope=Scope.GLOBAL))
-        seen.append(artifacts.find(tag="t"))
+        seen.append(artifacts.list(tag="t"))
         artifacts.untag(new, "t")
-        seen.append(artifacts.find(tag="t"))
-        seen.append(artifacts.find(scope=self.scopes.own))
+        seen.append(artifacts.list(tag="t"))
+        seen.append(artifacts.list(scope=self.scopes.own))
         return [[artifact.name for artifact in found] for found in seen]
 
 
@@ -91,9 +91,9 @@ def test_found_is_what_fits(
                 and artifact.made >= float(str(wish.get("since", 0)))
                 and artifact.made < float(str(wish.get("until", 1e9)))
             ]
-            assert system.artifacts.find(**wish) == fits
+            assert system.artifacts.list(**wish) == fits
             pages: list[Artifact] = []
-            while page := system.artifacts.find(
+            while page := system.artifacts.list(
                 **wish,
                 after=pages[-1] if pages else 0,
                 limit=2,
@@ -111,7 +111,7 @@ def test_a_turn_finds_what_it_has_done(tmp_path: Path) -> None:
             assert system.agent(Finder, "f").proxy().look("one").get() == [
                 ["one", "two"], ["one", "two", "new"], ["one"], ["two", "new"], ["two"], ["new"],
             ]  # fmt: skip
-            assert named(system.artifacts.find()) == [("two", 1), ("new", 1)]
+            assert named(system.artifacts.list()) == [("two", 1), ("new", 1)]
 
 
 def test_correlation_and_agent(tmp_path: Path) -> None:
@@ -120,11 +120,11 @@ def test_correlation_and_agent(tmp_path: Path) -> None:
         with opened(store) as system:
             for number in range(3):
                 system.agent(Maker, f"m{number}").proxy().make("a", str(number)).get()
-            one, two, _ = system.artifacts.find(type="agent-output")
+            one, two, _ = system.artifacts.list(type="agent-output")
             assert one.correlation != two.correlation
-            assert system.artifacts.find(correlation=two.correlation) == [two]
-            assert system.artifacts.find(agent=("Maker", "m1")) == [two]
-            assert system.artifacts.find(agent=("Maker", "none")) == []
+            assert system.artifacts.list(correlation=two.correlation) == [two]
+            assert system.artifacts.list(agent=("Maker", "m1")) == [two]
+            assert system.artifacts.list(agent=("Maker", "none")) == []
 
 
 def test_tags_come_and_go(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_tags_come_and_go(tmp_path: Path) -> None:
             for use in (system.artifacts.tag, system.artifacts.untag):
                 with pytest.raises(UnknownArtifact, match="it was deleted"):
                     use(artifact, "x")
-            assert system.artifacts.find(tag="y") == []
+            assert system.artifacts.list(tag="y") == []
 
 
 def test_lineage_both_ways(tmp_path: Path) -> None:

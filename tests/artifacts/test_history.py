@@ -45,7 +45,7 @@ class Model:
 
     def check(self, system: AgentSystem) -> None:
         """Hold the system against the model."""
-        assert system.artifacts.find() == [artifact for artifact, _ in self.there.values()]
+        assert system.artifacts.list() == [artifact for artifact, _ in self.there.values()]
         for artifact, content in self.there.values():
             assert system.artifacts.read(artifact) == CONTENTS[content]
         for scope in SCOPES:

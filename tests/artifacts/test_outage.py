@@ -45,7 +45,7 @@ def test_an_upload_meets_an_outage() -> None:
         store.mend()
         clock.advance(30.0)
         told.wait("breaker_closed")
-        assert system.artifacts.find() == []
+        assert system.artifacts.list() == []
         artifact = system.artifacts.save("large", LARGE)
         assert system.artifacts.read(artifact) == LARGE
         system.artifacts.delete(artifact)
@@ -70,8 +70,8 @@ def test_agents_that_are_saved_seldom_make_durable_artifacts(kind: type[Snapshot
     store = MemoryStore()
     with AgentSystem.open(store, agents=[kind]) as system:
         assert system.agent(kind, "k").proxy().make().get() == 1
-        (artifact,) = system.artifacts.find(agent=(kind.kind, "k"))
-        (entry,) = [e for e in system.journal() if e.sequence == artifact.sequence]
+        (artifact,) = system.artifacts.list(agent=(kind.kind, "k"))
+        (entry,) = [e for e in system.journal.list() if e.sequence == artifact.sequence]
         assert entry.name == "make"
     with AgentSystem.open(store, agents=[]) as system:
-        assert named(system.artifacts.find()) == [("a", 1)]
+        assert named(system.artifacts.list()) == [("a", 1)]

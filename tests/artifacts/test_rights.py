@@ -26,7 +26,7 @@ class Strict(Agent[State]):
         return self.system.artifacts.read(self.system.artifacts.get(name, scope=W))
 
     def listed(self) -> list[str]:
-        return [artifact.name for artifact in self.system.artifacts.find()]
+        return [artifact.name for artifact in self.system.artifacts.list()]
 
     def stream(self, name: str) -> int:
         with self.system.artifacts.create(name) as sink:
@@ -50,7 +50,7 @@ def test_each_operation_needs_its_right(tmp_path: Path) -> None:
                 lambda: mira.sources(first), lambda: mira.results(first),
                 lambda: mira.tags(first), lambda: mira.uses(first),
             ],
-            Right.LIST: [lambda: mira.find(scope=W), lambda: mira.usage(W)],
+            Right.LIST: [lambda: mira.list(scope=W), lambda: mira.usage(W)],
             Right.WRITE: [
                 lambda: mira.save("out/b", b"2", scope=W), lambda: mira.create("out/b", scope=W),
                 lambda: mira.tag(first, "x"), lambda: mira.untag(first, "t"),
@@ -89,9 +89,9 @@ def test_lists_show_only_what_may_be_listed(tmp_path: Path) -> None:
         hidden = system.artifacts.save("hidden", b"secret", scope=W, tags=["t"])
         open_ = system.artifacts.save("open", b"2", scope=Scope.user("mira"), sources=[hidden])
         mira = system.artifacts.acting_as(MIRA)
-        assert named(mira.find()) == [("open", 1)]
-        assert mira.find(tag="t") == []
-        assert mira.find(content=hidden.content) == []
+        assert named(mira.list()) == [("open", 1)]
+        assert mira.list(tag="t") == []
+        assert mira.list(content=hidden.content) == []
         assert mira.sources(open_) == []
         assert system.artifacts.sources(open_) == [hidden]
         assert system.agent(Strict, "s").proxy().listed().get() == []
@@ -119,7 +119,7 @@ def test_sources_need_the_right_to_read(tmp_path: Path) -> None:
         mine = mira.save("mine", b"", scope=own)
         with pytest.raises(Denied):
             mira.link(mine, hidden)
-        assert named(system.artifacts.find()) == [("hidden", 1), ("mine", 1)]
+        assert named(system.artifacts.list()) == [("hidden", 1), ("mine", 1)]
 
 
 def test_an_agent_has_its_own_scope(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_a_revocation_during_an_upload_counts(tmp_path: Path) -> None:
         system.access.revoke(grant)
         with pytest.raises(Denied):
             sink.__exit__(None, None, None)
-        assert system.artifacts.find() == []
+        assert system.artifacts.list() == []
 
 
 def test_the_audit_tells_who_used_what(tmp_path: Path) -> None:

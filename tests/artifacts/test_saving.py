@@ -142,7 +142,7 @@ def test_a_block_that_raises_makes_nothing(tmp_path: Path) -> None:
             _ = sink.artifact
         with pytest.raises(ValueError, match="this sink has ended"):
             sink.write(b"more")
-        assert system.artifacts.find() == []
+        assert system.artifacts.list() == []
         system.flush()
         assert counts(path)["chunks"] == 3
         assert system.artifacts.sweep().chunks == 3
@@ -214,7 +214,7 @@ def test_uploads_at_once_share_a_quota(tmp_path: Path) -> None:
             first.__exit__(None, None, None)
             with pytest.raises(QuotaExceeded, match="would be 12, above the limit of 10"):
                 second.__exit__(None, None, None)
-            assert named(system.artifacts.find()) == [("a", 1)]
+            assert named(system.artifacts.list()) == [("a", 1)]
 
 
 def test_a_session_is_where_its_artifacts_are() -> None:
@@ -224,7 +224,7 @@ def test_a_session_is_where_its_artifacts_are() -> None:
             artifact = system.artifacts.save("a", b"1")
             session.agent(Maker, "m").proxy().make("b", "2").get()
         assert artifact.scope == Scope.session("s1")
-        found = system.artifacts.find(session="s1")
+        found = system.artifacts.list(session="s1")
         assert [(a.name, a.session, a.scope) for a in found] == [
             ("a", "s1", Scope.session("s1")), ("b", "s1", Scope.session("s1")),
         ]  # fmt: skip
@@ -260,7 +260,7 @@ def test_what_is_of_another_kind_is_one_sentence() -> None:
         artifacts: Any = system.artifacts
         saved = artifacts.save("a", b"1")
         wrongs: list[tuple[Callable[[], object], type[Exception], str]] = [
-            (lambda: artifacts.find(scope="global"), ScopeError, "is no scope"),
+            (lambda: artifacts.list(scope="global"), ScopeError, "is no scope"),
             (lambda: artifacts.get("a", scope="global"), ScopeError, "is no scope"),
             (lambda: artifacts.save("b", b"1", scope="global"), ScopeError, "is no scope"),
             (lambda: artifacts.save("b", b"1", sources=[1]), StateError, "1 is none"),
@@ -276,8 +276,7 @@ def test_what_is_of_another_kind_is_one_sentence() -> None:
         for wrong, error, reason in wrongs:
             with pytest.raises(error, match=reason):
                 wrong()
-        assert artifacts.find() == [saved]
-        assert artifacts.find(limit=-1) == []
+        assert artifacts.list() == [saved]
 
 
 def test_an_artifact_of_another_store_is_not_in_this_one() -> None:

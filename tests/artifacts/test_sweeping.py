@@ -42,7 +42,7 @@ def test_deletion_frees_the_space(tmp_path: Path) -> None:
         artifacts.delete(one)
         artifacts.sweep()
         assert artifacts.read(two) == noise(3 * CHUNK)
-        for artifact in artifacts.find():
+        for artifact in artifacts.list():
             artifacts.delete(artifact)
         assert artifacts.sweep() == Swept(contents=2, chunks=4, notes=4)
         assert counts(path) == NOTHING
@@ -155,7 +155,7 @@ def test_a_twin_deleted_while_it_is_saved(tmp_path: Path) -> None:
         at_once(5, lambda number: _save_and_delete(system.artifacts, number, faults))
         assert faults == []
         system.artifacts.sweep()
-        for artifact in system.artifacts.find(limit=1000):
+        for artifact in system.artifacts.list(limit=1000):
             assert system.artifacts.read(artifact) in TWINS
     assert dangling(path) == orphans(path) == []
 

@@ -23,7 +23,7 @@ def test_a_turn_makes_artifacts_and_sees_them(tmp_path: Path) -> None:
             assert maker.make("a", "1").get() == ("agent:Maker/m", 1)
             assert maker.make("a", "2").get() == ("agent:Maker/m", 2)
             own = Scope.agent("Maker", "m")
-            found = system.artifacts.find(agent=("Maker", "m"))
+            found = system.artifacts.list(agent=("Maker", "m"))
             assert named(found) == [("a", 1), ("a", 2)]
             assert {artifact.scope for artifact in found} == {own}
             assert system.artifacts.read(system.artifacts.get("a", scope=own)) == b"2"
@@ -35,8 +35,8 @@ def test_an_artifact_knows_its_turn(tmp_path: Path) -> None:
         with opened(store) as system:
             system.artifacts.save("before", b"0")
             system.agent(Maker, "m").proxy().make("a", "1").get()
-            (made,) = system.artifacts.find(agent=("Maker", "m"))
-            (entry,) = system.journal("Maker", "m", limit=1)
+            (made,) = system.artifacts.list(agent=("Maker", "m"))
+            (entry,) = system.journal.list("Maker", "m", limit=1)
             assert (made.sequence, entry.name) == (entry.sequence, "make")
             assert made.correlation == entry.correlation
 
@@ -48,7 +48,7 @@ def test_a_turn_that_raises_leaves_nothing(tmp_path: Path) -> None:
         maker = system.agent(Maker, "m").proxy()
         with pytest.raises(ValueError, match="after all"):
             maker.make_and_raise("a", "1").get()
-        assert system.artifacts.find() == []
+        assert system.artifacts.list() == []
         assert system.artifacts.usage(Scope.agent("Maker", "m")) == (0, 0)
         system.artifacts.sweep()
         assert set(counts(path).values()) == {0}
@@ -66,7 +66,7 @@ def test_a_turn_that_raises_has_deleted_nothing(tmp_path: Path) -> None:
             with pytest.raises(UnknownArtifact):
                 maker.drop("c").get()
             assert maker.drop("a").get() == ["b"]
-            assert named(system.artifacts.find()) == [("b", 1)]
+            assert named(system.artifacts.list()) == [("b", 1)]
 
 
 def test_changes_name_what_they_came_from(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_changes_name_what_they_came_from(tmp_path: Path) -> None:
             maker = system.agent(Maker, "m").proxy()
             maker.make("a", "1", 1).get()
             maker.make("b", "2", 1).get()
-            entries = [e for e in system.journal("Maker", "m") if e.name == "make"]
+            entries = [e for e in system.journal.list("Maker", "m") if e.name == "make"]
             assert system.artifacts.uses(first) == [entry.sequence for entry in entries]
             for entry, name in zip(entries, "ab", strict=True):
                 assert named(system.artifacts.used_in(entry.sequence)) == [("first", 1), (name, 1)]
@@ -125,9 +125,9 @@ def test_a_transaction_outside_is_one_commit(tmp_path: Path) -> None:
         with opened(store) as system:
             with pytest.raises(ZeroDivisionError):
                 _change(system, fail=True)
-            assert system.artifacts.find() == []
+            assert system.artifacts.list() == []
             _change(system, fail=False)
-            (artifact,) = system.artifacts.find()
+            (artifact,) = system.artifacts.list()
             entry = system.state.entry(Scope.GLOBAL, "newest", int)
             assert entry is not None
             assert (entry.value, entry.sequence) == (artifact.number, artifact.sequence)
@@ -151,7 +151,7 @@ def test_a_quota_refuses_in_the_turn() -> None:
             try:
                 self.system.artifacts.save("b", b"45")
             except QuotaExceeded:
-                return len(self.system.artifacts.find(scope=self.scopes.own))
+                return len(self.system.artifacts.list(scope=self.scopes.own))
             return -1
 
     limits = ArtifactLimits(scope=4)
@@ -159,4 +159,4 @@ def test_a_quota_refuses_in_the_turn() -> None:
         MemoryStore(), agents=[Careful], limits=Limits(artifacts=limits)
     ) as system:
         assert system.agent(Careful, "c").proxy().save_both().get() == 1
-        assert named(system.artifacts.find()) == [("a", 1)]
+        assert named(system.artifacts.list()) == [("a", 1)]

@@ -70,7 +70,7 @@ def _save(artifacts: Artifacts, seed: int, random: Random) -> int:
 
 
 def _delete(artifacts: Artifacts, number: int) -> None:
-    (artifact,) = artifacts.find(after=number - 1, limit=1)
+    (artifact,) = artifacts.list(after=number - 1, limit=1)
     say("deletes", number)
     artifacts.delete(artifact)
     say("deleted", number)

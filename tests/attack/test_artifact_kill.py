@@ -75,10 +75,10 @@ def attack(store: Path, lives: int, seed: int) -> Book:
     with AgentSystem.open(store, agents=[Maker]) as system:
         system.artifacts.sweep()
         assert orphans(store) == dangling(store) == []
-        for artifact in system.artifacts.find(limit=100_000):
+        for artifact in system.artifacts.list(limit=100_000):
             assert system.artifacts.read(artifact) == content(artifact.meta["seed"])
         look(store, book)
-        for artifact in system.artifacts.find(limit=100_000):
+        for artifact in system.artifacts.list(limit=100_000):
             system.artifacts.delete(artifact)
         system.artifacts.sweep()
     assert rows(store, "SELECT count(*) FROM chunks") == [(0,)]

@@ -112,10 +112,10 @@ def test_a_frozen_owner_is_alive_until_somebody_takes_over(store: Path) -> None:
             with Child(store) as third:
                 assert third.first[:2] == ["refused", "StoreOwned"]
             assert add(system, 3) == 3
-            notes = system.journal("Tally", "t")
+            notes = system.journal.list("Tally", "t")
         assert [entry.delta.count("100") for entry in notes] == [0, 0, 0]
     with opened(store) as system:
-        assert [row.key for row in system.agents()] == ["t"]
+        assert [row.key for row in system.agents.each()] == ["t"]
 
 
 def test_work_under_way_in_a_replaced_owner_is_refused(store: Path) -> None:

@@ -119,7 +119,7 @@ def test_a_fork_shares_nothing(tmp_path: Path) -> None:
         "        refused = 0\n"
         "        for call in (lambda: state.get(Scope.GLOBAL, 'k'),\n"
         "                     lambda: state.set(Scope.GLOBAL, 'k', 2),\n"
-        "                     lambda: state.list_keys(Scope.GLOBAL)):\n"
+        "                     lambda: state.list(Scope.GLOBAL)):\n"
         "            try:\n"
         "                call()\n"
         "            except SystemClosed:\n"

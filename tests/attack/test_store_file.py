@@ -106,13 +106,13 @@ def test_a_reader_notices_that_the_file_was_replaced(tmp_path: Path) -> None:
         with opened(path) as system:
             system.agent(Tally, path.stem).call(Tally.add, 1).get()
     with opened(store) as system:
-        assert [row.key for row in system.agents()] == ["store"]
+        assert [row.key for row in system.agents.each()] == ["store"]
         other.rename(store)
         readers = system._store._readers  # type: ignore[attr-defined]
         while readers._free:  # as many as threads have read at once
             readers._free.pop().close()
         with pytest.raises(StoreUnavailable):
-            list(system.agents())
+            list(system.agents.each())
         system.close(timeout=0.2)
 
 

@@ -116,7 +116,7 @@ class Driver:
 def keep(system: AgentSystem, stop: threading.Event) -> None:
     """Pause and resume the second relay, and say what its status is to be."""
     relay = system.agent(Relay, "1")
-    (status,) = [row.status for row in system.agents("Relay") if row.key == "1"] or ["active"]
+    (status,) = [row.status for row in system.agents.each("Relay") if row.key == "1"] or ["active"]
     while not stop.wait(0.01):
         wanted = "active" if status == "paused" else "paused"
         say("will", "status", wanted)
@@ -161,7 +161,7 @@ def work(system: AgentSystem, seed: str, life: str) -> None:
 def settle(system: AgentSystem) -> None:
     """Let everything that is on its way arrive."""
     relay = system.agent(Relay, "1")
-    if [row.status for row in system.agents("Relay") if row.key == "1"] == ["paused"]:
+    if [row.status for row in system.agents.each("Relay") if row.key == "1"] == ["paused"]:
         relay.resume()
     clock = system.agent(Clock, "c")
     pause = threading.Event()

@@ -28,7 +28,10 @@ def test_letters_are_listed_and_shown(desk_store: Path) -> None:
     table = invoke("dead-letters", "--store", desk_store, "--limit", 1)
     assert "Desk/emea" in table.stdout
     assert "ValueError: first" in table.stdout
-    assert table.stderr == "there are more than 1; --limit shows them\n"
+    assert table.stderr == f"there are more; --after {first['id']} shows them\n"
+    behind = records("dead-letters", "--after", first["id"], "--store", desk_store)
+    assert behind == [second]
+    assert records("dead-letters", "--newest", "--store", desk_store) == [second, first]
     page = invoke("dead-letters", "show", second["id"], "--store", desk_store).stdout
     assert 'why="second"' in page
     assert "ValueError: second" in page

@@ -41,7 +41,7 @@ def test_agents_are_chosen(desk_store: Path, options: list[str], keys: list[str]
 def test_what_is_cut_off_is_said(desk_store: Path) -> None:
     """A list that is cut says so on stderr, so that stdout stays a list; an empty one too."""
     result = invoke("agents", "--store", desk_store, "--limit", "1")
-    assert result.stderr == "there are more than 1; --limit shows them\n"
+    assert result.stderr == "there are more; --after Desk/apac shows them\n"
     assert len(result.stdout.splitlines()) == 2
     assert invoke("agents", "--store", desk_store, "--limit", "3").stderr == ""
     nobody = invoke("agents", "--store", desk_store, "--kind", "Nobody")

@@ -82,7 +82,7 @@ def gate() -> Gate:
 
 def deltas(system: AgentSystem, kind: str) -> list[str]:
     """Return what the journal has of an agent's states."""
-    return [entry.delta for entry in system.journal(kind, "s")]
+    return [entry.delta for entry in system.journal.list(kind, "s")]
 
 
 def test_an_isolation_saves_nothing_of_the_turn_it_cuts_off(gate: Gate) -> None:

@@ -123,7 +123,7 @@ def test_snapshots_that_send_or_set_timers_are_saved_with_that_turn(effect: str)
         assert stored(store, "Snapshot") is None
         getattr(snapshot.proxy(), effect)(10).get()
         assert stored(store, "Snapshot") == 11
-        (entry,) = system.journal("Snapshot", "a")
+        (entry,) = system.journal.list("Snapshot", "a")
         assert entry.name == effect
         assert system.idle(DEADLINE)
         assert stored(store, "Tally") == (10 if effect == "pass_on" else None)

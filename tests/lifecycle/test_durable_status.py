@@ -51,11 +51,11 @@ def test_a_stopped_agent_starts_with_the_next_message(tmp_path: Path) -> None:
         assert tally.stop() is True
     with Told() as told, AgentSystem.open(tmp_path / "a.db", agents=[Tally]) as system:
         tally = system.agent(Tally, "a")
-        assert [row.status for row in system.agents()] == ["stopped"]
+        assert [row.status for row in system.agents.each()] == ["stopped"]
         assert tally.stop() is False
         assert told.names() == []
         assert tally.proxy().add(1).get() == 2
-        assert [row.status for row in system.agents()] == ["active"]
+        assert [row.status for row in system.agents.each()] == ["active"]
 
 
 def test_a_quarantined_agent_is_still_quarantined_after_reopening(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_a_quarantined_agent_is_still_quarantined_after_reopening(tmp_path: Path
         system.agent(Tally, "a").cast(Tally.add, 3)
     with AgentSystem.open(path, agents=[Tally]) as system:
         tally = system.agent(Tally, "a")
-        (row,) = system.agents()
+        (row,) = system.agents.each()
         assert (row.status, row.reason) == ("quarantined", "Broken: a")
         # One ask comes behind the mail that waits, one finds the agent known as given up.
         with pytest.raises(AgentQuarantined, match=r"Broken: a"):

@@ -184,7 +184,7 @@ def test_a_group_that_fails_too_often_is_given_up_and_put_back() -> None:
         clock.advance(1.0)
         told.wait("agent_quarantined", 3)
         assert system.flush(DEADLINE)
-        statuses = {row.key: row.status for row in system.agents()}
+        statuses = {row.key: row.status for row in system.agents.each()}
         assert statuses == {
             "a": "quarantined", "b": "quarantined", "c": "stopped", "dormant": "quarantined",
         }  # fmt: skip
@@ -207,7 +207,7 @@ def test_a_paused_or_given_up_member_is_left_as_it_is() -> None:
         told.wait("agent_restarting", 2)
         assert system.flush(DEADLINE)
         assert {event.key for event in told.events("agent_restarting")} == {"a", "c"}
-        assert [row.status for row in system.agents()] == ["active", "paused", "active"]
+        assert [row.status for row in system.agents.each()] == ["active", "paused", "active"]
 
 
 def test_an_innocent_member_loses_nothing() -> None:

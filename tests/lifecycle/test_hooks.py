@@ -17,7 +17,7 @@ def test_hooks_run_as_turns_of_their_own() -> None:
         hooked.pause()
         hooked.resume()
         hooked.stop()
-        names = [entry.name for entry in system.journal("Hooked", "a")]
+        names = [entry.name for entry in system.journal.list("Hooked", "a")]
         assert names == [
             "(on_start)", "add", "(on_pause)", "(pause)", "(on_resume)", "(resume)", "(on_stop)",
             "(stop)",
@@ -74,7 +74,7 @@ def test_a_hook_that_raises_is_undone_and_the_step_goes_on(
         bad.resume()
         assert bad.proxy().add(1).get() == 2
         assert bad.stop() is True
-        assert [row.status for row in system.agents()] == ["stopped"]
+        assert [row.status for row in system.agents.each()] == ["stopped"]
         assert bad.proxy().total().get() == 2
     raised = [record.message for record in caplog.records if "raised" in record.message]
     assert [message.split()[1] for message in raised] == ["on_pause", "on_resume", "on_stop",
@@ -137,5 +137,5 @@ def test_an_agent_can_pause_and_stop_itself() -> None:
         retiring.proxy().last().get()
         assert told.wait("agent_stopped").version == 2
         assert system.idle(DEADLINE)
-        assert [row.status for row in system.agents()] == ["stopped"]
+        assert [row.status for row in system.agents.each()] == ["stopped"]
         assert retiring.proxy().total().get() == 99

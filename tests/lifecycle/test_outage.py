@@ -247,9 +247,9 @@ def test_everything_unsaved_is_saved_in_order_after_an_outage() -> None:
         stored = store.load("Snapshot", "s")
         assert stored is not None
         assert stored.fields["total"][0] == "1"
-        entries = system.journal("Undeterred", "a")
+        entries = system.journal.list("Undeterred", "a")
         assert [entry.version for entry in entries] == list(range(1, 11))
-        sequences = [entry.sequence for entry in system.journal(limit=1000)]
+        sequences = [entry.sequence for entry in system.journal.list(limit=1000)]
         assert sequences == sorted(set(sequences))
 
 

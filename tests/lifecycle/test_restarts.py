@@ -145,7 +145,7 @@ def test_a_stop_does_not_wait_for_a_pause_a_backoff_or_a_quarantine() -> None:
         told.wait("agent_restarting", restarting + 1)
         for agent in (paused, failing, given_up):
             assert agent.stop(timeout=DEADLINE) is True
-        assert {row.status for row in system.agents()} == {"stopped"}
+        assert {row.status for row in system.agents.each()} == {"stopped"}
 
 
 def test_a_restart_by_a_person_ends_the_backoff() -> None:

@@ -71,7 +71,7 @@ def test_any_sequence_of_steps_follows_the_table(steps: list[str]) -> None:
             if waiting and status in (Status.ACTIVE, Status.STOPPED):
                 # Mail starts a stopped agent again.
                 status, total, waiting = Status.ACTIVE, total + waiting, 0
-        assert [row.status for row in system.agents()] in ([status], [])
+        assert [row.status for row in system.agents.each()] in ([status], [])
         stored = store.load("Tally", "a")
         assert (stored.fields.get("total", ("0", 0))[0] if stored else "0") == str(total)
     finally:
@@ -109,7 +109,7 @@ def test_steps_from_many_threads_are_taken_one_after_the_other() -> None:
         steps = [("pause", "resume"), ("restart", "pause"), ("stop", "resume")]
         together(*(partial(many, mine) for mine in steps))
         status = Status.ACTIVE
-        for entry in system.journal("Tally", "a", limit=1000):
+        for entry in system.journal.list("Tally", "a", limit=1000):
             status = after("Tally/a", status, Step(entry.name.strip("()")))
         assert granted.count("restart") == 10
-        assert [row.status for row in system.agents()] == [status]
+        assert [row.status for row in system.agents.each()] == [status]

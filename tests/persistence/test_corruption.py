@@ -103,7 +103,7 @@ def test_damaged_field_is_restored(file: File, how: str) -> None:
         assert keeper.repaired.name == "(restore)"
         (row,) = keeper.repaired.quarantined
         assert (row.place, row.reason) == ("count", "its checksum does not match")
-        assert keeper.store.journal_tail(None, None, 1)[0].name == "(restore)"
+        assert keeper.store.journal(limit=1, newest=True)[0].name == "(restore)"
     with file.opened() as keeper:
         assert keeper.repaired is None
         assert keeper.values() == history(file)[-1]
@@ -497,7 +497,7 @@ def test_system_rewinds_an_agent_loudly(
         counter = system.agent(Counter, "c").proxy()
         assert counter.look().get() == (4, [f"line {n}" for n in range(1, 5)], {"last": 4})
         assert counter.count().get() == 5
-        assert "(rewind)" in [entry.name for entry in system.journal(after=5)]
+        assert "(rewind)" in [entry.name for entry in system.journal.list(after=5)]
     assert len(told) == 1
     assert "went back to version 4 of 5" in told[0]
     assert "went back to version 4 of 5" in caplog.text

@@ -97,7 +97,7 @@ def test_the_entries_of_one_agent_are_paged(path: Path) -> None:
     assert [entry.version for entry in whole] == list(range(1, TURNS + 1))
     after = whole[300].sequence
     assert store.journal("K", "2", after=after, limit=7) == whole[301:308]
-    assert store.journal_tail("K", "2", 5) == whole[-5:]
+    assert store.journal("K", "2", limit=5, newest=True) == whole[:-6:-1]
     assert store.journal("K", "2", after=whole[-1].sequence) == []
     assert store.journal("K", "nobody") == []
     store.close()

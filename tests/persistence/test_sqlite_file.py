@@ -425,7 +425,7 @@ READS: dict[str, Callable[[SqliteStore], object]] = {
     "agents": lambda s: list(s.agents()),
     "agents of a kind": lambda s: list(s.agents("K")),
     "journal": lambda s: s.journal("K", "1"),
-    "journal tail": lambda s: s.journal_tail("K", "1", 5),
+    "journal tail": lambda s: s.journal("K", "1", limit=5, newest=True),
     "history": lambda s: list(s.history(1, 9)),
     "base": lambda s: s.base_fields(1),
     "dead letters": lambda s: s.dead_letters(),

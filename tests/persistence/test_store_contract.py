@@ -300,9 +300,9 @@ class StoreContract(abc.ABC):
         assert [e.sequence for e in store.journal("K", "2")] == [2, 4, 6]
         assert [e.sequence for e in store.journal("K")] == [1, 2, 3, 4, 5, 6]
         assert store.journal("K", "nobody") == []
-        assert [e.sequence for e in store.journal_tail(None, None, 2)] == [5, 6]
-        assert [e.sequence for e in store.journal_tail("K", "1", 2)] == [3, 5]
-        assert store.journal_tail(None, None, 0) == []
+        assert [e.sequence for e in store.journal(limit=2, newest=True)] == [6, 5]
+        assert [e.sequence for e in store.journal("K", "1", limit=2, newest=True)] == [5, 3]
+        assert store.journal(limit=0, newest=True) == []
         assert store.journal_extent() == (1, 6)
 
     def test_history_goes_back_in_versions(self, store: Store) -> None:

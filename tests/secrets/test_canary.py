@@ -59,7 +59,7 @@ def store(tmp_path: Path, canary: str, caplog: pytest.LogCaptureFixture) -> tupl
         keeper.pause()
         keeper.cast(Keeper.keep, Secret(canary))
         assert system.flush(20)
-        said += [repr(entry) for entry in system.journal(limit=1000)]
+        said += [repr(entry) for entry in system.journal.list(limit=1000)]
         said += [repr(letter) for letter in system.dead_letters.list()]
         said += [repr(keeper.describe()), repr(system.statistics())]
         assert canary.encode() not in everything(path)

@@ -108,7 +108,7 @@ def test_an_untouched_secret_costs_no_write(path: Path) -> None:
         mailer.put_all(WORD).get()
         mailer.read_all().get()
         mailer.count().get()
-        assert list(msgspec.json.decode(system.journal()[-1].delta)["set"]) == ["other"]
+        assert list(msgspec.json.decode(system.journal.list()[-1].delta)["set"]) == ["other"]
 
 
 def test_without_a_key_all_but_revealing_works(path: Path) -> None:

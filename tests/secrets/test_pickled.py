@@ -97,7 +97,7 @@ def test_it_comes_back(path: Path) -> None:
         assert trainer.call(Trainer.at, 3.0).get() == 6.0
         trainer.cast(Trainer.give, Pickled(Line(5.0)))
         assert trainer.call(Trainer.at, 3.0).get() == 15.0
-        delta = system.journal()[0].delta
+        delta = system.journal.list()[0].delta
         assert PREFIX in delta
 
 

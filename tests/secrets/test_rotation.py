@@ -166,7 +166,7 @@ def test_the_journal_names_a_rotation(path: Path) -> None:
     begun = time.time()
     with AgentSystem.open(path, agents=[Keeper], keys=Keys(secrets=AFTER)) as system:
         system.secrets.rotate(wait=True)
-        entries = [entry for entry in system.journal(limit=1000) if not entry.kind]
+        entries = [entry for entry in system.journal.list(limit=1000) if not entry.kind]
         assert all(entry.name for entry in entries)
         ours = [entry for entry in entries if entry.name == "(rotation)"]
         assert ours
@@ -332,7 +332,7 @@ def test_killed_at_any_moment(path: Path, tmp_path: Path, rounds: int) -> None:
         assert rotation.done, rotation
         assert set(system.secrets.remaining()) == {rotation.key_id}
         system.agent(Keeper, PAUSED).resume()
-        for row in list(system.agents("Keeper")):
+        for row in list(system.agents.each("Keeper")):
             words = system.agent(Keeper, row.key).call(Keeper.words).get()
             assert words == {f"word-{row.key}"}
     with contextlib.closing(open_store(str(path), sync="process")) as store:

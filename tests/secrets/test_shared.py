@@ -37,7 +37,7 @@ def test_a_registered_key_holds_secrets(tmp_path: Path) -> None:
             if not life:
                 system.state.set(HERE, "login", Secret(WORD))
                 caller.call(Caller.login, Secret(WORD)).get()
-                assert all("perdure:secret:" not in each.delta for each in system.journal())
+                assert all("perdure:secret:" not in each.delta for each in system.journal.list())
             secret = system.state.get(HERE, "login")
             assert isinstance(secret, Secret)
             assert secret.reveal() == WORD

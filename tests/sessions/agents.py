@@ -121,7 +121,7 @@ def words(system: AgentSystem, session: Session) -> list[str]:
 
 def keys(system: AgentSystem, session_id: str) -> list[str]:
     """Return the keys in the scope of a session."""
-    return system.state.list_keys(Scope.session(session_id))
+    return list(system.state.each(Scope.session(session_id)))
 
 
 def full(system: AgentSystem, session_id: str = "chat-7") -> None:
@@ -148,7 +148,7 @@ def contents(system: AgentSystem, session_id: str) -> dict[str, object]:
     scope = Scope.session(session_id)
     info = system.sessions.info(session_id)
     entries = {}
-    for key in system.state.list_keys(scope):
+    for key in system.state.list(scope):
         entry = system.state.entry(scope, key)
         assert entry is not None
         entries[key] = (entry.value, entry.version, entry.expires)
@@ -162,6 +162,6 @@ def contents(system: AgentSystem, session_id: str) -> dict[str, object]:
                 system.artifacts.read(artifact), system.artifacts.tags(artifact),
                 [source.name for source in system.artifacts.sources(artifact)],
             )
-            for artifact in system.artifacts.find(scope=scope)
+            for artifact in system.artifacts.list(scope=scope)
         ],
     }  # fmt: skip

@@ -50,23 +50,23 @@ def test_a_session_comes_back_as_it_was(tmp_path: Path) -> None:
         expected = contents(system, "chat-7")
         report = system.sessions.export("chat-7", path)
         history = [
-            (e.kind, e.key, e.name, e.delta) for e in system.sessions.get("chat-7").history()
+            (e.kind, e.key, e.name, e.delta) for e in system.sessions.get("chat-7").history.list()
         ]
     assert (report.keys, report.commits, report.artifacts) == (32, len(history), 3)
     assert report.bytes == path.stat().st_size
     with opened(tmp_path / "two.db") as system:
         session = system.sessions.import_(path)
         assert contents(system, "chat-7") == expected
-        found = session.history()
+        found = session.history.list()
         assert [(e.kind, e.key, e.name, e.delta) for e in found[: len(history)]] == history
         assert [e.sequence for e in found[: len(history)]] == list(range(-len(history), 0))
         assert found[-1].name == "(session imported)"
         assert {e.correlation for e in found} == {session.correlation}
-        assert session.history(after=-3, limit=2) == found[len(history) - 2 : len(history)]
+        assert session.history.list(after=-3, limit=2) == found[len(history) - 2 : len(history)]
         assert session.agent(Desk, "c").call(Desk.note, "c").get() == "chat-7"
         system.sessions.export("chat-7", path)
         again = system.sessions.import_(path, session_id="again")
-        assert len(again.history()) > len(found)
+        assert len(again.history.list()) > len(found)
     with opened(tmp_path / "two.db") as system:
         assert contents(system, "again") == contents(system, "chat-7")
         assert len(system.sessions.list()) == 2
@@ -311,7 +311,7 @@ class unchanged:  # noqa: N801 - reads as a statement
         tables: Any = self._system._store
         return {
             table.name: dict(rows) for table, rows in tables._tables._tables.items() if rows
-        }, len(self._system.journal(limit=1000))
+        }, len(self._system.journal.list(limit=1000))
 
     def __enter__(self) -> None:
         self._before = self._stored()
@@ -401,7 +401,7 @@ def test_an_import_that_cannot_go_on_is_undone(good: Path) -> None:
         calls.commit = commit
         assert names[-1] == "(session import undone)"
         assert keys(system, "chat-7") == []
-        assert system.artifacts.find(scope=Scope.session("chat-7")) == []
+        assert system.artifacts.list(scope=Scope.session("chat-7")) == []
         assert system.sessions.import_(good).id == "chat-7"
 
 
@@ -451,7 +451,7 @@ def test_an_import_that_an_outage_cuts_off_is_undone_when_it_is_over(good: Path)
             clock.advance(2)
             system.idle(DEADLINE)
         assert keys(system, "chat-7") == []
-        assert system.artifacts.find(scope=Scope.session("chat-7")) == []
+        assert system.artifacts.list(scope=Scope.session("chat-7")) == []
         assert system.sessions.import_(good).id == "chat-7"
 
 
@@ -500,9 +500,9 @@ def test_sources_come_back_without_a_commit_for_each(tmp_path: Path) -> None:
                 system.artifacts.save(f"a{number}", b"%d" % number, scope=scope, sources=made)
             )
         system.sessions.export("s", file)
-        before = system.journal(limit=100_000)[-1].sequence
+        before = system.journal.list(limit=100_000)[-1].sequence
         copy = system.sessions.import_(file, session_id="copy").scope
-        commits = system.journal(after=before, limit=100_000)
+        commits = system.journal.list(after=before, limit=100_000)
         assert len(commits) < 60  # 435 links
         for number in (0, 7, 29):
             found = system.artifacts.get(f"a{number}", scope=copy)

@@ -47,7 +47,7 @@ def test_kill_9_during_imports(tmp_path: Path, good: Path, kills: int) -> None:
             found = contents(system, session)
             assert expected in (None, found)
             expected = found
-        assert len(system.artifacts.find(limit=100_000)) == 3 * len(there)
+        assert len(system.artifacts.list(limit=100_000)) == 3 * len(there)
 
 
 @pytest.mark.parametrize(
@@ -65,8 +65,8 @@ def test_kill_9_during_clean_up(tmp_path: Path, kills: int) -> None:
     with opened(store) as system:
         system.idle(DEADLINE)
         for info in system.sessions.list(limit=100_000):
-            count = len(system.state.list_keys(Scope.session(info.id), limit=10_000))
-            artifacts = system.artifacts.find(scope=Scope.session(info.id))
+            count = len(system.state.list(Scope.session(info.id), limit=10_000))
+            artifacts = list(system.artifacts.list(scope=Scope.session(info.id)))
             if info.status == "completed":
                 assert (count, artifacts) == (0, [])
             else:

@@ -25,7 +25,7 @@ from perdure.persistence.errors import (
 from perdure.persistence.records.shared_tables import OWNERS
 from perdure.shared.ledger.guard import Decision, OpenGuard, Right, Standing, Use
 from perdure.shared.ledger.unit import Unit
-from perdure.shared.sessions.records import Cleanup, SessionLimits
+from perdure.shared.sessions.records import Cleanup, SessionInfo, SessionLimits
 from tests.kit.deadline import DEADLINE
 from tests.kit.signals import Told
 from tests.kit.stores import FailingStore
@@ -74,7 +74,7 @@ def test_a_session_goes_on_after_a_restart(tmp_path: Path) -> None:
         again.resume()
         again.agent(Desk, "emea").call(Desk.note, "b").get()
         assert words(system, again) == ["a", "b"]
-        assert [entry.name for entry in again.history()] == [
+        assert [entry.name for entry in again.history.list()] == [
             "(session created)", "note", "(session suspended)", "(session resumed)", "note",
         ]  # fmt: skip
 
@@ -107,21 +107,21 @@ def test_the_history_is_the_journal_cut_by_the_correlation() -> None:
         one.complete()
         expected = [
             entry.sequence
-            for entry in system.journal(limit=1000)
+            for entry in system.journal.list(limit=1000)
             if entry.correlation == one.correlation
         ]
-        assert [entry.sequence for entry in one.history()] == expected
+        assert [entry.sequence for entry in one.history.list()] == expected
         assert len(expected) == 12
-        first = one.history(limit=5)
-        rest = one.history(after=first[-1].sequence)
-        assert [entry.sequence for entry in first + rest] == expected
+        first = one.history.list(limit=5)
+        rest = one.history.list(after=first[-1].sequence)
+        assert [entry.sequence for entry in (*first, *rest)] == expected
 
 
 def test_a_write_from_outside_in_the_block_is_part_of_the_history() -> None:
     """What the system itself writes inside a with block carries the session's correlation."""
     with opened() as system, system.sessions.create("s") as session:
         system.state.set(session.scope, "k", 1)
-        assert [entry.name for entry in session.history()] == ["(session created)", "(shared)"]
+        assert [entry.name for entry in session.history.list()] == ["(session created)", "(shared)"]
 
 
 def test_a_block_left_by_an_error_is_left() -> None:
@@ -339,7 +339,7 @@ def test_an_end_takes_the_nested_ones_along_first() -> None:
         outer.fail("enough")
         ends = [
             (entry.correlation, entry.name)
-            for entry in system.journal(limit=100)
+            for entry in system.journal.list(limit=100)
             if entry.name == "(session failed)"
         ]
         assert [correlation for correlation, _ in ends] == [
@@ -443,11 +443,12 @@ def test_lists_are_filtered_sorted_and_paged() -> None:
                     expected.sort(
                         key=lambda info: (getattr(info, sort), info.id), reverse=descending
                     )
-                    found, last = [], None
+                    found: list[SessionInfo] = []
+                    last = None
                     while page := system.sessions.list(
                         **case,
                         sort=sort,
-                        descending=descending,
+                        newest=descending,
                         after=last,
                         limit=4,
                     ):
@@ -465,10 +466,10 @@ def test_pages_stay_where_they_are_while_sessions_are_begun() -> None:
     with opened() as system:
         for number in range(6):
             system.sessions.create(f"b{number}")
-        first = system.sessions.list(sort="name", descending=False, limit=3)
+        first = system.sessions.list(sort="name", newest=False, limit=3)
         by_id = [info.id for info in first]
         system.sessions.create("a")
-        rest = system.sessions.list(sort="name", descending=False, after=first[-1])
+        rest = system.sessions.list(sort="name", newest=False, after=first[-1])
         assert by_id + [info.id for info in rest] == [f"b{number}" for number in range(6)]
 
 
@@ -604,7 +605,9 @@ def test_keys_are_deleted_when_the_session_says_so() -> None:
         clock.advance(100)
         system.idle(DEADLINE)
         assert [len(keys(system, name)) for name in cases] == [700, 0, 0]
-        assert [entry.name for entry in cases["delete"].history()][-2:] == ["(session cleaned)"] * 2
+        assert [entry.name for entry in cases["delete"].history.list(newest=True)][:2] == [
+            "(session cleaned)"
+        ] * 2
 
 
 def test_an_interrupted_cleanup_goes_on_at_the_next_opening(tmp_path: Path) -> None:
@@ -712,7 +715,8 @@ class Lister(Agent[DeskState]):
         begun = [sessions.create(f"{sort}-{number}", name=f"n{9 - number}") for number in range(3)]
         sessions.create(f"{sort}-inner", parent=begun[0])
         begun[0].complete("early")
-        found, after = [], None
+        found: list[SessionInfo] = []
+        after = None
         while page := sessions.list(sort=sort, after=after, limit=2):
             found += page
             after = page[-1]
@@ -786,9 +790,9 @@ def test_a_named_principal_sees_its_own_sessions() -> None:
         with pytest.raises(UnknownSession):
             mine.create("inside", parent="other")
         chat.complete()
-        assert system.state.acting_as(mira).list_keys(chat.scope) == ["words"]
+        assert system.state.acting_as(mira).list(chat.scope) == ["words"]
         with pytest.raises(Denied):
-            system.state.acting_as(Principal.user("noor")).list_keys(chat.scope)
+            system.state.acting_as(Principal.user("noor")).list(chat.scope)
 
 
 class Host(Agent[DeskState]):
@@ -799,8 +803,11 @@ class Host(Agent[DeskState]):
         self.scopes.set(session.scope, "a", 1)
         self.scopes.increment(session.scope, "a")
         self.system.artifacts.save("note", b"1", scope=session.scope)
-        found = self.system.artifacts.find(scope=session.scope) + self.system.artifacts.find()
-        return [*self.scopes.list_keys(session.scope), *(artifact.name for artifact in found)]
+        found = (
+            *self.system.artifacts.list(scope=session.scope),
+            *self.system.artifacts.list(),
+        )
+        return [*self.scopes.list(session.scope), *(artifact.name for artifact in found)]
 
     def end(self, session_id: str, *, after: bool) -> None:
         session = self.system.sessions.get(session_id)
@@ -874,7 +881,7 @@ def test_nothing_is_written_behind_the_end_in_a_turn() -> None:
             system.sessions.get("s").agent(Host, "h").call(Host.end_and_save).get()
         with pytest.raises(SessionEnded):
             host.call(Host.end_and_file).get()
-        assert [found.name for found in system.artifacts.find()] == ["note"]
+        assert [found.name for found in system.artifacts.list()] == ["note"]
         host.call(Host.end, "s", after=False).get()
         assert system.sessions.info("s").status == "completed"
         assert keys(system, "s") == ["a", "before"]

@@ -38,7 +38,7 @@ class Worker(Agent[Count]):
         return self.scopes.get(WORK, key)
 
     def keys(self) -> list[str]:
-        return self.scopes.list_keys(WORK)
+        return list(self.scopes.list(WORK, limit=1000))
 
     def turns(self) -> int:
         return self.state.turns

@@ -75,7 +75,7 @@ def test_everything_is_undone_and_done_once() -> None:
         assert system.idle(DEADLINE)
         assert system.state.get(WORK, "n") == 11
         assert system.state.get(WORK, "sent") == 1
-        assert len(system.journal("Rival")) == 1
+        assert len(system.journal.list("Rival")) == 1
 
 
 def test_async_handlers_begin_again() -> None:

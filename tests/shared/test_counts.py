@@ -37,7 +37,7 @@ class Counter(Agent[State]):
                 self.scopes.set(OTHER, key, 1)
             else:
                 self.scopes.delete(W, key)
-            seen.append((self.scopes.count(W), len(self.scopes.list_keys(W))))
+            seen.append((self.scopes.count(W), len(self.scopes.list(W))))
         return seen
 
 
@@ -60,10 +60,10 @@ def test_as_many_are_counted_as_listed(
             if turn:
                 seen = system.agent(Counter, "1").call(Counter.work, steps).get()
                 assert all(counted == listed for counted, listed in seen)
-            assert system.state.count(W) == len(system.state.list_keys(W))
+            assert system.state.count(W) == len(system.state.list(W))
             clock.advance(0.2)
         clock.advance(1)
-        assert system.state.count(W) == len(system.state.list_keys(W))
+        assert system.state.count(W) == len(system.state.list(W))
 
 
 @pytest.mark.parametrize("url", ["memory://", "file"])

@@ -55,7 +55,7 @@ def test_only_the_damaged_key_is_in_trouble(damaged: Path) -> None:
         for call in calls:
             with pytest.raises(CorruptState, match="scoped workflow/w//bad"):
                 call()
-        assert state.list_keys(WORK) == ["a", "c"]
+        assert state.list(WORK) == ["a", "c"]
         assert state.increment(WORK, "a") == 2
     reader = open_reader(damaged)
     try:

@@ -142,7 +142,7 @@ def test_what_outlives_a_turn_commits_nothing_of_it_again(system: AgentSystem, f
         Late.over.set()
         assert Late.done.wait(DEADLINE)
         assert system.state.get(Scope.GLOBAL, "turns") == (None if fail else 1)
-        assert [artifact.name for artifact in system.artifacts.find()] == ["late"]
+        assert [artifact.name for artifact in system.artifacts.list()] == ["late"]
 
 
 def test_what_outlives_a_turn_has_transactions_that_work(system: AgentSystem) -> None:
@@ -151,7 +151,7 @@ def test_what_outlives_a_turn_has_transactions_that_work(system: AgentSystem) ->
         late(system, "transact")
         Late.over.set()
         assert Late.done.wait(DEADLINE)
-        assert system.state.list_keys(OWN) == ["whole"]
+        assert system.state.list(OWN) == ["whole"]
 
 
 def test_nothing_commits_for_an_agent_that_was_cut_off(system: AgentSystem) -> None:
@@ -161,7 +161,7 @@ def test_nothing_commits_for_an_agent_that_was_cut_off(system: AgentSystem) -> N
         system.access.isolate(ME, "test")
         Late.over.set()
         assert Late.done.wait(DEADLINE)
-        assert system.artifacts.find() == []
+        assert system.artifacts.list() == []
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_a_transaction_of_one_who_is_cut_off_ends_with_an_error(
 
         with pytest.raises(Isolated):
             begun_before()
-        journal = list(system.journal())
+        journal = list(system.journal.list())
         at = [entry.sequence for entry in journal if entry.name == "(isolate)"]
         assert [e for e in journal if e.sequence > at[0] and e.delta not in ("", "{}")] == []
 
@@ -207,7 +207,7 @@ def test_a_block_that_is_undone_takes_nothing_of_a_task_beside_it(system: AgentS
     """What another task of the turn wrote meanwhile stays, and commits with the turn."""
     with system:
         system.agent(Late, "1").call(Late.half).get()
-        assert system.state.list_keys(OWN) == ["beside"]
+        assert system.state.list(OWN) == ["beside"]
 
 
 def test_a_unit_refuses_what_comes_after_its_end(system: AgentSystem) -> None:
@@ -249,7 +249,7 @@ def test_savepoints_give_no_use_of_a_right_back(system: AgentSystem) -> None:
         system.state.set(W, "k", 1)
         system.access.grant(GUEST, W, Right.READ, uses=1)
         assert system.agent(Guest, "1").call(Guest.coupons).get() == 1
-        assert system.access.grants() == []
+        assert system.access.grants.list() == []
 
 
 def test_one_use_pays_for_one_call() -> None:
@@ -261,7 +261,7 @@ def test_one_use_pays_for_one_call() -> None:
         _after(held, lambda: system.access.revoke(wide))
         with pytest.raises(Denied):
             reply.get()
-        assert system.state.list_keys(W) == []
+        assert system.state.list(W) == []
 
 
 def _after(held: Gate, act: Callable[[], object]) -> None:

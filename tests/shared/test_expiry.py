@@ -39,7 +39,7 @@ def test_expired_is_absent_at_once() -> None:
         assert state.get(WORK, "k") is None
         assert not state.exists(WORK, "k")
         assert state.entry(WORK, "k") is None
-        assert state.list_keys(WORK) == []
+        assert state.list(WORK) == []
         assert state.count(WORK) == 0
         assert state.get_many(WORK, ["k"]) == {}
         assert agent.call(Worker.get, "k").get() is None
@@ -92,7 +92,7 @@ def test_a_restart_brings_nothing_back(tmp_path: Path) -> None:
         at = clock.now()
     clock = VirtualClock(at + 10)
     with AgentSystem.open(path, agents=[], clock=clock) as system:
-        assert system.state.list_keys(WORK) == []
+        assert system.state.list(WORK) == []
         assert not system.state.exists(WORK, "k")
     clock = VirtualClock(at + 5)
     with AgentSystem.open(path, agents=[], clock=clock) as system:

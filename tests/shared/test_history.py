@@ -162,7 +162,7 @@ def test_at_the_same_time(history: int) -> None:
         at_once(8, work)
         order = [
             row[4]
-            for entry in system.journal(limit=10_000)
+            for entry in system.journal.list(limit=10_000)
             for row in msgspec.json.decode(entry.delta).get("rows", {}).get("scoped", [])
             if row[0] == "global"
         ]
@@ -189,7 +189,7 @@ def _same(state: ScopedState, model: dict[tuple[int, str], int]) -> None:
     stored = {
         (place, key): state.get(scope, key)
         for place, scope in enumerate(SCOPES)
-        for key in state.list_keys(scope)
+        for key in state.list(scope)
     }
     assert stored == model
 

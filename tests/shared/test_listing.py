@@ -1,14 +1,14 @@
 """Lists and counts: stored, appended, own and expired keys together, against a dictionary."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from perdure import Agent, AgentSystem, Scope, VirtualClock
-from perdure.persistence.errors import ScopeError
+from perdure.persistence.errors import ConfigurationError, ScopeError
 from tests.kit.deadline import DEADLINE
 from tests.kit.stores import Valve
 from tests.shared.agents import WORK, Count, Worker
@@ -34,7 +34,7 @@ class Editor(Agent[Count]):
 
     def edit(self, todo: list[list[str]], prefix: str, after: str, limit: int) -> list[Any]:
         apply(self.scopes, todo, None, {})
-        listed = self.scopes.list_keys(WORK, prefix=prefix, after=after, limit=limit)
+        listed = self.scopes.list(WORK, prefix=prefix, after=after, limit=limit)
         return [listed, self.scopes.count(WORK, prefix=prefix)]
 
 
@@ -88,7 +88,7 @@ def test_lists_are_those_of_a_dictionary(
         # Told after the other, whose turn is appended then.
         assert other.asker is None
         outside = sorted(key for key, until in durable.items() if until > now)
-        assert system.state.list_keys(WORK) == outside
+        assert system.state.list(WORK) == outside
         assert system.state.count(WORK) == len(outside)
         seen = system.agent(Editor, "other").call(Editor.edit, mine, prefix, after, limit)
         store.opened.set()
@@ -97,7 +97,7 @@ def test_lists_are_those_of_a_dictionary(
         wanted = [key for key in living if key.startswith(prefix)]
         assert count == len(wanted)
         assert listed == [key for key in wanted if key > after][:limit]
-        assert system.state.list_keys(WORK) == living
+        assert system.state.list(WORK) == living
 
 
 class _Nothing:
@@ -120,13 +120,15 @@ def test_pages_together_are_all_keys(tmp_path: Path, place: str) -> None:
         state.set(Scope.workflow("v"), "k/1", 0)
         state.set(Scope.workflow("w2"), "k/1", 0)
         found: list[str] = []
-        while page := state.list_keys(WORK, after=found[-1] if found else "", limit=700):
+        while page := state.list(WORK, after=found[-1] if found else "", limit=700):
             found += page
         assert found == names
-        assert state.list_keys(WORK, prefix="k/23", limit=10_000) == names[2300:]
+        assert state.list(WORK, prefix="k/23", limit=10_000) == names[2300:]
         assert state.count(WORK) == 2_345
         assert state.count(WORK, prefix="k/1") == 1_000
-        assert state.list_keys(WORK, limit=0) == []
+        for wrong in (0, -1, True, "9"):
+            with pytest.raises(ConfigurationError, match="an int from 1 up"):
+                state.list(WORK, limit=cast("int", wrong))
 
 
 @pytest.mark.parametrize("text", ["\ud800", None, 7])
@@ -135,13 +137,15 @@ def test_no_prefix_breaks_a_list(text: str) -> None:
     with AgentSystem.open("memory://", agents=[]) as system:
         system.state.set(WORK, "k", 1)
         for call in (
-            lambda: system.state.list_keys(WORK, prefix=text),
-            lambda: system.state.list_keys(WORK, after=text),
+            lambda: system.state.list(WORK, prefix=text),
             lambda: system.state.count(WORK, prefix=text),
             lambda: system.state.clear(WORK, prefix=text),
         ):
             with pytest.raises(ScopeError):
                 call()
+        if text is not None:
+            with pytest.raises(ScopeError):
+                system.state.list(WORK, after=text)
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=3))
@@ -150,5 +154,5 @@ def test_any_text_is_a_prefix(prefix: str) -> None:
     with AgentSystem.open("memory://", agents=[]) as system:
         keys = ["a", "\x20", "\U0010ffff", "\ud7ff", "\ue000"]
         system.state.set_many(WORK, dict.fromkeys(keys, 0))
-        listed = system.state.list_keys(WORK, prefix=prefix)
+        listed = system.state.list(WORK, prefix=prefix)
         assert listed == sorted(key for key in keys if key.startswith(prefix))

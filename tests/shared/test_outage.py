@@ -145,7 +145,7 @@ def test_receivers_of_a_full_backlog_may_share() -> None:
             done = threading.Event()
 
             def look() -> None:
-                heard.append(system.state.list_keys(WORK))
+                heard.append(system.state.list(WORK))
                 with system._runtime.ledger.lock:
                     done.set()
 

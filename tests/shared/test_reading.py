@@ -48,7 +48,7 @@ def test_outside_nothing_is_seen_before_it_is_durable() -> None:
         writing.start()
         assert store.waiting.wait(DEADLINE)
         assert state.get(WORK, "k") == "old"
-        assert state.list_keys(WORK) == ["k"]
+        assert state.list(WORK) == ["k"]
         assert state.count(WORK) == 1
         assert not state.exists(WORK, "outside")
         assert not asked.done()
@@ -94,7 +94,7 @@ def test_a_transaction_sees_nothing_before_it_is_durable() -> None:
 
         def read() -> None:
             with system.state.transaction() as state:
-                seen.append(state.list_keys(WORK))
+                seen.append(state.list(WORK))
                 begun.set()
                 seen.append(state.get(WORK, "k"))
 
@@ -131,13 +131,13 @@ def test_what_a_turn_wrote_it_reads() -> None:
             assert not s.set_if_absent(WORK, "a", 1)
             assert s.copy(WORK, "a", WORK, "c")
             assert s.move(WORK, "c", s.own, "c")
-            assert s.list_keys(WORK) == ["a", "b"]
+            assert s.list(WORK) == ["a", "b"]
             assert s.count(WORK) == 2
             assert s.get(s.own, "c") == 0
             assert s.get_many(WORK, ["a", "b", "zz"]) == {"a": 0, "b": [3]}
             s.set_many(WORK, {"x/1": 1, "x/2": 2})
             assert s.clear(WORK, prefix="x/") == 2
-            assert s.list_keys(WORK, prefix="x") == []
+            assert s.list(WORK, prefix="x") == []
             if end:
                 raise RuntimeError(end)
 
@@ -147,8 +147,8 @@ def test_what_a_turn_wrote_it_reads() -> None:
         for _ in range(2):
             with pytest.raises(RuntimeError):
                 agent.call(Writer.work, "undone").get()
-            assert system.state.list_keys(WORK) == ["stored"]
-            assert system.state.list_keys(Scope.agent("Writer", "a")) == []
+            assert system.state.list(WORK) == ["stored"]
+            assert system.state.list(Scope.agent("Writer", "a")) == []
         agent.call(Writer.work).get()
         assert system.state.get_many(WORK, ["a", "b", "stored"]) == {"a": 0, "b": [3]}
         assert system.state.get(Scope.agent("Writer", "a"), "c") == 0
@@ -182,7 +182,7 @@ def test_sizes_are_limited() -> None:
         with pytest.raises(StateError, match="limit of 100"), system.state.transaction():
             system.state.set(WORK, "other", 1)
             system.state.set(WORK, "k", "x" * 99)
-        assert system.state.list_keys(WORK) == ["k"]
+        assert system.state.list(WORK) == ["k"]
 
 
 def test_a_late_load_never_hides_a_commit() -> None:
@@ -251,7 +251,7 @@ def test_a_closed_system_shares_nothing() -> None:
     calls: list[Callable[[], object]] = [
         lambda: system.state.get(WORK, "k"),
         lambda: system.state.set(WORK, "k", 2),
-        lambda: system.state.list_keys(WORK),
+        lambda: system.state.list(WORK),
         lambda: system.state.transact(lambda s: s.get(WORK, "k")),
     ]
     for call in calls:

@@ -140,7 +140,7 @@ def test_what_is_no_key_is_refused_everywhere(key: object) -> None:
         for call in calls:
             with pytest.raises(ScopeError):
                 call()
-        assert s.list_keys(WORK) == []
+        assert s.list(WORK) == []
 
 
 def test_sizes_are_those_of_the_normal_form() -> None:
@@ -162,9 +162,9 @@ def test_equal_texts_are_one_key() -> None:
     with AgentSystem.open("memory://", agents=[]) as system:
         system.state.set(WORK, nfd, 1)
         assert system.state.get(WORK, nfc) == 1
-        assert system.state.list_keys(WORK) == [nfc]
-        assert system.state.list_keys(WORK, prefix=nfd) == [nfc]
-        assert system.state.list_keys(WORK, after=nfd) == []
+        assert system.state.list(WORK) == [nfc]
+        assert system.state.list(WORK, prefix=nfd) == [nfc]
+        assert system.state.list(WORK, after=nfd) == []
         assert system.state.set(WORK, nfc, 2) == 2
         assert system.state.set(Scope.user(nfd), "k", 1) == 1
         assert system.state.exists(Scope.user(nfc), "k")

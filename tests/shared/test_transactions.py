@@ -28,14 +28,14 @@ def test_all_or_none_over_several_scopes() -> None:
             state.set(OTHER, "a", 2)
             state.increment(WORK.step("s"), "a")
             assert state.get(OTHER, "a") == 2
-        (entry,) = system.journal()
+        (entry,) = system.journal.list()
         assert entry.delta.count('"a"') == 3
         with pytest.raises(RuntimeError), state.transaction():
             state.set(WORK, "a", 9)
             state.delete(OTHER, "a")
             raise RuntimeError
         assert (state.get(WORK, "a"), state.get(OTHER, "a")) == (1, 2)
-        assert len(system.journal()) == 1
+        assert len(system.journal.list()) == 1
 
 
 def test_a_transaction_that_was_overtaken_writes_nothing() -> None:
@@ -315,9 +315,9 @@ def test_copies_and_moves() -> None:
         assert original is not None
         assert (copied.value, copied.expires) == ([1], original.expires)
         assert state.move(OTHER, "a", OTHER, "b")
-        assert state.list_keys(OTHER) == ["b"]
+        assert state.list(OTHER) == ["b"]
         assert state.move(OTHER, "b", OTHER, "b")
-        assert state.list_keys(OTHER) == ["b"]
+        assert state.list(OTHER) == ["b"]
         assert not state.copy(WORK, "none", OTHER)
         assert not state.move(WORK, "none", OTHER)
         assert not state.move(WORK, "none", WORK, "none")

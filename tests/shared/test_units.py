@@ -23,14 +23,14 @@ def test_one_turn_is_one_commit(kind: type[Worker]) -> None:
     """
     with AgentSystem.open("memory://", agents=AGENTS) as system:
         system.agent(kind, "a").call(Worker.increment, "n").get()
-        (entry,) = system.journal()
+        (entry,) = system.journal.list()
         delta = json.loads(entry.delta)
         assert delta["rows"]["scoped"][0][3:5] == ["n", 1]
         state = {} if kind is Fleeting else {"set": {"turns": 1}}
         assert {name: part for name, part in delta.items() if name != "rows"} == state
         assert (entry.kind, entry.key) == (("", "") if kind is Fleeting else (kind.kind, "a"))
         system.agent(Saved, "a").call(Worker.turns).get()
-        assert len(system.journal()) == 1
+        assert len(system.journal.list()) == 1
 
 
 def test_any_handle_is_the_agents_in_its_turn() -> None:
@@ -69,7 +69,7 @@ def test_a_thread_with_the_turns_context_is_part_of_the_turn() -> None:
     with AgentSystem.open("memory://", agents=[Threads]) as system:
         with pytest.raises(RuntimeError):
             system.agent(Threads, "a").call(Threads.work).get()
-        assert system.state.list_keys(WORK) == ["beside"]
+        assert system.state.list(WORK) == ["beside"]
 
 
 def test_tasks_have_transactions_of_their_own() -> None:
@@ -97,7 +97,7 @@ def test_tasks_have_transactions_of_their_own() -> None:
         # The good one has seen that "bad" was not there, which is so.
         assert good is None
         assert isinstance(bad, RuntimeError)
-        assert state.list_keys(WORK) == ["end", "good"]
+        assert state.list(WORK) == ["end", "good"]
 
 
 def test_an_interrupt_behind_the_append_loses_nothing() -> None:

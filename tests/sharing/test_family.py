@@ -36,7 +36,7 @@ class Member(Agent[Count]):
         return self.system.sharing.family().look(self.system.agent(Member, child), key)
 
     def keys(self, child: str) -> list[str]:
-        return self.system.sharing.family().keys(self.system.agent(Member, child))
+        return list(self.system.sharing.family().list(self.system.agent(Member, child)))
 
     def order(self, child: str, times: int) -> None:
         for _ in range(times):

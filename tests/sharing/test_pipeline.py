@@ -523,7 +523,7 @@ def test_what_an_agent_keeps_for_itself_is_not_reached_through_scopes() -> None:
         with pytest.raises(Denied):
             stranger.get(line._rows.scope, "head")
         with pytest.raises(Denied):
-            stranger.list_keys(line._rows.scope)
+            stranger.list(line._rows.scope)
 
 
 def test_mistakes_are_told() -> None:

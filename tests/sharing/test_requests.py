@@ -255,7 +255,7 @@ def test_a_request_carries_its_askers_correlation() -> None:
     with opened() as system:
         number = system.agent(Clerk, "ada").proxy().ask_for(1, to="cy").get()
         _, (correlation,) = system.agent(Clerk, "cy").proxy().correlation(number).get()
-        asking = [e for e in system.journal("Clerk", "ada") if e.name == "ask_for"]
+        asking = [e for e in system.journal.list("Clerk", "ada") if e.name == "ask_for"]
         assert [entry.correlation for entry in asking] == [correlation]
 
 
