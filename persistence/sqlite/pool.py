@@ -44,8 +44,16 @@ class ReaderPool:
                 connection = self._connect()
             yield connection
         finally:
-            if counted:
-                self._take_back(connection)
+            # One that an interrupt or a failing disk left in a transaction would go on to show the
+            # store as it was then. No call before it is back: an interrupt would lose it.
+            keep = connection is not None and not connection.in_transaction
+            with self._lock:
+                self._lent -= counted
+                keep = keep and not self._closed
+                if keep and connection is not None:
+                    self._free.append(connection)
+            if not keep and connection is not None:
+                connection.close()
 
     def empty(self) -> bool:
         """Close every connection, so that the next ones are new; False if one is lent just now."""
@@ -60,18 +68,6 @@ class ReaderPool:
         """Close the free connections now and the lent ones when they come back."""
         self._closed = True
         self.empty()
-
-    def _take_back(self, connection: sqlite3.Connection | None) -> None:
-        # One that an interrupt or a failing disk left in a transaction would go on to show the
-        # store as it was then.
-        sound = connection is not None and not connection.in_transaction
-        with self._lock:
-            self._lent -= 1
-            keep = sound and not self._closed
-            if keep and connection is not None:
-                self._free.append(connection)
-        if not keep and connection is not None:
-            connection.close()
 
     def _connect(self) -> sqlite3.Connection:
         if self.place is None:
