@@ -102,7 +102,7 @@ class Document(Pattern, Generic[T]):
         outcome says where. QuotaExceeded above the quota's bytes. The outcome shows the document,
         so a writer must be a reader as well (Denied).
         """
-        text = self._office.text(value, str(self), self._codec)
+        text = self._over(base.text, self._office.text(value, str(self), self._codec))
         return self._office.run(lambda unit: self._propose(unit, base, text))
 
     def watch(self, wake: Method | None) -> None:
@@ -127,9 +127,8 @@ class Document(Pattern, Generic[T]):
             if paths:
                 return Conflicted(current, tuple(paths))
             try:
-                text = self._codec.encode(
-                    self._load(msgspec.json.encode(merged).decode()), str(self)
-                )
+                both = self._load(msgspec.json.encode(merged).decode())
+                text = self._over(current.text, self._codec.encode(both, str(self)))
             except CorruptState:  # each change is right by itself, and both together are not
                 return Conflicted(current, ("",))
         if text == current.text:
@@ -143,6 +142,10 @@ class Document(Pattern, Generic[T]):
             if listener != who:
                 self._tell(unit, listener, method)
         return Merged(Version(self._load(text), stored.number, text))
+
+    def _over(self, before: str, text: str) -> str:
+        """Return a new text with what the type does not know of the one of before."""
+        return self._codec.over(before, self._codec.seen(before), text)
 
     def _current(self, unit: Unit) -> Version[T]:
         found = self._rows.look(unit, VALUE)

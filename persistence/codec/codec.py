@@ -25,6 +25,7 @@ from .certain import certain_of
 from .exact import DEEPEST, DIFFERENT, LARGEST_INT, SAME, SMALLEST_INT, WIDER, likeness
 from .explain import changed, name_of, refused
 from .ordered import FLOATS, SETS, holds, ordered
+from .unknown import keep, keeper_of
 
 T = TypeVar("T")
 
@@ -48,7 +49,10 @@ class Codec(Generic[T]):
     cannot be stored; ``decode`` raises msgspec.DecodeError or msgspec.ValidationError.
     """
 
-    __slots__ = ("_certain", "_decoder", "_encode", "_fast", "_sets", "declared", "widens")
+    __slots__ = (
+        "_certain", "_decoder", "_encode", "_fast", "_keeper", "_sets", "declared", "records",
+        "widens",
+    )  # fmt: skip
 
     def __init__(self, declared: object) -> None:
         """Build the codec of ``declared``; ConfigurationError if JSON cannot hold such a type."""
@@ -64,6 +68,9 @@ class Codec(Generic[T]):
         self._sets = holds(info, SETS)
         self.widens = holds(info, FLOATS)
         """Whether an integer may stand in it where a load makes a float of it."""
+        self._keeper = keeper_of(info)
+        self.records = self._keeper is not None
+        """Whether stored values may have members that their type does not know, see ``over``."""
         self._fast: Callable[[object], str | None] = _FAST.get(declared, _never)
 
     def encode(self, value: T, path: str) -> str:
@@ -117,6 +124,29 @@ class Codec(Generic[T]):
     def decode(self, text: str) -> T:
         """Return the value that ``text`` holds, of the declared type."""
         return self._decoder.decode(text)
+
+    def seen(self, stored: str) -> str:
+        """Return what this type makes of a stored text, without what it does not know.
+
+        The text itself if it is not of this type, or no longer can be stored.
+        """
+        try:
+            return self.encode(self.decode(stored), "stored")
+        except (ValueError, RecursionError, StateError, KeyMissing):
+            return stored
+
+    def over(self, stored: str, seen: str, text: str) -> str:
+        """Return what to store of a value that encodes as ``text``, in place of ``stored``.
+
+        ``seen`` is what ``seen(stored)`` gives. If the value is what a load gives, what is stored
+        stays. Else its records take over the members that their types do not know, each from the
+        record in the same place; of a list, from the item that it was.
+        """
+        if text == seen:
+            return stored
+        if stored == seen or self._keeper is None:
+            return text
+        return keep(self._keeper, stored, seen, text)
 
     def load(self, text: str, path: str, position: int | None = None) -> T:
         """Decode what the store holds at ``path``; CorruptState if it is not of this type."""

@@ -58,7 +58,7 @@ class Map(MutableMapping[K, V], Generic[K, V]):
 
     __slots__ = (
         "_codec", "_key_type", "_kept", "_length", "_length_committed", "_loose",
-        "_mark", "_older", "_path", "_reader", "_turn",
+        "_mark", "_older", "_own", "_path", "_reader", "_turn", "_was",
     )  # fmt: skip
 
     def __init__(self, entries: Mapping[K, V] | None = None) -> None:
@@ -75,6 +75,10 @@ class Map(MutableMapping[K, V], Generic[K, V]):
         # Keys committed to this object that no commit on its way to the store holds yet.
         self._loose: set[K] = set()
         self._turn: dict[K, V | _Deleted] = {}
+        # The stored texts of what this turn has read and may change.
+        self._was: dict[K, str] = {}
+        # Keys of which nothing is stored that the declared type does not know.
+        self._own: set[K] = set()
         self._length: int | None = 0
         self._length_committed: int | None = 0
         if entries:
@@ -108,6 +112,7 @@ class Map(MutableMapping[K, V], Generic[K, V]):
             value = self._codec.load(text, f"{self._path}[{key!r}]")
             if value.__class__ not in IMMUTABLE:
                 self._turn[key] = value
+                self._was[key] = text
         if value is _DELETED:
             raise KeyError(key)
         return cast("V", value)
@@ -222,9 +227,23 @@ class Map(MutableMapping[K, V], Generic[K, V]):
                 deletes.append(key)
                 continue
             text = self._codec.encode(cast("V", value), f"{self._path}[{key!r}]")
-            if text != self._kept.get(key):
+            if text == self._kept.get(key):
+                continue
+            was = self._was.get(key)
+            if was is not None:
+                text = self._over(key, was, text)
+            if text != was:
                 puts.append((key, text))
         return puts, deletes
+
+    def _over(self, key: K, was: str, text: str) -> str:
+        """Return what to store of an entry that was read as ``was``; see ``Codec.over``."""
+        if key in self._own:
+            return text
+        seen = self._codec.seen(was)
+        if seen == was:
+            self._own.add(key)  # what this map writes from now on is of this type as well
+        return self._codec.over(was, seen, text)
 
     def commit(self, puts: list[tuple[K, str]], deletes: list[K]) -> None:
         """Take ``puts`` and ``deletes``, as pending() gave them, as committed."""
@@ -235,10 +254,12 @@ class Map(MutableMapping[K, V], Generic[K, V]):
             self._loose.update(deletes)
         self._length_committed = self._length
         self._turn.clear()
+        self._was.clear()
 
     def rollback(self) -> None:
         """Forget every change since the last committed turn."""
         self._turn.clear()
+        self._was.clear()
         self._length = self._length_committed
 
     def trim(self, last: int, durable: int) -> None:
@@ -247,6 +268,8 @@ class Map(MutableMapping[K, V], Generic[K, V]):
         ``last`` is this agent's latest commit, ``durable`` the latest sequence on disk.
         """
         self._loose.clear()
+        if len(self._own) > KEPT:
+            self._own.clear()
         if len(self._kept) > KEPT and self._mark <= durable and self._reader is not None:
             # Invariant: every entry in _older was committed up to _mark, so the store has it.
             self._older = self._kept

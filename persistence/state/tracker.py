@@ -43,7 +43,7 @@ class _Tracked:
 
     __slots__ = (
         "codec", "declared", "encode", "name", "object", "path", "place", "position",
-        "sensitive", "stale", "text", "widens",
+        "seen", "sensitive", "stale", "text", "widens",
     )  # fmt: skip
 
     def __init__(self, state: str, name: str, codec: Codec[object], position: int) -> None:
@@ -59,13 +59,26 @@ class _Tracked:
         self.object: object = None
         # The committed text; None while it was never needed (a default, or an immutable value).
         self.text: str | None = None
+        # What the class makes of that text, which may hold more than it knows; None while no
+        # turn needed it. Costs a decoding after a load, nothing after this class has written.
+        self.seen: str | None = None
         # To be given out by collect() or saved() though it has not changed: committed by defer(),
         # computed.
         self.stale = False
 
+    def over(self, text: str) -> str:
+        """Return what to store of a value that encodes as ``text``; see ``Codec.over``."""
+        if self.text is None:
+            return text
+        if self.text == text:
+            return self.text  # itself: whoever compares again need not look at it
+        if self.seen is None:
+            self.seen = self.codec.seen(self.text)
+        return self.codec.over(self.text, self.seen, text)
 
-_Change: TypeAlias = tuple[_Tracked, object, str | None]
-"""A field, its value, and the text of that unless it may wait."""
+
+_Change: TypeAlias = tuple[_Tracked, object, str | None, str | None]
+"""A field, its value, the text of that unless it may wait, and what the class sees in the text."""
 
 
 class StateTracker:
@@ -148,6 +161,7 @@ class StateTracker:
         else:
             tracked.text, own = tracked.codec.encode_copy(value, tracked.path)
             setattr(self.state, tracked.name, own)
+        tracked.seen = tracked.text
 
     def collect(self) -> Delta | None:
         """Return what changed since the last collect and take it as committed; None if nothing did.
@@ -159,9 +173,10 @@ class StateTracker:
         delta = self._collect_collections(changed) if self.collections else None
         if changed:
             delta = delta or Delta(self._agent)
-            for tracked, value, text in changed:
+            for tracked, value, text, seen in changed:
                 assert text is not None
                 tracked.object = value
+                tracked.seen = seen
                 tracked.text = delta.fields[tracked.name] = text
                 tracked.stale = False
                 if tracked.name not in self._shape:
@@ -181,9 +196,10 @@ class StateTracker:
         """
         changed = self._changes(_INTEGERS)
         delta = self._collect_collections(changed) if self.collections else None
-        for tracked, value, text in changed:
+        for tracked, value, text, seen in changed:
             tracked.object = value
             tracked.text = text
+            tracked.seen = seen
             tracked.stale = self.stale = True
             if text is not None and (tracked.widens or self._redacts):
                 tracked.object = self._loaded(tracked, value, text)
@@ -205,6 +221,8 @@ class StateTracker:
             if len(text) > self._short or tracked.sensitive:
                 text = self._examined(tracked, text)  # a computed value was not yet
             delta = delta or Delta(self._agent)
+            if text != tracked.text:
+                tracked.seen = None
             tracked.text = delta.fields[tracked.name] = text
             tracked.stale = False
             if tracked.name not in self._shape:
@@ -218,10 +236,11 @@ class StateTracker:
 
         StateError when a value could not be rolled back; then nothing is taken.
         """
-        for tracked, value, text in self._changes(IMMUTABLE):
+        for tracked, value, text, seen in self._changes(IMMUTABLE):
             tracked.object = value
             if text is not None:
                 tracked.text = text
+                tracked.seen = seen
         if self.stale:  # computed defaults
             self.stale = False
             for tracked in self._plain:
@@ -248,20 +267,23 @@ class StateTracker:
             kind = value.__class__
             if value is tracked.object and kind in IMMUTABLE and (later or not tracked.stale):
                 continue
-            text = None
+            text = seen = None
             if kind not in later or (stored and not (kind is tracked.declared and fits(value))):
-                text = tracked.encode(value, tracked.path)
+                seen = tracked.encode(value, tracked.path)
+                text = seen if kind in IMMUTABLE else tracked.over(seen)
                 if text == tracked.text and not tracked.stale:
                     tracked.object = self._loaded(tracked, value, text) if tracked.widens else value
                     continue
                 if stored and (len(text) > self._short or tracked.sensitive):
-                    text = self._examined(tracked, text)
+                    examined = self._examined(tracked, text)
+                    if examined != text:
+                        text, seen = examined, None
                     weight += len(text)
             # No list before there is something to put in: most turns change one field or none.
             if changed is None:
-                changed = [(tracked, value, text)]
+                changed = [(tracked, value, text, seen)]
             else:
-                changed.append((tracked, value, text))
+                changed.append((tracked, value, text, seen))
         if weight:
             _check_weight(weight)
         return changed or ()
@@ -324,7 +346,7 @@ class StateTracker:
         self._examine(logs, map_changes)
         if not logs and not map_changes:
             return None
-        weight = sum(len(text) for _, _, text in changed if text is not None) if changed else 0
+        weight = sum(len(text) for _, _, text, _ in changed if text is not None) if changed else 0
         for name, log in logs:
             weight += self._check_sizes(name, log.pending()[1])
         for name, _, puts, _ in map_changes:

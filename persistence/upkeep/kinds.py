@@ -116,10 +116,11 @@ def _parts(stored: StoredAgent, name: str, form: type[T], declared: str) -> T:
 
 def _proven(stored: StoredAgent, codec: Codec[object], text: str, part: str) -> str:
     try:
-        return codec.encode(codec.decode(text), part)
+        proven = codec.encode(codec.decode(text), part)
     except ValueError as error:
         where = f"{stored.head.kind}/{stored.head.key}, state.{part}"
         raise CorruptState(where, f"{error}; {_MENDING}") from None
+    return codec.over(text, proven, proven)
 
 
 def _refusal(stored: StoredAgent, name: str, declared: str) -> CorruptState:

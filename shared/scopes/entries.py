@@ -71,13 +71,19 @@ class Clerk:
             raise StateError("ttl", problem)
         return self._now() + float(ttl)
 
-    def put(self, key: Key, text: str, expires: float | None) -> Step:
-        """Write a value, whatever was there."""
+    def put(
+        self, key: Key, text: str, expires: float | None, codec: Codec[object] | None = None
+    ) -> Step:
+        """Write a value, whatever was there; what ``codec`` does not know of that stays."""
 
         def step(row: Row | None) -> Row:
             before = self.living(row)
-            version = 1 if before is None else before[VERSION] + 1  # type: ignore[operator]
-            return (*key, text, version, 0, expires)
+            if before is None:
+                return (*key, text, 1, 0, expires)
+            new, was = text, str(before[VALUE])
+            if codec is not None and codec.records:
+                new = codec.over(was, codec.seen(was), text)
+            return (*key, new, before[VERSION] + 1, 0, expires)  # type: ignore[operator]
 
         return step
 

@@ -165,10 +165,11 @@ class ScopedState(KeyedRows):
 
         In a turn or transaction the version is the one as far as is known by then: the write is
         put where it belongs in the order of the commits, whatever was written in between.
-        StateError names the path of a value that cannot be stored exactly.
+        StateError names the path of a value that cannot be stored exactly. Where a type with
+        records is registered, members that it does not know are taken over from what was there.
         """
         place = self._place(scope, key)
-        step = self._clerk.put(place[1], self._text(scope, key, value), self._clerk.deadline(ttl))
+        step = self._put(scope, place, value, self._clerk.deadline(ttl))
         row = self._change(scope, place, step, Right.WRITE, "write", blind=True)
         assert row is not None
         return cast("int", row[VERSION])
@@ -181,7 +182,7 @@ class ScopedState(KeyedRows):
         """
         place = self._place(scope, key)
         deadline = self._clerk.deadline(None if ttl is not None and ttl <= 0 else ttl)
-        step = self._clerk.put(place[1], self._text(scope, key, value), deadline)
+        step = self._put(scope, place, value, deadline)
         self._desk.ledger.check(Change(*place, step(None)))
 
     def set_many(
@@ -209,7 +210,7 @@ class ScopedState(KeyedRows):
         place = self._place(scope, key)
         holds = self._expectation(scope, key, expected)
         told: list[bool] = []
-        put = self._clerk.put(place[1], self._text(scope, key, value), self._clerk.deadline(ttl))
+        put = self._put(scope, place, value, self._clerk.deadline(ttl))
         step = self._clerk.when(holds, put, told)
         self._change(scope, place, step, Right.READ | Right.WRITE, "compare and set", checked=True)
         return told[0]
