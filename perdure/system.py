@@ -262,6 +262,15 @@ class AgentSystem:
         """Return a reference to an agent; nothing is loaded before the first message."""
         return self._runtime.refer(agent_class, key)  # type: ignore[arg-type]  # it looks it up
 
+    def delete(self, agent: type[Agent[Any]] | str, key: str, *, erase: bool = False) -> bool:
+        """Delete an agent for good, as ``AgentRef.delete`` does; tell whether there was one.
+
+        ``agent`` is its class, or its kind: also one that this system was opened without, as long
+        as no other process runs it. Denied in handlers.
+        """
+        kind = agent if isinstance(agent, str) else agent.kind
+        return self._runtime.delete(kind, key, erase=erase)
+
     def group(
         self,
         name: str,

@@ -10,7 +10,7 @@ from ...lifecycle.status import Status
 from ...persistence.errors import StoreError
 from ..pool.mailbox import MailHold, Outcome
 from ..talk.control import Control, Verb
-from . import failing, guards, opening, settling, starting, steps
+from . import deletion, failing, guards, opening, settling, starting, steps
 from .activation import Activation
 from .cell import AgentCell
 from .isolation import STEPS, isolated
@@ -35,6 +35,8 @@ def obey(cell: AgentCell, control: Control) -> Outcome | None:
         return None
     if verb in _WITHOUT:
         return _WITHOUT[verb](cell, control)
+    if verb in (Verb.DELETE, Verb.ERASE):
+        return _delete(cell, control)
     if cell.activation is None:
         if _needs_no_activation(cell, control):
             return None
@@ -102,6 +104,16 @@ def _quarantine(cell: AgentCell, control: Control) -> Outcome | None:
             logger.warning("%s: its quarantine is not durable: %r", cell, error)
     steps.quarantine(cell, cell.activation, control)
     return None
+
+
+def _delete(cell: AgentCell, control: Control) -> Outcome | None:
+    try:
+        return deletion.delete(cell, control)
+    except Exception as error:  # noqa: BLE001 - nothing has happened yet; the asker is told why
+        if control.reply_to is None:
+            logger.warning("%s is not deleted: %s", cell, error)
+        failing.reject(cell, control, error)
+        return None
 
 
 def _refuse(cell: AgentCell, _control: Control) -> None:
