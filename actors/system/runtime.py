@@ -12,7 +12,7 @@ from ...lifecycle.clock import Clock, StepWatch, VirtualClock
 from ...lifecycle.durability import AutoSave, WhenUnsaved
 from ...lifecycle.groups import SupervisionTree
 from ...lifecycle.supervisor import PersistenceSupervisor
-from ...persistence.errors import PerdureError
+from ...persistence.errors import PerdureError, UnknownAgent
 from ...persistence.records.records import Counters, Timer
 from ...persistence.store.store import Store
 from ...shared.access.access import Access
@@ -192,6 +192,24 @@ class Runtime:
             return bool(self.reference(kind, key).delete(erase=erase))
         refuse_agents(f"delete {kind}/{key}")
         return self.strangers.take(kind, key, Verb.ERASE if erase else Verb.DELETE)
+
+    def step(self, kind: str, key: str, verb: Verb, *, timeout: float) -> bool:
+        """Take a lifecycle step, also of an agent of an unknown class; False if there was no need.
+
+        UnknownAgent for one of whom nothing is stored and nobody is in memory.
+        """
+        check_name("kind", kind)
+        check_name("key", key)
+        if kind not in self.catalogue.kinds():
+            return self.strangers.take(kind, key, verb)
+        cell = self.cells.get((kind, key))
+        at_hand = cell is not None and (cell.activation is not None or len(cell.mailbox) > 0)
+        if verb not in (Verb.DELETE, Verb.ERASE) and not at_hand:
+            self.supervisor.committer.flush(timeout)
+            if self.store.load(kind, key) is None and not self.store.mail(kind, key):
+                raise UnknownAgent(f"there is no agent {kind}/{key}; `perdure agents` lists them")
+        reference = self.reference(kind, key)
+        return self.post.control(reference, verb).get(timeout=timeout) is not False
 
     def next_agent(self) -> int:
         """Return a number for a new agent."""

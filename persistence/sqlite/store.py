@@ -237,12 +237,11 @@ class SqliteStore(SqliteReader, Store):
         self._next_scrub = time.monotonic() + SCRUB_SECONDS
         try:
             with self._writing, translated(self.location, "emptying the log"):
-                wait = "PRAGMA busy_timeout = {}"
-                self._writer.execute(wait.format(int(SCRUB_WAIT * 1000)))
+                schema.wait_for_locks(self._writer, SCRUB_WAIT)
                 try:
                     busy, *_ = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
                 finally:
-                    self._writer.execute(wait.format(schema.BUSY_SECONDS * 1000))
+                    schema.wait_for_locks(self._writer, schema.COMMIT_BUSY_SECONDS)
         except StoreError as error:  # what was to be saved is saved
             logger.warning("what was erased is still in the log: %s", error)
             return
