@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +16,7 @@ from .place import address, socket_of
 from .protocol import Wish, line, peer, read_answer, request
 
 CONNECT_SECONDS: Final = 5.0
+_WAIT: Final = 0.05
 
 
 class Owner:
@@ -58,8 +60,10 @@ def find_owner(store: Path) -> Owner | None:
         connection.settimeout(CONNECT_SECONDS)
         try:
             with address(socket_of(store)) as where:
-                connection.connect(where)
+                _connect(connection, where, store)
             _, user = peer(connection)
+        except StoreUnavailable:
+            raise
         except PermissionError:
             message = f"{store} is operated by another user; ask as the user that runs its agents"
             raise StoreUnavailable(message) from None
@@ -70,6 +74,20 @@ def find_owner(store: Path) -> Owner | None:
             raise StoreUnavailable(message)
         undo.pop_all()
     return Owner(connection, store)
+
+
+def _connect(connection: socket.socket, where: str, store: Path) -> None:
+    until = time.monotonic() + CONNECT_SECONDS
+    while True:
+        try:
+            connection.connect(where)
+        except BlockingIOError:  # more wait there than may
+            if time.monotonic() > until:
+                message = f"the owner of {store} is asked by too many at once; try again"
+                raise StoreUnavailable(message) from None
+            time.sleep(_WAIT)
+        else:
+            return
 
 
 def _error(name: str, told: str) -> Exception:

@@ -37,6 +37,7 @@ MOST_CONNECTIONS: Final = 16
 READ_SECONDS: Final = 10.0
 """What a whole request may take to arrive, and an answer to be taken."""
 LEAST_EVERY: Final = 0.1
+_BACKLOG: Final = 128
 
 
 class Service:
@@ -80,7 +81,7 @@ class Service:
             os.fchmod(listener.fileno(), 0o600)  # before it has a name: nobody else ever may
             with address(self._path) as where:
                 listener.bind(where)
-            listener.listen(MOST_CONNECTIONS)
+            listener.listen(_BACKLOG)
             self._identity = _identity(self._path)
         except BaseException:
             listener.close()
@@ -134,10 +135,9 @@ class Service:
             room = len(self._threads) < MOST_CONNECTIONS and not self._closing.is_set()
             if room:
                 self._connections.add(connection)
+                thread.start()  # in the lock: who closes joins what it finds
                 self._threads.add(thread)
-        if room:
-            thread.start()
-        else:
+        if not room:
             connection.close()
 
     def _serve(self, connection: socket.socket) -> None:
