@@ -35,8 +35,6 @@ def obey(cell: AgentCell, control: Control) -> Outcome | None:
         return None
     if verb in _WITHOUT:
         return _WITHOUT[verb](cell, control)
-    if verb in (Verb.DELETE, Verb.ERASE):
-        return _delete(cell, control)
     if cell.activation is None:
         if _needs_no_activation(cell, control):
             return None
@@ -121,6 +119,8 @@ def _refuse(cell: AgentCell, _control: Control) -> None:
 
 
 _WITHOUT: Final[dict[Verb, Callable[[AgentCell, Control], Outcome | None]]] = {
+    Verb.DELETE: _delete,
+    Verb.ERASE: _delete,
     Verb.REFUSE: _refuse,
     Verb.BEGIN: _begin,
     Verb.QUARANTINE: _quarantine,

@@ -84,8 +84,7 @@ class Runtime:
         self.by_hand = isinstance(clock, VirtualClock)
         """Time passes only when a test says so."""
         self.guarded = False
-        self.closing = False
-        self.closed = False
+        self.closing = self.closed = False
         self.graves = Graves()
         self.recovering = True
         self.owed: set[tuple[str, str]] = set()
