@@ -40,6 +40,7 @@ ROOMS: Final = (
     "actors/agent",
     "actors/cell",
     "actors/system",
+    "perdure/service",
     "perdure",
     "perdure/cli",
     PROGRAM,

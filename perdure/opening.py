@@ -28,6 +28,7 @@ class Opening:
     agents: Sequence[type[Agent[Any]]]
     sync: str
     takeover: bool
+    service: bool
     saving: Saving
     limits: Limits
     resources: Resources
@@ -46,6 +47,7 @@ class Opening:
             raise options.wrong("store", 'a path, "sqlite:///PATH", "memory://" or a MemoryStore()')
         options.among("sync", "power", "process")
         options.flag("takeover")
+        options.flag("service")
         options.kind("saving", Saving, "Saving(most_unsaved=20_000)")
         options.kind("limits", Limits, "Limits(mailbox_wait=30.0)")
         options.kind("resources", Resources, "Resources(workers=4)")

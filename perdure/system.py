@@ -48,9 +48,12 @@ from .persistence.records.records import Counters
 from .persistence.secrets.detector import DEFAULT_DETECTOR, Detector
 from .persistence.secrets.keys import Keys
 from .persistence.secrets.vault import Vault
+from .persistence.sqlite.store import SqliteStore
 from .persistence.store.lease import Lease, Owner
 from .persistence.store.store import Store
 from .persistence.upkeep.retention import Retention
+from .service.operator import Operator
+from .service.server import Service
 from .shared.access.access import Access
 from .shared.access.audit import Audit, AuditTrail
 from .shared.artifacts.artifacts import Artifacts
@@ -140,6 +143,10 @@ class AgentSystem:
             store, supervisor, catalogue.vault, self._tell_of_secrets, clock.now
         )
         """Keys of secrets: ``rotate()``, ``rotation()``, ``remaining()``."""
+        self._service: Service | None = None
+        if opening.service and isinstance(store, SqliteStore):
+            operator = Operator(self._runtime, self.dead_letters)
+            self._service = Service(Path(store.location).absolute(), operator, self.statistics)
 
     @classmethod
     def open(
@@ -149,6 +156,7 @@ class AgentSystem:
         agents: Sequence[type[Agent[Any]]],
         sync: str = "power",
         takeover: bool = False,
+        service: bool = True,
         saving: Saving = Saving(),
         limits: Limits = Limits(),
         resources: Resources = Resources(),
@@ -172,6 +180,8 @@ class AgentSystem:
             sync: ``"power"``: what is acknowledged survives power loss; ``"process"``: it
                 survives the end of the process, and commits cost less.
             takeover: fence off another owner that is still alive.
+            service: listen on a private socket beside the file, where `perdure` operates the
+                system while it is open.
             saving: when to save, and what happens while that fails.
             limits: how much there may be: of one value, of artifacts, of waiting for room.
             resources: threads, and memory for what is not in use.
@@ -194,6 +204,7 @@ class AgentSystem:
             agents=agents,
             sync=sync,
             takeover=takeover,
+            service=service,
             saving=saving,
             limits=limits,
             resources=resources,
@@ -236,6 +247,9 @@ class AgentSystem:
         if self._opening.keys.secrets is not None:
             self.secrets.resume()
         _systems.add(self)
+        if self._service is not None:
+            undo.callback(self._service.close)
+            self._service.start()
 
     @property
     def state(self) -> ScopedState:
@@ -270,6 +284,15 @@ class AgentSystem:
     def agent(self, agent_class: type[A], key: str) -> AgentRef[A]:
         """Return a reference to an agent; nothing is loaded before the first message."""
         return self._runtime.refer(agent_class, key)  # type: ignore[arg-type]  # it looks it up
+
+    def delete(self, agent: type[Agent[Any]] | str, key: str, *, erase: bool = False) -> bool:
+        """Delete an agent for good, as ``AgentRef.delete`` does; tell whether there was one.
+
+        ``agent`` is its class, or its kind: also one that this system was opened without, as long
+        as no other process runs it. Denied in handlers.
+        """
+        kind = agent if isinstance(agent, str) else agent.kind
+        return self._runtime.delete(kind, key, erase=erase)
 
     def group(
         self,
@@ -401,6 +424,8 @@ class AgentSystem:
             return max(0.0, deadline - time.monotonic())
 
         runtime = self._runtime
+        if self._service is not None:
+            self._service.close()
         self.secrets.close()
         runtime.stop_intake()
         runtime.agenda.hurry()
@@ -490,6 +515,8 @@ def _disown() -> None:
         system._closing = threading.Lock()  # noqa: SLF001
         system._closed = Ending()  # noqa: SLF001
         system._runtime.stop_intake()  # noqa: SLF001
+        if system._service is not None:  # noqa: SLF001
+            system._service.disown()  # noqa: SLF001
 
 
 os.register_at_fork(after_in_child=_disown)

@@ -21,7 +21,7 @@ def open_store(url: str | Path, *, sync: str) -> Store:
     """Open the store a URL names, for writing."""
     if str(url) == "memory://":
         return MemoryStore()
-    return SqliteStore(_path(url), sync=sync)
+    return SqliteStore(path_of(url), sync=sync)
 
 
 def open_reader(url: str | Path) -> StoreReader:
@@ -29,10 +29,10 @@ def open_reader(url: str | Path) -> StoreReader:
     if str(url) == "memory://":
         message = "a memory:// store lives inside its process; name a file"
         raise ConfigurationError(message)
-    return SqliteReader(_path(url))
+    return SqliteReader(path_of(url))
 
 
-def _path(url: object) -> Path:
+def path_of(url: object) -> Path:
     """Return the path that a URL names; ConfigurationError before anything is touched."""
     if not isinstance(url, str | os.PathLike) or not isinstance(os.fspath(url), str):
         message = f"store={url!r} is a {type(url).__name__}, which names no store; {_FORMS}"

@@ -37,6 +37,7 @@
         ├── NotRequeued (ValueError)         a dead letter's agent cannot take it
         ├── InvalidTransition (RuntimeError) the lifecycle has no such step
         ├── AgentQuarantined (RuntimeError)  supervision gave up; the mail waits
+        ├── AgentDeleted (RuntimeError)      the agent was deleted while an ask waited
         ├── MailboxFull (RuntimeError)       the receiver is behind by its mailbox limit
         ├── Deadlock (RuntimeError)          an ask would wait for itself
         ├── PoolExhausted (RuntimeError)     all threads wait for replies
@@ -329,6 +330,10 @@ class InvalidTransition(AgentError, RuntimeError):
 
 class AgentQuarantined(AgentError, RuntimeError):
     """Refuse an ask to an agent that supervision gave up on; restart() puts it back."""
+
+
+class AgentDeleted(AgentError, RuntimeError):
+    """Say that an ask waited for an agent that was deleted; one sent now makes a new agent."""
 
 
 class MailboxFull(AgentError, RuntimeError):

@@ -119,6 +119,7 @@ OPENING: dict[str, tuple[list[object], str]] = {
     "agents": ([Note, 5, ["Note"], [Note, Note]], "agent|Agent"),
     "sync": (["maybe", None, True], 'give "power" or "process"'),
     "takeover": ([1, "yes", None], "give True or False"),
+    "service": ([1, "no", None], "give True or False"),
     "saving": ([5, None, Breaker()], r"give a Saving, as in AgentSystem\.open\(saving=Saving\("),
     "limits": ([5, None], r"give a Limits, as in AgentSystem\.open\(limits=Limits\("),
     "resources": ([4, None], r"give a Resources, as in AgentSystem\.open\(resources=Resources\("),

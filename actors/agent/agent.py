@@ -295,6 +295,13 @@ class Agent(Identified, Generic[S]):
         """Stop this agent once the current turn and the mail before this call are done."""
         self._home.step("stop")
 
+    def delete_self(self) -> None:
+        """Delete this agent, as ``ref.delete()`` does, once the current turn is over.
+
+        Nothing runs behind that turn: mail that waits is deleted, too.
+        """
+        self._home.step("delete")
+
 
 _OPEN: Final = frozenset(
     {

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from blinker import Signal
@@ -37,6 +38,7 @@ from ..pool.mailbox import Mailbox, MailHold
 from ..talk.control import Control, Verb
 from ..talk.turn import Letter, Turn, outside_turns
 from .activation import Activation
+from .graves import Graves
 from .timers import TimerService
 
 logger = logging.getLogger("perdure.actors")
@@ -59,6 +61,10 @@ class CellKeeper(Protocol):
         """Drop a closed cell."""
         ...
 
+    def bury(self, cell: AgentCell, append: Callable[[], int]) -> tuple[int, AgentCell]:
+        """Append the commit that deletes an agent; return its sequence, and the cell behind it."""
+        ...
+
 
 class Surroundings(Protocol):
     """What a cell needs from the system it lives in."""
@@ -72,6 +78,8 @@ class Surroundings(Protocol):
     tree: SupervisionTree
     agenda: Agenda
     ledger: Ledger
+    graves: Graves
+    """Who was deleted, and when."""
     desk: Desk
     """Answers for calls on shared state."""
     policy: Policy
@@ -240,6 +248,9 @@ class AgentCell:
                 return  # what is durable is in the store
             home.keeper.forget(cell)
             cell = home.keeper.cell(self.kind, self.key)
+            if home.graves:
+                dead = home.graves.hold
+                letters = tuple(x for x in letters if not dead(self.kind, self.key, x))
         if cell is not self:
             home.order(self.kind, self.key, Control(Verb.WAKE, edge=False))
 

@@ -10,7 +10,7 @@ from ...lifecycle.status import Status
 from ...persistence.errors import StoreError
 from ..pool.mailbox import MailHold, Outcome
 from ..talk.control import Control, Verb
-from . import failing, guards, opening, settling, starting, steps
+from . import deletion, failing, guards, opening, settling, starting, steps
 from .activation import Activation
 from .cell import AgentCell
 from .isolation import STEPS, isolated
@@ -104,11 +104,23 @@ def _quarantine(cell: AgentCell, control: Control) -> Outcome | None:
     return None
 
 
+def _delete(cell: AgentCell, control: Control) -> Outcome | None:
+    try:
+        return deletion.delete(cell, control)
+    except Exception as error:  # noqa: BLE001 - nothing has happened yet; the asker is told why
+        if control.reply_to is None:
+            logger.warning("%s is not deleted: %s", cell, error)
+        failing.reject(cell, control, error)
+        return None
+
+
 def _refuse(cell: AgentCell, _control: Control) -> None:
     guards.refuse_waiting(cell)
 
 
 _WITHOUT: Final[dict[Verb, Callable[[AgentCell, Control], Outcome | None]]] = {
+    Verb.DELETE: _delete,
+    Verb.ERASE: _delete,
     Verb.REFUSE: _refuse,
     Verb.BEGIN: _begin,
     Verb.QUARANTINE: _quarantine,

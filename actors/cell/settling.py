@@ -215,7 +215,10 @@ def store_mail(cell: AgentCell, items: list[Any]) -> list[Letter]:
     if rows:
         commit = Commit()
         commit.with_effects().sends = rows
-        cell.home.supervisor.append(commit)
+        sequence = cell.home.supervisor.append(commit)
+        for letter in letters:
+            if isinstance(letter, StoredLetter) and not hasattr(letter, "placed"):
+                letter.placed = sequence
     return letters
 
 
@@ -301,7 +304,7 @@ def _settle_effects(cell: AgentCell, activation: Activation, turn: Turn) -> None
 
 def _take_steps(cell: AgentCell, turn: Turn) -> None:
     for step in turn.steps:
-        control = Control(Verb(step), edge=False)
+        control = Control(Verb(step), edge=False, reason="itself")
         if control.verb is Verb.STOP:
             cell.mailbox.put(control)
         else:
@@ -344,7 +347,10 @@ def _deliver(cell: AgentCell, turn: Turn, commit: Commit) -> None:
         home.timers.cancelled(place)
     sends = turn.sends
     while sends:
-        sends[0][1].cause = commit.sequence if commit.agent else 0
+        sent = sends[0][1]
+        sent.cause = commit.sequence if commit.agent else 0
+        if sent.durable:
+            sent.placed = commit.sequence  # type: ignore[attr-defined]  # a StoredLetter
         home.deliver_first(sends)
 
 

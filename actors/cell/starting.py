@@ -38,7 +38,9 @@ def make_ready(cell: AgentCell, letter: Letter) -> Outcome | None:
     if cell.status in (Status.PAUSED, Status.QUARANTINED):
         _keep_waiting(cell, letter)
         return None
-    if cell.status is Status.STOPPED and letter.timer is not None:
+    # Every timer makes a version: where there is none, the timer is of an agent that was deleted.
+    none_there = cell.status is Status.STOPPED or activation.writer.version == 0
+    if none_there and letter.timer is not None:
         cell.home.timers.cancelled(letter.timer[:3])  # known again at the next start
         cell.drop()
         return None
@@ -48,11 +50,8 @@ def make_ready(cell: AgentCell, letter: Letter) -> Outcome | None:
 
 def load_for(cell: AgentCell, letter: Letter) -> Outcome | None:
     """Make the activation, or arrange for another try."""
-    committer = cell.home.supervisor.committer
-    if cell.last_sequence > committer.durable:
-        sequence = cell.last_sequence
-        cell.pending = lambda: _wait_for(cell, sequence)
-        return Outcome.RETRY
+    if cell.last_sequence > cell.home.supervisor.committer.durable:
+        return wait_until_durable(cell)
     try:
         if opening.load(cell) is None:
             return load_for(cell, letter)  # repaired: read again once that is durable
@@ -68,6 +67,13 @@ def load_for(cell: AgentCell, letter: Letter) -> Outcome | None:
             cell.fire(signals.agent_failed, reason="it cannot be made", error=error)
             failing.restart(cell, error, letter)
     return None
+
+
+def wait_until_durable(cell: AgentCell) -> Outcome:
+    """Have what is being handled come again when all that the agent committed is in the store."""
+    sequence = cell.last_sequence
+    cell.pending = lambda: _wait_for(cell, sequence)
+    return Outcome.RETRY
 
 
 def unreadable(cell: AgentCell, letter: Letter, error: StoreError) -> Outcome | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,6 +11,7 @@ from ...persistence.options import Options
 from ..agent.blueprint import Catalogue
 from ..cell import failing
 from ..cell.cell import AgentCell, Surroundings
+from ..cell.isolation import isolated
 from ..cell.running import RunningCell
 from ..pool.mailbox import MailHold
 from ..talk.control import Control, Verb
@@ -105,6 +107,27 @@ class Keeper:
         fresh.hold(why)
         fresh.mailbox.attach(fresh, self._home.dispatcher)
         fresh.mailbox.put_urgent(Control(Verb.REFUSE, edge=False))
+
+    def bury(self, cell: AgentCell, append: Callable[[], int]) -> tuple[int, RunningCell]:
+        """Append the commit that deletes an agent; return its sequence, and the cell behind it.
+
+        In one lock hold: an isolation that takes the cell over comes before or after. The new cell
+        reads nothing before the commit is durable, and is not attached yet.
+        """
+        home, name = self._home, (cell.kind, cell.key)
+        fresh = RunningCell(home, cell.blueprint, cell.key)
+        fresh.mail_loaded = True
+        fresh.turns = cell.turns
+        with self._lock:
+            if self.cells.get(name) is not cell:
+                raise isolated(cell)
+            sequence = fresh.last_sequence = append()
+            home.graves.add(*name, sequence)
+            self.cells[name] = fresh
+            if home.policy.isolated(*name):
+                fresh.hold(MailHold.ISOLATED)
+        home.owed.discard(name)
+        return sequence, fresh
 
     def _take_over(self, cell: AgentCell) -> RunningCell | None:
         """Return a fresh cell with all the mail of another, which is closed; not attached yet.

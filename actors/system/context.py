@@ -82,7 +82,10 @@ class TurnContext:
     def deliver(self, mail: list[object], sequence: int) -> None:
         """Deliver what has left with the commit ``sequence``."""
         while mail:
-            cast("Mail", mail)[0][1].cause = sequence
+            letter = cast("Mail", mail)[0][1]
+            letter.cause = sequence
+            if letter.durable:
+                letter.placed = sequence  # type: ignore[attr-defined]  # a StoredLetter
             self._home.deliver_first(mail)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from operator import attrgetter
 from typing import Protocol
@@ -15,6 +14,7 @@ from ...persistence.records.records import Commit, DeadLetter, Message
 from ...persistence.secrets.masking import masked
 from ...persistence.store.store import Store
 from ..agent.blueprint import Catalogue
+from ..cell.graves import Graves
 from ..cell.settling import row
 from ..talk.turn import Letter, StoredLetter, current
 
@@ -26,6 +26,7 @@ class Sorter(Protocol):
     supervisor: PersistenceSupervisor
     catalogue: Catalogue
     closing: bool
+    graves: Graves
 
     def next_letter(self) -> int:
         """Return an id for a new letter."""
@@ -46,7 +47,9 @@ class DeadLetters:
     def __init__(self, home: Sorter) -> None:
         """Look after the dead letters of ``home``."""
         self._home = home
-        self._lock = threading.Lock()
+        # Shared with the deletion of agents: a letter that is put back is either deleted with
+        # its agent, or mail of the next one of that name.
+        self._lock = home.graves.letters
         # Taken in this process, by the sequence of the commit: not durable yet, so still listed
         # in the store, and not to be taken twice.
         self._taken: dict[int, int] = {}
@@ -129,7 +132,9 @@ class DeadLetters:
                 letter.name, letter.body, letter.sent = dead.name, dead.body, dead.sent
             letter.cause, letter.correlation = dead.cause, dead.correlation
             sends = [row(dead.kind, dead.key, letter)] if letter.durable else []
-            self._take(letter_id, sends)
+            sequence = self._take(letter_id, sends)
+            if isinstance(letter, StoredLetter):
+                letter.placed = sequence
             # Inside the lock: two that are put back one after the other arrive in that order.
             home.deliver(dead.kind, dead.key, letter)
 
@@ -154,13 +159,15 @@ class DeadLetters:
     def _get(self, letter_id: int) -> DeadLetter:
         self._forget_durable()
         if letter_id not in self._taken:
+            durable = self._home.supervisor.committer.durable
             for letter in self._home.store.dead_letters(after=letter_id - 1, limit=1):
-                if letter.id == letter_id:
+                gone = self._home.graves.since(letter.kind, letter.key, durable)
+                if letter.id == letter_id and not gone:
                     return letter
         message = f"there is no dead letter {letter_id}; it may have been put back or discarded"
         raise UnknownDeadLetter(message)
 
-    def _take(self, letter_id: int, sends: Sequence[Message]) -> None:
+    def _take(self, letter_id: int, sends: Sequence[Message]) -> int:
         if self._home.closing:
             message = "the agent system is closed; open it again to see to dead letters"
             raise SystemClosed(message)
@@ -168,7 +175,8 @@ class DeadLetters:
         effects = commit.with_effects()
         effects.revived = [letter_id]
         effects.sends = [*sends]
-        self._taken[letter_id] = self._home.supervisor.append(commit)
+        sequence = self._taken[letter_id] = self._home.supervisor.append(commit)
+        return sequence
 
     def _forget_durable(self) -> None:
         durable = self._home.supervisor.committer.durable

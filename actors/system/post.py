@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr
 
 from ...lifecycle.status import Status
-from ...persistence.errors import MailboxFull, PerdureError, SystemClosed
+from ...persistence.errors import Denied, MailboxFull, PerdureError, SystemClosed
 from ...persistence.names.scope import Scope
 from ...persistence.records.records import Commit
 from ...shared.ledger.guard import Right
@@ -27,9 +27,11 @@ from ..talk.control import Control, Verb
 from ..talk.copies import PLAIN, detach
 from ..talk.description import AgentDescription, describe
 from ..talk.reference import AgentRef
-from ..talk.turn import KeptLetter, Letter, StoredLetter, Turn, under_way
+from ..talk.turn import KeptLetter, Letter, StoredLetter, Turn, current, under_way
 from .cells import Keeper
 from .helper import AskHelper
+
+L = TypeVar("L", StoredLetter, KeptLetter)
 
 _PROXIED: Final = frozenset({ProxyCall, ProxyGetAttr, ProxySetAttr})
 
@@ -153,14 +155,15 @@ class PostOffice:
         while not cell.mailbox.put(letter):
             cell = self._cell_of(ref)
 
-    def _store_and_put(self, cell: RunningCell, letter: Letter) -> None:
+    def _store_and_put(self, cell: RunningCell, letter: StoredLetter) -> None:
         home = self._home
         leaving: list[Any] = [(cell, letter)]
         commit = Commit()
         commit.with_effects().sends = [row(cell.kind, cell.key, letter)]
         try:
-            home.supervisor.append(commit)
-            if not cell.mailbox.put_first(leaving):
+            letter.placed = home.supervisor.append(commit)
+            # The cell is known before the look: deletion.py says why.
+            if home.graves or not cell.mailbox.put_first(leaving):
                 home.deliver_first(leaving)
         except BaseException:
             if commit.sequence and leaving:  # it is in the store, or will be
@@ -237,6 +240,8 @@ class PostOffice:
     def control(self, ref: AgentRef[Any], verb: Verb) -> Future[Any]:
         """Have a lifecycle step taken and return its future; Denied to who may not direct it."""
         home = self._home
+        if verb in (Verb.DELETE, Verb.ERASE):
+            refuse_agents(f"delete {ref}")
         self.refuse_undirected(ref, verb.name.lower())
         if home.policy.ever:
             refuse_cut_off(home)
@@ -289,8 +294,8 @@ class PostOffice:
         cell: AgentCell,
         message: object,
         turn: Turn | None,
-        kind: type[StoredLetter | KeptLetter] = StoredLetter,
-    ) -> Letter:
+        kind: type[L] = StoredLetter,  # type: ignore[assignment]  # L where none is given
+    ) -> L:
         """Make a letter that stands alone: encoded, and decoded afresh for the receiver."""
         name, body, fresh = cell.blueprint.calls.encode(message)
         letter = kind(fresh, letter_id=next(self._letters))
@@ -393,6 +398,14 @@ def refuse_all(cell: RunningCell) -> None:
     for envelope in cell.mailbox.close():
         if isinstance(envelope, Letter) and envelope.reply_to is not None:
             envelope.reply_to.fail(closed())
+
+
+def refuse_agents(what: str) -> None:
+    """Raise Denied in what an agent runs: only the system may do that."""
+    turn = current.get()
+    if turn is not None:
+        message = f"{turn.cell} may not {what}; only the system may, and an agent itself"
+        raise Denied(message)
 
 
 def _in_event_loop() -> bool:

@@ -12,7 +12,7 @@ from ...lifecycle.clock import Clock, StepWatch, VirtualClock
 from ...lifecycle.durability import AutoSave, WhenUnsaved
 from ...lifecycle.groups import SupervisionTree
 from ...lifecycle.supervisor import PersistenceSupervisor
-from ...persistence.errors import PerdureError
+from ...persistence.errors import PerdureError, UnknownAgent
 from ...persistence.records.records import Counters, Timer
 from ...persistence.store.store import Store
 from ...shared.access.access import Access
@@ -27,6 +27,7 @@ from ...shared.scopes.state import ScopedState
 from ...shared.scopes.sweep import KeySweep
 from ..agent.agent import Agent
 from ..agent.blueprint import Catalogue, check_name
+from ..cell.graves import Graves
 from ..cell.timers import TimerService
 from ..patterns.rows import Office
 from ..patterns.sharing import Sharing
@@ -43,8 +44,9 @@ from .cells import SWEEP_SECONDS, Keeper
 from .context import TurnContext, hangs_on
 from .isolator import Isolator
 from .options import Limits, Resources
-from .post import PostOffice, refuse_all
+from .post import PostOffice, refuse_agents, refuse_all
 from .recovery import Recovery
+from .strangers import Strangers
 
 logger = logging.getLogger("perdure.actors")
 
@@ -82,8 +84,8 @@ class Runtime:
         self.by_hand = isinstance(clock, VirtualClock)
         """Time passes only when a test says so."""
         self.guarded = False
-        self.closing = False
-        self.closed = False
+        self.closing = self.closed = False
+        self.graves = Graves()
         self.recovering = True
         self.owed: set[tuple[str, str]] = set()
         # Letters of later owners have higher ids, so "old mail" is what is below this.
@@ -115,6 +117,7 @@ class Runtime:
         self.audit = AuditTrail(
             desk, store, audit, committer=supervisor.committer, append=supervisor.append
         )
+        self.strangers = Strangers(self)
         self.post = PostOffice(self, self.keeper, self._letters, mailbox_wait=limits.mailbox_wait)
         self.sessions, session_sweep = compose(self, desk, self.artifacts, largest=largest)
         self.sharing = Sharing(
@@ -180,6 +183,33 @@ class Runtime:
             check_name("key", key)
         return AgentRef(self.post, agent_class, key)
 
+    def delete(self, kind: str, key: str, *, erase: bool) -> bool:
+        """Delete an agent, also one of a class this system was opened without."""
+        check_name("kind", kind)
+        check_name("key", key)
+        if kind in self.catalogue.kinds():
+            return bool(self.reference(kind, key).delete(erase=erase))
+        refuse_agents(f"delete {kind}/{key}")
+        return self.strangers.take(kind, key, Verb.ERASE if erase else Verb.DELETE)
+
+    def step(self, kind: str, key: str, verb: Verb, *, timeout: float) -> bool:
+        """Take a lifecycle step, also of an agent of an unknown class; False if there was no need.
+
+        UnknownAgent for one of whom nothing is stored and nobody is in memory.
+        """
+        check_name("kind", kind)
+        check_name("key", key)
+        if kind not in self.catalogue.kinds():
+            return self.strangers.take(kind, key, verb)
+        cell = self.cells.get((kind, key))
+        at_hand = cell is not None and (cell.activation is not None or len(cell.mailbox) > 0)
+        if verb not in (Verb.DELETE, Verb.ERASE) and not at_hand:
+            self.supervisor.committer.flush(timeout)
+            if self.store.load(kind, key) is None and not self.store.mail(kind, key):
+                raise UnknownAgent(f"there is no agent {kind}/{key}; `perdure agents` lists them")
+        reference = self.reference(kind, key)
+        return self.post.control(reference, verb).get(timeout=timeout) is not False
+
     def next_agent(self) -> int:
         """Return a number for a new agent."""
         return next(self._agents)
@@ -191,7 +221,10 @@ class Runtime:
     def deliver(self, kind: str, key: str, letter: Letter) -> None:
         """Put a letter into an agent's mailbox."""
         cell = self.cells.get((kind, key)) or self.keeper.cell(kind, key)
-        while not cell.mailbox.put(letter):
+        # The cell is known before the look: deletion.py says why.
+        while not (self.graves and self.graves.hold(kind, key, letter)):
+            if cell.mailbox.put(letter):
+                return
             self.keeper.forget(cell)
             cell = self.keeper.cell(kind, key)
 
@@ -202,9 +235,13 @@ class Runtime:
         """
         place = leaving[0][0].kind, leaving[0][0].key
         cell = self.cells.get(place) or self.keeper.cell(*place)
-        while not cell.mailbox.put_first(leaving):
+        # The cell is known before the look: deletion.py says why.
+        while not (self.graves and self.graves.hold(*place, leaving[0][1])):
+            if cell.mailbox.put_first(leaving):
+                return
             self.keeper.forget(cell)
             cell = self.keeper.cell(*place)
+        del leaving[0]
 
     def order(self, kind: str, key: str, control: Control) -> None:
         """Put a control before an agent's mail."""

@@ -182,6 +182,23 @@ class AgentRef(ActorRef[A], Generic[A]):
         future = self._post.control(self, Verb.STOP)
         return future.get(timeout=timeout) if block else future
 
+    def delete(
+        self, *, erase: bool = False, block: bool = True, timeout: float | None = None
+    ) -> Any:  # noqa: ANN401 - as stop
+        """Have the agent end for good after its turn: state, mail, timers, dead letters, own keys.
+
+        Returns True when that is durable, False if there was nothing of it; with ``block=False`` a
+        future of that. It is one commit: after a crash the agent is there as it was, or gone. No
+        method of the agent runs. Asks that waited get AgentDeleted; what is sent afterwards makes
+        a new agent of that name, with versions from 1, which no letter and no timer of the old one
+        reaches. The journal keeps what it has until its retention takes it; with ``erase`` that is
+        taken out as well, and the bytes in the file are overwritten. Artifacts and sessions stay:
+        they end by their own rules. Denied to handlers; an agent may end itself, with
+        ``self.delete_self()``.
+        """
+        future = self._post.control(self, Verb.ERASE if erase else Verb.DELETE)
+        return future.get(timeout=timeout) if block else future
+
 
 class AgentProxy(Generic[A]):
     """Send messages by calling methods.

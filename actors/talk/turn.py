@@ -70,7 +70,10 @@ def as_letter(item: object) -> Letter:
 class StoredLetter(Letter):
     """A letter that survives the process: its row is written and removed by commits."""
 
-    __slots__ = ("body", "name", "sent")
+    __slots__ = ("body", "name", "placed", "sent")
+
+    placed: int
+    """The commit that stored it; not set where that was an earlier process."""
 
     durable = True
 

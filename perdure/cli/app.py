@@ -18,6 +18,7 @@ from ..persistence.errors import ConfigurationError
 from .exits import ExitCode, exit_code, sentence
 from .options import (
     Action,
+    AgentsAction,
     AnyKey,
     AnyKind,
     ArtifactsAction,
@@ -178,6 +179,13 @@ def run(
 @command
 def agents(
     store: Store,
+    action: Annotated[
+        AgentsAction, typer.Argument(metavar="ACTION", help="What to do.")
+    ] = AgentsAction.LIST,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KIND KEY", callback=names, help="Which agent; none for list."),
+    ] = None,
     *,
     kind: Annotated[
         str | None, typer.Option(metavar="KIND", callback=name, help="Only agents of this kind.")
@@ -187,21 +195,115 @@ def agents(
         str | None,
         typer.Option(metavar="KIND/KEY", callback=name, help="Only those behind this one."),
     ] = None,
+    erase: Annotated[
+        bool, typer.Option("--erase", help="Delete, and overwrite what the journal has of it.")
+    ] = False,
     limit: Limit = 50,
     wide: Wide = False,
     json: AsJson = False,
-) -> None:
-    """List the agents in a store, also those that have mail but have never committed.
+) -> ExitCode:
+    """List the agents in a store; pause, resume, restart, stop or delete one.
+
+    `list` also shows those that have mail but have never committed. The other actions write: the
+    process that has the store open does it, and answers when it is durable. Where nobody has, it
+    is done in the store, and no method of the agent runs. `delete` takes state, mail, timers, dead
+    letters and the keys of the agent's own scope; the journal keeps its entries unless --erase.
 
     \b
     perdure agents --store desk.db --status quarantined
     perdure agents --store desk.db --limit 1000000 --json | wc -l
+    perdure agents restart Desk emea --store desk.db
+    perdure agents delete Desk emea --erase --store desk.db
     """
     widen(wide)
+    if action is not AgentsAction.LIST:
+        from .operate import agent_step
+
+        if erase and action is not AgentsAction.DELETE:
+            raise ConfigurationError("--erase goes with `agents delete` alone")
+        return agent_step(store, action, words or [], erase=erase, json=json)
     from .agents import list_agents
 
-    wanted = None if status is None else status.value
-    list_agents(store, kind=kind, status=wanted, after=after, limit=limit, json=json)
+    if words or erase:
+        raise ConfigurationError("`agents list` takes no names; --kind and --status choose some")
+    chosen = None if status is None else status.value
+    list_agents(store, kind=kind, status=chosen, after=after, limit=limit, json=json)
+    return ExitCode.DONE
+
+
+@command
+def isolate(
+    kind: Kind,
+    key: Key,
+    store: Store,
+    *,
+    reason: Annotated[str, typer.Option(metavar="TEXT", callback=text, help="Why, for the audit.")],
+    json: AsJson = False,
+) -> ExitCode:
+    """Cut an agent off from everything, in the middle of whatever it does.
+
+    Writes: the process that has the store open does it, else it is done in the store. Its mail
+    waits until `perdure restore`.
+
+    \b
+    perdure isolate Desk emea --reason "it leaks" --store desk.db
+    """
+    from .operate import isolate as cut_off
+
+    return cut_off(store, kind, key, reason, json=json)
+
+
+@command
+def restore(kind: Kind, key: Key, store: Store, *, json: AsJson = False) -> ExitCode:
+    """Let an isolated agent take part again, with all the mail that waited.
+
+    Writes: the process that has the store open does it, else it is done in the store.
+
+    \b
+    perdure restore Desk emea --store desk.db
+    """
+    from .operate import restore as let_go_on
+
+    return let_go_on(store, kind, key, json=json)
+
+
+@command
+def stats(
+    store: Store,
+    *,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Go on, with a line every --every seconds.")
+    ] = False,
+    every: Annotated[
+        float, typer.Option(min=0.1, max=86400, metavar="SECONDS", help="How often.")
+    ] = 1.0,
+    json: AsJson = False,
+) -> None:
+    """Show how the system does that has the store open: turns, mail, saves.
+
+    Asks the process that has it open, which goes on; where nobody has, nothing runs.
+
+    \b
+    perdure stats --store desk.db
+    perdure stats --watch --json --store desk.db | jq .turns
+    """
+    from .operate import stats as show_stats
+
+    show_stats(store, watch=every if watch else None, json=json)
+
+
+@command
+def flush(store: Store, *, json: AsJson = False) -> ExitCode:
+    """Wait until all that agents were told and have done so far is durable.
+
+    Asks the process that has the store open; where nobody has, there is nothing to wait for.
+
+    \b
+    perdure flush --store desk.db
+    """
+    from .operate import flush as wait
+
+    return wait(store, json=json)
 
 
 @command
@@ -358,13 +460,19 @@ def dead_letters(
     ] = None,
     *,
     kind: Annotated[
-        str | None, typer.Option(metavar="KIND", callback=name, help="Only of this kind.")
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            callback=name,
+            help="Only of this kind; with requeue and discard all of it.",
+        ),
     ] = None,
     after: Annotated[
         int | None,
         typer.Option(metavar="ID", callback=number, help="Only those behind this one."),
     ] = None,
     newest: Newest = False,
+    every: Annotated[bool, typer.Option("--all", help="All letters there are.")] = False,
     limit: Limit = 50,
     wide: Wide = False,
     json: AsJson = False,
@@ -372,19 +480,21 @@ def dead_letters(
     """List messages nobody could handle; put them back.
 
     `requeue` puts letters into their agents' mail again, `discard` removes them for good and
-    prints what it removed. Both write, all letters in one commit, so the store must not be open:
-    the process that owns it is named otherwise.
+    prints what it removed: those of the IDs, or with --all or --kind all there are. Both write: the
+    process that has the store open does it, one letter after the other; where nobody has, all
+    are moved in one commit.
 
     \b
     perdure dead-letters --store desk.db
     perdure dead-letters show 1099511627777 --store desk.db
     perdure dead-letters requeue 1099511627777 --store desk.db
+    perdure dead-letters discard --kind Desk --store desk.db
     """
     widen(wide)
-    from .dead_letters import Wanted, handle
+    from .dead_letters import Wanted, Which, handle
 
-    wanted = Wanted(kind, after, newest, limit)
-    handle(store, action, ids or [], wanted, json=json)
+    which, wanted = Which(ids or [], every, kind), Wanted(kind, after, newest, limit)
+    handle(store, action, which, wanted, json=json)
 
 
 @command

@@ -9,12 +9,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Final
 
-from ..persistence.errors import ConfigurationError
+from ..persistence.errors import ConfigurationError, UnknownDeadLetter
 from ..persistence.records.records import Commit, DeadLetter, Message
 from ..persistence.store.batch import Batch
 from ..persistence.store.lease import Owner
 from ..persistence.store.store import Store, StoreReader
-from ..url import open_reader, open_store
+from ..service.client import find_owner
+from ..service.protocol import Letters
+from ..url import open_reader, open_store, path_of
 from .exits import NotFound
 from .listing import page, show, tell_more
 from .options import Action
@@ -38,14 +40,35 @@ class Wanted:
     limit: int
 
 
-def handle(store: str, action: Action, ids: list[int], wanted: Wanted, *, json: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class Which:
+    """The letters that were named."""
+
+    ids: list[int]
+    every: bool
+    """All there are."""
+    kind: str | None
+    """All of a kind."""
+
+    @property
+    def many(self) -> bool:
+        """Whether no ids were named, but all, or all of a kind."""
+        return self.every or self.kind is not None
+
+
+def handle(store: str, action: Action, which: Which, wanted: Wanted, *, json: bool) -> None:
     """Do what was asked for; nothing changes if one of the letters is not there."""
+    ids = which.ids
     if action is Action.LIST:
-        if ids:
-            raise ConfigurationError("`dead-letters list` takes no ID; `show ID` shows one letter")
+        if ids or which.every:
+            message = "`dead-letters list` takes no ID and no --all; `show ID` shows one letter"
+            raise ConfigurationError(message)
         _list(store, wanted, json=json)
         return
-    if not ids:
+    if which.many and (ids or action is Action.SHOW):
+        message = "--all and --kind go with `requeue` and `discard`, and with no ID"
+        raise ConfigurationError(message)
+    if not ids and not which.many:
         message = f"`dead-letters {action}` needs the ID of a letter; `list` shows them"
         raise ConfigurationError(message)
     if action is Action.SHOW:
@@ -54,7 +77,7 @@ def handle(store: str, action: Action, ids: list[int], wanted: Wanted, *, json: 
         for letter in letters:
             _show(letter, json=json)
     else:
-        move(store, ids, back=action is Action.REQUEUE, json=json)
+        move(store, which, back=action is Action.REQUEUE, json=json)
 
 
 def record(letter: DeadLetter) -> dict[str, object]:
@@ -76,10 +99,35 @@ def find(reader: StoreReader, ids: list[int]) -> list[DeadLetter]:
     return letters
 
 
-def move(url: str, ids: list[int], *, back: bool, json: bool) -> None:
-    """Put letters back into the mail, or discard them, in one commit under the store's lease."""
+def move(url: str, which: Which, *, back: bool, json: bool) -> None:
+    """Put letters back into the mail, or discard them: by who has the store open, or in it."""
+    owner = find_owner(path_of(url))
+    if owner is None:
+        _move_in_store(url, which, back=back, json=json)
+        return
+    wish = Letters(back, which.ids, which.many, which.kind)
+    try:
+        for done in owner.ask(wish):
+            _tell_moved(DeadLetter(**done["letter"]), done["action"], None, "", json=json)
+    except UnknownDeadLetter as error:
+        raise NotFound(str(error)) from None
+
+
+def _all(reader: StoreReader, kind: str | None) -> list[DeadLetter]:
+    letters: list[DeadLetter] = []
+    after = 0
+    while page := reader.dead_letters(after=after, limit=1000):
+        letters += [letter for letter in page if kind in (None, letter.kind)]
+        after = page[-1].id
+    return letters
+
+
+def _move_in_store(url: str, which: Which, *, back: bool, json: bool) -> None:
+    """Move letters in one commit under the store's lease."""
     with _owned(url) as (store, sequence):
-        letters = find(store, ids)
+        letters = _all(store, which.kind) if which.many else find(store, which.ids)
+        if not letters:
+            return
         commit = Commit()
         commit.sequence = sequence
         effects = commit.with_effects()
@@ -103,12 +151,18 @@ def _owned(url: str) -> Iterator[tuple[Store, int]]:
 
 def _moved(letter: DeadLetter, message: Message | None, *, json: bool) -> None:
     action = "discarded" if message is None else "requeued"
+    number = None if message is None else message.id
+    then = "" if message is None else "; it is handled when the store is opened to run agents"
+    _tell_moved(letter, action, number, then, json=json)
+
+
+def _tell_moved(
+    letter: DeadLetter, action: str, number: int | None, then: str, *, json: bool
+) -> None:
     if json:
-        number = None if message is None else message.id
         print_json({"action": action, "message": number, "letter": record(letter)})
         return
     name = f"{letter.name or 'on_receive'} of {letter.kind}/{letter.key}"
-    then = "" if message is None else "; it is handled when the store is opened to run agents"
     Screen().say(f"{action} {letter.id}: {name}{then}")
 
 

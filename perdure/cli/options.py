@@ -39,6 +39,17 @@ class Action(enum.StrEnum):
     DISCARD = "discard"
 
 
+class AgentsAction(enum.StrEnum):
+    """What to do with agents."""
+
+    LIST = "list"
+    PAUSE = "pause"
+    RESUME = "resume"
+    RESTART = "restart"
+    STOP = "stop"
+    DELETE = "delete"
+
+
 class AuditAction(enum.StrEnum):
     """What to do with the audit."""
 

@@ -9,16 +9,18 @@ import time
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from operator import attrgetter
-from typing import Final
+from typing import Any, Final, cast
 
 from ..errors import Fenced, StoreOwned
 from ..records.chain import START
-from ..records.journal import read_delta, read_shape
+from ..records.checksums import of_record
+from ..records.journal import read_delta, read_shape, without
 from ..records.records import (
     AgentRow,
     BaseFields,
     Counters,
     DeadLetter,
+    Deletion,
     Disk,
     Growth,
     Inbox,
@@ -29,7 +31,7 @@ from ..records.records import (
     StoredAgent,
     Timer,
 )
-from ..records.shared_tables import AUDIT
+from ..records.shared_tables import AUDIT, TOMBSTONES
 from ..records.tables import Key, Order, Row, Table
 from ..records.texts import StoredText
 from ..store import growth as shared_growth
@@ -42,6 +44,8 @@ from .tables import MemoryTables
 from .texts import MemoryTexts
 
 _NEWEST: Final = Order(("number",), descending=True)
+_ENDED: Final = Order(("sequence",))
+_ALL: Final = 2**31
 
 
 class MemoryStore(Store):
@@ -97,22 +101,9 @@ class MemoryStore(Store):
         """Take over a batch, all of it or nothing."""
         with self._lock:
             self._check_fence()
-            for head in batch.agents:
-                self._heads[head.kind, head.key] = head
-                self._names[head.agent] = (head.kind, head.key)
-            self._shapes |= batch.shapes
-            for agent, field, value, crc in batch.fields:
-                self._fields.setdefault(agent, {})[field] = (value, crc)
-            for (agent, field), length in batch.truncated.items():
-                del self._logs.get((agent, field), [])[length:]
-            # Every step may be done twice: an interrupted batch comes again.
-            for item in batch.items:
-                log = self._logs.setdefault((item.agent, item.field), [])
-                log[item.position : item.position + 1] = [item.value]
-            for entry in batch.entries:
-                self._maps.setdefault((entry.agent, entry.field), {})[entry.entry] = entry.value
-            for agent, field, key in batch.removed:
-                self._maps.get((agent, field), {}).pop(key, None)
+            for deletion in batch.deleted:
+                self._delete(deletion)
+            self._take_state(batch)
             last = self._journal[-1].sequence if self._journal else 0
             self._journal += [row for row in batch.journal if row.sequence > last]
             for gone in batch.mail_gone:
@@ -127,6 +118,54 @@ class MemoryStore(Store):
             self._bad += batch.quarantined
             self._tables.write(batch.tables)
             self._texts().replace(batch.replaced)
+            for deletion in batch.deleted:
+                if deletion.erase:
+                    self._erase(deletion)
+
+    def _take_state(self, batch: Batch) -> None:
+        """Take over what changed in agents; every step may be done twice: a batch comes again."""
+        for head in batch.agents:
+            self._heads[head.kind, head.key] = head
+            self._names[head.agent] = (head.kind, head.key)
+        self._shapes |= batch.shapes
+        for agent, field, value, crc in batch.fields:
+            self._fields.setdefault(agent, {})[field] = (value, crc)
+        for (agent, field), length in batch.truncated.items():
+            del self._logs.get((agent, field), [])[length:]
+        for item in batch.items:
+            log = self._logs.setdefault((item.agent, item.field), [])
+            log[item.position : item.position + 1] = [item.value]
+        for entry in batch.entries:
+            self._maps.setdefault((entry.agent, entry.field), {})[entry.entry] = entry.value
+        for agent, field, key in batch.removed:
+            self._maps.get((agent, field), {}).pop(key, None)
+
+    def _delete(self, deletion: Deletion) -> None:
+        number, name = deletion.agent, (deletion.kind, deletion.key)
+        head = self._heads.get(name)
+        if head is not None and head.agent == number:
+            del self._heads[name]
+        self._names[number] = name
+        self._fields.pop(number, None)
+        self._shapes.pop(number, None)
+        self._base.pop(number, None)
+        collections: tuple[dict[tuple[int, str], Any], ...] = (self._logs, self._maps)
+        for rows in collections:
+            for place in [place for place in rows if place[0] == number]:
+                del rows[place]
+        self._bad[:] = [row for row in self._bad if row.agent != number]
+        by_name = cast("tuple[dict[Any, Any], ...]", (self._mail, self._timers, self._dead))
+        for rows in by_name:
+            for place in [p for p, row in rows.items() if (row.kind, row.key) == name]:
+                del rows[place]
+
+    def _erase(self, deletion: Deletion) -> None:
+        scope = ("agent", deletion.kind, deletion.key)
+        for at, row in enumerate(self._journal):
+            delta = without(row.delta, scope, own=row.agent == deletion.agent)
+            if delta != row.delta:
+                fresh = row._replace(delta=delta)
+                self._journal[at] = fresh._replace(crc=of_record(tuple(fresh[:-1])))
 
     def renew(self) -> None:
         """Check that the lease is still ours."""
@@ -139,11 +178,24 @@ class MemoryStore(Store):
             self._check_fence()
             cut = min(limit, bisect_right(self._journal, below - 1, key=lambda row: row.sequence))
             for row in self._journal[:cut]:
+                if self._tables.row(TOMBSTONES, (row.agent,)) is not None:
+                    continue
                 base = self._base.setdefault(row.agent, {})
                 for name, raw in read_delta(row.delta).set.items():
                     base[name] = bytes(raw).decode()
+            if cut:
+                self._forget_deleted(self._journal[cut - 1].sequence)
             del self._journal[:cut]
             return cut
+
+    def _forget_deleted(self, last: int) -> None:
+        """Drop the tombstones of agents whose entries are trimmed away."""
+        for row in self._tables.page(TOMBSTONES, _ENDED, None, _ALL):
+            number, sequence = row[0], row[-1]
+            if not isinstance(number, int) or not isinstance(sequence, int) or sequence > last:
+                return
+            self._tables.write({TOMBSTONES: {(number,): None}})
+            self._names.pop(number, None)
 
     def journal_extent(self) -> tuple[int, int]:
         """Return the first and the last sequence the journal holds; (0, 0) when empty."""

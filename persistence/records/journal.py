@@ -1,4 +1,4 @@
-"""Read the journal's deltas, and find good copies of stored values in them."""
+"""Read the journal's deltas, find good copies of stored values in them, take values out."""
 
 from __future__ import annotations
 
@@ -27,6 +27,44 @@ class JournalDelta(msgspec.Struct):
 read_delta: Final = msgspec.json.Decoder(JournalDelta).decode
 read_shape: Final = msgspec.json.Decoder(dict[str, int | None]).decode
 """See ``records.Shape``."""
+
+
+_Parts: Final = dict[str, msgspec.Raw]
+_Tables: Final = dict[str, list[msgspec.Raw]]
+
+
+def mark_of(scope: tuple[str, str, str]) -> str:
+    """Return the text that every delta holds which changed a key of a scope."""
+    return msgspec.json.encode(scope).decode()[:-1] + ","
+
+
+def without(delta: str, scope: tuple[str, str, str], *, own: bool) -> str:
+    """Return a delta without the keys of an agent's scope, and if it is its ``own`` its state.
+
+    What the agent changed of what belongs to others stays: it is their history.
+    """
+    try:
+        parts = msgspec.json.decode(delta, type=_Parts)
+        kept = {name: raw for name, raw in parts.items() if not own}
+        for verb in ("rows", "gone"):
+            if verb not in parts:
+                continue
+            tables = msgspec.json.decode(parts[verb], type=_Tables)
+            left = {
+                name: [r for r in rows if name != "scoped" or not _is_in(r, scope)]
+                for name, rows in tables.items()
+            }
+            left = {name: rows for name, rows in left.items() if rows}
+            kept.pop(verb, None)
+            if left:
+                kept[verb] = msgspec.Raw(msgspec.json.encode(left))
+    except msgspec.DecodeError:
+        return "{}"  # damaged
+    return msgspec.json.encode(kept).decode()
+
+
+def _is_in(row: msgspec.Raw, scope: tuple[str, str, str]) -> bool:
+    return tuple(msgspec.json.decode(row)[:3]) == scope
 
 
 class Walk:

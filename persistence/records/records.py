@@ -154,6 +154,16 @@ class QuarantineRow(NamedTuple):
     time: float
 
 
+class Deletion(NamedTuple):
+    """The end of an agent: everything stored of it goes, as of the commit that says so."""
+
+    agent: int
+    kind: str
+    key: str
+    erase: bool
+    """What the journal holds of it goes, too."""
+
+
 class Delta:
     """What one or more turns changed in one agent's state; rows are ready for the store."""
 
@@ -269,6 +279,8 @@ class Effects:
     """Decisions, to be numbered and chained when the commit is folded."""
     replaced: list[Replacement] | tuple[()] = ()
     """Texts that say the same in another form, where they still are as they were read."""
+    deleted: Deletion | None = None
+    """The commit's agent ends with it: no later commit is of the same number."""
 
 
 class Revocable(Protocol):

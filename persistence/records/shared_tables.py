@@ -1,4 +1,4 @@
-"""The tables of what agents share: scoped keys, access, audit, sessions, artifacts."""
+"""The declared tables: scoped keys, access, audit, sessions, artifacts, deleted agents."""
 
 from __future__ import annotations
 
@@ -196,8 +196,23 @@ PROGRESS: Final = Table(
 )
 """Where a long piece of work stands, so that the next process goes on from there."""
 
+TOMBSTONES: Final = Table(
+    "tombstones",
+    (
+        Column("agent", "integer"), *_text("kind", "key"), Column("version", "integer"),
+        Column("time", "real"), Column("erased", "integer"), _SEQUENCE,
+    ),
+    key=1,
+    indexes=(Index(("kind", "key", "sequence")), Index(("sequence",))),
+    sequence="sequence",
+)  # fmt: skip
+"""A deleted agent whose entries the journal still has: its last commit, and whether it was erased.
+
+It goes with the last of those entries, so its number is free only when nothing of it is left.
+"""
+
 SHARED_TABLES: Final = (
     SCOPED, OWNERS, GRANTS, BOUNDARIES, ISOLATED, AUDIT, AUDIT_ANCHOR, SESSIONS, ARTIFACTS,
     ARTIFACT_NAMES, ARTIFACT_TAGS, LINEAGE, ARTIFACT_USES, CONTENTS, CONTENT_PARTS, CHUNKS,
-    PROGRESS,
+    PROGRESS, TOMBSTONES,
 )  # fmt: skip

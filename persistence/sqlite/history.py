@@ -42,8 +42,9 @@ def entries_back(reading: Reading, agent: int, after: int) -> Iterator[tuple[Row
     with reading() as connection:
         heads = fetch(connection, f"SELECT {HEAD} FROM agents WHERE agent = ?", (agent,))  # noqa: S608
         first = fetch(connection, "SELECT min(sequence) FROM journal")[0][0] or 0
+        ends = fetch(connection, "SELECT sequence FROM tombstones WHERE agent = ?", (agent,))
     head = record(AgentRow, heads[0]) if heads else None
-    place = _NEWEST if head is None else head.sequence
+    place = head.sequence if head is not None else ends[0][0] if ends else _NEWEST
     after = max(after, first - 1)  # what was before was trimmed away
     last = _NEWEST
     version = 0

@@ -16,9 +16,14 @@ _ORDER: Final = {
 }  # fmt: skip
 _ENDS: Final = ((-(2**63),), (2**63 - 1,))
 """What is before all ids, and behind them: SQLite looks a place up, and need not scan."""
-_JOURNAL: Final = (
-    "SELECT coalesce(kind, ''), coalesce(key, ''), journal.*"
+_NAMED: Final = (
     " FROM journal LEFT JOIN agents ON agents.agent = journal.agent"
+    " LEFT JOIN tombstones ON tombstones.agent = journal.agent"
+)
+"""The journal with the names of its agents, also of those that were deleted."""
+_JOURNAL: Final = (
+    "SELECT coalesce(agents.kind, tombstones.kind, ''), coalesce(agents.key, tombstones.key, ''),"
+    f" journal.*{_NAMED}"
 )
 
 
@@ -42,7 +47,7 @@ def page(
 
 def journal(kind: str | None, *, after: int | None, limit: int, newest: bool) -> Query:
     """Return the query for a page of the journal, of all agents or of a kind."""
-    conditions, parameters = _of((kind, None))
+    conditions, parameters = _of((kind, None), named=True)
     if after is not None:
         conditions.append(f"journal.sequence {'<' if newest else '>'} ?")
         parameters.append(after)
@@ -53,17 +58,19 @@ def journal(kind: str | None, *, after: int | None, limit: int, newest: bool) ->
 
 def counted(what: Listed, kind: str | None, key: str | None) -> Query:
     """Return the query for how many rows there are."""
-    conditions, parameters = _of((kind, key))
+    conditions, parameters = _of((kind, key), named=what == "journal")
     # Every commit has an entry, also one without an agent.
-    joined = " LEFT JOIN agents USING (agent)" if what == "journal" and conditions else ""
-    sql = f"SELECT count(*) FROM {what}{joined}{_where(conditions)}"  # noqa: S608 - ours
+    source = _NAMED if what == "journal" and conditions else f" FROM {what}"
+    sql = f"SELECT count(*){source}{_where(conditions)}"
     return sql, tuple(parameters)
 
 
-def _of(whose: Whose) -> tuple[list[str], list[object]]:
+def _of(whose: Whose, *, named: bool = False) -> tuple[list[str], list[object]]:
+    """Return conditions and their parameters; ``named`` where the agents' names are joined."""
     wanted = [(name, value) for name, value in zip(("kind", "key"), whose, strict=True)]
     given = [(name, value) for name, value in wanted if value is not None]
-    return [f"{name} = ?" for name, _ in given], [value for _, value in given]
+    form = "coalesce(agents.{0}, tombstones.{0}) = ?" if named else "{0} = ?"
+    return [form.format(name) for name, _ in given], [value for _, value in given]
 
 
 def _where(conditions: list[str]) -> str:

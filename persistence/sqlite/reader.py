@@ -367,9 +367,13 @@ class SqliteReader(StoreReader):
 
         with self.reading() as connection:
             rows = sqlite_utils.Database(connection, execute_plugins=False).query(
-                f"SELECT ifnull(kind, '{shared_growth.SHARED}') AS kind, ifnull(key, '') AS key,"  # noqa: S608
+                "SELECT coalesce(agents.kind, tombstones.kind,"  # noqa: S608
+                f" '{shared_growth.SHARED}') AS kind,"
+                " coalesce(agents.key, tombstones.key, '') AS key,"
                 " field, place, sum(number) AS number, sum(size) AS size"
-                f" FROM ({union}) LEFT JOIN agents USING (agent) GROUP BY agent, place, field"
+                f" FROM ({union}) AS part LEFT JOIN agents ON agents.agent = part.agent"
+                " LEFT JOIN tombstones ON tombstones.agent = part.agent"
+                " GROUP BY part.agent, place, field"
             )
             found = [
                 Growth(r["kind"], r["key"], r["field"], r["place"], r["number"], r["size"])
@@ -440,7 +444,10 @@ class SqliteReader(StoreReader):
 
     def _entries_of(self, kind: str, key: str, after: int) -> Iterator[JournalEntry]:
         """Iterate over one agent's entries above ``after``, newest first."""
+        # Of the agent that is there, then of those of that name which were deleted before it.
+        dead = "SELECT agent FROM tombstones WHERE kind = ? AND key = ? ORDER BY sequence DESC"
         rows = self._rows("SELECT agent FROM agents WHERE kind = ? AND key = ?", (kind, key))
+        rows += self._rows(dead, (kind, key))
         for (agent,) in rows:
             for row, _ in entries_back(self.reading, agent, after):
                 yield _entry(kind, key, row)

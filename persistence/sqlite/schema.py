@@ -87,8 +87,11 @@ VIEWS: Final = {
         "SELECT kind, key, status, version, field, value FROM agents JOIN fields USING (agent)"
     ),
     "history": (
-        "SELECT journal.sequence, datetime(time, 'unixepoch') AS at, kind, key, journal.version,"
-        " name, delta FROM journal LEFT JOIN agents USING (agent)"
+        "SELECT journal.sequence, datetime(journal.time, 'unixepoch') AS at,"
+        " coalesce(agents.kind, tombstones.kind) AS kind,"
+        " coalesce(agents.key, tombstones.key) AS key, journal.version, name, delta FROM journal"
+        " LEFT JOIN agents ON agents.agent = journal.agent"
+        " LEFT JOIN tombstones ON tombstones.agent = journal.agent"
     ),
     "logs": (
         "SELECT kind, key, field, position, value FROM log_items LEFT JOIN agents USING (agent)"

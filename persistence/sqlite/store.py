@@ -22,7 +22,7 @@ from ..records.shared_tables import AUDIT, AUDIT_ANCHOR
 from ..store.batch import Batch
 from ..store.lease import NO_LEASE, Lease, Owner
 from ..store.store import Store
-from . import schema, tables, texts
+from . import deletion, schema, tables, texts
 from .errors import Mended, conflicting, locked, malformed, translated
 from .insert import delete, insert
 from .mend import make_room, mend
@@ -38,6 +38,10 @@ _HEADER: Final = 100
 _OUT_OF_FILES: Final = (errno.EMFILE, errno.ENFILE)
 _NEWEST: Final = 64
 """Rows of the journal that must be in order before numbering goes on from the last."""
+SCRUB_SECONDS: Final = 1.0
+"""Seconds between two attempts to empty the log while somebody reads in it."""
+SCRUB_WAIT: Final = 0.1
+"""Seconds that one attempt waits for readers."""
 MEND_SECONDS: Final = 60.0
 """Seconds between two attempts to mend: each reads the whole file."""
 _GIVEN_UP: Final[set[tuple[Owner, str, int]]] = set()
@@ -63,6 +67,8 @@ class SqliteStore(SqliteReader, Store):
         self._sync = sync
         self._mends = 0
         self._next_mend = 0.0
+        self._residue = False  # the log still holds what was erased
+        self._next_scrub = 0.0
         self._rescued = False  # what a lost log held is in the file; a new one is not begun yet
         self.location = str(path)
         self._path = path.absolute()
@@ -107,6 +113,7 @@ class SqliteStore(SqliteReader, Store):
                 self._refuse_locked(owner, error)
             raise
         schema.wait_for_locks(self._writer, schema.COMMIT_BUSY_SECONDS)
+        self._scrub()
         return counters
 
     def _refuse_locked(self, owner: Owner, error: StoreUnavailable) -> None:
@@ -186,13 +193,18 @@ class SqliteStore(SqliteReader, Store):
             error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
             raise error
         last = "SELECT coalesce(max({0}), 0) FROM {1}"
-        decided, agent = (
+        decided, agent, dead = (
             connection.execute(last.format(column, table)).fetchone()[0]
-            for column, table in (("sequence", "audit"), ("agent", "agents"))
-        )
+            for column, table in (
+                ("sequence", "audit"), ("agent", "agents"), ("agent", "tombstones")
+            )
+        )  # fmt: skip
+        # An earlier owner may have been killed between an erasure and the emptying of the log.
+        erased = "SELECT 1 FROM tombstones WHERE erased LIMIT 1"
+        self._residue = connection.execute(erased).fetchone() is not None
         # A decision of a commit without an agent has a sequence and no entry in the journal.
         sequence = newest[0][0] if newest else 0
-        return Counters(max(sequence, decided), agent, self._chain(connection))
+        return Counters(max(sequence, decided), max(agent, dead), self._chain(connection))
 
     def _chain(self, connection: sqlite3.Connection) -> Chain:
         """Return the newest link of the audit's chain."""
@@ -214,6 +226,28 @@ class SqliteStore(SqliteReader, Store):
             if not mended and not conflicting(error):
                 raise
             self._commit(batch, made_room=True)
+        if any(gone.erase for gone in batch.deleted):
+            self._residue, self._next_scrub = True, 0.0
+        self._scrub()
+
+    def _scrub(self) -> None:
+        """Empty the log if it holds what was erased as it was; later, if somebody reads in it."""
+        if not self._residue or time.monotonic() < self._next_scrub:
+            return
+        self._next_scrub = time.monotonic() + SCRUB_SECONDS
+        try:
+            with self._writing, translated(self.location, "emptying the log"):
+                schema.wait_for_locks(self._writer, SCRUB_WAIT)
+                try:
+                    busy, *_ = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                finally:
+                    schema.wait_for_locks(self._writer, schema.COMMIT_BUSY_SECONDS)
+        except StoreError as error:  # what was to be saved is saved
+            logger.warning("what was erased is still in the log: %s", error)
+            return
+        self._residue = bool(busy)
+        if busy:
+            logger.warning("what was erased is still in the log, in which somebody reads")
 
     def _commit(self, batch: Batch, *, made_room: bool = False) -> None:
         with self._transaction("saving") as connection:
@@ -229,6 +263,7 @@ class SqliteStore(SqliteReader, Store):
         with self._transaction("renewing the lease") as connection:
             self._check_fence(connection)
             connection.execute("UPDATE lease SET renewed = ?", (time.time(),))
+        self._scrub()
 
     def trim_journal(self, below: int, limit: int) -> int:
         """Fold up to ``limit`` journal rows with a sequence below ``below`` into the base."""
@@ -240,8 +275,14 @@ class SqliteStore(SqliteReader, Store):
                 (below, limit),
             )
             base: dict[tuple[int, str], FieldRow] = {}
+            # By a look at each agent: there may be many more tombstones than rows.
+            dead = "SELECT agent FROM tombstones WHERE agent IN ({})"
+            agents = [str(number) for number in {int(row[1]) for row in rows}]
+            deleted = {a for (a,) in fetch(connection, dead.format(", ".join(agents)), ())}
             for row in rows:
                 agent, delta = row[1], row[9]
+                if agent in deleted:
+                    continue
                 if not intact_record(row):
                     # What it set is unknown, so whatever earlier entries set may be out of date.
                     connection.execute("DELETE FROM base_fields WHERE agent = ?", (agent,))
@@ -256,7 +297,9 @@ class SqliteStore(SqliteReader, Store):
                 f"ON CONFLICT {_UPSERT_VALUE}",
             )  # fmt: skip
             if rows:
-                connection.execute("DELETE FROM journal WHERE sequence <= ?", (rows[-1][0],))
+                last = (rows[-1][0],)
+                connection.execute("DELETE FROM journal WHERE sequence <= ?", last)
+                connection.execute("DELETE FROM tombstones WHERE sequence <= ?", last)
         return len(rows)
 
     def journal_extent(self) -> tuple[int, int]:
@@ -459,20 +502,16 @@ def _refuse_foreign(path: Path) -> None:
 
 def _write(connection: sqlite3.Connection, batch: Batch) -> None:
     """Write a batch; most have rows of a few kinds only, and a lone caller waits for this."""
+    if batch.deleted:
+        deletion.delete(connection, batch.deleted)
     if batch.agents:
         _write_state(connection, batch)
     if batch.journal:
         insert(connection, "INSERT INTO journal", batch.journal)
-    if batch.mail_gone:
-        delete(connection, "mailbox", ("id",), [(gone,) for gone in batch.mail_gone])
-    if batch.mail:
-        mail = [(*message, of_record(message)) for message in batch.mail]
-        insert(connection, "INSERT OR REPLACE INTO mailbox", mail)
-    if batch.timers:
-        timers = [(*timer, of_record(timer)) for timer in batch.timers]
-        insert(connection, "INSERT OR REPLACE INTO timers", timers)
-    if batch.timers_gone:
-        delete(connection, "timers", ("kind", "key", "name"), batch.timers_gone)
+    if batch.mail_gone or batch.mail:
+        _write_mail(connection, batch)
+    if batch.timers or batch.timers_gone:
+        _write_timers(connection, batch)
     if batch.dead or batch.revived or batch.quarantined:
         _write_failures(connection, batch)
     for table, places in batch.tables.items():
@@ -481,6 +520,24 @@ def _write(connection: sqlite3.Connection, batch: Batch) -> None:
         tables.write(connection, table, rows, gone)
     if batch.replaced:
         texts.replace(connection, batch.replaced)
+    if batch.deleted:
+        deletion.erase(connection, batch.deleted)  # behind the batch's own entries
+
+
+def _write_mail(connection: sqlite3.Connection, batch: Batch) -> None:
+    if batch.mail_gone:
+        delete(connection, "mailbox", ("id",), [(gone,) for gone in batch.mail_gone])
+    if batch.mail:
+        mail = [(*message, of_record(message)) for message in batch.mail]
+        insert(connection, "INSERT OR REPLACE INTO mailbox", mail)
+
+
+def _write_timers(connection: sqlite3.Connection, batch: Batch) -> None:
+    if batch.timers:
+        timers = [(*timer, of_record(timer)) for timer in batch.timers]
+        insert(connection, "INSERT OR REPLACE INTO timers", timers)
+    if batch.timers_gone:
+        delete(connection, "timers", ("kind", "key", "name"), batch.timers_gone)
 
 
 def _write_failures(connection: sqlite3.Connection, batch: Batch) -> None:

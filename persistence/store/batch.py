@@ -36,9 +36,9 @@ class Batch:
     """
 
     __slots__ = (
-        "agents", "chain", "commits", "dead", "entries", "fields", "items", "journal", "last",
-        "mail", "mail_gone", "quarantined", "removed", "replaced", "revived", "shapes", "tables",
-        "timers", "timers_gone", "truncated",
+        "agents", "chain", "commits", "dead", "deleted", "entries", "fields", "items", "journal",
+        "last", "mail", "mail_gone", "quarantined", "removed", "replaced", "revived", "shapes",
+        "tables", "timers", "timers_gone", "truncated",
     )  # fmt: skip
 
     def __init__(self, commits: Sequence[Commit], chain: Chain = START) -> None:
@@ -53,6 +53,8 @@ class Batch:
         effective = [(c, c.effects) for c in commits if c.effects is not None]
         shared = self._fold_shared(effective, chain)
         turns = [c for c in commits if c.agent or c.sequence in shared]
+        self.deleted = [effects.deleted for _, effects in effective if effects.deleted is not None]
+        """Agents that end. What the batch itself holds of them is left out already."""
         self.agents = _heads(turns)
         self._fold_state(turns)
         self.journal = _journal(turns, shared)
@@ -61,6 +63,8 @@ class Batch:
         self._fold_timers(effective)
         self.quarantined = [row for _, effects in effective for row in effects.quarantined]
         self.replaced = [text for _, effects in effective for text in effects.replaced]
+        if self.deleted:
+            self._leave_out({deletion.agent for deletion in self.deleted})
 
     def _fold_shared(self, effective: _Effective, chain: Chain) -> dict[int, str]:
         """Take rows of declared tables, and decisions; return by sequence what is journaled."""
@@ -114,6 +118,8 @@ class Batch:
             for message in effects.sends:
                 mail[message.id] = message
                 senders[message.id] = commit.sequence if commit.agent else 0
+            if effects.deleted is not None:
+                mail = {i: m for i, m in mail.items() if m[1:3] != effects.deleted[1:3]}
             for consumed in effects.consumed:
                 if mail.pop(consumed, None) is None:
                     gone[consumed] = None
@@ -131,6 +137,9 @@ class Batch:
                 dead.update((letter.id, letter) for letter in effects.dead)
             if effects.revived:
                 dead.update(dict.fromkeys(effects.revived))
+            if effects.deleted is not None:
+                gone = effects.deleted[1:3]
+                dead = {i: d for i, d in dead.items() if d is None or d[1:3] != gone}
         self.dead = [letter for letter in dead.values() if letter is not None]
         self.revived = [letter_id for letter_id, letter in dead.items() if letter is None]
 
@@ -142,8 +151,22 @@ class Batch:
                 timers[timer[:3]] = timer
             for place in effects.cancelled:
                 timers[place] = None
+            if effects.deleted is not None:
+                gone = effects.deleted[1:3]
+                timers = {place: t for place, t in timers.items() if place[:2] != gone}
         self.timers = [timer for timer in timers.values() if timer is not None]
         self.timers_gone = [place for place, timer in timers.items() if timer is None]
+
+    def _leave_out(self, deleted: set[int]) -> None:
+        """Drop what the batch holds of agents that end in it; their numbers never come again."""
+        self.agents = [head for head in self.agents if head.agent not in deleted]
+        self.fields = [row for row in self.fields if row.agent not in deleted]
+        self.items = [row for row in self.items if row.agent not in deleted]
+        self.entries = [row for row in self.entries if row.agent not in deleted]
+        self.removed = [place for place in self.removed if place[0] not in deleted]
+        self.truncated = {p: n for p, n in self.truncated.items() if p[0] not in deleted}
+        self.shapes = {agent: s for agent, s in self.shapes.items() if agent not in deleted}
+        self.quarantined = [row for row in self.quarantined if row.agent not in deleted]
 
     def _truncate(self, agent: int, cut: Mapping[str, int]) -> None:
         """Drop what the batch itself appended beyond the cut; the store drops the rest."""
@@ -160,6 +183,7 @@ class Batch:
         return bool(
             self.journal or self.mail or self.mail_gone or self.timers or self.timers_gone
             or self.dead or self.revived or self.quarantined or self.tables or self.replaced
+            or self.deleted
         )  # fmt: skip
 
 

@@ -155,6 +155,8 @@ _OF_AGENTS: Final = ("fields", "log_items", "map_entries", "base_fields", "journ
 _ORPHANS: Final = (
     "SELECT count(*) FROM {0} WHERE agent NOT IN (SELECT agent FROM agents) AND agent <> 0"
 )
+_DELETED: Final = " AND agent NOT IN (SELECT agent FROM tombstones)"
+"""The journal keeps the entries of deleted agents, which have a tombstone; nothing else may."""
 
 
 def examine(reader: StoreReader, progress: Progress | None = None) -> Report:
@@ -178,7 +180,12 @@ def examine(reader: StoreReader, progress: Progress | None = None) -> Report:
             look.table(checked, counts[checked.table], progress)
         look.missing()
         look.missing_contents()
-        orphans = {table: look.one(table, _ORPHANS.format(table)) for table in _OF_AGENTS}
+        orphans = {
+            table: look.one(
+                table, _ORPHANS.format(table) + (_DELETED if table == "journal" else "")
+            )
+            for table in _OF_AGENTS
+        }
         lease = look.lease()
         first, last = (
             look.one("journal", f"SELECT coalesce({end}(sequence), 0) FROM journal")  # noqa: S608

@@ -155,11 +155,11 @@ class Access(Handle):
         Isolated; what is told to it waits. No commit of the agent stands after this one in the
         journal. A VOLATILE agent loses its state. When the store is away, the agent is isolated
         all the same; the error says that this is not durable yet. UnknownAgent for one of a kind
-        that the system was opened without: a misspelt name cuts nobody off.
+        that has no class here and is not stored: a misspelt name cuts nobody off.
         """
         self._only_system("isolate an agent")
         who = principal_of(agent)
-        if not self._policy.knows(who.id):
+        if not self._policy.knows(who.id) and who.id not in self._desk.ledger.store.kinds():
             message = f"no agent class of kind {who.id!r}; {who} is not isolated"
             raise UnknownAgent(message)
         why = self._desk.plain.reason(_checked_reason(reason), f"why {who} is isolated")

@@ -37,6 +37,7 @@ from .unit import Ending, Place, Unit
 logger = logging.getLogger("perdure.persistence")
 
 
+_PAGE: Final = 1000
 RESERVED: Final = 1.0
 """Seconds for which a place is kept for somebody who was overtaken again and again."""
 
@@ -102,6 +103,20 @@ class Ledger:
         """Return the rows of a table that are appended and not durable; None for deleted ones."""
         with self.lock:
             return {key: row for (of, key), (_, row) in self._overlay.items() if of is table}
+
+    def places(self, table: Table, prefix: Key) -> set[Key]:
+        """Return the keys of a table's newest rows that begin with ``prefix``; hold the lock."""
+        width, found = len(prefix), set[Key]()
+        after: Key = (*prefix, *("" for _ in table.key_names[width:]))
+        while page := self.store.keys(table, after, _PAGE):
+            found.update(key for key in page if key[:width] == prefix)
+            if page[-1][:width] != prefix:
+                break
+            after = page[-1]
+        for (of, key), (_, row) in self._overlay.items():
+            if of is table and key[:width] == prefix:
+                (found.discard if row is None else found.add)(key)
+        return found
 
     def session_of(self, correlation: int) -> str:
         """Return the session that a chain of messages belongs to, or ""."""

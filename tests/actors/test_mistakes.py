@@ -132,7 +132,7 @@ PRESSED = """
             except KeyboardInterrupt:
                 interrupted += 1
         assert system.idle(30)
-        print(interrupted, slow.call(Slow.done).get(timeout=30), system.dead_letters.list())
+        print(interrupted, slow.call(Slow.done).get(timeout=30), list(system.dead_letters.list()))
 """
 
 

@@ -11,8 +11,20 @@ import pytest
 from perdure import Log, Map, State
 from perdure.persistence.errors import Fenced, StoreOwned
 from perdure.persistence.memory.store import MemoryStore
-from perdure.persistence.records.checksums import of_item
-from perdure.persistence.records.records import Commit, DeadLetter, Message, QuarantineRow, Timer
+from perdure.persistence.records.checksums import of_entry, of_item
+from perdure.persistence.records.records import (
+    Commit,
+    DeadLetter,
+    Deletion,
+    Delta,
+    EntryRow,
+    ItemRow,
+    Message,
+    QuarantineRow,
+    Timer,
+)
+from perdure.persistence.records.shared_tables import TOMBSTONES
+from perdure.persistence.records.tables import Change
 from perdure.persistence.sqlite.store import SqliteStore
 from perdure.persistence.store.batch import Batch
 from perdure.persistence.store.store import Store
@@ -48,6 +60,39 @@ def effects(sequence: int) -> Commit:
     """Return a commit that belongs to no agent."""
     commit = Commit()
     commit.sequence = sequence
+    return commit
+
+
+def life(agent: int, key: str, first: int) -> list[Commit]:
+    """Return two commits after which an agent has something of everything, and one of its mail."""
+    begin, go_on = made(agent, 1, first), made(agent, 2, first + 1)
+    delta = Delta(agent)
+    delta.fields["count"] = "1"
+    delta.items = [ItemRow(agent, "lines", 0, '"x"', of_item(agent, "lines", 0, '"x"'))]
+    delta.entries[agent, "marks", "m"] = EntryRow(
+        agent, "marks", "m", "1", of_entry(agent, "marks", "m", "1")
+    )
+    delta.shape = '{"count":null,"lines":1,"marks":-1}'
+    begin.delta = delta
+    go_on.previous = first
+    for commit in (begin, go_on):
+        commit.key = key
+    sent = go_on.with_effects()
+    sent.sends = [message(first, key)]
+    sent.timers = [timer(key, float(first))]
+    sent.dead = [letter(1000 + first)._replace(key=key)]
+    sent.quarantined = [QuarantineRow(agent, "count", "?", "why", 1.0 * first)]
+    return [begin, go_on]
+
+
+def ended(agent: int, key: str, sequence: int, *, erase: bool = False) -> Commit:
+    """Return the commit that deletes an agent of two versions."""
+    commit = made(agent, 3, sequence, name="(delete)")
+    commit.key, commit.previous = key, 2
+    tombstone = (agent, "K", key, 3, 1.0, int(erase), 0)
+    sent = commit.with_effects()
+    sent.deleted = Deletion(agent, "K", key, erase)
+    sent.rows = [Change(TOMBSTONES, (agent,), tombstone)]
     return commit
 
 
@@ -336,6 +381,60 @@ class StoreContract(abc.ABC):
     def test_empty_journal_has_no_extent(self, store: Store) -> None:
         """The extent of an empty journal is (0, 0)."""
         assert store.journal_extent() == (0, 0)
+
+    # Deletion.
+
+    @pytest.mark.parametrize("at_once", [True, False])
+    @pytest.mark.parametrize("erase", [True, False])
+    def test_a_deletion_takes_what_is_before_it(
+        self,
+        store: Store,
+        at_once: bool,  # noqa: FBT001 - pytest gives it
+        erase: bool,  # noqa: FBT001 - same
+    ) -> None:
+        """A deletion takes all of an agent up to its place, in its own batch or an earlier one."""
+        commits = [*life(1, "1", 1), *life(2, "2", 5), ended(1, "1", 9, erase=erase)]
+        commits += life(3, "1", 10)
+        for batch in [commits] if at_once else [[commit] for commit in commits]:
+            store.commit(Batch(batch))
+        assert [(row.agent, row.key, row.version) for row in store.agents()] == [
+            (3, "1", 2), (2, "2", 2),
+        ]  # fmt: skip
+        assert [sent.id for sent in store.mail("K", "1")] == [10]
+        assert [(due.key, due.due) for due in store.timers_between(0, 99, 9)] == [
+            ("2", 5.0), ("1", 10.0),
+        ]  # fmt: skip
+        assert [dead.id for dead in store.dead_letters()] == [1005, 1010]
+        of_agents = ("fields", "log_items", "map_entries", "base_fields")
+        kept = {text.key[0] for text in store.texts() if text.table in of_agents}
+        assert kept == {2, 3}
+        assert [row.agent for row in store.quarantined()] == [2, 3]
+        entries = store.journal("K", "1")
+        assert [entry.version for entry in entries] == [1, 2, 3, 1, 2]
+        assert (entries[0].delta == "{}") == erase
+        assert [e.sequence for e in store.journal("K", "1", limit=2, newest=True)] == [11, 10]
+        old, new = (store.row(TOMBSTONES, (number,)) for number in (1, 3))
+        assert old is not None
+        assert old[:4] == (1, "K", "1", 3)
+        assert new is None
+
+    def test_a_trimmed_tombstone_leaves_nothing(self, store: Store) -> None:
+        """Trimming folds nothing of a deleted agent into the base, and takes its tombstone last."""
+        for commit in [*life(1, "1", 1), ended(1, "1", 5), *life(2, "2", 6)]:
+            store.commit(Batch([commit]))
+        assert store.trim_journal(5, 100) == 2
+        assert store.base_fields(1).fields == {}
+        assert store.row(TOMBSTONES, (1,)) is not None
+        assert store.trim_journal(6, 100) == 1
+        assert store.row(TOMBSTONES, (1,)) is None
+        assert store.journal("K", "1") == []
+
+    def test_numbers_of_deleted_agents_are_not_given_again(self, store: Store) -> None:
+        """While the journal knows a deleted agent, its number is counted by the next owner."""
+        for commit in [*life(7, "1", 1), ended(7, "1", 5)]:
+            store.commit(Batch([commit]))
+        store.release()
+        assert self.opener().acquire(HERE).agent == 7
 
     # Repetition, growth.
 

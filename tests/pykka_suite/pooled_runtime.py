@@ -21,7 +21,7 @@ def pytest_fixture_setup(
     """Set the `runtime` fixture up in the place of the suite's own conftest."""
     if fixturedef.argname != "runtime":
         return None
-    from tests.types import Runtime  # type: ignore[import-not-found]  # noqa: PLC0415 -- pykka's
+    from tests.types import Runtime  # noqa: PLC0415 -- pykka's own
 
     runtime: object = Runtime(
         name="pooled",

@@ -1,0 +1,84 @@
+"""Does what is asked of the owner of a store, as the system: checked, audited, durable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+from typing import Final
+
+from ..actors.system.dead_letters import DeadLetters
+from ..actors.system.runtime import Runtime
+from ..actors.talk.control import Verb
+from ..persistence.errors import ConfigurationError, StoreUnavailable
+from ..persistence.names.scope import Principal
+from ..persistence.records.records import DeadLetter
+from .protocol import Flush, Isolate, Letters, Restore, Step
+
+PATIENCE: Final = 60.0
+"""Seconds that a step waits for the turn under way."""
+_PAGE: Final = 1000
+_VERBS: Final = frozenset(
+    {Verb.PAUSE, Verb.RESUME, Verb.STOP, Verb.RESTART, Verb.DELETE, Verb.ERASE}
+)
+
+Done = dict[str, object]
+
+
+class Operator:
+    """Operate one system; every method returns what was done, or raises why not."""
+
+    def __init__(self, runtime: Runtime, dead_letters: DeadLetters) -> None:
+        """Operate what runs in ``runtime``."""
+        self._runtime = runtime
+        self._dead_letters = dead_letters
+
+    def do(self, wish: Step | Isolate | Restore | Letters | Flush) -> Iterator[Done]:
+        """Do what is wished; yields each thing that was done."""
+        match wish:
+            case Step():
+                yield self._step(wish)
+            case Isolate():
+                who = Principal.agent(wish.kind, wish.key)
+                self._runtime.access.isolate(who, wish.reason)
+                yield {"action": "isolate", "kind": wish.kind, "key": wish.key, "done": True}
+            case Restore():
+                done = self._runtime.access.restore(Principal.agent(wish.kind, wish.key))
+                yield {"action": "restore", "kind": wish.kind, "key": wish.key, "done": done}
+            case Letters():
+                yield from self._letters(wish)
+            case Flush():
+                committer = self._runtime.supervisor.committer
+                yield {"action": "flush", "done": committer.flush(wish.timeout)}
+
+    def _step(self, wish: Step) -> Done:
+        verb = Verb(wish.verb) if wish.verb in set(Verb) else None
+        if verb not in _VERBS:
+            raise ConfigurationError(f"{wish.verb!r} is nothing that can be done to an agent")
+        done = self._runtime.step(wish.kind, wish.key, verb, timeout=PATIENCE)
+        return {"action": str(verb), "kind": wish.kind, "key": wish.key, "done": done}
+
+    def _letters(self, wish: Letters) -> Iterator[Done]:
+        letters = self._all(wish.kind) if wish.every else map(self._dead_letters.get, wish.ids)
+        if not wish.every:
+            letters = iter(list(letters))  # nothing changes if one of them is not there
+        for letter in letters:
+            if wish.back:
+                self._dead_letters.requeue(letter.id)
+            else:
+                self._dead_letters.discard(letter.id)
+            action = "requeued" if wish.back else "discarded"
+            yield {"action": action, "letter": letter._asdict()}
+        if not self._runtime.supervisor.committer.flush(PATIENCE):
+            raise StoreUnavailable("what was done is not durable yet; it will be saved later")
+
+    def _all(self, kind: str | None) -> Iterator[DeadLetter]:
+        """Iterate over the letters there are now; those that die meanwhile stay."""
+        last = self._runtime.next_letter()
+        pages = self._pages()
+        return (x for x in chain(*pages) if x.id < last and kind in (None, x.kind))
+
+    def _pages(self) -> Iterator[list[DeadLetter]]:
+        after = 0
+        while page := list(self._dead_letters.list(after=after, limit=_PAGE)):
+            yield page
+            after = page[-1].id

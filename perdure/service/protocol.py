@@ -1,0 +1,105 @@
+"""What is said on the socket: a line of JSON asks, lines of JSON answer.
+
+A request names the version of this protocol; an owner of another version says so. An answer with
+``more`` is followed by another; the last one has none. Private: both ends are perdure.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+VERSION: Final = 1
+LONGEST_LINE: Final = 1 << 20
+"""Bytes; more is no request."""
+
+
+class Step(msgspec.Struct, tag="step", forbid_unknown_fields=True):
+    """Pause, resume, stop, restart, delete or erase an agent."""
+
+    kind: str
+    key: str
+    verb: str
+
+
+class Isolate(msgspec.Struct, tag="isolate", forbid_unknown_fields=True):
+    """Cut an agent off."""
+
+    kind: str
+    key: str
+    reason: str
+
+
+class Restore(msgspec.Struct, tag="restore", forbid_unknown_fields=True):
+    """Let an isolated agent go on."""
+
+    kind: str
+    key: str
+
+
+class Letters(msgspec.Struct, tag="letters", forbid_unknown_fields=True):
+    """Put dead letters back, or discard them: those of the ids, or all (of a kind)."""
+
+    back: bool
+    ids: list[int]
+    every: bool = False
+    kind: str | None = None
+
+
+class Flush(msgspec.Struct, tag="flush", forbid_unknown_fields=True):
+    """Wait until everything is durable."""
+
+    timeout: float
+
+
+class Watch(msgspec.Struct, tag="watch", forbid_unknown_fields=True):
+    """Tell how the system does, once or again and again."""
+
+    every: float | None = None
+
+
+Wish: TypeAlias = Step | Isolate | Restore | Letters | Flush | Watch
+
+
+class Request(msgspec.Struct, forbid_unknown_fields=True):
+    """What is asked for."""
+
+    version: int
+    wish: msgspec.Raw
+    """Read when the version is known to be ours."""
+
+
+class Answer(msgspec.Struct, omit_defaults=True):
+    """What became of it."""
+
+    result: Any = None
+    error: str = ""
+    """The name of the error's class; empty if all went well."""
+    told: str = ""
+    more: bool = False
+
+
+_encode: Final = msgspec.json.Encoder(enc_hook=str, decimal_format="string").encode
+read_request: Final = msgspec.json.Decoder(Request).decode
+read_wish: Final = msgspec.json.Decoder(Wish).decode
+read_answer: Final = msgspec.json.Decoder(Answer).decode
+
+
+def line(said: Request | Answer) -> bytes:
+    """Return what is said as one line."""
+    return _encode(said) + b"\n"
+
+
+def request(wish: Wish) -> Request:
+    """Return a request of this version."""
+    return Request(VERSION, msgspec.Raw(_encode(wish)))
+
+
+def peer(connection: socket.socket) -> tuple[int, int]:
+    """Return the process and the user at the other end of a connection."""
+    told = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    pid, user, _ = struct.unpack("3i", told)
+    return pid, user
