@@ -40,19 +40,24 @@ def alien(connection: sqlite3.Connection, definitions: Mapping[str, str]) -> Ite
             yield f"not perdure's: the {kind} {name} on the table {min(ours)}"
 
 
-def _tokens(sql: str) -> Iterator[tuple[str, bool]]:
-    """Iterate over the words and signs of a statement, each with "it was quoted"."""
+def _tokens(sql: str) -> list[tuple[str, bool]]:
+    """Return the words and signs of a statement, each with "it was quoted".
+
+    A list: an interrupt that strikes while a generator is dropped half way is lost.
+    """
+    found: list[tuple[str, bool]] = []
     for match in _TOKEN.finditer(sql):
         *quoted, word, sign = match.groups()
         if word is not None or sign is not None:
-            yield (word or sign).lower(), False
+            found.append(((word or sign).lower(), False))
         else:
-            yield from ((text.lower(), True) for text in quoted if text is not None)
+            found += [(text.lower(), True) for text in quoted if text is not None]
+    return found
 
 
 def _target(sql: str) -> str:
     """Return the name behind ON: what SQLite goes by, whatever the row beside it says."""
-    tokens = _tokens(sql)
+    tokens = iter(_tokens(sql))
     for word, quoted in tokens:
         if word == "on" and not quoted:
             return next(tokens, ("", False))[0]

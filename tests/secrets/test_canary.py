@@ -72,7 +72,7 @@ def everything(path: Path) -> bytes:
 
     By another process: if this one closed a file that SQLite has open here, its locks were gone.
     """
-    files = sorted(path.parent.glob(path.name + "*"))
+    files = sorted(file for file in path.parent.glob(path.name + "*") if file.is_file())
     return subprocess.run(["cat", *files], capture_output=True, check=True).stdout  # noqa: S607
 
 
