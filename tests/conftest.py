@@ -1,5 +1,6 @@
 """What every test is held to: it leaves no thread, actor or connection behind."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -8,6 +9,9 @@ from tests.kit.leaks import Watch
 from tests.kit.threads import hasty
 
 pytest_plugins = ["pytester"]
+
+# A shell starts what runs in its background with Ctrl-C ignored, and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

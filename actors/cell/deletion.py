@@ -144,7 +144,9 @@ def _settle_mail(cell: AgentCell, fresh: AgentCell) -> None:
     home = cell.home
     living: list[Letter] = []
     for letter in map(as_letter, cell.mailbox.close()):
-        if letter.reply_to is not None:
+        if isinstance(letter, Control) and letter.verb in (Verb.DELETE, Verb.ERASE):
+            release(cell, letter, value=False)  # when the deletion before it is durable
+        elif letter.reply_to is not None:
             message = f"{cell} was deleted while this waited; what is sent now makes a new agent"
             letter.reply_to.fail(AgentDeleted(message))
         elif letter.durable and not home.graves.hold(cell.kind, cell.key, letter):

@@ -62,6 +62,8 @@ KINDS = [Counter, SnapshotCounter, VolatileCounter]
 def traced(striker: Striker) -> Iterator[None]:
     """Have this thread struck during the block, and give its tracer back."""
     before = sys.gettrace()
+    # Python 3.12 traces single instructions only if a frame asked for it before this call.
+    sys._getframe().f_trace_opcodes = True
     sys.settrace(striker)
     try:
         yield

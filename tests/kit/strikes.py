@@ -25,11 +25,11 @@ class Struck(BaseException):
 
 
 @cache
-def places(code: CodeType) -> dict[int, bool]:
-    """Return, by offset, whether an exception can strike behind an instruction.
+def places(code: CodeType) -> frozenset[tuple[int, int]]:
+    """Return, by their offsets, the pairs of instructions between which an exception can strike.
 
-    A trace function raises before the next instruction. Where that is in another ``try`` than the
-    call, the place is left out: there no exception can strike.
+    A trace function raises before the second of them. Where that is in another ``try`` than the
+    first, the pair is left out: there no exception can strike.
     """
     protected = sorted(
         (entry.start, entry.end, entry.target)
@@ -42,12 +42,14 @@ def places(code: CodeType) -> dict[int, bool]:
             return protected[index]
         return None
 
-    instructions = list(dis.get_instructions(code))
-    found: dict[int, bool] = {}
-    for one, following in pairwise(instructions):
-        same = handler(one.offset) == handler(following.offset)
-        found[following.offset] = one.opname in LOOKS and same
-    return found
+    pairs = set()
+    for one, following in pairwise(dis.get_instructions(code)):
+        if one.opname in LOOKS:
+            # The argument of a jump is the offset that it jumps to.
+            then = one.argval if one.opname == "JUMP_BACKWARD" else following.offset
+            if handler(one.offset) == handler(then):
+                pairs.add((one.offset, then))
+    return frozenset(pairs)
 
 
 class Striker:
@@ -68,14 +70,18 @@ class Striker:
             return None
         frame.f_trace_opcodes = True
         strikes = places(frame.f_code)
+        before = -1
 
         def look(frame: FrameType, event: str, _arg: object) -> Any:  # noqa: ANN401
-            if event == "opcode" and strikes.get(frame.f_lasti) and not self.struck:
-                self._left -= 1
-                if self._left <= 0:
-                    self.struck = f"{name}:{frame.f_lineno} {frame.f_code.co_name}"
-                    sys.settrace(None)
-                    raise self._error
+            nonlocal before
+            if event == "opcode" and not self.struck:
+                pair, before = (before, frame.f_lasti), frame.f_lasti
+                if pair in strikes:
+                    self._left -= 1
+                    if self._left <= 0:
+                        self.struck = f"{name}:{frame.f_lineno} {frame.f_code.co_name}"
+                        sys.settrace(None)
+                        raise self._error
             return look
 
         return look

@@ -147,6 +147,18 @@ def test_an_ask_that_waits_is_told() -> None:
         assert pet.call(Pet.count).get(timeout=DEADLINE) == 0
 
 
+def test_deletions_that_meet_are_one() -> None:
+    """Of several deletions that wait for one agent the first finds it, the others find nothing."""
+    with gate("deletion") as held, AgentSystem.open("memory://", agents=[Pet]) as system:
+        pet = system.agent(Pet, "a")
+        under_way = pet.call(Pet.wait, "deletion")
+        held.wait()
+        deletions = [pet.delete(block=False, erase=erase) for erase in (False, True, False)]
+        held.open()
+        assert sorted(each.get(timeout=DEADLINE) for each in deletions) == [False, False, True]
+        under_way.get(timeout=DEADLINE)
+
+
 def test_an_agent_may_delete_itself_and_no_other() -> None:
     """delete_self() takes effect when its turn commits; another agent's deletion is Denied."""
     with AgentSystem.open("memory://", agents=[Pet]) as system:
