@@ -40,7 +40,7 @@ class SaveStatistics:
         return self.seconds / self.succeeded if self.succeeded else 0.0
 
 
-class Ledger:
+class SaveCounts:
     """Count saves. Not thread-safe; its owner calls it under a lock."""
 
     __slots__ = ("commits", "failed", "last_error", "opened", "seconds", "slowest", "succeeded")

@@ -23,7 +23,7 @@ from .backoff import Backoff
 from .breaker import BreakerState, Circuit
 from .clock import Clock
 from .durability import Saving, WhenUnsaved
-from .saves import Ledger, SaveStatistics
+from .saves import SaveCounts, SaveStatistics
 from .signals import SaveEvent, fire
 from .writer import Writer
 
@@ -63,7 +63,7 @@ class PersistenceSupervisor:
         self._lock = threading.Lock()
         self._relief = threading.Condition(self._lock)
         self._circuit = Circuit(saving.breaker)
-        self._ledger = Ledger()
+        self._counts = SaveCounts()
         self._janitor = Janitor(store, retention)
         self._auto_saver = AutoSaver(clock, lambda: not self.outage)
         self._deadline: float | None = None
@@ -118,7 +118,7 @@ class PersistenceSupervisor:
         if self.ended is not None:
             return self.ended
         if self.outage:
-            message = f"the store is unavailable ({self._ledger.last_error}); ask again later"
+            message = f"the store is unavailable ({self._counts.last_error}); ask again later"
             return StoreUnavailable(message)
         return None
 
@@ -126,7 +126,7 @@ class PersistenceSupervisor:
         """Return, for people, what is left until a failed save is tried again; empty if none is."""
         if not self.committer.held or self.ended is not None:
             return []
-        error = self._ledger.last_error
+        error = self._counts.last_error
         if self.outage:
             seconds = self._circuit.settings.reset_after
             return [f"the breaker is open for {seconds:g} s before the next attempt ({error})"]
@@ -152,13 +152,13 @@ class PersistenceSupervisor:
 
     def last_error(self) -> Exception | None:
         """Return what ended the store, or why the latest attempt to save failed."""
-        return self.ended or self._ledger.last_error
+        return self.ended or self._counts.last_error
 
     def statistics(self) -> SaveStatistics:
         """Return what was done so far."""
         oldest = self.committer.oldest()
         with self._lock:
-            return self._ledger.statistics(
+            return self._counts.statistics(
                 backlog=self.committer.backlog(),
                 oldest_unsaved=0.0 if oldest is None else max(0.0, self._clock.now() - oldest),
                 breaker=self._circuit.state,
@@ -180,7 +180,7 @@ class PersistenceSupervisor:
     def saved(self, commits: int, seconds: float) -> None:
         """Take note that a batch is durable."""
         with self._lock:
-            self._ledger.count_success(commits, seconds)
+            self._counts.count_success(commits, seconds)
             closed = self._circuit.succeeded()
             self.outage = False
         if closed:
@@ -198,10 +198,10 @@ class PersistenceSupervisor:
         """Take note that a batch failed, and decide when it is tried again."""
         final = not isinstance(error, StoreUnavailable)
         with self._lock:
-            self._ledger.count_failure(error)
+            self._counts.count_failure(error)
             opened = self._circuit.failed() and not final
             if opened:
-                self._ledger.opened += 1
+                self._counts.opened += 1
                 self.outage = True
             attempt = self._circuit.failures
             event = self._event(error)

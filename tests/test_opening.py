@@ -25,7 +25,7 @@ from perdure.lifecycle.clock import SystemClock
 from perdure.lifecycle.supervisor import PersistenceSupervisor
 from perdure.persistence.errors import ConfigurationError, StoreOwned
 from perdure.persistence.sqlite import schema
-from perdure.persistence.sqlite.place import Place
+from perdure.persistence.sqlite.place import StoreFile
 from perdure.persistence.sqlite.reader import SqliteReader
 from perdure.persistence.sqlite.store import SqliteStore
 from perdure.persistence.store.committer import Committer
@@ -55,10 +55,10 @@ class Counter(Agent[CountState]):
 KEYS = Keys(secrets=StaticKeys({"k": new_key()}))
 STEPS: list[tuple[Any, str]] = [
     (schema, "check"),
-    (Place, "__init__"),
+    (StoreFile, "__init__"),
     (schema, "set_up_writer"),
     (schema, "create_or_check"),
-    (Place, "remember_the_log"),
+    (StoreFile, "remember_the_log"),
     (SqliteReader, "__init__"),
     (SqliteStore, "acquire"),
     (SqliteStore, "_chain"),

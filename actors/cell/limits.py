@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from ...lifecycle import signals
-from ...lifecycle.clock import Handle
+from ...lifecycle.clock import Alarm
 from ...persistence.errors import TurnTimeout
 from ..talk.turn import Decider, Turn
 from . import settling
@@ -14,7 +14,7 @@ from .cell import AgentCell
 logger = logging.getLogger("perdure.actors")
 
 
-def watch(cell: AgentCell, turn: Turn, limit: float) -> Handle:
+def watch(cell: AgentCell, turn: Turn, limit: float) -> Alarm:
     """Have a turn given up in ``limit`` seconds, unless it is decided before."""
     return cell.home.clock.call_later(limit, lambda: _too_long(cell, turn))
 

@@ -45,7 +45,7 @@ class _Mark(msgspec.Struct, array_like=True, frozen=True):
     """Bytes of all items up to that number."""
 
 
-class _Item(msgspec.Struct):
+class _Published(msgspec.Struct):
     value: msgspec.Raw
     time: float
     total: int
@@ -154,7 +154,7 @@ class Topic(Pattern):
             raise QuotaExceeded(message)
         now = self._office.now()
         mark = _Mark(last.number + 1, last.total + size)
-        item = _Item(msgspec.Raw(text.encode()), now, mark.total, head.quota.until(now))
+        item = _Published(msgspec.Raw(text.encode()), now, mark.total, head.quota.until(now))
         self._rows.put(unit, numbered("item", mark.number), _text(item))
         self._rows.put(unit, "last", _text(mark))
         for who, method in self._listeners(unit, "wakes"):
@@ -179,7 +179,7 @@ class Topic(Pattern):
             if len(items) == limit:
                 self._tell_again(unit, "wakes")
                 break
-            after, item = number_of(key), msgspec.json.decode(text, type=_Item)
+            after, item = number_of(key), msgspec.json.decode(text, type=_Published)
             if item.until is None or item.until > now:
                 value = codec.load(bytes(item.value).decode(), f"{self} item {after}")
                 items.append(Item(after, value, item.time))
@@ -207,7 +207,7 @@ class Topic(Pattern):
             text = self._rows.peek(unit, key)
             if text is None:
                 return  # another removes them at this moment
-            item = msgspec.json.decode(text, type=_Item)
+            item = msgspec.json.decode(text, type=_Published)
             over = item.until is not None and item.until <= now
             if not over and mark.number >= passed:
                 break

@@ -16,7 +16,7 @@ PAGE: Final = 256
 """Agents woken in one go."""
 
 
-class Place(Surroundings, Protocol):
+class RecoveryHome(Surroundings, Protocol):
     """Where the mail is recovered."""
 
     catalogue: Catalogue
@@ -25,7 +25,7 @@ class Place(Surroundings, Protocol):
 class Recovery:
     """Wake a page of agents at each run, then go to the tail of the dispatcher's queue."""
 
-    def __init__(self, home: Place) -> None:
+    def __init__(self, home: RecoveryHome) -> None:
         """Begin with the first agent; ``home`` has counted this as work."""
         self._home = home
         self._after = ("", "")

@@ -23,7 +23,7 @@ from ...persistence.codec.codec import Codec
 from ...persistence.errors import StateError
 from ...persistence.records.records import DeadLetter
 from ...persistence.secrets.codec import SecretCodec, codec_for, holds_secrets
-from ...persistence.secrets.detector import SHORTEST, Watch, sensitive
+from ...persistence.secrets.detector import SHORTEST, SecretWatch, sensitive
 from ...persistence.secrets.vault import Vault
 
 ON_RECEIVE: Final = ""
@@ -86,7 +86,7 @@ class CallCodec:
         return name, self._checked(body, where), ProxyCall(path, args, kwargs)
 
     def _examined(
-        self, watch: Watch, body: str, where: str, sensitive_parameters: dict[int, str]
+        self, watch: SecretWatch, body: str, where: str, sensitive_parameters: dict[int, str]
     ) -> str:
         """Return the body to store; arguments by position count under their parameters' names."""
         body = watch.examine(body, where)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pykka._envelope import Envelope
 
-from ...lifecycle.clock import Handle
+from ...lifecycle.clock import Alarm
 from ...persistence.records.records import Commit, Timer
-from ...shared.ledger.unit import Ending, Unit
+from ...shared.ledger.unit import EndingUnit, Unit
 from ..pool.cell import Cell
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class Turn:
         """What it has read and wants to change of what agents share."""
         self.kept: object = None
         """A copy of its message, if that can change and the turn may have to begin again."""
-        self.ending: Ending | None = None
+        self.ending: EndingUnit | None = None
         """That, found good and about to be committed."""
         self.waits: list[Cell] | tuple[()] = ()
         """Cells whose replies this turn is waiting for."""
@@ -157,7 +157,7 @@ class Turn:
         """Cancels an async handler that has a time limit."""
         self.overdue = ""
         """Why it was cancelled."""
-        self.watch: Handle | None = None
+        self.watch: Alarm | None = None
         """The call that gives it up when its time limit is over."""
         self.decided: Decider | None = None
         self.settling = False

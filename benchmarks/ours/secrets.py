@@ -7,7 +7,7 @@ import uuid
 from pathlib import Path
 
 from perdure import Agent, AgentSystem, Detector, State
-from perdure.persistence.secrets.detector import Watch
+from perdure.persistence.secrets.detector import SecretWatch
 
 from ..workload import AGENTS, closed_loop, key
 
@@ -41,7 +41,7 @@ def turns(folder: Path, *, seconds: float, watched: bool) -> dict[str, float]:
 
 def look(folder: Path, *, kind: str) -> dict[str, float]:  # noqa: ARG001 - measures get one
     """Look at 200 characters of text, at as much JSON with names in it, or at one with an id."""
-    watch = Watch(Detector())
+    watch = SecretWatch(Detector())
     texts = {
         "text": f'"{PROSE[:198]}"',
         "json": "{" + ",".join(f'"name{n}":"some words here"' for n in range(7)) + "}",

@@ -491,9 +491,9 @@ def dead_letters(
     perdure dead-letters discard --kind Desk --store desk.db
     """
     widen(wide)
-    from .dead_letters import Wanted, Which, handle
+    from .dead_letters import AuditFilter, Which, handle
 
-    which, wanted = Which(ids or [], every, kind), Wanted(kind, after, newest, limit)
+    which, wanted = Which(ids or [], every, kind), AuditFilter(kind, after, newest, limit)
     handle(store, action, which, wanted, json=json)
 
 
@@ -553,9 +553,9 @@ def audit(
     perdure audit seal --store desk.db --keys audit-keys.txt
     """
     widen(wide)
-    from .audit import Wanted, handle
+    from .audit import AuditFilter, handle
 
-    wanted = Wanted(who, scope, outcome, operation, correlation, after, limit)
+    wanted = AuditFilter(who, scope, outcome, operation, correlation, after, limit)
     return handle(store, action, wanted, keys=keys, head=head, json=json)
 
 
@@ -614,9 +614,9 @@ def state(
     perdure state import shared.jsonl --keep --store other.db
     """
     widen(wide)
-    from .state import Asked, handle
+    from .state import SessionsCommand, handle
 
-    asked = Asked(words or [], prefix, after, ttl, keep, sealed, force, limit)
+    asked = SessionsCommand(words or [], prefix, after, ttl, keep, sealed, force, limit)
     return handle(store, action, asked, json=json)
 
 
@@ -705,9 +705,9 @@ def sessions(
     perdure sessions import chat-7.perdure --as copy --store other.db
     """
     widen(wide)
-    from .sessions import Asked, handle
+    from .sessions import SessionsCommand, handle
 
-    asked = Asked(what, file, status, owner, parent, sort, after, new_id, sealed, limit)
+    asked = SessionsCommand(what, file, status, owner, parent, sort, after, new_id, sealed, limit)
     handle(store, action, asked, json=json)
 
 
@@ -796,10 +796,10 @@ def artifacts(
     perdure artifacts put scan.tif scan.tif --type user-input --store desk.db
     """
     widen(wide)
-    from .artifacts import Request, handle
+    from .artifacts import ArtifactsCommand, handle
 
     tags = tuple(tag or ())
-    asked = Request(artifact, file, scope, version, kind, media, tags, after, limit)
+    asked = ArtifactsCommand(artifact, file, scope, version, kind, media, tags, after, limit)
     handle(store, action, asked, json=json)
 
 

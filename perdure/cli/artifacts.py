@@ -18,7 +18,7 @@ from ..persistence.names.scope import Scope
 from ..persistence.records.shared_tables import ARTIFACT_USES
 from ..persistence.records.tables import Order
 from ..shared.artifacts import lineage
-from ..shared.artifacts.catalogue import Wanted, by_name, by_number, find, tags
+from ..shared.artifacts.catalogue import ArtifactFilter, by_name, by_number, find, tags
 from ..shared.artifacts.chunking import CHUNK
 from ..shared.artifacts.content import chunks
 from ..shared.artifacts.records import Artifact, ArtifactType, from_row
@@ -40,7 +40,7 @@ _MOST_USES: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ArtifactsCommand:
     """What was asked for on the command line."""
 
     name: str | None
@@ -54,7 +54,7 @@ class Request:
     limit: int
 
 
-def handle(store: str, action: ArtifactsAction, asked: Request, *, json: bool) -> None:
+def handle(store: str, action: ArtifactsAction, asked: ArtifactsCommand, *, json: bool) -> None:
     """Do what was asked for."""
     if asked.file is not None and action not in (ArtifactsAction.GET, ArtifactsAction.PUT):
         message = f"`artifacts {action}` takes no FILE; `get` and `put` do"
@@ -105,7 +105,7 @@ def record(artifact: Artifact) -> dict[str, object]:
     }
 
 
-def _scope(asked: Request) -> Scope | None:
+def _scope(asked: ArtifactsCommand) -> Scope | None:
     return None if asked.scope is None else Scope.parse(asked.scope)
 
 
@@ -123,9 +123,9 @@ def _unknown(scope: Scope, name: str, version: int | None) -> NotFound:
     return NotFound(message)
 
 
-def _list(store: str, asked: Request, *, json: bool) -> None:
+def _list(store: str, asked: ArtifactsCommand, *, json: bool) -> None:
     tag = checked_name(asked.tags[0], "tag") if asked.tags else None
-    wanted = Wanted(
+    wanted = ArtifactFilter(
         scope=_scope(asked),
         name=None if asked.name is None else checked_key(asked.name),
         tag=tag,
@@ -240,7 +240,7 @@ def _unwritten(what: str, error: OSError) -> Exception:
     return ConfigurationError(f"{what} cannot be written: {error.strerror}")
 
 
-def _put(store: str, scope: Scope, name: str, asked: Request, *, json: bool) -> None:
+def _put(store: str, scope: Scope, name: str, asked: ArtifactsCommand, *, json: bool) -> None:
     file = asked.file or STANDARD
     kind = ArtifactType.CUSTOM if asked.type is None else _type(asked.type)
     with _origin(file) as (origin, total), _owned(store) as system:

@@ -33,7 +33,7 @@ OUTCOMES: Final = ("allowed", "refused", "undone", SEALED)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Wanted:
+class AuditFilter:
     """What the options of ``list`` say."""
 
     who: str | None
@@ -48,7 +48,7 @@ class Wanted:
 def handle(
     store: str,
     action: AuditAction,
-    wanted: Wanted,
+    wanted: AuditFilter,
     *,
     keys: str | None,
     head: str | None,
@@ -68,7 +68,7 @@ def handle(
     return _verify(store, provider, head, json=json)
 
 
-def _list(store: str, wanted: Wanted, *, json: bool) -> None:
+def _list(store: str, wanted: AuditFilter, *, json: bool) -> None:
     chosen = _filter(wanted)
     with closing(open_reader(store)) as reader:
         newest = wanted.after is None
@@ -100,7 +100,7 @@ def _row(entry: AuditEntry) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def _filter(wanted: Wanted) -> Filter:
+def _filter(wanted: AuditFilter) -> Filter:
     try:
         who = None if wanted.who is None else Principal.parse(wanted.who)
         scope = None if wanted.scope is None else Scope.parse(wanted.scope)

@@ -31,7 +31,7 @@ _COLUMNS: Final[list[tuple[str, ColumnStyle]]] = [
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class LetterFilter:
     """Which letters ``list`` shows."""
 
     kind: str | None
@@ -56,7 +56,7 @@ class Which:
         return self.every or self.kind is not None
 
 
-def handle(store: str, action: Action, which: Which, wanted: Wanted, *, json: bool) -> None:
+def handle(store: str, action: Action, which: Which, wanted: LetterFilter, *, json: bool) -> None:
     """Do what was asked for; nothing changes if one of the letters is not there."""
     ids = which.ids
     if action is Action.LIST:
@@ -166,7 +166,7 @@ def _tell_moved(
     Screen().say(f"{action} {letter.id}: {name}{then}")
 
 
-def _list(store: str, wanted: Wanted, *, json: bool) -> None:
+def _list(store: str, wanted: LetterFilter, *, json: bool) -> None:
     with closing(open_reader(store)) as reader:
         found = reader.dead_letters(
             wanted.kind, after=wanted.after, limit=wanted.limit + 1, newest=wanted.newest

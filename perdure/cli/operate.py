@@ -9,7 +9,7 @@ from typing import Any
 from ..persistence.errors import ConfigurationError, UnknownAgent, UnknownDeadLetter
 from ..service.client import find_owner
 from ..service.operator import Operator
-from ..service.protocol import Flush, Isolate, Letters, Restore, Step, Watch
+from ..service.protocol import Flush, Isolate, Letters, Restore, LifecycleWish, StatusWish
 from ..system import AgentSystem
 from ..url import open_reader, path_of
 from .exits import ExitCode, NotFound
@@ -19,7 +19,7 @@ from .screen import Screen, print_json
 FLUSH_SECONDS = 60.0
 
 
-def do(url: str, wish: Step | Isolate | Restore | Letters | Flush) -> Iterator[dict[str, Any]]:
+def do(url: str, wish: LifecycleWish | Isolate | Restore | Letters | Flush) -> Iterator[dict[str, Any]]:
     """Have the owner of a store do something, or open the store and do it; yield what was done."""
     try:
         owner = find_owner(path_of(url))
@@ -42,7 +42,7 @@ def agent_step(
     except ValueError:
         raise ConfigurationError(f"`agents {action}` needs a KIND and a KEY") from None
     verb = "erase" if erase else action.value
-    return _say(do(url, Step(kind, key, verb)), json=json)
+    return _say(do(url, LifecycleWish(kind, key, verb)), json=json)
 
 
 def isolate(url: str, kind: str, key: str, reason: str, *, json: bool) -> ExitCode:
@@ -83,7 +83,7 @@ def stats(url: str, *, watch: float | None, json: bool) -> None:
         else:
             Screen(error=True).say("nobody has it open: nothing runs")
         return
-    for facts in owner.ask(Watch(watch)):
+    for facts in owner.ask(StatusWish(watch)):
         if json:
             print_json(facts)
         else:

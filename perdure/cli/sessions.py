@@ -38,7 +38,7 @@ _COLUMNS: Final[list[tuple[str, ColumnStyle]]] = [
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class SessionsCommand:
     """What was asked for on the command line."""
 
     what: str | None
@@ -56,7 +56,7 @@ class Asked:
     limit: int
 
 
-def handle(store: str, action: SessionsAction, asked: Asked, *, json: bool) -> None:
+def handle(store: str, action: SessionsAction, asked: SessionsCommand, *, json: bool) -> None:
     """Do what was asked for."""
     if asked.file is not None and action is not SessionsAction.EXPORT:
         raise ConfigurationError(f"`sessions {action}` takes one argument less; see --help")
@@ -103,15 +103,15 @@ def described(info: SessionInfo) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _wanted(asked: Asked) -> pages.Wanted:
+def _wanted(asked: SessionsCommand) -> pages.SessionFilter:
     status = None if asked.status is None else known_status(asked.status)
     owner = None if asked.owner is None else Principal.parse(asked.owner)
-    wanted = pages.Wanted(status, owner, asked.parent, None, cast("pages.Sort", asked.sort))
+    wanted = pages.SessionFilter(status, owner, asked.parent, None, cast("pages.Sort", asked.sort))
     wanted.order()  # refuses an unknown sort
     return wanted
 
 
-def _list(store: str, asked: Asked, *, json: bool) -> None:
+def _list(store: str, asked: SessionsCommand, *, json: bool) -> None:
     wanted = _wanted(asked)
     with closing(open_reader(store)) as reader:
         after = None if asked.after is None else info_of(find(reader, asked.after))
@@ -166,7 +166,7 @@ def _show(reader: StoreReader, session: SessionRow, *, json: bool) -> None:
     Screen().table([("", "word"), ("", "name")], shown, head=False)
 
 
-def _history(reader: StoreReader, session: SessionRow, asked: Asked, *, json: bool) -> None:
+def _history(reader: StoreReader, session: SessionRow, asked: SessionsCommand, *, json: bool) -> None:
     try:
         after = None if asked.after is None else int(asked.after)
     except ValueError:
@@ -186,7 +186,7 @@ def _history(reader: StoreReader, session: SessionRow, asked: Asked, *, json: bo
         tell_more(f"--after {entries[asked.limit - 1].sequence}")
 
 
-def _export(reader: StoreReader, session: SessionRow, asked: Asked, *, json: bool) -> None:
+def _export(reader: StoreReader, session: SessionRow, asked: SessionsCommand, *, json: bool) -> None:
     if asked.file is None:
         raise ConfigurationError("`sessions export` needs the ID of a session and a FILE to write")
     path = Path(asked.file)

@@ -42,7 +42,7 @@ _BY_SCOPE = ("kind", "id", "part")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class StateCommand:
     """What was asked for on the command line."""
 
     words: list[str]
@@ -56,7 +56,7 @@ class Asked:
     limit: int
 
 
-def handle(store: str, action: StateAction, asked: Asked, *, json: bool) -> ExitCode:
+def handle(store: str, action: StateAction, asked: StateCommand, *, json: bool) -> ExitCode:
     """Do what was asked for."""
     least, most, usage = _USAGE[action]
     if not least <= len(asked.words) <= most:
@@ -74,7 +74,7 @@ def record(row: Row) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _get(store: str, asked: Asked, json: bool) -> None:  # noqa: FBT001 - as all of them
+def _get(store: str, asked: StateCommand, json: bool) -> None:  # noqa: FBT001 - as all of them
     scope, key = Scope.parse(asked.words[0]), checked_key(asked.words[1])
     with closing(open_reader(store)) as reader:
         row = reader.row(SCOPED, (*scope.columns, key))
@@ -86,7 +86,7 @@ def _get(store: str, asked: Asked, json: bool) -> None:  # noqa: FBT001 - as all
         Screen().say(short(parse(str(row[VALUE]), _path(row))))
 
 
-def _list(store: str, asked: Asked, json: bool) -> None:  # noqa: FBT001 - same
+def _list(store: str, asked: StateCommand, json: bool) -> None:  # noqa: FBT001 - same
     with closing(open_reader(store)) as reader:
         if not asked.words:
             _list_scopes(reader, asked.limit, json=json)
@@ -132,7 +132,7 @@ def _list_scopes(reader: StoreReader, limit: int, *, json: bool) -> None:
         tell_more(f"a --limit above {limit}")
 
 
-def _set(store: str, asked: Asked, json: bool) -> None:  # noqa: FBT001 - same
+def _set(store: str, asked: StateCommand, json: bool) -> None:  # noqa: FBT001 - same
     scope, key, text = Scope.parse(asked.words[0]), checked_key(asked.words[1]), asked.words[2]
     try:
         value: object = msgspec.json.decode(text.encode())
@@ -164,7 +164,7 @@ def _spare_secrets(store: str, scope: Scope, key: str) -> None:
         raise ConfigurationError(message)
 
 
-def _delete(store: str, asked: Asked, json: bool) -> None:  # noqa: FBT001 - same
+def _delete(store: str, asked: StateCommand, json: bool) -> None:  # noqa: FBT001 - same
     scope, keys = Scope.parse(asked.words[0]), [checked_key(key) for key in asked.words[1:]]
     with _owned(store) as system, system.state.transaction() as state:
         for key in dict.fromkeys(keys):
@@ -173,14 +173,14 @@ def _delete(store: str, asked: Asked, json: bool) -> None:  # noqa: FBT001 - sam
     _did({"action": "delete", "scope": str(scope), "keys": len(set(keys))}, json=json)
 
 
-def _clear(store: str, asked: Asked, json: bool) -> None:  # noqa: FBT001 - same
+def _clear(store: str, asked: StateCommand, json: bool) -> None:  # noqa: FBT001 - same
     scope = Scope.parse(asked.words[0])
     with _owned(store) as system, working(f"clearing {scope}"):
         cleared = system.state.clear(scope, prefix=asked.prefix)
     _did({"action": "clear", "scope": str(scope), "keys": cleared}, json=json)
 
 
-def _export(store: str, asked: Asked, json: bool) -> ExitCode:  # noqa: FBT001 - same
+def _export(store: str, asked: StateCommand, json: bool) -> ExitCode:  # noqa: FBT001 - same
     target = asked.words[0]
     scope = Scope.parse(asked.words[1]) if len(asked.words) > 1 else None
     with contextlib.ExitStack() as stack:
@@ -221,7 +221,7 @@ def _target(file: str) -> Iterator[BinaryIO]:
         yield target
 
 
-def _import(store: str, asked: Asked, json: bool) -> None:  # noqa: FBT001 - same
+def _import(store: str, asked: StateCommand, json: bool) -> None:  # noqa: FBT001 - same
     path = Path(asked.words[0])
     readable(asked.words[0])
     with working("verifying"):
@@ -232,7 +232,7 @@ def _import(store: str, asked: Asked, json: bool) -> None:  # noqa: FBT001 - sam
     _did({"action": "import", "file": str(path), "keys": written}, json=json)
 
 
-_ACTIONS: Final[dict[StateAction, Callable[[str, Asked, bool], ExitCode | None]]] = {
+_ACTIONS: Final[dict[StateAction, Callable[[str, StateCommand, bool], ExitCode | None]]] = {
     StateAction.GET: _get, StateAction.SET: _set, StateAction.LIST: _list,
     StateAction.DELETE: _delete, StateAction.CLEAR: _clear, StateAction.EXPORT: _export,
     StateAction.IMPORT: _import,

@@ -19,7 +19,7 @@ CONNECT_SECONDS: Final = 5.0
 _WAIT: Final = 0.05
 
 
-class Owner:
+class OwnerConnection:
     """A connection to the process that has a store open; good for one wish."""
 
     def __init__(self, connection: socket.socket, store: Path) -> None:
@@ -52,7 +52,7 @@ class Owner:
         self._connection.close()
 
 
-def find_owner(store: Path) -> Owner | None:
+def find_owner(store: Path) -> OwnerConnection | None:
     """Return a connection to who has a store open and listens; None if nobody does."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     with contextlib.ExitStack() as undo:
@@ -73,7 +73,7 @@ def find_owner(store: Path) -> Owner | None:
             message = f"{store} is open by user {user}; ask as the user that runs its agents"
             raise StoreUnavailable(message)
         undo.pop_all()
-    return Owner(connection, store)
+    return OwnerConnection(connection, store)
 
 
 def _connect(connection: socket.socket, where: str, store: Path) -> None:

@@ -12,7 +12,7 @@ from ..actors.talk.control import Verb
 from ..persistence.errors import ConfigurationError, StoreUnavailable
 from ..persistence.names.scope import Principal
 from ..persistence.records.records import DeadLetter
-from .protocol import Flush, Isolate, Letters, Restore, Step
+from .protocol import Flush, Isolate, Letters, Restore, LifecycleWish
 
 PATIENCE: Final = 60.0
 """Seconds that a step waits for the turn under way."""
@@ -32,10 +32,10 @@ class Operator:
         self._runtime = runtime
         self._dead_letters = dead_letters
 
-    def do(self, wish: Step | Isolate | Restore | Letters | Flush) -> Iterator[Done]:
+    def do(self, wish: LifecycleWish | Isolate | Restore | Letters | Flush) -> Iterator[Done]:
         """Do what is wished; yields each thing that was done."""
         match wish:
-            case Step():
+            case LifecycleWish():
                 yield self._step(wish)
             case Isolate():
                 who = Principal.agent(wish.kind, wish.key)
@@ -50,7 +50,7 @@ class Operator:
                 committer = self._runtime.supervisor.committer
                 yield {"action": "flush", "done": committer.flush(wish.timeout)}
 
-    def _step(self, wish: Step) -> Done:
+    def _step(self, wish: LifecycleWish) -> Done:
         verb = Verb(wish.verb) if wish.verb in set(Verb) else None
         if verb not in _VERBS:
             raise ConfigurationError(f"{wish.verb!r} is nothing that can be done to an agent")

@@ -17,7 +17,7 @@ LONGEST_LINE: Final = 1 << 20
 """Bytes; more is no request."""
 
 
-class Step(msgspec.Struct, tag="step", forbid_unknown_fields=True):
+class LifecycleWish(msgspec.Struct, tag="step", forbid_unknown_fields=True):
     """Pause, resume, stop, restart, delete or erase an agent."""
 
     kind: str
@@ -55,16 +55,16 @@ class Flush(msgspec.Struct, tag="flush", forbid_unknown_fields=True):
     timeout: float
 
 
-class Watch(msgspec.Struct, tag="watch", forbid_unknown_fields=True):
+class StatusWish(msgspec.Struct, tag="watch", forbid_unknown_fields=True):
     """Tell how the system does, once or again and again."""
 
     every: float | None = None
 
 
-Wish: TypeAlias = Step | Isolate | Restore | Letters | Flush | Watch
+Wish: TypeAlias = LifecycleWish | Isolate | Restore | Letters | Flush | StatusWish
 
 
-class Request(msgspec.Struct, forbid_unknown_fields=True):
+class ServiceRequest(msgspec.Struct, forbid_unknown_fields=True):
     """What is asked for."""
 
     version: int
@@ -83,19 +83,19 @@ class Answer(msgspec.Struct, omit_defaults=True):
 
 
 _encode: Final = msgspec.json.Encoder(enc_hook=str, decimal_format="string").encode
-read_request: Final = msgspec.json.Decoder(Request).decode
+read_request: Final = msgspec.json.Decoder(ServiceRequest).decode
 read_wish: Final = msgspec.json.Decoder(Wish).decode
 read_answer: Final = msgspec.json.Decoder(Answer).decode
 
 
-def line(said: Request | Answer) -> bytes:
+def line(said: ServiceRequest | Answer) -> bytes:
     """Return what is said as one line."""
     return _encode(said) + b"\n"
 
 
-def request(wish: Wish) -> Request:
+def request(wish: Wish) -> ServiceRequest:
     """Return a request of this version."""
-    return Request(VERSION, msgspec.Raw(_encode(wish)))
+    return ServiceRequest(VERSION, msgspec.Raw(_encode(wish)))
 
 
 def peer(connection: socket.socket) -> tuple[int, int]:

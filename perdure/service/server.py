@@ -22,7 +22,7 @@ from .protocol import (
     LONGEST_LINE,
     VERSION,
     Answer,
-    Watch,
+    StatusWish,
     Wish,
     line,
     peer,
@@ -162,7 +162,7 @@ class Service:
             wish = _read(connection)
             if wish is None:
                 return
-            if isinstance(wish, Watch):
+            if isinstance(wish, StatusWish):
                 yield from self._watch(wish)
                 return
             for done in self._operator.do(wish):
@@ -177,7 +177,7 @@ class Service:
         else:
             yield Answer()
 
-    def _watch(self, wish: Watch) -> Iterator[Answer]:
+    def _watch(self, wish: StatusWish) -> Iterator[Answer]:
         while True:
             yield Answer({"pid": os.getpid(), **msgspec.to_builtins(self._look(), enc_hook=str)},
                          more=wish.every is not None)  # fmt: skip

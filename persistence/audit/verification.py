@@ -57,7 +57,7 @@ def verify(
 
     ``head`` is a link that was noted before: ConfigurationError if it has no such form.
     """
-    look = _Look(reader, keys, _noted(head))
+    look = _ChainLook(reader, keys, _noted(head))
     look.begin()
     look.rows()
     look.end()
@@ -65,7 +65,7 @@ def verify(
 
 
 @dataclass
-class _Look:
+class _ChainLook:
     """One verification."""
 
     reader: StoreReader

@@ -39,7 +39,7 @@ class Child(NamedTuple):
 
     put: Callable[[object], None]
     """Give it its text, or a collection that is still to be filled."""
-    keeper: Keeper
+    keeper: UnknownKeeper
     texts: Texts
 
 
@@ -50,7 +50,7 @@ class Parts(NamedTuple):
     children: list[Child]
 
 
-class Keeper(Protocol):
+class UnknownKeeper(Protocol):
     """Know what may be kept in one place of a declared type."""
 
     def parts(self, texts: Texts) -> Parts | None:
@@ -58,12 +58,12 @@ class Keeper(Protocol):
         ...
 
 
-def keeper_of(info: object) -> Keeper | None:
+def keeper_of(info: object) -> UnknownKeeper | None:
     """Return the keeper of a type that ``msgspec.inspect`` describes; None if it has no records."""
-    return _Compiler().keeper(info)
+    return _KeeperCompiler().keeper(info)
 
 
-def keep(keeper: Keeper, stored: str, seen: str, new: str) -> str:
+def keep(keeper: UnknownKeeper, stored: str, seen: str, new: str) -> str:
     """Return the ``new`` text with what ``stored`` has and ``seen`` lacks.
 
     With a stack of its own: a value may nest more deeply than Python's calls.
@@ -87,7 +87,7 @@ def keep(keeper: Keeper, stored: str, seen: str, new: str) -> str:
 class _Record:
     """A struct, a dataclass or a typed dictionary, stored as an object."""
 
-    def __init__(self, names: set[str], inside: dict[str, Keeper], tag: tuple[str, Raw] | None):
+    def __init__(self, names: set[str], inside: dict[str, UnknownKeeper], tag: tuple[str, Raw] | None):
         self._names = names if tag is None else names | {tag[0]}
         self._inside = inside
         self._tag = tag
@@ -116,7 +116,7 @@ class _Row:
     Of such a record, newer classes have their fields behind the known ones.
     """
 
-    def __init__(self, inside: dict[int, Keeper], width: int, tag: Raw | None):
+    def __init__(self, inside: dict[int, UnknownKeeper], width: int, tag: Raw | None):
         self._inside = inside
         self._width = width
         self._tag = tag
@@ -146,7 +146,7 @@ class _Row:
 class _Items:
     """A list, or a tuple of any length."""
 
-    def __init__(self, inside: Keeper):
+    def __init__(self, inside: UnknownKeeper):
         self._inside = inside
 
     def parts(self, texts: Texts) -> Parts | None:
@@ -170,7 +170,7 @@ class _Items:
 class _Values:
     """A dictionary: its keys are the program's, so one that is gone was deleted."""
 
-    def __init__(self, inside: Keeper):
+    def __init__(self, inside: UnknownKeeper):
         self._inside = inside
 
     def parts(self, texts: Texts) -> Parts | None:
@@ -191,7 +191,7 @@ class _Values:
 class _Choice:
     """One of several types; their forms and tags tell which."""
 
-    def __init__(self, members: list[Keeper]):
+    def __init__(self, members: list[UnknownKeeper]):
         self.members = members
 
     def parts(self, texts: Texts) -> Parts | None:
@@ -232,14 +232,14 @@ def _places(texts: Sequence[bytes]) -> dict[bytes, list[int]]:
     return places
 
 
-class _Compiler:
+class _KeeperCompiler:
     """Make the keeper of one declared type; records may hold themselves."""
 
     def __init__(self) -> None:
-        self._known: dict[int, Keeper] = {}
+        self._known: dict[int, UnknownKeeper] = {}
         self._kept: list[object] = []  # so that no identity in _known is given out twice
 
-    def keeper(self, info: object) -> Keeper | None:
+    def keeper(self, info: object) -> UnknownKeeper | None:
         if isinstance(info, inspect.Metadata):
             return self.keeper(info.type)
         make = _MAKERS.get(type(info))
@@ -256,7 +256,7 @@ class _Compiler:
 
     def record(
         self, info: inspect.StructType | inspect.DataclassType | inspect.TypedDictType
-    ) -> Keeper:
+    ) -> UnknownKeeper:
         fields = {field.encode_name: self.keeper(field.type) for field in info.fields}
         tag = None
         if isinstance(info, inspect.StructType):
@@ -267,34 +267,34 @@ class _Compiler:
                 return self._row([*first, *fields.values()], None if tag is None else tag[1])
         return _Record({*fields}, {name: each for name, each in fields.items() if each}, tag)
 
-    def row(self, info: inspect.TupleType) -> Keeper:
+    def row(self, info: inspect.TupleType) -> UnknownKeeper:
         return self._row([self.keeper(each) for each in info.item_types])
 
-    def named(self, info: inspect.NamedTupleType) -> Keeper:
+    def named(self, info: inspect.NamedTupleType) -> UnknownKeeper:
         return self._row([self.keeper(field.type) for field in info.fields])
 
-    def _row(self, keepers: list[Keeper | None], tag: Raw | None = None) -> Keeper:
+    def _row(self, keepers: list[UnknownKeeper | None], tag: Raw | None = None) -> UnknownKeeper:
         inside = {place: keeper for place, keeper in enumerate(keepers) if keeper is not None}
         return _Row(inside, len(keepers), tag)
 
-    def items(self, info: inspect.ListType | inspect.VarTupleType) -> Keeper:
+    def items(self, info: inspect.ListType | inspect.VarTupleType) -> UnknownKeeper:
         inside = self.keeper(info.item_type)
         return _Choice([]) if inside is None else _Items(inside)
 
-    def values(self, info: inspect.DictType) -> Keeper:
+    def values(self, info: inspect.DictType) -> UnknownKeeper:
         inside = self.keeper(info.value_type)
         return _Choice([]) if inside is None else _Values(inside)
 
-    def choice(self, info: inspect.UnionType) -> Keeper:
+    def choice(self, info: inspect.UnionType) -> UnknownKeeper:
         keepers = [self.keeper(each) for each in info.types]
         return _Choice([keeper for keeper in keepers if keeper is not None])
 
 
-_MAKERS: Final[dict[type, Callable[[_Compiler, Any], Keeper]]] = {
-    **dict.fromkeys(_RECORDS, _Compiler.record),
-    **dict.fromkeys((inspect.ListType, inspect.VarTupleType), _Compiler.items),
-    inspect.TupleType: _Compiler.row,
-    inspect.NamedTupleType: _Compiler.named,
-    inspect.DictType: _Compiler.values,
-    inspect.UnionType: _Compiler.choice,
+_MAKERS: Final[dict[type, Callable[[_KeeperCompiler, Any], UnknownKeeper]]] = {
+    **dict.fromkeys(_RECORDS, _KeeperCompiler.record),
+    **dict.fromkeys((inspect.ListType, inspect.VarTupleType), _KeeperCompiler.items),
+    inspect.TupleType: _KeeperCompiler.row,
+    inspect.NamedTupleType: _KeeperCompiler.named,
+    inspect.DictType: _KeeperCompiler.values,
+    inspect.UnionType: _KeeperCompiler.choice,
 }

@@ -85,7 +85,7 @@ DEFAULT_DETECTOR: Final = Detector()
 """What a system is opened with unless it is told otherwise."""
 
 
-class Watch:
+class SecretWatch:
     """Apply a detector to what one system stores. Thread-safe.
 
     Most texts have nothing of a secret in them, so a single pass decides whether to look closely.

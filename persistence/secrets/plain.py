@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ..errors import SecretFound, told
-from .detector import Watch
+from .detector import SecretWatch
 
 _encode: Final = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -20,7 +20,7 @@ class Plain:
 
     __slots__ = ("_watch", "value")
 
-    def __init__(self, watch: Watch | None = None) -> None:
+    def __init__(self, watch: SecretWatch | None = None) -> None:
         """Look with ``watch``."""
         self._watch = watch
         self.value: Callable[..., str] = _as_it_is if watch is None else watch.examine

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .detector import Detector, Watch
+from .detector import Detector, SecretWatch
 from .keys import Keys, NoKeys
 from .plain import Plain
 from .sealer import Sealer
@@ -19,5 +19,5 @@ class Vault:
         keys = keys or Keys()
         self.sealer = Sealer(NoKeys() if keys.secrets is None else keys.secrets)
         self.signer = None if keys.pickles is None else Signer(keys.pickles)
-        self.watch = None if detector is None else Watch(detector)
+        self.watch = None if detector is None else SecretWatch(detector)
         self.plain = Plain(self.watch)

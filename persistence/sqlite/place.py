@@ -19,7 +19,7 @@ class LogLost(StoreUnavailable):
     """Say that the log of an open store is gone; whoever has it open still has what it holds."""
 
 
-class Place:
+class StoreFile:
     """Remember which files a path led to.
 
     SQLite goes on reading and writing the files it has opened, also when no path leads there any

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from ..codec.exact import SMALLEST_INT
 from . import schema
-from .place import Place
+from .place import StoreFile
 
 _LARGEST: Final = 2**63 - 1
 
@@ -26,7 +26,7 @@ class ReaderPool:
         self._lock = threading.Lock()
         self._lent = 0
         self._closed = False
-        self.place: Place | None = None
+        self.place: StoreFile | None = None
         """What a new connection checks first; the place of the first one, if nobody says."""
 
     @contextlib.contextmanager
@@ -72,7 +72,7 @@ class ReaderPool:
     def _connect(self) -> sqlite3.Connection:
         if self.place is None:
             with contextlib.suppress(OSError):  # SQLite says it better
-                self.place = Place(self._path)
+                self.place = StoreFile(self._path)
         else:
             self.place.check()
         connection = sqlite3.connect(

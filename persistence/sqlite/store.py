@@ -26,7 +26,7 @@ from . import deletion, schema, tables, texts
 from .errors import Mended, conflicting, locked, malformed, translated
 from .insert import delete, insert
 from .mend import make_room, mend
-from .place import LogLost, Place, refuse_two_names
+from .place import LogLost, StoreFile, refuse_two_names
 from .pool import fetch
 from .reader import LOST, SqliteReader
 from .transaction import writing
@@ -89,7 +89,7 @@ class SqliteStore(SqliteReader, Store):
             self._writer = writer = sqlite3.connect(
                 self._path, isolation_level=None, check_same_thread=False, cached_statements=256
             )
-        place = Place(self._path, name=self.location)
+        place = StoreFile(self._path, name=self.location)
         with translated(self.location, "opening"):
             # Refuse a foreign file before a pragma could change it.
             made = schema.check(writer, self.location)

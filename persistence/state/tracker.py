@@ -13,7 +13,7 @@ from ..codec.exact import fits
 from ..errors import CorruptState, StateError
 from ..records.checksums import of_entry, of_item
 from ..records.records import Delta, EntryRow, ItemRow, Shape, map_mark
-from ..secrets.detector import SHORTEST, Watch, sensitive
+from ..secrets.detector import SHORTEST, SecretWatch, sensitive
 from ..secrets.masking import masked_value
 from .log import Log, LogReader
 from .map import Map, MapReader
@@ -98,7 +98,7 @@ class StateTracker:
         reader: StateReader,
         *,
         largest: int,
-        watch: Watch | None = None,
+        watch: SecretWatch | None = None,
     ) -> None:
         """Decode ``stored`` (verified texts by field name); CorruptState names a bad field.
 

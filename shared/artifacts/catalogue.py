@@ -31,7 +31,7 @@ _EVER: Final = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ArtifactFilter:
     """Which artifacts; None does not matter."""
 
     scope: Scope | None = None
@@ -77,7 +77,7 @@ def by_name(
 
 
 def find(
-    view: View, unit: Unit | None, wanted: Wanted, after: int | None, *, newest: bool = False
+    view: View, unit: Unit | None, wanted: ArtifactFilter, after: int | None, *, newest: bool = False
 ) -> Iterator[Row]:
     """Iterate over what is wanted behind the number ``after``, by number, up or down."""
     behind = None if after is None else (after,)
@@ -106,7 +106,7 @@ def _tagged(
 
 
 def _candidates(
-    view: View, unit: Unit | None, wanted: Wanted, behind: Row | None, *, newest: bool
+    view: View, unit: Unit | None, wanted: ArtifactFilter, behind: Row | None, *, newest: bool
 ) -> Iterator[Row]:
     """Iterate over artifacts by number, through the index that leaves the fewest."""
     for order in (

@@ -19,7 +19,7 @@ from ..ledger.desk import Desk, Handle
 from ..ledger.guard import Right
 from ..ledger.unit import Unit
 from . import lineage
-from .catalogue import BY_NAME, Wanted, by_name, by_number, find, tags
+from .catalogue import BY_NAME, ArtifactFilter, by_name, by_number, find, tags
 from .content import chunks
 from .records import NAME, SIZE, Artifact, ArtifactType, from_row
 from .rights import EVERYTHING, own_scope, shown
@@ -109,7 +109,7 @@ class ArtifactReader(Handle):
             limit: how many at most.
             newest: the one made last first.
         """
-        wanted = Wanted(
+        wanted = ArtifactFilter(
             scope=None if scope is None else checked_scope(scope),
             name=None if name is None else checked_key(name),
             session=session,
@@ -227,7 +227,7 @@ class ArtifactReader(Handle):
     # Underneath.
 
     def _found(
-        self, wanted: Wanted, after: Artifact | int | None, *, newest: bool
+        self, wanted: ArtifactFilter, after: Artifact | int | None, *, newest: bool
     ) -> tuple[Unit | None, Iterator[Artifact]]:
         visible = shown(self._desk, wanted.scope)
         unit = self._desk.unit()

@@ -12,7 +12,7 @@ from ...persistence.records.records import Commit
 from ...persistence.records.shared_tables import ARTIFACT_NAMES, ARTIFACTS
 from ...persistence.records.tables import Change, Key, Order, Row
 from ..ledger.ledger import Ledger
-from ..ledger.unit import Ending
+from ..ledger.unit import EndingUnit
 from .records import KIND, NAME, SIZE, VERSION
 
 logger = logging.getLogger("perdure.lifecycle")
@@ -47,7 +47,7 @@ def _count_again(ledger: Ledger, supervisor: PersistenceSupervisor, key: Key) ->
     with ledger.lock:
         row = _counted(ledger, key)
         commit = Commit(name="(mend)")
-        ending = Ending([Change(ARTIFACT_NAMES, key, row)], [])
+        ending = EndingUnit([Change(ARTIFACT_NAMES, key, row)], [])
         commit.with_effects().rows = ending.changes
         ledger.publish(ending, supervisor.append(commit))
 

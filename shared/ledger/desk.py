@@ -153,13 +153,13 @@ class Desk(View):
         standing = _SYSTEM if not correlation else Standing(Principal.SYSTEM, "", correlation)
         return Unit(standing, self.guard.epoch, edge=True)
 
-    def entry(self, name: str = ALONE) -> Entry:
+    def entry(self, name: str = ALONE) -> OneCall:
         """Return a context manager for a call that changes something.
 
         Gives the unit under way, held against other threads of its turn, else a new one, which is
         committed at the end of the block.
         """
-        return Entry(self, name)
+        return OneCall(self, name)
 
     @contextmanager
     def transaction(self, unit: Unit) -> Iterator[None]:
@@ -348,7 +348,7 @@ class Desk(View):
                 raise MailboxFull(message)
 
 
-class Entry:
+class OneCall:
     """One call that changes something: the unit under way, or one of its own."""
 
     __slots__ = ("_desk", "_held", "_name", "alone", "unit")

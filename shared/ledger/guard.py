@@ -100,7 +100,7 @@ class Guard(Protocol):
         ...
 
 
-class Watch(Protocol):
+class CommitCheck(Protocol):
     """Look at each commit of shared rows before it is appended; under the ledger's lock."""
 
     def check(self, changes: Sequence[Change]) -> None:

@@ -31,8 +31,8 @@ from ...persistence.records.tables import Change, Key, Order, Row, Table
 from ...persistence.store.batch import Batch
 from ...persistence.store.store import StoreReader
 from .cache import RowCache
-from .guard import Guard, OpenGuard, Watch, refusal
-from .unit import Ending, Place, Unit
+from .guard import Guard, OpenGuard, CommitCheck, refusal
+from .unit import EndingUnit, Place, Unit
 
 logger = logging.getLogger("perdure.persistence")
 
@@ -65,7 +65,7 @@ class Ledger:
         """Read from ``store``; remember about ``cache_bytes`` of its rows."""
         self.store = store
         self.guard: Guard = guard or OpenGuard()
-        self.watch: Watch | None = None
+        self.watch: CommitCheck | None = None
         self.lock = threading.RLock()
         self._cache = RowCache(store.row, cache_bytes)
         self._overlay: dict[Place, tuple[int, Row | None]] = {}
@@ -129,7 +129,7 @@ class Ledger:
         return self.store.page(table, order, after, limit)
 
     @contextmanager
-    def ending(self, unit: Unit) -> Iterator[Ending]:
+    def ending(self, unit: Unit) -> Iterator[EndingUnit]:
         """Hold the lock and give what a unit changes; the block appends and calls ``publish``.
 
         Raises Stale if another changed what it was made from, Denied if it lost a right meanwhile,
@@ -154,7 +154,7 @@ class Ledger:
                         changes.append(Change(*place, row))
                 if self.watch is not None and changes:
                     self.watch.check(changes)
-                ending = Ending(changes, summed(unit.audit))
+                ending = EndingUnit(changes, summed(unit.audit))
                 unit.ended = True
                 self._holder = threading.get_ident()
                 try:
@@ -213,7 +213,7 @@ class Ledger:
                 self._line = [held for held in self._line if held.owner is not owner]
                 self._freed.notify_all()
 
-    def publish(self, ending: Ending, sequence: int) -> None:
+    def publish(self, ending: EndingUnit, sequence: int) -> None:
         """Make the changes of an appended commit the newest; called inside ``ending``."""
         for table, key, row in ending.changes:
             if table.placeless:

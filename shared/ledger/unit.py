@@ -272,7 +272,7 @@ def _over() -> TransactionEnded:
     )
 
 
-class Ending:
+class EndingUnit:
     """A unit that was found good, about to be appended; the ledger's lock is held."""
 
     __slots__ = ("audit", "changes", "commit", "published")

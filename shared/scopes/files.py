@@ -37,14 +37,14 @@ Told: TypeAlias = Callable[[int], None]
 """Told how many keys are done."""
 
 
-class Begin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="t", tag="begin"):
+class FirstLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="t", tag="begin"):
     """The first line."""
 
     perdure_state: int
     """The format."""
 
 
-class Keyed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="t", tag="key"):
+class KeyLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="t", tag="key"):
     """A key with its value."""
 
     scope: str
@@ -54,7 +54,7 @@ class Keyed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
     expires: float | None
 
 
-class End(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="t", tag="end"):
+class LastLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="t", tag="end"):
     """The last line."""
 
     keys: Count
@@ -62,7 +62,7 @@ class End(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="t"
 
 
 _encode: Final = msgspec.json.Encoder().encode
-_decode: Final = msgspec.json.Decoder(Begin | Keyed | End).decode
+_decode: Final = msgspec.json.Decoder(FirstLine | KeyLine | LastLine).decode
 
 
 def stored(reader: StoreReader, now: float, scope: Scope | None = None) -> Iterator[Row]:
@@ -122,7 +122,7 @@ def export(
         digest.update(data)
         file.write(data)
 
-    put(Begin(FORMAT))
+    put(FirstLine(FORMAT))
     written = left = 0
     for row in stored(reader, now, scope):
         value = str(row[VALUE])
@@ -133,7 +133,7 @@ def export(
         written += 1
         if told is not None and written % _PAGE == 0:
             told(written)
-    file.write(_encode(End(written, digest.hexdigest())) + b"\n")
+    file.write(_encode(LastLine(written, digest.hexdigest())) + b"\n")
     return written, left
 
 
@@ -157,7 +157,7 @@ def load(
     if total <= MOST_AT_ONCE:
         return _write(state, list(read(path)), now, keep=keep), total
     written = done = 0
-    part: list[Keyed] = []
+    part: list[KeyLine] = []
     for line in read(path):
         part.append(line)
         if len(part) == SLICE:
@@ -169,7 +169,7 @@ def load(
     return written + _write(state, part, now, keep=keep), total
 
 
-def read(path: Path) -> Iterator[Keyed]:
+def read(path: Path) -> Iterator[KeyLine]:
     """Iterate over a file's keys; ImportRefused names the first line that is not as it must be.
 
     Raises it at the latest at the end, so what was read counts only then.
@@ -181,14 +181,14 @@ def read(path: Path) -> Iterator[Keyed]:
             line = _line(path, number, data)
             if ended:
                 raise _refused(path, number, "something comes after its end")
-            if isinstance(line, Begin) is begun:
+            if isinstance(line, FirstLine) is begun:
                 raise _refused(path, number, "it does not begin as an export does")
             begun = True
-            if isinstance(line, Begin):
+            if isinstance(line, FirstLine):
                 if line.perdure_state != FORMAT:
                     problem = f"its format is {line.perdure_state}, which this release cannot read"
                     raise _refused(path, number, problem)
-            elif isinstance(line, End):
+            elif isinstance(line, LastLine):
                 ended = True
                 if (line.keys, line.sha256) != (keys, digest.hexdigest()):
                     raise _refused(path, number, "it is not what was exported")
@@ -200,12 +200,12 @@ def read(path: Path) -> Iterator[Keyed]:
         raise _refused(path, number, "it ends too early")
 
 
-def _line(path: Path, number: int, data: bytes) -> Begin | Keyed | End:
+def _line(path: Path, number: int, data: bytes) -> FirstLine | KeyLine | LastLine:
     if not data.endswith(b"\n"):
         raise _refused(path, number, "it ends too early, or a line is too long")
     try:
-        line: Begin | Keyed | End = _decode(data)
-        if isinstance(line, Keyed):
+        line: FirstLine | KeyLine | LastLine = _decode(data)
+        if isinstance(line, KeyLine):
             Scope.parse(line.scope)
             checked_key(line.key)
             msgspec.json.decode(line.value)
@@ -214,7 +214,7 @@ def _line(path: Path, number: int, data: bytes) -> Begin | Keyed | End:
     return line
 
 
-def _write(state: ScopedState, lines: list[Keyed], now: float, *, keep: bool) -> int:
+def _write(state: ScopedState, lines: list[KeyLine], now: float, *, keep: bool) -> int:
     def write(_: ScopedState) -> int:
         written = 0
         for line in lines:
@@ -227,18 +227,18 @@ def _write(state: ScopedState, lines: list[Keyed], now: float, *, keep: bool) ->
     return state.transact(write)
 
 
-def _meant(line: Keyed, now: float) -> tuple[Scope, str, object, float | None]:
+def _meant(line: KeyLine, now: float) -> tuple[Scope, str, object, float | None]:
     ttl = None if line.expires is None else line.expires - now
     return Scope.parse(line.scope), line.key, msgspec.json.decode(line.value), ttl
 
 
-def _keyed(row: Row) -> Keyed:
+def _keyed(row: Row) -> KeyLine:
     kind, scope_id, part, key = map(str, row[: KEY + 1])
     version, expires = row[VERSION], row[EXPIRES]
     assert isinstance(version, int)
     assert expires is None or isinstance(expires, float)
     value = msgspec.Raw(str(row[VALUE]).encode())
-    return Keyed(str(Scope(kind, scope_id, part)), key, value, version, expires)
+    return KeyLine(str(Scope(kind, scope_id, part)), key, value, version, expires)
 
 
 def _order(scope: Scope | None) -> Order:

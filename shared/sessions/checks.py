@@ -43,7 +43,7 @@ from .file import (
     Happened,
     Keyed,
     Made,
-    Part,
+    Piece,
     decode,
     longest,
     tag,
@@ -168,7 +168,7 @@ class _Checks:
         self._stage = line.stage
         if tag(line) in self._counts:
             self._counts[tag(line)] += 1
-        if self._open is not None and not isinstance(line, Part):
+        if self._open is not None and not isinstance(line, Piece):
             self._open.close()
             self._open = None
         self._CHECKS[line.__class__](self, line)
@@ -189,7 +189,7 @@ class _Checks:
             raise _Fault("a delta is no object")
         self._plain.value(delta, HISTORY)
 
-    def _part(self, line: Part) -> None:
+    def _part(self, line: Piece) -> None:
         if self._open is None:
             raise _Fault("bytes stand without their artifact")
         self._open.take(line)
@@ -280,7 +280,7 @@ class _Checks:
 
     _CHECKS: Final[dict[type, Callable[[_Checks, Any], None]]] = {
         Begin: _begin, Described: _describe, Keyed: _key, Happened: _commit, Made: _artifact,
-        Part: _part, End: _finish,
+        Piece: _part, End: _finish,
     }  # fmt: skip
 
 
@@ -292,7 +292,7 @@ class _Bytes:
         self._digest = hashlib.sha256()
         self._size = 0
 
-    def take(self, part: Part) -> None:
+    def take(self, part: Piece) -> None:
         self._digest.update(part.data)
         self._size += len(part.data)
 

@@ -33,7 +33,7 @@ from .file import (
     Kept,
     Keyed,
     Made,
-    Part,
+    Piece,
     encode,
     tag,
 )
@@ -129,7 +129,7 @@ class _Writer:
             yield self._made(row)
             where = f"artifact {row[NAME]!s} of session {session.id}"
             for data in chunks(self._reader, str(row[CONTENT]), where):
-                yield Part(data=data)
+                yield Piece(data=data)
         if not self._sources <= self._numbers:
             message = (
                 f"the artifacts of session {session.id} were changed while they were exported;"

@@ -106,7 +106,7 @@ class Made(Line, frozen=True, tag="artifact"):
     """Numbers of artifacts in the file that it was made from."""
 
 
-class Part(Line, frozen=True, tag="bytes"):
+class Piece(Line, frozen=True, tag="bytes"):
     """Some of the bytes of the artifact before it."""
 
     stage: ClassVar[int] = 4
@@ -123,7 +123,7 @@ class End(Line, frozen=True, tag="end"):
     sha256: Hash
 
 
-AnyLine: TypeAlias = Begin | Described | Keyed | Happened | Made | Part | End
+AnyLine: TypeAlias = Begin | Described | Keyed | Happened | Made | Piece | End
 
 KEPT: Final[Codec[Kept]] = Codec(Kept)
 COUNTED: Final[tuple[str, ...]] = ("key", "commit", "artifact", "bytes")

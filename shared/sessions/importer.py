@@ -25,7 +25,7 @@ from . import current
 from .bounds import HISTORY, META_OF, NAME, NOTE, Bounds
 from .checks import Checked, SessionFile, exact
 from .cleanup import IMPORTS, swept
-from .file import AnyLine, Described, End, Happened, Keyed, Made, Part, encode_kept
+from .file import AnyLine, Described, End, Happened, Keyed, Made, Piece, encode_kept
 from .pages import history_key, history_scope
 from .records import LIMITS, SessionRow, owned
 from .status import OPEN, SessionStatus
@@ -192,7 +192,7 @@ class _Taking:
         return row
 
     def _line(self, line: AnyLine) -> None:
-        if not isinstance(line, Part):
+        if not isinstance(line, Piece):
             self._close()
         match line:
             case Keyed():
@@ -207,7 +207,7 @@ class _Taking:
                 self._history += 1
             case Made():
                 self._open(line)
-            case Part():
+            case Piece():
                 assert self._sink is not None
                 self._sink.write(line.data)
 

@@ -47,7 +47,7 @@ class SessionSelection(TypedDict, total=False):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class SessionFilter:
     """Which sessions, and in which order."""
 
     status: SessionStatus | None = None
@@ -82,7 +82,7 @@ class Wanted:
         )
 
 
-def stored(pages: Pages, wanted: Wanted, after: Row | None) -> Iterator[SessionRow]:
+def stored(pages: Pages, wanted: SessionFilter, after: Row | None) -> Iterator[SessionRow]:
     """Iterate over stored sessions behind a place."""
     order = wanted.order()
     while True:

@@ -190,7 +190,7 @@ class Sessions(Handle, Generic[S]):
             limit: how many at most.
             newest: the last ones of that order first; False for the first ones.
         """
-        wanted = pages.Wanted(
+        wanted = pages.SessionFilter(
             None if status is None else known_status(status), owner, _id(parent), since, sort,
             newest,
         )  # fmt: skip

@@ -143,7 +143,7 @@ def test_a_log_that_cannot_be_begun_yet_is_begun_later(
     with opened(store) as system, breaker_events(system) as events:
         assert add(system) == 1
         with monkeypatch.context() as patch:
-            patch.setattr(place.Place, "remember_the_log", fail_to_open)
+            patch.setattr(place.StoreFile, "remember_the_log", fail_to_open)
             Path(f"{store}-wal").unlink()
             with pytest.raises(StoreUnavailable):
                 add(system)

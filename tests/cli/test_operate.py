@@ -18,7 +18,7 @@ from perdure.persistence.errors import StoreOwned
 from perdure.service import protocol
 from perdure.service.client import find_owner
 from perdure.service.place import address, socket_of
-from perdure.service.protocol import LONGEST_LINE, VERSION, Watch
+from perdure.service.protocol import LONGEST_LINE, VERSION, StatusWish
 from tests.cli.commands import Running, command, invoke, records
 from tests.cli.conftest import fill
 from tests.kit.children import ROOT, environment
@@ -125,7 +125,7 @@ def test_a_killed_owner_leaves_no_hindrance(shop: Path) -> None:
     with AgentSystem.open(shop, agents=[]):
         found = find_owner(shop)
         assert found is not None
-        assert next(found.ask(Watch()))["pid"] == os.getpid()
+        assert next(found.ask(StatusWish()))["pid"] == os.getpid()
     assert not socket_of(shop).exists()
 
 

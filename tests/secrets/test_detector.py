@@ -9,7 +9,7 @@ import pytest
 
 from perdure import Agent, AgentSystem, Durability, Log, Map, State
 from perdure.persistence.errors import ConfigurationError, SecretFound
-from perdure.persistence.secrets.detector import NAMED, Detector, Watch
+from perdure.persistence.secrets.detector import NAMED, Detector, SecretWatch
 from tests.secrets.corpus import Case, made
 from tests.secrets.corpus.negatives import negatives
 from tests.secrets.corpus.positives import positives
@@ -20,7 +20,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "guides" / "secrets.md"
 def found(case: Case) -> bool:
     """Tell whether a system would report the case."""
     told: list[str] = []
-    watch = Watch(Detector("redact"), lambda _place, rule: told.append(rule))
+    watch = SecretWatch(Detector("redact"), lambda _place, rule: told.append(rule))
     watch.examine(case.text, "x", case.name)
     return bool(told)
 
