@@ -20,7 +20,7 @@ STEP_SECONDS: Final = 0.5
 """By how much the clock must be off after such a time to have been set: more than slewing does."""
 
 
-class Alarm:
+class DelayedCall:
     """Stand for a delayed call; ``cancel()`` keeps it from happening."""
 
     __slots__ = ("callback", "when")
@@ -43,14 +43,14 @@ class _Heap:
     """
 
     def __init__(self) -> None:
-        self._entries: list[tuple[float, int, Alarm]] = []
+        self._entries: list[tuple[float, int, DelayedCall]] = []
         self._order = itertools.count()
         self._most = FEW  # entries at which the cancelled ones are dropped
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def add(self, handle: Alarm) -> bool:
+    def add(self, handle: DelayedCall) -> bool:
         """Keep a call; tell whether it is the first that is due."""
         if len(self._entries) >= self._most:
             self._entries = [entry for entry in self._entries if entry[2].callback is not None]
@@ -63,7 +63,7 @@ class _Heap:
         """Return when the first call is due; None if there is none."""
         return self._entries[0][0] if self._entries else None
 
-    def take(self) -> Alarm:
+    def take(self) -> DelayedCall:
         """Take the first call."""
         return heapq.heappop(self._entries)[2]
 
@@ -87,7 +87,7 @@ class Clock(Protocol):
         """Return seconds that never go back."""
         ...
 
-    def call_later(self, delay: float, callback: Callable[[], None]) -> Alarm:
+    def call_later(self, delay: float, callback: Callable[[], None]) -> DelayedCall:
         """Call back after ``delay`` seconds; callbacks must be short, and wait for nothing."""
         ...
 
@@ -125,9 +125,9 @@ class SystemClock:
         """Return seconds that never go back."""
         return time.monotonic()
 
-    def call_later(self, delay: float, callback: Callable[[], None]) -> Alarm:
+    def call_later(self, delay: float, callback: Callable[[], None]) -> DelayedCall:
         """Call back on the clock's thread after ``delay`` seconds."""
-        handle = Alarm(time.monotonic() + max(0.0, delay), callback)
+        handle = DelayedCall(time.monotonic() + max(0.0, delay), callback)
         with self._changed:
             if self._heap.add(handle):
                 self._changed.notify()
@@ -172,7 +172,7 @@ class SystemClock:
         while not self._closed:
             callback = self._asides.get()
             if callback is not None and not self._closed:
-                run(Alarm(0.0, callback))
+                run(DelayedCall(0.0, callback))
 
 
 class VirtualClock:
@@ -196,10 +196,10 @@ class VirtualClock:
         """Return virtual seconds since the start."""
         return self._now
 
-    def call_later(self, delay: float, callback: Callable[[], None]) -> Alarm:
+    def call_later(self, delay: float, callback: Callable[[], None]) -> DelayedCall:
         """Call back when the clock has been advanced by ``delay`` seconds."""
         with self._lock:
-            handle = Alarm(self._now + max(0.0, delay), callback)
+            handle = DelayedCall(self._now + max(0.0, delay), callback)
             self._heap.add(handle)
         return handle
 
@@ -226,7 +226,7 @@ class VirtualClock:
 
     def call_aside(self, callback: Callable[[], None]) -> None:
         """Call back at once, on this thread."""
-        run(Alarm(0.0, callback))
+        run(DelayedCall(0.0, callback))
 
     def pending(self) -> list[float]:
         """Return in how many seconds each pending call is due, soonest first."""
@@ -270,7 +270,7 @@ class StepWatch:
         return self._clock.now() - self._clock.monotonic()
 
 
-def run(handle: Alarm) -> None:
+def run(handle: DelayedCall) -> None:
     """Make a delayed call once; what it raises is logged."""
     callback, handle.callback = handle.callback, None
     if callback is None:

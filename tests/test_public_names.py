@@ -31,7 +31,7 @@ INNER = {
         "Signer",
     ),  # given to values by a store
     *("Asker", "Cell", "Helper"),  # given to futures by the pool
-    "Handle",  # what a clock returns, to be cancelled
+    "DelayedCall",  # what a clock returns, to be cancelled
     "SessionStep",  # the method of a session says it
     "Readable",  # an open file is one
 }

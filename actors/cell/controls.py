@@ -10,7 +10,15 @@ from ...lifecycle.status import Status
 from ...persistence.errors import StoreError
 from ..pool.mailbox import MailHold, Outcome
 from ..talk.control import Control, Verb
-from . import deletion, failing, guards, opening, settling, starting, steps
+from . import (
+    deletion,
+    failure,
+    guards,
+    loading,
+    settlement,
+    start,
+    steps,
+)
 from .activation import Activation
 from .cell import AgentCell
 from .isolation import STEPS, isolated
@@ -31,14 +39,14 @@ def obey(cell: AgentCell, control: Control) -> Outcome | None:
     """Do what a control asks for; what goes wrong is told to whoever waits for it."""
     verb = control.verb
     if verb in STEPS and MailHold.ISOLATED in cell.holds:
-        failing.reject(cell, control, isolated(cell))
+        failure.reject(cell, control, isolated(cell))
         return None
     if verb in _WITHOUT:
         return _WITHOUT[verb](cell, control)
     if cell.activation is None:
         if _needs_no_activation(cell, control):
             return None
-        outcome = starting.load_for(cell, control)
+        outcome = start.load_for(cell, control)
         if outcome is not None or cell.activation is None:
             return outcome
     try:
@@ -51,14 +59,14 @@ def obey(cell: AgentCell, control: Control) -> Outcome | None:
     except BaseException as error:  # noqa: BLE001 - an agent's own methods may raise anything
         if control.reply_to is None:
             logger.warning("%s: %s", cell, error)
-        failing.reject(cell, control, error)
+        failure.reject(cell, control, error)
     return None
 
 
 def _needs_no_activation(cell: AgentCell, control: Control) -> bool:
     """Be done with a control that means nothing to an agent which is not in memory."""
     if control.verb in (Verb.SAVE, Verb.PASSIVATE):
-        settling.release(cell, control, None)
+        settlement.release(cell, control, None)
         return True
     return control.verb is Verb.RESTART and control.reason == "supervision"
 
@@ -69,9 +77,9 @@ def _wake(cell: AgentCell, control: Control) -> None:
         cell.home.owed.discard((cell.kind, cell.key))
         return
     try:
-        cell.put_back(*opening.load_old_mail(cell))
+        cell.put_back(*loading.load_old_mail(cell))
     except StoreError as error:
-        starting.unreadable(cell, control, error)
+        start.unreadable(cell, control, error)
 
 
 def _begin(cell: AgentCell, control: Control) -> Outcome | None:
@@ -80,12 +88,12 @@ def _begin(cell: AgentCell, control: Control) -> Outcome | None:
     if home.closing or home.supervisor.hinders(cell.blueprint.agent_class.when_unsaved):
         return None
     if cell.activation is None:
-        outcome = starting.load_for(cell, control)
+        outcome = start.load_for(cell, control)
         if outcome is not None or cell.activation is None:
             return outcome
     _wake(cell, control)
     if cell.mail_loaded and cell.status is Status.ACTIVE and not cell.activation.started:
-        starting.start(cell, cell.activation, control)
+        start.start(cell, cell.activation, control)
     return None
 
 
@@ -93,10 +101,10 @@ def _quarantine(cell: AgentCell, control: Control) -> Outcome | None:
     """Give the agent up; a dormant one is loaded, so that its status is durable."""
     if cell.activation is None:
         if cell.last_sequence > cell.home.supervisor.committer.durable:
-            return starting.load_for(cell, control)  # waits
+            return start.load_for(cell, control)  # waits
         try:
-            if opening.load(cell) is None:
-                return starting.load_for(cell, control)  # repaired: waits
+            if loading.load(cell) is None:
+                return start.load_for(cell, control)  # repaired: waits
         except Exception as error:  # noqa: BLE001 - the class may raise anything
             # Not through load_for(): it would count as one more failure and come back here.
             logger.warning("%s: its quarantine is not durable: %r", cell, error)
@@ -110,7 +118,7 @@ def _delete(cell: AgentCell, control: Control) -> Outcome | None:
     except Exception as error:  # noqa: BLE001 - nothing has happened yet; the asker is told why
         if control.reply_to is None:
             logger.warning("%s is not deleted: %s", cell, error)
-        failing.reject(cell, control, error)
+        failure.reject(cell, control, error)
         return None
 
 

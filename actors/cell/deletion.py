@@ -25,9 +25,9 @@ from ...shared.ledger.unit import Unit
 from ..pool.mailbox import Outcome
 from ..talk.control import Control, Verb
 from ..talk.turn import Letter, as_letter
-from . import starting
+from . import start
 from .cell import AgentCell, Surroundings
-from .settling import release
+from .settlement import release
 
 logger = logging.getLogger("perdure.actors")
 
@@ -38,14 +38,14 @@ def delete(cell: AgentCell, control: Control) -> Outcome | None:
     stored: StoredAgent | None = None
     if activation is None:
         if cell.last_sequence > home.supervisor.committer.durable:
-            return starting.wait_until_durable(cell)
+            return start.wait_until_durable(cell)
         try:
             stored = home.store.load(cell.kind, cell.key)
             if stored is None and not len(cell.mailbox) and not traces(home, cell.kind, cell.key):
                 release(cell, control, value=False)
                 return None
         except StoreError as error:
-            return starting.unreadable(cell, control, error)
+            return start.unreadable(cell, control, error)
     timers = list(activation.timers.values()) if activation else stored.timers if stored else []
     cell.fire(signals.agent_deleting)
     _bury(cell, control, stored)

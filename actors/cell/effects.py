@@ -16,7 +16,7 @@ from ...shared.sessions.current import entered
 from ..agent.blueprint import check_name
 from ..talk.turn import Turn, TurnView, current, under_way
 from .cell import AgentCell
-from .settling import describe
+from .settlement import describe
 
 
 class CellHome:

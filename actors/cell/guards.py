@@ -7,10 +7,10 @@ from ...persistence.errors import StoreError, SystemClosed
 from ..pool.mailbox import MailHold
 from ..talk.control import Control, Verb
 from ..talk.turn import Letter, Turn
-from . import failing, settling
+from . import failure, settlement
 from .activation import Activation
 from .cell import AgentCell
-from .failing import refuse_askers
+from .failure import refuse_askers
 from .isolation import isolated
 from .steps import quarantined
 from .timers import is_skipped
@@ -28,7 +28,7 @@ def may_go_on(cell: AgentCell, letter: Letter) -> bool:
         if letter.reply_to is not None:
             letter.reply_to.fail(SystemClosed("the agent system is closing"))
         elif not letter.durable and cell.snapshot:
-            settling.store_mail(cell, [letter])
+            settlement.store_mail(cell, [letter])
         # A message stays in the store, for the next time the system is opened.
         return False
     policy = cell.blueprint.agent_class.when_unsaved
@@ -90,10 +90,10 @@ def still_wanted(cell: AgentCell, activation: Activation, letter: Letter) -> boo
     try:
         letter.message = cell.blueprint.calls.decode(timer.method, timer.body)
     except (ValueError, TypeError, AttributeError) as error:
-        failing.bury(cell, letter, f"it no longer decodes: {failing.told_of(cell, error)}")
+        failure.bury(cell, letter, f"it no longer decodes: {failure.told_of(cell, error)}")
         return False
     if is_skipped(timer, cell.home.clock.now()):
         letter.message = None
-        settling.settle(cell, activation, Turn(cell, letter), None, "(skipped)")
+        settlement.settle(cell, activation, Turn(cell, letter), None, "(skipped)")
         return False
     return True

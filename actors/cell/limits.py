@@ -5,23 +5,23 @@ from __future__ import annotations
 import logging
 
 from ...lifecycle import signals
-from ...lifecycle.clock import Alarm
+from ...lifecycle.clock import DelayedCall
 from ...persistence.errors import TurnTimeout
 from ..talk.turn import Decider, Turn
-from . import settling
+from . import settlement
 from .cell import AgentCell
 
 logger = logging.getLogger("perdure.actors")
 
 
-def watch(cell: AgentCell, turn: Turn, limit: float) -> Alarm:
+def watch(cell: AgentCell, turn: Turn, limit: float) -> DelayedCall:
     """Have a turn given up in ``limit`` seconds, unless it is decided before."""
     return cell.home.clock.call_later(limit, lambda: _too_long(cell, turn))
 
 
 def came_too_late(cell: AgentCell, turn: Turn) -> None:
     """Drop what a turn has done that the clock has given up."""
-    what = settling.describe(turn.letter)
+    what = settlement.describe(turn.letter)
     logger.warning("%s: %s came back after its time limit; it is dropped", cell, what)
 
 
@@ -36,7 +36,7 @@ def _too_long(cell: AgentCell, turn: Turn) -> None:
         return
     limit = cell.turn_limit
     assert limit is not None
-    what = settling.describe(turn.letter)
+    what = settlement.describe(turn.letter)
     message = f"{cell}: {what} ran longer than its limit of {limit} seconds"
     if turn.cancel is not None and not turn.overdue:
         turn.overdue = message
@@ -55,7 +55,7 @@ def _abandon(cell: AgentCell, turn: Turn, error: TurnTimeout) -> None:
     if thread is not None:
         cell.home.dispatcher.lend_for(thread)
     if cell.activation is not None:
-        settling.save_and_revoke(cell, cell.activation)
+        settlement.save_and_revoke(cell, cell.activation)
     letter = turn.letter
     if letter.reply_to is not None:
         letter.reply_to.fail(error)

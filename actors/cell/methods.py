@@ -8,7 +8,7 @@ import logging
 
 from ...shared.ledger.ledger import Stale
 from ..talk.turn import Letter, Turn, current
-from . import isolation, settling
+from . import isolation, settlement
 from .activation import Activation
 from .cell import AgentCell
 from .retry import MOST
@@ -30,7 +30,7 @@ def run_method(cell: AgentCell, activation: Activation, name: str, letter: Lette
             turn.settling = True
             if cell.home.policy.ever and isolation.lost(cell, activation, turn):
                 raise isolation.isolated(cell)
-            settling.settle(cell, activation, turn, None, f"({name})")
+            settlement.settle(cell, activation, turn, None, f"({name})")
         except Stale:
             activation.rollback()
             if attempt >= MOST:

@@ -16,10 +16,10 @@ from ..pool.mailbox import MailHold
 from ..talk.control import Control
 from .activation import Activation
 from .cell import AgentCell
-from .failing import begin_again, refuse_askers
+from .failure import begin_again, refuse_askers
+from .loading import know_timers
 from .methods import run_hook
-from .opening import know_timers
-from .settling import release, save, store_waiting
+from .settlement import release, save, store_waiting
 
 logger = logging.getLogger("perdure.actors")
 

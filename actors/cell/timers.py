@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from ...lifecycle.clock import Clock, Alarm
+from ...lifecycle.clock import Clock, DelayedCall
 from ...persistence.errors import StoreError
 from ...persistence.records.records import Timer
 from ...persistence.store.store import Store
@@ -56,7 +56,7 @@ class TimerService:
         self._when_settled = when_settled
         self._deliver = deliver
         self._lock = threading.Lock()
-        self._calls: dict[Place, tuple[Timer, Alarm | None]] = {}
+        self._calls: dict[Place, tuple[Timer, DelayedCall | None]] = {}
         self._from_store: set[Place] = set()  # those of _calls that were read, not set
         self._horizon = -math.inf
         self._read_until = -math.inf

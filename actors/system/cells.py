@@ -9,10 +9,10 @@ from typing import Final
 
 from ...persistence.options import Options
 from ..agent.blueprint import Catalogue
-from ..cell import failing
+from ..cell import failure
 from ..cell.cell import AgentCell, Surroundings
 from ..cell.isolation import isolated
-from ..cell.running import RunningCell
+from ..cell.receiver import RunningCell
 from ..pool.mailbox import MailHold
 from ..talk.control import Control, Verb
 from ..talk.turn import Letter, as_letter
@@ -87,7 +87,7 @@ class Keeper:
             if failed is not None:
                 self._home.deliver(cell.kind, cell.key, failed)
             return
-        failing.restart(fresh, error, failed)
+        failure.restart(fresh, error, failed)
         fresh.mailbox.attach(fresh, self._home.dispatcher)
 
     def set_aside(self, cell: AgentCell, first: Letter | None, why: MailHold) -> None:

@@ -10,7 +10,7 @@ from ...shared.ledger.guard import Standing
 from ...shared.ledger.unit import Unit
 from ...shared.sessions.current import entered
 from ..cell.cell import AgentCell, Surroundings
-from ..cell.settling import row
+from ..cell.settlement import row
 from ..talk.turn import Letter, Turn, current, under_way
 
 Mail = list[tuple[AgentCell, Letter]]

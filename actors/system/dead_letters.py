@@ -15,7 +15,7 @@ from ...persistence.secrets.masking import masked
 from ...persistence.store.store import Store
 from ..agent.blueprint import Catalogue
 from ..cell.graves import Graves
-from ..cell.settling import row
+from ..cell.settlement import row
 from ..talk.turn import Letter, StoredLetter, current
 
 

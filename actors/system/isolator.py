@@ -31,10 +31,10 @@ from ...persistence.records.tables import Row
 from ...shared.access.grants import Isolation
 from ...shared.ledger.guard import Decision, Right, Standing, Use, recorded
 from ...shared.ledger.unit import Unit
-from ..cell import settling
+from ..cell import settlement
 from ..cell.cell import Surroundings
 from ..cell.isolation import waiting
-from ..cell.running import RunningCell
+from ..cell.receiver import RunningCell
 from ..pool.mailbox import MailHold
 from ..talk.turn import Decider, Turn
 from .cells import Keeper
@@ -116,7 +116,7 @@ class Isolator:
         if activation is None:
             return
         if settled:
-            settling.save_and_revoke(cell, activation)
+            settlement.save_and_revoke(cell, activation)
             return
         activation.writer.revoked = True
         if activation.dirty():

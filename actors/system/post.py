@@ -17,8 +17,8 @@ from ...shared.ledger.unit import Unit
 from ...shared.sessions.current import entered
 from ..cell.cell import AgentCell, Surroundings
 from ..cell.isolation import refuse_cut_off
-from ..cell.running import RunningCell
-from ..cell.settling import row
+from ..cell.receiver import RunningCell
+from ..cell.settlement import row
 from ..cell.steps import quarantined
 from ..patterns.sharing import Sharing
 from ..pool.future import Future

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Final
 
-from ..cell.running import RunningCell
+from ..cell.receiver import RunningCell
 from ..talk.control import Control, Verb
 
 MOST: Final = 4

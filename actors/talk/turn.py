@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pykka._envelope import Envelope
 
-from ...lifecycle.clock import Alarm
+from ...lifecycle.clock import DelayedCall
 from ...persistence.records.records import Commit, Timer
 from ...shared.ledger.unit import EndingUnit, Unit
 from ..pool.cell import Cell
@@ -157,7 +157,7 @@ class Turn:
         """Cancels an async handler that has a time limit."""
         self.overdue = ""
         """Why it was cancelled."""
-        self.watch: Alarm | None = None
+        self.watch: DelayedCall | None = None
         """The call that gives it up when its time limit is over."""
         self.decided: Decider | None = None
         self.settling = False

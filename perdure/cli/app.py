@@ -491,9 +491,9 @@ def dead_letters(
     perdure dead-letters discard --kind Desk --store desk.db
     """
     widen(wide)
-    from .dead_letters import AuditFilter, Which, handle
+    from .dead_letters import LetterFilter, Which, handle
 
-    which, wanted = Which(ids or [], every, kind), AuditFilter(kind, after, newest, limit)
+    which, wanted = Which(ids or [], every, kind), LetterFilter(kind, after, newest, limit)
     handle(store, action, which, wanted, json=json)
 
 
@@ -614,9 +614,9 @@ def state(
     perdure state import shared.jsonl --keep --store other.db
     """
     widen(wide)
-    from .state import SessionsCommand, handle
+    from .state import StateCommand, handle
 
-    asked = SessionsCommand(words or [], prefix, after, ttl, keep, sealed, force, limit)
+    asked = StateCommand(words or [], prefix, after, ttl, keep, sealed, force, limit)
     return handle(store, action, asked, json=json)
 
 

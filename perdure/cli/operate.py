@@ -9,7 +9,7 @@ from typing import Any
 from ..persistence.errors import ConfigurationError, UnknownAgent, UnknownDeadLetter
 from ..service.client import find_owner
 from ..service.operator import Operator
-from ..service.protocol import Flush, Isolate, Letters, Restore, LifecycleWish, StatusWish
+from ..service.protocol import Flush, Isolate, Letters, LifecycleWish, Restore, StatusWish
 from ..system import AgentSystem
 from ..url import open_reader, path_of
 from .exits import ExitCode, NotFound
@@ -19,7 +19,9 @@ from .screen import Screen, print_json
 FLUSH_SECONDS = 60.0
 
 
-def do(url: str, wish: LifecycleWish | Isolate | Restore | Letters | Flush) -> Iterator[dict[str, Any]]:
+def do(
+    url: str, wish: LifecycleWish | Isolate | Restore | Letters | Flush
+) -> Iterator[dict[str, Any]]:
     """Have the owner of a store do something, or open the store and do it; yield what was done."""
     try:
         owner = find_owner(path_of(url))

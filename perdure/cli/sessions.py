@@ -166,7 +166,9 @@ def _show(reader: StoreReader, session: SessionRow, *, json: bool) -> None:
     Screen().table([("", "word"), ("", "name")], shown, head=False)
 
 
-def _history(reader: StoreReader, session: SessionRow, asked: SessionsCommand, *, json: bool) -> None:
+def _history(
+    reader: StoreReader, session: SessionRow, asked: SessionsCommand, *, json: bool
+) -> None:
     try:
         after = None if asked.after is None else int(asked.after)
     except ValueError:
@@ -186,7 +188,9 @@ def _history(reader: StoreReader, session: SessionRow, asked: SessionsCommand, *
         tell_more(f"--after {entries[asked.limit - 1].sequence}")
 
 
-def _export(reader: StoreReader, session: SessionRow, asked: SessionsCommand, *, json: bool) -> None:
+def _export(
+    reader: StoreReader, session: SessionRow, asked: SessionsCommand, *, json: bool
+) -> None:
     if asked.file is None:
         raise ConfigurationError("`sessions export` needs the ID of a session and a FILE to write")
     path = Path(asked.file)

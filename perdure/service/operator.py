@@ -12,7 +12,7 @@ from ..actors.talk.control import Verb
 from ..persistence.errors import ConfigurationError, StoreUnavailable
 from ..persistence.names.scope import Principal
 from ..persistence.records.records import DeadLetter
-from .protocol import Flush, Isolate, Letters, Restore, LifecycleWish
+from .protocol import Flush, Isolate, Letters, LifecycleWish, Restore
 
 PATIENCE: Final = 60.0
 """Seconds that a step waits for the turn under way."""

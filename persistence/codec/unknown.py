@@ -87,7 +87,9 @@ def keep(keeper: UnknownKeeper, stored: str, seen: str, new: str) -> str:
 class _Record:
     """A struct, a dataclass or a typed dictionary, stored as an object."""
 
-    def __init__(self, names: set[str], inside: dict[str, UnknownKeeper], tag: tuple[str, Raw] | None):
+    def __init__(
+        self, names: set[str], inside: dict[str, UnknownKeeper], tag: tuple[str, Raw] | None
+    ):
         self._names = names if tag is None else names | {tag[0]}
         self._inside = inside
         self._tag = tag

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol, TypeAlias, runtime_checkable
 
-from ...persistence.errors import Denied, ScopeError
-from ...persistence.names.scope import Principal, Scope
+from ..errors import Denied, ScopeError
+from .scope import Principal, Scope
 
 
 @runtime_checkable

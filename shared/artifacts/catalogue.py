@@ -77,7 +77,12 @@ def by_name(
 
 
 def find(
-    view: View, unit: Unit | None, wanted: ArtifactFilter, after: int | None, *, newest: bool = False
+    view: View,
+    unit: Unit | None,
+    wanted: ArtifactFilter,
+    after: int | None,
+    *,
+    newest: bool = False,
 ) -> Iterator[Row]:
     """Iterate over what is wanted behind the number ``after``, by number, up or down."""
     behind = None if after is None else (after,)

@@ -31,7 +31,7 @@ from ...persistence.records.tables import Change, Key, Order, Row, Table
 from ...persistence.store.batch import Batch
 from ...persistence.store.store import StoreReader
 from .cache import RowCache
-from .guard import Guard, OpenGuard, CommitCheck, refusal
+from .guard import CommitCheck, Guard, OpenGuard, refusal
 from .unit import EndingUnit, Place, Unit
 
 logger = logging.getLogger("perdure.persistence")

@@ -37,7 +37,9 @@ Told: TypeAlias = Callable[[int], None]
 """Told how many keys are done."""
 
 
-class FirstLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="t", tag="begin"):
+class FirstLine(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="t", tag="begin"
+):
     """The first line."""
 
     perdure_state: int

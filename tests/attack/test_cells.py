@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 
 from perdure import AgentSystem
-from perdure.actors.cell.running import RunningCell
+from perdure.actors.cell.receiver import RunningCell
 from perdure.actors.system.cells import Keeper
 from perdure.actors.talk.control import Control, Verb
 from tests.attack.agents import Tally

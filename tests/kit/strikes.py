@@ -17,7 +17,7 @@ from typing import Any
 LOOKS = {"RESUME", "CALL", "CALL_FUNCTION_EX", "JUMP_BACKWARD", "CALL_KW"}
 
 
-HANDLERS = "perdure.actors.cell.running"
+HANDLERS = "perdure.actors.cell.receiver"
 
 
 class Struck(BaseException):

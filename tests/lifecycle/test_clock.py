@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perdure import Agent, AgentSystem, State
-from perdure.lifecycle.clock import FEW, Alarm, SystemClock, VirtualClock
+from perdure.lifecycle.clock import FEW, DelayedCall, SystemClock, VirtualClock
 
 
 def kept(clock: SystemClock | VirtualClock) -> int:
@@ -46,7 +46,7 @@ def test_cancelled_calls_are_a_bounded_burden(
     """A clock keeps every live call, makes it in its order, and few of the cancelled ones."""
     clock = VirtualClock()
     made: list[int] = []
-    live: dict[int, Alarm] = {}
+    live: dict[int, DelayedCall] = {}
     due: dict[int, float] = {}
     most = 0
     for number, (cancel, delay, which) in enumerate(steps):

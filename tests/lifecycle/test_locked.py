@@ -24,7 +24,7 @@ from perdure import (
     State,
     WhenUnsaved,
 )
-from perdure.lifecycle.clock import Alarm, SystemClock
+from perdure.lifecycle.clock import DelayedCall, SystemClock
 from perdure.persistence.errors import StoreUnavailable, TurnTimeout
 from tests.kit.deadline import DEADLINE
 from tests.kit.signals import Told
@@ -57,7 +57,7 @@ def locked(path: Path) -> Iterator[None]:
 class FastClock(SystemClock):
     """The machine's clock, with short waits: a lease is renewed every 5 ms."""
 
-    def call_later(self, delay: float, callback: Callable[[], None]) -> Alarm:
+    def call_later(self, delay: float, callback: Callable[[], None]) -> DelayedCall:
         """Call back after a thousandth of the time."""
         return super().call_later(delay / 1000, callback)
 

@@ -10,10 +10,10 @@ from ...persistence.errors import CorruptState, StoreError
 from ..pool.mailbox import MailHold, Outcome
 from ..talk.control import Control
 from ..talk.turn import Letter
-from . import failing, guards, opening
+from . import failure, guards, loading
 from .activation import Activation
 from .cell import AgentCell
-from .failing import refuse_askers
+from .failure import refuse_askers
 from .methods import run_method
 from .steps import quarantined
 
@@ -30,7 +30,7 @@ def make_ready(cell: AgentCell, letter: Letter) -> Outcome | None:
         activation = cell.activation
     if not cell.mail_loaded:
         try:
-            old = opening.load_old_mail(cell)
+            old = loading.load_old_mail(cell)
         except StoreError as error:
             return unreadable(cell, letter, error)
         cell.put_back(*old, letter)
@@ -53,7 +53,7 @@ def load_for(cell: AgentCell, letter: Letter) -> Outcome | None:
     if cell.last_sequence > cell.home.supervisor.committer.durable:
         return wait_until_durable(cell)
     try:
-        if opening.load(cell) is None:
+        if loading.load(cell) is None:
             return load_for(cell, letter)  # repaired: read again once that is durable
     except StoreError as error:
         return unreadable(cell, letter, error)
@@ -65,7 +65,7 @@ def load_for(cell: AgentCell, letter: Letter) -> Outcome | None:
         else:
             letter.attempts += 1
             cell.fire(signals.agent_failed, reason="it cannot be made", error=error)
-            failing.restart(cell, error, letter)
+            failure.restart(cell, error, letter)
     return None
 
 
@@ -81,7 +81,7 @@ def unreadable(cell: AgentCell, letter: Letter, error: StoreError) -> Outcome | 
     if isinstance(error, CorruptState):
         if letter.reply_to is None:
             cell.put_back(letter)
-        failing.reject(cell, letter, error)
+        failure.reject(cell, letter, error)
         _quarantine_unread(cell, str(error))
         return None
     if letter.reply_to is not None:
@@ -127,7 +127,7 @@ def _quarantine_unread(cell: AgentCell, reason: str) -> None:
 
 def _keep_waiting(cell: AgentCell, letter: Letter) -> None:
     if cell.status is Status.QUARANTINED and letter.reply_to is not None:
-        failing.reject(cell, letter, quarantined(cell))
+        failure.reject(cell, letter, quarantined(cell))
         return
     paused = cell.status is Status.PAUSED
     cell.hold(MailHold.PAUSED if paused else MailHold.QUARANTINED)
@@ -149,19 +149,19 @@ def start(cell: AgentCell, activation: Activation, letter: Letter) -> None:
             activation.rollback()
             logger.warning("%s: on_start raised %r", cell, error, exc_info=error)
             if letter.reply_to is not None:
-                failing.reject(cell, letter, error)
-                if not failing.of_the_store(error):
-                    failing.restart(cell, error, None)
-            elif failing.of_the_store(error):
-                failing.wait_for_the_store(cell, letter, error)
+                failure.reject(cell, letter, error)
+                if not failure.of_the_store(error):
+                    failure.restart(cell, error, None)
+            elif failure.of_the_store(error):
+                failure.wait_for_the_store(cell, letter, error)
             else:
                 letter.attempts += 1
                 cell.fire(signals.agent_failed, reason="on_start", error=error)
-                failing.restart(cell, error, letter)
+                failure.restart(cell, error, letter)
             return
     activation.started = True
     if again:  # also if the first turn changes nothing: its timers run again from now on
         cell.last_sequence = activation.writer.submit(cell.commit("(start)", letter))
-        opening.know_timers(cell, activation)
+        loading.know_timers(cell, activation)
     cell.fire(signals.agent_restarted if cell.restarting else signals.agent_started)
     cell.restarting = False

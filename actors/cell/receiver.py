@@ -18,13 +18,13 @@ from ..talk.copies import PLAIN
 from ..talk.turn import Decider, KeptLetter, Letter, StoredLetter, Turn, as_letter, current
 from . import (
     controls,
-    failing,
+    failure,
     guards,
     isolation,
     limits,
     retry,
-    settling,
-    starting,
+    settlement,
+    start,
 )
 from .activation import Activation
 from .cell import AgentCell
@@ -69,7 +69,7 @@ class RunningCell(AgentCell):
             return controls.obey(self, envelope)
         activation = self.activation
         if activation is None or not activation.started:
-            outcome = starting.make_ready(self, envelope)
+            outcome = start.make_ready(self, envelope)
             activation = self.activation
             if outcome is not None or activation is None or not activation.started:
                 return outcome
@@ -93,13 +93,13 @@ class RunningCell(AgentCell):
         if turn.failed is not None:
             # A letter that is buried by a commit is not tried again.
             if turn.counts:
-                failing.restart(self, turn.failed, None)
+                failure.restart(self, turn.failed, None)
             else:
-                failing.fail(self, activation, turn, turn.failed)
+                failure.fail(self, activation, turn, turn.failed)
         elif turn.counts:
-            settling.finish(self, turn)
+            settlement.finish(self, turn)
         elif turn.settling and (self.volatile or self.snapshot):
-            settling.settle(self, activation, turn, turn.result)
+            settlement.settle(self, activation, turn, turn.result)
         else:
             return self._begin_again(activation, turn)
         self._end(turn)
@@ -135,7 +135,7 @@ class RunningCell(AgentCell):
         logger.error("%s could not go on with a message", self, exc_info=error)
         turn = self.turn
         if turn is not None and turn.counts and turn.failed is None:
-            settling.finish(self, turn)
+            settlement.finish(self, turn)
             self._end(turn)
             return
         self.turn = None
@@ -193,7 +193,7 @@ class RunningCell(AgentCell):
             turn.result, turn.settling = result, True  # then the look: system/isolator.py says why
             if (limit is not None or self.home.policy.ever) and self._too_late(activation, turn):
                 return Outcome.GONE
-            settling.settle(self, activation, turn, result)
+            settlement.settle(self, activation, turn, result)
         except BaseException as error:
             if turn.counts or (error.__class__ is KeyboardInterrupt and _on_main_thread()):
                 # Not the handler's doing: somebody pressed Ctrl-C while the main thread helped. Its
@@ -204,7 +204,7 @@ class RunningCell(AgentCell):
                 return Outcome.GONE
             overtaken = error.__class__ is Stale and retry.begins_again(self, activation, turn)
             if not overtaken:
-                failing.fail(self, activation, turn, error)
+                failure.fail(self, activation, turn, error)
         self._end(turn)
         return None
 
@@ -250,7 +250,7 @@ class RunningCell(AgentCell):
         error = control.error
         try:
             if error is None:
-                settling.settle(self, activation, turn, control.value)
+                settlement.settle(self, activation, turn, control.value)
         except BaseException as raised:
             if turn.counts:
                 raise
@@ -259,7 +259,7 @@ class RunningCell(AgentCell):
             error = None
         if error is not None:
             error = TurnTimeout(turn.overdue) if turn.overdue else error
-            failing.fail(self, activation, turn, error)
+            failure.fail(self, activation, turn, error)
         self._end(turn)
         return None
 

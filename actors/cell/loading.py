@@ -19,7 +19,7 @@ from ..talk.turn import Letter, StoredLetter
 from .activation import Activation
 from .cell import AgentCell
 from .effects import CellHome
-from .failing import bury, told_of
+from .failure import bury, told_of
 from .readers import Collections
 
 logger = logging.getLogger("perdure.actors")

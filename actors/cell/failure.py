@@ -28,7 +28,7 @@ from ..talk.turn import Letter, StoredLetter, Turn, as_letter, current
 from .activation import Activation
 from .cell import AgentCell
 from .isolation import handed_over
-from .settling import answers_unsaved, describe, hold_back, note_seen, row, save, store_mail
+from .settlement import answers_unsaved, describe, hold_back, note_seen, row, save, store_mail
 from .timers import next_due
 
 logger = logging.getLogger("perdure.actors")
