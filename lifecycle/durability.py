@@ -6,9 +6,9 @@ import enum
 from dataclasses import dataclass, field
 from typing import Final
 
+from ..hooks.breaker import Breaker
 from ..persistence.options import Options
 from .backoff import Backoff
-from .breaker import Breaker
 
 DEFAULT_MOST_UNSAVED: Final = 20_000
 """Commits kept in memory, at one to two KiB each, before agents are held."""

@@ -11,6 +11,7 @@ from typing import Final
 
 from blinker import Signal
 
+from ..hooks.breaker import BreakerState, Circuit
 from ..persistence.errors import StoreError, StoreUnavailable
 from ..persistence.records.records import AgentRow, Commit, Counters
 from ..persistence.store.committer import Committer
@@ -20,7 +21,6 @@ from ..persistence.upkeep.retention import Janitor, Retention
 from . import signals
 from .autosave import AutoSaver
 from .backoff import Backoff
-from .breaker import BreakerState, Circuit
 from .clock import Clock
 from .durability import Saving, WhenUnsaved
 from .saves import SaveCounts, SaveStatistics

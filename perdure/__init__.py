@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from .actors.talk.sessions import Session
     from .actors.talk.turn import TurnView
     from .aio import Rim
+    from .hooks.breaker import Breaker
     from .lifecycle import signals
     from .lifecycle.backoff import Backoff
-    from .lifecycle.breaker import Breaker
     from .lifecycle.clock import Clock, VirtualClock
     from .lifecycle.durability import AutoSave, Durability, Saving, WhenUnsaved
     from .lifecycle.groups import GroupDescription
@@ -246,7 +246,7 @@ _HOMES: Final = {
     "AutoSave": ".lifecycle.durability",
     "Backoff": ".lifecycle.backoff",
     "Boundary": ".shared.access.boundaries",
-    "Breaker": ".lifecycle.breaker",
+    "Breaker": ".hooks.breaker",
     "Cleanup": ".shared.sessions.records",
     "Clock": ".lifecycle.clock",
     "Conflicted": ".actors.patterns.document",

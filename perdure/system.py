@@ -25,6 +25,7 @@ from .actors.agent.blueprint import Catalogue
 from .actors.patterns.sharing import Sharing
 from .actors.pool.garbage import YOUNG_GENERATION
 from .actors.system.dead_letters import DeadLetters
+from .actors.system.hooks import Hooks
 from .actors.system.options import Limits, Resources
 from .actors.system.runtime import Runtime
 from .actors.talk.identity import Identified
@@ -131,6 +132,8 @@ class AgentSystem:
         self._closed: Ending | None = None  # how closing went, once it was done
         self.dead_letters = DeadLetters(self._runtime)
         """Messages given up: listed, ``get(id)``, ``requeue(id)``, ``discard(id)``."""
+        self.hooks = Hooks(self._runtime.hooks)
+        """Code that intervenes: registered, listed, switched on and off."""
         self.agents = Agents(store)
         """What the store has of every agent: ``list()``, ``each()``, ``count()``."""
         self.journal = Journal(store)

@@ -31,6 +31,10 @@
     │   ├── KeyMissing (LookupError)         the key of a secret or a signature is not there
     │   ├── SignatureInvalid (ValueError)    a pickled object is not as it was signed
     │   └── SecretFound (ValueError)         a plain value looks like a secret
+    ├── HookError
+    │   ├── HookCancelled (RuntimeError)     a hook has kept something from being done
+    │   ├── HookFailed (RuntimeError)        a hook that guards has failed, so it was not done
+    │   └── UnknownHook (LookupError)        there is no hook of that name
     └── AgentError
         ├── UnknownAgent (LookupError)       no agent class of that name is registered
         ├── UnknownDeadLetter (LookupError)  there is no dead letter of that id
@@ -296,6 +300,27 @@ class SecretFound(SecretError, ValueError):
         )
         self.path = path
         self.rule = rule
+
+
+class HookError(PerdureError):
+    """Be the root of what hooks keep from happening."""
+
+
+class HookCancelled(HookError, RuntimeError):
+    """Say that a hook has cancelled what was asked for; nothing of it was done."""
+
+    def __init__(self, hook: str, reason: str) -> None:
+        super().__init__(f"cancelled by the hook {hook}: {reason}")
+        self.hook = hook
+        self.reason = reason
+
+
+class HookFailed(HookError, RuntimeError):
+    """Say that a hook that guards something failed, so it was not done."""
+
+
+class UnknownHook(HookError, LookupError):
+    """Say that there is no hook of that name."""
 
 
 class AgentError(PerdureError):

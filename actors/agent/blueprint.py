@@ -78,6 +78,10 @@ class Catalogue:
             raise UnknownAgent(message)
         return blueprint
 
+    def classes(self) -> dict[str, type[Agent[Any]]]:
+        """Return the classes this system knows, by kind."""
+        return {kind: blueprint.agent_class for kind, blueprint in self._by_kind.items()}
+
     def kinds(self) -> list[str]:
         """Return the kinds this system knows."""
         return list(self._by_kind)

@@ -39,6 +39,7 @@ from ..talk.control import Control, Verb
 from ..talk.turn import Letter, Turn, outside_turns
 from .activation import Activation
 from .graves import Graves
+from .hooks import HookOffice, TurnHooks
 from .timers import TimerService
 
 logger = logging.getLogger("perdure.actors")
@@ -82,6 +83,8 @@ class Surroundings(Protocol):
     """Who was deleted, and when."""
     desk: Desk
     """Answers for calls on shared state."""
+    hooks: HookOffice
+    """Who listens, and what they need."""
     policy: Policy
     state: ScopedState
     """What agents share, as ``system.state``."""
@@ -108,6 +111,12 @@ class Surroundings(Protocol):
 
     def next_letter(self) -> int:
         """Return an id for a new letter."""
+        ...
+
+    def hand_on(
+        self, kind: str, key: str, message: object, *, reply: bool
+    ) -> tuple[AgentCell, Letter]:
+        """Return a message of the turn under way as a letter to another agent."""
         ...
 
     def deliver(self, kind: str, key: str, letter: Letter) -> None:
@@ -140,7 +149,7 @@ class AgentCell:
 
     __slots__ = (
         "_principal", "activation", "again", "backoff", "blueprint", "error", "holds", "home",
-        "intensity", "key", "last_sequence", "mail_loaded", "mailbox", "pending", "reason",
+        "hooks", "intensity", "key", "last_sequence", "mail_loaded", "mailbox", "pending", "reason",
         "receives", "restarting", "seen", "shares", "snapshot", "status", "turn", "turn_limit",
         "turns", "used", "volatile",
     )  # fmt: skip
@@ -183,6 +192,8 @@ class AgentCell:
         self.used = math.inf
         """When it last came to rest, by ``home.tick``; never so far if infinite."""
         self._principal: Principal | None = None
+        self.hooks: TurnHooks | None = None
+        """Who listens to its turns."""
 
     @property
     def kind(self) -> str:

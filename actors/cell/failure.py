@@ -12,6 +12,7 @@ from pykka.messages import ProxyCall
 from ...lifecycle import signals
 from ...lifecycle.restart import Intensity
 from ...persistence.errors import (
+    HookCancelled,
     KeyMissing,
     PerdureError,
     SecretFound,
@@ -50,6 +51,9 @@ def fail(cell: AgentCell, activation: Activation, turn: Turn, error: BaseExcepti
         return
     if of_the_store(error):
         wait_for_the_store(cell, letter, error)
+        return
+    if isinstance(error, HookCancelled):  # decided, and nobody's failure
+        bury(cell, letter, told_of(cell, error))
         return
     logger.warning("%s failed at %s: %r", cell, describe(letter), error, exc_info=error)
     try:

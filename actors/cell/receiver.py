@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from types import CoroutineType
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from pykka._introspection import get_attr_directly
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr
@@ -34,8 +35,28 @@ logger = logging.getLogger("perdure.actors")
 _LETTERS: Final = frozenset({Letter, KeptLetter, StoredLetter})
 """Classes that need no second look before an active agent handles them."""
 
+_AGAIN: Final = frozenset({Stale, retry.TryLater})
+"""What is no failure of a handler: its message is handled again."""
+
+Handler: TypeAlias = Callable[[Any, object], object]
+
 _TEMPORARY: Final = frozenset({MailHold.BACKOFF, MailHold.UNSAVED, MailHold.ENDED})
 """Holds that are known only in memory."""
+
+
+def handle(agent: object, message: object) -> object:
+    """Give a message to an agent as pykka does; a coroutine is returned, not run."""
+    if isinstance(message, ProxyCall):
+        path, args, kwargs = message
+        method = getattr(agent, path[0]) if len(path) == 1 else get_attr_directly(agent, path)
+        return method(*args, **kwargs) if kwargs else method(*args)
+    if isinstance(message, ProxyGetAttr):
+        return get_attr_directly(agent, message.attr_path)
+    if isinstance(message, ProxySetAttr):
+        # It would replace a method, with the rights of this agent, for everybody.
+        where = ".".join(message.attr_path)
+        raise AttributeError(f"{where!r} cannot be set from outside; call a method")  # noqa: TRY004
+    return agent.on_receive(message)  # type: ignore[attr-defined]
 
 
 class RunningCell(AgentCell):
@@ -176,7 +197,9 @@ class RunningCell(AgentCell):
             and not any(hold in _TEMPORARY for hold in self.holds)
         )
 
-    def _run(self, activation: Activation, letter: Letter) -> Outcome | None:
+    def _run(
+        self, activation: Activation, letter: Letter, handle: Handler = handle
+    ) -> Outcome | None:
         turn = Turn(self, letter)
         if self.shares:
             retry.keep_message(turn)
@@ -202,8 +225,7 @@ class RunningCell(AgentCell):
             turn.settling = True
             if self._too_late(activation, turn):
                 return Outcome.GONE
-            overtaken = error.__class__ is Stale and retry.begins_again(self, activation, turn)
-            if not overtaken:
+            if not self._handled_again(activation, turn, error):
                 failure.fail(self, activation, turn, error)
         self._end(turn)
         return None
@@ -214,6 +236,10 @@ class RunningCell(AgentCell):
         current.set(None)
         # In one moment: a letter in hand without a turn has not been begun.
         self.mailbox.hand, self.turn = NOTHING, None
+
+    def _handled_again(self, activation: Activation, turn: Turn, error: BaseException) -> bool:
+        """Undo a turn whose message is to be handled again; False for a failure."""
+        return error.__class__ in _AGAIN and retry.begins_again(self, activation, turn, error)
 
     def _too_late(self, activation: Activation, turn: Turn) -> bool:
         """Tell whether the clock or an isolation has ended a turn before its handler did."""
@@ -255,9 +281,7 @@ class RunningCell(AgentCell):
             if turn.counts:
                 raise
             error = raised
-        if error.__class__ is Stale and retry.begins_again(self, activation, turn):
-            error = None
-        if error is not None:
+        if error is not None and not self._handled_again(activation, turn, error):
             error = TurnTimeout(turn.overdue) if turn.overdue else error
             failure.fail(self, activation, turn, error)
         self._end(turn)
@@ -272,18 +296,3 @@ def refuse(letter: Letter) -> None:
 
 def _on_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
-
-
-def handle(agent: object, message: object) -> object:
-    """Give a message to an agent as pykka does; a coroutine is returned, not run."""
-    if isinstance(message, ProxyCall):
-        path, args, kwargs = message
-        method = getattr(agent, path[0]) if len(path) == 1 else get_attr_directly(agent, path)
-        return method(*args, **kwargs) if kwargs else method(*args)
-    if isinstance(message, ProxyGetAttr):
-        return get_attr_directly(agent, message.attr_path)
-    if isinstance(message, ProxySetAttr):
-        # It would replace a method, with the rights of this agent, for everybody.
-        where = ".".join(message.attr_path)
-        raise AttributeError(f"{where!r} cannot be set from outside; call a method")  # noqa: TRY004
-    return agent.on_receive(message)  # type: ignore[attr-defined]

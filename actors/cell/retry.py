@@ -26,12 +26,23 @@ PATIENCE: Final = 3
 """Times it does so before what it needs is reserved for it."""
 
 
-def begins_again(cell: AgentCell, activation: Activation, turn: Turn) -> bool:
-    """Undo an overtaken turn and put its message first in the mailbox; False if it must fail.
+class TryLater(Exception):
+    """Have a turn undone and its message handled again: a hook says so."""
 
-    That is no attempt of a poison message: the handler did nothing wrong.
+    def __init__(self, delay: float) -> None:
+        """Wait ``delay`` seconds before that."""
+        super().__init__(delay)
+        self.delay = delay
+
+
+def begins_again(cell: AgentCell, activation: Activation, turn: Turn, why: BaseException) -> bool:
+    """Undo a turn and put its message first in the mailbox; False if it must fail.
+
+    One that was overtaken is no attempt of a poison message: the handler did nothing wrong.
     """
-    letter = turn.letter
+    if isinstance(why, TryLater):
+        _try_later(cell, activation, turn, why.delay)
+        return True
     assert turn.unit is not None
     if cell.again >= MOST or not _repeatable(turn):
         cell.again = 0
@@ -43,14 +54,33 @@ def begins_again(cell: AgentCell, activation: Activation, turn: Turn) -> bool:
     activation.rollback()
     # It may have acted on what it saw, and may see something else the next time.
     cell.home.desk.forgo(turn.unit, again=True)
+    _put_back(cell, turn)
+    logger.debug("%s begins a turn again: another was first", cell)
+    return True
+
+
+def _try_later(cell: AgentCell, activation: Activation, turn: Turn, delay: float) -> None:
+    """Undo a turn and have its message come again, before the other mail, as another attempt."""
+    activation.rollback()
+    if turn.unit is not None:
+        cell.home.ledger.give_up(turn.unit)
+        cell.home.desk.forgo(turn.unit)
+    turn.letter.attempts += 1
+    _put_back(cell, turn)
+    if delay > 0:
+        wait = cell.begin_backoff()
+        what = f"{cell} handles a message again after {delay:g} s: a hook said so"
+        cell.home.agenda.later(delay, lambda: cell.end_backoff(wait), what)
+
+
+def _put_back(cell: AgentCell, turn: Turn) -> None:
+    letter = turn.letter
     if letter.body:
         # The handler may have changed its arguments in place.
         letter.message = cell.blueprint.calls.decode(letter.name, letter.body)
     elif turn.kept is not None:
         letter.message = turn.kept
     cell.put_back(letter)
-    logger.debug("%s begins a turn again: another was first", cell)
-    return True
 
 
 def keep_message(turn: Turn) -> None:

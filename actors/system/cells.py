@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from ...persistence.options import Options
-from ..agent.blueprint import Catalogue
+from ..agent.blueprint import Blueprint, Catalogue
 from ..cell import failure
 from ..cell.cell import AgentCell, Surroundings
+from ..cell.hooked import HookedCell
 from ..cell.isolation import isolated
 from ..cell.receiver import RunningCell
 from ..pool.mailbox import MailHold
@@ -50,6 +51,7 @@ class Keeper:
         self.cells: dict[tuple[str, str], RunningCell] = {}
         self._lock = threading.Lock()
         self._turns = 0  # of cells that are gone
+        home.hooks.registry.changed = self.listen
         self._room = None if limits.limit is None else Room(self.cells, limits.limit)
 
     def cell(self, kind: str, key: str, *, here: bool = False) -> RunningCell:
@@ -64,7 +66,7 @@ class Keeper:
         with self._lock:
             cell = self.cells.get((kind, key))
             if made := cell is None:
-                cell = RunningCell(self._home, blueprint, key)
+                cell = self._new(blueprint, key)
                 if self._home.policy.isolated(kind, key):
                     cell.hold(MailHold.ISOLATED)
                 cell.mailbox.attach(cell, self._home.dispatcher)
@@ -72,6 +74,22 @@ class Keeper:
         if made and self._room is not None:
             self._room.make(here=here)
         return cell
+
+    def _new(self, blueprint: Blueprint, key: str) -> RunningCell:
+        cell = RunningCell(self._home, blueprint, key)
+        self._listen(cell)
+        return cell
+
+    def _listen(self, cell: RunningCell) -> None:
+        """Have hooks listen to a cell's turns from the next one on; nobody, if there are none."""
+        cell.hooks = self._home.hooks.of_turns(cell.kind, cell.key)
+        cell.__class__ = RunningCell if cell.hooks is None else HookedCell
+
+    def listen(self) -> None:
+        """Look again who listens to which cells."""
+        with self._lock:
+            for cell in self.cells.values():
+                self._listen(cell)
 
     def forget(self, cell: AgentCell) -> None:
         """Drop a closed cell."""
@@ -115,7 +133,7 @@ class Keeper:
         reads nothing before the commit is durable, and is not attached yet.
         """
         home, name = self._home, (cell.kind, cell.key)
-        fresh = RunningCell(home, cell.blueprint, cell.key)
+        fresh = self._new(cell.blueprint, cell.key)
         fresh.mail_loaded = True
         fresh.turns = cell.turns
         with self._lock:
@@ -134,7 +152,7 @@ class Keeper:
 
         None if it is not the agent's present cell.
         """
-        fresh = RunningCell(self._home, cell.blueprint, cell.key)
+        fresh = self._new(cell.blueprint, cell.key)
         fresh.last_sequence, fresh.seen = cell.last_sequence, cell.seen
         fresh.status, fresh.reason = cell.status, cell.reason
         fresh.intensity = cell.intensity

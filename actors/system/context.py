@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any, Final, cast
 
+from ...hooks.executor import aside
 from ...persistence.records.records import Message
 from ...shared.ledger.guard import Standing
 from ...shared.ledger.unit import Unit
@@ -34,7 +35,7 @@ class TurnContext:
     def standing(self) -> Standing | None:
         """Return who speaks: the agent, also in a task that goes on when its turn is over."""
         turn = current.get()
-        if turn is None:
+        if turn is None or aside.get():
             return None
         unit = turn.unit
         return standing_of(turn) if unit is None else unit.standing
@@ -49,12 +50,12 @@ class TurnContext:
 
     def origin(self) -> object:
         """Return the turn in which this context began, under way or over; None outside."""
-        return current.get()
+        return None if aside.get() else current.get()
 
     def unit(self) -> Unit | None:
         """Return the unit of the turn under way; its first call makes it."""
         turn = under_way()
-        if turn is None:
+        if turn is None or aside.get():
             return None
         if turn.unit is None:
             # Several threads of the turn may come first: one unit for all of them.

@@ -72,7 +72,7 @@ class PostOffice:
         if self._home.policy.ever:
             refuse_cut_off(self._home)
         known = ref.cell
-        cell = known if type(known) is RunningCell else self._cell_of(ref)
+        cell = known if isinstance(known, RunningCell) else self._cell_of(ref)
         if not cell.receives and message.__class__ not in _PROXIED:
             raise _unreceived(cell)
         turn = under_way()
@@ -86,6 +86,23 @@ class PostOffice:
             turn.send(cell, Letter(detached(message), correlation=chain))
         else:
             turn.send(cell, self._stored_letter(cell, message, turn))
+
+    def hand_on(
+        self, kind: str, key: str, message: object, *, reply: bool
+    ) -> tuple[RunningCell, Letter]:
+        """Return a message of the turn under way as a letter to another agent.
+
+        One that carries the reply is stored no more than any ask.
+        """
+        cell, turn = self._keeper.cell(kind, key), under_way()
+        if not cell.receives and message.__class__ not in _PROXIED:
+            raise _unreceived(cell)
+        if not reply and not cell.volatile:
+            return cell, self._stored_letter(cell, message, turn)
+        letter = Letter(detached(message), letter_id=next(self._letters))
+        if turn is not None:
+            letter.correlation = entered(turn) or turn.letter.correlation
+        return cell, letter
 
     def enclose(
         self,
@@ -102,7 +119,7 @@ class PostOffice:
         the session that the unit is in, if it is in one.
         """
         known = ref.cell
-        cell = known if type(known) is RunningCell else self._cell_of(ref)
+        cell = known if isinstance(known, RunningCell) else self._cell_of(ref)
         turn = under_way()
         if cell.volatile:
             letter = Letter(detached(message))
@@ -178,7 +195,7 @@ class PostOffice:
         if home.policy.ever:
             refuse_cut_off(home)
         known = ref.cell
-        cell = known if type(known) is RunningCell else self._cell_of(ref)
+        cell = known if isinstance(known, RunningCell) else self._cell_of(ref)
         if not cell.receives and message.__class__ not in _PROXIED:
             raise _unreceived(cell)
         turn = under_way()

@@ -28,6 +28,8 @@ from ...shared.scopes.sweep import KeySweep
 from ..agent.agent import Agent
 from ..agent.blueprint import Catalogue, check_name
 from ..cell.graves import Graves
+from ..cell.hooks import HookOffice
+from ..cell.receiver import RunningCell
 from ..cell.timers import TimerService
 from ..patterns.rows import Office
 from ..patterns.sharing import Sharing
@@ -72,8 +74,7 @@ class Runtime:
         audit: Audit,
     ) -> None:
         """Work on a store whose lease is held."""
-        self.store = store
-        self.supervisor = supervisor
+        self.store, self.supervisor = store, supervisor
         self.catalogue = catalogue
         self.facade = facade
         self.clock = clock
@@ -96,9 +97,10 @@ class Runtime:
         self._letters = itertools.count(self.first_letter)
         self._agents = itertools.count(counters.agent + 1)
         self.agenda = Agenda(clock)
+        self.hooks = HookOffice(catalogue.classes(), clock, self.dispatcher, self.loop)
         self.keeper = Keeper(self, catalogue, resources.passivation)
         self.cells = self.keeper.cells
-        boundaries = {k: catalogue.of_kind(k).agent_class.boundary for k in catalogue.kinds()}
+        boundaries = {kind: each.boundary for kind, each in catalogue.classes().items()}
         self.policy = Policy(store, boundaries, clock.now, reads=audit.reads)
         self.ledger = Ledger(store, cache_bytes=resources.scope_cache, guard=self.policy)
         self.ledger.waiting = self.dispatcher.blocking
@@ -171,6 +173,12 @@ class Runtime:
                 " in agents=[...], or set kind on the class that took the place of one",
                 ", ".join(strangers),
             )
+
+    def hand_on(
+        self, kind: str, key: str, message: object, *, reply: bool
+    ) -> tuple[RunningCell, Letter]:
+        """Return a message of the turn under way as a letter to another agent."""
+        return self.post.hand_on(kind, key, message, reply=reply)
 
     def reference(self, kind: str, key: str) -> AgentRef[Any]:
         """Return a reference to an agent."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pykka._envelope import Envelope
 
+from ...hooks.hook import HookRun
 from ...lifecycle.clock import DelayedCall
 from ...persistence.records.records import Commit, Timer
 from ...shared.ledger.unit import EndingUnit, Unit
@@ -128,9 +129,12 @@ class Turn:
 
     __slots__ = (
         "asked", "cancel", "cell", "commit", "decided", "effects", "ending", "failed",
-        "held_back", "kept", "letter", "overdue", "result", "sends", "settling", "steps",
+        "held_back", "kept", "letter", "overdue", "result", "runs", "sends", "settling", "steps",
         "timers", "unit", "value", "waits", "watch",
     )  # fmt: skip
+
+    runs: list[HookRun]
+    """Executions of hooks for the history; set where the cell has hooks."""
 
     def __init__(self, cell: Cell, letter: Letter) -> None:
         """Begin to handle ``letter``."""

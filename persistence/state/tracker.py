@@ -288,6 +288,25 @@ class StateTracker:
             _check_weight(weight)
         return changed or ()
 
+    def outlook(self) -> tuple[dict[str, object], dict[str, object]] | None:
+        """Return plain fields that changed, as they were and as they are; None if nothing changed.
+
+        Takes nothing. Both are empty where only logs or maps changed. StateError as ``collect``.
+        """
+        changed = self._changes(_NOTHING)
+        collections = any(log.changed() for _, log in self._logs) or any(
+            mapping.changed() for _, mapping in self._maps
+        )
+        if not changed and not collections:
+            return None
+        old = {
+            tracked.name: tracked.object
+            if tracked.object.__class__ in IMMUTABLE or tracked.text is None
+            else tracked.codec.decode(tracked.text)
+            for tracked, *_ in changed
+        }
+        return old, {tracked.name: value for tracked, value, *_ in changed}
+
     def _examined(self, tracked: _Tracked, text: str) -> str:
         """Return what to store for a field's text; StateError if that is refused."""
         if self._watch is not None:

@@ -19,7 +19,7 @@ import pytest
 from msgspec import field
 
 from perdure import Agent, AgentSystem, Backoff, Breaker, Log, Map, Saving, Scope, State
-from perdure.lifecycle.breaker import BreakerState
+from perdure.hooks.breaker import BreakerState
 from perdure.persistence.errors import (
     AgentQuarantined,
     CorruptState,

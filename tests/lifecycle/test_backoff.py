@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from perdure import Backoff, Breaker, RestartPolicy
-from perdure.lifecycle.breaker import BreakerState, Circuit
+from perdure.hooks.breaker import BreakerState, Circuit
 from perdure.lifecycle.restart import Intensity
 from perdure.persistence.errors import ConfigurationError
 

@@ -1,0 +1,200 @@
+"""A cell whose turns hooks listen to: what they answer decides what becomes of the message.
+
+All of it happens while the handler is under way, as far as the rest can tell: what a hook raises
+undoes the turn as what a handler raises does. A cell nobody listens to is a plain RunningCell and
+knows nothing of this; ``HookOffice`` has the class changed between two turns.
+"""
+
+from __future__ import annotations
+
+import time
+from types import CoroutineType
+from typing import Any
+
+from pykka.messages import ProxyCall
+
+from ...hooks.details import ErrorDetails, MessageDetails, OutcomeDetails, StateDetails
+from ...hooks.executor import Decision, run_chain
+from ...hooks.results import Addressee, Cancel, Redirect, Retry, Skip
+from ...persistence.errors import HookCancelled, StoreError
+from ...shared.ledger.ledger import Stale
+from ..pool.mailbox import Outcome
+from ..talk.turn import Letter, Turn
+from .activation import Activation
+from .hooks import TurnHooks
+from .receiver import RunningCell, handle
+from .retry import TryLater
+from .settlement import describe
+
+
+class HookedCell(RunningCell):
+    """Run hooks before and after the handler, in its turn."""
+
+    __slots__ = ()
+
+    def _run(self, activation: Activation, letter: Letter, handle: Any = None) -> Outcome | None:  # noqa: ANN401, ARG002
+        return super()._run(activation, letter, self._handle_hooked)
+
+    def _handle_hooked(self, agent: Any, message: object) -> object:  # noqa: ANN401 - an Agent
+        turn, hooks = self.turn, self.hooks
+        assert turn is not None
+        turn.runs = []
+        if hooks is None:  # the last one was removed a moment ago
+            return handle(agent, message)
+        decision: Decision[MessageDetails] | None = None
+        if hooks.before:
+            told = _message(self, turn, message)
+            decision = run_chain(hooks.before, told, told.name, agent, self.home.hooks, turn.runs)
+            for fork in decision.forks:
+                self._pass_on(turn, message, fork.to)
+            if decision.answer is not None:
+                return self._decided(turn, message, decision)
+            if decision.details is not told:
+                message = _as_message(decision.details)
+        started = time.perf_counter()
+        try:
+            result = handle(agent, message)
+        except Exception as error:  # noqa: BLE001 - a handler may raise anything
+            return self._raised(turn, hooks, agent, message, error)
+        if isinstance(result, CoroutineType):
+            return self._await(turn, hooks, agent, message, result, decision, started)
+        return self._returned(turn, hooks, agent, message, result, decision, started)
+
+    async def _await(  # noqa: PLR0917 - what the way back from the handler needs
+        self, turn: Turn, hooks: TurnHooks, agent: Any, message: object,  # noqa: ANN401
+        coroutine: CoroutineType[Any, Any, object], decision: Decision[MessageDetails] | None,
+        started: float,
+    ) -> object:  # fmt: skip
+        try:
+            result = await coroutine
+        except Exception as error:  # noqa: BLE001 - a handler may raise anything
+            return self._raised(turn, hooks, agent, message, error)
+        return self._returned(turn, hooks, agent, message, result, decision, started)
+
+    def _returned(  # noqa: PLR0917 - as above
+        self, turn: Turn, hooks: TurnHooks, agent: Any, message: object, result: object,  # noqa: ANN401
+        decision: Decision[MessageDetails] | None, started: float,
+    ) -> object:  # fmt: skip
+        around = self.home.hooks
+        if hooks.after:
+            told = _outcome(self, turn, message, result, time.perf_counter() - started)
+            after = run_chain(hooks.after, told, told.name, agent, around, turn.runs)
+            for fork in after.forks:
+                self._pass_on(turn, message, fork.to)
+            result = after.details.result
+        if hooks.change:
+            self._look_at_change(turn, hooks, agent)
+        if decision is not None and decision.wanted:
+            decision.keep(result, around.monotonic())
+        return result
+
+    def _look_at_change(self, turn: Turn, hooks: TurnHooks, agent: Any) -> None:  # noqa: ANN401
+        activation = self.activation
+        assert activation is not None
+        change = activation.tracker.outlook()
+        if change is None:
+            return
+        name = describe(turn.letter)
+        told = StateDetails(
+            self.kind, self.key, turn.letter.correlation, name,
+            activation.writer.version + 1, change[0], change[1], "",
+        )  # fmt: skip
+        decision = run_chain(hooks.change, told, name, agent, self.home.hooks, turn.runs)
+        if decision.answer is not None:
+            raise _cancelled(decision)
+        if decision.details is not told:
+            for field, value in decision.details.new.items():
+                setattr(agent.state, field, value)
+
+    def _decided(self, turn: Turn, message: object, decision: Decision[MessageDetails]) -> object:
+        answer = decision.answer
+        if isinstance(answer, Skip):
+            return answer.value
+        if isinstance(answer, Redirect):
+            self._pass_on(turn, message, answer.to, reply=True)
+            return None
+        raise _cancelled(decision)
+
+    def _raised(
+        self,
+        turn: Turn,
+        hooks: TurnHooks,
+        agent: Any,  # noqa: ANN401
+        message: object,
+        error: Exception,
+    ) -> object:
+        """Ask the hooks what becomes of an error of the handler; raises it if they say nothing."""
+        if not hooks.error or isinstance(error, Stale | StoreError):
+            raise error
+        letter = turn.letter
+        told = _failure(self, turn, message, error)
+        decision = run_chain(hooks.error, told, told.name, agent, self.home.hooks, turn.runs)
+        answer = decision.answer
+        if isinstance(answer, Retry) and letter.attempts + 1 < answer.attempts:
+            raise TryLater(answer.delay) from error
+        if isinstance(answer, Skip | Redirect):
+            self._undo(turn)
+            if isinstance(answer, Skip):
+                return answer.value
+            self._pass_on(turn, message, answer.to, reply=True)
+            return None
+        raise error
+
+    def _undo(self, turn: Turn) -> None:
+        """Undo what the handler did, and go on with the turn."""
+        assert self.activation is not None
+        self.activation.rollback()
+        turn.sends, turn.steps, turn.timers = (), (), None
+        if turn.unit is not None:
+            self.home.ledger.give_up(turn.unit)
+            self.home.desk.forgo(turn.unit)
+            turn.unit = None
+
+    def _pass_on(self, turn: Turn, message: object, to: Addressee, *, reply: bool = False) -> None:
+        """Send a message of this turn to another agent with its commit, the reply as well."""
+        reply_to = turn.letter.reply_to if reply else None
+        cell, letter = self.home.hand_on(to.kind, to.key, message, reply=reply_to is not None)
+        if reply_to is not None:
+            letter.reply_to, letter.edge = reply_to, turn.letter.edge
+            reply_to.target, turn.letter.reply_to = cell, None
+        turn.send(cell, letter)
+
+
+def _message(cell: RunningCell, turn: Turn, message: object) -> MessageDetails:
+    return MessageDetails(*_parts(cell, turn, message))
+
+
+def _outcome(
+    cell: RunningCell, turn: Turn, message: object, result: object, seconds: float
+) -> OutcomeDetails:
+    return OutcomeDetails(*(*_parts(cell, turn, message), result, seconds))
+
+
+def _failure(cell: RunningCell, turn: Turn, message: object, error: Exception) -> ErrorDetails:
+    return ErrorDetails(*(*_parts(cell, turn, message), error))
+
+
+def _parts(cell: RunningCell, turn: Turn, message: object) -> tuple[Any, ...]:
+    letter = turn.letter
+    args: tuple[object, ...]
+    kwargs: dict[str, Any] = {}
+    if isinstance(message, ProxyCall):
+        _, args, kwargs = message
+    else:
+        args = (message,)
+    return (
+        cell.blueprint.kind, cell.key, letter.correlation, letter.id, describe(letter), args,
+        kwargs, letter.cause, letter.attempts + 1, letter.reply_to is not None,
+    )  # fmt: skip
+
+
+def _as_message(details: MessageDetails) -> object:
+    if details.name == "on_receive":
+        return details.args[0]
+    return ProxyCall(tuple(details.name.split(".")), details.args, dict(details.kwargs))
+
+
+def _cancelled(decision: Decision[Any]) -> HookCancelled:
+    assert isinstance(decision.answer, Cancel)
+    assert decision.by is not None
+    return HookCancelled(decision.by.name, decision.answer.reason)

@@ -1,0 +1,98 @@
+"""How the hooks of one point run, one after the other, and what comes of their answers."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+from .details import Details
+from .hook import Hook, HookRun, Surroundings
+from .results import Cache, Fork, Replace, Result, Skip
+
+D = TypeVar("D")
+
+aside: Final[ContextVar[bool]] = ContextVar("perdure_aside", default=False)
+"""Set while a hook of the system runs: what it does is the system's, and no part of a turn."""
+
+
+@dataclass(slots=True)
+class Decision(Generic[D]):
+    """What the hooks of one point have made of the work at hand."""
+
+    details: D
+    """As the last of them left it."""
+    answer: Result | None = None
+    """Cancel, Retry, Redirect or Skip, where one of them answered that; later ones did not run."""
+    by: Hook | None = None
+    """Who answered that."""
+    forks: tuple[Fork, ...] = ()
+    wanted: tuple[tuple[Hook, Cache], ...] = ()
+    """Caches that wait for the result."""
+
+    def keep(self, result: object, now: float) -> None:
+        """Give the result to the caches that wait for it."""
+        for hook, cache in self.wanted:
+            hook.keep(cache, result, now)
+
+
+def run_chain(  # noqa: PLR0917 - at every point, and keywords cost
+    chain: tuple[Hook, ...],
+    details: Any,  # noqa: ANN401 - the point's
+    name: str,
+    agent: object,
+    around: Surroundings,
+    runs: list[HookRun] | None = None,
+) -> Decision[Any]:
+    """Run the hooks of a chain that listen to ``name``; HookFailed where one fails closed.
+
+    ``runs`` takes what the history is to know of.
+    """
+    decision = Decision(details)
+    for hook in chain:
+        if hook.on and name not in hook.on:
+            continue
+        if hook.method:
+            result = hook.run(decision.details, agent, around, runs)
+        else:
+            token = aside.set(True)
+            try:
+                result = hook.run(decision.details, agent, around, runs)
+            finally:
+                aside.reset(token)
+        if result is not None and not _goes_on(decision, hook, result, around):
+            break
+    return decision
+
+
+def _goes_on(decision: Decision[Any], hook: Hook, result: Result, around: Surroundings) -> bool:
+    """Take an answer in; False if it decides, and no other hook is asked."""
+    if isinstance(result, Replace):
+        details = decision.details
+        decision.details = (
+            details.replaced(result.data) if isinstance(details, Details) else result.data
+        )
+    elif isinstance(result, Fork):
+        decision.forks += (result,)
+    elif isinstance(result, Cache):
+        found = hook.cached(result, around.monotonic())
+        if found is not None:
+            decision.answer, decision.by = Skip(found[0]), hook
+            return False
+        decision.wanted += ((hook, result),)
+    else:
+        decision.answer, decision.by = result, hook
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def as_the_system() -> Iterator[None]:
+    """Run a block as a hook of the system does."""
+    token = aside.set(True)
+    try:
+        yield
+    finally:
+        aside.reset(token)

@@ -1,0 +1,389 @@
+"""A hook: a function that may intervene at a point, how it is declared, and how it does."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import inspect
+import logging
+import threading
+import time
+import types
+import typing
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
+
+from ..persistence.errors import ConfigurationError, HookFailed
+from ..persistence.options import Options
+from .breaker import Breaker, BreakerState, Circuit
+from .points import Point, point_of
+from .results import Cache, Continue, Result
+
+logger = logging.getLogger("perdure.hooks")
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_BREAKER: Final = Breaker(failures=5, reset_after=30.0)
+DECLARED: Final = "__perdure_hook__"
+"""The attribute by which a method of an agent class is found to be a hook."""
+
+
+class OnFailure(enum.StrEnum):
+    """What becomes of the work when a hook that guards it fails."""
+
+    CLOSED = "closed"
+    """It is not done: whoever asked gets HookFailed."""
+    OPEN = "open"
+    """It is done as if the hook did not exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class HookOptions:
+    """How a hook runs.
+
+    Args:
+        on: names of methods (or steps, or shared keys) at which it runs; empty: at all.
+        priority: the lower, the earlier; those of the same priority as they were registered.
+        budget: seconds it may take. An async hook is cancelled then; a plain one cannot be, and
+            counts as failed for its breaker when it returns. None: no limit.
+        on_failure: of a hook that guards: "closed" or "open". What guards nothing harms nothing.
+        breaker: when to leave a failing hook alone, and for how long.
+        deferred: store the call with the turn's commit, and make it later, outside of turns.
+        record: keep every run in the history.
+        version: of its code; by default a digest of that.
+    """
+
+    on: str | tuple[str, ...] = ()
+    priority: int = 100
+    budget: float | None = 1.0
+    on_failure: OnFailure = OnFailure.CLOSED
+    breaker: Breaker = _BREAKER
+    deferred: bool = False
+    record: bool = True
+    version: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse options that make no sense."""
+        options = Options(self)
+        options.seconds("budget", none="no limit")
+        if isinstance(self.on, str):
+            object.__setattr__(self, "on", (self.on,))
+        try:
+            object.__setattr__(self, "on_failure", OnFailure(self.on_failure))
+        except ValueError:
+            raise options.wrong("on_failure", '"closed" or "open"') from None
+        if not isinstance(self.breaker, Breaker):
+            raise options.wrong("breaker", "a Breaker")
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A hook that is not registered yet."""
+
+    point: Point[Any]
+    function: Callable[..., Any]
+    options: HookOptions
+    name: str
+
+    def __post_init__(self) -> None:
+        """Refuse answers that the point does not take, and deferring what guards."""
+        if self.options.deferred and self.point.guards:
+            message = f"hook {self.name}: {self.point} guards, so it cannot be deferred"
+            raise ConfigurationError(message)
+        wrong = answers(self.name, self.function) - self.point.results
+        if wrong:
+            allowed = ", ".join(sorted(kind.__name__ for kind in self.point.results))
+            names = ", ".join(sorted(kind.__name__ for kind in wrong))
+            message = f"hook {self.name}: {self.point} takes no {names}; it takes {allowed}"
+            raise ConfigurationError(message)
+
+
+def hook(
+    point: Point[Any] | str,
+    *,
+    name: str = "",
+    **options: Any,  # noqa: ANN401 - HookOptions'
+) -> Callable[[F], F]:
+    """Declare a method of an agent class to be a hook of its agents, called as ``(details)``.
+
+    It runs in their turns, acts in their name, and says by its annotation what it may answer.
+    ``options`` are those of HookOptions.
+    """
+    found = point_of(point)
+
+    def declare(function: F) -> F:
+        declared = Declared(found, function, HookOptions(**options), name or function.__qualname__)
+        setattr(function, DECLARED, declared)
+        return function
+
+    return declare
+
+
+def answers(name: str, function: Callable[..., Any]) -> frozenset[type]:
+    """Return the classes a hook says it may answer, by its annotation; ConfigurationError."""
+    called = function if inspect.isroutine(function) else type(function).__call__
+    try:
+        said = typing.get_type_hints(called).get("return", inspect.Signature.empty)
+    except Exception as error:  # noqa: BLE001 - names in annotations may be anything
+        message = f"hook {name}: its annotations cannot be read: {error}"
+        raise ConfigurationError(message) from None
+    if said is inspect.Signature.empty:
+        message = f"hook {name}: say what it may answer, as in -> Cancel | None"
+        raise ConfigurationError(message)
+    union = typing.get_origin(said) in (typing.Union, types.UnionType)
+    parts: Iterable[Any] = typing.get_args(said) if union else (said,)
+    found = {Continue if part is type(None) else part for part in parts}
+    strange = [part for part in found if part not in typing.get_args(Result)]
+    if strange:
+        message = f"hook {name}: {strange[0]} is no answer of a hook; see perdure.hooks.results"
+        raise ConfigurationError(message)
+    return frozenset(found)
+
+
+def code_version(function: Callable[..., Any]) -> str:
+    """Return a digest of a function's code: another text, another version."""
+    called = inspect.unwrap(function)
+    code = getattr(called, "__code__", None) or getattr(type(called).__call__, "__code__", None)
+    digest = hashlib.sha256()
+    codes = [code] if code is not None else []
+    while codes:
+        one = codes.pop()
+        digest.update(one.co_code)
+        digest.update(repr(one.co_names).encode())
+        for constant in one.co_consts:
+            if isinstance(constant, types.CodeType):
+                codes.append(constant)
+            else:
+                digest.update(repr(constant).encode())
+    return digest.hexdigest()[:12]
+
+
+class Surroundings(Protocol):
+    """What a hook needs where it runs."""
+
+    def now(self) -> float:
+        """Return seconds since the epoch."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return the seconds by which breakers wait."""
+        ...
+
+    def wait(self, coroutine: Coroutine[Any, Any, Any], budget: float | None) -> object:
+        """Return what a coroutine returns; TimeoutError if it takes longer than ``budget``."""
+        ...
+
+
+class HookRun(NamedTuple):
+    """One execution of a hook."""
+
+    hook: Hook
+    details: Any
+    result: Result | None
+    error: BaseException | None
+    time: float
+    """Seconds since the epoch."""
+    seconds: float
+
+    @property
+    def outcome(self) -> str:
+        """Return ``continue``, ``replace``, ..., or ``failed``."""
+        if self.error is not None:
+            return "failed"
+        return "continue" if self.result is None else type(self.result).__name__.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class HookStatistics:
+    """What a hook did since it was registered."""
+
+    name: str
+    point: str
+    owner: str
+    """Who registered it: "system", or an agent class."""
+    agents: str
+    """At whose work it runs: "all", a kind, or an agent."""
+    priority: int
+    enabled: bool
+    breaker: str
+    version: str
+    runs: int
+    failures: int
+    slow: int
+    """Runs over the budget."""
+    passed: int
+    """Times it was left alone: its breaker was open."""
+    outcomes: dict[str, int]
+    seconds: float
+    """All runs together."""
+    longest: float
+
+
+class Hook:
+    """A hook that is registered. Thread-safe."""
+
+    __slots__ = (
+        "_lock", "agents", "allowed", "breaks", "circuit", "declared", "enabled", "failures",
+        "function", "is_async", "kept", "key", "kind", "longest", "method", "number", "on",
+        "options", "outcomes", "owner", "passed", "point", "record", "runs", "seconds", "slow",
+        "tried", "version",
+    )  # fmt: skip
+
+    def __init__(
+        self, declared: Declared, number: int, *, owner: str = "system", kind: str = "",
+        key: str = "", method: bool = False,
+    ) -> None:  # fmt: skip
+        """Run for agents of ``kind``, for the one of ``key``, or for all."""
+        options = declared.options
+        self.declared = declared
+        self.number = number
+        self.owner = owner
+        self.kind, self.key = kind, key
+        self.agents = f"{kind}/{key}" if key else kind or "all"
+        self.point = declared.point
+        self.options = options
+        self.on = frozenset(options.on)
+        self.record = options.record
+        self.function = declared.function
+        self.method = method
+        """Whether it is a method of the agent class: called with the agent, in its name."""
+        self.allowed = answers(declared.name, declared.function) | {Continue, type(None)}
+        self.is_async = inspect.iscoroutinefunction(declared.function)
+        self.version = options.version or code_version(declared.function)
+        self.enabled = True
+        self.circuit = Circuit(options.breaker)
+        self.breaks = False
+        """Whether its breaker is not closed: looked at before every run."""
+        self.tried = 0.0
+        self.runs = self.failures = self.slow = self.passed = 0
+        self.outcomes: Counter[str] = Counter()
+        self.seconds = self.longest = 0.0
+        self.kept: OrderedDict[str, tuple[float, object]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        """Its name among the system's hooks."""
+        return self.declared.name
+
+    def run(
+        self,
+        details: Any,  # noqa: ANN401 - the point's
+        agent: object,
+        around: Surroundings,
+        runs: list[HookRun] | None,
+    ) -> Result | None:
+        """Run once; return its answer, None to continue. HookFailed if it fails closed."""
+        if self.breaks and not self._may_try(around.monotonic()):
+            self._passed()
+            return None
+        started = time.perf_counter()
+        try:
+            result = self.function(agent, details) if self.method else self.function(details)
+            if self.is_async:
+                result = around.wait(result, self.options.budget)
+            self._check(result)
+        except Exception as error:  # noqa: BLE001 - anybody's code
+            self._failed(error, details, time.perf_counter() - started, around, runs)
+            return None
+        took = time.perf_counter() - started
+        if result.__class__ is Continue:
+            result = None
+        self._ended(result, took, around)
+        if runs is not None and self.record:
+            runs.append(HookRun(self, details, result, None, around.now(), took))
+        return result  # type: ignore[no-any-return]  # checked
+
+    def _check(self, result: object) -> None:
+        if result.__class__ not in self.allowed:
+            message = f"it answered {result!r}, which it does not declare"
+            raise TypeError(message)
+
+    def _ended(self, result: Result | None, took: float, around: Surroundings) -> None:
+        with self._lock:
+            self.runs += 1
+            self.seconds += took
+            self.longest = max(self.longest, took)
+            if result is not None:
+                self.outcomes[type(result).__name__.lower()] += 1
+        budget = self.options.budget
+        if budget is not None and took > budget:
+            logger.warning("hook %s took %.3f s, and may take %g s", self.name, took, budget)
+            with self._lock:
+                self.slow += 1
+            self._count_failure(around.monotonic())
+        elif self.breaks or self.circuit.failures:
+            with self._lock:
+                self.circuit.succeeded()
+                self.breaks = False
+
+    def _failed(
+        self, error: Exception, details: Any, took: float, around: Surroundings,  # noqa: ANN401
+        runs: list[HookRun] | None,
+    ) -> None:  # fmt: skip
+        with self._lock:
+            self.runs += 1
+            self.failures += 1
+            self.seconds += took
+            self.longest = max(self.longest, took)
+        self._count_failure(around.monotonic())
+        if runs is not None and self.record:
+            runs.append(HookRun(self, details, None, error, around.now(), took))
+        logger.warning("hook %s at %s failed: %r", self.name, self.point, error, exc_info=error)
+        if self.point.guards and self.options.on_failure is OnFailure.CLOSED:
+            message = f"hook {self.name} at {self.point} failed, so it was not done: {error!r}"
+            raise HookFailed(message) from error
+
+    def _count_failure(self, now: float) -> None:
+        with self._lock:
+            if self.circuit.failed():
+                self.tried = now
+                self.breaks = True
+                logger.warning("hook %s is left alone: it failed too often", self.name)
+
+    def _may_try(self, now: float) -> bool:
+        """Tell whether an open breaker lets this run through, as the one that tries."""
+        with self._lock:
+            if self.circuit.state is BreakerState.CLOSED:
+                return True
+            due = now - self.tried >= self.options.breaker.reset_after
+            return due and self.circuit.half_open()
+
+    def _passed(self) -> None:
+        with self._lock:
+            self.passed += 1
+        if self.point.guards and self.options.on_failure is OnFailure.CLOSED:
+            message = f"hook {self.name} at {self.point} is left alone after failures, fail closed"
+            raise HookFailed(message)
+
+    def cached(self, cache: Cache, now: float) -> tuple[object] | None:
+        """Return the result that is kept under a cache's key, if it is young enough."""
+        with self._lock:
+            found = self.kept.get(cache.key)
+            if found is None or not 0 <= now - found[0] <= cache.seconds:
+                return None
+            self.kept.move_to_end(cache.key)
+            return (found[1],)
+
+    def keep(self, cache: Cache, result: object, now: float) -> None:
+        """Keep a result under a cache's key."""
+        with self._lock:
+            self.kept[cache.key] = (now, result)
+            self.kept.move_to_end(cache.key)
+            while len(self.kept) > cache.most:
+                self.kept.popitem(last=False)
+
+    def statistics(self) -> HookStatistics:
+        """Return what it did so far."""
+        with self._lock:
+            outcomes = {"continue": self.runs - self.failures - self.outcomes.total()}
+            return HookStatistics(
+                self.name, self.point.name, self.owner, self.agents, self.options.priority,
+                self.enabled, self.circuit.state.value, self.version, self.runs, self.failures,
+                self.slow, self.passed, {**outcomes, **self.outcomes}, self.seconds, self.longest,
+            )  # fmt: skip
+
+    def __repr__(self) -> str:
+        return f"<Hook {self.name} at {self.point}>"

@@ -1,0 +1,99 @@
+"""What a hook may answer: small typed values, each with what it makes of the work at hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from ..persistence.errors import ConfigurationError
+
+
+class Addressee(Protocol):
+    """An agent by its name: a reference is one."""
+
+    @property
+    def kind(self) -> str:
+        """Its kind."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """Its key."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Continue:
+    """Go on as if nobody had listened; None says the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """Go on with other data: what it is, each point says. Later hooks see it, too."""
+
+    data: object
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Do not do it: whoever asked gets HookCancelled with the reason, never a success.
+
+    A message nobody asked about goes to the dead letters.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Undo it and do it again after ``delay`` seconds, up to ``attempts`` times in all."""
+
+    delay: float = 0.0
+    attempts: int = 3
+
+    def __post_init__(self) -> None:
+        """Refuse a retry that is none."""
+        if not self.delay >= 0 or self.attempts < 1:
+            message = f"{self}: give a delay of 0 seconds or more, and attempts from 1"
+            raise ConfigurationError(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """Have another agent handle the message: it is sent there with the turn, reply and all."""
+
+    to: Addressee
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Do not do it, and say it went well with ``value`` as its result."""
+
+    value: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """Go on, and send a copy of the message to another agent with the turn; its reply is lost."""
+
+    to: Addressee
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """Answer with the last result that was found under ``key`` if it is not older than ``seconds``.
+
+    Else go on, and keep the result. What is kept lives in memory, at most ``most`` results.
+    """
+
+    seconds: float
+    key: str
+    most: int = 1024
+
+    def __post_init__(self) -> None:
+        """Refuse a cache that could keep nothing."""
+        if not self.seconds > 0 or self.most < 1:
+            raise ConfigurationError(f"{self}: give seconds above 0, and most from 1")
+
+
+Result: TypeAlias = Continue | Replace | Cancel | Retry | Redirect | Skip | Fork | Cache

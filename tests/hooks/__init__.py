@@ -1,0 +1,1 @@
+"""Hooks, their history, replay and the timeline."""
