@@ -25,6 +25,7 @@ ROOMS: Final = (
     "persistence/sqlite",
     "persistence/upkeep",
     "hooks",
+    "hooks/history",
     "lifecycle",
     "shared",
     "shared/ledger",

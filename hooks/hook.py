@@ -171,6 +171,10 @@ class Surroundings(Protocol):
         """Return the seconds by which breakers wait."""
         ...
 
+    def context(self, details: object) -> str:
+        """Return details as JSON, as they are now."""
+        ...
+
     def wait(self, coroutine: Coroutine[Any, Any, Any], budget: float | None) -> object:
         """Return what a coroutine returns; TimeoutError if it takes longer than ``budget``."""
         ...
@@ -181,6 +185,8 @@ class HookRun(NamedTuple):
 
     hook: Hook
     details: Any
+    context: str
+    """What it was told, as it was then: JSON."""
     result: Result | None
     error: BaseException | None
     time: float
@@ -279,6 +285,7 @@ class Hook:
         if self.breaks and not self._may_try(around.monotonic()):
             self._passed()
             return None
+        told = around.context(details) if runs is not None and self.record else None
         started = time.perf_counter()
         try:
             result = self.function(agent, details) if self.method else self.function(details)
@@ -286,14 +293,17 @@ class Hook:
                 result = around.wait(result, self.options.budget)
             self._check(result)
         except Exception as error:  # noqa: BLE001 - anybody's code
-            self._failed(error, details, time.perf_counter() - started, around, runs)
+            took = time.perf_counter() - started
+            if runs is not None and told is not None:
+                runs.append(HookRun(self, details, told, None, error, around.now(), took))
+            self._failed(error, took, around)
             return None
         took = time.perf_counter() - started
         if result.__class__ is Continue:
             result = None
         self._ended(result, took, around)
-        if runs is not None and self.record:
-            runs.append(HookRun(self, details, result, None, around.now(), took))
+        if runs is not None and told is not None:
+            runs.append(HookRun(self, details, told, result, None, around.now(), took))
         return result  # type: ignore[no-any-return]  # checked
 
     def _check(self, result: object) -> None:
@@ -319,18 +329,13 @@ class Hook:
                 self.circuit.succeeded()
                 self.breaks = False
 
-    def _failed(
-        self, error: Exception, details: Any, took: float, around: Surroundings,  # noqa: ANN401
-        runs: list[HookRun] | None,
-    ) -> None:  # fmt: skip
+    def _failed(self, error: Exception, took: float, around: Surroundings) -> None:
         with self._lock:
             self.runs += 1
             self.failures += 1
             self.seconds += took
             self.longest = max(self.longest, took)
         self._count_failure(around.monotonic())
-        if runs is not None and self.record:
-            runs.append(HookRun(self, details, None, error, around.now(), took))
         logger.warning("hook %s at %s failed: %r", self.name, self.point, error, exc_info=error)
         if self.point.guards and self.options.on_failure is OnFailure.CLOSED:
             message = f"hook {self.name} at {self.point} failed, so it was not done: {error!r}"

@@ -10,6 +10,7 @@ from typing import Any
 
 from .actors.agent.agent import Agent
 from .actors.system.options import Limits, Resources
+from .hooks.history.retention import HistoryRetention
 from .lifecycle.clock import Clock
 from .lifecycle.durability import Saving
 from .persistence.options import Options, by_keyword
@@ -36,6 +37,7 @@ class Opening:
     schemas: Mapping[str, object]
     retention: Retention
     audit: Audit
+    history: HistoryRetention
     detector: Detector | None
     clock: Clock
     randomness: random.Random
@@ -55,6 +57,7 @@ class Opening:
         options.kind("schemas", Mapping, '{"cart/*": Cart}')
         options.kind("retention", Retention, "Retention(commits=100_000)")
         options.kind("audit", Audit, "Audit(keep=100_000)")
+        options.kind("history", HistoryRetention, "HistoryRetention(runs=100_000)")
         options.kind("detector", Detector, 'Detector(policy="refuse")', none="no detector")
         methods = ("now", "monotonic", "call_later", "start", "close")
         options.methods("clock", methods, "a clock, as in clock=VirtualClock()")

@@ -34,6 +34,7 @@ from .actors.talk.sessions import Session
 from .actors.talk.turn import under_way
 from .aio import Rim, in_event_loop
 from .ending import Ending
+from .hooks.history.retention import HistoryRetention
 from .lifecycle.clock import Clock, SystemClock
 from .lifecycle.durability import Saving
 from .lifecycle.groups import GroupDescription
@@ -126,13 +127,14 @@ class AgentSystem:
             resources=opening.resources,
             auto_save=opening.saving.auto_save,
             audit=opening.audit,
+            history=opening.history,
         )
         self._runtime.state.schemas.register_all(opening.schemas)
         self._closing = threading.Lock()
         self._closed: Ending | None = None  # how closing went, once it was done
         self.dead_letters = DeadLetters(self._runtime)
         """Messages given up: listed, ``get(id)``, ``requeue(id)``, ``discard(id)``."""
-        self.hooks = Hooks(self._runtime.hooks)
+        self.hooks = Hooks(self._runtime.hooks, self._runtime.history)
         """Code that intervenes: registered, listed, switched on and off."""
         self.agents = Agents(store)
         """What the store has of every agent: ``list()``, ``each()``, ``count()``."""
@@ -167,6 +169,7 @@ class AgentSystem:
         schemas: Mapping[str, object] | None = None,
         retention: Retention = Retention(),
         audit: Audit = Audit(),
+        history: HistoryRetention = HistoryRetention(),
         detector: Detector | None = DEFAULT_DETECTOR,
         clock: Clock | None = None,
         randomness: random.Random | None = None,
@@ -193,6 +196,7 @@ class AgentSystem:
                 takes them.
             retention: how much journal to keep.
             audit: which decisions about access are kept, and for how long.
+            history: how much of what hooks did is kept.
             detector: what is done about plain values that look like secrets; None: nothing.
             clock: a VirtualClock in tests.
             randomness: the source of jitter; one with a seed makes tests repeatable.
@@ -215,6 +219,7 @@ class AgentSystem:
             schemas={} if schemas is None else schemas,
             retention=retention,
             audit=audit,
+            history=history,
             detector=detector,
             clock=SystemClock() if clock is None else clock,
             randomness=random.Random() if randomness is None else randomness,  # noqa: S311 - jitter, no secrets

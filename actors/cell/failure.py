@@ -40,6 +40,8 @@ def fail(cell: AgentCell, activation: Activation, turn: Turn, error: BaseExcepti
     turn.failed = error
     activation.rollback()
     letter = turn.letter
+    if cell.hooks is not None:
+        _keep_runs(cell, turn)
     if isinstance(error, StateError) and not error.turn:  # else of a turn that this one asked
         error.turn = f"{cell} at {describe(letter)}"
     if turn.unit is not None:
@@ -66,6 +68,18 @@ def fail(cell: AgentCell, activation: Activation, turn: Turn, error: BaseExcepti
     cell.fire(signals.agent_failed, reason=describe(letter), error=error)
     letter.attempts += 1
     restart(cell, error, letter)
+
+
+def _keep_runs(cell: AgentCell, turn: Turn) -> None:
+    """Keep what hooks did in a turn that is undone."""
+    if not turn.runs:
+        return
+    commit = Commit()
+    cell.home.hooks.put_runs(turn.runs, commit)
+    try:
+        cell.home.supervisor.append(commit)
+    except PerdureError as error:
+        logger.warning("%s: what hooks did is not kept: %s", cell, error)
 
 
 def of_the_store(error: BaseException | None) -> bool:

@@ -21,7 +21,7 @@ from ...shared.ledger.ledger import Stale
 from ..pool.mailbox import Outcome
 from ..talk.turn import Letter, Turn
 from .activation import Activation
-from .hooks import TurnHooks
+from .hooks import Chain, TurnHooks
 from .receiver import RunningCell, handle
 from .retry import TryLater
 from .settlement import describe
@@ -44,7 +44,7 @@ class HookedCell(RunningCell):
         decision: Decision[MessageDetails] | None = None
         if hooks.before:
             told = _message(self, turn, message)
-            decision = run_chain(hooks.before, told, told.name, agent, self.home.hooks, turn.runs)
+            decision = self._ask(turn, hooks.before, told, told.name, agent)
             for fork in decision.forks:
                 self._pass_on(turn, message, fork.to)
             if decision.answer is not None:
@@ -59,6 +59,23 @@ class HookedCell(RunningCell):
         if isinstance(result, CoroutineType):
             return self._await(turn, hooks, agent, message, result, decision, started)
         return self._returned(turn, hooks, agent, message, result, decision, started)
+
+    def _ask(
+        self,
+        turn: Turn,
+        chain: Chain,
+        told: Any,  # noqa: ANN401 - the point's
+        name: str,
+        agent: object,
+    ) -> Decision[Any]:
+        """Run the hooks of a point; what they did is kept with the turn's commit."""
+        runs = turn.runs
+        assert isinstance(runs, list)
+        try:
+            return run_chain(chain, told, name, agent, self.home.hooks, runs)
+        finally:
+            if runs:
+                turn.effects = True
 
     async def _await(  # noqa: PLR0917 - what the way back from the handler needs
         self, turn: Turn, hooks: TurnHooks, agent: Any, message: object,  # noqa: ANN401
@@ -78,7 +95,7 @@ class HookedCell(RunningCell):
         around = self.home.hooks
         if hooks.after:
             told = _outcome(self, turn, message, result, time.perf_counter() - started)
-            after = run_chain(hooks.after, told, told.name, agent, around, turn.runs)
+            after = self._ask(turn, hooks.after, told, told.name, agent)
             for fork in after.forks:
                 self._pass_on(turn, message, fork.to)
             result = after.details.result
@@ -99,7 +116,7 @@ class HookedCell(RunningCell):
             self.kind, self.key, turn.letter.correlation, name,
             activation.writer.version + 1, change[0], change[1], "",
         )  # fmt: skip
-        decision = run_chain(hooks.change, told, name, agent, self.home.hooks, turn.runs)
+        decision = self._ask(turn, hooks.change, told, name, agent)
         if decision.answer is not None:
             raise _cancelled(decision)
         if decision.details is not told:
@@ -128,7 +145,7 @@ class HookedCell(RunningCell):
             raise error
         letter = turn.letter
         told = _failure(self, turn, message, error)
-        decision = run_chain(hooks.error, told, told.name, agent, self.home.hooks, turn.runs)
+        decision = self._ask(turn, hooks.error, told, told.name, agent)
         answer = decision.answer
         if isinstance(answer, Retry) and letter.attempts + 1 < answer.attempts:
             raise TryLater(answer.delay) from error

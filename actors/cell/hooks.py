@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ...hooks import points
-from ...hooks.hook import Hook
+from ...hooks.history.record import Redact, as_json, put_runs, record_of
+from ...hooks.hook import Hook, HookRun
 from ...hooks.registry import Registry
 from ...lifecycle.clock import Clock
+from ...persistence.records.records import Commit
 from ..pool.dispatcher import Dispatcher
 from ..pool.loop import HandlerLoop
 
@@ -41,12 +43,22 @@ class HookOffice:
     """Find the hooks of each agent, and give them what they need (hook.Surroundings)."""
 
     def __init__(
-        self, classes: Mapping[str, type], clock: Clock, dispatcher: Dispatcher, loop: HandlerLoop
+        self,
+        classes: Mapping[str, type],
+        clock: Clock,
+        dispatcher: Dispatcher,
+        loop: HandlerLoop,
+        redact: Redact,
     ) -> None:
-        """Begin with the hooks that are methods of agent classes, by kind."""
+        """Begin with the hooks that are methods of agent classes, by kind.
+
+        ``redact`` takes out of the history what looks like a secret.
+        """
         self.registry = Registry()
         for kind, agent_class in classes.items():
             self.registry.add_class(kind, agent_class)
+        self.context = as_json
+        self.redact = redact
         self.now = clock.now
         self.monotonic = clock.monotonic
         self._dispatcher = dispatcher
@@ -63,6 +75,11 @@ class HookOffice:
             )
         ]  # fmt: skip
         return TurnHooks(*chains) if any(chains) else None
+
+    def put_runs(self, runs: list[HookRun], commit: Commit) -> None:
+        """Have executions kept with a commit."""
+        put_runs(commit, [record_of(run, self.redact) for run in runs], self.now())
+        runs.clear()
 
     def wait(self, coroutine: Coroutine[Any, Any, Any], budget: float | None) -> object:
         """Return what an async hook returns; its thread lends its place meanwhile."""

@@ -319,6 +319,8 @@ def _put_effects(cell: AgentCell, turn: Turn, commit: Commit) -> None:
     effects.sends = [
         row(target.kind, target.key, sent) for target, sent in turn.sends if sent.durable
     ]
+    if cell.hooks is not None and turn.runs:
+        cell.home.hooks.put_runs(turn.runs, commit)
     timers: dict[str, Timer | None] = {}
     if letter.timer is not None:
         timers[letter.timer.name] = next_due(letter.timer, cell.home.clock.now())

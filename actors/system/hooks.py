@@ -14,6 +14,7 @@ from ..agent.agent import Agent
 from ..cell.hooks import HookOffice
 from ..talk.reference import AgentRef
 from ..talk.turn import under_way
+from .history import HookHistory
 
 F = TypeVar("F", bound=Callable[..., Any])
 D = TypeVar("D")
@@ -34,8 +35,10 @@ class Hooks:
     turns in which it runs. Methods of agent classes are declared with ``hook``.
     """
 
-    def __init__(self, office: HookOffice) -> None:
+    def __init__(self, office: HookOffice, history: HookHistory) -> None:
         """Register with an office."""
+        self.history = history
+        """What hooks did: ``list()``, ``each()``, ``count()``, ``get(id)``, ``pin(id)``."""
         self._office = office
         self._registry = office.registry
 

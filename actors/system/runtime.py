@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+from ...hooks.history.retention import HistoryRetention
 from ...lifecycle.clock import Clock, StepWatch, VirtualClock
 from ...lifecycle.durability import AutoSave, WhenUnsaved
 from ...lifecycle.groups import SupervisionTree
@@ -44,6 +45,7 @@ from ..talk.turn import Alarm, Letter
 from .attendant import Attendant
 from .cells import SWEEP_SECONDS, Keeper
 from .context import TurnContext, hangs_on
+from .history import HistorySweep, HookHistory
 from .isolator import Isolator
 from .options import Limits, Resources
 from .post import PostOffice, refuse_agents, refuse_all
@@ -72,6 +74,7 @@ class Runtime:
         resources: Resources,
         auto_save: AutoSave,
         audit: Audit,
+        history: HistoryRetention,
     ) -> None:
         """Work on a store whose lease is held."""
         self.store, self.supervisor = store, supervisor
@@ -97,7 +100,9 @@ class Runtime:
         self._letters = itertools.count(self.first_letter)
         self._agents = itertools.count(counters.agent + 1)
         self.agenda = Agenda(clock)
-        self.hooks = HookOffice(catalogue.classes(), clock, self.dispatcher, self.loop)
+        self.hooks = HookOffice(
+            catalogue.classes(), clock, self.dispatcher, self.loop, catalogue.vault.plain.record
+        )
         self.keeper = Keeper(self, catalogue, resources.passivation)
         self.cells = self.keeper.cells
         boundaries = {kind: each.boundary for kind, each in catalogue.classes().items()}
@@ -107,11 +112,10 @@ class Runtime:
         self.ledger.depends = hangs_on
         supervisor.committer.on_durable = self.ledger.took
         supervisor.defer = self.ledger.defer
-        desk = Desk(
+        self.desk = desk = Desk(
             self.ledger, supervisor, TurnContext(self), patience=limits.mailbox_wait,
             plain=catalogue.vault.plain,
         )  # fmt: skip
-        self.desk = desk
         schemas = Schemas(catalogue.vault)
         self.state = ScopedState(desk, largest=largest, schemas=schemas)
         self.access = Access(desk, self.policy, Isolator(self, self.keeper))
@@ -119,6 +123,7 @@ class Runtime:
         self.audit = AuditTrail(
             desk, store, audit, committer=supervisor.committer, append=supervisor.append
         )
+        self.history = HookHistory(self, history)
         self.strangers = Strangers(self)
         self.post = PostOffice(self, self.keeper, self._letters, mailbox_wait=limits.mailbox_wait)
         self.sessions, session_sweep = compose(self, desk, self.artifacts, largest=largest)
@@ -137,7 +142,7 @@ class Runtime:
             Attendant(sweep, clock, self.dispatcher, self.agenda)
             for sweep in (
                 session_sweep, self.key_sweep, self.grant_sweep, self.artifacts.sweeper,
-                AuditSweep(self.audit),
+                AuditSweep(self.audit), HistorySweep(self.history),
             )
         ]  # fmt: skip
         self._steps = StepWatch(

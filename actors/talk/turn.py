@@ -133,9 +133,6 @@ class Turn:
         "timers", "unit", "value", "waits", "watch",
     )  # fmt: skip
 
-    runs: list[HookRun]
-    """Executions of hooks for the history; set where the cell has hooks."""
-
     def __init__(self, cell: Cell, letter: Letter) -> None:
         """Begin to handle ``letter``."""
         self.cell = cell
@@ -174,6 +171,8 @@ class Turn:
         """The reply leaves with the commit, or is seen to by another."""
         self.commit: Commit | None = None
         """The commit that ends it. Once that has a sequence the turn counts, whatever happens."""
+        self.runs: list[HookRun] | tuple[()] = ()
+        """Executions of hooks that are kept with its commit."""
         self.failed: BaseException | None = None
         """Why it is undone."""
 

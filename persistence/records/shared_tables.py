@@ -211,8 +211,37 @@ TOMBSTONES: Final = Table(
 It goes with the last of those entries, so its number is free only when nothing of it is left.
 """
 
+HOOK_RUNS: Final = Table(
+    "hook_runs",
+    (_SEQUENCE, Column("time", "real"), Column("runs", "json")),
+    key=1,
+    sequence="sequence",
+    journaled=False,
+)
+"""The executions of hooks that belong to one commit, until they are packed into a segment."""
+
+HOOK_SEGMENTS: Final = Table(
+    "hook_segments",
+    (
+        Column("first", "integer"), Column("last", "integer"), Column("since", "real"),
+        Column("until", "real"), Column("count", "integer"), Column("size", "integer"),
+        Column("weight", "integer"), Column("words", "blob"), Column("data", "blob"),
+    ),
+    key=1,
+    journaled=False,
+)  # fmt: skip
+"""Executions of hooks, compressed: from which commit to which, and what may be found in it."""
+
+HOOK_PINS: Final = Table(
+    "hook_pins",
+    (Column("sequence", "integer"), Column("position", "integer"), Column("run", "json")),
+    key=2,
+    journaled=False,
+)
+"""Executions of hooks that no retention removes."""
+
 SHARED_TABLES: Final = (
     SCOPED, OWNERS, GRANTS, BOUNDARIES, ISOLATED, AUDIT, AUDIT_ANCHOR, SESSIONS, ARTIFACTS,
     ARTIFACT_NAMES, ARTIFACT_TAGS, LINEAGE, ARTIFACT_USES, CONTENTS, CONTENT_PARTS, CHUNKS,
-    PROGRESS, TOMBSTONES,
+    PROGRESS, TOMBSTONES, HOOK_RUNS, HOOK_SEGMENTS, HOOK_PINS,
 )  # fmt: skip

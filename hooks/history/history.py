@@ -1,0 +1,198 @@
+"""The history of hooks, read back: what is not packed yet, and the segments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, Final, TypedDict, Unpack
+
+import msgspec
+
+from ...persistence.errors import CorruptState, UnknownHook
+from ...persistence.records.page import LIMIT, Page, page_of
+from ...persistence.records.shared_tables import HOOK_PINS, HOOK_RUNS, HOOK_SEGMENTS
+from ...persistence.records.tables import Order, Row
+from ...persistence.store.store import StoreReader
+from .record import HookRecord
+from .segments import may_hold, unpack, words_of
+
+PAGE: Final = 200
+_decode: Final = msgspec.json.Decoder(list[HookRecord]).decode
+_UP: Final = Order(("sequence",))
+_DOWN: Final = Order(("sequence",), descending=True)
+_SEGMENTS_UP: Final = Order(("first",))
+_SEGMENTS_DOWN: Final = Order(("first",), descending=True)
+
+
+class RunSelection(TypedDict, total=False):
+    """Which executions; what is left out does not matter."""
+
+    hook: str
+    point: str
+    kind: str
+    key: str
+    correlation: int
+    outcome: str
+    since: float
+    until: float
+    longer: float
+    """Seconds it took at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Filter:
+    wanted: RunSelection
+    words: list[str]
+
+    @classmethod
+    def of(cls, wanted: RunSelection) -> _Filter:
+        words = {
+            name: wanted.get(name) for name in ("hook", "kind", "key", "correlation", "outcome")
+        }
+        found: Any = words
+        return cls(wanted, words_of(**found))
+
+    def __call__(self, record: HookRecord) -> bool:
+        wanted = self.wanted
+        for name in ("hook", "point", "kind", "key", "correlation", "outcome"):
+            if name in wanted and getattr(record, name) != wanted[name]:
+                return False
+        return wanted.get("since", record.time) <= record.time <= wanted.get(
+            "until", record.time
+        ) and record.seconds >= wanted.get("longer", 0.0)
+
+    def segment(self, row: Row) -> bool:
+        since, until = float(str(row[2])), float(str(row[3]))
+        return (
+            until >= self.wanted.get("since", until)
+            and since <= self.wanted.get("until", since)
+            and may_hold(row, *self.words)
+        )
+
+
+class History:
+    """What hooks did, in the order of commits. Secrets stand in it as ``***``."""
+
+    def __init__(self, store: StoreReader) -> None:
+        """Read a store's."""
+        self._store = store
+
+    def list(
+        self,
+        *,
+        after: str | None = None,
+        limit: int = LIMIT,
+        newest: bool = False,
+        **wanted: Unpack[RunSelection],
+    ) -> Page[HookRecord]:
+        """Return a page of the executions that are wanted, oldest first; with ``newest`` reversed.
+
+        ``after`` is the id of the one before.
+        """
+        return page_of(self.each(after=after, newest=newest, **wanted), limit, attrgetter("id"))
+
+    def each(
+        self, *, after: str | None = None, newest: bool = False, **wanted: Unpack[RunSelection]
+    ) -> Iterator[HookRecord]:
+        """Iterate over all of them in that order; takes what ``list`` takes."""
+        fits, behind = _Filter.of(wanted), _place(after)
+        for record in self._all(fits, behind, newest=newest):
+            if fits(record):
+                place = (record.sequence, record.position)
+                if behind is None or (place < behind if newest else place > behind):
+                    yield record
+
+    def count(self, **wanted: Unpack[RunSelection]) -> int:
+        """Return how many there are; takes what ``list`` takes."""
+        return sum(1 for _ in self.each(**wanted))
+
+    def get(self, run: str) -> HookRecord:
+        """Return one execution by its id; UnknownHook if it is not kept."""
+        place = _place(run)
+        assert place is not None
+        before = f"{place[0]}.{place[1] - 1}"
+        for record in self.each(after=before):
+            if record.id == run:
+                return record
+            break
+        pinned = self._store.row(HOOK_PINS, place)
+        if pinned is not None:
+            return _decode(f"[{pinned[2]!s}]")[0]
+        raise UnknownHook(f"there is no execution {run!r} of a hook in the history")
+
+    def _all(
+        self, fits: _Filter, behind: tuple[int, int] | None, *, newest: bool
+    ) -> Iterator[HookRecord]:
+        # What is packed meanwhile leaves the rows in the commit that writes its segment: rows are
+        # read before the segments when going back, and behind them when going on, and a sequence
+        # that was met is not given again.
+        seen = -1
+        parts = (self._rows, self._segments) if newest else (self._segments, self._rows)
+        for part in parts:
+            last = seen
+            for record in part(fits, behind, newest=newest):
+                known = record.sequence >= last if newest else record.sequence <= last
+                if last >= 0 and known:
+                    continue
+                seen = record.sequence
+                yield record
+
+    def _rows(
+        self, _fits: _Filter, behind: tuple[int, int] | None, *, newest: bool
+    ) -> Iterator[HookRecord]:
+        order = _DOWN if newest else _UP
+        after: Row | None = None
+        if behind is not None:
+            after = (behind[0] + (1 if newest else -1),)
+        while page := self._store.page(HOOK_RUNS, order, after, PAGE):
+            for row in page:
+                yield from _numbered(row, newest=newest)
+            after = page[-1][:1]
+
+    def _segments(
+        self, fits: _Filter, behind: tuple[int, int] | None, *, newest: bool
+    ) -> Iterator[HookRecord]:
+        order = _SEGMENTS_DOWN if newest else _SEGMENTS_UP
+        after: Row | None = None
+        while page := self._store.page(HOOK_SEGMENTS, order, after, 8):
+            for row in page:
+                if _beside(row, behind, newest=newest) and fits.segment(row):
+                    records = unpack(row)
+                    yield from reversed(records) if newest else records
+            after = page[-1][:1]
+
+
+def _beside(row: Row, behind: tuple[int, int] | None, *, newest: bool) -> bool:
+    if behind is None:
+        return True
+    first, last = int(str(row[0])), int(str(row[1]))
+    return first <= behind[0] if newest else last >= behind[0]
+
+
+def numbered(row: Row) -> list[HookRecord]:
+    """Return the executions of a commit with their places; CorruptState."""
+    sequence = int(str(row[0]))
+    try:
+        found = _decode(str(row[2]))
+    except msgspec.MsgspecError as error:
+        raise CorruptState(f"hook runs of commit {sequence}", str(error)) from error
+    return [
+        msgspec.structs.replace(record, sequence=sequence, position=position)
+        for position, record in enumerate(found)
+    ]
+
+
+def _numbered(row: Row, *, newest: bool) -> list[HookRecord]:
+    records = numbered(row)
+    return records[::-1] if newest else records
+
+
+def _place(run: str | None) -> tuple[int, int] | None:
+    if run is None:
+        return None
+    sequence, _, position = run.partition(".")
+    try:
+        return int(sequence), int(position or 0)
+    except ValueError:
+        raise UnknownHook(f"{run!r} is no id of an execution; give one such as 17.0") from None

@@ -1,0 +1,112 @@
+"""An execution of a hook as it is kept: everything as text, secrets as ``***``."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import msgspec
+
+from ...persistence.errors import storable, told
+from ...persistence.records.records import Commit
+from ...persistence.records.shared_tables import HOOK_RUNS
+from ...persistence.records.tables import Change
+from ..hook import HookRun
+
+LONGEST: Final = 1_000_000
+"""Characters of a context or result; what is longer is kept by its beginning, and says so."""
+_SHOWN: Final = 2_000
+"""Characters kept of one that is too long."""
+
+Redact = Callable[[str], str]
+"""Gives JSON back without what looks like a secret."""
+
+
+class HookRecord(msgspec.Struct, frozen=True, array_like=True):
+    """One execution of a hook, as it was."""
+
+    hook: str
+    version: str
+    """Of its code."""
+    point: str
+    kind: str
+    """The agent's; empty where none was at work."""
+    key: str
+    name: str
+    """What was at work: a method, a step, a shared key."""
+    correlation: int
+    time: float
+    """Seconds since the epoch."""
+    seconds: float
+    outcome: str
+    """``continue``, ``replace``, ``cancel``, ..., or ``failed``."""
+    context: str
+    """What it was told: JSON."""
+    result: str
+    """What it answered: JSON, empty for ``continue``."""
+    error: str
+    weight: int
+    """How important it is: 0 went on, 1 intervened, 2 cancelled or failed."""
+    sequence: int = 0
+    """The commit it belongs to."""
+    position: int = 0
+    """Its place among the executions of that commit."""
+
+    @property
+    def id(self) -> str:
+        """What it is called by: ``sequence.position``."""
+        return f"{self.sequence}.{self.position}"
+
+
+def record_of(run: HookRun, redact: Redact) -> HookRecord:
+    """Return an execution as it is kept."""
+    details, hook = run.details, run.hook
+    result = "" if run.result is None else _limited(redact(as_json(run.result)))
+    error = "" if run.error is None else told(run.error, redact)
+    weight = 2 if run.error is not None or run.outcome == "cancel" else 1 if result else 0
+    return HookRecord(
+        hook.name, hook.version, hook.point.name, getattr(details, "kind", ""),
+        getattr(details, "key", ""), getattr(details, "name", getattr(details, "step", "")),
+        getattr(details, "correlation", 0), run.time, run.seconds, run.outcome,
+        _limited(redact(run.context)), result, error, weight,
+    )  # fmt: skip
+
+
+def put_runs(commit: Commit, records: Iterable[HookRecord], time: float) -> None:
+    """Have executions kept with a commit."""
+    text = msgspec.json.encode(list(records)).decode()
+    effects = commit.with_effects()
+    effects.rows = [*effects.rows, Change(HOOK_RUNS, (0,), (0, time, text))]
+
+
+def as_json(value: object) -> str:
+    """Return any value as JSON for people and programs to read; what has no form, as its repr."""
+    try:
+        return msgspec.json.encode(value, enc_hook=_form).decode()
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        return msgspec.json.encode(f"({type(value).__name__}: {storable(str(error))})").decode()
+
+
+def _form(value: object) -> Any:  # noqa: ANN401 - what msgspec is to encode instead
+    """Return another form of what JSON has none for."""
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, BaseException):
+        return told(value)
+    kind, key = getattr(value, "kind", None), getattr(value, "key", None)
+    if isinstance(kind, str) and isinstance(key, str):
+        return f"{kind}/{key}"
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    try:
+        return storable(repr(value))
+    except Exception:  # noqa: BLE001 - anybody's __repr__
+        return f"<{type(value).__name__}>"
+
+
+def _limited(text: str) -> str:
+    if len(text) <= LONGEST:
+        return text
+    return as_json({"begins": text[:_SHOWN], "characters": len(text)})

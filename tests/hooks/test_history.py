@@ -1,0 +1,99 @@
+"""The history of hooks: kept with the commits, packed, found again, bounded, pinned."""
+
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from perdure import Agent, AgentSystem, State
+from perdure.hooks.details import MessageDetails
+from perdure.hooks.history.history import History
+from perdure.hooks.history.retention import HistoryRetention
+from perdure.hooks.results import Cancel, Replace
+from perdure.persistence.errors import HookCancelled, UnknownHook
+from perdure.url import open_reader
+from tests.kit.deadline import DEADLINE
+
+
+class Total(State):
+    total: int = 0
+
+
+class Adder(Agent[Total]):
+    def add(self, number: int) -> int:
+        self.state.total += number
+        return self.state.total
+
+
+def decide(details: MessageDetails) -> Cancel | Replace | None:
+    """Cancel what is below 0, and halve what is above 100."""
+    (number,) = details.args
+    assert isinstance(number, int)
+    if number < 0:
+        return Cancel("below 0")
+    return Replace(((number // 2,), {})) if number > 100 else None
+
+
+def drive(system: AgentSystem, numbers: list[int]) -> None:
+    """Send numbers to three agents."""
+    for at, number in enumerate(numbers):
+        try:
+            system.agent(Adder, "abc"[at % 3]).call(Adder.add, number).get(timeout=DEADLINE)
+        except HookCancelled:
+            assert number < 0
+
+
+def outcome(number: int) -> str:
+    """Return what the hook answers to a number."""
+    return "cancel" if number < 0 else "replace" if number > 100 else "continue"
+
+
+def test_every_execution_is_kept_with_its_commit(tmp_path: Path) -> None:
+    """Executions are found by agent, outcome and place, packed or not, in another process."""
+    random = Random(7)
+    numbers = [random.choice((-1, 5, 200)) for _ in range(300)]
+    with AgentSystem.open(tmp_path / "s.db", agents=[Adder]) as system:
+        system.hooks.on("message.before", decide, name="decide")
+        drive(system, numbers)
+        history = system.hooks.history
+        assert history.pack() > 0
+        drive(system, [1, -1])
+        numbers += [1, -1]
+        assert [each.outcome for each in history.each()] == [outcome(n) for n in numbers]
+        reversed_ = [each.id for each in history.each(newest=True)]
+        assert reversed_ == [each.id for each in history.each()][::-1]
+        versions = {each.sequence for each in history.each(key="a", outcome="continue")}
+        assert versions <= {entry.sequence for entry in system.journal.each("Adder", "a")}
+    reader = open_reader(tmp_path / "s.db")
+    try:
+        kept = History(reader)
+        assert kept.count(outcome="cancel") == numbers.count(-1)
+        page = kept.list(limit=50, kind="Adder", key="b")
+        again = kept.list(limit=500, kind="Adder", key="b", after=page[-1].id)
+        at_b = [outcome(n) for at, n in enumerate(numbers[:300]) if at % 3 == 1] + ["cancel"]
+        assert [each.outcome for each in [*page, *again]] == at_b
+        assert '"args":[-1]' in next(kept.each(outcome="cancel")).context
+    finally:
+        reader.close()
+
+
+def test_retention_keeps_what_is_pinned_and_the_newest(tmp_path: Path) -> None:
+    """What is too much goes, what nothing came of first; a pinned execution and the newest stay."""
+    retention = HistoryRetention(runs=120)
+    with AgentSystem.open(tmp_path / "s.db", agents=[Adder], history=retention) as system:
+        system.hooks.on("message.before", decide, name="decide")
+        history = system.hooks.history
+        pinned = []
+        for block in range(4):
+            drive(system, [5] * 49 + ([-1] if block == 0 else [5]))
+            pinned.append(history.list(limit=1, newest=True)[0].id)
+            history.pack()
+        history.pin(pinned[1])
+        assert history.trim() == 2
+        left = {each.id for each in history.each()}
+        assert pinned[3] in left
+        assert pinned[1] not in left
+        assert history.count(outcome="cancel") == 1
+        assert history.get(pinned[1]).id == pinned[1]
+        with pytest.raises(UnknownHook):
+            history.get(pinned[2])
