@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable
+from random import Random
 from types import TracebackType
 from typing import (
     Any,
@@ -39,6 +40,7 @@ from .system_view import SystemView
 
 S = TypeVar("S", bound=State)
 P = ParamSpec("P")
+R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
 
 
@@ -80,6 +82,18 @@ class Home(Protocol):
         """Return what the agent may know of the turn under way."""
         ...
 
+    def now(self) -> float:
+        """Return the time as the turn under way takes it."""
+        ...
+
+    def random(self) -> Random:
+        """Return the randomness of the turn under way."""
+        ...
+
+    def outside(self, name: str, call: Callable[[], Any]) -> Any:  # noqa: ANN401
+        """Return what a call outside gives."""
+        ...
+
 
 class Agent(Identified, Generic[S]):
     """Be an actor with an identity and a typed state that outlive the process.
@@ -103,6 +117,8 @@ class Agent(Identified, Generic[S]):
     """Messages that may wait; a sender outside a turn waits for room, in one gets MailboxFull."""
     turn_limit: ClassVar[float | None] = None
     """Seconds a turn may take before it is abandoned and counted as failed."""
+    record: ClassVar[bool] = False
+    """Whether whole turns are recorded, so that they can be replayed."""
     boundary: ClassVar[AnyBoundary] = Boundary.STRICT
     """What its agents may do without a grant in the scopes that the system owns."""
     kind: ClassVar[str]
@@ -189,6 +205,23 @@ class Agent(Identified, Generic[S]):
     def turn(self) -> TurnView:
         """What is known of the turn under way: the attempt, the message, the correlation."""
         return self._home.turn()
+
+    def now(self) -> float:
+        """Return seconds since the epoch, by the system's clock; a replay gives the same."""
+        return self._home.now()
+
+    @property
+    def random(self) -> Random:
+        """Randomness of this turn's own; a replay gives the same."""
+        return self._home.random()
+
+    def outside(self, name: str, call: Callable[[], R]) -> R:
+        """Return what ``call()`` gives: a call of something outside, by a name for the recording.
+
+        A replay gives what was recorded, as JSON has it, and makes no call. What an async call
+        gives is awaited: ``await self.outside("rate", fetch)``.
+        """
+        return self._home.outside(name, call)  # type: ignore[no-any-return]
 
     @property
     def scopes(self) -> AgentScopes:
@@ -308,7 +341,7 @@ _OPEN: Final = frozenset(
         "on_start", "on_pause", "on_resume", "on_stop", "on_passivate", "on_failure", "on_receive",
         "on_dead",
         "durability", "when_unsaved", "autosave", "restarts", "mailbox_limit", "turn_limit", "kind",
-        "unreadable", "boundary",
+        "unreadable", "boundary", "record",
     }
 )  # fmt: skip
 OWN_NAMES: Final = frozenset(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from numbers import Real
-from typing import Any
+from random import Random
+from typing import Any, Final
 
 from pykka.messages import ProxyCall
 
+from ...hooks.history.recording import Tape
 from ...persistence.errors import ConfigurationError
 from ...persistence.names.scope import Scope
 from ...persistence.records.records import Timer
@@ -17,6 +20,8 @@ from ..agent.blueprint import check_name
 from ..talk.turn import Turn, TurnView, current, under_way
 from .cell import AgentCell
 from .settlement import describe
+
+_CHANCE: Final = Random()  # noqa: S311 - an agent's own dice, no secrets
 
 
 class CellHome:
@@ -81,7 +86,7 @@ class CellHome:
         else:
             name = f"{method}#{cell.home.next_letter()}"
         # Floats throughout, as the store gives them back: its checksums tell 5 from 5.0.
-        due = cell.home.clock.now() + float(seconds) - _share(cell, name) * float(spread)
+        due = self.now() + float(seconds) - _share(cell, name) * float(spread)
         interval = None if interval is None else float(interval)
         # What is set in a session goes on in it; other chains of messages end with their turns.
         session = min(0, entered(turn) or turn.letter.correlation)
@@ -103,6 +108,21 @@ class CellHome:
         attempts = limit if letter.reply_to is None else 1
         return TurnView(letter.attempts + 1, attempts, describe(letter), letter.correlation)
 
+    def now(self) -> float:
+        """Return the time as the turn under way takes it."""
+        tape = _tape()
+        return self._cell.home.clock.now() if tape is None else tape.now()
+
+    def random(self) -> Random:
+        """Return the randomness of the turn under way."""
+        tape = _tape()
+        return _CHANCE if tape is None else tape.randomness()
+
+    def outside(self, name: str, call: Callable[[], Any]) -> Any:  # noqa: ANN401
+        """Return what a call outside gives."""
+        tape = _tape()
+        return call() if tape is None else tape.outside(name, call)
+
     def cancel_timer(self, name: str) -> bool:
         """Cancel a timer when the turn commits."""
         turn = self._turn()
@@ -123,6 +143,11 @@ class CellHome:
             message = f"{self._cell}: timers and steps can be asked for only in its own handlers"
             raise ConfigurationError(message)
         return turn
+
+
+def _tape() -> Tape | None:
+    turn = current.get()
+    return None if turn is None or turn.notes is None else turn.notes.tape
 
 
 def _share(cell: AgentCell, name: str) -> float:

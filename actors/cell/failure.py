@@ -29,6 +29,7 @@ from ..talk.turn import Letter, StoredLetter, Turn, as_letter, current
 from .activation import Activation
 from .cell import AgentCell
 from .isolation import handed_over
+from .notes import put_notes
 from .settlement import answers_unsaved, describe, hold_back, note_seen, row, save, store_mail
 from .timers import next_due
 
@@ -41,7 +42,7 @@ def fail(cell: AgentCell, activation: Activation, turn: Turn, error: BaseExcepti
     activation.rollback()
     letter = turn.letter
     if cell.hooks is not None:
-        _keep_runs(cell, turn)
+        _keep_notes(cell, turn, error)
     if isinstance(error, StateError) and not error.turn:  # else of a turn that this one asked
         error.turn = f"{cell} at {describe(letter)}"
     if turn.unit is not None:
@@ -70,16 +71,17 @@ def fail(cell: AgentCell, activation: Activation, turn: Turn, error: BaseExcepti
     restart(cell, error, letter)
 
 
-def _keep_runs(cell: AgentCell, turn: Turn) -> None:
-    """Keep what hooks did in a turn that is undone."""
-    if not turn.runs:
+def _keep_notes(cell: AgentCell, turn: Turn, error: BaseException) -> None:
+    """Keep what hooks did in a turn that is undone, and if it is recorded, all of it."""
+    notes = turn.notes
+    if notes is None or not (notes.runs or notes.tape):
         return
     commit = Commit()
-    cell.home.hooks.put_runs(turn.runs, commit)
+    put_notes(cell, turn, commit, error)
     try:
         cell.home.supervisor.append(commit)
-    except PerdureError as error:
-        logger.warning("%s: what hooks did is not kept: %s", cell, error)
+    except PerdureError as problem:
+        logger.warning("%s: the history of a turn is not kept: %s", cell, problem)
 
 
 def of_the_store(error: BaseException | None) -> bool:

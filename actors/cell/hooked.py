@@ -19,7 +19,7 @@ from ...hooks.results import Addressee, Cancel, Redirect, Retry, Skip
 from ...persistence.errors import HookCancelled, StoreError
 from ...shared.ledger.ledger import Stale
 from ..pool.mailbox import Outcome
-from ..talk.turn import Letter, Turn
+from ..talk.turn import Letter, Notes, Turn
 from .activation import Activation
 from .hooks import Chain, TurnHooks
 from .receiver import RunningCell, handle
@@ -38,7 +38,10 @@ class HookedCell(RunningCell):
     def _handle_hooked(self, agent: Any, message: object) -> object:  # noqa: ANN401 - an Agent
         turn, hooks = self.turn, self.hooks
         assert turn is not None
-        turn.runs = []
+        turn.notes = notes = Notes(
+            None if hooks is None or not hooks.record else self.home.hooks.tape()
+        )
+        turn.effects = notes.tape is not None  # a recorded turn is kept, whatever it does
         if hooks is None:  # the last one was removed a moment ago
             return handle(agent, message)
         decision: Decision[MessageDetails] | None = None
@@ -69,8 +72,8 @@ class HookedCell(RunningCell):
         agent: object,
     ) -> Decision[Any]:
         """Run the hooks of a point; what they did is kept with the turn's commit."""
-        runs = turn.runs
-        assert isinstance(runs, list)
+        assert turn.notes is not None
+        runs = turn.notes.runs
         try:
             return run_chain(chain, told, name, agent, self.home.hooks, runs)
         finally:

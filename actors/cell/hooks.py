@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import threading
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final
 
 from ...hooks import points
-from ...hooks.history.record import Redact, as_json, put_runs, record_of
-from ...hooks.hook import Hook, HookRun
+from ...hooks.history.record import Redact, as_json
+from ...hooks.history.recording import Recorder, Tape
+from ...hooks.hook import Hook
+from ...hooks.points import Point
 from ...hooks.registry import Registry
 from ...lifecycle.clock import Clock
-from ...persistence.records.records import Commit
 from ..pool.dispatcher import Dispatcher
 from ..pool.loop import HandlerLoop
 
@@ -31,12 +33,11 @@ class TurnHooks:
     changed: Chain
     save: Chain
     saved: Chain
+    record: bool
+    """Whether the turns are recorded."""
 
 
-class Listened(Protocol):
-    """A cell, as far as its hooks need one."""
-
-    hooks: TurnHooks | None
+_NOBODY: Final = TurnHooks((), (), (), (), (), (), (), record=False)
 
 
 class HookOffice:
@@ -55,6 +56,9 @@ class HookOffice:
         ``redact`` takes out of the history what looks like a secret.
         """
         self.registry = Registry()
+        self._recording = {kind for kind, each in classes.items() if getattr(each, "record", False)}
+        self._recorded: dict[tuple[str, str], bool] = {}
+        self._seeds = random.Random()  # noqa: S311 - no secrets; what it gives is kept
         for kind, agent_class in classes.items():
             self.registry.add_class(kind, agent_class)
         self.context = as_json
@@ -67,19 +71,26 @@ class HookOffice:
 
     def of_turns(self, kind: str, key: str) -> TurnHooks | None:
         """Return who listens to an agent's turns; None if nobody does."""
-        chains = [
-            self.registry.chain(point, kind, key)
-            for point in (
-                points.MESSAGE_BEFORE, points.MESSAGE_AFTER, points.ERROR, points.STATE_BEFORE,
-                points.STATE_AFTER, points.SAVE_BEFORE, points.SAVE_AFTER,
-            )
-        ]  # fmt: skip
-        return TurnHooks(*chains) if any(chains) else None
 
-    def put_runs(self, runs: list[HookRun], commit: Commit) -> None:
-        """Have executions kept with a commit."""
-        put_runs(commit, [record_of(run, self.redact) for run in runs], self.now())
-        runs.clear()
+        def listening(point: Point[Any]) -> Chain:
+            return self.registry.chain(point, kind, key)
+
+        found = TurnHooks(
+            listening(points.MESSAGE_BEFORE), listening(points.MESSAGE_AFTER),
+            listening(points.ERROR), listening(points.STATE_BEFORE),
+            listening(points.STATE_AFTER), listening(points.SAVE_BEFORE),
+            listening(points.SAVE_AFTER), self._recorded.get((kind, key), kind in self._recording),
+        )  # fmt: skip
+        return None if found == _NOBODY else found
+
+    def tape(self) -> Tape:
+        """Return what a turn that is recorded takes its time and its chances from."""
+        return Recorder(self.now, self._seeds.getrandbits(63))
+
+    def record(self, kind: str, key: str, *, recorded: bool) -> None:
+        """Have the turns of one agent recorded from the next one on, or not."""
+        self._recorded[kind, key] = recorded
+        self.registry.changed()
 
     def wait(self, coroutine: Coroutine[Any, Any, Any], budget: float | None) -> object:
         """Return what an async hook returns; its thread lends its place meanwhile."""

@@ -19,6 +19,7 @@ from ..talk.copies import reply_of
 from ..talk.turn import KeptLetter, Letter, StoredLetter, Turn, as_letter
 from .activation import Activation
 from .cell import AgentCell
+from .notes import put_notes
 from .timers import next_due
 
 logger = logging.getLogger("perdure.actors")
@@ -319,8 +320,6 @@ def _put_effects(cell: AgentCell, turn: Turn, commit: Commit) -> None:
     effects.sends = [
         row(target.kind, target.key, sent) for target, sent in turn.sends if sent.durable
     ]
-    if cell.hooks is not None and turn.runs:
-        cell.home.hooks.put_runs(turn.runs, commit)
     timers: dict[str, Timer | None] = {}
     if letter.timer is not None:
         timers[letter.timer.name] = next_due(letter.timer, cell.home.clock.now())
@@ -330,6 +329,8 @@ def _put_effects(cell: AgentCell, turn: Turn, commit: Commit) -> None:
     effects.cancelled = [
         (cell.kind, cell.key, name) for name, timer in timers.items() if timer is None
     ]
+    if turn.notes is not None:
+        put_notes(cell, turn, commit, None)
 
 
 def _deliver(cell: AgentCell, turn: Turn, commit: Commit) -> None:

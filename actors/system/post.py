@@ -217,6 +217,9 @@ class PostOffice:
             letter.cause = max(turn.cell.last_sequence, turn.cell.seen)
             future.asker = turn
             turn.asked = True
+            if turn.notes is not None and turn.notes.tape is not None:
+                name = ".".join(future.path) if message.__class__ in _PROXIED else "on_receive"
+                turn.notes.tape.asked(f"{ref.kind}/{ref.key}.{name}", future)
         mailbox = cell.mailbox
         if home.guarded or (mailbox.limit is not None and mailbox.full()):
             refusal = self._refusal(cell)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pykka._envelope import Envelope
 
+from ...hooks.history.recording import Tape
 from ...hooks.hook import HookRun
 from ...lifecycle.clock import DelayedCall
 from ...persistence.records.records import Commit, Timer
@@ -121,6 +122,17 @@ class Decider(enum.Enum):
     """Its agent was cut off."""
 
 
+class Notes:
+    """What is kept of a turn in the history: what hooks did, and if it is recorded, all of it."""
+
+    __slots__ = ("runs", "tape")
+
+    def __init__(self, tape: Tape | None) -> None:
+        """Begin a turn; with a tape it is recorded, or played again."""
+        self.runs: list[HookRun] = []
+        self.tape = tape
+
+
 class Turn:
     """Collect the effects of a handler until it returns.
 
@@ -129,7 +141,7 @@ class Turn:
 
     __slots__ = (
         "asked", "cancel", "cell", "commit", "decided", "effects", "ending", "failed",
-        "held_back", "kept", "letter", "overdue", "result", "runs", "sends", "settling", "steps",
+        "held_back", "kept", "letter", "notes", "overdue", "result", "sends", "settling", "steps",
         "timers", "unit", "value", "waits", "watch",
     )  # fmt: skip
 
@@ -171,8 +183,8 @@ class Turn:
         """The reply leaves with the commit, or is seen to by another."""
         self.commit: Commit | None = None
         """The commit that ends it. Once that has a sequence the turn counts, whatever happens."""
-        self.runs: list[HookRun] | tuple[()] = ()
-        """Executions of hooks that are kept with its commit."""
+        self.notes: Notes | None = None
+        """What is kept with its commit for the history; None where nobody listens."""
         self.failed: BaseException | None = None
         """Why it is undone."""
 

@@ -8,6 +8,7 @@ import pytest
 from perdure import Agent, AgentSystem, State
 from perdure.hooks.details import MessageDetails
 from perdure.hooks.history.history import History
+from perdure.hooks.history.recording import recording_in
 from perdure.hooks.history.retention import HistoryRetention
 from perdure.hooks.results import Cancel, Replace
 from perdure.persistence.errors import HookCancelled, UnknownHook
@@ -97,3 +98,44 @@ def test_retention_keeps_what_is_pinned_and_the_newest(tmp_path: Path) -> None:
         assert history.get(pinned[1]).id == pinned[1]
         with pytest.raises(UnknownHook):
             history.get(pinned[2])
+
+
+class Order(State):
+    total: int = 0
+    rate: float = 0.0
+
+
+class Desk(Agent[Order]):
+    record = True
+
+    def place(self, number: int) -> float:
+        self.state.rate = self.outside("rate", lambda: 1.5)
+        self.state.total += number
+        self.system.agent(Adder, "a").cast(Adder.add, number)
+        self.after(60, self.place, number, name="again")
+        if number < 0:
+            raise ValueError("below 0")
+        other = self.system.agent(Adder, "b").call(Adder.add, 2).get()
+        self.scopes.get(self.scopes.own, "seen", default=None)
+        self.scopes.set(self.scopes.own, "seen", number)
+        return self.state.total * self.state.rate + other + self.random.random() + self.now() * 0
+
+
+def test_a_recorded_turn_has_all_that_went_in(tmp_path: Path) -> None:
+    """With ``record = True`` the history has the message, what was read, asked and called."""
+    with AgentSystem.open(tmp_path / "s.db", agents=[Adder, Desk]) as system:
+        desk = system.agent(Desk, "a")
+        result = desk.call(Desk.place, 4).get(timeout=DEADLINE)
+        with pytest.raises(ValueError, match="below 0"):
+            desk.call(Desk.place, -1).get(timeout=DEADLINE)
+        assert system.idle(DEADLINE)
+        good, bad = (recording_in(each) for each in system.hooks.history.each(kind="Desk"))
+    assert (good.name, good.body, good.version, good.failed) == ("place", "[[4],{}]", 0, False)
+    assert good.result == str(result)
+    assert [call.result for call in (*good.outside, *good.asks)] == ["1.5", "2"]
+    assert good.sends == [("Adder", "a", "add", "[[4],{}]")]
+    assert good.timers == [("again", "place", "[[4],{}]", None)]
+    assert [(table, key[3], row) for table, key, row in good.reads if table == "scoped"] == [
+        ("scoped", "seen", None)
+    ]
+    assert (bad.failed, bad.result) == (True, "ValueError: below 0")
