@@ -74,6 +74,21 @@ PAGES: Final = (
         ("guides/durability.md", "guides/supervision.md", "tasks/job-queue.md"),
     ),
     Page(
+        "hooks",
+        "Hooks",
+        "Code that intervenes, what it is told, what it may answer, and the history of it.",
+        (
+            *("Hooks", "hook", "HookOptions", "OnFailure", "HookSet", "Declared"),
+            *("HookStatistics", "Point"),
+            *("Continue", "Replace", "Cancel", "Retry", "Redirect", "Skip", "Fork", "Cache"),
+            *("MessageDetails", "OutcomeDetails", "ErrorDetails", "StateDetails", "SaveDetails"),
+            *("LoadDetails", "LifecycleDetails", "ScopeDetails", "SharedDetails", "CallDetails"),
+            *("HookHistory", "HookRecord", "RunSelection", "HistoryRetention"),
+            *("Recording", "OutsideCall"),
+        ),
+        (),
+    ),
+    Page(
         "shared-state",
         "Shared state",
         "Keys and values that several agents use.",

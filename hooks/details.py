@@ -126,7 +126,7 @@ class ScopeDetails(Details, frozen=True):
     """A call on a shared key."""
 
     who: str
-    """In whose name."""
+    """Who calls."""
     scope: str
     name: str
     """The shared key."""

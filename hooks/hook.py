@@ -34,7 +34,7 @@ class OnFailure(enum.StrEnum):
     """What becomes of the work when a hook that guards it fails."""
 
     CLOSED = "closed"
-    """It is not done: whoever asked gets HookFailed."""
+    """It is not done: the caller gets HookFailed."""
     OPEN = "open"
     """It is done as if the hook did not exist."""
 

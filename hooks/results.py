@@ -36,7 +36,7 @@ class Replace:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Do not do it: whoever asked gets HookCancelled with the reason, never a success.
+    """Do not do it: the caller gets HookCancelled with the reason, never a success.
 
     A message nobody asked about goes to the dead letters.
     """

@@ -34,6 +34,7 @@ INNER = {
     "DelayedCall",  # what a clock returns, to be cancelled
     "SessionStep",  # the method of a session says it
     "Readable",  # an open file is one
+    "Addressee",  # a reference to an agent is one
 }
 """Classes in signatures of public methods whose objects only perdure itself passes."""
 
