@@ -14,6 +14,7 @@ from . import (
     deletion,
     failure,
     guards,
+    listeners,
     loading,
     settlement,
     start,
@@ -53,7 +54,9 @@ def obey(cell: AgentCell, control: Control) -> Outcome | None:
         if verb is Verb.WAKE:
             _wake(cell, control)
         else:
+            listeners.step_before(cell, control)
             _STEPS[verb](cell, cell.activation, control)
+            listeners.step_after(cell, control)
         if verb is Verb.PAUSE and cell.home.closing:
             guards.refuse_waiting(cell)
     except BaseException as error:  # noqa: BLE001 - an agent's own methods may raise anything

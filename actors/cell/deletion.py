@@ -27,6 +27,7 @@ from ..talk.control import Control, Verb
 from ..talk.turn import Letter, as_letter
 from . import start
 from .cell import AgentCell, Surroundings
+from .listeners import step_after, step_before
 from .settlement import release
 
 logger = logging.getLogger("perdure.actors")
@@ -47,6 +48,7 @@ def delete(cell: AgentCell, control: Control) -> Outcome | None:
         except StoreError as error:
             return start.unreadable(cell, control, error)
     timers = list(activation.timers.values()) if activation else stored.timers if stored else []
+    step_before(cell, control)
     cell.fire(signals.agent_deleting)
     _bury(cell, control, stored)
     home.tree.forgive((cell.kind, cell.key))
@@ -54,6 +56,7 @@ def delete(cell: AgentCell, control: Control) -> Outcome | None:
         home.timers.cancelled(timer[:3])
     logger.info("%s is deleted", cell)
     cell.fire(signals.agent_deleted, activation=activation)
+    step_after(cell, control)
     return Outcome.GONE
 
 

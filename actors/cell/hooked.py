@@ -13,15 +13,16 @@ from typing import Any
 
 from pykka.messages import ProxyCall
 
-from ...hooks.details import ErrorDetails, MessageDetails, OutcomeDetails, StateDetails
+from ...hooks.details import ErrorDetails, MessageDetails, OutcomeDetails, SaveDetails, StateDetails
 from ...hooks.executor import Decision, run_chain
-from ...hooks.results import Addressee, Cancel, Redirect, Retry, Skip
-from ...persistence.errors import HookCancelled, StoreError
+from ...hooks.results import Addressee, Redirect, Retry, Skip
+from ...persistence.errors import StoreError
 from ...shared.ledger.ledger import Stale
 from ..pool.mailbox import Outcome
 from ..talk.turn import Letter, Notes, Turn
 from .activation import Activation
 from .hooks import Chain, TurnHooks
+from .listeners import refuse, tell_of_turn
 from .receiver import RunningCell, handle
 from .retry import TryLater
 from .settlement import describe
@@ -102,8 +103,13 @@ class HookedCell(RunningCell):
             for fork in after.forks:
                 self._pass_on(turn, message, fork.to)
             result = after.details.result
-        if hooks.change:
+        if hooks.change or hooks.changed:
             self._look_at_change(turn, hooks, agent)
+        if hooks.save and self.activation is not None and not (self.volatile or self.snapshot):
+            name = describe(turn.letter)
+            version = self.activation.writer.version + 1
+            save = SaveDetails(self.kind, self.key, turn.letter.correlation, name, version, 0, 0)
+            refuse(self._ask(turn, hooks.save, save, name, agent))
         if decision is not None and decision.wanted:
             decision.keep(result, around.monotonic())
         return result
@@ -114,14 +120,17 @@ class HookedCell(RunningCell):
         change = activation.tracker.outlook()
         if change is None:
             return
+        assert turn.notes is not None
+        turn.notes.before = change[0]
+        if not hooks.change:
+            return
         name = describe(turn.letter)
         told = StateDetails(
             self.kind, self.key, turn.letter.correlation, name,
             activation.writer.version + 1, change[0], change[1], "",
         )  # fmt: skip
         decision = self._ask(turn, hooks.change, told, name, agent)
-        if decision.answer is not None:
-            raise _cancelled(decision)
+        refuse(decision)
         if decision.details is not told:
             for field, value in decision.details.new.items():
                 setattr(agent.state, field, value)
@@ -133,7 +142,8 @@ class HookedCell(RunningCell):
         if isinstance(answer, Redirect):
             self._pass_on(turn, message, answer.to, reply=True)
             return None
-        raise _cancelled(decision)
+        refuse(decision)
+        return None
 
     def _raised(
         self,
@@ -159,6 +169,11 @@ class HookedCell(RunningCell):
             self._pass_on(turn, message, answer.to, reply=True)
             return None
         raise error
+
+    def _end(self, turn: Turn) -> None:
+        super()._end(turn)
+        if self.hooks is not None:
+            tell_of_turn(self, turn)
 
     def _undo(self, turn: Turn) -> None:
         """Undo what the handler did, and go on with the turn."""
@@ -212,9 +227,3 @@ def _as_message(details: MessageDetails) -> object:
     if details.name == "on_receive":
         return details.args[0]
     return ProxyCall(tuple(details.name.split(".")), details.args, dict(details.kwargs))
-
-
-def _cancelled(decision: Decision[Any]) -> HookCancelled:
-    assert isinstance(decision.answer, Cancel)
-    assert decision.by is not None
-    return HookCancelled(decision.by.name, decision.answer.reason)

@@ -33,11 +33,12 @@ class TurnHooks:
     changed: Chain
     save: Chain
     saved: Chain
+    load: Chain
     record: bool
     """Whether the turns are recorded."""
 
 
-_NOBODY: Final = TurnHooks((), (), (), (), (), (), (), record=False)
+_NOBODY: Final = TurnHooks((), (), (), (), (), (), (), (), record=False)
 
 
 class HookOffice:
@@ -76,11 +77,16 @@ class HookOffice:
             return self.registry.chain(point, kind, key)
 
         found = TurnHooks(
-            listening(points.MESSAGE_BEFORE), listening(points.MESSAGE_AFTER),
-            listening(points.ERROR), listening(points.STATE_BEFORE),
-            listening(points.STATE_AFTER), listening(points.SAVE_BEFORE),
-            listening(points.SAVE_AFTER), self._recorded.get((kind, key), kind in self._recording),
-        )  # fmt: skip
+            listening(points.MESSAGE_BEFORE),
+            listening(points.MESSAGE_AFTER),
+            listening(points.ERROR),
+            listening(points.STATE_BEFORE),
+            listening(points.STATE_AFTER),
+            listening(points.SAVE_BEFORE),
+            listening(points.SAVE_AFTER),
+            listening(points.LOAD_AFTER),
+            record=self._recorded.get((kind, key), kind in self._recording),
+        )
         return None if found == _NOBODY else found
 
     def tape(self) -> Tape:

@@ -20,6 +20,7 @@ from .activation import Activation
 from .cell import AgentCell
 from .effects import CellHome
 from .failure import bury, told_of
+from .listeners import loaded
 from .readers import Collections
 
 logger = logging.getLogger("perdure.actors")
@@ -70,6 +71,8 @@ def load(cell: AgentCell) -> Activation | None:
     agent._home = CellHome(cell)  # noqa: SLF001 - an agent's other half
     activation = Activation(agent, tracker, home.supervisor.writer(head), stored.timers)
     cell.activation = activation
+    if cell.hooks is not None:
+        loaded(cell, new=head.version == 0)
     if cell.status is not Status.STOPPED:
         know_timers(cell, activation)
     return activation

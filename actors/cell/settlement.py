@@ -19,6 +19,7 @@ from ..talk.copies import reply_of
 from ..talk.turn import KeptLetter, Letter, StoredLetter, Turn, as_letter
 from .activation import Activation
 from .cell import AgentCell
+from .listeners import committed, save_before
 from .notes import put_notes
 from .timers import next_due
 
@@ -178,9 +179,13 @@ def save_and_revoke(cell: AgentCell, activation: Activation) -> None:
 
 
 def _save_turns(cell: AgentCell, activation: Activation, name: str) -> None:
+    if cell.hooks is not None:
+        save_before(cell, name)
     commit = cell.commit(name)
     activation.put_unsaved(commit)
     cell.last_sequence = activation.writer.submit(commit)
+    if cell.hooks is not None:
+        committed(cell, commit)
 
 
 def store_waiting(cell: AgentCell) -> None:

@@ -1,0 +1,159 @@
+"""What hooks are told outside of handlers: steps, loads, saves, changes that are on their way."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+from ...hooks import points
+from ...hooks.details import LifecycleDetails, LoadDetails, SaveDetails, StateDetails
+from ...hooks.executor import Decision, run_chain
+from ...hooks.history.record import put_runs, record_of
+from ...hooks.hook import HookRun
+from ...hooks.points import Point
+from ...hooks.results import Cancel
+from ...persistence.errors import HookCancelled, PerdureError
+from ...persistence.records.records import Commit
+from ..talk.control import Control, Verb
+from ..talk.turn import Turn
+from .cell import AgentCell
+from .hooks import Chain
+
+logger = logging.getLogger("perdure.actors")
+
+BY_HAND: Final = frozenset(
+    {Verb.PAUSE, Verb.RESUME, Verb.STOP, Verb.RESTART, Verb.DELETE, Verb.ERASE}
+)
+"""Steps that hooks may keep from being taken; what supervision decides is no such step."""
+
+
+def step_before(cell: AgentCell, control: Control) -> None:
+    """Ask who listens whether a step by hand may be taken; HookCancelled, HookFailed."""
+    if control.verb in BY_HAND and control.reason != "supervision":
+        _step(cell, control, points.LIFECYCLE_BEFORE)
+
+
+def step_after(cell: AgentCell, control: Control) -> None:
+    """Tell who listens that a step by hand was taken."""
+    if control.verb in BY_HAND and control.reason != "supervision":
+        _step(cell, control, points.LIFECYCLE_AFTER)
+
+
+def _step(cell: AgentCell, control: Control, point: Point[LifecycleDetails]) -> None:
+    chain = cell.home.hooks.registry.chain(point, cell.kind, cell.key)
+    if chain:
+        step = control.verb.value
+        told = LifecycleDetails(cell.kind, cell.key, control.correlation, step, cell.status.value)
+        refuse(ask_apart(cell, chain, told, step))
+
+
+def loaded(cell: AgentCell, *, new: bool) -> None:
+    """Tell who listens that an activation was made."""
+    chain, activation = cell.hooks.load if cell.hooks is not None else (), cell.activation
+    if chain and activation is not None:
+        told = LoadDetails(cell.kind, cell.key, 0, activation.writer.version, new)
+        ask_apart(cell, chain, told, "load")
+
+
+def save_before(cell: AgentCell, name: str) -> None:
+    """Ask who listens whether an agent's turns may be saved; HookCancelled, HookFailed."""
+    chain, activation = cell.hooks.save if cell.hooks is not None else (), cell.activation
+    if chain and activation is not None:
+        told = SaveDetails(cell.kind, cell.key, 0, name, activation.writer.version + 1, 0, 0)
+        refuse(ask_apart(cell, chain, told, name))
+
+
+def committed(cell: AgentCell, commit: Commit, change: dict[str, Any] | None = None) -> None:
+    """Tell who listens of a commit that is appended, and once more when it is durable.
+
+    ``change`` has the plain fields as they were; None where that is not known.
+    """
+    hooks, delta = cell.hooks, commit.delta
+    if hooks is None or not commit.sequence:
+        return
+    where = (cell.kind, cell.key, commit.correlation)
+    text = "" if delta is None or not (hooks.changed or hooks.saved) else delta.text()
+    if hooks.changed and delta is not None:
+        new = {} if change is None else {name: getattr(_state(cell), name) for name in change}
+        told = StateDetails(*where, commit.name, commit.version, change or {}, new, text)
+        ask_apart(cell, hooks.changed, told, commit.name)
+    if hooks.saved:
+        saved = SaveDetails(*where, commit.name, commit.version, commit.sequence, len(text))
+        _when_durable(cell, hooks.saved, saved)
+
+
+def _state(cell: AgentCell) -> object:
+    return None if cell.activation is None else cell.activation.agent.state
+
+
+def _when_durable(cell: AgentCell, chain: Chain, told: SaveDetails) -> None:
+    home = cell.home
+    home.agenda.count(1)
+    work = _Telling(cell, chain, told)
+    if not home.supervisor.committer.when_durable(
+        told.sequence, lambda: home.dispatcher.submit(work)
+    ):
+        home.dispatcher.submit(work)
+
+
+class _Telling:
+    """Tell who listens of a save, on a worker."""
+
+    def __init__(self, cell: AgentCell, chain: Chain, told: SaveDetails) -> None:
+        self._cell = cell
+        self._chain = chain
+        self._told = told
+
+    def waits(self) -> bool:
+        """Tell that only a worker does this."""
+        return True
+
+    def run(self) -> bool:
+        """Tell them."""
+        try:
+            ask_apart(self._cell, self._chain, self._told, self._told.name)
+        finally:
+            self._cell.home.agenda.count(-1)
+        return True
+
+
+def ask_apart(cell: AgentCell, chain: Chain, told: Any, name: str) -> Decision[Any]:  # noqa: ANN401
+    """Run hooks outside of a handler; what they did is kept in a commit of its own.
+
+    What a method of the agent changes here in its state is undone: this is no turn.
+    """
+    runs: list[HookRun] = []
+    activation = cell.activation
+    agent = None if activation is None else activation.agent
+    mine = tuple(hook for hook in chain if not hook.method or agent is not None)
+    try:
+        return run_chain(mine, told, name, agent, cell.home.hooks, runs)
+    finally:
+        if activation is not None and any(hook.method for hook in mine):
+            activation.rollback()
+        _keep(cell, runs)
+
+
+def _keep(cell: AgentCell, runs: list[HookRun]) -> None:
+    if not runs:
+        return
+    office, commit = cell.home.hooks, Commit()
+    put_runs(commit, [record_of(run, office.redact) for run in runs], office.now())
+    try:
+        cell.home.supervisor.append(commit)
+    except PerdureError as error:
+        logger.warning("%s: what hooks did is not kept: %s", cell, error)
+
+
+def refuse(decision: Decision[Any]) -> None:
+    """Raise HookCancelled if one of the hooks answered Cancel."""
+    if isinstance(decision.answer, Cancel):
+        assert decision.by is not None
+        raise HookCancelled(decision.by.name, decision.answer.reason)
+
+
+def tell_of_turn(cell: AgentCell, turn: Turn) -> None:
+    """Tell who listens what a turn has changed, once it counts."""
+    commit, notes = turn.commit, turn.notes
+    if commit is not None and turn.failed is None and notes is not None:
+        committed(cell, commit, notes.before)
