@@ -54,6 +54,13 @@ def run_chain(  # noqa: PLR0917 - at every point, and keywords cost
     for hook in chain:
         if hook.on and name not in hook.on:
             continue
+        if hook.deferred and runs is not None:
+            told = around.context(decision.details)
+            later = HookRun(
+                hook, decision.details, told, None, None, around.now(), 0.0, deferred=True
+            )
+            runs.append(later)
+            continue
         if hook.method:
             result = hook.run(decision.details, agent, around, runs)
         else:

@@ -192,6 +192,8 @@ class HookRun(NamedTuple):
     time: float
     """Seconds since the epoch."""
     seconds: float
+    deferred: bool = False
+    """Whether it is still to be made."""
 
     @property
     def outcome(self) -> str:
@@ -231,10 +233,10 @@ class Hook:
     """A hook that is registered. Thread-safe."""
 
     __slots__ = (
-        "_lock", "agents", "allowed", "breaks", "circuit", "declared", "enabled", "failures",
-        "function", "is_async", "kept", "key", "kind", "longest", "method", "number", "on",
-        "options", "outcomes", "owner", "passed", "point", "record", "runs", "seconds", "slow",
-        "tried", "version",
+        "_lock", "agents", "allowed", "breaks", "circuit", "declared", "deferred", "enabled",
+        "failures", "function", "is_async", "kept", "key", "kind", "longest", "method", "number",
+        "on", "options", "outcomes", "owner", "passed", "point", "record", "runs", "seconds",
+        "slow", "tried", "version",
     )  # fmt: skip
 
     def __init__(
@@ -252,6 +254,7 @@ class Hook:
         self.options = options
         self.on = frozenset(options.on)
         self.record = options.record
+        self.deferred = options.deferred
         self.function = declared.function
         self.method = method
         """Whether it is a method of the agent class: called with the agent, in its name."""

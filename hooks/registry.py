@@ -48,6 +48,9 @@ class Registry:
             function = getattr(agent_class, name, None)
             declared = getattr(function, DECLARED, None)
             if isinstance(declared, Declared):
+                if declared.options.deferred:
+                    message = f"hook {kind}.{name}: a method runs in its agent's turn and cannot be"
+                    raise ConfigurationError(f"{message} deferred; send the agent a message")
                 named = Declared(
                     declared.point, declared.function, declared.options, f"{kind}.{name}"
                 )

@@ -435,6 +435,7 @@ class AgentSystem:
         if self._service is not None:
             self._service.close()
         self.secrets.close()
+        runtime.deferred.drain(left())
         runtime.stop_intake()
         runtime.agenda.hurry()
         runtime.refuse_held()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -62,6 +62,8 @@ class HookOffice:
         self._seeds = random.Random()  # noqa: S311 - no secrets; what it gives is kept
         for kind, agent_class in classes.items():
             self.registry.add_class(kind, agent_class)
+        self.deferred: Callable[[int], None] = lambda _sequence: None
+        """Called when calls of hooks were stored with a commit up to that sequence."""
         self.context = as_json
         self.redact = redact
         self.now = clock.now

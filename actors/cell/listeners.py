@@ -8,7 +8,7 @@ from typing import Any, Final
 from ...hooks import points
 from ...hooks.details import LifecycleDetails, LoadDetails, SaveDetails, StateDetails
 from ...hooks.executor import Decision, run_chain
-from ...hooks.history.record import put_runs, record_of
+from ...hooks.history.record import put_deferred, put_runs, record_of
 from ...hooks.hook import HookRun
 from ...hooks.points import Point
 from ...hooks.results import Cancel
@@ -138,9 +138,13 @@ def _keep(cell: AgentCell, runs: list[HookRun]) -> None:
     if not runs:
         return
     office, commit = cell.home.hooks, Commit()
-    put_runs(commit, [record_of(run, office.redact) for run in runs], office.now())
+    made = [record_of(run, office.redact) for run in runs if not run.deferred]
+    put_runs(commit, made, office.now())
+    deferred = put_deferred(commit, [run for run in runs if run.deferred], office.now())
     try:
-        cell.home.supervisor.append(commit)
+        sequence = cell.home.supervisor.append(commit)
+        if deferred:
+            office.deferred(sequence)
     except PerdureError as error:
         logger.warning("%s: what hooks did is not kept: %s", cell, error)
 
@@ -155,5 +159,7 @@ def refuse(decision: Decision[Any]) -> None:
 def tell_of_turn(cell: AgentCell, turn: Turn) -> None:
     """Tell who listens what a turn has changed, once it counts."""
     commit, notes = turn.commit, turn.notes
+    if notes is not None and notes.deferred:
+        cell.home.hooks.deferred(cell.home.supervisor.committer.appended)
     if commit is not None and turn.failed is None and notes is not None:
         committed(cell, commit, notes.before)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ...hooks.history.record import HookRecord, as_json, put_runs, record_of
+from ...hooks.history.record import HookRecord, as_json, put_deferred, put_runs, record_of
 from ...hooks.history.recording import POINT, Recorder, Recording
 from ...persistence.errors import told
 from ...persistence.records.records import Commit
@@ -16,12 +16,14 @@ def put_notes(cell: AgentCell, turn: Turn, commit: Commit, error: BaseException 
     """Have what hooks did kept with a commit, and the whole turn if it is recorded."""
     notes, office = turn.notes, cell.home.hooks
     assert notes is not None
-    records = [record_of(run, office.redact) for run in notes.runs]
-    if isinstance(notes.tape, Recorder):
-        records.append(_recorded(cell, turn, notes.tape, commit, error))
+    runs, tape = notes.runs, notes.tape
     notes.runs, notes.tape = [], None
-    if records:
-        put_runs(commit, records, office.now())
+    made = [run for run in runs if not run.deferred]
+    records = [record_of(run, office.redact) for run in made]
+    if isinstance(tape, Recorder):
+        records.append(_recorded(cell, turn, tape, commit, error))
+    put_runs(commit, records, office.now())
+    notes.deferred = put_deferred(commit, [run for run in runs if run.deferred], office.now())
 
 
 def _recorded(

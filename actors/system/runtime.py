@@ -45,6 +45,7 @@ from ..talk.turn import Alarm, Letter
 from .attendant import Attendant
 from .cells import SWEEP_SECONDS, Keeper
 from .context import TurnContext, hangs_on
+from .deferred import DeferredSweep
 from .history import HistorySweep, HookHistory
 from .isolator import Isolator
 from .options import Limits, Resources
@@ -123,7 +124,7 @@ class Runtime:
         self.audit = AuditTrail(
             desk, store, audit, committer=supervisor.committer, append=supervisor.append
         )
-        self.history = HookHistory(self, history)
+        self.history, self.deferred = HookHistory(self, history), DeferredSweep(self)
         self.strangers = Strangers(self)
         self.post = PostOffice(self, self.keeper, self._letters, mailbox_wait=limits.mailbox_wait)
         self.sessions, session_sweep = compose(self, desk, self.artifacts, largest=largest)
@@ -142,7 +143,7 @@ class Runtime:
             Attendant(sweep, clock, self.dispatcher, self.agenda)
             for sweep in (
                 session_sweep, self.key_sweep, self.grant_sweep, self.artifacts.sweeper,
-                AuditSweep(self.audit), HistorySweep(self.history),
+                AuditSweep(self.audit), HistorySweep(self.history), self.deferred,
             )
         ]  # fmt: skip
         self._steps = StepWatch(

@@ -125,12 +125,14 @@ class Decider(enum.Enum):
 class Notes:
     """What is kept of a turn in the history: what hooks did, and if it is recorded, all of it."""
 
-    __slots__ = ("before", "runs", "tape")
+    __slots__ = ("before", "deferred", "runs", "tape")
 
     def __init__(self, tape: Tape | None) -> None:
         """Begin a turn; with a tape it is recorded, or played again."""
         self.runs: list[HookRun] = []
         self.tape = tape
+        self.deferred = False
+        """Whether calls of hooks were stored with its commit."""
         self.before: dict[str, Any] | None = None
         """The plain fields that it changes, as they were; None where nobody asks."""
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from ...persistence.errors import storable, told
 from ...persistence.records.records import Commit
-from ...persistence.records.shared_tables import HOOK_RUNS
+from ...persistence.records.shared_tables import HOOK_QUEUE, HOOK_RUNS
 from ...persistence.records.tables import Change
 from ..hook import HookRun
 
@@ -74,9 +74,23 @@ def record_of(run: HookRun, redact: Redact) -> HookRecord:
     )  # fmt: skip
 
 
+def put_deferred(commit: Commit, runs: Sequence[HookRun], time: float) -> bool:
+    """Have calls of hooks stored with a commit, to be made later; tell whether there are any."""
+    if runs:
+        effects = commit.with_effects()
+        calls = [
+            (0, at, time, r.hook.name, r.hook.point.name, r.context) for at, r in enumerate(runs)
+        ]
+        effects.rows = [*effects.rows, *(Change(HOOK_QUEUE, call[:2], call) for call in calls)]
+    return bool(runs)
+
+
 def put_runs(commit: Commit, records: Iterable[HookRecord], time: float) -> None:
     """Have executions kept with a commit."""
-    text = msgspec.json.encode(list(records)).decode()
+    kept = list(records)
+    if not kept:
+        return
+    text = msgspec.json.encode(kept).decode()
     effects = commit.with_effects()
     effects.rows = [*effects.rows, Change(HOOK_RUNS, (0,), (0, time, text))]
 

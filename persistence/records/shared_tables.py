@@ -220,6 +220,18 @@ HOOK_RUNS: Final = Table(
 )
 """The executions of hooks that belong to one commit, until they are packed into a segment."""
 
+HOOK_QUEUE: Final = Table(
+    "hook_queue",
+    (
+        _SEQUENCE, Column("position", "integer"), Column("time", "real"),
+        *_text("hook", "point"), Column("details", "json"),
+    ),
+    key=2,
+    sequence="sequence",
+    journaled=False,
+)  # fmt: skip
+"""A call of a hook that is made later: stored with the commit that it is about."""
+
 HOOK_SEGMENTS: Final = Table(
     "hook_segments",
     (
@@ -243,5 +255,5 @@ HOOK_PINS: Final = Table(
 SHARED_TABLES: Final = (
     SCOPED, OWNERS, GRANTS, BOUNDARIES, ISOLATED, AUDIT, AUDIT_ANCHOR, SESSIONS, ARTIFACTS,
     ARTIFACT_NAMES, ARTIFACT_TAGS, LINEAGE, ARTIFACT_USES, CONTENTS, CONTENT_PARTS, CHUNKS,
-    PROGRESS, TOMBSTONES, HOOK_RUNS, HOOK_SEGMENTS, HOOK_PINS,
+    PROGRESS, TOMBSTONES, HOOK_RUNS, HOOK_QUEUE, HOOK_SEGMENTS, HOOK_PINS,
 )  # fmt: skip

@@ -1,0 +1,134 @@
+"""Calls of hooks that were deferred: made later, each in one commit with the end of its row."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any, ClassVar, Final
+
+import msgspec
+
+from ...hooks.executor import as_the_system
+from ...hooks.history.record import put_runs, record_of
+from ...hooks.history.recording import RecordedError
+from ...hooks.hook import Hook, HookRun
+from ...persistence.errors import HookFailed, UnknownHook
+from ...persistence.records.records import Commit
+from ...persistence.records.shared_tables import HOOK_QUEUE
+from ...persistence.records.tables import Order, Row
+from ...shared.ledger.sweep import AT_ONCE, Sweep
+from ..cell.cell import Surroundings
+
+logger = logging.getLogger("perdure.actors")
+
+EVERY: Final = 30.0
+"""Seconds between two tries of what failed."""
+SLICE: Final = 100
+ATTEMPTS: Final = 5
+"""Times a call is tried before it is given up, and stands in the history as failed."""
+_UP: Final = Order(("sequence",))
+
+
+class DeferredSweep(Sweep):
+    """Make the calls that are due, in the order of their commits."""
+
+    what: ClassVar[str] = "deferred hooks are not called"
+    first: ClassVar[float] = 0.0
+
+    def __init__(self, home: Surroundings) -> None:
+        """Call the hooks of a system."""
+        super().__init__()
+        self._home = home
+        self._attempts: dict[tuple[Any, ...], int] = {}
+        self._unknown: set[str] = set()
+        home.hooks.deferred = self._stored
+
+    def slice(self) -> float:
+        """Make some calls."""
+        after: Row | None = None
+        while page := self._home.store.page(HOOK_QUEUE, _UP, after, SLICE):
+            for row in page:
+                if self.stopped:
+                    return EVERY
+                self._call(row)
+            after = page[-1][:2]
+        return EVERY
+
+    def drain(self, seconds: float) -> None:
+        """Make what is stored before the system closes, for up to some seconds."""
+        end = time.monotonic() + seconds
+        self._home.supervisor.committer.flush(seconds, while_held=False)
+        for row in self._home.store.page(HOOK_QUEUE, _UP, None, 10 * SLICE):
+            if self.stopped or time.monotonic() > end:
+                return
+            self._call(row)
+
+    def _stored(self, sequence: int) -> None:
+        """Have calls made as soon as they are durable; the system is not idle before that."""
+        home = self._home
+        home.agenda.count(1)
+
+        def durable() -> None:
+            self.due(AT_ONCE)
+            home.agenda.count(-1)
+
+        if not home.supervisor.committer.when_durable(sequence, durable):
+            durable()
+
+    def _call(self, row: Row) -> None:
+        """Make a call, or leave it for later."""
+        name = str(row[3])
+        try:
+            hook = self._home.hooks.registry.get(name)
+        except UnknownHook:
+            if name not in self._unknown:
+                self._unknown.add(name)
+                logger.warning("deferred calls wait for the hook %s, which nobody registered", name)
+            return
+        key = row[:2]
+        runs: list[HookRun] = []
+        try:
+            with as_the_system():
+                self._make(hook, row, runs)
+        except Exception:
+            self._attempts[key] = attempts = self._attempts.get(key, 0) + 1
+            if attempts < ATTEMPTS:
+                return
+            logger.exception("hook %s is given up for commit %s", name, row[0])
+            self._give_up(row, runs)
+        self._attempts.pop(key, None)
+
+    def _make(self, hook: Hook, row: Row, runs: list[HookRun]) -> None:
+        """Call a hook in one transaction with the end of its row."""
+        desk, office = self._home.desk, self._home.hooks
+        details = msgspec.json.decode(str(row[5]), type=hook.point.details, dec_hook=_decoded)
+        unit = desk.begin_as_system()
+        with desk.transaction(unit):
+            unit.change((HOOK_QUEUE, row[:2]), lambda _row: None, checked=False)
+            hook.run(details, None, office, runs)
+            if runs and runs[-1].error is not None:
+                raise HookFailed(str(runs[-1].error))
+        self._keep(runs)
+
+    def _give_up(self, row: Row, runs: list[HookRun]) -> None:
+        desk = self._home.desk
+        unit = desk.begin_as_system()
+        with desk.transaction(unit):
+            unit.change((HOOK_QUEUE, row[:2]), lambda _row: None, checked=False)
+        self._keep(runs)
+
+    def _keep(self, runs: list[HookRun]) -> None:
+        office, commit = self._home.hooks, Commit()
+        records = [record_of(run, office.redact) for run in runs]
+        if records:
+            put_runs(commit, records, office.now())
+            self._home.supervisor.append(commit)
+
+
+def _decoded(kind: type, value: object) -> object:
+    if kind is object:
+        return value
+    if kind is BaseException:
+        return RecordedError(str(value))
+    message = f"a {kind.__name__} is not kept with a deferred call"
+    raise NotImplementedError(message)
