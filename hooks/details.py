@@ -13,7 +13,7 @@ import msgspec
 _BOTH: Final = 2
 
 
-class Details(msgspec.Struct, frozen=True, gc=False):
+class Details(msgspec.Struct, frozen=True, gc=False, rename={"key": "agent"}):
     """What every point tells."""
 
     kind: str

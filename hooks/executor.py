@@ -45,33 +45,37 @@ def run_chain(  # noqa: PLR0917 - at every point, and keywords cost
     agent: object,
     around: Surroundings,
     runs: list[HookRun] | None = None,
-) -> Decision[Any]:
-    """Run the hooks of a chain that listen to ``name``; HookFailed where one fails closed.
+) -> Decision[Any] | None:
+    """Run the hooks of a chain that listen to ``name``; None if all of them let it go on.
 
-    ``runs`` takes what the history is to know of.
+    ``runs`` takes what the history is to know of. HookFailed where one fails closed.
     """
-    decision = Decision(details)
+    decision: Decision[Any] | None = None
     for hook in chain:
         if hook.on and name not in hook.on:
             continue
+        told = details if decision is None else decision.details
         if hook.deferred and runs is not None:
-            told = around.context(decision.details)
-            later = HookRun(
-                hook, decision.details, told, None, None, around.now(), 0.0, deferred=True
-            )
-            runs.append(later)
+            runs.append(_later(hook, told, around))
             continue
         if hook.method:
-            result = hook.run(decision.details, agent, around, runs)
+            result = hook.run(told, agent, around, runs)
         else:
             token = aside.set(True)
             try:
-                result = hook.run(decision.details, agent, around, runs)
+                result = hook.run(told, None, around, runs)
             finally:
                 aside.reset(token)
-        if result is not None and not _goes_on(decision, hook, result, around):
-            break
+        if result is not None:
+            decision = decision or Decision(details)
+            if not _goes_on(decision, hook, result, around):
+                break
     return decision
+
+
+def _later(hook: Hook, told: Any, around: Surroundings) -> HookRun:  # noqa: ANN401
+    context = around.context(told)
+    return HookRun(hook, told, context, None, None, around.now(), 0.0, deferred=True)
 
 
 def _goes_on(decision: Decision[Any], hook: Hook, result: Result, around: Surroundings) -> bool:

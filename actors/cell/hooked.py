@@ -39,22 +39,23 @@ class HookedCell(RunningCell):
     def _handle_hooked(self, agent: Any, message: object) -> object:  # noqa: ANN401 - an Agent
         turn, hooks = self.turn, self.hooks
         assert turn is not None
-        turn.notes = notes = Notes(
-            None if hooks is None or not hooks.record else self.home.hooks.tape()
-        )
-        turn.effects = notes.tape is not None  # a recorded turn is kept, whatever it does
         if hooks is None:  # the last one was removed a moment ago
             return handle(agent, message)
+        if hooks.keeps:
+            turn.notes = Notes(self.home.hooks.tape() if hooks.record else None)
+            turn.effects = hooks.record  # a recorded turn is kept, whatever it does
         decision: Decision[MessageDetails] | None = None
         if hooks.before:
             told = _message(self, turn, message)
             decision = self._ask(turn, hooks.before, told, told.name, agent)
-            for fork in decision.forks:
-                self._pass_on(turn, message, fork.to)
-            if decision.answer is not None:
-                return self._decided(turn, message, decision)
-            if decision.details is not told:
-                message = _as_message(decision.details)
+            if decision is not None:
+                self._fork(turn, message, decision)
+                if decision.answer is not None:
+                    return self._decided(turn, message, decision)
+                if decision.details is not told:
+                    message = _as_message(decision.details)
+        if not hooks.watches and (decision is None or not decision.wanted):
+            return handle(agent, message)
         started = time.perf_counter()
         try:
             result = handle(agent, message)
@@ -71,9 +72,10 @@ class HookedCell(RunningCell):
         told: Any,  # noqa: ANN401 - the point's
         name: str,
         agent: object,
-    ) -> Decision[Any]:
+    ) -> Decision[Any] | None:
         """Run the hooks of a point; what they did is kept with the turn's commit."""
-        assert turn.notes is not None
+        if turn.notes is None:
+            return run_chain(chain, told, name, agent, self.home.hooks)
         runs = turn.notes.runs
         try:
             return run_chain(chain, told, name, agent, self.home.hooks, runs)
@@ -100,9 +102,9 @@ class HookedCell(RunningCell):
         if hooks.after:
             told = _outcome(self, turn, message, result, time.perf_counter() - started)
             after = self._ask(turn, hooks.after, told, told.name, agent)
-            for fork in after.forks:
-                self._pass_on(turn, message, fork.to)
-            result = after.details.result
+            if after is not None:
+                self._fork(turn, message, after)
+                result = after.details.result
         if hooks.change or hooks.changed:
             self._look_at_change(turn, hooks, agent)
         if hooks.save and self.activation is not None and not (self.volatile or self.snapshot):
@@ -120,8 +122,8 @@ class HookedCell(RunningCell):
         change = activation.tracker.outlook()
         if change is None:
             return
-        assert turn.notes is not None
-        turn.notes.before = change[0]
+        if turn.notes is not None:
+            turn.notes.before = change[0]
         if not hooks.change:
             return
         name = describe(turn.letter)
@@ -131,7 +133,7 @@ class HookedCell(RunningCell):
         )  # fmt: skip
         decision = self._ask(turn, hooks.change, told, name, agent)
         refuse(decision)
-        if decision.details is not told:
+        if decision is not None and decision.details is not told:
             for field, value in decision.details.new.items():
                 setattr(agent.state, field, value)
 
@@ -159,7 +161,7 @@ class HookedCell(RunningCell):
         letter = turn.letter
         told = _failure(self, turn, message, error)
         decision = self._ask(turn, hooks.error, told, told.name, agent)
-        answer = decision.answer
+        answer = None if decision is None else decision.answer
         if isinstance(answer, Retry) and letter.attempts + 1 < answer.attempts:
             raise TryLater(answer.delay) from error
         if isinstance(answer, Skip | Redirect):
@@ -185,6 +187,10 @@ class HookedCell(RunningCell):
             self.home.desk.forgo(turn.unit)
             turn.unit = None
 
+    def _fork(self, turn: Turn, message: object, decision: Decision[Any]) -> None:
+        for fork in decision.forks:
+            self._pass_on(turn, message, fork.to)
+
     def _pass_on(self, turn: Turn, message: object, to: Addressee, *, reply: bool = False) -> None:
         """Send a message of this turn to another agent with its commit, the reply as well."""
         reply_to = turn.letter.reply_to if reply else None
@@ -196,6 +202,13 @@ class HookedCell(RunningCell):
 
 
 def _message(cell: RunningCell, turn: Turn, message: object) -> MessageDetails:
+    letter = turn.letter
+    if message.__class__ is ProxyCall and letter.name:  # as most are, spelt out: it is on the path
+        return MessageDetails(
+            cell.blueprint.kind, cell.key, letter.correlation, letter.id, letter.name,
+            message.args, message.kwargs, letter.cause, letter.attempts + 1,
+            letter.reply_to is not None,
+        )  # fmt: skip
     return MessageDetails(*_parts(cell, turn, message))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import random
 import threading
 from collections.abc import Callable, Coroutine, Mapping
@@ -36,6 +37,10 @@ class TurnHooks:
     load: Chain
     record: bool
     """Whether the turns are recorded."""
+    keeps: bool = False
+    """Whether anything of them goes into the history, or is told of afterwards."""
+    watches: bool = False
+    """Whether anybody wants to know how a handler ends."""
 
 
 _NOBODY: Final = TurnHooks((), (), (), (), (), (), (), (), record=False)
@@ -78,7 +83,7 @@ class HookOffice:
         def listening(point: Point[Any]) -> Chain:
             return self.registry.chain(point, kind, key)
 
-        found = TurnHooks(
+        of = TurnHooks(
             listening(points.MESSAGE_BEFORE),
             listening(points.MESSAGE_AFTER),
             listening(points.ERROR),
@@ -89,7 +94,15 @@ class HookOffice:
             listening(points.LOAD_AFTER),
             record=self._recorded.get((kind, key), kind in self._recording),
         )
-        return None if found == _NOBODY else found
+        if of == _NOBODY:
+            return None
+        later = of.changed or of.saved
+        chains = (*of.before, *of.after, *of.error, *of.change, *of.save)
+        kept = any(hook.record or hook.deferred for hook in chains)
+        watched = of.after or of.error or of.change or of.save or of.record
+        return dataclasses.replace(
+            of, keeps=bool(kept or later or of.record), watches=bool(watched or later)
+        )
 
     def tape(self) -> Tape:
         """Return what a turn that is recorded takes its time and its chances from."""

@@ -117,7 +117,7 @@ class _Telling:
         return True
 
 
-def ask_apart(cell: AgentCell, chain: Chain, told: Any, name: str) -> Decision[Any]:  # noqa: ANN401
+def ask_apart(cell: AgentCell, chain: Chain, told: Any, name: str) -> Decision[Any] | None:  # noqa: ANN401
     """Run hooks outside of a handler; what they did is kept in a commit of its own.
 
     What a method of the agent changes here in its state is undone: this is no turn.
@@ -149,9 +149,9 @@ def _keep(cell: AgentCell, runs: list[HookRun]) -> None:
         logger.warning("%s: what hooks did is not kept: %s", cell, error)
 
 
-def refuse(decision: Decision[Any]) -> None:
+def refuse(decision: Decision[Any] | None) -> None:
     """Raise HookCancelled if one of the hooks answered Cancel."""
-    if isinstance(decision.answer, Cancel):
+    if decision is not None and isinstance(decision.answer, Cancel):
         assert decision.by is not None
         raise HookCancelled(decision.by.name, decision.answer.reason)
 

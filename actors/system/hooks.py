@@ -8,10 +8,10 @@ from typing import Any, Protocol, TypeVar, overload
 from ...hooks.executor import run_chain
 from ...hooks.hook import Declared, HookOptions, HookStatistics
 from ...hooks.points import Point, point_of
-from ...hooks.results import Cancel
-from ...persistence.errors import ConfigurationError, HookCancelled
+from ...persistence.errors import ConfigurationError
 from ..agent.agent import Agent
 from ..cell.hooks import HookOffice
+from ..cell.listeners import refuse
 from ..talk.reference import AgentRef
 from ..talk.turn import under_way
 from .history import HookHistory
@@ -126,12 +126,10 @@ class Hooks:
             cell: Any = turn.cell
             kind, key, agent = cell.kind, cell.key, cell.activation.agent
         chain = self._registry.chain(point, kind, key)
-        runs = getattr(turn, "runs", None)
+        runs = None if turn is None or turn.notes is None else turn.notes.runs
         decision = run_chain(chain, details, point.name, agent, self._office, runs)
-        if isinstance(decision.answer, Cancel):
-            assert decision.by is not None
-            raise HookCancelled(decision.by.name, decision.answer.reason)
-        return decision.details  # type: ignore[no-any-return]  # of the point
+        refuse(decision)
+        return details if decision is None else decision.details
 
 
 def _whose(agents: object) -> tuple[str, str]:
