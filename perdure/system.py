@@ -126,7 +126,7 @@ class AgentSystem:
             auto_save=opening.saving.auto_save,
             audit=opening.audit,
         )
-        self._runtime.state.schemas.register_all(opening.schemas)
+        self._runtime.schemas.register_all(opening.schemas)
         self._closing = threading.Lock()
         self._closed: Ending | None = None  # how closing went, once it was done
         self.dead_letters = DeadLetters(self._runtime)

@@ -110,7 +110,7 @@ class Runtime:
             plain=catalogue.vault.plain,
         )  # fmt: skip
         self.desk = desk
-        schemas = Schemas(catalogue.vault)
+        self.schemas = schemas = Schemas(catalogue.vault)
         self.state = ScopedState(desk, largest=largest, schemas=schemas)
         self.access = Access(desk, self.policy, Isolator(self, self.keeper))
         self.artifacts = Artifacts(desk, supervisor, largest=largest, limits=limits.artifacts)

@@ -32,7 +32,7 @@ class KeyedRows(Handle):
         """Act by ``desk``; a value takes ``largest`` characters at most."""
         super().__init__(desk)
         self.largest = largest
-        self.schemas = schemas
+        self._schemas = schemas
         self._clerk = Clerk(desk.now)
 
     def _place(self, scope: Scope, key: str) -> Place:
@@ -41,9 +41,9 @@ class KeyedRows(Handle):
 
     def _codec(self, scope: Scope, row: Row, declared: type[T] | None) -> Codec[T]:
         if declared is None:
-            codec = self.schemas.of(scope, cast("str", row[KEY]))
+            codec = self._schemas.of(scope, cast("str", row[KEY]))
         else:
-            codec = self.schemas.codec(declared, f"{scope} {row[KEY]!r}")
+            codec = self._schemas.codec(declared, f"{scope} {row[KEY]!r}")
         return cast("Codec[T]", codec)
 
     def _read(self, scope: Scope, key: str, right: Right, operation: str) -> Row | None:
@@ -62,7 +62,7 @@ class KeyedRows(Handle):
     def _adding(
         self, scope: Scope, place: Place, by: int, ttl: float | None, told: list[int]
     ) -> Step:
-        check = _Fits(self.schemas, scope, cast("str", place[1][KEY]))
+        check = _Fits(self._schemas, scope, cast("str", place[1][KEY]))
         number = addend(by, check.path)
         return self._clerk.add(place[1], number, self._clerk.deadline(ttl), told, check)
 
@@ -142,7 +142,7 @@ class KeyedRows(Handle):
 
     def _text(self, scope: Scope, key: str, value: object) -> str:
         path = f"{scope} {key!r}"
-        text = self.schemas.encode(scope, checked_key(key), value, path)
+        text = self._schemas.encode(scope, checked_key(key), value, path)
         text = self._desk.plain.value(text, f"{scope.kind} {key}", sensitive(key))
         if len(text) > self.largest:
             problem = f"takes {len(text):,} characters, more than the limit of {self.largest:,}"
@@ -151,7 +151,7 @@ class KeyedRows(Handle):
 
     def _put(self, scope: Scope, place: Place, value: object, expires: float | None) -> Step:
         key = cast("str", place[1][KEY])
-        codec = self.schemas.of(scope, key)
+        codec = self._schemas.of(scope, key)
         return self._clerk.put(place[1], self._text(scope, key, value), expires, codec)
 
     def _expectation(
@@ -165,7 +165,7 @@ class KeyedRows(Handle):
             return lambda row: row is not None and (row[SEQUENCE], row[VERSION]) == written
         text = self._text(scope, key, expected)
         form = canonical(text)
-        codec = self.schemas.of(scope, checked_key(key))
+        codec = self._schemas.of(scope, checked_key(key))
 
         def equal(row: Row | None) -> bool:
             if row is None:

@@ -55,7 +55,7 @@ class ScopedState(KeyedRows):
         who = self._desk.standing().principal
         if who != Principal.SYSTEM:
             raise Denied(f"{who} may not register types; the program does, outside")
-        self.schemas.register(pattern, type, kind)
+        self._schemas.register(pattern, type, kind)
 
     # Reading.
 
@@ -362,7 +362,7 @@ class ScopedState(KeyedRows):
             return False
         place = self._place(to, to_key)
         text = str(row[VALUE])
-        self.schemas.check(to, cast("str", place[1][KEY]), text, f"{to} {to_key!r}")
+        self._schemas.check(to, cast("str", place[1][KEY]), text, f"{to} {to_key!r}")
         step = self._clerk.put(place[1], text, cast("float | None", row[EXPIRES]))
         self._change(to, place, step, Right.WRITE, "write")
         return True
