@@ -53,6 +53,13 @@ def _advice(primary: int, doing: str) -> str:
     return _ADVICE.get(primary, "see the error before this one")
 
 
+def damaged(message: str) -> sqlite3.DatabaseError:
+    """Return what the driver raises for a damaged file, where we are who noticed."""
+    error = sqlite3.DatabaseError(message)
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
+
+
 class Mended(StoreUnavailable):
     """Say that a reading failed because the file was damaged; it is mended: read again."""
 

@@ -23,7 +23,7 @@ from ..store.batch import Batch
 from ..store.lease import NO_LEASE, Lease, Owner
 from ..store.store import Store
 from . import deletion, schema, tables, texts
-from .errors import Mended, conflicting, locked, malformed, translated
+from .errors import Mended, conflicting, damaged, locked, malformed, translated
 from .insert import delete, insert
 from .mend import make_room, mend
 from .place import LogLost, StoreFile, refuse_two_names
@@ -188,10 +188,7 @@ class SqliteStore(SqliteReader, Store):
         )
         if newest != sorted(newest, reverse=True):
             # A damaged row would have us number commits anew that are there.
-            message = "the newest rows of the journal are out of order"
-            error = sqlite3.DatabaseError(message)
-            error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-            raise error
+            raise damaged("the newest rows of the journal are out of order")
         last = "SELECT coalesce(max({0}), 0) FROM {1}"
         decided, agent, dead = (
             connection.execute(last.format(column, table)).fetchone()[0]
