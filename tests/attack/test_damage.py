@@ -343,7 +343,7 @@ def test_a_table_that_cannot_be_read_is_built_again(
 
 
 def test_a_lease_that_cannot_be_right_is_refused(tmp_path: Path) -> None:
-    """Zeroes in the row of the lease are taken for no owner or for damage, never half for either."""
+    """With zeroes in the row of the lease, opening gives an owner, StoreOwned or damage."""
     path = tmp_path / "store.db"
     with system_on(path):
         pass

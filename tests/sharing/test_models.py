@@ -221,6 +221,6 @@ class TopicMachine(RuleBasedStateMachine):
 
 
 TestPipelineMachine = PipelineMachine.TestCase
-TestPipelineMachine.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestPipelineMachine.settings = settings(max_examples=60, stateful_step_count=30)
 TestTopicMachine = TopicMachine.TestCase
-TestTopicMachine.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestTopicMachine.settings = settings(max_examples=60, stateful_step_count=30)
