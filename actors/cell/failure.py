@@ -48,7 +48,7 @@ def fail(cell: AgentCell, activation: Activation, turn: Turn, error: BaseExcepti
         note_seen(cell, turn)
         reject(cell, letter, error)
         return
-    if of_the_store(error):
+    if of_the_store(cell, error):
         wait_for_the_store(cell, letter, error)
         return
     logger.warning("%s failed at %s: %r", cell, describe(letter), error, exc_info=error)
@@ -64,14 +64,17 @@ def fail(cell: AgentCell, activation: Activation, turn: Turn, error: BaseExcepti
     restart(cell, error, letter)
 
 
-def of_the_store(error: BaseException | None) -> bool:
-    """Tell whether a handler raised because the store failed, whatever it made of that."""
+def of_the_store(cell: AgentCell, error: BaseException | None) -> bool:
+    """Tell whether a handler raised because the agent's own store failed, whatever it made of it.
+
+    Another store is a service as any other: what fails there is an attempt of the message.
+    """
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
-        if isinstance(error, StoreUnavailable):
+        if _is_own(cell, error):
             return True
         if isinstance(error, BaseExceptionGroup):
-            return any(of_the_store(part) for part in error.exceptions)
+            return any(of_the_store(cell, part) for part in error.exceptions)
         seen.add(id(error))
         error = error.__cause__ or error.__context__
     return False
@@ -97,13 +100,21 @@ def wait_for_the_store(cell: AgentCell, letter: Letter, error: BaseException) ->
     logger.warning("%s: %s waits for the store: %s", cell, describe(letter), cell.error)
     wait = cell.begin_backoff()
     # Whoever waits behind the letter is told now: nobody knows how long this takes.
-    refuse_askers(cell, error if isinstance(error, StoreUnavailable) else _failing(cell.error))
+    told = error if isinstance(error, StoreUnavailable) and _is_own(cell, error) else None
+    refuse_askers(cell, told or _failing(cell, cell.error))
     what = f"{cell} tries again after a second what the store hindered ({cell.error})"
     cell.home.agenda.when_the_store_may_be_back(lambda: cell.end_backoff(wait), what)
 
 
-def _failing(reason: str) -> StoreUnavailable:
-    return StoreUnavailable(f"the store fails ({reason}); ask again later")
+def _is_own(cell: AgentCell, error: BaseException) -> bool:
+    return isinstance(error, StoreUnavailable) and (
+        not error.location or error.location == cell.home.store.location
+    )
+
+
+def _failing(cell: AgentCell, reason: str) -> StoreUnavailable:
+    message = f"the store fails ({reason}); ask again later"
+    return StoreUnavailable(message, location=cell.home.store.location)
 
 
 @contextlib.contextmanager

@@ -150,9 +150,9 @@ def start(cell: AgentCell, activation: Activation, letter: Letter) -> None:
             logger.warning("%s: on_start raised %r", cell, error, exc_info=error)
             if letter.reply_to is not None:
                 failure.reject(cell, letter, error)
-                if not failure.of_the_store(error):
+                if not failure.of_the_store(cell, error):
                     failure.restart(cell, error, None)
-            elif failure.of_the_store(error):
+            elif failure.of_the_store(cell, error):
                 failure.wait_for_the_store(cell, letter, error)
             else:
                 letter.attempts += 1

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
-from ..errors import CorruptState, NotAStore, StoreUnavailable
+from ..errors import CorruptState, NotAStore, StoreUnavailable, failing_at
 from ..records import journal as recovery
 from ..records.checksums import intact, intact_record, of_base, of_entry, of_item
 from ..records.records import (
@@ -86,8 +86,9 @@ class SqliteReader(StoreReader):
         self._readers = ReaderPool(self._path)
         if not path.is_file():
             message = f"{path} does not exist; name the file of an existing store"
-            raise StoreUnavailable(message)
-        refuse_two_names(path)
+            raise StoreUnavailable(message, location=self.location)
+        with failing_at(self.location):
+            refuse_two_names(path)
         try:
             with self.reading("opening") as connection:
                 if not schema.check(connection, self.location):

@@ -13,7 +13,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from ..errors import CorruptState, Fenced, NotAStore, StoreError, StoreOwned, StoreUnavailable
+from ..errors import (
+    CorruptState,
+    Fenced,
+    NotAStore,
+    StoreError,
+    StoreOwned,
+    StoreUnavailable,
+    failing_at,
+)
 from ..records.chain import START, Chain
 from ..records.checksums import intact_record, of_base, of_field, of_record
 from ..records.journal import read_delta
@@ -62,7 +70,8 @@ class SqliteStore(SqliteReader, Store):
         ``sync="power"`` makes a commit survive power loss, ``"process"`` only the process's end.
         """
         self._writing = threading.Lock()
-        self._opener = Owner.this_process()
+        with failing_at(str(path)):
+            self._opener = Owner.this_process()
         self._file = ""
         self._sync = sync
         self._mends = 0
@@ -72,7 +81,8 @@ class SqliteStore(SqliteReader, Store):
         self._rescued = False  # what a lost log held is in the file; a new one is not begun yet
         self.location = str(path)
         self._path = path.absolute()
-        _prepare(path)
+        with failing_at(self.location):
+            _prepare(path)
         try:
             self._connect()
             super().__init__(path)
