@@ -229,6 +229,23 @@ def under_way() -> Turn | None:
     return turn if turn is None or turn.cell.turn is turn else None
 
 
+def under_way_in(home: object) -> Turn | None:
+    """Return the turn under way, if its agent lives in the system ``home``.
+
+    What a handler wants of another system is wanted from outside: no commit holds both.
+    """
+    turn = current.get()
+    if turn is None or turn.cell.turn is not turn or turn.cell.home is not home:
+        return None
+    return turn
+
+
+def begun_in(home: object) -> Turn | None:
+    """Return the turn in which this context began, under way or over, if it is one of ``home``."""
+    turn = current.get()
+    return turn if turn is None or turn.cell.home is home else None
+
+
 @contextlib.contextmanager
 def outside_turns() -> Iterator[None]:
     """Run a block as if no turn was under way: what it sends is sent at once."""
