@@ -44,7 +44,8 @@ def fail(cell: AgentCell, activation: Activation, turn: Turn, error: BaseExcepti
     if turn.unit is not None:
         cell.home.ledger.give_up(turn.unit)
         cell.home.desk.forgo(turn.unit)
-    if letter.reply_to is not None:
+    if letter.reply_to is not None or turn.held_back:
+        turn.held_back = True  # an ask, also for who comes here again when the asker was told
         note_seen(cell, turn)
         reject(cell, letter, error)
         return
@@ -136,7 +137,8 @@ def reject(cell: AgentCell, letter: Letter, error: BaseException) -> None:
     """
     # The error's traceback leads to the letter, and from there it must not lead to the future: if
     # nobody asks for it, that is to be noticed when it goes, not when the collector comes.
-    reply_to, letter.reply_to = letter.reply_to, None
+    # Given away when it is answered: whoever is struck before comes here again.
+    reply_to = letter.reply_to
     if reply_to is None:
         return
     unsaved = cell.snapshot or cell.volatile
@@ -149,6 +151,7 @@ def reject(cell: AgentCell, letter: Letter, error: BaseException) -> None:
         if cell.home.supervisor.outage:
             reply_to.unsaved = True
         reply_to.fail(error)
+    letter.reply_to = None
 
 
 def refuse_askers(cell: AgentCell, error: Exception, *, steps: bool = False) -> None:

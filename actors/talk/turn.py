@@ -179,6 +179,22 @@ class Turn:
         commit = self.commit
         return commit is not None and commit.sequence != 0
 
+    def struck_by(self, error: BaseException) -> bool:
+        """Tell whether an error is not its handler's: thrown into the thread that runs it.
+
+        Then nothing is undone, and a worker goes on with the turn.
+        So is what comes where no handler runs. In a handler on the main thread it is Ctrl-C, which
+        its caller gets while a worker goes on with the turn. In others it is what they raise.
+        """
+        if self.counts:
+            return True
+        if isinstance(error, Exception):
+            return False
+        if self.settling:
+            return True
+        on_main = threading.current_thread() is threading.main_thread()
+        return on_main and error.__class__ is KeyboardInterrupt
+
     def decide(self, who: Decider) -> bool:
         """Let the first who asks decide how the turn ends; tell whether that is ``who``.
 
@@ -213,6 +229,17 @@ class Turn:
         """Take a lifecycle step after the turn."""
         self.effects = True
         self.steps = [*self.steps, step]
+
+
+class OwnTurn(Turn):
+    """One of an agent's own methods for the steps of its life: no message of the mailbox."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, cell: Cell, letter: Letter, name: str) -> None:
+        """Begin to run the method ``name``."""
+        super().__init__(cell, letter)
+        self.name = name
 
 
 current: Final[ContextVar[Turn | None]] = ContextVar("perdure_turn", default=None)

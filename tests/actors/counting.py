@@ -10,13 +10,18 @@ from pathlib import Path
 from perdure import (
     Agent,
     AgentSystem,
+    Backoff,
     Durability,
     Map,
     Resources,
+    RestartPolicy,
     State,
     Store,
 )
 from tests.kit.deadline import DEADLINE
+
+OFTEN = RestartPolicy(attempts=3, restarts=10**6, backoff=Backoff(first=0.0, longest=0.0))
+"""For agents whose turns are struck again and again, which is no fault of theirs."""
 
 
 class Seen(State):
@@ -27,11 +32,17 @@ class Seen(State):
 class Counter(Agent[Seen]):
     """Count what comes, and tell another of it."""
 
+    restarts = OFTEN
+
     def take(self, number: int) -> int:
         self.state.times[number] = self.state.times.get(number, 0) + 1
         self.state.total += 1
         self.system.agent(Listener, "one").cast(Listener.take, number)
         return number
+
+    def refuse(self, number: int) -> None:
+        self.state.total += 1
+        raise ValueError(number)
 
     def seen(self) -> tuple[dict[int, int], int]:
         return dict(self.state.times), self.state.total
@@ -47,6 +58,8 @@ class VolatileCounter(Counter):
 
 class Listener(Agent[Seen]):
     """Count what is heard."""
+
+    restarts = OFTEN
 
     def take(self, number: int) -> None:
         self.state.times[number] = self.state.times.get(number, 0) + 1
@@ -64,7 +77,10 @@ class Rounds:
 
     def __init__(self, url: str | Path | Store, kind: type[Counter]) -> None:
         self.system = AgentSystem.open(
-            url, agents=[*KINDS, Listener], sync="process", resources=Resources(workers=1)
+            url,
+            agents=list({*KINDS, Listener, kind}),
+            sync="process",
+            resources=Resources(workers=1),
         )
         self.counter = self.system.agent(kind, "one")
         self.listener = self.system.agent(Listener, "one")
