@@ -20,6 +20,28 @@ class _Call(NamedTuple):
     cell: Cell | None
 
 
+class Errand:
+    """A call that a worker makes; a system is not quiet before it is made."""
+
+    def __init__(self, agenda: Agenda, call: Callable[[], object]) -> None:
+        """Make ``call`` once it is submitted."""
+        self._agenda = agenda
+        self._call = call
+        agenda.count(1)
+
+    def waits(self) -> bool:
+        """Tell that only a worker does this."""
+        return True
+
+    def run(self) -> bool:
+        """Make the call."""
+        try:
+            self._call()
+        finally:
+            self._agenda.count(-1)
+        return True
+
+
 class Agenda:
     """Make calls at their time; a system is not quiet before they are made."""
 
