@@ -9,6 +9,7 @@ from typing import ClassVar
 import pytest
 
 from perdure import Agent, AgentSystem, Keys, RestartPolicy, Scope, State, StaticKeys, new_key
+from perdure.actors.pool.future import Future
 from perdure.lifecycle import signals
 from perdure.lifecycle.clock import VirtualClock
 from perdure.lifecycle.signals import AgentEvent
@@ -74,6 +75,7 @@ def test_a_receiver_that_waits_holds_up_no_timer(*, asked: bool) -> None:
     with gate("slow") as slow, AgentSystem.open("memory://", agents=[Slow, Ticking]) as system:
         Ticking.ticked = threading.Event()
         told = Gate()
+        future: Future[None] = Future()
         system.agent(Ticking, "a").call(Ticking.begin).get()
 
         def wait(_sender: object, event: AgentEvent) -> None:
@@ -96,6 +98,9 @@ def test_a_receiver_that_waits_holds_up_no_timer(*, asked: bool) -> None:
             told.open()
             slow.open()
         assert system.idle(DEADLINE)
+        if asked:
+            with pytest.raises(TurnTimeout):
+                future.get(timeout=DEADLINE)
 
 
 def test_a_bad_value_is_told(tmp_path: Path) -> None:
