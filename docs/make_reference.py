@@ -93,6 +93,7 @@ PAGES: Final = (
                 "Boundary",
                 "CustomBoundary",
                 "Isolation",
+                "Isolations",
                 "Decision",
             ),
             *("Audit", "AuditTrail", "DecisionSelection", "AuditEntry", "AuditReport", "Fault"),
@@ -104,7 +105,7 @@ PAGES: Final = (
         "Sharing patterns",
         "Topics, pipelines, requests, documents and families of agents.",
         (
-            *("Sharing", "Quota", "Topic", "Item", "Pipeline", "Work", "Dropped"),
+            *("Sharing", "Quota", "Topic", "Item", "Pipeline", "Work", "Dropped", "DroppedItems"),
             *("Requests", "Request", "Answered", "TimedOut", "Waiting"),
             *("Document", "Version", "Merged", "Conflicted", "Family"),
         ),

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from .actors.agent.agent import Agent
     from .actors.agent.system_view import SystemView
     from .actors.patterns.document import Conflicted, Document, Merged, Version
+    from .actors.patterns.dropped import Dropped, DroppedItems
     from .actors.patterns.family import Family
-    from .actors.patterns.pipeline import Dropped, Pipeline, Work
+    from .actors.patterns.pipeline import Pipeline, Work
     from .actors.patterns.quota import Quota
     from .actors.patterns.requests import Answered, Request, Requests, TimedOut, Waiting
     from .actors.patterns.sharing import Sharing
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
     from .shared.access.access import Access
     from .shared.access.audit import Audit, AuditTrail, DecisionSelection
     from .shared.access.boundaries import Boundary, CustomBoundary
+    from .shared.access.cut_off import Isolations
     from .shared.access.grants import Grant, Isolation
     from .shared.access.held import Grants
     from .shared.artifacts.artifacts import Artifacts
@@ -133,6 +135,7 @@ __all__ = [
     "Detector",
     "Document",
     "Dropped",
+    "DroppedItems",
     "Durability",
     "Entry",
     "EnvironmentKeys",
@@ -147,6 +150,7 @@ __all__ = [
     "Growth",
     "History",
     "Isolation",
+    "Isolations",
     "Item",
     "Journal",
     "JournalEntry",
@@ -257,7 +261,8 @@ _HOMES: Final = {
     "DecisionSelection": ".shared.access.audit",
     "Detector": ".persistence.secrets.detector",
     "Document": ".actors.patterns.document",
-    "Dropped": ".actors.patterns.pipeline",
+    "Dropped": ".actors.patterns.dropped",
+    "DroppedItems": ".actors.patterns.dropped",
     "Durability": ".lifecycle.durability",
     "Entry": ".shared.scopes.entries",
     "EnvironmentKeys": ".persistence.secrets.keys",
@@ -272,6 +277,7 @@ _HOMES: Final = {
     "Growth": ".persistence.records.records",
     "History": ".shared.sessions.handle",
     "Isolation": ".shared.access.grants",
+    "Isolations": ".shared.access.cut_off",
     "Item": ".actors.patterns.topic",
     "Journal": ".listings",
     "JournalEntry": ".persistence.records.records",

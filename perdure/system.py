@@ -43,7 +43,7 @@ from .lifecycle.supervisor import PersistenceSupervisor
 from .listings import Agents, Journal, Mail, Timers
 from .opening import Opening
 from .persistence.audit.succession import gone_on
-from .persistence.errors import CommitsLost, Deadlock
+from .persistence.errors import CommitsLost, Deadlock, failing_at
 from .persistence.records.records import Counters
 from .persistence.secrets.detector import DEFAULT_DETECTOR, Detector
 from .persistence.secrets.keys import Keys
@@ -227,7 +227,8 @@ class AgentSystem:
                 else undo.enter_context(contextlib.closing(open_store(store, sync=sync)))
             )
             undo.callback(_give_back, opened, opened.lease)
-            counters = opened.acquire(Owner.this_process(), takeover=takeover)
+            with failing_at(opened.location):
+                counters = opened.acquire(Owner.this_process(), takeover=takeover)
             chain = gone_on(opened, counters.chain, audit.key, opening.clock.now())
             system = cls(opening, opened, dataclasses.replace(counters, chain=chain), catalogue)
             system._start(undo)

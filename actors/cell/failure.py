@@ -44,11 +44,12 @@ def fail(cell: AgentCell, activation: Activation, turn: Turn, error: BaseExcepti
     if turn.unit is not None:
         cell.home.ledger.give_up(turn.unit)
         cell.home.desk.forgo(turn.unit)
-    if letter.reply_to is not None:
+    if letter.reply_to is not None or turn.held_back:
+        turn.held_back = True  # an ask, also for who comes here again when the asker was told
         note_seen(cell, turn)
         reject(cell, letter, error)
         return
-    if of_the_store(error):
+    if of_the_store(cell, error):
         wait_for_the_store(cell, letter, error)
         return
     logger.warning("%s failed at %s: %r", cell, describe(letter), error, exc_info=error)
@@ -64,14 +65,17 @@ def fail(cell: AgentCell, activation: Activation, turn: Turn, error: BaseExcepti
     restart(cell, error, letter)
 
 
-def of_the_store(error: BaseException | None) -> bool:
-    """Tell whether a handler raised because the store failed, whatever it made of that."""
+def of_the_store(cell: AgentCell, error: BaseException | None) -> bool:
+    """Tell whether a handler raised because the agent's own store failed, whatever it made of it.
+
+    Another store is a service as any other: what fails there is an attempt of the message.
+    """
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
-        if isinstance(error, StoreUnavailable):
+        if _is_own(cell, error):
             return True
         if isinstance(error, BaseExceptionGroup):
-            return any(of_the_store(part) for part in error.exceptions)
+            return any(of_the_store(cell, part) for part in error.exceptions)
         seen.add(id(error))
         error = error.__cause__ or error.__context__
     return False
@@ -97,13 +101,21 @@ def wait_for_the_store(cell: AgentCell, letter: Letter, error: BaseException) ->
     logger.warning("%s: %s waits for the store: %s", cell, describe(letter), cell.error)
     wait = cell.begin_backoff()
     # Whoever waits behind the letter is told now: nobody knows how long this takes.
-    refuse_askers(cell, error if isinstance(error, StoreUnavailable) else _failing(cell.error))
+    told = error if isinstance(error, StoreUnavailable) and _is_own(cell, error) else None
+    refuse_askers(cell, told or _failing(cell, cell.error))
     what = f"{cell} tries again after a second what the store hindered ({cell.error})"
     cell.home.agenda.when_the_store_may_be_back(lambda: cell.end_backoff(wait), what)
 
 
-def _failing(reason: str) -> StoreUnavailable:
-    return StoreUnavailable(f"the store fails ({reason}); ask again later")
+def _is_own(cell: AgentCell, error: BaseException) -> bool:
+    return isinstance(error, StoreUnavailable) and (
+        not error.location or error.location == cell.home.store.location
+    )
+
+
+def _failing(cell: AgentCell, reason: str) -> StoreUnavailable:
+    message = f"the store fails ({reason}); ask again later"
+    return StoreUnavailable(message, location=cell.home.store.location)
 
 
 @contextlib.contextmanager
@@ -125,7 +137,8 @@ def reject(cell: AgentCell, letter: Letter, error: BaseException) -> None:
     """
     # The error's traceback leads to the letter, and from there it must not lead to the future: if
     # nobody asks for it, that is to be noticed when it goes, not when the collector comes.
-    reply_to, letter.reply_to = letter.reply_to, None
+    # Given away when it is answered: whoever is struck before comes here again.
+    reply_to = letter.reply_to
     if reply_to is None:
         return
     unsaved = cell.snapshot or cell.volatile
@@ -138,6 +151,7 @@ def reject(cell: AgentCell, letter: Letter, error: BaseException) -> None:
         if cell.home.supervisor.outage:
             reply_to.unsaved = True
         reply_to.fail(error)
+    letter.reply_to = None
 
 
 def refuse_askers(cell: AgentCell, error: Exception, *, steps: bool = False) -> None:

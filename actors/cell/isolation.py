@@ -56,6 +56,12 @@ def lost(cell: AgentCell, activation: Activation, turn: Turn) -> bool:
     return True
 
 
+def refuse_lost(cell: AgentCell, activation: Activation, turn: Turn) -> None:
+    """Raise Isolated if an isolation has decided the turn of one of the agent's own methods."""
+    if cell.home.policy.ever and lost(cell, activation, turn):
+        raise isolated(cell)
+
+
 def hand_over(cell: AgentCell, letter: Letter) -> None:
     """Give a letter that an old cell did not finish to the agent's present one; tell an asker.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from types import CoroutineType
 from typing import Any, Final
 
@@ -15,13 +14,14 @@ from ...shared.ledger.ledger import Stale
 from ..pool.mailbox import NOTHING, MailHold, Outcome
 from ..talk.control import Control, Verb
 from ..talk.copies import PLAIN
-from ..talk.turn import Decider, KeptLetter, Letter, StoredLetter, Turn, as_letter, current
+from ..talk.turn import Decider, KeptLetter, Letter, OwnTurn, StoredLetter, Turn, as_letter, current
 from . import (
     controls,
     failure,
     guards,
     isolation,
     limits,
+    methods,
     retry,
     settlement,
     start,
@@ -83,6 +83,9 @@ class RunningCell(AgentCell):
         if self.pending is not None:
             return Outcome.SUSPENDED if self.turn is not None else Outcome.RETRY
         turn, activation = self.turn, self.activation
+        if turn.__class__ is OwnTurn:
+            methods.recover(self)
+            return self.receive(envelope)
         if turn is None or activation is None or turn.letter is not envelope:
             return self.receive(envelope)
         current.set(turn)
@@ -187,7 +190,8 @@ class RunningCell(AgentCell):
             turn.watch = limits.watch(self, turn, limit)
         try:
             result = handle(activation.agent, letter.message)
-            if isinstance(result, CoroutineType):
+            # No call: what is thrown in from here on is not the handler's.
+            if result.__class__ is CoroutineType:
                 self.pending = lambda: self._launch_handler(turn, result)
                 return Outcome.SUSPENDED
             turn.result, turn.settling = result, True  # then the look: system/isolator.py says why
@@ -195,11 +199,11 @@ class RunningCell(AgentCell):
                 return Outcome.GONE
             settlement.settle(self, activation, turn, result)
         except BaseException as error:
-            if turn.counts or (error.__class__ is KeyboardInterrupt and _on_main_thread()):
-                # Not the handler's doing: somebody pressed Ctrl-C while the main thread helped. Its
-                # caller gets that, and a worker goes on with the turn.
-                raise
+            if turn.struck_by(error):
+                raise  # a worker goes on with it
             turn.settling = True
+            if error.__class__ is not Stale:
+                turn.failed = error  # no call before: else a turn that failed could be settled
             if self._too_late(activation, turn):
                 return Outcome.GONE
             overtaken = error.__class__ is Stale and retry.begins_again(self, activation, turn)
@@ -252,7 +256,7 @@ class RunningCell(AgentCell):
             if error is None:
                 settlement.settle(self, activation, turn, control.value)
         except BaseException as raised:
-            if turn.counts:
+            if turn.struck_by(raised):
                 raise
             error = raised
         if error.__class__ is Stale and retry.begins_again(self, activation, turn):
@@ -268,10 +272,6 @@ def refuse(letter: Letter) -> None:
     """Tell the asker of a turn that the system was closed under it."""
     if letter.reply_to is not None:
         letter.reply_to.fail(SystemClosed("the agent system was closed before the handler ended"))
-
-
-def _on_main_thread() -> bool:
-    return threading.current_thread() is threading.main_thread()
 
 
 def handle(agent: object, message: object) -> object:

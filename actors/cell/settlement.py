@@ -55,10 +55,11 @@ def _settle(
     value = reply_of(result) if letter.reply_to is not None else None  # first: it may be refused
     if cell.volatile:
         activation.tracker.accept()
+        turn.value = value
         if turn.effects or letter.timer or letter.durable:
             _settle_effects(cell, activation, turn)
-        if letter.reply_to is not None or turn.asked or letter.cause:
-            _answer_unsaved(cell, turn, value)
+        else:
+            _end_unsaved(cell, turn)
         return
     effects = turn.effects or letter.timer is not None
     if cell.snapshot and not effects and name is None:
@@ -129,6 +130,12 @@ def hold_back(
     if cell.blueprint.agent_class.when_unsaved is WhenUnsaved.CONTINUE:
         reply_to.passes = True
     reply_to.prepare(value, error)
+
+
+def _end_unsaved(cell: AgentCell, turn: Turn) -> None:
+    letter = turn.letter
+    if letter.reply_to is not None or turn.asked or letter.cause:
+        _answer_unsaved(cell, turn, turn.value)
 
 
 def _answer_unsaved(cell: AgentCell, turn: Turn, value: object) -> None:
@@ -274,7 +281,9 @@ def finish(cell: AgentCell, turn: Turn) -> None:
     if turn.effects or letter.timer:
         cell.seen = sequence
         _deliver(cell, turn, commit)
-    if not turn.held_back and letter.reply_to is not None:
+    if cell.volatile:
+        _end_unsaved(cell, turn)
+    elif not turn.held_back and letter.reply_to is not None:
         _answer(cell, letter, turn.value)
     activation = cell.activation
     if activation is not None and activation.tracker.collections:
@@ -297,7 +306,6 @@ def _settle_effects(cell: AgentCell, activation: Activation, turn: Turn) -> None
     _put_effects(cell, turn, commit)
     append = activation.writer.submit if timed else cell.home.supervisor.append
     turn.commit = commit
-    turn.held_back = True  # the caller of this answers
     cell.seen = append(commit)
     finish(cell, turn)
 

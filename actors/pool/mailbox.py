@@ -102,6 +102,11 @@ _IDLE, _SCHEDULED, _RUNNING, _SUSPENDED, _CLOSED = _Phase
 NOTHING: Final[Any] = object()
 """What is in a hand that is empty; a message may be None."""
 
+
+def _never() -> bool:
+    return False
+
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -261,9 +266,21 @@ class Mailbox:
         """Wait until there is room; False on timeout."""
         return self._wait(lambda: not self.full() or self._phase is _CLOSED, timeout)
 
-    def wait_until_rest(self, timeout: float | None) -> bool:
-        """Wait until nothing is handled or could be at once; False on timeout."""
-        return not self.busy() or self._wait(lambda: not self._is_busy(), timeout)
+    def wait_until_rest(
+        self, timeout: float | None, *, unless: Callable[[], bool] = _never
+    ) -> bool:
+        """Wait until nothing is handled or could be at once; False on timeout.
+
+        Or until ``unless`` says that this is not to be waited for: asked when a run ends, and at
+        ``look_again()``, under the lock.
+        """
+        return not self.busy() or self._wait(lambda: not self._is_busy() or unless(), timeout)
+
+    def look_again(self) -> None:
+        """Have those who wait for something here look again."""
+        with self._lock:
+            if self._space is not None:
+                self._space.notify_all()
 
     def _wait(self, condition: Callable[[], bool], timeout: float | None) -> bool:
         with self._lock:

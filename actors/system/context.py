@@ -11,7 +11,7 @@ from ...shared.ledger.unit import Unit
 from ...shared.sessions.current import entered
 from ..cell.cell import AgentCell, Surroundings
 from ..cell.settlement import row
-from ..talk.turn import Letter, Turn, current, under_way
+from ..talk.turn import Letter, Turn, begun_in, under_way_in
 
 Mail = list[tuple[AgentCell, Letter]]
 
@@ -33,7 +33,7 @@ class TurnContext:
 
     def standing(self) -> Standing | None:
         """Return who speaks: the agent, also in a task that goes on when its turn is over."""
-        turn = current.get()
+        turn = begun_in(self._home)
         if turn is None:
             return None
         unit = turn.unit
@@ -45,15 +45,15 @@ class TurnContext:
 
     def turn(self) -> object:
         """Return the turn under way; None outside of turns, and in what goes on after one."""
-        return under_way()
+        return under_way_in(self._home)
 
     def origin(self) -> object:
         """Return the turn in which this context began, under way or over; None outside."""
-        return current.get()
+        return begun_in(self._home)
 
     def unit(self) -> Unit | None:
         """Return the unit of the turn under way; its first call makes it."""
-        turn = under_way()
+        turn = under_way_in(self._home)
         if turn is None:
             return None
         if turn.unit is None:
@@ -67,7 +67,7 @@ class TurnContext:
 
     def learnt(self) -> None:
         """Have the reply of the turn under way wait for what it may know of."""
-        turn = under_way()
+        turn = under_way_in(self._home)
         if turn is not None:
             turn.asked = True
 

@@ -27,7 +27,7 @@ from ..talk.control import Control, Verb
 from ..talk.copies import PLAIN, detach
 from ..talk.description import AgentDescription, describe
 from ..talk.reference import AgentRef
-from ..talk.turn import KeptLetter, Letter, StoredLetter, Turn, current, under_way
+from ..talk.turn import KeptLetter, Letter, StoredLetter, Turn, current, under_way_in
 from .cells import Keeper
 from .helper import AskHelper
 
@@ -75,7 +75,7 @@ class PostOffice:
         cell = known if type(known) is RunningCell else self._cell_of(ref)
         if not cell.receives and message.__class__ not in _PROXIED:
             raise _unreceived(cell)
-        turn = under_way()
+        turn = under_way_in(self._home)
         if turn is None:
             self._tell_from_outside(ref, cell, message)
             return
@@ -103,7 +103,7 @@ class PostOffice:
         """
         known = ref.cell
         cell = known if type(known) is RunningCell else self._cell_of(ref)
-        turn = under_way()
+        turn = under_way_in(self._home)
         if cell.volatile:
             letter = Letter(detached(message))
             letter.correlation = unit.standing.correlation
@@ -181,7 +181,7 @@ class PostOffice:
         cell = known if type(known) is RunningCell else self._cell_of(ref)
         if not cell.receives and message.__class__ not in _PROXIED:
             raise _unreceived(cell)
-        turn = under_way()
+        turn = under_way_in(self._home)
         future: Future[Any] = Future()
         future.target = cell
         if message.__class__ in _PROXIED:
@@ -245,7 +245,7 @@ class PostOffice:
         self.refuse_undirected(ref, verb.name.lower())
         if home.policy.ever:
             refuse_cut_off(home)
-        turn = under_way()
+        turn = under_way_in(self._home)
         future: Future[Any] = Future()
         future.path = (verb.value,)
         if home.closing:
@@ -332,7 +332,7 @@ class PostOffice:
         raise MailboxFull(message)
 
     def _wait_for_room(self, cell: AgentCell) -> None:
-        if _in_event_loop() or under_way() is not None:
+        if _in_event_loop() or under_way_in(self._home) is not None:
             raise _full(cell)
         with self._home.dispatcher.blocking():
             if not cell.mailbox.wait_for_space(self._mailbox_wait):

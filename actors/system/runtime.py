@@ -27,6 +27,7 @@ from ...shared.scopes.state import ScopedState
 from ...shared.scopes.sweep import KeySweep
 from ..agent.agent import Agent
 from ..agent.blueprint import Catalogue, check_name
+from ..cell.cell import AgentCell
 from ..cell.graves import Graves
 from ..cell.timers import TimerService
 from ..patterns.rows import Office
@@ -265,9 +266,8 @@ class Runtime:
             before = self.dispatcher.submissions()
             if not self.agenda.wait(left(), for_time=not self.by_hand):
                 return False
-            delayed = self.agenda.delayed()
             for cell in list(self.cells.values()):
-                if cell not in delayed and not cell.mailbox.wait_until_rest(left()):
+                if not cell.mailbox.wait_until_rest(left(), unless=self._delays(cell)):
                     return False
             # Nothing was scheduled during the whole round: nothing can have begun behind it. But
             # what it ended with may be a wait, such as that before a restart.
@@ -276,6 +276,10 @@ class Runtime:
                     return True
                 if self.by_hand:
                     return False
+
+    def _delays(self, cell: AgentCell) -> Callable[[], bool]:
+        """Return what tells whether a cell does nothing before something whose time must come."""
+        return lambda: cell in self.agenda.delayed()
 
     def stalled(self) -> str:
         """Say what waits for somebody to advance the clock; nothing if it runs by itself."""

@@ -26,15 +26,19 @@ _BEYOND: Final = "the file is damaged beyond reading; restore a backup"
 
 @contextlib.contextmanager
 def translated(location: str, doing: str) -> Iterator[None]:
-    """Turn driver errors raised inside into StoreUnavailable or NotAStore."""
+    """Turn driver errors raised inside into StoreUnavailable or NotAStore, of that store."""
     try:
         yield
+    except StoreUnavailable as error:
+        error.location = error.location or location
+        raise
     except sqlite3.Error as error:
         raise translate(error, location, doing) from error
     except UnicodeDecodeError as error:
         # The driver meets it in names and messages that a damaged schema gives it.
         advice = _advice(sqlite3.SQLITE_CORRUPT, doing)
-        raise StoreUnavailable(f"{location}: {doing} failed: {error}; {advice}") from error
+        message = f"{location}: {doing} failed: {error}; {advice}"
+        raise StoreUnavailable(message, location=location) from error
 
 
 def translate(error: sqlite3.Error, location: str, doing: str) -> Exception:
@@ -44,13 +48,20 @@ def translate(error: sqlite3.Error, location: str, doing: str) -> Exception:
     if primary == sqlite3.SQLITE_NOTADB:
         return NotAStore(f"{location} is not a SQLite file; choose another path")
     message = f"{location}: {doing} failed: {error}; {_advice(primary, doing)}"
-    return StoreUnavailable(message, full=primary == sqlite3.SQLITE_FULL)
+    return StoreUnavailable(message, full=primary == sqlite3.SQLITE_FULL, location=location)
 
 
 def _advice(primary: int, doing: str) -> str:
     if primary == sqlite3.SQLITE_CORRUPT and doing in {"opening", "examining"}:
         return _BEYOND
     return _ADVICE.get(primary, "see the error before this one")
+
+
+def damaged(message: str) -> sqlite3.DatabaseError:
+    """Return what the driver raises for a damaged file, where we are who noticed."""
+    error = sqlite3.DatabaseError(message)
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
 
 
 class Mended(StoreUnavailable):

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
-from ..errors import CorruptState, NotAStore, StoreUnavailable
+from ..errors import CorruptState, NotAStore, StoreUnavailable, failing_at
 from ..records import journal as recovery
 from ..records.checksums import intact, intact_record, of_base, of_entry, of_item
 from ..records.records import (
@@ -44,7 +44,7 @@ from . import (
 from . import (
     texts as sqlite_texts,
 )
-from .errors import Mended, translated
+from .errors import Mended, damaged, translated
 from .history import entries_back
 from .place import beside, identity, refuse_two_names
 from .pool import ReaderPool, fetch
@@ -54,6 +54,8 @@ logger = logging.getLogger("perdure.persistence")
 
 LOST: Final = ""
 """The field of a base row that says: an entry that could not be read was trimmed away."""
+_LEASE: Final = (int, str, int, str, str, str, float, int, str)
+"""The types of a lease's values; the row has no checksum."""
 
 
 P = ParamSpec("P")
@@ -84,8 +86,9 @@ class SqliteReader(StoreReader):
         self._readers = ReaderPool(self._path)
         if not path.is_file():
             message = f"{path} does not exist; name the file of an existing store"
-            raise StoreUnavailable(message)
-        refuse_two_names(path)
+            raise StoreUnavailable(message, location=self.location)
+        with failing_at(self.location):
+            refuse_two_names(path)
         try:
             with self.reading("opening") as connection:
                 if not schema.check(connection, self.location):
@@ -407,13 +410,16 @@ class SqliteReader(StoreReader):
         return f"{device}:{number}"
 
     def lease_record(self, connection: sqlite3.Connection) -> LeaseRecord | None:
-        """Return who holds the lease, or held it last."""
+        """Return who holds the lease, or held it last; damage if the row cannot be that."""
         row = connection.execute(
             "SELECT token, host, pid, started, realm, incarnation, renewed, released, file"
             " FROM lease"
         ).fetchone()
         if row is None:
             return None
+        if not all(map(isinstance, row, _LEASE)):
+            # Who owns the store cannot be said, so nobody may take it for free.
+            raise damaged("the row of the lease has values of other types than it was given")
         token, host, pid, started, realm, incarnation, renewed, released, file = row
         owner = Owner(host, pid, started, realm, incarnation)
         return LeaseRecord(token, owner, renewed, bool(released), file != self.identity())

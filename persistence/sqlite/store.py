@@ -13,7 +13,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from ..errors import CorruptState, Fenced, NotAStore, StoreError, StoreOwned, StoreUnavailable
+from ..errors import (
+    CorruptState,
+    Fenced,
+    NotAStore,
+    StoreError,
+    StoreOwned,
+    StoreUnavailable,
+    failing_at,
+)
 from ..records.chain import START, Chain
 from ..records.checksums import intact_record, of_base, of_field, of_record
 from ..records.journal import read_delta
@@ -23,7 +31,7 @@ from ..store.batch import Batch
 from ..store.lease import NO_LEASE, Lease, Owner
 from ..store.store import Store
 from . import deletion, schema, tables, texts
-from .errors import Mended, conflicting, locked, malformed, translated
+from .errors import Mended, conflicting, damaged, locked, malformed, translated
 from .insert import delete, insert
 from .mend import make_room, mend
 from .place import LogLost, StoreFile, refuse_two_names
@@ -62,7 +70,8 @@ class SqliteStore(SqliteReader, Store):
         ``sync="power"`` makes a commit survive power loss, ``"process"`` only the process's end.
         """
         self._writing = threading.Lock()
-        self._opener = Owner.this_process()
+        with failing_at(str(path)):
+            self._opener = Owner.this_process()
         self._file = ""
         self._sync = sync
         self._mends = 0
@@ -72,7 +81,8 @@ class SqliteStore(SqliteReader, Store):
         self._rescued = False  # what a lost log held is in the file; a new one is not begun yet
         self.location = str(path)
         self._path = path.absolute()
-        _prepare(path)
+        with failing_at(self.location):
+            _prepare(path)
         try:
             self._connect()
             super().__init__(path)
@@ -188,10 +198,7 @@ class SqliteStore(SqliteReader, Store):
         )
         if newest != sorted(newest, reverse=True):
             # A damaged row would have us number commits anew that are there.
-            message = "the newest rows of the journal are out of order"
-            error = sqlite3.DatabaseError(message)
-            error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-            raise error
+            raise damaged("the newest rows of the journal are out of order")
         last = "SELECT coalesce(max({0}), 0) FROM {1}"
         decided, agent, dead = (
             connection.execute(last.format(column, table)).fetchone()[0]

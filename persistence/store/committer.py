@@ -412,7 +412,8 @@ class Committer:
                 return
             except Exception as error:
                 logger.exception("the store failed in an unexpected way")
-                self._failed(StoreUnavailable(f"{self._store.location}: {error!r}"), batch)
+                message = f"{self._store.location}: {error!r}"
+                self._failed(StoreUnavailable(message), batch)
                 return
             if batch.tables and self.on_durable is not None:
                 self.on_durable(batch)
@@ -488,6 +489,8 @@ class Committer:
 
     def _failed(self, error: StoreError, batch: Batch) -> None:
         try:
+            if isinstance(error, StoreUnavailable):
+                error.location = error.location or self._store.location
             # Before anybody is told: the observer arranges ``resume()``, which must come after.
             self._held = True
             with self._lock:

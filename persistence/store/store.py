@@ -34,11 +34,12 @@ TimerPlace: TypeAlias = tuple[float, str, str, str]
 class StoreReader(ABC):
     """Read what is durable. Every method may be called from any thread.
 
-    Methods raise StoreUnavailable when the store fails, CorruptState when bytes that were read
-    fail their checksum. Texts are JSON.
+    Methods raise StoreUnavailable, which names ``location``, when the store fails, CorruptState
+    when bytes that were read fail their checksum. Texts are JSON.
     """
 
     location: str
+    """Which store this is, for people, and for who has to know whose an error is."""
 
     @abstractmethod
     def load(self, kind: str, key: str) -> StoredAgent | None:

@@ -132,4 +132,4 @@ class SecretsOffice:
             if committer.flush(1.0, sequence) or self._stopped.is_set():
                 return
         message = "a slice of the rotation is not durable yet; rotate() again goes on"
-        raise StoreUnavailable(message)
+        raise StoreUnavailable(message, location=self._store.location)

@@ -81,7 +81,7 @@ CALLS = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(VALUES | CALLS)
 def test_what_is_proven_comes_back_as_it_is(message: object) -> None:
     """A proven message is encoded without complaint, to what was sent and to nothing secret."""

@@ -200,7 +200,7 @@ def test_an_agent_that_is_cut_off_can_be_deleted() -> None:
         pet.cast(Pet.eat, "late")
         assert pet.delete() is True
         pet.cast(Pet.eat, "new")
-        assert [i.agent.part for i in system.access.isolated()] == ["a"]
+        assert [i.agent.part for i in system.access.isolations.list()] == ["a"]
         system.access.restore(pet)
         system.idle(DEADLINE)
         assert pet.call(Pet.count).get() == 1

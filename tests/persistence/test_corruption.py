@@ -327,7 +327,7 @@ def test_a_second_rewind_crosses_the_first(file: File) -> None:
         assert keeper.values() == history(file)[3]
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     turns=st.lists(
         st.tuples(

@@ -171,7 +171,7 @@ class RowContract(abc.ABC):
         assert store.journal() == []
 
     @settings(
-        max_examples=60, deadline=None,
+        max_examples=60,
         suppress_health_check=[
             HealthCheck.function_scoped_fixture, HealthCheck.too_slow,
             HealthCheck.differing_executors,  # one for each adapter

@@ -47,7 +47,7 @@ STEPS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.booleans(), STEPS), max_size=5), st.sampled_from("abcdef"))
 def test_as_many_are_counted_as_listed(
     rounds: list[tuple[bool, list[tuple[str, str]]]], brief: str
