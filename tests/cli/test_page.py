@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from docs import make_cli
-from perdure.cli.exits import ExitCode
+from perdure.cli.terminal.exits import ExitCode
 from tests.cli.commands import invoke, records, spawn
 from tests.kit.children import finished
 

@@ -1,5 +1,6 @@
 """The commands that read a store: what they show to people and give to programs."""
 
+import shlex
 import sqlite3
 from pathlib import Path
 
@@ -119,7 +120,7 @@ def test_what_is_damaged_is_said_and_the_rest_is_shown(own_store: Path) -> None:
 
 
 def test_the_journal_ends_with_the_newest(desk_store: Path) -> None:
-    """Without --after the newest commits are shown, oldest first, with it those that follow."""
+    """The newest commits are shown, oldest first; with --after those that follow."""
     everything = records("journal", "--store", desk_store, "--after", 0, "--limit", 1000)
     sequences = [entry["sequence"] for entry in everything]
     assert sequences == sorted(set(sequences))
@@ -127,18 +128,24 @@ def test_the_journal_ends_with_the_newest(desk_store: Path) -> None:
     assert records("journal", "--store", desk_store, "--limit", 3) == everything[-3:]
     after = ("--after", sequences[4], "--limit", 2)
     assert records("journal", "--store", desk_store, *after) == everything[5:7]
-    desks = records("journal", "Desk", "--store", desk_store)
+    newest = records("journal", "--newest", "--limit", 3, "--store", desk_store)
+    assert newest == everything[:-4:-1]
+    older = ("--newest", "--after", sequences[4], "--limit", 2)
+    assert records("journal", "--store", desk_store, *older) == everything[3:1:-1]
+    assert records("journal", "--oldest", "--limit", 2, "--store", desk_store) == everything[:2]
+    desks = records("journal", "--kind", "Desk", "--store", desk_store)
     assert desks == [entry for entry in everything if entry["kind"] == "Desk"]
-    apac = records("journal", "Desk", "apac", "--store", desk_store)
+    apac = records("journal", "--kind", "Desk", "--key", "apac", "--store", desk_store)
     assert [(entry["name"], entry["version"]) for entry in apac] == [("assign", 1), ("(pause)", 2)]
 
 
 def test_the_journal_reads_like_assignments(desk_store: Path) -> None:
     """A person sees what was handled and what changed, or that there was nothing."""
-    page = invoke("journal", "Desk", "apac", "--store", desk_store).stdout.splitlines()
+    apac = ("--kind", "Desk", "--key", "apac")
+    page = invoke("journal", *apac, "--store", desk_store).stdout.splitlines()
     assert page[0].split() == ["SEQUENCE", "TIME", "(UTC)", "AGENT", "HANDLED", "CHANGES"]
     assert page[1].endswith('open = 1, transcript[0] = "A-1 -> mira", owners["A-1"] = "mira"')
-    empty = invoke("journal", "Desk", "nobody", "--store", desk_store)
+    empty = invoke("journal", "--kind", "Desk", "--key", "nobody", "--store", desk_store)
     assert (empty.exit_code, empty.stdout) == (0, "")
     assert empty.stderr == "no such commits in the journal\n"
 
@@ -159,6 +166,12 @@ def test_growth_adds_up(desk_store: Path) -> None:
     page = invoke("growth", "--store", desk_store, "--limit", 2).stdout
     assert "agents  3, the largest 2:" in page
     assert "% of the values" in page
+    for split in ("fields", "agents"):
+        assert records("growth", split, "--limit", 1000, "--store", desk_store) == report[split]
+        first = invoke("growth", split, "--limit", 1, "--json", "--store", desk_store)
+        place = shlex.split(first.stderr)[4]
+        behind = records("growth", split, "--after", place, "-n", 1000, "--store", desk_store)
+        assert behind == report[split][1:]
 
 
 def test_doctor_finds_nothing_in_a_good_store(desk_store: Path) -> None:
@@ -184,6 +197,10 @@ def test_doctor_names_what_is_damaged(own_store: Path) -> None:
     assert page.exit_code == 1
     assert "DAMAGED" in page.stdout
     assert ["fields", "Desk", "emea", "title"] in [s.split() for s in page.stdout.splitlines()]
+    (found,) = records("doctor", "findings", "--store", own_store, code=1)
+    assert found == {"number": 1, "where": "fields", "kind": "Desk", "key": "emea", "what": "title"}
+    none = invoke("doctor", "findings", "--after", 1, "--store", own_store)
+    assert (none.exit_code, none.stdout, none.stderr) == (1, "", "no such findings\n")
 
 
 @pytest.fixture

@@ -8,22 +8,22 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Final
 
-from ..persistence.errors import ConfigurationError, CorruptState, KeyMissing
-from ..persistence.records.records import Commit
-from ..persistence.records.texts import StoredText
-from ..persistence.secrets.detector import Detector, sensitive
-from ..persistence.secrets.keys import EnvironmentKeys, FileKeys, KeyProvider, KeyringKeys
-from ..persistence.secrets.sealer import Sealer
-from ..persistence.secrets.tokens import key_of
-from ..persistence.store.batch import Batch
-from ..persistence.store.lease import Owner
-from ..persistence.store.store import StoreReader
-from ..shared.secrets.rotation import Rotator, remaining, sealed, unfinished
-from ..url import open_reader, open_store
-from .exits import ExitCode
-from .options import SecretsAction
-from .screen import Screen, print_json
-from .text import count
+from ...persistence.errors import ConfigurationError, CorruptState, KeyMissing
+from ...persistence.records.records import Commit
+from ...persistence.records.texts import StoredText
+from ...persistence.secrets.detector import Detector, sensitive
+from ...persistence.secrets.keys import EnvironmentKeys, FileKeys, KeyProvider, KeyringKeys
+from ...persistence.secrets.sealer import Sealer
+from ...persistence.secrets.tokens import key_of
+from ...persistence.store.batch import Batch
+from ...persistence.store.lease import Owner
+from ...persistence.store.store import StoreReader
+from ...shared.secrets.rotation import Rotator, remaining, sealed, unfinished
+from ...url import open_reader, open_store
+from ..terminal.exits import ExitCode
+from ..terminal.options import SecretsAction
+from ..terminal.screen import Screen, print_json
+from ..terminal.text import count
 
 _OF_AGENTS: Final = frozenset({"fields", "log_items", "map_entries"})
 _WITH_NAMES: Final = frozenset({"mailbox", "timers", "dead_letters", "scoped"})

@@ -5,17 +5,17 @@ from __future__ import annotations
 from contextlib import closing
 from typing import Any, Final, TypeAlias
 
-from ..persistence.errors import CorruptState, StoreError
-from ..persistence.records.checksums import intact, of_field
-from ..persistence.records.records import Message, StoredAgent, Timer
-from ..persistence.store.store import StoreReader
-from ..url import open_reader
+from ...persistence.errors import CorruptState, StoreError
+from ...persistence.records.checksums import intact, of_field
+from ...persistence.records.records import Message, StoredAgent, Timer
+from ...persistence.store.store import StoreReader
+from ...url import open_reader
+from ..terminal.exits import ExitCode, NotFound
+from ..terminal.screen import Screen, print_json
+from ..terminal.text import count, moment
+from ..terminal.values import call, changes, parse, short
 from . import agents, journal
 from .census import dead_letters, everybody, newcomer
-from .exits import ExitCode, NotFound
-from .screen import Screen, print_json
-from .text import count, moment
-from .values import call, changes, parse, short
 
 Picture: TypeAlias = dict[str, Any]
 """An agent as ``--json`` prints it."""
