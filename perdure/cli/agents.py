@@ -128,6 +128,12 @@ def show(
             show_default="the last items",
         ),
     ] = None,
+    at: Annotated[
+        int | None,
+        typer.Option(
+            metavar="VERSION", callback=number, help="As it was then.", show_default="as it is now"
+        ),
+    ] = None,
     printing: Printing,
 ) -> ExitCode:
     """Show one agent: its state, mail, timers and last commits.
@@ -135,12 +141,21 @@ def show(
     Of logs the last items are shown, of maps and mail the first; with --log only that log, from
     any position. The exit code is 1 if a value cannot be read; the others are shown. An agent
     of whom there is only mail or a dead letter has never committed: it has no state yet.
+    With --at the state at an earlier version is built again from the journal, as far as it
+    reaches; mail and timers are not in it.
 
     \b
     perdure show Desk emea --store desk.db
     perdure show Desk emea --store desk.db --json | jq .fields
     perdure show Desk emea --store desk.db --log transcript --from 1000 --items 100
+    perdure show Desk emea --at 3 --store desk.db
     """
+    if at is not None:
+        from .commands.versions import show_version
+
+        if log is not None or start is not None:
+            raise ConfigurationError("--at shows the whole state: leave out --log and --from")
+        return show_version(store, kind, key, at, items=items, json=printing.json)
     if log is not None:
         from .commands.log_items import show_log
 
@@ -150,3 +165,38 @@ def show(
     from .commands.show import show_agent
 
     return show_agent(store, kind, key, items=items, json=printing.json)
+
+
+def diff(
+    kind: Kind,
+    key: Key,
+    before: Annotated[
+        int | None,
+        typer.Argument(
+            metavar="FROM", callback=number, help="A version.", show_default="the one before TO"
+        ),
+    ] = None,
+    after: Annotated[
+        int | None,
+        typer.Argument(
+            metavar="TO", callback=number, help="Another.", show_default="the latest version"
+        ),
+    ] = None,
+    *,
+    store: Store,
+    printing: Printing,
+) -> ExitCode:
+    """Show what differs between two versions of an agent.
+
+    By path: fields, and what is inside their values; items of logs and entries of maps. Built from
+    the journal, as far as it reaches. Version 0 is before the first commit. The exit code is 1 if
+    a value is not known any more; the others are shown.
+
+    \b
+    perdure diff Desk emea --store desk.db         what the last commit changed
+    perdure diff Desk emea 3 --store desk.db       what changed since version 3
+    perdure diff Desk emea 3 5 --store desk.db --json
+    """
+    from .commands.versions import show_diff
+
+    return show_diff(store, kind, key, before, after, json=printing.json)

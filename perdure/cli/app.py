@@ -106,7 +106,7 @@ def perdure(
 # In the order in which help lists them.
 for _function in (
     processes.run, agents.agents, agents.isolate, agents.restore, processes.stats, processes.flush,
-    agents.show, mail.journal, mail.mail, mail.timers, mail.dead_letters, shared.audit,
+    agents.show, agents.diff, mail.journal, mail.mail, mail.timers, mail.dead_letters, shared.audit,
     shared.state, shared.sharing, shared.sessions, shared.secrets, shared.artifacts, upkeep.growth,
     upkeep.doctor,
 ):  # fmt: skip

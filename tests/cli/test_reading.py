@@ -2,11 +2,14 @@
 
 import shlex
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from perdure import AgentSystem
+from perdure.persistence.store.lease import Owner
+from perdure.url import open_store
 from tests.cli.commands import invoke, records, spawn
 from tests.cli.programs import Desk, Gatekeeper
 
@@ -287,3 +290,80 @@ def test_a_log_that_is_not_there(desk_store: Path) -> None:
     alone = invoke(*show, "--from", "3")
     assert alone.exit_code == 2
     assert "--from needs --log" in alone.stderr
+
+
+def test_an_agent_is_shown_as_it_was(desk_store: Path) -> None:
+    """With --at the state of an earlier version is shown, with the commits up to it."""
+    words = ("show", "Desk", "emea", "--at", 3, "--items", 2, "--store", desk_store)
+    (then,) = records(*words)
+    assert (then["version"], then["name"], then["fields"]) == (3, "assign", {"open": 3})
+    assert then["logs"] == {
+        "transcript": {
+            "length": 3,
+            "last": [{"position": n, "value": f"T-{n} -> mira"} for n in (1, 2)],
+        }
+    }
+    assert then["maps"] == {
+        "owners": {"count": 3, "first": [{"entry": f"T-{n}", "value": "mira"} for n in range(2)]}
+    }
+    assert [commit["version"] for commit in then["commits"]] == [2, 3]
+    assert then["sequence"] == then["commits"][-1]["sequence"]
+    page = invoke(*words).stdout
+    assert "version  3 of 10" in page
+    assert "log transcript  3 items, the last 2:" in page
+    start = records("show", "Desk", "emea", "--at", 0, "--store", desk_store)[0]
+    assert (start["fields"], start["sequence"], start["commits"]) == ({}, None, [])
+
+
+def test_what_changed_between_versions_is_shown(desk_store: Path) -> None:
+    """A difference is named by its path; without versions it is what the last commit changed."""
+    words = ("diff", "Desk", "emea")
+    assert records(*words, 7, 9, "--store", desk_store) == [
+        {"path": ["open"], "change": "changed", "before": 7, "after": 8},
+        {"path": ["owners", "T-7"], "change": "added", "after": "mira"},
+        {"path": ["title"], "change": "added", "after": "Europe"},
+        {"path": ["transcript", 7], "change": "added", "after": "T-7 -> mira"},
+    ]
+    assert records(*words, 9, 8, "--store", desk_store) == [
+        {"path": ["title"], "change": "removed", "before": "Europe"}
+    ]
+    page = invoke(*words, 8, "--store", desk_store).stdout.splitlines()
+    assert page[0] == "Desk/emea, version 8 to 10"
+    assert page[2].split() == ["title", "added", '"Europe"']
+    last = invoke(*words, "--store", desk_store)
+    assert (last.exit_code, last.stdout) == (0, "")
+    assert last.stderr == "nothing differs between version 9 and version 10\n"
+
+
+def test_versions_that_are_not_there(own_store: Path) -> None:
+    """A version that never was, one that was trimmed away, and no agent: each is said."""
+    for words in (("show", "Desk", "emea", "--at", 99), ("diff", "Desk", "emea", 99)):
+        result = invoke(*words, "--store", own_store)
+        assert result.exit_code == 5
+        assert "has no version 99: the latest is 10" in result.stderr
+    assert invoke("diff", "Desk", "eema", "--store", own_store).exit_code == 5
+    both = invoke("show", "Desk", "emea", "--at", 3, "--log", "transcript", "-s", own_store)
+    assert both.exit_code == 2
+    with closing(open_store(own_store, sync="process")) as store:
+        store.acquire(Owner.this_process())
+        store.trim_journal(store.journal("Desk", "emea")[4].sequence, 100)
+    trimmed = invoke("show", "Desk", "emea", "--at", 3, "--store", own_store)
+    assert trimmed.exit_code == 5
+    assert "the journal does not reach version 3 of Desk/emea" in trimmed.stderr
+    assert "4 is the oldest version that is known" in trimmed.stderr
+    (then,) = records("show", "Desk", "emea", "--at", 4, "--store", own_store, code=1)
+    assert (then["fields"]["open"], then["logs"]["transcript"]["length"]) == (4, 4)
+    assert then["problems"][0] == "state.owners['T-4'] is not known at version 4 any more"
+
+
+def test_a_change_that_is_lost_is_said(own_store: Path) -> None:
+    """Nothing is compared across a damaged entry; else what is known is shown."""
+    with sqlite3.connect(own_store) as connection:
+        connection.execute("UPDATE journal SET delta = '{}' WHERE name = 'name'")
+    connection.close()
+    result = invoke("diff", "Desk", "emea", 8, 10, "--store", own_store)
+    assert result.exit_code == 3
+    assert "the journal entry of version 9 of Desk/emea" in result.stderr
+    (then,) = records("show", "Desk", "emea", "--at", 8, "--store", own_store, code=1)
+    assert then["fields"] == {"open": 8}
+    assert then["logs"]["transcript"]["length"] == 8

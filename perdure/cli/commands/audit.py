@@ -13,7 +13,7 @@ from ...persistence.audit.succession import sealing
 from ...persistence.audit.verification import AuditReport, verify
 from ...persistence.errors import ConfigurationError, ScopeError
 from ...persistence.names.scope import Principal, Scope
-from ...persistence.secrets.keys import EnvironmentKeys, FileKeys, KeyProvider, KeyringKeys
+from ...persistence.secrets.keys import KeyProvider
 from ...persistence.store.batch import Batch
 from ...persistence.store.lease import Owner
 from ...shared.access.audit import head_of
@@ -23,6 +23,7 @@ from ..terminal.listing import Lines, show
 from ..terminal.options import AuditAction, Listing
 from ..terminal.screen import Screen, print_json
 from ..terminal.text import count, moment
+from .keys import provider_of
 
 OUTCOMES: Final = ("allowed", "refused", "undone", SEALED)
 """Of decisions, and of the rows that say which key holds."""
@@ -56,7 +57,7 @@ def handle(
     if action is AuditAction.HEAD:
         _head(store, json=json)
         return ExitCode.DONE
-    provider = None if keys is None else _provider(keys)
+    provider = None if keys is None else provider_of(keys)
     if action is AuditAction.SEAL:
         _seal(store, provider, json=json)
         return ExitCode.DONE
@@ -156,15 +157,6 @@ def _tell(report: AuditReport) -> None:
     elif report.faults:
         screen.say(f"NOT INTACT: {count(len(report.faults), 'fault', 'faults')} in {rows}.")
     screen.say(f"head {report.head}")
-
-
-def _provider(keys: str) -> KeyProvider:
-    kind, colon, rest = keys.partition(":")
-    if colon and kind == "env":
-        return EnvironmentKeys(rest)
-    if colon and kind == "keyring":
-        return KeyringKeys(rest)
-    return FileKeys(keys)
 
 
 _LINES: Final = Lines(
