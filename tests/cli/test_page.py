@@ -45,7 +45,7 @@ ROWS: Final = {
     for name in re.findall(r"`([^`]+)`", line.split("|")[1])
 }
 """What the table says of each command that prints JSON."""
-RUNS: Final = {
+RUNS: Final[dict[str, list[list[str]]]] = {
     "agents": [[]],
     "agents pause": [["Desk", "apac"]],
     "agents resume": [["Desk", "emea"]],
@@ -148,7 +148,7 @@ def test_json_keys_are_the_documented_ones(
     shutil.copy(full_store, store)
     monkeypatch.setenv("KEYS", "k1:" + "A" * 43 + "=")
     (letter, *_) = records("dead-letters", "--store", store)
-    words = {"LETTER": letter["id"], "FILE": tmp_path / "file"}
+    words: dict[str, object] = {"LETTER": letter["id"], "FILE": tmp_path / "file"}
     words |= {name: full_store.with_name(name) for name in ("KEYS", "SESSION")}
     damaged = command in {"doctor findings", "secrets scan"}
     if command == "doctor findings":
