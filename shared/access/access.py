@@ -15,7 +15,7 @@ from ..ledger.guard import Decision, Right, Standing, Use, recorded
 from ..ledger.unit import Place, Step
 from .boundaries import Boundary
 from .grants import Grant, Isolation
-from .held import Grants
+from .listing import Grants
 from .policy import NUMBERS, Policy
 
 MOST_USES: Final = 2**63 - 1
