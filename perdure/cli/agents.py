@@ -170,13 +170,13 @@ def show(
 def diff(
     kind: Kind,
     key: Key,
-    before: Annotated[
+    first: Annotated[
         int | None,
         typer.Argument(
             metavar="FROM", callback=number, help="A version.", show_default="the one before TO"
         ),
     ] = None,
-    after: Annotated[
+    last: Annotated[
         int | None,
         typer.Argument(
             metavar="TO", callback=number, help="Another.", show_default="the latest version"
@@ -199,4 +199,4 @@ def diff(
     """
     from .commands.versions import show_diff
 
-    return show_diff(store, kind, key, before, after, json=printing.json)
+    return show_diff(store, kind, key, first, last, json=printing.json)
