@@ -76,7 +76,7 @@ if TYPE_CHECKING:
     from .shared.access.boundaries import Boundary, CustomBoundary
     from .shared.access.cut_off import Isolations
     from .shared.access.grants import Grant, Isolation
-    from .shared.access.held import Grants
+    from .shared.access.listing import Grants
     from .shared.artifacts.artifacts import Artifacts
     from .shared.artifacts.reader import ArtifactReader, ArtifactSelection
     from .shared.artifacts.records import Artifact, ArtifactLimits, ArtifactType
@@ -272,7 +272,7 @@ _HOMES: Final = {
     "FileKeys": ".persistence.secrets.keys",
     "Future": ".actors.pool.future",
     "Grant": ".shared.access.grants",
-    "Grants": ".shared.access.held",
+    "Grants": ".shared.access.listing",
     "GroupDescription": ".lifecycle.groups",
     "Growth": ".persistence.records.records",
     "History": ".shared.sessions.handle",

@@ -16,7 +16,7 @@ from ..ledger.unit import Place, Step
 from .boundaries import Boundary
 from .cut_off import Isolations
 from .grants import Grant, Isolation
-from .held import Grants
+from .listing import Grants
 from .policy import NUMBERS, Policy
 
 MOST_USES: Final = 2**63 - 1

@@ -21,8 +21,8 @@ from ...persistence.records.tables import Change, Key, Order, Row, Table
 from ...persistence.store.store import StoreReader
 from ..ledger.guard import ALL, Decision, Right, Standing, Use, recorded
 from .boundaries import RIGHTS, SHARED_KINDS, AnyBoundary, Boundary, CustomBoundary
+from .damage import last_set
 from .grants import Grant, Isolation
-from .lost import last_set
 
 logger = logging.getLogger("perdure.lifecycle")
 

@@ -1,4 +1,4 @@
-"""Who may do what: the questions that shared state asks before it acts."""
+"""Who may do what: asked at each call, and at the commit, where a revoked grant is noticed."""
 
 from __future__ import annotations
 

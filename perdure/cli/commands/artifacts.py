@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from ..persistence.errors import ConfigurationError, PerdureError, UnknownArtifact
-from ..persistence.names.keys import checked_key, checked_name
-from ..persistence.names.scope import Scope
-from ..persistence.records.shared_tables import ARTIFACT_USES
-from ..persistence.records.tables import Order
-from ..shared.artifacts import lineage
-from ..shared.artifacts.catalogue import ArtifactFilter, by_name, by_number, find, tags
-from ..shared.artifacts.chunking import CHUNK
-from ..shared.artifacts.content import chunks
-from ..shared.artifacts.records import Artifact, ArtifactType, from_row
-from ..shared.ledger.cache import DEFAULT_CACHE_BYTES
-from ..shared.ledger.ledger import Ledger
-from ..shared.ledger.view import View
-from ..system import AgentSystem
-from ..url import open_reader
-from .exits import NotFound
-from .listing import tell_more
-from .options import ArtifactsAction
-from .screen import Screen, Working, print_json, working
-from .text import moment, size
+from ...persistence.errors import ConfigurationError, PerdureError, UnknownArtifact
+from ...persistence.names.keys import checked_key, checked_name
+from ...persistence.names.scope import Scope
+from ...persistence.records.shared_tables import ARTIFACT_USES
+from ...persistence.records.tables import Order
+from ...shared.artifacts import lineage
+from ...shared.artifacts.catalogue import ArtifactFilter, by_name, by_number, find, tags
+from ...shared.artifacts.chunking import CHUNK
+from ...shared.artifacts.content import chunks
+from ...shared.artifacts.records import Artifact, ArtifactType, from_row
+from ...shared.ledger.cache import DEFAULT_CACHE_BYTES
+from ...shared.ledger.ledger import Ledger
+from ...shared.ledger.view import View
+from ...url import open_reader
+from ..terminal.exits import NotFound
+from ..terminal.listing import Lines, behind, show
+from ..terminal.options import ArtifactsAction, Listing
+from ..terminal.screen import Screen, Working, print_json, working
+from ..terminal.text import moment, size
+from .owned import owned
 
 STANDARD: Final = "-"
 """Stands for standard input or output where a file is named."""
@@ -50,17 +50,17 @@ class ArtifactsCommand:
     type: str | None
     media: str
     tags: tuple[str, ...]
-    after: int
-    limit: int
+    listing: Listing
 
 
-def handle(store: str, action: ArtifactsAction, asked: ArtifactsCommand, *, json: bool) -> None:
+def handle(store: str, action: ArtifactsAction, asked: ArtifactsCommand) -> None:
     """Do what was asked for."""
+    json = asked.listing.json
     if asked.file is not None and action not in (ArtifactsAction.GET, ArtifactsAction.PUT):
         message = f"`artifacts {action}` takes no FILE; `get` and `put` do"
         raise ConfigurationError(message)
     if action is ArtifactsAction.LIST:
-        _list(store, asked, json=json)
+        _list(store, asked)
         return
     if asked.name is None:
         message = f"`artifacts {action}` needs the NAME of an artifact; `list` shows them"
@@ -80,7 +80,7 @@ def handle(store: str, action: ArtifactsAction, asked: ArtifactsCommand, *, json
             if action is ArtifactsAction.GET:
                 _get(view, artifact, asked.file or STANDARD, json=json)
             elif action is ArtifactsAction.SOURCES:
-                _sources(view, artifact, json=json)
+                _sources(view, artifact, asked.listing)
             else:
                 _show(view, artifact, json=json)
 
@@ -123,7 +123,7 @@ def _unknown(scope: Scope, name: str, version: int | None) -> NotFound:
     return NotFound(message)
 
 
-def _list(store: str, asked: ArtifactsCommand, *, json: bool) -> None:
+def _list(store: str, asked: ArtifactsCommand) -> None:
     tag = checked_name(asked.tags[0], "tag") if asked.tags else None
     wanted = ArtifactFilter(
         scope=_scope(asked),
@@ -131,32 +131,18 @@ def _list(store: str, asked: ArtifactsCommand, *, json: bool) -> None:
         tag=tag,
         type=None if asked.type is None else _type(asked.type),
     )
+    listing = asked.listing
     with closing(open_reader(store)) as reader:
         view = View(Ledger(reader, cache_bytes=DEFAULT_CACHE_BYTES))
-        found = find(view, None, wanted, asked.after)
-        listed = [from_row(row) for row in itertools.islice(found, asked.limit + 1)]
-    _print(listed[: asked.limit], json=json)
-    if len(listed) > asked.limit:
-        tell_more(f"--after {listed[asked.limit - 1].number}")
+        found = find(view, None, wanted, listing.number(), newest=bool(listing.newest))
+        show(map(from_row, found), listing, _LINES)
 
 
-def _print(artifacts: list[Artifact], *, json: bool) -> None:
-    if json:
-        for artifact in artifacts:
-            print_json(record(artifact))
-    elif artifacts:
-        Screen().table(
-            [
-                ("NUMBER", "number"), ("MADE (UTC)", "word"), ("SCOPE", "name"), ("NAME", "name"),
-                ("VERSION", "number"), ("SIZE", "number"), ("TYPE", "word"),
-            ],
-            [
-                (a.number, moment(a.made), a.scope, a.name, a.version, size(a.size), a.type.value)
-                for a in artifacts
-            ],
-        )  # fmt: skip
-    else:
-        Screen(error=True).say("no artifacts")
+def _cells(artifact: Artifact) -> tuple[object, ...]:
+    return (
+        artifact.number, moment(artifact.made), artifact.scope, artifact.name, artifact.version,
+        size(artifact.size), artifact.type.value,
+    )  # fmt: skip
 
 
 def _show(view: View, artifact: Artifact, *, json: bool) -> None:
@@ -179,10 +165,11 @@ def _show(view: View, artifact: Artifact, *, json: bool) -> None:
     Screen().table([("", "word"), ("", "value")], rows, head=False)
 
 
-def _sources(view: View, artifact: Artifact, *, json: bool) -> None:
-    numbers = lineage.ancestors(view, None, artifact.number)
+def _sources(view: View, artifact: Artifact, listing: Listing) -> None:
+    numbers = sorted(lineage.ancestors(view, None, artifact.number), reverse=bool(listing.newest))
     rows = (by_number(view, None, number) for number in numbers)
-    _print([from_row(row) for row in rows if row is not None], json=json)
+    found = (from_row(row) for row in rows if row is not None)
+    show(behind(found, listing, attrgetter("number")), listing, _LINES)
 
 
 def _get(view: View, artifact: Artifact, file: str, *, json: bool) -> None:
@@ -243,7 +230,7 @@ def _unwritten(what: str, error: OSError) -> Exception:
 def _put(store: str, scope: Scope, name: str, asked: ArtifactsCommand, *, json: bool) -> None:
     file = asked.file or STANDARD
     kind = ArtifactType.CUSTOM if asked.type is None else _type(asked.type)
-    with _origin(file) as (origin, total), _owned(store) as system:
+    with _origin(file) as (origin, total), owned(store) as system:
         sink = system.artifacts.create(
             name, scope=scope, type=kind, media=asked.media, tags=asked.tags
         )
@@ -269,7 +256,7 @@ def _origin(file: str) -> Iterator[tuple[BinaryIO, int | None]]:
 
 
 def _delete(store: str, scope: Scope, name: str, version: int | None, *, json: bool) -> None:
-    with _owned(store) as system:
+    with owned(store) as system:
         try:
             artifact = system.artifacts.get(name, scope=scope, version=version)
         except UnknownArtifact:
@@ -278,13 +265,6 @@ def _delete(store: str, scope: Scope, name: str, version: int | None, *, json: b
         with working("freeing its bytes"):
             system.artifacts.sweep()
     _did("deleted", artifact, json=json)
-
-
-@contextlib.contextmanager
-def _owned(url: str) -> Iterator[AgentSystem]:
-    open_reader(url).close()  # opening for writing would make a store where there is none
-    with AgentSystem.open(url, agents=[]) as system:
-        yield system
 
 
 @contextlib.contextmanager
@@ -299,3 +279,12 @@ def _did(what: str, artifact: Artifact, *, json: bool) -> None:
         print_json({"action": what, **record(artifact)})
     else:
         Screen().say(f"{what} {artifact}: {artifact.size:,} bytes")
+
+
+_LINES: Final = Lines(
+    columns=[
+        ("NUMBER", "number"), ("MADE (UTC)", "word"), ("SCOPE", "name"), ("NAME", "name"),
+        ("VERSION", "number"), ("SIZE", "number"), ("TYPE", "word"),
+    ],
+    cells=_cells, record=record, place=attrgetter("number"), none="no artifacts",
+)  # fmt: skip

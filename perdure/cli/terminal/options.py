@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import enum
+import inspect
+from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Annotated, Final, TypeAlias
+from dataclasses import dataclass, fields
+from typing import Annotated, Final, TypeAlias, get_type_hints
 
 import typer
+
+from ...persistence.errors import ConfigurationError
 
 WIDE: Final = ContextVar("WIDE", default=False)
 """Whether tables are as wide as their values, whatever the terminal is."""
@@ -93,6 +98,21 @@ class SessionsAction(enum.StrEnum):
     ARCHIVE = "archive"
 
 
+class GrowthAction(enum.StrEnum):
+    """What to show of what uses the space."""
+
+    REPORT = "report"
+    FIELDS = "fields"
+    AGENTS = "agents"
+
+
+class DoctorAction(enum.StrEnum):
+    """What to show of what was found."""
+
+    REPORT = "report"
+    FINDINGS = "findings"
+
+
 class SecretsAction(enum.StrEnum):
     """What to do about secrets."""
 
@@ -101,9 +121,76 @@ class SecretsAction(enum.StrEnum):
     SCAN = "scan"
 
 
-def widen(wide: bool) -> None:  # noqa: FBT001 - as the command line has it
-    """Have the screens of this command cut no values, if that is wanted."""
-    WIDE.set(wide)
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Which part of a list is shown, and how: the same options on every command that lists."""
+
+    after: After = None
+    """The place of the row before, as a page names it; each list has its own kind of place."""
+    newest: Newest = None
+    """None: in the order that is usual for the list."""
+    limit: Limit = 50
+    wide: Wide = False
+    json: AsJson = False
+
+    def number(self, least: int = 0) -> int | None:
+        """Return the place in a list whose places are numbers."""
+        if self.after is None:
+            return None
+        try:
+            place = int(self.after)
+        except ValueError:
+            place = least - 1
+        if not least <= place <= LARGEST:
+            message = f"--after {self.after!r:.40}: here it takes a number that a page has named"
+            raise ConfigurationError(message)
+        return place
+
+
+@dataclass(frozen=True, slots=True)
+class Printing:
+    """How one thing is shown that may be larger than the screen."""
+
+    wide: Wide = False
+    json: AsJson = False
+
+
+Groups: TypeAlias = dict[str, type[Listing | Printing]]
+"""Parameters of a command that stand for several options."""
+
+
+def spread(function: Callable[..., object]) -> tuple[inspect.Signature, Groups]:
+    """Return a command's signature with the options of each group in its place, and the groups."""
+    signature = inspect.signature(function, eval_str=True)
+    found: list[inspect.Parameter] = []
+    groups: Groups = {}
+    for parameter in signature.parameters.values():
+        if parameter.annotation in (Listing, Printing):
+            groups[parameter.name] = parameter.annotation
+            found += _options(parameter.annotation)
+        else:
+            found.append(parameter)
+    return signature.replace(parameters=found), groups
+
+
+def gather(groups: Groups, given: dict[str, object]) -> dict[str, object]:
+    """Return the values of such a signature as the command takes them; ``wide`` takes effect."""
+    WIDE.set(bool(given.get("wide")))
+    for parameter, group in groups.items():
+        values = {field.name: given.pop(field.name) for field in fields(group)}
+        given[parameter] = group(**values)  # type: ignore[arg-type]
+    return given
+
+
+def _options(group: type[Listing | Printing]) -> list[inspect.Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    return [
+        inspect.Parameter(
+            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default,
+            annotation=hints[field.name],
+        )
+        for field in fields(group)
+    ]  # fmt: skip
 
 
 def name(value: str | None) -> str | None:
@@ -164,8 +251,16 @@ Limit: TypeAlias = Annotated[
         "--limit", "-n", metavar="N", callback=positive, help="Show at most N, from 1 up."
     ),
 ]  # fmt: skip
+After: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--after", metavar="PLACE", callback=name, help="Only those behind this one.",
+        show_default=False,
+    ),
+]  # fmt: skip
 Newest: TypeAlias = Annotated[
-    bool, typer.Option("--newest/--oldest", help="Which come first.", show_default="as said above")
+    bool | None,
+    typer.Option("--newest/--oldest", help="Which come first.", show_default="as said above"),
 ]
 Wide: TypeAlias = Annotated[bool, typer.Option("--wide", "-w", help="Cut no values.")]
 Kind: TypeAlias = Annotated[
@@ -174,9 +269,17 @@ Kind: TypeAlias = Annotated[
 Key: TypeAlias = Annotated[
     str, typer.Argument(metavar="KEY", callback=name, help="The agent's key.")
 ]
-AnyKind: TypeAlias = Annotated[
-    str | None, typer.Argument(metavar="KIND", callback=name, help="Only agents of this kind.")
-]
-AnyKey: TypeAlias = Annotated[
-    str | None, typer.Argument(metavar="KEY", callback=name, help="Only the agent of this key.")
-]
+OfKind: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--kind", metavar="KIND", callback=name, help="Only of agents of this kind.",
+        show_default=False,
+    ),
+]  # fmt: skip
+OfKey: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--key", metavar="KEY", callback=name, help="Only of the agents of this key.",
+        show_default=False,
+    ),
+]  # fmt: skip

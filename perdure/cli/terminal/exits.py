@@ -19,7 +19,7 @@ from __future__ import annotations
 import enum
 from pathlib import Path
 
-from ..persistence.errors import (
+from ...persistence.errors import (
     ConfigurationError,
     Fenced,
     PerdureError,

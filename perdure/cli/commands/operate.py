@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
-from ..persistence.errors import ConfigurationError, UnknownAgent, UnknownDeadLetter
-from ..service.client import find_owner
-from ..service.operator import Operator
-from ..service.protocol import Flush, Isolate, Letters, LifecycleWish, Restore, StatusWish
-from ..system import AgentSystem
-from ..url import open_reader, path_of
-from .exits import ExitCode, NotFound
-from .options import AgentsAction
-from .screen import Screen, print_json
+from ...persistence.errors import ConfigurationError, UnknownAgent, UnknownDeadLetter
+from ...service.client import find_owner
+from ...service.operator import Operator
+from ...service.protocol import Flush, Isolate, Letters, LifecycleWish, Restore, StatusWish
+from ...url import open_reader, path_of
+from ..terminal.exits import ExitCode, NotFound
+from ..terminal.options import AgentsAction
+from ..terminal.screen import Screen, print_json
+from .owned import owned
 
 FLUSH_SECONDS = 60.0
 
@@ -28,8 +28,7 @@ def do(
         if owner is not None:
             yield from owner.ask(wish)
             return
-        open_reader(url).close()  # opening for writing would make a store where there is none
-        with AgentSystem.open(url, agents=[], service=False) as system:
+        with owned(url) as system:
             yield from Operator(system._runtime, system.dead_letters).do(wish)  # noqa: SLF001
     except (UnknownAgent, UnknownDeadLetter) as error:
         raise NotFound(str(error)) from None

@@ -11,8 +11,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeAlias
 
-from ..actors.agent.agent import Agent
-from ..persistence.errors import ConfigurationError
+from ...actors.agent.agent import Agent
+from ...persistence.errors import ConfigurationError
 
 Main: TypeAlias = Callable[[Any], object]
 

@@ -7,8 +7,8 @@ import math
 from collections.abc import Iterator
 from typing import Any, Final
 
-from ..persistence.errors import CorruptState
-from ..persistence.secrets.masking import masked
+from ...persistence.errors import CorruptState
+from ...persistence.secrets.masking import masked
 
 _ASCII: Final = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), allow_nan=False).encode
 _PEOPLE: Final = json.JSONEncoder(ensure_ascii=False, separators=(", ", ": ")).encode

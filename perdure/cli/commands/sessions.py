@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 from typing import Final, cast
 
-from ..lifecycle.clock import SystemClock
-from ..persistence.errors import ConfigurationError
-from ..persistence.names.scope import Principal, Scope
-from ..persistence.records.shared_tables import ARTIFACTS, SCOPED, SESSIONS
-from ..persistence.records.tables import Order
-from ..persistence.state.state import DEFAULT_LARGEST_VALUE
-from ..persistence.store.store import StoreReader
-from ..shared.sessions import pages
-from ..shared.sessions.exporter import export
-from ..shared.sessions.records import SessionInfo, SessionRow, as_session, info_of
-from ..shared.sessions.status import known_status
-from ..system import AgentSystem
-from ..url import open_reader
-from .exits import NotFound, readable
-from .journal import COLUMNS, record, row
-from .listing import tell_more
-from .options import SessionsAction
-from .screen import ColumnStyle, Screen, print_json
-from .text import count, moment, size
-from .values import line, parse
-
-_COLUMNS: Final[list[tuple[str, ColumnStyle]]] = [
-    ("ID", "name"), ("NAME", "value"), ("STATUS", "word"), ("CREATED (UTC)", "word"),
-    ("CHANGED (UTC)", "word"), ("OWNER", "name"), ("NOTE", "value"),
-]  # fmt: skip
+from ...lifecycle.clock import SystemClock
+from ...persistence.errors import ConfigurationError
+from ...persistence.names.scope import Principal, Scope
+from ...persistence.records.shared_tables import ARTIFACTS, SCOPED, SESSIONS
+from ...persistence.records.tables import Order
+from ...persistence.state.state import DEFAULT_LARGEST_VALUE
+from ...persistence.store.store import StoreReader
+from ...shared.sessions import pages
+from ...shared.sessions.exporter import export
+from ...shared.sessions.records import SessionInfo, SessionRow, as_session, info_of
+from ...shared.sessions.status import known_status
+from ...url import open_reader
+from ..terminal.exits import NotFound, readable
+from ..terminal.listing import Lines, show
+from ..terminal.options import LARGEST, Listing, SessionsAction
+from ..terminal.screen import Screen, print_json
+from ..terminal.text import count, moment, size
+from ..terminal.values import line, parse
+from .journal import LINES
+from .owned import owned
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +41,22 @@ class SessionsCommand:
     owner: str | None
     parent: str | None
     sort: str
-    after: str | None
-    """A session for lists, a sequence for a history."""
     name: str | None
     """The id an imported session gets."""
     secrets: bool
-    limit: int
+    listing: Listing
+    """Places are sessions for lists, sequences for a history."""
 
 
-def handle(store: str, action: SessionsAction, asked: SessionsCommand, *, json: bool) -> None:
+def handle(store: str, action: SessionsAction, asked: SessionsCommand) -> None:
     """Do what was asked for."""
+    json = asked.listing.json
     if asked.file is not None and action is not SessionsAction.EXPORT:
         raise ConfigurationError(f"`sessions {action}` takes one argument less; see --help")
     if action is SessionsAction.LIST:
         if asked.what is not None:
             raise ConfigurationError("`sessions list` takes no ID; `show ID` shows one session")
-        _list(store, asked, json=json)
+        _list(store, asked)
         return
     if asked.what is None:
         needed = "a FILE" if action is SessionsAction.IMPORT else "the ID of a session"
@@ -78,7 +71,7 @@ def handle(store: str, action: SessionsAction, asked: SessionsCommand, *, json: 
             if action is SessionsAction.SHOW:
                 _show(reader, session, json=json)
             elif action is SessionsAction.HISTORY:
-                _history(reader, session, asked, json=json)
+                _history(reader, session, asked.listing)
             else:
                 _export(reader, session, asked, json=json)
 
@@ -106,38 +99,27 @@ def described(info: SessionInfo) -> dict[str, object]:
 def _wanted(asked: SessionsCommand) -> pages.SessionFilter:
     status = None if asked.status is None else known_status(asked.status)
     owner = None if asked.owner is None else Principal.parse(asked.owner)
-    wanted = pages.SessionFilter(status, owner, asked.parent, None, cast("pages.Sort", asked.sort))
+    wanted = pages.SessionFilter(
+        status, owner, asked.parent, sort=cast("pages.Sort", asked.sort),
+        newest=asked.listing.newest is not False,
+    )  # fmt: skip
     wanted.order()  # refuses an unknown sort
     return wanted
 
 
-def _list(store: str, asked: SessionsCommand, *, json: bool) -> None:
-    wanted = _wanted(asked)
+def _list(store: str, asked: SessionsCommand) -> None:
+    wanted, after = _wanted(asked), asked.listing.after
     with closing(open_reader(store)) as reader:
-        after = None if asked.after is None else info_of(find(reader, asked.after))
-        behind = None if after is None else wanted.place(after)
-        rows = list(islice(pages.stored(reader, wanted, behind), asked.limit + 1))
-    infos = [info_of(session) for session in rows[: asked.limit]]
-    if json:
-        for info in infos:
-            print_json(described(info))
-        return
-    notes = Screen(error=True)
-    if not infos:
-        notes.say("no such sessions")
-        return
-    Screen().table(
-        _COLUMNS,
-        [
-            (
-                info.id, info.name, info.status, moment(info.created), moment(info.changed),
-                info.owner, info.note,
-            )
-            for info in infos
-        ],
+        behind = None if after is None else wanted.place(info_of(find(reader, after)))
+        found = map(info_of, pages.stored(reader, wanted, behind))
+        show(found, asked.listing, _LINES)
+
+
+def _cells(info: SessionInfo) -> tuple[object, ...]:
+    return (
+        info.id, info.name, info.status, moment(info.created), moment(info.changed), info.owner,
+        info.note,
     )  # fmt: skip
-    if len(rows) > asked.limit:
-        tell_more(f"--after {infos[-1].id}")
 
 
 def _show(reader: StoreReader, session: SessionRow, *, json: bool) -> None:
@@ -166,26 +148,9 @@ def _show(reader: StoreReader, session: SessionRow, *, json: bool) -> None:
     Screen().table([("", "word"), ("", "name")], shown, head=False)
 
 
-def _history(
-    reader: StoreReader, session: SessionRow, asked: SessionsCommand, *, json: bool
-) -> None:
-    try:
-        after = None if asked.after is None else int(asked.after)
-    except ValueError:
-        message = f"--after {asked.after}: a history goes on behind the number of a commit"
-        raise ConfigurationError(message) from None
-    entries = list(islice(pages.commits(reader, session, after), asked.limit + 1))
-    if json:
-        for entry in entries[: asked.limit]:
-            print_json(record(entry))
-        return
-    notes = Screen(error=True)
-    if not entries:
-        notes.say("no such commits in the journal")
-        return
-    Screen().table(COLUMNS, map(row, entries[: asked.limit]))
-    if len(entries) > asked.limit:
-        tell_more(f"--after {entries[asked.limit - 1].sequence}")
+def _history(reader: StoreReader, session: SessionRow, listing: Listing) -> None:
+    after = listing.number(-LARGEST)  # what an import brought is numbered from below 0
+    show(pages.commits(reader, session, after, newest=bool(listing.newest)), listing, LINES)
 
 
 def _export(
@@ -217,16 +182,9 @@ def _export(
     Screen().say(f"exported {session.id} to {path}: {', '.join(parts)}, {size(report.bytes)}")
 
 
-@contextlib.contextmanager
-def _owned(url: str) -> Iterator[AgentSystem]:
-    open_reader(url).close()  # opening for writing would make a store where there is none
-    with AgentSystem.open(url, agents=[]) as system:
-        yield system
-
-
 def _import(store: str, path: str, name: str | None, *, json: bool) -> None:
     readable(path)
-    with _owned(store) as system:
+    with owned(store) as system:
         info = system.sessions.import_(path, session_id=name).info()
     if json:
         print_json(described(info))
@@ -237,7 +195,7 @@ def _import(store: str, path: str, name: str | None, *, json: bool) -> None:
 def _archive(store: str, session_id: str, *, json: bool) -> None:
     with closing(open_reader(store)) as reader:
         find(reader, session_id)
-    with _owned(store) as system:
+    with owned(store) as system:
         session = system.sessions.get(session_id)
         session.archive()
         info = session.info()
@@ -245,3 +203,12 @@ def _archive(store: str, session_id: str, *, json: bool) -> None:
         print_json(described(info))
     else:
         Screen().say(f"archived {session_id}")
+
+
+_LINES: Final = Lines(
+    columns=[
+        ("ID", "name"), ("NAME", "value"), ("STATUS", "word"), ("CREATED (UTC)", "word"),
+        ("CHANGED (UTC)", "word"), ("OWNER", "name"), ("NOTE", "value"),
+    ],
+    cells=_cells, record=described, place=attrgetter("id"), none="no such sessions",
+)  # fmt: skip

@@ -8,37 +8,40 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
+from operator import itemgetter
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, TypeAlias
 
 import msgspec
 
-from ..persistence.errors import ConfigurationError, CorruptState, StateError
-from ..persistence.names.keys import checked_key, checked_part
-from ..persistence.names.scope import Scope
-from ..persistence.records.shared_tables import SCOPED
-from ..persistence.records.tables import Order, Row
-from ..persistence.secrets.masking import masked
-from ..persistence.store.store import StoreReader
-from ..shared.ledger.merged import PAGE
-from ..shared.scopes import files
-from ..shared.scopes.entries import EXPIRES, KEY, SEQUENCE, VALUE, VERSION
-from ..shared.scopes.rows import start_of
-from ..system import AgentSystem
-from ..url import open_reader
-from .exits import ExitCode, NotFound, readable
-from .listing import tell_more
-from .options import StateAction
-from .screen import Screen, print_json, working
+from ...persistence.errors import ConfigurationError, CorruptState, StateError
+from ...persistence.names.keys import checked_key, checked_part
+from ...persistence.names.scope import Scope
+from ...persistence.records.shared_tables import SCOPED
+from ...persistence.records.tables import Order, Row
+from ...persistence.secrets.masking import masked
+from ...persistence.store.store import StoreReader
+from ...shared.ledger.merged import PAGE
+from ...shared.scopes import files
+from ...shared.scopes.entries import EXPIRES, KEY, SEQUENCE, VALUE, VERSION
+from ...shared.scopes.rows import start_of
+from ...url import open_reader
+from ..terminal.exits import ExitCode, NotFound, readable
+from ..terminal.listing import Lines, behind, latest, show
+from ..terminal.options import Listing, StateAction
+from ..terminal.screen import Screen, print_json, working
+from ..terminal.text import count, moment
+from ..terminal.values import parse, short
+from .owned import owned
 from .sharing import patterns
-from .text import count, moment
-from .values import parse, short
 
 STANDARD: Final = "-"
 """Stands for standard output where a file to export to is named."""
 _BY_SCOPE = ("kind", "id", "part")
+
+ScopeCount: TypeAlias = tuple[Scope, int]
+"""A scope, and how many keys it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +51,20 @@ class StateCommand:
     words: list[str]
     """A scope, its keys and a value; for files, a file and a scope."""
     prefix: str
-    after: str
     ttl: float | None
     keep: bool
     sealed: bool
     force: bool
-    limit: int
+    listing: Listing
 
 
-def handle(store: str, action: StateAction, asked: StateCommand, *, json: bool) -> ExitCode:
+def handle(store: str, action: StateAction, asked: StateCommand) -> ExitCode:
     """Do what was asked for."""
     least, most, usage = _USAGE[action]
     if not least <= len(asked.words) <= most:
         message = f"`perdure state {action}` is called as `perdure state {action} {usage}`".rstrip()
         raise ConfigurationError(message)
-    return _ACTIONS[action](store, asked, json) or ExitCode.DONE
+    return _ACTIONS[action](store, asked, asked.listing.json) or ExitCode.DONE
 
 
 def record(row: Row) -> dict[str, object]:
@@ -86,50 +88,63 @@ def _get(store: str, asked: StateCommand, json: bool) -> None:  # noqa: FBT001 -
         Screen().say(short(parse(str(row[VALUE]), _path(row))))
 
 
-def _list(store: str, asked: StateCommand, json: bool) -> None:  # noqa: FBT001 - same
+def _list(store: str, asked: StateCommand, json: bool) -> None:  # noqa: ARG001, FBT001 - same
+    listing = asked.listing
     with closing(open_reader(store)) as reader:
         if not asked.words:
-            _list_scopes(reader, asked.limit, json=json)
+            _list_scopes(reader, listing)
             return
         scope = Scope.parse(asked.words[0])
-        prefix, after = checked_part(asked.prefix, "prefix"), checked_part(asked.after, "key")
-        rows = list(islice(_rows(reader, scope, prefix, after), asked.limit + 1))
-    shown = rows[: asked.limit]
-    if json:
-        for row in shown:
-            print_json(record(row))
-        return
-    notes = Screen(error=True)
-    if not rows:
-        notes.say(f"no keys in {scope}")
-        return
-    Screen().table(
-        [("KEY", "name"), ("VERSION", "number"), ("EXPIRES (UTC)", "word"), ("VALUE", "value")],
-        [
-            (row[KEY], row[VERSION], _moment(row), short(parse(str(row[VALUE]), _path(row))))
-            for row in shown
-        ],
-    )
-    if len(rows) > asked.limit:
-        tell_more(f"--after {shown[-1][KEY]!s}")
+        prefix, after = checked_part(asked.prefix, "prefix"), listing.after or ""
+        lines = replace(_KEYS, none=f"no keys in {scope}")
+        if not listing.newest:
+            found = _rows(reader, scope, prefix, checked_part(after, "key"))
+            show(found, listing, lines)
+            return
+        last = None
+        if after:
+            row = reader.row(SCOPED, (*scope.columns, checked_key(after)))
+            if row is None:
+                raise _missing(scope, after)
+            last = _changed(row)
+        show(latest(_rows(reader, scope, prefix, ""), listing, _changed, last), listing, lines)
 
 
-def _list_scopes(reader: StoreReader, limit: int, *, json: bool) -> None:
+def _changed(row: Row) -> tuple[int, str]:
+    return int(str(row[SEQUENCE])), str(row[KEY])
+
+
+def _cells(row: Row) -> tuple[object, ...]:
+    value = short(parse(str(row[VALUE]), _path(row)))
+    return row[KEY], row[VERSION], _moment(row), value
+
+
+def _list_scopes(reader: StoreReader, listing: Listing) -> None:
     with working("looking for scopes"):
-        found = list(islice(files.scopes(reader), limit + 1))
-    if json:
-        for scope, keys in found[:limit]:
-            print_json({"scope": str(scope), "keys": keys})
-        return
-    notes = Screen(error=True)
-    if not found:
-        shared = next(patterns(reader), None)
-        more = "" if shared is None else "; `perdure sharing` lists the topics, pipelines, ..."
-        notes.say(f"no shared keys in this store{more}")
-        return
-    Screen().table([("SCOPE", "name"), ("KEYS", "number")], found[:limit])
-    if len(found) > limit:
-        tell_more(f"a --limit above {limit}")
+        found = list(files.scopes(reader))
+        if listing.newest:
+            changed = {scope: _last_change(reader, scope) for scope, _ in found}
+            found.sort(key=lambda row: (changed[row[0]], str(row[0])), reverse=True)
+    shared = next(patterns(reader), None)
+    more = "" if shared is None else "; `perdure sharing` lists the topics, pipelines, ..."
+    none = f"no shared keys in this store{more}"
+    show(behind(found, listing, _SCOPES.place), listing, replace(_SCOPES, none=none))
+
+
+def _last_change(reader: StoreReader, scope: Scope) -> int:
+    return max((int(str(row[SEQUENCE])) for row in _rows(reader, scope, "", "")), default=0)
+
+
+def _scope_record(row: ScopeCount) -> dict[str, object]:
+    return {"scope": str(row[0]), "keys": row[1]}
+
+
+def _scope_cells(row: ScopeCount) -> ScopeCount:
+    return row
+
+
+def _scope_place(row: ScopeCount) -> Scope:
+    return row[0]
 
 
 def _set(store: str, asked: StateCommand, json: bool) -> None:  # noqa: FBT001 - same
@@ -141,7 +156,7 @@ def _set(store: str, asked: StateCommand, json: bool) -> None:  # noqa: FBT001 -
         raise ConfigurationError(message) from None
     if not asked.force:
         _spare_secrets(store, scope, key)
-    with _owned(store) as system:
+    with owned(store) as system:
         try:
             version = system.state.set(scope, key, value, ttl=asked.ttl)
         except StateError as error:
@@ -166,7 +181,7 @@ def _spare_secrets(store: str, scope: Scope, key: str) -> None:
 
 def _delete(store: str, asked: StateCommand, json: bool) -> None:  # noqa: FBT001 - same
     scope, keys = Scope.parse(asked.words[0]), [checked_key(key) for key in asked.words[1:]]
-    with _owned(store) as system, system.state.transaction() as state:
+    with owned(store) as system, system.state.transaction() as state:
         for key in dict.fromkeys(keys):
             if not state.delete(scope, key):
                 raise _missing(scope, key)
@@ -175,7 +190,7 @@ def _delete(store: str, asked: StateCommand, json: bool) -> None:  # noqa: FBT00
 
 def _clear(store: str, asked: StateCommand, json: bool) -> None:  # noqa: FBT001 - same
     scope = Scope.parse(asked.words[0])
-    with _owned(store) as system, working(f"clearing {scope}"):
+    with owned(store) as system, working(f"clearing {scope}"):
         cleared = system.state.clear(scope, prefix=asked.prefix)
     _did({"action": "clear", "scope": str(scope), "keys": cleared}, json=json)
 
@@ -226,7 +241,7 @@ def _import(store: str, asked: StateCommand, json: bool) -> None:  # noqa: FBT00
     readable(asked.words[0])
     with working("verifying"):
         total = sum(1 for _ in files.read(path))
-    with _owned(store) as system, working("importing", total) as bar:
+    with owned(store) as system, working("importing", total) as bar:
         now = time.time()
         written, _ = files.load(path, system.state, now=now, keep=asked.keep, told=bar.at)
     _did({"action": "import", "file": str(path), "keys": written}, json=json)
@@ -243,13 +258,6 @@ _USAGE = {
     StateAction.CLEAR: (1, 1, "SCOPE"), StateAction.EXPORT: (1, 2, "FILE [SCOPE]"),
     StateAction.IMPORT: (1, 1, "FILE"),
 }  # fmt: skip
-
-
-@contextlib.contextmanager
-def _owned(url: str) -> Iterator[AgentSystem]:
-    open_reader(url).close()  # opening for writing would make a store where there is none
-    with AgentSystem.open(url, agents=[]) as system:
-        yield system
 
 
 def _rows(reader: StoreReader, scope: Scope, prefix: str, after: str) -> Iterator[Row]:
@@ -306,3 +314,15 @@ def _scope_of(row: Row) -> Scope:
 
 def _path(row: Row) -> str:
     return f"{_scope_of(row)} {row[KEY]!r}"
+
+
+_KEYS: Final = Lines(
+    columns=[
+        ("KEY", "name"), ("VERSION", "number"), ("EXPIRES (UTC)", "word"), ("VALUE", "value"),
+    ],
+    cells=_cells, record=record, place=itemgetter(KEY), none="",
+)  # fmt: skip
+_SCOPES: Final = Lines(
+    columns=[("SCOPE", "name"), ("KEYS", "number")],
+    cells=_scope_cells, record=_scope_record, place=_scope_place, none="",
+)  # fmt: skip

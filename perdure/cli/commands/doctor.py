@@ -3,29 +3,66 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from contextlib import closing
-from typing import Any
+from itertools import islice
+from operator import attrgetter
+from typing import Any, Final
 
-from ..persistence.upkeep.doctor import LeaseState, Report, examine
-from ..url import open_reader
-from .exits import ExitCode
-from .screen import Screen, print_json, working
-from .text import moment, size
+from ...persistence.errors import ConfigurationError
+from ...persistence.upkeep.doctor import LeaseState, Report, examine
+from ...url import open_reader
+from ..terminal.exits import ExitCode
+from ..terminal.listing import Lines, refuse_times, show
+from ..terminal.options import DoctorAction, Listing
+from ..terminal.screen import Screen, print_json, working
+from ..terminal.text import count, moment, size
 
 
-def examine_store(store: str, *, limit: int, json: bool) -> ExitCode:
+@dataclasses.dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is damaged."""
+
+    number: int
+    """Its place among the findings, from 1 up."""
+    where: str
+    """The table, or what else it is part of."""
+    kind: str
+    key: str
+    what: str
+
+
+def examine_store(store: str, action: DoctorAction, listing: Listing) -> ExitCode:
     """Examine every row of a store; PROBLEMS if something is damaged."""
+    refuse_times(listing, "findings", "as they were found")
+    if action is DoctorAction.REPORT and listing.after is not None:
+        raise ConfigurationError("--after goes with `doctor findings`, the list of what is damaged")
+    after = listing.number() or 0
     with closing(open_reader(store)) as reader, working("examining", total=1) as work:
 
         def progress(table: str, done: int, total: int) -> None:
             work.at(done, total, f"examining {table}")
 
         report = examine(reader, progress)
-    if json:
+    if action is DoctorAction.FINDINGS:
+        show(islice(findings(report), after, None), listing, _FINDINGS)
+        unnamed = report.bad_rows - len(report.bad)
+        if unnamed:
+            Screen(error=True).say(f"{count(unnamed, 'bad row is', 'bad rows are')} only counted")
+    elif listing.json:
         print_json(record(report))
     else:
-        _print(report, Screen(), limit)
+        _print(report, Screen(), listing.limit)
     return ExitCode.DONE if report.healthy else ExitCode.PROBLEMS
+
+
+def findings(report: Report) -> Iterator[Finding]:
+    """Iterate over what is damaged, numbered: the file, the audit, then the rows."""
+    file = [("the file", "", "", complaint) for complaint in report.damage]
+    audit = [("audit", "", "", f"row {n} {what}" if n else what) for n, what in report.audit]
+    rows = [(row.table, row.kind, row.key, row.place) for row in report.bad]
+    for number, found in enumerate([*file, *audit, *rows], 1):
+        yield Finding(number, *found)
 
 
 def record(report: Report) -> dict[str, Any]:
@@ -91,3 +128,13 @@ def _advice(*, wal_bug: bool) -> str:
     if not wal_bug:
         return ""
     return ": other programs must not write to the file (its WAL bug is mended in 3.51.3)"
+
+
+_FINDINGS: Final = Lines(
+    columns=[
+        ("NUMBER", "number"), ("WHERE", "word"), ("KIND", "name"), ("KEY", "name"),
+        ("WHAT", "value"),
+    ],
+    cells=attrgetter("number", "where", "kind", "key", "what"), record=dataclasses.asdict,
+    place=attrgetter("number"), none="no such findings",
+)  # fmt: skip

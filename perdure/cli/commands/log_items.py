@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Final
 
-from ..persistence.errors import CorruptState
-from ..persistence.store.store import StoreReader
-from ..url import open_reader
-from .exits import ExitCode, NotFound
-from .screen import Screen, print_json
-from .text import count
-from .values import parse, short
+from ...persistence.errors import CorruptState
+from ...persistence.store.store import StoreReader
+from ...url import open_reader
+from ..terminal.exits import ExitCode, NotFound
+from ..terminal.screen import Screen, print_json
+from ..terminal.text import count
+from ..terminal.values import parse, short
 
 _PAGE: Final = 200
 """Items read at once, so that a long range needs little memory."""

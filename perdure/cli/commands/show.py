@@ -5,17 +5,17 @@ from __future__ import annotations
 from contextlib import closing
 from typing import Any, Final, TypeAlias
 
-from ..persistence.errors import CorruptState, StoreError
-from ..persistence.records.checksums import intact, of_field
-from ..persistence.records.records import Message, StoredAgent, Timer
-from ..persistence.store.store import StoreReader
-from ..url import open_reader
+from ...persistence.errors import CorruptState, StoreError
+from ...persistence.records.checksums import intact, of_field
+from ...persistence.records.records import Message, StoredAgent, Timer
+from ...persistence.store.store import StoreReader
+from ...url import open_reader
+from ..terminal.exits import ExitCode, NotFound
+from ..terminal.screen import Screen, print_json
+from ..terminal.text import count, moment
+from ..terminal.values import call, changes, parse, short
 from . import agents, journal
 from .census import dead_letters, everybody, newcomer
-from .exits import ExitCode, NotFound
-from .screen import Screen, print_json
-from .text import count, moment
-from .values import call, changes, parse, short
 
 Picture: TypeAlias = dict[str, Any]
 """An agent as ``--json`` prints it."""
@@ -30,7 +30,7 @@ def show_agent(store: str, kind: str, key: str, *, items: int, json: bool) -> Ex
         stored = reader.load(kind, key) or StoredAgent(newcomer(kind, key), {}, {}, [])
         picture = _Painter(reader, stored, items).picture
         if not (picture["version"] or picture["mail"]["count"] or picture["dead_letters"]):
-            raise NotFound(_missing(reader, kind, key))
+            raise NotFound(missing(reader, kind, key))
     if json:
         print_json(picture)
     else:
@@ -38,7 +38,8 @@ def show_agent(store: str, kind: str, key: str, *, items: int, json: bool) -> Ex
     return ExitCode.PROBLEMS if picture["problems"] else ExitCode.DONE
 
 
-def _missing(reader: StoreReader, kind: str, key: str) -> str:
+def missing(reader: StoreReader, kind: str, key: str) -> str:
+    """Say that there is no such agent, and which there are."""
     close = [
         row.key for row, _ in zip(everybody(reader, kind), range(MOST_NAMES + 1), strict=False)
     ]
@@ -163,32 +164,38 @@ def _print(picture: Picture, screen: Screen) -> None:
         head.append(("version", "none: it has never committed"))
     if picture["dead_letters"]:
         head.append(("dead letters", f"{picture['dead_letters']:,}, see `perdure dead-letters`"))
-    _pairs(screen, head)
+    print_pairs(screen, head)
+    print_state(picture, screen)
+    _print_mail(picture["mail"], screen)
+    _print_timers(picture["timers"], screen)
+    print_commits(picture["commits"], screen)
+    for problem in picture["problems"]:
+        Screen(error=True).say(f"problem: {problem}", "red")
+
+
+def print_state(picture: Picture, screen: Screen) -> None:
+    """Print fields, logs and maps."""
     if picture["fields"]:
         screen.title("fields")
-        _pairs(screen, [(name, short(value)) for name, value in picture["fields"].items()])
+        print_pairs(screen, [(name, short(value)) for name, value in picture["fields"].items()])
     for name, log in picture["logs"].items():
         screen.title(
             f"log {name}",
             count(log["length"], "item", "items") + _part(log["last"], log["length"], "last"),
         )
-        _pairs(screen, [(item["position"], short(item["value"])) for item in log["last"]])
+        print_pairs(screen, [(item["position"], short(item["value"])) for item in log["last"]])
     for name, found in picture["maps"].items():
         part = _part(found["first"], found["count"], "first")
         screen.title(f"map {name}", count(found["count"], "entry", "entries") + part)
-        _pairs(screen, [(short(e["entry"]), short(e["value"])) for e in found["first"]])
-    _print_mail(picture["mail"], screen)
-    _print_timers(picture["timers"], screen)
-    _print_commits(picture["commits"], screen)
-    for problem in picture["problems"]:
-        Screen(error=True).say(f"problem: {problem}", "red")
+        print_pairs(screen, [(short(e["entry"]), short(e["value"])) for e in found["first"]])
 
 
 def _part(shown: list[Any], whole: int, which: str) -> str:
     return f", the {which} {len(shown)}:" if 0 < len(shown) < whole else ""
 
 
-def _pairs(screen: Screen, pairs: list[tuple[Any, Any]]) -> None:
+def print_pairs(screen: Screen, pairs: list[tuple[Any, Any]]) -> None:
+    """Print names and values."""
     if pairs:
         screen.table([("", "name"), ("", "value")], pairs, head=False, indent=2)
 
@@ -229,7 +236,8 @@ def _print_timers(timers: list[Picture], screen: Screen) -> None:
         )  # fmt: skip
 
 
-def _print_commits(commits: list[Picture], screen: Screen) -> None:
+def print_commits(commits: list[Picture], screen: Screen) -> None:
+    """Print commits, the newest last."""
     if commits:
         screen.title("last commits")
         screen.table(

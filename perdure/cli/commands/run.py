@@ -18,14 +18,14 @@ from typing import Any, Final, TypeAlias
 
 from rich.live import Live
 
-from ..actors.system.options import Resources
-from ..lifecycle import signals
-from ..persistence.errors import Fenced, StoreError, SystemClosed
-from ..system import AgentSystem
-from . import logs
-from .exits import ExitCode
+from ...actors.system.options import Resources
+from ...lifecycle import signals
+from ...persistence.errors import Fenced, StoreError, SystemClosed
+from ...system import AgentSystem
+from ..terminal import logs
+from ..terminal.exits import ExitCode
+from ..terminal.screen import Screen
 from .program import Main, Program, load_program
-from .screen import Screen
 
 logger = logging.getLogger("perdure.cli")
 

@@ -8,22 +8,23 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Final
 
-from ..persistence.errors import ConfigurationError, CorruptState, KeyMissing
-from ..persistence.records.records import Commit
-from ..persistence.records.texts import StoredText
-from ..persistence.secrets.detector import Detector, sensitive
-from ..persistence.secrets.keys import EnvironmentKeys, FileKeys, KeyProvider, KeyringKeys
-from ..persistence.secrets.sealer import Sealer
-from ..persistence.secrets.tokens import key_of
-from ..persistence.store.batch import Batch
-from ..persistence.store.lease import Owner
-from ..persistence.store.store import StoreReader
-from ..shared.secrets.rotation import Rotator, remaining, sealed, unfinished
-from ..url import open_reader, open_store
-from .exits import ExitCode
-from .options import SecretsAction
-from .screen import Screen, print_json
-from .text import count
+from ...persistence.errors import ConfigurationError, CorruptState, KeyMissing
+from ...persistence.records.records import Commit
+from ...persistence.records.texts import StoredText
+from ...persistence.secrets.detector import Detector, sensitive
+from ...persistence.secrets.keys import KeyProvider
+from ...persistence.secrets.sealer import Sealer
+from ...persistence.secrets.tokens import key_of
+from ...persistence.store.batch import Batch
+from ...persistence.store.lease import Owner
+from ...persistence.store.store import StoreReader
+from ...shared.secrets.rotation import Rotator, remaining, sealed, unfinished
+from ...url import open_reader, open_store
+from ..terminal.exits import ExitCode
+from ..terminal.options import SecretsAction
+from ..terminal.screen import Screen, print_json
+from ..terminal.text import count
+from .keys import provider_of
 
 _OF_AGENTS: Final = frozenset({"fields", "log_items", "map_entries"})
 _WITH_NAMES: Final = frozenset({"mailbox", "timers", "dead_letters", "scoped"})
@@ -34,22 +35,13 @@ def handle(store: str, action: SecretsAction, *, keys: str | None, json: bool) -
     """Do what was asked for."""
     if action is SecretsAction.SCAN:
         return _scan(store, json=json)
-    provider = None if keys is None else _provider(keys)
+    provider = None if keys is None else provider_of(keys)
     if action is SecretsAction.STATUS:
         return _status(store, provider, json=json)
     if provider is None:
         message = "`secrets rotate` needs --keys: a file, env:VARIABLE or keyring:SERVICE"
         raise ConfigurationError(message)
     return _rotate(store, provider, json=json)
-
-
-def _provider(keys: str) -> KeyProvider:
-    kind, colon, rest = keys.partition(":")
-    if colon and kind == "env":
-        return EnvironmentKeys(rest)
-    if colon and kind == "keyring":
-        return KeyringKeys(rest)
-    return FileKeys(keys)
 
 
 def _status(store: str, provider: KeyProvider | None, *, json: bool) -> ExitCode:

@@ -5,28 +5,25 @@ from __future__ import annotations
 import dataclasses
 import time
 from contextlib import closing
+from operator import attrgetter
 from typing import Final
 
-from ..persistence.audit.entries import SEALED, AuditEntry, Filter, entries
-from ..persistence.audit.succession import sealing
-from ..persistence.audit.verification import AuditReport, verify
-from ..persistence.errors import ConfigurationError, ScopeError
-from ..persistence.names.scope import Principal, Scope
-from ..persistence.secrets.keys import EnvironmentKeys, FileKeys, KeyProvider, KeyringKeys
-from ..persistence.store.batch import Batch
-from ..persistence.store.lease import Owner
-from ..shared.access.audit import head_of
-from ..url import open_reader, open_store
-from .exits import ExitCode
-from .listing import page, tell_more
-from .options import AuditAction
-from .screen import ColumnStyle, Screen, print_json
-from .text import count, moment
-
-COLUMNS: Final[list[tuple[str, ColumnStyle]]] = [
-    ("NUMBER", "number"), ("TIME (UTC)", "word"), ("OUTCOME", "word"), ("WHO", "name"),
-    ("OPERATION", "name"), ("SCOPE", "name"), ("KEY", "name"), ("WHY", "name"),
-]  # fmt: skip
+from ...persistence.audit.entries import SEALED, AuditEntry, Filter, entries
+from ...persistence.audit.succession import sealing
+from ...persistence.audit.verification import AuditReport, verify
+from ...persistence.errors import ConfigurationError, ScopeError
+from ...persistence.names.scope import Principal, Scope
+from ...persistence.secrets.keys import KeyProvider
+from ...persistence.store.batch import Batch
+from ...persistence.store.lease import Owner
+from ...shared.access.audit import head_of
+from ...url import open_reader, open_store
+from ..terminal.exits import ExitCode
+from ..terminal.listing import Lines, show
+from ..terminal.options import AuditAction, Listing
+from ..terminal.screen import Screen, print_json
+from ..terminal.text import count, moment
+from .keys import provider_of
 
 OUTCOMES: Final = ("allowed", "refused", "undone", SEALED)
 """Of decisions, and of the rows that say which key holds."""
@@ -41,49 +38,38 @@ class AuditFilter:
     outcome: str | None
     operation: str | None
     correlation: int | None
-    after: int | None
-    limit: int
 
 
 def handle(
     store: str,
     action: AuditAction,
     wanted: AuditFilter,
+    listing: Listing,
     *,
     keys: str | None,
     head: str | None,
-    json: bool,
 ) -> ExitCode:
     """Do what was asked for."""
+    json = listing.json
     if action is AuditAction.LIST:
-        _list(store, wanted, json=json)
+        _list(store, wanted, listing)
         return ExitCode.DONE
     if action is AuditAction.HEAD:
         _head(store, json=json)
         return ExitCode.DONE
-    provider = None if keys is None else _provider(keys)
+    provider = None if keys is None else provider_of(keys)
     if action is AuditAction.SEAL:
         _seal(store, provider, json=json)
         return ExitCode.DONE
     return _verify(store, provider, head, json=json)
 
 
-def _list(store: str, wanted: AuditFilter, *, json: bool) -> None:
-    chosen = _filter(wanted)
+def _list(store: str, wanted: AuditFilter, listing: Listing) -> None:
+    chosen, after = _filter(wanted), listing.number()
+    tail = after is None and listing.newest is None
     with closing(open_reader(store)) as reader:
-        newest = wanted.after is None
-        found = entries(reader, chosen, after=wanted.after, newest=newest)
-        rows, more = page(found, wanted.limit)
-    rows = rows[::-1] if newest else rows
-    if json:
-        for entry in rows:
-            print_json(record(entry))
-    elif rows:
-        Screen().table(COLUMNS, map(_row, rows))
-    else:
-        Screen(error=True).say("no such decisions in the audit")
-    if more:
-        tell_more("a larger --limit" if newest else f"--after {rows[-1].number}")
+        newest = tail or bool(listing.newest)
+        show(entries(reader, chosen, after=after, newest=newest), listing, _LINES, tail=tail)
 
 
 def record(entry: AuditEntry) -> dict[str, object]:
@@ -173,10 +159,11 @@ def _tell(report: AuditReport) -> None:
     screen.say(f"head {report.head}")
 
 
-def _provider(keys: str) -> KeyProvider:
-    kind, colon, rest = keys.partition(":")
-    if colon and kind == "env":
-        return EnvironmentKeys(rest)
-    if colon and kind == "keyring":
-        return KeyringKeys(rest)
-    return FileKeys(keys)
+_LINES: Final = Lines(
+    columns=[
+        ("NUMBER", "number"), ("TIME (UTC)", "word"), ("OUTCOME", "word"), ("WHO", "name"),
+        ("OPERATION", "name"), ("SCOPE", "name"), ("KEY", "name"), ("WHY", "name"),
+    ],
+    cells=_row, record=record, place=attrgetter("number"),
+    none="no such decisions in the audit",
+)  # fmt: skip

@@ -4,13 +4,39 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from ..lifecycle.status import Status
-from ..persistence.records.records import AgentRow, DeadLetter
-from ..persistence.store.store import StoreReader
+from ...lifecycle.status import Status
+from ...persistence.errors import ConfigurationError
+from ...persistence.records.records import AgentRow, DeadLetter
+from ...persistence.store.store import StoreReader
 
 Name: TypeAlias = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class AgentFilter:
+    """Whose mail, commits and so on are wanted; None for any."""
+
+    kind: str | None = None
+    key: str | None = None
+    status: Status | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a key without a kind: keys of different kinds have nothing in common."""
+        if self.key is not None and self.kind is None:
+            raise ConfigurationError("--key goes with --kind, which says whose key it is")
+
+    @property
+    def name(self) -> tuple[str | None, str | None]:
+        """The kind and the key."""
+        return self.kind, self.key
+
+    def fits(self, row: AgentRow) -> bool:
+        """Tell whether an agent of the kind is wanted."""
+        return self.key in (None, row.key) and self.status in (None, row.status)
+
 
 _PAGE: Final = 1000
 

@@ -7,37 +7,26 @@ import itertools
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Final
 
-from ..persistence.errors import ConfigurationError, UnknownDeadLetter
-from ..persistence.records.records import Commit, DeadLetter, Message
-from ..persistence.store.batch import Batch
-from ..persistence.store.lease import Owner
-from ..persistence.store.store import Store, StoreReader
-from ..service.client import find_owner
-from ..service.protocol import Letters
-from ..url import open_reader, open_store, path_of
-from .exits import NotFound
-from .listing import page, show, tell_more
-from .options import Action
-from .screen import ColumnStyle, Screen, print_json
-from .text import moment
-from .values import call, parse
+from ...persistence.errors import ConfigurationError, UnknownDeadLetter
+from ...persistence.records.records import Commit, DeadLetter, Message
+from ...persistence.store.batch import Batch
+from ...persistence.store.lease import Owner
+from ...persistence.store.store import Store, StoreReader
+from ...service.client import find_owner
+from ...service.protocol import Letters
+from ...url import open_reader, open_store, path_of
+from ..terminal.exits import NotFound
+from ..terminal.listing import Lines, show
+from ..terminal.options import Action, Listing
+from ..terminal.screen import Screen, print_json
+from ..terminal.text import moment
+from ..terminal.values import call, parse
+from .census import AgentFilter
 
-_COLUMNS: Final[list[tuple[str, ColumnStyle]]] = [
-    ("ID", "number"), ("DIED (UTC)", "word"), ("AGENT", "name"), ("FOR", "name"),
-    ("TRIES", "number"), ("REASON", "value"),
-]  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class LetterFilter:
-    """Which letters ``list`` shows."""
-
-    kind: str | None
-    after: int | None
-    newest: bool
-    limit: int
+_PAGE: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +36,23 @@ class Which:
     ids: list[int]
     every: bool
     """All there are."""
-    kind: str | None
-    """All of a kind."""
+    of: AgentFilter
+    """All of a kind, or of one agent."""
 
     @property
     def many(self) -> bool:
         """Whether no ids were named, but all, or all of a kind."""
-        return self.every or self.kind is not None
+        return self.every or self.of.kind is not None
 
 
-def handle(store: str, action: Action, which: Which, wanted: LetterFilter, *, json: bool) -> None:
+def handle(store: str, action: Action, which: Which, listing: Listing) -> None:
     """Do what was asked for; nothing changes if one of the letters is not there."""
     ids = which.ids
     if action is Action.LIST:
         if ids or which.every:
             message = "`dead-letters list` takes no ID and no --all; `show ID` shows one letter"
             raise ConfigurationError(message)
-        _list(store, wanted, json=json)
+        _list(store, which.of, listing)
         return
     if which.many and (ids or action is Action.SHOW):
         message = "--all and --kind go with `requeue` and `discard`, and with no ID"
@@ -75,9 +64,9 @@ def handle(store: str, action: Action, which: Which, wanted: LetterFilter, *, js
         with closing(open_reader(store)) as reader:
             letters = find(reader, ids)
         for letter in letters:
-            _show(letter, json=json)
+            _show(letter, json=listing.json)
     else:
-        move(store, which, back=action is Action.REQUEUE, json=json)
+        move(store, which, back=action is Action.REQUEUE, json=listing.json)
 
 
 def record(letter: DeadLetter) -> dict[str, object]:
@@ -101,11 +90,15 @@ def find(reader: StoreReader, ids: list[int]) -> list[DeadLetter]:
 
 def move(url: str, which: Which, *, back: bool, json: bool) -> None:
     """Put letters back into the mail, or discard them: by who has the store open, or in it."""
+    if which.of.key is not None:
+        with closing(open_reader(url)) as reader:
+            ids = [letter.id for letter in _all(reader, which.of)]
+        which = Which(ids, every=False, of=AgentFilter())
     owner = find_owner(path_of(url))
     if owner is None:
         _move_in_store(url, which, back=back, json=json)
         return
-    wish = Letters(back, which.ids, which.many, which.kind)
+    wish = Letters(back, which.ids, which.many, which.of.kind)
     try:
         for done in owner.ask(wish):
             _tell_moved(DeadLetter(**done["letter"]), done["action"], None, "", json=json)
@@ -113,11 +106,11 @@ def move(url: str, which: Which, *, back: bool, json: bool) -> None:
         raise NotFound(str(error)) from None
 
 
-def _all(reader: StoreReader, kind: str | None) -> list[DeadLetter]:
+def _all(reader: StoreReader, wanted: AgentFilter) -> list[DeadLetter]:
     letters: list[DeadLetter] = []
     after = 0
-    while page := reader.dead_letters(after=after, limit=1000):
-        letters += [letter for letter in page if kind in (None, letter.kind)]
+    while page := reader.dead_letters(*wanted.name, after=after, limit=_PAGE):
+        letters += page
         after = page[-1].id
     return letters
 
@@ -125,7 +118,7 @@ def _all(reader: StoreReader, kind: str | None) -> list[DeadLetter]:
 def _move_in_store(url: str, which: Which, *, back: bool, json: bool) -> None:
     """Move letters in one commit under the store's lease."""
     with _owned(url) as (store, sequence):
-        letters = _all(store, which.kind) if which.many else find(store, which.ids)
+        letters = _all(store, which.of) if which.many else find(store, which.ids)
         if not letters:
             return
         commit = Commit()
@@ -166,15 +159,13 @@ def _tell_moved(
     Screen().say(f"{action} {letter.id}: {name}{then}")
 
 
-def _list(store: str, wanted: LetterFilter, *, json: bool) -> None:
+def _list(store: str, wanted: AgentFilter, listing: Listing) -> None:
     with closing(open_reader(store)) as reader:
         found = reader.dead_letters(
-            wanted.kind, after=wanted.after, limit=wanted.limit + 1, newest=wanted.newest
-        )
-    letters, more = page(iter(found), wanted.limit)
-    show(letters, _COLUMNS, cells=_cells, record=record, none="no dead letters", json=json)
-    if more:
-        tell_more(f"--after {letters[-1].id}")
+            *wanted.name, after=listing.number(), limit=listing.limit + 1,
+            newest=bool(listing.newest),
+        )  # fmt: skip
+    show(found, listing, _LINES)
 
 
 def _cells(letter: DeadLetter) -> tuple[object, ...]:
@@ -198,3 +189,12 @@ def _show(letter: DeadLetter, *, json: bool) -> None:
         ("correlation", letter.correlation),
     ]  # fmt: skip
     Screen().table([("", "word"), ("", "name")], pairs, head=False)
+
+
+_LINES: Final = Lines(
+    columns=[
+        ("ID", "number"), ("DIED (UTC)", "word"), ("AGENT", "name"), ("FOR", "name"),
+        ("TRIES", "number"), ("REASON", "value"),
+    ],
+    cells=_cells, record=record, place=attrgetter("id"), none="no dead letters",
+)  # fmt: skip
