@@ -44,7 +44,7 @@ from . import (
 from . import (
     texts as sqlite_texts,
 )
-from .errors import Mended, translated
+from .errors import FROM_THE_DRIVER, Mended, damaged, translate
 from .history import entries_back
 from .place import beside, identity, refuse_two_names
 from .pool import ReaderPool, fetch
@@ -82,6 +82,8 @@ class SqliteReader(StoreReader):
         # The program may change its directory, and errors go on to name the file as it did.
         self._path = path.absolute()
         self._readers = ReaderPool(self._path)
+        self._mends = 0
+        """Times that the file was mended."""
         if not path.is_file():
             message = f"{path} does not exist; name the file of an existing store"
             raise StoreUnavailable(message)
@@ -98,37 +100,30 @@ class SqliteReader(StoreReader):
     @contextlib.contextmanager
     def reading(self, doing: str = "reading") -> Iterator[sqlite3.Connection]:
         """Lend a read-only connection for the block; driver errors raised in it become ours."""
-        with translated(self.location, doing), self._readers.lend() as connection:
-            yield connection
+        seen = self._mends
+        try:
+            with self._readers.lend() as connection:
+                yield connection
+        except FROM_THE_DRIVER as error:
+            if damaged(error) and self._mend(seen):
+                message = f"{self.location}: {doing} failed: the file was damaged; it is mended"
+                raise Mended(message) from error
+            raise translate(error, self.location, doing) from error
+
+    def _mend(self, _seen: int) -> bool:
+        """Mend the file, unless it was mended more than ``_seen`` times; who only reads can not."""
+        return False
 
     @reads_again
     def load(self, kind: str, key: str) -> StoredAgent | None:
         """Return an agent's head, plain fields (unverified), shape and timers."""
-        with self.reading() as connection, snapshot(connection):
-            heads = fetch(
-                connection,
-                f"SELECT {sqlite_rows.HEAD}, shape, shape_crc FROM agents"  # noqa: S608
-                " WHERE kind = ? AND key = ?",
-                (kind, key),
-            )
-            if not heads:
-                return None
-            *row, text, crc = heads[0]
-            head, bad_head = sqlite_rows.head(connection, kind, key, row)
-            shape, bad_shape = sqlite_rows.shape(connection, head, text, crc)
-            fields = fetch(
-                connection, "SELECT field, value, crc FROM fields WHERE agent = ?", (head.agent,)
-            )
-            rows = fetch(connection, "SELECT * FROM timers WHERE kind = ? AND key = ?", (kind, key))
-        timers, bad_timers = sqlite_rows.timers(head, rows)
-        return StoredAgent(
-            head,
-            {name: (value, crc) for name, value, crc in fields},
-            shape,
-            timers,
-            (*bad_head, *bad_shape),
-            tuple(bad_timers.items()),
-        )
+        with self.reading() as connection:
+            stored = sqlite_rows.agent(connection, kind, key)
+            if stored is not None and stored.damaged:
+                # What mends it takes further looks, which must see the same state of the store.
+                with snapshot(connection):
+                    stored = sqlite_rows.agent(connection, kind, key)
+        return stored
 
     @reads_again
     def log_items(self, agent: int, field: str, start: int, stop: int) -> list[str]:
