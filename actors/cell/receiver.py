@@ -9,6 +9,7 @@ from typing import Any, Final
 from pykka._introspection import get_attr_directly
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr
 
+from ...lifecycle import signals
 from ...persistence.errors import SystemClosed, TurnTimeout
 from ...shared.ledger.ledger import Stale
 from ..pool.mailbox import NOTHING, MailHold, Outcome
@@ -167,6 +168,29 @@ class RunningCell(AgentCell):
         if self.mailbox.close_if_idle(self._is_spent):
             self.home.keeper.forget(self)
 
+    def leave(self) -> bool:
+        """Leave memory at once, if nothing has to be done for that; may be called by any thread.
+
+        False if something is: the agent has a say in it or somebody is told of it, there is mail,
+        or something to save. Then it takes a control.
+        """
+        if self.home.guarded or self.blueprint.passivates or signals.agent_passivated.receivers:
+            return False
+        if not self.mailbox.close_if_idle(self._can_leave):
+            return False
+        self.home.keeper.forget(self)
+        return True
+
+    def _can_leave(self) -> bool:
+        """Drop an activation that has nothing to save; tell whether the cell is spent then.
+
+        Asked as ``_is_spent`` is. Nobody runs, so nobody else touches the activation.
+        """
+        if self.activation is not None and (self.activation.dirty() or not self._is_durable()):
+            return False
+        self.drop()
+        return self._is_spent()
+
     def _is_spent(self) -> bool:
         """Tell whether the store knows all that this cell does.
 
@@ -175,9 +199,12 @@ class RunningCell(AgentCell):
         """
         return (
             self.activation is None
-            and self.last_sequence <= self.home.supervisor.committer.durable
+            and self._is_durable()
             and not any(hold in _TEMPORARY for hold in self.holds)
         )
+
+    def _is_durable(self) -> bool:
+        return self.last_sequence <= self.home.supervisor.committer.durable
 
     def _run(self, activation: Activation, letter: Letter) -> Outcome | None:
         turn = Turn(self, letter)

@@ -134,7 +134,7 @@ class PostOffice:
             raise closed()
         if home.guarded:
             self._wait_for_relief(cell)
-        if cell.mailbox.full():
+        if cell.mailbox.limit is not None and cell.mailbox.full():
             self._wait_for_room(cell)
         # A bare value is no burden for the garbage collector while it waits; a letter is.
         letter: object = message

@@ -31,12 +31,16 @@ def open_turns(
     seconds: float,
     sync: Literal["power", "process"] = "power",
     burning: bool = False,
+    keep: int | None = None,
 ) -> dict[str, float]:
-    """Ask a thousand desks in turn, not waiting for one answer before the next question."""
+    """Ask a thousand desks in turn, not waiting for one answer before the next question.
+
+    The peers keep their whole history, so this does, unless it is to ``keep`` so many commits:
+    fewer than are made before the clock starts, so that each turn has an older one trimmed.
+    """
     path = folder / "desks.db"
-    # The peers keep their whole history, so this keeps it too.
-    everything = Retention(commits=None)
-    with AgentSystem.open(path, agents=[Desk], sync=sync, retention=everything) as system:
+    retention = Retention(commits=keep)
+    with AgentSystem.open(path, agents=[Desk], sync=sync, retention=retention) as system:
         desks = [system.agent(Desk, key(number)).proxy() for number in range(AGENTS)]
         with burner(on=burning):
             figures = open_loop(

@@ -26,6 +26,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     messages.SNAPSHOT,
     population.ACTIVATION,
     population.MEMORY,
+    population.CREATED,
     population.MILLION,
     flights.FLIGHTS,
     scopes.SCOPES,

@@ -83,6 +83,9 @@ OPEN_LOOP = Experiment(
             "benchmarks.ours.turns:open_turns",
             {"seconds": SECONDS, "sync": "process"},
         ),
+        Measure(
+            "perdure bounded", "benchmarks.ours.turns:open_turns", {"seconds": SECONDS, "keep": 500}
+        ),
     ),
     rows=(
         _against(
@@ -142,6 +145,15 @@ OPEN_LOOP = Experiment(
             ours=Value("perdure process", "per_second"),
             peers=(Value("perdure", "per_second"),),
             compare=Compare.RATIO,
+        ),
+        Row(
+            "durable-bounded",
+            "durable turns/s while the journal is kept at its bound, vs a journal that grows",
+            ours=Value("perdure bounded", "per_second"),
+            peers=(Value("perdure", "per_second"),),
+            compare=Compare.RATIO,
+            floor=0.7,
+            aim=0.9,
         ),
         _beside_burner("perdure", floor=0.3, aim=0.6),
         _beside_burner("langgraph exit"),

@@ -44,7 +44,7 @@ from . import (
 from . import (
     texts as sqlite_texts,
 )
-from .errors import Mended, damaged, translated
+from .errors import FROM_THE_DRIVER, Mended, damage, damaged, translate
 from .history import entries_back
 from .place import beside, identity, refuse_two_names
 from .pool import ReaderPool, fetch
@@ -84,6 +84,8 @@ class SqliteReader(StoreReader):
         # The program may change its directory, and errors go on to name the file as it did.
         self._path = path.absolute()
         self._readers = ReaderPool(self._path)
+        self._mends = 0
+        """Times that the file was mended."""
         if not path.is_file():
             message = f"{path} does not exist; name the file of an existing store"
             raise StoreUnavailable(message, location=self.location)
@@ -101,37 +103,33 @@ class SqliteReader(StoreReader):
     @contextlib.contextmanager
     def reading(self, doing: str = "reading") -> Iterator[sqlite3.Connection]:
         """Lend a read-only connection for the block; driver errors raised in it become ours."""
-        with translated(self.location, doing), self._readers.lend() as connection:
-            yield connection
+        seen = self._mends
+        try:
+            with self._readers.lend() as connection:
+                yield connection
+        except StoreUnavailable as error:
+            error.location = error.location or self.location
+            raise
+        except FROM_THE_DRIVER as error:
+            if damaged(error) and self._mend(seen):
+                message = f"{self.location}: {doing} failed: the file was damaged; it is mended"
+                raise Mended(message, location=self.location) from error
+            raise translate(error, self.location, doing) from error
+
+    def _mend(self, _seen: int) -> bool:
+        """Mend the file, unless it was mended more than ``_seen`` times; who only reads can not."""
+        return False
 
     @reads_again
     def load(self, kind: str, key: str) -> StoredAgent | None:
         """Return an agent's head, plain fields (unverified), shape and timers."""
-        with self.reading() as connection, snapshot(connection):
-            heads = fetch(
-                connection,
-                f"SELECT {sqlite_rows.HEAD}, shape, shape_crc FROM agents"  # noqa: S608
-                " WHERE kind = ? AND key = ?",
-                (kind, key),
-            )
-            if not heads:
-                return None
-            *row, text, crc = heads[0]
-            head, bad_head = sqlite_rows.head(connection, kind, key, row)
-            shape, bad_shape = sqlite_rows.shape(connection, head, text, crc)
-            fields = fetch(
-                connection, "SELECT field, value, crc FROM fields WHERE agent = ?", (head.agent,)
-            )
-            rows = fetch(connection, "SELECT * FROM timers WHERE kind = ? AND key = ?", (kind, key))
-        timers, bad_timers = sqlite_rows.timers(head, rows)
-        return StoredAgent(
-            head,
-            {name: (value, crc) for name, value, crc in fields},
-            shape,
-            timers,
-            (*bad_head, *bad_shape),
-            tuple(bad_timers.items()),
-        )
+        with self.reading() as connection:
+            stored = sqlite_rows.agent(connection, kind, key)
+            if stored is not None and stored.damaged:
+                # What mends it takes further looks, which must see the same state of the store.
+                with snapshot(connection):
+                    stored = sqlite_rows.agent(connection, kind, key)
+        return stored
 
     @reads_again
     def log_items(self, agent: int, field: str, start: int, stop: int) -> list[str]:
@@ -419,7 +417,7 @@ class SqliteReader(StoreReader):
             return None
         if not all(map(isinstance, row, _LEASE)):
             # Who owns the store cannot be said, so nobody may take it for free.
-            raise damaged("the row of the lease has values of other types than it was given")
+            raise damage("the row of the lease has values of other types than it was given")
         token, host, pid, started, realm, incarnation, renewed, released, file = row
         owner = Owner(host, pid, started, realm, incarnation)
         return LeaseRecord(token, owner, renewed, bool(released), file != self.identity())

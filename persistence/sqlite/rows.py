@@ -7,7 +7,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -22,6 +22,7 @@ from ..records.records import (
     QuarantineRow,
     Shape,
     Spoilt,
+    StoredAgent,
     Timer,
 )
 from .pool import fetch
@@ -33,6 +34,14 @@ R = TypeVar("R", AgentRow, DeadLetter, Message, Timer)
 STATUSES: Final = ("active", "paused", "stopped", "quarantined")
 """What an agent's status may be; a test compares them with the life cycle's."""
 HEAD: Final = "agent, kind, key, version, sequence, status, reason, crc"
+_AGENT: Final = (
+    f"SELECT 0, {HEAD}, shape, shape_crc FROM agents WHERE kind = ? AND key = ?"  # noqa: S608
+    " UNION ALL SELECT 1, field, value, crc, 0, 0, 0, 0, 0, 0, 0 FROM fields"
+    " WHERE agent = (SELECT agent FROM agents WHERE kind = ? AND key = ?)"
+    " UNION ALL SELECT 2, timers.* FROM timers WHERE kind = ? AND key = ?"
+)
+"""Everything that an activation needs. One statement, as each is a hand-off of the interpreter
+lock, and as it sees one state of the store without a transaction around it."""
 
 
 def record(kind: type[R], row: Sequence[object]) -> R | None:
@@ -79,6 +88,28 @@ def inbox(kind: str, key: str, rows: Sequence[Sequence[object]]) -> Inbox:
         else:
             found.messages.append(message)
     return found
+
+
+def agent(connection: sqlite3.Connection, kind: str, key: str) -> StoredAgent | None:
+    """Return an agent as it is stored, its plain fields not verified yet; None if there is none."""
+    parts: tuple[list[Any], list[Any], list[Any]] = ([], [], [])
+    for part, *row in fetch(connection, _AGENT, (kind, key) * 3):
+        parts[part].append(row)
+    heads, fields, timer_rows = parts
+    if not heads:
+        return None
+    *row, text, crc = heads[0]
+    found, bad_head = head(connection, kind, key, row)
+    shape_, bad_shape = shape(connection, found, text, crc)
+    good_timers, bad_timers = timers(found, timer_rows)
+    return StoredAgent(
+        found,
+        {field: (value, crc) for field, value, crc, *_ in fields},
+        shape_,
+        good_timers,
+        (*bad_head, *bad_shape),
+        tuple(bad_timers.items()),
+    )
 
 
 def head(

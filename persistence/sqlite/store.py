@@ -23,20 +23,19 @@ from ..errors import (
     failing_at,
 )
 from ..records.chain import START, Chain
-from ..records.checksums import intact_record, of_base, of_field, of_record
-from ..records.journal import read_delta
-from ..records.records import Counters, FieldRow
+from ..records.checksums import of_field, of_record
+from ..records.records import Counters
 from ..records.shared_tables import AUDIT, AUDIT_ANCHOR
 from ..store.batch import Batch
 from ..store.lease import NO_LEASE, Lease, Owner
 from ..store.store import Store
-from . import deletion, schema, tables, texts
-from .errors import Mended, conflicting, damaged, locked, malformed, translated
+from . import deletion, schema, tables, texts, trimming
+from .errors import conflicting, damage, locked, malformed, translated
 from .insert import delete, insert
 from .mend import make_room, mend
 from .place import LogLost, StoreFile, refuse_two_names
 from .pool import fetch
-from .reader import LOST, SqliteReader
+from .reader import SqliteReader
 from .transaction import writing
 
 logger = logging.getLogger("perdure.persistence")
@@ -74,7 +73,6 @@ class SqliteStore(SqliteReader, Store):
             self._opener = Owner.this_process()
         self._file = ""
         self._sync = sync
-        self._mends = 0
         self._next_mend = 0.0
         self._residue = False  # the log still holds what was erased
         self._next_scrub = 0.0
@@ -198,7 +196,7 @@ class SqliteStore(SqliteReader, Store):
         )
         if newest != sorted(newest, reverse=True):
             # A damaged row would have us number commits anew that are there.
-            raise damaged("the newest rows of the journal are out of order")
+            raise damage("the newest rows of the journal are out of order")
         last = "SELECT coalesce(max({0}), 0) FROM {1}"
         decided, agent, dead = (
             connection.execute(last.format(column, table)).fetchone()[0]
@@ -276,38 +274,7 @@ class SqliteStore(SqliteReader, Store):
         """Fold up to ``limit`` journal rows with a sequence below ``below`` into the base."""
         with self._transaction("trimming the journal") as connection:
             self._check_fence(connection)
-            rows = fetch(
-                connection,
-                "SELECT * FROM journal WHERE sequence < ? ORDER BY sequence LIMIT ?",
-                (below, limit),
-            )
-            base: dict[tuple[int, str], FieldRow] = {}
-            # By a look at each agent: there may be many more tombstones than rows.
-            dead = "SELECT agent FROM tombstones WHERE agent IN ({})"
-            agents = [str(number) for number in {int(row[1]) for row in rows}]
-            deleted = {a for (a,) in fetch(connection, dead.format(", ".join(agents)), ())}
-            for row in rows:
-                agent, delta = row[1], row[9]
-                if agent in deleted:
-                    continue
-                if not intact_record(row):
-                    # What it set is unknown, so whatever earlier entries set may be out of date.
-                    connection.execute("DELETE FROM base_fields WHERE agent = ?", (agent,))
-                    base = {place: row for place, row in base.items() if place[0] != agent}
-                    base[agent, LOST] = FieldRow(agent, LOST, "true", of_base(agent, LOST, "true"))
-                    continue
-                for name, raw in read_delta(delta).set.items():
-                    text = bytes(raw).decode()
-                    base[agent, name] = FieldRow(agent, name, text, of_base(agent, name, text))
-            insert(
-                connection, "INSERT INTO base_fields", list(base.values()),
-                f"ON CONFLICT {_UPSERT_VALUE}",
-            )  # fmt: skip
-            if rows:
-                last = (rows[-1][0],)
-                connection.execute("DELETE FROM journal WHERE sequence <= ?", last)
-                connection.execute("DELETE FROM tombstones WHERE sequence <= ?", last)
-        return len(rows)
+            return trimming.trim(connection, below, limit)
 
     def journal_extent(self) -> tuple[int, int]:
         """Return the first and the last sequence the journal holds; (0, 0) when empty."""
@@ -358,19 +325,6 @@ class SqliteStore(SqliteReader, Store):
             connection = self._writer
             with writing(connection):
                 yield connection
-
-    @contextlib.contextmanager
-    def reading(self, doing: str = "reading") -> Iterator[sqlite3.Connection]:
-        """Lend a read-only connection; Mended for who found the file damaged, and had it mended."""
-        seen = self._mends
-        try:
-            with super().reading(doing) as connection:
-                yield connection
-        except StoreUnavailable as error:
-            if not malformed(error) or not self._mend(seen):
-                raise
-            message = f"{self.location}: {doing} failed: the file was damaged; it is mended"
-            raise Mended(message) from error
 
     def _mend(self, seen: int) -> bool:
         """Mend the file, unless that was done since it had been ``seen`` times, or lately.
