@@ -143,7 +143,7 @@ OPEN_LOOP = Experiment(
             peers=(Value("perdure", "per_second"),),
             compare=Compare.RATIO,
         ),
-        _beside_burner("perdure", floor=0.3, aim=0.6),
+        _beside_burner("perdure", floor=0.6, aim=0.8),
         _beside_burner("langgraph exit"),
         _beside_burner("dbos wal"),
         _beside_burner("eventsourcing"),
