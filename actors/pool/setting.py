@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Generic, TypeVar
 
-N = TypeVar("N", int, float)
+N = TypeVar("N", bound=float)
 
 
 class ProcessSetting(ABC, Generic[N]):
@@ -40,8 +40,8 @@ class ProcessSetting(ABC, Generic[N]):
         found = self._read()
         if self._found is None or found != self._set:
             self._found = found
-        wishes = [wish for wish in self._wishes.values() if wish]
-        self._write(self._strongest([*wishes, self._found]))
+        wished: list[N] = [wish for wish in self._wishes.values() if wish]
+        self._write(self._strongest([self._found, *wished]))
         self._set = self._read()  # which may be rounded
 
     @abstractmethod

@@ -77,7 +77,9 @@ class Runtime:
         self.catalogue = catalogue
         self.facade = facade
         self.clock = clock
-        self.dispatcher = Dispatcher(resources.workers, later=clock.call_later)
+        self.dispatcher = Dispatcher(
+            resources.workers, later=clock.call_later, scribe=supervisor.committer
+        )
         self.loop = HandlerLoop()
         self.tree = SupervisionTree()
         self.timers = TimerService(store, clock, self._when_settled, self._timer_due)

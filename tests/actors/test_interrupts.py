@@ -75,8 +75,12 @@ class Rounds:
     """Rounds of a cast and an ask of the main thread, each struck at another place."""
 
     def __init__(self, url: str | Path, kind: type[Counter]) -> None:
+        # A thread that is traced is slow: with a short interval a worker would often take its turn.
         self.system = AgentSystem.open(
-            url, agents=[*KINDS, Listener], sync="process", resources=Resources(workers=1)
+            url,
+            agents=[*KINDS, Listener],
+            sync="process",
+            resources=Resources(workers=1, switch_interval=0),
         )
         self.counter = self.system.agent(kind, "one")
         self.listener = self.system.agent(Listener, "one")
