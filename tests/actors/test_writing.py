@@ -130,9 +130,9 @@ def test_what_a_struck_worker_has_not_written_is_written(
         if struck or name != "perdure-worker":
             help_once(committer)
             return
+        struck.append(name)
         if where == 1:
             help_once(committer)
-        struck.append(name)
         raise KeyboardInterrupt
 
     with AgentSystem.open(tmp_path / "desk.db", agents=[Desk]) as system:
