@@ -262,9 +262,12 @@ class Mailbox:
         """Wait until there is room; False on timeout."""
         return self._wait(lambda: not self.full() or self._phase is _CLOSED, timeout)
 
-    def wait_until_rest(self, timeout: float | None) -> bool:
-        """Wait until nothing is handled or could be at once; False on timeout."""
-        return not self.busy() or self._wait(lambda: not self._is_busy(), timeout)
+    def wait_until_rest(self, timeout: float | None, delayed: Callable[[], bool] = bool) -> bool:
+        """Wait until nothing is handled or could be at once; False on timeout.
+
+        ``delayed`` says that what it is suspended for waits for its time; that is rest, too.
+        """
+        return not self.busy() or self._wait(lambda: not self._is_busy() or delayed(), timeout)
 
     def _wait(self, condition: Callable[[], bool], timeout: float | None) -> bool:
         with self._lock:
@@ -445,6 +448,9 @@ class Mailbox:
             self._dispatcher.submit(self)  # type: ignore[union-attr]
         elif suspended:
             receiver.launch()  # type: ignore[union-attr]
+            if self._space is not None:
+                with self._lock:
+                    self._space.notify_all()  # it may wait for its time now
         else:
             receiver.drained()  # type: ignore[union-attr]
 

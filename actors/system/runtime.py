@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import logging
 import time
@@ -267,9 +268,10 @@ class Runtime:
             before = self.dispatcher.submissions()
             if not self.agenda.wait(left(), for_time=not self.by_hand):
                 return False
-            delayed = self.agenda.delayed()
             for cell in list(self.cells.values()):
-                if cell not in delayed and not cell.mailbox.wait_until_rest(left()):
+                # Asked again and again: it may begin to wait for its time while this waits for it.
+                delayed = functools.partial(self.agenda.delays, cell)
+                if not cell.mailbox.wait_until_rest(left(), delayed):
                     return False
             # Nothing was scheduled during the whole round: nothing can have begun behind it. But
             # what it ended with may be a wait, such as that before a restart.
