@@ -24,6 +24,7 @@ from .actors.agent.agent import Agent
 from .actors.agent.blueprint import Catalogue
 from .actors.patterns.sharing import Sharing
 from .actors.pool.garbage import YOUNG_GENERATION
+from .actors.pool.switching import SWITCH_INTERVAL
 from .actors.system.dead_letters import DeadLetters
 from .actors.system.options import Limits, Resources
 from .actors.system.runtime import Runtime
@@ -237,9 +238,11 @@ class AgentSystem:
 
     def _start(self, undo: contextlib.ExitStack) -> None:
         """Begin to work; ``undo`` ends what has begun."""
-        young_generation = self._opening.resources.young_generation
+        resources = self._opening.resources
         undo.callback(YOUNG_GENERATION.give_back, id(self))
-        YOUNG_GENERATION.ask(id(self), young_generation)
+        YOUNG_GENERATION.ask(id(self), resources.young_generation)
+        undo.callback(SWITCH_INTERVAL.give_back, id(self))
+        SWITCH_INTERVAL.ask(id(self), resources.switch_interval)
         undo.callback(self._drain, UNDO_SECONDS)
         self._supervisor.start()
         self._runtime.start()
@@ -413,6 +416,7 @@ class AgentSystem:
         ending = self._drain(timeout)
         self._store.close()
         YOUNG_GENERATION.give_back(id(self))
+        SWITCH_INTERVAL.give_back(id(self))
         if not ending.complete:
             logger.error("%r did not close completely: %s", self, ending.told)
         return ending

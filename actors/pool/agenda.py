@@ -111,10 +111,10 @@ class Agenda:
         with self._changed:
             return [call.what for call in self._calls.values()]
 
-    def delayed(self) -> set[object]:
-        """Return the cells that do nothing before something whose time has not come."""
+    def delays(self, cell: object) -> bool:
+        """Tell whether a cell does nothing before something whose time has not come."""
         with self._changed:
-            return {call.cell for call in self._calls.values() if call.cell is not None}
+            return any(call.cell is cell for call in self._calls.values())
 
     def _make_call(self, ticket: int) -> None:
         with self._changed:

@@ -44,6 +44,10 @@ class Helper(Protocol):
         """Surround the wait; raises Deadlock if the reply could never come."""
         ...
 
+    def wake(self, loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None]) -> None:
+        """Finish a loop's waiter soon; called by the thread that answers."""
+        ...
+
 
 class Future(pykka.Future[T], Generic[T]):
     """Hold the reply to an ask; the first answer wins, every later one is refused.
@@ -229,8 +233,10 @@ class Future(pykka.Future[T], Generic[T]):
             if self._get_hook is not None:
                 return (yield from loop.run_in_executor(None, self.get).__await__())
             waiter = loop.create_future()
-            self._on_answer(lambda: wake(loop, waiter))
-            guard = self.helper.waiting(self) if self.helper is not None else nullcontext()
+            helper = self.helper
+            call = wake if helper is None else helper.wake
+            self._on_answer(functools.partial(call, loop, waiter))
+            guard = nullcontext() if helper is None else helper.waiting(self)
             with guard:
                 yield from waiter.__await__()
         return self.get()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import logging
 import time
@@ -27,7 +28,6 @@ from ...shared.scopes.state import ScopedState
 from ...shared.scopes.sweep import KeySweep
 from ..agent.agent import Agent
 from ..agent.blueprint import Catalogue, check_name
-from ..cell.cell import AgentCell
 from ..cell.graves import Graves
 from ..cell.timers import TimerService
 from ..patterns.rows import Office
@@ -78,7 +78,9 @@ class Runtime:
         self.catalogue = catalogue
         self.facade = facade
         self.clock = clock
-        self.dispatcher = Dispatcher(resources.workers, later=clock.call_later)
+        self.dispatcher = Dispatcher(
+            resources.workers, later=clock.call_later, scribe=supervisor.committer
+        )
         self.loop = HandlerLoop()
         self.tree = SupervisionTree()
         self.timers = TimerService(store, clock, self._when_settled, self._timer_due)
@@ -267,7 +269,8 @@ class Runtime:
             if not self.agenda.wait(left(), for_time=not self.by_hand):
                 return False
             for cell in list(self.cells.values()):
-                if not cell.mailbox.wait_until_rest(left(), unless=self._delays(cell)):
+                delayed = functools.partial(self.agenda.delays, cell)
+                if not cell.mailbox.wait_until_rest(left(), unless=delayed):
                     return False
             # Nothing was scheduled during the whole round: nothing can have begun behind it. But
             # what it ended with may be a wait, such as that before a restart.
@@ -276,10 +279,6 @@ class Runtime:
                     return True
                 if self.by_hand:
                     return False
-
-    def _delays(self, cell: AgentCell) -> Callable[[], bool]:
-        """Return what tells whether a cell does nothing before something whose time must come."""
-        return lambda: cell in self.agenda.delayed()
 
     def stalled(self) -> str:
         """Say what waits for somebody to advance the clock; nothing if it runs by itself."""

@@ -6,6 +6,7 @@ from ..model import Experiment
 from . import (
     access,
     artifacts,
+    chat,
     conversation,
     flights,
     inserting,
@@ -22,6 +23,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     turns.OPEN_LOOP,
     turns.CLOSED_LOOP,
     latency.LONE,
+    chat.CHAT,
     conversation.CONVERSATION,
     messages.SNAPSHOT,
     population.ACTIVATION,

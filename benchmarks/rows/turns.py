@@ -155,7 +155,7 @@ OPEN_LOOP = Experiment(
             floor=0.7,
             aim=0.9,
         ),
-        _beside_burner("perdure", floor=0.3, aim=0.6),
+        _beside_burner("perdure", floor=0.6, aim=0.8),
         _beside_burner("langgraph exit"),
         _beside_burner("dbos wal"),
         _beside_burner("eventsourcing"),

@@ -106,6 +106,9 @@ class Committer:
         self.on_durable: Callable[[Batch], None] | None = None
         """Told of a batch with shared rows once it is durable, before its replies leave; must not
         raise. Called with the baton held and no lock."""
+        self.on_free: Callable[[], None] = _nothing
+        """Called when a batch is done with and others may write: does what its replies have left
+        to be done then. Called once more at any time; must not raise."""
         self._waits: deque[tuple[int, Callable[[], None]]] = deque()
         self._sleeping = False
         self._writer = 0  # the thread that holds the baton
@@ -284,8 +287,8 @@ class Committer:
 
         What is left is the writing thread's.
         """
-        if (self._queue or self._taken) and not self._held:
-            try:
+        try:
+            if (self._queue or self._taken) and not self._held:
                 # The iterator makes the call: of one that is written out nobody would know whether
                 # it got the baton when an asynchronous exception strikes.
                 for mine in map(self._baton.acquire, _AT_ONCE):
@@ -294,10 +297,11 @@ class Committer:
                             self._write_once()
                         finally:
                             self._baton.release()
-            except BaseException:
-                self.wake()
-                raise
-        self.leave()
+            self.leave()
+            self.on_free()  # last: whoever is woken makes work for others
+        except BaseException:
+            self.wake()
+            raise
 
     def leave(self) -> None:
         """Leave what has gathered to the writing thread."""
@@ -359,6 +363,7 @@ class Committer:
 
     def _serve(self) -> None:
         while True:
+            self.on_free()  # also what another has left that was interrupted
             with self._lock:
                 waiting = bool(self._queue or self._taken or self._stuck)
                 if not self._answers:
@@ -523,6 +528,10 @@ def stale(commit: Commit) -> PerdureError:
 
 def _waiter(callback: Callable[[], None]) -> Reply:
     return lambda _error: callback()
+
+
+def _nothing() -> None:
+    """Have nothing to do."""
 
 
 def _closed() -> SystemClosed:

@@ -80,7 +80,8 @@ class Rounds:
             url,
             agents=list({*KINDS, Listener, kind}),
             sync="process",
-            resources=Resources(workers=1),
+            # A thread that is traced is slow: with a short interval a worker often takes its turn.
+            resources=Resources(workers=1, switch_interval=0),
         )
         self.counter = self.system.agent(kind, "one")
         self.listener = self.system.agent(Listener, "one")
