@@ -49,6 +49,11 @@ def _delete(table: str, columns: tuple[str, ...], rows: int) -> str:
     return f"DELETE FROM {table} WHERE {' OR '.join([term] * rows)}"  # noqa: S608
 
 
+def padded_size(rows: int) -> int:
+    """Return the next of the few sizes, so that few statements are ever compiled."""
+    return _SIZES[bisect.bisect_left(_SIZES, rows)]
+
+
 def insert(
     connection: sqlite3.Connection,
     head: str,
@@ -81,7 +86,7 @@ def delete(
 
 
 def _padded(part: Sequence[Sequence[object]], width: int) -> tuple[int, list[object]]:
-    size = _SIZES[bisect.bisect_left(_SIZES, len(part))]
+    size = padded_size(len(part))
     parameters = list(chain.from_iterable(part))
     parameters += [None] * ((size - len(part)) * width)
     return size, parameters

@@ -184,7 +184,7 @@ class Policy:
 
     def published(self, changes: Sequence[Change], sequence: int) -> None:  # noqa: ARG002 - as Guard has it
         """Take over what was appended; under the ledger's lock."""
-        self._take(change for change in changes if change.table in _TABLES)
+        self._take(changes)
 
     def granted(self, number: int) -> Row | None:
         """Return the newest row of a grant; None if it is gone."""
@@ -341,8 +341,10 @@ class Policy:
 
     def _take(self, changes: Iterable[Change]) -> None:
         for table, key, row in changes:
-            _TABLES[table](self, key, row)
-            self._epoch += 1
+            take = _TABLES.get(table)
+            if take is not None:
+                take(self, key, row)
+                self._epoch += 1
 
     def _take_grant(self, key: Key, row: Row | None) -> None:
         number: int = key[0]  # type: ignore[assignment]

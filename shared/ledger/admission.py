@@ -64,7 +64,8 @@ def admit(desk: Counter, unit: Unit | None, use: Use) -> None:
         if decision.audited and desk.unit() is not unit:
             desk.commit(unit)
         _refuse(decision, unit.standing, use)
-    _spend(desk, unit, use, decision)
+    if decision.uses:
+        _spend(desk, unit, use, decision)
     if alone:
         desk.commit(unit)
     else:

@@ -190,8 +190,12 @@ class ScopedState(KeyedRows):
     ) -> None:
         """Write several values, all or none; needs WRITE for each."""
         with self.transaction():
+            unit = self._desk.unit()
+            assert unit is not None, "a transaction has one"
             for key, value in values.items():
-                self.set(scope, key, value, ttl=ttl)
+                place = self._place(scope, key)
+                step = self._put(scope, place, value, self._clerk.deadline(ttl))
+                self._put_unseen(unit, scope, place, step)
 
     def set_if_absent(
         self, scope: Scope, key: str, value: object, *, ttl: float | None = None
@@ -208,7 +212,7 @@ class ScopedState(KeyedRows):
         its key: a key deleted and made anew is another. Needs READ and WRITE.
         """
         place = self._place(scope, key)
-        holds = self._expectation(scope, key, expected)
+        holds = self._expectation(scope, place[1][KEY], expected)
         told: list[bool] = []
         put = self._put(scope, place, value, self._clerk.deadline(ttl))
         step = self._clerk.when(holds, put, told)
@@ -362,7 +366,7 @@ class ScopedState(KeyedRows):
             return False
         place = self._place(to, to_key)
         text = str(row[VALUE])
-        self.schemas.check(to, cast("str", place[1][KEY]), text, f"{to} {to_key!r}")
+        self.schemas.check(to, place[1][KEY], text, f"{to} {to_key!r}")
         step = self._clerk.put(place[1], text, cast("float | None", row[EXPIRES]))
         self._change(to, place, step, Right.WRITE, "write")
         return True
