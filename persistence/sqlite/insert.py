@@ -49,11 +49,6 @@ def _delete(table: str, columns: tuple[str, ...], rows: int) -> str:
     return f"DELETE FROM {table} WHERE {' OR '.join([term] * rows)}"  # noqa: S608
 
 
-def padded_size(rows: int) -> int:
-    """Return the next of the few sizes, so that few statements are ever compiled."""
-    return _SIZES[bisect.bisect_left(_SIZES, rows)]
-
-
 def insert(
     connection: sqlite3.Connection,
     head: str,
@@ -67,7 +62,7 @@ def insert(
     most = _most(width)
     for start in range(0, len(rows), most):
         part = rows[start : start + most]
-        size, parameters = _padded(part, width)
+        size, parameters = padded(part, width)
         connection.execute(_insert(head, tail, width, size), parameters)
 
 
@@ -81,12 +76,16 @@ def delete(
     most = LARGEST if len(columns) == 1 else MOST_TERMS
     for start in range(0, len(rows), most):
         part = rows[start : start + most]
-        size, parameters = _padded(part, len(columns))
+        size, parameters = padded(part, len(columns))
         connection.execute(_delete(table, columns, size), parameters)
 
 
-def _padded(part: Sequence[Sequence[object]], width: int) -> tuple[int, list[object]]:
-    size = padded_size(len(part))
+def padded(part: Sequence[Sequence[object]], width: int) -> tuple[int, list[object]]:
+    """Return a part's values, filled up to the next of the few sizes, and that size.
+
+    So few statements are ever compiled.
+    """
+    size = _SIZES[bisect.bisect_left(_SIZES, len(part))]
     parameters = list(chain.from_iterable(part))
     parameters += [None] * ((size - len(part)) * width)
     return size, parameters

@@ -12,28 +12,31 @@ from typing import Any
 from ..errors import CorruptState
 from ..records.checksums import intact_record, of_record
 from ..records.tables import Key, Order, Row, Table, Value, checked_order
-from .insert import LARGEST, delete, insert, padded_size
+from .insert import LARGEST, delete, insert, padded
 
 logger = logging.getLogger("perdure.persistence")
 
 Fetch = Callable[[str, Sequence[object]], list[Any]]
 
 
-def write(
-    connection: sqlite3.Connection, table: Table, rows: Sequence[Row], gone: Sequence[Key]
-) -> None:
-    """Delete and write rows; what is ``fixed`` and there already is left alone."""
+def write(connection: sqlite3.Connection, table: Table, places: dict[Key, Row | None]) -> None:
+    """Write rows, and delete where there is none; what is ``fixed`` and there is left alone."""
+    rows: list[Row] = []
+    gone: list[Key] = []
+    name, wide = table.name, table.wide
+    for place, row in places.items():
+        if row is None:
+            gone.append(place)
+        else:
+            rows.append((*row, checksum(table, row) if wide else of_record((name, *row))))
     if gone:
-        delete(connection, table.name, table.key_names, gone)
-    head, tail = f"INSERT INTO {table.name}", _on_conflict(table)
-    if not table.wide:
-        name = table.name
-        insert(connection, head, [(*row, of_record((name, *row))) for row in rows], tail)
-        return
+        delete(connection, name, table.key_names, gone)
     # A compiled statement keeps the values it was run with: blobs go in one by one, or dozens of
     # megabytes would stay behind.
-    for row in rows:
-        insert(connection, head, [(*row, checksum(table, row))], tail)
+    head, tail = f"INSERT INTO {name}", _on_conflict(table)
+    size = 1 if wide else len(rows)
+    for start in range(0, len(rows), size or 1):
+        insert(connection, head, rows[start : start + size], tail)
 
 
 @functools.cache
@@ -86,9 +89,8 @@ def read_many(fetch: Fetch, table: Table, keys: Sequence[Key]) -> dict[Key, Row 
     for first, last in alike.items():
         for start in range(0, len(last), LARGEST):
             part = last[start : start + LARGEST]
-            size = padded_size(len(part))
-            given = (*first, *part, *part[:1] * (size - len(part)))
-            rows = fetch(_by_keys(table, size), given)
+            size, given = padded([(value,) for value in part], 1)
+            rows = fetch(_by_keys(table, size), (*first, *given))  # nothing equals NULL
             if all(intact(table, row) for row in rows):
                 found.update((tuple(row[: table.key]), tuple(row[:-1])) for row in rows)
             else:

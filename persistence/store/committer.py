@@ -385,12 +385,13 @@ class Committer:
         """Write one batch; the caller holds the baton."""
         self._writer = threading.get_ident()
         try:
+            if self._answers:
+                self._answer()
             self._write_batch()
         finally:
             self._writer = 0
 
     def _write_batch(self) -> None:
-        self._answer()
         with self._lock:
             if self._held or self._dead is not None:
                 return
@@ -403,7 +404,8 @@ class Committer:
         if self._stuck is None and not self._stuck_gates and not self._fold():
             return
         batch = self._stuck
-        if batch is not None and batch:
+        written = batch is not None and bool(batch)
+        if batch is not None and written:
             started = self._clock()
             try:
                 self._store.commit(batch)
@@ -418,7 +420,7 @@ class Committer:
                 self.on_durable(batch)
             self._tell(self._observer.saved, len(batch.commits), self._clock() - started)
         self._release(batch)
-        if batch is not None and batch:
+        if batch is not None and written:
             self._tell(self._observer.released, len(batch.commits))
 
     def _fold(self) -> bool:
@@ -448,7 +450,10 @@ class Committer:
     def _release(self, batch: Batch | None) -> None:
         answers = self._answers
         if batch is not None:
-            answers += [reply for c in batch.commits if (reply := c.reply) is not None]
+            for commit in batch.commits:
+                reply = commit.reply  # read once: fail_waiting() may take it meanwhile
+                if reply is not None:
+                    answers.append(reply)
         with self._lock:
             answers += self._stuck_gates
             if batch is not None:

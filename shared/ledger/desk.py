@@ -153,7 +153,7 @@ class Desk(View):
 
     def begin(self, owner: object = None, *, edge: bool = False) -> Unit:
         """Return a new unit of this caller's."""
-        return Unit(self.standing(), self.guard.epoch, owner, edge=edge)
+        return Unit(self.standing(), self.ledger.guard.epoch, owner, edge=edge)
 
     def begin_as_system(self, correlation: int = 0) -> Unit:
         """Return a new unit of the system's, whoever calls: for what nobody asked for."""
@@ -183,7 +183,7 @@ class Desk(View):
             raise
         finally:
             _transaction.reset(token)
-        if unit.mail or not self.ledger.holds(unit) or not unit.end_idle(self.guard.epoch):
+        if unit.mail or not self.ledger.holds(unit) or not self.ledger.end_idle(unit):
             self.commit(unit)
 
     def run(
@@ -271,7 +271,8 @@ class Desk(View):
                 with self.ledger.ending(unit) as ending:
                     if ending.changes or ending.audit or unit.mail:
                         ending.put_into(commit)
-                        commit.with_effects().sends = self._context.rows(unit.mail)
+                        if unit.mail:
+                            commit.with_effects().sends = self._context.rows(unit.mail)
                         commit.reply = receipt
                         sequence = self._supervisor.append(commit)
                         self.ledger.publish(ending, sequence)
@@ -283,7 +284,7 @@ class Desk(View):
                 if not commit.sequence:
                     self.forgo(unit)
                 raise
-        receipt.wait(self.ledger.waiting())
+        receipt.wait(self.ledger.waiting)
 
     def wait(self) -> None:
         """Wait until everything appended so far is durable."""
@@ -292,7 +293,7 @@ class Desk(View):
         committer = self._supervisor.committer
         with committer.promise():
             committer.gate(receipt)
-        receipt.wait(self.ledger.waiting())
+        receipt.wait(self.ledger.waiting)
 
     def forgo(self, unit: Unit, *, again: bool = False) -> None:
         """Undo a unit, and commit what it was refused, and what it was allowed in vain.

@@ -98,7 +98,7 @@ class Unit:
     def end_idle(self, epoch: int) -> bool:
         """End it if there is nothing to commit and no right to look at again; tell whether."""
         with self._lock:
-            if not self.idle() or (self.used and self.epoch != epoch):
+            if self.audit or any(self.steps.values()) or (self.used and self.epoch != epoch):
                 return False
             self.ended = True
             return True
@@ -294,6 +294,6 @@ class EndingUnit:
 
     def put_into(self, commit: Commit) -> None:
         """Make it part of a commit."""
-        effects = commit.with_effects()
+        effects = commit.effects or commit.with_effects()
         effects.rows, effects.audit = self.changes, self.audit
         self.commit = commit

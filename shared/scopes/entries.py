@@ -86,7 +86,7 @@ class Clerk:
         codec: Codec[object] | None,
         row: Row | None,
     ) -> Row:
-        before = self.living(row)
+        before = row if row is None or row[EXPIRES] is None else self.living(row)
         if before is None:
             return (*key, text, 1, 0, expires)
         new = text

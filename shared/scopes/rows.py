@@ -38,8 +38,9 @@ class KeyedRows(Handle):
         self.schemas = schemas
         self._clerk = Clerk(desk.now)
 
-    def _place(self, scope: Scope, key: str) -> KeyPlace:
-        scope = checked_scope(scope)
+    def _place(self, scope: object, key: str) -> KeyPlace:
+        if not isinstance(scope, Scope):
+            scope = checked_scope(scope)
         return SCOPED, (scope.kind, scope.id, scope.part, checked_key(key))
 
     def _codec(self, scope: Scope, row: Row, declared: type[T] | None) -> Codec[T]:
@@ -95,7 +96,9 @@ class KeyedRows(Handle):
                 desk.look(unit, place)
                 before = unit.reads[place]
             else:
-                before = unit.base(place, desk.behold(unit, place, blind=blind))
+                before = desk.behold(unit, place, blind=blind)
+                if unit.serializable:
+                    before = unit.base(place, before)
             unit.change(place, step, checked=checked, blind=blind)
             try:
                 return unit.seen(place, before)

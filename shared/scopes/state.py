@@ -169,7 +169,8 @@ class ScopedState(KeyedRows):
         records is registered, members that it does not know are taken over from what was there.
         """
         place = self._place(scope, key)
-        step = self._put(scope, place, value, self._clerk.deadline(ttl))
+        expires = None if ttl is None else self._clerk.deadline(ttl)
+        step = self._put(scope, place, value, expires)
         row = self._change(scope, place, step, Right.WRITE, "write", blind=True)
         assert row is not None
         return cast("int", row[VERSION])
