@@ -32,7 +32,7 @@ def settle(
     StateError for a value that cannot be stored; Stale if another changed first what the turn
     made a shared value from, Denied if it lost a right meanwhile.
     """
-    if turn.unit is None or turn.unit.end_idle(cell.home.ledger.guard.epoch):
+    if turn.unit is None or cell.home.ledger.end_idle(turn.unit):
         _settle(cell, activation, turn, result, name)
         if cell.again:  # overtaken before, and now it wants nothing
             cell.again = 0
@@ -324,18 +324,20 @@ def _put_effects(cell: AgentCell, turn: Turn, commit: Commit) -> None:
     effects = commit.with_effects()
     if turn.ending is not None:
         turn.ending.put_into(commit)
-    effects.sends = [
-        row(target.kind, target.key, sent) for target, sent in turn.sends if sent.durable
-    ]
+    if turn.sends:
+        effects.sends = [
+            row(target.kind, target.key, sent) for target, sent in turn.sends if sent.durable
+        ]
     timers: dict[str, Timer | None] = {}
     if letter.timer is not None:
         timers[letter.timer.name] = next_due(letter.timer, cell.home.clock.now())
     if turn.timers:
         timers |= turn.timers
-    effects.timers = [timer for timer in timers.values() if timer is not None]
-    effects.cancelled = [
-        (cell.kind, cell.key, name) for name, timer in timers.items() if timer is None
-    ]
+    if timers:
+        effects.timers = [timer for timer in timers.values() if timer is not None]
+        effects.cancelled = [
+            (cell.kind, cell.key, name) for name, timer in timers.items() if timer is None
+        ]
 
 
 def _deliver(cell: AgentCell, turn: Turn, commit: Commit) -> None:
@@ -344,7 +346,8 @@ def _deliver(cell: AgentCell, turn: Turn, commit: Commit) -> None:
     After the append, so that their own effects come later in the journal.
     """
     home = cell.home
-    effects = commit.with_effects()
+    effects = commit.effects
+    assert effects is not None, "its effects were put into it"
     for timer in effects.timers:
         if cell.activation is not None:
             cell.activation.timers[timer.name] = timer

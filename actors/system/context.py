@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import Any, Final, cast
 
 from ...persistence.records.records import Message
@@ -25,6 +26,8 @@ class TurnContext:
         """Speak for the cells of ``home``."""
         self._home = home
         self.now = home.clock.now
+        self.entered = partial(entered, None)
+        """Returns the correlation of the session that was entered here, outside of turns; or 0."""
 
     @property
     def closing(self) -> bool:
@@ -38,10 +41,6 @@ class TurnContext:
             return None
         unit = turn.unit
         return standing_of(turn) if unit is None else unit.standing
-
-    def entered(self) -> int:
-        """Return the correlation of the session that was entered here, outside of turns; or 0."""
-        return entered(None)
 
     def turn(self) -> object:
         """Return the turn under way; None outside of turns, and in what goes on after one."""
@@ -93,7 +92,8 @@ def standing_of(turn: Turn) -> Standing:
     """Return whom a turn's calls speak for."""
     cell = cast("AgentCell", turn.cell)
     correlation = turn.letter.correlation
-    return Standing(cell.principal, cell.home.ledger.session_of(correlation), correlation)
+    session = cell.home.ledger.session_of(correlation) if correlation < 0 else ""
+    return Standing(cell.principal, session, correlation)
 
 
 def hangs_on(cell: object, other: object) -> bool:

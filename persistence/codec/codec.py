@@ -50,7 +50,7 @@ class Codec(Generic[T]):
     """
 
     __slots__ = (
-        "_certain", "_decoder", "_encode", "_fast", "_keeper", "_sets", "declared", "records",
+        "_certain", "_decoder", "_encode", "_keeper", "_sets", "declared", "quick", "records",
         "widens",
     )  # fmt: skip
 
@@ -71,11 +71,13 @@ class Codec(Generic[T]):
         self._keeper = keeper_of(info)
         self.records = self._keeper is not None
         """Whether stored values may have members that their type does not know, see ``over``."""
-        self._fast: Callable[[object], str | None] = _FAST.get(declared, _never)
+        self.quick: Callable[[object], str | None] = _QUICK.get(declared, _never)
+        """``quick(value)`` returns the text of a value that is one number or text, else None: for
+        those who would have to make a path first."""
 
     def encode(self, value: T, path: str) -> str:
         """Return the JSON text of ``value``; ``path`` is how an error names it."""
-        text = self._fast(value)
+        text = self.quick(value)
         if text is not None:
             return text
         if self._certain is not None:
@@ -201,6 +203,14 @@ _FAST: Final[Mapping[object, Callable[[object], str | None]]] = {
     float: _fast_float,
     bool: _fast_bool,
 }
+
+
+def _fast_any(value: object) -> str | None:
+    fast = _FAST.get(value.__class__)
+    return None if fast is None else fast(value)
+
+
+_QUICK: Final[Mapping[object, Callable[[object], str | None]]] = {**_FAST, object: _fast_any}
 
 
 @functools.lru_cache(maxsize=4096)

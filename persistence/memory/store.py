@@ -361,6 +361,11 @@ class MemoryStore(Store):
         with self._lock:
             return self._tables.row(table, key)
 
+    def rows(self, table: Table, keys: Sequence[Key]) -> dict[Key, Row | None]:
+        """Return the rows of some keys, None for those that are not there."""
+        with self._lock:
+            return {key: self._tables.row(table, key) for key in keys}
+
     def page(self, table: Table, order: Order, after: Row | None, limit: int) -> list[Row]:
         """Return up to ``limit`` rows of a declared table, in an order."""
         with self._lock:

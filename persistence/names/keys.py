@@ -20,7 +20,19 @@ _TRAVERSAL: Final = ("..", "\\", "//")
 
 def checked_key(key: str) -> str:
     """Return a key in its normal form (NFC); ScopeError if it cannot be one."""
-    return _checked_key(key if key.__class__ is str else _plain(key, "key"))
+    if key.__class__ is not str:
+        key = _plain(key, "key")
+    # Most are seen at a glance: no other character has a second form, or takes several bytes.
+    plain = 0 < len(key) <= LONGEST and key.isascii() and key.isprintable()
+    normal = key if plain else _checked_name(key, "key")
+    for form in _TRAVERSAL:
+        if form in normal:
+            message = f"the key {key!r} holds {form!r}, which is a form of paths; use other names"
+            raise ScopeError(message)
+    if normal.startswith(RESERVED):
+        message = f"the key {key!r} begins with {RESERVED!r}, which is reserved; use another name"
+        raise ScopeError(message)
+    return normal
 
 
 def checked_name(name: str, what: str) -> str:
@@ -55,19 +67,6 @@ def checked_part(text: str, what: str) -> str:
     if plain.isascii():
         return plain
     return unicodedata.normalize("NFC", _without_surrogates(plain, what))
-
-
-@functools.lru_cache(maxsize=65_536)
-def _checked_key(key: str) -> str:
-    normal = _checked_name(key, "key")
-    for form in _TRAVERSAL:
-        if form in normal:
-            message = f"the key {key!r} holds {form!r}, which is a form of paths; use other names"
-            raise ScopeError(message)
-    if normal.startswith(RESERVED):
-        message = f"the key {key!r} begins with {RESERVED!r}, which is reserved; use another name"
-        raise ScopeError(message)
-    return normal
 
 
 @functools.lru_cache(maxsize=65_536)

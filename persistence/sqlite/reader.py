@@ -335,6 +335,10 @@ class SqliteReader(StoreReader):
         """Return a row of a declared table by its key, verified."""
         return tables.read(self._rows, table, key)
 
+    def rows(self, table: Table, keys: Sequence[Key]) -> dict[Key, Row | None]:
+        """Return the verified rows of some keys, None for those that are not there."""
+        return tables.read_many(self._rows, table, keys)
+
     def page(self, table: Table, order: Order, after: Row | None, limit: int) -> list[Row]:
         """Return up to ``limit`` verified rows of a declared table, in an order."""
         return tables.page(self._rows, table, order, after, limit)

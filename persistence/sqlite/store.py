@@ -231,9 +231,10 @@ class SqliteStore(SqliteReader, Store):
             if not mended and not conflicting(error):
                 raise
             self._commit(batch, made_room=True)
-        if any(gone.erase for gone in batch.deleted):
+        if batch.deleted and any(gone.erase for gone in batch.deleted):
             self._residue, self._next_scrub = True, 0.0
-        self._scrub()
+        if self._residue:
+            self._scrub()
 
     def _scrub(self) -> None:
         """Empty the log if it holds what was erased as it was; later, if somebody reads in it."""
@@ -476,9 +477,7 @@ def _write(connection: sqlite3.Connection, batch: Batch) -> None:
     if batch.dead or batch.revived or batch.quarantined:
         _write_failures(connection, batch)
     for table, places in batch.tables.items():
-        rows = [row for row in places.values() if row is not None]
-        gone = [key for key, row in places.items() if row is None]
-        tables.write(connection, table, rows, gone)
+        tables.write(connection, table, places)
     if batch.replaced:
         texts.replace(connection, batch.replaced)
     if batch.deleted:
@@ -521,7 +520,13 @@ def _write_state(connection: sqlite3.Connection, batch: Batch) -> None:
         " crc = excluded.crc, shape = coalesce(excluded.shape, shape),"
         " shape_crc = coalesce(excluded.shape_crc, shape_crc)",
     )  # fmt: skip
-    insert(connection, "INSERT INTO fields", batch.fields, f"ON CONFLICT {_UPSERT_VALUE}")
+    if batch.fields:
+        insert(connection, "INSERT INTO fields", batch.fields, f"ON CONFLICT {_UPSERT_VALUE}")
+    if batch.truncated or batch.items or batch.entries or batch.removed:
+        _write_collections(connection, batch)
+
+
+def _write_collections(connection: sqlite3.Connection, batch: Batch) -> None:
     for (agent, field), length in batch.truncated.items():
         connection.execute(
             "DELETE FROM log_items WHERE agent = ? AND field = ? AND position >= ?",

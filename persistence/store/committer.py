@@ -390,12 +390,13 @@ class Committer:
         """Write one batch; the caller holds the baton."""
         self._writer = threading.get_ident()
         try:
+            if self._answers:
+                self._answer()
             self._write_batch()
         finally:
             self._writer = 0
 
     def _write_batch(self) -> None:
-        self._answer()
         with self._lock:
             if self._held or self._dead is not None:
                 return
@@ -408,7 +409,8 @@ class Committer:
         if self._stuck is None and not self._stuck_gates and not self._fold():
             return
         batch = self._stuck
-        if batch is not None and batch:
+        written = batch is not None and bool(batch)
+        if batch is not None and written:
             started = self._clock()
             try:
                 self._store.commit(batch)
@@ -424,7 +426,7 @@ class Committer:
                 self.on_durable(batch)
             self._tell(self._observer.saved, len(batch.commits), self._clock() - started)
         self._release(batch)
-        if batch is not None and batch:
+        if batch is not None and written:
             self._tell(self._observer.released, len(batch.commits))
 
     def _fold(self) -> bool:
@@ -454,7 +456,10 @@ class Committer:
     def _release(self, batch: Batch | None) -> None:
         answers = self._answers
         if batch is not None:
-            answers += [reply for c in batch.commits if (reply := c.reply) is not None]
+            for commit in batch.commits:
+                reply = commit.reply  # read once: fail_waiting() may take it meanwhile
+                if reply is not None:
+                    answers.append(reply)
         with self._lock:
             answers += self._stuck_gates
             if batch is not None:

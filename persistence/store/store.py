@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal, TypeAlias
 
 from ..records.records import (
@@ -173,6 +173,13 @@ class StoreReader(ABC):
     @abstractmethod
     def row(self, table: Table, key: Key) -> Row | None:
         """Return a row of a declared table by its key, verified; None if there is none."""
+
+    @abstractmethod
+    def rows(self, table: Table, keys: Sequence[Key]) -> dict[Key, Row | None]:
+        """Return what ``row`` gives for each of the keys, by a few looks for all of them.
+
+        Where one is damaged some are left out: ``row`` says what is wrong with which.
+        """
 
     @abstractmethod
     def page(self, table: Table, order: Order, after: Row | None, limit: int) -> list[Row]:

@@ -89,9 +89,12 @@ class Schemas:
                 return rule.codec
         return self._plain
 
-    def encode(self, scope: Scope, key: str, value: object, path: str) -> str:
-        """Return the text to store for a value; StateError names the path of what cannot be."""
-        codec = self.of(scope, key)
+    def encode(self, codec: Codec[object], value: object, scope: Scope, key: str) -> str:
+        """Return what to store for a value of ``of(scope, key)``; StateError names its path."""
+        text = codec.quick(value)
+        if text is not None:
+            return text
+        path = f"{scope} {key!r}"
         try:
             text = codec.encode(value, path)
         except StateError as error:

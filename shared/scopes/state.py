@@ -169,7 +169,8 @@ class ScopedState(KeyedRows):
         records is registered, members that it does not know are taken over from what was there.
         """
         place = self._place(scope, key)
-        step = self._put(scope, place, value, self._clerk.deadline(ttl))
+        expires = None if ttl is None else self._clerk.deadline(ttl)
+        step = self._put(scope, place, value, expires)
         row = self._change(scope, place, step, Right.WRITE, "write", blind=True)
         assert row is not None
         return cast("int", row[VERSION])
@@ -190,8 +191,12 @@ class ScopedState(KeyedRows):
     ) -> None:
         """Write several values, all or none; needs WRITE for each."""
         with self.transaction():
+            unit = self._desk.unit()
+            assert unit is not None, "a transaction has one"
             for key, value in values.items():
-                self.set(scope, key, value, ttl=ttl)
+                place = self._place(scope, key)
+                step = self._put(scope, place, value, self._clerk.deadline(ttl))
+                self._put_unseen(unit, scope, place, step)
 
     def set_if_absent(
         self, scope: Scope, key: str, value: object, *, ttl: float | None = None
@@ -208,7 +213,7 @@ class ScopedState(KeyedRows):
         its key: a key deleted and made anew is another. Needs READ and WRITE.
         """
         place = self._place(scope, key)
-        holds = self._expectation(scope, key, expected)
+        holds = self._expectation(scope, place[1][KEY], expected)
         told: list[bool] = []
         put = self._put(scope, place, value, self._clerk.deadline(ttl))
         step = self._clerk.when(holds, put, told)
@@ -362,7 +367,7 @@ class ScopedState(KeyedRows):
             return False
         place = self._place(to, to_key)
         text = str(row[VALUE])
-        self._schemas.check(to, cast("str", place[1][KEY]), text, f"{to} {to_key!r}")
+        self._schemas.check(to, place[1][KEY], text, f"{to} {to_key!r}")
         step = self._clerk.put(place[1], text, cast("float | None", row[EXPIRES]))
         self._change(to, place, step, Right.WRITE, "write")
         return True
