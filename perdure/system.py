@@ -142,7 +142,7 @@ class AgentSystem:
         self.secrets = SecretsOffice(
             store, supervisor, catalogue.vault, self._tell_of_secrets, clock.now
         )
-        """Keys of secrets: ``rotate()``, ``rotation()``, ``remaining()``."""
+        """Keys of secrets: ``rotate()``, ``rotation()``, ``remaining()``, ``signed()``."""
         self._service: Service | None = None
         if opening.service and isinstance(store, SqliteStore):
             operator = Operator(self._runtime, self.dead_letters)

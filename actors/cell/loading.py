@@ -56,6 +56,7 @@ def load(cell: AgentCell) -> Activation | None:
         fields,
         stored.shape,
         Collections(home.store, head.agent, lambda: settle_reads(cell)),
+        owner=(head.kind, head.key),
         largest=home.largest_value,
         watch=None if cell.volatile else blueprint.vault.watch,
     )
@@ -147,7 +148,7 @@ def old_letter(cell: AgentCell, message: Message) -> Letter | None:
     )
     letter.name, letter.body, letter.sent = message.name, message.body, message.sent
     try:
-        letter.message = cell.blueprint.calls.decode(message.name, message.body)
+        letter.message = cell.blueprint.calls.decode(message.name, message.body, cell.key)
     except (ValueError, TypeError, AttributeError) as error:
         letter.message = ProxyCall((message.name,), (), {})
         bury(cell, letter, f"it no longer decodes: {told_of(cell, error)}")

@@ -15,6 +15,7 @@ from ..records.checksums import of_entry, of_item
 from ..records.records import Delta, EntryRow, ItemRow, Shape, map_mark
 from ..secrets.detector import SHORTEST, SecretWatch, sensitive
 from ..secrets.masking import masked_value
+from ..secrets.place import in_state
 from .log import Log, LogReader
 from .map import Map, MapReader
 from .state import Layout, State
@@ -97,11 +98,13 @@ class StateTracker:
         shape: Shape,
         reader: StateReader,
         *,
+        owner: tuple[str, str],
         largest: int,
         watch: SecretWatch | None = None,
     ) -> None:
         """Decode ``stored`` (verified texts by field name); CorruptState names a bad field.
 
+        ``owner`` is the agent's kind and key, to which its secrets are bound.
         ``shape`` is the agent's whole shape, also of fields its class no longer has.
         """
         self.layout = layout
@@ -115,11 +118,12 @@ class StateTracker:
         self._plain: list[_Tracked] = []
         for plain in layout.plain:
             position = layout.state_class.__struct_fields__.index(plain.name)
-            tracked = _Tracked(layout.state_class.__name__, plain.name, plain.codec, position)
+            codec = plain.codec.at(*in_state(*owner, plain.name))
+            tracked = _Tracked(layout.state_class.__name__, plain.name, codec, position)
             if plain.name in stored:
                 tracked.text = stored[plain.name]
                 try:
-                    value = plain.codec.decode(tracked.text)
+                    value = codec.decode(tracked.text)
                 except ValueError as error:
                     where = f"{layout.state_class.__name__}.{plain.name}"
                     raise CorruptState(where, str(error)) from error
@@ -134,15 +138,17 @@ class StateTracker:
         for log_field in layout.logs:
             length = self._shape.get(log_field.name) or 0
             path = f"state.{log_field.name}"
-            log = Log.bound(log_field.codec, path, length, reader.log(log_field.name))
+            codec = log_field.codec.at(*in_state(*owner, log_field.name))
+            log = Log.bound(codec, path, length, reader.log(log_field.name))
             setattr(self.state, log_field.name, log)
             self._logs.append((log_field.name, log))
         self._maps: list[tuple[str, Map[str, object]]] = []
         self._marks = {field.name: map_mark(field.key_type) for field in layout.maps}
         for map_field in layout.maps:
             path = f"state.{map_field.name}"
+            codec = map_field.codec.at(*in_state(*owner, map_field.name))
             mapping: Map[str, object] = Map.bound(
-                map_field.codec, map_field.key_type, path, reader.map(map_field.name)
+                codec, map_field.key_type, path, reader.map(map_field.name)
             )
             setattr(self.state, map_field.name, mapping)
             self._maps.append((map_field.name, mapping))

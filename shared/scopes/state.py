@@ -13,6 +13,7 @@ from ...persistence.names.named import checked_scope
 from ...persistence.names.scope import Principal, Scope
 from ...persistence.records.page import LIMIT, Page, page_of, walk
 from ...persistence.records.tables import Change, Row
+from ...persistence.secrets.place import Place, in_scope
 from ..ledger.desk import ATTEMPTS
 from ..ledger.guard import ALL, Right
 from ..ledger.ledger import Stale
@@ -361,8 +362,16 @@ class ScopedState(KeyedRows):
         if row is None:
             return False
         place = self._place(to, to_key)
-        text = str(row[VALUE])
-        self.schemas.check(to, cast("str", place[1][KEY]), text, f"{to} {to_key!r}")
+        there = f"{to} {to_key!r}"
+        text = self._desk.plain.moved(
+            str(row[VALUE]), _whole(row), in_scope(*to.columns, cast("str", place[1][KEY])), there
+        )
+        self.schemas.check(to, cast("str", place[1][KEY]), text, there)
         step = self._clerk.put(place[1], text, cast("float | None", row[EXPIRES]))
         self._change(to, place, step, Right.WRITE, "write")
         return True
+
+
+def _whole(row: Row) -> Place:
+    """Return the place to which the secrets of a row are bound."""
+    return in_scope(*map(str, row[: KEY + 1]))
