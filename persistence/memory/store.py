@@ -214,6 +214,11 @@ class MemoryStore(Store):
             timers = [t for t in self._timers.values() if (t.kind, t.key) == (kind, key)]
             return StoredAgent(head, dict(self._fields.get(head.agent, {})), shape, timers)
 
+    def remains(self, kind: str, key: str) -> AgentRow | None:
+        """Return an agent's head."""
+        with self._lock:
+            return self._heads.get((kind, key))
+
     def log_items(self, agent: int, field: str, start: int, stop: int) -> list[str]:
         """Return the texts of the items from ``start`` up to ``stop``."""
         with self._lock:

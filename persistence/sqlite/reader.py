@@ -131,6 +131,14 @@ class SqliteReader(StoreReader):
         )
 
     @reads_again
+    def remains(self, kind: str, key: str) -> AgentRow | None:
+        """Return an agent's number, and its latest commit as the journal knows it."""
+        with self.reading() as connection, snapshot(connection):
+            query = "SELECT agent, kind, key FROM agents WHERE kind = ? AND key = ?"
+            heads = fetch(connection, query, (kind, key))
+            return sqlite_rows.remains(connection, kind, key, heads[0]) if heads else None
+
+    @reads_again
     def log_items(self, agent: int, field: str, start: int, stop: int) -> list[str]:
         """Return the texts of the items from ``start`` up to ``stop``, verified and complete."""
         with self.reading() as connection:
