@@ -376,10 +376,10 @@ class MemoryStore(Store):
         with self._lock:
             return self._tables.keys(table, after, limit)
 
-    def count(self, table: Table, order: Order) -> int:
-        """Return how many rows of a declared table an order has."""
+    def count(self, table: Table, order: Order, prefix: str = "") -> int:
+        """Return how many rows of a declared table an order has, of those with a prefix."""
         with self._lock:
-            return self._tables.count(table, order)
+            return self._tables.count(table, order, prefix)
 
     def texts(self, containing: str = "") -> Iterator[StoredText]:
         """Iterate over the stored texts that contain ``containing``."""

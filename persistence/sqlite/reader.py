@@ -350,9 +350,9 @@ class SqliteReader(StoreReader):
         """Return up to ``limit`` primary keys of a declared table behind ``after``, in order."""
         return tables.keys(self._rows, table, after, limit)
 
-    def count(self, table: Table, order: Order) -> int:
-        """Return how many rows of a declared table an order has."""
-        return tables.count(self._rows, table, order)
+    def count(self, table: Table, order: Order, prefix: str = "") -> int:
+        """Return how many rows of a declared table an order has, of those with a prefix."""
+        return tables.count(self._rows, table, order, prefix)
 
     def texts(self, containing: str = "") -> Iterator[StoredText]:
         """Iterate over the stored texts that contain ``containing``."""

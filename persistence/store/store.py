@@ -198,8 +198,11 @@ class StoreReader(ABC):
         """
 
     @abstractmethod
-    def count(self, table: Table, order: Order) -> int:
-        """Return how many rows of a declared table an order has."""
+    def count(self, table: Table, order: Order, prefix: str = "") -> int:
+        """Return how many rows of a declared table an order has.
+
+        With ``prefix`` those whose first column behind the equal ones, a text, begins so.
+        """
 
     @abstractmethod
     def texts(self, containing: str = "") -> Iterator[StoredText]:
