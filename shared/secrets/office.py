@@ -11,7 +11,8 @@ from blinker import Signal
 
 from ...lifecycle.signals import rotation_done, secret_found
 from ...lifecycle.supervisor import PersistenceSupervisor
-from ...persistence.errors import PerdureError, StoreUnavailable
+from ...persistence.errors import Denied, PerdureError, StoreUnavailable
+from ...persistence.names.scope import Principal
 from ...persistence.records.records import Commit
 from ...persistence.secrets.keys import NoKeys
 from ...persistence.secrets.vault import Vault
@@ -25,7 +26,7 @@ PATIENCE: Final = 60
 
 
 class SecretsOffice:
-    """Rotate the keys of a system's secrets. Thread-safe; not for handlers."""
+    """Rotate the keys of a system's secrets. Thread-safe. Denied to agents and users."""
 
     def __init__(
         self,
@@ -34,8 +35,14 @@ class SecretsOffice:
         vault: Vault,
         tell: Callable[[Signal, str, str], None],
         now: Callable[[], float],
+        *,
+        who: Callable[[], Principal],
     ) -> None:
-        """Look after the secrets of ``store``; ``tell(signal, place, reason)`` fires signals."""
+        """Look after the secrets of ``store``; ``tell(signal, place, reason)`` fires signals.
+
+        ``who`` tells who calls.
+        """
+        self._who = who
         self._store = store
         self._supervisor = supervisor
         self._sealer = None if isinstance(vault.sealer.provider, NoKeys) else vault.sealer
@@ -70,6 +77,7 @@ class SecretsOffice:
         Raises:
             KeyMissing: the system was opened without keys, or there is no current key.
         """
+        self._refuse_others()
         with self._lock:
             if self._thread is None or not self._thread.is_alive():
                 self._rotator = self._begun()
@@ -99,10 +107,12 @@ class SecretsOffice:
         Counts what is durable: states, journal, mail, timers, dead letters, shared keys. Reads the
         whole store.
         """
+        self._refuse_others()
         return remaining(self._store)
 
     def signed(self) -> dict[str, int]:
         """Return how many signed objects are stored, by the id of their key; as ``remaining``."""
+        self._refuse_others()
         return signed(self._store)
 
     def resume(self) -> None:
@@ -132,6 +142,11 @@ class SecretsOffice:
         self._last = rotator.standing(done=done, error=error)
         if done:
             self._tell(rotation_done, "", rotator.key_id or rotator.signing_key_id)
+
+    def _refuse_others(self) -> None:
+        who = self._who()
+        if who != Principal.SYSTEM:
+            raise Denied(f"{who} may not see to keys; the program does, outside of turns")
 
     def _begun(self) -> Rotator:
         if self._sealer is None and self._signer is None:

@@ -5,15 +5,25 @@ import random
 import select
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from perdure import AgentSystem, FileKeys, Keys, MemoryStore, Secret, StaticKeys, new_key
-from perdure.persistence.errors import KeyMissing
+from perdure import (
+    Agent,
+    AgentSystem,
+    FileKeys,
+    Keys,
+    MemoryStore,
+    Secret,
+    State,
+    StaticKeys,
+    new_key,
+)
+from perdure.persistence.errors import Denied, KeyMissing
 from perdure.persistence.records.records import Commit, QuarantineRow
 from perdure.persistence.records.shared_tables import SCOPED
 from perdure.persistence.records.tables import Change
@@ -380,6 +390,24 @@ def test_shared_and_quarantined_values_rotate_too(
     assert row is not None
     (token, _) = msgspec.json.decode(str(row[4]))
     assert Sealer(AFTER).open(token, "x", HERE) == "1"
+
+
+class Nosy(Agent[State]):
+    """Looks where it may not."""
+
+    def ask(self, what: str) -> object:
+        system: Any = self.system
+        call: Callable[[], object] = getattr(system.secrets, what)
+        return call()
+
+
+@pytest.mark.parametrize("what", ["rotate", "remaining", "signed"])
+def test_agents_do_not_see_to_keys(what: str) -> None:
+    """A handler neither rotates keys nor learns what is sealed with which."""
+    with AgentSystem.open("memory://", agents=[Nosy], keys=Keys(secrets=BEFORE)) as system:
+        with pytest.raises(Denied, match="may not see to keys"):
+            system.agent(Nosy, "1").call(Nosy.ask, what).get()
+        assert system.secrets.rotation() is None
 
 
 def test_what_stops_a_rotation_is_told(
