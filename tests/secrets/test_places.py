@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import hashlib
 import os
 import re
 import sqlite3
@@ -428,3 +429,95 @@ def test_each_text_has_one_place(value: object, levels: int) -> None:
         return [text for each in parts for text in texts(each)]  # type: ignore[attr-defined]
 
     assert sorted(found) == sorted(texts(value))
+
+
+def test_a_token_that_stands_twice_in_one_value_opens_nowhere(tmp_path: Path) -> None:
+    """A token copied within one value opens in neither place, and is not lost."""
+    path = tmp_path / "p.db"
+    with AgentSystem.open(path, agents=[Sharer], keys=KEYS) as system:
+        system.agent(Sharer, "1").call(Sharer.put, Secret("w")).get()
+    texts = Texts(path)
+    where = "agent = 1 AND field = 'second'"
+    named = msgspec.json.decode(texts.get("fields", "value", where))
+    copied = msgspec.json.encode({"a": named["a"], "b": named["a"]}).decode()
+    texts.put("fields", "value", where, copied)
+    with AgentSystem.open(path, agents=[Sharer], keys=KEYS) as system:
+        sharer = system.agent(Sharer, "1")
+        with pytest.raises(CorruptState, match="not sealed for one place of several"):
+            sharer.call(Sharer.look).get()
+        sharer.call(Sharer.touch).get()
+    assert texts.get("fields", "value", where) == copied
+
+
+class Named(msgspec.Struct):
+    name: str
+
+
+class Owned(msgspec.Struct):
+    name: str
+    token: Secret[str] | None = None
+
+
+class Newer(State):
+    all: list[Owned] = msgspec.field(default_factory=list)
+    one: Owned | None = None
+
+
+class Older(State):
+    all: list[Named] = msgspec.field(default_factory=list)
+    one: Named | None = None
+
+
+class NewerKeeper(Agent[Newer]):
+    kind = "Keeper2"
+
+    def put(self, word: Secret[str]) -> None:
+        self.state.all = [Owned(name, word) for name in "abc"]
+        self.state.one = Owned("a", word)
+
+    def look(self) -> list[str]:
+        state = self.state
+        assert state.one is not None
+        return [each.token.reveal() for each in (*state.all, state.one) if each.token is not None]
+
+
+class OlderKeeper(Agent[Older]):
+    kind = "Keeper2"
+
+    def change(self) -> None:
+        assert self.state.one is not None
+        self.state.one.name = "z"
+        self.state.all.pop(0)
+
+
+def test_secrets_that_an_older_class_keeps_go_on_opening(tmp_path: Path) -> None:
+    """An older class that moves records it knows in part takes their secrets along, unopened."""
+    path = tmp_path / "p.db"
+    with AgentSystem.open(path, agents=[NewerKeeper], keys=KEYS) as system:
+        system.agent(NewerKeeper, "1").call(NewerKeeper.put, Secret("w")).get()
+    with AgentSystem.open(path, agents=[OlderKeeper]) as system:
+        system.agent(OlderKeeper, "1").call(OlderKeeper.change).get()
+    with AgentSystem.open(path, agents=[NewerKeeper], keys=KEYS) as system:
+        assert system.agent(NewerKeeper, "1").call(NewerKeeper.look).get() == ["w"] * 3
+
+
+def test_a_session_file_brings_no_secret_of_elsewhere(tmp_path: Path) -> None:
+    """A token of another place that somebody puts into the file of a session does not open."""
+    path, file = tmp_path / "p.db", tmp_path / "s.perdure"
+    sealer = Sealer(StaticKeys({"k1": KEY}))
+    stolen = sealer.seal(lambda: '"theirs"', "x", in_state("Keeper", "1", "plain"))
+    with AgentSystem.open(path, agents=[], keys=KEYS) as system:
+        system.sessions.create("s1")
+        system.state.set(Scope.session("s1"), "login", "here")
+        system.sessions.export("s1", file)
+        lines = (
+            file.read_bytes().replace(b'"here"', f'"{stolen}"'.encode()).splitlines(keepends=True)
+        )
+        end = msgspec.json.decode(lines[-1])
+        end["sha256"] = hashlib.sha256(b"".join(lines[:-1])).hexdigest()
+        file.write_bytes(b"".join(lines[:-1]) + msgspec.json.encode(end) + b"\n")
+        system.sessions.import_(file, session_id="s2")
+        found = system.state.get(Scope.session("s2"), "login", Secret[str])
+        assert found is not None
+        with pytest.raises(CorruptState, match="not sealed for session/s2, key 'login'"):
+            found.reveal()
