@@ -141,9 +141,10 @@ class AgentSystem:
         self.timers = Timers(store)
         """The durable timers: ``list()``, ``each()``, ``count()``."""
         self.secrets = SecretsOffice(
-            store, supervisor, catalogue.vault, self._tell_of_secrets, clock.now
-        )
-        """Keys of secrets: ``rotate()``, ``rotation()``, ``remaining()``."""
+            store, supervisor, catalogue.vault, self._tell_of_secrets, clock.now,
+            who=lambda: self._runtime.desk.standing().principal,
+        )  # fmt: skip
+        """Keys of secrets: ``rotate()``, ``rotation()``, ``remaining()``, ``signed()``."""
         self._service: Service | None = None
         if opening.service and isinstance(store, SqliteStore):
             operator = Operator(self._runtime, self.dead_letters)

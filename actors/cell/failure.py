@@ -218,7 +218,7 @@ def _put_back_as_sent(cell: AgentCell, letter: Letter) -> None:
     if letter.body:
         # The handler may have changed its arguments in place before it raised. A VOLATILE
         # agent's message has no body: it is tried again as the handler left it.
-        letter.message = cell.blueprint.calls.decode(letter.name, letter.body)
+        letter.message = cell.blueprint.calls.decode(letter.name, letter.body, cell.key)
     cell.put_back(letter)
 
 
@@ -299,7 +299,8 @@ def _notice(cell: AgentCell, dead: DeadLetter) -> Letter | None:
     problem: PerdureError | None = None
     for shown in (dead, dead._replace(body=""), dead._replace(body="", reason="")):
         try:
-            name, body, message = cell.blueprint.calls.encode(ProxyCall((ON_DEAD,), (shown,), {}))
+            call = ProxyCall((ON_DEAD,), (shown,), {})
+            name, body, message = cell.blueprint.calls.encode(call, cell.key)
         except (StateError, SecretFound) as error:
             problem = error
             continue
@@ -319,7 +320,7 @@ def _stored(cell: AgentCell, letter: Letter) -> tuple[str, str]:
     if letter.body:
         return letter.name, letter.body
     try:
-        name, body, _ = cell.blueprint.calls.encode(letter.message)
+        name, body, _ = cell.blueprint.calls.encode(letter.message, cell.key)
     except (ValueError, TypeError, AttributeError, KeyMissing):
         # A volatile agent's message that cannot be stored: at least show what it was.
         shown = cell.home.desk.plain.reason(storable(repr(letter.message)), f"mail of {cell.kind}")

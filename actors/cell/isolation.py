@@ -90,7 +90,7 @@ def waiting(cell: AgentCell, letter: Letter) -> Letter | None:
         return None
     if letter.body:
         # The handler may have changed its arguments in place.
-        letter.message = cell.blueprint.calls.decode(letter.name, letter.body)
+        letter.message = cell.blueprint.calls.decode(letter.name, letter.body, cell.key)
     return letter
 
 

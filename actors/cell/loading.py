@@ -64,6 +64,7 @@ def _activate(cell: AgentCell, stored: StoredAgent, fields: Mapping[str, str]) -
         fields,
         stored.shape,
         Collections(home.store, head.agent, partial(settle_reads, cell)),
+        owner=(head.kind, head.key),
         largest=home.largest_value,
         watch=None if cell.volatile else blueprint.vault.watch,
     )
@@ -156,7 +157,7 @@ def old_letter(cell: AgentCell, message: Message) -> Letter | None:
     )
     letter.name, letter.body, letter.sent = message.name, message.body, message.sent
     try:
-        letter.message = cell.blueprint.calls.decode(message.name, message.body)
+        letter.message = cell.blueprint.calls.decode(message.name, message.body, cell.key)
     except (ValueError, TypeError, AttributeError) as error:
         letter.message = ProxyCall((message.name,), (), {})
         bury(cell, letter, f"it no longer decodes: {told_of(cell, error)}")

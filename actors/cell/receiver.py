@@ -121,7 +121,7 @@ class RunningCell(AgentCell):
             self.home.desk.forgo(turn.unit)
         if letter.body:
             # The handler may have changed its arguments in place.
-            letter.message = self.blueprint.calls.decode(letter.name, letter.body)
+            letter.message = self.blueprint.calls.decode(letter.name, letter.body, self.key)
         elif turn.kept is not None:
             letter.message = turn.kept
         if turn.watch is not None:

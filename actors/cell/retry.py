@@ -45,7 +45,7 @@ def begins_again(cell: AgentCell, activation: Activation, turn: Turn) -> bool:
     cell.home.desk.forgo(turn.unit, again=True)
     if letter.body:
         # The handler may have changed its arguments in place.
-        letter.message = cell.blueprint.calls.decode(letter.name, letter.body)
+        letter.message = cell.blueprint.calls.decode(letter.name, letter.body, cell.key)
     elif turn.kept is not None:
         letter.message = turn.kept
     cell.put_back(letter)

@@ -214,7 +214,7 @@ def store_mail(cell: AgentCell, items: list[Any]) -> list[Letter]:
             stored.correlation = letter.correlation or stored.id
             stored.name, stored.body = letter.name, letter.body
             if not stored.body:
-                stored.name, stored.body, _ = cell.blueprint.calls.encode(letter.message)
+                stored.name, stored.body, _ = cell.blueprint.calls.encode(letter.message, cell.key)
             stored.sent = letter.sent or cell.home.clock.now()
             rows.append(row(cell.kind, cell.key, stored))
             letter = stored

@@ -297,7 +297,7 @@ class PostOffice:
         kind: type[L] = StoredLetter,  # type: ignore[assignment]  # L where none is given
     ) -> L:
         """Make a letter that stands alone: encoded, and decoded afresh for the receiver."""
-        name, body, fresh = cell.blueprint.calls.encode(message)
+        name, body, fresh = cell.blueprint.calls.encode(message, cell.key)
         letter = kind(fresh, letter_id=next(self._letters))
         chain = letter.id if turn is None else turn.letter.correlation
         letter.correlation = entered(turn) or chain

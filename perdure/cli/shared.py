@@ -220,13 +220,20 @@ def secrets(
             metavar="WHERE", help="A key file, env:VARIABLE or keyring:SERVICE.", show_default=False
         ),
     ] = None,
+    pickles: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHERE", help="The same for the keys of pickled objects.", show_default=False
+        ),
+    ] = None,
     json: AsJson = False,
 ) -> ExitCode:
     """Show the keys of secrets; seal them with another; find plain ones.
 
     `status` counts the sealed secrets by key; with --keys the exit code is 1 if one of those
     keys is missing, or is another one than they were sealed with. `rotate` seals all with the
-    first key of --keys; it writes, so the store must not be open. `scan` looks for secrets in
+    first key of --keys, and signs pickled objects again with the first of --pickles; it writes,
+    so the store must not be open. `scan` looks for secrets in
     plain values; the exit code is 1 if it finds some. No action shows a secret.
 
     \b
@@ -236,7 +243,7 @@ def secrets(
     """
     from .commands.secrets import handle
 
-    return handle(store, action, keys=keys, json=json)
+    return handle(store, action, keys=keys, pickles=pickles, json=json)
 
 
 def artifacts(

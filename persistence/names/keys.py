@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import unicodedata
+from collections.abc import Iterable
 from typing import Final
 
 from ..errors import ScopeError
@@ -15,6 +16,7 @@ LONGEST_AGENT: Final = 1024
 RESERVED: Final = "perdure."
 """What no key of a user begins with."""
 _CONTROL: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_FIRST_SURROGATE, _LAST_SURROGATE = 0xD800, 0xDFFF
 _TRAVERSAL: Final = ("..", "\\", "//")
 
 
@@ -109,6 +111,43 @@ def checked_pattern(pattern: str) -> str:
     if pattern.endswith("*"):
         return checked_key(pattern[:-1]) + "*"
     return checked_key(pattern)
+
+
+def end_of(prefix: str) -> str | None:
+    """Return the least text that is greater than every one that begins with ``prefix``.
+
+    None if there is none. In the order of code points, as stores have it.
+    """
+    begin = prefix.rstrip("\U0010ffff")
+    if not begin:
+        return None
+    code = ord(begin[-1]) + 1
+    if code == _FIRST_SURROGATE:
+        code = _LAST_SURROGATE + 1  # no text has one
+    return begin[:-1] + chr(code)
+
+
+def apart(patterns: Iterable[str], prefix: str = "") -> list[str]:
+    """Return patterns that cover the same keys, of those with ``prefix``, each key once."""
+    found: list[str] = []
+    cut = (_within(pattern, prefix) for pattern in patterns)
+    # Sorted so that a pattern comes before those that it covers, and next to them.
+    for pattern in sorted({each for each in cut if each is not None}, key=_by_prefix):
+        if not (found and found[-1].endswith("*") and pattern.startswith(found[-1][:-1])):
+            found.append(pattern)
+    return found
+
+
+def _by_prefix(pattern: str) -> tuple[str, bool]:
+    return pattern.removesuffix("*"), not pattern.endswith("*")
+
+
+def _within(pattern: str, prefix: str) -> str | None:
+    """Return what of a pattern begins with ``prefix``; None if nothing does."""
+    if pattern.removesuffix("*").startswith(prefix):
+        return pattern
+    covers = pattern.endswith("*") and prefix.startswith(pattern[:-1])
+    return f"{prefix}*" if covers else None
 
 
 def matches(pattern: str, key: str) -> bool:

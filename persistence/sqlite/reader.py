@@ -132,6 +132,14 @@ class SqliteReader(StoreReader):
         return stored
 
     @reads_again
+    def remains(self, kind: str, key: str) -> AgentRow | None:
+        """Return an agent's number, and its latest commit as the journal knows it."""
+        with self.reading() as connection, snapshot(connection):
+            query = "SELECT agent, kind, key FROM agents WHERE kind = ? AND key = ?"
+            heads = fetch(connection, query, (kind, key))
+            return sqlite_rows.remains(connection, kind, key, heads[0]) if heads else None
+
+    @reads_again
     def log_items(self, agent: int, field: str, start: int, stop: int) -> list[str]:
         """Return the texts of the items from ``start`` up to ``stop``, verified and complete."""
         with self.reading() as connection:
@@ -347,9 +355,9 @@ class SqliteReader(StoreReader):
         """Return up to ``limit`` primary keys of a declared table behind ``after``, in order."""
         return tables.keys(self._rows, table, after, limit)
 
-    def count(self, table: Table, order: Order) -> int:
-        """Return how many rows of a declared table an order has."""
-        return tables.count(self._rows, table, order)
+    def count(self, table: Table, order: Order, prefix: str = "") -> int:
+        """Return how many rows of a declared table an order has, of those with a prefix."""
+        return tables.count(self._rows, table, order, prefix)
 
     def texts(self, containing: str = "") -> Iterator[StoredText]:
         """Iterate over the stored texts that contain ``containing``."""

@@ -33,6 +33,9 @@ R = TypeVar("R", AgentRow, DeadLetter, Message, Timer)
 
 STATUSES: Final = ("active", "paused", "stopped", "quarantined")
 """What an agent's status may be; a test compares them with the life cycle's."""
+_NEWEST: Final = (
+    "SELECT version, sequence FROM journal WHERE agent = ? ORDER BY sequence DESC LIMIT 1"
+)
 HEAD: Final = "agent, kind, key, version, sequence, status, reason, crc"
 _AGENT: Final = (
     f"SELECT 0, {HEAD}, shape, shape_crc FROM agents WHERE kind = ? AND key = ?"  # noqa: S608
@@ -127,12 +130,8 @@ def head(
     agent, *name, version, sequence, status, reason, crc = row
     where = f"{kind}/{key}"
     if name != [kind, key]:
-        raise CorruptState(where, f"the index leads to {name[0]}/{name[1]}; the file is damaged")
-    newest = fetch(
-        connection,
-        "SELECT version, sequence FROM journal WHERE agent = ? ORDER BY sequence DESC LIMIT 1",
-        (agent,),
-    )
+        raise _misled(kind, key, name)
+    newest = fetch(connection, _NEWEST, (agent,))
     known = [tuple(entry) for entry in newest]
     for (ver, seq), stat in itertools.product([*known, (version, sequence)], [status, *STATUSES]):
         guess = AgentRow(agent, kind, key, ver, seq, stat, reason)  # type: ignore[arg-type]
@@ -140,9 +139,25 @@ def head(
             break
     else:
         if (version, sequence) not in known or status not in STATUSES:
-            raise CorruptState(where, "its row in agents fails its checksum")
+            advice = "restore a backup, or delete the agent"
+            raise CorruptState(where, f"its row in agents fails its checksum; {advice}")
         guess = AgentRow(agent, kind, key, version, sequence, status, str(reason))  # type: ignore[arg-type]
     return guess, (_bad(guess.agent, "(head)", row, "its checksum does not match"),)
+
+
+def remains(connection: sqlite3.Connection, kind: str, key: str, row: Sequence[object]) -> AgentRow:
+    """Return a head of which nothing is believed but the number that stands beside the name."""
+    agent, *name = row
+    if name != [kind, key] or not isinstance(agent, int):
+        raise _misled(kind, key, name)
+    newest = fetch(connection, _NEWEST, (agent,))
+    version, sequence = newest[0] if newest else (0, 0)
+    return AgentRow(agent, kind, key, version, sequence, STATUSES[0], "")
+
+
+def _misled(kind: str, key: str, name: Sequence[object]) -> CorruptState:
+    there = f"{name[0]}/{name[1]}"
+    return CorruptState(f"{kind}/{key}", f"the index leads to {there}; the file is damaged")
 
 
 def shape(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import CorruptState
+from ..names.keys import end_of
 from ..records.checksums import intact_record, of_record
 from ..records.tables import Key, Order, Row, Table, Value, checked_order
 from .insert import LARGEST, delete, insert, padded
@@ -149,10 +150,18 @@ def keys(fetch: Fetch, table: Table, after: Key | None, limit: int) -> list[Key]
     return [tuple(row) for row in fetch(query, (*(after or ()), limit))]
 
 
-def count(fetch: Fetch, table: Table, order: Order) -> int:
-    """Return how many rows an order has."""
-    checked_order(table, order)
+def count(fetch: Fetch, table: Table, order: Order, prefix: str = "") -> int:
+    """Return how many rows an order has, of those with a prefix."""
+    columns = checked_order(table, order)
     where, parameters = _where(table, order)
+    if prefix:
+        # Two bounds rather than a function of the column: the index leads to the rows.
+        column, end = columns[len(order.equal)], end_of(prefix)
+        where += f"{' AND' if where else ' WHERE'} {column} >= ?"
+        parameters = (*parameters, prefix)
+        if end is not None:
+            where += f" AND {column} < ?"
+            parameters = (*parameters, end)
     return int(fetch(f"SELECT count(*) FROM {table.name}{where}", parameters)[0][0])  # noqa: S608
 
 

@@ -8,13 +8,14 @@ from typing import Final, Protocol, TypeAlias, cast
 import msgspec
 from msgspec.structs import astuple
 
-from ..codec.codec import IMMUTABLE
+from ..codec.codec import IMMUTABLE, Codec
 from ..codec.exact import fits
 from ..errors import CorruptState, StateError
 from ..records.checksums import of_entry, of_item
 from ..records.records import Delta, EntryRow, ItemRow, Shape, map_mark
 from ..secrets.detector import SHORTEST, SecretWatch, sensitive
 from ..secrets.masking import masked_value
+from ..secrets.place import in_state
 from .log import Log, LogReader
 from .map import Map, MapReader
 from .state import Layout, PlainField, State
@@ -43,12 +44,12 @@ class _Tracked:
 
     __slots__ = ("codec", "field", "name", "object", "position", "seen", "stale", "text")
 
-    def __init__(self, field: PlainField) -> None:
+    def __init__(self, field: PlainField, codec: Codec[object]) -> None:
         self.field = field
         # At hand, for the path of every turn.
         self.position = field.position
         self.name = field.name
-        self.codec = field.codec
+        self.codec = codec
         self.object: object = None
         # The committed text; None while it was never needed (a default, or an immutable value).
         self.text: str | None = None
@@ -90,11 +91,13 @@ class StateTracker:
         shape: Shape,
         reader: StateReader,
         *,
+        owner: tuple[str, str],
         largest: int,
         watch: SecretWatch | None = None,
     ) -> None:
         """Decode ``stored`` (verified texts by field name); CorruptState names a bad field.
 
+        ``owner`` is the agent's kind and key, to which its secrets are bound.
         ``shape`` is the agent's whole shape, also of fields its class no longer has.
         """
         self.layout = layout
@@ -109,11 +112,12 @@ class StateTracker:
         self.stale = False
         """Whether there is anything to save that no later turn need change."""
         for plain in layout.plain:
-            tracked = _Tracked(plain)
+            codec = plain.codec.at(*in_state(*owner, plain.name))
+            tracked = _Tracked(plain, codec)
             if plain.name in stored:
                 tracked.text = stored[plain.name]
                 try:
-                    value = plain.codec.decode(tracked.text)
+                    value = codec.decode(tracked.text)
                 except ValueError as error:
                     raise CorruptState(plain.place, str(error)) from error
                 setattr(self.state, plain.name, value)
@@ -128,14 +132,16 @@ class StateTracker:
         for log_field in layout.logs:
             length = self._shape.get(log_field.name) or 0
             path = f"state.{log_field.name}"
-            log = Log.bound(log_field.codec, path, length, reader.log(log_field.name))
+            codec = log_field.codec.at(*in_state(*owner, log_field.name))
+            log = Log.bound(codec, path, length, reader.log(log_field.name))
             setattr(self.state, log_field.name, log)
             self._logs = [*self._logs, (log_field.name, log)]
         self._maps: Sequence[tuple[str, Map[str, object]]] = ()
         for map_field in layout.maps:
             path = f"state.{map_field.name}"
+            codec = map_field.codec.at(*in_state(*owner, map_field.name))
             mapping: Map[str, object] = Map.bound(
-                map_field.codec, map_field.key_type, path, reader.map(map_field.name)
+                codec, map_field.key_type, path, reader.map(map_field.name)
             )
             setattr(self.state, map_field.name, mapping)
             self._maps = [*self._maps, (map_field.name, mapping)]

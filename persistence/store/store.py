@@ -50,6 +50,14 @@ class StoreReader(ABC):
         """
 
     @abstractmethod
+    def remains(self, kind: str, key: str) -> AgentRow | None:
+        """Return what must be known of an agent to delete it, also if its head is damaged.
+
+        Its number stands beside its name; version and sequence are those of its latest commit as
+        far as the journal still knows it. CorruptState if its name leads to another agent.
+        """
+
+    @abstractmethod
     def log_items(self, agent: int, field: str, start: int, stop: int) -> list[str]:
         """Return the texts of the items from ``start`` up to ``stop``, verified and complete."""
 
@@ -198,8 +206,11 @@ class StoreReader(ABC):
         """
 
     @abstractmethod
-    def count(self, table: Table, order: Order) -> int:
-        """Return how many rows of a declared table an order has."""
+    def count(self, table: Table, order: Order, prefix: str = "") -> int:
+        """Return how many rows of a declared table an order has.
+
+        With ``prefix`` those whose first column behind the equal ones, a text, begins so.
+        """
 
     @abstractmethod
     def texts(self, containing: str = "") -> Iterator[StoredText]:

@@ -8,6 +8,7 @@ from typing import NoReturn
 from ..errors import CorruptState
 from ..records.checksums import of_entry, of_item
 from ..records.records import Delta, EntryRow, ItemRow, StoredAgent
+from ..secrets.place import in_state
 from ..state.state import Layout, PlainField
 from ..state.tracker import shape_text
 from ..store.store import StoreReader
@@ -33,7 +34,8 @@ def rewind(
     for plain in layout.plain:
         if plain.name not in delta.fields:
             default = getattr(fresh, plain.name)
-            delta.fields[plain.name] = plain.codec.encode(default, f"state.{plain.name}")
+            codec = plain.codec.at(*in_state(stored.head.kind, stored.head.key, plain.name))
+            delta.fields[plain.name] = codec.encode(default, f"state.{plain.name}")
     for name, length in stored.log_lengths.items():
         way.cut(delta, name, length, version)
     for field in layout.maps:

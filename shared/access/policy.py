@@ -19,7 +19,7 @@ from ...persistence.records.chain import AuditRecord
 from ...persistence.records.shared_tables import BOUNDARIES, GRANTS, ISOLATED, OWNERS, PROGRESS
 from ...persistence.records.tables import Change, Key, Order, Row, Table
 from ...persistence.store.store import StoreReader
-from ..ledger.guard import ALL, Decision, Right, Standing, Use, recorded
+from ..ledger.guard import ALL, Decision, Right, Shown, Standing, Use, recorded
 from .boundaries import RIGHTS, SHARED_KINDS, AnyBoundary, Boundary, CustomBoundary
 from .damage import last_set
 from .grants import Grant, Isolation
@@ -178,9 +178,8 @@ class Policy:
 
         if custom:
             return within
-        if any(grant.keys == "*" for grant in grants):
-            return ALL
-        return granted
+        patterns = tuple(grant.keys for grant in grants)
+        return ALL if "*" in patterns else Shown(patterns)
 
     def published(self, changes: Sequence[Change], sequence: int) -> None:  # noqa: ARG002 - as Guard has it
         """Take over what was appended; under the ledger's lock."""

@@ -13,6 +13,7 @@ from ...persistence.names.scope import Scope
 from ...persistence.records.shared_tables import SCOPED
 from ...persistence.records.tables import Order, Row, Table
 from ...persistence.secrets.detector import sensitive
+from ...persistence.secrets.place import in_scope
 from ..ledger.desk import Desk, Handle
 from ..ledger.guard import Right
 from ..ledger.unit import Step, Unit
@@ -44,10 +45,12 @@ class KeyedRows(Handle):
         return SCOPED, (scope.kind, scope.id, scope.part, checked_key(key))
 
     def _codec(self, scope: Scope, row: Row, declared: type[T] | None) -> Codec[T]:
+        key = cast("str", row[KEY])
         if declared is None:
-            codec = self._schemas.of(scope, cast("str", row[KEY]))
+            codec = self._schemas.of(scope, key)
         else:
-            codec = self._schemas.codec(declared, f"{scope} {row[KEY]!r}")
+            codec = self._schemas.codec(declared, f"{scope} {key!r}")
+            codec = codec.at(*in_scope(*scope.columns, key))
         return cast("Codec[T]", codec)
 
     def _read(self, scope: Scope, key: str, right: Right, operation: str) -> Row | None:

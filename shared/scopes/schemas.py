@@ -13,6 +13,7 @@ from ...persistence.errors import ConfigurationError, StateError
 from ...persistence.names.keys import checked_pattern, matches
 from ...persistence.names.scope import Scope
 from ...persistence.secrets.codec import SPECIAL, codec_for
+from ...persistence.secrets.place import in_scope
 from ...persistence.secrets.vault import Vault
 
 KINDS: Final = frozenset(
@@ -86,7 +87,7 @@ class Schemas:
         """Return the codec of a key's values."""
         for rule in self._rules:
             if (rule.kind is None or rule.kind == scope.kind) and matches(rule.pattern, key):
-                return rule.codec
+                return rule.codec.at(*in_scope(*scope.columns, key))
         return self._plain
 
     def encode(self, codec: Codec[object], value: object, scope: Scope, key: str) -> str:

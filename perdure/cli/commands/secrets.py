@@ -14,11 +14,12 @@ from ...persistence.records.texts import StoredText
 from ...persistence.secrets.detector import Detector, sensitive
 from ...persistence.secrets.keys import KeyProvider
 from ...persistence.secrets.sealer import Sealer
+from ...persistence.secrets.signer import Signer
 from ...persistence.secrets.tokens import key_of
 from ...persistence.store.batch import Batch
 from ...persistence.store.lease import Owner
 from ...persistence.store.store import StoreReader
-from ...shared.secrets.rotation import Rotator, remaining, sealed, unfinished
+from ...shared.secrets.rotation import Rotator, remaining, sealed, signed, unfinished
 from ...url import open_reader, open_store
 from ..terminal.exits import ExitCode
 from ..terminal.options import SecretsAction
@@ -31,22 +32,26 @@ _WITH_NAMES: Final = frozenset({"mailbox", "timers", "dead_letters", "scoped"})
 """Other tables whose texts are looked through; journals tell what stands in the others."""
 
 
-def handle(store: str, action: SecretsAction, *, keys: str | None, json: bool) -> ExitCode:
+def handle(
+    store: str, action: SecretsAction, *, keys: str | None, pickles: str | None, json: bool
+) -> ExitCode:
     """Do what was asked for."""
     if action is SecretsAction.SCAN:
         return _scan(store, json=json)
     provider = None if keys is None else provider_of(keys)
     if action is SecretsAction.STATUS:
         return _status(store, provider, json=json)
-    if provider is None:
+    signing = None if pickles is None else provider_of(pickles)
+    if provider is None and signing is None:
         message = "`secrets rotate` needs --keys: a file, env:VARIABLE or keyring:SERVICE"
         raise ConfigurationError(message)
-    return _rotate(store, provider, json=json)
+    return _rotate(store, provider, signing, json=json)
 
 
 def _status(store: str, provider: KeyProvider | None, *, json: bool) -> ExitCode:
     with closing(open_reader(store)) as reader:
         keys, rotating = remaining(reader), unfinished(reader)
+        objects = signed(reader)
         missing = [] if provider is None else [key for key in keys if not _has(provider, key)]
         tried = set(keys) - set(missing)
         wrong = [] if provider is None else sorted(_wrong(reader, provider, tried))
@@ -54,7 +59,7 @@ def _status(store: str, provider: KeyProvider | None, *, json: bool) -> ExitCode
     if json:
         print_json({
             "keys": keys, "current": current, "missing": missing, "wrong": wrong,
-            "rotating": rotating,
+            "signed": objects, "rotating": rotating,
         })  # fmt: skip
     elif keys:
         said = {
@@ -68,6 +73,10 @@ def _status(store: str, provider: KeyProvider | None, *, json: bool) -> ExitCode
         )
     else:
         Screen(error=True).say("no sealed secrets")
+    if objects and not json:
+        Screen().table(
+            [("SIGNED WITH", "name"), ("OBJECTS", "number")], list(objects.items()),
+        )  # fmt: skip
     if rotating and not json:
         Screen(error=True).say("a rotation has begun; it goes on when the store is opened")
     if wrong and not json:
@@ -84,7 +93,7 @@ def _wrong(reader: StoreReader, provider: KeyProvider, keys: set[str]) -> set[st
             break
         if key_of(token) in left:
             with contextlib.suppress(CorruptState):
-                sealer.open(token, "a secret")
+                sealer.check(token, "a secret")
                 left.discard(key_of(token))
     return left
 
@@ -97,7 +106,9 @@ def _has(provider: KeyProvider, key_id: str) -> bool:
     return True
 
 
-def _rotate(url: str, provider: KeyProvider, *, json: bool) -> ExitCode:
+def _rotate(
+    url: str, provider: KeyProvider | None, signing: KeyProvider | None, *, json: bool
+) -> ExitCode:
     open_reader(url).close()  # opening for writing would make a store where there is none
     with closing(open_store(url, sync="power")) as store:
         sequence = store.acquire(Owner.this_process()).sequence
@@ -108,18 +119,41 @@ def _rotate(url: str, provider: KeyProvider, *, json: bool) -> ExitCode:
             commit.sequence = sequence
             store.commit(Batch([commit]))
 
-        rotator = Rotator(store, Sealer(provider), write)
+        rotator = Rotator(
+            store,
+            None if provider is None else Sealer(provider),
+            None if signing is None else Signer(signing),
+            write,
+        )
         rotator.run()
-        left = {key: n for key, n in remaining(store).items() if key != rotator.key_id}
+        secrets = {} if provider is None else remaining(store)
+        left = {key: n for key, n in secrets.items() if key != rotator.key_id}
+        objects = {} if signing is None else signed(store)
+        unsigned = {key: n for key, n in objects.items() if key != rotator.signing_key_id}
     if json:
-        print_json({"key": rotator.key_id, "texts": rotator.texts, "remaining": left})
+        print_json({
+            "key": rotator.key_id, "signing_key": rotator.signing_key_id, "texts": rotator.texts,
+            "remaining": left, "signed": unsigned,
+        })  # fmt: skip
     else:
-        done = count(rotator.texts, "text", "texts")
-        Screen().say(f"sealed {done} with key {rotator.key_id}")
-        for key, number in left.items():
-            secrets = count(number, "secret stays", "secrets stay")
-            Screen(error=True).say(f"{secrets} sealed with key {key}, which is missing or wrong")
-    return ExitCode.PROBLEMS if left else ExitCode.DONE
+        _tell(rotator, left, unsigned)
+    return ExitCode.PROBLEMS if left or unsigned else ExitCode.DONE
+
+
+def _tell(rotator: Rotator, left: dict[str, int], unsigned: dict[str, int]) -> None:
+    """Say what a rotation has done, and what it could not do."""
+    said = [
+        f"{verb} with key {key}"
+        for verb, key in (("sealed", rotator.key_id), ("signed", rotator.signing_key_id))
+        if key
+    ]
+    Screen().say(f"{count(rotator.texts, 'text', 'texts')} {' or '.join(said)}")
+    for key, number in left.items():
+        secrets = count(number, "secret stays", "secrets stay")
+        Screen(error=True).say(f"{secrets} sealed with key {key}, which is missing or wrong")
+    for key, number in unsigned.items():
+        objects = count(number, "object stays", "objects stay")
+        Screen(error=True).say(f"{objects} signed with key {key}, which is missing or wrong")
 
 
 def _scan(store: str, *, json: bool) -> ExitCode:
