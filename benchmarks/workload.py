@@ -11,7 +11,7 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median, quantiles
@@ -128,6 +128,20 @@ def latencies(turn: Callable[[int], object], count: int, warm_up: int = 200) -> 
     for number in range(warm_up, warm_up + count):
         start = time.perf_counter()
         turn(number)
+        taken.append((time.perf_counter() - start) * 1e3)
+    return taken
+
+
+async def latencies_awaited(
+    turn: Callable[[int], Awaitable[object]], count: int, warm_up: int = 200
+) -> list[float]:
+    """Do so on an event loop."""
+    for number in range(warm_up):
+        await turn(number)
+    taken: list[float] = []
+    for number in range(warm_up, warm_up + count):
+        start = time.perf_counter()
+        await turn(number)
         taken.append((time.perf_counter() - start) * 1e3)
     return taken
 

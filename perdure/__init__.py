@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from .actors.agent.agent import Agent
     from .actors.agent.system_view import SystemView
     from .actors.patterns.document import Conflicted, Document, Merged, Version
+    from .actors.patterns.dropped import Dropped, DroppedItems
     from .actors.patterns.family import Family
-    from .actors.patterns.pipeline import Dropped, Pipeline, Work
+    from .actors.patterns.pipeline import Pipeline, Work
     from .actors.patterns.quota import Quota
     from .actors.patterns.requests import Answered, Request, Requests, TimedOut, Waiting
     from .actors.patterns.sharing import Sharing
@@ -94,8 +95,9 @@ if TYPE_CHECKING:
     from .shared.access.access import Access
     from .shared.access.audit import Audit, AuditTrail, DecisionSelection
     from .shared.access.boundaries import Boundary, CustomBoundary
+    from .shared.access.cut_off import Isolations
     from .shared.access.grants import Grant, Isolation
-    from .shared.access.held import Grants
+    from .shared.access.listing import Grants
     from .shared.artifacts.artifacts import Artifacts
     from .shared.artifacts.reader import ArtifactReader, ArtifactSelection
     from .shared.artifacts.records import Artifact, ArtifactLimits, ArtifactType
@@ -159,6 +161,7 @@ __all__ = [
     "Detector",
     "Document",
     "Dropped",
+    "DroppedItems",
     "Durability",
     "Entry",
     "EnvironmentKeys",
@@ -182,6 +185,7 @@ __all__ = [
     "HookStatistics",
     "Hooks",
     "Isolation",
+    "Isolations",
     "Item",
     "Journal",
     "JournalEntry",
@@ -315,7 +319,8 @@ _HOMES: Final = {
     "Declared": ".hooks.hook",
     "Detector": ".persistence.secrets.detector",
     "Document": ".actors.patterns.document",
-    "Dropped": ".actors.patterns.pipeline",
+    "Dropped": ".actors.patterns.dropped",
+    "DroppedItems": ".actors.patterns.dropped",
     "Durability": ".lifecycle.durability",
     "Entry": ".shared.scopes.entries",
     "EnvironmentKeys": ".persistence.secrets.keys",
@@ -327,7 +332,7 @@ _HOMES: Final = {
     "Fork": ".hooks.results",
     "Future": ".actors.pool.future",
     "Grant": ".shared.access.grants",
-    "Grants": ".shared.access.held",
+    "Grants": ".shared.access.listing",
     "GroupDescription": ".lifecycle.groups",
     "Growth": ".persistence.records.records",
     "History": ".shared.sessions.handle",
@@ -339,6 +344,7 @@ _HOMES: Final = {
     "HookStatistics": ".hooks.hook",
     "Hooks": ".actors.system.hooks",
     "Isolation": ".shared.access.grants",
+    "Isolations": ".shared.access.cut_off",
     "Item": ".actors.patterns.topic",
     "Journal": ".listings",
     "JournalEntry": ".persistence.records.records",

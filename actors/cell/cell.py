@@ -31,7 +31,7 @@ from ...shared.ledger.desk import Desk
 from ...shared.ledger.ledger import Ledger
 from ...shared.scopes.state import ScopedState
 from ..agent.blueprint import Blueprint
-from ..pool.agenda import Agenda
+from ..pool.agenda import Agenda, Errand
 from ..pool.dispatcher import Dispatcher
 from ..pool.loop import HandlerLoop
 from ..pool.mailbox import Mailbox, MailHold
@@ -298,6 +298,16 @@ class AgentCell:
         event = AgentEvent(
             self.kind, self.key, version, self.status, self.home.clock.now(), reason, error
         )
+        if self.home.clock.calls_here():
+            self.errand(lambda: self._tell(signal, event))
+        else:
+            self._tell(signal, event)
+
+    def errand(self, call: Callable[[], object]) -> None:
+        """Have a worker make a call: it is people's code, and the clock's thread must go on."""
+        self.home.dispatcher.submit(Errand(self.home.agenda, call))
+
+    def _tell(self, signal: Signal, event: AgentEvent) -> None:
         # A receiver is not part of the turn: what it sends is sent at once.
         with outside_turns(), self.home.dispatcher.blocking():
             fire(signal, self.home.facade, event, self.home.clock.monotonic)

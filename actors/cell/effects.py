@@ -80,7 +80,7 @@ class CellHome:
             )
             raise ConfigurationError(message)
         path = tuple(method.split("."))
-        _, body, _ = cell.blueprint.calls.encode(ProxyCall(path, args, kwargs))
+        _, body, _ = cell.blueprint.calls.encode(ProxyCall(path, args, kwargs), cell.key)
         if name is not None:
             check_name("timer name", name)
         else:

@@ -72,7 +72,7 @@ def _message(cell: AgentCell, letter: Letter) -> tuple[str, str, bool]:
     if letter.body:
         return letter.name, letter.body, True
     try:
-        name, body, _ = cell.blueprint.calls.encode(letter.message)
+        name, body, _ = cell.blueprint.calls.encode(letter.message, cell.key)
     except (ValueError, TypeError, AttributeError):
         return letter.name, as_json(letter.message), False
     return name, body, True

@@ -194,5 +194,5 @@ class Keeper:
         self._home.clock.call_later(SWEEP_SECONDS, self.sweep)
 
     def _put_to_rest(self, cell: RunningCell) -> None:
-        if not cell.volatile and not cell.mailbox.busy():
+        if not cell.volatile and not cell.mailbox.busy() and not cell.leave():
             cell.mailbox.put_urgent(Control(Verb.PASSIVATE, edge=False))

@@ -27,7 +27,7 @@ from ..talk.control import Control, Verb
 from ..talk.copies import PLAIN, detach
 from ..talk.description import AgentDescription, describe
 from ..talk.reference import AgentRef
-from ..talk.turn import KeptLetter, Letter, StoredLetter, Turn, current, under_way
+from ..talk.turn import KeptLetter, Letter, StoredLetter, Turn, current, under_way_in
 from .cells import Keeper
 from .helper import AskHelper
 
@@ -75,7 +75,7 @@ class PostOffice:
         cell = known if isinstance(known, RunningCell) else self._cell_of(ref)
         if not cell.receives and message.__class__ not in _PROXIED:
             raise _unreceived(cell)
-        turn = under_way()
+        turn = under_way_in(self._home)
         if turn is None:
             self._tell_from_outside(ref, cell, message)
             return
@@ -94,7 +94,7 @@ class PostOffice:
 
         One that carries the reply is stored no more than any ask.
         """
-        cell, turn = self._keeper.cell(kind, key), under_way()
+        cell, turn = self._keeper.cell(kind, key), under_way_in(self._home)
         if not cell.receives and message.__class__ not in _PROXIED:
             raise _unreceived(cell)
         if not reply and not cell.volatile:
@@ -120,7 +120,7 @@ class PostOffice:
         """
         known = ref.cell
         cell = known if isinstance(known, RunningCell) else self._cell_of(ref)
-        turn = under_way()
+        turn = under_way_in(self._home)
         if cell.volatile:
             letter = Letter(detached(message))
             letter.correlation = unit.standing.correlation
@@ -151,7 +151,7 @@ class PostOffice:
             raise closed()
         if home.guarded:
             self._wait_for_relief(cell)
-        if cell.mailbox.full():
+        if cell.mailbox.limit is not None and cell.mailbox.full():
             self._wait_for_room(cell)
         # A bare value is no burden for the garbage collector while it waits; a letter is.
         letter: object = message
@@ -198,7 +198,7 @@ class PostOffice:
         cell = known if isinstance(known, RunningCell) else self._cell_of(ref)
         if not cell.receives and message.__class__ not in _PROXIED:
             raise _unreceived(cell)
-        turn = under_way()
+        turn = under_way_in(self._home)
         future: Future[Any] = Future()
         future.target = cell
         if message.__class__ in _PROXIED:
@@ -265,7 +265,7 @@ class PostOffice:
         self.refuse_undirected(ref, verb.name.lower())
         if home.policy.ever:
             refuse_cut_off(home)
-        turn = under_way()
+        turn = under_way_in(self._home)
         future: Future[Any] = Future()
         future.path = (verb.value,)
         if home.closing:
@@ -317,7 +317,7 @@ class PostOffice:
         kind: type[L] = StoredLetter,  # type: ignore[assignment]  # L where none is given
     ) -> L:
         """Make a letter that stands alone: encoded, and decoded afresh for the receiver."""
-        name, body, fresh = cell.blueprint.calls.encode(message)
+        name, body, fresh = cell.blueprint.calls.encode(message, cell.key)
         letter = kind(fresh, letter_id=next(self._letters))
         chain = letter.id if turn is None else turn.letter.correlation
         letter.correlation = entered(turn) or chain
@@ -352,7 +352,7 @@ class PostOffice:
         raise MailboxFull(message)
 
     def _wait_for_room(self, cell: AgentCell) -> None:
-        if _in_event_loop() or under_way() is not None:
+        if _in_event_loop() or under_way_in(self._home) is not None:
             raise _full(cell)
         with self._home.dispatcher.blocking():
             if not cell.mailbox.wait_for_space(self._mailbox_wait):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import logging
 import time
@@ -82,7 +83,9 @@ class Runtime:
         self.catalogue = catalogue
         self.facade = facade
         self.clock = clock
-        self.dispatcher = Dispatcher(resources.workers, later=clock.call_later)
+        self.dispatcher = Dispatcher(
+            resources.workers, later=clock.call_later, scribe=supervisor.committer
+        )
         self.loop = HandlerLoop()
         self.tree = SupervisionTree()
         self.timers = TimerService(store, clock, self._when_settled, self._timer_due)
@@ -117,7 +120,7 @@ class Runtime:
             self.ledger, supervisor, TurnContext(self), patience=limits.mailbox_wait,
             plain=catalogue.vault.plain,
         )  # fmt: skip
-        schemas = Schemas(catalogue.vault)
+        self.schemas = schemas = Schemas(catalogue.vault)
         self.state = ScopedState(desk, largest=largest, schemas=schemas)
         self.access = Access(desk, self.policy, Isolator(self, self.keeper))
         self.artifacts = Artifacts(desk, supervisor, largest=largest, limits=limits.artifacts)
@@ -279,9 +282,9 @@ class Runtime:
             before = self.dispatcher.submissions()
             if not self.agenda.wait(left(), for_time=not self.by_hand):
                 return False
-            delayed = self.agenda.delayed()
             for cell in list(self.cells.values()):
-                if cell not in delayed and not cell.mailbox.wait_until_rest(left()):
+                delayed = functools.partial(self.agenda.delays, cell)
+                if not cell.mailbox.wait_until_rest(left(), unless=delayed):
                     return False
             # Nothing was scheduled during the whole round: nothing can have begun behind it. But
             # what it ended with may be a wait, such as that before a restart.

@@ -35,6 +35,7 @@ from ...persistence.names.scope import Principal, Scope
 from ...persistence.records.chain import summed
 from ...persistence.records.records import Commit
 from ...persistence.records.tables import Row
+from ...persistence.secrets.detector import SHORTEST
 from ...persistence.secrets.plain import Plain
 from .admission import admit
 from .context import Context, Receipt
@@ -56,6 +57,7 @@ ALONE: Final = "(shared)"
 
 _WRITE: Final = Right.WRITE._value_
 """Flags are not combined, but their numbers: enum's operators take a microsecond each."""
+_new: Final = tuple.__new__  # a named tuple's own constructor takes twice as long
 _SYSTEM: Final = Standing(Principal.SYSTEM)
 _transaction: Final[ContextVar[Unit | None]] = ContextVar("perdure_transaction", default=None)
 """The transaction of this context that belongs to no turn."""
@@ -118,15 +120,20 @@ class Desk(View):
         The decision is part of ``unit``, and asked for again when that ends. Without a unit it
         counts at once, in a commit of its own where the audit wants to know of it.
         """
-        if unit is not None and unit.edge and self.standing().principal != unit.standing.principal:
+        if unit is not None and unit.edge and self._speaker(unit) != unit.standing.principal:
             message = (
                 f"this transaction runs in the name of {unit.standing.principal}; use the handle"
                 " that it gives"
             )
             raise Denied(message)
-        if key is not None and right._value_ & _WRITE:
+        if key is not None and right._value_ & _WRITE and (len(key) >= SHORTEST or ":" in key):
             self.plain.name(key, f"a key of a scope {scope.kind!r}")
-        admit(self, unit, Use(right, scope, key, operation))
+        admit(self, unit, _new(Use, (right, scope, key, operation)))
+
+    def _speaker(self, unit: Unit) -> Principal:
+        """Return who speaks where ``unit`` is the transaction under way: outside of turns, this."""
+        here = self._standing if unit.origin is None else self.standing()
+        return here.principal
 
     # In which unit.
 
@@ -146,7 +153,7 @@ class Desk(View):
 
     def begin(self, owner: object = None, *, edge: bool = False) -> Unit:
         """Return a new unit of this caller's."""
-        return Unit(self.standing(), self.guard.epoch, owner, edge=edge)
+        return Unit(self.standing(), self.ledger.guard.epoch, owner, edge=edge)
 
     def begin_as_system(self, correlation: int = 0) -> Unit:
         """Return a new unit of the system's, whoever calls: for what nobody asked for."""
@@ -176,7 +183,7 @@ class Desk(View):
             raise
         finally:
             _transaction.reset(token)
-        if unit.mail or not self.ledger.holds(unit) or not unit.end_idle(self.guard.epoch):
+        if unit.mail or not self.ledger.holds(unit) or not self.ledger.end_idle(unit):
             self.commit(unit)
 
     def run(
@@ -264,7 +271,8 @@ class Desk(View):
                 with self.ledger.ending(unit) as ending:
                     if ending.changes or ending.audit or unit.mail:
                         ending.put_into(commit)
-                        commit.with_effects().sends = self._context.rows(unit.mail)
+                        if unit.mail:
+                            commit.with_effects().sends = self._context.rows(unit.mail)
                         commit.reply = receipt
                         sequence = self._supervisor.append(commit)
                         self.ledger.publish(ending, sequence)
@@ -276,7 +284,7 @@ class Desk(View):
                 if not commit.sequence:
                     self.forgo(unit)
                 raise
-        receipt.wait(self.ledger.waiting())
+        receipt.wait(self.ledger.waiting)
 
     def wait(self) -> None:
         """Wait until everything appended so far is durable."""
@@ -285,7 +293,7 @@ class Desk(View):
         committer = self._supervisor.committer
         with committer.promise():
             committer.gate(receipt)
-        receipt.wait(self.ledger.waiting())
+        receipt.wait(self.ledger.waiting)
 
     def forgo(self, unit: Unit, *, again: bool = False) -> None:
         """Undo a unit, and commit what it was refused, and what it was allowed in vain.

@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from typing import Final, TypeVar, cast, overload
 
 from ...persistence.errors import Conflict, CorruptState, Denied, LimitExceeded
-from ...persistence.names.keys import checked_key, checked_part
+from ...persistence.names.keys import apart, checked_key, checked_part, matches
 from ...persistence.names.named import checked_scope
 from ...persistence.names.scope import Principal, Scope
 from ...persistence.records.page import LIMIT, Page, page_of, walk
 from ...persistence.records.tables import Change, Row
+from ...persistence.secrets.place import Place, in_scope
 from ..ledger.desk import ATTEMPTS
-from ..ledger.guard import ALL, Right
+from ..ledger.guard import ALL, Right, Shown
 from ..ledger.ledger import Stale
 from .entries import ABSENT, EXPIRES, KEY, VALUE, VERSION, Entry, entry_of, gone
 from .rows import KeyedRows
@@ -55,7 +56,7 @@ class ScopedState(KeyedRows):
         who = self._desk.standing().principal
         if who != Principal.SYSTEM:
             raise Denied(f"{who} may not register types; the program does, outside")
-        self.schemas.register(pattern, type, kind)
+        self._schemas.register(pattern, type, kind)
 
     # Reading.
 
@@ -141,22 +142,27 @@ class ScopedState(KeyedRows):
     def count(self, scope: Scope, *, prefix: str = "") -> int:
         """Return how many keys there are that the caller may list; needs LIST.
 
-        Fast for a whole scope of which all is shown: the store counts. Else, and while keys wait
-        for the sweep that deletes expired ones, it takes time in proportion. A key whose row is
-        damaged counts where the store counts.
+        The store counts, also those with a prefix or covered by grants. Where a boundary of your
+        own decides, and while keys wait for the sweep that deletes expired ones, it takes the time
+        of a list. A key whose row is damaged counts where the store counts.
         """
         prefix = checked_part(prefix, "prefix")
         desk, scope = self._desk, checked_scope(scope)
         unit = desk.unit()
         standing = desk.standing() if unit is None else unit.standing
         whole = unit is not None and unit.begins(scope)
-        if prefix or not (whole or desk.guard.shown(standing, scope) is ALL):
+        shown = ALL if whole else desk.guard.shown(standing, scope)
+        if shown is not ALL and not isinstance(shown, Shown):
             return sum(1 for _ in self._rows(scope, prefix, ""))
+        patterns = apart(shown.patterns if isinstance(shown, Shown) else ("*",), prefix)
         desk.allow(unit, Right.LIST, scope, None, "list")
         if unit is not None and not unit.edge:
             desk.learnt()
-        found = counted(desk.ledger, unit, scope, desk.now())
-        return sum(1 for _ in self._living(scope)) if found is None else found
+        found = counted(desk.ledger, unit, scope, desk.now(), patterns)
+        if found is not None:
+            return found
+        keys = (str(row[KEY]) for row in self._living(scope))
+        return sum(1 for key in keys if any(matches(pattern, key) for pattern in patterns))
 
     # Writing.
 
@@ -169,7 +175,8 @@ class ScopedState(KeyedRows):
         records is registered, members that it does not know are taken over from what was there.
         """
         place = self._place(scope, key)
-        step = self._put(scope, place, value, self._clerk.deadline(ttl))
+        expires = None if ttl is None else self._clerk.deadline(ttl)
+        step = self._put(scope, place, value, expires)
         row = self._change(scope, place, step, Right.WRITE, "write", blind=True)
         assert row is not None
         return cast("int", row[VERSION])
@@ -190,8 +197,12 @@ class ScopedState(KeyedRows):
     ) -> None:
         """Write several values, all or none; needs WRITE for each."""
         with self.transaction():
+            unit = self._desk.unit()
+            assert unit is not None, "a transaction has one"
             for key, value in values.items():
-                self.set(scope, key, value, ttl=ttl)
+                place = self._place(scope, key)
+                step = self._put(scope, place, value, self._clerk.deadline(ttl))
+                self._put_unseen(unit, scope, place, step)
 
     def set_if_absent(
         self, scope: Scope, key: str, value: object, *, ttl: float | None = None
@@ -208,7 +219,7 @@ class ScopedState(KeyedRows):
         its key: a key deleted and made anew is another. Needs READ and WRITE.
         """
         place = self._place(scope, key)
-        holds = self._expectation(scope, key, expected)
+        holds = self._expectation(scope, place[1][KEY], expected)
         told: list[bool] = []
         put = self._put(scope, place, value, self._clerk.deadline(ttl))
         step = self._clerk.when(holds, put, told)
@@ -361,8 +372,16 @@ class ScopedState(KeyedRows):
         if row is None:
             return False
         place = self._place(to, to_key)
-        text = str(row[VALUE])
-        self.schemas.check(to, cast("str", place[1][KEY]), text, f"{to} {to_key!r}")
+        there = f"{to} {to_key!r}"
+        text = self._desk.plain.moved(
+            str(row[VALUE]), _whole(row), in_scope(*to.columns, place[1][KEY]), there
+        )
+        self._schemas.check(to, place[1][KEY], text, there)
         step = self._clerk.put(place[1], text, cast("float | None", row[EXPIRES]))
         self._change(to, place, step, Right.WRITE, "write")
         return True
+
+
+def _whole(row: Row) -> Place:
+    """Return the place to which the secrets of a row are bound."""
+    return in_scope(*map(str, row[: KEY + 1]))

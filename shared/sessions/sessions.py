@@ -215,7 +215,7 @@ class Sessions(Handle, Generic[S]):
         return walk(page, after)
 
     def count(self, **wanted: Unpack[pages.SessionSelection]) -> int:
-        """Return how many sessions the caller may see; takes what ``list`` takes."""
+        """Return how many sessions the caller may see; takes what ``list`` takes, and its time."""
         return sum(1 for _ in self.each(**wanted))
 
     def take(self, session_id: str, step: SessionStep, note: str = "") -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from perdure.cli.exits import ExitCode
+from perdure.cli.terminal.exits import ExitCode
 from perdure.shared.artifacts.chunking import CHUNK
 from tests.artifacts.agents import Maker, opened
 from tests.artifacts.looks import W, noise
