@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from types import CoroutineType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from pykka._introspection import get_attr_directly
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr
@@ -219,7 +219,8 @@ class RunningCell(AgentCell):
             result = handle(activation.agent, letter.message)
             # No call: what is thrown in from here on is not the handler's.
             if result.__class__ is CoroutineType:
-                self.pending = lambda: self._launch_handler(turn, result)
+                coroutine = cast("CoroutineType[Any, Any, object]", result)
+                self.pending = lambda: self._launch_handler(turn, coroutine)
                 return Outcome.SUSPENDED
             turn.result, turn.settling = result, True  # then the look: system/isolator.py says why
             if (limit is not None or self.home.policy.ever) and self._too_late(activation, turn):
@@ -257,7 +258,8 @@ class RunningCell(AgentCell):
     def _launch_handler(self, turn: Turn, coroutine: CoroutineType[Any, Any, object]) -> None:
         def done(result: object, error: BaseException | None) -> None:
             ended = Control(Verb.DONE, value=result, error=error, edge=False)
-            if not self.mailbox.resume(ended):
+            # Who has taken the turn from its runner answers for it, on another thread maybe.
+            if not self.mailbox.resume(ended) and turn.decided is not Decider.CLOCK:
                 refuse(turn.letter)
 
         if self.mailbox.is_closed():
