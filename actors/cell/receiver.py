@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from types import CoroutineType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 from pykka._introspection import get_attr_directly
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr
@@ -242,7 +242,8 @@ class RunningCell(AgentCell):
             result = handle(activation.agent, letter.message)
             # No call: what is thrown in from here on is not the handler's.
             if result.__class__ is CoroutineType:
-                self.pending = lambda: self._launch_handler(turn, result)
+                coroutine = cast("CoroutineType[Any, Any, object]", result)
+                self.pending = lambda: self._launch_handler(turn, coroutine)
                 return Outcome.SUSPENDED
             turn.result, turn.settling = result, True  # then the look: system/isolator.py says why
             if (limit is not None or self.home.policy.ever) and self._too_late(activation, turn):
@@ -283,7 +284,8 @@ class RunningCell(AgentCell):
     def _launch_handler(self, turn: Turn, coroutine: CoroutineType[Any, Any, object]) -> None:
         def done(result: object, error: BaseException | None) -> None:
             ended = Control(Verb.DONE, value=result, error=error, edge=False)
-            if not self.mailbox.resume(ended):
+            # Who has taken the turn from its runner answers for it, on another thread maybe.
+            if not self.mailbox.resume(ended) and turn.decided is not Decider.CLOCK:
                 refuse(turn.letter)
 
         if self.mailbox.is_closed():
