@@ -14,7 +14,7 @@ import typing
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar, cast
 
 from ..persistence.errors import ConfigurationError, HookFailed
 from ..persistence.options import Options
@@ -173,7 +173,7 @@ class Surroundings(Protocol):
         """Return the seconds by which breakers wait."""
         ...
 
-    def context(self, details: object) -> str:
+    def context(self, details: object, /) -> str:
         """Return details as JSON, as they are now."""
         ...
 
@@ -296,11 +296,11 @@ class Hook:
         told = around.context(details) if runs is not None and self.record else None
         started = time.perf_counter()
         try:
-            result = self.function(agent, details) if self.method else self.function(details)
+            given = self.function(agent, details) if self.method else self.function(details)
             if self.is_async:
-                result = around.wait(result, self.options.budget)
-            if result.__class__ not in self.allowed:
-                self._check(result)
+                given = around.wait(given, self.options.budget)
+            if given.__class__ not in self.allowed:
+                self._check(given)
         except Exception as error:  # noqa: BLE001 - anybody's code
             took = time.perf_counter() - started
             if runs is not None and told is not None:
@@ -308,8 +308,7 @@ class Hook:
             self._failed(error, took, around)
             return None
         took = time.perf_counter() - started
-        if result.__class__ is Continue:
-            result = None
+        result = None if given.__class__ is Continue else cast("Result | None", given)
         if result is None and took <= self.limit and not self.circuit.failures:
             self.times.append(took)  # in one step, without the lock; summed when somebody looks
             if len(self.times) >= _SUMMED:
@@ -318,7 +317,7 @@ class Hook:
             self._ended(result, took, around)
         if told is not None and runs is not None:
             runs.append(HookRun(self, details, told, result, None, around.now(), took))
-        return result  # type: ignore[no-any-return]  # checked
+        return result
 
     def _check(self, result: object) -> None:
         message = f"it answered {result!r}, which it does not declare"

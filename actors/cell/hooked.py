@@ -8,8 +8,9 @@ knows nothing of this; ``HookOffice`` has the class changed between two turns.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from types import CoroutineType
-from typing import Any
+from typing import Any, TypeVar
 
 from pykka.messages import ProxyCall
 
@@ -26,6 +27,8 @@ from .listeners import refuse, tell_of_turn
 from .receiver import RunningCell, handle
 from .retry import TryLater
 from .settlement import describe
+
+D = TypeVar("D")
 
 
 class HookedCell(RunningCell):
@@ -203,7 +206,7 @@ class HookedCell(RunningCell):
 
 def _message(cell: RunningCell, turn: Turn, message: object) -> MessageDetails:
     letter = turn.letter
-    if message.__class__ is ProxyCall and letter.name:  # as most are, spelt out: it is on the path
+    if isinstance(message, ProxyCall) and letter.name:  # as most are, spelt out: it is on the path
         return MessageDetails(
             cell.blueprint.kind, cell.key, letter.correlation, letter.id, letter.name,
             message.args, message.kwargs, letter.cause, letter.attempts + 1,
@@ -215,11 +218,15 @@ def _message(cell: RunningCell, turn: Turn, message: object) -> MessageDetails:
 def _outcome(
     cell: RunningCell, turn: Turn, message: object, result: object, seconds: float
 ) -> OutcomeDetails:
-    return OutcomeDetails(*(*_parts(cell, turn, message), result, seconds))
+    return _made(OutcomeDetails, *_parts(cell, turn, message), result, seconds)
 
 
 def _failure(cell: RunningCell, turn: Turn, message: object, error: Exception) -> ErrorDetails:
-    return ErrorDetails(*(*_parts(cell, turn, message), error))
+    return _made(ErrorDetails, *_parts(cell, turn, message), error)
+
+
+def _made(kind: Callable[..., D], *parts: object) -> D:
+    return kind(*parts)
 
 
 def _parts(cell: RunningCell, turn: Turn, message: object) -> tuple[Any, ...]:

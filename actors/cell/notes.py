@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from ...hooks.history.record import HookRecord, as_json, put_deferred, put_runs, record_of
@@ -48,12 +50,11 @@ def recording_of(
     effects = commit.effects
     timers = [] if effects is None else effects.timers
     cancelled = [] if effects is None else effects.cancelled
-    reads = [] if turn.unit is None else [
-        (table.name, list(key), None if row is None else list(row))
-        for (table, key), row in turn.unit.reads.items()
-    ]  # fmt: skip
-    known = {(table, tuple(key)) for table, key, _ in reads}
-    reads += [(*place, row) for place, row in tape.reads.items() if place not in known]  # type: ignore[misc]
+    seen: dict[tuple[str, tuple[Any, ...]], list[Any] | None] = {}
+    if turn.unit is not None:
+        for (table, key), row in turn.unit.reads.items():
+            seen[table.name, key] = None if row is None else list(row)
+    reads = [(table, list(key), row) for (table, key), row in {**tape.reads, **seen}.items()]
     return Recording(
         name, body, 0 if activation is None else activation.writer.version, letter.id,
         letter.cause, letter.correlation, letter.attempts + 1, letter.reply_to is not None,

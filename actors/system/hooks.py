@@ -65,7 +65,7 @@ class Hooks:
     def on(
         self,
         point: Point[Any] | str,
-        function: F | None = None,
+        function: Callable[..., Any] | None = None,
         *,
         agents: type[Agent[Any]] | AgentRef[Any] | str | None = None,
         name: str = "",
@@ -79,7 +79,7 @@ class Hooks:
         """
         found, kind, key = point_of(point), *_whose(agents)
 
-        def register(function: F) -> F:
+        def register(function: Callable[..., Any]) -> Callable[..., Any]:
             called = name or getattr(function, "__qualname__", type(function).__qualname__)
             declared = Declared(found, function, HookOptions(**options), called)
             self._registry.add(declared, kind=kind, key=key)

@@ -54,13 +54,14 @@ class _Filter:
         return cls(wanted, words_of(**found))
 
     def __call__(self, record: HookRecord) -> bool:
-        wanted = self.wanted
+        wanted: dict[str, Any] = dict(self.wanted)
         for name in ("hook", "point", "kind", "key", "correlation", "outcome"):
             if name in wanted and getattr(record, name) != wanted[name]:
                 return False
-        return wanted.get("since", record.time) <= record.time <= wanted.get(
-            "until", record.time
-        ) and record.seconds >= wanted.get("longer", 0.0)
+        return bool(
+            wanted.get("since", record.time) <= record.time <= wanted.get("until", record.time)
+            and record.seconds >= wanted.get("longer", 0.0)
+        )
 
     def segment(self, row: Row) -> bool:
         since, until = float(str(row[2])), float(str(row[3]))
