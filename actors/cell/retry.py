@@ -32,7 +32,8 @@ def begins_again(cell: AgentCell, activation: Activation, turn: Turn) -> bool:
     That is no attempt of a poison message: the handler did nothing wrong.
     """
     letter = turn.letter
-    assert turn.unit is not None
+    if turn.unit is None:
+        return False  # the Conflict of another, whom it has asked
     if cell.again >= MOST or not _repeatable(turn):
         cell.again = 0
         cell.home.ledger.give_up(turn.unit)
