@@ -95,6 +95,8 @@ class Surroundings(Protocol):
     closing: bool
     recovering: bool
     """Mail of an earlier process may still wait in the store."""
+    sharers: set[str]
+    """Kinds whose agents have shared something: the turns of others may do so, too."""
     owed: set[tuple[str, str]]
     """Agents that were woken for such mail and have not read it yet."""
     first_letter: int
@@ -186,7 +188,8 @@ class AgentCell:
         self.restarting = False
         self.again = 0
         """Times in a row that a turn of this agent was overtaken."""
-        self.shares = blueprint.agent_class.boundary is not Boundary.STRICT
+        strict = blueprint.agent_class.boundary is Boundary.STRICT
+        self.shares = not strict or blueprint.kind in home.sharers
         """Whether its turns may be overtaken: they write, or may write, what others do."""
         self.turns = 0
         self.used = math.inf

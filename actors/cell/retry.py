@@ -43,7 +43,8 @@ def begins_again(cell: AgentCell, activation: Activation, turn: Turn, why: BaseE
     if isinstance(why, TryLater):
         _try_later(cell, activation, turn, why.delay)
         return True
-    assert turn.unit is not None
+    if turn.unit is None:
+        return False  # the Conflict of another, whom it has asked
     if cell.again >= MOST or not _repeatable(turn):
         cell.again = 0
         cell.home.ledger.give_up(turn.unit)

@@ -63,6 +63,7 @@ class TurnContext:
                     cell = turn.cell
                     turn.unit = Unit(standing_of(turn), self._home.ledger.guard.epoch, cell)
                     cell.shares = True
+                    self._home.sharers.add(cell.kind)
         return turn.unit
 
     def learnt(self) -> None:

@@ -95,7 +95,7 @@ class Runtime:
         self.closing = self.closed = False
         self.graves = Graves()
         self.recovering = True
-        self.owed: set[tuple[str, str]] = set()
+        self.owed, self.sharers = set[tuple[str, str]](), set[str]()
         # Letters of later owners have higher ids, so "old mail" is what is below this.
         self.first_letter = store.lease.token << 40
         self.largest_value = largest = limits.largest_value
