@@ -12,7 +12,7 @@ from ...hooks.executor import as_the_system
 from ...hooks.history.record import put_runs, record_of
 from ...hooks.history.recording import RecordedError
 from ...hooks.hook import Hook, HookRun
-from ...persistence.errors import HookFailed, UnknownHook
+from ...persistence.errors import HookFailed, PerdureError, UnknownHook
 from ...persistence.records.records import Commit
 from ...persistence.records.shared_tables import HOOK_QUEUE
 from ...persistence.records.tables import Order, Row
@@ -55,10 +55,19 @@ class DeferredSweep(Sweep):
         return EVERY
 
     def drain(self, seconds: float) -> None:
-        """Make what is stored before the system closes, for up to some seconds."""
+        """Make what is stored before the system closes, for up to some seconds.
+
+        What a failing or lost store keeps from being read stays stored, for the next process.
+        """
         end = time.monotonic() + seconds
-        self._home.supervisor.committer.flush(seconds, while_held=False)
-        for row in self._home.store.page(HOOK_QUEUE, _UP, None, 10 * SLICE):
+        try:
+            if not self._home.supervisor.committer.flush(seconds, while_held=False):
+                return
+            rows = self._home.store.page(HOOK_QUEUE, _UP, None, 10 * SLICE)
+        except PerdureError as error:
+            logger.warning("deferred hooks are called by the next process: %s", error)
+            return
+        for row in rows:
             if self.stopped or time.monotonic() > end:
                 return
             self._call(row)
