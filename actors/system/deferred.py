@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from typing import Any, ClassVar, Final
 
@@ -41,6 +42,8 @@ class DeferredSweep(Sweep):
         self._home = home
         self._attempts: dict[tuple[Any, ...], int] = {}
         self._unknown: set[str] = set()
+        self._calling = threading.Lock()
+        """Held during a call: a slice and the drain may both be under way."""
         home.hooks.deferred = self._stored
 
     def slice(self) -> float:
@@ -85,7 +88,12 @@ class DeferredSweep(Sweep):
             durable()
 
     def _call(self, row: Row) -> None:
-        """Make a call, or leave it for later."""
+        """Make a call unless somebody has made it, or leave it for later."""
+        with self._calling:
+            if self._home.store.row(HOOK_QUEUE, row[:2]) is not None:
+                self._try(row)
+
+    def _try(self, row: Row) -> None:
         name = str(row[3])
         try:
             hook = self._home.hooks.registry.get(name)
