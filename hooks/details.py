@@ -122,32 +122,6 @@ class LifecycleDetails(Details, frozen=True):
     """The agent's status at that moment."""
 
 
-class ScopeDetails(Details, frozen=True):
-    """A call on a shared key."""
-
-    who: str
-    """Who calls."""
-    scope: str
-    name: str
-    """The shared key."""
-    value: object
-    """What is written, or was read; None where there is none."""
-
-    def replaced(self, data: object) -> Self:
-        """Return the details with another value."""
-        return msgspec.structs.replace(self, value=data)
-
-
-class SharedDetails(Details, frozen=True):
-    """Something happened to a session or an artifact."""
-
-    what: str
-    """``created``, ``saved``, ``deleted``, or the step."""
-    id: str
-    """The session's id, or the artifact's scope, name and version."""
-    note: str
-
-
 class CallDetails(Details, frozen=True):
     """A call of a tool or a model."""
 

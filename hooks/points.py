@@ -18,8 +18,6 @@ from .details import (
     MessageDetails,
     OutcomeDetails,
     SaveDetails,
-    ScopeDetails,
-    SharedDetails,
     StateDetails,
 )
 from .results import Cache, Cancel, Continue, Fork, Redirect, Replace, Retry, Skip
@@ -108,50 +106,17 @@ LIFECYCLE_AFTER: Final = _point(
     "lifecycle.after", LifecycleDetails, guards=False,
     about="When a step was taken; its commit is on its way to the disk.",
 )  # fmt: skip
-SCOPE_READ_BEFORE: Final = _point(
-    "scope.read.before", ScopeDetails, Cancel,
-    about="Before a shared key is read.",
-)  # fmt: skip
-SCOPE_READ_AFTER: Final = _point(
-    "scope.read.after", ScopeDetails, Replace, guards=False,
-    about="When it was read. Replace gives another value to the reader.",
-)  # fmt: skip
-SCOPE_WRITE_BEFORE: Final = _point(
-    "scope.write.before", ScopeDetails, Cancel, Replace,
-    about="Before a shared key is written. Replace gives another value.",
-)  # fmt: skip
-SCOPE_WRITE_AFTER: Final = _point(
-    "scope.write.after", ScopeDetails, guards=False,
-    about="When it was written to its unit, which is not committed yet.",
-)  # fmt: skip
-SCOPE_DELETE_BEFORE: Final = _point(
-    "scope.delete.before", ScopeDetails, Cancel, about="Before a shared key is deleted."
-)
-SCOPE_DELETE_AFTER: Final = _point(
-    "scope.delete.after", ScopeDetails, guards=False,
-    about="When it was deleted in its unit, which is not committed yet.",
-)  # fmt: skip
-SESSION_AFTER: Final = _point(
-    "session.after", SharedDetails, guards=False,
-    about="When a session was created, or a step of it was taken.",
-)  # fmt: skip
-ARTIFACT_BEFORE: Final = _point(
-    "artifact.before", SharedDetails, Cancel, about="Before an artifact is saved or deleted."
-)
-ARTIFACT_AFTER: Final = _point(
-    "artifact.after", SharedDetails, guards=False, about="When an artifact was saved or deleted."
-)
 TOOL_CALL_BEFORE: Final = _point(
-    "tool_call.before", CallDetails, Cancel, Replace, Skip, Cache,
-    about="Before a tool is called. Replace gives other arguments.",
+    "tool_call.before", CallDetails, Cancel, Replace,
+    about="Before a tool is called, by ``hooks.run``. Replace gives other arguments.",
 )  # fmt: skip
 TOOL_CALL_AFTER: Final = _point(
     "tool_call.after", CallDetails, Replace, guards=False,
     about="When a tool has returned. Replace gives another result.",
 )  # fmt: skip
 MODEL_CALL_BEFORE: Final = _point(
-    "model_call.before", CallDetails, Cancel, Replace, Skip, Cache,
-    about="Before a model is called. Replace gives other arguments.",
+    "model_call.before", CallDetails, Cancel, Replace,
+    about="Before a model is called, by ``hooks.run``. Replace gives other arguments.",
 )  # fmt: skip
 MODEL_CALL_AFTER: Final = _point(
     "model_call.after", CallDetails, Replace, guards=False,

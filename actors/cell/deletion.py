@@ -12,7 +12,8 @@ was on its way to the old life, by the order of commits, dies with it:
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Final
 
 from ...lifecycle import signals
@@ -146,11 +147,18 @@ def enter(
         deletion.agent, deletion.kind, deletion.key, version, now, int(deletion.erase), 0,
     )  # fmt: skip
     unit.change((TOMBSTONES, tombstone[:1]), lambda _: tombstone, checked=False)
-    # The order of locks: letters, ledger, cells.
-    with home.graves.letters, home.ledger.ending(unit) as ending:
+    with ExitStack() as locks:
+        history: Sequence[Change] = ()
+        if deletion.erase:
+            history = locks.enter_context(home.hooks.erasing(deletion.kind, deletion.key))
+        # The order of locks: history, letters, ledger, cells.
+        locks.enter_context(home.graves.letters)
+        ending = locks.enter_context(home.ledger.ending(unit))
         keys = home.ledger.places(SCOPED, scope.columns)
         ending.changes += [Change(SCOPED, key, None) for key in keys]
         ending.put_into(commit)
+        effects = commit.with_effects()
+        effects.rows = [*effects.rows, *history]
         commit.with_effects().deleted = deletion
         sequence = append(commit)
         home.ledger.publish(ending, sequence)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from ...hooks.history.record import HookRecord, as_json, put_deferred, put_runs, record_of
@@ -22,7 +20,7 @@ def put_notes(cell: AgentCell, turn: Turn, commit: Commit, error: BaseException 
     notes.runs, notes.tape = [], None
     made = [run for run in runs if not run.deferred]
     records = [record_of(run, office.redact) for run in made]
-    if isinstance(tape, Recorder):
+    if tape is not None:
         records.append(_recorded(cell, turn, tape, commit, error))
     put_runs(commit, records, office.now())
     notes.deferred = put_deferred(commit, [run for run in runs if run.deferred], office.now())
@@ -50,11 +48,11 @@ def recording_of(
     effects = commit.effects
     timers = [] if effects is None else effects.timers
     cancelled = [] if effects is None else effects.cancelled
-    seen: dict[tuple[str, tuple[Any, ...]], list[Any] | None] = {}
-    if turn.unit is not None:
-        for (table, key), row in turn.unit.reads.items():
-            seen[table.name, key] = None if row is None else list(row)
-    reads = [(table, list(key), row) for (table, key), row in {**tape.reads, **seen}.items()]
+    read = {} if turn.unit is None else turn.unit.reads
+    reads = [
+        (table.name, list(key), None if row is None else list(row))
+        for (table, key), row in read.items()
+    ]
     return Recording(
         name, body, 0 if activation is None else activation.writer.version, letter.id,
         letter.cause, letter.correlation, letter.attempts + 1, letter.reply_to is not None,
@@ -65,7 +63,7 @@ def recording_of(
             *((name, "", "", None) for _, _, name in cancelled),
         ],
         as_json(turn.result) if error is None else told(error), error is not None,
-        exact and tape.exact,
+        exact,
     )  # fmt: skip
 
 

@@ -51,7 +51,7 @@ class Keeper:
         self.cells: dict[tuple[str, str], RunningCell] = {}
         self._lock = threading.Lock()
         self._turns = 0  # of cells that are gone
-        home.hooks.registry.changed = self.listen
+        home.hooks.changed = self.listen
         self._room = None if limits.limit is None else Room(self.cells, limits.limit)
 
     def cell(self, kind: str, key: str, *, here: bool = False) -> RunningCell:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pykka._envelope import Envelope
 
-from ...hooks.history.recording import Tape
+from ...hooks.history.recording import Recorder
 from ...hooks.hook import HookRun
 from ...lifecycle.clock import DelayedCall
 from ...persistence.records.records import Commit, Timer
@@ -127,8 +127,8 @@ class Notes:
 
     __slots__ = ("before", "deferred", "runs", "tape")
 
-    def __init__(self, tape: Tape | None) -> None:
-        """Begin a turn; with a tape it is recorded, or played again."""
+    def __init__(self, tape: Recorder | None) -> None:
+        """Begin a turn; with a tape it is recorded."""
         self.runs: list[HookRun] = []
         self.tape = tape
         self.deferred = False
