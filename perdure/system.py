@@ -14,6 +14,7 @@ import warnings
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -24,7 +25,7 @@ from .actors.agent.agent import Agent
 from .actors.agent.blueprint import Catalogue
 from .actors.patterns.sharing import Sharing
 from .actors.pool.garbage import YOUNG_GENERATION
-from .actors.pool.switching import SWITCH_INTERVAL
+from .actors.pool.switching import SWITCH_INTERVAL, ComputingWatch
 from .actors.system.dead_letters import DeadLetters
 from .actors.system.hooks import Hooks
 from .actors.system.options import Limits, Resources
@@ -251,7 +252,10 @@ class AgentSystem:
         undo.callback(YOUNG_GENERATION.give_back, id(self))
         YOUNG_GENERATION.ask(id(self), resources.young_generation)
         undo.callback(SWITCH_INTERVAL.give_back, id(self))
-        SWITCH_INTERVAL.ask(id(self), resources.switch_interval)
+        if resources.switch_interval is None:
+            ComputingWatch(self._clock, partial(SWITCH_INTERVAL.ask, id(self))).start()
+        else:
+            SWITCH_INTERVAL.ask(id(self), resources.switch_interval)
         undo.callback(self._drain, UNDO_SECONDS)
         self._supervisor.start()
         self._runtime.start()

@@ -81,7 +81,7 @@ RECORDS: dict[type, dict[str, tuple[list[object], str]]] = {
         "passivation": ([300, None], r"give a Passivation, as in Resources\(passivation=Pass"),
         "scope_cache": ([-1, 0.5, "x", None], "give a whole number, 0 or more"),
         "young_generation": ([-1, 0.5, "x", None], "give a whole number, 0 or more"),
-        "switch_interval": ([-1, math.nan, math.inf, "x", None], "give seconds, 0 or more"),
+        "switch_interval": ([-1, math.nan, math.inf, "x"], "give seconds, 0 or more, or None"),
     },
     Keys: {
         "secrets": (["keys.txt", {"k": b""}], r"give a provider of keys, as in secrets=FileKeys\("),

@@ -11,7 +11,6 @@ from ...shared.artifacts.records import ArtifactLimits
 from ...shared.ledger.cache import DEFAULT_CACHE_BYTES
 from ..pool.dispatcher import DEFAULT_WORKERS, MOST_WORKERS
 from ..pool.garbage import DEFAULT_YOUNG_GENERATION
-from ..pool.switching import DEFAULT_SWITCH_INTERVAL
 from .cells import Passivation
 
 DEFAULT_MAILBOX_WAIT: Final = 30.0
@@ -50,9 +49,10 @@ class Resources:
     young_generation: int = DEFAULT_YOUNG_GENERATION
     """New objects after which Python's garbage collector looks for cycles while the system is open
     (``gc.set_threshold``); 0 leaves it as it is."""
-    switch_interval: float = DEFAULT_SWITCH_INTERVAL
+    switch_interval: float | None = None
     """Seconds after which Python asks a thread that computes to let others run, while the system is
-    open (``sys.setswitchinterval``); 0 leaves it as it is."""
+    open (``sys.setswitchinterval``); 0 leaves it as it is, None shortens it to 1 ms while a thread
+    of yours computes."""
 
     def __post_init__(self) -> None:
         """Refuse what no system could run on."""
@@ -63,4 +63,4 @@ class Resources:
         options.kind("passivation", Passivation, "Passivation(idle=300)")
         options.whole("scope_cache", least=0)
         options.whole("young_generation", least=0)
-        options.seconds("switch_interval", zero=True)
+        options.seconds("switch_interval", zero=True, none="only beside a thread that computes")

@@ -3,19 +3,40 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perdure import AgentSystem, Resources
-from perdure.actors.pool.switching import DEFAULT_SWITCH_INTERVAL
+from perdure import Agent, AgentSystem, Durability, Resources, State
+from perdure.actors.pool.switching import COMPUTING_INTERVAL, LOOK_SECONDS, ComputingWatch
+from perdure.lifecycle.clock import SystemClock
 from perdure.persistence.errors import ConfigurationError
+from tests.kit.deadline import DEADLINE
 
 OWN = 0.005
 """Python's own setting."""
+
+
+needs_thread_clocks = pytest.mark.skipif(
+    not hasattr(time, "pthread_getcpuclockid"), reason="this system does not tell"
+)
+
+
+class Busy(Agent[State]):
+    durability = Durability.VOLATILE
+
+    def work(self, look: Callable[[], None]) -> None:
+        """Use a processor between two looks."""
+        look()
+        begun = time.thread_time()
+        while time.thread_time() - begun < LOOK_SECONDS:
+            pass
+        look()
 
 
 @pytest.fixture(autouse=True)
@@ -26,16 +47,59 @@ def _restored() -> Iterator[None]:
     sys.setswitchinterval(found)
 
 
-def opened(wish: float = DEFAULT_SWITCH_INTERVAL) -> AgentSystem:
+def opened(wish: float | None = 0.001) -> AgentSystem:
     """Open a system in memory that wishes for an interval."""
-    return AgentSystem.open("memory://", agents=[], resources=Resources(switch_interval=wish))
+    return AgentSystem.open("memory://", agents=[Busy], resources=Resources(switch_interval=wish))
 
 
-def test_an_open_system_shortens_it_and_its_close_gives_it_back() -> None:
-    """Unless told otherwise a system asks for a millisecond, as long as it is open."""
-    with AgentSystem.open("memory://", agents=[]):
-        assert sys.getswitchinterval() == 0.001
+@contextmanager
+def computing() -> Iterator[None]:
+    """Have a thread compute in pure Python."""
+    stop = threading.Event()
+
+    def compute() -> None:
+        number = 0
+        while not stop.is_set():
+            number += sum(range(100))
+
+    thread = threading.Thread(target=compute, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(DEADLINE)
+
+
+def until(interval: float) -> None:
+    """Wait until the interval is this one."""
+    before = time.monotonic()
+    while sys.getswitchinterval() != pytest.approx(interval):
+        assert time.monotonic() - before < DEADLINE, sys.getswitchinterval()
+        threading.Event().wait(0.01)
+
+
+@needs_thread_clocks
+def test_it_is_short_as_long_as_a_thread_computes() -> None:
+    """Found when nobody computes, a millisecond beside a thread that does, and then as before."""
+    with opened(None):
+        assert sys.getswitchinterval() == OWN
+        with computing():
+            until(COMPUTING_INTERVAL)
+        until(OWN)
+        with computing():
+            until(COMPUTING_INTERVAL)
     assert sys.getswitchinterval() == OWN
+
+
+@needs_thread_clocks
+def test_work_inside_perdure_is_no_reason() -> None:
+    """A turn that uses a processor is inside; more switches would help nobody."""
+    wishes: list[float] = []
+    with opened(0.0) as system:
+        watch = ComputingWatch(SystemClock(), wishes.append)
+        system.agent(Busy, "one").call(Busy.work, watch.look).get(timeout=DEADLINE)
+    assert wishes == []
 
 
 WISHES = st.sampled_from([0.0, 0.0005, 0.001, 0.002, 0.02])
@@ -82,7 +146,7 @@ def test_an_opening_that_fails_gives_it_back(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("perdure.lifecycle.clock.SystemClock.start", fail)
     with pytest.raises(RuntimeError, match="no thread"):
         opened()
-    assert (seen, sys.getswitchinterval()) == ([DEFAULT_SWITCH_INTERVAL], OWN)
+    assert (seen, sys.getswitchinterval()) == ([0.001], OWN)
 
 
 def test_less_than_nothing_is_refused() -> None:
