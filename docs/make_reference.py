@@ -82,6 +82,7 @@ PAGES: Final = (
             *("HookStatistics", "Point"),
             *("Continue", "Replace", "Cancel", "Retry", "Redirect", "Skip", "Fork", "Cache"),
             *("MessageDetails", "OutcomeDetails", "ErrorDetails", "StateDetails", "SaveDetails"),
+            *("ScopeDetails", "SessionDetails", "ArtifactDetails"),
             *("LoadDetails", "LifecycleDetails", "CallDetails"),
             *("HookHistory", "HookRecord", "RunSelection", "HistoryRetention"),
             *("Recording", "OutsideCall"),

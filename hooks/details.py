@@ -122,6 +122,44 @@ class LifecycleDetails(Details, frozen=True):
     """The agent's status at that moment."""
 
 
+class ScopeDetails(Details, frozen=True):
+    """A shared key is read, written or deleted."""
+
+    operation: str
+    """"read", "write", "compare and set", "increment", "add" or "delete"."""
+    scope: str
+    name: str
+    """The key."""
+    value: object
+    """What is read or written; what is added; None for what is not known yet, or not there."""
+
+    def replaced(self, data: object) -> Self:
+        """Return the details with another value."""
+        return msgspec.structs.replace(self, value=data)
+
+
+class SessionDetails(Details, frozen=True):
+    """A session takes a step."""
+
+    session: str
+    step: str
+    """"create", "suspend", "resume", "complete", "fail" or "archive"."""
+    note: str
+
+
+class ArtifactDetails(Details, frozen=True):
+    """An artifact is saved, deleted, tagged, untagged or linked to its sources."""
+
+    operation: str
+    """"save", "delete", "tag", "untag" or "link"."""
+    scope: str
+    name: str
+    number: int
+    """That of the artifact; 0 before it has one."""
+    size: int
+    """Bytes; 0 where its bytes are still to come."""
+
+
 class CallDetails(Details, frozen=True):
     """A call of a tool or a model."""
 

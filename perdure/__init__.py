@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .aio import Rim
     from .hooks.breaker import Breaker
     from .hooks.details import (
+        ArtifactDetails,
         CallDetails,
         ErrorDetails,
         LifecycleDetails,
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
         MessageDetails,
         OutcomeDetails,
         SaveDetails,
+        ScopeDetails,
+        SessionDetails,
         StateDetails,
     )
     from .hooks.history.history import RunSelection
@@ -130,6 +133,7 @@ __all__ = [
     "Agents",
     "Answered",
     "Artifact",
+    "ArtifactDetails",
     "ArtifactLimits",
     "ArtifactReader",
     "ArtifactSelection",
@@ -231,10 +235,12 @@ __all__ = [
     "SaveStatistics",
     "Saving",
     "Scope",
+    "ScopeDetails",
     "ScopedState",
     "Secret",
     "SecretsOffice",
     "Session",
+    "SessionDetails",
     "SessionHandle",
     "SessionInfo",
     "SessionLimits",
@@ -287,6 +293,7 @@ _HOMES: Final = {
     "Agents": ".listings",
     "Answered": ".actors.patterns.requests",
     "Artifact": ".shared.artifacts.records",
+    "ArtifactDetails": ".hooks.details",
     "ArtifactLimits": ".shared.artifacts.records",
     "ArtifactReader": ".shared.artifacts.reader",
     "ArtifactSelection": ".shared.artifacts.reader",
@@ -388,10 +395,12 @@ _HOMES: Final = {
     "SaveStatistics": ".lifecycle.saves",
     "Saving": ".lifecycle.durability",
     "Scope": ".persistence.names.scope",
+    "ScopeDetails": ".hooks.details",
     "ScopedState": ".shared.scopes.state",
     "Secret": ".persistence.secrets.secret",
     "SecretsOffice": ".shared.secrets.office",
     "Session": ".actors.talk.sessions",
+    "SessionDetails": ".hooks.details",
     "SessionHandle": ".shared.sessions.handle",
     "SessionInfo": ".shared.sessions.records",
     "SessionLimits": ".shared.sessions.records",

@@ -5,8 +5,8 @@ from benchmarks.walk import Count, count, floor, trace, walks
 # Change a bound downwards when the way gets shorter.
 BOUNDS = {
     "set outside": Count(calls=128, files=38, floors=26, rooms=47),
-    "set in a turn": Count(calls=212, files=61, floors=37, rooms=85),
-    "a turn that shares nothing": Count(calls=136, files=37, floors=20, rooms=44),
+    "set in a turn": Count(calls=196, files=58, floors=34, rooms=79),
+    "a turn that shares nothing": Count(calls=118, files=35, floors=17, rooms=40),
 }
 
 

@@ -37,6 +37,8 @@ class TurnHooks:
     save: Chain
     saved: Chain
     load: Chain
+    shared: Chain
+    """Those at what agents share; the desk runs them."""
     record: bool
     """Whether the turns are recorded."""
     keeps: bool = False
@@ -47,7 +49,7 @@ class TurnHooks:
     """Whether one of those who do is async."""
 
 
-_NOBODY: Final = TurnHooks((), (), (), (), (), (), (), (), record=False)
+_NOBODY: Final = TurnHooks((), (), (), (), (), (), (), (), (), record=False)
 
 
 class HookOffice:
@@ -72,6 +74,8 @@ class HookOffice:
         """By kind, and by key for agents with hooks of their own: asked for every new cell."""
         self.changed: Callable[[], None] = lambda: None
         """Called when others listen than before."""
+        self.listened: Callable[[], None] = lambda: None
+        """Called before that, for those who listen at what agents share."""
         self._seeds = random.Random()  # noqa: S311 - no secrets; what it gives is kept
         for kind, agent_class in classes.items():
             self.registry.add_class(kind, agent_class)
@@ -100,6 +104,7 @@ class HookOffice:
     def look_again(self) -> None:
         """Forget who was found: others listen now."""
         self._found = {}
+        self.listened()
         self.changed()
 
     def _listening(self, kind: str, key: str) -> TurnHooks | None:
@@ -115,12 +120,13 @@ class HookOffice:
             listening(points.SAVE_BEFORE),
             listening(points.SAVE_AFTER),
             listening(points.LOAD_AFTER),
+            tuple(hook for point in points.SHARED for hook in listening(point)),
             record=self._recorded.get((kind, key), kind in self._recording),
         )
         if of == _NOBODY:
             return None
         later = of.changed or of.saved
-        chains = (*of.before, *of.after, *of.error, *of.change, *of.save)
+        chains = (*of.before, *of.after, *of.error, *of.change, *of.save, *of.shared)
         kept = any(hook.record or hook.deferred for hook in chains)
         watched = of.after or of.error or of.change or of.save or of.record
         return dataclasses.replace(

@@ -6,6 +6,7 @@ import msgspec
 
 from ...hooks.history.record import HookRecord, as_json, put_deferred, put_runs, record_of
 from ...hooks.history.recording import POINT, Recorder, Recording
+from ...hooks.points import SHARED
 from ...persistence.errors import told
 from ...persistence.records.records import Commit
 from ..talk.turn import Letter, Turn
@@ -23,7 +24,11 @@ def put_notes(cell: AgentCell, turn: Turn, commit: Commit, error: BaseException 
     if tape is not None:
         records.append(_recorded(cell, turn, tape, commit, error))
     put_runs(commit, records, office.now())
-    notes.deferred = put_deferred(commit, [run for run in runs if run.deferred], office.now())
+    # What a turn did that is undone is told to nobody later: it did not come to be.
+    later = [
+        run for run in runs if run.deferred and (error is None or run.hook.point not in SHARED)
+    ]
+    notes.deferred = put_deferred(commit, later, office.now())
 
 
 def _recorded(

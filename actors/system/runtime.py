@@ -49,6 +49,7 @@ from .context import TurnContext, hangs_on
 from .deferred import DeferredSweep
 from .history import HistorySweep, HookHistory
 from .isolator import Isolator
+from .listening import SharedListeners
 from .options import Limits, Resources
 from .post import PostOffice, refuse_agents, refuse_all
 from .recovery import Recovery
@@ -118,7 +119,7 @@ class Runtime:
         supervisor.defer = self.ledger.defer
         self.desk = desk = Desk(
             self.ledger, supervisor, TurnContext(self), patience=limits.mailbox_wait,
-            plain=catalogue.vault.plain,
+            plain=catalogue.vault.plain, listeners=SharedListeners(self),
         )  # fmt: skip
         self.schemas = schemas = Schemas(catalogue.vault)
         self.state = ScopedState(desk, largest=largest, schemas=schemas)

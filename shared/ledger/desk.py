@@ -9,6 +9,7 @@ Every handle (scopes, access, sessions, artifacts, patterns) has one, and asks i
 - *seeing what*: a turn sees what is appended, and counts as one that knows it; whoever is at the
   edge sees what is durable;
 - *whether it may*: now (``allow``), and once more when the unit ends, under the ledger's lock;
+- *who wants to know of it* (``listeners``): hooks, before and after;
 - *what of a plain text is stored* (``plain``): values, names, notes and reasons pass the detector.
 """
 
@@ -19,8 +20,10 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
+from ...hooks.details import Details
+from ...hooks.points import Point
 from ...lifecycle.supervisor import PersistenceSupervisor
 from ...persistence.errors import (
     Conflict,
@@ -41,12 +44,14 @@ from .admission import admit
 from .context import Context, Receipt
 from .guard import Guard, Right, Standing, Use
 from .ledger import Ledger, Stale
+from .listeners import Listeners, Nobody
 from .unit import Place, Step, Unit
 from .view import View
 
 logger = logging.getLogger("perdure.shared")
 
 T = TypeVar("T")
+D = TypeVar("D", bound=Details)
 
 ATTEMPTS: Final = 100
 """Times work outside of turns is tried while others are first."""
@@ -74,6 +79,7 @@ class Desk(View):
         *,
         patience: float,
         plain: Plain | None = None,
+        listeners: Listeners | None = None,
     ) -> None:
         """Commit by ``supervisor``; a call waits ``patience`` seconds while that is behind."""
         super().__init__(ledger)
@@ -82,6 +88,7 @@ class Desk(View):
         self._patience = patience
         self._standing = _SYSTEM
         self.plain = plain or Plain()
+        self.listeners = listeners or Nobody()
         self.now = context.now
         self.turn = context.turn
 
@@ -134,6 +141,19 @@ class Desk(View):
         """Return who speaks where ``unit`` is the transaction under way: outside of turns, this."""
         here = self._standing if unit.origin is None else self.standing()
         return here.principal
+
+    # Who wants to know of it.
+
+    def tell(self, point: Point[Any], name: str, details: type[D], *of: object) -> D:
+        """Have those who listen to a point told; return the details as they left them.
+
+        ``details`` are made of the caller and of what follows; ``name`` is what a hook may be
+        limited to. HookCancelled, HookFailed.
+        """
+        standing = self.standing()
+        who = standing.principal
+        agent = (who.id, who.part) if who.kind == "agent" else ("", "")
+        return self.listeners.ask(point, name, details(*agent, standing.correlation, *of))
 
     # In which unit.
 

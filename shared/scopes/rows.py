@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Final, TypeAlias, TypeVar, cast
 
+from ...hooks import points
+from ...hooks.details import ScopeDetails
+from ...hooks.points import Point
 from ...persistence.codec.codec import Codec
-from ...persistence.errors import StateError
+from ...persistence.errors import CorruptState, StateError
 from ...persistence.names.keys import checked_key, checked_part
 from ...persistence.names.named import checked_scope
 from ...persistence.names.scope import Scope
@@ -59,12 +63,41 @@ class KeyedRows(Handle):
         unit = desk.unit()
         # By its normal form, under which it is stored: a grant is for that.
         normal = place[1][KEY]
+        heard = desk.listeners.shared
+        if heard:
+            self._ask(points.SCOPE_READ_BEFORE, scope, normal, operation)
         if unit is None:
             desk.allow(None, right, scope, normal, operation)
-            return self._clerk.living(desk.behold(None, place))
-        with unit:
-            desk.allow(unit, right, scope, normal, operation)
-            return self._clerk.living(desk.look(unit, place))
+            row = self._clerk.living(desk.behold(None, place))
+        else:
+            with unit:
+                desk.allow(unit, right, scope, normal, operation)
+                row = self._clerk.living(desk.look(unit, place))
+        if heard:
+            self._ask(points.SCOPE_READ_AFTER, scope, normal, operation, row)
+        return row
+
+    def _ask(
+        self,
+        point: Point[ScopeDetails],
+        scope: Scope,
+        key: str,
+        operation: str,
+        row: Row | None = None,
+    ) -> None:
+        """Ask who listens; they see the value of ``row``."""
+        value: object = None
+        if row is not None:
+            with suppress(CorruptState):  # the call itself says so where it matters
+                value = self._codec(scope, row, None).load(str(row[VALUE]), f"{scope} {key!r}")
+        self._offer(point, scope, key, operation, value)
+
+    def _offer(
+        self, point: Point[ScopeDetails], scope: Scope, key: str, operation: str, value: object
+    ) -> object:
+        """Return a value of a key, in its normal form, as those who listen leave it."""
+        of = (operation, str(scope), key, value)
+        return self._desk.tell(point, key, ScopeDetails, *of).value
 
     def _adding(
         self, scope: Scope, place: KeyPlace, by: int, ttl: float | None, told: list[int]

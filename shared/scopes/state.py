@@ -7,6 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final, TypeVar, cast, overload
 
+from ...hooks.points import (
+    SCOPE_DELETE_AFTER,
+    SCOPE_DELETE_BEFORE,
+    SCOPE_WRITE_AFTER,
+    SCOPE_WRITE_BEFORE,
+)
 from ...persistence.errors import Conflict, CorruptState, Denied, LimitExceeded
 from ...persistence.names.keys import apart, checked_key, checked_part, matches
 from ...persistence.names.named import checked_scope
@@ -175,10 +181,15 @@ class ScopedState(KeyedRows):
         records is registered, members that it does not know are taken over from what was there.
         """
         place = self._place(scope, key)
+        heard = self._desk.listeners.shared
+        if heard:
+            value = self._offer(SCOPE_WRITE_BEFORE, scope, place[1][KEY], "write", value)
         expires = None if ttl is None else self._clerk.deadline(ttl)
         step = self._put(scope, place, value, expires)
         row = self._change(scope, place, step, Right.WRITE, "write", blind=True)
         assert row is not None
+        if heard:
+            self._ask(SCOPE_WRITE_AFTER, scope, place[1][KEY], "write", row)
         return cast("int", row[VERSION])
 
     def would_set(self, scope: Scope, key: str, value: object, ttl: float | None = None) -> None:
@@ -196,6 +207,11 @@ class ScopedState(KeyedRows):
         self, scope: Scope, values: Mapping[str, object], *, ttl: float | None = None
     ) -> None:
         """Write several values, all or none; needs WRITE for each."""
+        if self._desk.listeners.shared:
+            with self.transaction():
+                for key, value in values.items():
+                    self.set(scope, key, value, ttl=ttl)
+            return
         with self.transaction():
             unit = self._desk.unit()
             assert unit is not None, "a transaction has one"
@@ -219,11 +235,17 @@ class ScopedState(KeyedRows):
         its key: a key deleted and made anew is another. Needs READ and WRITE.
         """
         place = self._place(scope, key)
-        holds = self._expectation(scope, place[1][KEY], expected)
+        key = place[1][KEY]
+        heard, operation = self._desk.listeners.shared, "compare and set"
+        if heard:
+            value = self._offer(SCOPE_WRITE_BEFORE, scope, key, operation, value)
+        holds = self._expectation(scope, key, expected)
         told: list[bool] = []
         put = self._put(scope, place, value, self._clerk.deadline(ttl))
         step = self._clerk.when(holds, put, told)
-        self._change(scope, place, step, Right.READ | Right.WRITE, "compare and set", checked=True)
+        row = self._change(scope, place, step, Right.READ | Right.WRITE, operation, checked=True)
+        if heard and told[0]:
+            self._ask(SCOPE_WRITE_AFTER, scope, key, operation, row)
         return told[0]
 
     def increment(self, scope: Scope, key: str, by: int = 1, *, ttl: float | None = None) -> int:
@@ -233,10 +255,8 @@ class ScopedState(KeyedRows):
         added meanwhile; use ``add`` where the sum does not matter. StateError if the value is no
         integer, or the sum is beyond 64 bits.
         """
-        place = self._place(scope, key)
         told: list[int] = []
-        step = self._adding(scope, place, by, ttl, told)
-        self._change(scope, place, step, Right.READ | Right.WRITE, "increment", checked=True)
+        self._add(scope, key, by, ttl, "increment", told, checked=True)
         return told[0]
 
     def add(self, scope: Scope, key: str, by: int = 1, *, ttl: float | None = None) -> None:
@@ -245,9 +265,7 @@ class ScopedState(KeyedRows):
         READ because an addition that cannot be made tells what is there. Never makes a turn begin
         again: additions are put together in the order of the commits.
         """
-        place = self._place(scope, key)
-        step = self._adding(scope, place, by, ttl, [])
-        self._change(scope, place, step, Right.READ | Right.WRITE, "add")
+        self._add(scope, key, by, ttl, "add", [], checked=False)
 
     def delete(self, scope: Scope, key: str) -> bool:
         """Delete a key; tell whether it was there. Needs DELETE.
@@ -341,6 +359,21 @@ class ScopedState(KeyedRows):
 
     # Underneath.
 
+    def _add(  # noqa: PLR0917 - what an addition is
+        self, scope: Scope, key: str, by: int, ttl: float | None, operation: str,
+        told: builtins.list[int], *, checked: bool,
+    ) -> None:  # fmt: skip
+        place = self._place(scope, key)
+        heard = self._desk.listeners.shared
+        if heard:
+            offered = self._offer(SCOPE_WRITE_BEFORE, scope, place[1][KEY], operation, by)
+            by = cast("int", offered)  # anything else is refused as an addend
+        step = self._adding(scope, place, by, ttl, told)
+        right = Right.READ | Right.WRITE
+        row = self._change(scope, place, step, right, operation, checked=checked)
+        if heard:
+            self._ask(SCOPE_WRITE_AFTER, scope, place[1][KEY], operation, row)
+
     def _delete(
         self,
         scope: Scope,
@@ -351,6 +384,9 @@ class ScopedState(KeyedRows):
         blind: bool = False,
     ) -> None:
         place = self._place(scope, key)
+        heard = self._desk.listeners.shared
+        if heard and not blind:  # one that is damaged was asked for when it was tried first
+            self._ask(SCOPE_DELETE_BEFORE, scope, place[1][KEY], "delete")
         step = self._clerk.when(lambda row: row is not None, gone, told)
 
         def swept(row: Row | None) -> Row | None:
@@ -358,6 +394,8 @@ class ScopedState(KeyedRows):
             return None if left is not None and self._clerk.living(left) is None else left
 
         self._change(scope, place, swept, Right.DELETE, "delete", checked=checked, blind=blind)
+        if heard and told != [False]:
+            self._ask(SCOPE_DELETE_AFTER, scope, place[1][KEY], "delete")
 
     def _delete_all(self, scope: Scope, keys: Sequence[str]) -> int:
         """Delete keys in one commit, whatever others do with them; return how many were there."""
@@ -372,13 +410,21 @@ class ScopedState(KeyedRows):
         if row is None:
             return False
         place = self._place(to, to_key)
-        there = f"{to} {to_key!r}"
+        there, expires = f"{to} {to_key!r}", cast("float | None", row[EXPIRES])
         text = self._desk.plain.moved(
             str(row[VALUE]), _whole(row), in_scope(*to.columns, place[1][KEY]), there
         )
         self._schemas.check(to, place[1][KEY], text, there)
-        step = self._clerk.put(place[1], text, cast("float | None", row[EXPIRES]))
-        self._change(to, place, step, Right.WRITE, "write")
+        step = self._clerk.put(place[1], text, expires)
+        heard = self._desk.listeners.shared
+        if heard:
+            value: object = self._codec(scope, row, None).load(str(row[VALUE]), f"{scope} {key!r}")
+            offered = self._offer(SCOPE_WRITE_BEFORE, to, place[1][KEY], "write", value)
+            if offered is not value:
+                step = self._put(to, place, offered, expires)
+        written = self._change(to, place, step, Right.WRITE, "write")
+        if heard:
+            self._ask(SCOPE_WRITE_AFTER, to, place[1][KEY], "write", written)
         return True
 
 
