@@ -58,7 +58,7 @@ def run_chain(  # noqa: PLR0917 - at every point, and keywords cost
         if hook.deferred and runs is not None:
             runs.append(_later(hook, told, around))
             continue
-        if hook.method:
+        if not hook.aside:
             result = hook.run(told, agent, around, runs)
         else:
             token = aside.set(True)

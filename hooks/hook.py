@@ -244,7 +244,8 @@ class Hook:
     """A hook that is registered. Thread-safe."""
 
     __slots__ = (
-        "_lock", "agents", "allowed", "breaks", "circuit", "declared", "deferred", "enabled",
+        "_lock", "agents", "allowed", "aside", "breaks", "circuit", "declared", "deferred",
+        "enabled",
         "failures", "function", "is_async", "kept", "key", "kind", "limit", "longest", "method",
         "number", "on", "options", "outcomes", "owner", "passed", "point", "record", "runs",
         "seconds", "slow", "times", "tried", "version",
@@ -268,7 +269,9 @@ class Hook:
         self.deferred = options.deferred
         self.function = declared.function
         self.method = method
-        """Whether it is a method of the agent class: called with the agent, in its name."""
+        """Whether it is a method of the agent class: called with the agent."""
+        self.aside = owner == "system"
+        """Whether it acts in the system's name; else in that of the agent whose turn it is."""
         self.allowed = answers(declared.name, declared.function) | {Continue, type(None)}
         self.is_async = inspect.iscoroutinefunction(declared.function)
         self.version = options.version or code_version(declared.function)

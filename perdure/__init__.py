@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .actors.system.cells import Passivation
     from .actors.system.dead_letters import DeadLetters
     from .actors.system.history import HookHistory
-    from .actors.system.hooks import Hooks, HookSet
+    from .actors.system.hooks import Hooks
     from .actors.system.options import Limits, Resources
     from .actors.talk.description import AgentDescription
     from .actors.talk.reference import AgentProxy, AgentRef, MethodProxy
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .hooks.breaker import Breaker
     from .hooks.details import (
         CallDetails,
+        Details,
         ErrorDetails,
         LifecycleDetails,
         LoadDetails,
@@ -47,6 +48,17 @@ if TYPE_CHECKING:
     from .hooks.hook import Declared, HookOptions, HookStatistics, OnFailure, hook
     from .hooks.points import Point
     from .hooks.results import Cache, Cancel, Continue, Fork, Redirect, Replace, Retry, Skip
+    from .hooks.sets import HookHost, HookSet, hooked
+    from .hooks.shipped.auditing import Auditing
+    from .hooks.shipped.breakpoint import Breakpoint
+    from .hooks.shipped.caching import Caching
+    from .hooks.shipped.cost_budget import CostBudget, Spent
+    from .hooks.shipped.logs import Logging
+    from .hooks.shipped.metrics import OpenTelemetryMetrics, PrometheusMetrics
+    from .hooks.shipped.rate_limit import RateLimit
+    from .hooks.shipped.redaction import Redaction
+    from .hooks.shipped.retrying import Retrying
+    from .hooks.shipped.validation import Validation
     from .lifecycle import signals
     from .lifecycle.backoff import Backoff
     from .lifecycle.clock import Clock, VirtualClock
@@ -139,23 +151,28 @@ __all__ = [
     "AuditEntry",
     "AuditReport",
     "AuditTrail",
+    "Auditing",
     "AutoSave",
     "Backoff",
     "Boundary",
     "Breaker",
+    "Breakpoint",
     "Cache",
+    "Caching",
     "CallDetails",
     "Cancel",
     "Cleanup",
     "Clock",
     "Conflicted",
     "Continue",
+    "CostBudget",
     "CustomBoundary",
     "DeadLetter",
     "DeadLetters",
     "Decision",
     "DecisionSelection",
     "Declared",
+    "Details",
     "Detector",
     "Document",
     "Dropped",
@@ -177,6 +194,7 @@ __all__ = [
     "History",
     "HistoryRetention",
     "HookHistory",
+    "HookHost",
     "HookOptions",
     "HookRecord",
     "HookSet",
@@ -194,6 +212,7 @@ __all__ = [
     "Limits",
     "LoadDetails",
     "Log",
+    "Logging",
     "Mail",
     "Map",
     "MemoryStore",
@@ -202,6 +221,7 @@ __all__ = [
     "MessageDetails",
     "MethodProxy",
     "OnFailure",
+    "OpenTelemetryMetrics",
     "OutcomeDetails",
     "OutsideCall",
     "Page",
@@ -211,9 +231,12 @@ __all__ = [
     "Pipeline",
     "Point",
     "Principal",
+    "PrometheusMetrics",
     "QuarantineRow",
     "Quota",
+    "RateLimit",
     "Recording",
+    "Redaction",
     "Redirect",
     "Replace",
     "Request",
@@ -222,6 +245,7 @@ __all__ = [
     "RestartPolicy",
     "Retention",
     "Retry",
+    "Retrying",
     "Right",
     "Rim",
     "Rotation",
@@ -245,6 +269,7 @@ __all__ = [
     "Sink",
     "Skip",
     "Source",
+    "Spent",
     "State",
     "StateDetails",
     "StaticKeys",
@@ -260,6 +285,7 @@ __all__ = [
     "Timers",
     "Topic",
     "TurnView",
+    "Validation",
     "Version",
     "VirtualClock",
     "Waiting",
@@ -267,6 +293,7 @@ __all__ = [
     "Work",
     "errors",
     "hook",
+    "hooked",
     "new_key",
     "open_async",
     "open_reader",
@@ -296,23 +323,28 @@ _HOMES: Final = {
     "AuditEntry": ".persistence.audit.entries",
     "AuditReport": ".persistence.audit.verification",
     "AuditTrail": ".shared.access.audit",
+    "Auditing": ".hooks.shipped.auditing",
     "AutoSave": ".lifecycle.durability",
     "Backoff": ".lifecycle.backoff",
     "Boundary": ".shared.access.boundaries",
     "Breaker": ".hooks.breaker",
+    "Breakpoint": ".hooks.shipped.breakpoint",
     "Cache": ".hooks.results",
+    "Caching": ".hooks.shipped.caching",
     "CallDetails": ".hooks.details",
     "Cancel": ".hooks.results",
     "Cleanup": ".shared.sessions.records",
     "Clock": ".lifecycle.clock",
     "Conflicted": ".actors.patterns.document",
     "Continue": ".hooks.results",
+    "CostBudget": ".hooks.shipped.cost_budget",
     "CustomBoundary": ".shared.access.boundaries",
     "DeadLetter": ".persistence.records.records",
     "DeadLetters": ".actors.system.dead_letters",
     "Decision": ".shared.ledger.guard",
     "DecisionSelection": ".shared.access.audit",
     "Declared": ".hooks.hook",
+    "Details": ".hooks.details",
     "Detector": ".persistence.secrets.detector",
     "Document": ".actors.patterns.document",
     "Dropped": ".actors.patterns.dropped",
@@ -334,9 +366,10 @@ _HOMES: Final = {
     "History": ".shared.sessions.handle",
     "HistoryRetention": ".hooks.history.retention",
     "HookHistory": ".actors.system.history",
+    "HookHost": ".hooks.sets",
     "HookOptions": ".hooks.hook",
     "HookRecord": ".hooks.history.record",
-    "HookSet": ".actors.system.hooks",
+    "HookSet": ".hooks.sets",
     "HookStatistics": ".hooks.hook",
     "Hooks": ".actors.system.hooks",
     "Isolation": ".shared.access.grants",
@@ -351,6 +384,7 @@ _HOMES: Final = {
     "Limits": ".actors.system.options",
     "LoadDetails": ".hooks.details",
     "Log": ".persistence.state.log",
+    "Logging": ".hooks.shipped.logs",
     "Mail": ".listings",
     "Map": ".persistence.state.map",
     "MemoryStore": ".persistence.memory.store",
@@ -359,6 +393,7 @@ _HOMES: Final = {
     "MessageDetails": ".hooks.details",
     "MethodProxy": ".actors.talk.reference",
     "OnFailure": ".hooks.hook",
+    "OpenTelemetryMetrics": ".hooks.shipped.metrics",
     "OutcomeDetails": ".hooks.details",
     "OutsideCall": ".hooks.history.recording",
     "Page": ".persistence.records.page",
@@ -368,9 +403,12 @@ _HOMES: Final = {
     "Pipeline": ".actors.patterns.pipeline",
     "Point": ".hooks.points",
     "Principal": ".persistence.names.scope",
+    "PrometheusMetrics": ".hooks.shipped.metrics",
     "QuarantineRow": ".persistence.records.records",
     "Quota": ".actors.patterns.quota",
+    "RateLimit": ".hooks.shipped.rate_limit",
     "Recording": ".hooks.history.recording",
+    "Redaction": ".hooks.shipped.redaction",
     "Redirect": ".hooks.results",
     "Replace": ".hooks.results",
     "Request": ".actors.patterns.requests",
@@ -379,6 +417,7 @@ _HOMES: Final = {
     "RestartPolicy": ".lifecycle.restart",
     "Retention": ".persistence.upkeep.retention",
     "Retry": ".hooks.results",
+    "Retrying": ".hooks.shipped.retrying",
     "Right": ".shared.ledger.guard",
     "Rim": ".aio",
     "Rotation": ".shared.secrets.rotation",
@@ -402,6 +441,7 @@ _HOMES: Final = {
     "Sink": ".shared.artifacts.sink",
     "Skip": ".hooks.results",
     "Source": ".shared.artifacts.source",
+    "Spent": ".hooks.shipped.cost_budget",
     "State": ".persistence.state.state",
     "StateDetails": ".hooks.details",
     "StaticKeys": ".persistence.secrets.keys",
@@ -417,6 +457,7 @@ _HOMES: Final = {
     "Timers": ".listings",
     "Topic": ".actors.patterns.topic",
     "TurnView": ".actors.talk.turn",
+    "Validation": ".hooks.shipped.validation",
     "Version": ".actors.patterns.document",
     "VirtualClock": ".lifecycle.clock",
     "Waiting": ".actors.patterns.requests",
@@ -424,6 +465,7 @@ _HOMES: Final = {
     "Work": ".actors.patterns.pipeline",
     "errors": ".persistence",
     "hook": ".hooks.hook",
+    "hooked": ".hooks.sets",
     "new_key": ".persistence.secrets.keys",
     "open_async": ".system",
     "open_reader": ".url",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, Protocol, TypeVar, overload
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, overload
 
 from ...hooks.executor import run_chain
 from ...hooks.hook import Declared, HookOptions, HookStatistics
 from ...hooks.points import Point, point_of
+from ...hooks.sets import HOOKED, HookHost, HookSet
 from ...persistence.errors import ConfigurationError
 from ..agent.agent import Agent
 from ..cell.hooks import HookOffice
@@ -21,14 +22,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 D = TypeVar("D")
 
 
-class HookSet(Protocol):
-    """Hooks that belong together, as those that perdure ships."""
-
-    def hooks(self) -> Iterable[Declared]:
-        """Return them, to be registered."""
-        ...
-
-
 class Hooks:
     """Register code that intervenes; see what it does. Thread-safe.
 
@@ -36,12 +29,18 @@ class Hooks:
     turns in which it runs. Methods of agent classes are declared with ``hook``.
     """
 
-    def __init__(self, office: HookOffice, history: HookHistory) -> None:
-        """Register with an office."""
+    def __init__(
+        self, office: HookOffice, history: HookHistory, host: HookHost, classes: Mapping[str, type]
+    ) -> None:
+        """Register with an office; first what acts for agent classes, by kind (``hooked``)."""
         self.history = history
         """What hooks did: ``list()``, ``each()``, ``count()``, ``get(id)``, ``pin(id)``."""
         self._office = office
         self._registry = office.registry
+        self._host = host
+        for kind, agent_class in classes.items():
+            for each in getattr(agent_class, HOOKED, ()):
+                self._add(each, kind, "", owner=kind)
 
     @overload
     def on(
@@ -92,12 +91,31 @@ class Hooks:
 
     def add(
         self, hooks: HookSet, *, agents: type[Agent[Any]] | AgentRef[Any] | str | None = None
-    ) -> None:
-        """Register hooks that belong together."""
+    ) -> tuple[str, ...]:
+        """Register hooks that belong together, all or none; return their names.
+
+        Those for an agent class or an agent are named after it: ``Desk.rate_limit``. Denied in what
+        an agent runs.
+        """
         refuse_agents("register hooks")
-        kind, key = _whose(agents)
-        for declared in hooks.hooks():
-            self._registry.add(declared, kind=kind, key=key)
+        return self._add(hooks, *_whose(agents), owner="system")
+
+    def _add(self, hooks: HookSet, kind: str, key: str, *, owner: str) -> tuple[str, ...]:
+        if isinstance(hooks, type) or not callable(getattr(hooks, "hooks", None)):
+            message = f"hooks.add({hooks!r}): give an object with hooks(), as RateLimit(10)"
+            raise ConfigurationError(message)
+        whose = f"{kind}/{key}." if key else f"{kind}." if kind else ""
+        added: list[str] = []
+        try:
+            for each in hooks.hooks(self._host):
+                named = Declared(each.point, each.function, each.options, whose + each.name)
+                self._registry.add(named, owner=owner, kind=kind, key=key)
+                added.append(named.name)
+        except BaseException:
+            for name in added:
+                self._registry.remove(name)
+            raise
+        return tuple(added)
 
     def remove(self, name: str) -> None:
         """Forget a hook; UnknownHook if there is none of that name."""
