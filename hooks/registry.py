@@ -27,7 +27,7 @@ class Registry:
         """Called when other hooks listen than before; not under the lock."""
 
     def add(
-        self, declared: Declared, *, owner: str = "system", kind: str = "", key: str = "",
+        self, declared: Declared, *, owner: str = "", kind: str = "", key: str = "",
         method: bool = False,
     ) -> Hook:  # fmt: skip
         """Register a hook; ConfigurationError if there is one of that name."""

@@ -15,22 +15,34 @@ HOOKED: Final = "__perdure_hooked__"
 
 
 class HookHost(Protocol):
-    """The system that registers hooks, as they see it. What it does, it does as the system."""
+    """The system that registers hooks, as they see it.
+
+    It acts as their owner: for what is added to ``system.hooks`` as the system; for what belongs to
+    an agent class as the agent at whose work the hook runs, and Denied anywhere else.
+    """
+
+    owner: str
+    """The kind of the agent class whose hooks they are; empty for those of the system."""
 
     def monotonic(self) -> float:
         """Return the seconds by which it waits; they never go back."""
         ...
 
     def update(self, what: str, key: str, change: Callable[[object], object]) -> None:
-        """Change a shared value by a function, durable when this returns, and undone by nothing.
+        """Change a value by a function, durable when this returns, and not undone with a turn.
 
-        It stands in ``Scope.custom("hooks", what)`` under ``key``; None where there is none yet.
-        The function may be called several times; what it raises leaves all as it was.
+        It stands in ``Scope.custom("hooks", what)`` under ``key``, and for an agent class in the
+        scope of the agent itself under ``hooks/what/key``; None where there is none yet. In a
+        deferred hook it is part of the call's own commit. The function may be called several times;
+        what it raises leaves all as it was.
         """
         ...
 
     def note(self, details: Details, operation: str, reason: str, *, allowed: bool) -> None:
-        """Put into the audit what an agent did, with a method's name as its key."""
+        """Put into the audit what an agent did, with a method's name as its key.
+
+        Denied to hooks of an agent class about another agent than the one at work.
+        """
         ...
 
 

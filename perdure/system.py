@@ -27,7 +27,7 @@ from .actors.patterns.sharing import Sharing
 from .actors.pool.garbage import YOUNG_GENERATION
 from .actors.pool.switching import SWITCH_INTERVAL, ComputingWatch
 from .actors.system.dead_letters import DeadLetters
-from .actors.system.hook_host import SystemHost
+from .actors.system.hook_host import OwnersHost
 from .actors.system.hooks import Hooks
 from .actors.system.options import Limits, Resources
 from .actors.system.runtime import Runtime
@@ -138,8 +138,12 @@ class AgentSystem:
         self.dead_letters = DeadLetters(self._runtime)
         """Messages given up: listed, ``get(id)``, ``requeue(id)``, ``discard(id)``."""
         runtime = self._runtime
-        host = SystemHost(runtime, runtime.state)
-        self.hooks = Hooks(runtime.hooks, runtime.history, host, catalogue.classes())
+        self.hooks = Hooks(
+            runtime.hooks,
+            runtime.history,
+            partial(OwnersHost, runtime, runtime.state),
+            catalogue.classes(),
+        )
         """Code that intervenes: registered, listed, switched on and off."""
         self.agents = Agents(store)
         """What the store has of every agent: ``list()``, ``each()``, ``count()``."""

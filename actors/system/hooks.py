@@ -30,9 +30,16 @@ class Hooks:
     """
 
     def __init__(
-        self, office: HookOffice, history: HookHistory, host: HookHost, classes: Mapping[str, type]
+        self,
+        office: HookOffice,
+        history: HookHistory,
+        host: Callable[[str], HookHost],
+        classes: Mapping[str, type],
     ) -> None:
-        """Register with an office; first what acts for agent classes, by kind (``hooked``)."""
+        """Register with an office; first what acts for agent classes, by kind (``hooked``).
+
+        ``host`` gives what sets get that belong to a kind, or with an empty one to the system.
+        """
         self.history = history
         """What hooks did: ``list()``, ``each()``, ``count()``, ``get(id)``, ``pin(id)``."""
         self._office = office
@@ -98,7 +105,7 @@ class Hooks:
         an agent runs.
         """
         refuse_agents("register hooks")
-        return self._add(hooks, *_whose(agents), owner="system")
+        return self._add(hooks, *_whose(agents), owner="")
 
     def _add(self, hooks: HookSet, kind: str, key: str, *, owner: str) -> tuple[str, ...]:
         if isinstance(hooks, type) or not callable(getattr(hooks, "hooks", None)):
@@ -107,7 +114,7 @@ class Hooks:
         whose = f"{kind}/{key}." if key else f"{kind}." if kind else ""
         added: list[str] = []
         try:
-            for each in hooks.hooks(self._host):
+            for each in hooks.hooks(self._host(owner)):
                 named = Declared(each.point, each.function, each.options, whose + each.name)
                 self._registry.add(named, owner=owner, kind=kind, key=key)
                 added.append(named.name)

@@ -65,9 +65,10 @@ class CostBudget:
 
     A turn is counted before it is handled, every attempt of it; a call of a tool or a model takes
     what it is expected to cost before it is made, and is settled when it has returned. What is
-    spent is durable at once, whatever becomes of the turn, and shared by all processes of the
-    store: ``Scope.custom("hooks", name)`` has it, by ``per``. Delete the key to begin anew. A call
-    that fails costs what was expected of it.
+    spent is durable at once, whatever becomes of the turn, and stays over restarts:
+    ``Scope.custom("hooks", name)`` has it, by ``per``. Delete the key to begin anew. A call
+    that fails costs what was expected of it. As a part of an agent class (``hooked``) it keeps the
+    totals of each agent in that agent's own scope, where the agent may change them as well.
 
     Args:
         turns, tokens, money: the limits; None: no limit. Money as Decimal, int or text.
@@ -111,6 +112,12 @@ class CostBudget:
 
     def hooks(self, host: HookHost) -> Iterable[Declared]:
         """Return a hook for turns and those for calls, where they are limited."""
+        if host.owner and self.per in ("all", "kind"):
+            message = (
+                f"CostBudget(per={self.per!r}) of the class {host.owner}: its agents write nothing"
+                ' in common; give per="agent", or add it to system.hooks with agents='
+            )
+            raise ConfigurationError(message)
         account = _Account(self, host)
         # Durable totals wait for the disk: no time is too long for that.
         first = HookOptions(on=self.on, priority=30, budget=None, record=False)

@@ -247,6 +247,7 @@ def test_a_rate_limit_is_a_token_bucket(steps: list[float], rate: float, burst: 
 
     class Host:
         time = 0.0
+        owner = ""
 
         def monotonic(self) -> float:
             return self.time
@@ -316,7 +317,7 @@ def test_each_delay_is_longer_up_to_the_longest() -> None:
 
     with open_system() as system:
         retrying = Retrying(attempts=10**9, delay=1, factor=3, longest=20)
-        (declared,) = retrying.hooks(system.hooks._host)
+        (declared,) = retrying.hooks(system.hooks._host(""))
     assert [delay(attempt) for attempt in (1, 2, 3, 4, 10**6)] == [1, 3, 9, 20, 20]
 
 
@@ -403,7 +404,7 @@ def test_the_default_breakpoint_is_that_of_python(monkeypatch: pytest.MonkeyPatc
 def test_a_set_acts_for_the_class_that_is_hooked() -> None:
     """A decorated class brings its hooks along, under its name; another class has none of them."""
 
-    @hooked(RateLimit(1, 1000), CostBudget(turns=1))
+    @hooked(RateLimit(1, 1000), CostBudget(turns=1, per="agent"))
     class Guarded(Desk):
         pass
 
@@ -416,8 +417,8 @@ def test_a_set_acts_for_the_class_that_is_hooked() -> None:
         assert guarded.call(Desk.add, 1).get(timeout=DEADLINE) == 1
         with pytest.raises(HookCancelled, match="too many messages of Guarded/a"):
             guarded.call(Desk.add, 1).get(timeout=DEADLINE)
-        with pytest.raises(HookCancelled, match="the budget of all is 1 turns"):
-            system.agent(Guarded, "b").call(Desk.add, 1).get(timeout=DEADLINE)
+        own = system.state.get(Scope.agent("Guarded", "a"), "hooks/cost_budget/Guarded/a")
+        assert own == {"turns": 1, "tokens": 0, "money": "0"}
         assert [ask(system, Desk.add, 1) for _ in range(3)] == [1, 2, 3]
 
 
