@@ -82,7 +82,7 @@ PAGES: Final = (
             *("hooked", "HookHost", "HookStatistics", "Point"),
             *("Continue", "Replace", "Cancel", "Retry", "Redirect", "Skip", "Fork", "Cache"),
             *("Details", "MessageDetails", "OutcomeDetails", "ErrorDetails", "StateDetails"),
-            *("SaveDetails", "LoadDetails", "LifecycleDetails", "CallDetails"),
+            *("SaveDetails", "LoadDetails", "LifecycleDetails", "CallDetails", "CallErrorDetails"),
             *("HookHistory", "HookRecord", "RunSelection", "HistoryRetention"),
             *("Recording", "OutsideCall"),
             *("Validation", "Auditing", "PrometheusMetrics", "OpenTelemetryMetrics", "Logging"),

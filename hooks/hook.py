@@ -296,6 +296,10 @@ class Hook:
         """Its name among the system's hooks."""
         return self.declared.name
 
+    def runs_for(self, kind: str, key: str) -> bool:
+        """Tell whether it runs at the work of an agent; with an empty kind at work of none."""
+        return self.enabled and self.kind in ("", kind) and self.key in ("", key)
+
     def run(
         self,
         details: Any,  # noqa: ANN401 - the point's

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .hooks.breaker import Breaker
     from .hooks.details import (
         CallDetails,
+        CallErrorDetails,
         Details,
         ErrorDetails,
         LifecycleDetails,
@@ -160,6 +161,7 @@ __all__ = [
     "Cache",
     "Caching",
     "CallDetails",
+    "CallErrorDetails",
     "Cancel",
     "Cleanup",
     "Clock",
@@ -332,6 +334,7 @@ _HOMES: Final = {
     "Cache": ".hooks.results",
     "Caching": ".hooks.shipped.caching",
     "CallDetails": ".hooks.details",
+    "CallErrorDetails": ".hooks.details",
     "Cancel": ".hooks.results",
     "Cleanup": ".shared.sessions.records",
     "Clock": ".lifecycle.clock",

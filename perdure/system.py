@@ -26,6 +26,7 @@ from .actors.agent.blueprint import Catalogue
 from .actors.patterns.sharing import Sharing
 from .actors.pool.garbage import YOUNG_GENERATION
 from .actors.pool.switching import SWITCH_INTERVAL, ComputingWatch
+from .actors.system.calls import ProgramPoints
 from .actors.system.dead_letters import DeadLetters
 from .actors.system.hook_host import OwnersHost
 from .actors.system.hooks import Hooks
@@ -141,6 +142,7 @@ class AgentSystem:
         self.hooks = Hooks(
             runtime.hooks,
             runtime.history,
+            ProgramPoints(runtime),
             partial(OwnersHost, runtime, runtime.state),
             catalogue.classes(),
         )

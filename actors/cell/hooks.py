@@ -37,6 +37,8 @@ class TurnHooks:
     save: Chain
     saved: Chain
     load: Chain
+    called: Chain
+    """Those that the handlers run themselves, by ``hooks.run`` and ``call_tool``."""
     record: bool
     """Whether the turns are recorded."""
     keeps: bool = False
@@ -47,7 +49,7 @@ class TurnHooks:
     """Whether one of those who do is async."""
 
 
-_NOBODY: Final = TurnHooks((), (), (), (), (), (), (), (), record=False)
+_NOBODY: Final = TurnHooks((), (), (), (), (), (), (), (), (), record=False)
 
 
 class HookOffice:
@@ -115,12 +117,13 @@ class HookOffice:
             listening(points.SAVE_BEFORE),
             listening(points.SAVE_AFTER),
             listening(points.LOAD_AFTER),
+            self.registry.at_programs_points(kind, key),
             record=self._recorded.get((kind, key), kind in self._recording),
         )
         if of == _NOBODY:
             return None
         later = of.changed or of.saved
-        chains = (*of.before, *of.after, *of.error, *of.change, *of.save)
+        chains = (*of.before, *of.after, *of.error, *of.change, *of.save, *of.called)
         kept = any(hook.record or hook.deferred for hook in chains)
         watched = of.after or of.error or of.change or of.save or of.record
         return dataclasses.replace(

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar, overload
 
-from ...hooks.executor import run_chain
 from ...hooks.hook import Declared, HookOptions, HookStatistics
-from ...hooks.points import Point, point_of
+from ...hooks.points import MODELS, POINTS, TOOLS, Point, point_of
 from ...hooks.sets import HOOKED, HookHost, HookSet
 from ...persistence.errors import ConfigurationError
 from ..agent.agent import Agent
 from ..cell.hooks import HookOffice
 from ..cell.listeners import refuse
 from ..talk.reference import AgentRef
-from ..talk.turn import under_way
+from .calls import ProgramPoints
 from .history import HookHistory
 from .post import refuse_agents
 
 F = TypeVar("F", bound=Callable[..., Any])
 D = TypeVar("D")
+T = TypeVar("T")
 
 
 class Hooks:
@@ -33,6 +33,7 @@ class Hooks:
         self,
         office: HookOffice,
         history: HookHistory,
+        programs: ProgramPoints,
         host: Callable[[str], HookHost],
         classes: Mapping[str, type],
     ) -> None:
@@ -45,6 +46,7 @@ class Hooks:
         self._office = office
         self._registry = office.registry
         self._host = host
+        self._points = programs
         for kind, agent_class in classes.items():
             for each in getattr(agent_class, HOOKED, ()):
                 self._add(each, kind, "", owner=kind)
@@ -158,18 +160,41 @@ class Hooks:
     def run(self, point: Point[D], details: D) -> D:
         """Run the hooks of a program's own point, and return the details as they left them.
 
-        HookCancelled where one cancels; HookFailed where one fails closed.
+        In a turn those that listen to its agent, and as a part of it; outside those that listen to
+        all. HookCancelled where one cancels; HookFailed where one fails closed.
         """
-        turn = under_way()
-        kind, key, agent = "", "", None
-        if turn is not None:
-            cell: Any = turn.cell
-            kind, key, agent = cell.kind, cell.key, cell.activation.agent
-        chain = self._registry.chain(point, kind, key)
-        runs = None if turn is None or turn.notes is None else turn.notes.runs
-        decision = run_chain(chain, details, point.name, agent, self._office, runs)
+        if POINTS.get(point.name) is point:
+            message = f"{point} is run by perdure; run a Point.custom, or call_tool and call_model"
+            raise ConfigurationError(message)
+        decision = self._points.run(point, details)
         refuse(decision)
         return details if decision is None else decision.details
+
+    @overload
+    def call_tool(
+        self, name: str, tool: Callable[..., Coroutine[Any, Any, T]], /, **args: object
+    ) -> Coroutine[Any, Any, T]: ...
+    @overload
+    def call_tool(self, name: str, tool: Callable[..., T], /, **args: object) -> T: ...
+    def call_tool(self, name: str, tool: Callable[..., Any], /, **args: object) -> Any:
+        """Call ``tool(**args)`` with the hooks of tool calls around it; returns what it returns.
+
+        They may answer for it, change its arguments and its result, cancel it (HookCancelled), have
+        it called again; as ``run``, they are part of the turn in which this is called. Where
+        the tool is ``async def``, await this. In a turn it is a call outside as any other: made
+        again when the turn is handled again.
+        """
+        return self._points.call(TOOLS, name, tool, args)
+
+    @overload
+    def call_model(
+        self, name: str, model: Callable[..., Coroutine[Any, Any, T]], /, **args: object
+    ) -> Coroutine[Any, Any, T]: ...
+    @overload
+    def call_model(self, name: str, model: Callable[..., T], /, **args: object) -> T: ...
+    def call_model(self, name: str, model: Callable[..., Any], /, **args: object) -> Any:
+        """Call ``model(**args)`` with the hooks of model calls around it, as ``call_tool``."""
+        return self._points.call(MODELS, name, model, args)
 
 
 def _whose(agents: object) -> tuple[str, str]:

@@ -6,27 +6,27 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ...persistence.options import Options
-from ..details import MessageDetails
+from ..details import CallDetails, MessageDetails
 from ..history.record import as_json
 from ..hook import Declared, HookOptions
-from ..points import MESSAGE_BEFORE
 from ..results import Cache
 from ..sets import HookHost
-from .choice import check_names
+from .choice import WORK, check_names, check_work
 
 
 @dataclass(frozen=True, slots=True)
 class Caching:
-    """Answer calls of some methods with the last result for the same arguments.
+    """Answer calls of some methods, tools or models with the last result for the same arguments.
 
-    Results are kept in memory: a new process begins without. Only for methods that change nothing:
-    a call that is answered so does not run.
+    Results are kept in memory: a new process begins without. Only for what changes nothing: a call
+    that is answered so does not run.
 
     Args:
-        on: the methods.
+        on: the methods, tools or models.
         seconds: how old a result may be, on the system's clock.
         shared: one result for all agents of a kind, instead of one for each.
         most: results that are kept; those that were not used for longest go first.
+        at: "messages", or calls of "tools" or "models".
         name: of this hook.
     """
 
@@ -34,12 +34,14 @@ class Caching:
     seconds: float = 60.0
     shared: bool = False
     most: int = 1024
+    at: str = "messages"
     name: str = "caching"
 
     def __post_init__(self) -> None:
         """Refuse options that make no sense."""
         options = Options(self)
         check_names(options, self.on)
+        check_work(options, self.at)
         if not self.on:
             raise options.wrong("on", "the methods whose results may be used again")
         options.seconds("seconds")
@@ -49,9 +51,10 @@ class Caching:
     def hooks(self, host: HookHost) -> Iterable[Declared]:  # noqa: ARG002 - as HookSet has it
         """Return the hook, which is the last one before the handler."""
         options = HookOptions(on=self.on, priority=900, record=False)
-        yield Declared(MESSAGE_BEFORE, self._look, options, self.name)
+        yield Declared(WORK[self.at].before, self._look, options, self.name)
 
-    def _look(self, details: MessageDetails) -> Cache:
+    def _look(self, details: MessageDetails | CallDetails) -> Cache:
         whose = details.kind if self.shared else f"{details.kind}/{details.key}"
-        key = as_json((whose, details.name, details.args, details.kwargs))
+        by_name = details.kwargs if isinstance(details, MessageDetails) else {}
+        key = as_json((whose, details.name, details.args, by_name))
         return Cache(self.seconds, key, self.most)

@@ -1,4 +1,4 @@
-"""What the shipped hooks have in common: at which methods, and for whom something is counted."""
+"""What the shipped hooks have in common: at what work, and for whom something is counted."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from typing import Final
 
 from ...persistence.options import Options
 from ..details import Details
+from ..points import MESSAGES, MODELS, TOOLS
 
 Counted = str | Callable[[Details], str]
 """Whose work is counted together: "all", "kind", "agent", or what a function returns."""
 
+WORK: Final = {"messages": MESSAGES, "tools": TOOLS, "models": MODELS}
+"""At what a hook may stand: messages to agents, calls of tools, calls of models."""
 _WAYS: Final = ("all", "kind", "agent")
 
 
@@ -19,6 +22,12 @@ def check_names(options: Options, value: object, name: str = "on") -> None:
     names = (value,) if isinstance(value, str) else value
     if not isinstance(names, tuple) or not all(isinstance(each, str) for each in names):
         raise options.wrong(name, 'the name of a method, or several, as in ("open", "close")')
+
+
+def check_work(options: Options, value: object) -> None:
+    """Refuse what is none of the kinds of work."""
+    if value not in WORK:
+        raise options.wrong("at", '"messages", "tools" or "models"')
 
 
 def check_counted(options: Options, value: object, name: str = "per") -> None:

@@ -8,18 +8,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ...persistence.options import Options
-from ..details import MessageDetails
+from ..details import Details
 from ..hook import Declared, HookOptions
-from ..points import MESSAGE_BEFORE
 from ..results import Cancel
 from ..sets import HookHost
-from .choice import Counted, check_counted, check_names, counted_as
+from .choice import WORK, Counted, check_counted, check_names, check_work, counted_as
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
     """Let through ``calls`` messages in ``seconds``, evenly, and ``burst`` of them at once.
 
+    Or so many calls of tools or models.
     One that comes too fast is cancelled, with the seconds to wait in its reason; it takes nothing
     from the bucket. Buckets live in memory: after a restart they are full.
 
@@ -29,8 +29,9 @@ class RateLimit:
         burst: how many may come at once; None: ``calls``.
         per: whose messages share a bucket: "agent", "kind", "all", or a function of the details
             that returns a name, as the caller's: ``lambda details: details.kwargs["user"]``.
-        on: methods that are limited; empty: all.
+        on: methods, tools or models that are limited; empty: all.
         most: buckets that are kept; those not used for longest go first.
+        at: "messages", or calls of "tools" or "models".
         name: of this hook.
     """
 
@@ -40,6 +41,7 @@ class RateLimit:
     per: Counted = "agent"
     on: str | tuple[str, ...] = ()
     most: int = 10_000
+    at: str = "messages"
     name: str = "rate_limit"
 
     def __post_init__(self) -> None:
@@ -51,12 +53,13 @@ class RateLimit:
         options.whole("most", least=1)
         check_counted(options, self.per)
         check_names(options, self.on)
+        check_work(options, self.at)
 
     def hooks(self, host: HookHost) -> Iterable[Declared]:
         """Return the hook, with buckets of its own."""
         buckets = _Buckets(self, host)
         options = HookOptions(on=self.on, priority=20, record=False)
-        yield Declared(MESSAGE_BEFORE, buckets.take, options, self.name)
+        yield Declared(WORK[self.at].before, buckets.take, options, self.name)
 
 
 class _Buckets:
@@ -69,7 +72,7 @@ class _Buckets:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
         """What was left of each, and when that was."""
 
-    def take(self, details: MessageDetails) -> Cancel | None:
+    def take(self, details: Details) -> Cancel | None:
         """Take one out of the bucket, or cancel."""
         whose, now = counted_as(self._limit.per, details), self._clock()
         with self._lock:
@@ -84,4 +87,4 @@ class _Buckets:
         if taken:
             return None
         wait = (1 - left) / self._rate
-        return Cancel(f"too many messages of {whose}; the next in {wait:.3g} s")
+        return Cancel(f"too many {self._limit.at} of {whose}; the next in {wait:.3g} s")

@@ -185,3 +185,4 @@ def test_a_kill_neither_loses_nor_doubles_a_deferred_call(tmp_path: Path, at: in
         system.hooks.on("message.after", count, deferred=True, name="count")
     with AgentSystem.open(tmp_path / "s.db", agents=[Adder]) as system:
         assert system.state.get(Scope.GLOBAL, "sum") == done
+        assert system.hooks.history.count(hook="count") == done

@@ -23,7 +23,6 @@ from perdure import (
     Auditing,
     Breakpoint,
     Caching,
-    CallDetails,
     CostBudget,
     ErrorDetails,
     HookSet,
@@ -42,7 +41,6 @@ from perdure import (
     Validation,
     hooked,
 )
-from perdure.hooks import points
 from perdure.lifecycle.clock import VirtualClock
 from perdure.persistence.errors import ConfigurationError, HookCancelled
 from tests.kit.deadline import DEADLINE
@@ -341,9 +339,6 @@ def test_a_budget_of_turns_stops_before_it_is_exceeded(tmp_path: Path) -> None:
 def test_a_budget_of_money_and_tokens_is_taken_before_and_settled_after() -> None:
     """A call takes what it is expected to cost; what it has cost is put right behind it."""
 
-    def call(cost: str, result: object = None) -> CallDetails:
-        return CallDetails("Desk", "a", 0, "model", {"most": cost}, result, 0.0, result is not None)
-
     def cost(text: object) -> Spent:
         return Spent(tokens=10, money=Decimal(str(text)))
 
@@ -354,11 +349,18 @@ def test_a_budget_of_money_and_tokens_is_taken_before_and_settled_after() -> Non
     )  # fmt: skip
     with open_system() as system:
         system.hooks.add(budget)
-        system.hooks.run(points.MODEL_CALL_BEFORE, call("0.60"))
-        with pytest.raises(HookCancelled, match=r"is 1\.00 money, of which 0\.60 are spent"):
-            system.hooks.run(points.TOOL_CALL_BEFORE, call("0.50"))
-        system.hooks.run(points.MODEL_CALL_AFTER, call("0.60", "0.10"))
-        system.hooks.run(points.TOOL_CALL_BEFORE, call("0.50"))
+
+        def model(most: str) -> str:
+            with pytest.raises(HookCancelled, match=r"is 1\.00 money, of which 0\.60 are spent"):
+                system.hooks.call_tool("search", failing, most="0.50")
+            return "0.10"
+
+        def failing(most: str) -> str:
+            raise OSError(most)
+
+        assert system.hooks.call_model("large", model, most="0.60") == "0.10"
+        with pytest.raises(OSError, match=r"0\.50"):
+            system.hooks.call_tool("search", failing, most="0.50")
         found = system.state.get(Scope.custom("hooks", "cost_budget"), "all")
         assert found == {"turns": 0, "tokens": 20, "money": "0.60"}
 
@@ -371,8 +373,14 @@ def test_redaction_takes_secrets_out_of_arguments_and_results() -> None:
         nested = {"deep": [{"password": "hunter22!x"}, (TOKEN, 5)], "plain": "text"}
         answer = system.agent(Desk, "a").ask(nested, timeout=DEADLINE)
         assert answer == {"deep": [{"password": "***"}, ("***", 5)], "plain": "text"}
-        details = CallDetails("Desk", "a", 0, "tool", {"token": TOKEN}, None, 0.0)
-        assert system.hooks.run(points.TOOL_CALL_BEFORE, details).args == {"token": "***"}
+        seen: list[str] = []
+
+        def tool(token: str) -> str:
+            seen.append(token)
+            return TOKEN
+
+        assert system.hooks.call_tool("look", tool, token=TOKEN) == "***"
+        assert seen == ["***"]
 
 
 def test_a_breakpoint_stops_where_and_when_it_is_told() -> None:
