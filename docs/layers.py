@@ -26,6 +26,7 @@ ROOMS: Final = (
     "persistence/upkeep",
     "hooks",
     "hooks/history",
+    "hooks/shipped",
     "lifecycle",
     "shared",
     "shared/ledger",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .actors.system.cells import Passivation
     from .actors.system.dead_letters import DeadLetters
     from .actors.system.history import HookHistory
-    from .actors.system.hooks import Hooks, HookSet
+    from .actors.system.hooks import Hooks
     from .actors.system.options import Limits, Resources
     from .actors.talk.description import AgentDescription
     from .actors.talk.reference import AgentProxy, AgentRef, MethodProxy
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from .hooks.details import (
         ArtifactDetails,
         CallDetails,
+        CallErrorDetails,
+        Details,
         ErrorDetails,
         LifecycleDetails,
         LoadDetails,
@@ -50,6 +52,17 @@ if TYPE_CHECKING:
     from .hooks.hook import Declared, HookOptions, HookStatistics, OnFailure, hook
     from .hooks.points import Point
     from .hooks.results import Cache, Cancel, Continue, Fork, Redirect, Replace, Retry, Skip
+    from .hooks.sets import HookHost, HookSet, hooked
+    from .hooks.shipped.auditing import Auditing
+    from .hooks.shipped.breakpoint import Breakpoint
+    from .hooks.shipped.caching import Caching
+    from .hooks.shipped.cost_budget import CostBudget, Spent
+    from .hooks.shipped.logs import Logging
+    from .hooks.shipped.metrics import OpenTelemetryMetrics, PrometheusMetrics
+    from .hooks.shipped.rate_limit import RateLimit
+    from .hooks.shipped.redaction import Redaction
+    from .hooks.shipped.retrying import Retrying
+    from .hooks.shipped.validation import Validation
     from .lifecycle import signals
     from .lifecycle.backoff import Backoff
     from .lifecycle.clock import Clock, VirtualClock
@@ -143,23 +156,29 @@ __all__ = [
     "AuditEntry",
     "AuditReport",
     "AuditTrail",
+    "Auditing",
     "AutoSave",
     "Backoff",
     "Boundary",
     "Breaker",
+    "Breakpoint",
     "Cache",
+    "Caching",
     "CallDetails",
+    "CallErrorDetails",
     "Cancel",
     "Cleanup",
     "Clock",
     "Conflicted",
     "Continue",
+    "CostBudget",
     "CustomBoundary",
     "DeadLetter",
     "DeadLetters",
     "Decision",
     "DecisionSelection",
     "Declared",
+    "Details",
     "Detector",
     "Document",
     "Dropped",
@@ -181,6 +200,7 @@ __all__ = [
     "History",
     "HistoryRetention",
     "HookHistory",
+    "HookHost",
     "HookOptions",
     "HookRecord",
     "HookSet",
@@ -198,6 +218,7 @@ __all__ = [
     "Limits",
     "LoadDetails",
     "Log",
+    "Logging",
     "Mail",
     "Map",
     "MemoryStore",
@@ -206,6 +227,7 @@ __all__ = [
     "MessageDetails",
     "MethodProxy",
     "OnFailure",
+    "OpenTelemetryMetrics",
     "OutcomeDetails",
     "OutsideCall",
     "Page",
@@ -215,9 +237,12 @@ __all__ = [
     "Pipeline",
     "Point",
     "Principal",
+    "PrometheusMetrics",
     "QuarantineRow",
     "Quota",
+    "RateLimit",
     "Recording",
+    "Redaction",
     "Redirect",
     "Replace",
     "Request",
@@ -226,6 +251,7 @@ __all__ = [
     "RestartPolicy",
     "Retention",
     "Retry",
+    "Retrying",
     "Right",
     "Rim",
     "Rotation",
@@ -251,6 +277,7 @@ __all__ = [
     "Sink",
     "Skip",
     "Source",
+    "Spent",
     "State",
     "StateDetails",
     "StaticKeys",
@@ -266,6 +293,7 @@ __all__ = [
     "Timers",
     "Topic",
     "TurnView",
+    "Validation",
     "Version",
     "VirtualClock",
     "Waiting",
@@ -273,6 +301,7 @@ __all__ = [
     "Work",
     "errors",
     "hook",
+    "hooked",
     "new_key",
     "open_async",
     "open_reader",
@@ -303,23 +332,29 @@ _HOMES: Final = {
     "AuditEntry": ".persistence.audit.entries",
     "AuditReport": ".persistence.audit.verification",
     "AuditTrail": ".shared.access.audit",
+    "Auditing": ".hooks.shipped.auditing",
     "AutoSave": ".lifecycle.durability",
     "Backoff": ".lifecycle.backoff",
     "Boundary": ".shared.access.boundaries",
     "Breaker": ".hooks.breaker",
+    "Breakpoint": ".hooks.shipped.breakpoint",
     "Cache": ".hooks.results",
+    "Caching": ".hooks.shipped.caching",
     "CallDetails": ".hooks.details",
+    "CallErrorDetails": ".hooks.details",
     "Cancel": ".hooks.results",
     "Cleanup": ".shared.sessions.records",
     "Clock": ".lifecycle.clock",
     "Conflicted": ".actors.patterns.document",
     "Continue": ".hooks.results",
+    "CostBudget": ".hooks.shipped.cost_budget",
     "CustomBoundary": ".shared.access.boundaries",
     "DeadLetter": ".persistence.records.records",
     "DeadLetters": ".actors.system.dead_letters",
     "Decision": ".shared.ledger.guard",
     "DecisionSelection": ".shared.access.audit",
     "Declared": ".hooks.hook",
+    "Details": ".hooks.details",
     "Detector": ".persistence.secrets.detector",
     "Document": ".actors.patterns.document",
     "Dropped": ".actors.patterns.dropped",
@@ -341,9 +376,10 @@ _HOMES: Final = {
     "History": ".shared.sessions.handle",
     "HistoryRetention": ".hooks.history.retention",
     "HookHistory": ".actors.system.history",
+    "HookHost": ".hooks.sets",
     "HookOptions": ".hooks.hook",
     "HookRecord": ".hooks.history.record",
-    "HookSet": ".actors.system.hooks",
+    "HookSet": ".hooks.sets",
     "HookStatistics": ".hooks.hook",
     "Hooks": ".actors.system.hooks",
     "Isolation": ".shared.access.grants",
@@ -358,6 +394,7 @@ _HOMES: Final = {
     "Limits": ".actors.system.options",
     "LoadDetails": ".hooks.details",
     "Log": ".persistence.state.log",
+    "Logging": ".hooks.shipped.logs",
     "Mail": ".listings",
     "Map": ".persistence.state.map",
     "MemoryStore": ".persistence.memory.store",
@@ -366,6 +403,7 @@ _HOMES: Final = {
     "MessageDetails": ".hooks.details",
     "MethodProxy": ".actors.talk.reference",
     "OnFailure": ".hooks.hook",
+    "OpenTelemetryMetrics": ".hooks.shipped.metrics",
     "OutcomeDetails": ".hooks.details",
     "OutsideCall": ".hooks.history.recording",
     "Page": ".persistence.records.page",
@@ -375,9 +413,12 @@ _HOMES: Final = {
     "Pipeline": ".actors.patterns.pipeline",
     "Point": ".hooks.points",
     "Principal": ".persistence.names.scope",
+    "PrometheusMetrics": ".hooks.shipped.metrics",
     "QuarantineRow": ".persistence.records.records",
     "Quota": ".actors.patterns.quota",
+    "RateLimit": ".hooks.shipped.rate_limit",
     "Recording": ".hooks.history.recording",
+    "Redaction": ".hooks.shipped.redaction",
     "Redirect": ".hooks.results",
     "Replace": ".hooks.results",
     "Request": ".actors.patterns.requests",
@@ -386,6 +427,7 @@ _HOMES: Final = {
     "RestartPolicy": ".lifecycle.restart",
     "Retention": ".persistence.upkeep.retention",
     "Retry": ".hooks.results",
+    "Retrying": ".hooks.shipped.retrying",
     "Right": ".shared.ledger.guard",
     "Rim": ".aio",
     "Rotation": ".shared.secrets.rotation",
@@ -411,6 +453,7 @@ _HOMES: Final = {
     "Sink": ".shared.artifacts.sink",
     "Skip": ".hooks.results",
     "Source": ".shared.artifacts.source",
+    "Spent": ".hooks.shipped.cost_budget",
     "State": ".persistence.state.state",
     "StateDetails": ".hooks.details",
     "StaticKeys": ".persistence.secrets.keys",
@@ -426,6 +469,7 @@ _HOMES: Final = {
     "Timers": ".listings",
     "Topic": ".actors.patterns.topic",
     "TurnView": ".actors.talk.turn",
+    "Validation": ".hooks.shipped.validation",
     "Version": ".actors.patterns.document",
     "VirtualClock": ".lifecycle.clock",
     "Waiting": ".actors.patterns.requests",
@@ -433,6 +477,7 @@ _HOMES: Final = {
     "Work": ".actors.patterns.pipeline",
     "errors": ".persistence",
     "hook": ".hooks.hook",
+    "hooked": ".hooks.sets",
     "new_key": ".persistence.secrets.keys",
     "open_async": ".system",
     "open_reader": ".url",

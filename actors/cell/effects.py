@@ -17,7 +17,7 @@ from ...persistence.records.records import Timer
 from ...shared.scopes.agent_scopes import AgentScopes
 from ...shared.sessions.current import entered
 from ..agent.blueprint import check_name
-from ..talk.turn import Turn, TurnView, current, under_way
+from ..talk.turn import Turn, TurnView, collecting_in, current
 from .cell import AgentCell
 from .settlement import describe
 
@@ -138,7 +138,7 @@ class CellHome:
         return self._cell.activation.timers.get(name)
 
     def _turn(self) -> Turn:
-        turn = under_way()
+        turn = collecting_in(self._cell.home)
         if turn is None or turn.cell is not self._cell:
             message = f"{self._cell}: timers and steps can be asked for only in its own handlers"
             raise ConfigurationError(message)

@@ -129,7 +129,7 @@ def ask_apart(cell: AgentCell, chain: Chain, told: Any, name: str) -> Decision[A
     agent = None if activation is None else activation.agent
     mine = tuple(hook for hook in chain if not hook.method or agent is not None)
     try:
-        return run_chain(mine, told, name, agent, cell.home.hooks, runs)
+        return run_chain(mine, told, name, agent, cell.home.hooks, runs, cell.principal)
     finally:
         if activation is not None and any(hook.method for hook in mine):
             activation.rollback()

@@ -27,7 +27,15 @@ from ..talk.control import Control, Verb
 from ..talk.copies import PLAIN, detach
 from ..talk.description import AgentDescription, describe
 from ..talk.reference import AgentRef
-from ..talk.turn import KeptLetter, Letter, StoredLetter, Turn, current, under_way_in
+from ..talk.turn import (
+    KeptLetter,
+    Letter,
+    StoredLetter,
+    Turn,
+    agent_here,
+    collecting_in,
+    under_way_in,
+)
 from .cells import Keeper
 from .helper import AskHelper
 
@@ -75,7 +83,7 @@ class PostOffice:
         cell = known if isinstance(known, RunningCell) else self._cell_of(ref)
         if not cell.receives and message.__class__ not in _PROXIED:
             raise _unreceived(cell)
-        turn = under_way_in(self._home)
+        turn = collecting_in(self._home)
         if turn is None:
             self._tell_from_outside(ref, cell, message)
             return
@@ -120,7 +128,7 @@ class PostOffice:
         """
         known = ref.cell
         cell = known if isinstance(known, RunningCell) else self._cell_of(ref)
-        turn = under_way_in(self._home)
+        turn = collecting_in(self._home)
         if cell.volatile:
             letter = Letter(detached(message))
             letter.correlation = unit.standing.correlation
@@ -422,9 +430,9 @@ def refuse_all(cell: RunningCell) -> None:
 
 def refuse_agents(what: str) -> None:
     """Raise Denied in what an agent runs: only the system may do that."""
-    turn = current.get()
-    if turn is not None:
-        message = f"{turn.cell} may not {what}; only the system may, and an agent itself"
+    who = agent_here()
+    if who is not None:
+        message = f"{'/'.join(who)} may not {what}; only the system may, and an agent itself"
         raise Denied(message)
 
 

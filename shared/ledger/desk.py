@@ -177,8 +177,11 @@ class Desk(View):
 
     def begin_as_system(self, correlation: int = 0) -> Unit:
         """Return a new unit of the system's, whoever calls: for what nobody asked for."""
-        standing = _SYSTEM if not correlation else Standing(Principal.SYSTEM, "", correlation)
-        return Unit(standing, self.guard.epoch, edge=True)
+        return self.begin_as(Principal.SYSTEM, correlation)
+
+    def begin_as(self, who: Principal, correlation: int) -> Unit:
+        """Return a new unit in the name of ``who``, whoever calls."""
+        return Unit(Standing(who, "", correlation), self.guard.epoch, edge=True)
 
     def entry(self, name: str = ALONE) -> OneCall:
         """Return a context manager for a call that changes something.

@@ -98,6 +98,14 @@ class SessionsAction(enum.StrEnum):
     ARCHIVE = "archive"
 
 
+class HooksAction(enum.StrEnum):
+    """What to show of hooks."""
+
+    LIST = "list"
+    RUNS = "runs"
+    SHOW = "show"
+
+
 class GrowthAction(enum.StrEnum):
     """What to show of what uses the space."""
 
