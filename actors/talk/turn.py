@@ -293,6 +293,8 @@ def collecting_in(home: object) -> Turn | None:
 
     None for a hook that is no part of it: what that sends is sent at once.
     """
+    if current.get() is None:  # mostly, for whoever sends much
+        return None
     turn = under_way_in(home)
     return None if turn is None or apart.get() is not None else turn
 
