@@ -12,11 +12,11 @@ import threading
 import time
 import warnings
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, ParamSpec, Self, TypeVar
 
 from blinker import Signal
 
@@ -31,7 +31,7 @@ from .actors.system.runtime import Runtime
 from .actors.talk.identity import Identified
 from .actors.talk.reference import AgentRef
 from .actors.talk.sessions import Session
-from .actors.talk.turn import under_way
+from .actors.talk.turn import carried, under_way
 from .aio import Rim, in_event_loop
 from .ending import Ending
 from .hooks.history.retention import HistoryRetention
@@ -63,11 +63,14 @@ from .shared.scopes.schemas import Schemas
 from .shared.scopes.state import ScopedState
 from .shared.secrets.office import SecretsOffice
 from .shared.sessions.sessions import Sessions
+from .shared.timeline.timelines import Timelines
 from .url import open_store
 
 logger = logging.getLogger("perdure")
 
 A = TypeVar("A", bound=Identified)
+P = ParamSpec("P")
+R = TypeVar("R")
 
 CLOSE_SECONDS: Final = 10.0
 """What a system gets to finish in unless it is told otherwise."""
@@ -136,6 +139,8 @@ class AgentSystem:
         """Messages given up: listed, ``get(id)``, ``requeue(id)``, ``discard(id)``."""
         self.hooks = Hooks(self._runtime.hooks, self._runtime.history)
         """Code that intervenes: registered, listed, switched on and off."""
+        self.timeline = Timelines(self._runtime.desk)
+        """What happened and what caused what: ``timeline(correlation=...)``."""
         self.agents = Agents(store)
         """What the store has of every agent: ``list()``, ``each()``, ``count()``."""
         self.journal = Journal(store)
@@ -383,6 +388,15 @@ class AgentSystem:
         """
         with self._runtime.dispatcher.blocking():
             yield
+
+    def carry(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Return ``function`` such that a thread that calls it is in the turn that is here now.
+
+        What it sends, reads and logs there is the turn's, as long as that is under way, and else of
+        its agent and its chain of messages. A thread that is started without this acts as the
+        system, and begins chains of its own.
+        """
+        return carried(function)
 
     def statistics(self) -> SystemStatistics:
         """Return how much was done and how the system stands."""

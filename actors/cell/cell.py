@@ -38,6 +38,7 @@ from ..pool.mailbox import Mailbox, MailHold
 from ..talk.control import Control, Verb
 from ..talk.turn import Letter, Turn, outside_turns
 from .activation import Activation
+from .chains import identified
 from .graves import Graves
 from .hooks import HookOffice, TurnHooks
 from .timers import TimerService
@@ -277,6 +278,8 @@ class AgentCell:
         now = self.home.clock.now()
         if letter is None:
             return Commit(*identity, now, name)
+        if not letter.correlation:
+            identified(self.home, letter)
         return Commit(*identity, now, name, letter.id, letter.cause, letter.correlation)
 
     def fire(

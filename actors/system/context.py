@@ -11,6 +11,7 @@ from ...shared.ledger.guard import Standing
 from ...shared.ledger.unit import Unit
 from ...shared.sessions.current import entered
 from ..cell.cell import AgentCell, Surroundings
+from ..cell.chains import identified
 from ..cell.settlement import row
 from ..talk.turn import Letter, Turn, current, under_way
 
@@ -93,7 +94,7 @@ class TurnContext:
 def standing_of(turn: Turn) -> Standing:
     """Return whom a turn's calls speak for."""
     cell = cast("AgentCell", turn.cell)
-    correlation = turn.letter.correlation
+    correlation = identified(cell.home, turn.letter).correlation
     return Standing(cell.principal, cell.home.ledger.session_of(correlation), correlation)
 
 

@@ -16,6 +16,7 @@ from ...shared.ledger.guard import Right
 from ...shared.ledger.unit import Unit
 from ...shared.sessions.current import entered
 from ..cell.cell import AgentCell, Surroundings
+from ..cell.chains import chain_of
 from ..cell.isolation import refuse_cut_off
 from ..cell.receiver import RunningCell
 from ..cell.settlement import row
@@ -27,7 +28,7 @@ from ..talk.control import Control, Verb
 from ..talk.copies import PLAIN, detach
 from ..talk.description import AgentDescription, describe
 from ..talk.reference import AgentRef
-from ..talk.turn import KeptLetter, Letter, StoredLetter, Turn, current, under_way
+from ..talk.turn import AskedLetter, KeptLetter, Letter, StoredLetter, Turn, current, under_way
 from .cells import Keeper
 from .helper import AskHelper
 
@@ -82,7 +83,7 @@ class PostOffice:
         if cell.mailbox.full(len(turn.sends)) and cell.mailbox.full(turn.sent_to(cell)):
             raise _full(cell)
         if cell.volatile:
-            chain = entered(turn) or turn.letter.correlation
+            chain = chain_of(self._home, turn)
             turn.send(cell, Letter(detached(message), correlation=chain))
         else:
             turn.send(cell, self._stored_letter(cell, message, turn))
@@ -101,7 +102,7 @@ class PostOffice:
             return cell, self._stored_letter(cell, message, turn)
         letter = Letter(detached(message), letter_id=next(self._letters))
         if turn is not None:
-            letter.correlation = entered(turn) or turn.letter.correlation
+            letter.correlation = chain_of(self._home, turn)
         return cell, letter
 
     def enclose(
@@ -155,17 +156,18 @@ class PostOffice:
             self._wait_for_room(cell)
         # A bare value is no burden for the garbage collector while it waits; a letter is.
         letter: object = message
-        session = entered(None)
+        chained = entered(None) or current.get() is not None
         if cell.volatile:
-            if session or message.__class__ not in PLAIN:
-                letter = Letter(detached(message), correlation=session)
+            if chained or message.__class__ not in PLAIN:
+                letter = Letter(detached(message))
+                self._begin(letter)
         elif cell.snapshot and not cell.holds:
             # As durable as the agent itself: stored when it is paused or the system closes. Until
             # then nobody needs its text, if it is clear already that it has one.
             if not cell.blueprint.calls.proven(message):
                 letter = self._stored_letter(cell, message, None, KeptLetter)
-            elif session or message.__class__ not in PLAIN:
-                letter = self._unwritten_letter(message, session)
+            elif chained or message.__class__ not in PLAIN:
+                letter = self._unwritten_letter(message)
         else:
             self._store_and_put(cell, self._stored_letter(cell, message, None))
             return
@@ -203,18 +205,22 @@ class PostOffice:
         future.target = cell
         if message.__class__ in _PROXIED:
             future.path = message.attr_path  # type: ignore[attr-defined]
-        letter = Letter(detached(message), future)
+        letter: Letter
         if turn is None:
-            letter.id = next(self._letters)
-            letter.correlation = entered(None) or letter.id
+            letter = Letter(detached(message), future, letter_id=next(self._letters))
+            self._begin(letter)
             if home.closing:
                 future.fail(closed())
                 return future
         else:
-            letter.edge = False
-            letter.id = next(self._letters)
-            letter.correlation = entered(turn) or turn.letter.correlation
-            letter.cause = max(turn.cell.last_sequence, turn.cell.seen)
+            letter = AskedLetter(
+                detached(message), future, edge=False, letter_id=next(self._letters)
+            )
+            letter.correlation = chain_of(self._home, turn)
+            turn.letter.id = turn.letter.id or next(self._letters)
+            # A turn that leaves no commit hands on what led to it.
+            letter.cause = turn.letter.cause if turn.cell.volatile else -turn.letter.id
+            letter.knows = max(turn.cell.last_sequence, turn.cell.seen)
             future.asker = turn
             turn.asked = True
             if turn.notes is not None and turn.notes.tape is not None:
@@ -319,17 +325,34 @@ class PostOffice:
         """Make a letter that stands alone: encoded, and decoded afresh for the receiver."""
         name, body, fresh = cell.blueprint.calls.encode(message)
         letter = kind(fresh, letter_id=next(self._letters))
-        chain = letter.id if turn is None else turn.letter.correlation
-        letter.correlation = entered(turn) or chain
+        if turn is None:
+            self._begin(letter)
+        else:
+            letter.correlation = chain_of(self._home, turn)
         letter.name = name
         letter.body = body
         letter.sent = self._home.clock.now()
         return letter
 
-    def _unwritten_letter(self, message: object, session: int) -> Letter:
+    def _begin(self, letter: Letter) -> None:
+        """Begin a chain with a letter from outside.
+
+        It goes on with a session that was entered, or with the chain of a turn that is over, in
+        whose context this is called: by a task or a thread that goes on.
+        """
+        origin = current.get()
+        session = entered(None)
+        if session or origin is None:
+            letter.correlation = session or letter.id
+            return
+        letter.correlation = chain_of(self._home, origin)
+        commit = origin.commit
+        letter.cause = commit.sequence if commit is not None and commit.agent else 0
+
+    def _unwritten_letter(self, message: object) -> Letter:
         """Make a letter that is encoded when it is stored; its message is proven."""
         letter = KeptLetter(message, letter_id=next(self._letters))
-        letter.correlation = session or letter.id
+        self._begin(letter)
         letter.name = letter.body = ""
         letter.sent = self._home.clock.now()
         return letter

@@ -335,7 +335,7 @@ class Runtime:
         if timer.kind not in self.catalogue.kinds():
             logger.warning("a timer waits for %s/%s, whose class is not there", *timer[:2])
             return
-        letter = Alarm(None, letter_id=next(self._letters))
+        letter = Alarm(None, letter_id=next(self._letters), cause=timer.cause)
         letter.correlation = timer.correlation or letter.id
         letter.timer = timer
         letter.name, letter.body, letter.sent = timer.method, timer.body, timer.due

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import functools
 import threading
 from collections.abc import Callable, Iterator
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from pykka._envelope import Envelope
 
@@ -21,6 +22,9 @@ from ..pool.cell import Cell
 
 if TYPE_CHECKING:
     from ..pool.future import Future
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _deciding: Final = threading.Lock()
 
@@ -43,6 +47,11 @@ class Letter(Envelope[Any]):
     """The message, as stored."""
     sent: float = 0.0
     timer: Timer | None = None
+
+    @property
+    def seen(self) -> int:
+        """The latest commit that its sender may know of."""
+        return self.cause
 
     def __init__(
         self,
@@ -67,6 +76,19 @@ class Letter(Envelope[Any]):
 def as_letter(item: object) -> Letter:
     """Return a mailbox item as a letter; a bare message becomes one."""
     return item if isinstance(item, Letter) else Letter(item)
+
+
+class AskedLetter(Letter):
+    """A letter that was asked in a turn: its cause has no sequence yet, only its message's id."""
+
+    __slots__ = ("knows",)
+
+    knows: int
+
+    @property
+    def seen(self) -> int:
+        """The latest commit that its sender may know of."""
+        return self.knows
 
 
 class StoredLetter(Letter):
@@ -212,10 +234,10 @@ class Turn:
     def send(self, cell: Cell, letter: Letter) -> None:
         """Send a letter when the turn commits."""
         self.effects = True
-        if self.sends:
-            self.sends.append((cell, letter))
-        else:
-            self.sends = [(cell, letter)]
+        if not self.sends:
+            with _deciding:  # several threads of the turn may come first
+                self.sends = self.sends or []
+        self.sends.append((cell, letter))  # type: ignore[union-attr]  # a list by now
 
     def sent_to(self, cell: Cell) -> int:
         """Return how many letters the turn has sent to ``cell`` so far."""
@@ -224,9 +246,8 @@ class Turn:
     def set_timer(self, name: str, timer: Timer | None) -> None:
         """Set or cancel a timer when the turn commits."""
         self.effects = True
-        if self.timers is None:
-            self.timers = {}
-        self.timers[name] = timer
+        with _deciding:
+            self.timers = {**(self.timers or {}), name: timer}
 
     def take_step(self, step: str) -> None:
         """Take a lifecycle step after the turn."""
@@ -246,6 +267,18 @@ def under_way() -> Turn | None:
     """
     turn = current.get()
     return turn if turn is None or turn.cell.turn is turn else None
+
+
+def carried(function: Callable[P, R]) -> Callable[P, R]:
+    """Return a function that runs in this context, whichever thread calls it, and how often."""
+    context = copy_context()
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        # A context is entered by one thread at a time: each call has its own copy.
+        return context.copy().run(function, *args, **kwargs)
+
+    return run
 
 
 @contextlib.contextmanager

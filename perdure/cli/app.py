@@ -13,6 +13,7 @@ from typing import Annotated, ParamSpec
 
 import typer
 
+from ..hooks.timeline.event import EventKind
 from ..lifecycle.status import Status
 from ..persistence.errors import ConfigurationError
 from .exits import ExitCode, exit_code, sentence
@@ -34,6 +35,7 @@ from .options import (
     StateAction,
     Store,
     Sync,
+    TimelineFormat,
     Wide,
     name,
     names,
@@ -390,6 +392,72 @@ def journal(
     from .journal import show_journal
 
     show_journal(store, kind=kind, key=key, after=after, limit=limit, follow=follow, json=json)
+
+
+@command
+def timeline(
+    store: Store,
+    kind: AnyKind = None,
+    key: AnyKey = None,
+    *,
+    correlation: Annotated[
+        int | None, typer.Option(metavar="ID", help="Only of a chain of messages.")
+    ] = None,
+    session: Annotated[
+        str | None, typer.Option(metavar="ID", callback=name, help="Only of a session.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Only from then on: seconds, or a date.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Only up to then.")] = None,
+    what: Annotated[
+        list[EventKind] | None, typer.Option(help="Only such events.", show_default=False)
+    ] = None,
+    text: Annotated[
+        str, typer.Option(metavar="TEXT", callback=text, help="Only those that hold it somewhere.")
+    ] = "",
+    tree: Annotated[bool, typer.Option("--tree", help="Draw what caused what.")] = False,
+    form: Annotated[
+        TimelineFormat | None,
+        typer.Option("--format", help="Write all of it for another program.", show_default=False),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option("--output", "-o", metavar="FILE", help="With --format, a new file."),
+    ] = None,
+    after: Annotated[
+        str | None,
+        typer.Option(metavar="ID", callback=name, help="Only those behind this one."),
+    ] = None,
+    newest: Newest = False,
+    limit: Limit = 50,
+    wide: Wide = False,
+    json: AsJson = False,
+) -> None:
+    """Show what happened, and what caused what, in a store, of a kind or an agent.
+
+    Events are commits, with the hooks, decisions and artifacts that belong to them, and dead
+    letters. The oldest come first. --tree draws each below what led to it; --format writes a
+    picture: `chrome` opens in Perfetto, `html` is one page that needs no network.
+
+    \b
+    perdure timeline --newest --store desk.db
+    perdure timeline --correlation 1099511627776 --tree --store desk.db
+    perdure timeline Desk emea --text T-7 --store desk.db
+    perdure timeline --format html --output desk.html --store desk.db
+    """
+    widen(wide)
+    from . import timeline as timelines
+
+    chosen = timelines.Asked(kind, key, correlation, session, since, until, what or (), text)
+    if output is not None and form is None:
+        raise ConfigurationError("--output needs --format: what to write into the file")
+    if form is not None:
+        timelines.export_timeline(store, chosen, form, output)
+    elif tree:
+        timelines.draw_timeline(store, chosen)
+    else:
+        timelines.show_timeline(store, chosen, after=after, newest=newest, limit=limit, json=json)
 
 
 @command

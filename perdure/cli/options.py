@@ -93,6 +93,15 @@ class SessionsAction(enum.StrEnum):
     ARCHIVE = "archive"
 
 
+class TimelineFormat(enum.StrEnum):
+    """How a timeline is written for other programs."""
+
+    JSON = "json"
+    MERMAID = "mermaid"
+    CHROME = "chrome"
+    HTML = "html"
+
+
 class SecretsAction(enum.StrEnum):
     """What to do about secrets."""
 

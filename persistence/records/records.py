@@ -51,7 +51,10 @@ class Timer(NamedTuple):
     catch_up: str
     """What happens to ticks missed while nothing ran: "one", "all" or "skip"."""
     correlation: int = 0
-    """That of the session it was set in; 0 outside of sessions."""
+    """Of the chain of messages that a single one goes on, or of the session it was set in; 0 where
+    each tick begins a chain of its own."""
+    cause: int = 0
+    """Sequence of the commit that set it."""
 
 
 class DeadLetter(NamedTuple):
@@ -139,8 +142,12 @@ class JournalEntry(NamedTuple):
     time: float
     name: str
     message: int
+    """Id of the message that was handled; 0 where it had none."""
     cause: int
+    """Sequence of the commit that sent the message; 0 from outside. Below 0 for what was asked in a
+    turn, which had not committed then: less the id of the message that is handled in that turn."""
     correlation: int
+    """Id of the message that began the chain; below 0, that of the session it belongs to."""
     delta: str
 
 

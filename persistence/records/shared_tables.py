@@ -68,6 +68,7 @@ AUDIT: Final = Table(
         Index(("who_kind", "who_id", "who_part", "number")),
         Index(("kind", "id", "part", "number")),
         Index(("outcome", "number")),
+        Index(("correlation", "number")),
     ),
     sequence="sequence",
     journaled=False,

@@ -253,10 +253,15 @@ class SqliteReader(StoreReader):
         after: int | None = None,
         limit: int = 100,
         newest: bool = False,
+        correlation: int | None = None,
+        led_from: int | None = None,
     ) -> list[JournalEntry]:
         """Return up to ``limit`` verified entries, oldest first; with ``newest`` newest first."""
-        if kind is None or key is None:
-            found = self._rows(*listing.journal(kind, after=after, limit=limit, newest=newest))
+        if kind is None or key is None or (correlation, led_from) != (None, None):
+            whose, chain = (kind, key), (correlation, led_from)
+            found = self._rows(
+                *listing.journal(whose, chain, after=after, limit=limit, newest=newest)
+            )
             return [_entry(row[0], row[1], row[2:]) for row in found]
         if newest:
             entries = self._entries_of(kind, key, 0)

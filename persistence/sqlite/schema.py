@@ -50,7 +50,8 @@ CREATE TABLE mailbox (
 CREATE TABLE timers (
     kind TEXT NOT NULL, key TEXT NOT NULL, name TEXT NOT NULL, method TEXT NOT NULL,
     body TEXT NOT NULL, due REAL NOT NULL, interval REAL, catch_up TEXT NOT NULL,
-    correlation INTEGER NOT NULL, crc INTEGER NOT NULL, PRIMARY KEY (kind, key, name)
+    correlation INTEGER NOT NULL, cause INTEGER NOT NULL, crc INTEGER NOT NULL,
+    PRIMARY KEY (kind, key, name)
 ) WITHOUT ROWID;
 CREATE TABLE dead_letters (
     id INTEGER PRIMARY KEY, kind TEXT NOT NULL, key TEXT NOT NULL, name TEXT NOT NULL,
@@ -64,6 +65,8 @@ CREATE TABLE journal (
     cause INTEGER NOT NULL, correlation INTEGER NOT NULL, delta TEXT NOT NULL,
     crc INTEGER NOT NULL
 );
+CREATE INDEX journal_leads ON journal (cause)
+    WHERE cause > 0 AND (correlation = message OR correlation < 0);
 CREATE TABLE base_fields (
     agent INTEGER NOT NULL, field TEXT NOT NULL, value TEXT NOT NULL, crc INTEGER NOT NULL,
     PRIMARY KEY (agent, field)
@@ -76,6 +79,7 @@ CREATE TABLE quarantine (
 INDEXES: Final = (
     ("mailbox", ("kind", "key")),
     ("timers", ("due",)),
+    ("journal", ("correlation",)),
 )
 BUSY_SECONDS: Final = 5
 """How long to wait for another opener's short transaction (a lease check) rather than fail."""

@@ -108,10 +108,14 @@ class StoreReader(ABC):
         after: int | None = None,
         limit: int = 100,
         newest: bool = False,
+        correlation: int | None = None,
+        led_from: int | None = None,
     ) -> list[JournalEntry]:
         """Return up to ``limit`` verified entries, oldest first; with ``newest`` newest first.
 
         ``after`` is a sequence: those behind it, which are above it, or with ``newest`` below.
+        ``correlation``: only those of a chain of messages. ``led_from``: only those that begin or
+        enter another chain and were caused by the commit of that sequence.
         """
 
     @abstractmethod

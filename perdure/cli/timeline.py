@@ -1,0 +1,143 @@
+"""``perdure timeline``: what happened, and what caused what."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ..hooks.timeline.event import Event, EventKind
+from ..hooks.timeline.exports import as_chrome, as_json, as_mermaid
+from ..hooks.timeline.picture import as_html
+from ..hooks.timeline.timeline import MOST, Timeline
+from ..hooks.timeline.tree import Tree
+from ..hooks.timeline.wanted import selection_of
+from ..persistence.errors import ConfigurationError
+from ..url import open_reader
+from .listing import show, tell_more
+from .options import TimelineFormat
+from .screen import ColumnStyle, Screen
+from .text import moment
+from .values import changes, parse, short
+
+_COLUMNS: Final[list[tuple[str, ColumnStyle]]] = [
+    ("ID", "number"), ("TIME (UTC)", "word"), ("AGENT", "name"), ("WHAT", "name"),
+    ("CAUSE", "number"), ("CHAIN", "number"), ("CHANGES", "value"),
+]  # fmt: skip
+_STYLES: Final = {
+    EventKind.TURN: "", EventKind.HOOK: "cyan", EventKind.DECISION: "yellow",
+    EventKind.ARTIFACT: "green", EventKind.LETTER: "red",
+}  # fmt: skip
+_WRITERS: Final[dict[TimelineFormat, Callable[[Tree], str]]] = {
+    TimelineFormat.MERMAID: as_mermaid,
+    TimelineFormat.CHROME: as_chrome,
+    TimelineFormat.HTML: as_html,
+    TimelineFormat.JSON: as_json,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the command line selects."""
+
+    kind: str | None
+    key: str | None
+    correlation: int | None
+    session: str | None
+    since: str | None
+    until: str | None
+    what: Sequence[EventKind]
+    text: str
+
+    def of(self, timeline_of: Callable[..., Timeline]) -> Timeline:
+        """Make the timeline."""
+        between = (_time(self.since), _time(self.until))
+        named = self.kind is not None and self.key is not None
+        agent = (self.kind, self.key) if named else None
+        return timeline_of(
+            agent=agent, kind=None if named else self.kind, correlation=self.correlation,
+            session=self.session, between=between, what=self.what or None, text=self.text,
+        )  # fmt: skip
+
+
+def show_timeline(
+    store: str, asked: Asked, *, after: str | None, newest: bool, limit: int, json: bool
+) -> None:
+    """Print a page of events."""
+    with closing(open_reader(store)) as reader:
+        timeline = asked.of(lambda **how: Timeline(reader, selection_of(reader, **how)))
+        page = timeline.list(after=after, newest=newest, limit=limit)
+    show(list(page), _COLUMNS, cells=_cells, record=Event.record, none="no such events", json=json)
+    if page.more:
+        tell_more(f"--after {page.next}")
+
+
+def draw_timeline(store: str, asked: Asked) -> None:
+    """Draw what caused what."""
+    tree = _tree(store, asked)
+    screen = Screen()
+    for depth, event in tree.walk():
+        span = tree.span(event).seconds
+        took = f"  {span * 1000:,.1f} ms" if span else ""
+        agent = f"{event.agent}  " if event.is_turn else ""
+        line = f"{'  ' * depth}{event.id}  {agent}{event.name}{took}  {_told(event)}"
+        screen.say(line.rstrip(), _STYLES[event.what])
+    if not tree.events:
+        Screen(error=True).say("no such events")
+
+
+def export_timeline(store: str, asked: Asked, form: TimelineFormat, output: str | None) -> None:
+    """Write the events in a format for other programs, to a new file or to standard output."""
+    text = _WRITERS[form](_tree(store, asked))
+    if output is None or output == "-":
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        return
+    try:
+        with Path(output).open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise ConfigurationError(f"{output} is there already; name a new file") from None
+
+
+def _tree(store: str, asked: Asked) -> Tree:
+    with closing(open_reader(store)) as reader:
+        timeline = asked.of(lambda **how: Timeline(reader, selection_of(reader, **how)))
+        return timeline.tree(MOST)
+
+
+def _cells(event: Event) -> tuple[object, ...]:
+    cause = event.cause if event.is_turn else ""
+    what = event.name if event.is_turn else f"{event.what} {event.name}"
+    return (
+        event.id, moment(event.time), event.agent, what, cause or "", event.correlation or "",
+        _told(event),
+    )  # fmt: skip
+
+
+def _told(event: Event) -> str:
+    detail = parse(event.detail, f"event {event.id}")
+    if event.is_turn:
+        return changes(detail)
+    if event.what is EventKind.ARTIFACT:
+        return f"{detail['size']} bytes"
+    return short(detail.get("reason") or detail.get("error") or detail.get("answer") or "")
+
+
+def _time(text: str | None) -> float | None:
+    """Return a time as people write it, or in seconds since the epoch."""
+    if text is None:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        when = dt.datetime.fromisoformat(text)
+    except ValueError:
+        message = f"{text!r:.40} is no time; give seconds, or one such as 2026-07-14T09:30"
+        raise ConfigurationError(message) from None
+    return (when if when.tzinfo else when.replace(tzinfo=dt.UTC)).timestamp()
