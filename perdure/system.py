@@ -35,6 +35,7 @@ from .actors.talk.turn import carried, under_way
 from .aio import Rim, in_event_loop
 from .ending import Ending
 from .hooks.history.retention import HistoryRetention
+from .hooks.timeline.why import Provenance
 from .lifecycle.clock import Clock, SystemClock
 from .lifecycle.durability import Saving
 from .lifecycle.groups import GroupDescription
@@ -63,7 +64,6 @@ from .shared.scopes.schemas import Schemas
 from .shared.scopes.state import ScopedState
 from .shared.secrets.office import SecretsOffice
 from .shared.sessions.sessions import Sessions
-from .shared.timeline.timelines import Timelines
 from .url import open_store
 
 logger = logging.getLogger("perdure")
@@ -139,7 +139,7 @@ class AgentSystem:
         """Messages given up: listed, ``get(id)``, ``requeue(id)``, ``discard(id)``."""
         self.hooks = Hooks(self._runtime.hooks, self._runtime.history)
         """Code that intervenes: registered, listed, switched on and off."""
-        self.timeline = Timelines(self._runtime.desk)
+        self.timeline = self._runtime.timeline
         """What happened and what caused what: ``timeline(correlation=...)``."""
         self.agents = Agents(store)
         """What the store has of every agent: ``list()``, ``each()``, ``count()``."""
@@ -388,6 +388,12 @@ class AgentSystem:
         """
         with self._runtime.dispatcher.blocking():
             yield
+
+    def why(
+        self, agent: AgentRef[Any] | tuple[str, str] | str, field: str, *path: str | int
+    ) -> Provenance:
+        """Return why a value of an agent is what it is, as ``timeline.why`` does."""
+        return self.timeline.why(agent, field, *path)
 
     def carry(self, function: Callable[P, R]) -> Callable[P, R]:
         """Return ``function`` such that a thread that calls it is in the turn that is here now.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, cast
 
 from ...shared.sessions.current import entered
 from ..talk.turn import Letter, Turn
@@ -16,6 +16,12 @@ class Numbering(Protocol):
         ...
 
 
+class Leaving(Protocol):
+    """A cell, as far as it is asked whether its turns leave commits."""
+
+    volatile: bool
+
+
 def identified(home: Numbering, letter: Letter) -> Letter:
     """Give a letter an id and a chain of its own, if it came without.
 
@@ -26,6 +32,17 @@ def identified(home: Numbering, letter: Letter) -> Letter:
         letter.id = letter.id or home.next_letter()
         letter.correlation = letter.id
     return letter
+
+
+def asker_of(home: Numbering, turn: Turn) -> int:
+    """Return the cause of what a turn asks for: less the id of its message, for want of a sequence.
+
+    A turn that leaves no commit hands on what led to it.
+    """
+    if cast("Leaving", turn.cell).volatile:
+        return turn.letter.cause
+    turn.letter.id = turn.letter.id or home.next_letter()
+    return -turn.letter.id
 
 
 def chain_of(home: Numbering, turn: Turn) -> int:

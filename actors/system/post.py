@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr
 
+from ...hooks.timeline.why import Provenance
 from ...lifecycle.status import Status
 from ...persistence.errors import Denied, MailboxFull, PerdureError, SystemClosed
 from ...persistence.names.scope import Scope
@@ -15,8 +16,9 @@ from ...persistence.records.records import Commit
 from ...shared.ledger.guard import Right
 from ...shared.ledger.unit import Unit
 from ...shared.sessions.current import entered
+from ...shared.timeline.timelines import Timelines
 from ..cell.cell import AgentCell, Surroundings
-from ..cell.chains import chain_of
+from ..cell.chains import asker_of, chain_of
 from ..cell.isolation import refuse_cut_off
 from ..cell.receiver import RunningCell
 from ..cell.settlement import row
@@ -46,6 +48,7 @@ class Exchange(Surroundings, Protocol):
     closed: bool
     """Nothing is handled any more."""
     sharing: Sharing
+    timeline: Timelines
 
 
 class PostOffice:
@@ -217,9 +220,7 @@ class PostOffice:
                 detached(message), future, edge=False, letter_id=next(self._letters)
             )
             letter.correlation = chain_of(self._home, turn)
-            turn.letter.id = turn.letter.id or next(self._letters)
-            # A turn that leaves no commit hands on what led to it.
-            letter.cause = turn.letter.cause if turn.cell.volatile else -turn.letter.id
+            letter.cause = asker_of(self._home, turn)
             letter.knows = max(turn.cell.last_sequence, turn.cell.seen)
             future.asker = turn
             turn.asked = True
@@ -298,6 +299,10 @@ class PostOffice:
         """Return how an agent stands."""
         cell = self._keeper.cells.get((ref.kind, ref.key))
         return describe(self._home.store, ref.kind, ref.key, cell)
+
+    def why(self, ref: AgentRef[Any], field: str, path: tuple[str | int, ...]) -> Provenance:
+        """Return why a value of an agent's state is what it is, as far as the caller may see it."""
+        return self._home.timeline.why(ref, field, *path)
 
     def rests(self, ref: AgentRef[Any]) -> bool:
         """Tell whether an agent takes no mail at this moment: paused, quarantined, isolated."""

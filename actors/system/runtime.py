@@ -26,6 +26,7 @@ from ...shared.ledger.ledger import Ledger
 from ...shared.scopes.schemas import Schemas
 from ...shared.scopes.state import ScopedState
 from ...shared.scopes.sweep import KeySweep
+from ...shared.timeline.timelines import Timelines
 from ..agent.agent import Agent
 from ..agent.blueprint import Catalogue, check_name
 from ..cell.graves import Graves
@@ -88,8 +89,7 @@ class Runtime:
         self.timers = TimerService(store, clock, self._when_settled, self._timer_due)
         self.by_hand = isinstance(clock, VirtualClock)
         """Time passes only when a test says so."""
-        self.guarded = False
-        self.closing = self.closed = False
+        self.guarded = self.closing = self.closed = False
         self.graves = Graves()
         self.recovering = True
         self.owed: set[tuple[str, str]] = set()
@@ -120,6 +120,7 @@ class Runtime:
         schemas = Schemas(catalogue.vault)
         self.state = ScopedState(desk, largest=largest, schemas=schemas)
         self.access = Access(desk, self.policy, Isolator(self, self.keeper))
+        self.timeline = Timelines(desk)
         self.artifacts = Artifacts(desk, supervisor, largest=largest, limits=limits.artifacts)
         self.audit = AuditTrail(
             desk, store, audit, committer=supervisor.committer, append=supervisor.append

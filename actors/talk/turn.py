@@ -237,7 +237,7 @@ class Turn:
         if not self.sends:
             with _deciding:  # several threads of the turn may come first
                 self.sends = self.sends or []
-        self.sends.append((cell, letter))  # type: ignore[union-attr]  # a list by now
+        self.sends.append((cell, letter))
 
     def sent_to(self, cell: Cell) -> int:
         """Return how many letters the turn has sent to ``cell`` so far."""

@@ -24,8 +24,8 @@ FIRST_PAGE: Final = 128
 """Rows read at first: what a page of a listing needs, or a little more."""
 PAGE: Final = 1024
 """Rows read at a time by who goes on."""
-SLACK: Final = 60.0
-"""Seconds by which commits may be out of the order of their times: the clock was set."""
+SLACK: Final = 1.0
+"""Seconds by which commits may be out of the order of their times, with nothing missed."""
 _LAST: Final = 2**62
 _rows: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _tables: Final = msgspec.json.Decoder(dict[str, list[msgspec.Raw]]).decode
@@ -114,11 +114,15 @@ def turns(store: StoreReader, reach: Reach) -> Iterator[Event]:
         for entry in entries:
             if reach.beyond(entry.sequence):
                 return
+            if wanted.since is not None and entry.time < wanted.since:
+                continue
             events = [turn_of(entry), *artifacts_of(entry)]
             yield from reversed(events) if reach.newest else events
         if len(entries) < limit:
             return
-        after, limit = entries[-1].sequence, PAGE
+        after = entries[-1].sequence
+        # A page of one agent begins its walk at its newest commit: each is twice as long.
+        limit = limit * 2 if wanted.key is not None else PAGE
 
 
 def turn_of(entry: JournalEntry) -> Event:
@@ -159,10 +163,11 @@ def hooks(store: StoreReader, reach: Reach) -> Iterator[Event]:
     for record in History(store).each(after=after, newest=reach.newest, **chosen):
         if reach.beyond(record.sequence):
             return
-        yield _hook(record)
+        yield hook_event(record)
 
 
-def _hook(record: HookRecord) -> Event:
+def hook_event(record: HookRecord) -> Event:
+    """Return an execution of a hook as an event."""
     told = {
         "point": record.point, "hook": record.hook, "version": record.version,
         "outcome": record.outcome, "told": msgspec.Raw(record.context.encode()),

@@ -65,18 +65,17 @@ class Timeline:
             events.append(event)
         return Tree.of(events)
 
-    def causes(self, event: Event) -> list[Event]:
+    def causes(self, event: Event) -> tuple[Event, ...]:
         """Return what led to an event, from the edge of the system on; the nearest is the last.
 
         Also in other chains. It ends early where the journal was trimmed, or where an asker changed
         nothing and so left no commit.
         """
-        found = links.causes(self._store, event)
-        return [each for each in found if self._sees(each)]
+        return tuple(filter(self._sees, links.causes(self._store, event)))
 
-    def effects(self, event: Event) -> list[Event]:
+    def effects(self, event: Event) -> tuple[Event, ...]:
         """Return the turns that an event led to directly, in its own chain and in others."""
-        return [each for each in links.effects(self._store, event) if self._sees(each)]
+        return tuple(filter(self._sees, links.effects(self._store, event)))
 
     def _found(self, after: Place | None, *, newest: bool) -> Iterator[Event]:
         reach = reach_of(self._store, self.selection, after, newest=newest)

@@ -67,11 +67,14 @@ def agent_of(agent: Whom) -> tuple[str, str]:
         kind, slash, key = agent.partition("/")
         if slash and kind:
             return kind, key
-    elif isinstance(agent, tuple):
-        if len(agent) == 2 and all(isinstance(part, str) for part in agent):  # noqa: PLR2004
-            return agent
     else:
-        return agent.kind, agent.key
+        named: object = agent
+        try:
+            kind, key = named if isinstance(named, tuple) else (agent.kind, agent.key)  # type: ignore[union-attr]
+        except (AttributeError, TypeError, ValueError):
+            kind, key = "", ""
+        if kind and isinstance(kind, str) and isinstance(key, str):
+            return kind, key
     message = f'agent={agent!r} names no agent; give a reference, (kind, key) or "KIND/KEY"'
     raise ConfigurationError(message)
 

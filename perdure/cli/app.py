@@ -461,6 +461,41 @@ def timeline(
 
 
 @command
+def why(
+    kind: Kind,
+    key: Key,
+    field: Annotated[
+        str, typer.Argument(metavar="FIELD", callback=name, help="A field of its state.")
+    ],
+    path: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="PATH", callback=name, help="An entry, a position, a member, as [3].owner."
+        ),
+    ] = None,
+    *,
+    store: Store,
+    wide: Wide = False,
+    json: AsJson = False,
+) -> ExitCode:
+    """Show why a value of an agent is what it is.
+
+    The turn that set it last, with the hooks that ran and the artifacts it read, and what led to
+    that turn, from outside of the system on. The exit code is 5 if the journal does not go back
+    so far.
+
+    \b
+    perdure why Desk emea open --store desk.db
+    perdure why Desk emea owners T-1 --store desk.db
+    perdure why Desk emea transcript [-1] --store desk.db
+    """
+    widen(wide)
+    from .why import explain
+
+    return explain(store, kind, key, field, path, json=json)
+
+
+@command
 def mail(
     store: Store,
     kind: AnyKind = None,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from ...hooks.timeline.event import Event, EventKind
 from ...hooks.timeline.selection import Selection, Viewer
 from ...hooks.timeline.timeline import Timeline
-from ...hooks.timeline.wanted import Whom, selection_of
+from ...hooks.timeline.wanted import Whom, agent_of, selection_of
+from ...hooks.timeline.why import Provenance, why
 from ...persistence.names.scope import Principal, Scope
 from ..ledger.desk import Handle
 from ..ledger.guard import Right
@@ -52,8 +54,8 @@ class Timelines(Handle):
             agent: of one agent: a reference, ``(kind, key)`` or ``"KIND/KEY"``.
             kind: of all agents of a kind.
             session: of a session, or of the one with that id; UnknownSession.
-            between: from when to when, in seconds since the epoch; None for an open end. Right
-                as long as the clock was not set back by more than a minute.
+            between: from when to when, in seconds since the epoch; None for an open end. Complete
+                where the clock was not set back by more than a second meanwhile.
             what: kinds of events, as ``"turn"`` or ``"hook"``; all by default.
             where: a function that tells whether an event is wanted.
             text: what an event holds in its names or in what it changed.
@@ -71,6 +73,32 @@ class Timelines(Handle):
             what=what, where=where, text=text,
         )  # fmt: skip
         return Timeline(store, selection, self._viewer(selection))
+
+    def why(self, agent: Whom, field: str, *path: str | int) -> Provenance:
+        """Return why a field of an agent is what it is, or what ``path`` leads to in it.
+
+        The turn that set it last, what led to that turn from the edge on, its message's arguments
+        as far as a hook has recorded them, the hooks that ran and the artifacts it read.
+
+        Args:
+            agent: a reference, ``(kind, key)`` or ``"KIND/KEY"``.
+            field: a field of its state.
+            path: an entry of a map, a position in a log (from the end if below 0), then members
+                of the value.
+
+        Raises:
+            Denied: the caller may not see this agent's turns.
+            ConfigurationError: there never was such a field, as far as the journal goes back.
+        """
+        kind, key = agent_of(agent)
+        store = self._desk.ledger.store
+        viewer = self._viewer(selection_of(store, agent=(kind, key)))
+        found = why(store, kind, key, field, path)
+        if viewer is None:
+            return found
+        event = None if found.event is None else viewer.shown(found.event)
+        seen = tuple(viewer.shown(each) for each in found.causes if viewer.sees(each))
+        return dataclasses.replace(found, event=event, causes=seen)
 
     def _viewer(self, selection: Selection) -> Viewer | None:
         desk = self._desk

@@ -25,7 +25,7 @@ def test_every_event_of_a_random_run_has_the_cause_that_the_plan_says(
     randomness = random.Random(seed)
     plans = [plan(randomness, f"p{number}", 4) for number in range(12)]
     expected = {label: above for each in plans for label, above in causes(each)}
-    path = tmp_path / "run.db"
+    path, trees = tmp_path / "run.db", []
     for part in (plans[:6], plans[6:], []):
         clock = VirtualClock()
         with AgentSystem.open(path, agents=KINDS, sync="process", clock=clock) as system:
@@ -35,7 +35,8 @@ def test_every_event_of_a_random_run_has_the_cause_that_the_plan_says(
             while not part and system.timers.count():  # what the processes before have left
                 clock.advance(1)
                 assert system.idle(DEADLINE)
-            events = system.timeline().tree()
+            trees.append(system.timeline().tree())
+    events = trees[-1]
     found = {label_of(event.detail): event for event in events.events}
     assert set(found) == set(expected)
     for label, above in expected.items():
