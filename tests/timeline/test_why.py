@@ -72,8 +72,8 @@ def test_the_turn_that_set_each_value_last_is_found() -> None:
                 shown = str(value) if what == "owners" else value
             elif what == "lines":
                 place, shown, lines = (what, lines), str(value), lines + 1
-            # A put is a change, whatever stood there.
-            if last.get(place, (0, 0))[1] != shown or what in ("owners", "numbers"):
+            before = 0 if what in ("count", "row") else None
+            if last.get(place, (0, before))[1] != shown:
                 last[place] = (newest, shown)
         for (field, *path), (sequence, value) in last.items():
             found = clerk.why(field, *path)
