@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from .actors.agent.agent import Agent
     from .actors.agent.system_view import SystemView
+    from .actors.cell.logs import TurnFilter
     from .actors.patterns.document import Conflicted, Document, Merged, Version
     from .actors.patterns.family import Family
     from .actors.patterns.pipeline import Dropped, Pipeline, Work
@@ -48,6 +49,10 @@ if TYPE_CHECKING:
     from .hooks.hook import Declared, HookOptions, HookStatistics, OnFailure, hook
     from .hooks.points import Point
     from .hooks.results import Cache, Cancel, Continue, Fork, Redirect, Replace, Retry, Skip
+    from .hooks.timeline.event import Event, EventKind
+    from .hooks.timeline.timeline import Timeline
+    from .hooks.timeline.tree import Gap, Span, Tree
+    from .hooks.timeline.why import Provenance
     from .lifecycle import signals
     from .lifecycle.backoff import Backoff
     from .lifecycle.clock import Clock, VirtualClock
@@ -114,6 +119,7 @@ if TYPE_CHECKING:
     from .shared.sessions.records import Cleanup, SessionInfo, SessionLimits
     from .shared.sessions.sessions import Sessions
     from .shared.sessions.status import SessionStatus
+    from .shared.timeline.timelines import Timelines
     from .system import AgentSystem, SystemStatistics, open_async
     from .url import open_reader
 
@@ -163,12 +169,15 @@ __all__ = [
     "Entry",
     "EnvironmentKeys",
     "ErrorDetails",
+    "Event",
+    "EventKind",
     "ExportReport",
     "Family",
     "Fault",
     "FileKeys",
     "Fork",
     "Future",
+    "Gap",
     "Grant",
     "Grants",
     "GroupDescription",
@@ -209,6 +218,7 @@ __all__ = [
     "Pipeline",
     "Point",
     "Principal",
+    "Provenance",
     "QuarantineRow",
     "Quota",
     "Recording",
@@ -245,6 +255,7 @@ __all__ = [
     "Sink",
     "Skip",
     "Source",
+    "Span",
     "State",
     "StateDetails",
     "StaticKeys",
@@ -256,9 +267,13 @@ __all__ = [
     "SystemStatistics",
     "SystemView",
     "TimedOut",
+    "Timeline",
+    "Timelines",
     "Timer",
     "Timers",
     "Topic",
+    "Tree",
+    "TurnFilter",
     "TurnView",
     "Version",
     "VirtualClock",
@@ -320,12 +335,15 @@ _HOMES: Final = {
     "Entry": ".shared.scopes.entries",
     "EnvironmentKeys": ".persistence.secrets.keys",
     "ErrorDetails": ".hooks.details",
+    "Event": ".hooks.timeline.event",
+    "EventKind": ".hooks.timeline.event",
     "ExportReport": ".shared.sessions.exporter",
     "Family": ".actors.patterns.family",
     "Fault": ".persistence.audit.verification",
     "FileKeys": ".persistence.secrets.keys",
     "Fork": ".hooks.results",
     "Future": ".actors.pool.future",
+    "Gap": ".hooks.timeline.tree",
     "Grant": ".shared.access.grants",
     "Grants": ".shared.access.held",
     "GroupDescription": ".lifecycle.groups",
@@ -367,6 +385,7 @@ _HOMES: Final = {
     "Point": ".hooks.points",
     "Principal": ".persistence.names.scope",
     "QuarantineRow": ".persistence.records.records",
+    "Provenance": ".hooks.timeline.why",
     "Quota": ".actors.patterns.quota",
     "Recording": ".hooks.history.recording",
     "Redirect": ".hooks.results",
@@ -402,6 +421,7 @@ _HOMES: Final = {
     "Sink": ".shared.artifacts.sink",
     "Skip": ".hooks.results",
     "Source": ".shared.artifacts.source",
+    "Span": ".hooks.timeline.tree",
     "State": ".persistence.state.state",
     "StateDetails": ".hooks.details",
     "StaticKeys": ".persistence.secrets.keys",
@@ -413,9 +433,13 @@ _HOMES: Final = {
     "SystemStatistics": ".system",
     "SystemView": ".actors.agent.system_view",
     "TimedOut": ".actors.patterns.requests",
+    "Timeline": ".hooks.timeline.timeline",
+    "Timelines": ".shared.timeline.timelines",
     "Timer": ".persistence.records.records",
     "Timers": ".listings",
     "Topic": ".actors.patterns.topic",
+    "Tree": ".hooks.timeline.tree",
+    "TurnFilter": ".actors.cell.logs",
     "TurnView": ".actors.talk.turn",
     "Version": ".actors.patterns.document",
     "VirtualClock": ".lifecycle.clock",

@@ -13,6 +13,7 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -394,6 +395,15 @@ class AgentSystem:
     ) -> Provenance:
         """Return why a value of an agent is what it is, as ``timeline.why`` does."""
         return self.timeline.why(agent, field, *path)
+
+    def trace(self, traceparent: str) -> AbstractContextManager[None]:
+        """Have what is sent in the block, from outside, belong to a trace (W3C trace context).
+
+        ``traceparent`` is the value of the header of that name. It is stored before the message,
+        survives a restart, and is given out by ``self.turn.traceparent``. What is sent in a session
+        belongs to the session's, the one that was given last. ConfigurationError if it is none.
+        """
+        return self._runtime.traces.given(traceparent)
 
     def carry(self, function: Callable[P, R]) -> Callable[P, R]:
         """Return ``function`` such that a thread that calls it is in the turn that is here now.

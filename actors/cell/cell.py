@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 
 from blinker import Signal
 
+from ...hooks.timeline.trace import TraceContext
 from ...lifecycle.clock import Clock
 from ...lifecycle.durability import AutoSave, Durability
 from ...lifecycle.groups import SupervisionTree
@@ -68,6 +69,22 @@ class CellKeeper(Protocol):
         ...
 
 
+class Tracing(Protocol):
+    """Know the trace of each chain of messages."""
+
+    def inside(self) -> bool:
+        """Tell whether what is sent from outside, here, belongs to a trace."""
+        ...
+
+    def begins(self, correlation: int) -> None:
+        """Take note that a chain begins here, before its first message leaves."""
+        ...
+
+    def of(self, correlation: int) -> TraceContext:
+        """Return the trace of a chain."""
+        ...
+
+
 class Surroundings(Protocol):
     """What a cell needs from the system it lives in."""
 
@@ -89,6 +106,8 @@ class Surroundings(Protocol):
     policy: Policy
     state: ScopedState
     """What agents share, as ``system.state``."""
+    traces: Tracing
+    """Which trace each chain of messages belongs to."""
     facade: Any
     """The AgentSystem that handlers see as ``self.system``, and the sender of signals."""
     guarded: bool

@@ -111,7 +111,12 @@ class CellHome:
         limit = self._cell.blueprint.agent_class.restarts.attempts
         attempts = limit if letter.reply_to is None else 1
         chain = identified(self._cell.home, letter).correlation
-        return TurnView(letter.attempts + 1, attempts, describe(letter), chain)
+        home = self._cell.home
+
+        def trace() -> str:
+            return str(home.traces.of(chain).below(f"{self._cell} {letter.id}"))
+
+        return TurnView(letter.attempts + 1, attempts, describe(letter), chain, trace)
 
     def now(self) -> float:
         """Return the time as the turn under way takes it."""

@@ -159,10 +159,10 @@ class PostOffice:
             self._wait_for_room(cell)
         # A bare value is no burden for the garbage collector while it waits; a letter is.
         letter: object = message
-        chained = entered(None) or current.get() is not None
+        chained = entered(None) or current.get() is not None or self._home.traces.inside()
         if cell.volatile:
             if chained or message.__class__ not in PLAIN:
-                letter = Letter(detached(message))
+                letter = Letter(detached(message), letter_id=next(self._letters) if chained else 0)
                 self._begin(letter)
         elif cell.snapshot and not cell.holds:
             # As durable as the agent itself: stored when it is paused or the system closes. Until
@@ -349,6 +349,7 @@ class PostOffice:
         session = entered(None)
         if session or origin is None:
             letter.correlation = session or letter.id
+            self._home.traces.begins(letter.correlation)
             return
         letter.correlation = chain_of(self._home, origin)
         commit = origin.commit

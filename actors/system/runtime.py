@@ -53,6 +53,7 @@ from .options import Limits, Resources
 from .post import PostOffice, refuse_agents, refuse_all
 from .recovery import Recovery
 from .strangers import Strangers
+from .traces import Traces, TraceSweep
 
 logger = logging.getLogger("perdure.actors")
 
@@ -120,7 +121,7 @@ class Runtime:
         schemas = Schemas(catalogue.vault)
         self.state = ScopedState(desk, largest=largest, schemas=schemas)
         self.access = Access(desk, self.policy, Isolator(self, self.keeper))
-        self.timeline = Timelines(desk)
+        self.timeline, self.traces = Timelines(desk), Traces(store, supervisor, clock)
         self.artifacts = Artifacts(desk, supervisor, largest=largest, limits=limits.artifacts)
         self.audit = AuditTrail(
             desk, store, audit, committer=supervisor.committer, append=supervisor.append
@@ -145,6 +146,7 @@ class Runtime:
             for sweep in (
                 session_sweep, self.key_sweep, self.grant_sweep, self.artifacts.sweeper,
                 AuditSweep(self.audit), HistorySweep(self.history), self.deferred,
+                TraceSweep(self.traces),
             )
         ]  # fmt: skip
         self._steps = StepWatch(

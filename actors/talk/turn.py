@@ -8,7 +8,7 @@ import functools
 import threading
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar, copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from pykka._envelope import Envelope
@@ -126,6 +126,16 @@ class TurnView:
     """The method that is called; "on_receive" for a message to that."""
     correlation: int
     """What it belongs to: as in the journal."""
+    _trace: Callable[[], str] = field(default=str, repr=False, compare=False)
+
+    @property
+    def traceparent(self) -> str:
+        """The W3C trace context to hand on with calls to the outside world, for its header.
+
+        Of the trace that was given at the edge (``with system.trace(...)``), else of one that
+        begins now; the span is this message's, the same at every attempt.
+        """
+        return self._trace()
 
     @property
     def last(self) -> bool:

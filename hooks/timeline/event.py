@@ -68,7 +68,7 @@ class Event:
     """How long a hook took."""
 
     @property
-    def place(self) -> Place:
+    def place(self) -> tuple[int, int, int]:
         """Where it stands among all events."""
         return Place(self.sequence, _RANKS[self.what], self.number)
 

@@ -29,11 +29,11 @@ class Timeline:
     ) -> None:
         """Show of ``store`` what is selected; without a ``viewer`` all of it."""
         self._store = store
-        self.selection = selection
+        self._selection = selection
         self._viewer = viewer
 
     def list(
-        self, *, after: str | Place | None = None, limit: int = LIMIT, newest: bool = False
+        self, *, after: str | None = None, limit: int = LIMIT, newest: bool = False
     ) -> Page[Event]:
         """Return a page of the events, oldest first; with ``newest`` newest first.
 
@@ -41,7 +41,7 @@ class Timeline:
         """
         return page_of(self._found(place_of(after), newest=newest), limit, _id)
 
-    def each(self, *, after: str | Place | None = None, newest: bool = False) -> Iterator[Event]:
+    def each(self, *, after: str | None = None, newest: bool = False) -> Iterator[Event]:
         """Iterate over all events in that order; takes what ``list`` takes."""
         return walk(lambda place: self.list(after=place, newest=newest, limit=1000), after)
 
@@ -78,11 +78,11 @@ class Timeline:
         return tuple(filter(self._sees, links.effects(self._store, event)))
 
     def _found(self, after: Place | None, *, newest: bool) -> Iterator[Event]:
-        reach = reach_of(self._store, self.selection, after, newest=newest)
+        reach = reach_of(self._store, self._selection, after, newest=newest)
         sources = [
             source(self._store, reach)
             for source, kinds in SOURCES.items()
-            if kinds & self.selection.what
+            if kinds & self._selection.what
         ]
         merged = heapq.merge(*sources, key=lambda event: event.place, reverse=newest)
         for event in merged:

@@ -253,8 +253,18 @@ HOOK_PINS: Final = Table(
 )
 """Executions of hooks that no retention removes."""
 
+TRACES: Final = Table(
+    "traces",
+    (Column("correlation", "integer"), Column("trace"), Column("made", "real"), _SEQUENCE),
+    key=1,
+    indexes=(Index(("sequence",)),),
+    sequence="sequence",
+    journaled=False,
+)
+"""The W3C trace context of a chain of messages."""
+
 SHARED_TABLES: Final = (
     SCOPED, OWNERS, GRANTS, BOUNDARIES, ISOLATED, AUDIT, AUDIT_ANCHOR, SESSIONS, ARTIFACTS,
     ARTIFACT_NAMES, ARTIFACT_TAGS, LINEAGE, ARTIFACT_USES, CONTENTS, CONTENT_PARTS, CHUNKS,
-    PROGRESS, TOMBSTONES, HOOK_RUNS, HOOK_QUEUE, HOOK_SEGMENTS, HOOK_PINS,
+    PROGRESS, TOMBSTONES, HOOK_RUNS, HOOK_QUEUE, HOOK_SEGMENTS, HOOK_PINS, TRACES,
 )  # fmt: skip
