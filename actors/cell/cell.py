@@ -106,8 +106,6 @@ class Surroundings(Protocol):
     policy: Policy
     state: ScopedState
     """What agents share, as ``system.state``."""
-    traces: Tracing
-    """Which trace each chain of messages belongs to."""
     facade: Any
     """The AgentSystem that handlers see as ``self.system``, and the sender of signals."""
     guarded: bool
@@ -153,6 +151,11 @@ class Surroundings(Protocol):
 
     def reference(self, kind: str, key: str) -> Any:  # noqa: ANN401 - AgentRef is above
         """Return a reference to an agent."""
+        ...
+
+    @property
+    def traces(self) -> Tracing:
+        """Which trace each chain of messages belongs to."""
         ...
 
     @property

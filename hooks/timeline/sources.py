@@ -17,6 +17,7 @@ from ...persistence.secrets.masking import masked
 from ...persistence.store.store import StoreReader
 from ..history.history import History
 from ..history.record import HookRecord
+from ..history.recording import POINT
 from .event import Event, EventKind, Place
 from .selection import Selection
 
@@ -163,7 +164,8 @@ def hooks(store: StoreReader, reach: Reach) -> Iterator[Event]:
     for record in History(store).each(after=after, newest=reach.newest, **chosen):
         if reach.beyond(record.sequence):
             return
-        yield hook_event(record)
+        if record.point != POINT:  # a turn that was recorded whole is no hook's doing
+            yield hook_event(record)
 
 
 def hook_event(record: HookRecord) -> Event:

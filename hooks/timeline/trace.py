@@ -36,7 +36,7 @@ class TraceContext(NamedTuple):
 
 def read_traceparent(text: str) -> TraceContext:
     """Return what a ``traceparent`` says; ConfigurationError if it is none."""
-    found = _FORM.fullmatch(text) if isinstance(text, str) else None
+    found = _FORM.fullmatch(str(text))
     if found is not None:
         version, trace, span, flags, more = found.groups()
         known = version != "ff" and (version != "00" or more is None)

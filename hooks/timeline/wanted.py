@@ -73,7 +73,7 @@ def agent_of(agent: Whom) -> tuple[str, str]:
             kind, key = named if isinstance(named, tuple) else (agent.kind, agent.key)  # type: ignore[union-attr]
         except (AttributeError, TypeError, ValueError):
             kind, key = "", ""
-        if kind and isinstance(kind, str) and isinstance(key, str):
+        if kind and {type(kind), type(key)} == {str}:
             return kind, key
     message = f'agent={agent!r} names no agent; give a reference, (kind, key) or "KIND/KEY"'
     raise ConfigurationError(message)

@@ -12,11 +12,13 @@ import msgspec
 from ...persistence.errors import ConfigurationError
 from ...persistence.records.journal import JournalDelta, read_delta
 from ...persistence.records.records import JournalEntry
-from ...persistence.records.shared_tables import ARTIFACT_USES, ARTIFACTS
+from ...persistence.records.shared_tables import ARTIFACT_USES, ARTIFACTS, SCOPED
 from ...persistence.records.tables import Order
 from ...persistence.secrets.masking import masked
 from ...persistence.store.store import StoreReader
 from ..history.history import History
+from ..history.record import HookRecord
+from ..history.recording import POINT, Recording, recording_in
 from .event import Event
 from .links import causes
 from .sources import hook_event, turn_of
@@ -45,11 +47,13 @@ class Provenance:
     causes: tuple[Event, ...] = ()
     """What led to that turn, from the edge on; the nearest is the last."""
     arguments: str = ""
-    """JSON: what the message carried, as far as a hook at the turn has recorded it."""
+    """JSON: what the message carried, where the turn was recorded or a hook has looked at it."""
     hooks: tuple[Event, ...] = ()
     """Hooks that ran in that turn."""
+    reads: tuple[str, ...] = ()
+    """Shared keys it looked at, as ``SCOPE KEY``, where the turn was recorded whole."""
     artifacts: tuple[str, ...] = ()
-    """Artifacts the turn has read, as ``SCOPE NAME version N``."""
+    """Artifacts the turn named as its sources (``artifacts.came_from``)."""
 
     @property
     def place(self) -> str:
@@ -143,8 +147,8 @@ def _dig(raw: msgspec.Raw, path: Path) -> object:
     value: Any = msgspec.json.decode(raw)
     for part in path:
         try:
-            value = value[part] if isinstance(value, list) else value[str(part)]
-        except (KeyError, IndexError, TypeError):
+            value = value[int(part)] if isinstance(value, list) else value[str(part)]
+        except (KeyError, IndexError, TypeError, ValueError):
             return _GONE
     return value
 
@@ -190,26 +194,44 @@ def _explained(store: StoreReader, found: Provenance) -> Provenance:
     event = found.event
     if event is None:
         return found
-    hooks = tuple(
-        hook_event(record)
-        for record in History(store).each(
-            after=f"{event.sequence}.-1", kind=found.kind, key=found.key
-        )
+    runs = [
+        record
+        for record in _runs(store, found.kind, found.key, event.sequence)
         if record.sequence == event.sequence
-    )
+    ]
+    recording = next((recording_in(run) for run in runs if run.point == POINT), None)
     return dataclasses.replace(
-        found, causes=tuple(causes(store, event)), arguments=_arguments(hooks), hooks=hooks,
+        found, causes=tuple(causes(store, event)), arguments=_arguments(runs, recording),
+        hooks=tuple(hook_event(run) for run in runs if run.point != POINT),
+        reads=() if recording is None else tuple(dict.fromkeys(map(_read, recording.reads))),
         artifacts=_artifacts(store, event.sequence),
     )  # fmt: skip
 
 
-def _arguments(hooks: tuple[Event, ...]) -> str:
-    for hook in hooks:
-        detail = msgspec.json.decode(hook.detail)
-        told = detail.get("told")
-        if detail.get("point") in _ARGUMENTS and isinstance(told, dict):
+def _runs(store: StoreReader, kind: str, key: str, sequence: int) -> Iterator[HookRecord]:
+    for record in History(store).each(after=f"{sequence}.-1", kind=kind, key=key):
+        if record.sequence > sequence:
+            return
+        yield record
+
+
+def _arguments(runs: list[HookRecord], recording: Recording | None) -> str:
+    if recording is not None:
+        return masked(recording.body)
+    for run in runs:
+        told = msgspec.json.decode(run.context)
+        if run.point in _ARGUMENTS and isinstance(told, dict):
             return msgspec.json.encode([told.get("args"), told.get("kwargs")]).decode()
     return ""
+
+
+def _read(row: tuple[str, list[Any], list[Any] | None]) -> str:
+    """Return a shared row that was looked at: its scope and key, or its table and place."""
+    table, place, _ = row
+    if table == SCOPED.name:
+        *scope, name = map(str, place)
+        return f"{':'.join(part for part in scope if part)} {name}"
+    return f"{table} {'/'.join(map(str, place))}"
 
 
 def _artifacts(store: StoreReader, sequence: int) -> tuple[str, ...]:
@@ -218,9 +240,8 @@ def _artifacts(store: StoreReader, sequence: int) -> tuple[str, ...]:
     for _, number in rows:
         row = store.row(ARTIFACTS, (number,))
         if row is None:
-            found.append(f"artifact {number}, deleted since")
+            found.append(f"artifact {number!s}, deleted since")
             continue
-        kind, scope, part, name, version = row[1:6]
-        where = ":".join(str(each) for each in (kind, scope, part) if each)
-        found.append(f"{where} {name} version {version}")
+        *scope, name, version = map(str, row[1:6])
+        found.append(f"{':'.join(part for part in scope if part)} {name} version {version}")
     return tuple(found)

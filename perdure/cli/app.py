@@ -480,8 +480,8 @@ def why(
 ) -> ExitCode:
     """Show why a value of an agent is what it is.
 
-    The turn that set it last, with the hooks that ran and the artifacts it read, and what led to
-    that turn, from outside of the system on. The exit code is 5 if the journal does not go back
+    The turn that set it last, with the hooks that ran and the artifacts it came from, and what led
+    to that turn, from outside of the system on. The exit code is 5 if the journal does not go back
     so far.
 
     \b

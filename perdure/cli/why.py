@@ -63,7 +63,8 @@ def record(found: Provenance) -> dict[str, object]:
         "event": None if found.event is None else found.event.record(),
         "arguments": parse(found.arguments or "null", found.place),
         "causes": [event.record() for event in found.causes],
-        "hooks": [event.record() for event in found.hooks], "artifacts": list(found.artifacts),
+        "hooks": [event.record() for event in found.hooks], "reads": list(found.reads),
+        "artifacts": list(found.artifacts),
     }  # fmt: skip
 
 
@@ -82,8 +83,12 @@ def _print(found: Provenance, screen: Screen) -> None:
         screen.title("hooks in that turn")
         for hook in found.hooks:
             screen.say(hook.name)
+    if found.reads:
+        screen.title("shared keys it looked at")
+        for read in found.reads:
+            screen.say(read)
     if found.artifacts:
-        screen.title("artifacts it read")
+        screen.title("artifacts it came from")
         for artifact in found.artifacts:
             screen.say(artifact)
     first = found.causes[0] if found.causes else event

@@ -78,7 +78,8 @@ class Timelines(Handle):
         """Return why a field of an agent is what it is, or what ``path`` leads to in it.
 
         The turn that set it last, what led to that turn from the edge on, its message's arguments
-        as far as a hook has recorded them, the hooks that ran and the artifacts it read.
+        where the turn was recorded or a hook has looked, the hooks that ran, the artifacts it came
+        from.
 
         Args:
             agent: a reference, ``(kind, key)`` or ``"KIND/KEY"``.

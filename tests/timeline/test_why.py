@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from perdure import Agent, AgentSystem, Log, Map, MemoryStore, Retention, State
+from perdure import Agent, AgentSystem, Log, Map, MemoryStore, Retention, Scope, State
 from perdure.hooks import points
 from perdure.hooks.details import MessageDetails
 from perdure.persistence.errors import ConfigurationError
@@ -54,7 +54,7 @@ class Boss(Agent[Book]):
 def test_the_turn_that_set_each_value_last_is_found() -> None:
     """Of a field, a member, a map's entry and a log's item, whatever was changed in between."""
     randomness = random.Random(3)
-    last: dict[tuple[Any, ...], tuple[int, object]] = {}
+    last: dict[tuple[Any, ...], tuple[int, int | str | None]] = {}
     lines = 0
     with AgentSystem.open("memory://", agents=[Clerk]) as system:
         clerk = system.agent(Clerk, "c")
@@ -64,7 +64,7 @@ def test_the_turn_that_set_each_value_last_is_found() -> None:
             clerk.call(Clerk.change, what, at, value).get(timeout=DEADLINE)
             newest = system.journal.list("Clerk", "c", newest=True, limit=1)[0].sequence
             place: tuple[Any, ...] = (what,)
-            shown: object = value
+            shown: int | str = value
             if what in ("row", "name"):
                 place, shown = ("seat", what), value if what == "row" else str(value)
             elif what in ("owners", "numbers"):
@@ -72,14 +72,14 @@ def test_the_turn_that_set_each_value_last_is_found() -> None:
                 shown = str(value) if what == "owners" else value
             elif what == "lines":
                 place, shown, lines = (what, lines), str(value), lines + 1
-            before = 0 if what in ("count", "row") else None
+            before: int | None = 0 if what in ("count", "row") else None
             if last.get(place, (0, before))[1] != shown:
                 last[place] = (newest, shown)
-        for (field, *path), (sequence, value) in last.items():
+        for (field, *path), (sequence, wanted) in last.items():
             found = clerk.why(field, *path)
             assert found.event is not None, (field, path)
             got = (found.event.sequence, msgspec.json.decode(found.value))
-            assert got == (sequence, value), (field, path)
+            assert got == (sequence, wanted), (field, path)
         end = clerk.why("lines", -1)
         assert end == clerk.why("lines", lines - 1)
 
@@ -117,3 +117,29 @@ def test_what_the_journal_has_no_more_is_said_to_be_older() -> None:
         assert system.why(clerk, "owners", "1").event is not None
         with pytest.raises(ConfigurationError, match="no stored field 'nothing'"):
             system.why(clerk, "nothing")
+
+
+class Reader(Agent[Book]):
+    record = True
+
+    def take(self, number: int) -> None:
+        rate = self.system.state.get(Scope.agent("Reader", self.key), "rate")
+        assert isinstance(rate, int)
+        own = Scope.agent("Reader", self.key)
+        sheet = self.system.artifacts.get("sheet", scope=own)
+        assert self.system.artifacts.read(sheet) == b"1,2"
+        self.system.artifacts.came_from(sheet)
+        self.state.count = number * rate
+
+
+def test_what_a_recorded_turn_has_read_is_named() -> None:
+    """The arguments, the shared keys and the artifacts of a turn that was recorded whole."""
+    with AgentSystem.open("memory://", agents=[Reader]) as system:
+        system.state.set(Scope.agent("Reader", "r"), "rate", 3)
+        system.artifacts.save("sheet", b"1,2", scope=Scope.agent("Reader", "r"))
+        system.agent(Reader, "r").call(Reader.take, 14).get(timeout=DEADLINE)
+        assert system.flush(DEADLINE)
+        found = system.why("Reader/r", "count")
+    assert (found.value, found.arguments) == ("42", "[[14],{}]")
+    assert "agent:Reader:r rate" in found.reads
+    assert found.artifacts == ("agent:Reader:r sheet version 1",)
