@@ -10,6 +10,7 @@ from ...persistence.records.page import LIMIT, Page, page_of, walk
 from ...persistence.store.store import StoreReader
 from . import links
 from .event import Event, Place, place_of
+from .formats import written
 from .selection import Selection, Viewer
 from .sources import SOURCES, reach_of
 from .tree import Tree
@@ -64,6 +65,14 @@ class Timeline:
                 raise ConfigurationError(message)
             events.append(event)
         return Tree.of(events)
+
+    def export(self, form: str, most: int = MOST) -> str:
+        """Return the events for another program: ``json``, ``mermaid``, ``chrome`` or ``html``.
+
+        ``chrome`` opens in Perfetto and chrome://tracing; ``html`` is one page that loads nothing.
+        ConfigurationError as ``tree``, and for another format.
+        """
+        return written(self.tree(most), form)
 
     def causes(self, event: Event) -> tuple[Event, ...]:
         """Return what led to an event, from the edge of the system on; the nearest is the last.

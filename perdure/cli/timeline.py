@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from ..hooks.timeline.event import Event, EventKind
-from ..hooks.timeline.exports import as_chrome, as_json, as_mermaid
-from ..hooks.timeline.picture import as_html
-from ..hooks.timeline.timeline import MOST, Timeline
+from ..hooks.timeline.formats import written
+from ..hooks.timeline.timeline import Timeline
 from ..hooks.timeline.tree import Tree
 from ..hooks.timeline.wanted import selection_of
 from ..persistence.errors import ConfigurationError
@@ -32,12 +31,6 @@ _STYLES: Final = {
     EventKind.TURN: "", EventKind.HOOK: "cyan", EventKind.DECISION: "yellow",
     EventKind.ARTIFACT: "green", EventKind.LETTER: "red",
 }  # fmt: skip
-_WRITERS: Final[dict[TimelineFormat, Callable[[Tree], str]]] = {
-    TimelineFormat.MERMAID: as_mermaid,
-    TimelineFormat.CHROME: as_chrome,
-    TimelineFormat.HTML: as_html,
-    TimelineFormat.JSON: as_json,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +85,7 @@ def draw_timeline(store: str, asked: Asked) -> None:
 
 def export_timeline(store: str, asked: Asked, form: TimelineFormat, output: str | None) -> None:
     """Write the events in a format for other programs, to a new file or to standard output."""
-    text = _WRITERS[form](_tree(store, asked))
+    text = written(_tree(store, asked), form.value)
     if output is None or output == "-":
         sys.stdout.write(text if text.endswith("\n") else text + "\n")
         return
@@ -106,7 +99,7 @@ def export_timeline(store: str, asked: Asked, form: TimelineFormat, output: str 
 def _tree(store: str, asked: Asked) -> Tree:
     with closing(open_reader(store)) as reader:
         timeline = asked.of(lambda **how: Timeline(reader, selection_of(reader, **how)))
-        return timeline.tree(MOST)
+        return timeline.tree()
 
 
 def _cells(event: Event) -> tuple[object, ...]:
