@@ -14,6 +14,7 @@ from . import (
     population,
     scopes,
     secrets,
+    timeline,
     turns,
 )
 
@@ -33,5 +34,6 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     access.ACCESS,
     artifacts.ARTIFACTS,
     secrets.DETECTOR,
+    timeline.TIMELINE,
     inserting.INSERT,
 )

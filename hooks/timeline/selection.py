@@ -85,6 +85,9 @@ class Selection:
 
 def holds(event: Event, text: str) -> bool:
     """Tell whether an event has a text in its names or in what it changed."""
-    wanted = text.casefold()
-    parts = (event.agent, event.name, event.detail)
-    return any(wanted in part.casefold() for part in parts)
+    return text.casefold() in folded(event)
+
+
+def folded(event: Event) -> str:
+    """Return all texts of an event, a line each, in one case of letters."""
+    return f"{event.agent}\n{event.name}\n{event.detail}".casefold()

@@ -19,6 +19,7 @@ from ..history.history import History
 from ..history.record import HookRecord
 from ..history.recording import POINT
 from .event import Event, EventKind, Place
+from .search import candidates, searchable
 from .selection import Selection
 
 FIRST_PAGE: Final = 128
@@ -106,24 +107,38 @@ def _sequence_at(store: StoreReader, time: float) -> int:
 
 def turns(store: StoreReader, reach: Reach) -> Iterator[Event]:
     """Give commits, and the artifacts that they made."""
+    wanted = reach.selection
+    for entry in _entries(store, reach):
+        if reach.beyond(entry.sequence):
+            return
+        if wanted.since is None or entry.time >= wanted.since:
+            events = events_of(entry)
+            yield from reversed(events) if reach.newest else events
+
+
+def _entries(store: StoreReader, reach: Reach) -> Iterator[JournalEntry]:
     wanted, after, limit = reach.selection, reach.start(), FIRST_PAGE
+    if searchable(wanted):
+        found = candidates(store, wanted.text, after, events_of, newest=reach.newest)
+        if found is not None:
+            yield from found
+            return
     while True:
         entries = store.journal(
             wanted.kind, wanted.key, after=after, limit=limit, newest=reach.newest,
             correlation=wanted.correlation,
         )  # fmt: skip
-        for entry in entries:
-            if reach.beyond(entry.sequence):
-                return
-            if wanted.since is not None and entry.time < wanted.since:
-                continue
-            events = [turn_of(entry), *artifacts_of(entry)]
-            yield from reversed(events) if reach.newest else events
+        yield from entries
         if len(entries) < limit:
             return
         after = entries[-1].sequence
         # A page of one agent begins its walk at its newest commit: each is twice as long.
         limit = limit * 2 if wanted.key is not None else PAGE
+
+
+def events_of(entry: JournalEntry) -> list[Event]:
+    """Return a commit, and the artifacts that it made."""
+    return [turn_of(entry), *artifacts_of(entry)]
 
 
 def turn_of(entry: JournalEntry) -> Event:

@@ -48,6 +48,7 @@ from .errors import Mended, translated
 from .history import entries_back
 from .place import beside, identity, refuse_two_names
 from .pool import ReaderPool, fetch
+from .search import SUFFIX, TextIndex
 from .transaction import snapshot
 
 logger = logging.getLogger("perdure.persistence")
@@ -354,6 +355,14 @@ class SqliteReader(StoreReader):
     def texts(self, containing: str = "") -> Iterator[StoredText]:
         """Iterate over the stored texts that contain ``containing``."""
         return sqlite_texts.texts(self._rows, containing)
+
+    def text_index(self) -> TextIndex | None:
+        """Open the index of texts beside the file; None where it can be neither read nor made."""
+        try:
+            return TextIndex(beside(self._path, SUFFIX))
+        except StoreUnavailable as error:
+            logger.info("there is no index of texts: %s", error)
+            return None
 
     def growth(self) -> list[Growth]:
         """Return what uses the space, by agent and field, largest first."""

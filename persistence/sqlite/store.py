@@ -26,9 +26,10 @@ from . import deletion, schema, tables, texts
 from .errors import Mended, conflicting, locked, malformed, translated
 from .insert import delete, insert
 from .mend import make_room, mend
-from .place import LogLost, StoreFile, refuse_two_names
+from .place import LogLost, StoreFile, beside, refuse_two_names
 from .pool import fetch
 from .reader import LOST, SqliteReader
+from .search import SUFFIX
 from .transaction import writing
 
 logger = logging.getLogger("perdure.persistence")
@@ -235,6 +236,9 @@ class SqliteStore(SqliteReader, Store):
         if not self._residue or time.monotonic() < self._next_scrub:
             return
         self._next_scrub = time.monotonic() + SCRUB_SECONDS
+        # It has letters of what was erased. Who searches makes it anew.
+        with contextlib.suppress(OSError):
+            beside(self._path, SUFFIX).unlink(missing_ok=True)
         try:
             with self._writing, translated(self.location, "emptying the log"):
                 schema.wait_for_locks(self._writer, SCRUB_WAIT)
