@@ -1,4 +1,4 @@
-"""A timeline among many events: pages, a search, and what the journal's indexes cost the commits."""
+"""A timeline among many events: pages, a search, and what the indexes cost the commits."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def pages(folder: Path, *, events: float, samples: float) -> dict[str, float]:
 
 
 def commits(folder: Path, *, events: float, indexed: bool) -> dict[str, float]:
-    """Count the journal rows that a second of processor time writes, with or without the indexes."""
+    """Count the journal rows a second of processor time writes, with the indexes or without."""
     path = folder / "events.db"
     store = SqliteStore(path, sync="process")
     store.acquire(Owner.this_process())

@@ -15,8 +15,9 @@ from ..hooks.timeline.formats import written
 from ..hooks.timeline.timeline import Timeline
 from ..hooks.timeline.tree import Tree
 from ..hooks.timeline.wanted import selection_of
-from ..persistence.errors import ConfigurationError
+from ..persistence.errors import ConfigurationError, UnknownSession
 from ..url import open_reader
+from .exits import NotFound
 from .listing import show, tell_more
 from .options import TimelineFormat
 from .screen import ColumnStyle, Screen
@@ -49,6 +50,14 @@ class Asked:
     def of(self, timeline_of: Callable[..., Timeline]) -> Timeline:
         """Make the timeline."""
         between = (_time(self.since), _time(self.until))
+        try:
+            return self._of(timeline_of, between)
+        except UnknownSession as error:
+            raise NotFound(f"{error}; see `perdure sessions`") from None
+
+    def _of(
+        self, timeline_of: Callable[..., Timeline], between: tuple[float | None, float | None]
+    ) -> Timeline:
         named = self.kind is not None and self.key is not None
         agent = (self.kind, self.key) if named else None
         return timeline_of(
