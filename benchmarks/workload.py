@@ -11,11 +11,11 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median, quantiles
-from typing import Protocol
+from typing import Final, Protocol
 
 AGENTS = 1_000
 WINDOW = 16_384
@@ -132,6 +132,20 @@ def latencies(turn: Callable[[int], object], count: int, warm_up: int = 200) -> 
     return taken
 
 
+async def latencies_awaited(
+    turn: Callable[[int], Awaitable[object]], count: int, warm_up: int = 200
+) -> list[float]:
+    """Do so on an event loop."""
+    for number in range(warm_up):
+        await turn(number)
+    taken: list[float] = []
+    for number in range(warm_up, warm_up + count):
+        start = time.perf_counter()
+        await turn(number)
+        taken.append((time.perf_counter() - start) * 1e3)
+    return taken
+
+
 def percentiles(taken: list[float]) -> dict[str, float]:
     """Give the median and the 99th percentile of some latencies, in milliseconds."""
     return {"p50_ms": median(taken), "p99_ms": quantiles(taken, n=100)[98]}
@@ -168,9 +182,13 @@ def with_size(figures: dict[str, float], folder: Path) -> dict[str, float]:
     return {**figures, "disk_bytes": size, "per_payload": size / figures["payload_bytes"]}
 
 
+BURNT_BEFORE: Final = 2.0
+"""Seconds for which the thread has computed when the block begins: what lasts is measured."""
+
+
 @contextmanager
 def burner(*, on: bool) -> Iterator[None]:
-    """Compute in pure Python on one more thread of this process while the block runs.
+    """Compute in pure Python on one more thread of this process, from before the block runs.
 
     This is what an agent's own work does to its process: the thread holds the interpreter lock for
     whole switch intervals, and everything that gives the lock up pays to get it back.
@@ -188,6 +206,7 @@ def burner(*, on: bool) -> Iterator[None]:
 
     thread = threading.Thread(target=compute, name="burner", daemon=True)
     thread.start()
+    time.sleep(BURNT_BEFORE)
     try:
         yield
     finally:

@@ -45,6 +45,8 @@ ROOMS: Final = (
     "actors/system",
     "perdure/service",
     "perdure",
+    "perdure/cli/terminal",
+    "perdure/cli/commands",
     "perdure/cli",
     PROGRAM,
 )

@@ -92,7 +92,8 @@ PAGES: Final = (
             *("HookStatistics", "Point"),
             *("Continue", "Replace", "Cancel", "Retry", "Redirect", "Skip", "Fork", "Cache"),
             *("MessageDetails", "OutcomeDetails", "ErrorDetails", "StateDetails", "SaveDetails"),
-            *("LoadDetails", "LifecycleDetails", "ScopeDetails", "SharedDetails", "CallDetails"),
+            *("ScopeDetails", "SessionDetails", "ArtifactDetails"),
+            *("LoadDetails", "LifecycleDetails", "CallDetails"),
             *("HookHistory", "HookRecord", "RunSelection", "HistoryRetention"),
             *("Recording", "OutsideCall"),
         ),
@@ -118,6 +119,7 @@ PAGES: Final = (
                 "Boundary",
                 "CustomBoundary",
                 "Isolation",
+                "Isolations",
                 "Decision",
             ),
             *("Audit", "AuditTrail", "DecisionSelection", "AuditEntry", "AuditReport", "Fault"),
@@ -129,7 +131,7 @@ PAGES: Final = (
         "Sharing patterns",
         "Topics, pipelines, requests, documents and families of agents.",
         (
-            *("Sharing", "Quota", "Topic", "Item", "Pipeline", "Work", "Dropped"),
+            *("Sharing", "Quota", "Topic", "Item", "Pipeline", "Work", "Dropped", "DroppedItems"),
             *("Requests", "Request", "Answered", "TimedOut", "Waiting"),
             *("Document", "Version", "Merged", "Conflicted", "Family"),
         ),
@@ -201,6 +203,12 @@ PAGES: Final = (
 
 _PLUMBING: Final = ("Identified", "PooledActor", "State")
 """Bases whose methods are called by perdure alone, or explained with the base itself."""
+INNER: Final = {
+    "Future": (
+        "helper", "target", "asker", "settled", "path", "passes", "answer", "fail", "prepare",
+    ),
+}  # fmt: skip
+"""What modules of perdure use of a public class, and nobody else."""
 _NOTE: Final = "<!-- made by `python -m docs.make_reference` -->\n"
 
 
@@ -293,14 +301,25 @@ def _public(name: str) -> str:
 
 
 def _class(name: str, kind: type) -> str:
-    base = next((b.__name__ for b in kind.__bases__ if b.__name__ in perdure.__all__), "")
-    parts = [f"## `{name}`\n", _prose(kind), *_fields(kind)]
-    if base:
-        parts.insert(1, f"A kind of `{base}`.\n")
+    public = (b.__name__ for b in kind.__bases__ if getattr(perdure, b.__name__, None) is b)
+    parts = [f"## `{name}`\n", *(f"A kind of `{base}`.\n" for base in public), _prose(kind)]
+    parts += [*_inherited(kind), *_fields(kind)]
     for member in _own_methods(kind):
         value = inspect.getattr_static(kind, member)
         parts.append(_method(f"{name}.{member}", value))
     return "\n".join(parts)
+
+
+def _inherited(kind: type) -> list[str]:
+    """Name once what a class has from pykka, and does not explain itself."""
+    base = next((b for b in kind.__mro__ if b.__module__.startswith("pykka.")), None)
+    if base is None:
+        return []
+    own = {*_own_methods(kind), *(name for name, *_ in _attributes(kind))}
+    names = [f"`{n}`" for n in dir(base) if not n.startswith("_") and n not in own]
+    link = "https://pykka.readthedocs.io/stable/api/"
+    what = f", with {', '.join(names)} as [pykka explains them]({link})" if names else ""
+    return [f"It is a `pykka.{base.__name__}`{what}.\n"]
 
 
 def _method(name: str, value: object) -> str:
@@ -334,7 +353,7 @@ def _own_methods(kind: type) -> list[str]:
         for name, value in vars(owner).items()
         if not name.startswith("_") and (inspect.isfunction(value) or isinstance(value, kinds))
     }
-    return list(found)
+    return [name for name in found if name not in INNER.get(kind.__name__, ())]
 
 
 def _options(kind: type) -> list[str]:
@@ -372,7 +391,8 @@ def _attributes(kind: type) -> list[tuple[str, str, str, str]]:
             found.append((node.targets[0].id, "", default, _text_below(following)))
         elif isinstance(node, ast.FunctionDef) and node.name == "__init__":
             found += _attributes_made(node)
-    return [attribute for attribute in found if not attribute[0].startswith("_")]
+    inner = INNER.get(kind.__name__, ())
+    return [a for a in found if not a[0].startswith("_") and a[0] not in inner]
 
 
 def _attributes_made(init: ast.FunctionDef) -> list[tuple[str, str, str, str]]:

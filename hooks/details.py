@@ -123,29 +123,41 @@ class LifecycleDetails(Details, frozen=True):
 
 
 class ScopeDetails(Details, frozen=True):
-    """A call on a shared key."""
+    """A shared key is read, written or deleted."""
 
-    who: str
-    """Who calls."""
+    operation: str
+    """"read", "write", "compare and set", "increment", "add" or "delete"."""
     scope: str
     name: str
-    """The shared key."""
+    """The key."""
     value: object
-    """What is written, or was read; None where there is none."""
+    """What is read or written; what is added; None for what is not known yet, or not there."""
 
     def replaced(self, data: object) -> Self:
         """Return the details with another value."""
         return msgspec.structs.replace(self, value=data)
 
 
-class SharedDetails(Details, frozen=True):
-    """Something happened to a session or an artifact."""
+class SessionDetails(Details, frozen=True):
+    """A session takes a step."""
 
-    what: str
-    """``created``, ``saved``, ``deleted``, or the step."""
-    id: str
-    """The session's id, or the artifact's scope, name and version."""
+    session: str
+    step: str
+    """"create", "suspend", "resume", "complete", "fail" or "archive"."""
     note: str
+
+
+class ArtifactDetails(Details, frozen=True):
+    """An artifact is saved, deleted, tagged, untagged or linked to its sources."""
+
+    operation: str
+    """"save", "delete", "tag", "untag" or "link"."""
+    scope: str
+    name: str
+    number: int
+    """That of the artifact; 0 before it has one."""
+    size: int
+    """Bytes; 0 where its bytes are still to come."""
 
 
 class CallDetails(Details, frozen=True):

@@ -14,7 +14,8 @@ import typing
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from functools import partial
+from typing import Any, Final, NamedTuple, Protocol, TypeVar, cast
 
 from ..persistence.errors import ConfigurationError, HookFailed
 from ..persistence.options import Options
@@ -125,6 +126,7 @@ def hook(
 
 def answers(name: str, function: Callable[..., Any]) -> frozenset[type]:
     """Return the classes a hook says it may answer, by its annotation; ConfigurationError."""
+    function = _inner(function)
     called = function if inspect.isroutine(function) else type(function).__call__
     try:
         said = typing.get_type_hints(called).get("return", inspect.Signature.empty)
@@ -144,9 +146,16 @@ def answers(name: str, function: Callable[..., Any]) -> frozenset[type]:
     return frozenset(found)
 
 
+def _inner(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what a partial function calls, whose annotations and code are meant."""
+    while isinstance(function, partial):
+        function = function.func
+    return function
+
+
 def code_version(function: Callable[..., Any]) -> str:
     """Return a digest of a function's code: another text, another version."""
-    called = inspect.unwrap(function)
+    called = inspect.unwrap(_inner(function))
     code = getattr(called, "__code__", None) or getattr(type(called).__call__, "__code__", None)
     digest = hashlib.sha256()
     codes = [code] if code is not None else []
@@ -173,7 +182,7 @@ class Surroundings(Protocol):
         """Return the seconds by which breakers wait."""
         ...
 
-    def context(self, details: object) -> str:
+    def context(self, details: object, /) -> str:
         """Return details as JSON, as they are now."""
         ...
 
@@ -288,28 +297,32 @@ class Hook:
         agent: object,
         around: Surroundings,
         runs: list[HookRun] | None,
+        *,
+        strict: bool = False,
     ) -> Result | None:
-        """Run once; return its answer, None to continue. HookFailed if it fails closed."""
+        """Run once; return its answer, None to continue. HookFailed if it fails closed.
+
+        ``strict``: HookFailed whatever the point; without a cause where its breaker is open.
+        """
         if self.breaks and not self._may_try(around.monotonic()):
-            self._passed()
+            self._passed(strict=strict)
             return None
         told = around.context(details) if runs is not None and self.record else None
         started = time.perf_counter()
         try:
-            result = self.function(agent, details) if self.method else self.function(details)
+            given = self.function(agent, details) if self.method else self.function(details)
             if self.is_async:
-                result = around.wait(result, self.options.budget)
-            if result.__class__ not in self.allowed:
-                self._check(result)
+                given = around.wait(given, self.options.budget)
+            if given.__class__ not in self.allowed:
+                self._check(given)
         except Exception as error:  # noqa: BLE001 - anybody's code
             took = time.perf_counter() - started
             if runs is not None and told is not None:
                 runs.append(HookRun(self, details, told, None, error, around.now(), took))
-            self._failed(error, took, around)
+            self._failed(error, took, around, strict=strict)
             return None
         took = time.perf_counter() - started
-        if result.__class__ is Continue:
-            result = None
+        result = None if given.__class__ is Continue else cast("Result | None", given)
         if result is None and took <= self.limit and not self.circuit.failures:
             self.times.append(took)  # in one step, without the lock; summed when somebody looks
             if len(self.times) >= _SUMMED:
@@ -318,7 +331,7 @@ class Hook:
             self._ended(result, took, around)
         if told is not None and runs is not None:
             runs.append(HookRun(self, details, told, result, None, around.now(), took))
-        return result  # type: ignore[no-any-return]  # checked
+        return result
 
     def _check(self, result: object) -> None:
         message = f"it answered {result!r}, which it does not declare"
@@ -350,7 +363,7 @@ class Hook:
                 self.circuit.succeeded()
                 self.breaks = False
 
-    def _failed(self, error: Exception, took: float, around: Surroundings) -> None:
+    def _failed(self, error: Exception, took: float, around: Surroundings, *, strict: bool) -> None:
         with self._lock:
             self.runs += 1
             self.failures += 1
@@ -358,7 +371,7 @@ class Hook:
             self.longest = max(self.longest, took)
         self._count_failure(around.monotonic())
         logger.warning("hook %s at %s failed: %r", self.name, self.point, error, exc_info=error)
-        if self.point.guards and self.options.on_failure is OnFailure.CLOSED:
+        if strict or (self.point.guards and self.options.on_failure is OnFailure.CLOSED):
             message = f"hook {self.name} at {self.point} failed, so it was not done: {error!r}"
             raise HookFailed(message) from error
 
@@ -377,11 +390,13 @@ class Hook:
             due = now - self.tried >= self.options.breaker.reset_after
             return due and self.circuit.half_open()
 
-    def _passed(self) -> None:
+    def _passed(self, *, strict: bool) -> None:
         with self._lock:
             self.passed += 1
-        if self.point.guards and self.options.on_failure is OnFailure.CLOSED:
-            message = f"hook {self.name} at {self.point} is left alone after failures, fail closed"
+        if strict or (self.point.guards and self.options.on_failure is OnFailure.CLOSED):
+            message = (
+                f"hook {self.name} at {self.point} is left alone for a while: it failed too often"
+            )
             raise HookFailed(message)
 
     def cached(self, cache: Cache, now: float) -> tuple[object] | None:

@@ -11,6 +11,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from ..persistence.errors import ConfigurationError
 from .details import (
+    ArtifactDetails,
     CallDetails,
     ErrorDetails,
     LifecycleDetails,
@@ -19,7 +20,7 @@ from .details import (
     OutcomeDetails,
     SaveDetails,
     ScopeDetails,
-    SharedDetails,
+    SessionDetails,
     StateDetails,
 )
 from .results import Cache, Cancel, Continue, Fork, Redirect, Replace, Retry, Skip
@@ -109,49 +110,66 @@ LIFECYCLE_AFTER: Final = _point(
     about="When a step was taken; its commit is on its way to the disk.",
 )  # fmt: skip
 SCOPE_READ_BEFORE: Final = _point(
-    "scope.read.before", ScopeDetails, Cancel,
-    about="Before a shared key is read.",
+    "scope_read.before", ScopeDetails, Cancel,
+    about="Before a shared key is read by its name, also outside of turns.",
 )  # fmt: skip
 SCOPE_READ_AFTER: Final = _point(
-    "scope.read.after", ScopeDetails, Replace, guards=False,
-    about="When it was read. Replace gives another value to the reader.",
+    "scope_read.after", ScopeDetails, guards=False,
+    about="When a shared key was read, before the caller has the value.",
 )  # fmt: skip
 SCOPE_WRITE_BEFORE: Final = _point(
-    "scope.write.before", ScopeDetails, Cancel, Replace,
-    about="Before a shared key is written. Replace gives another value.",
+    "scope_write.before", ScopeDetails, Cancel, Replace,
+    about="Before a shared key is written, also outside of turns, and before it is known whether"
+    " the caller may. Replace gives another value, or number to add.",
 )  # fmt: skip
 SCOPE_WRITE_AFTER: Final = _point(
-    "scope.write.after", ScopeDetails, guards=False,
-    about="When it was written to its unit, which is not committed yet.",
+    "scope_write.after", ScopeDetails, guards=False,
+    about="When a shared key was written: in a turn or transaction before that commits, else when"
+    " it is durable.",
 )  # fmt: skip
 SCOPE_DELETE_BEFORE: Final = _point(
-    "scope.delete.before", ScopeDetails, Cancel, about="Before a shared key is deleted."
-)
+    "scope_delete.before", ScopeDetails, Cancel,
+    about="Before a shared key is deleted, by hand and not because its time is over.",
+)  # fmt: skip
 SCOPE_DELETE_AFTER: Final = _point(
-    "scope.delete.after", ScopeDetails, guards=False,
-    about="When it was deleted in its unit, which is not committed yet.",
+    "scope_delete.after", ScopeDetails, guards=False,
+    about="When a shared key was deleted; as after a write.",
+)  # fmt: skip
+SESSION_BEFORE: Final = _point(
+    "session.before", SessionDetails, Cancel,
+    about="Before a session is created, suspended, resumed, completed, failed or archived by hand.",
 )  # fmt: skip
 SESSION_AFTER: Final = _point(
-    "session.after", SharedDetails, guards=False,
-    about="When a session was created, or a step of it was taken.",
+    "session.after", SessionDetails, guards=False,
+    about="When a session has taken a step by hand; as after a write.",
 )  # fmt: skip
 ARTIFACT_BEFORE: Final = _point(
-    "artifact.before", SharedDetails, Cancel, about="Before an artifact is saved or deleted."
-)
+    "artifact.before", ArtifactDetails, Cancel,
+    about="Before an artifact is saved, deleted, tagged, untagged or linked.",
+)  # fmt: skip
 ARTIFACT_AFTER: Final = _point(
-    "artifact.after", SharedDetails, guards=False, about="When an artifact was saved or deleted."
-)
+    "artifact.after", ArtifactDetails, guards=False,
+    about="When that was done; as after a write.",
+)  # fmt: skip
+SHARED: Final[frozenset[Point[Any]]] = frozenset(
+    {
+        SCOPE_READ_BEFORE, SCOPE_READ_AFTER, SCOPE_WRITE_BEFORE, SCOPE_WRITE_AFTER,
+        SCOPE_DELETE_BEFORE, SCOPE_DELETE_AFTER, SESSION_BEFORE, SESSION_AFTER, ARTIFACT_BEFORE,
+        ARTIFACT_AFTER,
+    }
+)  # fmt: skip
+"""Points of what agents share. What a hook itself does there runs no hooks."""
 TOOL_CALL_BEFORE: Final = _point(
-    "tool_call.before", CallDetails, Cancel, Replace, Skip, Cache,
-    about="Before a tool is called. Replace gives other arguments.",
+    "tool_call.before", CallDetails, Cancel, Replace,
+    about="Before a tool is called, by ``hooks.run``. Replace gives other arguments.",
 )  # fmt: skip
 TOOL_CALL_AFTER: Final = _point(
     "tool_call.after", CallDetails, Replace, guards=False,
     about="When a tool has returned. Replace gives another result.",
 )  # fmt: skip
 MODEL_CALL_BEFORE: Final = _point(
-    "model_call.before", CallDetails, Cancel, Replace, Skip, Cache,
-    about="Before a model is called. Replace gives other arguments.",
+    "model_call.before", CallDetails, Cancel, Replace,
+    about="Before a model is called, by ``hooks.run``. Replace gives other arguments.",
 )  # fmt: skip
 MODEL_CALL_AFTER: Final = _point(
     "model_call.after", CallDetails, Replace, guards=False,

@@ -49,8 +49,11 @@ class Registry:
             declared = getattr(function, DECLARED, None)
             if isinstance(declared, Declared):
                 if declared.options.deferred:
-                    message = f"hook {kind}.{name}: a method runs in its agent's turn and cannot be"
-                    raise ConfigurationError(f"{message} deferred; send the agent a message")
+                    message = (
+                        f"hook {kind}.{name}: a method runs in its agent's turn and cannot be"
+                        " deferred; send the agent a message"
+                    )
+                    raise ConfigurationError(message)
                 named = Declared(
                     declared.point, declared.function, declared.options, f"{kind}.{name}"
                 )
@@ -81,9 +84,13 @@ class Registry:
         """Return all hooks, in the order in which they run."""
         return self._hooks
 
+    def has_own(self, kind: str, key: str) -> bool:
+        """Tell whether an agent has hooks that run for it alone."""
+        return (kind, key) in self._single
+
     def chain(self, point: Point[Any], kind: str, key: str) -> tuple[Hook, ...]:
         """Return the hooks that run at a point of an agent's work, in order."""
-        place = (point, kind, key if (kind, key) in self._single else "")
+        place = (point, kind, key if self.has_own(kind, key) else "")
         chain = self._chains.get(place)
         if chain is None:
             chain = self._chains[place] = tuple(

@@ -98,6 +98,10 @@ class Clock(Protocol):
         """
         ...
 
+    def calls_here(self) -> bool:
+        """Tell whether the calling thread makes the delayed calls: nobody may hold it up."""
+        ...
+
     def start(self) -> None:
         """Begin to call back."""
         ...
@@ -136,6 +140,10 @@ class SystemClock:
     def call_aside(self, callback: Callable[[], None]) -> None:
         """Call back on the second thread."""
         self._asides.put(callback)
+
+    def calls_here(self) -> bool:
+        """Tell whether this is the clock's thread."""
+        return bool(self._threads) and threading.current_thread() is self._threads[0]
 
     def start(self) -> None:
         """Start the threads."""
@@ -227,6 +235,10 @@ class VirtualClock:
     def call_aside(self, callback: Callable[[], None]) -> None:
         """Call back at once, on this thread."""
         run(DelayedCall(0.0, callback))
+
+    def calls_here(self) -> bool:
+        """Return False: who advances it has no other calls to make meanwhile."""
+        return False
 
     def pending(self) -> list[float]:
         """Return in how many seconds each pending call is due, soonest first."""

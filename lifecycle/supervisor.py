@@ -119,7 +119,7 @@ class PersistenceSupervisor:
             return self.ended
         if self.outage:
             message = f"the store is unavailable ({self._counts.last_error}); ask again later"
-            return StoreUnavailable(message)
+            return StoreUnavailable(message, location=self._store.location)
         return None
 
     def awaited(self) -> list[str]:
@@ -217,7 +217,7 @@ class PersistenceSupervisor:
             )
             self._clock.call_later(self._circuit.settings.reset_after, self._half_open)
             self.on_strain()
-            self.committer.fail_waiting(StoreUnavailable(message))
+            self.committer.fail_waiting(StoreUnavailable(message, location=self._store.location))
         elif event.breaker is BreakerState.CLOSED:
             delay = self._backoff.delay(attempt, self._randomness)
             self._clock.call_later(delay, self.committer.resume)

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from .actors.agent.system_view import SystemView
     from .actors.cell.logs import TurnFilter
     from .actors.patterns.document import Conflicted, Document, Merged, Version
+    from .actors.patterns.dropped import Dropped, DroppedItems
     from .actors.patterns.family import Family
-    from .actors.patterns.pipeline import Dropped, Pipeline, Work
+    from .actors.patterns.pipeline import Pipeline, Work
     from .actors.patterns.quota import Quota
     from .actors.patterns.requests import Answered, Request, Requests, TimedOut, Waiting
     from .actors.patterns.sharing import Sharing
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from .aio import Rim
     from .hooks.breaker import Breaker
     from .hooks.details import (
+        ArtifactDetails,
         CallDetails,
         ErrorDetails,
         LifecycleDetails,
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
         OutcomeDetails,
         SaveDetails,
         ScopeDetails,
-        SharedDetails,
+        SessionDetails,
         StateDetails,
     )
     from .hooks.history.history import RunSelection
@@ -49,7 +51,8 @@ if TYPE_CHECKING:
     from .hooks.hook import Declared, HookOptions, HookStatistics, OnFailure, hook
     from .hooks.points import Point
     from .hooks.results import Cache, Cancel, Continue, Fork, Redirect, Replace, Retry, Skip
-    from .hooks.timeline.event import Event, EventKind
+    from .hooks.timeline.event import Event
+    from .hooks.timeline.kinds import EventKind
     from .hooks.timeline.timeline import Timeline
     from .hooks.timeline.tree import Gap, Span, Tree
     from .hooks.timeline.why import Provenance
@@ -99,8 +102,9 @@ if TYPE_CHECKING:
     from .shared.access.access import Access
     from .shared.access.audit import Audit, AuditTrail, DecisionSelection
     from .shared.access.boundaries import Boundary, CustomBoundary
+    from .shared.access.cut_off import Isolations
     from .shared.access.grants import Grant, Isolation
-    from .shared.access.held import Grants
+    from .shared.access.listing import Grants
     from .shared.artifacts.artifacts import Artifacts
     from .shared.artifacts.reader import ArtifactReader, ArtifactSelection
     from .shared.artifacts.records import Artifact, ArtifactLimits, ArtifactType
@@ -136,6 +140,7 @@ __all__ = [
     "Agents",
     "Answered",
     "Artifact",
+    "ArtifactDetails",
     "ArtifactLimits",
     "ArtifactReader",
     "ArtifactSelection",
@@ -165,6 +170,7 @@ __all__ = [
     "Detector",
     "Document",
     "Dropped",
+    "DroppedItems",
     "Durability",
     "Entry",
     "EnvironmentKeys",
@@ -191,6 +197,7 @@ __all__ = [
     "HookStatistics",
     "Hooks",
     "Isolation",
+    "Isolations",
     "Item",
     "Journal",
     "JournalEntry",
@@ -244,13 +251,13 @@ __all__ = [
     "Secret",
     "SecretsOffice",
     "Session",
+    "SessionDetails",
     "SessionHandle",
     "SessionInfo",
     "SessionLimits",
     "SessionSelection",
     "SessionStatus",
     "Sessions",
-    "SharedDetails",
     "Sharing",
     "Sink",
     "Skip",
@@ -302,6 +309,7 @@ _HOMES: Final = {
     "Agents": ".listings",
     "Answered": ".actors.patterns.requests",
     "Artifact": ".shared.artifacts.records",
+    "ArtifactDetails": ".hooks.details",
     "ArtifactLimits": ".shared.artifacts.records",
     "ArtifactReader": ".shared.artifacts.reader",
     "ArtifactSelection": ".shared.artifacts.reader",
@@ -330,13 +338,14 @@ _HOMES: Final = {
     "Declared": ".hooks.hook",
     "Detector": ".persistence.secrets.detector",
     "Document": ".actors.patterns.document",
-    "Dropped": ".actors.patterns.pipeline",
+    "Dropped": ".actors.patterns.dropped",
+    "DroppedItems": ".actors.patterns.dropped",
     "Durability": ".lifecycle.durability",
     "Entry": ".shared.scopes.entries",
     "EnvironmentKeys": ".persistence.secrets.keys",
     "ErrorDetails": ".hooks.details",
     "Event": ".hooks.timeline.event",
-    "EventKind": ".hooks.timeline.event",
+    "EventKind": ".hooks.timeline.kinds",
     "ExportReport": ".shared.sessions.exporter",
     "Family": ".actors.patterns.family",
     "Fault": ".persistence.audit.verification",
@@ -345,7 +354,7 @@ _HOMES: Final = {
     "Future": ".actors.pool.future",
     "Gap": ".hooks.timeline.tree",
     "Grant": ".shared.access.grants",
-    "Grants": ".shared.access.held",
+    "Grants": ".shared.access.listing",
     "GroupDescription": ".lifecycle.groups",
     "Growth": ".persistence.records.records",
     "History": ".shared.sessions.handle",
@@ -357,6 +366,7 @@ _HOMES: Final = {
     "HookStatistics": ".hooks.hook",
     "Hooks": ".actors.system.hooks",
     "Isolation": ".shared.access.grants",
+    "Isolations": ".shared.access.cut_off",
     "Item": ".actors.patterns.topic",
     "Journal": ".listings",
     "JournalEntry": ".persistence.records.records",
@@ -410,13 +420,13 @@ _HOMES: Final = {
     "Secret": ".persistence.secrets.secret",
     "SecretsOffice": ".shared.secrets.office",
     "Session": ".actors.talk.sessions",
+    "SessionDetails": ".hooks.details",
     "SessionHandle": ".shared.sessions.handle",
     "SessionInfo": ".shared.sessions.records",
     "SessionLimits": ".shared.sessions.records",
     "SessionSelection": ".shared.sessions.pages",
     "SessionStatus": ".shared.sessions.status",
     "Sessions": ".shared.sessions.sessions",
-    "SharedDetails": ".hooks.details",
     "Sharing": ".actors.patterns.sharing",
     "Sink": ".shared.artifacts.sink",
     "Skip": ".hooks.results",

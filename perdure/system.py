@@ -15,6 +15,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, ParamSpec, Self, TypeVar
@@ -25,6 +26,7 @@ from .actors.agent.agent import Agent
 from .actors.agent.blueprint import Catalogue
 from .actors.patterns.sharing import Sharing
 from .actors.pool.garbage import YOUNG_GENERATION
+from .actors.pool.switching import SWITCH_INTERVAL, ComputingWatch
 from .actors.system.dead_letters import DeadLetters
 from .actors.system.hooks import Hooks
 from .actors.system.options import Limits, Resources
@@ -47,7 +49,7 @@ from .lifecycle.supervisor import PersistenceSupervisor
 from .listings import Agents, Journal, Mail, Timers
 from .opening import Opening
 from .persistence.audit.succession import gone_on
-from .persistence.errors import CommitsLost, Deadlock
+from .persistence.errors import CommitsLost, Deadlock, failing_at
 from .persistence.records.records import Counters
 from .persistence.secrets.detector import DEFAULT_DETECTOR, Detector
 from .persistence.secrets.keys import Keys
@@ -133,7 +135,7 @@ class AgentSystem:
             audit=opening.audit,
             history=opening.history,
         )
-        self._runtime.state.schemas.register_all(opening.schemas)
+        self._runtime.schemas.register_all(opening.schemas)
         self._closing = threading.Lock()
         self._closed: Ending | None = None  # how closing went, once it was done
         self.dead_letters = DeadLetters(self._runtime)
@@ -151,9 +153,10 @@ class AgentSystem:
         self.timers = Timers(store)
         """The durable timers: ``list()``, ``each()``, ``count()``."""
         self.secrets = SecretsOffice(
-            store, supervisor, catalogue.vault, self._tell_of_secrets, clock.now
-        )
-        """Keys of secrets: ``rotate()``, ``rotation()``, ``remaining()``."""
+            store, supervisor, catalogue.vault, self._tell_of_secrets, clock.now,
+            who=lambda: self._runtime.desk.standing().principal,
+        )  # fmt: skip
+        """Keys of secrets: ``rotate()``, ``rotation()``, ``remaining()``, ``signed()``."""
         self._service: Service | None = None
         if opening.service and isinstance(store, SqliteStore):
             operator = Operator(self._runtime, self.dead_letters)
@@ -241,7 +244,8 @@ class AgentSystem:
                 else undo.enter_context(contextlib.closing(open_store(store, sync=sync)))
             )
             undo.callback(_give_back, opened, opened.lease)
-            counters = opened.acquire(Owner.this_process(), takeover=takeover)
+            with failing_at(opened.location):
+                counters = opened.acquire(Owner.this_process(), takeover=takeover)
             chain = gone_on(opened, counters.chain, audit.key, opening.clock.now())
             system = cls(opening, opened, dataclasses.replace(counters, chain=chain), catalogue)
             system._start(undo)
@@ -250,9 +254,14 @@ class AgentSystem:
 
     def _start(self, undo: contextlib.ExitStack) -> None:
         """Begin to work; ``undo`` ends what has begun."""
-        young_generation = self._opening.resources.young_generation
+        resources = self._opening.resources
         undo.callback(YOUNG_GENERATION.give_back, id(self))
-        YOUNG_GENERATION.ask(id(self), young_generation)
+        YOUNG_GENERATION.ask(id(self), resources.young_generation)
+        undo.callback(SWITCH_INTERVAL.give_back, id(self))
+        if resources.switch_interval is None:
+            ComputingWatch(self._clock, partial(SWITCH_INTERVAL.ask, id(self))).start()
+        else:
+            SWITCH_INTERVAL.ask(id(self), resources.switch_interval)
         undo.callback(self._drain, UNDO_SECONDS)
         self._supervisor.start()
         self._runtime.start()
@@ -450,6 +459,7 @@ class AgentSystem:
         ending = self._drain(timeout)
         self._store.close()
         YOUNG_GENERATION.give_back(id(self))
+        SWITCH_INTERVAL.give_back(id(self))
         if not ending.complete:
             logger.error("%r did not close completely: %s", self, ending.told)
         return ending

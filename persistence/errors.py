@@ -53,9 +53,10 @@ Each error is one sentence that says what, where and what to do; the data stands
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 LONGEST_TEXT: Final = 4000
@@ -110,11 +111,26 @@ class StoreError(PerdureError):
 
 
 class StoreUnavailable(StoreError, OSError):
-    """Say that the store failed; a commit it names is kept and saved when the store is back."""
+    """Say that a store failed; a commit it names is kept and saved when the store is back.
 
-    def __init__(self, message: str, *, full: bool = False) -> None:
+    ``location`` says which: a message whose handler met it waits if that is the agent's own store,
+    and has failed if it is another. Without one it is taken for the agent's own.
+    """
+
+    def __init__(self, message: str, *, full: bool = False, location: str = "") -> None:
         super().__init__(message)
         self.full = full
+        self.location = location
+
+
+@contextlib.contextmanager
+def failing_at(location: str) -> Iterator[None]:
+    """Have each StoreUnavailable that leaves the block say which store failed."""
+    try:
+        yield
+    except StoreUnavailable as error:
+        error.location = error.location or location
+        raise
 
 
 class CommitsLost(StoreError, RuntimeError):

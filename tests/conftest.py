@@ -3,12 +3,20 @@
 import signal
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from tests.kit.leaks import Watch
 from tests.kit.threads import hasty
 
 pytest_plugins = ["pytester"]
+
+# Nothing is held to a time: how long an example takes, to run or to make, says how busy the machine
+# is. One that never ends is ended by the limit for the whole test.
+hypothesis.settings.register_profile(
+    "perdure", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("perdure")
 
 # A shell starts what runs in its background with Ctrl-C ignored, and children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -106,6 +106,16 @@ def test_each_public_name_is_on_one_page_of_the_reference() -> None:
     assert sorted(placed) == sorted(perdure.__all__)
 
 
+@pytest.mark.parametrize("name", make_reference.INNER)
+def test_the_reference_leaves_out_what_is_inside(name: str) -> None:
+    """What only perdure's modules use of a public class is there, and on no page."""
+    text = "\n".join(make_reference.render().values())
+    for inner in make_reference.INNER[name]:
+        assert hasattr(getattr(perdure, name), inner)
+        assert f"{name}.{inner}(" not in text
+        assert f"- `{inner}:" not in text.partition(f"## `{name}`")[2].partition("\n## ")[0]
+
+
 @pytest.mark.parametrize("page", make_reference.PAGES, ids=lambda page: page.name)
 def test_a_page_of_the_reference_has_its_names(page: make_reference.Page) -> None:
     """Each name has a heading on its page, and the table of contents leads to it."""

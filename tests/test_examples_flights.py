@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import io
 import json
 import lzma
 from collections import Counter
@@ -20,6 +21,7 @@ from examples.flights import agents, data, demo, make_january, overseer
 from examples.flights.audit import audit
 from examples.flights.data import JANUARY, Departures, YearNotInstalledError, open_text, year
 from examples.flights.demo import run
+from examples.flights.display import show
 from examples.flights.outcome import KINDS, Outcome, outcome
 from examples.flights.overseer import Life, Overseer, WorkerFailedError, moments
 from examples.flights.reference import Difference, Name, Numbers, compare, count
@@ -171,6 +173,20 @@ def test_forgetting_what_was_told_is_a_difference(worked: Path, source: Path) ->
     assert result.differences == (
         Difference("Feed", agents.FEED, "flights counted before kill 2", 480, 300),
     )
+
+
+def test_the_sums_of_turns_are_told_apart(worked: Path, source: Path) -> None:
+    """What is stored of turns and what all lives have handled stand under names of their own."""
+    lives = [
+        Life(1, 1, turns=900_000, found=0, told=480, seconds=1.0, killed=True),
+        Life(2, 2, turns=90_000, found=480, told=1_500, seconds=1.0, killed=False),
+    ]
+    result = _outcome(worked, source, lives)
+    console = Console(record=True, width=200, file=io.StringIO())
+    show(result, console)
+    shown = console.export_text()
+    assert f"durable turns  {sum(kind.turns for kind in result.kinds):,}, " in shown
+    assert "turns handled  990,000 in all lives" in shown
 
 
 def _outcome(store: Path, source: Path, lives: list[Life]) -> Outcome:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import threading
+from typing import Any
 
 import pytest
 
 from perdure import Agent, AgentSystem, Backoff, Breaker, RestartPolicy, Saving, State, VirtualClock
+from perdure.actors.pool.mailbox import Mailbox
 from perdure.persistence.errors import Deadlock, StoreUnavailable
 from perdure.persistence.memory.store import MemoryStore
 from perdure.persistence.records.records import StoredAgent
@@ -121,6 +123,32 @@ def test_idle_says_who_cannot_be_read() -> None:
         store.broken = False
         clock.advance(1.0)
         assert system.idle()
+
+
+def test_idle_sees_that_what_it_waits_for_has_begun_to_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An agent that is busy when idle() comes to it, and cannot be read then, holds up nobody."""
+    waited = threading.Event()
+    wait = Mailbox._wait
+
+    def told(*args: Any) -> bool:  # noqa: ANN401 - as the method has it
+        waited.set()
+        return wait(*args)
+
+    class Unreadable(MemoryStore):
+        """Cannot be read, as is found out while somebody waits."""
+
+        def load(self, kind: str, key: str) -> StoredAgent | None:
+            """Fail."""
+            assert waited.wait(DEADLINE)
+            raise StoreUnavailable("memory://: it is gone")
+
+    monkeypatch.setattr(Mailbox, "_wait", told)
+    with AgentSystem.open(Unreadable(), agents=[Climber], clock=VirtualClock()) as system:
+        system.agent(Climber, "a").cast(Climber.climb)
+        with pytest.raises(Deadlock, match="read again after a second"):
+            system.idle()
 
 
 def test_idle_waits_for_what_goes_on_by_itself() -> None:

@@ -81,6 +81,7 @@ RECORDS: dict[type, dict[str, tuple[list[object], str]]] = {
         "passivation": ([300, None], r"give a Passivation, as in Resources\(passivation=Pass"),
         "scope_cache": ([-1, 0.5, "x", None], "give a whole number, 0 or more"),
         "young_generation": ([-1, 0.5, "x", None], "give a whole number, 0 or more"),
+        "switch_interval": ([-1, math.nan, math.inf, "x"], "give seconds, 0 or more, or None"),
     },
     Keys: {
         "secrets": (["keys.txt", {"k": b""}], r"give a provider of keys, as in secrets=FileKeys\("),
@@ -127,6 +128,7 @@ OPENING: dict[str, tuple[list[object], str]] = {
     "schemas": ([5, "cart/*", [1]], "give a Mapping"),
     "retention": ([5, None], "give a Retention"),
     "audit": ([True, None], "give an Audit"),
+    "history": ([5, None], "give an? HistoryRetention"),
     "detector": (["refuse", True], "give a Detector, as in .*, or None for no detector"),
     "clock": ([5, "now", Halting()], "give a clock"),
     "randomness": ([7, random], "give a Random"),
@@ -140,6 +142,7 @@ CLASS: dict[str, tuple[list[object], str]] = {
     "mailbox_limit": (["x", 0, 2.5, True], "give a whole number, 1 or more, or None for no limit"),
     "turn_limit": (SECONDS, "give seconds, above 0, or None for no limit"),
     "boundary": (["open", None], "give a Boundary"),
+    "record": (["yes", 1, None], "give an? bool"),
     "kind": (["", 5, None, "a\0b"], "the kind"),
 }
 

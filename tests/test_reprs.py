@@ -36,7 +36,7 @@ OUTSIDE = {
     "journal": "<Journal of memory://: list(), each(), count()>",
     "mail": "<Mail in memory://: list(), each(), count()>",
     "timers": "<Timers in memory://: list(), each(), count()>",
-    "secrets": "<SecretsOffice of memory://: rotate(), rotation(), remaining()>",
+    "secrets": "<SecretsOffice of memory://: rotate(), rotation(), remaining(), signed()>",
     "aio": "<Rim of <AgentSystem on memory://> for asyncio: flush, idle, close, cast, run>",
 }
 

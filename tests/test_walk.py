@@ -4,9 +4,9 @@ from benchmarks.walk import Count, count, floor, trace, walks
 
 # Change a bound downwards when the way gets shorter.
 BOUNDS = {
-    "set outside": Count(calls=190, files=42, floors=34, rooms=53),
-    "set in a turn": Count(calls=292, files=59, floors=40, rooms=90),
-    "a turn that shares nothing": Count(calls=156, files=34, floors=17, rooms=43),
+    "set outside": Count(calls=128, files=38, floors=26, rooms=47),
+    "set in a turn": Count(calls=196, files=58, floors=34, rooms=79),
+    "a turn that shares nothing": Count(calls=118, files=35, floors=17, rooms=40),
 }
 
 

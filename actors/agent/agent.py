@@ -171,7 +171,10 @@ class Agent(Identified, Generic[S]):
         return f"{self.kind}/{self.key}"
 
     def on_start(self) -> None:
-        """Run at the beginning of every activation, as a turn of its own."""
+        """Run at the beginning of every activation, as a turn of its own.
+
+        At least once: where a start is cut off behind its commit, the next start runs it again.
+        """
 
     def on_pause(self) -> None:
         """Run before the agent is paused, as a turn of its own."""

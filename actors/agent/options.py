@@ -20,6 +20,7 @@ def check_options(agent_class: type[Any]) -> None:
     options.kind("autosave", AutoSave, "AutoSave(every=5.0)", none="that of the system")
     options.kind("restarts", RestartPolicy, "RestartPolicy(restarts=3)")
     options.among("unreadable", *UNREADABLE)
+    options.kind("record", bool, "True")
     options.whole("mailbox_limit", least=1, none="no limit")
     options.seconds("turn_limit", none="no limit")
     checked_boundary(name, agent_class.boundary)

@@ -32,7 +32,7 @@ from ...shared.ledger.desk import Desk
 from ...shared.ledger.ledger import Ledger
 from ...shared.scopes.state import ScopedState
 from ..agent.blueprint import Blueprint
-from ..pool.agenda import Agenda
+from ..pool.agenda import Agenda, Errand
 from ..pool.dispatcher import Dispatcher
 from ..pool.loop import HandlerLoop
 from ..pool.mailbox import Mailbox, MailHold
@@ -72,10 +72,6 @@ class CellKeeper(Protocol):
 class Tracing(Protocol):
     """Know the trace of each chain of messages."""
 
-    def inside(self) -> bool:
-        """Tell whether what is sent from outside, here, belongs to a trace."""
-        ...
-
     def begins(self, correlation: int) -> None:
         """Take note that a chain begins here, before its first message leaves."""
         ...
@@ -113,6 +109,8 @@ class Surroundings(Protocol):
     closing: bool
     recovering: bool
     """Mail of an earlier process may still wait in the store."""
+    sharers: set[str]
+    """Kinds whose agents have shared something: the turns of others may do so, too."""
     owed: set[tuple[str, str]]
     """Agents that were woken for such mail and have not read it yet."""
     first_letter: int
@@ -209,7 +207,8 @@ class AgentCell:
         self.restarting = False
         self.again = 0
         """Times in a row that a turn of this agent was overtaken."""
-        self.shares = blueprint.agent_class.boundary is not Boundary.STRICT
+        strict = blueprint.agent_class.boundary is Boundary.STRICT
+        self.shares = not strict or blueprint.kind in home.sharers
         """Whether its turns may be overtaken: they write, or may write, what others do."""
         self.turns = 0
         self.used = math.inf
@@ -323,6 +322,16 @@ class AgentCell:
         event = AgentEvent(
             self.kind, self.key, version, self.status, self.home.clock.now(), reason, error
         )
+        if self.home.clock.calls_here():
+            self.errand(lambda: self._tell(signal, event))
+        else:
+            self._tell(signal, event)
+
+    def errand(self, call: Callable[[], object]) -> None:
+        """Have a worker make a call: it is people's code, and the clock's thread must go on."""
+        self.home.dispatcher.submit(Errand(self.home.agenda, call))
+
+    def _tell(self, signal: Signal, event: AgentEvent) -> None:
         # A receiver is not part of the turn: what it sends is sent at once.
         with outside_turns(), self.home.dispatcher.blocking():
             fire(signal, self.home.facade, event, self.home.clock.monotonic)

@@ -23,6 +23,7 @@ from . import (
 from .activation import Activation
 from .cell import AgentCell
 from .isolation import STEPS, isolated
+from .methods import is_struck
 
 logger = logging.getLogger("perdure.actors")
 
@@ -51,19 +52,30 @@ def obey(cell: AgentCell, control: Control) -> Outcome | None:
         if outcome is not None or cell.activation is None:
             return outcome
     try:
-        if verb is Verb.WAKE:
-            _wake(cell, control)
-        else:
-            listeners.step_before(cell, control)
-            _STEPS[verb](cell, cell.activation, control)
-            listeners.step_after(cell, control)
-        if verb is Verb.PAUSE and cell.home.closing:
-            guards.refuse_waiting(cell)
-    except BaseException as error:  # noqa: BLE001 - an agent's own methods may raise anything
+        _take(cell, cell.activation, control)
+    except BaseException as error:
+        if _comes_again(cell, control, error):
+            raise
         if control.reply_to is None:
             logger.warning("%s: %s", cell, error)
         failure.reject(cell, control, error)
     return None
+
+
+def _take(cell: AgentCell, activation: Activation, control: Control) -> None:
+    if control.verb is Verb.WAKE:
+        _wake(cell, control)
+    else:
+        listeners.step_before(cell, control)
+        _STEPS[control.verb](cell, activation, control)
+        listeners.step_after(cell, control)
+    if control.verb is Verb.PAUSE and cell.home.closing:
+        guards.refuse_waiting(cell)
+
+
+def _comes_again(cell: AgentCell, control: Control, error: BaseException) -> bool:
+    """Tell whether a step was struck that is taken again: nobody else would ask for it."""
+    return is_struck(cell) or (control.reply_to is None and not isinstance(error, Exception))
 
 
 def _needs_no_activation(cell: AgentCell, control: Control) -> bool:

@@ -12,10 +12,12 @@ was on its way to the old life, by the order of commits, dies with it:
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Final
 
 from ...lifecycle import signals
-from ...persistence.errors import AgentDeleted, StoreError
+from ...persistence.errors import AgentDeleted, CorruptState, StoreError
 from ...persistence.names.scope import Principal, Scope
 from ...persistence.records.records import AgentRow, Commit, Deletion, StoredAgent
 from ...persistence.records.shared_tables import SCOPED, TOMBSTONES
@@ -32,6 +34,9 @@ from .settlement import release
 
 logger = logging.getLogger("perdure.actors")
 
+MOST_TIMERS: Final = 1_000_000
+"""Timers of a damaged agent that are looked for."""
+
 
 def delete(cell: AgentCell, control: Control) -> Outcome | None:
     """End an agent between two turns; its asker is told whether there was anything of it."""
@@ -41,7 +46,7 @@ def delete(cell: AgentCell, control: Control) -> Outcome | None:
         if cell.last_sequence > home.supervisor.committer.durable:
             return start.wait_until_durable(cell)
         try:
-            stored = home.store.load(cell.kind, cell.key)
+            stored = stored_of(home, cell.kind, cell.key)
             if stored is None and not len(cell.mailbox) and not traces(home, cell.kind, cell.key):
                 release(cell, control, value=False)
                 return None
@@ -58,6 +63,17 @@ def delete(cell: AgentCell, control: Control) -> Outcome | None:
     cell.fire(signals.agent_deleted, activation=activation)
     step_after(cell, control)
     return Outcome.GONE
+
+
+def stored_of(home: Surroundings, kind: str, key: str) -> StoredAgent | None:
+    """Return an agent as far as it must be known to delete it: what is damaged goes as well."""
+    try:
+        return home.store.load(kind, key)
+    except CorruptState as error:
+        head = home.store.remains(kind, key)
+        logger.warning("%s; it is deleted as it is", error)
+        timers = home.store.timers(kind, key, limit=MOST_TIMERS)
+        return None if head is None else StoredAgent(head, {}, {}, timers)
 
 
 def traces(home: Surroundings, kind: str, key: str) -> bool:
@@ -131,11 +147,18 @@ def enter(
         deletion.agent, deletion.kind, deletion.key, version, now, int(deletion.erase), 0,
     )  # fmt: skip
     unit.change((TOMBSTONES, tombstone[:1]), lambda _: tombstone, checked=False)
-    # The order of locks: letters, ledger, cells.
-    with home.graves.letters, home.ledger.ending(unit) as ending:
+    with ExitStack() as locks:
+        history: Sequence[Change] = ()
+        if deletion.erase:
+            history = locks.enter_context(home.hooks.erasing(deletion.kind, deletion.key))
+        # The order of locks: history, letters, ledger, cells.
+        locks.enter_context(home.graves.letters)
+        ending = locks.enter_context(home.ledger.ending(unit))
         keys = home.ledger.places(SCOPED, scope.columns)
         ending.changes += [Change(SCOPED, key, None) for key in keys]
         ending.put_into(commit)
+        effects = commit.with_effects()
+        effects.rows = [*effects.rows, *history]
         commit.with_effects().deleted = deletion
         sequence = append(commit)
         home.ledger.publish(ending, sequence)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from pykka.messages import ProxyCall
 
-from ...hooks.history.recording import Tape
+from ...hooks.history.recording import Recorder
 from ...persistence.errors import ConfigurationError
 from ...persistence.names.scope import Scope
 from ...persistence.records.records import Timer
@@ -80,7 +80,7 @@ class CellHome:
             )
             raise ConfigurationError(message)
         path = tuple(method.split("."))
-        _, body, _ = cell.blueprint.calls.encode(ProxyCall(path, args, kwargs))
+        _, body, _ = cell.blueprint.calls.encode(ProxyCall(path, args, kwargs), cell.key)
         if name is not None:
             check_name("timer name", name)
         else:
@@ -155,7 +155,7 @@ class CellHome:
         return turn
 
 
-def _tape() -> Tape | None:
+def _tape() -> Recorder | None:
     turn = current.get()
     return None if turn is None or turn.notes is None else turn.notes.tape
 

@@ -49,11 +49,12 @@ def fail(cell: AgentCell, activation: Activation, turn: Turn, error: BaseExcepti
     if turn.unit is not None:
         cell.home.ledger.give_up(turn.unit)
         cell.home.desk.forgo(turn.unit)
-    if letter.reply_to is not None:
+    if letter.reply_to is not None or turn.held_back:
+        turn.held_back = True  # an ask, also for who comes here again when the asker was told
         note_seen(cell, turn)
         reject(cell, letter, error)
         return
-    if of_the_store(error):
+    if of_the_store(cell, error):
         wait_for_the_store(cell, letter, error)
         return
     if isinstance(error, HookCancelled):  # decided, and nobody's failure
@@ -85,14 +86,17 @@ def _keep_notes(cell: AgentCell, turn: Turn, error: BaseException) -> None:
         logger.warning("%s: the history of a turn is not kept: %s", cell, problem)
 
 
-def of_the_store(error: BaseException | None) -> bool:
-    """Tell whether a handler raised because the store failed, whatever it made of that."""
+def of_the_store(cell: AgentCell, error: BaseException | None) -> bool:
+    """Tell whether a handler raised because the agent's own store failed, whatever it made of it.
+
+    Another store is a service as any other: what fails there is an attempt of the message.
+    """
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
-        if isinstance(error, StoreUnavailable):
+        if _is_own(cell, error):
             return True
         if isinstance(error, BaseExceptionGroup):
-            return any(of_the_store(part) for part in error.exceptions)
+            return any(of_the_store(cell, part) for part in error.exceptions)
         seen.add(id(error))
         error = error.__cause__ or error.__context__
     return False
@@ -118,13 +122,21 @@ def wait_for_the_store(cell: AgentCell, letter: Letter, error: BaseException) ->
     logger.warning("%s: %s waits for the store: %s", cell, describe(letter), cell.error)
     wait = cell.begin_backoff()
     # Whoever waits behind the letter is told now: nobody knows how long this takes.
-    refuse_askers(cell, error if isinstance(error, StoreUnavailable) else _failing(cell.error))
+    told = error if isinstance(error, StoreUnavailable) and _is_own(cell, error) else None
+    refuse_askers(cell, told or _failing(cell, cell.error))
     what = f"{cell} tries again after a second what the store hindered ({cell.error})"
     cell.home.agenda.when_the_store_may_be_back(lambda: cell.end_backoff(wait), what)
 
 
-def _failing(reason: str) -> StoreUnavailable:
-    return StoreUnavailable(f"the store fails ({reason}); ask again later")
+def _is_own(cell: AgentCell, error: BaseException) -> bool:
+    return isinstance(error, StoreUnavailable) and (
+        not error.location or error.location == cell.home.store.location
+    )
+
+
+def _failing(cell: AgentCell, reason: str) -> StoreUnavailable:
+    message = f"the store fails ({reason}); ask again later"
+    return StoreUnavailable(message, location=cell.home.store.location)
 
 
 @contextlib.contextmanager
@@ -146,7 +158,8 @@ def reject(cell: AgentCell, letter: Letter, error: BaseException) -> None:
     """
     # The error's traceback leads to the letter, and from there it must not lead to the future: if
     # nobody asks for it, that is to be noticed when it goes, not when the collector comes.
-    reply_to, letter.reply_to = letter.reply_to, None
+    # Given away when it is answered: whoever is struck before comes here again.
+    reply_to = letter.reply_to
     if reply_to is None:
         return
     unsaved = cell.snapshot or cell.volatile
@@ -159,6 +172,7 @@ def reject(cell: AgentCell, letter: Letter, error: BaseException) -> None:
         if cell.home.supervisor.outage:
             reply_to.unsaved = True
         reply_to.fail(error)
+    letter.reply_to = None
 
 
 def refuse_askers(cell: AgentCell, error: Exception, *, steps: bool = False) -> None:
@@ -225,7 +239,7 @@ def _put_back_as_sent(cell: AgentCell, letter: Letter) -> None:
     if letter.body:
         # The handler may have changed its arguments in place before it raised. A VOLATILE
         # agent's message has no body: it is tried again as the handler left it.
-        letter.message = cell.blueprint.calls.decode(letter.name, letter.body)
+        letter.message = cell.blueprint.calls.decode(letter.name, letter.body, cell.key)
     cell.put_back(letter)
 
 
@@ -307,7 +321,8 @@ def _notice(cell: AgentCell, dead: DeadLetter) -> Letter | None:
     problem: PerdureError | None = None
     for shown in (dead, dead._replace(body=""), dead._replace(body="", reason="")):
         try:
-            name, body, message = cell.blueprint.calls.encode(ProxyCall((ON_DEAD,), (shown,), {}))
+            call = ProxyCall((ON_DEAD,), (shown,), {})
+            name, body, message = cell.blueprint.calls.encode(call, cell.key)
         except (StateError, SecretFound) as error:
             problem = error
             continue
@@ -329,7 +344,7 @@ def _stored(cell: AgentCell, letter: Letter) -> tuple[str, str]:
     if letter.body:
         return letter.name, letter.body
     try:
-        name, body, _ = cell.blueprint.calls.encode(letter.message)
+        name, body, _ = cell.blueprint.calls.encode(letter.message, cell.key)
     except (ValueError, TypeError, AttributeError, KeyMissing):
         # A volatile agent's message that cannot be stored: at least show what it was.
         shown = cell.home.desk.plain.reason(storable(repr(letter.message)), f"mail of {cell.kind}")

@@ -88,7 +88,7 @@ def still_wanted(cell: AgentCell, activation: Activation, letter: Letter) -> boo
         cell.home.timers.unwanted(timer)
         return False
     try:
-        letter.message = cell.blueprint.calls.decode(timer.method, timer.body)
+        letter.message = cell.blueprint.calls.decode(timer.method, timer.body, cell.key)
     except (ValueError, TypeError, AttributeError) as error:
         failure.bury(cell, letter, f"it no longer decodes: {failure.told_of(cell, error)}")
         return False

@@ -7,9 +7,12 @@ knows nothing of this; ``HookOffice`` has the class changed between two turns.
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Callable
+from functools import partial
 from types import CoroutineType
-from typing import Any
+from typing import Any, TypeVar
 
 from pykka.messages import ProxyCall
 
@@ -23,10 +26,12 @@ from ..talk.turn import Letter, Notes, Turn
 from .activation import Activation
 from .chains import identified
 from .hooks import Chain, TurnHooks
-from .listeners import refuse, tell_of_turn
+from .listeners import keep_runs, refuse, tell_of_turn
 from .receiver import RunningCell, handle
 from .retry import TryLater
 from .settlement import describe
+
+D = TypeVar("D")
 
 
 class HookedCell(RunningCell):
@@ -52,7 +57,7 @@ class HookedCell(RunningCell):
             if decision is not None:
                 self._fork(turn, message, decision)
                 if decision.answer is not None:
-                    return self._decided(turn, message, decision)
+                    return self._checked(turn, hooks, agent, self._decided(turn, message, decision))
                 if decision.details is not told:
                     message = _as_message(decision.details)
         if not hooks.watches and (decision is None or not decision.wanted):
@@ -92,8 +97,11 @@ class HookedCell(RunningCell):
         try:
             result = await coroutine
         except Exception as error:  # noqa: BLE001 - a handler may raise anything
-            return self._raised(turn, hooks, agent, message, error)
-        return self._returned(turn, hooks, agent, message, result, decision, started)
+            end = partial(self._raised, turn, hooks, agent, message, error)
+        else:
+            end = partial(self._returned, turn, hooks, agent, message, result, decision, started)
+        # An async hook runs on this loop: whoever waits for it must not stand on it.
+        return await asyncio.to_thread(end) if hooks.awaits else end()
 
     def _returned(  # noqa: PLR0917 - as above
         self, turn: Turn, hooks: TurnHooks, agent: Any, message: object, result: object,  # noqa: ANN401
@@ -106,6 +114,13 @@ class HookedCell(RunningCell):
             if after is not None:
                 self._fork(turn, message, after)
                 result = after.details.result
+        result = self._checked(turn, hooks, agent, result)
+        if decision is not None and decision.wanted:
+            decision.keep(result, around.monotonic())
+        return result
+
+    def _checked(self, turn: Turn, hooks: TurnHooks, agent: Any, result: object) -> object:  # noqa: ANN401
+        """Ask who guards the state and its saving, once what the turn changes is complete."""
         if hooks.change or hooks.changed:
             self._look_at_change(turn, hooks, agent)
         if hooks.save and self.activation is not None and not (self.volatile or self.snapshot):
@@ -113,8 +128,6 @@ class HookedCell(RunningCell):
             version = self.activation.writer.version + 1
             save = SaveDetails(self.kind, self.key, turn.letter.correlation, name, version, 0, 0)
             refuse(self._ask(turn, hooks.save, save, name, agent))
-        if decision is not None and decision.wanted:
-            decision.keep(result, around.monotonic())
         return result
 
     def _look_at_change(self, turn: Turn, hooks: TurnHooks, agent: Any) -> None:  # noqa: ANN401
@@ -173,6 +186,12 @@ class HookedCell(RunningCell):
             return None
         raise error
 
+    def _handled_again(self, activation: Activation, turn: Turn, error: BaseException) -> bool:
+        again = super()._handled_again(activation, turn, error)
+        if again and turn.notes is not None:
+            keep_runs(self.home, turn.notes.runs)  # they did run, whatever becomes of the turn
+        return again
+
     def _end(self, turn: Turn) -> None:
         super()._end(turn)
         if self.hooks is not None:
@@ -204,7 +223,7 @@ class HookedCell(RunningCell):
 
 def _message(cell: RunningCell, turn: Turn, message: object) -> MessageDetails:
     letter = turn.letter
-    if message.__class__ is ProxyCall and letter.name:  # as most are, spelt out: it is on the path
+    if isinstance(message, ProxyCall) and letter.name:  # as most are, spelt out: it is on the path
         return MessageDetails(
             cell.blueprint.kind, cell.key, letter.correlation, letter.id, letter.name,
             message.args, message.kwargs, letter.cause, letter.attempts + 1,
@@ -216,11 +235,15 @@ def _message(cell: RunningCell, turn: Turn, message: object) -> MessageDetails:
 def _outcome(
     cell: RunningCell, turn: Turn, message: object, result: object, seconds: float
 ) -> OutcomeDetails:
-    return OutcomeDetails(*(*_parts(cell, turn, message), result, seconds))
+    return _made(OutcomeDetails, *_parts(cell, turn, message), result, seconds)
 
 
 def _failure(cell: RunningCell, turn: Turn, message: object, error: Exception) -> ErrorDetails:
-    return ErrorDetails(*(*_parts(cell, turn, message), error))
+    return _made(ErrorDetails, *_parts(cell, turn, message), error)
+
+
+def _made(kind: Callable[..., D], *parts: object) -> D:
+    return kind(*parts)
 
 
 def _parts(cell: RunningCell, turn: Turn, message: object) -> tuple[Any, ...]:

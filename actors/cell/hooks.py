@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import random
-import threading
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Final
 
 from ...hooks import points
 from ...hooks.history.record import Redact, as_json
-from ...hooks.history.recording import Recorder, Tape
+from ...hooks.history.recording import Recorder
 from ...hooks.hook import Hook
 from ...hooks.points import Point
 from ...hooks.registry import Registry
 from ...lifecycle.clock import Clock
+from ...persistence.errors import Deadlock
+from ...persistence.records.tables import Change
 from ..pool.dispatcher import Dispatcher
 from ..pool.loop import HandlerLoop
 
@@ -35,15 +37,19 @@ class TurnHooks:
     save: Chain
     saved: Chain
     load: Chain
+    shared: Chain
+    """Those at what agents share; the desk runs them."""
     record: bool
     """Whether the turns are recorded."""
     keeps: bool = False
     """Whether anything of them goes into the history, or is told of afterwards."""
     watches: bool = False
     """Whether anybody wants to know how a handler ends."""
+    awaits: bool = False
+    """Whether one of those who do is async."""
 
 
-_NOBODY: Final = TurnHooks((), (), (), (), (), (), (), (), record=False)
+_NOBODY: Final = TurnHooks((), (), (), (), (), (), (), (), (), record=False)
 
 
 class HookOffice:
@@ -64,22 +70,44 @@ class HookOffice:
         self.registry = Registry()
         self._recording = {kind for kind, each in classes.items() if getattr(each, "record", False)}
         self._recorded: dict[tuple[str, str], bool] = {}
+        self._found: dict[tuple[str, str], TurnHooks | None] = {}
+        """By kind, and by key for agents with hooks of their own: asked for every new cell."""
+        self.changed: Callable[[], None] = lambda: None
+        """Called when others listen than before."""
+        self.listened: Callable[[], None] = lambda: None
+        """Called before that, for those who listen at what agents share."""
         self._seeds = random.Random()  # noqa: S311 - no secrets; what it gives is kept
         for kind, agent_class in classes.items():
             self.registry.add_class(kind, agent_class)
+        self.registry.changed = self.look_again
         self.deferred: Callable[[int], None] = lambda _sequence: None
         """Called when calls of hooks were stored with a commit up to that sequence."""
+        self.erasing: Callable[[str, str], AbstractContextManager[Sequence[Change]]]
+        """Gives what takes an agent out of the history, to be appended in the block."""
         self.context = as_json
         self.redact = redact
         self.now = clock.now
         self.monotonic = clock.monotonic
         self._dispatcher = dispatcher
         self._loop = loop
-        self._lock = threading.Lock()
 
     def of_turns(self, kind: str, key: str) -> TurnHooks | None:
         """Return who listens to an agent's turns; None if nobody does."""
+        single = (kind, key) in self._recorded or self.registry.has_own(kind, key)
+        place = (kind, key if single else "")
+        try:
+            return self._found[place]
+        except KeyError:
+            self._found[place] = found = self._listening(kind, key)
+            return found
 
+    def look_again(self) -> None:
+        """Forget who was found: others listen now."""
+        self._found = {}
+        self.listened()
+        self.changed()
+
+    def _listening(self, kind: str, key: str) -> TurnHooks | None:
         def listening(point: Point[Any]) -> Chain:
             return self.registry.chain(point, kind, key)
 
@@ -92,28 +120,39 @@ class HookOffice:
             listening(points.SAVE_BEFORE),
             listening(points.SAVE_AFTER),
             listening(points.LOAD_AFTER),
+            tuple(hook for point in points.SHARED for hook in listening(point)),
             record=self._recorded.get((kind, key), kind in self._recording),
         )
         if of == _NOBODY:
             return None
         later = of.changed or of.saved
-        chains = (*of.before, *of.after, *of.error, *of.change, *of.save)
+        chains = (*of.before, *of.after, *of.error, *of.change, *of.save, *of.shared)
         kept = any(hook.record or hook.deferred for hook in chains)
         watched = of.after or of.error or of.change or of.save or of.record
         return dataclasses.replace(
-            of, keeps=bool(kept or later or of.record), watches=bool(watched or later)
+            of,
+            keeps=bool(kept or later or of.record),
+            watches=bool(watched or later),
+            awaits=any(hook.is_async for hook in (*of.after, *of.error, *of.change, *of.save)),
         )
 
-    def tape(self) -> Tape:
+    def tape(self) -> Recorder:
         """Return what a turn that is recorded takes its time and its chances from."""
         return Recorder(self.now, self._seeds.getrandbits(63))
 
     def record(self, kind: str, key: str, *, recorded: bool) -> None:
         """Have the turns of one agent recorded from the next one on, or not."""
         self._recorded[kind, key] = recorded
-        self.registry.changed()
+        self.look_again()
 
     def wait(self, coroutine: Coroutine[Any, Any, Any], budget: float | None) -> object:
-        """Return what an async hook returns; its thread lends its place meanwhile."""
+        """Return what an async hook returns; its thread lends its place meanwhile.
+
+        Deadlock on the loop on which it would run.
+        """
+        if self._loop.runs_here():
+            coroutine.close()
+            message = "an async hook cannot be waited for in a coroutine; call this in a thread"
+            raise Deadlock(message)
         with self._dispatcher.blocking():
             return self._loop.run(asyncio.wait_for(coroutine, budget))

@@ -56,6 +56,12 @@ def lost(cell: AgentCell, activation: Activation, turn: Turn) -> bool:
     return True
 
 
+def refuse_lost(cell: AgentCell, activation: Activation, turn: Turn) -> None:
+    """Raise Isolated if an isolation has decided the turn of one of the agent's own methods."""
+    if cell.home.policy.ever and lost(cell, activation, turn):
+        raise isolated(cell)
+
+
 def hand_over(cell: AgentCell, letter: Letter) -> None:
     """Give a letter that an old cell did not finish to the agent's present one; tell an asker.
 
@@ -84,7 +90,7 @@ def waiting(cell: AgentCell, letter: Letter) -> Letter | None:
         return None
     if letter.body:
         # The handler may have changed its arguments in place.
-        letter.message = cell.blueprint.calls.decode(letter.name, letter.body)
+        letter.message = cell.blueprint.calls.decode(letter.name, letter.body, cell.key)
     return letter
 
 

@@ -58,7 +58,8 @@ def _abandon(cell: AgentCell, turn: Turn, error: TurnTimeout) -> None:
         settlement.save_and_revoke(cell, cell.activation)
     letter = turn.letter
     if letter.reply_to is not None:
-        letter.reply_to.fail(error)
+        reply_to = letter.reply_to
+        cell.errand(lambda: reply_to.fail(error))  # who waits may have callbacks
         cell.home.keeper.replace(cell, None, error)
     else:
         letter.attempts += 1

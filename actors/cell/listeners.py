@@ -14,9 +14,10 @@ from ...hooks.points import Point
 from ...hooks.results import Cancel
 from ...persistence.errors import HookCancelled, PerdureError
 from ...persistence.records.records import Commit
+from ...persistence.secrets.masking import masked
 from ..talk.control import Control, Verb
 from ..talk.turn import Turn
-from .cell import AgentCell
+from .cell import AgentCell, Surroundings
 from .hooks import Chain
 
 logger = logging.getLogger("perdure.actors")
@@ -75,7 +76,8 @@ def committed(cell: AgentCell, commit: Commit, change: dict[str, Any] | None = N
     text = "" if delta is None or not (hooks.changed or hooks.saved) else delta.text()
     if hooks.changed and delta is not None:
         new = {} if change is None else {name: getattr(_state(cell), name) for name in change}
-        told = StateDetails(*where, commit.name, commit.version, change or {}, new, text)
+        shown = masked(text)
+        told = StateDetails(*where, commit.name, commit.version, change or {}, new, shown)
         ask_apart(cell, hooks.changed, told, commit.name)
     if hooks.saved:
         saved = SaveDetails(*where, commit.name, commit.version, commit.sequence, len(text))
@@ -131,22 +133,23 @@ def ask_apart(cell: AgentCell, chain: Chain, told: Any, name: str) -> Decision[A
     finally:
         if activation is not None and any(hook.method for hook in mine):
             activation.rollback()
-        _keep(cell, runs)
+        keep_runs(cell.home, runs)
 
 
-def _keep(cell: AgentCell, runs: list[HookRun]) -> None:
+def keep_runs(home: Surroundings, runs: list[HookRun]) -> None:
+    """Keep what hooks did in a commit of its own, with the calls that are to be made later."""
     if not runs:
         return
-    office, commit = cell.home.hooks, Commit()
+    office, commit = home.hooks, Commit()
     made = [record_of(run, office.redact) for run in runs if not run.deferred]
     put_runs(commit, made, office.now())
     deferred = put_deferred(commit, [run for run in runs if run.deferred], office.now())
     try:
-        sequence = cell.home.supervisor.append(commit)
+        sequence = home.supervisor.append(commit)
         if deferred:
             office.deferred(sequence)
     except PerdureError as error:
-        logger.warning("%s: what hooks did is not kept: %s", cell, error)
+        logger.warning("what hooks did is not kept: %s", error)
 
 
 def refuse(decision: Decision[Any] | None) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from pykka.messages import ProxyCall
@@ -37,7 +39,7 @@ def load(cell: AgentCell) -> Activation | None:
     stored = home.store.load(blueprint.kind, cell.key)
     if stored is None:
         head = AgentRow(home.next_agent(), blueprint.kind, cell.key, 0, 0, Status.ACTIVE, "")
-        stored = StoredAgent(head, {}, {}, [])
+        return _activate(cell, StoredAgent(head, {}, {}, []), {})
     head = stored.head
     converted = convert(stored, blueprint.layout)
     if converted is not None:
@@ -51,18 +53,26 @@ def load(cell: AgentCell) -> Activation | None:
     if stored.bad_timers:
         cancelled = [(head.kind, head.key, name) for name, _ in stored.bad_timers]
         _set_aside(cell, [row for _, row in stored.bad_timers], cancelled=cancelled)
+    return _activate(cell, stored, fields)
+
+
+def _activate(cell: AgentCell, stored: StoredAgent, fields: Mapping[str, str]) -> Activation:
+    """Make an activation of what is stored; ``fields`` are the texts of the good plain fields."""
+    home, blueprint, head = cell.home, cell.blueprint, stored.head
     tracker = StateTracker(
         blueprint.layout,
         head.agent,
         fields,
         stored.shape,
-        Collections(home.store, head.agent, lambda: settle_reads(cell)),
+        Collections(home.store, head.agent, partial(settle_reads, cell)),
+        owner=(head.kind, head.key),
         largest=home.largest_value,
         watch=None if cell.volatile else blueprint.vault.watch,
     )
     if cell.volatile:
         tracker.accept()  # nor is what its defaults computed ever stored
-    cell.status = stored_status(str(cell), head.status)
+    active = head.status == Status.ACTIVE
+    cell.status = Status.ACTIVE if active else stored_status(str(cell), head.status)
     cell.reason = head.reason
     agent = _instance(blueprint.agent_class)
     agent.key = cell.key
@@ -150,7 +160,7 @@ def old_letter(cell: AgentCell, message: Message) -> Letter | None:
     )
     letter.name, letter.body, letter.sent = message.name, message.body, message.sent
     try:
-        letter.message = cell.blueprint.calls.decode(message.name, message.body)
+        letter.message = cell.blueprint.calls.decode(message.name, message.body, cell.key)
     except (ValueError, TypeError, AttributeError) as error:
         letter.message = ProxyCall((message.name,), (), {})
         bury(cell, letter, f"it no longer decodes: {told_of(cell, error)}")

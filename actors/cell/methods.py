@@ -7,7 +7,7 @@ import itertools
 import logging
 
 from ...shared.ledger.ledger import Stale
-from ..talk.turn import Letter, Turn, current
+from ..talk.turn import Letter, OwnTurn, current
 from . import isolation, settlement
 from .activation import Activation
 from .cell import AgentCell
@@ -17,9 +17,12 @@ logger = logging.getLogger("perdure.actors")
 
 
 def run_method(cell: AgentCell, activation: Activation, name: str, letter: Letter) -> None:
-    """Run one of the agent's own hooks as a turn and settle it; raises what it raises."""
+    """Run one of the agent's own hooks as a turn and settle it; raises what it raises.
+
+    Where its thread was struck, the turn is left as it is: ``recover`` goes on with it.
+    """
     for attempt in itertools.count():
-        turn = Turn(cell, letter)
+        turn = OwnTurn(cell, letter, name)
         cell.turn = turn
         current.set(turn)
         try:
@@ -28,18 +31,53 @@ def run_method(cell: AgentCell, activation: Activation, name: str, letter: Lette
                 with cell.home.dispatcher.blocking():
                     cell.home.loop.run(result)
             turn.settling = True
-            if cell.home.policy.ever and isolation.lost(cell, activation, turn):
-                raise isolation.isolated(cell)
+            isolation.refuse_lost(cell, activation, turn)
             settlement.settle(cell, activation, turn, None, f"({name})")
         except Stale:
+            _end(cell)
             activation.rollback()
             if attempt >= MOST:
                 raise
+        except BaseException as error:
+            if not turn.struck_by(error):
+                _end(cell)
+            raise
         else:
+            _end(cell)
             return
-        finally:
-            cell.turn = None
-            current.set(None)
+
+
+def recover(cell: AgentCell) -> None:
+    """Bring one of an agent's own methods to an end whose thread was struck.
+
+    What is appended counts, and is done to the end. Else it is undone, and comes again with the
+    step that it belongs to.
+    """
+    turn, activation = cell.turn, cell.activation
+    assert isinstance(turn, OwnTurn)
+    if turn.counts:
+        settlement.finish(cell, turn)
+    elif turn.settling and activation is not None and (cell.volatile or cell.snapshot):
+        # What the turns before have left is in memory only.
+        settlement.settle(cell, activation, turn, None, f"({turn.name})")
+    elif turn.settling:
+        cell.drop()  # some of it may be taken for committed
+    elif activation is not None:
+        activation.rollback()
+    if turn.unit is not None and not turn.counts:
+        cell.home.ledger.give_up(turn.unit)
+        cell.home.desk.forgo(turn.unit)
+    _end(cell)
+
+
+def is_struck(cell: AgentCell) -> bool:
+    """Tell whether one of the agent's own methods was struck, and is still to be recovered."""
+    return cell.turn.__class__ is OwnTurn
+
+
+def _end(cell: AgentCell) -> None:
+    current.set(None)
+    cell.turn = None
 
 
 def run_hook(cell: AgentCell, activation: Activation, name: str) -> None:
@@ -50,5 +88,7 @@ def run_hook(cell: AgentCell, activation: Activation, name: str) -> None:
     try:
         run_method(cell, activation, name, Letter(None, edge=False))
     except BaseException:
+        if is_struck(cell):
+            raise
         activation.rollback()
         logger.exception("%s: %s raised; the step goes on", cell, name)

@@ -6,6 +6,7 @@ import msgspec
 
 from ...hooks.history.record import HookRecord, as_json, put_deferred, put_runs, record_of
 from ...hooks.history.recording import POINT, Recorder, Recording
+from ...hooks.points import SHARED
 from ...persistence.errors import told
 from ...persistence.records.records import Commit
 from ..talk.turn import Letter, Turn
@@ -20,10 +21,14 @@ def put_notes(cell: AgentCell, turn: Turn, commit: Commit, error: BaseException 
     notes.runs, notes.tape = [], None
     made = [run for run in runs if not run.deferred]
     records = [record_of(run, office.redact) for run in made]
-    if isinstance(tape, Recorder):
+    if tape is not None:
         records.append(_recorded(cell, turn, tape, commit, error))
     put_runs(commit, records, office.now())
-    notes.deferred = put_deferred(commit, [run for run in runs if run.deferred], office.now())
+    # What a turn did that is undone is told to nobody later: it did not come to be.
+    later = [
+        run for run in runs if run.deferred and (error is None or run.hook.point not in SHARED)
+    ]
+    notes.deferred = put_deferred(commit, later, office.now())
 
 
 def _recorded(
@@ -48,12 +53,11 @@ def recording_of(
     effects = commit.effects
     timers = [] if effects is None else effects.timers
     cancelled = [] if effects is None else effects.cancelled
-    reads = [] if turn.unit is None else [
+    read = {} if turn.unit is None else turn.unit.reads
+    reads = [
         (table.name, list(key), None if row is None else list(row))
-        for (table, key), row in turn.unit.reads.items()
-    ]  # fmt: skip
-    known = {(table, tuple(key)) for table, key, _ in reads}
-    reads += [(*place, row) for place, row in tape.reads.items() if place not in known]  # type: ignore[misc]
+        for (table, key), row in read.items()
+    ]
     return Recording(
         name, body, 0 if activation is None else activation.writer.version, letter.id,
         letter.cause, letter.correlation, letter.attempts + 1, letter.reply_to is not None,
@@ -64,7 +68,7 @@ def recording_of(
             *((name, "", "", None) for _, _, name in cancelled),
         ],
         as_json(turn.result) if error is None else told(error), error is not None,
-        exact and tape.exact,
+        exact,
     )  # fmt: skip
 
 
@@ -72,7 +76,7 @@ def _message(cell: AgentCell, letter: Letter) -> tuple[str, str, bool]:
     if letter.body:
         return letter.name, letter.body, True
     try:
-        name, body, _ = cell.blueprint.calls.encode(letter.message)
+        name, body, _ = cell.blueprint.calls.encode(letter.message, cell.key)
     except (ValueError, TypeError, AttributeError):
         return letter.name, as_json(letter.message), False
     return name, body, True

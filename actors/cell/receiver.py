@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 from types import CoroutineType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 from pykka._introspection import get_attr_directly
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr
 
+from ...lifecycle import signals
 from ...persistence.errors import SystemClosed, TurnTimeout
 from ...shared.ledger.ledger import Stale
 from ..pool.mailbox import NOTHING, MailHold, Outcome
@@ -21,6 +21,7 @@ from ..talk.turn import (
     Decider,
     KeptLetter,
     Letter,
+    OwnTurn,
     StoredLetter,
     Turn,
     as_letter,
@@ -32,6 +33,7 @@ from . import (
     guards,
     isolation,
     limits,
+    methods,
     retry,
     settlement,
     start,
@@ -113,6 +115,9 @@ class RunningCell(AgentCell):
         if self.pending is not None:
             return Outcome.SUSPENDED if self.turn is not None else Outcome.RETRY
         turn, activation = self.turn, self.activation
+        if turn.__class__ is OwnTurn:
+            methods.recover(self)
+            return self.receive(envelope)
         if turn is None or activation is None or turn.letter is not envelope:
             return self.receive(envelope)
         current.set(turn)
@@ -147,7 +152,7 @@ class RunningCell(AgentCell):
             self.home.desk.forgo(turn.unit)
         if letter.body:
             # The handler may have changed its arguments in place.
-            letter.message = self.blueprint.calls.decode(letter.name, letter.body)
+            letter.message = self.blueprint.calls.decode(letter.name, letter.body, self.key)
         elif turn.kept is not None:
             letter.message = turn.kept
         if turn.watch is not None:
@@ -194,6 +199,29 @@ class RunningCell(AgentCell):
         if self.mailbox.close_if_idle(self._is_spent):
             self.home.keeper.forget(self)
 
+    def leave(self) -> bool:
+        """Leave memory at once, if nothing has to be done for that; may be called by any thread.
+
+        False if something is: the agent has a say in it or somebody is told of it, there is mail,
+        or something to save. Then it takes a control.
+        """
+        if self.home.guarded or self.blueprint.passivates or signals.agent_passivated.receivers:
+            return False
+        if not self.mailbox.close_if_idle(self._can_leave):
+            return False
+        self.home.keeper.forget(self)
+        return True
+
+    def _can_leave(self) -> bool:
+        """Drop an activation that has nothing to save; tell whether the cell is spent then.
+
+        Asked as ``_is_spent`` is. Nobody runs, so nobody else touches the activation.
+        """
+        if self.activation is not None and (self.activation.dirty() or not self._is_durable()):
+            return False
+        self.drop()
+        return self._is_spent()
+
     def _is_spent(self) -> bool:
         """Tell whether the store knows all that this cell does.
 
@@ -202,9 +230,12 @@ class RunningCell(AgentCell):
         """
         return (
             self.activation is None
-            and self.last_sequence <= self.home.supervisor.committer.durable
+            and self._is_durable()
             and not any(hold in _TEMPORARY for hold in self.holds)
         )
+
+    def _is_durable(self) -> bool:
+        return self.last_sequence <= self.home.supervisor.committer.durable
 
     def _run(
         self, activation: Activation, letter: Letter, handle: Handler = handle
@@ -219,19 +250,21 @@ class RunningCell(AgentCell):
             turn.watch = limits.watch(self, turn, limit)
         try:
             result = handle(activation.agent, letter.message)
-            if isinstance(result, CoroutineType):
-                self.pending = lambda: self._launch_handler(turn, result)
+            # No call: what is thrown in from here on is not the handler's.
+            if result.__class__ is CoroutineType:
+                coroutine = cast("CoroutineType[Any, Any, object]", result)
+                self.pending = lambda: self._launch_handler(turn, coroutine)
                 return Outcome.SUSPENDED
             turn.result, turn.settling = result, True  # then the look: system/isolator.py says why
             if (limit is not None or self.home.policy.ever) and self._too_late(activation, turn):
                 return Outcome.GONE
             settlement.settle(self, activation, turn, result)
         except BaseException as error:
-            if turn.counts or (error.__class__ is KeyboardInterrupt and _on_main_thread()):
-                # Not the handler's doing: somebody pressed Ctrl-C while the main thread helped. Its
-                # caller gets that, and a worker goes on with the turn.
-                raise
+            if turn.struck_by(error):
+                raise  # a worker goes on with it
             turn.settling = True
+            if error.__class__ not in _AGAIN:
+                turn.failed = error  # no call before: else a turn that failed could be settled
             if self._too_late(activation, turn):
                 return Outcome.GONE
             if not self._handled_again(activation, turn, error):
@@ -261,7 +294,8 @@ class RunningCell(AgentCell):
     def _launch_handler(self, turn: Turn, coroutine: CoroutineType[Any, Any, object]) -> None:
         def done(result: object, error: BaseException | None) -> None:
             ended = Control(Verb.DONE, value=result, error=error, edge=False)
-            if not self.mailbox.resume(ended):
+            # Who has taken the turn from its runner answers for it, on another thread maybe.
+            if not self.mailbox.resume(ended) and turn.decided is not Decider.CLOCK:
                 refuse(turn.letter)
 
         if self.mailbox.is_closed():
@@ -287,7 +321,7 @@ class RunningCell(AgentCell):
             if error is None:
                 settlement.settle(self, activation, turn, control.value)
         except BaseException as raised:
-            if turn.counts:
+            if turn.struck_by(raised):
                 raise
             error = raised
         if error is not None and not self._handled_again(activation, turn, error):
@@ -301,7 +335,3 @@ def refuse(letter: Letter) -> None:
     """Tell the asker of a turn that the system was closed under it."""
     if letter.reply_to is not None:
         letter.reply_to.fail(SystemClosed("the agent system was closed before the handler ended"))
-
-
-def _on_main_thread() -> bool:
-    return threading.current_thread() is threading.main_thread()

@@ -43,7 +43,8 @@ def begins_again(cell: AgentCell, activation: Activation, turn: Turn, why: BaseE
     if isinstance(why, TryLater):
         _try_later(cell, activation, turn, why.delay)
         return True
-    assert turn.unit is not None
+    if turn.unit is None:
+        return False  # the Conflict of another, whom it has asked
     if cell.again >= MOST or not _repeatable(turn):
         cell.again = 0
         cell.home.ledger.give_up(turn.unit)
@@ -77,7 +78,7 @@ def _put_back(cell: AgentCell, turn: Turn) -> None:
     letter = turn.letter
     if letter.body:
         # The handler may have changed its arguments in place.
-        letter.message = cell.blueprint.calls.decode(letter.name, letter.body)
+        letter.message = cell.blueprint.calls.decode(letter.name, letter.body, cell.key)
     elif turn.kept is not None:
         letter.message = turn.kept
     cell.put_back(letter)
@@ -90,6 +91,8 @@ def keep_message(turn: Turn) -> None:
         return
     message = letter.message
     if isinstance(message, ProxyCall):
+        if _is_bare(message):
+            return
         path, args, kwargs = message
         if not all(map(_copies, (args, kwargs))):
             return
@@ -104,10 +107,13 @@ def _repeatable(turn: Turn) -> bool:
     message = turn.letter.message
     if turn.letter.body or turn.kept is not None or message.__class__ in PLAIN:
         return True
-    # The first turn of an agent that shares: what it was called with may not change at all.
-    return isinstance(message, ProxyCall) and all(
-        value.__class__ in PLAIN for value in (*message.args, *message.kwargs.values())
-    )
+    return isinstance(message, ProxyCall) and _is_bare(message)
+
+
+def _is_bare(message: ProxyCall) -> bool:
+    """Tell whether nothing of what a method is called with can be changed in place."""
+    args, kwargs = message.args, message.kwargs
+    return PLAIN.issuperset(map(type, args)) and PLAIN.issuperset(map(type, kwargs.values()))
 
 
 def _copies(value: object) -> bool:

@@ -34,7 +34,7 @@ def settle(
     StateError for a value that cannot be stored; Stale if another changed first what the turn
     made a shared value from, Denied if it lost a right meanwhile.
     """
-    if turn.unit is None or turn.unit.end_idle(cell.home.ledger.guard.epoch):
+    if turn.unit is None or cell.home.ledger.end_idle(turn.unit):
         _settle(cell, activation, turn, result, name)
         if cell.again:  # overtaken before, and now it wants nothing
             cell.again = 0
@@ -57,10 +57,11 @@ def _settle(
     value = reply_of(result) if letter.reply_to is not None else None  # first: it may be refused
     if cell.volatile:
         activation.tracker.accept()
+        turn.value = value
         if turn.effects or letter.timer or letter.durable:
             _settle_effects(cell, activation, turn)
-        if letter.reply_to is not None or turn.asked or letter.cause:
-            _answer_unsaved(cell, turn, value)
+        else:
+            _end_unsaved(cell, turn)
         return
     effects = turn.effects or letter.timer is not None
     if cell.snapshot and not effects and name is None:
@@ -131,6 +132,12 @@ def hold_back(
     if cell.blueprint.agent_class.when_unsaved is WhenUnsaved.CONTINUE:
         reply_to.passes = True
     reply_to.prepare(value, error)
+
+
+def _end_unsaved(cell: AgentCell, turn: Turn) -> None:
+    letter = turn.letter
+    if letter.reply_to is not None or turn.asked or letter.cause:
+        _answer_unsaved(cell, turn, turn.value)
 
 
 def _answer_unsaved(cell: AgentCell, turn: Turn, value: object) -> None:
@@ -213,7 +220,7 @@ def store_mail(cell: AgentCell, items: list[Any]) -> list[Letter]:
             stored.correlation = letter.correlation or stored.id
             stored.name, stored.body = letter.name, letter.body
             if not stored.body:
-                stored.name, stored.body, _ = cell.blueprint.calls.encode(letter.message)
+                stored.name, stored.body, _ = cell.blueprint.calls.encode(letter.message, cell.key)
             stored.sent = letter.sent or cell.home.clock.now()
             rows.append(row(cell.kind, cell.key, stored))
             letter = stored
@@ -280,7 +287,9 @@ def finish(cell: AgentCell, turn: Turn) -> None:
     if turn.effects or letter.timer:
         cell.seen = sequence
         _deliver(cell, turn, commit)
-    if not turn.held_back and letter.reply_to is not None:
+    if cell.volatile:
+        _end_unsaved(cell, turn)
+    elif not turn.held_back and letter.reply_to is not None:
         _answer(cell, letter, turn.value)
     activation = cell.activation
     if activation is not None and activation.tracker.collections:
@@ -303,7 +312,6 @@ def _settle_effects(cell: AgentCell, activation: Activation, turn: Turn) -> None
     _put_effects(cell, turn, commit)
     append = activation.writer.submit if timed else cell.home.supervisor.append
     turn.commit = commit
-    turn.held_back = True  # the caller of this answers
     cell.seen = append(commit)
     finish(cell, turn)
 
@@ -322,22 +330,24 @@ def _put_effects(cell: AgentCell, turn: Turn, commit: Commit) -> None:
     effects = commit.with_effects()
     if turn.ending is not None:
         turn.ending.put_into(commit)
-    if not commit.agent:
-        # A commit that nobody finds by its sequence: what led to the turn led to what it sends.
-        for _, sent in turn.sends:
-            sent.cause = letter.cause
-    effects.sends = [
-        row(target.kind, target.key, sent) for target, sent in turn.sends if sent.durable
-    ]
+    if turn.sends:
+        if not commit.agent:
+            # A commit that nobody finds by its sequence: what led to the turn led to what it sends.
+            for _, sent in turn.sends:
+                sent.cause = letter.cause
+        effects.sends = [
+            row(target.kind, target.key, sent) for target, sent in turn.sends if sent.durable
+        ]
     timers: dict[str, Timer | None] = {}
     if letter.timer is not None:
         timers[letter.timer.name] = next_due(letter.timer, cell.home.clock.now())
     if turn.timers:
         timers |= turn.timers
-    effects.timers = [timer for timer in timers.values() if timer is not None]
-    effects.cancelled = [
-        (cell.kind, cell.key, name) for name, timer in timers.items() if timer is None
-    ]
+    if timers:
+        effects.timers = [timer for timer in timers.values() if timer is not None]
+        effects.cancelled = [
+            (cell.kind, cell.key, name) for name, timer in timers.items() if timer is None
+        ]
     if turn.notes is not None:
         put_notes(cell, turn, commit, None)
 
@@ -348,7 +358,8 @@ def _deliver(cell: AgentCell, turn: Turn, commit: Commit) -> None:
     After the append, so that their own effects come later in the journal.
     """
     home = cell.home
-    effects = commit.with_effects()
+    effects = commit.effects
+    assert effects is not None, "its effects were put into it"
     for set_now in effects.timers:
         timer = set_now if set_now.cause else set_now._replace(cause=commit.sequence)
         if cell.activation is not None:

@@ -15,7 +15,7 @@ from .activation import Activation
 from .cell import AgentCell
 from .chains import identified
 from .failure import refuse_askers
-from .methods import run_method
+from .methods import is_struck, run_method
 from .steps import quarantined
 
 logger = logging.getLogger("perdure.actors")
@@ -148,13 +148,16 @@ def start(cell: AgentCell, activation: Activation, letter: Letter) -> None:
         try:
             run_method(cell, activation, "on_start", begin)
         except BaseException as error:
+            if is_struck(cell):
+                raise
             activation.rollback()
             logger.warning("%s: on_start raised %r", cell, error, exc_info=error)
             if letter.reply_to is not None:
-                failure.reject(cell, letter, error)
-                if not failure.of_the_store(error):
+                # The asker last: who is struck before comes again with the ask.
+                if not failure.of_the_store(cell, error):
                     failure.restart(cell, error, None)
-            elif failure.of_the_store(error):
+                failure.reject(cell, letter, error)
+            elif failure.of_the_store(cell, error):
                 failure.wait_for_the_store(cell, letter, error)
             else:
                 letter.attempts += 1

@@ -9,6 +9,7 @@ claims, kept in memory, see to it that they take different ones.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, ClassVar, Final, Generic, TypeVar, overload
 
 import msgspec
@@ -20,6 +21,7 @@ from ...persistence.names.scope import Principal
 from ...shared.ledger.ledger import Stale
 from ...shared.ledger.unit import Unit
 from .amounts import checked_limit, checked_seconds
+from .dropped import Dropped, DroppedItems
 from .pattern import Head, Method, Pattern
 from .quota import Counts, Quota, counted, size_of
 from .rows import Office, codec_for, number_of, numbered, quoted, salvaged
@@ -45,15 +47,6 @@ class Work(msgspec.Struct, Generic[T], frozen=True):
     """Names the lease; 0 without one."""
     until: float | None = None
     """When the lease ends, in seconds since the epoch."""
-
-
-class Dropped(msgspec.Struct, Generic[T], frozen=True):
-    """An item that a worker gave up."""
-
-    number: int
-    stage: str
-    value: T
-    reason: str
 
 
 class _Lease(msgspec.Struct):
@@ -216,28 +209,27 @@ class Pipeline(Pattern):
         unit = self._office.desk.unit()
         return counted(self._rows.peek(unit, COUNTS)).get("", 0)
 
-    @overload
-    def dropped(self, *, limit: int = 100) -> list[Dropped[Any]]: ...
-    @overload
-    def dropped(self, *, limit: int = 100, type: type[T]) -> list[Dropped[T]]: ...
-    def dropped(self, *, limit: int = 100, type: type[Any] | None = None) -> list[Dropped[Any]]:  # noqa: A002 - same
-        """Return the items given up, oldest first; only the owner may."""
-        codec = codec_for(type)
+    @property
+    def dropped(self) -> DroppedItems:
+        """The items given up: ``list()``, ``each()``, ``count()``; only the owner may see them."""
+        return DroppedItems(self._dropped)
 
+    def _dropped(
+        self, after: int | None, limit: int | None, codec: Codec[Any]
+    ) -> list[Dropped[Any]]:
         def found(unit: Unit) -> list[Dropped[Any]]:
             self._require(unit, self._head(unit), None, "see the dropped items of")
-            items: list[Dropped[Any]] = []
-            for key, text in self._rows.rows(unit, f"{DROPPED}/"):
-                if len(items) >= limit:
-                    break
-                number = number_of(key)
-                item = self._item(key, text) or _salvaged(text)
-                items.append(
-                    Dropped(number, item.stage, self._value(item, codec, number), item.reason)
-                )
-            return items
+            behind = "" if after is None else numbered(DROPPED, after)
+            return [
+                self._given_up(number_of(key), text, key, codec)
+                for key, text in islice(self._rows.rows(unit, f"{DROPPED}/", behind), limit)
+            ]
 
         return self._office.run(found)
+
+    def _given_up(self, number: int, text: str, key: str, codec: Codec[Any]) -> Dropped[Any]:
+        item = self._item(key, text) or _salvaged(text)
+        return Dropped(number, item.stage, self._value(item, codec, number), item.reason)
 
     def requeue(self, number: int) -> bool:
         """Put a dropped item back to its stage; False if it is not there. Only the owner may."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from ...lifecycle.clock import Clock
+from .cell import Cell
 
 STORE_SECONDS: Final = 1.0
 """How long whoever was hindered by a failing store waits before the next attempt."""
@@ -16,7 +17,29 @@ STORE_SECONDS: Final = 1.0
 class _Call(NamedTuple):
     callback: Callable[[], object]
     what: str
-    cell: object
+    cell: Cell | None
+
+
+class Errand:
+    """A call that a worker makes; a system is not quiet before it is made."""
+
+    def __init__(self, agenda: Agenda, call: Callable[[], object]) -> None:
+        """Make ``call`` once it is submitted."""
+        self._agenda = agenda
+        self._call = call
+        agenda.count(1)
+
+    def waits(self) -> bool:
+        """Tell that only a worker does this."""
+        return True
+
+    def run(self) -> bool:
+        """Make the call."""
+        try:
+            self._call()
+        finally:
+            self._agenda.count(-1)
+        return True
 
 
 class Agenda:
@@ -32,7 +55,7 @@ class Agenda:
         self._hurried = False
 
     def later(
-        self, delay: float, callback: Callable[[], object], what: str, cell: object = None
+        self, delay: float, callback: Callable[[], object], what: str, cell: Cell | None = None
     ) -> None:
         """Call back after ``delay`` seconds, at once when the system closes.
 
@@ -44,13 +67,16 @@ class Agenda:
             self._unfinished += 1
             self._calls[ticket] = _Call(callback, what, cell)
             hurried = self._hurried
+            if not hurried:
+                # In the same hold: who sees the call here may advance a clock that stands still.
+                self._clock.call_later(delay, lambda: self._make_call(ticket))
         if hurried:
             self._make_call(ticket)
-        else:
-            self._clock.call_later(delay, lambda: self._make_call(ticket))
+        elif cell is not None:
+            cell.mailbox.look_again()  # somebody may wait for it to come to rest
 
     def when_the_store_may_be_back(
-        self, callback: Callable[[], object], what: str, cell: object = None
+        self, callback: Callable[[], object], what: str, cell: Cell | None = None
     ) -> None:
         """Call back later, to try again what a failing store has hindered."""
         self.later(STORE_SECONDS, callback, what, cell)
@@ -85,10 +111,10 @@ class Agenda:
         with self._changed:
             return [call.what for call in self._calls.values()]
 
-    def delayed(self) -> set[object]:
-        """Return the cells that do nothing before something whose time has not come."""
+    def delays(self, cell: object) -> bool:
+        """Tell whether a cell does nothing before something whose time has not come."""
         with self._changed:
-            return {call.cell for call in self._calls.values() if call.cell is not None}
+            return any(call.cell is cell for call in self._calls.values())
 
     def _make_call(self, ticket: int) -> None:
         with self._changed:

@@ -55,6 +55,11 @@ class Cell(Protocol):
         ...
 
     @property
+    def home(self) -> object:
+        """The system it lives in."""
+        ...
+
+    @property
     def mailbox(self) -> Mailbox:
         """The messages that wait."""
         ...

@@ -14,6 +14,7 @@ from typing import Final
 
 from ...persistence.errors import PoolExhausted
 from .offers import VAIN, Offers, Runnable
+from .writing import Scribe, Writing
 
 logger = logging.getLogger("perdure.actors")
 
@@ -47,15 +48,18 @@ class Dispatcher:
         name: str = "perdure",
         most: int = MOST_WORKERS,
         later: Callable[[float, Callable[[], None]], object] | None = None,
+        scribe: Scribe | None = None,
     ) -> None:
         """Make a pool of ``workers`` threads, started when work comes.
 
-        ``later(seconds, call)`` makes a call after some seconds, on a thread of its own.
+        ``later(seconds, call)`` makes a call after some seconds, on a thread of its own. ``scribe``
+        has something to write after a run; a worker with nothing else to do helps it.
         """
         self._size = workers
         self._most = max(most, workers)
         self._name = name
         self._later = later
+        self.writing = None if scribe is None else Writing(scribe, later, self._lend_to_the_disk)
         self._ready: queue.SimpleQueue[Runnable | None] = queue.SimpleQueue()
         self.requeue: Callable[[Runnable], None] = self._ready.put
         """Have work run that was submitted already, by a worker that is there. One call in C, so
@@ -100,6 +104,19 @@ class Dispatcher:
         """Leave what was offered to the workers: somebody waits who cannot run it."""
         if self._offers.lingering:
             self._offers.end()
+
+    def spare(self) -> bool:
+        """Tell about whether a worker may write when its run is over: no work waits for it."""
+        return self.writing is not None and self._running() > 1 and self._ready.empty()
+
+    def _lend_to_the_disk(self, thread: threading.Thread, *, lent: bool) -> None:
+        """Replace a worker while it is held up by the disk."""
+        with self._lock:
+            if not lent:
+                self._lent.discard(thread)
+            elif thread in self._threads:
+                self._lent.add(thread)
+                self._fill()
 
     def submissions(self) -> int:
         """Return a number that rises by one from call to call, and by more if work came between."""

@@ -44,6 +44,10 @@ class Helper(Protocol):
         """Surround the wait; raises Deadlock if the reply could never come."""
         ...
 
+    def wake(self, loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None]) -> None:
+        """Finish a loop's waiter soon; called by the thread that answers."""
+        ...
+
 
 class Future(pykka.Future[T], Generic[T]):
     """Hold the reply to an ask; the first answer wins, every later one is refused.
@@ -128,6 +132,8 @@ class Future(pykka.Future[T], Generic[T]):
         if refused:
             if unseen is not None:
                 unseen.seen()
+            if self._done and self._callbacks:  # who answered may have been struck behind that
+                self._call_back()
             return False
         if self._callbacks:
             self._call_back()
@@ -167,10 +173,9 @@ class Future(pykka.Future[T], Generic[T]):
                 if unseen is not None:
                     self._unseen = unseen
                 self._done = True
-        if late:
-            if unseen is not None:
-                unseen.seen()
-            return
+        if late and unseen is not None:
+            unseen.seen()
+        # Also if it is late: who answered may have been struck behind that.
         if self._callbacks:
             self._call_back()
 
@@ -212,7 +217,8 @@ class Future(pykka.Future[T], Generic[T]):
         self._on_answer(functools.partial(contextvars.copy_context().run, callback))
 
     def _on_answer(self, callback: Callable[[], None]) -> None:
-        # Invariant: whoever pops a callback runs it, and pop is atomic, so each runs once.
+        # Invariant: whoever pops a callback runs it, and pop is atomic, so each runs once; again
+        # only if the thread that ran it was struck meanwhile.
         with _answering:
             if self._callbacks is None:
                 self._callbacks = []
@@ -227,8 +233,10 @@ class Future(pykka.Future[T], Generic[T]):
             if self._get_hook is not None:
                 return (yield from loop.run_in_executor(None, self.get).__await__())
             waiter = loop.create_future()
-            self._on_answer(lambda: wake(loop, waiter))
-            guard = self.helper.waiting(self) if self.helper is not None else nullcontext()
+            helper = self.helper
+            call = wake if helper is None else helper.wake
+            self._on_answer(functools.partial(call, loop, waiter))
+            guard = nullcontext() if helper is None else helper.waiting(self)
             with guard:
                 yield from waiter.__await__()
         return self.get()
@@ -241,12 +249,22 @@ class Future(pykka.Future[T], Generic[T]):
         raise TypeError(message)
 
     def _call_back(self) -> None:
-        while self._callbacks:
+        while callbacks := self._callbacks:
             try:
-                callback = self._callbacks.pop()
+                # Taken by the iterator: what a call returns that is written out is lost if an
+                # asynchronous exception strikes before it is assigned.
+                for callback in iter(callbacks.pop, None):  # noqa: B007 - used behind the loop
+                    break
+                else:
+                    return
             except IndexError:
                 return
-            callback()
+            try:
+                callback()
+            except BaseException as error:
+                if not isinstance(error, Exception):
+                    callbacks.append(callback)  # whoever answers again runs it
+                raise
 
     def _wait(self, timeout: float | None) -> None:
         started = time.monotonic()
@@ -260,7 +278,7 @@ class Future(pykka.Future[T], Generic[T]):
                 return
         arrived = threading.Lock()
         arrived.acquire()
-        self._on_answer(arrived.release)
+        self._on_answer(functools.partial(_release, arrived))
         with helper.waiting(self) if helper is not None else nullcontext():
             if timeout is None:
                 arrived.acquire()
@@ -302,6 +320,12 @@ class _Unseen:
                 " use cast() if no reply is wanted",
                 self._asked, error, exc_info=error,
             )  # fmt: skip
+
+
+def _release(lock: threading.Lock) -> None:
+    """Release a lock, unless that was done."""
+    if lock.locked():
+        lock.release()
 
 
 def wake(loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None]) -> None:

@@ -9,48 +9,28 @@ Objects in cycles wait a little longer: a few megabytes at most.
 from __future__ import annotations
 
 import gc
-import threading
+from collections.abc import Iterable
 from typing import Final
+
+from .setting import ProcessSetting
 
 DEFAULT_YOUNG_GENERATION: Final = 100_000
 """Objects; Python's own setting is 700 or 2,000."""
 
 
-class YoungGeneration:
-    """What the open systems of this process ask of the collector; the largest wish counts.
+class YoungGeneration(ProcessSetting[int]):
+    """New objects after which the collector looks at them; a collector that is off stays off."""
 
-    A setting made by somebody else is never lowered, never overwritten afterwards, and a
-    collector that was switched off stays off.
-    """
+    def _read(self) -> int:
+        return gc.get_threshold()[0]
 
-    def __init__(self) -> None:
-        """Ask for nothing yet."""
-        self._lock = threading.Lock()
-        self._wishes: dict[int, int] = {}  # by who has them
-        self._found = 0
-        self._set = 0
+    def _write(self, value: int) -> None:
+        _, *older = gc.get_threshold()
+        gc.set_threshold(value, *older)
 
-    def ask(self, who: int, objects: int) -> None:
-        """Have the collector wait for ``objects`` new ones; 0 asks for nothing."""
-        with self._lock:
-            self._wishes[who] = objects
-            self._apply()
-
-    def give_back(self, who: int) -> None:
-        """Take back what was asked for, if it was; the last one restores what was found."""
-        with self._lock:
-            if self._wishes.pop(who, None) is not None:
-                self._apply()
-
-    def _apply(self) -> None:
-        current, *older = gc.get_threshold()
-        if current != self._set:
-            self._found = current
-        wanted = max(self._wishes.values(), default=0)
-        if self._found == 0:  # switched off
-            return
-        self._set = max(wanted, self._found)
-        gc.set_threshold(self._set, *older)
+    def _strongest(self, values: Iterable[int]) -> int:
+        found = list(values)
+        return max(found) if all(found) else 0
 
 
 YOUNG_GENERATION: Final = YoungGeneration()

@@ -29,6 +29,7 @@ from pykka import ActorDeadError
 from pykka._envelope import Envelope
 
 from .dispatcher import Dispatcher
+from .writing import Writing
 
 BUDGET: Final = 64
 """Messages per run, then the mailbox goes to the tail of the queue."""
@@ -101,6 +102,11 @@ _IDLE, _SCHEDULED, _RUNNING, _SUSPENDED, _CLOSED = _Phase
 
 NOTHING: Final[Any] = object()
 """What is in a hand that is empty; a message may be None."""
+
+
+def _never() -> bool:
+    return False
+
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -261,9 +267,21 @@ class Mailbox:
         """Wait until there is room; False on timeout."""
         return self._wait(lambda: not self.full() or self._phase is _CLOSED, timeout)
 
-    def wait_until_rest(self, timeout: float | None) -> bool:
-        """Wait until nothing is handled or could be at once; False on timeout."""
-        return not self.busy() or self._wait(lambda: not self._is_busy(), timeout)
+    def wait_until_rest(
+        self, timeout: float | None, *, unless: Callable[[], bool] = _never
+    ) -> bool:
+        """Wait until nothing is handled or could be at once; False on timeout.
+
+        Or until ``unless`` says that this is not to be waited for: asked when a run ends, and at
+        ``look_again()``, under the lock.
+        """
+        return not self.busy() or self._wait(lambda: not self._is_busy() or unless(), timeout)
+
+    def look_again(self) -> None:
+        """Have those who wait for something here look again."""
+        with self._lock:
+            if self._space is not None:
+                self._space.notify_all()
 
     def _wait(self, condition: Callable[[], bool], timeout: float | None) -> bool:
         with self._lock:
@@ -367,8 +385,22 @@ class Mailbox:
         return left
 
     def run(self) -> bool:
-        """Handle some envelopes; called by a worker. False if another thread has begun."""
-        return self._run(BUDGET, helped=False)
+        """Handle some envelopes; called by a worker. False if another thread has begun.
+
+        The worker writes what a lone envelope has committed, if no other work waits for it.
+        """
+        dispatcher = self._dispatcher
+        if dispatcher is None or not dispatcher.spare() or len(self._queue) + len(self._urgent) > 1:
+            return self._run(BUDGET, helped=False)
+        writing: Writing = dispatcher.writing  # type: ignore[assignment]
+        try:
+            # One only: what others wait for must not wait for the next handler here.
+            ran = self._run(1, helped=True)
+            writing.write()
+        except BaseException:
+            writing.wake()  # what was committed here has woken nobody
+            raise
+        return ran
 
     def waits(self) -> bool:
         """Tell whether there is work that nobody has begun."""
@@ -430,6 +462,9 @@ class Mailbox:
             self._dispatcher.submit(self)  # type: ignore[union-attr]
         elif suspended:
             receiver.launch()  # type: ignore[union-attr]
+            if self._space is not None:
+                with self._lock:
+                    self._space.notify_all()  # it may wait for its time now
         else:
             receiver.drained()  # type: ignore[union-attr]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 from contextlib import AbstractContextManager
@@ -13,7 +14,7 @@ from pykka._envelope import Envelope
 from pykka.messages import _ActorStop
 
 from .dispatcher import Dispatcher, default_dispatcher
-from .future import Future
+from .future import Future, wake
 from .mailbox import Mailbox, Outcome
 
 logger = logging.getLogger("pykka")
@@ -33,6 +34,10 @@ class PooledInbox(Mailbox):
     def waiting(self, future: Future[Any]) -> AbstractContextManager[None]:  # noqa: ARG002 - as Helper has it
         """Lend the waiting worker's place in the pool."""
         return (self._dispatcher or default_dispatcher()).blocking()
+
+    def wake(self, loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None]) -> None:
+        """Finish a loop's waiter at once."""
+        wake(loop, waiter)
 
     def put(self, envelope: Envelope[Any], /, *, offer: bool = False) -> bool:
         """Append an envelope; an ask to a stopped actor is answered with ActorDeadError."""

@@ -53,12 +53,7 @@ class Attendant:
         if seconds <= 0:
             self._begin()
             return
-        moment = self._clock.monotonic() + seconds
-        with self._lock:
-            if moment >= self._next or self._sweep.stopped:
-                return
-            self._next = moment
-        self._clock.call_later(min(seconds, LONGEST_WAIT), lambda: self._called(moment))
+        self._due_at(self._clock.monotonic() + seconds)
 
     def waits(self) -> bool:
         """Tell that only a worker does this."""
@@ -67,6 +62,7 @@ class Attendant:
     def run(self) -> bool:
         """Do one slice, and go to the tail of the queue if there is more."""
         wait = -1.0
+        begun = self._clock.monotonic()  # time may pass between a slice's look at it and the wait
         try:
             if not self._sweep.stopped:
                 wait = self._sweep.slice()
@@ -86,9 +82,17 @@ class Attendant:
             self._dispatcher.submit(self)
             return True
         if wait > 0:
-            self.due(wait)
+            self._due_at(begun + wait)
         self._agenda.count(-1)
         return True
+
+    def _due_at(self, moment: float) -> None:
+        with self._lock:
+            if moment >= self._next or self._sweep.stopped:
+                return
+            self._next = moment
+        wait = moment - self._clock.monotonic()
+        self._clock.call_later(min(wait, LONGEST_WAIT), lambda: self._called(moment))
 
     def _called(self, moment: float) -> None:
         with self._lock:

@@ -51,7 +51,7 @@ class Keeper:
         self.cells: dict[tuple[str, str], RunningCell] = {}
         self._lock = threading.Lock()
         self._turns = 0  # of cells that are gone
-        home.hooks.registry.changed = self.listen
+        home.hooks.changed = self.listen
         self._room = None if limits.limit is None else Room(self.cells, limits.limit)
 
     def cell(self, kind: str, key: str, *, here: bool = False) -> RunningCell:
@@ -194,5 +194,5 @@ class Keeper:
         self._home.clock.call_later(SWEEP_SECONDS, self.sweep)
 
     def _put_to_rest(self, cell: RunningCell) -> None:
-        if not cell.volatile and not cell.mailbox.busy():
+        if not cell.volatile and not cell.mailbox.busy() and not cell.leave():
             cell.mailbox.put_urgent(Control(Verb.PASSIVATE, edge=False))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import Any, Final, cast
 
 from ...hooks.executor import aside
@@ -13,7 +14,7 @@ from ...shared.sessions.current import entered
 from ..cell.cell import AgentCell, Surroundings
 from ..cell.chains import identified
 from ..cell.settlement import row
-from ..talk.turn import Letter, Turn, current, under_way
+from ..talk.turn import Letter, Turn, begun_in, under_way_in
 
 Mail = list[tuple[AgentCell, Letter]]
 
@@ -27,6 +28,8 @@ class TurnContext:
         """Speak for the cells of ``home``."""
         self._home = home
         self.now = home.clock.now
+        self.entered = partial(entered, None)
+        """Returns the correlation of the session that was entered here, outside of turns; or 0."""
 
     @property
     def closing(self) -> bool:
@@ -35,27 +38,23 @@ class TurnContext:
 
     def standing(self) -> Standing | None:
         """Return who speaks: the agent, also in a task that goes on when its turn is over."""
-        turn = current.get()
+        turn = begun_in(self._home)
         if turn is None or aside.get():
             return None
         unit = turn.unit
         return standing_of(turn) if unit is None else unit.standing
 
-    def entered(self) -> int:
-        """Return the correlation of the session that was entered here, outside of turns; or 0."""
-        return entered(None)
-
     def turn(self) -> object:
         """Return the turn under way; None outside of turns, and in what goes on after one."""
-        return under_way()
+        return under_way_in(self._home)
 
     def origin(self) -> object:
         """Return the turn in which this context began, under way or over; None outside."""
-        return None if aside.get() else current.get()
+        return None if aside.get() else begun_in(self._home)
 
     def unit(self) -> Unit | None:
         """Return the unit of the turn under way; its first call makes it."""
-        turn = under_way()
+        turn = under_way_in(self._home)
         if turn is None or aside.get():
             return None
         if turn.unit is None:
@@ -65,11 +64,12 @@ class TurnContext:
                     cell = turn.cell
                     turn.unit = Unit(standing_of(turn), self._home.ledger.guard.epoch, cell)
                     cell.shares = True
+                    self._home.sharers.add(cell.kind)
         return turn.unit
 
     def learnt(self) -> None:
         """Have the reply of the turn under way wait for what it may know of."""
-        turn = under_way()
+        turn = under_way_in(self._home)
         if turn is not None:
             turn.asked = True
 
@@ -94,8 +94,9 @@ class TurnContext:
 def standing_of(turn: Turn) -> Standing:
     """Return whom a turn's calls speak for."""
     cell = cast("AgentCell", turn.cell)
-    correlation = identified(cell.home, turn.letter).correlation
-    return Standing(cell.principal, cell.home.ledger.session_of(correlation), correlation)
+    correlation = turn.letter.correlation or identified(cell.home, turn.letter).correlation
+    session = cell.home.ledger.session_of(correlation) if correlation < 0 else ""
+    return Standing(cell.principal, session, correlation)
 
 
 def hangs_on(cell: object, other: object) -> bool:

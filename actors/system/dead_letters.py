@@ -119,7 +119,7 @@ class DeadLetters:
             dead = self._get(letter_id)
             blueprint = home.catalogue.of_kind(dead.kind)
             try:
-                message = blueprint.calls.decode(dead.name, dead.body)
+                message = blueprint.calls.decode(dead.name, dead.body, dead.key)
             except (ValueError, TypeError, AttributeError) as error:
                 reason = f"{dead.kind}/{dead.key} cannot take dead letter {letter_id}: {error}"
                 raise NotRequeued(reason) from error

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from typing import Any, ClassVar, Final
 
 import msgspec
 
 from ...hooks.executor import as_the_system
-from ...hooks.history.record import put_runs, record_of
 from ...hooks.history.recording import RecordedError
 from ...hooks.hook import Hook, HookRun
-from ...persistence.errors import HookFailed, UnknownHook
-from ...persistence.records.records import Commit
+from ...persistence.errors import HookFailed, PerdureError, UnknownHook
 from ...persistence.records.shared_tables import HOOK_QUEUE
 from ...persistence.records.tables import Order, Row
 from ...shared.ledger.sweep import AT_ONCE, Sweep
 from ..cell.cell import Surroundings
+from ..cell.listeners import keep_runs
 
 logger = logging.getLogger("perdure.actors")
 
@@ -41,6 +41,8 @@ class DeferredSweep(Sweep):
         self._home = home
         self._attempts: dict[tuple[Any, ...], int] = {}
         self._unknown: set[str] = set()
+        self._calling = threading.Lock()
+        """Held during a call: a slice and the drain may both be under way."""
         home.hooks.deferred = self._stored
 
     def slice(self) -> float:
@@ -55,10 +57,19 @@ class DeferredSweep(Sweep):
         return EVERY
 
     def drain(self, seconds: float) -> None:
-        """Make what is stored before the system closes, for up to some seconds."""
+        """Make what is stored before the system closes, for up to some seconds.
+
+        What a failing or lost store keeps from being read stays stored, for the next process.
+        """
         end = time.monotonic() + seconds
-        self._home.supervisor.committer.flush(seconds, while_held=False)
-        for row in self._home.store.page(HOOK_QUEUE, _UP, None, 10 * SLICE):
+        try:
+            if not self._home.supervisor.committer.flush(seconds, while_held=False):
+                return
+            rows = self._home.store.page(HOOK_QUEUE, _UP, None, 10 * SLICE)
+        except PerdureError as error:
+            logger.warning("deferred hooks are called by the next process: %s", error)
+            return
+        for row in rows:
             if self.stopped or time.monotonic() > end:
                 return
             self._call(row)
@@ -76,7 +87,12 @@ class DeferredSweep(Sweep):
             durable()
 
     def _call(self, row: Row) -> None:
-        """Make a call, or leave it for later."""
+        """Make a call unless somebody has made it, or leave it for later."""
+        with self._calling:
+            if self._home.store.row(HOOK_QUEUE, row[:2]) is not None:
+                self._try(row)
+
+    def _try(self, row: Row) -> None:
         name = str(row[3])
         try:
             hook = self._home.hooks.registry.get(name)
@@ -90,7 +106,9 @@ class DeferredSweep(Sweep):
         try:
             with as_the_system():
                 self._make(hook, row, runs)
-        except Exception:
+        except Exception as error:
+            if isinstance(error, HookFailed) and error.__cause__ is None:
+                return  # its breaker is open: that is no attempt
             self._attempts[key] = attempts = self._attempts.get(key, 0) + 1
             if attempts < ATTEMPTS:
                 return
@@ -100,29 +118,20 @@ class DeferredSweep(Sweep):
 
     def _make(self, hook: Hook, row: Row, runs: list[HookRun]) -> None:
         """Call a hook in one transaction with the end of its row."""
-        desk, office = self._home.desk, self._home.hooks
+        desk = self._home.desk
         details = msgspec.json.decode(str(row[5]), type=hook.point.details, dec_hook=_decoded)
         unit = desk.begin_as_system()
         with desk.transaction(unit):
             unit.change((HOOK_QUEUE, row[:2]), lambda _row: None, checked=False)
-            hook.run(details, None, office, runs)
-            if runs and runs[-1].error is not None:
-                raise HookFailed(str(runs[-1].error))
-        self._keep(runs)
+            hook.run(details, None, self._home.hooks, runs, strict=True)
+        keep_runs(self._home, runs)
 
     def _give_up(self, row: Row, runs: list[HookRun]) -> None:
         desk = self._home.desk
         unit = desk.begin_as_system()
         with desk.transaction(unit):
             unit.change((HOOK_QUEUE, row[:2]), lambda _row: None, checked=False)
-        self._keep(runs)
-
-    def _keep(self, runs: list[HookRun]) -> None:
-        office, commit = self._home.hooks, Commit()
-        records = [record_of(run, office.redact) for run in runs]
-        if records:
-            put_runs(commit, records, office.now())
-            self._home.supervisor.append(commit)
+        keep_runs(self._home, runs)
 
 
 def _decoded(kind: type, value: object) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import threading
@@ -15,6 +16,7 @@ from ..pool.cell import Cell
 from ..pool.dispatcher import Dispatcher
 from ..pool.future import Future
 from ..pool.loop import HandlerLoop
+from ..pool.wakes import Wakes
 
 logger = logging.getLogger("perdure.actors")
 
@@ -34,6 +36,8 @@ class AskHelper:
         self._committer = committer
         self._depth = threading.local()
         self._warned = False
+        self._wakes = Wakes()
+        committer.on_free = self._wakes.send
 
     def may_block(self) -> None:
         """Refuse to block the loop of all async handlers: the reply may depend on one of them."""
@@ -97,6 +101,12 @@ class AskHelper:
                 else:
                     break
             yield
+
+    def wake(self, loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None]) -> None:
+        """Finish a loop's waiter: at once, or when the batch that answers is done with."""
+        self._wakes.add(loop, waiter)
+        if not self._committer.writes_here():
+            self._wakes.send()
 
     def _run_further(self, future: Future[Any]) -> bool:
         """Run a turn here that somebody waits for whose reply this one hangs on; False if none."""

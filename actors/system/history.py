@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from typing import Any, ClassVar, Final, Unpack
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import ClassVar, Final, Unpack
 
 import msgspec
 
-from ...hooks.history.history import History, RunSelection, numbered
+from ...hooks.history.erasure import rows_of, without
+from ...hooks.history.history import History, RunSelection, numbered, readable
 from ...hooks.history.record import HookRecord
 from ...hooks.history.retention import HistoryRetention, outdated
 from ...hooks.history.segments import pack
-from ...persistence.errors import Denied
+from ...persistence.errors import Denied, StoreUnavailable
 from ...persistence.records.page import LIMIT, Page
 from ...persistence.records.records import Commit
 from ...persistence.records.shared_tables import HOOK_PINS, HOOK_RUNS, HOOK_SEGMENTS
-from ...persistence.records.tables import Change, Order
+from ...persistence.records.tables import Change, Order, Row
 from ...shared.ledger.desk import Desk
 from ...shared.ledger.sweep import AT_ONCE, Sweep
 from ..cell.cell import Surroundings
@@ -27,8 +29,9 @@ SEGMENT: Final = 500
 """Commits whose executions one segment takes."""
 LEAST: Final = 100
 """Fewer are left as they are: small blocks do not shrink."""
+HEAD: Final = 7
+"""Columns of a segment before its words and its data."""
 _UP: Final = Order(("sequence",))
-_SEGMENTS: Final = Order(("first",))
 
 
 class HookHistory(History):
@@ -40,6 +43,8 @@ class HookHistory(History):
         self._home = home
         self._retention = retention
         self._packing = threading.Lock()
+        self._heads: tuple[Row, ...] | None = None
+        home.hooks.erasing = self._erasing
 
     def list(
         self, *, after: str | None = None, limit: int = LIMIT, newest: bool = False,
@@ -70,35 +75,54 @@ class HookHistory(History):
     def pack(self, least: int = 1) -> int:
         """Pack up to a segment of what is durable; return how many executions that were."""
         with self._packing:
+            self._flush()  # what was erased a moment ago is still there before
             rows = self._store.page(HOOK_RUNS, _UP, None, SEGMENT)
-            records = [record for row in rows for record in numbered(row)]
-            if len(rows) < least or not records:
+            if len(rows) < least or not rows:
                 return 0
-            segment = pack(records)
-            gone = [Change(HOOK_RUNS, row[:1], None) for row in rows]
-            self._commit(Change(HOOK_SEGMENTS, segment[:1], segment), *gone)
+            records = [record for row in rows for record in readable(numbered, row)]
+            packed = [pack(records)] if records else []
+            heads = self._segment_heads()
+            self._commit(
+                *(Change(HOOK_RUNS, row[:1], None) for row in rows),
+                *(Change(HOOK_SEGMENTS, segment[:1], segment) for segment in packed),
+            )
+            self._heads = (*heads, *(segment[:HEAD] for segment in packed))
             return len(records)
 
     def trim(self) -> int:
         """Remove the segments that are more than the retention keeps; return how many."""
         with self._packing:
-            segments = []
-            after: Any = None
-            while page := self._store.page(HOOK_SEGMENTS, _SEGMENTS, after, 8):
-                segments += [(*row[:7], b"", b"") for row in page]
-                after = page[-1][:1]
-            gone = outdated(segments, self._retention, self._home.clock.now())
+            heads = self._segment_heads()
+            gone = outdated(heads, self._retention, self._home.clock.now())
             if gone:
                 self._commit(*(Change(HOOK_SEGMENTS, (first,), None) for first in gone))
+                self._heads = tuple(head for head in heads if head[0] not in gone)
             return len(gone)
+
+    @contextmanager
+    def _erasing(self, kind: str, key: str) -> Iterator[Sequence[Change]]:
+        """Give what takes an agent out of the history; nothing is packed until it is appended."""
+        with self._packing:
+            self._flush()
+            self._heads = None
+            yield tuple(without(self._store, kind, key))
+
+    def _segment_heads(self) -> tuple[Row, ...]:
+        """Return what the segments say of themselves, oldest first; read once in a process."""
+        if self._heads is None:
+            self._heads = tuple(row[:HEAD] for row in rows_of(self._store, HOOK_SEGMENTS))
+        return self._heads
+
+    def _flush(self) -> None:
+        with self._home.dispatcher.blocking():
+            if not self._home.supervisor.committer.flush(while_held=False):
+                raise StoreUnavailable("the store fails; what hooks did is kept as it is till then")
 
     def _commit(self, *changes: Change) -> None:
         commit = Commit()
         commit.with_effects().rows = list(changes)
-        supervisor = self._home.supervisor
-        sequence = supervisor.append(commit)
-        with self._home.dispatcher.blocking():
-            supervisor.committer.flush(sequence=sequence)
+        self._home.supervisor.append(commit)
+        self._flush()
 
 
 class HistorySweep(Sweep):

@@ -15,6 +15,7 @@ from ..cell.listeners import refuse
 from ..talk.reference import AgentRef
 from ..talk.turn import under_way
 from .history import HookHistory
+from .post import refuse_agents
 
 F = TypeVar("F", bound=Callable[..., Any])
 D = TypeVar("D")
@@ -65,7 +66,7 @@ class Hooks:
     def on(
         self,
         point: Point[Any] | str,
-        function: F | None = None,
+        function: Callable[..., Any] | None = None,
         *,
         agents: type[Agent[Any]] | AgentRef[Any] | str | None = None,
         name: str = "",
@@ -75,11 +76,13 @@ class Hooks:
 
         It is called as ``function(details)``, may be ``async def``, and says by its annotation what
         it may answer. ``options`` are those of HookOptions. Without a function this is a decorator.
-        ConfigurationError for an answer the point does not take, or a name that is taken.
+        ConfigurationError for an answer the point does not take, or a name that is taken; Denied in
+        what an agent runs.
         """
+        refuse_agents("register hooks")
         found, kind, key = point_of(point), *_whose(agents)
 
-        def register(function: F) -> F:
+        def register(function: Callable[..., Any]) -> Callable[..., Any]:
             called = name or getattr(function, "__qualname__", type(function).__qualname__)
             declared = Declared(found, function, HookOptions(**options), called)
             self._registry.add(declared, kind=kind, key=key)
@@ -91,21 +94,33 @@ class Hooks:
         self, hooks: HookSet, *, agents: type[Agent[Any]] | AgentRef[Any] | str | None = None
     ) -> None:
         """Register hooks that belong together."""
+        refuse_agents("register hooks")
         kind, key = _whose(agents)
         for declared in hooks.hooks():
             self._registry.add(declared, kind=kind, key=key)
 
     def remove(self, name: str) -> None:
         """Forget a hook; UnknownHook if there is none of that name."""
+        refuse_agents("remove hooks")
         self._registry.remove(name)
 
     def enable(self, name: str) -> None:
         """Have a hook run again; UnknownHook if there is none of that name."""
+        refuse_agents("enable hooks")
         self._registry.enable(name)
 
     def disable(self, name: str) -> None:
         """Have a hook run no more until it is enabled; UnknownHook."""
+        refuse_agents("disable hooks")
         self._registry.enable(name, enabled=False)
+
+    def record(self, ref: AgentRef[Any], *, recorded: bool = True) -> None:
+        """Have whole turns of one agent recorded from the next one on, or not, in this process.
+
+        For all agents of a class there is ``record = True``.
+        """
+        refuse_agents("have turns recorded")
+        self._office.record(ref.kind, ref.key, recorded=recorded)
 
     def list(self) -> list[HookStatistics]:
         """Return every hook with what it did, in the order in which they run."""

@@ -49,6 +49,10 @@ class Resources:
     young_generation: int = DEFAULT_YOUNG_GENERATION
     """New objects after which Python's garbage collector looks for cycles while the system is open
     (``gc.set_threshold``); 0 leaves it as it is."""
+    switch_interval: float | None = None
+    """Seconds after which Python asks a thread that computes to let others run, while the system is
+    open (``sys.setswitchinterval``); 0 leaves it as it is, None shortens it to 1 ms while a thread
+    of yours computes."""
 
     def __post_init__(self) -> None:
         """Refuse what no system could run on."""
@@ -59,3 +63,4 @@ class Resources:
         options.kind("passivation", Passivation, "Passivation(idle=300)")
         options.whole("scope_cache", least=0)
         options.whole("young_generation", least=0)
+        options.seconds("switch_interval", zero=True, none="only beside a thread that computes")

@@ -30,9 +30,19 @@ from ..talk.control import Control, Verb
 from ..talk.copies import PLAIN, detach
 from ..talk.description import AgentDescription, describe
 from ..talk.reference import AgentRef
-from ..talk.turn import AskedLetter, KeptLetter, Letter, StoredLetter, Turn, current, under_way
+from ..talk.turn import (
+    AskedLetter,
+    KeptLetter,
+    Letter,
+    StoredLetter,
+    Turn,
+    begun_in,
+    current,
+    under_way_in,
+)
 from .cells import Keeper
 from .helper import AskHelper
+from .traces import GIVEN
 
 L = TypeVar("L", StoredLetter, KeptLetter)
 
@@ -79,7 +89,7 @@ class PostOffice:
         cell = known if isinstance(known, RunningCell) else self._cell_of(ref)
         if not cell.receives and message.__class__ not in _PROXIED:
             raise _unreceived(cell)
-        turn = under_way()
+        turn = under_way_in(self._home)
         if turn is None:
             self._tell_from_outside(ref, cell, message)
             return
@@ -98,7 +108,7 @@ class PostOffice:
 
         One that carries the reply is stored no more than any ask.
         """
-        cell, turn = self._keeper.cell(kind, key), under_way()
+        cell, turn = self._keeper.cell(kind, key), under_way_in(self._home)
         if not cell.receives and message.__class__ not in _PROXIED:
             raise _unreceived(cell)
         if not reply and not cell.volatile:
@@ -124,7 +134,7 @@ class PostOffice:
         """
         known = ref.cell
         cell = known if isinstance(known, RunningCell) else self._cell_of(ref)
-        turn = under_way()
+        turn = under_way_in(self._home)
         if cell.volatile:
             letter = Letter(detached(message))
             letter.correlation = unit.standing.correlation
@@ -155,11 +165,11 @@ class PostOffice:
             raise closed()
         if home.guarded:
             self._wait_for_relief(cell)
-        if cell.mailbox.full():
+        if cell.mailbox.limit is not None and cell.mailbox.full():
             self._wait_for_room(cell)
         # A bare value is no burden for the garbage collector while it waits; a letter is.
         letter: object = message
-        chained = entered(None) or current.get() is not None or self._home.traces.inside()
+        chained = entered(None) or current.get() is not None or GIVEN.get() is not None
         if cell.volatile:
             if chained or message.__class__ not in PLAIN:
                 letter = Letter(detached(message), letter_id=next(self._letters) if chained else 0)
@@ -203,7 +213,7 @@ class PostOffice:
         cell = known if isinstance(known, RunningCell) else self._cell_of(ref)
         if not cell.receives and message.__class__ not in _PROXIED:
             raise _unreceived(cell)
-        turn = under_way()
+        turn = under_way_in(self._home)
         future: Future[Any] = Future()
         future.target = cell
         if message.__class__ in _PROXIED:
@@ -211,7 +221,10 @@ class PostOffice:
         letter: Letter
         if turn is None:
             letter = Letter(detached(message), future, letter_id=next(self._letters))
-            self._begin(letter)
+            if current.get() is None and GIVEN.get() is None:
+                letter.correlation = entered(None) or letter.id  # as _begin: most come here
+            else:
+                self._begin(letter)
             if home.closing:
                 future.fail(closed())
                 return future
@@ -272,7 +285,7 @@ class PostOffice:
         self.refuse_undirected(ref, verb.name.lower())
         if home.policy.ever:
             refuse_cut_off(home)
-        turn = under_way()
+        turn = under_way_in(self._home)
         future: Future[Any] = Future()
         future.path = (verb.value,)
         if home.closing:
@@ -328,7 +341,7 @@ class PostOffice:
         kind: type[L] = StoredLetter,  # type: ignore[assignment]  # L where none is given
     ) -> L:
         """Make a letter that stands alone: encoded, and decoded afresh for the receiver."""
-        name, body, fresh = cell.blueprint.calls.encode(message)
+        name, body, fresh = cell.blueprint.calls.encode(message, cell.key)
         letter = kind(fresh, letter_id=next(self._letters))
         if turn is None:
             self._begin(letter)
@@ -345,7 +358,7 @@ class PostOffice:
         It goes on with a session that was entered, or with the chain of a turn that is over, in
         whose context this is called: by a task or a thread that goes on.
         """
-        origin = current.get()
+        origin = begun_in(self._home)
         session = entered(None)
         if session or origin is None:
             letter.correlation = session or letter.id
@@ -381,7 +394,7 @@ class PostOffice:
         raise MailboxFull(message)
 
     def _wait_for_room(self, cell: AgentCell) -> None:
-        if _in_event_loop() or under_way() is not None:
+        if _in_event_loop() or under_way_in(self._home) is not None:
             raise _full(cell)
         with self._home.dispatcher.blocking():
             if not cell.mailbox.wait_for_space(self._mailbox_wait):

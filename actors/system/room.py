@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import heapq
 import threading
 from collections import deque
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Final
 
 from ..cell.receiver import RunningCell
@@ -27,8 +27,8 @@ class Room:
         """Keep ``cells`` down to ``limit``."""
         self._cells = cells
         self._limit = limit
-        # A look at every cell takes time, so there is one for each eighth of the limit.
-        self._step = max(1, limit // 8)
+        # A look at every cell takes time, so there is one for each quarter of the limit.
+        self._step = max(1, limit // 4)
         self._one = threading.Lock()
         self._idle: deque[tuple[RunningCell, float]] = deque()
         """The longest idle at the last look, and when they were last used."""
@@ -51,6 +51,8 @@ class Room:
                 cell = self._longest_idle(over)
                 if cell is None:
                     return
+                if cell.leave():
+                    continue
                 cell.mailbox.put_urgent(Control(Verb.PASSIVATE, edge=False))
                 if here and not cell.blueprint.passivates:
                     # If the agent has a say in it, what it does may wait for the caller's turn.
@@ -68,7 +70,8 @@ class Room:
                 self._leaving.clear()
                 self._look(over)
                 while over > 0 and (cell := self._next()) is not None:
-                    cell.mailbox.put_urgent(Control(Verb.PASSIVATE, edge=False))
+                    if not cell.leave():
+                        cell.mailbox.put_urgent(Control(Verb.PASSIVATE, edge=False))
                     over -= 1
             finally:
                 self._one.release()
@@ -91,15 +94,17 @@ class Room:
     def _look(self, wanted: int) -> None:
         """Find those who may rest, and close cells that their agents have left already."""
         self._made = 0
-        idle: list[tuple[float, int, RunningCell]] = []
-        for number, cell in enumerate(list(self._cells.values())):
+        idle: list[RunningCell] = []
+        for cell in list(self._cells.values()):
             if not cell.mailbox.at_rest() or cell.is_new():
                 continue
             if cell.activation is None:
                 cell.retire()  # or it waits for its mail, and has no place among the idle
             elif not cell.volatile:
-                idle.append((cell.used, number, cell))
-        self._idle = deque((cell, used) for used, _, cell in heapq.nsmallest(wanted, idle))
+                idle.append(cell)
+        # Sorted by a key: a tuple for each would be thousands that the garbage collector visits.
+        idle.sort(key=attrgetter("used"))
+        self._idle = deque((cell, cell.used) for cell in idle[:wanted])
 
     def _see_off(self) -> None:
         """Close a few of the cells whose agents have left; forget those that have come back."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import logging
 import time
@@ -49,6 +50,7 @@ from .context import TurnContext, hangs_on
 from .deferred import DeferredSweep
 from .history import HistorySweep, HookHistory
 from .isolator import Isolator
+from .listening import SharedListeners
 from .options import Limits, Resources
 from .post import PostOffice, refuse_agents, refuse_all
 from .recovery import Recovery
@@ -84,7 +86,9 @@ class Runtime:
         self.catalogue = catalogue
         self.facade = facade
         self.clock = clock
-        self.dispatcher = Dispatcher(resources.workers, later=clock.call_later)
+        self.dispatcher = Dispatcher(
+            resources.workers, later=clock.call_later, scribe=supervisor.committer
+        )
         self.loop = HandlerLoop()
         self.tree = SupervisionTree()
         self.timers = TimerService(store, clock, self._when_settled, self._timer_due)
@@ -93,7 +97,7 @@ class Runtime:
         self.guarded = self.closing = self.closed = False
         self.graves = Graves()
         self.recovering = True
-        self.owed: set[tuple[str, str]] = set()
+        self.owed, self.sharers = set[tuple[str, str]](), set[str]()
         # Letters of later owners have higher ids, so "old mail" is what is below this.
         self.first_letter = store.lease.token << 40
         self.largest_value = largest = limits.largest_value
@@ -116,9 +120,9 @@ class Runtime:
         supervisor.defer = self.ledger.defer
         self.desk = desk = Desk(
             self.ledger, supervisor, TurnContext(self), patience=limits.mailbox_wait,
-            plain=catalogue.vault.plain,
+            plain=catalogue.vault.plain, listeners=SharedListeners(self),
         )  # fmt: skip
-        schemas = Schemas(catalogue.vault)
+        self.schemas = schemas = Schemas(catalogue.vault)
         self.state = ScopedState(desk, largest=largest, schemas=schemas)
         self.access = Access(desk, self.policy, Isolator(self, self.keeper))
         self.timeline, self.traces = Timelines(desk), Traces(store, supervisor, clock)
@@ -282,9 +286,9 @@ class Runtime:
             before = self.dispatcher.submissions()
             if not self.agenda.wait(left(), for_time=not self.by_hand):
                 return False
-            delayed = self.agenda.delayed()
             for cell in list(self.cells.values()):
-                if cell not in delayed and not cell.mailbox.wait_until_rest(left()):
+                delayed = functools.partial(self.agenda.delays, cell)
+                if not cell.mailbox.wait_until_rest(left(), unless=delayed):
                     return False
             # Nothing was scheduled during the whole round: nothing can have begun behind it. But
             # what it ended with may be a wait, such as that before a restart.

@@ -10,7 +10,7 @@ from ...persistence.errors import UnknownAgent
 from ...persistence.names.scope import Principal
 from ...persistence.records.records import AgentRow, Commit, Deletion, StoredAgent
 from ..cell.cell import Surroundings
-from ..cell.deletion import enter, traces
+from ..cell.deletion import enter, stored_of, traces
 from ..talk.control import Verb
 
 STEPS: Final = {
@@ -35,11 +35,11 @@ class Strangers:
         committer = self._home.supervisor.committer
         with self._one:
             committer.flush()  # the agent's latest commit must be in the store
-            stored = self._home.store.load(kind, key)
             if verb in (Verb.DELETE, Verb.ERASE):
+                stored = stored_of(self._home, kind, key)
                 sequence = self._delete(kind, key, stored, erase=verb is Verb.ERASE)
             else:
-                sequence = self._step(kind, key, stored, verb)
+                sequence = self._step(kind, key, self._home.store.load(kind, key), verb)
             if sequence:
                 committer.flush(sequence=sequence)
         return bool(sequence)

@@ -23,7 +23,8 @@ MOST: Final = 10_000
 """Traces kept in memory; the others are read again."""
 SLICE: Final = 500
 EVERY: Final = 60.0
-_given: Final[ContextVar[TraceContext | None]] = ContextVar("perdure_trace", default=None)
+GIVEN: Final[ContextVar[TraceContext | None]] = ContextVar("perdure_trace", default=None)
+"""The trace to which what is sent from outside, here, belongs."""
 
 
 class Traces:
@@ -40,19 +41,15 @@ class Traces:
     @contextlib.contextmanager
     def given(self, traceparent: str) -> Iterator[None]:
         """Have what is sent from outside in the block belong to a trace."""
-        token = _given.set(read_traceparent(traceparent))
+        token = GIVEN.set(read_traceparent(traceparent))
         try:
             yield
         finally:
-            _given.reset(token)
-
-    def inside(self) -> bool:
-        """Tell whether what is sent from outside, here, belongs to a trace."""
-        return _given.get() is not None
+            GIVEN.reset(token)
 
     def begins(self, correlation: int) -> None:
         """Take note that a chain begins here, before its first message leaves."""
-        trace = _given.get()
+        trace = GIVEN.get()
         if trace is not None:
             self._keep(correlation, trace)
 

@@ -24,6 +24,7 @@ from ...persistence.errors import StateError
 from ...persistence.records.records import DeadLetter
 from ...persistence.secrets.codec import SecretCodec, codec_for, holds_secrets
 from ...persistence.secrets.detector import SHORTEST, SecretWatch, sensitive
+from ...persistence.secrets.place import IN_CALLS, Place, in_mail
 from ...persistence.secrets.vault import Vault
 
 ON_RECEIVE: Final = ""
@@ -53,15 +54,15 @@ class CallCodec:
         self._kinds: dict[tuple[tuple[str, ...], int], list[frozenset[type]] | None] = {}
         self._codecs: dict[tuple[str, int, tuple[str, ...]], Codec[Any]] = {}
 
-    def encode(self, message: object) -> tuple[str, str, object]:
-        """Return ``(name, body, message as the receiver gets it)``.
+    def encode(self, message: object, key: str) -> tuple[str, str, object]:
+        """Return ``(name, body, message as the receiver gets it)``, for the agent of ``key``.
 
         Raises TypeError for a call the method does not take, AttributeError for a method that
         does not exist, StateError for arguments that cannot be stored exactly.
         """
         if not isinstance(message, ProxyCall):
             where = f"message to {self._class.__name__}"
-            codec = self._message_codec
+            codec = self._message_codec.at(*self._place(key, ON_RECEIVE))
             body, fresh = codec.encode_copy(message, where)
             if self._watch is not None:
                 shown = self._watch.examine(body, where)
@@ -70,7 +71,7 @@ class CallCodec:
             return ON_RECEIVE, self._checked(body, where), fresh
         path, args, kwargs = message
         name = ".".join(path)
-        codec = self._call_codec(name, len(args), tuple(kwargs))
+        codec = self._call_codec(name, len(args), tuple(kwargs)).at(*self._place(key, name))
         where = f"{self._class.__name__}.{name}"
         try:
             body, (args, kwargs) = codec.encode_copy((args, kwargs), where)
@@ -106,17 +107,20 @@ class CallCodec:
             raise StateError(where, problem)
         return body
 
-    def decode(self, name: str, body: str) -> object:
-        """Return the message that was stored.
+    def decode(self, name: str, body: str, key: str) -> object:
+        """Return the message that was stored for the agent of ``key``.
 
         ValueError, TypeError or AttributeError if that is no longer possible.
         """
         if name == ON_RECEIVE:
-            return self._message_codec.decode(body)
+            return self._message_codec.at(*self._place(key, name)).decode(body)
         raw_args, raw_kwargs = _raw_call(body)
         codec = self._call_codec(name, len(raw_args), tuple(raw_kwargs))
-        args, kwargs = codec.decode(body)
+        args, kwargs = codec.at(*self._place(key, name)).decode(body)
         return ProxyCall(tuple(name.split(".")), args, kwargs)
+
+    def _place(self, key: str, name: str) -> Place:
+        return in_mail(self._class.kind, key, name)  # type: ignore[attr-defined]
 
     def proven(self, message: object) -> bool:
         """Tell whether ``encode`` would certainly take a message, and give it back as it is.
@@ -205,7 +209,8 @@ class CallCodec:
         # Not shared through codec_of: the typed dict is made anew for each signature.
         declared = GenericAlias(tuple, (GenericAlias(tuple, types), keyword_type))
         if any(map(holds_secrets, (*types, *fields.values()))):
-            return SecretCodec(declared, self._vault, f"{self._class.__name__}.{name}")
+            where = f"{self._class.__name__}.{name}"
+            return SecretCodec(declared, self._vault, where, levels=IN_CALLS)
         return Codec(declared)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from pykka._envelope import Envelope
 
-from ...hooks.history.recording import Tape
+from ...hooks.history.recording import Recorder
 from ...hooks.hook import HookRun
 from ...lifecycle.clock import DelayedCall
 from ...persistence.records.records import Commit, Timer
@@ -159,8 +159,8 @@ class Notes:
 
     __slots__ = ("before", "deferred", "runs", "tape")
 
-    def __init__(self, tape: Tape | None) -> None:
-        """Begin a turn; with a tape it is recorded, or played again."""
+    def __init__(self, tape: Recorder | None) -> None:
+        """Begin a turn; with a tape it is recorded."""
         self.runs: list[HookRun] = []
         self.tape = tape
         self.deferred = False
@@ -230,6 +230,22 @@ class Turn:
         commit = self.commit
         return commit is not None and commit.sequence != 0
 
+    def struck_by(self, error: BaseException) -> bool:
+        """Tell whether an error is not its handler's: thrown into the thread that runs it.
+
+        Then nothing is undone, and a worker goes on with the turn.
+        So is what comes where no handler runs. In a handler on the main thread it is Ctrl-C, which
+        its caller gets while a worker goes on with the turn. In others it is what they raise.
+        """
+        if self.counts:
+            return True
+        if isinstance(error, Exception):
+            return False
+        if self.settling:
+            return True
+        on_main = threading.current_thread() is threading.main_thread()
+        return on_main and error.__class__ is KeyboardInterrupt
+
     def decide(self, who: Decider) -> bool:
         """Let the first who asks decide how the turn ends; tell whether that is ``who``.
 
@@ -265,6 +281,17 @@ class Turn:
         self.steps = [*self.steps, step]
 
 
+class OwnTurn(Turn):
+    """One of an agent's own methods for the steps of its life: no message of the mailbox."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, cell: Cell, letter: Letter, name: str) -> None:
+        """Begin to run the method ``name``."""
+        super().__init__(cell, letter)
+        self.name = name
+
+
 current: Final[ContextVar[Turn | None]] = ContextVar("perdure_turn", default=None)
 """The turn whose handler is running in this context."""
 
@@ -277,6 +304,23 @@ def under_way() -> Turn | None:
     """
     turn = current.get()
     return turn if turn is None or turn.cell.turn is turn else None
+
+
+def under_way_in(home: object) -> Turn | None:
+    """Return the turn under way, if its agent lives in the system ``home``.
+
+    What a handler wants of another system is wanted from outside: no commit holds both.
+    """
+    turn = current.get()
+    if turn is None or turn.cell.turn is not turn or turn.cell.home is not home:
+        return None
+    return turn
+
+
+def begun_in(home: object) -> Turn | None:
+    """Return the turn in which this context began, under way or over, if it is one of ``home``."""
+    turn = current.get()
+    return turn if turn is None or turn.cell.home is home else None
 
 
 def carried(function: Callable[P, R]) -> Callable[P, R]:

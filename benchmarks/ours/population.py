@@ -47,6 +47,16 @@ def activation(folder: Path, *, actors: float, samples: float) -> dict[str, floa
     return percentiles(taken)
 
 
+def created(folder: Path, *, actors: float) -> dict[str, float]:
+    """Create agents with one durable turn each, more than are kept in memory."""
+    with AgentSystem.open(folder / "desks.db", agents=[Desk]) as system:
+        _assign(system, 0, 2_000)
+        start = time.perf_counter()
+        for first in range(2_000, 2_000 + int(actors), 10_000):
+            _assign(system, first, min(first + 10_000, 2_000 + int(actors)))
+        return {"per_second": int(actors) / (time.perf_counter() - start)}
+
+
 def million(folder: Path, *, actors: float) -> dict[str, float]:
     """Create agents with one durable turn each, then open the store in fresh processes.
 

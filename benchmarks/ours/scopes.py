@@ -13,6 +13,7 @@ from typing import Literal
 from perdure import Agent, AgentSystem, Boundary, Principal, Scope, State
 
 from ..memory import peak_resident, resident
+from ..peers import bare_sqlite
 from ..workload import bytes_in, closed_loop, many_callers
 
 WORK = Scope.workflow("w1")
@@ -72,6 +73,18 @@ def writing(folder: Path, *, what: str, threads: float, seconds: float) -> dict[
         if threads == 1:
             return closed_loop(lambda number: turn(0, number), seconds)
         return many_callers(turn, int(threads), seconds)
+
+
+def together(folder: Path, *, keys: float, rounds: float) -> dict[str, float]:
+    """Set so many keys in one transaction, others in each round."""
+    with AgentSystem.open(folder / "s.db", agents=[]) as system:
+        spent = 0.0
+        for number in range(int(rounds)):
+            values = dict(bare_sqlite.keys_of(number * int(keys), int(keys)))
+            start = time.perf_counter()
+            system.state.set_many(WORK, values)
+            spent += time.perf_counter() - start
+    return {"per_second": keys * rounds / spent}
 
 
 def million(folder: Path, *, keys: float) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +14,7 @@ from ..workload import (
     closed_loop,
     key,
     latencies,
+    latencies_awaited,
     many_callers,
     open_loop,
     owner,
@@ -31,12 +33,16 @@ def open_turns(
     seconds: float,
     sync: Literal["power", "process"] = "power",
     burning: bool = False,
+    keep: int | None = None,
 ) -> dict[str, float]:
-    """Ask a thousand desks in turn, not waiting for one answer before the next question."""
+    """Ask a thousand desks in turn, not waiting for one answer before the next question.
+
+    The peers keep their whole history, so this does, unless it is to ``keep`` so many commits:
+    fewer than are made before the clock starts, so that each turn has an older one trimmed.
+    """
     path = folder / "desks.db"
-    # The peers keep their whole history, so this keeps it too.
-    everything = Retention(commits=None)
-    with AgentSystem.open(path, agents=[Desk], sync=sync, retention=everything) as system:
+    retention = Retention(commits=keep)
+    with AgentSystem.open(path, agents=[Desk], sync=sync, retention=retention) as system:
         desks = [system.agent(Desk, key(number)).proxy() for number in range(AGENTS)]
         with burner(on=burning):
             figures = open_loop(
@@ -67,6 +73,17 @@ def lone(folder: Path, *, turns: float) -> dict[str, float]:
         return percentiles(
             latencies(lambda number: desks[number % AGENTS].assign(owner(number)).get(), int(turns))
         )
+
+
+def awaited(folder: Path, *, turns: float) -> dict[str, float]:
+    """Await one answer at a time on an event loop, and time each."""
+    with AgentSystem.open(folder / "desks.db", agents=[Desk]) as system:
+        desks = [system.agent(Desk, key(number)).proxy() for number in range(AGENTS)]
+
+        async def ask(number: int) -> object:
+            return await desks[number % AGENTS].assign(owner(number))
+
+        return percentiles(asyncio.run(latencies_awaited(ask, int(turns))))
 
 
 def conversation(folder: Path, *, turns: float) -> dict[str, float]:

@@ -12,6 +12,7 @@ since later values replace earlier ones within a transaction.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
+from perdure.persistence.records.shared_tables import SCOPED
 from perdure.persistence.sqlite.schema import TABLES
 
 from ..workload import AGENTS, burner, key, latencies, owner, percentiles
@@ -73,6 +75,39 @@ def lone(folder: Path, *, turns: float) -> dict[str, float]:
     )
     connection.close()
     return figures
+
+
+def keys_together(folder: Path, *, keys: float, rounds: float) -> dict[str, float]:
+    """Insert the rows of so many keys in one transaction, and its line in the journal.
+
+    Only the transactions are timed, as in ``grouped``.
+    """
+    connection = prepared(folder)
+    for statement in SCOPED.statements():
+        connection.execute(statement)
+    insert = f"INSERT INTO scoped VALUES ({', '.join('?' * (len(SCOPED.columns) + 1))})"  # noqa: S608
+    spent = 0.0
+    for number in range(int(rounds)):
+        pairs = keys_of(number * int(keys), int(keys))
+        rows = [
+            ("workflow", "w1", "", key, str(value), 1, number + 1, None, value)
+            for key, value in pairs
+        ]
+        delta = json.dumps({"rows": {"scoped": [row[:-1] for row in rows]}})
+        entry = (number + 1, 0, 0, 0, 1_700_000_000.0, "(shared)", 0, 0, 0, delta, number)
+        start = time.perf_counter()
+        connection.execute("BEGIN IMMEDIATE")
+        connection.executemany(insert, rows)
+        connection.execute(JOURNAL, entry)
+        connection.execute("COMMIT")
+        spent += time.perf_counter() - start
+    connection.close()
+    return {"per_second": keys * rounds / spent}
+
+
+def keys_of(first: int, count: int) -> list[tuple[str, int]]:
+    """Return keys with their values."""
+    return [(f"key/{number:09}", number) for number in range(first, first + count)]
 
 
 def prepared(folder: Path) -> sqlite3.Connection:

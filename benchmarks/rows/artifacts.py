@@ -8,7 +8,16 @@ _MEGABYTES = {"megabytes": Size(256, 16)}
 _SMALL = {"callers": 8, "seconds": Size(3, 0.5), "size": 4096}
 
 
-def _row(name: str, title: str, key: str, peer: str = "", *, small: bool = False) -> Row:
+def _row(
+    name: str,
+    title: str,
+    key: str,
+    peer: str = "",
+    *,
+    small: bool = False,
+    floor: float | None = None,
+    aim: float | None = None,
+) -> Row:
     suffix = " small" if small else ""
     return Row(
         name,
@@ -17,6 +26,8 @@ def _row(name: str, title: str, key: str, peer: str = "", *, small: bool = False
         peers=(Value(f"file{suffix}", peer or key),),
         compare=Compare.RATIO,
         value_unit="/s" if small else " MiB/s",
+        floor=floor,
+        aim=aim,
     )
 
 
@@ -40,6 +51,8 @@ ARTIFACTS = Experiment(
             "artifacts of 4 KiB/s from 8 callers, vs files with fsync",
             "per_second",
             small=True,
+            floor=1.0,
+            aim=2.0,
         ),
     ),
     repeats=3,

@@ -73,8 +73,8 @@ CONVERSATION = Experiment(
             "conversation-bytes",
             "2,000-turn conversation: bytes on disk vs payload",
             "perdure",
-            floor=6,
-            aim=3,
+            floor=3.5,
+            aim=2.5,
         ),
         *(
             _bytes(f"conversation-bytes-{name.replace(' ', '-')}", f"same: {title}", name)

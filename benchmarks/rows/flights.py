@@ -28,6 +28,8 @@ FLIGHTS = Experiment(
             "same: durable turns/s",
             ours=Value("year", "per_second"),
             unit="/s",
+            floor=20_000,
+            aim=30_000,
         ),
         Row(
             "flights-disk",

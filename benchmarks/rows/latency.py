@@ -5,11 +5,19 @@ from __future__ import annotations
 from ..model import Better, Compare, Experiment, Measure, Row, Size, Value
 
 
-def _row(name: str, title: str, key: str, floor: float | None, aim: float | None) -> Row:
+def _row(
+    name: str,
+    title: str,
+    key: str,
+    *,
+    ours: str = "perdure",
+    floor: float | None = None,
+    aim: float | None = None,
+) -> Row:
     return Row(
         name,
         title,
-        ours=Value("perdure", key),
+        ours=Value(ours, key),
         peers=(Value("bare sqlite", key),),
         compare=Compare.RATIO,
         better=Better.LOWER,
@@ -24,6 +32,7 @@ LONE = Experiment(
     title="A lone caller",
     measures=(
         Measure("perdure", "benchmarks.ours.turns:lone", {"turns": Size(4_000, 500)}),
+        Measure("perdure awaited", "benchmarks.ours.turns:awaited", {"turns": Size(4_000, 500)}),
         Measure("bare sqlite", "benchmarks.peers.bare_sqlite:lone", {"turns": Size(4_000, 500)}),
     ),
     rows=(
@@ -34,6 +43,15 @@ LONE = Experiment(
             floor=2.0,
             aim=1.3,
         ),
-        _row("lone-p99", "same, p99", "p99_ms", floor=None, aim=None),
+        _row("lone-p99", "same, p99", "p99_ms"),
+        _row(
+            "awaited",
+            "lone awaited durable ask p50, vs the same",
+            "p50_ms",
+            ours="perdure awaited",
+            floor=2.0,
+            aim=1.4,
+        ),
+        _row("awaited-p99", "same, p99", "p99_ms", ours="perdure awaited"),
     ),
 )

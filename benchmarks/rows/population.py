@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..model import Better, Experiment, Measure, Row, Size, Value
+from ..model import Better, Compare, Experiment, Measure, Row, Size, Value
 
 ACTIVATION = Experiment(
     name="activation",
@@ -60,6 +60,30 @@ MEMORY = Experiment(
         ),
     ),
     repeats=3,
+)
+
+CREATED = Experiment(
+    name="created",
+    title="New agents against those that exist",
+    measures=(
+        Measure(
+            "created",
+            "benchmarks.ours.population:created",
+            {"actors": Size(100_000, 5_000)},
+        ),
+        Measure("existing", "benchmarks.ours.turns:open_turns", {"seconds": Size(4, 1)}),
+    ),
+    rows=(
+        Row(
+            "created",
+            "agents/s created, each with one durable turn, vs turns/s of 1,000 that exist",
+            ours=Value("created", "per_second"),
+            peers=(Value("existing", "per_second"),),
+            compare=Compare.RATIO,
+            floor=0.35,
+            aim=0.5,
+        ),
+    ),
 )
 
 MILLION = Experiment(

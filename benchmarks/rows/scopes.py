@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ..model import Better, Experiment, Measure, Row, Size, Value
+from ..model import Better, Compare, Experiment, Measure, Row, Size, Value
+
+_TOGETHER = {"keys": Size(10_000, 2_000), "rounds": Size(20, 3)}
 
 
 def _writing(what: str, threads: int) -> Measure:
@@ -28,6 +30,8 @@ SCOPES = Experiment(
         *(_writing(what, threads) for what in ("set", "increment") for threads in (1, 64)),
         _writing("turns", 64),
         _writing("adding", 64),
+        Measure("together", "benchmarks.ours.scopes:together", _TOGETHER),
+        Measure("bare", "benchmarks.peers.bare_sqlite:keys_together", _TOGETHER),
     ),
     rows=(
         _time("scoped-get-us", "read of a cached key", "reading", "us", floor=5.0),
@@ -39,6 +43,15 @@ SCOPES = Experiment(
         _rate("increment", 64, "durable increments/s of one key, 64 threads"),
         _rate("turns", 64, "durable turns/s that increment one key, 64 agents"),
         _rate("adding", 64, "durable turns/s that add to one key, 64 agents"),
+        Row(
+            "scoped-together",
+            "keys/s set in one transaction of 10,000, vs bare SQLite",
+            ours=Value("together", "per_second"),
+            peers=(Value("bare", "per_second"),),
+            compare=Compare.RATIO,
+            floor=0.2,
+            aim=0.5,
+        ),
     ),
     repeats=3,
 )

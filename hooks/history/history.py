@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Final, TypedDict, Unpack
@@ -16,6 +17,8 @@ from ...persistence.records.tables import Order, Row
 from ...persistence.store.store import StoreReader
 from .record import HookRecord
 from .segments import may_hold, unpack, words_of
+
+logger = logging.getLogger("perdure.hooks")
 
 PAGE: Final = 200
 _decode: Final = msgspec.json.Decoder(list[HookRecord]).decode
@@ -54,13 +57,14 @@ class _Filter:
         return cls(wanted, words_of(**found))
 
     def __call__(self, record: HookRecord) -> bool:
-        wanted = self.wanted
+        wanted: dict[str, Any] = dict(self.wanted)
         for name in ("hook", "point", "kind", "key", "correlation", "outcome"):
             if name in wanted and getattr(record, name) != wanted[name]:
                 return False
-        return wanted.get("since", record.time) <= record.time <= wanted.get(
-            "until", record.time
-        ) and record.seconds >= wanted.get("longer", 0.0)
+        return bool(
+            wanted.get("since", record.time) <= record.time <= wanted.get("until", record.time)
+            and record.seconds >= wanted.get("longer", 0.0)
+        )
 
     def segment(self, row: Row) -> bool:
         since, until = float(str(row[2])), float(str(row[3]))
@@ -118,7 +122,7 @@ class History:
             break
         pinned = self._store.row(HOOK_PINS, place)
         if pinned is not None:
-            return _decode(f"[{pinned[2]!s}]")[0]
+            return record_in(pinned)
         raise UnknownHook(f"there is no execution {run!r} of a hook in the history")
 
     def _all(
@@ -147,27 +151,44 @@ class History:
             after = (behind[0] + (1 if newest else -1),)
         while page := self._store.page(HOOK_RUNS, order, after, PAGE):
             for row in page:
-                yield from _numbered(row, newest=newest)
+                records = readable(numbered, row)
+                yield from reversed(records) if newest else records
             after = page[-1][:1]
+
+    def _beginning(self, behind: tuple[int, int] | None, *, newest: bool) -> Row | None:
+        """Return the place behind which the segments begin that may have what is wanted."""
+        if behind is None:
+            return None
+        if newest:
+            return (behind[0] + 1,)
+        holding = self._store.page(HOOK_SEGMENTS, _SEGMENTS_DOWN, (behind[0] + 1,), 1)
+        return (int(str(holding[0][0])) - 1,) if holding else None
 
     def _segments(
         self, fits: _Filter, behind: tuple[int, int] | None, *, newest: bool
     ) -> Iterator[HookRecord]:
         order = _SEGMENTS_DOWN if newest else _SEGMENTS_UP
-        after: Row | None = None
+        after = self._beginning(behind, newest=newest)
         while page := self._store.page(HOOK_SEGMENTS, order, after, 8):
             for row in page:
-                if _beside(row, behind, newest=newest) and fits.segment(row):
-                    records = unpack(row)
+                if fits.segment(row):
+                    records = readable(unpack, row)
                     yield from reversed(records) if newest else records
             after = page[-1][:1]
 
 
-def _beside(row: Row, behind: tuple[int, int] | None, *, newest: bool) -> bool:
-    if behind is None:
-        return True
-    first, last = int(str(row[0])), int(str(row[1]))
-    return first <= behind[0] if newest else last >= behind[0]
+def readable(read: Callable[[Row], list[HookRecord]], row: Row) -> list[HookRecord]:
+    """Return the executions in a row; none where it is damaged, which is named in the log."""
+    try:
+        return read(row)
+    except CorruptState as error:
+        logger.error("%s; the rest of the history is read", error)  # noqa: TRY400 - it says all
+        return []
+
+
+def record_in(pin: Row) -> HookRecord:
+    """Return the execution that a pin keeps."""
+    return _decode(f"[{pin[2]!s}]")[0]
 
 
 def numbered(row: Row) -> list[HookRecord]:
@@ -181,11 +202,6 @@ def numbered(row: Row) -> list[HookRecord]:
         msgspec.structs.replace(record, sequence=sequence, position=position)
         for position, record in enumerate(found)
     ]
-
-
-def _numbered(row: Row, *, newest: bool) -> list[HookRecord]:
-    records = numbered(row)
-    return records[::-1] if newest else records
 
 
 def _place(run: str | None) -> tuple[int, int] | None:

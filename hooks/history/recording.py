@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import msgspec
 
 from ...persistence.errors import CorruptState
-from ...persistence.records.tables import Row, Table
 from .record import HookRecord, as_json
 
 POINT: Final = "turn"
@@ -51,7 +50,8 @@ class Recording(msgspec.Struct, frozen=True):
     asks: list[OutsideCall]
     """What other agents answered, in the order in which they were asked: ``kind/key.method``."""
     reads: list[tuple[str, list[Any], list[Any] | None]]
-    """Rows of shared tables that were looked at: the table, the key, the row."""
+    """Rows of shared tables that were read one by one: the table, the key, the row. What lists have
+    shown is not among them."""
     sends: list[tuple[str, str, str, str]]
     """Messages it sent: kind, key, method, body."""
     timers: list[tuple[str, str, str, float | None]]
@@ -60,7 +60,7 @@ class Recording(msgspec.Struct, frozen=True):
     """JSON; of an error the class and the text."""
     failed: bool
     exact: bool = True
-    """Whether everything could be recorded as it was."""
+    """Whether the message could be recorded as it was."""
 
 
 _decode: Final = msgspec.json.Decoder(Recording).decode
@@ -74,44 +74,10 @@ def recording_in(record: HookRecord) -> Recording:
         raise CorruptState(f"recorded turn {record.id}", str(error)) from error
 
 
-class Tape(Protocol):
-    """What a turn takes from outside of its agent's state, live or as it was recorded."""
-
-    def now(self) -> float:
-        """Return seconds since the epoch."""
-        ...
-
-    def randomness(self) -> random.Random:
-        """Return the turn's own source of randomness."""
-        ...
-
-    def outside(self, name: str, call: Callable[[], Any]) -> Any:  # noqa: ANN401
-        """Return what a call outside gives; an awaitable if that is one."""
-        ...
-
-    def asked(self, name: str, future: Any) -> None:  # noqa: ANN401 - a Future is above
-        """Take note of an ask."""
-        ...
-
-    def saw(self, table: Table, key: tuple[Any, ...], row: Row | None) -> None:
-        """Take note of a shared row that was looked at."""
-        ...
-
-
 class Recorder:
-    """Take down what a turn takes from outside (a Tape)."""
+    """Take down what a turn takes from outside of its agent's state."""
 
-    __slots__ = (
-        "_clock",
-        "_random",
-        "asks",
-        "exact",
-        "moments",
-        "reads",
-        "seed",
-        "started",
-        "what",
-    )
+    __slots__ = ("_clock", "_random", "asks", "moments", "seed", "started", "what")
 
     def __init__(self, clock: Callable[[], float], seed: int) -> None:
         """Begin a turn."""
@@ -122,8 +88,6 @@ class Recorder:
         self.moments: list[float] = []
         self.what: list[OutsideCall] = []
         self.asks: list[tuple[str, Any]] = []
-        self.reads: dict[tuple[str, tuple[Any, ...]], list[Any] | None] = {}
-        self.exact = True
 
     def now(self) -> float:
         """Return the clock's time, and keep it."""
@@ -161,72 +125,13 @@ class Recorder:
         """Keep a future, to look at when the turn has ended."""
         self.asks.append((name, future))
 
-    def saw(self, table: Table, key: tuple[Any, ...], row: Row | None) -> None:
-        """Keep a row as it was seen first."""
-        self.reads.setdefault((table.name, key), None if row is None else list(row))
-
     def answers(self) -> list[OutsideCall]:
         """Return what the asked have answered so far."""
         return [_answer(name, future) for name, future in self.asks]
 
 
-class Playback:
-    """Give a turn what was recorded (a Tape); nothing is called."""
-
-    def __init__(self, recording: Recording, live: Callable[[str, Callable[[], Any]], Any] | None):
-        """Play a recording; ``live`` makes the calls outside instead, where that is allowed."""
-        self._recording = recording
-        self._live = live
-        self._moments = iter(recording.moments)
-        self._outside: dict[str, list[OutsideCall]] = {}
-        for call in recording.outside:
-            self._outside.setdefault(call.name, []).append(call)
-        self._random = random.Random(recording.seed)  # noqa: S311 - to be repeated
-        self.missing: list[str] = []
-        """What was asked for and is not in the recording."""
-
-    def now(self) -> float:
-        """Return the next moment of the recording; behind its end, the moment the turn began."""
-        moment = next(self._moments, None)
-        if moment is None:
-            self.missing.append("now()")
-            return self._recording.started
-        return moment
-
-    def randomness(self) -> random.Random:
-        """Return the same randomness."""
-        return self._random
-
-    def outside(self, name: str, call: Callable[[], Any]) -> Any:  # noqa: ANN401
-        """Return what the call has given; NotRecorded if there was none of that name."""
-        calls = self._outside.get(name)
-        if calls:
-            return played(calls.pop(0))
-        if self._live is not None:
-            return self._live(name, call)
-        self.missing.append(f"outside({name!r})")
-        raise NotRecorded(f"the recorded turn made no call {name!r}, and a replay makes none")
-
-    def asked(self, name: str, future: Any) -> None:  # noqa: ANN401
-        """Nobody is asked in a replay."""
-
-    def saw(self, table: Table, key: tuple[Any, ...], row: Row | None) -> None:
-        """Nothing is taken down in a replay."""
-
-
-class NotRecorded(Exception):
-    """Say that a replayed turn wanted what its recording does not have."""
-
-
 class RecordedError(Exception):
     """Stand for an error that a recorded call outside has raised."""
-
-
-def played(call: OutsideCall) -> object:
-    """Return what a recorded call gave; RecordedError where it raised."""
-    if call.error:
-        raise RecordedError(call.error)
-    return msgspec.json.decode(call.result)
 
 
 def _answer(name: str, future: Any) -> OutsideCall:  # noqa: ANN401

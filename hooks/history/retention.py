@@ -30,7 +30,7 @@ class HistoryRetention:
 
 
 def outdated(segments: Sequence[Row], retention: HistoryRetention, now: float) -> list[int]:
-    """Return the first sequences of the segments that go; ``segments`` without their data."""
+    """Return the first sequences of the segments that go; ``segments`` as far as their data."""
     kept = list(segments[:-1])
     gone = []
     if retention.seconds is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -10,22 +9,8 @@ from typing import Final, NamedTuple
 import msgspec
 
 from ...persistence.errors import ConfigurationError
-
-
-class EventKind(enum.StrEnum):
-    """What an event is."""
-
-    TURN = "turn"
-    """A commit: a message that was handled, a step of a lifecycle, a change from outside."""
-    HOOK = "hook"
-    """A hook that ran in a turn."""
-    DECISION = "decision"
-    """A decision about access."""
-    ARTIFACT = "artifact"
-    """A version of an artifact that a turn made."""
-    LETTER = "letter"
-    """A message that went to the dead letters."""
-
+from ...persistence.records.records import NOT_KNOWN
+from .kinds import EventKind
 
 _RANKS: Final = {kind: rank for rank, kind in enumerate(EventKind)}
 
@@ -59,7 +44,8 @@ class Event:
     """Id of the message that was handled; 0 for none."""
     cause: int
     """Sequence of the commit that led to it, 0 from outside; below 0 less the id of a message, in
-    the turn of which it was asked for. Of a part of a turn the turn's own sequence."""
+    the turn of which it was asked for. Of a part of a turn the turn's own sequence. -1 where an
+    earlier release wrote it, which did not keep that."""
     correlation: int
     """Id of the message that began the chain; below 0, that of a session."""
     detail: str
@@ -83,6 +69,11 @@ class Event:
         return self.what is EventKind.TURN
 
     @property
+    def cause_known(self) -> bool:
+        """Whether ``cause`` says what led to it."""
+        return self.cause != NOT_KNOWN
+
+    @property
     def agent(self) -> str:
         """Return ``KIND/KEY``; empty where no agent was at work."""
         return f"{self.kind}/{self.key}" if self.kind else ""
@@ -92,8 +83,8 @@ class Event:
         return {
             "id": self.id, "what": str(self.what), "sequence": self.sequence, "kind": self.kind,
             "key": self.key, "name": self.name, "time": self.time, "message": self.message,
-            "cause": self.cause, "correlation": self.correlation, "seconds": self.seconds,
-            "detail": msgspec.json.decode(self.detail or "null"),
+            "cause": self.cause if self.cause_known else None, "correlation": self.correlation,
+            "seconds": self.seconds, "detail": msgspec.json.decode(self.detail or "null"),
         }  # fmt: skip
 
 

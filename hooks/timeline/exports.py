@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import msgspec
 
-from .event import Event, EventKind
+from .event import Event
+from .kinds import EventKind
 from .tree import Tree
 
 _encode: Final = msgspec.json.Encoder().encode

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Final
 
 from ...persistence.records.records import JournalEntry
 from ...persistence.store.store import StoreReader
-from .event import Event, EventKind
-from .sources import turn_of
+from .event import Event
+from .kinds import EventKind
+from .sources import turn_of, unknown_up_to
 
 NEAR: Final = 1_000
 """Commits behind one that was asked for, among which its asker's is looked for in other chains."""
@@ -32,7 +34,7 @@ def cause_of(store: StoreReader, event: Event) -> Event | None:
     """Return the turn that led to an event; None at the edge, or if it is not in the journal."""
     if event.cause > 0:
         return turn_at(store, event.cause)
-    if event.cause < 0:
+    if event.cause < 0 and event.cause_known:
         return _asker(store, event)
     return None
 
@@ -40,7 +42,9 @@ def cause_of(store: StoreReader, event: Event) -> Event | None:
 def turn_at(store: StoreReader, sequence: int) -> Event | None:
     """Return the commit of a sequence; None if the journal has it no more."""
     found = store.journal(after=sequence - 1, limit=1)
-    return turn_of(found[0]) if found and found[0].sequence == sequence else None
+    if not found or found[0].sequence != sequence:
+        return None
+    return turn_of(found[0], unknown_up_to(store))
 
 
 def _asker(store: StoreReader, event: Event) -> Event | None:
@@ -48,12 +52,10 @@ def _asker(store: StoreReader, event: Event) -> Event | None:
 
     Where the question was asked in a session that was entered in the turn, in another chain.
     """
-    for entry in _chain(store, event.correlation, event.sequence):
+    chain = _chain(store, event.correlation, event.sequence)
+    for entry in itertools.chain(chain, store.journal(after=event.sequence, limit=NEAR)):
         if entry.message == -event.cause:
-            return turn_of(entry)
-    for entry in store.journal(after=event.sequence, limit=NEAR):
-        if entry.message == -event.cause:
-            return turn_of(entry)
+            return turn_of(entry, unknown_up_to(store))
     return None
 
 
@@ -61,12 +63,14 @@ def effects(store: StoreReader, event: Event) -> list[Event]:
     """Return the turns an event led to, in order."""
     if event.what is not EventKind.TURN:
         return []
-    found = {e.sequence: e for e in _chain(store, event.correlation, 0) if _led(event, e)}
-    led = store.journal(led_from=event.sequence, limit=PAGE)
+    unknown = unknown_up_to(store)
+    chain = _chain(store, event.correlation, unknown)
+    found = {entry.sequence: entry for entry in chain if _led(event, entry)}
+    led = store.journal(led_from=event.sequence, after=unknown, limit=PAGE)
     while led:
         found |= {entry.sequence: entry for entry in led}
         led = store.journal(led_from=event.sequence, after=led[-1].sequence, limit=PAGE)
-    return [turn_of(found[sequence]) for sequence in sorted(found)]
+    return [turn_of(found[sequence], unknown) for sequence in sorted(found)]
 
 
 def _led(event: Event, entry: JournalEntry) -> bool:

@@ -10,7 +10,8 @@ from typing import Final
 import msgspec
 
 from ...persistence.names.scope import Principal
-from .event import Event, EventKind
+from .event import Event
+from .kinds import EventKind
 
 _parts: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 Who = Callable[[str, str], bool]

@@ -10,15 +10,16 @@ import msgspec
 
 from ...persistence.audit.entries import BY_NUMBER, AuditEntry
 from ...persistence.names.scope import Principal
-from ...persistence.records.records import DeadLetter, JournalEntry
-from ...persistence.records.shared_tables import ARTIFACTS, AUDIT
+from ...persistence.records.records import NOT_KNOWN, DeadLetter, JournalEntry
+from ...persistence.records.shared_tables import ARTIFACTS, AUDIT, FORMATS
 from ...persistence.records.tables import Order
 from ...persistence.secrets.masking import masked
 from ...persistence.store.store import StoreReader
 from ..history.history import History
 from ..history.record import HookRecord
 from ..history.recording import POINT
-from .event import Event, EventKind, Place
+from .event import Event, Place
+from .kinds import EventKind
 from .search import candidates, searchable
 from .selection import Selection
 
@@ -28,6 +29,8 @@ PAGE: Final = 1024
 """Rows read at a time by who goes on."""
 SLACK: Final = 1.0
 """Seconds by which commits may be out of the order of their times, with nothing missed."""
+CAUSES: Final = 2
+"""The format of stores since which every commit knows what led to it."""
 _LAST: Final = 2**62
 _rows: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _tables: Final = msgspec.json.Decoder(dict[str, list[msgspec.Raw]]).decode
@@ -45,6 +48,8 @@ class Reach:
     """Nothing above it is."""
     after: Place | None
     newest: bool
+    unknown: int
+    """Up to which commit nobody knows what led to each."""
 
     def beyond(self, sequence: int) -> bool:
         """Tell whether nothing that is wanted comes any more."""
@@ -83,7 +88,7 @@ def reach_of(
         low = _sequence_at(store, selection.since - SLACK)
     if selection.until is not None:
         high = _sequence_at(store, selection.until + SLACK)
-    return Reach(selection, low, high, after, newest)
+    return Reach(selection, low, high, after, newest, unknown_up_to(store))
 
 
 def _sequence_at(store: StoreReader, time: float) -> int:
@@ -105,6 +110,12 @@ def _sequence_at(store: StoreReader, time: float) -> int:
     return low
 
 
+def unknown_up_to(store: StoreReader) -> int:
+    """Return the last commit of which an earlier release kept no cause that is sure; else 0."""
+    row = store.row(FORMATS, (CAUSES,))
+    return 0 if row is None else int(str(row[1]))
+
+
 def turns(store: StoreReader, reach: Reach) -> Iterator[Event]:
     """Give commits, and the artifacts that they made."""
     wanted = reach.selection
@@ -112,14 +123,14 @@ def turns(store: StoreReader, reach: Reach) -> Iterator[Event]:
         if reach.beyond(entry.sequence):
             return
         if wanted.since is None or entry.time >= wanted.since:
-            events = events_of(entry)
+            events = events_of(entry, reach.unknown)
             yield from reversed(events) if reach.newest else events
 
 
 def _entries(store: StoreReader, reach: Reach) -> Iterator[JournalEntry]:
     wanted, after, limit = reach.selection, reach.start(), FIRST_PAGE
     if searchable(wanted):
-        found = candidates(store, wanted.text, after, events_of, newest=reach.newest)
+        found = candidates(store, wanted.text, after, _texts_of, newest=reach.newest)
         if found is not None:
             yield from found
             return
@@ -136,17 +147,22 @@ def _entries(store: StoreReader, reach: Reach) -> Iterator[JournalEntry]:
         limit = limit * 2 if wanted.key is not None else PAGE
 
 
-def events_of(entry: JournalEntry) -> list[Event]:
+def events_of(entry: JournalEntry, unknown: int) -> list[Event]:
     """Return a commit, and the artifacts that it made."""
-    return [turn_of(entry), *artifacts_of(entry)]
+    return [turn_of(entry, unknown), *artifacts_of(entry)]
 
 
-def turn_of(entry: JournalEntry) -> Event:
-    """Return a commit as an event."""
+def turn_of(entry: JournalEntry, unknown: int) -> Event:
+    """Return a commit as an event; up to the commit ``unknown`` its cause is not known."""
+    cause = entry.cause if entry.sequence > unknown else NOT_KNOWN
     return Event(
         entry.sequence, EventKind.TURN, 0, entry.kind, entry.key, entry.name or "on_receive",
-        entry.time, entry.message, entry.cause, entry.correlation, masked(entry.delta),
+        entry.time, entry.message, cause, entry.correlation, masked(entry.delta),
     )  # fmt: skip
+
+
+def _texts_of(entry: JournalEntry) -> list[Event]:
+    return events_of(entry, 0)
 
 
 def artifacts_of(entry: JournalEntry) -> list[Event]:
@@ -264,21 +280,23 @@ def letters(store: StoreReader, reach: Reach) -> Iterator[Event]:
             if wanted.correlation is None or letter.correlation == wanted.correlation
         ]
         after = page[-1].id
-    events = [_letter(letter, _sequence_at(store, letter.died)) for letter in found]
+    events = [_letter(letter, _sequence_at(store, letter.died), reach.unknown) for letter in found]
     for event in sorted(events, key=lambda event: event.place, reverse=reach.newest):
         if reach.beyond(event.sequence):
             return
         yield event
 
 
-def _letter(letter: DeadLetter, sequence: int) -> Event:
+def _letter(letter: DeadLetter, sequence: int, unknown: int) -> Event:
+    # Of a message that an agent sent, all releases have kept the cause.
+    cause = letter.cause or (0 if sequence > unknown else NOT_KNOWN)
     told = {
         "body": msgspec.Raw((letter.body or "null").encode()), "reason": letter.reason,
         "attempts": letter.attempts, "sent": letter.sent,
     }  # fmt: skip
     return Event(
         sequence, EventKind.LETTER, letter.id, letter.kind, letter.key,
-        letter.name or "on_receive", letter.died, letter.id, letter.cause, letter.correlation,
+        letter.name or "on_receive", letter.died, letter.id, cause, letter.correlation,
         masked(msgspec.json.encode(told).decode()),
     )  # fmt: skip
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from .event import Event, EventKind
+from .event import Event
+from .kinds import EventKind
 
 
 class Span(NamedTuple):

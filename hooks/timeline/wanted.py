@@ -8,7 +8,8 @@ from typing import Protocol
 from ...persistence.errors import ConfigurationError, UnknownSession
 from ...persistence.records.shared_tables import SESSIONS
 from ...persistence.store.store import StoreReader
-from .event import Event, EventKind
+from .event import Event
+from .kinds import EventKind
 from .selection import Selection
 
 

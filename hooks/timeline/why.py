@@ -21,7 +21,7 @@ from ..history.record import HookRecord
 from ..history.recording import POINT, Recording, recording_in
 from .event import Event
 from .links import causes
-from .sources import hook_event, turn_of
+from .sources import hook_event, turn_of, unknown_up_to
 
 Path: TypeAlias = tuple[str | int, ...]
 FIRST_PAGE: Final = 256
@@ -86,7 +86,7 @@ def why(store: StoreReader, kind: str, key: str, field: str, path: Path) -> Prov
     if not known:
         message = f"{kind}/{key} has no stored field {field!r}, as far as the journal goes back"
         raise ConfigurationError(message)
-    event = None if found is None else turn_of(found)
+    event = None if found is None else turn_of(found, unknown_up_to(store))
     shown = "" if value is _GONE or value is _UNSET else msgspec.json.encode(value).decode()
     return _explained(store, Provenance(kind, key, field, path, masked(shown), event))
 

@@ -1,74 +1,202 @@
-"""``perdure agents``: every agent of a store."""
+"""The commands about agents: list them, look at one, take a step of its life."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
-from contextlib import closing
-from typing import Final
+from typing import Annotated
 
-from ..persistence.records.records import AgentRow
-from ..persistence.store.store import StoreReader
-from ..url import open_reader
-from .census import everybody
-from .listing import page, tell_more
-from .screen import ColumnStyle, Screen, print_json, working
+import typer
 
-_STRIDE: Final = 1000
-"""Agents read between two updates of the progress display."""
-
-
-def list_agents(
-    store: str, *, kind: str | None, status: str | None, after: str | None, limit: int, json: bool
-) -> None:
-    """Print the agents of a kind and status, up to ``limit`` of them."""
-    with closing(open_reader(store)) as reader:
-        behind = None if after is None else after.partition("/")[::2]
-        rows = (
-            row
-            for row in _matching(reader, kind, status)
-            if behind is None or (row.kind, row.key) > behind
-        )
-        if json:
-            last = None
-            for last in itertools.islice(rows, limit):
-                print_json(record(last))
-            more = last is not None and next(rows, None) is not None
-        else:
-            found, more = page(rows, limit)
-            last = found[-1] if found else None
-            _print(found)
-    if more and last is not None:
-        tell_more(f"--after {last.kind}/{last.key}")
+from ..lifecycle.status import Status
+from ..persistence.errors import ConfigurationError
+from .terminal.exits import ExitCode
+from .terminal.options import (
+    AgentsAction,
+    AsJson,
+    Key,
+    Kind,
+    Listing,
+    OfKey,
+    OfKind,
+    Printing,
+    Store,
+    names,
+    number,
+    text,
+)
 
 
-def record(row: AgentRow) -> dict[str, object]:
-    """Return an agent's head for programs."""
-    return {
-        "kind": row.kind, "key": row.key, "status": row.status, "reason": row.reason,
-        "version": row.version, "sequence": row.sequence,
-    }  # fmt: skip
+def agents(
+    store: Store,
+    action: Annotated[
+        AgentsAction, typer.Argument(metavar="ACTION", help="What to do.")
+    ] = AgentsAction.LIST,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KIND KEY", callback=names, help="Which agent; none for list."),
+    ] = None,
+    *,
+    kind: OfKind = None,
+    key: OfKey = None,
+    status: Annotated[Status | None, typer.Option(help="Only agents of this status.")] = None,
+    erase: Annotated[
+        bool, typer.Option("--erase", help="Delete, and overwrite what the journal has of it.")
+    ] = False,
+    listing: Listing,
+) -> ExitCode:
+    """List the agents in a store; pause, resume, restart, stop or delete one.
+
+    `list` shows them by kind and key, or with --newest those first that have committed last; also
+    those that have mail but have never committed. The other actions write: the
+    process that has the store open does it, and answers when it is durable. Where nobody has, it
+    is done in the store, and no method of the agent runs. `delete` takes state, mail, timers, dead
+    letters and the keys of the agent's own scope; the journal keeps its entries unless --erase.
+
+    \b
+    perdure agents --store desk.db --status quarantined
+    perdure agents --store desk.db --limit 1000000 --json | wc -l
+    perdure agents restart Desk emea --store desk.db
+    perdure agents delete Desk emea --erase --store desk.db
+    """
+    if action is not AgentsAction.LIST:
+        from .commands.operate import agent_step
+
+        if erase and action is not AgentsAction.DELETE:
+            raise ConfigurationError("--erase goes with `agents delete` alone")
+        return agent_step(store, action, words or [], erase=erase, json=listing.json)
+    from .commands.agents import list_agents
+    from .commands.census import AgentFilter
+
+    if words or erase:
+        raise ConfigurationError("`agents list` takes no names; --kind and --status choose some")
+    list_agents(store, AgentFilter(kind, key, status), listing)
+    return ExitCode.DONE
 
 
-def _matching(reader: StoreReader, kind: str | None, status: str | None) -> Iterator[AgentRow]:
-    with working("looking through the agents") as progress:
-        for number, row in enumerate(everybody(reader, kind), 1):
-            if number % _STRIDE == 0:
-                progress.at(number, what=f"looking through the agents: {number:,}")
-            if status is None or row.status == status:
-                yield row
+def isolate(
+    kind: Kind,
+    key: Key,
+    store: Store,
+    *,
+    reason: Annotated[str, typer.Option(metavar="TEXT", callback=text, help="Why, for the audit.")],
+    json: AsJson = False,
+) -> ExitCode:
+    """Cut an agent off from everything, in the middle of whatever it does.
+
+    Writes: the process that has the store open does it, else it is done in the store. Its mail
+    waits until `perdure restore`.
+
+    \b
+    perdure isolate Desk emea --reason "it leaks" --store desk.db
+    """
+    from .commands.operate import isolate as cut_off
+
+    return cut_off(store, kind, key, reason, json=json)
 
 
-def _print(rows: list[AgentRow]) -> None:
-    if not rows:
-        Screen(error=True).say("no such agents")
-        return
-    columns: list[tuple[str, ColumnStyle]] = [
-        ("KIND", "name"), ("KEY", "name"), ("STATUS", "word"), ("VERSION", "number"),
-        ("LAST COMMIT", "number"),
-    ]  # fmt: skip
-    cells = [[r.kind, r.key, r.status, r.version or "-", r.sequence or "never"] for r in rows]
-    if any(row.reason for row in rows):
-        columns.append(("REASON", "value"))
-        cells = [[*cell, row.reason] for cell, row in zip(cells, rows, strict=True)]
-    Screen().table(columns, cells)
+def restore(kind: Kind, key: Key, store: Store, *, json: AsJson = False) -> ExitCode:
+    """Let an isolated agent take part again, with all the mail that waited.
+
+    Writes: the process that has the store open does it, else it is done in the store.
+
+    \b
+    perdure restore Desk emea --store desk.db
+    """
+    from .commands.operate import restore as let_go_on
+
+    return let_go_on(store, kind, key, json=json)
+
+
+def show(
+    kind: Kind,
+    key: Key,
+    store: Store,
+    *,
+    items: Annotated[
+        int,
+        typer.Option(
+            min=0, max=1_000_000, metavar="N", help="Log items, map entries, messages, commits."
+        ),
+    ] = 5,
+    log: Annotated[str | None, typer.Option(metavar="NAME", help="Only items of this log.")] = None,
+    start: Annotated[
+        int | None,
+        typer.Option(
+            "--from",
+            metavar="POSITION",
+            callback=number,
+            help="With --log, the first item.",
+            show_default="the last items",
+        ),
+    ] = None,
+    at: Annotated[
+        int | None,
+        typer.Option(
+            metavar="VERSION", callback=number, help="As it was then.", show_default="as it is now"
+        ),
+    ] = None,
+    printing: Printing,
+) -> ExitCode:
+    """Show one agent: its state, mail, timers and last commits.
+
+    Of logs the last items are shown, of maps and mail the first; with --log only that log, from
+    any position. The exit code is 1 if a value cannot be read; the others are shown. An agent
+    of whom there is only mail or a dead letter has never committed: it has no state yet.
+    With --at the state at an earlier version is built again from the journal, as far as it
+    reaches; mail and timers are not in it.
+
+    \b
+    perdure show Desk emea --store desk.db
+    perdure show Desk emea --store desk.db --json | jq .fields
+    perdure show Desk emea --store desk.db --log transcript --from 1000 --items 100
+    perdure show Desk emea --at 3 --store desk.db
+    """
+    if at is not None:
+        from .commands.versions import show_version
+
+        if log is not None or start is not None:
+            raise ConfigurationError("--at shows the whole state: leave out --log and --from")
+        return show_version(store, kind, key, at, items=items, json=printing.json)
+    if log is not None:
+        from .commands.log_items import show_log
+
+        return show_log(store, kind, key, log, start=start, items=items, json=printing.json)
+    if start is not None:
+        raise ConfigurationError("--from needs --log NAME: the log whose items to show")
+    from .commands.show import show_agent
+
+    return show_agent(store, kind, key, items=items, json=printing.json)
+
+
+def diff(
+    kind: Kind,
+    key: Key,
+    first: Annotated[
+        int | None,
+        typer.Argument(
+            metavar="FROM", callback=number, help="A version.", show_default="the one before TO"
+        ),
+    ] = None,
+    last: Annotated[
+        int | None,
+        typer.Argument(
+            metavar="TO", callback=number, help="Another.", show_default="the latest version"
+        ),
+    ] = None,
+    *,
+    store: Store,
+    printing: Printing,
+) -> ExitCode:
+    """Show what differs between two versions of an agent.
+
+    By path: fields, and what is inside their values; items of logs and entries of maps. Built from
+    the journal, as far as it reaches. Version 0 is before the first commit. The exit code is 1 if
+    a value is not known any more; the others are shown.
+
+    \b
+    perdure diff Desk emea --store desk.db         what the last commit changed
+    perdure diff Desk emea 3 --store desk.db       what changed since version 3
+    perdure diff Desk emea 3 5 --store desk.db --json
+    """
+    from .commands.versions import show_diff
+
+    return show_diff(store, kind, key, first, last, json=printing.json)

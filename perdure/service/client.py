@@ -45,7 +45,7 @@ class OwnerConnection:
             f"process {self.pid}, which had {self._store} open, ended before it answered; look at"
             " what was done, and ask again"
         )
-        raise StoreUnavailable(message)
+        raise StoreUnavailable(message, location=str(self._store))
 
     def close(self) -> None:
         """End the connection."""

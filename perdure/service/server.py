@@ -62,7 +62,7 @@ class Service:
     def start(self) -> None:
         """Begin to listen; where that cannot be, the system works without, and the log says so."""
         try:
-            self._listener = self._bind()
+            self._bind()
         except OSError as error:
             logger.warning(
                 "%s: no socket for `perdure` to operate it by: %s", self._path, error.strerror
@@ -70,13 +70,14 @@ class Service:
             return
         threading.Thread(target=self._accept, name="perdure-service", daemon=True).start()
 
-    def _bind(self) -> socket.socket:
+    def _bind(self) -> None:
         # The lease is ours, so whoever has left a socket here is gone. Nothing else is removed.
         with contextlib.suppress(FileNotFoundError):
             if not stat.S_ISSOCK(self._path.lstat().st_mode):
                 raise FileExistsError(17, "there is another file of that name")
             self._path.unlink()
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        # Kept at once: whoever is interrupted from here on closes it by close().
+        self._listener = listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             os.fchmod(listener.fileno(), 0o600)  # before it has a name: nobody else ever may
             with address(self._path) as where:
@@ -84,9 +85,9 @@ class Service:
             listener.listen(_BACKLOG)
             self._identity = _identity(self._path)
         except BaseException:
+            self._listener = None
             listener.close()
             raise
-        return listener
 
     def close(self) -> None:
         """Stop listening, end the connections; idempotent. Another owner's socket is left alone."""

@@ -50,7 +50,7 @@ class Codec(Generic[T]):
     """
 
     __slots__ = (
-        "_certain", "_decoder", "_encode", "_fast", "_keeper", "_sets", "declared", "records",
+        "_certain", "_decoder", "_encode", "_keeper", "_sets", "declared", "quick", "records",
         "widens",
     )  # fmt: skip
 
@@ -71,13 +71,32 @@ class Codec(Generic[T]):
         self._keeper = keeper_of(info)
         self.records = self._keeper is not None
         """Whether stored values may have members that their type does not know, see ``over``."""
-        self._fast: Callable[[object], str | None] = _FAST.get(declared, _never)
+        self.quick: Callable[[object], str | None] = _QUICK.get(declared, _never)
+        """``quick(value)`` returns the text of a value that is one number or text, else None: for
+        those who would have to make a path first."""
 
-    def encode(self, value: T, path: str) -> str:
-        """Return the JSON text of ``value``; ``path`` is how an error names it."""
-        text = self._fast(value)
+    def at(self, *place: str) -> Codec[T]:
+        """Return the codec of the values at a place, which may be bound to it: itself if not."""
+        del place
+        return self
+
+    def moved(self, text: str, source: str | None, part: str | int, where: str) -> str:
+        """Return a text that stood at the place, under ``source`` there, as it may stand at a part.
+
+        The same text, where no value is bound to its place.
+        """
+        del source, part, where
+        return text
+
+    def encode(self, value: T, path: str, part: str | int | None = None) -> str:
+        """Return the JSON text of ``value``; ``path`` is how an error names it.
+
+        ``part`` is its key or position, where several stand at one place.
+        """
+        text = self.quick(value)
         if text is not None:
             return text
+        path = path if part is None else f"{path}[{part!r}]"
         if self._certain is not None:
             try:
                 encoded = self._text(value)  # first: it finds an end to what contains itself
@@ -89,11 +108,12 @@ class Codec(Generic[T]):
                 pass
         return self.encode_copy(value, path)[0]
 
-    def encode_copy(self, value: T, path: str) -> tuple[str, T]:
+    def encode_copy(self, value: T, path: str, part: str | int | None = None) -> tuple[str, T]:
         """Return the JSON text of ``value``, and what a load would make of it.
 
         The copy shares nothing mutable with the value: it is what the proof has decoded.
         """
+        path = path if part is None else f"{path}[{part!r}]"
         try:
             encoded = self._text(value)
             decoded = self._decoder.decode(encoded)
@@ -121,17 +141,18 @@ class Codec(Generic[T]):
     def _text(self, value: object) -> bytes:
         return self._encode(ordered(value, self._encode) if self._sets else value)
 
-    def decode(self, text: str) -> T:
+    def decode(self, text: str, part: str | int | None = None) -> T:
         """Return the value that ``text`` holds, of the declared type."""
+        del part
         return self._decoder.decode(text)
 
-    def seen(self, stored: str) -> str:
+    def seen(self, stored: str, part: str | int | None = None) -> str:
         """Return what this type makes of a stored text, without what it does not know.
 
         The text itself if it is not of this type, or no longer can be stored.
         """
         try:
-            return self.encode(self.decode(stored), "stored")
+            return self.encode(self.decode(stored, part), "stored", part)
         except (ValueError, RecursionError, StateError, KeyMissing):
             return stored
 
@@ -148,12 +169,12 @@ class Codec(Generic[T]):
             return text
         return keep(self._keeper, stored, seen, text)
 
-    def load(self, text: str, path: str, position: int | None = None) -> T:
+    def load(self, text: str, path: str, part: str | int | None = None) -> T:
         """Decode what the store holds at ``path``; CorruptState if it is not of this type."""
         try:
             return self._decoder.decode(text)
         except (ValueError, RecursionError) as error:
-            where = path if position is None else f"{path}[{position}]"
+            where = path if part is None else f"{path}[{part!r}]"
             raise CorruptState(
                 where, f"it does not decode as {name_of(self.declared)}: {error}"
             ) from error
@@ -201,6 +222,14 @@ _FAST: Final[Mapping[object, Callable[[object], str | None]]] = {
     float: _fast_float,
     bool: _fast_bool,
 }
+
+
+def _fast_any(value: object) -> str | None:
+    fast = _FAST.get(value.__class__)
+    return None if fast is None else fast(value)
+
+
+_QUICK: Final[Mapping[object, Callable[[object], str | None]]] = {**_FAST, object: _fast_any}
 
 
 @functools.lru_cache(maxsize=4096)

@@ -17,6 +17,8 @@ from .exact import DEEPEST, DIFFERENT, fields_of, likeness
 
 _LONGEST_INT: Final = 14_283  # bits: 4,300 digits, beyond which Python reads no integer from text
 _AT: Final = re.compile(r" - at `\$(.*)`$")
+# A class written in C is named with its module (numpy.float64), one written in Python without.
+_UNSUPPORTED: Final = re.compile(r"objects of type (?:.*\.)?(\w+) is unsupported")
 
 
 class DeclaredOnly:
@@ -37,11 +39,12 @@ def refused(value: object, path: str, declared: object, error: Exception) -> Sta
         problem = text[: at.start()] if at else text
         where = path + at[1] if at else path
         return StateError(where, f"{problem}; the field is declared {name_of(declared)}")
+    unsupported = _UNSUPPORTED.search(str(error))
     for step, part in _parts(value):
         name = part.__class__.__name__
         if isinstance(part, DeclaredOnly) and f"of type {name}" in str(error):
             return StateError(path + step, part.why)
-        if f"objects of type {name} is unsupported" in str(error):
+        if unsupported and unsupported[1] == name:
             return StateError(path + step, f"{_short(part)} cannot be stored; {_advice(part)}")
     return StateError(path, f"cannot be stored as {name_of(declared)}: {error}")
 
@@ -52,8 +55,8 @@ def _advice(value: object) -> str:
     if kind.__module__.partition(".")[0] == "numpy":
         if kind.__name__ == "ndarray":
             return "store value.tolist() of an array"
-        name = next((each for each in ("float", "str", "bool") if each in kind.__name__), "int")
-        return f"store {name}(x) of a numpy.{kind.__name__}"
+        name = next((each for each in _SCALARS if each in kind.__name__), None)
+        return f"store {f'{name}(x)' if name else 'x.item()'} of a numpy.{kind.__name__}"
     if kind.__name__ == "AgentRef":
         return "store its kind and key; self.system.agent(Class, key) gives the reference back"
     if hasattr(kind, "model_dump"):
@@ -66,6 +69,7 @@ def _advice(value: object) -> str:
     )
 
 
+_SCALARS: Final = ("float", "int", "str", "bool")
 _PLAIN: Final = (str, int, float, bytes, dict, list, tuple, set, frozenset)
 
 

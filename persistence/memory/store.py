@@ -214,6 +214,11 @@ class MemoryStore(Store):
             timers = [t for t in self._timers.values() if (t.kind, t.key) == (kind, key)]
             return StoredAgent(head, dict(self._fields.get(head.agent, {})), shape, timers)
 
+    def remains(self, kind: str, key: str) -> AgentRow | None:
+        """Return an agent's head."""
+        with self._lock:
+            return self._heads.get((kind, key))
+
     def log_items(self, agent: int, field: str, start: int, stop: int) -> list[str]:
         """Return the texts of the items from ``start`` up to ``stop``."""
         with self._lock:
@@ -364,6 +369,11 @@ class MemoryStore(Store):
         with self._lock:
             return self._tables.row(table, key)
 
+    def rows(self, table: Table, keys: Sequence[Key]) -> dict[Key, Row | None]:
+        """Return the rows of some keys, None for those that are not there."""
+        with self._lock:
+            return {key: self._tables.row(table, key) for key in keys}
+
     def page(self, table: Table, order: Order, after: Row | None, limit: int) -> list[Row]:
         """Return up to ``limit`` rows of a declared table, in an order."""
         with self._lock:
@@ -374,10 +384,10 @@ class MemoryStore(Store):
         with self._lock:
             return self._tables.keys(table, after, limit)
 
-    def count(self, table: Table, order: Order) -> int:
-        """Return how many rows of a declared table an order has."""
+    def count(self, table: Table, order: Order, prefix: str = "") -> int:
+        """Return how many rows of a declared table an order has, of those with a prefix."""
         with self._lock:
-            return self._tables.count(table, order)
+            return self._tables.count(table, order, prefix)
 
     def texts(self, containing: str = "") -> Iterator[StoredText]:
         """Iterate over the stored texts that contain ``containing``."""

@@ -6,6 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from typing import Any
 
+from ..names.keys import end_of
 from ..records.shared_tables import SCOPED
 from ..records.tables import Key, Order, Row, Table, Value, checked_order
 from ..store.batch_rows import Rows
@@ -68,12 +69,20 @@ class MemoryTables:
         start = 0 if after is None else bisect_right(found, after)
         return found[start : start + limit]
 
-    def count(self, table: Table, order: Order) -> int:
-        """Return how many rows an order has."""
-        if checked_order(table, order) == table.key_names:
-            first, last = self._span(self._in_order(table), order)
+    def count(self, table: Table, order: Order, prefix: str = "") -> int:
+        """Return how many rows an order has, of those with a prefix."""
+        columns = checked_order(table, order)
+        if columns == table.key_names:
+            keys = self._in_order(table)
+            first, last = self._span(keys, order)
+            if prefix:
+                end = end_of(prefix)
+                high = last if end is None else bisect_left(keys, (*order.equal, end))
+                return high - bisect_left(keys, (*order.equal, prefix))
             return last - first
-        return len(self._matching(table, order))
+        rows = self._matching(table, order)
+        at = table.names.index(columns[len(order.equal)]) if prefix else 0
+        return sum(1 for row in rows if not prefix or str(row[at]).startswith(prefix))
 
     def growth(self) -> Iterator[Sum]:
         """Iterate over what the rows take, added up by scope for keys and by table for others."""

@@ -50,17 +50,20 @@ class MemoryTexts:
     def _cells(self) -> Iterator[Cell]:
         yield from self._values()
         for number, message in self.mail.items():
-            yield _cell(_at("mailbox", (number,), message.body), self.mail, number, _body(message))
+            at = _at("mailbox", (number,), message.body, message[1:4])
+            yield _cell(at, self.mail, number, _body(message))
         for place, timer in self.timers.items():
-            yield _cell(_at("timers", place, timer.body), self.timers, place, _body(timer))
+            at = _at("timers", place, timer.body, (timer.method,))
+            yield _cell(at, self.timers, place, _body(timer))
         for number, letter in self.dead.items():
-            yield _cell(
-                _at("dead_letters", (number,), letter.body), self.dead, number, _body(letter)
-            )
-        for at, row in enumerate(self.journal):
-            yield _cell(_at("journal", (row.sequence,), row.delta), self.journal, at, _delta(row))
-        for at, bad in enumerate(self.bad):
-            yield _cell(_at("quarantine", (at,), bad.value), self.bad, at, _value(bad))
+            at = _at("dead_letters", (number,), letter.body, letter[1:4])
+            yield _cell(at, self.dead, number, _body(letter))
+        for index, row in enumerate(self.journal):
+            at = _at("journal", (row.sequence,), row.delta, (row.agent,))
+            yield _cell(at, self.journal, index, _delta(row))
+        for index, bad in enumerate(self.bad):
+            at = _at("quarantine", (index,), bad.value, bad[:2])
+            yield _cell(at, self.bad, index, _value(bad))
         for table in SHARED_TABLES:
             if table.name in TEXT_TABLES:
                 yield from self._declared(table)
@@ -86,7 +89,7 @@ class MemoryTexts:
                 at = table.names.index(column)
                 text = row[at]
                 if isinstance(text, str):
-                    yield StoredText(table.name, key, column, text), self._row(table, row, at)
+                    yield StoredText(table.name, key, column, text, ()), self._row(table, row, at)
 
     def _row(self, table: Table, row: Row, at: int) -> Callable[[str], None]:
         def put(text: str) -> None:
@@ -96,9 +99,9 @@ class MemoryTexts:
         return put
 
 
-def _at(table: str, key: Key, text: str) -> StoredText:
+def _at(table: str, key: Key, text: str, about: Key = ()) -> StoredText:
     (column,) = TEXT_TABLES[table].columns
-    return StoredText(table, key, column, text)
+    return StoredText(table, key, column, text, about)
 
 
 def _cell(

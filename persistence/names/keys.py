@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import unicodedata
+from collections.abc import Iterable
 from typing import Final
 
 from ..errors import ScopeError
@@ -15,12 +16,25 @@ LONGEST_AGENT: Final = 1024
 RESERVED: Final = "perdure."
 """What no key of a user begins with."""
 _CONTROL: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_FIRST_SURROGATE, _LAST_SURROGATE = 0xD800, 0xDFFF
 _TRAVERSAL: Final = ("..", "\\", "//")
 
 
 def checked_key(key: str) -> str:
     """Return a key in its normal form (NFC); ScopeError if it cannot be one."""
-    return _checked_key(key if key.__class__ is str else _plain(key, "key"))
+    if key.__class__ is not str:
+        key = _plain(key, "key")
+    # Most are seen at a glance: no other character has a second form, or takes several bytes.
+    plain = 0 < len(key) <= LONGEST and key.isascii() and key.isprintable()
+    normal = key if plain else _checked_name(key, "key")
+    for form in _TRAVERSAL:
+        if form in normal:
+            message = f"the key {key!r} holds {form!r}, which is a form of paths; use other names"
+            raise ScopeError(message)
+    if normal.startswith(RESERVED):
+        message = f"the key {key!r} begins with {RESERVED!r}, which is reserved; use another name"
+        raise ScopeError(message)
+    return normal
 
 
 def checked_name(name: str, what: str) -> str:
@@ -55,19 +69,6 @@ def checked_part(text: str, what: str) -> str:
     if plain.isascii():
         return plain
     return unicodedata.normalize("NFC", _without_surrogates(plain, what))
-
-
-@functools.lru_cache(maxsize=65_536)
-def _checked_key(key: str) -> str:
-    normal = _checked_name(key, "key")
-    for form in _TRAVERSAL:
-        if form in normal:
-            message = f"the key {key!r} holds {form!r}, which is a form of paths; use other names"
-            raise ScopeError(message)
-    if normal.startswith(RESERVED):
-        message = f"the key {key!r} begins with {RESERVED!r}, which is reserved; use another name"
-        raise ScopeError(message)
-    return normal
 
 
 @functools.lru_cache(maxsize=65_536)
@@ -110,6 +111,43 @@ def checked_pattern(pattern: str) -> str:
     if pattern.endswith("*"):
         return checked_key(pattern[:-1]) + "*"
     return checked_key(pattern)
+
+
+def end_of(prefix: str) -> str | None:
+    """Return the least text that is greater than every one that begins with ``prefix``.
+
+    None if there is none. In the order of code points, as stores have it.
+    """
+    begin = prefix.rstrip("\U0010ffff")
+    if not begin:
+        return None
+    code = ord(begin[-1]) + 1
+    if code == _FIRST_SURROGATE:
+        code = _LAST_SURROGATE + 1  # no text has one
+    return begin[:-1] + chr(code)
+
+
+def apart(patterns: Iterable[str], prefix: str = "") -> list[str]:
+    """Return patterns that cover the same keys, of those with ``prefix``, each key once."""
+    found: list[str] = []
+    cut = (_within(pattern, prefix) for pattern in patterns)
+    # Sorted so that a pattern comes before those that it covers, and next to them.
+    for pattern in sorted({each for each in cut if each is not None}, key=_by_prefix):
+        if not (found and found[-1].endswith("*") and pattern.startswith(found[-1][:-1])):
+            found.append(pattern)
+    return found
+
+
+def _by_prefix(pattern: str) -> tuple[str, bool]:
+    return pattern.removesuffix("*"), not pattern.endswith("*")
+
+
+def _within(pattern: str, prefix: str) -> str | None:
+    """Return what of a pattern begins with ``prefix``; None if nothing does."""
+    if pattern.removesuffix("*").startswith(prefix):
+        return pattern
+    covers = pattern.endswith("*") and prefix.startswith(pattern[:-1])
+    return f"{prefix}*" if covers else None
 
 
 def matches(pattern: str, key: str) -> bool:

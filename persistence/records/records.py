@@ -18,6 +18,10 @@ Reply: TypeAlias = Callable[[Exception | None], None]
 
 Called a second time only if the first was interrupted (KeyboardInterrupt)."""
 
+NOT_KNOWN: Final = -1
+"""Stands for the cause of what an earlier release wrote, which did not keep it. No message has the
+id 1."""
+
 
 class Message(NamedTuple):
     """A durable message: a row of the mailbox."""
@@ -54,7 +58,7 @@ class Timer(NamedTuple):
     """Of the chain of messages that a single one goes on, or of the session it was set in; 0 where
     each tick begins a chain of its own."""
     cause: int = 0
-    """Sequence of the commit that set it."""
+    """Sequence of the commit that set it; NOT_KNOWN where an earlier release did."""
 
 
 class DeadLetter(NamedTuple):

@@ -263,8 +263,17 @@ TRACES: Final = Table(
 )
 """The W3C trace context of a chain of messages."""
 
+FORMATS: Final = Table(
+    "formats",
+    (Column("format", "integer"), Column("sequence", "integer"), Column("made", "real")),
+    key=1,
+    journaled=False,
+)
+"""When a file of an earlier format was brought to a later one: behind which commit."""
+
 SHARED_TABLES: Final = (
     SCOPED, OWNERS, GRANTS, BOUNDARIES, ISOLATED, AUDIT, AUDIT_ANCHOR, SESSIONS, ARTIFACTS,
     ARTIFACT_NAMES, ARTIFACT_TAGS, LINEAGE, ARTIFACT_USES, CONTENTS, CONTENT_PARTS, CHUNKS,
     PROGRESS, TOMBSTONES, HOOK_RUNS, HOOK_QUEUE, HOOK_SEGMENTS, HOOK_PINS, TRACES,
+    FORMATS,
 )  # fmt: skip

@@ -21,6 +21,8 @@ class StoredText(NamedTuple):
     key: Key
     column: str
     text: str
+    about: Key
+    """What else its row says of where it stands: the columns that ``TextTable.about`` names."""
 
 
 class Replacement(NamedTuple):
@@ -41,6 +43,8 @@ class TextTable(NamedTuple):
     columns: tuple[str, ...]
     checksum: Callable[[Sequence[object]], int] | None
     """Of a row's columns in order; None where rows have none."""
+    about: tuple[str, ...] = ()
+    """What one must know besides the key, to tell what a text belongs to."""
 
 
 def _chained(function: Callable[..., int]) -> Callable[[Sequence[object]], int]:
@@ -60,11 +64,11 @@ TEXT_TABLES: Final[Mapping[str, TextTable]] = {
         TextTable("log_items", ("agent", "field", "position"), ("value",), _chained(of_item)),
         TextTable("map_entries", ("agent", "field", "entry"), ("value",), _chained(of_entry)),
         TextTable("base_fields", ("agent", "field"), ("value",), _chained(of_base)),
-        TextTable("mailbox", ("id",), ("body",), of_record),
-        TextTable("timers", ("kind", "key", "name"), ("body",), of_record),
-        TextTable("dead_letters", ("id",), ("body",), of_record),
-        TextTable("journal", ("sequence",), ("delta",), of_record),
-        TextTable("quarantine", ("rowid",), ("value",), None),
+        TextTable("mailbox", ("id",), ("body",), of_record, ("kind", "key", "name")),
+        TextTable("timers", ("kind", "key", "name"), ("body",), of_record, ("method",)),
+        TextTable("dead_letters", ("id",), ("body",), of_record, ("kind", "key", "name")),
+        TextTable("journal", ("sequence",), ("delta",), of_record, ("agent",)),
+        TextTable("quarantine", ("rowid",), ("value",), None, ("agent", "place")),
         *(_declared(table) for table in SHARED_TABLES if not table.fixed),
     )
     if table.columns

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import os
+import re
 import threading
 import typing
 from collections.abc import Iterator
@@ -12,9 +15,11 @@ import msgspec
 
 from ..codec.codec import Codec, check_storable, codec_of
 from ..codec.explain import name_of
-from ..errors import ConfigurationError, CorruptState, KeyMissing
+from ..errors import ConfigurationError, CorruptState, KeyMissing, SignatureInvalid
 from . import tokens
+from .moving import moved
 from .pickled import Pickled, Signature
+from .place import Place, texts_in
 from .secret import Seal, Secret
 from .signer import read as read_signed
 from .vault import Vault
@@ -22,37 +27,70 @@ from .vault import Vault
 T = TypeVar("T")
 
 
+_Sealed: typing.TypeAlias = dict[tuple[int, Place], tuple[Secret[object], str]]
+"""Tokens by identity and place of a secret; it is kept, so that its identity stays its own."""
+
+_MARK: Final = f"perdure:here:{os.urandom(12).hex()}:"
+"""What stands for a secret while its text is made: its place is known when all of that is there."""
+_MARKED: Final = re.compile(rb'"' + _MARK.encode() + rb'(\d+)"')
+
+
 class _Work(threading.local):
     """What this thread encodes or decodes at the moment: msgspec's hooks get no other context."""
 
-    path = ""
-    """Where it stands, as errors name it."""
-    sealed: dict[str, Secret[object]] | None = None
-    """While a value is proved: its secrets by token."""
-    tokens: dict[int, str] | None = None
-    """Their tokens by identity: one that stands in two places is sealed once."""
-    signed: dict[str, Pickled[object]] | None = None
-    """The same for pickled objects, by their stored form."""
+    def __init__(self) -> None:
+        self.path = ""
+        """Where it stands, as errors name it."""
+        self.place: Place = ()
+        self.places: dict[str, Place | None] = {}
+        """Where each token stands in it; None for one that stands in several places."""
+        self.met: list[Secret[object]] = []
+        """The secrets that were met while a text is made."""
+        self.sealed: dict[str, Secret[object]] | None = None
+        """While a value is proved: its secrets by token."""
+        self.tokens: _Sealed = {}
+        """Those tokens: one that stands twice in one place is sealed once."""
+        self.signed: dict[str, Pickled[object]] | None = None
+        """The same for pickled objects, by their stored form."""
 
 
 _work: Final = _Work()
 
 
 class SecretCodec(Codec[T]):
-    """Encode and decode values in which secrets stand as tokens. Thread-safe."""
+    """Encode and decode values in which secrets stand as tokens. Thread-safe.
 
-    __slots__ = ("_inner", "_vault", "_where")
+    A token is bound to where it stands: to the place that ``at`` gives, and on from there. A secret
+    that is met in another place than it was sealed for is opened and sealed anew, which takes its
+    key; one that stays where it is need not be opened.
+    """
 
-    def __init__(self, declared: object, vault: Vault, where: str) -> None:
-        """Build the codec of ``declared``; ``where`` names the field that it is for."""
+    __slots__ = ("_before", "_inner", "_levels", "_place", "_vault", "_where")
+
+    def __init__(self, declared: object, vault: Vault, where: str, *, levels: int = 0) -> None:
+        """Build the codec of ``declared``; ``where`` names the field that it is for.
+
+        In the first ``levels`` of its values positions in lists are different places.
+        """
         super().__init__(declared)
         self._vault = vault
         self._where = where
+        self._levels = levels
+        self._place: Place = ()
+        # What the last encoding has sealed. An object that stands in several places of live state
+        # has one token for each, and remembers but one of them itself.
+        self._before: _Sealed = {}
         self._inner: dict[object, Codec[object]] = {}
         for found in _special(declared, set()):
             self._prepare(found)
         self._encode = msgspec.json.Encoder(enc_hook=self._close).encode
         self._decoder = msgspec.json.Decoder(declared, dec_hook=self._restore)
+
+    def at(self, *place: str) -> SecretCodec[T]:
+        """Return the codec of the values at a place; for one thread at a time."""
+        here: SecretCodec[T] = copy.copy(self)
+        here._place, here._before = place, {}
+        return here
 
     def _prepare(self, declared: object) -> None:
         kind = typing.get_origin(declared) or declared
@@ -77,62 +115,121 @@ class SecretCodec(Codec[T]):
             inner = self._inner[declared]
         return inner
 
-    def encode(self, value: T, path: str) -> str:
+    def encode(self, value: T, path: str, part: str | int | None = None) -> str:
         """Return the JSON text of ``value``; KeyMissing if a key to seal with is missing."""
-        return self.encode_copy(value, path)[0]
+        return self.encode_copy(value, path, part)[0]
 
-    def encode_copy(self, value: T, path: str) -> tuple[str, T]:
+    def encode_copy(self, value: T, path: str, part: str | int | None = None) -> tuple[str, T]:
         """Return the JSON text of ``value``, and what a load would make of it."""
-        _work.path, _work.sealed, _work.tokens, _work.signed = path, {}, {}, {}
+        self._stand(path, part)
+        _work.places, _work.sealed, _work.tokens, _work.signed = {}, {}, {}, {}
         try:
-            return super().encode_copy(value, path)
+            found = super().encode_copy(value, path, part)
+            self._before = _work.tokens
         finally:
-            _work.sealed = _work.tokens = _work.signed = None
+            _work.sealed = _work.signed = None
+            _work.tokens, _work.met = {}, []
+        return found
 
-    def decode(self, text: str) -> T:
+    def decode(self, text: str, part: str | int | None = None) -> T:
         """Return the value that ``text`` holds; its secrets stay closed."""
-        _work.path = self._where
-        return super().decode(text)
+        self._look(text, self._where, part)
+        return super().decode(text, part)
 
-    def load(self, text: str, path: str, position: int | None = None) -> T:
+    def load(self, text: str, path: str, part: str | int | None = None) -> T:
         """Decode what the store holds at ``path``; its secrets stay closed."""
-        _work.path = path if position is None else f"{path}[{position}]"
-        return super().load(text, path, position)
+        try:
+            self._look(text, path, part)
+        except (ValueError, RecursionError):
+            _work.places = {}  # it does not decode below either, which says so
+        return super().load(text, path, part)
+
+    def as_loaded(self, value: T, text: str) -> T:
+        """Return ``value`` if a load of its ``text`` gives the same, else what the load gives."""
+        self._look(text, self._where, None)
+        return super().as_loaded(value, text)
+
+    def moved(self, text: str, source: str | None, part: str | int, where: str) -> str:
+        """Return a text that stood at the place, under ``source`` there, as it may stand at a part.
+
+        KeyMissing if the key of one of its secrets is not there.
+        """
+        here = self._place if source is None else (*self._place, source)
+        return moved(text, self._vault.sealer, here, (*self._place, str(part)), where)
+
+    def _stand(self, path: str, part: str | int | None) -> None:
+        _work.path = path if part is None else f"{path}[{part!r}]"
+        _work.place = self._place if part is None else (*self._place, str(part))
+
+    def _look(self, text: str, path: str, part: str | int | None) -> None:
+        """Find where in a text its tokens stand."""
+        self._stand(path, part)
+        places: dict[str, Place | None] = {}
+        _work.places = places
+        if tokens.PREFIX in text:
+            for place, found in texts_in(msgspec.json.decode(text), _work.place, self._levels):
+                if found.startswith(tokens.PREFIX):
+                    places[found] = place if places.get(found, place) == place else None
+
+    def _text(self, value: object) -> bytes:
+        _work.met = []
+        encoded = super()._text(value)
+        if not _work.met:
+            return encoded
+        put: dict[bytes, bytes] = {}
+        for place, text in texts_in(msgspec.json.decode(encoded), _work.place, self._levels):
+            if text.startswith(_MARK):
+                number = text[len(_MARK) :]
+                put[number.encode()] = self._seal(_work.met[int(number)], place).encode()
+        return _MARKED.sub(lambda found: b'"' + put[found[1]] + b'"', encoded)
 
     def _close(self, value: object) -> str:
-        """Return what is stored for a secret or a pickled object."""
+        """Return what stands in a text for a secret or a pickled object."""
         if isinstance(value, Secret):
-            return self._seal(value)
+            _work.met.append(value)
+            return f"{_MARK}{len(_work.met) - 1}"
         if isinstance(value, Pickled):
             return self._sign(value)
         message = f"there is no JSON form of {type(value).__name__}"
         raise TypeError(message)
 
-    def _seal(self, secret: Secret[object]) -> str:
-        sealer, seal = self._vault.sealer, secret.seal
+    def _seal(self, secret: Secret[object], place: Place) -> str:
+        """Return the token of a secret at a place."""
         assert _work.sealed is not None, "only encode_copy() encodes"
-        assert _work.tokens is not None, "only encode_copy() encodes"
-        token = _work.tokens.get(id(secret))
-        if token is not None:
-            return token
-        if seal is not None and seal.sealer is sealer:
-            token = seal.token
-            try:
-                if tokens.key_of(token) != sealer.current():
-                    token = sealer.seal(secret.text, _work.path)
-            except (KeyMissing, CorruptState):
-                pass  # it stays as it is: who only carries a secret need not open it
-        if token is None:
-            token = sealer.seal(lambda: _text(secret), _work.path)
+        sealer, known = self._vault.sealer, (id(secret), place)
+        token = _work.tokens[known][1] if known in _work.tokens else self._sealed(secret, place)
+        try:
+            if not sealer.is_latest(token):
+                token = sealer.seal(secret.text, _work.path, place)
+        except (KeyMissing, CorruptState):
+            pass  # it stays as it is: who only carries a secret need not open it
         _work.sealed[token] = secret
-        _work.tokens[id(secret)] = token
+        _work.tokens[known] = secret, token
+        again = _work.places.get(token, place)
+        _work.places[token] = place if again == place else None
         return token
+
+    def _sealed(self, secret: Secret[object], place: Place) -> str:
+        """Return the token that a secret has at a place already, or a new one."""
+        sealer, seal = self._vault.sealer, secret.seal
+        before = self._before.get((id(secret), place))
+        if before is not None:
+            return before[1]
+        # What was found in several places at once opens nowhere, and so is carried as it is.
+        if seal is not None and seal.sealer is sealer and seal.place in (place, None):
+            return seal.token
+        return sealer.seal(lambda: _text(secret), _work.path, place)
 
     def _sign(self, pickled: Pickled[object]) -> str:
         signer, signature = self._vault.signer, pickled.signature
         assert signer is not None, "_prepare() refuses Pickled without a signer"
         if signature is not None and signature.signer is signer:
             text = signature.text
+            try:
+                if not signer.is_latest(text):
+                    text = signer.again(text, _work.path)
+            except (KeyMissing, SignatureInvalid):
+                pass  # it stays as it is: who only carries an object need not check it
         else:
             text = pickled.sign(signer, _work.path)
         assert _work.signed is not None, "only encode_copy() encodes"
@@ -158,12 +255,17 @@ class SecretCodec(Codec[T]):
                 raise ValueError("holds something else than a Secret; write Secret(...)")
         if not isinstance(token, str) or tokens.read(token) is None:
             raise ValueError("what is stored there is not a sealed secret")
-        seal: Seal[object] = Seal(token, self._vault.sealer, inner, _work.path)
+        place = _work.places.get(token)
+        seal: Seal[object] = Seal(token, self._vault.sealer, inner, _work.path, place)
         if source is not None:
-            if source.seal is None or source.seal.inner is not inner:
+            own = source.seal
+            if own is None or own.inner is not inner:
                 _prove(source, inner)
-            if source.seal is None or source.seal.token != token:
+            if own is None or own.sealer is not seal.sealer:
                 source.sealed_as(seal)
+            elif own.place == place and own.token != token:
+                source.sealed_as(seal)  # with the current key
+            source.proven_as(token)
         return Secret.stored(seal)
 
     def _unread(self, declared: type, text: object) -> Pickled[object]:
@@ -177,7 +279,10 @@ class SecretCodec(Codec[T]):
         (of,) = typing.get_args(declared) or (object,)
         signature = Signature(signed.name, text, signer, typing.get_origin(of) or of, _work.path)
         source = None if _work.signed is None else _work.signed.get(text)
-        if source is not None and source.signature is None:
+        own = None if source is None else source.signature
+        if source is not None and own is not None and own.signer is signer and own.text != text:
+            source.signed_as(signature)  # by the current key
+        if source is not None and own is None:
             expected = signature.expected
             if source.kind and isinstance(expected, type) and not issubclass(source.kind, expected):
                 raise ValueError(f"holds a {source.name}, not a {expected.__name__}")
@@ -189,7 +294,7 @@ def _text(secret: Secret[object]) -> str:
     """Return the text to seal; the error of a value that has none does not show the value."""
     try:
         return secret.text()
-    except KeyMissing:
+    except (KeyMissing, CorruptState):
         raise
     except Exception as error:  # noqa: BLE001 - its text would show the value
         kind = type(error).__name__

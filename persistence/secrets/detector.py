@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
 import string
@@ -104,7 +103,7 @@ class SecretWatch:
 
         ``name`` is the name of its field or parameter; ``place`` is how a warning names it.
         """
-        if not (name or self.worth_a_look(text)):
+        if not name and (len(text) < SHORTEST or not self.worth_a_look(text)):
             return text
         found = self.found(text, place, name)
         if found and self.detector.policy == "refuse":
@@ -124,7 +123,7 @@ class SecretWatch:
         """Tell whether anything can be found in a text, JSON or not."""
         # Each shape of a secret has a run of token characters, or is a part of an address.
         # (find() takes a shorter way through bytes than `in`.)
-        if text.encode().translate(_RUNS).find(_RUN) >= 0:
+        if len(text) >= len(_RUN) and text.encode().translate(_RUNS).find(_RUN) >= 0:
             return True
         if ":" not in text:
             return False
@@ -150,7 +149,6 @@ class SecretWatch:
             self.tell(place, rule)
 
 
-@functools.lru_cache(maxsize=4096)
 def sensitive(name: str) -> str:
     """Return ``name`` if secrets stand under it, else nothing."""
     return name if least_length(name) else ""

@@ -131,7 +131,9 @@ _PLACEHOLDER: Final = re.compile(
 @functools.lru_cache(maxsize=4096)
 def least_length(name: str) -> int:
     """Return the least length of a secret under ``name``; 0 if none stands there."""
-    words = [word.lower() for word in _WORDS.findall(name)]
+    words: list[str] = _WORDS.findall(name)
+    if not name.islower():
+        words = [word.lower() for word in words]
     if not words or words[-1] in ABOUT:
         return 0
     if not SINGLE.isdisjoint(words) or not PAIRS.isdisjoint(itertools.pairwise(words)):

@@ -8,6 +8,10 @@ from typing import Final
 
 from ..errors import SecretFound, told
 from .detector import SecretWatch
+from .keys import NoKeys
+from .moving import moved
+from .place import Place
+from .sealer import Sealer
 
 _encode: Final = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -18,16 +22,21 @@ class Plain:
     ``place`` is how a warning names it, and how ``Detector.allow`` does.
     """
 
-    __slots__ = ("_watch", "value")
+    __slots__ = ("_sealer", "_watch", "value")
 
-    def __init__(self, watch: SecretWatch | None = None) -> None:
-        """Look with ``watch``."""
+    def __init__(self, watch: SecretWatch | None = None, sealer: Sealer | None = None) -> None:
+        """Look with ``watch``; ``sealer`` seals the secrets of what goes to another place."""
+        self._sealer = Sealer(NoKeys()) if sealer is None else sealer
         self._watch = watch
         self.value: Callable[..., str] = _as_it_is if watch is None else watch.examine
         """``value(text, place, name="")`` returns JSON as the policy has it, or SecretFound.
 
         ``name`` is the name it stands under, if secrets do. Not a call more: it is on every write.
         """
+
+    def moved(self, text: str, source: Place, target: Place, where: str) -> str:
+        """Return stored JSON as it may stand at another place; KeyMissing names ``where``."""
+        return moved(text, self._sealer, source, target, where)
 
     def words(self, text: str, place: str) -> str:
         """Return a text for people (a note, a label, a tag), or refuse it, as ``value``."""

@@ -1,7 +1,8 @@
-"""Texts sealed with AES-256-GCM, and opened again."""
+"""Texts sealed with AES-256-GCM for one place, and opened again there."""
 
 from __future__ import annotations
 
+import hmac
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 from ..errors import ConfigurationError, CorruptState, KeyMissing
 from . import tokens
 from .keys import KeyProvider, key_of
+from .place import Place, digest_of, shown
+from .tokens import Token
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -40,29 +43,58 @@ class Sealer:
         self._current = None
         self._ciphers = {}
 
-    def seal(self, text: Callable[[], str], where: str) -> str:
-        """Return the token of what ``text`` gives; KeyMissing names ``where`` if there is no key.
+    def is_latest(self, token: str) -> bool:
+        """Tell whether a token is bound to a place and sealed with the current key."""
+        return tokens.is_bound(token) and tokens.key_of(token) == self.current()
 
-        The text is asked for when all that may fail has been done: what reports errors with the
-        variables of their frames finds none in ours.
+    def seal(self, text: Callable[[], str], where: str, place: Place) -> str:
+        """Return the token of what ``text`` gives, which opens at ``place`` only.
+
+        KeyMissing names ``where`` if there is no key. The text is asked for when all that may fail
+        has been done: what reports errors with the variables of their frames finds none in ours.
         """
+        return self._sealed(text, where, digest_of(place))
+
+    def open(self, token: str, where: str, place: Place | None) -> str:
+        """Return the text of a token that stands at ``place``; None is no place at all.
+
+        KeyMissing names ``where`` and the key. CorruptState if the token was changed, was sealed
+        for another place, or the key is another one of the same id.
+        """
+        parts = _whole(token, where)
+        here = place is not None and hmac.compare_digest(digest_of(place), parts.place or b"")
+        if not here and parts.place is not None:
+            reason = (
+                f"its secret was not sealed for {shown(place)}: it was copied there past perdure;"
+                " put back what stood there, or assign a new one"
+            )
+            raise CorruptState(where, reason)
+        return self._opened(parts, where)
+
+    def check(self, token: str, where: str) -> None:
+        """Raise what ``open`` raises for the key of a token, wherever that stands."""
+        self._opened(_whole(token, where), where)
+
+    def again(self, token: str, where: str, place: Place) -> str:
+        """Return a token sealed with the current key, for the place that it is bound to.
+
+        One that is bound to none is bound to ``place``. Raises what ``open`` raises, wherever the
+        token stands.
+        """
+        parts = _whole(token, where)
+        digest = digest_of(place) if parts.place is None else parts.place
+        return self._sealed(lambda: self._opened(parts, where), where, digest)
+
+    def _sealed(self, text: Callable[[], str], where: str, place: bytes) -> str:
         try:
             key_id = self.current()
             cipher = self._cipher(key_id)
         except KeyMissing as error:
             raise KeyMissing(f"{where} cannot be sealed: {error}", key_id=error.key_id) from None
-        nonce, about = os.urandom(NONCE_BYTES), _about(key_id)
-        return tokens.write(key_id, nonce + cipher.encrypt(nonce, text().encode(), about))
+        nonce, about = os.urandom(NONCE_BYTES), Token(key_id, place, b"").about
+        return tokens.write(key_id, place, nonce + cipher.encrypt(nonce, text().encode(), about))
 
-    def open(self, token: str, where: str) -> str:
-        """Return the text of a token.
-
-        KeyMissing names ``where`` and the key. CorruptState if the token was changed, or the key
-        is another one of the same id.
-        """
-        parts = tokens.read(token)
-        if parts is None or len(parts.data) < NONCE_BYTES + TAG_BYTES:
-            raise CorruptState(where, "its secret is not a whole token")
+    def _opened(self, parts: Token, where: str) -> str:
         try:
             cipher = self._cipher(parts.key_id)
         except KeyMissing as error:
@@ -70,7 +102,7 @@ class Sealer:
             raise KeyMissing(message, key_id=parts.key_id) from None
         nonce, rest = parts.data[:NONCE_BYTES], parts.data[NONCE_BYTES:]
         try:
-            return cipher.decrypt(nonce, rest, _about(parts.key_id)).decode()
+            return cipher.decrypt(nonce, rest, parts.about).decode()
         except Exception as error:  # noqa: BLE001 - InvalidTag; imported lazily, and nothing else is told
             kind = type(error).__name__
         reason = (
@@ -85,8 +117,11 @@ class Sealer:
         return cipher
 
 
-def _about(key_id: str) -> bytes:
-    return f"perdure/secret/1/{key_id}".encode()
+def _whole(token: str, where: str) -> Token:
+    parts = tokens.read(token)
+    if parts is None or len(parts.data) < NONCE_BYTES + TAG_BYTES:
+        raise CorruptState(where, "its secret is not a whole token")
+    return parts
 
 
 def _aes(key: bytes) -> AESGCM:

@@ -11,6 +11,7 @@ import msgspec
 
 from ..codec.explain import DeclaredOnly
 from ..errors import CorruptState
+from .place import Place
 from .sealer import Sealer
 
 T = TypeVar("T")
@@ -39,6 +40,13 @@ class Seal(Generic[T]):
     sealer: Sealer
     inner: Inner[T]
     where: str
+    """How an error names it."""
+    place: Place | None
+    """Where it stands; None if it stands in several places of one value, where nothing opens it."""
+
+    def open(self) -> str:
+        """Return the JSON text of the value."""
+        return self.sealer.open(self.token, self.where, self.place)
 
 
 class Secret(DeclaredOnly, Generic[T]):
@@ -50,7 +58,7 @@ class Secret(DeclaredOnly, Generic[T]):
     ``AgentSystem.open(keys=Keys(secrets=...))``; nothing opens it but ``reveal()``.
     """
 
-    __slots__ = ("_seal", "_value")
+    __slots__ = ("_known", "_seal", "_value")
     why: ClassVar[str] = "a Secret is stored only where Secret[...] is declared"
     __hash__ = None  # type: ignore[assignment]  # equal ones may have different tokens
 
@@ -58,6 +66,7 @@ class Secret(DeclaredOnly, Generic[T]):
         """Copy ``value``; whether it is of the declared type is seen when it is stored."""
         self._value: object = _copied(value)
         self._seal: Seal[T] | None = None
+        self._known = ""
 
     @classmethod
     def stored(cls, seal: Seal[T]) -> Secret[T]:
@@ -79,7 +88,7 @@ class Secret(DeclaredOnly, Generic[T]):
         seal = self._seal
         assert seal is not None, "a secret has a value or a seal"
         try:
-            return seal.inner.load(seal.sealer.open(seal.token, seal.where), seal.where)
+            return seal.inner.load(seal.open(), seal.where)
         except CorruptState as error:
             where, reason = error.where, error.reason
         # Outside of `except`: the error of the codec has the text in the variables of its frames.
@@ -96,11 +105,15 @@ class Secret(DeclaredOnly, Generic[T]):
         """Remember how it is stored, so that it is encoded alike the next time."""
         self._seal = seal  # one assignment: readers on other threads see the old seal or the new
 
+    def proven_as(self, token: str) -> None:
+        """Remember the last token of this value, whatever its place: it equals what has that."""
+        self._known = token
+
     def text(self) -> str:
         """Return the JSON text of the value; for perdure itself, which seals it."""
         seal = self._seal
         if self._value is _ABSENT and seal is not None:
-            return seal.sealer.open(seal.token, seal.where)
+            return seal.open()
         return msgspec.json.encode(self._value).decode()
 
     def __eq__(self, other: object) -> bool:
@@ -109,6 +122,8 @@ class Secret(DeclaredOnly, Generic[T]):
         if self is other:
             return True
         mine, theirs = self._seal, other._seal
+        if theirs is not None and theirs.token == self._known:
+            return True
         if mine is not None and theirs is not None and mine.token == theirs.token:
             return True
         return hmac.compare_digest(self.text().encode(), other.text().encode())

@@ -14,9 +14,10 @@ from .keys import KeyProvider, key_of
 from .tokens import KEY_ID
 
 PREFIX: Final = "perdure:pickle:1:"
-_SIGNED: Final = re.compile(
+SIGNED: Final = re.compile(
     rf"{PREFIX}({KEY_ID}):([\w.<>]{{1,500}}):([0-9a-f]{{64}}):([A-Za-z0-9+/]+={{0,2}})"
 )
+"""A signed payload anywhere in a text."""
 
 
 class Signed(NamedTuple):
@@ -31,7 +32,7 @@ class Signed(NamedTuple):
 
 def read(text: str) -> Signed | None:
     """Take the stored form apart; None if ``text`` is not one."""
-    found = _SIGNED.fullmatch(text)
+    found = SIGNED.fullmatch(text)
     return None if found is None else Signed(*found.groups())
 
 
@@ -40,12 +41,39 @@ class Signer:
 
     def __init__(self, provider: KeyProvider) -> None:
         self.provider: Final = provider
+        self._current: str | None = None
+
+    def current(self) -> str:
+        """Return the id of the key in use; KeyMissing if there is none."""
+        if self._current is None:
+            self._current = self.provider.current()
+        return self._current
+
+    def refresh(self) -> None:
+        """Ask the provider again for its current key."""
+        self._current = None
+
+    def is_latest(self, text: str) -> bool:
+        """Tell whether a stored form is signed with the current key."""
+        return key_of_signed(text) == self.current()
 
     def sign(self, name: str, payload: bytes, where: str) -> str:
         """Return the stored form of ``payload``, which holds an object of type ``name``."""
-        data = base64.b64encode(payload).decode()
+        return self._signed(name, base64.b64encode(payload).decode(), where)
+
+    def again(self, text: str, where: str) -> str:
+        """Return a stored form with a signature of the current key; raises what ``check`` raises.
+
+        The payload is the same: nothing is unpickled.
+        """
+        self.check(text, where)
+        signed = read(text)
+        assert signed is not None, "it was checked"
+        return self._signed(signed.name, signed.data, where)
+
+    def _signed(self, name: str, data: str, where: str) -> str:
         try:
-            key_id = self.provider.current()
+            key_id = self.current()
             signature = _signature(key_of(self.provider, key_id), key_id, name, data)
         except KeyMissing as error:
             raise KeyMissing(f"{where} cannot be signed: {error}", key_id=error.key_id) from None
@@ -72,6 +100,11 @@ class Signer:
             return base64.b64decode(signed.data, validate=True)
         except binascii.Error:
             raise SignatureInvalid(f"{where} is not base64; it was not unpickled") from None
+
+
+def key_of_signed(text: str) -> str:
+    """Return the id of the key that a stored form was signed with."""
+    return text[len(PREFIX) :].partition(":")[0]
 
 
 def _signature(key: bytes, key_id: str, name: str, data: str) -> str:

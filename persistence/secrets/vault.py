@@ -20,4 +20,4 @@ class Vault:
         self.sealer = Sealer(NoKeys() if keys.secrets is None else keys.secrets)
         self.signer = None if keys.pickles is None else Signer(keys.pickles)
         self.watch = None if detector is None else SecretWatch(detector)
-        self.plain = Plain(self.watch)
+        self.plain = Plain(self.watch, self.sealer)

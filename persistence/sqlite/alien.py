@@ -26,7 +26,9 @@ def alien(connection: sqlite3.Connection, definitions: Mapping[str, str]) -> Ite
 
     ``definitions`` has the statement that makes each table or index of ours, by name.
     """
-    rows = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema").fetchall()
+    # As SQLite itself reads them: a flipped bit makes bytes of a text.
+    texts = ", ".join(f"CAST({name} AS TEXT)" for name in ("type", "name", "tbl_name", "sql"))
+    rows = connection.execute(f"SELECT {texts} FROM sqlite_schema").fetchall()  # noqa: S608
     found = {name: sql for kind, name, _, sql in rows if kind == "table"}
     tables = {name for name, sql in definitions.items() if sql.startswith("CREATE TABLE")}
     altered = sorted(table for table in tables if found.get(table) != definitions[table])

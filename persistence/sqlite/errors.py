@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Final
 
-from ..errors import NotAStore, StoreUnavailable
+from ..errors import NotAStore, StoreError, StoreUnavailable
 
 _ADVICE = {
     sqlite3.SQLITE_FULL: "free some disk space",
@@ -23,28 +23,34 @@ _ADVICE = {
 _BEYOND: Final = "the file is damaged beyond reading; restore a backup"
 """What to do where `perdure doctor` cannot look either, or was looking."""
 
+FROM_THE_DRIVER: Final = (sqlite3.Error, UnicodeDecodeError)
+"""What the driver raises."""
+
 
 @contextlib.contextmanager
 def translated(location: str, doing: str) -> Iterator[None]:
-    """Turn driver errors raised inside into StoreUnavailable or NotAStore."""
+    """Turn driver errors raised inside into StoreUnavailable or NotAStore, of that store."""
     try:
         yield
-    except sqlite3.Error as error:
+    except StoreUnavailable as error:
+        error.location = error.location or location
+        raise
+    except FROM_THE_DRIVER as error:
         raise translate(error, location, doing) from error
-    except UnicodeDecodeError as error:
+
+
+def translate(error: sqlite3.Error | UnicodeDecodeError, location: str, doing: str) -> StoreError:
+    """Return our error for a driver error."""
+    if isinstance(error, UnicodeDecodeError):
         # The driver meets it in names and messages that a damaged schema gives it.
         advice = _advice(sqlite3.SQLITE_CORRUPT, doing)
-        raise StoreUnavailable(f"{location}: {doing} failed: {error}; {advice}") from error
-
-
-def translate(error: sqlite3.Error, location: str, doing: str) -> Exception:
-    """Return our error for a driver error."""
+        return StoreUnavailable(f"{location}: {doing} failed: {error}; {advice}", location=location)
     code = getattr(error, "sqlite_errorcode", 0) or 0
     primary = code & 0xFF
     if primary == sqlite3.SQLITE_NOTADB:
         return NotAStore(f"{location} is not a SQLite file; choose another path")
     message = f"{location}: {doing} failed: {error}; {_advice(primary, doing)}"
-    return StoreUnavailable(message, full=primary == sqlite3.SQLITE_FULL)
+    return StoreUnavailable(message, full=primary == sqlite3.SQLITE_FULL, location=location)
 
 
 def _advice(primary: int, doing: str) -> str:
@@ -53,24 +59,36 @@ def _advice(primary: int, doing: str) -> str:
     return _ADVICE.get(primary, "see the error before this one")
 
 
+def damage(message: str) -> sqlite3.DatabaseError:
+    """Return what the driver raises for a damaged file, where we are who noticed."""
+    error = sqlite3.DatabaseError(message)
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
+
+
 class Mended(StoreUnavailable):
     """Say that a reading failed because the file was damaged; it is mended: read again."""
 
 
+def damaged(error: BaseException | None) -> bool:
+    """Tell whether SQLite says by a driver error that it found the file damaged."""
+    return _code(error) == sqlite3.SQLITE_CORRUPT
+
+
 def malformed(error: StoreUnavailable) -> bool:
     """Tell whether SQLite found the file damaged."""
-    return _code(error) == sqlite3.SQLITE_CORRUPT
+    return damaged(error.__cause__)
 
 
 def locked(error: StoreUnavailable) -> bool:
     """Tell whether another process kept the file's lock for too long."""
-    return _code(error) == sqlite3.SQLITE_BUSY
+    return _code(error.__cause__) == sqlite3.SQLITE_BUSY
 
 
 def conflicting(error: StoreUnavailable) -> bool:
     """Tell whether a row had no place beside one that is there, which only damage explains."""
-    return _code(error) == sqlite3.SQLITE_CONSTRAINT
+    return _code(error.__cause__) == sqlite3.SQLITE_CONSTRAINT
 
 
-def _code(error: StoreUnavailable) -> int:
-    return (getattr(error.__cause__, "sqlite_errorcode", 0) or 0) & 0xFF
+def _code(error: BaseException | None) -> int:
+    return (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF

@@ -62,7 +62,7 @@ def insert(
     most = _most(width)
     for start in range(0, len(rows), most):
         part = rows[start : start + most]
-        size, parameters = _padded(part, width)
+        size, parameters = padded(part, width)
         connection.execute(_insert(head, tail, width, size), parameters)
 
 
@@ -76,11 +76,15 @@ def delete(
     most = LARGEST if len(columns) == 1 else MOST_TERMS
     for start in range(0, len(rows), most):
         part = rows[start : start + most]
-        size, parameters = _padded(part, len(columns))
+        size, parameters = padded(part, len(columns))
         connection.execute(_delete(table, columns, size), parameters)
 
 
-def _padded(part: Sequence[Sequence[object]], width: int) -> tuple[int, list[object]]:
+def padded(part: Sequence[Sequence[object]], width: int) -> tuple[int, list[object]]:
+    """Return a part's values, filled up to the next of the few sizes, and that size.
+
+    So few statements are ever compiled.
+    """
     size = _SIZES[bisect.bisect_left(_SIZES, len(part))]
     parameters = list(chain.from_iterable(part))
     parameters += [None] * ((size - len(part)) * width)

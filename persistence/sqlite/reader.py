@@ -10,9 +10,9 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, ClassVar, Final, ParamSpec, TypeVar
 
-from ..errors import CorruptState, NotAStore, StoreUnavailable
+from ..errors import CorruptState, NotAStore, StoreUnavailable, failing_at
 from ..records import journal as recovery
 from ..records.checksums import intact, intact_record, of_base, of_entry, of_item
 from ..records.records import (
@@ -44,7 +44,7 @@ from . import (
 from . import (
     texts as sqlite_texts,
 )
-from .errors import Mended, translated
+from .errors import FROM_THE_DRIVER, Mended, damage, damaged, translate
 from .history import entries_back
 from .place import beside, identity, refuse_two_names
 from .pool import ReaderPool, fetch
@@ -55,6 +55,8 @@ logger = logging.getLogger("perdure.persistence")
 
 LOST: Final = ""
 """The field of a base row that says: an entry that could not be read was trimmed away."""
+_LEASE: Final = (int, str, int, str, str, str, float, int, str)
+"""The types of a lease's values; the row has no checksum."""
 
 
 P = ParamSpec("P")
@@ -77,16 +79,22 @@ def reads_again(read: Callable[P, R]) -> Callable[P, R]:
 class SqliteReader(StoreReader):
     """Read a store, also one that a live process owns."""
 
+    _as_current: ClassVar[bool] = True
+    """A file of an earlier format is seen as one of today; who owns it makes it one."""
+
     def __init__(self, path: Path) -> None:
         """Open ``path`` read-only; NotAStore, StoreTooNew or StoreUnavailable if that fails."""
         self.location = str(path)
         # The program may change its directory, and errors go on to name the file as it did.
         self._path = path.absolute()
-        self._readers = ReaderPool(self._path)
+        self._readers = ReaderPool(self._path, as_current=self._as_current)
+        self._mends = 0
+        """Times that the file was mended."""
         if not path.is_file():
             message = f"{path} does not exist; name the file of an existing store"
-            raise StoreUnavailable(message)
-        refuse_two_names(path)
+            raise StoreUnavailable(message, location=self.location)
+        with failing_at(self.location):
+            refuse_two_names(path)
         try:
             with self.reading("opening") as connection:
                 if not schema.check(connection, self.location):
@@ -99,37 +107,41 @@ class SqliteReader(StoreReader):
     @contextlib.contextmanager
     def reading(self, doing: str = "reading") -> Iterator[sqlite3.Connection]:
         """Lend a read-only connection for the block; driver errors raised in it become ours."""
-        with translated(self.location, doing), self._readers.lend() as connection:
-            yield connection
+        seen = self._mends
+        try:
+            with self._readers.lend() as connection:
+                yield connection
+        except StoreUnavailable as error:
+            error.location = error.location or self.location
+            raise
+        except FROM_THE_DRIVER as error:
+            if damaged(error) and self._mend(seen):
+                message = f"{self.location}: {doing} failed: the file was damaged; it is mended"
+                raise Mended(message, location=self.location) from error
+            raise translate(error, self.location, doing) from error
+
+    def _mend(self, _seen: int) -> bool:
+        """Mend the file, unless it was mended more than ``_seen`` times; who only reads can not."""
+        return False
 
     @reads_again
     def load(self, kind: str, key: str) -> StoredAgent | None:
         """Return an agent's head, plain fields (unverified), shape and timers."""
+        with self.reading() as connection:
+            stored = sqlite_rows.agent(connection, kind, key)
+            if stored is not None and stored.damaged:
+                # What mends it takes further looks, which must see the same state of the store.
+                with snapshot(connection):
+                    stored = sqlite_rows.agent(connection, kind, key)
+        return stored
+
+    @reads_again
+    def remains(self, kind: str, key: str) -> AgentRow | None:
+        """Return an agent's number, and its latest commit as the journal knows it."""
         with self.reading() as connection, snapshot(connection):
-            heads = fetch(
-                connection,
-                f"SELECT {sqlite_rows.HEAD}, shape, shape_crc FROM agents"  # noqa: S608
-                " WHERE kind = ? AND key = ?",
-                (kind, key),
-            )
-            if not heads:
-                return None
-            *row, text, crc = heads[0]
-            head, bad_head = sqlite_rows.head(connection, kind, key, row)
-            shape, bad_shape = sqlite_rows.shape(connection, head, text, crc)
-            fields = fetch(
-                connection, "SELECT field, value, crc FROM fields WHERE agent = ?", (head.agent,)
-            )
-            rows = fetch(connection, "SELECT * FROM timers WHERE kind = ? AND key = ?", (kind, key))
-        timers, bad_timers = sqlite_rows.timers(head, rows)
-        return StoredAgent(
-            head,
-            {name: (value, crc) for name, value, crc in fields},
-            shape,
-            timers,
-            (*bad_head, *bad_shape),
-            tuple(bad_timers.items()),
-        )
+            query = "SELECT agent, kind, key FROM agents WHERE kind = ? AND key = ?"
+            heads = fetch(connection, query, (kind, key))
+            return sqlite_rows.remains(connection, kind, key, heads[0]) if heads else None
 
     @reads_again
     def log_items(self, agent: int, field: str, start: int, stop: int) -> list[str]:
@@ -340,6 +352,10 @@ class SqliteReader(StoreReader):
         """Return a row of a declared table by its key, verified."""
         return tables.read(self._rows, table, key)
 
+    def rows(self, table: Table, keys: Sequence[Key]) -> dict[Key, Row | None]:
+        """Return the verified rows of some keys, None for those that are not there."""
+        return tables.read_many(self._rows, table, keys)
+
     def page(self, table: Table, order: Order, after: Row | None, limit: int) -> list[Row]:
         """Return up to ``limit`` verified rows of a declared table, in an order."""
         return tables.page(self._rows, table, order, after, limit)
@@ -348,9 +364,9 @@ class SqliteReader(StoreReader):
         """Return up to ``limit`` primary keys of a declared table behind ``after``, in order."""
         return tables.keys(self._rows, table, after, limit)
 
-    def count(self, table: Table, order: Order) -> int:
-        """Return how many rows of a declared table an order has."""
-        return tables.count(self._rows, table, order)
+    def count(self, table: Table, order: Order, prefix: str = "") -> int:
+        """Return how many rows of a declared table an order has, of those with a prefix."""
+        return tables.count(self._rows, table, order, prefix)
 
     def texts(self, containing: str = "") -> Iterator[StoredText]:
         """Iterate over the stored texts that contain ``containing``."""
@@ -421,13 +437,16 @@ class SqliteReader(StoreReader):
         return f"{device}:{number}"
 
     def lease_record(self, connection: sqlite3.Connection) -> LeaseRecord | None:
-        """Return who holds the lease, or held it last."""
+        """Return who holds the lease, or held it last; damage if the row cannot be that."""
         row = connection.execute(
             "SELECT token, host, pid, started, realm, incarnation, renewed, released, file"
             " FROM lease"
         ).fetchone()
         if row is None:
             return None
+        if not all(map(isinstance, row, _LEASE)):
+            # Who owns the store cannot be said, so nobody may take it for free.
+            raise damage("the row of the lease has values of other types than it was given")
         token, host, pid, started, realm, incarnation, renewed, released, file = row
         owner = Owner(host, pid, started, realm, incarnation)
         return LeaseRecord(token, owner, renewed, bool(released), file != self.identity())

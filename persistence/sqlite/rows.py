@@ -7,7 +7,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -22,6 +22,7 @@ from ..records.records import (
     QuarantineRow,
     Shape,
     Spoilt,
+    StoredAgent,
     Timer,
 )
 from .pool import fetch
@@ -32,7 +33,18 @@ R = TypeVar("R", AgentRow, DeadLetter, Message, Timer)
 
 STATUSES: Final = ("active", "paused", "stopped", "quarantined")
 """What an agent's status may be; a test compares them with the life cycle's."""
+_NEWEST: Final = (
+    "SELECT version, sequence FROM journal WHERE agent = ? ORDER BY sequence DESC LIMIT 1"
+)
 HEAD: Final = "agent, kind, key, version, sequence, status, reason, crc"
+_AGENT: Final = (
+    f"SELECT 0, {HEAD}, shape, shape_crc, 0 FROM agents WHERE kind = ? AND key = ?"  # noqa: S608
+    " UNION ALL SELECT 1, field, value, crc, 0, 0, 0, 0, 0, 0, 0, 0 FROM fields"
+    " WHERE agent = (SELECT agent FROM agents WHERE kind = ? AND key = ?)"
+    " UNION ALL SELECT 2, timers.* FROM timers WHERE kind = ? AND key = ?"
+)
+"""Everything that an activation needs. One statement, as each is a hand-off of the interpreter
+lock, and as it sees one state of the store without a transaction around it."""
 
 
 def record(kind: type[R], row: Sequence[object]) -> R | None:
@@ -81,6 +93,28 @@ def inbox(kind: str, key: str, rows: Sequence[Sequence[object]]) -> Inbox:
     return found
 
 
+def agent(connection: sqlite3.Connection, kind: str, key: str) -> StoredAgent | None:
+    """Return an agent as it is stored, its plain fields not verified yet; None if there is none."""
+    parts: tuple[list[Any], list[Any], list[Any]] = ([], [], [])
+    for part, *row in fetch(connection, _AGENT, (kind, key) * 3):
+        parts[part].append(row)
+    heads, fields, timer_rows = parts
+    if not heads:
+        return None
+    *row, text, crc, _ = heads[0]
+    found, bad_head = head(connection, kind, key, row)
+    shape_, bad_shape = shape(connection, found, text, crc)
+    good_timers, bad_timers = timers(found, timer_rows)
+    return StoredAgent(
+        found,
+        {field: (value, crc) for field, value, crc, *_ in fields},
+        shape_,
+        good_timers,
+        (*bad_head, *bad_shape),
+        tuple(bad_timers.items()),
+    )
+
+
 def head(
     connection: sqlite3.Connection, kind: str, key: str, row: Sequence[object]
 ) -> tuple[AgentRow, tuple[QuarantineRow, ...]]:
@@ -96,12 +130,8 @@ def head(
     agent, *name, version, sequence, status, reason, crc = row
     where = f"{kind}/{key}"
     if name != [kind, key]:
-        raise CorruptState(where, f"the index leads to {name[0]}/{name[1]}; the file is damaged")
-    newest = fetch(
-        connection,
-        "SELECT version, sequence FROM journal WHERE agent = ? ORDER BY sequence DESC LIMIT 1",
-        (agent,),
-    )
+        raise _misled(kind, key, name)
+    newest = fetch(connection, _NEWEST, (agent,))
     known = [tuple(entry) for entry in newest]
     for (ver, seq), stat in itertools.product([*known, (version, sequence)], [status, *STATUSES]):
         guess = AgentRow(agent, kind, key, ver, seq, stat, reason)  # type: ignore[arg-type]
@@ -109,9 +139,25 @@ def head(
             break
     else:
         if (version, sequence) not in known or status not in STATUSES:
-            raise CorruptState(where, "its row in agents fails its checksum")
+            advice = "restore a backup, or delete the agent"
+            raise CorruptState(where, f"its row in agents fails its checksum; {advice}")
         guess = AgentRow(agent, kind, key, version, sequence, status, str(reason))  # type: ignore[arg-type]
     return guess, (_bad(guess.agent, "(head)", row, "its checksum does not match"),)
+
+
+def remains(connection: sqlite3.Connection, kind: str, key: str, row: Sequence[object]) -> AgentRow:
+    """Return a head of which nothing is believed but the number that stands beside the name."""
+    agent, *name = row
+    if name != [kind, key] or not isinstance(agent, int):
+        raise _misled(kind, key, name)
+    newest = fetch(connection, _NEWEST, (agent,))
+    version, sequence = newest[0] if newest else (0, 0)
+    return AgentRow(agent, kind, key, version, sequence, STATUSES[0], "")
+
+
+def _misled(kind: str, key: str, name: Sequence[object]) -> CorruptState:
+    there = f"{name[0]}/{name[1]}"
+    return CorruptState(f"{kind}/{key}", f"the index leads to {there}; the file is damaged")
 
 
 def shape(

@@ -10,25 +10,33 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
-from ..errors import CorruptState, Fenced, NotAStore, StoreError, StoreOwned, StoreUnavailable
+from ..errors import (
+    CorruptState,
+    Fenced,
+    NotAStore,
+    StoreError,
+    StoreOwned,
+    StoreUnavailable,
+    failing_at,
+)
 from ..records.chain import START, Chain
-from ..records.checksums import intact_record, of_base, of_field, of_record
-from ..records.journal import read_delta
-from ..records.records import Counters, FieldRow
+from ..records.checksums import of_field, of_record
+from ..records.records import Counters
 from ..records.shared_tables import AUDIT, AUDIT_ANCHOR
 from ..store.batch import Batch
 from ..store.lease import NO_LEASE, Lease, Owner
 from ..store.store import Store
-from . import deletion, schema, tables, texts
-from .errors import Mended, conflicting, locked, malformed, translated
+from . import deletion, formats, schema, tables, texts, trimming
+from .errors import conflicting, damage, locked, malformed, translated
 from .insert import delete, insert
 from .mend import make_room, mend
 from .place import LogLost, StoreFile, beside, refuse_two_names
 from .pool import fetch
-from .reader import LOST, SqliteReader
+from .reader import SqliteReader
 from .search import SUFFIX
 from .transaction import writing
 
@@ -57,23 +65,26 @@ class SqliteStore(SqliteReader, Store):
     3.51.3. It may be used from any thread, one at a time (``_writing`` sees to it).
     """
 
+    _as_current: ClassVar[bool] = False
+
     def __init__(self, path: Path, *, sync: str = "power") -> None:
         """Open or create the file; nothing is written to an existing one.
 
         ``sync="power"`` makes a commit survive power loss, ``"process"`` only the process's end.
         """
         self._writing = threading.Lock()
-        self._opener = Owner.this_process()
+        with failing_at(str(path)):
+            self._opener = Owner.this_process()
         self._file = ""
         self._sync = sync
-        self._mends = 0
         self._next_mend = 0.0
         self._residue = False  # the log still holds what was erased
         self._next_scrub = 0.0
         self._rescued = False  # what a lost log held is in the file; a new one is not begun yet
         self.location = str(path)
         self._path = path.absolute()
-        _prepare(path)
+        with failing_at(self.location):
+            _prepare(path)
         try:
             self._connect()
             super().__init__(path)
@@ -113,6 +124,8 @@ class SqliteStore(SqliteReader, Store):
             if isinstance(error, StoreUnavailable) and locked(error):
                 self._refuse_locked(owner, error)
             raise
+        # What they know of the tables may be from before an upgrade.
+        self._readers.empty()
         schema.wait_for_locks(self._writer, schema.COMMIT_BUSY_SECONDS)
         self._scrub()
         return counters
@@ -137,6 +150,7 @@ class SqliteStore(SqliteReader, Store):
             with self._transaction("acquiring the lease") as connection:
                 last = self._take(connection, owner, takeover=takeover)
                 counters = self._counters(connection)
+                self._upgrade(connection)
         except StoreUnavailable as error:
             if self.lease is before or not malformed(error):
                 raise
@@ -152,10 +166,16 @@ class SqliteStore(SqliteReader, Store):
         try:
             self._mend(self._mends)
             with self._transaction("acquiring the lease") as connection:
-                return self._counters(connection)
+                counters = self._counters(connection)
+                self._upgrade(connection)
+                return counters
         except BaseException:
             self.release()
             raise
+
+    @staticmethod
+    def _upgrade(connection: sqlite3.Connection) -> None:
+        formats.upgrade(connection, partial(fetch, connection), schema.definitions())
 
     def _take(
         self, connection: sqlite3.Connection, owner: Owner, *, takeover: bool
@@ -189,10 +209,7 @@ class SqliteStore(SqliteReader, Store):
         )
         if newest != sorted(newest, reverse=True):
             # A damaged row would have us number commits anew that are there.
-            message = "the newest rows of the journal are out of order"
-            error = sqlite3.DatabaseError(message)
-            error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-            raise error
+            raise damage("the newest rows of the journal are out of order")
         last = "SELECT coalesce(max({0}), 0) FROM {1}"
         decided, agent, dead = (
             connection.execute(last.format(column, table)).fetchone()[0]
@@ -227,9 +244,10 @@ class SqliteStore(SqliteReader, Store):
             if not mended and not conflicting(error):
                 raise
             self._commit(batch, made_room=True)
-        if any(gone.erase for gone in batch.deleted):
+        if batch.deleted and any(gone.erase for gone in batch.deleted):
             self._residue, self._next_scrub = True, 0.0
-        self._scrub()
+        if self._residue:
+            self._scrub()
 
     def _scrub(self) -> None:
         """Empty the log if it holds what was erased as it was; later, if somebody reads in it."""
@@ -273,38 +291,7 @@ class SqliteStore(SqliteReader, Store):
         """Fold up to ``limit`` journal rows with a sequence below ``below`` into the base."""
         with self._transaction("trimming the journal") as connection:
             self._check_fence(connection)
-            rows = fetch(
-                connection,
-                "SELECT * FROM journal WHERE sequence < ? ORDER BY sequence LIMIT ?",
-                (below, limit),
-            )
-            base: dict[tuple[int, str], FieldRow] = {}
-            # By a look at each agent: there may be many more tombstones than rows.
-            dead = "SELECT agent FROM tombstones WHERE agent IN ({})"
-            agents = [str(number) for number in {int(row[1]) for row in rows}]
-            deleted = {a for (a,) in fetch(connection, dead.format(", ".join(agents)), ())}
-            for row in rows:
-                agent, delta = row[1], row[9]
-                if agent in deleted:
-                    continue
-                if not intact_record(row):
-                    # What it set is unknown, so whatever earlier entries set may be out of date.
-                    connection.execute("DELETE FROM base_fields WHERE agent = ?", (agent,))
-                    base = {place: row for place, row in base.items() if place[0] != agent}
-                    base[agent, LOST] = FieldRow(agent, LOST, "true", of_base(agent, LOST, "true"))
-                    continue
-                for name, raw in read_delta(delta).set.items():
-                    text = bytes(raw).decode()
-                    base[agent, name] = FieldRow(agent, name, text, of_base(agent, name, text))
-            insert(
-                connection, "INSERT INTO base_fields", list(base.values()),
-                f"ON CONFLICT {_UPSERT_VALUE}",
-            )  # fmt: skip
-            if rows:
-                last = (rows[-1][0],)
-                connection.execute("DELETE FROM journal WHERE sequence <= ?", last)
-                connection.execute("DELETE FROM tombstones WHERE sequence <= ?", last)
-        return len(rows)
+            return trimming.trim(connection, below, limit)
 
     def journal_extent(self) -> tuple[int, int]:
         """Return the first and the last sequence the journal holds; (0, 0) when empty."""
@@ -355,19 +342,6 @@ class SqliteStore(SqliteReader, Store):
             connection = self._writer
             with writing(connection):
                 yield connection
-
-    @contextlib.contextmanager
-    def reading(self, doing: str = "reading") -> Iterator[sqlite3.Connection]:
-        """Lend a read-only connection; Mended for who found the file damaged, and had it mended."""
-        seen = self._mends
-        try:
-            with super().reading(doing) as connection:
-                yield connection
-        except StoreUnavailable as error:
-            if not malformed(error) or not self._mend(seen):
-                raise
-            message = f"{self.location}: {doing} failed: the file was damaged; it is mended"
-            raise Mended(message) from error
 
     def _mend(self, seen: int) -> bool:
         """Mend the file, unless that was done since it had been ``seen`` times, or lately.
@@ -519,9 +493,7 @@ def _write(connection: sqlite3.Connection, batch: Batch) -> None:
     if batch.dead or batch.revived or batch.quarantined:
         _write_failures(connection, batch)
     for table, places in batch.tables.items():
-        rows = [row for row in places.values() if row is not None]
-        gone = [key for key, row in places.items() if row is None]
-        tables.write(connection, table, rows, gone)
+        tables.write(connection, table, places)
     if batch.replaced:
         texts.replace(connection, batch.replaced)
     if batch.deleted:
@@ -564,7 +536,13 @@ def _write_state(connection: sqlite3.Connection, batch: Batch) -> None:
         " crc = excluded.crc, shape = coalesce(excluded.shape, shape),"
         " shape_crc = coalesce(excluded.shape_crc, shape_crc)",
     )  # fmt: skip
-    insert(connection, "INSERT INTO fields", batch.fields, f"ON CONFLICT {_UPSERT_VALUE}")
+    if batch.fields:
+        insert(connection, "INSERT INTO fields", batch.fields, f"ON CONFLICT {_UPSERT_VALUE}")
+    if batch.truncated or batch.items or batch.entries or batch.removed:
+        _write_collections(connection, batch)
+
+
+def _write_collections(connection: sqlite3.Connection, batch: Batch) -> None:
     for (agent, field), length in batch.truncated.items():
         connection.execute(
             "DELETE FROM log_items WHERE agent = ? AND field = ? AND position >= ?",

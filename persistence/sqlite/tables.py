@@ -10,53 +10,54 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import CorruptState
+from ..names.keys import end_of
 from ..records.checksums import intact_record, of_record
-from ..records.tables import Key, Order, Row, Table, checked_order
-from .insert import delete, insert
+from ..records.tables import Key, Order, Row, Table, Value, checked_order
+from .insert import LARGEST, delete, insert, padded
 
 logger = logging.getLogger("perdure.persistence")
 
 Fetch = Callable[[str, Sequence[object]], list[Any]]
 
 
-def write(
-    connection: sqlite3.Connection, table: Table, rows: Sequence[Row], gone: Sequence[Key]
-) -> None:
-    """Delete and write rows; what is ``fixed`` and there already is left alone."""
-    delete(connection, table.name, table.key_names, gone)
-    key = ", ".join(table.key_names)
-    others = table.names[table.key :]
-    if table.fixed:
-        action = "DO NOTHING"
-    else:
-        assignments = [f"{name} = excluded.{name}" for name in (*others, "crc")]
-        action = "DO UPDATE SET " + ", ".join(assignments)
+def write(connection: sqlite3.Connection, table: Table, places: dict[Key, Row | None]) -> None:
+    """Write rows, and delete where there is none; what is ``fixed`` and there is left alone."""
+    rows: list[Row] = []
+    gone: list[Key] = []
+    name, wide = table.name, table.wide
+    for place, row in places.items():
+        if row is None:
+            gone.append(place)
+        else:
+            rows.append((*row, checksum(table, row) if wide else of_record((name, *row))))
+    if gone:
+        delete(connection, name, table.key_names, gone)
     # A compiled statement keeps the values it was run with: blobs go in one by one, or dozens of
     # megabytes would stay behind.
-    size = 1 if wide(table) else len(rows)
+    head, tail = f"INSERT INTO {name}", _on_conflict(table)
+    size = 1 if wide else len(rows)
     for start in range(0, len(rows), size or 1):
-        insert(
-            connection,
-            f"INSERT INTO {table.name}",
-            [(*row, checksum(table, row)) for row in rows[start : start + size]],
-            f"ON CONFLICT ({key}) {action}",
-        )
+        insert(connection, head, rows[start : start + size], tail)
+
+
+@functools.cache
+def _on_conflict(table: Table) -> str:
+    key = ", ".join(table.key_names)
+    if table.fixed:
+        return f"ON CONFLICT ({key}) DO NOTHING"
+    others = (*table.names[table.key :], "crc")
+    values = ", ".join(f"{name} = excluded.{name}" for name in others)
+    return f"ON CONFLICT ({key}) DO UPDATE SET {values}"
 
 
 def checksum(table: Table, row: Row) -> int:
     """Return the checksum of a row; that of one table is none of another."""
-    return of_record((table.name, *(_summed(row) if wide(table) else row)))
+    return of_record((table.name, *(_summed(row) if table.wide else row)))
 
 
 def intact(table: Table, row: Sequence[object]) -> bool:
     """Tell whether a row, its checksum last, is as it was written."""
-    return intact_record((table.name, *(_summed(row) if wide(table) else row)))
-
-
-@functools.cache
-def wide(table: Table) -> bool:
-    """Tell whether a table holds blobs."""
-    return any(column.type == "blob" for column in table.columns)
+    return intact_record((table.name, *(_summed(row) if table.wide else row)))
 
 
 def _summed(row: Sequence[object]) -> list[object]:
@@ -73,6 +74,37 @@ def read(fetch: Fetch, table: Table, key: Key) -> Row | None:
             raise CorruptState(f"{table.name} {place}", "its checksum does not match")
         return tuple(row[:-1])
     return None
+
+
+def read_many(fetch: Fetch, table: Table, keys: Sequence[Key]) -> dict[Key, Row | None]:
+    """Return the rows of some keys, verified, and None where there is none.
+
+    Nothing for those that were looked up together with a bad row: which of them it was written for
+    is for ``read`` to say. Keys that differ in their last column alone are looked up together:
+    SQLite takes a list of values for one column of an index, and none for several.
+    """
+    found: dict[Key, Row | None] = dict.fromkeys(keys)
+    alike: dict[Key, list[Value]] = {}
+    for key in found:
+        alike.setdefault(key[:-1], []).append(key[-1])
+    for first, last in alike.items():
+        for start in range(0, len(last), LARGEST):
+            part = last[start : start + LARGEST]
+            size, given = padded([(value,) for value in part], 1)
+            rows = fetch(_by_keys(table, size), (*first, *given))  # nothing equals NULL
+            if all(intact(table, row) for row in rows):
+                found.update((tuple(row[: table.key]), tuple(row[:-1])) for row in rows)
+            else:
+                for value in part:
+                    del found[*first, value]
+    return found
+
+
+@functools.cache
+def _by_keys(table: Table, size: int) -> str:
+    *first, last = table.key_names
+    where = "".join(f"{name} = ? AND " for name in first)
+    return f"SELECT * FROM {table.name} WHERE {where}{last} IN ({', '.join('?' * size)})"  # noqa: S608 - declared names
 
 
 def page(fetch: Fetch, table: Table, order: Order, after: Row | None, limit: int) -> list[Row]:
@@ -118,10 +150,18 @@ def keys(fetch: Fetch, table: Table, after: Key | None, limit: int) -> list[Key]
     return [tuple(row) for row in fetch(query, (*(after or ()), limit))]
 
 
-def count(fetch: Fetch, table: Table, order: Order) -> int:
-    """Return how many rows an order has."""
-    checked_order(table, order)
+def count(fetch: Fetch, table: Table, order: Order, prefix: str = "") -> int:
+    """Return how many rows an order has, of those with a prefix."""
+    columns = checked_order(table, order)
     where, parameters = _where(table, order)
+    if prefix:
+        # Two bounds rather than a function of the column: the index leads to the rows.
+        column, end = columns[len(order.equal)], end_of(prefix)
+        where += f"{' AND' if where else ' WHERE'} {column} >= ?"
+        parameters = (*parameters, prefix)
+        if end is not None:
+            where += f" AND {column} < ?"
+            parameters = (*parameters, end)
     return int(fetch(f"SELECT count(*) FROM {table.name}{where}", parameters)[0][0])  # noqa: S608
 
 

@@ -24,12 +24,14 @@ def texts(fetch: Fetch, containing: str) -> Iterator[StoredText]:
             while True:
                 query, given = _page(table, column, after)
                 rows = fetch(query, (containing, *given, PAGE))
-                for *key, text in rows:
+                width = len(table.key)
+                for *known, text in rows:
                     if isinstance(text, str):
-                        yield StoredText(table.name, tuple(key), column, text)
+                        key, about = tuple(known[:width]), tuple(known[width:])
+                        yield StoredText(table.name, key, column, text, about)
                 if len(rows) < PAGE:
                     break
-                after = tuple(rows[-1][:-1])
+                after = tuple(rows[-1][:width])
 
 
 def _page(table: TextTable, column: str, after: Key | None) -> tuple[str, Key]:
@@ -39,7 +41,8 @@ def _page(table: TextTable, column: str, after: Key | None) -> tuple[str, Key]:
         where = f" WHERE ({key}) > ({', '.join('?' * len(table.key))})"
     # What is not wanted is not handed over: values may be large.
     wanted = f"CASE WHEN instr({column}, ?) THEN {column} END"
-    query = f"SELECT {key}, {wanted} FROM {table.name}{where} ORDER BY {key} LIMIT ?"  # noqa: S608
+    known = ", ".join((*table.key, *table.about))
+    query = f"SELECT {known}, {wanted} FROM {table.name}{where} ORDER BY {key} LIMIT ?"  # noqa: S608
     return query, after or ()
 
 

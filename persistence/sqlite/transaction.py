@@ -16,7 +16,8 @@ def writing(connection: sqlite3.Connection) -> Iterator[None]:
     try:
         # What an interrupt or a failed ROLLBACK has left open belongs to nobody any more: its
         # owner was told that it failed.
-        undo(connection)
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         connection.execute("BEGIN IMMEDIATE")
         yield
         connection.execute("COMMIT")
@@ -38,15 +39,13 @@ def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
         _undo_after_an_error(connection)
 
 
-def undo(connection: sqlite3.Connection) -> None:
-    """Undo the transaction that is open, if one is: a failed COMMIT may have ended it already."""
-    if connection.in_transaction:
-        connection.execute("ROLLBACK")
-
-
 def _undo_after_an_error(connection: sqlite3.Connection) -> None:
-    """Undo what is open; the error that brought us here says more than one raised now."""
+    """Undo what is open; the error that brought us here says more than one raised now.
+
+    Nothing may be: a failed COMMIT may have ended the transaction already.
+    """
     try:
-        undo(connection)
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
     except sqlite3.Error as error:
         logger.warning("a transaction could not be undone, and will be before the next: %s", error)

@@ -66,7 +66,7 @@ class Log(Sequence[T], Generic[T]):
     def append(self, item: T) -> None:
         """Add one item; StateError if it cannot be stored exactly."""
         position = self._start + len(self._texts)
-        self._texts.append(self._codec.encode(item, f"{self._path}[{position}]"))
+        self._texts.append(self._codec.encode(item, self._path, position))
 
     def extend(self, items: Iterable[T]) -> None:
         """Add items in order; none is added if one cannot be stored (StateError)."""

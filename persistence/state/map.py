@@ -109,7 +109,7 @@ class Map(MutableMapping[K, V], Generic[K, V]):
             text = self._committed(key)
             if text is None:
                 raise KeyError(key)
-            value = self._codec.load(text, f"{self._path}[{key!r}]")
+            value = self._codec.load(text, self._path, key)
             if value.__class__ not in IMMUTABLE:
                 self._turn[key] = value
                 self._was[key] = text
@@ -226,7 +226,7 @@ class Map(MutableMapping[K, V], Generic[K, V]):
             if value is _DELETED:
                 deletes.append(key)
                 continue
-            text = self._codec.encode(cast("V", value), f"{self._path}[{key!r}]")
+            text = self._codec.encode(cast("V", value), self._path, key)
             if text == self._kept.get(key):
                 continue
             was = self._was.get(key)
@@ -240,7 +240,7 @@ class Map(MutableMapping[K, V], Generic[K, V]):
         """Return what to store of an entry that was read as ``was``; see ``Codec.over``."""
         if key in self._own:
             return text
-        seen = self._codec.seen(was)
+        seen = self._codec.seen(was, key)
         if seen == was:
             self._own.add(key)  # what this map writes from now on is of this type as well
         return self._codec.over(was, seen, text)

@@ -14,6 +14,7 @@ from ..codec.codec import Codec, check_storable, codec_of
 from ..codec.defaults import check_defaults
 from ..errors import ConfigurationError
 from ..secrets.codec import SPECIAL, codec_for, holds_secrets
+from ..secrets.detector import sensitive
 from ..secrets.vault import Vault
 from .log import Log
 from .map import Map
@@ -44,6 +45,14 @@ class PlainField:
     codec: Codec[object]
     computed: bool
     """Whether its default is computed anew each time: an id, a moment. Stored from the first."""
+    position: int
+    """Its place among the fields of its class."""
+    place: str
+    """How errors and warnings name it for all agents of the class."""
+    path: str
+    """How they name it for one agent."""
+    sensitive: str
+    """What of its name says that it holds a secret; "" if nothing does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +131,10 @@ def _layout(state_class: type[State], vault: Vault | None) -> Layout:
         else:
             check_defaults(info.type, where)
             computed = info.default_factory not in _ALWAYS_ALIKE
-            plain.append(PlainField(info.name, _codec(info.type, where, vault), computed))
+            codec = _codec(info.type, where, vault)
+            position = state_class.__struct_fields__.index(info.name)
+            path, secret = f"state.{info.name}", sensitive(info.name)
+            plain.append(PlainField(info.name, codec, computed, position, where, path, secret))
     return Layout(state_class, tuple(plain), tuple(logs), tuple(maps))
 
 

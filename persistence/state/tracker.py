@@ -15,9 +15,10 @@ from ..records.checksums import of_entry, of_item
 from ..records.records import Delta, EntryRow, ItemRow, Shape, map_mark
 from ..secrets.detector import SHORTEST, SecretWatch, sensitive
 from ..secrets.masking import masked_value
+from ..secrets.place import in_state
 from .log import Log, LogReader
 from .map import Map, MapReader
-from .state import Layout, State
+from .state import Layout, PlainField, State
 
 HEAVIEST: Final = 200_000_000
 """Characters one turn may change. Its journal row holds them all, and a row of more than a
@@ -39,23 +40,16 @@ class StateReader(Protocol):
 
 
 class _Tracked:
-    """One plain field: its codec and its last committed value."""
+    """One plain field of one agent: its last committed value, beside what its class says of it."""
 
-    __slots__ = (
-        "codec", "declared", "encode", "name", "object", "path", "place", "position",
-        "seen", "sensitive", "stale", "text", "widens",
-    )  # fmt: skip
+    __slots__ = ("codec", "field", "name", "object", "position", "seen", "stale", "text")
 
-    def __init__(self, state: str, name: str, codec: Codec[object], position: int) -> None:
-        self.position = position
-        self.name = name
-        self.place = f"{state}.{name}"
+    def __init__(self, field: PlainField, codec: Codec[object]) -> None:
+        self.field = field
+        # At hand, for the path of every turn.
+        self.position = field.position
+        self.name = field.name
         self.codec = codec
-        self.encode = codec.encode
-        self.declared = codec.declared
-        self.widens = codec.widens
-        self.path = f"state.{name}"
-        self.sensitive = sensitive(name)
         self.object: object = None
         # The committed text; None while it was never needed (a default, or an immutable value).
         self.text: str | None = None
@@ -97,11 +91,13 @@ class StateTracker:
         shape: Shape,
         reader: StateReader,
         *,
+        owner: tuple[str, str],
         largest: int,
         watch: SecretWatch | None = None,
     ) -> None:
         """Decode ``stored`` (verified texts by field name); CorruptState names a bad field.
 
+        ``owner`` is the agent's kind and key, to which its secrets are bound.
         ``shape`` is the agent's whole shape, also of fields its class no longer has.
         """
         self.layout = layout
@@ -113,43 +109,44 @@ class StateTracker:
         self._redacts = watch is not None and watch.redacts
         self._shape = dict(shape)
         self._plain: list[_Tracked] = []
+        self.stale = False
+        """Whether there is anything to save that no later turn need change."""
         for plain in layout.plain:
-            position = layout.state_class.__struct_fields__.index(plain.name)
-            tracked = _Tracked(layout.state_class.__name__, plain.name, plain.codec, position)
+            codec = plain.codec.at(*in_state(*owner, plain.name))
+            tracked = _Tracked(plain, codec)
             if plain.name in stored:
                 tracked.text = stored[plain.name]
                 try:
-                    value = plain.codec.decode(tracked.text)
+                    value = codec.decode(tracked.text)
                 except ValueError as error:
-                    where = f"{layout.state_class.__name__}.{plain.name}"
-                    raise CorruptState(where, str(error)) from error
+                    raise CorruptState(plain.place, str(error)) from error
                 setattr(self.state, plain.name, value)
             else:
                 # What was computed must be the same after a load: its first turn stores it.
-                tracked.stale = plain.computed
+                if plain.computed:
+                    tracked.stale = self.stale = True
                 self._start(tracked)
             tracked.object = getattr(self.state, plain.name)
             self._plain.append(tracked)
-        self._logs: list[tuple[str, Log[object]]] = []
+        self._logs: Sequence[tuple[str, Log[object]]] = ()
         for log_field in layout.logs:
             length = self._shape.get(log_field.name) or 0
             path = f"state.{log_field.name}"
-            log = Log.bound(log_field.codec, path, length, reader.log(log_field.name))
+            codec = log_field.codec.at(*in_state(*owner, log_field.name))
+            log = Log.bound(codec, path, length, reader.log(log_field.name))
             setattr(self.state, log_field.name, log)
-            self._logs.append((log_field.name, log))
-        self._maps: list[tuple[str, Map[str, object]]] = []
-        self._marks = {field.name: map_mark(field.key_type) for field in layout.maps}
+            self._logs = [*self._logs, (log_field.name, log)]
+        self._maps: Sequence[tuple[str, Map[str, object]]] = ()
         for map_field in layout.maps:
             path = f"state.{map_field.name}"
+            codec = map_field.codec.at(*in_state(*owner, map_field.name))
             mapping: Map[str, object] = Map.bound(
-                map_field.codec, map_field.key_type, path, reader.map(map_field.name)
+                codec, map_field.key_type, path, reader.map(map_field.name)
             )
             setattr(self.state, map_field.name, mapping)
-            self._maps.append((map_field.name, mapping))
+            self._maps = [*self._maps, (map_field.name, mapping)]
         self.collections = bool(self._logs or self._maps)
         """Whether there is anything that ``trim`` could forget."""
-        self.stale = any(tracked.stale for tracked in self._plain)
-        """Whether there is anything to save that no later turn need change."""
 
     def _start(self, tracked: _Tracked) -> None:
         """Begin with a field's default; one that can change is this agent's own object."""
@@ -157,9 +154,9 @@ class StateTracker:
         if value.__class__ in IMMUTABLE:
             return
         if not value and value.__class__ in (list, dict, set):  # msgspec has made it anew
-            tracked.text = tracked.codec.encode(value, tracked.path)
+            tracked.text = tracked.codec.encode(value, tracked.field.path)
         else:
-            tracked.text, own = tracked.codec.encode_copy(value, tracked.path)
+            tracked.text, own = tracked.codec.encode_copy(value, tracked.field.path)
             setattr(self.state, tracked.name, own)
         tracked.seen = tracked.text
 
@@ -182,7 +179,7 @@ class StateTracker:
                 if tracked.name not in self._shape:
                     self._shape[tracked.name] = None
                     delta.shape = ""
-                if tracked.widens or self._redacts:
+                if tracked.codec.widens or self._redacts:
                     tracked.object = self._loaded(tracked, value, text)
         self.stale = False
         return self._shaped(delta)
@@ -201,7 +198,7 @@ class StateTracker:
             tracked.text = text
             tracked.seen = seen
             tracked.stale = self.stale = True
-            if text is not None and (tracked.widens or self._redacts):
+            if text is not None and (tracked.codec.widens or self._redacts):
                 tracked.object = self._loaded(tracked, value, text)
         return self._shaped(delta)
 
@@ -217,8 +214,8 @@ class StateTracker:
                 continue
             text = tracked.text
             if text is None:
-                text = tracked.encode(tracked.object, tracked.path)
-            if len(text) > self._short or tracked.sensitive:
+                text = tracked.codec.encode(tracked.object, tracked.field.path)
+            if len(text) > self._short or tracked.field.sensitive:
                 text = self._examined(tracked, text)  # a computed value was not yet
             delta = delta or Delta(self._agent)
             if text != tracked.text:
@@ -268,13 +265,17 @@ class StateTracker:
             if value is tracked.object and kind in IMMUTABLE and (later or not tracked.stale):
                 continue
             text = seen = None
-            if kind not in later or (stored and not (kind is tracked.declared and fits(value))):
-                seen = tracked.encode(value, tracked.path)
+            if kind not in later or (
+                stored and not (kind is tracked.codec.declared and fits(value))
+            ):
+                seen = tracked.codec.encode(value, tracked.field.path)
                 text = seen if kind in IMMUTABLE else tracked.over(seen)
                 if text == tracked.text and not tracked.stale:
-                    tracked.object = self._loaded(tracked, value, text) if tracked.widens else value
+                    tracked.object = (
+                        self._loaded(tracked, value, text) if tracked.codec.widens else value
+                    )
                     continue
-                if stored and (len(text) > self._short or tracked.sensitive):
+                if stored and (len(text) > self._short or tracked.field.sensitive):
                     examined = self._examined(tracked, text)
                     if examined != text:
                         text, seen = examined, None
@@ -310,7 +311,7 @@ class StateTracker:
     def _examined(self, tracked: _Tracked, text: str) -> str:
         """Return what to store for a field's text; StateError if that is refused."""
         if self._watch is not None:
-            text = self._watch.examine(text, tracked.place, tracked.sensitive)
+            text = self._watch.examine(text, tracked.field.place, tracked.field.sensitive)
         self._check_sizes(tracked.name, [text])
         return text
 
@@ -403,7 +404,8 @@ class StateTracker:
         for key in deletes:
             delta.entries[agent, name, key] = None
         if name not in self._shape:
-            self._shape[name] = self._marks[name]
+            key_type = next(field.key_type for field in self.layout.maps if field.name == name)
+            self._shape[name] = map_mark(key_type)
             delta.shape = ""  # to be filled in
 
     def _place(self, name: str) -> str:

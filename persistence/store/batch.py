@@ -11,15 +11,18 @@ from ..records.records import (
     AgentRow,
     Commit,
     DeadLetter,
+    Deletion,
     Effects,
     EntryRow,
     FieldRow,
     ItemRow,
     JournalRow,
     Message,
+    QuarantineRow,
     Timer,
 )
 from ..records.shared_tables import AUDIT
+from ..records.texts import Replacement
 from .batch_rows import Rows, fold_rows, joined
 
 _Effective: TypeAlias = list[tuple[Commit, Effects]]
@@ -53,16 +56,12 @@ class Batch:
         effective = [(c, c.effects) for c in commits if c.effects is not None]
         shared = self._fold_shared(effective, chain)
         turns = [c for c in commits if c.agent or c.sequence in shared]
-        self.deleted = [effects.deleted for _, effects in effective if effects.deleted is not None]
+        self.deleted: list[Deletion] = []
         """Agents that end. What the batch itself holds of them is left out already."""
         self.agents = _heads(turns)
         self._fold_state(turns)
         self.journal = _journal(turns, shared)
-        self._fold_mail(effective)
-        self._fold_dead(effective)
-        self._fold_timers(effective)
-        self.quarantined = [row for _, effects in effective for row in effects.quarantined]
-        self.replaced = [text for _, effects in effective for text in effects.replaced]
+        self._fold_effects(effective)
         if self.deleted:
             self._leave_out({deletion.agent for deletion in self.deleted})
 
@@ -73,7 +72,9 @@ class Batch:
         for commit, effects in effective:
             if effects.audit:
                 chain, rows = chain.linked(commit.sequence, effects.audit)
-                self.tables.setdefault(AUDIT, {}).update((AUDIT.place(row), row) for row in rows)
+                places = self.tables.setdefault(AUDIT, {})
+                for row in rows:
+                    places[row[: AUDIT.key]] = row
             if effects.rows and (text := fold_rows(self.tables, commit)):
                 shared[commit.sequence] = text
         self.chain = chain
@@ -102,12 +103,41 @@ class Batch:
                 entries |= delta.entries
             if delta.shape is not None:
                 self.shapes[agent] = delta.shape
-        self.fields = [
-            _new(FieldRow, (agent, name, value, of_field(agent, name, value)))
-            for (agent, name), value in fields.items()
-        ]
-        self.entries = [row for row in entries.values() if row is not None]
-        self.removed = [place for place, row in entries.items() if row is None]
+        self.fields: list[FieldRow] = []
+        for (agent, name), value in fields.items():
+            field = (agent, name, value, of_field(agent, name, value))
+            self.fields.append(_new(FieldRow, field))
+        self.entries: list[EntryRow] = []
+        self.removed: list[tuple[int, str, str | int]] = []
+        if entries:
+            self.entries += [row for row in entries.values() if row is not None]
+            self.removed += [place for place, row in entries.items() if row is None]
+
+    def _fold_effects(self, effective: _Effective) -> None:
+        """Take what commits do besides changing states; most do little of it."""
+        self.quarantined: list[QuarantineRow] = []
+        self.replaced: list[Replacement] = []
+        self.mail: list[Message] = []
+        self.mail_gone: list[int] = []
+        self.dead: list[DeadLetter] = []
+        self.revived: list[int] = []
+        self.timers: list[Timer] = []
+        self.timers_gone: list[tuple[str, str, str]] = []
+        mailed = died = timed = False
+        for _, effects in effective:
+            self.quarantined += effects.quarantined
+            self.replaced += effects.replaced
+            mailed = mailed or bool(effects.sends or effects.consumed)
+            died = died or bool(effects.dead or effects.revived)
+            timed = timed or bool(effects.timers or effects.cancelled)
+            if effects.deleted is not None:
+                self.deleted.append(effects.deleted)
+        if mailed:
+            self._fold_mail(effective)
+        if died:
+            self._fold_dead(effective)
+        if timed:
+            self._fold_timers(effective)
 
     def _fold_mail(self, effective: _Effective) -> None:
         """Take messages sent and consumed; those that are both vanish."""
@@ -124,10 +154,9 @@ class Batch:
                 if mail.pop(consumed, None) is None:
                     gone[consumed] = None
         # A message's cause is the sequence of the commit that sends it, known only here.
-        self.mail = [
-            m if m.cause else _new(Message, (*m[:5], senders[m.id], *m[6:])) for m in mail.values()
-        ]
-        self.mail_gone = list(gone)
+        for m in mail.values():
+            self.mail.append(m if m.cause else _new(Message, (*m[:5], senders[m.id], *m[6:])))
+        self.mail_gone += gone
 
     def _fold_dead(self, effective: _Effective) -> None:
         """Take dead letters, and those that were put back or discarded."""
@@ -140,8 +169,11 @@ class Batch:
             if effects.deleted is not None:
                 gone = effects.deleted[1:3]
                 dead = {i: d for i, d in dead.items() if d is None or d[1:3] != gone}
-        self.dead = [letter for letter in dead.values() if letter is not None]
-        self.revived = [letter_id for letter_id, letter in dead.items() if letter is None]
+        for letter_id, letter in dead.items():
+            if letter is None:
+                self.revived.append(letter_id)
+            else:
+                self.dead.append(letter)
 
     def _fold_timers(self, effective: _Effective) -> None:
         """Take timers set and cancelled."""
@@ -155,8 +187,11 @@ class Batch:
             if effects.deleted is not None:
                 gone = effects.deleted[1:3]
                 timers = {place: t for place, t in timers.items() if place[:2] != gone}
-        self.timers = [timer for timer in timers.values() if timer is not None]
-        self.timers_gone = [place for place, timer in timers.items() if timer is None]
+        for place, latest in timers.items():
+            if latest is None:
+                self.timers_gone.append(place)
+            else:
+                self.timers.append(latest)
 
     def _leave_out(self, deleted: set[int]) -> None:
         """Drop what the batch holds of agents that end in it; their numbers never come again."""
@@ -190,11 +225,15 @@ class Batch:
 
 def _heads(turns: list[Commit]) -> list[AgentRow]:
     """Return the agents' heads after their latest commits."""
-    latest = {commit.agent: commit for commit in turns if commit.agent}
-    return [
-        _new(AgentRow, (agent, c.kind, c.key, c.version, c.sequence, c.status, c.reason))
-        for agent, c in latest.items()
-    ]
+    latest: dict[int, Commit] = {}
+    for commit in turns:
+        if commit.agent:
+            latest[commit.agent] = commit
+    heads: list[AgentRow] = []
+    for agent, c in latest.items():
+        head = (agent, c.kind, c.key, c.version, c.sequence, c.status, c.reason)
+        heads.append(_new(AgentRow, head))
+    return heads
 
 
 def _journal(turns: list[Commit], shared: Mapping[int, str]) -> list[JournalRow]:

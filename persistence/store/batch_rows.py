@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import msgspec
 
@@ -20,17 +20,19 @@ def fold_rows(tables: Rows, commit: Commit) -> str:
     effects = commit.effects
     if effects is None or not effects.rows:
         return ""
-    put: dict[str, list[str]] = {}
-    gone: dict[str, list[str]] = {}
+    put: dict[str, list[object]] = {}
+    gone: dict[str, list[Key]] = {}
     for table, key, row in effects.rows:
-        places = tables.setdefault(table, {})
+        places = tables.get(table)
+        if places is None:
+            places = tables[table] = {}
         if row is None:
             places[key] = None
             if table.journaled:
-                gone.setdefault(table.name, []).append(_encode(key))
+                gone.setdefault(table.name, []).append(key)
         else:
             stamped = table.stamped(row, commit.sequence)
-            places[table.place(stamped)] = stamped
+            places[stamped[: table.key]] = stamped
             if table.journaled:
                 put.setdefault(table.name, []).append(_written(table, stamped))
     if not gone:
@@ -38,9 +40,20 @@ def fold_rows(tables: Rows, commit: Commit) -> str:
     return f"{_members('rows', put)},{_members('gone', gone)}" if put else _members("gone", gone)
 
 
-def _members(verb: str, by_table: dict[str, list[str]]) -> str:
-    tables = [f'"{name}":[{",".join(values)}]' for name, values in by_table.items()]
-    return f'"{verb}":{{{",".join(tables)}}}'
+def _members(verb: str, by_table: Mapping[str, object]) -> str:
+    return f'"{verb}":{msgspec.json.encode(by_table).decode()}'
+
+
+def _written(table: Table, row: Row) -> object:
+    """Return what is encoded of a row: its JSON stays as it is."""
+    if not table.json_at:
+        return row
+    values: list[object] = [*row]
+    for at in table.json_at:
+        text = values[at]
+        if isinstance(text, str):
+            values[at] = msgspec.Raw(text)
+    return values
 
 
 def joined(delta: str, members: str) -> str:
@@ -48,15 +61,3 @@ def joined(delta: str, members: str) -> str:
     return (
         delta if not members else f"{{{members}}}" if delta == "{}" else f"{delta[:-1]},{members}}}"
     )
-
-
-def _encode(value: object) -> str:
-    return msgspec.json.encode(value).decode()
-
-
-def _written(table: Table, row: Row) -> str:
-    values: list[Any] = [
-        msgspec.Raw(value.encode()) if column.type == "json" and isinstance(value, str) else value
-        for column, value in zip(table.columns, row, strict=True)
-    ]
-    return _encode(values)

@@ -106,6 +106,9 @@ class Committer:
         self.on_durable: Callable[[Batch], None] | None = None
         """Told of a batch with shared rows once it is durable, before its replies leave; must not
         raise. Called with the baton held and no lock."""
+        self.on_free: Callable[[], None] = _nothing
+        """Called when a batch is done with and others may write: does what its replies have left
+        to be done then. Called once more at any time; must not raise."""
         self._waits: deque[tuple[int, Callable[[], None]]] = deque()
         self._sleeping = False
         self._writer = 0  # the thread that holds the baton
@@ -284,8 +287,8 @@ class Committer:
 
         What is left is the writing thread's.
         """
-        if (self._queue or self._taken) and not self._held:
-            try:
+        try:
+            if (self._queue or self._taken) and not self._held:
                 # The iterator makes the call: of one that is written out nobody would know whether
                 # it got the baton when an asynchronous exception strikes.
                 for mine in map(self._baton.acquire, _AT_ONCE):
@@ -294,10 +297,11 @@ class Committer:
                             self._write_once()
                         finally:
                             self._baton.release()
-            except BaseException:
-                self.wake()
-                raise
-        self.leave()
+            self.leave()
+            self.on_free()  # last: whoever is woken makes work for others
+        except BaseException:
+            self.wake()
+            raise
 
     def leave(self) -> None:
         """Leave what has gathered to the writing thread."""
@@ -359,6 +363,7 @@ class Committer:
 
     def _serve(self) -> None:
         while True:
+            self.on_free()  # also what another has left that was interrupted
             with self._lock:
                 waiting = bool(self._queue or self._taken or self._stuck)
                 if not self._answers:
@@ -385,12 +390,13 @@ class Committer:
         """Write one batch; the caller holds the baton."""
         self._writer = threading.get_ident()
         try:
+            if self._answers:
+                self._answer()
             self._write_batch()
         finally:
             self._writer = 0
 
     def _write_batch(self) -> None:
-        self._answer()
         with self._lock:
             if self._held or self._dead is not None:
                 return
@@ -403,7 +409,8 @@ class Committer:
         if self._stuck is None and not self._stuck_gates and not self._fold():
             return
         batch = self._stuck
-        if batch is not None and batch:
+        written = batch is not None and bool(batch)
+        if batch is not None and written:
             started = self._clock()
             try:
                 self._store.commit(batch)
@@ -412,13 +419,14 @@ class Committer:
                 return
             except Exception as error:
                 logger.exception("the store failed in an unexpected way")
-                self._failed(StoreUnavailable(f"{self._store.location}: {error!r}"), batch)
+                message = f"{self._store.location}: {error!r}"
+                self._failed(StoreUnavailable(message), batch)
                 return
             if batch.tables and self.on_durable is not None:
                 self.on_durable(batch)
             self._tell(self._observer.saved, len(batch.commits), self._clock() - started)
         self._release(batch)
-        if batch is not None and batch:
+        if batch is not None and written:
             self._tell(self._observer.released, len(batch.commits))
 
     def _fold(self) -> bool:
@@ -448,7 +456,10 @@ class Committer:
     def _release(self, batch: Batch | None) -> None:
         answers = self._answers
         if batch is not None:
-            answers += [reply for c in batch.commits if (reply := c.reply) is not None]
+            for commit in batch.commits:
+                reply = commit.reply  # read once: fail_waiting() may take it meanwhile
+                if reply is not None:
+                    answers.append(reply)
         with self._lock:
             answers += self._stuck_gates
             if batch is not None:
@@ -488,6 +499,8 @@ class Committer:
 
     def _failed(self, error: StoreError, batch: Batch) -> None:
         try:
+            if isinstance(error, StoreUnavailable):
+                error.location = error.location or self._store.location
             # Before anybody is told: the observer arranges ``resume()``, which must come after.
             self._held = True
             with self._lock:
@@ -520,6 +533,10 @@ def stale(commit: Commit) -> PerdureError:
 
 def _waiter(callback: Callable[[], None]) -> Reply:
     return lambda _error: callback()
+
+
+def _nothing() -> None:
+    """Have nothing to do."""
 
 
 def _closed() -> SystemClosed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, Protocol, TypeAlias
 
 from ..records.records import (
@@ -61,11 +61,12 @@ class TextSearch(Protocol):
 class StoreReader(ABC):
     """Read what is durable. Every method may be called from any thread.
 
-    Methods raise StoreUnavailable when the store fails, CorruptState when bytes that were read
-    fail their checksum. Texts are JSON.
+    Methods raise StoreUnavailable, which names ``location``, when the store fails, CorruptState
+    when bytes that were read fail their checksum. Texts are JSON.
     """
 
     location: str
+    """Which store this is, for people, and for who has to know whose an error is."""
 
     @abstractmethod
     def load(self, kind: str, key: str) -> StoredAgent | None:
@@ -73,6 +74,14 @@ class StoreReader(ABC):
 
         What else was bad of it is named, and given as it must have been, or left out.
         CorruptState when its head cannot be trusted.
+        """
+
+    @abstractmethod
+    def remains(self, kind: str, key: str) -> AgentRow | None:
+        """Return what must be known of an agent to delete it, also if its head is damaged.
+
+        Its number stands beside its name; version and sequence are those of its latest commit as
+        far as the journal still knows it. CorruptState if its name leads to another agent.
         """
 
     @abstractmethod
@@ -205,6 +214,13 @@ class StoreReader(ABC):
         """Return a row of a declared table by its key, verified; None if there is none."""
 
     @abstractmethod
+    def rows(self, table: Table, keys: Sequence[Key]) -> dict[Key, Row | None]:
+        """Return what ``row`` gives for each of the keys, by a few looks for all of them.
+
+        Where one is damaged some are left out: ``row`` says what is wrong with which.
+        """
+
+    @abstractmethod
     def page(self, table: Table, order: Order, after: Row | None, limit: int) -> list[Row]:
         """Return up to ``limit`` verified rows of a declared table, in an order.
 
@@ -221,8 +237,11 @@ class StoreReader(ABC):
         """
 
     @abstractmethod
-    def count(self, table: Table, order: Order) -> int:
-        """Return how many rows of a declared table an order has."""
+    def count(self, table: Table, order: Order, prefix: str = "") -> int:
+        """Return how many rows of a declared table an order has.
+
+        With ``prefix`` those whose first column behind the equal ones, a text, begins so.
+        """
 
     @abstractmethod
     def texts(self, containing: str = "") -> Iterator[StoredText]:

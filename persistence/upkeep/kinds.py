@@ -11,6 +11,7 @@ from ..codec.codec import Codec
 from ..errors import CorruptState
 from ..records.checksums import intact, of_entry, of_field, of_item
 from ..records.records import Delta, EntryRow, ItemRow, StoredAgent, map_mark
+from ..secrets.place import in_state
 from ..state.state import Layout, LogField, MapField
 from ..state.tracker import shape_text
 from .repair import Repair
@@ -76,7 +77,7 @@ def _to_log(stored: StoredAgent, field: LogField, delta: Delta) -> int:
     agent, name = stored.head.agent, field.name
     texts = _parts(stored, name, list[msgspec.Raw], "a Log")
     items = [
-        _proven(stored, field.codec, bytes(text).decode(), f"{name}[{position}]")
+        _proven(stored, name, field.codec, bytes(text).decode(), None, position)
         for position, text in enumerate(texts)
     ]
     delta.items = [
@@ -97,7 +98,7 @@ def _to_map(stored: StoredAgent, field: MapField, delta: Delta) -> None:
             key = key_of(written)
         except ValueError:
             raise _refusal(stored, name, "a Map with int keys") from None
-        text = _proven(stored, field.codec, bytes(raw).decode(), f"{name}[{key!r}]")
+        text = _proven(stored, name, field.codec, bytes(raw).decode(), written, key)
         crc = of_entry(agent, name, key, text)
         delta.entries[agent, name, key] = EntryRow(agent, name, key, text, crc)
 
@@ -114,11 +115,22 @@ def _parts(stored: StoredAgent, name: str, form: type[T], declared: str) -> T:
         raise _refusal(stored, name, declared) from None
 
 
-def _proven(stored: StoredAgent, codec: Codec[object], text: str, part: str) -> str:
+def _proven(  # noqa: PLR0917 - from where, to where
+    stored: StoredAgent,
+    name: str,
+    codec: Codec[object],
+    text: str,
+    source: str | None,
+    part: str | int,
+) -> str:
+    """Return the text of a part of a plain field as it may stand in the collection."""
+    head = stored.head
+    where = f"{head.kind}/{head.key}, state.{name}[{part!r}]"
+    here = codec.at(*in_state(head.kind, head.key, name))
+    text = here.moved(text, source, part, where)
     try:
-        proven = codec.encode(codec.decode(text), part)
+        proven = here.encode(here.decode(text, part), name, part)
     except ValueError as error:
-        where = f"{stored.head.kind}/{stored.head.key}, state.{part}"
         raise CorruptState(where, f"{error}; {_MENDING}") from None
     return codec.over(text, proven, proven)
 

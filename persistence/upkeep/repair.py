@@ -89,7 +89,8 @@ def _judge(
         return _Finding(text, bad)
     if unreadable == "quarantine":
         where = f"{head.kind}/{head.key}, state.{name}"
-        raise CorruptState(where, f"{problem}; mend the class, or set unreadable = 'rewind'")
+        advice = "mend the class, or set unreadable = 'rewind' to lose the turns since it decoded"
+        raise CorruptState(where, f"{problem}; {advice}")
     return _Finding(None, bad or QuarantineRow(head.agent, name, text, problem, time.time()))
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Final, NoReturn
+from collections.abc import Mapping
+from typing import NoReturn
 
 from ..errors import CorruptState
 from ..records.checksums import of_entry, of_item
-from ..records.journal import JournalDelta, read_delta
-from ..records.records import BaseFields, Delta, EntryRow, ItemRow, StoredAgent
+from ..records.records import Delta, EntryRow, ItemRow, StoredAgent
+from ..secrets.place import in_state
 from ..state.state import Layout, PlainField
 from ..state.tracker import shape_text
 from ..store.store import StoreReader
-
-_PAGE: Final = 512
+from .past import Past
 
 
 def rewind(
@@ -25,22 +24,23 @@ def rewind(
     whose current value does. Logs are cut to their length at that version and map entries put
     back. CorruptState when the journal no longer knows enough for that.
     """
-    past = Past(reader, stored, layout)
-    version = past.newest_good(good)
+    way = Rewinding(reader, stored, layout)
+    version = way.newest_good(good)
     agent = stored.head.agent
     # All fields and lengths, changed or not: later readers of the history need not look beyond.
     delta = Delta(agent)
-    delta.fields = dict(past.fields)
+    delta.fields = dict(way.fields)
     fresh = layout.state_class()
     for plain in layout.plain:
         if plain.name not in delta.fields:
             default = getattr(fresh, plain.name)
-            delta.fields[plain.name] = plain.codec.encode(default, f"state.{plain.name}")
+            codec = plain.codec.at(*in_state(stored.head.kind, stored.head.key, plain.name))
+            delta.fields[plain.name] = codec.encode(default, f"state.{plain.name}")
     for name, length in stored.log_lengths.items():
-        past.cut(delta, name, length, version)
+        way.cut(delta, name, length, version)
     for field in layout.maps:
-        past.put_back(delta, field.name, version)
-    delta.shape = shape_text({**stored.shape, **dict.fromkeys(delta.fields), **past.cut_to})
+        way.put_back(delta, field.name, version)
+    delta.shape = shape_text({**stored.shape, **dict.fromkeys(delta.fields), **way.cut_to})
     return version, delta
 
 
@@ -53,31 +53,26 @@ def undecodable(field: PlainField, text: str) -> str | None:
     return None
 
 
-class Past:
-    """An agent's history, asked for what was at some version."""
+class Rewinding:
+    """The way back from an agent's latest version to its last good one."""
 
     def __init__(self, reader: StoreReader, stored: StoredAgent, layout: Layout) -> None:
-        """Read the whole history that is kept; rare, so simple rather than fast."""
-        head = stored.head
-        self._reader = reader
-        self._agent = head.agent
-        self._latest = head.version
-        self._where = f"{head.kind}/{head.key}"
+        """Read what the journal knows."""
+        self._past = Past(reader, stored)
+        self._agent = stored.head.agent
+        self._where = f"{stored.head.kind}/{stored.head.key}"
         self._layout = layout
-        rows = list(reader.history(head.agent, head.version + 1))
-        self._deltas = {version: read_delta(text) for version, text in rows if text is not None}
-        self._oldest = rows[-1][0] if rows else head.version + 1
-        self._base: BaseFields = reader.base_fields(head.agent)
         self.fields: dict[str, str] = {}
+        """The plain fields at the version found; those missing had their defaults."""
         self.cut_to: dict[str, int] = {}
         """The lengths that ``cut`` gives to logs."""
-        """The plain fields at the version found; those missing had their defaults."""
 
     def newest_good(self, good: Mapping[str, str]) -> int:
         """Find the version to go back to and fill ``fields``."""
+        past = self._past
         touched: set[str] = set()
-        for version in range(self._latest - 1, max(self._oldest - 1, 1) - 1, -1):
-            undone = self._deltas.get(version + 1)
+        for version in range(past.latest - 1, max(past.oldest - 1, 1) - 1, -1):
+            undone = past.delta(version + 1)
             if undone is None:
                 good = {}  # whatever that entry set, the current values may be of it
             else:
@@ -89,15 +84,12 @@ class Past:
 
     def cut(self, delta: Delta, field: str, length: int, version: int) -> None:
         """Let ``delta`` give a log of now ``length`` items what it had at ``version``."""
-        lost = self._lost_since(version)
-        then = self._length_at(field, version)
-        shortest = length
-        for _, undone in self._between(version):
-            if field in undone.append:
-                shortest = min(shortest, undone.append[field][0])
-            shortest = min(shortest, undone.truncate.get(field, shortest))
+        past = self._past
+        lost = past.lost(version) is not None
+        then = past.length_at(field, version)
+        shortest = past.shortest(field, length, version)
         if then is None:
-            if lost or any(field in undone.truncate for _, undone in self._between(version)):
+            if lost or any(field in undone.truncate for _, undone in past.between(version)):
                 self._unknown(f"the length of {field} at version {version} is not known any more")
             then = shortest
         if lost:
@@ -105,7 +97,7 @@ class Past:
         delta.truncated[field] = shortest
         self.cut_to[field] = then
         for position in range(shortest, then):
-            text = self._item_at(field, position, version)
+            text = past.item_at(field, position, version)
             if text is None:
                 self._unknown(f"item {position} of {field} is not known any more")
             crc = of_item(self._agent, field, position, text)
@@ -113,17 +105,17 @@ class Past:
 
     def put_back(self, delta: Delta, field: str, version: int) -> None:
         """Let ``delta`` give a map the entries it had at ``version``."""
-        changed: set[str | int] = set()
-        for _, undone in self._between(version):
-            changed.update(key for key, _ in undone.put.get(field, []))
-            changed.update(undone.delete.get(field, []))
-        if self._lost_since(version):
+        past = self._past
+        changed = past.changed_entries(field, version)
+        if past.lost(version) is not None:
             # Any entry may have been changed by the lost journal row.
-            changed.update(self._current(field))
-            for _, past in self._known(version):
-                changed.update(key for key, _ in past.put.get(field, []))
+            changed.update(past.current_keys(field))
+            for _, earlier in past.known(version):
+                changed.update(key for key, _ in earlier.put.get(field, []))
         for key in changed:
-            text = self._entry_at(field, key, version)
+            known, text = past.entry_at(field, key, version)
+            if not known:
+                self._unknown(f"{field}[{key!r}] at version {version} is not known any more")
             row = None
             if text is not None:
                 crc = of_entry(self._agent, field, key, text)
@@ -135,7 +127,7 @@ class Past:
         for field in self._layout.plain:
             name = field.name
             known, text = (
-                (True, unchanged[name]) if name in unchanged else self._field_at(name, version)
+                (True, unchanged[name]) if name in unchanged else self._past.field_at(name, version)
             )
             if not known or (text is not None and undecodable(field, text)):
                 return False
@@ -143,68 +135,6 @@ class Past:
                 fields[name] = text
         self.fields = fields
         return True
-
-    def _field_at(self, field: str, version: int) -> tuple[bool, str | None]:
-        """Return whether a field's value at ``version`` is known, and its text (None: default)."""
-        for _, delta in self._known(version):
-            if field in delta.set:
-                return True, bytes(delta.set[field]).decode()
-        if not self._reaches_base(version):
-            return False, None
-        text = self._base.fields.get(field)
-        return text is not None or self._base.complete, text
-
-    def _length_at(self, field: str, version: int) -> int | None:
-        for _, delta in self._known(version):
-            if field in delta.append:
-                start, items = delta.append[field]
-                return start + len(items)
-            if field in delta.truncate:
-                return delta.truncate[field]
-        return 0 if self._reaches_start(version) else None
-
-    def _item_at(self, field: str, position: int, version: int) -> str | None:
-        for _, delta in self._known(version):
-            start, items = delta.append.get(field, (0, []))
-            if start <= position < start + len(items):
-                return bytes(items[position - start]).decode()
-        return None
-
-    def _entry_at(self, field: str, key: str | int, version: int) -> str | None:
-        for _, delta in self._known(version):
-            for put, value in reversed(delta.put.get(field, [])):
-                if put == key:
-                    return bytes(value).decode()
-            if key in delta.delete.get(field, []):
-                return None
-        if not self._reaches_start(version):
-            self._unknown(f"{field}[{key!r}] at version {version} is not known any more")
-        return None
-
-    def _current(self, field: str) -> Iterator[str | int]:
-        after: str | int | None = None
-        while page := self._reader.map_page(self._agent, field, after, _PAGE):
-            yield from (key for key, _ in page)
-            after = page[-1][0]
-
-    def _known(self, version: int) -> Iterator[tuple[int, JournalDelta]]:
-        """Iterate from ``version`` down to the first lost entry, or to the oldest."""
-        while version in self._deltas:
-            yield version, self._deltas[version]
-            version -= 1
-
-    def _between(self, version: int) -> list[tuple[int, JournalDelta]]:
-        """Return the readable entries above ``version``."""
-        return [(v, delta) for v, delta in self._deltas.items() if v > version]
-
-    def _lost_since(self, version: int) -> bool:
-        return any(v not in self._deltas for v in range(version + 1, self._latest + 1))
-
-    def _reaches_base(self, version: int) -> bool:
-        return all(v in self._deltas for v in range(self._oldest, version + 1))
-
-    def _reaches_start(self, version: int) -> bool:
-        return self._oldest == 1 and self._reaches_base(version)
 
     def _unknown(self, what: str) -> NoReturn:
         raise CorruptState(self._where, f"it cannot be rewound: {what}; restore a backup")

@@ -14,8 +14,9 @@ from ..ledger.desk import Desk, Handle
 from ..ledger.guard import Decision, Right, Standing, Use, recorded
 from ..ledger.unit import Place, Step
 from .boundaries import Boundary
+from .cut_off import Isolations
 from .grants import Grant, Isolation
-from .held import Grants
+from .listing import Grants
 from .policy import NUMBERS, Policy
 
 MOST_USES: Final = 2**63 - 1
@@ -173,10 +174,10 @@ class Access(Handle):
         self._only_system("restore an agent")
         return self._isolator.restore(principal_of(agent))
 
-    def isolated(self) -> list[Isolation]:
-        """Return who is cut off, and why. System only."""
-        self._only_system("ask who is isolated")
-        return self._policy.isolations()
+    @property
+    def isolations(self) -> Isolations:
+        """Who is cut off, and why: ``list()``, ``each()``, ``count()``. System only."""
+        return Isolations(self._policy.isolations, self._only_system)
 
     def check(self, who: AnyAgent, right: Right, scope: Scope, key: str | None = None) -> Decision:
         """Return what would be decided, without doing anything, and not audited. System only."""

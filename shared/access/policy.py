@@ -19,10 +19,10 @@ from ...persistence.records.chain import AuditRecord
 from ...persistence.records.shared_tables import BOUNDARIES, GRANTS, ISOLATED, OWNERS, PROGRESS
 from ...persistence.records.tables import Change, Key, Order, Row, Table
 from ...persistence.store.store import StoreReader
-from ..ledger.guard import ALL, Decision, Right, Standing, Use, recorded
+from ..ledger.guard import ALL, Decision, Right, Shown, Standing, Use, recorded
 from .boundaries import RIGHTS, SHARED_KINDS, AnyBoundary, Boundary, CustomBoundary
+from .damage import last_set
 from .grants import Grant, Isolation
-from .lost import last_set
 
 logger = logging.getLogger("perdure.lifecycle")
 
@@ -91,7 +91,7 @@ class Policy:
         self._next = itertools.count(1 if numbers is None else int(str(numbers[1])) + 1)
         for table in (OWNERS, GRANTS, BOUNDARIES, ISOLATED):
             rows = list(stored_rows(store, table))
-            self._take(Change(table, row[: table.key], row) for row in rows)
+            self.published([Change(table, row[: table.key], row) for row in rows], 0)
             lost = store.count(table, Order(table.key_names)) - len(rows)
             if lost > 0:
                 held = self._close(table, {row[: table.key] for row in rows}, store)
@@ -178,13 +178,16 @@ class Policy:
 
         if custom:
             return within
-        if any(grant.keys == "*" for grant in grants):
-            return ALL
-        return granted
+        patterns = tuple(grant.keys for grant in grants)
+        return ALL if "*" in patterns else Shown(patterns)
 
     def published(self, changes: Sequence[Change], sequence: int) -> None:  # noqa: ARG002 - as Guard has it
         """Take over what was appended; under the ledger's lock."""
-        self._take(change for change in changes if change.table in _TABLES)
+        for table, key, row in changes:
+            take = _TABLES.get(table)
+            if take is not None:
+                take(self, key, row)
+                self._epoch += 1
 
     def granted(self, number: int) -> Row | None:
         """Return the newest row of a grant; None if it is gone."""
@@ -282,7 +285,7 @@ class Policy:
         self, boundary: AnyBoundary, who: Principal, right: Right, scope: Scope, key: str | None
     ) -> tuple[int, str]:
         """Return what an agent's boundary gives it, and why if that is the answer."""
-        if scope.kind not in SHARED_KINDS or self._owner(scope) != _SYSTEM:
+        if scope.kind not in SHARED_KINDS or (self._owners and self._owner(scope) != _SYSTEM):
             return 0, ""
         if not isinstance(boundary, Boundary):
             try:
@@ -338,11 +341,6 @@ class Policy:
 
     def _is_over(self, grant: _Held) -> bool:
         return grant.expires is not None and grant.expires <= self._now()
-
-    def _take(self, changes: Iterable[Change]) -> None:
-        for table, key, row in changes:
-            _TABLES[table](self, key, row)
-            self._epoch += 1
 
     def _take_grant(self, key: Key, row: Row | None) -> None:
         number: int = key[0]  # type: ignore[assignment]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
+from ...hooks.details import ArtifactDetails
+from ...hooks.points import ARTIFACT_AFTER, ARTIFACT_BEFORE
 from ...lifecycle.supervisor import PersistenceSupervisor
 from ...persistence.codec.codec import codec_of
 from ...persistence.errors import CorruptState, StateError
@@ -133,6 +136,9 @@ class Artifacts(ArtifactReader):
             tuple(map(checked_artifact, sources)),
             self._meta(name, meta),
         )
+        if self._desk.listeners.shared:
+            it = ("save", str(draft.scope), draft.name, 0, 0)
+            self._desk.tell(ARTIFACT_BEFORE, "save", ArtifactDetails, *it)
         unit = self._desk.unit()
         begun = self._desk.begin() if unit is None else unit
         self._desk.allow(begun, Right.WRITE, draft.scope, draft.name, "write")
@@ -147,7 +153,7 @@ class Artifacts(ArtifactReader):
 
         LineageCircle if one of them was itself made from it, directly or not.
         """
-        with self._desk.entry() as unit:
+        with self._heard("link", artifact), self._desk.entry() as unit:
             self._exists(unit, artifact, Right.WRITE, "write")
             for source in sources:
                 self._exists(unit, source, Right.READ, "read")
@@ -156,7 +162,7 @@ class Artifacts(ArtifactReader):
 
     def tag(self, artifact: Artifact, *tags: str) -> None:
         """Add tags; needs WRITE."""
-        with self._desk.entry() as unit:
+        with self._heard("tag", artifact), self._desk.entry() as unit:
             self._exists(unit, artifact, Right.WRITE, "write")
             for tag in tags:
                 key = (self._tag(tag), artifact.number)
@@ -164,7 +170,7 @@ class Artifacts(ArtifactReader):
 
     def untag(self, artifact: Artifact, *tags: str) -> None:
         """Remove tags; those it has not are passed over. Needs WRITE."""
-        with self._desk.entry() as unit:
+        with self._heard("untag", artifact), self._desk.entry() as unit:
             self._exists(unit, artifact, Right.WRITE, "write")
             for tag in tags:
                 key = (checked_name(tag, "tag"), artifact.number)
@@ -183,7 +189,7 @@ class Artifacts(ArtifactReader):
             assert hold.names
             present(before, artifact)
 
-        with self._desk.entry() as unit:
+        with self._heard("delete", artifact), self._desk.entry() as unit:
             row = self._existing(unit, artifact, Right.DELETE, "delete")
             self._uploads.traffic.hold(hold, (CONTENTS, artifact.content))
             unit.change((ARTIFACTS, (artifact.number,)), step, checked=False)
@@ -215,6 +221,18 @@ class Artifacts(ArtifactReader):
 
     # Underneath.
 
+    @contextmanager
+    def _heard(self, operation: str, artifact: Artifact) -> Iterator[None]:
+        """Ask who listens whether the block may run, and tell them that it has."""
+        if not self._desk.listeners.shared:
+            yield
+            return
+        checked_artifact(artifact)
+        it = (operation, str(artifact.scope), artifact.name, artifact.number, artifact.size)
+        self._desk.tell(ARTIFACT_BEFORE, operation, ArtifactDetails, *it)
+        yield
+        self._desk.tell(ARTIFACT_AFTER, operation, ArtifactDetails, *it)
+
     def _finish(self, sink: Sink) -> Artifact:
         unit = self._desk.unit()
         if unit is not None:
@@ -230,7 +248,11 @@ class Artifacts(ArtifactReader):
             self._desk.commit(alone)
             row = self._desk.behold(None, (ARTIFACTS, (sink.number,)))
         assert row is not None
-        return from_row(row)
+        made = from_row(row)
+        if self._desk.listeners.shared:
+            it = ("save", str(made.scope), made.name, made.number, made.size)
+            self._desk.tell(ARTIFACT_AFTER, "save", ArtifactDetails, *it)
+        return made
 
     def _save(self, sink: Sink, unit: Unit, *, within: bool) -> None:
         """Add the steps that make an artifact; ``within`` a turn or transaction."""

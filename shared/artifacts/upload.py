@@ -92,7 +92,7 @@ class Uploads:
         receipt = Receipt()
         committer.gate(receipt)
         committer.help()
-        receipt.wait(self.waiting())
+        receipt.wait(self.waiting)
 
     def relieve(self) -> None:
         """Wait if much waits for the disk."""

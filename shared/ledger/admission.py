@@ -14,12 +14,18 @@ _USES = GRANTS.names.index("uses")
 _LOOKING = Right.READ | Right.LIST
 
 
+class Guarded(Protocol):
+    """Know who decides: the ledger."""
+
+    guard: Guard
+
+
 class Counter(Protocol):
     """Where a call is admitted: the desk."""
 
     @property
-    def guard(self) -> Guard:
-        """Who decides."""
+    def ledger(self) -> Guarded:
+        """Where what is shared changes."""
         ...
 
     def standing(self) -> Standing:
@@ -47,7 +53,7 @@ def admit(desk: Counter, unit: Unit | None, use: Use) -> None:
     not used by what is undone, and nobody uses it twice.
     """
     alone = unit is None
-    guard = desk.guard
+    guard = desk.ledger.guard
     if unit is not None:
         decision = unit.ask(guard, use)
     else:
@@ -64,7 +70,8 @@ def admit(desk: Counter, unit: Unit | None, use: Use) -> None:
         if decision.audited and desk.unit() is not unit:
             desk.commit(unit)
         _refuse(decision, unit.standing, use)
-    _spend(desk, unit, use, decision)
+    if decision.uses:
+        _spend(desk, unit, use, decision)
     if alone:
         desk.commit(unit)
     else:
@@ -73,7 +80,7 @@ def admit(desk: Counter, unit: Unit | None, use: Use) -> None:
 
 def _spend(desk: Counter, unit: Unit, use: Use, decision: Decision) -> None:
     """Use what limited grants the decision needs; Denied where there are no uses left."""
-    guard = desk.guard
+    guard = desk.ledger.guard
     for number in decision.uses:
         place = (GRANTS, (number,))
         # What was seen stays seen: undoing the part of a turn that saw it gives no use back.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from ...persistence.records.tables import Key, Row, Table
@@ -59,12 +59,19 @@ class RowCache:
                 self._put(place, loaded)
         return loaded
 
+    def unknown(self, places: Iterable[tuple[Table, Key]]) -> list[tuple[Table, Key]]:
+        """Return those of some places of which nothing is remembered at this moment."""
+        young, old = self._young, self._old
+        return [place for place in places if place not in young and place not in old]
+
     def took(self, table: Table, changed: dict[Key, Row | None]) -> None:
         """Take over what a commit has made durable."""
         with self._lock:
             for key, row in changed.items():
-                self._leases.pop((table, key), None)
-                self._put((table, key), row)
+                place = (table, key)
+                if self._leases:
+                    self._leases.pop(place, None)
+                self._put(place, row)
 
     def forget(self) -> None:
         """Drop everything."""
@@ -73,10 +80,12 @@ class RowCache:
             self._young, self._old, self._weight = {}, {}, 0
 
     def _put(self, place: tuple[Table, Key], row: Row | None) -> None:
-        self._old.pop(place, None)
-        weight = _weight(row)
+        if self._old:
+            self._old.pop(place, None)
+        table = place[0]
+        weight = _weight(table, row)
         if place in self._young:
-            self._weight -= _weight(self._young[place])
+            self._weight -= _weight(table, self._young[place])
         if weight > self._half:  # it would drive out everything else
             self._young.pop(place, None)
             return
@@ -86,9 +95,6 @@ class RowCache:
             self._old, self._young, self._weight = self._young, {}, 0
 
 
-def _weight(row: Row | None) -> int:
-    weight = _OVERHEAD
-    for value in row or ():  # for every row that is written: a generator costs a call a value
-        if isinstance(value, str | bytes):
-            weight += len(value)
-    return weight
+def _weight(table: Table, row: Row | None) -> int:
+    # For every row that is written: by C alone.
+    return _OVERHEAD if row is None else _OVERHEAD + sum(map(len, table.sized(row)))

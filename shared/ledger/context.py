@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -74,10 +75,10 @@ class Receipt:
         self._error = error
         self._pending.release()
 
-    def wait(self, blocking: AbstractContextManager[object]) -> None:
-        """Wait for it inside ``blocking``; raise the error it is."""
+    def wait(self, blocking: Callable[[], AbstractContextManager[object]]) -> None:
+        """Wait for it inside ``blocking()`` if it is not there; raise the error it is."""
         if self._pending.locked():
-            with blocking, self._pending:
+            with blocking(), self._pending:
                 pass
         if self._error is not None:
             raise self._error

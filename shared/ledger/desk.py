@@ -9,6 +9,7 @@ Every handle (scopes, access, sessions, artifacts, patterns) has one, and asks i
 - *seeing what*: a turn sees what is appended, and counts as one that knows it; whoever is at the
   edge sees what is durable;
 - *whether it may*: now (``allow``), and once more when the unit ends, under the ledger's lock;
+- *who wants to know of it* (``listeners``): hooks, before and after;
 - *what of a plain text is stored* (``plain``): values, names, notes and reasons pass the detector.
 """
 
@@ -19,8 +20,10 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
+from ...hooks.details import Details
+from ...hooks.points import Point
 from ...lifecycle.supervisor import PersistenceSupervisor
 from ...persistence.errors import (
     Conflict,
@@ -35,17 +38,20 @@ from ...persistence.names.scope import Principal, Scope
 from ...persistence.records.chain import summed
 from ...persistence.records.records import Commit
 from ...persistence.records.tables import Row
+from ...persistence.secrets.detector import SHORTEST
 from ...persistence.secrets.plain import Plain
 from .admission import admit
 from .context import Context, Receipt
 from .guard import Guard, Right, Standing, Use
 from .ledger import Ledger, Stale
+from .listeners import Listeners, Nobody
 from .unit import Place, Step, Unit
 from .view import View
 
 logger = logging.getLogger("perdure.shared")
 
 T = TypeVar("T")
+D = TypeVar("D", bound=Details)
 
 ATTEMPTS: Final = 100
 """Times work outside of turns is tried while others are first."""
@@ -56,6 +62,7 @@ ALONE: Final = "(shared)"
 
 _WRITE: Final = Right.WRITE._value_
 """Flags are not combined, but their numbers: enum's operators take a microsecond each."""
+_new: Final = tuple.__new__  # a named tuple's own constructor takes twice as long
 _SYSTEM: Final = Standing(Principal.SYSTEM)
 _transaction: Final[ContextVar[Unit | None]] = ContextVar("perdure_transaction", default=None)
 """The transaction of this context that belongs to no turn."""
@@ -72,6 +79,7 @@ class Desk(View):
         *,
         patience: float,
         plain: Plain | None = None,
+        listeners: Listeners | None = None,
     ) -> None:
         """Commit by ``supervisor``; a call waits ``patience`` seconds while that is behind."""
         super().__init__(ledger)
@@ -80,6 +88,7 @@ class Desk(View):
         self._patience = patience
         self._standing = _SYSTEM
         self.plain = plain or Plain()
+        self.listeners = listeners or Nobody()
         self.now = context.now
         self.turn = context.turn
 
@@ -118,15 +127,33 @@ class Desk(View):
         The decision is part of ``unit``, and asked for again when that ends. Without a unit it
         counts at once, in a commit of its own where the audit wants to know of it.
         """
-        if unit is not None and unit.edge and self.standing().principal != unit.standing.principal:
+        if unit is not None and unit.edge and self._speaker(unit) != unit.standing.principal:
             message = (
                 f"this transaction runs in the name of {unit.standing.principal}; use the handle"
                 " that it gives"
             )
             raise Denied(message)
-        if key is not None and right._value_ & _WRITE:
+        if key is not None and right._value_ & _WRITE and (len(key) >= SHORTEST or ":" in key):
             self.plain.name(key, f"a key of a scope {scope.kind!r}")
-        admit(self, unit, Use(right, scope, key, operation))
+        admit(self, unit, _new(Use, (right, scope, key, operation)))
+
+    def _speaker(self, unit: Unit) -> Principal:
+        """Return who speaks where ``unit`` is the transaction under way: outside of turns, this."""
+        here = self._standing if unit.origin is None else self.standing()
+        return here.principal
+
+    # Who wants to know of it.
+
+    def tell(self, point: Point[Any], name: str, details: type[D], *of: object) -> D:
+        """Have those who listen to a point told; return the details as they left them.
+
+        ``details`` are made of the caller and of what follows; ``name`` is what a hook may be
+        limited to. HookCancelled, HookFailed.
+        """
+        standing = self.standing()
+        who = standing.principal
+        agent = (who.id, who.part) if who.kind == "agent" else ("", "")
+        return self.listeners.ask(point, name, details(*agent, standing.correlation, *of))
 
     # In which unit.
 
@@ -146,7 +173,7 @@ class Desk(View):
 
     def begin(self, owner: object = None, *, edge: bool = False) -> Unit:
         """Return a new unit of this caller's."""
-        return Unit(self.standing(), self.guard.epoch, owner, edge=edge)
+        return Unit(self.standing(), self.ledger.guard.epoch, owner, edge=edge)
 
     def begin_as_system(self, correlation: int = 0) -> Unit:
         """Return a new unit of the system's, whoever calls: for what nobody asked for."""
@@ -176,7 +203,7 @@ class Desk(View):
             raise
         finally:
             _transaction.reset(token)
-        if unit.mail or not self.ledger.holds(unit) or not unit.end_idle(self.guard.epoch):
+        if unit.mail or not self.ledger.holds(unit) or not self.ledger.end_idle(unit):
             self.commit(unit)
 
     def run(
@@ -264,7 +291,8 @@ class Desk(View):
                 with self.ledger.ending(unit) as ending:
                     if ending.changes or ending.audit or unit.mail:
                         ending.put_into(commit)
-                        commit.with_effects().sends = self._context.rows(unit.mail)
+                        if unit.mail:
+                            commit.with_effects().sends = self._context.rows(unit.mail)
                         commit.reply = receipt
                         sequence = self._supervisor.append(commit)
                         self.ledger.publish(ending, sequence)
@@ -276,7 +304,7 @@ class Desk(View):
                 if not commit.sequence:
                     self.forgo(unit)
                 raise
-        receipt.wait(self.ledger.waiting())
+        receipt.wait(self.ledger.waiting)
 
     def wait(self) -> None:
         """Wait until everything appended so far is durable."""
@@ -285,7 +313,7 @@ class Desk(View):
         committer = self._supervisor.committer
         with committer.promise():
             committer.gate(receipt)
-        receipt.wait(self.ledger.waiting())
+        receipt.wait(self.ledger.waiting)
 
     def forgo(self, unit: Unit, *, again: bool = False) -> None:
         """Undo a unit, and commit what it was refused, and what it was allowed in vain.

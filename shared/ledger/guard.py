@@ -1,12 +1,14 @@
-"""Who may do what: the questions that shared state asks before it acts."""
+"""Who may do what: asked at each call, and at the commit, where a revoked grant is noticed."""
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
 from ...persistence.errors import Denied, Isolated
+from ...persistence.names.keys import matches
 from ...persistence.names.scope import Principal, Scope
 from ...persistence.records.chain import AuditRecord
 from ...persistence.records.tables import Change, Row
@@ -114,6 +116,17 @@ class CommitCheck(Protocol):
     def session_of(self, correlation: int) -> str:
         """Return the session a chain of messages belongs to, or ""; from any thread."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Show the keys that one of some patterns covers."""
+
+    patterns: tuple[str, ...]
+
+    def __call__(self, key: str) -> bool:
+        """Tell whether a key is shown."""
+        return any(matches(pattern, key) for pattern in self.patterns)
 
 
 def ALL(_key: str) -> bool:  # noqa: N802 - a constant

@@ -19,7 +19,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Final
 
@@ -38,6 +38,9 @@ logger = logging.getLogger("perdure.persistence")
 
 
 _PAGE: Final = 1000
+_new: Final = tuple.__new__  # a named tuple's own constructor takes twice as long
+MANY: Final = 8
+"""Places of a unit from which on those that only the store knows are read together."""
 RESERVED: Final = 1.0
 """Seconds for which a place is kept for somebody who was overtaken again and again."""
 
@@ -87,7 +90,9 @@ class Ledger:
     def newest(self, table: Table, key: Key) -> Row | None:
         """Return a row as the latest appended commit has left it."""
         appended = self._overlay.get((table, key))
-        return appended[1] if appended is not None else self.durable(table, key)
+        if appended is not None:
+            return appended[1]
+        return self._cache.get(table, key) if table.journaled else self.store.row(table, key)
 
     def under_way(self, place: Place) -> bool:
         """Tell whether the newest row of a place is not durable yet."""
@@ -128,6 +133,10 @@ class Ledger:
         """Return durable rows in an order; see ``StoreReader.page``."""
         return self.store.page(table, order, after, limit)
 
+    def end_idle(self, unit: Unit) -> bool:
+        """End a unit that has nothing to commit and whose rights all hold; tell whether."""
+        return unit.end_idle(self.guard.epoch)
+
     @contextmanager
     def ending(self, unit: Unit) -> Iterator[EndingUnit]:
         """Hold the lock and give what a unit changes; the block appends and calls ``publish``.
@@ -142,19 +151,10 @@ class Ledger:
         later: list[Callable[[], None]] = []
         try:
             with unit, self.lock:
-                self._wait_for_turn(unit)
-                self._check_principal(unit)
-                self._check_rights(unit)
-                self._check_reads(unit)
-                changes: list[Change] = []
-                for place in list(unit.steps):
-                    before, lost = self._newest_for(unit, place)
-                    row = unit.final(place, before)
-                    if row is not before or lost:
-                        changes.append(Change(*place, row))
+                changes = self._checked(unit)
                 if self.watch is not None and changes:
                     self.watch.check(changes)
-                ending = EndingUnit(changes, summed(unit.audit))
+                ending = EndingUnit(changes, summed(unit.audit) if unit.audit else [])
                 unit.ended = True
                 self._holder = threading.get_ident()
                 try:
@@ -166,10 +166,32 @@ class Ledger:
                     if commit is not None and commit.sequence and not ending.published:
                         # Interrupted just behind the append (Ctrl-C): the commit stands.
                         self.publish(ending, commit.sequence)
-                    self.free(unit.owner)
+                    if self._line:
+                        self.free(unit.owner)
         finally:
             for call in later:
                 call()
+
+    def _checked(self, unit: Unit) -> list[Change]:
+        """Return what a unit changes, or raise why it may not; the lock is held."""
+        if self._line:
+            self._wait_for_turn(unit)
+        self._check_rights(unit)
+        if unit.reads or unit.overlapped:
+            self._check_reads(unit)
+        changes: list[Change] = []
+        stored = self._read_ahead(unit.steps) if len(unit.steps) >= MANY else {}
+        for place, steps in list(unit.steps.items()):
+            if place in stored:
+                before, lost = stored[place], False
+            else:
+                before, lost = self._newest_for(unit, place)
+            row = before
+            for step in steps:  # whatever they gave before
+                row = step(row)
+            if row is not before or lost:
+                changes.append(_new(Change, (*place, row)))
+        return changes
 
     def check(self, change: Change) -> None:
         """Raise what would keep a change from being committed now, whatever else it comes with."""
@@ -235,9 +257,10 @@ class Ledger:
                         continue
                     self._cache.took(table, rows)
                     for key in rows:
-                        appended = self._overlay.get((table, key))
+                        place = (table, key)
+                        appended = self._overlay.get(place)
                         if appended is not None and appended[0] <= batch.last:
-                            del self._overlay[table, key]
+                            del self._overlay[place]
         except Exception:
             # Slow from now on, and never wrong.
             logger.exception("the cache of shared rows is emptied")
@@ -245,8 +268,6 @@ class Ledger:
 
     def _wait_for_turn(self, unit: Unit) -> None:
         """Wait while a place that ``unit`` writes is reserved for another; the lock is held."""
-        if not self._line:
-            return
         mine = [held.number for held in self._line if held.owner is unit.owner]
         # Without a reservation, behind those that are there now: others come later than this.
         ticket = mine[0] if mine and unit.owner is not None else next(self._tickets)
@@ -271,6 +292,21 @@ class Ledger:
             with self.waiting():
                 self._freed.wait(first.until - now)
 
+    def _read_ahead(self, places: Collection[Place]) -> dict[Place, Row | None]:
+        """Return the newest rows of those places that only the store knows, by one look for all.
+
+        They stay so while the lock is held: a row is taken out of the overlay under it.
+        """
+        unknown: dict[Table, list[Key]] = {}
+        for table, key in self._cache.unknown(places):
+            if table.journaled and (table, key) not in self._overlay:
+                unknown.setdefault(table, []).append(key)
+        found: dict[Place, Row | None] = {}
+        for table, keys in unknown.items():
+            for key, row in self.store.rows(table, keys).items():
+                found[table, key] = row
+        return found
+
     def _newest_for(self, unit: Unit, place: Place) -> tuple[Row | None, bool]:
         """Return what a unit's steps begin with, and whether a damaged row is lost with it."""
         try:
@@ -281,13 +317,6 @@ class Ledger:
             logger.error("a damaged row is replaced: %s", error)  # noqa: TRY400 - no defect
             return None, True
 
-    def _check_principal(self, unit: Unit) -> None:
-        """Refuse a unit of somebody who was cut off, whatever rights it has recorded."""
-        who = unit.standing.principal
-        if self.guard.excludes(who):
-            message = f"{who} is isolated and commits nothing; it must be restored"
-            raise Isolated(message)
-
     def _check_reads(self, unit: Unit) -> None:
         if unit.overlapped:
             raise Stale("a part of this turn used what another part has undone; try again")
@@ -296,6 +325,11 @@ class Ledger:
                 raise Stale(f"{_named(place)} was changed by another; try again")
 
     def _check_rights(self, unit: Unit) -> None:
+        """Refuse a unit of somebody who was cut off, or who has lost a right that it has used."""
+        who = unit.standing.principal
+        if self.guard.excludes(who):
+            message = f"{who} is isolated and commits nothing; it must be restored"
+            raise Isolated(message)
         if self.guard.epoch == unit.epoch:
             return
         unit.epoch = self.guard.epoch

@@ -98,21 +98,35 @@ class Unit:
     def end_idle(self, epoch: int) -> bool:
         """End it if there is nothing to commit and no right to look at again; tell whether."""
         with self._lock:
-            if not self.idle() or (self.used and self.epoch != epoch):
+            if self.audit or any(self.steps.values()) or (self.used and self.epoch != epoch):
                 return False
             self.ended = True
             return True
 
-    def change(self, place: Place, step: Step, *, checked: bool, lasting: bool = False) -> None:
+    def change(
+        self,
+        place: Place,
+        step: Step,
+        *,
+        checked: bool = False,
+        blind: bool = False,
+        lasting: bool = False,
+    ) -> None:
         """Add a step; ``checked`` if it holds only for what was read.
 
-        A ``lasting`` one stays when the savepoint it was made in is undone.
+        A ``blind`` one is made from nothing, so that it replaces what cannot be read any more. A
+        ``lasting`` one stays when the savepoint it was made in is undone.
         """
         if self.ended:
             raise _over()
-        self.steps.setdefault(place, []).append(step)
+        steps = self.steps.get(place)
+        if steps is None:
+            if blind:
+                self.replaced.add(place)
+            steps = self.steps[place] = []
+        steps.append(step)
         self._order.append((place, step, _LASTING if lasting else _innermost.get()))
-        if checked or place in self.reads:
+        if checked or (self.reads and place in self.reads):
             self.checked.add(place)
 
     def read(self, place: Place, newest: Row | None) -> Row | None:
@@ -146,13 +160,6 @@ class Unit:
             result = step(result)
         self._made[place] = (row, len(steps), result)
         return result
-
-    def final(self, place: Place, newest: Row | None) -> Row | None:
-        """Run all steps of a place, whatever they gave before; under the ledger's lock."""
-        row = newest
-        for step in self.steps.get(place, ()):
-            row = step(row)
-        return row
 
     def withdraw(self, place: Place) -> None:
         """Take the latest step of a place back; the caller has held the unit since it was made."""
@@ -287,6 +294,6 @@ class EndingUnit:
 
     def put_into(self, commit: Commit) -> None:
         """Make it part of a commit."""
-        effects = commit.with_effects()
+        effects = commit.effects or commit.with_effects()
         effects.rows, effects.audit = self.changes, self.audit
         self.commit = commit

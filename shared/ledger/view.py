@@ -18,14 +18,17 @@ class View:
         """Look into ``ledger``."""
         self.ledger = ledger
 
-    def behold(self, unit: Unit | None, place: Place) -> Row | None:
-        """Return a row as the caller may see it, without what its unit makes of it."""
+    def behold(self, unit: Unit | None, place: Place, *, blind: bool = False) -> Row | None:
+        """Return a row as the caller may see it, without what its unit makes of it.
+
+        None for a damaged one if it is to be replaced: by the unit, or ``blind`` by the next step.
+        """
         try:
             if unit is None or unit.edge:
                 return self.ledger.durable(*place)
             return self.ledger.newest(*place)
         except CorruptState:
-            if unit is None or place not in unit.replaced:
+            if unit is None or not (place in unit.replaced or (blind and place not in unit.steps)):
                 raise
             return None
 

@@ -15,6 +15,7 @@ class AgentScopes(ScopedState):
         Also where no turn is known, as in a thread the handler starts, it acts as the agent.
         """
         desk = state._desk.acting_as(Principal.agent(own.id, own.part))  # noqa: SLF001 - its base
-        super().__init__(desk, largest=state.largest, schemas=state.schemas)
+        schemas = state._schemas  # noqa: SLF001 - its base
+        super().__init__(desk, largest=state.largest, schemas=schemas)
         self.own = own
         """The scope that belongs to the agent."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Generic, Protocol, TypeVar
 
 from ...persistence.codec.codec import Codec
@@ -75,17 +76,24 @@ class Clerk:
         self, key: Key, text: str, expires: float | None, codec: Codec[object] | None = None
     ) -> Step:
         """Write a value, whatever was there; what ``codec`` does not know of that stays."""
+        return partial(self._put, key, text, expires, codec)
 
-        def step(row: Row | None) -> Row:
-            before = self.living(row)
-            if before is None:
-                return (*key, text, 1, 0, expires)
-            new, was = text, str(before[VALUE])
-            if codec is not None and codec.records:
-                new = codec.over(was, codec.seen(was), text)
-            return (*key, new, before[VERSION] + 1, 0, expires)  # type: ignore[operator]
-
-        return step
+    def _put(
+        self,
+        key: Key,
+        text: str,
+        expires: float | None,
+        codec: Codec[object] | None,
+        row: Row | None,
+    ) -> Row:
+        before = row if row is None or row[EXPIRES] is None else self.living(row)
+        if before is None:
+            return (*key, text, 1, 0, expires)
+        new = text
+        if codec is not None and codec.records:
+            was = str(before[VALUE])
+            new = codec.over(was, codec.seen(was), text)
+        return (*key, new, before[VERSION] + 1, 0, expires)  # type: ignore[operator]
 
     def when(self, holds: Callable[[Row | None], bool], step: Step, told: list[bool]) -> Step:
         """Take ``step`` where a condition holds of the living row; ``told`` learns whether."""

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final, TypeVar, cast
+from contextlib import suppress
+from typing import Final, TypeAlias, TypeVar, cast
 
+from ...hooks import points
+from ...hooks.details import ScopeDetails
+from ...hooks.points import Point
 from ...persistence.codec.codec import Codec
-from ...persistence.errors import StateError
+from ...persistence.errors import CorruptState, StateError
 from ...persistence.names.keys import checked_key, checked_part
 from ...persistence.names.named import checked_scope
 from ...persistence.names.scope import Scope
 from ...persistence.records.shared_tables import SCOPED
-from ...persistence.records.tables import Order, Row
+from ...persistence.records.tables import Order, Row, Table
 from ...persistence.secrets.detector import sensitive
+from ...persistence.secrets.place import in_scope
 from ..ledger.desk import Desk, Handle
 from ..ledger.guard import Right
-from ..ledger.unit import Place, Step, Unit
+from ..ledger.unit import Step, Unit
 from .entries import ABSENT, KEY, SEQUENCE, VALUE, VERSION, Clerk, Entry, addend
 from .schemas import Schemas, canonical
 
 T = TypeVar("T")
+
+KeyPlace: TypeAlias = tuple[Table, tuple[str, str, str, str]]
+"""The place of a scoped key: its scope's columns, and the key in its normal form."""
 
 _BY_SCOPE: Final = ("kind", "id", "part")
 _FIRST_SURROGATE, _LAST_SURROGATE = 0xD800, 0xDFFF
@@ -32,18 +40,21 @@ class KeyedRows(Handle):
         """Act by ``desk``; a value takes ``largest`` characters at most."""
         super().__init__(desk)
         self.largest = largest
-        self.schemas = schemas
+        self._schemas = schemas
         self._clerk = Clerk(desk.now)
 
-    def _place(self, scope: Scope, key: str) -> Place:
-        scope = checked_scope(scope)
+    def _place(self, scope: object, key: str) -> KeyPlace:
+        if not isinstance(scope, Scope):
+            scope = checked_scope(scope)
         return SCOPED, (scope.kind, scope.id, scope.part, checked_key(key))
 
     def _codec(self, scope: Scope, row: Row, declared: type[T] | None) -> Codec[T]:
+        key = cast("str", row[KEY])
         if declared is None:
-            codec = self.schemas.of(scope, cast("str", row[KEY]))
+            codec = self._schemas.of(scope, key)
         else:
-            codec = self.schemas.codec(declared, f"{scope} {row[KEY]!r}")
+            codec = self._schemas.codec(declared, f"{scope} {key!r}")
+            codec = codec.at(*in_scope(*scope.columns, key))
         return cast("Codec[T]", codec)
 
     def _read(self, scope: Scope, key: str, right: Right, operation: str) -> Row | None:
@@ -51,25 +62,54 @@ class KeyedRows(Handle):
         desk = self._desk
         unit = desk.unit()
         # By its normal form, under which it is stored: a grant is for that.
-        normal = cast("str", place[1][KEY])
+        normal = place[1][KEY]
+        heard = desk.listeners.shared
+        if heard:
+            self._ask(points.SCOPE_READ_BEFORE, scope, normal, operation)
         if unit is None:
             desk.allow(None, right, scope, normal, operation)
-            return self._clerk.living(desk.behold(None, place))
-        with unit:
-            desk.allow(unit, right, scope, normal, operation)
-            return self._clerk.living(desk.look(unit, place))
+            row = self._clerk.living(desk.behold(None, place))
+        else:
+            with unit:
+                desk.allow(unit, right, scope, normal, operation)
+                row = self._clerk.living(desk.look(unit, place))
+        if heard:
+            self._ask(points.SCOPE_READ_AFTER, scope, normal, operation, row)
+        return row
+
+    def _ask(
+        self,
+        point: Point[ScopeDetails],
+        scope: Scope,
+        key: str,
+        operation: str,
+        row: Row | None = None,
+    ) -> None:
+        """Ask who listens; they see the value of ``row``."""
+        value: object = None
+        if row is not None:
+            with suppress(CorruptState):  # the call itself says so where it matters
+                value = self._codec(scope, row, None).load(str(row[VALUE]), f"{scope} {key!r}")
+        self._offer(point, scope, key, operation, value)
+
+    def _offer(
+        self, point: Point[ScopeDetails], scope: Scope, key: str, operation: str, value: object
+    ) -> object:
+        """Return a value of a key, in its normal form, as those who listen leave it."""
+        of = (operation, str(scope), key, value)
+        return self._desk.tell(point, key, ScopeDetails, *of).value
 
     def _adding(
-        self, scope: Scope, place: Place, by: int, ttl: float | None, told: list[int]
+        self, scope: Scope, place: KeyPlace, by: int, ttl: float | None, told: list[int]
     ) -> Step:
-        check = _Fits(self.schemas, scope, cast("str", place[1][KEY]))
+        check = _Fits(self._schemas, scope, place[1][KEY])
         number = addend(by, check.path)
         return self._clerk.add(place[1], number, self._clerk.deadline(ttl), told, check)
 
     def _change(
         self,
         scope: Scope,
-        place: Place,
+        place: KeyPlace,
         step: Step,
         right: Right,
         operation: str,
@@ -83,40 +123,51 @@ class KeyedRows(Handle):
         """
         desk = self._desk
         unit = desk.unit()
-        key = cast("str", place[1][KEY])
+        key = place[1][KEY]
         if unit is None:
             return self._change_alone(scope, place, step, right, operation, blind=blind)
         with unit:
             desk.allow(unit, right, scope, key, operation)
-            if blind and place not in unit.steps:
-                unit.replaced.add(place)
             if checked:
                 desk.look(unit, place)
                 before = unit.reads[place]
             else:
-                before = unit.base(place, desk.behold(unit, place))
-            unit.change(place, step, checked=checked)
+                before = desk.behold(unit, place, blind=blind)
+                if unit.serializable:
+                    before = unit.base(place, before)
+            unit.change(place, step, checked=checked, blind=blind)
             try:
                 return unit.seen(place, before)
             except Exception:
                 unit.withdraw(place)  # whoever catches this may go on with the rest
                 raise
 
+    def _put_unseen(self, unit: Unit, scope: Scope, place: KeyPlace, step: Step) -> None:
+        """Add a step that writes whatever is there; that is looked at when the unit ends."""
+        with unit:
+            self._desk.allow(unit, Right.WRITE, scope, place[1][KEY], "write")
+            unit.change(place, step, blind=True)
+
     def _change_alone(
-        self, scope: Scope, place: Place, step: Step, right: Right, operation: str, *, blind: bool
+        self,
+        scope: Scope,
+        place: KeyPlace,
+        step: Step,
+        right: Right,
+        operation: str,
+        *,
+        blind: bool,
     ) -> Row | None:
         """Commit a step that is run once, under the ledger's lock: whatever is there, it fits."""
         unit = self._desk.begin()
-        self._desk.allow(unit, right, scope, cast("str", place[1][KEY]), operation)
+        self._desk.allow(unit, right, scope, place[1][KEY], operation)
         written: list[Row | None] = []
 
         def watched(row: Row | None) -> Row | None:
             written[:] = [step(row)]
             return written[0]
 
-        if blind:
-            unit.replaced.add(place)
-        unit.change(place, watched, checked=False)
+        unit.change(place, watched, blind=blind)
         self._desk.commit(unit)
         return written[0]
 
@@ -140,19 +191,21 @@ class KeyedRows(Handle):
             if self._clerk.living(row) is not None:
                 yield row
 
-    def _text(self, scope: Scope, key: str, value: object) -> str:
-        path = f"{scope} {key!r}"
-        text = self.schemas.encode(scope, checked_key(key), value, path)
-        text = self._desk.plain.value(text, f"{scope.kind} {key}", sensitive(key))
+    def _text(self, scope: Scope, key: str, value: object, codec: Codec[object]) -> str:
+        """Return what is stored of a value of a key, given in its normal form."""
+        text = self._schemas.encode(codec, value, scope, key)
+        # The name of a key says nothing of a value in which no text stands.
+        name = sensitive(key) if '"' in text else ""
+        text = self._desk.plain.value(text, f"{scope.kind} {key}", name)
         if len(text) > self.largest:
             problem = f"takes {len(text):,} characters, more than the limit of {self.largest:,}"
-            raise StateError(path, problem)
+            raise StateError(f"{scope} {key!r}", problem)
         return text
 
-    def _put(self, scope: Scope, place: Place, value: object, expires: float | None) -> Step:
-        key = cast("str", place[1][KEY])
-        codec = self.schemas.of(scope, key)
-        return self._clerk.put(place[1], self._text(scope, key, value), expires, codec)
+    def _put(self, scope: Scope, place: KeyPlace, value: object, expires: float | None) -> Step:
+        key = place[1][KEY]
+        codec = self._schemas.of(scope, key)
+        return self._clerk.put(place[1], self._text(scope, key, value, codec), expires, codec)
 
     def _expectation(
         self, scope: Scope, key: str, expected: object
@@ -163,9 +216,9 @@ class KeyedRows(Handle):
             # The sequence is 0 while the write is this turn's own; the version tells those apart.
             written = (expected.sequence, expected.version)
             return lambda row: row is not None and (row[SEQUENCE], row[VERSION]) == written
-        text = self._text(scope, key, expected)
+        codec = self._schemas.of(scope, key)
+        text = self._text(scope, key, expected, codec)
         form = canonical(text)
-        codec = self.schemas.of(scope, checked_key(key))
 
         def equal(row: Row | None) -> bool:
             if row is None:

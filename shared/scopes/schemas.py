@@ -13,6 +13,7 @@ from ...persistence.errors import ConfigurationError, StateError
 from ...persistence.names.keys import checked_pattern, matches
 from ...persistence.names.scope import Scope
 from ...persistence.secrets.codec import SPECIAL, codec_for
+from ...persistence.secrets.place import in_scope
 from ...persistence.secrets.vault import Vault
 
 KINDS: Final = frozenset(
@@ -86,12 +87,15 @@ class Schemas:
         """Return the codec of a key's values."""
         for rule in self._rules:
             if (rule.kind is None or rule.kind == scope.kind) and matches(rule.pattern, key):
-                return rule.codec
+                return rule.codec.at(*in_scope(*scope.columns, key))
         return self._plain
 
-    def encode(self, scope: Scope, key: str, value: object, path: str) -> str:
-        """Return the text to store for a value; StateError names the path of what cannot be."""
-        codec = self.of(scope, key)
+    def encode(self, codec: Codec[object], value: object, scope: Scope, key: str) -> str:
+        """Return what to store for a value of ``of(scope, key)``; StateError names its path."""
+        text = codec.quick(value)
+        if text is not None:
+            return text
+        path = f"{scope} {key!r}"
         try:
             text = codec.encode(value, path)
         except StateError as error:

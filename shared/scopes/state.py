@@ -7,14 +7,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final, TypeVar, cast, overload
 
+from ...hooks.points import (
+    SCOPE_DELETE_AFTER,
+    SCOPE_DELETE_BEFORE,
+    SCOPE_WRITE_AFTER,
+    SCOPE_WRITE_BEFORE,
+)
 from ...persistence.errors import Conflict, CorruptState, Denied, LimitExceeded
-from ...persistence.names.keys import checked_key, checked_part
+from ...persistence.names.keys import apart, checked_key, checked_part, matches
 from ...persistence.names.named import checked_scope
 from ...persistence.names.scope import Principal, Scope
 from ...persistence.records.page import LIMIT, Page, page_of, walk
 from ...persistence.records.tables import Change, Row
+from ...persistence.secrets.place import Place, in_scope
 from ..ledger.desk import ATTEMPTS
-from ..ledger.guard import ALL, Right
+from ..ledger.guard import ALL, Right, Shown
 from ..ledger.ledger import Stale
 from .entries import ABSENT, EXPIRES, KEY, VALUE, VERSION, Entry, entry_of, gone
 from .rows import KeyedRows
@@ -55,7 +62,7 @@ class ScopedState(KeyedRows):
         who = self._desk.standing().principal
         if who != Principal.SYSTEM:
             raise Denied(f"{who} may not register types; the program does, outside")
-        self.schemas.register(pattern, type, kind)
+        self._schemas.register(pattern, type, kind)
 
     # Reading.
 
@@ -141,22 +148,27 @@ class ScopedState(KeyedRows):
     def count(self, scope: Scope, *, prefix: str = "") -> int:
         """Return how many keys there are that the caller may list; needs LIST.
 
-        Fast for a whole scope of which all is shown: the store counts. Else, and while keys wait
-        for the sweep that deletes expired ones, it takes time in proportion. A key whose row is
-        damaged counts where the store counts.
+        The store counts, also those with a prefix or covered by grants. Where a boundary of your
+        own decides, and while keys wait for the sweep that deletes expired ones, it takes the time
+        of a list. A key whose row is damaged counts where the store counts.
         """
         prefix = checked_part(prefix, "prefix")
         desk, scope = self._desk, checked_scope(scope)
         unit = desk.unit()
         standing = desk.standing() if unit is None else unit.standing
         whole = unit is not None and unit.begins(scope)
-        if prefix or not (whole or desk.guard.shown(standing, scope) is ALL):
+        shown = ALL if whole else desk.guard.shown(standing, scope)
+        if shown is not ALL and not isinstance(shown, Shown):
             return sum(1 for _ in self._rows(scope, prefix, ""))
+        patterns = apart(shown.patterns if isinstance(shown, Shown) else ("*",), prefix)
         desk.allow(unit, Right.LIST, scope, None, "list")
         if unit is not None and not unit.edge:
             desk.learnt()
-        found = counted(desk.ledger, unit, scope, desk.now())
-        return sum(1 for _ in self._living(scope)) if found is None else found
+        found = counted(desk.ledger, unit, scope, desk.now(), patterns)
+        if found is not None:
+            return found
+        keys = (str(row[KEY]) for row in self._living(scope))
+        return sum(1 for key in keys if any(matches(pattern, key) for pattern in patterns))
 
     # Writing.
 
@@ -169,9 +181,15 @@ class ScopedState(KeyedRows):
         records is registered, members that it does not know are taken over from what was there.
         """
         place = self._place(scope, key)
-        step = self._put(scope, place, value, self._clerk.deadline(ttl))
+        heard = self._desk.listeners.shared
+        if heard:
+            value = self._offer(SCOPE_WRITE_BEFORE, scope, place[1][KEY], "write", value)
+        expires = None if ttl is None else self._clerk.deadline(ttl)
+        step = self._put(scope, place, value, expires)
         row = self._change(scope, place, step, Right.WRITE, "write", blind=True)
         assert row is not None
+        if heard:
+            self._ask(SCOPE_WRITE_AFTER, scope, place[1][KEY], "write", row)
         return cast("int", row[VERSION])
 
     def would_set(self, scope: Scope, key: str, value: object, ttl: float | None = None) -> None:
@@ -189,9 +207,18 @@ class ScopedState(KeyedRows):
         self, scope: Scope, values: Mapping[str, object], *, ttl: float | None = None
     ) -> None:
         """Write several values, all or none; needs WRITE for each."""
+        if self._desk.listeners.shared:
+            with self.transaction():
+                for key, value in values.items():
+                    self.set(scope, key, value, ttl=ttl)
+            return
         with self.transaction():
+            unit = self._desk.unit()
+            assert unit is not None, "a transaction has one"
             for key, value in values.items():
-                self.set(scope, key, value, ttl=ttl)
+                place = self._place(scope, key)
+                step = self._put(scope, place, value, self._clerk.deadline(ttl))
+                self._put_unseen(unit, scope, place, step)
 
     def set_if_absent(
         self, scope: Scope, key: str, value: object, *, ttl: float | None = None
@@ -208,11 +235,17 @@ class ScopedState(KeyedRows):
         its key: a key deleted and made anew is another. Needs READ and WRITE.
         """
         place = self._place(scope, key)
+        key = place[1][KEY]
+        heard, operation = self._desk.listeners.shared, "compare and set"
+        if heard:
+            value = self._offer(SCOPE_WRITE_BEFORE, scope, key, operation, value)
         holds = self._expectation(scope, key, expected)
         told: list[bool] = []
         put = self._put(scope, place, value, self._clerk.deadline(ttl))
         step = self._clerk.when(holds, put, told)
-        self._change(scope, place, step, Right.READ | Right.WRITE, "compare and set", checked=True)
+        row = self._change(scope, place, step, Right.READ | Right.WRITE, operation, checked=True)
+        if heard and told[0]:
+            self._ask(SCOPE_WRITE_AFTER, scope, key, operation, row)
         return told[0]
 
     def increment(self, scope: Scope, key: str, by: int = 1, *, ttl: float | None = None) -> int:
@@ -222,10 +255,8 @@ class ScopedState(KeyedRows):
         added meanwhile; use ``add`` where the sum does not matter. StateError if the value is no
         integer, or the sum is beyond 64 bits.
         """
-        place = self._place(scope, key)
         told: list[int] = []
-        step = self._adding(scope, place, by, ttl, told)
-        self._change(scope, place, step, Right.READ | Right.WRITE, "increment", checked=True)
+        self._add(scope, key, by, ttl, "increment", told, checked=True)
         return told[0]
 
     def add(self, scope: Scope, key: str, by: int = 1, *, ttl: float | None = None) -> None:
@@ -234,9 +265,7 @@ class ScopedState(KeyedRows):
         READ because an addition that cannot be made tells what is there. Never makes a turn begin
         again: additions are put together in the order of the commits.
         """
-        place = self._place(scope, key)
-        step = self._adding(scope, place, by, ttl, [])
-        self._change(scope, place, step, Right.READ | Right.WRITE, "add")
+        self._add(scope, key, by, ttl, "add", [], checked=False)
 
     def delete(self, scope: Scope, key: str) -> bool:
         """Delete a key; tell whether it was there. Needs DELETE.
@@ -330,6 +359,21 @@ class ScopedState(KeyedRows):
 
     # Underneath.
 
+    def _add(  # noqa: PLR0917 - what an addition is
+        self, scope: Scope, key: str, by: int, ttl: float | None, operation: str,
+        told: builtins.list[int], *, checked: bool,
+    ) -> None:  # fmt: skip
+        place = self._place(scope, key)
+        heard = self._desk.listeners.shared
+        if heard:
+            offered = self._offer(SCOPE_WRITE_BEFORE, scope, place[1][KEY], operation, by)
+            by = cast("int", offered)  # anything else is refused as an addend
+        step = self._adding(scope, place, by, ttl, told)
+        right = Right.READ | Right.WRITE
+        row = self._change(scope, place, step, right, operation, checked=checked)
+        if heard:
+            self._ask(SCOPE_WRITE_AFTER, scope, place[1][KEY], operation, row)
+
     def _delete(
         self,
         scope: Scope,
@@ -340,6 +384,9 @@ class ScopedState(KeyedRows):
         blind: bool = False,
     ) -> None:
         place = self._place(scope, key)
+        heard = self._desk.listeners.shared
+        if heard and not blind:  # one that is damaged was asked for when it was tried first
+            self._ask(SCOPE_DELETE_BEFORE, scope, place[1][KEY], "delete")
         step = self._clerk.when(lambda row: row is not None, gone, told)
 
         def swept(row: Row | None) -> Row | None:
@@ -347,6 +394,8 @@ class ScopedState(KeyedRows):
             return None if left is not None and self._clerk.living(left) is None else left
 
         self._change(scope, place, swept, Right.DELETE, "delete", checked=checked, blind=blind)
+        if heard and told != [False]:
+            self._ask(SCOPE_DELETE_AFTER, scope, place[1][KEY], "delete")
 
     def _delete_all(self, scope: Scope, keys: Sequence[str]) -> int:
         """Delete keys in one commit, whatever others do with them; return how many were there."""
@@ -361,8 +410,24 @@ class ScopedState(KeyedRows):
         if row is None:
             return False
         place = self._place(to, to_key)
-        text = str(row[VALUE])
-        self.schemas.check(to, cast("str", place[1][KEY]), text, f"{to} {to_key!r}")
-        step = self._clerk.put(place[1], text, cast("float | None", row[EXPIRES]))
-        self._change(to, place, step, Right.WRITE, "write")
+        there, expires = f"{to} {to_key!r}", cast("float | None", row[EXPIRES])
+        text = self._desk.plain.moved(
+            str(row[VALUE]), _whole(row), in_scope(*to.columns, place[1][KEY]), there
+        )
+        self._schemas.check(to, place[1][KEY], text, there)
+        step = self._clerk.put(place[1], text, expires)
+        heard = self._desk.listeners.shared
+        if heard:
+            value: object = self._codec(scope, row, None).load(str(row[VALUE]), f"{scope} {key!r}")
+            offered = self._offer(SCOPE_WRITE_BEFORE, to, place[1][KEY], "write", value)
+            if offered is not value:
+                step = self._put(to, place, offered, expires)
+        written = self._change(to, place, step, Right.WRITE, "write")
+        if heard:
+            self._ask(SCOPE_WRITE_AFTER, to, place[1][KEY], "write", written)
         return True
+
+
+def _whole(row: Row) -> Place:
+    """Return the place to which the secrets of a row are bound."""
+    return in_scope(*map(str, row[: KEY + 1]))

@@ -11,11 +11,13 @@ from blinker import Signal
 
 from ...lifecycle.signals import rotation_done, secret_found
 from ...lifecycle.supervisor import PersistenceSupervisor
-from ...persistence.errors import PerdureError, StoreUnavailable
+from ...persistence.errors import Denied, PerdureError, StoreUnavailable
+from ...persistence.names.scope import Principal
 from ...persistence.records.records import Commit
+from ...persistence.secrets.keys import NoKeys
 from ...persistence.secrets.vault import Vault
 from ...persistence.store.store import Store
-from .rotation import Rotation, Rotator, remaining, unfinished
+from .rotation import Rotation, Rotator, remaining, signed, unfinished
 
 logger = logging.getLogger("perdure.lifecycle")
 
@@ -24,7 +26,7 @@ PATIENCE: Final = 60
 
 
 class SecretsOffice:
-    """Rotate the keys of a system's secrets. Thread-safe; not for handlers."""
+    """Rotate the keys of a system's secrets. Thread-safe. Denied to agents and users."""
 
     def __init__(
         self,
@@ -33,11 +35,18 @@ class SecretsOffice:
         vault: Vault,
         tell: Callable[[Signal, str, str], None],
         now: Callable[[], float],
+        *,
+        who: Callable[[], Principal],
     ) -> None:
-        """Look after the secrets of ``store``; ``tell(signal, place, reason)`` fires signals."""
+        """Look after the secrets of ``store``; ``tell(signal, place, reason)`` fires signals.
+
+        ``who`` tells who calls.
+        """
+        self._who = who
         self._store = store
         self._supervisor = supervisor
-        self._sealer = vault.sealer
+        self._sealer = None if isinstance(vault.sealer.provider, NoKeys) else vault.sealer
+        self._signer = vault.signer
         self._tell = tell
         self._now = now
         if vault.watch is not None:
@@ -49,25 +58,29 @@ class SecretsOffice:
         self._last: Rotation | None = None
 
     def __repr__(self) -> str:
-        return f"<SecretsOffice of {self._store.location}: rotate(), rotation(), remaining()>"
+        calls = "rotate(), rotation(), remaining(), signed()"
+        return f"<SecretsOffice of {self._store.location}: {calls}>"
 
     def rotate(self, *, wait: bool = False) -> Rotation:
         """Seal every stored secret again with the provider's current key, in the background.
 
-        New secrets take that key at once. What the store holds is rewritten in small commits,
-        beside the agents' own. It goes on when the store is opened again if the process ends. A
-        second call while one is under way joins it. With ``wait`` it returns when it is over.
+        Pickled objects are signed again with the current key of theirs; nothing is unpickled. New
+        secrets and objects take those keys at once. What the store holds is rewritten in small
+        commits, beside the agents' own. It goes on when the store is opened again if the process
+        ends. A second call while one is under way joins it. With ``wait`` it returns when it is
+        over.
 
-        A secret whose key is missing stays as it is: ``remaining()`` counts it. Running agents and
-        timers may write once more what they read before; so open the system again after a
-        rotation, and take an old key away when ``remaining()`` names it no more then.
+        A secret whose key is missing stays as it is: ``remaining()`` counts it, and ``signed()``
+        an object. Running agents and timers may write once more what they read before; so open the
+        system again after a rotation, and take an old key away when it is named no more then.
 
         Raises:
-            KeyMissing: the system was opened without keys for secrets, or there is no current key.
+            KeyMissing: the system was opened without keys, or there is no current key.
         """
+        self._refuse_others()
         with self._lock:
             if self._thread is None or not self._thread.is_alive():
-                self._rotator = Rotator(self._store, self._sealer, self._write, self._now)
+                self._rotator = self._begun()
                 self._last = None
                 thread = threading.Thread(
                     target=self._run, args=(self._rotator,), name="perdure-rotation", daemon=True
@@ -86,7 +99,7 @@ class SecretsOffice:
         rotator, last = self._rotator, self._last
         if last is not None or rotator is None:
             return last
-        return Rotation(rotator.key_id, rotator.texts, rotator.passes, done=False)
+        return rotator.standing(done=False)
 
     def remaining(self) -> dict[str, int]:
         """Return how many sealed secrets are stored, by the id of their key.
@@ -94,7 +107,13 @@ class SecretsOffice:
         Counts what is durable: states, journal, mail, timers, dead letters, shared keys. Reads the
         whole store.
         """
+        self._refuse_others()
         return remaining(self._store)
+
+    def signed(self) -> dict[str, int]:
+        """Return how many signed objects are stored, by the id of their key; as ``remaining``."""
+        self._refuse_others()
+        return signed(self._store)
 
     def resume(self) -> None:
         """Go on with a rotation that another process began; called when a system is opened."""
@@ -120,9 +139,19 @@ class SecretsOffice:
         except PerdureError as failure:
             error = str(failure)
             logger.warning("the rotation to key %s stopped: %s", rotator.key_id, error)
-        self._last = Rotation(rotator.key_id, rotator.texts, rotator.passes, done=done, error=error)
+        self._last = rotator.standing(done=done, error=error)
         if done:
-            self._tell(rotation_done, "", rotator.key_id)
+            self._tell(rotation_done, "", rotator.key_id or rotator.signing_key_id)
+
+    def _refuse_others(self) -> None:
+        who = self._who()
+        if who != Principal.SYSTEM:
+            raise Denied(f"{who} may not see to keys; the program does, outside of turns")
+
+    def _begun(self) -> Rotator:
+        if self._sealer is None and self._signer is None:
+            NoKeys().current()
+        return Rotator(self._store, self._sealer, self._signer, self._write, self._now)
 
     def _write(self, commit: Commit) -> None:
         sequence = self._supervisor.append(commit)
@@ -132,4 +161,4 @@ class SecretsOffice:
             if committer.flush(1.0, sequence) or self._stopped.is_set():
                 return
         message = "a slice of the rotation is not durable yet; rotate() again goes on"
-        raise StoreUnavailable(message)
+        raise StoreUnavailable(message, location=self._store.location)

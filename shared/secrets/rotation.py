@@ -1,22 +1,26 @@
-"""Sealing stored secrets again with the current key."""
+"""Sealing stored secrets again with the current key, and signing pickled objects again."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 from ...lifecycle.clock import SystemClock
-from ...persistence.errors import CorruptState, KeyMissing
+from ...persistence.errors import CorruptState, KeyMissing, SignatureInvalid
 from ...persistence.records.records import Commit
 from ...persistence.records.shared_tables import PROGRESS
 from ...persistence.records.tables import Change
-from ...persistence.records.texts import Replacement
+from ...persistence.records.texts import Replacement, StoredText
+from ...persistence.secrets import signer as signatures
+from ...persistence.secrets.moving import replaced
+from ...persistence.secrets.place import Place
 from ...persistence.secrets.sealer import Sealer
-from ...persistence.secrets.tokens import PREFIX, TOKEN, key_of
+from ...persistence.secrets.signer import SIGNED, Signer, key_of_signed
+from ...persistence.secrets.tokens import PREFIX, TOKEN, is_bound, key_of
 from ...persistence.store.store import StoreReader
+from .places import Places
 
 SLICE: Final = 200
 """Texts written in one commit."""
@@ -40,39 +44,55 @@ class Rotation:
     """How a rotation stands, or how it ended."""
 
     key_id: str
-    """The key that secrets are sealed with now."""
+    """The key that secrets are sealed with now; empty in a system without keys for secrets."""
     texts: int
-    """Texts sealed again so far; one may hold several secrets."""
+    """Texts sealed or signed again so far; one may hold several secrets."""
     passes: int
     done: bool
     """Whether it went through; otherwise it goes on, or ``error`` says why not."""
     error: str = ""
+    signing_key_id: str = ""
+    """The key that pickled objects are signed with now; empty without keys for them."""
 
 
 class Rotator:
-    """Go over a store again and again until no secret of another key is met that could be opened.
+    """Go over a store again and again until nothing of another key is met that could be opened.
 
-    Only texts that hold such a secret are written, each only if it is still what was read. So it
-    may end anywhere and begin again from the start: what was done is met as done.
+    Secrets that earlier releases have sealed for no place are bound to the one where they stand.
+    Only texts that hold something to renew are written, each only if it is still what was read. So
+    it may end anywhere and begin again from the start: what was done is met as done.
     """
 
     def __init__(
         self,
         store: StoreReader,
-        sealer: Sealer,
+        sealer: Sealer | None,
+        signer: Signer | None,
         write: Write,
         now: Callable[[], float] = SystemClock.now,
     ) -> None:
-        """Read ``store``; write by ``write``, at the time that ``now`` tells."""
+        """Read ``store``; write by ``write``, at the time that ``now`` tells.
+
+        Without a sealer secrets stay as they are, without a signer pickled objects.
+        """
         self._store = store
         self._sealer = sealer
+        self._signer = signer
         self._write = write
         self._now = now
-        self._known: dict[str, str] = {}
+        self._places = Places(store)
+        self._known: dict[tuple[str, Place], str] = {}
         self.texts = 0
         self.passes = 0
-        sealer.refresh()
-        self.key_id = sealer.current()
+        for each in (sealer, signer):
+            if each is not None:
+                each.refresh()
+        self.key_id = "" if sealer is None else sealer.current()
+        self.signing_key_id = "" if signer is None else signer.current()
+
+    def standing(self, *, done: bool, error: str = "") -> Rotation:
+        """Return how it stands."""
+        return Rotation(self.key_id, self.texts, self.passes, done, error, self.signing_key_id)
 
     def run(self, stopped: Callable[[], bool] = lambda: False) -> bool:
         """Rotate; False if ``stopped()`` or passes ran out before a pass had nothing to do."""
@@ -88,14 +108,23 @@ class Rotator:
         return False
 
     def _pass(self, stopped: Callable[[], bool]) -> bool:
+        return all((
+            self._sealer is None or self._go_over(PREFIX, self._resealed, stopped),
+            self._signer is None or self._go_over(signatures.PREFIX, self._resigned, stopped),
+        ))  # fmt: skip
+
+    def _go_over(
+        self, containing: str, renewed: Callable[[StoredText], str], stopped: Callable[[], bool]
+    ) -> bool:
         waiting: list[Replacement] = []
         weight = 0
-        for stored in self._store.texts(PREFIX):
+        for stored in self._store.texts(containing):
             if stopped():
                 return False
-            text = TOKEN.sub(lambda found: self._resealed(found[0]), stored.text)
+            text = renewed(stored)
             if text != stored.text:
-                waiting.append(Replacement(*stored, text))
+                place = (stored.table, stored.key, stored.column)
+                waiting.append(Replacement(*place, stored.text, text))
                 weight += len(text)
             if len(waiting) == SLICE or weight > HEAVY:
                 self._replace(waiting)
@@ -110,24 +139,51 @@ class Rotator:
             self._write(commit)
             self.texts += len(replacements)
 
-    def _resealed(self, token: str) -> str:
-        if key_of(token) == self.key_id:
+    def _resealed(self, stored: StoredText) -> str:
+        assert self._sealer is not None, "or nothing is sealed again"
+        tokens = [found[0] for found in TOKEN.finditer(stored.text)]
+        if all(map(self._sealer.is_latest, tokens)):
+            return stored.text
+        places: list[Place] = [()] * len(tokens)
+        if not all(map(is_bound, tokens)):
+            places = self._places.of(stored)
+        return replaced(stored.text, list(map(self._sealed, tokens, places)))
+
+    def _sealed(self, token: str, place: Place) -> str:
+        sealer = self._sealer
+        assert sealer is not None, "or nothing is sealed again"
+        if sealer.is_latest(token):
             return token
-        known = self._known.get(token)
+        return self._renewed(token, place, lambda: sealer.again(token, "a secret", place))
+
+    def _resigned(self, stored: StoredText) -> str:
+        signer = self._signer
+        assert signer is not None, "or nothing is signed again"
+
+        def signed(text: str) -> str:
+            if signer.is_latest(text):
+                return text
+            return self._renewed(text, (), lambda: signer.again(text, "a pickled object"))
+
+        return SIGNED.sub(lambda found: signed(found[0]), stored.text)
+
+    def _renewed(self, old: str, place: Place, renew: Callable[[], str]) -> str:
+        """Return the new form, the same wherever the old one is met that is bound to a place."""
+        known = self._known.get((old, place))
         if known is None:
             try:
-                known = self._sealer.seal(partial(self._sealer.open, token, "a secret"), "a secret")
-            except (KeyMissing, CorruptState):
-                return token  # it stays as it is, and is counted by remaining()
+                known = renew()
+            except (KeyMissing, CorruptState, SignatureInvalid):
+                return old  # it stays as it is, and is counted by remaining()
             if len(self._known) >= REMEMBERED:
                 self._known.clear()
-            self._known[token] = known
+            self._known[old, place] = known
         return known
 
     def _note(self, *, begun: bool) -> None:
         """Keep in the store whether there is anything to go on with."""
         commit = Commit(time=self._now(), name=NAME)
-        row = (*PLACE, f'{{"key":"{self.key_id}"}}', 0) if begun else None
+        row = (*PLACE, f'{{"key":"{self.key_id or self.signing_key_id}"}}', 0) if begun else None
         commit.with_effects().rows = [Change(PROGRESS, PLACE, row)]
         self._write(commit)
 
@@ -147,3 +203,13 @@ def sealed(store: StoreReader) -> Iterator[str]:
     for stored in store.texts(PREFIX):
         for found in TOKEN.finditer(stored.text):
             yield found[0]
+
+
+def signed(store: StoreReader) -> dict[str, int]:
+    """Return how many signed objects the store holds, by the id of their key; reads every value."""
+    found = Counter(
+        key_of_signed(each[0])
+        for stored in store.texts(signatures.PREFIX)
+        for each in SIGNED.finditer(stored.text)
+    )
+    return dict(sorted(found.items()))

@@ -13,6 +13,7 @@ from ...persistence.names.scope import Principal, Scope
 from ...persistence.records.shared_tables import LINEAGE, PROGRESS, SCOPED, SESSIONS
 from ...persistence.records.tables import Row, Table
 from ...persistence.secrets.detector import sensitive
+from ...persistence.secrets.place import in_scope
 from ...persistence.secrets.plain import Plain
 from ..artifacts.artifacts import Artifacts
 from ..artifacts.records import Artifact
@@ -197,6 +198,11 @@ class _Taking:
         match line:
             case Keyed():
                 text = exact(line.value, self._importer.bounds.largest, line.key)
+                there, here = self._checked.session.id, self._key
+                text = self._importer.plain.moved(
+                    text, in_scope("session", there, "", line.key),
+                    in_scope("session", here, "", line.key), f"session {here}, {line.key!r}",
+                )  # fmt: skip
                 text = self._importer.plain.value(text, f"session {line.key}", sensitive(line.key))
                 place = ("session", self._key, "", line.key)
                 self._put(SCOPED, (*place, text, line.version, 0, line.expires), len(text))

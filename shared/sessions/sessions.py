@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final, Generic, TypeVar, Unpack
 
+from ...hooks.details import SessionDetails
+from ...hooks.points import SESSION_AFTER, SESSION_BEFORE, Point
 from ...persistence.errors import (
     Conflict,
     Deadlock,
@@ -147,7 +149,12 @@ class Sessions(Handle, Generic[S]):
             self._refuse_taken(key)
             steps.append(owned(row))
         steps.append(((PROGRESS, (IMPORTS + key,)), functools.partial(_no_import, key)))
+        heard = self._desk.listeners.shared
+        if heard:
+            self._ask(SESSION_BEFORE, key, "create")
         self._change(steps, "(session created)", row.correlation, self._told(key, "create session"))
+        if heard:
+            self._ask(SESSION_AFTER, key, "create")
         return self._make(self, key, row.correlation)
 
     def get(self, session_id: str) -> S:
@@ -215,7 +222,7 @@ class Sessions(Handle, Generic[S]):
         return walk(page, after)
 
     def count(self, **wanted: Unpack[pages.SessionSelection]) -> int:
-        """Return how many sessions the caller may see; takes what ``list`` takes."""
+        """Return how many sessions the caller may see; takes what ``list`` takes, and its time."""
         return sum(1 for _ in self.each(**wanted))
 
     def take(self, session_id: str, step: SessionStep, note: str = "") -> None:
@@ -228,7 +235,12 @@ class Sessions(Handle, Generic[S]):
         except UnknownSession:
             self._audit_refusal(session_id, f"{step} session")
             raise
+        heard = self._desk.listeners.shared
+        if heard:
+            self._ask(SESSION_BEFORE, seen.id, step.value, note)
         self._walk(seen.id, step, note)
+        if heard:
+            self._ask(SESSION_AFTER, seen.id, step.value, note)
 
     def _walk(self, session_id: str, step: SessionStep, note: str) -> None:
         for _ in range(ATTEMPTS):
@@ -360,6 +372,10 @@ class Sessions(Handle, Generic[S]):
                 raise LimitExceeded(f"sessions may be nested {DEEPEST} deep; {parent} is too deep")
             row = self._row(around, newest=True)
             around = "" if row is None else row.parent
+
+    def _ask(self, point: Point[SessionDetails], session: str, step: str, note: str = "") -> None:
+        """Ask who listens whether a step may be taken, or tell them that it was."""
+        self._desk.tell(point, step, SessionDetails, session, step, note)
 
     def _take_along(self, child: str, step: SessionStep, note: str) -> None:
         row = self._row(child, newest=True)

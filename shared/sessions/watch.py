@@ -8,7 +8,7 @@ from typing import Final, cast
 from ...persistence.errors import InvalidTransition, SessionEnded, SessionLimit
 from ...persistence.names.scope import Principal
 from ...persistence.records.shared_tables import ARTIFACTS, SCOPED, SESSIONS
-from ...persistence.records.tables import Change, Order, Row
+from ...persistence.records.tables import Change, Key, Order, Row
 from ..ledger import merged
 from ..ledger.guard import Standing
 from ..ledger.ledger import Ledger
@@ -67,12 +67,18 @@ class SessionWatch:
         self._pending, self._steps = {}, []
         touched: dict[str, list[Change]] = {}
         for change in changes:
-            if change.table is SESSIONS and change.row is not None:
-                self._note_step(as_session(change.row))
-            self._refuse_scope(change)
-            session = self._session(change)
+            table, key, row = change
+            if table is SCOPED:
+                session = key[_ID] if key[_KIND] == "session" else ""
+            elif table is ARTIFACTS:
+                self._refuse_scope(row)
+                session = self._session_of(key, row)
+            else:
+                if table is SESSIONS and row is not None:
+                    self._note_step(as_session(row))
+                continue
             if session:
-                touched.setdefault(session, []).append(change)
+                touched.setdefault(str(session), []).append(change)
         for session, those in touched.items():
             row = self._row(session, changes)
             if row is not None:
@@ -80,8 +86,9 @@ class SessionWatch:
 
     def published(self, changes: Sequence[Change]) -> None:
         """Take note of a commit that was appended; the ledger's lock is held."""
-        self._used |= self._pending
-        self._pending = {}
+        if self._pending:
+            self._used |= self._pending
+            self._pending = {}
         for table, key, row in changes:
             if table is not SESSIONS:
                 continue
@@ -108,19 +115,14 @@ class SessionWatch:
             self._known = {}
         self._known[correlation] = session
 
-    def _session(self, change: Change) -> str:
-        table, key, row = change
-        if table is SCOPED:
-            return str(key[_ID]) if key[_KIND] == "session" else ""
-        if table is ARTIFACTS:
-            row = row or self._ledger.newest(table, key)
-            return "" if row is None else str(row[_SESSION])
-        return ""
+    def _session_of(self, artifact: Key, row: Row | None) -> str:
+        """Return the session in which an artifact was made, or ""."""
+        row = row or self._ledger.newest(ARTIFACTS, artifact)
+        return "" if row is None else str(row[_SESSION])
 
-    def _refuse_scope(self, change: Change) -> None:
+    def _refuse_scope(self, row: Row | None) -> None:
         """Refuse an artifact that is saved into the scope of an ended session from outside it."""
-        table, _, row = change
-        if table is ARTIFACTS and row is not None and row[_SCOPE] == "session":
+        if row is not None and row[_SCOPE] == "session":
             newest = self._ledger.newest(SESSIONS, (row[_SCOPE + 1],))
             if newest is not None:
                 refuse_ended(as_session(newest))

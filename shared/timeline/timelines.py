@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
-from ...hooks.timeline.event import Event, EventKind
+from ...hooks.timeline.event import Event
+from ...hooks.timeline.kinds import EventKind
 from ...hooks.timeline.selection import Selection, Viewer
 from ...hooks.timeline.timeline import Timeline
 from ...hooks.timeline.wanted import Whom, agent_of, selection_of

@@ -113,7 +113,7 @@ class Desk(Agent[DeskState]):
             "journal": system.journal.list,  # type: ignore[attr-defined]
             "others": lambda: system.journal.list("Desk", "bert"),  # type: ignore[attr-defined]
             "own": lambda: len(system.journal.list("Desk", self.key)),  # type: ignore[attr-defined]
-            "isolated": system.access.isolated,
+            "isolated": system.access.isolations.list,
             "check": lambda: system.access.check(ANNA, Right.READ, W),
             "owner": lambda: system.access.owner(W),
             "grants": lambda: len(system.access.grants.list()),

@@ -109,10 +109,10 @@ def test_an_idle_agent_is_cut_off_and_asks_are_refused_while_tells_wait() -> Non
         for _ in range(2):
             with pytest.raises(Isolated, match="isolated"):
                 call(system, "anna", "work")
-        assert system.access.isolated()[0].reason == "it looks odd"
+        assert system.access.isolations.list()[0].reason == "it looks odd"
         assert last_commit(system, "anna") < isolation_of(system)
         system.access.restore(anna)
-        assert system.access.isolated() == []
+        assert system.access.isolations.list() == []
         assert call(system, "anna", "done") == 4
 
 
@@ -156,7 +156,7 @@ def test_isolation_lasts_over_a_restart_and_one_call_undoes_it(tmp_path: Path) -
         anna.cast(Desk.work)
         with pytest.raises(Isolated):
             call(system, "anna", "work")
-        assert system.access.isolated()[0].agent == ANNA
+        assert system.access.isolations.list()[0].agent == ANNA
         assert not system.access.check(ANNA, Right.READ, Scope.agent("Desk", "anna")).allowed
     with opened(tmp_path / "a.db") as system:
         system.access.restore(ANNA)
@@ -184,7 +184,7 @@ def test_a_reason_that_cannot_be_stored_is_refused_and_nobody_cut_off(tmp_path: 
         for reason in ("a\ud800", None, 5, b"x"):
             with pytest.raises(ScopeError, match="reason"):
                 system.access.isolate(ANNA, reason)  # type: ignore[arg-type]
-        assert system.access.isolated() == []
+        assert system.access.isolations.list() == []
         assert call(system, "anna", "work") == 1
         assert system.audit.list() == []
 
@@ -194,7 +194,7 @@ def test_a_misspelt_agent_is_no_agent_and_restoring_says_whether_anybody_was_cut
     with opened() as system:
         with pytest.raises(UnknownAgent, match="'Dsek'"):
             system.access.isolate(Principal.agent("Dsek", "anna"), "it leaks")
-        assert system.access.isolated() == []
+        assert system.access.isolations.list() == []
         assert system.access.restore(ANNA) is False
         system.access.isolate(ANNA, "it leaks")
         assert system.access.restore(ANNA) is True
@@ -303,7 +303,7 @@ def test_isolating_is_for_the_system_alone() -> None:
     with opened() as system:
         handle = system.access.acting_as(ANNA)
         for refused in (lambda: handle.isolate(ANNA, "no"), lambda: handle.restore(ANNA),
-                        handle.isolated):  # fmt: skip
+                        handle.isolations.list):  # fmt: skip
             with pytest.raises(Denied):
                 refused()
         assert len(system.audit.list(outcome="refused")) == 3
@@ -327,7 +327,7 @@ def test_an_isolation_while_the_store_is_away_holds_and_says_so() -> None:
         told.wait("breaker_opened")
         with pytest.raises(PerdureError):
             system.access.isolate(ANNA, "and the disk burns")
-        assert [i.reason for i in system.access.isolated()] == ["and the disk burns"]
+        assert [i.reason for i in system.access.isolations.list()] == ["and the disk burns"]
         store.mend()
         assert system.flush(DEADLINE)
         with pytest.raises(Isolated):
@@ -344,7 +344,7 @@ def test_a_receiver_may_isolate_the_agent_whose_failure_it_is_told_of() -> None:
         signals.agent_failed.connect(told, sender=system)
         system.agent(Desk, "anna").cast(Desk.read_and_fail, "agent:Desk/anna", "k")
         assert system.idle(DEADLINE)
-        assert [i.reason for i in system.access.isolated()] == ["it failed"]
+        assert [i.reason for i in system.access.isolations.list()] == ["it failed"]
         with pytest.raises(Isolated):
             call(system, "anna", "work")
         signals.agent_failed.disconnect(told, sender=system)

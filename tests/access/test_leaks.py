@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
-from perdure import Principal, Right, Scope
+from perdure import AgentSystem, Principal, Right, Scope
 from perdure.persistence.errors import Denied
-from tests.access.agents import ANNA, W, call, opened
+from perdure.shared.access.boundaries import AnyBoundary
+from tests.access.agents import ANNA, Desk, W, call, opened
 from tests.kit.signals import Told
 from tests.kit.stores import CountingStore
+
+
+class Hides:
+    """A boundary that leaves all to the grants but what is hidden."""
+
+    def allows(self, who: Principal, right: Right, scope: Scope, key: str | None) -> bool | None:
+        """Refuse the hidden keys of shared scopes."""
+        return False if key is not None and key.startswith("hidden/") else None
+
+
+HIDES = Hides()
 
 REFUSED = (
     ("read",), ("write", 1), ("remove",), ("exists",), ("increment",),
@@ -73,6 +86,42 @@ def test_a_list_shows_only_what_may_be_known() -> None:
         assert call(system, "anna", "keys", "workflow:w") == [f"shown{n}" for n in range(5)]
         assert call(system, "anna", "keys", "workflow:w", "hidden") == []
         assert call(system, "anna", "count", "workflow:w") == 5
+
+
+class Closed(Desk):
+    """One whom its own boundary keeps from some keys, whatever it is granted."""
+
+    boundary: ClassVar[AnyBoundary] = HIDES
+
+    def found(self, scope: str) -> list[str]:
+        """Return the names of the artifacts of a scope, of all scopes without one."""
+        where = Scope.parse(scope) if scope else None
+        return [artifact.name for artifact in self.system.artifacts.list(scope=where)]
+
+    def usage(self, scope: str) -> tuple[int, int]:
+        """Return how many artifacts there are, and their bytes."""
+        return self.system.artifacts.usage(Scope.parse(scope))
+
+
+def test_what_a_boundary_hides_is_in_no_list() -> None:
+    """What a boundary of one's own refuses is neither listed nor counted where a grant lists."""
+    with AgentSystem.open("memory://", agents=[Closed]) as system:
+        system.state.set_many(W, {"open": 1, "hidden/merger": 1})
+        system.artifacts.save("open", b"123", scope=W)
+        system.artifacts.save("hidden/plan", b"12345", scope=W)
+        closed = Principal.agent("Closed", "c")
+        system.access.grant(closed, W, Right.READ | Right.LIST)
+        agent = system.agent(Closed, "c")
+        with pytest.raises(Denied):
+            agent.call(Closed.read, "workflow:w", "hidden/merger").get()
+        assert agent.call(Closed.keys, "workflow:w").get() == ["open"]
+        assert agent.call(Closed.keys, "workflow:w", "hidden/").get() == []
+        assert agent.call(Closed.count, "workflow:w").get() == 1
+        for scope in ("workflow:w", ""):
+            assert agent.call(Closed.found, scope).get() == ["open"]
+        assert agent.call(Closed.usage, "workflow:w").get() == (1, 3)
+        assert not system.access.check(closed, Right.LIST, W, "hidden/plan").allowed
+        assert system.access.check(closed, Right.LIST, W, "open").allowed
 
 
 @pytest.mark.parametrize(

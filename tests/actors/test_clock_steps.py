@@ -130,7 +130,7 @@ def test_a_moment_stays_one_when_the_clock_is_set_back() -> None:
         st.tuples(st.sampled_from([0.0, 1.0, 25.0, 200.0]), st.integers(-400, 400)), max_size=6
     ),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_timer_comes_once_and_not_before_its_time(
     timers: list[float], moves: list[tuple[float, int]]
 ) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from perdure import Agent, AgentSystem, Durability, Map, Resources, State
+from tests.actors.counting import KINDS, Counter, Rounds
 from tests.kit.deadline import DEADLINE
 from tests.kit.strikes import Striker
 
@@ -16,46 +16,6 @@ FEW = 7
 """In the short version every so many places are tried, from another one for each kind of agent."""
 MOST = 3000
 """Places that a round cannot have: the tests end when a round is over before it is struck."""
-
-
-class Seen(State):
-    times: Map[int, int] = Map.field()
-    total: int = 0
-
-
-class Counter(Agent[Seen]):
-    """Count what comes, and tell another of it."""
-
-    def take(self, number: int) -> int:
-        self.state.times[number] = self.state.times.get(number, 0) + 1
-        self.state.total += 1
-        self.system.agent(Listener, "one").cast(Listener.take, number)
-        return number
-
-    def seen(self) -> tuple[dict[int, int], int]:
-        return dict(self.state.times), self.state.total
-
-
-class SnapshotCounter(Counter):
-    durability = Durability.SNAPSHOT
-
-
-class VolatileCounter(Counter):
-    durability = Durability.VOLATILE
-
-
-class Listener(Agent[Seen]):
-    """Count what is heard."""
-
-    def take(self, number: int) -> None:
-        self.state.times[number] = self.state.times.get(number, 0) + 1
-        self.state.total += 1
-
-    def seen(self) -> tuple[dict[int, int], int]:
-        return dict(self.state.times), self.state.total
-
-
-KINDS = [Counter, SnapshotCounter, VolatileCounter]
 
 
 @contextlib.contextmanager
@@ -71,17 +31,8 @@ def traced(striker: Striker) -> Iterator[None]:
         sys.settrace(before)
 
 
-class Rounds:
+class Interrupted(Rounds):
     """Rounds of a cast and an ask of the main thread, each struck at another place."""
-
-    def __init__(self, url: str | Path, kind: type[Counter]) -> None:
-        self.system = AgentSystem.open(
-            url, agents=[*KINDS, Listener], sync="process", resources=Resources(workers=1)
-        )
-        self.counter = self.system.agent(kind, "one")
-        self.listener = self.system.agent(Listener, "one")
-        self.sent: set[int] = set()
-        self.acknowledged: set[int] = set()
 
     def strike(self, at: int, inside: tuple[str, ...]) -> bool:
         """Do one round; False if it was over before the place was reached."""
@@ -96,19 +47,10 @@ class Rounds:
         assert self.system.idle(DEADLINE), striker.struck
         return bool(striker.struck)
 
-    def check(self) -> None:
-        """Nothing was handled twice, and nothing that was taken is missing."""
-        seen, total = self.counter.call(Counter.seen).get(timeout=DEADLINE)
-        heard, heard_total = self.listener.call(Listener.seen).get(timeout=DEADLINE)
-        assert set(seen.values()) <= {1}
-        assert set(heard.values()) <= {1}
-        assert (total, heard_total) == (len(seen), len(heard))
-        assert self.acknowledged <= set(seen) == set(heard) <= self.sent
-
 
 def strike_everywhere(url: str | Path, kind: type[Counter], places: range, *inside: str) -> int:
     """Strike at each of some places; return how many rounds were struck."""
-    rounds = Rounds(url, kind)
+    rounds = Interrupted(url, kind)
     with rounds.system:
         rounds.check()
         struck = 0
@@ -143,12 +85,12 @@ def test_ctrl_c_at_every_place(tmp_path: Path, kind: type[Counter], where: str) 
 def test_what_counts_survives_the_process(tmp_path: Path) -> None:
     """What was acknowledged in spite of interrupts is there, once, in the next process."""
     path = tmp_path / "store.db"
-    rounds = Rounds(path, Counter)
+    rounds = Interrupted(path, Counter)
     with rounds.system:
         for at in range(3, MOST, 11 * FEW):
             if not rounds.strike(at, ("perdure",)):
                 break
-    again = Rounds(os.fspath(path), Counter)
+    again = Interrupted(os.fspath(path), Counter)
     with again.system:
         again.acknowledged, again.sent = rounds.acknowledged, rounds.sent
         again.check()

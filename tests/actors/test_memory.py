@@ -132,7 +132,7 @@ def test_live_memory_is_bounded_by_the_limit() -> None:
     st.integers(1, 12),
     st.lists(st.tuples(st.sampled_from([Clerk, Resident]), st.integers(0, 15)), max_size=60),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_new_agent_is_served_and_the_limit_kept_where_it_can_be(
     limit: int, asked: list[tuple[type[Clerk], int]]
 ) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from perdure.cli.exits import ExitCode
+from perdure.cli.terminal.exits import ExitCode
 from perdure.shared.artifacts.chunking import CHUNK
 from tests.artifacts.agents import Maker, opened
 from tests.artifacts.looks import W, noise
@@ -169,7 +169,7 @@ def test_json_keys_are_the_documented_ones(store: Path) -> None:
     common = rows["`artifacts`, `artifacts sources`"]
     assert set(listed) == common
     assert set(shown) == common | rows["`artifacts show`"] - {"artifacts"}
-    assert set(put) == common | rows["`artifacts put`, `delete`"] - {"artifacts"}
+    assert set(put) == common | rows["`artifacts put`, `artifacts delete`"] - {"artifacts"}
 
 
 def test_a_full_disk_is_one_sentence(store: Path) -> None:

@@ -55,7 +55,7 @@ wishes = st.fixed_dictionaries(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(saves, max_size=12), st.lists(wishes, max_size=5), st.sets(st.integers(0, 11)))
 def test_found_is_what_fits(
     saved: list[tuple[Scope, str, str, set[str], int, float]],

@@ -67,7 +67,7 @@ def _give_up(system: AgentSystem, content: int) -> None:
         give_up(sink, CONTENTS[content])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(steps)
 def test_any_history_is_as_the_model_says(history: list[tuple[str, int, int]]) -> None:
     """Whatever was done, what is there is what the model has, and after a sweep nothing else."""

@@ -97,13 +97,29 @@ def test_lists_show_only_what_may_be_listed(tmp_path: Path) -> None:
         assert system.agent(Strict, "s").proxy().listed().get() == []
 
 
+def test_a_usage_counts_only_what_may_be_listed(tmp_path: Path) -> None:
+    """Number and bytes are those of the names that a grant lists, not of the whole scope."""
+    with opened(tmp_path) as system:
+        system.artifacts.save("out/1", b"1" * 10, scope=W)
+        system.artifacts.save("board/secret", b"2" * 4321, scope=W)
+        mira = system.artifacts.acting_as(MIRA)
+        system.access.grant(MIRA, W, Right.LIST, keys="out/*")
+        assert mira.usage(W) == (1, 10)
+        assert mira.count(scope=W) == 1
+        system.access.grant(MIRA, W, Right.LIST)
+        assert mira.usage(W) == system.artifacts.usage(W) == (2, 4331)
+
+
 def test_a_handle_made_up_opens_nothing(tmp_path: Path) -> None:
     """An artifact object with another's number under one's own scope is refused as unknown."""
     with opened(tmp_path) as system:
         hidden = system.artifacts.save("hidden", b"secret", scope=W)
         mira = system.artifacts.acting_as(MIRA)
         made_up: Artifact = dataclasses.replace(hidden, scope=Scope.user("mira"))
-        for use in (mira.open, mira.delete, mira.tags, mira.sources):
+        for use in (
+            mira.open, mira.read, mira.delete, mira.tags, mira.sources, mira.results, mira.uses,
+            mira.link,
+        ):  # fmt: skip
             with pytest.raises(UnknownArtifact):
                 use(made_up)
 

@@ -102,6 +102,26 @@ def test_what_stands_beside_our_tables_is_allowed(store: Path) -> None:
         assert [row.version for row in reader.agents()] == [2]
 
 
+def test_a_schema_of_bytes_is_read_as_sqlite_reads_it(store: Path) -> None:
+    """What the schema holds as bytes, as after a flipped bit, hides no trigger and stops nobody."""
+    with closing(sqlite3.connect(store)) as connection:
+        connection.executescript(
+            "PRAGMA writable_schema = ON;"
+            "UPDATE sqlite_schema SET type = CAST(type AS BLOB), sql = CAST(sql AS BLOB)"
+            " WHERE sql IS NOT NULL;"
+        )
+    with opened(store) as system:
+        assert system.agents.count() > 0
+    with closing(sqlite3.connect(store)) as connection:
+        connection.executescript(
+            "CREATE TRIGGER t AFTER INSERT ON agents BEGIN SELECT 1; END;"
+            "PRAGMA writable_schema = ON;"
+            "UPDATE sqlite_schema SET sql = CAST(sql AS BLOB) WHERE name = 't';"
+        )
+    with pytest.raises(CorruptState, match=REASON):
+        opened(store)
+
+
 def test_what_is_planted_in_an_open_store_does_not_run(store: Path) -> None:
     """A trigger that another program makes meanwhile stops all saves, aloud, until it is gone."""
     with opened(store) as system:

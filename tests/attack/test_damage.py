@@ -25,6 +25,7 @@ from perdure.persistence.errors import (
     CorruptState,
     PerdureError,
     StoreError,
+    StoreOwned,
     StoreUnavailable,
 )
 from perdure.persistence.records.checksums import of_record
@@ -339,6 +340,28 @@ def test_a_table_that_cannot_be_read_is_built_again(
     assert examine(path)
     if not table.startswith(("sqlite_", "idx_")) and table != "quarantine":
         assert table in places
+
+
+def test_a_lease_that_cannot_be_right_is_refused(tmp_path: Path) -> None:
+    """With zeroes in the row of the lease, opening gives an owner, StoreOwned or damage."""
+    path = tmp_path / "store.db"
+    with system_on(path):
+        pass
+    content, page = path.read_bytes(), root_of(path, "lease")
+    end, row = page + PAGE_BYTES, page + int.from_bytes(content[page + 8 : page + 10])
+    spans = [(at, at + 1) for at in range(row, end, 3)] + [(row + 3, end), (end - SECTOR, end)]
+    refused = 0
+    for first, last in spans:
+        damage(path, content[:first] + bytes(last - first) + content[last:])
+        try:
+            system_on(path).close()
+        except StoreOwned:  # by what is left of the row its owner may be alive
+            continue
+        except StoreUnavailable as error:
+            refused += 1
+            assert "restore a backup" in str(error)  # noqa: PT017 - several outcomes are right
+            assert not examine(path)
+    assert refused > 2
 
 
 def test_numbering_does_not_go_on_from_a_damaged_row(tmp_path: Path) -> None:

@@ -133,6 +133,17 @@ def test_handlers_leave_alone_what_is_everybodys() -> None:
                 system.agent(Odd, "a").call(method).get()
 
 
+def test_no_handle_leads_to_the_types_of_everybodys_keys() -> None:
+    """A handle of a user, or of an agent, has no table of types beside the call that refuses."""
+    with AgentSystem.open("memory://", agents=[Odd]) as system:
+        hers = system.state.acting_as(Principal.user("mira"))
+        with pytest.raises(Denied, match="user:mira may not register types"):
+            hers.register("pin", str)
+        for handle in (hers, system.state):
+            assert [name for name in dir(handle) if "schema" in name and name[0] != "_"] == []
+        system.state.set(Scope.user("tom"), "pin", 5)
+
+
 def test_a_long_text_is_cut() -> None:
     """What is kept of an error has a bound."""
     assert len(told(ValueError("x" * 10**6))) < 5000

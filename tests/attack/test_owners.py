@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from perdure import AgentSystem
-from perdure.cli.run import Stop, _watch_ownership
+from perdure.cli.commands.run import Stop, _watch_ownership
 from perdure.lifecycle.clock import VirtualClock
 from perdure.persistence.errors import CommitsLost, Fenced, StoreOwned
 from perdure.persistence.sqlite import schema

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from perdure.cli import agents
-from perdure.cli.exits import ExitCode, exit_code, sentence
+from perdure.cli.commands import agents
+from perdure.cli.terminal.exits import ExitCode, exit_code, sentence
 from perdure.persistence import errors
 from tests.cli.commands import command, invoke, spawn
 from tests.kit.children import ROOT, environment
@@ -72,8 +72,6 @@ def test_a_url_that_cannot_be_read(url: str) -> None:
         ["agents", "--store", "x", "--limit", "0"],
         ["agents", "--store", "x", "--limit", str(2**63)],
         ["agents", "--store", "x", "--status", "tired"],
-        ["journal", "--store", "x", "--after", str(2**63)],
-        ["journal", "--store", "x", "--after", "-1"],
         ["dead-letters", "bury", "--store", "x"],
         ["dead-letters", "show", "x", "--store", "x"],
         ["dead-letters", "show", str(2**63), "--store", "x"],
@@ -92,6 +90,33 @@ def test_a_wrong_command_line(words: list[str]) -> None:
     result = invoke(*words)
     assert (result.exit_code, result.stdout) == (2, "")
     assert "Error: " in result.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("place", [str(2**63), "-1", "x", ""])
+def test_a_place_that_is_no_number(desk_store: Path, place: str) -> None:
+    """Where places are numbers, what is none is refused by every list."""
+    for words in (["journal"], ["mail"], ["dead-letters"], ["audit"], ["artifacts"]):
+        said = sentence_of(*words, "--after", place, "--store", desk_store, code=2)
+        assert said.endswith("here it takes a number that a page has named")
+
+
+def test_a_key_without_its_kind(desk_store: Path) -> None:
+    """The same key in two kinds is two agents: ``--key`` alone is refused by every list."""
+    for words in (["agents"], ["journal"], ["mail"], ["timers"], ["dead-letters"]):
+        said = sentence_of(*words, "--key", "emea", "--store", desk_store, code=2)
+        assert "--key goes with --kind" in said
+
+
+def test_a_list_without_times_has_no_newest(desk_store: Path) -> None:
+    """Sizes and findings are in no order of time, and a report has no place to go on behind."""
+    for words in (["growth"], ["growth", "agents"], ["doctor"], ["doctor", "findings"]):
+        for flag in ("--newest", "--oldest"):
+            assert "have no time" in sentence_of(*words, flag, "--store", desk_store, code=2)
+    for words in (["growth"], ["doctor"]):
+        assert "--after goes with" in sentence_of(*words, "--after", 1, "-s", desk_store, code=2)
+    assert "none of that name" in sentence_of(
+        "growth", "agents", "--after", "Desk/nobody", "--store", desk_store, code=2
+    )
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from pathlib import Path
+from typing import Any, Final, cast
 
 import pytest
+import typer
 
 from perdure import Agent, AgentSystem, Scope, State
-from perdure.cli.journal import _print, _print_lines
-from perdure.cli.screen import Screen
+from perdure.cli.app import app
+from perdure.cli.commands.journal import LINES, _widths, print_lines
+from perdure.cli.terminal.listing import show
+from perdure.cli.terminal.options import Listing
+from perdure.cli.terminal.screen import Screen
 from perdure.persistence.records.records import JournalEntry
 from tests.cli.commands import invoke, records
 from tests.kit.deadline import DEADLINE
@@ -52,8 +59,11 @@ def test_mail_is_listed(waiting: Path) -> None:
     """Messages that wait are shown page by page, the oldest or the newest first."""
     mail = records("mail", "--store", waiting)
     assert [message["body"] for message in mail] == [[[n], {}] for n in range(3)]
-    assert records("mail", "Worker", "a b", "--newest", "--store", waiting) == mail[::-1]
-    assert records("mail", "Other", "--store", waiting) == []
+    assert (
+        records("mail", "--kind", "Worker", "--key", "a b", "--newest", "--store", waiting)
+        == mail[::-1]
+    )
+    assert records("mail", "--kind", "Other", "--store", waiting) == []
     table = invoke("mail", "--limit", 2, "--store", waiting)
     assert table.stdout.splitlines()[1].split()[3:] == ["Worker/a", "b", "work", "0"]
     assert table.stderr == f"there are more; --after {mail[1]['id']} shows them\n"
@@ -66,7 +76,7 @@ def test_timers_are_listed(waiting: Path) -> None:
     assert [timer["name"] for timer in timers] == ["a 1", "a 2", "a 3"]
     assert records("timers", "--newest", "--store", waiting) == timers[::-1]
     table = invoke("timers", "--limit", 1, "--store", waiting)
-    place = table.stderr.partition("'")[2].partition("'")[0]
+    _, _, _, _, place, *_ = shlex.split(table.stderr)
     assert records("timers", "--after", place, "--store", waiting) == timers[1:]
     assert invoke("timers", "--after", "soon", "--store", waiting).exit_code == 2
 
@@ -87,6 +97,69 @@ def test_patterns_are_listed_with_what_they_hold(waiting: Path) -> None:
     )
 
 
+LISTS: Final = {
+    "agents", "journal", "mail", "timers", "dead-letters", "audit", "state", "sharing", "sessions",
+    "artifacts", "growth", "doctor", "timeline",
+}  # fmt: skip
+
+
+def test_every_list_has_the_same_options() -> None:
+    """Commands that list have five options in common, word for word; no other has one of them."""
+    group = cast("Any", typer.main.get_group(app))
+    shared: dict[str, set[tuple[object, ...]]] = {}
+    where: dict[str, set[str]] = {}
+    for name, command in group.commands.items():
+        for option in command.params:
+            said = (option.opts, option.secondary_opts, option.default, option.metavar, option.help)
+            shared.setdefault(option.name, set()).add((*map(str, said), option.required))
+            where.setdefault(option.name, set()).add(name)
+    for option in ("after", "newest", "limit", "wide", "json"):
+        assert len(shared[option]) == 1, option
+    assert where["after"] == where["newest"] == where["limit"] == LISTS
+    assert LISTS < where["wide"] <= where["json"]
+    agents = {"agents", "journal", "mail", "timers", "dead-letters", "timeline"}
+    assert where["key"] - {"show", "diff", "isolate", "restore", "why"} == agents
+    assert [len(shared[name]) for name in ("store", "scope")] == [1, 2]
+
+
+@pytest.mark.parametrize("words", [["agents"], ["sharing"], ["state"], ["state", "list", "global"]])
+def test_lists_in_another_order_know_the_newest(shared_things: Path, words: list[str]) -> None:
+    """With --newest what changed last comes first, page by page, also where names give the order.
+
+    With --oldest, and with neither, names give the order.
+    """
+    usual = records(*words, "--store", shared_things)
+    assert records(*words, "--oldest", "--store", shared_things) == usual
+    newest = records(*words, "--newest", "--store", shared_things)
+    assert newest == [usual[place] for place in (0, 2, 1)]
+    found: list[dict[str, Any]] = []
+    more = ["--newest", "--limit", "1", "--json", "--store", str(shared_things)]
+    place: list[str] = []
+    for _ in usual:
+        result = invoke(*words, *more, *place)
+        found.append(json.loads(result.stdout))
+        place = shlex.split(result.stderr)[3:5]
+    assert found == newest
+    assert place == []
+
+
+@pytest.fixture(scope="module")
+def shared_things(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a store with three of each, the first of them changed last."""
+    path = tmp_path_factory.mktemp("things") / "t.db"
+    with AgentSystem.open(path, agents=[Worker], sync="process") as system:
+        for name in ("b", "c", "a"):
+            system.agent(Worker, name).call(Worker.work, 1).get()
+            system.sharing.topic(name).publish(name)
+            system.state.set(Scope.GLOBAL if name == "a" else Scope.workflow(name), "k", name)
+            system.flush(DEADLINE)
+        for name in ("b", "c", "a"):
+            system.state.set(Scope.GLOBAL, name, name)
+        system.state.delete(Scope.GLOBAL, "k")
+        system.flush(DEADLINE)
+    return path
+
+
 @pytest.mark.parametrize(
     "words", [["agents"], ["journal"], ["mail"], ["timers"], ["sharing"]], ids=" ".join
 )
@@ -94,7 +167,7 @@ def test_programs_are_told_of_more_as_well(waiting: Path, words: list[str]) -> N
     """With --json the word goes to stderr, and stdout stays lines of JSON."""
     result = invoke(*words, "--limit", 1, "--json", "--store", waiting)
     assert len(result.stdout.splitlines()) == 1
-    assert result.stderr.startswith("there are more; ")
+    assert result.stderr.startswith(("there are more; ", "there are older ones; "))
 
 
 def test_columns_stay_where_they_are_when_following(capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,8 +176,9 @@ def test_columns_stay_where_they_are_when_following(capsys: pytest.CaptureFixtur
         JournalEntry(number, "K", key, 1, 0.0, "work", 0, 0, 0, "{}")
         for number, key in ((9, "key"), (10, "k"), (11, "a-long-key"), (12, "k"))
     ]
-    widths = _print(entries[:1], json=False)
-    _print_lines(entries[1:], widths, json=False)
+    show(entries[:1], Listing(), LINES)
+    widths = _widths(entries[:1])
+    print_lines(entries[1:], widths, json=False)
     _, *lines = capsys.readouterr().out.splitlines()
     assert [line.index("1970") for line in lines] == [10, 10, 10, 10]
     assert [line.index("work") - line.index("K/") for line in lines] == [7, 7, 14, 14]

@@ -1,20 +1,26 @@
 """docs/cli.md says what the commands do: their help, their JSON keys, their exit codes."""
 
 import re
+import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from docs import make_cli
-from perdure.cli.exits import ExitCode
+from perdure import AgentSystem
+from perdure.cli.terminal.exits import ExitCode
+from tests.cli import everything
 from tests.cli.commands import invoke, records, spawn
 from tests.kit.children import finished
 
 TEXT = make_cli.PAGE.read_text()
-NAMED = {"fields", "logs", "maps", "counts", "orphans"}
+NAMED = {"fields", "logs", "maps", "counts", "orphans", "limits", "meta", "remaining", "keys"}
 """Keys of `show` and `doctor` whose values are by name; `fields` of `growth` is a list."""
-OPAQUE = {"body", "delta", "value", "entry"}
+OPAQUE = {"body", "delta", "value", "entry", "before", "after", "detail", "arguments"}
 
 
 def keys(value: object) -> Iterator[str]:
@@ -32,43 +38,152 @@ def keys(value: object) -> Iterator[str]:
                 yield from keys(inner)
 
 
+ROWS: Final = {
+    name: line.split("|")[2]
+    for line in TEXT.partition("## JSON")[2].partition("## Exit codes")[0].splitlines()
+    if line.startswith("| `")
+    for name in re.findall(r"`([^`]+)`", line.split("|")[1])
+}
+"""What the table says of each command that prints JSON."""
+RUNS: Final[dict[str, list[list[str]]]] = {
+    "agents": [[]],
+    "agents pause": [["Desk", "apac"]],
+    "agents resume": [["Desk", "emea"]],
+    "agents restart": [["Desk", "emea"]],
+    "agents stop": [["Desk", "emea"]],
+    "agents delete": [["Desk", "emea"]],
+    "isolate": [["Desk", "emea", "--reason", "it leaks"]],
+    "restore": [["Desk", "emea"]],
+    "stats": [[]],
+    "flush": [[]],
+    "show": [["Desk", "emea"]],
+    "show --at": [["1", "Desk", "emea"]],
+    "diff": [["Desk", "emea", "0"], ["Desk", "emea", "1", "0"]],
+    "journal": [[]],
+    "timeline": [[]],
+    "why": [["Desk", "emea", "open"]],
+    "mail": [[]],
+    "timers": [[]],
+    "dead-letters": [[]],
+    "dead-letters show": [["LETTER"]],
+    "dead-letters requeue": [["LETTER"]],
+    "dead-letters discard": [["LETTER"]],
+    "audit": [[]],
+    "audit verify": [[]],
+    "audit head": [[]],
+    "audit seal": [["--keys", "env:KEYS"]],
+    "state": [[]],
+    "state list": [["workflow:w"]],
+    "state get": [["workflow:w", "k"]],
+    "state set": [["workflow:w", "j", "1"]],
+    "state delete": [["workflow:w", "k"]],
+    "state clear": [["workflow:w"]],
+    "state export": [["FILE"]],
+    "state import": [["KEYS"]],
+    "sharing": [[]],
+    "sessions": [[]],
+    "sessions show": [["chat"]],
+    "sessions history": [["chat"]],
+    "sessions export": [["chat", "FILE"]],
+    "sessions import": [["SESSION", "--as", "again"]],
+    "sessions archive": [["done"]],
+    "secrets": [[]],
+    "secrets rotate": [["--keys", "env:KEYS"]],
+    "secrets scan": [[]],
+    "artifacts": [[]],
+    "artifacts show": [["report"]],
+    "artifacts sources": [["report"]],
+    "artifacts put": [["new", "KEYS"]],
+    "artifacts delete": [["report"]],
+    "growth": [[]],
+    "growth fields": [[]],
+    "growth agents": [[]],
+    "doctor": [[]],
+    "doctor findings": [[]],
+}
+"""How each command of the table is called."""
+ALSO: Final = {
+    "faults": {"number", "what"},
+    "audit": {"number", "what"},
+    "bad": {"table", "kind", "key", "place"},
+}
+"""Keys inside lists that are empty where nothing is wrong."""
+
+
 def documented(command: str) -> set[str]:
     """Return the keys that the page gives for a command, those it refers to included."""
-    (row,) = [line for line in TEXT.splitlines() if line.startswith(f"| `{command}`")]
-    found = set(re.findall(r"`([a-z_]+)`", row.split("|")[2]))
-    for other in ("agents", "journal", "dead-letters"):
+    row = ROWS[command]
+    found = set(re.findall(r"`([a-z_]+)`", row))
+    for other in ROWS:
         if re.search(rf"(those of|as of) `{other}`", row):
             found = (found - {other}) | documented(other)
+    if command == "show --at":
+        found -= {"status", "reason", "mail", "timers", "dead_letters"} | MAIL
     return found
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["agents"],
-        ["show", "Desk", "emea"],
-        ["journal"],
-        ["dead-letters"],
-        ["growth"],
-        ["doctor"],
-    ],
-    ids=" ".join,
-)
-def test_json_keys_are_the_documented_ones(own_store: Path, words: list[str]) -> None:
+MAIL: Final = {"id", "body", "sent", "method", "due", "interval", "catch_up"}
+
+
+def test_every_command_has_a_row() -> None:
+    """The table has each command but `run`, and each of its actions; nothing that is none."""
+    expected = set()
+    for name in make_cli.commands():
+        (actions,) = re.findall(r"ACTION <([a-z|]+)>", invoke(name, "--help").stdout) or [""]
+        usual = {"list", "status", "report"}
+        expected |= {f"{name} {action}" for action in {*actions.split("|")} - usual if action}
+        expected.add(name)
+    files = {"artifacts get"}  # prints what `artifacts` prints, where the bytes go to a file
+    assert (
+        expected - {"run"} - files
+        == set(ROWS) - {"show --at", "state list"}
+        == (set(RUNS) - {"show --at", "state list"})
+    )
+
+
+@pytest.mark.parametrize("command", RUNS)
+def test_json_keys_are_the_documented_ones(
+    full_store: Path, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What a command prints has exactly the keys of the page: programs can rely on them."""
+    store = tmp_path / "own.db"
+    shutil.copy(full_store, store)
+    monkeypatch.setenv("KEYS", "k1:" + "A" * 43 + "=")
+    (letter, *_) = records("dead-letters", "--store", store)
+    words: dict[str, object] = {"LETTER": letter["id"], "FILE": tmp_path / "file"}
+    words |= {name: full_store.with_name(name) for name in ("KEYS", "SESSION")}
+    damaged = command in {"doctor findings", "secrets scan"}
+    if command == "doctor findings":
+        with closing(sqlite3.connect(store)) as connection, connection:
+            connection.execute("UPDATE fields SET value = '7'")
     found: set[str] = set()
-    for more in (["show", "Desk", "apac"], words) if words[0] == "show" else (words,):
-        found |= {key for record in records(*more, "--store", own_store) for key in keys(record)}
-    if words[0] == "doctor":  # a healthy store has no bad rows to show the keys of
-        found |= {"table", "kind", "key", "place"}
-    assert found == documented(words[0])
+    for given in RUNS[command]:
+        called = [*command.split(), *(words.get(word, word) for word in given)]
+        lines = records(*called, "--store", store, code=int(damaged))
+        assert lines
+        found |= {key for line in lines for key in keys(line)}
+    for name, inside in ALSO.items():
+        found |= inside if name in found else set()
+    expected = documented(command)
+    assert found == ({"owner"} if command == "stats" else expected)
 
 
-def test_json_keys_of_moved_letters(own_store: Path) -> None:
-    """The same for letters that were put back."""
-    (letter, _) = records("dead-letters", "--store", own_store)
-    (moved,) = records("dead-letters", "requeue", letter["id"], "--store", own_store)
-    assert set(keys(moved)) == documented("dead-letters requeue")
+@pytest.fixture(scope="module")
+def full_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a store that holds something of everything, and files that were exported from it."""
+    path = tmp_path_factory.mktemp("full") / "full.db"
+    everything.fill(path)
+    assert invoke("state", "export", path.with_name("KEYS"), "--store", path).exit_code == 0
+    session = ("sessions", "export", "chat", path.with_name("SESSION"), "--store", path)
+    assert invoke(*session).exit_code == 0
+    return path
+
+
+def test_stats_of_a_running_system_are_the_documented_ones(tmp_path: Path) -> None:
+    """With an owner `stats` has the other keys of its row."""
+    with AgentSystem.open(tmp_path / "s.db", agents=[]):
+        (facts,) = records("stats", "--store", tmp_path / "s.db")
+    assert set(keys(facts)) == documented("stats") - {"owner"}
 
 
 def test_the_page_is_up_to_date() -> None:

@@ -1,11 +1,15 @@
 """The commands that read a store: what they show to people and give to programs."""
 
+import shlex
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from perdure import AgentSystem
+from perdure.persistence.store.lease import Owner
+from perdure.url import open_store
 from tests.cli.commands import invoke, records, spawn
 from tests.cli.programs import Desk, Gatekeeper
 
@@ -119,7 +123,7 @@ def test_what_is_damaged_is_said_and_the_rest_is_shown(own_store: Path) -> None:
 
 
 def test_the_journal_ends_with_the_newest(desk_store: Path) -> None:
-    """Without --after the newest commits are shown, oldest first, with it those that follow."""
+    """The newest commits are shown, oldest first; with --after those that follow."""
     everything = records("journal", "--store", desk_store, "--after", 0, "--limit", 1000)
     sequences = [entry["sequence"] for entry in everything]
     assert sequences == sorted(set(sequences))
@@ -127,18 +131,24 @@ def test_the_journal_ends_with_the_newest(desk_store: Path) -> None:
     assert records("journal", "--store", desk_store, "--limit", 3) == everything[-3:]
     after = ("--after", sequences[4], "--limit", 2)
     assert records("journal", "--store", desk_store, *after) == everything[5:7]
-    desks = records("journal", "Desk", "--store", desk_store)
+    newest = records("journal", "--newest", "--limit", 3, "--store", desk_store)
+    assert newest == everything[:-4:-1]
+    older = ("--newest", "--after", sequences[4], "--limit", 2)
+    assert records("journal", "--store", desk_store, *older) == everything[3:1:-1]
+    assert records("journal", "--oldest", "--limit", 2, "--store", desk_store) == everything[:2]
+    desks = records("journal", "--kind", "Desk", "--store", desk_store)
     assert desks == [entry for entry in everything if entry["kind"] == "Desk"]
-    apac = records("journal", "Desk", "apac", "--store", desk_store)
+    apac = records("journal", "--kind", "Desk", "--key", "apac", "--store", desk_store)
     assert [(entry["name"], entry["version"]) for entry in apac] == [("assign", 1), ("(pause)", 2)]
 
 
 def test_the_journal_reads_like_assignments(desk_store: Path) -> None:
     """A person sees what was handled and what changed, or that there was nothing."""
-    page = invoke("journal", "Desk", "apac", "--store", desk_store).stdout.splitlines()
+    apac = ("--kind", "Desk", "--key", "apac")
+    page = invoke("journal", *apac, "--store", desk_store).stdout.splitlines()
     assert page[0].split() == ["SEQUENCE", "TIME", "(UTC)", "AGENT", "HANDLED", "CHANGES"]
     assert page[1].endswith('open = 1, transcript[0] = "A-1 -> mira", owners["A-1"] = "mira"')
-    empty = invoke("journal", "Desk", "nobody", "--store", desk_store)
+    empty = invoke("journal", "--kind", "Desk", "--key", "nobody", "--store", desk_store)
     assert (empty.exit_code, empty.stdout) == (0, "")
     assert empty.stderr == "no such commits in the journal\n"
 
@@ -159,6 +169,12 @@ def test_growth_adds_up(desk_store: Path) -> None:
     page = invoke("growth", "--store", desk_store, "--limit", 2).stdout
     assert "agents  3, the largest 2:" in page
     assert "% of the values" in page
+    for split in ("fields", "agents"):
+        assert records("growth", split, "--limit", 1000, "--store", desk_store) == report[split]
+        first = invoke("growth", split, "--limit", 1, "--json", "--store", desk_store)
+        place = shlex.split(first.stderr)[4]
+        behind = records("growth", split, "--after", place, "-n", 1000, "--store", desk_store)
+        assert behind == report[split][1:]
 
 
 def test_doctor_finds_nothing_in_a_good_store(desk_store: Path) -> None:
@@ -184,6 +200,10 @@ def test_doctor_names_what_is_damaged(own_store: Path) -> None:
     assert page.exit_code == 1
     assert "DAMAGED" in page.stdout
     assert ["fields", "Desk", "emea", "title"] in [s.split() for s in page.stdout.splitlines()]
+    (found,) = records("doctor", "findings", "--store", own_store, code=1)
+    assert found == {"number": 1, "where": "fields", "kind": "Desk", "key": "emea", "what": "title"}
+    none = invoke("doctor", "findings", "--after", 1, "--store", own_store)
+    assert (none.exit_code, none.stdout, none.stderr) == (1, "", "no such findings\n")
 
 
 @pytest.fixture
@@ -270,3 +290,80 @@ def test_a_log_that_is_not_there(desk_store: Path) -> None:
     alone = invoke(*show, "--from", "3")
     assert alone.exit_code == 2
     assert "--from needs --log" in alone.stderr
+
+
+def test_an_agent_is_shown_as_it_was(desk_store: Path) -> None:
+    """With --at the state of an earlier version is shown, with the commits up to it."""
+    words = ("show", "Desk", "emea", "--at", 3, "--items", 2, "--store", desk_store)
+    (then,) = records(*words)
+    assert (then["version"], then["name"], then["fields"]) == (3, "assign", {"open": 3})
+    assert then["logs"] == {
+        "transcript": {
+            "length": 3,
+            "last": [{"position": n, "value": f"T-{n} -> mira"} for n in (1, 2)],
+        }
+    }
+    assert then["maps"] == {
+        "owners": {"count": 3, "first": [{"entry": f"T-{n}", "value": "mira"} for n in range(2)]}
+    }
+    assert [commit["version"] for commit in then["commits"]] == [2, 3]
+    assert then["sequence"] == then["commits"][-1]["sequence"]
+    page = invoke(*words).stdout
+    assert "version  3 of 10" in page
+    assert "log transcript  3 items, the last 2:" in page
+    start = records("show", "Desk", "emea", "--at", 0, "--store", desk_store)[0]
+    assert (start["fields"], start["sequence"], start["commits"]) == ({}, None, [])
+
+
+def test_what_changed_between_versions_is_shown(desk_store: Path) -> None:
+    """A difference is named by its path; without versions it is what the last commit changed."""
+    words = ("diff", "Desk", "emea")
+    assert records(*words, 7, 9, "--store", desk_store) == [
+        {"path": ["open"], "change": "changed", "before": 7, "after": 8},
+        {"path": ["owners", "T-7"], "change": "added", "after": "mira"},
+        {"path": ["title"], "change": "added", "after": "Europe"},
+        {"path": ["transcript", 7], "change": "added", "after": "T-7 -> mira"},
+    ]
+    assert records(*words, 9, 8, "--store", desk_store) == [
+        {"path": ["title"], "change": "removed", "before": "Europe"}
+    ]
+    page = invoke(*words, 8, "--store", desk_store).stdout.splitlines()
+    assert page[0] == "Desk/emea, version 8 to 10"
+    assert page[2].split() == ["title", "added", '"Europe"']
+    last = invoke(*words, "--store", desk_store)
+    assert (last.exit_code, last.stdout) == (0, "")
+    assert last.stderr == "nothing differs between version 9 and version 10\n"
+
+
+def test_versions_that_are_not_there(own_store: Path) -> None:
+    """A version that never was, one that was trimmed away, and no agent: each is said."""
+    for words in (("show", "Desk", "emea", "--at", 99), ("diff", "Desk", "emea", 99)):
+        result = invoke(*words, "--store", own_store)
+        assert result.exit_code == 5
+        assert "has no version 99: the latest is 10" in result.stderr
+    assert invoke("diff", "Desk", "eema", "--store", own_store).exit_code == 5
+    both = invoke("show", "Desk", "emea", "--at", 3, "--log", "transcript", "-s", own_store)
+    assert both.exit_code == 2
+    with closing(open_store(own_store, sync="process")) as store:
+        store.acquire(Owner.this_process())
+        store.trim_journal(store.journal("Desk", "emea")[4].sequence, 100)
+    trimmed = invoke("show", "Desk", "emea", "--at", 3, "--store", own_store)
+    assert trimmed.exit_code == 5
+    assert "the journal does not reach version 3 of Desk/emea" in trimmed.stderr
+    assert "4 is the oldest version that is known" in trimmed.stderr
+    (then,) = records("show", "Desk", "emea", "--at", 4, "--store", own_store, code=1)
+    assert (then["fields"]["open"], then["logs"]["transcript"]["length"]) == (4, 4)
+    assert then["problems"][0] == "state.owners['T-4'] is not known at version 4 any more"
+
+
+def test_a_change_that_is_lost_is_said(own_store: Path) -> None:
+    """Nothing is compared across a damaged entry; else what is known is shown."""
+    with sqlite3.connect(own_store) as connection:
+        connection.execute("UPDATE journal SET delta = '{}' WHERE name = 'name'")
+    connection.close()
+    result = invoke("diff", "Desk", "emea", 8, 10, "--store", own_store)
+    assert result.exit_code == 3
+    assert "the journal entry of version 9 of Desk/emea" in result.stderr
+    (then,) = records("show", "Desk", "emea", "--at", 8, "--store", own_store, code=1)
+    assert then["fields"] == {"open": 8}
+    assert then["logs"]["transcript"]["length"] == 8

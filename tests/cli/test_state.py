@@ -1,5 +1,6 @@
 """`perdure state`: shared keys, read beside a live owner, written under the lease."""
 
+import hashlib
 import json
 import random
 import sqlite3
@@ -171,6 +172,37 @@ def test_a_spoilt_file_is_refused_whole(shared: Path, tmp_path: Path) -> None:
     result = invoke("state", "import", file, "--store", other)
     assert result.exit_code == 1
     assert "nothing of it was imported" in result.stderr
+
+
+UNWRITABLE = [
+    ("global", "1", "1e300", "a time to live"),
+    ("global", "1", "10000000000000", "a time to live"),
+    ("global", "[" * 600 + "]" * 600, "null", "nests deeper"),
+    ("global", "NaN", "null", "no line of an export"),
+    ("global", '"\\ud800"', "null", "no line of an export"),
+    ("global", "1e400", "null", "no line of an export"),
+    ("session:over", "1", "null", "session over is completed"),
+]
+
+
+@pytest.mark.parametrize(("scope", "value", "expires", "why"), UNWRITABLE)
+def test_what_cannot_be_written_stops_all_of_it(
+    tmp_path: Path, scope: str, value: str, expires: str, why: str
+) -> None:
+    """A whole file whose last key no write would take is refused before the first is written."""
+    key = '{"t":"key","scope":"%s","key":"k%04d","value":%s,"version":1,"expires":%s}\n'
+    lines = ['{"t":"begin","perdure_state":1}\n']
+    lines += [key % ("global", number, number, "null") for number in range(600)]
+    lines.append(key % (scope, 600, value, expires))
+    body = "".join(lines).encode()
+    file = tmp_path / "all.jsonl"
+    digest = hashlib.sha256(body).hexdigest().encode()
+    file.write_bytes(body + b'{"t":"end","keys":601,"sha256":"%s"}\n' % digest)
+    with AgentSystem.open("memory://", agents=[]) as system:
+        system.sessions.create("over").complete()
+        with pytest.raises(ImportRefused, match=f"line 602.*{why}"):
+            files.load(file, system.state, now=0.0)
+        assert list(files.scopes(system._store)) == []
 
 
 def test_an_export_says_what_is_missing(shared: Path, tmp_path: Path) -> None:

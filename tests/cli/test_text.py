@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perdure.cli.screen import LEAST_NAME, LEAST_VALUE, ColumnStyle, fit
-from perdure.cli.text import count, moment, safe, size
-from perdure.cli.values import call, changes, line, parse
+from perdure.cli.terminal.screen import LEAST_NAME, LEAST_VALUE, ColumnStyle, fit
+from perdure.cli.terminal.text import count, moment, safe, size
+from perdure.cli.terminal.values import call, changes, line, parse
 from perdure.persistence.errors import CorruptState
 
 ANYTHING = st.text(st.characters(exclude_categories=()))  # surrogates and controls too

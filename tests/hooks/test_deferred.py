@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from perdure import Agent, AgentSystem, OutcomeDetails, Scope, State, hook
+from perdure import Agent, AgentSystem, Breaker, OutcomeDetails, Scope, State, hook
 from perdure.lifecycle.clock import VirtualClock
 from perdure.persistence.errors import ConfigurationError
 from perdure.persistence.records.shared_tables import HOOK_QUEUE
@@ -100,6 +100,30 @@ def test_a_deferred_hook_that_always_fails_is_given_up(
         assert system.state.get(Scope.GLOBAL, "tries", default=0) == 0
     messages = [each.message for each in caplog.records if each.levelno >= logging.ERROR]
     assert any("given up" in message for message in messages)
+
+
+def test_a_failure_is_no_success_whatever_is_kept_of_it(tmp_path: Path) -> None:
+    """Calls of a hook that fails, or that is left alone, stay until it succeeds: none is lost."""
+    clock = VirtualClock()
+    with AgentSystem.open(tmp_path / "s.db", agents=[Adder], clock=clock) as system:
+        broken = True
+        breaker = Breaker(2, reset_after=100.0)
+
+        @system.hooks.on("message.after", deferred=True, record=False, breaker=breaker)
+        def count(details: OutcomeDetails) -> None:
+            if broken:
+                raise RuntimeError("broken")
+            system.state.increment(Scope.GLOBAL, "calls")
+
+        for _ in range(6):
+            system.agent(Adder, "a").call(Adder.add, 1).get(timeout=DEADLINE)
+        assert system.idle(DEADLINE)
+        assert queued(system) == 6
+        broken = False
+        for _ in range(8):
+            clock.advance(31)
+            assert system.idle(DEADLINE)
+        assert (queued(system), system.state.get(Scope.GLOBAL, "calls")) == (0, 6)
 
 
 def test_only_hooks_that_guard_nothing_can_be_deferred() -> None:

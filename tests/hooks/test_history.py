@@ -5,15 +5,33 @@ from random import Random
 
 import pytest
 
-from perdure import Agent, AgentSystem, State
-from perdure.hooks.details import MessageDetails
+from perdure import (
+    Agent,
+    AgentSystem,
+    Detector,
+    ErrorDetails,
+    Keys,
+    MessageDetails,
+    Retry,
+    Secret,
+    State,
+    StaticKeys,
+    new_key,
+)
 from perdure.hooks.history.history import History
 from perdure.hooks.history.recording import recording_in
 from perdure.hooks.history.retention import HistoryRetention
 from perdure.hooks.results import Cancel, Replace
 from perdure.persistence.errors import HookCancelled, UnknownHook
+from perdure.persistence.records.records import Commit
+from perdure.persistence.records.shared_tables import HOOK_PINS, HOOK_SEGMENTS
+from perdure.persistence.records.tables import Change, Order
+from perdure.persistence.secrets.detector import SecretWatch
+from perdure.persistence.secrets.plain import Plain
 from perdure.url import open_reader
 from tests.kit.deadline import DEADLINE
+
+KEYS = StaticKeys({"k1": new_key()})
 
 
 class Total(State):
@@ -100,12 +118,123 @@ def test_retention_keeps_what_is_pinned_and_the_newest(tmp_path: Path) -> None:
             history.get(pinned[2])
 
 
-class Order(State):
+def test_what_is_damaged_loses_only_itself(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A segment that cannot be unpacked is named, and the executions beside it are found."""
+    with AgentSystem.open("memory://", agents=[Adder]) as system:
+        system.hooks.on("message.before", decide, name="decide")
+        history = system.hooks.history
+        for number in (1, 2, 3):
+            drive(system, [number])
+            history.pack()
+        first, damaged, last = history.each()
+        (row,) = system._store.page(HOOK_SEGMENTS, Order(("first",)), (first.sequence,), 1)
+        commit = Commit()
+        bad = (*row[:-1], b"no segment")
+        commit.with_effects().rows = [Change(HOOK_SEGMENTS, bad[:1], bad)]
+        system._supervisor.append(commit)
+        assert system.flush()
+        assert [each.id for each in history.each()] == [first.id, last.id]
+        assert history.get(last.id) == last
+        with pytest.raises(UnknownHook):
+            history.get(damaged.id)
+    assert f"hook segment {damaged.sequence}" in caplog.text
+
+
+def test_an_erased_agent_leaves_nothing_in_the_history(tmp_path: Path) -> None:
+    """With ``erase`` its executions go with it: packed ones, pinned ones and those just made."""
+    with AgentSystem.open(tmp_path / "s.db", agents=[Adder]) as system:
+        system.hooks.on("message.before", decide, name="decide")
+        history = system.hooks.history
+        drive(system, [424242, 5, 5])
+        history.pin(history.list(key="a")[0].id)
+        history.pack()
+        drive(system, [424242, 5, 5])
+        others = [each.context for each in history.each() if each.key != "a"]
+        assert system.agent(Adder, "a").delete(erase=True)
+        assert system.flush()
+        history.pack()
+        assert [each.context for each in history.each()] == others
+        assert not any(
+            "424242" in str(row)
+            for row in system._store.page(HOOK_PINS, Order(("sequence",)), None, 9)
+        )
+    reader = open_reader(tmp_path / "s.db")
+    try:
+        assert History(reader).count(key="a") == 0
+        assert History(reader).count() == len(others) == 4
+    finally:
+        reader.close()
+
+
+def test_secrets_stand_in_the_history_as_stars() -> None:
+    """What a hook was told is kept without a Secret's plaintext and what looks like one."""
+    token = "ghp_" + "a1B2c3D4e5" * 4
+    with AgentSystem.open("memory://", agents=[Keeper], keys=Keys(secrets=KEYS)) as system:
+        system.hooks.on("message.before", nothing, name="before")
+        system.hooks.on("state.before", nothing, name="state")
+        keeper = system.agent(Keeper, "a")
+        keeper.call(Keeper.put, Secret("pa55w0rd-in-secret")).get(timeout=DEADLINE)
+        assert system.idle(DEADLINE)
+        kept = "".join(f"{each}" for each in system.hooks.history.each())
+        assert system.hooks.history.count() == 2
+    assert "pa55w0rd-in-secret" not in kept
+    assert "***" in kept
+    assert Plain(SecretWatch(Detector())).record(f'{{"note":"{token}"}}').count(token) == 0
+
+
+def test_recording_is_switched_on_for_one_agent() -> None:
+    """``hooks.record`` has the turns of one agent recorded from then on, and no longer."""
+    with AgentSystem.open("memory://", agents=[Adder]) as system:
+        drive(system, [1, 1])
+        system.hooks.record(system.agent(Adder, "a"))
+        drive(system, [1, 1])
+        system.hooks.record(system.agent(Adder, "a"), recorded=False)
+        drive(system, [1, 1])
+        (recorded,) = system.hooks.history.each(point="turn")
+    assert (recorded.key, recording_in(recorded).result) == ("a", "2")
+
+
+def test_what_an_error_hook_did_is_kept_when_the_turn_begins_again() -> None:
+    """Each execution stands in the history, also those of a turn that a Retry undid."""
+    with AgentSystem.open("memory://", agents=[Stubborn]) as system:
+
+        @system.hooks.on("error", name="again")
+        def again(details: ErrorDetails) -> Retry:
+            return Retry(attempts=4)
+
+        assert system.agent(Stubborn, "a").call(Stubborn.work, 2).get(timeout=DEADLINE) == 3
+        assert system.idle(DEADLINE)
+        assert [each.outcome for each in system.hooks.history.each()] == ["retry", "retry"]
+
+
+def nothing(details: object) -> None:
+    """Let all of it go on."""
+
+
+class Safe(State):
+    key: Secret[str] | None = None
+
+
+class Keeper(Agent[Safe]):
+    def put(self, key: Secret[str]) -> None:
+        self.state.key = key
+
+
+class Stubborn(Agent[Total]):
+    def work(self, times: int) -> int:
+        if self.turn.attempt <= times:
+            raise ValueError("not yet")
+        return self.turn.attempt
+
+
+class Bill(State):
     total: int = 0
     rate: float = 0.0
 
 
-class Desk(Agent[Order]):
+class Desk(Agent[Bill]):
     record = True
 
     def place(self, number: int) -> float:

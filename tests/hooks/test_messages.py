@@ -227,7 +227,7 @@ def test_a_hook_that_fails_is_closed_or_open(kind: type[Adder]) -> None:
         assert {each.name: each.failures for each in system.hooks.list()} == {"open": 1, "after": 1}
 
 
-@pytest.mark.parametrize("point", ["message.after", "scope.read.before", "save.after"])
+@pytest.mark.parametrize("point", ["message.after", "save.before", "save.after"])
 def test_an_answer_that_a_point_does_not_take_is_refused(point: str) -> None:
     """What a hook may answer is looked at when it is registered."""
 

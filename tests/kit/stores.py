@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from perdure.persistence.errors import StoreError, StoreUnavailable
 from perdure.persistence.memory.store import MemoryStore
@@ -88,6 +88,10 @@ class CountingStore(MemoryStore):
     def row(self, table: Table, key: Key) -> Row | None:
         self.asked.append(("row", table.name))
         return super().row(table, key)
+
+    def rows(self, table: Table, keys: Sequence[Key]) -> dict[Key, Row | None]:
+        self.asked.append(("rows", table.name))
+        return super().rows(table, keys)
 
     def page(self, table: Table, order: Order, after: Row | None, limit: int) -> list[Row]:
         self.asked.append(("page", table.name))

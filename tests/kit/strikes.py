@@ -6,6 +6,7 @@ function that raises at the n-th such place.
 """
 
 import dis
+import linecache
 import sys
 import threading
 from bisect import bisect_right
@@ -76,7 +77,7 @@ class Striker:
             nonlocal before
             if event == "opcode" and not self.struck:
                 pair, before = (before, frame.f_lasti), frame.f_lasti
-                if pair in strikes:
+                if pair in strikes and not _returns_from_handler(frame):
                     self._left -= 1
                     if self._left <= 0:
                         self.struck = f"{name}:{frame.f_lineno} {frame.f_code.co_name}"
@@ -85,6 +86,25 @@ class Striker:
             return look
 
         return look
+
+    def lie_in_wait(self) -> None:
+        """Have the calling thread struck, also in the functions that it is in just now."""
+        frame = sys._getframe(1)
+        frame.f_trace_opcodes = True
+        sys.settrace(self)
+        outer: FrameType | None = frame
+        while outer is not None:
+            if outer.f_trace is None:
+                outer.f_trace = self(outer, "call", None)
+            outer = outer.f_back
+
+
+def _returns_from_handler(frame: FrameType) -> bool:
+    """Tell whether a handler has just returned, which is its last chance to be struck."""
+    if frame.f_globals["__name__"] != HANDLERS or frame.f_code.co_name != "_run":
+        return False
+    line = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
+    return "= handle(" in line and threading.current_thread() is not threading.main_thread()
 
 
 def _in_handler(frame: FrameType | None) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import threading
 from pathlib import Path
 from random import Random
@@ -23,6 +25,7 @@ from perdure import (
 from perdure.lifecycle.clock import VirtualClock
 from perdure.persistence.errors import (
     AgentDeleted,
+    CorruptState,
     Denied,
     StoreUnavailable,
     UnknownAgent,
@@ -30,6 +33,7 @@ from perdure.persistence.errors import (
 )
 from perdure.persistence.store.store import Store
 from perdure.persistence.upkeep.doctor import examine
+from tests.cli.commands import records
 from tests.kit.deadline import DEADLINE
 from tests.kit.gates import GATES, gate
 from tests.kit.signals import Told
@@ -200,7 +204,7 @@ def test_an_agent_that_is_cut_off_can_be_deleted() -> None:
         pet.cast(Pet.eat, "late")
         assert pet.delete() is True
         pet.cast(Pet.eat, "new")
-        assert [i.agent.part for i in system.access.isolated()] == ["a"]
+        assert [i.agent.part for i in system.access.isolations.list()] == ["a"]
         system.access.restore(pet)
         system.idle(DEADLINE)
         assert pet.call(Pet.count).get() == 1
@@ -348,3 +352,44 @@ def test_unregistered_agents_are_named() -> None:
         assert system.delete("Ghost", "a") is False
         with pytest.raises(UnknownAgent):
             system._runtime.strangers.take("Ghost", "a", "pause")  # type: ignore[arg-type]
+
+
+def spoil(path: Path, key: str) -> None:
+    """Damage an agent's head so that nothing proves what it was."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        change = "version = 77, sequence = 99, status = 'odd', reason = 'x'"
+        connection.execute(f"UPDATE agents SET {change} WHERE key = ?", (key,))  # noqa: S608
+        connection.commit()
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["class", "command line"])
+@pytest.mark.parametrize("erase", [False, True])
+def test_one_whose_head_is_damaged_is_deleted_as_well(
+    tmp_path: Path, *, known: bool, erase: bool
+) -> None:
+    """What can no longer be loaded can be deleted: all of it goes, nothing of its neighbours."""
+    path = tmp_path / "pets.db"
+    with AgentSystem.open(path, agents=[Pet]) as system:
+        for key in ("rex", "tom"):
+            system.agent(Pet, key).call(Pet.eat, "fish").get()
+    spoil(path, "rex")
+    if known:
+        with AgentSystem.open(path, agents=[Pet]) as system:
+            rex = system.agent(Pet, "rex")
+            with pytest.raises(CorruptState, match="fails its checksum"):
+                rex.call(Pet.count).get()
+            rex.cast(Pet.eat, "what waits goes with it")
+            assert rex.delete(erase=erase)
+            assert rex.call(Pet.count).get() == 0
+            assert system.state.count(Scope.agent("Pet", "rex")) == 0
+    else:
+        extra = ("--erase",) if erase else ()
+        (done,) = records("agents", "delete", "Pet", "rex", "--store", path, *extra)
+        assert done["done"]
+    with contextlib.closing(open_reader(str(path))) as reader:
+        report = examine(reader)
+        assert report.healthy, report
+        assert [timer.key for timer in reader.timers()] == ["tom"]
+    with AgentSystem.open(path, agents=[Pet]) as system:
+        assert system.agent(Pet, "rex").call(Pet.count).get() == 0
+        assert system.agent(Pet, "tom").call(Pet.count).get() == 1

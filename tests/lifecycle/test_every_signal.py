@@ -4,14 +4,18 @@ import re
 import sqlite3
 import threading
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
-from perdure import AgentSystem, Keys, Scope, StaticKeys, new_key
+from perdure import Agent, AgentSystem, Keys, RestartPolicy, Scope, State, StaticKeys, new_key
+from perdure.actors.pool.future import Future
 from perdure.lifecycle import signals
 from perdure.lifecycle.clock import VirtualClock
+from perdure.lifecycle.signals import AgentEvent
 from perdure.persistence.errors import TurnTimeout
 from tests.kit.deadline import DEADLINE
+from tests.kit.gates import GATES, Gate, gate
 from tests.kit.signals import Told
 from tests.lifecycle.agents import Tally
 
@@ -40,6 +44,63 @@ def test_a_turn_over_its_limit_is_told() -> None:
         with pytest.raises(TurnTimeout):
             future.get(timeout=DEADLINE)
         Endless.go_on.set()
+
+
+class Ticking(Agent[State]):
+    """Tick, and tell of it."""
+
+    ticked: ClassVar[threading.Event]
+
+    def begin(self) -> None:
+        self.every(0.01, self.tick)
+
+    def tick(self) -> None:
+        self.ticked.set()
+
+
+class Slow(Agent[State]):
+    """Take longer than it may."""
+
+    turn_limit = 0.05
+    restarts = RestartPolicy(attempts=1)
+
+    def hang(self) -> None:
+        GATES["slow"].pass_through()
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_receiver_that_waits_holds_up_no_timer(*, asked: bool) -> None:
+    """What people have called when a turn is given up may take its time: timers go on."""
+    names = ("turn_timed_out", "agent_restarting", "message_dead")
+    with gate("slow") as slow, AgentSystem.open("memory://", agents=[Slow, Ticking]) as system:
+        Ticking.ticked = threading.Event()
+        told = Gate()
+        future: Future[None] = Future()
+        system.agent(Ticking, "a").call(Ticking.begin).get()
+
+        def wait(_sender: object, event: AgentEvent) -> None:
+            told.pass_through()
+
+        for name in names:
+            signals.SIGNALS[name].connect(wait, weak=False)
+        try:
+            if asked:
+                future = system.agent(Slow, "a").call(Slow.hang)
+                future.add_callback(told.pass_through)
+            else:
+                system.agent(Slow, "a").cast(Slow.hang)
+            told.wait()
+            Ticking.ticked.clear()
+            assert Ticking.ticked.wait(DEADLINE)
+        finally:
+            for name in names:
+                signals.SIGNALS[name].disconnect(wait)
+            told.open()
+            slow.open()
+        assert system.idle(DEADLINE)
+        if asked:
+            with pytest.raises(TurnTimeout):
+                future.get(timeout=DEADLINE)
 
 
 def test_a_bad_value_is_told(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def trees(draw: st.DrawFn) -> list[Modelled]:
     return groups
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(trees(), st.data())
 def test_the_tree_decides_as_its_model(groups: list[Modelled], data: st.DataObject) -> None:
     """Failures at any place and pace restart and give up exactly whom the strategies say."""

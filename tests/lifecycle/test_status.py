@@ -49,7 +49,7 @@ def test_every_status_can_be_left_for_work() -> None:
     assert back == set(Status)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.sampled_from([*BY_A_PERSON, "add", "reopen"]), max_size=12))
 def test_any_sequence_of_steps_follows_the_table(steps: list[str]) -> None:
     """Steps taken by a person do what the table says, durably, and refuse what it does not have."""

@@ -121,8 +121,9 @@ class Keeper(Generic[S]):
             return self.load()
         self.reader = CountingReader(self.store, self.agent)
         self.tracker = StateTracker(
-            self.layout, self.agent, fields, stored.shape, self.reader, largest=self.largest
-        )
+            self.layout, self.agent, fields, stored.shape, self.reader,
+            owner=("K", str(self.agent)), largest=self.largest,
+        )  # fmt: skip
         return None
 
     def commit(self, name: str = "turn") -> Delta | None:

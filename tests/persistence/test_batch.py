@@ -153,14 +153,14 @@ def same(make: Callable[[], Store], drawn: list[Commit], cuts: set[int]) -> None
     assert found == expected
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(commits(), st.sets(st.integers(1, 9)))
 def test_memory_batches_equal_single_commits(drawn: list[Commit], cuts: set[int]) -> None:
     """Folding any commits into any batches changes nothing of what the memory store holds."""
     same(MemoryStore, drawn, cuts)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(commits(), st.sets(st.integers(1, 9)))
 def test_sqlite_batches_equal_single_commits(
     tmp_path_factory: pytest.TempPathFactory, drawn: list[Commit], cuts: set[int]
@@ -169,7 +169,7 @@ def test_sqlite_batches_equal_single_commits(
     same(lambda: _on_disk(tmp_path_factory), drawn, cuts)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(commits())
 def test_both_stores_hold_the_same(
     tmp_path_factory: pytest.TempPathFactory, drawn: list[Commit]
@@ -218,7 +218,6 @@ def test_batch_of_nothing_needs_no_transaction() -> None:
     assert Batch([made(1, 1, 1)])
 
 
-@settings(deadline=None)
 @given(commits())
 def test_merged_deltas_equal_the_deltas_in_turn(drawn: list[Commit]) -> None:
     """An agent that saves many turns at once leaves the state that saving each would."""

@@ -209,7 +209,7 @@ class Collections(RuleBasedStateMachine):
 class TestCollections(Collections.TestCase):  # type: ignore[misc,valid-type]
     """Run the machine on the memory store."""
 
-    settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+    settings = settings(max_examples=120, stateful_step_count=40)
 
 
 class Counted:

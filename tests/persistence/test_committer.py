@@ -417,7 +417,7 @@ def test_empty_batches_need_no_store(bench: Bench) -> None:
     assert watched(bench).batches == []
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.sampled_from(["append", "fail", "help", "resume", "gate", "tell"]), max_size=40))
 def test_durable_is_always_a_prefix(steps: list[str]) -> None:
     """Whatever fails and whoever helps: the store holds a prefix, and only it was acknowledged."""

@@ -64,6 +64,12 @@ class float32:  # noqa: N801 - as numpy has it
     __module__ = "numpy"
 
 
+class datetime64:  # noqa: N801 - as numpy has it
+    """What its name and module make a moment of numpy."""
+
+    __module__ = "numpy"
+
+
 class Model:
     """What a method makes a model of pydantic."""
 
@@ -411,7 +417,9 @@ ADVICE = [
     (list[Line], [Special("x")], "[0]", "would come back as Line"),
     (set[int], {1, Level.HIGH}, "{...}", "declare Level"),
     (list[float], [float32()], "[0]", r"store float\(x\) of a numpy\.float32"),
+    (list[object], [datetime64()], "[0]", r"store x\.item\(\) of a numpy\.datetime64"),
     (dict[str, object], {"a": Model()}, "['a']", "model_dump"),
+    (list[object], [1, collections.deque()], "[1]", r"\]\) cannot be stored; objects of deque"),
     (object, {"a": 10**5000}, "['a']", "so many digits"),
 ]  # fmt: skip
 

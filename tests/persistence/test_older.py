@@ -169,7 +169,7 @@ def texts(store: MemoryStore) -> dict[str, str]:
     return {name: text for name, (text, _) in stored.fields.items()}
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.data(), pairs())
 def test_reading_changes_nothing(data: st.DataObject, pair: Pair) -> None:
     """What an older class reads stays byte for byte, also beside a write and after a rollback."""
@@ -188,7 +188,7 @@ def test_reading_changes_nothing(data: st.DataObject, pair: Pair) -> None:
     assert texts(store) == {**before, "a": "6"}
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.data(), pairs(), st.sampled_from(["at once", "later"]))
 def test_neighbours_of_a_write_survive(data: st.DataObject, pair: Pair, saved: str) -> None:
     """An older class changes one record: the newer one reads that change and all it had before."""
@@ -227,7 +227,6 @@ class ManyOld(State):
     f: list[Old] = msgspec.field(default_factory=list)
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from([0, 1, 2, 3, 10, 11, 12]), unique=True))
 def test_items_are_found_wherever_they_stand(order: list[int]) -> None:
     """Unchanged items of a list keep what they have when others are moved, removed or added."""

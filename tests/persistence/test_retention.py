@@ -10,11 +10,13 @@ import pytest
 from perdure import Log, State
 from perdure.persistence.errors import ConfigurationError, StoreUnavailable
 from perdure.persistence.memory.store import MemoryStore
+from perdure.persistence.records.records import Delta
 from perdure.persistence.sqlite.store import SqliteStore
+from perdure.persistence.store.batch import Batch
 from perdure.persistence.store.store import Store
 from perdure.persistence.upkeep import retention as module
 from perdure.persistence.upkeep.retention import Janitor, Retention
-from tests.persistence.keeper import HERE, Keeper
+from tests.persistence.keeper import HERE, Keeper, made
 
 
 class Notes(State):
@@ -48,6 +50,36 @@ def turns(keeper: Keeper[Notes], count: int, janitor: Janitor | None = None) -> 
         keeper.commit()
         if janitor is not None:
             janitor.after_commit(1)
+
+
+@pytest.mark.parametrize(
+    ("begin", "once"),
+    [(1_795_752_922.216827, True), (2.0**40 + 1 / 4096, True), (0.1, False), (-7.3, False)],
+)
+def test_trimmed_entries_leave_what_they_set(tmp_path: Path, begin: float, *, once: bool) -> None:
+    """The base is what trimmed entries set, of any time; those of our days are read in one step."""
+    store = SqliteStore(tmp_path / "store.db")
+    store.acquire(HERE)
+    for sequence in range(1, 21):
+        delta = Delta(sequence % 3 + 1)
+        delta.fields = {f"field{sequence % 2}": f'"\\u0001{sequence}"'}
+        commit = made(delta.agent, sequence, sequence, delta)
+        commit.time = begin + sequence / 3
+        store.commit(Batch([commit]))
+    read: list[object] = []
+
+    def counted(_: object, row: object) -> object:
+        read.append(row)
+        return row
+
+    store._writer.row_factory = counted
+    assert store.trim_journal(12, 12) == 11
+    assert (len(read) < 11) == once
+    for agent in (1, 2, 3):
+        set_ = [n for n in range(1, 12) if n % 3 + 1 == agent]
+        assert store.base_fields(agent).fields == {f"field{n % 2}": f'"\\u0001{n}"' for n in set_}
+    assert store.journal_extent() == (12, 20)
+    store.close()
 
 
 def test_journal_stays_within_its_bound(store: Store) -> None:

@@ -18,6 +18,7 @@ from perdure.persistence.records.records import Commit
 from perdure.persistence.records.shared_tables import (
     ARTIFACT_USES,
     CHUNKS,
+    CONTENT_PARTS,
     GRANTS,
     LINEAGE,
     SCOPED,
@@ -115,6 +116,20 @@ class RowContract(abc.ABC):
         assert store.page(SESSIONS, Order(("id",)), None, 5) == []
         assert store.count(SESSIONS, Order(("id",))) == 0
 
+    def test_many_rows_are_what_each_of_them_is(self, store: Store) -> None:
+        """Rows of any keys, read together, are those read one by one; also none at all."""
+        there = [("workflow", w, "", f"k{n}", "1", 1, 0, None) for w in "vw" for n in range(700)]
+        parts: list[Row] = [("hash", n, f"chunk {n}") for n in range(5)]
+        changes = [put(SCOPED, row) for row in there] + [put(CONTENT_PARTS, row) for row in parts]
+        store.commit(Batch([commit(1, *changes)]))
+        keys: list[Key] = [("workflow", w, "", f"k{n}") for w in "uvw" for n in range(300, 900)]
+        assert store.rows(SCOPED, keys) == {key: store.row(SCOPED, key) for key in keys}
+        assert store.rows(CONTENT_PARTS, [("hash", 4), ("hash", 5)]) == {
+            ("hash", 4): parts[4], ("hash", 5): None,
+        }  # fmt: skip
+        assert store.rows(SESSIONS, [("none",)]) == {("none",): None}
+        assert store.rows(SCOPED, []) == {}
+
     def test_the_last_change_counts(self, store: Store) -> None:
         """Of several changes in one batch the last one is what is stored, deleted or not."""
         key = SCOPED_ROW[:4]
@@ -171,7 +186,7 @@ class RowContract(abc.ABC):
         assert store.journal() == []
 
     @settings(
-        max_examples=60, deadline=None,
+        max_examples=60,
         suppress_health_check=[
             HealthCheck.function_scoped_fixture, HealthCheck.too_slow,
             HealthCheck.differing_executors,  # one for each adapter
@@ -334,6 +349,10 @@ class TestSqlite(RowContract):
             where = ("user", "other" if "id" in damage else "u", "", key)
             with pytest.raises(CorruptState, match=f"scoped.*{key}"):
                 reader.row(SCOPED, where)
+            others = [("user", "u", "", "a"), ("user", "u", "", "none"), ("user", "v", "", "a")]
+            found = reader.rows(SCOPED, [*others, where])
+            assert where not in found
+            assert all(found[key] == reader.row(SCOPED, key) for key in found)
             page = reader.page(SCOPED, Order(("kind",)), None, 2)
             assert [row[3] for row in page] == ["a", "c"]
             assert [bad.table for bad in examine(reader).bad] == ["scoped"]

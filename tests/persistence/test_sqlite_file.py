@@ -25,6 +25,7 @@ from perdure.persistence.memory.store import MemoryStore
 from perdure.persistence.records.checksums import of_record
 from perdure.persistence.sqlite import history, pool
 from perdure.persistence.sqlite import reader as sqlite_read
+from perdure.persistence.sqlite import rows as sqlite_rows
 from perdure.persistence.sqlite.insert import LARGEST
 from perdure.persistence.sqlite.store import SqliteStore
 from perdure.persistence.sqlite.transaction import snapshot, writing
@@ -394,6 +395,19 @@ def test_commit_takes_few_statements(store: SqliteStore) -> None:
     assert len(statements) <= 20
 
 
+@pytest.mark.parametrize("key", ["1", "nobody"])
+def test_a_load_is_one_statement(store: SqliteStore, key: str) -> None:
+    """An agent is read by one statement, whether it is there or not."""
+    started(store)
+    statements: list[str] = []
+    with store.reading() as connection:
+        connection.set_trace_callback(statements.append)
+    assert (store.load("K", key) is None) == (key == "nobody")
+    with store.reading() as connection:
+        connection.set_trace_callback(None)
+    assert len(statements) == 1
+
+
 # Query plans.
 
 
@@ -407,7 +421,7 @@ def plans(store: SqliteStore, monkeypatch: pytest.MonkeyPatch, call: Callable[[]
         found.extend(row[3] for row in rows)
         return fetch(connection, query, parameters)  # type: ignore[arg-type]
 
-    for module in (sqlite_read, history):
+    for module in (sqlite_read, history, sqlite_rows):
         monkeypatch.setattr(module, "fetch", planned)
     call()
     assert found

@@ -88,7 +88,7 @@ def _default(value: object) -> Any:  # noqa: ANN401 - what msgspec.field returns
     return msgspec.field(default_factory=lambda: copy.deepcopy(value))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(histories())
 def test_any_state_comes_back(history: tuple[type[State], list[dict[str, Any]]]) -> None:
     """Whatever the class and the turns, a load gives the values of the last committed turn."""
@@ -118,7 +118,7 @@ def _change(keeper: Keeper[Any], turn: dict[str, Any]) -> None:
             setattr(keeper.state, name, value)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(histories())
 def test_any_deferred_turns_come_back(
     history: tuple[type[State], list[dict[str, Any]]],
@@ -143,7 +143,7 @@ def test_any_deferred_turns_come_back(
     assert keeper.values() == expected
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(histories())
 def test_any_accepted_turn_is_kept_in_memory(
     history: tuple[type[State], list[dict[str, Any]]],

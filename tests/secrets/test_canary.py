@@ -80,7 +80,7 @@ def test_nothing_holds_the_canary(store: tuple[Path, list[str]], canary: str) ->
     """Neither the file and its WAL nor a log, an error or a view has the value."""
     path, said = store
     assert canary.encode() not in everything(path)
-    assert b"perdure:secret:1:k1:" in everything(path)
+    assert b"perdure:secret:2:k1:" in everything(path)
     assert any("***" in text for text in said)
     assert not [text for text in said if canary in text]
 

@@ -148,4 +148,4 @@ def test_it_is_text_in_the_file(path: Path) -> None:
     with sqlite3.connect(path) as connection:
         (text,) = connection.execute("SELECT value FROM fields WHERE field = 'token'").fetchone()
     connection.close()
-    assert text.startswith('"perdure:secret:1:k1:')
+    assert text.startswith('"perdure:secret:2:k1:')

@@ -18,10 +18,12 @@ from perdure import (
 )
 from perdure.persistence.errors import ConfigurationError, KeyMissing
 from perdure.persistence.secrets.keys import key_text
+from perdure.persistence.secrets.place import in_state
 from perdure.persistence.secrets.sealer import Sealer
 from perdure.persistence.secrets.signer import Signer
 
 ONE, TWO = new_key(), new_key()
+HERE = in_state("Box", "1", "x")
 
 
 def in_a_file(folder: Path, text: str, mode: int = 0o600) -> Path:
@@ -136,14 +138,14 @@ def test_a_file_is_read_again_for_a_key_not_seen_before(tmp_path: Path) -> None:
     """A running system takes a new line: for tokens of that key at once, for sealing on refresh."""
     path = in_a_file(tmp_path, f"k1 {key_text(ONE)}")
     sealer = Sealer(FileKeys(path))
-    old = sealer.seal(lambda: "1", "x")
+    old = sealer.seal(lambda: "1", "x", HERE)
     in_a_file(tmp_path, f"k2 {key_text(TWO)}\nk1 {key_text(ONE)}")
-    other = Sealer(FileKeys(path)).seal(lambda: "2", "x")
-    assert sealer.open(other, "x") == "2"
-    assert ":k1:" in sealer.seal(lambda: "3", "x")
+    other = Sealer(FileKeys(path)).seal(lambda: "2", "x", HERE)
+    assert sealer.open(other, "x", HERE) == "2"
+    assert ":k1:" in sealer.seal(lambda: "3", "x", HERE)
     sealer.refresh()
-    assert ":k2:" in sealer.seal(lambda: "4", "x")
-    assert sealer.open(old, "x") == "1"
+    assert ":k2:" in sealer.seal(lambda: "4", "x", HERE)
+    assert sealer.open(old, "x", HERE) == "1"
 
 
 def test_without_cryptography_the_error_says_what_to_install(
@@ -152,7 +154,7 @@ def test_without_cryptography_the_error_says_what_to_install(
     """The first use of a key without the package names the extra."""
     monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.ciphers.aead", None)
     with pytest.raises(ConfigurationError, match=r"pip install perdure\[secrets\]"):
-        Sealer(StaticKeys({"k1": ONE})).seal(lambda: "1", "x")
+        Sealer(StaticKeys({"k1": ONE})).seal(lambda: "1", "x", HERE)
 
 
 class Custom:
@@ -177,7 +179,7 @@ class Custom:
 def test_keys_of_a_provider_of_ones_own_are_checked(key_id: str, key: bytes, problem: str) -> None:
     """An id that no token could hold, or a key that is too weak, seals and signs nothing."""
     with pytest.raises(ConfigurationError, match=problem):
-        Sealer(Custom(key_id, key)).seal(lambda: "1", "x")
+        Sealer(Custom(key_id, key)).seal(lambda: "1", "x", HERE)
     with pytest.raises(ConfigurationError, match=problem):
         Signer(Custom(key_id, key)).sign("a.B", b"1", "x")
 

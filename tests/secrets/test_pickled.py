@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import cloudpickle
 import pytest
@@ -19,7 +20,11 @@ from perdure.persistence.errors import (
     StateError,
 )
 from perdure.persistence.records.checksums import of_field
+from perdure.persistence.secrets.codec import SecretCodec
+from perdure.persistence.secrets.keys import key_text
 from perdure.persistence.secrets.signer import PREFIX, Signer
+from perdure.persistence.secrets.vault import Vault
+from tests.cli.commands import records
 
 KEYS = StaticKeys({"k1": new_key()})
 
@@ -202,3 +207,66 @@ def test_any_changed_character_is_found(data: st.DataObject) -> None:
     other = data.draw(st.characters(codec="ascii").filter(lambda c: c != text[place]))
     with pytest.raises((SignatureInvalid, KeyMissing)):
         signer.check(text[:place] + other + text[place + 1 :], "x")
+
+
+def test_signatures_are_rotated_and_the_old_key_can_go(path: Path, tmp_path: Path) -> None:
+    """Before a rotation the retired key is missed by name; after it everything loads without it."""
+    new = new_key()
+    both = StaticKeys({"k2": new, "k1": KEYS.key("k1")})
+    only = Keys(pickles=StaticKeys({"k2": new}))
+    with AgentSystem.open(path, agents=[Trainer], keys=only) as system:
+        assert system.secrets.signed() == {"k1": 4}
+        with pytest.raises(KeyMissing, match=r"Model\.fit is signed with key 'k1'.*no key 'k1'"):
+            system.agent(Trainer, "1").call(Trainer.at, 1.0).get()
+        rotation = system.secrets.rotate(wait=True)
+        assert (rotation.done, rotation.texts) == (True, 0)
+        assert system.secrets.signed() == {"k1": 4}
+    keyfile = tmp_path / "keys.txt"
+    keyfile.touch(mode=0o600)
+    keyfile.write_text(f"k2 {key_text(new)}\nk1 {key_text(KEYS.key('k1'))}\n")
+    with AgentSystem.open(path, agents=[Trainer], keys=Keys(pickles=both)) as system:
+        trainer = system.agent(Trainer, "1")
+        trainer.pause()
+        trainer.cast(Trainer.give, Pickled(Line(5.0)))
+        assert system.flush(20)
+        assert system.secrets.signed() == {"k1": 4, "k2": 1}
+    (status,) = records("secrets", "--store", path)
+    assert status["signed"] == {"k1": 4, "k2": 1}
+    (done,) = records("secrets", "rotate", "--store", path, "--pickles", keyfile)
+    assert (done["signing_key"], done["texts"], done["signed"]) == ("k2", 3, {})
+    with AgentSystem.open(path, agents=[Trainer], keys=only) as system:
+        assert system.secrets.signed() == {"k2": 5}
+        trainer = system.agent(Trainer, "1")
+        trainer.resume()
+        assert trainer.call(Trainer.at, 3.0).get() == 15.0
+        assert trainer.call(Trainer.at, 1.0).get() == 5.0
+
+
+def test_a_rotation_signs_nothing_that_it_cannot_prove(path: Path, tmp_path: Path) -> None:
+    """A forged payload gets no good signature by a rotation, and nothing of it is unpickled."""
+    touched = tmp_path / "touched"
+    forged = Signer(StaticKeys({"k1": new_key()}))
+    store(path, f'"{forged.sign("m.Line", cloudpickle.dumps(Trap(touched)), "x")}"')
+    both = Keys(pickles=StaticKeys({"k2": new_key(), "k1": KEYS.key("k1")}))
+    with AgentSystem.open(path, agents=[Trainer], keys=both) as system:
+        assert system.secrets.rotate(wait=True).done
+        assert system.secrets.signed() == {"k1": 1, "k2": 3}
+        with pytest.raises(SignatureInvalid, match="not unpickled"):
+            system.agent(Trainer, "1").call(Trainer.at, 1.0).get()
+    assert not touched.exists()
+
+
+def test_the_next_encoding_signs_with_the_current_key() -> None:
+    """What is written again takes the current key; without the old one it stays as it is."""
+    new = new_key()
+
+    def codec(keys: dict[str, bytes]) -> SecretCodec[Any]:
+        return SecretCodec(Pickled[Line], Vault(Keys(pickles=StaticKeys(keys))), "x")
+
+    old, both = codec({"k1": KEYS.key("k1")}), codec({"k2": new, "k1": KEYS.key("k1")})
+    text = old.encode(Pickled(Line(2.0)), "x")
+    again = both.encode(both.decode(text), "x")
+    assert again.startswith(f'"{PREFIX}k2:')
+    alone = codec({"k2": new})
+    assert alone.decode(again).load().at(3.0) == 6.0
+    assert alone.encode(alone.decode(text), "x") == text

@@ -124,12 +124,12 @@ def _dropped(s: AgentSystem) -> object:
     line = s.sharing.pipeline("line", ["a"])
     line.put(1)
     line.drop(line.take("a", lease=9)[0], f"because {URL}")
-    return line.dropped()
+    return line.dropped.list()
 
 
 def _isolated(s: AgentSystem) -> object:
     s.access.isolate(s.agent(Once, "i"), f"because {URL}")
-    return s.access.isolated()
+    return s.access.isolations.list()
 
 
 def _dead(s: AgentSystem) -> object:

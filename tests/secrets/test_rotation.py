@@ -5,21 +5,32 @@ import random
 import select
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from perdure import AgentSystem, FileKeys, Keys, MemoryStore, Secret, StaticKeys, new_key
-from perdure.persistence.errors import KeyMissing
+from perdure import (
+    Agent,
+    AgentSystem,
+    FileKeys,
+    Keys,
+    MemoryStore,
+    Secret,
+    State,
+    StaticKeys,
+    new_key,
+)
+from perdure.persistence.errors import Denied, KeyMissing
 from perdure.persistence.records.records import Commit, QuarantineRow
 from perdure.persistence.records.shared_tables import SCOPED
 from perdure.persistence.records.tables import Change
 from perdure.persistence.records.texts import Replacement
 from perdure.persistence.secrets.detector import NAMED
 from perdure.persistence.secrets.keys import key_text
+from perdure.persistence.secrets.place import in_state
 from perdure.persistence.secrets.sealer import Sealer
 from perdure.persistence.secrets.tokens import PREFIX
 from perdure.persistence.store.batch import Batch
@@ -35,6 +46,7 @@ from tests.secrets.corpus import made
 from tests.secrets.test_detector import Desk
 
 PIECE = 16
+HERE = in_state("Keeper", "1", "plain")
 OLD, NEW = new_key(), new_key()
 BEFORE = StaticKeys({"k1": OLD})
 PAUSED = "paused"
@@ -59,7 +71,7 @@ def filled(store: Path | MemoryStore, agents: int = 3) -> None:
 
 def tables(store: Store, key_id: str) -> set[str]:
     """Return the tables with secrets of a key."""
-    return {stored.table for stored in store.texts(f"{PREFIX}{key_id}:")}
+    return {stored.table for stored in store.texts(f"{PREFIX}2:{key_id}:")}
 
 
 @pytest.fixture
@@ -138,7 +150,7 @@ def rotated(store: Store, keys: StaticKeys, most: int | None = None) -> Rotator:
         commit.sequence = sequence
         store.commit(Batch([commit]))
 
-    rotator = Rotator(store, Sealer(keys), write)
+    rotator = Rotator(store, Sealer(keys), None, write)
     with contextlib.suppress(Killed):
         rotator.run()
     return rotator
@@ -192,7 +204,7 @@ def test_only_what_is_still_there_is_replaced(path: Path) -> None:
         connection.commit()
     with contextlib.closing(open_store(str(path), sync="process")) as store:
         rotated(store, AFTER)
-        (left,) = store.texts(f"{PREFIX}k1:")
+        (left,) = store.texts(f"{PREFIX}2:k1:")
         assert left.key == (1, "plain")
 
 
@@ -359,7 +371,8 @@ def test_shared_and_quarantined_values_rotate_too(
     commit.sequence = sequence + 1
     effects = commit.with_effects()
     tokens = [
-        f'["{sealer.seal(lambda: "1", "x")}", "{sealer.seal(lambda: "2", "x")}"]' for _ in range(5)
+        f'["{sealer.seal(lambda: "1", "x", HERE)}", "{sealer.seal(lambda: "2", "x", HERE)}"]'
+        for _ in range(5)
     ]
     effects.quarantined = [
         QuarantineRow(1, f"state.{at}", text, "bad", 0.0) for at, text in enumerate(tokens)
@@ -376,7 +389,25 @@ def test_shared_and_quarantined_values_rotate_too(
     row = store.row(SCOPED, ("global", "", "", "k3"))
     assert row is not None
     (token, _) = msgspec.json.decode(str(row[4]))
-    assert Sealer(AFTER).open(token, "x") == "1"
+    assert Sealer(AFTER).open(token, "x", HERE) == "1"
+
+
+class Nosy(Agent[State]):
+    """Looks where it may not."""
+
+    def ask(self, what: str) -> object:
+        system: Any = self.system
+        call: Callable[[], object] = getattr(system.secrets, what)
+        return call()
+
+
+@pytest.mark.parametrize("what", ["rotate", "remaining", "signed"])
+def test_agents_do_not_see_to_keys(what: str) -> None:
+    """A handler neither rotates keys nor learns what is sealed with which."""
+    with AgentSystem.open("memory://", agents=[Nosy], keys=Keys(secrets=BEFORE)) as system:
+        with pytest.raises(Denied, match="may not see to keys"):
+            system.agent(Nosy, "1").call(Nosy.ask, what).get()
+        assert system.secrets.rotation() is None
 
 
 def test_what_stops_a_rotation_is_told(

@@ -14,11 +14,14 @@ from perdure import Keys, Secret, StaticKeys, new_key
 from perdure.persistence.errors import ConfigurationError, CorruptState, KeyMissing, StateError
 from perdure.persistence.secrets.codec import SecretCodec, codec_for
 from perdure.persistence.secrets.masking import masked
+from perdure.persistence.secrets.place import in_state
 from perdure.persistence.secrets.sealer import Sealer
 from perdure.persistence.secrets.tokens import TOKEN, read
 from perdure.persistence.secrets.vault import Vault
 
 KEYS = StaticKeys({"k1": new_key(), "k2": new_key()})
+
+HERE = in_state("Box", "1", "x")
 
 VALUES = st.recursive(
     st.none()
@@ -72,7 +75,7 @@ def test_any_value_comes_back(value: object) -> None:
 def test_a_changed_token_does_not_open(data: st.DataObject) -> None:
     """Each change of a token is refused, whichever character it is; so are cut ones."""
     sealer = Sealer(KEYS)
-    token = sealer.seal(lambda: '"value"', "x")
+    token = sealer.seal(lambda: '"value"', "x", HERE)
     place = data.draw(st.integers(0, len(token) - 1))
     letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_:."
     other = data.draw(st.sampled_from(letters).filter(lambda c: c != token[place]))
@@ -80,25 +83,25 @@ def test_a_changed_token_does_not_open(data: st.DataObject) -> None:
     if (parts := read(changed)) is not None and parts == read(token):
         return  # the bits that base64 leaves over
     with pytest.raises((CorruptState, KeyMissing)):
-        sealer.open(changed, "x")
+        sealer.open(changed, "x", HERE)
     with pytest.raises((CorruptState, KeyMissing)):
-        sealer.open(token[:place], "x")
+        sealer.open(token[:place], "x", HERE)
 
 
 def test_a_token_of_another_key_of_that_id_does_not_open() -> None:
     """A wrong key is told from a right one; the error names field and key, no value."""
-    token = Sealer(StaticKeys({"k1": new_key()})).seal(lambda: '"v"', "x")
+    token = Sealer(StaticKeys({"k1": new_key()})).seal(lambda: '"v"', "x", HERE)
     with pytest.raises(CorruptState, match=r"state\.x: .*changed, or key 'k1' is not the one"):
-        Sealer(KEYS).open(token, "state.x")
+        Sealer(KEYS).open(token, "state.x", HERE)
     renamed = token.replace(":k1:", ":k2:")
     with pytest.raises(CorruptState, match="key 'k2'"):
-        Sealer(KEYS).open(renamed, "state.x")
+        Sealer(KEYS).open(renamed, "state.x", HERE)
 
 
 def test_plain_text_in_a_secret_field_is_refused() -> None:
     """What was stored unsealed does not pass for a secret."""
     codec: SecretCodec[Any] = SecretCodec(Secret[str], vault("k1"), "Box.token")
-    for text in ('"hunter2"', '"perdure:secret:1:k1:"', "1", "null"):
+    for text in ('"hunter2"', '"perdure:secret:2:k1:"', "1", "null"):
         with pytest.raises(CorruptState) as caught:
             codec.load(text, "Box.token")
         assert "hunter2" not in str(caught.value)
@@ -135,7 +138,7 @@ def test_the_next_encoding_takes_the_current_key() -> None:
     text = old.encode(Secret("v"), "x")
     both: SecretCodec[Any] = SecretCodec(Secret[str], vault("k2", "k1"), "x")
     moved = both.encode(both.decode(text), "x")
-    assert moved.startswith('"perdure:secret:1:k2:')
+    assert moved.startswith('"perdure:secret:2:k2:')
     new: SecretCodec[Any] = SecretCodec(Secret[str], vault("k2"), "x")
     assert new.encode(new.decode(text), "x") == text
     assert new.decode(moved).reveal() == "v"
@@ -217,7 +220,7 @@ def test_record_classes_of_every_kind_hold_secrets() -> None:
 def test_a_plain_value_in_the_place_of_a_secret_is_refused_unseen() -> None:
     """Who forgets to wrap a value is told so; neither it nor a stolen token gets in."""
     codec: SecretCodec[Any] = SecretCodec(dict[str, Secret[str]], vault("k1"), "x")
-    token = Sealer(KEYS).seal(lambda: '"v"', "x")
+    token = Sealer(KEYS).seal(lambda: '"v"', "x", HERE)
     for value in ("hunter-two", token, 17, None):
         with pytest.raises(StateError, match=r"^state\.x\[.*\]: holds something else") as caught:
             codec.encode({"a": value}, "state.x")

@@ -16,7 +16,7 @@ WAYS = ("call", "cast", "chain-ask", "chain-tell", "async", "timer", "block", "n
 STEPS = st.lists(st.tuples(st.sampled_from("ABC"), st.sampled_from(WAYS)), max_size=12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(steps=STEPS)
 def test_sessions_stay_apart(  # noqa: C901 - a way after the other
     steps: list[tuple[str, str]],

@@ -109,7 +109,7 @@ def test_a_damaged_file_is_one_sentence(store: Path, tmp_path: Path) -> None:
         (("show", "chat-7", "x"), 2, "takes one argument less"),
         (("show", "nobody"), 5, "there is no session nobody"),
         (("archive", "nobody"), 5, "there is no session nobody"),
-        (("history", "chat-7", "--after", "x"), 2, "behind the number of a commit"),
+        (("history", "chat-7", "--after", "x"), 2, "takes a number that a page has named"),
         (("list", "--status", "asleep"), 2, "is no status of a session; use active"),
         (("list", "--sort", "size"), 2, "sort='size' is unknown"),
         (("list", "--owner", "root"), 2, "is no principal"),

@@ -355,7 +355,8 @@ def test_a_line_without_end_is_not_read_into_memory(tmp_path: Path) -> None:
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(data=st.data())
 def test_any_damage_is_found(good: Path, tmp_path: Path, data: st.DataObject) -> None:

@@ -65,7 +65,7 @@ def test_only_the_damaged_key_is_in_trouble(damaged: Path) -> None:
 
 
 @pytest.mark.parametrize("inside", [False, True])
-@pytest.mark.parametrize("how", ["set", "delete", "transaction", "both"])
+@pytest.mark.parametrize("how", ["set", "delete", "transaction", "many", "both"])
 def test_the_next_write_mends_it(damaged: Path, how: str, inside: bool) -> None:  # noqa: FBT001
     """A plain write or a deletion replaces what is damaged, outside and in turns."""
 
@@ -79,6 +79,8 @@ def test_the_next_write_mends_it(damaged: Path, how: str, inside: bool) -> None:
                 with state.transaction():
                     state.set(WORK, "a", "with it")
                     state.set(WORK, "bad", "new")
+            case "many":
+                state.set_many(WORK, {**dict.fromkeys("abcdefghij", 1), "bad": "new"})
             case _:
                 assert state.delete(WORK, "bad")
                 assert not state.delete(WORK, "bad")

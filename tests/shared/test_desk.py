@@ -172,8 +172,14 @@ def test_nothing_commits_for_an_agent_that_was_cut_off(system: AgentSystem) -> N
         lambda s: s.sharing.acting_as(ME).topic("t").publish(1),
         lambda s: s.sessions.acting_as(ME).create("x"),
         lambda s: s.artifacts.acting_as(ME).save("x", b"1"),
+        lambda s: s.access.acting_as(ME).revoke(s.access.grants.list()[0]),
+        lambda s: s.sessions.acting_as(ME).get("mine").complete(),
+        lambda s: s.sharing.acting_as(ME).pipeline("p").put(1),
+        lambda s: s.sharing.acting_as(ME).requests("r").send(1),
+        lambda s: s.state.acting_as(ME).add(Scope.GLOBAL, "turns"),
     ],
-    ids=["scopes", "access", "topic", "session", "artifact"],
+    ids=["scopes", "access", "topic", "session", "artifact", "revoke", "end", "pipeline",
+         "request", "add"],
 )  # fmt: skip
 def test_a_transaction_of_one_who_is_cut_off_ends_with_an_error(
     system: AgentSystem, act: Callable[[AgentSystem], object]
@@ -181,6 +187,10 @@ def test_a_transaction_of_one_who_is_cut_off_ends_with_an_error(
     """No commit of the agent stands behind its isolation, whatever the transaction held before."""
     with system:
         system.sharing.topic("t", owner=ME)
+        system.sharing.pipeline("p", ["in"])
+        system.sharing.requests("r")
+        system.access.acting_as(ME).grant(GUEST, OWN, Right.READ)
+        system.sessions.acting_as(ME).create("mine")
 
         def begun_before() -> None:
             with system.state.acting_as(ME).transaction():

@@ -92,7 +92,7 @@ def expect(  # noqa: C901, PLR0911 - the same
     return True
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(histories, max_size=6))
 def test_one_after_the_other(histories: list[list[Step]]) -> None:
     """Steps alone, in transactions and in turns do what they do to a dictionary."""

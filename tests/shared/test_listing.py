@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perdure import Agent, AgentSystem, Scope, VirtualClock
@@ -60,7 +60,7 @@ def apply(
                 clock.advance(6)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 @given(steps, steps, steps, views)
 def test_lists_are_those_of_a_dictionary(
     stored: Any,  # noqa: ANN401

@@ -196,6 +196,13 @@ def test_subclasses_of_text_are_their_text() -> None:
             system.state.get(WORK, Liar("perdure.x"))
 
 
+@pytest.mark.parametrize("kind", [Scope, Principal])
+def test_nothing_passes_for_a_scope_or_a_principal(kind: type) -> None:
+    """Neither has subclasses, whose own equality or columns would stand for those of another."""
+    with pytest.raises(TypeError, match=f"{kind.__name__} has no subclasses"):
+        type("Other", (kind,), {"__slots__": (), "__eq__": lambda *_: True})
+
+
 @given(st.sampled_from(["a*", "*", "a/b", "a/*", "é*"]), names)
 def test_patterns_match_by_prefix(pattern: str, key: str) -> None:
     """A pattern is a key, or a prefix and a star at its end."""

@@ -4,14 +4,17 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from perdure import Agent, AgentSystem, Principal, Scope
+from perdure import Agent, AgentSystem, Principal, Resources, Scope
 from perdure.persistence.errors import Conflict, Denied, LimitExceeded
 from perdure.shared.scopes.state import ScopedState
 from tests.kit.deadline import DEADLINE
+from tests.kit.stores import CountingStore
 from tests.kit.threads import at_once, hasty
 from tests.shared.agents import WORK, Count, Worker
 
@@ -290,6 +293,79 @@ def test_clearing_meets_writers() -> None:
 
         at_once(4, work)
         assert state.count(WORK) <= 3
+
+
+def test_many_keys_are_looked_up_together() -> None:
+    """Keys that are set together cost one look at the store, and get the versions they have."""
+    names = [f"k{n}" for n in range(50)]
+    store = CountingStore()
+    with AgentSystem.open(store, agents=[], resources=Resources(scope_cache=0)) as system:
+        state = system.state
+        state.set_many(WORK, dict.fromkeys(names[:20], 1))
+        state.set(WORK, "k7", 2)
+        store.asked.clear()
+        state.set_many(WORK, dict.fromkeys(names, 3))
+        assert [asked for asked in store.asked if asked[1] == "scoped"] == [("rows", "scoped")]
+        entries = [state.entry(WORK, name) for name in names]
+    assert [(e.value, e.version) for e in entries if e is not None] == [
+        (3, 3 if n == 7 else 2 if n < 20 else 1) for n in range(50)
+    ]
+
+
+class Batcher(Agent[Count]):
+    """Set many keys at once, and one of them alone, in any order."""
+
+    boundary = Worker.boundary
+
+    def work(self, steps: list[tuple[str, str, int]]) -> list[object]:
+        return list(worked(self.scopes, steps))
+
+
+def worked(state: ScopedState, steps: list[tuple[str, str, int]]) -> Iterator[object]:
+    """Do some steps with keys, and yield what each returns."""
+    for what, key, number in steps:
+        if what == "many":
+            state.set_many(WORK, {f"{key}{n}": n for n in range(number)})
+        elif what == "each":  # the same, one by one
+            for n in range(number):
+                state.set(WORK, f"{key}{n}", n)
+        elif what == "set":
+            yield state.set(WORK, f"{key}{number}", "one")
+        elif what == "delete":
+            yield state.delete(WORK, f"{key}{number}")
+        else:
+            yield state.get(WORK, f"{key}{number}")
+
+
+KEY_STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["many", "set", "delete", "get"]), st.sampled_from("ab"), st.integers(0, 12)
+    ),
+    max_size=8,
+)
+
+
+@given(before=KEY_STEPS, steps=KEY_STEPS, how=st.sampled_from(["alone", "together", "turn"]))
+def test_many_keys_are_as_if_each_was_set(
+    before: list[tuple[str, str, int]], steps: list[tuple[str, str, int]], how: str
+) -> None:
+    """Keys set together are seen and stored as if they were set one by one, wherever that is."""
+    found = []
+    for verb in ("many", "each"):
+        renamed = [(verb if what == "many" else what, key, n) for what, key, n in steps]
+        with AgentSystem.open("memory://", agents=[Batcher]) as system:
+            state = system.state
+            list(worked(state, before))
+            if how == "turn":
+                told = system.agent(Batcher, "a").call(Batcher.work, renamed).get()
+            elif how == "together":
+                with state.transaction():
+                    told = list(worked(state, renamed))
+            else:
+                told = list(worked(state, renamed))
+            entries = [state.entry(WORK, key) for key in state.each(WORK)]
+            found.append((told, [(e.value, e.version) for e in entries if e is not None]))
+    assert found[0] == found[1]
 
 
 def test_a_turn_clears_only_so_many() -> None:

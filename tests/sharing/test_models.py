@@ -120,7 +120,7 @@ class PipelineMachine(RuleBasedStateMachine):
     @rule(back=st.booleans())
     def decide(self, back: bool) -> None:  # noqa: FBT001 - hypothesis calls it
         """Settle the oldest dropped item as the owner."""
-        dropped = self.line.dropped(type=int)
+        dropped = self.line.dropped.list(type=int)
         assert [d.number for d in dropped] == sorted(n for n, t in self.things.items() if t.dropped)
         if dropped:
             number = dropped[0].number
@@ -221,6 +221,6 @@ class TopicMachine(RuleBasedStateMachine):
 
 
 TestPipelineMachine = PipelineMachine.TestCase
-TestPipelineMachine.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestPipelineMachine.settings = settings(max_examples=60, stateful_step_count=30)
 TestTopicMachine = TopicMachine.TestCase
-TestTopicMachine.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestTopicMachine.settings = settings(max_examples=60, stateful_step_count=30)

@@ -393,11 +393,15 @@ def test_an_item_that_does_not_decode_is_dropped(
         line.put(9)  # makes room; who takes finds the damage
         assert [work.value for work in line.take("first", limit=5, lease=60)] == [9]
         assert depth(system) == [1, 0, 2]
-        assert [(d.number, d.stage, d.value) for d in line.dropped()] == [
+        assert [(d.number, d.stage, d.value) for d in line.dropped.list()] == [
             (number, "first", value) for number in bad
         ]
-        assert line.dropped(limit=1)[0].reason == "it does not decode as it was stored"
-        assert line.dropped(limit=-1) == []
+        assert line.dropped.list(limit=1)[0].reason == "it does not decode as it was stored"
+        assert line.dropped.list(limit=1).more
+        assert list(line.dropped.each()) == line.dropped.list()
+        assert line.dropped.count() == 2
+        with pytest.raises(ConfigurationError, match="limit=-1"):
+            line.dropped.list(limit=-1)
         assert line.discard(bad[0])
         assert line.requeue(bad[1])
         assert [work.value for work in line.take("first", lease=60)] == [value]
@@ -414,7 +418,7 @@ def test_a_dropped_item_that_does_not_decode_can_be_discarded() -> None:
             line.drop(work, 5)  # type: ignore[arg-type]
         line.drop(work, "no")
         damage(line, numbered("dropped", number), '{"value":1,"reason":5}')
-        assert [d.value for d in line.dropped()] == [1]
+        assert [d.value for d in line.dropped.list()] == [1]
         with pytest.raises(CorruptState, match="its stage is not known; discard it"):
             line.requeue(number)
         assert line.discard(number)
@@ -462,7 +466,7 @@ def test_dropped_items_wait_for_a_decision() -> None:
         worker = system.agent(Worker, "a").proxy()
         worker.put(1, 2).get()
         worker.drop_all("first", "no good").get()
-        found = line.dropped(type=int)
+        found = line.dropped.list(type=int)
         assert [(d.value, d.stage, d.reason) for d in found] == [
             (1, "first", "no good"), (2, "first", "no good"),
         ]  # fmt: skip

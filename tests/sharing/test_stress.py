@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from perdure import Agent, AgentSystem, Durability, Log, Merged, Principal, Quota, Resources, State
@@ -83,6 +83,8 @@ names = st.text(min_size=1, max_size=30) | st.sampled_from(["\ud800", "..", "a/b
 
 
 @given(name=names, stage=names, key=names)
+@example(name="self", stage="unit", key="self")
+@example(name="unit", stage="self", key="unit")
 def test_names_may_be_anything_that_can_be_one(name: str, stage: str, key: str) -> None:
     """Whatever can be a name works as one, for patterns, stages and agents; the rest is refused."""
     with AgentSystem.open("memory://", agents=[Worker]) as system:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from perdure import AgentSystem, open_reader
-from perdure.cli.why import path_of
+from perdure.cli.commands.why import path_of
 from perdure.hooks.timeline.timeline import Timeline
 from perdure.hooks.timeline.wanted import selection_of
 from perdure.persistence.errors import ConfigurationError
@@ -38,7 +38,8 @@ def test_pages_of_the_command_are_those_of_the_library(store: Path) -> None:
         reader.close()
     for newest in (False, True):
         order = ["--newest"] if newest else []
-        found, after = [], []
+        found: list[str] = []
+        after: list[str] = []
         while page := records("timeline", "--store", store, "--limit", 3, *order, *after):
             found += [record["id"] for record in page]
             after = ["--after", found[-1]]
@@ -47,7 +48,7 @@ def test_pages_of_the_command_are_those_of_the_library(store: Path) -> None:
 
 def test_options_choose_events(store: Path) -> None:
     """Kind, key, chain, kind of event, text and time leave what fits all of them."""
-    (first, *_) = records("timeline", "Boss", "b", "--store", store)
+    (first, *_) = records("timeline", "--kind", "Boss", "--key", "b", "--store", store)
     chain = records("timeline", "--correlation", first["correlation"], "--store", store)
     assert {record["kind"] for record in chain} == {"Boss", "Clerk"}
     assert len(records("timeline", "--text", "LINES", "--store", store)) == 1

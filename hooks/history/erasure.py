@@ -1,0 +1,56 @@
+"""What takes an erased agent out of the history of hooks, wherever that has something of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from ...persistence.records.shared_tables import HOOK_PINS, HOOK_QUEUE, HOOK_RUNS, HOOK_SEGMENTS
+from ...persistence.records.tables import Change, Order, Row, Table
+from ...persistence.store.store import StoreReader
+from .history import numbered, readable, record_in
+from .record import HookRecord
+from .segments import may_hold, pack, unpack, words_of
+
+PAGE: Final = 8
+"""Rows that are in memory at once: a segment may be large."""
+
+
+def rows_of(store: StoreReader, table: Table) -> Iterator[Row]:
+    """Iterate over all rows of a table in the order of its key, page by page."""
+    after: Row | None = None
+    order = Order(table.key_names[:1])
+    while page := store.page(table, order, after, PAGE):
+        yield from page
+        after = page[-1][: table.key]
+
+
+def without(store: StoreReader, kind: str, key: str) -> Iterator[Change]:
+    """Iterate over the changes that leave nothing of an agent in what is durable."""
+    for row in rows_of(store, HOOK_SEGMENTS):
+        if may_hold(row, *words_of(kind=kind, key=key)):
+            yield from _repacked(row, kind, key)
+    for row in rows_of(store, HOOK_RUNS):  # a row is of one turn, and so of one agent
+        if any(_is_of(record, kind, key) for record in readable(numbered, row)):
+            yield Change(HOOK_RUNS, row[:1], None)
+    for row in rows_of(store, HOOK_PINS):
+        if _is_of(record_in(row), kind, key):
+            yield Change(HOOK_PINS, row[:2], None)
+    for row in rows_of(store, HOOK_QUEUE):
+        told = msgspec.json.decode(str(row[5]))
+        if isinstance(told, dict) and (told.get("kind"), told.get("agent")) == (kind, key):
+            yield Change(HOOK_QUEUE, row[:2], None)
+
+
+def _repacked(row: Row, kind: str, key: str) -> Iterator[Change]:
+    left = [record for record in readable(unpack, row) if not _is_of(record, kind, key)]
+    yield Change(HOOK_SEGMENTS, row[:1], None)
+    if left:
+        segment = pack(left)
+        yield Change(HOOK_SEGMENTS, segment[:1], segment)
+
+
+def _is_of(record: HookRecord, kind: str, key: str) -> bool:
+    return (record.kind, record.key) == (kind, key)

@@ -1,0 +1,1 @@
+"""What each command does: look into a store, or change what is in it."""

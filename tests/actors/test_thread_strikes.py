@@ -1,0 +1,258 @@
+"""An exception thrown into a worker, or into the thread that commits, at any moment.
+
+As ``PyThreadState_SetAsyncExc`` does. In a handler it is what the handler raises: an attempt.
+Anywhere else nothing is lost, nothing is done twice, and the thread goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, TypeVar
+
+import pytest
+
+from perdure import Durability, MemoryStore, Store
+from perdure.actors.pool.future import Future
+from perdure.persistence.sqlite.store import SqliteStore
+from perdure.persistence.store.batch import Batch
+from tests.actors.counting import KINDS, Counter, Listener, Rounds
+from tests.kit.deadline import DEADLINE
+from tests.kit.strikes import Striker, Struck
+
+T = TypeVar("T")
+
+FEW: Final = 11
+"""In the short version every so many places are tried."""
+MOST: Final = 4000
+"""Places that a round cannot have: the tests end when a round is over before it is struck."""
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Keep the reports of hundreds of strikes out of the way."""
+    logger = logging.getLogger("perdure")
+    logger.setLevel(logging.CRITICAL + 1)
+    yield
+    logger.setLevel(logging.NOTSET)
+
+
+def reply(future: Future[T]) -> T:
+    """Return a reply when the one who waits for it is told; this thread does none of the work."""
+    told = threading.Event()
+    future.add_callback(told.set)
+    assert told.wait(DEADLINE)
+    return future.get()
+
+
+class StruckRounds(Rounds):
+    """Rounds of a cast and an ask from outside, while another thread is struck."""
+
+    def __init__(self, store: Store, kind: type[Counter]) -> None:
+        super().__init__(store, kind)
+        self.check()
+
+    def strike(self, at: int) -> bool:
+        """Do one round; False if it was over before the place was reached."""
+        told, asked = 2 * at, 2 * at + 1
+        self.sent |= {told, asked}
+        striker = Striker(Struck, at, inside=("perdure",))
+        self.lay(striker)
+        self.counter.cast(Counter.take, told)
+        self.acknowledged.add(told)
+        with contextlib.suppress(Struck):
+            reply(self.counter.call(Counter.take, asked))
+            self.acknowledged.add(asked)
+        with contextlib.suppress(Struck, ValueError):
+            reply(self.counter.call(Counter.refuse, asked))
+            raise AssertionError(asked)
+        assert self.system.idle(DEADLINE), striker.struck
+        self.end(striker)
+        return bool(striker.struck)
+
+    def lay(self, striker: Striker) -> None:
+        """Have the thread struck from now on."""
+        raise NotImplementedError
+
+    def end(self, striker: Striker) -> None:
+        """Have it struck no more."""
+        raise NotImplementedError
+
+
+class Lure:
+    """Work for the pool: its worker is struck from now on, or no more."""
+
+    def __init__(self, striker: Striker | None) -> None:
+        self._striker = striker
+        self.taken = threading.Event()
+
+    def waits(self) -> bool:
+        """Tell that only a worker does this."""
+        return True
+
+    def run(self) -> bool:
+        """Lie in wait for the worker."""
+        if self._striker is None:
+            sys.settrace(None)
+        else:
+            self._striker.lie_in_wait()
+        self.taken.set()
+        return True
+
+
+class WorkerRounds(StruckRounds):
+    """The only worker is struck."""
+
+    def lay(self, striker: Striker | None) -> None:
+        lure = Lure(striker)
+        self.system._runtime.dispatcher.submit(lure)
+        assert lure.taken.wait(DEADLINE)
+
+    def end(self, striker: Striker) -> None:
+        if not striker.struck:
+            self.lay(None)
+
+
+class Lured:
+    """A store in whose commits the committing thread meets what lies in wait for it."""
+
+    striker: Striker | None = None
+
+    def meet(self) -> None:
+        """Lie in wait for the thread, if it is the one that commits."""
+        if threading.current_thread().name == "perdure-committer":
+            striker, self.striker = self.striker, None
+            if striker is not None:
+                striker.lie_in_wait()
+
+
+class LuredMemory(Lured, MemoryStore):
+    """In memory."""
+
+    def commit(self, batch: Batch) -> None:
+        self.meet()
+        super().commit(batch)
+
+
+class LuredFile(Lured, SqliteStore):
+    """In a file."""
+
+    def commit(self, batch: Batch) -> None:
+        self.meet()
+        super().commit(batch)
+
+
+class CommitterRounds(StruckRounds):
+    """The thread that commits is struck, from the commit of the cast on."""
+
+    def lay(self, striker: Striker) -> None:
+        store = self.system._store
+        assert isinstance(store, Lured)
+        store.striker = striker
+
+    def end(self, striker: Striker) -> None:
+        store = self.system._store
+        assert isinstance(store, Lured)
+        store.striker = None
+
+
+def store_at(path: Path | None) -> Store:
+    """Return a store in a file, or in memory if there is no path."""
+    return LuredMemory() if path is None else LuredFile(path, sync="process")
+
+
+def strike_everywhere(rounds: StruckRounds, places: range) -> int:
+    """Strike at each of some places; return how many rounds were struck."""
+    with rounds.system:
+        rounds.check()
+        struck = 0
+        for at in places:
+            if not rounds.strike(at):
+                break
+            struck += 1
+            if struck % 20 == 0:
+                rounds.check()
+        rounds.check()
+        assert rounds.system.dead_letters.list() == []
+    return struck
+
+
+WHO = {"worker": (WorkerRounds, FEW, 20), "committer": (CommitterRounds, 3, 3)}
+"""Who is struck: at every so many places, of which there must be more than so many.
+
+From Python 3.13 on there are half as many as in 3.11 where the committer works.
+"""
+
+
+@pytest.mark.parametrize("where", ["memory", "file"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("who", WHO)
+def test_struck_at_many_places(tmp_path: Path, who: str, kind: type[Counter], where: str) -> None:
+    """A thread struck at every so many places loses and doubles nothing, and goes on."""
+    rounds, few, least = WHO[who]
+    store = store_at(None if where == "memory" else tmp_path / "store.db")
+    first = 1 + KINDS.index(kind) % few
+    assert strike_everywhere(rounds(store, kind), range(first, MOST, few)) > least
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["memory", "file"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("who", WHO)
+def test_struck_at_every_place(tmp_path: Path, who: str, kind: type[Counter], where: str) -> None:
+    """The same, at each place there is."""
+    rounds, few, least = WHO[who]
+    store = store_at(None if where == "memory" else tmp_path / "store.db")
+    assert strike_everywhere(rounds(store, kind), range(1, MOST)) > least * few
+
+
+class Starter(Counter):
+    """Tell of each start."""
+
+    durability = Durability.TURN
+
+    def on_start(self) -> None:
+        self.state.total += 1
+        self.state.times[self.state.total] = 1
+        self.system.agent(Listener, "one").cast(Listener.take, self.state.total)
+
+    def greet(self) -> int:
+        return self.state.total
+
+
+class StarterRounds(WorkerRounds):
+    """Rounds in which an agent starts, takes a message and stops, while the worker is struck."""
+
+    def __init__(self, store: Store, kind: type[Counter]) -> None:
+        self.starts = 0
+        super().__init__(store, kind)
+        assert issubclass(kind, Starter)
+        self.starter = self.system.agent(kind, "one")
+
+    def check(self) -> None:
+        self.sent.update(range(self.starts + 10))
+        super().check()
+        self.counter.stop(timeout=DEADLINE)
+
+    def strike(self, at: int) -> bool:
+        """Do one round; False if it was over before the place was reached."""
+        striker = Striker(Struck, at, inside=("perdure",))
+        self.lay(striker)
+        with contextlib.suppress(Struck):
+            starts = reply(self.starter.call(Starter.greet))
+            assert starts > self.starts, striker.struck
+            self.starts = starts
+        assert self.system.idle(DEADLINE), striker.struck
+        self.end(striker)
+        self.counter.stop(timeout=DEADLINE)
+        return bool(striker.struck)
+
+
+def test_struck_while_it_starts() -> None:
+    """on_start runs at each start, again where it was struck; each of its commits counts once."""
+    rounds = StarterRounds(store_at(None), Starter)
+    assert strike_everywhere(rounds, range(1, MOST, 5)) > 20

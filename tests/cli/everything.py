@@ -1,0 +1,30 @@
+"""A store that holds something of everything a command can show."""
+
+from pathlib import Path
+
+from perdure import AgentSystem, Principal, Right, Scope
+from tests.cli.programs import Desk
+from tests.kit.deadline import DEADLINE
+
+
+def fill(path: Path) -> None:
+    """Make the store: agents, mail, timers, letters, keys, patterns, sessions, artifacts, audit."""
+    work = Scope.workflow("w")
+    with AgentSystem.open(path, agents=[Desk], sync="process") as system:
+        emea = system.agent(Desk, "emea")
+        with system.sessions.create("chat"):
+            emea.call(Desk.assign, "T-1").get()
+        emea.call(Desk.remind).get()
+        system.agent(Desk, "apac").call(Desk.assign, "T-2").get()
+        emea.cast(Desk.refuse, "no")
+        emea.cast(Desk.refuse, "never")
+        system.idle(DEADLINE)
+        emea.pause()
+        emea.cast(Desk.name, "later")
+        system.state.set(work, "k", "AKIA" + "ABCDEFGHIJKLMNOP")
+        system.access.grant(Principal.user("mira"), work, Right.READ)
+        system.sharing.topic("news").publish("hello")
+        first = system.artifacts.save("raw", b"bytes")
+        system.artifacts.save("report", b"more bytes", sources=[first])
+        system.sessions.create("done").complete()
+        system.flush(DEADLINE)
