@@ -74,6 +74,16 @@ PAGES: Final = (
         ("guides/durability.md", "guides/supervision.md", "tasks/job-queue.md"),
     ),
     Page(
+        "timeline",
+        "Timelines",
+        "What happened, what caused what, and why a value is what it is.",
+        (
+            *("Timelines", "Timeline", "Event", "EventKind", "Tree", "Span", "Gap"),
+            *("Provenance", "TurnFilter"),
+        ),
+        ("guides/timeline.md",),
+    ),
+    Page(
         "hooks",
         "Hooks",
         "Code that intervenes, what it is told, what it may answer, and the history of it.",

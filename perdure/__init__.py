@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from .actors.agent.agent import Agent
     from .actors.agent.system_view import SystemView
+    from .actors.cell.logs import TurnFilter
     from .actors.patterns.document import Conflicted, Document, Merged, Version
     from .actors.patterns.dropped import Dropped, DroppedItems
     from .actors.patterns.family import Family
@@ -63,6 +64,11 @@ if TYPE_CHECKING:
     from .hooks.shipped.redaction import Redaction
     from .hooks.shipped.retrying import Retrying
     from .hooks.shipped.validation import Validation
+    from .hooks.timeline.event import Event
+    from .hooks.timeline.kinds import EventKind
+    from .hooks.timeline.timeline import Timeline
+    from .hooks.timeline.tree import Gap, Span, Tree
+    from .hooks.timeline.why import Provenance
     from .lifecycle import signals
     from .lifecycle.backoff import Backoff
     from .lifecycle.clock import Clock, VirtualClock
@@ -130,6 +136,7 @@ if TYPE_CHECKING:
     from .shared.sessions.records import Cleanup, SessionInfo, SessionLimits
     from .shared.sessions.sessions import Sessions
     from .shared.sessions.status import SessionStatus
+    from .shared.timeline.timelines import Timelines
     from .system import AgentSystem, SystemStatistics, open_async
     from .url import open_reader
 
@@ -187,12 +194,15 @@ __all__ = [
     "Entry",
     "EnvironmentKeys",
     "ErrorDetails",
+    "Event",
+    "EventKind",
     "ExportReport",
     "Family",
     "Fault",
     "FileKeys",
     "Fork",
     "Future",
+    "Gap",
     "Grant",
     "Grants",
     "GroupDescription",
@@ -238,6 +248,7 @@ __all__ = [
     "Point",
     "Principal",
     "PrometheusMetrics",
+    "Provenance",
     "QuarantineRow",
     "Quota",
     "RateLimit",
@@ -277,6 +288,7 @@ __all__ = [
     "Sink",
     "Skip",
     "Source",
+    "Span",
     "Spent",
     "State",
     "StateDetails",
@@ -289,9 +301,13 @@ __all__ = [
     "SystemStatistics",
     "SystemView",
     "TimedOut",
+    "Timeline",
+    "Timelines",
     "Timer",
     "Timers",
     "Topic",
+    "Tree",
+    "TurnFilter",
     "TurnView",
     "Validation",
     "Version",
@@ -363,12 +379,15 @@ _HOMES: Final = {
     "Entry": ".shared.scopes.entries",
     "EnvironmentKeys": ".persistence.secrets.keys",
     "ErrorDetails": ".hooks.details",
+    "Event": ".hooks.timeline.event",
+    "EventKind": ".hooks.timeline.kinds",
     "ExportReport": ".shared.sessions.exporter",
     "Family": ".actors.patterns.family",
     "Fault": ".persistence.audit.verification",
     "FileKeys": ".persistence.secrets.keys",
     "Fork": ".hooks.results",
     "Future": ".actors.pool.future",
+    "Gap": ".hooks.timeline.tree",
     "Grant": ".shared.access.grants",
     "Grants": ".shared.access.listing",
     "GroupDescription": ".lifecycle.groups",
@@ -415,6 +434,7 @@ _HOMES: Final = {
     "Principal": ".persistence.names.scope",
     "PrometheusMetrics": ".hooks.shipped.metrics",
     "QuarantineRow": ".persistence.records.records",
+    "Provenance": ".hooks.timeline.why",
     "Quota": ".actors.patterns.quota",
     "RateLimit": ".hooks.shipped.rate_limit",
     "Recording": ".hooks.history.recording",
@@ -454,6 +474,7 @@ _HOMES: Final = {
     "Skip": ".hooks.results",
     "Source": ".shared.artifacts.source",
     "Spent": ".hooks.shipped.cost_budget",
+    "Span": ".hooks.timeline.tree",
     "State": ".persistence.state.state",
     "StateDetails": ".hooks.details",
     "StaticKeys": ".persistence.secrets.keys",
@@ -465,9 +486,13 @@ _HOMES: Final = {
     "SystemStatistics": ".system",
     "SystemView": ".actors.agent.system_view",
     "TimedOut": ".actors.patterns.requests",
+    "Timeline": ".hooks.timeline.timeline",
+    "Timelines": ".shared.timeline.timelines",
     "Timer": ".persistence.records.records",
     "Timers": ".listings",
     "Topic": ".actors.patterns.topic",
+    "Tree": ".hooks.timeline.tree",
+    "TurnFilter": ".actors.cell.logs",
     "TurnView": ".actors.talk.turn",
     "Validation": ".hooks.shipped.validation",
     "Version": ".actors.patterns.document",

@@ -12,12 +12,13 @@ import threading
 import time
 import warnings
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, ParamSpec, Self, TypeVar
 
 from blinker import Signal
 
@@ -34,10 +35,11 @@ from .actors.system.runtime import Runtime
 from .actors.talk.identity import Identified
 from .actors.talk.reference import AgentRef
 from .actors.talk.sessions import Session
-from .actors.talk.turn import under_way
+from .actors.talk.turn import carried, under_way
 from .aio import Rim, in_event_loop
 from .ending import Ending
 from .hooks.history.retention import HistoryRetention
+from .hooks.timeline.why import Provenance
 from .lifecycle.clock import Clock, SystemClock
 from .lifecycle.durability import Saving
 from .lifecycle.groups import GroupDescription
@@ -71,6 +73,8 @@ from .url import open_store
 logger = logging.getLogger("perdure")
 
 A = TypeVar("A", bound=Identified)
+P = ParamSpec("P")
+R = TypeVar("R")
 
 CLOSE_SECONDS: Final = 10.0
 """What a system gets to finish in unless it is told otherwise."""
@@ -146,6 +150,8 @@ class AgentSystem:
             catalogue.classes(),
         )
         """Code that intervenes: registered, listed, switched on and off."""
+        self.timeline = self._runtime.timeline
+        """What happened and what caused what: ``timeline(correlation=...)``."""
         self.agents = Agents(store)
         """What the store has of every agent: ``list()``, ``each()``, ``count()``."""
         self.journal = Journal(store)
@@ -400,6 +406,30 @@ class AgentSystem:
         """
         with self._runtime.dispatcher.blocking():
             yield
+
+    def why(
+        self, agent: AgentRef[Any] | tuple[str, str] | str, field: str, *path: str | int
+    ) -> Provenance:
+        """Return why a value of an agent is what it is, as ``timeline.why`` does."""
+        return self.timeline.why(agent, field, *path)
+
+    def trace(self, traceparent: str) -> AbstractContextManager[None]:
+        """Have what is sent in the block, from outside, belong to a trace (W3C trace context).
+
+        ``traceparent`` is the value of the header of that name. It is stored before the message,
+        survives a restart, and is given out by ``self.turn.traceparent``. What is sent in a session
+        belongs to the session's, the one that was given last. ConfigurationError if it is none.
+        """
+        return self._runtime.traces.given(traceparent)
+
+    def carry(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Return ``function`` such that a thread that calls it is in the turn that is here now.
+
+        What it sends, reads and logs there is the turn's, as long as that is under way, and else of
+        its agent and its chain of messages. A thread that is started without this acts as the
+        system, and begins chains of its own.
+        """
+        return carried(function)
 
     def statistics(self) -> SystemStatistics:
         """Return how much was done and how the system stands."""

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Protocol, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 
 from ...shared.access.access import Access
 from ...shared.artifacts.artifacts import Artifacts
 from ...shared.scopes.state import ScopedState
 from ...shared.sessions.sessions import Sessions
+from ...shared.timeline.timelines import Timelines
 from ..patterns.sharing import Sharing
 from ..talk.identity import Identified
 from ..talk.reference import AgentRef
 from ..talk.sessions import Session
 
 A = TypeVar("A", bound=Identified)
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class SystemView(Protocol):
@@ -44,6 +48,11 @@ class SystemView(Protocol):
         ...
 
     @property
+    def timeline(self) -> Timelines:
+        """What happened and what caused what, as far as the agent may see it."""
+        ...
+
+    @property
     def sharing(self) -> Sharing:
         """Topics, pipelines, boards of requests, documents and families of agents."""
         ...
@@ -51,6 +60,10 @@ class SystemView(Protocol):
     @property
     def access(self) -> Access:
         """Who may do what with what agents share; an agent grants rights on what it owns."""
+        ...
+
+    def carry(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Return ``function`` such that a thread that calls it is in the turn that is here now."""
         ...
 
     def blocking(self) -> AbstractContextManager[None]:

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 
 from blinker import Signal
 
+from ...hooks.timeline.trace import TraceContext
 from ...lifecycle.clock import Clock
 from ...lifecycle.durability import AutoSave, Durability
 from ...lifecycle.groups import SupervisionTree
@@ -38,6 +39,7 @@ from ..pool.mailbox import Mailbox, MailHold
 from ..talk.control import Control, Verb
 from ..talk.turn import Letter, Turn, outside_turns
 from .activation import Activation
+from .chains import identified
 from .graves import Graves
 from .hooks import HookOffice, TurnHooks
 from .timers import TimerService
@@ -64,6 +66,18 @@ class CellKeeper(Protocol):
 
     def bury(self, cell: AgentCell, append: Callable[[], int]) -> tuple[int, AgentCell]:
         """Append the commit that deletes an agent; return its sequence, and the cell behind it."""
+        ...
+
+
+class Tracing(Protocol):
+    """Know the trace of each chain of messages."""
+
+    def begins(self, correlation: int) -> None:
+        """Take note that a chain begins here, before its first message leaves."""
+        ...
+
+    def of(self, correlation: int) -> TraceContext:
+        """Return the trace of a chain."""
         ...
 
 
@@ -135,6 +149,11 @@ class Surroundings(Protocol):
 
     def reference(self, kind: str, key: str) -> Any:  # noqa: ANN401 - AgentRef is above
         """Return a reference to an agent."""
+        ...
+
+    @property
+    def traces(self) -> Tracing:
+        """Which trace each chain of messages belongs to."""
         ...
 
     @property
@@ -280,6 +299,8 @@ class AgentCell:
         now = self.home.clock.now()
         if letter is None:
             return Commit(*identity, now, name)
+        if not letter.correlation:
+            identified(self.home, letter)
         return Commit(*identity, now, name, letter.id, letter.cause, letter.correlation)
 
     def fire(

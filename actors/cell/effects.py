@@ -15,10 +15,10 @@ from ...persistence.errors import ConfigurationError
 from ...persistence.names.scope import Scope
 from ...persistence.records.records import Timer
 from ...shared.scopes.agent_scopes import AgentScopes
-from ...shared.sessions.current import entered
 from ..agent.blueprint import check_name
 from ..talk.turn import Turn, TurnView, collecting_in, current
 from .cell import AgentCell
+from .chains import chain_of, identified
 from .settlement import describe
 
 _CHANCE: Final = Random()  # noqa: S311 - an agent's own dice, no secrets
@@ -88,11 +88,15 @@ class CellHome:
         # Floats throughout, as the store gives them back: its checksums tell 5 from 5.0.
         due = self.now() + float(seconds) - _share(cell, name) * float(spread)
         interval = None if interval is None else float(interval)
-        # What is set in a session goes on in it; other chains of messages end with their turns.
-        session = min(0, entered(turn) or turn.letter.correlation)
-        timer = Timer(cell.kind, cell.key, name, method, body, due, interval, catch_up, session)
+        # What is set in a session goes on in it, and so does a single call in its chain. Ticks
+        # would make a chain without an end: each begins its own, and knows its cause.
+        chain = chain_of(cell.home, turn)
+        chain = chain if interval is None else min(0, chain)
+        timer = Timer(cell.kind, cell.key, name, method, body, due, interval, catch_up, chain)
         known = self._known(turn, name)
-        if not interval or known is None or known._replace(due=due, correlation=session) != timer:
+        if known is not None:
+            known = known._replace(due=due, correlation=chain, cause=0)
+        if not interval or known != timer:
             turn.set_timer(name, timer)
         return name
 
@@ -106,7 +110,13 @@ class CellHome:
         # Who asks gets the error of the first attempt.
         limit = self._cell.blueprint.agent_class.restarts.attempts
         attempts = limit if letter.reply_to is None else 1
-        return TurnView(letter.attempts + 1, attempts, describe(letter), letter.correlation)
+        chain = identified(self._cell.home, letter).correlation
+        home = self._cell.home
+
+        def trace() -> str:
+            return str(home.traces.of(chain).below(f"{self._cell} {letter.id}"))
+
+        return TurnView(letter.attempts + 1, attempts, describe(letter), chain, trace)
 
     def now(self) -> float:
         """Return the time as the turn under way takes it."""

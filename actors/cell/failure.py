@@ -28,6 +28,7 @@ from ..talk.messages import ON_DEAD
 from ..talk.turn import Letter, StoredLetter, Turn, as_letter, current
 from .activation import Activation
 from .cell import AgentCell
+from .chains import identified
 from .isolation import handed_over
 from .notes import put_notes
 from .settlement import answers_unsaved, describe, hold_back, note_seen, row, save, store_mail
@@ -280,6 +281,7 @@ def bury(cell: AgentCell, letter: Letter, reason: str) -> None:
             effects.cancelled = [letter.timer[:3]]
         else:
             effects.timers = [timer]
+    identified(home, letter)
     dead = DeadLetter(
         letter.id or home.next_letter(), cell.kind, cell.key, *_stored(cell, letter),
         letter.cause, letter.correlation, letter.sent, letter.attempts, reason, home.clock.now(),
@@ -315,7 +317,7 @@ def _notice(cell: AgentCell, dead: DeadLetter) -> Letter | None:
     letter_id = cell.home.next_letter()
     if cell.volatile:
         call = ProxyCall((ON_DEAD,), (dead,), {})
-        return Letter(call, letter_id=letter_id, correlation=dead.correlation)
+        return Letter(call, letter_id=letter_id, cause=dead.cause, correlation=dead.correlation)
     problem: PerdureError | None = None
     for shown in (dead, dead._replace(body=""), dead._replace(body="", reason="")):
         try:
@@ -324,7 +326,9 @@ def _notice(cell: AgentCell, dead: DeadLetter) -> Letter | None:
         except (StateError, SecretFound) as error:
             problem = error
             continue
-        letter = StoredLetter(message, letter_id=letter_id, correlation=dead.correlation)
+        letter = StoredLetter(
+            message, letter_id=letter_id, cause=dead.cause, correlation=dead.correlation
+        )
         letter.name, letter.body, letter.sent = name, body, dead.died
         return letter
     logger.error("%s is not told of its dead letter %d: %s", cell, dead.id, problem)

@@ -24,6 +24,7 @@ from ...shared.ledger.ledger import Stale
 from ..pool.mailbox import Outcome
 from ..talk.turn import Letter, Notes, Turn
 from .activation import Activation
+from .chains import identified
 from .hooks import Chain, TurnHooks
 from .listeners import keep_runs, refuse, tell_of_turn
 from .receiver import RunningCell, handle
@@ -141,7 +142,7 @@ class HookedCell(RunningCell):
             return
         name = describe(turn.letter)
         told = StateDetails(
-            self.kind, self.key, turn.letter.correlation, name,
+            self.kind, self.key, identified(self.home, turn.letter).correlation, name,
             activation.writer.version + 1, change[0], change[1], "",
         )  # fmt: skip
         decision = self._ask(turn, hooks.change, told, name, agent)
@@ -246,7 +247,7 @@ def _made(kind: Callable[..., D], *parts: object) -> D:
 
 
 def _parts(cell: RunningCell, turn: Turn, message: object) -> tuple[Any, ...]:
-    letter = turn.letter
+    letter = identified(cell.home, turn.letter)
     args: tuple[object, ...]
     kwargs: dict[str, Any] = {}
     if isinstance(message, ProxyCall):

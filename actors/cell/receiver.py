@@ -16,7 +16,17 @@ from ...shared.ledger.ledger import Stale
 from ..pool.mailbox import NOTHING, MailHold, Outcome
 from ..talk.control import Control, Verb
 from ..talk.copies import PLAIN
-from ..talk.turn import Decider, KeptLetter, Letter, OwnTurn, StoredLetter, Turn, as_letter, current
+from ..talk.turn import (
+    AskedLetter,
+    Decider,
+    KeptLetter,
+    Letter,
+    OwnTurn,
+    StoredLetter,
+    Turn,
+    as_letter,
+    current,
+)
 from . import (
     controls,
     failure,
@@ -33,7 +43,7 @@ from .cell import AgentCell
 
 logger = logging.getLogger("perdure.actors")
 
-_LETTERS: Final = frozenset({Letter, KeptLetter, StoredLetter})
+_LETTERS: Final = frozenset({Letter, AskedLetter, KeptLetter, StoredLetter})
 """Classes that need no second look before an active agent handles them."""
 
 _AGAIN: Final = frozenset({Stale, retry.TryLater})

@@ -158,7 +158,7 @@ def note_seen(cell: AgentCell, turn: Turn) -> None:
 
     An asker takes all that is appended for seen: which of it the answers came from is not known.
     """
-    seen = cell.home.supervisor.committer.appended if turn.asked else turn.letter.cause
+    seen = cell.home.supervisor.committer.appended if turn.asked else turn.letter.seen
     cell.seen = max(cell.seen, seen)
 
 
@@ -331,6 +331,10 @@ def _put_effects(cell: AgentCell, turn: Turn, commit: Commit) -> None:
     if turn.ending is not None:
         turn.ending.put_into(commit)
     if turn.sends:
+        if not commit.agent:
+            # A commit that nobody finds by its sequence: what led to the turn led to what it sends.
+            for _, sent in turn.sends:
+                sent.cause = letter.cause
         effects.sends = [
             row(target.kind, target.key, sent) for target, sent in turn.sends if sent.durable
         ]
@@ -356,7 +360,8 @@ def _deliver(cell: AgentCell, turn: Turn, commit: Commit) -> None:
     home = cell.home
     effects = commit.effects
     assert effects is not None, "its effects were put into it"
-    for timer in effects.timers:
+    for set_now in effects.timers:
+        timer = set_now if set_now.cause else set_now._replace(cause=commit.sequence)
         if cell.activation is not None:
             cell.activation.timers[timer.name] = timer
         home.timers.set(timer)
@@ -367,7 +372,7 @@ def _deliver(cell: AgentCell, turn: Turn, commit: Commit) -> None:
     sends = turn.sends
     while sends:
         sent = sends[0][1]
-        sent.cause = commit.sequence if commit.agent else 0
+        sent.cause = commit.sequence if commit.agent else turn.letter.cause
         if sent.durable:
             sent.placed = commit.sequence  # type: ignore[attr-defined]  # a StoredLetter
         home.deliver_first(sends)

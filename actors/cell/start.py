@@ -13,6 +13,7 @@ from ..talk.turn import Letter
 from . import failure, guards, loading
 from .activation import Activation
 from .cell import AgentCell
+from .chains import identified
 from .failure import refuse_askers
 from .methods import is_struck, run_method
 from .steps import quarantined
@@ -142,7 +143,8 @@ def start(cell: AgentCell, activation: Activation, letter: Letter) -> None:
         cell.status = after(str(cell), cell.status, Step.START)
     cell.fire(signals.agent_starting)
     if cell.blueprint.starts:
-        begin = Letter(None, edge=False, correlation=letter.correlation)
+        chain = identified(cell.home, letter).correlation
+        begin = Letter(None, edge=False, cause=letter.cause, correlation=chain)
         try:
             run_method(cell, activation, "on_start", begin)
         except BaseException as error:

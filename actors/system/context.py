@@ -13,6 +13,7 @@ from ...shared.ledger.guard import Standing
 from ...shared.ledger.unit import Unit
 from ...shared.sessions.current import entered
 from ..cell.cell import AgentCell, Surroundings
+from ..cell.chains import identified
 from ..cell.settlement import row
 from ..talk.turn import Letter, Turn, begun_in, collecting_in, under_way_in
 
@@ -100,7 +101,7 @@ class TurnContext:
 def standing_of(turn: Turn) -> Standing:
     """Return whom a turn's calls speak for."""
     cell = cast("AgentCell", turn.cell)
-    correlation = turn.letter.correlation
+    correlation = turn.letter.correlation or identified(cell.home, turn.letter).correlation
     session = cell.home.ledger.session_of(correlation) if correlation < 0 else ""
     return Standing(cell.principal, session, correlation)
 

@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr
 
+from ...hooks.timeline.why import Provenance
 from ...lifecycle.status import Status
 from ...persistence.errors import Denied, MailboxFull, PerdureError, SystemClosed
 from ...persistence.names.scope import Scope
@@ -15,7 +16,9 @@ from ...persistence.records.records import Commit
 from ...shared.ledger.guard import Right
 from ...shared.ledger.unit import Unit
 from ...shared.sessions.current import entered
+from ...shared.timeline.timelines import Timelines
 from ..cell.cell import AgentCell, Surroundings
+from ..cell.chains import asker_of, chain_of
 from ..cell.isolation import refuse_cut_off
 from ..cell.receiver import RunningCell
 from ..cell.settlement import row
@@ -28,16 +31,20 @@ from ..talk.copies import PLAIN, detach
 from ..talk.description import AgentDescription, describe
 from ..talk.reference import AgentRef
 from ..talk.turn import (
+    AskedLetter,
     KeptLetter,
     Letter,
     StoredLetter,
     Turn,
     agent_here,
+    begun_in,
     collecting_in,
+    current,
     under_way_in,
 )
 from .cells import Keeper
 from .helper import AskHelper
+from .traces import GIVEN
 
 L = TypeVar("L", StoredLetter, KeptLetter)
 
@@ -53,6 +60,7 @@ class Exchange(Surroundings, Protocol):
     closed: bool
     """Nothing is handled any more."""
     sharing: Sharing
+    timeline: Timelines
 
 
 class PostOffice:
@@ -90,7 +98,7 @@ class PostOffice:
         if cell.mailbox.full(len(turn.sends)) and cell.mailbox.full(turn.sent_to(cell)):
             raise _full(cell)
         if cell.volatile:
-            chain = entered(turn) or turn.letter.correlation
+            chain = chain_of(self._home, turn)
             turn.send(cell, Letter(detached(message), correlation=chain))
         else:
             turn.send(cell, self._stored_letter(cell, message, turn))
@@ -109,7 +117,7 @@ class PostOffice:
             return cell, self._stored_letter(cell, message, turn)
         letter = Letter(detached(message), letter_id=next(self._letters))
         if turn is not None:
-            letter.correlation = entered(turn) or turn.letter.correlation
+            letter.correlation = chain_of(self._home, turn)
         return cell, letter
 
     def enclose(
@@ -163,17 +171,18 @@ class PostOffice:
             self._wait_for_room(cell)
         # A bare value is no burden for the garbage collector while it waits; a letter is.
         letter: object = message
-        session = entered(None)
+        chained = entered(None) or current.get() is not None or GIVEN.get() is not None
         if cell.volatile:
-            if session or message.__class__ not in PLAIN:
-                letter = Letter(detached(message), correlation=session)
+            if chained or message.__class__ not in PLAIN:
+                letter = Letter(detached(message), letter_id=next(self._letters) if chained else 0)
+                self._begin(letter)
         elif cell.snapshot and not cell.holds:
             # As durable as the agent itself: stored when it is paused or the system closes. Until
             # then nobody needs its text, if it is clear already that it has one.
             if not cell.blueprint.calls.proven(message):
                 letter = self._stored_letter(cell, message, None, KeptLetter)
-            elif session or message.__class__ not in PLAIN:
-                letter = self._unwritten_letter(message, session)
+            elif chained or message.__class__ not in PLAIN:
+                letter = self._unwritten_letter(message)
         else:
             self._store_and_put(cell, self._stored_letter(cell, message, None))
             return
@@ -211,18 +220,23 @@ class PostOffice:
         future.target = cell
         if message.__class__ in _PROXIED:
             future.path = message.attr_path  # type: ignore[attr-defined]
-        letter = Letter(detached(message), future)
+        letter: Letter
         if turn is None:
-            letter.id = next(self._letters)
-            letter.correlation = entered(None) or letter.id
+            letter = Letter(detached(message), future, letter_id=next(self._letters))
+            if current.get() is None and GIVEN.get() is None:
+                letter.correlation = entered(None) or letter.id  # as _begin: most come here
+            else:
+                self._begin(letter)
             if home.closing:
                 future.fail(closed())
                 return future
         else:
-            letter.edge = False
-            letter.id = next(self._letters)
-            letter.correlation = entered(turn) or turn.letter.correlation
-            letter.cause = max(turn.cell.last_sequence, turn.cell.seen)
+            letter = AskedLetter(
+                detached(message), future, edge=False, letter_id=next(self._letters)
+            )
+            letter.correlation = chain_of(self._home, turn)
+            letter.cause = asker_of(self._home, turn)
+            letter.knows = max(turn.cell.last_sequence, turn.cell.seen)
             future.asker = turn
             turn.asked = True
             if turn.notes is not None and turn.notes.tape is not None:
@@ -301,6 +315,10 @@ class PostOffice:
         cell = self._keeper.cells.get((ref.kind, ref.key))
         return describe(self._home.store, ref.kind, ref.key, cell)
 
+    def why(self, ref: AgentRef[Any], field: str, path: tuple[str | int, ...]) -> Provenance:
+        """Return why a value of an agent's state is what it is, as far as the caller may see it."""
+        return self._home.timeline.why(ref, field, *path)
+
     def rests(self, ref: AgentRef[Any]) -> bool:
         """Tell whether an agent takes no mail at this moment: paused, quarantined, isolated."""
         if self._home.policy.isolated(ref.kind, ref.key):
@@ -327,17 +345,35 @@ class PostOffice:
         """Make a letter that stands alone: encoded, and decoded afresh for the receiver."""
         name, body, fresh = cell.blueprint.calls.encode(message, cell.key)
         letter = kind(fresh, letter_id=next(self._letters))
-        chain = letter.id if turn is None else turn.letter.correlation
-        letter.correlation = entered(turn) or chain
+        if turn is None:
+            self._begin(letter)
+        else:
+            letter.correlation = chain_of(self._home, turn)
         letter.name = name
         letter.body = body
         letter.sent = self._home.clock.now()
         return letter
 
-    def _unwritten_letter(self, message: object, session: int) -> Letter:
+    def _begin(self, letter: Letter) -> None:
+        """Begin a chain with a letter from outside.
+
+        It goes on with a session that was entered, or with the chain of a turn that is over, in
+        whose context this is called: by a task or a thread that goes on.
+        """
+        origin = begun_in(self._home)
+        session = entered(None)
+        if session or origin is None:
+            letter.correlation = session or letter.id
+            self._home.traces.begins(letter.correlation)
+            return
+        letter.correlation = chain_of(self._home, origin)
+        commit = origin.commit
+        letter.cause = commit.sequence if commit is not None and commit.agent else 0
+
+    def _unwritten_letter(self, message: object) -> Letter:
         """Make a letter that is encoded when it is stored; its message is proven."""
         letter = KeptLetter(message, letter_id=next(self._letters))
-        letter.correlation = session or letter.id
+        self._begin(letter)
         letter.name = letter.body = ""
         letter.sent = self._home.clock.now()
         return letter

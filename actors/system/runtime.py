@@ -27,6 +27,7 @@ from ...shared.ledger.ledger import Ledger
 from ...shared.scopes.schemas import Schemas
 from ...shared.scopes.state import ScopedState
 from ...shared.scopes.sweep import KeySweep
+from ...shared.timeline.timelines import Timelines
 from ..agent.agent import Agent
 from ..agent.blueprint import Catalogue, check_name
 from ..cell.graves import Graves
@@ -55,6 +56,7 @@ from .options import Limits, Resources
 from .post import PostOffice, refuse_agents, refuse_all
 from .recovery import Recovery
 from .strangers import Strangers
+from .traces import Traces, TraceSweep
 
 logger = logging.getLogger("perdure.actors")
 
@@ -91,8 +93,7 @@ class Runtime:
         self.timers = TimerService(store, clock, self._when_settled, self._timer_due)
         self.by_hand = isinstance(clock, VirtualClock)
         """Time passes only when a test says so."""
-        self.guarded = False
-        self.closing = self.closed = False
+        self.guarded = self.closing = self.closed = False
         self.graves = Graves()
         self.recovering = True
         self.owed, self.sharers = set[tuple[str, str]](), set[str]()
@@ -124,6 +125,7 @@ class Runtime:
         self.schemas = schemas = Schemas(catalogue.vault)
         self.state = ScopedState(desk, largest=largest, schemas=schemas)
         self.access = Access(desk, self.policy, Isolator(self, self.keeper))
+        self.timeline, self.traces = Timelines(desk), Traces(store, supervisor, clock)
         self.artifacts = Artifacts(desk, supervisor, largest=largest, limits=limits.artifacts)
         self.audit = AuditTrail(
             desk, store, audit, committer=supervisor.committer, append=supervisor.append
@@ -148,6 +150,7 @@ class Runtime:
             for sweep in (
                 session_sweep, self.key_sweep, self.grant_sweep, self.artifacts.sweeper,
                 AuditSweep(self.audit), HistorySweep(self.history), self.deferred,
+                TraceSweep(self.traces),
             )
         ]  # fmt: skip
         self._steps = StepWatch(
@@ -339,7 +342,7 @@ class Runtime:
         if timer.kind not in self.catalogue.kinds():
             logger.warning("a timer waits for %s/%s, whose class is not there", *timer[:2])
             return
-        letter = Alarm(None, letter_id=next(self._letters))
+        letter = Alarm(None, letter_id=next(self._letters), cause=timer.cause)
         letter.correlation = timer.correlation or letter.id
         letter.timer = timer
         letter.name, letter.body, letter.sent = timer.method, timer.body, timer.due

@@ -10,6 +10,7 @@ from typing import Any, Concatenate, Final, Generic, ParamSpec, Protocol, TypeVa
 from pykka import ActorRef
 from pykka.messages import ProxyCall, ProxyGetAttr
 
+from ...hooks.timeline.why import Provenance
 from ...persistence.errors import ConfigurationError
 from ..pool.cell import Cell
 from ..pool.future import Future
@@ -44,6 +45,10 @@ class Post(Protocol):
 
     def describe(self, ref: AgentRef[Any]) -> AgentDescription:
         """Return how an agent stands."""
+        ...
+
+    def why(self, ref: AgentRef[Any], field: str, path: tuple[str | int, ...]) -> Provenance:
+        """Return why a value of an agent's state is what it is."""
         ...
 
     def alive(self) -> bool:
@@ -154,6 +159,14 @@ class AgentRef(ActorRef[A], Generic[A]):
     def describe(self) -> AgentDescription:
         """Return how the agent stands, without waking it; StoreUnavailable if that is unknown."""
         return self._post.describe(self)
+
+    def why(self, field: str, *path: str | int) -> Provenance:
+        """Return why a field of its state is what it is: the turn that set it, and what led there.
+
+        ``path`` leads into it: an entry of a map, a position in a log, members of the value. Reads
+        what is durable. Denied to an agent that was not granted ``Right.READ`` on its scope.
+        """
+        return self._post.why(self, field, path)
 
     def pause(self, *, timeout: float | None = None) -> None:
         """Let the agent finish its turn and then keep its mail, also over a restart.

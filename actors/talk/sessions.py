@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, Protocol, TypeVar
 
+from ...hooks.timeline.why import Provenance
 from ...lifecycle.clock import Clock
 from ...lifecycle.signals import SessionEvent, fire, session_changed
 from ...shared.artifacts.artifacts import Artifacts
@@ -77,6 +78,10 @@ class SessionPost:
     def describe(self, ref: AgentRef[Any]) -> AgentDescription:
         """Return how an agent stands."""
         return self._post.describe(ref)
+
+    def why(self, ref: AgentRef[Any], field: str, path: tuple[str | int, ...]) -> Provenance:
+        """Return why a value of an agent's state is what it is."""
+        return self._post.why(ref, field, path)
 
     def alive(self) -> bool:
         """Tell whether the system takes messages."""

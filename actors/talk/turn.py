@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import functools
 import threading
 from collections.abc import Callable, Iterator
-from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from contextvars import ContextVar, copy_context
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from pykka._envelope import Envelope
 
@@ -23,6 +24,9 @@ from ..pool.cell import Cell
 
 if TYPE_CHECKING:
     from ..pool.future import Future
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _deciding: Final = threading.Lock()
 
@@ -45,6 +49,11 @@ class Letter(Envelope[Any]):
     """The message, as stored."""
     sent: float = 0.0
     timer: Timer | None = None
+
+    @property
+    def seen(self) -> int:
+        """The latest commit that its sender may know of."""
+        return self.cause
 
     def __init__(
         self,
@@ -69,6 +78,19 @@ class Letter(Envelope[Any]):
 def as_letter(item: object) -> Letter:
     """Return a mailbox item as a letter; a bare message becomes one."""
     return item if isinstance(item, Letter) else Letter(item)
+
+
+class AskedLetter(Letter):
+    """A letter that was asked in a turn: its cause has no sequence yet, only its message's id."""
+
+    __slots__ = ("knows",)
+
+    knows: int
+
+    @property
+    def seen(self) -> int:
+        """The latest commit that its sender may know of."""
+        return self.knows
 
 
 class StoredLetter(Letter):
@@ -106,6 +128,16 @@ class TurnView:
     """The method that is called; "on_receive" for a message to that."""
     correlation: int
     """What it belongs to: as in the journal."""
+    _trace: Callable[[], str] = field(default=str, repr=False, compare=False)
+
+    @property
+    def traceparent(self) -> str:
+        """The W3C trace context to hand on with calls to the outside world, for its header.
+
+        Of the trace that was given at the edge (``with system.trace(...)``), else of one that
+        begins now; the span is this message's, the same at every attempt.
+        """
+        return self._trace()
 
     @property
     def last(self) -> bool:
@@ -230,10 +262,10 @@ class Turn:
     def send(self, cell: Cell, letter: Letter) -> None:
         """Send a letter when the turn commits."""
         self.effects = True
-        if self.sends:
-            self.sends.append((cell, letter))
-        else:
-            self.sends = [(cell, letter)]
+        if not self.sends:
+            with _deciding:  # several threads of the turn may come first
+                self.sends = self.sends or []
+        self.sends.append((cell, letter))
 
     def sent_to(self, cell: Cell) -> int:
         """Return how many letters the turn has sent to ``cell`` so far."""
@@ -242,9 +274,8 @@ class Turn:
     def set_timer(self, name: str, timer: Timer | None) -> None:
         """Set or cancel a timer when the turn commits."""
         self.effects = True
-        if self.timers is None:
-            self.timers = {}
-        self.timers[name] = timer
+        with _deciding:
+            self.timers = {**(self.timers or {}), name: timer}
 
     def take_step(self, step: str) -> None:
         """Take a lifecycle step after the turn."""
@@ -314,6 +345,18 @@ def begun_in(home: object) -> Turn | None:
     """Return the turn in which this context began, under way or over, if it is one of ``home``."""
     turn = current.get()
     return turn if turn is None or turn.cell.home is home else None
+
+
+def carried(function: Callable[P, R]) -> Callable[P, R]:
+    """Return a function that runs in this context, whichever thread calls it, and how often."""
+    context = copy_context()
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        # A context is entered by one thread at a time: each call has its own copy.
+        return context.copy().run(function, *args, **kwargs)
+
+    return run
 
 
 @contextlib.contextmanager

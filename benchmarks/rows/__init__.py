@@ -15,6 +15,7 @@ from . import (
     population,
     scopes,
     secrets,
+    timeline,
     turns,
 )
 
@@ -36,5 +37,6 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     access.ACCESS,
     artifacts.ARTIFACTS,
     secrets.DETECTOR,
+    timeline.TIMELINE,
     inserting.INSERT,
 )

@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from . import agents, hooks, mail, processes, shared, upkeep
+from . import agents, causes, hooks, mail, processes, shared, upkeep
 from .terminal.exits import ExitCode, exit_code, sentence
 from .terminal.options import gather, spread
 
@@ -105,10 +105,10 @@ def perdure(
 
 # In the order in which help lists them.
 for _function in (
-    processes.run, agents.agents, agents.isolate, agents.restore, processes.stats, processes.flush,
-    agents.show, agents.diff, mail.journal, mail.mail, mail.timers, mail.dead_letters, hooks.hooks,
-    shared.audit,
-    shared.state, shared.sharing, shared.sessions, shared.secrets, shared.artifacts, upkeep.growth,
+    processes.run, agents.agents, agents.isolate, agents.restore, processes.stats,
+    processes.flush, agents.show, agents.diff, mail.journal, causes.timeline, causes.why,
+    mail.mail, mail.timers, mail.dead_letters, hooks.hooks, shared.audit, shared.state,
+    shared.sharing, shared.sessions, shared.secrets, shared.artifacts, upkeep.growth,
     upkeep.doctor,
 ):  # fmt: skip
     command(_function)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
-from ..records.records import Timer
+from ..records.records import JournalEntry, Timer
 from ..store.store import TimerPlace
 
 
@@ -46,6 +46,14 @@ def belongs(row: Owned, whose: tuple[str | None, str | None]) -> bool:
     """Tell whether a row is of a kind and key; None for any."""
     kind, key = whose
     return (kind is None or row.kind == kind) and (key is None or row.key == key)
+
+
+def chained(entry: JournalEntry, correlation: int | None, led_from: int | None) -> bool:
+    """Tell whether a commit is of a chain, and caused by a commit outside of it; None for any."""
+    if correlation is not None and entry.correlation != correlation:
+        return False
+    leads = entry.correlation == entry.message or entry.correlation < 0
+    return led_from is None or (entry.cause == led_from > 0 and leads)
 
 
 def due_place(timer: Timer) -> TimerPlace:

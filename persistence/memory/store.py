@@ -287,10 +287,13 @@ class MemoryStore(Store):
         after: int | None = None,
         limit: int = 100,
         newest: bool = False,
+        correlation: int | None = None,
+        led_from: int | None = None,
     ) -> list[JournalEntry]:
         """Return up to ``limit`` entries, oldest first; with ``newest`` newest first."""
+        entries = [e for e in self._entries() if listing.chained(e, correlation, led_from)]
         return listing.page(
-            self._entries(), (kind, key), attrgetter("sequence"), after, limit, newest=newest
+            entries, (kind, key), attrgetter("sequence"), after, limit, newest=newest
         )
 
     def history(self, agent: int, before: int) -> Iterator[tuple[int, str | None]]:

@@ -18,6 +18,10 @@ Reply: TypeAlias = Callable[[Exception | None], None]
 
 Called a second time only if the first was interrupted (KeyboardInterrupt)."""
 
+NOT_KNOWN: Final = -1
+"""Stands for the cause of what an earlier release wrote, which did not keep it. No message has the
+id 1."""
+
 
 class Message(NamedTuple):
     """A durable message: a row of the mailbox."""
@@ -51,7 +55,10 @@ class Timer(NamedTuple):
     catch_up: str
     """What happens to ticks missed while nothing ran: "one", "all" or "skip"."""
     correlation: int = 0
-    """That of the session it was set in; 0 outside of sessions."""
+    """Of the chain of messages that a single one goes on, or of the session it was set in; 0 where
+    each tick begins a chain of its own."""
+    cause: int = 0
+    """Sequence of the commit that set it; NOT_KNOWN where an earlier release did."""
 
 
 class DeadLetter(NamedTuple):
@@ -139,8 +146,12 @@ class JournalEntry(NamedTuple):
     time: float
     name: str
     message: int
+    """Id of the message that was handled; 0 where it had none."""
     cause: int
+    """Sequence of the commit that sent the message; 0 from outside. Below 0 for what was asked in a
+    turn, which had not committed then: less the id of the message that is handled in that turn."""
     correlation: int
+    """Id of the message that began the chain; below 0, that of the session it belongs to."""
     delta: str
 
 

@@ -68,6 +68,7 @@ AUDIT: Final = Table(
         Index(("who_kind", "who_id", "who_part", "number")),
         Index(("kind", "id", "part", "number")),
         Index(("outcome", "number")),
+        Index(("correlation", "number")),
     ),
     sequence="sequence",
     journaled=False,
@@ -252,8 +253,27 @@ HOOK_PINS: Final = Table(
 )
 """Executions of hooks that no retention removes."""
 
+TRACES: Final = Table(
+    "traces",
+    (Column("correlation", "integer"), Column("trace"), Column("made", "real"), _SEQUENCE),
+    key=1,
+    indexes=(Index(("sequence",)),),
+    sequence="sequence",
+    journaled=False,
+)
+"""The W3C trace context of a chain of messages."""
+
+FORMATS: Final = Table(
+    "formats",
+    (Column("format", "integer"), Column("sequence", "integer"), Column("made", "real")),
+    key=1,
+    journaled=False,
+)
+"""When a file of an earlier format was brought to a later one: behind which commit."""
+
 SHARED_TABLES: Final = (
     SCOPED, OWNERS, GRANTS, BOUNDARIES, ISOLATED, AUDIT, AUDIT_ANCHOR, SESSIONS, ARTIFACTS,
     ARTIFACT_NAMES, ARTIFACT_TAGS, LINEAGE, ARTIFACT_USES, CONTENTS, CONTENT_PARTS, CHUNKS,
-    PROGRESS, TOMBSTONES, HOOK_RUNS, HOOK_QUEUE, HOOK_SEGMENTS, HOOK_PINS,
+    PROGRESS, TOMBSTONES, HOOK_RUNS, HOOK_QUEUE, HOOK_SEGMENTS, HOOK_PINS, TRACES,
+    FORMATS,
 )  # fmt: skip

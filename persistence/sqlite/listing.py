@@ -8,9 +8,16 @@ from ..store.store import Listed
 
 Whose: TypeAlias = tuple[str | None, str | None]
 """A kind and a key; None for any."""
+Chain: TypeAlias = tuple[int | None, int | None]
+"""A correlation, and a cause in another one; None for any."""
 Query: TypeAlias = tuple[str, tuple[object, ...]]
 """SQL with its parameters."""
 
+LEADS: Final = "cause > 0 AND (correlation = message OR correlation < 0)"
+"""An entry that begins a chain of messages, or is in a session, and was caused by a commit.
+
+That is what the index of causes holds: an effect in the same chain is found by the chain.
+"""
 _ORDER: Final = {
     "mailbox": ("id",), "dead_letters": ("id",), "timers": ("due", "kind", "key", "name"),
 }  # fmt: skip
@@ -45,9 +52,16 @@ def page(
     return sql, (*parameters, limit)
 
 
-def journal(kind: str | None, *, after: int | None, limit: int, newest: bool) -> Query:
-    """Return the query for a page of the journal, of all agents or of a kind."""
-    conditions, parameters = _of((kind, None), named=True)
+def journal(whose: Whose, chain: Chain, *, after: int | None, limit: int, newest: bool) -> Query:
+    """Return the query for a page of the journal, of all agents, of a kind or of an agent."""
+    conditions, parameters = _of(whose, named=True)
+    correlation, led_from = chain
+    if correlation is not None:
+        conditions.append("journal.correlation = ?")
+        parameters.append(correlation)
+    if led_from is not None:
+        conditions += ["journal.cause = ?", LEADS]
+        parameters.append(led_from)
     if after is not None:
         conditions.append(f"journal.sequence {'<' if newest else '>'} ?")
         parameters.append(after)

@@ -16,6 +16,7 @@ from typing import Final
 
 from ..records.records import AgentRow
 from . import schema
+from .formats import definitions_in
 from .insert import insert
 from .pool import tolerant
 from .recall import names_of_agents, restore_entries, restore_heads
@@ -42,7 +43,7 @@ def mend(connection: sqlite3.Connection, source: sqlite3.Connection, check: Chec
     """
     mended: list[str] = []
     with tolerant(source), _undefended(connection):
-        definitions = schema.definitions()
+        definitions = definitions_in(connection, schema.definitions())
         tables = [name for name, sql in definitions.items() if sql.startswith("CREATE TABLE")]
         for table in sorted(tables, key=lambda name: _ORDER.get(name, 1)):
             if _sound(connection, table):

@@ -19,9 +19,13 @@ _LARGEST: Final = 2**63 - 1
 class ReaderPool:
     """Lend read-only connections; a thread that finds none free opens one."""
 
-    def __init__(self, path: Path) -> None:
-        """Lend connections to the file at ``path``, which must be absolute and exist."""
+    def __init__(self, path: Path, *, as_current: bool) -> None:
+        """Lend connections to the file at ``path``, which must be absolute and exist.
+
+        With ``as_current`` they see a file of an earlier format as one of today.
+        """
         self._path = path
+        self._as_current = as_current
         self._free: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
         self._lent = 0
@@ -80,7 +84,7 @@ class ReaderPool:
             uri=True, isolation_level=None, check_same_thread=False,
         )  # fmt: skip
         try:
-            schema.set_up_reader(connection)
+            schema.set_up_reader(connection, as_current=self._as_current)
         except BaseException:
             connection.close()
             raise

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, ClassVar, Final, ParamSpec, TypeVar
 
 from ..errors import CorruptState, NotAStore, StoreUnavailable, failing_at
 from ..records import journal as recovery
@@ -48,6 +48,7 @@ from .errors import FROM_THE_DRIVER, Mended, damage, damaged, translate
 from .history import entries_back
 from .place import beside, identity, refuse_two_names
 from .pool import ReaderPool, fetch
+from .search import SUFFIX, TextIndex
 from .transaction import snapshot
 
 logger = logging.getLogger("perdure.persistence")
@@ -78,12 +79,15 @@ def reads_again(read: Callable[P, R]) -> Callable[P, R]:
 class SqliteReader(StoreReader):
     """Read a store, also one that a live process owns."""
 
+    _as_current: ClassVar[bool] = True
+    """A file of an earlier format is seen as one of today; who owns it makes it one."""
+
     def __init__(self, path: Path) -> None:
         """Open ``path`` read-only; NotAStore, StoreTooNew or StoreUnavailable if that fails."""
         self.location = str(path)
         # The program may change its directory, and errors go on to name the file as it did.
         self._path = path.absolute()
-        self._readers = ReaderPool(self._path)
+        self._readers = ReaderPool(self._path, as_current=self._as_current)
         self._mends = 0
         """Times that the file was mended."""
         if not path.is_file():
@@ -262,10 +266,15 @@ class SqliteReader(StoreReader):
         after: int | None = None,
         limit: int = 100,
         newest: bool = False,
+        correlation: int | None = None,
+        led_from: int | None = None,
     ) -> list[JournalEntry]:
         """Return up to ``limit`` verified entries, oldest first; with ``newest`` newest first."""
-        if kind is None or key is None:
-            found = self._rows(*listing.journal(kind, after=after, limit=limit, newest=newest))
+        if kind is None or key is None or (correlation, led_from) != (None, None):
+            whose, chain = (kind, key), (correlation, led_from)
+            found = self._rows(
+                *listing.journal(whose, chain, after=after, limit=limit, newest=newest)
+            )
             return [_entry(row[0], row[1], row[2:]) for row in found]
         if newest:
             entries = self._entries_of(kind, key, 0)
@@ -362,6 +371,14 @@ class SqliteReader(StoreReader):
     def texts(self, containing: str = "") -> Iterator[StoredText]:
         """Iterate over the stored texts that contain ``containing``."""
         return sqlite_texts.texts(self._rows, containing)
+
+    def text_index(self) -> TextIndex | None:
+        """Open the index of texts beside the file; None where it can be neither read nor made."""
+        try:
+            return TextIndex(beside(self._path, SUFFIX))
+        except StoreUnavailable as error:
+            logger.info("there is no index of texts: %s", error)
+            return None
 
     def growth(self) -> list[Growth]:
         """Return what uses the space, by agent and field, largest first."""

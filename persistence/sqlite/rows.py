@@ -38,8 +38,8 @@ _NEWEST: Final = (
 )
 HEAD: Final = "agent, kind, key, version, sequence, status, reason, crc"
 _AGENT: Final = (
-    f"SELECT 0, {HEAD}, shape, shape_crc FROM agents WHERE kind = ? AND key = ?"  # noqa: S608
-    " UNION ALL SELECT 1, field, value, crc, 0, 0, 0, 0, 0, 0, 0 FROM fields"
+    f"SELECT 0, {HEAD}, shape, shape_crc, 0 FROM agents WHERE kind = ? AND key = ?"  # noqa: S608
+    " UNION ALL SELECT 1, field, value, crc, 0, 0, 0, 0, 0, 0, 0, 0 FROM fields"
     " WHERE agent = (SELECT agent FROM agents WHERE kind = ? AND key = ?)"
     " UNION ALL SELECT 2, timers.* FROM timers WHERE kind = ? AND key = ?"
 )
@@ -101,7 +101,7 @@ def agent(connection: sqlite3.Connection, kind: str, key: str) -> StoredAgent | 
     heads, fields, timer_rows = parts
     if not heads:
         return None
-    *row, text, crc = heads[0]
+    *row, text, crc, _ = heads[0]
     found, bad_head = head(connection, kind, key, row)
     shape_, bad_shape = shape(connection, found, text, crc)
     good_timers, bad_timers = timers(found, timer_rows)

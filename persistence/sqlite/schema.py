@@ -12,10 +12,9 @@ from typing import Final
 from ..errors import CorruptState, NotAStore, StoreTooNew
 from ..records.shared_tables import SHARED_TABLES
 from .alien import alien
+from .formats import FORMAT, definitions_in, format_of, show_as_current
 from .transaction import snapshot, writing
 
-FORMAT: Final = 1
-"""Version of the file format; rises when an older release could not read the file."""
 APPLICATION_ID: Final = 0x70657264  # "perd": lets file(1) and ourselves recognise the file
 
 TABLES: Final = """
@@ -50,7 +49,8 @@ CREATE TABLE mailbox (
 CREATE TABLE timers (
     kind TEXT NOT NULL, key TEXT NOT NULL, name TEXT NOT NULL, method TEXT NOT NULL,
     body TEXT NOT NULL, due REAL NOT NULL, interval REAL, catch_up TEXT NOT NULL,
-    correlation INTEGER NOT NULL, crc INTEGER NOT NULL, PRIMARY KEY (kind, key, name)
+    correlation INTEGER NOT NULL, cause INTEGER NOT NULL, crc INTEGER NOT NULL,
+    PRIMARY KEY (kind, key, name)
 ) WITHOUT ROWID;
 CREATE TABLE dead_letters (
     id INTEGER PRIMARY KEY, kind TEXT NOT NULL, key TEXT NOT NULL, name TEXT NOT NULL,
@@ -64,6 +64,8 @@ CREATE TABLE journal (
     cause INTEGER NOT NULL, correlation INTEGER NOT NULL, delta TEXT NOT NULL,
     crc INTEGER NOT NULL
 );
+CREATE INDEX journal_leads ON journal (cause)
+    WHERE cause > 0 AND (correlation = message OR correlation < 0);
 CREATE TABLE base_fields (
     agent INTEGER NOT NULL, field TEXT NOT NULL, value TEXT NOT NULL, crc INTEGER NOT NULL,
     PRIMARY KEY (agent, field)
@@ -76,6 +78,7 @@ CREATE TABLE quarantine (
 INDEXES: Final = (
     ("mailbox", ("kind", "key")),
     ("timers", ("due",)),
+    ("journal", ("correlation",)),
 )
 BUSY_SECONDS: Final = 5
 """How long to wait for another opener's short transaction (a lease check) rather than fail."""
@@ -180,8 +183,10 @@ def _use_wal(connection: sqlite3.Connection) -> None:
             pass
 
 
-def set_up_reader(connection: sqlite3.Connection) -> None:
-    """Apply every pragma a read-only connection needs."""
+def set_up_reader(connection: sqlite3.Connection, *, as_current: bool) -> None:
+    """Apply every pragma a read-only connection needs; may show an earlier format as today's."""
+    if as_current:
+        show_as_current(connection)
     for pragma in (
         f"busy_timeout = {BUSY_SECONDS * 1000}",
         "query_only = ON",
@@ -243,7 +248,7 @@ def check(connection: sqlite3.Connection, location: str) -> bool:
 
 def _check(connection: sqlite3.Connection, location: str) -> bool:
     application = connection.execute("PRAGMA application_id").fetchone()[0]
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    version = format_of(connection)
     if application == APPLICATION_ID:
         if version > FORMAT:
             message = (
@@ -262,9 +267,9 @@ def _check(connection: sqlite3.Connection, location: str) -> bool:
 
 def refuse_altered(connection: sqlite3.Connection, location: str) -> None:
     """Raise CorruptState unless all that acts on our tables is ours; others may stand beside."""
-    for problem in alien(connection, definitions()):
+    for problem in alien(connection, definitions_in(connection, definitions())):
         reason = (
-            f"{problem} (format {FORMAT}): the file is damaged or was altered; restore a backup, or"
-            " drop what somebody has added"
+            f"{problem} (format {format_of(connection)}): the file is damaged or was altered;"
+            " restore a backup, or drop what somebody has added"
         )
         raise CorruptState(location, reason)

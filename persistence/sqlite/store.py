@@ -10,8 +10,9 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from ..errors import (
     CorruptState,
@@ -29,13 +30,14 @@ from ..records.shared_tables import AUDIT, AUDIT_ANCHOR
 from ..store.batch import Batch
 from ..store.lease import NO_LEASE, Lease, Owner
 from ..store.store import Store
-from . import deletion, schema, tables, texts, trimming
+from . import deletion, formats, schema, tables, texts, trimming
 from .errors import conflicting, damage, locked, malformed, translated
 from .insert import delete, insert
 from .mend import make_room, mend
-from .place import LogLost, StoreFile, refuse_two_names
+from .place import LogLost, StoreFile, beside, refuse_two_names
 from .pool import fetch
 from .reader import SqliteReader
+from .search import SUFFIX
 from .transaction import writing
 
 logger = logging.getLogger("perdure.persistence")
@@ -62,6 +64,8 @@ class SqliteStore(SqliteReader, Store):
     Exactly one connection writes and checkpoints; that avoids the WAL-reset bug of SQLite before
     3.51.3. It may be used from any thread, one at a time (``_writing`` sees to it).
     """
+
+    _as_current: ClassVar[bool] = False
 
     def __init__(self, path: Path, *, sync: str = "power") -> None:
         """Open or create the file; nothing is written to an existing one.
@@ -120,6 +124,8 @@ class SqliteStore(SqliteReader, Store):
             if isinstance(error, StoreUnavailable) and locked(error):
                 self._refuse_locked(owner, error)
             raise
+        # What they know of the tables may be from before an upgrade.
+        self._readers.empty()
         schema.wait_for_locks(self._writer, schema.COMMIT_BUSY_SECONDS)
         self._scrub()
         return counters
@@ -144,6 +150,7 @@ class SqliteStore(SqliteReader, Store):
             with self._transaction("acquiring the lease") as connection:
                 last = self._take(connection, owner, takeover=takeover)
                 counters = self._counters(connection)
+                self._upgrade(connection)
         except StoreUnavailable as error:
             if self.lease is before or not malformed(error):
                 raise
@@ -159,10 +166,16 @@ class SqliteStore(SqliteReader, Store):
         try:
             self._mend(self._mends)
             with self._transaction("acquiring the lease") as connection:
-                return self._counters(connection)
+                counters = self._counters(connection)
+                self._upgrade(connection)
+                return counters
         except BaseException:
             self.release()
             raise
+
+    @staticmethod
+    def _upgrade(connection: sqlite3.Connection) -> None:
+        formats.upgrade(connection, partial(fetch, connection), schema.definitions())
 
     def _take(
         self, connection: sqlite3.Connection, owner: Owner, *, takeover: bool
@@ -241,6 +254,9 @@ class SqliteStore(SqliteReader, Store):
         if not self._residue or time.monotonic() < self._next_scrub:
             return
         self._next_scrub = time.monotonic() + SCRUB_SECONDS
+        # It has letters of what was erased. Who searches makes it anew.
+        with contextlib.suppress(OSError):
+            beside(self._path, SUFFIX).unlink(missing_ok=True)
         try:
             with self._writing, translated(self.location, "emptying the log"):
                 schema.wait_for_locks(self._writer, SCRUB_WAIT)

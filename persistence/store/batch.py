@@ -178,9 +178,10 @@ class Batch:
     def _fold_timers(self, effective: _Effective) -> None:
         """Take timers set and cancelled."""
         timers: dict[tuple[str, str, str], Timer | None] = {}
-        for _, effects in effective:
+        for commit, effects in effective:
             for timer in effects.timers:
-                timers[timer[:3]] = timer
+                known = timer.cause or not commit.agent
+                timers[timer[:3]] = timer if known else timer._replace(cause=commit.sequence)
             for place in effects.cancelled:
                 timers[place] = None
             if effects.deleted is not None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from typing import Literal, TypeAlias
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal, Protocol, TypeAlias
 
 from ..records.records import (
     AgentRow,
@@ -29,6 +29,33 @@ Listed: TypeAlias = Literal["agents", "journal", "dead_letters", "mailbox", "tim
 """What a store lists and counts by agent."""
 TimerPlace: TypeAlias = tuple[float, str, str, str]
 """Where a timer stands: when it is due, its agent's kind and key, its name."""
+
+
+class TextSearch(Protocol):
+    """An index of texts by numbers, beside a store: it may be behind, or lost, without harm.
+
+    Methods raise StoreUnavailable. For one thread at a time.
+    """
+
+    def extent(self) -> tuple[int, int]:
+        """Return the first and the last number that was looked at; (0, 0) for a new index."""
+        ...
+
+    def clear(self) -> None:
+        """Begin anew."""
+        ...
+
+    def add(self, rows: Iterable[tuple[int, str]], behind: int, last: int) -> bool:
+        """Add texts by their numbers; False if another has gone on from ``behind`` meanwhile."""
+        ...
+
+    def find(self, text: str, after: int, *, newest: bool) -> Iterator[int]:
+        """Iterate over numbers behind ``after`` whose texts may hold ``text``, in order."""
+        ...
+
+    def close(self) -> None:
+        """Give back every resource."""
+        ...
 
 
 class StoreReader(ABC):
@@ -117,10 +144,14 @@ class StoreReader(ABC):
         after: int | None = None,
         limit: int = 100,
         newest: bool = False,
+        correlation: int | None = None,
+        led_from: int | None = None,
     ) -> list[JournalEntry]:
         """Return up to ``limit`` verified entries, oldest first; with ``newest`` newest first.
 
         ``after`` is a sequence: those behind it, which are above it, or with ``newest`` below.
+        ``correlation``: only those of a chain of messages. ``led_from``: only those that begin or
+        enter another chain and were caused by the commit of that sequence.
         """
 
     @abstractmethod
@@ -218,6 +249,10 @@ class StoreReader(ABC):
 
         Reads page by page: a text that is written meanwhile may be met in its old or new form.
         """
+
+    def text_index(self) -> TextSearch | None:
+        """Open the index of texts, to be closed by the caller; None where there can be none."""
+        return None
 
     @abstractmethod
     def growth(self) -> list[Growth]:

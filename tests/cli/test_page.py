@@ -20,7 +20,10 @@ from tests.kit.children import finished
 TEXT = make_cli.PAGE.read_text()
 NAMED = {"fields", "logs", "maps", "counts", "orphans", "limits", "meta", "remaining", "keys"}
 """Keys of `show` and `doctor` whose values are by name; `fields` of `growth` is a list."""
-OPAQUE = {"outcomes", "context", "result", "body", "delta", "value", "entry", "before", "after"}
+OPAQUE = {
+    "outcomes", "context", "result", "body", "delta", "value", "entry", "before", "after", "detail",
+    "arguments",
+}  # fmt: skip
 
 
 def keys(value: object) -> Iterator[str]:
@@ -60,6 +63,8 @@ RUNS: Final[dict[str, list[list[str]]]] = {
     "show --at": [["1", "Desk", "emea"]],
     "diff": [["Desk", "emea", "0"], ["Desk", "emea", "1", "0"]],
     "journal": [[]],
+    "timeline": [[]],
+    "why": [["Desk", "emea", "open"]],
     "mail": [[]],
     "timers": [[]],
     "dead-letters": [[]],

@@ -106,6 +106,15 @@ class HooksAction(enum.StrEnum):
     SHOW = "show"
 
 
+class TimelineFormat(enum.StrEnum):
+    """How a timeline is written for other programs."""
+
+    JSON = "json"
+    MERMAID = "mermaid"
+    CHROME = "chrome"
+    HTML = "html"
+
+
 class GrowthAction(enum.StrEnum):
     """What to show of what uses the space."""
 

@@ -1,0 +1,1 @@
+"""What happened and what caused what: turns, hooks, decisions and artifacts as one timeline."""

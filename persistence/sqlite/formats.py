@@ -1,0 +1,125 @@
+"""Files of earlier formats: how they are recognised, read as they stand, and brought to this one.
+
+Who owns a file brings it up to date, in the transaction that takes the lease. Who only reads sees
+it through temporary tables and views of its own connection, and leaves it alone.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Mapping
+from typing import Final
+
+from ..records.checksums import intact_record, of_record
+from ..records.records import NOT_KNOWN
+from ..records.shared_tables import (
+    AUDIT,
+    FORMATS,
+    HOOK_PINS,
+    HOOK_QUEUE,
+    HOOK_RUNS,
+    HOOK_SEGMENTS,
+    TRACES,
+)
+from ..records.tables import Row, Table
+from .insert import insert
+from .tables import Fetch, checksum
+
+FORMAT: Final = 2
+"""Version of the file format; rises when an older release could not read the file.
+
+1: no commit knew for sure what led to it, and a timer not at all. The first of them kept no
+history of hooks.
+"""
+_TIMERS_1: Final = """CREATE TABLE timers (
+    kind TEXT NOT NULL, key TEXT NOT NULL, name TEXT NOT NULL, method TEXT NOT NULL,
+    body TEXT NOT NULL, due REAL NOT NULL, interval REAL, catch_up TEXT NOT NULL,
+    correlation INTEGER NOT NULL, crc INTEGER NOT NULL, PRIMARY KEY (kind, key, name)
+) WITHOUT ROWID"""
+_HISTORY: Final = (HOOK_RUNS, HOOK_QUEUE, HOOK_SEGMENTS, HOOK_PINS)
+_NEW: Final = (FORMATS, TRACES)
+_INDEXES: Final = ("journal_leads", f"{AUDIT.name}_correlation_number")
+_CHAINS: Final = "CREATE INDEX IF NOT EXISTS idx_journal_correlation ON journal (correlation)"
+_LATEST: Final = "SELECT coalesce(max(sequence), 0) FROM journal"
+_ALL: Final = 2**62
+"""A sequence that no commit reaches."""
+
+
+def format_of(connection: sqlite3.Connection) -> int:
+    """Return the version of a file's format."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def definitions_in(connection: sqlite3.Connection, current: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the statements that made a file's tables, where ``current`` has those of today."""
+    if format_of(connection) == FORMAT:
+        return current
+    lacks = {*_INDEXES, *_names(_lacking(connection))}
+    kept = {name: sql for name, sql in current.items() if name not in lacks}
+    return {**kept, "timers": _TIMERS_1}
+
+
+def _names(tables: tuple[Table, ...]) -> set[str]:
+    indexes = {f"{t.name}_{'_'.join(index.columns)}" for t in tables for index in t.indexes}
+    return indexes | {table.name for table in tables}
+
+
+def _lacking(connection: sqlite3.Connection) -> tuple[Table, ...]:
+    """Return the tables that a file of format 1 has not; the history came as a whole."""
+    query = "SELECT 1 FROM main.sqlite_schema WHERE name = ?"
+    had = any(connection.execute(query, (table.name,)).fetchone() for table in _HISTORY)
+    return _NEW if had else (*_NEW, *_HISTORY)
+
+
+def upgrade(connection: sqlite3.Connection, fetch: Fetch, current: Mapping[str, str]) -> None:
+    """Bring a file to the format of today, inside the transaction of its owner."""
+    if format_of(connection) == FORMAT:
+        return
+    lacking = _lacking(connection)
+    timers = fetch("SELECT * FROM timers", ())
+    connection.execute("DROP TABLE timers")
+    connection.execute(current["timers"])
+    connection.execute("CREATE INDEX idx_timers_due ON timers (due)")
+    if timers:
+        insert(connection, "INSERT INTO timers", [_timer(row) for row in timers])
+    for table in lacking:
+        for statement in table.statements():
+            connection.execute(statement)
+    for index in _INDEXES:
+        connection.execute(current[index])
+    connection.execute(_CHAINS)
+    (latest,) = connection.execute(_LATEST).fetchone()
+    insert(connection, f"INSERT INTO {FORMATS.name}", [_mark(latest, time.time())])
+    connection.execute(f"PRAGMA user_version = {FORMAT}")
+
+
+def _timer(row: Row) -> Row:
+    """Return a timer with a cause that is not known; one that was damaged stays so."""
+    *values, crc = row
+    made = (*values, NOT_KNOWN)
+    return (*made, of_record(made) if intact_record(row) else crc)
+
+
+def _mark(latest: int, when: float) -> Row:
+    """Return the row that says up to which commit the causes are not known."""
+    row = (FORMAT, latest, when)
+    return (*row, checksum(FORMATS, row))
+
+
+def show_as_current(connection: sqlite3.Connection) -> None:
+    """Have a connection that only reads see a file of an earlier format as one of today."""
+    if format_of(connection) in (0, FORMAT):
+        return
+    for table in _lacking(connection):
+        statement = table.statements()[0]
+        connection.execute(statement.replace("CREATE TABLE", "CREATE TEMP TABLE", 1))
+    marks = ", ".join("?" * (len(FORMATS.columns) + 1))
+    mark = f"INSERT INTO temp.{FORMATS.name} VALUES ({marks})"  # noqa: S608 - our own names
+    connection.execute(mark, _mark(_ALL, 0.0))
+    connection.create_function("timer_crc", -1, lambda *row: _timer(row)[-1], deterministic=True)
+    names = "kind, key, name, method, body, due, interval, catch_up, correlation"
+    connection.execute(
+        f"CREATE TEMP VIEW timers AS SELECT {names}, {NOT_KNOWN} AS cause,"  # noqa: S608 - same
+        f" timer_crc({names}, crc) AS crc FROM main.timers"
+    )

@@ -1,0 +1,176 @@
+"""A file that an earlier release has written is read as it stands, and brought to today's format.
+
+``format_1.sql`` is what such a release left behind: turns, a waiting message, timers, a dead
+letter, a session, an artifact, a grant.
+"""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from perdure import Agent, AgentSystem, Event, Log, Map, Scope, State, VirtualClock, open_reader
+from perdure.hooks.timeline.timeline import Timeline
+from perdure.hooks.timeline.wanted import selection_of
+from perdure.persistence.errors import CorruptState
+from perdure.persistence.records.records import NOT_KNOWN
+from perdure.persistence.sqlite import formats
+from perdure.persistence.sqlite.reader import SqliteReader
+from perdure.persistence.sqlite.store import SqliteStore
+from perdure.persistence.store.lease import Owner
+from perdure.persistence.store.store import StoreReader
+from perdure.persistence.upkeep.doctor import examine
+from tests.kit.deadline import DEADLINE
+
+DUMP = Path(__file__).with_name("format_1.sql")
+LAST = 16
+"""The newest commit that the earlier release has made."""
+HISTORY = ("hook_runs", "hook_queue", "hook_segments", "hook_pins")
+
+
+class DeskState(State):
+    open: int = 0
+    owners: Map[str, str] = Map.field()
+    lines: Log[str] = Log.field()
+
+
+class Desk(Agent[DeskState]):
+    def assign(self, ticket: str, owner: str) -> int:
+        self.state.open += 1
+        self.state.owners[ticket] = owner
+        self.state.lines.append(f"{ticket} -> {owner}")
+        return self.state.open
+
+    def pass_on(self, ticket: str, other: str) -> None:
+        self.state.lines.append("pass on")
+        self.system.agent(Desk, other).cast(Desk.assign, ticket, self.key)
+
+    def tick(self) -> None:
+        self.state.lines.append("tick")
+
+    def read(self) -> tuple[int, set[str], int]:
+        return self.state.open, {*self.state.owners}, len(self.state.lines)
+
+
+@pytest.fixture(params=["with a history of hooks", "without"])
+def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Give a file as one of the two releases that wrote format 1 left it."""
+    path = tmp_path / "old.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(DUMP.read_text())
+        if request.param == "without":
+            for table in HISTORY:
+                connection.execute(f"DROP TABLE {table}")
+    return path
+
+
+def timeline(reader: StoreReader) -> list[Event]:
+    """Return all events of a store."""
+    return list(Timeline(reader, selection_of(reader)).each())
+
+
+def made(path: Path) -> set[tuple[str, ...]]:
+    """Return what stands in a file's schema, whatever stands between the words."""
+    with closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute("SELECT type, name, sql FROM sqlite_schema WHERE sql NOT NULL")
+        return {(kind, name, "".join(sql.replace('"', "").split())) for kind, name, sql in rows}
+
+
+def test_who_only_reads_sees_all_and_changes_nothing(file: Path) -> None:
+    """Journal, timers and a timeline that says of each commit that its cause is not known."""
+    before = file.read_bytes()
+    reader = open_reader(str(file))
+    try:
+        events = timeline(reader)
+        assert [each.sequence for each in events if each.is_turn] == [
+            entry.sequence for entry in reader.journal()
+        ]
+        assert not any(each.cause_known for each in events if each.is_turn)
+        assert [each.record()["cause"] for each in events if each.name == "refuse"] == [None]
+        assert [timer.name for timer in reader.timers()] == ["tick", "late"]
+        stored = reader.load("Desk", "emea")
+        assert stored is not None
+        assert (len(stored.timers), stored.damaged) == (2, ())
+        assert examine(reader).healthy
+    finally:
+        reader.close()
+    assert file.read_bytes() == before
+
+
+def test_who_owns_it_goes_on_with_all_of_it(file: Path, tmp_path: Path) -> None:
+    """State, mail, timers, letters, shared keys are there; what comes now knows its cause."""
+    with AgentSystem.open(file, agents=[Desk], clock=VirtualClock(1_800_000_000.0)) as system:
+        emea, apac = system.agent(Desk, "emea"), system.agent(Desk, "apac")
+        apac.resume()
+        assert system.idle(DEADLINE)
+        assert apac.call(Desk.read).get() == (3, {"T-2", "T-3", "T-5"}, 3)
+        assert emea.call(Desk.read).get()[1] == {"T-1", "T-4", "T-late"}
+        emea.call(Desk.pass_on, "T-6", "apac").get()
+        assert system.idle(DEADLINE)
+        assert [letter.name for letter in system.dead_letters.each()] == ["refuse"]
+        assert [each.id for each in system.sessions.each(status="active")] == ["chat"]
+        assert system.state.get(Scope.agent("Desk", "emea"), "last") == "T-2"
+        assert system.artifacts.open(system.artifacts.get("raw")).read() == b"bytes"
+    reader = open_reader(str(file))
+    try:
+        events = [each for each in timeline(reader) if each.is_turn]
+        assert examine(reader).healthy
+    finally:
+        reader.close()
+    assert not any(each.cause_known for each in events if each.sequence <= LAST)
+    later = {each.detail.partition("lines")[2]: each for each in events if each.sequence > LAST}
+    causes = {detail[7:12]: each.cause for detail, each in later.items()}
+    sender = later[next(detail for detail in later if "pass on" in detail)]
+    assert {name: causes[name] for name in ('tick"', "T-lat", "T-5 -", "T-6 -", "pass ")} == {
+        'tick"': NOT_KNOWN, "T-lat": NOT_KNOWN, "T-5 -": 12, "T-6 -": sender.sequence, "pass ": 0,
+    }  # fmt: skip
+    fresh = tmp_path / "fresh.db"
+    AgentSystem.open(fresh, agents=[]).close()
+    assert made(file) == made(fresh)
+
+
+def test_an_upgrade_happens_whole_or_not_at_all(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it fails half way, the file is as it was, and the next to open it brings it over."""
+    before = made(file)
+    with monkeypatch.context() as patch:
+        patch.setattr(formats, "_mark", failing)
+        with pytest.raises(OSError, match="full"):
+            AgentSystem.open(file, agents=[Desk])
+    assert made(file) == before
+    with AgentSystem.open(file, agents=[Desk], clock=VirtualClock(1_700_000_000.0)) as system:
+        assert system.agent(Desk, "emea").call(Desk.read).get()[0] == 2
+
+
+def failing(*_: object) -> NoReturn:
+    """Fail as a disk does."""
+    raise OSError("the disk is full")
+
+
+@pytest.mark.parametrize("owned", [False, True])
+def test_a_timer_that_was_damaged_stays_so(file: Path, *, owned: bool) -> None:
+    """Its checksum is not made good on the way: it is found bad, and the other one is kept."""
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("UPDATE timers SET due = due + 1 WHERE name = 'late'")
+        connection.commit()
+    store = SqliteStore(file) if owned else SqliteReader(file)
+    try:
+        if isinstance(store, SqliteStore):
+            store.acquire(Owner.this_process())
+        stored = store.load("Desk", "emea")
+        assert stored is not None
+        assert [timer.name for timer in stored.timers] == ["tick"]
+        assert [name for name, _ in stored.bad_timers] == ["late"]
+    finally:
+        store.close()
+
+
+def test_a_table_that_is_missing_is_no_earlier_format(file: Path) -> None:
+    """A file of any format that lacks one of its tables is refused, and that table named."""
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("DROP TABLE grants")
+    with pytest.raises(CorruptState, match=r"the table grants \(format 1\)"):
+        open_reader(str(file))

@@ -1,0 +1,1 @@
+"""What happened and what caused what, against recordings, readers of other programs, and rights."""

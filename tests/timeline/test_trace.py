@@ -1,0 +1,103 @@
+"""W3C trace context in and out, and what log records say, over every hop and a restart."""
+
+import logging
+import re
+import threading
+from pathlib import Path
+
+import pytest
+
+from perdure import Agent, AgentSystem, Log, State, TurnFilter
+from perdure.hooks.timeline.trace import read_traceparent
+from perdure.persistence.errors import ConfigurationError
+from tests.kit.deadline import DEADLINE
+
+GIVEN = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+logger = logging.getLogger("tests.timeline")
+
+
+class Notes(State):
+    traces: Log[str] = Log.field()
+
+
+class Hop(Agent[Notes]):
+    def go(self, hops: int) -> str:
+        self.state.traces.append(self.turn.traceparent)
+        logger.warning("at %d", hops)
+        if hops:
+            self.system.agent(Hop, str(hops)).cast(Hop.go, hops - 1)
+        return self.turn.traceparent
+
+    def in_a_thread(self, *, carried: bool) -> int:
+        work = self.system.carry(logger.warning) if carried else logger.warning
+        thread = threading.Thread(target=work, args=("in a thread",))
+        thread.start()
+        thread.join()
+        return self.turn.correlation
+
+    def traces(self) -> list[str]:
+        return list(self.state.traces)
+
+
+def test_a_trace_reaches_every_hop_and_each_has_a_span_of_its_own(tmp_path: Path) -> None:
+    """Given at the edge it is given out by every turn of the chain, also in the next process."""
+    path = tmp_path / "trace.db"
+    with AgentSystem.open(path, agents=[Hop], sync="process") as system:
+        system.agent(Hop, "1").pause()
+        with system.trace(GIVEN):
+            first = system.agent(Hop, "a").call(Hop.go, 2).get(timeout=DEADLINE)
+        assert system.idle(DEADLINE)
+    with AgentSystem.open(path, agents=[Hop], sync="process") as system:
+        system.agent(Hop, "1").resume()
+        assert system.idle(DEADLINE)
+        found = [first]
+        for key in ("2", "1"):
+            found += system.agent(Hop, key).call(Hop.traces).get(timeout=DEADLINE)
+    contexts = [read_traceparent(text) for text in found]
+    assert {context.trace for context in contexts} == {read_traceparent(GIVEN).trace}
+    spans = {context.span for context in contexts}
+    assert len(spans) == 3
+    assert read_traceparent(GIVEN).span not in spans
+
+
+def test_a_chain_without_a_trace_begins_one_that_stays() -> None:
+    """Asked for where none was given, a trace begins, and is that of the whole chain."""
+    with AgentSystem.open("memory://", agents=[Hop]) as system:
+        one = read_traceparent(system.agent(Hop, "a").call(Hop.go, 1).get(timeout=DEADLINE))
+        other = read_traceparent(system.agent(Hop, "a").call(Hop.go, 0).get(timeout=DEADLINE))
+        assert system.idle(DEADLINE)
+        (next_hop,) = system.agent(Hop, "1").call(Hop.traces).get(timeout=DEADLINE)
+    assert read_traceparent(next_hop).trace == one.trace != other.trace
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "00-4bf9-00f0-01", GIVEN.upper(), GIVEN + "-more", "ff" + GIVEN[2:],
+        f"00-{'0' * 32}-00f067aa0ba902b7-01", f"00-{'1' * 32}-{'0' * 16}-01",
+    ],
+)  # fmt: skip
+def test_what_is_no_trace_context_is_refused(text: str) -> None:
+    """The error shows the right form."""
+    with pytest.raises(ConfigurationError, match=re.escape(GIVEN)):
+        read_traceparent(text)
+
+
+def test_log_records_name_agent_message_and_chain(caplog: pytest.LogCaptureFixture) -> None:
+    """The filter completes each record, in threads only if they were started by ``carry``."""
+    caplog.handler.addFilter(TurnFilter())
+    with AgentSystem.open("memory://", agents=[Hop]) as system:
+        system.agent(Hop, "a").call(Hop.go, 1).get(timeout=DEADLINE)
+        assert system.idle(DEADLINE)
+        chain = system.agent(Hop, "b").call(Hop.in_a_thread, carried=True).get(timeout=DEADLINE)
+        system.agent(Hop, "b").call(Hop.in_a_thread, carried=False).get(timeout=DEADLINE)
+        turns = {event.agent: event for event in system.timeline().each()}
+    logger.warning("outside")
+    said = [vars(record) for record in caplog.records if record.name == logger.name]
+    first, second, carried, bare, outside = [
+        (record["agent"], record["message_id"], record["correlation"]) for record in said
+    ]
+    assert first == ("Hop/a", turns["Hop/a"].message, turns["Hop/a"].correlation)
+    assert second == ("Hop/1", turns["Hop/1"].message, turns["Hop/a"].correlation)
+    assert carried == ("Hop/b", chain, chain)
+    assert bare == outside == ("", 0, 0)
