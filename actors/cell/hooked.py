@@ -222,11 +222,12 @@ class HookedCell(RunningCell):
 
 def _message(cell: RunningCell, turn: Turn, message: object) -> MessageDetails:
     letter = turn.letter
-    if isinstance(message, ProxyCall) and letter.name:  # as most are, spelt out: it is on the path
+    if message.__class__ is ProxyCall:  # as most are, spelt out: it is on the path
+        path, args, kwargs = message  # type: ignore[misc]  # a ProxyCall
         return MessageDetails(
-            cell.blueprint.kind, cell.key, letter.correlation, letter.id, letter.name,
-            message.args, message.kwargs, letter.cause, letter.attempts + 1,
-            letter.reply_to is not None,
+            cell.blueprint.kind, cell.key, letter.correlation, letter.id,
+            path[0] if len(path) == 1 else ".".join(path), args, kwargs, letter.cause,
+            letter.attempts + 1, letter.reply_to is not None,
         )  # fmt: skip
     return MessageDetails(*_parts(cell, turn, message))
 
