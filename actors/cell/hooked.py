@@ -223,7 +223,7 @@ class HookedCell(RunningCell):
 def _message(cell: RunningCell, turn: Turn, message: object) -> MessageDetails:
     letter = turn.letter
     if message.__class__ is ProxyCall:  # as most are, spelt out: it is on the path
-        path, args, kwargs = message  # type: ignore[misc]  # a ProxyCall
+        path, args, kwargs = message
         return MessageDetails(
             cell.blueprint.kind, cell.key, letter.correlation, letter.id,
             path[0] if len(path) == 1 else ".".join(path), args, kwargs, letter.cause,

@@ -241,6 +241,7 @@ HOOK_SEGMENTS: Final = Table(
     ),
     key=1,
     journaled=False,
+    numbers="last",
 )  # fmt: skip
 """Executions of hooks, compressed: from which commit to which, and what may be found in it."""
 
@@ -257,3 +258,7 @@ SHARED_TABLES: Final = (
     ARTIFACT_NAMES, ARTIFACT_TAGS, LINEAGE, ARTIFACT_USES, CONTENTS, CONTENT_PARTS, CHUNKS,
     PROGRESS, TOMBSTONES, HOOK_RUNS, HOOK_QUEUE, HOOK_SEGMENTS, HOOK_PINS,
 )  # fmt: skip
+
+NUMBERED: Final = tuple(table for table in SHARED_TABLES if table.numbers)
+"""Those that may know of later commits than the journal: without them a next owner would give a
+sequence again, and write over what belongs to it."""
