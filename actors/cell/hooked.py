@@ -54,11 +54,11 @@ class HookedCell(RunningCell):
             told = _message(self, turn, message)
             decision = self._ask(turn, hooks.before, told, told.name, agent)
             if decision is not None:
+                if decision.details is not told:
+                    message = _as_message(decision.details)
                 self._fork(turn, message, decision)
                 if decision.answer is not None:
                     return self._checked(turn, hooks, agent, self._decided(turn, message, decision))
-                if decision.details is not told:
-                    message = _as_message(decision.details)
         if not hooks.watches and (decision is None or not decision.wanted):
             return handle(agent, message)
         started = time.perf_counter()
@@ -193,7 +193,7 @@ class HookedCell(RunningCell):
 
     def _end(self, turn: Turn) -> None:
         super()._end(turn)
-        if self.hooks is not None:
+        if turn.notes is not None:
             tell_of_turn(self, turn)
 
     def _undo(self, turn: Turn) -> None:
