@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from typing import Any, cast
+
 import msgspec
 
 from ...hooks.history.record import HookRecord, as_json, put_deferred, put_runs, record_of
@@ -9,12 +12,17 @@ from ...hooks.history.recording import POINT, Recorder, Recording
 from ...hooks.points import SHARED
 from ...persistence.errors import told
 from ...persistence.records.records import Commit
+from ...persistence.records.tables import Change, Value
+from ..pool.mailbox import MailHold
 from ..talk.turn import Letter, Turn
 from .cell import AgentCell
 
 
 def put_notes(cell: AgentCell, turn: Turn, commit: Commit, error: BaseException | None) -> None:
-    """Have what hooks did kept with a commit, and the whole turn if it is recorded."""
+    """Have what hooks did kept with a commit, and the whole turn if it is recorded.
+
+    Of a turn that is played again nothing leaves behind that.
+    """
     notes, office = turn.notes, cell.home.hooks
     assert notes is not None
     runs, tape = notes.runs, notes.tape
@@ -29,6 +37,9 @@ def put_notes(cell: AgentCell, turn: Turn, commit: Commit, error: BaseException 
         run for run in runs if run.deferred and (error is None or run.hook.point not in SHARED)
     ]
     notes.deferred = put_deferred(commit, later, office.now())
+    if tape is not None and tape.last:
+        turn.sends, turn.steps = (), ()
+        cell.hold(MailHold.ENDED)  # nothing comes behind it
 
 
 def _recorded(
@@ -36,7 +47,10 @@ def _recorded(
 ) -> HookRecord:
     letter, office = turn.letter, cell.home.hooks
     recording = recording_of(cell, turn, tape, commit, error)
-    text = office.redact(msgspec.json.encode(recording).decode())
+    plain = msgspec.json.encode(recording).decode()
+    text = office.redact(plain)
+    if text != plain:  # what it was given is not known as it was
+        text = text.replace('"exact":true', '"exact":false', 1)
     return HookRecord(
         "", "", POINT, cell.kind, cell.key, recording.name or "on_receive", letter.correlation,
         tape.started, office.now() - tape.started, "failed" if error is not None else "recorded",
@@ -53,23 +67,43 @@ def recording_of(
     effects = commit.effects
     timers = [] if effects is None else effects.timers
     cancelled = [] if effects is None else effects.cancelled
-    read = {} if turn.unit is None else turn.unit.reads
-    reads = [
-        (table.name, list(key), None if row is None else list(row))
-        for (table, key), row in read.items()
-    ]
+    seen = dict(tape.reads)
+    if turn.unit is not None:
+        for (table, key), row in turn.unit.reads.items():
+            seen[table.name, key] = None if row is None else list(row)
+    reads = [(table, list(key), row) for (table, key), row in seen.items()]
     return Recording(
         name, body, 0 if activation is None else activation.writer.version, letter.id,
         letter.cause, letter.correlation, letter.attempts + 1, letter.reply_to is not None,
-        tape.started, tape.seed, tape.moments, tape.what, tape.answers(), reads,
-        [_sent(target.kind, target.key, sent) for target, sent in turn.sends],
+        tape.started, tape.seed, tape.moments, tape.what, tape.replies(), reads,
+        [_sent(cast("AgentCell", target), sent) for target, sent in turn.sends],
         [
             *((timer.name, timer.method, timer.body, timer.interval) for timer in timers),
             *((name, "", "", None) for _, _, name in cancelled),
         ],
         as_json(turn.result) if error is None else told(error), error is not None,
         exact,
+        tape.numbers,
+        [] if activation is None else [list(timer) for timer in activation.timers.values()],
+        None if letter.timer is None else list(letter.timer),
+        list(turn.steps),
+        [] if effects is None else [_change(change) for change in effects.rows],
+        tape.uses,
+        tape.answers,
+        tape.unsaved,
     )  # fmt: skip
+
+
+def _change(change: Change) -> tuple[str, list[Any], list[Any] | None]:
+    row = change.row
+    return change.table.name, list(change.key), None if row is None else [_short(v) for v in row]
+
+
+def _short(value: Value) -> Value:
+    """Return a value as it is kept: of much binary data the hash is enough to compare it."""
+    if isinstance(value, bytes):
+        return f"sha256:{hashlib.sha256(value).hexdigest()}"
+    return value
 
 
 def _message(cell: AgentCell, letter: Letter) -> tuple[str, str, bool]:
@@ -82,6 +116,6 @@ def _message(cell: AgentCell, letter: Letter) -> tuple[str, str, bool]:
     return name, body, True
 
 
-def _sent(kind: str, key: str, letter: Letter) -> tuple[str, str, str, str]:
-    name = letter.name or str(getattr(letter.message, "attr_path", ("",))[0])
-    return kind, key, name, letter.body or as_json(letter.message)
+def _sent(target: AgentCell, letter: Letter) -> tuple[str, str, str, str]:
+    name, body, _ = _message(target, letter)
+    return target.kind, target.key, name, body

@@ -69,7 +69,9 @@ class TurnContext:
             with _making:
                 if turn.unit is None:
                     cell = turn.cell
-                    turn.unit = Unit(standing_of(turn), self._home.ledger.guard.epoch, cell)
+                    unit = Unit(standing_of(turn), self._home.ledger.guard.epoch, cell)
+                    unit.witness = None if turn.notes is None else turn.notes.tape
+                    turn.unit = unit
                     cell.shares = True
                     self._home.sharers.add(cell.kind)
         return turn.unit

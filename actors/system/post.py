@@ -241,7 +241,9 @@ class PostOffice:
             turn.asked = True
             if turn.notes is not None and turn.notes.tape is not None:
                 name = ".".join(future.path) if message.__class__ in _PROXIED else "on_receive"
-                turn.notes.tape.asked(f"{ref.kind}/{ref.key}.{name}", future)
+                method = getattr(ref.actor_class, name, None)
+                if turn.notes.tape.asked(f"{ref.kind}/{ref.key}.{name}", future, method):
+                    return future
         mailbox = cell.mailbox
         if home.guarded or (mailbox.limit is not None and mailbox.full()):
             refusal = self._refusal(cell)

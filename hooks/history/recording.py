@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 
 from ...persistence.errors import CorruptState
+from ...persistence.records.tables import Row, Table
 from .record import HookRecord, as_json
 
 POINT: Final = "turn"
 """Under which a recorded turn stands in the history, beside the executions of hooks."""
+
+
+UNAWAITED: Final = "it was not waited for"
+"""The error of an ask whose answer had not come when the turn ended."""
 
 
 class OutsideCall(msgspec.Struct, frozen=True, array_like=True):
@@ -23,6 +29,28 @@ class OutsideCall(msgspec.Struct, frozen=True, array_like=True):
     """JSON."""
     error: str
     """Empty if there was none, else the class and the text of what was raised."""
+    cause: str = ""
+    """The class of that as ``module:name``."""
+    args: str = "[]"
+    """What it was made with: JSON."""
+    awaited: bool = False
+    """It was awaited."""
+
+
+class HookAnswer(msgspec.Struct, frozen=True, array_like=True):
+    """What a hook of the system has answered in the turn, or that it failed closed."""
+
+    point: str
+    nth: int
+    """At which of the times hooks were asked there, from 1."""
+    hook: str
+    priority: int
+    verb: str
+    """``replace``, ``skip``, ``cancel``, ``redirect``, ``fork``, or ``failed``."""
+    value: str
+    """The data, value, reason, agent (kind and key) or text: JSON."""
+    called: str = ""
+    """The method that other data of a message are for."""
 
 
 class Recording(msgspec.Struct, frozen=True):
@@ -50,8 +78,8 @@ class Recording(msgspec.Struct, frozen=True):
     asks: list[OutsideCall]
     """What other agents answered, in the order in which they were asked: ``kind/key.method``."""
     reads: list[tuple[str, list[Any], list[Any] | None]]
-    """Rows of shared tables that were read one by one: the table, the key, the row. What lists have
-    shown is not among them."""
+    """Rows of shared tables that were looked at, one by one or in lists: the table, the key, the
+    row."""
     sends: list[tuple[str, str, str, str]]
     """Messages it sent: kind, key, method, body."""
     timers: list[tuple[str, str, str, float | None]]
@@ -61,6 +89,22 @@ class Recording(msgspec.Struct, frozen=True):
     failed: bool
     exact: bool = True
     """Whether the message could be recorded as it was."""
+    numbers: list[int] = []
+    """Those it took for what it made, such as names of timers, in order."""
+    held: list[list[Any]] = []
+    """The agent's timers before the turn."""
+    alarm: list[Any] | None = None
+    """The timer that fell due, where one did."""
+    steps: list[str] = []
+    """What it wanted done with its agent behind it: ``pause``, ``stop``, ``delete``."""
+    changes: list[tuple[str, list[Any], list[Any] | None]] = []
+    """Rows of shared tables it wrote: the table, the key, the row or None."""
+    uses: list[tuple[int, list[str], str | None, bool]] = []
+    """Rights it was asked for: which, on what scope and key, and whether it had them."""
+    answers: list[HookAnswer] = []
+    """What hooks of the system made of it."""
+    unsaved: bool = False
+    """Whether its agent's state before it is in no store."""
 
 
 _decode: Final = msgspec.json.Decoder(Recording).decode
@@ -77,7 +121,12 @@ def recording_in(record: HookRecord) -> Recording:
 class Recorder:
     """Take down what a turn takes from outside of its agent's state."""
 
-    __slots__ = ("_clock", "_random", "asks", "moments", "seed", "started", "what")
+    __slots__ = (
+        "_clock", "_random", "answers", "asks", "chains", "moments", "numbers", "reads", "seed",
+        "started", "unsaved", "uses", "what",
+    )  # fmt: skip
+
+    last = False
 
     def __init__(self, clock: Callable[[], float], seed: int) -> None:
         """Begin a turn."""
@@ -88,6 +137,13 @@ class Recorder:
         self.moments: list[float] = []
         self.what: list[OutsideCall] = []
         self.asks: list[tuple[str, Any]] = []
+        self.reads: dict[tuple[str, tuple[Any, ...]], list[Any] | None] = {}
+        self.numbers: list[int] = []
+        self.unsaved = False
+        self.chains: Counter[str] = Counter()
+        """How often hooks were asked, by point."""
+        self.answers: list[HookAnswer] = []
+        self.uses: list[tuple[int, list[str], str | None, bool]] = []
 
     def now(self) -> float:
         """Return the clock's time, and keep it."""
@@ -100,12 +156,17 @@ class Recorder:
             self._random = random.Random(self.seed)  # noqa: S311 - to be repeated
         return self._random
 
+    def number(self, draw: Callable[[], int]) -> int:
+        """Return a number, and keep it."""
+        self.numbers.append(draw())
+        return self.numbers[-1]
+
     def outside(self, name: str, call: Callable[[], Any]) -> Any:  # noqa: ANN401
         """Make a call, and keep what it gives or raises."""
         try:
             result = call()
         except Exception as error:
-            self.what.append(OutsideCall(name, "", _error(error)))
+            self.what.append(raised(name, error))
             raise
         if hasattr(result, "__await__"):
             return self._awaited(name, result)
@@ -116,32 +177,42 @@ class Recorder:
         try:
             result = await awaitable
         except Exception as error:
-            self.what.append(OutsideCall(name, "", _error(error)))
+            self.what.append(raised(name, error, awaited=True))
             raise
-        self.what.append(OutsideCall(name, as_json(result), ""))
+        self.what.append(OutsideCall(name, as_json(result), "", awaited=True))
         return result
 
-    def asked(self, name: str, future: Any) -> None:  # noqa: ANN401
+    def asked(self, name: str, future: Any, method: object) -> bool:  # noqa: ANN401, ARG002
         """Keep a future, to look at when the turn has ended."""
         self.asks.append((name, future))
+        return False
 
-    def answers(self) -> list[OutsideCall]:
+    def saw(self, table: Table, key: tuple[Any, ...], row: Row | None) -> None:
+        """Keep a row as it was seen first."""
+        self.reads.setdefault((table.name, key), None if row is None else list(row))
+
+    def judged(self, right: int, scope: tuple[str, str, str], key: str | None, ok: bool) -> None:  # noqa: FBT001 - as the guard says it
+        """Keep a decision."""
+        use = (right, list(scope), key, ok)
+        if use not in self.uses:
+            self.uses.append(use)
+
+    def replies(self) -> list[OutsideCall]:
         """Return what the asked have answered so far."""
         return [_answer(name, future) for name, future in self.asks]
 
 
-class RecordedError(Exception):
-    """Stand for an error that a recorded call outside has raised."""
+def raised(name: str, error: BaseException, *, awaited: bool = False) -> OutsideCall:
+    """Return a call that raised, with what it takes to raise the same again."""
+    cause = f"{type(error).__module__}:{type(error).__qualname__}"
+    text = f"{type(error).__name__}: {error}"
+    return OutsideCall(name, "", text, cause, as_json(error.args), awaited)
 
 
 def _answer(name: str, future: Any) -> OutsideCall:  # noqa: ANN401
     try:
         if not future.done():
-            return OutsideCall(name, "", "it was not waited for")
+            return OutsideCall(name, "", UNAWAITED)
         return OutsideCall(name, as_json(future.get(timeout=0)), "")
     except Exception as error:  # noqa: BLE001 - what the other agent raised
-        return OutsideCall(name, "", _error(error))
-
-
-def _error(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+        return raised(name, error)
