@@ -291,11 +291,15 @@ class AgentSystem:
     @classmethod
     @contextlib.contextmanager
     def _open_sandbox(
-        cls, known: KnownInReplays, agents: Sequence[type[Agent[Any]]], moment: float
+        cls,
+        known: KnownInReplays,
+        agents: Sequence[type[Agent[Any]]],
+        moment: float,
+        store: MemoryStore,
     ) -> Iterator[Runtime]:
         """Open a system in memory that nobody listens to."""
         with cls.open(
-            MemoryStore(), agents=agents, service=False, clock=VirtualClock(moment),
+            store, agents=agents, service=False, clock=VirtualClock(moment),
             limits=known.limits, keys=known.keys, schemas=known.schemas, detector=known.detector,
             resources=Resources(workers=1, switch_interval=0.0, young_generation=0),
             randomness=random.Random(0),  # noqa: S311 - jitter, no secrets

@@ -8,7 +8,7 @@ from typing import Any, cast
 import msgspec
 
 from ...hooks.history.record import HookRecord, as_json, put_deferred, put_runs, record_of
-from ...hooks.history.recording import POINT, Recorder, Recording
+from ...hooks.history.recording import POINT, Recorder, Recording, written
 from ...hooks.points import SHARED
 from ...persistence.errors import told
 from ...persistence.records.records import Commit
@@ -70,7 +70,7 @@ def recording_of(
     seen = dict(tape.reads)
     if turn.unit is not None:
         for (table, key), row in turn.unit.reads.items():
-            seen[table.name, key] = None if row is None else list(row)
+            seen[table.name, key] = None if row is None else written(row)
     reads = [(table, list(key), row) for (table, key), row in seen.items()]
     return Recording(
         name, body, 0 if activation is None else activation.writer.version, letter.id,

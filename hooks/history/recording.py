@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -78,8 +79,8 @@ class Recording(msgspec.Struct, frozen=True):
     asks: list[OutsideCall]
     """What other agents answered, in the order in which they were asked: ``kind/key.method``."""
     reads: list[tuple[str, list[Any], list[Any] | None]]
-    """Rows of shared tables that were looked at, one by one or in lists: the table, the key, the
-    row."""
+    """Rows of shared tables that were looked at, one by one or in lists, and those that changes
+    were made from: the table, the key, the row; bytes stand in a list, as base64."""
     sends: list[tuple[str, str, str, str]]
     """Messages it sent: kind, key, method, body."""
     timers: list[tuple[str, str, str, float | None]]
@@ -116,6 +117,16 @@ def recording_in(record: HookRecord) -> Recording:
         return _decode(record.context)
     except msgspec.MsgspecError as error:
         raise CorruptState(f"recorded turn {record.id}", str(error)) from error
+
+
+def written(row: Row) -> list[Any]:
+    """Return a row as it is recorded: bytes in a list, as base64."""
+    return [[value] if isinstance(value, bytes) else value for value in row]
+
+
+def row_of(values: list[Any]) -> Row:
+    """Return a row that was recorded."""
+    return tuple(base64.b64decode(v[0]) if isinstance(v, list) else v for v in values)
 
 
 class Recorder:
@@ -189,7 +200,9 @@ class Recorder:
 
     def saw(self, table: Table, key: tuple[Any, ...], row: Row | None) -> None:
         """Keep a row as it was seen first."""
-        self.reads.setdefault((table.name, key), None if row is None else list(row))
+        place = (table.name, key)
+        if place not in self.reads:
+            self.reads[place] = None if row is None else written(row)
 
     def judged(self, right: int, scope: tuple[str, str, str], key: str | None, ok: bool) -> None:  # noqa: FBT001 - as the guard says it
         """Keep a decision."""

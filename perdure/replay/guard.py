@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from ..persistence.names.scope import Principal, Scope
 from ..persistence.records.chain import AuditRecord
 from ..persistence.records.tables import Change, Row
-from ..shared.ledger.guard import Decision, Guard, Right, Standing, Use
+from ..shared.ledger.guard import ALL, Decision, Guard, Right, Standing, Use
 
 _AS_RECORDED = "as it was recorded"
 
@@ -42,7 +42,7 @@ class RecordedGuard:
     def shown(self, standing: Standing, scope: Scope) -> Callable[[str], bool]:
         """Show every key: only those that were seen are there."""
         if self._known:
-            return _every
+            return ALL
         return self._base.shown(standing, scope)
 
     def owner(self, scope: Scope) -> Principal:
@@ -66,7 +66,3 @@ class RecordedGuard:
     ) -> AuditRecord:
         """Return a decision as the audit keeps it."""
         return self._base.record(standing, use, decision, reason)
-
-
-def _every(_key: str) -> bool:
-    return True

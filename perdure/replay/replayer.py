@@ -10,6 +10,8 @@ from ..actors.agent.agent import Agent
 from ..hooks.history.history import History
 from ..hooks.history.record import HookRecord
 from ..persistence.errors import StateUnknown, UnknownAgent
+from ..persistence.memory.store import MemoryStore
+from ..persistence.records.records import AgentRow, StoredAgent
 from ..persistence.store.store import StoreReader
 from .batch import Batching, ReplayBatch, Tell
 from .comparison import ReplayRules, compare
@@ -138,7 +140,7 @@ class Replayer:
             return self._agents
         kinds = {agent_class.kind for agent_class in agents}
         classes = [*agents, *(each for each in self._agents if each.kind not in kinds)]
-        with self._open(classes, 0.0):
+        with self._open(classes, 0.0, MemoryStore()):
             return classes  # they can be opened: ConfigurationError here, and not for each turn
 
     def _one(self, run_id: str, plan: Plan) -> Replay:
@@ -170,7 +172,7 @@ class Replayer:
         plan.class_of(turn)
         states = states or self._states(turn)
         state = states.at(turn.recording.version)
-        replayed, missing = run(self._open, plan, turn, state, states.shape)
+        replayed, missing = run(self._open, plan, turn, state, self._store)
         return compare(turn, replayed, missing, plan.rules, plan.mode), states
 
     def _states(self, turn: RecordedTurn) -> States:
@@ -181,6 +183,8 @@ class Replayer:
             )
             raise StateUnknown(message)
         stored = self._store.load(turn.kind, turn.key)
+        if stored is None and not turn.recording.version:  # no turn of it ever had a version
+            stored = StoredAgent(AgentRow(0, turn.kind, turn.key, 0, 0, "active", ""), {}, {}, [])
         if stored is None:
             raise UnknownAgent(f"{turn.kind}/{turn.key} is gone, and with it its earlier states")
         return States(self._store, stored)

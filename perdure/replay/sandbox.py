@@ -14,16 +14,20 @@ from ..actors.system.options import Limits
 from ..actors.system.runtime import Runtime
 from ..actors.talk.turn import Alarm, Letter
 from ..hooks.history.playback import Playback
+from ..hooks.history.recording import row_of
 from ..persistence.errors import ReplayFailed
-from ..persistence.records.records import AgentRow, Commit, Shape, Timer
+from ..persistence.memory.store import MemoryStore
+from ..persistence.records.records import AgentRow, Commit, Timer
 from ..persistence.records.shared_tables import SHARED_TABLES
-from ..persistence.records.tables import Change
 from ..persistence.secrets.detector import Detector
 from ..persistence.secrets.keys import Keys
+from ..persistence.store.batch_rows import Rows
+from ..persistence.store.store import StoreReader
 from .guard import RecordedGuard
 from .hooks import put_hooks
 from .plan import PATIENCE, Plan
 from .states import StateCopy
+from .store import SandboxStore
 from .turn import RecordedTurn, turn_of
 
 _TABLES: Final = {table.name: table for table in SHARED_TABLES}
@@ -44,34 +48,43 @@ class OpenSandbox(Protocol):
     """Open a system in memory with some agent classes, at a moment."""
 
     def __call__(
-        self, agents: Sequence[type[Agent[Any]]], moment: float
+        self, agents: Sequence[type[Agent[Any]]], moment: float, store: MemoryStore
     ) -> contextlib.AbstractContextManager[Runtime]:
         """Return what runs it; it ends with the block."""
         ...
 
 
 def run(
-    open_sandbox: OpenSandbox, plan: Plan, turn: RecordedTurn, state: StateCopy, shape: Shape
+    open_sandbox: OpenSandbox,
+    plan: Plan,
+    turn: RecordedTurn,
+    state: StateCopy,
+    behind: StoreReader,
 ) -> tuple[RecordedTurn, list[str]]:
     """Run a turn on a state; return it as it comes out, and what it wanted and did not get.
 
     Whatever runs here runs in a context of its own: nothing of it belongs to a turn of the caller.
     """
     turn, state = plan.changed_message(turn), plan.changed_state(turn, state)
-    return contextvars.Context().run(_run, open_sandbox, plan, turn, state, shape)
+    store = SandboxStore(behind, _shared(turn))
+    return contextvars.Context().run(_run, open_sandbox, plan, turn, state, store)
 
 
 def _run(
-    open_sandbox: OpenSandbox, plan: Plan, turn: RecordedTurn, state: StateCopy, shape: Shape
+    open_sandbox: OpenSandbox,
+    plan: Plan,
+    turn: RecordedTurn,
+    state: StateCopy,
+    store: SandboxStore,
 ) -> tuple[RecordedTurn, list[str]]:
     recording, patience = turn.recording, plan.patience
     tape = Playback(recording, live=plan.outside)
-    with open_sandbox(plan.agents, recording.started) as runtime:
+    with open_sandbox(plan.agents, recording.started, store) as runtime:
         runtime.catalogue.takes_all = True
         runtime.hooks.play(tape, turn.kind, turn.key, plan.handle)
         put_hooks(runtime, tape, turn)
         runtime.ledger.guard = RecordedGuard(runtime.policy, recording.uses)
-        _put_in(runtime, turn, state, shape)
+        _put_in(runtime, turn, state)
         letter = _letter(runtime, turn)
         runtime.deliver(turn.kind, turn.key, letter)
         if not runtime.keeper.cell(turn.kind, turn.key).mailbox.wait_until_rest(patience):
@@ -82,23 +95,26 @@ def _run(
     raise ReplayFailed(f"{turn} did not come to an end in its replay")
 
 
-def _put_in(runtime: Runtime, turn: RecordedTurn, state: StateCopy, shape: Shape) -> None:
-    """Put the state, timers and shared rows before the turn into a sandbox."""
+def _put_in(runtime: Runtime, turn: RecordedTurn, state: StateCopy) -> None:
+    """Put the state and the timers before the turn into a sandbox."""
     recording = turn.recording
     if state.version:
         head = AgentRow(_AGENT, turn.kind, turn.key, state.version - 1, 0, "active", "")
         commit = Commit(turn.kind, turn.key, "active", "", recording.started, "(replay)")
-        commit.delta = state.delta(_AGENT, shape)
+        commit.delta = state.delta(_AGENT)
         commit.with_effects().timers = [Timer(*each) for each in recording.held]
         runtime.supervisor.writer(head).submit(commit)
-    shared = Commit(time=recording.started, name="(replay)")
-    shared.with_effects().rows = [
-        Change(_TABLES[name], tuple(key), tuple(row))
-        for name, key, row in recording.reads
-        if row is not None and name in _TABLES
-    ]
-    sequence = runtime.supervisor.append(shared)
-    runtime.supervisor.committer.flush(PATIENCE, sequence=sequence)
+        runtime.supervisor.committer.flush(PATIENCE)
+
+
+def _shared(turn: RecordedTurn) -> Rows:
+    """Return the rows of shared tables that a turn has seen."""
+    found: Rows = {}
+    for name, key, values in turn.recording.reads:
+        table = _TABLES.get(name)
+        if table is not None and values is not None:
+            found.setdefault(table, {})[tuple(key)] = row_of(values)
+    return found
 
 
 def _letter(runtime: Runtime, turn: RecordedTurn) -> Letter:

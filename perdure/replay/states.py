@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
-
-import msgspec
 
 from ..persistence.errors import StateUnknown
 from ..persistence.records.checksums import of_entry, of_item
@@ -25,6 +22,8 @@ class StateCopy:
     fields: dict[str, str] = field(default_factory=dict)
     logs: dict[str, list[str]] = field(default_factory=dict)
     maps: dict[str, dict[str | int, str]] = field(default_factory=dict)
+    shape: Shape = field(default_factory=dict)
+    """The agent's newest: it has the marks of maps."""
 
     def apply(self, delta: JournalDelta) -> None:
         """Go on to the next version."""
@@ -47,19 +46,10 @@ class StateCopy:
         """Return another that may be changed."""
         return StateCopy(
             self.version, dict(self.fields), {n: list(log) for n, log in self.logs.items()},
-            {name: dict(entries) for name, entries in self.maps.items()},
+            {name: dict(entries) for name, entries in self.maps.items()}, self.shape,
         )  # fmt: skip
 
-    def value(self) -> dict[str, Any]:
-        """Return it as values, for people and to compare; keys of maps are text there."""
-        decode = msgspec.json.decode
-        return {
-            **{name: decode(text) for name, text in self.fields.items()},
-            **{name: [decode(text) for text in log] for name, log in self.logs.items()},
-            **{n: {str(k): decode(t) for k, t in found.items()} for n, found in self.maps.items()},
-        }
-
-    def delta(self, agent: int, shape: Shape) -> Delta:
+    def delta(self, agent: int) -> Delta:
         """Return what makes it of nothing, for a store."""
         made = Delta(agent)
         made.fields = dict(self.fields)
@@ -72,12 +62,12 @@ class StateCopy:
             for key, text in entries.items():
                 row = EntryRow(agent, name, key, text, of_entry(agent, name, key, text))
                 made.entries[agent, name, key] = row
-        made.shape = shape_text(self._shape(shape))
+        made.shape = shape_text(self._shape())
         return made
 
-    def _shape(self, shape: Shape) -> dict[str, int | None]:
+    def _shape(self) -> dict[str, int | None]:
         lengths: dict[str, int | None] = {name: len(log) for name, log in self.logs.items()}
-        marks = {name: shape.get(name, -1) for name in self.maps}
+        marks = {name: self.shape.get(name, -1) for name in self.maps}
         return {**dict.fromkeys(self.fields), **lengths, **marks}
 
 
@@ -86,7 +76,7 @@ class States:
 
     def __init__(self, store: StoreReader, stored: StoredAgent) -> None:
         """Read what the journal keeps of an agent."""
-        self.shape = stored.shape
+        self._shape = stored.shape
         self._who = f"{stored.head.kind}/{stored.head.key}"
         self._past = Past(store, stored)
         self._versions = Versions(store, stored)
@@ -105,7 +95,9 @@ class States:
             assert delta is not None
             known.apply(delta)
         self._latest = known
-        return known.copy()
+        copied = known.copy()
+        copied.shape = self._shape
+        return copied
 
     def _whole(self, version: int) -> StateCopy:
         past = self._past

@@ -51,6 +51,10 @@ class Context(Protocol):
         """Return seconds since the epoch."""
         ...
 
+    def number(self, draw: Callable[[], int]) -> int:
+        """Return a number that is drawn or counted; in a replay the one that was."""
+        ...
+
     def rows(self, mail: list[object]) -> list[Message]:
         """Return the mailbox rows of what leaves with a commit."""
         ...

@@ -90,6 +90,7 @@ class Desk(View):
         self.plain = plain or Plain()
         self.listeners = listeners or Nobody()
         self.now = context.now
+        self.number = context.number
         self.turn = context.turn
 
     # Who.
@@ -275,7 +276,7 @@ class Desk(View):
 
     def appended(self) -> int:
         """Return the sequence of the newest commit."""
-        return self._supervisor.committer.appended
+        return self.number(lambda: self._supervisor.committer.appended)
 
     # When it counts.
 

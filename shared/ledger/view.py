@@ -52,14 +52,16 @@ class View:
         rows = merged.rows(self.ledger, unit, table, order, after)
         if unit is None or unit.witness is None:
             return rows
-        return _told(rows, table, unit.witness)
+        return _told(rows, table, unit, unit.witness)
 
     def learnt(self) -> None:
         """Take note that the turn under way knows what may not be durable yet."""
 
 
-def _told(rows: Iterator[Row], table: Table, witness: Witness) -> Iterator[Row]:
-    """Iterate over rows, each told to a witness."""
+def _told(rows: Iterator[Row], table: Table, unit: Unit, witness: Witness) -> Iterator[Row]:
+    """Iterate over rows, each told to a witness that the unit has not made itself."""
     for row in rows:
-        witness.saw(table, table.place(row), row)
+        place = table.place(row)
+        if (table, place) not in unit.steps:
+            witness.saw(table, place, row)
         yield row
