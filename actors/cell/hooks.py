@@ -23,6 +23,8 @@ from ...persistence.records.tables import Change
 from ..pool.dispatcher import Dispatcher
 from ..pool.loop import HandlerLoop
 
+SEED_BITS: Final = 48
+"""Of the seed of ``self.random``: so few digits are not looked at as if they were a secret."""
 Chain = tuple[Hook, ...]
 Handle = Callable[[Any, object], object]
 """Gives a message to an agent."""
@@ -147,7 +149,7 @@ class HookOffice:
         """Return what a turn that is recorded takes its time and its chances from."""
         if self.played is not None:
             return self.played
-        return Recorder(self.now, self._seeds.getrandbits(63))
+        return Recorder(self.now, self._seeds.getrandbits(SEED_BITS))
 
     def play(self, tape: Playback, kind: str, key: str, handle: Handle | None = None) -> None:
         """Have the turns of an agent take what they take from ``tape``: for a replay.

@@ -50,7 +50,8 @@ def _recorded(
     plain = msgspec.json.encode(recording).decode()
     text = office.redact(plain)
     if text != plain:  # what it was given is not known as it was
-        text = text.replace('"exact":true', '"exact":false', 1)
+        inexact = msgspec.structs.replace(recording, exact=False)
+        text = office.redact(msgspec.json.encode(inexact).decode())
     return HookRecord(
         "", "", POINT, cell.kind, cell.key, recording.name or "on_receive", letter.correlation,
         tape.started, office.now() - tape.started, "failed" if error is not None else "recorded",

@@ -54,7 +54,7 @@ class HookAnswer(msgspec.Struct, frozen=True, array_like=True):
     """The method that other data of a message are for."""
 
 
-class Recording(msgspec.Struct, frozen=True):
+class Recording(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a turn was given and what it has seen; what it made stands in its commit."""
 
     name: str
@@ -64,30 +64,30 @@ class Recording(msgspec.Struct, frozen=True):
     version: int
     """The agent's, before the turn."""
     message: int
-    cause: int
-    correlation: int
-    attempt: int
-    asked: bool
-    started: float
+    cause: int = 0
+    correlation: int = 0
+    attempt: int = 1
+    asked: bool = False
+    started: float = 0.0
     """Seconds since the epoch."""
-    seed: int
+    seed: int = 0
     """Of ``self.random``."""
-    moments: list[float]
+    moments: list[float] = []
     """What ``self.now()`` gave, in order."""
-    outside: list[OutsideCall]
+    outside: list[OutsideCall] = []
     """What ``self.outside`` gave, in order."""
-    asks: list[OutsideCall]
+    asks: list[OutsideCall] = []
     """What other agents answered, in the order in which they were asked: ``kind/key.method``."""
-    reads: list[tuple[str, list[Any], list[Any] | None]]
+    reads: list[tuple[str, list[Any], list[Any] | None]] = []
     """Rows of shared tables that were looked at, one by one or in lists, and those that changes
     were made from: the table, the key, the row; bytes stand in a list, as base64."""
-    sends: list[tuple[str, str, str, str]]
+    sends: list[tuple[str, str, str, str]] = []
     """Messages it sent: kind, key, method, body."""
-    timers: list[tuple[str, str, str, float | None]]
+    timers: list[tuple[str, str, str, float | None]] = []
     """Timers it set: name, method, body, interval; an empty method for one that it cancelled."""
-    result: str
+    result: str = "null"
     """JSON; of an error the class and the text."""
-    failed: bool
+    failed: bool = False
     exact: bool = True
     """Whether the message could be recorded as it was."""
     numbers: list[int] = []
