@@ -34,8 +34,7 @@ def run_recorded(  # noqa: PLR0917 - as run_chain, and what a message is written
     Methods of the agent's class are left out: they are its code, and run again.
     """
     point = chain[0].point.name
-    tape.chains[point] += 1
-    nth = tape.chains[point]
+    nth = tape.chains[point] = tape.chains.get(point, 0) + 1
     try:
         decision = run_chain(chain, details, name, agent, around, runs)
     except HookFailed as error:

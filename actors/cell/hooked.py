@@ -29,6 +29,7 @@ from .answers import run_recorded
 from .chains import identified
 from .hooks import Chain, TurnHooks
 from .listeners import keep_runs, refuse, tell_of_turn
+from .notes import message_of
 from .receiver import RunningCell, handle
 from .retry import TryLater
 from .settlement import describe
@@ -50,7 +51,7 @@ class HookedCell(RunningCell):
         if hooks is None:  # the last one was removed a moment ago
             return handle(agent, message)
         if hooks.keeps:
-            turn.notes = Notes(self._tape() if hooks.record else None)
+            turn.notes = Notes(self._tape(turn.letter) if hooks.record else None)
             turn.effects = hooks.record  # a recorded turn is kept, whatever it does
         decision: Decision[MessageDetails] | None = None
         if hooks.before:
@@ -73,10 +74,11 @@ class HookedCell(RunningCell):
             return self._await(turn, hooks, agent, message, result, decision, started)
         return self._returned(turn, hooks, agent, message, result, decision, started)
 
-    def _tape(self) -> Recorder:
+    def _tape(self, letter: Letter) -> Recorder:
         """Return what the turn that begins is recorded with."""
         tape, activation = self.home.hooks.tape(), self.activation
         assert activation is not None
+        tape.message, tape.exact = message_of(self, letter)
         tape.unsaved = self.volatile or (self.snapshot and activation.dirty())
         return tape
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import random
-from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -54,7 +53,7 @@ class HookAnswer(msgspec.Struct, frozen=True, array_like=True):
     """The method that other data of a message are for."""
 
 
-class Recording(msgspec.Struct, frozen=True, omit_defaults=True):
+class Recording(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What a turn was given and what it has seen; what it made stands in its commit."""
 
     name: str
@@ -89,7 +88,7 @@ class Recording(msgspec.Struct, frozen=True, omit_defaults=True):
     """JSON; of an error the class and the text."""
     failed: bool = False
     exact: bool = True
-    """Whether the message could be recorded as it was."""
+    """Whether the message and what calls outside gave could be recorded as they were."""
     numbers: list[int] = []
     """Those it took for what it made, such as names of timers, in order."""
     held: list[list[Any]] = []
@@ -133,8 +132,8 @@ class Recorder:
     """Take down what a turn takes from outside of its agent's state."""
 
     __slots__ = (
-        "_clock", "_random", "answers", "asks", "chains", "moments", "numbers", "reads", "seed",
-        "started", "unsaved", "uses", "what",
+        "_clock", "_random", "answers", "asks", "chains", "exact", "message", "moments", "numbers",
+        "reads", "seed", "started", "unsaved", "uses", "what",
     )  # fmt: skip
 
     last = False
@@ -150,8 +149,11 @@ class Recorder:
         self.asks: list[tuple[str, Any]] = []
         self.reads: dict[tuple[str, tuple[Any, ...]], list[Any] | None] = {}
         self.numbers: list[int] = []
+        self.message = ("", "")
+        """The method that was called, and the message as it is stored."""
+        self.exact = True
         self.unsaved = False
-        self.chains: Counter[str] = Counter()
+        self.chains: dict[str, int] = {}
         """How often hooks were asked, by point."""
         self.answers: list[HookAnswer] = []
         self.uses: list[tuple[int, list[str], str | None, bool]] = []
@@ -181,8 +183,13 @@ class Recorder:
             raise
         if hasattr(result, "__await__"):
             return self._awaited(name, result)
-        self.what.append(OutsideCall(name, as_json(result), ""))
+        self._keep(name, result)
         return result
+
+    def _keep(self, name: str, result: object, *, awaited: bool = False) -> None:
+        text = as_json(result)
+        self.exact = self.exact and msgspec.json.decode(text) == result
+        self.what.append(OutsideCall(name, text, "", awaited=awaited))
 
     async def _awaited(self, name: str, awaitable: Any) -> object:  # noqa: ANN401
         try:
@@ -190,7 +197,7 @@ class Recorder:
         except Exception as error:
             self.what.append(raised(name, error, awaited=True))
             raise
-        self.what.append(OutsideCall(name, as_json(result), "", awaited=True))
+        self._keep(name, result, awaited=True)
         return result
 
     def asked(self, name: str, future: Any, method: object) -> bool:  # noqa: ANN401, ARG002
@@ -226,6 +233,7 @@ def _answer(name: str, future: Any) -> OutsideCall:  # noqa: ANN401
     try:
         if not future.done():
             return OutsideCall(name, "", UNAWAITED)
-        return OutsideCall(name, as_json(future.get(timeout=0)), "")
+        told: str = getattr(future, "told", "")
+        return OutsideCall(name, told or as_json(future.get(timeout=0)), "")
     except Exception as error:  # noqa: BLE001 - what the other agent raised
         return raised(name, error)

@@ -53,7 +53,7 @@ class PlayedHook(Hook):
         strict: bool = False,  # noqa: ARG002
     ) -> Result | None:
         """Return the answer, or raise the failure, if it is its time."""
-        if self._tape.chains[self.point.name] != self._nth:
+        if self._tape.chains.get(self.point.name) != self._nth:
             return None
         if isinstance(self._answer, HookFailed):
             raise self._answer

@@ -110,3 +110,37 @@ def test_what_a_turn_takes_from_others_is_given_to_it_again(handler: str) -> Non
         assert report.counts.get("failed", 0) == failed == {"fails": 4, "tools": 1}.get(handler, 0)
         assert not any(replay.missing for replay in report.replays)
         assert Remote.calls == calls
+
+
+class Changer(Agent[PickerState]):
+    record = True
+
+    def lists(self, given: list[int]) -> list[int]:
+        """Change what was given, and what another has answered."""
+        answer: list[int] = self.system.agent(Changer, "other").call(Changer.gives, given).get()
+        given.append(9)
+        answer.append(7)
+        odd = self.outside("pair", lambda: (1, 2)) if len(given) > 2 else None
+        return [*given, *answer, *(odd or ())]
+
+    def gives(self, given: list[int]) -> list[int]:
+        """Answer with a list."""
+        return given
+
+
+def test_what_a_turn_was_given_is_recorded_before_it_changes_that() -> None:
+    """A message and an answer are as they came, whatever the handler does to them."""
+    with AgentSystem.open(MemoryStore(), agents=[Changer]) as system:
+        assert system.agent(Changer, "a").call(Changer.lists, [1]).get() == [1, 9, 1, 7]
+        system.idle()
+        report = system.replay.batch().report()
+        assert report.counts == {"same": 2}, report.text()
+
+
+def test_what_json_cannot_give_back_makes_a_recording_unclear() -> None:
+    """A call outside that gave what is no JSON is marked: its turn is not told to be different."""
+    with AgentSystem.open(MemoryStore(), agents=[Changer]) as system:
+        system.agent(Changer, "a").call(Changer.lists, [1, 2]).get()
+        system.idle()
+        replays = system.replay.batch(key="a").report().replays
+        assert [(replay.exact, replay.same) for replay in replays] == [(False, True)]
