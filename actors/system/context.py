@@ -29,6 +29,8 @@ class TurnContext:
     def __init__(self, home: Surroundings) -> None:
         """Speak for the cells of ``home``."""
         self._home = home
+        self.clock = home.clock.now
+        """Returns seconds since the epoch, whatever turn is under way."""
         self.entered = partial(entered, None)
         """Returns the correlation of the session that was entered here, outside of turns; or 0."""
 

@@ -40,10 +40,10 @@ def replay(
     last: Annotated[
         str | None, typer.Option(metavar="ID", help="Up to this turn.", show_default=False)
     ] = None,
-    limit: Annotated[
+    most: Annotated[
         int | None,
         typer.Option(
-            "--limit", "-n", metavar="N", callback=number, help="At most N.", show_default="all"
+            metavar="N", callback=number, help="At most so many turns.", show_default="all"
         ),
     ] = None,
     workers: Annotated[
@@ -128,7 +128,7 @@ def replay(
     """
     from .commands.replay import Output, Wanted, replay_turns
 
-    wanted = Wanted(run, kind, key, correlation, session, first, last, limit)
+    wanted = Wanted(run, kind, key, correlation, session, first, last, most)
     output = Output(json, junit, html)
     return replay_turns(
         store, against, wanted, output, workers=workers, ignore=ignore or (),

@@ -47,8 +47,12 @@ class Context(Protocol):
         """Have the reply of the turn under way wait for what it may know of."""
         ...
 
-    def now(self) -> float:
+    def clock(self) -> float:
         """Return seconds since the epoch."""
+        ...
+
+    def now(self) -> float:
+        """Return them as the turn under way knows them: one that is recorded has one moment."""
         ...
 
     def number(self, draw: Callable[[], int]) -> int:

@@ -89,7 +89,7 @@ class Desk(View):
         self._standing = _SYSTEM
         self.plain = plain or Plain()
         self.listeners = listeners or Nobody()
-        self.now = context.now
+        self.now, self._clock = context.now, context.clock
         self.number = context.number
         self.turn = context.turn
 
@@ -288,7 +288,7 @@ class Desk(View):
         self._refuse_in_vain()
         receipt, sequence = Receipt(), 0
         committer = self._supervisor.committer
-        commit = Commit(time=self.now(), name=name)
+        commit = Commit(time=self._clock(), name=name)
         commit.correlation = unit.standing.correlation
         with committer.promise():
             try:
@@ -344,7 +344,7 @@ class Desk(View):
             spent.change(place, step, checked=False)
         try:
             with self.ledger.ending(spent) as ending:
-                commit = Commit(time=self.now(), name=ALONE)
+                commit = Commit(time=self._clock(), name=ALONE)
                 commit.correlation = unit.standing.correlation
                 ending.put_into(commit)
                 self.ledger.publish(ending, self._supervisor.append(commit))
