@@ -162,7 +162,9 @@ class PostOffice:
         else:
             turn.send(cell, letter)
 
-    def _tell_from_outside(self, ref: AgentRef[Any], cell: RunningCell, message: object) -> None:
+    def _tell_from_outside(  # noqa: C901 - one path, taken by every tell
+        self, ref: AgentRef[Any], cell: RunningCell, message: object
+    ) -> None:
         home = self._home
         if home.closing:
             raise closed()
@@ -175,15 +177,22 @@ class PostOffice:
         chained = entered(None) or current.get() is not None or GIVEN.get() is not None
         if cell.volatile:
             if chained or message.__class__ not in PLAIN:
-                letter = Letter(detached(message), letter_id=next(self._letters) if chained else 0)
-                self._begin(letter)
+                letter = Letter(detached(message))
+                if chained:
+                    letter.id = next(self._letters)
+                    self._begin(letter)
         elif cell.snapshot and not cell.holds:
             # As durable as the agent itself: stored when it is paused or the system closes. Until
             # then nobody needs its text, if it is clear already that it has one.
             if not cell.blueprint.calls.proven(message):
                 letter = self._stored_letter(cell, message, None, KeptLetter)
             elif chained or message.__class__ not in PLAIN:
-                letter = self._unwritten_letter(message)
+                letter = KeptLetter(message, letter_id=next(self._letters))
+                letter.correlation = letter.id
+                if chained:
+                    self._begin(letter)
+                letter.name = letter.body = ""  # encoded when it is stored; the message is proven
+                letter.sent = home.clock.now()
         else:
             self._store_and_put(cell, self._stored_letter(cell, message, None))
             return
@@ -364,8 +373,10 @@ class PostOffice:
         It goes on with a session that was entered, or with the chain of a turn that is over, in
         whose context this is called: by a task or a thread that goes on.
         """
-        origin = begun_in(self._home)
-        session = entered(None)
+        if current.get() is None and GIVEN.get() is None:  # most
+            letter.correlation = entered(None) or letter.id
+            return
+        origin, session = begun_in(self._home), entered(None)
         if session or origin is None:
             letter.correlation = session or letter.id
             self._home.traces.begins(letter.correlation)
@@ -373,14 +384,6 @@ class PostOffice:
         letter.correlation = chain_of(self._home, origin)
         commit = origin.commit
         letter.cause = commit.sequence if commit is not None and commit.agent else 0
-
-    def _unwritten_letter(self, message: object) -> Letter:
-        """Make a letter that is encoded when it is stored; its message is proven."""
-        letter = KeptLetter(message, letter_id=next(self._letters))
-        self._begin(letter)
-        letter.name = letter.body = ""
-        letter.sent = self._home.clock.now()
-        return letter
 
     def _wait_for_relief(self, cell: AgentCell) -> None:
         """Hold up a sender from outside while too much is unsaved, so that memory is bounded."""
