@@ -45,6 +45,17 @@ def asker_of(home: Numbering, turn: Turn) -> int:
     return -turn.letter.id
 
 
+def cause_after(turn: Turn) -> int:
+    """Return the cause of what follows a turn: its commit, or without one what led to the turn."""
+    commit = turn.commit
+    return commit.sequence if commit is not None and commit.agent else turn.letter.cause
+
+
+def follow(letter: Letter, home: Numbering, turn: Turn, cause: int) -> None:
+    """Have a letter go on with the chain of a turn, and be caused by a commit or a message."""
+    letter.cause, letter.correlation = cause, chain_of(home, turn)
+
+
 def chain_of(home: Numbering, turn: Turn) -> int:
     """Return the correlation of what a turn sends: of the session it is in, else its own."""
     return entered(turn) or identified(home, turn.letter).correlation

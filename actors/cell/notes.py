@@ -20,7 +20,9 @@ def put_notes(cell: AgentCell, turn: Turn, commit: Commit, error: BaseException 
     runs, tape = notes.runs, notes.tape
     notes.runs, notes.tape = [], None
     made = [run for run in runs if not run.deferred]
-    records = [record_of(run, office.redact) for run in made]
+    letter = turn.letter
+    cause = None if error is None else letter.cause
+    records = [record_of(run, office.redact, letter.id, cause) for run in made]
     if tape is not None:
         records.append(_recorded(cell, turn, tape, commit, error))
     put_runs(commit, records, office.now())
@@ -41,6 +43,7 @@ def _recorded(
         "", "", POINT, cell.kind, cell.key, recording.name or "on_receive", letter.correlation,
         tape.started, office.now() - tape.started, "failed" if error is not None else "recorded",
         text, "", "" if error is None else told(error, office.redact), 1,
+        0, 0, letter.id, None if error is None else letter.cause,
     )  # fmt: skip
 
 

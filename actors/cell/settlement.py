@@ -19,6 +19,7 @@ from ..talk.copies import reply_of
 from ..talk.turn import KeptLetter, Letter, StoredLetter, Turn, as_letter
 from .activation import Activation
 from .cell import AgentCell
+from .chains import cause_after, follow
 from .listeners import committed, save_before
 from .notes import put_notes
 from .timers import next_due
@@ -319,6 +320,7 @@ def _settle_effects(cell: AgentCell, activation: Activation, turn: Turn) -> None
 def _take_steps(cell: AgentCell, turn: Turn) -> None:
     for step in turn.steps:
         control = Control(Verb(step), edge=False, reason="itself")
+        follow(control, cell.home, turn, cause_after(turn))
         if control.verb is Verb.STOP:
             cell.mailbox.put(control)
         else:

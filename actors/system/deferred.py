@@ -12,6 +12,7 @@ import msgspec
 from ...hooks.executor import as_the_system
 from ...hooks.history.recording import RecordedError
 from ...hooks.hook import Hook, HookRun
+from ...hooks.timeline.following import following
 from ...persistence.errors import HookFailed, PerdureError, UnknownHook
 from ...persistence.records.shared_tables import HOOK_QUEUE
 from ...persistence.records.tables import Order, Row
@@ -120,18 +121,19 @@ class DeferredSweep(Sweep):
         """Call a hook in one transaction with the end of its row."""
         desk = self._home.desk
         details = msgspec.json.decode(str(row[5]), type=hook.point.details, dec_hook=_decoded)
-        unit = desk.begin_as_system()
-        with desk.transaction(unit):
+        unit = desk.begin_as_system(details.correlation)
+        led = following(self._home, details.correlation, int(str(row[0])))
+        with led, desk.transaction(unit):
             unit.change((HOOK_QUEUE, row[:2]), lambda _row: None, checked=False)
             hook.run(details, None, self._home.hooks, runs, strict=True)
-        keep_runs(self._home, runs)
+        keep_runs(self._home, runs, (0, int(str(row[0]))))
 
     def _give_up(self, row: Row, runs: list[HookRun]) -> None:
         desk = self._home.desk
         unit = desk.begin_as_system()
         with desk.transaction(unit):
             unit.change((HOOK_QUEUE, row[:2]), lambda _row: None, checked=False)
-        keep_runs(self._home, runs)
+        keep_runs(self._home, runs, (0, int(str(row[0]))))
 
 
 def _decoded(kind: type, value: object) -> object:

@@ -10,7 +10,7 @@ from ...hooks.executor import aside, run_chain
 from ...hooks.hook import HookRun
 from ...hooks.points import SHARED, Point
 from ..cell.cell import AgentCell, Surroundings
-from ..cell.listeners import keep_runs, refuse
+from ..cell.listeners import NOTHING, keep_runs, refuse
 from ..talk.turn import under_way_in
 
 D = TypeVar("D", bound=Details)
@@ -48,7 +48,9 @@ class SharedListeners:
         finally:
             _listening.reset(token)
             if turn is None or notes is None:
-                keep_runs(home, runs)
+                keep_runs(
+                    home, runs, NOTHING if turn is None else (turn.letter.id, turn.letter.cause)
+                )
             elif runs:
                 notes.runs += runs
                 turn.effects = True

@@ -36,6 +36,10 @@ class Context(Protocol):
         """Return the turn in which this context began, under way or over; None outside."""
         ...
 
+    def led(self) -> tuple[int, int]:
+        """Return the correlation and the cause of a commit that is no turn's; 0 from outside."""
+        ...
+
     def unit(self) -> Unit | None:
         """Return the unit of the turn under way, made when it is first asked for."""
         ...

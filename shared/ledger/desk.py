@@ -23,7 +23,9 @@ from contextvars import ContextVar
 from typing import Any, Final, Self, TypeVar
 
 from ...hooks.details import Details
+from ...hooks.executor import aside
 from ...hooks.points import Point
+from ...hooks.timeline.following import FOLLOWED
 from ...lifecycle.supervisor import PersistenceSupervisor
 from ...persistence.errors import (
     Conflict,
@@ -285,7 +287,7 @@ class Desk(View):
         receipt, sequence = Receipt(), 0
         committer = self._supervisor.committer
         commit = Commit(time=self.now(), name=name)
-        commit.correlation = unit.standing.correlation
+        self._chain(commit, unit)
         with committer.promise():
             try:
                 with self.ledger.ending(unit) as ending:
@@ -305,6 +307,14 @@ class Desk(View):
                     self.forgo(unit)
                 raise
         receipt.wait(self.ledger.waiting)
+
+    def _chain(self, commit: Commit, unit: Unit) -> None:
+        """Have a commit that is no turn's know what led to it."""
+        standing = unit.standing
+        if standing is _SYSTEM and FOLLOWED.get() is None and not aside.get():
+            return  # from outside: most come here
+        correlation, commit.cause = self._context.led()
+        commit.correlation = standing.correlation or correlation
 
     def wait(self) -> None:
         """Wait until everything appended so far is durable."""
@@ -341,7 +351,7 @@ class Desk(View):
         try:
             with self.ledger.ending(spent) as ending:
                 commit = Commit(time=self.now(), name=ALONE)
-                commit.correlation = unit.standing.correlation
+                self._chain(commit, unit)
                 ending.put_into(commit)
                 self.ledger.publish(ending, self._supervisor.append(commit))
         except PerdureError as error:
