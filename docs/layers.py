@@ -27,6 +27,7 @@ ROOMS: Final = (
     "hooks",
     "hooks/history",
     "hooks/timeline",
+    "hooks/shipped",
     "lifecycle",
     "shared",
     "shared/ledger",

@@ -39,7 +39,7 @@ class MessageDetails(Details, frozen=True):
     """The arguments; for "on_receive" the message alone."""
     kwargs: Mapping[str, object]
     cause: int
-    """Sequence of the commit that sent it; 0 from outside."""
+    """Sequence of the commit that sent it; 0 from outside. Below 0 as in the journal."""
     attempt: int
     """Which attempt this is, from 1."""
     asked: bool
@@ -169,6 +169,8 @@ class CallDetails(Details, frozen=True):
     """None before the call."""
     seconds: float
     done: bool = False
+    attempt: int = 1
+    """Which attempt this is, from 1."""
 
     def replaced(self, data: object) -> Self:
         """Return the details with other arguments, or behind the call with another result."""
@@ -177,3 +179,9 @@ class CallDetails(Details, frozen=True):
         if not isinstance(data, Mapping):
             raise TypeError(f"Replace before a call takes arguments by name, not {data!r}")
         return msgspec.structs.replace(self, args=data)
+
+
+class CallErrorDetails(CallDetails, frozen=True, kw_only=True):
+    """A call of a tool or a model has raised."""
+
+    error: BaseException

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+from ..persistence.names.scope import Principal
+from .acting import apart
 from .details import Details
 from .hook import Hook, HookRun, Surroundings
 from .results import Cache, Fork, Replace, Result, Skip
 
 D = TypeVar("D")
-
-aside: Final[ContextVar[bool]] = ContextVar("perdure_aside", default=False)
-"""Set while a hook of the system runs: what it does is the system's, and no part of a turn."""
 
 
 @dataclass(slots=True)
@@ -45,10 +41,13 @@ def run_chain(  # noqa: PLR0917 - at every point, and keywords cost
     agent: object,
     around: Surroundings,
     runs: list[HookRun] | None = None,
+    who: Principal | None = None,
 ) -> Decision[Any] | None:
     """Run the hooks of a chain that listen to ``name``; None if all of them let it go on.
 
-    ``runs`` takes what the history is to know of. HookFailed where one fails closed.
+    Those of the system act as the system, apart from any turn; those of an agent class as ``who``,
+    or if that is None as a part of the turn under way. ``runs`` takes what the history is to know
+    of. HookFailed where one fails closed.
     """
     decision: Decision[Any] | None = None
     for hook in chain:
@@ -58,14 +57,11 @@ def run_chain(  # noqa: PLR0917 - at every point, and keywords cost
         if hook.deferred and runs is not None:
             runs.append(_later(hook, told, around))
             continue
-        if hook.method:
+        token = apart.set(Principal.SYSTEM if hook.systems else who)
+        try:
             result = hook.run(told, agent, around, runs)
-        else:
-            token = aside.set(True)
-            try:
-                result = hook.run(told, None, around, runs)
-            finally:
-                aside.reset(token)
+        finally:
+            apart.reset(token)
         if result is not None:
             decision = decision or Decision(details)
             if not _goes_on(decision, hook, result, around):
@@ -97,13 +93,3 @@ def _goes_on(decision: Decision[Any], hook: Hook, result: Result, around: Surrou
         decision.answer, decision.by = result, hook
         return False
     return True
-
-
-@contextlib.contextmanager
-def as_the_system() -> Iterator[None]:
-    """Run a block as a hook of the system does."""
-    token = aside.set(True)
-    try:
-        yield
-    finally:
-        aside.reset(token)

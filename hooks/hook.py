@@ -247,14 +247,17 @@ class Hook:
         "_lock", "agents", "allowed", "breaks", "circuit", "declared", "deferred", "enabled",
         "failures", "function", "is_async", "kept", "key", "kind", "limit", "longest", "method",
         "number", "on", "options", "outcomes", "owner", "passed", "point", "record", "runs",
-        "seconds", "slow", "times", "tried", "version",
+        "seconds", "slow", "systems", "times", "tried", "version",
     )  # fmt: skip
 
     def __init__(
-        self, declared: Declared, number: int, *, owner: str = "system", kind: str = "",
+        self, declared: Declared, number: int, *, owner: str = "", kind: str = "",
         key: str = "", method: bool = False,
     ) -> None:  # fmt: skip
-        """Run for agents of ``kind``, for the one of ``key``, or for all."""
+        """Run for agents of ``kind``, for the one of ``key``, or for all.
+
+        ``owner`` is the kind of the agent class whose hook it is; empty for one of the system.
+        """
         options = declared.options
         self.declared = declared
         self.number = number
@@ -268,7 +271,9 @@ class Hook:
         self.deferred = options.deferred
         self.function = declared.function
         self.method = method
-        """Whether it is a method of the agent class: called with the agent, in its name."""
+        """Whether it is a method of the agent class: called with the agent."""
+        self.systems = not owner
+        """Whether it acts in the system's name; else in that of the agent at whose work it runs."""
         self.allowed = answers(declared.name, declared.function) | {Continue, type(None)}
         self.is_async = inspect.iscoroutinefunction(declared.function)
         self.version = options.version or code_version(declared.function)
@@ -290,6 +295,10 @@ class Hook:
     def name(self) -> str:
         """Its name among the system's hooks."""
         return self.declared.name
+
+    def runs_for(self, kind: str, key: str) -> bool:
+        """Tell whether it runs at the work of an agent; with an empty kind at work of none."""
+        return self.enabled and self.kind in ("", kind) and self.key in ("", key)
 
     def run(
         self,
@@ -422,9 +431,10 @@ class Hook:
         with self._lock:
             outcomes = {"continue": self.runs - self.failures - self.outcomes.total()}
             return HookStatistics(
-                self.name, self.point.name, self.owner, self.agents, self.options.priority,
-                self.enabled, self.circuit.state.value, self.version, self.runs, self.failures,
-                self.slow, self.passed, {**outcomes, **self.outcomes}, self.seconds, self.longest,
+                self.name, self.point.name, self.owner or "system", self.agents,
+                self.options.priority, self.enabled, self.circuit.state.value, self.version,
+                self.runs, self.failures, self.slow, self.passed,
+                {**outcomes, **self.outcomes}, self.seconds, self.longest,
             )  # fmt: skip
 
     def __repr__(self) -> str:

@@ -7,12 +7,13 @@ otherwise. What nobody listens to costs nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from ..persistence.errors import ConfigurationError
 from .details import (
     ArtifactDetails,
     CallDetails,
+    CallErrorDetails,
     ErrorDetails,
     LifecycleDetails,
     LoadDetails,
@@ -42,6 +43,8 @@ class Point(Generic[D]):
     """Whether its hooks decide: one that fails may keep the work from being done."""
     about: str = field(repr=False, default="")
     """When it runs, and what ``Replace`` replaces."""
+    programs: bool = False
+    """Whether it is run where a program likes: by a call in a handler, or outside of turns."""
 
     def __str__(self) -> str:
         return self.name
@@ -56,7 +59,7 @@ class Point(Generic[D]):
             message = f"point {name!r}: give a name with a dot that is none of perdure's own"
             raise ConfigurationError(message)
         results = {Continue, Cancel} | ({Replace} if replaces else set())
-        return cls(name, details, frozenset(results), guards=True, about="A point of a program.")
+        return cls(name, details, frozenset(results), True, "A point of a program.", programs=True)  # noqa: FBT003
 
 
 POINTS: Final[dict[str, Point[Any]]] = {}
@@ -64,9 +67,10 @@ POINTS: Final[dict[str, Point[Any]]] = {}
 
 
 def _point(
-    name: str, details: type[D], *results: type, guards: bool = True, about: str
-) -> Point[D]:
-    point = Point(name, details, _HARMLESS | set(results), guards, about)
+    name: str, details: type[D], *results: type, guards: bool = True, about: str,
+    programs: bool = False,
+) -> Point[D]:  # fmt: skip
+    point = Point(name, details, _HARMLESS | set(results), guards, about, programs)
     POINTS[name] = point
     return point
 
@@ -110,45 +114,45 @@ LIFECYCLE_AFTER: Final = _point(
     about="When a step was taken; its commit is on its way to the disk.",
 )  # fmt: skip
 SCOPE_READ_BEFORE: Final = _point(
-    "scope_read.before", ScopeDetails, Cancel,
+    "scope_read.before", ScopeDetails, Cancel, programs=True,
     about="Before a shared key is read by its name, also outside of turns.",
 )  # fmt: skip
 SCOPE_READ_AFTER: Final = _point(
-    "scope_read.after", ScopeDetails, guards=False,
+    "scope_read.after", ScopeDetails, guards=False, programs=True,
     about="When a shared key was read, before the caller has the value.",
 )  # fmt: skip
 SCOPE_WRITE_BEFORE: Final = _point(
-    "scope_write.before", ScopeDetails, Cancel, Replace,
+    "scope_write.before", ScopeDetails, Cancel, Replace, programs=True,
     about="Before a shared key is written, also outside of turns, and before it is known whether"
     " the caller may. Replace gives another value, or number to add.",
 )  # fmt: skip
 SCOPE_WRITE_AFTER: Final = _point(
-    "scope_write.after", ScopeDetails, guards=False,
+    "scope_write.after", ScopeDetails, guards=False, programs=True,
     about="When a shared key was written: in a turn or transaction before that commits, else when"
     " it is durable.",
 )  # fmt: skip
 SCOPE_DELETE_BEFORE: Final = _point(
-    "scope_delete.before", ScopeDetails, Cancel,
+    "scope_delete.before", ScopeDetails, Cancel, programs=True,
     about="Before a shared key is deleted, by hand and not because its time is over.",
 )  # fmt: skip
 SCOPE_DELETE_AFTER: Final = _point(
-    "scope_delete.after", ScopeDetails, guards=False,
+    "scope_delete.after", ScopeDetails, guards=False, programs=True,
     about="When a shared key was deleted; as after a write.",
 )  # fmt: skip
 SESSION_BEFORE: Final = _point(
-    "session.before", SessionDetails, Cancel,
+    "session.before", SessionDetails, Cancel, programs=True,
     about="Before a session is created, suspended, resumed, completed, failed or archived by hand.",
 )  # fmt: skip
 SESSION_AFTER: Final = _point(
-    "session.after", SessionDetails, guards=False,
+    "session.after", SessionDetails, guards=False, programs=True,
     about="When a session has taken a step by hand; as after a write.",
 )  # fmt: skip
 ARTIFACT_BEFORE: Final = _point(
-    "artifact.before", ArtifactDetails, Cancel,
+    "artifact.before", ArtifactDetails, Cancel, programs=True,
     about="Before an artifact is saved, deleted, tagged, untagged or linked.",
 )  # fmt: skip
 ARTIFACT_AFTER: Final = _point(
-    "artifact.after", ArtifactDetails, guards=False,
+    "artifact.after", ArtifactDetails, guards=False, programs=True,
     about="When that was done; as after a write.",
 )  # fmt: skip
 SHARED: Final[frozenset[Point[Any]]] = frozenset(
@@ -160,26 +164,49 @@ SHARED: Final[frozenset[Point[Any]]] = frozenset(
 )  # fmt: skip
 """Points of what agents share. What a hook itself does there runs no hooks."""
 TOOL_CALL_BEFORE: Final = _point(
-    "tool_call.before", CallDetails, Cancel, Replace,
-    about="Before a tool is called, by ``hooks.run``. Replace gives other arguments.",
+    "tool_call.before", CallDetails, Replace, Cancel, Skip, Cache, programs=True,
+    about="Before a tool is called by ``hooks.call_tool``, each attempt. Replace gives other"
+    " arguments, by name.",
 )  # fmt: skip
 TOOL_CALL_AFTER: Final = _point(
-    "tool_call.after", CallDetails, Replace, guards=False,
+    "tool_call.after", CallDetails, Replace, guards=False, programs=True,
     about="When a tool has returned. Replace gives another result.",
 )  # fmt: skip
+TOOL_CALL_ERROR: Final = _point(
+    "tool_call.error", CallErrorDetails, Retry, Skip, guards=False, programs=True,
+    about="When a tool has raised. Skip gives a result instead of the error.",
+)  # fmt: skip
 MODEL_CALL_BEFORE: Final = _point(
-    "model_call.before", CallDetails, Cancel, Replace,
-    about="Before a model is called, by ``hooks.run``. Replace gives other arguments.",
+    "model_call.before", CallDetails, Replace, Cancel, Skip, Cache, programs=True,
+    about="Before a model is called by ``hooks.call_model``, each attempt. Replace gives other"
+    " arguments, by name.",
 )  # fmt: skip
 MODEL_CALL_AFTER: Final = _point(
-    "model_call.after", CallDetails, Replace, guards=False,
+    "model_call.after", CallDetails, Replace, guards=False, programs=True,
     about="When a model has answered. Replace gives another answer.",
+)  # fmt: skip
+MODEL_CALL_ERROR: Final = _point(
+    "model_call.error", CallErrorDetails, Retry, Skip, guards=False, programs=True,
+    about="When a model has raised. Skip gives an answer instead of the error.",
 )  # fmt: skip
 ERROR: Final = _point(
     "error", ErrorDetails, Retry, Skip, Redirect, guards=False,
     about="When a handler has raised, before its turn is undone for good. Skip gives a result"
     " instead of the error; what the handler changed is undone all the same.",
 )  # fmt: skip
+
+
+class Work(NamedTuple):
+    """The points around one piece of work."""
+
+    before: Point[Any]
+    after: Point[Any]
+    error: Point[Any]
+
+
+MESSAGES: Final = Work(MESSAGE_BEFORE, MESSAGE_AFTER, ERROR)
+TOOLS: Final = Work(TOOL_CALL_BEFORE, TOOL_CALL_AFTER, TOOL_CALL_ERROR)
+MODELS: Final = Work(MODEL_CALL_BEFORE, MODEL_CALL_AFTER, MODEL_CALL_ERROR)
 
 
 def point_of(named: Point[Any] | str) -> Point[Any]:

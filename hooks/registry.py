@@ -27,7 +27,7 @@ class Registry:
         """Called when other hooks listen than before; not under the lock."""
 
     def add(
-        self, declared: Declared, *, owner: str = "system", kind: str = "", key: str = "",
+        self, declared: Declared, *, owner: str = "", kind: str = "", key: str = "",
         method: bool = False,
     ) -> Hook:  # fmt: skip
         """Register a hook; ConfigurationError if there is one of that name."""
@@ -94,14 +94,15 @@ class Registry:
         chain = self._chains.get(place)
         if chain is None:
             chain = self._chains[place] = tuple(
-                hook
-                for hook in self._hooks
-                if hook.enabled
-                and hook.point is point
-                and hook.kind in ("", kind)
-                and hook.key in ("", place[2])
+                hook for hook in self._hooks if hook.point is point and hook.runs_for(kind, key)
             )
         return chain
+
+    def at_programs_points(self, kind: str, key: str) -> tuple[Hook, ...]:
+        """Return the hooks that run for an agent wherever a program says so, in order."""
+        return tuple(
+            hook for hook in self._hooks if hook.point.programs and hook.runs_for(kind, key)
+        )
 
     def _set(self, hooks: Iterable[Hook]) -> None:
         self._hooks = tuple(sorted(hooks, key=lambda hook: (hook.options.priority, hook.number)))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .actors.system.cells import Passivation
     from .actors.system.dead_letters import DeadLetters
     from .actors.system.history import HookHistory
-    from .actors.system.hooks import Hooks, HookSet
+    from .actors.system.hooks import Hooks
     from .actors.system.options import Limits, Resources
     from .actors.talk.description import AgentDescription
     from .actors.talk.reference import AgentProxy, AgentRef, MethodProxy
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from .hooks.details import (
         ArtifactDetails,
         CallDetails,
+        CallErrorDetails,
+        Details,
         ErrorDetails,
         LifecycleDetails,
         LoadDetails,
@@ -51,6 +53,18 @@ if TYPE_CHECKING:
     from .hooks.hook import Declared, HookOptions, HookStatistics, OnFailure, hook
     from .hooks.points import Point
     from .hooks.results import Cache, Cancel, Continue, Fork, Redirect, Replace, Retry, Skip
+    from .hooks.sets import HookHost, HookSet, hooked
+    from .hooks.shipped.auditing import Auditing
+    from .hooks.shipped.breakpoint import Breakpoint
+    from .hooks.shipped.caching import Caching
+    from .hooks.shipped.cost_budget import CostBudget, Spent
+    from .hooks.shipped.logs import Logging
+    from .hooks.shipped.metrics import OpenTelemetryMetrics, PrometheusMetrics
+    from .hooks.shipped.rate_limit import RateLimit
+    from .hooks.shipped.redaction import Redaction
+    from .hooks.shipped.retrying import Retrying
+    from .hooks.shipped.spans import OpenTelemetrySpans
+    from .hooks.shipped.validation import Validation
     from .hooks.timeline.event import Event
     from .hooks.timeline.kinds import EventKind
     from .hooks.timeline.timeline import Timeline
@@ -150,23 +164,29 @@ __all__ = [
     "AuditEntry",
     "AuditReport",
     "AuditTrail",
+    "Auditing",
     "AutoSave",
     "Backoff",
     "Boundary",
     "Breaker",
+    "Breakpoint",
     "Cache",
+    "Caching",
     "CallDetails",
+    "CallErrorDetails",
     "Cancel",
     "Cleanup",
     "Clock",
     "Conflicted",
     "Continue",
+    "CostBudget",
     "CustomBoundary",
     "DeadLetter",
     "DeadLetters",
     "Decision",
     "DecisionSelection",
     "Declared",
+    "Details",
     "Detector",
     "Document",
     "Dropped",
@@ -191,6 +211,7 @@ __all__ = [
     "History",
     "HistoryRetention",
     "HookHistory",
+    "HookHost",
     "HookOptions",
     "HookRecord",
     "HookSet",
@@ -208,6 +229,7 @@ __all__ = [
     "Limits",
     "LoadDetails",
     "Log",
+    "Logging",
     "Mail",
     "Map",
     "MemoryStore",
@@ -216,6 +238,8 @@ __all__ = [
     "MessageDetails",
     "MethodProxy",
     "OnFailure",
+    "OpenTelemetryMetrics",
+    "OpenTelemetrySpans",
     "OutcomeDetails",
     "OutsideCall",
     "Page",
@@ -225,10 +249,13 @@ __all__ = [
     "Pipeline",
     "Point",
     "Principal",
+    "PrometheusMetrics",
     "Provenance",
     "QuarantineRow",
     "Quota",
+    "RateLimit",
     "Recording",
+    "Redaction",
     "Redirect",
     "Replace",
     "Request",
@@ -237,6 +264,7 @@ __all__ = [
     "RestartPolicy",
     "Retention",
     "Retry",
+    "Retrying",
     "Right",
     "Rim",
     "Rotation",
@@ -263,6 +291,7 @@ __all__ = [
     "Skip",
     "Source",
     "Span",
+    "Spent",
     "State",
     "StateDetails",
     "StaticKeys",
@@ -282,6 +311,7 @@ __all__ = [
     "Tree",
     "TurnFilter",
     "TurnView",
+    "Validation",
     "Version",
     "VirtualClock",
     "Waiting",
@@ -289,6 +319,7 @@ __all__ = [
     "Work",
     "errors",
     "hook",
+    "hooked",
     "new_key",
     "open_async",
     "open_reader",
@@ -319,23 +350,29 @@ _HOMES: Final = {
     "AuditEntry": ".persistence.audit.entries",
     "AuditReport": ".persistence.audit.verification",
     "AuditTrail": ".shared.access.audit",
+    "Auditing": ".hooks.shipped.auditing",
     "AutoSave": ".lifecycle.durability",
     "Backoff": ".lifecycle.backoff",
     "Boundary": ".shared.access.boundaries",
     "Breaker": ".hooks.breaker",
+    "Breakpoint": ".hooks.shipped.breakpoint",
     "Cache": ".hooks.results",
+    "Caching": ".hooks.shipped.caching",
     "CallDetails": ".hooks.details",
+    "CallErrorDetails": ".hooks.details",
     "Cancel": ".hooks.results",
     "Cleanup": ".shared.sessions.records",
     "Clock": ".lifecycle.clock",
     "Conflicted": ".actors.patterns.document",
     "Continue": ".hooks.results",
+    "CostBudget": ".hooks.shipped.cost_budget",
     "CustomBoundary": ".shared.access.boundaries",
     "DeadLetter": ".persistence.records.records",
     "DeadLetters": ".actors.system.dead_letters",
     "Decision": ".shared.ledger.guard",
     "DecisionSelection": ".shared.access.audit",
     "Declared": ".hooks.hook",
+    "Details": ".hooks.details",
     "Detector": ".persistence.secrets.detector",
     "Document": ".actors.patterns.document",
     "Dropped": ".actors.patterns.dropped",
@@ -360,9 +397,10 @@ _HOMES: Final = {
     "History": ".shared.sessions.handle",
     "HistoryRetention": ".hooks.history.retention",
     "HookHistory": ".actors.system.history",
+    "HookHost": ".hooks.sets",
     "HookOptions": ".hooks.hook",
     "HookRecord": ".hooks.history.record",
-    "HookSet": ".actors.system.hooks",
+    "HookSet": ".hooks.sets",
     "HookStatistics": ".hooks.hook",
     "Hooks": ".actors.system.hooks",
     "Isolation": ".shared.access.grants",
@@ -377,6 +415,7 @@ _HOMES: Final = {
     "Limits": ".actors.system.options",
     "LoadDetails": ".hooks.details",
     "Log": ".persistence.state.log",
+    "Logging": ".hooks.shipped.logs",
     "Mail": ".listings",
     "Map": ".persistence.state.map",
     "MemoryStore": ".persistence.memory.store",
@@ -385,6 +424,8 @@ _HOMES: Final = {
     "MessageDetails": ".hooks.details",
     "MethodProxy": ".actors.talk.reference",
     "OnFailure": ".hooks.hook",
+    "OpenTelemetryMetrics": ".hooks.shipped.metrics",
+    "OpenTelemetrySpans": ".hooks.shipped.spans",
     "OutcomeDetails": ".hooks.details",
     "OutsideCall": ".hooks.history.recording",
     "Page": ".persistence.records.page",
@@ -394,10 +435,13 @@ _HOMES: Final = {
     "Pipeline": ".actors.patterns.pipeline",
     "Point": ".hooks.points",
     "Principal": ".persistence.names.scope",
+    "PrometheusMetrics": ".hooks.shipped.metrics",
     "QuarantineRow": ".persistence.records.records",
     "Provenance": ".hooks.timeline.why",
     "Quota": ".actors.patterns.quota",
+    "RateLimit": ".hooks.shipped.rate_limit",
     "Recording": ".hooks.history.recording",
+    "Redaction": ".hooks.shipped.redaction",
     "Redirect": ".hooks.results",
     "Replace": ".hooks.results",
     "Request": ".actors.patterns.requests",
@@ -406,6 +450,7 @@ _HOMES: Final = {
     "RestartPolicy": ".lifecycle.restart",
     "Retention": ".persistence.upkeep.retention",
     "Retry": ".hooks.results",
+    "Retrying": ".hooks.shipped.retrying",
     "Right": ".shared.ledger.guard",
     "Rim": ".aio",
     "Rotation": ".shared.secrets.rotation",
@@ -432,6 +477,7 @@ _HOMES: Final = {
     "Skip": ".hooks.results",
     "Source": ".shared.artifacts.source",
     "Span": ".hooks.timeline.tree",
+    "Spent": ".hooks.shipped.cost_budget",
     "State": ".persistence.state.state",
     "StateDetails": ".hooks.details",
     "StaticKeys": ".persistence.secrets.keys",
@@ -451,6 +497,7 @@ _HOMES: Final = {
     "Tree": ".hooks.timeline.tree",
     "TurnFilter": ".actors.cell.logs",
     "TurnView": ".actors.talk.turn",
+    "Validation": ".hooks.shipped.validation",
     "Version": ".actors.patterns.document",
     "VirtualClock": ".lifecycle.clock",
     "Waiting": ".actors.patterns.requests",
@@ -458,6 +505,7 @@ _HOMES: Final = {
     "Work": ".actors.patterns.pipeline",
     "errors": ".persistence",
     "hook": ".hooks.hook",
+    "hooked": ".hooks.sets",
     "new_key": ".persistence.secrets.keys",
     "open_async": ".system",
     "open_reader": ".url",

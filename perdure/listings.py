@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from operator import attrgetter
 from typing import Any, TypeVar
 
-from .actors.talk.turn import current
+from .actors.talk.turn import agent_here
 from .lifecycle.status import Status
 from .persistence.errors import Denied
 from .persistence.records.page import LIMIT, Page, checked_limit, page_behind, page_of, walk
@@ -237,10 +237,9 @@ def _count(store: StoreReader, what: Listed, kind: str | None, key: str | None, 
 
 
 def _refuse_others(kind: str | None, key: str | None, what: str) -> None:
-    turn = current.get()
-    if turn is not None and (kind, key) != (turn.cell.kind, turn.cell.key):
-        who = f"{turn.cell.kind}/{turn.cell.key}"
-        raise Denied(f"{who} may read no {what} but its own; give its kind and key")
+    who = agent_here()
+    if who is not None and (kind, key) != who:
+        raise Denied(f"{'/'.join(who)} may read no {what} but its own; give its kind and key")
 
 
 def _name(row: AgentRow) -> tuple[str, str]:

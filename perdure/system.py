@@ -28,6 +28,7 @@ from .actors.patterns.sharing import Sharing
 from .actors.pool.garbage import YOUNG_GENERATION
 from .actors.pool.switching import SWITCH_INTERVAL, ComputingWatch
 from .actors.system.dead_letters import DeadLetters
+from .actors.system.hook_host import OwnersHost
 from .actors.system.hooks import Hooks
 from .actors.system.options import Limits, Resources
 from .actors.system.runtime import Runtime
@@ -140,7 +141,14 @@ class AgentSystem:
         self._closed: Ending | None = None  # how closing went, once it was done
         self.dead_letters = DeadLetters(self._runtime)
         """Messages given up: listed, ``get(id)``, ``requeue(id)``, ``discard(id)``."""
-        self.hooks = Hooks(self._runtime.hooks, self._runtime.history)
+        runtime = self._runtime
+        self.hooks = Hooks(
+            runtime.hooks,
+            runtime.history,
+            runtime.points,
+            partial(OwnersHost, runtime, runtime.state),
+            catalogue.classes(),
+        )
         """Code that intervenes: registered, listed, switched on and off."""
         self.timeline = self._runtime.timeline
         """What happened and what caused what: ``timeline(correlation=...)``."""

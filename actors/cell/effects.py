@@ -16,9 +16,9 @@ from ...persistence.names.scope import Scope
 from ...persistence.records.records import Timer
 from ...shared.scopes.agent_scopes import AgentScopes
 from ..agent.blueprint import check_name
-from ..talk.turn import Turn, TurnView, current, under_way
+from ..talk.turn import Turn, TurnView, collecting_in, current
 from .cell import AgentCell
-from .chains import chain_of, identified
+from .chains import chain_of, identified, numbered
 from .settlement import describe
 
 _CHANCE: Final = Random()  # noqa: S311 - an agent's own dice, no secrets
@@ -110,11 +110,11 @@ class CellHome:
         # Who asks gets the error of the first attempt.
         limit = self._cell.blueprint.agent_class.restarts.attempts
         attempts = limit if letter.reply_to is None else 1
-        chain = identified(self._cell.home, letter).correlation
         home = self._cell.home
+        chain = identified(home, letter).correlation
 
         def trace() -> str:
-            return str(home.traces.of(chain).below(f"{self._cell} {letter.id}"))
+            return str(home.traces.spanned(numbered(home, letter))[0])
 
         return TurnView(letter.attempts + 1, attempts, describe(letter), chain, trace)
 
@@ -148,7 +148,7 @@ class CellHome:
         return self._cell.activation.timers.get(name)
 
     def _turn(self) -> Turn:
-        turn = under_way()
+        turn = collecting_in(self._cell.home)
         if turn is None or turn.cell is not self._cell:
             message = f"{self._cell}: timers and steps can be asked for only in its own handlers"
             raise ConfigurationError(message)

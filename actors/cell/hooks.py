@@ -37,8 +37,8 @@ class TurnHooks:
     save: Chain
     saved: Chain
     load: Chain
-    shared: Chain
-    """Those at what agents share; the desk runs them."""
+    called: Chain
+    """Those that run in the middle of handlers: by ``hooks.run``, at calls, at what is shared."""
     record: bool
     """Whether the turns are recorded."""
     keeps: bool = False
@@ -120,13 +120,13 @@ class HookOffice:
             listening(points.SAVE_BEFORE),
             listening(points.SAVE_AFTER),
             listening(points.LOAD_AFTER),
-            tuple(hook for point in points.SHARED for hook in listening(point)),
+            self.registry.at_programs_points(kind, key),
             record=self._recorded.get((kind, key), kind in self._recording),
         )
         if of == _NOBODY:
             return None
         later = of.changed or of.saved
-        chains = (*of.before, *of.after, *of.error, *of.change, *of.save, *of.shared)
+        chains = (*of.before, *of.after, *of.error, *of.change, *of.save, *of.called)
         kept = any(hook.record or hook.deferred for hook in chains)
         watched = of.after or of.error or of.change or of.save or of.record
         return dataclasses.replace(

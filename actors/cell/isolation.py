@@ -7,7 +7,7 @@ from typing import Final
 
 from ...persistence.errors import Isolated
 from ..talk.control import Control, Verb
-from ..talk.turn import Decider, Letter, Turn, current
+from ..talk.turn import Decider, Letter, Turn, agent_here, current
 from .activation import Activation
 from .cell import AgentCell, Surroundings
 
@@ -27,12 +27,13 @@ def refuse_cut_off(home: Surroundings) -> None:
 
     When used: before each tell, ask and step, in a system where somebody was ever isolated.
     """
-    turn = current.get()
+    who, turn = agent_here(), current.get()
+    if who is None:
+        return
     # A turn that was cut off stays so, also when its agent is restored while it still runs.
-    if turn is not None and (
-        turn.decided is Decider.ISOLATION or home.policy.isolated(turn.cell.kind, turn.cell.key)
-    ):
-        message = f"{turn.cell} is isolated and reaches nobody; it must be restored"
+    lost_turn = turn is not None and turn.decided is Decider.ISOLATION
+    if lost_turn or home.policy.isolated(*who):
+        message = f"{'/'.join(who)} is isolated and reaches nobody; it must be restored"
         raise Isolated(message)
 
 

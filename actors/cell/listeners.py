@@ -142,7 +142,7 @@ def ask_apart(
     mine = tuple(hook for hook in chain if not hook.method or agent is not None)
     try:
         with following(cell.home, told.correlation, led[1]):
-            return run_chain(mine, told, name, agent, cell.home.hooks, runs)
+            return run_chain(mine, told, name, agent, cell.home.hooks, runs, cell.principal)
     finally:
         if activation is not None and any(hook.method for hook in mine):
             activation.rollback()

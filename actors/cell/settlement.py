@@ -362,6 +362,8 @@ def _deliver(cell: AgentCell, turn: Turn, commit: Commit) -> None:
     home = cell.home
     effects = commit.effects
     assert effects is not None, "its effects were put into it"
+    if home.traces.watched:
+        home.traces.made(commit.sequence, turn.letter.id)
     for set_now in effects.timers:
         timer = set_now if set_now.cause else set_now._replace(cause=commit.sequence)
         if cell.activation is not None:

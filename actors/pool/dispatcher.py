@@ -107,7 +107,9 @@ class Dispatcher:
 
     def spare(self) -> bool:
         """Tell about whether a worker may write when its run is over: no work waits for it."""
-        return self.writing is not None and self._running() > 1 and self._ready.empty()
+        # For every run, so the threads are counted here.
+        lone = len(self._threads) - len(self._lent) <= 1
+        return not lone and self.writing is not None and self._ready.empty()
 
     def _lend_to_the_disk(self, thread: threading.Thread, *, lent: bool) -> None:
         """Replace a worker while it is held up by the disk."""
@@ -277,7 +279,7 @@ class Dispatcher:
 
     def _leaves(self, thread: threading.Thread) -> bool:
         """Tell a worker between two runs whether it is one too many; then it is out already."""
-        if self._running() <= self._size and thread in self._threads:
+        if len(self._threads) - len(self._lent) <= self._size and thread in self._threads:
             return False
         with self._lock:
             self._lent.discard(thread)

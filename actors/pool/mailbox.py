@@ -396,7 +396,8 @@ class Mailbox:
         try:
             # One only: what others wait for must not wait for the next handler here.
             ran = self._run(1, helped=True)
-            writing.write()
+            if writing.due():
+                writing.write()
         except BaseException:
             writing.wake()  # what was committed here has woken nobody
             raise

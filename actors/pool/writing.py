@@ -24,6 +24,10 @@ class Scribe(Protocol):
         """Have a thread of its own look for work; one call in C."""
         ...
 
+    def due(self) -> bool:
+        """Tell, without a lock, whether there is anything to write."""
+        ...
+
     def help(self) -> None:
         """Write what there is on the calling thread, unless somebody writes already."""
         ...
@@ -52,7 +56,7 @@ class Writing:
     ) -> None:
         """Write for ``scribe``; look after a while by ``later``."""
         self._scribe = scribe
-        self.wake = scribe.wake
+        self.wake, self.due = scribe.wake, scribe.due
         self._later = later
         self._lend = lend
         self._lock = threading.Lock()

@@ -6,8 +6,9 @@ import threading
 from functools import partial
 from typing import Any, Final, cast
 
-from ...hooks.executor import aside
+from ...hooks.acting import apart
 from ...hooks.timeline.following import led_to
+from ...persistence.names.scope import Principal
 from ...persistence.records.records import Message
 from ...shared.ledger.guard import Standing
 from ...shared.ledger.unit import Unit
@@ -15,7 +16,7 @@ from ...shared.sessions.current import entered
 from ..cell.cell import AgentCell, Surroundings
 from ..cell.chains import asker_of, cause_after, chain_of, identified
 from ..cell.settlement import row
-from ..talk.turn import Letter, Turn, begun_in, under_way_in
+from ..talk.turn import Letter, Turn, begun_in, collecting_in, under_way_in
 
 Mail = list[tuple[AgentCell, Letter]]
 
@@ -39,8 +40,11 @@ class TurnContext:
 
     def standing(self) -> Standing | None:
         """Return who speaks: the agent, also in a task that goes on when its turn is over."""
+        who = apart.get()
+        if who is not None:
+            return None if who is Principal.SYSTEM else Standing(who)
         turn = begun_in(self._home)
-        if turn is None or aside.get():
+        if turn is None:
             return None
         unit = turn.unit
         return standing_of(turn) if unit is None else unit.standing
@@ -50,13 +54,16 @@ class TurnContext:
         return under_way_in(self._home)
 
     def origin(self) -> object:
-        """Return the turn in which this context began, under way or over; None outside."""
-        return None if aside.get() else begun_in(self._home)
+        """Return what a transaction of this context belongs to; None outside of turns."""
+        who = apart.get()
+        if who is not None:
+            return None if who is Principal.SYSTEM else who
+        return begun_in(self._home)
 
     def unit(self) -> Unit | None:
         """Return the unit of the turn under way; its first call makes it."""
-        turn = under_way_in(self._home)
-        if turn is None or aside.get():
+        turn = collecting_in(self._home)
+        if turn is None:
             return None
         if turn.unit is None:
             # Several threads of the turn may come first: one unit for all of them.

@@ -16,7 +16,7 @@ from ...persistence.store.store import Store
 from ..agent.blueprint import Catalogue
 from ..cell.graves import Graves
 from ..cell.settlement import row
-from ..talk.turn import Letter, StoredLetter, current
+from ..talk.turn import Letter, StoredLetter, agent_here
 
 
 class Sorter(Protocol):
@@ -189,5 +189,5 @@ def _shown(letter: DeadLetter) -> DeadLetter:
 
 
 def _refuse_agents() -> None:
-    if current.get() is not None:
+    if agent_here() is not None:
         raise Denied("a handler may not look at dead letters; the program does, outside of turns")

@@ -5,18 +5,22 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
 import msgspec
 
-from ...hooks.executor import as_the_system
+from ...hooks.acting import in_name_of
+from ...hooks.history.record import PLACE, record_of, runs_row
 from ...hooks.history.recording import RecordedError
 from ...hooks.hook import Hook, HookRun
 from ...hooks.timeline.following import following
 from ...persistence.errors import HookFailed, PerdureError, UnknownHook
-from ...persistence.records.shared_tables import HOOK_QUEUE
+from ...persistence.names.scope import Principal
+from ...persistence.records.shared_tables import HOOK_QUEUE, HOOK_RUNS
 from ...persistence.records.tables import Order, Row
 from ...shared.ledger.sweep import AT_ONCE, Sweep
+from ...shared.ledger.unit import Unit
 from ..cell.cell import Surroundings
 from ..cell.listeners import keep_runs
 
@@ -28,6 +32,10 @@ SLICE: Final = 100
 ATTEMPTS: Final = 5
 """Times a call is tried before it is given up, and stands in the history as failed."""
 _UP: Final = Order(("sequence",))
+
+
+def _nothing() -> None:
+    """Call nothing."""
 
 
 class DeferredSweep(Sweep):
@@ -105,35 +113,42 @@ class DeferredSweep(Sweep):
         key = row[:2]
         runs: list[HookRun] = []
         try:
-            with as_the_system():
-                self._make(hook, row, runs)
+            self._make(hook, row, runs)
         except Exception as error:
             if isinstance(error, HookFailed) and error.__cause__ is None:
                 return  # its breaker is open: that is no attempt
             self._attempts[key] = attempts = self._attempts.get(key, 0) + 1
             if attempts < ATTEMPTS:
+                keep_runs(self._home, runs, (0, int(str(row[0]))))
                 return
             logger.exception("hook %s is given up for commit %s", name, row[0])
-            self._give_up(row, runs)
+            self._end(self._home.desk.begin_as_system(), row, runs)
         self._attempts.pop(key, None)
 
     def _make(self, hook: Hook, row: Row, runs: list[HookRun]) -> None:
-        """Call a hook in one transaction with the end of its row."""
-        desk = self._home.desk
+        """Call a hook in one transaction with the end of its row, in its owner's name."""
+        desk, around = self._home.desk, self._home.hooks
         details = msgspec.json.decode(str(row[5]), type=hook.point.details, dec_hook=_decoded)
-        unit = desk.begin_as_system(details.correlation)
-        led = following(self._home, details.correlation, int(str(row[0])))
-        with led, desk.transaction(unit):
-            unit.change((HOOK_QUEUE, row[:2]), lambda _row: None, checked=False)
-            hook.run(details, None, self._home.hooks, runs, strict=True)
-        keep_runs(self._home, runs, (0, int(str(row[0]))))
+        who = Principal.SYSTEM if hook.systems else Principal.agent(details.kind, details.key)
+        if desk.guard.excludes(who):
+            return  # it waits until its agent is restored
+        unit = desk.begin_as(who, details.correlation)
+        with in_name_of(who), following(self._home, details.correlation, int(str(row[0]))):
+            self._end(unit, row, runs, lambda: hook.run(details, None, around, runs, strict=True))
 
-    def _give_up(self, row: Row, runs: list[HookRun]) -> None:
-        desk = self._home.desk
-        unit = desk.begin_as_system()
-        with desk.transaction(unit):
+    def _end(
+        self, unit: Unit, row: Row, runs: list[HookRun], call: Callable[[], object] = _nothing
+    ) -> None:
+        """Make a call, and commit what it does, what the history keeps of it, and its end."""
+        office = self._home.hooks
+        with self._home.desk.transaction(unit):
             unit.change((HOOK_QUEUE, row[:2]), lambda _row: None, checked=False)
-        keep_runs(self._home, runs, (0, int(str(row[0]))))
+            call()
+            if runs:
+                led = 0, int(str(row[0]))
+                made = [record_of(run, office.redact, *led) for run in runs]
+                kept = runs_row(made, office.now())
+                unit.change((HOOK_RUNS, PLACE), lambda _row: kept, blind=True)
 
 
 def _decoded(kind: type, value: object) -> object:

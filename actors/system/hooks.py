@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, Protocol, TypeVar, overload
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, TypeVar, overload
 
-from ...hooks.executor import run_chain
 from ...hooks.hook import Declared, HookOptions, HookStatistics
-from ...hooks.points import Point, point_of
+from ...hooks.points import MODELS, POINTS, TOOLS, Point, point_of
+from ...hooks.sets import HOOKED, HookHost, HookSet
 from ...persistence.errors import ConfigurationError
 from ..agent.agent import Agent
 from ..cell.hooks import HookOffice
 from ..cell.listeners import refuse
 from ..talk.reference import AgentRef
-from ..talk.turn import under_way
+from .calls import ProgramPoints
 from .history import HookHistory
 from .post import refuse_agents
 
 F = TypeVar("F", bound=Callable[..., Any])
 D = TypeVar("D")
-
-
-class HookSet(Protocol):
-    """Hooks that belong together, as those that perdure ships."""
-
-    def hooks(self) -> Iterable[Declared]:
-        """Return them, to be registered."""
-        ...
+T = TypeVar("T")
 
 
 class Hooks:
@@ -36,12 +29,27 @@ class Hooks:
     turns in which it runs. Methods of agent classes are declared with ``hook``.
     """
 
-    def __init__(self, office: HookOffice, history: HookHistory) -> None:
-        """Register with an office."""
+    def __init__(
+        self,
+        office: HookOffice,
+        history: HookHistory,
+        programs: ProgramPoints,
+        host: Callable[[str], HookHost],
+        classes: Mapping[str, type],
+    ) -> None:
+        """Register with an office; first what acts for agent classes, by kind (``hooked``).
+
+        ``host`` gives what sets get that belong to a kind, or with an empty one to the system.
+        """
         self.history = history
         """What hooks did: ``list()``, ``each()``, ``count()``, ``get(id)``, ``pin(id)``."""
         self._office = office
         self._registry = office.registry
+        self._host = host
+        self._points = programs
+        for kind, agent_class in classes.items():
+            for each in getattr(agent_class, HOOKED, ()):
+                self._add(each, kind, "", owner=kind)
 
     @overload
     def on(
@@ -92,12 +100,31 @@ class Hooks:
 
     def add(
         self, hooks: HookSet, *, agents: type[Agent[Any]] | AgentRef[Any] | str | None = None
-    ) -> None:
-        """Register hooks that belong together."""
+    ) -> tuple[str, ...]:
+        """Register hooks that belong together, all or none; return their names.
+
+        Those for an agent class or an agent are named after it: ``Desk.rate_limit``. Denied in what
+        an agent runs.
+        """
         refuse_agents("register hooks")
-        kind, key = _whose(agents)
-        for declared in hooks.hooks():
-            self._registry.add(declared, kind=kind, key=key)
+        return self._add(hooks, *_whose(agents), owner="")
+
+    def _add(self, hooks: HookSet, kind: str, key: str, *, owner: str) -> tuple[str, ...]:
+        if isinstance(hooks, type) or not callable(getattr(hooks, "hooks", None)):
+            message = f"hooks.add({hooks!r}): give an object with hooks(), as RateLimit(10)"
+            raise ConfigurationError(message)
+        whose = f"{kind}/{key}." if key else f"{kind}." if kind else ""
+        added: list[str] = []
+        try:
+            for each in hooks.hooks(self._host(owner)):
+                named = Declared(each.point, each.function, each.options, whose + each.name)
+                self._registry.add(named, owner=owner, kind=kind, key=key)
+                added.append(named.name)
+        except BaseException:
+            for name in added:
+                self._registry.remove(name)
+            raise
+        return tuple(added)
 
     def remove(self, name: str) -> None:
         """Forget a hook; UnknownHook if there is none of that name."""
@@ -133,18 +160,41 @@ class Hooks:
     def run(self, point: Point[D], details: D) -> D:
         """Run the hooks of a program's own point, and return the details as they left them.
 
-        HookCancelled where one cancels; HookFailed where one fails closed.
+        In a turn those that listen to its agent, and as a part of it; outside those that listen to
+        all. HookCancelled where one cancels; HookFailed where one fails closed.
         """
-        turn = under_way()
-        kind, key, agent = "", "", None
-        if turn is not None:
-            cell: Any = turn.cell
-            kind, key, agent = cell.kind, cell.key, cell.activation.agent
-        chain = self._registry.chain(point, kind, key)
-        runs = None if turn is None or turn.notes is None else turn.notes.runs
-        decision = run_chain(chain, details, point.name, agent, self._office, runs)
+        if POINTS.get(point.name) is point:
+            message = f"{point} is run by perdure; run a Point.custom, or call_tool and call_model"
+            raise ConfigurationError(message)
+        decision = self._points.run(point, details)
         refuse(decision)
         return details if decision is None else decision.details
+
+    @overload
+    def call_tool(
+        self, name: str, tool: Callable[..., Coroutine[Any, Any, T]], /, **args: object
+    ) -> Coroutine[Any, Any, T]: ...
+    @overload
+    def call_tool(self, name: str, tool: Callable[..., T], /, **args: object) -> T: ...
+    def call_tool(self, name: str, tool: Callable[..., Any], /, **args: object) -> Any:
+        """Call ``tool(**args)`` with the hooks of tool calls around it; returns what it returns.
+
+        They may answer for it, change its arguments and its result, cancel it (HookCancelled), have
+        it called again; as ``run``, they are part of the turn in which this is called. Where
+        the tool is ``async def``, await this. In a turn it is a call outside as any other: made
+        again when the turn is handled again.
+        """
+        return self._points.call(TOOLS, name, tool, args)
+
+    @overload
+    def call_model(
+        self, name: str, model: Callable[..., Coroutine[Any, Any, T]], /, **args: object
+    ) -> Coroutine[Any, Any, T]: ...
+    @overload
+    def call_model(self, name: str, model: Callable[..., T], /, **args: object) -> T: ...
+    def call_model(self, name: str, model: Callable[..., Any], /, **args: object) -> Any:
+        """Call ``model(**args)`` with the hooks of model calls around it, as ``call_tool``."""
+        return self._points.call(MODELS, name, model, args)
 
 
 def _whose(agents: object) -> tuple[str, str]:

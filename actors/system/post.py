@@ -37,7 +37,9 @@ from ..talk.turn import (
     Letter,
     StoredLetter,
     Turn,
+    agent_here,
     begun_in,
+    collecting_in,
     current,
     under_way_in,
 )
@@ -90,7 +92,7 @@ class PostOffice:
         cell = known if isinstance(known, RunningCell) else self._cell_of(ref)
         if not cell.receives and message.__class__ not in _PROXIED:
             raise _unreceived(cell)
-        turn = under_way_in(self._home)
+        turn = collecting_in(self._home)
         if turn is None:
             self._tell_from_outside(ref, cell, message)
             return
@@ -135,7 +137,7 @@ class PostOffice:
         """
         known = ref.cell
         cell = known if isinstance(known, RunningCell) else self._cell_of(ref)
-        turn = under_way_in(self._home)
+        turn = collecting_in(self._home)
         if cell.volatile:
             letter = Letter(detached(message))
             letter.correlation = unit.standing.correlation
@@ -471,9 +473,9 @@ def refuse_all(cell: RunningCell) -> None:
 
 def refuse_agents(what: str) -> None:
     """Raise Denied in what an agent runs: only the system may do that."""
-    turn = current.get()
-    if turn is not None:
-        message = f"{turn.cell} may not {what}; only the system may, and an agent itself"
+    who = agent_here()
+    if who is not None:
+        message = f"{'/'.join(who)} may not {what}; only the system may, and an agent itself"
         raise Denied(message)
 
 

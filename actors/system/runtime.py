@@ -45,6 +45,7 @@ from ..talk.reference import AgentRef
 from ..talk.sessions import compose
 from ..talk.turn import Alarm, Letter
 from .attendant import Attendant
+from .calls import ProgramPoints
 from .cells import SWEEP_SECONDS, Keeper
 from .context import TurnContext, hangs_on
 from .deferred import DeferredSweep
@@ -83,9 +84,7 @@ class Runtime:
     ) -> None:
         """Work on a store whose lease is held."""
         self.store, self.supervisor = store, supervisor
-        self.catalogue = catalogue
-        self.facade = facade
-        self.clock = clock
+        self.catalogue, self.facade, self.clock = catalogue, facade, clock
         self.dispatcher = Dispatcher(
             resources.workers, later=clock.call_later, scribe=supervisor.committer
         )
@@ -109,6 +108,7 @@ class Runtime:
         self.hooks = HookOffice(
             catalogue.classes(), clock, self.dispatcher, self.loop, catalogue.vault.plain.record
         )
+        self.points = ProgramPoints(self)
         self.keeper = Keeper(self, catalogue, resources.passivation)
         self.cells = self.keeper.cells
         boundaries = {kind: each.boundary for kind, each in catalogue.classes().items()}
@@ -120,7 +120,7 @@ class Runtime:
         supervisor.defer = self.ledger.defer
         self.desk = desk = Desk(
             self.ledger, supervisor, TurnContext(self), patience=limits.mailbox_wait,
-            plain=catalogue.vault.plain, listeners=SharedListeners(self),
+            plain=catalogue.vault.plain, listeners=SharedListeners(self.hooks, self.points),
         )  # fmt: skip
         self.schemas = schemas = Schemas(catalogue.vault)
         self.state = ScopedState(desk, largest=largest, schemas=schemas)

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from pykka._envelope import Envelope
 
+from ...hooks.acting import apart
 from ...hooks.history.recording import Recorder
 from ...hooks.hook import HookRun
 from ...lifecycle.clock import DelayedCall
+from ...persistence.names.scope import Principal
 from ...persistence.records.records import Commit, Timer
 from ...shared.ledger.unit import EndingUnit, Unit
 from ..pool.cell import Cell
@@ -315,6 +317,28 @@ def under_way_in(home: object) -> Turn | None:
     if turn is None or turn.cell.turn is not turn or turn.cell.home is not home:
         return None
     return turn
+
+
+def collecting_in(home: object) -> Turn | None:
+    """Return the turn under way in ``home`` with whose commit leaves what is sent here.
+
+    None for a hook that is no part of it: what that sends is sent at once.
+    """
+    if current.get() is None:  # mostly, for whoever sends much
+        return None
+    turn = under_way_in(home)
+    return None if turn is None or apart.get() is not None else turn
+
+
+def agent_here() -> tuple[str, str] | None:
+    """Return the kind and key of the agent in whose name this runs, also in what its turn began.
+
+    None where the system acts: in the program outside of turns, and in hooks of the system.
+    """
+    who, turn = apart.get(), current.get()
+    if who is not None:
+        return None if who is Principal.SYSTEM else (who.id, who.part)
+    return None if turn is None else (turn.cell.kind, turn.cell.key)
 
 
 def begun_in(home: object) -> Turn | None:

@@ -12,11 +12,13 @@ import msgspec
 from ...persistence.errors import storable, told
 from ...persistence.records.records import Commit
 from ...persistence.records.shared_tables import HOOK_QUEUE, HOOK_RUNS
-from ...persistence.records.tables import Change
+from ...persistence.records.tables import Change, Row
 from ..hook import HookRun
 
 LONGEST: Final = 1_000_000
 """Characters of a context or result; what is longer is kept by its beginning, and says so."""
+PLACE: Final = (0,)
+"""The key of what a commit keeps, before it has a sequence."""
 _SHOWN: Final = 2_000
 """Characters kept of one that is too long."""
 
@@ -95,11 +97,14 @@ def put_deferred(commit: Commit, runs: Sequence[HookRun], time: float) -> bool:
 def put_runs(commit: Commit, records: Iterable[HookRecord], time: float) -> None:
     """Have executions kept with a commit."""
     kept = list(records)
-    if not kept:
-        return
-    text = msgspec.json.encode(kept).decode()
-    effects = commit.with_effects()
-    effects.rows = [*effects.rows, Change(HOOK_RUNS, (0,), (0, time, text))]
+    if kept:
+        effects = commit.with_effects()
+        effects.rows = [*effects.rows, Change(HOOK_RUNS, PLACE, runs_row(kept, time))]
+
+
+def runs_row(records: Sequence[HookRecord], time: float) -> Row:
+    """Return executions as the row that their commit stores, which gets its sequence then."""
+    return (*PLACE, time, msgspec.json.encode(records).decode())
 
 
 def as_json(value: object) -> str:

@@ -34,6 +34,17 @@ class TraceContext(NamedTuple):
         return self._replace(span=digest if digest not in _NOTHING else "1".zfill(16))
 
 
+class Spanned(NamedTuple):
+    """Where a turn stands in the trace of its chain."""
+
+    context: TraceContext
+    """The trace, and the span of the turn: the same as ``self.turn.traceparent`` says."""
+    parent: str
+    """The span of the turn that led to it, or the one that was given; empty where it begins."""
+    last: bool
+    """No other attempt comes after this one."""
+
+
 def read_traceparent(text: str) -> TraceContext:
     """Return what a ``traceparent`` says; ConfigurationError if it is none."""
     found = _FORM.fullmatch(str(text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from itertools import chain
 from typing import Final
 
@@ -12,7 +13,7 @@ from ..actors.talk.control import Verb
 from ..persistence.errors import ConfigurationError, StoreUnavailable
 from ..persistence.names.scope import Principal
 from ..persistence.records.records import DeadLetter
-from .protocol import Flush, Isolate, Letters, LifecycleWish, Restore
+from .protocol import Flush, HooksWish, Isolate, Letters, LifecycleWish, OperatorWish, Restore
 
 PATIENCE: Final = 60.0
 """Seconds that a step waits for the turn under way."""
@@ -32,7 +33,7 @@ class Operator:
         self._runtime = runtime
         self._dead_letters = dead_letters
 
-    def do(self, wish: LifecycleWish | Isolate | Restore | Letters | Flush) -> Iterator[Done]:
+    def do(self, wish: OperatorWish) -> Iterator[Done]:
         """Do what is wished; yields each thing that was done."""
         match wish:
             case LifecycleWish():
@@ -46,6 +47,9 @@ class Operator:
                 yield {"action": "restore", "kind": wish.kind, "key": wish.key, "done": done}
             case Letters():
                 yield from self._letters(wish)
+            case HooksWish():
+                hooks = self._runtime.hooks.registry.list()
+                yield from (asdict(hook.statistics()) for hook in hooks)
             case Flush():
                 committer = self._runtime.supervisor.committer
                 yield {"action": "flush", "done": committer.flush(wish.timeout)}

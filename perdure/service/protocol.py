@@ -61,7 +61,12 @@ class StatusWish(msgspec.Struct, tag="watch", forbid_unknown_fields=True):
     every: float | None = None
 
 
-Wish: TypeAlias = LifecycleWish | Isolate | Restore | Letters | Flush | StatusWish
+class HooksWish(msgspec.Struct, tag="hooks", forbid_unknown_fields=True):
+    """Tell what each hook did."""
+
+
+OperatorWish: TypeAlias = LifecycleWish | Isolate | Restore | Letters | Flush | HooksWish
+Wish: TypeAlias = OperatorWish | StatusWish
 
 
 class ServiceRequest(msgspec.Struct, forbid_unknown_fields=True):

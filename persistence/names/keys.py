@@ -27,10 +27,10 @@ def checked_key(key: str) -> str:
     # Most are seen at a glance: no other character has a second form, or takes several bytes.
     plain = 0 < len(key) <= LONGEST and key.isascii() and key.isprintable()
     normal = key if plain else _checked_name(key, "key")
-    for form in _TRAVERSAL:
-        if form in normal:
-            message = f"the key {key!r} holds {form!r}, which is a form of paths; use other names"
-            raise ScopeError(message)
+    if ".." in normal or "\\" in normal or "//" in normal:
+        form = next(form for form in _TRAVERSAL if form in normal)
+        message = f"the key {key!r} holds {form!r}, which is a form of paths; use other names"
+        raise ScopeError(message)
     if normal.startswith(RESERVED):
         message = f"the key {key!r} begins with {RESERVED!r}, which is reserved; use another name"
         raise ScopeError(message)

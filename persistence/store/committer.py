@@ -282,6 +282,10 @@ class Committer:
             self.wake()
             raise
 
+    def due(self) -> bool:
+        """Tell, without the lock, whether anything has gathered."""
+        return bool(self._queue or self._taken)
+
     def help(self) -> None:
         """Write what has gathered on the calling thread, unless somebody is writing already.
 

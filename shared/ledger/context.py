@@ -33,7 +33,10 @@ class Context(Protocol):
         ...
 
     def origin(self) -> object:
-        """Return the turn in which this context began, under way or over; None outside."""
+        """Return the turn in which this context began, under way or over; None outside.
+
+        Also what a hook acts as that runs beside the turns of its agent.
+        """
         ...
 
     def led(self) -> tuple[int, int]:

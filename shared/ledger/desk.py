@@ -22,8 +22,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final, Self, TypeVar
 
+from ...hooks.acting import apart
 from ...hooks.details import Details
-from ...hooks.executor import aside
 from ...hooks.points import Point
 from ...hooks.timeline.following import FOLLOWED
 from ...lifecycle.supervisor import PersistenceSupervisor
@@ -179,8 +179,11 @@ class Desk(View):
 
     def begin_as_system(self, correlation: int = 0) -> Unit:
         """Return a new unit of the system's, whoever calls: for what nobody asked for."""
-        standing = _SYSTEM if not correlation else Standing(Principal.SYSTEM, "", correlation)
-        return Unit(standing, self.guard.epoch, edge=True)
+        return self.begin_as(Principal.SYSTEM, correlation)
+
+    def begin_as(self, who: Principal, correlation: int) -> Unit:
+        """Return a new unit in the name of ``who``, whoever calls."""
+        return Unit(Standing(who, "", correlation), self.guard.epoch, edge=True)
 
     def entry(self, name: str = ALONE) -> OneCall:
         """Return a context manager for a call that changes something.
@@ -311,7 +314,7 @@ class Desk(View):
     def _chain(self, commit: Commit, unit: Unit) -> None:
         """Have a commit that is no turn's know what led to it."""
         standing = unit.standing
-        if standing is _SYSTEM and FOLLOWED.get() is None and not aside.get():
+        if standing is _SYSTEM and FOLLOWED.get() is None and apart.get() is None:
             return  # from outside: most come here
         correlation, commit.cause = self._context.led()
         commit.correlation = standing.correlation or correlation

@@ -142,12 +142,6 @@ class KeyedRows(Handle):
                 unit.withdraw(place)  # whoever catches this may go on with the rest
                 raise
 
-    def _put_unseen(self, unit: Unit, scope: Scope, place: KeyPlace, step: Step) -> None:
-        """Add a step that writes whatever is there; that is looked at when the unit ends."""
-        with unit:
-            self._desk.allow(unit, Right.WRITE, scope, place[1][KEY], "write")
-            unit.change(place, step, blind=True)
-
     def _change_alone(
         self,
         scope: Scope,

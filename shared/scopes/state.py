@@ -213,12 +213,15 @@ class ScopedState(KeyedRows):
                     self.set(scope, key, value, ttl=ttl)
             return
         with self.transaction():
-            unit = self._desk.unit()
+            desk, expires = self._desk, self._clerk.deadline(ttl)
+            unit = desk.unit()
             assert unit is not None, "a transaction has one"
-            for key, value in values.items():
-                place = self._place(scope, key)
-                step = self._put(scope, place, value, self._clerk.deadline(ttl))
-                self._put_unseen(unit, scope, place, step)
+            with unit:
+                for key, value in values.items():
+                    place = self._place(scope, key)
+                    step = self._put(scope, place, value, expires)
+                    desk.allow(unit, Right.WRITE, scope, place[1][KEY], "write")
+                    unit.change(place, step, blind=True)  # what is there is seen when it ends
 
     def set_if_absent(
         self, scope: Scope, key: str, value: object, *, ttl: float | None = None

@@ -2,15 +2,20 @@
 
 from pathlib import Path
 
-from perdure import AgentSystem, Principal, Right, Scope
+from perdure import AgentSystem, MessageDetails, Principal, Right, Scope
 from tests.cli.programs import Desk
 from tests.kit.deadline import DEADLINE
 
 
+def _guard(details: MessageDetails) -> None:
+    """Let all of it go on."""
+
+
 def fill(path: Path) -> None:
-    """Make the store: agents, mail, timers, letters, keys, patterns, sessions, artifacts, audit."""
+    """Make the store: agents, mail, timers, letters, hooks, keys, patterns, sessions, ..."""
     work = Scope.workflow("w")
     with AgentSystem.open(path, agents=[Desk], sync="process") as system:
+        system.hooks.on("message.before", _guard, on="refuse", name="guard")
         emea = system.agent(Desk, "emea")
         with system.sessions.create("chat"):
             emea.call(Desk.assign, "T-1").get()

@@ -98,8 +98,8 @@ def test_patterns_are_listed_with_what_they_hold(waiting: Path) -> None:
 
 
 LISTS: Final = {
-    "agents", "journal", "mail", "timers", "dead-letters", "audit", "state", "sharing", "sessions",
-    "artifacts", "growth", "doctor", "timeline",
+    "agents", "journal", "mail", "timers", "dead-letters", "hooks", "audit", "state", "sharing",
+    "sessions", "artifacts", "growth", "doctor", "timeline",
 }  # fmt: skip
 
 
@@ -117,7 +117,7 @@ def test_every_list_has_the_same_options() -> None:
         assert len(shared[option]) == 1, option
     assert where["after"] == where["newest"] == where["limit"] == LISTS
     assert LISTS < where["wide"] <= where["json"]
-    agents = {"agents", "journal", "mail", "timers", "dead-letters", "timeline"}
+    agents = {"agents", "journal", "mail", "timers", "dead-letters", "hooks", "timeline"}
     assert where["key"] - {"show", "diff", "isolate", "restore", "why"} == agents
     assert [len(shared[name]) for name in ("store", "scope")] == [1, 2]
 

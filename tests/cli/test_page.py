@@ -20,7 +20,10 @@ from tests.kit.children import finished
 TEXT = make_cli.PAGE.read_text()
 NAMED = {"fields", "logs", "maps", "counts", "orphans", "limits", "meta", "remaining", "keys"}
 """Keys of `show` and `doctor` whose values are by name; `fields` of `growth` is a list."""
-OPAQUE = {"body", "delta", "value", "entry", "before", "after", "detail", "arguments"}
+OPAQUE = {
+    "outcomes", "context", "result", "body", "delta", "value", "entry", "before", "after", "detail",
+    "arguments",
+}  # fmt: skip
 
 
 def keys(value: object) -> Iterator[str]:
@@ -68,6 +71,9 @@ RUNS: Final[dict[str, list[list[str]]]] = {
     "dead-letters show": [["LETTER"]],
     "dead-letters requeue": [["LETTER"]],
     "dead-letters discard": [["LETTER"]],
+    "hooks": [[]],
+    "hooks runs": [[]],
+    "hooks show": [["RUN"]],
     "audit": [[]],
     "audit verify": [[]],
     "audit head": [[]],
@@ -150,7 +156,9 @@ def test_json_keys_are_the_documented_ones(
     shutil.copy(full_store, store)
     monkeypatch.setenv("KEYS", "k1:" + "A" * 43 + "=")
     (letter, *_) = records("dead-letters", "--store", store)
-    words: dict[str, object] = {"LETTER": letter["id"], "FILE": tmp_path / "file"}
+    (run, *_) = records("hooks", "runs", "--store", store)
+    words: dict[str, object] = {"LETTER": letter["id"], "RUN": run["id"]}
+    words["FILE"] = tmp_path / "file"
     words |= {name: full_store.with_name(name) for name in ("KEYS", "SESSION")}
     damaged = command in {"doctor findings", "secrets scan"}
     if command == "doctor findings":

@@ -256,3 +256,43 @@ def test_the_hook_of_the_system_acts_as_the_system(kind: type[Adder]) -> None:
         with pytest.raises(HookCancelled):
             ask(system, kind, 1)
         assert system.state.get(Scope.GLOBAL, "seen") == 1
+
+
+def test_what_a_hook_of_the_system_sends_is_sent_at_once(kind: type[Adder]) -> None:
+    """It is no part of the turn: it arrives although the turn is undone."""
+    with open_system() as system:
+
+        @system.hooks.on("message.before", on="fail")
+        def note(details: MessageDetails) -> Cancel:
+            system.agent(kind, "b").cast(Adder.add, 5)
+            return Cancel("never")
+
+        with pytest.raises(HookCancelled):
+            system.agent(kind, "a").call(Adder.fail, 1).get(timeout=DEADLINE)
+        assert system.idle(DEADLINE)
+        assert system.agent(kind, "b").call(Adder.seen).get(timeout=DEADLINE) == (5, 1)
+
+
+def test_a_hook_of_the_system_manages_hooks_in_a_turn(kind: type[Adder]) -> None:
+    """One that removes itself runs to its end; one that it adds or removes counts from then on."""
+    with open_system() as system:
+        seen: list[str] = []
+
+        @system.hooks.on("message.before", name="other", priority=200)
+        def other(details: MessageDetails) -> None:
+            seen.append("other")
+
+        @system.hooks.on("message.before", name="once")
+        def once(details: MessageDetails) -> Replace:
+            seen.append("once")
+            system.hooks.remove("once")
+            system.hooks.remove("other")
+            system.hooks.on("message.before", other, name="next")
+            return Replace(((10,), {}))
+
+        assert ask(system, kind, 1) == 10
+        assert seen[0] == "once"
+        del seen[:]
+        assert ask(system, kind, 1) == 11
+        assert seen == ["other"]
+        assert [each.name for each in system.hooks.list()] == ["next"]

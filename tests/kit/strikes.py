@@ -17,6 +17,9 @@ from typing import Any
 
 LOOKS = {"RESUME", "CALL", "CALL_FUNCTION_EX", "JUMP_BACKWARD", "CALL_KW"}
 
+ENOUGH = 4
+"""Rounds in a row that were over before their place was reached: there are no such places."""
+
 
 HANDLERS = "perdure.actors.cell.receiver"
 

@@ -9,7 +9,7 @@ from typing import Any
 from ...persistence.errors import ConfigurationError, UnknownAgent, UnknownDeadLetter
 from ...service.client import find_owner
 from ...service.operator import Operator
-from ...service.protocol import Flush, Isolate, Letters, LifecycleWish, Restore, StatusWish
+from ...service.protocol import Flush, Isolate, LifecycleWish, OperatorWish, Restore, StatusWish
 from ...url import open_reader, path_of
 from ..terminal.exits import ExitCode, NotFound
 from ..terminal.options import AgentsAction
@@ -19,9 +19,7 @@ from .owned import owned
 FLUSH_SECONDS = 60.0
 
 
-def do(
-    url: str, wish: LifecycleWish | Isolate | Restore | Letters | Flush
-) -> Iterator[dict[str, Any]]:
+def do(url: str, wish: OperatorWish) -> Iterator[dict[str, Any]]:
     """Have the owner of a store do something, or open the store and do it; yield what was done."""
     try:
         owner = find_owner(path_of(url))

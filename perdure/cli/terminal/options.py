@@ -107,6 +107,14 @@ class TimelineFormat(enum.StrEnum):
     HTML = "html"
 
 
+class HooksAction(enum.StrEnum):
+    """What to show of hooks."""
+
+    LIST = "list"
+    RUNS = "runs"
+    SHOW = "show"
+
+
 class GrowthAction(enum.StrEnum):
     """What to show of what uses the space."""
 

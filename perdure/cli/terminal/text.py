@@ -13,6 +13,8 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Final
 
+from ...persistence.errors import ConfigurationError
+
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Control, format (reading direction, joiners), surrogates, private, unassigned, line breaks."""
 _MARKS: Final = frozenset({"Mn", "Me"})
@@ -70,3 +72,13 @@ def moment(seconds: float) -> str:
     except (OverflowError, ValueError, OSError):
         return str(seconds)
     return when.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def seconds_of(text: str, what: str) -> float:
+    """Return the seconds since the epoch of a time in UTC; ConfigurationError for what is none."""
+    try:
+        when = dt.datetime.fromisoformat(text)
+        return (when if when.tzinfo else when.replace(tzinfo=dt.UTC)).timestamp()
+    except (ValueError, OverflowError):
+        message = f"{what} {text!r:.40}: give a time, as 2031-05-07 or 2031-05-07 18:00:00 (UTC)"
+        raise ConfigurationError(message) from None

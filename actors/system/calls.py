@@ -1,0 +1,188 @@
+"""Points that a program runs: those of its own, and its calls of tools and models."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+import time
+from collections.abc import Callable, Mapping
+from types import CoroutineType
+from typing import Any, TypeVar
+
+import msgspec
+
+from ...hooks.acting import apart
+from ...hooks.details import CallDetails, CallErrorDetails
+from ...hooks.executor import Decision, run_chain
+from ...hooks.hook import HookRun
+from ...hooks.points import Point, Work
+from ...hooks.results import Retry, Skip
+from ...hooks.timeline.following import led_to
+from ...persistence.errors import ConfigurationError
+from ...persistence.names.scope import Principal
+from ..cell.cell import Surroundings
+from ..cell.listeners import keep_runs, refuse
+from ..talk.turn import Turn, collecting_in
+
+D = TypeVar("D")
+
+
+class ProgramPoints:
+    """Run hooks where a program says so, in the turn under way or outside. Thread-safe."""
+
+    def __init__(self, home: Surroundings) -> None:
+        """Run the hooks of a system."""
+        self._home = home
+
+    def run(self, point: Point[D], details: D, name: str = "") -> Decision[D] | None:
+        """Run the hooks that listen to the agent at work here, or if there is none to all.
+
+        What they did is kept with the turn, and outside of turns in a commit of its own. ``name``
+        is what a hook may be limited to.
+        """
+        home, turn = self._home, collecting_in(self._home)
+        kind, key, agent, who = self._at_work(turn)
+        chain = home.hooks.registry.chain(point, kind, key)
+        if agent is None:
+            chain = tuple(hook for hook in chain if not hook.method)
+        notes = None if turn is None else turn.notes
+        runs: list[HookRun] = [] if notes is None else notes.runs
+        try:
+            if not name:
+                name = details.name if isinstance(details, CallDetails) else point.name
+            return run_chain(chain, details, name, agent, home.hooks, runs, who)
+        finally:
+            if turn is None:
+                keep_runs(home, runs, (0, led_to(home)[1]))
+            elif notes is None:
+                keep_runs(home, runs, (turn.letter.id, turn.letter.cause))
+            elif runs:
+                turn.effects = True
+
+    def call(
+        self, work: Work, name: str, function: Callable[..., Any], args: Mapping[str, object]
+    ) -> Any:  # noqa: ANN401 - what the function returns
+        """Call a function with the hooks of its work around it."""
+        turn = collecting_in(self._home)
+        kind, key, _, _ = self._at_work(turn)
+        correlation = 0 if turn is None else turn.letter.correlation
+        first = CallDetails(kind, key, correlation, name, args, None, 0.0)
+        call = _Call(self, work, first)
+        called = function if inspect.isroutine(function) else type(function).__call__
+        if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called):
+            return call.awaited(function)
+        return call.made(function)
+
+    def now(self) -> float:
+        """Return the seconds by which caches count."""
+        return self._home.clock.monotonic()
+
+    def pause(self, seconds: float) -> None:
+        """Wait on the system's clock; a worker lends its place meanwhile."""
+        if seconds:
+            over = threading.Event()
+            self._home.clock.call_later(seconds, over.set)
+            with self._home.dispatcher.blocking():
+                over.wait()
+
+    def _at_work(self, turn: Turn | None) -> tuple[str, str, object, Principal | None]:
+        """Return the agent at work here, and as who hooks of its class act: None for its turn."""
+        if turn is not None:
+            cell: Any = turn.cell
+            return cell.kind, cell.key, cell.activation.agent, None
+        who = apart.get()
+        if who is None or who is Principal.SYSTEM:
+            return "", "", None, None
+        return who.id, who.part, None, who
+
+
+class _Call:
+    """One call: its hooks before, the attempts to make it, its hooks after."""
+
+    def __init__(self, points: ProgramPoints, work: Work, first: CallDetails) -> None:
+        self._points = points
+        self._work = work
+        self._first = first
+        self._attempt = 0
+        self._started = 0.0
+        self._decision: Decision[CallDetails] | None = None
+
+    def made(self, function: Callable[..., Any]) -> object:
+        """Make it."""
+        while True:
+            details = self._begin()
+            if details.done:
+                return details.result
+            try:
+                result = function(**details.args)
+                _refuse_coroutine(result, details.name)
+            except Exception as error:
+                answer = self._failed(details, error)
+                if answer is None:
+                    raise
+                if isinstance(answer, Skip):
+                    return answer.value
+                self._points.pause(answer.delay)
+            else:
+                return self._end(details, result)
+
+    async def awaited(self, function: Callable[..., Any]) -> object:
+        """Make it on an event loop; its hooks run beside that, and may be async themselves."""
+        while True:
+            details = await asyncio.to_thread(self._begin)
+            if details.done:
+                return details.result
+            try:
+                result = await function(**details.args)
+            except Exception as error:
+                answer = await asyncio.to_thread(self._failed, details, error)
+                if answer is None:
+                    raise
+                if isinstance(answer, Skip):
+                    return answer.value
+                await asyncio.to_thread(self._points.pause, answer.delay)
+            else:
+                return await asyncio.to_thread(self._end, details, result)
+
+    def _begin(self) -> CallDetails:
+        """Ask who listens before an attempt; what comes back is done if the call need not be."""
+        self._attempt += 1
+        told = msgspec.structs.replace(self._first, attempt=self._attempt)
+        self._decision = decision = self._points.run(self._work.before, told)
+        refuse(decision)
+        if decision is not None:
+            told = decision.details
+            if isinstance(decision.answer, Skip):
+                told = msgspec.structs.replace(told, result=decision.answer.value, done=True)
+        self._started = time.perf_counter()
+        return told
+
+    def _end(self, details: CallDetails, result: object) -> object:
+        took = time.perf_counter() - self._started
+        told = msgspec.structs.replace(details, result=result, seconds=took, done=True)
+        after = self._points.run(self._work.after, told)
+        if after is not None:
+            result = after.details.result
+        if self._decision is not None:
+            self._decision.keep(result, self._points.now())
+        return result
+
+    def _failed(self, details: CallDetails, error: Exception) -> Retry | Skip | None:
+        """Ask what becomes of an error; None if it stays one."""
+        told = CallErrorDetails(
+            details.kind, details.key, details.correlation, details.name, details.args, None,
+            time.perf_counter() - self._started, attempt=self._attempt, error=error,
+        )  # fmt: skip
+        decision = self._points.run(self._work.error, told)
+        answer = None if decision is None else decision.answer
+        if isinstance(answer, Retry) and self._attempt < answer.attempts:
+            return answer
+        return answer if isinstance(answer, Skip) else None
+
+
+def _refuse_coroutine(result: object, name: str) -> None:
+    if isinstance(result, CoroutineType):
+        result.close()
+        message = f"{name} gave a coroutine; call a function that is declared as async def"
+        raise ConfigurationError(message)
