@@ -89,7 +89,7 @@ PAGES: Final = (
         "Code that intervenes, what it is told, what it may answer, and the history of it.",
         (
             *("Hooks", "hook", "HookOptions", "OnFailure", "HookSet", "Declared"),
-            *("hooked", "HookHost", "HookStatistics", "Point"),
+            *("hooked", "HookHost", "Spanned", "TraceContext", "HookStatistics", "Point"),
             *("Continue", "Replace", "Cancel", "Retry", "Redirect", "Skip", "Fork", "Cache"),
             *("Details", "MessageDetails", "OutcomeDetails", "ErrorDetails", "StateDetails"),
             *("SaveDetails", "LoadDetails", "LifecycleDetails", "CallDetails", "CallErrorDetails"),

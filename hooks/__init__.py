@@ -1,1 +1,1 @@
-"""Places where code may intervene in a turn, a save or a transition. Empty so far."""
+"""Places where code may intervene in a turn, a save or a transition."""

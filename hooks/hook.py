@@ -8,14 +8,14 @@ import inspect
 import logging
 import math
 import threading
-import time
 import types
 import typing
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, NamedTuple, Protocol, TypeVar, cast
+from time import perf_counter
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from ..persistence.errors import ConfigurationError, HookFailed
 from ..persistence.options import Options
@@ -317,24 +317,26 @@ class Hook:
             self._passed(strict=strict)
             return None
         told = around.context(details) if runs is not None and self.record else None
-        started = time.perf_counter()
+        started = perf_counter()
         try:
             given = self.function(agent, details) if self.method else self.function(details)
-            if self.is_async:
-                given = around.wait(given, self.options.budget)
-            if given.__class__ not in self.allowed:
-                self._check(given)
+            if given is not None:
+                if self.is_async:
+                    given = around.wait(given, self.options.budget)
+                if given.__class__ not in self.allowed:
+                    self._check(given)
         except Exception as error:  # noqa: BLE001 - anybody's code
-            took = time.perf_counter() - started
+            took = perf_counter() - started
             if runs is not None and told is not None:
                 runs.append(HookRun(self, details, told, None, error, around.now(), took))
             self._failed(error, took, around, strict=strict)
             return None
-        took = time.perf_counter() - started
-        result = None if given.__class__ is Continue else cast("Result | None", given)
+        took = perf_counter() - started
+        result: Result | None = None if given is None or given.__class__ is Continue else given
         if result is None and took <= self.limit and not self.circuit.failures:
-            self.times.append(took)  # in one step, without the lock; summed when somebody looks
-            if len(self.times) >= _SUMMED:
+            times = self.times
+            times.append(took)  # in one step, without the lock; summed when somebody looks
+            if len(times) >= _SUMMED:
                 self._sum()
         else:
             self._ended(result, took, around)
@@ -348,11 +350,12 @@ class Hook:
 
     def _sum(self) -> None:
         with self._lock:
-            for _ in range(len(self.times)):
-                took = self.times.popleft()
-                self.runs += 1
-                self.seconds += took
-                self.longest = max(self.longest, took)
+            take = self.times.popleft
+            taken = [take() for _ in range(len(self.times))]
+            if taken:
+                self.runs += len(taken)
+                self.seconds += sum(taken)
+                self.longest = max(self.longest, *taken)
 
     def _ended(self, result: Result | None, took: float, around: Surroundings) -> None:
         with self._lock:

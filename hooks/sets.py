@@ -7,7 +7,7 @@ from typing import Final, Protocol, TypeVar
 
 from .details import Details
 from .hook import Declared
-from .timeline.trace import Spanned
+from .trace import Spanned
 
 C = TypeVar("C", bound=type)
 

@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from .hooks.timeline.timeline import Timeline
     from .hooks.timeline.tree import Gap, Span, Tree
     from .hooks.timeline.why import Provenance
+    from .hooks.trace import Spanned, TraceContext
     from .lifecycle import signals
     from .lifecycle.backoff import Backoff
     from .lifecycle.clock import Clock, VirtualClock
@@ -291,6 +292,7 @@ __all__ = [
     "Skip",
     "Source",
     "Span",
+    "Spanned",
     "Spent",
     "State",
     "StateDetails",
@@ -308,6 +310,7 @@ __all__ = [
     "Timer",
     "Timers",
     "Topic",
+    "TraceContext",
     "Tree",
     "TurnFilter",
     "TurnView",
@@ -477,6 +480,7 @@ _HOMES: Final = {
     "Skip": ".hooks.results",
     "Source": ".shared.artifacts.source",
     "Span": ".hooks.timeline.tree",
+    "Spanned": ".hooks.trace",
     "Spent": ".hooks.shipped.cost_budget",
     "State": ".persistence.state.state",
     "StateDetails": ".hooks.details",
@@ -494,6 +498,7 @@ _HOMES: Final = {
     "Timer": ".persistence.records.records",
     "Timers": ".listings",
     "Topic": ".actors.patterns.topic",
+    "TraceContext": ".hooks.trace",
     "Tree": ".hooks.timeline.tree",
     "TurnFilter": ".actors.cell.logs",
     "TurnView": ".actors.talk.turn",

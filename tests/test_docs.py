@@ -7,6 +7,7 @@ import pytest
 
 import perdure
 from docs import make_reference
+from perdure.hooks import points
 from tests.kit.children import ROOT
 from tests.pages import DOCS, PageError, anchors, blocks, links, pages, run_page
 
@@ -187,3 +188,22 @@ def test_a_word_of_the_glossary_has_one_meaning() -> None:
     words = [word for part in parts for word in part]
     assert len(set(words)) == len(words) > 50
     assert all(part == sorted(part) for part in parts)
+
+
+def test_the_guide_of_hooks_has_each_point_and_what_it_takes() -> None:
+    """Its table names every point of perdure with its details and the answers, and no other."""
+    text = (DOCS / "guides" / "hooks.md").read_text()
+    found: dict[str, tuple[set[str], set[str]]] = {}
+    details: list[str] = []
+    for line in text.splitlines():
+        if re.match(r"\| `[a-z_]+(\.[a-z]+)?`", line) and line.count("|") == 5:
+            names, _, told, answers = (
+                re.findall(r"`([\w.]+)`", part) for part in line.split("|")[1:5]
+            )
+            details = told or details
+            for name in names:
+                found[name] = ({*details}, {*answers} | {"Continue"})
+    assert found.keys() == points.POINTS.keys()
+    for name, point in points.POINTS.items():
+        assert point.details.__name__ in found[name][0], name
+        assert {result.__name__ for result in point.results} == found[name][1], name

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 from blinker import Signal
 
-from ...hooks.timeline.trace import TraceContext
+from ...hooks.trace import TraceContext
 from ...lifecycle.clock import Clock
 from ...lifecycle.durability import AutoSave, Durability
 from ...lifecycle.groups import SupervisionTree

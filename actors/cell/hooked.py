@@ -55,11 +55,11 @@ class HookedCell(RunningCell):
             told = _message(self, turn, message)
             decision = self._ask(turn, hooks.before, told, told.name, agent)
             if decision is not None:
+                if decision.details is not told:
+                    message = _as_message(decision.details)
                 self._fork(turn, message, decision)
                 if decision.answer is not None:
                     return self._checked(turn, hooks, agent, self._decided(turn, message, decision))
-                if decision.details is not told:
-                    message = _as_message(decision.details)
         if not hooks.watches and (decision is None or not decision.wanted):
             return handle(agent, message)
         started = time.perf_counter()
@@ -195,7 +195,7 @@ class HookedCell(RunningCell):
 
     def _end(self, turn: Turn) -> None:
         super()._end(turn)
-        if self.hooks is not None:
+        if turn.notes is not None:
             tell_of_turn(self, turn)
 
     def _undo(self, turn: Turn) -> None:
@@ -224,11 +224,12 @@ class HookedCell(RunningCell):
 
 def _message(cell: RunningCell, turn: Turn, message: object) -> MessageDetails:
     letter = turn.letter
-    if isinstance(message, ProxyCall) and letter.name:  # as most are, spelt out: it is on the path
+    if message.__class__ is ProxyCall:  # as most are, spelt out: it is on the path
+        path, args, kwargs = message
         return MessageDetails(
-            cell.blueprint.kind, cell.key, letter.correlation, letter.id, letter.name,
-            message.args, message.kwargs, letter.cause, letter.attempts + 1,
-            letter.reply_to is not None,
+            cell.blueprint.kind, cell.key, letter.correlation, letter.id,
+            path[0] if len(path) == 1 else ".".join(path), args, kwargs, letter.cause,
+            letter.attempts + 1, letter.reply_to is not None,
         )  # fmt: skip
     return MessageDetails(*_parts(cell, turn, message))
 

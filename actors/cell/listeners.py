@@ -8,11 +8,11 @@ from typing import Any, Final, TypeAlias
 from ...hooks import points
 from ...hooks.details import LifecycleDetails, LoadDetails, SaveDetails, StateDetails
 from ...hooks.executor import Decision, run_chain
+from ...hooks.following import following
 from ...hooks.history.record import put_deferred, put_runs, record_of
 from ...hooks.hook import HookRun
 from ...hooks.points import Point
 from ...hooks.results import Cancel
-from ...hooks.timeline.following import following
 from ...persistence.errors import HookCancelled, PerdureError
 from ...persistence.records.records import Commit
 from ...persistence.secrets.masking import masked

@@ -15,10 +15,10 @@ import msgspec
 from ...hooks.acting import apart
 from ...hooks.details import CallDetails, CallErrorDetails
 from ...hooks.executor import Decision, run_chain
+from ...hooks.following import led_to
 from ...hooks.hook import HookRun
 from ...hooks.points import Point, Work
 from ...hooks.results import Retry, Skip
-from ...hooks.timeline.following import led_to
 from ...persistence.errors import ConfigurationError
 from ...persistence.names.scope import Principal
 from ..cell.cell import Surroundings

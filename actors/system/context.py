@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Final, cast
 
 from ...hooks.acting import apart
-from ...hooks.timeline.following import led_to
+from ...hooks.following import led_to
 from ...persistence.names.scope import Principal
 from ...persistence.records.records import Message
 from ...shared.ledger.guard import Standing

@@ -11,10 +11,10 @@ from typing import Any, ClassVar, Final
 import msgspec
 
 from ...hooks.acting import in_name_of
+from ...hooks.following import following
 from ...hooks.history.record import PLACE, record_of, runs_row
 from ...hooks.history.recording import RecordedError
 from ...hooks.hook import Hook, HookRun
-from ...hooks.timeline.following import following
 from ...persistence.errors import HookFailed, PerdureError, UnknownHook
 from ...persistence.names.scope import Principal
 from ...persistence.records.shared_tables import HOOK_QUEUE, HOOK_RUNS

@@ -7,7 +7,7 @@ from typing import cast
 
 from ...hooks.acting import apart, in_name_of
 from ...hooks.details import Details
-from ...hooks.timeline.trace import Spanned
+from ...hooks.trace import Spanned
 from ...persistence.errors import Denied
 from ...persistence.names.scope import Principal, Scope
 from ...shared.ledger.guard import Decision, Right, Standing, Use

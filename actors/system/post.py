@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr
 
-from ...hooks.timeline.following import FOLLOWED, led_to
+from ...hooks.following import FOLLOWED, led_to
 from ...hooks.timeline.why import Provenance
 from ...lifecycle.status import Status
 from ...persistence.errors import Denied, MailboxFull, PerdureError, SystemClosed

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import ClassVar, Final
 
-from ...hooks.timeline.trace import TraceContext, read_traceparent
+from ...hooks.trace import TraceContext, read_traceparent
 from ...lifecycle.clock import Clock
 from ...lifecycle.supervisor import PersistenceSupervisor
 from ...persistence.records.records import NOT_KNOWN, Commit

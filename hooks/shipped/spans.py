@@ -11,7 +11,7 @@ from ..details import ErrorDetails, MessageDetails, OutcomeDetails
 from ..hook import Declared, HookOptions
 from ..points import ERROR, MESSAGE_AFTER
 from ..sets import HookHost
-from ..timeline.trace import Spanned, TraceContext
+from ..trace import Spanned, TraceContext
 from .needed import needed
 
 _LAST: Final = HookOptions(priority=1000, record=False)

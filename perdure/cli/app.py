@@ -108,6 +108,7 @@ for _function in (
     processes.run, agents.agents, agents.isolate, agents.restore, processes.stats,
     processes.flush, agents.show, agents.diff, mail.journal, causes.timeline, causes.why,
     mail.mail, mail.timers, mail.dead_letters, hooks.hooks, shared.audit, shared.state,
-    shared.sharing, shared.sessions, shared.secrets, shared.artifacts, upkeep.growth, upkeep.doctor,
+    shared.sharing, shared.sessions, shared.secrets, shared.artifacts, upkeep.growth,
+    upkeep.doctor,
 ):  # fmt: skip
     command(_function)

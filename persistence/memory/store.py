@@ -31,7 +31,7 @@ from ..records.records import (
     StoredAgent,
     Timer,
 )
-from ..records.shared_tables import AUDIT, TOMBSTONES
+from ..records.shared_tables import AUDIT, NUMBERED, TOMBSTONES
 from ..records.tables import Key, Order, Row, Table
 from ..records.texts import StoredText
 from ..store import growth as shared_growth
@@ -90,12 +90,16 @@ class MemoryStore(Store):
             token = (held.token if held else 0) + 1
             self._leases[:] = [LeaseRecord(token, owner, time.time(), released=False)]
             self.lease = Lease(token, owner)
-            last = self._journal[-1].sequence if self._journal else 0
             decisions = self._tables.page(AUDIT, _NEWEST, None, 1)
             chain = START.moved_to(decisions[0]) if decisions else START
-            # A decision of a commit without an agent has a sequence and no entry in the journal.
-            last = max(last, *(row[1] for row in decisions)) if decisions else last  # type: ignore[type-var, assignment]
-            return Counters(sequence=last, agent=max(self._names), chain=chain)
+            sequences = [entry.sequence for entry in self._journal[-1:]]
+            sequences += (self._last(table) for table in NUMBERED)
+            return Counters(sequence=max(sequences), agent=max(self._names), chain=chain)
+
+    def _last(self, table: Table) -> int:
+        """Return the latest commit that the end of a table knows of."""
+        newest = self._tables.page(table, Order(table.key_names[:1], descending=True), None, 1)
+        return max((int(str(row[table.names.index(table.numbers)])) for row in newest), default=0)
 
     def commit(self, batch: Batch) -> None:
         """Take over a batch, all of it or nothing."""

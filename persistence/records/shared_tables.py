@@ -242,6 +242,7 @@ HOOK_SEGMENTS: Final = Table(
     ),
     key=1,
     journaled=False,
+    numbers="last",
 )  # fmt: skip
 """Executions of hooks, compressed: from which commit to which, and what may be found in it."""
 
@@ -277,3 +278,7 @@ SHARED_TABLES: Final = (
     PROGRESS, TOMBSTONES, HOOK_RUNS, HOOK_QUEUE, HOOK_SEGMENTS, HOOK_PINS, TRACES,
     FORMATS,
 )  # fmt: skip
+
+NUMBERED: Final = tuple(table for table in SHARED_TABLES if table.numbers)
+"""Those that may know of later commits than the journal: without them a next owner would give a
+sequence again, and write over what belongs to it."""

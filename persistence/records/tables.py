@@ -51,6 +51,9 @@ class Table:
     """The column that is filled with the sequence of the commit that writes the row."""
     journaled: bool = True
     """Its changes stand in the journal."""
+    numbers: str = ""
+    """The column with sequences that may stand in no entry of the journal: numbering goes on behind
+    that of the last row. That of the commit, unless another is named or the journal has it."""
     fixed: bool = False
     """A row never changes: one that is there already is left alone (content-addressed, audit)."""
     names: tuple[str, ...] = field(init=False)
@@ -80,6 +83,8 @@ class Table:
         object.__setattr__(self, "sized", _getter([*self._sized()]))
         at = names.index(self.sequence) if self.sequence else -1
         object.__setattr__(self, "_sequence_at", at)
+        if self.sequence and not self.journaled and not self.numbers:
+            object.__setattr__(self, "numbers", self.sequence)
 
     def _sized(self) -> Iterator[int]:
         for at, column in enumerate(self.columns):

@@ -72,7 +72,11 @@ class Detector:
 
     def redacted(self, text: str, name: str = "") -> str:
         """Return JSON ``text`` with ``***`` in the place of each secret."""
-        if self.names and next(_named(text, name), None) is not None:
+        if (
+            self.names
+            and (name or _may_be_named(text))
+            and next(_named(text, name), None) is not None
+        ):
             text = _compact(_without(json.loads(text), least_length(name)))
         for rule in self.rules:
             if any(needle in text for needle in rule.needles):
@@ -129,10 +133,7 @@ class SecretWatch:
             return False
         if "://" in text:
             return True
-        if not self.detector.names or '":' not in text:
-            return False  # no names in it
-        lower = text.lower()
-        return any(word in lower for word in _NAMES)
+        return self.detector.names and _may_be_named(text)
 
     def _say(self, place: str, rule: str) -> None:
         if (place, rule) in self._told:
@@ -152,6 +153,17 @@ class SecretWatch:
 def sensitive(name: str) -> str:
     """Return ``name`` if secrets stand under it, else nothing."""
     return name if least_length(name) else ""
+
+
+def _may_be_named(text: str) -> bool:
+    """Tell whether JSON may have a name under which secrets stand."""
+    if '":' not in text:
+        return False
+    lower = text.lower()
+    for word in _NAMES:  # noqa: SIM110 - on the path of what is recorded, and any() takes twice as long
+        if word in lower:
+            return True
+    return False
 
 
 def _named(text: str, name: str) -> Iterator[str]:

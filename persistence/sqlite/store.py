@@ -26,7 +26,8 @@ from ..errors import (
 from ..records.chain import START, Chain
 from ..records.checksums import of_field, of_record
 from ..records.records import Counters
-from ..records.shared_tables import AUDIT, AUDIT_ANCHOR
+from ..records.shared_tables import AUDIT, AUDIT_ANCHOR, NUMBERED
+from ..records.tables import Table
 from ..store.batch import Batch
 from ..store.lease import NO_LEASE, Lease, Owner
 from ..store.store import Store
@@ -149,8 +150,8 @@ class SqliteStore(SqliteReader, Store):
         try:
             with self._transaction("acquiring the lease") as connection:
                 last = self._take(connection, owner, takeover=takeover)
-                counters = self._counters(connection)
                 self._upgrade(connection)
+                counters = self._counters(connection)
         except StoreUnavailable as error:
             if self.lease is before or not malformed(error):
                 raise
@@ -166,9 +167,8 @@ class SqliteStore(SqliteReader, Store):
         try:
             self._mend(self._mends)
             with self._transaction("acquiring the lease") as connection:
-                counters = self._counters(connection)
                 self._upgrade(connection)
-                return counters
+                return self._counters(connection)
         except BaseException:
             self.release()
             raise
@@ -210,19 +210,17 @@ class SqliteStore(SqliteReader, Store):
         if newest != sorted(newest, reverse=True):
             # A damaged row would have us number commits anew that are there.
             raise damage("the newest rows of the journal are out of order")
-        last = "SELECT coalesce(max({0}), 0) FROM {1}"
-        decided, agent, dead = (
-            connection.execute(last.format(column, table)).fetchone()[0]
-            for column, table in (
-                ("sequence", "audit"), ("agent", "agents"), ("agent", "tombstones")
-            )
-        )  # fmt: skip
+        last = "SELECT coalesce(max(agent), 0) FROM {0}"
+        agents = (
+            connection.execute(last.format(table)).fetchone()[0]
+            for table in ("agents", "tombstones")
+        )
         # An earlier owner may have been killed between an erasure and the emptying of the log.
         erased = "SELECT 1 FROM tombstones WHERE erased LIMIT 1"
         self._residue = connection.execute(erased).fetchone() is not None
-        # A decision of a commit without an agent has a sequence and no entry in the journal.
-        sequence = newest[0][0] if newest else 0
-        return Counters(max(sequence, decided), max(agent, dead), self._chain(connection))
+        sequences = [newest[0][0] if newest else 0]
+        sequences += (_last(connection, table) for table in NUMBERED)
+        return Counters(max(sequences), max(agents), self._chain(connection))
 
     def _chain(self, connection: sqlite3.Connection) -> Chain:
         """Return the newest link of the audit's chain."""
@@ -552,3 +550,13 @@ def _write_collections(connection: sqlite3.Connection, batch: Batch) -> None:
     insert(connection, "INSERT OR REPLACE INTO log_items", batch.items)
     insert(connection, "INSERT INTO map_entries", batch.entries, f"ON CONFLICT {_UPSERT_VALUE}")
     delete(connection, "map_entries", ("agent", "field", "entry"), batch.removed)
+
+
+def _last(connection: sqlite3.Connection, table: Table) -> int:
+    """Return the latest commit that the end of a table knows of."""
+    found = connection.execute(
+        f"SELECT coalesce(max({table.numbers}), 0) FROM (SELECT {table.numbers} FROM {table.name}"  # noqa: S608 - declared names
+        f" ORDER BY {', '.join(f'{name} DESC' for name in table.key_names)} LIMIT ?)",
+        (_NEWEST,),
+    )
+    return int(found.fetchone()[0])

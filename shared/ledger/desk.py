@@ -24,8 +24,8 @@ from typing import Any, Final, Self, TypeVar
 
 from ...hooks.acting import apart
 from ...hooks.details import Details
+from ...hooks.following import FOLLOWED
 from ...hooks.points import Point
-from ...hooks.timeline.following import FOLLOWED
 from ...lifecycle.supervisor import PersistenceSupervisor
 from ...persistence.errors import (
     Conflict,

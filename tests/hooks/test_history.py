@@ -268,3 +268,18 @@ def test_a_recorded_turn_has_all_that_went_in(tmp_path: Path) -> None:
         ("scoped", "seen", None)
     ]
     assert (bad.failed, bad.result) == (True, "ValueError: below 0")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_next_process_writes_over_nothing(tmp_path: Path, *, packed: bool) -> None:
+    """What hooks did in turns that left nothing else is kept when a store is opened again."""
+    known: list[str] = []
+    for number in range(1, 4):
+        with AgentSystem.open(tmp_path / "s.db", agents=[Adder]) as system:
+            system.hooks.on("message.before", decide, name="decide")
+            drive(system, [1, -1, -2, -3])
+            assert system.idle(DEADLINE)
+            found = [run.id for run in system.hooks.history.each()]
+            assert (len(found), found[: len(known)]) == (4 * number, known)
+            assert not packed or system.hooks.history.pack() == 4
+            known = found

@@ -23,7 +23,14 @@ from perdure.persistence.records.records import (
     QuarantineRow,
     Timer,
 )
-from perdure.persistence.records.shared_tables import TOMBSTONES
+from perdure.persistence.records.shared_tables import (
+    AUDIT,
+    HOOK_QUEUE,
+    HOOK_RUNS,
+    HOOK_SEGMENTS,
+    NUMBERED,
+    TOMBSTONES,
+)
 from perdure.persistence.records.tables import Change
 from perdure.persistence.sqlite.store import SqliteStore
 from perdure.persistence.store.batch import Batch
@@ -39,6 +46,14 @@ class Notes(State):
     lines: Log[str] = Log.field()
     marks: Map[str, int] = Map.field()
     seats: Map[int, str] = Map.field()
+
+
+LATER = (
+    (HOOK_RUNS, (0, 1.0, "[]")),
+    (HOOK_QUEUE, (0, 0, 1.0, "hook", "message.after", "{}")),
+    (HOOK_SEGMENTS, (1, 13, 1.0, 1.0, 1, 1, 0, b"", b"")),
+)
+"""Rows of commits that leave no entry in the journal; the last one is that of commit 13."""
 
 
 def message(number: int, key: str = "1") -> Message:
@@ -190,6 +205,18 @@ class StoreContract(abc.ABC):
         other = self.opener()
         counters = other.acquire(HERE, takeover=True)
         assert (counters.sequence, counters.agent) == (9, 5)
+
+    def test_numbering_goes_on_behind_what_the_journal_does_not_have(self, store: Store) -> None:
+        """No sequence is given again that a row has, also where its commit left no entry."""
+        for number, (table, row) in enumerate(LATER, 11):
+            commit = Commit()
+            commit.sequence = number
+            commit.with_effects().rows = [Change(table, row[: table.key], row)]
+            store.commit(Batch([commit]))
+            other = self.opener()
+            assert other.acquire(HERE, takeover=True).sequence == number
+            store.acquire(HERE, takeover=True)
+        assert {table for table, _ in LATER} | {AUDIT} == set(NUMBERED)
 
     # State.
 

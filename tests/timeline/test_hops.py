@@ -20,8 +20,8 @@ from perdure import (
     State,
     VirtualClock,
 )
-from perdure.hooks.timeline.trace import read_traceparent
 from perdure.hooks.timeline.tree import Tree
+from perdure.hooks.trace import read_traceparent
 from tests.kit.deadline import DEADLINE
 
 GIVEN = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

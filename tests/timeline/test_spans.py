@@ -10,8 +10,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from perdure import Agent, AgentSystem, Log, OpenTelemetrySpans, RestartPolicy, State, VirtualClock
-from perdure.hooks.timeline.trace import TraceContext, read_traceparent
 from perdure.hooks.timeline.tree import Tree
+from perdure.hooks.trace import TraceContext, read_traceparent
 from tests.kit.deadline import DEADLINE
 
 GIVEN = read_traceparent("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")

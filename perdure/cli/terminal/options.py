@@ -98,6 +98,14 @@ class SessionsAction(enum.StrEnum):
     ARCHIVE = "archive"
 
 
+class HooksAction(enum.StrEnum):
+    """What to show of hooks."""
+
+    LIST = "list"
+    RUNS = "runs"
+    SHOW = "show"
+
+
 class TimelineFormat(enum.StrEnum):
     """How a timeline is written for other programs."""
 
@@ -105,14 +113,6 @@ class TimelineFormat(enum.StrEnum):
     MERMAID = "mermaid"
     CHROME = "chrome"
     HTML = "html"
-
-
-class HooksAction(enum.StrEnum):
-    """What to show of hooks."""
-
-    LIST = "list"
-    RUNS = "runs"
-    SHOW = "show"
 
 
 class GrowthAction(enum.StrEnum):

@@ -6,7 +6,7 @@ import hashlib
 import re
 from typing import Final, NamedTuple
 
-from ...persistence.errors import ConfigurationError
+from ..persistence.errors import ConfigurationError
 
 _FORM: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _NOTHING: Final = frozenset({"0" * 32, "0" * 16})
