@@ -45,6 +45,7 @@ ROOMS: Final = (
     "actors/cell",
     "actors/system",
     "perdure/service",
+    "perdure/replay",
     "perdure",
     "perdure/cli/terminal",
     "perdure/cli/commands",

@@ -95,12 +95,22 @@ PAGES: Final = (
             *("SaveDetails", "LoadDetails", "LifecycleDetails", "CallDetails", "CallErrorDetails"),
             *("ScopeDetails", "SessionDetails", "ArtifactDetails"),
             *("HookHistory", "HookRecord", "RunSelection", "HistoryRetention"),
-            *("Recording", "OutsideCall"),
+            *("Recording", "OutsideCall", "HookAnswer"),
             *("Validation", "Auditing", "PrometheusMetrics", "OpenTelemetryMetrics"),
             *("OpenTelemetrySpans", "Logging"),
             *("Caching", "RateLimit", "Retrying", "CostBudget", "Spent", "Redaction", "Breakpoint"),
         ),
         (),
+    ),
+    Page(
+        "replay",
+        "Replay",
+        "Recorded turns run again: as they were, changed, or under other code.",
+        (
+            *("Replays", "Replayer", "TurnSelection", "Replay", "ReplayFinding", "ReplayRules"),
+            *("ReplayBatch", "ReplayReport"),
+        ),
+        ("guides/replay.md",),
     ),
     Page(
         "shared-state",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from ..persistence.errors import HookFailed
 from ..persistence.names.scope import Principal
 from .acting import apart
 from .details import Details
@@ -27,6 +28,8 @@ class Decision(Generic[D]):
     forks: tuple[Fork, ...] = ()
     wanted: tuple[tuple[Hook, Cache], ...] = ()
     """Caches that wait for the result."""
+    answers: tuple[tuple[Hook, Result], ...] = ()
+    """What each of them has answered, in order; of a cache what it gave."""
 
     def keep(self, result: object, now: float) -> None:
         """Give the result to the caches that wait for it."""
@@ -60,6 +63,10 @@ def run_chain(  # noqa: PLR0917 - at every point, and keywords cost
         token = apart.set(Principal.SYSTEM if hook.systems else who)
         try:
             result = hook.run(told, agent, around, runs)
+        except HookFailed as error:
+            if not hook.method:
+                error.hook, error.priority = hook.name, hook.options.priority
+            raise
         finally:
             apart.reset(token)
         if result is not None:
@@ -85,11 +92,12 @@ def _goes_on(decision: Decision[Any], hook: Hook, result: Result, around: Surrou
         decision.forks += (result,)
     elif isinstance(result, Cache):
         found = hook.cached(result, around.monotonic())
-        if found is not None:
-            decision.answer, decision.by = Skip(found[0]), hook
-            return False
-        decision.wanted += ((hook, result),)
-    else:
-        decision.answer, decision.by = result, hook
-        return False
-    return True
+        if found is None:
+            decision.wanted += ((hook, result),)
+            return True
+        result = Skip(found[0])
+    decision.answers += ((hook, result),)
+    if isinstance(result, Replace | Fork):
+        return True
+    decision.answer, decision.by = result, hook
+    return False

@@ -42,6 +42,12 @@ class Registry:
         self.changed()
         return hook
 
+    def put(self, hook: Hook) -> None:
+        """Register a hook that is made already, beside those of its name."""
+        with self._lock:
+            self._set((*self._hooks, hook))
+        self.changed()
+
     def add_class(self, kind: str, agent_class: type) -> None:
         """Register the methods of an agent class that are declared as hooks."""
         for name in dir(agent_class):
@@ -94,7 +100,9 @@ class Registry:
         chain = self._chains.get(place)
         if chain is None:
             chain = self._chains[place] = tuple(
-                hook for hook in self._hooks if hook.point is point and hook.runs_for(kind, key)
+                hook
+                for hook in self._hooks
+                if hook.point.name == point.name and hook.runs_for(kind, key)
             )
         return chain
 

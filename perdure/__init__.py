@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     )
     from .hooks.history.history import RunSelection
     from .hooks.history.record import HookRecord
-    from .hooks.history.recording import OutsideCall, Recording
+    from .hooks.history.recording import HookAnswer, OutsideCall, Recording
     from .hooks.history.retention import HistoryRetention
     from .hooks.hook import Declared, HookOptions, HookStatistics, OnFailure, hook
     from .hooks.points import Point
@@ -114,6 +114,13 @@ if TYPE_CHECKING:
     from .persistence.state.state import State
     from .persistence.store.store import Store, StoreReader
     from .persistence.upkeep.retention import Retention
+    from .replay.batch import ReplayBatch
+    from .replay.comparison import ReplayRules
+    from .replay.outcome import Replay, ReplayFinding
+    from .replay.replayer import Replayer
+    from .replay.replays import Replays
+    from .replay.report import ReplayReport
+    from .replay.selection import TurnSelection
     from .shared.access.access import Access
     from .shared.access.audit import Audit, AuditTrail, DecisionSelection
     from .shared.access.boundaries import Boundary, CustomBoundary
@@ -211,6 +218,7 @@ __all__ = [
     "Growth",
     "History",
     "HistoryRetention",
+    "HookAnswer",
     "HookHistory",
     "HookHost",
     "HookOptions",
@@ -259,6 +267,13 @@ __all__ = [
     "Redaction",
     "Redirect",
     "Replace",
+    "Replay",
+    "ReplayBatch",
+    "ReplayFinding",
+    "ReplayReport",
+    "ReplayRules",
+    "Replayer",
+    "Replays",
     "Request",
     "Requests",
     "Resources",
@@ -313,6 +328,7 @@ __all__ = [
     "TraceContext",
     "Tree",
     "TurnFilter",
+    "TurnSelection",
     "TurnView",
     "Validation",
     "Version",
@@ -399,6 +415,7 @@ _HOMES: Final = {
     "Growth": ".persistence.records.records",
     "History": ".shared.sessions.handle",
     "HistoryRetention": ".hooks.history.retention",
+    "HookAnswer": ".hooks.history.recording",
     "HookHistory": ".actors.system.history",
     "HookHost": ".hooks.sets",
     "HookOptions": ".hooks.hook",
@@ -447,6 +464,13 @@ _HOMES: Final = {
     "Redaction": ".hooks.shipped.redaction",
     "Redirect": ".hooks.results",
     "Replace": ".hooks.results",
+    "Replay": ".replay.outcome",
+    "ReplayBatch": ".replay.batch",
+    "ReplayFinding": ".replay.outcome",
+    "ReplayReport": ".replay.report",
+    "ReplayRules": ".replay.comparison",
+    "Replayer": ".replay.replayer",
+    "Replays": ".replay.replays",
     "Request": ".actors.patterns.requests",
     "Requests": ".actors.patterns.requests",
     "Resources": ".actors.system.options",
@@ -501,6 +525,7 @@ _HOMES: Final = {
     "TraceContext": ".hooks.trace",
     "Tree": ".hooks.timeline.tree",
     "TurnFilter": ".actors.cell.logs",
+    "TurnSelection": ".replay.selection",
     "TurnView": ".actors.talk.turn",
     "Validation": ".hooks.shipped.validation",
     "Version": ".actors.patterns.document",

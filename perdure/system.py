@@ -40,17 +40,18 @@ from .aio import Rim, in_event_loop
 from .ending import Ending
 from .hooks.history.retention import HistoryRetention
 from .hooks.timeline.why import Provenance
-from .lifecycle.clock import Clock, SystemClock
+from .lifecycle.clock import Clock, SystemClock, VirtualClock
 from .lifecycle.durability import Saving
 from .lifecycle.groups import GroupDescription
 from .lifecycle.restart import RestartPolicy, Strategy
 from .lifecycle.saves import SaveStatistics
-from .lifecycle.signals import SecretEvent, fire
+from .lifecycle.signals import SecretEvent, fire, mute
 from .lifecycle.supervisor import PersistenceSupervisor
 from .listings import Agents, Journal, Mail, Timers
 from .opening import Opening
 from .persistence.audit.succession import gone_on
 from .persistence.errors import CommitsLost, Deadlock, failing_at
+from .persistence.memory.store import MemoryStore
 from .persistence.records.records import Counters
 from .persistence.secrets.detector import DEFAULT_DETECTOR, Detector
 from .persistence.secrets.keys import Keys
@@ -59,6 +60,9 @@ from .persistence.sqlite.store import SqliteStore
 from .persistence.store.lease import Lease, Owner
 from .persistence.store.store import Store
 from .persistence.upkeep.retention import Retention
+from .replay.replayer import Replayer
+from .replay.replays import Replays
+from .replay.sandbox import KnownInReplays
 from .service.operator import Operator
 from .service.server import Service
 from .shared.access.access import Access
@@ -68,7 +72,7 @@ from .shared.scopes.schemas import Schemas
 from .shared.scopes.state import ScopedState
 from .shared.secrets.office import SecretsOffice
 from .shared.sessions.sessions import Sessions
-from .url import open_store
+from .url import open_reader, open_store
 
 logger = logging.getLogger("perdure")
 
@@ -165,6 +169,9 @@ class AgentSystem:
             who=lambda: self._runtime.desk.standing().principal,
         )  # fmt: skip
         """Keys of secrets: ``rotate()``, ``rotation()``, ``remaining()``, ``signed()``."""
+        known = KnownInReplays(opening.limits, opening.keys, opening.schemas, opening.detector)
+        self.replay = Replays(self._runtime, partial(self._open_sandbox, known))
+        """Recorded turns run again, in a system of their own: ``turn(id)``, ``batch()``, ..."""
         self._service: Service | None = None
         if opening.service and isinstance(store, SqliteStore):
             operator = Operator(self._runtime, self.dead_letters)
@@ -259,6 +266,46 @@ class AgentSystem:
             system._start(undo)
             undo.pop_all()
         return system
+
+    @classmethod
+    @contextlib.contextmanager
+    def open_replays(
+        cls,
+        store: str | Path,
+        *,
+        agents: Sequence[type[Agent[Any]]],
+        limits: Limits = Limits(),
+        keys: Keys = Keys(),
+        schemas: Mapping[str, object] | None = None,
+        detector: Detector | None = DEFAULT_DETECTOR,
+    ) -> Iterator[Replayer]:
+        """Give what replays the recorded turns of a store that is only read, also if it is in use.
+
+        Takes what ``open`` takes. Who may read the file may do it: nothing is asked and nothing is
+        written, also not to the audit.
+        """
+        known = KnownInReplays(limits, keys, {} if schemas is None else schemas, detector)
+        with contextlib.closing(open_reader(store)) as reader:
+            yield Replayer(reader, agents, partial(cls._open_sandbox, known))
+
+    @classmethod
+    @contextlib.contextmanager
+    def _open_sandbox(
+        cls,
+        known: KnownInReplays,
+        agents: Sequence[type[Agent[Any]]],
+        moment: float,
+        store: MemoryStore,
+    ) -> Iterator[Runtime]:
+        """Open a system in memory that nobody listens to."""
+        with cls.open(
+            store, agents=agents, service=False, clock=VirtualClock(moment),
+            limits=known.limits, keys=known.keys, schemas=known.schemas, detector=known.detector,
+            resources=Resources(workers=1, switch_interval=0.0, young_generation=0),
+            randomness=random.Random(0),  # noqa: S311 - jitter, no secrets
+        ) as system:  # fmt: skip
+            mute(system)
+            yield system._runtime  # noqa: SLF001 - of this very class
 
     def _start(self, undo: contextlib.ExitStack) -> None:
         """Begin to work; ``undo`` ends what has begun."""

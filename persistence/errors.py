@@ -35,6 +35,10 @@
     │   ├── HookCancelled (RuntimeError)     a hook has kept something from being done
     │   ├── HookFailed (RuntimeError)        a hook that guards has failed, so it was not done
     │   └── UnknownHook (LookupError)        there is no hook of that name
+    ├── ReplayError
+    │   ├── StateUnknown (LookupError)       the state before a recorded turn is not kept
+    │   ├── ReplayFailed (RuntimeError)      a recorded turn cannot run, or does not end
+    │   └── NotRecorded (LookupError)        a replayed turn wants what was not recorded
     └── AgentError
         ├── UnknownAgent (LookupError)       no agent class of that name is registered
         ├── UnknownDeadLetter (LookupError)  there is no dead letter of that id
@@ -334,9 +338,29 @@ class HookCancelled(HookError, RuntimeError):
 class HookFailed(HookError, RuntimeError):
     """Say that a hook that guards something failed, so it was not done."""
 
+    hook: str = ""
+    """Which, where it is the system's; empty for a method of the agent's class."""
+    priority: int = 0
+
 
 class UnknownHook(HookError, LookupError):
     """Say that there is no hook of that name."""
+
+
+class ReplayError(PerdureError):
+    """Be the root of what goes wrong when a recorded turn is to run again."""
+
+
+class StateUnknown(ReplayError, LookupError):
+    """Say that an agent's state before a recorded turn is not kept, or never was."""
+
+
+class ReplayFailed(ReplayError, RuntimeError):
+    """Say that a recorded turn does not end in its replay, or cannot be begun."""
+
+
+class NotRecorded(ReplayError, LookupError):
+    """Say that a replayed turn wants what its recording does not have."""
 
 
 class AgentError(PerdureError):

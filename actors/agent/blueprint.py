@@ -49,6 +49,10 @@ class Catalogue:
         """Check every class; ConfigurationError names the one that is declared wrongly."""
         self.vault = vault = vault or Vault()
         """What the system seals and signs with."""
+        self.takes_all = False
+        """Whether classes may be referred to that the system was not opened with: in a replay,
+        where other code may have classes of its own, and nothing is delivered to them."""
+        self._largest = largest
         self._by_kind: dict[str, Blueprint] = {}
         for agent_class in _listed(agent_classes):
             blueprint = _blueprint(agent_class, largest, vault)
@@ -72,7 +76,11 @@ class Catalogue:
         except AttributeError:
             message = f"{agent_class!r} is not an Agent class; refer to agents as agent(Desk, key)"
             raise ConfigurationError(message) from None
+        if self.takes_all and kind not in self._by_kind:
+            self._by_kind[kind] = _blueprint(agent_class, self._largest, self.vault)
         blueprint = self.of_kind(kind)
+        if self.takes_all:
+            return blueprint
         if blueprint.agent_class is not agent_class:
             message = f"{agent_class.__qualname__} is not the class this system knows by that kind"
             raise UnknownAgent(message)

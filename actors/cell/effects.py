@@ -84,7 +84,8 @@ class CellHome:
         if name is not None:
             check_name("timer name", name)
         else:
-            name = f"{method}#{cell.home.next_letter()}"
+            draw, tape = cell.home.next_letter, _tape()
+            name = f"{method}#{draw() if tape is None else tape.number(draw)}"
         # Floats throughout, as the store gives them back: its checksums tell 5 from 5.0.
         due = self.now() + float(seconds) - _share(cell, name) * float(spread)
         interval = None if interval is None else float(interval)

@@ -42,6 +42,7 @@ def fail(cell: AgentCell, activation: Activation, turn: Turn, error: BaseExcepti
     turn.failed = error
     activation.rollback()
     letter = turn.letter
+    played = turn.notes is not None and turn.notes.tape is not None and turn.notes.tape.last
     if cell.hooks is not None:
         _keep_notes(cell, turn, error)
     if isinstance(error, StateError) and not error.turn:  # else of a turn that this one asked
@@ -49,6 +50,8 @@ def fail(cell: AgentCell, activation: Activation, turn: Turn, error: BaseExcepti
     if turn.unit is not None:
         cell.home.ledger.give_up(turn.unit)
         cell.home.desk.forgo(turn.unit)
+    if played:
+        return  # nobody waits for it, and nothing is made of it
     if letter.reply_to is not None or turn.held_back:
         turn.held_back = True  # an ask, also for who comes here again when the asker was told
         note_seen(cell, turn)

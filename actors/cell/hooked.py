@@ -18,15 +18,18 @@ from pykka.messages import ProxyCall
 
 from ...hooks.details import ErrorDetails, MessageDetails, OutcomeDetails, SaveDetails, StateDetails
 from ...hooks.executor import Decision, run_chain
+from ...hooks.history.recording import Recorder
 from ...hooks.results import Addressee, Redirect, Retry, Skip
 from ...persistence.errors import StoreError
 from ...shared.ledger.ledger import Stale
 from ..pool.mailbox import Outcome
 from ..talk.turn import Letter, Notes, Turn
 from .activation import Activation
+from .answers import run_recorded
 from .chains import identified
 from .hooks import Chain, TurnHooks
 from .listeners import keep_runs, refuse, tell_of_turn
+from .notes import message_of
 from .receiver import RunningCell, handle
 from .retry import TryLater
 from .settlement import describe
@@ -48,7 +51,7 @@ class HookedCell(RunningCell):
         if hooks is None:  # the last one was removed a moment ago
             return handle(agent, message)
         if hooks.keeps:
-            turn.notes = Notes(self.home.hooks.tape() if hooks.record else None)
+            turn.notes = Notes(self._tape(turn.letter) if hooks.record else None)
             turn.effects = hooks.record  # a recorded turn is kept, whatever it does
         decision: Decision[MessageDetails] | None = None
         if hooks.before:
@@ -64,12 +67,20 @@ class HookedCell(RunningCell):
             return handle(agent, message)
         started = time.perf_counter()
         try:
-            result = handle(agent, message)
+            result = (self.home.hooks.handle or handle)(agent, message)
         except Exception as error:  # noqa: BLE001 - a handler may raise anything
             return self._raised(turn, hooks, agent, message, error)
         if isinstance(result, CoroutineType):
             return self._await(turn, hooks, agent, message, result, decision, started)
         return self._returned(turn, hooks, agent, message, result, decision, started)
+
+    def _tape(self, letter: Letter) -> Recorder:
+        """Return what the turn that begins is recorded with."""
+        tape, activation = self.home.hooks.tape(), self.activation
+        assert activation is not None
+        tape.message, tape.exact = message_of(self, letter)
+        tape.unsaved = self.volatile or (self.snapshot and activation.dirty())
+        return tape
 
     def _ask(
         self,
@@ -82,9 +93,12 @@ class HookedCell(RunningCell):
         """Run the hooks of a point; what they did is kept with the turn's commit."""
         if turn.notes is None:
             return run_chain(chain, told, name, agent, self.home.hooks)
-        runs = turn.notes.runs
+        runs, tape, around = turn.notes.runs, turn.notes.tape, self.home.hooks
         try:
-            return run_chain(chain, told, name, agent, self.home.hooks, runs)
+            if tape is None:
+                return run_chain(chain, told, name, agent, around, runs)
+            calls = self.blueprint.calls
+            return run_recorded(tape, calls, chain, told, name, agent, around, runs)
         finally:
             if runs:
                 turn.effects = True

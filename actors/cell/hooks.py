@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ...hooks import points
+from ...hooks.history.playback import Playback
 from ...hooks.history.record import Redact, as_json
 from ...hooks.history.recording import Recorder
 from ...hooks.hook import Hook
@@ -22,7 +23,11 @@ from ...persistence.records.tables import Change
 from ..pool.dispatcher import Dispatcher
 from ..pool.loop import HandlerLoop
 
+SEED_BITS: Final = 48
+"""Of the seed of ``self.random``: so few digits are not looked at as if they were a secret."""
 Chain = tuple[Hook, ...]
+Handle = Callable[[Any, object], object]
+"""Gives a message to an agent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,10 @@ class HookOffice:
         """Called when others listen than before."""
         self.listened: Callable[[], None] = lambda: None
         """Called before that, for those who listen at what agents share."""
+        self.handle: Handle | None = None
+        """What gives recorded messages to agents, where a replay is debugged."""
+        self.played: Playback | None = None
+        """What turns are played from, where the system is a replay's."""
         self._seeds = random.Random()  # noqa: S311 - no secrets; what it gives is kept
         for kind, agent_class in classes.items():
             self.registry.add_class(kind, agent_class)
@@ -138,7 +147,17 @@ class HookOffice:
 
     def tape(self) -> Recorder:
         """Return what a turn that is recorded takes its time and its chances from."""
-        return Recorder(self.now, self._seeds.getrandbits(63))
+        if self.played is not None:
+            return self.played
+        return Recorder(self.now, self._seeds.getrandbits(SEED_BITS))
+
+    def play(self, tape: Playback, kind: str, key: str, handle: Handle | None = None) -> None:
+        """Have the turns of an agent take what they take from ``tape``: for a replay.
+
+        ``handle`` gives messages to the agent instead of the cell.
+        """
+        self.played, self.handle = tape, handle
+        self.record(kind, key, recorded=True)
 
     def record(self, kind: str, key: str, *, recorded: bool) -> None:
         """Have the turns of one agent recorded from the next one on, or not."""

@@ -5,13 +5,17 @@ from __future__ import annotations
 import inspect
 import itertools
 import logging
+from typing import Final
 
+from ...hooks.history.playback import Playback
 from ...shared.ledger.ledger import Stale
-from ..talk.turn import Letter, OwnTurn, current
+from ..talk.turn import Letter, Notes, OwnTurn, Turn, current
 from . import isolation, settlement
 from .activation import Activation
 from .cell import AgentCell
 from .retry import MOST
+
+_ON_START: Final = "on_start"
 
 logger = logging.getLogger("perdure.actors")
 
@@ -78,6 +82,30 @@ def is_struck(cell: AgentCell) -> bool:
 def _end(cell: AgentCell) -> None:
     current.set(None)
     cell.turn = None
+
+
+def rehearse(cell: AgentCell, activation: Activation, tape: Playback) -> None:
+    """Run on_start for what it makes of the agent besides its state; nothing else of it is kept.
+
+    When used: a turn is replayed. What it wants from outside is not there.
+    """
+    turn = Turn(cell, Letter(None, edge=False))
+    turn.notes = Notes(tape.silent())
+    cell.turn = turn
+    current.set(turn)
+    try:
+        result = getattr(activation.agent, _ON_START)()  # it may be async
+        if inspect.iscoroutine(result):
+            with cell.home.dispatcher.blocking():
+                cell.home.loop.run(result)
+    except Exception as error:  # noqa: BLE001 - anybody's code
+        tape.missing.append(f"on_start raised {error!r}")
+    finally:
+        activation.rollback()
+        if turn.unit is not None:
+            cell.home.desk.forgo(turn.unit)
+        cell.turn = None
+        current.set(None)
 
 
 def run_hook(cell: AgentCell, activation: Activation, name: str) -> None:

@@ -15,7 +15,7 @@ from .activation import Activation
 from .cell import AgentCell
 from .chains import identified
 from .failure import refuse_askers
-from .methods import is_struck, run_method
+from .methods import is_struck, rehearse, run_method
 from .steps import quarantined
 
 logger = logging.getLogger("perdure.actors")
@@ -142,7 +142,10 @@ def start(cell: AgentCell, activation: Activation, letter: Letter) -> None:
     if again:
         cell.status = after(str(cell), cell.status, Step.START)
     cell.fire(signals.agent_starting)
-    if cell.blueprint.starts:
+    played = cell.home.hooks.played
+    if played is not None:
+        rehearse(cell, activation, played)
+    elif cell.blueprint.starts:
         chain = identified(cell.home, letter).correlation
         begin = Letter(None, edge=False, cause=letter.cause, correlation=chain)
         try:

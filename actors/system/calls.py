@@ -7,6 +7,7 @@ import inspect
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import CoroutineType
 from typing import Any, TypeVar
 
@@ -21,6 +22,7 @@ from ...hooks.points import Point, Work
 from ...hooks.results import Retry, Skip
 from ...persistence.errors import ConfigurationError
 from ...persistence.names.scope import Principal
+from ..cell.answers import run_recorded
 from ..cell.cell import Surroundings
 from ..cell.listeners import keep_runs, refuse
 from ..talk.turn import Turn, collecting_in
@@ -51,7 +53,12 @@ class ProgramPoints:
         try:
             if not name:
                 name = details.name if isinstance(details, CallDetails) else point.name
-            return run_chain(chain, details, name, agent, home.hooks, runs, who)
+            if turn is None or notes is None or notes.tape is None or not chain:
+                return run_chain(chain, details, name, agent, home.hooks, runs, who)
+            cell: Any = turn.cell
+            return run_recorded(
+                notes.tape, cell.blueprint.calls, chain, details, name, agent, home.hooks, runs
+            )
         finally:
             if turn is None:
                 keep_runs(home, runs, (0, led_to(home)[1]))
@@ -78,9 +85,16 @@ class ProgramPoints:
         """Return the seconds by which caches count."""
         return self._home.clock.monotonic()
 
+    def outside(self, name: str, call: Callable[[], Any]) -> Any:  # noqa: ANN401 - what it returns
+        """Make a call outside; in a recorded turn it is recorded, in a replayed one played."""
+        turn = collecting_in(self._home)
+        if turn is None or turn.notes is None or turn.notes.tape is None:
+            return call()
+        return turn.notes.tape.outside(name, call)
+
     def pause(self, seconds: float) -> None:
         """Wait on the system's clock; a worker lends its place meanwhile."""
-        if seconds:
+        if seconds and self._home.hooks.played is None:  # in a replay time stands still
             over = threading.Event()
             self._home.clock.call_later(seconds, over.set)
             with self._home.dispatcher.blocking():
@@ -115,8 +129,8 @@ class _Call:
             if details.done:
                 return details.result
             try:
-                result = function(**details.args)
-                _refuse_coroutine(result, details.name)
+                call = partial(_called, function, details.name, details.args)
+                result = self._points.outside(details.name, call)
             except Exception as error:
                 answer = self._failed(details, error)
                 if answer is None:
@@ -134,7 +148,8 @@ class _Call:
             if details.done:
                 return details.result
             try:
-                result = await function(**details.args)
+                called = partial(function, **details.args)
+                result = await self._points.outside(details.name, called)
             except Exception as error:
                 answer = await asyncio.to_thread(self._failed, details, error)
                 if answer is None:
@@ -181,8 +196,10 @@ class _Call:
         return answer if isinstance(answer, Skip) else None
 
 
-def _refuse_coroutine(result: object, name: str) -> None:
+def _called(function: Callable[..., Any], name: str, args: Mapping[str, object]) -> object:
+    result = function(**args)
     if isinstance(result, CoroutineType):
         result.close()
         message = f"{name} gave a coroutine; call a function that is declared as async def"
         raise ConfigurationError(message)
+    return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, cast
 
@@ -29,9 +30,24 @@ class TurnContext:
     def __init__(self, home: Surroundings) -> None:
         """Speak for the cells of ``home``."""
         self._home = home
-        self.now = home.clock.now
+        self.clock = home.clock.now
+        """Returns seconds since the epoch, whatever turn is under way."""
         self.entered = partial(entered, None)
         """Returns the correlation of the session that was entered here, outside of turns; or 0."""
+
+    def now(self) -> float:
+        """Return the moment of a call; in a recorded turn that is the turn's, for all of them."""
+        turn = collecting_in(self._home)
+        if turn is None or turn.notes is None or turn.notes.tape is None:
+            return self._home.clock.now()
+        return turn.notes.tape.started
+
+    def number(self, draw: Callable[[], int]) -> int:
+        """Return a number that is drawn or counted, recorded or played with the turn under way."""
+        turn = collecting_in(self._home)
+        if turn is None or turn.notes is None or turn.notes.tape is None:
+            return draw()
+        return turn.notes.tape.number(draw)
 
     @property
     def closing(self) -> bool:
@@ -70,7 +86,9 @@ class TurnContext:
             with _making:
                 if turn.unit is None:
                     cell = turn.cell
-                    turn.unit = Unit(standing_of(turn), self._home.ledger.guard.epoch, cell)
+                    unit = Unit(standing_of(turn), self._home.ledger.guard.epoch, cell)
+                    unit.witness = None if turn.notes is None else turn.notes.tape
+                    turn.unit = unit
                     cell.shares = True
                     self._home.sharers.add(cell.kind)
         return turn.unit

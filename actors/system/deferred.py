@@ -12,8 +12,8 @@ import msgspec
 
 from ...hooks.acting import in_name_of
 from ...hooks.following import following
+from ...hooks.history.playback import RecordedError
 from ...hooks.history.record import PLACE, record_of, runs_row
-from ...hooks.history.recording import RecordedError
 from ...hooks.hook import Hook, HookRun
 from ...persistence.errors import HookFailed, PerdureError, UnknownHook
 from ...persistence.names.scope import Principal

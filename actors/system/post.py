@@ -30,6 +30,7 @@ from ..pool.mailbox import MailHold
 from ..talk.control import Control, Verb
 from ..talk.copies import PLAIN, detach
 from ..talk.description import AgentDescription, describe
+from ..talk.recorded import RecordedFuture
 from ..talk.reference import AgentRef
 from ..talk.turn import (
     AskedLetter,
@@ -219,7 +220,8 @@ class PostOffice:
         if not cell.receives and message.__class__ not in _PROXIED:
             raise _unreceived(cell)
         turn = under_way_in(self._home)
-        future: Future[Any] = Future()
+        tape = None if turn is None or turn.notes is None else turn.notes.tape
+        future: Future[Any] = Future() if tape is None else RecordedFuture()
         future.target = cell
         if message.__class__ in _PROXIED:
             future.path = message.attr_path  # type: ignore[attr-defined]
@@ -241,9 +243,11 @@ class PostOffice:
             letter.knows = max(turn.cell.last_sequence, turn.cell.seen)
             future.asker = turn
             turn.asked = True
-            if turn.notes is not None and turn.notes.tape is not None:
+            if tape is not None:
                 name = ".".join(future.path) if message.__class__ in _PROXIED else "on_receive"
-                turn.notes.tape.asked(f"{ref.kind}/{ref.key}.{name}", future)
+                method = getattr(ref.actor_class, name, None)
+                if tape.asked(f"{ref.kind}/{ref.key}.{name}", future, method):
+                    return future
         mailbox = cell.mailbox
         if home.guarded or (mailbox.limit is not None and mailbox.full()):
             refusal = self._refusal(cell)

@@ -107,6 +107,14 @@ class CallCodec:
             raise StateError(where, problem)
         return body
 
+    def written(self, message: object, key: str) -> tuple[str, str]:
+        """Return the name and the body of ``encode``; sooner for what is proven."""
+        if message.__class__ is ProxyCall and self.proven(message):
+            path, args, kwargs = message
+            return ".".join(path), msgspec.json.encode((args, kwargs)).decode()
+        name, body, _ = self.encode(message, key)
+        return name, body
+
     def decode(self, name: str, body: str, key: str) -> object:
         """Return the message that was stored for the agent of ``key``.
 

@@ -54,6 +54,12 @@ class Desk(Agent[DeskState]):
         return self.state.open
 
 
+class RecordedDesk(Desk):
+    """The same desk, whose turns are recorded whole."""
+
+    record = True
+
+
 class TalkState(State):
     """A transcript."""
 

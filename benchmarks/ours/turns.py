@@ -24,7 +24,7 @@ from ..workload import (
 from ..workload import (
     conversation as hold,
 )
-from .agents import Desk, Talk
+from .agents import Desk, RecordedDesk, Talk
 
 
 def open_turns(
@@ -34,6 +34,7 @@ def open_turns(
     sync: Literal["power", "process"] = "power",
     burning: bool = False,
     keep: int | None = None,
+    recorded: bool = False,
 ) -> dict[str, float]:
     """Ask a thousand desks in turn, not waiting for one answer before the next question.
 
@@ -42,8 +43,9 @@ def open_turns(
     """
     path = folder / "desks.db"
     retention = Retention(commits=keep)
-    with AgentSystem.open(path, agents=[Desk], sync=sync, retention=retention) as system:
-        desks = [system.agent(Desk, key(number)).proxy() for number in range(AGENTS)]
+    desk = RecordedDesk if recorded else Desk
+    with AgentSystem.open(path, agents=[desk], sync=sync, retention=retention) as system:
+        desks = [system.agent(desk, key(number)).proxy() for number in range(AGENTS)]
         with burner(on=burning):
             figures = open_loop(
                 lambda number: desks[number % AGENTS].assign(owner(number)), seconds

@@ -14,6 +14,7 @@ from . import (
     latency,
     messages,
     population,
+    recording,
     scopes,
     secrets,
     timeline,
@@ -40,5 +41,6 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     artifacts.ARTIFACTS,
     secrets.DETECTOR,
     timeline.TIMELINE,
+    recording.RECORDING,
     inserting.INSERT,
 )

@@ -26,7 +26,7 @@ Redact = Callable[[str], str]
 """Gives JSON back without what looks like a secret."""
 
 
-class HookRecord(msgspec.Struct, frozen=True, array_like=True):
+class HookRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One execution of a hook, as it was."""
 
     hook: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import random
 from collections.abc import Callable
 from typing import Any, Final
@@ -9,10 +10,15 @@ from typing import Any, Final
 import msgspec
 
 from ...persistence.errors import CorruptState
+from ...persistence.records.tables import Row, Table
 from .record import HookRecord, as_json
 
 POINT: Final = "turn"
 """Under which a recorded turn stands in the history, beside the executions of hooks."""
+
+
+UNAWAITED: Final = "it was not waited for"
+"""The error of an ask whose answer had not come when the turn ended."""
 
 
 class OutsideCall(msgspec.Struct, frozen=True, array_like=True):
@@ -23,9 +29,31 @@ class OutsideCall(msgspec.Struct, frozen=True, array_like=True):
     """JSON."""
     error: str
     """Empty if there was none, else the class and the text of what was raised."""
+    cause: str = ""
+    """The class of that as ``module:name``."""
+    args: str = "[]"
+    """What it was made with: JSON."""
+    awaited: bool = False
+    """It was awaited."""
 
 
-class Recording(msgspec.Struct, frozen=True):
+class HookAnswer(msgspec.Struct, frozen=True, array_like=True):
+    """What a hook of the system has answered in the turn, or that it failed closed."""
+
+    point: str
+    nth: int
+    """At which of the times hooks were asked there, from 1."""
+    hook: str
+    priority: int
+    verb: str
+    """``replace``, ``skip``, ``cancel``, ``redirect``, ``fork``, or ``failed``."""
+    value: str
+    """The data, value, reason, agent (kind and key) or text: JSON."""
+    called: str = ""
+    """The method that other data of a message are for."""
+
+
+class Recording(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What a turn was given and what it has seen; what it made stands in its commit."""
 
     name: str
@@ -35,32 +63,48 @@ class Recording(msgspec.Struct, frozen=True):
     version: int
     """The agent's, before the turn."""
     message: int
-    cause: int
-    correlation: int
-    attempt: int
-    asked: bool
-    started: float
+    cause: int = 0
+    correlation: int = 0
+    attempt: int = 1
+    asked: bool = False
+    started: float = 0.0
     """Seconds since the epoch."""
-    seed: int
+    seed: int = 0
     """Of ``self.random``."""
-    moments: list[float]
+    moments: list[float] = []
     """What ``self.now()`` gave, in order."""
-    outside: list[OutsideCall]
+    outside: list[OutsideCall] = []
     """What ``self.outside`` gave, in order."""
-    asks: list[OutsideCall]
+    asks: list[OutsideCall] = []
     """What other agents answered, in the order in which they were asked: ``kind/key.method``."""
-    reads: list[tuple[str, list[Any], list[Any] | None]]
-    """Rows of shared tables that were read one by one: the table, the key, the row. What lists have
-    shown is not among them."""
-    sends: list[tuple[str, str, str, str]]
+    reads: list[tuple[str, list[Any], list[Any] | None]] = []
+    """Rows of shared tables that were looked at, one by one or in lists, and those that changes
+    were made from: the table, the key, the row; bytes stand in a list, as base64."""
+    sends: list[tuple[str, str, str, str]] = []
     """Messages it sent: kind, key, method, body."""
-    timers: list[tuple[str, str, str, float | None]]
+    timers: list[tuple[str, str, str, float | None]] = []
     """Timers it set: name, method, body, interval; an empty method for one that it cancelled."""
-    result: str
+    result: str = "null"
     """JSON; of an error the class and the text."""
-    failed: bool
+    failed: bool = False
     exact: bool = True
-    """Whether the message could be recorded as it was."""
+    """Whether the message and what calls outside gave could be recorded as they were."""
+    numbers: list[int] = []
+    """Those it took for what it made, such as names of timers, in order."""
+    held: list[list[Any]] = []
+    """The agent's timers before the turn."""
+    alarm: list[Any] | None = None
+    """The timer that fell due, where one did."""
+    steps: list[str] = []
+    """What it wanted done with its agent behind it: ``pause``, ``stop``, ``delete``."""
+    changes: list[tuple[str, list[Any], list[Any] | None]] = []
+    """Rows of shared tables it wrote: the table, the key, the row or None."""
+    uses: list[tuple[int, list[str], str | None, bool]] = []
+    """Rights it was asked for: which, on what scope and key, and whether it had them."""
+    answers: list[HookAnswer] = []
+    """What hooks of the system made of it."""
+    unsaved: bool = False
+    """Whether its agent's state before it is in no store."""
 
 
 _decode: Final = msgspec.json.Decoder(Recording).decode
@@ -74,10 +118,25 @@ def recording_in(record: HookRecord) -> Recording:
         raise CorruptState(f"recorded turn {record.id}", str(error)) from error
 
 
+def written(row: Row) -> list[Any]:
+    """Return a row as it is recorded: bytes in a list, as base64."""
+    return [[value] if isinstance(value, bytes) else value for value in row]
+
+
+def row_of(values: list[Any]) -> Row:
+    """Return a row that was recorded."""
+    return tuple(base64.b64decode(v[0]) if isinstance(v, list) else v for v in values)
+
+
 class Recorder:
     """Take down what a turn takes from outside of its agent's state."""
 
-    __slots__ = ("_clock", "_random", "asks", "moments", "seed", "started", "what")
+    __slots__ = (
+        "_clock", "_random", "answers", "asks", "chains", "exact", "message", "moments", "numbers",
+        "reads", "seed", "started", "unsaved", "uses", "what",
+    )  # fmt: skip
+
+    last = False
 
     def __init__(self, clock: Callable[[], float], seed: int) -> None:
         """Begin a turn."""
@@ -88,6 +147,16 @@ class Recorder:
         self.moments: list[float] = []
         self.what: list[OutsideCall] = []
         self.asks: list[tuple[str, Any]] = []
+        self.reads: dict[tuple[str, tuple[Any, ...]], list[Any] | None] = {}
+        self.numbers: list[int] = []
+        self.message = ("", "")
+        """The method that was called, and the message as it is stored."""
+        self.exact = True
+        self.unsaved = False
+        self.chains: dict[str, int] = {}
+        """How often hooks were asked, by point."""
+        self.answers: list[HookAnswer] = []
+        self.uses: list[tuple[int, list[str], str | None, bool]] = []
 
     def now(self) -> float:
         """Return the clock's time, and keep it."""
@@ -100,48 +169,71 @@ class Recorder:
             self._random = random.Random(self.seed)  # noqa: S311 - to be repeated
         return self._random
 
+    def number(self, draw: Callable[[], int]) -> int:
+        """Return a number, and keep it."""
+        self.numbers.append(draw())
+        return self.numbers[-1]
+
     def outside(self, name: str, call: Callable[[], Any]) -> Any:  # noqa: ANN401
         """Make a call, and keep what it gives or raises."""
         try:
             result = call()
         except Exception as error:
-            self.what.append(OutsideCall(name, "", _error(error)))
+            self.what.append(raised(name, error))
             raise
         if hasattr(result, "__await__"):
             return self._awaited(name, result)
-        self.what.append(OutsideCall(name, as_json(result), ""))
+        self._keep(name, result)
         return result
+
+    def _keep(self, name: str, result: object, *, awaited: bool = False) -> None:
+        text = as_json(result)
+        self.exact = self.exact and msgspec.json.decode(text) == result
+        self.what.append(OutsideCall(name, text, "", awaited=awaited))
 
     async def _awaited(self, name: str, awaitable: Any) -> object:  # noqa: ANN401
         try:
             result = await awaitable
         except Exception as error:
-            self.what.append(OutsideCall(name, "", _error(error)))
+            self.what.append(raised(name, error, awaited=True))
             raise
-        self.what.append(OutsideCall(name, as_json(result), ""))
+        self._keep(name, result, awaited=True)
         return result
 
-    def asked(self, name: str, future: Any) -> None:  # noqa: ANN401
+    def asked(self, name: str, future: Any, method: object) -> bool:  # noqa: ANN401, ARG002
         """Keep a future, to look at when the turn has ended."""
         self.asks.append((name, future))
+        return False
 
-    def answers(self) -> list[OutsideCall]:
+    def saw(self, table: Table, key: tuple[Any, ...], row: Row | None) -> None:
+        """Keep a row as it was seen first."""
+        place = (table.name, key)
+        if place not in self.reads:
+            self.reads[place] = None if row is None else written(row)
+
+    def judged(self, right: int, scope: tuple[str, str, str], key: str | None, ok: bool) -> None:  # noqa: FBT001 - as the guard says it
+        """Keep a decision."""
+        use = (right, list(scope), key, ok)
+        if use not in self.uses:
+            self.uses.append(use)
+
+    def replies(self) -> list[OutsideCall]:
         """Return what the asked have answered so far."""
         return [_answer(name, future) for name, future in self.asks]
 
 
-class RecordedError(Exception):
-    """Stand for an error that a recorded call outside has raised."""
+def raised(name: str, error: BaseException, *, awaited: bool = False) -> OutsideCall:
+    """Return a call that raised, with what it takes to raise the same again."""
+    cause = f"{type(error).__module__}:{type(error).__qualname__}"
+    text = f"{type(error).__name__}: {error}"
+    return OutsideCall(name, "", text, cause, as_json(error.args), awaited)
 
 
 def _answer(name: str, future: Any) -> OutsideCall:  # noqa: ANN401
     try:
         if not future.done():
-            return OutsideCall(name, "", "it was not waited for")
-        return OutsideCall(name, as_json(future.get(timeout=0)), "")
+            return OutsideCall(name, "", UNAWAITED)
+        told: str = getattr(future, "told", "")
+        return OutsideCall(name, told or as_json(future.get(timeout=0)), "")
     except Exception as error:  # noqa: BLE001 - what the other agent raised
-        return OutsideCall(name, "", _error(error))
-
-
-def _error(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+        return raised(name, error)

@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from . import agents, causes, hooks, mail, processes, shared, upkeep
+from . import agents, causes, hooks, mail, processes, recorded, shared, upkeep
 from .terminal.exits import ExitCode, exit_code, sentence
 from .terminal.options import gather, spread
 
@@ -107,8 +107,8 @@ def perdure(
 for _function in (
     processes.run, agents.agents, agents.isolate, agents.restore, processes.stats,
     processes.flush, agents.show, agents.diff, mail.journal, causes.timeline, causes.why,
-    mail.mail, mail.timers, mail.dead_letters, hooks.hooks, shared.audit, shared.state,
-    shared.sharing, shared.sessions, shared.secrets, shared.artifacts, upkeep.growth,
-    upkeep.doctor,
+    mail.mail, mail.timers, mail.dead_letters, hooks.hooks, recorded.replay, shared.audit,
+    shared.state, shared.sharing, shared.sessions, shared.secrets, shared.artifacts,
+    upkeep.growth, upkeep.doctor,
 ):  # fmt: skip
     command(_function)

@@ -168,7 +168,7 @@ def _may_be_named(text: str) -> bool:
 
 def _named(text: str, name: str) -> Iterator[str]:
     """Yield the texts in JSON that stand under the name of a secret."""
-    if not name and '":' not in text:
+    if not name and not _may_be_named(text):
         return
     yield from _secrets(json.loads(text), least_length(name))
 

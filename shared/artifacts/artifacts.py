@@ -261,7 +261,7 @@ class Artifacts(ArtifactReader):
             desk.allow(unit, Right.WRITE, draft.scope, draft.name, "write")
         for source in draft.sources:
             self._exists(unit, source, Right.READ, "read")
-        number = sink.number = next(self._numbers)
+        number = sink.number = self._desk.number(lambda: next(self._numbers))
         told: list[int] = []
         with unit.savepoint():
             limit = self._limits.of(draft.scope)

@@ -51,8 +51,16 @@ class Context(Protocol):
         """Have the reply of the turn under way wait for what it may know of."""
         ...
 
-    def now(self) -> float:
+    def clock(self) -> float:
         """Return seconds since the epoch."""
+        ...
+
+    def now(self) -> float:
+        """Return them as the turn under way knows them: one that is recorded has one moment."""
+        ...
+
+    def number(self, draw: Callable[[], int]) -> int:
+        """Return a number that is drawn or counted; in a replay the one that was."""
         ...
 
     def rows(self, mail: list[object]) -> list[Message]:

@@ -91,7 +91,8 @@ class Desk(View):
         self._standing = _SYSTEM
         self.plain = plain or Plain()
         self.listeners = listeners or Nobody()
-        self.now = context.now
+        self.now, self._clock = context.now, context.clock
+        self.number = context.number
         self.turn = context.turn
 
     # Who.
@@ -277,7 +278,7 @@ class Desk(View):
 
     def appended(self) -> int:
         """Return the sequence of the newest commit."""
-        return self._supervisor.committer.appended
+        return self.number(lambda: self._supervisor.committer.appended)
 
     # When it counts.
 
@@ -289,7 +290,7 @@ class Desk(View):
         self._refuse_in_vain()
         receipt, sequence = Receipt(), 0
         committer = self._supervisor.committer
-        commit = Commit(time=self.now(), name=name)
+        commit = Commit(time=self._clock(), name=name)
         self._chain(commit, unit)
         with committer.promise():
             try:
@@ -353,7 +354,7 @@ class Desk(View):
             spent.change(place, step, checked=False)
         try:
             with self.ledger.ending(spent) as ending:
-                commit = Commit(time=self.now(), name=ALONE)
+                commit = Commit(time=self._clock(), name=ALONE)
                 self._chain(commit, unit)
                 ending.put_into(commit)
                 self.ledger.publish(ending, self._supervisor.append(commit))

@@ -186,6 +186,8 @@ class Ledger:
                 before, lost = stored[place], False
             else:
                 before, lost = self._newest_for(unit, place)
+            if unit.witness is not None:
+                unit.witness.saw(*place, before)
             row = before
             for step in steps:  # whatever they gave before
                 row = step(row)

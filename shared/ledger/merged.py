@@ -55,6 +55,8 @@ def changed(ledger: Ledger, unit: Unit, table: Table) -> dict[Key, Row | None]:
         if place[0] is table:
             key = place[1]
             before = newest[key] if key in newest else look(table, key)
+            if unit.witness is not None:
+                unit.witness.saw(table, key, before)
             newest[key] = unit.seen(place, before)
     return newest
 

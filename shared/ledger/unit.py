@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Final, Self, TypeAlias
+from typing import Final, Protocol, Self, TypeAlias
 
 from ...persistence.errors import TransactionEnded
 from ...persistence.names.scope import Scope
@@ -26,6 +26,18 @@ _LASTING: Final = "lasting"
 """In the place of a savepoint: no block undoes that step."""
 
 
+class Witness(Protocol):
+    """Take note of what a recorded turn sees of what is shared, and what it may."""
+
+    def saw(self, table: Table, key: Key, row: Row | None) -> None:
+        """Take note of a row that was looked at."""
+        ...
+
+    def judged(self, right: int, scope: tuple[str, str, str], key: str | None, ok: bool) -> None:  # noqa: FBT001 - as the guard says it
+        """Take note of a decision about access."""
+        ...
+
+
 class Unit:
     """Collect reads and changes without a lock; the ledger ends it under one.
 
@@ -41,7 +53,7 @@ class Unit:
     __slots__ = (
         "_lock", "_made", "_order", "audit", "checked", "edge", "ended", "epoch", "mail", "origin",
         "overlapped", "owner", "reads", "replaced", "serializable", "standing", "steps", "undone",
-        "used",
+        "used", "witness",
     )  # fmt: skip
 
     def __init__(
@@ -74,6 +86,8 @@ class Unit:
         self.serializable = False
         """Whatever was read must still be the newest, also where nothing is written."""
         self.used: list[Use] = []
+        self.witness: Witness | None = None
+        """Who takes note of what it sees and may, where its turn is recorded."""
         self.audit: list[AuditRecord] = []
         self.undone: set[Place] = set()
         """What it awaited before it was undone: its owner may want that again."""
@@ -173,6 +187,8 @@ class Unit:
     def ask(self, guard: Guard, use: Use) -> Decision:
         """Return what a guard says of a use; what this unit itself begins belongs to it already."""
         decision = guard.check(self.standing, use.right, use.scope, use.key)
+        if self.witness is not None:
+            self.witness.judged(use.right, use.scope.columns, use.key, decision.allowed)
         if decision.allowed or decision.isolated or not self.begins(use.scope):
             return decision
         return Decision(allowed=True, reason="owner")

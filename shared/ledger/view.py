@@ -8,7 +8,7 @@ from ...persistence.errors import CorruptState
 from ...persistence.records.tables import Order, Row, Table
 from . import merged
 from .ledger import Ledger
-from .unit import Place, Unit
+from .unit import Place, Unit, Witness
 
 
 class View:
@@ -39,6 +39,8 @@ class View:
             return row
         if not unit.edge and self.ledger.under_way(place):
             self.learnt()
+        if unit.witness is not None:
+            unit.witness.saw(*place, row)
         return unit.seen(place, unit.base(place, row))
 
     def rows(
@@ -47,7 +49,19 @@ class View:
         """Iterate over rows in an order as the caller sees them; nothing holds them as they are."""
         if unit is not None and not unit.edge:
             self.learnt()
-        return merged.rows(self.ledger, unit, table, order, after)
+        rows = merged.rows(self.ledger, unit, table, order, after)
+        if unit is None or unit.witness is None:
+            return rows
+        return _told(rows, table, unit, unit.witness)
 
     def learnt(self) -> None:
         """Take note that the turn under way knows what may not be durable yet."""
+
+
+def _told(rows: Iterator[Row], table: Table, unit: Unit, witness: Witness) -> Iterator[Row]:
+    """Iterate over rows, each told to a witness that the unit has not made itself."""
+    for row in rows:
+        place = table.place(row)
+        if (table, place) not in unit.steps:
+            witness.saw(table, place, row)
+        yield row

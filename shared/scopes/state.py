@@ -164,11 +164,15 @@ class ScopedState(KeyedRows):
         desk.allow(unit, Right.LIST, scope, None, "list")
         if unit is not None and not unit.edge:
             desk.learnt()
-        found = counted(desk.ledger, unit, scope, desk.now(), patterns)
-        if found is not None:
-            return found
-        keys = (str(row[KEY]) for row in self._living(scope))
-        return sum(1 for key in keys if any(matches(pattern, key) for pattern in patterns))
+
+        def count() -> int:
+            found = counted(desk.ledger, unit, scope, desk.now(), patterns)
+            if found is not None:
+                return found
+            keys = (str(row[KEY]) for row in self._living(scope))
+            return sum(1 for key in keys if any(matches(pattern, key) for pattern in patterns))
+
+        return desk.number(count)
 
     # Writing.
 

@@ -339,9 +339,10 @@ class Sessions(Handle, Generic[S]):
         if len(text) > LARGEST_META:
             problem = f"takes {len(text):,} characters; {LARGEST_META:,} are allowed"
             raise StateError(f"meta of session {key}", problem)
+        correlation = -self._desk.number(self._bounds.number)
         return SessionRow(
             key, parent, name, SessionStatus.ACTIVE,
-            *(owner or standing.principal).columns, -self._bounds.number(), now, now, None,
+            *(owner or standing.principal).columns, correlation, now, now, None,
             None if limits.duration is None else now + limits.duration,
             cleanup, LIMITS.encode(limits, "limits"), text, "", self._desk.appended(), 0,
         )  # fmt: skip

@@ -36,10 +36,10 @@ def command(*arguments: object) -> list[str]:
     return [sys.executable, "-W", "error", "-m", "perdure", *map(str, arguments)]
 
 
-def spawn(*arguments: object, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run a command as a child, from its start to its end."""
+def spawn(*arguments: object, typed: str = "", **more: str) -> subprocess.CompletedProcess[str]:
+    """Run a command as a child, from its start to its end, with what is typed into it."""
     return subprocess.run(
-        command(*arguments),
+        command(*arguments), input=typed,
         cwd=ROOT, env=environment(**more), capture_output=True, text=True, timeout=DEADLINE,
         check=False,
     )  # fmt: skip

@@ -118,7 +118,7 @@ def test_every_list_has_the_same_options() -> None:
     assert where["after"] == where["newest"] == where["limit"] == LISTS
     assert LISTS < where["wide"] <= where["json"]
     agents = {"agents", "journal", "mail", "timers", "dead-letters", "hooks", "timeline"}
-    assert where["key"] - {"show", "diff", "isolate", "restore", "why"} == agents
+    assert where["key"] - {"show", "diff", "isolate", "restore", "why", "replay"} == agents
     assert [len(shared[name]) for name in ("store", "scope")] == [1, 2]
 
 

@@ -1,0 +1,77 @@
+"""What hooks answer in a recorded turn, taken down so that it can be played again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pykka.messages import ProxyCall
+
+from ...hooks import points
+from ...hooks.executor import Decision, run_chain
+from ...hooks.history.record import as_json
+from ...hooks.history.recording import HookAnswer, Recorder
+from ...hooks.hook import Hook, HookRun, Surroundings
+from ...hooks.results import Cancel, Fork, Redirect, Replace, Result, Skip
+from ...persistence.errors import HookFailed
+from ..talk.messages import CallCodec
+
+Chain = tuple[Hook, ...]
+
+
+def run_recorded(  # noqa: PLR0917 - as run_chain, and what a message is written with
+    tape: Recorder,
+    calls: CallCodec,
+    chain: Chain,
+    details: Any,  # noqa: ANN401 - the point's
+    name: str,
+    agent: object,
+    around: Surroundings,
+    runs: list[HookRun],
+) -> Decision[Any] | None:
+    """Run the hooks of a chain, and take down what they answer.
+
+    Methods of the agent's class are left out: they are its code, and run again.
+    """
+    point = chain[0].point.name
+    nth = tape.chains[point] = tape.chains.get(point, 0) + 1
+    try:
+        decision = run_chain(chain, details, name, agent, around, runs)
+    except HookFailed as error:
+        if error.hook:
+            text = as_json(str(error))
+            tape.answers.append(HookAnswer(point, nth, error.hook, error.priority, "failed", text))
+        raise
+    for hook, result in () if decision is None else decision.answers:
+        if not hook.method:
+            called, text = _written(calls, details, result)
+            verb = type(result).__name__.lower()
+            tape.answers.append(
+                HookAnswer(point, nth, hook.name, hook.options.priority, verb, text, called)
+            )
+    return decision
+
+
+def _written(calls: CallCodec, details: Any, result: Result) -> tuple[str, str]:  # noqa: ANN401
+    """Return the method that an answer's data are for, and the data as JSON."""
+    if isinstance(result, Replace):
+        return _replaced(calls, details, result.data)
+    if isinstance(result, Redirect | Fork):
+        return "", as_json((result.to.kind, result.to.key))
+    if isinstance(result, Cancel):
+        return "", as_json(result.reason)
+    return "", as_json(result.value if isinstance(result, Skip) else None)
+
+
+def _replaced(calls: CallCodec, details: Any, data: Any) -> tuple[str, str]:  # noqa: ANN401
+    if type(details) is not points.MESSAGE_BEFORE.details:
+        return "", as_json(data)
+    message = data
+    if details.name != "on_receive":
+        args: Sequence[object] = data[0]
+        message = ProxyCall(tuple(details.name.split(".")), tuple(args), dict(data[1]))
+    try:
+        name, body, _ = calls.encode(message, details.key)
+    except (ValueError, TypeError, AttributeError):
+        return details.name, as_json(data)
+    return name, body

@@ -1,0 +1,142 @@
+"""A recorded turn played again: what the turn takes from outside comes from its recording."""
+
+from __future__ import annotations
+
+import sys
+import typing
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from ...persistence.errors import NotRecorded
+from .recording import UNAWAITED, OutsideCall, Recorder, Recording
+
+
+class RecordedError(Exception):
+    """Stand for an error that a recorded call has raised, of a class that is not at hand."""
+
+
+class Playback(Recorder):
+    """Give a turn what was recorded, and take down what it makes of it.
+
+    Nothing is called and nobody is asked. What is not in the recording is named in ``missing``.
+    """
+
+    __slots__ = ("_answers", "_moments", "_numbers", "_outside", "_recording", "live", "missing")
+
+    last = True
+
+    def __init__(self, recording: Recording, *, live: bool = False) -> None:
+        """Play a recording; with ``live`` what it does not have is called outside."""
+        super().__init__(lambda: recording.started, recording.seed)
+        self._recording = recording
+        self._moments = iter(recording.moments)
+        self._numbers = iter(recording.numbers)
+        self._outside = _by_name(recording.outside)
+        self._answers = _by_name(recording.asks)
+        self.live = live
+        self.missing: list[str] = []
+        """What was wanted and is not in the recording."""
+
+    def silent(self) -> Playback:
+        """Return one that has nothing to give, and calls nothing."""
+        nothing = msgspec.structs.replace(
+            self._recording, moments=[], outside=[], asks=[], numbers=[]
+        )
+        return Playback(nothing)
+
+    def now(self) -> float:
+        """Return the next moment of the recording; behind its end, the latest."""
+        moment = next(self._moments, None)
+        if moment is None:
+            self.missing.append("self.now()")
+            moment = self.moments[-1] if self.moments else self._recording.started
+        self.moments.append(moment)
+        return moment
+
+    def number(self, draw: Callable[[], int]) -> int:
+        """Return the next number of the recording; behind its end, another."""
+        number = next(self._numbers, None)
+        return super().number(draw if number is None else lambda: number)
+
+    def outside(self, name: str, call: Callable[[], Any]) -> Any:  # noqa: ANN401
+        """Return what the call has given, or raise what it has raised.
+
+        NotRecorded if the recording has no more calls of that name and none may be made.
+        """
+        calls = self._outside.get(name)
+        if calls:
+            played = calls.pop(0)
+            self.what.append(played)
+            return _awaitable(played) if played.awaited else result_of(played)
+        self.missing.append(f"self.outside({name!r})")
+        if self.live:
+            return super().outside(name, call)
+        raise NotRecorded(f"the recorded turn made no such call {name!r}, and a replay makes none")
+
+    def asked(self, name: str, future: Any, method: object) -> bool:  # noqa: ANN401
+        """Answer an ask as it was answered."""
+        self.asks.append((name, future))
+        answers = self._answers.get(name)
+        if not answers:
+            self.missing.append(f"an ask of {name}")
+            future.fail(
+                NotRecorded(f"the recorded turn did not ask {name}, and a replay asks nobody")
+            )
+            return True
+        answer = answers.pop(0)
+        if answer.error == UNAWAITED:
+            return True
+        try:
+            future.set(result_of(answer, _returned(method)))
+        except Exception as error:  # noqa: BLE001 - what the other agent raised
+            future.fail(error)
+        return True
+
+
+def result_of(call: OutsideCall, declared: object = Any) -> object:
+    """Return what a recorded call gave, or raise what it raised."""
+    if call.error:
+        raise _error_of(call)
+    if declared is not Any:
+        try:
+            return msgspec.json.decode(call.result, type=declared)
+        except (msgspec.MsgspecError, TypeError):
+            pass  # what it gave was not what it declares
+    return msgspec.json.decode(call.result)
+
+
+async def _awaitable(call: OutsideCall) -> object:
+    return result_of(call)
+
+
+def _error_of(call: OutsideCall) -> Exception:
+    """Return the error a call has raised, of the same class where that is loaded."""
+    module, _, name = call.cause.partition(":")
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    if not (isinstance(found, type) and issubclass(found, Exception)):
+        return RecordedError(call.error)
+    args = msgspec.json.decode(call.args)
+    try:
+        error = found.__new__(found, *args)
+    except TypeError:
+        return RecordedError(call.error)
+    error.args = tuple(args)
+    return error
+
+
+def _returned(method: object) -> object:
+    try:
+        return typing.get_type_hints(method).get("return", Any)
+    except Exception:  # noqa: BLE001 - annotations may name what is not there
+        return Any
+
+
+def _by_name(calls: list[OutsideCall]) -> dict[str, list[OutsideCall]]:
+    found: dict[str, list[OutsideCall]] = {}
+    for call in calls:
+        found.setdefault(call.name, []).append(call)
+    return found

@@ -1,0 +1,130 @@
+"""``perdure replay``: recorded turns run again under some code, and what differs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import msgspec
+
+from ...persistence.errors import ConfigurationError
+from ...persistence.secrets.keys import Keys
+from ...replay.comparison import ReplayRules
+from ...replay.junit import junit
+from ...replay.page import page
+from ...replay.replayer import Agents, Replayer
+from ...replay.report import ReplayReport
+from ...replay.selection import TurnSelection
+from ...system import AgentSystem
+from ..terminal.exits import ExitCode, NotFound
+from ..terminal.screen import Screen, working
+from .keys import provider_of
+from .program import load_program
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which turns: one by its id, or all that fit."""
+
+    run: str | None
+    kind: str | None
+    key: str | None
+    correlation: int | None
+    session: str | None
+    first: str | None
+    last: str | None
+    limit: int | None
+
+    def selection(self) -> TurnSelection:
+        """Return them as a batch takes them."""
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        given.pop("run", None)
+        return msgspec.convert(given, TurnSelection)
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where the report goes."""
+
+    json: bool
+    junit: str | None
+    html: str | None
+
+
+def replay_turns(
+    store: str, against: str, wanted: Wanted, output: Output, *, workers: int,
+    ignore: Sequence[str], any_order: Sequence[str], tolerance: float, message: Sequence[str],
+    state: Sequence[str], debug: bool, keys: str | None,
+) -> ExitCode:  # fmt: skip
+    """Replay turns of a store; PROBLEMS if one comes out differently."""
+    rules = ReplayRules(tuple(ignore), tolerance, tuple(any_order))
+    changed = _values(message), _values(state)
+    if wanted.run is None and (debug or any(changed)):
+        raise ConfigurationError("--debug, --message and --state are for one turn: give its ID")
+    agents = load_program(against, Path.cwd()).agents
+    secrets = Keys() if keys is None else Keys(secrets=provider_of(keys))
+    with AgentSystem.open_replays(store, agents=agents, keys=secrets) as replays:
+        if wanted.run is None:
+            report = _all(replays, agents, wanted, rules, workers)
+        elif debug:
+            found = replays.debug(
+                wanted.run, message=changed[0], state=changed[1], agents=agents, rules=rules
+            )
+            report = ReplayReport([found])
+        elif any(changed):
+            found = replays.modified(
+                wanted.run, message=changed[0], state=changed[1], agents=agents, rules=rules
+            )
+            report = ReplayReport([found])
+        else:
+            report = ReplayReport([replays.simulate(wanted.run, agents=agents, rules=rules)])
+    _write(report, output)
+    return ExitCode.DONE if report.same else ExitCode.PROBLEMS
+
+
+def _all(
+    replays: Replayer, agents: Agents, wanted: Wanted, rules: ReplayRules, workers: int
+) -> ReplayReport:
+    with working("replaying", 0) as progress:
+        batch = replays.batch(
+            agents=agents, workers=workers, rules=rules, tell=progress.at, **wanted.selection()
+        )
+        report = batch.report()
+    if not report.replays:
+        kinds = ", ".join(agent_class.kind for agent_class in agents)
+        raise NotFound(
+            f"the store has no such recorded turns of {kinds}; turns are recorded from"
+            " `record = True` in an agent class on"
+        )
+    return report
+
+
+def _write(report: ReplayReport, output: Output) -> None:
+    for path, text in ((output.junit, junit), (output.html, page)):
+        if path is not None:
+            try:
+                Path(path).write_text(text(report), encoding="utf-8")
+            except OSError as error:
+                raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from None
+    if output.json:
+        sys.stdout.write(report.json() + "\n")
+        return
+    screen = Screen()
+    for row in report.text().splitlines():
+        screen.say(row)
+
+
+def _values(given: Sequence[str]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for each in given:
+        path, equals, text = each.partition("=")
+        try:
+            found[path] = msgspec.json.decode(text)
+        except msgspec.DecodeError:
+            equals = ""
+        if not equals:
+            message = f"{each!r}: write PATH=JSON, as in amount=5 or owner='\"mira\"'"
+            raise ConfigurationError(message)
+    return found

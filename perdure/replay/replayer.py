@@ -1,0 +1,193 @@
+"""Recorded turns of a store run again: one by one, changed, under other code, in batches."""
+
+from __future__ import annotations
+
+import bdb
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, Unpack
+
+from ..actors.agent.agent import Agent
+from ..hooks.history.history import History
+from ..hooks.history.record import HookRecord
+from ..persistence.errors import StateUnknown, UnknownAgent
+from ..persistence.memory.store import MemoryStore
+from ..persistence.records.records import AgentRow, StoredAgent
+from ..persistence.store.store import StoreReader
+from .batch import Batching, ReplayBatch, Tell
+from .comparison import ReplayRules, compare
+from .outcome import Mode, Replay
+from .plan import Plan
+from .sandbox import OpenSandbox, run
+from .selection import TurnSelection, selected
+from .states import States
+from .stepping import Stepping, terminal_debugger
+from .turn import RecordedTurn, turn_of
+
+Agents = Sequence[type[Agent[Any]]]
+_SAME: Final = ReplayRules()
+_AS_IT_WAS: Final[Mapping[str, object]] = {}
+
+
+class Replayer:
+    """Run recorded turns again, each in a system of its own, in memory.
+
+    Nothing of it touches the store or the agents; nothing is sent, nobody is asked, and no call is
+    made outside unless it is said so. What the turn was told by others, it is told again. Where
+    classes are given, turns run under these, else under those of the system. What an ``id`` names
+    is a recorded turn in ``system.hooks.history``.
+
+    UnknownHook for a turn that is not kept, StateUnknown where its agent's state before it is not,
+    ReplayFailed where it cannot run.
+    """
+
+    def __init__(self, store: StoreReader, agents: Agents, open_sandbox: OpenSandbox) -> None:
+        """Replay what a store has recorded."""
+        self._store = store
+        self._agents = agents
+        self._open = open_sandbox
+
+    def turn(self, run_id: str, *, rules: ReplayRules = _SAME) -> Replay:
+        """Replay a turn exactly as it was."""
+        return self._one(run_id, Plan("exact", self._agents, rules))
+
+    def modified(
+        self,
+        run_id: str,
+        *,
+        message: Mapping[str, object] = _AS_IT_WAS,
+        state: Mapping[str, object] = _AS_IT_WAS,
+        agents: Agents | None = None,
+        outside: bool = False,
+        rules: ReplayRules = _SAME,
+    ) -> Replay:
+        """Replay a turn of another message or on another state, and say what that changes.
+
+        Args:
+            run_id: which turn.
+            message: JSON values by path, from the names of the handler's parameters on.
+            state: JSON values by path, from the names of the state's fields on.
+            agents: the classes it runs under.
+            outside: make the calls of ``self.outside`` that were not recorded.
+            rules: how it is compared.
+
+        ConfigurationError for a path that leads nowhere.
+        """
+        plan = Plan(
+            "modified", self._classes(agents), rules, message=message, state=state, outside=outside
+        )
+        return self._one(run_id, plan)
+
+    def simulate(
+        self, run_id: str, *, agents: Agents | None = None, outside: bool = False,
+        rules: ReplayRules = _SAME,
+    ) -> Replay:  # fmt: skip
+        """Replay a turn under the code as it is now, or other classes; nothing is written."""
+        plan = Plan("simulate", self._classes(agents), rules, outside=outside)
+        return self._one(run_id, plan)
+
+    def debug(
+        self,
+        run_id: str,
+        *,
+        debugger: bdb.Bdb | None = None,
+        message: Mapping[str, object] = _AS_IT_WAS,
+        state: Mapping[str, object] = _AS_IT_WAS,
+        agents: Agents | None = None,
+        rules: ReplayRules = _SAME,
+    ) -> Replay:
+        """Replay a turn under a debugger, which stops at the handler's first line and behind it.
+
+        ``debugger`` is a pdb in this terminal unless another is given.
+        """
+        stepping = Stepping(debugger or terminal_debugger())
+        plan = Plan(
+            "debug", self._classes(agents), rules, message=message, state=state, handle=stepping,
+            patience=None,
+        )  # fmt: skip
+        return self._one(run_id, plan)
+
+    def batch(
+        self,
+        *,
+        agents: Agents | None = None,
+        outside: bool = False,
+        workers: int = 2,
+        tell: Tell | None = None,
+        rules: ReplayRules = _SAME,
+        **which: Unpack[TurnSelection],
+    ) -> ReplayBatch:
+        """Begin to replay all turns that are wanted, a few at a time; see ``ReplayBatch``.
+
+        Args:
+            agents: the classes they run under; turns of kinds that have none here are left out.
+            outside: make the calls of ``self.outside`` that were not recorded.
+            workers: how many run at once.
+            tell: called with how many are done, and of how many, as they are.
+            rules: how they are compared.
+            which: see TurnSelection.
+        """
+        mode: Mode = "exact" if agents is None and not outside else "simulate"
+        plan = Plan(mode, self._classes(agents), rules, outside=outside)
+        kinds = {agent_class.kind for agent_class in agents or self._agents}
+        found = list(selected(self._store, which))
+        records = [record for record in found if record.kind in kinds]
+        self._permit({(record.kind, record.key) for record in records})
+        options = Batching(workers, tell, left_out=len(found) - len(records))
+        return ReplayBatch(records, lambda part: self._several(part, plan), options)
+
+    def _classes(self, agents: Agents | None) -> Agents:
+        if agents is None:
+            return self._agents
+        kinds = {agent_class.kind for agent_class in agents}
+        classes = [*agents, *(each for each in self._agents if each.kind not in kinds)]
+        with self._open(classes, 0.0, MemoryStore()):
+            return classes  # they can be opened: ConfigurationError here, and not for each turn
+
+    def _one(self, run_id: str, plan: Plan) -> Replay:
+        record = History(self._store).get(run_id)
+        self._permit({(record.kind, record.key)})
+        return self._replay(record, plan, None)[0]
+
+    def _several(self, records: Iterable[HookRecord], plan: Plan) -> Iterable[Callable[[], Replay]]:
+        """Give calls that replay turns of one agent, in order: each goes on from the one before."""
+        states: States | None = None
+
+        def replayed(record: HookRecord) -> Replay:
+            nonlocal states
+            try:
+                replay, states = self._replay(record, plan, states)
+            except Exception as error:  # noqa: BLE001 - anybody's code; the others are replayed
+                return Replay(
+                    record.id, record.kind, record.key, record.name, plan.mode, "error",
+                    error=f"{type(error).__name__}: {error}",
+                )  # fmt: skip
+            return replay
+
+        return [lambda record=record: replayed(record) for record in records]  # type: ignore[misc]
+
+    def _replay(
+        self, record: HookRecord, plan: Plan, states: States | None
+    ) -> tuple[Replay, States]:
+        turn = turn_of(self._store, record)
+        plan.class_of(turn)
+        states = states or self._states(turn)
+        state = states.at(turn.recording.version)
+        replayed, missing = run(self._open, plan, turn, state, self._store)
+        return compare(turn, replayed, missing, plan.rules, plan.mode), states
+
+    def _states(self, turn: RecordedTurn) -> States:
+        if turn.recording.unsaved:
+            message = (
+                f"{turn} cannot be replayed: its agent's state before it is in no store, because"
+                " the agent is VOLATILE, or SNAPSHOT and was not saved; record agents saved by TURN"
+            )
+            raise StateUnknown(message)
+        stored = self._store.load(turn.kind, turn.key)
+        if stored is None and not turn.recording.version:  # no turn of it ever had a version
+            stored = StoredAgent(AgentRow(0, turn.kind, turn.key, 0, 0, "active", ""), {}, {}, [])
+        if stored is None:
+            raise UnknownAgent(f"{turn.kind}/{turn.key} is gone, and with it its earlier states")
+        return States(self._store, stored)
+
+    def _permit(self, agents: Iterable[tuple[str, str]]) -> None:
+        """Raise Denied to who may not replay turns of some agents."""

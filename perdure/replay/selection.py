@@ -1,0 +1,59 @@
+"""Which recorded turns: of one agent, of a correlation, of a session, of a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import TypedDict
+
+from ..hooks.history.history import History, RunSelection
+from ..hooks.history.record import HookRecord
+from ..hooks.history.recording import POINT
+from ..persistence.errors import ConfigurationError
+from ..persistence.records.shared_tables import SESSIONS
+from ..persistence.store.store import StoreReader
+
+
+class TurnSelection(TypedDict, total=False):
+    """Which turns; what is left out does not matter."""
+
+    kind: str
+    key: str
+    correlation: int
+    session: str
+    since: float
+    """Seconds since the epoch."""
+    until: float
+    first: str
+    """The id from which on."""
+    last: str
+    """The id up to which."""
+    limit: int
+
+
+def selected(store: StoreReader, which: TurnSelection) -> Iterator[HookRecord]:
+    """Iterate over the recorded turns that are wanted, oldest first."""
+    strange = set(which) - set(TurnSelection.__annotations__)
+    if strange:
+        known = ", ".join(TurnSelection.__annotations__)
+        raise ConfigurationError(f"turns are selected by {known}, not by {min(strange)!r}")
+    wanted: RunSelection = {"point": POINT}
+    for name in ("kind", "key", "correlation", "since", "until"):
+        if name in which:
+            wanted[name] = which[name]
+    if "session" in which:
+        row = store.row(SESSIONS, (which["session"],))
+        if row is None:
+            raise ConfigurationError(f"there is no session {which['session']!r} in the store")
+        wanted["correlation"] = int(str(row[SESSIONS.names.index("correlation")]))
+    return islice(_between(History(store), wanted, which), which.get("limit"))
+
+
+def _between(history: History, wanted: RunSelection, which: TurnSelection) -> Iterator[HookRecord]:
+    first = history.get(which["first"]) if "first" in which else None
+    last = history.get(which["last"]) if "last" in which else None
+    after = None if first is None else f"{first.sequence}.{first.position - 1}"
+    for record in history.each(after=after, **wanted):
+        if last is not None and (record.sequence, record.position) > (last.sequence, last.position):
+            return
+        yield record

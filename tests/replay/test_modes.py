@@ -1,0 +1,128 @@
+"""Replays of changed turns, under other code, and under a debugger."""
+
+from __future__ import annotations
+
+import bdb
+from collections.abc import Iterator
+from types import FrameType
+
+import pytest
+
+from perdure import AgentSystem, MemoryStore
+from perdure.lifecycle.signals import agent_started
+from perdure.persistence.errors import ConfigurationError
+
+from .tills import Curious, OffByOne, Till, turns
+
+
+@pytest.fixture
+def system() -> Iterator[AgentSystem]:
+    """Give a system with three recorded turns of Till/head."""
+    with AgentSystem.open(MemoryStore(), agents=[Till]) as opened:
+        head = opened.agent(Till, "head")
+        for amount in (1, 2, 100):
+            head.call(Till.pay, amount, who="w").get()
+        opened.idle()
+        yield opened
+
+
+def test_a_modified_replay_says_what_another_message_would_have_made(system: AgentSystem) -> None:
+    """Another argument, by position or by name, changes exactly what hangs on it."""
+    replay = system.replay.modified(turns(system)[1], message={"amount": 5, "who": "v"})
+    assert replay.outcome == "different"
+    assert replay.replayed["result"] == 6
+    assert {finding.path for finding in replay.findings} == {
+        "result", "delta.set.total", "delta.append.lines[1][0]", "delta.put.owners[0][0]",
+        "delta.put.owners[0][1]",
+    }  # fmt: skip
+
+
+def test_a_modified_replay_runs_on_another_state(system: AgentSystem) -> None:
+    """Fields, items of lists and logs, and entries of maps may be other than they were."""
+    replay = system.replay.modified(
+        turns(system)[2],
+        state={"total": 1000, "drawn[0]": 0.0, "lines[0]": "z", "owners.w": -1, "owners.new": 1},
+    )
+    assert replay.replayed["result"] == 1100
+    assert replay.replayed["delta"]["set"]["drawn"][0] == 0.0
+    first = system.replay.modified(turns(system)[0], state={"total": 10, "lines": ["a", "b"]})
+    assert first.replayed["result"] == 11
+    assert first.replayed["delta"]["append"]["lines"][0] == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"message": {"amont": 1}}, "takes no 'amont'; it takes amount, who"),
+        ({"state": {"totl": 1}}, "has no state.totl"),
+        ({"state": {"drawn[9]": 1}}, "there is no drawn\\[9\\]"),
+        ({"state": {"..": 1}}, "is no path"),
+    ],
+)
+def test_a_path_that_leads_nowhere_is_refused(
+    system: AgentSystem, changes: dict[str, dict[str, object]], says: str
+) -> None:
+    """What is to be changed must be there; the error says what is."""
+    with pytest.raises(ConfigurationError, match=says):
+        system.replay.modified(
+            turns(system)[1], message=changes.get("message", {}), state=changes.get("state", {})
+        )
+
+
+def test_a_simulation_runs_other_code_and_writes_nothing(system: AgentSystem) -> None:
+    """Other classes of the same kind handle the recorded message, and the store stays as it is."""
+    ids = turns(system)
+    before = [(agent.key, agent.version) for agent in system.agents.each()]
+    assert system.replay.simulate(ids[0], agents=[OffByOne]).outcome == "same"
+    replay = system.replay.simulate(ids[2], agents=[OffByOne])
+    assert replay.recorded["result"], replay.replayed["result"] == (103, 104)
+    assert replay.findings[0].severity == "high"
+    assert 0 < replay.score < 1
+    assert [(agent.key, agent.version) for agent in system.agents.each()] == before
+
+
+def test_no_call_is_made_outside_unless_it_is_said_so(system: AgentSystem) -> None:
+    """A call that was not recorded fails and is named; with ``outside=True`` it is made."""
+    system.agent(Till, "head").call(Till.rate, 2).get()
+    run = turns(system)[-1]
+    replay = system.replay.simulate(run, agents=[Curious])
+    assert replay.missing == ["self.outside('rate')"]
+    assert "makes none" in replay.replayed["error"]
+    assert system.replay.simulate(run, agents=[Curious], outside=True).replayed["result"] == 3.25
+
+
+def test_nobody_is_told_of_what_a_replay_does(system: AgentSystem) -> None:
+    """Receivers of signals hear of live agents only."""
+    heard: list[object] = []
+
+    def hear(sender: object, event: object) -> None:
+        heard.append((sender, event))
+
+    with agent_started.connected_to(hear):
+        system.replay.turn(turns(system)[0])
+    assert heard == []
+
+
+class Script(bdb.Bdb):
+    """A debugger that steps over every line and writes down where it stops."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stops: list[tuple[str, dict[str, object]]] = []
+
+    def user_line(self, frame: FrameType) -> None:
+        self.stops.append((frame.f_code.co_name, dict(frame.f_locals)))
+        self.set_next(frame)
+
+
+def test_a_debugger_stops_before_steps_through_and_stops_behind(system: AgentSystem) -> None:
+    """It stops at the handler's lines, and at the end with the result and the state."""
+    script = Script()
+    replay = system.replay.debug(turns(system)[1], debugger=script)
+    assert replay.outcome == "same"
+    names = [name for name, _ in script.stops]
+    assert names[0] == "pay"
+    assert names.count("pay") > 5
+    assert script.stops[0][1]["amount"] == 2
+    name, behind = script.stops[-1]
+    assert (name, behind["result"]) == ("ended", 3)
