@@ -39,7 +39,7 @@ class MessageDetails(Details, frozen=True):
     """The arguments; for "on_receive" the message alone."""
     kwargs: Mapping[str, object]
     cause: int
-    """Sequence of the commit that sent it; 0 from outside."""
+    """Sequence of the commit that sent it; 0 from outside. Below 0 as in the journal."""
     attempt: int
     """Which attempt this is, from 1."""
     asked: bool

@@ -7,6 +7,7 @@ from typing import Final, Protocol, TypeVar
 
 from .details import Details
 from .hook import Declared
+from .trace import Spanned
 
 C = TypeVar("C", bound=type)
 
@@ -43,6 +44,10 @@ class HookHost(Protocol):
 
         Denied to hooks of an agent class about another agent than the one at work.
         """
+        ...
+
+    def spanned(self) -> Spanned | None:
+        """Return where the turn at whose work a hook runs stands in its trace; None outside."""
         ...
 
 

@@ -63,12 +63,14 @@ if TYPE_CHECKING:
     from .hooks.shipped.rate_limit import RateLimit
     from .hooks.shipped.redaction import Redaction
     from .hooks.shipped.retrying import Retrying
+    from .hooks.shipped.spans import OpenTelemetrySpans
     from .hooks.shipped.validation import Validation
     from .hooks.timeline.event import Event
     from .hooks.timeline.kinds import EventKind
     from .hooks.timeline.timeline import Timeline
     from .hooks.timeline.tree import Gap, Span, Tree
     from .hooks.timeline.why import Provenance
+    from .hooks.trace import Spanned, TraceContext
     from .lifecycle import signals
     from .lifecycle.backoff import Backoff
     from .lifecycle.clock import Clock, VirtualClock
@@ -246,6 +248,7 @@ __all__ = [
     "MethodProxy",
     "OnFailure",
     "OpenTelemetryMetrics",
+    "OpenTelemetrySpans",
     "OutcomeDetails",
     "OutsideCall",
     "Page",
@@ -304,6 +307,7 @@ __all__ = [
     "Skip",
     "Source",
     "Span",
+    "Spanned",
     "Spent",
     "State",
     "StateDetails",
@@ -321,6 +325,7 @@ __all__ = [
     "Timer",
     "Timers",
     "Topic",
+    "TraceContext",
     "Tree",
     "TurnFilter",
     "TurnSelection",
@@ -440,6 +445,7 @@ _HOMES: Final = {
     "MethodProxy": ".actors.talk.reference",
     "OnFailure": ".hooks.hook",
     "OpenTelemetryMetrics": ".hooks.shipped.metrics",
+    "OpenTelemetrySpans": ".hooks.shipped.spans",
     "OutcomeDetails": ".hooks.details",
     "OutsideCall": ".hooks.history.recording",
     "Page": ".persistence.records.page",
@@ -497,8 +503,9 @@ _HOMES: Final = {
     "Sink": ".shared.artifacts.sink",
     "Skip": ".hooks.results",
     "Source": ".shared.artifacts.source",
-    "Spent": ".hooks.shipped.cost_budget",
     "Span": ".hooks.timeline.tree",
+    "Spanned": ".hooks.trace",
+    "Spent": ".hooks.shipped.cost_budget",
     "State": ".persistence.state.state",
     "StateDetails": ".hooks.details",
     "StaticKeys": ".persistence.secrets.keys",
@@ -515,6 +522,7 @@ _HOMES: Final = {
     "Timer": ".persistence.records.records",
     "Timers": ".listings",
     "Topic": ".actors.patterns.topic",
+    "TraceContext": ".hooks.trace",
     "Tree": ".hooks.timeline.tree",
     "TurnFilter": ".actors.cell.logs",
     "TurnSelection": ".replay.selection",

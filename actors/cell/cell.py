@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 from blinker import Signal
 
-from ...hooks.timeline.trace import TraceContext
+from ...hooks.trace import TraceContext
 from ...lifecycle.clock import Clock
 from ...lifecycle.durability import AutoSave, Durability
 from ...lifecycle.groups import SupervisionTree
@@ -76,8 +76,15 @@ class Tracing(Protocol):
         """Take note that a chain begins here, before its first message leaves."""
         ...
 
-    def of(self, correlation: int) -> TraceContext:
-        """Return the trace of a chain."""
+    watched: bool
+    """Somebody asks for the spans of turns: which turn made which commit is to be noted."""
+
+    def made(self, sequence: int, message: int) -> None:
+        """Take note that the turn of a message made a commit, before what it sent arrives."""
+        ...
+
+    def spanned(self, letter: Letter) -> tuple[TraceContext, str]:
+        """Return the trace and the span of a message's turn, and the span of what led to it."""
         ...
 
 

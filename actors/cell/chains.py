@@ -34,6 +34,12 @@ def identified(home: Numbering, letter: Letter) -> Letter:
     return letter
 
 
+def numbered(home: Numbering, letter: Letter) -> Letter:
+    """Give a letter an id of its own as well, if it came without: letters in memory may."""
+    letter.id = letter.id or home.next_letter()
+    return identified(home, letter)
+
+
 def asker_of(home: Numbering, turn: Turn) -> int:
     """Return the cause of what a turn asks for: less the id of its message, for want of a sequence.
 
@@ -41,8 +47,18 @@ def asker_of(home: Numbering, turn: Turn) -> int:
     """
     if cast("Leaving", turn.cell).volatile:
         return turn.letter.cause
-    turn.letter.id = turn.letter.id or home.next_letter()
-    return -turn.letter.id
+    return -numbered(home, turn.letter).id
+
+
+def cause_after(turn: Turn) -> int:
+    """Return the cause of what follows a turn: its commit, or without one what led to the turn."""
+    commit = turn.commit
+    return commit.sequence if commit is not None and commit.agent else turn.letter.cause
+
+
+def follow(letter: Letter, home: Numbering, turn: Turn, cause: int) -> None:
+    """Have a letter go on with the chain of a turn, and be caused by a commit or a message."""
+    letter.cause, letter.correlation = cause, chain_of(home, turn)
 
 
 def chain_of(home: Numbering, turn: Turn) -> int:

@@ -101,7 +101,7 @@ def _bury(cell: AgentCell, control: Control, stored: StoredAgent | None) -> None
     else:
         new = AgentRow(home.next_agent(), cell.kind, cell.key, 0, 0, cell.status, "")
         writer = home.supervisor.writer(new)
-    commit = cell.commit("(delete)")
+    commit = cell.commit("(delete)", control)
     control.value = True
     reply_to = control.reply_to
     if reply_to is not None and control.edge:

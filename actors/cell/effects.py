@@ -18,7 +18,7 @@ from ...shared.scopes.agent_scopes import AgentScopes
 from ..agent.blueprint import check_name
 from ..talk.turn import Turn, TurnView, collecting_in, current
 from .cell import AgentCell
-from .chains import chain_of, identified
+from .chains import chain_of, identified, numbered
 from .settlement import describe
 
 _CHANCE: Final = Random()  # noqa: S311 - an agent's own dice, no secrets
@@ -111,11 +111,11 @@ class CellHome:
         # Who asks gets the error of the first attempt.
         limit = self._cell.blueprint.agent_class.restarts.attempts
         attempts = limit if letter.reply_to is None else 1
-        chain = identified(self._cell.home, letter).correlation
         home = self._cell.home
+        chain = identified(home, letter).correlation
 
         def trace() -> str:
-            return str(home.traces.of(chain).below(f"{self._cell} {letter.id}"))
+            return str(home.traces.spanned(numbered(home, letter))[0])
 
         return TurnView(letter.attempts + 1, attempts, describe(letter), chain, trace)
 

@@ -217,17 +217,24 @@ def restart(cell: AgentCell, error: BaseException, letter: Letter | None) -> Non
     me = (cell.kind, cell.key)
     verdict = home.tree.failed(me, cell.intensity, policy, home.clock.monotonic())
     for kind, key in verdict.quarantine:
-        home.order(kind, key, Control(Verb.QUARANTINE, reason=reason, edge=False))
+        home.order(kind, key, _led(Control(Verb.QUARANTINE, reason=reason, edge=False), letter))
     delay = home.supervisor.delay(verdict.policy.backoff, max(1, verdict.count))
     for member in verdict.restart:
         if member != me:
             order = Control(Verb.RESTART, reason="supervision", value=delay, edge=False)
-            home.order(*member, order)
+            home.order(*member, _led(order, letter))
     if me not in verdict.quarantine:
         activation = cell.activation
         begin_again(cell, delay)
         # Told when the wait is arranged, which must not hang on a receiver.
         cell.fire(signals.agent_restarting, reason=reason, error=error, activation=activation)
+
+
+def _led(order: Control, letter: Letter | None) -> Control:
+    """Return an order that goes on with the chain of a letter whose turn has failed."""
+    if letter is not None:
+        order.cause, order.correlation = letter.cause, letter.correlation
+    return order
 
 
 def _try_again(cell: AgentCell, letter: Letter, attempts: int, reason: str) -> None:

@@ -203,7 +203,8 @@ class HookedCell(RunningCell):
     def _handled_again(self, activation: Activation, turn: Turn, error: BaseException) -> bool:
         again = super()._handled_again(activation, turn, error)
         if again and turn.notes is not None:
-            keep_runs(self.home, turn.notes.runs)  # they did run, whatever becomes of the turn
+            # They did run, whatever becomes of the turn.
+            keep_runs(self.home, turn.notes.runs, (turn.letter.id, turn.letter.cause))
         return again
 
     def _end(self, turn: Turn) -> None:

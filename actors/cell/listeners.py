@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from ...hooks import points
 from ...hooks.details import LifecycleDetails, LoadDetails, SaveDetails, StateDetails
 from ...hooks.executor import Decision, run_chain
+from ...hooks.following import following
 from ...hooks.history.record import put_deferred, put_runs, record_of
 from ...hooks.hook import HookRun
 from ...hooks.points import Point
@@ -26,6 +27,10 @@ BY_HAND: Final = frozenset(
     {Verb.PAUSE, Verb.RESUME, Verb.STOP, Verb.RESTART, Verb.DELETE, Verb.ERASE}
 )
 """Steps that hooks may keep from being taken; what supervision decides is no such step."""
+Led: TypeAlias = tuple[int, int]
+"""What led to hooks that ran outside of a turn: the id of a message, and a cause as in the journal;
+each 0 for none."""
+NOTHING: Final[Led] = 0, 0
 
 
 def step_before(cell: AgentCell, control: Control) -> None:
@@ -45,7 +50,7 @@ def _step(cell: AgentCell, control: Control, point: Point[LifecycleDetails]) -> 
     if chain:
         step = control.verb.value
         told = LifecycleDetails(cell.kind, cell.key, control.correlation, step, cell.status.value)
-        refuse(ask_apart(cell, chain, told, step))
+        refuse(ask_apart(cell, chain, told, step, (control.id, control.cause)))
 
 
 def loaded(cell: AgentCell, *, new: bool) -> None:
@@ -78,20 +83,20 @@ def committed(cell: AgentCell, commit: Commit, change: dict[str, Any] | None = N
         new = {} if change is None else {name: getattr(_state(cell), name) for name in change}
         shown = masked(text)
         told = StateDetails(*where, commit.name, commit.version, change or {}, new, shown)
-        ask_apart(cell, hooks.changed, told, commit.name)
+        ask_apart(cell, hooks.changed, told, commit.name, (commit.message, commit.sequence))
     if hooks.saved:
         saved = SaveDetails(*where, commit.name, commit.version, commit.sequence, len(text))
-        _when_durable(cell, hooks.saved, saved)
+        _when_durable(cell, hooks.saved, saved, commit.message)
 
 
 def _state(cell: AgentCell) -> object:
     return None if cell.activation is None else cell.activation.agent.state
 
 
-def _when_durable(cell: AgentCell, chain: Chain, told: SaveDetails) -> None:
+def _when_durable(cell: AgentCell, chain: Chain, told: SaveDetails, message: int) -> None:
     home = cell.home
     home.agenda.count(1)
-    work = _Telling(cell, chain, told)
+    work = _Telling(cell, chain, told, message)
     if not home.supervisor.committer.when_durable(
         told.sequence, lambda: home.dispatcher.submit(work)
     ):
@@ -101,10 +106,11 @@ def _when_durable(cell: AgentCell, chain: Chain, told: SaveDetails) -> None:
 class _Telling:
     """Tell who listens of a save, on a worker."""
 
-    def __init__(self, cell: AgentCell, chain: Chain, told: SaveDetails) -> None:
+    def __init__(self, cell: AgentCell, chain: Chain, told: SaveDetails, message: int) -> None:
         self._cell = cell
         self._chain = chain
         self._told = told
+        self._led = message, told.sequence
 
     def waits(self) -> bool:
         """Tell that only a worker does this."""
@@ -113,13 +119,19 @@ class _Telling:
     def run(self) -> bool:
         """Tell them."""
         try:
-            ask_apart(self._cell, self._chain, self._told, self._told.name)
+            ask_apart(self._cell, self._chain, self._told, self._told.name, self._led)
         finally:
             self._cell.home.agenda.count(-1)
         return True
 
 
-def ask_apart(cell: AgentCell, chain: Chain, told: Any, name: str) -> Decision[Any] | None:  # noqa: ANN401
+def ask_apart(
+    cell: AgentCell,
+    chain: Chain,
+    told: Any,  # noqa: ANN401
+    name: str,
+    led: Led = NOTHING,
+) -> Decision[Any] | None:
     """Run hooks outside of a handler; what they did is kept in a commit of its own.
 
     What a method of the agent changes here in its state is undone: this is no turn.
@@ -129,19 +141,20 @@ def ask_apart(cell: AgentCell, chain: Chain, told: Any, name: str) -> Decision[A
     agent = None if activation is None else activation.agent
     mine = tuple(hook for hook in chain if not hook.method or agent is not None)
     try:
-        return run_chain(mine, told, name, agent, cell.home.hooks, runs, cell.principal)
+        with following(cell.home, told.correlation, led[1]):
+            return run_chain(mine, told, name, agent, cell.home.hooks, runs, cell.principal)
     finally:
         if activation is not None and any(hook.method for hook in mine):
             activation.rollback()
-        keep_runs(cell.home, runs)
+        keep_runs(cell.home, runs, led)
 
 
-def keep_runs(home: Surroundings, runs: list[HookRun]) -> None:
+def keep_runs(home: Surroundings, runs: list[HookRun], led: Led = NOTHING) -> None:
     """Keep what hooks did in a commit of its own, with the calls that are to be made later."""
     if not runs:
         return
     office, commit = home.hooks, Commit()
-    made = [record_of(run, office.redact) for run in runs if not run.deferred]
+    made = [record_of(run, office.redact, *led) for run in runs if not run.deferred]
     put_runs(commit, made, office.now())
     deferred = put_deferred(commit, [run for run in runs if run.deferred], office.now())
     try:

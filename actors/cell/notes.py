@@ -28,7 +28,9 @@ def put_notes(cell: AgentCell, turn: Turn, commit: Commit, error: BaseException 
     assert notes is not None
     runs, tape = notes.runs, notes.tape
     notes.runs, notes.tape = [], None
-    records = [record_of(run, office.redact) for run in runs if not run.deferred]
+    letter, cause = turn.letter, None if error is None else turn.letter.cause
+    made = (run for run in runs if not run.deferred)
+    records = [record_of(run, office.redact, letter.id, cause) for run in made]
     if tape is not None:
         records.append(_recorded(cell, turn, tape, commit, error))
     put_runs(commit, records, office.now())
@@ -57,6 +59,7 @@ def _recorded(
         "", "", POINT, cell.kind, cell.key, recording.name or "on_receive", letter.correlation,
         tape.started, office.now() - tape.started, "failed" if error is not None else "recorded",
         text, "", "" if error is None else told(error, office.redact), 1,
+        0, 0, letter.id, None if error is None else letter.cause,
     )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from ..talk.copies import reply_of
 from ..talk.turn import KeptLetter, Letter, StoredLetter, Turn, as_letter
 from .activation import Activation
 from .cell import AgentCell
+from .chains import cause_after, follow
 from .listeners import committed, save_before
 from .notes import put_notes
 from .timers import next_due
@@ -319,6 +320,7 @@ def _settle_effects(cell: AgentCell, activation: Activation, turn: Turn) -> None
 def _take_steps(cell: AgentCell, turn: Turn) -> None:
     for step in turn.steps:
         control = Control(Verb(step), edge=False, reason="itself")
+        follow(control, cell.home, turn, cause_after(turn))
         if control.verb is Verb.STOP:
             cell.mailbox.put(control)
         else:
@@ -360,6 +362,8 @@ def _deliver(cell: AgentCell, turn: Turn, commit: Commit) -> None:
     home = cell.home
     effects = commit.effects
     assert effects is not None, "its effects were put into it"
+    if home.traces.watched:
+        home.traces.made(commit.sequence, turn.letter.id)
     for set_now in effects.timers:
         timer = set_now if set_now.cause else set_now._replace(cause=commit.sequence)
         if cell.activation is not None:

@@ -16,6 +16,7 @@ import msgspec
 from ...hooks.acting import apart
 from ...hooks.details import CallDetails, CallErrorDetails
 from ...hooks.executor import Decision, run_chain
+from ...hooks.following import led_to
 from ...hooks.hook import HookRun
 from ...hooks.points import Point, Work
 from ...hooks.results import Retry, Skip
@@ -59,8 +60,10 @@ class ProgramPoints:
                 notes.tape, cell.blueprint.calls, chain, details, name, agent, home.hooks, runs
             )
         finally:
-            if notes is None or turn is None:
-                keep_runs(home, runs)
+            if turn is None:
+                keep_runs(home, runs, (0, led_to(home)[1]))
+            elif notes is None:
+                keep_runs(home, runs, (turn.letter.id, turn.letter.cause))
             elif runs:
                 turn.effects = True
 

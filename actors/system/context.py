@@ -8,13 +8,14 @@ from functools import partial
 from typing import Any, Final, cast
 
 from ...hooks.acting import apart
+from ...hooks.following import led_to
 from ...persistence.names.scope import Principal
 from ...persistence.records.records import Message
 from ...shared.ledger.guard import Standing
 from ...shared.ledger.unit import Unit
 from ...shared.sessions.current import entered
 from ..cell.cell import AgentCell, Surroundings
-from ..cell.chains import identified
+from ..cell.chains import asker_of, cause_after, chain_of, identified
 from ..cell.settlement import row
 from ..talk.turn import Letter, Turn, begun_in, collecting_in, under_way_in
 
@@ -91,6 +92,15 @@ class TurnContext:
                     cell.shares = True
                     self._home.sharers.add(cell.kind)
         return turn.unit
+
+    def led(self) -> tuple[int, int]:
+        """Return the correlation and the cause of a commit that is no turn's; 0 from outside."""
+        turn = begun_in(self._home)
+        if turn is None:
+            return led_to(self._home)
+        over = turn.cell.turn is not turn or turn.commit is not None
+        cause = cause_after(turn) if over else asker_of(self._home, turn)
+        return chain_of(self._home, turn), cause
 
     def learnt(self) -> None:
         """Have the reply of the turn under way wait for what it may know of."""

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Final
 import msgspec
 
 from ...hooks.acting import in_name_of
+from ...hooks.following import following
 from ...hooks.history.playback import RecordedError
 from ...hooks.history.record import PLACE, record_of, runs_row
 from ...hooks.hook import Hook, HookRun
@@ -118,7 +119,7 @@ class DeferredSweep(Sweep):
                 return  # its breaker is open: that is no attempt
             self._attempts[key] = attempts = self._attempts.get(key, 0) + 1
             if attempts < ATTEMPTS:
-                keep_runs(self._home, runs)
+                keep_runs(self._home, runs, (0, int(str(row[0]))))
                 return
             logger.exception("hook %s is given up for commit %s", name, row[0])
             self._end(self._home.desk.begin_as_system(), row, runs)
@@ -132,7 +133,7 @@ class DeferredSweep(Sweep):
         if desk.guard.excludes(who):
             return  # it waits until its agent is restored
         unit = desk.begin_as(who, details.correlation)
-        with in_name_of(who):
+        with in_name_of(who), following(self._home, details.correlation, int(str(row[0]))):
             self._end(unit, row, runs, lambda: hook.run(details, None, around, runs, strict=True))
 
     def _end(
@@ -144,7 +145,9 @@ class DeferredSweep(Sweep):
             unit.change((HOOK_QUEUE, row[:2]), lambda _row: None, checked=False)
             call()
             if runs:
-                kept = runs_row([record_of(run, office.redact) for run in runs], office.now())
+                led = 0, int(str(row[0]))
+                made = [record_of(run, office.redact, *led) for run in runs]
+                kept = runs_row(made, office.now())
                 unit.change((HOOK_RUNS, PLACE), lambda _row: kept, blind=True)
 
 

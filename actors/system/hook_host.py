@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 from ...hooks.acting import apart, in_name_of
 from ...hooks.details import Details
+from ...hooks.trace import Spanned
 from ...persistence.errors import Denied
 from ...persistence.names.scope import Principal, Scope
 from ...shared.ledger.guard import Decision, Right, Standing, Use
 from ...shared.scopes.state import ScopedState
-from ..cell.cell import Surroundings
+from ..cell.cell import AgentCell, Surroundings
+from ..cell.chains import numbered
+from ..talk.turn import begun_in
 
 
 class OwnersHost:
@@ -52,6 +56,16 @@ class OwnersHost:
         decision = Decision(allowed, said, audited=True)
         with in_name_of(who), desk.entry() as unit:
             unit.audit.append(desk.guard.record(standing, use, decision))
+
+    def spanned(self) -> Spanned | None:
+        """Return where the turn stands in its trace."""
+        turn = begun_in(self._home)
+        if turn is None:
+            return None
+        limit = cast("AgentCell", turn.cell).blueprint.agent_class.restarts.attempts
+        last = turn.letter.reply_to is not None or turn.letter.attempts + 1 >= limit
+        context, parent = self._home.traces.spanned(numbered(self._home, turn.letter))
+        return Spanned(context, parent, last)
 
     def _speaker(self) -> Principal:
         """Return who acts: the system, or the agent at whose work a hook of its class runs."""

@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr
 
+from ...hooks.following import FOLLOWED, led_to
 from ...hooks.timeline.why import Provenance
 from ...lifecycle.status import Status
 from ...persistence.errors import Denied, MailboxFull, PerdureError, SystemClosed
@@ -18,7 +19,7 @@ from ...shared.ledger.unit import Unit
 from ...shared.sessions.current import entered
 from ...shared.timeline.timelines import Timelines
 from ..cell.cell import AgentCell, Surroundings
-from ..cell.chains import asker_of, chain_of
+from ..cell.chains import asker_of, cause_after, chain_of, follow
 from ..cell.isolation import refuse_cut_off
 from ..cell.receiver import RunningCell
 from ..cell.settlement import row
@@ -174,7 +175,9 @@ class PostOffice:
             self._wait_for_room(cell)
         # A bare value is no burden for the garbage collector while it waits; a letter is.
         letter: object = message
-        chained = entered(None) or current.get() is not None or GIVEN.get() is not None
+        chained = entered(None) or not (
+            current.get() is None and FOLLOWED.get() is None and GIVEN.get() is None
+        )
         if cell.volatile:
             if chained or message.__class__ not in PLAIN:
                 letter = Letter(detached(message))
@@ -234,7 +237,7 @@ class PostOffice:
         letter: Letter
         if turn is None:
             letter = Letter(detached(message), future, letter_id=next(self._letters))
-            if current.get() is None and GIVEN.get() is None:
+            if current.get() is None and FOLLOWED.get() is None and GIVEN.get() is None:
                 letter.correlation = entered(None) or letter.id  # as _begin: most come here
             else:
                 self._begin(letter)
@@ -245,8 +248,7 @@ class PostOffice:
             letter = AskedLetter(
                 detached(message), future, edge=False, letter_id=next(self._letters)
             )
-            letter.correlation = chain_of(self._home, turn)
-            letter.cause = asker_of(self._home, turn)
+            follow(letter, home, turn, asker_of(home, turn))
             letter.knows = max(turn.cell.last_sequence, turn.cell.seen)
             future.asker = turn
             turn.asked = True
@@ -312,6 +314,11 @@ class PostOffice:
         future.asker = turn
         future.helper = self._helper
         control = Control(verb, future, edge=turn is None)
+        control.id = next(self._letters)
+        if turn is None:
+            self._begin(control)
+        else:
+            follow(control, home, turn, asker_of(home, turn))
         while True:
             cell = future.target = self._cell_of(ref)
             put = cell.mailbox.put if verb is Verb.STOP else cell.mailbox.put_urgent
@@ -371,19 +378,19 @@ class PostOffice:
         """Begin a chain with a letter from outside.
 
         It goes on with a session that was entered, or with the chain of a turn that is over, in
-        whose context this is called: by a task or a thread that goes on.
+        whose context this is called: by a task or a thread that goes on, or by a hook.
         """
         if current.get() is None and GIVEN.get() is None:  # most
             letter.correlation = entered(None) or letter.id
             return
         origin, session = begun_in(self._home), entered(None)
         if session or origin is None:
-            letter.correlation = session or letter.id
-            self._home.traces.begins(letter.correlation)
+            correlation, letter.cause = led_to(self._home)
+            letter.correlation = session or correlation or letter.id
+            if not letter.cause:
+                self._home.traces.begins(letter.correlation)
             return
-        letter.correlation = chain_of(self._home, origin)
-        commit = origin.commit
-        letter.cause = commit.sequence if commit is not None and commit.agent else 0
+        follow(letter, self._home, origin, cause_after(origin))
 
     def _wait_for_relief(self, cell: AgentCell) -> None:
         """Hold up a sender from outside while too much is unsaved, so that memory is bounded."""

@@ -10,14 +10,15 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import ClassVar, Final
 
-from ...hooks.timeline.trace import TraceContext, read_traceparent
+from ...hooks.trace import TraceContext, read_traceparent
 from ...lifecycle.clock import Clock
 from ...lifecycle.supervisor import PersistenceSupervisor
-from ...persistence.records.records import Commit
+from ...persistence.records.records import NOT_KNOWN, Commit
 from ...persistence.records.shared_tables import TRACES
 from ...persistence.records.tables import Change, Order
 from ...persistence.store.store import Store
 from ...shared.ledger.sweep import AT_ONCE, Sweep
+from ..talk.turn import Letter
 
 MOST: Final = 10_000
 """Traces kept in memory; the others are read again."""
@@ -35,6 +36,8 @@ class Traces:
         self._store = store
         self._supervisor = supervisor
         self._clock = clock
+        self._makers: OrderedDict[int, int] = OrderedDict()
+        self.watched = False
         self._known: OrderedDict[int, TraceContext] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -53,6 +56,38 @@ class Traces:
         if trace is not None:
             self._keep(correlation, trace)
 
+    def made(self, sequence: int, message: int) -> None:
+        """Take note that the turn of a message made a commit."""
+        with self._lock:
+            self._makers[sequence] = message
+            while len(self._makers) > MOST:
+                self._makers.popitem(last=False)
+
+    def spanned(self, letter: Letter) -> tuple[TraceContext, str]:
+        """Return the trace and the span of a message's turn, and the span of what led to it.
+
+        A chain that was given no trace begins with the span of its first message.
+        """
+        trace, cause = self.of(letter.correlation), letter.cause
+        own = trace.below(str(letter.id))
+        message = -cause if cause < NOT_KNOWN else self._maker(cause)
+        if message:
+            return own, trace.below(str(message)).span
+        begun = trace.span in {own.span, trace.below(str(letter.correlation)).span}
+        return own, "" if begun else trace.span
+
+    def _maker(self, sequence: int) -> int:
+        """Return the message whose turn made a commit; 0 if nobody knows."""
+        self.watched = True
+        if sequence <= 0:
+            return 0
+        with self._lock:
+            known = self._makers.get(sequence)
+        if known is not None:
+            return known
+        found = self._store.journal(after=sequence - 1, limit=1)
+        return found[0].message if found and found[0].sequence == sequence else 0
+
     def of(self, correlation: int) -> TraceContext:
         """Return the trace of a chain."""
         with self._lock:
@@ -63,7 +98,8 @@ class Traces:
                 known = read_traceparent(str(row[1]))
                 self._remember(correlation, known)
         if known is None:
-            known = TraceContext(secrets.token_hex(16), secrets.token_hex(8), "01")
+            trace = TraceContext(secrets.token_hex(16), "", "01")
+            known = trace.below(str(correlation))
             self._keep(correlation, known)
         return known
 

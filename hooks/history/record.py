@@ -55,6 +55,11 @@ class HookRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The commit it belongs to."""
     position: int = 0
     """Its place among the executions of that commit."""
+    message: int = 0
+    """Id of the message that its turn handled; 0 outside of turns."""
+    cause: int | None = None
+    """Where its turn was undone: the commit that led to that, as the journal says it of turns. None
+    where it belongs to the turn of its commit."""
 
     @property
     def id(self) -> str:
@@ -62,7 +67,9 @@ class HookRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return f"{self.sequence}.{self.position}"
 
 
-def record_of(run: HookRun, redact: Redact) -> HookRecord:
+def record_of(
+    run: HookRun, redact: Redact, message: int = 0, cause: int | None = None
+) -> HookRecord:
     """Return an execution as it is kept."""
     details, hook = run.details, run.hook
     result = "" if run.result is None else _limited(redact(as_json(run.result)))
@@ -72,7 +79,7 @@ def record_of(run: HookRun, redact: Redact) -> HookRecord:
         hook.name, hook.version, hook.point.name, getattr(details, "kind", ""),
         getattr(details, "key", ""), getattr(details, "name", getattr(details, "step", "")),
         getattr(details, "correlation", 0), run.time, run.seconds, run.outcome,
-        _limited(redact(run.context)), result, error, weight,
+        _limited(redact(run.context)), result, error, weight, 0, 0, message, cause,
     )  # fmt: skip
 
 

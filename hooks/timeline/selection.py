@@ -3,57 +3,93 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
-from ...persistence.names.scope import Principal
+from ...persistence.names.scope import Principal, Scope
 from .event import Event
 from .kinds import EventKind
 
+
+class ScopeOf(msgspec.Struct):
+    """Where an artifact stands, as its event says."""
+
+    kind: str
+    id: str
+    part: str
+
+
+_SHARED: Final = frozenset({"rows", "gone"})
+_OF_HOOKS: Final = frozenset({"point", "hook", "version", "outcome"})
 _parts: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-Who = Callable[[str, str], bool]
+_artifact: Final = msgspec.json.Decoder(ScopeOf).decode
+MaySee = Callable[[str, str], bool]
 """Tells whether an agent's events may be seen, by its kind and key."""
+MayRead = Callable[[Scope], bool]
+"""Tells whether what stands in a scope may be seen."""
 
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """Who looks, and at whose events it may."""
+    """Who looks, and at whose events it may: an agent, or a user. The system sees all."""
 
     principal: Principal
-    may_see: Who
+    may_see: MaySee
+    may_read: MayRead
 
     def sees(self, event: Event) -> bool:
         """Tell whether an event may be shown: its own, and of agents it may read.
 
-        Decisions about others are for the system alone, and so is what no agent did.
+        Decisions about others are for the system alone, and so is what no agent did. An artifact
+        of others shows to those who may read its scope as well.
         """
-        if event.what is EventKind.DECISION and not self.is_own(event):
+        if self.is_own(event):
+            return True
+        if event.what is EventKind.DECISION or not event.kind:
             return False
-        return bool(event.kind) and (self.is_own(event) or self.may_see(event.kind, event.key))
+        if not self.may_see(event.kind, event.key):
+            return False
+        return event.what is not EventKind.ARTIFACT or self.may_read(_scope_of(event))
 
     def shown(self, event: Event) -> Event:
-        """Return an event as the viewer may see it: of others, what they changed of their own.
+        """Return an event as the viewer may see it.
 
-        What they wrote of what is shared needs a right of its own, on its scope.
+        Of others, what they changed of their own: what they wrote of what is shared needs a right
+        of its own, on its scope. Of hooks, that they ran: what they were told may be what they
+        kept from the viewer.
         """
-        if self.is_own(event) or not ('"rows":' in event.detail or '"gone":' in event.detail):
-            return event
-        if event.what is not EventKind.TURN:
-            return event
-        try:
-            parts = _parts(event.detail)
-        except msgspec.DecodeError:
-            return dataclasses.replace(event, detail="{}")
-        kept = {verb: raw for verb, raw in parts.items() if verb not in ("rows", "gone")}
-        return dataclasses.replace(event, detail=msgspec.json.encode(kept).decode())
+        if event.what is EventKind.HOOK:
+            return _only(event, lambda name: name in _OF_HOOKS)
+        if event.what is EventKind.TURN and not self.is_own(event):
+            return _only(event, lambda name: name not in _SHARED)
+        return event
+
+    def visible(self, events: Iterable[Event]) -> Iterator[Event]:
+        """Iterate over those that may be seen, as the viewer may see them."""
+        return (self.shown(event) for event in events if self.sees(event))
 
     def is_own(self, event: Event) -> bool:
         """Tell whether it is the viewer's own."""
         who = self.principal
         return who.kind == "agent" and (who.id, who.part) == (event.kind, event.key)
+
+
+def _only(event: Event, kept: Callable[[str], bool]) -> Event:
+    """Return an event with some parts of its detail."""
+    try:
+        parts = _parts(event.detail or "{}")
+    except msgspec.DecodeError:
+        parts = {}
+    found = {name: raw for name, raw in parts.items() if kept(name)}
+    return dataclasses.replace(event, detail=msgspec.json.encode(found).decode())
+
+
+def _scope_of(event: Event) -> Scope:
+    row = _artifact(event.detail)
+    return Scope(row.kind, row.id, row.part)
 
 
 @dataclass(frozen=True, slots=True)

@@ -206,9 +206,10 @@ def hook_event(record: HookRecord) -> Event:
         "outcome": record.outcome, "told": msgspec.Raw(record.context.encode()),
         "answer": msgspec.Raw((record.result or "null").encode()), "error": record.error,
     }  # fmt: skip
+    cause = record.sequence if record.cause is None else record.cause
     return Event(
         record.sequence, EventKind.HOOK, record.position, record.kind, record.key,
-        f"{record.hook}: {record.outcome}", record.time, 0, record.sequence, record.correlation,
+        f"{record.hook}: {record.outcome}", record.time, record.message, cause, record.correlation,
         masked(msgspec.json.encode(told).decode()), record.seconds,
     )  # fmt: skip
 

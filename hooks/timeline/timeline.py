@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from ...persistence.errors import ConfigurationError
 from ...persistence.records.page import LIMIT, Page, page_of, walk
@@ -19,6 +19,10 @@ MOST: int = 10_000
 """Events of a tree, unless it is asked for more: a tree is kept in memory."""
 
 
+def _all() -> None:
+    """Let everything be seen."""
+
+
 class Timeline:
     """Events that were selected: listed, counted, and seen as what caused what.
 
@@ -26,9 +30,13 @@ class Timeline:
     """
 
     def __init__(
-        self, store: StoreReader, selection: Selection, viewer: Viewer | None = None
+        self, store: StoreReader, selection: Selection, viewer: Callable[[], Viewer | None] = _all
     ) -> None:
-        """Show of ``store`` what is selected; without a ``viewer`` all of it."""
+        """Show of ``store`` what is selected.
+
+        ``viewer`` returns who looks, and is asked for each page: a right may be revoked between
+        two of them. None sees all.
+        """
         self._store = store
         self._selection = selection
         self._viewer = viewer
@@ -80,11 +88,11 @@ class Timeline:
         Also in other chains. It ends early where the journal was trimmed, or where an asker changed
         nothing and so left no commit.
         """
-        return tuple(filter(self._sees, links.causes(self._store, event)))
+        return tuple(self._visible(links.causes(self._store, event)))
 
     def effects(self, event: Event) -> tuple[Event, ...]:
         """Return the turns that an event led to directly, in its own chain and in others."""
-        return tuple(filter(self._sees, links.effects(self._store, event)))
+        return tuple(self._visible(links.effects(self._store, event)))
 
     def _found(self, after: Place | None, *, newest: bool) -> Iterator[Event]:
         reach = reach_of(self._store, self._selection, after, newest=newest)
@@ -94,14 +102,12 @@ class Timeline:
             if kinds & self._selection.what
         ]
         merged = heapq.merge(*sources, key=lambda event: event.place, reverse=newest)
-        for event in merged:
-            if self._sees(event):
-                shown = event if self._viewer is None else self._viewer.shown(event)
-                if reach.holds(shown):
-                    yield shown
+        return filter(reach.holds, self._visible(merged))
 
-    def _sees(self, event: Event) -> bool:
-        return self._viewer is None or self._viewer.sees(event)
+    def _visible(self, events: Iterable[Event]) -> Iterator[Event]:
+        """Leave out what the viewer may not see, and the parts of others that it may not."""
+        viewer = self._viewer()
+        return iter(events) if viewer is None else viewer.visible(events)
 
     def __repr__(self) -> str:
         return f"<Timeline of {self._store.location}: list(), each(), count(), tree()>"

@@ -150,8 +150,8 @@ class SqliteStore(SqliteReader, Store):
         try:
             with self._transaction("acquiring the lease") as connection:
                 last = self._take(connection, owner, takeover=takeover)
-                counters = self._counters(connection)
                 self._upgrade(connection)
+                counters = self._counters(connection)
         except StoreUnavailable as error:
             if self.lease is before or not malformed(error):
                 raise
@@ -167,9 +167,8 @@ class SqliteStore(SqliteReader, Store):
         try:
             self._mend(self._mends)
             with self._transaction("acquiring the lease") as connection:
-                counters = self._counters(connection)
                 self._upgrade(connection)
-                return counters
+                return self._counters(connection)
         except BaseException:
             self.release()
             raise

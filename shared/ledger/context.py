@@ -39,6 +39,10 @@ class Context(Protocol):
         """
         ...
 
+    def led(self) -> tuple[int, int]:
+        """Return the correlation and the cause of a commit that is no turn's; 0 from outside."""
+        ...
+
     def unit(self) -> Unit | None:
         """Return the unit of the turn under way, made when it is first asked for."""
         ...

@@ -22,7 +22,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final, Self, TypeVar
 
+from ...hooks.acting import apart
 from ...hooks.details import Details
+from ...hooks.following import FOLLOWED
 from ...hooks.points import Point
 from ...lifecycle.supervisor import PersistenceSupervisor
 from ...persistence.errors import (
@@ -289,7 +291,7 @@ class Desk(View):
         receipt, sequence = Receipt(), 0
         committer = self._supervisor.committer
         commit = Commit(time=self._clock(), name=name)
-        commit.correlation = unit.standing.correlation
+        self._chain(commit, unit)
         with committer.promise():
             try:
                 with self.ledger.ending(unit) as ending:
@@ -309,6 +311,14 @@ class Desk(View):
                     self.forgo(unit)
                 raise
         receipt.wait(self.ledger.waiting)
+
+    def _chain(self, commit: Commit, unit: Unit) -> None:
+        """Have a commit that is no turn's know what led to it."""
+        standing = unit.standing
+        if standing is _SYSTEM and FOLLOWED.get() is None and apart.get() is None:
+            return  # from outside: most come here
+        correlation, commit.cause = self._context.led()
+        commit.correlation = standing.correlation or correlation
 
     def wait(self) -> None:
         """Wait until everything appended so far is durable."""
@@ -345,7 +355,7 @@ class Desk(View):
         try:
             with self.ledger.ending(spent) as ending:
                 commit = Commit(time=self._clock(), name=ALONE)
-                commit.correlation = unit.standing.correlation
+                self._chain(commit, unit)
                 ending.put_into(commit)
                 self.ledger.publish(ending, self._supervisor.append(commit))
         except PerdureError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable
+from functools import cache, partial
 from typing import Final, Protocol
 
 from ...hooks.timeline.event import Event
@@ -73,7 +74,8 @@ class Timelines(Handle):
             session=session if isinstance(session, str) else None, between=between,
             what=what, where=where, text=text,
         )  # fmt: skip
-        return Timeline(store, selection, self._viewer(selection))
+        self._viewer(selection)  # refused here, and not by the first page
+        return Timeline(store, selection, partial(self._viewer, selection))
 
     def why(self, agent: Whom, field: str, *path: str | int) -> Provenance:
         """Return why a field of an agent is what it is, or what ``path`` leads to in it.
@@ -98,32 +100,26 @@ class Timelines(Handle):
         found = why(store, kind, key, field, path)
         if viewer is None:
             return found
-        event = None if found.event is None else viewer.shown(found.event)
-        seen = tuple(viewer.shown(each) for each in found.causes if viewer.sees(each))
-        return dataclasses.replace(found, event=event, causes=seen)
+        return _as_seen(found, viewer)
 
     def _viewer(self, selection: Selection) -> Viewer | None:
         desk = self._desk
         who = desk.standing().principal
         if who == Principal.SYSTEM:
             return None
-        known: dict[tuple[str, str], bool] = {}
-
-        def may_see(kind: str, key: str) -> bool:
-            found = known.get((kind, key))
-            if found is None:
-                found = known[kind, key] = self._may_see(kind, key)
-            return found
-
-        viewer = Viewer(who, may_see)
+        viewer = Viewer(
+            who,
+            cache(lambda kind, key: self._may_read(Scope.agent(kind, key))),
+            cache(self._may_read),
+        )
         if selection.kind is not None and selection.key is not None:
             own = (who.kind, who.id, who.part) == ("agent", selection.kind, selection.key)
             if not own:  # asked for by name: refused aloud
                 self._allow(Scope.agent(selection.kind, selection.key))
         return viewer
 
-    def _may_see(self, kind: str, key: str) -> bool:
-        desk, scope = self._desk, Scope.agent(kind, key)
+    def _may_read(self, scope: Scope) -> bool:
+        desk = self._desk
         decision = desk.guard.check(desk.standing(), Right.READ, scope, TIMELINE)
         if not decision.allowed or decision.uses:
             return False
@@ -132,3 +128,14 @@ class Timelines(Handle):
 
     def _allow(self, scope: Scope) -> None:
         self._desk.allow(self._desk.unit(), Right.READ, scope, TIMELINE, "timeline")
+
+
+def _as_seen(found: Provenance, viewer: Viewer) -> Provenance:
+    """Return what a viewer may see of it; what is shared, and what hooks saw, is left out."""
+    event = found.event
+    own = event is not None and viewer.is_own(event)
+    return dataclasses.replace(
+        found, event=None if event is None else viewer.shown(event), arguments="",
+        causes=tuple(viewer.visible(found.causes)), hooks=tuple(viewer.visible(found.hooks)),
+        reads=found.reads if own else (), artifacts=found.artifacts if own else (),
+    )  # fmt: skip

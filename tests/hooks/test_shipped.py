@@ -29,6 +29,7 @@ from perdure import (
     Logging,
     MessageDetails,
     OpenTelemetryMetrics,
+    OpenTelemetrySpans,
     Principal,
     PrometheusMetrics,
     RateLimit,
@@ -174,6 +175,7 @@ def test_opentelemetry_counts_and_measures() -> None:
     [
         ("prometheus_client", PrometheusMetrics, "prometheus"),
         ("opentelemetry.metrics", OpenTelemetryMetrics, "opentelemetry"),
+        ("opentelemetry.trace", OpenTelemetrySpans, "opentelemetry"),
         ("structlog", lambda: Logging(structured=True), "structlog"),
     ],
 )
@@ -254,6 +256,9 @@ def test_a_rate_limit_is_a_token_bucket(steps: list[float], rate: float, burst: 
             raise AssertionError
 
         def note(self, details: object, operation: str, reason: str, *, allowed: bool) -> None:
+            raise AssertionError
+
+        def spanned(self) -> None:
             raise AssertionError
 
     host, times, found = Host(), [], []

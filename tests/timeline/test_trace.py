@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from perdure import Agent, AgentSystem, Log, State, TurnFilter
-from perdure.hooks.timeline.trace import read_traceparent
+from perdure.hooks.trace import read_traceparent
 from perdure.persistence.errors import ConfigurationError
 from tests.kit.deadline import DEADLINE
 

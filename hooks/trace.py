@@ -6,7 +6,7 @@ import hashlib
 import re
 from typing import Final, NamedTuple
 
-from ...persistence.errors import ConfigurationError
+from ..persistence.errors import ConfigurationError
 
 _FORM: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _NOTHING: Final = frozenset({"0" * 32, "0" * 16})
@@ -32,6 +32,17 @@ class TraceContext(NamedTuple):
         """
         digest = hashlib.sha256(f"{self.trace} {name}".encode()).hexdigest()[:16]
         return self._replace(span=digest if digest not in _NOTHING else "1".zfill(16))
+
+
+class Spanned(NamedTuple):
+    """Where a turn stands in the trace of its chain."""
+
+    context: TraceContext
+    """The trace, and the span of the turn: the same as ``self.turn.traceparent`` says."""
+    parent: str
+    """The span of the turn that led to it, or the one that was given; empty where it begins."""
+    last: bool
+    """No other attempt comes after this one."""
 
 
 def read_traceparent(text: str) -> TraceContext:
