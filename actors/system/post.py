@@ -163,7 +163,9 @@ class PostOffice:
         else:
             turn.send(cell, letter)
 
-    def _tell_from_outside(self, ref: AgentRef[Any], cell: RunningCell, message: object) -> None:
+    def _tell_from_outside(  # noqa: C901 - one path, taken by every tell
+        self, ref: AgentRef[Any], cell: RunningCell, message: object
+    ) -> None:
         home = self._home
         if home.closing:
             raise closed()
@@ -178,15 +180,22 @@ class PostOffice:
         )
         if cell.volatile:
             if chained or message.__class__ not in PLAIN:
-                letter = Letter(detached(message), letter_id=next(self._letters) if chained else 0)
-                self._begin(letter)
+                letter = Letter(detached(message))
+                if chained:
+                    letter.id = next(self._letters)
+                    self._begin(letter)
         elif cell.snapshot and not cell.holds:
             # As durable as the agent itself: stored when it is paused or the system closes. Until
             # then nobody needs its text, if it is clear already that it has one.
             if not cell.blueprint.calls.proven(message):
                 letter = self._stored_letter(cell, message, None, KeptLetter)
             elif chained or message.__class__ not in PLAIN:
-                letter = self._unwritten_letter(message)
+                letter = KeptLetter(message, letter_id=next(self._letters))
+                letter.correlation = letter.id
+                if chained:
+                    self._begin(letter)
+                letter.name = letter.body = ""  # encoded when it is stored; the message is proven
+                letter.sent = home.clock.now()
         else:
             self._store_and_put(cell, self._stored_letter(cell, message, None))
             return
@@ -371,8 +380,10 @@ class PostOffice:
         It goes on with a session that was entered, or with the chain of a turn that is over, in
         whose context this is called: by a task or a thread that goes on, or by a hook.
         """
-        origin = begun_in(self._home)
-        session = entered(None)
+        if current.get() is None and GIVEN.get() is None:  # most
+            letter.correlation = entered(None) or letter.id
+            return
+        origin, session = begun_in(self._home), entered(None)
         if session or origin is None:
             correlation, letter.cause = led_to(self._home)
             letter.correlation = session or correlation or letter.id
@@ -380,14 +391,6 @@ class PostOffice:
                 self._home.traces.begins(letter.correlation)
             return
         follow(letter, self._home, origin, cause_after(origin))
-
-    def _unwritten_letter(self, message: object) -> Letter:
-        """Make a letter that is encoded when it is stored; its message is proven."""
-        letter = KeptLetter(message, letter_id=next(self._letters))
-        self._begin(letter)
-        letter.name = letter.body = ""
-        letter.sent = self._home.clock.now()
-        return letter
 
     def _wait_for_relief(self, cell: AgentCell) -> None:
         """Hold up a sender from outside while too much is unsaved, so that memory is bounded."""

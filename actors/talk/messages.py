@@ -71,7 +71,9 @@ class CallCodec:
             return ON_RECEIVE, self._checked(body, where), fresh
         path, args, kwargs = message
         name = ".".join(path)
-        codec = self._call_codec(name, len(args), tuple(kwargs)).at(*self._place(key, name))
+        codec = self._call_codec(name, len(args), tuple(kwargs))
+        if codec.bound:
+            codec = codec.at(*self._place(key, name))
         where = f"{self._class.__name__}.{name}"
         try:
             body, (args, kwargs) = codec.encode_copy((args, kwargs), where)

@@ -16,7 +16,7 @@ import re
 import types
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Final, Generic, TypeVar
+from typing import ClassVar, Final, Generic, TypeVar
 
 import msgspec
 
@@ -53,6 +53,9 @@ class Codec(Generic[T]):
         "_certain", "_decoder", "_encode", "_keeper", "_sets", "declared", "quick", "records",
         "widens",
     )  # fmt: skip
+
+    bound: ClassVar[bool] = False
+    """Whether its values are bound to the place where they stand: ``at`` gives another codec."""
 
     def __init__(self, declared: object) -> None:
         """Build the codec of ``declared``; ConfigurationError if JSON cannot hold such a type."""

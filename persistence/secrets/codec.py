@@ -9,7 +9,7 @@ import re
 import threading
 import typing
 from collections.abc import Iterator
-from typing import Final, TypeVar
+from typing import ClassVar, Final, TypeVar
 
 import msgspec
 
@@ -66,6 +66,8 @@ class SecretCodec(Codec[T]):
     """
 
     __slots__ = ("_before", "_inner", "_levels", "_place", "_vault", "_where")
+
+    bound: ClassVar[bool] = True
 
     def __init__(self, declared: object, vault: Vault, where: str, *, levels: int = 0) -> None:
         """Build the codec of ``declared``; ``where`` names the field that it is for.
