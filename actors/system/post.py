@@ -237,10 +237,7 @@ class PostOffice:
         letter: Letter
         if turn is None:
             letter = Letter(detached(message), future, letter_id=next(self._letters))
-            if current.get() is None and FOLLOWED.get() is None and GIVEN.get() is None:
-                letter.correlation = entered(None) or letter.id  # as _begin: most come here
-            else:
-                self._begin(letter)
+            self._begin(letter)
             if home.closing:
                 future.fail(closed())
                 return future
@@ -380,7 +377,7 @@ class PostOffice:
         It goes on with a session that was entered, or with the chain of a turn that is over, in
         whose context this is called: by a task or a thread that goes on, or by a hook.
         """
-        if current.get() is None and GIVEN.get() is None:  # most
+        if current.get() is None and FOLLOWED.get() is None and GIVEN.get() is None:  # most
             letter.correlation = entered(None) or letter.id
             return
         origin, session = begun_in(self._home), entered(None)
