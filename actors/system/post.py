@@ -237,10 +237,7 @@ class PostOffice:
         letter: Letter
         if turn is None:
             letter = Letter(detached(message), future, letter_id=next(self._letters))
-            if current.get() is None and FOLLOWED.get() is None and GIVEN.get() is None:
-                letter.correlation = entered(None) or letter.id  # as _begin: most come here
-            else:
-                self._begin(letter)
+            self._begin(letter)
             if home.closing:
                 future.fail(closed())
                 return future

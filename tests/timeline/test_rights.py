@@ -7,7 +7,10 @@ import pytest
 from perdure import (
     Agent,
     AgentSystem,
+    Boundary,
+    EventKind,
     Keys,
+    MessageDetails,
     Principal,
     Right,
     Scope,
@@ -26,10 +29,21 @@ class Card(State):
 
 
 class Holder(Agent[Card]):
+    boundary = Boundary.SHARED
+
     def use(self, number: int, pin: str) -> None:
         self.state.number = number
         self.state.pin = Secret(pin)
         self.system.state.set(Scope.agent("Holder", self.key), "used", number)
+
+    def publish(self, name: str) -> None:
+        self.state.number = 1
+        artifacts = self.system.artifacts
+        artifacts.came_from(artifacts.save(name, b"bytes", scope=Scope.GLOBAL))
+
+    def pass_on(self, key: str, pin: str) -> None:
+        self.state.pin = Secret(pin)
+        self.system.agent(Holder, key).cast(Holder.use, 8, pin)
 
     def look(self, key: str) -> list[str]:
         """Return the agents whose events it sees."""
@@ -43,11 +57,19 @@ class Holder(Agent[Card]):
         return self.system.agent(Holder, key).why("number").value
 
 
+class Stranger(Agent[State]):
+    """One who may do nothing with what is shared, unless it was granted."""
+
+
+def look(_details: MessageDetails) -> None:
+    """Be told, and let it go on."""
+
+
 @pytest.fixture
 def system() -> AgentSystem:
     """Open a system with two agents that have done something."""
     keys = Keys(secrets=StaticKeys({"k": new_key()}))
-    opened = AgentSystem.open("memory://", agents=[Holder], keys=keys)
+    opened = AgentSystem.open("memory://", agents=[Holder, Stranger], keys=keys)
     for key in "ab":
         opened.agent(Holder, key).call(Holder.use, 7, "geheim").get(timeout=DEADLINE)
     return opened
@@ -78,6 +100,66 @@ def test_what_others_wrote_of_what_is_shared_is_not_shown(system: AgentSystem) -
         assert "rows" not in json.loads(others[0])
         own = a.call(Holder.details, "a").get(timeout=DEADLINE)
         assert "rows" in json.loads(own[0])
+
+
+def test_artifacts_hooks_and_reads_of_others_need_rights_of_their_own(system: AgentSystem) -> None:
+    """Who may read an agent's scope sees no artifact of other scopes, and not what hooks were told.
+
+    What a value came from is told to its own agent; what a hook was told, to nobody but the system.
+    """
+    with system:
+        system.hooks.on("message.before", look, name="look")
+        b = system.agent(Holder, "b")
+        b.call(Holder.publish, "made").get(timeout=DEADLINE)
+        whole = {each.what for each in system.timeline(agent="Holder/b").each()}
+        assert whole == {*EventKind} - {EventKind.LETTER}
+        viewer = Principal.agent("Stranger", "s")
+        system.access.grant(viewer, Scope.agent("Holder", "b"), Right.READ)
+        seen = list(system.timeline.acting_as(viewer)(agent="Holder/b").each())
+        assert {each.what for each in seen} == {EventKind.TURN, EventKind.HOOK}
+        hooks = [json.loads(each.detail) for each in seen if each.what is EventKind.HOOK]
+        assert [set(each) for each in hooks] == [{"point", "hook", "version", "outcome"}]
+        found = system.timeline.acting_as(viewer).why(b, "number")
+        assert (found.value, found.arguments, found.artifacts, found.reads) == ("1", "", (), ())
+        own = system.timeline.acting_as(Principal.agent("Holder", "b")).why(b, "number")
+        assert (len(own.artifacts), own.arguments) == (1, "")
+        assert "made" in system.why(b, "number").arguments
+        system.access.grant(viewer, Scope.GLOBAL, Right.READ)
+        seen = list(system.timeline.acting_as(viewer)(agent="Holder/b").each())
+        assert EventKind.ARTIFACT in {each.what for each in seen}
+
+
+def test_every_way_out_shows_no_more_than_the_list(system: AgentSystem) -> None:
+    """Trees, exports, causes, effects and counts hold what a viewer may see, and nothing else."""
+    with system:
+        system.agent(Holder, "b").call(Holder.pass_on, "a", "geheim").get(timeout=DEADLINE)
+        assert system.idle(DEADLINE)
+        timeline = system.timeline.acting_as(Principal.agent("Holder", "a"))()
+        shown = {each.id for each in timeline.each()}
+        assert {each.agent for each in timeline.each()} == {"Holder/a"}
+        assert timeline.count() == len(shown)
+        assert {each.id for each in timeline.tree().events} == shown
+        (told,) = (each for each in timeline.each() if each.cause)
+        assert timeline.causes(told) == ()
+        whole = system.timeline()
+        (sent,) = whole.causes(told)
+        assert timeline.effects(sent) == (told,)
+        for form in ("json", "mermaid", "chrome", "html"):
+            text = timeline.export(form)
+            assert "Holder/b" not in text
+            assert "pass_on" not in text
+            assert "geheim" not in whole.export(form)
+
+
+def test_a_right_that_is_revoked_ends_with_the_next_page(system: AgentSystem) -> None:
+    """A timeline that somebody keeps asks for the rights anew for each page."""
+    with system:
+        viewer, scope = Principal.agent("Holder", "a"), Scope.agent("Holder", "b")
+        grant = system.access.grant(viewer, scope, Right.READ)
+        timeline = system.timeline.acting_as(viewer)()
+        assert {each.agent for each in timeline.list()} == {"Holder/a", "Holder/b"}
+        system.access.revoke(grant)
+        assert {each.agent for each in timeline.list()} == {"Holder/a"}
 
 
 def test_a_handle_that_acts_as_another_sees_as_that(system: AgentSystem) -> None:
