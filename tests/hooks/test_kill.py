@@ -126,6 +126,7 @@ def rounds(path: Path, count: int, seed: int) -> None:
         assert system.hooks.history.count(hook="late") == turns
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("kills", [len(WHERE), pytest.param(100, marks=pytest.mark.slow)])
 def test_history_and_state_agree_after_kills(tmp_path: Path, kills: int) -> None:
     """A kill at each place leaves a turn with all of its hooks' runs, or nothing of it."""
