@@ -52,6 +52,11 @@ def test_a_deferred_hook_is_called_once_for_every_turn(tmp_path: Path) -> None:
         assert system.state.get(Scope.GLOBAL, "sum") == sum(range(1, 51))
         assert system.hooks.history.count(hook="count") == 50
         assert queued(system) == 0
+        turns = {each.sequence: each.correlation for each in system.journal.each("Adder", "a")}
+        calls = [each for each in system.journal.each() if not each.kind]
+        assert {each.cause: each.correlation for each in calls} == turns
+        runs = [run.sequence for run in system.hooks.history.each(hook="count")]
+        assert runs == [each.sequence for each in calls]
 
 
 def test_what_is_stored_is_called_at_the_end_or_in_the_next_process(tmp_path: Path) -> None:
