@@ -53,7 +53,8 @@ class HookOptions:
             counts as failed for its breaker when it returns. None: no limit.
         on_failure: of a hook that guards: "closed" or "open". What guards nothing harms nothing.
         breaker: when to leave a failing hook alone, and for how long.
-        deferred: store the call with the turn's commit, and make it later, outside of turns.
+        deferred: store the call with the turn's commit, and make it later, outside of turns; of a
+            hook that guards nothing and answers nothing.
         record: keep every run in the history.
         version: of its code; by default a digest of that.
     """
@@ -72,7 +73,15 @@ class HookOptions:
         options = Options(self)
         options.seconds("budget", none="no limit")
         if isinstance(self.on, str):
-            object.__setattr__(self, "on", (self.on,))
+            object.__setattr__(self, "on", (self.on,) if self.on else ())
+        names: object = self.on
+        if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
+            raise options.wrong("on", 'a name, or several, as in ("open", "close")')
+        if self.priority.__class__ is not int:
+            raise options.wrong("priority", "a whole number")
+        options.flag("deferred")
+        options.flag("record")
+        options.kind("version", str, '"2"')
         try:
             object.__setattr__(self, "on_failure", OnFailure(self.on_failure))
         except ValueError:
@@ -95,7 +104,11 @@ class Declared:
         if self.options.deferred and self.point.guards:
             message = f"hook {self.name}: {self.point} guards, so it cannot be deferred"
             raise ConfigurationError(message)
-        wrong = answers(self.name, self.function) - self.point.results
+        given = answers(self.name, self.function)
+        if self.options.deferred and not given <= {Continue}:
+            message = f"hook {self.name}: it is deferred, and answers too late; declare -> None"
+            raise ConfigurationError(message)
+        wrong = given - self.point.results
         if wrong:
             allowed = ", ".join(sorted(kind.__name__ for kind in self.point.results))
             names = ", ".join(sorted(kind.__name__ for kind in wrong))

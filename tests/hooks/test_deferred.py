@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from perdure import Agent, AgentSystem, Breaker, OutcomeDetails, Scope, State, hook
+from perdure import Agent, AgentSystem, Breaker, OutcomeDetails, Replace, Scope, State, hook
 from perdure.lifecycle.clock import VirtualClock
 from perdure.persistence.errors import ConfigurationError
 from perdure.persistence.records.shared_tables import HOOK_QUEUE
@@ -140,8 +140,13 @@ def test_only_hooks_that_guard_nothing_can_be_deferred() -> None:
         def guard(details: object) -> None:
             return None
 
+        def late(details: object) -> Replace | None:
+            return None
+
         with pytest.raises(ConfigurationError, match="it cannot be deferred"):
             system.hooks.on("message.before", guard, deferred=True)
+        with pytest.raises(ConfigurationError, match="answers too late; declare -> None"):
+            system.hooks.on("message.after", late, deferred=True)
 
     class Deferring(Adder):
         @hook("message.after", deferred=True)
