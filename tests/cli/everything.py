@@ -17,6 +17,7 @@ def fill(path: Path) -> None:
     with AgentSystem.open(path, agents=[Desk], sync="process") as system:
         system.hooks.on("message.before", _guard, on="refuse", name="guard")
         emea = system.agent(Desk, "emea")
+        system.hooks.record(emea)
         with system.sessions.create("chat"):
             emea.call(Desk.assign, "T-1").get()
         emea.call(Desk.remind).get()
