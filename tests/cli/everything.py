@@ -20,7 +20,9 @@ def fill(path: Path) -> None:
         with system.sessions.create("chat"):
             emea.call(Desk.assign, "T-1").get()
         emea.call(Desk.remind).get()
-        system.agent(Desk, "apac").call(Desk.assign, "T-2").get()
+        apac = system.agent(Desk, "apac")
+        system.hooks.record(apac)
+        apac.call(Desk.assign, "T-2").get()
         emea.cast(Desk.refuse, "no")
         emea.cast(Desk.refuse, "never")
         system.idle(DEADLINE)

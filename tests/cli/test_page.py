@@ -22,7 +22,7 @@ NAMED = {"fields", "logs", "maps", "counts", "orphans", "limits", "meta", "remai
 """Keys of `show` and `doctor` whose values are by name; `fields` of `growth` is a list."""
 OPAQUE = {
     "outcomes", "context", "result", "body", "delta", "value", "entry", "before", "after", "detail",
-    "arguments",
+    "arguments", "recorded", "replayed",
 }  # fmt: skip
 
 
@@ -74,6 +74,7 @@ RUNS: Final[dict[str, list[list[str]]]] = {
     "hooks": [[]],
     "hooks runs": [[]],
     "hooks show": [["RUN"]],
+    "replay": [["--against", "tests.cli.programs:Desk"]],
     "audit": [[]],
     "audit verify": [[]],
     "audit head": [[]],
@@ -112,6 +113,7 @@ ALSO: Final = {
     "faults": {"number", "what"},
     "audit": {"number", "what"},
     "bad": {"table", "kind", "key", "place"},
+    "findings": {"path", "before", "after", "severity"},
 }
 """Keys inside lists that are empty where nothing is wrong."""
 
