@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar, cast
 
 from ..persistence.errors import ConfigurationError, HookFailed, told
 from ..persistence.options import Options
@@ -345,7 +345,8 @@ class Hook:
             self._failed(error, took, around, strict=strict)
             return None
         took = perf_counter() - started
-        result: Result | None = None if given is None or given.__class__ is Continue else given
+        goes_on = given is None or given.__class__ is Continue
+        result = None if goes_on else cast("Result", given)
         if result is None and took <= self.limit and not self.circuit.failures:
             times = self.times
             times.append(took)  # in one step, without the lock; summed when somebody looks

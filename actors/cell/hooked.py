@@ -239,7 +239,7 @@ class HookedCell(RunningCell):
 
 def _message(cell: RunningCell, turn: Turn, message: object) -> MessageDetails:
     letter = turn.letter
-    if message.__class__ is ProxyCall:  # as most are, spelt out: it is on the path
+    if isinstance(message, ProxyCall):  # as most are, spelt out: it is on the path
         path, args, kwargs = message
         return MessageDetails(
             cell.blueprint.kind, cell.key, letter.correlation, letter.id,

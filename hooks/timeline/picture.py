@@ -22,4 +22,5 @@ def as_html(tree: Tree) -> str:
 
 @cache
 def _page() -> str:
-    return resources.files(__package__).joinpath("picture.html").read_text(encoding="utf-8")
+    folder = resources.files(__package__ or __name__)
+    return folder.joinpath("picture.html").read_text(encoding="utf-8")

@@ -17,11 +17,12 @@ def fill(path: Path) -> None:
     with AgentSystem.open(path, agents=[Desk], sync="process") as system:
         system.hooks.on("message.before", _guard, on="refuse", name="guard")
         emea = system.agent(Desk, "emea")
-        system.hooks.record(emea)
         with system.sessions.create("chat"):
             emea.call(Desk.assign, "T-1").get()
         emea.call(Desk.remind).get()
-        system.agent(Desk, "apac").call(Desk.assign, "T-2").get()
+        apac = system.agent(Desk, "apac")
+        system.hooks.record(apac)
+        apac.call(Desk.assign, "T-2").get()
         emea.cast(Desk.refuse, "no")
         emea.cast(Desk.refuse, "never")
         system.idle(DEADLINE)

@@ -22,7 +22,7 @@ NAMED = {"fields", "logs", "maps", "counts", "orphans", "limits", "meta", "remai
 """Keys of `show` and `doctor` whose values are by name; `fields` of `growth` is a list."""
 OPAQUE = {
     "outcomes", "context", "result", "body", "delta", "value", "entry", "before", "after", "detail",
-    "arguments", "counts", "recorded", "replayed",
+    "arguments", "recorded", "replayed",
 }  # fmt: skip
 
 
