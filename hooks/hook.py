@@ -17,7 +17,7 @@ from functools import partial
 from time import perf_counter
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
-from ..persistence.errors import ConfigurationError, HookFailed
+from ..persistence.errors import ConfigurationError, HookFailed, told
 from ..persistence.options import Options
 from .breaker import Breaker, BreakerState, Circuit
 from .points import Point, point_of
@@ -53,7 +53,8 @@ class HookOptions:
             counts as failed for its breaker when it returns. None: no limit.
         on_failure: of a hook that guards: "closed" or "open". What guards nothing harms nothing.
         breaker: when to leave a failing hook alone, and for how long.
-        deferred: store the call with the turn's commit, and make it later, outside of turns.
+        deferred: store the call with the turn's commit, and make it later, outside of turns; of a
+            hook that guards nothing and answers nothing.
         record: keep every run in the history.
         version: of its code; by default a digest of that.
     """
@@ -72,7 +73,15 @@ class HookOptions:
         options = Options(self)
         options.seconds("budget", none="no limit")
         if isinstance(self.on, str):
-            object.__setattr__(self, "on", (self.on,))
+            object.__setattr__(self, "on", (self.on,) if self.on else ())
+        names: object = self.on
+        if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
+            raise options.wrong("on", 'a name, or several, as in ("open", "close")')
+        if self.priority.__class__ is not int:
+            raise options.wrong("priority", "a whole number")
+        options.flag("deferred")
+        options.flag("record")
+        options.kind("version", str, '"2"')
         try:
             object.__setattr__(self, "on_failure", OnFailure(self.on_failure))
         except ValueError:
@@ -95,7 +104,11 @@ class Declared:
         if self.options.deferred and self.point.guards:
             message = f"hook {self.name}: {self.point} guards, so it cannot be deferred"
             raise ConfigurationError(message)
-        wrong = answers(self.name, self.function) - self.point.results
+        given = answers(self.name, self.function)
+        if self.options.deferred and not given <= {Continue}:
+            message = f"hook {self.name}: it is deferred, and answers too late; declare -> None"
+            raise ConfigurationError(message)
+        wrong = given - self.point.results
         if wrong:
             allowed = ", ".join(sorted(kind.__name__ for kind in self.point.results))
             names = ", ".join(sorted(kind.__name__ for kind in wrong))
@@ -316,7 +329,7 @@ class Hook:
         if self.breaks and not self._may_try(around.monotonic()):
             self._passed(strict=strict)
             return None
-        told = around.context(details) if runs is not None and self.record else None
+        context = around.context(details) if runs is not None and self.record else None
         started = perf_counter()
         try:
             given = self.function(agent, details) if self.method else self.function(details)
@@ -327,8 +340,8 @@ class Hook:
                     self._check(given)
         except Exception as error:  # noqa: BLE001 - anybody's code
             took = perf_counter() - started
-            if runs is not None and told is not None:
-                runs.append(HookRun(self, details, told, None, error, around.now(), took))
+            if runs is not None and context is not None:
+                runs.append(HookRun(self, details, context, None, error, around.now(), took))
             self._failed(error, took, around, strict=strict)
             return None
         took = perf_counter() - started
@@ -340,8 +353,8 @@ class Hook:
                 self._sum()
         else:
             self._ended(result, took, around)
-        if told is not None and runs is not None:
-            runs.append(HookRun(self, details, told, result, None, around.now(), took))
+        if context is not None and runs is not None:
+            runs.append(HookRun(self, details, context, result, None, around.now(), took))
         return result
 
     def _check(self, result: object) -> None:
@@ -382,9 +395,10 @@ class Hook:
             self.seconds += took
             self.longest = max(self.longest, took)
         self._count_failure(around.monotonic())
-        logger.warning("hook %s at %s failed: %r", self.name, self.point, error, exc_info=error)
+        what = told(error)  # its repr could raise, or hold those of all it came from
+        logger.warning("hook %s at %s failed: %s", self.name, self.point, what, exc_info=error)
         if strict or (self.point.guards and self.options.on_failure is OnFailure.CLOSED):
-            message = f"hook {self.name} at {self.point} failed, so it was not done: {error!r}"
+            message = f"hook {self.name} at {self.point} failed, so it was not done: {what}"
             raise HookFailed(message) from error
 
     def _count_failure(self, now: float) -> None:

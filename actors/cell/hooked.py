@@ -63,11 +63,12 @@ class HookedCell(RunningCell):
                 self._fork(turn, message, decision)
                 if decision.answer is not None:
                     return self._checked(turn, hooks, agent, self._decided(turn, message, decision))
+        hand_over = self.home.hooks.handle or handle
         if not hooks.watches and (decision is None or not decision.wanted):
-            return handle(agent, message)
+            return hand_over(agent, message)
         started = time.perf_counter()
         try:
-            result = (self.home.hooks.handle or handle)(agent, message)
+            result = hand_over(agent, message)
         except Exception as error:  # noqa: BLE001 - a handler may raise anything
             return self._raised(turn, hooks, agent, message, error)
         if isinstance(result, CoroutineType):

@@ -137,7 +137,7 @@ class HookOffice:
         later = of.changed or of.saved
         chains = (*of.before, *of.after, *of.error, *of.change, *of.save, *of.called)
         kept = any(hook.record or hook.deferred for hook in chains)
-        watched = of.after or of.error or of.change or of.save or of.record
+        watched = of.after or of.error or of.change or of.save
         return dataclasses.replace(
             of,
             keeps=bool(kept or later or of.record),

@@ -7,9 +7,10 @@ import inspect
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from functools import partial
 from types import CoroutineType
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -28,6 +29,11 @@ from ..cell.listeners import keep_runs, refuse
 from ..talk.turn import Turn, collecting_in
 
 D = TypeVar("D")
+
+_running: Final[ContextVar[frozenset[tuple[Point[Any], str]]]] = ContextVar(
+    "perdure_points_running", default=frozenset()
+)
+"""The points whose hooks run in this context, with the names of what they run for."""
 
 
 class ProgramPoints:
@@ -48,18 +54,22 @@ class ProgramPoints:
         chain = home.hooks.registry.chain(point, kind, key)
         if agent is None:
             chain = tuple(hook for hook in chain if not hook.method)
+        if not chain:
+            return None
+        if not name:
+            name = details.name if isinstance(details, CallDetails) else point.name
         notes = None if turn is None else turn.notes
         runs: list[HookRun] = [] if notes is None else notes.runs
+        token = _running.set(_entered(point, name))
         try:
-            if not name:
-                name = details.name if isinstance(details, CallDetails) else point.name
-            if turn is None or notes is None or notes.tape is None or not chain:
+            if turn is None or notes is None or notes.tape is None:
                 return run_chain(chain, details, name, agent, home.hooks, runs, who)
             cell: Any = turn.cell
             return run_recorded(
                 notes.tape, cell.blueprint.calls, chain, details, name, agent, home.hooks, runs
             )
         finally:
+            _running.reset(token)
             if turn is None:
                 keep_runs(home, runs, (0, led_to(home)[1]))
             elif notes is None:
@@ -194,6 +204,16 @@ class _Call:
         if isinstance(answer, Retry) and self._attempt < answer.attempts:
             return answer
         return answer if isinstance(answer, Skip) else None
+
+
+def _entered(point: Point[Any], name: str) -> frozenset[tuple[Point[Any], str]]:
+    """Return what runs when a point is run here as well; ConfigurationError for a circle."""
+    running, here = _running.get(), (point, name)
+    if here in running:
+        again = f"{point} for {name}" if name != point.name else str(point)
+        message = f"a hook of {again} leads to {again} once more, which would never end"
+        raise ConfigurationError(message)
+    return running | {here}
 
 
 def _called(function: Callable[..., Any], name: str, args: Mapping[str, object]) -> object:

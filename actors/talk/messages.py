@@ -111,7 +111,7 @@ class CallCodec:
 
     def written(self, message: object, key: str) -> tuple[str, str]:
         """Return the name and the body of ``encode``; sooner for what is proven."""
-        if message.__class__ is ProxyCall and self.proven(message):
+        if isinstance(message, ProxyCall) and self.proven(message):
             path, args, kwargs = message
             return ".".join(path), msgspec.json.encode((args, kwargs)).decode()
         name, body, _ = self.encode(message, key)

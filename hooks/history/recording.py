@@ -149,7 +149,7 @@ class Recorder:
         self.asks: list[tuple[str, Any]] = []
         self.reads: dict[tuple[str, tuple[Any, ...]], list[Any] | None] = {}
         self.numbers: list[int] = []
-        self.message = ("", "")
+        self.message: tuple[str, str] = ("", "")
         """The method that was called, and the message as it is stored."""
         self.exact = True
         self.unsaved = False

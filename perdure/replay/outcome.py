@@ -11,8 +11,8 @@ Mode: TypeAlias = Literal["exact", "modified", "simulate", "debug"]
 ``debug``: with a debugger."""
 Severity: TypeAlias = Literal["high", "medium", "low"]
 Outcome: TypeAlias = Literal["same", "different", "failed", "unclear", "error"]
-"""``failed``: the turn raised, and so does its replay; ``unclear``: it differs, but was recorded
-with ``***`` in the place of secrets; ``error``: it could not be replayed."""
+"""``failed``: the turn raised, and so does its replay; ``unclear``: it differs, but could not be
+recorded as it was (secrets, values that are no JSON); ``error``: it could not be replayed."""
 
 
 class ReplayFinding(msgspec.Struct, frozen=True):

@@ -36,7 +36,7 @@ def page(report: ReplayReport) -> str:
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; style-src'
         " 'unsafe-inline'\">"
         f"<style>{_STYLE}</style><h1>Replay</h1><p>{_text(report.summary())}</p>{turns}"
-        f"{_names('recorded without secrets, so unclear', unclear)}{_names('as recorded', rest)}"
+        f"{_names('unclear, not recorded as they were', unclear)}{_names('as recorded', rest)}"
         "</html>\n"
     )
 

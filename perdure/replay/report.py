@@ -15,7 +15,7 @@ MOST: Final = 20
 _LONGEST: Final = 200
 _WORDS: Final = {
     "same": "same", "failed": "failed as recorded", "different": "different",
-    "unclear": "unclear: recorded without secrets", "error": "not replayed",
+    "unclear": "unclear, not recorded as they were", "error": "not replayed",
 }  # fmt: skip
 
 

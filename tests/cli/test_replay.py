@@ -59,7 +59,7 @@ def test_rules_and_ranges_are_given_on_the_command_line(store: Path) -> None:
     with AgentSystem.open(store, agents=[Till]) as system:
         ids = turns(system)
     assert invoke(*against, "--first", ids[2]).exit_code == 0
-    assert invoke(*against, "--limit", 1, "--kind", "Till").exit_code == 0
+    assert invoke(*against, "--most", 1, "--kind", "Till").exit_code == 0
     ignored = ("--ignore", "delta", "--tolerance", "0.01")
     assert invoke(*against, *ignored).exit_code == 0
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from perdure import Agent, AgentSystem, Breaker, OutcomeDetails, Scope, State, hook
+from perdure import Agent, AgentSystem, Breaker, OutcomeDetails, Replace, Scope, State, hook
 from perdure.lifecycle.clock import VirtualClock
 from perdure.persistence.errors import ConfigurationError
 from perdure.persistence.records.shared_tables import HOOK_QUEUE
@@ -52,6 +52,11 @@ def test_a_deferred_hook_is_called_once_for_every_turn(tmp_path: Path) -> None:
         assert system.state.get(Scope.GLOBAL, "sum") == sum(range(1, 51))
         assert system.hooks.history.count(hook="count") == 50
         assert queued(system) == 0
+        turns = {each.sequence: each.correlation for each in system.journal.each("Adder", "a")}
+        calls = [each for each in system.journal.each() if not each.kind]
+        assert {each.cause: each.correlation for each in calls} == turns
+        runs = [run.sequence for run in system.hooks.history.each(hook="count")]
+        assert runs == [each.sequence for each in calls]
 
 
 def test_what_is_stored_is_called_at_the_end_or_in_the_next_process(tmp_path: Path) -> None:
@@ -135,8 +140,13 @@ def test_only_hooks_that_guard_nothing_can_be_deferred() -> None:
         def guard(details: object) -> None:
             return None
 
+        def late(details: object) -> Replace | None:
+            return None
+
         with pytest.raises(ConfigurationError, match="it cannot be deferred"):
             system.hooks.on("message.before", guard, deferred=True)
+        with pytest.raises(ConfigurationError, match="answers too late; declare -> None"):
+            system.hooks.on("message.after", late, deferred=True)
 
     class Deferring(Adder):
         @hook("message.after", deferred=True)

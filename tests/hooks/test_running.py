@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -201,3 +202,18 @@ def test_hooks_of_one_agent_leave_the_others_alone() -> None:
         assert system.hooks.get("mine").runs == 2
         system.hooks.remove("mine")
         assert ask(system, 1) == 3
+
+
+WRONG: list[dict[str, Any]] = [
+    {"on": 5}, {"on": ("a", 5)}, {"priority": "first"}, {"priority": 1.5}, {"budget": -1.0},
+    {"on_failure": "ajar"}, {"breaker": 5}, {"deferred": "yes"}, {"record": 1}, {"version": 2},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("options", WRONG, ids=str)
+def test_options_of_a_hook_that_make_no_sense_are_refused(options: dict[str, Any]) -> None:
+    """A wrong option is refused where the hook is registered, by its name."""
+    with AgentSystem.open("memory://", agents=[Adder]) as system:
+        with pytest.raises(ConfigurationError, match=next(iter(options))):
+            system.hooks.on("message.after", nothing, **options)
+        assert system.hooks.list() == []

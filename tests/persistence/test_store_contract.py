@@ -30,6 +30,7 @@ from perdure.persistence.records.shared_tables import (
     HOOK_SEGMENTS,
     NUMBERED,
     TOMBSTONES,
+    TRACES,
 )
 from perdure.persistence.records.tables import Change
 from perdure.persistence.sqlite.store import SqliteStore
@@ -52,8 +53,9 @@ LATER = (
     (HOOK_RUNS, (0, 1.0, "[]")),
     (HOOK_QUEUE, (0, 0, 1.0, "hook", "message.after", "{}")),
     (HOOK_SEGMENTS, (1, 13, 1.0, 1.0, 1, 1, 0, b"", b"")),
+    (TRACES, (7, "00-" + "a" * 32 + "-" + "b" * 16 + "-01", 1.0, 0)),
 )
-"""Rows of commits that leave no entry in the journal; the last one is that of commit 13."""
+"""Rows of commits that leave no entry in the journal; the segment is that of commit 13."""
 
 
 def message(number: int, key: str = "1") -> Message:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import bdb
 from collections.abc import Iterator
 from types import FrameType
+from typing import Any
 
 import pytest
 
-from perdure import AgentSystem, MemoryStore
+from perdure import Agent, AgentSystem, MemoryStore, Resources
 from perdure.lifecycle.signals import agent_started
-from perdure.persistence.errors import ConfigurationError
+from perdure.persistence.errors import ConfigurationError, Denied
 
-from .tills import Curious, OffByOne, Till, turns
+from .tills import Curious, OffByOne, Till, TillState, turns
 
 
 @pytest.fixture
@@ -126,3 +127,45 @@ def test_a_debugger_stops_before_steps_through_and_stops_behind(system: AgentSys
     assert script.stops[0][1]["amount"] == 2
     name, behind = script.stops[-1]
     assert (name, behind["result"]) == ("ended", 3)
+
+
+class Own(Agent[TillState]):
+    """Replays turns from its handlers."""
+
+    record = True
+
+    async def slow(self, amount: int) -> int:
+        """Add, in a coroutine."""
+        self.state.total += amount
+        return self.state.total
+
+    def again(self, run: str) -> str:
+        """Replay a turn."""
+        system: Any = self.system
+        outcome: str = system.replay.turn(run).outcome
+        return outcome
+
+
+def test_an_agent_replays_its_own_turns_and_no_others() -> None:
+    """In a handler a replay is a call as any other: in the agent's name, with the turn's audit."""
+    with AgentSystem.open(MemoryStore(), agents=[Own], resources=Resources(workers=1)) as system:
+        for key in ("a", "b"):
+            system.agent(Own, key).call(Own.slow, 1).get()
+        mine, other = turns(system)
+        own = system.agent(Own, "a")
+        assert own.call(Own.again, mine).get() == "same"
+        with pytest.raises(Denied):
+            own.call(Own.again, other).get()
+        found = [(str(e.who), e.outcome) for e in system.audit.each(operation="replay")]
+        assert found == [("agent:Own/a", "allowed"), ("agent:Own/a", "refused")]
+
+
+def test_a_debugger_steps_through_a_coroutine() -> None:
+    """A handler that is a coroutine is stepped through where it runs."""
+    with AgentSystem.open(MemoryStore(), agents=[Own]) as system:
+        system.agent(Own, "a").call(Own.slow, 4).get()
+        script = Script()
+        assert system.replay.debug(turns(system)[0], debugger=script).outcome == "same"
+        names = [name for name, _ in script.stops]
+        assert (names[0], names[-1]) == ("slow", "ended")
+        assert script.stops[-1][1]["result"] == 4
