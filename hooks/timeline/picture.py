@@ -22,4 +22,4 @@ def as_html(tree: Tree) -> str:
 
 @cache
 def _page() -> str:
-    return resources.files(__package__).joinpath("picture.html").read_text(encoding="utf-8")
+    return resources.files(__package__ or "").joinpath("picture.html").read_text(encoding="utf-8")
