@@ -239,6 +239,8 @@ class HookedCell(RunningCell):
 
 def _message(cell: RunningCell, turn: Turn, message: object) -> MessageDetails:
     letter = turn.letter
+    if not letter.correlation:
+        identified(cell.home, letter)
     if isinstance(message, ProxyCall):  # as most are, spelt out: it is on the path
         path, args, kwargs = message
         return MessageDetails(

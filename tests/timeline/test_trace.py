@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from perdure import Agent, AgentSystem, Log, State, TurnFilter
+from perdure import (
+    Agent,
+    AgentSystem,
+    Durability,
+    Log,
+    MessageDetails,
+    OutcomeDetails,
+    State,
+    TurnFilter,
+)
 from perdure.hooks.trace import read_traceparent
 from perdure.persistence.errors import ConfigurationError
 from tests.kit.deadline import DEADLINE
@@ -101,3 +110,35 @@ def test_log_records_name_agent_message_and_chain(caplog: pytest.LogCaptureFixtu
     assert second == ("Hop/1", turns["Hop/1"].message, turns["Hop/a"].correlation)
     assert carried == ("Hop/b", chain, chain)
     assert bare == outside == ("", 0, 0)
+
+
+class Passing(Hop):
+    """One that leaves no commits: its mail is bare until something asks for more."""
+
+    durability = Durability.VOLATILE
+
+    def say(self, text: str) -> None:
+        logger.warning(text)
+
+
+def test_hooks_of_bare_mail_know_its_message_and_chain() -> None:
+    """Before and after a message of a VOLATILE agent hooks are told the same ids."""
+    told: list[tuple[int, int]] = []
+
+    def note(details: MessageDetails) -> None:
+        told.append((details.message, details.correlation))
+
+    def noted(details: OutcomeDetails) -> None:
+        told.append((details.message, details.correlation))
+
+    with AgentSystem.open("memory://", agents=[Passing]) as system:
+        system.hooks.on("message.before", note, name="before")
+        system.hooks.on("message.after", noted, name="after")
+        for number in range(2):
+            system.agent(Passing, "a").cast(Passing.say, str(number))
+        assert system.idle(DEADLINE)
+        runs = list(system.hooks.history.each())
+    first, second = told[:2], told[2:]
+    assert first[0] == first[1] != second[0] == second[1]
+    assert all(message == chain > 0 for message, chain in told)
+    assert [(run.message, run.correlation) for run in runs] == told
