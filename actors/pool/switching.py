@@ -93,13 +93,17 @@ def _used_outside() -> dict[int, float]:
     # Nobody else runs Python between these lines, so each thread that has a frame is still there:
     # a clock of one that has ended must not be asked for. Threads that are not Python's are left.
     frames = sys._current_frames()  # noqa: SLF001 - documented
-    return {
-        thread.ident: time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
-        for thread in threading.enumerate()
-        if thread.ident in frames
-        and not isinstance(thread, threading._DummyThread)  # noqa: SLF001 - there is no other way
-        and not _inside(frames[thread.ident])
-    }
+    try:
+        return {
+            thread.ident: time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
+            for thread in threading.enumerate()
+            if thread.ident in frames
+            and not isinstance(thread, threading._DummyThread)  # noqa: SLF001 - no other way
+            and not _inside(frames[thread.ident])
+        }
+    finally:
+        # This very frame is in it: what all threads work with would stay until a collection.
+        frames.clear()
 
 
 def _inside(frame: FrameType | None) -> bool:

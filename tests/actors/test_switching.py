@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -90,6 +92,32 @@ def test_it_is_short_as_long_as_a_thread_computes() -> None:
         with computing():
             until(COMPUTING_INTERVAL)
     assert sys.getswitchinterval() == OWN
+
+
+@needs_thread_clocks
+def test_a_look_keeps_nothing_of_what_threads_work_with() -> None:
+    """What a thread had in hand during a look is free when the thread lets go of it."""
+
+    class Thing:
+        pass
+
+    watch = ComputingWatch(SystemClock(), lambda _seconds: None)
+    gone: list[weakref.ref[Thing]] = []
+
+    def work() -> None:
+        thing = Thing()
+        gone.append(weakref.ref(thing))
+        begun = time.monotonic()
+        while time.monotonic() - begun < LOOK_SECONDS:
+            pass
+        watch.look()
+
+    gc.disable()
+    try:
+        work()
+        assert gone[0]() is None
+    finally:
+        gc.enable()
 
 
 @needs_thread_clocks
