@@ -59,14 +59,14 @@ def unpack(sdist: Path, into: Path) -> Path:
 
 
 def expected_files() -> set[str]:
-    """Return what the wheel must hold: the sources of the mapped folders, the typing marker."""
+    """Return what the wheel must hold: all files of the mapped folders, whatever they are."""
     config = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    sources = {
+    return {
         f"{package.replace('.', '/')}/{path.name}"
         for package, folder in config["package-dir"].items()
-        for path in (ROOT / folder).glob("*.py")
+        for path in (ROOT / folder).iterdir()
+        if path.is_file()
     }
-    return sources | {"perdure/py.typed"}
 
 
 def contents(wheel: Path) -> dict[str, int]:
