@@ -18,7 +18,7 @@ R = TypeVar("R", Message, Timer)
 
 
 class Agents:
-    """What the store has of every agent, in (kind, key) order."""
+    """What the store has of every agent, in (kind, key) order. Denied in handlers."""
 
     def __init__(self, store: StoreReader) -> None:
         """List the agents of a store."""
@@ -50,6 +50,7 @@ class Agents:
 
     def count(self, kind: str | None = None, *, status: Status | str | None = None) -> int:
         """Return how many agents there are; takes what ``list`` takes."""
+        _refuse_agents()
         if status is None:
             return self._store.counted("agents", kind)
         return sum(1 for _ in self._found(kind, status, None))
@@ -57,6 +58,7 @@ class Agents:
     def _found(
         self, kind: str | None, status: Status | str | None, after: tuple[str, str] | None
     ) -> Iterator[AgentRow]:
+        _refuse_agents()
         wanted = None if status is None else Status(status)
         rows = self._store.agents(kind, after=after or ("", ""))
         return (row for row in rows if wanted is None or row.status == wanted)
@@ -234,6 +236,13 @@ def _page(
 def _count(store: StoreReader, what: Listed, kind: str | None, key: str | None, name: str) -> int:
     _refuse_others(kind, key, name)
     return store.counted(what, kind, key)
+
+
+def _refuse_agents() -> None:
+    who = agent_here()
+    if who is not None:
+        message = f"{'/'.join(who)} may not look at all agents; the program does, outside of turns"
+        raise Denied(message)
 
 
 def _refuse_others(kind: str | None, key: str | None, what: str) -> None:

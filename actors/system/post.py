@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Iterator
 from typing import Any, Final, Protocol, TypeVar
 
@@ -328,9 +329,24 @@ class PostOffice:
         return future
 
     def describe(self, ref: AgentRef[Any]) -> AgentDescription:
-        """Return how an agent stands."""
+        """Return how an agent stands; why, to those who may direct it."""
         cell = self._keeper.cells.get((ref.kind, ref.key))
-        return describe(self._home.store, ref.kind, ref.key, cell)
+        found = describe(self._home.store, ref.kind, ref.key, cell)
+        if not found.reason and not found.error:
+            return found
+        # Such a text may hold what the agent alone should know.
+        return found if self._directs(ref) else dataclasses.replace(found, reason="", error="")
+
+    def _directs(self, ref: AgentRef[Any]) -> bool:
+        """Tell whether the caller may direct an agent; nothing is used up or noted by that."""
+        desk = self._home.desk
+        standing = desk.standing()
+        who = standing.principal
+        if who.kind != "agent" or (who.id, who.part) == (ref.kind, ref.key):
+            return True
+        scope = Scope.agent(ref.kind, ref.key)
+        led = self._home.sharing.family().leads(who, ref)
+        return led or desk.guard.check(standing, Right.ALL, scope, LIFECYCLE).allowed
 
     def why(self, ref: AgentRef[Any], field: str, path: tuple[str | int, ...]) -> Provenance:
         """Return why a value of an agent's state is what it is, as far as the caller may see it."""

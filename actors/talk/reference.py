@@ -157,7 +157,10 @@ class AgentRef(ActorRef[A], Generic[A]):
         return AgentProxy(self)
 
     def describe(self) -> AgentDescription:
-        """Return how the agent stands, without waking it; StoreUnavailable if that is unknown."""
+        """Return how the agent stands, without waking it; StoreUnavailable if that is unknown.
+
+        A handler that may not direct the agent learns neither its error nor its reason.
+        """
         return self._post.describe(self)
 
     def why(self, field: str, *path: str | int) -> Provenance:

@@ -9,6 +9,7 @@ import pytest
 
 from perdure import Agent, AgentRef, AgentSystem, Principal, Right, Scope, State
 from perdure.persistence.errors import Denied
+from tests.kit.deadline import DEADLINE
 
 
 def resume(ref: AgentRef[Any]) -> None:
@@ -45,6 +46,20 @@ class Boss(Agent[State]):
     def join(self, key: str) -> None:
         """Be below another."""
         self.system.sharing.family().join(self.system.agent(Boss, key))
+
+    def fail(self) -> None:
+        """Say in an error what only it should know."""
+        raise ValueError("the code is 1234")
+
+    def look(self, key: str) -> tuple[str, str]:
+        """Tell what it learns of how another stands."""
+        found = self.system.agent(Boss, key).describe()
+        return found.error, found.status
+
+    def heads(self, how: str) -> object:
+        """Look at all agents."""
+        system: Any = self.system
+        return getattr(system.agents, how)()
 
     def here(self) -> str:
         """Tell that it works."""
@@ -116,3 +131,33 @@ def test_only_what_one_directs_is_grouped() -> None:
             with pytest.raises(Denied):
                 group(Boss.group, "theirs", keys, parent).get()
         assert {each.name for each in system.groups()} == {"all", "mine", "inner"}
+
+
+def test_an_error_is_told_to_who_may_direct() -> None:
+    """A stranger sees how an agent stands, and no error; itself, those above and who may do."""
+    with opened() as system:
+        other = system.agent(Boss, "other")
+        other.cast(Boss.fail)
+        assert system.idle(DEADLINE)
+        error = other.describe().error
+        assert "1234" in error
+
+        def seen(key: str) -> tuple[str, str]:
+            return system.agent(Boss, key).call(Boss.look, "other").get()
+
+        assert seen("other") == (error, "active")
+        assert seen("one") == ("", "active")
+        system.access.grant(Principal.agent("Boss", "one"), Scope.agent("Boss", "other"), Right.ALL)
+        assert seen("one") == (error, "active")
+        other.call(Boss.join, "two").get()
+        assert seen("two") == (error, "active")
+
+
+@pytest.mark.parametrize("how", ["list", "each", "count"])
+def test_all_agents_are_the_programs_to_list(how: str) -> None:
+    """In a handler the list of all agents is denied, however it is asked for."""
+    with opened() as system:
+        boss = system.agent(Boss, "one")
+        with pytest.raises(Denied, match="Boss/one may not look at all agents"):
+            boss.call(Boss.heads, how).get()
+        assert system.agents.count() == 0  # nothing of it is stored yet
