@@ -108,7 +108,8 @@ PAGES: Final = (
         "Recorded turns run again: as they were, changed, or under other code.",
         (
             *("Replays", "Replayer", "TurnSelection", "Replay", "ReplayFinding", "ReplayRules"),
-            *("ReplayBatch", "ReplayReport"),
+            *("ReplayBatch", "ReplayReport", "ReplaySchedule", "ReplaySchedules"),
+            *("ReplayResult", "ReplayResults"),
         ),
         ("guides/replay.md",),
     ),

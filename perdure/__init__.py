@@ -120,6 +120,9 @@ if TYPE_CHECKING:
     from .replay.replayer import Replayer
     from .replay.replays import Replays
     from .replay.report import ReplayReport
+    from .replay.results import ReplayResult, ReplayResults
+    from .replay.schedule import ReplaySchedule
+    from .replay.schedules import ReplaySchedules
     from .replay.selection import TurnSelection
     from .shared.access.access import Access
     from .shared.access.audit import Audit, AuditTrail, DecisionSelection
@@ -271,7 +274,11 @@ __all__ = [
     "ReplayBatch",
     "ReplayFinding",
     "ReplayReport",
+    "ReplayResult",
+    "ReplayResults",
     "ReplayRules",
+    "ReplaySchedule",
+    "ReplaySchedules",
     "Replayer",
     "Replays",
     "Request",
@@ -468,7 +475,11 @@ _HOMES: Final = {
     "ReplayBatch": ".replay.batch",
     "ReplayFinding": ".replay.outcome",
     "ReplayReport": ".replay.report",
+    "ReplayResult": ".replay.results",
+    "ReplayResults": ".replay.results",
     "ReplayRules": ".replay.comparison",
+    "ReplaySchedule": ".replay.schedule",
+    "ReplaySchedules": ".replay.schedules",
     "Replayer": ".replay.replayer",
     "Replays": ".replay.replays",
     "Request": ".actors.patterns.requests",

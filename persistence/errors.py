@@ -37,6 +37,7 @@
     │   └── UnknownHook (LookupError)        there is no hook of that name
     ├── ReplayError
     │   ├── StateUnknown (LookupError)       the state before a recorded turn is not kept
+    │   ├── UnknownReplay (LookupError)      there is no such schedule, or no such stored result
     │   ├── ReplayFailed (RuntimeError)      a recorded turn cannot run, or does not end
     │   └── NotRecorded (LookupError)        a replayed turn wants what was not recorded
     └── AgentError
@@ -353,6 +354,10 @@ class ReplayError(PerdureError):
 
 class StateUnknown(ReplayError, LookupError):
     """Say that an agent's state before a recorded turn is not kept, or never was."""
+
+
+class UnknownReplay(ReplayError, LookupError):
+    """Say that there is no schedule of that name, or that no such result is kept."""
 
 
 class ReplayFailed(ReplayError, RuntimeError):

@@ -24,6 +24,7 @@ from ...shared.access.sweep import GrantSweep
 from ...shared.artifacts.artifacts import Artifacts
 from ...shared.ledger.desk import Desk
 from ...shared.ledger.ledger import Ledger
+from ...shared.ledger.sweep import Sweep
 from ...shared.scopes.schemas import Schemas
 from ...shared.scopes.state import ScopedState
 from ...shared.scopes.sweep import KeySweep
@@ -153,11 +154,17 @@ class Runtime:
                 TraceSweep(self.traces),
             )
         ]  # fmt: skip
-        self._steps = StepWatch(
-            clock, [self.timers.stepped, *(attendant.look for attendant in self._attendants)]
-        )
+        self._steps = StepWatch(clock, [self.timers.stepped, self._look])
         supervisor.on_strain = self._strained
         supervisor.on_relief = self._relieved
+
+    def attend(self, sweep: Sweep) -> None:
+        """Have one more sweep seen to; before the start."""
+        self._attendants.append(Attendant(sweep, self.clock, self.dispatcher, self.agenda))
+
+    def _look(self) -> None:
+        for attendant in self._attendants:
+            attendant.look()
 
     def start(self) -> None:
         """Begin to deliver old mail and timers, and to sweep; RuntimeError if no worker starts."""

@@ -7,7 +7,13 @@ from typing import Final
 
 import msgspec
 
-from ...persistence.records.shared_tables import HOOK_PINS, HOOK_QUEUE, HOOK_RUNS, HOOK_SEGMENTS
+from ...persistence.records.shared_tables import (
+    HOOK_PINS,
+    HOOK_QUEUE,
+    HOOK_RUNS,
+    HOOK_SEGMENTS,
+    REPLAY_RESULTS,
+)
 from ...persistence.records.tables import Change, Order, Row, Table
 from ...persistence.store.store import StoreReader
 from .history import numbered, readable, record_in
@@ -38,10 +44,23 @@ def without(store: StoreReader, kind: str, key: str) -> Iterator[Change]:
     for row in rows_of(store, HOOK_PINS):
         if _is_of(record_in(row), kind, key):
             yield Change(HOOK_PINS, row[:2], None)
+    yield from _waiting(store, kind, key)
+    for row in rows_of(store, REPLAY_RESULTS):
+        if _shows(row, kind, key):
+            yield Change(REPLAY_RESULTS, row[:1], None)
+
+
+def _waiting(store: StoreReader, kind: str, key: str) -> Iterator[Change]:
     for row in rows_of(store, HOOK_QUEUE):
         told = msgspec.json.decode(str(row[5]))
         if isinstance(told, dict) and (told.get("kind"), told.get("agent")) == (kind, key):
             yield Change(HOOK_QUEUE, row[:2], None)
+
+
+def _shows(row: Row, kind: str, key: str) -> bool:
+    """Tell whether a result of a scheduled replay has both sides of a turn of an agent."""
+    turns = msgspec.json.decode(str(row[2])).get("differing", ())
+    return any((turn["kind"], turn["key"]) == (kind, key) for turn in turns)
 
 
 def _repacked(row: Row, kind: str, key: str) -> Iterator[Change]:

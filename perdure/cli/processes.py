@@ -49,7 +49,7 @@ def run(
     perdure run desk:Desk --store desk.db
     perdure run shop.agents:AGENTS --store sqlite:////var/lib/shop.db --drain 30
     """
-    from .commands.program import refuse_several
+    from .commands.run import refuse_several
     from .commands.run import run as serve
 
     refuse_several(program, context.args)

@@ -24,7 +24,8 @@ from .stepping import Stepping, terminal_debugger
 from .turn import RecordedTurn, turn_of
 
 Agents = Sequence[type[Agent[Any]]]
-_SAME: Final = ReplayRules()
+SAME: Final = ReplayRules()
+"""Everything counts."""
 _AS_IT_WAS: Final[Mapping[str, object]] = {}
 
 
@@ -46,7 +47,7 @@ class Replayer:
         self._agents = agents
         self._open = open_sandbox
 
-    def turn(self, run_id: str, *, rules: ReplayRules = _SAME) -> Replay:
+    def turn(self, run_id: str, *, rules: ReplayRules = SAME) -> Replay:
         """Replay a turn exactly as it was."""
         return self._one(run_id, Plan("exact", self._agents, rules))
 
@@ -58,7 +59,7 @@ class Replayer:
         state: Mapping[str, object] = _AS_IT_WAS,
         agents: Agents | None = None,
         outside: bool = False,
-        rules: ReplayRules = _SAME,
+        rules: ReplayRules = SAME,
     ) -> Replay:
         """Replay a turn of another message or on another state, and say what that changes.
 
@@ -79,7 +80,7 @@ class Replayer:
 
     def simulate(
         self, run_id: str, *, agents: Agents | None = None, outside: bool = False,
-        rules: ReplayRules = _SAME,
+        rules: ReplayRules = SAME,
     ) -> Replay:  # fmt: skip
         """Replay a turn under the code as it is now, or other classes; nothing is written."""
         plan = Plan("simulate", self._classes(agents), rules, outside=outside)
@@ -93,7 +94,7 @@ class Replayer:
         message: Mapping[str, object] = _AS_IT_WAS,
         state: Mapping[str, object] = _AS_IT_WAS,
         agents: Agents | None = None,
-        rules: ReplayRules = _SAME,
+        rules: ReplayRules = SAME,
     ) -> Replay:
         """Replay a turn under a debugger, which stops at the handler's first line and behind it.
 
@@ -113,7 +114,7 @@ class Replayer:
         outside: bool = False,
         workers: int = 2,
         tell: Tell | None = None,
-        rules: ReplayRules = _SAME,
+        rules: ReplayRules = SAME,
         **which: Unpack[TurnSelection],
     ) -> ReplayBatch:
         """Begin to replay all turns that are wanted, a few at a time; see ``ReplayBatch``.

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Unpack
 
+import msgspec
+
+from ..actors.agent.program import load_program
 from ..actors.system.runtime import Runtime
+from ..persistence.errors import ConfigurationError
+from ..persistence.names.keys import checked_name
 from ..persistence.names.scope import Scope
 from ..shared.ledger.desk import Handle
 from ..shared.ledger.guard import Right, Use, recorded
-from .replayer import Replayer
+from .comparison import ReplayRules
+from .replayer import SAME, Replayer
+from .results import ReplayResults
 from .sandbox import OpenSandbox
-
-REPLAY: Final = "(replay)"
-"""The key under which all rights on an agent's scope allow to replay its turns."""
+from .schedule import CALL, KEEP, ReplaySchedule
+from .schedules import REPLAY, ReplaySchedules
+from .selection import TurnSelection, selected
+from .sweep import ReplaySweep
 
 
 class Replays(Replayer, Handle):
@@ -28,6 +36,79 @@ class Replays(Replayer, Handle):
         Handle.__init__(self, runtime.desk)
         classes = list(runtime.catalogue.classes().values())
         Replayer.__init__(self, runtime.store, classes, open_sandbox)
+        self._sweep = ReplaySweep(
+            runtime.desk, runtime.store, self.batch, runtime.dispatcher.blocking,
+            runtime.hooks.redact,
+        )  # fmt: skip
+        runtime.attend(self._sweep)
+
+    @property
+    def schedules(self) -> ReplaySchedules:
+        """Which replays are scheduled: ``list()``, ``get(name)``, ``remove(name)``."""
+        return ReplaySchedules(self._desk, self._store)
+
+    @property
+    def results(self) -> ReplayResults:
+        """What came of scheduled replays: ``list(name)``, ``get(id)``."""
+        return ReplayResults(self._desk, self._store)
+
+    def schedule(
+        self,
+        name: str,
+        *,
+        at: float | None = None,
+        every: float | None = None,
+        cron: str | None = None,
+        zone: str = "UTC",
+        against: str | None = None,
+        workers: int = 2,
+        keep: int = KEEP,
+        rules: ReplayRules = SAME,
+        **which: Unpack[TurnSelection],
+    ) -> ReplaySchedule:
+        """Have turns replayed once at a moment, every so often, or by cron, and the results stored.
+
+        It is kept in the store, and runs while a system is open on that. Moments that were missed
+        meanwhile are made up for by one run. A run that fails is stored as such, and the schedule
+        goes on. What a process that is killed has begun, the next one runs again: each moment runs
+        at least once, and has one result.
+
+        Only the system may (Denied), and the runs are its own. ConfigurationError for what makes no
+        sense, a name that is taken, or a cron expression without its library
+        (``pip install "perdure[cron]"``); then nothing was stored.
+
+        Args:
+            name: what it is called.
+            at: the moment, in seconds since the epoch; one that has passed is due at once.
+            every: seconds between two runs; the first is due after that time.
+            cron: minute, hour, day, month and weekday: ``"0 3 * * *"``.
+            zone: the time zone of ``cron``.
+            against: ``MODULE:NAME`` of the classes turns run under, as they are imported in this
+                process; None for the classes of the system.
+            workers: how many run at once.
+            keep: how many results are kept; older ones are removed.
+            rules: how turns are compared.
+            which: see TurnSelection.
+        """
+        self.schedules.permit(CALL)
+        called = checked_name(name, "name of a schedule")
+        selected(self._store, which)
+        try:
+            chosen = msgspec.convert(dict(which), TurnSelection)
+        except msgspec.ValidationError as error:
+            raise ConfigurationError(f"{CALL}({called!r}): these are no turns: {error}") from error
+        schedule = ReplaySchedule(
+            name=called, at=at, every=every, cron=cron, zone=zone, against=against, which=chosen,
+            rules=rules, workers=workers, keep=keep, made=self._desk.now(),
+        )  # fmt: skip
+        schedule.check()
+        if against is not None:
+            self._classes(load_program(against).agents)
+        due = schedule.following(schedule.made)
+        schedule = msgspec.structs.replace(schedule, due=due)
+        self.schedules.add(schedule)
+        self._sweep.due(max(0.0, (due or 0.0) - schedule.made))
+        return schedule
 
     def _permit(self, agents: Iterable[tuple[str, str]]) -> None:
         desk = self._desk

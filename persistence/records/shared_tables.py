@@ -264,6 +264,21 @@ TRACES: Final = Table(
 )
 """The W3C trace context of a chain of messages."""
 
+REPLAY_SCHEDULES: Final = Table(
+    "replay_schedules", (Column("name"), Column("schedule", "json")), key=1, journaled=False
+)
+"""Which recorded turns are replayed when."""
+
+REPLAY_RESULTS: Final = Table(
+    "replay_results",
+    (_SEQUENCE, Column("name"), Column("result", "json")),
+    key=1,
+    indexes=(Index(("name", "sequence")),),
+    sequence="sequence",
+    journaled=False,
+)
+"""What came of a scheduled replay: stored in the commit that moves its schedule on."""
+
 FORMATS: Final = Table(
     "formats",
     (Column("format", "integer"), Column("sequence", "integer"), Column("made", "real")),
@@ -276,7 +291,7 @@ SHARED_TABLES: Final = (
     SCOPED, OWNERS, GRANTS, BOUNDARIES, ISOLATED, AUDIT, AUDIT_ANCHOR, SESSIONS, ARTIFACTS,
     ARTIFACT_NAMES, ARTIFACT_TAGS, LINEAGE, ARTIFACT_USES, CONTENTS, CONTENT_PARTS, CHUNKS,
     PROGRESS, TOMBSTONES, HOOK_RUNS, HOOK_QUEUE, HOOK_SEGMENTS, HOOK_PINS, TRACES,
-    FORMATS,
+    REPLAY_SCHEDULES, REPLAY_RESULTS, FORMATS,
 )  # fmt: skip
 
 NUMBERED: Final = tuple(table for table in SHARED_TABLES if table.numbers)

@@ -20,6 +20,8 @@ from ..records.shared_tables import (
     HOOK_QUEUE,
     HOOK_RUNS,
     HOOK_SEGMENTS,
+    REPLAY_RESULTS,
+    REPLAY_SCHEDULES,
     TRACES,
 )
 from ..records.tables import Row, Table
@@ -38,7 +40,7 @@ _TIMERS_1: Final = """CREATE TABLE timers (
     correlation INTEGER NOT NULL, crc INTEGER NOT NULL, PRIMARY KEY (kind, key, name)
 ) WITHOUT ROWID"""
 _HISTORY: Final = (HOOK_RUNS, HOOK_QUEUE, HOOK_SEGMENTS, HOOK_PINS)
-_NEW: Final = (FORMATS, TRACES)
+_NEW: Final = (FORMATS, TRACES, REPLAY_SCHEDULES, REPLAY_RESULTS)
 _INDEXES: Final = ("journal_leads", f"{AUDIT.name}_correlation_number")
 _CHAINS: Final = "CREATE INDEX IF NOT EXISTS idx_journal_correlation ON journal (correlation)"
 _LATEST: Final = "SELECT coalesce(max(sequence), 0) FROM journal"

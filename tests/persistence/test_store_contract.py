@@ -29,6 +29,7 @@ from perdure.persistence.records.shared_tables import (
     HOOK_RUNS,
     HOOK_SEGMENTS,
     NUMBERED,
+    REPLAY_RESULTS,
     TOMBSTONES,
     TRACES,
 )
@@ -54,6 +55,7 @@ LATER = (
     (HOOK_QUEUE, (0, 0, 1.0, "hook", "message.after", "{}")),
     (HOOK_SEGMENTS, (1, 13, 1.0, 1.0, 1, 1, 0, b"", b"")),
     (TRACES, (7, "00-" + "a" * 32 + "-" + "b" * 16 + "-01", 1.0, 0)),
+    (REPLAY_RESULTS, (0, "nightly", "{}")),
 )
 """Rows of commits that leave no entry in the journal; the segment is that of commit 13."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from ...actors.agent.program import load_program
 from ...persistence.errors import ConfigurationError
 from ...persistence.secrets.keys import Keys
 from ...replay.comparison import ReplayRules
@@ -21,7 +22,6 @@ from ...system import AgentSystem
 from ..terminal.exits import ExitCode, NotFound
 from ..terminal.screen import Screen, working
 from .keys import provider_of
-from .program import load_program
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,14 +18,14 @@ from typing import Any, Final, TypeAlias
 
 from rich.live import Live
 
+from ...actors.agent.program import Main, Program, load_program
 from ...actors.system.options import Resources
 from ...lifecycle import signals
-from ...persistence.errors import Fenced, StoreError, SystemClosed
+from ...persistence.errors import ConfigurationError, Fenced, StoreError, SystemClosed
 from ...system import AgentSystem
 from ..terminal import logs
 from ..terminal.exits import ExitCode
 from ..terminal.screen import Screen
-from .program import Main, Program, load_program
 
 logger = logging.getLogger("perdure.cli")
 
@@ -43,6 +43,17 @@ class Stop:
 
 
 Events: TypeAlias = "queue.SimpleQueue[Stop]"
+
+
+def refuse_several(target: str, more: list[str]) -> None:
+    """Refuse more than one program; ConfigurationError says how to run several classes."""
+    if more:
+        names = ", ".join(each.rpartition(":")[2] for each in (target, *more))
+        message = (
+            f"`run` takes one MODULE:NAME, not {1 + len(more)}; to run several classes, name a list"
+            f" of them: AGENTS = [{names}] in a module, and MODULE:AGENTS here"
+        )
+        raise ConfigurationError(message)
 
 
 def run(

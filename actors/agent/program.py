@@ -1,4 +1,4 @@
-"""What ``perdure run MODULE:NAME`` runs."""
+"""What people name ``MODULE:NAME``: agent classes, and what to do with them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeAlias
 
-from ...actors.agent.agent import Agent
 from ...persistence.errors import ConfigurationError
+from .agent import Agent
 
 Main: TypeAlias = Callable[[Any], object]
 
@@ -26,19 +26,8 @@ class Program:
     main: Main | None = None
 
 
-def refuse_several(target: str, more: list[str]) -> None:
-    """Refuse more than one program; ConfigurationError says how to run several classes."""
-    if more:
-        names = ", ".join(each.rpartition(":")[2] for each in (target, *more))
-        message = (
-            f"`run` takes one MODULE:NAME, not {1 + len(more)}; to run several classes, name a list"
-            f" of them: AGENTS = [{names}] in a module, and MODULE:AGENTS here"
-        )
-        raise ConfigurationError(message)
-
-
-def load_program(target: str, folder: Path) -> Program:
-    """Import the program ``MODULE:NAME``, also from ``folder``.
+def load_program(target: str, folder: Path | None = None) -> Program:
+    """Import the program ``MODULE:NAME``, also from ``folder`` if one is given.
 
     NAME is an Agent subclass, a list or tuple of them, or a function that takes the system; then
     the module's ``agents`` lists the classes. ConfigurationError says what is wrong.
@@ -70,8 +59,9 @@ def load_program(target: str, folder: Path) -> Program:
     raise ConfigurationError(message)
 
 
-def _import(name: str, folder: Path) -> ModuleType:
-    sys.path.insert(0, str(folder))
+def _import(name: str, folder: Path | None) -> ModuleType:
+    if folder is not None:
+        sys.path.insert(0, str(folder))
     try:
         return importlib.import_module(name)
     except (Exception, SystemExit) as error:

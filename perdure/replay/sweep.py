@@ -1,0 +1,167 @@
+"""Runs the replays that are due, one at a time, and stores what came of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from itertools import islice
+from typing import ClassVar, Final, Protocol, Unpack
+
+import msgspec
+
+from ..actors.agent.program import load_program
+from ..hooks.history.record import Redact
+from ..persistence.errors import (
+    ConfigurationError,
+    Conflict,
+    Fenced,
+    StoreUnavailable,
+    SystemClosed,
+    told,
+)
+from ..persistence.names.scope import Principal
+from ..persistence.records.page import LIMIT
+from ..persistence.records.shared_tables import REPLAY_RESULTS, REPLAY_SCHEDULES
+from ..persistence.records.tables import Order, Row
+from ..persistence.store.store import StoreReader
+from ..shared.ledger.desk import Desk
+from ..shared.ledger.sweep import AT_ONCE, Sweep
+from .batch import ReplayBatch, Tell
+from .comparison import ReplayRules
+from .replayer import Agents
+from .results import ReplayResult, kept, result_of
+from .schedule import EARLY, ReplaySchedule
+from .schedules import row_of, schedule_in
+from .selection import TurnSelection
+
+logger = logging.getLogger("perdure.replay")
+
+EVERY: Final = 30.0
+"""Seconds between two looks where nothing is due before."""
+AGAIN: Final = 3600.0
+"""Seconds after which a schedule is tried again of which nobody can say when it is due."""
+_UP: Final = Order(("name",))
+_NEW: Final = (0,)
+"""The key of a result before its commit has a number."""
+_NO_RUN: Final = (SystemClosed, StoreUnavailable, Fenced)
+"""What says nothing about the run: it begins again, here or in the next process."""
+
+
+class BeginBatch(Protocol):
+    """Begin to replay turns: ``Replayer.batch``."""
+
+    def __call__(
+        self, *, agents: Agents | None, workers: int, tell: Tell, rules: ReplayRules,
+        **which: Unpack[TurnSelection],
+    ) -> ReplayBatch:  # fmt: skip
+        """Return the batch that has begun."""
+        ...
+
+
+class ReplaySweep(Sweep):
+    """Run what is due, the longest due first; of what was missed, one run for each schedule.
+
+    Invariant: the result of a run is stored in the commit that moves its schedule on. A process
+    that is killed before leaves neither, and the next one runs it again for the same moment: a run
+    happens at least once, its result is there exactly once.
+    """
+
+    what: ClassVar[str] = "scheduled replays do not run"
+    first: ClassVar[float] = 1.0
+    """Not at once: a system in which one turn is replayed is over by then."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        store: StoreReader,
+        begin: BeginBatch,
+        waiting: Callable[[], AbstractContextManager[None]],
+        redact: Redact,
+    ) -> None:
+        """Run by ``begin``, wait for it inside ``waiting()``; store what ``redact`` leaves."""
+        super().__init__()
+        self._desk = desk
+        self._store = store
+        self._begin = begin
+        self._waiting = waiting
+        self._redact = redact
+
+    def slice(self) -> float:
+        """Run the schedule that is due for longest."""
+        now = self._desk.now()
+        waiting: list[tuple[float, Row]] = []
+        after: Row | None = None
+        while rows := self._store.page(REPLAY_SCHEDULES, _UP, after, LIMIT):
+            after = rows[-1][:1]
+            for row in rows:
+                schedule = schedule_in(row)
+                if schedule.put_off(now):
+                    self._move(row, schedule, schedule.following(now))
+                    return AT_ONCE
+                if schedule.due is not None:
+                    waiting.append((schedule.due, row))
+        if not waiting:
+            return EVERY
+        due, row = min(waiting)
+        if due > now + EARLY:
+            return due - now
+        self._run(row, due, now)
+        return AT_ONCE
+
+    def _run(self, row: Row, due: float, now: float) -> None:
+        """Run a schedule for its moment, and store what comes of it."""
+        schedule = schedule_in(row)
+        result = self._replayed(schedule, due, now)
+        try:
+            following = schedule.following(max(now, due))
+        except ConfigurationError as error:  # its library is gone
+            following = now + AGAIN
+            result = ReplayResult(schedule.name, due, now, "failed", error=told(error))
+        if result.error:
+            logger.warning("the replay %r failed: %s", schedule.name, result.error)
+        self._move(row, schedule, following, result)
+
+    def _replayed(self, schedule: ReplaySchedule, due: float, now: float) -> ReplayResult:
+        try:
+            agents = None if schedule.against is None else load_program(schedule.against).agents
+            batch = self._begin(
+                agents=agents, workers=schedule.workers, tell=self._tell, rules=schedule.rules,
+                **schedule.which,
+            )  # fmt: skip
+            with self._waiting():
+                report = batch.report()
+        except _NO_RUN:
+            raise
+        except Exception as error:  # noqa: BLE001 - anybody's code; the schedule goes on
+            return ReplayResult(schedule.name, due, now, "failed", error=told(error))
+        return result_of(schedule.name, due, now, report)
+
+    def _tell(self, _done: int, _total: int) -> None:
+        """End a run, by an error in it, when the system closes: the next process begins it."""
+        if self.stopped:
+            raise SystemClosed("the agent system is closed; the replay runs when it is open again")
+
+    def _move(
+        self, row: Row, schedule: ReplaySchedule, due: float | None,
+        result: ReplayResult | None = None,
+    ) -> None:  # fmt: skip
+        """Move a schedule on and store a result, unless it is another one by now."""
+        name = schedule.name
+        place = (REPLAY_SCHEDULES, (name,))
+        moved = row_of(msgspec.structs.replace(schedule, due=due))
+        unit = self._desk.begin_as(Principal.SYSTEM, 0)
+        try:
+            with self._desk.transaction(unit):
+                if self._desk.look(unit, place) != row:
+                    logger.info("the schedule %r is another one by now; no result is kept", name)
+                    return
+                unit.change(place, lambda _row: moved, checked=True)
+                if result is not None:
+                    text = self._redact(msgspec.json.encode(result).decode())
+                    stored = (*_NEW, name, text)
+                    unit.change((REPLAY_RESULTS, _NEW), lambda _row: stored, blind=True)
+                    for number in islice(kept(self._store, name), schedule.keep - 1, None):
+                        unit.change((REPLAY_RESULTS, (number,)), lambda _row: None)
+        except Conflict as error:
+            logger.info("no result of the replay %r is kept: %s", name, error)
