@@ -55,10 +55,10 @@ def test_stored_names_lead_to_methods_only(tmp_path: Path, name: str, arguments:
     with contextlib.closing(sqlite3.connect(store, isolation_level=None)) as connection:
         mail = Message(1, "Counter", "a", name, body, 0, 0, 0.0)
         timer = Timer("Counter", "a", "t", name, body, 1.0, None, "one")
-        row = (*mail, checksums.of_record(mail))
-        connection.execute("INSERT INTO mailbox VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
-        due = (*timer, checksums.of_record(timer))
-        connection.execute("INSERT INTO timers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", due)
+        for table, record in (("mailbox", mail), ("timers", timer)):
+            row = (*record, checksums.of_record(record))
+            marks = ", ".join("?" * len(row))
+            connection.execute(f"INSERT INTO {table} VALUES ({marks})", row)  # noqa: S608
     with AgentSystem.open(store, agents=[Counter]) as system:
         assert system.idle(timeout=10)
         counter = system.agent(Counter, "a")
