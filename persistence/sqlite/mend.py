@@ -53,7 +53,7 @@ def mend(connection: sqlite3.Connection, source: sqlite3.Connection, check: Chec
                     check(connection)
                     _note(connection, _rebuilt(connection, source, table, definitions[table]))
             mended.append(table)
-        if not _sound(connection) and _vacuumed(connection):
+        if not _sound(connection) and vacuumed(connection):
             mended.append("free pages")
     return mended
 
@@ -79,7 +79,7 @@ def _sound(connection: sqlite3.Connection, table: str = "") -> bool:
         return False
 
 
-def _vacuumed(connection: sqlite3.Connection) -> bool:
+def vacuumed(connection: sqlite3.Connection) -> bool:
     """Copy everything to pages in order; False where a table of somebody else is damaged."""
     # In a file, not in memory: it is a copy of the whole store.
     connection.execute("PRAGMA temp_store = FILE")

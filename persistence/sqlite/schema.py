@@ -136,7 +136,7 @@ def set_up_writer(connection: sqlite3.Connection, *, sync: str) -> None:
         # A damaged schema must not run code (fts, virtual tables) from the file.
         "trusted_schema = OFF",
         # What was deleted or replaced leaves the file, however SQLite was built: secrets that were
-        # sealed again, an agent that was erased.
+        # sealed again (a close after that writes all pages anew), an agent that was erased.
         "secure_delete = ON",
         # Tables of others may refer to ours; that is no business of our commits.
         "foreign_keys = OFF",

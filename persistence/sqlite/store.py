@@ -34,7 +34,7 @@ from ..store.store import Store
 from . import deletion, formats, schema, tables, texts, trimming
 from .errors import conflicting, damage, locked, malformed, translated
 from .insert import delete, insert
-from .mend import make_room, mend
+from .mend import make_room, mend, vacuumed
 from .place import LogLost, StoreFile, beside, refuse_two_names
 from .pool import fetch
 from .reader import SqliteReader
@@ -81,6 +81,7 @@ class SqliteStore(SqliteReader, Store):
         self._next_mend = 0.0
         self._residue = False  # the log still holds what was erased
         self._next_scrub = 0.0
+        self._replaced = False  # texts were, and gaps of pages may hold copies of them
         self._rescued = False  # what a lost log held is in the file; a new one is not begun yet
         self.location = str(path)
         self._path = path.absolute()
@@ -244,6 +245,7 @@ class SqliteStore(SqliteReader, Store):
             self._commit(batch, made_room=True)
         if batch.deleted and any(gone.erase for gone in batch.deleted):
             self._residue, self._next_scrub = True, 0.0
+        self._replaced = self._replaced or bool(batch.replaced)
         if self._residue:
             self._scrub()
 
@@ -304,8 +306,24 @@ class SqliteStore(SqliteReader, Store):
         if self._inherited():
             return
         super().close()
+        if self._replaced and self.lease is not NO_LEASE:
+            self._write_anew()
         self.release()
         self._writer.close()
+
+    def _write_anew(self) -> None:
+        """Write all pages anew, and empty the log.
+
+        SQLite overwrites what is deleted, and not what is left of a row where the page that it
+        stands on was put in order before: an older copy of it, in the gap between the rows.
+        """
+        try:
+            with self._writing, translated(self.location, "writing the pages anew"):
+                schema.wait_for_locks(self._writer, schema.BUSY_SECONDS)
+                if vacuumed(self._writer):
+                    self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except StoreError as error:
+            logger.warning("pages may still hold copies of what was replaced: %s", error)
 
     def release(self) -> None:
         """Give the lease back if it is held still."""
