@@ -60,7 +60,9 @@ class Versions:
         deltas = [delta for _, delta in self._past.between(0)]
         self._plain = {*stored.fields, *self._past.base_names}.union(*(d.set for d in deltas))
         self._logs = {*stored.log_lengths}.union(*(d.append for d in deltas))
-        self._maps = {*reader.map_fields(stored.head.agent)}.union(
+        # By its shape also one of which no entry is left, here or in the journal.
+        shaped = {name for name, of in stored.shape.items() if of is not None and of < 0}
+        self._maps = {*reader.map_fields(stored.head.agent), *shaped}.union(
             *(d.put for d in deltas), *(d.delete for d in deltas)
         )
         # Each looks at the whole history, and is asked for again with every item and entry.

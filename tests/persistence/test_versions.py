@@ -249,6 +249,18 @@ def test_a_damaged_journal_is_never_guessed_across(
                     list(versions.changes(lost - 1, lost))
 
 
+def test_a_map_of_which_nothing_is_left_is_named(tmp_path: Path) -> None:
+    """Where the entries that put and deleted its one key are damaged, the map is not known."""
+    path = tmp_path / "s.db"
+    models = run(path, [[("put", 0)], [("count", 1)], [("drop", 0)]])
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE journal SET delta = '{}', crc = crc + 1 WHERE version IN (2, 4)")
+    with closing(SqliteReader(path)) as reader:
+        versions = versions_of(reader)
+        check(versions, models)
+        assert "owners" in versions.at(2).unknown
+
+
 def test_what_differs_is_found_inside_values() -> None:
     """Objects are compared by name, lists by position, and types are told apart."""
     before = {"a": [1, {"b": 2}], "c": 1, "gone": None}
