@@ -20,8 +20,9 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar, cast
 from ..persistence.errors import ConfigurationError, HookFailed, told
 from ..persistence.options import Options
 from .breaker import Breaker, BreakerState, Circuit
+from .details import Details
 from .points import Point, point_of
-from .results import Cache, Continue, Result
+from .results import Cache, Continue, Replace, Result
 
 logger = logging.getLogger("perdure.hooks")
 
@@ -118,19 +119,17 @@ class Declared:
 
 def hook(
     point: Point[Any] | str,
-    *,
-    name: str = "",
     **options: Any,  # noqa: ANN401 - HookOptions'
 ) -> Callable[[F], F]:
     """Declare a method of an agent class to be a hook of its agents, called as ``(details)``.
 
     It runs in their turns, acts in their name, and says by its annotation what it may answer.
-    ``options`` are those of HookOptions.
+    Its name is ``Kind.method``; ``options`` are those of HookOptions.
     """
     found = point_of(point)
 
     def declare(function: F) -> F:
-        declared = Declared(found, function, HookOptions(**options), name or function.__qualname__)
+        declared = Declared(found, function, HookOptions(**options), function.__qualname__)
         setattr(function, DECLARED, declared)
         return function
 
@@ -139,10 +138,8 @@ def hook(
 
 def answers(name: str, function: Callable[..., Any]) -> frozenset[type]:
     """Return the classes a hook says it may answer, by its annotation; ConfigurationError."""
-    function = _inner(function)
-    called = function if inspect.isroutine(function) else type(function).__call__
     try:
-        said = typing.get_type_hints(called).get("return", inspect.Signature.empty)
+        said = typing.get_type_hints(called_of(function)).get("return", inspect.Signature.empty)
     except Exception as error:  # noqa: BLE001 - names in annotations may be anything
         message = f"hook {name}: its annotations cannot be read: {error}"
         raise ConfigurationError(message) from None
@@ -157,6 +154,12 @@ def answers(name: str, function: Callable[..., Any]) -> frozenset[type]:
         message = f"hook {name}: {strange[0]} is no answer of a hook; see perdure.hooks.results"
         raise ConfigurationError(message)
     return frozenset(found)
+
+
+def called_of(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function whose code runs when a callable is called."""
+    inner = _inner(function)
+    return inner if inspect.isroutine(inner) else type(inner).__call__
 
 
 def _inner(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -180,7 +183,9 @@ def code_version(function: Callable[..., Any]) -> str:
             if isinstance(constant, types.CodeType):
                 codes.append(constant)
             else:
-                digest.update(repr(constant).encode())
+                # The order of a set is another in each process.
+                same = sorted(map(repr, constant)) if isinstance(constant, frozenset) else constant
+                digest.update(repr(same).encode())
     return digest.hexdigest()[:12]
 
 
@@ -288,7 +293,7 @@ class Hook:
         self.systems = not owner
         """Whether it acts in the system's name; else in that of the agent at whose work it runs."""
         self.allowed = answers(declared.name, declared.function) | {Continue, type(None)}
-        self.is_async = inspect.iscoroutinefunction(declared.function)
+        self.is_async = inspect.iscoroutinefunction(called_of(declared.function))
         self.version = options.version or code_version(declared.function)
         self.enabled = True
         self.circuit = Circuit(options.breaker)
@@ -336,8 +341,8 @@ class Hook:
             if given is not None:
                 if self.is_async:
                     given = around.wait(given, self.options.budget)
-                if given.__class__ not in self.allowed:
-                    self._check(given)
+                if given.__class__ is Replace or given.__class__ not in self.allowed:
+                    self._check(given, details)
         except Exception as error:  # noqa: BLE001 - anybody's code
             took = perf_counter() - started
             if runs is not None and context is not None:
@@ -358,9 +363,13 @@ class Hook:
             runs.append(HookRun(self, details, context, result, None, around.now(), took))
         return result
 
-    def _check(self, result: object) -> None:
-        message = f"it answered {result!r}, which it does not declare"
-        raise TypeError(message)
+    def _check(self, result: object, details: object) -> None:
+        """Raise TypeError for what it may not answer, or in a form that the point does not take."""
+        if result.__class__ not in self.allowed:
+            message = f"it answered {result!r}, which it does not declare"
+            raise TypeError(message)
+        if isinstance(result, Replace) and isinstance(details, Details):
+            details.replaced(result.data)
 
     def _sum(self) -> None:
         with self._lock:

@@ -162,7 +162,9 @@ SHARED: Final[frozenset[Point[Any]]] = frozenset(
         ARTIFACT_AFTER,
     }
 )  # fmt: skip
-"""Points of what agents share. What a hook itself does there runs no hooks."""
+"""Points of what agents share. What a hook at one of them does there itself runs none."""
+UNDONE: Final = SHARED | {MESSAGE_AFTER}
+"""Points whose deferred hooks are not called for a turn that is undone: it came to nothing."""
 TOOL_CALL_BEFORE: Final = _point(
     "tool_call.before", CallDetails, Replace, Cancel, Skip, Cache, programs=True,
     about="Before a tool is called by ``hooks.call_tool``, each attempt. Replace gives other"

@@ -97,9 +97,10 @@ class Registry:
     def chain(self, point: Point[Any], kind: str, key: str) -> tuple[Hook, ...]:
         """Return the hooks that run at a point of an agent's work, in order."""
         place = (point, kind, key if self.has_own(kind, key) else "")
-        chain = self._chains.get(place)
+        chains = self._chains  # first: one that is found in older hooks must not get into the next
+        chain = chains.get(place)
         if chain is None:
-            chain = self._chains[place] = tuple(
+            chain = chains[place] = tuple(
                 hook
                 for hook in self._hooks
                 if hook.point.name == point.name and hook.runs_for(kind, key)

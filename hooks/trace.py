@@ -42,7 +42,7 @@ class Spanned(NamedTuple):
     parent: str
     """The span of the turn that led to it, or the one that was given; empty where it begins."""
     last: bool
-    """No other attempt comes after this one."""
+    """No other attempt can come after this one, if it fails."""
 
 
 def read_traceparent(text: str) -> TraceContext:

@@ -7,16 +7,15 @@ from typing import Any
 
 from pykka.messages import ProxyCall
 
-from ...hooks import points
+from ...hooks.details import MessageDetails
 from ...hooks.executor import Decision, run_chain
 from ...hooks.history.record import as_json
 from ...hooks.history.recording import HookAnswer, Recorder
-from ...hooks.hook import Hook, HookRun, Surroundings
+from ...hooks.hook import HookRun, Surroundings
 from ...hooks.results import Cancel, Fork, Redirect, Replace, Result, Skip
 from ...persistence.errors import HookFailed
 from ..talk.messages import CallCodec
-
-Chain = tuple[Hook, ...]
+from .hooks import Chain
 
 
 def run_recorded(  # noqa: PLR0917 - as run_chain, and what a message is written with
@@ -64,7 +63,7 @@ def _written(calls: CallCodec, details: Any, result: Result) -> tuple[str, str]:
 
 
 def _replaced(calls: CallCodec, details: Any, data: Any) -> tuple[str, str]:  # noqa: ANN401
-    if type(details) is not points.MESSAGE_BEFORE.details:
+    if type(details) is not MessageDetails:
         return "", as_json(data)
     message = data
     if details.name != "on_receive":

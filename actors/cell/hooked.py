@@ -19,10 +19,12 @@ from pykka.messages import ProxyCall
 from ...hooks.details import ErrorDetails, MessageDetails, OutcomeDetails, SaveDetails, StateDetails
 from ...hooks.executor import Decision, run_chain
 from ...hooks.history.recording import Recorder
+from ...hooks.points import UNDONE
 from ...hooks.results import Addressee, Redirect, Retry, Skip
 from ...persistence.errors import StoreError
 from ...shared.ledger.ledger import Stale
 from ..pool.mailbox import Outcome
+from ..talk.copies import reply_of
 from ..talk.turn import Letter, Notes, Turn
 from .activation import Activation
 from .answers import run_recorded
@@ -131,7 +133,7 @@ class HookedCell(RunningCell):
                 result = after.details.result
         result = self._checked(turn, hooks, agent, result)
         if decision is not None and decision.wanted:
-            decision.keep(result, around.monotonic())
+            decision.keep(reply_of(result), around.monotonic())
         return result
 
     def _checked(self, turn: Turn, hooks: TurnHooks, agent: Any, result: object) -> object:  # noqa: ANN401
@@ -204,8 +206,10 @@ class HookedCell(RunningCell):
     def _handled_again(self, activation: Activation, turn: Turn, error: BaseException) -> bool:
         again = super()._handled_again(activation, turn, error)
         if again and turn.notes is not None:
-            # They did run, whatever becomes of the turn.
-            keep_runs(self.home, turn.notes.runs, (turn.letter.id, turn.letter.cause))
+            # They did run, whatever becomes of the turn; but what it did has not come to be.
+            runs = turn.notes.runs
+            runs = [run for run in runs if not (run.deferred and run.hook.point in UNDONE)]
+            keep_runs(self.home, runs, (turn.letter.id, turn.letter.cause))
         return again
 
     def _end(self, turn: Turn) -> None:

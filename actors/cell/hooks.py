@@ -104,10 +104,11 @@ class HookOffice:
         """Return who listens to an agent's turns; None if nobody does."""
         single = (kind, key) in self._recorded or self.registry.has_own(kind, key)
         place = (kind, key if single else "")
+        known = self._found  # first, as in Registry.chain
         try:
-            return self._found[place]
+            return known[place]
         except KeyError:
-            self._found[place] = found = self._listening(kind, key)
+            known[place] = found = self._listening(kind, key)
             return found
 
     def look_again(self) -> None:

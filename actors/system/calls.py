@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import partial
 from types import CoroutineType
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
@@ -18,15 +18,17 @@ from ...hooks.acting import apart
 from ...hooks.details import CallDetails, CallErrorDetails
 from ...hooks.executor import Decision, run_chain
 from ...hooks.following import led_to
-from ...hooks.hook import HookRun
+from ...hooks.hook import HookRun, called_of
 from ...hooks.points import Point, Work
 from ...hooks.results import Retry, Skip
 from ...persistence.errors import ConfigurationError
 from ...persistence.names.scope import Principal
 from ..cell.answers import run_recorded
-from ..cell.cell import Surroundings
+from ..cell.cell import AgentCell, Surroundings
+from ..cell.chains import chain_of
 from ..cell.listeners import keep_runs, refuse
-from ..talk.turn import Turn, collecting_in
+from ..talk.copies import reply_of
+from ..talk.turn import Turn, begun_in, collecting_in
 
 D = TypeVar("D")
 
@@ -83,11 +85,10 @@ class ProgramPoints:
         """Call a function with the hooks of its work around it."""
         turn = collecting_in(self._home)
         kind, key, _, _ = self._at_work(turn)
-        correlation = 0 if turn is None else turn.letter.correlation
+        correlation = led_to(self._home)[0] if turn is None else chain_of(self._home, turn)
         first = CallDetails(kind, key, correlation, name, args, None, 0.0)
         call = _Call(self, work, first)
-        called = function if inspect.isroutine(function) else type(function).__call__
-        if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called):
+        if inspect.iscoroutinefunction(called_of(function)):
             return call.awaited(function)
         return call.made(function)
 
@@ -115,7 +116,9 @@ class ProgramPoints:
         if turn is not None:
             cell: Any = turn.cell
             return cell.kind, cell.key, cell.activation.agent, None
-        who = apart.get()
+        who, begun = apart.get(), begun_in(self._home)
+        if who is None and begun is not None:  # it goes on behind its turn
+            who = cast("AgentCell", begun.cell).principal
         if who is None or who is Principal.SYSTEM:
             return "", "", None, None
         return who.id, who.part, None, who
@@ -179,7 +182,8 @@ class _Call:
         if decision is not None:
             told = decision.details
             if isinstance(decision.answer, Skip):
-                told = msgspec.structs.replace(told, result=decision.answer.value, done=True)
+                given = reply_of(decision.answer.value)  # it may be that of a cache
+                told = msgspec.structs.replace(told, result=given, done=True)
         self._started = time.perf_counter()
         return told
 
@@ -190,7 +194,7 @@ class _Call:
         if after is not None:
             result = after.details.result
         if self._decision is not None:
-            self._decision.keep(result, self._points.now())
+            self._decision.keep(reply_of(result), self._points.now())
         return result
 
     def _failed(self, details: CallDetails, error: Exception) -> Retry | Skip | None:

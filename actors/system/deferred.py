@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, Final
 
 import msgspec
@@ -56,14 +56,19 @@ class DeferredSweep(Sweep):
 
     def slice(self) -> float:
         """Make some calls."""
+        for row in self._rows():
+            self._call(row)
+        return EVERY
+
+    def _rows(self) -> Iterator[Row]:
+        """Iterate over the calls that are stored, until this is stopped."""
         after: Row | None = None
         while page := self._home.store.page(HOOK_QUEUE, _UP, after, SLICE):
             for row in page:
                 if self.stopped:
-                    return EVERY
-                self._call(row)
+                    return
+                yield row
             after = page[-1][:2]
-        return EVERY
 
     def drain(self, seconds: float) -> None:
         """Make what is stored before the system closes, for up to some seconds.
@@ -74,14 +79,12 @@ class DeferredSweep(Sweep):
         try:
             if not self._home.supervisor.committer.flush(seconds, while_held=False):
                 return
-            rows = self._home.store.page(HOOK_QUEUE, _UP, None, 10 * SLICE)
+            for row in self._rows():
+                if time.monotonic() > end:
+                    return
+                self._call(row)
         except PerdureError as error:
             logger.warning("deferred hooks are called by the next process: %s", error)
-            return
-        for row in rows:
-            if self.stopped or time.monotonic() > end:
-                return
-            self._call(row)
 
     def _stored(self, sequence: int) -> None:
         """Have calls made as soon as they are durable; the system is not idle before that."""

@@ -7,6 +7,7 @@ from typing import cast
 
 from ...hooks.acting import apart, in_name_of
 from ...hooks.details import Details
+from ...hooks.results import Retry
 from ...hooks.trace import Spanned
 from ...persistence.errors import Denied
 from ...persistence.names.scope import Principal, Scope
@@ -62,8 +63,11 @@ class OwnersHost:
         turn = begun_in(self._home)
         if turn is None:
             return None
-        limit = cast("AgentCell", turn.cell).blueprint.agent_class.restarts.attempts
+        cell = cast("AgentCell", turn.cell)
+        limit = cell.blueprint.agent_class.restarts.attempts
         last = turn.letter.reply_to is not None or turn.letter.attempts + 1 >= limit
+        if cell.hooks is not None and any(Retry in hook.allowed for hook in cell.hooks.error):
+            last = False
         context, parent = self._home.traces.spanned(numbered(self._home, turn.letter))
         return Spanned(context, parent, last)
 

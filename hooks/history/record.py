@@ -115,6 +115,14 @@ def as_json(value: object) -> str:
         return msgspec.json.encode(f"({type(value).__name__}: {storable(str(error))})").decode()
 
 
+def exact_json(value: object) -> str | None:
+    """Return a value as JSON, None where JSON has no form for a part of it: to compare by."""
+    try:
+        return msgspec.json.encode(value).decode()
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return None
+
+
 def _form(value: object) -> Any:  # noqa: ANN401 - what msgspec is to encode instead
     """Return another form of what JSON has none for."""
     if isinstance(value, enum.Enum):

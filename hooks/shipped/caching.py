@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ...persistence.options import Options
 from ..details import CallDetails, MessageDetails
-from ..history.record import as_json
+from ..history.record import exact_json
 from ..hook import Declared, HookOptions
 from ..results import Cache
 from ..sets import HookHost
@@ -18,7 +18,8 @@ from .choice import WORK, check_names, check_work
 class Caching:
     """Answer calls of some methods, tools or models with the last result for the same arguments.
 
-    Results are kept in memory: a new process begins without. Only for what changes nothing: a call
+    Results are kept in memory: a new process begins without. Calls with arguments that JSON cannot
+    tell apart, such as secrets, are always made. Only for what changes nothing: a call
     that is answered so does not run.
 
     Args:
@@ -53,8 +54,8 @@ class Caching:
         options = HookOptions(on=self.on, priority=900, record=False)
         yield Declared(WORK[self.at].before, self._look, options, self.name)
 
-    def _look(self, details: MessageDetails | CallDetails) -> Cache:
+    def _look(self, details: MessageDetails | CallDetails) -> Cache | None:
         whose = details.kind if self.shared else f"{details.kind}/{details.key}"
         by_name = details.kwargs if isinstance(details, MessageDetails) else {}
-        key = as_json((whose, details.name, details.args, by_name))
-        return Cache(self.seconds, key, self.most)
+        key = exact_json((whose, details.name, details.args, by_name))
+        return None if key is None else Cache(self.seconds, key, self.most)

@@ -121,13 +121,15 @@ class CostBudget:
         account = _Account(self, host)
         # Durable totals wait for the disk: no time is too long for that.
         first = HookOptions(on=self.on, priority=30, budget=None, record=False)
+        # Asked last, by the arguments with which a call is made, and only if it is.
+        call = HookOptions(on=self.on, priority=950, budget=None, record=False)
         last = HookOptions(on=self.on, priority=0, budget=None, record=False)
         if self.turns is not None:
             yield Declared(MESSAGE_BEFORE, account.turn, first, self.name)
         if self.calls:
-            yield Declared(MODEL_CALL_BEFORE, account.before, first, f"{self.name}.model")
+            yield Declared(MODEL_CALL_BEFORE, account.before, call, f"{self.name}.model")
             yield Declared(MODEL_CALL_AFTER, account.after, last, f"{self.name}.model_cost")
-            yield Declared(TOOL_CALL_BEFORE, account.before, first, f"{self.name}.tool")
+            yield Declared(TOOL_CALL_BEFORE, account.before, call, f"{self.name}.tool")
             yield Declared(TOOL_CALL_AFTER, account.after, last, f"{self.name}.tool_cost")
 
 

@@ -9,7 +9,16 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from perdure import Agent, AgentSystem, Log, OpenTelemetrySpans, RestartPolicy, State, VirtualClock
+from perdure import (
+    Agent,
+    AgentSystem,
+    Log,
+    OpenTelemetrySpans,
+    RestartPolicy,
+    Retrying,
+    State,
+    VirtualClock,
+)
 from perdure.hooks.timeline.tree import Tree
 from perdure.hooks.trace import TraceContext, read_traceparent
 from tests.kit.deadline import DEADLINE
@@ -118,3 +127,14 @@ def test_each_failed_attempt_has_a_span_that_says_so() -> None:
     assert all(ids(one)[1] != ids(other)[1] for one, other in itertools.pairwise(failed))
     assert {each.status.status_code.name for each in failed} == {"ERROR"}
     assert {event.name for each in failed for event in each.events} == {"exception"}
+
+
+def test_attempts_of_an_asked_turn_have_spans_of_their_own() -> None:
+    """Also where a hook has it handled again: no two spans have one id."""
+    spans = Spans()
+    with AgentSystem.open("memory://", agents=[Node]) as system:
+        system.hooks.add(OpenTelemetrySpans(spans.provider))
+        system.hooks.add(Retrying((ValueError,), attempts=3, delay=0))
+        with pytest.raises(ValueError, match="line is down"):
+            system.agent(Node, "a").call(Node.fail).get(timeout=DEADLINE)
+    assert len({ids(each)[1] for each in spans.of("fail")}) == len(spans.of("fail")) == 3
