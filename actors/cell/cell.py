@@ -83,6 +83,10 @@ class Tracing(Protocol):
         """Take note that the turn of a message made a commit, before what it sent arrives."""
         ...
 
+    def span(self, letter: Letter) -> TraceContext:
+        """Return the trace and the span of a message's turn."""
+        ...
+
     def spanned(self, letter: Letter) -> tuple[TraceContext, str]:
         """Return the trace and the span of a message's turn, and the span of what led to it."""
         ...

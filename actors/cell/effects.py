@@ -115,7 +115,7 @@ class CellHome:
         chain = identified(home, letter).correlation
 
         def trace() -> str:
-            return str(home.traces.spanned(numbered(home, letter))[0])
+            return str(home.traces.span(numbered(home, letter)))
 
         return TurnView(letter.attempts + 1, attempts, describe(letter), chain, trace)
 

@@ -15,7 +15,7 @@ from ...lifecycle.clock import Clock
 from ...lifecycle.supervisor import PersistenceSupervisor
 from ...persistence.records.records import NOT_KNOWN, Commit
 from ...persistence.records.shared_tables import TRACES
-from ...persistence.records.tables import Change, Order
+from ...persistence.records.tables import Change, Order, Row
 from ...persistence.store.store import Store
 from ...shared.ledger.sweep import AT_ONCE, Sweep
 from ..talk.turn import Letter
@@ -53,7 +53,7 @@ class Traces:
     def begins(self, correlation: int) -> None:
         """Take note that a chain begins here, before its first message leaves."""
         trace = GIVEN.get()
-        if trace is not None:
+        if trace is not None and not self._is_known(correlation, trace):
             self._keep(correlation, trace)
 
     def made(self, sequence: int, message: int) -> None:
@@ -63,13 +63,17 @@ class Traces:
             while len(self._makers) > MOST:
                 self._makers.popitem(last=False)
 
+    def span(self, letter: Letter) -> TraceContext:
+        """Return the trace and the span of a message's turn."""
+        return self.of(letter.correlation).below(str(letter.id))
+
     def spanned(self, letter: Letter) -> tuple[TraceContext, str]:
         """Return the trace and the span of a message's turn, and the span of what led to it.
 
         A chain that was given no trace begins with the span of its first message.
         """
         trace, cause = self.of(letter.correlation), letter.cause
-        own = trace.below(str(letter.id))
+        own = self.span(letter)
         message = -cause if cause < NOT_KNOWN else self._maker(cause)
         if message:
             return own, trace.below(str(message)).span
@@ -98,10 +102,16 @@ class Traces:
                 known = read_traceparent(str(row[1]))
                 self._remember(correlation, known)
         if known is None:
-            trace = TraceContext(secrets.token_hex(16), "", "01")
-            known = trace.below(str(correlation))
-            self._keep(correlation, known)
+            drawn = TraceContext(secrets.token_hex(16), "", "01").below(str(correlation))
+            with self._lock:  # of several that ask at once one draws
+                known = self._known.setdefault(correlation, drawn)
+            if known is drawn:
+                self._keep(correlation, known)
         return known
+
+    def _is_known(self, correlation: int, trace: TraceContext) -> bool:
+        with self._lock:
+            return self._known.get(correlation) == trace
 
     def _keep(self, correlation: int, trace: TraceContext) -> None:
         """Store it. Before its message in the order of commits: where that is, its trace is."""
@@ -118,16 +128,24 @@ class Traces:
                 self._known.popitem(last=False)
 
     def sweep(self) -> bool:
-        """Delete some of what is older than the journal; tell whether there may be more."""
+        """Delete some of what is older than the journal; tell whether there may be more.
+
+        A chain of which the journal has later commits goes on: its trace is written once more.
+        """
         first, _ = self._store.journal_extent()
         rows = self._store.page(TRACES, Order(("sequence",)), None, SLICE)
         old = [row for row in rows if int(str(row[-1])) < first]
         if old:
             commit = Commit()
-            commit.with_effects().rows = [Change(TRACES, row[:1], None) for row in old]
+            commit.with_effects().rows = [
+                Change(TRACES, row[:1], row if self._lives(row) else None) for row in old
+            ]
             self._supervisor.append(commit)
             self._supervisor.committer.flush()
         return len(old) == SLICE
+
+    def _lives(self, row: Row) -> bool:
+        return bool(self._store.journal(correlation=int(str(row[0])), limit=1))
 
 
 class TraceSweep(Sweep):

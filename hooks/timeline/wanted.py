@@ -3,31 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
 
 from ...persistence.errors import ConfigurationError, UnknownSession
+from ...persistence.names.named import Named
 from ...persistence.records.shared_tables import SESSIONS
 from ...persistence.store.store import StoreReader
 from .event import Event
 from .kinds import EventKind
 from .selection import Selection
 
-
-class Identity(Protocol):
-    """Name an agent: a reference does."""
-
-    @property
-    def kind(self) -> str:
-        """The agent's kind."""
-        ...
-
-    @property
-    def key(self) -> str:
-        """The agent's key."""
-        ...
-
-
-Whom = Identity | tuple[str, str] | str
+Whom = Named | tuple[str, str] | str
 """An agent: a reference, ``(kind, key)`` or ``"KIND/KEY"``."""
 _CORRELATION = SESSIONS.names.index("correlation")
 
@@ -69,13 +54,9 @@ def agent_of(agent: Whom) -> tuple[str, str]:
         if slash and kind:
             return kind, key
     else:
-        named: object = agent
-        try:
-            kind, key = named if isinstance(named, tuple) else (agent.kind, agent.key)  # type: ignore[union-attr]
-        except (AttributeError, TypeError, ValueError):
-            kind, key = "", ""
-        if kind and {type(kind), type(key)} == {str}:
-            return kind, key
+        named: object = (agent.kind, agent.key) if isinstance(agent, Named) else agent
+        if isinstance(named, tuple) and [type(part) for part in named] == [str, str] and named[0]:
+            return named
     message = f'agent={agent!r} names no agent; give a reference, (kind, key) or "KIND/KEY"'
     raise ConfigurationError(message)
 

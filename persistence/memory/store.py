@@ -295,7 +295,9 @@ class MemoryStore(Store):
         led_from: int | None = None,
     ) -> list[JournalEntry]:
         """Return up to ``limit`` entries, oldest first; with ``newest`` newest first."""
-        entries = [e for e in self._entries() if listing.chained(e, correlation, led_from)]
+        entries = self._entries()
+        if correlation is not None or led_from is not None:
+            entries = [e for e in entries if listing.chained(e, correlation, led_from)]
         return listing.page(
             entries, (kind, key), attrgetter("sequence"), after, limit, newest=newest
         )

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perdure.cli.terminal.screen import LEAST_NAME, LEAST_VALUE, ColumnStyle, fit
-from perdure.cli.terminal.text import count, moment, safe, size
+from perdure.cli.terminal.text import count, moment, safe, seconds_of, size
 from perdure.cli.terminal.values import call, changes, line, parse
-from perdure.persistence.errors import CorruptState
+from perdure.persistence.errors import ConfigurationError, CorruptState
 
 ANYTHING = st.text(st.characters(exclude_categories=()))  # surrogates and controls too
 STYLES = st.sampled_from(["name", "number", "word", "value"])
@@ -113,3 +113,19 @@ def test_columns_fit_if_they_can(columns: list[tuple[int, ColumnStyle]], room: i
     assert sum(widths) <= max(room, sum(floors))
     if sum(natural) <= room:
         assert widths == natural
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("1970-01-02", 86_400.0), ("1970-01-01T00:01+00:00", 60.0), ("5", 5.0), ("-1.5", -1.5)],
+)
+def test_a_time_is_a_date_or_seconds(text: str, seconds: float) -> None:
+    """In UTC unless it says otherwise."""
+    assert seconds_of(text, "--since") == seconds
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "soon", "", "99999-01-01"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    """With what was given, and the right form."""
+    with pytest.raises(ConfigurationError, match=r"--since '.*': give a time, as 2031-05-07"):
+        seconds_of(text, "--since")

@@ -12,7 +12,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from ...persistence.errors import ConfigurationError, PerdureError, UnknownArtifact
+from ...persistence.errors import ConfigurationError, UnknownArtifact
 from ...persistence.names.keys import checked_key, checked_name
 from ...persistence.names.scope import Scope
 from ...persistence.records.shared_tables import ARTIFACT_USES
@@ -27,13 +27,13 @@ from ...shared.ledger.ledger import Ledger
 from ...shared.ledger.view import View
 from ...url import open_reader
 from ..terminal.exits import NotFound
+from ..terminal.files import STANDARD, new_file
 from ..terminal.listing import Lines, behind, show
 from ..terminal.options import ArtifactsAction, Listing
 from ..terminal.screen import Screen, Working, print_json, working
 from ..terminal.text import moment, size
 from .owned import owned
 
-STANDARD: Final = "-"
 """Stands for standard input or output where a file is named."""
 _MEGABYTE: Final = 1 << 20
 _MOST_USES: Final = 100
@@ -173,7 +173,7 @@ def _sources(view: View, artifact: Artifact, listing: Listing) -> None:
 
 
 def _get(view: View, artifact: Artifact, file: str, *, json: bool) -> None:
-    with _target(file) as target, _watched("reading", artifact.name, artifact.size) as told:
+    with new_file(file) as target, _watched("reading", artifact.name, artifact.size) as told:
         done = 0
         for chunk in chunks(view.ledger.store, artifact.content, str(artifact)):
             target.write(chunk)
@@ -184,47 +184,6 @@ def _get(view: View, artifact: Artifact, file: str, *, json: bool) -> None:
             print_json(record(artifact))
         else:
             Screen().say(f"{file}: {artifact.size:,} bytes of {artifact}, verified")
-
-
-@contextlib.contextmanager
-def _target(file: str) -> Iterator[BinaryIO]:
-    """Open what was named for writing, and only that; leave nothing of it if it fails."""
-    if file == STANDARD:
-        try:
-            yield sys.stdout.buffer
-            sys.stdout.buffer.flush()
-        except OSError as error:
-            if not isinstance(error, PerdureError):
-                # What was not written stays in the buffer, which is flushed once more at the exit.
-                with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - it is no path
-                    os.dup2(nowhere.fileno(), sys.stdout.fileno())
-            raise _unwritten("the standard output", error) from None
-        return
-    path = Path(file)
-    try:
-        # Only a file that was not there: what is there may be anybody's, or a link to it.
-        target = path.open("xb")
-    except FileExistsError:
-        message = f"{file} is there already; name another file, or remove it"
-        raise ConfigurationError(message) from None
-    except OSError as error:
-        raise _unwritten(file, error) from error
-    try:
-        with target:
-            yield target
-    except OSError as error:
-        path.unlink(missing_ok=True)
-        raise _unwritten(file, error) from None
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
-
-
-def _unwritten(what: str, error: OSError) -> Exception:
-    """Return the error for what cannot be written; one of the store is none of those."""
-    if isinstance(error, PerdureError):
-        return error
-    return ConfigurationError(f"{what} cannot be written: {error.strerror}")
 
 
 def _put(store: str, scope: Scope, name: str, asked: ArtifactsCommand, *, json: bool) -> None:

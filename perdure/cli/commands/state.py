@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from pathlib import Path
-from typing import BinaryIO, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -28,6 +27,7 @@ from ...shared.scopes.entries import EXPIRES, KEY, SEQUENCE, VALUE, VERSION
 from ...shared.scopes.rows import start_of
 from ...url import open_reader
 from ..terminal.exits import ExitCode, NotFound, readable
+from ..terminal.files import STANDARD, new_file
 from ..terminal.listing import Lines, behind, latest, show
 from ..terminal.options import Listing, StateAction
 from ..terminal.screen import Screen, print_json, working
@@ -36,7 +36,6 @@ from ..terminal.values import parse, short
 from .owned import owned
 from .sharing import patterns
 
-STANDARD: Final = "-"
 """Stands for standard output where a file to export to is named."""
 _BY_SCOPE = ("kind", "id", "part")
 
@@ -202,7 +201,7 @@ def _export(store: str, asked: StateCommand, json: bool) -> ExitCode:  # noqa: F
         reader = stack.enter_context(closing(open_reader(store)))
         order = Order(_BY_SCOPE, () if scope is None else scope.columns)
         bar = stack.enter_context(working("exporting", reader.count(SCOPED, order)))
-        file = stack.enter_context(_target(target))
+        file = stack.enter_context(new_file(target))
         written, left = files.export(
             reader, file, time.time(), scope=scope, sealed=asked.sealed, told=bar.at
         )
@@ -218,22 +217,6 @@ def _export(store: str, asked: StateCommand, json: bool) -> ExitCode:  # noqa: F
         lost = count(missing, "key is damaged and is", "keys are damaged and are")
         notes.say(f"{lost} missing; `perdure doctor` names them", "red")
     return ExitCode.PROBLEMS if missing else ExitCode.DONE
-
-
-@contextlib.contextmanager
-def _target(file: str) -> Iterator[BinaryIO]:
-    """Open what was named for writing; a file that is there already is not replaced."""
-    if file == STANDARD:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
-    try:
-        # What it holds is as private as the store.
-        target = os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
-    except OSError as error:
-        raise ConfigurationError(f"{file} cannot be written: {error.strerror}") from None
-    with target:
-        yield target
 
 
 def _import(store: str, asked: StateCommand, json: bool) -> None:  # noqa: FBT001 - same

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from operator import attrgetter
-from pathlib import Path
 from typing import Final
 
 from ...hooks.timeline.event import Event
@@ -17,13 +14,14 @@ from ...hooks.timeline.kinds import EventKind
 from ...hooks.timeline.timeline import Timeline
 from ...hooks.timeline.tree import Tree
 from ...hooks.timeline.wanted import selection_of
-from ...persistence.errors import ConfigurationError, UnknownSession
+from ...persistence.errors import UnknownSession
 from ...url import open_reader
 from ..terminal.exits import NotFound
+from ..terminal.files import STANDARD, new_file
 from ..terminal.listing import Lines, show
 from ..terminal.options import Listing, TimelineFormat
 from ..terminal.screen import Screen
-from ..terminal.text import moment
+from ..terminal.text import moment, seconds_of
 from ..terminal.values import changes, parse, short
 from .census import AgentFilter
 
@@ -47,7 +45,7 @@ class Asked:
 
     def of(self, timeline_of: Callable[..., Timeline]) -> Timeline:
         """Make the timeline."""
-        between = (_time(self.since), _time(self.until))
+        between = (_seconds(self.since, "--since"), _seconds(self.until, "--until"))
         try:
             return self._of(timeline_of, between)
         except UnknownSession as error:
@@ -95,14 +93,8 @@ def draw_timeline(store: str, asked: Asked) -> None:
 def export_timeline(store: str, asked: Asked, form: TimelineFormat, output: str | None) -> None:
     """Write the events in a format for other programs, to a new file or to standard output."""
     text = written(_tree(store, asked), form.value)
-    if output is None or output == "-":
-        sys.stdout.write(text if text.endswith("\n") else text + "\n")
-        return
-    try:
-        with Path(output).open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        raise ConfigurationError(f"{output} is there already; name a new file") from None
+    with new_file(output or STANDARD) as file:
+        file.write((text if text.endswith("\n") else text + "\n").encode())
 
 
 def _tree(store: str, asked: Asked) -> Tree:
@@ -131,20 +123,8 @@ def _told(event: Event) -> str:
     return short(detail.get("reason") or detail.get("error") or detail.get("answer") or "")
 
 
-def _time(text: str | None) -> float | None:
-    """Return a time as people write it, or in seconds since the epoch."""
-    if text is None:
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        pass
-    try:
-        when = dt.datetime.fromisoformat(text)
-    except ValueError:
-        message = f"{text!r:.40} is no time; give seconds, or one such as 2026-07-14T09:30"
-        raise ConfigurationError(message) from None
-    return (when if when.tzinfo else when.replace(tzinfo=dt.UTC)).timestamp()
+def _seconds(text: str | None, option: str) -> float | None:
+    return None if text is None else seconds_of(text, option)
 
 
 _LINES: Final = Lines(

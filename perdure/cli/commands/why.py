@@ -44,15 +44,23 @@ def path_of(text: str) -> Path:
     while place < len(text):
         match = _PART.match(text, place)
         if match is None:
-            message = f'{text!r:.40} is no path; write T-1, [3].owner or ["a.b"]'
-            raise ConfigurationError(message)
+            raise _no_path(text)
         name, position, quoted = match.groups()
         if position is not None:
             parts.append(int(position))
+        elif quoted is None:
+            parts.append(name)
         else:
-            parts.append(name if quoted is None else msgspec.json.decode(quoted, type=str))
+            try:
+                parts.append(msgspec.json.decode(quoted, type=str))
+            except msgspec.DecodeError:
+                raise _no_path(text) from None
         place = match.end()
     return tuple(parts)
+
+
+def _no_path(text: str) -> ConfigurationError:
+    return ConfigurationError(f'{text!r:.40} is no path; write T-1, [3].owner or ["a.b"]')
 
 
 def record(found: Provenance) -> dict[str, object]:

@@ -7,7 +7,9 @@ character that is not plainly visible is written as an escape.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import math
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -75,10 +77,16 @@ def moment(seconds: float) -> str:
 
 
 def seconds_of(text: str, what: str) -> float:
-    """Return the seconds since the epoch of a time in UTC; ConfigurationError for what is none."""
-    try:
+    """Return the seconds since the epoch of a time in UTC, or of a number of such seconds.
+
+    ConfigurationError for what is neither.
+    """
+    with contextlib.suppress(ValueError, OverflowError):
         when = dt.datetime.fromisoformat(text)
         return (when if when.tzinfo else when.replace(tzinfo=dt.UTC)).timestamp()
-    except (ValueError, OverflowError):
-        message = f"{what} {text!r:.40}: give a time, as 2031-05-07 or 2031-05-07 18:00:00 (UTC)"
-        raise ConfigurationError(message) from None
+    with contextlib.suppress(ValueError):
+        if math.isfinite(seconds := float(text)):
+            return seconds
+    form = "give a time, as 2031-05-07 or 2031-05-07 18:00:00 (UTC)"
+    message = f"{what} {text!r:.40}: {form}; this is no time"
+    raise ConfigurationError(message)
