@@ -100,7 +100,7 @@ class History:
         self, *, after: str | None = None, newest: bool = False, **wanted: Unpack[RunSelection]
     ) -> Iterator[HookRecord]:
         """Iterate over all of them in that order; takes what ``list`` takes."""
-        fits, behind = _Filter.of(wanted), _place(after)
+        fits, behind = _Filter.of(wanted), placed(after)
         for record in self._all(fits, behind, newest=newest):
             if fits(record):
                 place = (record.sequence, record.position)
@@ -113,7 +113,7 @@ class History:
 
     def get(self, run: str) -> HookRecord:
         """Return one execution by its id; UnknownHook if it is not kept."""
-        place = _place(run)
+        place = placed(run)
         assert place is not None
         before = f"{place[0]}.{place[1] - 1}"
         for record in self.each(after=before):
@@ -204,7 +204,8 @@ def numbered(row: Row) -> list[HookRecord]:
     ]
 
 
-def _place(run: str | None) -> tuple[int, int] | None:
+def placed(run: str | None) -> tuple[int, int] | None:
+    """Return the commit of an execution and its place there, as its id says; UnknownHook."""
     if run is None:
         return None
     sequence, _, position = run.partition(".")

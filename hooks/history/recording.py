@@ -133,7 +133,7 @@ class Recorder:
 
     __slots__ = (
         "_clock", "_random", "answers", "asks", "chains", "exact", "message", "moments", "numbers",
-        "reads", "seed", "started", "unsaved", "uses", "what",
+        "reads", "seed", "started", "unsaved", "_uses", "what",
     )  # fmt: skip
 
     last = False
@@ -156,7 +156,7 @@ class Recorder:
         self.chains: dict[str, int] = {}
         """How often hooks were asked, by point."""
         self.answers: list[HookAnswer] = []
-        self.uses: list[tuple[int, list[str], str | None, bool]] = []
+        self._uses: dict[tuple[int, tuple[str, str, str], str | None, bool], None] = {}
 
     def now(self) -> float:
         """Return the clock's time, and keep it."""
@@ -188,7 +188,7 @@ class Recorder:
 
     def _keep(self, name: str, result: object, *, awaited: bool = False) -> None:
         text = as_json(result)
-        self.exact = self.exact and msgspec.json.decode(text) == result
+        self.exact = self.exact and _is_same(text, result)
         self.what.append(OutsideCall(name, text, "", awaited=awaited))
 
     async def _awaited(self, name: str, awaitable: Any) -> object:  # noqa: ANN401
@@ -213,13 +213,24 @@ class Recorder:
 
     def judged(self, right: int, scope: tuple[str, str, str], key: str | None, ok: bool) -> None:  # noqa: FBT001 - as the guard says it
         """Keep a decision."""
-        use = (right, list(scope), key, ok)
-        if use not in self.uses:
-            self.uses.append(use)
+        self._uses[right, scope, key, ok] = None
+
+    @property
+    def uses(self) -> list[tuple[int, list[str], str | None, bool]]:
+        """The decisions, in the order in which each was first made."""
+        return [(right, list(scope), key, ok) for right, scope, key, ok in self._uses]
 
     def replies(self) -> list[OutsideCall]:
         """Return what the asked have answered so far."""
         return [_answer(name, future) for name, future in self.asks]
+
+
+def _is_same(text: str, result: object) -> bool:
+    """Tell whether JSON gives back what a call gave; not for what compares in a way of its own."""
+    try:
+        return bool(msgspec.json.decode(text) == result)
+    except Exception:  # noqa: BLE001 - anybody's __eq__
+        return False
 
 
 def raised(name: str, error: BaseException, *, awaited: bool = False) -> OutsideCall:

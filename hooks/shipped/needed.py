@@ -1,4 +1,4 @@
-"""Libraries that some hooks need, and perdure does not."""
+"""Libraries that an extra of perdure needs, and perdure itself does not."""
 
 from __future__ import annotations
 

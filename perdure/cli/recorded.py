@@ -118,7 +118,7 @@ def replay(
 
     The exit code is 0 if all come out as they were recorded, 1 if one differs or cannot run, 2
     for a wrong command line, 5 if there are no such turns. An error that comes out as it was
-    recorded counts as the same.
+    recorded counts as the same, and so does a turn that is unclear because of how it was recorded.
 
     \b
     perdure replay --against desk:Desk --store desk.db

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from ..persistence.options import Options
 from ..persistence.records.shared_tables import SHARED_TABLES
 from ..persistence.upkeep.difference import MISSING, Difference, Path, differences
 from .outcome import Mode, Outcome, Replay, ReplayFinding, Severity
@@ -33,7 +34,17 @@ class ReplayRules:
     tolerance: float = 0.0
     """By how much numbers may differ, as a share of the larger one."""
     any_order: tuple[str, ...] = ()
-    """Paths, as globs, of arrays whose order does not count."""
+    """Paths, as globs, of arrays whose order does not count; what is ignored of items orders none.
+    A tolerance does not pair items."""
+
+    def __post_init__(self) -> None:
+        """Refuse what are no such rules."""
+        options = Options(self)
+        for name in ("ignore", "any_order"):
+            paths: object = getattr(self, name)
+            if not isinstance(paths, tuple) or not all(isinstance(path, str) for path in paths):
+                raise options.wrong(name, 'a tuple of paths, as in ("delta.set.updated",)')
+        options.number("tolerance", "a share from 0 to 1", zero=True, most=1.0)
 
 
 def told(turn: RecordedTurn) -> dict[str, Any]:
@@ -113,8 +124,13 @@ def _close(each: Difference, tolerance: float) -> bool:
 
 
 def _sorted(value: Any, rules: ReplayRules, path: Path) -> Any:  # noqa: ANN401 - JSON
+    """Return a value without what is ignored, with arrays sorted whose order does not count."""
     if isinstance(value, dict):
-        return {name: _sorted(each, rules, (*path, name)) for name, each in value.items()}
+        return {
+            name: _sorted(each, rules, (*path, name))
+            for name, each in value.items()
+            if not _matches(shown((*path, name)), rules.ignore)
+        }
     if isinstance(value, list):
         items = [_sorted(each, rules, (*path, at)) for at, each in enumerate(value)]
         if _matches(shown(path), rules.any_order):

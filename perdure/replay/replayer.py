@@ -9,7 +9,7 @@ from typing import Any, Final, Unpack
 from ..actors.agent.agent import Agent
 from ..hooks.history.history import History
 from ..hooks.history.record import HookRecord
-from ..persistence.errors import StateUnknown, UnknownAgent
+from ..persistence.errors import StateUnknown, StoreUnavailable, UnknownAgent
 from ..persistence.memory.store import MemoryStore
 from ..persistence.records.records import AgentRow, StoredAgent
 from ..persistence.store.store import StoreReader
@@ -157,6 +157,8 @@ class Replayer:
             nonlocal states
             try:
                 replay, states = self._replay(record, plan, states)
+            except StoreUnavailable:
+                raise  # that says nothing about the turn
             except Exception as error:  # noqa: BLE001 - anybody's code; the others are replayed
                 return Replay(
                     record.id, record.kind, record.key, record.name, plan.mode, "error",

@@ -19,7 +19,7 @@ from .replayer import SAME, Replayer
 from .results import ReplayResults
 from .sandbox import OpenSandbox
 from .schedule import CALL, KEEP, ReplaySchedule
-from .schedules import REPLAY, ReplaySchedules
+from .schedules import REPLAY, ReplaySchedules, row_of, schedule_in
 from .selection import TurnSelection, selected
 from .sweep import ReplaySweep
 
@@ -37,7 +37,7 @@ class Replays(Replayer, Handle):
         classes = list(runtime.catalogue.classes().values())
         Replayer.__init__(self, runtime.store, classes, open_sandbox)
         self._sweep = ReplaySweep(
-            runtime.desk, runtime.store, self.batch, runtime.dispatcher.blocking,
+            runtime.desk, runtime.store, self, runtime.dispatcher.blocking,
             runtime.hooks.redact,
         )  # fmt: skip
         runtime.attend(self._sweep)
@@ -70,8 +70,8 @@ class Replays(Replayer, Handle):
 
         It is kept in the store, and runs while a system is open on that. Moments that were missed
         meanwhile are made up for by one run. A run that fails is stored as such, and the schedule
-        goes on. What a process that is killed has begun, the next one runs again: each moment runs
-        at least once, and has one result.
+        goes on. What a process that is killed has begun, the next one runs again: a run that
+        falls due happens at least once, and leaves one result unless its schedule was removed.
 
         Only the system may (Denied), and the runs are its own. ConfigurationError for what makes no
         sense, a name that is taken, or a cron expression without its library
@@ -93,12 +93,8 @@ class Replays(Replayer, Handle):
         self.schedules.permit(CALL)
         called = checked_name(name, "name of a schedule")
         selected(self._store, which)
-        try:
-            chosen = msgspec.convert(dict(which), TurnSelection)
-        except msgspec.ValidationError as error:
-            raise ConfigurationError(f"{CALL}({called!r}): these are no turns: {error}") from error
         schedule = ReplaySchedule(
-            name=called, at=at, every=every, cron=cron, zone=zone, against=against, which=chosen,
+            name=called, at=at, every=every, cron=cron, zone=zone, against=against, which=which,
             rules=rules, workers=workers, keep=keep, made=self._desk.now(),
         )  # fmt: skip
         schedule.check()
@@ -106,6 +102,11 @@ class Replays(Replayer, Handle):
             self._classes(load_program(against).agents)
         due = schedule.following(schedule.made)
         schedule = msgspec.structs.replace(schedule, due=due)
+        try:
+            schedule_in(row_of(schedule))
+        except msgspec.ValidationError as error:
+            message = f"{CALL}({called!r}): these are no turns: {error}"
+            raise ConfigurationError(message) from error
         self.schedules.add(schedule)
         self._sweep.due(max(0.0, (due or 0.0) - schedule.made))
         return schedule

@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TypedDict
 
-from ..hooks.history.history import History, RunSelection
+from ..hooks.history.history import History, RunSelection, placed
 from ..hooks.history.record import HookRecord
 from ..hooks.history.recording import POINT
 from ..persistence.errors import ConfigurationError
 from ..persistence.records.shared_tables import SESSIONS
 from ..persistence.store.store import StoreReader
+
+Where = tuple[int, int] | None
+"""A commit and the place of an execution in it."""
 
 
 class TurnSelection(TypedDict, total=False):
@@ -37,6 +40,11 @@ def selected(store: StoreReader, which: TurnSelection) -> Iterator[HookRecord]:
     if strange:
         known = ", ".join(TurnSelection.__annotations__)
         raise ConfigurationError(f"turns are selected by {known}, not by {min(strange)!r}")
+    limit: object = which.get("limit")
+    if limit is not None and (type(limit) is not int or limit < 0):
+        raise ConfigurationError(f"limit={limit!r}: give a whole number of turns, 0 or more")
+    first = placed(str(which["first"])) if "first" in which else None
+    last = placed(str(which["last"])) if "last" in which else None
     wanted: RunSelection = {"point": POINT}
     for name in ("kind", "key", "correlation", "since", "until"):
         if name in which:
@@ -46,14 +54,15 @@ def selected(store: StoreReader, which: TurnSelection) -> Iterator[HookRecord]:
         if row is None:
             raise ConfigurationError(f"there is no session {which['session']!r} in the store")
         wanted["correlation"] = int(str(row[SESSIONS.names.index("correlation")]))
-    return islice(_between(History(store), wanted, which), which.get("limit"))
+    return islice(_between(History(store), wanted, first, last), which.get("limit"))
 
 
-def _between(history: History, wanted: RunSelection, which: TurnSelection) -> Iterator[HookRecord]:
-    first = history.get(which["first"]) if "first" in which else None
-    last = history.get(which["last"]) if "last" in which else None
-    after = None if first is None else f"{first.sequence}.{first.position - 1}"
+def _between(
+    history: History, wanted: RunSelection, first: Where, last: Where
+) -> Iterator[HookRecord]:
+    """Iterate over the turns from one place to another, whether these are kept still or not."""
+    after = None if first is None else f"{first[0]}.{first[1] - 1}"
     for record in history.each(after=after, **wanted):
-        if last is not None and (record.sequence, record.position) > (last.sequence, last.position):
+        if last is not None and (record.sequence, record.position) > last:
             return
         yield record

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bdb
 import inspect
-import pdb  # noqa: T100 - to debug is what this is for
 import sys
 from collections.abc import Coroutine
 from typing import Any
@@ -67,4 +66,6 @@ def ended(agent: object, state: object, result: object, error: Exception | None)
 
 def terminal_debugger() -> bdb.Bdb:
     """Return a pdb for this terminal that leaves the process's signals alone."""
+    import pdb  # noqa: PLC0415, T100 - whoever opens a system need not wait for it
+
     return pdb.Pdb(nosigint=True, readrc=False)

@@ -6,34 +6,34 @@ import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from itertools import islice
-from typing import ClassVar, Final, Protocol, Unpack
+from operator import itemgetter
+from typing import ClassVar, Final
 
 import msgspec
 
 from ..actors.agent.program import load_program
-from ..hooks.history.record import Redact
+from ..hooks.history.erasure import rows_of
+from ..hooks.history.history import History
+from ..hooks.history.record import PLACE, Redact
 from ..persistence.errors import (
     ConfigurationError,
     Conflict,
     Fenced,
     StoreUnavailable,
     SystemClosed,
+    UnknownHook,
     told,
 )
 from ..persistence.names.scope import Principal
-from ..persistence.records.page import LIMIT
 from ..persistence.records.shared_tables import REPLAY_RESULTS, REPLAY_SCHEDULES
-from ..persistence.records.tables import Order, Row
+from ..persistence.records.tables import Row
 from ..persistence.store.store import StoreReader
 from ..shared.ledger.desk import Desk
 from ..shared.ledger.sweep import AT_ONCE, Sweep
-from .batch import ReplayBatch, Tell
-from .comparison import ReplayRules
-from .replayer import Agents
+from .replayer import Replayer
 from .results import ReplayResult, kept, result_of
 from .schedule import EARLY, ReplaySchedule
 from .schedules import row_of, schedule_in
-from .selection import TurnSelection
 
 logger = logging.getLogger("perdure.replay")
 
@@ -41,22 +41,8 @@ EVERY: Final = 30.0
 """Seconds between two looks where nothing is due before."""
 AGAIN: Final = 3600.0
 """Seconds after which a schedule is tried again of which nobody can say when it is due."""
-_UP: Final = Order(("name",))
-_NEW: Final = (0,)
-"""The key of a result before its commit has a number."""
 _NO_RUN: Final = (SystemClosed, StoreUnavailable, Fenced)
 """What says nothing about the run: it begins again, here or in the next process."""
-
-
-class BeginBatch(Protocol):
-    """Begin to replay turns: ``Replayer.batch``."""
-
-    def __call__(
-        self, *, agents: Agents | None, workers: int, tell: Tell, rules: ReplayRules,
-        **which: Unpack[TurnSelection],
-    ) -> ReplayBatch:  # fmt: skip
-        """Return the batch that has begun."""
-        ...
 
 
 class ReplaySweep(Sweep):
@@ -75,43 +61,39 @@ class ReplaySweep(Sweep):
         self,
         desk: Desk,
         store: StoreReader,
-        begin: BeginBatch,
+        replayer: Replayer,
         waiting: Callable[[], AbstractContextManager[None]],
         redact: Redact,
     ) -> None:
-        """Run by ``begin``, wait for it inside ``waiting()``; store what ``redact`` leaves."""
+        """Run by ``replayer``, wait inside ``waiting()``; store what ``redact`` leaves."""
         super().__init__()
         self._desk = desk
         self._store = store
-        self._begin = begin
+        self._replayer = replayer
         self._waiting = waiting
         self._redact = redact
 
     def slice(self) -> float:
         """Run the schedule that is due for longest."""
         now = self._desk.now()
-        waiting: list[tuple[float, Row]] = []
-        after: Row | None = None
-        while rows := self._store.page(REPLAY_SCHEDULES, _UP, after, LIMIT):
-            after = rows[-1][:1]
-            for row in rows:
-                schedule = schedule_in(row)
-                if schedule.put_off(now):
-                    self._move(row, schedule, schedule.following(now))
-                    return AT_ONCE
-                if schedule.due is not None:
-                    waiting.append((schedule.due, row))
+        waiting: list[tuple[float, Row, ReplaySchedule]] = []
+        for row in rows_of(self._store, REPLAY_SCHEDULES):
+            schedule = schedule_in(row)
+            if schedule.put_off(now):
+                self._move(row, schedule, schedule.following(now))
+                return AT_ONCE
+            if schedule.due is not None:
+                waiting.append((schedule.due, row, schedule))
         if not waiting:
             return EVERY
-        due, row = min(waiting)
+        due, row, schedule = min(waiting, key=itemgetter(0, 1))
         if due > now + EARLY:
             return due - now
-        self._run(row, due, now)
+        self._run(row, schedule, due, now)
         return AT_ONCE
 
-    def _run(self, row: Row, due: float, now: float) -> None:
+    def _run(self, row: Row, schedule: ReplaySchedule, due: float, now: float) -> None:
         """Run a schedule for its moment, and store what comes of it."""
-        schedule = schedule_in(row)
         result = self._replayed(schedule, due, now)
         try:
             following = schedule.following(max(now, due))
@@ -125,7 +107,7 @@ class ReplaySweep(Sweep):
     def _replayed(self, schedule: ReplaySchedule, due: float, now: float) -> ReplayResult:
         try:
             agents = None if schedule.against is None else load_program(schedule.against).agents
-            batch = self._begin(
+            batch = self._replayer.batch(
                 agents=agents, workers=schedule.workers, tell=self._tell, rules=schedule.rules,
                 **schedule.which,
             )  # fmt: skip
@@ -158,10 +140,20 @@ class ReplaySweep(Sweep):
                     return
                 unit.change(place, lambda _row: moved, checked=True)
                 if result is not None:
+                    # An agent may have been erased while its turns were replayed.
+                    shown = [each for each in result.differing if self._is_kept(each.id)]
+                    result = msgspec.structs.replace(result, differing=shown)
                     text = self._redact(msgspec.json.encode(result).decode())
-                    stored = (*_NEW, name, text)
-                    unit.change((REPLAY_RESULTS, _NEW), lambda _row: stored, blind=True)
+                    stored = (*PLACE, name, text)
+                    unit.change((REPLAY_RESULTS, PLACE), lambda _row: stored, blind=True)
                     for number in islice(kept(self._store, name), schedule.keep - 1, None):
                         unit.change((REPLAY_RESULTS, (number,)), lambda _row: None)
         except Conflict as error:
             logger.info("no result of the replay %r is kept: %s", name, error)
+
+    def _is_kept(self, run: str) -> bool:
+        try:
+            History(self._store).get(run)
+        except UnknownHook:
+            return False
+        return True

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from perdure import AgentSystem, MemoryStore, Principal, Right, Scope
 from perdure.persistence.errors import ConfigurationError, Denied
+from perdure.replay import comparison
 from perdure.replay.comparison import ReplayRules
 
 from .tills import OffByOne, Till, turns
@@ -72,6 +75,28 @@ def test_rules_say_what_counts(system: AgentSystem) -> None:
     assert [finding.path for finding in found] == ["result"]
     near = ReplayRules(ignore=("delta", "sends*"), tolerance=0.01)
     assert system.replay.simulate(run, agents=[OffByOne], rules=near).outcome == "same"
+
+
+def test_an_order_does_not_count_where_it_is_said() -> None:
+    """Also where the items differ in what is ignored."""
+    one = {"sends": [{"to": "a", "at": 1}, {"to": "b", "at": 2}], "steps": [1, 2]}
+    other = {"sends": [{"to": "b", "at": 3}, {"to": "a", "at": 4}], "steps": [2, 1]}
+
+    def found(**rules: tuple[str, ...]) -> set[str]:
+        return {each.path for each in comparison._findings(one, other, ReplayRules(**rules))}  # type: ignore[arg-type]
+
+    assert found(ignore=("sends[*].at",), any_order=("sends",)) == {"steps[0]", "steps[1]"}
+    assert found(ignore=("sends[*].at",), any_order=("sends", "steps")) == set()
+    assert "sends[0].to" in found(ignore=("sends[*].at",))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"ignore": "delta"}, {"any_order": ["a"]}, {"tolerance": math.nan}, {"tolerance": 2}]
+)
+def test_rules_that_are_none_are_refused(wrong: dict[str, Any]) -> None:
+    """By name, when they are made."""
+    with pytest.raises(ConfigurationError, match=next(iter(wrong))):
+        ReplayRules(**wrong)
 
 
 def test_a_batch_tells_how_far_it_is_and_stops_when_it_is_cancelled(system: AgentSystem) -> None:

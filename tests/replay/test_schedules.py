@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import calendar
 import importlib
+import math
 import os
 import signal
 import subprocess
@@ -16,8 +17,16 @@ from typing import Any
 import pytest
 
 from perdure import AgentSystem, MemoryStore, Principal, ReplayResult, Scope, VirtualClock
-from perdure.persistence.errors import ConfigurationError, Denied, ScopeError, UnknownReplay
+from perdure.persistence.errors import (
+    ConfigurationError,
+    Denied,
+    ScopeError,
+    StoreUnavailable,
+    UnknownHook,
+    UnknownReplay,
+)
 from perdure.replay import sweep
+from perdure.replay.replayer import Replayer
 from perdure.replay.sweep import ReplaySweep
 from tests.kit.children import ROOT, environment
 from tests.kit.deadline import DEADLINE
@@ -203,6 +212,9 @@ def test_results_are_bounded_and_found_by_page(system: AgentSystem, clock: Virtu
         ({"at": 1.0, "kinds": "Till"}, "not by 'kinds'"),
         ({"at": 1.0, "kind": 5}, "these are no turns"),
         ({"at": 1.0, "session": "nobody"}, "no session 'nobody'"),
+        ({"at": 1.0, "until": math.inf}, "these are no turns"),
+        ({"at": 1.0, "limit": -1}, "limit=-1"),
+        ({"at": 1.0, "limit": "3"}, "limit='3'"),
     ],
 )
 def test_what_makes_no_sense_is_refused(
@@ -255,6 +267,30 @@ def test_a_run_that_fails_is_stored_and_the_schedule_goes_on(
     assert failed.error.startswith("ConfigurationError: module 'tests.replay.tills' has no")
 
 
+def test_an_id_that_is_none_is_refused(system: AgentSystem) -> None:
+    """When it is given, not at the first run."""
+    with pytest.raises(UnknownHook, match="'nonsense' is no id"):
+        system.replay.schedule("wrong", at=NOON, first="nonsense")
+    assert system.replay.schedules.list() == []
+
+
+def test_a_store_that_cannot_be_read_is_no_result(
+    system: AgentSystem, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run is made again when the store can be read."""
+
+    def down(*_: object) -> None:
+        raise StoreUnavailable("the disk is away")
+
+    system.replay.schedule("often", every=60)
+    with monkeypatch.context() as broken:
+        broken.setattr(Replayer, "_states", down)
+        passes(system, clock, 60)
+        assert found(system) == []
+    passes(system, clock, 1)
+    assert found(system) == [(60, "same")]
+
+
 def test_what_looks_like_a_secret_is_in_no_result(
     system: AgentSystem, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -302,6 +338,24 @@ def test_an_erased_agent_is_in_no_result(system: AgentSystem, clock: VirtualCloc
     passes(system, clock, 1)
     system.agent(Till, "head").delete(erase=True)
     assert [each.schedule for each in system.replay.results.each()] == ["right"]
+
+
+def test_an_agent_that_is_erased_during_a_run_is_in_no_result(
+    system: AgentSystem, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was replayed of it before is left out of what is stored."""
+    erased: list[bool] = []
+
+    def erase(_self: object, _done: int, _total: int) -> None:
+        if not erased:
+            erased.append(system.delete("Till", "head", erase=True))
+
+    monkeypatch.setattr(sweep.ReplaySweep, "_tell", erase)
+    system.replay.schedule("wrong", at=NOON, against=WRONG)
+    passes(system, clock, 1)
+    assert erased == [True]
+    (result,) = system.replay.results.each()
+    assert result.differing == []
 
 
 def test_a_run_under_way_at_the_close_is_begun_again(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from perdure import AgentSystem, MemoryStore
+from perdure import Agent, AgentSystem, MemoryStore, State
+from tests.kit.deadline import DEADLINE
 
 from .tills import Till, turns
 
@@ -29,3 +30,30 @@ def test_a_replay_gives_the_same_delta_messages_timers_and_result() -> None:
         assert first["delta"]["put"] == {"owners": [["w1", 1]]}
         assert [sent["to"] for sent in first["sends"]] == ["Till/head"]
         assert [timer["method"] for timer in first["timers"]] == ["close_up", "close_up"]
+
+
+class Array:
+    """Compares as arrays do: each part with a part."""
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("the truth of an array is ambiguous")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class Asker(Agent[State]):
+    record = True
+
+    def ask(self) -> str:
+        for name in ("one", "two"):
+            self.outside(name, Array)
+        return "done"
+
+
+def test_what_compares_in_a_way_of_its_own_breaks_no_recorded_turn() -> None:
+    """It is kept by its repr, and the turn is one that cannot be given back exactly."""
+    with AgentSystem.open(MemoryStore(), agents=[Asker]) as system:
+        assert system.agent(Asker, "a").call(Asker.ask).get(timeout=DEADLINE) == "done"
+        assert [record.outcome for record in system.hooks.history.each(point="turn")] == [
+            "recorded"
+        ]
