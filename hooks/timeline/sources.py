@@ -130,10 +130,10 @@ def turns(store: StoreReader, reach: Reach) -> Iterator[Event]:
 def _entries(store: StoreReader, reach: Reach) -> Iterator[JournalEntry]:
     wanted, after, limit = reach.selection, reach.start(), FIRST_PAGE
     if searchable(wanted):
-        found = candidates(store, wanted.text, after, _texts_of, newest=reach.newest)
-        if found is not None:
-            yield from found
+        rest = yield from candidates(store, wanted.text, after, _texts_of, newest=reach.newest)
+        if rest is None:
             return
+        after = rest
     while True:
         entries = store.journal(
             wanted.kind, wanted.key, after=after, limit=limit, newest=reach.newest,

@@ -2,7 +2,7 @@
 
 SQLite's FTS5 with trigrams, without the texts: 65 bytes for a commit of a usual size. It only says
 which numbers may stand for a text that holds another. Nobody who commits writes to it; whoever
-searches brings it up to date. It may be deleted at any time.
+searches brings it up to date. It may be deleted at any time, and is where it is damaged.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from ..errors import NotAStore
-from .errors import translated
+from ..errors import StoreError, StoreUnavailable
+from ..store.store import Indexed
+from .errors import damage, translated
 from .transaction import writing
 
 logger = logging.getLogger("perdure.persistence")
@@ -24,7 +25,19 @@ SUFFIX: Final = "-search"
 SHORTEST: Final = 3
 """Characters a text must have to be looked up."""
 _PAGE: Final = 500
-_FORMAT: Final = 1
+_FORMAT: Final = 2
+_NEW: Final = 0
+"""The format of a file that SQLite has just made."""
+_TO_BLAME: Final = frozenset({
+    sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH,
+})  # fmt: skip
+"""What SQLite says where the file is not as we made it: no table, for one. Not what a lock, a
+full disk or a missing right says."""
+
+
+class _Broken(StoreUnavailable):
+    """Say that the file was not as we made it, and is gone."""
 
 
 class TextIndex:
@@ -35,13 +48,12 @@ class TextIndex:
         self._path = path
         try:
             self._open()
-        except NotAStore as error:
-            logger.warning("%s is made anew: %s", path, error)
-            path.unlink(missing_ok=True)
+        except _Broken:
             self._open()
 
     def _open(self) -> None:
-        with translated(str(self._path), "opening"):
+        _make_file(self._path)
+        with self._using("opening"):
             self._connection = sqlite3.connect(
                 self._path, timeout=1.0, isolation_level=None, check_same_thread=False
             )
@@ -55,10 +67,16 @@ class TextIndex:
         connection = self._connection
         connection.execute("PRAGMA synchronous = OFF")  # lost, it is made again
         connection.execute("PRAGMA trusted_schema = OFF")
-        if connection.execute("PRAGMA user_version").fetchone()[0] == _FORMAT:
-            return
-        with self._writing():
-            self._make()
+        found = self._format()
+        if found == _NEW:
+            with writing(connection):
+                if self._format() == _NEW:  # nobody else was faster
+                    self._make()
+        elif found != _FORMAT:
+            raise damage(f"its format is {found}, not {_FORMAT}")
+
+    def _format(self) -> int:
+        return int(self._connection.execute("PRAGMA user_version").fetchone()[0])
 
     def _make(self) -> None:
         connection = self._connection
@@ -68,34 +86,52 @@ class TextIndex:
             "CREATE VIRTUAL TABLE texts USING fts5(text, content = '', detail = none,"
             " columnsize = 0, tokenize = 'trigram case_sensitive 1')"
         )
-        connection.execute("CREATE TABLE extent (first INTEGER, last INTEGER)")
-        connection.execute("INSERT INTO extent VALUES (0, 0)")
+        connection.execute("CREATE TABLE extent (first INTEGER, last INTEGER, mark INTEGER)")
+        connection.execute("INSERT INTO extent VALUES (0, 0, 0)")
         connection.execute(f"PRAGMA user_version = {_FORMAT}")
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        with translated(str(self._path), "searching"), writing(self._connection):
-            yield
+    def _using(self, doing: str) -> Iterator[None]:
+        """Turn errors of the driver into ours; where the file is to blame, delete it."""
+        try:
+            with translated(str(self._path), doing):
+                yield
+        except StoreError as error:
+            if not _to_blame(error.__cause__):
+                raise
+            # Who has it open keeps the old file, and finds out by itself.
+            with contextlib.suppress(OSError):
+                self._path.unlink(missing_ok=True)
+            logger.warning("%s was no good and is made anew: %s", self._path, error.__cause__)
+            message = f"{self._path} was no good: {error.__cause__}; the next search makes it anew"
+            raise _Broken(message, location=str(self._path)) from error
 
-    def extent(self) -> tuple[int, int]:
-        """Return the first and the last number that was looked at; (0, 0) for a new index."""
-        first, last = self._connection.execute("SELECT first, last FROM extent").fetchone()
-        return first, last
+    def extent(self) -> Indexed:
+        """Return what was looked at; StoreUnavailable."""
+        with self._using("searching"):
+            return self._extent()
 
-    def clear(self) -> None:
-        """Begin anew."""
-        with self._writing():
-            self._make()
+    def _extent(self) -> Indexed:
+        rows = self._connection.execute("SELECT first, last, mark FROM extent").fetchall()
+        if len(rows) != 1 or {*map(type, rows[0])} != {int}:
+            raise damage("it does not say what it has looked at")
+        return Indexed(*rows[0])
 
-    def add(self, rows: Iterable[tuple[int, str]], behind: int, last: int) -> bool:
-        """Add texts by their numbers; False if another has gone on from ``behind`` meanwhile."""
-        with self._writing():
-            if self.extent()[1] != behind:
+    def clear(self, known: Indexed) -> None:
+        """Begin anew, unless another has changed the extent from ``known`` meanwhile."""
+        with self._using("searching"), writing(self._connection):
+            if self._extent() == known:
+                self._make()
+
+    def add(self, rows: Iterable[tuple[int, str]], known: Indexed, last: int, mark: int) -> bool:
+        """Add texts by their numbers; False if another has gone on from ``known`` meanwhile."""
+        with self._using("searching"), writing(self._connection):
+            if self._extent() != known:
                 return False
             self._connection.executemany("INSERT INTO texts (rowid, text) VALUES (?, ?)", rows)
             self._connection.execute(
-                "UPDATE extent SET last = ?, first = CASE first WHEN 0 THEN ? ELSE first END",
-                (last, behind + 1),
+                "UPDATE extent SET first = ?, last = ?, mark = ?",
+                (known.first or known.last + 1, last, mark),
             )
         return True
 
@@ -109,13 +145,34 @@ class TextIndex:
             f" ORDER BY rowid {way} LIMIT ?"
         )
         while True:
-            with translated(str(self._path), "searching"):
-                found = self._connection.execute(query, (match, after, _PAGE)).fetchall()
-            if not found:
+            with self._using("searching"):
+                rows = self._connection.execute(query, (match, after, _PAGE)).fetchall()
+                found = [after, *(number for (number,) in rows)]
+                if found != sorted(set(found), reverse=newest):
+                    raise damage("its numbers are out of order")
+            if not rows:
                 return
-            yield from (number for (number,) in found)
-            after = found[-1][0]
+            yield from found[1:]
+            after = found[-1]
 
     def close(self) -> None:
         """Give back the file."""
         self._connection.close()
+
+
+def _make_file(path: Path) -> None:
+    """Make an empty file if there is none; StoreUnavailable."""
+    try:
+        # SQLite would make the file for all to read. It holds letters of people's data.
+        if not path.exists():
+            path.touch(mode=0o600)
+    except OSError as error:
+        message = f"{path} cannot be created: {error.strerror}; make its directory writable"
+        raise StoreUnavailable(message, location=str(path)) from error
+
+
+def _to_blame(error: BaseException | None) -> bool:
+    """Tell whether an error of the driver comes from what stands in the file."""
+    if isinstance(error, UnicodeDecodeError):
+        return True
+    return (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF in _TO_BLAME

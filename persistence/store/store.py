@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 from ..records.records import (
     AgentRow,
@@ -31,22 +31,34 @@ TimerPlace: TypeAlias = tuple[float, str, str, str]
 """Where a timer stands: when it is due, its agent's kind and key, its name."""
 
 
+class Indexed(NamedTuple):
+    """What an index of texts has looked at; zeros for a new one."""
+
+    first: int
+    """The first number."""
+    last: int
+    """The last one."""
+    mark: int
+    """What who added the last one knows it by: another of that number has another mark."""
+
+
 class TextSearch(Protocol):
     """An index of texts by numbers, beside a store: it may be behind, or lost, without harm.
 
-    Methods raise StoreUnavailable. For one thread at a time.
+    Methods raise StoreUnavailable; one that is damaged goes, and is made anew by who opens it
+    next. For one thread at a time.
     """
 
-    def extent(self) -> tuple[int, int]:
-        """Return the first and the last number that was looked at; (0, 0) for a new index."""
+    def extent(self) -> Indexed:
+        """Return what was looked at."""
         ...
 
-    def clear(self) -> None:
-        """Begin anew."""
+    def clear(self, known: Indexed) -> None:
+        """Begin anew, unless another has changed the extent from ``known`` meanwhile."""
         ...
 
-    def add(self, rows: Iterable[tuple[int, str]], behind: int, last: int) -> bool:
-        """Add texts by their numbers; False if another has gone on from ``behind`` meanwhile."""
+    def add(self, rows: Iterable[tuple[int, str]], known: Indexed, last: int, mark: int) -> bool:
+        """Add texts by their numbers; False if another has gone on from ``known`` meanwhile."""
         ...
 
     def find(self, text: str, after: int, *, newest: bool) -> Iterator[int]:

@@ -1,8 +1,12 @@
 """Text search: with an index, without one, and after the index was lost."""
 
+import os
 import random
 import sqlite3
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -10,6 +14,11 @@ import pytest
 from perdure import Agent, AgentSystem, MemoryStore, State, open_reader
 from perdure.hooks.timeline.timeline import Timeline
 from perdure.hooks.timeline.wanted import selection_of
+from perdure.persistence.errors import StoreUnavailable
+from perdure.persistence.sqlite.search import TextIndex
+from perdure.persistence.sqlite.store import SqliteStore
+from perdure.persistence.store.lease import Owner
+from perdure.persistence.store.store import Indexed
 from tests.kit.deadline import DEADLINE
 
 WORDS = ["Tee", "Kaffee", "STRASSE", "Straße", 'quo"ted', "日本語", "a%b", "OR", "tea"]
@@ -75,6 +84,26 @@ def damage(index: Path) -> None:
     index.write_bytes(b"no database" * 1000)
 
 
+def pages(index: Path) -> None:
+    """Write over the pages of the index from the fourth on; the file still opens."""
+    size = 3 * 4096
+    index.write_bytes(index.read_bytes()[:size].ljust(4 * size, b"\x5a"))
+
+
+def forget(index: Path) -> None:
+    """Take from the index what it says of itself."""
+    with sqlite3.connect(index) as connection:
+        connection.execute("DELETE FROM extent")
+    connection.close()
+
+
+def age(index: Path) -> None:
+    """Have the index be of another release."""
+    with sqlite3.connect(index) as connection:
+        connection.execute("PRAGMA user_version = 1")
+    connection.close()
+
+
 def cut(index: Path) -> None:
     """Have the index forget some."""
     with sqlite3.connect(index) as connection:
@@ -88,7 +117,10 @@ def forbid(index: Path) -> None:
     index.mkdir()
 
 
-@pytest.mark.parametrize("harm", [lose, damage, cut, forbid], ids=lambda harm: harm.__name__)
+HARMS = [lose, damage, pages, forget, age, cut, forbid]
+
+
+@pytest.mark.parametrize("harm", HARMS, ids=lambda harm: harm.__name__)
 def test_an_index_that_is_lost_or_damaged_costs_time_alone(
     harm: Callable[[Path], None], tmp_path: Path
 ) -> None:
@@ -98,14 +130,116 @@ def test_an_index_that_is_lost_or_damaged_costs_time_alone(
         speak(system, 1)
         wanted = expected(system, "kaffee", newest=False)
         assert [each.id for each in system.timeline(text="KAFFEE").each()] == wanted
-        harm(tmp_path / "said.db-search")
+        index = tmp_path / "said.db-search"
+        harm(index)
         assert [each.id for each in system.timeline(text="KAFFEE").each()] == wanted
+        assert [each.id for each in system.timeline(text="KAFFEE").each()] == wanted
+        if harm is not forbid:
+            assert answers(index)  # it was made anew
         reader = open_reader(path)
         try:
             timeline = Timeline(reader, selection_of(reader, text="kaffee"))
             assert [each.id for each in timeline.each()] == wanted
         finally:
             reader.close()
+
+
+def answers(index: Path) -> list[int]:
+    """Return the commits of which the index says that they may hold a word."""
+    with closing(TextIndex(index)) as opened:
+        return list(opened.find("kaffee", 0, newest=False))
+
+
+@pytest.mark.parametrize("way", ["oldest", "newest"])
+def test_an_index_that_breaks_amid_a_search_is_left_for_the_journal(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the index has not given out yet is read from the journal: nothing twice, none lost."""
+    real, first = TextIndex.find, way == "newest"
+
+    def some(index: TextIndex, text: str, after: int, *, newest: bool) -> Iterator[int]:
+        yield from islice(real(index, text, after, newest=newest), 5)
+        raise StoreUnavailable("the disk failed")
+
+    with AgentSystem.open(tmp_path / "said.db", agents=[Speaker], sync="process") as system:
+        speak(system, 2)
+        wanted = expected(system, "kaffee", newest=first)
+        monkeypatch.setattr(TextIndex, "find", some)
+        found = system.timeline(text="kaffee").each(newest=first)
+        assert [each.id for each in found] == wanted
+
+
+@pytest.mark.parametrize("text", ["a\0b", "tee\0", "kaf\ud800"], ids=ascii)
+def test_a_text_that_no_database_takes_is_looked_for_without_an_index(
+    text: str, tmp_path: Path
+) -> None:
+    """A text with a NUL or half a surrogate pair finds nothing, and breaks nothing."""
+    with AgentSystem.open(tmp_path / "said.db", agents=[Speaker], sync="process") as system:
+        speak(system, 1)
+        assert not system.timeline(text=text).list()
+        assert not (tmp_path / "said.db-search").exists()
+
+
+def test_the_index_is_for_its_owner_alone(tmp_path: Path) -> None:
+    """Nobody else may read it, like the store, whatever new files are usually allowed."""
+    before = os.umask(0o022)
+    try:
+        with AgentSystem.open(tmp_path / "said.db", agents=[Speaker], sync="process") as system:
+            speak(system, 1, count=3)
+            system.timeline(text="kaffee").list()
+            assert stat.S_IMODE((tmp_path / "said.db-search").stat().st_mode) == 0o600
+    finally:
+        os.umask(before)
+
+
+@pytest.mark.parametrize("others", [1, 3, 6])
+def test_a_backup_that_is_put_back_is_searched_as_it_is(others: int, tmp_path: Path) -> None:
+    """The index of commits that are no more is not taken for that of those in their places."""
+    path, copy = tmp_path / "said.db", tmp_path / "copy.db"
+
+    def say(*texts: str) -> None:
+        with AgentSystem.open(path, agents=[Speaker], sync="process") as system:
+            for text in texts:
+                system.agent(Speaker, "s").call(Speaker.say, text).get(timeout=DEADLINE)
+            assert system.timeline(text="before the copy").count() == 1
+            for text in texts:
+                assert system.timeline(text=text).count() == 1
+
+    say("before the copy")
+    copy.write_bytes(path.read_bytes())
+    say("first", "second", "third")
+    path.write_bytes(copy.read_bytes())
+    with AgentSystem.open(path, agents=[Speaker], sync="process") as system:
+        for number in range(others):
+            system.agent(Speaker, "s").call(Speaker.say, f"other {number}").get(timeout=DEADLINE)
+        assert system.timeline(text="other").count() == others
+        assert system.timeline(text="third").count() == 0
+        assert len(answers(tmp_path / "said.db-search")) == 0
+
+
+def test_an_index_stays_when_what_it_ends_with_is_trimmed(tmp_path: Path) -> None:
+    """The journal's old end going is no reason to make it anew, and loses nothing."""
+    path, index = tmp_path / "said.db", tmp_path / "said.db-search"
+    with AgentSystem.open(path, agents=[Speaker], sync="process") as system:
+        speak(system, 1, count=10)
+        system.timeline(text="kaffee").list()
+        before = extent(index)
+        assert answers(index)
+        speak(system, 2, count=30)
+    with closing(SqliteStore(path, sync="process")) as store:
+        store.acquire(Owner.this_process())
+        assert store.trim_journal(before.last + 5, 100) > before.last
+    with AgentSystem.open(path, agents=[Speaker], sync="process") as system:
+        assert system.timeline().list()[0].sequence > before.last
+        wanted = expected(system, "kaffee", newest=False)
+        assert [each.id for each in system.timeline(text="kaffee").each()] == wanted
+        assert answers(index)[0] <= before.last < extent(index).last
+
+
+def extent(index: Path) -> Indexed:
+    """Return what the index has looked at."""
+    with closing(TextIndex(index)) as opened:
+        return opened.extent()
 
 
 def test_what_was_erased_leaves_the_index_with_the_journal(tmp_path: Path) -> None:
