@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from operator import itemgetter
+from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -91,22 +94,65 @@ def reach_of(
     return Reach(selection, low, high, after, newest, unknown_up_to(store))
 
 
-def _sequence_at(store: StoreReader, time: float) -> int:
-    """Return the sequence of the last commit at or before a time, 0 if there is none.
+class _Moment(NamedTuple):
+    """Which commit was the last one at a time, and at which times around that it is the same."""
 
-    A binary search: the times of commits rise with their sequences, as far as the clock does.
+    sequence: int
+    """0 where none was made yet."""
+    since: float
+    until: float
+    """From then on it may be another."""
+
+
+def _sequence_at(store: StoreReader, time: float) -> int:
+    """Return the sequence of the last commit at or before a time, 0 if there is none."""
+    return _moment(store, _ends(store), time).sequence
+
+
+def _ends(store: StoreReader) -> list[JournalEntry]:
+    """Return the oldest and the newest commit, of none or one twice."""
+    return store.journal(limit=1) + store.journal(limit=1, newest=True)
+
+
+def _moment(store: StoreReader, ends: list[JournalEntry], time: float) -> _Moment:
+    """Find the last commit at or before a time among those from one end to the other.
+
+    The times of commits rise with their sequences, as far as the clock does. Where it was set
+    back, of two times the later one never has the earlier commit, as long as the ends are the same.
     """
-    ends = store.journal(limit=1), store.journal(limit=1, newest=True)
-    if not ends[0] or ends[0][0].time > time:
-        return 0
-    low, high = ends[0][0].sequence, ends[1][0].sequence + 1
+    since, until = -math.inf, math.inf
+
+    def made_by_then(sequence: int) -> int | None:
+        nonlocal since, until
+        found = store.journal(after=sequence - 1, limit=1)
+        if not found:
+            return None
+        if found[0].time > time:
+            until = min(until, found[0].time)
+            return None
+        since = max(since, found[0].time)
+        return found[0].sequence
+
+    if not ends or ends[0].time > time:
+        return _Moment(0, since, ends[0].time if ends else until)
+    since = ends[0].time
+    last = _last(ends[0].sequence, ends[-1].sequence + 1, made_by_then)
+    return _Moment(last, since, until)
+
+
+def _last(low: int, high: int, fits: Callable[[int], int | None]) -> int:
+    """Return the last number from ``low`` on and below ``high`` of a row that fits.
+
+    ``fits`` returns the number of the first row at or behind a number; None if it does not fit,
+    and so none behind it does, or there is none.
+    """
     while high - low > 1:
         middle = (low + high) // 2
-        found = store.journal(after=middle - 1, limit=1)
-        if found and found[0].time <= time:
-            low = max(found[0].sequence, low + 1)
-        else:
+        found = fits(middle)
+        if found is None:
             high = middle
+        else:
+            low = found
     return low
 
 
@@ -239,21 +285,21 @@ def decisions(store: StoreReader, reach: Reach) -> Iterator[Event]:
 
 def _number_behind(store: StoreReader, sequence: int, *, newest: bool) -> int:
     """Return a number of a decision such that those behind it are behind a sequence."""
-    ends = [
-        store.page(AUDIT, BY_NUMBER._replace(descending=down), None, 1) for down in (False, True)
-    ]
-    if not ends[0]:
+    ends = store.page(AUDIT, BY_NUMBER, None, 1)
+    ends += store.page(AUDIT, BY_NUMBER._replace(descending=True), None, 1)
+    if not ends:
         return _LAST if newest else -1
-    low, high = int(str(ends[0][0][0])) - 1, int(str(ends[1][0][0])) + 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        found = store.page(AUDIT, BY_NUMBER, (middle - 1,), 1)
-        number, place = int(str(found[0][0])), int(str(found[0][1]))
-        if place < sequence or (place == sequence and not newest):
-            low = max(number, low + 1)
-        else:
-            high = middle
-    return high if newest else low
+
+    def before(number: int) -> int | None:
+        found = store.page(AUDIT, BY_NUMBER, (number - 1,), 1)
+        if not found:
+            return None
+        entry = AuditEntry.of(found[0])
+        fits = entry.sequence < sequence or (entry.sequence == sequence and not newest)
+        return entry.number if fits else None
+
+    last = _last(int(str(ends[0][0])) - 1, int(str(ends[-1][0])) + 1, before)
+    return last + 1 if newest else last
 
 
 def _decision(entry: AuditEntry) -> Event:
@@ -272,20 +318,51 @@ def _decision(entry: AuditEntry) -> Event:
 
 def letters(store: StoreReader, reach: Reach) -> Iterator[Event]:
     """Give messages that went to the dead letters; there are few of them."""
-    wanted, found = reach.selection, []
-    after: int | None = None
-    while page := store.dead_letters(wanted.kind, wanted.key, after=after, limit=PAGE):
-        found += [
-            letter
-            for letter in page
-            if wanted.correlation is None or letter.correlation == wanted.correlation
-        ]
-        after = page[-1].id
-    events = [_letter(letter, _sequence_at(store, letter.died), reach.unknown) for letter in found]
-    for event in sorted(events, key=lambda event: event.place, reverse=reach.newest):
-        if reach.beyond(event.sequence):
+    found = list(_letters_within(store, reach, _times_of(store, reach)))
+    found.sort(key=lambda letter: letter.died, reverse=reach.newest)
+    placed = _placed(store, found)
+    for sequence, together in itertools.groupby(placed, key=itemgetter(0)):
+        if reach.beyond(sequence):
             return
-        yield event
+        events = [_letter(letter, sequence, reach.unknown) for _, letter in together]
+        yield from sorted(events, key=lambda event: event.place, reverse=reach.newest)
+
+
+def _times_of(store: StoreReader, reach: Reach) -> tuple[float, float]:
+    """Return between which times letters died that are wanted and behind ``reach.after``."""
+    wanted, after = reach.selection, reach.after
+    since = -math.inf if wanted.since is None else wanted.since
+    until = math.inf if wanted.until is None else wanted.until
+    if after is None:
+        return since, until
+    if reach.newest:  # those of commits that came later are not behind it
+        later = store.journal(after=after.sequence, limit=1)
+        return since, min(until, later[0].time + SLACK) if later else until
+    own = store.journal(after=after.sequence - 1, limit=1)
+    if own and own[0].sequence == after.sequence:
+        since = max(since, own[0].time - SLACK)
+    return since, until
+
+
+def _letters_within(
+    store: StoreReader, reach: Reach, times: tuple[float, float]
+) -> Iterator[DeadLetter]:
+    wanted, (since, until), after = reach.selection, times, None
+    while page := store.dead_letters(wanted.kind, wanted.key, after=after, limit=PAGE):
+        for letter in page:
+            chosen = wanted.correlation is None or letter.correlation == wanted.correlation
+            if chosen and since <= letter.died <= until:
+                yield letter
+        after = page[-1].id
+
+
+def _placed(store: StoreReader, letters: list[DeadLetter]) -> Iterator[tuple[int, DeadLetter]]:
+    """Iterate over letters with the last commit before each; those of one share the search."""
+    ends, moment = _ends(store) if letters else [], None
+    for letter in letters:
+        if moment is None or not moment.since <= letter.died < moment.until:
+            moment = _moment(store, ends, letter.died)
+        yield moment.sequence, letter
 
 
 def _letter(letter: DeadLetter, sequence: int, unknown: int) -> Event:
