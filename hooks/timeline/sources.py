@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Iterator
@@ -32,6 +33,8 @@ PAGE: Final = 1024
 """Rows read at a time by who goes on."""
 SLACK: Final = 1.0
 """Seconds by which commits may be out of the order of their times, with nothing missed."""
+LONGEST: Final = 3600.0
+"""Seconds between what happened in a turn and its commit, with nothing missed."""
 CAUSES: Final = 2
 """The format of stores since which every commit knows what led to it."""
 _LAST: Final = 2**62
@@ -85,13 +88,24 @@ class Source(Protocol):
 def reach_of(
     store: StoreReader, selection: Selection, after: Place | None, *, newest: bool
 ) -> Reach:
-    """Find between which commits the events of a selection lie."""
+    """Find between which commits the turns of a selection lie."""
+    low, high = _between(store, selection, SLACK)
+    return Reach(selection, low, high, after, newest, unknown_up_to(store))
+
+
+def _of_parts(store: StoreReader, reach: Reach) -> Reach:
+    """Return the reach of what happened in turns: some time before, or after, they committed."""
+    low, high = _between(store, reach.selection, LONGEST)
+    return dataclasses.replace(reach, low=low, high=high)
+
+
+def _between(store: StoreReader, selection: Selection, slack: float) -> tuple[int, int]:
     low, high = 0, _LAST
     if selection.since is not None:
-        low = _sequence_at(store, selection.since - SLACK)
+        low = _sequence_at(store, selection.since - slack)
     if selection.until is not None:
-        high = _sequence_at(store, selection.until + SLACK)
-    return Reach(selection, low, high, after, newest, unknown_up_to(store))
+        high = _sequence_at(store, selection.until + slack)
+    return low, high
 
 
 class _Moment(NamedTuple):
@@ -232,7 +246,7 @@ def artifacts_of(entry: JournalEntry) -> list[Event]:
 
 def hooks(store: StoreReader, reach: Reach) -> Iterator[Event]:
     """Give what hooks did."""
-    wanted = reach.selection
+    wanted, reach = reach.selection, _of_parts(store, reach)
     given = {"kind": wanted.kind, "key": wanted.key, "correlation": wanted.correlation}
     chosen: Any = {name: value for name, value in given.items() if value is not None}
     after = None
@@ -262,7 +276,7 @@ def hook_event(record: HookRecord) -> Event:
 
 def decisions(store: StoreReader, reach: Reach) -> Iterator[Event]:
     """Give decisions about access."""
-    wanted = reach.selection
+    wanted, reach = reach.selection, _of_parts(store, reach)
     order = BY_NUMBER
     if wanted.correlation is not None:
         order = Order(("correlation", "number"), (wanted.correlation,))
@@ -322,8 +336,6 @@ def letters(store: StoreReader, reach: Reach) -> Iterator[Event]:
     found.sort(key=lambda letter: letter.died, reverse=reach.newest)
     placed = _placed(store, found)
     for sequence, together in itertools.groupby(placed, key=itemgetter(0)):
-        if reach.beyond(sequence):
-            return
         events = [_letter(letter, sequence, reach.unknown) for _, letter in together]
         yield from sorted(events, key=lambda event: event.place, reverse=reach.newest)
 
