@@ -101,7 +101,8 @@ class Committer:
         self.refusing: Exception | None = None
         """Why nobody may wait for a commit now, since ``fail_waiting`` and until ``resume``."""
         self._closing = False
-        self._dead: Exception | None = None
+        self.dead: Exception | None = None
+        """Why nothing is taken any more; None as long as it is."""
         self._chain = chain
         self.on_durable: Callable[[Batch], None] | None = None
         """Told of a batch with shared rows once it is durable, before its replies leave; must not
@@ -136,11 +137,6 @@ class Committer:
         """Whether a batch failed, and nothing is written before ``resume()``."""
         return self._held
 
-    @property
-    def closed(self) -> bool:
-        """Whether nothing is taken any more."""
-        return self._dead is not None
-
     def backlog(self) -> int:
         """Return how many commits are not durable yet."""
         return self._next - 1 - self.durable
@@ -171,8 +167,8 @@ class Committer:
 
     def _append(self, commit: Commit) -> int:
         with self._lock:
-            if self._dead is not None:
-                raise self._dead
+            if self.dead is not None:
+                raise self.dead
             writer = commit.writer
             if writer is not None:
                 # Here and not before: whoever revokes a right and then appends knows that nothing
@@ -203,13 +199,13 @@ class Committer:
         """Call ``reply`` once everything appended so far is durable; at once if it already is."""
         # In the queue: the batch that takes the commits before it takes the gate as well.
         with self._lock:
-            if self._dead is None:
+            if self.dead is None:
                 last = self._next - 1
                 if last > self.durable and self.refusing is None:
                     self._queue.append(_Gate(reply, last))
                     self._ring()
                     return
-            error = self._dead or (self.refusing if self._next - 1 > self.durable else None)
+            error = self.dead or (self.refusing if self._next - 1 > self.durable else None)
         reply(error)
 
     def refuse(self, commit: Commit) -> None:
@@ -227,7 +223,7 @@ class Committer:
     def when_durable(self, sequence: int, callback: Callable[[], None]) -> bool:
         """Arrange for ``callback`` once ``sequence`` is durable; False if it already is."""
         with self._lock:
-            if sequence <= self.durable or self._dead is not None:
+            if sequence <= self.durable or self.dead is not None:
                 return False
             self._waits.append((sequence, callback))
             return True
@@ -254,15 +250,15 @@ class Committer:
             self._settled.wait_for(
                 lambda: (
                     self.durable >= wanted
-                    or self._dead is not None
+                    or self.dead is not None
                     or (self._held and not while_held)
                 ),
                 timeout,
             )
             if self.durable >= wanted:
                 return True
-            if self._dead is not None:
-                raise self._dead
+            if self.dead is not None:
+                raise self.dead
             return False
 
     @contextmanager
@@ -371,12 +367,12 @@ class Committer:
             with self._lock:
                 waiting = bool(self._queue or self._taken or self._stuck)
                 if not self._answers:
-                    if self._dead is not None:
+                    if self.dead is not None:
                         return
                     if self._closing and not waiting:
                         # Decided under the lock of the append: what was taken is written, what
                         # comes from now on is refused.
-                        self._dead = _closed()
+                        self.dead = _closed()
                         return
                 self._sleeping = not self._answers and (self._held or not waiting)
             if self._sleeping:
@@ -402,7 +398,7 @@ class Committer:
 
     def _write_batch(self) -> None:
         with self._lock:
-            if self._held or self._dead is not None:
+            if self._held or self.dead is not None:
                 return
             # Exchanged rather than copied: whoever appends waits for this lock.
             if not self._taken:
@@ -520,8 +516,8 @@ class Committer:
     def abort(self, error: Exception) -> None:
         """End for good: nothing more is taken, everybody who waits is told why."""
         with self._lock:
-            if self._dead is None:
-                self._dead = error
+            if self.dead is None:
+                self.dead = error
             waits, self._waits = self._waits, deque()
             self._settled.notify_all()
         self.wake()

@@ -101,7 +101,7 @@ class Uploads:
 
     def check(self) -> None:
         """Raise what keeps anything from being saved just now."""
-        if self._supervisor.committer.closed:
+        if self._supervisor.committer.dead is not None:
             raise SystemClosed("the agent system is closed; open it again to save artifacts")
         if self._supervisor.committer.writes_here():
             message = "a receiver of a save signal runs where saving is done; do not save there"

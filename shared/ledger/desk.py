@@ -380,7 +380,7 @@ class Desk(View):
         refusal = self._supervisor.refusal()
         if refusal is not None:
             raise refusal
-        if committer.closed:
+        if committer.dead is not None:
             raise _closed()
         if self._supervisor.swamped:
             with self.ledger.waiting():
