@@ -147,9 +147,13 @@ class Dispatcher:
             with self._lock:
                 self._lent.discard(thread)
 
+    def works_here(self) -> bool:
+        """Tell whether the calling thread is a worker."""
+        return threading.current_thread() in self._threads
+
     def crowded(self) -> bool:
         """Tell a worker that so many wait already that it should rather help than wait."""
-        return len(self._lent) > self._most // 2 and threading.current_thread() in self._threads
+        return len(self._lent) > self._most // 2 and self.works_here()
 
     def lend_for(self, thread: threading.Thread) -> None:
         """Take a thread that hangs out of the pool; another takes its place.

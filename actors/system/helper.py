@@ -8,6 +8,7 @@ import logging
 import threading
 from asyncio import _get_running_loop  # what get_running_loop() does, without an exception
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 from ...persistence.errors import Deadlock, PoolExhausted
@@ -83,14 +84,19 @@ class AskHelper:
         finally:
             self._depth.value = depth
 
-    @contextlib.contextmanager
-    def waiting(self, future: Future[Any]) -> Iterator[None]:
+    def waiting(self, future: Future[Any]) -> AbstractContextManager[object]:
         """Surround the wait of a turn, or of somebody outside, for ``future``.
 
         The last thread of a full pool runs turns that the reply hangs on instead of waiting;
         PoolExhausted if there is none.
         """
         self._dispatcher.hurry()
+        if future.asker is None and not self._dispatcher.works_here():
+            return _NOTHING  # as most: nobody waits for it in a circle, and it has no place to lend
+        return self._lending(future)
+
+    @contextlib.contextmanager
+    def _lending(self, future: Future[Any]) -> Iterator[None]:
         with _registered(future), contextlib.ExitStack() as place:
             while not future.done():
                 try:
