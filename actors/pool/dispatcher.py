@@ -14,6 +14,7 @@ from typing import Final
 
 from ...persistence.errors import PoolExhausted
 from .offers import VAIN, Offers, Runnable
+from .returning import Returning
 from .writing import Scribe, Writing
 
 logger = logging.getLogger("perdure.actors")
@@ -59,8 +60,11 @@ class Dispatcher:
         self._most = max(most, workers)
         self._name = name
         self._later = later
-        self.writing = None if scribe is None else Writing(scribe, later, self._lend_to_the_disk)
         self._ready: queue.SimpleQueue[Runnable | None] = queue.SimpleQueue()
+        self._returning = Returning(self._ready.put)
+        self.writing = None
+        if scribe is not None:
+            self.writing = Writing(scribe, later, self._lend_to_the_disk, self._returning)
         self.requeue: Callable[[Runnable], None] = self._ready.put
         """Have work run that was submitted already, by a worker that is there. One call in C, so
         that it is made or not made when an asynchronous exception strikes."""
@@ -85,7 +89,10 @@ class Dispatcher:
         """Have a worker run ``work`` once."""
         next(self._submitted)
         # Before threads are started: what is here is run, though that may raise.
-        self._ready.put(work)
+        if self._returning.soon:
+            self._returning.leave(work)
+        else:
+            self._ready.put(work)
         if self._offers.lingering:
             self._offers.ring()
         if self._wanting:
@@ -247,6 +254,7 @@ class Dispatcher:
                 self._lent.discard(thread)
                 self._given_up.discard(thread)
                 self._fill()  # nothing, unless it ends before its time
+            self._returning.end()
 
     def _serve(self, thread: threading.Thread) -> bool:
         """Run work until the pool ends or this worker is too many; False if it was interrupted."""
@@ -260,9 +268,7 @@ class Dispatcher:
     def _run_work(self, thread: threading.Thread) -> None:
         vain = 0
         failed: Runnable | None = None
-        # Taken by the iterator: an asynchronous exception strikes after a call that is written out,
-        # before its result is assigned, and what was taken would be lost.
-        for work in iter(self._ready.get, None):
+        for work in self._works():
             try:
                 vain = 0 if work.run() else vain + 1
                 failed = None
@@ -280,6 +286,23 @@ class Dispatcher:
                 return
             if vain >= VAIN:
                 self._offers.linger(self._ready.empty)
+
+    def _works(self) -> Iterator[Runnable]:
+        """Give a worker its work, until the pool ends; what was left to it on its way comes first."""
+        self._returning.end()  # if one was interrupted while it looked
+        # Taken by iterators: an asynchronous exception strikes after a call that is written out,
+        # before its result is assigned, and what was taken would be lost.
+        ready = iter(self._ready.get, None)
+        while True:
+            while self._returning.soon:
+                with contextlib.suppress(IndexError):
+                    for work in self._returning.come():
+                        yield work
+            for work in ready:
+                yield work
+                break
+            else:
+                return
 
     def _leaves(self, thread: threading.Thread) -> bool:
         """Tell a worker between two runs whether it is one too many; then it is out already."""

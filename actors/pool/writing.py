@@ -12,6 +12,8 @@ import threading
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from .returning import Returning
+
 LOOK_SECONDS: Final = 0.05
 """Seconds between two looks at who writes; who writes at both is held up."""
 
@@ -28,8 +30,13 @@ class Scribe(Protocol):
         """Tell, without a lock, whether there is anything to write."""
         ...
 
-    def help(self) -> None:
+    def write(self) -> None:
         """Write what there is on the calling thread, unless somebody writes already."""
+        ...
+
+    @property
+    def on_free(self) -> Callable[[], None]:
+        """Do what the replies of what was written have left to be done."""
         ...
 
 
@@ -53,9 +60,11 @@ class Writing:
         scribe: Scribe,
         later: Callable[[float, Callable[[], None]], object] | None,
         lend: Lend,
+        returning: Returning,
     ) -> None:
         """Write for ``scribe``; look after a while by ``later``."""
         self._scribe = scribe
+        self._returning = returning
         self.wake, self.due = scribe.wake, scribe.due
         self._later = later
         self._lend = lend
@@ -76,9 +85,11 @@ class Writing:
                 self._looking = self._looking or look
             if look:
                 self._look_later()
-            self._scribe.help()
+            self._scribe.write()
         finally:
             self._through(thread)
+        self._returning.soon = True
+        self._scribe.on_free()  # last: whoever is woken makes work for others
 
     def _through(self, thread: threading.Thread) -> None:
         with self._lock:

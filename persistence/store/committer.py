@@ -283,9 +283,18 @@ class Committer:
         return bool(self._queue or self._taken)
 
     def help(self) -> None:
+        """Write what has gathered, as ``write``, and do what its replies have left to be done."""
+        self.write()
+        try:
+            self.on_free()  # last: whoever is woken makes work for others
+        except BaseException:
+            self.wake()
+            raise
+
+    def write(self) -> None:
         """Write what has gathered on the calling thread, unless somebody is writing already.
 
-        What is left is the writing thread's.
+        What is left is the writing thread's. ``on_free`` is the caller's.
         """
         try:
             if (self._queue or self._taken) and not self._held:
@@ -298,7 +307,6 @@ class Committer:
                         finally:
                             self._baton.release()
             self.leave()
-            self.on_free()  # last: whoever is woken makes work for others
         except BaseException:
             self.wake()
             raise

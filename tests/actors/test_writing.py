@@ -123,20 +123,20 @@ def test_what_a_struck_worker_has_not_written_is_written(
 ) -> None:
     """A worker that is interrupted before it writes, or behind it, leaves no caller behind."""
     struck: list[str] = []
-    help_once = Committer.help
+    write_once = Committer.write
 
     def strike(committer: Committer) -> None:
         name = threading.current_thread().name
         if struck or name != "perdure-worker":
-            help_once(committer)
+            write_once(committer)
             return
         struck.append(name)
         if where == 1:
-            help_once(committer)
+            write_once(committer)
         raise KeyboardInterrupt
 
     with AgentSystem.open(tmp_path / "desk.db", agents=[Desk]) as system:
-        monkeypatch.setattr(Committer, "help", strike)
+        monkeypatch.setattr(Committer, "write", strike)
         desk = system.agent(Desk, "a")
 
         async def ask() -> list[int]:
