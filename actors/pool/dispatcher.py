@@ -288,7 +288,7 @@ class Dispatcher:
                 self._offers.linger(self._ready.empty)
 
     def _works(self) -> Iterator[Runnable]:
-        """Give a worker its work, until the pool ends; what was left to it on its way comes first."""
+        """Give a worker its work, until the pool ends; first what was left to it."""
         self._returning.end()  # if one was interrupted while it looked
         # Taken by iterators: an asynchronous exception strikes after a call that is written out,
         # before its result is assigned, and what was taken would be lost.
