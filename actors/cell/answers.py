@@ -10,9 +10,9 @@ from pykka.messages import ProxyCall
 from ...hooks.details import MessageDetails
 from ...hooks.executor import Decision, run_chain
 from ...hooks.history.record import as_json
-from ...hooks.history.recording import HookAnswer, Recorder
+from ...hooks.history.recording import ASKED, HookAnswer, Recorder
 from ...hooks.hook import HookRun, Surroundings
-from ...hooks.results import Cancel, Fork, Redirect, Replace, Result, Skip
+from ...hooks.results import Cancel, Fork, Redirect, Replace, Result, Retry, Skip
 from ...persistence.errors import HookFailed
 from ..talk.messages import CallCodec
 from .hooks import Chain
@@ -27,27 +27,39 @@ def run_recorded(  # noqa: PLR0917 - as run_chain, and what a message is written
     agent: object,
     around: Surroundings,
     runs: list[HookRun],
+    call: int = 0,
 ) -> Decision[Any] | None:
     """Run the hooks of a chain, and take down what they answer.
 
-    Methods of the agent's class are left out: they are its code, and run again.
+    Methods of the agent's class are left out: they are its code, and run again. ``call`` says
+    which call of ``name`` it is about, where it is about one.
     """
-    point = chain[0].point.name
-    nth = tape.chains[point] = tape.chains.get(point, 0) + 1
+    place = tape.asking(chain[0].point.name, name, call)
+    token = ASKED.set(place)
     try:
         decision = run_chain(chain, details, name, agent, around, runs)
     except HookFailed as error:
         if error.hook:
             text = as_json(str(error))
-            tape.answers.append(HookAnswer(point, nth, error.hook, error.priority, "failed", text))
+            tape.answers.append(
+                HookAnswer(
+                    place.point, place.nth, error.hook, error.priority, "failed", text,
+                    name=name, call=call,
+                )
+            )  # fmt: skip
         raise
+    finally:
+        ASKED.reset(token)
     for hook, result in () if decision is None else decision.answers:
         if not hook.method:
             called, text = _written(calls, details, result)
             verb = type(result).__name__.lower()
             tape.answers.append(
-                HookAnswer(point, nth, hook.name, hook.options.priority, verb, text, called)
-            )
+                HookAnswer(
+                    place.point, place.nth, hook.name, hook.options.priority, verb, text, called,
+                    name, call,
+                )
+            )  # fmt: skip
     return decision
 
 
@@ -59,6 +71,8 @@ def _written(calls: CallCodec, details: Any, result: Result) -> tuple[str, str]:
         return "", as_json((result.to.kind, result.to.key))
     if isinstance(result, Cancel):
         return "", as_json(result.reason)
+    if isinstance(result, Retry):
+        return "", as_json((result.delay, result.attempts))
     return "", as_json(result.value if isinstance(result, Skip) else None)
 
 

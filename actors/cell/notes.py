@@ -75,7 +75,7 @@ def recording_of(
     return Recording(
         name, body, 0 if activation is None else activation.writer.version, letter.id,
         letter.cause, letter.correlation, letter.attempts + 1, letter.reply_to is not None,
-        tape.started, tape.seed, tape.moments, tape.what, tape.replies() if tape.asks else [],
+        tape.started, tape.seed, tape.moments, tape.made(), tape.replies() if tape.asks else [],
         [(table, list(key), row) for (table, key), row in seen.items()] if seen else [],
         [_sent(cast("AgentCell", target), sent) for target, sent in turn.sends],
         [] if effects is None else _timers(effects),

@@ -18,6 +18,7 @@ from ...hooks.acting import apart
 from ...hooks.details import CallDetails, CallErrorDetails
 from ...hooks.executor import Decision, run_chain
 from ...hooks.following import led_to
+from ...hooks.history.recording import CallPlace
 from ...hooks.hook import HookRun, called_of
 from ...hooks.points import Point, Work
 from ...hooks.results import Retry, Skip
@@ -45,11 +46,11 @@ class ProgramPoints:
         """Run the hooks of a system."""
         self._home = home
 
-    def run(self, point: Point[D], details: D, name: str = "") -> Decision[D] | None:
+    def run(self, point: Point[D], details: D, name: str = "", call: int = 0) -> Decision[D] | None:
         """Run the hooks that listen to the agent at work here, or if there is none to all.
 
         What they did is kept with the turn, and outside of turns in a commit of its own. ``name``
-        is what a hook may be limited to.
+        is what a hook may be limited to; ``call`` which call of it in the turn this is about.
         """
         home, turn = self._home, collecting_in(self._home)
         kind, key, agent, who = self._at_work(turn)
@@ -68,8 +69,9 @@ class ProgramPoints:
                 return run_chain(chain, details, name, agent, home.hooks, runs, who)
             cell: Any = turn.cell
             return run_recorded(
-                notes.tape, cell.blueprint.calls, chain, details, name, agent, home.hooks, runs
-            )
+                notes.tape, cell.blueprint.calls, chain, details, name, agent, home.hooks, runs,
+                call,
+            )  # fmt: skip
         finally:
             _running.reset(token)
             if turn is None:
@@ -87,7 +89,9 @@ class ProgramPoints:
         kind, key, _, _ = self._at_work(turn)
         correlation = led_to(self._home)[0] if turn is None else chain_of(self._home, turn)
         first = CallDetails(kind, key, correlation, name, args, None, 0.0)
-        call = _Call(self, work, first)
+        tape = None if turn is None or turn.notes is None else turn.notes.tape
+        # Here, not where it is made: of several at once the order in which that is done varies.
+        call = _Call(self, work, first, None if tape is None else tape.begin(name))
         if inspect.iscoroutinefunction(called_of(function)):
             return call.awaited(function)
         return call.made(function)
@@ -96,12 +100,12 @@ class ProgramPoints:
         """Return the seconds by which caches count."""
         return self._home.clock.monotonic()
 
-    def outside(self, name: str, call: Callable[[], Any]) -> Any:  # noqa: ANN401 - what it returns
+    def outside(self, name: str, call: Callable[[], Any], place: CallPlace | None) -> Any:  # noqa: ANN401 - what it returns
         """Make a call outside; in a recorded turn it is recorded, in a replayed one played."""
         turn = collecting_in(self._home)
         if turn is None or turn.notes is None or turn.notes.tape is None:
             return call()
-        return turn.notes.tape.outside(name, call)
+        return turn.notes.tape.outside(name, call, place)
 
     def pause(self, seconds: float) -> None:
         """Wait on the system's clock; a worker lends its place meanwhile."""
@@ -127,8 +131,12 @@ class ProgramPoints:
 class _Call:
     """One call: its hooks before, the attempts to make it, its hooks after."""
 
-    def __init__(self, points: ProgramPoints, work: Work, first: CallDetails) -> None:
+    def __init__(
+        self, points: ProgramPoints, work: Work, first: CallDetails, place: CallPlace | None
+    ) -> None:
         self._points = points
+        self._place = place
+        self._nth = 0 if place is None else place.nth
         self._work = work
         self._first = first
         self._attempt = 0
@@ -143,7 +151,7 @@ class _Call:
                 return details.result
             try:
                 call = partial(_called, function, details.name, details.args)
-                result = self._points.outside(details.name, call)
+                result = self._points.outside(details.name, call, self._place)
             except Exception as error:
                 answer = self._failed(details, error)
                 if answer is None:
@@ -162,7 +170,7 @@ class _Call:
                 return details.result
             try:
                 called = partial(function, **details.args)
-                result = await self._points.outside(details.name, called)
+                result = await self._points.outside(details.name, called, self._place)
             except Exception as error:
                 answer = await asyncio.to_thread(self._failed, details, error)
                 if answer is None:
@@ -177,7 +185,7 @@ class _Call:
         """Ask who listens before an attempt; what comes back is done if the call need not be."""
         self._attempt += 1
         told = msgspec.structs.replace(self._first, attempt=self._attempt)
-        self._decision = decision = self._points.run(self._work.before, told)
+        self._decision = decision = self._run(self._work.before, told)
         refuse(decision)
         if decision is not None:
             told = decision.details
@@ -187,10 +195,13 @@ class _Call:
         self._started = time.perf_counter()
         return told
 
+    def _run(self, point: Point[D], told: D) -> Decision[D] | None:
+        return self._points.run(point, told, self._first.name, self._nth)
+
     def _end(self, details: CallDetails, result: object) -> object:
         took = time.perf_counter() - self._started
         told = msgspec.structs.replace(details, result=result, seconds=took, done=True)
-        after = self._points.run(self._work.after, told)
+        after = self._run(self._work.after, told)
         if after is not None:
             result = after.details.result
         if self._decision is not None:
@@ -203,7 +214,7 @@ class _Call:
             details.kind, details.key, details.correlation, details.name, details.args, None,
             time.perf_counter() - self._started, attempt=self._attempt, error=error,
         )  # fmt: skip
-        decision = self._points.run(self._work.error, told)
+        decision = self._run(self._work.error, told)
         answer = None if decision is None else decision.answer
         if isinstance(answer, Retry) and self._attempt < answer.attempts:
             return answer

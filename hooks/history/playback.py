@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import typing
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from typing import Any
 import msgspec
 
 from ...persistence.errors import NotRecorded
-from .recording import UNAWAITED, OutsideCall, Recorder, Recording
+from .recording import UNAWAITED, CallPlace, OutsideCall, Recorder, Recording
 
 
 class RecordedError(Exception):
@@ -33,7 +34,9 @@ class Playback(Recorder):
         self._recording = recording
         self._moments = iter(recording.moments)
         self._numbers = iter(recording.numbers)
-        self._outside = _by_name(recording.outside)
+        self._outside: dict[tuple[str, int], list[OutsideCall]] = {}
+        for call in recording.outside:
+            self._outside.setdefault((call.name, call.nth), []).append(call)
         self._answers = _by_name(recording.asks)
         self.live = live
         self.missing: list[str] = []
@@ -60,19 +63,20 @@ class Playback(Recorder):
         number = next(self._numbers, None)
         return super().number(draw if number is None else lambda: number)
 
-    def outside(self, name: str, call: Callable[[], Any]) -> Any:  # noqa: ANN401
+    def outside(self, name: str, call: Callable[[], Any], place: CallPlace | None = None) -> Any:  # noqa: ANN401
         """Return what the call has given, or raise what it has raised.
 
         NotRecorded if the recording has no more calls of that name and none may be made.
         """
-        calls = self._outside.get(name)
+        place = place or self.begin(name)
+        calls = self._outside.get((name, place.nth))
         if calls:
             played = calls.pop(0)
-            self.what.append(played)
+            place.made.append(played)
             return _awaitable(played) if played.awaited else result_of(played)
         self.missing.append(f"self.outside({name!r})")
         if self.live:
-            return super().outside(name, call)
+            return super().outside(name, call, place)
         raise NotRecorded(f"the recorded turn made no such call {name!r}, and a replay makes none")
 
     def asked(self, name: str, future: Any, method: object) -> bool:  # noqa: ANN401
@@ -108,6 +112,8 @@ def result_of(call: OutsideCall, declared: object = Any) -> object:
 
 
 async def _awaitable(call: OutsideCall) -> object:
+    if call.error == UNAWAITED:  # it was left, by a limit of time for example, and will be again
+        await asyncio.get_running_loop().create_future()
     return result_of(call)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import random
 from collections.abc import Callable
-from typing import Any, Final
+from contextvars import ContextVar
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -18,7 +19,7 @@ POINT: Final = "turn"
 
 
 UNAWAITED: Final = "it was not waited for"
-"""The error of an ask whose answer had not come when the turn ended."""
+"""The error of an ask, or an awaited call, that had not ended when the turn did or it was left."""
 
 
 class OutsideCall(msgspec.Struct, frozen=True, array_like=True):
@@ -35,6 +36,8 @@ class OutsideCall(msgspec.Struct, frozen=True, array_like=True):
     """What it was made with: JSON."""
     awaited: bool = False
     """It was awaited."""
+    nth: int = 0
+    """Which call of that name it was, from 1, as they began; attempts of one call share it."""
 
 
 class HookAnswer(msgspec.Struct, frozen=True, array_like=True):
@@ -42,15 +45,19 @@ class HookAnswer(msgspec.Struct, frozen=True, array_like=True):
 
     point: str
     nth: int
-    """At which of the times hooks were asked there, from 1."""
+    """At which of the times hooks were asked there, from 1: for that name, in that call."""
     hook: str
     priority: int
     verb: str
-    """``replace``, ``skip``, ``cancel``, ``redirect``, ``fork``, or ``failed``."""
+    """``replace``, ``skip``, ``cancel``, ``retry``, ``redirect``, ``fork``, or ``failed``."""
     value: str
-    """The data, value, reason, agent (kind and key) or text: JSON."""
+    """The data, value, reason, agent (kind and key), delay and attempts, or text: JSON."""
     called: str = ""
     """The method that other data of a message are for."""
+    name: str = ""
+    """What was at work: a method, a tool, a shared key."""
+    call: int = 0
+    """Which call of a tool or a model of that name, from 1, as they began; else 0."""
 
 
 class Recording(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -128,12 +135,38 @@ def row_of(values: list[Any]) -> Row:
     return tuple(base64.b64decode(v[0]) if isinstance(v, list) else v for v in values)
 
 
+class CallPlace:
+    """A call outside that a turn makes; several times, where hooks have it made again."""
+
+    __slots__ = ("made", "name", "nth")
+
+    def __init__(self, name: str, nth: int) -> None:
+        """Stand for the ``nth`` call of a name."""
+        self.name = name
+        self.nth = nth
+        self.made: list[OutsideCall] = []
+        """What came of each time."""
+
+
+class HookPlace(NamedTuple):
+    """One of the times in a turn at which hooks are asked."""
+
+    point: str
+    name: str
+    call: int
+    nth: int
+
+
+ASKED: Final[ContextVar[HookPlace | None]] = ContextVar("perdure_hooks_asked", default=None)
+"""Where hooks are asked in this context, in a turn that is recorded or played."""
+
+
 class Recorder:
     """Take down what a turn takes from outside of its agent's state."""
 
     __slots__ = (
-        "_clock", "_random", "answers", "asks", "chains", "exact", "message", "moments", "numbers",
-        "reads", "seed", "started", "unsaved", "_uses", "what",
+        "_chains", "_clock", "_counts", "_random", "answers", "asks", "calls", "exact", "message",
+        "moments", "numbers", "reads", "seed", "started", "unsaved", "_uses",
     )  # fmt: skip
 
     last = False
@@ -145,7 +178,9 @@ class Recorder:
         self.seed = seed
         self.started = clock()
         self.moments: list[float] = []
-        self.what: list[OutsideCall] = []
+        self.calls: list[CallPlace] = []
+        """Calls outside, as they began."""
+        self._counts: dict[str, int] = {}
         self.asks: list[tuple[str, Any]] = []
         self.reads: dict[tuple[str, tuple[Any, ...]], list[Any] | None] = {}
         self.numbers: list[int] = []
@@ -153,8 +188,8 @@ class Recorder:
         """The method that was called, and the message as it is stored."""
         self.exact = True
         self.unsaved = False
-        self.chains: dict[str, int] = {}
-        """How often hooks were asked, by point."""
+        self._chains: dict[tuple[str, str, int], int] = {}
+        """How often hooks were asked, by point, name and call."""
         self.answers: list[HookAnswer] = []
         self._uses: dict[tuple[int, tuple[str, str, str], str | None, bool], None] = {}
 
@@ -174,31 +209,53 @@ class Recorder:
         self.numbers.append(draw())
         return self.numbers[-1]
 
-    def outside(self, name: str, call: Callable[[], Any]) -> Any:  # noqa: ANN401
-        """Make a call, and keep what it gives or raises."""
+    def begin(self, name: str) -> CallPlace:
+        """Begin a call outside: those of one name are told apart by the order of that.
+
+        They end in any order where a handler awaits several at once.
+        """
+        nth = self._counts[name] = self._counts.get(name, 0) + 1
+        place = CallPlace(name, nth)
+        self.calls.append(place)
+        return place
+
+    def outside(self, name: str, call: Callable[[], Any], place: CallPlace | None = None) -> Any:  # noqa: ANN401
+        """Make a call, and keep what it gives or raises; ``place``: if it has begun before."""
+        place = place or self.begin(name)
         try:
             result = call()
         except Exception as error:
-            self.what.append(raised(name, error))
+            place.made.append(raised(name, error, nth=place.nth))
             raise
         if hasattr(result, "__await__"):
-            return self._awaited(name, result)
-        self._keep(name, result)
+            place.made.append(OutsideCall(name, "", UNAWAITED, awaited=True, nth=place.nth))
+            return self._awaited(place, len(place.made) - 1, result)
+        place.made.append(self._given(place, result))
         return result
 
-    def _keep(self, name: str, result: object, *, awaited: bool = False) -> None:
+    def _given(self, place: CallPlace, result: object, *, awaited: bool = False) -> OutsideCall:
         text = as_json(result)
         self.exact = self.exact and _is_same(text, result)
-        self.what.append(OutsideCall(name, text, "", awaited=awaited))
+        return OutsideCall(place.name, text, "", awaited=awaited, nth=place.nth)
 
-    async def _awaited(self, name: str, awaitable: Any) -> object:  # noqa: ANN401
+    async def _awaited(self, place: CallPlace, at: int, awaitable: Any) -> object:  # noqa: ANN401
         try:
             result = await awaitable
         except Exception as error:
-            self.what.append(raised(name, error, awaited=True))
+            place.made[at] = raised(place.name, error, awaited=True, nth=place.nth)
             raise
-        self._keep(name, result, awaited=True)
+        place.made[at] = self._given(place, result, awaited=True)
         return result
+
+    def made(self) -> list[OutsideCall]:
+        """Return what calls outside gave so far, as they began."""
+        return [each for place in self.calls for each in place.made]
+
+    def asking(self, point: str, name: str, call: int) -> HookPlace:
+        """Return the place of hooks that are asked now."""
+        here = point, name, call
+        nth = self._chains[here] = self._chains.get(here, 0) + 1
+        return HookPlace(*here, nth)
 
     def asked(self, name: str, future: Any, method: object) -> bool:  # noqa: ANN401, ARG002
         """Keep a future, to look at when the turn has ended."""
@@ -233,11 +290,11 @@ def _is_same(text: str, result: object) -> bool:
         return False
 
 
-def raised(name: str, error: BaseException, *, awaited: bool = False) -> OutsideCall:
+def raised(name: str, error: BaseException, *, awaited: bool = False, nth: int = 0) -> OutsideCall:
     """Return a call that raised, with what it takes to raise the same again."""
     cause = f"{type(error).__module__}:{type(error).__qualname__}"
     text = f"{type(error).__name__}: {error}"
-    return OutsideCall(name, "", text, cause, as_json(error.args), awaited)
+    return OutsideCall(name, "", text, cause, as_json(error.args), awaited, nth)
 
 
 def _answer(name: str, future: Any) -> OutsideCall:  # noqa: ANN401

@@ -10,8 +10,7 @@ import msgspec
 from ..actors.agent.agent import state_class_of
 from ..actors.system.runtime import Runtime
 from ..hooks import results
-from ..hooks.history.playback import Playback
-from ..hooks.history.recording import HookAnswer
+from ..hooks.history.recording import ASKED, HookAnswer, HookPlace
 from ..hooks.hook import Declared, Hook, HookOptions, HookRun, Surroundings
 from ..hooks.points import MESSAGE_BEFORE, POINTS, STATE_BEFORE, Point
 from ..hooks.results import Result
@@ -30,18 +29,17 @@ class _Agent(NamedTuple):
 class PlayedHook(Hook):
     """Answer as it was answered."""
 
-    __slots__ = ("_answer", "_nth", "_tape")
+    __slots__ = ("_answer", "_place")
 
-    def __init__(
-        self, tape: Playback, answer: HookAnswer, result: Result | HookFailed, number: int
-    ) -> None:
+    def __init__(self, answer: HookAnswer, result: Result | HookFailed, number: int) -> None:
         """Answer ``result`` at one of the times hooks are asked."""
         point = POINTS.get(answer.point) or Point(
             answer.point, object, frozenset({results.Continue}), guards=True, programs=True
         )
         options = HookOptions(priority=answer.priority, record=False, version="recorded")
         super().__init__(Declared(point, _nothing, options, answer.hook), number)
-        self._tape, self._nth, self._answer = tape, answer.nth, result
+        self._answer = result
+        self._place = HookPlace(answer.point, answer.name, answer.call, answer.nth)
 
     def run(
         self,
@@ -53,14 +51,14 @@ class PlayedHook(Hook):
         strict: bool = False,  # noqa: ARG002
     ) -> Result | None:
         """Return the answer, or raise the failure, if it is its time."""
-        if self._tape.chains.get(self.point.name) != self._nth:
+        if ASKED.get() != self._place:
             return None
         if isinstance(self._answer, HookFailed):
             raise self._answer
         return self._answer
 
 
-def put_hooks(runtime: Runtime, tape: Playback, turn: RecordedTurn) -> None:
+def put_hooks(runtime: Runtime, turn: RecordedTurn) -> None:
     """Have a sandbox answer as the hooks of the system have answered in a turn."""
     registry = runtime.hooks.registry
     for hook in registry.list():
@@ -68,7 +66,7 @@ def put_hooks(runtime: Runtime, tape: Playback, turn: RecordedTurn) -> None:
             registry.remove(hook.name)
     for number, answer in enumerate(turn.recording.answers, _BEHIND):
         result = _result(runtime, turn, answer)
-        registry.put(PlayedHook(tape, answer, result, number))
+        registry.put(PlayedHook(answer, result, number))
 
 
 def _result(runtime: Runtime, turn: RecordedTurn, answer: HookAnswer) -> Result | HookFailed:
@@ -82,6 +80,8 @@ def _result(runtime: Runtime, turn: RecordedTurn, answer: HookAnswer) -> Result 
         value = _typed(state_class_of(runtime.catalogue.of_kind(turn.kind).agent_class), value)
     if answer.verb in ("redirect", "fork"):
         value = _Agent(*value)
+    if answer.verb == "retry":
+        return results.Retry(*value)
     makes: dict[str, Any] = {
         "replace": results.Replace, "skip": results.Skip, "cancel": results.Cancel,
         "redirect": results.Redirect, "fork": results.Fork, "failed": HookFailed,

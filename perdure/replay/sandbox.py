@@ -82,7 +82,7 @@ def _run(
     with open_sandbox(plan.agents, recording.started, store) as runtime:
         runtime.catalogue.takes_all = True
         runtime.hooks.play(tape, turn.kind, turn.key, plan.handle)
-        put_hooks(runtime, tape, turn)
+        put_hooks(runtime, turn)
         runtime.ledger.guard = RecordedGuard(runtime.policy, recording.uses)
         _put_in(runtime, turn, state)
         letter = _letter(runtime, turn)
