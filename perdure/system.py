@@ -537,6 +537,8 @@ class AgentSystem:
         busy = [] if runtime.quiet(left()) else runtime.busy()
         runtime.save_all()
         busy += [] if runtime.quiet(left()) else runtime.busy()
+        if runtime.catalogue.kinds():
+            runtime.attempts.close(complete=not busy)
         self._clock.close()
         saved = self._supervisor.close(left())
         ended = runtime.close(left())

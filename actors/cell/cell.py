@@ -39,6 +39,7 @@ from ..pool.mailbox import Mailbox, MailHold
 from ..talk.control import Control, Verb
 from ..talk.turn import Letter, Turn, outside_turns
 from .activation import Activation
+from .attempts import Attempts
 from .chains import identified
 from .graves import Graves
 from .hooks import HookOffice, TurnHooks
@@ -106,6 +107,8 @@ class Surroundings(Protocol):
     ledger: Ledger
     graves: Graves
     """Who was deleted, and when."""
+    attempts: Attempts
+    """How often what waits was begun by processes before this one."""
     desk: Desk
     """Answers for calls on shared state."""
     hooks: HookOffice

@@ -27,11 +27,21 @@ from ..talk.control import Control, Verb
 from ..talk.messages import ON_DEAD
 from ..talk.turn import Letter, StoredLetter, Turn, as_letter, current
 from .activation import Activation
+from .attempts import place_of
 from .cell import AgentCell
 from .chains import identified
 from .isolation import handed_over
 from .notes import put_notes
-from .settlement import answers_unsaved, describe, hold_back, note_seen, row, save, store_mail
+from .settlement import (
+    answers_unsaved,
+    consume,
+    describe,
+    hold_back,
+    note_seen,
+    row,
+    save,
+    store_mail,
+)
 from .timers import next_due
 
 logger = logging.getLogger("perdure.actors")
@@ -72,8 +82,25 @@ def fail(cell: AgentCell, activation: Activation, turn: Turn, error: BaseExcepti
     # on_failure is no turn: what it changed in the state is not kept.
     activation.rollback()
     cell.fire(signals.agent_failed, reason=describe(letter), error=error)
-    letter.attempts += 1
+    count_attempt(cell, letter)
     restart(cell, error, letter)
+
+
+def count_attempt(cell: AgentCell, letter: Letter) -> None:
+    """Count an attempt that failed, also for the next process if the letter waits in the store."""
+    letter.attempts += 1
+    if letter.marked:
+        cell.home.attempts.ward.leave(letter)
+    stored = letter.durable or letter.timer is not None
+    last = letter.attempts >= cell.blueprint.agent_class.restarts.attempts
+    if not stored or last or letter.marked >= letter.attempts:
+        return
+    try:
+        cell.last_sequence = cell.home.attempts.put(
+            place_of(cell.kind, cell.key, letter), letter.attempts
+        )
+    except PerdureError as problem:
+        logger.warning("%s: an attempt of %s is not kept: %s", cell, describe(letter), problem)
 
 
 def _keep_notes(cell: AgentCell, turn: Turn, error: BaseException) -> None:
@@ -113,6 +140,8 @@ def wait_for_the_store(cell: AgentCell, letter: Letter, error: BaseException) ->
     if cell.home.policy.ever and handed_over(cell, letter):
         return
     cell.error = told_of(cell, error)
+    if letter.marked:
+        cell.home.attempts.ward.leave(letter)
     if cell.home.closing:
         if cell.snapshot:
             store_mail(cell, [letter])
@@ -282,8 +311,7 @@ def bury(cell: AgentCell, letter: Letter, reason: str) -> None:
     home = cell.home
     commit = Commit()
     effects = commit.with_effects()
-    if letter.durable:
-        effects.consumed = [letter.id]
+    consume(cell, letter, commit)
     timer: Timer | None = None
     if letter.timer is not None:
         timer = next_due(letter.timer, home.clock.now())

@@ -9,6 +9,7 @@ from ..talk.control import Control, Verb
 from ..talk.turn import Letter, Turn
 from . import failure, settlement
 from .activation import Activation
+from .attempts import place_of
 from .cell import AgentCell
 from .failure import refuse_askers
 from .isolation import isolated
@@ -29,6 +30,8 @@ def may_go_on(cell: AgentCell, letter: Letter) -> bool:
             letter.reply_to.fail(SystemClosed("the agent system is closing"))
         elif not letter.durable and cell.snapshot:
             settlement.store_mail(cell, [letter])
+        elif letter.marked > letter.attempts:  # counted, and not begun
+            cell.home.attempts.put(place_of(cell.kind, cell.key, letter), letter.attempts)
         # A message stays in the store, for the next time the system is opened.
         return False
     policy = cell.blueprint.agent_class.when_unsaved

@@ -8,7 +8,7 @@ from ...lifecycle import signals
 from ...lifecycle.clock import DelayedCall
 from ...persistence.errors import TurnTimeout
 from ..talk.turn import Decider, Turn
-from . import settlement
+from . import failure, settlement
 from .cell import AgentCell
 
 logger = logging.getLogger("perdure.actors")
@@ -62,5 +62,5 @@ def _abandon(cell: AgentCell, turn: Turn, error: TurnTimeout) -> None:
         cell.errand(lambda: reply_to.fail(error))  # who waits may have callbacks
         cell.home.keeper.replace(cell, None, error)
     else:
-        letter.attempts += 1
+        failure.count_attempt(cell, letter)
         cell.home.keeper.replace(cell, letter, error)

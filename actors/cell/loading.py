@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from pykka.messages import ProxyCall
 
@@ -13,12 +13,14 @@ from ...lifecycle import signals
 from ...lifecycle.status import Status, stored_status
 from ...persistence.errors import ConfigurationError, CorruptState, PerdureError
 from ...persistence.records.records import AgentRow, Commit, Message, QuarantineRow, StoredAgent
+from ...persistence.records.tables import Key
 from ...persistence.state.tracker import StateTracker
 from ...persistence.upkeep.kinds import convert
 from ...persistence.upkeep.repair import Repair, examine
 from ..agent.agent import Agent
-from ..talk.turn import Letter, StoredLetter
+from ..talk.turn import OldLetter
 from .activation import Activation
+from .attempts import Care, place_of, timer_place
 from .cell import AgentCell
 from .effects import CellHome
 from .failure import bury, told_of
@@ -26,6 +28,9 @@ from .listeners import loaded
 from .readers import Collections
 
 logger = logging.getLogger("perdure.actors")
+
+MANY_TIMERS: Final = 1000
+"""An agent's timers that are looked at: a count of another one's tick is kept a while longer."""
 
 
 def load(cell: AgentCell) -> Activation | None:
@@ -110,13 +115,14 @@ def know_timers(cell: AgentCell, activation: Activation) -> None:
         cell.home.timers.known(timer)
 
 
-def load_old_mail(cell: AgentCell) -> list[Letter]:
+def load_old_mail(cell: AgentCell) -> list[OldLetter]:
     """Return the messages an earlier process left for this agent, in the order of sending.
 
     One that no longer decodes goes to the dead letters.
     """
-    letters: list[Letter] = []
+    letters: list[OldLetter] = []
     inbox = cell.home.store.inbox(cell.kind, cell.key)
+    tried = cell.home.attempts.of(cell.kind, cell.key)
     spoilt = [old for old in inbox.spoilt if old.id < cell.home.first_letter]
     if spoilt:
         reason, now = "its checksum does not match", cell.home.clock.now()
@@ -127,6 +133,8 @@ def load_old_mail(cell: AgentCell) -> list[Letter]:
             letter = old_letter(cell, message)
             if letter is not None:
                 letters.append(letter)
+    if cell.home.attempts.watchful:
+        _suspect(cell, letters, tried)
     cell.mail_loaded = True
     cell.home.owed.discard((cell.kind, cell.key))
     return letters
@@ -153,11 +161,28 @@ def _set_aside(
         cell.fire(signals.snapshot_quarantined, reason=str(error), error=error)
 
 
-def old_letter(cell: AgentCell, message: Message) -> Letter | None:
+def _suspect(cell: AgentCell, letters: list[OldLetter], tried: Mapping[Key, int]) -> None:
+    """Have those counted first that may have been begun; forget counts of what is not there."""
+    attempts, places = cell.home.attempts, set[Key]()
+    for at, letter in enumerate(letters):
+        place = place_of(cell.kind, cell.key, letter)
+        places.add(place)
+        letter.attempts = tried.get(place, 0)
+        first = at == 0 and attempts.care is Care.FIRST
+        letter.suspect = first or attempts.care is Care.ALL or letter.attempts > 0
+    if tried:
+        timers = cell.home.store.timers(cell.kind, cell.key, limit=len(tried) + MANY_TIMERS)
+        places |= {(t.kind, t.key, timer_place(t.due, t.name), 0) for t in timers}
+        for place in (p for p in tried if p not in places and not str(p[2]).startswith("hook")):
+            attempts.put(place, 0)
+
+
+def old_letter(cell: AgentCell, message: Message) -> OldLetter | None:
     """Make a letter of a stored message, or bury it when its class no longer takes it."""
-    letter = StoredLetter(
+    letter = OldLetter(
         None, letter_id=message.id, cause=message.cause, correlation=message.correlation
     )
+    letter.marked, letter.suspect = 0, False
     letter.name, letter.body, letter.sent = message.name, message.body, message.sent
     try:
         letter.message = cell.blueprint.calls.decode(message.name, message.body, cell.key)

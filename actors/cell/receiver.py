@@ -17,10 +17,12 @@ from ..pool.mailbox import NOTHING, MailHold, Outcome
 from ..talk.control import Control, Verb
 from ..talk.copies import PLAIN
 from ..talk.turn import (
+    Alarm,
     AskedLetter,
     Decider,
     KeptLetter,
     Letter,
+    OldLetter,
     OwnTurn,
     StoredLetter,
     Turn,
@@ -37,6 +39,7 @@ from . import (
     retry,
     settlement,
     start,
+    suspects,
 )
 from .activation import Activation
 from .cell import AgentCell
@@ -51,7 +54,9 @@ _AGAIN: Final = frozenset({Stale, retry.TryLater})
 
 Handler: TypeAlias = Callable[[Any, object], object]
 
-_TEMPORARY: Final = frozenset({MailHold.BACKOFF, MailHold.UNSAVED, MailHold.ENDED})
+_TEMPORARY: Final = frozenset(
+    {MailHold.BACKOFF, MailHold.UNSAVED, MailHold.PROVING, MailHold.ENDED}
+)
 """Holds that are known only in memory."""
 
 
@@ -107,8 +112,19 @@ class RunningCell(AgentCell):
                 return outcome
         if envelope.timer is not None and not guards.still_wanted(self, activation, envelope):
             return None
-        self.turns += 1
-        return self._run(activation, envelope)
+        return self._run_counted(activation, envelope)
+
+    def _run_counted(self, activation: Activation, letter: Letter) -> Outcome | None:
+        """Run a turn; count it first if a process before this one may have begun it."""
+        if not isinstance(letter, OldLetter | Alarm) or not letter.suspect:
+            self.turns += 1
+            return self._run(activation, letter)
+        waits, outcome = suspects.begin(self, letter)
+        if not waits:
+            self.turns += 1
+            outcome = self._run(activation, letter)
+            suspects.prove(self)
+        return outcome
 
     def recover(self, envelope: Any) -> Outcome | None:  # noqa: ANN401 - bare messages too
         """Go on with what was in hand when its runner was struck."""
@@ -317,6 +333,7 @@ class RunningCell(AgentCell):
         if self._too_late(activation, turn):
             return Outcome.GONE
         error = control.error
+        letter = turn.letter
         try:
             if error is None:
                 settlement.settle(self, activation, turn, control.value)
@@ -328,6 +345,8 @@ class RunningCell(AgentCell):
             error = TurnTimeout(turn.overdue) if turn.overdue else error
             failure.fail(self, activation, turn, error)
         self._end(turn)
+        if letter.marked:
+            suspects.prove(self)
         return None
 
 

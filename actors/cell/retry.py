@@ -12,6 +12,7 @@ from pykka.messages import ProxyCall
 from ...persistence.codec.codec import IMMUTABLE
 from ..talk.copies import PLAIN, detach
 from ..talk.turn import Turn
+from . import failure
 from .activation import Activation
 from .cell import AgentCell
 
@@ -66,7 +67,7 @@ def _try_later(cell: AgentCell, activation: Activation, turn: Turn, delay: float
     if turn.unit is not None:
         cell.home.ledger.give_up(turn.unit)
         cell.home.desk.forgo(turn.unit)
-    turn.letter.attempts += 1
+    failure.count_attempt(cell, turn.letter)
     _put_back(cell, turn)
     if delay > 0:
         wait = cell.begin_backoff()

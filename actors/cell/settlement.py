@@ -14,10 +14,12 @@ from ...lifecycle.durability import WhenUnsaved
 from ...persistence.errors import PerdureError, StateError
 from ...persistence.records.records import Commit, Delta, Message, Timer
 from ..pool.future import Future
+from ..pool.mailbox import MailHold
 from ..talk.control import Control, Verb
 from ..talk.copies import reply_of
 from ..talk.turn import KeptLetter, Letter, StoredLetter, Turn, as_letter
 from .activation import Activation
+from .attempts import change, place_of
 from .cell import AgentCell
 from .chains import cause_after, follow
 from .listeners import committed, save_before
@@ -65,7 +67,8 @@ def _settle(
             _end_unsaved(cell, turn)
         return
     effects = turn.effects or letter.timer is not None
-    if cell.snapshot and not effects and name is None:
+    counted = letter.durable and (letter.attempts or letter.marked)
+    if cell.snapshot and not effects and name is None and not counted:
         _settle_snapshot(cell, activation, turn, value)
         return
     # After the copy of the result: that may raise, and then nothing may have been taken.
@@ -73,7 +76,7 @@ def _settle(
     if delta is None and not effects and not activation.dirty():
         if letter.durable:
             only = Commit()
-            only.with_effects().consumed = [letter.id]
+            consume(cell, letter, only)
             # Counted as the agent's: a load before this is durable would find the message again.
             cell.last_sequence = cell.home.supervisor.append(only)
         # What a turn only read must not stay in memory for ever either.
@@ -99,6 +102,23 @@ def _settle_snapshot(cell: AgentCell, activation: Activation, turn: Turn, value:
         cell.home.supervisor.dirty(cell, autosave.every, lambda: request_save(cell))
     if letter.reply_to is not None or turn.asked or letter.cause:
         _answer_unsaved(cell, turn, value)
+
+
+def end_attempts(cell: AgentCell, letter: Letter, commit: Commit) -> None:
+    """Put into the commit that ends a message that its attempts are not counted any longer."""
+    if not letter.attempts and not letter.marked:
+        return
+    effects = commit.with_effects()
+    effects.rows = [*effects.rows, change(place_of(cell.kind, cell.key, letter), 0)]
+    if letter.marked:
+        cell.home.attempts.ward.leave(letter)
+
+
+def consume(cell: AgentCell, letter: Letter, commit: Commit) -> None:
+    """Have a commit end a message: its row goes, if it is stored, and what counts its attempts."""
+    if letter.durable:
+        commit.with_effects().consumed = [letter.id]
+    end_attempts(cell, letter, commit)
 
 
 def describe(letter: Letter) -> str:
@@ -258,6 +278,8 @@ def _commit(
     commit.delta = delta
     if letter.durable:
         commit.with_effects().consumed = [letter.id]
+        if letter.attempts or letter.marked:  # no call for most
+            end_attempts(cell, letter, commit)
     if activation.dirty():
         activation.put_unsaved(commit)
     if turn.effects or letter.timer:
@@ -308,8 +330,7 @@ def _settle_effects(cell: AgentCell, activation: Activation, turn: Turn) -> None
     commit = cell.commit(describe(turn.letter), turn.letter) if timed else Commit()
     if not timed and turn.ending is not None:
         commit = cell.commit(describe(turn.letter), turn.letter)
-    if turn.letter.durable:  # sent while the class was not VOLATILE yet
-        commit.with_effects().consumed = [turn.letter.id]
+    consume(cell, turn.letter, commit)  # durable if sent while the class was not VOLATILE yet
     _put_effects(cell, turn, commit)
     append = activation.writer.submit if timed else cell.home.supervisor.append
     turn.commit = commit
@@ -343,6 +364,7 @@ def _put_effects(cell: AgentCell, turn: Turn, commit: Commit) -> None:
     timers: dict[str, Timer | None] = {}
     if letter.timer is not None:
         timers[letter.timer.name] = next_due(letter.timer, cell.home.clock.now())
+        end_attempts(cell, letter, commit)
     if turn.timers:
         timers |= turn.timers
     if timers:
@@ -374,12 +396,33 @@ def _deliver(cell: AgentCell, turn: Turn, commit: Commit) -> None:
             cell.activation.timers.pop(place[2], None)
         home.timers.cancelled(place)
     sends = turn.sends
+    if (
+        turn.letter.marked
+    ):  # else what is sent, and kills, would be counted to the turn that sent it
+        for target, _ in sends:
+            wait_for_proof(target, commit.sequence)  # type: ignore[arg-type]  # an AgentCell
     while sends:
         sent = sends[0][1]
         sent.cause = commit.sequence if commit.agent else turn.letter.cause
         if sent.durable:
             sent.placed = commit.sequence  # type: ignore[attr-defined]  # a StoredLetter
         home.deliver_first(sends)
+
+
+def wait_for_proof(cell: AgentCell, sequence: int) -> None:
+    """Have an agent's mail wait until a commit is durable that ends a message counted before."""
+    home = cell.home
+    if sequence <= home.supervisor.committer.durable:
+        return
+    cell.hold(MailHold.PROVING)
+    home.agenda.count(1)
+
+    def go_on() -> None:
+        cell.unhold(MailHold.PROVING)
+        home.agenda.count(-1)
+
+    if not home.supervisor.committer.when_durable(sequence, go_on):
+        go_on()
 
 
 def row(kind: str, key: str, letter: Letter) -> Message:

@@ -64,7 +64,7 @@ def load_for(cell: AgentCell, letter: Letter) -> Outcome | None:
         if letter.reply_to is not None:
             letter.reply_to.fail(error)
         else:
-            letter.attempts += 1
+            failure.count_attempt(cell, letter)
             cell.fire(signals.agent_failed, reason="it cannot be made", error=error)
             failure.restart(cell, error, letter)
     return None
@@ -163,7 +163,7 @@ def start(cell: AgentCell, activation: Activation, letter: Letter) -> None:
             elif failure.of_the_store(cell, error):
                 failure.wait_for_the_store(cell, letter, error)
             else:
-                letter.attempts += 1
+                failure.count_attempt(cell, letter)
                 cell.fire(signals.agent_failed, reason="on_start", error=error)
                 failure.restart(cell, error, letter)
             return

@@ -44,6 +44,8 @@ class MailHold(enum.StrEnum):
     """Before a restart."""
     UNSAVED = "unsaved"
     """Nothing can be saved, and the agent may not go on without."""
+    PROVING = "proving"
+    """Until the turn of a message of an earlier process is durable."""
     ISOLATED = "isolated"
     ENDED = "ended"
     """The store was lost: nothing begins any more."""

@@ -17,10 +17,12 @@ from ...hooks.history.record import PLACE, record_of, runs_row
 from ...hooks.hook import Hook, HookRun
 from ...persistence.errors import HookFailed, PerdureError, UnknownHook
 from ...persistence.names.scope import Principal
+from ...persistence.records.shared_tables import ATTEMPTS as COUNTS
 from ...persistence.records.shared_tables import HOOK_QUEUE, HOOK_RUNS
-from ...persistence.records.tables import Order, Row
+from ...persistence.records.tables import Key, Order, Row
 from ...shared.ledger.sweep import AT_ONCE, Sweep
 from ...shared.ledger.unit import Unit
+from ..cell.attempts import Care
 from ..cell.cell import Surroundings
 from ..cell.listeners import keep_runs
 
@@ -48,10 +50,13 @@ class DeferredSweep(Sweep):
         """Call the hooks of a system."""
         super().__init__()
         self._home = home
-        self._attempts: dict[tuple[Any, ...], int] = {}
+        self._counted: dict[Key, int] = {}
+        """How often this process has begun a call that has not ended, by its place."""
         self._unknown: set[str] = set()
         self._calling = threading.Lock()
         """Held during a call: a slice and the drain may both be under way."""
+        self._first = home.supervisor.committer.appended + 1
+        """The first commit of this process."""
         home.hooks.deferred = self._stored
 
     def slice(self) -> float:
@@ -113,25 +118,61 @@ class DeferredSweep(Sweep):
                 self._unknown.add(name)
                 logger.warning("deferred calls wait for the hook %s, which nobody registered", name)
             return
-        key = row[:2]
+        place = _place(row)
         runs: list[HookRun] = []
+        begun = self._begun(place)
+        if begun >= ATTEMPTS:
+            killed = HookFailed("its process ended in it, and that was its last attempt")
+            if hook.record:
+                details, now = _details(hook, row), self._home.hooks.now()
+                runs.append(HookRun(hook, details, str(row[5]), None, killed, now, 0.0))
+            self._give_up(row, runs, str(killed))
+            return
         try:
+            if self._may_kill(row, begun):
+                self._count(place, begun + 1, durably=True)
             self._make(hook, row, runs)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - anybody's code; it is logged
             if isinstance(error, HookFailed) and error.__cause__ is None:
+                self._count(place, begun)
                 return  # its breaker is open: that is no attempt
-            self._attempts[key] = attempts = self._attempts.get(key, 0) + 1
-            if attempts < ATTEMPTS:
+            if begun + 1 < ATTEMPTS:
+                self._count(place, begun + 1)
                 keep_runs(self._home, runs, (0, int(str(row[0]))))
                 return
-            logger.exception("hook %s is given up for commit %s", name, row[0])
-            self._end(self._home.desk.begin_as_system(), row, runs)
-        self._attempts.pop(key, None)
+            self._give_up(row, runs, repr(error), error)
+        self._counted.pop(place, None)
+
+    def _begun(self, place: Key) -> int:
+        """Return how often a call was begun and not ended, also by processes before this one."""
+        if place not in self._counted:
+            self._counted[place] = self._home.attempts.times(place)
+        return self._counted[place]
+
+    def _may_kill(self, row: Row, begun: int) -> bool:
+        """Tell whether a process before this one may have ended in a call: it is counted first."""
+        attempts = self._home.attempts
+        old = int(str(row[0])) < self._first
+        return old and attempts.watchful and (begun > 0 or attempts.care is not Care.NONE)
+
+    def _count(self, place: Key, times: int, *, durably: bool = False) -> None:
+        if self._counted.get(place) == times:
+            return
+        sequence = self._home.attempts.put(place, times)
+        self._counted[place] = times
+        if durably:
+            self._home.supervisor.committer.flush(sequence=sequence)
+
+    def _give_up(
+        self, row: Row, runs: list[HookRun], why: str, error: Exception | None = None
+    ) -> None:
+        logger.error("hook %s is given up for commit %s: %s", row[3], row[0], why, exc_info=error)
+        self._end(self._home.desk.begin_as_system(), row, runs)
 
     def _make(self, hook: Hook, row: Row, runs: list[HookRun]) -> None:
         """Call a hook in one transaction with the end of its row, in its owner's name."""
         desk, around = self._home.desk, self._home.hooks
-        details = msgspec.json.decode(str(row[5]), type=hook.point.details, dec_hook=_decoded)
+        details = _details(hook, row)
         who = Principal.SYSTEM if hook.systems else Principal.agent(details.kind, details.key)
         if desk.guard.excludes(who):
             return  # it waits until its agent is restored
@@ -146,12 +187,24 @@ class DeferredSweep(Sweep):
         office = self._home.hooks
         with self._home.desk.transaction(unit):
             unit.change((HOOK_QUEUE, row[:2]), lambda _row: None, checked=False)
+            place = _place(row)
+            if self._counted.get(place):
+                unit.change((COUNTS, place), lambda _row: None, blind=True)
             call()
             if runs:
                 led = 0, int(str(row[0]))
                 made = [record_of(run, office.redact, *led) for run in runs]
                 kept = runs_row(made, office.now())
                 unit.change((HOOK_RUNS, PLACE), lambda _row: kept, blind=True)
+
+
+def _details(hook: Hook, row: Row) -> Any:  # noqa: ANN401 - each point has its own
+    return msgspec.json.decode(str(row[5]), type=hook.point.details, dec_hook=_decoded)
+
+
+def _place(row: Row) -> Key:
+    """Return where the attempts of a call are counted."""
+    return ("", "", f"hook {row[1]!s}", row[0])
 
 
 def _decoded(kind: type, value: object) -> object:

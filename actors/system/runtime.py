@@ -31,6 +31,7 @@ from ...shared.scopes.sweep import KeySweep
 from ...shared.timeline.timelines import Timelines
 from ..agent.agent import Agent
 from ..agent.blueprint import Catalogue, check_name
+from ..cell.attempts import Attempts
 from ..cell.graves import Graves
 from ..cell.hooks import HookOffice
 from ..cell.receiver import RunningCell
@@ -96,6 +97,7 @@ class Runtime:
         """Time passes only when a test says so."""
         self.guarded = self.closing = self.closed = False
         self.graves = Graves()
+        self.attempts = Attempts(store, supervisor, clock, killed=counters.killed)
         self.recovering = True
         self.owed, self.sharers = set[tuple[str, str]](), set[str]()
         # Letters of later owners have higher ids, so "old mail" is what is below this.
@@ -169,6 +171,7 @@ class Runtime:
     def start(self) -> None:
         """Begin to deliver old mail and timers, and to sweep; RuntimeError if no worker starts."""
         self.dispatcher.start()
+        self.attempts.start()
         self._name_strangers()
         self._steps.start()
         self.timers.start()
@@ -353,6 +356,8 @@ class Runtime:
         letter.correlation = timer.correlation or letter.id
         letter.timer = timer
         letter.name, letter.body, letter.sent = timer.method, timer.body, timer.due
+        letter.marked = 0
+        letter.suspect = self.attempts.watchful and timer.due < self.attempts.opened
         self.deliver(timer.kind, timer.key, letter)
 
     def _strained(self) -> None:

@@ -49,6 +49,8 @@ class Letter(Envelope[Any]):
     """The message, as stored."""
     sent: float = 0.0
     timer: Timer | None = None
+    marked: int = 0
+    """Which attempt was counted before it was begun; 0 for mail of this process."""
 
     @property
     def seen(self) -> int:
@@ -104,6 +106,16 @@ class StoredLetter(Letter):
     durable = True
 
 
+class OldLetter(StoredLetter):
+    """A stored letter of an earlier process, which may have begun to handle it."""
+
+    __slots__ = ("marked", "suspect")
+
+    marked: int
+    suspect: bool
+    """It is counted before it is handled."""
+
+
 class KeptLetter(Letter):
     """A letter that could be stored and is not: mail of an agent that is saved now and then."""
 
@@ -113,7 +125,11 @@ class KeptLetter(Letter):
 class Alarm(Letter):
     """A letter from a timer that fell due."""
 
-    __slots__ = ("body", "name", "sent", "timer")
+    __slots__ = ("body", "marked", "name", "sent", "suspect", "timer")
+
+    marked: int
+    suspect: bool
+    """It was due in an earlier process already, and is counted before it is handled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +137,7 @@ class TurnView:
     """What a handler may know of the turn in which it runs: ``self.turn``."""
 
     attempt: int
-    """Which attempt this is to handle the message, from 1; counted anew by another process."""
+    """Which attempt this is to handle the message, from 1, over the ends of processes."""
     attempts: int
     """How many there are in all, then the message goes to the dead letters."""
     message: str

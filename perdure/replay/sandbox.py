@@ -129,6 +129,7 @@ def _letter(runtime: Runtime, turn: RecordedTurn) -> Letter:
         letter = Alarm(message, letter_id=recording.message)
         letter.timer = Timer(*recording.alarm)
         letter.name, letter.body, letter.sent = recording.name, recording.body, recording.started
+        letter.marked, letter.suspect = 0, False
     else:
         letter = Letter(message, letter_id=recording.message)
     letter.cause, letter.correlation = 0, recording.correlation

@@ -31,7 +31,7 @@ from ..records.records import (
     StoredAgent,
     Timer,
 )
-from ..records.shared_tables import AUDIT, NUMBERED, TOMBSTONES
+from ..records.shared_tables import ATTEMPTS, AUDIT, NUMBERED, TOMBSTONES
 from ..records.tables import Key, Order, Row, Table
 from ..records.texts import StoredText
 from ..store import growth as shared_growth
@@ -94,7 +94,10 @@ class MemoryStore(Store):
             chain = START.moved_to(decisions[0]) if decisions else START
             sequences = [entry.sequence for entry in self._journal[-1:]]
             sequences += (self._last(table) for table in NUMBERED)
-            return Counters(sequence=max(sequences), agent=max(self._names), chain=chain)
+            return Counters(
+                sequence=max(sequences), agent=max(self._names), chain=chain,
+                killed=held is not None and not held.released,
+            )  # fmt: skip
 
     def _last(self, table: Table) -> int:
         """Return the latest commit that the end of a table knows of."""
@@ -162,6 +165,8 @@ class MemoryStore(Store):
         for rows in by_name:
             for place in [p for p, row in rows.items() if (row.kind, row.key) == name]:
                 del rows[place]
+        tried = self._tables.page(ATTEMPTS, Order(("kind", "key"), name), None, _ALL)
+        self._tables.write({ATTEMPTS: {row[: ATTEMPTS.key]: None for row in tried}})
 
     def _erase(self, deletion: Deletion) -> None:
         scope = ("agent", deletion.kind, deletion.key)

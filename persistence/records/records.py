@@ -447,3 +447,5 @@ class Counters:
     agent: int
     chain: Chain = START
     """The newest link of the audit's chain."""
+    killed: bool = False
+    """The owner before did not give the store back: its process was ended in the middle."""

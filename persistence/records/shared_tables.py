@@ -279,6 +279,18 @@ REPLAY_RESULTS: Final = Table(
 )
 """What came of a scheduled replay: stored in the commit that moves its schedule on."""
 
+ATTEMPTS: Final = Table(
+    "attempts",
+    (*_text("kind", "key", "what"), Column("number", "integer"), Column("times", "integer")),
+    key=4,
+    journaled=False,
+)
+"""How often an agent has begun something that it has not brought to an end.
+
+``what`` is "message" (``number`` is its id), "timer" with its moment and name, or "hook" with the
+hook's place in its commit (``number`` is the commit).
+"""
+
 FORMATS: Final = Table(
     "formats",
     (Column("format", "integer"), Column("sequence", "integer"), Column("made", "real")),
@@ -291,7 +303,7 @@ SHARED_TABLES: Final = (
     SCOPED, OWNERS, GRANTS, BOUNDARIES, ISOLATED, AUDIT, AUDIT_ANCHOR, SESSIONS, ARTIFACTS,
     ARTIFACT_NAMES, ARTIFACT_TAGS, LINEAGE, ARTIFACT_USES, CONTENTS, CONTENT_PARTS, CHUNKS,
     PROGRESS, TOMBSTONES, HOOK_RUNS, HOOK_QUEUE, HOOK_SEGMENTS, HOOK_PINS, TRACES,
-    REPLAY_SCHEDULES, REPLAY_RESULTS, FORMATS,
+    REPLAY_SCHEDULES, REPLAY_RESULTS, ATTEMPTS, FORMATS,
 )  # fmt: skip
 
 NUMBERED: Final = tuple(table for table in SHARED_TABLES if table.numbers)

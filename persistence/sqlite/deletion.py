@@ -9,9 +9,10 @@ from typing import Final
 from ..records.checksums import intact_record, of_record
 from ..records.journal import mark_of, without
 from ..records.records import Deletion
+from ..records.shared_tables import ATTEMPTS
 
 _BY_NUMBER: Final = ("agents", "fields", "log_items", "map_entries", "base_fields", "quarantine")
-_BY_NAME: Final = ("mailbox", "timers", "dead_letters")
+_BY_NAME: Final = ("mailbox", "timers", "dead_letters", ATTEMPTS.name)
 
 
 def delete(connection: sqlite3.Connection, deletions: Sequence[Deletion]) -> None:

@@ -14,6 +14,7 @@ from typing import Final
 from ..records.checksums import intact_record, of_record
 from ..records.records import NOT_KNOWN
 from ..records.shared_tables import (
+    ATTEMPTS,
     AUDIT,
     FORMATS,
     HOOK_PINS,
@@ -40,7 +41,7 @@ _TIMERS_1: Final = """CREATE TABLE timers (
     correlation INTEGER NOT NULL, crc INTEGER NOT NULL, PRIMARY KEY (kind, key, name)
 ) WITHOUT ROWID"""
 _HISTORY: Final = (HOOK_RUNS, HOOK_QUEUE, HOOK_SEGMENTS, HOOK_PINS)
-_NEW: Final = (FORMATS, TRACES, REPLAY_SCHEDULES, REPLAY_RESULTS)
+_NEW: Final = (FORMATS, TRACES, REPLAY_SCHEDULES, REPLAY_RESULTS, ATTEMPTS)
 _INDEXES: Final = ("journal_leads", f"{AUDIT.name}_correlation_number")
 _CHAINS: Final = "CREATE INDEX IF NOT EXISTS idx_journal_correlation ON journal (correlation)"
 _LATEST: Final = "SELECT coalesce(max(sequence), 0) FROM journal"

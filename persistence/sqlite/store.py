@@ -150,9 +150,9 @@ class SqliteStore(SqliteReader, Store):
         before = self.lease
         try:
             with self._transaction("acquiring the lease") as connection:
-                last = self._take(connection, owner, takeover=takeover)
+                last, killed = self._take(connection, owner, takeover=takeover)
                 self._upgrade(connection)
-                counters = self._counters(connection)
+                counters = self._counters(connection, killed=killed)
         except StoreUnavailable as error:
             if self.lease is before or not malformed(error):
                 raise
@@ -163,13 +163,13 @@ class SqliteStore(SqliteReader, Store):
     def _acquire_damaged(self, owner: Owner, *, takeover: bool) -> Counters:
         """Take the lease by itself, as only an owner may mend, and count afterwards."""
         with self._transaction("acquiring the lease") as connection:
-            last = self._take(connection, owner, takeover=takeover)
+            last, killed = self._take(connection, owner, takeover=takeover)
         _GIVEN_UP.discard(last)
         try:
             self._mend(self._mends)
             with self._transaction("acquiring the lease") as connection:
                 self._upgrade(connection)
-                return self._counters(connection)
+                return self._counters(connection, killed=killed)
         except BaseException:
             self.release()
             raise
@@ -180,8 +180,11 @@ class SqliteStore(SqliteReader, Store):
 
     def _take(
         self, connection: sqlite3.Connection, owner: Owner, *, takeover: bool
-    ) -> tuple[Owner, str, int]:
-        """Write the lease, and return what it was before; StoreOwned if its holder lives."""
+    ) -> tuple[tuple[Owner, str, int], bool]:
+        """Write the lease, and return what it was before, and whether its holder was killed.
+
+        StoreOwned if its holder lives.
+        """
         held, file = self.lease_record(connection), self.identity()
         last = (NO_LEASE.owner, file, 0) if held is None else (held.owner, file, held.token)
         stands = held is not None and last not in _GIVEN_UP
@@ -191,7 +194,7 @@ class SqliteStore(SqliteReader, Store):
         # Before the COMMIT: an interrupt may strike behind it, and release() must know.
         self.lease, self._file = Lease(last[2] + 1, owner), file
         self._write_lease(connection, self.lease)
-        return last
+        return last, held is not None and stands and not held.released
 
     def _write_lease(self, connection: sqlite3.Connection, lease: Lease) -> None:
         who = lease.owner
@@ -203,7 +206,7 @@ class SqliteStore(SqliteReader, Store):
             ),
         )  # fmt: skip
 
-    def _counters(self, connection: sqlite3.Connection) -> Counters:
+    def _counters(self, connection: sqlite3.Connection, *, killed: bool) -> Counters:
         # The journal always keeps its newest row, so numbering goes on from there.
         newest = fetch(
             connection, "SELECT sequence FROM journal ORDER BY sequence DESC LIMIT ?", (_NEWEST,)
@@ -221,7 +224,7 @@ class SqliteStore(SqliteReader, Store):
         self._residue = connection.execute(erased).fetchone() is not None
         sequences = [newest[0][0] if newest else 0]
         sequences += (_last(connection, table) for table in NUMBERED)
-        return Counters(max(sequences), max(agents), self._chain(connection))
+        return Counters(max(sequences), max(agents), self._chain(connection), killed)
 
     def _chain(self, connection: sqlite3.Connection) -> Chain:
         """Return the newest link of the audit's chain."""

@@ -21,7 +21,7 @@ from ..records.records import (
     QuarantineRow,
     Timer,
 )
-from ..records.shared_tables import AUDIT
+from ..records.shared_tables import ATTEMPTS, AUDIT
 from ..records.texts import Replacement
 from .batch_rows import Rows, fold_rows, joined
 
@@ -64,6 +64,7 @@ class Batch:
         self._fold_effects(effective)
         if self.deleted:
             self._leave_out({deletion.agent for deletion in self.deleted})
+            self._forget_attempts({deletion[1:3] for deletion in self.deleted})
 
     def _fold_shared(self, effective: _Effective, chain: Chain) -> dict[int, str]:
         """Take rows of declared tables, and decisions; return by sequence what is journaled."""
@@ -203,6 +204,12 @@ class Batch:
         self.truncated = {p: n for p, n in self.truncated.items() if p[0] not in deleted}
         self.shapes = {agent: s for agent, s in self.shapes.items() if agent not in deleted}
         self.quarantined = [row for row in self.quarantined if row.agent not in deleted]
+
+    def _forget_attempts(self, names: set[tuple[str, str]]) -> None:
+        """Drop counts of agents that end: at worst one of a new life is lost."""
+        places = self.tables.get(ATTEMPTS, {})
+        for place in [place for place in places if place[:2] in names]:
+            del places[place]
 
     def _truncate(self, agent: int, cut: Mapping[str, int]) -> None:
         """Drop what the batch itself appended beyond the cut; the store drops the rest."""
