@@ -14,7 +14,8 @@ class Activation:
     """Hold what lives from one start of an agent to the next drop."""
 
     __slots__ = (
-        "agent", "scheduled", "started", "timers", "tracker", "unsaved", "unsaved_mail", "writer",
+        "_sent", "agent", "scheduled", "started", "timers", "tracker", "unsaved", "unsaved_mail",
+        "writer",
     )  # fmt: skip
 
     def __init__(
@@ -29,18 +30,22 @@ class Activation:
         # What a SNAPSHOT agent has changed and consumed since its last save.
         self.unsaved: Delta | None = None
         self.unsaved_mail: list[int] = []
+        self._sent: Commit | None = None  # it holds that, and may be appended
         self.scheduled = False
         """Whether an auto-save is under way."""
 
     def keep(self, delta: Delta | None, consumed: int | None) -> None:
-        """Add a turn's changes to those of the next save."""
+        """Add a turn's changes to those of the next save; not twice, if this was interrupted."""
+        if self._sent is not None:
+            self._look_at_sent()
         if delta is not None:
             if self.unsaved is None:
                 self.unsaved = delta
-            else:
+            elif self.unsaved is not delta:
                 self.unsaved.merge(delta)
-        if consumed is not None:
+        if consumed is not None and consumed not in self.unsaved_mail[-1:]:
             self.unsaved_mail.append(consumed)
+        self.tracker.offer = None
 
     def rollback(self) -> None:
         """Make the state what it was before the turn."""
@@ -49,22 +54,43 @@ class Activation:
 
     def dirty(self) -> bool:
         """Tell whether there is something to save."""
-        return self.tracker.stale or self.unsaved is not None or bool(self.unsaved_mail)
+        if self._sent is not None:
+            self._look_at_sent()
+        tracker = self.tracker
+        return (
+            tracker.stale
+            or tracker.offer is not None
+            or self.unsaved is not None
+            or bool(self.unsaved_mail)
+        )
 
     def put_unsaved(self, commit: Commit) -> None:
-        """Move what is unsaved into ``commit``, before what it holds itself.
+        """Put what is unsaved into ``commit``, before what it holds itself.
 
         Invariant: that is what the turns have left that are over, whatever one does that is under
         way. So a save by whoever gives up a turn in its middle saves nothing of it.
+        It stays unsaved until the commit is appended: who is struck before puts it into another.
         """
-        if self.tracker.stale:
+        if self._sent is not None:
+            self._look_at_sent()
+        while self.tracker.stale or self.tracker.offer is not None:
             self.keep(self.tracker.saved(), None)
         if self.unsaved is not None:
             if commit.delta is not None:
                 self.unsaved.merge(commit.delta)
             commit.delta = self.unsaved
-            self.unsaved = None
         if self.unsaved_mail:
             effects = commit.with_effects()
             effects.consumed = [*self.unsaved_mail, *effects.consumed]
+        self._sent = commit
+
+    def _look_at_sent(self) -> None:
+        """Forget what is unsaved if the commit that it was put into is appended.
+
+        No call between the look and the end: whoever is struck finds either all of it or nothing.
+        """
+        sent = self._sent
+        if sent is not None and sent.sequence:
+            self.unsaved = None
             self.unsaved_mail = []
+        self._sent = None

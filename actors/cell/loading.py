@@ -73,6 +73,7 @@ def _activate(cell: AgentCell, stored: StoredAgent, fields: Mapping[str, str]) -
         owner=(head.kind, head.key),
         largest=home.largest_value,
         watch=None if cell.volatile else blueprint.vault.watch,
+        lasting=cell.snapshot,  # what is not saved is in memory only
     )
     if cell.volatile:
         tracker.accept()  # nor is what its defaults computed ever stored

@@ -73,6 +73,9 @@ def _settle(
         return
     # After the copy of the result: that may raise, and then nothing may have been taken.
     delta = activation.tracker.collect()
+    if cell.snapshot:  # kept until its commit is appended: who is struck comes here again
+        activation.keep(delta, None)
+        delta = None
     if delta is None and not effects and not activation.dirty():
         if letter.durable:
             only = Commit()
@@ -95,6 +98,8 @@ def _settle_snapshot(cell: AgentCell, activation: Activation, turn: Turn, value:
     # The message goes with the change it made: saved apart, a crash would lose or repeat it.
     if delta is not None or letter.durable:
         activation.keep(delta, letter.id if letter.durable else None)
+    else:
+        activation.tracker.offer = None
     if not activation.scheduled and activation.dirty():
         # Asked for once until then; ``save`` lowers the flag also where it finds nothing to do.
         activation.scheduled = True

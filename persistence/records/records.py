@@ -216,14 +216,14 @@ class Delta:
         return bool(self.fields) or not self.plain
 
     def merge(self, later: Delta) -> None:
-        """Add what ``later`` changed after this."""
+        """Add what ``later`` changed after this; nothing more if it is added twice in a row."""
         self.fields |= later.fields
         if later._truncated:
             cut = later._truncated
             self.items = [row for row in self.items if row.position < cut.get(row.field, 2**63)]
             for field, length in cut.items():
                 self.truncated[field] = min(length, self.truncated.get(field, length))
-        if later.items:
+        if later.items and not (self.items and self.items[-1] is later.items[-1]):
             self.items = [*self.items, *later.items]
         if later._entries:
             self.entries.update(later._entries)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, Protocol, TypeAlias, cast
+import enum
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple, Protocol, TypeAlias, cast
 
 import msgspec
 from msgspec.structs import astuple
@@ -73,6 +74,28 @@ class _Tracked:
 
 _Change: TypeAlias = tuple[_Tracked, object, str | None, str | None]
 """A field, its value, the text of that unless it may wait, and what the class sees in the text."""
+_Maps: TypeAlias = Sequence[tuple[str, Map[str, object], list[tuple[str, str]], list[str]]]
+"""Maps that changed: the name, the map, what was put and what was deleted."""
+
+
+class _How(enum.Enum):
+    """What is taken for committed when changes are given out."""
+
+    COLLECT = "collect"
+    DEFER = "defer"
+    """Plain fields are not given out yet."""
+    SAVE = "save"
+    """What ``DEFER`` has left."""
+
+
+class _Offer(NamedTuple):
+    """Changes that are given out: of no use to anybody before they are taken for committed."""
+
+    delta: Delta | None
+    changed: Sequence[_Change]
+    logs: Sequence[tuple[str, Log[object]]]
+    maps: _Maps
+    how: _How
 
 
 class StateTracker:
@@ -94,9 +117,11 @@ class StateTracker:
         owner: tuple[str, str],
         largest: int,
         watch: SecretWatch | None = None,
+        lasting: bool = False,
     ) -> None:
         """Decode ``stored`` (verified texts by field name); CorruptState names a bad field.
 
+        ``lasting``: what was given out is given out again until it is kept, see ``offer``.
         ``owner`` is the agent's kind and key, to which its secrets are bound.
         ``shape`` is the agent's whole shape, also of fields its class no longer has.
         """
@@ -107,6 +132,12 @@ class StateTracker:
         self._short = min(SHORTEST - 1, largest)  # characters that hold no secret and fit
         self._watch = watch
         self._redacts = watch is not None and watch.redacts
+        self._lasting = lasting
+        self.offer: _Offer | None = None
+        """What is being given out, and is given out again until who keeps it sets this to None.
+
+        Its thread may be struck at any call: each step of the taking may be done twice.
+        """
         self._shape = dict(shape)
         self._plain: list[_Tracked] = []
         self.stale = False
@@ -166,10 +197,72 @@ class StateTracker:
         At the end of a turn only: it looks at the live state. StateError when a value cannot be
         stored; then nothing is taken, and the caller rolls back.
         """
-        changed = self._changes(_NOTHING)
-        delta = self._collect_collections(changed) if self.collections else None
+        if self.offer is not None:
+            return self._take(self.offer)
+        return self._give(self._changes(_NOTHING), _How.COLLECT)
+
+    def defer(self) -> Delta | None:
+        """Take what changed as committed, and leave plain fields to the next ``collect()``.
+
+        For agents that are saved now and then: a number that changes a thousand times between
+        two saves is encoded once. Returns what changed in logs and maps, which cannot wait.
+        StateError when a value cannot be stored; then nothing is taken, and the caller rolls back.
+        """
+        if self.offer is not None:
+            return self._take(self.offer)
+        return self._give(self._changes(_INTEGERS), _How.DEFER)
+
+    def saved(self) -> Delta | None:
+        """Return what ``defer`` has left, as it was at the end of the last turn; None if nothing.
+
+        May be called in the middle of a turn: what the handler has done to the state so far is
+        not looked at. Not while a turn is being collected or deferred.
+        """
+        if self.offer is not None:
+            return self._take(self.offer)
+        changed: list[_Change] = []
+        for tracked in self._plain:
+            if not tracked.stale:
+                continue
+            text = tracked.text
+            if text is None:
+                text = tracked.codec.encode(tracked.object, tracked.field.path)
+            if len(text) > self._short or tracked.field.sensitive:
+                text = self._examined(tracked, text)  # a computed value was not yet
+            seen = tracked.seen if text == tracked.text else None
+            changed.append((tracked, tracked.object, text, seen))
+        return self._give(changed, _How.SAVE)
+
+    def _give(self, changed: Sequence[_Change], how: _How) -> Delta | None:
+        """Give out what changed. Up to the offer nothing is taken, from there on all of it is."""
+        delta: Delta | None = None
+        logs: Sequence[tuple[str, Log[object]]] = ()
+        maps: _Maps = ()
+        if self.collections and how is not _How.SAVE:
+            delta, logs, maps = self._pending(changed)
+        if changed and delta is None and how is not _How.DEFER:
+            delta = Delta(self._agent)
+        offer = tuple.__new__(_Offer, (delta, changed, logs, maps, how))
+        if self._lasting and (changed or logs or maps):
+            self.offer = offer
+        return self._take(offer)
+
+    def _take(self, offer: _Offer) -> Delta | None:
+        """Take what is given out as committed; may be done again where it was interrupted."""
+        delta, changed, logs, maps, how = offer
+        if logs or maps:
+            self._take_collections(offer)
+        if how is _How.DEFER:
+            for tracked, value, text, seen in changed:
+                tracked.object = value
+                tracked.text = text
+                tracked.seen = seen
+                tracked.stale = self.stale = True
+                if text is not None and (tracked.codec.widens or self._redacts):
+                    tracked.object = self._loaded(tracked, value, text)
+            return self._shaped(delta)
         if changed:
-            delta = delta or Delta(self._agent)
+            assert delta is not None
             for tracked, value, text, seen in changed:
                 assert text is not None
                 tracked.object = value
@@ -179,52 +272,8 @@ class StateTracker:
                 if tracked.name not in self._shape:
                     self._shape[tracked.name] = None
                     delta.shape = ""
-                if tracked.codec.widens or self._redacts:
+                if how is _How.COLLECT and (tracked.codec.widens or self._redacts):
                     tracked.object = self._loaded(tracked, value, text)
-        self.stale = False
-        return self._shaped(delta)
-
-    def defer(self) -> Delta | None:
-        """Take what changed as committed, and leave plain fields to the next ``collect()``.
-
-        For agents that are saved now and then: a number that changes a thousand times between
-        two saves is encoded once. Returns what changed in logs and maps, which cannot wait.
-        StateError when a value cannot be stored; then nothing is taken, and the caller rolls back.
-        """
-        changed = self._changes(_INTEGERS)
-        delta = self._collect_collections(changed) if self.collections else None
-        for tracked, value, text, seen in changed:
-            tracked.object = value
-            tracked.text = text
-            tracked.seen = seen
-            tracked.stale = self.stale = True
-            if text is not None and (tracked.codec.widens or self._redacts):
-                tracked.object = self._loaded(tracked, value, text)
-        return self._shaped(delta)
-
-    def saved(self) -> Delta | None:
-        """Return what ``defer`` has left, as it was at the end of the last turn; None if nothing.
-
-        May be called in the middle of a turn: what the handler has done to the state so far is
-        not looked at. Not while a turn is being collected or deferred.
-        """
-        delta: Delta | None = None
-        for tracked in self._plain:
-            if not tracked.stale:
-                continue
-            text = tracked.text
-            if text is None:
-                text = tracked.codec.encode(tracked.object, tracked.field.path)
-            if len(text) > self._short or tracked.field.sensitive:
-                text = self._examined(tracked, text)  # a computed value was not yet
-            delta = delta or Delta(self._agent)
-            if text != tracked.text:
-                tracked.seen = None
-            tracked.text = delta.fields[tracked.name] = text
-            tracked.stale = False
-            if tracked.name not in self._shape:
-                self._shape[tracked.name] = None
-                delta.shape = ""
         self.stale = False
         return self._shaped(delta)
 
@@ -349,8 +398,10 @@ class StateTracker:
             setattr(self.state, tracked.name, loaded)
         return loaded
 
-    def _collect_collections(self, changed: Sequence[_Change]) -> Delta | None:
-        """Two phases: encode everything first, so that a StateError leaves nothing half taken.
+    def _pending(
+        self, changed: Sequence[_Change]
+    ) -> tuple[Delta | None, Sequence[tuple[str, Log[object]]], _Maps]:
+        """Encode what changed in collections and take nothing: a StateError may come yet.
 
         What plain fields ``changed`` counts towards the weight of the turn.
         """
@@ -359,54 +410,55 @@ class StateTracker:
             if getattr(state, name) is not collection:
                 problem = "was replaced; change the collection in place (append, [key] = ...)"
                 raise StateError(f"state.{name}", problem)
-        map_changes = [
+        maps = [
             (name, mapping, *mapping.pending()) for name, mapping in self._maps if mapping.changed()
         ]
         logs = [(name, log) for name, log in self._logs if log.changed()]
-        self._examine(logs, map_changes)
-        if not logs and not map_changes:
-            return None
+        self._examine(logs, maps)
+        if not logs and not maps:
+            return None, (), ()
         weight = sum(len(text) for _, _, text, _ in changed if text is not None) if changed else 0
         for name, log in logs:
             weight += self._check_sizes(name, log.pending()[1])
-        for name, _, puts, _ in map_changes:
+        for name, _, puts, _ in maps:
             weight += self._check_sizes(name, [text for _, text in puts])
         _check_weight(weight)
-        agent = self._agent
-        delta = Delta(agent)
-        new = tuple.__new__  # a named tuple's own constructor takes twice as long
+        delta = Delta(self._agent)
         for name, log in logs:
-            start, texts = log.pending()
-            rows = [
-                new(ItemRow, (agent, name, position, text, of_item(agent, name, position, text)))
-                for position, text in enumerate(texts, start)
-            ]
+            rows = self._item_rows(name, *log.pending())
             delta.items = [*delta.items, *rows] if delta.items else rows
-            log.commit()
-            self._shape[name] = len(log)
-        for name, mapping, puts, deletes in map_changes:
-            self._put_map(delta, name, puts, deletes)
-            mapping.commit(puts, deletes)
-        return delta or None
+        for name, _, puts, deletes in maps:
+            self._put_entries(delta, name, puts, deletes)
+        return delta or None, logs, maps
 
-    def _put_map(
-        self,
-        delta: Delta,
-        name: str,
-        puts: Sequence[tuple[str | int, str]],
-        deletes: Iterable[str | int],
+    def _item_rows(self, name: str, start: int, texts: list[str]) -> list[ItemRow]:
+        agent, new = self._agent, tuple.__new__  # its own constructor takes twice as long
+        return [
+            new(ItemRow, (agent, name, position, text, of_item(agent, name, position, text)))
+            for position, text in enumerate(texts, start)
+        ]
+
+    def _put_entries(
+        self, delta: Delta, name: str, puts: list[tuple[str, str]], deletes: list[str]
     ) -> None:
-        """Add a map's changes to a delta; its first have the shape say that it is one."""
         agent, new = self._agent, tuple.__new__
         for key, text in puts:
             crc = of_entry(agent, name, key, text)
             delta.entries[agent, name, key] = new(EntryRow, (agent, name, key, text, crc))
         for key in deletes:
             delta.entries[agent, name, key] = None
-        if name not in self._shape:
-            key_type = next(field.key_type for field in self.layout.maps if field.name == name)
-            self._shape[name] = map_mark(key_type)
-            delta.shape = ""  # to be filled in
+
+    def _take_collections(self, offer: _Offer) -> None:
+        """Take logs and maps; a map's first changes have the shape say that it is one."""
+        for name, log in offer.logs:
+            log.commit()
+            self._shape[name] = len(log)
+        for name, mapping, puts, deletes in offer.maps:
+            mapping.commit(puts, deletes)
+            if name not in self._shape and offer.delta is not None:
+                key_type = next(field.key_type for field in self.layout.maps if field.name == name)
+                self._shape[name] = map_mark(key_type)
+                offer.delta.shape = ""  # to be filled in
 
     def _place(self, name: str) -> str:
         """Return how a warning names a field; equal for all agents of a class."""

@@ -10,8 +10,10 @@ from pathlib import Path
 from perdure import (
     Agent,
     AgentSystem,
+    AutoSave,
     Backoff,
     Durability,
+    Log,
     Map,
     Resources,
     RestartPolicy,
@@ -52,6 +54,32 @@ class SnapshotCounter(Counter):
     durability = Durability.SNAPSHOT
 
 
+class Noted(Seen):
+    lines: Log[int] = Log.field()
+
+
+class Noter(Agent[Noted]):
+    """Saved now and then, not with its turns: what they leave is in memory until then."""
+
+    restarts = OFTEN
+    durability = Durability.SNAPSHOT
+    autosave = AutoSave(every=3600.0)
+
+    def note(self, number: int) -> int:
+        self.state.times[number] = self.state.times.get(number, 0) + 1
+        self.state.lines.append(number)
+        self.state.total += 1
+        return number
+
+    def tell(self, number: int) -> None:
+        """Change something and send something: a commit of its own, with what waits."""
+        self.note(number)
+        self.system.agent(Listener, "one").cast(Listener.take, number)
+
+    def noted(self) -> tuple[dict[int, int], list[int], int]:
+        return dict(self.state.times), list(self.state.lines), self.state.total
+
+
 class VolatileCounter(Counter):
     durability = Durability.VOLATILE
 
@@ -78,7 +106,7 @@ class Rounds:
     def __init__(self, url: str | Path | Store, kind: type[Counter]) -> None:
         self.system = AgentSystem.open(
             url,
-            agents=list({*KINDS, Listener, kind}),
+            agents=list({*KINDS, Listener, Noter, kind}),
             sync="process",
             # A thread that is traced is slow: with a short interval a worker often takes its turn.
             resources=Resources(workers=1, switch_interval=0),

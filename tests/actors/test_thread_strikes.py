@@ -18,9 +18,11 @@ import pytest
 
 from perdure import Durability, MemoryStore, Store
 from perdure.actors.pool.future import Future
+from perdure.actors.talk.control import Control, Verb
+from perdure.persistence.errors import InvalidTransition
 from perdure.persistence.sqlite.store import SqliteStore
 from perdure.persistence.store.batch import Batch
-from tests.actors.counting import KINDS, Counter, Listener, Rounds
+from tests.actors.counting import KINDS, Counter, Listener, Noter, Rounds
 from tests.kit.deadline import DEADLINE
 from tests.kit.strikes import ENOUGH, Striker, Struck
 
@@ -258,3 +260,59 @@ def test_struck_while_it_starts() -> None:
     """on_start runs at each start, again where it was struck; each of its commits counts once."""
     rounds = StarterRounds(store_at(None), Starter)
     assert strike_everywhere(rounds, range(1, MOST, 5)) > 20
+
+
+class SavedRounds(WorkerRounds):
+    """Rounds of an agent that is saved now and then: turns, and one of the ways to save them."""
+
+    def __init__(self, store: Store, kind: type[Counter]) -> None:
+        super().__init__(store, kind)
+        self.noter = self.system.agent(Noter, "one")
+        self.noted: list[int] = []
+
+    def check(self) -> None:
+        """Compare what is saved with what its turns have left: all of it, and each once."""
+        if not hasattr(self, "noter"):
+            return
+        self.noter.restart(timeout=DEADLINE)  # it is loaded again, from what is saved
+        times, lines, total = self.noter.call(Noter.noted).get(timeout=DEADLINE)
+        assert lines == self.noted
+        assert times == dict.fromkeys(self.noted, 1)
+        assert total == len(self.noted)
+
+    def strike(self, at: int) -> bool:
+        """Do one round; False if it was over before the place was reached."""
+        striker = Striker(Struck, at, inside=("perdure",))
+        self.lay(striker)
+        for number, method in enumerate((Noter.note, Noter.tell, Noter.note), 3 * at):
+            self.sent.add(number)
+            self.noted.append(reply(self.noter.call(method, number)) or number)
+        if at % 2:
+            self.system._runtime.order("Noter", "one", Control(Verb.PASSIVATE, edge=False))
+        else:
+            with contextlib.suppress(Struck, InvalidTransition):  # taken, or not, or half of it
+                reply(self.system._runtime.post.control(self.noter, Verb.PAUSE))
+        assert self.system.idle(DEADLINE), striker.struck
+        self.end(striker)
+        with contextlib.suppress(InvalidTransition):
+            self.noter.resume(timeout=DEADLINE)
+        try:
+            self.check()
+        except AssertionError as error:
+            error.add_note(striker.struck)
+            raise
+        return bool(striker.struck)
+
+
+@pytest.mark.parametrize("where", ["memory", "file"])
+def test_struck_while_turns_wait_for_their_save(tmp_path: Path, where: str) -> None:
+    """A worker struck anywhere from a turn to its save leaves out nothing of what is saved."""
+    store = store_at(None if where == "memory" else tmp_path / "store.db")
+    first = 1 + (where == "file")
+    assert strike_everywhere(SavedRounds(store, Counter), range(first, MOST, 5)) > 40
+
+
+@pytest.mark.slow
+def test_struck_while_turns_wait_for_their_save_everywhere() -> None:
+    """The same, at each place there is."""
+    assert strike_everywhere(SavedRounds(store_at(None), Counter), range(1, MOST)) > 200

@@ -17,8 +17,8 @@ from perdure import (
 from perdure.lifecycle.clock import VirtualClock
 from perdure.persistence.memory.store import MemoryStore
 from perdure.persistence.records.shared_tables import ATTEMPTS
-from perdure.persistence.store.store import Store
 from perdure.persistence.sqlite.store import SqliteStore
+from perdure.persistence.store.store import Store
 from tests.kit.deadline import DEADLINE
 
 SEEN: list[int] = []
@@ -62,6 +62,7 @@ def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Stores:
 
 
 def opened(stores: Stores, clock: VirtualClock) -> AbstractContextManager[AgentSystem]:
+    """Open the store once more."""
     return AgentSystem.open(stores(), agents=FAILING, clock=clock)
 
 
