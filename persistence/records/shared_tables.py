@@ -168,7 +168,6 @@ CONTENTS: Final = Table(
     (Column("content"), Column("size", "integer"), Column("chunks", "integer")),
     key=1,
     journaled=False,
-    fixed=True,
 )
 """Bytes by their hash."""
 
@@ -178,7 +177,6 @@ CONTENT_PARTS: Final = Table(
     key=2,
     indexes=(Index(("chunk",)),),
     journaled=False,
-    fixed=True,
 )
 
 CHUNKS: Final = Table(
@@ -189,7 +187,6 @@ CHUNKS: Final = Table(
     ),
     key=1,
     journaled=False,
-    fixed=True,
 )  # fmt: skip
 
 PROGRESS: Final = Table(

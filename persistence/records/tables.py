@@ -55,7 +55,7 @@ class Table:
     """The column with sequences that may stand in no entry of the journal: numbering goes on behind
     that of the last row. That of the commit, unless another is named or the journal has it."""
     fixed: bool = False
-    """A row never changes: one that is there already is left alone (content-addressed, audit)."""
+    """A row never changes: one that is there already is left alone (the audit)."""
     names: tuple[str, ...] = field(init=False)
     """The names of the columns."""
     key_names: tuple[str, ...] = field(init=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Final
 
 from ...hooks.details import ArtifactDetails
@@ -236,16 +236,14 @@ class Artifacts(ArtifactReader):
     def _finish(self, sink: Sink) -> Artifact:
         unit = self._desk.unit()
         if unit is not None:
+            sink.bring()  # nobody waits for the disk
             with unit:
                 self._save(sink, unit, within=True)
                 # The turn may yet be undone.
                 self.sweeper.suspect(contents=[sink.content])
                 row = unit.seen((ARTIFACTS, (sink.number,)), None)
         else:
-            # Its own, unless that was of a turn which has ended meanwhile.
-            alone = sink.unit if sink.alone else self._desk.begin()
-            self._save(sink, alone, within=False)
-            self._desk.commit(alone)
+            self._finish_alone(sink)
             row = self._desk.behold(None, (ARTIFACTS, (sink.number,)))
         assert row is not None
         made = from_row(row)
@@ -253,6 +251,20 @@ class Artifacts(ArtifactReader):
             it = ("save", str(made.scope), made.name, made.number, made.size)
             self._desk.tell(ARTIFACT_AFTER, "save", ArtifactDetails, *it)
         return made
+
+    def _finish_alone(self, sink: Sink) -> None:
+        # The unit is the sink's own, unless that was of a turn which has ended meanwhile.
+        unit = sink.unit if sink.alone else self._desk.begin()
+        rows = sink.rows()
+        if rows is None:
+            with self._uploads.together():
+                sink.bring()
+                self._save(sink, unit, within=False)
+                self._desk.commit(unit)
+        else:
+            unit.contents = rows
+            self._save(sink, unit, within=False)
+            self._desk.commit(unit)
 
     def _save(self, sink: Sink, unit: Unit, *, within: bool) -> None:
         """Add the steps that make an artifact; ``within`` a turn or transaction."""
@@ -262,15 +274,18 @@ class Artifacts(ArtifactReader):
         for source in draft.sources:
             self._exists(unit, source, Right.READ, "read")
         number = sink.number = self._desk.number(lambda: next(self._numbers))
+        desk.ledger.no_row(ARTIFACTS, (number,))
         told: list[int] = []
-        with unit.savepoint():
+        with unit.savepoint() if within else nullcontext():
             limit = self._limits.of(draft.scope)
             for tally, step in added(draft, number, sink.size, limit, told):
                 exact = within and bool(tally[1][3])
                 if exact:  # the version is told to a handler, and must be what becomes of it
                     desk.look(unit, tally)
                 unit.change(tally, step, checked=exact)
-                unit.seen(tally, desk.behold(unit, tally))
+                before = desk.behold(unit, tally)  # read here rather than under the ledger's lock
+                if within:
+                    unit.seen(tally, before)
             made = self._made(sink, unit.standing, told)
             unit.change((ARTIFACTS, (number,)), made, checked=False)
             for tag in draft.tags:
@@ -309,8 +324,10 @@ class Artifacts(ArtifactReader):
         return max(0, limit - used)
 
     def _meta(self, name: str, meta: Mapping[str, Any] | None) -> str:
+        if not meta:
+            return "{}"
         path = f"meta of artifact {name!r}"
-        text = _META.encode(dict(meta or {}), path)
+        text = _META.encode(dict(meta), path)
         text = self._desk.plain.value(text, "meta of an artifact")
         if len(text) > self._largest:
             problem = f"takes {len(text):,} characters, more than {self._largest:,}"

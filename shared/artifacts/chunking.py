@@ -16,10 +16,14 @@ CHUNK: Final = 256 * 1024
 
 Part of the file format: the same bytes must give the same chunks in every release.
 """
+_LEAST_SAMPLE: Final = 1024
 _SAMPLE: Final = 4096
 _WORTH: Final = 0.9
 """What is left of a sample where packing is worth its time."""
 _FAST: Final = 1
+_WINDOW: Final = 12
+"""The logarithm of ``_SAMPLE``."""
+_MEMORY: Final = 4
 
 
 @runtime_checkable
@@ -85,12 +89,18 @@ def digest(data: bytes) -> str:
 
 def packed(data: bytes) -> tuple[int, bytes]:
     """Return 1 and the bytes compressed where that helps; else 0 and the bytes as they are."""
-    sample = data[:_SAMPLE]
-    if len(zlib.compress(sample, _FAST)) < _WORTH * len(sample):
-        smaller = zlib.compress(data, _FAST)
+    sample = data[: max(_LEAST_SAMPLE, min(len(data) // 4, _SAMPLE))]
+    if len(_squeezed(sample)) < _WORTH * len(sample):
+        smaller = zlib.compress(data, _FAST) if len(data) > _SAMPLE else _squeezed(data)
         if len(smaller) < len(data):
             return 1, smaller
     return 0, data
+
+
+def _squeezed(data: bytes) -> bytes:
+    """Return a few kilobytes compressed; what zlib sets up for more takes longer than the work."""
+    compressor = zlib.compressobj(_FAST, wbits=_WINDOW, memLevel=_MEMORY)
+    return compressor.compress(data) + compressor.flush()
 
 
 def unpacked(flag: int, data: bytes) -> bytes:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 from ...persistence.errors import QuotaExceeded, StateError
 from ...persistence.names.scope import Scope
+from ...persistence.records.tables import Change
 from ..ledger.unit import Unit
 from .chunking import Block, Cutter
 from .records import Artifact, ArtifactType
 from .traffic import Hold
-from .upload import Uploads
+from .upload import SMALL, Uploads
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +109,18 @@ class Sink:
                 self.chunks.append(self._uploads.chunk(self.hold, chunk))
             return len(view)
 
+    def rows(self) -> list[Change] | None:
+        """Return the rows of what was written if it is small; None if it must be brought before."""
+        if self.size > SMALL:
+            return None
+        return self._uploads.small(self.hold, self.content, b"".join(self._cutter.end()))
+
+    def bring(self) -> None:
+        """Have stored what is left of the bytes, and the content they are."""
+        for chunk in self._cutter.end():
+            self.chunks.append(self._uploads.chunk(self.hold, chunk))
+        self._uploads.content(self.hold, self.content, self.size, self.chunks)
+
     def _refusal(self, bytes_: int, advice: str) -> QuotaExceeded:
         what = f"{self.draft.scope} {self.draft.name!r}"
         return QuotaExceeded(f"{what} would take more than the {bytes_:,} bytes {advice}")
@@ -126,12 +138,7 @@ class Sink:
         self._ended = True
         try:
             if kind is None:
-                # In a turn nobody waits for the disk.
-                with self._uploads.together() if self.alone else nullcontext():
-                    for chunk in self._cutter.end():
-                        self.chunks.append(self._uploads.chunk(self.hold, chunk))
-                    self._uploads.content(self.hold, self.content, self.size, self.chunks)
-                    self._artifact = self._finish(self)
+                self._artifact = self._finish(self)
         finally:
             if self._artifact is None:
                 self._uploads.traffic.release(self.hold)

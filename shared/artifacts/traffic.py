@@ -65,6 +65,12 @@ class Traffic:
                 return False
             return True if self._written.get(name, 0) > durable else None
 
+    def keep(self, hold: Hold, names: Iterable[Name]) -> None:
+        """Hold names whose rows are written whatever is there."""
+        with self.lock:
+            hold.names.update(names)
+            self._holds.add(hold)
+
     def release(self, hold: Hold) -> None:
         """End a hold at once, also if somebody (a traceback) still has a reference to it."""
         with self.lock:

@@ -1,4 +1,7 @@
-"""Bring contents into the store: chunk by chunk, each a commit of its own, once for equal bytes."""
+"""Bring contents into the store, once for equal bytes.
+
+Chunk by chunk, each a commit of its own; a small one goes with the artifact's own commit.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,8 @@ MANY: Final = 1000
 """Commits on their way after which a sweep waits."""
 PARTS: Final = 1000
 """Rows of parts in a commit."""
+SMALL: Final = 32 * 1024
+"""Bytes of a content that is not looked for: to write it once more takes less time."""
 
 
 class Uploads:
@@ -36,6 +41,7 @@ class Uploads:
         committer = supervisor.committer
         self.waiting = ledger.waiting
         self.traffic = Traffic(ledger.lock, lambda: committer.durable)
+        ledger.on_contents = self.traffic.wrote
         self._store = ledger.store
         self._supervisor = supervisor
         self._room = threading.Condition()
@@ -59,7 +65,7 @@ class Uploads:
         """Have a content stored that consists of these chunks, all of them held."""
         parts: list[Row] = [(name, position, chunk) for position, chunk in enumerate(chunks)]
         row: Row = (name, size, len(chunks))
-        if self._there(hold, CONTENTS, name, lambda: self._good_content(row, parts), parts):
+        if self._there(hold, CONTENTS, name, lambda: self._good_content(row, parts)):
             return
         changes = [Change(CONTENT_PARTS, part[:2], part) for part in parts]
         while len(changes) >= PARTS:
@@ -69,6 +75,20 @@ class Uploads:
         changes.append(Change(CONTENTS, (name,), row))
         needed: list[Name] = [(CHUNKS, chunk) for chunk in chunks]
         self._append(changes, [*needed, (CONTENTS, name)])
+
+    def small(self, hold: Hold, name: str, data: bytes) -> list[Change]:
+        """Return the rows of a content that is kept while ``hold`` lasts.
+
+        They are for the commit that refers to it, and are not looked for: if they are there, those
+        that are good stay as they are, and others become so.
+        """
+        chunks: list[Name] = [(CHUNKS, name)] if data else []  # hashed alike: it is all of it
+        self.traffic.keep(hold, [(CONTENTS, name), *chunks])
+        rows = [Change(CONTENTS, (name,), (name, len(data), len(chunks)))]
+        if data:
+            rows.append(Change(CHUNKS, (name,), (name, len(data), *packed(data))))
+            rows.append(Change(CONTENT_PARTS, (name, 0), (name, 0, name)))
+        return rows
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -116,18 +136,10 @@ class Uploads:
         commit.with_effects().rows = changes
         self.traffic.deletes(names, self._supervisor.append(commit))
 
-    def _there(
-        self,
-        hold: Hold,
-        table: Table,
-        name: str,
-        good: Callable[[], bool],
-        parts: Sequence[Row] = (),
-    ) -> bool:
+    def _there(self, hold: Hold, table: Table, name: str, good: Callable[[], bool]) -> bool:
         """Hold a name; tell whether its row is there, or on its way.
 
-        One that is not ``good`` is deleted, with its ``parts``: so what is saved again heals all
-        artifacts that have the same bytes.
+        One that is not ``good`` is not: written again, it heals all artifacts with the same bytes.
         """
         known = self.traffic.hold(hold, (table, name))
         if known is not None:
@@ -135,17 +147,10 @@ class Uploads:
         if self._store.count(table, Order(table.key_names, (name,))) == 0:
             return False
         try:
-            if good():
-                return True
+            return good()
         except CorruptState as error:
             logger.warning("%s; it is replaced by the same bytes, saved again", error)
-        with self.traffic.lock:
-            gone = [Change(table, (name,), None)]
-            gone += [Change(CONTENT_PARTS, part[:2], None) for part in parts]
-            self.delete(gone, [(table, name)])
-        # Rows of these tables are never replaced: the old one must be gone before.
-        self.flush()
-        return False
+            return False
 
     def _good_chunk(self, name: str, size: int) -> bool:
         row = self._store.row(CHUNKS, (name,))

@@ -79,6 +79,8 @@ class Ledger:
         self._later: list[Callable[[], None]] = []
         self.waiting: Callable[[], AbstractContextManager[object]] = nullcontext
         """Surrounds a wait for somebody else's reservation."""
+        self.on_contents: Callable[[list[tuple[Table, str]], int], None] = _nothing
+        """Told under the lock which contents go along with a commit, and its sequence."""
         self.depends: Callable[[object, object], bool] = _never
         """Tells whether an owner's unit cannot end before another owner's does."""
 
@@ -93,6 +95,10 @@ class Ledger:
         if appended is not None:
             return appended[1]
         return self._cache.get(table, key) if table.journaled else self.store.row(table, key)
+
+    def no_row(self, table: Table, key: Key) -> None:
+        """Take note that there is no such row: its key was just made. Nobody looks for it then."""
+        self._cache.took(table, {key: None})
 
     def under_way(self, place: Place) -> bool:
         """Tell whether the newest row of a place is not durable yet."""
@@ -154,7 +160,8 @@ class Ledger:
                 changes = self._checked(unit)
                 if self.watch is not None and changes:
                     self.watch.check(changes)
-                ending = EndingUnit(changes, summed(unit.audit) if unit.audit else [])
+                audit = summed(unit.audit) if unit.audit else []
+                ending = EndingUnit(changes, audit, unit.contents)
                 unit.ended = True
                 self._holder = threading.get_ident()
                 try:
@@ -245,6 +252,9 @@ class Ledger:
             stamped = None if row is None else table.stamped(row, sequence)
             self._overlay[table, key] = (sequence, stamped)
         ending.published = True
+        if ending.contents:
+            names = [(change.table, str(change.key[0])) for change in ending.contents]
+            self.on_contents(names, sequence)
         if ending.changes:
             self.guard.published(ending.changes, sequence)
             if self.watch is not None:
@@ -363,6 +373,10 @@ class Ledger:
 
 def _never(_owner: object, _other: object) -> bool:
     return False
+
+
+def _nothing(_names: list[tuple[Table, str]], _sequence: int) -> None:
+    """Take note of nothing."""
 
 
 def _named(place: Place) -> str:

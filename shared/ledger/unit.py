@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final, Protocol, Self, TypeAlias
@@ -51,9 +51,9 @@ class Unit:
     """
 
     __slots__ = (
-        "_lock", "_made", "_order", "audit", "checked", "edge", "ended", "epoch", "mail", "origin",
-        "overlapped", "owner", "reads", "replaced", "serializable", "standing", "steps", "undone",
-        "used", "witness",
+        "_lock", "_made", "_order", "audit", "checked", "contents", "edge", "ended", "epoch",
+        "mail", "origin", "overlapped", "owner", "reads", "replaced", "serializable", "standing",
+        "steps", "undone", "used", "witness",
     )  # fmt: skip
 
     def __init__(
@@ -73,6 +73,8 @@ class Unit:
         """The turn, under way or over, in which a transaction was begun; None outside of turns."""
         self.mail: list[object] = []
         """What leaves with the commit of one that is no turn's; known to the context alone."""
+        self.contents: list[Change] = []
+        """Rows of contents that go along; they are looked for in the store alone."""
         self.overlapped = False
         """What a savepoint undid had been seen by somebody beside it: only a new run is right."""
         self.epoch = epoch
@@ -298,12 +300,15 @@ def _over() -> TransactionEnded:
 class EndingUnit:
     """A unit that was found good, about to be appended; the ledger's lock is held."""
 
-    __slots__ = ("audit", "changes", "commit", "published")
+    __slots__ = ("audit", "changes", "commit", "contents", "published")
 
-    def __init__(self, changes: list[Change], audit: list[AuditRecord]) -> None:
+    def __init__(
+        self, changes: list[Change], audit: list[AuditRecord], contents: Sequence[Change] = ()
+    ) -> None:
         """Hold what goes into the commit."""
         self.changes = changes
         self.audit = audit
+        self.contents = contents
         self.commit: Commit | None = None
         """What it was put into."""
         self.published = False
@@ -312,4 +317,6 @@ class EndingUnit:
         """Make it part of a commit."""
         effects = commit.effects or commit.with_effects()
         effects.rows, effects.audit = self.changes, self.audit
+        if self.contents:
+            effects.rows = [*self.changes, *self.contents]
         self.commit = commit

@@ -186,3 +186,30 @@ def test_saving_again_heals(tmp_path: Path, statement: str) -> None:
     with closing(open_reader(path)) as reader:
         assert examine(reader).healthy
     assert dangling(path) == orphans(path) == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE chunks SET data = x'00'",
+        "DELETE FROM chunks",
+        "UPDATE chunks SET packed = 1, size = 4",
+        "DELETE FROM content_parts",
+        "UPDATE content_parts SET chunk = 'x'",
+        "UPDATE contents SET size = 1",
+        "DELETE FROM contents",
+    ],
+)
+def test_saving_a_small_one_again_heals(tmp_path: Path, statement: str) -> None:
+    """So it is with bytes that are few, whichever of their rows is damaged."""
+    path = tmp_path / "a.db"
+    with opened(path) as system:
+        first = system.artifacts.save("note", b"few")
+    damage(path, statement)
+    with opened(path) as system:
+        second = system.artifacts.save("again", b"few")
+        for artifact in (first, second):
+            assert system.artifacts.read(artifact) == b"few"
+    with closing(open_reader(path)) as reader:
+        assert examine(reader).healthy
+    assert dangling(path) == orphans(path) == []

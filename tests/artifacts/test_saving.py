@@ -73,6 +73,17 @@ def test_equal_bytes_are_stored_once(tmp_path: Path) -> None:
         assert counts(path)["chunks"] == before["chunks"] + 1
 
 
+def test_a_small_one_is_one_commit(tmp_path: Path) -> None:
+    """Its bytes go with its row: the next commit of all is that of the next artifact."""
+    for store in stores(tmp_path):
+        with opened(store) as system:
+            saved = [system.artifacts.save("a", data) for data in (b"", b"few", b"few", b"more")]
+            assert [artifact.sequence for artifact in saved] == [1, 2, 3, 4]
+            assert [system.artifacts.read(artifact) for artifact in saved] == [
+                b"", b"few", b"few", b"more",
+            ]  # fmt: skip
+
+
 def test_equal_chunks_of_one_content_are_stored_once(tmp_path: Path) -> None:
     """A content that repeats itself is one chunk, referred to many times."""
     path = tmp_path / "a.db"

@@ -17,6 +17,7 @@ from perdure.persistence.memory.store import MemoryStore
 from perdure.persistence.records.records import Commit
 from perdure.persistence.records.shared_tables import (
     ARTIFACT_USES,
+    AUDIT,
     CHUNKS,
     CONTENT_PARTS,
     GRANTS,
@@ -146,13 +147,13 @@ class RowContract(abc.ABC):
 
     def test_fixed_rows_stay(self, store: Store) -> None:
         """A row of a fixed table is not replaced; deleted, it can be written anew."""
-        row: Row = ("hash", 3, 0, b"abc")
-        store.commit(Batch([commit(1, put(CHUNKS, row))]))
-        store.commit(Batch([commit(2, put(CHUNKS, ("hash", 3, 0, b"xyz")))]))
-        assert store.row(CHUNKS, ("hash",)) == row
-        store.commit(Batch([commit(3, Change(CHUNKS, ("hash",), None))]))
-        store.commit(Batch([commit(4, put(CHUNKS, ("hash", 3, 0, b"xyz")))]))
-        assert store.row(CHUNKS, ("hash",)) == ("hash", 3, 0, b"xyz")
+        row, other = ((1, 1, 0.5, *[word] * 10, 1, 0, word) for word in ("first", "other"))
+        store.commit(Batch([commit(1, put(AUDIT, row))]))
+        store.commit(Batch([commit(2, put(AUDIT, other))]))
+        assert store.row(AUDIT, (1,)) == row
+        store.commit(Batch([commit(3, Change(AUDIT, (1,), None))]))
+        store.commit(Batch([commit(4, put(AUDIT, other))]))
+        assert store.row(AUDIT, (1,)) == (1, 4, *other[2:])
 
     def test_a_batch_may_come_twice(self, store: Store) -> None:
         """A batch that was written but not known to be leaves no trace of the second time."""
