@@ -24,6 +24,7 @@ ROOMS: Final = (
     "persistence/memory",
     "persistence/sqlite",
     "persistence/upkeep",
+    "persistence/schema",
     "hooks",
     "hooks/history",
     "hooks/timeline",

@@ -200,6 +200,12 @@ PAGES: Final = (
         ("guides/operations.md",),
     ),
     Page(
+        "migrations",
+        "Schemas and migrations",
+        "How what is stored goes on when classes change.",
+        ("migration", "DeclaredMigration", "transforms", "Transform"),
+    ),
+    Page(
         "errors",
         "Errors",
         "What perdure raises on purpose.",
@@ -307,11 +313,23 @@ def _public(name: str) -> str:
         return _errors()
     if value is signals:
         return _signals()
+    if inspect.ismodule(value):
+        return _functions(name, value)
     if inspect.isclass(value):
         return _class(name, value)
     if not callable(value):  # a constant: what its class says
         return f"## `{name}`\n\n{_prose(type(value))}"
     return f"## `{name}`\n\n`{name}{_signature(value)}`\n\n{_prose(value)}"
+
+
+def _functions(name: str, module: ModuleType) -> str:
+    """Return what a module of functions offers."""
+    made = [value for value in vars(module).values() if inspect.isfunction(value)]
+    own = [each for each in made if each.__module__ == module.__name__]
+    public = [each for each in own if not each.__name__.startswith("_")]
+    parts = [f"## `{name}`\n", _prose(module)]
+    parts += [_method(f"{name}.{each.__name__}", each) for each in public]
+    return "\n".join(parts)
 
 
 def _class(name: str, kind: type) -> str:

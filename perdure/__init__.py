@@ -96,6 +96,9 @@ if TYPE_CHECKING:
         QuarantineRow,
         Timer,
     )
+    from .persistence.schema import transforms
+    from .persistence.schema.migration import DeclaredMigration, migration
+    from .persistence.schema.transforms import Transform
     from .persistence.secrets.detector import Detector
     from .persistence.secrets.keys import (
         EnvironmentKeys,
@@ -197,6 +200,7 @@ __all__ = [
     "Decision",
     "DecisionSelection",
     "Declared",
+    "DeclaredMigration",
     "Details",
     "Detector",
     "Document",
@@ -333,6 +337,7 @@ __all__ = [
     "Timers",
     "Topic",
     "TraceContext",
+    "Transform",
     "Tree",
     "TurnFilter",
     "TurnSelection",
@@ -346,10 +351,12 @@ __all__ = [
     "errors",
     "hook",
     "hooked",
+    "migration",
     "new_key",
     "open_async",
     "open_reader",
     "signals",
+    "transforms",
 ]
 
 # The imports above, for the interpreter; a test holds the two lists together.
@@ -398,6 +405,7 @@ _HOMES: Final = {
     "Decision": ".shared.ledger.guard",
     "DecisionSelection": ".shared.access.audit",
     "Declared": ".hooks.hook",
+    "DeclaredMigration": ".persistence.schema.migration",
     "Details": ".hooks.details",
     "Detector": ".persistence.secrets.detector",
     "Document": ".actors.patterns.document",
@@ -463,8 +471,8 @@ _HOMES: Final = {
     "Point": ".hooks.points",
     "Principal": ".persistence.names.scope",
     "PrometheusMetrics": ".hooks.shipped.metrics",
-    "QuarantineRow": ".persistence.records.records",
     "Provenance": ".hooks.timeline.why",
+    "QuarantineRow": ".persistence.records.records",
     "Quota": ".actors.patterns.quota",
     "RateLimit": ".hooks.shipped.rate_limit",
     "Recording": ".hooks.history.recording",
@@ -534,6 +542,7 @@ _HOMES: Final = {
     "Timers": ".listings",
     "Topic": ".actors.patterns.topic",
     "TraceContext": ".hooks.trace",
+    "Transform": ".persistence.schema.transforms",
     "Tree": ".hooks.timeline.tree",
     "TurnFilter": ".actors.cell.logs",
     "TurnSelection": ".replay.selection",
@@ -547,10 +556,12 @@ _HOMES: Final = {
     "errors": ".persistence",
     "hook": ".hooks.hook",
     "hooked": ".hooks.sets",
+    "migration": ".persistence.schema.migration",
     "new_key": ".persistence.secrets.keys",
     "open_async": ".system",
     "open_reader": ".url",
     "signals": ".lifecycle",
+    "transforms": ".persistence.schema",
 }
 
 

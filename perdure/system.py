@@ -263,6 +263,7 @@ class AgentSystem:
                 counters = opened.acquire(Owner.this_process(), takeover=takeover)
             chain = gone_on(opened, counters.chain, audit.key, opening.clock.now())
             system = cls(opening, opened, dataclasses.replace(counters, chain=chain), catalogue)
+            system._runtime.evolution.refuse_incompatible(opened)
             system._start(undo)
             undo.pop_all()
         return system

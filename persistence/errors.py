@@ -10,7 +10,9 @@
     │   ├── Fenced (PermissionError)         this owner's lease was taken over
     │   ├── NotAStore (ValueError)           the file is something else
     │   ├── StoreTooNew (ValueError)         written by a newer release
+    │   ├── IncompatibleSchema (ValueError)  classes cannot read what the store holds
     │   └── CorruptState (ValueError)        stored bytes fail their checksum or do not decode
+    │       └── MigrationFailed              a migration cannot take what is stored
     ├── SharedError
     │   ├── ScopeError (ValueError)          a scope, key or principal has no such form
     │   ├── Conflict (RuntimeError)          another changed first what this change was made from
@@ -208,6 +210,35 @@ class CorruptState(StoreError, ValueError):
         super().__init__(f"{where}: {reason}")
         self.where = where
         self.reason = reason
+
+
+class IncompatibleSchema(StoreError, ValueError):
+    """Refuse classes that cannot read what agents in a store were written with.
+
+    Nothing was changed. Mend the class, or raise its ``schema_version`` and declare a migration;
+    ``perdure schema diff`` shows all differences, and ``perdure rehearse`` tries it on every agent.
+    """
+
+    def __init__(self, location: str, problems: list[str]) -> None:
+        told = "; ".join(problems)
+        advice = "raise schema_version and declare a migration, or run the code that wrote them"
+        super().__init__(f"{location}: the classes cannot read its agents: {told}; {advice}")
+        self.problems = problems
+
+
+class MigrationFailed(CorruptState):
+    """Say that a migration cannot take what is stored, or makes what its class cannot read.
+
+    The agent is as it was: mend the migration. ``where`` names the agent and the path.
+    """
+
+    def __init__(self, agent: str, path: str, problem: str, step: str) -> None:
+        told = f"{step}: {problem}" if step else problem
+        super().__init__(f"{agent}, {path}", told)
+        self.agent = agent
+        self.path = path
+        self.step = step
+        """The migration, where one was running; "" if its outcome is what does not fit."""
 
 
 class SharedError(PerdureError):

@@ -11,6 +11,7 @@ from typing import Any, Final
 from ...lifecycle.durability import Durability
 from ...persistence.errors import ConfigurationError, UnknownAgent
 from ...persistence.names.keys import LONGEST_AGENT
+from ...persistence.schema.evolution import Stored
 from ...persistence.secrets.vault import Vault
 from ...persistence.state.state import Layout, layout_of
 from ..talk.messages import CallCodec
@@ -89,6 +90,13 @@ class Catalogue:
     def classes(self) -> dict[str, type[Agent[Any]]]:
         """Return the classes this system knows, by kind."""
         return {kind: blueprint.agent_class for kind, blueprint in self._by_kind.items()}
+
+    def stored(self) -> list[Stored]:
+        """Return what of each class decides whether it can read stored agents."""
+        return [
+            Stored(kind, each.layout.state_class, each.agent_class.unreadable == "rewind")
+            for kind, each in self._by_kind.items()
+        ]
 
     def kinds(self) -> list[str]:
         """Return the kinds this system knows."""

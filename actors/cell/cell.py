@@ -25,6 +25,7 @@ from ...lifecycle.status import Status
 from ...lifecycle.supervisor import PersistenceSupervisor
 from ...persistence.names.scope import Principal
 from ...persistence.records.records import Commit
+from ...persistence.schema.evolution import Evolution
 from ...persistence.store.store import Store
 from ...shared.access.boundaries import Boundary
 from ...shared.access.policy import Policy
@@ -114,6 +115,8 @@ class Surroundings(Protocol):
     hooks: HookOffice
     """Who listens, and what they need."""
     policy: Policy
+    evolution: Evolution
+    """The schemas of the store and of the classes."""
     state: ScopedState
     """What agents share, as ``system.state``."""
     facade: Any

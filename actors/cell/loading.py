@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -12,10 +12,17 @@ from pykka.messages import ProxyCall
 from ...lifecycle import signals
 from ...lifecycle.status import Status, stored_status
 from ...persistence.errors import ConfigurationError, CorruptState, PerdureError
-from ...persistence.records.records import AgentRow, Commit, Message, QuarantineRow, StoredAgent
+from ...persistence.records.records import (
+    AgentRow,
+    Commit,
+    Delta,
+    Message,
+    QuarantineRow,
+    StoredAgent,
+)
 from ...persistence.records.tables import Key
+from ...persistence.schema.rewrite import Rewritten
 from ...persistence.state.tracker import StateTracker
-from ...persistence.upkeep.kinds import convert
 from ...persistence.upkeep.repair import Repair, examine
 from ..agent.agent import Agent
 from ..talk.turn import OldLetter
@@ -46,9 +53,11 @@ def load(cell: AgentCell) -> Activation | None:
         head = AgentRow(home.next_agent(), blueprint.kind, cell.key, 0, 0, Status.ACTIVE, "")
         return _activate(cell, StoredAgent(head, {}, {}, []), {})
     head = stored.head
-    converted = convert(stored, blueprint.layout)
-    if converted is not None:
-        _repair(cell, head, converted)
+    rewritten = home.evolution.rewritten(
+        home.store, stored, blueprint.layout, largest=home.largest_value
+    )
+    if rewritten is not None:
+        _rewrite(cell, head, rewritten)
         return None
     fields = examine(home.store, stored, blueprint.layout, blueprint.agent_class.unreadable)
     if isinstance(fields, Repair):
@@ -73,6 +82,8 @@ def _activate(cell: AgentCell, stored: StoredAgent, fields: Mapping[str, str]) -
         owner=(head.kind, head.key),
         largest=home.largest_value,
         watch=None if cell.volatile else blueprint.vault.watch,
+        schema=0 if cell.volatile else home.evolution.used(head.kind),
+        written=stored.schema,
         lasting=cell.snapshot,  # what is not saved is in memory only
     )
     if cell.volatile:
@@ -213,13 +224,32 @@ def _must_be_first(cell: AgentCell, head: AgentRow, repair: Repair) -> None:
             raise CorruptState(str(cell), reason)
 
 
-def _repair(cell: AgentCell, head: AgentRow, repair: Repair) -> None:
-    """Commit a repair as the agent's next version, and say loudly what was bad and what is lost."""
+def _rewrite(cell: AgentCell, head: AgentRow, rewritten: Rewritten) -> None:
+    """Commit an agent as its class reads it, and say what of it nothing reads any more."""
+    cell.home.evolution.used(head.kind)
+    _commit_first(cell, head, rewritten.name, rewritten.delta)
+    if rewritten.steps:
+        logger.info("%s is migrated: %s", cell, "; ".join(rewritten.steps))
+    if rewritten.left:
+        left = ", ".join(rewritten.left)
+        logger.warning("%s: the migration leaves behind what is stored as %s", cell, left)
+
+
+def _commit_first(
+    cell: AgentCell, head: AgentRow, name: str, delta: Delta, bad: Sequence[QuarantineRow] = ()
+) -> None:
+    """Commit what an agent needs before it can be loaded, as its next version."""
     cell.status, cell.reason = stored_status(str(cell), head.status), head.reason
-    commit = cell.commit(repair.name)
-    commit.delta = repair.delta
-    commit.with_effects().quarantined = list(repair.quarantined)
+    commit = cell.commit(name)
+    commit.delta = delta
+    if bad:
+        commit.with_effects().quarantined = list(bad)
     cell.last_sequence = cell.home.supervisor.writer(head).submit(commit)
+
+
+def _repair(cell: AgentCell, head: AgentRow, repair: Repair) -> None:
+    """Commit a repair, and say loudly what was bad and what is lost."""
+    _commit_first(cell, head, repair.name, repair.delta, repair.quarantined)
     if repair.name == "(rewind)":
         outcome = f"went back to version {repair.version} of {head.version}"
     else:

@@ -16,6 +16,8 @@ from ...lifecycle.groups import SupervisionTree
 from ...lifecycle.supervisor import PersistenceSupervisor
 from ...persistence.errors import PerdureError, UnknownAgent
 from ...persistence.records.records import Counters, Timer
+from ...persistence.schema.evolution import Evolution
+from ...persistence.schema.registry import Registry
 from ...persistence.store.store import Store
 from ...shared.access.access import Access
 from ...shared.access.audit import Audit, AuditSweep, AuditTrail
@@ -112,6 +114,15 @@ class Runtime:
             catalogue.classes(), clock, self.dispatcher, self.loop, catalogue.vault.plain.record
         )
         self.points = ProgramPoints(self)
+        self.evolution = Evolution(
+            Registry(
+                store,
+                supervisor.committer.riders.append,
+                letter=self.first_letter,
+                moment=clock.now(),
+            ),
+            catalogue.stored(),
+        )
         self.keeper = Keeper(self, catalogue, resources.passivation)
         self.cells = self.keeper.cells
         boundaries = {kind: each.boundary for kind, each in catalogue.classes().items()}
@@ -146,8 +157,7 @@ class Runtime:
                 reference=self.reference,
             )
         )
-        self.key_sweep = KeySweep(desk)
-        self.grant_sweep = GrantSweep(self.policy, desk)
+        self.key_sweep, self.grant_sweep = KeySweep(desk), GrantSweep(self.policy, desk)
         self._attendants = [
             Attendant(sweep, clock, self.dispatcher, self.agenda)
             for sweep in (

@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from . import agents, causes, hooks, mail, processes, recorded, shared, upkeep
+from . import agents, causes, hooks, mail, processes, recorded, schemas, shared, upkeep
 from .terminal.exits import ExitCode, exit_code, sentence
 from .terminal.options import gather, spread
 
@@ -109,6 +109,6 @@ for _function in (
     processes.flush, agents.show, agents.diff, mail.journal, causes.timeline, causes.why,
     mail.mail, mail.timers, mail.dead_letters, hooks.hooks, recorded.replay, shared.audit,
     shared.state, shared.sharing, shared.sessions, shared.secrets, shared.artifacts,
-    upkeep.growth, upkeep.doctor,
+    schemas.schema, upkeep.growth, upkeep.doctor,
 ):  # fmt: skip
     command(_function)

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 
 from ..persistence.errors import StateUnknown
 from ..persistence.records.checksums import of_entry, of_item
-from ..persistence.records.journal import JournalDelta
+from ..persistence.records.journal import JournalDelta, shape_text
 from ..persistence.records.records import Delta, EntryRow, ItemRow, Shape, StoredAgent
-from ..persistence.state.tracker import shape_text
 from ..persistence.store.store import StoreReader
 from ..persistence.upkeep.past import Past
 from ..persistence.upkeep.versions import Versions
@@ -62,7 +61,7 @@ class StateCopy:
             for key, text in entries.items():
                 row = EntryRow(agent, name, key, text, of_entry(agent, name, key, text))
                 made.entries[agent, name, key] = row
-        made.shape = shape_text(self._shape())
+        made.shape = shape_text(self._shape(), 0)
         return made
 
     def _shape(self) -> dict[str, int | None]:

@@ -7,6 +7,7 @@ import dataclasses
 import threading
 import time
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from operator import attrgetter
 from typing import Any, Final, cast
@@ -219,9 +220,10 @@ class MemoryStore(Store):
             head = self._heads.get((kind, key))
             if head is None:
                 return None
-            shape = read_shape(self._shapes.get(head.agent, "{}"))
+            shape, schema = read_shape(self._shapes.get(head.agent, "{}"))
             timers = [t for t in self._timers.values() if (t.kind, t.key) == (kind, key)]
-            return StoredAgent(head, dict(self._fields.get(head.agent, {})), shape, timers)
+            fields = dict(self._fields.get(head.agent, {}))
+            return StoredAgent(head, fields, shape, timers, schema=schema)
 
     def remains(self, kind: str, key: str) -> AgentRow | None:
         """Return an agent's head."""
@@ -279,6 +281,12 @@ class MemoryStore(Store):
         """Return the kinds of the stored agents, sorted."""
         with self._lock:
             return sorted({kind for kind, _ in self._heads})
+
+    def written_with(self, kind: str) -> dict[int, int]:
+        """Return how many agents of a kind were written with which schema."""
+        with self._lock:
+            found = [head.agent for head in self._heads.values() if head.kind == kind]
+            return dict(Counter(read_shape(self._shapes.get(n, "{}"))[1] for n in found))
 
     def agents(
         self, kind: str | None = None, *, after: tuple[str, str] = ("", "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, TypeAlias
 
 import msgspec
@@ -25,8 +25,24 @@ class JournalDelta(msgspec.Struct):
 
 
 read_delta: Final = msgspec.json.Decoder(JournalDelta).decode
-read_shape: Final = msgspec.json.Decoder(dict[str, int | None]).decode
-"""See ``records.Shape``."""
+_shape: Final = msgspec.json.Decoder(dict[str, int | None]).decode
+WRITTEN_WITH: Final = "@"
+"""Where an agent's shape has the number of its schema: no field has such a name."""
+
+
+def read_shape(text: str) -> tuple[dict[str, int | None], int]:
+    """Return a stored shape (``records.Shape``), and the number of the schema it was written with.
+
+    0 where that is not known: an earlier release has written it, or there is nothing to know.
+    """
+    shape = _shape(text)
+    return shape, shape.pop(WRITTEN_WITH, 0) or 0
+
+
+def shape_text(shape: Mapping[str, int | None], schema: int = 0) -> str:
+    """Return a shape as the store keeps it, with the number of the schema where that is known."""
+    whole = {**shape, WRITTEN_WITH: schema} if schema else shape
+    return msgspec.json.encode(whole).decode()
 
 
 _Parts: Final = dict[str, msgspec.Raw]

@@ -379,6 +379,8 @@ class StoredAgent:
     """What was bad and is given here as it must have been, or left out."""
     bad_timers: tuple[tuple[str, QuarantineRow], ...] = ()
     """The names of the timers left out, and what their rows hold."""
+    schema: int = 0
+    """The number of the schema it was written with; 0 where that is not known."""
 
     @property
     def log_lengths(self) -> dict[str, int]:

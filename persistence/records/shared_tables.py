@@ -296,11 +296,26 @@ FORMATS: Final = Table(
 )
 """When a file of an earlier format was brought to a later one: behind which commit."""
 
+SCHEMAS: Final = Table(
+    "schemas",
+    (
+        Column("number", "integer"), *_text("kind", "family", "name", "version", "fingerprint"),
+        Column("schema", "json"), Column("letter", "integer"), Column("made", "real"), _SEQUENCE,
+    ),
+    key=1,
+    sequence="sequence",
+    journaled=False,
+)  # fmt: skip
+"""A schema that was ever written with, of the state of a kind of agents or of its messages.
+
+``letter`` is the first id of a message that may have been sent under it.
+"""
+
 SHARED_TABLES: Final = (
     SCOPED, OWNERS, GRANTS, BOUNDARIES, ISOLATED, AUDIT, AUDIT_ANCHOR, SESSIONS, ARTIFACTS,
     ARTIFACT_NAMES, ARTIFACT_TAGS, LINEAGE, ARTIFACT_USES, CONTENTS, CONTENT_PARTS, CHUNKS,
     PROGRESS, TOMBSTONES, HOOK_RUNS, HOOK_QUEUE, HOOK_SEGMENTS, HOOK_PINS, TRACES,
-    REPLAY_SCHEDULES, REPLAY_RESULTS, ATTEMPTS, FORMATS,
+    REPLAY_SCHEDULES, REPLAY_RESULTS, ATTEMPTS, FORMATS, SCHEMAS,
 )  # fmt: skip
 
 NUMBERED: Final = tuple(table for table in SHARED_TABLES if table.numbers)

@@ -23,17 +23,19 @@ from ..records.shared_tables import (
     HOOK_SEGMENTS,
     REPLAY_RESULTS,
     REPLAY_SCHEDULES,
+    SCHEMAS,
     TRACES,
 )
 from ..records.tables import Row, Table
 from .insert import insert
 from .tables import Fetch, checksum
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Version of the file format; rises when an older release could not read the file.
 
 1: no commit knew for sure what led to it, and a timer not at all. The first of them kept no
 history of hooks.
+2: nobody knew which schema an agent was written with.
 """
 _TIMERS_1: Final = """CREATE TABLE timers (
     kind TEXT NOT NULL, key TEXT NOT NULL, name TEXT NOT NULL, method TEXT NOT NULL,
@@ -41,7 +43,8 @@ _TIMERS_1: Final = """CREATE TABLE timers (
     correlation INTEGER NOT NULL, crc INTEGER NOT NULL, PRIMARY KEY (kind, key, name)
 ) WITHOUT ROWID"""
 _HISTORY: Final = (HOOK_RUNS, HOOK_QUEUE, HOOK_SEGMENTS, HOOK_PINS)
-_NEW: Final = (FORMATS, TRACES, REPLAY_SCHEDULES, REPLAY_RESULTS, ATTEMPTS)
+_NEW_IN_2: Final = (FORMATS, TRACES, REPLAY_SCHEDULES, REPLAY_RESULTS)
+_NEW_IN_3: Final = (SCHEMAS, ATTEMPTS)
 _INDEXES: Final = ("journal_leads", f"{AUDIT.name}_correlation_number")
 _CHAINS: Final = "CREATE INDEX IF NOT EXISTS idx_journal_correlation ON journal (correlation)"
 _LATEST: Final = "SELECT coalesce(max(sequence), 0) FROM journal"
@@ -58,7 +61,10 @@ def definitions_in(connection: sqlite3.Connection, current: Mapping[str, str]) -
     """Return the statements that made a file's tables, where ``current`` has those of today."""
     if format_of(connection) == FORMAT:
         return current
-    lacks = {*_INDEXES, *_names(_lacking(connection))}
+    lacks = {*_names(_lacking(connection))}
+    if format_of(connection) > 1:
+        return {name: sql for name, sql in current.items() if name not in lacks}
+    lacks |= {*_INDEXES}
     kept = {name: sql for name, sql in current.items() if name not in lacks}
     return {**kept, "timers": _TIMERS_1}
 
@@ -69,32 +75,44 @@ def _names(tables: tuple[Table, ...]) -> set[str]:
 
 
 def _lacking(connection: sqlite3.Connection) -> tuple[Table, ...]:
-    """Return the tables that a file of format 1 has not; the history came as a whole."""
+    """Return the tables that a file has not; in format 1 the history came as a whole."""
     query = "SELECT 1 FROM main.sqlite_schema WHERE name = ?"
-    had = any(connection.execute(query, (table.name,)).fetchone() for table in _HISTORY)
-    return _NEW if had else (*_NEW, *_HISTORY)
+
+    def has(table: Table) -> bool:
+        return connection.execute(query, (table.name,)).fetchone() is not None
+
+    new = tuple(table for table in _NEW_IN_3 if not has(table))  # the last of format 2 had some
+    if format_of(connection) > 1:
+        return new
+    return (*new, *_NEW_IN_2) if any(map(has, _HISTORY)) else (*new, *_NEW_IN_2, *_HISTORY)
 
 
 def upgrade(connection: sqlite3.Connection, fetch: Fetch, current: Mapping[str, str]) -> None:
     """Bring a file to the format of today, inside the transaction of its owner."""
-    if format_of(connection) == FORMAT:
+    earlier = format_of(connection)
+    if earlier == FORMAT:
         return
-    lacking = _lacking(connection)
+    for table in _lacking(connection):
+        for statement in table.statements():
+            connection.execute(statement)
+    if earlier == 1:
+        _upgrade_1(connection, fetch, current)
+    connection.execute(f"PRAGMA user_version = {FORMAT}")
+
+
+def _upgrade_1(connection: sqlite3.Connection, fetch: Fetch, current: Mapping[str, str]) -> None:
+    """Give timers and the journal of format 1 what they had not."""
     timers = fetch("SELECT * FROM timers", ())
     connection.execute("DROP TABLE timers")
     connection.execute(current["timers"])
     connection.execute("CREATE INDEX idx_timers_due ON timers (due)")
     if timers:
         insert(connection, "INSERT INTO timers", [_timer(row) for row in timers])
-    for table in lacking:
-        for statement in table.statements():
-            connection.execute(statement)
     for index in _INDEXES:
         connection.execute(current[index])
     connection.execute(_CHAINS)
     (latest,) = connection.execute(_LATEST).fetchone()
     insert(connection, f"INSERT INTO {FORMATS.name}", [_mark(latest, time.time())])
-    connection.execute(f"PRAGMA user_version = {FORMAT}")
 
 
 def _timer(row: Row) -> Row:
@@ -106,7 +124,7 @@ def _timer(row: Row) -> Row:
 
 def _mark(latest: int, when: float) -> Row:
     """Return the row that says up to which commit the causes are not known."""
-    row = (FORMAT, latest, when)
+    row = (2, latest, when)
     return (*row, checksum(FORMATS, row))
 
 
@@ -117,6 +135,11 @@ def show_as_current(connection: sqlite3.Connection) -> None:
     for table in _lacking(connection):
         statement = table.statements()[0]
         connection.execute(statement.replace("CREATE TABLE", "CREATE TEMP TABLE", 1))
+    if format_of(connection) == 1:
+        _show_1(connection)
+
+
+def _show_1(connection: sqlite3.Connection) -> None:
     marks = ", ".join("?" * (len(FORMATS.columns) + 1))
     mark = f"INSERT INTO temp.{FORMATS.name} VALUES ({marks})"  # noqa: S608 - our own names
     connection.execute(mark, _mark(_ALL, 0.0))

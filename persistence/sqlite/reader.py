@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Final, ParamSpec, TypeVar
 from ..errors import CorruptState, NotAStore, StoreUnavailable, failing_at
 from ..records import journal as recovery
 from ..records.checksums import intact, intact_record, of_base, of_entry, of_item
+from ..records.journal import WRITTEN_WITH
 from ..records.records import (
     AgentRow,
     BaseFields,
@@ -232,6 +233,17 @@ class SqliteReader(StoreReader):
             kind = str(rows[0][0])
             found.append(kind)
         return found
+
+    @reads_again
+    def written_with(self, kind: str) -> dict[int, int]:
+        """Return how many agents of a kind were written with which schema."""
+        with self.reading() as connection:
+            # A shape that is damaged counts as not known: loading such an agent says more.
+            query = (
+                "SELECT coalesce(iif(json_valid(shape), json_extract(shape, ?), 0), 0), count(*)"
+                " FROM agents WHERE kind = ? GROUP BY 1"
+            )
+            return dict(fetch(connection, query, (f'$."{WRITTEN_WITH}"', kind)))
 
     def agents(
         self, kind: str | None = None, *, after: tuple[str, str] = ("", "")

@@ -103,7 +103,7 @@ def agent(connection: sqlite3.Connection, kind: str, key: str) -> StoredAgent | 
         return None
     *row, text, crc, _ = heads[0]
     found, bad_head = head(connection, kind, key, row)
-    shape_, bad_shape = shape(connection, found, text, crc)
+    shape_, schema, bad_shape = shape(connection, found, text, crc)
     good_timers, bad_timers = timers(found, timer_rows)
     return StoredAgent(
         found,
@@ -112,6 +112,7 @@ def agent(connection: sqlite3.Connection, kind: str, key: str) -> StoredAgent | 
         good_timers,
         (*bad_head, *bad_shape),
         tuple(bad_timers.items()),
+        schema,
     )
 
 
@@ -162,10 +163,10 @@ def _misled(kind: str, key: str, name: Sequence[object]) -> CorruptState:
 
 def shape(
     connection: sqlite3.Connection, head: AgentRow, text: object, crc: object
-) -> tuple[Shape, tuple[QuarantineRow, ...]]:
-    """Return an agent's shape; if it is bad, what the rows that are there say it is."""
+) -> tuple[Shape, int, tuple[QuarantineRow, ...]]:
+    """Return an agent's shape and its schema; if bad, what the rows that are there say it is."""
     if intact(of_field, head.agent, "", text, crc):
-        return read_shape(str(text)), ()
+        return *read_shape(str(text)), ()
     plain = fetch(connection, "SELECT field FROM fields WHERE agent = ?", (head.agent,))
     logs = fetch(
         connection,
@@ -173,7 +174,7 @@ def shape(
         (head.agent,),
     )
     made: Shape = {**{str(field): None for (field,) in plain}, **dict(logs)}
-    return made, (_bad(head.agent, "(shape)", [text], "its checksum does not match"),)
+    return made, 0, (_bad(head.agent, "(shape)", [text], "its checksum does not match"),)
 
 
 def timers(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 import msgspec
 
@@ -35,6 +36,11 @@ class State(msgspec.Struct):
     fields hold anything msgspec can decode from JSON; ``Log`` and ``Map`` fields grow without
     making a save dearer.
     """
+
+    schema_version: ClassVar[str] = "1.0.0"
+    """The version of what it stores: MAJOR.MINOR.PATCH. Values of another MAJOR are migrated."""
+    renamed_fields: ClassVar[Mapping[str, str]] = {}
+    """Fields that had another name before, as ``{"old": "new"}``: their values go on."""
 
 
 @dataclass(frozen=True, slots=True)

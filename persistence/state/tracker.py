@@ -6,13 +6,13 @@ import enum
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, Protocol, TypeAlias, cast
 
-import msgspec
 from msgspec.structs import astuple
 
 from ..codec.codec import IMMUTABLE, Codec
 from ..codec.exact import fits
 from ..errors import CorruptState, StateError
 from ..records.checksums import of_entry, of_item
+from ..records.journal import shape_text
 from ..records.records import Delta, EntryRow, ItemRow, Shape, map_mark
 from ..secrets.detector import SHORTEST, SecretWatch, sensitive
 from ..secrets.masking import masked_value
@@ -118,12 +118,16 @@ class StateTracker:
         largest: int,
         watch: SecretWatch | None = None,
         lasting: bool = False,
+        schema: int = 0,
+        written: int = 0,
     ) -> None:
         """Decode ``stored`` (verified texts by field name); CorruptState names a bad field.
 
         ``lasting``: what was given out is given out again until it is kept, see ``offer``.
         ``owner`` is the agent's kind and key, to which its secrets are bound.
         ``shape`` is the agent's whole shape, also of fields its class no longer has.
+        ``schema`` is the number of its class's schema, ``written`` that of the stored one: where
+        they differ, the first delta says so.
         """
         self.layout = layout
         self.state = layout.state_class()
@@ -139,6 +143,8 @@ class StateTracker:
         Its thread may be struck at any call: each step of the taking may be done twice.
         """
         self._shape = dict(shape)
+        self._schema = schema
+        self._moves_on = schema != written
         self._plain: list[_Tracked] = []
         self.stale = False
         """Whether there is anything to save that no later turn need change."""
@@ -366,8 +372,9 @@ class StateTracker:
 
     def _shaped(self, delta: Delta | None) -> Delta | None:
         """Give a delta the agent's shape if that is new."""
-        if delta is not None and (delta.shape is not None or delta.items):
-            delta.shape = shape_text(self._shape)
+        if delta is not None and (delta.shape is not None or delta.items or self._moves_on):
+            delta.shape = shape_text(self._shape, self._schema)
+            self._moves_on = False
         return delta
 
     def rollback(self) -> None:
@@ -504,11 +511,6 @@ def _check_weight(weight: int) -> None:
     if weight > HEAVIEST:
         problem = f"{weight:,} characters change in one turn, more than the limit of {HEAVIEST:,}"
         raise StateError("state", problem)
-
-
-def shape_text(shape: Shape) -> str:
-    """Return a shape as the store keeps it."""
-    return msgspec.json.encode(shape).decode()
 
 
 def dump(state: State) -> dict[str, object]:

@@ -21,6 +21,7 @@ from typing import Final, Protocol
 from ..errors import Deadlock, PerdureError, StoreError, StoreUnavailable, SystemClosed
 from ..records.chain import START, Chain
 from ..records.records import Commit, Reply
+from ..records.tables import Change
 from .batch import Batch
 from .store import Store
 
@@ -110,6 +111,8 @@ class Committer:
         self.on_free: Callable[[], None] = _nothing
         """Called when a batch is done with and others may write: does what its replies have left
         to be done then. Called once more at any time; must not raise."""
+        self.riders: deque[Change] = deque()
+        """Rows of declared tables that go with the next batch, whose commits need them."""
         self._waits: deque[tuple[int, Callable[[], None]]] = deque()
         self._sleeping = False
         self._writer = 0  # the thread that holds the baton
@@ -453,6 +456,11 @@ class Committer:
                     last = item.sequence
             elif (reply := item.reply) is not None:  # fail_waiting() may take it meanwhile
                 gates.append(reply)
+        if commits and self.riders:
+            effects = commits[0].with_effects()
+            while self.riders:
+                effects.rows = [*effects.rows, self.riders[0]]
+                self.riders.popleft()  # behind that: what is struck in between rides twice
         batch = Batch(commits, self._chain) if commits else None
         left = deque(islice(self._taken, places, None))
         with self._lock:

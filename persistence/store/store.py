@@ -139,6 +139,13 @@ class StoreReader(ABC):
         """Return the kinds of the stored agents, sorted; does not look at every agent."""
 
     @abstractmethod
+    def written_with(self, kind: str) -> dict[int, int]:
+        """Return how many agents of a kind were written with which schema; looks at all of them.
+
+        0 stands for those of which that is not known.
+        """
+
+    @abstractmethod
     def agents(
         self, kind: str | None = None, *, after: tuple[str, str] = ("", "")
     ) -> Iterator[AgentRow]:

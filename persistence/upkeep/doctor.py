@@ -292,7 +292,7 @@ class _Look:
             if not intact(of_field, agent, "", text, crc):
                 self._bad("agents", kind, key, "(shape)")
                 continue
-            for name, length in read_shape(text).items():
+            for name, length in read_shape(text)[0].items():
                 if length is None and (agent, name) not in plain:
                     self._bad("fields", kind, key, name)
                 elif length and length > 0 and logs.get((agent, name)) != length:

@@ -8,10 +8,9 @@ from typing import Final
 
 from ..errors import CorruptState
 from ..records.checksums import intact, of_field
-from ..records.journal import Walk
+from ..records.journal import Walk, shape_text
 from ..records.records import Delta, QuarantineRow, StoredAgent
 from ..state.state import Layout, PlainField
-from ..state.tracker import shape_text
 from ..store.store import StoreReader
 from .rewind import rewind, undecodable
 
@@ -67,7 +66,7 @@ def examine(
     delta = Delta(head.agent)
     delta.fields = {name: text for name, text in good.items() if findings[name].bad is not None}
     if stored.damaged:
-        delta.shape = shape_text(stored.shape)
+        delta.shape = shape_text(stored.shape, stored.schema)
     return Repair("(restore)", head.version, delta, bad)
 
 
@@ -92,6 +91,20 @@ def _judge(
         advice = "mend the class, or set unreadable = 'rewind' to lose the turns since it decoded"
         raise CorruptState(where, f"{problem}; {advice}")
     return _Finding(None, bad or QuarantineRow(head.agent, name, text, problem, time.time()))
+
+
+def sound_text(stored: StoredAgent, name: str) -> str:
+    """Return a plain field's text; CorruptState if it is damaged.
+
+    When used: it is to be rewritten for another class. What is damaged is mended by the class that
+    wrote it, or a good copy would not be told from one that the class cannot read.
+    """
+    text, crc = stored.fields.get(name, ("", 0))
+    if not intact(of_field, stored.head.agent, name, text, crc):
+        where = f"{stored.head.kind}/{stored.head.key}, state.{name}"
+        problem = "is damaged, and declared otherwise: open it once with the class that wrote it"
+        raise CorruptState(where, problem)
+    return text
 
 
 def _copy(reader: StoreReader, stored: StoredAgent, field: str, crc: int | None) -> str | None:

@@ -7,10 +7,10 @@ from typing import NoReturn
 
 from ..errors import CorruptState
 from ..records.checksums import of_entry, of_item
+from ..records.journal import shape_text
 from ..records.records import Delta, EntryRow, ItemRow, StoredAgent
 from ..secrets.place import in_state
 from ..state.state import Layout, PlainField
-from ..state.tracker import shape_text
 from ..store.store import StoreReader
 from .past import Past
 
@@ -40,7 +40,8 @@ def rewind(
         way.cut(delta, name, length, version)
     for field in layout.maps:
         way.put_back(delta, field.name, version)
-    delta.shape = shape_text({**stored.shape, **dict.fromkeys(delta.fields), **way.cut_to})
+    shape = {**stored.shape, **dict.fromkeys(delta.fields), **way.cut_to}
+    delta.shape = shape_text(shape, stored.schema)
     return version, delta
 
 

@@ -22,7 +22,7 @@ NAMED = {"fields", "logs", "maps", "counts", "orphans", "limits", "meta", "remai
 """Keys of `show` and `doctor` whose values are by name; `fields` of `growth` is a list."""
 OPAQUE = {
     "outcomes", "context", "result", "body", "delta", "value", "entry", "before", "after", "detail",
-    "arguments", "recorded", "replayed",
+    "arguments", "recorded", "replayed", "json_schema",
 }  # fmt: skip
 
 
@@ -102,6 +102,9 @@ RUNS: Final[dict[str, list[list[str]]]] = {
     "artifacts sources": [["report"]],
     "artifacts put": [["new", "KEYS"]],
     "artifacts delete": [["report"]],
+    "schema": [[]],
+    "schema show": [["1"]],
+    "schema diff": [["1", "1"]],
     "growth": [[]],
     "growth fields": [[]],
     "growth agents": [[]],
@@ -114,6 +117,7 @@ ALSO: Final = {
     "audit": {"number", "what"},
     "bad": {"table", "kind", "key", "place"},
     "findings": {"path", "before", "after", "severity"},
+    "differences": {"path", "change", "told", "compatibility"},
 }
 """Keys inside lists that are empty where nothing is wrong."""
 

@@ -167,7 +167,7 @@ def test_growth_adds_up(desk_store: Path) -> None:
     assert report["disk"]["file"] == desk_store.stat().st_size
     assert report["disk"]["free"] == report["disk"]["free_pages"] * report["disk"]["page"]
     page = invoke("growth", "--store", desk_store, "--limit", 2).stdout
-    assert "agents  3, the largest 2:" in page
+    assert "agents  4, the largest 2:" in page
     assert "% of the values" in page
     for split in ("fields", "agents"):
         assert records("growth", split, "--limit", 1000, "--store", desk_store) == report[split]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from perdure.persistence.memory.store import MemoryStore
 from perdure.persistence.records.checksums import of_entry, of_item
+from perdure.persistence.records.journal import shape_text
 from perdure.persistence.records.records import (
     Commit,
     DeadLetter,
@@ -22,7 +23,6 @@ from perdure.persistence.records.records import (
     Timer,
 )
 from perdure.persistence.sqlite.store import SqliteStore
-from perdure.persistence.state.tracker import shape_text
 from perdure.persistence.store.batch import Batch
 from perdure.persistence.store.store import Store
 from tests.persistence.keeper import HERE, made

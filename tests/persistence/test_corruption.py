@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perdure import Agent, AgentSystem, Log, Map, State
+from perdure import Agent, AgentSystem, Log, Map, State, migration, transforms
 from perdure.lifecycle.signals import SIGNALS
 from perdure.persistence.errors import AgentQuarantined, CorruptState
 from perdure.persistence.records.records import Delta
@@ -524,11 +524,14 @@ def test_system_restores_without_loss(tmp_path: Path, told: list[str]) -> None:
 
 
 def test_system_quarantines_what_a_new_class_cannot_read(tmp_path: Path, told: list[str]) -> None:
-    """By default an agent that no longer decodes is quarantined, and the old class finds it all."""
+    """An agent whose migration makes what does not decode is quarantined; the old class goes on."""
     file = File(tmp_path / "store.db")
     counted(file.path, 3)
     before = _dumped(file.path)
-    changed = agent_class("Counter", Odd, look=lambda self: self.state.count)
+    meta: Any = type(State)
+    newer = meta("Newer", (Odd,), {"schema_version": "2.0.0"})
+    migration(newer, "1.0.0", "2.0.0", transforms.add("name", ""))
+    changed = agent_class("Counter", newer, look=lambda self: self.state.count)
     with AgentSystem.open(file.path, agents=[changed]) as system:
         reference = system.agent(changed, "c")
         with pytest.raises(CorruptState, match=r"Counter/c, state\.count: it does not decode"):

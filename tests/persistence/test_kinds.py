@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perdure import Agent, AgentSystem, Log, Map, MemoryStore, State, open_reader
-from perdure.persistence.errors import CorruptState
+from perdure.persistence.errors import IncompatibleSchema
 from perdure.persistence.upkeep.doctor import examine
 
 KINDS: dict[str, tuple[Any, Any]] = {
@@ -91,11 +91,11 @@ def test_natural_growth_is_converted(old: str, new: str, values: list[str]) -> N
 def test_any_other_change_is_refused_and_changes_nothing(
     tmp_path: Path, old: str, new: str
 ) -> None:
-    """CorruptState names the field and what to do; the class of before reads on."""
+    """It is refused at the opening, with the field and what to do; the class of before reads on."""
     store = tmp_path / "s.db"
     within(store, old, fill("7"))
     before = within(store, old, read)
-    with pytest.raises(CorruptState, match=r"Desk/d, state\.f.*declare it as it is stored"):
+    with pytest.raises(IncompatibleSchema, match=r"Desk 1\.0\.0, 1 agent: f.*declare a migration"):
         within(store, new, read)
     assert within(store, old, read) == before
 
@@ -106,7 +106,7 @@ def test_a_converted_store_is_sound(tmp_path: Path, old: str, new: str) -> None:
     store = tmp_path / "s.db"
     within(store, old, fill("a", "b"))
     within(store, new, fill("c"))
-    with pytest.raises(CorruptState, match=r"is stored as a (Log|Map)"):
+    with pytest.raises(IncompatibleSchema, match=r"f: stored otherwise \((Log|Map)"):
         within(store, old, read)
     with closing(open_reader(store)) as reader:
         assert examine(reader).bad == ()

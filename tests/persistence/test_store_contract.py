@@ -30,6 +30,7 @@ from perdure.persistence.records.shared_tables import (
     HOOK_SEGMENTS,
     NUMBERED,
     REPLAY_RESULTS,
+    SCHEMAS,
     TOMBSTONES,
     TRACES,
 )
@@ -56,6 +57,7 @@ LATER = (
     (HOOK_SEGMENTS, (1, 13, 1.0, 1.0, 1, 1, 0, b"", b"")),
     (TRACES, (7, "00-" + "a" * 32 + "-" + "b" * 16 + "-01", 1.0, 0)),
     (REPLAY_RESULTS, (0, "nightly", "{}")),
+    (SCHEMAS, (1, "K", "state", "S", "1.0.0", "f", "{}", 0, 1.0, 0)),
 )
 """Rows of commits that leave no entry in the journal; the segment is that of commit 13."""
 

@@ -106,6 +106,14 @@ class HooksAction(enum.StrEnum):
     SHOW = "show"
 
 
+class SchemaAction(enum.StrEnum):
+    """What to show of schemas."""
+
+    LIST = "list"
+    SHOW = "show"
+    DIFF = "diff"
+
+
 class TimelineFormat(enum.StrEnum):
     """How a timeline is written for other programs."""
 

@@ -1,0 +1,118 @@
+"""The registry in a store: every schema that anything there was ever written with."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from ..records.shared_tables import SCHEMAS
+from ..records.tables import Change, Order, Row
+from ..store.store import StoreReader
+from .schema import Family, Schema, read_schema
+
+_ALL: Final = Order(("number",))
+_PAGE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A schema as the store has it."""
+
+    number: int
+    """Agents' heads name it by this."""
+    kind: str
+    schema: Schema
+    fingerprint: str
+    letter: int
+    """The first id of a message that may have been sent under it."""
+    made: float
+    """When it was first used: seconds since the epoch."""
+    sequence: int
+    """The commit that was made durable with it."""
+
+    def row(self) -> Row:
+        """Return it as a row of the store."""
+        schema = self.schema
+        return (
+            self.number, self.kind, schema.family, schema.name, schema.version, self.fingerprint,
+            schema.text(), self.letter, self.made, self.sequence,
+        )  # fmt: skip
+
+
+def registered(reader: StoreReader) -> Iterator[Registered]:
+    """Iterate over the schemas of a store, in the order in which they were first used."""
+    after: Row | None = None
+    while page := reader.page(SCHEMAS, _ALL, after, _PAGE):
+        for row in page:
+            yield _of(row)
+        after = page[-1][:1]
+
+
+def _of(row: Row) -> Registered:
+    number, kind, _, _, _, fingerprint, text, letter, made, sequence = row
+    assert isinstance(number, int)
+    assert isinstance(letter, int)
+    assert isinstance(made, float)
+    assert isinstance(sequence, int)
+    return Registered(
+        number, str(kind), read_schema(str(text)), str(fingerprint), letter, made, sequence
+    )
+
+
+class Registry:
+    """The schemas of a store that is open, with those of the classes it was opened with.
+
+    Thread-safe. A new schema has a number at once, and is stored with the next commit once
+    somebody uses it.
+    """
+
+    def __init__(
+        self, reader: StoreReader, keep: Callable[[Change], None], *, letter: int, moment: float
+    ) -> None:
+        """Read a store; ``keep`` takes a row that rides with the next batch of commits."""
+        self._keep = keep
+        self._letter = letter
+        self._moment = moment
+        self._lock = threading.Lock()
+        self._known = {each.number: each for each in registered(reader)}
+        self._waiting: dict[int, Registered] = {}
+        """Those that nothing was written with yet."""
+
+    def enter(self, kind: str, schema: Schema) -> int:
+        """Return the number of a schema of a kind, which may be new."""
+        wanted = schema.fingerprint
+        with self._lock:
+            for each in [*self._known.values(), *self._waiting.values()]:
+                if (each.kind, each.fingerprint, each.schema.family) == (
+                    kind, wanted, schema.family
+                ):  # fmt: skip
+                    return each.number
+            number = max([0, *self._known, *self._waiting]) + 1
+            self._waiting[number] = Registered(
+                number, kind, schema, wanted, self._letter, self._moment, 0
+            )
+            return number
+
+    def use(self, number: int) -> None:
+        """Have a schema stored, if it is not, with the next commit: something is written by it."""
+        if number not in self._waiting:
+            return
+        with self._lock:
+            entry = self._waiting.get(number)
+            if entry is not None:
+                self._keep(Change(SCHEMAS, (number,), entry.row()))
+                self._known[number] = self._waiting.pop(number)
+
+    def get(self, number: int) -> Registered | None:
+        """Return a schema by its number; None if there is none."""
+        return self._known.get(number) or self._waiting.get(number)
+
+    def of(self, kind: str, family: Family = "state") -> list[Registered]:
+        """Return the stored schemas of a kind, in the order in which they were first used."""
+        return [
+            each
+            for number, each in sorted(self._known.items())
+            if each.kind == kind and each.schema.family == family
+        ]
