@@ -99,6 +99,7 @@ if TYPE_CHECKING:
     from .persistence.schema import transforms
     from .persistence.schema.migration import DeclaredMigration, migration
     from .persistence.schema.transforms import Transform
+    from .persistence.schema.trial import MigrationFailure, MigrationReport, MigrationSample
     from .persistence.secrets.detector import Detector
     from .persistence.secrets.keys import (
         EnvironmentKeys,
@@ -253,6 +254,9 @@ __all__ = [
     "Message",
     "MessageDetails",
     "MethodProxy",
+    "MigrationFailure",
+    "MigrationReport",
+    "MigrationSample",
     "OnFailure",
     "OpenTelemetryMetrics",
     "OpenTelemetrySpans",
@@ -458,6 +462,9 @@ _HOMES: Final = {
     "Message": ".persistence.records.records",
     "MessageDetails": ".hooks.details",
     "MethodProxy": ".actors.talk.reference",
+    "MigrationFailure": ".persistence.schema.trial",
+    "MigrationReport": ".persistence.schema.trial",
+    "MigrationSample": ".persistence.schema.trial",
     "OnFailure": ".hooks.hook",
     "OpenTelemetryMetrics": ".hooks.shipped.metrics",
     "OpenTelemetrySpans": ".hooks.shipped.spans",

@@ -53,6 +53,7 @@ from .persistence.audit.succession import gone_on
 from .persistence.errors import CommitsLost, Deadlock, failing_at
 from .persistence.memory.store import MemoryStore
 from .persistence.records.records import Counters
+from .persistence.schema.trial import MigrationReport
 from .persistence.secrets.detector import DEFAULT_DETECTOR, Detector
 from .persistence.secrets.keys import Keys
 from .persistence.secrets.vault import Vault
@@ -372,6 +373,28 @@ class AgentSystem:
         """
         kind = agent if isinstance(agent, str) else agent.kind
         return self._runtime.delete(kind, key, erase=erase)
+
+    def migrate(
+        self,
+        *agent_classes: type[Agent[Any]],
+        dry: bool = False,
+        tell: Callable[[int, int, str], None] | None = None,
+    ) -> MigrationReport:
+        """Bring all stored agents to the schemas of their classes now, and not when they wake up.
+
+        Of the classes given, or of all. First it is tried on every agent: where one fails, none is
+        changed, and the report names each. Then agents are migrated in batches, each whole or not
+        at all; a run that is killed goes on with the next. Nothing of an agent runs. One run at a
+        time (ConfigurationError). Denied in handlers.
+
+        Args:
+            agent_classes: those whose agents are migrated.
+            dry: change nothing, and report what would be done.
+            tell: is called with how many are done, how many there are, and the kind at work.
+        """
+        kinds = [agent_class.kind for agent_class in agent_classes] or None
+        runtime = self._runtime
+        return runtime.migrations.run(runtime.evolution, kinds=kinds, dry=dry, tell=tell)
 
     def group(
         self,

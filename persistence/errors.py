@@ -11,6 +11,7 @@
     │   ├── NotAStore (ValueError)           the file is something else
     │   ├── StoreTooNew (ValueError)         written by a newer release
     │   ├── IncompatibleSchema (ValueError)  classes cannot read what the store holds
+    │   ├── UnknownSchema (LookupError)      the store knows no such version
     │   └── CorruptState (ValueError)        stored bytes fail their checksum or do not decode
     │       └── MigrationFailed              a migration cannot take what is stored
     ├── SharedError
@@ -224,6 +225,10 @@ class IncompatibleSchema(StoreError, ValueError):
         advice = "raise schema_version and declare a migration, or run the code that wrote them"
         super().__init__(f"{location}: the classes cannot read its agents: {told}; {advice}")
         self.problems = problems
+
+
+class UnknownSchema(StoreError, LookupError):
+    """Say that a store knows no such version of a kind; ``perdure schema list`` lists them."""
 
 
 class MigrationFailed(CorruptState):

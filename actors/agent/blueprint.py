@@ -94,7 +94,7 @@ class Catalogue:
     def stored(self) -> list[Stored]:
         """Return what of each class decides whether it can read stored agents."""
         return [
-            Stored(kind, each.layout.state_class, each.agent_class.unreadable == "rewind")
+            Stored(kind, each.layout, each.agent_class.unreadable == "rewind")
             for kind, each in self._by_kind.items()
         ]
 

@@ -59,6 +59,25 @@ def load_program(target: str, folder: Path | None = None) -> Program:
     raise ConfigurationError(message)
 
 
+def load_agents(target: str) -> list[type[Agent[Any]]]:
+    """Return the Agent classes of a program, or all that stand in a module, which is imported.
+
+    From the folder of this process, too. ConfigurationError says what is wrong.
+    """
+    if ":" in target:
+        return load_program(target, Path.cwd()).agents
+    module = _import(target, Path.cwd())
+    found = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Agent) and value is not Agent
+    ]
+    if not found:
+        message = f"module {target!r} holds no Agent class; name one that does, or MODULE:NAME"
+        raise ConfigurationError(message)
+    return list(dict.fromkeys(found))
+
+
 def _import(name: str, folder: Path | None) -> ModuleType:
     if folder is not None:
         sys.path.insert(0, str(folder))

@@ -16,6 +16,7 @@ from . import (
     guards,
     listeners,
     loading,
+    migrating,
     settlement,
     start,
     steps,
@@ -147,5 +148,6 @@ _WITHOUT: Final[dict[Verb, Callable[[AgentCell, Control], Outcome | None]]] = {
     Verb.REFUSE: _refuse,
     Verb.BEGIN: _begin,
     Verb.QUARANTINE: _quarantine,
+    Verb.MIGRATE: migrating.migrate,
 }
 """What sees itself to the activation it needs."""

@@ -53,11 +53,9 @@ def load(cell: AgentCell) -> Activation | None:
         head = AgentRow(home.next_agent(), blueprint.kind, cell.key, 0, 0, Status.ACTIVE, "")
         return _activate(cell, StoredAgent(head, {}, {}, []), {})
     head = stored.head
-    rewritten = home.evolution.rewritten(
-        home.store, stored, blueprint.layout, largest=home.largest_value
-    )
+    rewritten = home.evolution.rewritten(home.store, stored, largest=home.largest_value)
     if rewritten is not None:
-        _rewrite(cell, head, rewritten)
+        rewrite(cell, head, rewritten)
         return None
     fields = examine(home.store, stored, blueprint.layout, blueprint.agent_class.unreadable)
     if isinstance(fields, Repair):
@@ -224,7 +222,17 @@ def _must_be_first(cell: AgentCell, head: AgentRow, repair: Repair) -> None:
             raise CorruptState(str(cell), reason)
 
 
-def _rewrite(cell: AgentCell, head: AgentRow, rewritten: Rewritten) -> None:
+def moved(cell: AgentCell, stored: StoredAgent) -> Rewritten | None:
+    """Return what says that an agent is written with its class's schema; None if it is."""
+    home = cell.home
+    number = home.evolution.number(cell.kind)
+    if stored.schema == number or not stored.shape:
+        return None
+    found = home.evolution.moved(home.store, stored, number, largest=home.largest_value)
+    return found or Rewritten.unchanged(stored, number)
+
+
+def rewrite(cell: AgentCell, head: AgentRow, rewritten: Rewritten) -> None:
     """Commit an agent as its class reads it, and say what of it nothing reads any more."""
     cell.home.evolution.used(head.kind)
     _commit_first(cell, head, rewritten.name, rewritten.delta)

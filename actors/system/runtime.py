@@ -56,6 +56,7 @@ from .deferred import DeferredSweep
 from .history import HistorySweep, HookHistory
 from .isolator import Isolator
 from .listening import SharedListeners
+from .migrations import Migrations
 from .options import Limits, Resources
 from .post import PostOffice, refuse_agents, refuse_all
 from .recovery import Recovery
@@ -145,7 +146,7 @@ class Runtime:
             desk, store, audit, committer=supervisor.committer, append=supervisor.append
         )
         self.history, self.deferred = HookHistory(self, history), DeferredSweep(self)
-        self.strangers = Strangers(self)
+        self.strangers, self.migrations = Strangers(self), Migrations(self)
         self.post = PostOffice(self, self.keeper, self._letters, mailbox_wait=limits.mailbox_wait)
         self.sessions, session_sweep = compose(self, desk, self.artifacts, largest=largest)
         self.sharing = Sharing(

@@ -28,6 +28,8 @@ class Verb(enum.StrEnum):
     """Start again after a restart, also without mail."""
     REFUSE = "refuse"
     """Tell askers who would wait for the store."""
+    MIGRATE = "migrate"
+    """Bring what is stored to the schema of the class; nothing runs."""
     DONE = "done"
     """An async handler has ended."""
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .terminal.exits import ExitCode
-from .terminal.options import AsJson, OfKind, SchemaAction, Store, names
+from .terminal.options import AsJson, OfKind, SchemaAction, Store, names, text
 
 
 def schema(
@@ -46,3 +46,70 @@ def schema(
         show_schema(store, words or [], json=json)
         return None
     return diff_schemas(store, words or [], json=json)
+
+
+Code = Annotated[
+    str,
+    typer.Option(
+        metavar="MODULE",
+        callback=text,
+        show_default=False,
+        help="The code: a module, or MODULE:NAME for an Agent subclass or a list of them.",
+    ),
+]
+KeysOf = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WHERE",
+        show_default=False,
+        help="The keys of secrets: a file, env:VARIABLE or keyring:SERVICE.",
+    ),
+]
+
+
+def migrate(
+    store: Store,
+    *,
+    code: Code,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND", callback=names, show_default=False, help="Only these; repeatable."
+        ),
+    ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VERSION",
+            show_default=False,
+            help="To another version than that of the class, by the ways back; with --kind.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Change nothing; say what would be done.")
+    ] = False,
+    keys: KeysOf = None,
+    json: AsJson = False,
+) -> ExitCode:
+    """Bring all stored agents to the schemas of their classes. This command writes.
+
+    Agents are migrated when they wake up; this does it now, for all of them, and nothing of them
+    runs. First it is tried on every agent: if one cannot be migrated, none is, and each is named
+    with the path of the value and the reason. A run that is killed goes on with the next one: each
+    agent is migrated whole or not at all.
+
+    `--to` goes back, before an older release is started again: the migrations of the code given
+    must have their ways back. `--dry-run` only reads, also while another process runs agents on the
+    store, and shows a few agents before and after.
+
+    The exit code is 0 if all are migrated, 1 if some cannot be, 4 if a process has the store open.
+
+    \b
+    perdure migrate --code desk --dry-run --store desk.db
+    perdure migrate --code desk --store desk.db
+    perdure migrate --code desk --kind Desk --to 1.2.0 --store desk.db
+    """
+    from .commands.migrate import MigrationWish
+    from .commands.migrate import migrate as migrate_agents
+
+    return migrate_agents(store, code, MigrationWish(kind or (), to, dry_run, keys), json=json)

@@ -288,6 +288,13 @@ class MemoryStore(Store):
             found = [head.agent for head in self._heads.values() if head.kind == kind]
             return dict(Counter(read_shape(self._shapes.get(n, "{}"))[1] for n in found))
 
+    def written_otherwise(self, kind: str, schema: int, after: str, limit: int) -> list[str]:
+        """Return up to ``limit`` keys behind ``after`` of agents written with another schema."""
+        with self._lock:
+            heads = [h for h in self._heads.values() if h.kind == kind and h.key > after]
+            shapes = {h.key: read_shape(self._shapes.get(h.agent, "{}")) for h in heads}
+        return sorted(k for k, (shape, of) in shapes.items() if shape and of != schema)[:limit]
+
     def agents(
         self, kind: str | None = None, *, after: tuple[str, str] = ("", "")
     ) -> Iterator[AgentRow]:

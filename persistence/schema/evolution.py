@@ -6,15 +6,16 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ..errors import CorruptState, IncompatibleSchema
+from ..errors import CorruptState, IncompatibleSchema, UnknownSchema
 from ..records.records import StoredAgent
-from ..state.state import Layout, State
+from ..state.state import Layout
 from ..store.store import StoreReader
 from .comparison import compare
 from .migration import Migration, chain
 from .registry import Registered, Registry
 from .rewrite import Rewriting, Rewritten
 from .schema import FIRST, Schema, numbers_of, schema_of
+from .target import Target, target_from, target_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +23,14 @@ class Stored:
     """A class whose agents a store may hold."""
 
     kind: str
-    state_class: type[State]
+    layout: Layout
     lenient: bool = False
     """What it cannot read goes back to what it can: nothing to be refused."""
+
+    @property
+    def schema(self) -> Schema:
+        """The schema of its state."""
+        return schema_of(self.layout.state_class)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,7 @@ class _Plan:
 
     old: Schema | None
     source: str
+    target: Target
     steps: Sequence[Migration] | None
     """None: no migrations lead there."""
     alive: frozenset[str]
@@ -49,75 +56,92 @@ class Evolution:
         self.registry = registry
         self._classes = {each.kind: each for each in classes}
         self._numbers = {
-            kind: registry.enter(kind, schema_of(each.state_class))
-            for kind, each in self._classes.items()
+            kind: registry.enter(kind, each.schema) for kind, each in self._classes.items()
         }
-        self._plans: dict[tuple[str, int], _Plan] = {}
+        self._plans: dict[tuple[int, int], _Plan] = {}
 
-    def number(self, kind: str) -> int:
-        """Return the number of the schema of a kind's class."""
-        return self._numbers[kind]
+    def kinds(self) -> list[str]:
+        """Return the kinds that there are classes of."""
+        return list(self._classes)
+
+    def number(self, kind: str, version: str | None = None) -> int:
+        """Return the number of the schema of a kind's class, or of its latest of a version.
+
+        UnknownSchema if the store knows none of that version.
+        """
+        if version is None or version == self._classes[kind].schema.version:
+            return self._numbers[kind]
+        for each in reversed(self.registry.of(kind)):
+            if each.schema.version == version:
+                return each.number
+        raise UnknownSchema(f"the store knows no version {version!r} of {kind}")
 
     def used(self, kind: str) -> int:
-        """Return that number, and have the schema stored with the next commit."""
+        """Return the number of a class's schema, and have it stored with the next commit."""
         number = self._numbers[kind]
         self.registry.use(number)
         return number
 
     def rewritten(
-        self, reader: StoreReader, stored: StoredAgent, layout: Layout, *, largest: int
+        self, reader: StoreReader, stored: StoredAgent, *, largest: int
     ) -> Rewritten | None:
         """Return what must be committed before a class can read an agent; None if nothing.
 
         Costs one comparison of numbers where the agent was written with the class's own schema.
         MigrationFailed and CorruptState as ``Rewriting.run``.
         """
-        kind = stored.head.kind
-        number = self._numbers[kind]
+        number = self._numbers[stored.head.kind]
         if stored.schema == number or not stored.shape:
             return None
-        plan = self._plan(kind, stored.schema)
+        return self.moved(reader, stored, number, largest=largest)
+
+    def moved(
+        self, reader: StoreReader, stored: StoredAgent, goal: int, *, largest: int
+    ) -> Rewritten | None:
+        """Return what brings an agent to a schema of its kind; None if it is read as it is."""
+        kind = stored.head.kind
+        plan = self._plan(kind, stored.schema, goal)
         if plan.steps is None or (plan.steps and _lost(stored)):
-            raise CorruptState(f"{kind}/{stored.head.key}", self._why(plan, kind))
+            raise CorruptState(f"{kind}/{stored.head.key}", _why(plan))
         rewriting = Rewriting(
-            reader, stored, layout, plan.old, plan.alive, suspects=plan.suspects, largest=largest
-        )
-        return rewriting.run(plan.steps, number)
+            reader, stored, plan.target, plan.old, plan.alive, suspects=plan.suspects,
+            largest=largest,
+        )  # fmt: skip
+        return rewriting.run(plan.steps, goal)
 
-    def _why(self, plan: _Plan, kind: str) -> str:
-        target = schema_of(self._classes[kind].state_class).version
-        if plan.steps is None:
-            return (
-                f"it was written by version {plan.source}, and no migrations lead from there to"
-                f" version {target}; declare them, or run the class that wrote it"
-            )
-        return "which version has written it was lost with its shape; restore a backup"
-
-    def _plan(self, kind: str, written: int) -> _Plan:
-        plan = self._plans.get((kind, written))
-        if plan is None:
-            plan = self._plans[kind, written] = self._made_plan(kind, written)
+    def _plan(self, kind: str, written: int, goal: int) -> _Plan:
+        plan = self._plans.get((written, goal))
+        if plan is None or not written:
+            plan = self._plans[written, goal] = self._made_plan(kind, written, goal)
         return plan
 
-    def _made_plan(self, kind: str, written: int) -> _Plan:
-        state_class = self._classes[kind].state_class
-        target = state_class.schema_version
-        entry = self.registry.get(written)
+    def _made_plan(self, kind: str, written: int, goal: int) -> _Plan:
+        now = self._classes[kind]
+        schema, target = now.schema, target_of(now.layout)
+        if goal != self._numbers[kind]:
+            entry = self.registry.get(goal)
+            assert entry is not None
+            schema, target = entry.schema, target_from(entry.schema)
+        state_class, entry = now.layout.state_class, self.registry.get(written)
         if entry is None:  # what an earlier release has written, by classes without a version
-            steps = chain(state_class, FIRST, target) if not written else []
-            return _Plan(None, FIRST, steps, frozenset(), frozenset())
+            steps = chain(state_class, FIRST, schema.version) if not written else []
+            return _Plan(None, FIRST, target, steps, frozenset(), frozenset())
         source = entry.schema.version
-        begin = numbers_of(source, kind)
+        found = compare(entry.schema, schema).hindering
+        suspects = frozenset(re.split(r"[.\[]", each.path, maxsplit=1)[0] for each in found)
+        steps = chain(state_class, source, schema.version)
+        return _Plan(entry.schema, source, target, steps, self._alive(entry), suspects)
+
+    def _alive(self, entry: Registered) -> frozenset[str]:
+        """Return the fields that newer classes of the same major version have written."""
+        begin = numbers_of(entry.schema.version, entry.kind)
         newer = [
             each.schema
-            for each in self.registry.of(kind)
-            if (there := numbers_of(each.schema.version, kind))[0] == begin[0] and there > begin
+            for each in self.registry.of(entry.kind)
+            if (there := numbers_of(each.schema.version, each.kind))[0] == begin[0]
+            and there > begin
         ]
-        alive = frozenset(member.name for schema in newer for member in schema.members)
-        found = compare(entry.schema, schema_of(state_class)).hindering
-        suspects = frozenset(re.split(r"[.\[]", each.path, maxsplit=1)[0] for each in found)
-        steps = chain(state_class, source, target)
-        return _Plan(entry.schema, source, steps, alive, suspects)
+        return frozenset(member.name for schema in newer for member in schema.members)
 
     def refuse_incompatible(self, reader: StoreReader) -> None:
         """Refuse classes that cannot read what agents in a store were written with.
@@ -144,16 +168,25 @@ class Evolution:
         """Tell whether a class cannot read what was written with a schema, not even migrated."""
         if old.number == self._numbers[now.kind]:
             return False
-        steps = self._plan(now.kind, old.number).steps
+        steps = self._plan(now.kind, old.number, self._numbers[now.kind]).steps
         if steps:
             return False
-        return steps is None or bool(compare(old.schema, schema_of(now.state_class)).level)
+        return steps is None or bool(compare(old.schema, now.schema).level)
 
     def _differences(self, old: Registered, now: Stored, count: int) -> list[str]:
-        new = schema_of(now.state_class)
+        new = now.schema
         there = f"{old.kind} {old.schema.version}, {count:,} agent{'s' if count > 1 else ''}"
         found = [f"{there}: {each}" for each in compare(old.schema, new).hindering]
         return found or [f"{there}: no migrations lead to version {new.version}"]
+
+
+def _why(plan: _Plan) -> str:
+    if plan.steps is None:
+        return (
+            f"it was written by version {plan.source}, and no migrations lead from there to"
+            f" version {plan.target.version}; declare them, or run the class that wrote it"
+        )
+    return "which version has written it was lost with its shape; restore a backup"
 
 
 def _lost(stored: StoredAgent) -> bool:

@@ -16,11 +16,11 @@ from ..records.journal import shape_text
 from ..records.records import Delta, EntryRow, ItemRow, StoredAgent, map_mark
 from ..secrets.place import in_state
 from ..secrets.tokens import PREFIX
-from ..state.state import Layout, LogField, MapField, PlainField
 from ..store.store import StoreReader
 from ..upkeep.repair import sound_text
 from .migration import Migration
 from .schema import Schema
+from .target import Target, TargetField
 from .transforms import Data
 
 CONVERT: Final = "(convert)"
@@ -45,12 +45,19 @@ class Rewritten:
     after: Data = field(default_factory=dict)
     """The values that were looked at, for people."""
 
+    @classmethod
+    def unchanged(cls, stored: StoredAgent, schema: int) -> Rewritten:
+        """Return what says only that an agent is read by another schema as it is."""
+        delta = Delta(stored.head.agent)
+        delta.shape = shape_text(stored.shape, schema)
+        return cls(MIGRATE, delta, (), ())
+
 
 class Rewriting:
-    """One agent on its way from the schema it was written with to a layout."""
+    """One agent on its way from the schema it was written with to a target."""
 
     def __init__(
-        self, reader: StoreReader, stored: StoredAgent, layout: Layout, old: Schema | None,
+        self, reader: StoreReader, stored: StoredAgent, target: Target, old: Schema | None,
         alive: Iterable[str] = (), *, suspects: Iterable[str] = (), largest: int = 2**62,
     ) -> None:  # fmt: skip
         """Read nothing yet. ``old`` is what it was written with, None where that is not known.
@@ -60,7 +67,7 @@ class Rewriting:
         """
         self._reader = reader
         self._stored = stored
-        self._layout = layout
+        self._target = target
         self._old = old
         self._largest = largest
         self._suspects = frozenset(suspects)
@@ -96,25 +103,17 @@ class Rewriting:
             return None
         delta.shape = shape_text(self._shape, schema)
         changed = bool(steps or renamed)
-        read = {*self._names()} | (touched - data.keys())
+        read = self._target.names | (touched - data.keys())
         left = tuple(sorted(self._alive - read)) if changed else ()
         return Rewritten(
             MIGRATE if changed else CONVERT, delta, tuple(map(str, steps)), left, before, data
         )
 
-    def _names(self) -> list[str]:
-        layout = self._layout
-        named: tuple[PlainField | LogField | MapField, ...] = (
-            layout.plain + layout.logs + layout.maps
-        )
-        return [each.name for each in named]
-
     def _renamed(self) -> dict[str, str]:
         """Return the fields that are stored under a name of before, and not under today's."""
-        renamed = self._layout.state_class.renamed_fields
         return {
             old: new
-            for old, new in renamed.items()
+            for old, new in self._target.renamed.items()
             if old in self._alive and new not in self._alive
         }
 
@@ -185,15 +184,15 @@ class Rewriting:
         return outcome
 
     def _write(self, data: Data, before: Data, touched: set[str]) -> None:
-        """Make the changed values those of the layout, and of other kinds what is so declared."""
-        for plain in self._layout.plain:
+        """Make the changed values those of the target, and of other kinds what is so declared."""
+        for plain in self._target.plain:
             self._plain(plain, data, before, touched)
-        for log in self._layout.logs:
+        for log in self._target.logs:
             self._log(log, data, touched)
-        for mapping in self._layout.maps:
+        for mapping in self._target.maps:
             self._map(mapping, data, touched)
 
-    def _plain(self, plain: PlainField, data: Data, before: Data, touched: set[str]) -> None:
+    def _plain(self, plain: TargetField, data: Data, before: Data, touched: set[str]) -> None:
         name, shape = plain.name, self._stored.shape
         mark = shape.get(name)
         if name not in data:
@@ -212,11 +211,12 @@ class Rewriting:
         self._drop_collection(name)
         self._shape[name] = None
 
-    def _begin_anew(self, plain: PlainField) -> None:
+    def _begin_anew(self, plain: TargetField) -> None:
         """Give a field that a migration took away the default of the class that has it again."""
-        fresh = getattr(self._layout.state_class(), plain.name)
-        codec = plain.codec.at(*self._place(plain.name))
-        self._delta.fields[plain.name] = codec.encode(fresh, plain.path)
+        text = plain.start(plain.codec.at(*self._place(plain.name)))
+        if text is None:
+            return
+        self._delta.fields[plain.name] = text
         self._drop_collection(plain.name)
         self._shape[plain.name] = None
 
@@ -230,7 +230,7 @@ class Rewriting:
         for key in self._entries.get(name, {}):
             self._delta.entries[self._stored.head.agent, name, key] = None
 
-    def _log(self, log: LogField, data: Data, touched: set[str]) -> None:
+    def _log(self, log: TargetField, data: Data, touched: set[str]) -> None:
         name, mark = log.name, self._stored.shape.get(log.name, 0)
         if name in touched:
             values = data.get(name, [])
@@ -250,7 +250,7 @@ class Rewriting:
             self._drop_collection(name)
         self._put_items(name, texts)
 
-    def _list_texts(self, log: LogField) -> list[str]:
+    def _list_texts(self, log: TargetField) -> list[str]:
         """Return the items of a list that is declared a log, each as it may stand there."""
         parts = self._parts(log.name, list[msgspec.Raw], "a Log")
         return [
@@ -283,7 +283,7 @@ class Rewriting:
         if mark is None:
             self._delta.fields[name] = "null"
 
-    def _map(self, mapping: MapField, data: Data, touched: set[str]) -> None:
+    def _map(self, mapping: TargetField, data: Data, touched: set[str]) -> None:
         name, wanted = mapping.name, map_mark(mapping.key_type)
         mark = self._stored.shape.get(name, wanted)
         if name in touched:
@@ -307,14 +307,14 @@ class Rewriting:
         if texts or name in self._stored.shape:
             self._shape[name] = wanted
 
-    def _key(self, mapping: MapField, key: object) -> str | int:
+    def _key(self, mapping: TargetField, key: object) -> str | int:
         try:
             return int(key) if mapping.key_type is int else str(key)  # type: ignore[call-overload]
         except (TypeError, ValueError):
             where = f"state.{mapping.name}[{key!r}]"
             raise MigrationFailed(self._who, where, "it is no int key", "") from None
 
-    def _dict_texts(self, mapping: MapField) -> dict[str | int, str]:
+    def _dict_texts(self, mapping: TargetField) -> dict[str | int, str]:
         """Return the entries of a dictionary that is declared a map."""
         texts: dict[str | int, str] = {}
         for written, raw in self._parts(mapping.name, dict[str, msgspec.Raw], "a Map").items():

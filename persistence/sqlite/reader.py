@@ -245,6 +245,18 @@ class SqliteReader(StoreReader):
             )
             return dict(fetch(connection, query, (f'$."{WRITTEN_WITH}"', kind)))
 
+    @reads_again
+    def written_otherwise(self, kind: str, schema: int, after: str, limit: int) -> list[str]:
+        """Return up to ``limit`` keys behind ``after`` of agents written with another schema."""
+        with self.reading() as connection:
+            query = (
+                "SELECT key FROM agents WHERE kind = ? AND key > ? AND shape NOT IN ('', '{}')"
+                " AND coalesce(iif(json_valid(shape), json_extract(shape, ?), 0), 0) <> ?"
+                " ORDER BY key LIMIT ?"
+            )
+            rows = fetch(connection, query, (kind, after, f'$."{WRITTEN_WITH}"', schema, limit))
+        return [key for (key,) in rows]
+
     def agents(
         self, kind: str | None = None, *, after: tuple[str, str] = ("", "")
     ) -> Iterator[AgentRow]:

@@ -146,6 +146,13 @@ class StoreReader(ABC):
         """
 
     @abstractmethod
+    def written_otherwise(self, kind: str, schema: int, after: str, limit: int) -> list[str]:
+        """Return up to ``limit`` keys behind ``after`` of agents written with another schema.
+
+        In order. Those of which nothing but the head is stored are not among them.
+        """
+
+    @abstractmethod
     def agents(
         self, kind: str | None = None, *, after: tuple[str, str] = ("", "")
     ) -> Iterator[AgentRow]:

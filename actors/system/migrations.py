@@ -1,0 +1,100 @@
+"""Every stored agent is brought to the schema of its class, or back to an earlier one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
+
+from ...lifecycle.status import stored_status
+from ...persistence.errors import ConfigurationError
+from ...persistence.records.records import Commit, StoredAgent
+from ...persistence.schema.evolution import Evolution
+from ...persistence.schema.rewrite import Rewritten
+from ...persistence.schema.trial import MigrationReport, Progress, Tell, stale, tried
+from ..cell.cell import Surroundings
+from ..talk.control import Verb
+from .post import PostOffice, refuse_agents
+
+BATCH: Final = 500
+"""Agents whose commits are waited for together."""
+
+
+class MigrationHome(Surroundings, Protocol):
+    """The system whose agents are migrated."""
+
+    post: PostOffice
+    evolution: Evolution
+
+
+class Migrations:
+    """Migrate the agents of a store that is open; one run at a time."""
+
+    def __init__(self, home: MigrationHome) -> None:
+        """Work on the store of ``home``."""
+        self._home = home
+        self._one = threading.Lock()
+
+    def run(
+        self,
+        evolution: Evolution,
+        *,
+        kinds: Sequence[str] | None = None,
+        version: str | None = None,
+        dry: bool = False,
+        tell: Tell | None = None,
+    ) -> MigrationReport:
+        """Migrate the agents of kinds; where one cannot be, none is, and the report names all.
+
+        ``evolution`` knows the classes: those of this system, or of a program that nothing runs of.
+        """
+        refuse_agents("migrate the store")
+        if not self._one.acquire(blocking=False):
+            raise ConfigurationError("a migration of this store is under way; wait for its end")
+        try:
+            goals = {
+                kind: evolution.number(kind, version)
+                for kind in (evolution.kinds() if kinds is None else kinds)
+            }
+            self._home.supervisor.committer.flush()
+            store, largest = self._home.store, self._home.largest_value
+            progress = Progress(store, goals, tell if dry else None)
+            report = tried(store, evolution, goals, progress, largest=largest, dry=dry)
+            if not dry and report.complete:
+                self._take(evolution, goals, tell)
+            return report
+        finally:
+            self._one.release()
+
+    def _take(self, evolution: Evolution, goals: dict[str, int], tell: Tell | None) -> None:
+        """Migrate every agent, in batches; what is done is not done again after a kill."""
+        progress = Progress(self._home.store, goals, tell)
+        waiting: list[Any] = []
+        for stored, goal in stale(self._home.store, goals):
+            kind, key = stored.head.kind, stored.head.key
+            if evolution is self._home.evolution:
+                reference = self._home.reference(kind, key)
+                waiting.append(self._home.post.control(reference, Verb.MIGRATE))
+            else:
+                self._commit(evolution, stored, goal)
+            progress.step(kind)
+            if progress.done % BATCH == 0:
+                self._settle(waiting)
+        self._settle(waiting)
+
+    def _settle(self, waiting: list[Any]) -> None:
+        for future in waiting:
+            future.get()
+        waiting.clear()
+        self._home.supervisor.committer.flush()
+
+    def _commit(self, evolution: Evolution, stored: StoredAgent, goal: int) -> None:
+        """Commit for an agent of which no cell can be made here: its class is not running."""
+        home, head = self._home, stored.head
+        moved = evolution.moved(home.store, stored, goal, largest=home.largest_value)
+        evolution.registry.use(goal)
+        made = moved or Rewritten.unchanged(stored, goal)
+        status = stored_status(f"{head.kind}/{head.key}", head.status)
+        commit = Commit(head.kind, head.key, status, head.reason, home.clock.now(), made.name)
+        commit.delta = made.delta
+        home.supervisor.writer(head).submit(commit)

@@ -1,0 +1,107 @@
+"""``perdure migrate``: every stored agent is brought to the schema of its class, or back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+from ...actors.agent.blueprint import Catalogue
+from ...actors.agent.program import load_agents
+from ...actors.system.options import Limits
+from ...persistence.errors import ConfigurationError
+from ...persistence.schema.evolution import Evolution
+from ...persistence.schema.registry import Registry
+from ...persistence.schema.trial import MigrationReport, Progress, tried
+from ...persistence.secrets.keys import Keys
+from ...persistence.secrets.vault import Vault
+from ...url import open_reader
+from ..terminal.exits import ExitCode
+from ..terminal.screen import Screen, print_json, working
+from ..terminal.values import line
+from .keys import provider_of
+from .owned import owned
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationWish:
+    """What is to be migrated."""
+
+    kinds: Sequence[str]
+    version: str | None
+    dry: bool
+    keys: str | None
+
+
+def migrate(url: str, code: str, wish: MigrationWish, *, json: bool) -> ExitCode:
+    """Migrate the agents of a store; PROBLEMS if one cannot be: then none is."""
+    secrets = Keys() if wish.keys is None else Keys(secrets=provider_of(wish.keys))
+    catalogue = Catalogue(
+        load_agents(code), largest=Limits().largest_value, vault=Vault(secrets, None)
+    )
+    if wish.version is not None and len(wish.kinds) != 1:
+        raise ConfigurationError("--to is a version of one kind: give --kind as well")
+    with working("migrating", 0) as progress:
+
+        def tell(done: int, total: int, kind: str) -> None:
+            progress.at(done, total, f"migrating {kind}")
+
+        report = _dry(url, catalogue, wish, tell) if wish.dry else _wet(url, catalogue, wish, tell)
+    _print(report, json=json)
+    return ExitCode.DONE if report.complete else ExitCode.PROBLEMS
+
+
+def _kinds(evolution: Evolution, wish: MigrationWish) -> list[str]:
+    unknown = {*wish.kinds} - {*evolution.kinds()}
+    if unknown:
+        raise ConfigurationError(f"the code has no class of kind {min(unknown)!r}")
+    return list(wish.kinds) or evolution.kinds()
+
+
+def _dry(url: str, catalogue: Catalogue, wish: MigrationWish, tell: object) -> MigrationReport:
+    with closing(open_reader(url)) as reader:
+        registry = Registry(reader, _keep_nothing, letter=0, moment=0.0)
+        evolution = Evolution(registry, catalogue.stored())
+        goals = {kind: evolution.number(kind, wish.version) for kind in _kinds(evolution, wish)}
+        progress = Progress(reader, goals, tell)  # type: ignore[arg-type]
+        return tried(reader, evolution, goals, progress, largest=Limits().largest_value, dry=True)
+
+
+def _keep_nothing(_row: object) -> None:
+    """Take a row that is not to be stored."""
+
+
+def _wet(url: str, catalogue: Catalogue, wish: MigrationWish, tell: object) -> MigrationReport:
+    with owned(url) as system:
+        runtime = system._runtime  # noqa: SLF001 - a part of the project
+        evolution = Evolution(runtime.evolution.registry, catalogue.stored())
+        kinds = _kinds(evolution, wish)
+        return runtime.migrations.run(
+            evolution,
+            kinds=kinds,
+            version=wish.version,
+            tell=tell,  # type: ignore[arg-type]
+        )
+
+
+def _print(report: MigrationReport, *, json: bool) -> None:
+    if json:
+        print_json(report.record())
+        return
+    screen = Screen()
+    verb = "would be" if report.dry or not report.complete else "are"
+    for kind in sorted({*report.migrated, *report.compatible}):
+        counts = f"{report.migrated[kind]:,} agents of {kind} {verb} migrated"
+        screen.say(f"{counts}, {report.compatible[kind]:,} {verb} read as they are")
+    for name, count in sorted(report.left.items()):
+        screen.say(f"left behind: {name} of {count:,} agents stays in the store, and is not read")
+    for sample in report.samples:
+        screen.say(
+            f"{sample.kind}/{sample.key}: {line(sample.before)} becomes {line(sample.after)}"
+        )
+    for failure in report.failures:
+        screen.say(f"cannot be migrated: {failure.reason}", "red")
+    if not report.complete:
+        screen.say(f"{len(report.failures):,} agents cannot be migrated: nothing was changed")
+    elif not report.migrated and not report.compatible:
+        screen.say("nothing to do: every agent is written with the schema of its class")

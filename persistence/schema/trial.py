@@ -1,0 +1,140 @@
+"""What a migration does, or would do: tried on every stored agent, and nothing is changed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from ..errors import PerdureError
+from ..records.records import StoredAgent
+from ..store.store import StoreReader
+from .evolution import Evolution
+from .rewrite import Rewritten
+
+PAGE: Final = 500
+"""Keys that are read at once."""
+SAMPLES: Final = 3
+"""Agents of a kind that are shown before and after."""
+
+Tell = Callable[[int, int, str], None]
+"""Is told how many agents are done, out of how many, and which kind is at work."""
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationFailure:
+    """An agent that cannot be migrated; it is as it was."""
+
+    kind: str
+    key: str
+    reason: str
+    """With the path of the value and the step, where there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationSample:
+    """What became, or would become, of one agent."""
+
+    kind: str
+    key: str
+    before: dict[str, Any]
+    after: dict[str, Any]
+    """Only the values that were looked at."""
+
+
+@dataclass(slots=True)
+class MigrationReport:
+    """What a migration did, or in a dry run would do."""
+
+    dry: bool
+    migrated: Counter[str] = field(default_factory=Counter)
+    """By kind: agents whose values were rewritten."""
+    compatible: Counter[str] = field(default_factory=Counter)
+    """By kind: agents that are read as they are, and were only marked so."""
+    left: Counter[str] = field(default_factory=Counter)
+    """By kind and field: agents of which a value stays that nothing reads any more."""
+    failures: list[MigrationFailure] = field(default_factory=list)
+    samples: list[MigrationSample] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        """Whether no agent failed."""
+        return not self.failures
+
+    def record(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return {
+            "dry": self.dry, "migrated": dict(self.migrated), "compatible": dict(self.compatible),
+            "left": dict(self.left),
+            "failures": [
+                {"kind": each.kind, "key": each.key, "reason": each.reason}
+                for each in self.failures
+            ],
+            "samples": [
+                {"kind": s.kind, "key": s.key, "before": s.before, "after": s.after}
+                for s in self.samples
+            ],
+        }  # fmt: skip
+
+
+def stale(store: StoreReader, goals: Mapping[str, int]) -> Iterator[tuple[StoredAgent, int]]:
+    """Iterate over the agents that were written with another schema than the goal of their kind."""
+    for kind, goal in goals.items():
+        after = ""
+        while keys := store.written_otherwise(kind, goal, after, PAGE):
+            for key in keys:
+                stored = store.load(kind, key)
+                if stored is not None and stored.schema != goal:
+                    yield stored, goal
+            after = keys[-1]
+
+
+def tried(
+    store: StoreReader, evolution: Evolution, goals: Mapping[str, int], progress: Progress,
+    *, largest: int, dry: bool,
+) -> MigrationReport:  # fmt: skip
+    """Compute what becomes of every agent, and change nothing."""
+    report = MigrationReport(dry)
+    for stored, goal in stale(store, goals):
+        kind, key = stored.head.kind, stored.head.key
+        try:
+            moved = evolution.moved(store, stored, goal, largest=largest)
+        except PerdureError as error:
+            report.failures.append(MigrationFailure(kind, key, str(error)))
+        else:
+            _count(report, kind, key, moved)
+        progress.step(kind)
+    return report
+
+
+class Progress:
+    """Tells how far a run is."""
+
+    def __init__(self, store: StoreReader, goals: Mapping[str, int], tell: Tell | None) -> None:
+        """Count what is to be done, if anybody wants to know."""
+        self.done = 0
+        """How many agents are done."""
+        self._tell = tell
+        self._total = 0
+        if tell is not None:
+            for kind, goal in goals.items():
+                there = store.written_with(kind)
+                self._total += sum(count for number, count in there.items() if number != goal)
+
+    def step(self, kind: str) -> None:
+        """One agent more is done."""
+        self.done += 1
+        if self._tell is not None:
+            self._tell(self.done, max(self.done, self._total), kind)
+
+
+def _count(report: MigrationReport, kind: str, key: str, moved: Rewritten | None) -> None:
+    if moved is None:
+        report.compatible[kind] += 1
+        return
+    report.migrated[kind] += 1
+    for name in moved.left:
+        report.left[f"{kind}.{name}"] += 1
+    if report.migrated[kind] <= SAMPLES:
+        report.samples.append(MigrationSample(kind, key, moved.before, moved.after))
