@@ -47,6 +47,7 @@ ROOMS: Final = (
     "actors/system",
     "perdure/service",
     "perdure/replay",
+    "perdure/rehearsal",
     "perdure",
     "perdure/cli/terminal",
     "perdure/cli/commands",

@@ -203,7 +203,11 @@ PAGES: Final = (
         "migrations",
         "Schemas and migrations",
         "How what is stored goes on when classes change.",
-        ("migration", "DeclaredMigration", "transforms", "Transform"),
+        (
+            *("migration", "DeclaredMigration", "transforms", "Transform"),
+            *("MigrationReport", "MigrationFailure", "MigrationSample"),
+        ),
+        ("guides/upgrade.md",),
     ),
     Page(
         "errors",

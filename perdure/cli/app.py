@@ -109,6 +109,6 @@ for _function in (
     processes.flush, agents.show, agents.diff, mail.journal, causes.timeline, causes.why,
     mail.mail, mail.timers, mail.dead_letters, hooks.hooks, recorded.replay, shared.audit,
     shared.state, shared.sharing, shared.sessions, shared.secrets, shared.artifacts,
-    schemas.schema, schemas.migrate, upkeep.growth, upkeep.doctor,
+    schemas.schema, schemas.migrate, schemas.rehearse, upkeep.growth, upkeep.doctor,
 ):  # fmt: skip
     command(_function)

@@ -113,3 +113,35 @@ def migrate(
     from .commands.migrate import migrate as migrate_agents
 
     return migrate_agents(store, code, MigrationWish(kind or (), to, dry_run, keys), json=json)
+
+
+def rehearse(
+    store: Store,
+    *,
+    code: Code,
+    migrate: Annotated[
+        bool, typer.Option("--migrate", help="Also run the migrations, in memory.")
+    ] = False,
+    keys: KeysOf = None,
+    junit: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", callback=text, help="Write JUnit XML.", show_default=False),
+    ] = None,
+    json: AsJson = False,
+) -> ExitCode:
+    """Try some code on everything that is stored, and tell what would fail.
+
+    Every agent is loaded under the classes given, with all items and entries; every message and
+    every timer that waits is decoded for its method. The store is only read, also while another
+    process runs agents on it; nothing is changed and nothing of an agent runs. Agents that take a
+    migration are skipped, and with `--migrate` migrated in memory.
+
+    The exit code is 0 if all of it is read, 1 if something would fail, 2 for a wrong command line.
+
+    \b
+    perdure rehearse --code desk --store desk.db
+    perdure rehearse --code desk:AGENTS --migrate --store desk.db --junit rehearsal.xml
+    """
+    from .commands.rehearse import rehearse_store
+
+    return rehearse_store(store, code, migrate=migrate, keys=keys, junit=junit, json=json)

@@ -1,9 +1,11 @@
-"""A report as JUnit XML, which systems for continuous integration read."""
+"""Results as JUnit XML, which systems for continuous integration read."""
 
 from __future__ import annotations
 
 import re
-from typing import Final
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Literal
 from xml.sax.saxutils import escape, quoteattr
 
 from .outcome import Replay
@@ -12,28 +14,56 @@ from .report import ReplayReport, line
 _NOT_XML: Final = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
+@dataclass(frozen=True, slots=True)
+class JUnitCase:
+    """One thing that was tried."""
+
+    group: str
+    name: str
+    problem: Literal["", "failure", "error", "skipped"] = ""
+    told: str = ""
+    """What went wrong; its first line is what lists show."""
+
+
 def junit(report: ReplayReport) -> str:
     """Return a report as one test suite: each replayed turn is a test case."""
-    counts = report.counts
-    cases = "".join(_case(replay) for replay in report.replays)
+    return suite("perdure replay", map(_case, report.replays), report.seconds)
+
+
+def suite(name: str, cases: Iterable[JUnitCase], seconds: float) -> str:
+    """Return one test suite."""
+    made = list(cases)
+    count = {problem: sum(case.problem == problem for case in made) for problem in _PROBLEMS}
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
-        f'<testsuite name="perdure replay" tests="{len(report.replays)}"'
-        f' failures="{counts.get("different", 0)}" errors="{counts.get("error", 0)}"'
-        f' skipped="{counts.get("unclear", 0)}" time="{report.seconds:.3f}">\n'
-        f"{cases}</testsuite>\n"
+        f'<testsuite name={_attribute(name)} tests="{len(made)}"'
+        f' failures="{count["failure"]}" errors="{count["error"]}"'
+        f' skipped="{count["skipped"]}" time="{seconds:.3f}">\n'
+        f"{''.join(map(_written, made))}</testsuite>\n"
     )
 
 
-def _case(replay: Replay) -> str:
-    name = _attribute(f"{replay.id} {replay.key}.{replay.name}")
-    head = f"  <testcase classname={_attribute(replay.kind)} name={name}"
+_PROBLEMS: Final = ("failure", "error", "skipped")
+
+
+def _case(replay: Replay) -> JUnitCase:
     text = replay.error or "\n".join(line(finding) for finding in replay.findings)
-    tag = {"different": "failure", "error": "error", "unclear": "skipped"}.get(replay.outcome)
-    if tag is None:
+    problem = _OUTCOMES.get(replay.outcome, "")
+    return JUnitCase(replay.kind, f"{replay.id} {replay.key}.{replay.name}", problem, text)
+
+
+_OUTCOMES: Final[dict[str, Literal["", "failure", "error", "skipped"]]] = {
+    "different": "failure", "error": "error", "unclear": "skipped",
+}  # fmt: skip
+
+
+def _written(case: JUnitCase) -> str:
+    head = f"  <testcase classname={_attribute(case.group)} name={_attribute(case.name)}"
+    if not case.problem:
         return f"{head}/>\n"
-    message = _attribute(text.partition("\n")[0])
-    return f"{head}>\n    <{tag} message={message}>{escape(_clean(text))}</{tag}>\n  </testcase>\n"
+    message, text = _attribute(case.told.partition("\n")[0]), escape(_clean(case.told))
+    tag = case.problem
+    return f"{head}>\n    <{tag} message={message}>{text}</{tag}>\n  </testcase>\n"
 
 
 def _attribute(text: str) -> str:

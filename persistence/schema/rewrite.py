@@ -28,6 +28,7 @@ CONVERT: Final = "(convert)"
 MIGRATE: Final = "(migrate)"
 """The name of one that migrates an agent."""
 _PAGE: Final = 1000
+_EMPTY: Final = {"log": "[]", "map": "{}", "map[int]": "{}"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +133,11 @@ class Rewriting:
 
     def _defaults(self) -> dict[str, str]:
         """Return what fields of before began with, where they were never stored."""
-        if self._old is None:
-            return {}
+        members = () if self._old is None else self._old.members
         return {
-            member.name: member.default
-            for member in self._old.members
-            if member.default and not member.store and member.name not in self._stored.shape
+            member.name: _EMPTY.get(member.store, member.default)
+            for member in members
+            if (member.default or member.store) and member.name not in self._stored.shape
         }
 
     def _read(self, touched: set[str]) -> Data:

@@ -67,7 +67,7 @@ class MigrationReport:
         return {
             "dry": self.dry, "migrated": dict(self.migrated), "compatible": dict(self.compatible),
             "left": dict(self.left),
-            "failures": [
+            "not_migrated": [
                 {"kind": each.kind, "key": each.key, "reason": each.reason}
                 for each in self.failures
             ],

@@ -18,7 +18,10 @@ from tests.cli.commands import invoke, records, spawn
 from tests.kit.children import finished
 
 TEXT = make_cli.PAGE.read_text()
-NAMED = {"fields", "logs", "maps", "counts", "orphans", "limits", "meta", "remaining", "keys"}
+NAMED = {
+    "fields", "logs", "maps", "counts", "orphans", "limits", "meta", "remaining", "keys",
+    "migrated", "compatible", "left",
+}  # fmt: skip
 """Keys of `show` and `doctor` whose values are by name; `fields` of `growth` is a list."""
 OPAQUE = {
     "outcomes", "context", "result", "body", "delta", "value", "entry", "before", "after", "detail",
@@ -105,6 +108,8 @@ RUNS: Final[dict[str, list[list[str]]]] = {
     "schema": [[]],
     "schema show": [["1"]],
     "schema diff": [["1", "1"]],
+    "migrate": [["--code", "tests.cli.programs:Desk"]],
+    "rehearse": [["--code", "tests.cli.programs:Desk"]],
     "growth": [[]],
     "growth fields": [[]],
     "growth agents": [[]],
@@ -118,6 +123,9 @@ ALSO: Final = {
     "bad": {"table", "kind", "key", "place"},
     "findings": {"path", "before", "after", "severity"},
     "differences": {"path", "change", "told", "compatibility"},
+    "not_migrated": {"kind", "key", "reason"},
+    "samples": {"kind", "key", "before", "after"},
+    "not_passed": {"what", "kind", "key", "name", "outcome", "told", "migrated"},
 }
 """Keys inside lists that are empty where nothing is wrong."""
 

@@ -1,0 +1,1 @@
+"""Everything stored tried under some code: what would fail, before it does."""

@@ -1,0 +1,134 @@
+"""Load every stored agent and every pending message under some code, and change nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from ..actors.agent.blueprint import Blueprint, Catalogue
+from ..persistence.errors import PerdureError
+from ..persistence.records.records import Message, StoredAgent, Timer
+from ..persistence.schema.evolution import Evolution
+from ..persistence.schema.registry import Registry
+from ..persistence.store.store import StoreReader
+from .report import Rehearsal, Tried
+from .values import unreadable
+
+PAGE: Final = 500
+Progress = Callable[[int, int, str], None]
+"""Is told how many agents and messages were tried, out of how many, and what is at work."""
+
+
+class Rehearsing:
+    """One rehearsal: a store that is only read, and the classes of a program."""
+
+    def __init__(
+        self, reader: StoreReader, catalogue: Catalogue, *, largest: int,
+        tell: Progress | None = None,
+    ) -> None:  # fmt: skip
+        """Compute the schemas of the classes; nothing is read yet."""
+        self._reader = reader
+        self._catalogue = catalogue
+        self._largest = largest
+        self._tell = tell
+        registry = Registry(reader, _keep_nothing, letter=0, moment=0.0)
+        self._evolution = Evolution(registry, catalogue.stored())
+        self._done = 0
+
+    def run(self, *, migrate: bool) -> Rehearsal:
+        """Try everything.
+
+        With ``migrate`` agents of other schemas are migrated first, in memory; without, they
+        count as skipped where a migration would run.
+        """
+        begun = time.perf_counter()
+        kinds = set(self._catalogue.kinds())
+        total = self._reader.counted("agents") + self._reader.counted("mailbox")
+        total += self._reader.counted("timers")
+        tried: list[Tried] = []
+        for outcome in self._everything(kinds, migrate=migrate):
+            tried.append(outcome)
+            self._done += 1
+            if self._tell is not None:
+                self._tell(self._done, total, outcome.kind)
+        return Rehearsal(tuple(tried), time.perf_counter() - begun)
+
+    def _everything(self, kinds: set[str], *, migrate: bool) -> Iterator[Tried]:
+        for head in self._reader.agents():
+            if head.kind not in kinds:
+                yield Tried("agent", head.kind, head.key, "", "failed", _no_class(head.kind))
+            else:
+                yield self._agent(head.kind, head.key, migrate=migrate)
+        yield from self._mail(kinds)
+        yield from self._timers(kinds)
+
+    def _agent(self, kind: str, key: str, *, migrate: bool) -> Tried:
+        try:
+            stored = self._reader.load(kind, key)
+            if stored is None:
+                return Tried("agent", kind, key)
+            return self._loaded(stored, migrate=migrate)
+        except PerdureError as error:
+            return Tried("agent", kind, key, "", "failed", str(error))
+
+    def _loaded(self, stored: StoredAgent, *, migrate: bool) -> Tried:
+        """Read an agent as its class would, or the values that its migrations make."""
+        kind, key = stored.head.kind, stored.head.key
+        moved = self._evolution.rewritten(self._reader, stored, largest=self._largest)
+        if moved is not None and moved.steps and not migrate:
+            told = f"it takes a migration: {'; '.join(moved.steps)}"
+            return Tried("agent", kind, key, "", "skipped", told)
+        layout = self._catalogue.of_kind(kind).layout
+        problem = unreadable(self._reader, stored, layout, moved)
+        if problem:
+            return Tried("agent", kind, key, "", "failed", problem)
+        return Tried("agent", kind, key, migrated=moved is not None and bool(moved.steps))
+
+    def _mail(self, kinds: set[str]) -> Iterator[Tried]:
+        after = 0
+        while page := self._reader.mailbox(after=after, limit=PAGE):
+            for message in page:
+                yield self._message(message, kinds)
+            after = page[-1].id
+
+    def _message(self, message: Message, kinds: set[str]) -> Tried:
+        name = f"{message.name or 'on_receive'} {message.id}"
+        return self._call("message", message, name, message.name, kinds)
+
+    def _timers(self, kinds: set[str]) -> Iterator[Tried]:
+        after = None
+        while page := self._reader.timers(after=after, limit=PAGE):
+            for timer in page:
+                yield self._call("timer", timer, f"timer {timer.name}", timer.method, kinds)
+            last = page[-1]
+            after = (last.due, last.kind, last.key, last.name)
+
+    def _call(
+        self, what: str, row: Message | Timer, name: str, method: str, kinds: set[str]
+    ) -> Tried:
+        if row.kind not in kinds:
+            return Tried(what, row.kind, row.key, name, "failed", _no_class(row.kind))
+        blueprint: Blueprint = self._catalogue.of_kind(row.kind)
+        try:
+            blueprint.calls.decode(method, row.body, row.key)
+        except (PerdureError, ValueError, TypeError, AttributeError) as error:
+            told = f"{row.kind}/{row.key}, {name}: it no longer decodes: {error}"
+            return Tried(what, row.kind, row.key, name, "failed", told)
+        return Tried(what, row.kind, row.key, name)
+
+
+def _no_class(kind: str) -> str:
+    return f"the code has no class of kind {kind}; give it, or say aliases = [{kind!r}] in another"
+
+
+def _keep_nothing(_row: object) -> None:
+    """Take a row that is not to be stored."""
+
+
+def rehearse(
+    reader: StoreReader, catalogue: Catalogue, *, largest: int, migrate: bool,
+    tell: Progress | None = None,
+) -> Rehearsal:  # fmt: skip
+    """Try everything in a store under the classes of a program; see ``Rehearsing``."""
+    return Rehearsing(reader, catalogue, largest=largest, tell=tell).run(migrate=migrate)
