@@ -53,6 +53,8 @@ from .persistence.audit.succession import gone_on
 from .persistence.errors import CommitsLost, Deadlock, failing_at
 from .persistence.memory.store import MemoryStore
 from .persistence.records.records import Counters
+from .persistence.schema.aliases import carry_over
+from .persistence.schema.evolution import refuse_incompatible
 from .persistence.schema.trial import MigrationReport
 from .persistence.secrets.detector import DEFAULT_DETECTOR, Detector
 from .persistence.secrets.keys import Keys
@@ -251,6 +253,7 @@ class AgentSystem:
         )
         vault = Vault(keys, detector)
         catalogue = Catalogue(agents, largest=limits.largest_value, vault=vault)
+        aliases = catalogue.aliases()
         Schemas(vault).register_all(opening.schemas)
         with contextlib.ExitStack() as undo:
             # Each way back is there before its step is taken: an interrupt may strike in between.
@@ -263,8 +266,10 @@ class AgentSystem:
             with failing_at(opened.location):
                 counters = opened.acquire(Owner.this_process(), takeover=takeover)
             chain = gone_on(opened, counters.chain, audit.key, opening.clock.now())
-            system = cls(opening, opened, dataclasses.replace(counters, chain=chain), catalogue)
-            system._runtime.evolution.refuse_incompatible(opened)
+            counters = dataclasses.replace(counters, chain=chain)
+            refuse_incompatible(opened, catalogue.stored())
+            counters = carry_over(opened, counters, aliases, vault.sealer, opening.clock.now())
+            system = cls(opening, opened, counters, catalogue)
             system._start(undo)
             undo.pop_all()
         return system

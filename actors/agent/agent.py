@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from types import TracebackType
 from typing import (
@@ -123,6 +123,9 @@ class Agent(Identified, Generic[S]):
     """What its agents may do without a grant in the scopes that the system owns."""
     kind: ClassVar[str]
     """The name under which agents of this class are stored; the class's name unless given."""
+    aliases: ClassVar[Sequence[str]] = ()
+    """Kinds that its agents had before: what is stored under them is carried over when a system
+    is opened, with mail, timers and scopes. Not inherited."""
 
     key: str
     """The agent's own name among its kind."""
@@ -151,6 +154,8 @@ class Agent(Identified, Generic[S]):
             raise ConfigurationError(message)
         if "kind" not in cls.__dict__:
             cls.kind = cls.__name__
+        if "aliases" not in cls.__dict__:
+            cls.aliases = ()
         check_options(cls)
         _check_state_annotation(cls)
 
@@ -344,7 +349,7 @@ _OPEN: Final = frozenset(
         "on_start", "on_pause", "on_resume", "on_stop", "on_passivate", "on_failure", "on_receive",
         "on_dead",
         "durability", "when_unsaved", "autosave", "restarts", "mailbox_limit", "turn_limit", "kind",
-        "unreadable", "boundary", "record",
+        "unreadable", "boundary", "record", "aliases",
     }
 )  # fmt: skip
 OWN_NAMES: Final = frozenset(

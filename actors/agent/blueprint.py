@@ -94,9 +94,30 @@ class Catalogue:
     def stored(self) -> list[Stored]:
         """Return what of each class decides whether it can read stored agents."""
         return [
-            Stored(kind, each.layout, each.agent_class.unreadable == "rewind")
+            Stored(
+                kind,
+                each.layout,
+                each.agent_class.unreadable == "rewind",
+                tuple(each.agent_class.aliases),
+            )
             for kind, each in self._by_kind.items()
         ]
+
+    def aliases(self) -> dict[str, str]:
+        """Return the kinds that classes had before, each with that of today.
+
+        ConfigurationError if one is of two classes, or is a kind itself.
+        """
+        found: dict[str, str] = {}
+        for kind, each in self._by_kind.items():
+            for alias in each.agent_class.aliases:
+                check_name("alias", alias)
+                if alias in found or alias in self._by_kind:
+                    other = found.get(alias, alias)
+                    message = f"{kind} has aliases = [{alias!r}], which is a kind of {other}"
+                    raise ConfigurationError(message)
+                found[alias] = kind
+        return found
 
     def kinds(self) -> list[str]:
         """Return the kinds this system knows."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from ...lifecycle.durability import AutoSave, Durability, WhenUnsaved
 from ...lifecycle.restart import RestartPolicy
+from ...persistence.errors import ConfigurationError
 from ...persistence.options import Options, by_class
 from ...persistence.upkeep.repair import UNREADABLE
 from ...shared.access.boundaries import checked_boundary
@@ -23,4 +24,7 @@ def check_options(agent_class: type[Any]) -> None:
     options.kind("record", bool, "True")
     options.whole("mailbox_limit", least=1, none="no limit")
     options.seconds("turn_limit", none="no limit")
+    if not isinstance(agent_class.aliases, list | tuple):
+        message = f"{name}.aliases is {agent_class.aliases!r}; list kinds, as in ['OldName']"
+        raise ConfigurationError(message)
     checked_boundary(name, agent_class.boundary)

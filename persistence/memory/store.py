@@ -132,6 +132,8 @@ class MemoryStore(Store):
 
     def _take_state(self, batch: Batch) -> None:
         """Take over what changed in agents; every step may be done twice: a batch comes again."""
+        for renaming in batch.renamed:
+            self._heads.pop((renaming.kind, renaming.key), None)
         for head in batch.agents:
             self._heads[head.kind, head.key] = head
             self._names[head.agent] = (head.kind, head.key)

@@ -175,6 +175,16 @@ class Deletion(NamedTuple):
     """What the journal holds of it goes, too."""
 
 
+class Renaming(NamedTuple):
+    """An agent that has another kind from its commit on."""
+
+    agent: int
+    kind: str
+    """The one it had."""
+    key: str
+    becomes: str
+
+
 class Delta:
     """What one or more turns changed in one agent's state; rows are ready for the store."""
 
@@ -290,6 +300,8 @@ class Effects:
     """Decisions, to be numbered and chained when the commit is folded."""
     replaced: list[Replacement] | tuple[()] = ()
     """Texts that say the same in another form, where they still are as they were read."""
+    renamed: Renaming | None = None
+    """The commit's agent has another kind with it."""
     deleted: Deletion | None = None
     """The commit's agent ends with it: no later commit is of the same number."""
 

@@ -26,6 +26,8 @@ class Stored:
     layout: Layout
     lenient: bool = False
     """What it cannot read goes back to what it can: nothing to be refused."""
+    aliases: tuple[str, ...] = ()
+    """Kinds it had before."""
 
     @property
     def schema(self) -> Schema:
@@ -152,12 +154,14 @@ class Evolution:
         """
         problems: list[str] = []
         for kind, each in self._classes.items():
-            known = self.registry.of(kind)
+            known = [old for name in (kind, *each.aliases) for old in self.registry.of(name)]
             if each.lenient or not known or known[-1].number == self._numbers[kind]:
                 continue
             suspects = [old for old in known if self._unreadable(old, each)]
             if suspects:
-                there = reader.written_with(kind)
+                there: dict[int, int] = {}
+                for name in (kind, *each.aliases):
+                    there |= reader.written_with(name)
                 for old in suspects:
                     count = there.get(old.number, 0)
                     problems += self._differences(old, each, count) if count else []
@@ -178,6 +182,16 @@ class Evolution:
         there = f"{old.kind} {old.schema.version}, {count:,} agent{'s' if count > 1 else ''}"
         found = [f"{there}: {each}" for each in compare(old.schema, new).hindering]
         return found or [f"{there}: no migrations lead to version {new.version}"]
+
+
+def refuse_incompatible(reader: StoreReader, classes: Iterable[Stored]) -> None:
+    """Refuse classes that cannot read what is stored, as ``Evolution.refuse_incompatible``."""
+    registry = Registry(reader, _keep_nothing, letter=0, moment=0.0)
+    Evolution(registry, classes).refuse_incompatible(reader)
+
+
+def _keep_nothing(_row: object) -> None:
+    """Take a row that is not to be stored."""
 
 
 def _why(plan: _Plan) -> str:

@@ -37,17 +37,19 @@ def replaced(text: str, tokens: Sequence[str]) -> str:
     return TOKEN.sub(lambda _: next(left), text)
 
 
-def moved(text: str, sealer: Sealer, source: Place, target: Place, where: str) -> str:
+def moved(
+    text: str, sealer: Sealer, source: Place, target: Place, where: str, *, levels: int = 0
+) -> str:
     """Return JSON that stands at ``source`` as it may stand at ``target``; nothing else changes.
 
     KeyMissing names ``where`` if the key of a secret is not there. What does not open where it
-    stands stays as it is, and opens nowhere.
+    stands stays as it is, and opens nowhere. In the first ``levels`` positions in lists count.
     """
     if source == target or PREFIX not in text:
         return text
     return replaced(text, [
         token if way is None else _moved(token, sealer, (*source, *way), (*target, *way), where)
-        for token, way in standing(text, lambda value: texts_in(value, ()))
+        for token, way in standing(text, lambda value: texts_in(value, (), levels))
     ])  # fmt: skip
 
 

@@ -543,6 +543,10 @@ def _write_failures(connection: sqlite3.Connection, batch: Batch) -> None:
 
 
 def _write_state(connection: sqlite3.Connection, batch: Batch) -> None:
+    for renaming in batch.renamed:
+        connection.execute(
+            "UPDATE agents SET kind = ? WHERE agent = ?", (renaming.becomes, renaming.agent)
+        )
     heads: list[tuple[object, ...]] = []
     for head in batch.agents:
         shape = batch.shapes.get(head.agent)

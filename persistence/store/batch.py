@@ -19,6 +19,7 @@ from ..records.records import (
     JournalRow,
     Message,
     QuarantineRow,
+    Renaming,
     Timer,
 )
 from ..records.shared_tables import ATTEMPTS, AUDIT
@@ -40,8 +41,8 @@ class Batch:
 
     __slots__ = (
         "agents", "chain", "commits", "dead", "deleted", "entries", "fields", "items", "journal",
-        "last", "mail", "mail_gone", "quarantined", "removed", "replaced", "revived", "shapes",
-        "tables", "timers", "timers_gone", "truncated",
+        "last", "mail", "mail_gone", "quarantined", "removed", "renamed", "replaced", "revived",
+        "shapes", "tables", "timers", "timers_gone", "truncated",
     )  # fmt: skip
 
     def __init__(self, commits: Sequence[Commit], chain: Chain = START) -> None:
@@ -116,6 +117,7 @@ class Batch:
 
     def _fold_effects(self, effective: _Effective) -> None:
         """Take what commits do besides changing states; most do little of it."""
+        self.renamed: list[Renaming] = []
         self.quarantined: list[QuarantineRow] = []
         self.replaced: list[Replacement] = []
         self.mail: list[Message] = []
@@ -133,6 +135,8 @@ class Batch:
             timed = timed or bool(effects.timers or effects.cancelled)
             if effects.deleted is not None:
                 self.deleted.append(effects.deleted)
+            if effects.renamed is not None:
+                self.renamed.append(effects.renamed)
         if mailed:
             self._fold_mail(effective)
         if died:

@@ -1,0 +1,205 @@
+"""A kind whose class has another name: agents and all that is theirs are carried over."""
+
+import base64
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+
+from perdure import (
+    Agent,
+    AgentSystem,
+    EnvironmentKeys,
+    Keys,
+    Log,
+    Map,
+    Principal,
+    Right,
+    Scope,
+    Secret,
+    State,
+    VirtualClock,
+    new_key,
+    open_reader,
+)
+from perdure.persistence.errors import ConfigurationError, IncompatibleSchema, StoreUnavailable
+from perdure.persistence.sqlite.store import SqliteStore
+from perdure.persistence.store.batch import Batch
+from perdure.persistence.upkeep.doctor import examine
+
+
+class CounterState(State):
+    open: int = 0
+    token: Secret[str] | None = None
+    tokens: Log[Secret[str]] = Log.field()
+    named: Map[str, Secret[str]] = Map.field()
+
+
+class Counter(Agent[CounterState]):
+    def assign(self, ticket: str) -> int:
+        self.state.open += 1
+        self.state.token = Secret(ticket)
+        self.state.tokens.append(Secret(ticket))
+        self.state.named[ticket] = Secret(ticket)
+        self.scopes.set(self.scopes.own, "last", ticket)
+        return self.state.open
+
+    def remind(self) -> None:
+        self.after(60, self.assign, "T-timer")
+
+    def hear(self, word: Secret[str]) -> None:
+        self.state.token = word
+
+
+class Desk(Agent[CounterState]):
+    aliases = ("Counter",)
+
+    def assign(self, ticket: str) -> int:
+        self.state.open += 1
+        self.scopes.set(self.scopes.own, "last", ticket)
+        return self.state.open
+
+    def hear(self, word: Secret[str]) -> None:
+        self.state.token = word
+
+    def read(self) -> tuple[int, list[str | None]]:
+        held = [self.state.token, *self.state.tokens, *self.state.named.values()]
+        return self.state.open, [None if each is None else each.reveal() for each in held]
+
+
+@pytest.fixture
+def keys(monkeypatch: pytest.MonkeyPatch) -> Keys:
+    """Give a key for secrets."""
+    monkeypatch.setenv("DESK_KEYS", f"one:{base64.b64encode(new_key()).decode()}")
+    return Keys(secrets=EnvironmentKeys("DESK_KEYS"))
+
+
+def fill(path: Path, keys: Keys) -> None:
+    """Leave two agents, a timer, messages that wait, a key of a scope and a grant."""
+    clock = VirtualClock(1_800_000_000.0)
+    with AgentSystem.open(path, agents=[Counter], keys=keys, clock=clock) as system:
+        for key in ("a", "b"):
+            system.agent(Counter, key).call(Counter.assign, f"T-{key}").get()
+        system.agent(Counter, "a").call(Counter.remind).get()
+        system.access.grant(Principal.agent("Counter", "a"), Scope.workflow("w"), Right.READ)
+        waiting = system.agent(Counter, "b")
+        waiting.pause()
+        waiting.cast(Counter.hear, Secret("heard"))
+        waiting.cast(Counter.assign, "T-mail")
+
+
+def checked(path: Path, keys: Keys) -> None:
+    """Check that everything is there under the new name, and nothing under the old one."""
+    clock = VirtualClock(1_800_000_001.0)
+    with AgentSystem.open(path, agents=[Desk], keys=keys, clock=clock) as system:
+        a, b = system.agent(Desk, "a"), system.agent(Desk, "b")
+        assert a.call(Desk.read).get() == (1, ["T-a", "T-a", "T-a"])
+        assert system.state.get(Scope.agent("Desk", "b"), "last") == "T-b"
+        assert system.access.check(
+            Principal.agent("Desk", "a"), Right.READ, Scope.workflow("w")
+        ).allowed
+        b.resume()
+        assert system.idle(20)
+        assert b.call(Desk.read).get() == (2, ["heard", "T-b", "T-b"])
+        clock.advance(100)
+        assert system.idle(20)
+        assert a.call(Desk.read).get()[0] == 2
+        names = [entry.name for entry in system.journal.list(kind="Desk", key="a")]
+        assert names[:3] == ["assign", "remind", "(rename)"]
+    with closing(open_reader(path)) as reader:
+        assert reader.kinds() == ["Desk"]
+        assert (reader.mailbox("Counter"), reader.timers("Counter")) == ([], [])
+        assert examine(reader).healthy
+
+
+def test_all_that_is_an_agents_is_carried_over(tmp_path: Path, keys: Keys) -> None:
+    """State, secrets, mail in its order, timers, scopes, grants and history."""
+    path = tmp_path / "s.db"
+    fill(path, keys)
+    checked(path, keys)
+
+
+class Interrupted(SqliteStore):
+    """A store that fails at its n-th commit."""
+
+    left = 0
+
+    def commit(self, batch: Batch) -> None:
+        if self.left == 0:
+            raise StoreUnavailable("the disk is gone")
+        Interrupted.left -= 1
+        super().commit(batch)
+
+
+@pytest.mark.parametrize("commits", range(8))
+def test_what_was_interrupted_goes_on(tmp_path: Path, keys: Keys, commits: int) -> None:
+    """Whichever commit was the last one, the next opening carries the rest over."""
+    path = tmp_path / "s.db"
+    fill(path, keys)
+    Interrupted.left = commits
+    with closing(Interrupted(path)) as store, suppress(StoreUnavailable):
+        AgentSystem.open(store, agents=[Desk], keys=keys).close(5)
+    checked(path, keys)
+
+
+def test_two_agents_of_one_name_are_refused(tmp_path: Path, keys: Keys) -> None:
+    """Nothing is changed, and both are named."""
+    path = tmp_path / "s.db"
+    fill(path, keys)
+    with AgentSystem.open(path, agents=[Later], keys=keys) as system:
+        system.agent(Later, "a").call(Later.assign, "T").get()
+    with pytest.raises(ConfigurationError, match="both Counter/a and Desk/a"):
+        AgentSystem.open(path, agents=[Desk], keys=keys)
+    with closing(open_reader(path)) as reader:
+        assert reader.kinds() == ["Counter", "Desk"]
+
+
+class Later(Agent[CounterState]):
+    kind = "Desk"
+
+    def assign(self, ticket: str) -> int:
+        self.state.open += 1
+        return self.state.open
+
+
+class OtherState(State):
+    open: str = ""
+
+
+def test_code_that_cannot_read_carries_nothing_over(tmp_path: Path, keys: Keys) -> None:
+    """It is compared with what the old kind was written with, before anything is changed."""
+
+    class Changed(Agent[OtherState]):
+        aliases = ("Counter",)
+
+    path = tmp_path / "s.db"
+    fill(path, keys)
+    with pytest.raises(IncompatibleSchema, match=r"Counter 1\.0\.0, 2 agents: open: retyped"):
+        AgentSystem.open(path, agents=[Changed], keys=keys)
+    with closing(open_reader(path)) as reader:
+        assert reader.kinds() == ["Counter"]
+
+
+def make(aliases: tuple[str, ...], kind: str) -> type[Agent[CounterState]]:
+    """Return a class with aliases."""
+    named, alias = kind, aliases
+
+    class Made(Agent[CounterState]):
+        kind = named
+        aliases = alias
+
+    return Made
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        lambda: [make(("Old",), "A"), make(("Old",), "B")],
+        lambda: [make(("B",), "A"), make((), "B")],
+    ],
+)
+def test_an_alias_is_of_one_class(classes: Callable[[], list[type[Agent[CounterState]]]]) -> None:
+    """One that is of two, or the kind of another, is refused."""
+    with pytest.raises(ConfigurationError, match="has aliases = "):
+        AgentSystem.open("memory://", agents=classes())
