@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -30,6 +31,7 @@ class Rehearsing:
         """Compute the schemas of the classes; nothing is read yet."""
         self._reader = reader
         self._catalogue = catalogue
+        self._aliases = catalogue.aliases()
         self._largest = largest
         self._tell = tell
         registry = Registry(reader, _keep_nothing, letter=0, moment=0.0)
@@ -56,18 +58,24 @@ class Rehearsing:
 
     def _everything(self, kinds: set[str], *, migrate: bool) -> Iterator[Tried]:
         for head in self._reader.agents():
-            if head.kind not in kinds:
+            if self._now(head.kind) not in kinds:
                 yield Tried("agent", head.kind, head.key, "", "failed", _no_class(head.kind))
             else:
                 yield self._agent(head.kind, head.key, migrate=migrate)
         yield from self._mail(kinds)
         yield from self._timers(kinds)
 
+    def _now(self, kind: str) -> str:
+        """Return the kind that agents of a kind are carried over to."""
+        return self._aliases.get(kind, kind)
+
     def _agent(self, kind: str, key: str, *, migrate: bool) -> Tried:
         try:
             stored = self._reader.load(kind, key)
             if stored is None:
                 return Tried("agent", kind, key)
+            head = stored.head._replace(kind=self._now(kind))
+            stored = dataclasses.replace(stored, head=head)
             return self._loaded(stored, migrate=migrate)
         except PerdureError as error:
             return Tried("agent", kind, key, "", "failed", str(error))
@@ -107,9 +115,9 @@ class Rehearsing:
     def _call(
         self, what: str, row: Message | Timer, name: str, method: str, kinds: set[str]
     ) -> Tried:
-        if row.kind not in kinds:
+        if self._now(row.kind) not in kinds:
             return Tried(what, row.kind, row.key, name, "failed", _no_class(row.kind))
-        blueprint: Blueprint = self._catalogue.of_kind(row.kind)
+        blueprint: Blueprint = self._catalogue.of_kind(self._now(row.kind))
         try:
             blueprint.calls.decode(method, row.body, row.key)
         except (PerdureError, ValueError, TypeError, AttributeError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -10,12 +11,14 @@ from ...actors.agent.blueprint import Catalogue
 from ...actors.agent.program import load_agents
 from ...actors.system.options import Limits
 from ...persistence.errors import ConfigurationError
+from ...persistence.schema.aliases import carry_over
 from ...persistence.schema.evolution import Evolution
 from ...persistence.schema.registry import Registry
 from ...persistence.schema.trial import MigrationReport, Progress, tried
 from ...persistence.secrets.keys import Keys
 from ...persistence.secrets.vault import Vault
-from ...url import open_reader
+from ...persistence.store.lease import Owner
+from ...url import open_reader, open_store
 from ..terminal.exits import ExitCode
 from ..terminal.screen import Screen, print_json, working
 from ..terminal.values import line
@@ -72,6 +75,7 @@ def _keep_nothing(_row: object) -> None:
 
 
 def _wet(url: str, catalogue: Catalogue, wish: MigrationWish, tell: object) -> MigrationReport:
+    _carry_over(url, catalogue)
     with owned(url) as system:
         runtime = system._runtime  # noqa: SLF001 - a part of the project
         evolution = Evolution(runtime.evolution.registry, catalogue.stored())
@@ -82,6 +86,18 @@ def _wet(url: str, catalogue: Catalogue, wish: MigrationWish, tell: object) -> M
             version=wish.version,
             tell=tell,  # type: ignore[arg-type]
         )
+
+
+def _carry_over(url: str, catalogue: Catalogue) -> None:
+    """Carry over what is stored under kinds that the classes had before."""
+    aliases = catalogue.aliases()
+    if not aliases:
+        return
+    with closing(open_reader(url)):  # opening for writing would make a store where there is none
+        pass
+    with closing(open_store(url, sync="power")) as store:
+        counters = store.acquire(Owner.this_process())
+        carry_over(store, counters, aliases, catalogue.vault.sealer, time.time())
 
 
 def _print(report: MigrationReport, *, json: bool) -> None:
