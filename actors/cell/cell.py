@@ -312,13 +312,15 @@ class AgentCell:
 
     def commit(self, name: str, letter: Letter | None = None) -> Commit:
         """Return a commit of this agent, still without effects."""
-        identity = (self.blueprint.kind, self.key, self.status, self.reason)
-        now = self.home.clock.now()
-        if letter is None:
-            return Commit(*identity, now, name)
-        if not letter.correlation:
+        if letter is not None and not letter.correlation:
             identified(self.home, letter)
-        return Commit(*identity, now, name, letter.id, letter.cause, letter.correlation)
+        commit = Commit(
+            self.blueprint.kind, self.key, self.status, self.reason, self.home.clock.now(), name
+        )
+        if letter is not None:
+            commit.message, commit.cause = letter.id, letter.cause
+            commit.correlation = letter.correlation
+        return commit
 
     def fire(
         self,
