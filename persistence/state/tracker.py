@@ -216,7 +216,18 @@ class StateTracker:
         """
         if self.offer is not None:
             return self._take(self.offer)
-        return self._give(self._changes(_INTEGERS), _How.DEFER)
+        changed = self._changes(_INTEGERS)
+        if self.collections or len(changed) > 1:
+            return self._give(changed, _How.DEFER)
+        for tracked, value, text, _ in changed:
+            if text is not None:
+                return self._give(changed, _How.DEFER)
+            # One number, as in most turns. No call from here to the end: it is taken in one moment,
+            # and needs no offer.
+            tracked.object = value
+            tracked.text = tracked.seen = None
+            tracked.stale = self.stale = True
+        return None
 
     def saved(self) -> Delta | None:
         """Return what ``defer`` has left, as it was at the end of the last turn; None if nothing.
