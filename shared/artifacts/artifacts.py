@@ -39,7 +39,7 @@ from .sink import Draft, Sink
 from .sweep import ArtifactSweep, Swept
 from .tally import TOTAL, added, removed, usage
 from .traffic import Hold
-from .upload import Uploads
+from .upload import SMALL, Uploads
 
 _META: Final = codec_of(object)
 
@@ -233,17 +233,17 @@ class Artifacts(ArtifactReader):
         yield
         self._desk.tell(ARTIFACT_AFTER, operation, ArtifactDetails, *it)
 
-    def _finish(self, sink: Sink) -> Artifact:
+    def _finish(self, sink: Sink, rest: bytes) -> Artifact:
         unit = self._desk.unit()
         if unit is not None:
-            sink.bring()  # nobody waits for the disk
+            self._bring(sink, rest)  # nobody waits for the disk
             with unit:
                 self._save(sink, unit, within=True)
                 # The turn may yet be undone.
                 self.sweeper.suspect(contents=[sink.content])
                 row = unit.seen((ARTIFACTS, (sink.number,)), None)
         else:
-            self._finish_alone(sink)
+            self._finish_alone(sink, rest)
             row = self._desk.behold(None, (ARTIFACTS, (sink.number,)))
         assert row is not None
         made = from_row(row)
@@ -252,17 +252,22 @@ class Artifacts(ArtifactReader):
             self._desk.tell(ARTIFACT_AFTER, "save", ArtifactDetails, *it)
         return made
 
-    def _finish_alone(self, sink: Sink) -> None:
+    def _bring(self, sink: Sink, rest: bytes) -> None:
+        """Have stored what is left of the bytes, and the content they are."""
+        if rest:
+            sink.chunks.append(self._uploads.chunk(sink.hold, rest))
+        self._uploads.content(sink.hold, sink.content, sink.size, sink.chunks)
+
+    def _finish_alone(self, sink: Sink, rest: bytes) -> None:
         # The unit is the sink's own, unless that was of a turn which has ended meanwhile.
         unit = sink.unit if sink.alone else self._desk.begin()
-        rows = sink.rows()
-        if rows is None:
-            with self._uploads.together():
-                sink.bring()
-                self._save(sink, unit, within=False)
-                self._desk.commit(unit)
-        else:
-            unit.contents = rows
+        if sink.size <= SMALL:
+            unit.contents = self._uploads.small(sink.hold, sink.content, rest)
+            self._save(sink, unit, within=False)
+            self._desk.commit(unit)
+            return
+        with self._uploads.together():
+            self._bring(sink, rest)
             self._save(sink, unit, within=False)
             self._desk.commit(unit)
 

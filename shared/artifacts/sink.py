@@ -10,12 +10,11 @@ from typing import Self
 
 from ...persistence.errors import QuotaExceeded, StateError
 from ...persistence.names.scope import Scope
-from ...persistence.records.tables import Change
 from ..ledger.unit import Unit
 from .chunking import Block, Cutter
 from .records import Artifact, ArtifactType
 from .traffic import Hold
-from .upload import SMALL, Uploads
+from .upload import Uploads
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +43,14 @@ class Sink:
         draft: Draft,
         unit: Unit,
         uploads: Uploads,
-        finish: Callable[[Sink], Artifact],
+        finish: Callable[[Sink, bytes], Artifact],
         give_up: Callable[[Sink], None],
         *,
         largest: int | None,
         most: int | None,
         alone: bool,
     ) -> None:
-        """Bring bytes to ``uploads``; then ``finish`` or ``give_up``.
+        """Bring chunks to ``uploads``; then ``finish`` with what is left, or ``give_up``.
 
         At most ``largest``, and at most ``most``, which are left to its scope.
         """
@@ -109,18 +108,6 @@ class Sink:
                 self.chunks.append(self._uploads.chunk(self.hold, chunk))
             return len(view)
 
-    def rows(self) -> list[Change] | None:
-        """Return the rows of what was written if it is small; None if it must be brought before."""
-        if self.size > SMALL:
-            return None
-        return self._uploads.small(self.hold, self.content, b"".join(self._cutter.end()))
-
-    def bring(self) -> None:
-        """Have stored what is left of the bytes, and the content they are."""
-        for chunk in self._cutter.end():
-            self.chunks.append(self._uploads.chunk(self.hold, chunk))
-        self._uploads.content(self.hold, self.content, self.size, self.chunks)
-
     def _refusal(self, bytes_: int, advice: str) -> QuotaExceeded:
         what = f"{self.draft.scope} {self.draft.name!r}"
         return QuotaExceeded(f"{what} would take more than the {bytes_:,} bytes {advice}")
@@ -138,7 +125,7 @@ class Sink:
         self._ended = True
         try:
             if kind is None:
-                self._artifact = self._finish(self)
+                self._artifact = self._finish(self, b"".join(self._cutter.end()))
         finally:
             if self._artifact is None:
                 self._uploads.traffic.release(self.hold)
