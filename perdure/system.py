@@ -38,6 +38,7 @@ from .actors.talk.sessions import Session
 from .actors.talk.turn import carried, under_way
 from .aio import Rim, in_event_loop
 from .ending import Ending
+from .hooks.acting import apart
 from .hooks.history.retention import HistoryRetention
 from .hooks.timeline.why import Provenance
 from .lifecycle.clock import Clock, SystemClock, VirtualClock
@@ -444,7 +445,7 @@ class AgentSystem:
         Mail of paused and quarantined agents does not count, a timer not before it is delivered.
         With a VirtualClock, what only ``advance()`` can bring (the end of a backoff, the next
         attempt to save) is not waited for: False at once, or without ``timeout`` a Deadlock that
-        says what it is. Deadlock in a handler, too: it would wait for itself.
+        says what it is. Deadlock in a handler or a hook, too: it would wait for itself.
         """
         _refuse_in_a_turn("idle")
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -527,8 +528,8 @@ class AgentSystem:
         Messages that have not begun stay in the store and are handled when it is opened again.
         Returns False if a turn or a save did not end within ``timeout`` seconds, and logs which.
         The end of a with statement raises CommitsLost instead if commits are lost by that, unless
-        close() was called before. The store is given back in any case. Deadlock in a handler: it
-        would wait for itself.
+        close() was called before. The store is given back in any case. Deadlock in a handler and
+        in a hook, wherever that runs: it would wait for itself.
         """
         return self._end(timeout).complete
 
@@ -621,8 +622,9 @@ def _give_back(store: Store, before: Lease) -> None:
 
 
 def _refuse_in_a_turn(what: str) -> None:
-    if under_way() is not None:
-        message = f"{what}() in a handler would wait for that handler; call it from outside"
+    here = "hook" if apart.get() is not None else "handler"
+    if under_way() is not None or here == "hook":
+        message = f"{what}() in a {here} would wait for that {here}; call it from outside"
         raise Deadlock(message)
 
 

@@ -4,13 +4,14 @@ import logging
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from perdure import Agent, AgentSystem, Breaker, OutcomeDetails, Replace, Scope, State, hook
 from perdure.lifecycle.clock import VirtualClock
-from perdure.persistence.errors import ConfigurationError
+from perdure.persistence.errors import ConfigurationError, Deadlock
 from perdure.persistence.records.shared_tables import HOOK_QUEUE
 from tests.kit.children import ROOT, environment
 from tests.kit.deadline import DEADLINE
@@ -196,3 +197,27 @@ def test_a_kill_neither_loses_nor_doubles_a_deferred_call(tmp_path: Path, at: in
     with AgentSystem.open(tmp_path / "s.db", agents=[Adder]) as system:
         assert system.state.get(Scope.GLOBAL, "sum") == done
         assert system.hooks.history.count(hook="count") == done
+
+
+@pytest.mark.parametrize("how", ["close", "idle"])
+@pytest.mark.parametrize(("point", "deferred"), [("message.after", True), ("save.after", False)])
+def test_a_hook_that_waits_for_the_whole_system_is_a_deadlock(
+    how: str, point: str, *, deferred: bool
+) -> None:
+    """idle() and close() in a hook that runs outside of turns raise, and nothing hangs."""
+    met: list[str] = []
+    called = threading.Event()
+    with AgentSystem.open("memory://", agents=[Adder]) as system:
+
+        @system.hooks.on(point, on="add", deferred=deferred)
+        def wait(_details: object) -> None:
+            try:
+                getattr(system, how)()
+            except Deadlock as error:
+                met.append(str(error))
+            called.set()
+
+        system.agent(Adder, "a").call(Adder.add, 1).get(timeout=DEADLINE)
+        assert called.wait(DEADLINE)
+        assert system.idle(DEADLINE)
+    assert met == [f"{how}() in a hook would wait for that hook; call it from outside"]

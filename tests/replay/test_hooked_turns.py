@@ -18,6 +18,7 @@ from perdure import (
     Point,
     Redirect,
     Replace,
+    Scope,
     Skip,
     State,
     hook,
@@ -25,6 +26,7 @@ from perdure import (
 from perdure.hooks import points
 from perdure.hooks.details import ErrorDetails, MessageDetails, OutcomeDetails, StateDetails
 from perdure.persistence.errors import HookCancelled, HookFailed, StateUnknown
+from tests.kit.deadline import DEADLINE
 
 
 class DeskState(State):
@@ -126,6 +128,27 @@ def test_answers_of_the_systems_hooks_are_played_as_they_were_recorded() -> None
         assert [replay.outcome for replay in replays].count("failed") == 3
         results = [replay.replayed["result"] for replay in replays]
         assert {100, 7, -1, "as if nothing was"} <= set(results)
+
+
+@pytest.mark.parametrize("point", ["message.before", "message.after", "state.before"])
+def test_what_a_hook_of_the_system_asks_is_no_part_of_the_turn(point: str) -> None:
+    """A turn in which a hook of the system has asked, sent and called is replayed without that."""
+
+    def works(_details: object) -> None:
+        other = system.agent(Desk, "other")
+        assert other.call(Desk.pay, 1).get(timeout=DEADLINE) > 0
+        other.cast(Desk.pay, 1)
+        system.state.increment(Scope.GLOBAL, "asked")
+        assert system.hooks.call_tool("three", lambda: 3) == 3
+
+    with AgentSystem.open(MemoryStore(), agents=[Desk]) as system:
+        desk = system.agent(Desk, "a")
+        system.hooks.on(point, works, agents=desk, name="works")
+        assert desk.call(Desk.pay, 5).get(timeout=DEADLINE) == 5
+        system.idle(DEADLINE)
+        assert system.hooks.get("works").failures == 0
+        report = system.replay.batch().report()
+        assert report.counts == {"same": 3}, report.text()
 
 
 def test_hooks_at_a_programs_own_point_answer_at_their_time() -> None:
