@@ -81,6 +81,8 @@ class HookOffice:
         """Called when others listen than before."""
         self.listened: Callable[[], None] = lambda: None
         """Called before that, for those who listen at what agents share."""
+        self.others: Callable[[], None] = lambda: None
+        """Called after that, for those who wait for a hook."""
         self.handle: Handle | None = None
         """What gives recorded messages to agents, where a replay is debugged."""
         self.played: Playback | None = None
@@ -116,6 +118,7 @@ class HookOffice:
         self._found = {}
         self.listened()
         self.changed()
+        self.others()
 
     def _listening(self, kind: str, key: str) -> TurnHooks | None:
         def listening(point: Point[Any]) -> Chain:

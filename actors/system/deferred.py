@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -52,17 +54,21 @@ class DeferredSweep(Sweep):
         self._home = home
         self._counted: dict[Key, int] = {}
         """How often this process has begun a call that has not ended, by its place."""
-        self._unknown: set[str] = set()
+        self._missing: dict[str, float] = {}
+        """Hooks that calls wait for, which nobody has registered, and since when."""
+        self._told: set[str] = set()
         self._calling = threading.Lock()
         """Held during a call: a slice and the drain may both be under way."""
         self._first = home.supervisor.committer.appended + 1
         """The first commit of this process."""
         home.hooks.deferred = self._stored
+        home.hooks.others = self._look_again
 
     def slice(self) -> float:
         """Make some calls."""
         for row in self._rows():
             self._call(row)
+        self._tell_of_missing(self._home.clock.monotonic() - EVERY)
         return EVERY
 
     def _rows(self) -> Iterator[Row]:
@@ -88,6 +94,7 @@ class DeferredSweep(Sweep):
                 if time.monotonic() > end:
                     return
                 self._call(row)
+            self._tell_of_missing(math.inf)
         except PerdureError as error:
             logger.warning("deferred hooks are called by the next process: %s", error)
 
@@ -111,12 +118,8 @@ class DeferredSweep(Sweep):
 
     def _try(self, row: Row) -> None:
         name = str(row[3])
-        try:
-            hook = self._home.hooks.registry.get(name)
-        except UnknownHook:
-            if name not in self._unknown:
-                self._unknown.add(name)
-                logger.warning("deferred calls wait for the hook %s, which nobody registered", name)
+        hook = self._hook(name)
+        if hook is None:
             return
         place = _place(row)
         runs: list[HookRun] = []
@@ -168,6 +171,32 @@ class DeferredSweep(Sweep):
     ) -> None:
         logger.error("hook %s is given up for commit %s: %s", row[3], row[0], why, exc_info=error)
         self._end(self._home.desk.begin_as_system(), row, runs)
+
+    def _hook(self, name: str) -> Hook | None:
+        """Return the hook of a call; None where nobody has registered it yet."""
+        registry = self._home.hooks.registry
+        if name not in self._missing:
+            with contextlib.suppress(UnknownHook):
+                return registry.get(name)
+            # Before the second look: who registers it behind that has this look again.
+            self._missing[name] = self._home.clock.monotonic()
+        try:
+            hook = registry.get(name)
+        except UnknownHook:
+            return None
+        self._missing.pop(name, None)
+        return hook
+
+    def _look_again(self) -> None:
+        """Look whether what calls wait for is there: programs register in an open system."""
+        if self._missing:
+            self.due(AT_ONCE)
+
+    def _tell_of_missing(self, before: float) -> None:
+        for name, since in list(self._missing.items()):
+            if since <= before and name not in self._told:
+                self._told.add(name)
+                logger.warning("deferred calls wait for the hook %s, which nobody registered", name)
 
     def _make(self, hook: Hook, row: Row, runs: list[HookRun]) -> None:
         """Call a hook in one transaction with the end of its row, in its owner's name."""

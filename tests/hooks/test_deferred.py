@@ -83,6 +83,41 @@ def test_what_is_stored_is_called_at_the_end_or_in_the_next_process(tmp_path: Pa
         assert system.state.get(Scope.GLOBAL, "result") == 7
 
 
+def test_a_call_is_made_as_soon_as_its_hook_is_registered(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a killed process has left waits for no look by the clock, and nobody is warned of it."""
+    path, clock = tmp_path / "s.db", VirtualClock()
+    with AgentSystem.open(path, agents=[Adder]) as system:
+
+        def count(details: OutcomeDetails) -> None:
+            system.state.increment(Scope.GLOBAL, "calls")
+
+        system.hooks.on("message.after", count, deferred=True, name="count", on="none")
+        system.hooks.on("message.after", _fails, deferred=True, name="left")
+        system.agent(Adder, "a").call(Adder.add, 7).get(timeout=DEADLINE)
+    caplog.clear()
+    with AgentSystem.open(path, agents=[Adder], clock=clock) as system:
+        assert system.idle(DEADLINE)
+        assert queued(system) == 1
+        system.hooks.on("message.after", count, deferred=True, name="left")
+        assert system.idle(DEADLINE)
+        assert (queued(system), system.state.get(Scope.GLOBAL, "calls")) == (0, 1)
+    assert "nobody registered" not in caplog.text
+    with AgentSystem.open(path, agents=[Adder], clock=clock) as system:
+        system.hooks.on("message.after", _fails, deferred=True, name="left")
+        system.agent(Adder, "a").call(Adder.add, 7).get(timeout=DEADLINE)
+    caplog.clear()
+    with AgentSystem.open(path, agents=[Adder], clock=clock) as system:
+        clock.advance(31)
+        assert system.idle(DEADLINE)
+        assert caplog.text.count("the hook left, which nobody registered") == 1
+
+
+def _fails(_details: OutcomeDetails) -> None:
+    raise RuntimeError("not now")
+
+
 def test_a_deferred_hook_that_always_fails_is_given_up(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
