@@ -11,8 +11,8 @@ import threading
 import types
 import typing
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass, fields
 from functools import partial
 from time import perf_counter
 from typing import Any, Final, NamedTuple, Protocol, TypeVar, cast
@@ -77,7 +77,7 @@ class HookOptions:
             object.__setattr__(self, "on", (self.on,) if self.on else ())
         names: object = self.on
         if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
-            raise options.wrong("on", 'a name, or several, as in ("open", "close")')
+            raise options.wrong("on", 'a name, or a tuple of names, as in ("open", "close")')
         if self.priority.__class__ is not int:
             raise options.wrong("priority", "a whole number")
         options.flag("deferred")
@@ -91,6 +91,29 @@ class HookOptions:
             raise options.wrong("breaker", "a Breaker")
 
 
+def options_of(given: Mapping[str, Any]) -> HookOptions:
+    """Return options by their names; ConfigurationError for one that there is not."""
+    known = [each.name for each in fields(HookOptions)]
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        message = f"a hook has no option {', '.join(unknown)}; it has {', '.join(known)}"
+        raise ConfigurationError(message)
+    return HookOptions(**given)
+
+
+def check_called(name: str, function: Callable[..., Any]) -> None:
+    """Refuse a function that cannot be called as ``function(details)``; ConfigurationError."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return  # of some that are written in C nobody can tell
+    try:
+        signature.bind(None)
+    except TypeError as error:
+        message = f"hook {name}: it is called with the details alone, which does not fit: {error}"
+        raise ConfigurationError(message) from None
+
+
 @dataclass(frozen=True, slots=True)
 class Declared:
     """A hook that is not registered yet."""
@@ -101,7 +124,15 @@ class Declared:
     name: str
 
     def __post_init__(self) -> None:
-        """Refuse answers that the point does not take, and deferring what guards."""
+        """Refuse what is no function, answers that the point does not take, deferring guards."""
+        function: object = self.function
+        name: object = self.name
+        if not callable(function) or not isinstance(name, str):
+            message = (
+                f"hook {self.name!r} at {self.point}: give a function that is called with details,"
+                f" and a name that is a text, not {self.function!r}"
+            )
+            raise ConfigurationError(message)
         if self.options.deferred and self.point.guards:
             message = f"hook {self.name}: {self.point} guards, so it cannot be deferred"
             raise ConfigurationError(message)
@@ -129,7 +160,7 @@ def hook(
     found = point_of(point)
 
     def declare(function: F) -> F:
-        declared = Declared(found, function, HookOptions(**options), function.__qualname__)
+        declared = Declared(found, function, options_of(options), function.__qualname__)
         setattr(function, DECLARED, declared)
         return function
 

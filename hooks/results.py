@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -43,6 +44,11 @@ class Cancel:
 
     reason: str
 
+    def __post_init__(self) -> None:
+        """Refuse a reason that is no text."""
+        if not isinstance(self.reason, str):
+            raise ConfigurationError(f"{self}: give the reason as a text")
+
 
 @dataclass(frozen=True, slots=True)
 class Retry:
@@ -53,7 +59,7 @@ class Retry:
 
     def __post_init__(self) -> None:
         """Refuse a retry that is none."""
-        if not self.delay >= 0 or self.attempts < 1:
+        if not 0 <= self.delay < math.inf or self.attempts < 1:
             message = f"{self}: give a delay of 0 seconds or more, and attempts from 1"
             raise ConfigurationError(message)
 
@@ -63,6 +69,10 @@ class Redirect:
     """Have another agent handle the message: it is sent there with the turn, reply and all."""
 
     to: Addressee
+
+    def __post_init__(self) -> None:
+        """Refuse what is no agent."""
+        _check_addressee(self, self.to)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +87,10 @@ class Fork:
     """Go on, and send a copy of the message to another agent with the turn; its reply is lost."""
 
     to: Addressee
+
+    def __post_init__(self) -> None:
+        """Refuse what is no agent."""
+        _check_addressee(self, self.to)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +108,14 @@ class Cache:
         """Refuse a cache that could keep nothing."""
         if not self.seconds > 0 or self.most < 1:
             raise ConfigurationError(f"{self}: give seconds above 0, and most from 1")
+        if not isinstance(self.key, str):
+            raise ConfigurationError(f"{self}: give the key as a text")
+
+
+def _check_addressee(answer: object, to: object) -> None:
+    names = getattr(to, "kind", None), getattr(to, "key", None)
+    if not all(isinstance(name, str) and name for name in names):
+        raise ConfigurationError(f"{answer}: give an agent, as system.agent(Desk, 'emea')")
 
 
 Result: TypeAlias = Continue | Replace | Cancel | Retry | Redirect | Skip | Fork | Cache

@@ -21,7 +21,7 @@ from ...hooks.executor import Decision, run_chain
 from ...hooks.history.recording import Recorder
 from ...hooks.points import UNDONE
 from ...hooks.results import Addressee, Redirect, Retry, Skip
-from ...persistence.errors import StoreError
+from ...persistence.errors import HookFailed, StoreError
 from ...shared.ledger.ledger import Stale
 from ..pool.mailbox import Outcome
 from ..talk.copies import reply_of
@@ -173,7 +173,7 @@ class HookedCell(RunningCell):
         if isinstance(answer, Skip):
             return answer.value
         if isinstance(answer, Redirect):
-            self._pass_on(turn, message, answer.to, reply=True)
+            self._redirect(turn, message, answer, decision)
             return None
         refuse(decision)
         return None
@@ -199,7 +199,7 @@ class HookedCell(RunningCell):
             self._undo(turn)
             if isinstance(answer, Skip):
                 return answer.value
-            self._pass_on(turn, message, answer.to, reply=True)
+            self._redirect(turn, message, answer, decision)
             return None
         raise error
 
@@ -226,6 +226,19 @@ class HookedCell(RunningCell):
             self.home.ledger.give_up(turn.unit)
             self.home.desk.forgo(turn.unit)
             turn.unit = None
+
+    def _redirect(
+        self, turn: Turn, message: object, answer: Redirect, decision: Decision[Any] | None
+    ) -> None:
+        if (answer.to.kind, answer.to.key) == (self.kind, self.key):
+            assert decision is not None
+            assert decision.by is not None
+            reason = (
+                f"hook {decision.by.name} redirects {self} at {describe(turn.letter)} to itself,"
+                " which would never end; answer Retry, or name another agent"
+            )
+            raise HookFailed(reason)
+        self._pass_on(turn, message, answer.to, reply=True)
 
     def _fork(self, turn: Turn, message: object, decision: Decision[Any]) -> None:
         for fork in decision.forks:

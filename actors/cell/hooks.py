@@ -178,4 +178,16 @@ class HookOffice:
             message = "an async hook cannot be waited for in a coroutine; call this in a thread"
             raise Deadlock(message)
         with self._dispatcher.blocking():
-            return self._loop.run(asyncio.wait_for(coroutine, budget))
+            return self._loop.run(_within(coroutine, budget))
+
+
+async def _within(coroutine: Coroutine[Any, Any, Any], budget: float | None) -> object:
+    limit = asyncio.timeout(budget)
+    try:
+        async with limit:
+            return await coroutine
+    except TimeoutError:
+        if not limit.expired():
+            raise  # its own
+        message = f"it took longer than its budget of {budget:g} s"
+        raise TimeoutError(message) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar, overload
 
-from ...hooks.hook import Declared, HookOptions, HookStatistics
+from ...hooks.hook import Declared, HookStatistics, check_called, options_of
 from ...hooks.points import MODELS, POINTS, TOOLS, Point, point_of
 from ...hooks.sets import HOOKED, HookHost, HookSet
 from ...persistence.errors import ConfigurationError
@@ -47,6 +47,7 @@ class Hooks:
         self._registry = office.registry
         self._host = host
         self._points = programs
+        self._kinds = frozenset(classes)
         for kind, agent_class in classes.items():
             for each in getattr(agent_class, HOOKED, ()):
                 self._add(each, kind, "", owner=kind)
@@ -88,11 +89,12 @@ class Hooks:
         what an agent runs.
         """
         refuse_agents("register hooks")
-        found, kind, key = point_of(point), *_whose(agents)
+        found, (kind, key) = point_of(point), self._whose(agents)
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
             called = name or getattr(function, "__qualname__", type(function).__qualname__)
-            declared = Declared(found, function, HookOptions(**options), called)
+            declared = Declared(found, function, options_of(options), called)
+            check_called(called, function)
             self._registry.add(declared, kind=kind, key=key)
             return function
 
@@ -107,7 +109,7 @@ class Hooks:
         an agent runs.
         """
         refuse_agents("register hooks")
-        return self._add(hooks, *_whose(agents), owner="")
+        return self._add(hooks, *self._whose(agents), owner="")
 
     def _add(self, hooks: HookSet, kind: str, key: str, *, owner: str) -> tuple[str, ...]:
         if isinstance(hooks, type) or not callable(getattr(hooks, "hooks", None)):
@@ -125,6 +127,16 @@ class Hooks:
                 self._registry.remove(name)
             raise
         return tuple(added)
+
+    def _whose(self, agents: object) -> tuple[str, str]:
+        kind, key = _whose(agents)
+        if kind and kind not in self._kinds:
+            message = (
+                f"no agent class of kind {kind!r} is here, so the hook would never run; open the"
+                f" system with agents=[..., {kind}]"
+            )
+            raise ConfigurationError(message)
+        return kind, key
 
     def remove(self, name: str) -> None:
         """Forget a hook; UnknownHook if there is none of that name."""

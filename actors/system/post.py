@@ -20,6 +20,7 @@ from ...shared.ledger.guard import Right
 from ...shared.ledger.unit import Unit
 from ...shared.sessions.current import entered
 from ...shared.timeline.timelines import Timelines
+from ..agent.blueprint import check_name
 from ..cell.cell import AgentCell, Surroundings
 from ..cell.chains import asker_of, cause_after, chain_of, follow
 from ..cell.isolation import refuse_cut_off
@@ -114,6 +115,7 @@ class PostOffice:
 
         One that carries the reply is stored no more than any ask.
         """
+        check_name("key", key)
         cell, turn = self._keeper.cell(kind, key), under_way_in(self._home)
         if not cell.receives and message.__class__ not in _PROXIED:
             raise _unreceived(cell)
@@ -232,8 +234,8 @@ class PostOffice:
             raise _unreceived(cell)
         turn = under_way_in(self._home)
         # What a hook of the system asks is not the turn's: in a replay the hook does not run.
-        taken_down = turn is not None and turn.notes is not None and apart.get() is None
-        tape = turn.notes.tape if taken_down else None
+        notes = None if turn is None or apart.get() is not None else turn.notes
+        tape = None if notes is None else notes.tape
         future: Future[Any] = Future() if tape is None else RecordedFuture()
         future.target = cell
         if message.__class__ in _PROXIED:

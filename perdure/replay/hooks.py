@@ -14,7 +14,7 @@ from ..hooks.history.recording import ASKED, HookAnswer, HookPlace
 from ..hooks.hook import Declared, Hook, HookOptions, HookRun, Surroundings
 from ..hooks.points import MESSAGE_BEFORE, POINTS, STATE_BEFORE, Point
 from ..hooks.results import Result
-from ..persistence.errors import HookFailed
+from ..persistence.errors import HookFailed, ReplayFailed
 from .turn import RecordedTurn
 
 _BEHIND: Final = 1_000_000
@@ -65,7 +65,11 @@ def put_hooks(runtime: Runtime, turn: RecordedTurn) -> None:
         if not hook.method:  # of a set: what it knows of other turns is not here
             registry.remove(hook.name)
     for number, answer in enumerate(turn.recording.answers, _BEHIND):
-        result = _result(runtime, turn, answer)
+        try:
+            result = _result(runtime, turn, answer)
+        except (ValueError, TypeError, AttributeError) as error:
+            message = f"what the hook {answer.hook} answered in {turn} does not fit: {error}"
+            raise ReplayFailed(message) from error
         registry.put(PlayedHook(answer, result, number))
 
 
