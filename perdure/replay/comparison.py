@@ -11,6 +11,7 @@ import msgspec
 
 from ..persistence.options import Options
 from ..persistence.records.shared_tables import SHARED_TABLES
+from ..persistence.secrets.masking import masked
 from ..persistence.upkeep.difference import MISSING, Difference, Path, differences
 from .outcome import Mode, Outcome, Replay, ReplayFinding, Severity
 from .paths import shown
@@ -48,10 +49,13 @@ class ReplayRules:
 
 
 def told(turn: RecordedTurn) -> dict[str, Any]:
-    """Return what a turn made, in the form in which it is compared."""
+    """Return what a turn made, in the form in which it is compared.
+
+    Secrets are ``***``: each time they are sealed they look different, and nobody is to see them.
+    """
     recording = turn.recording
     result = "" if recording.failed else _json(recording.result)
-    return {
+    made = {
         "outcome": "failed" if recording.failed else "ok",
         "error": recording.result if recording.failed else "",
         "result": result,
@@ -69,6 +73,9 @@ def told(turn: RecordedTurn) -> dict[str, Any]:
         "calls": [[call.name, call.error or _json(call.result)] for call in recording.outside],
         "asks": [[call.name, call.error or _json(call.result)] for call in recording.asks],
     }
+    text = msgspec.json.encode(made).decode()
+    hidden = masked(text)
+    return made if hidden == text else msgspec.json.decode(hidden, type=dict[str, Any])
 
 
 def compare(
