@@ -53,13 +53,18 @@ def count(path: Path, feed: str) -> dict[Name, Numbers]:
                 fleets[line["carrier"]][line["tailnum"]] += 1
             for owner in owners:
                 sums[owner].update(
-                    flights=1, cancelled=not gone, departure_delay=late_out, arrival_delay=late_in
+                    flights=1,
+                    cancelled=int(not gone),
+                    departure_delay=late_out,
+                    arrival_delay=late_in,
                 )
                 logs[owner].append(f"{name} {line['arr_delay']}")
 
             origin, destination = ("Airport", line["origin"]), ("Airport", line["dest"])
-            sums[origin].update(departures=1, cancelled=not gone, departure_delay=late_out)
-            sums[destination].update(arrivals=came, missed=not came, arrival_delay=late_in)
+            sums[origin].update(departures=1, cancelled=int(not gone), departure_delay=late_out)
+            sums[destination].update(
+                arrivals=int(came), missed=int(not came), arrival_delay=late_in
+            )
             logs[origin].append(f"{name} {line['dep_delay']}")
             logs[destination].append(f"{name} {line['arr_delay']}")
             rows += 1

@@ -67,8 +67,8 @@ class Timeline:
         for event in self._found(None, newest=False):
             if len(events) >= most:
                 message = (
-                    f"there are more than {most:,} events; select fewer, as by between=, or give"
-                    " tree(most=...)"
+                    f"there are more than {most:,} events; select fewer, as by a time or a chain,"
+                    " or ask for more: tree(most=...), export(form, most=...), --most"
                 )
                 raise ConfigurationError(message)
             events.append(event)

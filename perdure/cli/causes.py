@@ -19,6 +19,7 @@ from .terminal.options import (
     Store,
     TimelineFormat,
     name,
+    positive,
     text,
 )
 
@@ -56,13 +57,20 @@ def timeline(
         str | None,
         typer.Option("--output", "-o", metavar="FILE", help="With --format, a new file."),
     ] = None,
+    most: Annotated[
+        int,
+        typer.Option(
+            metavar="N", callback=positive, help="With --tree or --format: at most so many events."
+        ),
+    ] = 10_000,
     listing: Listing,
 ) -> None:
     """List what happened, and what caused what, in a store, of a kind or an agent.
 
     Events are commits, with the hooks, decisions and artifacts that belong to them, and dead
     letters. The oldest come first. --tree draws each below what led to it; --format writes a
-    picture: `chrome` opens in Perfetto, `html` is one page that needs no network.
+    picture: `chrome` opens in Perfetto, `html` is one page that needs no network. Both take all
+    that is selected, not a page of it.
 
     \b
     perdure timeline --newest --store desk.db
@@ -78,9 +86,9 @@ def timeline(
     if output is not None and form is None:
         raise ConfigurationError("--output needs --format: what to write into the file")
     if form is not None:
-        timelines.export_timeline(store, asked, form, output)
+        timelines.export_timeline(store, asked, most, form, output)
     elif tree:
-        timelines.draw_timeline(store, asked)
+        timelines.draw_timeline(store, asked, most)
     else:
         timelines.show_timeline(store, asked, listing)
 

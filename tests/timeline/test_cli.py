@@ -65,6 +65,16 @@ def test_the_tree_shows_each_event_below_its_cause(store: Path) -> None:
     assert "\x1b" not in "".join(lines)
 
 
+@pytest.mark.parametrize("how", [["--tree"], ["--format", "json"]])
+def test_a_picture_of_too_many_events_says_how_to_get_it(how: list[str], store: Path) -> None:
+    """More events than --most are refused with what to do; as many are drawn."""
+    refused = invoke("timeline", *how, "--most", 3, "--store", store)
+    assert refused.exit_code == 2
+    assert "more than 3 events" in refused.stderr
+    assert "--most" in refused.stderr
+    assert invoke("timeline", *how, "--most", 4, "--store", store).exit_code == 0
+
+
 @pytest.mark.parametrize("form", ["json", "mermaid", "chrome", "html"])
 def test_a_format_is_written_to_a_new_file_or_a_pipe(
     form: str, store: Path, tmp_path: Path

@@ -76,9 +76,9 @@ def show_timeline(store: str, asked: Asked, listing: Listing) -> None:
         )
 
 
-def draw_timeline(store: str, asked: Asked) -> None:
-    """Draw what caused what."""
-    tree = _tree(store, asked)
+def draw_timeline(store: str, asked: Asked, most: int) -> None:
+    """Draw what caused what among up to ``most`` events."""
+    tree = _tree(store, asked, most)
     screen = Screen()
     for depth, event in tree.walk():
         span = tree.span(event).seconds
@@ -90,17 +90,19 @@ def draw_timeline(store: str, asked: Asked) -> None:
         Screen(error=True).say("no such events")
 
 
-def export_timeline(store: str, asked: Asked, form: TimelineFormat, output: str | None) -> None:
+def export_timeline(
+    store: str, asked: Asked, most: int, form: TimelineFormat, output: str | None
+) -> None:
     """Write the events in a format for other programs, to a new file or to standard output."""
-    text = written(_tree(store, asked), form.value)
+    text = written(_tree(store, asked, most), form.value)
     with new_file(output or STANDARD) as file:
         file.write((text if text.endswith("\n") else text + "\n").encode())
 
 
-def _tree(store: str, asked: Asked) -> Tree:
+def _tree(store: str, asked: Asked, most: int) -> Tree:
     with closing(open_reader(store)) as reader:
         timeline = asked.of(lambda **how: Timeline(reader, selection_of(reader, **how)))
-        return timeline.tree()
+        return timeline.tree(most)
 
 
 def _cells(event: Event) -> tuple[object, ...]:
