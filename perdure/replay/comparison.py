@@ -89,7 +89,8 @@ def compare(
     return Replay(
         turn.id, turn.kind, turn.key, turn.name, mode, _outcome(turn, replayed, findings),
         score=_score(before, after, findings), findings=findings,
-        missing=list(dict.fromkeys(missing)), recorded=before, replayed=after,
+        missing=list(dict.fromkeys(missing)), recorded=before,
+        replayed=before if after == before else after,  # one copy: a batch keeps all of them
         exact=turn.recording.exact,
     )  # fmt: skip
 

@@ -7,7 +7,7 @@ import pytest
 
 from perdure import AgentSystem, open_reader
 from perdure.cli.commands.why import path_of
-from perdure.hooks.timeline.timeline import Timeline
+from perdure.hooks.timeline.timeline import MOST, Timeline
 from perdure.hooks.timeline.wanted import selection_of
 from perdure.persistence.errors import ConfigurationError
 from perdure.persistence.sqlite.store import SqliteStore
@@ -73,6 +73,7 @@ def test_a_picture_of_too_many_events_says_how_to_get_it(how: list[str], store: 
     assert "more than 3 events" in refused.stderr
     assert "--most" in refused.stderr
     assert invoke("timeline", *how, "--most", 4, "--store", store).exit_code == 0
+    assert f"[default: {MOST}" in invoke("timeline", "--help").stdout
 
 
 @pytest.mark.parametrize("form", ["json", "mermaid", "chrome", "html"])
