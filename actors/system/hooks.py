@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, TypeVar, overload
+from typing import Any, Final, TypeVar, overload
 
 from ...hooks.hook import Declared, HookStatistics, check_called, options_of
-from ...hooks.points import MODELS, POINTS, TOOLS, Point, point_of
+from ...hooks.points import (
+    ERROR,
+    MESSAGE_AFTER,
+    MESSAGE_BEFORE,
+    MODELS,
+    POINTS,
+    TOOLS,
+    Point,
+    point_of,
+)
 from ...hooks.sets import HOOKED, HookHost, HookSet
 from ...persistence.errors import ConfigurationError
 from ..agent.agent import Agent
@@ -20,6 +29,9 @@ from .post import refuse_agents
 F = TypeVar("F", bound=Callable[..., Any])
 D = TypeVar("D")
 T = TypeVar("T")
+
+_HANDLED: Final = frozenset({MESSAGE_BEFORE, MESSAGE_AFTER, ERROR})
+"""Points at which hooks listen to methods of their agents."""
 
 
 class Hooks:
@@ -47,7 +59,7 @@ class Hooks:
         self._registry = office.registry
         self._host = host
         self._points = programs
-        self._kinds = frozenset(classes)
+        self._classes = classes
         for kind, agent_class in classes.items():
             for each in getattr(agent_class, HOOKED, ()):
                 self._add(each, kind, "", owner=kind)
@@ -95,6 +107,8 @@ class Hooks:
             called = name or getattr(function, "__qualname__", type(function).__qualname__)
             declared = Declared(found, function, options_of(options), called)
             check_called(called, function)
+            if kind and found in _HANDLED:
+                self._check_methods(declared, kind)
             self._registry.add(declared, kind=kind, key=key)
             return function
 
@@ -130,13 +144,23 @@ class Hooks:
 
     def _whose(self, agents: object) -> tuple[str, str]:
         kind, key = _whose(agents)
-        if kind and kind not in self._kinds:
+        if kind and kind not in self._classes:
             message = (
                 f"no agent class of kind {kind!r} is here, so the hook would never run; open the"
                 f" system with agents=[..., {kind}]"
             )
             raise ConfigurationError(message)
         return kind, key
+
+    def _check_methods(self, declared: Declared, kind: str) -> None:
+        """Refuse to listen at methods that the agents do not have: a guard would let all pass."""
+        for name in declared.options.on:
+            if name != "on_receive" and "." not in name and not hasattr(self._classes[kind], name):
+                message = (
+                    f"hook {declared.name}: on={name!r}, and {kind} has no such method, so the hook"
+                    " would never run"
+                )
+                raise ConfigurationError(message)
 
     def remove(self, name: str) -> None:
         """Forget a hook; UnknownHook if there is none of that name."""

@@ -129,6 +129,7 @@ def test_an_answer_that_no_longer_fits_says_so_in_a_replay() -> None:
         ({"nosuch": 1}, "a hook has no option nosuch; it has on, priority, budget"),
         ({"on": ["add"]}, "give a name, or a tuple of names"),
         ({"agents": "Order"}, "no agent class of kind 'Order' is here"),
+        ({"agents": Adder, "on": "ad"}, "on='ad', and Adder has no such method"),
     ],
 )
 def test_a_hook_that_could_never_run_is_refused(given: dict[str, Any], told: str) -> None:
