@@ -44,6 +44,7 @@ from .attempts import Attempts
 from .chains import identified
 from .graves import Graves
 from .hooks import HookOffice, TurnHooks
+from .newcomers import Newcomers
 from .timers import TimerService
 
 logger = logging.getLogger("perdure.actors")
@@ -128,6 +129,8 @@ class Surroundings(Protocol):
     """Mail of an earlier process may still wait in the store."""
     sharers: set[str]
     """Kinds whose agents have shared something: the turns of others may do so, too."""
+    newcomers: Newcomers
+    """Whose agents may be new."""
     owed: set[tuple[str, str]]
     """Agents that were woken for such mail and have not read it yet."""
     first_letter: int
@@ -187,9 +190,9 @@ class AgentCell:
 
     __slots__ = (
         "_principal", "activation", "again", "backoff", "blueprint", "error", "holds", "home",
-        "hooks", "intensity", "key", "last_sequence", "mail_loaded", "mailbox", "pending", "reason",
-        "receives", "restarting", "seen", "shares", "snapshot", "status", "turn", "turn_limit",
-        "turns", "used", "volatile",
+        "hooks", "intensity", "key", "last_sequence", "mail_loaded", "mailbox", "missing",
+        "pending", "reason", "receives", "restarting", "seen", "shares", "snapshot", "status",
+        "turn", "turn_limit", "turns", "unread", "used", "volatile",
     )  # fmt: skip
 
     def __init__(self, home: Surroundings, blueprint: Blueprint, key: str) -> None:
@@ -213,6 +216,10 @@ class AgentCell:
         self.seen = 0
         """The latest commit a reply may know of and must wait for. For an agent that is not saved
         with each turn its own saves are none: its replies do not promise that they are there."""
+        self.unread = True
+        """Its agent was never looked for by it."""
+        self.missing = False
+        """The store had no such agent while it was unread."""
         self.mail_loaded = not home.recovering and (blueprint.kind, key) not in home.owed
         self.holds: tuple[MailHold, ...] = ()
         self.turn: Turn | None = None

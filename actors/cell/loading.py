@@ -48,7 +48,8 @@ def load(cell: AgentCell) -> Activation | None:
     state exists, StoreUnavailable when it cannot be read; the cell is as before then.
     """
     home, blueprint = cell.home, cell.blueprint
-    stored = home.store.load(blueprint.kind, cell.key)
+    missing = home.newcomers.missing(cell)
+    stored = None if missing else home.store.load(blueprint.kind, cell.key)
     if stored is None:
         head = AgentRow(home.next_agent(), blueprint.kind, cell.key, 0, 0, Status.ACTIVE, "")
         return _activate(cell, StoredAgent(head, {}, {}, []), {})

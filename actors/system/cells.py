@@ -71,6 +71,7 @@ class Keeper:
                     cell.hold(MailHold.ISOLATED)
                 cell.mailbox.attach(cell, self._home.dispatcher)
                 self.cells[kind, key] = cell
+                self._home.newcomers.add(cell)
         if made and self._room is not None:
             self._room.make(here=here)
         return cell

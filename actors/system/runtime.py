@@ -36,6 +36,7 @@ from ..agent.blueprint import Catalogue, check_name
 from ..cell.attempts import Attempts
 from ..cell.graves import Graves
 from ..cell.hooks import HookOffice
+from ..cell.newcomers import Newcomers
 from ..cell.receiver import RunningCell
 from ..cell.timers import TimerService
 from ..patterns.rows import Office
@@ -101,7 +102,7 @@ class Runtime:
         self.guarded = self.closing = self.closed = False
         self.graves = Graves()
         self.attempts = Attempts(store, supervisor, clock, killed=counters.killed)
-        self.recovering = True
+        self.recovering, self.newcomers = True, Newcomers(store)
         self.owed, self.sharers = set[tuple[str, str]](), set[str]()
         # Letters of later owners have higher ids, so "old mail" is what is below this.
         self.first_letter = store.lease.token << 40

@@ -227,6 +227,11 @@ class MemoryStore(Store):
             fields = dict(self._fields.get(head.agent, {}))
             return StoredAgent(head, fields, shape, timers, schema=schema)
 
+    def known(self, kind: str, keys: Sequence[str]) -> set[str]:
+        """Return those keys whose agents the store has."""
+        with self._lock:
+            return {key for key in keys if (kind, key) in self._heads}
+
     def remains(self, kind: str, key: str) -> AgentRow | None:
         """Return an agent's head."""
         with self._lock:

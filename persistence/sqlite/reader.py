@@ -47,6 +47,7 @@ from . import (
 )
 from .errors import FROM_THE_DRIVER, Mended, damage, damaged, translate
 from .history import entries_back
+from .insert import LARGEST, padded
 from .place import beside, identity, refuse_two_names
 from .pool import ReaderPool, fetch
 from .search import SUFFIX, TextIndex
@@ -135,6 +136,15 @@ class SqliteReader(StoreReader):
                 with snapshot(connection):
                     stored = sqlite_rows.agent(connection, kind, key)
         return stored
+
+    def known(self, kind: str, keys: Sequence[str]) -> set[str]:
+        """Return those keys whose agents the store has: by the index alone."""
+        found: set[str] = set()
+        for start in range(0, len(keys), LARGEST):
+            size, given = padded([(key,) for key in keys[start : start + LARGEST]], 1)
+            query = f"SELECT key FROM agents WHERE kind = ? AND key IN ({', '.join('?' * size)})"  # noqa: S608
+            found.update(key for (key,) in self._rows(query, (kind, *given)))
+        return found
 
     @reads_again
     def remains(self, kind: str, key: str) -> AgentRow | None:

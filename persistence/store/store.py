@@ -89,6 +89,10 @@ class StoreReader(ABC):
         """
 
     @abstractmethod
+    def known(self, kind: str, keys: Sequence[str]) -> set[str]:
+        """Return those keys whose agents the store has, whatever state they are in."""
+
+    @abstractmethod
     def remains(self, kind: str, key: str) -> AgentRow | None:
         """Return what must be known of an agent to delete it, also if its head is damaged.
 

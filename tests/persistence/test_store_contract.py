@@ -248,6 +248,14 @@ class StoreContract(abc.ABC):
         assert store.map_page(77, "marks", None, 10) == []
         assert store.map_count(77, "marks") == 0
 
+    def test_known_are_those_that_were_committed(self, store: Store) -> None:
+        """Of any number of keys those are known whose agents of that kind were committed."""
+        store.commit(Batch([made(number, 1, number) for number in range(1, 4)]))
+        keys = [str(number) for number in range(5000)]
+        assert store.known("K", keys) == {"1", "2", "3"}
+        assert store.known("K", ["\ud800", "2"]) == {"2"}
+        assert store.known("L", keys) == store.known("K", []) == set()
+
     def test_head_follows_the_latest_commit(self, store: Store) -> None:
         """The head holds version, sequence, status and reason of the agent's latest commit."""
         later = made(1, 2, 4)
