@@ -45,6 +45,10 @@ class RecordedGuard:
             return ALL
         return self._base.shown(standing, scope)
 
+    def unrestricted(self, standing: Standing, scope: Scope) -> bool:  # noqa: ARG002 - as Guard has it
+        """Have each key asked for: what was decided of it is recorded."""
+        return False
+
     def owner(self, scope: Scope) -> Principal:
         """Return who owns a scope."""
         return self._base.owner(scope)

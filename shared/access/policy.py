@@ -154,6 +154,10 @@ class Policy:
                 want &= ~have
         return self._granted(who, want, scope, key, audited=audited)
 
+    def unrestricted(self, standing: Standing, scope: Scope) -> bool:
+        """Tell whether ``check`` allows anything there, whatever the key, and audits nothing."""
+        return self.check(standing, Right.ALL, scope, None) is _OWNER
+
     def shown(self, standing: Standing, scope: Scope) -> Callable[[str], bool]:
         """Return what tells whether a key is listed: fixed now, also where listing uses it up."""
         who = standing.principal

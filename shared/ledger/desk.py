@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final, Self, TypeVar
@@ -139,6 +139,24 @@ class Desk(View):
         if key is not None and right._value_ & _WRITE and (len(key) >= SHORTEST or ":" in key):
             self.plain.name(key, f"a key of a scope {scope.kind!r}")
         admit(self, unit, _new(Use, (right, scope, key, operation)))
+
+    def allow_each(
+        self, unit: Unit, right: Right, scope: Scope, keys: Sequence[str], operation: str
+    ) -> None:
+        """Raise as ``allow`` does, for whichever of some keys it is.
+
+        Who owns the scope does so for every key; should that end before the unit does, each key is
+        asked for then.
+        """
+        owned = False
+        for key in keys:
+            if not owned:
+                self.allow(unit, right, scope, key, operation)
+                owned = unit.witness is None and self.guard.unrestricted(unit.standing, scope)
+                continue
+            if len(key) >= SHORTEST or ":" in key:
+                self.plain.name(key, f"a key of a scope {scope.kind!r}")
+            unit.used.append(_new(Use, (right, scope, key, operation)))
 
     def _speaker(self, unit: Unit) -> Principal:
         """Return who speaks where ``unit`` is the transaction under way: outside of turns, this."""

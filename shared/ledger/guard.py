@@ -83,6 +83,10 @@ class Guard(Protocol):
         """Return who owns a scope."""
         ...
 
+    def unrestricted(self, standing: Standing, scope: Scope) -> bool:
+        """Tell whether ``check`` allows anything there, whatever the key, and audits nothing."""
+        ...
+
     def excludes(self, who: Principal) -> bool:
         """Tell whether a principal is cut off from everything: nothing of it may commit."""
         ...
@@ -148,6 +152,10 @@ class OpenGuard:
     def shown(self, standing: Standing, scope: Scope) -> Callable[[str], bool]:  # noqa: ARG002 - same
         """Show everything."""
         return ALL
+
+    def unrestricted(self, standing: Standing, scope: Scope) -> bool:  # noqa: ARG002 - same
+        """Allow everything to everybody."""
+        return True
 
     def owner(self, scope: Scope) -> Principal:  # noqa: ARG002 - same
         """Give everything to the system."""

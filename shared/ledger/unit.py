@@ -145,6 +145,21 @@ class Unit:
         if checked or (self.reads and place in self.reads):
             self.checked.add(place)
 
+    def change_blindly(self, steps: Sequence[tuple[Place, Step]]) -> None:
+        """Add many blind steps."""
+        if self.ended:
+            raise _over()
+        innermost, order, here = _innermost.get(), self._order, self.steps
+        for place, step in steps:
+            known = here.get(place)
+            if known is None:
+                here[place] = [step]
+                self.replaced.add(place)
+            else:
+                known.append(step)
+            order.append((place, step, innermost))
+        self.checked.update(place for place, _ in steps if self.reads and place in self.reads)
+
     def read(self, place: Place, newest: Row | None) -> Row | None:
         """Remember what was newest when it was read first; return what this unit made of it."""
         if self.ended:

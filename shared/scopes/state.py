@@ -23,8 +23,9 @@ from ...persistence.secrets.place import Place, in_scope
 from ..ledger.desk import ATTEMPTS
 from ..ledger.guard import ALL, Right, Shown
 from ..ledger.ledger import Stale
+from ..ledger.unit import Step
 from .entries import ABSENT, EXPIRES, KEY, VALUE, VERSION, Entry, entry_of, gone
-from .rows import KeyedRows
+from .rows import KeyedRows, KeyPlace
 from .tally import counted
 
 T = TypeVar("T")
@@ -221,11 +222,13 @@ class ScopedState(KeyedRows):
             unit = desk.unit()
             assert unit is not None, "a transaction has one"
             with unit:
+                steps: list[tuple[KeyPlace, Step]] = []
                 for key, value in values.items():
                     place = self._place(scope, key)
-                    step = self._put(scope, place, value, expires)
-                    desk.allow(unit, Right.WRITE, scope, place[1][KEY], "write")
-                    unit.change(place, step, blind=True)  # what is there is seen when it ends
+                    steps.append((place, self._put(scope, place, value, expires)))
+                keys = [place[1][KEY] for place, _ in steps]
+                desk.allow_each(unit, Right.WRITE, scope, keys, "write")
+                unit.change_blindly(steps)  # what is there is seen when it ends
 
     def set_if_absent(
         self, scope: Scope, key: str, value: object, *, ttl: float | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -494,3 +495,22 @@ def test_damaged_rows_of_the_policy_are_told_of_loudly(
         with pytest.raises(Denied):
             call(system, "anna", "read", "workflow:w", "k")
         call(system, "bert", "read", "workflow:w", "k")
+
+
+def test_many_keys_need_the_right_to_each() -> None:
+    """Of keys set together one that may not be written, or no more at the end, refuses all."""
+    mira, own = Principal.user("mira"), Scope.custom("board", "m")
+    with opened() as system:
+        state, outside = system.state.acting_as(mira), copy_context()
+        system.access.grant(mira, W, Right.WRITE, keys="a/*")
+        state.set_many(W, {"a/1": 1, "a/2": 2})
+        with pytest.raises(Denied):
+            state.set_many(W, {"a/3": 3, "b": 3, "a/4": 4})
+        assert list(system.state.each(W)) == ["a/1", "a/2"]
+        system.access.own(own, mira)
+        state.set_many(own, {"x": 1, "y": 1, "z": 1})
+        with pytest.raises(Denied), state.transaction():  # noqa: PT012 - it is refused at its end
+            state.set_many(own, {"x": 2, "y": 2, "new": 2})
+            outside.run(system.access.own, own, Principal.user("zoe"))
+        assert list(system.state.each(own)) == ["x", "y", "z"]
+        assert [system.state.get(own, key) for key in "xyz"] == [1, 1, 1]
