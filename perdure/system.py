@@ -571,6 +571,7 @@ class AgentSystem:
             runtime.attempts.close(complete=not busy)
         self._clock.close()
         saved = self._supervisor.close(left())
+        runtime.leftovers.drain(left())
         ended = runtime.close(left())
         return Ending(
             busy=tuple(dict.fromkeys(busy)),

@@ -109,21 +109,18 @@ class Ward:
 class Attempts:
     """Know how often what waits in the store was begun by processes before this one."""
 
-    def __init__(
-        self, store: Store, supervisor: PersistenceSupervisor, clock: Clock, *, killed: bool
-    ) -> None:
-        """Take over from an owner, who may have been ``killed``."""
+    def __init__(self, store: Store, supervisor: PersistenceSupervisor, clock: Clock) -> None:
+        """Take over from an owner, who may have been killed."""
         self._store = store
         self._supervisor = supervisor
         self.opened = clock.now()
         """What fell due before this was due when the owner before died, or while nobody was."""
         kills = store.row(ATTEMPTS, _KILLS)
-        self._kills = (0 if kills is None else int(str(kills[-1]))) + killed
+        self._kills = (0 if kills is None else int(str(kills[-1]))) + store.killed
         self.care = (Care.NONE, Care.FIRST, Care.ALL)[min(self._kills, 2)]
         self.known = bool(store.keys(ATTEMPTS, None, 1))
         """Whether anything was counted before: else nothing has to be looked up."""
         self.ward = Ward(clock)
-        self._killed = killed
         self._started = False
 
     @property
@@ -134,8 +131,9 @@ class Attempts:
     def start(self) -> None:
         """Remember that the owner before was killed: before anything old is begun."""
         self._started = True
-        if self._killed:
+        if self._store.killed:
             self.put(_KILLS, self._kills)
+            self._store.killed = False
 
     def close(self, *, complete: bool) -> None:
         """Take note that this owner was not killed, or that it left a turn in its middle.

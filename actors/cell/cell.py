@@ -24,7 +24,7 @@ from ...lifecycle.signals import AgentEvent, fire
 from ...lifecycle.status import Status
 from ...lifecycle.supervisor import PersistenceSupervisor
 from ...persistence.names.scope import Principal
-from ...persistence.records.records import Commit
+from ...persistence.records.records import Commit, Reply
 from ...persistence.schema.evolution import Evolution
 from ...persistence.store.store import Store
 from ...shared.access.boundaries import Boundary
@@ -69,6 +69,22 @@ class CellKeeper(Protocol):
 
     def bury(self, cell: AgentCell, append: Callable[[], int]) -> tuple[int, AgentCell]:
         """Append the commit that deletes an agent; return its sequence, and the cell behind it."""
+        ...
+
+
+class Leftovers(Protocol):
+    """Remove what deleted agents have left in the store, behind the commits that deleted them."""
+
+    def begin(self, sequence: int) -> None:
+        """Begin when a deletion is durable."""
+        ...
+
+    def behind(self, reply_to: Reply) -> Reply:
+        """Return a reply that leaves when nothing is left of what its commit deletes."""
+        ...
+
+    def finish(self) -> None:
+        """Remove all of it, on this thread."""
         ...
 
 
@@ -169,6 +185,11 @@ class Surroundings(Protocol):
 
     def reference(self, kind: str, key: str) -> Any:  # noqa: ANN401 - AgentRef is above
         """Return a reference to an agent."""
+        ...
+
+    @property
+    def leftovers(self) -> Leftovers:
+        """Removes what deleted agents have left."""
         ...
 
     @property

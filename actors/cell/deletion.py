@@ -106,7 +106,8 @@ def _bury(cell: AgentCell, control: Control, stored: StoredAgent | None) -> None
     reply_to = control.reply_to
     if reply_to is not None and control.edge:
         reply_to.prepare(control.value)
-        commit.reply = reply_to
+        erase = control.verb is Verb.ERASE
+        commit.reply = home.leftovers.behind(reply_to) if erase else reply_to
     fresh: list[AgentCell] = []
 
     def append(ready: Commit) -> int:
@@ -162,6 +163,7 @@ def enter(
         commit.with_effects().deleted = deletion
         sequence = append(commit)
         home.ledger.publish(ending, sequence)
+    home.leftovers.begin(sequence)
     return sequence
 
 

@@ -56,6 +56,7 @@ from .context import TurnContext, hangs_on
 from .deferred import DeferredSweep
 from .history import HistorySweep, HookHistory
 from .isolator import Isolator
+from .leftovers import LeftoverSweep
 from .listening import SharedListeners
 from .migrations import Migrations
 from .options import Limits, Resources
@@ -101,7 +102,7 @@ class Runtime:
         """Time passes only when a test says so."""
         self.guarded = self.closing = self.closed = False
         self.graves = Graves()
-        self.attempts = Attempts(store, supervisor, clock, killed=counters.killed)
+        self.attempts = Attempts(store, supervisor, clock)
         self.recovering, self.newcomers = True, Newcomers(store)
         self.owed, self.sharers = set[tuple[str, str]](), set[str]()
         # Letters of later owners have higher ids, so "old mail" is what is below this.
@@ -148,6 +149,7 @@ class Runtime:
         )
         self.history, self.deferred = HookHistory(self, history), DeferredSweep(self)
         self.strangers, self.migrations = Strangers(self), Migrations(self)
+        self.leftovers = LeftoverSweep(store, supervisor)
         self.post = PostOffice(self, self.keeper, self._letters, mailbox_wait=limits.mailbox_wait)
         self.sessions, session_sweep = compose(self, desk, self.artifacts, largest=largest)
         self.sharing = Sharing(
@@ -165,7 +167,7 @@ class Runtime:
             for sweep in (
                 session_sweep, self.key_sweep, self.grant_sweep, self.artifacts.sweeper,
                 AuditSweep(self.audit), HistorySweep(self.history), self.deferred,
-                TraceSweep(self.traces),
+                TraceSweep(self.traces), self.leftovers,
             )
         ]  # fmt: skip
         self._steps = StepWatch(clock, [self.timers.stepped, self._look])

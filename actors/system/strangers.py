@@ -42,6 +42,8 @@ class Strangers:
                 sequence = self._step(kind, key, self._home.store.load(kind, key), verb)
             if sequence:
                 committer.flush(sequence=sequence)
+            if verb is Verb.ERASE:
+                self._home.leftovers.finish()
         return bool(sequence)
 
     def _delete(self, kind: str, key: str, stored: StoredAgent | None, *, erase: bool) -> int:

@@ -110,5 +110,6 @@ for _function in (
     mail.mail, mail.timers, mail.dead_letters, hooks.hooks, recorded.replay, shared.audit,
     shared.state, shared.sharing, shared.sessions, shared.secrets, shared.artifacts,
     schemas.schema, schemas.migrate, schemas.rehearse, upkeep.growth, upkeep.doctor,
+    upkeep.rewrite,
 ):  # fmt: skip
     command(_function)

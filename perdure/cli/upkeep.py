@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .terminal.exits import ExitCode
-from .terminal.options import DoctorAction, GrowthAction, Listing, Store
+from .terminal.options import AsJson, DoctorAction, GrowthAction, Listing, Store
 
 
 def growth(
@@ -55,3 +55,20 @@ def doctor(
     from .commands.doctor import examine_store
 
     return examine_store(store, action, listing)
+
+
+def rewrite(store: Store, *, json: AsJson = False) -> ExitCode:
+    """Write the file of a store anew, without old copies of what was erased.
+
+    Also removes what deleted agents have left. Gaps of pages may hold copies of what was erased or
+    sealed again (`perdure growth` says since when). A close writes a file of up to a gibibyte anew
+    by itself. Takes as long as a copy of the file, and as much room beside it; the store must have
+    no owner. The exit code is 1 if somebody reads in it, so that copies may be left.
+
+    \b
+    perdure rewrite --store desk.db
+    perdure rewrite --json --store desk.db
+    """
+    from .commands.rewrite import rewrite_store
+
+    return rewrite_store(store, json=json)

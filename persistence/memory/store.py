@@ -95,10 +95,8 @@ class MemoryStore(Store):
             chain = START.moved_to(decisions[0]) if decisions else START
             sequences = [entry.sequence for entry in self._journal[-1:]]
             sequences += (self._last(table) for table in NUMBERED)
-            return Counters(
-                sequence=max(sequences), agent=max(self._names), chain=chain,
-                killed=held is not None and not held.released,
-            )  # fmt: skip
+            self.killed = held is not None and (held.unseen or not held.released)
+            return Counters(sequence=max(sequences), agent=max(self._names), chain=chain)
 
     def _last(self, table: Table) -> int:
         """Return the latest commit that the end of a table knows of."""
@@ -472,7 +470,9 @@ class MemoryStore(Store):
         """Give the lease back if it is held still."""
         with self._lock:
             if self._leases and self._leases[0].token == self.lease.token:
-                self._leases[0] = dataclasses.replace(self._leases[0], released=True)
+                self._leases[0] = dataclasses.replace(
+                    self._leases[0], released=True, unseen=self.killed
+                )
             self.lease = NO_LEASE
 
     def _check_fence(self) -> None:

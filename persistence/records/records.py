@@ -451,6 +451,10 @@ class Disk:
     pages: int
     free_pages: int
     """Pages inside the file that hold nothing and are used before the file grows."""
+    deleted: int = 0
+    """Deleted agents of which something is still to be removed."""
+    copies: float | None = None
+    """Since when pages may hold copies of what was erased or replaced; None where none does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -461,5 +465,3 @@ class Counters:
     agent: int
     chain: Chain = START
     """The newest link of the audit's chain."""
-    killed: bool = False
-    """The owner before did not give the store back: its process was ended in the middle."""

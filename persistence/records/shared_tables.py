@@ -288,6 +288,22 @@ ATTEMPTS: Final = Table(
 hook's place in its commit (``number`` is the commit).
 """
 
+LEFTOVERS: Final = Table(
+    "leftovers",
+    (
+        Column("agent", "integer"), *_text("kind", "key"), Column("erase", "integer"),
+        Column("upto", "integer"), Column("last", "integer"), Column("since", "real"),
+    ),
+    key=1,
+    journaled=False,
+)  # fmt: skip
+"""What a store has still to remove of a deleted agent, and if ``erase`` out of the journal.
+
+Its entries up to ``upto`` are done, those behind ``last`` are none of its. Written by the store
+itself. Agent 0 stands for the file: since then gaps of its pages may hold copies of what was erased
+or replaced.
+"""
+
 FORMATS: Final = Table(
     "formats",
     (Column("format", "integer"), Column("sequence", "integer"), Column("made", "real")),
@@ -315,7 +331,7 @@ SHARED_TABLES: Final = (
     SCOPED, OWNERS, GRANTS, BOUNDARIES, ISOLATED, AUDIT, AUDIT_ANCHOR, SESSIONS, ARTIFACTS,
     ARTIFACT_NAMES, ARTIFACT_TAGS, LINEAGE, ARTIFACT_USES, CONTENTS, CONTENT_PARTS, CHUNKS,
     PROGRESS, TOMBSTONES, HOOK_RUNS, HOOK_QUEUE, HOOK_SEGMENTS, HOOK_PINS, TRACES,
-    REPLAY_SCHEDULES, REPLAY_RESULTS, ATTEMPTS, FORMATS, SCHEMAS,
+    REPLAY_SCHEDULES, REPLAY_RESULTS, ATTEMPTS, LEFTOVERS, FORMATS, SCHEMAS,
 )  # fmt: skip
 
 NUMBERED: Final = tuple(table for table in SHARED_TABLES if table.numbers)

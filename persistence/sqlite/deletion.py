@@ -1,22 +1,68 @@
-"""Deleted agents in the file: their rows go, and with ``erase`` what the journal has of them."""
+"""Deleted agents in the file: their rows go, and with ``erase`` what the journal has of them.
+
+The commit that deletes an agent takes its head, so nobody finds the rest any more. Where that is
+much, it goes in slices behind the commit: a row of ``leftovers`` says what is left to be done, to
+this owner or the next, and readers leave out what the journal still has of an erased agent.
+"""
 
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Sequence
-from typing import Final
+from functools import partial
+from typing import Final, NamedTuple
 
 from ..records.checksums import intact_record, of_record
 from ..records.journal import mark_of, without
 from ..records.records import Deletion
-from ..records.shared_tables import ATTEMPTS
+from ..records.shared_tables import ATTEMPTS, LEFTOVERS
+from . import tables
+from .pool import fetch
+from .tables import Fetch
 
-_BY_NUMBER: Final = ("agents", "fields", "log_items", "map_entries", "base_fields", "quarantine")
+_BY_NUMBER: Final = ("agents", "fields", "base_fields", "quarantine")
 _BY_NAME: Final = ("mailbox", "timers", "dead_letters", ATTEMPTS.name)
+_COLLECTIONS: Final = {"log_items": ("field", "position"), "map_entries": ("field", "entry")}
+ROWS: Final = 500
+"""Rows that go in one transaction; a smaller agent goes with the commit that deletes it."""
+BYTES: Final = 1 << 20
+"""Bytes of values after which a slice ends."""
+ENTRIES: Final = 20_000
+"""Entries of the journal that one look goes through."""
+FEW: Final = 2000
+"""Entries of a journal that the commit itself goes through."""
 
 
-def delete(connection: sqlite3.Connection, deletions: Sequence[Deletion]) -> None:
-    """Delete the rows of agents; what the journal has of them stays."""
+class Leftover(NamedTuple):
+    """A row of ``leftovers``."""
+
+    agent: int
+    kind: str
+    key: str
+    erase: int
+    upto: int
+    last: int
+    since: float
+
+    @property
+    def scope(self) -> tuple[str, str, str]:
+        """The columns of its own scope."""
+        return ("agent", self.kind, self.key)
+
+
+class Entries(NamedTuple):
+    """Entries of the journal that are to be erased, and up to where these are all."""
+
+    sequences: Sequence[int]
+    upto: int
+
+
+def delete(connection: sqlite3.Connection, deletions: Sequence[Deletion], last: int) -> None:
+    """Delete agents, with all that belongs to their names, and few rows or the first of many.
+
+    What the journal has of them stays. ``last`` is the commit that deletes them, or a later one.
+    """
     for deletion in deletions:
         for table in _BY_NUMBER:
             connection.execute(
@@ -28,9 +74,11 @@ def delete(connection: sqlite3.Connection, deletions: Sequence[Deletion]) -> Non
                 f"DELETE FROM {table} WHERE kind = ? AND key = ?",  # noqa: S608
                 (deletion.kind, deletion.key),
             )
+        if not _remove_rows(connection, deletion.agent):
+            _leave(connection, _left_by(deletion, last))
 
 
-def erase(connection: sqlite3.Connection, deletions: Sequence[Deletion]) -> None:
+def erase(connection: sqlite3.Connection, deletions: Sequence[Deletion], last: int) -> None:
     """Take what erased agents and their scopes held out of the journal; its entries stay.
 
     Looks at every entry: those of others may have changed keys of the agent's own scope.
@@ -38,17 +86,126 @@ def erase(connection: sqlite3.Connection, deletions: Sequence[Deletion]) -> None
     for deletion in deletions:
         if not deletion.erase:
             continue
-        scope = ("agent", deletion.kind, deletion.key)
+        copies(connection)
+        left = _left_by(deletion, last)
+        first = connection.execute("SELECT min(sequence) FROM journal").fetchone()[0] or last
+        entries = Entries((), 0)
+        if last - first < FEW:
+            entries = entries_to_erase(partial(fetch, connection), left)
+            _erase(connection, left, entries)
+        rows = connection.execute("SELECT 1 FROM leftovers WHERE agent = ?", left[:1]).fetchone()
+        if rows or entries.upto < last:
+            _leave(connection, left._replace(upto=entries.upto))
+
+
+def to_erase(fetch: Fetch, left: Leftover) -> Entries:
+    """Return the entries that the next slice erases: none before the agent's rows are gone."""
+    for table in _COLLECTIONS:
+        if fetch(f"SELECT 1 FROM {table} WHERE agent = ? LIMIT 1", (left.agent,)):  # noqa: S608
+            return Entries((), left.upto)
+    return entries_to_erase(fetch, left)
+
+
+def entries_to_erase(fetch: Fetch, left: Leftover) -> Entries:
+    """Return a slice of the entries that are to be erased; looks at many, without a transaction."""
+    if not left.erase:
+        return Entries((), left.last)
+    (first,) = fetch("SELECT min(sequence) FROM journal", ())[0]
+    after = max(left.upto, (first or left.last) - 1)
+    until = min(left.last, after + ENTRIES)
+    rows = fetch(
+        "SELECT sequence, length(delta) FROM journal WHERE sequence > ? AND sequence <= ?"
+        " AND (agent = ? OR instr(delta, ?) > 0) ORDER BY sequence LIMIT ?",
+        (after, until, left.agent, mark_of(left.scope), ROWS),
+    )
+    taken = _within([row[1] for row in rows])
+    sequences = [int(row[0]) for row in rows[:taken]]
+    whole = taken == len(rows) < ROWS
+    return Entries(sequences, until if whole else sequences[-1])
+
+
+def _within(sizes: Sequence[int | None]) -> int:
+    """Return how many rows of some sizes make a slice; one at least."""
+    total = 0
+    for taken, size in enumerate(sizes, 1):
+        total += size or 0
+        if total >= BYTES:
+            return taken
+    return len(sizes)
+
+
+def remove(connection: sqlite3.Connection, left: Leftover, entries: Entries) -> bool:
+    """Remove a slice: of the agent's rows first, then of what the journal holds of it.
+
+    Tells whether that was the last one.
+    """
+    if left.erase:
+        copies(connection)
+    if not _remove_rows(connection, left.agent):
+        return False
+    _erase(connection, left, entries)
+    done = entries.upto >= left.last
+    row = None if done else left._replace(upto=entries.upto)
+    tables.write(connection, LEFTOVERS, {(left.agent,): row})
+    return done
+
+
+def _left_by(deletion: Deletion, last: int) -> Leftover:
+    agent, kind, key, erase = deletion
+    return Leftover(agent, kind, key, int(erase), 0, last, time.time())
+
+
+def copies(connection: sqlite3.Connection) -> None:
+    """Remember, in the transaction that makes them, that pages may hold copies of what is gone."""
+    if connection.execute("SELECT 1 FROM leftovers WHERE agent = 0").fetchone() is None:
+        _leave(connection, Leftover(0, "", "", 1, 0, 0, time.time()))
+
+
+def no_copies(connection: sqlite3.Connection) -> None:
+    """Take note that all pages were written anew."""
+    tables.write(connection, LEFTOVERS, {(0,): None})
+
+
+def hidden(left: Sequence[Leftover], agent: int, delta: str) -> str:
+    """Return an entry's delta as it will be when all that is being erased is."""
+    for each in left:
+        own = each.agent == agent
+        if each.erase and (own or mark_of(each.scope) in delta):
+            delta = without(delta, each.scope, own=own)
+    return delta
+
+
+def _leave(connection: sqlite3.Connection, left: Leftover) -> None:
+    tables.write(connection, LEFTOVERS, {(left.agent,): left})
+
+
+def _remove_rows(connection: sqlite3.Connection, agent: int) -> bool:
+    """Delete items and entries of an agent, up to some; tell whether none is left."""
+    for table, (field, place) in _COLLECTIONS.items():
         rows = connection.execute(
-            "SELECT * FROM journal WHERE agent = ? OR instr(delta, ?) > 0",
-            (deletion.agent, mark_of(scope)),
+            f"SELECT {field}, {place}, length(value) FROM {table} WHERE agent = ?"  # noqa: S608
+            f" ORDER BY {field}, {place} LIMIT ?",
+            (agent, ROWS),
         ).fetchall()
-        for row in rows:
-            own = row[1] == deletion.agent
-            if not own and not intact_record(row):
-                continue  # what it says is not known
-            fresh = (*row[:9], without(row[9], scope, own=own))
+        taken = _within([row[2] for row in rows])
+        if rows:
             connection.execute(
-                "UPDATE journal SET delta = ?, crc = ? WHERE sequence = ?",
-                (fresh[9], of_record(fresh), row[0]),
+                f"DELETE FROM {table} WHERE agent = ? AND ({field}, {place}) <= (?, ?)",  # noqa: S608
+                (agent, *rows[taken - 1][:2]),
             )
+        if taken == ROWS or taken < len(rows):
+            return False
+    return True
+
+
+def _erase(connection: sqlite3.Connection, left: Leftover, entries: Entries) -> None:
+    for sequence in entries.sequences:
+        row = connection.execute("SELECT * FROM journal WHERE sequence = ?", (sequence,)).fetchone()
+        own = row is not None and row[1] == left.agent
+        if row is None or not (own or intact_record(row)):
+            continue  # trimmed meanwhile, or what it says is not known
+        fresh = (*row[:9], without(row[9], left.scope, own=own))
+        connection.execute(
+            "UPDATE journal SET delta = ?, crc = ? WHERE sequence = ?",
+            (fresh[9], of_record(fresh), sequence),
+        )

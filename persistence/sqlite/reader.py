@@ -29,6 +29,7 @@ from ..records.records import (
     StoredAgent,
     Timer,
 )
+from ..records.shared_tables import LEFTOVERS
 from ..records.tables import Key, Order, Row, Table
 from ..records.texts import StoredText
 from ..store import growth as shared_growth
@@ -45,6 +46,7 @@ from . import (
 from . import (
     texts as sqlite_texts,
 )
+from .deletion import Leftover, hidden
 from .errors import FROM_THE_DRIVER, Mended, damage, damaged, translate
 from .history import entries_back
 from .insert import LARGEST, padded
@@ -57,6 +59,9 @@ logger = logging.getLogger("perdure.persistence")
 
 LOST: Final = ""
 """The field of a base row that says: an entry that could not be read was trimmed away."""
+UNSEEN: Final = 2
+"""What stands for a lease that was released by one who has not seen to what a killed one left."""
+_MANY: Final = 10**6
 _LEASE: Final = (int, str, int, str, str, str, float, int, str)
 """The types of a lease's values; the row has no checksum."""
 
@@ -309,7 +314,8 @@ class SqliteReader(StoreReader):
             found = self._rows(
                 *listing.journal(whose, chain, after=after, limit=limit, newest=newest)
             )
-            return [_entry(row[0], row[1], row[2:]) for row in found]
+            left = self._leftovers()
+            return [_entry(row[0], row[1], row[2:], left) for row in found]
         if newest:
             entries = self._entries_of(kind, key, 0)
             behind = (e for e in entries if after is None or e.sequence < after)
@@ -319,10 +325,11 @@ class SqliteReader(StoreReader):
 
     def history(self, agent: int, before: int) -> Iterator[tuple[int, str | None]]:
         """Iterate over ``(version, delta)`` of an agent below ``before``, newest first."""
+        left = self._leftovers()
         for row, good in entries_back(self.reading, agent, 0):
             version = row[2] if isinstance(row[2], int) else 0
             if version < before:
-                yield version, row[9] if good else None
+                yield version, hidden(left, agent, row[9]) if good else None
 
     def base_fields(self, agent: int) -> BaseFields:
         """Return the plain fields that the oldest kept journal row built on, without bad ones."""
@@ -460,7 +467,9 @@ class SqliteReader(StoreReader):
             )
         # Sizes come from the directory: opening the live file here would drop SQLite's locks.
         file, log = _size(self._path), _size(beside(self._path, "-wal"))
-        return Disk(file=file, log=log, page=page, pages=pages, free_pages=free)
+        mark = self.row(LEFTOVERS, (0,))
+        copies = None if mark is None else float(str(mark[-1]))
+        return Disk(file, log, page, pages, free, len(self._leftovers()), copies)
 
     def identity(self) -> str:
         """Return what tells this file from every other of this host; "" if nobody can say."""
@@ -483,7 +492,8 @@ class SqliteReader(StoreReader):
             raise damage("the row of the lease has values of other types than it was given")
         token, host, pid, started, realm, incarnation, renewed, released, file = row
         owner = Owner(host, pid, started, realm, incarnation)
-        return LeaseRecord(token, owner, renewed, bool(released), file != self.identity())
+        copied = file != self.identity()
+        return LeaseRecord(token, owner, renewed, bool(released), released == UNSEEN, copied)
 
     def close(self) -> None:
         """Give back every resource; idempotent."""
@@ -515,9 +525,15 @@ class SqliteReader(StoreReader):
         dead = "SELECT agent FROM tombstones WHERE kind = ? AND key = ? ORDER BY sequence DESC"
         rows = self._rows("SELECT agent FROM agents WHERE kind = ? AND key = ?", (kind, key))
         rows += self._rows(dead, (kind, key))
+        left = self._leftovers()
         for (agent,) in rows:
             for row, _ in entries_back(self.reading, agent, after):
-                yield _entry(kind, key, row)
+                yield _entry(kind, key, row, left)
+
+    def _leftovers(self) -> list[Leftover]:
+        """Return the deleted agents of which something is still to be removed."""
+        left = self.page(LEFTOVERS, Order(("agent",)), (0,), _MANY)
+        return [Leftover(*row) for row in left]  # type: ignore[arg-type]  # as they are declared
 
     def _verified_entry(
         self, agent: int, field: str, entry: str | int, value: str, crc: int
@@ -560,10 +576,10 @@ def _replaced(where: str, text: str | None) -> str:
     return text
 
 
-def _entry(kind: str, key: str, row: Sequence[Any]) -> JournalEntry:
-    sequence, _, version, _, *rest, _ = row
+def _entry(kind: str, key: str, row: Sequence[Any], left: Sequence[Leftover]) -> JournalEntry:
+    sequence, agent, version, _, *rest, _ = row
     entry = JournalEntry(sequence, kind, key, version, *rest)
     if not intact_record(row):
         where = f"journal entry {entry.sequence} of {entry.kind}/{entry.key}"
         raise CorruptState(where, "its checksum does not match")
-    return entry
+    return entry._replace(delta=hidden(left, agent, entry.delta)) if left else entry

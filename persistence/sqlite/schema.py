@@ -98,9 +98,11 @@ VIEWS: Final = {
     ),
     "logs": (
         "SELECT kind, key, field, position, value FROM log_items LEFT JOIN agents USING (agent)"
+        " WHERE agent NOT IN (SELECT agent FROM leftovers)"
     ),
     "maps": (
         "SELECT kind, key, field, entry, value FROM map_entries LEFT JOIN agents USING (agent)"
+        " WHERE agent NOT IN (SELECT agent FROM leftovers)"
     ),
     "mail": (
         "SELECT id, kind, key, datetime(sent, 'unixepoch') AS sent_at, name, body FROM mailbox"

@@ -25,7 +25,7 @@ from ..errors import (
 )
 from ..records.chain import START, Chain
 from ..records.checksums import of_field, of_record
-from ..records.records import Counters
+from ..records.records import Counters, Disk
 from ..records.shared_tables import AUDIT, AUDIT_ANCHOR, NUMBERED
 from ..records.tables import Table
 from ..store.batch import Batch
@@ -37,7 +37,7 @@ from .insert import delete, insert
 from .mend import make_room, mend, vacuumed
 from .place import LogLost, StoreFile, beside, refuse_two_names
 from .pool import fetch
-from .reader import SqliteReader
+from .reader import UNSEEN, SqliteReader
 from .search import SUFFIX
 from .transaction import writing
 
@@ -52,6 +52,8 @@ SCRUB_SECONDS: Final = 1.0
 """Seconds between two attempts to empty the log while somebody reads in it."""
 SCRUB_WAIT: Final = 0.1
 """Seconds that one attempt waits for readers."""
+MOST_REWRITTEN: Final = 1 << 30
+"""Bytes of a file that a close writes anew by itself: a larger one would take its time unasked."""
 MEND_SECONDS: Final = 60.0
 """Seconds between two attempts to mend: each reads the whole file."""
 _GIVEN_UP: Final[set[tuple[Owner, str, int]]] = set()
@@ -81,7 +83,6 @@ class SqliteStore(SqliteReader, Store):
         self._next_mend = 0.0
         self._residue = False  # the log still holds what was erased
         self._next_scrub = 0.0
-        self._replaced = False  # texts were, and gaps of pages may hold copies of them
         self._rescued = False  # what a lost log held is in the file; a new one is not begun yet
         self.location = str(path)
         self._path = path.absolute()
@@ -130,7 +131,25 @@ class SqliteStore(SqliteReader, Store):
         self._readers.empty()
         schema.wait_for_locks(self._writer, schema.COMMIT_BUSY_SECONDS)
         self._scrub()
+        self._say_what_is_left()
         return counters
+
+    def _say_what_is_left(self) -> None:
+        """Say that the file is to be written anew, before that takes its time at the close."""
+        with contextlib.suppress(StoreError):
+            disk = self.disk()
+            if disk.copies is not None:
+                logger.warning(
+                    "%s may hold old copies of what was erased or sealed again; %s",
+                    self.location, self._when_written_anew(disk),
+                )  # fmt: skip
+
+    @staticmethod
+    def _when_written_anew(disk: Disk) -> str:
+        size = disk.pages * disk.page
+        if size > MOST_REWRITTEN:
+            return f"a file of {size:,} bytes is written anew only by `perdure rewrite`"
+        return f"it is written anew when the store is closed ({size:,} bytes)"
 
     def _refuse_locked(self, owner: Owner, error: StoreUnavailable) -> None:
         """Raise StoreOwned if who holds the file's lock is, by the lease, its owner.
@@ -152,24 +171,25 @@ class SqliteStore(SqliteReader, Store):
             with self._transaction("acquiring the lease") as connection:
                 last, killed = self._take(connection, owner, takeover=takeover)
                 self._upgrade(connection)
-                counters = self._counters(connection, killed=killed)
+                counters = self._counters(connection)
         except StoreUnavailable as error:
             if self.lease is before or not malformed(error):
                 raise
             return self._acquire_damaged(owner, takeover=takeover)
         _GIVEN_UP.discard(last)
+        self.killed = killed
         return counters
 
     def _acquire_damaged(self, owner: Owner, *, takeover: bool) -> Counters:
         """Take the lease by itself, as only an owner may mend, and count afterwards."""
         with self._transaction("acquiring the lease") as connection:
-            last, killed = self._take(connection, owner, takeover=takeover)
+            last, self.killed = self._take(connection, owner, takeover=takeover)
         _GIVEN_UP.discard(last)
         try:
             self._mend(self._mends)
             with self._transaction("acquiring the lease") as connection:
                 self._upgrade(connection)
-                return self._counters(connection, killed=killed)
+                return self._counters(connection)
         except BaseException:
             self.release()
             raise
@@ -194,7 +214,7 @@ class SqliteStore(SqliteReader, Store):
         # Before the COMMIT: an interrupt may strike behind it, and release() must know.
         self.lease, self._file = Lease(last[2] + 1, owner), file
         self._write_lease(connection, self.lease)
-        return last, held is not None and stands and not held.released
+        return last, held is not None and (held.unseen or (stands and not held.released))
 
     def _write_lease(self, connection: sqlite3.Connection, lease: Lease) -> None:
         who = lease.owner
@@ -206,7 +226,7 @@ class SqliteStore(SqliteReader, Store):
             ),
         )  # fmt: skip
 
-    def _counters(self, connection: sqlite3.Connection, *, killed: bool) -> Counters:
+    def _counters(self, connection: sqlite3.Connection) -> Counters:
         # The journal always keeps its newest row, so numbering goes on from there.
         newest = fetch(
             connection, "SELECT sequence FROM journal ORDER BY sequence DESC LIMIT ?", (_NEWEST,)
@@ -224,7 +244,7 @@ class SqliteStore(SqliteReader, Store):
         self._residue = connection.execute(erased).fetchone() is not None
         sequences = [newest[0][0] if newest else 0]
         sequences += (_last(connection, table) for table in NUMBERED)
-        return Counters(max(sequences), max(agents), self._chain(connection), killed)
+        return Counters(max(sequences), max(agents), self._chain(connection))
 
     def _chain(self, connection: sqlite3.Connection) -> Chain:
         """Return the newest link of the audit's chain."""
@@ -248,7 +268,6 @@ class SqliteStore(SqliteReader, Store):
             self._commit(batch, made_room=True)
         if batch.deleted and any(gone.erase for gone in batch.deleted):
             self._residue, self._next_scrub = True, 0.0
-        self._replaced = self._replaced or bool(batch.replaced)
         if self._residue:
             self._scrub()
 
@@ -290,6 +309,20 @@ class SqliteStore(SqliteReader, Store):
             connection.execute("UPDATE lease SET renewed = ?", (time.time(),))
         self._scrub()
 
+    def remove_deleted(self) -> bool:
+        """Remove a slice of what deleted agents have left; False if there is nothing (any more)."""
+        agent = next(iter(self._leftovers()), None)
+        if agent is None:
+            return False
+        entries = deletion.to_erase(self._rows, agent)
+        with self._transaction("removing what deleted agents have left") as connection:
+            self._check_fence(connection)
+            done = deletion.remove(connection, agent, entries)
+        if done and agent.erase:
+            self._residue, self._next_scrub = True, 0.0
+            self._scrub()
+        return True
+
     def trim_journal(self, below: int, limit: int) -> int:
         """Fold up to ``limit`` journal rows with a sequence below ``below`` into the base."""
         with self._transaction("trimming the journal") as connection:
@@ -308,25 +341,55 @@ class SqliteStore(SqliteReader, Store):
         """Release the lease if it is still ours, and close every connection; idempotent."""
         if self._inherited():
             return
+        if self.lease is not NO_LEASE:
+            self._see_to_copies()
         super().close()
-        if self._replaced and self.lease is not NO_LEASE:
-            self._write_anew()
         self.release()
         self._writer.close()
 
-    def _write_anew(self) -> None:
-        """Write all pages anew, and empty the log.
+    def _see_to_copies(self) -> None:
+        """Write the file anew if gaps of its pages may hold copies of what is gone."""
+        try:
+            disk = self.disk()
+            if disk.copies is None:
+                return
+            if disk.deleted:
+                logger.warning("%s: the next owner goes on with what is erased", self.location)
+            elif disk.pages * disk.page > MOST_REWRITTEN:
+                logger.warning("%s: %s", self.location, self._when_written_anew(disk))
+            else:
+                self.write_anew()
+        except StoreError as error:
+            logger.warning("pages may still hold copies of what is gone: %s", error)
+
+    def write_anew(self) -> bool:
+        """Write all pages anew and empty the log, so that no copy is left of what is gone.
 
         SQLite overwrites what is deleted, and not what is left of a row where the page that it
         stands on was put in order before: an older copy of it, in the gap between the rows.
+        Takes as long as a copy of the file, and as much room beside it. False if somebody reads in
+        the log: then it is to be done again.
         """
-        try:
-            with self._writing, translated(self.location, "writing the pages anew"):
-                schema.wait_for_locks(self._writer, schema.BUSY_SECONDS)
-                if vacuumed(self._writer):
-                    self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        except StoreError as error:
-            logger.warning("pages may still hold copies of what was replaced: %s", error)
+        started = time.monotonic()
+        logger.info("%s is written anew; whoever saves waits", self.location)
+        self._readers.empty()
+        with self._writing, translated(self.location, "writing the pages anew"):
+            schema.wait_for_locks(self._writer, schema.BUSY_SECONDS)
+            try:
+                if not vacuumed(self._writer):
+                    return False
+                busy, *_ = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            finally:
+                schema.wait_for_locks(self._writer, schema.COMMIT_BUSY_SECONDS)
+        if busy:
+            logger.warning("somebody reads in the log, which may hold what is gone")
+            return False
+        with self._transaction("writing the pages anew") as connection:
+            self._check_fence(connection)
+            deletion.no_copies(connection)
+        seconds = time.monotonic() - started
+        logger.info("%s was written anew in %.1f s", self.location, seconds)
+        return True
 
     def release(self) -> None:
         """Give the lease back if it is held still."""
@@ -340,9 +403,15 @@ class SqliteStore(SqliteReader, Store):
             with self._transaction("releasing the lease") as connection:
                 # By its owner as well: if acquiring was interrupted, another may have the number.
                 connection.execute(
-                    "UPDATE lease SET released = 1"
+                    "UPDATE lease SET released = ?"
                     " WHERE token = ? AND realm = ? AND pid = ? AND incarnation = ?",
-                    (lease.token, owner.realm, owner.pid, owner.incarnation),
+                    (
+                        UNSEEN if self.killed else 1,
+                        lease.token,
+                        owner.realm,
+                        owner.pid,
+                        owner.incarnation,
+                    ),
                 )
         except StoreError as error:
             # On a full disk, for one. The file says that this process owns it; only we know better.
@@ -500,7 +569,7 @@ def _refuse_foreign(path: Path) -> None:
 def _write(connection: sqlite3.Connection, batch: Batch) -> None:
     """Write a batch; most have rows of a few kinds only, and a lone caller waits for this."""
     if batch.deleted:
-        deletion.delete(connection, batch.deleted)
+        deletion.delete(connection, batch.deleted, batch.last)
     if batch.agents:
         _write_state(connection, batch)
     if batch.journal:
@@ -515,8 +584,9 @@ def _write(connection: sqlite3.Connection, batch: Batch) -> None:
         tables.write(connection, table, places)
     if batch.replaced:
         texts.replace(connection, batch.replaced)
+        deletion.copies(connection)
     if batch.deleted:
-        deletion.erase(connection, batch.deleted)  # behind the batch's own entries
+        deletion.erase(connection, batch.deleted, batch.last)  # behind the batch's own entries
 
 
 def _write_mail(connection: sqlite3.Connection, batch: Batch) -> None:

@@ -31,6 +31,10 @@ _AS_ONE: Final = (
     f" CAST(time * {_TICKS} AS INTEGER), name, message, cause, correlation, delta, crc))"
     f" FROM journal WHERE {_OLDEST}"
 )
+_FORGET: Final = (
+    "DELETE FROM tombstones WHERE sequence <= ? AND agent NOT IN (SELECT agent FROM leftovers)"
+)
+"""The number of a deleted agent is free when nothing of it is left, also not to be removed."""
 _rows_of: Final = msgspec.json.Decoder(
     list[tuple[int, int, int, int, int, str, int, int, int, str, int]]
 ).decode
@@ -64,7 +68,7 @@ def trim(connection: sqlite3.Connection, below: int, limit: int) -> int:
     insert(connection, "INSERT INTO base_fields", base, conflict)
     last = (rows[-1][0],)
     connection.execute("DELETE FROM journal WHERE sequence <= ?", last)
-    connection.execute("DELETE FROM tombstones WHERE sequence <= ?", last)
+    connection.execute(_FORGET, last)
     return len(rows)
 
 

@@ -62,6 +62,8 @@ class LeaseRecord:
     owner: Owner
     renewed: float
     released: bool
+    unseen: bool = False
+    """One before it was killed, and nobody has run agents since."""
     copied: bool = False
     """It was written into another file, of which this one is a copy."""
 

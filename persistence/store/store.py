@@ -303,6 +303,9 @@ class Store(StoreReader):
     lease: Lease = NO_LEASE
     """The lease that is held; ``NO_LEASE`` before it is acquired and after it was released."""
 
+    killed: bool = False
+    """The owner before was killed; set to False by who sees to what it had in hand."""
+
     @abstractmethod
     def acquire(self, owner: Owner, *, takeover: bool = False) -> Counters:
         """Take the lease and return where numbering goes on.
@@ -336,6 +339,13 @@ class Store(StoreReader):
 
         Returns how many rows went. Called by the thread that commits.
         """
+
+    def remove_deleted(self) -> bool:
+        """Remove a slice of what deleted agents have left; False if there is nothing (any more).
+
+        Called by any thread. Nobody who reads sees anything of it.
+        """
+        return False
 
     @abstractmethod
     def journal_extent(self) -> tuple[int, int]:

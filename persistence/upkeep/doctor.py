@@ -154,6 +154,7 @@ _OF_AGENTS: Final = ("fields", "log_items", "map_entries", "base_fields", "journ
 # Agent 0 stands for commits that have none.
 _ORPHANS: Final = (
     "SELECT count(*) FROM {0} WHERE agent NOT IN (SELECT agent FROM agents) AND agent <> 0"
+    " AND agent NOT IN (SELECT agent FROM leftovers)"
 )
 _DELETED: Final = " AND agent NOT IN (SELECT agent FROM tombstones)"
 """The journal keeps the entries of deleted agents, which have a tombstone; nothing else may."""

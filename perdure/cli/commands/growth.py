@@ -13,7 +13,7 @@ from ...url import open_reader
 from ..terminal.listing import Lines, behind, refuse_times, show
 from ..terminal.options import GrowthAction, Listing
 from ..terminal.screen import ColumnStyle, Screen, print_json, working
-from ..terminal.text import size
+from ..terminal.text import moment, size
 
 Part: TypeAlias = dict[str, Any]
 """What takes the bytes, how many rows it has and how many bytes they are."""
@@ -57,6 +57,7 @@ def summary(store: str, rows: list[Growth], disk: Disk) -> dict[str, Any]:
         "disk": {
             "file": disk.file, "log": disk.log, "page": disk.page, "pages": disk.pages,
             "free_pages": disk.free_pages, "free": disk.free_pages * disk.page,
+            "deleted": disk.deleted, "copies": disk.copies,
         },
         "values": {"rows": sum(row.rows for row in rows), "bytes": total},
         "journal": {
@@ -94,6 +95,11 @@ def _print(report: dict[str, Any], screen: Screen, limit: int) -> None:
         ],
         head=False,
     )
+    if disk["deleted"]:
+        screen.say(f"of {disk['deleted']:,} deleted agents something is still to be removed")
+    if disk["copies"] is not None:
+        since = moment(disk["copies"])
+        screen.say(f"pages may hold copies of what was erased since {since}: see perdure rewrite")
     for what, names in _PARTS.items():
         parts, lines = report[what.value], _lines(names, values["bytes"])
         if parts:

@@ -1,0 +1,171 @@
+"""Agents with many rows are deleted in slices: nobody sees what is left, and no kill leaves any."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from perdure import AgentSystem, open_reader
+from perdure.persistence.sqlite import deletion, store
+from perdure.persistence.store.lease import Owner
+from perdure.persistence.upkeep.doctor import examine
+from perdure.url import open_store
+from tests.attack.hoarder import Hoarder, small_slices
+from tests.cli.commands import invoke, records
+from tests.kit.children import started
+from tests.kit.deadline import DEADLINE
+
+
+@pytest.fixture
+def filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give a store with an agent of many rows, which is deleted in many slices."""
+    monkeypatch.setattr(deletion, "ROWS", deletion.ROWS)  # put back at the end
+    monkeypatch.setattr(deletion, "FEW", deletion.FEW)
+    small_slices()
+    path = tmp_path / "store" / "h.db"
+    path.parent.mkdir()
+    assert run(path, "fill", -1) == b"done\n"
+    return path
+
+
+def run(path: Path, task: str, slices: int) -> bytes:
+    """Run a process to its end, or until it kills itself; return what it said."""
+    with started("-m", "tests.attack.hoarder", path, task, slices) as process:
+        assert process.stdout is not None
+        said = process.stdout.read()
+        process.wait()
+    return said
+
+
+def holding(path: Path) -> list[str]:
+    """Return the files beside a store, and itself, in which a word of the agent's is found."""
+    return [each.name for each in path.parent.iterdir() if b"CANARY" in each.read_bytes()]
+
+
+def rows_of(path: Path) -> int:
+    """Return how many rows there are of the agent's state, whoever may see them."""
+    with closing(sqlite3.connect(path)) as connection:
+        count = "SELECT (SELECT count(*) FROM log_items) + (SELECT count(*) FROM map_entries)"
+        return int(connection.execute(count).fetchone()[0])
+
+
+def look(path: Path, *, erased: bool) -> None:
+    """See that nothing of the deleted agent is to be seen, however much of it is left."""
+    with closing(open_reader(path)) as reader:
+        assert reader.load("Hoarder", "one") is None
+        assert [head.key for head in reader.agents()] == []
+        told = [e.delta for e in reader.journal("Hoarder", "one", limit=10_000)]
+        told += [e.delta for e in reader.journal(limit=10_000)]
+        assert told
+        assert any("CANARY" in delta for delta in told) is not erased
+        report = examine(reader)
+        assert report.healthy
+        assert not any(report.orphans.values())
+    with closing(sqlite3.connect(path)) as connection:
+        for view in ("logs", "maps"):
+            assert connection.execute(f"SELECT count(*) FROM {view}").fetchone() == (0,)  # noqa: S608
+
+
+@pytest.mark.parametrize("erase", [False, True])
+@pytest.mark.parametrize("slices", [0, 1, 5, 9])
+def test_a_kill_between_slices(filled: Path, slices: int, *, erase: bool) -> None:
+    """What a killed owner has left is seen by nobody, and the next owner removes it."""
+    assert run(filled, "erase" if erase else "delete", slices) == b""
+    left = rows_of(filled)
+    with closing(open_reader(filled)) as reader:
+        assert reader.disk().deleted == 1
+        assert (reader.disk().copies is not None) is erase
+    look(filled, erased=erase)
+    with AgentSystem.open(filled, agents=[Hoarder]) as system:
+        one = system.agent(Hoarder, "one")
+        assert one.call(Hoarder.count).get() == 0  # a new life, of another number
+        assert system.idle(DEADLINE)
+        assert system._store.disk().deleted == 0
+        one.delete(erase=erase)
+    assert rows_of(filled) == 0 < left
+    look(filled, erased=erase)
+    if erase:
+        assert holding(filled) == []
+
+
+def test_a_slice_leaves_room_for_others(filled: Path) -> None:
+    """No transaction of a deletion takes more rows than a slice has."""
+    with closing(open_store(filled, sync="process")) as opened:
+        taken: list[int] = []
+        remove = opened.remove_deleted
+
+        def counted() -> bool:
+            before = rows_of(filled)
+            more = remove()
+            taken.append(before - rows_of(filled))
+            return more
+
+        opened.remove_deleted = counted  # type: ignore[method-assign]
+        with AgentSystem.open(opened, agents=[Hoarder]) as system:
+            before = rows_of(filled)
+            assert system.agent(Hoarder, "one").delete() is True
+            assert system.idle(DEADLINE)
+    assert sum(taken) >= before - 2 * deletion.ROWS
+    assert max(taken) <= 2 * deletion.ROWS  # of items and of entries
+
+
+def test_an_erasure_is_acknowledged_when_all_of_it_is_gone(filled: Path) -> None:
+    """The caller is told when no file holds a word any more that SQLite knows of."""
+    with AgentSystem.open(filled, agents=[Hoarder]) as system:
+        assert system.agent(Hoarder, "one").delete(erase=True) is True
+        assert rows_of(filled) == 0
+        assert system._store.disk().deleted == 0
+        assert not any("CANARY" in e.delta for e in system.journal.each())
+    assert holding(filled) == []
+    with closing(open_reader(filled)) as reader:
+        assert reader.disk().copies is None
+
+
+def test_copies_are_written_over_by_the_next_owner(filled: Path) -> None:
+    """A kill behind an erasure leaves the mark, and the next close writes the file anew."""
+    assert run(filled, "erase", 0) == b""
+    with AgentSystem.open(filled, agents=[Hoarder]):
+        pass
+    assert holding(filled) == []
+    with closing(open_reader(filled)) as reader:
+        assert (reader.disk().copies, reader.disk().deleted) == (None, 0)
+
+
+def test_a_large_file_is_rewritten_only_when_told(
+    filled: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is not rewritten at a close; the log, `growth` and the next opening say what to do."""
+    monkeypatch.setattr(store, "MOST_REWRITTEN", 1000)
+    with AgentSystem.open(filled, agents=[Hoarder]) as system:
+        system.agent(Hoarder, "one").delete(erase=True)
+    assert "perdure rewrite" in caplog.text
+    caplog.clear()
+    with AgentSystem.open(filled, agents=[Hoarder]):
+        assert "perdure rewrite" in caplog.text
+    (report,) = records("growth", "--store", filled)
+    assert report["disk"]["copies"] > 0
+    assert "perdure rewrite" in invoke("growth", "--store", filled).stdout
+    (done,) = records("rewrite", "--store", filled)
+    assert done["done"] is True
+    assert holding(filled) == []
+    (report,) = records("growth", "--store", filled)
+    assert (report["disk"]["copies"], report["disk"]["deleted"]) == (None, 0)
+
+
+def test_who_reads_in_the_log_keeps_the_mark(
+    filled: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While somebody reads, the log cannot be emptied: the mark stays for the next close."""
+    with AgentSystem.open(filled, agents=[Hoarder]) as system:
+        with closing(sqlite3.connect(filled, isolation_level=None)) as other:
+            other.execute("BEGIN")
+            other.execute("SELECT count(*) FROM journal").fetchone()
+            system.agent(Hoarder, "one").delete(erase=True)
+            assert system.close()
+        assert "somebody reads" in caplog.text
+    with closing(open_reader(filled)) as reader:
+        assert reader.disk().copies is not None
+    with closing(open_store(filled, sync="process")) as opened:
+        opened.acquire(Owner.this_process())
+    assert holding(filled) == []
