@@ -140,6 +140,8 @@ class SqliteReader(StoreReader):
                 # What mends it takes further looks, which must see the same state of the store.
                 with snapshot(connection):
                     stored = sqlite_rows.agent(connection, kind, key)
+        if stored is None:
+            self._must_lead("agents")  # or an agent that its index has lost would begin anew
         return stored
 
     def known(self, kind: str, keys: Sequence[str]) -> set[str]:
@@ -149,7 +151,12 @@ class SqliteReader(StoreReader):
             size, given = padded([(key,) for key in keys[start : start + LARGEST]], 1)
             query = f"SELECT key FROM agents WHERE kind = ? AND key IN ({', '.join('?' * size)})"  # noqa: S608
             found.update(key for (key,) in self._rows(query, (kind, *given)))
+        if not found.issuperset(keys):
+            self._must_lead("agents")
         return found
+
+    def _must_lead(self, _table: str) -> None:
+        """Raise if the index of a table has lost rows: its owner looks once, others do not."""
 
     @reads_again
     def remains(self, kind: str, key: str) -> AgentRow | None:
@@ -221,16 +228,20 @@ class SqliteReader(StoreReader):
         query = "SELECT * FROM mailbox WHERE kind = ? AND key = ? ORDER BY id"
         return sqlite_rows.inbox(kind, key, self._rows(query, (kind, key)))
 
+    @reads_again
     def mailed(self, after: tuple[str, str], limit: int) -> list[tuple[str, str]]:
         """Return up to ``limit`` agents with pending messages, in (kind, key) order."""
+        self._must_lead("mailbox")
         query = (
             "SELECT DISTINCT kind, key FROM mailbox WHERE (kind, key) > (?, ?)"
             " ORDER BY kind, key LIMIT ?"
         )
         return [(kind, key) for kind, key in self._rows(query, (*after, limit))]
 
+    @reads_again
     def timers_between(self, after: float, until: float, limit: int) -> list[Timer]:
         """Return timers with ``after < due <= until``, earliest first."""
+        self._must_lead("timers")
         query = "SELECT * FROM timers WHERE due > ? AND due <= ? ORDER BY due LIMIT ?"
 
         def read(number: int) -> list[Any]:

@@ -32,7 +32,7 @@ from ..store.batch import Batch
 from ..store.lease import NO_LEASE, Lease, Owner
 from ..store.store import Store
 from . import deletion, formats, schema, tables, texts, trimming
-from .errors import conflicting, damage, locked, malformed, translated
+from .errors import Mended, conflicting, damage, locked, malformed, translated
 from .insert import delete, insert
 from .mend import make_room, mend, vacuumed
 from .place import LogLost, StoreFile, beside, refuse_two_names
@@ -56,6 +56,11 @@ MOST_REWRITTEN: Final = 1 << 30
 """Bytes of a file that a close writes anew by itself: a larger one would take its time unasked."""
 MEND_SECONDS: Final = 60.0
 """Seconds between two attempts to mend: each reads the whole file."""
+_LEADS: Final = {
+    "agents": "sqlite_autoindex_agents_1", "mailbox": "idx_mailbox_kind_key",
+    "timers": "idx_timers_due",
+}  # fmt: skip
+"""The index by which rows of a table are found, where one that it has lost would not be missed."""
 _GIVEN_UP: Final[set[tuple[Owner, str, int]]] = set()
 """Leases, by owner, file and token, that this process has done with and could not release."""
 _UPSERT_VALUE: Final = "DO UPDATE SET value = excluded.value, crc = excluded.crc"
@@ -81,6 +86,8 @@ class SqliteStore(SqliteReader, Store):
         self._file = ""
         self._sync = sync
         self._next_mend = 0.0
+        self._led: set[str] = set()  # tables whose indexes were seen to lead to every row
+        self._counting = threading.Lock()
         self._residue = False  # the log still holds what was erased
         self._next_scrub = 0.0
         self._rescued = False  # what a lost log held is in the file; a new one is not begun yet
@@ -430,6 +437,26 @@ class SqliteStore(SqliteReader, Store):
             connection = self._writer
             with writing(connection):
                 yield connection
+
+    def _must_lead(self, table: str) -> None:
+        """See once, before a row is taken for missing, that its index leads to every row.
+
+        SQLite itself would never notice: it believes an index. Counting both takes no lock and
+        looks at no row. Where they differ the file is mended, or the caller is told to come again.
+        """
+        if table in self._led or self.lease is NO_LEASE:
+            return
+        with self._counting:
+            if table in self._led:  # another looked meanwhile, and may have had it mended
+                raise Mended(f"{self.location}: the index of {table} was looked at; read again")
+            with self.reading("comparing an index with its table") as connection:
+                rows, entries = connection.execute(
+                    f"SELECT (SELECT count(*) FROM {table} NOT INDEXED),"  # noqa: S608 - ours
+                    f" (SELECT count(*) FROM {table} INDEXED BY {_LEADS[table]})"
+                ).fetchone()
+                if rows != entries:
+                    raise damage(f"{rows} rows of {table}, and {entries} that its index leads to")
+            self._led.add(table)
 
     def _mend(self, seen: int) -> bool:
         """Mend the file, unless that was done since it had been ``seen`` times, or lately.
