@@ -113,6 +113,7 @@ RUNS: Final[dict[str, list[list[str]]]] = {
     "growth": [[]],
     "growth fields": [[]],
     "growth agents": [[]],
+    "rewrite": [[]],
     "doctor": [[]],
     "doctor findings": [[]],
 }
