@@ -61,6 +61,7 @@ def main(path: Path, task: str, slices: int) -> None:
         if task == "fill":
             for number in range(2 * ENTRIES):
                 one.cast(Hoarder.fill, number)
+            one.call(Hoarder.count).get()  # behind all of that
             other.call(Hoarder.count).get()
             system.state.set(Scope.agent("Hoarder", "one"), "more", WORD)
             system.flush()
