@@ -144,6 +144,7 @@ class SqliteReader(StoreReader):
             self._must_lead("agents")  # or an agent that its index has lost would begin anew
         return stored
 
+    @reads_again
     def known(self, kind: str, keys: Sequence[str]) -> set[str]:
         """Return those keys whose agents the store has: by the index alone."""
         found: set[str] = set()
