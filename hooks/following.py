@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Final, NamedTuple
 
+from .acting import refuse_replayed
+
 
 class Followed(NamedTuple):
     """What led to the work that is under way here, outside of turns."""
@@ -34,5 +36,6 @@ def following(home: object, correlation: int, cause: int) -> Iterator[None]:
 
 def led_to(home: object) -> tuple[int, int]:
     """Return the correlation and the cause of what is done here, outside of turns; 0 for none."""
+    refuse_replayed("a message or a change")
     followed = FOLLOWED.get()
     return followed[1:] if followed is not None and followed.home is home else (0, 0)

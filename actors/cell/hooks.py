@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ...hooks import points
+from ...hooks.history.input import input_of
 from ...hooks.history.playback import Playback
-from ...hooks.history.record import Redact, as_json
+from ...hooks.history.record import Redact
 from ...hooks.history.recording import Recorder
 from ...hooks.hook import Hook
 from ...hooks.points import Point
@@ -95,7 +96,7 @@ class HookOffice:
         """Called when calls of hooks were stored with a commit up to that sequence."""
         self.erasing: Callable[[str, str], AbstractContextManager[Sequence[Change]]]
         """Gives what takes an agent out of the history, to be appended in the block."""
-        self.context = as_json
+        self.context = input_of
         self.redact = redact
         self.now = clock.now
         self.monotonic = clock.monotonic

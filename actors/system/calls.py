@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
-from ...hooks.acting import apart
+from ...hooks.acting import apart, refuse_replayed
 from ...hooks.details import CallDetails, CallErrorDetails
 from ...hooks.executor import Decision, run_chain
 from ...hooks.following import led_to
@@ -120,6 +120,7 @@ class ProgramPoints:
         if turn is not None:
             cell: Any = turn.cell
             return cell.kind, cell.key, cell.activation.agent, None
+        refuse_replayed("hooks.run, call_tool or call_model")
         who, begun = apart.get(), begun_in(self._home)
         if who is None and begun is not None:  # it goes on behind its turn
             who = cast("AgentCell", begun.cell).principal

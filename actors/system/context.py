@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, cast
 
-from ...hooks.acting import apart
+from ...hooks.acting import apart, refuse_replayed
 from ...hooks.following import led_to
 from ...persistence.names.scope import Principal
 from ...persistence.records.records import Message
@@ -58,6 +58,7 @@ class TurnContext:
         """Return who speaks: the agent, also in a task that goes on when its turn is over."""
         who = apart.get()
         if who is not None:
+            refuse_replayed("shared state")
             return None if who is Principal.SYSTEM else Standing(who)
         turn = begun_in(self._home)
         if turn is None:

@@ -10,11 +10,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, Final
 
-import msgspec
-
 from ...hooks.acting import in_name_of
 from ...hooks.following import following
-from ...hooks.history.playback import RecordedError
+from ...hooks.history.input import details_in
 from ...hooks.history.record import PLACE, record_of, runs_row
 from ...hooks.hook import Hook, HookRun
 from ...persistence.errors import HookFailed, PerdureError, UnknownHook
@@ -228,18 +226,9 @@ class DeferredSweep(Sweep):
 
 
 def _details(hook: Hook, row: Row) -> Any:  # noqa: ANN401 - each point has its own
-    return msgspec.json.decode(str(row[5]), type=hook.point.details, dec_hook=_decoded)
+    return details_in(hook.point, str(row[5]))
 
 
 def _place(row: Row) -> Key:
     """Return where the attempts of a call are counted."""
     return ("", "", f"hook {row[1]!s}", row[0])
-
-
-def _decoded(kind: type, value: object) -> object:
-    if kind is object:
-        return value
-    if kind is BaseException:
-        return RecordedError(str(value))
-    message = f"a {kind.__name__} is not kept with a deferred call"
-    raise NotImplementedError(message)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from pykka._envelope import Envelope
 
-from ...hooks.acting import apart
+from ...hooks.acting import apart, refuse_replayed
 from ...hooks.history.recording import Recorder
 from ...hooks.hook import HookRun
 from ...lifecycle.clock import DelayedCall
@@ -353,6 +353,7 @@ def agent_here() -> tuple[str, str] | None:
     """
     who, turn = apart.get(), current.get()
     if who is not None:
+        refuse_replayed("the system")
         return None if who is Principal.SYSTEM else (who.id, who.part)
     return None if turn is None else (turn.cell.kind, turn.cell.key)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import sys
 import typing
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import msgspec
 
 from ...persistence.errors import NotRecorded
 from .recording import UNAWAITED, CallPlace, OutsideCall, Recorder, Recording
+from ...persistence.records.tables import Row, Table
 
 
 class RecordedError(Exception):
@@ -93,7 +95,7 @@ class Playback(Recorder):
         if answer.error == UNAWAITED:
             return True
         try:
-            future.set(result_of(answer, _returned(method)))
+            future.set(result_of(answer, returned(method)))
         except Exception as error:  # noqa: BLE001 - what the other agent raised
             future.fail(error)
         return True
@@ -102,7 +104,7 @@ class Playback(Recorder):
 def result_of(call: OutsideCall, declared: object = Any) -> object:
     """Return what a recorded call gave, or raise what it raised."""
     if call.error:
-        raise _error_of(call)
+        raise error_of(call)
     if declared is not Any:
         try:
             return msgspec.json.decode(call.result, type=declared)
@@ -111,13 +113,29 @@ def result_of(call: OutsideCall, declared: object = Any) -> object:
     return msgspec.json.decode(call.result)
 
 
+class Blank(Playback):
+    """Play nothing: whatever is wanted is missing, also what a turn could draw or read."""
+
+    __slots__ = ()
+
+    def randomness(self) -> random.Random:
+        """Return randomness that is not what it was."""
+        self.missing.append("self.random")
+        return super().randomness()
+
+    def saw(self, table: Table, key: tuple[Any, ...], row: Row | None) -> None:
+        """Take down that a row was wanted, which is not here."""
+        self.missing.append(f"a row of {table.name}")
+        super().saw(table, key, row)
+
+
 async def _awaitable(call: OutsideCall) -> object:
     if call.error == UNAWAITED:  # it was left, by a limit of time for example, and will be again
         await asyncio.get_running_loop().create_future()
     return result_of(call)
 
 
-def _error_of(call: OutsideCall) -> Exception:
+def error_of(call: OutsideCall) -> Exception:
     """Return the error a call has raised, of the same class where that is loaded."""
     module, _, name = call.cause.partition(":")
     found: Any = sys.modules.get(module)
@@ -134,7 +152,8 @@ def _error_of(call: OutsideCall) -> Exception:
     return error
 
 
-def _returned(method: object) -> object:
+def returned(method: object) -> object:
+    """Return what a method declares to return; Any if nothing."""
     try:
         return typing.get_type_hints(method).get("return", Any)
     except Exception:  # noqa: BLE001 - annotations may name what is not there

@@ -17,6 +17,8 @@ from ..hook import HookRun
 
 LONGEST: Final = 1_000_000
 """Characters of a context or result; what is longer is kept by its beginning, and says so."""
+BEGINS: Final = "begins"
+"""The name under which that beginning stands."""
 PLACE: Final = (0,)
 """The key of what a commit keeps, before it has a sequence."""
 _SHOWN: Final = 2_000
@@ -109,8 +111,13 @@ def runs_row(records: Sequence[HookRecord], time: float) -> Row:
 
 def as_json(value: object) -> str:
     """Return any value as JSON for people and programs to read; what has no form, as its repr."""
+    return json_of(value, _no_other)
+
+
+def json_of(value: object, other: Callable[[object], Any]) -> str:
+    """Return any value as JSON, as ``as_json`` but for what ``other`` gives another form."""
     try:
-        return msgspec.json.encode(value, enc_hook=_form).decode()
+        return msgspec.json.encode(value, enc_hook=lambda each: other(each) or _form(each)).decode()
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         return msgspec.json.encode(f"({type(value).__name__}: {storable(str(error))})").decode()
 
@@ -121,6 +128,10 @@ def exact_json(value: object) -> str | None:
         return msgspec.json.encode(value).decode()
     except (TypeError, ValueError, OverflowError, RecursionError):
         return None
+
+
+def _no_other(_value: object) -> None:
+    """Give no value a form of its own."""
 
 
 def _form(value: object) -> Any:  # noqa: ANN401 - what msgspec is to encode instead
@@ -143,4 +154,4 @@ def _form(value: object) -> Any:  # noqa: ANN401 - what msgspec is to encode ins
 def _limited(text: str) -> str:
     if len(text) <= LONGEST:
         return text
-    return as_json({"begins": text[:_SHOWN], "characters": len(text)})
+    return as_json({BEGINS: text[:_SHOWN], "characters": len(text)})

@@ -7,7 +7,17 @@ from typing import Annotated
 import typer
 
 from .terminal.exits import ExitCode
-from .terminal.options import AsJson, OfKey, OfKind, Store, names, number, positive, text
+from .terminal.options import (
+    AsJson,
+    OfKey,
+    OfKind,
+    Store,
+    name,
+    names,
+    number,
+    positive,
+    text,
+)
 
 
 def replay(
@@ -23,7 +33,7 @@ def replay(
             metavar="MODULE:NAME",
             callback=text,
             show_default=False,
-            help="The code: an Agent subclass, or a list of them.",
+            help="The code: an Agent subclass, a list of them, or with --hook-run a function.",
         ),
     ],
     kind: OfKind = None,
@@ -88,6 +98,25 @@ def replay(
             help="With ID: another value in the state before; may be repeated.",
         ),
     ] = None,
+    hook_run: Annotated[
+        str | None,
+        typer.Option(
+            "--hook-run",
+            metavar="ID",
+            callback=name,
+            show_default=False,
+            help="Run one execution of a hook again instead of turns.",
+        ),
+    ] = None,
+    details: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATH=JSON",
+            callback=names,
+            show_default=False,
+            help="With --hook-run: another value in what the hook is told; may be repeated.",
+        ),
+    ] = None,
     debug: Annotated[
         bool, typer.Option("--debug", help="With ID: run it under pdb, in this terminal.")
     ] = False,
@@ -116,6 +145,10 @@ def replay(
     is only read, also while another process runs agents on it; nothing is sent, nobody is asked, no
     call is made outside.
 
+    --hook-run runs one execution of a hook again, as `perdure hooks runs` lists them: a method of
+    the agent class that --against names, or the function it names. In the module of a function,
+    `agents` lists the classes whose messages it is told of.
+
     The exit code is 0 if all come out as they were recorded, 1 if one differs or cannot run, 2
     for a wrong command line, 5 if there are no such turns. An error that comes out as it was
     recorded counts as the same, and so does a turn that is unclear because of how it was recorded.
@@ -125,13 +158,13 @@ def replay(
     perdure replay --against desk:AGENTS --store desk.db --junit replay.xml --html replay.html
     perdure replay 17.0 --against desk:Desk --message ticket='"T-9"' --store desk.db
     perdure replay 17.0 --against desk:Desk --debug --store desk.db
+    perdure replay --hook-run 17.1 --against desk:spell --store desk.db
     """
-    from .commands.replay import Output, Wanted, replay_turns
+    from .commands.replay import Changes, Output, Wanted, replay_turns
 
-    wanted = Wanted(run, kind, key, correlation, session, first, last, most)
-    output = Output(json, junit, html)
+    wanted = Wanted(run, hook_run, kind, key, correlation, session, first, last, most)
+    changes = Changes(message or (), state or (), details or ())
     return replay_turns(
-        store, against, wanted, output, workers=workers, ignore=ignore or (),
-        any_order=any_order or (), tolerance=tolerance, message=message or (), state=state or (),
-        debug=debug, keys=keys,
+        store, against, wanted, Output(json, junit, html), changes, workers=workers,
+        ignore=ignore or (), any_order=any_order or (), tolerance=tolerance, debug=debug, keys=keys,
     )  # fmt: skip

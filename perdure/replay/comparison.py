@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from ..hooks.history.record import HookRecord
 from ..persistence.options import Options
 from ..persistence.records.shared_tables import SHARED_TABLES
 from ..persistence.secrets.masking import masked
@@ -100,6 +101,29 @@ def _outcome(turn: RecordedTurn, replayed: RecordedTurn, findings: list[ReplayFi
         return "different" if turn.recording.exact else "unclear"
     failed = turn.recording.failed or replayed.recording.failed
     return "failed" if failed else "same"
+
+
+def compare_runs(
+    record: HookRecord, again: HookRecord, missing: list[str], rules: ReplayRules, mode: Mode,
+    *, exact: bool,
+) -> Replay:  # fmt: skip
+    """Compare an execution of a hook with its replay."""
+    before, after = _told_of_run(record), _told_of_run(again)
+    findings = [*_findings(before, after, rules)]
+    failed = "failed" in (record.outcome, again.outcome)
+    return Replay(
+        record.id, record.kind, record.key, record.hook, mode,
+        ("different" if exact else "unclear") if findings else "failed" if failed else "same",
+        score=_score(before, after, findings), findings=findings, missing=missing,
+        recorded=before, replayed=after, exact=exact, point=record.point,
+    )  # fmt: skip
+
+
+def _told_of_run(record: HookRecord) -> dict[str, Any]:
+    return {
+        "outcome": record.outcome, "error": record.error,
+        "result": _json(record.result) if record.result else None,
+    }  # fmt: skip
 
 
 def _findings(

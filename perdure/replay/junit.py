@@ -48,8 +48,9 @@ _PROBLEMS: Final = ("failure", "error", "skipped")
 
 def _case(replay: Replay) -> JUnitCase:
     text = replay.error or "\n".join(line(finding) for finding in replay.findings)
+    name = str(replay) if replay.point else f"{replay.id} {replay.key}.{replay.name}"
     problem = _OUTCOMES.get(replay.outcome, "")
-    return JUnitCase(replay.kind, f"{replay.id} {replay.key}.{replay.name}", problem, text)
+    return JUnitCase(replay.kind, name, problem, text)
 
 
 _OUTCOMES: Final[dict[str, Literal["", "failure", "error", "skipped"]]] = {

@@ -29,13 +29,14 @@ class ReplayFinding(msgspec.Struct, frozen=True):
 
 
 class Replay(msgspec.Struct, frozen=True):
-    """One turn that was replayed."""
+    """One turn that was replayed, or one execution of a hook."""
 
     id: str
-    """Of the recorded turn in the history."""
+    """Of the recorded turn, or of the execution, in the history."""
     kind: str
     key: str
     name: str
+    """What the message called; of an execution the hook."""
     mode: Mode
     outcome: Outcome
     score: float = 0.0
@@ -49,6 +50,8 @@ class Replay(msgspec.Struct, frozen=True):
     """Whether the turn could be recorded as it was."""
     error: str = ""
     """Why it could not be replayed."""
+    point: str = ""
+    """Of an execution of a hook: where it ran."""
 
     @property
     def same(self) -> bool:
@@ -56,5 +59,7 @@ class Replay(msgspec.Struct, frozen=True):
         return self.outcome in ("same", "failed")
 
     def __str__(self) -> str:
-        """Return which turn it is: ``17.0 Desk/emea.assign``."""
+        """Return which it is: ``17.0 Desk/emea.assign``, ``17.1 spell at message.before``."""
+        if self.point:
+            return f"{self.id} {self.name} at {self.point}"
         return f"{self.id} {self.kind}/{self.key}.{self.name}"

@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from ..actors.agent.agent import Agent, state_class_of
+from ..actors.system.runtime import Runtime
 from ..persistence.codec.codec import codec_of
 from ..persistence.errors import ConfigurationError
 from ..persistence.state.log import Log
@@ -41,6 +42,8 @@ class Plan:
     handle: Callable[[Any, object], object] | None = None
     """Gives a message to an agent instead of perdure, as a debugger does."""
     patience: float | None = PATIENCE
+    prepare: Callable[[Runtime], None] | None = None
+    """Called with what a turn runs in, before it does."""
 
     def class_of(self, turn: RecordedTurn) -> type[Agent[Any]]:
         """Return the class under which a turn runs; ConfigurationError if there is none."""

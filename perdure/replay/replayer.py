@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import bdb
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, Unpack
 
 from ..actors.agent.agent import Agent
 from ..hooks.history.history import History
 from ..hooks.history.record import HookRecord
+from ..hooks.hook import Hook
 from ..persistence.errors import StateUnknown, StoreUnavailable, UnknownAgent
 from ..persistence.memory.store import MemoryStore
 from ..persistence.records.records import AgentRow, StoredAgent
 from ..persistence.store.store import StoreReader
 from .batch import Batching, ReplayBatch, Tell
-from .comparison import ReplayRules, compare
+from .comparison import ReplayRules, compare, compare_runs
+from .execution import Executions, HookPlan
 from .outcome import Mode, Replay
 from .plan import Plan
 from .sandbox import OpenSandbox, run
@@ -107,6 +109,41 @@ class Replayer:
         )  # fmt: skip
         return self._one(run_id, plan)
 
+    def hook(
+        self,
+        run_id: str,
+        *,
+        details: Mapping[str, object] = _AS_IT_WAS,
+        function: Callable[..., Any] | None = None,
+        agents: Agents | None = None,
+        rules: ReplayRules = SAME,
+    ) -> Replay:
+        """Run one execution of a hook again, on what it was told, and compare what it answers.
+
+        A method of an agent class runs with its agent: in its turn where that was recorded, else on
+        the state of the agent at that moment, without what nobody recorded. Other hooks run apart
+        from every turn, and may use no system: what they want of one is named in ``missing``. Where
+        the answer hangs on what is not known as it was, a difference is ``unclear``.
+
+        Args:
+            run_id: which execution, as ``system.hooks.history`` has it.
+            details: JSON values by path, from the names of the hook's details on.
+            function: the code that runs, as ``function(details)``, instead of the hook's own.
+            agents: the classes whose methods run, and whose types messages have.
+            rules: how it is compared.
+
+        UnknownHook where there is no such execution, or its code is not here; ReplayFailed where
+        the history cannot give what the hook was told; StateUnknown for a method where nobody kept
+        the state of its agent.
+        """
+        mode: Mode = "exact" if function is None and agents is None else "simulate"
+        plan = Plan("modified" if details else mode, self._classes(agents), rules)
+        record = History(self._store).get(run_id)
+        self._permit({(record.kind, record.key)})
+        executions = Executions(self._store, self._open, self._kept, self._known)
+        made = executions.replay(record, HookPlan(plan, details, function))
+        return compare_runs(record, made.record, made.missing, rules, plan.mode, exact=made.exact)
+
     def batch(
         self,
         *,
@@ -185,12 +222,20 @@ class Replayer:
                 " the agent is VOLATILE, or SNAPSHOT and was not saved; record agents saved by TURN"
             )
             raise StateUnknown(message)
-        stored = self._store.load(turn.kind, turn.key)
-        if stored is None and not turn.recording.version:  # no turn of it ever had a version
-            stored = StoredAgent(AgentRow(0, turn.kind, turn.key, 0, 0, "active", ""), {}, {}, [])
+        return self._kept(turn.kind, turn.key, turn.recording.version)
+
+    def _kept(self, kind: str, key: str, version: int) -> States:
+        """Return what the journal keeps of an agent, of which a version is wanted."""
+        stored = self._store.load(kind, key)
+        if stored is None and not version:  # no turn of it ever had a version
+            stored = StoredAgent(AgentRow(0, kind, key, 0, 0, "active", ""), {}, {}, [])
         if stored is None:
-            raise UnknownAgent(f"{turn.kind}/{turn.key} is gone, and with it its earlier states")
+            raise UnknownAgent(f"{kind}/{key} is gone, and with it its earlier states")
         return States(self._store, stored)
 
-    def _permit(self, agents: Iterable[tuple[str, str]]) -> None:
+    def _known(self, name: str) -> Hook | None:  # noqa: ARG002 - by others
+        """Return the hook of a name that is registered here."""
+        return None
+
+    def _permit(self, agents: Collection[tuple[str, str]]) -> None:
         """Raise Denied to who may not replay turns of some agents."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Unpack
 
 import msgspec
 
 from ..actors.agent.program import load_program
 from ..actors.system.runtime import Runtime
+from ..hooks.hook import Hook
 from ..persistence.errors import ConfigurationError
 from ..persistence.names.keys import checked_name
 from ..persistence.names.scope import Scope
@@ -16,10 +17,18 @@ from ..shared.ledger.desk import Handle
 from ..shared.ledger.guard import Right, Use, recorded
 from .comparison import ReplayRules
 from .replayer import SAME, Replayer
-from .results import ReplayResults
+from .results import ReplayResults, refuse_others
 from .sandbox import OpenSandbox
 from .schedule import CALL, KEEP, ReplaySchedule
-from .schedules import REPLAY, ReplaySchedules, row_of, schedule_in
+from .schedules import (
+    REPLAY,
+    SCHEDULING,
+    ReplaySchedules,
+    permit,
+    put_schedule,
+    row_of,
+    schedule_in,
+)
 from .selection import TurnSelection, selected
 from .sweep import ReplaySweep
 
@@ -36,6 +45,7 @@ class Replays(Replayer, Handle):
         Handle.__init__(self, runtime.desk)
         classes = list(runtime.catalogue.classes().values())
         Replayer.__init__(self, runtime.store, classes, open_sandbox)
+        self._registry = runtime.hooks.registry
         self._sweep = ReplaySweep(
             runtime.desk, runtime.store, self, runtime.dispatcher.blocking,
             runtime.hooks.redact,
@@ -90,7 +100,7 @@ class Replays(Replayer, Handle):
             rules: how turns are compared.
             which: see TurnSelection.
         """
-        self.schedules.permit(CALL)
+        permit(self._desk, CALL, SCHEDULING)
         called = checked_name(name, "name of a schedule")
         selected(self._store, which)
         schedule = ReplaySchedule(
@@ -107,15 +117,25 @@ class Replays(Replayer, Handle):
         except msgspec.ValidationError as error:
             message = f"{CALL}({called!r}): these are no turns: {error}"
             raise ConfigurationError(message) from error
-        self.schedules.add(schedule)
+        put_schedule(self._desk, schedule)
         self._sweep.due(max(0.0, (due or 0.0) - schedule.made))
         return schedule
 
-    def _permit(self, agents: Iterable[tuple[str, str]]) -> None:
+    def _known(self, name: str) -> Hook | None:
+        """Return a hook of the system; Denied to all but that: they act in its name."""
+        found = next((hook for hook in self._registry.list() if hook.name == name), None)
+        if found is not None and found.systems:
+            refuse_others(self._desk, f"have the hook {name} of the system run again")
+        return found
+
+    def _permit(self, agents: Collection[tuple[str, str]]) -> None:
         desk = self._desk
+        if ("", "") in agents:
+            permit(desk, "replay", "replay what hooks did at nobody's work")
         with desk.entry(REPLAY) as unit:
             for kind, key in sorted(agents):
-                use = Use(Right.ALL, Scope.agent(kind, key), REPLAY, "replay")
+                scope = Scope.agent(kind, key) if kind else Scope.GLOBAL
+                use = Use(Right.ALL, scope, REPLAY, "replay")
                 decision = desk.guard.check(unit.standing, *use[:3])
                 if decision.allowed and not decision.audited:  # of its own: that is noted, too
                     unit.audit.append(recorded(desk.now(), unit.standing, use, decision))

@@ -60,7 +60,8 @@ class ReplayReport(msgspec.Struct, frozen=True):
     def summary(self) -> str:
         """Return how many there are of each outcome."""
         counts = [f"{number:,} {_WORDS[outcome]}" for outcome, number in self.counts.items()]
-        turns = "turn" if len(self.replays) == 1 else "turns"
+        what = "hook" if any(replay.point for replay in self.replays) else "turn"
+        turns = what if len(self.replays) == 1 else f"{what}s"
         text = f"{len(self.replays):,} {turns} replayed: {', '.join(counts) or 'none'}"
         if self.left_out:
             text += f"; {self.left_out:,} left out, of kinds without a class"

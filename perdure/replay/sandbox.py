@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -13,8 +13,9 @@ from ..actors.pool.future import Future
 from ..actors.system.options import Limits
 from ..actors.system.runtime import Runtime
 from ..actors.talk.turn import Alarm, Letter
-from ..hooks.history.playback import Playback
-from ..hooks.history.recording import row_of
+from ..hooks.history.playback import Blank, Playback
+from ..hooks.history.record import HookRecord
+from ..hooks.history.recording import Recording, row_of
 from ..persistence.errors import ReplayFailed
 from ..persistence.memory.store import MemoryStore
 from ..persistence.records.records import AgentRow, Commit, Timer
@@ -84,23 +85,67 @@ def _run(
         runtime.hooks.play(tape, turn.kind, turn.key, plan.handle)
         put_hooks(runtime, turn)
         runtime.ledger.guard = RecordedGuard(runtime.policy, recording.uses)
-        _put_in(runtime, turn, state)
+        if plan.prepare is not None:
+            plan.prepare(runtime)
+        _put_in(runtime, turn.kind, turn.key, state, recording)
         letter = _letter(runtime, turn)
-        runtime.deliver(turn.kind, turn.key, letter)
-        if not runtime.keeper.cell(turn.kind, turn.key).mailbox.wait_until_rest(patience):
-            raise ReplayFailed(f"{turn} has not ended after {patience:g} seconds")
+        _deliver(runtime, turn.kind, turn.key, letter, patience)
         runtime.supervisor.committer.flush(PATIENCE)
         for record in runtime.history.each(point="turn", newest=True):
             return turn_of(runtime.store, record), tape.missing
     raise ReplayFailed(f"{turn} did not come to an end in its replay")
 
 
-def _put_in(runtime: Runtime, turn: RecordedTurn, state: StateCopy) -> None:
-    """Put the state and the timers before the turn into a sandbox."""
-    recording = turn.recording
+def beside(  # noqa: PLR0917 - where, of whom, and what
+    open_sandbox: OpenSandbox,
+    agents: Sequence[type[Agent[Any]]],
+    record: HookRecord,
+    state: StateCopy,
+    behind: StoreReader,
+    work: Callable[[Runtime, object], None],
+) -> list[str]:
+    """Have ``work`` done with the agent of a record in a state, in a turn of which nothing is kept.
+
+    Returns what it wanted, of which nothing was recorded.
+    """
+    return contextvars.Context().run(_beside, open_sandbox, agents, record, state, behind, work)
+
+
+def _beside(  # noqa: PLR0917 - as above
+    open_sandbox: OpenSandbox,
+    agents: Sequence[type[Agent[Any]]],
+    record: HookRecord,
+    state: StateCopy,
+    behind: StoreReader,
+    work: Callable[[Runtime, object], None],
+) -> list[str]:
+    kind, key = record.kind, record.key
+    nothing = Recording("", "null", state.version, record.message, started=record.time)
+    tape = Blank(nothing)
+    with open_sandbox(agents, record.time, SandboxStore(behind, {})) as runtime:
+        runtime.catalogue.takes_all = True
+        runtime.hooks.play(tape, kind, key, lambda agent, _message: work(runtime, agent))
+        for hook in runtime.hooks.registry.list():
+            runtime.hooks.registry.remove(hook.name)
+        _put_in(runtime, kind, key, state, nothing)
+        letter = Letter(None, letter_id=record.message or 1)
+        letter.correlation = record.correlation or letter.id
+        _deliver(runtime, kind, key, letter, PATIENCE)
+    return list(dict.fromkeys(tape.missing))
+
+
+def _deliver(runtime: Runtime, kind: str, key: str, letter: Letter, patience: float | None) -> None:
+    """Have an agent handle a letter, and wait until it has."""
+    runtime.deliver(kind, key, letter)
+    if not runtime.keeper.cell(kind, key).mailbox.wait_until_rest(patience):
+        raise ReplayFailed(f"the turn of {kind}/{key} has not ended after {patience:g} seconds")
+
+
+def _put_in(runtime: Runtime, kind: str, key: str, state: StateCopy, recording: Recording) -> None:
+    """Put the state and the timers before a turn into a sandbox."""
     if state.version:
-        head = AgentRow(_AGENT, turn.kind, turn.key, state.version - 1, 0, "active", "")
-        commit = Commit(turn.kind, turn.key, "active", "", recording.started, "(replay)")
+        head = AgentRow(_AGENT, kind, key, state.version - 1, 0, "active", "")
+        commit = Commit(kind, key, "active", "", recording.started, "(replay)")
         commit.delta = state.delta(_AGENT)
         commit.with_effects().timers = [Timer(*each) for each in recording.held]
         runtime.supervisor.writer(head).submit(commit)

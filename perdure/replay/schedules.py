@@ -22,6 +22,7 @@ from .schedule import CALL, ReplaySchedule
 
 REPLAY: Final = "(replay)"
 """The key under which all rights on an agent's scope allow to replay its turns."""
+SCHEDULING: Final = "schedule replays"
 _UP: Final = Order(("name",))
 
 
@@ -72,45 +73,46 @@ class ReplaySchedules(Handle):
             for number in kept(self._store, name):
                 unit.change((REPLAY_RESULTS, (number,)), lambda _row: None)
 
-        self._change("replay.remove", removed)
+        as_the_system(self._desk, "replay.remove", SCHEDULING, removed)
 
-    def add(self, schedule: ReplaySchedule) -> None:
-        """Store a schedule; ConfigurationError if its name is taken."""
-        place: Place = (REPLAY_SCHEDULES, (schedule.name,))
-        row = row_of(schedule)
 
-        def added(unit: Unit) -> None:
-            if self._desk.look(unit, place) is not None:
-                message = (
-                    f"{CALL}({schedule.name!r}): there is a schedule of that name; remove it first,"
-                    " or take another"
-                )
-                raise ConfigurationError(message)
-            unit.change(place, lambda _row: row, checked=True)
+def put_schedule(desk: Desk, schedule: ReplaySchedule) -> None:
+    """Store a schedule; ConfigurationError if its name is taken, Denied to all but the system."""
+    place: Place = (REPLAY_SCHEDULES, (schedule.name,))
+    row = row_of(schedule)
 
-        self._change(CALL, added)
+    def added(unit: Unit) -> None:
+        if desk.look(unit, place) is not None:
+            message = (
+                f"{CALL}({schedule.name!r}): there is a schedule of that name; remove it first,"
+                " or take another"
+            )
+            raise ConfigurationError(message)
+        unit.change(place, lambda _row: row, checked=True)
 
-    def permit(self, operation: str) -> None:
-        """Raise Denied to who is not the system; that is in the audit."""
-        if self._desk.standing().principal != Principal.SYSTEM:
-            self._change(operation, _nothing)
+    as_the_system(desk, CALL, SCHEDULING, added)
 
-    def _change(self, operation: str, work: Callable[[Unit], None]) -> None:
-        """Have a change made, with what the audit keeps of it."""
-        desk = self._desk
-        use = Use(Right.ALL, Scope.GLOBAL, REPLAY, operation)
 
-        def worked(unit: Unit) -> None:
-            allowed = unit.standing.principal == Principal.SYSTEM
-            if allowed:
-                work(unit)
-            decision = Decision(allowed, "the system's")
-            unit.audit.append(recorded(desk.now(), unit.standing, use, decision))
-            if not allowed:
-                who = unit.standing.principal
-                raise Denied(f"{who} may not schedule replays; only the system may")
+def permit(desk: Desk, operation: str, what: str) -> None:
+    """Raise Denied to who is not the system; that is in the audit."""
+    if desk.standing().principal != Principal.SYSTEM:
+        as_the_system(desk, operation, what, _nothing)
 
-        desk.run(worked)
+
+def as_the_system(desk: Desk, operation: str, what: str, work: Callable[[Unit], None]) -> None:
+    """Have a change made, with what the audit keeps of it; Denied to who is not the system."""
+    use = Use(Right.ALL, Scope.GLOBAL, REPLAY, operation)
+
+    def worked(unit: Unit) -> None:
+        allowed = unit.standing.principal == Principal.SYSTEM
+        if allowed:
+            work(unit)
+        decision = Decision(allowed, "the system's")
+        unit.audit.append(recorded(desk.now(), unit.standing, use, decision))
+        if not allowed:
+            raise Denied(f"{unit.standing.principal} may not {what}; only the system may")
+
+    desk.run(worked)
 
 
 def row_of(schedule: ReplaySchedule) -> Row:

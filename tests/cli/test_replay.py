@@ -8,6 +8,7 @@ import pytest
 
 from perdure import AgentSystem
 from tests.cli.commands import invoke, spawn
+from tests.replay.hooked import Desk, spell
 from tests.replay.tills import Till, turns
 
 
@@ -107,3 +108,41 @@ def test_wrong_use_is_told_in_a_sentence(
     result = invoke("replay", *arguments, "--store", store)
     assert result.exit_code == code
     assert says in result.output
+
+
+def test_one_execution_of_a_hook_runs_again(tmp_path: Path) -> None:
+    """Under its own code the same; under other code, or told something else, what it answers."""
+    path = tmp_path / "desk.db"
+    with AgentSystem.open(path, agents=[Desk], sync="process") as system:
+        system.hooks.on("message.before", spell, name="spell")
+        system.agent(Desk, "a").call(Desk.assign, "t-1").get()
+        system.idle()
+        runs = {record.hook: record.id for record in system.hooks.history.each()}
+
+    def replayed(hook: str, against: str, *more: str) -> tuple[int, str]:
+        target = f"tests.replay.hooked:{against}"
+        result = invoke(
+            "replay", "--hook-run", runs[hook], "--against", target, "--store", path, *more
+        )
+        return result.exit_code, result.stdout or result.stderr
+
+    assert replayed("spell", "spell") == (0, "1 hook replayed: 1 same\n")
+    assert replayed("Desk.early", "Desk") == (0, "1 hook replayed: 1 same\n")
+    code, told = replayed("spell", "shout")
+    assert code == 1
+    assert f"{runs['spell']} spell at message.before: different" in told
+    assert 'result.data[0][0]: "T-1" -> "T-1!"' in told
+    code, told = replayed("spell", "spell", "--details", 'args[0]="x"', "--junit", str(path) + "j")
+    assert code == 1
+    assert '"X"' in told
+    assert "spell at message.before" in Path(str(path) + "j").read_text()
+    code, told = replayed("spell", "Desk")
+    assert (code, "no hook 'spell' is here" in told) == (1, True)
+    assert replayed("spell", "spell", "--kind", "Desk")[0] == 2
+    assert replayed("Desk.early", "Desk", "--message", "ticket=1")[0] == 2
+
+
+def test_details_are_of_a_hook(store: Path) -> None:
+    """They go with the execution of a hook, and with nothing else."""
+    turns = ("replay", "--against", "tests.replay.tills:Till", "--store", store)
+    assert invoke(*turns, "--details", "a=1").exit_code == 2

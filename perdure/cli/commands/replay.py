@@ -26,9 +26,10 @@ from .keys import provider_of
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which turns: one by its id, or all that fit."""
+    """Which turns: one by its id, or all that fit; or one execution of a hook."""
 
     run: str | None
+    hook_run: str | None
     kind: str | None
     key: str | None
     correlation: int | None
@@ -41,7 +42,27 @@ class Wanted:
         """Return them as a batch takes them."""
         given = {name: value for name, value in asdict(self).items() if value is not None}
         given.pop("run", None)
+        given.pop("hook_run", None)
         return msgspec.convert(given, TurnSelection)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What is to be other than it was: each as PATH=JSON."""
+
+    message: Sequence[str]
+    state: Sequence[str]
+    details: Sequence[str]
+
+    def refuse(self, wanted: Wanted, *, debug: bool) -> None:
+        """Raise ConfigurationError for what does not go with what is wanted."""
+        if wanted.run is None and (debug or self.message or self.state):
+            message = "--debug, --message and --state are for one turn: give its ID"
+            raise ConfigurationError(message)
+        if wanted.hook_run is None and self.details:
+            raise ConfigurationError("--details is for one execution of a hook: give --hook-run")
+        if wanted.hook_run is not None and (wanted.run is not None or wanted.selection()):
+            raise ConfigurationError("--hook-run is one execution of a hook, and takes no turns")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +75,25 @@ class Output:
 
 
 def replay_turns(
-    store: str, against: str, wanted: Wanted, output: Output, *, workers: int,
-    ignore: Sequence[str], any_order: Sequence[str], tolerance: float, message: Sequence[str],
-    state: Sequence[str], debug: bool, keys: str | None,
+    store: str, against: str, wanted: Wanted, output: Output, changes: Changes, *, workers: int,
+    ignore: Sequence[str], any_order: Sequence[str], tolerance: float, debug: bool,
+    keys: str | None,
 ) -> ExitCode:  # fmt: skip
     """Replay turns of a store; PROBLEMS if one comes out differently."""
     rules = ReplayRules(tuple(ignore), tolerance, tuple(any_order))
-    changed = _values(message), _values(state)
-    if wanted.run is None and (debug or any(changed)):
-        raise ConfigurationError("--debug, --message and --state are for one turn: give its ID")
-    agents = load_program(against, Path.cwd()).agents
+    changes.refuse(wanted, debug=debug)
+    changed = _values(changes.message), _values(changes.state)
+    program = load_program(against, Path.cwd())
+    agents = program.agents
     secrets = Keys() if keys is None else Keys(secrets=provider_of(keys))
     with AgentSystem.open_replays(store, agents=agents, keys=secrets) as replays:
-        if wanted.run is None:
+        if wanted.hook_run is not None:
+            found = replays.hook(
+                wanted.hook_run, details=_values(changes.details), function=program.main,
+                agents=agents, rules=rules,
+            )  # fmt: skip
+            report = ReplayReport([found])
+        elif wanted.run is None:
             report = _all(replays, agents, wanted, rules, workers)
         elif debug:
             found = replays.debug(
