@@ -178,7 +178,7 @@ class AgentSystem:
         """Recorded turns run again, in a system of their own: ``turn(id)``, ``batch()``, ..."""
         self._service: Service | None = None
         if opening.service and isinstance(store, SqliteStore):
-            operator = Operator(self._runtime, self.dead_letters)
+            operator = Operator(self._runtime, self.dead_letters, self.replay)
             self._service = Service(Path(store.location).absolute(), operator, self.statistics)
 
     @classmethod

@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 
 from ...persistence.errors import NotRecorded
-from .recording import UNAWAITED, CallPlace, OutsideCall, Recorder, Recording
 from ...persistence.records.tables import Row, Table
+from .recording import UNAWAITED, CallPlace, OutsideCall, Recorder, Recording
 
 
 class RecordedError(Exception):

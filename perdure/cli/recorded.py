@@ -8,13 +8,23 @@ import typer
 
 from .terminal.exits import ExitCode
 from .terminal.options import (
+    AnyOrder,
     AsJson,
+    FirstTurn,
+    Ignored,
+    LastTurn,
+    Listing,
+    MostTurns,
     OfKey,
     OfKind,
+    OfSession,
+    OfTurns,
+    ScheduleAction,
     Store,
+    Tolerance,
+    Workers,
     name,
     names,
-    number,
     positive,
     text,
 )
@@ -38,48 +48,15 @@ def replay(
     ],
     kind: OfKind = None,
     key: OfKey = None,
-    correlation: Annotated[
-        int | None, typer.Option(metavar="N", help="Only of this chain.", show_default=False)
-    ] = None,
-    session: Annotated[
-        str | None, typer.Option(metavar="ID", help="Only of this session.", show_default=False)
-    ] = None,
-    first: Annotated[
-        str | None, typer.Option(metavar="ID", help="From this turn on.", show_default=False)
-    ] = None,
-    last: Annotated[
-        str | None, typer.Option(metavar="ID", help="Up to this turn.", show_default=False)
-    ] = None,
-    most: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", callback=number, help="At most so many turns.", show_default="all"
-        ),
-    ] = None,
-    workers: Annotated[
-        int, typer.Option(metavar="N", callback=positive, help="How many run at once.")
-    ] = 2,
-    ignore: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PATH",
-            callback=names,
-            show_default=False,
-            help="What does not count, as delta.set.updated or sends*; may be repeated.",
-        ),
-    ] = None,
-    any_order: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PATH",
-            callback=names,
-            show_default=False,
-            help="An array whose order does not count; may be repeated.",
-        ),
-    ] = None,
-    tolerance: Annotated[
-        float, typer.Option(min=0, max=1, metavar="SHARE", help="By how much numbers may differ.")
-    ] = 0.0,
+    correlation: OfTurns = None,
+    session: OfSession = None,
+    first: FirstTurn = None,
+    last: LastTurn = None,
+    most: MostTurns = None,
+    workers: Workers = 2,
+    ignore: Ignored = None,
+    any_order: AnyOrder = None,
+    tolerance: Tolerance = 0.0,
     message: Annotated[
         list[str] | None,
         typer.Option(
@@ -168,3 +145,78 @@ def replay(
         store, against, wanted, Output(json, junit, html), changes, workers=workers,
         ignore=ignore or (), any_order=any_order or (), tolerance=tolerance, debug=debug, keys=keys,
     )  # fmt: skip
+
+
+def replay_schedules(
+    store: Store,
+    action: Annotated[
+        ScheduleAction, typer.Argument(metavar="ACTION", help="What to do.")
+    ] = ScheduleAction.LIST,
+    schedule: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", callback=name, help="Which schedule; for show a result."),
+    ] = None,
+    *,
+    at: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="For add: once, as 2031-05-07 18:00 (UTC)."),
+    ] = None,
+    every: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="For add: every so many seconds.")
+    ] = None,
+    cron: Annotated[
+        str | None,
+        typer.Option(metavar="EXPRESSION", callback=name, help="For add: as '0 3 * * *'."),
+    ] = None,
+    zone: Annotated[
+        str, typer.Option(metavar="ZONE", callback=text, help="The time zone of --cron.")
+    ] = "UTC",
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:NAME", callback=name, help="The code, if not that of the system."
+        ),
+    ] = None,
+    kind: OfKind = None,
+    key: OfKey = None,
+    correlation: OfTurns = None,
+    session: OfSession = None,
+    first: FirstTurn = None,
+    last: LastTurn = None,
+    most: MostTurns = None,
+    workers: Workers = 2,
+    keep: Annotated[
+        int, typer.Option(metavar="N", callback=positive, help="How many results are kept.")
+    ] = 20,
+    ignore: Ignored = None,
+    any_order: AnyOrder = None,
+    tolerance: Tolerance = 0.0,
+    listing: Listing,
+) -> ExitCode:
+    """Have recorded turns replayed on a schedule; see what came of it.
+
+    `add` makes a schedule: one of --at, --every and --cron says when, the other options which turns
+    are replayed under which code, and how they are compared. `run` runs one now, beside its
+    moments; `remove` removes one with its results. These write: the process that has the store
+    open does it, and imports the code there; where nobody has, it is done in the store. Schedules
+    fall due while a process runs agents on the store.
+
+    `results` lists what came of them, the last ones, the newest at the end; of one, or of all.
+    `show` shows a result by its ID with the turns that differ. The exit code of `run` and `show`
+    is 1 if one differs or cannot run.
+
+    \b
+    perdure replay-schedules --store desk.db
+    perdure replay-schedules add nightly --cron "0 3 * * *" --kind Desk --store desk.db
+    perdure replay-schedules run nightly --store desk.db
+    perdure replay-schedules results nightly --store desk.db
+    """
+    from .commands.replay import Wanted
+    from .commands.schedules import When, handle
+
+    wanted = Wanted(None, None, kind, key, correlation, session, first, last, most)
+    when = When(
+        at, every, cron, zone, against, workers, keep, tuple(ignore or ()),
+        tuple(any_order or ()), tolerance,
+    )  # fmt: skip
+    return handle(store, action, schedule, when, wanted, listing)

@@ -17,7 +17,7 @@ from ..shared.ledger.desk import Handle
 from ..shared.ledger.guard import Right, Use, recorded
 from .comparison import ReplayRules
 from .replayer import SAME, Replayer
-from .results import ReplayResults, refuse_others
+from .results import ReplayResult, ReplayResults, refuse_others
 from .sandbox import OpenSandbox
 from .schedule import CALL, KEEP, ReplaySchedule
 from .schedules import (
@@ -50,7 +50,8 @@ class Replays(Replayer, Handle):
             runtime.desk, runtime.store, self, runtime.dispatcher.blocking,
             runtime.hooks.redact,
         )  # fmt: skip
-        runtime.attend(self._sweep)
+        if classes:  # else a tool has it open, and they wait for who has the classes
+            runtime.attend(self._sweep)
 
     @property
     def schedules(self) -> ReplaySchedules:
@@ -120,6 +121,15 @@ class Replays(Replayer, Handle):
         put_schedule(self._desk, schedule)
         self._sweep.due(max(0.0, (due or 0.0) - schedule.made))
         return schedule
+
+    def run(self, name: str) -> ReplayResult:
+        """Run a schedule now, beside its moments; store and return what came of it.
+
+        Only the system may (Denied). UnknownReplay if there is none of that name, or it is removed
+        meanwhile.
+        """
+        permit(self._desk, "replay.run", SCHEDULING)
+        return self._sweep.once(row_of(self.schedules.get(name)))
 
     def _known(self, name: str) -> Hook | None:
         """Return a hook of the system; Denied to all but that: they act in its name."""

@@ -72,8 +72,8 @@ class ReplayResults(Handle):
         """
         refuse_others(self._desk, "see what came of scheduled replays")
         most = checked_limit(limit)
-        rows = _page(self._store, name, after, most + 1, newest=newest)
-        return page_of(map(_decoded, rows), most, attrgetter("id"))
+        found = results_in(self._store, name, after=after, newest=newest)
+        return page_of(found, most, attrgetter("id"))
 
     def each(
         self, name: str | None = None, *, after: int | None = None, newest: bool = False
@@ -96,11 +96,14 @@ class ReplayResults(Handle):
 
 def kept(store: StoreReader, name: str) -> Iterator[int]:
     """Iterate over the ids of a schedule's results, newest first."""
-    after: int | None = None
-    while rows := _page(store, name, after, LIMIT, newest=True):
-        for row in rows:
-            after = int(str(row[0]))
-            yield after
+    return (int(str(row[0])) for row in _rows(store, name, None, newest=True))
+
+
+def results_in(
+    store: StoreReader, name: str | None, *, after: int | None, newest: bool
+) -> Iterator[ReplayResult]:
+    """Iterate over the results in a store, of a schedule or of all."""
+    return map(_decoded, _rows(store, name, after, newest=newest))
 
 
 def refuse_others(desk: Desk, what: str) -> None:
@@ -110,13 +113,16 @@ def refuse_others(desk: Desk, what: str) -> None:
         raise Denied(f"{who} may not {what}; only the system may")
 
 
-def _page(
-    store: StoreReader, name: str | None, after: int | None, limit: int, *, newest: bool
-) -> list[Row]:
+def _rows(
+    store: StoreReader, name: str | None, after: int | None, *, newest: bool
+) -> Iterator[Row]:
     order = Order(("sequence",), (), newest)
     if name is not None:
         order = Order(("name", "sequence"), (name,), newest)
-    return store.page(REPLAY_RESULTS, order, None if after is None else (after,), limit)
+    place = None if after is None else (after,)
+    while rows := store.page(REPLAY_RESULTS, order, place, LIMIT):
+        yield from rows
+        place = (int(str(rows[-1][0])),)
 
 
 def _decoded(row: Row) -> ReplayResult:

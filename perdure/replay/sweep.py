@@ -22,6 +22,7 @@ from ..persistence.errors import (
     StoreUnavailable,
     SystemClosed,
     UnknownHook,
+    UnknownReplay,
     told,
 )
 from ..persistence.names.scope import Principal
@@ -30,6 +31,7 @@ from ..persistence.records.tables import Row
 from ..persistence.store.store import StoreReader
 from ..shared.ledger.desk import Desk
 from ..shared.ledger.sweep import AT_ONCE, Sweep
+from ..shared.ledger.unit import Unit
 from .replayer import Replayer
 from .results import ReplayResult, kept, result_of
 from .schedule import EARLY, ReplaySchedule
@@ -104,6 +106,25 @@ class ReplaySweep(Sweep):
             logger.warning("the replay %r failed: %s", schedule.name, result.error)
         self._move(row, schedule, following, result)
 
+    def once(self, row: Row) -> ReplayResult:
+        """Run a schedule now, beside its moments; store and return what came of it.
+
+        UnknownReplay where it was removed meanwhile, or is another one.
+        """
+        schedule, now = schedule_in(row), self._desk.now()
+        place = (REPLAY_SCHEDULES, (schedule.name,))
+        result = self._replayed(schedule, now, now)
+        unit = self._desk.begin_as(Principal.SYSTEM, 0)
+        with self._desk.transaction(unit):
+            found = self._desk.look(unit, place)
+            if found is None or _moved(schedule_in(found), None) != _moved(schedule, None):
+                message = f"the schedule {schedule.name!r} is gone, so no result of it is kept"
+                raise UnknownReplay(message)
+            unit.change(place, lambda _row: found, checked=True)  # not if it goes meanwhile
+            result = self._put(unit, schedule, result)
+        newest = next(kept(self._store, schedule.name))
+        return msgspec.structs.replace(result, id=newest)
+
     def _replayed(self, schedule: ReplaySchedule, due: float, now: float) -> ReplayResult:
         try:
             agents = None if schedule.against is None else load_program(schedule.against).agents
@@ -131,7 +152,7 @@ class ReplaySweep(Sweep):
         """Move a schedule on and store a result, unless it is another one by now."""
         name = schedule.name
         place = (REPLAY_SCHEDULES, (name,))
-        moved = row_of(msgspec.structs.replace(schedule, due=due))
+        moved = row_of(_moved(schedule, due))
         unit = self._desk.begin_as(Principal.SYSTEM, 0)
         try:
             with self._desk.transaction(unit):
@@ -140,16 +161,21 @@ class ReplaySweep(Sweep):
                     return
                 unit.change(place, lambda _row: moved, checked=True)
                 if result is not None:
-                    # An agent may have been erased while its turns were replayed.
-                    shown = [each for each in result.differing if self._is_kept(each.id)]
-                    result = msgspec.structs.replace(result, differing=shown)
-                    text = self._redact(msgspec.json.encode(result).decode())
-                    stored = (*PLACE, name, text)
-                    unit.change((REPLAY_RESULTS, PLACE), lambda _row: stored, blind=True)
-                    for number in islice(kept(self._store, name), schedule.keep - 1, None):
-                        unit.change((REPLAY_RESULTS, (number,)), lambda _row: None)
+                    self._put(unit, schedule, result)
         except Conflict as error:
             logger.info("no result of the replay %r is kept: %s", name, error)
+
+    def _put(self, unit: Unit, schedule: ReplaySchedule, result: ReplayResult) -> ReplayResult:
+        """Store a result, and remove those that are more than are kept; return what is stored."""
+        # An agent may have been erased while its turns were replayed.
+        shown = [each for each in result.differing if self._is_kept(each.id)]
+        result = msgspec.structs.replace(result, differing=shown)
+        text = self._redact(msgspec.json.encode(result).decode())
+        stored = (*PLACE, schedule.name, text)
+        unit.change((REPLAY_RESULTS, PLACE), lambda _row: stored, blind=True)
+        for number in islice(kept(self._store, schedule.name), schedule.keep - 1, None):
+            unit.change((REPLAY_RESULTS, (number,)), lambda _row: None)
+        return msgspec.json.decode(text, type=ReplayResult)
 
     def _is_kept(self, run: str) -> bool:
         try:
@@ -157,3 +183,7 @@ class ReplaySweep(Sweep):
         except UnknownHook:
             return False
         return True
+
+
+def _moved(schedule: ReplaySchedule, due: float | None) -> ReplaySchedule:
+    return msgspec.structs.replace(schedule, due=due)

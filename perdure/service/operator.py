@@ -7,13 +7,27 @@ from dataclasses import asdict
 from itertools import chain
 from typing import Final
 
+import msgspec
+
 from ..actors.system.dead_letters import DeadLetters
 from ..actors.system.runtime import Runtime
 from ..actors.talk.control import Verb
 from ..persistence.errors import ConfigurationError, StoreUnavailable
 from ..persistence.names.scope import Principal
 from ..persistence.records.records import DeadLetter
-from .protocol import Flush, HooksWish, Isolate, Letters, LifecycleWish, OperatorWish, Restore
+from ..replay.replays import Replays
+from ..replay.schedule import ReplaySchedule
+from .protocol import (
+    Flush,
+    HooksWish,
+    Isolate,
+    Letters,
+    LifecycleWish,
+    OperatorWish,
+    PutSchedule,
+    Restore,
+    ScheduleWish,
+)
 
 PATIENCE: Final = 60.0
 """Seconds that a step waits for the turn under way."""
@@ -28,10 +42,11 @@ Done = dict[str, object]
 class Operator:
     """Operate one system; every method returns what was done, or raises why not."""
 
-    def __init__(self, runtime: Runtime, dead_letters: DeadLetters) -> None:
+    def __init__(self, runtime: Runtime, dead_letters: DeadLetters, replays: Replays) -> None:
         """Operate what runs in ``runtime``."""
         self._runtime = runtime
         self._dead_letters = dead_letters
+        self._replays = replays
 
     def do(self, wish: OperatorWish) -> Iterator[Done]:
         """Do what is wished; yields each thing that was done."""
@@ -50,6 +65,13 @@ class Operator:
             case HooksWish():
                 hooks = self._runtime.hooks.registry.list()
                 yield from (asdict(hook.statistics()) for hook in hooks)
+            case PutSchedule():
+                yield self._schedule(wish.schedule)
+            case ScheduleWish(run=True):
+                yield msgspec.to_builtins(self._replays.run(wish.name))
+            case ScheduleWish():
+                self._replays.schedules.remove(wish.name)
+                yield {"action": "removed", "name": wish.name}
             case Flush():
                 committer = self._runtime.supervisor.committer
                 yield {"action": "flush", "done": committer.flush(wish.timeout)}
@@ -60,6 +82,13 @@ class Operator:
             raise ConfigurationError(f"{wish.verb!r} is nothing that can be done to an agent")
         done = self._runtime.step(wish.kind, wish.key, verb, timeout=PATIENCE)
         return {"action": str(verb), "kind": wish.kind, "key": wish.key, "done": done}
+
+    def _schedule(self, asked: ReplaySchedule) -> Done:
+        given = {name: getattr(asked, name) for name in asked.__struct_fields__}
+        which = given.pop("which")
+        del given["made"], given["due"]
+        made: Done = msgspec.to_builtins(self._replays.schedule(**given, **which))
+        return made
 
     def _letters(self, wish: Letters) -> Iterator[Done]:
         letters = self._all(wish.kind) if wish.every else map(self._dead_letters.get, wish.ids)

@@ -12,6 +12,8 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from ..replay.schedule import ReplaySchedule
+
 VERSION: Final = 1
 LONGEST_LINE: Final = 1 << 20
 """Bytes; more is no request."""
@@ -65,7 +67,22 @@ class HooksWish(msgspec.Struct, tag="hooks", forbid_unknown_fields=True):
     """Tell what each hook did."""
 
 
-OperatorWish: TypeAlias = LifecycleWish | Isolate | Restore | Letters | Flush | HooksWish
+class PutSchedule(msgspec.Struct, tag="schedule", forbid_unknown_fields=True):
+    """Have recorded turns replayed on a schedule."""
+
+    schedule: ReplaySchedule
+
+
+class ScheduleWish(msgspec.Struct, tag="scheduled", forbid_unknown_fields=True):
+    """Run a schedule of replays now, or remove it."""
+
+    name: str
+    run: bool
+
+
+OperatorWish: TypeAlias = (
+    LifecycleWish | Isolate | Restore | Letters | Flush | HooksWish | PutSchedule | ScheduleWish
+)
 Wish: TypeAlias = OperatorWish | StatusWish
 
 

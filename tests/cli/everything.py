@@ -23,6 +23,7 @@ def fill(path: Path) -> None:
         apac = system.agent(Desk, "apac")
         system.hooks.record(apac)
         apac.call(Desk.assign, "T-2").get()
+        system.replay.schedule("nightly", at=0.0, against="tests.cli.programs:Desk")
         emea.cast(Desk.refuse, "no")
         emea.cast(Desk.refuse, "never")
         system.idle(DEADLINE)

@@ -99,7 +99,7 @@ def test_patterns_are_listed_with_what_they_hold(waiting: Path) -> None:
 
 LISTS: Final = {
     "agents", "journal", "mail", "timers", "dead-letters", "hooks", "audit", "state", "sharing",
-    "sessions", "artifacts", "growth", "doctor", "timeline",
+    "sessions", "artifacts", "growth", "doctor", "timeline", "replay-schedules",
 }  # fmt: skip
 
 
@@ -118,7 +118,8 @@ def test_every_list_has_the_same_options() -> None:
     assert where["after"] == where["newest"] == where["limit"] == LISTS
     assert LISTS < where["wide"] <= where["json"]
     agents = {"agents", "journal", "mail", "timers", "dead-letters", "hooks", "timeline"}
-    assert where["key"] - {"show", "diff", "isolate", "restore", "why", "replay"} == agents
+    others = {"show", "diff", "isolate", "restore", "why", "replay", "replay-schedules"}
+    assert where["key"] - others == agents
     assert [len(shared[name]) for name in ("store", "scope")] == [1, 2]
 
 

@@ -78,6 +78,12 @@ RUNS: Final[dict[str, list[list[str]]]] = {
     "hooks runs": [[]],
     "hooks show": [["RUN"]],
     "replay": [["--against", "tests.cli.programs:Desk"]],
+    "replay-schedules": [[]],
+    "replay-schedules add": [["weekly", "--every", "604800"]],
+    "replay-schedules remove": [["nightly"]],
+    "replay-schedules results": [["nightly"]],
+    "replay-schedules show": [["RESULT"]],
+    "replay-schedules run": [["nightly"]],
     "audit": [[]],
     "audit verify": [[]],
     "audit head": [[]],
@@ -173,6 +179,8 @@ def test_json_keys_are_the_documented_ones(
     (letter, *_) = records("dead-letters", "--store", store)
     (run, *_) = records("hooks", "runs", "--store", store)
     words: dict[str, object] = {"LETTER": letter["id"], "RUN": run["id"]}
+    (result, *_) = records("replay-schedules", "results", "--store", store)
+    words["RESULT"] = result["id"]
     words["FILE"] = tmp_path / "file"
     words |= {name: full_store.with_name(name) for name in ("KEYS", "SESSION")}
     damaged = command in {"doctor findings", "secrets scan"}

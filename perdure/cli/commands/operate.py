@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
 
-from ...persistence.errors import ConfigurationError, UnknownAgent, UnknownDeadLetter
+from ...persistence.errors import (
+    ConfigurationError,
+    UnknownAgent,
+    UnknownDeadLetter,
+    UnknownReplay,
+)
 from ...service.client import find_owner
 from ...service.operator import Operator
 from ...service.protocol import Flush, Isolate, LifecycleWish, OperatorWish, Restore, StatusWish
@@ -19,16 +24,27 @@ from .owned import owned
 FLUSH_SECONDS = 60.0
 
 
-def do(url: str, wish: OperatorWish) -> Iterator[dict[str, Any]]:
-    """Have the owner of a store do something, or open the store and do it; yield what was done."""
+def _nothing() -> None:
+    """Get nothing ready."""
+
+
+def do(
+    url: str, wish: OperatorWish, ready: Callable[[], object] = _nothing
+) -> Iterator[dict[str, Any]]:
+    """Have the owner of a store do something, or open the store and do it; yield what was done.
+
+    ``ready`` gets ready what it takes to do it here, before the store is opened.
+    """
     try:
         owner = find_owner(path_of(url))
         if owner is not None:
             yield from owner.ask(wish)
             return
+        ready()
         with owned(url) as system:
-            yield from Operator(system._runtime, system.dead_letters).do(wish)  # noqa: SLF001
-    except (UnknownAgent, UnknownDeadLetter) as error:
+            runtime = system._runtime  # noqa: SLF001
+            yield from Operator(runtime, system.dead_letters, system.replay).do(wish)
+    except (UnknownAgent, UnknownDeadLetter, UnknownReplay) as error:
         raise NotFound(str(error)) from None
 
 

@@ -114,6 +114,17 @@ class SchemaAction(enum.StrEnum):
     DIFF = "diff"
 
 
+class ScheduleAction(enum.StrEnum):
+    """What to do with scheduled replays."""
+
+    LIST = "list"
+    ADD = "add"
+    REMOVE = "remove"
+    RUN = "run"
+    RESULTS = "results"
+    SHOW = "show"
+
+
 class TimelineFormat(enum.StrEnum):
     """How a timeline is written for other programs."""
 
@@ -299,6 +310,53 @@ OfKind: TypeAlias = Annotated[
     typer.Option(
         "--kind", metavar="KIND", callback=name, help="Only of agents of this kind.",
         show_default=False,
+    ),
+]  # fmt: skip
+OfTurns: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        "--correlation", metavar="N", help="Only of this chain.", show_default=False
+    ),
+]  # fmt: skip
+OfSession: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--session", metavar="ID", help="Only of this session.", show_default=False),
+]
+FirstTurn: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--first", metavar="ID", help="From this turn on.", show_default=False),
+]
+LastTurn: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--last", metavar="ID", help="Up to this turn.", show_default=False),
+]
+MostTurns: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        "--most", metavar="N", callback=number, help="At most so many turns.", show_default="all"
+    ),
+]  # fmt: skip
+Workers: TypeAlias = Annotated[
+    int, typer.Option("--workers", metavar="N", callback=positive, help="How many run at once.")
+]
+Ignored: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--ignore", metavar="PATH", callback=names, show_default=False,
+        help="What does not count, as delta.set.updated or sends*; may be repeated.",
+    ),
+]  # fmt: skip
+AnyOrder: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--any-order", metavar="PATH", callback=names, show_default=False,
+        help="An array whose order does not count; may be repeated.",
+    ),
+]  # fmt: skip
+Tolerance: TypeAlias = Annotated[
+    float,
+    typer.Option(
+        "--tolerance", min=0, max=1, metavar="SHARE", help="By how much numbers may differ."
     ),
 ]  # fmt: skip
 OfKey: TypeAlias = Annotated[
