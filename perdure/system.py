@@ -12,7 +12,7 @@ import threading
 import time
 import warnings
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -64,10 +64,12 @@ from .persistence.sqlite.store import SqliteStore
 from .persistence.store.lease import Lease, Owner
 from .persistence.store.store import Store
 from .persistence.upkeep.retention import Retention
-from .replay.replayer import Replayer
-from .replay.replays import Replays
+from .replay.replayer import Replayer, take_no_note
+from .replay.replays import Replays, note_replays
 from .replay.sandbox import KnownInReplays
+from .service.client import find_owner
 from .service.operator import Operator
+from .service.protocol import NoteReplays
 from .service.server import Service
 from .shared.access.access import Access
 from .shared.access.audit import Audit, AuditTrail
@@ -76,7 +78,7 @@ from .shared.scopes.schemas import Schemas
 from .shared.scopes.state import ScopedState
 from .shared.secrets.office import SecretsOffice
 from .shared.sessions.sessions import Sessions
-from .url import open_reader, open_store
+from .url import open_reader, open_store, path_of
 
 logger = logging.getLogger("perdure")
 
@@ -86,6 +88,8 @@ R = TypeVar("R")
 
 CLOSE_SECONDS: Final = 10.0
 """What a system gets to finish in unless it is told otherwise."""
+_NOTED: Final = 1000
+"""Agents of which one request tells that they are replayed."""
 UNDO_SECONDS: Final = 1.0
 """What turns that have begun already get to end in when the opening fails."""
 
@@ -286,15 +290,31 @@ class AgentSystem:
         keys: Keys = Keys(),
         schemas: Mapping[str, object] | None = None,
         detector: Detector | None = DEFAULT_DETECTOR,
+        audit: bool = False,
     ) -> Iterator[Replayer]:
         """Give what replays the recorded turns of a store that is only read, also if it is in use.
 
-        Takes what ``open`` takes. Who may read the file may do it: nothing is asked and nothing is
-        written, also not to the audit.
+        Takes what ``open`` takes. Who may read the file may do it: nothing is asked. With ``audit``
+        each use is in the audit before it begins, which is all that is written: by the process that
+        has the store open, else under its lease (StoreOwned where that process does not listen).
         """
         known = KnownInReplays(limits, keys, {} if schemas is None else schemas, detector)
+        note = partial(cls._note_replays, store) if audit else take_no_note
         with contextlib.closing(open_reader(store)) as reader:
-            yield Replayer(reader, agents, partial(cls._open_sandbox, known))
+            yield Replayer(reader, agents, partial(cls._open_sandbox, known), note)
+
+    @classmethod
+    def _note_replays(cls, store: str | Path, agents: Collection[tuple[str, str]]) -> None:
+        """Put into a store's audit that agents are replayed, by whoever has it open."""
+        noted = sorted(agents)
+        for first in range(0, len(noted), _NOTED):
+            part = noted[first : first + _NOTED]
+            owner = find_owner(path_of(store))
+            if owner is not None:
+                list(owner.ask(NoteReplays(part)))
+                continue
+            with cls.open(store, agents=[], service=False) as system:
+                note_replays(system._runtime.desk, part)  # noqa: SLF001 - of this very class
 
     @classmethod
     @contextlib.contextmanager

@@ -97,6 +97,9 @@ def replay(
     debug: Annotated[
         bool, typer.Option("--debug", help="With ID: run it under pdb, in this terminal.")
     ] = False,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="Write nothing, also no entry into the audit.")
+    ] = False,
     keys: Annotated[
         str | None,
         typer.Option(
@@ -118,9 +121,11 @@ def replay(
     """Run recorded turns again, and tell which come out differently.
 
     Turns are recorded where a class says `record = True`. Each runs in a system of its own, in
-    memory, on the state before it and with what it took from outside as it was recorded. The store
-    is only read, also while another process runs agents on it; nothing is sent, nobody is asked, no
-    call is made outside.
+    memory, on the state before it and with what it took from outside as it was recorded. Nothing is
+    sent, nobody is asked, no call is made outside. The store is only read, also while another
+    process runs agents on it, but for one thing: whose turns are replayed is in the audit. The
+    process that has the store open notes it; where nobody has, the store is opened for it. With
+    --read-only nothing is written, also on a disk that cannot be written.
 
     --hook-run runs one execution of a hook again, as `perdure hooks runs` lists them: a method of
     the agent class that --against names, or the function it names. In the module of a function,
@@ -144,6 +149,7 @@ def replay(
     return replay_turns(
         store, against, wanted, Output(json, junit, html), changes, workers=workers,
         ignore=ignore or (), any_order=any_order or (), tolerance=tolerance, debug=debug, keys=keys,
+        audit=not read_only,
     )  # fmt: skip
 
 

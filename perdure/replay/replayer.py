@@ -28,7 +28,13 @@ from .turn import RecordedTurn, turn_of
 Agents = Sequence[type[Agent[Any]]]
 SAME: Final = ReplayRules()
 """Everything counts."""
+Note = Callable[[Collection[tuple[str, str]]], None]
+"""Told of which agents, by kind and key, turns or hooks are replayed."""
 _AS_IT_WAS: Final[Mapping[str, object]] = {}
+
+
+def take_no_note(_agents: Collection[tuple[str, str]]) -> None:
+    """Take no note of which agents are replayed."""
 
 
 class Replayer:
@@ -43,8 +49,15 @@ class Replayer:
     ReplayFailed where it cannot run.
     """
 
-    def __init__(self, store: StoreReader, agents: Agents, open_sandbox: OpenSandbox) -> None:
-        """Replay what a store has recorded."""
+    def __init__(
+        self,
+        store: StoreReader,
+        agents: Agents,
+        open_sandbox: OpenSandbox,
+        note: Note = take_no_note,
+    ) -> None:
+        """Replay what a store has recorded; ``note`` is told before of which agents."""
+        self._note = note
         self._store = store
         self._agents = agents
         self._open = open_sandbox
@@ -239,3 +252,4 @@ class Replayer:
 
     def _permit(self, agents: Collection[tuple[str, str]]) -> None:
         """Raise Denied to who may not replay turns of some agents."""
+        self._note(agents)

@@ -13,7 +13,7 @@ from ..hooks.hook import Hook
 from ..persistence.errors import ConfigurationError
 from ..persistence.names.keys import checked_name
 from ..persistence.names.scope import Scope
-from ..shared.ledger.desk import Handle
+from ..shared.ledger.desk import Desk, Handle
 from ..shared.ledger.guard import Right, Use, recorded
 from .comparison import ReplayRules
 from .replayer import SAME, Replayer
@@ -139,15 +139,19 @@ class Replays(Replayer, Handle):
         return found
 
     def _permit(self, agents: Collection[tuple[str, str]]) -> None:
-        desk = self._desk
-        if ("", "") in agents:
-            permit(desk, "replay", "replay what hooks did at nobody's work")
-        with desk.entry(REPLAY) as unit:
-            for kind, key in sorted(agents):
-                scope = Scope.agent(kind, key) if kind else Scope.GLOBAL
-                use = Use(Right.ALL, scope, REPLAY, "replay")
-                decision = desk.guard.check(unit.standing, *use[:3])
-                if decision.allowed and not decision.audited:  # of its own: that is noted, too
-                    unit.audit.append(recorded(desk.now(), unit.standing, use, decision))
-                else:
-                    desk.allow(unit, *use)
+        note_replays(self._desk, agents)
+
+
+def note_replays(desk: Desk, agents: Collection[tuple[str, str]]) -> None:
+    """Put into the audit that agents are replayed, by name; Denied to who may not replay them."""
+    if ("", "") in agents:
+        permit(desk, "replay", "replay what hooks did at nobody's work")
+    with desk.entry(REPLAY) as unit:
+        for kind, key in sorted(agents):
+            scope = Scope.agent(kind, key) if kind else Scope.GLOBAL
+            use = Use(Right.ALL, scope, REPLAY, "replay")
+            decision = desk.guard.check(unit.standing, *use[:3])
+            if decision.allowed and not decision.audited:  # of its own: that is noted, too
+                unit.audit.append(recorded(desk.now(), unit.standing, use, decision))
+            else:
+                desk.allow(unit, *use)

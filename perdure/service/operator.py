@@ -15,7 +15,7 @@ from ..actors.talk.control import Verb
 from ..persistence.errors import ConfigurationError, StoreUnavailable
 from ..persistence.names.scope import Principal
 from ..persistence.records.records import DeadLetter
-from ..replay.replays import Replays
+from ..replay.replays import Replays, note_replays
 from ..replay.schedule import ReplaySchedule
 from .protocol import (
     Flush,
@@ -23,6 +23,7 @@ from .protocol import (
     Isolate,
     Letters,
     LifecycleWish,
+    NoteReplays,
     OperatorWish,
     PutSchedule,
     Restore,
@@ -65,13 +66,8 @@ class Operator:
             case HooksWish():
                 hooks = self._runtime.hooks.registry.list()
                 yield from (asdict(hook.statistics()) for hook in hooks)
-            case PutSchedule():
-                yield self._schedule(wish.schedule)
-            case ScheduleWish(run=True):
-                yield msgspec.to_builtins(self._replays.run(wish.name))
-            case ScheduleWish():
-                self._replays.schedules.remove(wish.name)
-                yield {"action": "removed", "name": wish.name}
+            case PutSchedule() | ScheduleWish() | NoteReplays():
+                yield self._replay(wish)
             case Flush():
                 committer = self._runtime.supervisor.committer
                 yield {"action": "flush", "done": committer.flush(wish.timeout)}
@@ -82,6 +78,20 @@ class Operator:
             raise ConfigurationError(f"{wish.verb!r} is nothing that can be done to an agent")
         done = self._runtime.step(wish.kind, wish.key, verb, timeout=PATIENCE)
         return {"action": str(verb), "kind": wish.kind, "key": wish.key, "done": done}
+
+    def _replay(self, wish: PutSchedule | ScheduleWish | NoteReplays) -> Done:
+        match wish:
+            case PutSchedule():
+                return self._schedule(wish.schedule)
+            case ScheduleWish(run=True):
+                result: Done = msgspec.to_builtins(self._replays.run(wish.name))
+                return result
+            case ScheduleWish():
+                self._replays.schedules.remove(wish.name)
+                return {"action": "removed", "name": wish.name}
+            case NoteReplays():
+                note_replays(self._runtime.desk, wish.agents)
+                return {"action": "noted", "agents": len(wish.agents)}
 
     def _schedule(self, asked: ReplaySchedule) -> Done:
         given = {name: getattr(asked, name) for name in asked.__struct_fields__}

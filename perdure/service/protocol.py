@@ -80,9 +80,17 @@ class ScheduleWish(msgspec.Struct, tag="scheduled", forbid_unknown_fields=True):
     run: bool
 
 
+class NoteReplays(msgspec.Struct, tag="replayed", forbid_unknown_fields=True):
+    """Put into the audit that a tool replays what it reads in the file, of some agents."""
+
+    agents: list[tuple[str, str]]
+    """Their kinds and keys; empty ones for what was at nobody's work."""
+
+
 OperatorWish: TypeAlias = (
     LifecycleWish | Isolate | Restore | Letters | Flush | HooksWish | PutSchedule | ScheduleWish
-)
+    | NoteReplays
+)  # fmt: skip
 Wish: TypeAlias = OperatorWish | StatusWish
 
 

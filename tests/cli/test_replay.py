@@ -1,5 +1,6 @@
 """`perdure replay`: recorded turns under changed code, for people and for CI."""
 
+import contextlib
 import json
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from perdure import AgentSystem
-from tests.cli.commands import invoke, spawn
+from tests.cli.commands import invoke, records, spawn
 from tests.replay.hooked import Desk, spell
 from tests.replay.tills import Till, turns
 
@@ -146,3 +147,38 @@ def test_details_are_of_a_hook(store: Path) -> None:
     """They go with the execution of a hook, and with nothing else."""
     turns = ("replay", "--against", "tests.replay.tills:Till", "--store", store)
     assert invoke(*turns, "--details", "a=1").exit_code == 2
+
+
+def noted(store: Path) -> list[tuple[str, str, str]]:
+    """Return what the audit has of replays: who, whose turns, and what became of it."""
+    entries = records("audit", "--operation", "replay", "--store", store)
+    return [(entry["who"], entry["scope"], entry["outcome"]) for entry in entries]
+
+
+@pytest.mark.parametrize("owned", [True, False])
+def test_each_use_is_in_the_audit(store: Path, *, owned: bool) -> None:
+    """By the process that has the store open, else by the command; --read-only writes nothing."""
+    turns_of = ("replay", "--against", "tests.replay.tills:Till", "--store", store)
+    with contextlib.ExitStack() as stack:
+        if owned:
+            stack.enter_context(AgentSystem.open(store, agents=[Till], sync="process"))
+        assert invoke(*turns_of, "--read-only").exit_code == 0
+        assert noted(store) == []
+        assert invoke(*turns_of).exit_code == 0
+        assert noted(store) == [("system", "agent:Till/head", "allowed")]
+        run = records("replay", "--against", "tests.replay.tills:Till", "--store", store)
+        assert invoke(*turns_of, "--key", "nobody").exit_code == 5
+        one = run[0]["replays"][0]["id"]
+        assert invoke("replay", one, *turns_of[1:], "--message", "amount=1").exit_code == 0
+        assert len(noted(store)) == 3
+    assert records("audit", "verify", "--store", store)[0]["intact"]
+
+
+def test_an_owner_that_does_not_listen_is_not_gone_round(store: Path) -> None:
+    """Without its socket the use cannot be noted: the command says so, and what goes without."""
+    turns_of = ("replay", "--against", "tests.replay.tills:Till", "--store", store)
+    with AgentSystem.open(store, agents=[Till], sync="process", service=False):
+        result = invoke(*turns_of)
+        assert (result.exit_code, result.stdout) == (4, "")
+        assert "--read-only replays without an entry" in result.stderr
+        assert invoke(*turns_of, "--read-only").exit_code == 0

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import msgspec
 
 from ...actors.agent.program import load_program
-from ...persistence.errors import ConfigurationError
+from ...persistence.errors import ConfigurationError, StoreError
 from ...persistence.secrets.keys import Keys
 from ...replay.comparison import ReplayRules
 from ...replay.junit import junit
@@ -77,7 +78,7 @@ class Output:
 def replay_turns(
     store: str, against: str, wanted: Wanted, output: Output, changes: Changes, *, workers: int,
     ignore: Sequence[str], any_order: Sequence[str], tolerance: float, debug: bool,
-    keys: str | None,
+    keys: str | None, audit: bool,
 ) -> ExitCode:  # fmt: skip
     """Replay turns of a store; PROBLEMS if one comes out differently."""
     rules = ReplayRules(tuple(ignore), tolerance, tuple(any_order))
@@ -86,7 +87,7 @@ def replay_turns(
     program = load_program(against, Path.cwd())
     agents = program.agents
     secrets = Keys() if keys is None else Keys(secrets=provider_of(keys))
-    with AgentSystem.open_replays(store, agents=agents, keys=secrets) as replays:
+    with _opened(store, agents, secrets, audit=audit) as replays:
         if wanted.hook_run is not None:
             found = replays.hook(
                 wanted.hook_run, details=_values(changes.details), function=program.main,
@@ -109,6 +110,17 @@ def replay_turns(
             report = ReplayReport([replays.simulate(wanted.run, agents=agents, rules=rules)])
     _write(report, output)
     return ExitCode.DONE if report.same else ExitCode.PROBLEMS
+
+
+@contextmanager
+def _opened(store: str, agents: Agents, keys: Keys, *, audit: bool) -> Iterator[Replayer]:
+    try:
+        with AgentSystem.open_replays(store, agents=agents, keys=keys, audit=audit) as replays:
+            yield replays
+    except StoreError:
+        if audit:
+            Screen(error=True).say("--read-only replays without an entry in the audit", "dim")
+        raise
 
 
 def _all(
