@@ -88,6 +88,7 @@ class TurnContext:
                 if turn.unit is None:
                     cell = turn.cell
                     unit = Unit(standing_of(turn), self._home.ledger.guard.epoch, cell)
+                    unit.cause = turn.letter.cause
                     unit.witness = None if turn.notes is None else turn.notes.tape
                     turn.unit = unit
                     cell.shares = True

@@ -15,7 +15,7 @@ import msgspec
 from ...persistence.audit.entries import BY_NUMBER, AuditEntry
 from ...persistence.names.scope import Principal
 from ...persistence.records.records import NOT_KNOWN, DeadLetter, JournalEntry
-from ...persistence.records.shared_tables import ARTIFACTS, AUDIT, FORMATS
+from ...persistence.records.shared_tables import ARTIFACTS, AUDIT, AUDIT_CAUSES, FORMATS
 from ...persistence.records.tables import Order
 from ...persistence.secrets.masking import masked
 from ...persistence.store.store import StoreReader
@@ -35,9 +35,12 @@ SLACK: Final = 1.0
 """Seconds by which commits may be out of the order of their times, with nothing missed."""
 LONGEST: Final = 3600.0
 """Seconds between what happened in a turn and its commit, with nothing missed."""
+FEW: Final = 64
+"""Commits that are looked up one by one; of more a stretch is read."""
 CAUSES: Final = 2
 """The format of stores since which every commit knows what led to it."""
 _LAST: Final = 2**62
+_BY_SEQUENCE: Final = Order(("sequence",))
 _rows: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _tables: Final = msgspec.json.Decoder(dict[str, list[msgspec.Raw]]).decode
 _row: Final = msgspec.json.Decoder(list[Any]).decode
@@ -287,11 +290,12 @@ def decisions(store: StoreReader, reach: Reach) -> Iterator[Event]:
     order, limit = order._replace(descending=reach.newest), FIRST_PAGE
     while True:
         rows = store.page(AUDIT, order, (after,), limit)
-        for row in rows:
-            entry = AuditEntry.of(row)
+        entries = [AuditEntry.of(row) for row in rows]
+        causes = _causes_of(store, sorted({entry.sequence for entry in entries}))
+        for entry in entries:
             if reach.beyond(entry.sequence):
                 return
-            yield _decision(entry)
+            yield _decision(entry, causes.get(entry.sequence, entry.sequence))
         if len(rows) < limit:
             return
         after, limit = int(str(rows[-1][0])), PAGE
@@ -316,7 +320,22 @@ def _number_behind(store: StoreReader, sequence: int, *, newest: bool) -> int:
     return last + 1 if newest else last
 
 
-def _decision(entry: AuditEntry) -> Event:
+def _causes_of(store: StoreReader, sequences: list[int]) -> dict[int, int]:
+    """Return what led to decisions of commits that are not in the journal, where it is known."""
+    found: dict[int, int] = {}
+    if len(sequences) <= FEW:
+        rows = [store.row(AUDIT_CAUSES, (sequence,)) for sequence in sequences]
+        return {int(str(row[0])): int(str(row[1])) for row in rows if row is not None}
+    behind = sequences[0] - 1
+    while rows := store.page(AUDIT_CAUSES, _BY_SEQUENCE, (behind,), PAGE):
+        found |= {int(str(row[0])): int(str(row[1])) for row in rows if row is not None}
+        behind = int(str(rows[-1][0]))  # type: ignore[index]
+        if behind >= sequences[-1]:
+            break
+    return found
+
+
+def _decision(entry: AuditEntry, cause: int) -> Event:
     who = entry.who
     agent = (who.id, who.part) if who.kind == "agent" else ("", "")
     told = {
@@ -325,7 +344,7 @@ def _decision(entry: AuditEntry) -> Event:
     }  # fmt: skip
     return Event(
         entry.sequence, EventKind.DECISION, entry.number, *agent,
-        f"{entry.operation} {entry.scope} {entry.outcome}", entry.time, 0, entry.sequence,
+        f"{entry.operation} {entry.scope} {entry.outcome}", entry.time, 0, cause,
         entry.correlation, masked(msgspec.json.encode(told).decode()),
     )  # fmt: skip
 

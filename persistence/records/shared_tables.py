@@ -87,6 +87,14 @@ AUDIT_ANCHOR: Final = Table(
 )  # fmt: skip
 """The last decision that was trimmed away: where the kept chain begins."""
 
+AUDIT_CAUSES: Final = Table(
+    "audit_causes",
+    (Column("sequence", "integer"), Column("cause", "integer")),
+    key=1,
+    journaled=False,
+)
+"""What led to decisions whose commit left nothing in the journal: those of an undone turn."""
+
 SESSIONS: Final = Table(
     "sessions",
     (
@@ -328,9 +336,9 @@ SCHEMAS: Final = Table(
 """
 
 SHARED_TABLES: Final = (
-    SCOPED, OWNERS, GRANTS, BOUNDARIES, ISOLATED, AUDIT, AUDIT_ANCHOR, SESSIONS, ARTIFACTS,
-    ARTIFACT_NAMES, ARTIFACT_TAGS, LINEAGE, ARTIFACT_USES, CONTENTS, CONTENT_PARTS, CHUNKS,
-    PROGRESS, TOMBSTONES, HOOK_RUNS, HOOK_QUEUE, HOOK_SEGMENTS, HOOK_PINS, TRACES,
+    SCOPED, OWNERS, GRANTS, BOUNDARIES, ISOLATED, AUDIT, AUDIT_ANCHOR, AUDIT_CAUSES, SESSIONS,
+    ARTIFACTS, ARTIFACT_NAMES, ARTIFACT_TAGS, LINEAGE, ARTIFACT_USES, CONTENTS, CONTENT_PARTS,
+    CHUNKS, PROGRESS, TOMBSTONES, HOOK_RUNS, HOOK_QUEUE, HOOK_SEGMENTS, HOOK_PINS, TRACES,
     REPLAY_SCHEDULES, REPLAY_RESULTS, ATTEMPTS, LEFTOVERS, FORMATS, SCHEMAS,
 )  # fmt: skip
 

@@ -16,6 +16,7 @@ from ..records.records import NOT_KNOWN
 from ..records.shared_tables import (
     ATTEMPTS,
     AUDIT,
+    AUDIT_CAUSES,
     FORMATS,
     HOOK_PINS,
     HOOK_QUEUE,
@@ -45,7 +46,7 @@ _TIMERS_1: Final = """CREATE TABLE timers (
 ) WITHOUT ROWID"""
 _HISTORY: Final = (HOOK_RUNS, HOOK_QUEUE, HOOK_SEGMENTS, HOOK_PINS)
 _NEW_IN_2: Final = (FORMATS, TRACES, REPLAY_SCHEDULES, REPLAY_RESULTS)
-_NEW_IN_3: Final = (SCHEMAS, ATTEMPTS, LEFTOVERS)
+_NEW_IN_3: Final = (SCHEMAS, ATTEMPTS, LEFTOVERS, AUDIT_CAUSES)
 _INDEXES: Final = ("journal_leads", f"{AUDIT.name}_correlation_number")
 _CHAINS: Final = "CREATE INDEX IF NOT EXISTS idx_journal_correlation ON journal (correlation)"
 _LATEST: Final = "SELECT coalesce(max(sequence), 0) FROM journal"

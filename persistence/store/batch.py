@@ -22,7 +22,7 @@ from ..records.records import (
     Renaming,
     Timer,
 )
-from ..records.shared_tables import ATTEMPTS, AUDIT
+from ..records.shared_tables import ATTEMPTS, AUDIT, AUDIT_CAUSES
 from ..records.texts import Replacement
 from .batch_rows import Rows, fold_rows, joined
 
@@ -79,6 +79,9 @@ class Batch:
                     places[row[: AUDIT.key]] = row
             if effects.rows and (text := fold_rows(self.tables, commit)):
                 shared[commit.sequence] = text
+            if effects.audit and commit.cause and not (commit.agent or commit.sequence in shared):
+                place = (commit.sequence,)  # the journal does not have it
+                self.tables.setdefault(AUDIT_CAUSES, {})[place] = (*place, commit.cause)
         self.chain = chain
         return shared
 

@@ -27,8 +27,8 @@ from ...persistence.options import Options
 from ...persistence.records.chain import START
 from ...persistence.records.page import LIMIT, Page, page_of, walk
 from ...persistence.records.records import Commit
-from ...persistence.records.shared_tables import AUDIT, AUDIT_ANCHOR
-from ...persistence.records.tables import Change
+from ...persistence.records.shared_tables import AUDIT, AUDIT_ANCHOR, AUDIT_CAUSES
+from ...persistence.records.tables import Change, Order
 from ...persistence.secrets.keys import KeyProvider
 from ...persistence.store.committer import Committer
 from ...persistence.store.store import StoreReader
@@ -210,12 +210,18 @@ class AuditTrail(Handle):
             anchor = Anchor.sealed(chain, key_id, self._options.key)
             commit = Commit()
             gone = [Change(AUDIT, row[:1], None) for row in rows]
+            gone += self._causes_below(int(str(rows[-1][1])))
             commit.with_effects().rows = [
                 *gone, Change(AUDIT_ANCHOR, (1,), anchor.row(self._desk.now()))
             ]  # fmt: skip
             self._append(commit)
             self._anchor = anchor
             return len(rows)
+
+    def _causes_below(self, sequence: int) -> list[Change]:
+        """Return the end of what is kept of commits all of whose decisions go."""
+        rows = self._store.page(AUDIT_CAUSES, Order(("sequence",)), None, SLICE)
+        return [Change(AUDIT_CAUSES, row[:1], None) for row in rows if int(str(row[0])) < sequence]
 
     def _begin(self) -> Anchor | None:
         if self._anchor is None:

@@ -360,6 +360,10 @@ class Desk(View):
             self._spend(unit, seen)
         if decisions:
             commit = Commit()
+            if unit.cause is None:
+                self._chain(commit, unit)
+            else:
+                commit.cause, commit.correlation = unit.cause, unit.standing.correlation
             commit.with_effects().audit = summed(decisions)
             try:
                 self._supervisor.append(commit)

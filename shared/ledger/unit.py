@@ -51,9 +51,9 @@ class Unit:
     """
 
     __slots__ = (
-        "_lock", "_made", "_order", "audit", "checked", "contents", "edge", "ended", "epoch",
-        "mail", "origin", "overlapped", "owner", "reads", "replaced", "serializable", "standing",
-        "steps", "undone", "used", "witness",
+        "_lock", "_made", "_order", "audit", "cause", "checked", "contents", "edge", "ended",
+        "epoch", "mail", "origin", "overlapped", "owner", "reads", "replaced", "serializable",
+        "standing", "steps", "undone", "used", "witness",
     )  # fmt: skip
 
     def __init__(
@@ -65,6 +65,8 @@ class Unit:
         One at the ``edge`` belongs to no turn, and must not see what is not durable yet (G1).
         """
         self.standing = standing
+        self.cause: int | None = None
+        """What led to the turn whose unit it is, as in the journal; None for that of no turn."""
         self.owner = owner
         self.edge = edge
         self.ended = False

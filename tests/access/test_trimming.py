@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from perdure import AgentSystem, Audit, MemoryStore, StaticKeys, VirtualClock
+from perdure import Agent, AgentSystem, Audit, MemoryStore, StaticKeys, VirtualClock
 from perdure.persistence.audit.entries import BY_NUMBER
 from perdure.persistence.errors import Denied
-from perdure.persistence.records.shared_tables import AUDIT
+from perdure.persistence.records.shared_tables import AUDIT, AUDIT_CAUSES
 from perdure.persistence.secrets.keys import key_text
 from perdure.shared.access import audit as trail
-from tests.access.agents import call, opened
+from tests.access.agents import Desk, DeskState, call, opened
 from tests.cli.commands import records
 from tests.kit.children import started
 
@@ -62,6 +62,30 @@ def test_it_is_trimmed_by_itself_when_there_is_much_too_much() -> None:
         assert system.idle()
         assert system.audit.list(limit=1)[0].number == 11
         assert system.audit.verify().intact
+
+
+class Asker(Agent[DeskState]):
+    """Asks others for what they may not do."""
+
+    def ask(self, times: int) -> None:
+        for number in range(times):
+            desk = self.system.agent(Desk, str(number))
+            with pytest.raises(Denied):
+                desk.call(Desk.read, "workflow:w", "k").get()
+
+
+def test_what_led_to_decisions_goes_with_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of turns of which no decision is kept, what led to the last may stay, and no other."""
+    monkeypatch.setattr(trail, "SLICE", 7)
+    store = MemoryStore()
+    with AgentSystem.open(store, agents=[Desk, Asker], audit=Audit(keep=10)) as system:
+        system.agent(Asker, "a").call(Asker.ask, 30).get()
+        assert len(store.keys(AUDIT_CAUSES, None, 100)) == 30
+        assert system.audit.trim() > 0
+        kept = {entry.sequence for entry in system.audit.each()}
+        causes = {int(str(key[0])) for key in store.keys(AUDIT_CAUSES, None, 100)}
+        assert len(causes - kept) <= 1
+        assert len(causes & kept) >= 9
 
 
 def test_nothing_is_trimmed_without_a_limit() -> None:

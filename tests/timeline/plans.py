@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import threading
 from collections.abc import Iterator
@@ -10,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-from perdure import Agent, Durability, State
+from perdure import Agent, Durability, RestartPolicy, Scope, State
+from perdure.persistence.errors import Denied
 
 KEYS = ("a", "b", "c", "d")
 
@@ -24,6 +26,8 @@ class Step(msgspec.Struct):
     key: str
     label: str
     steps: list[Step] = []
+    fails: bool = False
+    """Whether it looks where it may not, and is undone."""
 
 
 class Trail(State):
@@ -33,6 +37,8 @@ class Trail(State):
 class Doer(Agent[Trail]):
     def act(self, step: Step) -> str:
         self.state.last = step.label
+        if step.fails:
+            self.system.state.get(Scope.agent("Vault", "v"), step.label)
         for each in step.steps:
             self._do(each)
         return step.label
@@ -40,7 +46,8 @@ class Doer(Agent[Trail]):
     def _do(self, step: Step) -> None:
         target = self.system.agent(BY_NAME[step.to], step.key)
         if step.how == "ask":
-            assert target.proxy().act(step).get() == step.label
+            with contextlib.suppress(Denied):
+                assert target.proxy().act(step).get() == step.label
         elif step.how == "later":
             self.after(0.001, "pass_on", step, name=step.label)
         elif step.how == "thread":
@@ -54,6 +61,12 @@ class Doer(Agent[Trail]):
         self.act(step)
 
 
+class Culprit(Doer):
+    """One whose turns are undone: what it is told is a dead letter at once."""
+
+    restarts = RestartPolicy(attempts=1)
+
+
 class Dreamer(Doer):
     """One whose handlers are coroutines."""
 
@@ -65,7 +78,8 @@ class Dreamer(Doer):
                 tasks.append(asyncio.create_task(self._send(each)))
             elif each.how == "ask":
                 target = self.system.agent(BY_NAME[each.to], each.key)
-                assert await target.proxy().act(each) == each.label
+                with contextlib.suppress(Denied):
+                    assert await target.proxy().act(each) == each.label
             else:
                 self._do(each)
         await asyncio.gather(*tasks)
@@ -85,7 +99,7 @@ class Ghost(Doer):
     durability = Durability.VOLATILE
 
 
-KINDS: list[type[Agent[Any]]] = [Doer, Dreamer, Ghost]
+KINDS: list[type[Agent[Any]]] = [Doer, Dreamer, Ghost, Culprit]
 BY_NAME: dict[str, Any] = {kind.__name__: kind for kind in KINDS}
 
 
@@ -109,6 +123,21 @@ def plan(randomness: random.Random, label: str, depth: int) -> Step:
         step.how, step.to = "later", to
         steps.append(step)
     return Step("ask", to, randomness.choice(KEYS), label, steps)
+
+
+def with_culprits(randomness: random.Random, step: Step) -> dict[str, str]:
+    """Add steps that are undone below others; give each of their labels with that of its cause."""
+    return dict(_culprits(randomness, step, ""))
+
+
+def _culprits(randomness: random.Random, step: Step, above: str) -> Iterator[tuple[str, str]]:
+    here = step.label if step.to != "Ghost" else above
+    for each in list(step.steps):
+        yield from _culprits(randomness, each, here)
+    if step.to == "Doer":
+        label, how = f"{step.label}.no", randomness.choice(["tell", "ask", "thread"])
+        step.steps.append(Step(how, "Culprit", label, label, fails=True))
+        yield label, here
 
 
 def causes(step: Step, above: str = "") -> Iterator[tuple[str, str]]:
