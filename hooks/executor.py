@@ -9,7 +9,7 @@ from ..persistence.errors import HookFailed
 from ..persistence.names.scope import Principal
 from .acting import apart
 from .details import Details
-from .hook import Hook, HookRun, Surroundings
+from .hook import Hook, HookNeeds, HookRun
 from .results import Cache, Fork, Replace, Result, Skip
 
 D = TypeVar("D")
@@ -42,7 +42,7 @@ def run_chain(  # noqa: PLR0917 - at every point, and keywords cost
     details: Any,  # noqa: ANN401 - the point's
     name: str,
     agent: object,
-    around: Surroundings,
+    around: HookNeeds,
     runs: list[HookRun] | None = None,
     who: Principal | None = None,
 ) -> Decision[Any] | None:
@@ -76,12 +76,12 @@ def run_chain(  # noqa: PLR0917 - at every point, and keywords cost
     return decision
 
 
-def _later(hook: Hook, told: Any, around: Surroundings) -> HookRun:  # noqa: ANN401
+def _later(hook: Hook, told: Any, around: HookNeeds) -> HookRun:  # noqa: ANN401
     context = around.context(told)
     return HookRun(hook, told, context, None, None, around.now(), 0.0, deferred=True)
 
 
-def _goes_on(decision: Decision[Any], hook: Hook, result: Result, around: Surroundings) -> bool:
+def _goes_on(decision: Decision[Any], hook: Hook, result: Result, around: HookNeeds) -> bool:
     """Take an answer in; False if it decides, and no other hook is asked."""
     if isinstance(result, Replace):
         details = decision.details

@@ -220,7 +220,7 @@ def code_version(function: Callable[..., Any]) -> str:
     return digest.hexdigest()[:12]
 
 
-class Surroundings(Protocol):
+class HookNeeds(Protocol):
     """What a hook needs where it runs."""
 
     def now(self) -> float:
@@ -353,7 +353,7 @@ class Hook:
         self,
         details: Any,  # noqa: ANN401 - the point's
         agent: object,
-        around: Surroundings,
+        around: HookNeeds,
         runs: list[HookRun] | None,
         *,
         strict: bool = False,
@@ -411,7 +411,7 @@ class Hook:
                 self.seconds += sum(taken)
                 self.longest = max(self.longest, *taken)
 
-    def _ended(self, result: Result | None, took: float, around: Surroundings) -> None:
+    def _ended(self, result: Result | None, took: float, around: HookNeeds) -> None:
         with self._lock:
             self.runs += 1
             self.seconds += took
@@ -429,7 +429,7 @@ class Hook:
                 self.circuit.succeeded()
                 self.breaks = False
 
-    def _failed(self, error: Exception, took: float, around: Surroundings, *, strict: bool) -> None:
+    def _failed(self, error: Exception, took: float, around: HookNeeds, *, strict: bool) -> None:
         with self._lock:
             self.runs += 1
             self.failures += 1

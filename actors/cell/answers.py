@@ -11,7 +11,7 @@ from ...hooks.details import MessageDetails
 from ...hooks.executor import Decision, run_chain
 from ...hooks.history.record import as_json
 from ...hooks.history.recording import ASKED, HookAnswer, Recorder
-from ...hooks.hook import HookRun, Surroundings
+from ...hooks.hook import HookNeeds, HookRun
 from ...hooks.results import Cancel, Fork, Redirect, Replace, Result, Retry, Skip
 from ...persistence.errors import HookFailed
 from ..talk.messages import CallCodec
@@ -25,7 +25,7 @@ def run_recorded(  # noqa: PLR0917 - as run_chain, and what a message is written
     details: Any,  # noqa: ANN401 - the point's
     name: str,
     agent: object,
-    around: Surroundings,
+    around: HookNeeds,
     runs: list[HookRun],
     call: int = 0,
 ) -> Decision[Any] | None:

@@ -59,7 +59,7 @@ _NOBODY: Final = TurnHooks((), (), (), (), (), (), (), (), (), record=False)
 
 
 class HookOffice:
-    """Find the hooks of each agent, and give them what they need (hook.Surroundings)."""
+    """Find the hooks of each agent, and give them what they need (hook.HookNeeds)."""
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ from ..hooks.following import following
 from ..hooks.history.history import History
 from ..hooks.history.record import BEGINS, HookRecord, record_of
 from ..hooks.history.recording import POINT
-from ..hooks.hook import Declared, Hook, HookOptions, HookRun, Surroundings
+from ..hooks.hook import Declared, Hook, HookNeeds, HookOptions, HookRun
 from ..hooks.points import POINTS, Point
 from ..hooks.results import Result
 from ..lifecycle.durability import Durability
@@ -181,7 +181,7 @@ class _Watched(Hook):
         self.made: Callable[[HookRun], None]
 
     def run(
-        self, details: Any, agent: object, around: Surroundings, runs: list[HookRun] | None,  # noqa: ANN401
+        self, details: Any, agent: object, around: HookNeeds, runs: list[HookRun] | None,  # noqa: ANN401
         *, strict: bool = False,
     ) -> Result | None:  # fmt: skip
         """Run; the wanted time on what it is to be told."""

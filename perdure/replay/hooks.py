@@ -11,7 +11,7 @@ from ..actors.agent.agent import state_class_of
 from ..actors.system.runtime import Runtime
 from ..hooks import results
 from ..hooks.history.recording import ASKED, HookAnswer, HookPlace
-from ..hooks.hook import Declared, Hook, HookOptions, HookRun, Surroundings
+from ..hooks.hook import Declared, Hook, HookNeeds, HookOptions, HookRun
 from ..hooks.points import MESSAGE_BEFORE, POINTS, STATE_BEFORE, Point
 from ..hooks.results import Result
 from ..persistence.errors import HookFailed, ReplayFailed
@@ -45,7 +45,7 @@ class PlayedHook(Hook):
         self,
         details: Any,  # noqa: ANN401, ARG002 - as Hook has it
         agent: object,  # noqa: ARG002
-        around: Surroundings,  # noqa: ARG002
+        around: HookNeeds,  # noqa: ARG002
         runs: list[HookRun] | None,  # noqa: ARG002
         *,
         strict: bool = False,  # noqa: ARG002

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import ClassVar, Final, TypedDict, Unpack
@@ -210,15 +210,15 @@ class AuditTrail(Handle):
             anchor = Anchor.sealed(chain, key_id, self._options.key)
             commit = Commit()
             gone = [Change(AUDIT, row[:1], None) for row in rows]
-            gone += self._causes_below(int(str(rows[-1][1])))
+            causes = self._causes_below(int(str(rows[-1][1])))
             commit.with_effects().rows = [
-                *gone, Change(AUDIT_ANCHOR, (1,), anchor.row(self._desk.now()))
+                *gone, *causes, Change(AUDIT_ANCHOR, (1,), anchor.row(self._desk.now()))
             ]  # fmt: skip
             self._append(commit)
             self._anchor = anchor
             return len(rows)
 
-    def _causes_below(self, sequence: int) -> list[Change]:
+    def _causes_below(self, sequence: int) -> Sequence[Change]:
         """Return the end of what is kept of commits all of whose decisions go."""
         rows = self._store.page(AUDIT_CAUSES, Order(("sequence",)), None, SLICE)
         return [Change(AUDIT_CAUSES, row[:1], None) for row in rows if int(str(row[0])) < sequence]
