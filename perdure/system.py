@@ -510,14 +510,18 @@ class AgentSystem:
         """Return why a value of an agent is what it is, as ``timeline.why`` does."""
         return self.timeline.why(agent, field, *path)
 
-    def trace(self, traceparent: str) -> AbstractContextManager[None]:
+    def trace(
+        self, traceparent: str, tracestate: str | None = None
+    ) -> AbstractContextManager[None]:
         """Have what is sent in the block, from outside, belong to a trace (W3C trace context).
 
-        ``traceparent`` is the value of the header of that name. It is stored before the message,
-        survives a restart, and is given out by ``self.turn.traceparent``. What is sent in a session
-        belongs to the session's, the one that was given last. ConfigurationError if it is none.
+        Both are the values of the headers of these names. They are stored before the message,
+        survive a restart, and are given out by ``self.turn.traceparent`` and ``tracestate``. What
+        is sent in a session belongs to the session's, the one that was given last.
+        ConfigurationError for what is no ``traceparent``; as the standard says, a ``tracestate``
+        that is none is dropped, and of one that is too long whole members are.
         """
-        return self._runtime.traces.given(traceparent)
+        return self._runtime.traces.given(traceparent, tracestate or "")
 
     def carry(self, function: Callable[P, R]) -> Callable[P, R]:
         """Return ``function`` such that a thread that calls it is in the turn that is here now.

@@ -11,6 +11,7 @@ from typing import Any, Final
 from pykka.messages import ProxyCall
 
 from ...hooks.history.recording import Recorder
+from ...hooks.trace import TraceContext
 from ...persistence.errors import ConfigurationError
 from ...persistence.names.scope import Scope
 from ...persistence.records.records import Timer
@@ -114,8 +115,8 @@ class CellHome:
         home = self._cell.home
         chain = identified(home, letter).correlation
 
-        def trace() -> str:
-            return str(home.traces.span(numbered(home, letter)))
+        def trace() -> TraceContext:
+            return home.traces.span(numbered(home, letter))
 
         return TurnView(letter.attempts + 1, attempts, describe(letter), chain, trace)
 

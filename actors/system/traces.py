@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import ClassVar, Final
 
-from ...hooks.trace import TraceContext, read_traceparent
+from ...hooks.trace import TraceContext, read_traceparent, read_tracestate, stored_trace
 from ...lifecycle.clock import Clock
 from ...lifecycle.supervisor import PersistenceSupervisor
 from ...persistence.records.records import NOT_KNOWN, Commit
@@ -42,9 +42,10 @@ class Traces:
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
-    def given(self, traceparent: str) -> Iterator[None]:
+    def given(self, traceparent: str, tracestate: str) -> Iterator[None]:
         """Have what is sent from outside in the block belong to a trace."""
-        token = GIVEN.set(read_traceparent(traceparent))
+        context = read_traceparent(traceparent)._replace(state=read_tracestate(tracestate))
+        token = GIVEN.set(context)
         try:
             yield
         finally:
@@ -99,7 +100,7 @@ class Traces:
         if known is None:
             row = self._store.row(TRACES, (correlation,))
             if row is not None:
-                known = read_traceparent(str(row[1]))
+                known = stored_trace(str(row[1]))
                 self._remember(correlation, known)
         if known is None:
             drawn = TraceContext(secrets.token_hex(16), "", "01").below(str(correlation))
@@ -117,7 +118,7 @@ class Traces:
         """Store it. Before its message in the order of commits: where that is, its trace is."""
         self._remember(correlation, trace)
         commit = Commit()
-        row = (correlation, str(trace), self._clock.now(), 0)
+        row = (correlation, trace.stored(), self._clock.now(), 0)
         commit.with_effects().rows = [Change(TRACES, row[:1], row)]
         self._supervisor.append(commit)
 

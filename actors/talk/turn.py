@@ -16,6 +16,7 @@ from pykka._envelope import Envelope
 from ...hooks.acting import apart, refuse_replayed
 from ...hooks.history.recording import Recorder
 from ...hooks.hook import HookRun
+from ...hooks.trace import TraceContext
 from ...lifecycle.clock import DelayedCall
 from ...persistence.names.scope import Principal
 from ...persistence.records.records import Commit, Timer
@@ -144,7 +145,7 @@ class TurnView:
     """The method that is called; "on_receive" for a message to that."""
     correlation: int
     """What it belongs to: as in the journal."""
-    _trace: Callable[[], str] = field(default=str, repr=False, compare=False)
+    _trace: Callable[[], TraceContext] = field(repr=False, compare=False)
 
     @property
     def traceparent(self) -> str:
@@ -153,7 +154,15 @@ class TurnView:
         Of the trace that was given at the edge (``with system.trace(...)``), else of one that
         begins now; the span is this message's, the same at every attempt.
         """
-        return self._trace()
+        return str(self._trace())
+
+    @property
+    def tracestate(self) -> str:
+        """What to hand on beside ``traceparent``, for the header of that name; empty for nothing.
+
+        It is what was given at the edge, of 512 characters at most.
+        """
+        return self._trace().state
 
     @property
     def last(self) -> bool:

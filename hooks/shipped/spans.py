@@ -77,6 +77,7 @@ class OpenTelemetrySpans:
         above = api.SpanContext(
             int(context.trace, 16), int(parent or "0", 16), is_remote=True,
             trace_flags=api.TraceFlags(int(context.flags, 16)),
+            trace_state=api.TraceState.from_header([context.state] if context.state else []),
         )  # fmt: skip
         return api.set_span_in_context(api.NonRecordingSpan(above))
 

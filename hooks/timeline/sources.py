@@ -324,12 +324,12 @@ def _causes_of(store: StoreReader, sequences: list[int]) -> dict[int, int]:
     """Return what led to decisions of commits that are not in the journal, where it is known."""
     found: dict[int, int] = {}
     if len(sequences) <= FEW:
-        rows = [store.row(AUDIT_CAUSES, (sequence,)) for sequence in sequences]
-        return {int(str(row[0])): int(str(row[1])) for row in rows if row is not None}
+        kept = [store.row(AUDIT_CAUSES, (sequence,)) for sequence in sequences]
+        return {int(str(row[0])): int(str(row[1])) for row in kept if row is not None}
     behind = sequences[0] - 1
     while rows := store.page(AUDIT_CAUSES, _BY_SEQUENCE, (behind,), PAGE):
-        found |= {int(str(row[0])): int(str(row[1])) for row in rows if row is not None}
-        behind = int(str(rows[-1][0]))  # type: ignore[index]
+        found |= {int(str(row[0])): int(str(row[1])) for row in rows}
+        behind = int(str(rows[-1][0]))
         if behind >= sequences[-1]:
             break
     return found

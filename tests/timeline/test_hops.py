@@ -25,6 +25,7 @@ from perdure.hooks.trace import read_traceparent
 from tests.kit.deadline import DEADLINE
 
 GIVEN = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+STATE = "vendor=a b,tenant@other=2"
 HOPS = {
     "ask", "tell", "task", "thread", "late task", "late thread", "deferred hook", "hook of a save",
     "timer",
@@ -34,6 +35,7 @@ HOPS = {
 class Reached(State):
     label: str = ""
     traces: Log[str] = Log.field()
+    states: Log[str] = Log.field()
 
 
 class Target(Agent[Reached]):
@@ -42,9 +44,13 @@ class Target(Agent[Reached]):
     def reached(self, label: str) -> None:
         self.state.label = label
         self.state.traces.append(self.turn.traceparent)
+        self.state.states.append(self.turn.tracestate)
 
     def traces(self) -> list[str]:
         return list(self.state.traces)
+
+    def states(self) -> list[str]:
+        return list(self.state.states)
 
     def fail(self) -> None:
         raise ValueError("no")
@@ -124,7 +130,7 @@ def run(path: Path) -> tuple[list[Event], list[str]]:
         system.access.grant(Principal.agent("Origin", "o"), Scope.agent("Target", "p"), Right.ALL)
         system.access.grant(Principal.agent("Origin", "o"), Scope.GLOBAL, Right.WRITE)
         listen(system)
-        with system.trace(GIVEN):
+        with system.trace(GIVEN, STATE):
             system.agent(Origin, "o").call(Origin.go).get(timeout=DEADLINE)
         LATE.turn_is_over.set()
         assert LATE.thread is not None
@@ -136,7 +142,9 @@ def run(path: Path) -> tuple[list[Event], list[str]]:
         assert system.idle(DEADLINE)
         (begun,) = (each for each in system.timeline(agent="Origin/o").each() if each.name == "go")
         events = list(system.timeline(correlation=begun.correlation).each())
-        traces = system.agent(Target, "t").call(Target.traces).get(timeout=DEADLINE)
+        target = system.agent(Target, "t")
+        traces = target.call(Target.traces).get(timeout=DEADLINE)
+        assert target.call(Target.states).get(timeout=DEADLINE) == [STATE] * len(traces)
     return events, traces
 
 

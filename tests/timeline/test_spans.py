@@ -104,10 +104,14 @@ def test_a_span_has_the_id_that_the_turn_gives_out() -> None:
     with AgentSystem.open("memory://", agents=[Node]) as system:
         system.hooks.add(OpenTelemetrySpans(spans.provider))
         node = system.agent(Node, "a")
-        node.call(Node.go, 0).get(timeout=DEADLINE)
+        with system.trace(str(GIVEN), "vendor=1"):
+            node.call(Node.go, 0).get(timeout=DEADLINE)
         (passed_on,) = node.call(Node.traces).get(timeout=DEADLINE)
     (span,) = spans.of("go")
     assert str(read_traceparent(passed_on)) == f"00-{'-'.join(ids(span)[:2])}-01"
+    context = span.get_span_context()
+    assert context is not None
+    assert context.trace_state.to_header() == "vendor=1"
     assert span.start_time is not None
     assert span.end_time is not None
     assert span.start_time <= span.end_time

@@ -6,6 +6,8 @@ import threading
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from perdure import (
     Agent,
@@ -17,12 +19,46 @@ from perdure import (
     State,
     TurnFilter,
 )
-from perdure.hooks.trace import read_traceparent
+from perdure.hooks.trace import LONGEST, read_traceparent, read_tracestate
 from perdure.persistence.errors import ConfigurationError
 from tests.kit.deadline import DEADLINE
 
 GIVEN = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 logger = logging.getLogger("tests.timeline")
+
+
+MEMBER = st.from_regex(
+    r"[a-z][a-z0-9_*/-]{0,20}=[\x21-\x2b\x2d-\x3c\x3e-\x7e]{1,150}", fullmatch=True
+)
+
+
+@given(st.lists(MEMBER, max_size=32, unique_by=lambda each: each.partition("=")[0]))
+def test_a_tracestate_is_handed_on_whole_or_by_whole_members(members: list[str]) -> None:
+    """In 512 characters, in order; members that are long, or come last, are left out first."""
+    kept = [each for each in read_tracestate(" ,\t".join(members)).split(",") if each]
+    assert len(",".join(kept)) <= LONGEST
+    rest = iter(members)
+    assert all(each in rest for each in kept)
+    if len(",".join(members)) <= LONGEST:
+        assert kept == members
+    else:
+        short = [each for each in members if len(each) <= 128]
+        assert kept == short[: len(kept)]
+        assert len(",".join(short[: len(kept) + 1])) > LONGEST or kept == short
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a", "a=1,a=2", "A=1", "a=", "a=b=c", "a=1;b=2", "a=\u00e9", "=1", "a=1,,b",
+     ",".join(f"k{n}=1" for n in range(33)), "a=" + "x" * 257],
+)  # fmt: skip
+def test_a_tracestate_that_is_none_is_dropped(text: str) -> None:
+    """The trace goes on without it: whoever sent it did not keep to the standard."""
+    assert read_tracestate(text) == ""
+    with AgentSystem.open("memory://", agents=[Hop]) as system, system.trace(GIVEN, text):
+        told = system.agent(Hop, "a").call(Hop.go, 0).get(timeout=DEADLINE)
+        assert read_traceparent(told).trace == read_traceparent(GIVEN).trace
+        assert system.agent(Hop, "a").call(Hop.state_of_trace).get(timeout=DEADLINE) == ""
 
 
 class Notes(State):
@@ -36,6 +72,9 @@ class Hop(Agent[Notes]):
         if hops:
             self.system.agent(Hop, str(hops)).cast(Hop.go, hops - 1)
         return self.turn.traceparent
+
+    def state_of_trace(self) -> str:
+        return self.turn.tracestate
 
     def in_a_thread(self, *, carried: bool) -> int:
         work = self.system.carry(logger.warning) if carried else logger.warning
