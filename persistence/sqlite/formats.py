@@ -130,10 +130,18 @@ def _mark(latest: int, when: float) -> Row:
     return (*row, checksum(FORMATS, row))
 
 
-def show_as_current(connection: sqlite3.Connection) -> None:
-    """Have a connection that only reads see a file of an earlier format as one of today."""
-    if format_of(connection) in (0, FORMAT):
-        return
+def is_earlier(connection: sqlite3.Connection) -> bool:
+    """Tell whether a file is of an earlier format."""
+    return format_of(connection) not in (0, FORMAT)
+
+
+def show_as_current(connection: sqlite3.Connection) -> bool:
+    """Have a connection that only reads see a file of an earlier format as one of today.
+
+    Returns whether it is one; when its owner has brought it to today's, that connection is to end.
+    """
+    if not is_earlier(connection):
+        return False
     for table in _lacking(connection):
         statement = table.statements()[0]
         connection.execute(statement.replace("CREATE TABLE", "CREATE TEMP TABLE", 1))
@@ -151,3 +159,4 @@ def _show_1(connection: sqlite3.Connection) -> None:
         f"CREATE TEMP VIEW timers AS SELECT {names}, {NOT_KNOWN} AS cause,"  # noqa: S608 - same
         f" timer_crc({names}, crc) AS crc FROM main.timers"
     )
+    return True

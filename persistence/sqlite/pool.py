@@ -11,9 +11,34 @@ from typing import Any, Final
 
 from ..codec.exact import SMALLEST_INT
 from . import schema
+from .formats import is_earlier
 from .place import StoreFile
 
 _LARGEST: Final = 2**63 - 1
+
+
+class ReadConnection(sqlite3.Connection):
+    """A connection that only reads."""
+
+    earlier = False
+    """Whether it shows a file of an earlier format as one of today."""
+
+    def shows(self) -> bool:
+        """Tell whether it shows the file as it is; so it does until ``leave``.
+
+        One of an earlier format may be brought to today's at any time, by another process. So what
+        is read is one state of the file, in which that has not happened.
+        """
+        if not self.earlier:
+            return True
+        self.execute("BEGIN")
+        return is_earlier(self)
+
+    def leave(self) -> None:
+        """End what ``shows`` has begun."""
+        if self.earlier:
+            with contextlib.suppress(sqlite3.Error):  # it is closed then
+                self.rollback()
 
 
 class ReaderPool:
@@ -26,7 +51,7 @@ class ReaderPool:
         """
         self._path = path
         self._as_current = as_current
-        self._free: list[sqlite3.Connection] = []
+        self._free: list[ReadConnection] = []
         self._lock = threading.Lock()
         self._lent = 0
         self._closed = False
@@ -44,10 +69,15 @@ class ReaderPool:
                     connection = self._free[-1]
                     del self._free[-1]
                 self._lent, counted = self._lent + 1, True
-            if connection is None:
+            while connection is None or not connection.shows():
+                gone, connection = connection, None
+                if gone is not None:
+                    gone.close()
                 connection = self._connect()
             yield connection
         finally:
+            if connection is not None:
+                connection.leave()
             # One that an interrupt or a failing disk left in a transaction would go on to show the
             # store as it was then. No call before it is back: an interrupt would lose it.
             keep = connection is not None and not connection.in_transaction
@@ -73,7 +103,7 @@ class ReaderPool:
         self._closed = True
         self.empty()
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self) -> ReadConnection:
         if self.place is None:
             with contextlib.suppress(OSError):  # SQLite says it better
                 self.place = StoreFile(self._path)
@@ -81,10 +111,10 @@ class ReaderPool:
             self.place.check()
         connection = sqlite3.connect(
             f"{self._path.as_uri()}?mode=ro",
-            uri=True, isolation_level=None, check_same_thread=False,
+            uri=True, isolation_level=None, check_same_thread=False, factory=ReadConnection,
         )  # fmt: skip
         try:
-            schema.set_up_reader(connection, as_current=self._as_current)
+            connection.earlier = schema.set_up_reader(connection, as_current=self._as_current)
         except BaseException:
             connection.close()
             raise

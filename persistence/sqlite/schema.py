@@ -185,10 +185,12 @@ def _use_wal(connection: sqlite3.Connection) -> None:
             pass
 
 
-def set_up_reader(connection: sqlite3.Connection, *, as_current: bool) -> None:
-    """Apply every pragma a read-only connection needs; may show an earlier format as today's."""
-    if as_current:
-        show_as_current(connection)
+def set_up_reader(connection: sqlite3.Connection, *, as_current: bool) -> bool:
+    """Apply every pragma a read-only connection needs; may show an earlier format as today's.
+
+    Returns whether it does.
+    """
+    earlier = as_current and show_as_current(connection)
     for pragma in (
         f"busy_timeout = {BUSY_SECONDS * 1000}",
         "query_only = ON",
@@ -199,6 +201,7 @@ def set_up_reader(connection: sqlite3.Connection, *, as_current: bool) -> None:
     ):
         connection.execute(f"PRAGMA {pragma}")
     defend(connection, on=True)
+    return earlier
 
 
 def create_or_check(connection: sqlite3.Connection, location: str) -> None:

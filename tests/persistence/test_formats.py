@@ -11,11 +11,23 @@ from typing import NoReturn
 
 import pytest
 
-from perdure import Agent, AgentSystem, Event, Log, Map, Scope, State, VirtualClock, open_reader
+from perdure import (
+    Agent,
+    AgentSystem,
+    Event,
+    Log,
+    Map,
+    MessageDetails,
+    Scope,
+    State,
+    VirtualClock,
+    open_reader,
+)
 from perdure.hooks.timeline.timeline import Timeline
 from perdure.hooks.timeline.wanted import selection_of
 from perdure.persistence.errors import CorruptState
 from perdure.persistence.records.records import NOT_KNOWN
+from perdure.persistence.records.shared_tables import FORMATS
 from perdure.persistence.sqlite import formats
 from perdure.persistence.sqlite.reader import SqliteReader
 from perdure.persistence.sqlite.store import SqliteStore
@@ -174,3 +186,25 @@ def test_a_table_that_is_missing_is_no_earlier_format(file: Path) -> None:
         connection.execute("DROP TABLE grants")
     with pytest.raises(CorruptState, match=r"the table grants \(format 1\)"):
         open_reader(str(file))
+
+
+def test_who_reads_for_long_notices_that_the_owner_has_brought_it_to_today(file: Path) -> None:
+    """From then on it sees what a new reader sees: timers with their causes, hooks, no old mark."""
+    with closing(open_reader(str(file))) as reader:
+        assert isinstance(reader, SqliteReader)
+        assert not any(each.cause_known for each in timeline(reader) if each.is_turn)
+        with AgentSystem.open(file, agents=[Desk], sync="process") as system:
+            system.hooks.on("message.before", _looks, name="looks")
+            desk = system.agent(Desk, "emea")
+            desk.call(Desk.assign, "T-9", "noor").get(timeout=DEADLINE)
+            assert system.idle(DEADLINE)
+        with closing(open_reader(str(file))) as fresh:
+            assert timeline(reader) == timeline(fresh)
+            assert list(reader.timers()) == list(fresh.timers())
+            assert reader.keys(FORMATS, None, 9) == fresh.keys(FORMATS, None, 9) != []
+        assert any(each.cause_known for each in timeline(reader) if each.is_turn)
+        assert any(each.what == "hook" for each in timeline(reader))
+
+
+def _looks(details: MessageDetails) -> None:
+    """Look."""
