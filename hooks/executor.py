@@ -58,7 +58,7 @@ def run_chain(  # noqa: PLR0917 - at every point, and keywords cost
             continue
         told = details if decision is None else decision.details
         if hook.deferred and runs is not None:
-            runs.append(_later(hook, told, around))
+            runs.append(later(hook, told, around))
             continue
         token = apart.set(Principal.SYSTEM if hook.systems else who)
         try:
@@ -76,7 +76,8 @@ def run_chain(  # noqa: PLR0917 - at every point, and keywords cost
     return decision
 
 
-def _later(hook: Hook, told: Any, around: HookNeeds) -> HookRun:  # noqa: ANN401
+def later(hook: Hook, told: Any, around: HookNeeds) -> HookRun:  # noqa: ANN401
+    """Return the call of a hook that is to be made later."""
     context = around.context(told)
     return HookRun(hook, told, context, None, None, around.now(), 0.0, deferred=True)
 

@@ -21,7 +21,7 @@ from ..persistence.errors import ConfigurationError, HookFailed, told
 from ..persistence.options import Options
 from .breaker import Breaker, BreakerState, Circuit
 from .details import Details
-from .points import Point, point_of
+from .points import UNDONE, Point, point_of
 from .results import Cache, Continue, Replace, Result
 
 logger = logging.getLogger("perdure.hooks")
@@ -254,6 +254,11 @@ class HookRun(NamedTuple):
     seconds: float
     deferred: bool = False
     """Whether it is still to be made."""
+
+    @property
+    def vain(self) -> bool:
+        """Whether it is a call that is not made when its turn is undone."""
+        return self.deferred and self.hook.point in UNDONE
 
     @property
     def outcome(self) -> str:

@@ -163,7 +163,7 @@ SHARED: Final[frozenset[Point[Any]]] = frozenset(
     }
 )  # fmt: skip
 """Points of what agents share. What a hook at one of them does there itself runs none."""
-UNDONE: Final = SHARED | {MESSAGE_AFTER}
+UNDONE: Final = SHARED | {MESSAGE_AFTER, STATE_AFTER, SAVE_AFTER}
 """Points whose deferred hooks are not called for a turn that is undone: it came to nothing."""
 TOOL_CALL_BEFORE: Final = _point(
     "tool_call.before", CallDetails, Replace, Cancel, Skip, Cache, programs=True,

@@ -28,6 +28,7 @@ from .actors.patterns.sharing import Sharing
 from .actors.pool.garbage import YOUNG_GENERATION
 from .actors.pool.switching import SWITCH_INTERVAL, ComputingWatch
 from .actors.system.dead_letters import DeadLetters
+from .actors.system.deferred import DeferredCalls
 from .actors.system.hook_host import OwnersHost
 from .actors.system.hooks import Hooks
 from .actors.system.options import Limits, Resources
@@ -158,6 +159,7 @@ class AgentSystem:
             runtime.hooks,
             runtime.history,
             runtime.points,
+            DeferredCalls(store, runtime.deferred.reason),
             partial(OwnersHost, runtime, runtime.state),
             catalogue.classes(),
         )

@@ -19,7 +19,6 @@ from pykka.messages import ProxyCall
 from ...hooks.details import ErrorDetails, MessageDetails, OutcomeDetails, SaveDetails, StateDetails
 from ...hooks.executor import Decision, run_chain
 from ...hooks.history.recording import Recorder
-from ...hooks.points import UNDONE
 from ...hooks.results import Addressee, Redirect, Retry, Skip
 from ...persistence.errors import HookFailed, StoreError
 from ...shared.ledger.ledger import Stale
@@ -208,7 +207,7 @@ class HookedCell(RunningCell):
         if again and turn.notes is not None:
             # They did run, whatever becomes of the turn; but what it did has not come to be.
             runs = turn.notes.runs
-            runs = [run for run in runs if not (run.deferred and run.hook.point in UNDONE)]
+            runs = [run for run in runs if not run.vain]
             keep_runs(self.home, runs, (turn.letter.id, turn.letter.cause))
         return again
 
@@ -222,6 +221,8 @@ class HookedCell(RunningCell):
         assert self.activation is not None
         self.activation.rollback()
         turn.sends, turn.steps, turn.timers = (), (), None
+        if turn.notes is not None:
+            turn.notes.runs = [run for run in turn.notes.runs if not run.vain]
         if turn.unit is not None:
             self.home.ledger.give_up(turn.unit)
             self.home.desk.forgo(turn.unit)

@@ -53,6 +53,8 @@ class TurnHooks:
     """Whether anybody wants to know how a handler ends."""
     awaits: bool = False
     """Whether one of those who do is async."""
+    behind: Chain = ()
+    """Those whose calls are stored with a commit, to be made when it is durable."""
 
 
 _NOBODY: Final = TurnHooks((), (), (), (), (), (), (), (), (), record=False)
@@ -147,6 +149,7 @@ class HookOffice:
             of,
             keeps=bool(kept or later or of.record),
             watches=bool(watched or later),
+            behind=tuple(hook for hook in (*of.changed, *of.saved) if hook.deferred),
             awaits=any(hook.is_async for hook in (*of.after, *of.error, *of.change, *of.save)),
         )
 

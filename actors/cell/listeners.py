@@ -7,7 +7,7 @@ from typing import Any, Final, TypeAlias
 
 from ...hooks import points
 from ...hooks.details import LifecycleDetails, LoadDetails, SaveDetails, StateDetails
-from ...hooks.executor import Decision, run_chain
+from ...hooks.executor import Decision, later, run_chain
 from ...hooks.following import following
 from ...hooks.history.record import put_deferred, put_runs, record_of
 from ...hooks.hook import HookRun
@@ -69,24 +69,58 @@ def save_before(cell: AgentCell, name: str) -> None:
         refuse(ask_apart(cell, chain, told, name))
 
 
+def called_behind(
+    cell: AgentCell, commit: Commit, version: int, change: dict[str, Any] | None = None
+) -> list[HookRun]:
+    """Return the calls of deferred hooks behind a commit that is not appended yet, to go with it.
+
+    ``version`` is the one it makes; ``change`` as for ``committed``.
+    """
+    hooks, around = cell.hooks, cell.home.hooks
+    found: list[HookRun] = []
+    for hook in () if hooks is None else hooks.behind:
+        if hook.on and commit.name not in hook.on:
+            continue
+        if hook.point is points.SAVE_AFTER:
+            found.append(later(hook, _saved(cell, commit, version), around))
+        elif commit.delta is not None:
+            found.append(later(hook, _changed(cell, commit, version, change), around))
+    return found
+
+
 def committed(cell: AgentCell, commit: Commit, change: dict[str, Any] | None = None) -> None:
     """Tell who listens of a commit that is appended, and once more when it is durable.
 
     ``change`` has the plain fields as they were; None where that is not known.
     """
-    hooks, delta = cell.hooks, commit.delta
+    hooks = cell.hooks
     if hooks is None or not commit.sequence:
         return
-    where = (cell.kind, cell.key, commit.correlation)
-    text = "" if delta is None or not (hooks.changed or hooks.saved) else delta.text()
-    if hooks.changed and delta is not None:
-        new = {} if change is None else {name: getattr(_state(cell), name) for name in change}
-        shown = masked(text)
-        told = StateDetails(*where, commit.name, commit.version, change or {}, new, shown)
-        ask_apart(cell, hooks.changed, told, commit.name, (commit.message, commit.sequence))
-    if hooks.saved:
-        saved = SaveDetails(*where, commit.name, commit.version, commit.sequence, len(text))
-        _when_durable(cell, hooks.saved, saved, commit.message)
+    changed = tuple(hook for hook in hooks.changed if not hook.deferred)
+    saved = tuple(hook for hook in hooks.saved if not hook.deferred)
+    if changed and commit.delta is not None:
+        told = _changed(cell, commit, commit.version, change)
+        ask_apart(cell, changed, told, commit.name, (commit.message, commit.sequence))
+    if saved:
+        _when_durable(cell, saved, _saved(cell, commit, commit.version), commit.message)
+
+
+def _changed(
+    cell: AgentCell, commit: Commit, version: int, change: dict[str, Any] | None
+) -> StateDetails:
+    assert commit.delta is not None
+    new = {} if change is None else {name: getattr(_state(cell), name) for name in change}
+    return StateDetails(
+        cell.kind, cell.key, commit.correlation, commit.name, version, change or {}, new,
+        masked(commit.delta.text()),
+    )  # fmt: skip
+
+
+def _saved(cell: AgentCell, commit: Commit, version: int) -> SaveDetails:
+    size = 0 if commit.delta is None else len(commit.delta.text())
+    return SaveDetails(
+        cell.kind, cell.key, commit.correlation, commit.name, version, commit.sequence, size
+    )
 
 
 def _state(cell: AgentCell) -> object:
@@ -162,7 +196,8 @@ def keep_runs(home: Surroundings, runs: list[HookRun], led: Led = NOTHING) -> No
         if deferred:
             office.deferred(sequence)
     except PerdureError as error:
-        logger.warning("what hooks did is not kept: %s", error)
+        lost = ", ".join(sorted({run.hook.name for run in runs if run.deferred})) or "none"
+        logger.warning("what hooks did is not kept; deferred calls lost: %s: %s", lost, error)
 
 
 def refuse(decision: Decision[Any] | None) -> None:

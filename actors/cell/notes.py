@@ -9,7 +9,6 @@ import msgspec
 
 from ...hooks.history.record import HookRecord, as_json, put_deferred, put_runs, record_of
 from ...hooks.history.recording import POINT, Recorder, Recording, written
-from ...hooks.points import UNDONE
 from ...persistence.errors import told
 from ...persistence.records.records import Commit, Effects
 from ...persistence.records.tables import Change, Value
@@ -35,8 +34,7 @@ def put_notes(cell: AgentCell, turn: Turn, commit: Commit, error: BaseException 
         records.append(_recorded(cell, turn, tape, commit, error))
     put_runs(commit, records, office.now())
     if runs:
-        dropped = UNDONE if error is not None else ()
-        later = [run for run in runs if run.deferred and run.hook.point not in dropped]
+        later = [run for run in runs if run.deferred and not (run.vain and error is not None)]
         notes.deferred = put_deferred(commit, later, office.now())
     if tape is not None and tape.last:
         turn.sends, turn.steps = (), ()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from ...hooks.history.record import put_deferred
 from ...lifecycle.durability import WhenUnsaved
 from ...persistence.errors import PerdureError, StateError
 from ...persistence.records.records import Commit, Delta, Message, Timer
@@ -22,7 +23,7 @@ from .activation import Activation
 from .attempts import change, place_of
 from .cell import AgentCell
 from .chains import cause_after, follow
-from .listeners import committed, save_before
+from .listeners import called_behind, committed, save_before
 from .notes import put_notes
 from .timers import next_due
 
@@ -216,7 +217,13 @@ def _save_turns(cell: AgentCell, activation: Activation, name: str) -> None:
         save_before(cell, name)
     commit = cell.commit(name)
     activation.put_unsaved(commit)
+    deferred = False
+    if cell.hooks is not None and cell.hooks.behind:
+        calls = called_behind(cell, commit, activation.writer.version + 1)
+        deferred = put_deferred(commit, calls, cell.home.hooks.now())
     cell.last_sequence = activation.writer.submit(commit)
+    if deferred:
+        cell.home.hooks.deferred(cell.last_sequence)
     if cell.hooks is not None:
         committed(cell, commit)
 
@@ -287,6 +294,8 @@ def _commit(
             end_attempts(cell, letter, commit)
     if activation.dirty():
         activation.put_unsaved(commit)
+    if turn.notes is not None:
+        _note_calls_behind(cell, turn, commit, activation.writer.version + 1)
     if turn.effects or letter.timer:
         _put_effects(cell, turn, commit)
     if letter.reply_to is not None and letter.edge and not answers_unsaved(cell):
@@ -298,6 +307,14 @@ def _commit(
     activation.writer.quiet = cell.mailbox.helped
     activation.writer.submit(commit)
     finish(cell, turn)
+
+
+def _note_calls_behind(cell: AgentCell, turn: Turn, commit: Commit, version: int) -> None:
+    """Have calls of deferred hooks that are about a commit go with it."""
+    assert turn.notes is not None
+    calls = called_behind(cell, commit, version, turn.notes.before)
+    if calls:
+        turn.notes.runs, turn.effects = [*turn.notes.runs, *calls], True
 
 
 def finish(cell: AgentCell, turn: Turn) -> None:
@@ -336,6 +353,8 @@ def _settle_effects(cell: AgentCell, activation: Activation, turn: Turn) -> None
     if not timed and turn.ending is not None:
         commit = cell.commit(describe(turn.letter), turn.letter)
     consume(cell, turn.letter, commit)  # durable if sent while the class was not VOLATILE yet
+    if turn.notes is not None:
+        _note_calls_behind(cell, turn, commit, activation.writer.version + 1 if timed else 0)
     _put_effects(cell, turn, commit)
     append = activation.writer.submit if timed else cell.home.supervisor.append
     turn.commit = commit

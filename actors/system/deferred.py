@@ -8,28 +8,45 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, Final
+from operator import attrgetter
+from typing import ClassVar, Final
+
+import msgspec
 
 from ...hooks.acting import in_name_of
+from ...hooks.details import SaveDetails
 from ...hooks.following import following
 from ...hooks.history.input import details_in
+from ...hooks.history.queue import DeferredCall, call_of, calls_in
 from ...hooks.history.record import PLACE, record_of, runs_row
 from ...hooks.hook import Hook, HookRun
-from ...persistence.errors import HookFailed, PerdureError, UnknownHook
+from ...persistence.errors import (
+    Conflict,
+    HookFailed,
+    PerdureError,
+    StoreError,
+    SystemClosed,
+    UnknownHook,
+)
 from ...persistence.names.scope import Principal
+from ...persistence.records.page import LIMIT, Page, page_of
 from ...persistence.records.shared_tables import ATTEMPTS as COUNTS
 from ...persistence.records.shared_tables import HOOK_QUEUE, HOOK_RUNS
 from ...persistence.records.tables import Key, Order, Row
+from ...persistence.store.store import StoreReader
 from ...shared.ledger.sweep import AT_ONCE, Sweep
 from ...shared.ledger.unit import Unit
 from ..cell.attempts import Care
 from ..cell.cell import Surroundings
 from ..cell.listeners import keep_runs
+from .post import refuse_agents
 
 logger = logging.getLogger("perdure.actors")
 
 EVERY: Final = 30.0
 """Seconds between two tries of what failed."""
+SOON: Final = 0.05
+"""Seconds until a call is made again that was overtaken by others."""
 SLICE: Final = 100
 ATTEMPTS: Final = 5
 """Times a call is tried before it is given up, and stands in the history as failed."""
@@ -55,6 +72,9 @@ class DeferredSweep(Sweep):
         self._missing: dict[str, float] = {}
         """Hooks that calls wait for, which nobody has registered, and since when."""
         self._told: set[str] = set()
+        self._kept_waiting = False
+        """Whether calls wait for a hook that is disabled, or registered at another point."""
+        self._overtaken = False
         self._calling = threading.Lock()
         """Held during a call: a slice and the drain may both be under way."""
         self._first = home.supervisor.committer.appended + 1
@@ -64,10 +84,11 @@ class DeferredSweep(Sweep):
 
     def slice(self) -> float:
         """Make some calls."""
+        self._overtaken = self._kept_waiting = False
         for row in self._rows():
             self._call(row)
         self._tell_of_missing(self._home.clock.monotonic() - EVERY)
-        return EVERY
+        return SOON if self._overtaken else EVERY
 
     def _rows(self) -> Iterator[Row]:
         """Iterate over the calls that are stored, until this is stopped."""
@@ -114,29 +135,58 @@ class DeferredSweep(Sweep):
             if self._home.store.row(HOOK_QUEUE, row[:2]) is not None:
                 self._try(row)
 
+    def reason(self, row: Row) -> str:
+        """Return why a call waits; empty for one that is made as soon as it is durable."""
+        name, point = str(row[3]), str(row[4])
+        try:
+            hook = self._home.hooks.registry.get(name)
+        except UnknownHook:
+            return "nobody has registered the hook"
+        if not hook.enabled:
+            return "the hook is disabled"
+        if hook.point.name != point:
+            return f"the hook is registered at {hook.point}"
+        if self._home.desk.guard.excludes(_owner(hook, row)):
+            return "its agent is isolated"
+        if hook.breaks:
+            return "the hook is left alone for a while: it failed too often"
+        failed = self._begun(_place(row))
+        return f"it has failed {failed} of {ATTEMPTS} times" if failed else ""
+
     def _try(self, row: Row) -> None:
-        name = str(row[3])
-        hook = self._hook(name)
+        hook = self._hook(str(row[3]))
         if hook is None:
             return
+        if not hook.enabled or hook.point.name != str(row[4]):
+            self._kept_waiting = True
+            return
+        if self._home.desk.guard.excludes(_owner(hook, row)):
+            return  # it waits until its agent is restored
         place = _place(row)
         runs: list[HookRun] = []
         begun = self._begun(place)
         if begun >= ATTEMPTS:
             killed = HookFailed("its process ended in it, and that was its last attempt")
             if hook.record:
-                details, now = _details(hook, row), self._home.hooks.now()
-                runs.append(HookRun(hook, details, str(row[5]), None, killed, now, 0.0))
+                runs.append(_failed(hook, row, killed, self._home.hooks.now()))
             self._give_up(row, runs, str(killed))
             return
         try:
             if self._may_kill(row, begun):
                 self._count(place, begun + 1, durably=True)
             self._make(hook, row, runs)
+        except Conflict:  # others were first: no attempt
+            self._count(place, begun)
+            self._overtaken = True
+            return
+        except (StoreError, SystemClosed):
+            raise  # that is not the hook's doing
         except Exception as error:  # noqa: BLE001 - anybody's code; it is logged
             if isinstance(error, HookFailed) and error.__cause__ is None:
                 self._count(place, begun)
                 return  # its breaker is open: that is no attempt
+            if not runs and hook.record:
+                runs.append(_failed(hook, row, error, self._home.hooks.now()))
             if begun + 1 < ATTEMPTS:
                 self._count(place, begun + 1)
                 keep_runs(self._home, runs, (0, int(str(row[0]))))
@@ -187,7 +237,7 @@ class DeferredSweep(Sweep):
 
     def _look_again(self) -> None:
         """Look whether what calls wait for is there: programs register in an open system."""
-        if self._missing:
+        if self._missing or self._kept_waiting:
             self.due(AT_ONCE)
 
     def _tell_of_missing(self, before: float) -> None:
@@ -199,10 +249,10 @@ class DeferredSweep(Sweep):
     def _make(self, hook: Hook, row: Row, runs: list[HookRun]) -> None:
         """Call a hook in one transaction with the end of its row, in its owner's name."""
         desk, around = self._home.desk, self._home.hooks
-        details = _details(hook, row)
-        who = Principal.SYSTEM if hook.systems else Principal.agent(details.kind, details.key)
-        if desk.guard.excludes(who):
-            return  # it waits until its agent is restored
+        details = details_in(hook.point, str(row[5]))
+        if isinstance(details, SaveDetails) and not details.sequence:
+            details = msgspec.structs.replace(details, sequence=int(str(row[0])))
+        who = _owner(hook, row)
         unit = desk.begin_as(who, details.correlation)
         with in_name_of(who), following(self._home, details.correlation, int(str(row[0]))):
             self._end(unit, row, runs, lambda: hook.run(details, None, around, runs, strict=True))
@@ -225,10 +275,41 @@ class DeferredSweep(Sweep):
                 unit.change((HOOK_RUNS, PLACE), lambda _row: kept, blind=True)
 
 
-def _details(hook: Hook, row: Row) -> Any:  # noqa: ANN401 - each point has its own
-    return details_in(hook.point, str(row[5]))
+def _owner(hook: Hook, row: Row) -> Principal:
+    """Return in whose name a call is made."""
+    if hook.systems:
+        return Principal.SYSTEM
+    call = call_of(row)
+    return Principal.agent(call.kind, call.key)
 
 
 def _place(row: Row) -> Key:
     """Return where the attempts of a call are counted."""
     return ("", "", f"hook {row[1]!s}", row[0])
+
+
+def _failed(hook: Hook, row: Row, error: Exception, now: float) -> HookRun:
+    """Return a run that did not begin, because it could not be told what it is about."""
+    return HookRun(hook, call_of(row), str(row[5]), None, error, now, 0.0)
+
+
+class DeferredCalls:
+    """The calls of hooks that are stored and not made yet, the oldest first; for the system."""
+
+    def __init__(self, store: StoreReader, reason: Callable[[Row], str]) -> None:
+        """Read them from ``store``; ``reason`` says why each waits."""
+        self._store = store
+        self._reason = reason
+
+    def list(self, *, after: str | None = None, limit: int = LIMIT) -> Page[DeferredCall]:
+        """Return a page of them, each with why it waits; ``after`` is the id of the one before."""
+        return page_of(self.each(after=after), limit, attrgetter("id"))
+
+    def each(self, *, after: str | None = None) -> Iterator[DeferredCall]:
+        """Iterate over all of them in that order."""
+        refuse_agents("look at calls of hooks")
+        return calls_in(self._store, self._reason, after)
+
+    def count(self) -> int:
+        """Return how many there are."""
+        return sum(1 for _ in self.each())

@@ -23,6 +23,7 @@ from ..cell.hooks import HookOffice
 from ..cell.listeners import refuse
 from ..talk.reference import AgentRef
 from .calls import ProgramPoints
+from .deferred import DeferredCalls
 from .history import HookHistory
 from .post import refuse_agents
 
@@ -41,11 +42,12 @@ class Hooks:
     turns in which it runs. Methods of agent classes are declared with ``hook``.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - what it is composed of
         self,
         office: HookOffice,
         history: HookHistory,
         programs: ProgramPoints,
+        deferred: DeferredCalls,
         host: Callable[[str], HookHost],
         classes: Mapping[str, type],
     ) -> None:
@@ -55,6 +57,8 @@ class Hooks:
         """
         self.history = history
         """What hooks did: ``list()``, ``each()``, ``count()``, ``get(id)``, ``pin(id)``."""
+        self.deferred = deferred
+        """Calls that are stored and not made yet, each with why it waits: ``list()``, ..."""
         self._office = office
         self._registry = office.registry
         self._host = host

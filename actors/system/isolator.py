@@ -34,6 +34,7 @@ from ...shared.ledger.unit import Unit
 from ..cell import settlement
 from ..cell.cell import Surroundings
 from ..cell.isolation import waiting
+from ..cell.listeners import keep_runs
 from ..cell.receiver import RunningCell
 from ..pool.mailbox import MailHold
 from ..talk.turn import Decider, Turn
@@ -148,6 +149,9 @@ class Isolator:
                 self._home.dispatcher.lend_for(thread)
             if turn.unit is not None:
                 self._home.desk.forgo(turn.unit)
+            if turn.notes is not None:  # they did run, and what they deferred is about that
+                runs = [run for run in turn.notes.runs if not run.vain]
+                keep_runs(self._home, runs, (turn.letter.id, turn.letter.cause))
             letter = waiting(cell, turn.letter)
         self._keeper.set_aside(cell, letter, MailHold.ISOLATED)
         if turn is not None and turn.cancel is not None:

@@ -56,6 +56,9 @@ def hooks(
 
     `runs` lists executions as the history has them, the last ones, the newest at the end; with
     --oldest from the first one on, with --newest from the last one back. The options choose which.
+    `waiting` lists the calls of deferred hooks that are not made yet, and why each waits, as who
+    has the store open knows.
+
     `show` shows one of them with all that the hook was told and answered.
 
     \b

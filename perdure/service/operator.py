@@ -12,12 +12,14 @@ import msgspec
 from ..actors.system.dead_letters import DeadLetters
 from ..actors.system.runtime import Runtime
 from ..actors.talk.control import Verb
+from ..hooks.history.queue import calls_in
 from ..persistence.errors import ConfigurationError, StoreUnavailable
 from ..persistence.names.scope import Principal
 from ..persistence.records.records import DeadLetter
 from ..replay.replays import Replays, note_replays
 from ..replay.schedule import ReplaySchedule
 from .protocol import (
+    DeferredWish,
     Flush,
     HooksWish,
     Isolate,
@@ -66,6 +68,10 @@ class Operator:
             case HooksWish():
                 hooks = self._runtime.hooks.registry.list()
                 yield from (asdict(hook.statistics()) for hook in hooks)
+            case DeferredWish():
+                deferred = self._runtime.deferred
+                calls = calls_in(self._runtime.store, deferred.reason, wish.after)
+                yield from map(msgspec.to_builtins, calls)
             case PutSchedule() | ScheduleWish() | NoteReplays():
                 yield self._replay(wish)
             case Flush():

@@ -67,6 +67,12 @@ class HooksWish(msgspec.Struct, tag="hooks", forbid_unknown_fields=True):
     """Tell what each hook did."""
 
 
+class DeferredWish(msgspec.Struct, tag="deferred", forbid_unknown_fields=True):
+    """Tell which calls of hooks wait, and why."""
+
+    after: str | None = None
+
+
 class PutSchedule(msgspec.Struct, tag="schedule", forbid_unknown_fields=True):
     """Have recorded turns replayed on a schedule."""
 
@@ -88,8 +94,8 @@ class NoteReplays(msgspec.Struct, tag="replayed", forbid_unknown_fields=True):
 
 
 OperatorWish: TypeAlias = (
-    LifecycleWish | Isolate | Restore | Letters | Flush | HooksWish | PutSchedule | ScheduleWish
-    | NoteReplays
+    LifecycleWish | Isolate | Restore | Letters | Flush | HooksWish | DeferredWish | PutSchedule
+    | ScheduleWish | NoteReplays
 )  # fmt: skip
 Wish: TypeAlias = OperatorWish | StatusWish
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from perdure import AgentSystem, MessageDetails, Principal, Right, Scope
+from perdure import AgentSystem, MessageDetails, OutcomeDetails, Principal, Right, Scope
 from tests.cli.programs import Desk
 from tests.kit.deadline import DEADLINE
 
@@ -11,11 +11,17 @@ def _guard(details: MessageDetails) -> None:
     """Let all of it go on."""
 
 
+def _late(details: OutcomeDetails) -> None:
+    """Be called in vain."""
+    raise LookupError("not yet")
+
+
 def fill(path: Path) -> None:
     """Make the store: agents, mail, timers, letters, hooks, keys, patterns, sessions, ..."""
     work = Scope.workflow("w")
     with AgentSystem.open(path, agents=[Desk], sync="process") as system:
         system.hooks.on("message.before", _guard, on="refuse", name="guard")
+        system.hooks.on("message.after", _late, on="remind", name="late", deferred=True)
         emea = system.agent(Desk, "emea")
         with system.sessions.create("chat"):
             emea.call(Desk.assign, "T-1").get()

@@ -76,6 +76,7 @@ RUNS: Final[dict[str, list[list[str]]]] = {
     "dead-letters discard": [["LETTER"]],
     "hooks": [[]],
     "hooks runs": [[]],
+    "hooks waiting": [[]],
     "hooks show": [["RUN"]],
     "replay": [["--against", "tests.cli.programs:Desk"]],
     "replay-schedules": [[]],

@@ -1,18 +1,43 @@
 """Hooks that are called later: durable with the turn, once in effect, drained at the end."""
 
+import dataclasses
 import logging
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
-from perdure import Agent, AgentSystem, Breaker, OutcomeDetails, Replace, Scope, State, hook
+from perdure import (
+    Agent,
+    AgentSystem,
+    Breaker,
+    Durability,
+    ErrorDetails,
+    MemoryStore,
+    OutcomeDetails,
+    Point,
+    Replace,
+    SaveDetails,
+    Scope,
+    ScopeDetails,
+    Skip,
+    State,
+    StateDetails,
+    hook,
+)
+from perdure.hooks.hook import Declared, Hook, HookOptions
 from perdure.lifecycle.clock import VirtualClock
 from perdure.persistence.errors import ConfigurationError, Deadlock
+from perdure.persistence.records.records import Commit
 from perdure.persistence.records.shared_tables import HOOK_QUEUE
+from perdure.persistence.records.tables import Change
+from tests.cli.commands import records
 from tests.kit.children import ROOT, environment
 from tests.kit.deadline import DEADLINE
 
@@ -256,3 +281,179 @@ def test_a_hook_that_waits_for_the_whole_system_is_a_deadlock(
         assert called.wait(DEADLINE)
         assert system.idle(DEADLINE)
     assert met == [f"{how}() in a hook would wait for that hook; call it from outside"]
+
+
+class Dreamer(Adder):
+    durability = Durability.VOLATILE
+
+
+class Saver(Adder):
+    durability = Durability.SNAPSHOT
+
+
+@pytest.mark.parametrize("kind", [Adder, Dreamer, Saver])
+@pytest.mark.parametrize("point", ["message.after", "state.after", "save.after"])
+def test_a_call_goes_with_the_commit_it_is_about(kind: type[Adder], point: str) -> None:
+    """Whatever the agent's durability: as often as there are turns, changes or saves of it."""
+    told: list[Any] = []
+    clock, kinds = VirtualClock(), [Adder, Dreamer, Saver]
+    with AgentSystem.open("memory://", agents=kinds, clock=clock) as system:
+
+        def count(details: OutcomeDetails | StateDetails | SaveDetails) -> None:
+            told.append(details)
+
+        system.hooks.on(point, count, agents=kind, deferred=True, name="count")
+        for number in range(1, 4):
+            system.agent(kind, "a").call(kind.add, number).get(timeout=DEADLINE)
+        clock.advance(60)  # by then what is saved now and then is
+        assert system.idle(DEADLINE)
+        assert queued(system) == 0
+        commits = [each for each in system.journal.each(kind.kind, "a") if each.delta != "{}"]
+        if point == "message.after":
+            assert [each.result for each in told] == [1, 3, 6]
+        elif point == "state.after":
+            assert [(e.version, e.name) for e in told] == [(e.version, e.name) for e in commits]
+        else:
+            saved = {(each.version, each.sequence) for each in told}
+            assert saved >= {(each.version, each.sequence) for each in commits}
+
+
+def _count(details: OutcomeDetails) -> None:
+    """Look."""
+
+
+def _count_state(details: StateDetails) -> None:
+    """Look."""
+
+
+def _disabled(system: AgentSystem) -> None:
+    system.hooks.on("message.after", _count, name="count", deferred=True)
+    system.hooks.disable("count")
+
+
+def _elsewhere(system: AgentSystem) -> None:
+    system.hooks.on("state.after", _count_state, name="count", deferred=True)
+
+
+WAITS: dict[str, Callable[[AgentSystem], None]] = {
+    "nobody has registered the hook": lambda _system: None,
+    "the hook is disabled": _disabled,
+    "the hook is registered at state.after": _elsewhere,
+}
+
+
+@pytest.mark.parametrize("why", WAITS)
+def test_a_call_that_cannot_be_made_waits_and_says_why(tmp_path: Path, why: str) -> None:
+    """It is listed, by the library and the command line, until a process makes it, once."""
+    path = tmp_path / "s.db"
+    with AgentSystem.open(path, agents=[Adder], sync="process") as system:
+        system.hooks.on("message.after", _failing, name="count", deferred=True)
+        system.agent(Adder, "a").call(Adder.add, 1).get(timeout=DEADLINE)
+        assert system.idle(DEADLINE)
+        (call,) = system.hooks.deferred.list()
+        assert call.reason == "it has failed 1 of 5 times"
+    (told,) = records("hooks", "waiting", "--store", path)
+    assert (told["id"], told["hook"], told["reason"]) == (
+        call.id, "count", "nobody has the store open",
+    )  # fmt: skip
+    with AgentSystem.open(path, agents=[Adder], sync="process") as system:
+        WAITS[why](system)
+        assert system.idle(DEADLINE)
+        assert [(each.id, each.reason) for each in system.hooks.deferred.each()] == [(call.id, why)]
+        (told,) = records("hooks", "waiting", "--store", path)
+        assert told == msgspec.to_builtins(next(system.hooks.deferred.each()))
+        assert (told["kind"], told["key"]) == ("Adder", "a")
+    with AgentSystem.open(path, agents=[Adder], sync="process") as system:
+        system.hooks.on("message.after", _count, name="count", deferred=True)
+    with AgentSystem.open(path, agents=[Adder], sync="process") as system:
+        assert system.hooks.deferred.count() == 0
+        outcomes = [run.outcome for run in system.hooks.history.each(hook="count")]
+        assert outcomes.count("continue") == 1
+
+
+def _failing(details: OutcomeDetails) -> None:
+    raise LookupError("not yet")
+
+
+def test_a_call_that_cannot_be_told_any_more_is_given_up_in_the_history() -> None:
+    """Where its details do not fit its point any more: the history says that it failed."""
+    point = Point.custom("shop.sold", dict)
+    other = Point.custom("shop.sold", int)
+    store, clock = MemoryStore(), VirtualClock()
+    with AgentSystem.open(store, agents=[Adder], clock=clock) as system:
+        commit = Commit()
+        row = (0, 0, 1.0, "late", "shop.sold", '{"price":1}')
+        commit.with_effects().rows = [Change(HOOK_QUEUE, row[:2], row)]
+        system._supervisor.append(commit)
+        assert point.name == other.name
+
+        def late(details: int) -> None:
+            """Look."""
+
+        system.hooks._registry.put(_deferred(other, late))
+        for _ in range(6):
+            clock.advance(31)
+            assert system.idle(DEADLINE)
+        assert queued(system) == 0
+        assert {run.outcome for run in system.hooks.history.each(hook="late")} == {"failed"}
+
+
+def _deferred(point: Point[Any], function: Callable[..., Any]) -> Hook:
+    """Return a hook that guards nothing, as no program can make it at a point of its own."""
+    after = dataclasses.replace(point, guards=False)
+    return Hook(Declared(after, function, HookOptions(deferred=True), "late"), 1)
+
+
+def test_a_call_that_is_overtaken_has_not_failed() -> None:
+    """Others who were first are no failure of the hook: it is made again, and counted once."""
+    overtaken = iter([True] * 7 + [False] * 100)
+    with AgentSystem.open("memory://", agents=[Adder]) as system:
+
+        @system.hooks.on("message.after", deferred=True, name="late")
+        def late(details: OutcomeDetails) -> None:
+            seen = system.state.get(Scope.GLOBAL, "n", default=0)
+            if next(overtaken):
+                run_apart(lambda: system.state.increment(Scope.GLOBAL, "n"))
+            assert isinstance(seen, int)
+            system.state.set(Scope.GLOBAL, "n", seen + 100)
+
+        system.agent(Adder, "a").call(Adder.add, 1).get(timeout=DEADLINE)
+        assert system.idle(DEADLINE)
+        while system.hooks.deferred.count():
+            assert system.idle(DEADLINE)
+        assert system.state.get(Scope.GLOBAL, "n") == 107
+        assert [run.outcome for run in system.hooks.history.each(hook="late")] == ["continue"]
+
+
+def run_apart(work: Callable[[], object]) -> None:
+    """Do something in a thread of its own, as somebody else does it."""
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+
+
+def test_what_a_skipped_error_undid_is_not_told_of() -> None:
+    """A write that was undone with the handler is no write, also for deferred hooks."""
+    told: list[str] = []
+    with AgentSystem.open("memory://", agents=[Writer]) as system:
+
+        @system.hooks.on("scope_write.after", deferred=True, name="wrote")
+        def wrote(details: ScopeDetails) -> None:
+            told.append(details.name)
+
+        @system.hooks.on("error", name="skips")
+        def skips(details: ErrorDetails) -> Skip | None:
+            return Skip(7)
+
+        writer = system.agent(Writer, "a")
+        assert writer.call(Writer.write, "undone", fail=True).get(timeout=DEADLINE) == 7
+        assert writer.call(Writer.write, "done").get(timeout=DEADLINE) is None
+        assert system.idle(DEADLINE)
+        assert told == ["done"]
+
+
+class Writer(Agent[Total]):
+    def write(self, key: str, *, fail: bool = False) -> None:
+        self.scopes.set(self.scopes.own, key, 1)
+        if fail:
+            raise ValueError(key)

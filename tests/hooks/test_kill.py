@@ -15,7 +15,7 @@ import pytest
 from perdure import Agent, AgentSystem, Scope, State
 from perdure.hooks.details import Details
 from perdure.hooks.history.history import History
-from perdure.persistence.records.shared_tables import HOOK_QUEUE
+from perdure.hooks.history.queue import calls_in
 from perdure.url import open_reader
 from tests.kit.children import ROOT, environment
 
@@ -26,6 +26,8 @@ child(sys.argv[1], sys.argv[2], int(sys.argv[3]))
 """
 COUNT = Scope.custom("count", "late")
 POINTS = ["message.before", "message.after", "state.before", "state.after", "save.after"]
+LATE = ["message.after", "state.after", "save.after"]
+"""Where hooks are deferred."""
 WHERE = [*POINTS, "handler", "late", "pack"]
 
 
@@ -64,10 +66,13 @@ def listen(system: AgentSystem) -> None:
 
         system.hooks.on(point, pass_by, agents=Adder, name=point)
 
-    @system.hooks.on("message.after", agents=Adder, deferred=True, name="late")
-    def late(details: Details) -> None:
-        system.state.increment(COUNT, details.key)
-        strike("late")
+    for point in LATE:
+
+        def late(details: Details, name: str = f"late {point}") -> None:
+            system.state.increment(COUNT, f"{name} {details.key}")
+            strike("late")
+
+        system.hooks.on(point, late, agents=Adder, deferred=True, name=f"late {point}")
 
 
 def child(path: str, where: str, left: int) -> None:
@@ -94,10 +99,10 @@ def answered(path: Path, where: str, left: int) -> int:
     return done.stdout.count(".")
 
 
-def waiting(path: Path) -> int:
-    """Return how many deferred calls are stored."""
+def waiting(path: Path) -> Counter[str]:
+    """Return how many calls of each deferred hook are stored."""
     with closing(open_reader(path)) as reader:
-        return len(reader.keys(HOOK_QUEUE, None, 100_000))
+        return Counter(call.hook for call in calls_in(reader, lambda _row: ""))
 
 
 def check(path: Path) -> int:
@@ -112,9 +117,11 @@ def check(path: Path) -> int:
         assert Counter(run.sequence for run in runs if run.hook == point) == Counter(turns)
     ids = [run.id for run in runs]
     assert len(ids) == len(set(ids))
-    late = [run for run in runs if run.hook == "late"]
-    assert {run.outcome for run in late} <= {"continue"}
-    assert len(late) + waiting(path) == len(turns)
+    left = waiting(path)
+    for name in (f"late {point}" for point in LATE):
+        late = [run for run in runs if run.hook == name]
+        assert {run.outcome for run in late} <= {"continue"}
+        assert len(late) + left[name] == len(turns)
     return len(turns)
 
 
@@ -134,8 +141,9 @@ def rounds(path: Path, count: int, seed: int) -> None:
     with AgentSystem.open(path, agents=[Adder]) as system:
         states = [system.agent(Adder, key).proxy().state.get().total for key in "ab"]
         assert sum(states) == turns
-        assert sum(int(str(system.state.get(COUNT, key))) for key in "ab") == turns
-        assert system.hooks.history.count(hook="late") == turns
+        for name in (f"late {point}" for point in LATE):
+            assert sum(int(str(system.state.get(COUNT, f"{name} {k}"))) for k in "ab") == turns
+            assert system.hooks.history.count(hook=name) == turns
 
 
 @pytest.mark.timeout(600)

@@ -8,12 +8,15 @@ from contextlib import closing
 from operator import attrgetter, itemgetter
 from typing import Any, Final
 
+import msgspec
+
 from ...hooks.history.history import History, RunSelection
+from ...hooks.history.queue import DeferredCall, calls_in
 from ...hooks.history.record import HookRecord
 from ...hooks.history.summary import summed
 from ...persistence.errors import ConfigurationError, UnknownHook
 from ...service.client import find_owner
-from ...service.protocol import HooksWish
+from ...service.protocol import DeferredWish, HooksWish
 from ...url import open_reader, path_of
 from ..terminal.exits import NotFound
 from ..terminal.listing import Lines, behind, refuse_times, show
@@ -66,6 +69,8 @@ def handle(
         _list(store, listing)
     elif action is HooksAction.RUNS:
         _runs(store, chosen, listing)
+    elif action is HooksAction.WAITING:
+        _waiting(store, listing)
     elif run is None:
         raise ConfigurationError("`hooks show` needs the ID of an execution; `runs` lists them")
     else:
@@ -83,6 +88,17 @@ def _list(store: str, listing: Listing) -> None:
         note = "nobody has it open: this is what the history has of hooks, which knows no breakers"
         Screen(error=True).say(note, "dim")
     show(behind(found, listing, itemgetter("name")), listing, _HOOKS)
+
+
+def _waiting(store: str, listing: Listing) -> None:
+    refuse_times(listing, "waiting calls", "in the order of their commits")
+    owner = find_owner(path_of(store))
+    if owner is not None:
+        found = owner.ask(DeferredWish(listing.after))
+        show((msgspec.convert(each, DeferredCall) for each in found), listing, _WAITING)
+        return
+    with closing(open_reader(store)) as reader:
+        show(calls_in(reader, lambda _row: _NOBODY, listing.after), listing, _WAITING)
 
 
 def _remembered(facts: Facts) -> Facts:
@@ -157,6 +173,18 @@ def _run_row(found: HookRecord) -> tuple[object, ...]:
 
 
 _JSON: Final = ("context", "result")
+_NOBODY: Final = "nobody has the store open"
+_WAITING: Final = Lines(
+    columns=[
+        ("ID", "word"), ("TIME (UTC)", "word"), ("HOOK", "name"), ("POINT", "word"),
+        ("AGENT", "name"), ("WAITS, AS", "value"),
+    ],
+    cells=lambda call: (
+        call.id, moment(call.time), call.hook, call.point,
+        f"{call.kind}/{call.key}" if call.kind else "", call.reason,
+    ),
+    record=msgspec.to_builtins, place=attrgetter("id"), none="no calls of deferred hooks wait",
+)  # fmt: skip
 _HOOKS: Final = Lines(
     columns=[
         ("HOOK", "name"), ("POINT", "word"), ("AGENTS", "name"), ("BREAKER", "word"),

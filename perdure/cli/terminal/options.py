@@ -104,6 +104,7 @@ class HooksAction(enum.StrEnum):
     LIST = "list"
     RUNS = "runs"
     SHOW = "show"
+    WAITING = "waiting"
 
 
 class SchemaAction(enum.StrEnum):
