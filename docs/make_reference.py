@@ -95,6 +95,7 @@ PAGES: Final = (
             *("SaveDetails", "LoadDetails", "LifecycleDetails", "CallDetails", "CallErrorDetails"),
             *("ScopeDetails", "SessionDetails", "ArtifactDetails"),
             *("HookHistory", "HookRecord", "RunSelection", "HistoryRetention"),
+            *("DeferredCalls", "DeferredCall"),
             *("Recording", "OutsideCall", "HookAnswer"),
             *("Validation", "Auditing", "PrometheusMetrics", "OpenTelemetryMetrics"),
             *("OpenTelemetrySpans", "Logging"),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .actors.pool.future import Future
     from .actors.system.cells import Passivation
     from .actors.system.dead_letters import DeadLetters
+    from .actors.system.deferred import DeferredCalls
     from .actors.system.history import HookHistory
     from .actors.system.hooks import Hooks
     from .actors.system.options import Limits, Resources
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
         StateDetails,
     )
     from .hooks.history.history import RunSelection
+    from .hooks.history.queue import DeferredCall
     from .hooks.history.record import HookRecord
     from .hooks.history.recording import HookAnswer, OutsideCall, Recording
     from .hooks.history.retention import HistoryRetention
@@ -202,6 +204,8 @@ __all__ = [
     "DecisionSelection",
     "Declared",
     "DeclaredMigration",
+    "DeferredCall",
+    "DeferredCalls",
     "Details",
     "Detector",
     "Document",
@@ -410,6 +414,8 @@ _HOMES: Final = {
     "DecisionSelection": ".shared.access.audit",
     "Declared": ".hooks.hook",
     "DeclaredMigration": ".persistence.schema.migration",
+    "DeferredCall": ".hooks.history.queue",
+    "DeferredCalls": ".actors.system.deferred",
     "Details": ".hooks.details",
     "Detector": ".persistence.secrets.detector",
     "Document": ".actors.patterns.document",

@@ -154,22 +154,15 @@ class DeferredSweep(Sweep):
         return f"it has failed {failed} of {ATTEMPTS} times" if failed else ""
 
     def _try(self, row: Row) -> None:
-        hook = self._hook(str(row[3]))
+        hook = self._ready(row)
         if hook is None:
             return
-        if not hook.enabled or hook.point.name != str(row[4]):
-            self._kept_waiting = True
-            return
-        if self._home.desk.guard.excludes(_owner(hook, row)):
-            return  # it waits until its agent is restored
         place = _place(row)
         runs: list[HookRun] = []
         begun = self._begun(place)
         if begun >= ATTEMPTS:
             killed = HookFailed("its process ended in it, and that was its last attempt")
-            if hook.record:
-                runs.append(_failed(hook, row, killed, self._home.hooks.now()))
-            self._give_up(row, runs, str(killed))
+            self._give_up(hook, row, runs, killed)
             return
         try:
             if self._may_kill(row, begun):
@@ -178,21 +171,28 @@ class DeferredSweep(Sweep):
         except Conflict:  # others were first: no attempt
             self._count(place, begun)
             self._overtaken = True
-            return
         except (StoreError, SystemClosed):
             raise  # that is not the hook's doing
         except Exception as error:  # noqa: BLE001 - anybody's code; it is logged
             if isinstance(error, HookFailed) and error.__cause__ is None:
-                self._count(place, begun)
-                return  # its breaker is open: that is no attempt
-            if not runs and hook.record:
-                runs.append(_failed(hook, row, error, self._home.hooks.now()))
-            if begun + 1 < ATTEMPTS:
+                self._count(place, begun)  # its breaker is open: that is no attempt
+            elif begun + 1 < ATTEMPTS:
                 self._count(place, begun + 1)
                 keep_runs(self._home, runs, (0, int(str(row[0]))))
-                return
-            self._give_up(row, runs, repr(error), error)
-        self._counted.pop(place, None)
+            else:
+                self._give_up(hook, row, runs, error)
+        else:
+            self._counted.pop(place, None)
+
+    def _ready(self, row: Row) -> Hook | None:
+        """Return the hook of a call; None where the call waits, as ``reason`` says."""
+        hook = self._hook(str(row[3]))
+        if hook is None:
+            return None
+        if not hook.enabled or hook.point.name != str(row[4]):
+            self._kept_waiting = True
+            return None
+        return None if self._home.desk.guard.excludes(_owner(hook, row)) else hook
 
     def _begun(self, place: Key) -> int:
         """Return how often a call was begun and not ended, also by processes before this one."""
@@ -214,11 +214,17 @@ class DeferredSweep(Sweep):
         if durably:
             self._home.supervisor.committer.flush(sequence=sequence)
 
-    def _give_up(
-        self, row: Row, runs: list[HookRun], why: str, error: Exception | None = None
-    ) -> None:
-        logger.error("hook %s is given up for commit %s: %s", row[3], row[0], why, exc_info=error)
+    def _give_up(self, hook: Hook, row: Row, runs: list[HookRun], error: Exception) -> None:
+        """End a call that has failed too often; the history says so in any case."""
+        if not runs and hook.record:
+            runs.append(HookRun(hook, call_of(row), str(row[5]), None, error, self._now(), 0.0))
+        name, commit = row[3], row[0]
+        logger.error("hook %s is given up for commit %s: %r", name, commit, error, exc_info=error)
         self._end(self._home.desk.begin_as_system(), row, runs)
+        self._counted.pop(_place(row), None)
+
+    def _now(self) -> float:
+        return self._home.hooks.now()
 
     def _hook(self, name: str) -> Hook | None:
         """Return the hook of a call; None where nobody has registered it yet."""
@@ -286,11 +292,6 @@ def _owner(hook: Hook, row: Row) -> Principal:
 def _place(row: Row) -> Key:
     """Return where the attempts of a call are counted."""
     return ("", "", f"hook {row[1]!s}", row[0])
-
-
-def _failed(hook: Hook, row: Row, error: Exception, now: float) -> HookRun:
-    """Return a run that did not begin, because it could not be told what it is about."""
-    return HookRun(hook, call_of(row), str(row[5]), None, error, now, 0.0)
 
 
 class DeferredCalls:

@@ -147,6 +147,7 @@ def show_as_current(connection: sqlite3.Connection) -> bool:
         connection.execute(statement.replace("CREATE TABLE", "CREATE TEMP TABLE", 1))
     if format_of(connection) == 1:
         _show_1(connection)
+    return True
 
 
 def _show_1(connection: sqlite3.Connection) -> None:
@@ -159,4 +160,3 @@ def _show_1(connection: sqlite3.Connection) -> None:
         f"CREATE TEMP VIEW timers AS SELECT {names}, {NOT_KNOWN} AS cause,"  # noqa: S608 - same
         f" timer_crc({names}, crc) AS crc FROM main.timers"
     )
-    return True
