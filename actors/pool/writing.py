@@ -30,8 +30,11 @@ class Scribe(Protocol):
         """Tell, without a lock, whether there is anything to write."""
         ...
 
-    def write(self) -> None:
-        """Write what there is on the calling thread, unless somebody writes already."""
+    def help(self, *, free: bool) -> None:
+        """Write what there is on the calling thread, unless somebody writes already.
+
+        Without ``free`` the caller does ``on_free`` afterwards.
+        """
         ...
 
     @property
@@ -85,7 +88,7 @@ class Writing:
                 self._looking = self._looking or look
             if look:
                 self._look_later()
-            self._scribe.write()
+            self._scribe.help(free=False)
         finally:
             self._through(thread)
         self._returning.soon = True

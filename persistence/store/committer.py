@@ -285,19 +285,10 @@ class Committer:
         """Tell, without the lock, whether anything has gathered."""
         return bool(self._queue or self._taken)
 
-    def help(self) -> None:
-        """Write what has gathered, as ``write``, and do what its replies have left to be done."""
-        self.write()
-        try:
-            self.on_free()  # last: whoever is woken makes work for others
-        except BaseException:
-            self.wake()
-            raise
-
-    def write(self) -> None:
+    def help(self, *, free: bool = True) -> None:
         """Write what has gathered on the calling thread, unless somebody is writing already.
 
-        What is left is the writing thread's. ``on_free`` is the caller's.
+        What is left is the writing thread's. Without ``free`` the caller does ``on_free``.
         """
         try:
             if (self._queue or self._taken) and not self._held:
@@ -310,6 +301,8 @@ class Committer:
                         finally:
                             self._baton.release()
             self.leave()
+            if free:
+                self.on_free()  # last: whoever is woken makes work for others
         except BaseException:
             self.wake()
             raise

@@ -123,20 +123,20 @@ def test_what_a_struck_worker_has_not_written_is_written(
 ) -> None:
     """A worker that is interrupted before it writes, or behind it, leaves no caller behind."""
     struck: list[str] = []
-    write_once = Committer.write
+    help_once = Committer.help
 
-    def strike(committer: Committer) -> None:
+    def strike(committer: Committer, *, free: bool = True) -> None:
         name = threading.current_thread().name
         if struck or name != "perdure-worker":
-            write_once(committer)
+            help_once(committer, free=free)
             return
         struck.append(name)
         if where == 1:
-            write_once(committer)
+            help_once(committer, free=free)
         raise KeyboardInterrupt
 
     with AgentSystem.open(tmp_path / "desk.db", agents=[Desk]) as system:
-        monkeypatch.setattr(Committer, "write", strike)
+        monkeypatch.setattr(Committer, "help", strike)
         desk = system.agent(Desk, "a")
 
         async def ask() -> list[int]:
