@@ -29,7 +29,7 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 FLOORS: Final = ("perdure", "actors", "shared", "lifecycle", "hooks", "persistence")
 WORK: Final = Scope.workflow("w1")
 WARM_UP: Final = 50
-ROUNDS: Final = 21
+ROUNDS: Final = 101
 
 
 class Owned(State):

@@ -12,7 +12,7 @@ BOUNDS = {
 
 def test_the_way_of_a_scoped_write_does_not_grow() -> None:
     """Calls, files and changes of floor and room of one write stay within their bounds."""
-    found = {name: count(calls) for name, calls in walks(rounds=41).items()}
+    found = {name: count(calls) for name, calls in walks(rounds=161).items()}
     assert found.keys() == BOUNDS.keys()
     for name, bound in BOUNDS.items():
         sums = found[name]
