@@ -334,7 +334,8 @@ class Hook:
         self.enabled = True
         self.circuit = Circuit(options.breaker)
         self.breaks = False
-        """Whether its breaker is not closed: looked at before every run."""
+        """Whether it has failed since it succeeded, so that its breaker counts or is not closed:
+        looked at before every run."""
         self.tried = 0.0
         self.runs = self.failures = self.slow = self.passed = 0
         self.outcomes: Counter[str] = Counter()
@@ -388,7 +389,7 @@ class Hook:
         took = perf_counter() - started
         goes_on = given is None or given.__class__ is Continue
         result = None if goes_on else cast("Result", given)
-        if result is None and took <= self.limit and not self.circuit.failures:
+        if result is None and took <= self.limit and not self.breaks:
             times = self.times
             times.append(took)  # in one step, without the lock; summed when somebody looks
             if len(times) >= _SUMMED:
@@ -429,7 +430,7 @@ class Hook:
             with self._lock:
                 self.slow += 1
             self._count_failure(around.monotonic())
-        elif self.breaks or self.circuit.failures:
+        elif self.breaks:
             with self._lock:
                 self.circuit.succeeded()
                 self.breaks = False
@@ -449,9 +450,9 @@ class Hook:
 
     def _count_failure(self, now: float) -> None:
         with self._lock:
+            self.breaks = True
             if self.circuit.failed():
                 self.tried = now
-                self.breaks = True
                 logger.warning("hook %s is left alone: it failed too often", self.name)
 
     def _may_try(self, now: float) -> bool:

@@ -41,12 +41,11 @@ def run_recorded(  # noqa: PLR0917 - as run_chain, and what a message is written
     except HookFailed as error:
         if error.hook:
             text = as_json(str(error))
-            tape.answers.append(
-                HookAnswer(
-                    place.point, place.nth, error.hook, error.priority, "failed", text,
-                    name=name, call=call,
-                )
+            failed = HookAnswer(
+                place.point, place.nth, error.hook, error.priority, "failed", text,
+                name=name, call=call,
             )  # fmt: skip
+            tape.take("answers", failed)
         raise
     finally:
         ASKED.reset(token)
@@ -54,12 +53,11 @@ def run_recorded(  # noqa: PLR0917 - as run_chain, and what a message is written
         if not hook.method:
             called, text = _written(calls, details, result)
             verb = type(result).__name__.lower()
-            tape.answers.append(
-                HookAnswer(
-                    place.point, place.nth, hook.name, hook.options.priority, verb, text, called,
-                    name, call,
-                )
+            answer = HookAnswer(
+                place.point, place.nth, hook.name, hook.options.priority, verb, text, called,
+                name, call,
             )  # fmt: skip
+            tape.take("answers", answer)
     return decision
 
 

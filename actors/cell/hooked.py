@@ -22,7 +22,6 @@ from ...hooks.history.recording import Recorder
 from ...hooks.results import Addressee, Redirect, Retry, Skip
 from ...persistence.errors import HookFailed, StoreError
 from ...shared.ledger.ledger import Stale
-from ..pool.mailbox import Outcome
 from ..talk.copies import reply_of
 from ..talk.turn import Letter, Notes, Turn
 from .activation import Activation
@@ -43,10 +42,7 @@ class HookedCell(RunningCell):
 
     __slots__ = ()
 
-    def _run(self, activation: Activation, letter: Letter, handle: Any = None) -> Outcome | None:  # noqa: ANN401, ARG002
-        return super()._run(activation, letter, self._handle_hooked)
-
-    def _handle_hooked(self, agent: Any, message: object) -> object:  # noqa: ANN401 - an Agent
+    def _handle(self, agent: Any, message: object) -> object:  # noqa: ANN401
         turn, hooks = self.turn, self.hooks
         assert turn is not None
         if hooks is None:  # the last one was removed a moment ago
@@ -78,10 +74,14 @@ class HookedCell(RunningCell):
 
     def _tape(self, letter: Letter) -> Recorder:
         """Return what the turn that begins is recorded with."""
-        tape, activation = self.home.hooks.tape(), self.activation
+        office, activation = self.home.hooks, self.activation
         assert activation is not None
-        tape.message, tape.exact = message_of(self, letter)
-        tape.unsaved = self.volatile or (self.snapshot and activation.dirty())
+        tape = office.played or Recorder(office.now, office.seed)
+        tape.message, exact = message_of(self, letter)
+        if not exact:
+            tape.taken["exact"] = False
+        if self.volatile or (self.snapshot and activation.dirty()):
+            tape.taken["unsaved"] = True
         return tape
 
     def _ask(
@@ -211,11 +211,6 @@ class HookedCell(RunningCell):
             keep_runs(self.home, runs, (turn.letter.id, turn.letter.cause))
         return again
 
-    def _end(self, turn: Turn) -> None:
-        super()._end(turn)
-        if turn.notes is not None:
-            tell_of_turn(self, turn)
-
     def _undo(self, turn: Turn) -> None:
         """Undo what the handler did, and go on with the turn."""
         assert self.activation is not None
@@ -253,6 +248,25 @@ class HookedCell(RunningCell):
             letter.reply_to, letter.edge = reply_to, turn.letter.edge
             reply_to.target, turn.letter.reply_to = cell, None
         turn.send(cell, letter)
+
+
+class NotedCell(HookedCell):
+    """Tell who listens what a turn has changed, and keep what hooks did in it."""
+
+    __slots__ = ()
+
+    def _end(self, turn: Turn) -> None:
+        super()._end(turn)
+        notes, hooks = turn.notes, self.hooks
+        if notes is not None and (notes.deferred or (hooks is not None and hooks.tells)):
+            tell_of_turn(self, turn)
+
+
+def class_for(hooks: TurnHooks | None) -> type[RunningCell]:
+    """Return the class of a cell to whose turns somebody listens, or nobody."""
+    if hooks is None:
+        return RunningCell
+    return NotedCell if hooks.keeps else HookedCell
 
 
 def _message(cell: RunningCell, turn: Turn, message: object) -> MessageDetails:

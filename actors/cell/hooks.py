@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import random
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -14,7 +15,6 @@ from ...hooks import points
 from ...hooks.history.input import input_of
 from ...hooks.history.playback import Playback
 from ...hooks.history.record import Redact
-from ...hooks.history.recording import Recorder
 from ...hooks.hook import Hook
 from ...hooks.points import Point
 from ...hooks.registry import Registry
@@ -49,6 +49,8 @@ class TurnHooks:
     """Whether the turns are recorded."""
     keeps: bool = False
     """Whether anything of them goes into the history, or is told of afterwards."""
+    tells: bool = False
+    """Whether anybody is told when a turn is over."""
     watches: bool = False
     """Whether anybody wants to know how a handler ends."""
     awaits: bool = False
@@ -90,7 +92,9 @@ class HookOffice:
         """What gives recorded messages to agents, where a replay is debugged."""
         self.played: Playback | None = None
         """What turns are played from, where the system is a replay's."""
-        self._seeds = random.Random()  # noqa: S311 - no secrets; what it gives is kept
+        seeds = random.Random()  # noqa: S311 - no secrets; what it gives is kept
+        self.seed = functools.partial(seeds.getrandbits, SEED_BITS)
+        """Gives the seed of what is random in a recorded turn."""
         for kind, agent_class in classes.items():
             self.registry.add_class(kind, agent_class)
         self.registry.changed = self.look_again
@@ -148,16 +152,11 @@ class HookOffice:
         return dataclasses.replace(
             of,
             keeps=bool(kept or later or of.record),
+            tells=bool(later),
             watches=bool(watched or later),
             behind=tuple(hook for hook in (*of.changed, *of.saved) if hook.deferred),
             awaits=any(hook.is_async for hook in (*of.after, *of.error, *of.change, *of.save)),
         )
-
-    def tape(self) -> Recorder:
-        """Return what a turn that is recorded takes its time and its chances from."""
-        if self.played is not None:
-            return self.played
-        return Recorder(self.now, self._seeds.getrandbits(SEED_BITS))
 
     def play(self, tape: Playback, kind: str, key: str, handle: Handle | None = None) -> None:
         """Have the turns of an agent take what they take from ``tape``: for a replay.

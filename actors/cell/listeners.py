@@ -9,7 +9,7 @@ from ...hooks import points
 from ...hooks.details import LifecycleDetails, LoadDetails, SaveDetails, StateDetails
 from ...hooks.executor import Decision, later, run_chain
 from ...hooks.following import following
-from ...hooks.history.record import put_deferred, put_runs, record_of
+from ...hooks.history.record import put_deferred, record_of
 from ...hooks.hook import HookRun
 from ...hooks.points import Point
 from ...hooks.results import Cancel
@@ -188,8 +188,7 @@ def keep_runs(home: Surroundings, runs: list[HookRun], led: Led = NOTHING) -> No
     if not runs:
         return
     office, commit = home.hooks, Commit()
-    made = [record_of(run, office.redact, *led) for run in runs if not run.deferred]
-    put_runs(commit, made, office.now())
+    commit.history = [record_of(run, office.redact, *led) for run in runs if not run.deferred]
     deferred = put_deferred(commit, [run for run in runs if run.deferred], office.now())
     try:
         sequence = home.supervisor.append(commit)

@@ -5,16 +5,15 @@ from __future__ import annotations
 import hashlib
 from typing import Any, cast
 
-import msgspec
-
-from ...hooks.history.record import HookRecord, as_json, put_deferred, put_runs, record_of
-from ...hooks.history.recording import POINT, Recorder, Recording, written
+from ...hooks.history.record import HookRecord, as_json, put_deferred, record_of
+from ...hooks.history.recording import POINT, Recorder, Recording, recorded, written
+from ...hooks.hook import HookRun
 from ...persistence.errors import told
 from ...persistence.records.records import Commit, Effects
 from ...persistence.records.tables import Change, Value
+from ...shared.ledger.unit import Unit
 from ..pool.mailbox import MailHold
 from ..talk.turn import Letter, Turn
-from .activation import Activation
 from .cell import AgentCell
 
 
@@ -28,14 +27,17 @@ def put_notes(cell: AgentCell, turn: Turn, commit: Commit, error: BaseException 
     runs, tape = notes.runs, notes.tape
     notes.runs, notes.tape = [], None
     letter, cause = turn.letter, None if error is None else turn.letter.cause
-    made = (run for run in runs if not run.deferred)
-    records = [record_of(run, office.redact, letter.id, cause) for run in made]
+    records: list[HookRecord] = []
+    later: list[HookRun] = []
+    for run in runs:
+        if not run.deferred:
+            records.append(record_of(run, office.redact, letter.id, cause))
+        elif error is None or not run.vain:
+            later.append(run)
     if tape is not None:
         records.append(_recorded(cell, turn, tape, commit, error))
-    put_runs(commit, records, office.now())
-    if runs:
-        later = [run for run in runs if run.deferred and not (run.vain and error is not None)]
-        notes.deferred = put_deferred(commit, later, office.now())
+    commit.history = records
+    notes.deferred = put_deferred(commit, later, office.now()) if later else False
     if tape is not None and tape.last:
         turn.sends, turn.steps = (), ()
         cell.hold(MailHold.ENDED)  # nothing comes behind it
@@ -46,15 +48,11 @@ def _recorded(
 ) -> HookRecord:
     letter, office = turn.letter, cell.home.hooks
     recording = recording_of(cell, turn, tape, commit, error)
-    plain = msgspec.json.encode(recording).decode()
-    text = office.redact(plain)
-    if text != plain:  # what it was given is not known as it was
-        inexact = msgspec.structs.replace(recording, exact=False)
-        text = office.redact(msgspec.json.encode(inexact).decode())
     return HookRecord(
-        "", "", POINT, cell.kind, cell.key, recording.name or "on_receive", letter.correlation,
-        tape.started, office.now() - tape.started, "failed" if error is not None else "recorded",
-        text, "", "" if error is None else told(error, office.redact), 1,
+        "", "", POINT, cell.blueprint.kind, cell.key, recording.name or "on_receive",
+        letter.correlation, tape.started, office.now() - tape.started,
+        "recorded" if error is None else "failed", recorded(recording), "",
+        "" if error is None else told(error, office.redact), 1,
         0, 0, letter.id, None if error is None else letter.cause,
     )  # fmt: skip
 
@@ -63,37 +61,35 @@ def recording_of(
     cell: AgentCell, turn: Turn, tape: Recorder, commit: Commit, error: BaseException | None
 ) -> Recording:
     """Return a turn as it is recorded, when its commit is complete."""
-    letter, activation, effects = turn.letter, cell.activation, commit.effects
+    letter, activation = turn.letter, cell.activation
+    taken = tape.all_taken()
+    if tape.reads or turn.unit is not None:
+        taken["reads"] = _reads(tape, turn.unit)
+    if turn.sends:
+        taken["sends"] = [_sent(cast("AgentCell", target), sent) for target, sent in turn.sends]
+    if turn.steps:
+        taken["steps"] = list(turn.steps)
+    if letter.timer is not None:
+        taken["alarm"] = list(letter.timer)
+    if activation is not None and activation.timers:
+        taken["held"] = [list(timer) for timer in activation.timers.values()]
+    if commit.effects is not None:
+        taken["timers"] = _timers(commit.effects)
+        taken["changes"] = [_change(change) for change in commit.effects.rows]
     name, body = tape.message
-    seen = tape.reads
-    if turn.unit is not None:
-        seen = dict(seen)
-        for (table, key), row in turn.unit.reads.items():
-            seen[table.name, key] = None if row is None else written(row)
     return Recording(
-        name, body, 0 if activation is None else activation.writer.version, letter.id,
-        letter.cause, letter.correlation, letter.attempts + 1, letter.reply_to is not None,
-        tape.started, tape.seed, tape.moments, tape.made(), tape.replies() if tape.asks else [],
-        [(table, list(key), row) for (table, key), row in seen.items()] if seen else [],
-        [_sent(cast("AgentCell", target), sent) for target, sent in turn.sends],
-        [] if effects is None else _timers(effects),
-        as_json(turn.result) if error is None else told(error), error is not None,
-        tape.exact,
-        tape.numbers,
-        _held(activation),
-        None if letter.timer is None else list(letter.timer),
-        list(turn.steps),
-        [] if effects is None else [_change(change) for change in effects.rows],
-        tape.uses,
-        tape.answers,
-        tape.unsaved,
+        name, body, 0 if activation is None else activation.writer.version,
+        as_json(turn.result) if error is None else told(error), letter.cause, letter.attempts + 1,
+        letter.reply_to is not None, error is not None, **taken,
     )  # fmt: skip
 
 
-def _held(activation: Activation | None) -> list[list[Any]]:
-    if activation is None or not activation.timers:
-        return []
-    return [list(timer) for timer in activation.timers.values()]
+def _reads(tape: Recorder, unit: Unit | None) -> list[tuple[str, list[Any], list[Any] | None]]:
+    seen = tape.reads
+    if unit is not None:
+        for (table, key), row in unit.reads.items():
+            seen[table.name, key] = None if row is None else written(row)
+    return [(table, list(key), row) for (table, key), row in seen.items()]
 
 
 def _timers(effects: Effects) -> list[tuple[str, str, str, float | None]]:

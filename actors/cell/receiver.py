@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from types import CoroutineType
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, cast
 
 from pykka._introspection import get_attr_directly
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr
@@ -52,8 +51,6 @@ _LETTERS: Final = frozenset({Letter, AskedLetter, KeptLetter, StoredLetter})
 _AGAIN: Final = frozenset({Stale, retry.TryLater})
 """What is no failure of a handler: its message is handled again."""
 
-Handler: TypeAlias = Callable[[Any, object], object]
-
 _TEMPORARY: Final = frozenset(
     {MailHold.BACKOFF, MailHold.UNSAVED, MailHold.PROVING, MailHold.ENDED}
 )
@@ -79,6 +76,9 @@ class RunningCell(AgentCell):
     """Be the receiver of the cell's mailbox. ``receive`` runs inside the agent's context."""
 
     __slots__ = ()
+
+    _handle = staticmethod(handle)
+    """Gives a message to the agent; a coroutine is returned, not run."""
 
     def receive(self, envelope: Any) -> Outcome | None:  # noqa: ANN401 - bare messages too
         """Handle one letter, control or bare message."""
@@ -253,9 +253,7 @@ class RunningCell(AgentCell):
     def _is_durable(self) -> bool:
         return self.last_sequence <= self.home.supervisor.committer.durable
 
-    def _run(
-        self, activation: Activation, letter: Letter, handle: Handler = handle
-    ) -> Outcome | None:
+    def _run(self, activation: Activation, letter: Letter) -> Outcome | None:
         turn = Turn(self, letter)
         if self.shares:
             retry.keep_message(turn)
@@ -265,7 +263,7 @@ class RunningCell(AgentCell):
         if limit is not None:
             turn.watch = limits.watch(self, turn, limit)
         try:
-            result = handle(activation.agent, letter.message)
+            result = self._handle(activation.agent, letter.message)
             # No call: what is thrown in from here on is not the handler's.
             if result.__class__ is CoroutineType:
                 coroutine = cast("CoroutineType[Any, Any, object]", result)

@@ -13,7 +13,7 @@ from typing import Any
 from ...hooks.history.record import put_deferred
 from ...lifecycle.durability import WhenUnsaved
 from ...persistence.errors import PerdureError, StateError
-from ...persistence.records.records import Commit, Delta, Message, Timer
+from ...persistence.records.records import Commit, Delta, Effects, Message, Timer
 from ..pool.future import Future
 from ..pool.mailbox import MailHold
 from ..talk.control import Control, Verb
@@ -373,6 +373,13 @@ def _take_steps(cell: AgentCell, turn: Turn) -> None:
 
 
 def _put_effects(cell: AgentCell, turn: Turn, commit: Commit) -> None:
+    if turn.sends or turn.ending is not None or turn.timers or turn.letter.timer is not None:
+        _put_wishes(cell, turn, commit)
+    if turn.notes is not None:
+        put_notes(cell, turn, commit, None)
+
+
+def _put_wishes(cell: AgentCell, turn: Turn, commit: Commit) -> None:
     letter = turn.letter
     effects = commit.with_effects()
     if turn.ending is not None:
@@ -396,8 +403,6 @@ def _put_effects(cell: AgentCell, turn: Turn, commit: Commit) -> None:
         effects.cancelled = [
             (cell.kind, cell.key, name) for name, timer in timers.items() if timer is None
         ]
-    if turn.notes is not None:
-        put_notes(cell, turn, commit, None)
 
 
 def _deliver(cell: AgentCell, turn: Turn, commit: Commit) -> None:
@@ -406,19 +411,10 @@ def _deliver(cell: AgentCell, turn: Turn, commit: Commit) -> None:
     After the append, so that their own effects come later in the journal.
     """
     home = cell.home
-    effects = commit.effects
-    assert effects is not None, "its effects were put into it"
     if home.traces.watched:
         home.traces.made(commit.sequence, turn.letter.id)
-    for set_now in effects.timers:
-        timer = set_now if set_now.cause else set_now._replace(cause=commit.sequence)
-        if cell.activation is not None:
-            cell.activation.timers[timer.name] = timer
-        home.timers.set(timer)
-    for place in effects.cancelled:
-        if cell.activation is not None:
-            cell.activation.timers.pop(place[2], None)
-        home.timers.cancelled(place)
+    if commit.effects is not None:
+        _set_timers(cell, commit.effects, commit.sequence)
     sends = turn.sends
     if (
         turn.letter.marked
@@ -447,6 +443,19 @@ def wait_for_proof(cell: AgentCell, sequence: int) -> None:
 
     if not home.supervisor.committer.when_durable(sequence, go_on):
         go_on()
+
+
+def _set_timers(cell: AgentCell, effects: Effects, sequence: int) -> None:
+    home = cell.home
+    for set_now in effects.timers:
+        timer = set_now if set_now.cause else set_now._replace(cause=sequence)
+        if cell.activation is not None:
+            cell.activation.timers[timer.name] = timer
+        home.timers.set(timer)
+    for place in effects.cancelled:
+        if cell.activation is not None:
+            cell.activation.timers.pop(place[2], None)
+        home.timers.cancelled(place)
 
 
 def row(kind: str, key: str, letter: Letter) -> Message:

@@ -11,7 +11,7 @@ from ...persistence.options import Options
 from ..agent.blueprint import Blueprint, Catalogue
 from ..cell import failure
 from ..cell.cell import AgentCell, Surroundings
-from ..cell.hooked import HookedCell
+from ..cell.hooked import class_for
 from ..cell.isolation import isolated
 from ..cell.receiver import RunningCell
 from ..pool.mailbox import MailHold
@@ -84,7 +84,7 @@ class Keeper:
     def _listen(self, cell: RunningCell) -> None:
         """Have hooks listen to a cell's turns from the next one on; nobody, if there are none."""
         cell.hooks = self._home.hooks.of_turns(cell.kind, cell.key)
-        cell.__class__ = RunningCell if cell.hooks is None else HookedCell
+        cell.__class__ = class_for(cell.hooks)
 
     def listen(self) -> None:
         """Look again who listens to which cells."""

@@ -18,7 +18,7 @@ from ...hooks.details import SaveDetails
 from ...hooks.following import following
 from ...hooks.history.input import details_in
 from ...hooks.history.queue import DeferredCall, call_of, calls_in
-from ...hooks.history.record import PLACE, record_of, runs_row
+from ...hooks.history.record import record_of
 from ...hooks.hook import Hook, HookRun
 from ...persistence.errors import (
     Conflict,
@@ -31,7 +31,7 @@ from ...persistence.errors import (
 from ...persistence.names.scope import Principal
 from ...persistence.records.page import LIMIT, Page, page_of
 from ...persistence.records.shared_tables import ATTEMPTS as COUNTS
-from ...persistence.records.shared_tables import HOOK_QUEUE, HOOK_RUNS
+from ...persistence.records.shared_tables import HOOK_QUEUE
 from ...persistence.records.tables import Key, Order, Row
 from ...persistence.store.store import StoreReader
 from ...shared.ledger.sweep import AT_ONCE, Sweep
@@ -274,11 +274,8 @@ class DeferredSweep(Sweep):
             if self._counted.get(place):
                 unit.change((COUNTS, place), lambda _row: None, blind=True)
             call()
-            if runs:
-                led = 0, int(str(row[0]))
-                made = [record_of(run, office.redact, *led) for run in runs]
-                kept = runs_row(made, office.now())
-                unit.change((HOOK_RUNS, PLACE), lambda _row: kept, blind=True)
+            led = 0, int(str(row[0]))
+            unit.history = [record_of(run, office.redact, *led) for run in runs]
 
 
 def _owner(hook: Hook, row: Row) -> Principal:

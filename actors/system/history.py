@@ -10,10 +10,10 @@ from typing import ClassVar, Final, Unpack
 import msgspec
 
 from ...hooks.history.erasure import rows_of, without
-from ...hooks.history.history import History, RunSelection, numbered, readable
+from ...hooks.history.history import MANY, PAGE, History, RunSelection, readable
 from ...hooks.history.record import HookRecord
 from ...hooks.history.retention import HistoryRetention, outdated
-from ...hooks.history.segments import pack
+from ...hooks.history.segments import LEAST, SEGMENT, is_whole, pack
 from ...persistence.errors import Denied, StoreUnavailable
 from ...persistence.records.page import LIMIT, Page
 from ...persistence.records.records import Commit
@@ -25,13 +25,9 @@ from ..cell.cell import Surroundings
 
 EVERY: Final = 30.0
 """Seconds between two looks for what can be packed."""
-SEGMENT: Final = 500
-"""Commits whose executions one segment takes."""
-LEAST: Final = 100
-"""Fewer are left as they are: small blocks do not shrink."""
 HEAD: Final = 7
 """Columns of a segment before its words and its data."""
-_UP: Final = Order(("sequence",))
+_UP: Final = Order(("first",))
 
 
 class HookHistory(History):
@@ -76,18 +72,34 @@ class HookHistory(History):
         """Pack up to a segment of what is durable; return how many executions that were."""
         with self._packing:
             self._flush()  # what was erased a moment ago is still there before
-            rows = self._store.page(HOOK_RUNS, _UP, None, SEGMENT)
-            if len(rows) < least or not rows:
-                return 0
-            records = [record for row in rows for record in readable(numbered, row)]
-            packed = [pack(records)] if records else []
+            rows = self._oldest()
+            count = sum(int(str(row[4])) for row in rows)
+            packed = rows if rows and is_whole(rows[0]) else []
+            if not packed:
+                if count < least:
+                    return 0
+                records = [record for row in rows for record in readable(row)]
+                packed = [pack(records)] if records else []
             heads = self._segment_heads()
             self._commit(
                 *(Change(HOOK_RUNS, row[:1], None) for row in rows),
                 *(Change(HOOK_SEGMENTS, segment[:1], segment) for segment in packed),
             )
             self._heads = (*heads, *(segment[:HEAD] for segment in packed))
-            return len(records)
+            return count
+
+    def _oldest(self) -> Sequence[Row]:
+        """Return the oldest blocks that are no segment yet: a whole one, or those that make one."""
+        found = []
+        count, after, limit = 0, None, PAGE
+        while page := self._store.page(HOOK_RUNS, _UP, after, limit):
+            for row in page:
+                found.append(row)
+                count += int(str(row[4]))
+                if count >= SEGMENT or is_whole(found[0]):
+                    return found
+            after, limit = page[-1][:1], MANY
+        return found
 
     def trim(self) -> int:
         """Remove the segments that are more than the retention keeps; return how many."""

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+from ...hooks.history.binding import bound
 from ...hooks.history.retention import HistoryRetention
 from ...lifecycle.clock import Clock, StepWatch, VirtualClock
 from ...lifecycle.durability import AutoSave, WhenUnsaved
@@ -101,8 +102,7 @@ class Runtime:
         self.by_hand = isinstance(clock, VirtualClock)
         """Time passes only when a test says so."""
         self.guarded = self.closing = self.closed = False
-        self.graves = Graves()
-        self.attempts = Attempts(store, supervisor, clock)
+        self.graves, self.attempts = Graves(), Attempts(store, supervisor, clock)
         self.recovering, self.newcomers = True, Newcomers(store)
         self.owed, self.sharers = set[tuple[str, str]](), set[str]()
         # Letters of later owners have higher ids, so "old mail" is what is below this.
@@ -131,9 +131,9 @@ class Runtime:
         boundaries = {kind: each.boundary for kind, each in catalogue.classes().items()}
         self.policy = Policy(store, boundaries, clock.now, reads=audit.reads)
         self.ledger = Ledger(store, cache_bytes=resources.scope_cache, guard=self.policy)
-        self.ledger.waiting = self.dispatcher.blocking
-        self.ledger.depends = hangs_on
+        self.ledger.waiting, self.ledger.depends = self.dispatcher.blocking, hangs_on
         supervisor.committer.on_durable = self.ledger.took
+        supervisor.committer.bind = functools.partial(bound, self.hooks.redact)
         supervisor.defer = self.ledger.defer
         self.desk = desk = Desk(
             self.ledger, supervisor, TurnContext(self), patience=limits.mailbox_wait,

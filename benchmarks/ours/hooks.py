@@ -1,4 +1,7 @@
-"""What hooks add to a turn: the same turns with and without them, side by side in one process."""
+"""What hooks add to a turn: the same turns with and without them, side by side in one process.
+
+In processor time: what others on the machine do, and the disk, would hide a few microseconds.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,14 @@ from statistics import median
 
 from perdure import AgentSystem, Durability, MessageDetails
 
-from ..workload import key, latencies, owner
+from ..workload import key, owner
 from .agents import Desk
 
 SLICE = 4_000
 """Turns of one side before it is the other's: short, so that a change of the machine meets both."""
-ASKS = 200
-"""The same for a caller that waits for each."""
 AGENTS = 100
+WARM_UP = 400
+"""Asks that are not counted."""
 
 
 class HookedDesk(Desk):
@@ -56,12 +59,27 @@ def bursts(folder: Path, *, slices: float, record: bool) -> dict[str, float]:
         return figures
 
 
-def lone(folder: Path, *, slices: float, record: bool) -> dict[str, float]:
-    """Compare durable turns of a lone caller, the middle one of each slice."""
+def lone(folder: Path, *, asks: float, record: bool) -> dict[str, float]:
+    """Compare durable turns of a lone caller, who asks either side in turn.
+
+    What is added is processor time of the caller's thread, which runs the turn and writes its
+    commit; the whole that it is added to is what the clock on the wall says, with the disk.
+    """
     with _listening(folder, record=record) as system:
-        figures = _compared(_asks(system, Desk), _asks(system, HookedDesk), int(slices))
-        _expect(system, ASKS * (int(slices) + 1))
-        return figures
+        plain, other = _asks(system, Desk), _asks(system, HookedDesk)
+        whole: list[float] = []
+        taken: tuple[list[float], list[float]] = [], []
+        for number in range(-WARM_UP, int(asks)):
+            for side in (0, 1) if number % 2 else (1, 0):
+                start, busy = time.perf_counter(), time.thread_time()
+                (plain, other)[side](number)
+                if number >= 0:
+                    taken[side].append((time.thread_time() - busy) * 1e6)
+                    if side == 0:
+                        whole.append((time.perf_counter() - start) * 1e6)
+        _expect(system, int(asks) + WARM_UP)
+    added = median(taken[1]) - median(taken[0])
+    return {"plain_us": median(whole), "added_us": added, "added": 100 * added / median(whole)}
 
 
 def _listening(folder: Path, *, record: bool) -> AgentSystem:
@@ -76,28 +94,23 @@ def _expect(system: AgentSystem, runs: int) -> None:
         raise ValueError(f"the hook ran {system.hooks.get('nothing').runs} times, not {runs}")
 
 
-def _asks(system: AgentSystem, desk: type[Desk]) -> Callable[[], float]:
-    """Return what makes a slice of turns one by one; gives the microseconds of the middle one."""
+def _asks(system: AgentSystem, desk: type[Desk]) -> Callable[[int], object]:
+    """Return what asks a desk, and waits for the answer."""
     desks = [system.agent(desk, key(number)).proxy() for number in range(AGENTS)]
-
-    def run() -> float:
-        taken = latencies(lambda n: desks[n % AGENTS].assign(owner(n)).get(), ASKS, warm_up=0)
-        return 1e3 * median(taken)
-
-    return run
+    return lambda number: desks[number % AGENTS].assign(owner(number)).get()
 
 
 def _turns(system: AgentSystem, desk: type[Desk]) -> Callable[[], float]:
-    """Return what makes a slice of turns, and gives the microseconds that one took."""
+    """Return what makes a slice of turns, and gives the processor time of one, microseconds."""
     desks = [system.agent(desk, key(number)).proxy() for number in range(AGENTS)]
     owners = [owner(number) for number in range(997)]
 
     def run() -> float:
-        start = time.perf_counter()
+        start = time.process_time()
         waiting = [desks[n % AGENTS].assign(owners[n % 997]) for n in range(SLICE)]
         for answer in waiting:
             answer.get()
-        return (time.perf_counter() - start) / SLICE * 1e6
+        return (time.process_time() - start) / SLICE * 1e6
 
     return run
 

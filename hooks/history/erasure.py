@@ -16,9 +16,9 @@ from ...persistence.records.shared_tables import (
 )
 from ...persistence.records.tables import Change, Order, Row, Table
 from ...persistence.store.store import StoreReader
-from .history import numbered, readable, record_in
+from .history import readable, record_in
 from .record import HookRecord
-from .segments import may_hold, pack, unpack, words_of
+from .segments import is_whole, may_hold, pack, words_of
 
 PAGE: Final = 8
 """Rows that are in memory at once: a segment may be large."""
@@ -35,12 +35,10 @@ def rows_of(store: StoreReader, table: Table) -> Iterator[Row]:
 
 def without(store: StoreReader, kind: str, key: str) -> Iterator[Change]:
     """Iterate over the changes that leave nothing of an agent in what is durable."""
-    for row in rows_of(store, HOOK_SEGMENTS):
-        if may_hold(row, *words_of(kind=kind, key=key)):
-            yield from _repacked(row, kind, key)
-    for row in rows_of(store, HOOK_RUNS):  # a row is of one turn, and so of one agent
-        if any(_is_of(record, kind, key) for record in readable(numbered, row)):
-            yield Change(HOOK_RUNS, row[:1], None)
+    for table in (HOOK_SEGMENTS, HOOK_RUNS):
+        for row in rows_of(store, table):
+            if may_hold(row, *words_of(kind=kind, key=key)):
+                yield from _repacked(table, row, kind, key)
     for row in rows_of(store, HOOK_PINS):
         if _is_of(record_in(row), kind, key):
             yield Change(HOOK_PINS, row[:2], None)
@@ -63,12 +61,15 @@ def _shows(row: Row, kind: str, key: str) -> bool:
     return any((turn["kind"], turn["key"]) == (kind, key) for turn in turns)
 
 
-def _repacked(row: Row, kind: str, key: str) -> Iterator[Change]:
-    left = [record for record in readable(unpack, row) if not _is_of(record, kind, key)]
-    yield Change(HOOK_SEGMENTS, row[:1], None)
+def _repacked(table: Table, row: Row, kind: str, key: str) -> Iterator[Change]:
+    records = readable(row)
+    left = [record for record in records if not _is_of(record, kind, key)]
+    if len(left) == len(records) > 0:
+        return
+    yield Change(table, row[:1], None)
     if left:
-        segment = pack(left)
-        yield Change(HOOK_SEGMENTS, segment[:1], segment)
+        block = pack(left, whole=is_whole(row))
+        yield Change(table, block[:1], block)
 
 
 def _is_of(record: HookRecord, kind: str, key: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Final, TypedDict, Unpack
@@ -13,19 +13,20 @@ import msgspec
 from ...persistence.errors import CorruptState, UnknownHook
 from ...persistence.records.page import LIMIT, Page, page_of
 from ...persistence.records.shared_tables import HOOK_PINS, HOOK_RUNS, HOOK_SEGMENTS
-from ...persistence.records.tables import Order, Row
+from ...persistence.records.tables import Order, Row, Table
 from ...persistence.store.store import StoreReader
 from .record import HookRecord
-from .segments import may_hold, unpack, words_of
+from .segments import is_whole, may_hold, unpack, words_of
 
 logger = logging.getLogger("perdure.hooks")
 
-PAGE: Final = 200
-_decode: Final = msgspec.json.Decoder(list[HookRecord]).decode
-_UP: Final = Order(("sequence",))
-_DOWN: Final = Order(("sequence",), descending=True)
-_SEGMENTS_UP: Final = Order(("first",))
-_SEGMENTS_DOWN: Final = Order(("first",), descending=True)
+PAGE: Final = 8
+"""Blocks that are in memory at once: each may be large."""
+MANY: Final = 200
+"""The same of small ones."""
+_decode: Final = msgspec.json.Decoder(HookRecord).decode
+_UP: Final = Order(("first",))
+_DOWN: Final = Order(("first",), descending=True)
 
 
 class RunSelection(TypedDict, total=False):
@@ -66,7 +67,7 @@ class _Filter:
             and record.seconds >= wanted.get("longer", 0.0)
         )
 
-    def segment(self, row: Row) -> bool:
+    def block(self, row: Row) -> bool:
         since, until = float(str(row[2])), float(str(row[3]))
         return (
             until >= self.wanted.get("since", until)
@@ -128,59 +129,49 @@ class History:
     def _all(
         self, fits: _Filter, behind: tuple[int, int] | None, *, newest: bool
     ) -> Iterator[HookRecord]:
-        # What is packed meanwhile leaves the rows in the commit that writes its segment: rows are
+        # What is packed meanwhile leaves the runs in the commit that writes its segment: runs are
         # read before the segments when going back, and behind them when going on, and a sequence
         # that was met is not given again.
         seen = -1
-        parts = (self._rows, self._segments) if newest else (self._segments, self._rows)
-        for part in parts:
+        tables = (HOOK_RUNS, HOOK_SEGMENTS) if newest else (HOOK_SEGMENTS, HOOK_RUNS)
+        for table in tables:
             last = seen
-            for record in part(fits, behind, newest=newest):
+            for record in self._in(table, fits, behind, newest=newest):
                 known = record.sequence >= last if newest else record.sequence <= last
                 if last >= 0 and known:
                     continue
                 seen = record.sequence
                 yield record
 
-    def _rows(
-        self, _fits: _Filter, behind: tuple[int, int] | None, *, newest: bool
-    ) -> Iterator[HookRecord]:
-        order = _DOWN if newest else _UP
-        after: Row | None = None
-        if behind is not None:
-            after = (behind[0] + (1 if newest else -1),)
-        while page := self._store.page(HOOK_RUNS, order, after, PAGE):
-            for row in page:
-                records = readable(numbered, row)
-                yield from reversed(records) if newest else records
-            after = page[-1][:1]
-
-    def _beginning(self, behind: tuple[int, int] | None, *, newest: bool) -> Row | None:
-        """Return the place behind which the segments begin that may have what is wanted."""
+    def _beginning(
+        self, table: Table, behind: tuple[int, int] | None, *, newest: bool
+    ) -> Row | None:
+        """Return the place behind which the blocks begin that may have what is wanted."""
         if behind is None:
             return None
         if newest:
             return (behind[0] + 1,)
-        holding = self._store.page(HOOK_SEGMENTS, _SEGMENTS_DOWN, (behind[0] + 1,), 1)
+        holding = self._store.page(table, _DOWN, (behind[0] + 1,), 1)
         return (int(str(holding[0][0])) - 1,) if holding else None
 
-    def _segments(
-        self, fits: _Filter, behind: tuple[int, int] | None, *, newest: bool
+    def _in(
+        self, table: Table, fits: _Filter, behind: tuple[int, int] | None, *, newest: bool
     ) -> Iterator[HookRecord]:
-        order = _SEGMENTS_DOWN if newest else _SEGMENTS_UP
-        after = self._beginning(behind, newest=newest)
-        while page := self._store.page(HOOK_SEGMENTS, order, after, 8):
+        order = _DOWN if newest else _UP
+        after, limit = self._beginning(table, behind, newest=newest), PAGE
+        while page := self._store.page(table, order, after, limit):
             for row in page:
-                if fits.segment(row):
-                    records = readable(unpack, row)
+                if fits.block(row):
+                    records = readable(row)
                     yield from reversed(records) if newest else records
             after = page[-1][:1]
+            limit = PAGE if any(map(is_whole, page)) else MANY
 
 
-def readable(read: Callable[[Row], list[HookRecord]], row: Row) -> list[HookRecord]:
-    """Return the executions in a row; none where it is damaged, which is named in the log."""
+def readable(row: Row) -> list[HookRecord]:
+    """Return the executions in a block; none where it is damaged, which is named in the log."""
     try:
-        return read(row)
+        return unpack(row)
     except CorruptState as error:
         logger.error("%s; the rest of the history is read", error)  # noqa: TRY400 - it says all
         return []
@@ -188,20 +179,7 @@ def readable(read: Callable[[Row], list[HookRecord]], row: Row) -> list[HookReco
 
 def record_in(pin: Row) -> HookRecord:
     """Return the execution that a pin keeps."""
-    return _decode(f"[{pin[2]!s}]")[0]
-
-
-def numbered(row: Row) -> list[HookRecord]:
-    """Return the executions of a commit with their places; CorruptState."""
-    sequence = int(str(row[0]))
-    try:
-        found = _decode(str(row[2]))
-    except msgspec.MsgspecError as error:
-        raise CorruptState(f"hook runs of commit {sequence}", str(error)) from error
-    return [
-        msgspec.structs.replace(record, sequence=sequence, position=position)
-        for position, record in enumerate(found)
-    ]
+    return _decode(str(pin[2]))
 
 
 def placed(run: str | None) -> tuple[int, int] | None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from ...persistence.errors import told
 from ..points import Point
 from .playback import RecordedError, error_of
-from .record import as_json, json_of
+from .record import as_json, form_of, json_of
 from .recording import OutsideCall
 
 
@@ -24,7 +24,7 @@ class _Error(msgspec.Struct, frozen=True):
 
 def input_of(details: object) -> str:
     """Return what a hook is told as JSON, with what it takes to make its errors again."""
-    return json_of(details, _kept)
+    return json_of(details, _encode)
 
 
 def details_in(point: Point[Any], text: str) -> Any:  # noqa: ANN401 - the point's
@@ -37,9 +37,12 @@ def details_in(point: Point[Any], text: str) -> Any:  # noqa: ANN401 - the point
 
 def _kept(value: object) -> Any:  # noqa: ANN401 - what msgspec is to encode instead
     if not isinstance(value, BaseException):
-        return None
+        return form_of(value)
     cause = f"{type(value).__module__}:{type(value).__qualname__}"
     return _Error(told(value), cause, msgspec.Raw(as_json(value.args).encode()))
+
+
+_encode: Final = msgspec.json.Encoder(enc_hook=_kept).encode
 
 
 def _made(kind: type, value: Any) -> object:  # noqa: ANN401 - JSON

@@ -26,15 +26,18 @@ class Playback(Recorder):
     Nothing is called and nobody is asked. What is not in the recording is named in ``missing``.
     """
 
-    __slots__ = ("_answers", "_moments", "_numbers", "_outside", "_recording", "live", "missing")
+    __slots__ = (
+        "_answers", "_latest", "_moments", "_numbers", "_outside", "_recording", "live", "missing",
+    )  # fmt: skip
 
     last = True
 
     def __init__(self, recording: Recording, *, live: bool = False) -> None:
         """Play a recording; with ``live`` what it does not have is called outside."""
-        super().__init__(lambda: recording.started, recording.seed)
+        super().__init__(lambda: recording.started, lambda: recording.seed)
         self._recording = recording
         self._moments = iter(recording.moments)
+        self._latest = recording.started
         self._numbers = iter(recording.numbers)
         self._outside: dict[tuple[str, int], list[OutsideCall]] = {}
         for call in recording.outside:
@@ -56,8 +59,9 @@ class Playback(Recorder):
         moment = next(self._moments, None)
         if moment is None:
             self.missing.append("self.now()")
-            moment = self.moments[-1] if self.moments else self._recording.started
-        self.moments.append(moment)
+            moment = self._latest
+        self._latest = moment
+        self.take("moments", moment)
         return moment
 
     def number(self, draw: Callable[[], int]) -> int:
@@ -83,7 +87,7 @@ class Playback(Recorder):
 
     def asked(self, name: str, future: Any, method: object) -> bool:  # noqa: ANN401
         """Answer an ask as it was answered."""
-        self.asks.append((name, future))
+        super().asked(name, future, method)
         answers = self._answers.get(name)
         if not answers:
             self.missing.append(f"an ask of {name}")

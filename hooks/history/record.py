@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from ...persistence.errors import storable, told
 from ...persistence.records.records import Commit
-from ...persistence.records.shared_tables import HOOK_QUEUE, HOOK_RUNS
-from ...persistence.records.tables import Change, Row
+from ...persistence.records.shared_tables import HOOK_QUEUE
+from ...persistence.records.tables import Change
 from ..hook import HookRun
 
 LONGEST: Final = 1_000_000
 """Characters of a context or result; what is longer is kept by its beginning, and says so."""
 BEGINS: Final = "begins"
 """The name under which that beginning stands."""
-PLACE: Final = (0,)
-"""The key of what a commit keeps, before it has a sequence."""
 _SHOWN: Final = 2_000
 """Characters kept of one that is too long."""
 
@@ -72,16 +70,19 @@ class HookRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
 def record_of(
     run: HookRun, redact: Redact, message: int = 0, cause: int | None = None
 ) -> HookRecord:
-    """Return an execution as it is kept."""
+    """Return an execution as its commit takes it; what looks like a secret is in it still.
+
+    But not in the error, which is cut.
+    """
     details, hook = run.details, run.hook
-    result = "" if run.result is None else _limited(redact(as_json(run.result)))
+    result = "" if run.result is None else as_json(run.result)
     error = "" if run.error is None else told(run.error, redact)
     weight = 2 if run.error is not None or run.outcome == "cancel" else 1 if result else 0
     return HookRecord(
         hook.name, hook.version, hook.point.name, getattr(details, "kind", ""),
         getattr(details, "key", ""), getattr(details, "name", getattr(details, "step", "")),
         getattr(details, "correlation", 0), run.time, run.seconds, run.outcome,
-        _limited(redact(run.context)), result, error, weight, 0, 0, message, cause,
+        run.context, result, error, weight, 0, 0, message, cause,
     )  # fmt: skip
 
 
@@ -96,28 +97,15 @@ def put_deferred(commit: Commit, runs: Sequence[HookRun], time: float) -> bool:
     return bool(runs)
 
 
-def put_runs(commit: Commit, records: Iterable[HookRecord], time: float) -> None:
-    """Have executions kept with a commit."""
-    kept = list(records)
-    if kept:
-        effects = commit.with_effects()
-        effects.rows = [*effects.rows, Change(HOOK_RUNS, PLACE, runs_row(kept, time))]
-
-
-def runs_row(records: Sequence[HookRecord], time: float) -> Row:
-    """Return executions as the row that their commit stores, which gets its sequence then."""
-    return (*PLACE, time, msgspec.json.encode(records).decode())
-
-
 def as_json(value: object) -> str:
     """Return any value as JSON for people and programs to read; what has no form, as its repr."""
-    return json_of(value, _no_other)
+    return json_of(value, _encode)
 
 
-def json_of(value: object, other: Callable[[object], Any]) -> str:
-    """Return any value as JSON, as ``as_json`` but for what ``other`` gives another form."""
+def json_of(value: object, encode: Callable[[object], bytes]) -> str:
+    """Return any value as JSON by ``encode``, and what that refuses by its type and the reason."""
     try:
-        return msgspec.json.encode(value, enc_hook=lambda each: other(each) or _form(each)).decode()
+        return encode(value).decode()
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         return msgspec.json.encode(f"({type(value).__name__}: {storable(str(error))})").decode()
 
@@ -130,11 +118,7 @@ def exact_json(value: object) -> str | None:
         return None
 
 
-def _no_other(_value: object) -> None:
-    """Give no value a form of its own."""
-
-
-def _form(value: object) -> Any:  # noqa: ANN401 - what msgspec is to encode instead
+def form_of(value: object) -> Any:  # noqa: ANN401 - what msgspec is to encode instead
     """Return another form of what JSON has none for."""
     if isinstance(value, enum.Enum):
         return value.value
@@ -151,7 +135,11 @@ def _form(value: object) -> Any:  # noqa: ANN401 - what msgspec is to encode ins
         return f"<{type(value).__name__}>"
 
 
-def _limited(text: str) -> str:
+_encode: Final = msgspec.json.Encoder(enc_hook=form_of).encode
+
+
+def limited(text: str) -> str:
+    """Return JSON, or its beginning if there is too much of it."""
     if len(text) <= LONGEST:
         return text
     return as_json({BEGINS: text[:_SHOWN], "characters": len(text)})

@@ -69,11 +69,15 @@ class Recording(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The message as it is stored."""
     version: int
     """The agent's, before the turn."""
-    message: int
+    result: str = "null"
+    """JSON; of an error the class and the text."""
     cause: int = 0
-    correlation: int = 0
     attempt: int = 1
     asked: bool = False
+    failed: bool = False
+    message: int = 0
+    """Its id. This, the correlation and the start are kept once, by the record of the history."""
+    correlation: int = 0
     started: float = 0.0
     """Seconds since the epoch."""
     seed: int = 0
@@ -91,9 +95,6 @@ class Recording(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Messages it sent: kind, key, method, body."""
     timers: list[tuple[str, str, str, float | None]] = []
     """Timers it set: name, method, body, interval; an empty method for one that it cancelled."""
-    result: str = "null"
-    """JSON; of an error the class and the text."""
-    failed: bool = False
     exact: bool = True
     """Whether the message and what calls outside gave could be recorded as they were."""
     numbers: list[int] = []
@@ -114,15 +115,24 @@ class Recording(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Whether its agent's state before it is in no store."""
 
 
+_encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(Recording).decode
 
 
 def recording_in(record: HookRecord) -> Recording:
     """Return the turn that a record of the history holds; CorruptState if it holds none."""
     try:
-        return _decode(record.context)
+        recording = _decode(record.context)
     except msgspec.MsgspecError as error:
         raise CorruptState(f"recorded turn {record.id}", str(error)) from error
+    return msgspec.structs.replace(
+        recording, message=record.message, correlation=record.correlation, started=record.time
+    )
+
+
+def recorded(recording: Recording) -> str:
+    """Return a turn as the text that its record has."""
+    return _encode(recording).decode()
 
 
 def written(row: Row) -> list[Any]:
@@ -165,58 +175,64 @@ class Recorder:
     """Take down what a turn takes from outside of its agent's state."""
 
     __slots__ = (
-        "_chains", "_clock", "_counts", "_random", "answers", "asks", "calls", "exact", "message",
-        "moments", "numbers", "reads", "seed", "started", "unsaved", "_uses",
+        "_asks", "_calls", "_chains", "_clock", "_counts", "_draw", "_random", "_uses", "message",
+        "reads", "started", "taken",
     )  # fmt: skip
 
     last = False
 
-    def __init__(self, clock: Callable[[], float], seed: int) -> None:
-        """Begin a turn."""
+    def __init__(self, clock: Callable[[], float], draw: Callable[[], int]) -> None:
+        """Begin a turn; ``draw`` gives a seed."""
         self._clock = clock
+        self._draw = draw
         self._random: random.Random | None = None
-        self.seed = seed
         self.started = clock()
-        self.moments: list[float] = []
-        self.calls: list[CallPlace] = []
-        """Calls outside, as they began."""
-        self._counts: dict[str, int] = {}
-        self.asks: list[tuple[str, Any]] = []
-        self.reads: dict[tuple[str, tuple[Any, ...]], list[Any] | None] = {}
-        self.numbers: list[int] = []
         self.message: tuple[str, str] = ("", "")
         """The method that was called, and the message as it is stored."""
-        self.exact = True
-        self.unsaved = False
+        self.taken: dict[str, Any] = {}
+        """By the fields of a recording; what the turn does not take is not there."""
+        self.reads: dict[tuple[str, tuple[Any, ...]], list[Any] | None] = {}
         self._chains: dict[tuple[str, str, int], int] = {}
         """How often hooks were asked, by point, name and call."""
-        self.answers: list[HookAnswer] = []
-        self._uses: dict[tuple[int, tuple[str, str, str], str | None, bool], None] = {}
+        self._calls: list[CallPlace] | None = None
+        """Calls outside, as they began."""
+        self._counts: dict[str, int] | None = None
+        self._asks: list[tuple[str, Any]] | None = None
+        self._uses: dict[tuple[int, tuple[str, str, str], str | None, bool], None] | None = None
+
+    def take(self, field: str, value: object) -> None:
+        """Add to a list of the recording."""
+        self.taken.setdefault(field, []).append(value)
 
     def now(self) -> float:
         """Return the clock's time, and keep it."""
-        self.moments.append(self._clock())
-        return self.moments[-1]
+        moment = self._clock()
+        self.take("moments", moment)
+        return moment
 
     def randomness(self) -> random.Random:
         """Return randomness from a seed that is kept."""
         if self._random is None:
-            self._random = random.Random(self.seed)  # noqa: S311 - to be repeated
+            self.taken["seed"] = seed = self._draw()
+            self._random = random.Random(seed)  # noqa: S311 - to be repeated
         return self._random
 
     def number(self, draw: Callable[[], int]) -> int:
         """Return a number, and keep it."""
-        self.numbers.append(draw())
-        return self.numbers[-1]
+        number = draw()
+        self.take("numbers", number)
+        return number
 
     def begin(self, name: str) -> CallPlace:
         """Begin a call outside: those of one name are told apart by the order of that.
 
         They end in any order where a handler awaits several at once.
         """
+        if self._calls is None or self._counts is None:
+            self._calls, self._counts = [], {}
         nth = self._counts[name] = self._counts.get(name, 0) + 1
         place = CallPlace(name, nth)
-        self.calls.append(place)
+        self._calls.append(place)
         return place
 
     def outside(self, name: str, call: Callable[[], Any], place: CallPlace | None = None) -> Any:  # noqa: ANN401
@@ -235,7 +251,8 @@ class Recorder:
 
     def _given(self, place: CallPlace, result: object, *, awaited: bool = False) -> OutsideCall:
         text = as_json(result)
-        self.exact = self.exact and _is_same(text, result)
+        if not _is_same(text, result):
+            self.taken["exact"] = False
         return OutsideCall(place.name, text, "", awaited=awaited, nth=place.nth)
 
     async def _awaited(self, place: CallPlace, at: int, awaitable: Any) -> object:  # noqa: ANN401
@@ -249,7 +266,7 @@ class Recorder:
 
     def made(self) -> list[OutsideCall]:
         """Return what calls outside gave so far, as they began."""
-        return [each for place in self.calls for each in place.made]
+        return [each for place in self._calls or () for each in place.made]
 
     def asking(self, point: str, name: str, call: int) -> HookPlace:
         """Return the place of hooks that are asked now."""
@@ -259,7 +276,9 @@ class Recorder:
 
     def asked(self, name: str, future: Any, method: object) -> bool:  # noqa: ANN401, ARG002
         """Keep a future, to look at when the turn has ended."""
-        self.asks.append((name, future))
+        if self._asks is None:
+            self._asks = []
+        self._asks.append((name, future))
         return False
 
     def saw(self, table: Table, key: tuple[Any, ...], row: Row | None) -> None:
@@ -269,17 +288,21 @@ class Recorder:
             self.reads[place] = None if row is None else written(row)
 
     def judged(self, right: int, scope: tuple[str, str, str], key: str | None, ok: bool) -> None:  # noqa: FBT001 - as the guard says it
-        """Keep a decision."""
+        """Keep a decision, once, in the order in which they were made."""
+        if self._uses is None:
+            self._uses = {}
         self._uses[right, scope, key, ok] = None
 
-    @property
-    def uses(self) -> list[tuple[int, list[str], str | None, bool]]:
-        """The decisions, in the order in which each was first made."""
-        return [(right, list(scope), key, ok) for right, scope, key, ok in self._uses]
-
-    def replies(self) -> list[OutsideCall]:
-        """Return what the asked have answered so far."""
-        return [_answer(name, future) for name, future in self.asks]
+    def all_taken(self) -> dict[str, Any]:
+        """Return what the turn took, by the fields of a recording, when it has ended."""
+        taken = self.taken
+        if self._calls is not None:
+            taken["outside"] = self.made()
+        if self._asks is not None:
+            taken["asks"] = [_answer(name, future) for name, future in self._asks]
+        if self._uses is not None:
+            taken["uses"] = [(right, list(scope), key, ok) for right, scope, key, ok in self._uses]
+        return taken
 
 
 def _is_same(text: str, result: object) -> bool:

@@ -120,7 +120,7 @@ def _beside(  # noqa: PLR0917 - as above
     work: Callable[[Runtime, object], None],
 ) -> list[str]:
     kind, key = record.kind, record.key
-    nothing = Recording("", "null", state.version, record.message, started=record.time)
+    nothing = Recording("", "null", state.version, message=record.message, started=record.time)
     tape = Blank(nothing)
     with open_sandbox(agents, record.time, SandboxStore(behind, {})) as runtime:
         runtime.catalogue.takes_all = True

@@ -14,7 +14,7 @@ import msgspec
 from ..actors.agent.program import load_program
 from ..hooks.history.erasure import rows_of
 from ..hooks.history.history import History
-from ..hooks.history.record import PLACE, Redact
+from ..hooks.history.record import Redact
 from ..persistence.errors import (
     ConfigurationError,
     Conflict,
@@ -43,6 +43,8 @@ EVERY: Final = 30.0
 """Seconds between two looks where nothing is due before."""
 AGAIN: Final = 3600.0
 """Seconds after which a schedule is tried again of which nobody can say when it is due."""
+_PLACE: Final = (0,)
+"""The key of a result before its commit has a sequence."""
 _NO_RUN: Final = (SystemClosed, StoreUnavailable, Fenced)
 """What says nothing about the run: it begins again, here or in the next process."""
 
@@ -171,8 +173,8 @@ class ReplaySweep(Sweep):
         shown = [each for each in result.differing if self._is_kept(each.id)]
         result = msgspec.structs.replace(result, differing=shown)
         text = self._redact(msgspec.json.encode(result).decode())
-        stored = (*PLACE, schedule.name, text)
-        unit.change((REPLAY_RESULTS, PLACE), lambda _row: stored, blind=True)
+        stored = (*_PLACE, schedule.name, text)
+        unit.change((REPLAY_RESULTS, _PLACE), lambda _row: stored, blind=True)
         for number in islice(kept(self._store, schedule.name), schedule.keep - 1, None):
             unit.change((REPLAY_RESULTS, (number,)), lambda _row: None)
         return msgspec.json.decode(text, type=ReplayResult)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from .chain import START, AuditRecord, Chain
 from .tables import Change
@@ -320,8 +320,8 @@ class Commit:
     """The durable record of a turn; its sequence is given when the committer takes it."""
 
     __slots__ = (
-        "agent", "cause", "correlation", "delta", "effects", "key", "kind", "message", "name",
-        "previous", "reason", "reply", "sequence", "status", "time", "version", "writer",
+        "agent", "cause", "correlation", "delta", "effects", "history", "key", "kind", "message",
+        "name", "previous", "reason", "reply", "sequence", "status", "time", "version", "writer",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0917 - once a turn, and keywords cost
@@ -356,6 +356,8 @@ class Commit:
         self.correlation = correlation
         self.delta = delta
         self.effects: Effects | None = None
+        self.history: Sequence[Any] = ()
+        """What the history of hooks keeps with it: made rows of when it is folded."""
         self.reply: Reply | None = None
         self.writer: Revocable | None = None
         """Whose right to commit is looked at once more when the commit is taken."""

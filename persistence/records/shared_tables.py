@@ -217,14 +217,15 @@ TOMBSTONES: Final = Table(
 It goes with the last of those entries, so its number is free only when nothing of it is left.
 """
 
-HOOK_RUNS: Final = Table(
-    "hook_runs",
-    (_SEQUENCE, Column("time", "real"), Column("runs", "json")),
-    key=1,
-    sequence="sequence",
-    journaled=False,
-)
-"""The executions of hooks that belong to one commit, until they are packed into a segment."""
+_BLOCK: Final = (
+    Column("first", "integer"), Column("last", "integer"), Column("since", "real"),
+    Column("until", "real"), Column("count", "integer"), Column("size", "integer"),
+    Column("weight", "integer"), Column("words", "blob"), Column("data", "blob"),
+)  # fmt: skip
+"""Executions of hooks: from which commit to which, when, and what may be found in them."""
+
+HOOK_RUNS: Final = Table("hook_runs", _BLOCK, key=1, journaled=False, numbers="last")
+"""The executions of hooks that one batch has left, until small ones are packed together."""
 
 HOOK_QUEUE: Final = Table(
     "hook_queue",
@@ -238,18 +239,8 @@ HOOK_QUEUE: Final = Table(
 )  # fmt: skip
 """A call of a hook that is made later: stored with the commit that it is about."""
 
-HOOK_SEGMENTS: Final = Table(
-    "hook_segments",
-    (
-        Column("first", "integer"), Column("last", "integer"), Column("since", "real"),
-        Column("until", "real"), Column("count", "integer"), Column("size", "integer"),
-        Column("weight", "integer"), Column("words", "blob"), Column("data", "blob"),
-    ),
-    key=1,
-    journaled=False,
-    numbers="last",
-)  # fmt: skip
-"""Executions of hooks, compressed: from which commit to which, and what may be found in it."""
+HOOK_SEGMENTS: Final = Table("hook_segments", _BLOCK, key=1, journaled=False, numbers="last")
+"""Executions of hooks, compressed; all of them are older than those in ``HOOK_RUNS``."""
 
 HOOK_PINS: Final = Table(
     "hook_pins",

@@ -11,6 +11,8 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
+import msgspec
+
 from ..records.checksums import intact_record, of_record
 from ..records.records import NOT_KNOWN
 from ..records.shared_tables import (
@@ -28,22 +30,34 @@ from ..records.shared_tables import (
     SCHEMAS,
     TRACES,
 )
-from ..records.tables import Row, Table
+from ..records.tables import Column, Row, Table, Value
 from .insert import insert
-from .tables import Fetch, checksum
+from .tables import Fetch, checksum, intact
 
 FORMAT: Final = 3
 """Version of the file format; rises when an older release could not read the file.
 
 1: no commit knew for sure what led to it, and a timer not at all. The first of them kept no
 history of hooks.
-2: nobody knew which schema an agent was written with.
+2: nobody knew which schema an agent was written with; what hooks did had a row for each commit.
 """
 _TIMERS_1: Final = """CREATE TABLE timers (
     kind TEXT NOT NULL, key TEXT NOT NULL, name TEXT NOT NULL, method TEXT NOT NULL,
     body TEXT NOT NULL, due REAL NOT NULL, interval REAL, catch_up TEXT NOT NULL,
     correlation INTEGER NOT NULL, crc INTEGER NOT NULL, PRIMARY KEY (kind, key, name)
 ) WITHOUT ROWID"""
+_RUNS_2: Final = Table(
+    HOOK_RUNS.name,
+    (Column("sequence", "integer"), Column("time", "real"), Column("runs", "json")),
+    key=1,
+)
+_BLOCKS: Final = (
+    "SELECT sequence AS first, sequence AS last, time AS since, time AS until,"
+    " CASE WHEN json_valid(runs) THEN json_array_length(runs) ELSE 0 END AS count,"
+    " length(CAST(runs AS BLOB)) AS size, 2 AS weight, x'' AS words, CAST(runs AS BLOB) AS data,"
+    " block_crc(sequence, time, runs, crc) AS crc FROM main.hook_runs"
+)
+"""The executions that each commit had, as blocks."""
 _HISTORY: Final = (HOOK_RUNS, HOOK_QUEUE, HOOK_SEGMENTS, HOOK_PINS)
 _NEW_IN_2: Final = (FORMATS, TRACES, REPLAY_SCHEDULES, REPLAY_RESULTS)
 _NEW_IN_3: Final = (SCHEMAS, ATTEMPTS, LEFTOVERS, AUDIT_CAUSES)
@@ -63,12 +77,11 @@ def definitions_in(connection: sqlite3.Connection, current: Mapping[str, str]) -
     """Return the statements that made a file's tables, where ``current`` has those of today."""
     if format_of(connection) == FORMAT:
         return current
-    lacks = {*_names(_lacking(connection))}
-    if format_of(connection) > 1:
-        return {name: sql for name, sql in current.items() if name not in lacks}
-    lacks |= {*_INDEXES}
-    kept = {name: sql for name, sql in current.items() if name not in lacks}
-    return {**kept, "timers": _TIMERS_1}
+    lacks, older = {*_names(_lacking(connection))}, {HOOK_RUNS.name: _RUNS_2.statements()[0]}
+    if format_of(connection) == 1:
+        lacks |= {*_INDEXES}
+        older["timers"] = _TIMERS_1
+    return {name: older.get(name, sql) for name, sql in current.items() if name not in lacks}
 
 
 def _names(tables: tuple[Table, ...]) -> set[str]:
@@ -94,7 +107,10 @@ def upgrade(connection: sqlite3.Connection, fetch: Fetch, current: Mapping[str, 
     earlier = format_of(connection)
     if earlier == FORMAT:
         return
-    for table in _lacking(connection):
+    lacking = _lacking(connection)
+    if HOOK_RUNS not in lacking:
+        _make_blocks(connection)
+    for table in lacking:
         for statement in table.statements():
             connection.execute(statement)
     if earlier == 1:
@@ -124,6 +140,25 @@ def _timer(row: Row) -> Row:
     return (*made, of_record(made) if intact_record(row) else crc)
 
 
+def _make_blocks(connection: sqlite3.Connection) -> None:
+    """Have what hooks did stand in blocks."""
+    connection.create_function("block_crc", 4, _block_crc, deterministic=True)
+    blocks = connection.execute(_BLOCKS).fetchall()
+    connection.execute(f"DROP TABLE {HOOK_RUNS.name}")
+    connection.execute(HOOK_RUNS.statements()[0])
+    insert(connection, f"INSERT INTO {HOOK_RUNS.name}", blocks)
+
+
+def _block_crc(*row: Value) -> int:
+    """Return the checksum of a block, for the executions of a commit; the bad one of a bad row."""
+    sequence, when, runs, crc = row
+    if not intact(_RUNS_2, row):
+        return int(str(crc))
+    data = str(runs).encode()
+    count = len(msgspec.json.decode(data, type=list[msgspec.Raw]))
+    return checksum(HOOK_RUNS, (sequence, sequence, when, when, count, len(data), 2, b"", data))
+
+
 def _mark(latest: int, when: float) -> Row:
     """Return the row that says up to which commit the causes are not known."""
     row = (2, latest, when)
@@ -142,7 +177,11 @@ def show_as_current(connection: sqlite3.Connection) -> bool:
     """
     if not is_earlier(connection):
         return False
-    for table in _lacking(connection):
+    lacking = _lacking(connection)
+    if HOOK_RUNS not in lacking:
+        connection.create_function("block_crc", 4, _block_crc, deterministic=True)
+        connection.execute(f"CREATE TEMP VIEW {HOOK_RUNS.name} AS {_BLOCKS}")
+    for table in lacking:
         statement = table.statements()[0]
         connection.execute(statement.replace("CREATE TABLE", "CREATE TEMP TABLE", 1))
     if format_of(connection) == 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from ..records.chain import START, Chain
@@ -22,13 +22,21 @@ from ..records.records import (
     Renaming,
     Timer,
 )
-from ..records.shared_tables import ATTEMPTS, AUDIT, AUDIT_CAUSES
+from ..records.shared_tables import ATTEMPTS, AUDIT, AUDIT_CAUSES, HOOK_RUNS
+from ..records.tables import Row
 from ..records.texts import Replacement
 from .batch_rows import Rows, fold_rows, joined
 
 _Effective: TypeAlias = list[tuple[Commit, Effects]]
 """The commits that have effects, with them."""
+Bind: TypeAlias = Callable[[Sequence[Commit]], Sequence[Row]]
+"""Makes rows of ``HOOK_RUNS`` of what commits have for the history of hooks; must not raise."""
 _new: Final = tuple.__new__  # a named tuple's own constructor takes twice as long
+
+
+def nothing_to_bind(_commits: Sequence[Commit]) -> Sequence[Row]:
+    """Stand for whoever binds, where nobody keeps a history."""
+    raise AssertionError("commits have something for the history, and nobody binds it")
 
 
 class Batch:
@@ -45,7 +53,9 @@ class Batch:
         "shapes", "tables", "timers", "timers_gone", "truncated",
     )  # fmt: skip
 
-    def __init__(self, commits: Sequence[Commit], chain: Chain = START) -> None:
+    def __init__(
+        self, commits: Sequence[Commit], chain: Chain = START, bind: Bind = nothing_to_bind
+    ) -> None:
         """Fold ``commits``, which are in sequence order and not empty.
 
         ``chain`` is the audit's newest link so far; the batch's own is ``self.chain``.
@@ -56,6 +66,9 @@ class Batch:
         self.last = commits[-1].sequence
         effective = [(c, c.effects) for c in commits if c.effects is not None]
         shared = self._fold_shared(effective, chain)
+        if remembered := [commit for commit in commits if commit.history]:
+            places = self.tables.setdefault(HOOK_RUNS, {})
+            places |= {row[:1]: row for row in bind(remembered)}
         turns = [c for c in commits if c.agent or c.sequence in shared]
         self.deleted: list[Deletion] = []
         """Agents that end. What the batch itself holds of them is left out already."""

@@ -22,7 +22,7 @@ from ..errors import Deadlock, PerdureError, StoreError, StoreUnavailable, Syste
 from ..records.chain import START, Chain
 from ..records.records import Commit, Reply
 from ..records.tables import Change
-from .batch import Batch
+from .batch import Batch, Bind, nothing_to_bind
 from .store import Store
 
 logger = logging.getLogger("perdure.persistence")
@@ -108,6 +108,8 @@ class Committer:
         self.on_durable: Callable[[Batch], None] | None = None
         """Told of a batch with shared rows once it is durable, before its replies leave; must not
         raise. Called with the baton held and no lock."""
+        self.bind: Bind = nothing_to_bind
+        """Makes rows of what the commits of a batch have for the history."""
         self.on_free: Callable[[], None] = _nothing
         """Called when a batch is done with and others may write: does what its replies have left
         to be done then. Called once more at any time; must not raise."""
@@ -454,7 +456,7 @@ class Committer:
             while self.riders:
                 effects.rows = [*effects.rows, self.riders[0]]
                 self.riders.popleft()  # behind that: what is struck in between rides twice
-        batch = Batch(commits, self._chain) if commits else None
+        batch = Batch(commits, self._chain, self.bind) if commits else None
         left = deque(islice(self._taken, places, None))
         with self._lock:
             self._stuck, self._stuck_gates = batch, gates

@@ -161,7 +161,7 @@ class Ledger:
                 if self.watch is not None and changes:
                     self.watch.check(changes)
                 audit = summed(unit.audit) if unit.audit else []
-                ending = EndingUnit(changes, audit, unit.contents)
+                ending = EndingUnit(changes, audit, unit.contents, unit.history)
                 unit.ended = True
                 self._holder = threading.get_ident()
                 try:

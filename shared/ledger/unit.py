@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final, Protocol, Self, TypeAlias
 
+from ...hooks.history.record import HookRecord
 from ...persistence.errors import TransactionEnded
 from ...persistence.names.scope import Scope
 from ...persistence.records.chain import AuditRecord
@@ -52,8 +53,8 @@ class Unit:
 
     __slots__ = (
         "_lock", "_made", "_order", "audit", "cause", "checked", "contents", "edge", "ended",
-        "epoch", "mail", "origin", "overlapped", "owner", "reads", "replaced", "serializable",
-        "standing", "steps", "undone", "used", "witness",
+        "epoch", "history", "mail", "origin", "overlapped", "owner", "reads", "replaced",
+        "serializable", "standing", "steps", "undone", "used", "witness",
     )  # fmt: skip
 
     def __init__(
@@ -77,6 +78,8 @@ class Unit:
         """What leaves with the commit of one that is no turn's; known to the context alone."""
         self.contents: list[Change] = []
         """Rows of contents that go along; they are looked for in the store alone."""
+        self.history: list[HookRecord] = []
+        """What the history keeps with its commit, where that changes anything."""
         self.overlapped = False
         """What a savepoint undid had been seen by somebody beside it: only a new run is right."""
         self.epoch = epoch
@@ -256,6 +259,7 @@ class Unit:
             self.checked.clear()
             self.used.clear()
             self.mail.clear()
+            self.history.clear()
             self.audit = [
                 record._replace(outcome="undone") if record.outcome == "allowed" else record
                 for record in self.audit
@@ -317,15 +321,20 @@ def _over() -> TransactionEnded:
 class EndingUnit:
     """A unit that was found good, about to be appended; the ledger's lock is held."""
 
-    __slots__ = ("audit", "changes", "commit", "contents", "published")
+    __slots__ = ("audit", "changes", "commit", "contents", "history", "published")
 
     def __init__(
-        self, changes: list[Change], audit: list[AuditRecord], contents: Sequence[Change] = ()
+        self,
+        changes: list[Change],
+        audit: list[AuditRecord],
+        contents: Sequence[Change] = (),
+        history: Sequence[HookRecord] = (),
     ) -> None:
         """Hold what goes into the commit."""
         self.changes = changes
         self.audit = audit
         self.contents = contents
+        self.history = history
         self.commit: Commit | None = None
         """What it was put into."""
         self.published = False
@@ -336,4 +345,5 @@ class EndingUnit:
         effects.rows, effects.audit = self.changes, self.audit
         if self.contents:
             effects.rows = [*self.changes, *self.contents]
+        commit.history = self.history
         self.commit = commit

@@ -18,14 +18,17 @@ from perdure import (
     StaticKeys,
     new_key,
 )
+from perdure.hooks.history.binding import bound
 from perdure.hooks.history.history import History
+from perdure.hooks.history.record import HookRecord
 from perdure.hooks.history.recording import recording_in
 from perdure.hooks.history.retention import HistoryRetention
+from perdure.hooks.history.segments import LEAST, SEGMENT, unpack
 from perdure.hooks.results import Cancel, Replace
 from perdure.persistence.errors import HookCancelled, UnknownHook
 from perdure.persistence.records.records import Commit
-from perdure.persistence.records.shared_tables import HOOK_PINS, HOOK_SEGMENTS
-from perdure.persistence.records.tables import Change, Order
+from perdure.persistence.records.shared_tables import HOOK_PINS, HOOK_RUNS, HOOK_SEGMENTS
+from perdure.persistence.records.tables import Change, Order, Table
 from perdure.persistence.secrets.detector import SecretWatch
 from perdure.persistence.secrets.plain import Plain
 from perdure.url import open_reader
@@ -118,21 +121,21 @@ def test_retention_keeps_what_is_pinned_and_the_newest(tmp_path: Path) -> None:
             history.get(pinned[2])
 
 
-def test_what_is_damaged_loses_only_itself(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A segment that cannot be unpacked is named, and the executions beside it are found."""
+@pytest.mark.parametrize("table", [HOOK_SEGMENTS, HOOK_RUNS])
+def test_what_is_damaged_loses_only_itself(table: Table, caplog: pytest.LogCaptureFixture) -> None:
+    """A block that cannot be read is named, and the executions beside it are found."""
     with AgentSystem.open("memory://", agents=[Adder]) as system:
         system.hooks.on("message.before", decide, name="decide")
         history = system.hooks.history
         for number in (1, 2, 3):
             drive(system, [number])
-            history.pack()
+            if table is HOOK_SEGMENTS:
+                history.pack()
         first, damaged, last = history.each()
-        (row,) = system._store.page(HOOK_SEGMENTS, Order(("first",)), (first.sequence,), 1)
+        (row,) = system._store.page(table, Order(("first",)), (first.sequence,), 1)
         commit = Commit()
         bad = (*row[:-1], b"no segment")
-        commit.with_effects().rows = [Change(HOOK_SEGMENTS, bad[:1], bad)]
+        commit.with_effects().rows = [Change(table, bad[:1], bad)]
         system._supervisor.append(commit)
         assert system.flush()
         assert [each.id for each in history.each()] == [first.id, last.id]
@@ -207,6 +210,65 @@ def test_what_an_error_hook_did_is_kept_when_the_turn_begins_again() -> None:
         assert system.agent(Stubborn, "a").call(Stubborn.work, 2).get(timeout=DEADLINE) == 3
         assert system.idle(DEADLINE)
         assert [each.outcome for each in system.hooks.history.each()] == ["retry", "retry"]
+
+
+def test_what_one_batch_has_left_is_a_few_rows(tmp_path: Path) -> None:
+    """Many commits share few rows, which become segments as they are; nothing is lost."""
+    with AgentSystem.open(tmp_path / "s.db", agents=[Adder]) as system:
+        history = system.hooks.history
+        with system._supervisor.committer.promise():  # written together, when the block ends
+            for number in range(2 * SEGMENT + LEAST // 2):
+                commit = Commit()
+                commit.history = [record_with(f"[{number}]")]
+                system._supervisor.append(commit)
+        rows = system._store.page(HOOK_RUNS, Order(("first",)), None, 9)
+        assert [row[4] for row in rows] == [SEGMENT, SEGMENT, LEAST // 2]
+        found = list(history.each())
+        assert [each.context for each in found] == [f"[{n}]" for n in range(len(found))]
+        assert list(history.each(newest=True)) == found[::-1]
+        assert history.get(found[SEGMENT].id) == found[SEGMENT]
+        assert history.count(hook="another") == 0
+        assert [history.pack() for _ in range(4)] == [SEGMENT, SEGMENT, LEAST // 2, 0]
+        packed = system._store.page(HOOK_SEGMENTS, Order(("first",)), None, 9)
+        assert packed[:2] == rows[:2]
+        assert list(history.each()) == found
+
+
+def test_a_secret_among_many_is_hidden_alone() -> None:
+    """Of executions that are stored together only those with a secret are changed."""
+    token = "ghp_" + "a1B2c3D4e5" * 4
+    redact = Plain(SecretWatch(Detector())).record
+    contexts = ['{"args":["plain"]}', f'{{"args":["{token}"]}}', '{"args":[2]}']
+    commit = Commit()
+    commit.sequence = 7
+    commit.history = [record_with(context) for context in contexts]
+    (row,) = bound(redact, [commit])
+    found = [(each.id, each.context) for each in unpack(row)]
+    assert found == [("7.0", contexts[0]), ("7.1", '{"args":["***"]}'), ("7.2", contexts[2])]
+
+
+def test_what_cannot_be_looked_through_is_not_kept_and_harms_nothing() -> None:
+    """Where looking for secrets fails, that context is left out and the others are there."""
+
+    def redact(text: str) -> str:
+        if "deep" in text:
+            raise RecursionError
+        return text
+
+    commits = [Commit(), Commit()]
+    for sequence, commit in enumerate(commits, 1):
+        commit.sequence = sequence
+        commit.history = [record_with('["deep"]' if sequence == 1 else "[1]")]
+    (row,) = bound(redact, commits)
+    assert [each.context for each in unpack(row)] == ['"not kept: RecursionError"', "[1]"]
+
+
+def record_with(context: str) -> HookRecord:
+    """Return an execution that was told something."""
+    return HookRecord(
+        "look", "1", "message.before", "Adder", "a", "add", 3, 1.0, 0.1, "continue", context, "",
+        "", 0,
+    )  # fmt: skip
 
 
 def nothing(details: object) -> None:

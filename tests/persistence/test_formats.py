@@ -4,6 +4,7 @@
 letter, a session, an artifact, a grant.
 """
 
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -23,9 +24,11 @@ from perdure import (
     VirtualClock,
     open_reader,
 )
+from perdure.hooks.history.history import History
 from perdure.hooks.timeline.timeline import Timeline
 from perdure.hooks.timeline.wanted import selection_of
 from perdure.persistence.errors import CorruptState
+from perdure.persistence.records.checksums import of_record
 from perdure.persistence.records.records import NOT_KNOWN
 from perdure.persistence.records.shared_tables import FORMATS
 from perdure.persistence.sqlite import formats
@@ -39,6 +42,13 @@ from tests.kit.deadline import DEADLINE
 DUMP = Path(__file__).with_name("format_1.sql")
 LAST = 16
 """The newest commit that the earlier release has made."""
+BACK_TO_2 = """DROP TABLE schemas; DROP TABLE attempts; DROP TABLE leftovers;
+DROP TABLE audit_causes; DROP TABLE hook_runs;
+CREATE TABLE hook_runs (sequence INTEGER NOT NULL, time REAL NOT NULL, runs TEXT NOT NULL,\
+ crc INTEGER NOT NULL, PRIMARY KEY (sequence));
+PRAGMA user_version = 2;
+"""
+"""Makes a file of format 2 of one of today."""
 HISTORY = ("hook_runs", "hook_queue", "hook_segments", "hook_pins")
 
 
@@ -141,6 +151,35 @@ def test_who_owns_it_goes_on_with_all_of_it(file: Path, tmp_path: Path) -> None:
     fresh = tmp_path / "fresh.db"
     AgentSystem.open(fresh, agents=[]).close()
     assert made(file) == made(fresh)
+
+
+@pytest.mark.parametrize("owned", [False, True])
+@pytest.mark.parametrize("version", [1, 2])
+def test_what_hooks_did_is_found_again(tmp_path: Path, version: int, *, owned: bool) -> None:
+    """Each commit's executions have their places, whoever reads; a bad row has none."""
+    path = tmp_path / "old.db"
+    run = ["look", "1", "message.before", "Desk", "emea", "assign", 3, 1.0, 0.1, "continue", "{}",
+           "", "", 0, 0, 0, 5, None]  # fmt: skip
+    rows = [(sequence, 1.0, json.dumps([run] * sequence)) for sequence in (1, 2, 3)]
+    if version > 1:
+        AgentSystem.open(path, agents=[Desk]).close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(DUMP.read_text() if version == 1 else BACK_TO_2)
+        for row in rows:
+            crc = of_record(("hook_runs", *row)) + (row[0] == 2)
+            connection.execute("INSERT INTO hook_runs VALUES (?, ?, ?, ?)", (*row, crc))
+        connection.commit()
+    if owned:
+        with AgentSystem.open(path, agents=[Desk], clock=VirtualClock(1_700_000_000.0)) as system:
+            assert [each.id for each in system.hooks.history.each()] == ["1.0", "3.0", "3.1", "3.2"]
+            assert system.hooks.history.pack() == 4
+    reader = open_reader(str(path))
+    try:
+        found = list(History(reader).each(hook="look"))
+        assert [each.id for each in found] == ["1.0", "3.0", "3.1", "3.2"]
+        assert {each.message for each in found} == {5}
+    finally:
+        reader.close()
 
 
 def test_an_upgrade_happens_whole_or_not_at_all(

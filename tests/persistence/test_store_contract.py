@@ -52,14 +52,14 @@ class Notes(State):
 
 
 LATER = (
-    (HOOK_RUNS, (0, 1.0, "[]")),
+    (HOOK_RUNS, (1, 11, 1.0, 1.0, 1, 1, 0, b"", b"")),
     (HOOK_QUEUE, (0, 0, 1.0, "hook", "message.after", "{}")),
     (HOOK_SEGMENTS, (1, 13, 1.0, 1.0, 1, 1, 0, b"", b"")),
     (TRACES, (7, "00-" + "a" * 32 + "-" + "b" * 16 + "-01", 1.0, 0)),
     (REPLAY_RESULTS, (0, "nightly", "{}")),
     (SCHEMAS, (1, "K", "state", "S", "1.0.0", "f", "{}", 0, 1.0, 0)),
 )
-"""Rows of commits that leave no entry in the journal; the segment is that of commit 13."""
+"""Rows of commits that leave no entry in the journal; the blocks are those of commits 11 and 13."""
 
 
 def message(number: int, key: str = "1") -> Message:
