@@ -14,6 +14,7 @@ from typing import ClassVar, Final
 import msgspec
 
 from ...hooks.acting import in_name_of
+from ...hooks.breaker import BreakerState
 from ...hooks.details import SaveDetails
 from ...hooks.following import following
 from ...hooks.history.input import details_in
@@ -148,7 +149,7 @@ class DeferredSweep(Sweep):
             return f"the hook is registered at {hook.point}"
         if self._home.desk.guard.excludes(_owner(hook, row)):
             return "its agent is isolated"
-        if hook.breaks:
+        if hook.circuit.state is not BreakerState.CLOSED:
             return "the hook is left alone for a while: it failed too often"
         failed = self._begun(_place(row))
         return f"it has failed {failed} of {ATTEMPTS} times" if failed else ""

@@ -102,7 +102,12 @@ def _lacking(connection: sqlite3.Connection) -> tuple[Table, ...]:
     return (*new, *_NEW_IN_2) if any(map(has, _HISTORY)) else (*new, *_NEW_IN_2, *_HISTORY)
 
 
-def upgrade(connection: sqlite3.Connection, fetch: Fetch, current: Mapping[str, str]) -> None:
+def upgrade(
+    connection: sqlite3.Connection,
+    fetch: Fetch,
+    current: Mapping[str, str],
+    views: Mapping[str, str],
+) -> None:
     """Bring a file to the format of today, inside the transaction of its owner."""
     earlier = format_of(connection)
     if earlier == FORMAT:
@@ -115,7 +120,17 @@ def upgrade(connection: sqlite3.Connection, fetch: Fetch, current: Mapping[str, 
             connection.execute(statement)
     if earlier == 1:
         _upgrade_1(connection, fetch, current)
+    _renew(connection, views)
     connection.execute(f"PRAGMA user_version = {FORMAT}")
+
+
+def _renew(connection: sqlite3.Connection, views: Mapping[str, str]) -> None:
+    """Make the views for people as they are today, where nothing else has their names."""
+    found = dict(connection.execute("SELECT name, type FROM main.sqlite_schema"))
+    for name, query in views.items():
+        if found.get(name, "view") == "view":
+            connection.execute(f'DROP VIEW IF EXISTS "{name}"')
+            connection.execute(f'CREATE VIEW "{name}" AS {query}')
 
 
 def _upgrade_1(connection: sqlite3.Connection, fetch: Fetch, current: Mapping[str, str]) -> None:

@@ -203,7 +203,8 @@ class SqliteStore(SqliteReader, Store):
 
     @staticmethod
     def _upgrade(connection: sqlite3.Connection) -> None:
-        formats.upgrade(connection, partial(fetch, connection), schema.definitions())
+        definitions = schema.definitions()
+        formats.upgrade(connection, partial(fetch, connection), definitions, schema.VIEWS)
 
     def _take(
         self, connection: sqlite3.Connection, owner: Owner, *, takeover: bool

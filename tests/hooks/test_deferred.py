@@ -134,6 +134,7 @@ def test_a_call_is_made_as_soon_as_its_hook_is_registered(
         system.agent(Adder, "a").call(Adder.add, 7).get(timeout=DEADLINE)
     caplog.clear()
     with AgentSystem.open(path, agents=[Adder], clock=clock) as system:
+        assert system.idle(DEADLINE)
         clock.advance(31)
         assert system.idle(DEADLINE)
         assert caplog.text.count("the hook left, which nobody registered") == 1
