@@ -9,7 +9,7 @@ from __future__ import annotations
 from ..model import Better, Compare, Experiment, Measure, Row, Size, Value
 
 BURSTS = Size(60, 10)
-TURNS = Size(150, 20)
+BESIDE = Size(30_000, 1_000)
 ASKS = Size(8_000, 500)
 
 
@@ -37,7 +37,7 @@ HOOKS = Experiment(
     name="hooks",
     title="What hooks add to a turn",
     measures=(
-        _measure("nobody", "nobody", slices=TURNS),
+        _measure("nobody", "nobody", asks=BESIDE),
         _measure("lone", "lone", asks=ASKS, record=False),
         _measure("lone recorded", "lone", asks=ASKS, record=True),
         _measure("bursts", "bursts", slices=BURSTS, record=False),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Final, TypedDict, Unpack
@@ -129,43 +129,60 @@ class History:
     def _all(
         self, fits: _Filter, behind: tuple[int, int] | None, *, newest: bool
     ) -> Iterator[HookRecord]:
-        # What is packed meanwhile leaves the runs in the commit that writes its segment: runs are
-        # read before the segments when going back, and behind them when going on, and a sequence
-        # that was met is not given again.
         seen = -1
-        tables = (HOOK_RUNS, HOOK_SEGMENTS) if newest else (HOOK_SEGMENTS, HOOK_RUNS)
-        for table in tables:
-            last = seen
-            for record in self._in(table, fits, behind, newest=newest):
-                known = record.sequence >= last if newest else record.sequence <= last
-                if last >= 0 and known:
-                    continue
-                seen = record.sequence
-                yield record
+        for row in self._back(behind) if newest else self._on(behind):
+            if fits.block(row):
+                records, last = readable(row), seen
+                for record in reversed(records) if newest else records:
+                    # What is packed meanwhile is met again, with others in its block.
+                    known = record.sequence >= last if newest else record.sequence <= last
+                    if last < 0 or not known:
+                        seen = record.sequence
+                        yield record
 
-    def _beginning(
-        self, table: Table, behind: tuple[int, int] | None, *, newest: bool
-    ) -> Row | None:
-        """Return the place behind which the blocks begin that may have what is wanted."""
-        if behind is None:
-            return None
-        if newest:
-            return (behind[0] + 1,)
-        holding = self._store.page(table, _DOWN, (behind[0] + 1,), 1)
-        return (int(str(holding[0][0])) - 1,) if holding else None
+    def _back(self, behind: tuple[int, int] | None) -> Iterator[Row]:
+        """Iterate over the blocks back from a place; what is packed meanwhile is met twice."""
+        for table in (HOOK_RUNS, HOOK_SEGMENTS):
+            after: Row | None = None if behind is None else (behind[0] + 1,)
+            limit = PAGE
+            while page := self._store.page(table, _DOWN, after, limit):
+                yield from page
+                after, limit = page[-1][:1], _next_limit(page)
 
-    def _in(
-        self, table: Table, fits: _Filter, behind: tuple[int, int] | None, *, newest: bool
-    ) -> Iterator[HookRecord]:
-        order = _DOWN if newest else _UP
-        after, limit = self._beginning(table, behind, newest=newest), PAGE
-        while page := self._store.page(table, order, after, limit):
-            for row in page:
-                if fits.block(row):
-                    records = readable(row)
-                    yield from reversed(records) if newest else records
-            after = page[-1][:1]
-            limit = PAGE if any(map(is_whole, page)) else MANY
+    def _on(self, behind: tuple[int, int] | None) -> Iterator[Row]:
+        """Iterate over the blocks on from a place.
+
+        What is packed leaves the runs in the commit that writes its segment: a page of runs counts
+        if behind it no segment is there that is newer than what was given.
+        """
+        last, limit = -1 if behind is None else behind[0] - 1, PAGE
+        while True:
+            after = self._start(HOOK_SEGMENTS, last)
+            while page := self._store.page(HOOK_SEGMENTS, _UP, after, PAGE):
+                yield from page
+                after, last = page[-1][:1], _end(page[-1])
+            page = self._store.page(HOOK_RUNS, _UP, self._start(HOOK_RUNS, last), limit)
+            newest = self._store.page(HOOK_SEGMENTS, _DOWN, None, 1)
+            if newest and _end(newest[0]) > last:
+                continue
+            if not page:
+                return
+            yield from page
+            last, limit = _end(page[-1]), _next_limit(page)
+
+    def _start(self, table: Table, last: int) -> Row:
+        """Return behind which place the blocks begin that have commits behind the ``last``."""
+        holding = self._store.page(table, _DOWN, (last + 2,), 1)
+        inside = bool(holding) and _end(holding[0]) > last
+        return (int(str(holding[0][0])) - 1,) if inside else (last,)
+
+
+def _end(block: Row) -> int:
+    return int(str(block[1]))
+
+
+def _next_limit(page: Sequence[Row]) -> int:
+    return PAGE if any(map(is_whole, page)) else MANY
 
 
 def readable(row: Row) -> list[HookRecord]:

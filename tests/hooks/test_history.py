@@ -234,6 +234,27 @@ def test_what_one_batch_has_left_is_a_few_rows(tmp_path: Path) -> None:
         assert list(history.each()) == found
 
 
+@pytest.mark.parametrize("newest", [False, True])
+def test_what_is_packed_while_it_is_read_is_met_once(*, newest: bool) -> None:
+    """Whoever reads in either direction meets each execution once, whatever is packed meanwhile."""
+    with AgentSystem.open("memory://", agents=[Adder]) as system:
+        history = system.hooks.history
+        for number in range(3 * SEGMENT):
+            commit = Commit()
+            commit.history = [record_with(f"[{number}]")]
+            system._supervisor.append(commit)
+            if number % 7 == 0 or number == 3 * SEGMENT - 1:
+                assert system.flush()
+        expected = [each.id for each in history.each(newest=newest)]
+        assert len(set(expected)) == 3 * SEGMENT
+        randomness, found = Random(3), []
+        for record in history.each(newest=newest):
+            found.append(record.id)
+            if randomness.random() < 0.01:
+                history.pack()
+        assert found == expected
+
+
 def test_a_secret_among_many_is_hidden_alone() -> None:
     """Of executions that are stored together only those with a secret are changed."""
     token = "ghp_" + "a1B2c3D4e5" * 4

@@ -2,7 +2,10 @@
 
 import asyncio
 import itertools
+import sys
 from functools import partial
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ from perdure import (
     AgentSystem,
     Breaker,
     Cancel,
+    Durability,
     MessageDetails,
     OutcomeDetails,
     Point,
@@ -29,6 +33,8 @@ from perdure.persistence.errors import (
 )
 from tests.kit.deadline import DEADLINE
 
+NOTING = {"hooked", "hooks", "listeners", "notes", "answers"}
+"""Files of cells that are about hooks."""
 CHECKED = Point.custom("order.checked", dict, replaces=True)
 
 
@@ -58,6 +64,10 @@ class Adder(Agent[Total]):
             getattr(hooks, what)("guard")
 
 
+class Beside(Adder):
+    durability = Durability.VOLATILE
+
+
 def nothing(details: object) -> None:
     """Let all of it go on."""
 
@@ -82,6 +92,35 @@ def test_hooks_run_by_priority_and_then_as_they_were_registered() -> None:
                 system.hooks.on("message.before", note, name=name, priority=priority)
             ask(system, 1)
             assert seen == [name for _, name in sorted(order, key=lambda each: each[0])]
+
+
+def hooks_code(system: AgentSystem) -> set[str]:
+    """Return what turns of one agent call of the code for hooks, run by their caller."""
+    asker, found = system.agent(Beside, "a"), set[str]()
+    asker.call(Beside.add, 1).get()  # who listens is found with the first
+
+    def look(frame: FrameType, event: str, _what: object) -> None:
+        path = Path(frame.f_code.co_filename)
+        ours = path.parent.name == "hooks" or path.stem in NOTING
+        if event == "call" and ours and path != Path(__file__):
+            found.add(frame.f_code.co_qualname)
+
+    for number in range(20):
+        sys.setprofile(look)
+        asker.call(Beside.add, number).get()
+        sys.setprofile(None)
+    return found
+
+
+def test_where_nobody_listens_nothing_is_called_for_hooks() -> None:
+    """A turn runs no line of hooks, whether they listen to other agents or to none."""
+    with AgentSystem.open("memory://", agents=[Adder, Beside]) as system:
+        assert hooks_code(system) == set()
+        for point in ("message.before", "message.after", "error", "state.before", "save.before"):
+            system.hooks.on(point, nothing, agents=Adder, name=point)
+        assert hooks_code(system) == set()
+        system.hooks.on("message.before", nothing, agents=Beside, name="one")
+        assert {"HookedCell._handle", "run_chain", "Hook.run"} <= hooks_code(system)
 
 
 def test_an_async_hook_is_waited_for_wherever_its_handler_runs() -> None:
