@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -13,6 +14,8 @@ from .record import LONGEST, HookRecord, Redact, as_json, limited
 from .recording import POINT, Recording, recorded
 from .segments import LEAST, SEGMENT, pack, put_at
 
+logger = logging.getLogger("perdure.hooks")
+
 LARGEST: Final = 4_000_000
 """Characters of contexts behind which the next row begins."""
 _recording_in: Final = msgspec.json.Decoder(Recording).decode
@@ -23,9 +26,13 @@ def bound(redact: Redact, commits: Sequence[Commit]) -> list[Row]:
 
     Here and not in the turns: what is done once for many costs each of them a fraction.
     """
-    return [
-        pack(_shown(records, redact), whole=len(records) >= LEAST) for records in _parts(commits)
-    ]
+    rows: list[Row] = []
+    for records in _parts(commits):
+        try:
+            rows.append(pack(_shown(records, redact), whole=len(records) >= LEAST))
+        except Exception:  # nobody could save anything any more
+            logger.exception("what hooks did in %d executions is not kept", len(records))
+    return rows
 
 
 def _parts(commits: Sequence[Commit]) -> Iterator[list[HookRecord]]:

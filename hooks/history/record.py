@@ -78,12 +78,22 @@ def record_of(
     result = "" if run.result is None else as_json(run.result)
     error = "" if run.error is None else told(run.error, redact)
     weight = 2 if run.error is not None or run.outcome == "cancel" else 1 if result else 0
+    kind, key = getattr(details, "kind", ""), getattr(details, "key", "")
+    name = getattr(details, "name", getattr(details, "step", ""))
+    correlation = getattr(details, "correlation", 0)
+    texts = isinstance(kind, str) and isinstance(key, str) and isinstance(name, str)
+    if not texts or not f"{kind}{key}{name}".isascii():  # a program's own may have anything
+        kind, key, name = _text(kind), _text(key), _text(name)
+    if not isinstance(correlation, int):
+        correlation = 0
     return HookRecord(
-        hook.name, hook.version, hook.point.name, getattr(details, "kind", ""),
-        getattr(details, "key", ""), getattr(details, "name", getattr(details, "step", "")),
-        getattr(details, "correlation", 0), run.time, run.seconds, run.outcome,
-        run.context, result, error, weight, 0, 0, message, cause,
+        hook.name, hook.version, hook.point.name, kind, key, name, correlation, run.time,
+        run.seconds, run.outcome, run.context, result, error, weight, 0, 0, message, cause,
     )  # fmt: skip
+
+
+def _text(value: object) -> str:
+    return storable(value) if isinstance(value, str) else as_json(value)
 
 
 def put_deferred(commit: Commit, runs: Sequence[HookRun], time: float) -> bool:

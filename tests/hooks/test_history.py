@@ -1,5 +1,6 @@
 """The history of hooks: kept with the commits, packed, found again, bounded, pinned."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,6 +15,7 @@ from perdure import (
     HookHistory,
     Keys,
     MessageDetails,
+    Point,
     Retry,
     Secret,
     State,
@@ -295,6 +297,29 @@ def test_what_cannot_be_looked_through_is_not_kept_and_harms_nothing() -> None:
         commit.history = [record_with('["deep"]' if sequence == 1 else "[1]")]
     (row,) = bound(redact, commits)
     assert [each.context for each in unpack(row)] == ['"not kept: RecursionError"', "[1]"]
+
+
+@dataclass
+class Odd:
+    """Details of a program's own point, which may be anything."""
+
+    kind: object = 7
+    key: object = None
+    name: object = "half \ud800"
+    correlation: object = "none"
+
+
+def test_a_point_of_a_program_spoils_nothing_for_the_others() -> None:
+    """Whatever its details have under the names of ours, all that is kept can be read."""
+    point = Point.custom("odd.thing", Odd)
+    with AgentSystem.open("memory://", agents=[Adder]) as system:
+        system.hooks.on(point, nothing, name="odd")
+        system.hooks.on("message.before", nothing, name="plain")
+        system.hooks.run(point, Odd())
+        drive(system, [1])
+        assert system.hooks.history.pack() == 2
+        found = [(each.kind, each.key, each.name) for each in system.hooks.history.each()]
+    assert found == [("7", "null", "half \\ud800"), ("Adder", "a", "add")]
 
 
 def record_with(context: str) -> HookRecord:
