@@ -123,6 +123,8 @@ class Agent(Identified, Generic[S]):
     """What its agents may do without a grant in the scopes that the system owns."""
     kind: ClassVar[str]
     """The name under which agents of this class are stored; the class's name unless given."""
+    messages_version: ClassVar[str] = "1.0.0"
+    """The version of the messages that the class takes: MAJOR.MINOR.PATCH."""
     aliases: ClassVar[Sequence[str]] = ()
     """Kinds that its agents had before: what is stored under them is carried over when a system
     is opened, with mail, timers and scopes. Not inherited."""
@@ -350,6 +352,7 @@ _OPEN: Final = frozenset(
         "on_dead",
         "durability", "when_unsaved", "autosave", "restarts", "mailbox_limit", "turn_limit", "kind",
         "unreadable", "boundary", "record", "aliases",
+        "messages_version",
     }
 )  # fmt: skip
 OWN_NAMES: Final = frozenset(

@@ -6,15 +6,18 @@ import inspect
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from ...lifecycle.durability import Durability
 from ...persistence.errors import ConfigurationError, UnknownAgent
 from ...persistence.names.keys import LONGEST_AGENT
-from ...persistence.schema.evolution import Stored
+from ...persistence.schema.evolution import Evolution, Stored
+from ...persistence.schema.registry import Registry
 from ...persistence.secrets.vault import Vault
 from ...persistence.state.state import Layout, layout_of
 from ..talk.messages import CallCodec
+from ..talk.signatures import messages_of
 from .agent import Agent, state_class_of
 from .options import check_options
 
@@ -97,11 +100,23 @@ class Catalogue:
             Stored(
                 kind,
                 each.layout,
+                messages_of(each.agent_class, Agent),
                 each.agent_class.unreadable == "rewind",
                 tuple(each.agent_class.aliases),
             )
             for kind, each in self._by_kind.items()
         ]
+
+    def evolution_of(self, registry: Registry) -> Evolution:
+        """Return the way from what a store holds to these classes, and to its messages.
+
+        Their schemas are stored with the first of them.
+        """
+        evolution = Evolution(registry, self.stored())
+        for kind, each in self._by_kind.items():
+            if each.durability is not Durability.VOLATILE:
+                each.calls.first = partial(evolution.used, kind)
+        return evolution
 
     def aliases(self) -> dict[str, str]:
         """Return the kinds that classes had before, each with that of today.

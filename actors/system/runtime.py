@@ -17,7 +17,6 @@ from ...lifecycle.groups import SupervisionTree
 from ...lifecycle.supervisor import PersistenceSupervisor
 from ...persistence.errors import PerdureError, UnknownAgent
 from ...persistence.records.records import Counters, Timer
-from ...persistence.schema.evolution import Evolution
 from ...persistence.schema.registry import Registry
 from ...persistence.store.store import Store
 from ...shared.access.access import Access
@@ -117,14 +116,13 @@ class Runtime:
             catalogue.classes(), clock, self.dispatcher, self.loop, catalogue.vault.plain.record
         )
         self.points = ProgramPoints(self)
-        self.evolution = Evolution(
+        self.evolution = catalogue.evolution_of(
             Registry(
                 store,
                 supervisor.committer.riders.append,
                 letter=self.first_letter,
                 moment=clock.now(),
-            ),
-            catalogue.stored(),
+            )
         )
         self.keeper = Keeper(self, catalogue, resources.passivation)
         self.cells = self.keeper.cells

@@ -47,6 +47,8 @@ class CallCodec:
     def __init__(self, agent_class: type, largest: int, vault: Vault | None = None) -> None:
         """Read annotations of ``agent_class`` when needed; bodies take ``largest`` characters."""
         self._class = agent_class
+        self.first: Callable[[], object] = _nothing
+        """Called when a message is about to be stored or read in a form that is new here."""
         self._largest = largest
         self._vault = vault or Vault()
         self._watch = self._vault.watch
@@ -180,9 +182,10 @@ class CallCodec:
 
     @functools.cached_property
     def _message_codec(self) -> Codec[Any]:
+        self.first()
         handler = self._class.on_receive  # type: ignore[attr-defined]
         parameters = [p for p in inspect.signature(handler).parameters if p != "self"]
-        hints = _hints(handler)
+        hints = hints_of(handler)
         declared = hints.get(parameters[0], object) if parameters else object
         where = f"message to {self._class.__name__}"
         return codec_for(object if declared is Any else declared, self._vault, where)
@@ -192,6 +195,7 @@ class CallCodec:
         codec = self._codecs.get(place)
         if codec is None:
             codec = self._codecs[place] = self._build(name, count, keywords)
+            self.first()
         return codec
 
     def _build(self, name: str, count: int, keywords: tuple[str, ...]) -> Codec[Any]:
@@ -208,7 +212,7 @@ class CallCodec:
         except TypeError as error:
             message = f"{self._class.__name__}.{name}: {error}"
             raise TypeError(message) from None
-        hints = _hints(method)
+        hints = hints_of(method)
         types = (DeadLetter,) if name == ON_DEAD else _positional_types(signature, hints, count)
         keyword_types = {
             keyword: hints.get(keyword, hints.get(_variadic(signature), object))
@@ -222,6 +226,10 @@ class CallCodec:
             where = f"{self._class.__name__}.{name}"
             return SecretCodec(declared, self._vault, where, levels=IN_CALLS)
         return Codec(declared)
+
+
+def _nothing() -> None:
+    """Stand for nobody who wants to know."""
 
 
 def _kinds(declared: object) -> frozenset[type]:
@@ -276,7 +284,8 @@ def _written(annotation: object) -> str:
     return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
 
 
-def _hints(function: Callable[..., object]) -> dict[str, Any]:
+def hints_of(function: Callable[..., object]) -> dict[str, Any]:
+    """Return the annotations of a method; none where they name what only type checkers see."""
     try:
         return typing.get_type_hints(function)
     except NameError:

@@ -79,7 +79,19 @@ def compare(old: Schema, new: Schema) -> Comparison:
     if old.fingerprint == new.fingerprint:
         return Comparison(())
     found = [*_versions(old, new), *_members(old.members, new.members)]
+    if old.family == "messages":
+        found = [_of_messages(each) for each in found]
     return Comparison(tuple(found))
+
+
+def _of_messages(found: Difference) -> Difference:
+    """Return a difference as it is meant for methods: one that is gone takes no message."""
+    if found.change == "removed" and "(" not in found.path:
+        told = "what waits for it goes to the dead letters"
+        return Difference(found.path, found.change, Compatibility.BREAKING, told)
+    if found.change == "added" and "(" not in found.path:
+        return Difference(found.path, found.change, found.level, "a new method")
+    return found
 
 
 def _versions(old: Schema, new: Schema) -> Iterator[Difference]:

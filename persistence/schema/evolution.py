@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from .rewrite import Rewriting, Rewritten
 from .schema import FIRST, Schema, numbers_of, schema_of
 from .target import Target, target_from, target_of
 
+logger = logging.getLogger("perdure.persistence")
+
 
 @dataclass(frozen=True, slots=True)
 class Stored:
@@ -24,6 +27,8 @@ class Stored:
 
     kind: str
     layout: Layout
+    messages: Schema
+    """The schema of the messages that its agents take."""
     lenient: bool = False
     """What it cannot read goes back to what it can: nothing to be refused."""
     aliases: tuple[str, ...] = ()
@@ -60,6 +65,10 @@ class Evolution:
         self._numbers = {
             kind: registry.enter(kind, each.schema) for kind, each in self._classes.items()
         }
+        self._letters = {
+            kind: registry.enter(kind, each.messages) for kind, each in self._classes.items()
+        }
+        """The numbers of the schemas of messages."""
         self._plans: dict[tuple[int, int], _Plan] = {}
 
     def kinds(self) -> list[str]:
@@ -79,9 +88,13 @@ class Evolution:
         raise UnknownSchema(f"the store knows no version {version!r} of {kind}")
 
     def used(self, kind: str) -> int:
-        """Return the number of a class's schema, and have it stored with the next commit."""
+        """Return the number of a class's schema, and have it stored with the next commit.
+
+        With that of its messages.
+        """
         number = self._numbers[kind]
         self.registry.use(number)
+        self.registry.use(self._letters[kind])
         return number
 
     def rewritten(
@@ -167,6 +180,22 @@ class Evolution:
                     problems += self._differences(old, each, count) if count else []
         if problems:
             raise IncompatibleSchema(reader.location, problems)
+        for kind, each in self._classes.items():
+            self._look_at_messages(reader, kind, each)
+
+    def _look_at_messages(self, reader: StoreReader, kind: str, now: Stored) -> None:
+        """Say which methods may not take what waits for them: it would go to the dead letters."""
+        known = self.registry.of(kind, "messages")
+        if not known or known[-1].number == self._letters[kind]:
+            return
+        found = compare(known[-1].schema, now.messages).hindering
+        if found and (reader.counted("mailbox", kind) or reader.counted("timers", kind)):
+            told = "; ".join(map(str, found))
+            logger.warning(
+                "%s: messages or timers of %s wait, and its methods have changed: %s; what they do"
+                " not take goes to the dead letters, and perdure rehearse names it",
+                reader.location, kind, told,
+            )  # fmt: skip
 
     def _unreadable(self, old: Registered, now: Stored) -> bool:
         """Tell whether a class cannot read what was written with a schema, not even migrated."""

@@ -40,6 +40,8 @@ def fits(old: TypeNode, new: TypeNode, path: str) -> Iterator[Fit]:
 def _same_form(old: TypeNode, new: TypeNode, path: str) -> Iterator[Fit]:
     if old.form == "record":
         yield from _records(old, new, path)
+    elif old.form == "call":
+        yield from _calls(old, new, path)
     elif old.form in ("enum", "literal"):
         yield from _choices(old, new, path)
     elif old.form == "tuple" and len(old.inside) != len(new.inside):
@@ -181,20 +183,35 @@ def _rows(old: TypeNode, new: TypeNode, path: str) -> Iterator[Fit]:
 def _objects(old: TypeNode, new: TypeNode, path: str) -> Iterator[Fit]:
     before, now = {m.name: m for m in old.members}, {m.name: m for m in new.members}
     for name, member in now.items():
-        alias = next((a for a in member.aliases if a in before and a not in now), None)
         if name in before:
             yield from fits(before[name].type, member.type, f"{path}.{name}")
             if member.required and not before[name].required:
                 told = "it has no default any more, and was not stored where it had it"
                 yield Fit(f"{path}.{name}", "required", LOSS, told)
-        elif alias is not None:
-            told = f"{alias} became {name}, as renamed_fields says"
-            yield Fit(f"{path}.{name}", "renamed", OK, told)
-            yield from fits(before.pop(alias).type, member.type, f"{path}.{name}")
         else:
             yield _added(member, path)
     for name in before.keys() - now.keys():
         yield _removed(before[name], new, path)
+
+
+def _calls(old: TypeNode, new: TypeNode, path: str) -> Iterator[Fit]:
+    """Compare the parameters of a method: messages have them by position, or by name."""
+    before, now = {m.name: m for m in old.members}, {m.name: m for m in new.members}
+    for name, member in now.items():
+        where = f"{path}({name})"
+        if name in before:
+            yield from fits(before[name].type, member.type, where)
+            if member.required and not before[name].required:
+                yield Fit(where, "required", LOSS, "it has no default any more")
+        else:
+            told = "without a default" if member.required else "with its default"
+            yield Fit(where, "added", LOSS if member.required else OK, told)
+    for name in before.keys() - now.keys():
+        if not any(other.startswith("*") for other in now):
+            yield Fit(f"{path}({name})", "removed", LOSS, "messages give it a value")
+    order = [name for name in before if name in now]
+    if order != [name for name in now if name in before]:
+        yield Fit(path, "order", LOSS, "its parameters stand in another order")
 
 
 def _added(member: Member, path: str) -> Fit:

@@ -8,6 +8,8 @@ from .types import Member, TypeNode
 def shown(node: TypeNode) -> str:
     """Return a type as it is written in Python."""
     inside = [shown(each) for each in node.inside]
+    if node.form == "call":
+        return f"({', '.join(f'{each.name}: {shown(each.type)}' for each in node.members)})"
     if node.form == "union":
         return " | ".join(sorted(inside, key=lambda each: each == "None"))
     if node.form in ("enum", "record", "again", "custom", "other"):

@@ -195,7 +195,7 @@ def _record(info: Any, outer: _Outer) -> TypeNode:  # noqa: ANN401 - four classe
     if info.cls in outer:
         return TypeNode(AGAIN, cls.__name__, up=outer.index(info.cls))
     around = (info.cls, *outer)
-    members = tuple(_member(cls, field, around) for field in info.fields)
+    members = tuple(_member(field, around) for field in info.fields)
     tag = getattr(info, "tag_field", None)
     return TypeNode(
         "record",
@@ -207,7 +207,7 @@ def _record(info: Any, outer: _Outer) -> TypeNode:  # noqa: ANN401 - four classe
     )
 
 
-def _member(record: type, field: inspect.Field, outer: _Outer) -> Member:
+def _member(field: inspect.Field, outer: _Outer) -> Member:
     default, computed = start_of(field.name, field.default, field.default_factory)
     return Member(
         field.encode_name,
@@ -215,7 +215,6 @@ def _member(record: type, field: inspect.Field, outer: _Outer) -> Member:
         required=field.required,
         default=default,
         computed=computed,
-        aliases=aliases_of(record, field.name),
     )
 
 
