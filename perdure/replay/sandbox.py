@@ -146,7 +146,7 @@ def _put_in(runtime: Runtime, kind: str, key: str, state: StateCopy, recording: 
     if state.version:
         head = AgentRow(_AGENT, kind, key, state.version - 1, 0, "active", "")
         commit = Commit(kind, key, "active", "", recording.started, "(replay)")
-        commit.delta = state.delta(_AGENT)
+        commit.delta = state.delta(_AGENT, runtime.evolution.entered(kind, state.schema))
         commit.with_effects().timers = [Timer(*each) for each in recording.held]
         runtime.supervisor.writer(head).submit(commit)
         runtime.supervisor.committer.flush(PATIENCE)

@@ -8,6 +8,8 @@ from ..persistence.errors import StateUnknown
 from ..persistence.records.checksums import of_entry, of_item
 from ..persistence.records.journal import JournalDelta, shape_text
 from ..persistence.records.records import Delta, EntryRow, ItemRow, Shape, StoredAgent
+from ..persistence.schema.registry import registered
+from ..persistence.schema.schema import Schema
 from ..persistence.store.store import StoreReader
 from ..persistence.upkeep.past import Past
 from ..persistence.upkeep.versions import Versions
@@ -23,6 +25,8 @@ class StateCopy:
     maps: dict[str, dict[str | int, str]] = field(default_factory=dict)
     shape: Shape = field(default_factory=dict)
     """The agent's newest: it has the marks of maps."""
+    schema: Schema | None = None
+    """What the agent is written with now; None where that is not known."""
 
     def apply(self, delta: JournalDelta) -> None:
         """Go on to the next version."""
@@ -46,10 +50,11 @@ class StateCopy:
         return StateCopy(
             self.version, dict(self.fields), {n: list(log) for n, log in self.logs.items()},
             {name: dict(entries) for name, entries in self.maps.items()}, self.shape,
+            self.schema,
         )  # fmt: skip
 
-    def delta(self, agent: int) -> Delta:
-        """Return what makes it of nothing, for a store."""
+    def delta(self, agent: int, schema: int) -> Delta:
+        """Return what makes it of nothing, for a store that knows its schema by a number."""
         made = Delta(agent)
         made.fields = dict(self.fields)
         made.items = [
@@ -61,7 +66,7 @@ class StateCopy:
             for key, text in entries.items():
                 row = EntryRow(agent, name, key, text, of_entry(agent, name, key, text))
                 made.entries[agent, name, key] = row
-        made.shape = shape_text(self._shape(), 0)
+        made.shape = shape_text(self._shape(), schema)
         return made
 
     def _shape(self) -> dict[str, int | None]:
@@ -76,6 +81,8 @@ class States:
     def __init__(self, store: StoreReader, stored: StoredAgent) -> None:
         """Read what the journal keeps of an agent."""
         self._shape = stored.shape
+        schemas = {each.number: each.schema for each in registered(store)}
+        self._schema = schemas.get(stored.schema)
         self._who = f"{stored.head.kind}/{stored.head.key}"
         self._past = Past(store, stored)
         self._versions = Versions(store, stored)
@@ -95,7 +102,7 @@ class States:
             known.apply(delta)
         self._latest = known
         copied = known.copy()
-        copied.shape = self._shape
+        copied.shape, copied.schema = self._shape, self._schema
         return copied
 
     def _whole(self, version: int) -> StateCopy:

@@ -97,6 +97,14 @@ class Evolution:
         self.registry.use(self._letters[kind])
         return number
 
+    def entered(self, kind: str, schema: Schema | None) -> int:
+        """Return the number of a schema of another store; that of the class if it is not known."""
+        if schema is None:
+            return self.used(kind)
+        number = self.registry.enter(kind, schema)
+        self.registry.use(number)
+        return number
+
     def rewritten(
         self, reader: StoreReader, stored: StoredAgent, *, largest: int
     ) -> Rewritten | None:
