@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import NoReturn
 
+import msgspec
 import pytest
 
 from perdure import (
@@ -22,7 +23,9 @@ from perdure import (
     Scope,
     State,
     VirtualClock,
+    migration,
     open_reader,
+    transforms,
 )
 from perdure.hooks.history.history import History
 from perdure.hooks.timeline.timeline import Timeline
@@ -247,3 +250,68 @@ def test_who_reads_for_long_notices_that_the_owner_has_brought_it_to_today(file:
 
 def _looks(details: MessageDetails) -> None:
     """Look."""
+
+
+class NewState(State):
+    schema_version = "2.0.0"
+    count: int = 0
+    owners: dict[str, str] = msgspec.field(default_factory=dict)
+    lines: Log[str] = Log.field()
+
+
+migration(
+    NewState, "1.0.0", "2.0.0",
+    transforms.rename("open", "count"), transforms.convert("owners", dict),
+)  # fmt: skip
+
+
+class NewDesk(Agent[NewState]):
+    kind = "Desk"
+
+    def assign(self, ticket: str, owner: str) -> None:
+        self.state.owners[ticket] = owner
+
+    def tick(self) -> None:
+        self.state.lines.append("tick")
+
+    def read(self) -> tuple[int, dict[str, str], int]:
+        return self.state.count, self.state.owners, len(self.state.lines)
+
+
+@pytest.fixture
+def second(tmp_path: Path) -> Path:
+    """Give a file as the last release of format 2 left it, which kept no schemas."""
+    path = tmp_path / "second.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(DUMP.with_name("format_2.sql").read_text())
+    return path
+
+
+def test_a_file_of_format_2_is_read_and_brought_over(second: Path, tmp_path: Path) -> None:
+    """Who only reads changes nothing; its owner goes on, and a turn says which schema it wrote."""
+    before = second.read_bytes()
+    with closing(open_reader(str(second))) as reader:
+        assert reader.written_with("Desk") == {0: 2}
+        assert examine(reader).healthy
+    assert second.read_bytes() == before
+    with AgentSystem.open(second, agents=[Desk], clock=VirtualClock(1_700_000_001.0)) as system:
+        assert system.agent(Desk, "emea").call(Desk.assign, "T-9", "mira").get() == 3
+        assert system.state.get(Scope.workflow("w"), "k") == 1
+        assert system._store.written_with("Desk") == {0: 1, 1: 1}
+    fresh = tmp_path / "fresh.db"
+    AgentSystem.open(fresh, agents=[]).close()
+    assert made(second) == made(fresh)
+
+
+def test_what_earlier_releases_wrote_is_migrated_from_the_first_version(second: Path) -> None:
+    """They knew no versions: their classes count as 1.0.0, and no value is lost."""
+    with AgentSystem.open(second, agents=[NewDesk], clock=VirtualClock(1_700_000_001.0)) as system:
+        assert system.migrate().complete
+        emea = system.agent(NewDesk, "emea").call(NewDesk.read).get()
+        assert emea == (2, {"T-1": "mira", "T-2": "noor"}, 2)
+        system.agent(NewDesk, "apac").resume()
+        assert system.idle(DEADLINE)
+        apac = system.agent(NewDesk, "apac").call(NewDesk.read).get()
+    assert apac == (1, {"T-3": "zoe", "T-4": "zoe"}, 1)
+    with closing(open_reader(str(second))) as reader:
+        assert examine(reader).healthy
