@@ -25,6 +25,7 @@ SELECTION = (
     "tests/cli/test_text.py",
     "tests/persistence",
     "tests/pykka_suite",
+    "tests/schema",
     "tests/secrets/test_fields.py",
     "tests/secrets/test_pickled.py",
     "tests/shared",
