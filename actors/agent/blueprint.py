@@ -115,7 +115,7 @@ class Catalogue:
         evolution = Evolution(registry, self.stored())
         for kind, each in self._by_kind.items():
             if each.durability is not Durability.VOLATILE:
-                each.calls.first = partial(evolution.used, kind)
+                each.calls.first = partial(evolution.written_to, kind)
         return evolution
 
     def aliases(self) -> dict[str, str]:

@@ -88,14 +88,14 @@ class Evolution:
         raise UnknownSchema(f"the store knows no version {version!r} of {kind}")
 
     def used(self, kind: str) -> int:
-        """Return the number of a class's schema, and have it stored with the next commit.
-
-        With that of its messages.
-        """
+        """Return the number of a class's schema, and have it stored with the next commit."""
         number = self._numbers[kind]
         self.registry.use(number)
-        self.registry.use(self._letters[kind])
         return number
+
+    def written_to(self, kind: str) -> None:
+        """Have the schema of a kind's messages stored with the next commit: one is sent to it."""
+        self.registry.use(self._letters[kind])
 
     def entered(self, kind: str, schema: Schema | None) -> int:
         """Return the number of a schema of another store; that of the class if it is not known."""
