@@ -326,16 +326,20 @@ class AgentSystem:
         agents: Sequence[type[Agent[Any]]],
         moment: float,
         store: MemoryStore,
+        used: Callable[[], None] | None = None,
     ) -> Iterator[Runtime]:
-        """Open a system in memory that nobody listens to."""
-        with cls.open(
+        """Open a system in memory that nobody listens to; ``used`` is told of each use of it."""
+        with _SandboxSystem.open(
             store, agents=agents, service=False, clock=VirtualClock(moment),
             limits=known.limits, keys=known.keys, schemas=known.schemas, detector=known.detector,
             resources=Resources(workers=1, switch_interval=0.0, young_generation=0),
             randomness=random.Random(0),  # noqa: S311 - jitter, no secrets
         ) as system:  # fmt: skip
             mute(system)
-            yield system._runtime  # noqa: SLF001 - of this very class
+            runtime = system._runtime  # noqa: SLF001 - of this very class
+            if used is not None:
+                object.__setattr__(system, "told", used)
+            yield runtime
 
     def _start(self, undo: contextlib.ExitStack) -> None:
         """Begin to work; ``undo`` ends what has begun."""
@@ -632,6 +636,27 @@ class AgentSystem:
         if value is None:
             raise error from ending.cause
         value.add_note(str(error))
+
+
+def _nothing() -> None:
+    """Be told and do nothing."""
+
+
+class _SandboxSystem(AgentSystem):
+    """A system in which turns are replayed: it tells when anybody reaches for a part of it."""
+
+    told: Callable[[], None] = staticmethod(_nothing)
+
+    def __getattribute__(self, name: str) -> Any:  # noqa: ANN401 - whatever it has
+        """Return an attribute as any object does."""
+        if name != "agent" and not name.startswith("__"):
+            object.__getattribute__(self, "told")()
+        return super().__getattribute__(name)
+
+    def agent(self, agent_class: type[A], key: str) -> AgentRef[A]:
+        """Return a reference to an agent: what is sent by it is the turn's, which records it."""
+        runtime: Runtime = object.__getattribute__(self, "_runtime")
+        return runtime.refer(agent_class, key)  # type: ignore[arg-type]  # as above
 
 
 open_async = in_event_loop(AgentSystem.open)

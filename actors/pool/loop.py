@@ -29,6 +29,11 @@ class HandlerLoop:
         self._closed = False
         self._ident: int | None = None
 
+    @property
+    def begun(self) -> bool:
+        """Whether anything has ever run on it."""
+        return self._thread is not None
+
     def start(
         self, coroutine: Coroutine[Any, Any, object], context: Context, done: Done
     ) -> Callable[[], None]:

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import islice
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeAlias
 
 from ..hooks.history.record import HookRecord
 from ..persistence.options import Options
+from .gathering import Gathering
 from .outcome import Replay
 from .report import ReplayReport
 
 Tell = Callable[[int, int], None]
 """Told how many are done, and of how many."""
+Part: TypeAlias = Sequence[HookRecord]
+"""Turns of one agent, in order."""
+Work: TypeAlias = Callable[[], AbstractContextManager[Callable[[Part], Iterator[Replay]]]]
+"""Gives a worker what replays the turns of a part, one whenever it is asked for the next."""
 PART: Final = 250
 """Turns of one agent that one worker does in a row."""
+WINDOW: Final = 2000
+"""Turns that are read at once, to be put together by their agents.
+
+No more than these, and a part for each worker, are in memory.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +39,15 @@ class Batching:
 
     workers: int
     tell: Tell | None
+    most: int | None = None
+    total: int = 0
     left_out: int = 0
 
     def __post_init__(self) -> None:
         """Refuse workers that are none."""
-        Options(self).whole("workers", least=1)
+        options = Options(self)
+        options.whole("workers", least=1)
+        options.whole("most", least=0, none="all that differ")
 
 
 class ReplayBatch:
@@ -40,25 +56,21 @@ class ReplayBatch:
     ``done`` of ``total`` are done.
     """
 
-    def __init__(
-        self,
-        records: Sequence[HookRecord],
-        work: Callable[[Sequence[HookRecord]], Iterable[Callable[[], Replay]]],
-        options: Batching,
-    ) -> None:
-        """Begin; ``work`` gives the calls that replay some turns of one agent, in order."""
-        self.total = len(records)
+    def __init__(self, records: Iterable[HookRecord], work: Work, options: Batching) -> None:
+        """Begin; ``records`` are read as they are needed, by one thread at a time."""
+        self.total = options.total
         self.done = 0
         self._options = options
         self._work = work
         self._stop = threading.Event()
+        self._reading = threading.Lock()
+        self._parts = _parts(records)
         self._lock = threading.Lock()
         self._began = time.monotonic()
-        self._found: dict[str, Replay] = {}
-        self._order = [record.id for record in records]
+        self._found = Gathering(options.most)
         self._pool = ThreadPoolExecutor(options.workers, "perdure-replay")
-        self._parts: list[Future[None]] = [
-            self._pool.submit(self._run, part) for part in _parts(records)
+        self._workers: list[Future[None]] = [
+            self._pool.submit(self._work_off) for _ in range(options.workers)
         ]
         self._pool.shutdown(wait=False)
 
@@ -78,27 +90,40 @@ class ReplayBatch:
         An interrupt while it waits cancels it.
         """
         try:
-            for part in self._parts:
-                if not part.cancelled():
-                    part.result()
+            for worker in self._workers:
+                if not worker.cancelled():
+                    worker.result()
         except BaseException:
             self.cancel()
             raise
-        found = [self._found[run] for run in self._order if run in self._found]
-        return ReplayReport(
-            found, len(found) < self.total, self._options.left_out, time.monotonic() - self._began
+        return self._found.report(
+            cancelled=self.cancelled and self.done < self.total,
+            left_out=self._options.left_out,
+            seconds=time.monotonic() - self._began,
         )
 
-    def _run(self, records: Sequence[HookRecord]) -> None:
-        for call in self._work(records):
-            if self._stop.is_set():
-                return
-            replay = call()
-            with self._lock:
-                self._found[replay.id] = replay
-                self.done += 1
-                if self._options.tell is not None:
-                    self._options.tell(self.done, self.total)
+    def _work_off(self) -> None:
+        try:
+            with self._work() as replayed:
+                while part := self._next():
+                    for replay in replayed(part):
+                        self._take(replay)
+                        if self._stop.is_set():
+                            return
+        except BaseException:
+            self._stop.set()  # the others need not go on: the report raises this
+            raise
+
+    def _next(self) -> Part:
+        with self._reading:
+            return () if self._stop.is_set() else next(self._parts, ())
+
+    def _take(self, replay: Replay) -> None:
+        with self._lock:
+            self._found.take(replay)
+            self.done += 1
+            if self._options.tell is not None:
+                self._options.tell(self.done, self.total)
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -114,10 +139,17 @@ class ReplayBatch:
         self.cancel()
 
 
-def _parts(records: Sequence[HookRecord]) -> Iterable[Sequence[HookRecord]]:
-    by_agent: dict[tuple[str, str], list[HookRecord]] = {}
-    for record in records:
-        by_agent.setdefault((record.kind, record.key), []).append(record)
-    for each in by_agent.values():
-        for start in range(0, len(each), PART):
-            yield each[start : start + PART]
+def _parts(records: Iterable[HookRecord]) -> Iterator[Part]:
+    """Give the turns of one agent after the other, window by window."""
+    coming = iter(records)
+    while True:
+        by_agent: dict[tuple[str, str], list[HookRecord]] = {}
+        for record in islice(coming, WINDOW):
+            by_agent.setdefault((record.kind, record.key), []).append(record)
+        if not by_agent:
+            return
+        for agent in list(by_agent):
+            turns = by_agent.pop(agent)
+            while turns:
+                part, turns = turns[:PART], turns[PART:]
+                yield part

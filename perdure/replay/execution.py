@@ -29,7 +29,7 @@ from ..persistence.memory.store import MemoryStore
 from ..persistence.store.store import StoreReader
 from .moment import version_when
 from .plan import Plan
-from .sandbox import OpenSandbox, beside, run
+from .sandbox import OpenSandbox, Sandbox, beside
 from .states import States
 from .told import Told, told_again
 from .turn import RecordedTurn, turn_of
@@ -131,10 +131,9 @@ class Executions:
             runtime.hooks.registry.put(watched)
             watched.made = lambda done: made.append(record_of(done, runtime.hooks.redact))
 
-        _, missing = run(
-            self._open, replace(plan, prepare=look), turn,
-            state.at(turn.recording.version), self._store,
-        )  # fmt: skip
+        looking = replace(plan, prepare=look)
+        with contextlib.closing(Sandbox(self._open, plan.agents, self._store)) as sandbox:
+            _, missing = sandbox.run(looking, turn, state.at(turn.recording.version))
         if not made:
             raise ReplayFailed(f"{record.id}: {record.hook} did not run when its turn ran again")
         return Made(made[0], missing, told.exact and turn.recording.exact)

@@ -21,10 +21,13 @@ class RecordedGuard:
         """Know the recorded decisions, and ask ``base`` for others."""
         self._base = base
         self._known = {(right, tuple(scope), key): ok for right, scope, key, ok in uses}
+        self.asked = False
+        """Whether anybody wanted anything of what agents share."""
 
     @property
     def reads(self) -> bool:
         """As the system has it."""
+        self.asked = True
         return self._base.reads
 
     @property
@@ -34,6 +37,7 @@ class RecordedGuard:
 
     def check(self, standing: Standing, right: Right, scope: Scope, key: str | None) -> Decision:
         """Decide."""
+        self.asked = True
         known = self._known.get((int(right), scope.columns, key))
         if known is None:
             return self._base.check(standing, right, scope, key)
@@ -41,6 +45,7 @@ class RecordedGuard:
 
     def shown(self, standing: Standing, scope: Scope) -> Callable[[str], bool]:
         """Show every key: only those that were seen are there."""
+        self.asked = True
         if self._known:
             return ALL
         return self._base.shown(standing, scope)
@@ -51,6 +56,7 @@ class RecordedGuard:
 
     def owner(self, scope: Scope) -> Principal:
         """Return who owns a scope."""
+        self.asked = True
         return self._base.owner(scope)
 
     def excludes(self, who: Principal) -> bool:
@@ -59,6 +65,7 @@ class RecordedGuard:
 
     def granted(self, number: int) -> Row | None:
         """Return the newest row of a grant."""
+        self.asked = True
         return self._base.granted(number)
 
     def published(self, changes: Sequence[Change], sequence: int) -> None:
@@ -69,4 +76,5 @@ class RecordedGuard:
         self, standing: Standing, use: Use, decision: Decision, reason: str = ""
     ) -> AuditRecord:
         """Return a decision as the audit keeps it."""
+        self.asked = True
         return self._base.record(standing, use, decision, reason)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -13,6 +13,10 @@ Severity: TypeAlias = Literal["high", "medium", "low"]
 Outcome: TypeAlias = Literal["same", "different", "failed", "unclear", "error"]
 """``failed``: the turn raised, and so does its replay; ``unclear``: it differs, but could not be
 recorded as it was (secrets, values that are no JSON); ``error``: it could not be replayed."""
+
+
+DIFFERING: Final[frozenset[Outcome]] = frozenset({"different", "error"})
+"""Outcomes of turns that came out differently, or could not be replayed."""
 
 
 class ReplayFinding(msgspec.Struct, frozen=True):

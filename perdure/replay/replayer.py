@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import bdb
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from functools import partial
 from typing import Any, Final, Unpack
 
 from ..actors.agent.agent import Agent
@@ -14,13 +16,13 @@ from ..persistence.errors import StateUnknown, StoreUnavailable, UnknownAgent
 from ..persistence.memory.store import MemoryStore
 from ..persistence.records.records import AgentRow, StoredAgent
 from ..persistence.store.store import StoreReader
-from .batch import Batching, ReplayBatch, Tell
+from .batch import Batching, Part, ReplayBatch, Tell
 from .comparison import ReplayRules, compare, compare_runs
 from .execution import Executions, HookPlan
 from .outcome import Mode, Replay
 from .plan import Plan
-from .sandbox import OpenSandbox, run
-from .selection import TurnSelection, selected
+from .sandbox import OpenSandbox, Sandbox
+from .selection import TurnSelection, selected, survey
 from .states import States
 from .stepping import Stepping, terminal_debugger
 from .turn import RecordedTurn, turn_of
@@ -165,9 +167,12 @@ class Replayer:
         workers: int = 2,
         tell: Tell | None = None,
         rules: ReplayRules = SAME,
+        most: int | None = None,
         **which: Unpack[TurnSelection],
     ) -> ReplayBatch:
         """Begin to replay all turns that are wanted, a few at a time; see ``ReplayBatch``.
+
+        The history is read twice: to see whose turns these are, and as they are replayed.
 
         Args:
             agents: the classes they run under; turns of kinds that have none here are left out.
@@ -175,16 +180,17 @@ class Replayer:
             workers: how many run at once.
             tell: called with how many are done, and of how many, as they are.
             rules: how they are compared.
+            most: keep only so many of those that differ, the first, and count all others.
             which: see TurnSelection.
         """
         mode: Mode = "exact" if agents is None and not outside else "simulate"
         plan = Plan(mode, self._classes(agents), rules, outside=outside)
         kinds = {agent_class.kind for agent_class in agents or self._agents}
-        found = list(selected(self._store, which))
-        records = [record for record in found if record.kind in kinds]
-        self._permit({(record.kind, record.key) for record in records})
-        options = Batching(workers, tell, left_out=len(found) - len(records))
-        return ReplayBatch(records, lambda part: self._several(part, plan), options)
+        found = survey(selected(self._store, which), kinds)
+        self._permit(found.agents)
+        options = Batching(workers, tell, most, found.total, found.left_out)
+        records = found.again(selected(self._store, which), kinds)
+        return ReplayBatch(records, partial(self._worker, plan), options)
 
     def _classes(self, agents: Agents | None) -> Agents:
         if agents is None:
@@ -197,35 +203,41 @@ class Replayer:
     def _one(self, run_id: str, plan: Plan) -> Replay:
         record = History(self._store).get(run_id)
         self._permit({(record.kind, record.key)})
-        return self._replay(record, plan, None)[0]
+        with closing(self._sandbox(plan)) as sandbox:
+            return self._replay(record, plan, sandbox, None)[0]
 
-    def _several(self, records: Iterable[HookRecord], plan: Plan) -> Iterable[Callable[[], Replay]]:
-        """Give calls that replay turns of one agent, in order: each goes on from the one before."""
+    def _sandbox(self, plan: Plan) -> Sandbox:
+        return Sandbox(self._open, plan.agents, self._store)
+
+    @contextmanager
+    def _worker(self, plan: Plan) -> Iterator[Callable[[Part], Iterator[Replay]]]:
+        """Give what replays parts in one sandbox."""
+        with closing(self._sandbox(plan)) as sandbox:
+            yield lambda part: self._several(part, plan, sandbox)
+
+    def _several(self, records: Part, plan: Plan, sandbox: Sandbox) -> Iterator[Replay]:
+        """Replay turns of one agent, in order: each goes on from the one before."""
         states: States | None = None
-
-        def replayed(record: HookRecord) -> Replay:
-            nonlocal states
+        for record in records:
             try:
-                replay, states = self._replay(record, plan, states)
+                replay, states = self._replay(record, plan, sandbox, states)
             except StoreUnavailable:
                 raise  # that says nothing about the turn
             except Exception as error:  # noqa: BLE001 - anybody's code; the others are replayed
-                return Replay(
+                replay = Replay(
                     record.id, record.kind, record.key, record.name, plan.mode, "error",
                     error=f"{type(error).__name__}: {error}",
                 )  # fmt: skip
-            return replay
-
-        return [lambda record=record: replayed(record) for record in records]  # type: ignore[misc]
+            yield replay
 
     def _replay(
-        self, record: HookRecord, plan: Plan, states: States | None
+        self, record: HookRecord, plan: Plan, sandbox: Sandbox, states: States | None
     ) -> tuple[Replay, States]:
         turn = turn_of(self._store, record)
         plan.class_of(turn)
         states = states or self._states(turn)
         state = states.at(turn.recording.version)
-        replayed, missing = run(self._open, plan, turn, state, self._store)
+        replayed, missing = sandbox.run(plan, turn, state)
         return compare(turn, replayed, missing, plan.rules, plan.mode), states
 
     def _states(self, turn: RecordedTurn) -> States:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
 import msgspec
 
-from .outcome import Replay, ReplayFinding
+from .outcome import DIFFERING, Replay, ReplayFinding
 
 MOST: Final = 20
 """Findings of one turn that are told to people."""
@@ -23,33 +22,34 @@ class ReplayReport(msgspec.Struct, frozen=True):
     """What came of a batch."""
 
     replays: list[Replay]
-    """In the order of the history."""
+    """In the order of the history; ``recorded`` and ``replayed`` of a batch's turns that came out
+    the same are left out."""
+    counts: dict[str, int]
+    """How many there are of each outcome."""
     cancelled: bool = False
     """Whether turns are missing, because it was cancelled."""
     left_out: int = 0
     """Turns that are of kinds for which there was no class."""
     seconds: float = 0.0
+    more: int = 0
+    """Turns that differ as well and are only counted, because the batch had a ``most``."""
 
     @property
     def same(self) -> bool:
         """Whether every turn came out as it was recorded, as far as that is known."""
-        return not self.cancelled and not any(self.differing)
+        return not self.cancelled and DIFFERING.isdisjoint(self.counts)
 
     @property
     def differing(self) -> Iterator[Replay]:
         """The turns that came out differently, or could not be replayed."""
-        return (replay for replay in self.replays if replay.outcome in ("different", "error"))
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """How many there are of each outcome."""
-        return dict(Counter(replay.outcome for replay in self.replays))
+        return (replay for replay in self.replays if replay.outcome in DIFFERING)
 
     def json(self) -> str:
         """Return everything as JSON."""
         told = {
             "same": self.same, "counts": self.counts, "cancelled": self.cancelled,
             "left_out": self.left_out, "seconds": self.seconds, "replays": self.replays,
+            "more": self.more,
         }  # fmt: skip
         return msgspec.json.encode(told).decode()
 
@@ -61,8 +61,9 @@ class ReplayReport(msgspec.Struct, frozen=True):
         """Return how many there are of each outcome."""
         counts = [f"{number:,} {_WORDS[outcome]}" for outcome, number in self.counts.items()]
         what = "hook" if any(replay.point for replay in self.replays) else "turn"
-        turns = what if len(self.replays) == 1 else f"{what}s"
-        text = f"{len(self.replays):,} {turns} replayed: {', '.join(counts) or 'none'}"
+        total = sum(self.counts.values())
+        turns = what if total == 1 else f"{what}s"
+        text = f"{total:,} {turns} replayed: {', '.join(counts) or 'none'}"
         if self.left_out:
             text += f"; {self.left_out:,} left out, of kinds without a class"
         return text + ("; cancelled" if self.cancelled else "")
@@ -78,6 +79,8 @@ class ReplayReport(msgspec.Struct, frozen=True):
                 yield f"    and {len(replay.findings) - MOST} more"
             for missing in replay.missing:
                 yield f"    not in the recording: {missing}"
+        if self.more:
+            yield f"and {self.more:,} more that differ"
 
 
 def line(finding: ReplayFinding) -> str:

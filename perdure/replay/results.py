@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
 from operator import attrgetter
 from typing import Final, Literal
 
@@ -40,17 +39,19 @@ class ReplayResult(msgspec.Struct, frozen=True):
     """Turns that are of kinds for which there was no class."""
     seconds: float = 0.0
     differing: list[Replay] = []
-    """The first turns that came out differently or could not be replayed; ``counts`` has all."""
+    """The first turns that came out differently or could not be replayed, up to 100."""
     error: str = ""
     id: int = 0
     """Rises from run to run."""
+    more: int = 0
+    """How many differed as well, and are not in ``differing``."""
 
 
 def result_of(schedule: str, due: float, began: float, report: ReplayReport) -> ReplayResult:
-    """Return what is stored of a report."""
+    """Return what is stored of a report of a batch that has kept ``MOST``."""
     return ReplayResult(
         schedule, due, began, "same" if report.same else "different", report.summary(),
-        report.counts, report.left_out, report.seconds, list(islice(report.differing, MOST)),
+        report.counts, report.left_out, report.seconds, report.replays, more=report.more,
     )  # fmt: skip
 
 

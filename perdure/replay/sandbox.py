@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from ..actors.agent.agent import Agent
+from ..actors.pool.dispatcher import Dispatcher
 from ..actors.pool.future import Future
 from ..actors.system.options import Limits
 from ..actors.system.runtime import Runtime
@@ -16,6 +18,7 @@ from ..actors.talk.turn import Alarm, Letter
 from ..hooks.history.playback import Blank, Playback
 from ..hooks.history.record import HookRecord
 from ..hooks.history.recording import Recording, row_of
+from ..lifecycle.clock import VirtualClock
 from ..persistence.errors import ReplayFailed
 from ..persistence.memory.store import MemoryStore
 from ..persistence.records.records import AgentRow, Commit, Timer
@@ -33,6 +36,8 @@ from .turn import RecordedTurn, turn_of
 
 _TABLES: Final = {table.name: table for table in SHARED_TABLES}
 _AGENT: Final = 1
+TURNS: Final = 250
+"""Turns after which a sandbox opens another system, whatever came: what counts up stays small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,50 +54,191 @@ class OpenSandbox(Protocol):
     """Open a system in memory with some agent classes, at a moment."""
 
     def __call__(
-        self, agents: Sequence[type[Agent[Any]]], moment: float, store: MemoryStore
+        self,
+        agents: Sequence[type[Agent[Any]]],
+        moment: float,
+        store: MemoryStore,
+        used: Callable[[], None] | None = None,
     ) -> contextlib.AbstractContextManager[Runtime]:
-        """Return what runs it; it ends with the block."""
+        """Return what runs it; it ends with the block.
+
+        ``used`` is called whenever anybody makes use of the system itself, as ``self.system``.
+        """
         ...
 
 
-def run(
-    open_sandbox: OpenSandbox,
-    plan: Plan,
-    turn: RecordedTurn,
-    state: StateCopy,
-    behind: StoreReader,
-) -> tuple[RecordedTurn, list[str]]:
-    """Run a turn on a state; return it as it comes out, and what it wanted and did not get.
+class Sandbox:
+    """Replay turns, each in a system that is as new; by one thread at a time, and then closed.
 
-    Whatever runs here runs in a context of its own: nothing of it belongs to a turn of the caller.
+    Invariant: a system is used again only if nothing but the agent's own cell, its store and the
+    hooks' tape can know of the turn before. For that the turn is a plain one, as it was recorded
+    and as it came out: it took nothing but its state, its message, time and chance, and made
+    nothing but its state, messages and a result. Nobody has asked the guard, through which all
+    leads that is shared, nor reached for the system. Then the cell is dropped, with its context;
+    the store begins again; another thread works. Any other turn has a system for itself alone, and
+    runs again in one where it has turned out to be such in a system that others had before.
     """
-    turn, state = plan.changed_message(turn), plan.changed_state(turn, state)
-    store = SandboxStore(behind, _shared(turn))
-    return contextvars.Context().run(_run, open_sandbox, plan, turn, state, store)
+
+    def __init__(
+        self, open_sandbox: OpenSandbox, agents: Sequence[type[Agent[Any]]], behind: StoreReader
+    ) -> None:
+        """Replay turns of the store ``behind`` under some classes; nothing is opened yet."""
+        self._open = open_sandbox
+        self._agents = agents
+        self._behind = behind
+        self._kept: _Opened | None = None
+
+    def run(
+        self, plan: Plan, turn: RecordedTurn, state: StateCopy
+    ) -> tuple[RecordedTurn, list[str]]:
+        """Run a turn on a state; return it as it comes out, and what it wanted and did not get.
+
+        Whatever runs here runs in a context of its own: nothing of it belongs to a turn of the
+        caller.
+        """
+        turn, state = plan.changed_message(turn), plan.changed_state(turn, state)
+        return contextvars.Context().run(self._run, plan, turn, state)
+
+    def close(self) -> None:
+        """End what is kept; idempotent."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.close()
+
+    def _run(
+        self, plan: Plan, turn: RecordedTurn, state: StateCopy
+    ) -> tuple[RecordedTurn, list[str]]:
+        if plan.handle or plan.prepare or plan.outside or not _plain(turn):
+            return self._alone(plan, turn, state)
+        opened, self._kept = self._kept, None
+        moment = turn.recording.started
+        if opened is not None and not opened.stands_at(moment):
+            opened.close()
+            opened = None
+        if opened is None:
+            opened = _Opened(self._open, self._agents, moment, SandboxStore(self._behind, {}))
+        shared = opened.turns > 0
+        try:
+            replayed, missing = _played(opened, plan, turn, state)
+            kept_to_itself = _plain(replayed) and opened.untouched(turn)
+            if kept_to_itself and opened.turns < TURNS:
+                opened.begin_again()
+                self._kept, opened = opened, None
+        finally:
+            if opened is not None:
+                opened.close()
+        if shared and not kept_to_itself:
+            return self._alone(plan, turn, state)
+        return replayed, missing
+
+    def _alone(
+        self, plan: Plan, turn: RecordedTurn, state: StateCopy
+    ) -> tuple[RecordedTurn, list[str]]:
+        store = SandboxStore(self._behind, _shared(turn))
+        opening = _Opened(self._open, self._agents, turn.recording.started, store)
+        with contextlib.closing(opening) as opened:
+            return _played(opened, plan, turn, state)
 
 
-def _run(
-    open_sandbox: OpenSandbox,
-    plan: Plan,
-    turn: RecordedTurn,
-    state: StateCopy,
-    store: SandboxStore,
+class _Opened:
+    """A system of a sandbox."""
+
+    def __init__(
+        self,
+        open_sandbox: OpenSandbox,
+        agents: Sequence[type[Agent[Any]]],
+        moment: float,
+        store: SandboxStore,
+    ) -> None:
+        self.guard: RecordedGuard | None = None
+        self.turns = 0
+        self._used = False
+        self._store = store
+        self._stack = contextlib.ExitStack()
+        opening = open_sandbox(agents, moment, store, self._use)
+        self.runtime = self._stack.enter_context(opening)
+        self.runtime.catalogue.takes_all = True
+        self._used = False
+
+    def close(self) -> None:
+        self._stack.close()
+
+    def stands_at(self, moment: float) -> bool:
+        """Have time stand still at another moment; False if it does not."""
+        clock = self.runtime.clock
+        assert isinstance(clock, VirtualClock)
+        clock.set_back(clock.now() - moment)
+        return clock.now() == moment
+
+    def untouched(self, turn: RecordedTurn) -> bool:
+        """Tell whether nothing but an agent's own cell knows of a plain turn that has ended."""
+        runtime = self.runtime
+        assert self.guard is not None
+        if self._used or self.guard.asked or runtime.loop.begun:
+            return False
+        if runtime.hooks.registry.list() or runtime.dispatcher.threads() != 1:
+            return False  # methods that are hooks have breakers, which count
+        cells = list(runtime.cells.values())
+        own = [cell for cell in cells if cell.activation is not None]
+        if [(cell.kind, cell.key) for cell in own] != [(turn.kind, turn.key)]:
+            return False
+        if own[0].volatile or own[0].snapshot or any(cell.mailbox.busy() for cell in cells):
+            return False
+        return not runtime.supervisor.committer.backlog()
+
+    def begin_again(self) -> None:
+        """Forget a turn that has left all untouched."""
+        self.turns += 1
+        for cell in list(self.runtime.cells.values()):  # its own, and empty ones it has sent to
+            self.runtime.keeper.forget(cell)
+        self.runtime.dispatcher.submit(_Relief(self.runtime.dispatcher))
+        self._store.begin_again()
+
+    def _use(self) -> None:
+        self._used = True
+
+
+class _Relief:
+    """Work after which its thread ends, and with it all that a handler has left in that."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self._dispatcher = dispatcher
+
+    def waits(self) -> bool:
+        """Tell that only a worker does this."""
+        return True
+
+    def run(self) -> bool:
+        """Have another thread in this one's place."""
+        self._dispatcher.lend_for(threading.current_thread())
+        return True
+
+
+def _plain(turn: RecordedTurn) -> bool:
+    """Tell whether a turn has to do with nobody but its agent; it may send messages."""
+    made = turn.recording
+    return not (
+        made.failed or made.unsaved or made.reads or made.uses or made.changes or made.steps
+        or made.outside or made.asks or made.answers or made.numbers
+        or made.timers or made.held or made.alarm
+    )  # fmt: skip
+
+
+def _played(
+    opened: _Opened, plan: Plan, turn: RecordedTurn, state: StateCopy
 ) -> tuple[RecordedTurn, list[str]]:
-    recording, patience = turn.recording, plan.patience
+    recording, patience, runtime = turn.recording, plan.patience, opened.runtime
     tape = Playback(recording, live=plan.outside)
-    with open_sandbox(plan.agents, recording.started, store) as runtime:
-        runtime.catalogue.takes_all = True
-        runtime.hooks.play(tape, turn.kind, turn.key, plan.handle)
-        put_hooks(runtime, turn)
-        runtime.ledger.guard = RecordedGuard(runtime.policy, recording.uses)
-        if plan.prepare is not None:
-            plan.prepare(runtime)
-        _put_in(runtime, turn.kind, turn.key, state, recording)
-        letter = _letter(runtime, turn)
-        _deliver(runtime, turn.kind, turn.key, letter, patience)
-        runtime.supervisor.committer.flush(PATIENCE)
-        for record in runtime.history.each(point="turn", newest=True):
-            return turn_of(runtime.store, record), tape.missing
+    runtime.hooks.play(tape, turn.kind, turn.key, plan.handle)
+    put_hooks(runtime, turn)
+    opened.guard = runtime.ledger.guard = RecordedGuard(runtime.policy, recording.uses)
+    if plan.prepare is not None:
+        plan.prepare(runtime)
+    _put_in(runtime, turn.kind, turn.key, state, recording)
+    _deliver(runtime, turn.kind, turn.key, _letter(runtime, turn), patience)
+    runtime.supervisor.committer.flush(PATIENCE)
+    for record in runtime.history.each(point="turn", newest=True):
+        return turn_of(runtime.store, record), tape.missing
     raise ReplayFailed(f"{turn} did not come to an end in its replay")
 
 
@@ -148,8 +294,10 @@ def _put_in(runtime: Runtime, kind: str, key: str, state: StateCopy, recording: 
         commit = Commit(kind, key, "active", "", recording.started, "(replay)")
         commit.delta = state.delta(_AGENT, runtime.evolution.entered(kind, state.schema))
         commit.with_effects().timers = [Timer(*each) for each in recording.held]
-        runtime.supervisor.writer(head).submit(commit)
-        runtime.supervisor.committer.flush(PATIENCE)
+        committer = runtime.supervisor.committer
+        with committer.promise():  # written by this thread
+            runtime.supervisor.writer(head).submit(commit)
+        committer.flush(PATIENCE)
 
 
 def _shared(turn: RecordedTurn) -> Rows:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from typing import TypedDict
 
@@ -32,6 +33,40 @@ class TurnSelection(TypedDict, total=False):
     last: str
     """The id up to which."""
     limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class TurnSurvey:
+    """How many turns are wanted, and of whom."""
+
+    total: int
+    left_out: int
+    """Of kinds for which there is no class."""
+    agents: frozenset[tuple[str, str]]
+    last: tuple[int, int]
+    """The place of the newest."""
+
+    def again(self, records: Iterable[HookRecord], kinds: Collection[str]) -> Iterator[HookRecord]:
+        """Give those of some kinds among the same turns; none that was recorded meanwhile."""
+        for record in records:
+            if (record.sequence, record.position) > self.last:
+                return
+            if record.kind in kinds:
+                yield record
+
+
+def survey(records: Iterable[HookRecord], kinds: Collection[str]) -> TurnSurvey:
+    """Look through turns, and keep none."""
+    total, left_out, last = 0, 0, (-1, 0)
+    agents = set[tuple[str, str]]()
+    for record in records:
+        last = record.sequence, record.position
+        if record.kind in kinds:
+            total += 1
+            agents.add((record.kind, record.key))
+        else:
+            left_out += 1
+    return TurnSurvey(total, left_out, frozenset(agents), last)
 
 
 def selected(store: StoreReader, which: TurnSelection) -> Iterator[HookRecord]:

@@ -33,7 +33,7 @@ from ..shared.ledger.desk import Desk
 from ..shared.ledger.sweep import AT_ONCE, Sweep
 from ..shared.ledger.unit import Unit
 from .replayer import Replayer
-from .results import ReplayResult, kept, result_of
+from .results import MOST, ReplayResult, kept, result_of
 from .schedule import EARLY, ReplaySchedule
 from .schedules import row_of, schedule_in
 
@@ -132,7 +132,7 @@ class ReplaySweep(Sweep):
             agents = None if schedule.against is None else load_program(schedule.against).agents
             batch = self._replayer.batch(
                 agents=agents, workers=schedule.workers, tell=self._tell, rules=schedule.rules,
-                **schedule.which,
+                most=MOST, **schedule.which,
             )  # fmt: skip
             with self._waiting():
                 report = batch.report()

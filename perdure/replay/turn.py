@@ -37,8 +37,10 @@ def turn_of(store: StoreReader, record: HookRecord) -> RecordedTurn:
     recording = recording_in(record)
     delta: dict[str, Any] | None = {}
     if not recording.failed:
-        entries = store.journal(record.kind, record.key, after=record.sequence - 1, limit=1)
-        found = entries and entries[0].sequence == record.sequence
+        # By its number alone: an agent's entries are found from its newest one back.
+        entries = store.journal(after=record.sequence - 1, limit=1)
+        place = (record.sequence, record.kind, record.key)
+        found = entries and (entries[0].sequence, entries[0].kind, entries[0].key) == place
         delta = _own(entries[0].delta) if found else None
     return RecordedTurn(record.id, record.kind, record.key, record.name, recording, delta)
 

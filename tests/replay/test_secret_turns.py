@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from perdure import (
@@ -87,7 +88,10 @@ def test_a_turn_with_a_secret_is_the_same_and_shows_none(handler: str) -> None:
         assert report.same, report.text()
         changed = system.replay.batch(agents=[More]).report()
         assert changed.counts["different"] == 1
-        for text in (report.json(), changed.json()):
-            assert "***" in text
+        both = [
+            msgspec.json.encode(system.replay.turn(each.id)).decode() for each in report.replays
+        ]
+        assert "***" in "".join(both)
+        for text in (report.json(), changed.json(), *both):
             assert VALUE not in text
             assert "perdure:secret" not in text

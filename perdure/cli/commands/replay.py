@@ -14,6 +14,7 @@ from ...actors.agent.program import load_program
 from ...persistence.errors import ConfigurationError, StoreError
 from ...persistence.secrets.keys import Keys
 from ...replay.comparison import ReplayRules
+from ...replay.gathering import report_of
 from ...replay.junit import junit
 from ...replay.page import page
 from ...replay.replayer import Agents, Replayer
@@ -93,21 +94,21 @@ def replay_turns(
                 wanted.hook_run, details=_values(changes.details), function=program.main,
                 agents=agents, rules=rules,
             )  # fmt: skip
-            report = ReplayReport([found])
+            report = report_of(found)
         elif wanted.run is None:
             report = _all(replays, agents, wanted, rules, workers)
         elif debug:
             found = replays.debug(
                 wanted.run, message=changed[0], state=changed[1], agents=agents, rules=rules
             )
-            report = ReplayReport([found])
+            report = report_of(found)
         elif any(changed):
             found = replays.modified(
                 wanted.run, message=changed[0], state=changed[1], agents=agents, rules=rules
             )
-            report = ReplayReport([found])
+            report = report_of(found)
         else:
-            report = ReplayReport([replays.simulate(wanted.run, agents=agents, rules=rules)])
+            report = report_of(replays.simulate(wanted.run, agents=agents, rules=rules))
     _write(report, output)
     return ExitCode.DONE if report.same else ExitCode.PROBLEMS
 

@@ -171,7 +171,9 @@ def _tell(result: ReplayResult, *, json: bool) -> ExitCode:
         print_json(record(result))
     else:
         screen = Screen()
-        for line in ReplayReport(result.differing).text().splitlines()[:-1]:
+        for line in (
+            ReplayReport(result.differing, result.counts, more=result.more).text().splitlines()[:-1]
+        ):
             screen.say(line)
         screen.say(result.error or result.summary)
     return ExitCode.DONE if result.outcome == "same" else ExitCode.PROBLEMS
