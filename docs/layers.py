@@ -25,6 +25,7 @@ ROOMS: Final = (
     "persistence/sqlite",
     "persistence/upkeep",
     "persistence/schema",
+    "persistence/backup",
     "hooks",
     "hooks/history",
     "hooks/timeline",

@@ -191,6 +191,13 @@ PAGES: Final = (
         ("guides/secrets.md",),
     ),
     Page(
+        "backup",
+        "Backup",
+        "Copies of a store, verified, and brought back.",
+        ("Backups", "Backup", "Verified", "SystemBackups"),
+        ("guides/backup.md",),
+    ),
+    Page(
         "store",
         "Stores and what they hold",
         "What is durable, and how to read it while another process owns it.",

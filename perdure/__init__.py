@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .actors.talk.sessions import Session
     from .actors.talk.turn import TurnView
     from .aio import Rim
+    from .backups import Backups, SystemBackups
     from .hooks.breaker import Breaker
     from .hooks.details import (
         ArtifactDetails,
@@ -85,6 +86,8 @@ if TYPE_CHECKING:
     from .persistence import errors
     from .persistence.audit.entries import AuditEntry
     from .persistence.audit.verification import AuditReport, Fault
+    from .persistence.backup.folder import Backup
+    from .persistence.backup.verify import Verified
     from .persistence.errors import PerdureError
     from .persistence.memory.store import MemoryStore
     from .persistence.names.scope import Principal, Scope
@@ -184,6 +187,8 @@ __all__ = [
     "Auditing",
     "AutoSave",
     "Backoff",
+    "Backup",
+    "Backups",
     "Boundary",
     "Breaker",
     "Breakpoint",
@@ -336,6 +341,7 @@ __all__ = [
     "StoreReader",
     "Strategy",
     "Swept",
+    "SystemBackups",
     "SystemStatistics",
     "SystemView",
     "TimedOut",
@@ -351,6 +357,7 @@ __all__ = [
     "TurnSelection",
     "TurnView",
     "Validation",
+    "Verified",
     "Version",
     "VirtualClock",
     "Waiting",
@@ -394,6 +401,8 @@ _HOMES: Final = {
     "Auditing": ".hooks.shipped.auditing",
     "AutoSave": ".lifecycle.durability",
     "Backoff": ".lifecycle.backoff",
+    "Backup": ".persistence.backup.folder",
+    "Backups": ".backups",
     "Boundary": ".shared.access.boundaries",
     "Breaker": ".hooks.breaker",
     "Breakpoint": ".hooks.shipped.breakpoint",
@@ -546,6 +555,7 @@ _HOMES: Final = {
     "StoreReader": ".persistence.store.store",
     "Strategy": ".lifecycle.restart",
     "Swept": ".shared.artifacts.sweep",
+    "SystemBackups": ".backups",
     "SystemStatistics": ".system",
     "SystemView": ".actors.agent.system_view",
     "TimedOut": ".actors.patterns.requests",
@@ -561,6 +571,7 @@ _HOMES: Final = {
     "TurnSelection": ".replay.selection",
     "TurnView": ".actors.talk.turn",
     "Validation": ".hooks.shipped.validation",
+    "Verified": ".persistence.backup.verify",
     "Version": ".actors.patterns.document",
     "VirtualClock": ".lifecycle.clock",
     "Waiting": ".actors.patterns.requests",

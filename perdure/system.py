@@ -38,6 +38,7 @@ from .actors.talk.reference import AgentRef
 from .actors.talk.sessions import Session
 from .actors.talk.turn import carried, under_way
 from .aio import Rim, in_event_loop
+from .backups import SystemBackups
 from .ending import Ending
 from .hooks.acting import apart
 from .hooks.history.retention import HistoryRetention
@@ -174,6 +175,8 @@ class AgentSystem:
         """The messages that wait: ``list()``, ``each()``, ``count()``."""
         self.timers = Timers(store)
         """The durable timers: ``list()``, ``each()``, ``count()``."""
+        self.backup = SystemBackups(store, opening.keys.backups)
+        """Backups of the store while agents go on: ``create(folder)``."""
         self.secrets = SecretsOffice(
             store, supervisor, catalogue.vault, self._tell_of_secrets, clock.now,
             who=lambda: self._runtime.desk.standing().principal,

@@ -43,6 +43,10 @@
     │   ├── UnknownReplay (LookupError)      there is no such schedule, or no such stored result
     │   ├── ReplayFailed (RuntimeError)      a recorded turn cannot run, or does not end
     │   └── NotRecorded (LookupError)        a replayed turn wants what was not recorded
+    ├── BackupError
+    │   ├── BackupDamaged (ValueError)       a backup, or one it builds on, is not as it was written
+    │   ├── BackupFailed (OSError)           a backup could not be written, read or brought back
+    │   └── UnknownBackup (LookupError)      there is no backup of that name
     └── AgentError
         ├── UnknownAgent (LookupError)       no agent class of that name is registered
         ├── UnknownDeadLetter (LookupError)  there is no dead letter of that id
@@ -402,6 +406,30 @@ class ReplayFailed(ReplayError, RuntimeError):
 
 class NotRecorded(ReplayError, LookupError):
     """Say that a replayed turn wants what its recording does not have."""
+
+
+class BackupError(PerdureError):
+    """Be the root of what goes wrong with backups; the store is as it was."""
+
+
+class BackupDamaged(BackupError, ValueError):
+    """Say that a backup, or one it builds on, is not as it was written, and what of it.
+
+    Nothing was restored from it; take another one.
+    """
+
+    def __init__(self, backup: str, problem: str) -> None:
+        super().__init__(f"the backup {backup}: {problem}")
+        self.backup = backup
+        self.problem = problem
+
+
+class BackupFailed(BackupError, OSError):
+    """Say that a backup could not be written, read or brought back; nothing half done is left."""
+
+
+class UnknownBackup(BackupError, LookupError):
+    """Say that there is no backup of that name in a folder."""
 
 
 class AgentError(PerdureError):

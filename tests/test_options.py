@@ -86,6 +86,7 @@ RECORDS: dict[type, dict[str, tuple[list[object], str]]] = {
     Keys: {
         "secrets": (["keys.txt", {"k": b""}], r"give a provider of keys, as in secrets=FileKeys\("),
         "pickles": (["keys.txt", 5], r"give a provider of keys, as in pickles=FileKeys\("),
+        "backups": (["keys.txt", 5], r"give a provider of keys, as in backups=FileKeys\("),
     },
     Retention: {"commits": ([0, -1, "5", True], "1 or more, or None for all")},
     Audit: {

@@ -244,10 +244,12 @@ class Keys:
     pickles: KeyProvider | None = None
     """The keys that ``Pickled`` objects are signed with; without them a class that holds such
     objects is refused."""
+    backups: KeyProvider | None = None
+    """The keys that ``system.backup`` encrypts with; without them backups are not encrypted."""
 
     def __post_init__(self) -> None:
         """Refuse what is no provider of keys."""
-        for name in ("secrets", "pickles"):
+        for name in ("secrets", "pickles", "backups"):
             if getattr(self, name) is not None:
                 form = f"a provider of keys, as in {name}=FileKeys(path)"
                 Options(self).methods(name, ("current", "key"), form)

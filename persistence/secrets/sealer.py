@@ -7,8 +7,9 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from ..errors import ConfigurationError, CorruptState, KeyMissing
+from ..errors import CorruptState, KeyMissing
 from . import tokens
+from .aes import aes
 from .keys import KeyProvider, key_of
 from .place import Place, digest_of, shown
 from .tokens import Token
@@ -113,7 +114,7 @@ class Sealer:
     def _cipher(self, key_id: str) -> AESGCM:
         cipher = self._ciphers.get(key_id)
         if cipher is None:
-            cipher = self._ciphers[key_id] = _aes(key_of(self.provider, key_id))
+            cipher = self._ciphers[key_id] = aes(key_of(self.provider, key_id), "secrets")
         return cipher
 
 
@@ -122,14 +123,3 @@ def _whole(token: str, where: str) -> Token:
     if parts is None or len(parts.data) < NONCE_BYTES + TAG_BYTES:
         raise CorruptState(where, "its secret is not a whole token")
     return parts
-
-
-def _aes(key: bytes) -> AESGCM:
-    try:
-        from cryptography.hazmat.primitives.ciphers.aead import (  # noqa: PLC0415 - an extra
-            AESGCM,
-        )
-    except ImportError:
-        message = "secrets need the package cryptography; run pip install perdure[secrets]"
-        raise ConfigurationError(message) from None
-    return AESGCM(key)

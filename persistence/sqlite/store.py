@@ -27,7 +27,6 @@ from ..records.chain import START, Chain
 from ..records.checksums import of_field, of_record
 from ..records.records import Counters, Disk
 from ..records.shared_tables import AUDIT, AUDIT_ANCHOR, NUMBERED
-from ..records.tables import Table
 from ..store.batch import Batch
 from ..store.lease import NO_LEASE, Lease, Owner
 from ..store.store import Store
@@ -46,8 +45,6 @@ logger = logging.getLogger("perdure.persistence")
 _HEADER: Final = 100
 """Bytes no SQLite file has less of, unless it is empty."""
 _OUT_OF_FILES: Final = (errno.EMFILE, errno.ENFILE)
-_NEWEST: Final = 64
-"""Rows of the journal that must be in order before numbering goes on from the last."""
 SCRUB_SECONDS: Final = 1.0
 """Seconds between two attempts to empty the log while somebody reads in it."""
 SCRUB_WAIT: Final = 0.1
@@ -236,9 +233,8 @@ class SqliteStore(SqliteReader, Store):
 
     def _counters(self, connection: sqlite3.Connection) -> Counters:
         # The journal always keeps its newest row, so numbering goes on from there.
-        newest = fetch(
-            connection, "SELECT sequence FROM journal ORDER BY sequence DESC LIMIT ?", (_NEWEST,)
-        )
+        query = "SELECT sequence FROM journal ORDER BY sequence DESC LIMIT ?"
+        newest = fetch(connection, query, (tables.NEWEST,))
         if newest != sorted(newest, reverse=True):
             # A damaged row would have us number commits anew that are there.
             raise damage("the newest rows of the journal are out of order")
@@ -251,7 +247,7 @@ class SqliteStore(SqliteReader, Store):
         erased = "SELECT 1 FROM tombstones WHERE erased LIMIT 1"
         self._residue = connection.execute(erased).fetchone() is not None
         sequences = [newest[0][0] if newest else 0]
-        sequences += (_last(connection, table) for table in NUMBERED)
+        sequences += (tables.latest_in(connection, table) for table in NUMBERED)
         return Counters(max(sequences), max(agents), self._chain(connection))
 
     def _chain(self, connection: sqlite3.Connection) -> Chain:
@@ -673,13 +669,3 @@ def _write_collections(connection: sqlite3.Connection, batch: Batch) -> None:
     insert(connection, "INSERT OR REPLACE INTO log_items", batch.items)
     insert(connection, "INSERT INTO map_entries", batch.entries, f"ON CONFLICT {_UPSERT_VALUE}")
     delete(connection, "map_entries", ("agent", "field", "entry"), batch.removed)
-
-
-def _last(connection: sqlite3.Connection, table: Table) -> int:
-    """Return the latest commit that the end of a table knows of."""
-    found = connection.execute(
-        f"SELECT coalesce(max({table.numbers}), 0) FROM (SELECT {table.numbers} FROM {table.name}"  # noqa: S608 - declared names
-        f" ORDER BY {', '.join(f'{name} DESC' for name in table.key_names)} LIMIT ?)",
-        (_NEWEST,),
-    )
-    return int(found.fetchone()[0])

@@ -7,7 +7,7 @@ import logging
 import sqlite3
 import zlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from ..errors import CorruptState
 from ..names.keys import end_of
@@ -17,6 +17,8 @@ from .insert import LARGEST, delete, insert, padded
 
 logger = logging.getLogger("perdure.persistence")
 
+NEWEST: Final = 64
+"""Rows at the end of a table that are looked at for where numbering goes on: one may be damaged."""
 Fetch = Callable[[str, Sequence[object]], list[Any]]
 
 
@@ -163,6 +165,16 @@ def count(fetch: Fetch, table: Table, order: Order, prefix: str = "") -> int:
             where += f" AND {column} < ?"
             parameters = (*parameters, end)
     return int(fetch(f"SELECT count(*) FROM {table.name}{where}", parameters)[0][0])  # noqa: S608
+
+
+def latest_in(connection: sqlite3.Connection, table: Table) -> int:
+    """Return the latest commit that the end of a table knows of, by its column ``numbers``."""
+    found = connection.execute(
+        f"SELECT coalesce(max({table.numbers}), 0) FROM (SELECT {table.numbers} FROM {table.name}"  # noqa: S608 - declared names
+        f" ORDER BY {', '.join(f'{name} DESC' for name in table.key_names)} LIMIT ?)",
+        (NEWEST,),
+    )
+    return int(found.fetchone()[0])
 
 
 def _where(table: Table, order: Order) -> tuple[str, Sequence[object]]:

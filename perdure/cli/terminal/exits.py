@@ -26,6 +26,7 @@ from ...persistence.errors import (
     ScopeError,
     StoreError,
     StoreOwned,
+    UnknownBackup,
 )
 
 
@@ -49,6 +50,7 @@ def exit_code(error: Exception) -> ExitCode:
     """Return the exit code for an error; DEFECT for one nobody foresaw."""
     for kind, code in (
         (NotFound, ExitCode.NOT_FOUND),
+        (UnknownBackup, ExitCode.NOT_FOUND),
         (ConfigurationError, ExitCode.USAGE),
         (ScopeError, ExitCode.USAGE),
         (StoreOwned, ExitCode.OWNED),

@@ -150,6 +150,16 @@ class DoctorAction(enum.StrEnum):
     FINDINGS = "findings"
 
 
+class BackupAction(enum.StrEnum):
+    """What to do about backups."""
+
+    CREATE = "create"
+    LIST = "list"
+    INFO = "info"
+    VERIFY = "verify"
+    RESTORE = "restore"
+
+
 class SecretsAction(enum.StrEnum):
     """What to do about secrets."""
 

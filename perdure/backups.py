@@ -1,0 +1,124 @@
+"""Backups of stores, and what is brought back from them: ``Backups``, ``system.backup``."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+from .persistence.backup.create import Making, create
+from .persistence.backup.folder import Backup, Folder, described
+from .persistence.backup.progress import Progress, silent
+from .persistence.backup.restore import restore
+from .persistence.backup.verify import Verified, verify
+from .persistence.errors import ConfigurationError
+from .persistence.secrets.keys import KeyProvider
+from .persistence.sqlite.reader import SqliteReader
+from .persistence.store.store import StoreReader
+from .url import open_reader, path_of
+
+
+class Backups:
+    """The backups in one folder: made, listed, verified, brought back.
+
+    Each is one file, which is there as a whole or not at all and never changes. They may be made
+    and read while another process has the store open, by any that may read it.
+    """
+
+    def __init__(self, folder: str | Path, *, keys: KeyProvider | None = None) -> None:
+        """Use a folder, which is made with the first backup.
+
+        With ``keys`` backups are encrypted with the current one, and read with the one that each
+        was made with.
+        """
+        self._folder = Folder(Path(folder))
+        self._keys = keys
+
+    def create(
+        self,
+        store: str | Path | StoreReader,
+        *,
+        incremental: bool = False,
+        note: str = "",
+        tell: Progress = silent,
+    ) -> Backup:
+        """Make a backup of a store as it is now; its owner goes on writing, and waits for nothing.
+
+        With ``incremental`` it has the pages that have changed since the newest backup in the
+        folder, whatever was changed or deleted in them, and needs that one to be brought back.
+        ``tell`` is called with what is done, and how many bytes of how many.
+
+        Raises:
+            BackupFailed: a file cannot be written, or another process makes one there just now.
+            BackupDamaged: the one it would build on is not as it was written: make a full one.
+            KeyMissing: there is no key to encrypt it with, or to read the one it builds on.
+            StoreUnavailable, NotAStore: the store cannot be read.
+        """
+        making = Making(self._keys, incremental, note, tell)
+        if isinstance(store, StoreReader):
+            made = create(_with_a_file(store), self._folder, making)
+        else:
+            with closing(open_reader(store)) as reader:
+                made = create(_with_a_file(reader), self._folder, making)
+        return described(self._folder.file(made.name))
+
+    def list(self) -> list[Backup]:
+        """Return the backups, the oldest first; what is seen to be wrong with one stands there."""
+        return self._folder.list()
+
+    def get(self, name: str | None = None) -> Backup:
+        """Return a backup, or the newest; UnknownBackup, or BackupDamaged if it is not readable."""
+        return described(self._folder.file(self._folder.newest() if name is None else name))
+
+    def verify(
+        self, name: str | None = None, *, drill: bool = False, tell: Progress = silent
+    ) -> Verified:
+        """Try a backup, or the newest, as bringing it back would; BackupDamaged says what is wrong.
+
+        All of it and of those it builds on is read: decrypted, unpacked, every page compared with
+        its digest, and SQLite looks through the file that comes of it. With ``drill`` every row of
+        that is examined as well, and every agent is loaded.
+        """
+        chain = self._folder.chain(self._folder.newest() if name is None else name)
+        return verify(chain, keys=self._keys, drill=drill, tell=tell)
+
+    def restore(
+        self, target: str | Path, name: str | None = None, *, tell: Progress = silent
+    ) -> Backup:
+        """Bring a backup, or the newest, back into a new file; all of it or nothing.
+
+        Raises:
+            ConfigurationError: there is a file of that name: nothing is overwritten.
+            BackupDamaged: it is not as it was written.
+            BackupFailed: the file cannot be written.
+            KeyMissing: there is no key to decrypt it.
+        """
+        chain = self._folder.chain(self._folder.newest() if name is None else name)
+        restore(chain, path_of(target), keys=self._keys, tell=tell)
+        return described(chain[-1])
+
+
+class SystemBackups:
+    """Backups of a running system's store: ``system.backup``."""
+
+    def __init__(self, store: StoreReader, keys: KeyProvider | None) -> None:
+        """Back up ``store``, encrypted with ``Keys(backups=...)`` if the system has those."""
+        self._store = store
+        self._keys = keys
+
+    def create(
+        self, folder: str | Path, *, incremental: bool = False, note: str = "",
+        tell: Progress = silent,
+    ) -> Backup:  # fmt: skip
+        """Make a backup in a folder, as ``Backups.create`` does, while agents go on.
+
+        What is acknowledged before the call is in it.
+        """
+        backups = Backups(folder, keys=self._keys)
+        return backups.create(self._store, incremental=incremental, note=note, tell=tell)
+
+
+def _with_a_file(store: StoreReader) -> SqliteReader:
+    if not isinstance(store, SqliteReader):
+        message = f"{store.location} has no file to back up; open the system on one"
+        raise ConfigurationError(message)
+    return store

@@ -1,0 +1,86 @@
+"""The command about backups."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .terminal.exits import ExitCode
+from .terminal.options import BackupAction, Listing, text
+
+_NOWHERE = ""
+
+
+def backup(
+    action: Annotated[BackupAction, typer.Argument(metavar="ACTION", help="What to do.")],
+    folder: Annotated[
+        str, typer.Argument(metavar="FOLDER", callback=text, help="Where the backups are.")
+    ],
+    which: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", callback=text, show_default="the newest", help="Which backup."
+        ),
+    ] = "",
+    *,
+    store: Annotated[
+        str,
+        typer.Option(
+            "--store", "-s", metavar="URL", envvar="PERDURE_STORE", show_default=False,
+            help="With create: the store, a path or sqlite:///PATH.",
+        ),
+    ] = _NOWHERE,
+    incremental: Annotated[
+        bool,
+        typer.Option(
+            "--incremental", help="With create: only what has changed since the newest backup."
+        ),
+    ] = False,
+    note: Annotated[
+        str, typer.Option(metavar="TEXT", callback=text, help="With create: words that say why.")
+    ] = "",
+    target: Annotated[
+        str,
+        typer.Option(
+            "--to", metavar="FILE", callback=text, show_default=False,
+            help="With restore: the new file.",
+        ),
+    ] = _NOWHERE,
+    drill: Annotated[
+        bool,
+        typer.Option("--drill", help="With verify: examine every row and load every agent, too."),
+    ] = False,
+    keys: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHERE", show_default=False,
+            help="The keys of backups: a file, env:VARIABLE or keyring:SERVICE.",
+        ),
+    ] = None,
+    listing: Listing,
+) -> ExitCode:  # fmt: skip
+    """Make backups of a store, and bring them back.
+
+    `create` copies the store as it is at one moment, also while another process runs agents on it,
+    which waits for nothing; with --keys it is encrypted. An incremental backup has only what has
+    changed, and needs those before it. `verify` reads all of a backup and of those it builds on,
+    and has SQLite look through what comes of it: it says `verified` for nothing less. `restore`
+    writes a new file, all of it or nothing. `list` begins with the oldest, with --newest at the
+    other end.
+
+    The exit code is 1 if a backup is damaged, 5 if there is none of that name.
+
+    \b
+    perdure backup create backups --store desk.db
+    perdure backup create backups --incremental --store desk.db
+    perdure backup list backups
+    perdure backup verify backups --drill
+    perdure backup restore backups --to desk-again.db
+    """
+    from .commands.backups import BackupCommand, handle
+
+    asked = BackupCommand(
+        folder, which or None, store, target, note, keys, listing, incremental, drill
+    )
+    return handle(action, asked)

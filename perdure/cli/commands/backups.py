@@ -1,0 +1,149 @@
+"""``perdure backup``: backups made, listed, verified, brought back."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from operator import attrgetter
+from typing import Final
+
+from ...backups import Backups
+from ...persistence.backup.folder import Backup
+from ...persistence.backup.progress import Progress
+from ...persistence.errors import ConfigurationError
+from ..terminal.exits import ExitCode
+from ..terminal.listing import Lines, behind, show
+from ..terminal.options import BackupAction, Listing
+from ..terminal.screen import Screen, print_json, working
+from ..terminal.text import moment, size
+from .keys import provider_of
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BackupCommand:
+    """What was asked for."""
+
+    folder: str
+    name: str | None
+    store: str
+    target: str
+    note: str
+    keys: str | None
+    listing: Listing
+    incremental: bool = False
+    drill: bool = False
+
+    def backups(self) -> Backups:
+        """Return the backups it is about."""
+        keys = None if self.keys is None else provider_of(self.keys)
+        return Backups(self.folder, keys=keys)
+
+
+def handle(action: BackupAction, asked: BackupCommand) -> ExitCode:
+    """Do what was asked for."""
+    return _ACTIONS[action](asked)
+
+
+def _create(asked: BackupCommand) -> ExitCode:
+    if not asked.store:
+        raise ConfigurationError("`backup create` needs --store: a path or sqlite:///PATH")
+    if asked.name is not None:
+        raise ConfigurationError("`backup create` takes no NAME: a backup gets one")
+    with _told() as tell:
+        made = asked.backups().create(
+            asked.store, incremental=asked.incremental, note=asked.note, tell=tell
+        )
+    if asked.listing.json:
+        print_json(record(made))
+    else:
+        share = 1 - made.bytes / made.size if made.size else 0.0
+        kind = f"on {made.parent}" if made.parent else "full"
+        Screen().say(made.name)
+        Screen(error=True).say(
+            f"{kind}, up to commit {made.last:,}: {size(made.bytes)} for a store of"
+            f" {size(made.size)}, {share:.0%} saved"
+        )
+    return ExitCode.DONE
+
+
+def _list(asked: BackupCommand) -> ExitCode:
+    found = asked.backups().list()
+    if asked.listing.newest:
+        found.reverse()
+    show(behind(found, asked.listing, attrgetter("name")), asked.listing, _LINES)
+    return ExitCode.PROBLEMS if any(each.problem for each in found) else ExitCode.DONE
+
+
+def _info(asked: BackupCommand) -> ExitCode:
+    backup = asked.backups().get(asked.name)
+    if asked.listing.json:
+        print_json(record(backup))
+    else:
+        shown = {**record(backup), "made": moment(backup.made)}
+        shown |= {"last_time": moment(backup.last_time)}
+        Screen().table(
+            [("", "word"), ("", "name")], [(k, v) for k, v in shown.items() if v != ""], head=False
+        )
+    return ExitCode.DONE
+
+
+def _verify(asked: BackupCommand) -> ExitCode:
+    with _told() as tell:
+        found = asked.backups().verify(asked.name, drill=asked.drill, tell=tell)
+    if asked.listing.json:
+        print_json({"verified": True, **dataclasses.asdict(found)})
+        return ExitCode.DONE
+    drilled = f", every row examined, {found.agents:,} agents loaded" if found.drilled else ""
+    Screen().say(
+        f"verified: {found.name}, {len(found.chain)} in its chain, up to commit"
+        f" {found.last:,}{drilled}"
+    )
+    return ExitCode.DONE
+
+
+def _restore(asked: BackupCommand) -> ExitCode:
+    if not asked.target:
+        raise ConfigurationError("`backup restore` needs --to: the name of the new file")
+    with _told() as tell:
+        backup = asked.backups().restore(asked.target, asked.name, tell=tell)
+    if asked.listing.json:
+        print_json({"restored": asked.target, **record(backup)})
+    else:
+        Screen().say(
+            f"{asked.target}: as {backup.store} was behind commit {backup.last:,},"
+            f" {moment(backup.last_time)} UTC"
+        )
+    return ExitCode.DONE
+
+
+def record(backup: Backup) -> dict[str, object]:
+    """Return a backup for programs."""
+    return dataclasses.asdict(backup)
+
+
+@contextmanager
+def _told() -> Iterator[Progress]:
+    """Show how far the work is, if a person watches."""
+    with working("beginning", total=1) as work:
+        yield lambda what, done, total: work.at(done, total, what)
+
+
+_ACTIONS: Final[dict[BackupAction, Callable[[BackupCommand], ExitCode]]] = {
+    BackupAction.CREATE: _create,
+    BackupAction.LIST: _list,
+    BackupAction.INFO: _info,
+    BackupAction.VERIFY: _verify,
+    BackupAction.RESTORE: _restore,
+}
+_LINES: Final[Lines[Backup]] = Lines(
+    columns=[
+        ("NAME", "name"), ("KIND", "word"), ("MADE", "word"), ("COMMIT", "number"),
+        ("FILE", "number"), ("STORE", "number"), ("KEY", "name"), ("PROBLEM", "value"),
+    ],
+    cells=lambda each: (
+        each.name, "incremental" if each.parent else "full", moment(each.made), f"{each.last:,}",
+        size(each.bytes), size(each.size), each.key, each.problem or each.note,
+    ),
+    record=record, place=attrgetter("name"), none="no backups", spare=True,
+)  # fmt: skip

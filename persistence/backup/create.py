@@ -1,0 +1,155 @@
+"""Make a backup: full, or of the pages that have changed since another."""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+from ..secrets.keys import KeyProvider
+from ..sqlite.reader import SqliteReader
+from . import packing
+from .content import NUMBER, index_of, page_map
+from .cut import Cut, cut
+from .folder import Folder
+from .layout import BackupWriter
+from .manifest import FORMAT, Manifest
+from .pages import PageMap, digest_of_page, pages_of, per_part, read_pages
+from .progress import Progress, silent
+
+_AHEAD: Final = 4
+"""Parts that are packed while one is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """What a backup is made with."""
+
+    keys: KeyProvider | None = None
+    """It is encrypted with the current one, if there are any."""
+    incremental: bool = False
+    note: str = ""
+    tell: Progress = silent
+    now: Callable[[], float] = time.time
+
+
+def create(store: SqliteReader, folder: Folder, making: Making = Making()) -> Manifest:
+    """Make a backup of a store as it is now, also while its owner writes; return its manifest.
+
+    An incremental one builds on the newest backup that is there, and is a full one where there is
+    none. Either it is there as a whole or nothing is.
+
+    Raises:
+        BackupFailed: a file cannot be written; or somebody else makes a backup there just now.
+        BackupDamaged: the one that it would build on is not as it was written.
+        KeyMissing: there is no key to encrypt it with, or to read the one it builds on.
+        StoreUnavailable: the store cannot be read.
+    """
+    with folder.locked():
+        names = folder.names()
+        chain = folder.chain(names[-1]) if making.incremental and names else []
+        before = page_map(chain, making.keys)
+        seal, key_id, salt = (None, "", b"")
+        if making.keys is not None:
+            seal, key_id, salt = packing.new_seal(making.keys)
+        making.tell("copying", 0, 1)
+        with cut(store) as pages:
+            if chain and chain[-1].manifest.page_size != pages.page_size:
+                chain, before = [], PageMap()  # somebody has changed that: nothing is the same
+            made = making.now()
+            path = folder.path_of(folder.new_name(made, pages.last))
+            with BackupWriter(path, seal) as writer:
+                changed, root = _write_pages(writer, pages, before, making.tell)
+                manifest = Manifest(
+                    format=FORMAT, name=path.name.partition(".")[0],
+                    parent=chain[-1].name if chain else "",
+                    parent_digest=chain[-1].digest if chain else "",
+                    made=made, release=_release(), store=Path(store.location).name,
+                    store_format=pages.store_format, first=pages.first, last=pages.last,
+                    last_time=pages.last_time, page_size=pages.page_size, pages=pages.pages,
+                    changed=changed, root=root, compression=packing.COMPRESSION,
+                    encryption=packing.ENCRYPTION if seal else "", key=key_id, salt=salt.hex(),
+                    parts=tuple(writer.parts), note=making.note,
+                )  # fmt: skip
+                writer.finish(manifest)
+    return manifest
+
+
+def _write_pages(
+    writer: BackupWriter, pages: Cut, before: PageMap, tell: Progress
+) -> tuple[int, str]:
+    """Write the pages that are not as they were; return how many, and the digest of all."""
+    numbers, found, whole = array(NUMBER), bytearray(), bytearray()
+    with _packing(writer) as take:
+        for number, page, digest in _all_pages(pages, tell):
+            whole += digest
+            if not before.holds(number, digest):
+                numbers.append(number)
+                found += digest
+                take.page(page, pages.page_size)
+        take.rest()
+    index = index_of(numbers, bytes(found))
+    writer.add(writer.packed(index)(), len(index))
+    return len(numbers), PageMap(whole).root()
+
+
+def _all_pages(pages: Cut, tell: Progress) -> Iterator[tuple[int, bytes, bytes]]:
+    size, step = pages.page_size, per_part(pages.page_size)
+    for first in range(0, pages.pages, step):
+        data = read_pages(pages.file, first, step, size)
+        for at, page in enumerate(pages_of(data, size)):
+            yield first + at, page, digest_of_page(page)
+        tell("packing", min(first + step, pages.pages) * size, pages.pages * size)
+
+
+class _Packer:
+    """Gather pages into parts, and have others pack them while more are gathered."""
+
+    def __init__(self, writer: BackupWriter, pool: ThreadPoolExecutor) -> None:
+        self._writer = writer
+        self._pool = pool
+        self._gathered = bytearray()
+        self._under_way: deque[tuple[Future[bytes], int]] = deque()
+
+    def page(self, page: bytes, page_size: int) -> None:
+        """Take one page."""
+        self._gathered += page
+        if len(self._gathered) >= per_part(page_size) * page_size:
+            self._part()
+
+    def _part(self) -> None:
+        data, self._gathered = bytes(self._gathered), bytearray()
+        self._under_way.append((self._pool.submit(self._writer.packed(data)), len(data)))
+        while len(self._under_way) > _AHEAD:
+            self._write()
+
+    def _write(self) -> None:
+        packed, size = self._under_way.popleft()
+        self._writer.add(packed.result(), size)
+
+    def rest(self) -> None:
+        """Write what is left."""
+        if self._gathered:
+            self._part()
+        while self._under_way:
+            self._write()
+
+
+@contextmanager
+def _packing(writer: BackupWriter) -> Iterator[_Packer]:
+    with ThreadPoolExecutor(1, "perdure-backup") as pool:
+        yield _Packer(writer, pool)
+
+
+def _release() -> str:
+    try:
+        return metadata.version("perdure")
+    except metadata.PackageNotFoundError:
+        return ""

@@ -1,0 +1,118 @@
+"""A consistent cut: the pages of a store at one moment, in a scratch file, while agents go on."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ..errors import BackupFailed
+from ..records.shared_tables import NUMBERED
+from ..sqlite.errors import translated
+from ..sqlite.formats import format_of
+from ..sqlite.reader import SqliteReader
+from ..sqlite.tables import latest_in
+from .layout import failing
+
+_MARK: Final = ".cut-"
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A store's pages at one moment."""
+
+    file: int
+    """A descriptor from which they are read."""
+    path: Path
+    page_size: int
+    pages: int
+    store_format: int
+    first: int
+    last: int
+    """The commits of its journal; ``last`` is the newest that anything in it knows of."""
+    last_time: float
+
+
+@contextlib.contextmanager
+def cut(store: SqliteReader) -> Iterator[Cut]:
+    """Give the pages that a store has now, as one state of it; they are gone after the block.
+
+    They are copied in one step by SQLite, for a reader: no writer waits for it, and no step begins
+    again because of a commit. The scratch file stands beside the store, where whoever may read the
+    one may read the other, and takes as much room.
+    """
+    place = Path(store.location).absolute()
+    _remove_left(place)
+    scratch = place.with_name(f"{_name(place)}{secrets.token_hex(8)}")
+    with failing(f"the pages of {store.location} cannot be copied to {scratch}"):
+        file = os.open(scratch, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)  # whose process was killed has none: so it is known
+        _copy(store, scratch)
+        yield _look(file, scratch, store.location)
+    finally:
+        os.close(file)
+        scratch.unlink(missing_ok=True)
+
+
+def _copy(store: SqliteReader, scratch: Path) -> None:
+    try:
+        with (
+            store.reading("making a backup") as source,
+            closing(sqlite3.connect(scratch, isolation_level=None)) as target,
+        ):
+            # Nobody needs it after a crash: it takes neither a journal nor a flush.
+            target.execute("PRAGMA journal_mode = OFF")
+            target.execute("PRAGMA synchronous = OFF")
+            source.backup(target, pages=-1)
+    except OSError as error:
+        raise BackupFailed(f"{store.location} cannot be backed up: {error}") from error
+
+
+def _look(file: int, scratch: Path, location: str) -> Cut:
+    """Read what the copy is of."""
+    with (
+        translated(location, "making a backup"),
+        closing(reading(scratch)) as connection,
+    ):
+        page_size = int(connection.execute("PRAGMA page_size").fetchone()[0])
+        ends = connection.execute(
+            "SELECT (SELECT min(sequence) FROM journal), (SELECT max(sequence) FROM journal),"
+            " (SELECT time FROM journal ORDER BY sequence DESC LIMIT 1)"
+        ).fetchone()
+        there = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema")}
+        last = [latest_in(connection, table) for table in NUMBERED if table.name in there]
+        return Cut(
+            file, scratch, page_size, os.fstat(file).st_size // page_size, format_of(connection),
+            int(ends[0] or 0), max([int(ends[1] or 0), *last]), float(ends[2] or 0.0),
+        )  # fmt: skip
+
+
+def reading(path: Path) -> sqlite3.Connection:
+    """Return a connection to a file that nobody changes, which leaves nothing beside it."""
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None
+    )
+
+
+def _name(place: Path) -> str:
+    return f".{place.name}{_MARK}"
+
+
+def _remove_left(place: Path) -> None:
+    """Remove what killed processes have left: what nobody has locked."""
+    for left in place.parent.glob(f"{_name(place)}*"):
+        with contextlib.suppress(OSError):
+            file = os.open(left, os.O_RDONLY)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                left.unlink()
+            finally:
+                os.close(file)

@@ -1,0 +1,195 @@
+"""A backup as a file: a mark, the parts, the manifest, and a tail that leads to it.
+
+    mark | part | part | ... | manifest | seal of the manifest | its size | its digest | mark
+
+Every byte is covered by a digest, and no byte is between them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from ..errors import BackupDamaged, BackupFailed
+from ..secrets.keys import KeyProvider
+from . import manifest as manifests
+from .manifest import Manifest, StoredPart
+from .packing import TAG_BYTES, BackupSeal, digest_of, pack, seal_of, unpack
+
+HEAD: Final = b"perdure backup\n\x01"
+TAIL: Final = struct.Struct(">16sQ32s16s")
+"""The seal of the manifest (zeros where it has none), its size, its digest, a mark."""
+END: Final = b"\x01end of backup.\n"
+MOST: Final = 1 << 30
+"""Bytes of the largest manifest."""
+_NO_SEAL: Final = bytes(TAG_BYTES)
+
+
+@contextlib.contextmanager
+def failing(what: str) -> Iterator[None]:
+    """Make BackupFailed of what the operating system refuses."""
+    try:
+        yield
+    except BackupFailed:
+        raise
+    except OSError as error:
+        raise BackupFailed(f"{what}: {error.strerror or error}") from error
+
+
+class BackupWriter:
+    """Write a backup under a name that nobody takes for one, until it is whole."""
+
+    def __init__(self, path: Path, seal: BackupSeal | None) -> None:
+        """Begin to write what will be at ``path``, sealed if there is a seal."""
+        self._path = path
+        self._draft = draft_of(path)
+        self._seal = seal
+        self._numbered = 0
+        self.parts: list[StoredPart] = []
+        """What has been written."""
+
+    def __enter__(self) -> Self:
+        with failing(f"{self._draft} cannot be written"):
+            # Only for its owner: it holds all that the store holds.
+            descriptor = os.open(self._draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        self._file = os.fdopen(descriptor, "wb")
+        try:
+            self._write(HEAD)
+        except BaseException:
+            self._undo()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._undo()
+
+    def packed(self, data: bytes) -> Callable[[], bytes]:
+        """Return what packs the next part, by any thread; ``add`` takes them in that order."""
+        number, self._numbered = self._numbered, self._numbered + 1
+        return lambda: pack(number, data, self._seal)
+
+    def add(self, packed: bytes, size: int) -> None:
+        """Write a part that was packed from ``size`` bytes."""
+        self._write(packed)
+        self.parts.append(StoredPart(len(packed), size, digest_of(packed)))
+
+    def finish(self, manifest: Manifest) -> None:
+        """Write the manifest, and give the file its name once all of it is on the disk."""
+        data = manifests.write(manifest)
+        seal = _NO_SEAL if self._seal is None else self._seal.mark(data)
+        self._write(data)
+        self._write(TAIL.pack(seal, len(data), hashlib.sha256(seal + data).digest(), END))
+        with failing(f"{self._draft} cannot be written"):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._draft.rename(self._path)
+            sync_folder(self._path.parent)
+
+    def _write(self, data: bytes) -> None:
+        with failing(f"{self._draft} cannot be written"):
+            self._file.write(data)
+
+    def _undo(self) -> None:
+        """Close the file; one that has not got its name is gone."""
+        with contextlib.suppress(OSError):
+            self._file.close()
+        self._draft.unlink(missing_ok=True)
+
+
+def draft_of(path: Path) -> Path:
+    """Return what a file is called until it is whole."""
+    return path.with_name(f".{path.name}.draft")
+
+
+def sync_folder(path: Path) -> None:
+    """Have the names in a folder survive power loss."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class BackupFile:
+    """A backup that is there: its manifest, and its parts one by one."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        """Read the manifest; BackupDamaged if it is not whole, BackupFailed if it cannot be read.
+
+        No key is needed for that.
+        """
+        self.path = path
+        self.name = name
+        with failing(f"{path} cannot be read"), path.open("rb") as file:
+            self.bytes = os.fstat(file.fileno()).st_size
+            data, self._mark = self._tail(file.fileno())
+        self.manifest = manifests.read(name, data)
+        self._data = data
+        stored = sum(part.stored for part in self.manifest.parts)
+        if len(HEAD) + stored + len(data) + TAIL.size != self.bytes:
+            raise BackupDamaged(name, "the sizes of its parts do not add up to that of its file")
+
+    def _tail(self, file: int) -> tuple[bytes, bytes]:
+        if self.bytes < len(HEAD) + TAIL.size:
+            raise BackupDamaged(self.name, "it is cut off: not even its end is there")
+        if os.pread(file, len(HEAD), 0) != HEAD:
+            raise BackupDamaged(self.name, "its first bytes are not those of a backup")
+        end = self.bytes - TAIL.size
+        seal, size, digest, mark = TAIL.unpack(os.pread(file, TAIL.size, end))
+        if mark != END or size > min(end - len(HEAD), MOST):
+            raise BackupDamaged(self.name, "it is cut off, or its end was changed")
+        data = os.pread(file, size, end - size)
+        if hashlib.sha256(seal + data).digest() != digest:
+            raise BackupDamaged(self.name, "the digest of its manifest does not match")
+        return data, seal
+
+    @property
+    def digest(self) -> str:
+        """The digest of the manifest, which holds the digest of every part."""
+        return manifests.digest_of(self._data)
+
+    def seal(self, keys: KeyProvider | None) -> BackupSeal | None:
+        """Return what opens its parts, None if they are not sealed.
+
+        KeyMissing if there is no key, BackupDamaged if it is another one of the same id.
+        """
+        manifest = self.manifest
+        if not manifest.encryption:
+            if self._mark != _NO_SEAL:
+                raise BackupDamaged(self.name, "it has a seal, and says that it is not encrypted")
+            return None
+        seal = seal_of(self.name, keys, manifest.key, bytes.fromhex(manifest.salt))
+        if seal.mark(self._data) != self._mark:
+            problem = (
+                f"its manifest was changed, or key {manifest.key!r} is not the one it was made with"
+            )
+            raise BackupDamaged(self.name, problem)
+        return seal
+
+    def parts(self, keys: KeyProvider | None) -> Iterator[bytes]:
+        """Iterate over the parts, checked and unpacked, the last one first: it says what they are.
+
+        BackupDamaged names the first that is not as it was written.
+        """
+        seal, place = self.seal(keys), len(HEAD)
+        places: list[tuple[int, int, StoredPart]] = []
+        for number, part in enumerate(self.manifest.parts):
+            places.append((number, place, part))
+            place += part.stored
+        with failing(f"{self.path} cannot be read"), self.path.open("rb") as file:
+            for number, start, part in (places[-1], *places[:-1]):
+                data = os.pread(file.fileno(), part.stored, start)
+                if digest_of(data) != part.digest:
+                    raise BackupDamaged(self.name, f"the digest of part {number} does not match")
+                yield unpack(self.name, number, data, seal, part.size)

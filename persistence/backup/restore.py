@@ -1,0 +1,149 @@
+"""Bring a backup back: into a new file, the whole of it or nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from ..errors import BackupDamaged, BackupFailed, ConfigurationError
+from ..secrets.keys import KeyProvider
+from ..sqlite.place import BESIDE
+from .content import page_map, pages_in
+from .cut import reading
+from .layout import BackupFile, draft_of, failing, sync_folder
+from .manifest import Manifest
+from .pages import PageMap, digest_of_page, pages_of, per_part, read_pages
+from .progress import Progress, silent
+
+_COMPLAINTS: Final = 3
+"""Faults that are named."""
+
+
+def restore(
+    chain: Sequence[BackupFile],
+    target: Path,
+    *,
+    keys: KeyProvider | None = None,
+    tell: Progress = silent,
+) -> Manifest:
+    """Write the store that a backup was made of to a new file; return the backup's manifest.
+
+    ``chain`` is the backup with those that it builds on. Every page is checked on its way, the
+    whole by SQLite; only then the file gets its name. A process that is killed leaves no file of
+    that name.
+
+    Raises:
+        ConfigurationError: there is something at ``target`` already, or no folder for it.
+        BackupDamaged: the backup is not as it was written.
+        BackupFailed: the file cannot be written.
+        KeyMissing: there is no key to decrypt it.
+    """
+    refuse_taken(target)
+    with drafted(target) as draft:
+        compose(chain, draft, keys=keys, tell=tell)
+        publish(draft, target)
+    return chain[-1].manifest
+
+
+def refuse_taken(target: Path) -> None:
+    """Raise ConfigurationError if a store cannot be restored to a path."""
+    if not target.parent.is_dir():
+        message = f"{target.parent} is not a directory; create it before restoring {target.name}"
+        raise ConfigurationError(message)
+    for path in (target, *(target.with_name(target.name + suffix) for suffix in BESIDE)):
+        if os.path.lexists(path):
+            # A log that is left of another file would be played into this one.
+            message = f"{path} exists, and nothing is overwritten; restore to another path"
+            raise ConfigurationError(message)
+
+
+@contextlib.contextmanager
+def drafted(target: Path) -> Iterator[Path]:
+    """Give the path of a draft, which is gone after the block unless it got its name."""
+    draft = draft_of(target)
+    try:
+        yield draft
+    finally:
+        for suffix in ("", *BESIDE):
+            draft.with_name(draft.name + suffix).unlink(missing_ok=True)
+
+
+def publish(draft: Path, target: Path) -> None:
+    """Give a whole draft its name, durably."""
+    with failing(f"{target} cannot be written"):
+        descriptor = os.open(draft, os.O_RDWR)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        refuse_taken(target)
+        draft.rename(target)
+        sync_folder(target.parent)
+
+
+def compose(
+    chain: Sequence[BackupFile],
+    path: Path,
+    *,
+    keys: KeyProvider | None,
+    tell: Progress = silent,
+) -> None:
+    """Write the pages of a backup to a new file, and check all of it; replaces a file there."""
+    name, manifest = chain[-1].name, chain[-1].manifest
+    wanted = page_map(chain, keys)
+    total = sum(file.manifest.changed * file.manifest.page_size for file in chain)
+    done = 0
+    with failing(f"{path} cannot be written"):
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        for each in chain:
+            size = each.manifest.page_size
+            for number, page in pages_in(each, keys):
+                with failing(f"{path} cannot be written"):
+                    _write(file, page, number * size)
+                done += size
+                if done % (1 << 20) < size:
+                    tell("unpacking", done, total)
+        with failing(f"{path} cannot be written"):
+            os.ftruncate(file, manifest.size)
+        _compare(file, wanted, name, manifest, tell)
+    finally:
+        os.close(file)
+    tell("checking", 0, 1)
+    refuse_unsound(path, name)
+    tell("checking", 1, 1)
+
+
+def _write(file: int, page: bytes, place: int) -> None:
+    if os.pwrite(file, page, place) != len(page):
+        raise BackupFailed(f"the disk took only a part of a page at byte {place:,}")
+
+
+def _compare(file: int, wanted: PageMap, name: str, manifest: Manifest, tell: Progress) -> None:
+    """Read what was written, and compare each page with what it was in the store."""
+    size = manifest.page_size
+    step = per_part(size)
+    for first in range(0, manifest.pages, step):
+        data = read_pages(file, first, min(step, manifest.pages - first), size)
+        for at, page in enumerate(pages_of(data, size)):
+            if not wanted.holds(first + at, digest_of_page(page)):
+                raise BackupDamaged(name, f"page {first + at + 1} of the store did not come back")
+        tell("comparing", min(first + step, manifest.pages) * size, manifest.size)
+
+
+def refuse_unsound(path: Path, name: str) -> None:
+    """Raise BackupDamaged if SQLite finds fault with a file of a backup."""
+    try:
+        with closing(reading(path)) as connection:
+            rows = connection.execute(f"PRAGMA integrity_check({_COMPLAINTS})").fetchall()
+    except sqlite3.DatabaseError as error:
+        raise BackupDamaged(name, f"SQLite cannot read what comes of it: {error}") from error
+    complaints = [str(row[0]) for row in rows if row[0] != "ok"]
+    if complaints:
+        problem = f"the store was damaged when it was made: {'; '.join(complaints)}"
+        raise BackupDamaged(name, problem)

@@ -1,0 +1,123 @@
+"""A backup brought back is the store as it was when the backup was made."""
+
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from perdure import AgentRef, AgentSystem, Backups, Scope, StaticKeys, new_key
+from perdure.persistence.errors import InvalidTransition
+from tests.backup.stores import Ledger, contents, fill, opened
+
+KEYS = StaticKeys({"k1": new_key()})
+_AGENTS = st.integers(0, 3)
+_NAMES = st.sampled_from(["a", "b", "c"])
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("add"), _AGENTS, st.integers(-5, 5)),
+        st.tuples(st.just("note"), _AGENTS, st.text(max_size=5)),
+        st.tuples(st.just("own"), _AGENTS, _NAMES),
+        st.tuples(st.just("disown"), _AGENTS, _NAMES),
+        st.tuples(st.just("wait"), _AGENTS, _NAMES),
+        st.tuples(st.just("tell"), _AGENTS, st.integers(0, 3)),
+        st.tuples(st.just("pause"), _AGENTS, st.none()),
+        st.tuples(st.just("resume"), _AGENTS, st.none()),
+        st.tuples(st.just("share"), _AGENTS, st.integers(0, 2)),
+        st.tuples(st.just("save"), _AGENTS, st.binary(max_size=9)),
+        st.tuples(st.just("delete"), _AGENTS, st.booleans()),
+        st.tuples(st.just("backup"), _AGENTS, st.booleans()),
+    ),
+    max_size=20,
+)
+
+
+STEPS_OF: dict[str, Callable[[Ledger, Any], object]] = {
+    "add": Ledger.add,
+    "note": Ledger.note,
+    "disown": Ledger.disown,
+    "wait": Ledger.wait,
+}
+SCOPE = Scope.user("mira")
+
+
+def do(system: AgentSystem, step: str, ledger: AgentRef[Ledger], value: object) -> None:
+    """Do one thing of a history."""
+    if step in STEPS_OF:
+        ledger.cast(STEPS_OF[step], value)
+    elif step == "own":
+        ledger.cast(Ledger.own, str(value), 1)
+    elif step == "tell":
+        ledger.cast(Ledger.refuse)
+    elif step == "delete":
+        ledger.delete(erase=bool(value))
+    elif step in {"pause", "resume"}:
+        with suppress(InvalidTransition):
+            getattr(ledger, step)()
+    elif step == "share" and value:
+        system.state.set(SCOPE, f"key{ledger.key}", value)
+    elif step == "share":
+        system.state.delete(SCOPE, f"key{ledger.key}")
+    else:
+        assert isinstance(value, bytes)
+        system.artifacts.save("file", value, scope=SCOPE)
+
+
+@settings(max_examples=30)
+@given(steps=STEPS, keys=st.sampled_from([None, KEYS]))
+def test_each_backup_of_a_history_comes_back_as_it_was(
+    steps: list[tuple[str, int, Any]], keys: StaticKeys | None
+) -> None:
+    """Whatever was done before, between and after: full or incremental, every row comes back."""
+    with tempfile.TemporaryDirectory() as folder:
+        path, expected = Path(folder) / "ledger.db", {}
+        backups = Backups(Path(folder) / "backups", keys=keys)
+        with opened(path, keep=5) as system:
+            for step, number, value in [*steps, ("backup", 0, True)]:
+                if step == "backup":
+                    assert system.idle(20)
+                    made = backups.create(path, incremental=value)
+                    expected[made.name] = contents(path)
+                else:
+                    do(system, step, system.agent(Ledger, str(number)), value)
+        for number, (name, rows) in enumerate(expected.items()):
+            target = Path(folder) / f"{number}.db"
+            backups.restore(target, name)
+            assert contents(target) == rows
+
+
+def test_a_store_that_was_brought_back_goes_on(tmp_path: Path) -> None:
+    """A system opens a restored store, has its state, and goes on from there."""
+    fill(tmp_path / "ledger.db")
+    backups = Backups(tmp_path / "backups")
+    backups.create(tmp_path / "ledger.db")
+    backups.restore(tmp_path / "again.db")
+    with opened(tmp_path / "again.db") as system:
+        assert system.agent(Ledger, "k0").call(Ledger.add, 1).get() == 31
+
+
+def test_an_incremental_backup_has_what_has_changed(tmp_path: Path) -> None:
+    """The bytes of an incremental backup follow the change, not the size of the store."""
+    path, backups = tmp_path / "ledger.db", Backups(tmp_path / "backups")
+    fill(path, 500)
+    full = backups.create(path)
+    with opened(path) as system:
+        system.agent(Ledger, "k0").call(Ledger.add, 1).get()
+    little = backups.create(path, incremental=True)
+    assert little.parent == full.name
+    assert little.bytes < full.bytes / 5
+
+
+def test_a_system_backs_up_itself(tmp_path: Path) -> None:
+    """What is acknowledged before the call is in it, encrypted with the system's keys for that."""
+    path, folder = tmp_path / "ledger.db", tmp_path / "backups"
+    with opened(path) as system:
+        system.agent(Ledger, "k0").call(Ledger.add, 7).get()
+        made = system.backup.create(folder)
+        assert made.note == ""
+    Backups(folder).restore(tmp_path / "again.db")
+    with opened(tmp_path / "again.db") as system:
+        assert system.agent(Ledger, "k0").call(Ledger.add, 0).get() == 7
