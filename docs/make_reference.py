@@ -194,7 +194,7 @@ PAGES: Final = (
         "backup",
         "Backup",
         "Copies of a store, verified, and brought back.",
-        ("Backups", "Backup", "Verified", "SystemBackups"),
+        ("Backups", "Backup", "Verified", "SystemBackups", "BackupRetention", "BackupVerdict"),
         ("guides/backup.md",),
     ),
     Page(

@@ -87,6 +87,7 @@ if TYPE_CHECKING:
     from .persistence.audit.entries import AuditEntry
     from .persistence.audit.verification import AuditReport, Fault
     from .persistence.backup.folder import Backup
+    from .persistence.backup.retention import BackupRetention, BackupVerdict
     from .persistence.backup.verify import Verified
     from .persistence.errors import PerdureError
     from .persistence.memory.store import MemoryStore
@@ -188,6 +189,8 @@ __all__ = [
     "AutoSave",
     "Backoff",
     "Backup",
+    "BackupRetention",
+    "BackupVerdict",
     "Backups",
     "Boundary",
     "Breaker",
@@ -402,6 +405,7 @@ _HOMES: Final = {
     "AutoSave": ".lifecycle.durability",
     "Backoff": ".lifecycle.backoff",
     "Backup": ".persistence.backup.folder",
+    "BackupRetention": ".persistence.backup.retention",
     "Backups": ".backups",
     "Boundary": ".shared.access.boundaries",
     "Breaker": ".hooks.breaker",
@@ -571,6 +575,7 @@ _HOMES: Final = {
     "TurnSelection": ".replay.selection",
     "TurnView": ".actors.talk.turn",
     "Validation": ".hooks.shipped.validation",
+    "BackupVerdict": ".persistence.backup.retention",
     "Verified": ".persistence.backup.verify",
     "Version": ".actors.patterns.document",
     "VirtualClock": ".lifecycle.clock",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import closing
 from pathlib import Path
 
 from .persistence.backup.create import Making, create
-from .persistence.backup.folder import Backup, Folder, described
+from .persistence.backup.folder import Backup, Folder
 from .persistence.backup.progress import Progress, silent
 from .persistence.backup.restore import restore
+from .persistence.backup.retention import BackupRetention, BackupVerdict, prune
 from .persistence.backup.verify import Verified, verify
 from .persistence.errors import ConfigurationError
 from .persistence.secrets.keys import KeyProvider
@@ -59,7 +61,7 @@ class Backups:
         else:
             with closing(open_reader(store)) as reader:
                 made = create(_with_a_file(reader), self._folder, making)
-        return described(self._folder.file(made.name))
+        return self._folder.described(self._folder.file(made.name))
 
     def list(self) -> list[Backup]:
         """Return the backups, the oldest first; what is seen to be wrong with one stands there."""
@@ -67,7 +69,7 @@ class Backups:
 
     def get(self, name: str | None = None) -> Backup:
         """Return a backup, or the newest; UnknownBackup, or BackupDamaged if it is not readable."""
-        return described(self._folder.file(self._folder.newest() if name is None else name))
+        return self._folder.described(self._folder.file(name or self._folder.newest()))
 
     def verify(
         self, name: str | None = None, *, drill: bool = False, tell: Progress = silent
@@ -78,8 +80,25 @@ class Backups:
         its digest, and SQLite looks through the file that comes of it. With ``drill`` every row of
         that is examined as well, and every agent is loaded.
         """
-        chain = self._folder.chain(self._folder.newest() if name is None else name)
-        return verify(chain, keys=self._keys, drill=drill, tell=tell)
+        chain = self._folder.chain(name or self._folder.newest())
+        with self._folder.in_use():
+            return verify(chain, keys=self._keys, drill=drill, tell=tell)
+
+    def prune(self, rules: BackupRetention, *, dry_run: bool = False) -> list[BackupVerdict]:
+        """Remove the backups that nothing keeps; return what becomes of each, and why.
+
+        With ``dry_run`` nothing is removed. BackupFailed if one is made, verified or brought back
+        just now.
+        """
+        return prune(self._folder, rules, time.time(), dry_run=dry_run)
+
+    def pin(self, name: str, why: str = "pinned") -> None:
+        """Have no ``prune`` remove a backup."""
+        self._folder.pin(name, why)
+
+    def unpin(self, name: str) -> None:
+        """Let ``prune`` remove a backup again."""
+        self._folder.pin(name, "")
 
     def restore(
         self, target: str | Path, name: str | None = None, *, tell: Progress = silent
@@ -92,9 +111,10 @@ class Backups:
             BackupFailed: the file cannot be written.
             KeyMissing: there is no key to decrypt it.
         """
-        chain = self._folder.chain(self._folder.newest() if name is None else name)
-        restore(chain, path_of(target), keys=self._keys, tell=tell)
-        return described(chain[-1])
+        chain = self._folder.chain(name or self._folder.newest())
+        with self._folder.in_use():
+            restore(chain, path_of(target), keys=self._keys, tell=tell)
+        return self._folder.described(chain[-1])
 
 
 class SystemBackups:

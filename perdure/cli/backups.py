@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .terminal.exits import ExitCode
-from .terminal.options import BackupAction, Listing, text
+from .terminal.options import BackupAction, Listing, number, text
 
 _NOWHERE = ""
 
@@ -51,6 +51,32 @@ def backup(
         bool,
         typer.Option("--drill", help="With verify: examine every row and load every agent, too."),
     ] = False,
+    newest_kept: Annotated[
+        int | None,
+        typer.Option(
+            "--keep", metavar="N", callback=number, show_default=False,
+            help="With prune: keep the newest N.",
+        ),
+    ] = None,
+    days: Annotated[
+        float | None,
+        typer.Option(metavar="DAYS", show_default=False, help="With prune: keep younger ones."),
+    ] = None,
+    daily: Annotated[
+        int, typer.Option(metavar="N", help="With prune: keep the last one of each of N days.")
+    ] = 0,
+    weekly: Annotated[int, typer.Option(metavar="N", help="With prune: of N weeks.")] = 0,
+    monthly: Annotated[int, typer.Option(metavar="N", help="With prune: of N months.")] = 0,
+    most: Annotated[
+        int | None,
+        typer.Option(
+            metavar="BYTES", callback=number, show_default=False,
+            help="With prune: what all together may take.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With prune: only say what would be removed.")
+    ] = False,
     keys: Annotated[
         str | None,
         typer.Option(
@@ -67,7 +93,8 @@ def backup(
     changed, and needs those before it. `verify` reads all of a backup and of those it builds on,
     and has SQLite look through what comes of it: it says `verified` for nothing less. `restore`
     writes a new file, all of it or nothing. `list` begins with the oldest, with --newest at the
-    other end.
+    other end. `prune` removes what none of its rules keeps: never the newest good one, nor one that
+    is pinned, nor what these build on; it says of each why. `pin` takes its reason from --note.
 
     The exit code is 1 if a backup is damaged, 5 if there is none of that name.
 
@@ -77,10 +104,20 @@ def backup(
     perdure backup list backups
     perdure backup verify backups --drill
     perdure backup restore backups --to desk-again.db
+    perdure backup prune backups --keep 10 --daily 7 --weekly 8 --dry-run
     """
-    from .commands.backups import BackupCommand, handle
+    from .commands.backups import BackupCommand, PruneRules, handle
 
     asked = BackupCommand(
-        folder, which or None, store, target, note, keys, listing, incremental, drill
+        folder,
+        which or None,
+        store,
+        target,
+        note,
+        keys,
+        listing,
+        incremental,
+        drill,
+        PruneRules(newest_kept, days, daily, weekly, monthly, most, dry_run),
     )
     return handle(action, asked)

@@ -8,16 +8,20 @@ import os
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 from ..errors import BackupDamaged, BackupError, BackupFailed, UnknownBackup
-from .layout import BackupFile, failing
+from .layout import BackupFile, draft_of, failing, sync_folder
 from .manifest import NAME
 
 SUFFIX: Final = ".backup"
 _LOCK: Final = ".lock"
+_READERS: Final = ".readers"
+_PIN: Final = ".pinned"
+_MOMENT: Final = "%Y%m%dT%H%M%S%f"
+"""To the millisecond, without the last three digits."""
 _DRAFT: Final = ".draft"
 
 
@@ -49,15 +53,8 @@ class Backup:
     key: str = ""
     """The id of the key that it is encrypted with; empty where it is not."""
     note: str = ""
-
-
-def described(file: BackupFile, problem: str = "") -> Backup:
-    """Return what is told of a backup."""
-    m = file.manifest
-    return Backup(
-        m.name, file.bytes, problem, m.parent, m.made, m.store, m.first, m.last, m.last_time,
-        m.size, m.changed, m.key, m.note,
-    )  # fmt: skip
+    pinned: str = ""
+    """Why no retention removes it; empty where it may."""
 
 
 class Folder:
@@ -119,6 +116,14 @@ class Folder:
         found = (self._described(name) for name in self.names())
         return [backup for backup in found if backup is not None]
 
+    def described(self, file: BackupFile, problem: str = "") -> Backup:
+        """Return what is told of a backup."""
+        m = file.manifest
+        return Backup(
+            m.name, file.bytes, problem, m.parent, m.made, m.store, m.first, m.last, m.last_time,
+            m.size, m.changed, m.key, m.note, self._pinned(m.name),
+        )  # fmt: skip
+
     def _described(self, name: str) -> Backup | None:
         file, problem = None, ""
         try:
@@ -129,16 +134,49 @@ class Folder:
         except BackupError as error:
             problem = error.problem if isinstance(error, BackupDamaged) else str(error)
         if file is not None:
-            return described(file, problem)
+            return self.described(file, problem)
         size = 0
         with contextlib.suppress(OSError):
             size = self.path_of(name).stat().st_size
-        return Backup(name, size, problem)
+        return Backup(name, size, problem, pinned=self._pinned(name))
+
+    def pin(self, name: str, why: str) -> None:
+        """Have no retention remove a backup, or with an empty ``why`` let it again."""
+        self.file(name)
+        mark = self._pin_of(name)
+        with failing(f"the backup {name} cannot be pinned"):
+            if why:
+                draft = draft_of(mark)
+                draft.write_text(why, encoding="utf-8")
+                draft.rename(mark)
+            else:
+                mark.unlink(missing_ok=True)
+            sync_folder(self.path)
+
+    def _pin_of(self, name: str) -> Path:
+        return self.path / f"{name}{_PIN}"
+
+    def _pinned(self, name: str) -> str:
+        try:
+            return self._pin_of(name).read_text(encoding="utf-8", errors="replace") or "pinned"
+        except FileNotFoundError:
+            return ""
+        except OSError as error:
+            return f"its pin cannot be read: {error.strerror}"  # so it counts as pinned
 
     def new_name(self, made: float, last: int) -> str:
-        """Return a name that no backup has; later ones come behind it."""
-        moment = datetime.fromtimestamp(made, UTC).strftime("%Y%m%dT%H%M%SZ")
-        return f"{moment}-{last:012d}-{secrets.token_hex(4)}"
+        """Return a name that no backup has; it comes behind all that are there.
+
+        Also where the clock was set back meanwhile: what is newest, and may be built on, goes by
+        the names.
+        """
+        moment = datetime.fromtimestamp(made, UTC).strftime(_MOMENT)[:-3]
+        newest = max((name[: len(moment)] for name in self.names()), default="")
+        if moment <= newest:
+            later = datetime.strptime(newest + "000", _MOMENT).replace(tzinfo=UTC)
+            later += timedelta(milliseconds=1)
+            moment = later.strftime(_MOMENT)[:-3]
+        return f"{moment}Z-{last:012d}-{secrets.token_hex(4)}"
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -160,6 +198,37 @@ class Folder:
                 raise BackupFailed(message) from error
             for draft in self.path.glob(f".*{SUFFIX}{_DRAFT}"):
                 draft.unlink(missing_ok=True)
+            yield
+        finally:
+            os.close(file)
+
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Let nobody remove backups here during the block.
+
+        In a folder that this process may only read, nothing is done for it.
+        """
+        file = -1
+        with contextlib.suppress(OSError):
+            file = os.open(self.path / _READERS, os.O_RDWR | os.O_CREAT, 0o600)
+            fcntl.flock(file, fcntl.LOCK_SH)
+        try:
+            yield
+        finally:
+            if file >= 0:
+                os.close(file)
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Refuse to remove backups while one is verified or brought back: BackupFailed."""
+        with failing(f"the folder {self.path} cannot be used"):
+            file = os.open(self.path / _READERS, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                message = f"a backup in {self.path} is verified or brought back just now; wait"
+                raise BackupFailed(message) from error
             yield
         finally:
             os.close(file)

@@ -12,7 +12,7 @@ from ..errors import BackupDamaged
 
 FORMAT: Final = 1
 """Version of the format of backups."""
-NAME: Final = re.compile(r"\d{8}T\d{6}Z-\d{12}-[0-9a-f]{8}")
+NAME: Final = re.compile(r"\d{8}T\d{9}Z-\d{12,}-[0-9a-f]{8}")
 """What a backup is called: when it was made, the last commit in it, and a random end."""
 
 

@@ -55,7 +55,7 @@ def test_each_trouble_has_its_exit_code(store: Path, tmp_path: Path) -> None:
         (2, "nothing is overwritten", ("restore", folder, "--to", store)),
         (2, "no key", ("create", folder, "--store", store, "--keys", tmp_path / "no key")),
         (3, "does not exist", ("create", folder, "--store", tmp_path / "none.db")),
-        (5, "there is no backup", ("info", folder, "20260101T000000Z-000000000001-00000000")),
+        (5, "there is no backup", ("info", folder, "20260101T000000000Z-000000000001-00000000")),
     ):
         result = invoke("backup", *arguments)
         assert (result.exit_code, words in result.output) == (code, True), result.output

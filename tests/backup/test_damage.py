@@ -157,7 +157,7 @@ def test_a_damaged_store_makes_no_good_backup(tmp_path: Path) -> None:
 def test_what_is_no_backup_is_not_found(tmp_path: Path) -> None:
     """Names that no backup has, and folders that are none, are told apart."""
     _, backups = made(tmp_path)
-    for name in ("20260101T000000Z-000000000001-00000000", "../ledger", ""):
+    for name in ("20260101T000000000Z-000000000001-00000000", "../ledger", "x"):
         with pytest.raises(UnknownBackup):
             backups.get(name)
     with pytest.raises(BackupFailed, match="cannot be read"):

@@ -11,6 +11,7 @@ from typing import Final
 from ...backups import Backups
 from ...persistence.backup.folder import Backup
 from ...persistence.backup.progress import Progress
+from ...persistence.backup.retention import BackupRetention
 from ...persistence.errors import ConfigurationError
 from ..terminal.exits import ExitCode
 from ..terminal.listing import Lines, behind, show
@@ -18,6 +19,26 @@ from ..terminal.options import BackupAction, Listing
 from ..terminal.screen import Screen, print_json, working
 from ..terminal.text import moment, size
 from .keys import provider_of
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PruneRules:
+    """Which backups a pruning keeps."""
+
+    newest: int | None = None
+    days: float | None = None
+    daily: int = 0
+    weekly: int = 0
+    monthly: int = 0
+    size: int | None = None
+    dry_run: bool = False
+
+    def rules(self) -> BackupRetention:
+        """Return the rules; ConfigurationError if they make no sense."""
+        return BackupRetention(
+            newest=self.newest, days=self.days, daily=self.daily, weekly=self.weekly,
+            monthly=self.monthly, size=self.size,
+        )  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -33,6 +54,7 @@ class BackupCommand:
     listing: Listing
     incremental: bool = False
     drill: bool = False
+    kept: PruneRules = PruneRules()
 
     def backups(self) -> Backups:
         """Return the backups it is about."""
@@ -117,6 +139,33 @@ def _restore(asked: BackupCommand) -> ExitCode:
     return ExitCode.DONE
 
 
+def _prune(asked: BackupCommand) -> ExitCode:
+    dry = asked.kept.dry_run
+    verdicts = asked.backups().prune(asked.kept.rules(), dry_run=dry)
+    if asked.listing.json:
+        for each in verdicts:
+            print_json({**dataclasses.asdict(each), "dry_run": dry})
+        return ExitCode.DONE
+    gone = "would be removed" if dry else "removed"
+    rows = [(v.name, "kept" if v.kept else gone, size(v.bytes), v.why) for v in verdicts]
+    Screen().table([("NAME", "name"), ("", "word"), ("FILE", "number"), ("WHY", "value")], rows)
+    return ExitCode.DONE
+
+
+def _pin(asked: BackupCommand) -> ExitCode:
+    if asked.name is None:
+        raise ConfigurationError("`backup pin` and `unpin` need NAME: say which backup")
+    asked.backups().pin(asked.name, asked.note or "pinned")
+    return ExitCode.DONE
+
+
+def _unpin(asked: BackupCommand) -> ExitCode:
+    if asked.name is None:
+        raise ConfigurationError("`backup pin` and `unpin` need NAME: say which backup")
+    asked.backups().unpin(asked.name)
+    return ExitCode.DONE
+
+
 def record(backup: Backup) -> dict[str, object]:
     """Return a backup for programs."""
     return dataclasses.asdict(backup)
@@ -135,15 +184,19 @@ _ACTIONS: Final[dict[BackupAction, Callable[[BackupCommand], ExitCode]]] = {
     BackupAction.INFO: _info,
     BackupAction.VERIFY: _verify,
     BackupAction.RESTORE: _restore,
+    BackupAction.PRUNE: _prune,
+    BackupAction.PIN: _pin,
+    BackupAction.UNPIN: _unpin,
 }
 _LINES: Final[Lines[Backup]] = Lines(
     columns=[
         ("NAME", "name"), ("KIND", "word"), ("MADE", "word"), ("COMMIT", "number"),
-        ("FILE", "number"), ("STORE", "number"), ("KEY", "name"), ("PROBLEM", "value"),
+        ("FILE", "number"), ("STORE", "number"), ("KEY", "name"), ("", "value"),
     ],
     cells=lambda each: (
         each.name, "incremental" if each.parent else "full", moment(each.made), f"{each.last:,}",
-        size(each.bytes), size(each.size), each.key, each.problem or each.note,
+        size(each.bytes), size(each.size), each.key,
+        each.problem or each.pinned or each.note,
     ),
     record=record, place=attrgetter("name"), none="no backups", spare=True,
 )  # fmt: skip

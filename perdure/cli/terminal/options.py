@@ -158,6 +158,9 @@ class BackupAction(enum.StrEnum):
     INFO = "info"
     VERIFY = "verify"
     RESTORE = "restore"
+    PRUNE = "prune"
+    PIN = "pin"
+    UNPIN = "unpin"
 
 
 class SecretsAction(enum.StrEnum):
