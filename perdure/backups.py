@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -84,7 +85,7 @@ class Backups:
         with self._folder.in_use():
             return verify(chain, keys=self._keys, drill=drill, tell=tell)
 
-    def prune(self, rules: BackupRetention, *, dry_run: bool = False) -> list[BackupVerdict]:
+    def prune(self, rules: BackupRetention, *, dry_run: bool = False) -> Sequence[BackupVerdict]:
         """Remove the backups that nothing keeps; return what becomes of each, and why.
 
         With ``dry_run`` nothing is removed. BackupFailed if one is made, verified or brought back

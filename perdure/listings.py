@@ -13,6 +13,7 @@ from .persistence.records.page import LIMIT, Page, checked_limit, page_behind, p
 from .persistence.records.records import AgentRow, JournalEntry, Message, Timer
 from .persistence.secrets.masking import masked
 from .persistence.store.store import Listed, StoreReader, TimerPlace
+from .persistence.upkeep.entries import entries
 
 R = TypeVar("R", Message, Timer)
 
@@ -91,11 +92,7 @@ class Journal:
         Oldest first; with ``newest`` newest first. ``after`` is the sequence of the one before.
         """
         _refuse_others(kind, key, "journal")
-        entries = self._store.journal(
-            kind, key, after=after, limit=checked_limit(limit) + 1, newest=newest
-        )
-        shown = (entry._replace(delta=masked(entry.delta)) for entry in entries)
-        return page_of(shown, limit, attrgetter("sequence"))
+        return entries(self._store, kind, key, after=after, limit=limit, newest=newest)
 
     def each(
         self,

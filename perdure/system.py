@@ -92,6 +92,8 @@ CLOSE_SECONDS: Final = 10.0
 """What a system gets to finish in unless it is told otherwise."""
 _NOTED: Final = 1000
 """Agents of which one request tells that they are replayed."""
+FORK_SECONDS: Final = 60.0
+"""What a fork waits for the turn under way under the new key."""
 UNDO_SECONDS: Final = 1.0
 """What turns that have begun already get to end in when the opening fails."""
 
@@ -460,6 +462,24 @@ class AgentSystem:
     def groups(self) -> tuple[GroupDescription, ...]:
         """Return the supervision groups as they stand, parents first."""
         return self._runtime.tree.describe(self._clock.monotonic())
+
+    def fork(self, agent: AgentRef[A], key: str, *, at: int | None = None) -> AgentRef[A]:
+        """Have a new agent of the same class begin with what another was, and return it.
+
+        It has the state behind the commit of version ``at``, or the latest that is saved; not its
+        mail, its timers, nor the keys of its own scope. The other is left as it is. Durable on
+        return, as the new agent's first commit; a turn of either has no part in it.
+
+        Raises:
+            AgentExists: there is an agent under ``key``.
+            StateUnknown: the journal does not reach that far.
+            KeyMissing: a secret in the state cannot be sealed for the new agent.
+            UnknownAgent: there is nothing of the other in the store.
+            ConfigurationError: the other never had that version.
+            Denied: a handler may not fork agents.
+        """
+        self._runtime.fork(agent.kind, agent.key, key, at, FORK_SECONDS)
+        return self.agent(agent.actor_class, key)
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until everything sent and changed so far is durable; False on timeout.

@@ -49,6 +49,7 @@
     │   └── UnknownBackup (LookupError)      there is no backup of that name
     └── AgentError
         ├── UnknownAgent (LookupError)       no agent class of that name is registered
+        ├── AgentExists (ValueError)         a new agent was to have a name that is taken
         ├── UnknownDeadLetter (LookupError)  there is no dead letter of that id
         ├── NotRequeued (ValueError)         a dead letter's agent cannot take it
         ├── InvalidTransition (RuntimeError) the lifecycle has no such step
@@ -438,6 +439,10 @@ class AgentError(PerdureError):
 
 class UnknownAgent(AgentError, LookupError):
     """Say that no agent class of that kind was given to the system."""
+
+
+class AgentExists(AgentError, ValueError):
+    """Say that an agent was to begin with another's state under a key that is taken."""
 
 
 class UnknownDeadLetter(AgentError, LookupError):

@@ -13,6 +13,7 @@ from ..talk.control import Control, Verb
 from . import (
     deletion,
     failure,
+    forking,
     guards,
     listeners,
     loading,
@@ -138,6 +139,14 @@ def _delete(cell: AgentCell, control: Control) -> Outcome | None:
         return None
 
 
+def _fork(cell: AgentCell, control: Control) -> Outcome | None:
+    try:
+        return forking.fork(cell, control)
+    except Exception as error:  # noqa: BLE001 - nothing has happened yet; the asker is told why
+        failure.reject(cell, control, error)
+        return None
+
+
 def _refuse(cell: AgentCell, _control: Control) -> None:
     guards.refuse_waiting(cell)
 
@@ -145,6 +154,7 @@ def _refuse(cell: AgentCell, _control: Control) -> None:
 _WITHOUT: Final[dict[Verb, Callable[[AgentCell, Control], Outcome | None]]] = {
     Verb.DELETE: _delete,
     Verb.ERASE: _delete,
+    Verb.FORK: _fork,
     Verb.REFUSE: _refuse,
     Verb.BEGIN: _begin,
     Verb.QUARANTINE: _quarantine,

@@ -15,7 +15,10 @@ from ...hooks.timeline.why import Provenance
 from ...lifecycle.status import Status
 from ...persistence.errors import Denied, MailboxFull, PerdureError, SystemClosed
 from ...persistence.names.scope import Scope
-from ...persistence.records.records import Commit
+from ...persistence.records.page import Page
+from ...persistence.records.records import Commit, JournalEntry
+from ...persistence.state.state import State
+from ...persistence.upkeep.entries import entries
 from ...shared.ledger.guard import Right
 from ...shared.ledger.unit import Unit
 from ...shared.sessions.current import entered
@@ -48,6 +51,7 @@ from ..talk.turn import (
     under_way_in,
 )
 from .cells import Keeper
+from .forks import EarlierStates
 from .helper import AskHelper
 from .traces import GIVEN
 
@@ -55,6 +59,8 @@ L = TypeVar("L", StoredLetter, KeptLetter)
 
 _PROXIED: Final = frozenset({ProxyCall, ProxyGetAttr, ProxySetAttr})
 
+_PROGRAMS: Final = frozenset({Verb.DELETE, Verb.ERASE, Verb.FORK})
+"""What no agent may ask of another, whatever it was granted."""
 LIFECYCLE: Final = "(lifecycle)"
 """Stands for the key where a right to direct an agent is asked for: a grant of ``*`` has it."""
 
@@ -66,6 +72,7 @@ class Exchange(Surroundings, Protocol):
     """Nothing is handled any more."""
     sharing: Sharing
     timeline: Timelines
+    earlier: EarlierStates
 
 
 class PostOffice:
@@ -297,11 +304,11 @@ class PostOffice:
             scope = Scope.agent(ref.kind, ref.key)
             desk.allow(desk.unit(), Right.ALL, scope, LIFECYCLE, operation)
 
-    def control(self, ref: AgentRef[Any], verb: Verb) -> Future[Any]:
+    def control(self, ref: AgentRef[Any], verb: Verb, value: object = None) -> Future[Any]:
         """Have a lifecycle step taken and return its future; Denied to who may not direct it."""
         home = self._home
-        if verb in (Verb.DELETE, Verb.ERASE):
-            refuse_agents(f"delete {ref}")
+        if verb in _PROGRAMS:
+            refuse_agents(f"{'delete' if verb is Verb.ERASE else verb} {ref}")
         self.refuse_undirected(ref, verb.name.lower())
         if home.policy.ever:
             refuse_cut_off(home)
@@ -316,7 +323,7 @@ class PostOffice:
             return future
         future.asker = turn
         future.helper = self._helper
-        control = Control(verb, future, edge=turn is None)
+        control = Control(verb, future, value=value, edge=turn is None)
         control.id = next(self._letters)
         if turn is None:
             self._begin(control)
@@ -332,6 +339,21 @@ class PostOffice:
         if home.closed:
             refuse_all(cell)
         return future
+
+    def history(
+        self, ref: AgentRef[Any], *, after: int | None, limit: int, newest: bool
+    ) -> Page[JournalEntry]:
+        """Return a page of an agent's commits, oldest first."""
+        if agent_here() not in (None, (ref.kind, ref.key)):
+            refuse_agents(f"read the history of {ref}")
+        store = self._home.store
+        return entries(store, ref.kind, ref.key, after=after, limit=limit, newest=newest)
+
+    def state_at(self, ref: AgentRef[Any], version: int) -> State:
+        """Return what an agent's state was."""
+        if agent_here() not in (None, (ref.kind, ref.key)):
+            refuse_agents(f"read the history of {ref}")
+        return self._home.earlier.state(ref.kind, ref.key, version)
 
     def describe(self, ref: AgentRef[Any]) -> AgentDescription:
         """Return how an agent stands; why, to those who may direct it."""

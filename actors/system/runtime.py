@@ -54,6 +54,7 @@ from .calls import ProgramPoints
 from .cells import SWEEP_SECONDS, Keeper
 from .context import TurnContext, hangs_on
 from .deferred import DeferredSweep
+from .forks import EarlierStates, move
 from .history import HistorySweep, HookHistory
 from .isolator import Isolator
 from .leftovers import LeftoverSweep
@@ -148,6 +149,7 @@ class Runtime:
         self.history, self.deferred = HookHistory(self, history), DeferredSweep(self)
         self.strangers, self.migrations = Strangers(self), Migrations(self)
         self.leftovers = LeftoverSweep(store, supervisor)
+        self.earlier = EarlierStates(store, catalogue, supervisor.committer.flush)
         self.post = PostOffice(self, self.keeper, self._letters, mailbox_wait=limits.mailbox_wait)
         self.sessions, session_sweep = compose(self, desk, self.artifacts, largest=largest)
         self.sharing = Sharing(
@@ -252,6 +254,17 @@ class Runtime:
                 raise UnknownAgent(f"there is no agent {kind}/{key}; `perdure agents` lists them")
         reference = self.reference(kind, key)
         return self.post.control(reference, verb).get(timeout=timeout) is not False
+
+    def fork(self, kind: str, key: str, target: str, version: int | None, timeout: float) -> None:
+        """Have a new agent begin with the state that another had; durable on return."""
+        refuse_agents(f"fork {kind}/{key}")
+        check_name("key", target)
+        copy = self.earlier.copy(kind, key, version)
+        move(copy, self.catalogue.vault.sealer, kind, key, target)
+        if kind not in self.catalogue.kinds():
+            self.strangers.fork(kind, target, copy)
+            return
+        self.post.control(self.reference(kind, target), Verb.FORK, copy).get(timeout=timeout)
 
     def next_agent(self) -> int:
         """Return a number for a new agent."""

@@ -9,8 +9,10 @@ from ...lifecycle.status import Status, Step, after, stored_status
 from ...persistence.errors import UnknownAgent
 from ...persistence.names.scope import Principal
 from ...persistence.records.records import AgentRow, Commit, Deletion, StoredAgent
+from ...persistence.upkeep.states import StateCopy
 from ..cell.cell import Surroundings
 from ..cell.deletion import enter, stored_of, traces
+from ..cell.forking import begun, exists
 from ..talk.control import Verb
 
 STEPS: Final = {
@@ -45,6 +47,18 @@ class Strangers:
             if verb is Verb.ERASE:
                 self._home.leftovers.finish()
         return bool(sequence)
+
+    def fork(self, kind: str, key: str, copy: StateCopy) -> None:
+        """Have an agent begin with a state; durable on return. AgentExists if there is one."""
+        home, committer = self._home, self._home.supervisor.committer
+        with self._one:
+            committer.flush()
+            if stored_of(home, kind, key) is not None:
+                raise exists(kind, key)
+            head = AgentRow(home.next_agent(), kind, key, 0, 0, Status.ACTIVE, "")
+            commit = Commit(kind, key, head.status, "", home.clock.now(), "(fork)")
+            writer = home.supervisor.writer(head)
+            committer.flush(sequence=writer.submit(begun(home, commit, head, copy)))
 
     def _delete(self, kind: str, key: str, stored: StoredAgent | None, *, erase: bool) -> int:
         home = self._home

@@ -20,6 +20,8 @@ class Verb(enum.StrEnum):
     DELETE = "delete"
     ERASE = "erase"
     """Delete, and take what the journal holds of it as well."""
+    FORK = "fork"
+    """Begin with the state that is brought."""
     SAVE = "save"
     PASSIVATE = "passivate"
     WAKE = "wake"
@@ -49,7 +51,10 @@ class Control(Letter):
         error: BaseException | None = None,
         edge: bool = True,
     ) -> None:
-        """Ask for ``verb``; ``value`` and ``error`` are the outcome of an async handler."""
+        """Ask for ``verb``; ``value`` and ``error`` are the outcome of an async handler.
+
+        ``value`` is also the state that a fork begins with.
+        """
         super().__init__(None, reply_to, edge=edge)
         self.verb = verb
         self.reason = reason

@@ -12,6 +12,9 @@ from pykka.messages import ProxyCall, ProxyGetAttr
 
 from ...hooks.timeline.why import Provenance
 from ...persistence.errors import ConfigurationError
+from ...persistence.records.page import LIMIT, Page
+from ...persistence.records.records import JournalEntry
+from ...persistence.state.state import State
 from ..pool.cell import Cell
 from ..pool.future import Future
 from .control import Verb
@@ -49,6 +52,16 @@ class Post(Protocol):
 
     def why(self, ref: AgentRef[Any], field: str, path: tuple[str | int, ...]) -> Provenance:
         """Return why a value of an agent's state is what it is."""
+        ...
+
+    def history(
+        self, ref: AgentRef[Any], *, after: int | None, limit: int, newest: bool
+    ) -> Page[JournalEntry]:
+        """Return a page of an agent's commits."""
+        ...
+
+    def state_at(self, ref: AgentRef[Any], version: int) -> State:
+        """Return what an agent's state was."""
         ...
 
     def alive(self) -> bool:
@@ -170,6 +183,25 @@ class AgentRef(ActorRef[A], Generic[A]):
         what is durable. Denied to an agent that was not granted ``Right.READ`` on its scope.
         """
         return self._post.why(self, field, path)
+
+    def history(
+        self, *, after: int | None = None, limit: int = LIMIT, newest: bool = False
+    ) -> Page[JournalEntry]:
+        """Return a page of its durable commits, oldest first, as far back as the journal goes.
+
+        ``after`` is the sequence of the one before; ``version`` of an entry is what ``state_at``
+        and ``system.fork`` take. Secrets stand in it as ``***``. Denied to other agents.
+        """
+        return self._post.history(self, after=after, limit=limit, newest=newest)
+
+    def state_at(self, version: int) -> State:
+        """Return its state as it was behind its commit of that version; 0 is before the first.
+
+        A copy, built from the journal: of the agent's state class, it belongs to nobody, and what
+        is changed in it goes nowhere. StateUnknown if the journal does not reach that far or does
+        not decode, ConfigurationError for a version it never had. Denied to other agents.
+        """
+        return self._post.state_at(self, version)
 
     def pause(self, *, timeout: float | None = None) -> None:
         """Let the agent finish its turn and then keep its mail, also over a restart.

@@ -7,6 +7,9 @@ from typing import Any, Final, Protocol, TypeVar
 from ...hooks.timeline.why import Provenance
 from ...lifecycle.clock import Clock
 from ...lifecycle.signals import SessionEvent, fire, session_changed
+from ...persistence.records.page import Page
+from ...persistence.records.records import JournalEntry
+from ...persistence.state.state import State
 from ...shared.artifacts.artifacts import Artifacts
 from ...shared.ledger.desk import Desk
 from ...shared.sessions.bounds import Bounds
@@ -78,6 +81,16 @@ class SessionPost:
     def describe(self, ref: AgentRef[Any]) -> AgentDescription:
         """Return how an agent stands."""
         return self._post.describe(ref)
+
+    def history(
+        self, ref: AgentRef[Any], *, after: int | None, limit: int, newest: bool
+    ) -> Page[JournalEntry]:
+        """Return a page of an agent's commits."""
+        return self._post.history(ref, after=after, limit=limit, newest=newest)
+
+    def state_at(self, ref: AgentRef[Any], version: int) -> State:
+        """Return what an agent's state was."""
+        return self._post.state_at(ref, version)
 
     def why(self, ref: AgentRef[Any], field: str, path: tuple[str | int, ...]) -> Provenance:
         """Return why a value of an agent's state is what it is."""

@@ -19,6 +19,7 @@ from .terminal.options import (
     OfKind,
     Printing,
     Store,
+    name,
     names,
     number,
     text,
@@ -41,22 +42,50 @@ def agents(
     erase: Annotated[
         bool, typer.Option("--erase", help="Delete, and overwrite what the journal has of it.")
     ] = False,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--as",
+            metavar="KEY",
+            callback=name,
+            show_default=False,
+            help="With fork: the key of the new agent.",
+        ),
+    ] = None,
+    at: Annotated[
+        int | None,
+        typer.Option(
+            metavar="VERSION",
+            callback=number,
+            show_default="the latest",
+            help="With fork: as it was then.",
+        ),
+    ] = None,
     listing: Listing,
 ) -> ExitCode:
-    """List the agents in a store; pause, resume, restart, stop or delete one.
+    """List the agents in a store; pause, resume, restart, stop, delete or fork one.
 
     `list` shows them by kind and key, or with --newest those first that have committed last; also
     those that have mail but have never committed. The other actions write: the
     process that has the store open does it, and answers when it is durable. Where nobody has, it
     is done in the store, and no method of the agent runs. `delete` takes state, mail, timers, dead
     letters and the keys of the agent's own scope; the journal keeps its entries unless --erase.
+    `fork` makes a new agent of the same kind that begins with the state of another, as it is or as
+    it was at a version; that one is left as it is.
 
     \b
     perdure agents --store desk.db --status quarantined
     perdure agents --store desk.db --limit 1000000 --json | wc -l
     perdure agents restart Desk emea --store desk.db
     perdure agents delete Desk emea --erase --store desk.db
+    perdure agents fork Desk emea --as emea-before --at 3 --store desk.db
     """
+    if (target is None) is (action is AgentsAction.FORK) or (at is not None and target is None):
+        raise ConfigurationError("--as goes with `agents fork`, which needs it; so does --at")
+    if target is not None:
+        from .commands.operate import fork
+
+        return fork(store, words or [], target, at, json=listing.json)
     if action is not AgentsAction.LIST:
         from .commands.operate import agent_step
 

@@ -16,10 +16,10 @@ from ..persistence.codec.codec import codec_of
 from ..persistence.errors import ConfigurationError
 from ..persistence.state.log import Log
 from ..persistence.state.map import Map
+from ..persistence.upkeep.states import StateCopy
 from .comparison import ReplayRules
 from .outcome import Mode
 from .paths import parsed, with_value
-from .states import StateCopy
 from .turn import RecordedTurn
 
 PATIENCE: Final = 60.0

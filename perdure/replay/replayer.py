@@ -16,6 +16,7 @@ from ..persistence.errors import StateUnknown, StoreUnavailable, UnknownAgent
 from ..persistence.memory.store import MemoryStore
 from ..persistence.records.records import AgentRow, StoredAgent
 from ..persistence.store.store import StoreReader
+from ..persistence.upkeep.states import States
 from .batch import Batching, Part, ReplayBatch, Tell
 from .comparison import ReplayRules, compare, compare_runs
 from .execution import Executions, HookPlan
@@ -23,7 +24,6 @@ from .outcome import Mode, Replay
 from .plan import Plan
 from .sandbox import OpenSandbox, Sandbox
 from .selection import TurnSelection, selected, survey
-from .states import States
 from .stepping import Stepping, terminal_debugger
 from .turn import RecordedTurn, turn_of
 

@@ -27,10 +27,10 @@ from ..persistence.secrets.detector import Detector
 from ..persistence.secrets.keys import Keys
 from ..persistence.store.batch_rows import Rows
 from ..persistence.store.store import StoreReader
+from ..persistence.upkeep.states import StateCopy
 from .guard import RecordedGuard
 from .hooks import put_hooks
 from .plan import PATIENCE, Plan
-from .states import StateCopy
 from .store import SandboxStore
 from .turn import RecordedTurn, turn_of
 

@@ -21,6 +21,7 @@ from ..replay.schedule import ReplaySchedule
 from .protocol import (
     DeferredWish,
     Flush,
+    ForkWish,
     HooksWish,
     Isolate,
     Letters,
@@ -56,6 +57,12 @@ class Operator:
         match wish:
             case LifecycleWish():
                 yield self._step(wish)
+            case ForkWish():
+                self._runtime.fork(wish.kind, wish.key, wish.target, wish.version, PATIENCE)
+                yield {
+                    "action": "fork", "kind": wish.kind, "key": wish.key, "done": True,
+                    "as": wish.target, "version": wish.version,
+                }  # fmt: skip
             case Isolate():
                 who = Principal.agent(wish.kind, wish.key)
                 self._runtime.access.isolate(who, wish.reason)

@@ -27,6 +27,15 @@ class LifecycleWish(msgspec.Struct, tag="step", forbid_unknown_fields=True):
     verb: str
 
 
+class ForkWish(msgspec.Struct, tag="fork", forbid_unknown_fields=True):
+    """Have a new agent begin with what another was at a version, or is."""
+
+    kind: str
+    key: str
+    target: str
+    version: int | None = None
+
+
 class Isolate(msgspec.Struct, tag="isolate", forbid_unknown_fields=True):
     """Cut an agent off."""
 
@@ -94,7 +103,7 @@ class NoteReplays(msgspec.Struct, tag="replayed", forbid_unknown_fields=True):
 
 
 OperatorWish: TypeAlias = (
-    LifecycleWish | Isolate | Restore | Letters | Flush | HooksWish | DeferredWish | PutSchedule
+    LifecycleWish | ForkWish | Isolate | Restore | Letters | Flush | HooksWish | DeferredWish | PutSchedule
     | ScheduleWish | NoteReplays
 )  # fmt: skip
 Wish: TypeAlias = OperatorWish | StatusWish

@@ -1,8 +1,6 @@
 """G6 on a full disk: agents pause, askers hear the cause, and afterwards nothing is missing."""
 
 import os
-import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +14,7 @@ from perdure.lifecycle import signals
 from perdure.persistence.errors import StoreUnavailable
 from tests.attack.agents import AGENTS, OPENING, Account, Tally
 from tests.attack.audit import Book, Picture, audit, opened
+from tests.kit import disks
 
 PATIENCE = 20.0
 DONE = "the turn is done but not durable"
@@ -25,19 +24,9 @@ LONG = "x" * 4000
 
 @pytest.fixture
 def small_disk() -> Iterator[Path]:
-    """Mount a file system of 2 MB; where that is not permitted the test is skipped."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder]
-        try:
-            mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
-        except FileNotFoundError:
-            mounted = False
-        if not mounted:
-            pytest.skip("mounting a file system of limited size is not permitted here")
-        try:
-            yield Path(folder)
-        finally:
-            subprocess.run(["umount", folder], check=True)  # noqa: S607 - where it is, is the system's
+    """Mount a file system of 2 MB."""
+    with disks.small_disk("2m") as folder:
+        yield folder
 
 
 @contextmanager

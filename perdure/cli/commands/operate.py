@@ -14,7 +14,15 @@ from ...persistence.errors import (
 )
 from ...service.client import find_owner
 from ...service.operator import Operator
-from ...service.protocol import Flush, Isolate, LifecycleWish, OperatorWish, Restore, StatusWish
+from ...service.protocol import (
+    Flush,
+    ForkWish,
+    Isolate,
+    LifecycleWish,
+    OperatorWish,
+    Restore,
+    StatusWish,
+)
 from ...url import open_reader, path_of
 from ..terminal.exits import ExitCode, NotFound
 from ..terminal.options import AgentsAction
@@ -58,6 +66,15 @@ def agent_step(
         raise ConfigurationError(f"`agents {action}` needs a KIND and a KEY") from None
     verb = "erase" if erase else action.value
     return _say(do(url, LifecycleWish(kind, key, verb)), json=json)
+
+
+def fork(url: str, words: list[str], target: str, version: int | None, *, json: bool) -> ExitCode:
+    """Have a new agent begin with what another was."""
+    try:
+        kind, key = words
+    except ValueError:
+        raise ConfigurationError("`agents fork` needs a KIND and a KEY") from None
+    return _say(do(url, ForkWish(kind, key, target, version)), json=json)
 
 
 def isolate(url: str, kind: str, key: str, reason: str, *, json: bool) -> ExitCode:
@@ -119,7 +136,7 @@ def _print(facts: dict[str, Any], *, line: bool) -> None:
 _DONE = {
     "pause": "paused", "resume": "resumed", "restart": "restarted", "stop": "stopped",
     "delete": "deleted", "erase": "deleted and erased", "isolate": "isolated",
-    "restore": "restored",
+    "restore": "restored", "fork": "forked",
 }  # fmt: skip
 
 

@@ -53,6 +53,7 @@ class AgentsAction(enum.StrEnum):
     RESTART = "restart"
     STOP = "stop"
     DELETE = "delete"
+    FORK = "fork"
 
 
 class AuditAction(enum.StrEnum):

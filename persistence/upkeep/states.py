@@ -1,18 +1,20 @@
-"""An agent's state before a turn, rebuilt from what the journal keeps."""
+"""An agent's earlier states as a whole, rebuilt from what the journal keeps."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
-from ..persistence.errors import StateUnknown
-from ..persistence.records.checksums import of_entry, of_item
-from ..persistence.records.journal import JournalDelta, shape_text
-from ..persistence.records.records import Delta, EntryRow, ItemRow, Shape, StoredAgent
-from ..persistence.schema.registry import registered
-from ..persistence.schema.schema import Schema
-from ..persistence.store.store import StoreReader
-from ..persistence.upkeep.past import Past
-from ..persistence.upkeep.versions import Versions
+from ..errors import StateUnknown
+from ..records.checksums import of_entry, of_item
+from ..records.journal import JournalDelta, shape_text
+from ..records.records import Delta, EntryRow, ItemRow, Shape, StoredAgent
+from ..schema.registry import registered
+from ..schema.schema import Schema
+from ..store.store import StoreReader
+from .past import Past
+from .versions import Versions
 
 
 @dataclass(slots=True)
@@ -49,8 +51,7 @@ class StateCopy:
         """Return another that may be changed."""
         return StateCopy(
             self.version, dict(self.fields), {n: list(log) for n, log in self.logs.items()},
-            {name: dict(entries) for name, entries in self.maps.items()}, self.shape,
-            self.schema,
+            {name: dict(entries) for name, entries in self.maps.items()}, self.shape, self.schema,
         )  # fmt: skip
 
     def delta(self, agent: int, schema: int) -> Delta:
@@ -66,13 +67,70 @@ class StateCopy:
             for key, text in entries.items():
                 row = EntryRow(agent, name, key, text, of_entry(agent, name, key, text))
                 made.entries[agent, name, key] = row
-        made.shape = shape_text(self._shape(), schema)
+        made.shape = shape_text(self.whole_shape(), schema)
         return made
 
-    def _shape(self) -> dict[str, int | None]:
+    def whole_shape(self) -> dict[str, int | None]:
+        """Return its shape, as that of an agent which has this state alone."""
         lengths: dict[str, int | None] = {name: len(log) for name, log in self.logs.items()}
         marks = {name: self.shape.get(name, -1) for name in self.maps}
         return {**dict.fromkeys(self.fields), **lengths, **marks}
+
+
+class CopyReader:
+    """Give the collections of a live state what a copy has."""
+
+    def __init__(self, copy: StateCopy) -> None:
+        """Read from ``copy``."""
+        self._copy = copy
+
+    def log(self, field: str) -> CopiedLog:
+        """Return the reader of a log field."""
+        return CopiedLog(self._copy.logs.get(field, []))
+
+    def map(self, field: str) -> CopiedMap:
+        """Return the reader of a map field."""
+        return CopiedMap(self._copy.maps.get(field, {}))
+
+
+class CopiedLog:
+    """Read a copied log."""
+
+    def __init__(self, log: list[str]) -> None:
+        """Read from texts."""
+        self._log = log
+
+    def items(self, start: int, stop: int) -> list[str]:
+        """Return the items of some places."""
+        return self._log[start:stop]
+
+
+class CopiedMap:
+    """Read a copied map."""
+
+    def __init__(self, entries: Mapping[str | int, str]) -> None:
+        """Read from texts by key."""
+        self._entries = entries
+
+    def entry(self, key: str | int) -> str | None:
+        """Return an entry, or None."""
+        return self._entries.get(key)
+
+    def page(self, after: str | int | None, limit: int) -> list[tuple[str | int, str]]:
+        """Return entries behind a key, in the order of a store."""
+        keys = sorted(self._entries, key=_place)
+        behind = (key for key in keys if after is None or _place(key) > _place(after))
+        return [(key, self._entries[key]) for key in islice(behind, limit)]
+
+    def count(self) -> int:
+        """Return how many entries there are."""
+        return len(self._entries)
+
+
+def _place(key: str | int) -> tuple[bool, int, bytes]:
+    if isinstance(key, int):
+        return False, key, b""
+    return True, 0, key.encode()
 
 
 class States:

@@ -1,0 +1,63 @@
+"""Earlier states of agents: looked at, and given to new agents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ...persistence.errors import ConfigurationError, UnknownAgent
+from ...persistence.secrets.moving import moved
+from ...persistence.secrets.place import in_state
+from ...persistence.secrets.sealer import Sealer
+from ...persistence.state.state import State
+from ...persistence.state.tracker import StateTracker
+from ...persistence.store.store import StoreReader
+from ...persistence.upkeep.states import CopyReader, StateCopy, States
+from ..agent.blueprint import Catalogue
+
+
+class EarlierStates:
+    """Read what agents were, from what is durable."""
+
+    def __init__(
+        self, store: StoreReader, catalogue: Catalogue, settle: Callable[[], object]
+    ) -> None:
+        """Read ``store``, in which everything that was taken is when ``settle`` returns."""
+        self._store = store
+        self._catalogue = catalogue
+        self._settle = settle
+
+    def copy(self, kind: str, key: str, version: int | None) -> StateCopy:
+        """Return an agent's state at a version, or the latest; StateUnknown, UnknownAgent."""
+        self._settle()
+        stored = self._store.load(kind, key)
+        if stored is None:
+            raise UnknownAgent(f"there is no agent {kind}/{key}; `perdure agents` lists them")
+        latest = stored.head.version
+        wanted = latest if version is None else version
+        if isinstance(wanted, bool) or wanted not in range(latest + 1):
+            message = f"version {version!r:.40}: {kind}/{key} has had the versions 0 to {latest}"
+            raise ConfigurationError(message)
+        return States(self._store, stored).at(wanted)
+
+    def state(self, kind: str, key: str, version: int) -> State:
+        """Return such a state as its class makes it; it belongs to nobody, and saves nothing."""
+        copy, blueprint = self.copy(kind, key, version), self._catalogue.of_kind(kind)
+        tracker = StateTracker(
+            blueprint.layout, 0, copy.fields, copy.whole_shape(), CopyReader(copy),
+            owner=(kind, key), largest=2**62, watch=None,
+        )  # fmt: skip
+        return tracker.state
+
+
+def move(copy: StateCopy, sealer: Sealer, kind: str, key: str, target: str) -> None:
+    """Seal the secrets in a copied state for the agent that it goes to: KeyMissing."""
+
+    def text(found: str, name: str, *way: str) -> str:
+        source, to = (*in_state(kind, key, name), *way), (*in_state(kind, target, name), *way)
+        return moved(found, sealer, source, to, f"state.{name} of {kind}/{key}")
+
+    copy.fields = {name: text(found, name) for name, found in copy.fields.items()}
+    for name, log in copy.logs.items():
+        log[:] = [text(item, name, str(position)) for position, item in enumerate(log)]
+    for name, entries in copy.maps.items():
+        entries.update({entry: text(found, name, str(entry)) for entry, found in entries.items()})

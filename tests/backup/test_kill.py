@@ -1,0 +1,120 @@
+"""SIGKILL and a full disk while a backup is made, brought back or pruned: all of it or nothing."""
+
+import os
+import time
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from perdure import BackupRetention, Backups
+from perdure.persistence.errors import BackupFailed, StoreError
+from tests.backup.stores import Ledger, contents, fill, opened
+from tests.kit.children import kill_after, started
+from tests.kit.disks import small_disk
+
+
+def struck(action: str, folder: Path, store: Path, after: float) -> float:
+    """Run an action in a child and kill it some seconds after it has begun; return how long."""
+    with started("-m", "tests.backup.worker", action, folder, store) as child:
+        assert child.stdout is not None
+        assert child.stdin is not None
+        child.stdout.readline()
+        child.stdin.write(b"go\n")
+        child.stdin.flush()
+        begun = time.monotonic()
+        kill_after(child, after)
+        child.wait()
+        return time.monotonic() - begun
+
+
+def beside(path: Path) -> set[str]:
+    """Return the names of what stands beside a store, its log and the backups left out."""
+    return {file.name for file in path.parent.iterdir()} - {
+        path.name,
+        f"{path.name}-wal",
+        f"{path.name}-shm",
+        "backups",
+    }
+
+
+def make(backups: Backups, path: Path, count: int) -> None:
+    """Make so many backups."""
+    for _ in range(count):
+        backups.create(path)
+
+
+def attack(folder: Path, rounds: int) -> None:
+    """Kill each of the three so many times, at any moment."""
+    random = Random(rounds)
+    path, backups = folder / "ledger.db", Backups(folder / "backups")
+    fill(path, 300)
+    backups.create(path)
+    made = struck("create", folder / "backups", path, 60)
+    for number in range(rounds):
+        with opened(path) as system:
+            system.agent(Ledger, "k0").call(Ledger.add, number).get()
+        struck("create", folder / "backups", path, random.uniform(0, 1.3 * made))
+        assert [each.problem for each in backups.list()] == [""] * len(backups.list())
+        assert backups.verify().last > 0
+        target = folder / "again.db"
+        struck("restore", folder / "backups", target, random.uniform(0, 1.3 * made))
+        if target.exists():
+            assert contents(target).keys() == contents(path).keys()
+            for file in folder.glob("again.db*"):
+                file.unlink()
+        struck("prune", folder / "backups", path, random.uniform(0, 0.02))
+        assert [each.problem for each in backups.list()] == [""] * len(backups.list())
+    backups.create(path)
+    backups.restore(folder / "again.db")
+    assert contents(folder / "again.db") == contents(path)
+    backups.prune(BackupRetention(newest=1))
+    assert beside(path) - {"again.db-wal", "again.db-shm"} == {"again.db"}
+    left = {file.suffix for file in (folder / "backups").iterdir()} - {""}
+    assert left == {".backup"}
+
+
+def test_a_kill_leaves_the_old_state_or_the_new(tmp_path: Path) -> None:
+    """What is listed is whole, a restored file is there as a whole or not, and no scraps stay."""
+    attack(tmp_path, 4)
+
+
+@pytest.mark.slow
+def test_many_kills_leave_the_old_state_or_the_new(tmp_path: Path) -> None:
+    """The same a hundred times."""
+    attack(tmp_path, 100)
+
+
+@pytest.mark.parametrize("size", ["200k", "400k", "600k"])
+def test_a_full_disk_leaves_nothing_half_done(tmp_path: Path, size: str) -> None:
+    """On a disk that is too small, making and restoring fail, and say why."""
+    path, backups = tmp_path / "ledger.db", Backups(tmp_path / "backups")
+    fill(path, 2_000)
+    backups.create(path)
+    before = contents(path)
+    with small_disk(size) as disk:
+        with pytest.raises(BackupFailed, match="No space left"):
+            backups.restore(disk / "again.db")
+        assert list(disk.iterdir()) == []
+        (disk / "rest").write_bytes(b"x" * 90_000)
+        found = Backups(disk / "backups")
+        with pytest.raises(BackupFailed, match="No space left"):
+            make(found, path, 100)
+        assert [each.problem for each in found.list()] == [""] * len(found.list())
+        assert not list((disk / "backups").glob("*.draft"))
+    assert beside(path) == set()
+    assert contents(path) == before
+
+
+def test_no_room_for_the_pages_leaves_the_store_alone() -> None:
+    """Where the copy of the pages has no room beside the store, nothing is left of it."""
+    with small_disk("60m") as disk:
+        path = disk / "ledger.db"
+        fill(path, 300)
+        free = os.statvfs(disk)
+        (disk / "rest").write_bytes(bytes((free.f_bavail - 8) * free.f_bsize))
+        before = contents(path)
+        with pytest.raises((BackupFailed, StoreError)):
+            Backups(disk / "backups").create(path)
+        assert beside(path) == {"rest"}
+        assert contents(path) == before
