@@ -194,7 +194,15 @@ PAGES: Final = (
         "backup",
         "Backup",
         "Copies of a store, verified, and brought back.",
-        ("Backups", "Backup", "Verified", "SystemBackups", "BackupRetention", "BackupVerdict"),
+        (
+            "Backups",
+            "Backup",
+            "Verified",
+            "SystemBackups",
+            "BackupRetention",
+            "BackupVerdict",
+            "Recovered",
+        ),
         ("guides/backup.md",),
     ),
     Page(

@@ -87,6 +87,7 @@ if TYPE_CHECKING:
     from .persistence.audit.entries import AuditEntry
     from .persistence.audit.verification import AuditReport, Fault
     from .persistence.backup.folder import Backup
+    from .persistence.backup.recovery import Recovered
     from .persistence.backup.retention import BackupRetention, BackupVerdict
     from .persistence.backup.verify import Verified
     from .persistence.errors import PerdureError
@@ -287,6 +288,7 @@ __all__ = [
     "Quota",
     "RateLimit",
     "Recording",
+    "Recovered",
     "Redaction",
     "Redirect",
     "Replace",
@@ -406,6 +408,7 @@ _HOMES: Final = {
     "Backoff": ".lifecycle.backoff",
     "Backup": ".persistence.backup.folder",
     "BackupRetention": ".persistence.backup.retention",
+    "BackupVerdict": ".persistence.backup.retention",
     "Backups": ".backups",
     "Boundary": ".shared.access.boundaries",
     "Breaker": ".hooks.breaker",
@@ -502,6 +505,7 @@ _HOMES: Final = {
     "Quota": ".actors.patterns.quota",
     "RateLimit": ".hooks.shipped.rate_limit",
     "Recording": ".hooks.history.recording",
+    "Recovered": ".persistence.backup.recovery",
     "Redaction": ".hooks.shipped.redaction",
     "Redirect": ".hooks.results",
     "Replace": ".hooks.results",
@@ -575,7 +579,6 @@ _HOMES: Final = {
     "TurnSelection": ".replay.selection",
     "TurnView": ".actors.talk.turn",
     "Validation": ".hooks.shipped.validation",
-    "BackupVerdict": ".persistence.backup.retention",
     "Verified": ".persistence.backup.verify",
     "Version": ".actors.patterns.document",
     "VirtualClock": ".lifecycle.clock",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import time
+import contextlib
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from time import time as now
 
 from .persistence.backup.create import Making, create
 from .persistence.backup.folder import Backup, Folder
+from .persistence.backup.moments import RecoveryPoint
 from .persistence.backup.progress import Progress, silent
+from .persistence.backup.recovery import Recovered, Recovering, recover
 from .persistence.backup.restore import restore
 from .persistence.backup.retention import BackupRetention, BackupVerdict, prune
 from .persistence.backup.verify import Verified, verify
@@ -85,13 +88,43 @@ class Backups:
         with self._folder.in_use():
             return verify(chain, keys=self._keys, drill=drill, tell=tell)
 
+    def recover(
+        self,
+        target: str | Path,
+        *,
+        sequence: int | None = None,
+        time: float | None = None,
+        store: str | Path | None = None,
+        tell: Progress = silent,
+    ) -> Recovered:
+        """Bring a store back as it was behind a commit, or at a time; all of it or nothing.
+
+        It begins with the backup before, and makes the commits again that a later copy's journal
+        has: the next backup's, or that of ``store``, which may be damaged, old or in use. Agents,
+        shared state, rights, sessions and artifacts are exact. Mail, timers and what hooks did are
+        exact where the moment is that of a backup; between two, what came and went is named.
+
+        Raises:
+            ConfigurationError: neither a commit nor a time is given, or the target exists.
+            BackupFailed: no backup, or no journal, reaches the moment.
+            BackupDamaged, KeyMissing: as in ``restore``.
+        """
+        point = RecoveryPoint(sequence, time)
+        with contextlib.ExitStack() as open_files:
+            reader = None
+            if store is not None:
+                reader = _with_a_file(open_files.enter_context(closing(open_reader(store))))
+            open_files.enter_context(self._folder.in_use())
+            work = Recovering(self._keys, reader, tell)
+            return recover(self._folder, point, path_of(target), work)
+
     def prune(self, rules: BackupRetention, *, dry_run: bool = False) -> Sequence[BackupVerdict]:
         """Remove the backups that nothing keeps; return what becomes of each, and why.
 
         With ``dry_run`` nothing is removed. BackupFailed if one is made, verified or brought back
         just now.
         """
-        return prune(self._folder, rules, time.time(), dry_run=dry_run)
+        return prune(self._folder, rules, now(), dry_run=dry_run)
 
     def pin(self, name: str, why: str = "pinned") -> None:
         """Have no ``prune`` remove a backup."""

@@ -47,6 +47,20 @@ def backup(
             help="With restore: the new file.",
         ),
     ] = _NOWHERE,
+    at: Annotated[
+        int | None,
+        typer.Option(
+            metavar="COMMIT", callback=number, show_default=False,
+            help="With restore: as it was behind this commit; with --store also past the last one.",
+        ),
+    ] = None,
+    moment: Annotated[
+        str | None,
+        typer.Option(
+            "--time", metavar="TIME", callback=text, show_default=False,
+            help="With restore: as it was then, as 2026-11-27T08:30 (UTC).",
+        ),
+    ] = None,
     drill: Annotated[
         bool,
         typer.Option("--drill", help="With verify: examine every row and load every agent, too."),
@@ -92,7 +106,8 @@ def backup(
     which waits for nothing; with --keys it is encrypted. An incremental backup has only what has
     changed, and needs those before it. `verify` reads all of a backup and of those it builds on,
     and has SQLite look through what comes of it: it says `verified` for nothing less. `restore`
-    writes a new file, all of it or nothing. `list` begins with the oldest, with --newest at the
+    writes a new file, all of it or nothing; with --at or --time as it was at any moment since the
+    oldest backup, and says what of that moment is in no copy. `list` begins with the oldest, with --newest at the
     other end. `prune` removes what none of its rules keeps: never the newest good one, nor one that
     is pinned, nor what these build on; it says of each why. `pin` takes its reason from --note.
 
@@ -104,6 +119,7 @@ def backup(
     perdure backup list backups
     perdure backup verify backups --drill
     perdure backup restore backups --to desk-again.db
+    perdure backup restore backups --to then.db --time 2026-11-27T08:30 --store desk.db
     perdure backup prune backups --keep 10 --daily 7 --weekly 8 --dry-run
     """
     from .commands.backups import BackupCommand, PruneRules, handle
@@ -119,5 +135,7 @@ def backup(
         incremental,
         drill,
         PruneRules(newest_kept, days, daily, weekly, monthly, most, dry_run),
+        at,
+        moment,
     )
     return handle(action, asked)

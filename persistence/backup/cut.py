@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import BackupFailed
-from ..records.shared_tables import NUMBERED
 from ..sqlite.errors import translated
 from ..sqlite.formats import format_of
 from ..sqlite.reader import SqliteReader
-from ..sqlite.tables import latest_in
 from .layout import failing
+from .moments import newest_in
 
 _MARK: Final = ".cut-"
 
@@ -84,14 +83,12 @@ def _look(file: int, scratch: Path, location: str) -> Cut:
     ):
         page_size = int(connection.execute("PRAGMA page_size").fetchone()[0])
         ends = connection.execute(
-            "SELECT (SELECT min(sequence) FROM journal), (SELECT max(sequence) FROM journal),"
+            "SELECT (SELECT min(sequence) FROM journal),"
             " (SELECT time FROM journal ORDER BY sequence DESC LIMIT 1)"
         ).fetchone()
-        there = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema")}
-        last = [latest_in(connection, table) for table in NUMBERED if table.name in there]
         return Cut(
             file, scratch, page_size, os.fstat(file).st_size // page_size, format_of(connection),
-            int(ends[0] or 0), max([int(ends[1] or 0), *last]), float(ends[2] or 0.0),
+            int(ends[0] or 0), newest_in(connection), float(ends[1] or 0.0),
         )  # fmt: skip
 
 

@@ -22,6 +22,8 @@ class JournalDelta(msgspec.Struct):
     append: dict[str, tuple[int, list[msgspec.Raw]]] = {}
     put: dict[str, list[tuple[str | int, msgspec.Raw]]] = {}
     delete: dict[str, list[str | int]] = {}
+    status: tuple[str, str] | None = None
+    """The agent's status, and its reason, where that is not simply that it runs."""
 
 
 read_delta: Final = msgspec.json.Decoder(JournalDelta).decode

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 
+import msgspec
+
 from ..records.chain import START, Chain
 from ..records.checksums import of_field, of_record
 from ..records.records import (
@@ -31,6 +33,7 @@ _Effective: TypeAlias = list[tuple[Commit, Effects]]
 """The commits that have effects, with them."""
 Bind: TypeAlias = Callable[[Sequence[Commit]], Sequence[Row]]
 """Makes rows of ``HOOK_RUNS`` of what commits have for the history of hooks; must not raise."""
+_RUNS: Final = "active"
 _new: Final = tuple.__new__  # a named tuple's own constructor takes twice as long
 
 
@@ -270,9 +273,16 @@ def _journal(turns: list[Commit], shared: Mapping[int, str]) -> list[JournalRow]
         text = "{}" if commit.delta is None else commit.delta.text()
         if commit.sequence in shared:
             text = joined(text, shared[commit.sequence])
+        if commit.status != _RUNS:
+            text = joined(text, _status(commit))
         row = (
             commit.sequence, commit.agent, commit.version, commit.previous, commit.time,
             commit.name, commit.message, commit.cause, commit.correlation, text,
         )  # fmt: skip
         rows.append(_new(JournalRow, (*row, of_record(row))))
     return rows
+
+
+def _status(commit: Commit) -> str:
+    """Return what the journal says of a status: a recovery to a moment needs it."""
+    return f'"status":{msgspec.json.encode((commit.status, commit.reason)).decode()}'

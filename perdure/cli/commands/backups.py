@@ -17,7 +17,7 @@ from ..terminal.exits import ExitCode
 from ..terminal.listing import Lines, behind, show
 from ..terminal.options import BackupAction, Listing
 from ..terminal.screen import Screen, print_json, working
-from ..terminal.text import moment, size
+from ..terminal.text import moment, seconds_of, size
 from .keys import provider_of
 
 
@@ -55,6 +55,8 @@ class BackupCommand:
     incremental: bool = False
     drill: bool = False
     kept: PruneRules = PruneRules()
+    at: int | None = None
+    time: str | None = None
 
     def backups(self) -> Backups:
         """Return the backups it is about."""
@@ -127,6 +129,8 @@ def _verify(asked: BackupCommand) -> ExitCode:
 def _restore(asked: BackupCommand) -> ExitCode:
     if not asked.target:
         raise ConfigurationError("`backup restore` needs --to: the name of the new file")
+    if asked.at is not None or asked.time is not None:
+        return _recover(asked)
     with _told() as tell:
         backup = asked.backups().restore(asked.target, asked.name, tell=tell)
     if asked.listing.json:
@@ -137,6 +141,25 @@ def _restore(asked: BackupCommand) -> ExitCode:
             f" {moment(backup.last_time)} UTC"
         )
     return ExitCode.DONE
+
+
+def _recover(asked: BackupCommand) -> ExitCode:
+    if asked.name is not None:
+        raise ConfigurationError("--at and --time find the backup: leave out NAME")
+    moment_asked = None if asked.time is None else seconds_of(asked.time, "--time")
+    with _told() as tell:
+        found = asked.backups().recover(
+            asked.target, sequence=asked.at, time=moment_asked, store=asked.store or None, tell=tell
+        )
+    if asked.listing.json:
+        print_json({"restored": asked.target, **dataclasses.asdict(found)})
+    else:
+        Screen().say(
+            f"{asked.target}: as it was behind commit {found.last:,}, {moment(found.time)} UTC"
+        )
+        for what in found.unknown:
+            Screen(error=True).say(f"not known: {what}", "yellow")
+    return ExitCode.PROBLEMS if found.unknown else ExitCode.DONE
 
 
 def _prune(asked: BackupCommand) -> ExitCode:

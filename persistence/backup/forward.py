@@ -1,0 +1,252 @@
+"""Roll a restored store forward: the commits that a later copy's journal has are made again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+from ..errors import BackupFailed
+from ..records.checksums import intact_record, of_entry, of_item
+from ..records.journal import JournalDelta, read_delta, read_shape
+from ..records.records import (
+    AgentRow,
+    Commit,
+    Deletion,
+    Delta,
+    EntryRow,
+    ItemRow,
+    JournalRow,
+    Shape,
+)
+from ..records.shared_tables import SHARED_TABLES, TOMBSTONES
+from ..records.tables import Change, Row, Table, Value
+from ..sqlite.pool import fetch
+from ..sqlite.reader import SqliteReader
+from ..sqlite.store import SqliteStore
+from ..state.tracker import shape_text
+from ..store.batch import Batch
+from ..store.lease import Owner
+from .progress import Progress, silent
+
+_SLICE: Final = 2_000
+"""Commits that are made again in one transaction; the draft is nobody's store yet."""
+_BY_NAME: Final = {table.name: table for table in SHARED_TABLES}
+_INTEGERS, _TEXTS = -2, -1
+"""The marks of maps in a shape, by the type of their keys."""
+
+
+class SharedDelta(msgspec.Struct):
+    """What a journaled delta says of declared tables; values stay JSON."""
+
+    rows: dict[str, list[list[msgspec.Raw]]] = {}
+    gone: dict[str, list[list[msgspec.Raw]]] = {}
+
+
+_read_shared: Final = msgspec.json.Decoder(SharedDelta).decode
+
+
+@dataclass(slots=True)
+class _Agent:
+    """An agent as far as its commits have been made again."""
+
+    head: AgentRow
+    shape: dict[str, int | None] = field(default_factory=dict)
+
+
+def roll(target: SqliteStore, source: SqliteReader, last: int, tell: Progress = silent) -> None:
+    """Make the commits up to ``last`` again that ``source`` has and ``target`` has not.
+
+    Agents and journaled tables come to be as they were behind that commit. BackupFailed if the
+    journal of ``source`` is not the continuation of the other's, or has a hole or damage there.
+    """
+    first = _same_history(target, source)
+    target.acquire(Owner.this_process())
+    again = _Again(target, source)
+    done = first
+    while rows := _rows(source, done, last):
+        commits = [again.commit(row) for row in rows]
+        batch = Batch(commits)
+        batch.journal = rows  # word for word
+        target.commit(batch)
+        done = rows[-1].sequence
+        tell("going on from the journal", done - first, last - first)
+
+
+def _same_history(target: SqliteReader, source: SqliteReader) -> int:
+    """Return the last commit of the target, which must stand in the source's journal as well."""
+    _, last = target.journal_extent()
+    query = "SELECT * FROM journal WHERE sequence = ?"
+    with target.reading() as here, source.reading() as there:
+        mine, other = fetch(here, query, (last,)), fetch(there, query, (last,))
+    if last and not other:
+        message = (
+            f"the journal of {source.location} does not reach back to commit {last:,}: it was"
+            " trimmed, so what was done behind that backup is not known; take a later backup, or"
+            " keep more with Retention(commits=...)"
+        )
+        raise BackupFailed(message)
+    if mine != other and not _erased(mine[0], other[0]):
+        message = f"{source.location} has another commit {last:,}: it is no continuation"
+        raise BackupFailed(message)
+    return last
+
+
+def _erased(mine: Sequence[object], other: Sequence[object]) -> bool:
+    """Tell whether two rows are the same commit, of which one copy has lost what was erased."""
+    return mine[:9] == other[:9]
+
+
+def _rows(source: SqliteReader, behind: int, last: int) -> list[JournalRow]:
+    with source.reading() as connection:
+        query = (
+            "SELECT * FROM journal WHERE sequence > ? AND sequence <= ? ORDER BY sequence LIMIT ?"
+        )
+        rows = fetch(connection, query, (behind, last, _SLICE))
+    for row in rows:
+        if not intact_record(row):
+            message = f"commit {row[0]!r} in the journal of {source.location} is damaged"
+            raise BackupFailed(f"{message}; restore to a moment before it")
+    return [JournalRow(*row) for row in rows]
+
+
+class _Again:
+    """Makes commits of journal rows."""
+
+    def __init__(self, target: SqliteReader, source: SqliteReader) -> None:
+        self._names = {**dict(names(target)), **dict(names(source))}
+        self._agents: dict[int, _Agent] = {}
+        self._target = target
+        self._source = source.location
+
+    def commit(self, row: JournalRow) -> Commit:
+        """Return a commit with all that its row says."""
+        kind, key = self._names.get(row.agent, ("", "")) if row.agent else ("", "")
+        made = Commit(
+            kind, key, "active", "", row.time, row.name, row.message, row.cause, row.correlation,
+            agent=row.agent, version=row.version,
+        )  # fmt: skip
+        made.sequence, made.previous = row.sequence, row.previous
+        if row.agent:
+            self._state(made, row, read_delta(row.delta))
+        changes = list(_changes(_read_shared(row.delta)))
+        if changes:
+            made.with_effects().rows = changes
+        if row.message:
+            made.with_effects().consumed = [row.message]
+        for table, key_, gone in changes:
+            if table is TOMBSTONES and gone is not None and key_[0] == row.agent:
+                made.with_effects().deleted = Deletion(row.agent, kind, key, bool(gone[5]))
+        return made
+
+    def _state(self, made: Commit, row: JournalRow, delta: JournalDelta) -> None:
+        agent = self._agents.get(row.agent) or self._known(row)
+        head = agent.head
+        if (row.version, row.previous) != (head.version + 1, head.sequence):
+            message = (
+                f"version {head.version + 1} of {made.kind}/{made.key} is missing in the journal of"
+                f" {self._source}; restore to a moment before commit {row.sequence:,}"
+            )
+            raise BackupFailed(message)
+        made.status, made.reason = status_after(head, row.name, delta)
+        made.delta = rows_of(row.agent, delta)
+        shape = shape_after(agent.shape, delta)
+        if shape != agent.shape:
+            made.delta.shape = shape_text(shape)
+        self._agents[row.agent] = _Agent(
+            head._replace(
+                version=row.version, sequence=row.sequence, status=made.status, reason=made.reason
+            ),
+            dict(shape),
+        )  # fmt: skip
+
+    def _known(self, row: JournalRow) -> _Agent:
+        if row.agent not in self._names:
+            message = f"commit {row.sequence:,} is of an agent whose name {self._source} has lost"
+            raise BackupFailed(message)
+        kind, key = self._names[row.agent]
+        with self._target.reading() as connection:
+            query = "SELECT agent, kind, key, version, sequence, status, reason, shape FROM agents"
+            found = fetch(connection, f"{query} WHERE agent = ?", (row.agent,))
+        if not found:
+            return _Agent(AgentRow(row.agent, kind, key, 0, 0, "active", ""))
+        return _Agent(AgentRow(*found[0][:7]), read_shape(found[0][7] or "{}"))
+
+
+def names(store: SqliteReader) -> Iterator[tuple[int, tuple[str, str]]]:
+    """Iterate over the agents whose numbers a store knows, also those that were deleted."""
+    with store.reading() as connection:
+        for table in ("tombstones", "agents"):
+            for agent, kind, key in fetch(connection, f"SELECT agent, kind, key FROM {table}"):  # noqa: S608
+                yield agent, (kind, key)
+
+
+_STATUSES: Final = {"(pause)": "paused", "(stop)": "stopped", "(quarantine)": "quarantined"}
+_SAME: Final = frozenset({"(save)", "(rewind)", "(convert)", "(repair)"})
+
+
+def status_after(head: AgentRow, name: str, delta: JournalDelta) -> tuple[str, str]:
+    """Return an agent's status and its reason behind a commit."""
+    if delta.status:
+        return delta.status
+    if name in _STATUSES:  # of an earlier release, which did not write it down
+        return _STATUSES[name], ""
+    return (head.status, head.reason) if name in _SAME else ("active", "")
+
+
+def rows_of(agent: int, delta: JournalDelta) -> Delta:
+    """Return a journaled delta as rows."""
+    made = Delta(agent)
+    made.fields = {name: bytes(raw).decode() for name, raw in delta.set.items()}
+    if delta.truncate:
+        made.truncated.update(delta.truncate)
+    items = []
+    for name, (start, texts) in delta.append.items():
+        for position, raw in enumerate(texts, start):
+            text = bytes(raw).decode()
+            items.append(ItemRow(agent, name, position, text, of_item(agent, name, position, text)))
+    made.items = items
+    for name, keys in delta.delete.items():
+        for key in keys:
+            made.entries[agent, name, key] = None
+    for name, pairs in delta.put.items():
+        for key, raw in pairs:
+            text = bytes(raw).decode()
+            row = EntryRow(agent, name, key, text, of_entry(agent, name, key, text))
+            made.entries[agent, name, key] = row
+    return made
+
+
+def shape_after(shape: Shape, delta: JournalDelta) -> dict[str, int | None]:
+    """Return an agent's shape behind a delta."""
+    found = {**shape, **dict.fromkeys(delta.set)}
+    found |= delta.truncate
+    for name, (start, items) in delta.append.items():
+        found[name] = start + len(items)
+    for name, pairs in delta.put.items():
+        if found.get(name) not in (_INTEGERS, _TEXTS) and pairs:
+            found[name] = _INTEGERS if isinstance(pairs[0][0], int) else _TEXTS
+    return found
+
+
+def _changes(delta: SharedDelta) -> Iterator[Change]:
+    for name, keys in delta.gone.items():
+        table = _BY_NAME[name]
+        for key in keys:
+            yield Change(table, tuple(_plain(table, key)), None)
+    for name, rows in delta.rows.items():
+        table = _BY_NAME[name]
+        for raw in rows:
+            row: Row = tuple(_plain(table, raw))
+            yield Change(table, row[: table.key], row)
+
+
+def _plain(table: Table, values: Sequence[msgspec.Raw]) -> Iterator[Value]:
+    for column, raw in zip(table.columns, values, strict=False):
+        if column.type == "json":
+            yield bytes(raw).decode()
+        else:
+            value: Any = msgspec.json.decode(raw)
+            yield float(value) if column.type == "real" and value is not None else value

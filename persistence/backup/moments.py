@@ -1,0 +1,86 @@
+"""Which copies a moment is recovered from: the backup before it, and a later one with a journal."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..errors import BackupFailed, ConfigurationError
+from ..records.shared_tables import NUMBERED
+from ..sqlite.reader import SqliteReader
+from ..sqlite.tables import latest_in
+from .folder import Backup
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryPoint:
+    """A moment to go back to: a commit, or a time."""
+
+    sequence: int | None = None
+    """The state behind this commit."""
+    time: float | None = None
+    """The state behind the last commit up to this time: seconds since the epoch."""
+
+    def __post_init__(self) -> None:
+        """Refuse neither, and both."""
+        if (self.sequence is None) is (self.time is None):
+            message = "a moment is a commit or a time: give one of sequence= and time="
+            raise ConfigurationError(message)
+
+    def reached(self, backup: Backup) -> bool:
+        """Tell whether a backup is of this moment or of one before it."""
+        if self.sequence is not None:
+            return backup.last <= self.sequence
+        return backup.last_time <= (self.time or 0.0)
+
+    def __str__(self) -> str:
+        return f"commit {self.sequence:,}" if self.sequence is not None else f"time {self.time}"
+
+
+def before(backups: Sequence[Backup], point: RecoveryPoint) -> Backup:
+    """Return the newest good backup of the moment or before it; BackupFailed if there is none."""
+    found = [each for each in backups if not each.problem and point.reached(each)]
+    if not found:
+        message = f"no good backup reaches back to {point}; the oldest is the earliest moment"
+        raise BackupFailed(message)
+    return max(found, key=lambda each: (each.last, each.name))
+
+
+def behind(backups: Sequence[Backup], point: RecoveryPoint) -> Backup | None:
+    """Return the first good backup that was made after the moment; None if there is none."""
+    found = [each for each in backups if not each.problem and not point.reached(each)]
+    return min(found, key=lambda each: (each.last, each.name), default=None)
+
+
+def last_commit(journal: SqliteReader, point: RecoveryPoint, base: Backup) -> tuple[int, float]:
+    """Return the last commit up to the moment that a later copy has, and the time of that.
+
+    BackupFailed if the copy ends before the moment.
+    """
+    with journal.reading("looking for a moment") as connection:
+        newest = newest_in(connection)
+        if point.sequence is not None:
+            last = point.sequence
+            if last > max(newest, base.last):
+                message = (
+                    f"commit {last:,} is in no copy: {journal.location} ends with commit {newest:,}"
+                )
+                raise BackupFailed(message)
+        else:
+            query = "SELECT sequence FROM journal WHERE time > ? ORDER BY sequence LIMIT 1"
+            row = connection.execute(query, (point.time,)).fetchone()
+            last = newest if row is None else int(row[0]) - 1
+        query = "SELECT time FROM journal WHERE sequence <= ? ORDER BY sequence DESC LIMIT 1"
+        row = connection.execute(query, (last,)).fetchone()
+    if last <= base.last or row is None:
+        return base.last, base.last_time
+    return last, float(row[0])
+
+
+def newest_in(connection: sqlite3.Connection) -> int:
+    """Return the newest commit that anything in a store knows of; some stand in no journal."""
+    there = {row[0] for row in connection.execute("SELECT name FROM main.sqlite_schema")}
+    last = [latest_in(connection, table) for table in NUMBERED if table.name in there]
+    newest = connection.execute("SELECT max(sequence) FROM journal").fetchone()[0]
+    return max([int(newest or 0), *last])

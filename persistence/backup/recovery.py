@@ -1,0 +1,114 @@
+"""A store at any moment since the oldest backup: a backup, then the journal of a later copy."""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import BackupFailed
+from ..secrets.keys import KeyProvider
+from ..sqlite.reader import SqliteReader
+from ..sqlite.store import SqliteStore
+from .folder import Backup, Folder
+from .forward import roll
+from .moments import RecoveryPoint, before, behind, last_commit
+from .progress import Progress, silent
+from .restore import compose, drafted, publish, refuse_taken, refuse_unsound
+from .unjournaled import complete
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What a store was brought back to."""
+
+    backup: str
+    """The backup that was begun with."""
+    last: int
+    """The commit behind which the store is."""
+    time: float
+    """When that was made."""
+    journal: str = ""
+    """The copy whose journal was gone on with; empty where the backup was of that very moment."""
+    unknown: tuple[str, ...] = ()
+    """What is not known of that moment, because it came and went between the two copies."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recovering:
+    """What a recovery works with."""
+
+    keys: KeyProvider | None = None
+    store: SqliteReader | None = None
+    """A store whose journal goes on where the backups end, if it can still be read."""
+    tell: Progress = silent
+
+
+def recover(
+    folder: Folder, point: RecoveryPoint, target: Path, work: Recovering = Recovering()
+) -> Recovered:
+    """Write a store as it was at a moment to a new file; all of it or nothing.
+
+    Agents, what they share, rights, sessions and artifacts are as they were behind that commit;
+    ``unknown`` names what of mail, timers and hooks is in no copy.
+
+    Raises:
+        ConfigurationError: there is something at ``target`` already.
+        BackupFailed: no backup or no journal reaches the moment, or a file cannot be written.
+        BackupDamaged: a backup is not as it was written.
+        KeyMissing: there is no key to decrypt it.
+    """
+    refuse_taken(target)
+    backups = folder.list()
+    base = before(backups, point)
+    with drafted(target) as draft:
+        compose(folder.chain(base.name), draft, keys=work.keys, tell=work.tell)
+        with _later(folder, behind(backups, point), target.parent, work) as journal:
+            found = _go_on(draft, journal, point, base, work)
+        publish(draft, target)
+    return found
+
+
+def _go_on(
+    draft: Path, journal: SqliteReader | None, point: RecoveryPoint, base: Backup,
+    work: Recovering,
+) -> Recovered:  # fmt: skip
+    if journal is None:
+        if point.sequence is not None and point.sequence > base.last:
+            raise _too_late(base, point)
+        return Recovered(base.name, base.last, base.last_time)
+    last, moment = last_commit(journal, point, base)
+    if last == base.last:
+        return Recovered(base.name, base.last, base.last_time)
+    with closing(SqliteStore(draft)) as store:
+        roll(store, journal, last, work.tell)
+    with closing(sqlite3.connect(draft, isolation_level=None)) as connection:
+        unknown = complete(connection, journal, base.last, last, moment)
+    refuse_unsound(draft, base.name)
+    return Recovered(base.name, last, moment, journal.location, tuple(unknown))
+
+
+def _too_late(base: Backup, point: RecoveryPoint) -> BackupFailed:
+    message = (
+        f"{point} is behind the last backup, which ends with commit {base.last:,}; give the store,"
+        " if its journal can still be read"
+    )
+    return BackupFailed(message)
+
+
+@contextmanager
+def _later(
+    folder: Folder, backup: Backup | None, scratch: Path, work: Recovering
+) -> Iterator[SqliteReader | None]:
+    """Give a copy with a journal that goes on behind the moment: the store, or a later backup."""
+    if backup is None:
+        yield work.store
+        return
+    with tempfile.TemporaryDirectory(prefix=".perdure-later-", dir=scratch) as room:
+        path = Path(room) / f"{backup.name}.db"
+        compose(folder.chain(backup.name), path, keys=work.keys, tell=work.tell)
+        with closing(SqliteReader(path)) as reader:
+            yield reader

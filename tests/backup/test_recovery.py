@@ -1,0 +1,157 @@
+"""Back to any commit: as it was then, whatever came later."""
+
+import sqlite3
+import tempfile
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+
+from perdure import Backups, open_reader
+from perdure.persistence.backup.moments import newest_in
+from perdure.persistence.errors import BackupFailed, ConfigurationError
+from tests.backup.stores import Ledger, contents, fill, opened
+from tests.backup.test_identity import STEPS, do
+
+EXACT = (
+    "agents", "fields", "log_items", "map_entries", "journal", "scoped", "owners", "grants",
+    "boundaries", "isolated", "sessions", "artifacts", "artifact_names", "artifact_tags", "audit",
+    "tombstones", "quarantine",
+)  # fmt: skip
+"""The tables that are exact at any moment."""
+
+
+def pictures(path: Path) -> tuple[int, dict[str, list[tuple[Any, ...]]]]:
+    """Return the last commit of a store, and what is in it."""
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+        last = newest_in(connection)
+    return last, contents(path)
+
+
+def exact(
+    rows: dict[str, list[tuple[Any, ...]]], erased: frozenset[int] = frozenset()
+) -> dict[str, list[tuple[Any, ...]]]:
+    """Return the tables that are exact, without what is left of agents that were erased since."""
+    found = {name: rows[name] for name in EXACT}
+    for name in ("agents", "fields", "log_items", "map_entries"):
+        found[name] = [row for row in found[name] if row[0] not in erased]
+    found["journal"] = [row for row in found["journal"] if row[1] not in erased]
+    return found
+
+
+@settings(max_examples=15)
+@given(steps=STEPS)
+def test_a_store_at_a_commit_is_what_it_was_then(steps: list[tuple[str, int, Any]]) -> None:
+    """After each step a picture; every one of them comes back, from backups and the journal."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "ledger.db"
+        backups = Backups(Path(folder) / "backups")
+        seen: dict[int, dict[str, list[tuple[Any, ...]]]] = {}
+        with opened(path) as system:
+            system.agent(Ledger, "9").call(Ledger.add, 1).get()
+            backups.create(path)
+            for step, number, value in steps:
+                if step == "backup":
+                    backups.create(path, incremental=value)
+                else:
+                    do(system, step, system.agent(Ledger, str(number)), value)
+                assert system.idle(20)
+                last, rows = pictures(path)
+                seen[last] = rows
+        erased = frozenset(row[0] for row in rows["tombstones"] if row[5]) if seen else frozenset()
+        for number, (last, rows) in enumerate(seen.items()):
+            target = Path(folder) / f"{number}.db"
+            found = backups.recover(target, sequence=last, store=path)
+            assert found.last == last
+            there = contents(target)
+            assert exact(there, erased) == exact(rows, erased)
+            assert set(there["contents"]) >= set(rows["contents"])
+
+
+def test_between_two_backups_without_the_store(tmp_path: Path) -> None:
+    """The journal of the next backup does as well; what is behind the last one needs the store."""
+    path, backups = tmp_path / "ledger.db", Backups(tmp_path / "backups")
+    fill(path)
+    backups.create(path)
+    with opened(path) as system:
+        ledger = system.agent(Ledger, "k0")
+        for number in range(10):
+            ledger.call(Ledger.add, number).get()
+        then, rows = pictures(path)
+        ledger.call(Ledger.add, 1).get()
+        backups.create(path, incremental=True)
+        ledger.call(Ledger.add, 1).get()
+    found = backups.recover(tmp_path / "then.db", sequence=then)
+    assert (found.last, found.unknown) == (then, ())
+    assert contents(tmp_path / "then.db") == rows
+    with pytest.raises(BackupFailed, match="give the store"):
+        backups.recover(tmp_path / "now.db", sequence=then + 2)
+    assert backups.recover(tmp_path / "now.db", sequence=then + 2, store=path).last == then + 2
+    with pytest.raises(BackupFailed, match="is in no copy"):
+        backups.recover(tmp_path / "later.db", sequence=then + 1000, store=path)
+    with pytest.raises(BackupFailed, match="earliest"):
+        backups.recover(tmp_path / "earlier.db", sequence=1)
+    with pytest.raises(ConfigurationError, match="give one of"):
+        backups.recover(tmp_path / "never.db")
+
+
+def test_to_a_time(tmp_path: Path) -> None:
+    """The last commit up to a time is found by the journal's times."""
+    path, backups = tmp_path / "ledger.db", Backups(tmp_path / "backups")
+    fill(path)
+    backups.create(path)
+    with opened(path) as system:
+        for number in range(5):
+            system.agent(Ledger, "k0").call(Ledger.add, number).get()
+        entries = list(system.journal.each())
+    wanted = entries[-3]
+    found = backups.recover(tmp_path / "then.db", time=wanted.time, store=path)
+    last = max(e.sequence for e in entries if e.time <= wanted.time)
+    with closing(open_reader(tmp_path / "then.db")) as reader:
+        assert reader.journal(newest=True, limit=1)[0].sequence == last
+    assert last <= found.last < min(e.sequence for e in entries if e.time > wanted.time)
+
+
+def test_what_came_and_went_is_named(tmp_path: Path) -> None:
+    """A message that waited at the moment, and was handled since, is in no copy: it is named."""
+    path, backups = tmp_path / "ledger.db", Backups(tmp_path / "backups")
+    fill(path)
+    with opened(path) as system:
+        backups.create(path)
+        ledger = system.agent(Ledger, "k1")
+        ledger.cast(Ledger.add, 5)  # it is paused
+        assert system.idle(20)
+        system.agent(Ledger, "k2").call(Ledger.send, "k1", 7).get()
+        assert system.idle(20)
+        then, rows = pictures(path)
+        waiting = rows["mailbox"]
+        ledger.resume()
+        assert system.idle(20)
+        backups.create(path)
+    found = backups.recover(tmp_path / "then.db", sequence=then)
+    there = contents(tmp_path / "then.db")
+    assert exact(there) == exact(rows)
+    lost = [row for row in waiting if row not in there["mailbox"]]
+    assert len(lost) == 2  # the first one waited in the backup before
+    assert any("k1" in words for words in found.unknown)
+
+
+def test_a_gap_is_refused(tmp_path: Path) -> None:
+    """A journal that was trimmed past the backup, and one of another store, are refused."""
+    path, other = tmp_path / "ledger.db", tmp_path / "other.db"
+    backups = Backups(tmp_path / "backups")
+    fill(path)
+    fill(other, 200)
+    backups.create(path)
+    with opened(path, keep=5) as system:
+        for number in range(3_000):
+            system.agent(Ledger, "k0").cast(Ledger.add, number)
+        assert system.idle(60)
+    last, _ = pictures(path)
+    with pytest.raises(BackupFailed, match="does not reach back"):
+        backups.recover(tmp_path / "then.db", sequence=last, store=path)
+    with pytest.raises(BackupFailed, match="no continuation"):
+        backups.recover(tmp_path / "then.db", sequence=300, store=other)
+    assert not (tmp_path / "then.db").exists()
