@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .actors.talk.sessions import Session
     from .actors.talk.turn import TurnView
     from .aio import Rim
-    from .backups import Backups, SystemBackups
+    from .backups import Backups
     from .hooks.breaker import Breaker
     from .hooks.details import (
         ArtifactDetails,
@@ -161,6 +161,7 @@ if TYPE_CHECKING:
     from .shared.sessions.status import SessionStatus
     from .shared.timeline.timelines import Timelines
     from .system import AgentSystem, SystemStatistics, open_async
+    from .system_backups import SystemBackups
     from .url import open_reader
 
 __all__ = [
@@ -563,7 +564,7 @@ _HOMES: Final = {
     "StoreReader": ".persistence.store.store",
     "Strategy": ".lifecycle.restart",
     "Swept": ".shared.artifacts.sweep",
-    "SystemBackups": ".backups",
+    "SystemBackups": ".system_backups",
     "SystemStatistics": ".system",
     "SystemView": ".actors.agent.system_view",
     "TimedOut": ".actors.patterns.requests",

@@ -1,4 +1,4 @@
-"""Backups of stores, and what is brought back from them: ``Backups``, ``system.backup``."""
+"""Backups of stores, and what is brought back from them: ``Backups``."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ from .persistence.backup.create import Making, create
 from .persistence.backup.folder import Backup, Folder
 from .persistence.backup.moments import RecoveryPoint
 from .persistence.backup.progress import Progress, silent
-from .persistence.backup.recovery import Recovered, Recovering, recover
-from .persistence.backup.restore import restore
+from .persistence.backup.recovery import Recovered, Recovering, recover, restore
 from .persistence.backup.retention import BackupRetention, BackupVerdict, prune
 from .persistence.backup.verify import Verified, verify
-from .persistence.errors import ConfigurationError
 from .persistence.secrets.keys import KeyProvider
-from .persistence.sqlite.reader import SqliteReader
 from .persistence.store.store import StoreReader
+from .system_backups import with_a_file
 from .url import open_reader, path_of
 
 
@@ -61,10 +59,10 @@ class Backups:
         """
         making = Making(self._keys, incremental, note, tell)
         if isinstance(store, StoreReader):
-            made = create(_with_a_file(store), self._folder, making)
+            made = create(with_a_file(store), self._folder, making)
         else:
             with closing(open_reader(store)) as reader:
-                made = create(_with_a_file(reader), self._folder, making)
+                made = create(with_a_file(reader), self._folder, making)
         return self._folder.described(self._folder.file(made.name))
 
     def list(self) -> list[Backup]:
@@ -87,6 +85,23 @@ class Backups:
         chain = self._folder.chain(name or self._folder.newest())
         with self._folder.in_use():
             return verify(chain, keys=self._keys, drill=drill, tell=tell)
+
+    def restore(
+        self, target: str | Path, name: str | None = None, *, tell: Progress = silent
+    ) -> Recovered:
+        """Bring a backup, or the newest, back into a new file; all of it or nothing.
+
+        Agents that were erased since are erased again, and named.
+
+        Raises:
+            ConfigurationError: there is a file of that name: nothing is overwritten.
+            BackupDamaged: it is not as it was written.
+            BackupFailed: the file cannot be written.
+            KeyMissing: there is no key to decrypt it.
+        """
+        with self._folder.in_use():
+            work = Recovering(_erase, self._keys, tell=tell)
+            return restore(self._folder, name or self._folder.newest(), path_of(target), work)
 
     def recover(
         self,
@@ -113,9 +128,9 @@ class Backups:
         with contextlib.ExitStack() as open_files:
             reader = None
             if store is not None:
-                reader = _with_a_file(open_files.enter_context(closing(open_reader(store))))
+                reader = with_a_file(open_files.enter_context(closing(open_reader(store))))
             open_files.enter_context(self._folder.in_use())
-            work = Recovering(self._keys, reader, tell)
+            work = Recovering(_erase, self._keys, reader, tell)
             return recover(self._folder, point, path_of(target), work)
 
     def prune(self, rules: BackupRetention, *, dry_run: bool = False) -> Sequence[BackupVerdict]:
@@ -134,45 +149,11 @@ class Backups:
         """Let ``prune`` remove a backup again."""
         self._folder.pin(name, "")
 
-    def restore(
-        self, target: str | Path, name: str | None = None, *, tell: Progress = silent
-    ) -> Backup:
-        """Bring a backup, or the newest, back into a new file; all of it or nothing.
 
-        Raises:
-            ConfigurationError: there is a file of that name: nothing is overwritten.
-            BackupDamaged: it is not as it was written.
-            BackupFailed: the file cannot be written.
-            KeyMissing: there is no key to decrypt it.
-        """
-        chain = self._folder.chain(name or self._folder.newest())
-        with self._folder.in_use():
-            restore(chain, path_of(target), keys=self._keys, tell=tell)
-        return self._folder.described(chain[-1])
+def _erase(path: Path, names: Sequence[tuple[str, str]]) -> None:
+    """Erase agents in a store that nobody has open; none of them runs."""
+    from .system import AgentSystem  # noqa: PLC0415 - only where an agent was erased
 
-
-class SystemBackups:
-    """Backups of a running system's store: ``system.backup``."""
-
-    def __init__(self, store: StoreReader, keys: KeyProvider | None) -> None:
-        """Back up ``store``, encrypted with ``Keys(backups=...)`` if the system has those."""
-        self._store = store
-        self._keys = keys
-
-    def create(
-        self, folder: str | Path, *, incremental: bool = False, note: str = "",
-        tell: Progress = silent,
-    ) -> Backup:  # fmt: skip
-        """Make a backup in a folder, as ``Backups.create`` does, while agents go on.
-
-        What is acknowledged before the call is in it.
-        """
-        backups = Backups(folder, keys=self._keys)
-        return backups.create(self._store, incremental=incremental, note=note, tell=tell)
-
-
-def _with_a_file(store: StoreReader) -> SqliteReader:
-    if not isinstance(store, SqliteReader):
-        message = f"{store.location} has no file to back up; open the system on one"
-        raise ConfigurationError(message)
-    return store
+    with AgentSystem.open(path, agents=[], service=False) as system:
+        for kind, key in names:
+            system.delete(kind, key, erase=True)

@@ -38,7 +38,6 @@ from .actors.talk.reference import AgentRef
 from .actors.talk.sessions import Session
 from .actors.talk.turn import carried, under_way
 from .aio import Rim, in_event_loop
-from .backups import SystemBackups
 from .ending import Ending
 from .hooks.acting import apart
 from .hooks.history.retention import HistoryRetention
@@ -80,6 +79,7 @@ from .shared.scopes.schemas import Schemas
 from .shared.scopes.state import ScopedState
 from .shared.secrets.office import SecretsOffice
 from .shared.sessions.sessions import Sessions
+from .system_backups import SystemBackups
 from .url import open_reader, open_store, path_of
 
 logger = logging.getLogger("perdure")

@@ -8,6 +8,7 @@
     │   ├── CommitsLost (RuntimeError)       a system was closed before all it had taken was saved
     │   ├── StoreOwned (PermissionError)     another owner holds the store's lease
     │   ├── Fenced (PermissionError)         this owner's lease was taken over
+    │   ├── StoreWentBack (RuntimeError)     the store has lost commits that were durable
     │   ├── NotAStore (ValueError)           the file is something else
     │   ├── StoreTooNew (ValueError)         written by a newer release
     │   ├── IncompatibleSchema (ValueError)  classes cannot read what the store holds
@@ -70,6 +71,7 @@ import contextlib
 import os
 import socket
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Final
 
 LONGEST_TEXT: Final = 4000
@@ -199,6 +201,27 @@ class Fenced(StoreError, PermissionError):
         self.location = location
         self.token = token
         self.current = current
+
+
+class StoreWentBack(StoreError, RuntimeError):
+    """Say that commits are gone which were durable: the log was damaged, or the disk set back.
+
+    Nothing was written. Restore a backup to that moment; or remove the witness, to go on without
+    what is gone.
+    """
+
+    def __init__(self, location: str, *, last: int, seen: int, moment: float, witness: str) -> None:
+        gone = f"{seen - last:,} commits or more are" if seen > last else "its end is another one:"
+        when = datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        super().__init__(
+            f"{location} has gone back in time: {gone} gone; it ends with commit {last:,}, and"
+            f" commit {seen:,} of {when} UTC was durable. Bring it back with `perdure backup"
+            f" restore --at {seen}`, or remove {witness} to go on without them"
+        )
+        self.last = last
+        """The last commit that is there."""
+        self.seen = seen
+        """A later one that was durable."""
 
 
 class NotAStore(StoreError, ValueError):

@@ -107,9 +107,10 @@ def backup(
     changed, and needs those before it. `verify` reads all of a backup and of those it builds on,
     and has SQLite look through what comes of it: it says `verified` for nothing less. `restore`
     writes a new file, all of it or nothing; with --at or --time as it was at any moment since the
-    oldest backup, and says what of that moment is in no copy. `list` begins with the oldest, with --newest at the
-    other end. `prune` removes what none of its rules keeps: never the newest good one, nor one that
-    is pinned, nor what these build on; it says of each why. `pin` takes its reason from --note.
+    oldest backup, and says what of that moment is in no copy. `list` begins with the oldest, with
+    --newest at the other end. `prune` removes what none of its rules keeps: never the newest good
+    one, nor one that is pinned, nor what these build on; it says of each why. `pin` takes its
+    reason from --note.
 
     The exit code is 1 if a backup is damaged, 5 if there is none of that name.
 

@@ -18,6 +18,7 @@ from ..sqlite.reader import SqliteReader
 from . import packing
 from .content import NUMBER, index_of, page_map
 from .cut import Cut, cut
+from .erased import ErasedNames, erased_in
 from .folder import Folder
 from .layout import BackupWriter
 from .manifest import FORMAT, Manifest
@@ -63,6 +64,8 @@ def create(store: SqliteReader, folder: Folder, making: Making = Making()) -> Ma
         with cut(store) as pages:
             if chain and chain[-1].manifest.page_size != pages.page_size:
                 chain, before = [], PageMap()  # somebody has changed that: nothing is the same
+            # First: without the list, this backup could bring back what was erased before it.
+            ErasedNames(folder.path).add(erased_in(pages.path))
             made = making.now()
             path = folder.path_of(folder.new_name(made, pages.last))
             with BackupWriter(path, seal) as writer:

@@ -77,9 +77,10 @@ def roll(target: SqliteStore, source: SqliteReader, last: int, tell: Progress = 
 
 def _same_history(target: SqliteReader, source: SqliteReader) -> int:
     """Return the last commit of the target, which must stand in the source's journal as well."""
-    _, last = target.journal_extent()
     query = "SELECT * FROM journal WHERE sequence = ?"
     with target.reading() as here, source.reading() as there:
+        newest = here.execute("SELECT max(sequence) FROM journal").fetchone()[0]
+        last = int(newest or 0)
         mine, other = fetch(here, query, (last,)), fetch(there, query, (last,))
     if last and not other:
         message = (

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import BackupFailed
 from ..secrets.keys import KeyProvider
 from ..sqlite.reader import SqliteReader
 from ..sqlite.store import SqliteStore
+from .erased import ErasedNames, Name, erased_of, names_in
 from .folder import Backup, Folder
 from .forward import roll
 from .moments import RecoveryPoint, before, behind, last_commit
@@ -35,21 +36,49 @@ class Recovered:
     """The copy whose journal was gone on with; empty where the backup was of that very moment."""
     unknown: tuple[str, ...] = ()
     """What is not known of that moment, because it came and went between the two copies."""
+    erased: tuple[str, ...] = ()
+    """Agents that were erased since, and are erased again: ``KIND/KEY``."""
+
+
+Erase = Callable[[Path, Sequence[Name]], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Recovering:
     """What a recovery works with."""
 
+    erase: Erase
+    """Erases agents in a file, by kind and key."""
     keys: KeyProvider | None = None
     store: SqliteReader | None = None
     """A store whose journal goes on where the backups end, if it can still be read."""
     tell: Progress = silent
 
 
-def recover(
-    folder: Folder, point: RecoveryPoint, target: Path, work: Recovering = Recovering()
-) -> Recovered:
+def restore(folder: Folder, name: str, target: Path, work: Recovering) -> Recovered:
+    """Write the store that a backup was made of to a new file; all of it or nothing.
+
+    Every page is checked on its way, the whole by SQLite; only then the file gets its name. A
+    process that is killed leaves no file of that name. What was erased since is erased again.
+
+    Raises:
+        ConfigurationError: there is something at ``target`` already, or no folder for it.
+        BackupDamaged: the backup is not as it was written.
+        BackupFailed: the file cannot be written.
+        KeyMissing: there is no key to decrypt it.
+    """
+    chain = folder.chain(name)
+    refuse_taken(target)
+    manifest = chain[-1].manifest
+    with drafted(target) as draft:
+        compose(chain, draft, keys=work.keys, tell=work.tell)
+        found = Recovered(name, manifest.last, manifest.last_time)
+        found = _erased_again(folder, draft, found, work)
+        publish(draft, target)
+    return found
+
+
+def recover(folder: Folder, point: RecoveryPoint, target: Path, work: Recovering) -> Recovered:
     """Write a store as it was at a moment to a new file; all of it or nothing.
 
     Agents, what they share, rights, sessions and artifacts are as they were behind that commit;
@@ -68,8 +97,23 @@ def recover(
         compose(folder.chain(base.name), draft, keys=work.keys, tell=work.tell)
         with _later(folder, behind(backups, point), target.parent, work) as journal:
             found = _go_on(draft, journal, point, base, work)
+        found = _erased_again(folder, draft, found, work)
         publish(draft, target)
     return found
+
+
+def _erased_again(folder: Folder, draft: Path, found: Recovered, work: Recovering) -> Recovered:
+    """Erase the agents in a draft that were erased behind its last commit."""
+    there = names_in(draft)
+    wanted = set(ErasedNames(folder.path).among(there, found.last))
+    if work.store is not None:
+        since = {(kind, key) for kind, key, at in erased_of(work.store) if at > found.last}
+        wanted |= since & set(there)
+    if not wanted:
+        return found
+    names = sorted(wanted)
+    work.erase(draft, names)
+    return replace(found, erased=tuple(f"{kind}/{key}" for kind, key in names))
 
 
 def _go_on(

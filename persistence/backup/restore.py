@@ -24,32 +24,6 @@ _COMPLAINTS: Final = 3
 """Faults that are named."""
 
 
-def restore(
-    chain: Sequence[BackupFile],
-    target: Path,
-    *,
-    keys: KeyProvider | None = None,
-    tell: Progress = silent,
-) -> Manifest:
-    """Write the store that a backup was made of to a new file; return the backup's manifest.
-
-    ``chain`` is the backup with those that it builds on. Every page is checked on its way, the
-    whole by SQLite; only then the file gets its name. A process that is killed leaves no file of
-    that name.
-
-    Raises:
-        ConfigurationError: there is something at ``target`` already, or no folder for it.
-        BackupDamaged: the backup is not as it was written.
-        BackupFailed: the file cannot be written.
-        KeyMissing: there is no key to decrypt it.
-    """
-    refuse_taken(target)
-    with drafted(target) as draft:
-        compose(chain, draft, keys=keys, tell=tell)
-        publish(draft, target)
-    return chain[-1].manifest
-
-
 def refuse_taken(target: Path) -> None:
     """Raise ConfigurationError if a store cannot be restored to a path."""
     if not target.parent.is_dir():

@@ -30,7 +30,7 @@ from ..records.shared_tables import AUDIT, AUDIT_ANCHOR, NUMBERED
 from ..store.batch import Batch
 from ..store.lease import NO_LEASE, Lease, Owner
 from ..store.store import Store
-from . import deletion, formats, schema, tables, texts, trimming
+from . import deletion, formats, schema, tables, texts, trimming, witness
 from .errors import Mended, conflicting, damage, locked, malformed, translated
 from .insert import delete, insert
 from .mend import make_room, mend, vacuumed
@@ -39,6 +39,7 @@ from .pool import fetch
 from .reader import UNSEEN, SqliteReader
 from .search import SUFFIX
 from .transaction import writing
+from .witness import Witness
 
 logger = logging.getLogger("perdure.persistence")
 
@@ -90,6 +91,7 @@ class SqliteStore(SqliteReader, Store):
         self._rescued = False  # what a lost log held is in the file; a new one is not begun yet
         self.location = str(path)
         self._path = path.absolute()
+        self._witness = Witness(beside(self._path, witness.SUFFIX))
         with failing_at(self.location):
             _prepare(path)
         try:
@@ -174,6 +176,7 @@ class SqliteStore(SqliteReader, Store):
         try:
             with self._transaction("acquiring the lease") as connection:
                 last, killed = self._take(connection, owner, takeover=takeover)
+                self._witness.compare(connection, self._file, self.location)
                 self._upgrade(connection)
                 counters = self._counters(connection)
         except StoreUnavailable as error:
@@ -270,6 +273,8 @@ class SqliteStore(SqliteReader, Store):
             if not mended and not conflicting(error):
                 raise
             self._commit(batch, made_room=True)
+        if batch.journal:
+            self._witness.saw(batch.journal[-1])
         if batch.deleted and any(gone.erase for gone in batch.deleted):
             self._residue, self._next_scrub = True, 0.0
         if self._residue:
@@ -311,6 +316,7 @@ class SqliteStore(SqliteReader, Store):
         with self._transaction("renewing the lease") as connection:
             self._check_fence(connection)
             connection.execute("UPDATE lease SET renewed = ?", (time.time(),))
+        self._testify()
         self._scrub()
 
     def remove_deleted(self) -> bool:
@@ -326,6 +332,10 @@ class SqliteStore(SqliteReader, Store):
             self._residue, self._next_scrub = True, 0.0
             self._scrub()
         return True
+
+    def _testify(self) -> None:
+        """Write down, beside the store, how far it is."""
+        self._witness.write(self._file, power=self._sync == "power")
 
     def trim_journal(self, below: int, limit: int) -> int:
         """Fold up to ``limit`` journal rows with a sequence below ``below`` into the base."""
@@ -348,6 +358,8 @@ class SqliteStore(SqliteReader, Store):
         if self.lease is not NO_LEASE:
             self._see_to_copies()
         super().close()
+        if self.lease is not NO_LEASE:
+            self._testify()
         self.release()
         self._writer.close()
 

@@ -34,6 +34,7 @@ def beside(path: Path) -> set[str]:
         path.name,
         f"{path.name}-wal",
         f"{path.name}-shm",
+        f"{path.name}-witness",
         "backups",
     }
 

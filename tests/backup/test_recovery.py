@@ -11,7 +11,7 @@ from hypothesis import given, settings
 
 from perdure import Backups, open_reader
 from perdure.persistence.backup.moments import newest_in
-from perdure.persistence.errors import BackupFailed, ConfigurationError
+from perdure.persistence.errors import BackupDamaged, BackupFailed, ConfigurationError
 from tests.backup.stores import Ledger, contents, fill, opened
 from tests.backup.test_identity import STEPS, do
 
@@ -60,7 +60,8 @@ def test_a_store_at_a_commit_is_what_it_was_then(steps: list[tuple[str, int, Any
                 assert system.idle(20)
                 last, rows = pictures(path)
                 seen[last] = rows
-        erased = frozenset(row[0] for row in rows["tombstones"] if row[5]) if seen else frozenset()
+        end = seen[max(seen)]["tombstones"] if seen else []
+        erased = frozenset(row[0] for row in end if row[5])
         for number, (last, rows) in enumerate(seen.items()):
             target = Path(folder) / f"{number}.db"
             found = backups.recover(target, sequence=last, store=path)
@@ -155,3 +156,34 @@ def test_a_gap_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BackupFailed, match="no continuation"):
         backups.recover(tmp_path / "then.db", sequence=300, store=other)
     assert not (tmp_path / "then.db").exists()
+
+
+def test_an_erased_agent_does_not_come_back(tmp_path: Path) -> None:
+    """Older backups, and moments before its erasure, come back without it; later lives stay."""
+    path, folder = tmp_path / "ledger.db", tmp_path / "backups"
+    backups = Backups(folder)
+    fill(path)
+    first = backups.create(path)
+    with opened(path) as system:
+        ledger = system.agent(Ledger, "k2")
+        ledger.call(Ledger.note, "of a private kind").get()
+        then = system.journal.list(newest=True)[0].sequence
+        ledger.delete(erase=True)
+        system.agent(Ledger, "k3").call(Ledger.add, 1).get()
+    names = backups.recover(tmp_path / "a.db", sequence=then, store=path).erased
+    backups.create(path, incremental=True)
+    with opened(path) as system:
+        system.agent(Ledger, "k2").call(Ledger.add, 1).get()
+    backups.create(path, incremental=True)
+    assert b"k2" not in (folder / "erased").read_bytes()
+    assert backups.restore(tmp_path / "b.db", first.name).erased == names == ("Ledger/k2",)
+    assert backups.recover(tmp_path / "c.db", sequence=then).erased == names
+    assert backups.restore(tmp_path / "d.db").erased == ()
+    for file, there in (("a.db", False), ("b.db", False), ("c.db", False), ("d.db", True)):
+        with opened(tmp_path / file) as system:
+            assert any(row.key == "k2" for row in system.agents.each()) is there, file
+        data = (tmp_path / file).read_bytes()
+        assert b"of a private kind" not in data
+    (folder / "erased").write_bytes(b"{")
+    with pytest.raises(BackupDamaged, match="erased agents is damaged"):
+        backups.restore(tmp_path / "e.db", first.name)

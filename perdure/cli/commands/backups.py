@@ -11,6 +11,7 @@ from typing import Final
 from ...backups import Backups
 from ...persistence.backup.folder import Backup
 from ...persistence.backup.progress import Progress
+from ...persistence.backup.recovery import Recovered
 from ...persistence.backup.retention import BackupRetention
 from ...persistence.errors import ConfigurationError
 from ..terminal.exits import ExitCode
@@ -132,15 +133,8 @@ def _restore(asked: BackupCommand) -> ExitCode:
     if asked.at is not None or asked.time is not None:
         return _recover(asked)
     with _told() as tell:
-        backup = asked.backups().restore(asked.target, asked.name, tell=tell)
-    if asked.listing.json:
-        print_json({"restored": asked.target, **record(backup)})
-    else:
-        Screen().say(
-            f"{asked.target}: as {backup.store} was behind commit {backup.last:,},"
-            f" {moment(backup.last_time)} UTC"
-        )
-    return ExitCode.DONE
+        found = asked.backups().restore(asked.target, asked.name, tell=tell)
+    return _say_recovered(asked, found)
 
 
 def _recover(asked: BackupCommand) -> ExitCode:
@@ -151,12 +145,18 @@ def _recover(asked: BackupCommand) -> ExitCode:
         found = asked.backups().recover(
             asked.target, sequence=asked.at, time=moment_asked, store=asked.store or None, tell=tell
         )
+    return _say_recovered(asked, found)
+
+
+def _say_recovered(asked: BackupCommand, found: Recovered) -> ExitCode:
     if asked.listing.json:
         print_json({"restored": asked.target, **dataclasses.asdict(found)})
     else:
         Screen().say(
             f"{asked.target}: as it was behind commit {found.last:,}, {moment(found.time)} UTC"
         )
+        for name in found.erased:
+            Screen(error=True).say(f"erased again: {name}")
         for what in found.unknown:
             Screen(error=True).say(f"not known: {what}", "yellow")
     return ExitCode.PROBLEMS if found.unknown else ExitCode.DONE
