@@ -14,16 +14,13 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from ..records.shared_tables import (
-    AUDIT,
+    ATTEMPTS,
     CHUNKS,
     CONTENT_PARTS,
     CONTENTS,
-    HOOK_PINS,
-    HOOK_QUEUE,
-    HOOK_RUNS,
+    FORMATS,
     HOOK_SEGMENTS,
-    REPLAY_RESULTS,
-    TRACES,
+    SHARED_TABLES,
 )
 from ..records.tables import Table
 from ..sqlite.pool import fetch
@@ -31,10 +28,16 @@ from ..sqlite.reader import SqliteReader
 from ..sqlite.transaction import writing
 
 _PAGE: Final = 500
-_ADDED: Final = (CONTENTS, CONTENT_PARTS, CHUNKS)
+_BESIDE: Final = [each for each in SHARED_TABLES if not each.journaled]
+_NUMBERED: Final = [
+    table for table in _BESIDE if "sequence" in table.names and table not in (FORMATS, ATTEMPTS)
+]
+"""With the sequence of the commit that wrote the row, or of the one that it is about."""
+_ADDED: Final = [
+    table for table in _BESIDE
+    if table in {CONTENTS, CONTENT_PARTS, CHUNKS} or (table.fixed and table not in _NUMBERED)
+]  # fmt: skip
 """Named by what they hold: a row that is in excess is swept."""
-_NUMBERED: Final = (AUDIT, TRACES, HOOK_RUNS, HOOK_QUEUE, HOOK_PINS, REPLAY_RESULTS)
-"""With the sequence of the commit that wrote the row."""
 
 
 def complete(
