@@ -6,6 +6,7 @@ from ..model import Experiment
 from . import (
     access,
     artifacts,
+    backup,
     chat,
     conversation,
     deleting,
@@ -36,6 +37,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     population.MILLION,
     deleting.DELETING,
     flights.FLIGHTS,
+    backup.BACKUP,
     hooks.HOOKS,
     scopes.SCOPES,
     scopes.MILLION_KEYS,

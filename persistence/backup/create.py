@@ -22,7 +22,7 @@ from .erased import ErasedNames, erased_in
 from .folder import Folder
 from .layout import BackupWriter
 from .manifest import FORMAT, Manifest
-from .pages import PageMap, digest_of_page, pages_of, per_part, read_pages
+from .pages import PART_BYTES, PageMap, digest_of_page, pages_of, per_part, read_pages
 from .progress import Progress, silent
 
 _AHEAD: Final = 4
@@ -90,26 +90,24 @@ def _write_pages(
 ) -> tuple[int, str]:
     """Write the pages that are not as they were; return how many, and the digest of all."""
     numbers, found, whole = array(NUMBER), bytearray(), bytearray()
+    size, step = pages.page_size, per_part(pages.page_size)
     with _packing(writer) as take:
-        for number, page, digest in _all_pages(pages, tell):
-            whole += digest
-            if not before.holds(number, digest):
-                numbers.append(number)
-                found += digest
-                take.page(page, pages.page_size)
+        for first in range(0, pages.pages, step):
+            data = read_pages(pages.file, first, step, size)
+            digests = [digest_of_page(page) for page in pages_of(data, size)]
+            fresh = [at for at, each in enumerate(digests) if not before.holds(first + at, each)]
+            whole += b"".join(digests)
+            numbers.extend(first + at for at in fresh)
+            found += b"".join(digests[at] for at in fresh)
+            if len(fresh) == len(digests):
+                take.pages(data)
+            else:
+                take.pages(b"".join(data[at * size : (at + 1) * size] for at in fresh))
+            tell("packing", min(first + step, pages.pages) * size, pages.pages * size)
         take.rest()
     index = index_of(numbers, bytes(found))
     writer.add(writer.packed(index)(), len(index))
     return len(numbers), PageMap(whole).root()
-
-
-def _all_pages(pages: Cut, tell: Progress) -> Iterator[tuple[int, bytes, bytes]]:
-    size, step = pages.page_size, per_part(pages.page_size)
-    for first in range(0, pages.pages, step):
-        data = read_pages(pages.file, first, step, size)
-        for at, page in enumerate(pages_of(data, size)):
-            yield first + at, page, digest_of_page(page)
-        tell("packing", min(first + step, pages.pages) * size, pages.pages * size)
 
 
 class _Packer:
@@ -121,14 +119,19 @@ class _Packer:
         self._gathered = bytearray()
         self._under_way: deque[tuple[Future[bytes], int]] = deque()
 
-    def page(self, page: bytes, page_size: int) -> None:
-        """Take one page."""
-        self._gathered += page
-        if len(self._gathered) >= per_part(page_size) * page_size:
-            self._part()
+    def pages(self, data: bytes) -> None:
+        """Take some pages, no more than make a part."""
+        if self._gathered:
+            self._gathered += data
+            data = b""
+        if len(self._gathered) >= PART_BYTES:
+            data, self._gathered = bytes(self._gathered[:PART_BYTES]), self._gathered[PART_BYTES:]
+        if len(data) == PART_BYTES:
+            self._part(data)
+        else:
+            self._gathered += data
 
-    def _part(self) -> None:
-        data, self._gathered = bytes(self._gathered), bytearray()
+    def _part(self, data: bytes) -> None:
         self._under_way.append((self._pool.submit(self._writer.packed(data)), len(data)))
         while len(self._under_way) > _AHEAD:
             self._write()
@@ -140,7 +143,7 @@ class _Packer:
     def rest(self) -> None:
         """Write what is left."""
         if self._gathered:
-            self._part()
+            self._part(bytes(self._gathered))
         while self._under_way:
             self._write()
 

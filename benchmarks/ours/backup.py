@@ -1,0 +1,117 @@
+"""Backups of the flights store: how fast, how small, and how long a writer waits meanwhile."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from examples.flights import data
+from examples.flights.worker import work
+from perdure import Agent, AgentSystem, Backups, State
+
+MIB = 2**20
+
+
+class Ticks(State):
+    """A number."""
+
+    number: int = 0
+
+
+class Ticker(Agent[Ticks]):
+    """Writes all the time."""
+
+    def tick(self) -> int:
+        """Make a commit."""
+        self.state.number += 1
+        return self.state.number
+
+
+def rates(folder: Path, *, period: Literal["month", "year"]) -> dict[str, float]:
+    """Back the store up and bring it back, beside reading its file from the disk."""
+    store = folder / "flights.db"
+    work(store, data.year() if period == "year" else data.JANUARY, lambda _: None)
+    size = store.stat().st_size / MIB
+    backups = Backups(folder / "backups")
+    reading = min(_seconds(lambda: _read(store)) for _ in range(3))
+    cpu = time.process_time()
+    creating = _seconds(lambda: backups.create(store))
+    cpu = time.process_time() - cpu
+    made = backups.get()
+    little = _seconds(lambda: backups.create(store, incremental=True))
+    restoring = _seconds(lambda: backups.restore(folder / "again.db", made.name))
+    return {
+        "read": size / reading,
+        "create": size / creating,
+        "create_cpu": size / cpu,
+        "again": size / little,
+        "restore": size / restoring,
+        "saved": 100 * (1 - made.bytes / made.size),
+    }
+
+
+def stall(folder: Path, *, seconds: float, period: Literal["month", "year"]) -> dict[str, float]:
+    """Commit without a pause, and measure each commit, with backups meanwhile and without."""
+    store = folder / "flights.db"
+    work(store, data.year() if period == "year" else data.JANUARY, lambda _: None)
+    with AgentSystem.open(store, agents=[Ticker]) as system:
+        ticker = system.agent(Ticker, "1")
+        quiet = _commits(lambda: ticker.call(Ticker.tick).get(), lambda: time.sleep(seconds))
+        made: list[float] = []
+
+        def back_up() -> None:
+            until = time.perf_counter() + seconds
+            while time.perf_counter() < until:
+                made.append(_seconds(lambda: system.backup.create(folder / "backups")))
+
+        busy = _commits(lambda: ticker.call(Ticker.tick).get(), back_up)
+    return {
+        **{f"quiet_{name}": value for name, value in _spread(quiet).items()},
+        **{f"busy_{name}": value for name, value in _spread(busy).items()},
+        "backup_seconds": statistics.median(made),
+    }
+
+
+def _commits(commit: Callable[[], object], meanwhile: Callable[[], object]) -> list[float]:
+    ended, taken = threading.Event(), list[float]()
+
+    def go() -> None:
+        while not ended.is_set():
+            taken.append(_seconds(commit))
+
+    thread = threading.Thread(target=go)
+    thread.start()
+    try:
+        meanwhile()
+    finally:
+        ended.set()
+        thread.join()
+    return taken
+
+
+def _spread(taken: list[float]) -> dict[str, float]:
+    ordered = sorted(taken)
+    return {
+        "p50": 1000 * statistics.median(ordered),
+        "p99": 1000 * ordered[int(len(ordered) * 0.99)],
+        "longest": 1000 * ordered[-1],
+    }
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def _read(path: Path) -> None:
+    """Read a file as it comes from the disk, not from the page cache."""
+    with path.open("rb", buffering=0) as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        while file.read(MIB):
+            pass
