@@ -161,7 +161,7 @@ if TYPE_CHECKING:
     from .shared.sessions.status import SessionStatus
     from .shared.timeline.timelines import Timelines
     from .system import AgentSystem, SystemStatistics, open_async
-    from .system_backups import SystemBackups
+    from .system_backups import BackupSchedule, SystemBackups
     from .url import open_reader
 
 __all__ = [
@@ -192,6 +192,7 @@ __all__ = [
     "Backoff",
     "Backup",
     "BackupRetention",
+    "BackupSchedule",
     "BackupVerdict",
     "Backups",
     "Boundary",
@@ -409,6 +410,7 @@ _HOMES: Final = {
     "Backoff": ".lifecycle.backoff",
     "Backup": ".persistence.backup.folder",
     "BackupRetention": ".persistence.backup.retention",
+    "BackupSchedule": ".system_backups",
     "BackupVerdict": ".persistence.backup.retention",
     "Backups": ".backups",
     "Boundary": ".shared.access.boundaries",

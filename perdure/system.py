@@ -177,8 +177,8 @@ class AgentSystem:
         """The messages that wait: ``list()``, ``each()``, ``count()``."""
         self.timers = Timers(store)
         """The durable timers: ``list()``, ``each()``, ``count()``."""
-        self.backup = SystemBackups(store, opening.keys.backups)
-        """Backups of the store while agents go on: ``create(folder)``."""
+        self.backup = SystemBackups(self._runtime, opening.keys.backups)
+        """Backups while agents go on: ``create(folder)``, ``schedule()``, ``prune()``."""
         self.secrets = SecretsOffice(
             store, supervisor, catalogue.vault, self._tell_of_secrets, clock.now,
             who=lambda: self._runtime.desk.standing().principal,

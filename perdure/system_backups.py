@@ -2,24 +2,58 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import ClassVar, Final
 
+from .actors.system.runtime import Runtime
+from .lifecycle.moments import EARLY, Moments
 from .persistence.backup.create import Making, create
 from .persistence.backup.folder import Backup, Folder
 from .persistence.backup.progress import Progress, silent
-from .persistence.errors import ConfigurationError
+from .persistence.backup.retention import BackupRetention, BackupVerdict, prune
+from .persistence.errors import BackupDamaged, BackupError, ConfigurationError, Denied, told
+from .persistence.names.scope import Principal, Scope
+from .persistence.options import Options, by_keyword
 from .persistence.secrets.keys import KeyProvider
 from .persistence.sqlite.reader import SqliteReader
 from .persistence.store.store import StoreReader
+from .shared.ledger.desk import Desk, Handle
+from .shared.ledger.guard import Decision, Right, Use, recorded
+from .shared.ledger.sweep import NEVER, Sweep
+from .shared.ledger.unit import Unit
+
+logger = logging.getLogger("perdure.backup")
+
+BACKUP: Final = "(backup)"
+"""Stands for the key in the audit."""
+CALL: Final = "backup.schedule"
+AGAIN: Final = 60.0
+"""Seconds after which a backup that failed is tried again."""
 
 
-class SystemBackups:
-    """Backups of a running system's store: ``system.backup``."""
+class BackupSchedule(Moments, frozen=True, kw_only=True):
+    """When backups are made in a folder, and which of them are kept."""
 
-    def __init__(self, store: StoreReader, keys: KeyProvider | None) -> None:
-        """Back up ``store``, encrypted with ``Keys(backups=...)`` if the system has those."""
-        self._store = store
+    folder: str
+    full_every: int = 7
+    """One in so many is a full one, the others are incremental."""
+    keep: BackupRetention | None = None
+    """What is pruned after each; None: nothing."""
+
+
+class SystemBackups(Handle):
+    """Backups of a running system's store: ``system.backup``. Denied to all but the system."""
+
+    def __init__(self, runtime: Runtime, keys: KeyProvider | None) -> None:
+        """Back up the store of ``runtime``, encrypted if there are ``Keys(backups=...)``."""
+        super().__init__(runtime.desk)
+        self._store = runtime.store
         self._keys = keys
+        self._sweep = BackupSweep(runtime.desk, self._made, self._pruned)
+        runtime.attend(self._sweep)
 
     def create(
         self, folder: str | Path, *, incremental: bool = False, note: str = "",
@@ -27,12 +61,151 @@ class SystemBackups:
     ) -> Backup:  # fmt: skip
         """Make a backup in a folder, as ``Backups.create`` does, while agents go on.
 
-        What is acknowledged before the call is in it.
+        What is acknowledged before the call is in it. It is in the audit.
         """
-        where = Folder(Path(folder))
-        making = Making(self._keys, incremental, note, tell)
-        made = create(with_a_file(self._store), where, making)
-        return where.described(where.file(made.name))
+        self._permit("backup.create", str(folder))
+        return self._made(Folder(Path(folder)), incremental=incremental, note=note, tell=tell)
+
+    def prune(
+        self, folder: str | Path, rules: BackupRetention, *, dry_run: bool = False
+    ) -> Sequence[BackupVerdict]:
+        """Remove backups that nothing keeps, as ``Backups.prune``; each removal is in the audit."""
+        self._permit("backup.prune", str(folder))
+        return self._pruned(Folder(Path(folder)), rules, dry_run=dry_run)
+
+    def schedule(
+        self, folder: str | Path, *, every: float | None = None, cron: str | None = None,
+        zone: str = "UTC", full_every: int = 7, keep: BackupRetention | None = None,
+    ) -> BackupSchedule:  # fmt: skip
+        """Make backups in a folder every so often, or by cron, as long as this system is open.
+
+        It belongs to the program: give it at each opening. It goes on from the newest backup in
+        the folder; what was missed meanwhile is made up for by one. One that fails is logged and
+        tried again a minute later. A schedule for a folder takes the place of the one before.
+
+        Args:
+            folder: where they are.
+            every: seconds between two.
+            cron: minute, hour, day, month and weekday: ``"0 3 * * *"``.
+            zone: the time zone of ``cron``.
+            full_every: one in so many is full, the others are incremental.
+            keep: what is pruned after each.
+        """
+        with_a_file(self._store)
+        wanted = BackupSchedule(
+            folder=str(folder), every=every, cron=cron, zone=zone, full_every=full_every,
+            keep=keep, made=self._desk.now(),
+        )  # fmt: skip
+        wanted.check_moments(CALL, wanted.folder)
+        options = Options(wanted, by_keyword(CALL))
+        options.whole("full_every", least=1)
+        options.kind("keep", BackupRetention, "BackupRetention(newest=10)", none="none goes")
+        wanted.next_after(wanted.made, CALL)
+        self._permit(CALL, wanted.folder)
+        self._sweep.add(wanted)
+        return wanted
+
+    def _made(
+        self, folder: Folder, *, incremental: bool, note: str = "", tell: Progress = silent
+    ) -> Backup:
+        making = Making(self._keys, incremental, note, tell, self._desk.now)
+        made = create(with_a_file(self._store), folder, making)
+        return folder.described(folder.file(made.name))
+
+    def _pruned(
+        self, folder: Folder, rules: BackupRetention, *, dry_run: bool = False
+    ) -> Sequence[BackupVerdict]:
+        now = self._desk.now()
+
+        def tell(verdict: BackupVerdict) -> None:
+            note(self._desk, "backup.remove", f"{verdict.name}: {verdict.why}")
+
+        return prune(folder, rules, now, dry_run=dry_run, tell=tell)
+
+    def _permit(self, operation: str, why: str) -> None:
+        """Raise Denied to who is not the system; either is in the audit."""
+        note(self._desk, operation, why)
+
+
+def note(desk: Desk, operation: str, why: str) -> None:
+    """Note in the audit what the system does; raise Denied to who is not the system."""
+    use = Use(Right.ALL, Scope.GLOBAL, BACKUP, operation)
+
+    def worked(unit: Unit) -> None:
+        who = unit.standing.principal
+        decision = Decision(allowed=who == Principal.SYSTEM, reason=f"the system's: {why}")
+        unit.audit.append(recorded(desk.now(), unit.standing, use, decision))
+        if who != Principal.SYSTEM:
+            raise Denied(f"{who} may not make or remove backups; only the system may")
+
+    desk.run(worked)
+
+
+class BackupSweep(Sweep):
+    """Make the backups that are due, one at a time."""
+
+    what: ClassVar[str] = "scheduled backups are not made"
+    first: ClassVar[float] = 0.0
+
+    def __init__(
+        self, desk: Desk, make: Callable[..., Backup],
+        prune: Callable[[Folder, BackupRetention], object],
+    ) -> None:  # fmt: skip
+        """Make them by ``make``, remove others by ``prune``."""
+        super().__init__()
+        self._desk = desk
+        self._make = make
+        self._prune = prune
+        self._schedules: dict[str, BackupSchedule] = {}
+
+    def add(self, schedule: BackupSchedule) -> None:
+        """Have backups made by a schedule, in the place of the one for its folder."""
+        self._schedules = {**self._schedules, schedule.folder: schedule}
+        self.due(0.0)
+
+    def slice(self) -> float:
+        """Make those that are due; return in how many seconds the next is."""
+        waits = [self._seen_to(each) for each in self._schedules.values()]
+        return min(waits, default=NEVER)
+
+    def _seen_to(self, schedule: BackupSchedule) -> float:
+        folder, now = Folder(Path(schedule.folder)), self._desk.now()
+        try:
+            backups = folder.list() if folder.path.is_dir() else []
+            due = self._due(schedule, backups)
+            if due > now + EARLY:
+                return due - now
+            self._run(schedule, folder, backups)
+            if schedule.keep is not None:
+                self._prune(folder, schedule.keep)
+            following = schedule.next_after(now, CALL)
+        except BackupError as error:
+            logger.error("no backup in %s: %s", schedule.folder, told(error))  # noqa: TRY400
+            return AGAIN
+        return max(EARLY, (following or now) - self._desk.now())
+
+    def _due(self, schedule: BackupSchedule, backups: Sequence[Backup]) -> float:
+        """Return when the next is due: by the newest there is, or else now."""
+        good = [each.made for each in backups if not each.problem]
+        if not good:
+            return self._desk.now()
+        newest = max(good)
+        if schedule.every is not None:
+            return newest + schedule.every
+        return schedule.next_after(newest, CALL) or newest
+
+    def _run(self, schedule: BackupSchedule, folder: Folder, backups: Sequence[Backup]) -> None:
+        """Make one: full if there are enough incremental ones, or where one cannot be built on."""
+        note(self._desk, "backup.create", f"scheduled in {schedule.folder}")
+        fulls = [at for at, each in enumerate(backups) if not each.parent and not each.problem]
+        since = len(backups) - fulls[-1] if fulls else schedule.full_every
+        make = partial(self._make, folder)
+        try:
+            made = make(incremental=since < schedule.full_every)
+        except BackupDamaged as error:
+            logger.error("%s; a full backup is made", error)  # noqa: TRY400 - it says what is wrong
+            made = make(incremental=False)
+        logger.info("backup %s is made in %s", made.name, schedule.folder)
 
 
 def with_a_file(store: StoreReader) -> SqliteReader:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from datetime import UTC, datetime, tzinfo
-from typing import Any, Final
-from zoneinfo import ZoneInfo
+from typing import Final
 
 import msgspec
 
-from ..hooks.shipped.needed import needed
-from ..persistence.errors import ConfigurationError
+from ..lifecycle.moments import Moments
 from ..persistence.options import Options, by_keyword
 from .comparison import ReplayRules
 from .selection import TurnSelection
@@ -18,91 +14,34 @@ from .selection import TurnSelection
 KEEP: Final = 20
 """Results kept of one schedule unless it says otherwise."""
 CALL: Final = "replay.schedule"
-SHORTEST: Final = 1.0
-"""Seconds between two replays at least."""
-EARLY: Final = 0.001
-"""Seconds by which a wait may be too short: clocks count in fractions that do not add up."""
 
 
-class ReplaySchedule(msgspec.Struct, frozen=True, kw_only=True):
+class ReplaySchedule(Moments, frozen=True, kw_only=True):
     """Recorded turns that are replayed at a moment, every so often, or by cron."""
 
     name: str
-    at: float | None = None
-    """Once, at this moment: seconds since the epoch."""
-    every: float | None = None
-    """Every so many seconds, counted from when it was made."""
-    cron: str | None = None
-    """By a cron expression: ``0 3 * * *``."""
-    zone: str = "UTC"
-    """The time zone of ``cron``."""
     against: str | None = None
     """``MODULE:NAME`` of the classes they run under; None for those of the system."""
-    which: TurnSelection = {}
+    which: TurnSelection = msgspec.field(default_factory=TurnSelection)
     """Which turns."""
     rules: ReplayRules = ReplayRules()
     workers: int = 2
     keep: int = KEEP
     """Results kept; older ones are removed."""
-    made: float = 0.0
-    due: float | None = None
-    """When it runs next; None once its one moment is over."""
 
     def check(self) -> None:
         """Raise ConfigurationError for a time, or an option, that makes no sense."""
         options = Options(self, by_keyword(CALL))
-        if sum(each is not None for each in (self.at, self.every, self.cron)) != 1:
-            message = f"{CALL}({self.name!r}): give one of at=, every= and cron="
-            raise ConfigurationError(message)
-        options.number("at", "seconds since the epoch", zero=True, none="another time")
-        options.number("every", f"seconds, {SHORTEST:g} or more", none="another time")
-        if self.every is not None and self.every < SHORTEST:
-            raise options.wrong("every", f"seconds, {SHORTEST:g} or more")
-        self._zone()
+        self.check_moments(CALL, self.name)
         if self.against is not None:
             options.kind("against", str, '"desk:Desk"')
         options.kind("rules", ReplayRules, "ReplayRules()")
         options.whole("workers", least=1)
         options.whole("keep", least=1)
 
-    def put_off(self, now: float) -> bool:
-        """Tell whether it waits for more than its period, because the clock was set back."""
-        if self.due is None or self.every is None:
-            return False  # by cron and at a moment it is due when the clock says so
-        return self.due - now > self.every + SHORTEST
-
     def following(self, now: float) -> float | None:
         """Return the first moment after ``now``, however many were missed; None if there is none.
 
         ConfigurationError for a cron expression that has none, or where its library is missing.
         """
-        if self.every is not None:
-            begun = self.made if self.due is None else self.due
-            return begun + self.every * (math.floor((now + EARLY - begun) / self.every) + 1)
-        if self.cron is not None:
-            return self._by_cron(now if self.due is None else max(now, self.due))
-        return self.at if self.due is None else None
-
-    def _by_cron(self, after: float) -> float:
-        cronsim: Any = needed("cronsim", "cron", f"{CALL}(cron=...)")
-        begin = datetime.fromtimestamp(after, UTC).astimezone(self._zone())
-        try:
-            found = next(cronsim.CronSim(self.cron, begin), None)
-        except (cronsim.CronSimError, AttributeError) as error:
-            raise Options(self, by_keyword(CALL)).wrong("cron", _FORM) from error
-        if found is None:
-            raise Options(self, by_keyword(CALL)).wrong("cron", f"{_FORM} that comes some day")
-        moment: float = found.timestamp()
-        return moment
-
-    def _zone(self) -> tzinfo:
-        if self.zone == "UTC":
-            return UTC  # also on a machine that knows no zones
-        try:
-            return ZoneInfo(self.zone)
-        except (LookupError, ValueError, OSError, TypeError, AttributeError) as error:
-            form = 'a time zone of this machine, as "Europe/Paris"'
-            raise Options(self, by_keyword(CALL)).wrong("zone", form) from error
-
-
-_FORM: Final = 'minute, hour, day, month and weekday, as in "0 3 * * *"'
+        return self.next_after(now, CALL)

@@ -15,6 +15,7 @@ from ..actors.agent.program import load_program
 from ..hooks.history.erasure import rows_of
 from ..hooks.history.history import History
 from ..hooks.history.record import Redact
+from ..lifecycle.moments import EARLY
 from ..persistence.errors import (
     ConfigurationError,
     Conflict,
@@ -34,7 +35,7 @@ from ..shared.ledger.sweep import AT_ONCE, Sweep
 from ..shared.ledger.unit import Unit
 from .replayer import Replayer
 from .results import MOST, ReplayResult, kept, result_of
-from .schedule import EARLY, ReplaySchedule
+from .schedule import ReplaySchedule
 from .schedules import row_of, schedule_in
 
 logger = logging.getLogger("perdure.replay")

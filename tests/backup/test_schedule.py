@@ -1,0 +1,60 @@
+"""Backups that are made by themselves, and what the audit says of them."""
+
+from pathlib import Path
+
+import pytest
+
+from perdure import AgentSystem, BackupRetention, Backups, VirtualClock
+from perdure.persistence.errors import ConfigurationError
+from tests.backup.stores import Ledger, fill
+
+NOW = 1_790_000_000.0
+
+
+def opened(path: Path, clock: VirtualClock) -> AgentSystem:
+    """Open a store whose time passes by hand."""
+    return AgentSystem.open(path, agents=[Ledger], sync="process", service=False, clock=clock)
+
+
+def test_backups_come_by_themselves(tmp_path: Path) -> None:
+    """One at once, then one each hour; one in three is full; old ones go; all is in the audit."""
+    path, folder = tmp_path / "ledger.db", tmp_path / "backups"
+    fill(path, 3)
+    clock = VirtualClock(NOW)
+    with opened(path, clock) as system:
+        keep = BackupRetention(newest=3)
+        system.backup.schedule(folder, every=3600.0, full_every=3, keep=keep)
+        full = []
+        for _ in range(7):
+            assert system.idle(20)
+            backups = Backups(folder).list()
+            full.append(not backups[-1].parent)
+            assert 1 <= len(backups) <= 5
+            clock.advance(3600.0)
+        assert full == [True, False, False, True, False, False, True]
+        done = {entry.operation for entry in system.audit.each()}
+        assert {"backup.schedule", "backup.create", "backup.remove"} <= done
+    Backups(folder).verify()
+
+
+def test_wrong_schedules_are_refused(tmp_path: Path) -> None:
+    """No time, two times, no cron expression, stores in memory, other things for rules."""
+    path, folder = tmp_path / "ledger.db", tmp_path / "backups"
+    fill(path, 1)
+    with opened(path, VirtualClock(NOW)) as system:
+        for words, wrong in (
+            ("give one of", {}),
+            ("give one of", {"every": 5.0, "cron": "0 3 * * *"}),
+            ("every", {"every": 0.5}),
+            ("cron", {"cron": "at noon"}),
+            ("zone", {"cron": "0 3 * * *", "zone": "Mars/Olympus"}),
+            ("full_every", {"every": 60.0, "full_every": 0}),
+            ("keep", {"every": 60.0, "keep": 5}),
+        ):
+            with pytest.raises(ConfigurationError, match=words):
+                system.backup.schedule(folder, **wrong)
+    with AgentSystem.open("memory://", agents=[Ledger]) as system:
+        with pytest.raises(ConfigurationError, match="no file"):
+            system.backup.schedule(folder, every=60.0)
+        with pytest.raises(ConfigurationError, match="no file"):
+            system.backup.create(folder)
