@@ -22,7 +22,7 @@ from .persistence.sqlite.reader import SqliteReader
 from .persistence.store.store import StoreReader
 from .shared.ledger.desk import Desk, Handle
 from .shared.ledger.guard import Decision, Right, Use, recorded
-from .shared.ledger.sweep import NEVER, Sweep
+from .shared.ledger.sweep import AT_ONCE, NEVER, Sweep
 from .shared.ledger.unit import Unit
 
 logger = logging.getLogger("perdure.backup")
@@ -182,7 +182,7 @@ class BackupSweep(Sweep):
         except BackupError as error:
             logger.error("no backup in %s: %s", schedule.folder, told(error))  # noqa: TRY400
             return AGAIN
-        return max(EARLY, (following or now) - self._desk.now())
+        return max(AT_ONCE, (following or now) - self._desk.now())
 
     def _due(self, schedule: BackupSchedule, backups: Sequence[Backup]) -> float:
         """Return when the next is due: by the newest there is, or else now."""
