@@ -12,6 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
+import msgspec
+
 import perdure
 from perdure import Agent, AgentSystem, errors, signals
 
@@ -200,6 +202,7 @@ PAGES: Final = (
             "Verified",
             "SystemBackups",
             "BackupRetention",
+            "BackupSchedule",
             "BackupVerdict",
             "Recovered",
         ),
@@ -247,6 +250,8 @@ INNER: Final = {
     "Future": (
         "helper", "target", "asker", "settled", "path", "passes", "answer", "fail", "prepare",
     ),
+    "BackupSchedule": ("check_moments", "next_after", "put_off"),
+    "ReplaySchedule": ("check_moments", "next_after"),
 }  # fmt: skip
 """What modules of perdure use of a public class, and nobody else."""
 _NOTE: Final = "<!-- made by `python -m docs.make_reference` -->\n"
@@ -443,6 +448,9 @@ def _attributes(kind: type) -> list[tuple[str, str, str, str]]:
             found.append((node.targets[0].id, "", default, _text_below(following)))
         elif isinstance(node, ast.FunctionDef) and node.name == "__init__":
             found += _attributes_made(node)
+    for base in kind.__bases__:  # fields that a record has from one which is on no page
+        if issubclass(base, msgspec.Struct) and base.__name__ not in {"Struct", *perdure.__all__}:
+            found += _attributes(base)
     inner = INNER.get(kind.__name__, ())
     return [a for a in found if not a[0].startswith("_") and a[0] not in inner]
 
