@@ -13,6 +13,7 @@ from .persistence.backup.folder import Backup, Folder
 from .persistence.backup.moments import RecoveryPoint
 from .persistence.backup.progress import Progress, silent
 from .persistence.backup.recovery import Recovered, Recovering, recover, restore
+from .persistence.backup.replace import in_place
 from .persistence.backup.retention import BackupRetention, BackupVerdict, prune
 from .persistence.backup.verify import Verified, verify
 from .persistence.secrets.keys import KeyProvider
@@ -132,6 +133,30 @@ class Backups:
             open_files.enter_context(self._folder.in_use())
             work = Recovering(_erase, self._keys, reader, tell)
             return recover(self._folder, point, path_of(target), work)
+
+    def go_back(
+        self,
+        store: str | Path,
+        *,
+        sequence: int | None = None,
+        time: float | None = None,
+        tell: Progress = silent,
+    ) -> Recovered:
+        """Have a store go back, in its own place, to what it was behind a commit or at a time.
+
+        It is backed up first, and that backup is pinned, so the way forward is open. Whoever is
+        killed on the way leaves the store as it was, or as it was then.
+
+        Raises:
+            StoreOwned: a process has it open.
+            ConfigurationError, BackupFailed, BackupDamaged, KeyMissing: as in ``recover``; then the
+                store is as it was.
+        """
+        path = path_of(store)
+        open_reader(path).close()  # opening for writing would make a store where there is none
+        making = Making(self._keys, note="before it went back in its place", tell=tell)
+        with in_place(path, self._folder, making) as fresh:
+            return self.recover(fresh, sequence=sequence, time=time, store=path, tell=tell)
 
     def prune(self, rules: BackupRetention, *, dry_run: bool = False) -> Sequence[BackupVerdict]:
         """Remove the backups that nothing keeps; return what becomes of each, and why.

@@ -61,6 +61,13 @@ def backup(
             help="With restore: as it was then, as 2026-11-27T08:30 (UTC).",
         ),
     ] = None,
+    replace: Annotated[
+        bool,
+        typer.Option(
+            "--in-place",
+            help="With restore, --store and --at or --time: the store itself goes back.",
+        ),
+    ] = False,
     drill: Annotated[
         bool,
         typer.Option("--drill", help="With verify: examine every row and load every agent, too."),
@@ -107,10 +114,11 @@ def backup(
     changed, and needs those before it. `verify` reads all of a backup and of those it builds on,
     and has SQLite look through what comes of it: it says `verified` for nothing less. `restore`
     writes a new file, all of it or nothing; with --at or --time as it was at any moment since the
-    oldest backup, and says what of that moment is in no copy. `list` begins with the oldest, with
-    --newest at the other end. `prune` removes what none of its rules keeps: never the newest good
-    one, nor one that is pinned, nor what these build on; it says of each why. `pin` takes its
-    reason from --note.
+    oldest backup, and says what of that moment is in no copy; with --in-place the store itself goes
+    back, which nobody may have open, after a backup of it that is pinned. `list` begins with the
+    oldest, with --newest at the other end. `prune` removes what none of its rules keeps: never the
+    newest good one, nor one that is pinned, nor what these build on; it says of each why. `pin`
+    takes its reason from --note.
 
     The exit code is 1 if a backup is damaged, 5 if there is none of that name.
 
@@ -138,5 +146,6 @@ def backup(
         PruneRules(newest_kept, days, daily, weekly, monthly, most, dry_run),
         at,
         moment,
+        replace,
     )
     return handle(action, asked)

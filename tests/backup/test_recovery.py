@@ -11,9 +11,15 @@ from hypothesis import given, settings
 
 from perdure import Backups, open_reader
 from perdure.persistence.backup.moments import newest_in
-from perdure.persistence.errors import BackupDamaged, BackupFailed, ConfigurationError
+from perdure.persistence.errors import (
+    BackupDamaged,
+    BackupFailed,
+    ConfigurationError,
+    StoreOwned,
+)
 from tests.backup.stores import Ledger, contents, fill, opened
 from tests.backup.test_identity import STEPS, do
+from tests.cli.commands import invoke
 
 EXACT = (
     "agents", "fields", "log_items", "map_entries", "journal", "scoped", "owners", "grants",
@@ -189,3 +195,34 @@ def test_an_erased_agent_does_not_come_back(tmp_path: Path) -> None:
     (folder / "erased").write_bytes(b"{")
     with pytest.raises(BackupDamaged, match="erased agents is damaged"):
         backups.restore(tmp_path / "e.db", first.name)
+
+
+def test_a_store_goes_back_in_its_place(tmp_path: Path) -> None:
+    """It is as it was then, and what it was is a pinned backup; a refusal changes nothing."""
+    path, folder = tmp_path / "ledger.db", tmp_path / "backups"
+    backups = Backups(folder)
+    fill(path)
+    backups.create(path)
+    with opened(path) as system:
+        system.agent(Ledger, "k0").call(Ledger.add, 1).get()
+        system.flush()
+        then, rows = pictures(path)
+        system.agent(Ledger, "k0").call(Ledger.add, 1).get()
+        with pytest.raises(StoreOwned):
+            backups.go_back(path, sequence=then)
+    before = contents(path)
+    with pytest.raises(BackupFailed):
+        backups.go_back(path, sequence=then + 1000)
+    assert contents(path) == before
+    (tmp_path / "ledger.db-shm").unlink(missing_ok=True)
+    (tmp_path / "ledger.db-wal").unlink(missing_ok=True)
+    result = invoke(
+        "backup", "restore", folder, "--in-place", "--at", then, "--store", path, "--json"
+    )
+    assert result.exit_code == 0, result.output
+    assert exact(contents(path)) == exact(rows)
+    pinned = [each for each in backups.list() if each.pinned]
+    backups.restore(tmp_path / "before.db", pinned[-1].name)
+    assert exact(contents(tmp_path / "before.db")) == exact(before)
+    with opened(path) as system:
+        system.agent(Ledger, "k0").call(Ledger.add, 1).get()

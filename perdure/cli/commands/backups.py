@@ -58,6 +58,7 @@ class BackupCommand:
     kept: PruneRules = PruneRules()
     at: int | None = None
     time: str | None = None
+    in_place: bool = False
 
     def backups(self) -> Backups:
         """Return the backups it is about."""
@@ -128,6 +129,8 @@ def _verify(asked: BackupCommand) -> ExitCode:
 
 
 def _restore(asked: BackupCommand) -> ExitCode:
+    if asked.in_place:
+        return _go_back(asked)
     if not asked.target:
         raise ConfigurationError("`backup restore` needs --to: the name of the new file")
     if asked.at is not None or asked.time is not None:
@@ -148,13 +151,24 @@ def _recover(asked: BackupCommand) -> ExitCode:
     return _say_recovered(asked, found)
 
 
+def _go_back(asked: BackupCommand) -> ExitCode:
+    if not asked.store or asked.target or asked.name is not None:
+        message = "--in-place needs --store and --at or --time, and takes neither NAME nor --to"
+        raise ConfigurationError(message)
+    moment_asked = None if asked.time is None else seconds_of(asked.time, "--time")
+    with _told() as tell:
+        found = asked.backups().go_back(
+            asked.store, sequence=asked.at, time=moment_asked, tell=tell
+        )
+    return _say_recovered(asked, found)
+
+
 def _say_recovered(asked: BackupCommand, found: Recovered) -> ExitCode:
     if asked.listing.json:
-        print_json({"restored": asked.target, **dataclasses.asdict(found)})
+        print_json({"restored": asked.target or asked.store, **dataclasses.asdict(found)})
     else:
-        Screen().say(
-            f"{asked.target}: as it was behind commit {found.last:,}, {moment(found.time)} UTC"
-        )
+        where, when = asked.target or asked.store, moment(found.time)
+        Screen().say(f"{where}: as it was behind commit {found.last:,}, {when} UTC")
         for name in found.erased:
             Screen(error=True).say(f"erased again: {name}")
         for what in found.unknown:

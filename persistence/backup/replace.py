@@ -1,0 +1,51 @@
+"""A store goes back in its own place: what it was is kept as a pinned backup first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from ..errors import BackupFailed
+from ..sqlite.place import BESIDE, beside
+from ..sqlite.store import SqliteStore
+from ..store.lease import Owner
+from .create import Making, create
+from .folder import Folder
+from .layout import failing, sync_folder
+
+
+@contextmanager
+def in_place(path: Path, folder: Folder, making: Making) -> Iterator[Path]:
+    """Give the path of a new file, which takes the place of a store when the block ends well.
+
+    The store must be owned by nobody, and is owned by this process meanwhile. It is backed up
+    first, and that backup is pinned. Whoever is killed on the way leaves the store as it was, or
+    the new one: the last step is a rename.
+    """
+    fresh = path.with_name(f".{path.name}.again")
+    fresh.unlink(missing_ok=True)
+    try:
+        with closing(SqliteStore(path)) as store:
+            store.acquire(Owner.this_process())
+            safety = create(store, folder, making)
+            folder.pin(safety.name, f"{path.name} before it went back in its place")
+            yield fresh
+        _swap(fresh, path)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def _swap(fresh: Path, path: Path) -> None:
+    """Let a file take the place of another whose log is empty and gone."""
+    log, index = (beside(path, suffix) for suffix in BESIDE)
+    if log.exists() and log.stat().st_size:
+        message = (
+            f"somebody reads in {path}, so its log cannot be put away; end that, and try again"
+        )
+        raise BackupFailed(message)
+    with failing(f"{path} cannot be replaced"):
+        for file in (log, index):
+            file.unlink(missing_ok=True)
+        fresh.replace(path.resolve())
+        sync_folder(path.parent)
