@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...persistence.errors import ConfigurationError, UnknownAgent
+from ...persistence.errors import ConfigurationError, StateUnknown, UnknownAgent
+from ...persistence.schema.rewrite import MIGRATE
 from ...persistence.secrets.moving import moved
 from ...persistence.secrets.place import in_state
 from ...persistence.secrets.sealer import Sealer
@@ -37,7 +38,16 @@ class EarlierStates:
         if isinstance(wanted, bool) or wanted not in range(latest + 1):
             message = f"version {version!r:.40}: {kind}/{key} has had the versions 0 to {latest}"
             raise ConfigurationError(message)
-        return States(self._store, stored).at(wanted)
+        copy = States(self._store, stored).at(wanted)
+        for entry in self._store.journal(kind, key, newest=True, limit=max(1, latest - wanted)):
+            if entry.name == MIGRATE and entry.version > wanted:
+                message = (
+                    f"{kind}/{key} was migrated in version {entry.version}: what it was in version"
+                    f" {wanted} is no state of today's class; `perdure show --at` shows it"
+                )
+                raise StateUnknown(message)
+        copy.schema = stored.schema
+        return copy
 
     def state(self, kind: str, key: str, version: int) -> State:
         """Return such a state as its class makes it; it belongs to nobody, and saves nothing."""

@@ -96,8 +96,8 @@ class Runtime:
         self.dispatcher = Dispatcher(
             resources.workers, later=clock.call_later, scribe=supervisor.committer
         )
-        self.loop = HandlerLoop()
-        self.tree = SupervisionTree()
+        self.loop, self.tree = HandlerLoop(), SupervisionTree()
+        self.earlier = EarlierStates(store, catalogue, supervisor.committer.flush)
         self.timers = TimerService(store, clock, self._when_settled, self._timer_due)
         self.by_hand = isinstance(clock, VirtualClock)
         """Time passes only when a test says so."""
@@ -149,7 +149,6 @@ class Runtime:
         self.history, self.deferred = HookHistory(self, history), DeferredSweep(self)
         self.strangers, self.migrations = Strangers(self), Migrations(self)
         self.leftovers = LeftoverSweep(store, supervisor)
-        self.earlier = EarlierStates(store, catalogue, supervisor.committer.flush)
         self.post = PostOffice(self, self.keeper, self._letters, mailbox_wait=limits.mailbox_wait)
         self.sessions, session_sweep = compose(self, desk, self.artifacts, largest=largest)
         self.sharing = Sharing(

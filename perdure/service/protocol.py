@@ -103,8 +103,8 @@ class NoteReplays(msgspec.Struct, tag="replayed", forbid_unknown_fields=True):
 
 
 OperatorWish: TypeAlias = (
-    LifecycleWish | ForkWish | Isolate | Restore | Letters | Flush | HooksWish | DeferredWish | PutSchedule
-    | ScheduleWish | NoteReplays
+    LifecycleWish | ForkWish | Isolate | Restore | Letters | Flush | HooksWish | DeferredWish
+    | PutSchedule | ScheduleWish | NoteReplays
 )  # fmt: skip
 Wish: TypeAlias = OperatorWish | StatusWish
 

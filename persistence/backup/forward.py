@@ -10,7 +10,7 @@ import msgspec
 
 from ..errors import BackupFailed
 from ..records.checksums import intact_record, of_entry, of_item
-from ..records.journal import JournalDelta, read_delta, read_shape
+from ..records.journal import JournalDelta, read_delta, read_shape, shape_text
 from ..records.records import (
     AgentRow,
     Commit,
@@ -23,10 +23,10 @@ from ..records.records import (
 )
 from ..records.shared_tables import SHARED_TABLES, TOMBSTONES
 from ..records.tables import Change, Row, Table, Value
+from ..schema.rewrite import MIGRATE
 from ..sqlite.pool import fetch
 from ..sqlite.reader import SqliteReader
 from ..sqlite.store import SqliteStore
-from ..state.tracker import shape_text
 from ..store.batch import Batch
 from ..store.lease import Owner
 from .progress import Progress, silent
@@ -54,6 +54,8 @@ class _Agent:
 
     head: AgentRow
     shape: dict[str, int | None] = field(default_factory=dict)
+    schema: int = 0
+    """The number of the schema it is written with."""
 
 
 def roll(target: SqliteStore, source: SqliteReader, last: int, tell: Progress = silent) -> None:
@@ -119,6 +121,9 @@ class _Again:
     def __init__(self, target: SqliteReader, source: SqliteReader) -> None:
         self._names = {**dict(names(target)), **dict(names(source))}
         self._agents: dict[int, _Agent] = {}
+        # The journal does not say with which schema an agent is written: what it has later holds
+        # from its first commit, or from its migration on.
+        self._schemas = dict(schemas(source))
         self._target = target
         self._source = source.location
 
@@ -153,14 +158,16 @@ class _Again:
             raise BackupFailed(message)
         made.status, made.reason = status_after(head, row.name, delta)
         made.delta = rows_of(row.agent, delta)
-        shape = shape_after(agent.shape, delta)
-        if shape != agent.shape:
-            made.delta.shape = shape_text(shape)
+        shape, schema = shape_after(agent.shape, delta), agent.schema
+        if row.name == MIGRATE or not head.version:
+            schema = self._schemas.get(row.agent, schema)
+        if (shape, schema) != (agent.shape, agent.schema):
+            made.delta.shape = shape_text(shape, schema)
         self._agents[row.agent] = _Agent(
             head._replace(
                 version=row.version, sequence=row.sequence, status=made.status, reason=made.reason
             ),
-            dict(shape),
+            shape, schema,
         )  # fmt: skip
 
     def _known(self, row: JournalRow) -> _Agent:
@@ -173,7 +180,7 @@ class _Again:
             found = fetch(connection, f"{query} WHERE agent = ?", (row.agent,))
         if not found:
             return _Agent(AgentRow(row.agent, kind, key, 0, 0, "active", ""))
-        return _Agent(AgentRow(*found[0][:7]), read_shape(found[0][7] or "{}"))
+        return _Agent(AgentRow(*found[0][:7]), *read_shape(found[0][7] or "{}"))
 
 
 def names(store: SqliteReader) -> Iterator[tuple[int, tuple[str, str]]]:
@@ -184,8 +191,16 @@ def names(store: SqliteReader) -> Iterator[tuple[int, tuple[str, str]]]:
                 yield agent, (kind, key)
 
 
+def schemas(store: SqliteReader) -> Iterator[tuple[int, int]]:
+    """Iterate over the agents of a store, each with the number of its schema."""
+    with store.reading() as connection:
+        query = "SELECT agent, shape FROM agents WHERE shape IS NOT NULL"
+        for agent, shape in fetch(connection, query):
+            yield agent, read_shape(shape)[1]
+
+
 _STATUSES: Final = {"(pause)": "paused", "(stop)": "stopped", "(quarantine)": "quarantined"}
-_SAME: Final = frozenset({"(save)", "(rewind)", "(convert)", "(repair)"})
+_SAME: Final = frozenset({"(save)", "(rewind)", "(convert)", "(repair)", MIGRATE})
 
 
 def status_after(head: AgentRow, name: str, delta: JournalDelta) -> tuple[str, str]:
