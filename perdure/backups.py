@@ -144,8 +144,8 @@ class Backups:
     ) -> Recovered:
         """Have a store go back, in its own place, to what it was behind a commit or at a time.
 
-        It is backed up first, and that backup is pinned, so the way forward is open. Whoever is
-        killed on the way leaves the store as it was, or as it was then.
+        It is backed up first, and that backup is pinned, so the way forward is open. A process
+        that is killed on the way leaves the store as it was, or as it was then.
 
         Raises:
             StoreOwned: a process has it open.
