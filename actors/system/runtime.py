@@ -170,8 +170,7 @@ class Runtime:
             )
         ]  # fmt: skip
         self._steps = StepWatch(clock, [self.timers.stepped, self._look])
-        supervisor.on_strain = self._strained
-        supervisor.on_relief = self._relieved
+        supervisor.on_strain, supervisor.on_relief = self._strained, self._relieved
 
     def attend(self, sweep: Sweep) -> None:
         """Have one more sweep seen to; before the start."""

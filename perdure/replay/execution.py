@@ -27,10 +27,10 @@ from ..persistence.errors import (
 )
 from ..persistence.memory.store import MemoryStore
 from ..persistence.store.store import StoreReader
+from ..persistence.upkeep.states import States
 from .moment import version_when
 from .plan import Plan
 from .sandbox import OpenSandbox, Sandbox, beside
-from .states import States
 from .told import Told, told_again
 from .turn import RecordedTurn, turn_of
 
