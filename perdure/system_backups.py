@@ -182,7 +182,8 @@ class BackupSweep(Sweep):
         except BackupError as error:
             logger.error("no backup in %s: %s", schedule.folder, told(error))  # noqa: TRY400
             return AGAIN
-        return max(AT_ONCE, (following or now) - self._desk.now())
+        wait = (following or now) - now  # from the begin: an attendant counts so
+        return wait if now + wait > self._desk.now() + EARLY else AT_ONCE
 
     def _due(self, schedule: BackupSchedule, backups: Sequence[Backup]) -> float:
         """Return when the next is due: by the newest there is, or else now."""

@@ -42,7 +42,8 @@ def fork(cell: AgentCell, control: Control) -> Outcome | None:
 
 def begun(home: Surroundings, commit: Commit, head: AgentRow, copy: StateCopy) -> Commit:
     """Return ``commit`` as the first of an agent with that state, noted in the audit."""
-    commit.delta = copy.delta(head.agent)
+    number = 0 if copy.schema is None else home.evolution.registry.enter(head.kind, copy.schema)
+    commit.delta = copy.delta(head.agent, number)
     use = Use(Right(0), Scope.agent(head.kind, head.key), None, "fork the agent")
     decision = Decision(allowed=True, reason="the system")
     entry = recorded(home.clock.now(), Standing(Principal.SYSTEM), use, decision)

@@ -46,7 +46,6 @@ class EarlierStates:
                     f" {wanted} is no state of today's class; `perdure show --at` shows it"
                 )
                 raise StateUnknown(message)
-        copy.schema = stored.schema
         return copy
 
     def state(self, kind: str, key: str, version: int) -> State:

@@ -122,8 +122,14 @@ class _Again:
         self._names = {**dict(names(target)), **dict(names(source))}
         self._agents: dict[int, _Agent] = {}
         # The journal does not say with which schema an agent is written: what it has later holds
-        # from its first commit, or from its migration on.
+        # from its first change on, or from its migration on.
         self._schemas = dict(schemas(source))
+        self._of_kinds = {
+            self._names[agent][0]: schema
+            for agent, schema in [*schemas(target), *self._schemas.items()]
+            if schema and agent in self._names
+        }
+        """What agents of a kind have, for those that are gone by then."""
         self._target = target
         self._source = source.location
 
@@ -159,8 +165,8 @@ class _Again:
         made.status, made.reason = status_after(head, row.name, delta)
         made.delta = rows_of(row.agent, delta)
         shape, schema = shape_after(agent.shape, delta), agent.schema
-        if row.name == MIGRATE or not head.version:
-            schema = self._schemas.get(row.agent, schema)
+        if row.name == MIGRATE or (not schema and shape != agent.shape):
+            schema = self._schemas.get(row.agent, self._of_kinds.get(made.kind, schema))
         if (shape, schema) != (agent.shape, agent.schema):
             made.delta.shape = shape_text(shape, schema)
         self._agents[row.agent] = _Agent(
