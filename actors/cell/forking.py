@@ -42,8 +42,7 @@ def fork(cell: AgentCell, control: Control) -> Outcome | None:
 
 def begun(home: Surroundings, commit: Commit, head: AgentRow, copy: StateCopy) -> Commit:
     """Return ``commit`` as the first of an agent with that state, noted in the audit."""
-    number = 0 if copy.schema is None else home.evolution.registry.enter(head.kind, copy.schema)
-    commit.delta = copy.delta(head.agent, number)
+    commit.delta = copy.delta(head.agent, copy.schema)
     use = Use(Right(0), Scope.agent(head.kind, head.key), None, "fork the agent")
     decision = Decision(allowed=True, reason="the system")
     entry = recorded(home.clock.now(), Standing(Principal.SYSTEM), use, decision)

@@ -23,6 +23,7 @@ from ..persistence.errors import ReplayFailed
 from ..persistence.memory.store import MemoryStore
 from ..persistence.records.records import AgentRow, Commit, Timer
 from ..persistence.records.shared_tables import SHARED_TABLES
+from ..persistence.schema.schema import Schema
 from ..persistence.secrets.detector import Detector
 from ..persistence.secrets.keys import Keys
 from ..persistence.store.batch_rows import Rows
@@ -153,7 +154,7 @@ class _Opened:
         self.guard: RecordedGuard | None = None
         self.turns = 0
         self._used = False
-        self._store = store
+        self.store = store
         self._stack = contextlib.ExitStack()
         opening = open_sandbox(agents, moment, store, self._use)
         self.runtime = self._stack.enter_context(opening)
@@ -192,7 +193,7 @@ class _Opened:
         for cell in list(self.runtime.cells.values()):  # its own, and empty ones it has sent to
             self.runtime.keeper.forget(cell)
         self.runtime.dispatcher.submit(_Relief(self.runtime.dispatcher))
-        self._store.begin_again()
+        self.store.begin_again()
 
     def _use(self) -> None:
         self._used = True
@@ -234,7 +235,8 @@ def _played(
     opened.guard = runtime.ledger.guard = RecordedGuard(runtime.policy, recording.uses)
     if plan.prepare is not None:
         plan.prepare(runtime)
-    _put_in(runtime, turn.kind, turn.key, state, recording)
+    schema = opened.store.schema(state.schema)
+    _put_in(runtime, turn.kind, turn.key, state, recording, schema)
     _deliver(runtime, turn.kind, turn.key, _letter(runtime, turn), patience)
     runtime.supervisor.committer.flush(PATIENCE)
     for record in runtime.history.each(point="turn", newest=True):
@@ -268,12 +270,13 @@ def _beside(  # noqa: PLR0917 - as above
     kind, key = record.kind, record.key
     nothing = Recording("", "null", state.version, message=record.message, started=record.time)
     tape = Blank(nothing)
-    with open_sandbox(agents, record.time, SandboxStore(behind, {})) as runtime:
+    store = SandboxStore(behind, {})
+    with open_sandbox(agents, record.time, store) as runtime:
         runtime.catalogue.takes_all = True
         runtime.hooks.play(tape, kind, key, lambda agent, _message: work(runtime, agent))
         for hook in runtime.hooks.registry.list():
             runtime.hooks.registry.remove(hook.name)
-        _put_in(runtime, kind, key, state, nothing)
+        _put_in(runtime, kind, key, state, nothing, store.schema(state.schema))
         letter = Letter(None, letter_id=record.message or 1)
         letter.correlation = record.correlation or letter.id
         _deliver(runtime, kind, key, letter, PATIENCE)
@@ -287,12 +290,15 @@ def _deliver(runtime: Runtime, kind: str, key: str, letter: Letter, patience: fl
         raise ReplayFailed(f"the turn of {kind}/{key} has not ended after {patience:g} seconds")
 
 
-def _put_in(runtime: Runtime, kind: str, key: str, state: StateCopy, recording: Recording) -> None:
+def _put_in(  # noqa: PLR0917 - as above
+    runtime: Runtime, kind: str, key: str, state: StateCopy, recording: Recording,
+    schema: Schema | None,
+) -> None:  # fmt: skip
     """Put the state and the timers before a turn into a sandbox."""
     if state.version:
         head = AgentRow(_AGENT, kind, key, state.version - 1, 0, "active", "")
         commit = Commit(kind, key, "active", "", recording.started, "(replay)")
-        commit.delta = state.delta(_AGENT, runtime.evolution.entered(kind, state.schema))
+        commit.delta = state.delta(_AGENT, runtime.evolution.entered(kind, schema))
         commit.with_effects().timers = [Timer(*each) for each in recording.held]
         committer = runtime.supervisor.committer
         with committer.promise():  # written by this thread

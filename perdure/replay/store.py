@@ -7,6 +7,8 @@ from typing import Final
 from ..persistence.memory.store import MemoryStore
 from ..persistence.records.shared_tables import CHUNKS, CONTENT_PARTS, CONTENTS
 from ..persistence.records.tables import Key, Order, Row, Table
+from ..persistence.schema.registry import schema_of
+from ..persistence.schema.schema import Schema
 from ..persistence.store.batch_rows import Rows
 from ..persistence.store.store import StoreReader
 
@@ -21,6 +23,7 @@ class SandboxStore(MemoryStore):
         """Begin with some rows of declared tables."""
         super().__init__()
         self._behind = behind
+        self._schemas: dict[int, Schema | None] = {}
         self._tables.write(rows)
 
     def begin_again(self) -> None:
@@ -28,6 +31,12 @@ class SandboxStore(MemoryStore):
         leases = self._leases
         super().__init__()
         self._leases = leases
+
+    def schema(self, number: int) -> Schema | None:
+        """Return a schema of the other store by its number there; None if it is not known."""
+        if number not in self._schemas:
+            self._schemas[number] = schema_of(self._behind, number)
+        return self._schemas[number]
 
     def row(self, table: Table, key: Key) -> Row | None:
         """Return a row of a declared table by its key."""

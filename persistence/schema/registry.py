@@ -50,6 +50,12 @@ def registered(reader: StoreReader) -> Iterator[Registered]:
         after = page[-1][:1]
 
 
+def schema_of(reader: StoreReader, number: int) -> Schema | None:
+    """Return a schema of a store by its number; None if it is not known."""
+    row = reader.row(SCHEMAS, (number,)) if number else None
+    return None if row is None else _of(row).schema
+
+
 def _of(row: Row) -> Registered:
     number, kind, _, _, _, fingerprint, text, letter, made, sequence = row
     assert isinstance(number, int)

@@ -10,8 +10,6 @@ from ..errors import StateUnknown
 from ..records.checksums import of_entry, of_item
 from ..records.journal import JournalDelta, shape_text
 from ..records.records import Delta, EntryRow, ItemRow, Shape, StoredAgent
-from ..schema.registry import registered
-from ..schema.schema import Schema
 from ..store.store import StoreReader
 from .past import Past
 from .versions import Versions
@@ -27,8 +25,8 @@ class StateCopy:
     maps: dict[str, dict[str | int, str]] = field(default_factory=dict)
     shape: Shape = field(default_factory=dict)
     """The agent's newest: it has the marks of maps."""
-    schema: Schema | None = None
-    """What the agent is written with now; None where that is not known."""
+    schema: int = 0
+    """The number of what the agent is written with now; 0 where that is not known."""
 
     def apply(self, delta: JournalDelta) -> None:
         """Go on to the next version."""
@@ -139,8 +137,7 @@ class States:
     def __init__(self, store: StoreReader, stored: StoredAgent) -> None:
         """Read what the journal keeps of an agent."""
         self._shape = stored.shape
-        schemas = {each.number: each.schema for each in registered(store)}
-        self._schema = schemas.get(stored.schema)
+        self._schema = stored.schema
         self._who = f"{stored.head.kind}/{stored.head.key}"
         self._past = Past(store, stored)
         self._versions = Versions(store, stored)

@@ -99,7 +99,7 @@ def test_patterns_are_listed_with_what_they_hold(waiting: Path) -> None:
 
 LISTS: Final = {
     "agents", "journal", "mail", "timers", "dead-letters", "hooks", "audit", "state", "sharing",
-    "sessions", "artifacts", "growth", "doctor", "timeline", "replay-schedules",
+    "sessions", "artifacts", "growth", "doctor", "timeline", "replay-schedules", "backup",
 }  # fmt: skip
 
 
@@ -120,7 +120,8 @@ def test_every_list_has_the_same_options() -> None:
     agents = {"agents", "journal", "mail", "timers", "dead-letters", "hooks", "timeline"}
     others = {"show", "diff", "isolate", "restore", "why", "replay", "replay-schedules"}
     assert where["key"] - others == agents
-    assert [len(shared[name]) for name in ("store", "scope")] == [1, 2]
+    # A folder of backups is looked into without any store.
+    assert [len(shared[name]) for name in ("store", "scope")] == [2, 2]
 
 
 @pytest.mark.parametrize("words", [["agents"], ["sharing"], ["state"], ["state", "list", "global"]])

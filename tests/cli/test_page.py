@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 
 from docs import make_cli
-from perdure import AgentSystem
+from perdure import AgentSystem, Backups
 from perdure.cli.terminal.exits import ExitCode
 from tests.cli import everything
 from tests.cli.commands import invoke, records, spawn
@@ -58,6 +58,7 @@ RUNS: Final[dict[str, list[list[str]]]] = {
     "agents restart": [["Desk", "emea"]],
     "agents stop": [["Desk", "emea"]],
     "agents delete": [["Desk", "emea"]],
+    "agents fork": [["Desk", "emea", "--as", "again"]],
     "isolate": [["Desk", "emea", "--reason", "it leaks"]],
     "restore": [["Desk", "emea"]],
     "stats": [[]],
@@ -121,6 +122,14 @@ RUNS: Final[dict[str, list[list[str]]]] = {
     "growth fields": [[]],
     "growth agents": [[]],
     "rewrite": [[]],
+    "backup": [["list", "BACKUPS"]],
+    "backup create": [["BACKUPS", "--incremental"]],
+    "backup info": [["BACKUPS"]],
+    "backup verify": [["BACKUPS"]],
+    "backup pin": [["BACKUPS", "BACKUP"]],
+    "backup unpin": [["BACKUPS", "BACKUP"]],
+    "backup restore": [["BACKUPS", "--to", "FILE"]],
+    "backup prune": [["BACKUPS", "--keep", "1"]],
     "doctor": [[]],
     "doctor findings": [[]],
 }
@@ -184,6 +193,9 @@ def test_json_keys_are_the_documented_ones(
     words["RESULT"] = result["id"]
     words["FILE"] = tmp_path / "file"
     words |= {name: full_store.with_name(name) for name in ("KEYS", "SESSION")}
+    if command.startswith("backup"):
+        words["BACKUPS"] = tmp_path / "backups"
+        words["BACKUP"] = Backups(tmp_path / "backups").create(store).name
     damaged = command in {"doctor findings", "secrets scan"}
     if command == "doctor findings":
         with closing(sqlite3.connect(store)) as connection, connection:

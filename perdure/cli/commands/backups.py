@@ -190,16 +190,20 @@ def _prune(asked: BackupCommand) -> ExitCode:
 
 
 def _pin(asked: BackupCommand) -> ExitCode:
-    if asked.name is None:
-        raise ConfigurationError("`backup pin` and `unpin` need NAME: say which backup")
-    asked.backups().pin(asked.name, asked.note or "pinned")
-    return ExitCode.DONE
+    return _pinned(asked, lambda backups, name: backups.pin(name, asked.note or "pinned"))
 
 
 def _unpin(asked: BackupCommand) -> ExitCode:
+    return _pinned(asked, lambda backups, name: backups.unpin(name))
+
+
+def _pinned(asked: BackupCommand, change: Callable[[Backups, str], object]) -> ExitCode:
     if asked.name is None:
         raise ConfigurationError("`backup pin` and `unpin` need NAME: say which backup")
-    asked.backups().unpin(asked.name)
+    backups = asked.backups()
+    change(backups, asked.name)
+    if asked.listing.json:
+        print_json(record(backups.get(asked.name)))
     return ExitCode.DONE
 
 
