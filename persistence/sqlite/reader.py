@@ -134,30 +134,49 @@ class SqliteReader(StoreReader):
     @reads_again
     def load(self, kind: str, key: str) -> StoredAgent | None:
         """Return an agent's head, plain fields (unverified), shape and timers."""
+        leads = self._leads("agents")
+        stored = self._load(kind, key)
+        if stored is None and not leads:
+            self._must_lead("agents")  # or an agent that its index has lost would begin anew
+            stored = self._load(kind, key)
+        return stored
+
+    def _load(self, kind: str, key: str) -> StoredAgent | None:
         with self.reading() as connection:
             stored = sqlite_rows.agent(connection, kind, key)
             if stored is not None and stored.damaged:
                 # What mends it takes further looks, which must see the same state of the store.
                 with snapshot(connection):
                     stored = sqlite_rows.agent(connection, kind, key)
-        if stored is None:
-            self._must_lead("agents")  # or an agent that its index has lost would begin anew
         return stored
 
     @reads_again
     def known(self, kind: str, keys: Sequence[str]) -> set[str]:
         """Return those keys whose agents the store has: by the index alone."""
+        leads = self._leads("agents")
+        found = self._known(kind, keys)
+        if not leads and not found.issuperset(keys):
+            self._must_lead("agents")
+            found = self._known(kind, keys)
+        return found
+
+    def _known(self, kind: str, keys: Sequence[str]) -> set[str]:
         found: set[str] = set()
         for start in range(0, len(keys), LARGEST):
             size, given = padded([(key,) for key in keys[start : start + LARGEST]], 1)
             query = f"SELECT key FROM agents WHERE kind = ? AND key IN ({', '.join('?' * size)})"  # noqa: S608
             found.update(key for (key,) in self._rows(query, (kind, *given)))
-        if not found.issuperset(keys):
-            self._must_lead("agents")
         return found
 
+    def _leads(self, _table: str) -> bool:
+        """Tell whether an index is believed; asked before a read, which may be older than a look.
+
+        Its owner looks once, others do not.
+        """
+        return True
+
     def _must_lead(self, _table: str) -> None:
-        """Raise if the index of a table has lost rows: its owner looks once, others do not."""
+        """Raise if the index of a table has lost rows."""
 
     @reads_again
     def remains(self, kind: str, key: str) -> AgentRow | None:

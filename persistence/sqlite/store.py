@@ -31,7 +31,7 @@ from ..store.batch import Batch
 from ..store.lease import NO_LEASE, Lease, Owner
 from ..store.store import Store
 from . import deletion, formats, schema, tables, texts, trimming, witness
-from .errors import Mended, conflicting, damage, locked, malformed, translated
+from .errors import conflicting, damage, locked, malformed, translated
 from .insert import delete, insert
 from .mend import make_room, mend, vacuumed
 from .place import LogLost, StoreFile, beside, refuse_two_names
@@ -176,9 +176,10 @@ class SqliteStore(SqliteReader, Store):
         try:
             with self._transaction("acquiring the lease") as connection:
                 last, killed = self._take(connection, owner, takeover=takeover)
-                self._witness.compare(connection, self._file, self.location)
                 self._upgrade(connection)
                 counters = self._counters(connection)
+                # Behind them: what is damaged has lost rows, and has not gone back.
+                self._witness.compare(connection, self._file, self.location, counters.sequence)
         except StoreUnavailable as error:
             if self.lease is before or not malformed(error):
                 raise
@@ -447,17 +448,20 @@ class SqliteStore(SqliteReader, Store):
             with writing(connection):
                 yield connection
 
+    def _leads(self, table: str) -> bool:
+        return table in self._led or self.lease is NO_LEASE
+
     def _must_lead(self, table: str) -> None:
         """See once, before a row is taken for missing, that its index leads to every row.
 
         SQLite itself would never notice: it believes an index. Counting both takes no lock and
-        looks at no row. Where they differ the file is mended, or the caller is told to come again.
+        looks at no row. Where they differ the file is mended; what was read before is read again.
         """
-        if table in self._led or self.lease is NO_LEASE:
+        if self._leads(table):
             return
         with self._counting:
-            if table in self._led:  # another looked meanwhile, and may have had it mended
-                raise Mended(f"{self.location}: the index of {table} was looked at; read again")
+            if self._leads(table):  # another looked meanwhile
+                return
             with self.reading("comparing an index with its table") as connection:
                 rows, entries = connection.execute(
                     f"SELECT (SELECT count(*) FROM {table} NOT INDEXED),"  # noqa: S608 - ours

@@ -80,10 +80,10 @@ class Witness:
             return
         self._written = row
 
-    def compare(self, connection: sqlite3.Connection, file: str, location: str) -> None:
+    def compare(self, connection: sqlite3.Connection, file: str, location: str, last: int) -> None:
         """Raise StoreWentBack if the store has lost a commit that was seen to be durable.
 
-        Where only the end of the process was to be survived, power loss may take commits: then it
+        ``last`` is the latest commit that it has. Where only the end of the process was to be survived, power loss may take commits: then it
         is logged.
         """
         told = self._read()
@@ -97,9 +97,8 @@ class Witness:
         ).fetchone()
         if row == seen or (row is not None and row[0] > seen.sequence):
             return  # the row itself may have been trimmed away
-        last = connection.execute("SELECT max(sequence) FROM journal").fetchone()[0] or 0
         error = StoreWentBack(
-            location, last=int(last), seen=seen.sequence, moment=seen.time, witness=str(self._path)
+            location, last=last, seen=seen.sequence, moment=seen.time, witness=str(self._path)
         )
         if told.power:
             raise error
