@@ -83,8 +83,8 @@ class Witness:
     def compare(self, connection: sqlite3.Connection, file: str, location: str, last: int) -> None:
         """Raise StoreWentBack if the store has lost a commit that was seen to be durable.
 
-        ``last`` is the latest commit that it has. Where only the end of the process was to be survived, power loss may take commits: then it
-        is logged.
+        ``last`` is the latest commit that it has. Where only the end of the process was to be
+        survived, power loss may take commits: then it is logged.
         """
         told = self._read()
         if told is None or told.file != file:
