@@ -144,6 +144,8 @@ CLASS: dict[str, tuple[list[object], str]] = {
     "turn_limit": (SECONDS, "give seconds, above 0, or None for no limit"),
     "boundary": (["open", None], "give a Boundary"),
     "record": (["yes", 1, None], "give an? bool"),
+    "aliases": (["Old", 5, None, [5], [""]], r"list kinds|the kind in Odd\.aliases"),
+    "messages_version": (["1", 1, None, "1.0.x"], "write three numbers"),
     "kind": (["", 5, None, "a\0b"], "the kind"),
 }
 

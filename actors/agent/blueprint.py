@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import inspect
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from ...lifecycle.durability import Durability
 from ...persistence.errors import ConfigurationError, UnknownAgent
-from ...persistence.names.keys import LONGEST_AGENT
+from ...persistence.names.keys import check_name
 from ...persistence.schema.evolution import Evolution, Stored
 from ...persistence.schema.registry import Registry
 from ...persistence.secrets.vault import Vault
@@ -20,9 +19,6 @@ from ..talk.messages import CallCodec
 from ..talk.signatures import messages_of
 from .agent import Agent, state_class_of
 from .options import check_options
-
-LONGEST_NAME: Final = LONGEST_AGENT
-"""Bytes a kind or key may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +122,6 @@ class Catalogue:
         found: dict[str, str] = {}
         for kind, each in self._by_kind.items():
             for alias in each.agent_class.aliases:
-                check_name("alias", alias)
                 if alias in found or alias in self._by_kind:
                     other = found.get(alias, alias)
                     message = f"{kind} has aliases = [{alias!r}], which is a kind of {other}"
@@ -145,27 +140,6 @@ def _listed(agent_classes: object) -> Iterable[object]:
         message = f"agents={name} is not a list of Agent classes; write agents=[{name}]"
         raise ConfigurationError(message)
     return agent_classes
-
-
-def check_name(what: str, name: object) -> None:
-    """Refuse a kind or key that could not be stored."""
-    if not isinstance(name, str) or not name:
-        message = f"the {what} {name!r} must be a non-empty str"
-        raise ConfigurationError(message)
-    try:
-        size = len(name.encode())
-    except UnicodeEncodeError:
-        message = f"the {what} {name!r} has a lone surrogate"
-        raise ConfigurationError(message) from None
-    if not unicodedata.is_normalized("NFC", name):
-        message = (
-            f"the {what} {name!r} is not in Unicode's normal form NFC: what looks like it would be"
-            " another; give unicodedata.normalize('NFC', ...) of it"
-        )
-        raise ConfigurationError(message)
-    if size > LONGEST_NAME or "\0" in name:
-        message = f"the {what} {name[:40]!r}... must be at most {LONGEST_NAME} bytes without NUL"
-        raise ConfigurationError(message)
 
 
 def _check_handlers(agent_class: type[Agent[Any]]) -> None:

@@ -7,7 +7,9 @@ from typing import Any
 from ...lifecycle.durability import AutoSave, Durability, WhenUnsaved
 from ...lifecycle.restart import RestartPolicy
 from ...persistence.errors import ConfigurationError
+from ...persistence.names.keys import check_name
 from ...persistence.options import Options, by_class
+from ...persistence.schema.schema import numbers_of
 from ...persistence.upkeep.repair import UNREADABLE
 from ...shared.access.boundaries import checked_boundary
 
@@ -27,4 +29,7 @@ def check_options(agent_class: type[Any]) -> None:
     if not isinstance(agent_class.aliases, list | tuple):
         message = f"{name}.aliases is {agent_class.aliases!r}; list kinds, as in ['OldName']"
         raise ConfigurationError(message)
+    for alias in agent_class.aliases:
+        check_name(f"kind in {name}.aliases", alias)
+    numbers_of(agent_class.messages_version, f"{name}.messages_version")
     checked_boundary(name, agent_class.boundary)

@@ -13,10 +13,10 @@ from pykka.messages import ProxyCall
 from ...hooks.history.recording import Recorder
 from ...hooks.trace import TraceContext
 from ...persistence.errors import ConfigurationError
+from ...persistence.names.keys import check_name
 from ...persistence.names.scope import Scope
 from ...persistence.records.records import Timer
 from ...shared.scopes.agent_scopes import AgentScopes
-from ..agent.blueprint import check_name
 from ..talk.turn import Turn, TurnView, collecting_in, current
 from .cell import AgentCell
 from .chains import chain_of, identified, numbered

@@ -14,6 +14,7 @@ from ...hooks.following import FOLLOWED, led_to
 from ...hooks.timeline.why import Provenance
 from ...lifecycle.status import Status
 from ...persistence.errors import Denied, MailboxFull, PerdureError, SystemClosed
+from ...persistence.names.keys import check_name
 from ...persistence.names.scope import Scope
 from ...persistence.records.page import Page
 from ...persistence.records.records import Commit, JournalEntry
@@ -23,7 +24,6 @@ from ...shared.ledger.guard import Right
 from ...shared.ledger.unit import Unit
 from ...shared.sessions.current import entered
 from ...shared.timeline.timelines import Timelines
-from ..agent.blueprint import check_name
 from ..cell.cell import AgentCell, Surroundings
 from ..cell.chains import asker_of, cause_after, chain_of, follow
 from ..cell.isolation import refuse_cut_off

@@ -16,6 +16,7 @@ from ...lifecycle.durability import AutoSave, WhenUnsaved
 from ...lifecycle.groups import SupervisionTree
 from ...lifecycle.supervisor import PersistenceSupervisor
 from ...persistence.errors import PerdureError, UnknownAgent
+from ...persistence.names.keys import check_name
 from ...persistence.records.records import Counters, Timer
 from ...persistence.schema.registry import Registry
 from ...persistence.store.store import Store
@@ -32,7 +33,7 @@ from ...shared.scopes.state import ScopedState
 from ...shared.scopes.sweep import KeySweep
 from ...shared.timeline.timelines import Timelines
 from ..agent.agent import Agent
-from ..agent.blueprint import Catalogue, check_name
+from ..agent.blueprint import Catalogue
 from ..cell.attempts import Attempts
 from ..cell.graves import Graves
 from ..cell.hooks import HookOffice

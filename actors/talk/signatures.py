@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pykka import Actor
 
-from ...persistence.schema.schema import Schema, numbers_of
+from ...persistence.schema.schema import Schema
 from ...persistence.schema.types import ANY, Member, TypeNode, default_text, node_of
 from ...persistence.secrets.detector import sensitive
 from .messages import hints_of
@@ -26,7 +26,6 @@ _MANY: Final[dict[object, str]] = {
 def messages_of(agent_class: type[Any], base: type[Any]) -> Schema:
     """Return the schema of what an agent class takes beyond its ``base``, which is Agent."""
     version = agent_class.messages_version
-    numbers_of(version, f"{agent_class.__name__}.messages_version")
     members = tuple(Member(name, _call(method)) for name, method in _methods(agent_class, base))
     return Schema("messages", agent_class.__name__, version, members)
 

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Final
 
-from ..errors import ScopeError
+from ..errors import ConfigurationError, ScopeError
 
 LONGEST: Final = 256
 """Bytes of UTF-8 in a key or an id."""
@@ -155,3 +155,24 @@ def matches(pattern: str, key: str) -> bool:
     if pattern.endswith("*"):
         return key.startswith(pattern[:-1])
     return key == pattern
+
+
+def check_name(what: str, name: object) -> None:
+    """Refuse a kind or key that could not be stored."""
+    if not isinstance(name, str) or not name:
+        message = f"the {what} {name!r} must be a non-empty str"
+        raise ConfigurationError(message)
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        message = f"the {what} {name!r} has a lone surrogate"
+        raise ConfigurationError(message) from None
+    if not unicodedata.is_normalized("NFC", name):
+        message = (
+            f"the {what} {name!r} is not in Unicode's normal form NFC: what looks like it would be"
+            " another; give unicodedata.normalize('NFC', ...) of it"
+        )
+        raise ConfigurationError(message)
+    if size > LONGEST_AGENT or "\0" in name:
+        message = f"the {what} {name[:40]!r}... must be at most {LONGEST_AGENT} bytes without NUL"
+        raise ConfigurationError(message)

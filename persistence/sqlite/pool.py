@@ -36,9 +36,8 @@ class ReadConnection(sqlite3.Connection):
 
     def leave(self) -> None:
         """End what ``shows`` has begun."""
-        if self.earlier:
-            with contextlib.suppress(sqlite3.Error):  # it is closed then
-                self.rollback()
+        with contextlib.suppress(sqlite3.Error):  # it is closed then
+            self.rollback()
 
 
 class ReaderPool:
@@ -76,18 +75,20 @@ class ReaderPool:
                 connection = self._connect()
             yield connection
         finally:
-            if connection is not None:
-                connection.leave()
-            # One that an interrupt or a failing disk left in a transaction would go on to show the
-            # store as it was then. No call before it is back: an interrupt would lose it.
-            keep = connection is not None and not connection.in_transaction
-            with self._lock:
-                self._lent -= counted
-                keep = keep and not self._closed
-                if keep and connection is not None:
-                    self._free.append(connection)
-            if not keep and connection is not None:
-                connection.close()
+            try:
+                if connection is not None and connection.earlier:
+                    connection.leave()
+            finally:
+                # One that an interrupt or a failing disk left in a transaction would go on to show
+                # the store as it was then. No call before it is back: an interrupt would lose it.
+                keep = connection is not None and not connection.in_transaction
+                with self._lock:
+                    self._lent -= counted
+                    keep = keep and not self._closed
+                    if keep and connection is not None:
+                        self._free.append(connection)
+                if not keep and connection is not None:
+                    connection.close()
 
     def empty(self) -> bool:
         """Close every connection, so that the next ones are new; False if one is lent just now."""

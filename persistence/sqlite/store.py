@@ -275,7 +275,7 @@ class SqliteStore(SqliteReader, Store):
                 raise
             self._commit(batch, made_room=True)
         if batch.journal:
-            self._witness.saw(batch.journal[-1])
+            self._witness.latest = batch.journal[-1]
         if batch.deleted and any(gone.erase for gone in batch.deleted):
             self._residue, self._next_scrub = True, 0.0
         if self._residue:

@@ -51,16 +51,13 @@ class Witness:
     def __init__(self, path: Path) -> None:
         """Use the file at ``path``."""
         self._path = path
-        self._latest: Sequence[object] = ()
+        self.latest: Sequence[object] = ()
+        """The row of the latest commit that is durable; set by whoever writes it."""
         self._written: Sequence[object] = ()
-
-    def saw(self, row: Sequence[object]) -> None:
-        """Remember the row of a commit that is durable; costs nothing."""
-        self._latest = row
 
     def write(self, file: str, *, power: bool) -> None:
         """Write down the latest commit, unless that stands there; a failure is only logged."""
-        row = self._latest
+        row = self.latest
         if row is self._written:
             return
         seen = Seen(*msgspec.convert((row[0], row[1], row[2], row[4]), tuple[int, int, int, float]))

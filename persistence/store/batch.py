@@ -69,7 +69,11 @@ class Batch:
         self.last = commits[-1].sequence
         effective = [(c, c.effects) for c in commits if c.effects is not None]
         shared = self._fold_shared(effective, chain)
-        if remembered := [commit for commit in commits if commit.history]:
+        remembered: list[Commit] = []
+        for commit in commits:  # no comprehension, which is a call
+            if commit.history:
+                remembered.append(commit)  # noqa: PERF401
+        if remembered:
             places = self.tables.setdefault(HOOK_RUNS, {})
             places |= {row[:1]: row for row in bind(remembered)}
         turns = [c for c in commits if c.agent or c.sequence in shared]

@@ -107,7 +107,7 @@ def _returns_from_handler(frame: FrameType) -> bool:
     if frame.f_globals["__name__"] != HANDLERS or frame.f_code.co_name != "_run":
         return False
     line = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
-    return "= handle(" in line and threading.current_thread() is not threading.main_thread()
+    return "= self._handle(" in line and threading.current_thread() is not threading.main_thread()
 
 
 def _in_handler(frame: FrameType | None) -> bool:
