@@ -285,6 +285,7 @@ class Dispatcher:
             if self._leaves(thread):
                 return
             if vain >= VAIN:
+                self._returning.end()  # it looks for offers alone, and that may last
                 self._offers.linger(self._ready.empty)
 
     def _works(self) -> Iterator[Runnable]:

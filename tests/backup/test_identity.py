@@ -66,7 +66,7 @@ def do(system: AgentSystem, step: str, ledger: AgentRef[Ledger], value: object) 
         system.artifacts.save("file", value, scope=SCOPE)
 
 
-@settings(max_examples=30)
+@settings(max_examples=10)
 @example(steps=[("pause", 0, None), ("backup", 0, False), ("delete", 0, True)], keys=None)
 @given(steps=STEPS, keys=st.sampled_from([None, KEYS]))
 def test_each_backup_of_a_history_comes_back_as_it_was(
@@ -80,8 +80,11 @@ def test_each_backup_of_a_history_comes_back_as_it_was(
             for step, number, value in [*steps, ("backup", 0, True)]:
                 if step == "backup":
                     assert system.idle(20)
-                    made = backups.create(path, incremental=value)
-                    expected[made.name] = contents(path)
+                    rows, name = None, ""
+                    while rows != contents(path):  # no sweep has gone on meanwhile
+                        rows = contents(path)
+                        name = backups.create(path, incremental=value).name
+                    expected[name] = rows
                 else:
                     do(system, step, system.agent(Ledger, str(number)), value)
                 if step == "delete" and value:
