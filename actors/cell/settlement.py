@@ -416,9 +416,8 @@ def _deliver(cell: AgentCell, turn: Turn, commit: Commit) -> None:
     if commit.effects is not None:
         _set_timers(cell, commit.effects, commit.sequence)
     sends = turn.sends
-    if (
-        turn.letter.marked
-    ):  # else what is sent, and kills, would be counted to the turn that sent it
+    if turn.letter.marked:
+        # Else what is sent, and kills, would be counted to the turn that sent it.
         for target, _ in sends:
             wait_for_proof(target, commit.sequence)  # type: ignore[arg-type]  # an AgentCell
     while sends:
