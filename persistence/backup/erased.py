@@ -19,7 +19,7 @@ import msgspec
 from ..errors import BackupDamaged
 from ..sqlite.reader import SqliteReader
 from .cut import reading
-from .layout import draft_of, failing, sync_folder
+from .layout import failing, write_whole
 
 FILE: Final = "erased"
 _SALT_BYTES: Final = 16
@@ -60,14 +60,8 @@ class ErasedNames:
         if not new:
             return
         kept.erased += [Erasure(*each) for each in sorted(new, key=lambda each: each[1])]
-        draft = draft_of(self._path)
         with failing(f"{self._path} cannot be written"):
-            with draft.open("wb") as file:
-                file.write(msgspec.json.encode(kept))
-                file.flush()
-                os.fsync(file.fileno())
-            draft.rename(self._path)
-            sync_folder(self._path.parent)
+            write_whole(self._path, msgspec.json.encode(kept))
 
     def among(self, names: Iterable[Name], behind: int) -> list[Name]:
         """Return those of the names that were erased behind a commit."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import BackupDamaged, BackupError, BackupFailed, UnknownBackup
-from .layout import BackupFile, draft_of, failing, sync_folder
+from .layout import BackupFile, failing, sync, write_whole
 from .manifest import NAME
 
 SUFFIX: Final = ".backup"
@@ -146,12 +146,10 @@ class Folder:
         mark = self._pin_of(name)
         with failing(f"the backup {name} cannot be pinned"):
             if why:
-                draft = draft_of(mark)
-                draft.write_text(why, encoding="utf-8")
-                draft.rename(mark)
+                write_whole(mark, why.encode())
             else:
                 mark.unlink(missing_ok=True)
-            sync_folder(self.path)
+                sync(self.path)
 
     def _pin_of(self, name: str) -> Path:
         return self.path / f"{name}{_PIN}"
@@ -186,21 +184,11 @@ class Folder:
         """
         with failing(f"the folder {self.path} cannot be used"):
             self.path.mkdir(mode=0o700, exist_ok=True)
-            file = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                message = (
-                    f"another process makes or removes backups in {self.path} just now;"
-                    " wait for its end"
-                )
-                raise BackupFailed(message) from error
+        message = f"another process makes or removes backups in {self.path} just now"
+        with self._held(_LOCK, f"{message}; wait for its end"):
             for draft in self.path.glob(f".*{SUFFIX}{_DRAFT}"):
                 draft.unlink(missing_ok=True)
             yield
-        finally:
-            os.close(file)
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
@@ -221,13 +209,19 @@ class Folder:
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
         """Refuse to remove backups while one is verified or brought back: BackupFailed."""
+        message = f"a backup in {self.path} is verified or brought back just now; wait"
+        with self._held(_READERS, message):
+            yield
+
+    @contextlib.contextmanager
+    def _held(self, lock: str, message: str) -> Iterator[None]:
+        """Hold a lock during the block; BackupFailed with ``message`` if another has it."""
         with failing(f"the folder {self.path} cannot be used"):
-            file = os.open(self.path / _READERS, os.O_RDWR | os.O_CREAT, 0o600)
+            file = os.open(self.path / lock, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                message = f"a backup in {self.path} is verified or brought back just now; wait"
                 raise BackupFailed(message) from error
             yield
         finally:

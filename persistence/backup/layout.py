@@ -92,9 +92,7 @@ class BackupWriter:
         self._write(TAIL.pack(seal, len(data), hashlib.sha256(seal + data).digest(), END))
         with failing(f"{self._draft} cannot be written"):
             self._file.flush()
-            os.fsync(self._file.fileno())
-            self._draft.rename(self._path)
-            sync_folder(self._path.parent)
+            give_name(self._draft, self._path)
 
     def _write(self, data: bytes) -> None:
         with failing(f"{self._draft} cannot be written"):
@@ -112,8 +110,22 @@ def draft_of(path: Path) -> Path:
     return path.with_name(f".{path.name}.draft")
 
 
-def sync_folder(path: Path) -> None:
-    """Have the names in a folder survive power loss."""
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a small file, which is there as it was or as it shall be, also after power loss."""
+    draft = draft_of(path)
+    draft.write_bytes(data)
+    give_name(draft, path)
+
+
+def give_name(draft: Path, path: Path) -> None:
+    """Give a file that is written whole its name, durably."""
+    sync(draft)
+    draft.rename(path)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Have what is in a file, or the names in a folder, survive power loss."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -157,7 +169,7 @@ class BackupFile:
     @property
     def digest(self) -> str:
         """The digest of the manifest, which holds the digest of every part."""
-        return manifests.digest_of(self._data)
+        return digest_of(self._data)
 
     def seal(self, keys: KeyProvider | None) -> BackupSeal | None:
         """Return what opens its parts, None if they are not sealed.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from typing import Final
 
@@ -102,11 +101,6 @@ def read(name: str, data: bytes) -> Manifest:
         raise BackupDamaged(name, f"it was made under the name {found.name!r:.80}; rename it back")
     _refuse_nonsense(found)
     return found
-
-
-def digest_of(data: bytes) -> str:
-    """Return the digest of a stored manifest, by which a child knows its parent."""
-    return hashlib.sha256(data).hexdigest()
 
 
 class _Form(msgspec.Struct):

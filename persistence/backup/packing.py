@@ -32,7 +32,7 @@ _MANIFEST: Final = 2**64 - 1
 
 
 def digest_of(data: bytes) -> str:
-    """Return the digest of a part as it is stored."""
+    """Return the digest of a part, or of a manifest, as it is stored."""
     return hashlib.sha256(data).hexdigest()
 
 

@@ -12,7 +12,7 @@ from ..sqlite.store import SqliteStore
 from ..store.lease import Owner
 from .create import Making, create
 from .folder import Folder
-from .layout import failing, sync_folder
+from .layout import failing, sync
 
 
 @contextmanager
@@ -48,4 +48,4 @@ def _swap(fresh: Path, path: Path) -> None:
         for file in (log, index):
             file.unlink(missing_ok=True)
         fresh.replace(path.resolve())
-        sync_folder(path.parent)
+        sync(path.parent)

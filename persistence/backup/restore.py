@@ -15,7 +15,7 @@ from ..secrets.keys import KeyProvider
 from ..sqlite.place import BESIDE
 from .content import page_map, pages_in
 from .cut import reading
-from .layout import BackupFile, draft_of, failing, sync_folder
+from .layout import BackupFile, draft_of, failing, give_name, sync
 from .manifest import Manifest
 from .pages import PageMap, digest_of_page, pages_of, per_part, read_pages
 from .progress import Progress, silent
@@ -50,14 +50,9 @@ def drafted(target: Path) -> Iterator[Path]:
 def publish(draft: Path, target: Path) -> None:
     """Give a whole draft its name, durably."""
     with failing(f"{target} cannot be written"):
-        descriptor = os.open(draft, os.O_RDWR)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync(draft)  # first: it may take long, and the name be taken meanwhile
         refuse_taken(target)
-        draft.rename(target)
-        sync_folder(target.parent)
+        give_name(draft, target)
 
 
 def compose(

@@ -10,7 +10,7 @@ from typing import Final
 from ..errors import ConfigurationError
 from ..options import Options
 from .folder import Backup, Folder
-from .layout import failing, sync_folder
+from .layout import failing, sync
 
 _DAY: Final = 86_400.0
 _GENERATIONS: Final = {"daily": "%Y-%m-%d", "weekly": "%G-%V", "monthly": "%Y-%m"}
@@ -154,5 +154,5 @@ def prune(
                 tell(verdict)
                 with failing(f"the backup {verdict.name} cannot be removed"):
                     folder.path_of(verdict.name).unlink(missing_ok=True)
-                    sync_folder(folder.path)
+                    sync(folder.path)
     return verdicts

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +15,6 @@ from ..upkeep.doctor import examine
 from .layout import BackupFile
 from .progress import Progress, silent
 from .restore import compose
-
-Drill = Callable[[SqliteReader], int]
-"""Tries every agent of a restored store, and returns how many there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +39,16 @@ def verify(
     *,
     keys: KeyProvider | None = None,
     drill: bool = False,
-    scratch: Path | None = None,
     tell: Progress = silent,
 ) -> Verified:
     """Try a backup as a restore would use it; BackupDamaged says what is wrong and where.
 
     Decrypted, decompressed, every digest compared, the chain complete, and SQLite finds no fault
     with the file that comes of it. With ``drill`` every row is examined too, and every agent is
-    loaded. It is done in ``scratch`` (a temporary folder), which takes as much room as the store.
+    loaded. It is done in a temporary folder, which takes as much room as the store.
     """
     newest = chain[-1]
-    with tempfile.TemporaryDirectory(prefix="perdure-drill-", dir=scratch) as folder:
+    with tempfile.TemporaryDirectory(prefix="perdure-drill-") as folder:
         path = Path(folder) / "store.db"
         compose(chain, path, keys=keys, tell=tell)
         agents = _drill(path, newest.name, tell) if drill else 0
@@ -75,6 +70,5 @@ def _drill(path: Path, name: str, tell: Progress) -> int:
             if reader.load(head.kind, head.key) is None:
                 raise BackupDamaged(name, f"{head.kind}/{head.key} cannot be loaded")
             agents += 1
-        with contextlib.suppress(ZeroDivisionError):
-            tell("loading agents", agents, agents)
+        tell("loading agents", agents, agents)
     return agents
