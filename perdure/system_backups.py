@@ -8,8 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar, Final
 
+from msgspec.structs import replace
+
 from .actors.system.runtime import Runtime
-from .lifecycle.moments import EARLY, Moments
+from .lifecycle.moments import EARLY, SHORTEST, Moments
 from .persistence.backup.create import Making, create
 from .persistence.backup.folder import Backup, Folder
 from .persistence.backup.progress import Progress, silent
@@ -186,14 +188,14 @@ class BackupSweep(Sweep):
         return wait if now + wait > self._desk.now() + EARLY else AT_ONCE
 
     def _due(self, schedule: BackupSchedule, backups: Sequence[Backup]) -> float:
-        """Return when the next is due: by the newest there is, or else now."""
-        good = [each.made for each in backups if not each.problem]
-        if not good:
-            return self._desk.now()
-        newest = max(good)
-        if schedule.every is not None:
-            return newest + schedule.every
-        return schedule.next_after(newest, CALL) or newest
+        """Return when the next is due: by the newest there is, or else now.
+
+        One that is made later than now shows that the clock was set back; it is not waited for.
+        """
+        good, now = [each.made for each in backups if not each.problem], self._desk.now()
+        if not good or good[-1] > now + SHORTEST:
+            return now
+        return replace(schedule, made=good[-1]).next_after(good[-1], CALL) or now
 
     def _run(self, schedule: BackupSchedule, folder: Folder, backups: Sequence[Backup]) -> None:
         """Make one: full if there are enough incremental ones, or where one cannot be built on."""

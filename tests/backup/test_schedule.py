@@ -1,6 +1,7 @@
 """Backups that are made by themselves, and what the audit says of them."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,6 +48,24 @@ def test_backups_come_by_themselves(tmp_path: Path) -> None:
         done = {entry.operation for entry in system.audit.each()}
         assert {"backup.schedule", "backup.create", "backup.remove"} <= done
     Backups(folder).verify()
+
+
+@pytest.mark.parametrize("when", [{"every": 3600.0}, {"cron": "0 3 * * *"}])
+def test_a_clock_that_was_set_back(tmp_path: Path, when: dict[str, Any]) -> None:
+    """The next backup is made at once, not when the clock is where it was; and only one is."""
+    path, folder = tmp_path / "ledger.db", tmp_path / "backups"
+    fill(path, 1)
+    with opened(path, VirtualClock(NOW)) as system:
+        system.backup.create(folder)
+    clock = VirtualClock(NOW - 1_000_000.0)
+    with opened(path, clock) as system:
+        system.backup.schedule(folder, **when)
+        for _ in range(60):
+            assert system.idle(DEADLINE)
+            clock.advance(10.0)
+    made = [each.made for each in Backups(folder).list()]
+    assert len(made) == 2
+    assert made[1] < NOW - 900_000.0
 
 
 def test_wrong_schedules_are_refused(tmp_path: Path) -> None:
