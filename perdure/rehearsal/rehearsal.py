@@ -34,8 +34,7 @@ class Rehearsing:
         self._aliases = catalogue.aliases()
         self._largest = largest
         self._tell = tell
-        registry = Registry(reader, _keep_nothing, letter=0, moment=0.0)
-        self._evolution = Evolution(registry, catalogue.stored())
+        self._evolution = Evolution(Registry.only_read(reader), catalogue.stored())
         self._done = 0
 
     def run(self, *, migrate: bool) -> Rehearsal:
@@ -128,10 +127,6 @@ class Rehearsing:
 
 def _no_class(kind: str) -> str:
     return f"the code has no class of kind {kind}; give it, or say aliases = [{kind!r}] in another"
-
-
-def _keep_nothing(_row: object) -> None:
-    """Take a row that is not to be stored."""
 
 
 def rehearse(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from ..persistence.codec.codec import Codec
 from ..persistence.errors import CorruptState
@@ -12,8 +11,6 @@ from ..persistence.records.records import StoredAgent
 from ..persistence.schema.rewrite import Rewritten
 from ..persistence.state.state import Layout
 from ..persistence.store.store import StoreReader
-
-_PAGE: Final = 1000
 
 
 def unreadable(
@@ -53,15 +50,9 @@ def _texts(
             yield plain.name, None, plain.codec, text
     for log in layout.logs:
         length = stored.log_lengths.get(log.name, 0) if log.name not in written else 0
-        for start in range(0, length, _PAGE):
-            texts = reader.log_items(agent, log.name, start, min(length, start + _PAGE))
-            for position, text in enumerate(texts, start):
-                yield log.name, position, log.codec, text
+        for position, text in enumerate(reader.log_texts(agent, log.name, length)):
+            yield log.name, position, log.codec, text
     for mapping in layout.maps:
-        after: str | int | None = None
-        while mapping.name not in written and (
-            page := reader.map_page(agent, mapping.name, after, _PAGE)
-        ):
-            for key, text in page:
+        if mapping.name not in written:
+            for key, text in reader.map_texts(agent, mapping.name):
                 yield mapping.name, key, mapping.codec, text
-            after = page[-1][0]

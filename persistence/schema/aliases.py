@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from ..errors import ConfigurationError
 from ..names.scope import Scope
 from ..records.checksums import intact, of_entry, of_field, of_item
 from ..records.records import (
-    AgentRow,
     Commit,
     Counters,
     Delta,
@@ -161,30 +160,20 @@ class _CarryOver:
         for name, (text, crc) in stored.fields.items():
             if intact(of_field, head.agent, name, text, crc) and (fresh := at(name, text)) != text:
                 delta.fields[name] = fresh
+        items: list[ItemRow] = []
         for name, length in stored.log_lengths.items():
-            for position, text in enumerate(self._items(head, name, length)):
+            for position, text in enumerate(self._store.log_texts(head.agent, name, length)):
                 if (fresh := at(name, text, str(position))) != text:
                     crc = of_item(head.agent, name, position, fresh)
-                    delta.items = [
-                        *delta.items, ItemRow(head.agent, name, position, fresh, crc)
-                    ]  # fmt: skip
+                    items.append(ItemRow(head.agent, name, position, fresh, crc))
+        delta.items = items
         for name in self._store.map_fields(head.agent):
-            for key, text in self._entries(head, name):
+            for key, text in self._store.map_texts(head.agent, name):
                 if (fresh := at(name, text, str(key))) != text:
                     crc = of_entry(head.agent, name, key, fresh)
                     row = EntryRow(head.agent, name, key, fresh, crc)
                     delta.entries[head.agent, name, key] = row
         return delta or None
-
-    def _items(self, head: AgentRow, name: str, length: int) -> Iterator[str]:
-        for start in range(0, length, _PAGE):
-            yield from self._store.log_items(head.agent, name, start, min(length, start + _PAGE))
-
-    def _entries(self, head: AgentRow, name: str) -> Iterator[tuple[str | int, str]]:
-        after: str | int | None = None
-        while page := self._store.map_page(head.agent, name, after, _PAGE):
-            yield from page
-            after = page[-1][0]
 
     def _body(self, body: str, key: str, method: str) -> str:
         old, new = in_mail(self._old, key, method), in_mail(self._new, key, method)

@@ -223,12 +223,7 @@ class Evolution:
 
 def refuse_incompatible(reader: StoreReader, classes: Iterable[Stored]) -> None:
     """Refuse classes that cannot read what is stored, as ``Evolution.refuse_incompatible``."""
-    registry = Registry(reader, _keep_nothing, letter=0, moment=0.0)
-    Evolution(registry, classes).refuse_incompatible(reader)
-
-
-def _keep_nothing(_row: object) -> None:
-    """Take a row that is not to be stored."""
+    Evolution(Registry.only_read(reader), classes).refuse_incompatible(reader)
 
 
 def _why(plan: _Plan) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 from ..records.shared_tables import SCHEMAS
 from ..records.tables import Change, Order, Row
@@ -85,6 +85,11 @@ class Registry:
         self._known = {each.number: each for each in registered(reader)}
         self._waiting: dict[int, Registered] = {}
         """Those that nothing was written with yet."""
+
+    @classmethod
+    def only_read(cls, reader: StoreReader) -> Self:
+        """Return the registry of a store in which nothing is to be changed: new rows are lost."""
+        return cls(reader, lambda _row: None, letter=0, moment=0.0)
 
     def enter(self, kind: str, schema: Schema) -> int:
         """Return the number of a schema of a kind, which may be new."""

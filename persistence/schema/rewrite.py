@@ -27,7 +27,6 @@ CONVERT: Final = "(convert)"
 """The name in the journal of a commit that stores fields otherwise, and changes no value."""
 MIGRATE: Final = "(migrate)"
 """The name of one that migrates an agent."""
-_PAGE: Final = 1000
 _EMPTY: Final = {"log": "[]", "map": "{}", "map[int]": "{}"}
 
 
@@ -156,17 +155,9 @@ class Rewriting:
         if mark is None:
             return msgspec.json.decode(sound_text(self._stored, name))
         if mark >= 0:
-            texts: list[str] = []
-            for start in range(0, mark, _PAGE):
-                texts += self._reader.log_items(head.agent, name, start, min(mark, start + _PAGE))
-            self._items[name] = texts
+            texts = self._items[name] = [*self._reader.log_texts(head.agent, name, mark)]
             return [msgspec.json.decode(text) for text in texts]
-        entries: dict[str | int, str] = {}
-        after: str | int | None = None
-        while page := self._reader.map_page(head.agent, name, after, _PAGE):
-            entries.update(page)
-            after = page[-1][0]
-        self._entries[name] = entries
+        entries = self._entries[name] = dict(self._reader.map_texts(head.agent, name))
         return {key: msgspec.json.decode(text) for key, text in entries.items()}
 
     def _take(self, step: Migration, data: Data) -> Data:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal, NamedTuple, Protocol, TypeAlias
+from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from ..records.records import (
     AgentRow,
@@ -27,6 +27,8 @@ from .lease import NO_LEASE, Lease, Owner
 
 Listed: TypeAlias = Literal["agents", "journal", "dead_letters", "mailbox", "timers"]
 """What a store lists and counts by agent."""
+TEXTS_PAGE: Final = 1000
+"""Items of a log, or entries of a map, that are read at once where all are."""
 TimerPlace: TypeAlias = tuple[float, str, str, str]
 """Where a timer stands: when it is due, its agent's kind and key, its name."""
 
@@ -113,6 +115,18 @@ class StoreReader(ABC):
         self, agent: int, field: str, after: str | int | None, limit: int
     ) -> list[tuple[str | int, str]]:
         """Return up to ``limit`` verified entries in key order, those after ``after``."""
+
+    def log_texts(self, agent: int, field: str, length: int) -> Iterator[str]:
+        """Iterate over the texts of a log of that length, read a page at a time."""
+        for start in range(0, length, TEXTS_PAGE):
+            yield from self.log_items(agent, field, start, min(length, start + TEXTS_PAGE))
+
+    def map_texts(self, agent: int, field: str) -> Iterator[tuple[str | int, str]]:
+        """Iterate over the entries of a map in key order, read a page at a time."""
+        after: str | int | None = None
+        while page := self.map_page(agent, field, after, TEXTS_PAGE):
+            yield from page
+            after = page[-1][0]
 
     @abstractmethod
     def map_count(self, agent: int, field: str) -> int:

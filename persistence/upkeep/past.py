@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from ..records.journal import JournalDelta, read_delta
 from ..records.records import BaseFields, StoredAgent
 from ..store.store import StoreReader
-
-_PAGE: Final = 512
 
 Known: TypeAlias = tuple[bool, str | None]
 """Whether a value is known, and its text; None where there was none, or the default."""
@@ -105,10 +103,7 @@ class Past:
 
     def current_keys(self, field: str) -> Iterator[str | int]:
         """Iterate over the keys that a map has now."""
-        after: str | int | None = None
-        while page := self._reader.map_page(self.agent, field, after, _PAGE):
-            yield from (key for key, _ in page)
-            after = page[-1][0]
+        return (key for key, _ in self._reader.map_texts(self.agent, field))
 
     def known(self, version: int) -> Iterator[tuple[int, JournalDelta]]:
         """Iterate from ``version`` down to the first lost entry, or to the oldest."""

@@ -197,7 +197,7 @@ def test_which_steps_lead_on(source: str, target: str, taken: list[str] | None) 
 def test_the_registry_gives_a_schema_one_number() -> None:
     """However often its class comes, and in whatever order."""
     store = filled({"x": (1, [])})
-    registry = Registry(store, lambda _: None, letter=0, moment=0.0)
+    registry = Registry.only_read(store)
     (known,) = registry.of("Desk")
     assert registry.enter("Desk", known.schema) == known.number == 1
     assert registry.enter("Other", known.schema) == 2

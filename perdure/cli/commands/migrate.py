@@ -63,15 +63,10 @@ def _kinds(evolution: Evolution, wish: MigrationWish) -> list[str]:
 
 def _dry(url: str, catalogue: Catalogue, wish: MigrationWish, tell: object) -> MigrationReport:
     with closing(open_reader(url)) as reader:
-        registry = Registry(reader, _keep_nothing, letter=0, moment=0.0)
-        evolution = Evolution(registry, catalogue.stored())
+        evolution = Evolution(Registry.only_read(reader), catalogue.stored())
         goals = {kind: evolution.number(kind, wish.version) for kind in _kinds(evolution, wish)}
         progress = Progress(reader, goals, tell)  # type: ignore[arg-type]
         return tried(reader, evolution, goals, progress, largest=Limits().largest_value, dry=True)
-
-
-def _keep_nothing(_row: object) -> None:
-    """Take a row that is not to be stored."""
 
 
 def _wet(url: str, catalogue: Catalogue, wish: MigrationWish, tell: object) -> MigrationReport:
