@@ -14,6 +14,8 @@ from examples.flights import data
 from examples.flights.worker import work
 from perdure import Agent, AgentSystem, Backups, State
 
+from ..workload import percentiles
+
 MIB = 2**20
 
 
@@ -71,18 +73,21 @@ def stall(folder: Path, *, seconds: float, period: Literal["month", "year"]) -> 
 
         busy = _commits(lambda: ticker.call(Ticker.tick).get(), back_up)
     return {
-        **{f"quiet_{name}": value for name, value in _spread(quiet).items()},
-        **{f"busy_{name}": value for name, value in _spread(busy).items()},
+        "quiet_p99": percentiles(quiet)["p99_ms"],
+        "quiet_longest": max(quiet),
+        "busy_p99": percentiles(busy)["p99_ms"],
+        "busy_longest": max(busy),
         "backup_seconds": statistics.median(made),
     }
 
 
 def _commits(commit: Callable[[], object], meanwhile: Callable[[], object]) -> list[float]:
+    """Return how many milliseconds each commit took."""
     ended, taken = threading.Event(), list[float]()
 
     def go() -> None:
         while not ended.is_set():
-            taken.append(_seconds(commit))
+            taken.append(1000 * _seconds(commit))
 
     thread = threading.Thread(target=go)
     thread.start()
@@ -92,15 +97,6 @@ def _commits(commit: Callable[[], object], meanwhile: Callable[[], object]) -> l
         ended.set()
         thread.join()
     return taken
-
-
-def _spread(taken: list[float]) -> dict[str, float]:
-    ordered = sorted(taken)
-    return {
-        "p50": 1000 * statistics.median(ordered),
-        "p99": 1000 * ordered[int(len(ordered) * 0.99)],
-        "longest": 1000 * ordered[-1],
-    }
 
 
 def _seconds(work: Callable[[], object]) -> float:
