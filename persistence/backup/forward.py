@@ -9,15 +9,13 @@ from typing import Any, Final
 import msgspec
 
 from ..errors import BackupFailed
-from ..records.checksums import intact_record, of_entry, of_item
+from ..records.checksums import intact_record
 from ..records.journal import JournalDelta, read_delta, read_shape, shape_text
 from ..records.records import (
     AgentRow,
     Commit,
     Deletion,
     Delta,
-    EntryRow,
-    ItemRow,
     JournalRow,
     Shape,
 )
@@ -224,20 +222,14 @@ def rows_of(agent: int, delta: JournalDelta) -> Delta:
     made.fields = {name: bytes(raw).decode() for name, raw in delta.set.items()}
     if delta.truncate:
         made.truncated.update(delta.truncate)
-    items = []
     for name, (start, texts) in delta.append.items():
-        for position, raw in enumerate(texts, start):
-            text = bytes(raw).decode()
-            items.append(ItemRow(agent, name, position, text, of_item(agent, name, position, text)))
-    made.items = items
+        made.append(name, start, (bytes(raw).decode() for raw in texts))
     for name, keys in delta.delete.items():
         for key in keys:
-            made.entries[agent, name, key] = None
+            made.put(name, key, None)
     for name, pairs in delta.put.items():
         for key, raw in pairs:
-            text = bytes(raw).decode()
-            row = EntryRow(agent, name, key, text, of_entry(agent, name, key, text))
-            made.entries[agent, name, key] = row
+            made.put(name, key, bytes(raw).decode())
     return made
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from .chain import START, AuditRecord, Chain
+from .checksums import of_entry, of_item
 from .tables import Change
 from .texts import Replacement
 
@@ -224,6 +225,22 @@ class Delta:
     def __bool__(self) -> bool:
         """Tell whether it changes anything."""
         return bool(self.fields) or not self.plain
+
+    def append(self, field: str, start: int, texts: Iterable[str]) -> None:
+        """Append items to a log, the first at ``start``."""
+        agent = self.agent
+        rows = (
+            ItemRow(agent, field, at, text, of_item(agent, field, at, text))
+            for at, text in enumerate(texts, start)
+        )
+        self.items = [*self.items, *rows]
+
+    def put(self, field: str, key: str | int, text: str | None) -> None:
+        """Put an entry into a map; with None, remove it."""
+        agent, row = self.agent, None
+        if text is not None:
+            row = EntryRow(agent, field, key, text, of_entry(agent, field, key, text))
+        self.entries[agent, field, key] = row
 
     def merge(self, later: Delta) -> None:
         """Add what ``later`` changed after this; nothing more if it is added twice in a row."""

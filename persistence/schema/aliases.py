@@ -13,12 +13,11 @@ from typing import Final
 
 from ..errors import ConfigurationError
 from ..names.scope import Scope
-from ..records.checksums import intact, of_entry, of_field, of_item
+from ..records.checksums import intact, of_field, of_item
 from ..records.records import (
     Commit,
     Counters,
     Delta,
-    EntryRow,
     ItemRow,
     Renaming,
     StoredAgent,
@@ -170,9 +169,7 @@ class _CarryOver:
         for name in self._store.map_fields(head.agent):
             for key, text in self._store.map_texts(head.agent, name):
                 if (fresh := at(name, text, str(key))) != text:
-                    crc = of_entry(head.agent, name, key, fresh)
-                    row = EntryRow(head.agent, name, key, fresh, crc)
-                    delta.entries[head.agent, name, key] = row
+                    delta.put(name, key, fresh)
         return delta or None
 
     def _body(self, body: str, key: str, method: str) -> str:

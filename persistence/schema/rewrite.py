@@ -11,9 +11,8 @@ import msgspec
 from ..codec.codec import Codec
 from ..codec.explain import name_of
 from ..errors import CorruptState, MigrationFailed, PerdureError
-from ..records.checksums import of_entry, of_item
 from ..records.journal import shape_text
-from ..records.records import Delta, EntryRow, ItemRow, StoredAgent, map_mark
+from ..records.records import Delta, StoredAgent, map_mark
 from ..secrets.place import in_state
 from ..secrets.tokens import PREFIX
 from ..store.store import StoreReader
@@ -219,7 +218,7 @@ class Rewriting:
             self._delta.truncated[name] = 0
             return
         for key in self._entries.get(name, {}):
-            self._delta.entries[self._stored.head.agent, name, key] = None
+            self._delta.put(name, key, None)
 
     def _log(self, log: TargetField, data: Data, touched: set[str]) -> None:
         name, mark = log.name, self._stored.shape.get(log.name, 0)
@@ -250,20 +249,13 @@ class Rewriting:
         ]
 
     def _put_items(self, name: str, texts: list[str]) -> None:
-        agent, known = self._stored.head.agent, self._items.get(name, [])
-        same = 0
+        known, same = self._items.get(name, []), 0
         while same < min(len(known), len(texts)) and known[same] == texts[same]:
             same += 1
         if same < len(known):
             self._delta.truncated[name] = same
         if same < len(texts):
-            self._delta.items = [
-                *self._delta.items,
-                *(
-                    ItemRow(agent, name, at, text, of_item(agent, name, at, text))
-                    for at, text in enumerate(texts[same:], same)
-                ),
-            ]
+            self._delta.append(name, same, texts[same:])
         self._no_plain(name)
         if texts or name in self._stored.shape:
             self._shape[name] = len(texts)
@@ -318,13 +310,12 @@ class Rewriting:
         return texts
 
     def _put_entries(self, name: str, texts: dict[str | int, str]) -> None:
-        agent, known = self._stored.head.agent, self._entries.get(name, {})
+        known = self._entries.get(name, {})
         for key in known.keys() - texts.keys():
-            self._delta.entries[agent, name, key] = None
+            self._delta.put(name, key, None)
         for key, text in texts.items():
             if known.get(key) != text:
-                row = EntryRow(agent, name, key, text, of_entry(agent, name, key, text))
-                self._delta.entries[agent, name, key] = row
+                self._delta.put(name, key, text)
         self._no_plain(name)
 
     def _parts(self, name: str, form: Any, declared: str) -> Any:  # noqa: ANN401 - of the form

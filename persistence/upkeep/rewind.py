@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import NoReturn
 
 from ..errors import CorruptState
-from ..records.checksums import of_entry, of_item
 from ..records.journal import shape_text
-from ..records.records import Delta, EntryRow, ItemRow, StoredAgent
+from ..records.records import Delta, StoredAgent
 from ..secrets.place import in_state
 from ..state.state import Layout, PlainField
 from ..store.store import StoreReader
@@ -97,12 +96,13 @@ class Rewinding:
             shortest = min(shortest, then)
         delta.truncated[field] = shortest
         self.cut_to[field] = then
+        texts: list[str] = []
         for position in range(shortest, then):
             text = past.item_at(field, position, version)
             if text is None:
                 self._unknown(f"item {position} of {field} is not known any more")
-            crc = of_item(self._agent, field, position, text)
-            delta.items = [*delta.items, ItemRow(self._agent, field, position, text, crc)]
+            texts.append(text)
+        delta.append(field, shortest, texts)
 
     def put_back(self, delta: Delta, field: str, version: int) -> None:
         """Let ``delta`` give a map the entries it had at ``version``."""
@@ -117,11 +117,7 @@ class Rewinding:
             known, text = past.entry_at(field, key, version)
             if not known:
                 self._unknown(f"{field}[{key!r}] at version {version} is not known any more")
-            row = None
-            if text is not None:
-                crc = of_entry(self._agent, field, key, text)
-                row = EntryRow(self._agent, field, key, text, crc)
-            delta.entries[self._agent, field, key] = row
+            delta.put(field, key, text)
 
     def _collect(self, version: int, unchanged: Mapping[str, str]) -> bool:
         fields: dict[str, str] = {}

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from ..errors import StateUnknown
-from ..records.checksums import of_entry, of_item
 from ..records.journal import JournalDelta, shape_text
-from ..records.records import Delta, EntryRow, ItemRow, Shape, StoredAgent
+from ..records.records import Delta, Shape, StoredAgent
 from ..store.store import StoreReader
 from .past import Past
 from .versions import Versions
@@ -56,15 +55,11 @@ class StateCopy:
         """Return what makes it of nothing, for a store that knows its schema by a number."""
         made = Delta(agent)
         made.fields = dict(self.fields)
-        made.items = [
-            ItemRow(agent, name, at, text, of_item(agent, name, at, text))
-            for name, log in self.logs.items()
-            for at, text in enumerate(log)
-        ]
+        for name, log in self.logs.items():
+            made.append(name, 0, log)
         for name, entries in self.maps.items():
             for key, text in entries.items():
-                row = EntryRow(agent, name, key, text, of_entry(agent, name, key, text))
-                made.entries[agent, name, key] = row
+                made.put(name, key, text)
         made.shape = shape_text(self.whole_shape(), schema)
         return made
 
