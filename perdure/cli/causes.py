@@ -13,8 +13,10 @@ from .terminal.options import (
     Key,
     Kind,
     Listing,
+    OfChain,
     OfKey,
     OfKind,
+    OfSession,
     Printing,
     Store,
     TimelineFormat,
@@ -29,12 +31,8 @@ def timeline(
     *,
     kind: OfKind = None,
     key: OfKey = None,
-    correlation: Annotated[
-        int | None, typer.Option(metavar="ID", help="Only of a chain of messages.")
-    ] = None,
-    session: Annotated[
-        str | None, typer.Option(metavar="ID", callback=name, help="Only of a session.")
-    ] = None,
+    correlation: OfChain = None,
+    session: OfSession = None,
     since: Annotated[
         str | None, typer.Option(metavar="TIME", help="Only from then on: seconds, or a date.")
     ] = None,

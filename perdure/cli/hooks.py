@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .terminal.options import HooksAction, Listing, OfKey, OfKind, Store, name
+from .terminal.options import HooksAction, Listing, OfChain, OfKey, OfKind, Store, name
 
 
 def hooks(
@@ -26,9 +26,7 @@ def hooks(
     ] = None,
     kind: OfKind = None,
     key: OfKey = None,
-    correlation: Annotated[
-        int | None, typer.Option(metavar="ID", help="Only of a chain of messages.")
-    ] = None,
+    correlation: OfChain = None,
     outcome: Annotated[
         str | None,
         typer.Option(

@@ -7,7 +7,16 @@ from typing import Annotated
 import typer
 
 from .terminal.exits import ExitCode
-from .terminal.options import AsJson, OfKind, SchemaAction, Store, names, text
+from .terminal.options import (
+    AsJson,
+    JUnitFile,
+    OfKind,
+    SchemaAction,
+    SecretKeys,
+    Store,
+    names,
+    text,
+)
 
 
 def schema(
@@ -57,14 +66,6 @@ Code = Annotated[
         help="The code: a module, or MODULE:NAME for an Agent subclass or a list of them.",
     ),
 ]
-KeysOf = Annotated[
-    str | None,
-    typer.Option(
-        metavar="WHERE",
-        show_default=False,
-        help="The keys of secrets: a file, env:VARIABLE or keyring:SERVICE.",
-    ),
-]
 
 
 def migrate(
@@ -88,7 +89,7 @@ def migrate(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Change nothing; say what would be done.")
     ] = False,
-    keys: KeysOf = None,
+    keys: SecretKeys = None,
     json: AsJson = False,
 ) -> ExitCode:
     """Bring all stored agents to the schemas of their classes. This command writes.
@@ -122,11 +123,8 @@ def rehearse(
     migrate: Annotated[
         bool, typer.Option("--migrate", help="Also run the migrations, in memory.")
     ] = False,
-    keys: KeysOf = None,
-    junit: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", callback=text, help="Write JUnit XML.", show_default=False),
-    ] = None,
+    keys: SecretKeys = None,
+    junit: JUnitFile = None,
     json: AsJson = False,
 ) -> ExitCode:
     """Try some code on everything that is stored, and tell what would fail.

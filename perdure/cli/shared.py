@@ -12,6 +12,9 @@ from .terminal.options import (
     AsJson,
     AuditAction,
     Listing,
+    OfChain,
+    Sealed,
+    SecretKeys,
     SecretsAction,
     SessionsAction,
     StateAction,
@@ -41,9 +44,7 @@ def audit(
     operation: Annotated[
         str | None, typer.Option(metavar="OPERATION", help="Only of an operation, as read.")
     ] = None,
-    correlation: Annotated[
-        int | None, typer.Option(metavar="ID", help="Only of a chain of messages.")
-    ] = None,
+    correlation: OfChain = None,
     keys: Annotated[
         str | None,
         typer.Option(
@@ -98,9 +99,7 @@ def state(
     keep: Annotated[
         bool, typer.Option("--keep", help="Import only keys that are not there yet.")
     ] = False,
-    sealed: Annotated[
-        bool, typer.Option("--sealed", help="Export secrets, too, as encrypted as they are stored.")
-    ] = False,
+    sealed: Sealed = False,
     force: Annotated[
         bool, typer.Option("--force", help="Set a key also where it holds a secret.")
     ] = False,
@@ -184,9 +183,7 @@ def sessions(
         str | None,
         typer.Option("--as", metavar="ID", callback=name, help="Import under another id."),
     ] = None,
-    sealed: Annotated[
-        bool, typer.Option("--sealed", help="Export secrets, too, as encrypted as they are stored.")
-    ] = False,
+    sealed: Sealed = False,
     listing: Listing,
 ) -> None:
     """List sessions, show one, move one from store to store.
@@ -214,12 +211,7 @@ def secrets(
         SecretsAction, typer.Argument(metavar="ACTION", help="What to do.")
     ] = SecretsAction.STATUS,
     *,
-    keys: Annotated[
-        str | None,
-        typer.Option(
-            metavar="WHERE", help="A key file, env:VARIABLE or keyring:SERVICE.", show_default=False
-        ),
-    ] = None,
+    keys: SecretKeys = None,
     pickles: Annotated[
         str | None,
         typer.Option(

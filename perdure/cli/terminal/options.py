@@ -327,15 +327,12 @@ OfKind: TypeAlias = Annotated[
         show_default=False,
     ),
 ]  # fmt: skip
-OfTurns: TypeAlias = Annotated[
-    int | None,
-    typer.Option(
-        "--correlation", metavar="N", help="Only of this chain.", show_default=False
-    ),
-]  # fmt: skip
+OfChain: TypeAlias = Annotated[
+    int | None, typer.Option("--correlation", metavar="ID", help="Only of a chain of messages.")
+]
 OfSession: TypeAlias = Annotated[
     str | None,
-    typer.Option("--session", metavar="ID", help="Only of this session.", show_default=False),
+    typer.Option("--session", metavar="ID", callback=name, help="Only of a session."),
 ]
 FirstTurn: TypeAlias = Annotated[
     str | None,
@@ -379,5 +376,22 @@ OfKey: TypeAlias = Annotated[
     typer.Option(
         "--key", metavar="KEY", callback=name, help="Only of the agents of this key.",
         show_default=False,
+    ),
+]  # fmt: skip
+SecretKeys: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--keys", metavar="WHERE", show_default=False,
+        help="The keys of secrets: a file, env:VARIABLE or keyring:SERVICE.",
+    ),
+]  # fmt: skip
+Sealed: TypeAlias = Annotated[
+    bool,
+    typer.Option("--sealed", help="Export secrets, too, as encrypted as they are stored."),
+]
+JUnitFile: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--junit", metavar="FILE", callback=text, help="Write JUnit XML.", show_default=False
     ),
 ]  # fmt: skip
