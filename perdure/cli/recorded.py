@@ -215,6 +215,6 @@ def replay_schedules(
     wanted = Wanted(None, None, kind, key, correlation, session, first, last, most)
     when = When(
         at, every, cron, zone, against, workers, keep, tuple(ignore or ()),
-        tuple(any_order or ()), tolerance,
+        tuple(any_order or ()), tolerance, wanted,
     )  # fmt: skip
-    return handle(store, action, schedule, when, wanted, listing)
+    return handle(store, action, schedule, when, listing)

@@ -34,7 +34,6 @@ from ..terminal.screen import Screen, Working, print_json, working
 from ..terminal.text import moment, size
 from .owned import owned
 
-"""Stands for standard input or output where a file is named."""
 _MEGABYTE: Final = 1 << 20
 _MOST_USES: Final = 100
 

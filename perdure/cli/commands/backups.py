@@ -143,10 +143,10 @@ def _restore(asked: BackupCommand) -> ExitCode:
 def _recover(asked: BackupCommand) -> ExitCode:
     if asked.name is not None:
         raise ConfigurationError("--at and --time find the backup: leave out NAME")
-    moment_asked = None if asked.time is None else seconds_of(asked.time, "--time")
+    time = seconds_of(asked.time, "--time")
     with _told() as tell:
         found = asked.backups().recover(
-            asked.target, sequence=asked.at, time=moment_asked, store=asked.store or None, tell=tell
+            asked.target, sequence=asked.at, time=time, store=asked.store or None, tell=tell
         )
     return _say_recovered(asked, found)
 
@@ -155,11 +155,9 @@ def _go_back(asked: BackupCommand) -> ExitCode:
     if not asked.store or asked.target or asked.name is not None:
         message = "--in-place needs --store and --at or --time, and takes neither NAME nor --to"
         raise ConfigurationError(message)
-    moment_asked = None if asked.time is None else seconds_of(asked.time, "--time")
+    time = seconds_of(asked.time, "--time")
     with _told() as tell:
-        found = asked.backups().go_back(
-            asked.store, sequence=asked.at, time=moment_asked, tell=tell
-        )
+        found = asked.backups().go_back(asked.store, sequence=asked.at, time=time, tell=tell)
     return _say_recovered(asked, found)
 
 

@@ -49,8 +49,7 @@ class Executions:
             "correlation": self.correlation, "outcome": self.outcome, "longer": self.longer,
         }  # fmt: skip
         for name in ("since", "until"):
-            text = getattr(self, name)
-            given[name] = None if text is None else seconds_of(text, f"--{name}")
+            given[name] = seconds_of(getattr(self, name), f"--{name}")
         chosen: Any = {name: value for name, value in given.items() if value is not None}
         return chosen  # type: ignore[no-any-return]
 

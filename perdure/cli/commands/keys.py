@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from ...persistence.secrets.keys import EnvironmentKeys, FileKeys, KeyProvider, KeyringKeys
+from ...persistence.secrets.keys import (
+    EnvironmentKeys,
+    FileKeys,
+    KeyProvider,
+    KeyringKeys,
+    Keys,
+)
 
 
 def provider_of(keys: str) -> KeyProvider:
@@ -13,3 +19,8 @@ def provider_of(keys: str) -> KeyProvider:
     if colon and kind == "keyring":
         return KeyringKeys(rest)
     return FileKeys(keys)
+
+
+def keys_of(secrets: str | None) -> Keys:
+    """Return the keys for values whose secrets are sealed with those that a word names."""
+    return Keys() if secrets is None else Keys(secrets=provider_of(secrets))

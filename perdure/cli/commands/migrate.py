@@ -14,15 +14,14 @@ from ...persistence.errors import ConfigurationError
 from ...persistence.schema.aliases import carry_over
 from ...persistence.schema.evolution import Evolution
 from ...persistence.schema.registry import Registry
-from ...persistence.schema.trial import MigrationReport, Progress, tried
-from ...persistence.secrets.keys import Keys
+from ...persistence.schema.trial import MigrationReport, Progress, Tell, tried
 from ...persistence.secrets.vault import Vault
 from ...persistence.store.lease import Owner
 from ...url import open_reader, open_store
 from ..terminal.exits import ExitCode
 from ..terminal.screen import Screen, print_json, working
 from ..terminal.values import line
-from .keys import provider_of
+from .keys import keys_of
 from .owned import owned
 
 
@@ -38,10 +37,8 @@ class MigrationWish:
 
 def migrate(url: str, code: str, wish: MigrationWish, *, json: bool) -> ExitCode:
     """Migrate the agents of a store; PROBLEMS if one cannot be: then none is."""
-    secrets = Keys() if wish.keys is None else Keys(secrets=provider_of(wish.keys))
-    catalogue = Catalogue(
-        load_agents(code), largest=Limits().largest_value, vault=Vault(secrets, None)
-    )
+    vault = Vault(keys_of(wish.keys), None)
+    catalogue = Catalogue(load_agents(code), largest=Limits().largest_value, vault=vault)
     if wish.version is not None and len(wish.kinds) != 1:
         raise ConfigurationError("--to is a version of one kind: give --kind as well")
     with working("migrating", 0) as progress:
@@ -61,26 +58,21 @@ def _kinds(evolution: Evolution, wish: MigrationWish) -> list[str]:
     return list(wish.kinds) or evolution.kinds()
 
 
-def _dry(url: str, catalogue: Catalogue, wish: MigrationWish, tell: object) -> MigrationReport:
+def _dry(url: str, catalogue: Catalogue, wish: MigrationWish, tell: Tell) -> MigrationReport:
     with closing(open_reader(url)) as reader:
         evolution = Evolution(Registry.only_read(reader), catalogue.stored())
         goals = {kind: evolution.number(kind, wish.version) for kind in _kinds(evolution, wish)}
-        progress = Progress(reader, goals, tell)  # type: ignore[arg-type]
+        progress = Progress(reader, goals, tell)
         return tried(reader, evolution, goals, progress, largest=Limits().largest_value, dry=True)
 
 
-def _wet(url: str, catalogue: Catalogue, wish: MigrationWish, tell: object) -> MigrationReport:
+def _wet(url: str, catalogue: Catalogue, wish: MigrationWish, tell: Tell) -> MigrationReport:
     _carry_over(url, catalogue)
     with owned(url) as system:
         runtime = system._runtime  # noqa: SLF001 - a part of the project
         evolution = Evolution(runtime.evolution.registry, catalogue.stored())
         kinds = _kinds(evolution, wish)
-        return runtime.migrations.run(
-            evolution,
-            kinds=kinds,
-            version=wish.version,
-            tell=tell,  # type: ignore[arg-type]
-        )
+        return runtime.migrations.run(evolution, kinds=kinds, version=wish.version, tell=tell)
 
 
 def _carry_over(url: str, catalogue: Catalogue) -> None:
@@ -88,8 +80,7 @@ def _carry_over(url: str, catalogue: Catalogue) -> None:
     aliases = catalogue.aliases()
     if not aliases:
         return
-    with closing(open_reader(url)):  # opening for writing would make a store where there is none
-        pass
+    open_reader(url).close()  # opening for writing would make a store where there is none
     with closing(open_store(url, sync="power")) as store:
         counters = store.acquire(Owner.this_process())
         carry_over(store, counters, aliases, catalogue.vault.sealer, time.time())

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from contextlib import closing
-from pathlib import Path
 
 from ...actors.agent.blueprint import Catalogue
 from ...actors.agent.program import load_agents
 from ...actors.system.options import Limits
-from ...persistence.errors import ConfigurationError
-from ...persistence.secrets.keys import Keys
 from ...persistence.secrets.vault import Vault
 from ...rehearsal.rehearsal import rehearse
 from ...rehearsal.report import Rehearsal
 from ...url import open_reader
 from ..terminal.exits import ExitCode
+from ..terminal.files import write_report
 from ..terminal.screen import Screen, print_json, working
-from .keys import provider_of
+from .keys import keys_of
 
 MOST_TOLD = 50
 """Problems that a person is told of; JSON and JUnit have all."""
@@ -26,9 +24,8 @@ def rehearse_store(
     url: str, code: str, *, migrate: bool, keys: str | None, junit: str | None, json: bool
 ) -> ExitCode:
     """Try everything; PROBLEMS if something would fail."""
-    secrets = Keys() if keys is None else Keys(secrets=provider_of(keys))
     largest = Limits().largest_value
-    catalogue = Catalogue(load_agents(code), largest=largest, vault=Vault(secrets, None))
+    catalogue = Catalogue(load_agents(code), largest=largest, vault=Vault(keys_of(keys), None))
     with closing(open_reader(url)) as reader, working("rehearsing", 0) as progress:
 
         def tell(done: int, total: int, kind: str) -> None:
@@ -36,10 +33,7 @@ def rehearse_store(
 
         found = rehearse(reader, catalogue, largest=largest, migrate=migrate, tell=tell)
     if junit is not None:
-        try:
-            Path(junit).write_text(found.junit(), encoding="utf-8")
-        except OSError as error:
-            raise ConfigurationError(f"{junit} cannot be written: {error.strerror}") from None
+        write_report(junit, found.junit())
     if json:
         print_json(found.record())
     else:

@@ -22,23 +22,24 @@ from ...replay.report import ReplayReport
 from ...replay.selection import TurnSelection
 from ...system import AgentSystem
 from ..terminal.exits import ExitCode, NotFound
+from ..terminal.files import write_report
 from ..terminal.screen import Screen, working
-from .keys import provider_of
+from .keys import keys_of
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """Which turns: one by its id, or all that fit; or one execution of a hook."""
 
-    run: str | None
-    hook_run: str | None
-    kind: str | None
-    key: str | None
-    correlation: int | None
-    session: str | None
-    first: str | None
-    last: str | None
-    limit: int | None
+    run: str | None = None
+    hook_run: str | None = None
+    kind: str | None = None
+    key: str | None = None
+    correlation: int | None = None
+    session: str | None = None
+    first: str | None = None
+    last: str | None = None
+    limit: int | None = None
 
     def selection(self) -> TurnSelection:
         """Return them as a batch takes them."""
@@ -87,8 +88,7 @@ def replay_turns(
     changed = _values(changes.message), _values(changes.state)
     program = load_program(against, Path.cwd())
     agents = program.agents
-    secrets = Keys() if keys is None else Keys(secrets=provider_of(keys))
-    with _opened(store, agents, secrets, audit=audit) as replays:
+    with _opened(store, agents, keys_of(keys), audit=audit) as replays:
         if wanted.hook_run is not None:
             found = replays.hook(
                 wanted.hook_run, details=_values(changes.details), function=program.main,
@@ -144,10 +144,7 @@ def _all(
 def _write(report: ReplayReport, output: Output) -> None:
     for path, text in ((output.junit, junit), (output.html, page)):
         if path is not None:
-            try:
-                Path(path).write_text(text(report), encoding="utf-8")
-            except OSError as error:
-                raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from None
+            write_report(path, text(report))
     if output.json:
         sys.stdout.write(report.json() + "\n")
         return

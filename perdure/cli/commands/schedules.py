@@ -47,29 +47,29 @@ class When:
     ignore: tuple[str, ...]
     any_order: tuple[str, ...]
     tolerance: float
+    wanted: Wanted
 
-    def schedule(self, name: str, wanted: Wanted) -> ReplaySchedule:
+    def schedule(self, name: str) -> ReplaySchedule:
         """Return the schedule that the options describe; ConfigurationError."""
         made = ReplaySchedule(
-            name=name, at=None if self.at is None else seconds_of(self.at, "--at"),
+            name=name, at=seconds_of(self.at, "--at"),
             every=self.every, cron=self.cron, zone=self.zone, against=self.against,
-            which=wanted.selection(), workers=self.workers, keep=self.keep,
+            which=self.wanted.selection(), workers=self.workers, keep=self.keep,
             rules=ReplayRules(self.ignore, self.tolerance, self.any_order),
         )  # fmt: skip
         made.check()
         return made
 
 
-_NEVER: Final = When(None, None, None, "UTC", None, 2, KEEP, (), (), 0.0)
+_NEVER: Final = When(None, None, None, "UTC", None, 2, KEEP, (), (), 0.0, Wanted())
 """What the options say where none is given."""
 
 
-def handle(  # noqa: PLR0917 - what a command line has
-    store: str, action: ScheduleAction, name: str | None, when: When, wanted: Wanted,
-    listing: Listing,
-) -> ExitCode:  # fmt: skip
+def handle(
+    store: str, action: ScheduleAction, name: str | None, when: When, listing: Listing
+) -> ExitCode:
     """Do what was asked for."""
-    if action is not ScheduleAction.ADD and (when != _NEVER or wanted.selection()):
+    if action is not ScheduleAction.ADD and when != _NEVER:
         message = f"`replay-schedules {action}` takes no options of `add`; a schedule has them"
         raise ConfigurationError(message)
     if action is ScheduleAction.LIST:
@@ -82,7 +82,7 @@ def handle(  # noqa: PLR0917 - what a command line has
     if action is ScheduleAction.SHOW:
         return _show(store, name, json=listing.json)
     if action is ScheduleAction.ADD:
-        return _add(store, when.schedule(name, wanted), json=listing.json)
+        return _add(store, when.schedule(name), json=listing.json)
     if action is ScheduleAction.RUN:
         return _run(store, name, json=listing.json)
     return _remove(store, name, json=listing.json)
@@ -171,9 +171,8 @@ def _tell(result: ReplayResult, *, json: bool) -> ExitCode:
         print_json(record(result))
     else:
         screen = Screen()
-        for line in (
-            ReplayReport(result.differing, result.counts, more=result.more).text().splitlines()[:-1]
-        ):
+        report = ReplayReport(result.differing, result.counts, more=result.more)
+        for line in report.text().splitlines()[:-1]:
             screen.say(line)
         screen.say(result.error or result.summary)
     return ExitCode.DONE if result.outcome == "same" else ExitCode.PROBLEMS

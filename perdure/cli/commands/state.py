@@ -36,7 +36,6 @@ from ..terminal.values import parse, short
 from .owned import owned
 from .sharing import patterns
 
-"""Stands for standard output where a file to export to is named."""
 _BY_SCOPE = ("kind", "id", "part")
 
 ScopeCount: TypeAlias = tuple[Scope, int]

@@ -45,7 +45,7 @@ class Asked:
 
     def of(self, timeline_of: Callable[..., Timeline]) -> Timeline:
         """Make the timeline."""
-        between = (_seconds(self.since, "--since"), _seconds(self.until, "--until"))
+        between = (seconds_of(self.since, "--since"), seconds_of(self.until, "--until"))
         try:
             return self._of(timeline_of, between)
         except UnknownSession as error:
@@ -123,10 +123,6 @@ def _told(event: Event) -> str:
     if event.what is EventKind.ARTIFACT:
         return f"{detail['size']} bytes"
     return short(detail.get("reason") or detail.get("error") or detail.get("answer") or "")
-
-
-def _seconds(text: str | None, option: str) -> float | None:
-    return None if text is None else seconds_of(text, option)
 
 
 _LINES: Final = Lines(

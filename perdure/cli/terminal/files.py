@@ -12,7 +12,7 @@ from typing import BinaryIO, Final
 from ...persistence.errors import ConfigurationError, PerdureError
 
 STANDARD: Final = "-"
-"""The name of the standard output."""
+"""Stands for standard input or output where a file is named."""
 
 
 @contextlib.contextmanager
@@ -49,6 +49,14 @@ def new_file(file: str) -> Iterator[BinaryIO]:
     except BaseException:
         Path(file).unlink(missing_ok=True)
         raise
+
+
+def write_report(file: str, text: str) -> None:
+    """Write a report to a file, in the place of the one before."""
+    try:
+        Path(file).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise unwritten(file, error) from None
 
 
 def unwritten(what: str, error: OSError) -> Exception:

@@ -76,11 +76,13 @@ def moment(seconds: float) -> str:
     return when.strftime("%Y-%m-%d %H:%M:%S")
 
 
-def seconds_of(text: str, what: str) -> float:
+def seconds_of(text: str | None, what: str) -> float | None:
     """Return the seconds since the epoch of a time in UTC, or of a number of such seconds.
 
-    ConfigurationError for what is neither.
+    ConfigurationError for what is neither; None where nothing is given.
     """
+    if text is None:
+        return None
     with contextlib.suppress(ValueError, OverflowError):
         when = dt.datetime.fromisoformat(text)
         return (when if when.tzinfo else when.replace(tzinfo=dt.UTC)).timestamp()
