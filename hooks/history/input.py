@@ -9,8 +9,8 @@ import msgspec
 from ...persistence.errors import told
 from ..points import Point
 from .playback import RecordedError, error_of
-from .record import as_json, form_of, json_of
-from .recording import OutsideCall
+from .record import as_json, form_of
+from .recording import OutsideCall, cause_of
 
 
 class _Error(msgspec.Struct, frozen=True):
@@ -24,7 +24,7 @@ class _Error(msgspec.Struct, frozen=True):
 
 def input_of(details: object) -> str:
     """Return what a hook is told as JSON, with what it takes to make its errors again."""
-    return json_of(details, _encode)
+    return as_json(details, _encode)
 
 
 def details_in(point: Point[Any], text: str) -> Any:  # noqa: ANN401 - the point's
@@ -38,8 +38,7 @@ def details_in(point: Point[Any], text: str) -> Any:  # noqa: ANN401 - the point
 def _kept(value: object) -> Any:  # noqa: ANN401 - what msgspec is to encode instead
     if not isinstance(value, BaseException):
         return form_of(value)
-    cause = f"{type(value).__module__}:{type(value).__qualname__}"
-    return _Error(told(value), cause, msgspec.Raw(as_json(value.args).encode()))
+    return _Error(told(value), cause_of(value), msgspec.Raw(as_json(value.args).encode()))
 
 
 _encode: Final = msgspec.json.Encoder(enc_hook=_kept).encode

@@ -107,27 +107,6 @@ def put_deferred(commit: Commit, runs: Sequence[HookRun], time: float) -> bool:
     return bool(runs)
 
 
-def as_json(value: object) -> str:
-    """Return any value as JSON for people and programs to read; what has no form, as its repr."""
-    return json_of(value, _encode)
-
-
-def json_of(value: object, encode: Callable[[object], bytes]) -> str:
-    """Return any value as JSON by ``encode``, and what that refuses by its type and the reason."""
-    try:
-        return encode(value).decode()
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        return msgspec.json.encode(f"({type(value).__name__}: {storable(str(error))})").decode()
-
-
-def exact_json(value: object) -> str | None:
-    """Return a value as JSON, None where JSON has no form for a part of it: to compare by."""
-    try:
-        return msgspec.json.encode(value).decode()
-    except (TypeError, ValueError, OverflowError, RecursionError):
-        return None
-
-
 def form_of(value: object) -> Any:  # noqa: ANN401 - what msgspec is to encode instead
     """Return another form of what JSON has none for."""
     if isinstance(value, enum.Enum):
@@ -146,6 +125,25 @@ def form_of(value: object) -> Any:  # noqa: ANN401 - what msgspec is to encode i
 
 
 _encode: Final = msgspec.json.Encoder(enc_hook=form_of).encode
+
+
+def as_json(value: object, encode: Callable[[object], bytes] = _encode) -> str:
+    """Return any value as JSON for people and programs to read; what has no form, as its repr.
+
+    What ``encode`` refuses all the same stands by its type and the reason.
+    """
+    try:
+        return encode(value).decode()
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        return msgspec.json.encode(f"({type(value).__name__}: {storable(str(error))})").decode()
+
+
+def exact_json(value: object) -> str | None:
+    """Return a value as JSON, None where JSON has no form for a part of it: to compare by."""
+    try:
+        return msgspec.json.encode(value).decode()
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return None
 
 
 def limited(text: str) -> str:

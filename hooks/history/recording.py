@@ -313,11 +313,15 @@ def _is_same(text: str, result: object) -> bool:
         return False
 
 
+def cause_of(error: BaseException) -> str:
+    """Return the class of an error as ``module:name``."""
+    return f"{type(error).__module__}:{type(error).__qualname__}"
+
+
 def raised(name: str, error: BaseException, *, awaited: bool = False, nth: int = 0) -> OutsideCall:
     """Return a call that raised, with what it takes to raise the same again."""
-    cause = f"{type(error).__module__}:{type(error).__qualname__}"
     text = f"{type(error).__name__}: {error}"
-    return OutsideCall(name, "", text, cause, as_json(error.args), awaited, nth)
+    return OutsideCall(name, "", text, cause_of(error), as_json(error.args), awaited, nth)
 
 
 def _answer(name: str, future: Any) -> OutsideCall:  # noqa: ANN401
