@@ -88,7 +88,8 @@ def compare(
         before["delta"] = after["delta"] = {}
     findings = [*_findings(before, after, rules)]
     return Replay(
-        turn.id, turn.kind, turn.key, turn.name, mode, _outcome(turn, replayed, findings),
+        turn.id, turn.kind, turn.key, turn.name, mode,
+        _outcome(before, after, findings, exact=turn.recording.exact),
         score=_score(before, after, findings), findings=findings,
         missing=list(dict.fromkeys(missing)), recorded=before,
         replayed=before if after == before else after,  # one copy: a batch keeps all of them
@@ -96,11 +97,12 @@ def compare(
     )  # fmt: skip
 
 
-def _outcome(turn: RecordedTurn, replayed: RecordedTurn, findings: list[ReplayFinding]) -> Outcome:
+def _outcome(
+    before: dict[str, Any], after: dict[str, Any], findings: list[ReplayFinding], *, exact: bool
+) -> Outcome:
     if findings:
-        return "different" if turn.recording.exact else "unclear"
-    failed = turn.recording.failed or replayed.recording.failed
-    return "failed" if failed else "same"
+        return "different" if exact else "unclear"
+    return "failed" if "failed" in (before["outcome"], after["outcome"]) else "same"
 
 
 def compare_runs(
@@ -110,10 +112,9 @@ def compare_runs(
     """Compare an execution of a hook with its replay."""
     before, after = _told_of_run(record), _told_of_run(again)
     findings = [*_findings(before, after, rules)]
-    failed = "failed" in (record.outcome, again.outcome)
     return Replay(
         record.id, record.kind, record.key, record.hook, mode,
-        ("different" if exact else "unclear") if findings else "failed" if failed else "same",
+        _outcome(before, after, findings, exact=exact),
         score=_score(before, after, findings), findings=findings, missing=missing,
         recorded=before, replayed=after, exact=exact, point=record.point,
     )  # fmt: skip

@@ -30,7 +30,7 @@ from ..persistence.store.store import StoreReader
 from ..persistence.upkeep.states import States
 from .moment import version_when
 from .plan import Plan
-from .sandbox import OpenSandbox, Sandbox, beside
+from .sandbox import OpenSandbox, Sandbox
 from .told import Told, told_again
 from .turn import RecordedTurn, turn_of
 
@@ -149,7 +149,7 @@ class Executions:
         def work(runtime: Runtime, agent: object) -> None:
             found.append(_run(runtime, hook, told, agent))
 
-        missing = beside(self._open, plan.agents, record, state, self._store, work)
+        missing = Sandbox(self._open, plan.agents, self._store).beside(record, state, work)
         return Made(found[0], missing, told.exact and not missing)
 
     def _turn(self, record: HookRecord) -> tuple[RecordedTurn | None, int]:

@@ -129,7 +129,7 @@ class Replays(Replayer, Handle):
         meanwhile.
         """
         permit(self._desk, "replay.run", SCHEDULING)
-        return self._sweep.once(row_of(self.schedules.get(name)))
+        return self._sweep.once(self.schedules.get(name))
 
     def _known(self, name: str) -> Hook | None:
         """Return a hook of the system; Denied to all but that: they act in its name."""

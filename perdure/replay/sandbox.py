@@ -23,7 +23,6 @@ from ..persistence.errors import ReplayFailed
 from ..persistence.memory.store import MemoryStore
 from ..persistence.records.records import AgentRow, Commit, Timer
 from ..persistence.records.shared_tables import SHARED_TABLES
-from ..persistence.schema.schema import Schema
 from ..persistence.secrets.detector import Detector
 from ..persistence.secrets.keys import Keys
 from ..persistence.store.batch_rows import Rows
@@ -100,6 +99,15 @@ class Sandbox:
         turn, state = plan.changed_message(turn), plan.changed_state(turn, state)
         return contextvars.Context().run(self._run, plan, turn, state)
 
+    def beside(
+        self, record: HookRecord, state: StateCopy, work: Callable[[Runtime, object], None]
+    ) -> list[str]:
+        """Have ``work`` done with a record's agent in a state, in a turn of which nothing is kept.
+
+        Returns what it wanted, of which nothing was recorded.
+        """
+        return contextvars.Context().run(self._beside, record, state, work)
+
     def close(self) -> None:
         """End what is kept; idempotent."""
         kept, self._kept = self._kept, None
@@ -117,7 +125,7 @@ class Sandbox:
             opened.close()
             opened = None
         if opened is None:
-            opened = _Opened(self._open, self._agents, moment, SandboxStore(self._behind, {}))
+            opened = self._opened(moment, {})
         shared = opened.turns > 0
         try:
             replayed, missing = _played(opened, plan, turn, state)
@@ -135,10 +143,28 @@ class Sandbox:
     def _alone(
         self, plan: Plan, turn: RecordedTurn, state: StateCopy
     ) -> tuple[RecordedTurn, list[str]]:
-        store = SandboxStore(self._behind, _shared(turn))
-        opening = _Opened(self._open, self._agents, turn.recording.started, store)
-        with contextlib.closing(opening) as opened:
+        with contextlib.closing(self._opened(turn.recording.started, _shared(turn))) as opened:
             return _played(opened, plan, turn, state)
+
+    def _beside(
+        self, record: HookRecord, state: StateCopy, work: Callable[[Runtime, object], None]
+    ) -> list[str]:
+        kind, key = record.kind, record.key
+        nothing = Recording("", "null", state.version, message=record.message, started=record.time)
+        tape = Blank(nothing)
+        with contextlib.closing(self._opened(record.time, {})) as opened:
+            runtime = opened.runtime
+            runtime.hooks.play(tape, kind, key, lambda agent, _message: work(runtime, agent))
+            for hook in runtime.hooks.registry.list():
+                runtime.hooks.registry.remove(hook.name)
+            _put_in(opened, kind, key, state, nothing)
+            letter = Letter(None, letter_id=record.message or 1)
+            letter.correlation = record.correlation or letter.id
+            _deliver(runtime, kind, key, letter, PATIENCE)
+        return list(dict.fromkeys(tape.missing))
+
+    def _opened(self, moment: float, rows: Rows) -> _Opened:
+        return _Opened(self._open, self._agents, moment, SandboxStore(self._behind, rows))
 
 
 class _Opened:
@@ -235,52 +261,12 @@ def _played(
     opened.guard = runtime.ledger.guard = RecordedGuard(runtime.policy, recording.uses)
     if plan.prepare is not None:
         plan.prepare(runtime)
-    schema = opened.store.schema(state.schema)
-    _put_in(runtime, turn.kind, turn.key, state, recording, schema)
+    _put_in(opened, turn.kind, turn.key, state, recording)
     _deliver(runtime, turn.kind, turn.key, _letter(runtime, turn), patience)
     runtime.supervisor.committer.flush(PATIENCE)
     for record in runtime.history.each(point="turn", newest=True):
         return turn_of(runtime.store, record), tape.missing
     raise ReplayFailed(f"{turn} did not come to an end in its replay")
-
-
-def beside(  # noqa: PLR0917 - where, of whom, and what
-    open_sandbox: OpenSandbox,
-    agents: Sequence[type[Agent[Any]]],
-    record: HookRecord,
-    state: StateCopy,
-    behind: StoreReader,
-    work: Callable[[Runtime, object], None],
-) -> list[str]:
-    """Have ``work`` done with the agent of a record in a state, in a turn of which nothing is kept.
-
-    Returns what it wanted, of which nothing was recorded.
-    """
-    return contextvars.Context().run(_beside, open_sandbox, agents, record, state, behind, work)
-
-
-def _beside(  # noqa: PLR0917 - as above
-    open_sandbox: OpenSandbox,
-    agents: Sequence[type[Agent[Any]]],
-    record: HookRecord,
-    state: StateCopy,
-    behind: StoreReader,
-    work: Callable[[Runtime, object], None],
-) -> list[str]:
-    kind, key = record.kind, record.key
-    nothing = Recording("", "null", state.version, message=record.message, started=record.time)
-    tape = Blank(nothing)
-    store = SandboxStore(behind, {})
-    with open_sandbox(agents, record.time, store) as runtime:
-        runtime.catalogue.takes_all = True
-        runtime.hooks.play(tape, kind, key, lambda agent, _message: work(runtime, agent))
-        for hook in runtime.hooks.registry.list():
-            runtime.hooks.registry.remove(hook.name)
-        _put_in(runtime, kind, key, state, nothing, store.schema(state.schema))
-        letter = Letter(None, letter_id=record.message or 1)
-        letter.correlation = record.correlation or letter.id
-        _deliver(runtime, kind, key, letter, PATIENCE)
-    return list(dict.fromkeys(tape.missing))
 
 
 def _deliver(runtime: Runtime, kind: str, key: str, letter: Letter, patience: float | None) -> None:
@@ -290,12 +276,10 @@ def _deliver(runtime: Runtime, kind: str, key: str, letter: Letter, patience: fl
         raise ReplayFailed(f"the turn of {kind}/{key} has not ended after {patience:g} seconds")
 
 
-def _put_in(  # noqa: PLR0917 - as above
-    runtime: Runtime, kind: str, key: str, state: StateCopy, recording: Recording,
-    schema: Schema | None,
-) -> None:  # fmt: skip
+def _put_in(opened: _Opened, kind: str, key: str, state: StateCopy, recording: Recording) -> None:
     """Put the state and the timers before a turn into a sandbox."""
     if state.version:
+        runtime, schema = opened.runtime, opened.store.schema(state.schema)
         head = AgentRow(_AGENT, kind, key, state.version - 1, 0, "active", "")
         commit = Commit(kind, key, "active", "", recording.started, "(replay)")
         commit.delta = state.delta(_AGENT, runtime.evolution.entered(kind, schema))

@@ -109,12 +109,12 @@ class ReplaySweep(Sweep):
             logger.warning("the replay %r failed: %s", schedule.name, result.error)
         self._move(row, schedule, following, result)
 
-    def once(self, row: Row) -> ReplayResult:
+    def once(self, schedule: ReplaySchedule) -> ReplayResult:
         """Run a schedule now, beside its moments; store and return what came of it.
 
         UnknownReplay where it was removed meanwhile, or is another one.
         """
-        schedule, now = schedule_in(row), self._desk.now()
+        now = self._desk.now()
         place = (REPLAY_SCHEDULES, (schedule.name,))
         result = self._replayed(schedule, now, now)
         unit = self._desk.begin_as(Principal.SYSTEM, 0)
