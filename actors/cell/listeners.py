@@ -129,8 +129,8 @@ def _state(cell: AgentCell) -> object:
 
 def _when_durable(cell: AgentCell, chain: Chain, told: SaveDetails, message: int) -> None:
     home = cell.home
-    home.agenda.count(1)
     work = _Telling(cell, chain, told, message)
+    home.agenda.begin(work)
     if not home.supervisor.committer.when_durable(
         told.sequence, lambda: home.dispatcher.submit(work)
     ):
@@ -155,7 +155,7 @@ class _Telling:
         try:
             ask_apart(self._cell, self._chain, self._told, self._told.name, self._led)
         finally:
-            self._cell.home.agenda.count(-1)
+            self._cell.home.agenda.end(self)
         return True
 
 

@@ -434,11 +434,12 @@ def wait_for_proof(cell: AgentCell, sequence: int) -> None:
     if sequence <= home.supervisor.committer.durable:
         return
     cell.hold(MailHold.PROVING)
-    home.agenda.count(1)
+    work = (cell, sequence)
+    home.agenda.begin(work)
 
     def go_on() -> None:
         cell.unhold(MailHold.PROVING)
-        home.agenda.count(-1)
+        home.agenda.end(work)
 
     if not home.supervisor.committer.when_durable(sequence, go_on):
         go_on()

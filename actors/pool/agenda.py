@@ -27,7 +27,7 @@ class Errand:
         """Make ``call`` once it is submitted."""
         self._agenda = agenda
         self._call = call
-        agenda.count(1)
+        agenda.begin(self)
 
     def waits(self) -> bool:
         """Tell that only a worker does this."""
@@ -38,12 +38,15 @@ class Errand:
         try:
             self._call()
         finally:
-            self._agenda.count(-1)
+            self._agenda.end(self)
         return True
 
 
 class Agenda:
-    """Make calls at their time; a system is not quiet before they are made."""
+    """Make calls at their time; a system is not quiet before they are made.
+
+    Who is struck while it begins or ends does so once more: work is a member of a set, no number.
+    """
 
     def __init__(self, clock: Clock) -> None:
         """Go by ``clock``."""
@@ -51,7 +54,8 @@ class Agenda:
         self._changed = threading.Condition()
         self._tickets = itertools.count()
         self._calls: dict[int, _Call] = {}
-        self._unfinished = 0
+        self._open: set[object] = set()
+        """What was begun and is not done: other work, and the tickets of calls."""
         self._hurried = False
 
     def later(
@@ -64,7 +68,7 @@ class Agenda:
         """
         with self._changed:
             ticket = next(self._tickets)
-            self._unfinished += 1
+            self._open.add(ticket)
             self._calls[ticket] = _Call(callback, what, cell)
             hurried = self._hurried
             if not hurried:
@@ -89,12 +93,18 @@ class Agenda:
         for ticket in waiting:
             self._make_call(ticket)
 
-    def count(self, change: int) -> None:
-        """Count other work that was begun or is done."""
-        with self._changed:
-            self._unfinished += change
-            if self._unfinished <= len(self._calls):
-                self._changed.notify_all()
+    def begin(self, work: object) -> None:
+        """Take note of other work, which has an end."""
+        self._open.add(work)
+
+    def end(self, work: object) -> None:
+        """Take note that work is done."""
+        try:
+            self._open.discard(work)
+        finally:
+            with self._changed:
+                if len(self._open) <= len(self._calls):
+                    self._changed.notify_all()
 
     def wait(self, timeout: float | None, *, for_time: bool = True) -> bool:
         """Wait until nothing is left to do; False on timeout.
@@ -103,7 +113,7 @@ class Agenda:
         """
         with self._changed:
             return self._changed.wait_for(
-                lambda: self._unfinished == (0 if for_time else len(self._calls)), timeout
+                lambda: len(self._open) == (0 if for_time else len(self._calls)), timeout
             )
 
     def waiting(self) -> list[str]:
@@ -123,4 +133,4 @@ class Agenda:
             try:
                 call.callback()
             finally:
-                self.count(-1)
+                self.end(ticket)

@@ -83,7 +83,7 @@ class Attendant:
             return True
         if wait > 0:
             self._due_at(begun + wait)
-        self._agenda.count(-1)
+        self._agenda.end(self)
         return True
 
     def _due_at(self, moment: float) -> None:
@@ -110,5 +110,5 @@ class Attendant:
             if self._busy:
                 return
             self._busy = True
-        self._agenda.count(1)
+        self._agenda.begin(self)
         self._dispatcher.submit(self)

@@ -120,12 +120,12 @@ class DeferredSweep(Sweep):
 
     def _stored(self, sequence: int) -> None:
         """Have calls made as soon as they are durable; the system is not idle before that."""
-        home = self._home
-        home.agenda.count(1)
+        home, work = self._home, (self, sequence)
+        home.agenda.begin(work)
 
         def durable() -> None:
             self.due(AT_ONCE)
-            home.agenda.count(-1)
+            home.agenda.end(work)
 
         if not home.supervisor.committer.when_durable(sequence, durable):
             durable()

@@ -26,7 +26,7 @@ class Recovery:
     """Wake a page of agents at each run, then go to the tail of the dispatcher's queue."""
 
     def __init__(self, home: RecoveryHome) -> None:
-        """Begin with the first agent; ``home`` has counted this as work."""
+        """Begin with the first agent; ``home`` has begun this as work."""
         self._home = home
         self._after = ("", "")
 
@@ -56,5 +56,5 @@ class Recovery:
             home.dispatcher.submit(self)
         else:
             home.recovering = False
-            home.agenda.count(-1)
+            home.agenda.end(self)
         return True

@@ -188,8 +188,9 @@ class Runtime:
         self._name_strangers()
         self._steps.start()
         self.timers.start()
-        self.agenda.count(1)
-        self.dispatcher.submit(Recovery(self))
+        recovery = Recovery(self)
+        self.agenda.begin(recovery)
+        self.dispatcher.submit(recovery)
         self.clock.call_later(SWEEP_SECONDS, self.keeper.sweep)
         for attendant in self._attendants:
             attendant.start()

@@ -17,8 +17,11 @@ from typing import Final, TypeVar
 import pytest
 
 from perdure import Durability, MemoryStore, Store
+from perdure.actors.pool.agenda import Agenda, Errand
+from perdure.actors.pool.dispatcher import Dispatcher
 from perdure.actors.pool.future import Future
 from perdure.actors.talk.control import Control, Verb
+from perdure.lifecycle.clock import SystemClock
 from perdure.persistence.errors import InvalidTransition
 from perdure.persistence.sqlite.store import SqliteStore
 from perdure.persistence.store.batch import Batch
@@ -316,3 +319,25 @@ def test_struck_while_turns_wait_for_their_save(tmp_path: Path, where: str) -> N
 def test_struck_while_turns_wait_for_their_save_everywhere() -> None:
     """The same, at each place there is."""
     assert strike_everywhere(SavedRounds(store_at(None), Counter), range(1, MOST)) > 200
+
+
+def test_struck_at_every_place_of_an_errand() -> None:
+    """Wherever the worker of an errand is struck, the errand is made and nothing of it is left."""
+    dispatcher, agenda = Dispatcher(1), Agenda(SystemClock())
+    dispatcher.start()
+    try:
+        for at in range(1, MOST):
+            striker, made = (
+                Striker(Struck, at, inside=("perdure.actors.pool.agenda",)),
+                threading.Event(),
+            )
+            for work in (Lure(striker), Errand(agenda, made.set), end := Lure(None)):
+                dispatcher.submit(work)
+            assert end.taken.wait(DEADLINE)
+            assert agenda.wait(DEADLINE), striker.struck
+            assert made.is_set(), striker.struck
+            if not striker.struck:
+                break
+        assert at > 5
+    finally:
+        assert dispatcher.close(DEADLINE)
