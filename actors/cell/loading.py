@@ -184,7 +184,7 @@ def _suspect(cell: AgentCell, letters: list[OldLetter], tried: Mapping[Key, int]
     if tried:
         timers = cell.home.store.timers(cell.kind, cell.key, limit=len(tried) + MANY_TIMERS)
         places |= {(t.kind, t.key, timer_place(t.due, t.name), 0) for t in timers}
-        for place in (p for p in tried if p not in places and not str(p[2]).startswith("hook")):
+        for place in (p for p in tried if p not in places):
             attempts.put(place, 0)
 
 

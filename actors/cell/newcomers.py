@@ -59,12 +59,14 @@ class Newcomers:
         if not first:
             return False
         if not cell.missing and len(self._waiting) > 1:
-            self._look()
+            others = [each for each in self._take() if each.unread]
+            if others:
+                self._look([cell, *others])
         return cell.missing
 
-    def _look(self) -> None:
+    def _look(self, newcomers: Sequence[Newcomer]) -> None:
         by_kind: dict[str, dict[str, Newcomer]] = {}
-        for cell in self._take():
+        for cell in newcomers:
             by_kind.setdefault(cell.kind, {})[cell.key] = cell
         for kind, cells in by_kind.items():
             try:

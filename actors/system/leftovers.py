@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from typing import ClassVar, Final
 
 from ...lifecycle.supervisor import PersistenceSupervisor
@@ -36,7 +35,7 @@ class LeftoverSweep(Sweep):
             waiting = [*self._waiting]
         if self._store.remove_deleted():
             return AT_ONCE
-        self._answer(waiting, lambda each: each(None))
+        self._answer(waiting, None)
         return NEVER
 
     def begin(self, sequence: int) -> None:
@@ -80,10 +79,10 @@ class LeftoverSweep(Sweep):
             more = True
         with self._lock:
             waiting = [*self._waiting]
-        self._answer(waiting, lambda each: each(SystemClosed(GOES_ON) if more else None))
+        self._answer(waiting, SystemClosed(GOES_ON) if more else None)
 
-    def _answer(self, waiting: list[Reply], tell: Callable[[Reply], object]) -> None:
+    def _answer(self, waiting: list[Reply], error: Exception | None) -> None:
         for each in waiting:
-            tell(each)
+            each(error)
         with self._lock:
             self._waiting = [each for each in self._waiting if each not in waiting]

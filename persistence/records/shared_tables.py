@@ -281,10 +281,10 @@ ATTEMPTS: Final = Table(
     key=4,
     journaled=False,
 )
-"""How often an agent has begun something that it has not brought to an end.
+"""How often something was begun that has not been brought to an end.
 
-``what`` is "message" (``number`` is its id), "timer" with its moment and name, or "hook" with the
-hook's place in its commit (``number`` is the commit).
+``what`` of an agent is "message" (``number`` is its id), or "timer" with its moment and name. Of no
+agent are "hook" with the hook's place in its commit (``number`` is the commit), and "kills".
 """
 
 LEFTOVERS: Final = Table(

@@ -1,6 +1,6 @@
 """Agents that nobody has read: those that the store has not are told from those it has."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -28,10 +28,12 @@ class Looks:
     there: set[str]
     looks: list[int] = field(default_factory=list)
     broken: bool = False
+    meanwhile: Callable[[], object] = str
 
     def known(self, _kind: str, keys: Sequence[str]) -> set[str]:
         """Return those that are there."""
         self.looks.append(len(keys))
+        self.meanwhile()
         if self.broken:
             raise StoreUnavailable("the disk is gone")
         return self.there & set(keys)
@@ -49,14 +51,24 @@ def test_one_look_tells_of_many() -> None:
     assert len(store.looks) < 3 * 1000 / TOGETHER
 
 
+def test_those_that_come_one_by_one_cost_no_look() -> None:
+    """Each cell that is read before the next is made is read as ever, also where many were."""
+    store = Looks(set())
+    newcomers = Newcomers(store)
+    for number in range(2 * TOGETHER):
+        newcomers.add(cell := Cell(str(number)))
+        assert not newcomers.missing(cell)
+    assert not store.looks
+
+
 def test_what_was_read_is_missing_no_more() -> None:
     """A look that comes late says nothing of a cell that was read: it may have made its agent."""
-    newcomers = Newcomers(Looks(set()))
+    store = Looks(set())
+    newcomers = Newcomers(store)
     first, second = Cell("a"), Cell("b")
-    newcomers.add(first)
-    assert not newcomers.missing(first)  # alone: it is read as ever
-    newcomers.add(second)
-    newcomers.add(Cell("c"))
+    store.meanwhile = lambda: newcomers.missing(first)  # another thread reads it
+    for cell in (first, second, Cell("c")):
+        newcomers.add(cell)
     assert newcomers.missing(second)
     assert first.missing  # looked for with the others, after it was read
     assert not newcomers.missing(first)
