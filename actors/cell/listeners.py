@@ -16,6 +16,7 @@ from ...hooks.results import Cancel
 from ...persistence.errors import HookCancelled, PerdureError
 from ...persistence.records.records import Commit
 from ...persistence.secrets.masking import masked
+from ..pool.agenda import Errand
 from ..talk.control import Control, Verb
 from ..talk.turn import Turn
 from .cell import AgentCell, Surroundings
@@ -128,35 +129,9 @@ def _state(cell: AgentCell) -> object:
 
 
 def _when_durable(cell: AgentCell, chain: Chain, told: SaveDetails, message: int) -> None:
-    home = cell.home
-    work = _Telling(cell, chain, told, message)
-    home.agenda.begin(work)
-    if not home.supervisor.committer.when_durable(
-        told.sequence, lambda: home.dispatcher.submit(work)
-    ):
-        home.dispatcher.submit(work)
-
-
-class _Telling:
-    """Tell who listens of a save, on a worker."""
-
-    def __init__(self, cell: AgentCell, chain: Chain, told: SaveDetails, message: int) -> None:
-        self._cell = cell
-        self._chain = chain
-        self._told = told
-        self._led = message, told.sequence
-
-    def waits(self) -> bool:
-        """Tell that only a worker does this."""
-        return True
-
-    def run(self) -> bool:
-        """Tell them."""
-        try:
-            ask_apart(self._cell, self._chain, self._told, self._told.name, self._led)
-        finally:
-            self._cell.home.agenda.end(self)
-        return True
+    home, led = cell.home, (message, told.sequence)
+    work = Errand(home.agenda, lambda: ask_apart(cell, chain, told, told.name, led))
+    home.supervisor.committer.once_durable(told.sequence, lambda: home.dispatcher.submit(work))
 
 
 def ask_apart(

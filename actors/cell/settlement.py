@@ -352,7 +352,8 @@ def _settle_effects(cell: AgentCell, activation: Activation, turn: Turn) -> None
     commit = cell.commit(describe(turn.letter), turn.letter) if timed else Commit()
     if not timed and turn.ending is not None:
         commit = cell.commit(describe(turn.letter), turn.letter)
-    consume(cell, turn.letter, commit)  # durable if sent while the class was not VOLATILE yet
+    if turn.letter.durable:  # sent while the class was not VOLATILE yet
+        consume(cell, turn.letter, commit)
     if turn.notes is not None:
         _note_calls_behind(cell, turn, commit, activation.writer.version + 1 if timed else 0)
     _put_effects(cell, turn, commit)
@@ -441,8 +442,7 @@ def wait_for_proof(cell: AgentCell, sequence: int) -> None:
         cell.unhold(MailHold.PROVING)
         home.agenda.end(work)
 
-    if not home.supervisor.committer.when_durable(sequence, go_on):
-        go_on()
+    home.supervisor.committer.once_durable(sequence, go_on)
 
 
 def _set_timers(cell: AgentCell, effects: Effects, sequence: int) -> None:

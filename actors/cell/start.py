@@ -97,8 +97,7 @@ def _wait_for(cell: AgentCell, sequence: int) -> None:
     def go_on() -> None:
         cell.mailbox.resume()
 
-    if not cell.home.supervisor.committer.when_durable(sequence, go_on):
-        go_on()
+    cell.home.supervisor.committer.once_durable(sequence, go_on)
 
 
 def _try_later(cell: AgentCell, letter: Letter, error: StoreError) -> Outcome | None:

@@ -127,8 +127,7 @@ class DeferredSweep(Sweep):
             self.due(AT_ONCE)
             home.agenda.end(work)
 
-        if not home.supervisor.committer.when_durable(sequence, durable):
-            durable()
+        home.supervisor.committer.once_durable(sequence, durable)
 
     def _call(self, row: Row) -> None:
         """Make a call unless somebody has made it, or leave it for later."""

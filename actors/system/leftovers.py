@@ -40,12 +40,7 @@ class LeftoverSweep(Sweep):
 
     def begin(self, sequence: int) -> None:
         """Begin when a deletion is durable."""
-
-        def durable() -> None:
-            self.due(AT_ONCE)
-
-        if not self._committer.when_durable(sequence, durable):
-            durable()
+        self._committer.once_durable(sequence, lambda: self.due(AT_ONCE))
 
     def behind(self, reply_to: Reply) -> Reply:
         """Return a reply that leaves when nothing is left of what its commit deletes."""

@@ -410,5 +410,4 @@ class Runtime:
 
     def _when_settled(self, callback: Callable[[], None]) -> None:
         committer = self.supervisor.committer
-        if not committer.when_durable(committer.appended, callback):
-            callback()
+        committer.once_durable(committer.appended, callback)

@@ -233,6 +233,11 @@ class Committer:
             self._waits.append((sequence, callback))
             return True
 
+    def once_durable(self, sequence: int, callback: Callable[[], None]) -> None:
+        """Call back once ``sequence`` is durable; here and now if it already is."""
+        if not self.when_durable(sequence, callback):
+            callback()
+
     def flush(
         self,
         timeout: float | None = None,
