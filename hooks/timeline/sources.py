@@ -107,7 +107,9 @@ def _between(store: StoreReader, selection: Selection, slack: float) -> tuple[in
     if selection.since is not None:
         low = _sequence_at(store, selection.since - slack)
     if selection.until is not None:
-        high = _sequence_at(store, selection.until + slack)
+        # Up to the next one in the journal: some are not in it, such as those of decisions alone.
+        later = store.journal(after=_sequence_at(store, selection.until + slack), limit=1)
+        high = later[0].sequence - 1 if later else _LAST
     return low, high
 
 

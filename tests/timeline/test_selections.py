@@ -27,6 +27,7 @@ from perdure import (
     VirtualClock,
 )
 from perdure.hooks.timeline.sources import FIRST_PAGE
+from perdure.persistence.errors import Denied
 from perdure.persistence.records.records import JournalEntry
 from tests.kit.deadline import DEADLINE
 
@@ -229,6 +230,23 @@ def test_any_selection_lists_what_a_look_at_every_event_finds(
             assert page.more == (len(wanted) > limit)
 
         check()
+
+
+@pytest.mark.parametrize("later", [0.0, 100_000.0])
+def test_what_is_in_no_journal_is_found_by_its_time(later: float) -> None:
+    """A decision that was a commit of its own is in its times, whatever came behind it."""
+    CLOCKS.append(clock := VirtualClock(1e9))
+    with AgentSystem.open("memory://", agents=KINDS, clock=clock) as system:
+        system.agent(Left, "a").call(Left.say, "tea").get(timeout=DEADLINE)
+        clock.advance(10)
+        with pytest.raises(Denied):
+            system.state.acting_as(Principal.user("mira")).get(Scope.agent("Left", "a"), "tea")
+        system.flush()
+        if later:
+            clock.advance(later)
+            system.agent(Left, "a").call(Left.say, "cold tea").get(timeout=DEADLINE)
+        timeline = system.timeline(what=["decision"], between=(None, 1e9 + 20))
+        assert [event.time for event in timeline.each()] == [1e9 + 10]
 
 
 class Counting(MemoryStore):
