@@ -376,7 +376,7 @@ class AgentCell:
 
     def errand(self, call: Callable[[], object]) -> None:
         """Have a worker make a call: it is people's code, and the clock's thread must go on."""
-        self.home.dispatcher.submit(Errand(self.home.agenda, call))
+        Errand(self.home.agenda, call).send(self.home.dispatcher)
 
     def _tell(self, signal: Signal, event: AgentEvent) -> None:
         # A receiver is not part of the turn: what it sends is sent at once.

@@ -131,7 +131,8 @@ def _state(cell: AgentCell) -> object:
 def _when_durable(cell: AgentCell, chain: Chain, told: SaveDetails, message: int) -> None:
     home, led = cell.home, (message, told.sequence)
     work = Errand(home.agenda, lambda: ask_apart(cell, chain, told, told.name, led))
-    home.supervisor.committer.once_durable(told.sequence, lambda: home.dispatcher.submit(work))
+    work.begin()
+    home.supervisor.committer.once_durable(told.sequence, lambda: work.send(home.dispatcher))
 
 
 def ask_apart(

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from ...lifecycle.clock import Clock
 from .cell import Cell
+from .dispatcher import Dispatcher
 
 STORE_SECONDS: Final = 1.0
 """How long whoever was hindered by a failing store waits before the next attempt."""
@@ -24,21 +25,37 @@ class Errand:
     """A call that a worker makes; a system is not quiet before it is made."""
 
     def __init__(self, agenda: Agenda, call: Callable[[], object]) -> None:
-        """Make ``call`` once it is submitted."""
+        """Make ``call`` once it is sent."""
         self._agenda = agenda
         self._call = call
-        agenda.begin(self)
+        self._made = False
+
+    def begin(self) -> None:
+        """Count from now on, though it is sent later: ``send`` does so by itself."""
+        self._agenda.begin(self)
+
+    def send(self, dispatcher: Dispatcher) -> None:
+        """Have a worker make the call. Who is struck meanwhile has sent it all the same."""
+        try:
+            self.begin()
+            dispatcher.submit(self)
+        except BaseException:
+            # It may be there already. The second time it comes up there is nothing left to do.
+            dispatcher.requeue(self)
+            raise
 
     def waits(self) -> bool:
         """Tell that only a worker does this."""
         return True
 
     def run(self) -> bool:
-        """Make the call."""
+        """Make the call; again if it was struck."""
         try:
-            self._call()
+            if not self._made:
+                self._call()
         finally:
             self._agenda.end(self)
+        self._made = True
         return True
 
 

@@ -424,6 +424,8 @@ class Mailbox:
             with self._lock:
                 phase = self._phase
                 if not self._stray and phase is not _SCHEDULED and not self._wants_run():
+                    if self._space is not None:
+                        self._space.notify_all()  # a run that was struck as it ended told nobody
                     return False
                 if phase is not _CLOSED and phase is not _SUSPENDED:
                     self._phase = _RUNNING
@@ -431,8 +433,10 @@ class Mailbox:
             receiver = self._receiver  # the mailbox may be closed when this run is over
             if phase is _SUSPENDED:
                 receiver.launch()  # type: ignore[union-attr]
+                self.look_again()
             elif phase is _CLOSED:
                 self._give_up_hand()
+                self.look_again()
             else:
                 self._leave(receiver, suspended=self.context.run(self._drain, budget))
             if self.runner is thread:

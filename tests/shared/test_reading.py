@@ -227,9 +227,10 @@ def test_reads_race_with_writes_and_evictions() -> None:
 
         def work(number: int) -> None:
             if number < 4:
-                for _ in range(150):
-                    state.increment(WORK, "abcdefgh"[number])
-                if number == 0:
+                try:
+                    for _ in range(40):
+                        state.increment(WORK, "abcdefgh"[number])
+                finally:
                     done.set()
                 return
             last = dict.fromkeys("abcdefgh", 0)
