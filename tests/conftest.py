@@ -1,7 +1,7 @@
 """What every test is held to: it leaves no thread, actor or connection behind."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import hypothesis
 import pytest
@@ -37,3 +37,13 @@ def hasty_threads() -> Iterator[None]:
     """Have threads change places as often as the interpreter can."""
     with hasty():
         yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show what is no text of UTF-8 in the output of a test as escapes: reports are sent as that."""
+    report = yield
+    report.sections = [
+        (name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections
+    ]
+    return report

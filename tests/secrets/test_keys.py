@@ -79,6 +79,7 @@ def test_every_provider(provider: KeyProvider) -> None:
     "text",
     ["k1", "k1 short", f"k1 {key_text(ONE)}=x", f"k1 {key_text(ONE)} more", f"k:1 {key_text(ONE)}",
      f"k1 {key_text(ONE)[:-8]}", f"{key_text(ONE)} k1", f"k1 {key_text(ONE)}\nk1 {key_text(TWO)}"],
+    ids=["no key", "no base64", "padded", "a third word", "colon", "cut", "turned round", "twice"],
 )  # fmt: skip
 def test_a_malformed_line_is_named_and_not_shown(tmp_path: Path, text: str) -> None:
     """A wrong line is refused by its number; no error shows what stands there."""
@@ -175,6 +176,7 @@ class Custom:
 @pytest.mark.parametrize(
     ("key_id", "key", "problem"),
     [("k:1", ONE, "the id of a key"), ("", ONE, "the id of a key"), ("k1", b"x" * 16, "32 bytes")],
+    ids=["colon", "empty", "short"],
 )
 def test_keys_of_a_provider_of_ones_own_are_checked(key_id: str, key: bytes, problem: str) -> None:
     """An id that no token could hold, or a key that is too weak, seals and signs nothing."""
