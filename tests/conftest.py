@@ -41,7 +41,7 @@ def hasty_threads() -> Iterator[None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show what is no text of UTF-8 in the output of a test as escapes: reports are sent as that."""
+    """Show as escapes what a test has printed that is no UTF-8: reports are sent as that."""
     report = yield
     report.sections = [
         (name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections
