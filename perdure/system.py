@@ -31,6 +31,7 @@ from .actors.system.dead_letters import DeadLetters
 from .actors.system.deferred import DeferredCalls
 from .actors.system.hook_host import OwnersHost
 from .actors.system.hooks import Hooks
+from .actors.system.migrated_values import VALUES, KeptValues
 from .actors.system.options import Limits, Resources
 from .actors.system.runtime import Runtime
 from .actors.talk.identity import Identified
@@ -57,6 +58,7 @@ from .persistence.memory.store import MemoryStore
 from .persistence.records.records import Counters
 from .persistence.schema.aliases import carry_over
 from .persistence.schema.evolution import refuse_incompatible
+from .persistence.schema.registry import Registry
 from .persistence.schema.trial import MigrationReport
 from .persistence.secrets.detector import DEFAULT_DETECTOR, Detector
 from .persistence.secrets.keys import Keys
@@ -280,6 +282,9 @@ class AgentSystem:
             chain = gone_on(opened, counters.chain, audit.key, opening.clock.now())
             counters = dataclasses.replace(counters, chain=chain)
             refuse_incompatible(opened, catalogue.stored())
+            known = Schemas(vault, Registry.only_read(opened))
+            KeptValues(opened, VALUES, known)
+            known.register_all(opening.schemas)
             counters = carry_over(opened, counters, aliases, vault.sealer, opening.clock.now())
             system = cls(opening, opened, counters, catalogue)
             system._start(undo)
@@ -419,8 +424,10 @@ class AgentSystem:
     ) -> MigrationReport:
         """Bring all stored agents to the schemas of their classes now, and not when they wake up.
 
-        Of the classes given, or of all. First it is tried on every agent: where one fails, none is
-        changed, and the report names each. Then agents are migrated in batches, each whole or not
+        Of the classes given; without any, of all, and of shared values and artifacts' metadata as
+        well. First it is tried on everything: where one thing fails, nothing is
+        changed, and the report names each. Messages and timers that wait are tried, too, and
+        migrated when they are delivered. Then agents are migrated in batches, each whole or not
         at all; a run that is killed goes on with the next. Nothing of an agent runs. One run at a
         time (ConfigurationError). Denied in handlers.
 
@@ -431,7 +438,10 @@ class AgentSystem:
         """
         kinds = [agent_class.kind for agent_class in agent_classes] or None
         runtime = self._runtime
-        return runtime.migrations.run(runtime.evolution, kinds=kinds, dry=dry, tell=tell)
+        values = () if kinds else runtime.migrations.kept
+        return runtime.migrations.run(
+            runtime.evolution, kinds=kinds, values=values, dry=dry, tell=tell
+        )
 
     def group(
         self,

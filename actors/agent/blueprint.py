@@ -99,6 +99,7 @@ class Catalogue:
                 messages_of(each.agent_class, Agent),
                 each.agent_class.unreadable == "rewind",
                 tuple(each.agent_class.aliases),
+                each.agent_class,
             )
             for kind, each in self._by_kind.items()
         ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -76,6 +76,23 @@ def load_agents(target: str) -> list[type[Agent[Any]]]:
         message = f"module {target!r} holds no Agent class; name one that does, or MODULE:NAME"
         raise ConfigurationError(message)
     return list(dict.fromkeys(found))
+
+
+def load_types(target: str) -> tuple[Mapping[str, object], Mapping[str, object]]:
+    """Return what a program's module says in SCHEMAS of shared values, in METADATA of artifacts.
+
+    ConfigurationError if that is no dictionary.
+    """
+    name = target.partition(":")[0]
+    module = _import(name, Path.cwd())
+    found = [getattr(module, word, {}) for word in ("SCHEMAS", "METADATA")]
+    for word, given in zip(("SCHEMAS", "METADATA"), found, strict=True):
+        if not isinstance(given, Mapping):
+            message = (
+                f"{name}.{word} is {type(given).__name__}; write a dictionary of types by pattern"
+            )
+            raise ConfigurationError(message)
+    return found[0], found[1]
 
 
 def _import(name: str, folder: Path | None) -> ModuleType:

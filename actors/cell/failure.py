@@ -25,7 +25,7 @@ from ...persistence.records.records import Commit, DeadLetter, Timer
 from ..pool.mailbox import MailHold
 from ..talk.control import Control, Verb
 from ..talk.messages import ON_DEAD
-from ..talk.turn import Letter, StoredLetter, Turn, as_letter, current
+from ..talk.turn import Letter, OldLetter, StoredLetter, Turn, as_letter, current
 from .activation import Activation
 from .attempts import place_of
 from .cell import AgentCell
@@ -379,6 +379,8 @@ def told_of(cell: AgentCell, error: BaseException) -> str:
 
 
 def _stored(cell: AgentCell, letter: Letter) -> tuple[str, str]:
+    if isinstance(letter, OldLetter):
+        return letter.found
     if letter.body:
         return letter.name, letter.body
     try:

@@ -6,7 +6,7 @@ from ...lifecycle.status import Status
 from ...persistence.errors import StoreError, SystemClosed
 from ..pool.mailbox import MailHold
 from ..talk.control import Control, Verb
-from ..talk.turn import Letter, Turn
+from ..talk.turn import Alarm, Letter, Turn
 from . import failure, settlement
 from .activation import Activation
 from .attempts import place_of
@@ -85,13 +85,16 @@ def refuse_waiting(cell: AgentCell) -> None:
 
 def still_wanted(cell: AgentCell, activation: Activation, letter: Letter) -> bool:
     """Tell whether a timer that fired still stands; a skipped tick moves on without a turn."""
+    assert isinstance(letter, Alarm)
     timer = letter.timer
     assert timer is not None
     if activation.timers.get(timer.name) != timer:
         cell.home.timers.unwanted(timer)
         return False
     try:
-        letter.message = cell.blueprint.calls.decode(timer.method, timer.body, cell.key)
+        fresh = cell.home.evolution.timer(timer)
+        letter.name, letter.body = fresh.method, fresh.body
+        letter.message = cell.blueprint.calls.decode(fresh.method, fresh.body, cell.key)
     except (ValueError, TypeError, AttributeError) as error:
         failure.bury(cell, letter, f"it no longer decodes: {failure.told_of(cell, error)}")
         return False

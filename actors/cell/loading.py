@@ -194,9 +194,12 @@ def old_letter(cell: AgentCell, message: Message) -> OldLetter | None:
         None, letter_id=message.id, cause=message.cause, correlation=message.correlation
     )
     letter.marked, letter.suspect = 0, False
-    letter.name, letter.body, letter.sent = message.name, message.body, message.sent
+    letter.found = letter.name, letter.body = message.name, message.body
+    letter.sent = message.sent
     try:
-        letter.message = cell.blueprint.calls.decode(message.name, message.body, cell.key)
+        fresh = cell.home.evolution.message(message)
+        letter.name, letter.body = fresh.name, fresh.body
+        letter.message = cell.blueprint.calls.decode(letter.name, letter.body, cell.key)
     except (ValueError, TypeError, AttributeError) as error:
         letter.message = ProxyCall((message.name,), (), {})
         bury(cell, letter, f"it no longer decodes: {told_of(cell, error)}")

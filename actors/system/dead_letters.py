@@ -11,6 +11,7 @@ from ...lifecycle.supervisor import PersistenceSupervisor
 from ...persistence.errors import Denied, NotRequeued, SystemClosed, UnknownDeadLetter
 from ...persistence.records.page import LIMIT, Page, checked_limit, page_of, walk
 from ...persistence.records.records import Commit, DeadLetter, Message
+from ...persistence.schema.evolution import Evolution
 from ...persistence.secrets.masking import masked
 from ...persistence.store.store import Store
 from ..agent.blueprint import Catalogue
@@ -27,6 +28,7 @@ class Sorter(Protocol):
     catalogue: Catalogue
     closing: bool
     graves: Graves
+    evolution: Evolution
 
     def next_letter(self) -> int:
         """Return an id for a new letter."""
@@ -118,8 +120,10 @@ class DeadLetters:
         with self._lock:
             dead = self._get(letter_id)
             blueprint = home.catalogue.of_kind(dead.kind)
+            stored = Message(*dead[:8])
             try:
-                message = blueprint.calls.decode(dead.name, dead.body, dead.key)
+                stored = home.evolution.message(stored)
+                message = blueprint.calls.decode(stored.name, stored.body, dead.key)
             except (ValueError, TypeError, AttributeError) as error:
                 reason = f"{dead.kind}/{dead.key} cannot take dead letter {letter_id}: {error}"
                 raise NotRequeued(reason) from error
@@ -129,7 +133,7 @@ class DeadLetters:
                 letter = Letter(message, letter_id=home.next_letter())
             else:
                 letter = StoredLetter(message, letter_id=home.next_letter())
-                letter.name, letter.body, letter.sent = dead.name, dead.body, dead.sent
+                letter.name, letter.body, letter.sent = stored.name, stored.body, dead.sent
             letter.cause, letter.correlation = dead.cause, dead.correlation
             sends = [row(dead.kind, dead.key, letter)] if letter.durable else []
             sequence = self._take(letter_id, sends)

@@ -10,10 +10,14 @@ from ...lifecycle.status import stored_status
 from ...persistence.errors import ConfigurationError
 from ...persistence.records.records import Commit, StoredAgent
 from ...persistence.schema.evolution import Evolution
-from ...persistence.schema.rewrite import Rewritten
+from ...persistence.schema.rewrite import MIGRATE, Rewritten
 from ...persistence.schema.trial import MigrationReport, Progress, Tell, stale, tried
+from ...shared.ledger.desk import Desk
+from ...shared.scopes.schemas import Schemas
 from ..cell.cell import Surroundings
 from ..talk.control import Verb
+from .migrated_calls import WaitingCalls
+from .migrated_values import METADATA, VALUES, KeptValues
 from .post import PostOffice, refuse_agents
 
 BATCH: Final = 500
@@ -24,6 +28,9 @@ class MigrationHome(Surroundings, Protocol):
     """The system whose agents are migrated."""
 
     post: PostOffice
+    desk: Desk
+    schemas: Schemas
+    metadata: Schemas
     evolution: Evolution
 
 
@@ -34,6 +41,11 @@ class Migrations:
         """Work on the store of ``home``."""
         self._home = home
         self._one = threading.Lock()
+        self.kept = (
+            KeptValues(home.store, VALUES, home.schemas),
+            KeptValues(home.store, METADATA, home.metadata),
+        )
+        """What is stored by types that are declared for it."""
 
     def run(
         self,
@@ -41,12 +53,15 @@ class Migrations:
         *,
         kinds: Sequence[str] | None = None,
         version: str | None = None,
+        messages: str | None = None,
+        values: Sequence[KeptValues] = (),
         dry: bool = False,
         tell: Tell | None = None,
     ) -> MigrationReport:
         """Migrate the agents of kinds; where one cannot be, none is, and the report names all.
 
         ``evolution`` knows the classes: those of this system, or of a program that nothing runs of.
+        Then what waits for them is rewritten, too; else it is migrated when it is delivered.
         """
         refuse_agents("migrate the store")
         if not self._one.acquire(blocking=False):
@@ -60,8 +75,18 @@ class Migrations:
             store, largest = self._home.store, self._home.largest_value
             progress = Progress(store, goals, tell if dry else None)
             report = tried(store, evolution, goals, progress, largest=largest, dry=dry)
+            calls = [WaitingCalls(store, evolution, kind, messages) for kind in goals]
+            for waiting in calls:
+                waiting.tried(report)
+            for kept in values:
+                kept.tried(report)
             if not dry and report.complete:
                 self._take(evolution, goals, tell)
+                for kept in values:
+                    kept.rewrite(self._home.desk)
+                if evolution is not self._home.evolution:
+                    for each in calls:
+                        self._rewrite(each)
             return report
         finally:
             self._one.release()
@@ -81,6 +106,22 @@ class Migrations:
             if progress.done % BATCH == 0:
                 self._settle(waiting)
         self._settle(waiting)
+
+    def _rewrite(self, calls: WaitingCalls) -> None:
+        """Rewrite what waits for a kind: messages in batches, the timers of each agent at once."""
+        home = self._home
+        for commit in calls.letters():
+            home.supervisor.append(commit)
+            home.supervisor.committer.flush()
+        for key, timers in calls.timers():
+            stored = home.store.load(calls.kind, key)
+            if stored is not None:
+                head = stored.head
+                status = stored_status(f"{head.kind}/{head.key}", head.status)
+                commit = Commit(head.kind, key, status, head.reason, home.clock.now(), MIGRATE)
+                commit.with_effects().timers = timers
+                home.supervisor.writer(head).submit(commit)
+        home.supervisor.committer.flush()
 
     def _settle(self, waiting: list[Any]) -> None:
         for future in waiting:

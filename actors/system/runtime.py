@@ -123,6 +123,7 @@ class Runtime:
                 store,
                 supervisor.committer.riders.append,
                 letter=self.first_letter,
+                sequence=counters.sequence,
                 moment=clock.now(),
             )
         )
@@ -139,11 +140,14 @@ class Runtime:
             self.ledger, supervisor, TurnContext(self), patience=limits.mailbox_wait,
             plain=catalogue.vault.plain, listeners=SharedListeners(self.hooks, self.points),
         )  # fmt: skip
-        self.schemas = schemas = Schemas(catalogue.vault)
+        self.schemas = schemas = Schemas(catalogue.vault, self.evolution.registry)
         self.state = ScopedState(desk, largest=largest, schemas=schemas)
         self.access = Access(desk, self.policy, Isolator(self, self.keeper))
         self.timeline, self.traces = Timelines(desk), Traces(store, supervisor, clock)
-        self.artifacts = Artifacts(desk, supervisor, largest=largest, limits=limits.artifacts)
+        self.metadata = Schemas(catalogue.vault, self.evolution.registry, "metadata")
+        self.artifacts = Artifacts(
+            desk, supervisor, largest=largest, limits=limits.artifacts, metadata=self.metadata
+        )
         self.audit = AuditTrail(
             desk, store, audit, committer=supervisor.committer, append=supervisor.append
         )

@@ -110,8 +110,10 @@ class StoredLetter(Letter):
 class OldLetter(StoredLetter):
     """A stored letter of an earlier process, which may have begun to handle it."""
 
-    __slots__ = ("marked", "suspect")
+    __slots__ = ("found", "marked", "suspect")
 
+    found: tuple[str, str]
+    """The name and the body that it was stored with: by the schema that its id stands for."""
     marked: int
     suspect: bool
     """It is counted before it is handled."""

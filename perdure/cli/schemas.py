@@ -86,22 +86,33 @@ def migrate(
             help="To another version than that of the class, by the ways back; with --kind.",
         ),
     ] = None,
+    messages_to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VERSION",
+            show_default=False,
+            help="What waits to another version than that of the class; with --kind.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Change nothing; say what would be done.")
     ] = False,
     keys: SecretKeys = None,
     json: AsJson = False,
 ) -> ExitCode:
-    """Bring all stored agents to the schemas of their classes. This command writes.
+    """Bring all that is stored to the schemas of its classes. This command writes.
 
     Agents are migrated when they wake up; this does it now, for all of them, and nothing of them
     runs. First it is tried on every agent: if one cannot be migrated, none is, and each is named
     with the path of the value and the reason. A run that is killed goes on with the next one: each
     agent is migrated whole or not at all.
 
-    `--to` goes back, before an older release is started again: the migrations of the code given
-    must have their ways back. `--dry-run` only reads, also while another process runs agents on the
-    store, and shows a few agents before and after.
+    Messages that wait, dead letters and the arguments of timers are brought to the methods of their
+    classes then, where migrations are declared for those.
+
+    `--to` goes back, before an older release is started again, and `--messages-to` does so with
+    what waits: the migrations of the code given must have their ways back. `--dry-run` only reads,
+    also while another process runs agents on the store, and shows a few agents before and after.
 
     The exit code is 0 if all are migrated, 1 if some cannot be, 4 if a process has the store open.
 
@@ -113,7 +124,9 @@ def migrate(
     from .commands.migrate import MigrationWish
     from .commands.migrate import migrate as migrate_agents
 
-    return migrate_agents(store, code, MigrationWish(kind or (), to, dry_run, keys), json=json)
+    return migrate_agents(
+        store, code, MigrationWish(kind or (), to, messages_to, dry_run, keys), json=json
+    )
 
 
 def rehearse(

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from ..actors.agent.blueprint import Blueprint, Catalogue
+from ..actors.system.migrated_values import Types, kept_values
 from ..persistence.errors import PerdureError
 from ..persistence.records.records import Message, StoredAgent, Timer
 from ..persistence.schema.evolution import Evolution
 from ..persistence.schema.registry import Registry
 from ..persistence.store.store import StoreReader
-from .report import Rehearsal, Tried
+from .report import Outcome, Rehearsal, Tried
 from .values import unreadable
 
 PAGE: Final = 500
@@ -26,7 +27,7 @@ class Rehearsing:
 
     def __init__(
         self, reader: StoreReader, catalogue: Catalogue, *, largest: int,
-        tell: Progress | None = None,
+        types: Types = ({}, {}), tell: Progress | None = None,
     ) -> None:  # fmt: skip
         """Compute the schemas of the classes; nothing is read yet."""
         self._reader = reader
@@ -35,6 +36,7 @@ class Rehearsing:
         self._largest = largest
         self._tell = tell
         self._evolution = Evolution(Registry.only_read(reader), catalogue.stored())
+        self._kept = kept_values(reader, self._evolution.registry, types)
         self._done = 0
 
     def run(self, *, migrate: bool) -> Rehearsal:
@@ -61,8 +63,15 @@ class Rehearsing:
                 yield Tried("agent", head.kind, head.key, "", "failed", _no_class(head.kind))
             else:
                 yield self._agent(head.kind, head.key, migrate=migrate)
-        yield from self._mail(kinds)
-        yield from self._timers(kinds)
+        yield from self._mail(kinds, migrate=migrate)
+        yield from self._timers(kinds, migrate=migrate)
+        for kept in self._kept:
+            for scope, key, moved, problem in kept.each():
+                outcome: Outcome = "failed" if problem else "skipped" if moved else "ok"
+                if migrate and not problem:
+                    outcome = "ok"
+                told = problem or ("it takes a migration" if outcome == "skipped" else "")
+                yield Tried(kept.told, scope, key, "", outcome, told, moved)
 
     def _now(self, kind: str) -> str:
         """Return the kind that agents of a kind are carried over to."""
@@ -92,37 +101,54 @@ class Rehearsing:
             return Tried("agent", kind, key, "", "failed", problem)
         return Tried("agent", kind, key, migrated=moved is not None and bool(moved.steps))
 
-    def _mail(self, kinds: set[str]) -> Iterator[Tried]:
+    def _mail(self, kinds: set[str], *, migrate: bool) -> Iterator[Tried]:
         after = 0
         while page := self._reader.mailbox(after=after, limit=PAGE):
             for message in page:
-                yield self._message(message, kinds)
+                yield self._message(message, kinds, migrate=migrate)
             after = page[-1].id
 
-    def _message(self, message: Message, kinds: set[str]) -> Tried:
+    def _message(self, message: Message, kinds: set[str], *, migrate: bool) -> Tried:
         name = f"{message.name or 'on_receive'} {message.id}"
-        return self._call("message", message, name, message.name, kinds)
+        return self._call("message", message, name, kinds, migrate=migrate)
 
-    def _timers(self, kinds: set[str]) -> Iterator[Tried]:
+    def _timers(self, kinds: set[str], *, migrate: bool) -> Iterator[Tried]:
         after = None
         while page := self._reader.timers(after=after, limit=PAGE):
             for timer in page:
-                yield self._call("timer", timer, f"timer {timer.name}", timer.method, kinds)
+                yield self._call("timer", timer, f"timer {timer.name}", kinds, migrate=migrate)
             last = page[-1]
             after = (last.due, last.kind, last.key, last.name)
 
     def _call(
-        self, what: str, row: Message | Timer, name: str, method: str, kinds: set[str]
+        self, what: str, row: Message | Timer, name: str, kinds: set[str], *, migrate: bool
     ) -> Tried:
         if self._now(row.kind) not in kinds:
             return Tried(what, row.kind, row.key, name, "failed", _no_class(row.kind))
         blueprint: Blueprint = self._catalogue.of_kind(self._now(row.kind))
         try:
-            blueprint.calls.decode(method, row.body, row.key)
+            method, body = self._fresh(row)
+            steps = (method, body) != (_method(row), row.body)
+            if steps and not migrate:
+                told = f"{row.kind}/{row.key}, {name}: it takes a migration"
+                return Tried(what, row.kind, row.key, name, "skipped", told)
+            blueprint.calls.decode(method, body, row.key)
         except (PerdureError, ValueError, TypeError, AttributeError) as error:
             told = f"{row.kind}/{row.key}, {name}: it no longer decodes: {error}"
             return Tried(what, row.kind, row.key, name, "failed", told)
-        return Tried(what, row.kind, row.key, name)
+        return Tried(what, row.kind, row.key, name, migrated=steps)
+
+    def _fresh(self, row: Message | Timer) -> tuple[str, str]:
+        """Return the method and the body of a call as the classes have them."""
+        if isinstance(row, Message):
+            message = self._evolution.message(row)
+            return message.name, message.body
+        timer = self._evolution.timer(row)
+        return timer.method, timer.body
+
+
+def _method(row: Message | Timer) -> str:
+    return row.name if isinstance(row, Message) else row.method
 
 
 def _no_class(kind: str) -> str:
@@ -131,7 +157,9 @@ def _no_class(kind: str) -> str:
 
 def rehearse(
     reader: StoreReader, catalogue: Catalogue, *, largest: int, migrate: bool,
-    tell: Progress | None = None,
+    types: Types = ({}, {}), tell: Progress | None = None,
 ) -> Rehearsal:  # fmt: skip
     """Try everything in a store under the classes of a program; see ``Rehearsing``."""
-    return Rehearsing(reader, catalogue, largest=largest, tell=tell).run(migrate=migrate)
+    return Rehearsing(reader, catalogue, largest=largest, types=types, tell=tell).run(
+        migrate=migrate
+    )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 from ..replay.junit import JUnitCase, suite
 
+Outcome: TypeAlias = Literal["ok", "failed", "skipped"]
 _WORDS: Final[dict[str, Literal["", "failure", "skipped"]]] = {
     "ok": "", "failed": "failure", "skipped": "skipped",
 }  # fmt: skip
@@ -18,12 +19,12 @@ class Tried:
     """One thing that was tried."""
 
     what: str
-    """An agent, a message or a timer."""
+    """An agent, a message, a timer, a shared value or the metadata of an artifact."""
     kind: str
     key: str
     name: str = ""
     """Of a message its method and id, of a timer its name."""
-    outcome: Literal["ok", "failed", "skipped"] = "ok"
+    outcome: Outcome = "ok"
     told: str = ""
     """Why it failed, with the path of the value; or why it was skipped."""
     migrated: bool = False
@@ -57,7 +58,7 @@ class Rehearsal:
     def counts(self) -> dict[str, int]:
         """How many were tried, by what they are and what came of it."""
         found = Counter(f"{each.what}s {each.outcome}" for each in self.tried)
-        found["agents migrated"] = sum(each.migrated for each in self.tried)
+        found.update(f"{each.what}s migrated" for each in self.tried if each.migrated)
         return {name: count for name, count in sorted(found.items()) if count}
 
     def record(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Migrations: declared steps from one version of a state class to another, and chains of them."""
+"""Migrations: declared steps from one version of a class to another, and chains of them."""
 
 from __future__ import annotations
 
@@ -8,20 +8,18 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from ..errors import ConfigurationError
-from ..state.state import State
 from .schema import numbers_of
 from .transforms import Change, Transform, compose
 
-_declared: Final[weakref.WeakKeyDictionary[type[State], list[Migration]]] = (
-    weakref.WeakKeyDictionary()
-)
+_declared: Final[weakref.WeakKeyDictionary[type, list[Migration]]] = weakref.WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """A step from one version of a state class to the next: as declared, or its way back."""
+    """A step from one version of a class to the next: as declared, or its way back."""
 
-    state_class: type[State]
+    owner: type
+    """A state class, a class of shared values or metadata, or an agent class: of its messages."""
     source: str
     target: str
     up: Change
@@ -29,9 +27,14 @@ class Migration:
     touches: frozenset[str] | None
     """The fields it reads or writes; None: it may be any."""
     label: str
+    method: str = ""
+    """Of messages: the method they are for."""
+    becomes: str = ""
+    """The method that they are for afterwards."""
 
     def __str__(self) -> str:
-        return f"{self.state_class.__name__} {self.source} to {self.target} ({self.label})"
+        of = f".{self.method}" if self.method else ""
+        return f"{self.owner.__name__}{of} {self.source} to {self.target} ({self.label})"
 
     def back(self) -> Migration:
         """Return its way back; ConfigurationError if it has none."""
@@ -39,7 +42,7 @@ class Migration:
             raise ConfigurationError(f"the migration {self} has no way back")
         return replace(
             self, source=self.target, target=self.source, up=self.down, down=self.up,
-            label=f"back: {self.label}",
+            label=f"back: {self.label}", method=self.becomes, becomes=self.method,
         )  # fmt: skip
 
 
@@ -52,7 +55,7 @@ class DeclaredMigration:
 
     def reverse(self, down: Change) -> Change:
         """Declare the way back; a decorator."""
-        known = _declared[self.migration.state_class]
+        known = _declared[self.migration.owner]
         complete = replace(self.migration, down=down)
         known[known.index(self.migration)] = complete
         self.migration = complete
@@ -65,8 +68,8 @@ class DeclaredMigration:
 
 
 def migration(
-    state_class: type[State], source: str, target: str, *steps: Transform,
-    fields: Iterable[str] | None = None,
+    owner: type, source: str, target: str, *steps: Transform,
+    fields: Iterable[str] | None = None, method: str | None = None, becomes: str | None = None,
 ) -> Callable[[Change], DeclaredMigration]:  # fmt: skip
     """Declare how values of one version become those of another.
 
@@ -74,20 +77,22 @@ def migration(
     of one agent as a dictionary of plain JSON values, changes it in place or returns another. A
     ``Log`` is a list there, a ``Map`` a dictionary; ``fields`` names those that the function looks
     at, so that large others are not read.
+
+    ``owner`` is a State class; or the class of shared values or of artifacts' metadata, which has a
+    ``schema_version`` too; or an Agent class, for messages and timers that wait for a ``method`` of
+    it: they have the version ``messages_version``, and the values are arguments by the names of
+    their parameters. ``becomes`` is the method's new name.
     """
-    given: object = state_class
-    if not (isinstance(given, type) and issubclass(given, State)):
-        message = f"migration({state_class!r}, ...) is given no State class; name the class itself"
-        raise ConfigurationError(message)
-    where = f"a migration of {state_class.__name__}"
+    where = _checked(owner, method)
     if numbers_of(source, where) >= numbers_of(target, where):
         message = f"{where} goes from {source} to {target}; declare the way up, and its reverse"
         raise ConfigurationError(message)
+    method = method or ""
+    becomes = becomes or method
     if steps:
         whole = compose(*steps)
-        _declare(
-            Migration(state_class, source, target, whole.up, whole.down, whole.touches, whole.label)
-        )
+        up, down, touches, label = whole.up, whole.down, whole.touches, whole.label
+        _declare(Migration(owner, source, target, up, down, touches, label, method, becomes))
 
     def declare(function: Change) -> DeclaredMigration:
         if steps:
@@ -95,37 +100,54 @@ def migration(
             raise ConfigurationError(message)
         touches = None if fields is None else frozenset(fields)
         label = getattr(function, "__name__", "a function")
-        made = Migration(state_class, source, target, function, None, touches, label)
+        made = Migration(owner, source, target, function, None, touches, label, method, becomes)
         _declare(made)
         return DeclaredMigration(made)
 
     return declare
 
 
+def _checked(owner: object, method: str | None) -> str:
+    """Return how messages name what a migration is of; ConfigurationError if it has no version."""
+    if not isinstance(owner, type) or not (
+        hasattr(owner, "schema_version") or hasattr(owner, "messages_version")
+    ):
+        message = (
+            f"migration({owner!r}, ...) is given no State class, no Agent class and no class that"
+            " has schema_version; name the class itself"
+        )
+        raise ConfigurationError(message)
+    where = f"a migration of {owner.__name__}"
+    if hasattr(owner, "messages_version") != (method is not None):
+        message = f"{where}: method=... is for the messages of an Agent class, which need it"
+        raise ConfigurationError(message)
+    return where
+
+
 def _declare(made: Migration) -> None:
-    known = _declared.setdefault(made.state_class, [])
+    known = _declared.setdefault(made.owner, [])
     for other in known:
-        if (other.source, other.target) == (made.source, made.target):
+        if (other.source, other.target, other.method) == (made.source, made.target, made.method):
             message = f"{other} is declared already; there can be one of a version to another"
             raise ConfigurationError(message)
     known.append(made)
 
 
-def migrations_of(state_class: type[State]) -> list[Migration]:
-    """Return the declared migrations of a state class, by source and target."""
-    known = _declared.get(state_class, [])
+def migrations_of(owner: type) -> list[Migration]:
+    """Return the declared migrations of a class, by source and target."""
+    known = _declared.get(owner, [])
     return sorted(known, key=lambda each: (_numbers(each.source), _numbers(each.target)))
 
 
-def chain(state_class: type[State], source: str, target: str) -> list[Migration] | None:
+def chain(owner: type, source: str, target: str) -> list[Migration] | None:
     """Return the steps from one version to another, each of them; None if they do not lead there.
 
     A step begins at the version it names, or at an earlier one of the same major version, whose
     values it can read. Where the target is below the source, the steps are ways back.
     """
-    known = migrations_of(state_class)
+    known = migrations_of(owner)
     if _numbers(source) > _numbers(target):
-        steps = chain(state_class, target, source)
+        steps = chain(owner, target, source)
         if steps is None or any(step.down is None for step in steps):
             return None
         return [step.back() for step in reversed(steps)]
@@ -136,6 +158,22 @@ def chain(state_class: type[State], source: str, target: str) -> list[Migration]
             steps.append(step)
             at = goal
     return steps if at[0] == end[0] else None
+
+
+def steps_of_call(owner: type, method: str, source: str, target: str) -> list[Migration]:
+    """Return the steps for messages of a method, from one version to another; there may be none.
+
+    ConfigurationError if one of the steps back has no way back.
+    """
+    steps: list[Migration] = []
+    back = _numbers(source) > _numbers(target)
+    low, high = sorted((_numbers(source), _numbers(target)))
+    for each in sorted(migrations_of(owner), key=lambda m: _numbers(m.source), reverse=back):
+        inside = low <= _numbers(each.source) and _numbers(each.target) <= high
+        if inside and method == (each.becomes if back else each.method):
+            steps.append(each.back() if back else each)
+            method = steps[-1].becomes
+    return steps
 
 
 def _numbers(version: str) -> tuple[int, int, int]:

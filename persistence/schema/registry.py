@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Self
 
 from ..records.shared_tables import SCHEMAS
@@ -14,6 +14,8 @@ from .schema import Family, Schema, read_schema
 
 _ALL: Final = Order(("number",))
 _PAGE: Final = 500
+_END: Final = 2**62
+"""Behind all messages and commits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +77,16 @@ class Registry:
     """
 
     def __init__(
-        self, reader: StoreReader, keep: Callable[[Change], None], *, letter: int, moment: float
-    ) -> None:
-        """Read a store; ``keep`` takes a row that rides with the next batch of commits."""
+        self, reader: StoreReader, keep: Callable[[Change], None], *, letter: int, sequence: int,
+        moment: float,
+    ) -> None:  # fmt: skip
+        """Read a store; ``keep`` takes a row that rides with the next batch of commits.
+
+        What is written from now on is in messages from ``letter`` on, or behind ``sequence``.
+        """
         self._keep = keep
         self._letter = letter
+        self._sequence = sequence
         self._moment = moment
         self._lock = threading.Lock()
         self._known = {each.number: each for each in registered(reader)}
@@ -89,22 +96,57 @@ class Registry:
     @classmethod
     def only_read(cls, reader: StoreReader) -> Self:
         """Return the registry of a store in which nothing is to be changed: new rows are lost."""
-        return cls(reader, lambda _row: None, letter=0, moment=0.0)
+        return cls(reader, lambda _row: None, letter=_END, sequence=_END, moment=0.0)
 
     def enter(self, kind: str, schema: Schema) -> int:
-        """Return the number of a schema of a kind, which may be new."""
-        wanted = schema.fingerprint
+        """Return the number of a schema of a kind, which may be new.
+
+        Agents name theirs. Of all else it is known since when it was written with one: so a schema
+        that is used again after another has a number of its own for that.
+        """
         with self._lock:
-            for each in [*self._known.values(), *self._waiting.values()]:
-                if (each.kind, each.fingerprint, each.schema.family) == (
-                    kind, wanted, schema.family
-                ):  # fmt: skip
+            same = [
+                each
+                for each in [*self._known.values(), *self._waiting.values()]
+                if (each.kind, each.schema.family) == (kind, schema.family)
+            ]
+            for each in same if schema.family == "state" else same[-1:]:
+                if each.fingerprint == schema.fingerprint:
                     return each.number
-            number = max([0, *self._known, *self._waiting]) + 1
-            self._waiting[number] = Registered(
-                number, kind, schema, wanted, self._letter, self._moment, 0
-            )
-            return number
+            return self._entered(kind, schema, self._letter).number
+
+    def _entered(self, kind: str, schema: Schema, letter: int) -> Registered:
+        number = max([0, *self._known, *self._waiting]) + 1
+        made = Registered(
+            number, kind, schema, schema.fingerprint, letter, self._moment, self._sequence + 1
+        )
+        self._waiting[number] = made
+        return made
+
+    def cover(self, kind: str, schema: Schema, letter: int) -> Change:
+        """Have all messages of a kind from ``letter`` on be of a schema.
+
+        Returns the row to commit with those that were rewritten.
+        """
+        number = self.enter(kind, schema)
+        with self._lock:
+            entry = self._known.get(number) or self._waiting.pop(number)
+            made = self._known[number] = replace(entry, letter=min(entry.letter, letter))
+            return Change(SCHEMAS, (number,), made.row())
+
+    def of_letter(self, kind: str, letter: int) -> Registered | None:
+        """Return what a stored message was sent under; None if that is not known."""
+        found = [each for each in self.of(kind, "messages") if each.letter <= letter]
+        return found[-1] if found else None
+
+    def of_commit(self, kind: str, family: Family, sequence: int) -> Registered | None:
+        """Return what a commit has written under; None if that is not known."""
+        found = [each for each in self.of(kind, family) if each.sequence <= sequence]
+        return found[-1] if found else None
+
+    def is_new(self, *, letter: int = 0, sequence: int = 0) -> bool:
+        """Tell whether a message or a commit is of this very process."""
+        return letter >= self._letter or sequence > self._sequence
 
     def use(self, number: int) -> None:
         """Have a schema stored, if it is not, with the next commit: something is written by it."""

@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from ..codec.explain import name_of
 from ..errors import ConfigurationError
 from ..secrets.codec import holds_secrets
 from ..state.log import Log
@@ -17,7 +18,7 @@ from ..state.map import Map
 from ..state.state import State
 from .types import ANY, Member, aliases_of, canonical_member, node_of, start_of
 
-Family: typing.TypeAlias = Literal["state", "messages"]
+Family: typing.TypeAlias = Literal["state", "messages", "values", "metadata"]
 """What a schema is of."""
 FIRST: Final = "1.0.0"
 """The version of a class that declares none, and of what was stored before versions were."""
@@ -32,7 +33,7 @@ class Schema(msgspec.Struct, frozen=True, omit_defaults=True):
     """The name of the class, for people."""
     version: str
     members: tuple[Member, ...]
-    """The fields of a state, or the methods that take messages."""
+    """The fields of a state, the methods that take messages, or one: what is stored as a whole."""
 
     @property
     def fingerprint(self) -> str:
@@ -78,6 +79,14 @@ def schema_of(state_class: type[State]) -> Schema:
     return Schema(
         "state", state_class.__name__, version, tuple(_field(state_class, info) for info in fields)
     )
+
+
+def schema_of_values(family: Family, declared: object) -> Schema:
+    """Return the schema of what is stored as one value: shared by a key, or beside an artifact."""
+    name = name_of(declared)
+    version = getattr(declared, "schema_version", FIRST)
+    numbers_of(version, f"{name}.schema_version")
+    return Schema(family, name, version, (Member("value", node_of(declared)),))
 
 
 def _field(state_class: type[State], info: msgspec.structs.FieldInfo) -> Member:

@@ -52,6 +52,10 @@ class MigrationReport:
     """By kind: agents whose values were rewritten."""
     compatible: Counter[str] = field(default_factory=Counter)
     """By kind: agents that are read as they are, and were only marked so."""
+    waiting: Counter[str] = field(default_factory=Counter)
+    """By kind: messages, dead letters and timers that were rewritten for its methods."""
+    values: Counter[str] = field(default_factory=Counter)
+    """Shared values and metadata of artifacts that were rewritten for their types."""
     left: Counter[str] = field(default_factory=Counter)
     """By kind and field: agents of which a value stays that nothing reads any more."""
     failures: list[MigrationFailure] = field(default_factory=list)
@@ -66,7 +70,7 @@ class MigrationReport:
         """Return it as JSON has it."""
         return {
             "dry": self.dry, "migrated": dict(self.migrated), "compatible": dict(self.compatible),
-            "left": dict(self.left),
+            "waiting": dict(self.waiting), "values": dict(self.values), "left": dict(self.left),
             "not_migrated": [
                 {"kind": each.kind, "key": each.key, "reason": each.reason}
                 for each in self.failures

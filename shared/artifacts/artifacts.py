@@ -11,10 +11,10 @@ from ...hooks.details import ArtifactDetails
 from ...hooks.points import ARTIFACT_AFTER, ARTIFACT_BEFORE
 from ...lifecycle.supervisor import PersistenceSupervisor
 from ...persistence.codec.codec import codec_of
-from ...persistence.errors import CorruptState, StateError
+from ...persistence.errors import CorruptState, Denied, StateError
 from ...persistence.names.keys import checked_key, checked_name
 from ...persistence.names.named import checked_scope
-from ...persistence.names.scope import Scope
+from ...persistence.names.scope import Principal, Scope
 from ...persistence.records.shared_tables import (
     ARTIFACT_NAMES,
     ARTIFACT_TAGS,
@@ -29,10 +29,11 @@ from ..ledger.guard import Right, Standing
 from ..ledger.ledger import Ledger
 from ..ledger.unit import Place, Step, Unit
 from ..scopes.entries import gone
+from ..scopes.schemas import Schemas
 from . import lineage
 from .chunking import Block, Readable, blocks
 from .reader import ArtifactReader, checked_artifact, checked_type, present
-from .records import Artifact, ArtifactLimits, ArtifactType, from_row
+from .records import Artifact, ArtifactLimits, ArtifactType
 from .recount import last_number, mend
 from .rights import own_scope
 from .sink import Draft, Sink
@@ -62,13 +63,27 @@ class Artifacts(ArtifactReader):
         *,
         largest: int,
         limits: ArtifactLimits,
+        metadata: Schemas,
     ) -> None:
         """Save what ``limits`` allow; metadata take ``largest`` characters at most."""
-        super().__init__(desk, Uploads(desk.ledger, supervisor))
+        super().__init__(desk, Uploads(desk.ledger, supervisor), metadata)
         self._limits = limits
         self._largest = largest
         self.sweeper = ArtifactSweep(desk, self._uploads, lambda: mend(desk.ledger, supervisor))
         self._numbers = itertools.count(_last(desk.ledger) + 1)
+
+    def register(self, pattern: str, type: object) -> None:  # noqa: A002 - as state.register()
+        """Have the metadata of artifacts of these names be of a type, while the system is open.
+
+        ``pattern`` is a name, or a prefix and ``*``; the longest that fits counts. Metadata of
+        another form are a StateError with its path. They are read as before, as plain values, and
+        those of an earlier version of the type are migrated. IncompatibleSchema if what is stored
+        cannot be read by it. Denied to agents.
+        """
+        who = self._desk.standing().principal
+        if who != Principal.SYSTEM:
+            raise Denied(f"{who} may not register types; the program does, outside")
+        self._metadata.register(pattern, type)
 
     # Saving.
 
@@ -134,7 +149,7 @@ class Artifacts(ArtifactReader):
             plain.words(checked_name(media, "media type"), "a media type") if media else "",
             tuple(dict.fromkeys(map(self._tag, tags))),
             tuple(map(checked_artifact, sources)),
-            self._meta(name, meta),
+            self._meta(checked_key(name), meta),
         )
         if self._desk.listeners.shared:
             it = ("save", str(draft.scope), draft.name, 0, 0)
@@ -246,7 +261,7 @@ class Artifacts(ArtifactReader):
             self._finish_alone(sink, rest)
             row = self._desk.behold(None, (ARTIFACTS, (sink.number,)))
         assert row is not None
-        made = from_row(row)
+        made = self._artifact(row)
         if self._desk.listeners.shared:
             it = ("save", str(made.scope), made.name, made.number, made.size)
             self._desk.tell(ARTIFACT_AFTER, "save", ArtifactDetails, *it)
@@ -330,13 +345,14 @@ class Artifacts(ArtifactReader):
 
     def _meta(self, name: str, meta: Mapping[str, Any] | None) -> str:
         if not meta:
-            return "{}"
+            return "{}"  # nothing is said of it, whatever its type
         path = f"meta of artifact {name!r}"
         text = _META.encode(dict(meta), path)
         text = self._desk.plain.value(text, "meta of an artifact")
         if len(text) > self._largest:
             problem = f"takes {len(text):,} characters, more than {self._largest:,}"
             raise StateError(path, problem)
+        self._metadata.check(Scope.GLOBAL, name, text, path)
         return text
 
     def _tag(self, tag: str) -> str:

@@ -6,7 +6,7 @@ import builtins
 from collections.abc import Iterator, Sequence
 from functools import partial
 from operator import attrgetter
-from typing import Final, TypedDict, Unpack
+from typing import Final, TypedDict, Unpack, cast
 
 from ...persistence.errors import StateError, UnknownArtifact
 from ...persistence.names.keys import checked_key, checked_name
@@ -18,10 +18,11 @@ from ...persistence.records.tables import Order, Row
 from ..ledger.desk import Desk, Handle
 from ..ledger.guard import Right
 from ..ledger.unit import Unit
+from ..scopes.schemas import Schemas
 from . import lineage
 from .catalogue import BY_NAME, ArtifactFilter, by_name, by_number, find, tags
 from .content import chunks
-from .records import NAME, SIZE, Artifact, ArtifactType, from_row
+from .records import KIND, META, NAME, SIZE, Artifact, ArtifactType, from_row
 from .rights import EVERYTHING, own_scope, shown
 from .source import Source
 from .tally import usage
@@ -50,10 +51,14 @@ class ArtifactSelection(TypedDict, total=False):
 class ArtifactReader(Handle):
     """Find artifacts, where they came from and what became of them; read their bytes."""
 
-    def __init__(self, desk: Desk, uploads: Uploads) -> None:
-        """Read by ``desk``; wait for ``uploads`` that are on their way."""
+    def __init__(self, desk: Desk, uploads: Uploads, metadata: Schemas) -> None:
+        """Read by ``desk``; wait for ``uploads`` that are on their way.
+
+        ``metadata`` knows the types that metadata have by the names of artifacts.
+        """
         super().__init__(desk)
         self._uploads = uploads
+        self._metadata = metadata
 
     def get(self, name: str, *, scope: Scope | None = None, version: int | None = None) -> Artifact:
         """Return the newest version of a name, or the one asked for; needs READ.
@@ -72,7 +77,7 @@ class ArtifactReader(Handle):
             which = "" if version is None else f" version {version}"
             message = f"{scope} has no artifact {name!r}{which}; `list` shows those it has"
             raise UnknownArtifact(message)
-        return from_row(row)
+        return self._artifact(row)
 
     def list(
         self,
@@ -235,8 +240,17 @@ class ArtifactReader(Handle):
             self._reading(Right.LIST, wanted.scope, None, "list")
         start = after.number if isinstance(after, Artifact) else after
         rows = find(self._desk, unit, wanted, start, newest=newest)
-        found = (from_row(row) for row in rows)
+        found = (self._artifact(row) for row in rows)
         return unit, (each for each in found if visible(each.scope, each.name))
+
+    def _artifact(self, row: Row) -> Artifact:
+        """Return a row as an artifact, its metadata as their type of today has them."""
+        if self._metadata.aged and row[META] != "{}":
+            kind, name, text = str(row[KIND]), str(row[NAME]), str(row[META])
+            where = f"meta of artifact {name!r}"
+            made = self._metadata.fresh(kind, name, text, cast("int", row[META + 1]), where)
+            row = (*row[:META], made, *row[META + 1 :])
+        return from_row(row)
 
     def _reading(self, right: Right, scope: Scope, name: str | None, operation: str) -> Unit | None:
         unit = self._desk.unit()
@@ -255,7 +269,7 @@ class ArtifactReader(Handle):
     def _shown(self, unit: Unit | None, numbers: Iterator[int]) -> builtins.list[Artifact]:
         found = (by_number(self._desk, unit, number) for number in numbers)
         visible = shown(self._desk, None)
-        artifacts = [from_row(row) for row in found if row is not None]
+        artifacts = [self._artifact(row) for row in found if row is not None]
         listed = [artifact for artifact in artifacts if visible(artifact.scope, artifact.name)]
         self._listed(listed)
         return listed

@@ -73,6 +73,8 @@ class KeyedRows(Handle):
             with unit:
                 desk.allow(unit, right, scope, normal, operation)
                 row = self._clerk.living(desk.look(unit, place))
+        if row is not None and self._schemas.aged:
+            row = self._fresh(row)
         if heard:
             self._ask(points.SCOPE_READ_AFTER, scope, normal, operation, row)
         return row
@@ -199,7 +201,21 @@ class KeyedRows(Handle):
     def _put(self, scope: Scope, place: KeyPlace, value: object, expires: float | None) -> Step:
         key = place[1][KEY]
         codec = self._schemas.of(scope, key)
-        return self._clerk.put(place[1], self._text(scope, key, value, codec), expires, codec)
+        step = self._clerk.put(place[1], self._text(scope, key, value, codec), expires, codec)
+        return self._over_fresh(step)
+
+    def _over_fresh(self, step: Step) -> Step:
+        """Have a step go on from a value as the type of today has it."""
+        if not self._schemas.aged:
+            return step
+        return lambda row: step(None if row is None else self._fresh(row))
+
+    def _fresh(self, row: Row) -> Row:
+        """Return a stored row with its value as the type of today has it."""
+        kind, scope_id, part, key, text, _, sequence = map(str, row[:7])
+        where = f"{Scope(kind, scope_id, part)} {key!r}"
+        made = self._schemas.fresh(kind, key, text, int(sequence), where)
+        return row if made == text else (*row[:VALUE], made, *row[VALUE + 1 :])
 
     def _expectation(
         self, scope: Scope, key: str, expected: object
@@ -217,7 +233,7 @@ class KeyedRows(Handle):
         def equal(row: Row | None) -> bool:
             if row is None:
                 return False
-            stored = str(row[VALUE])
+            stored = str((self._fresh(row) if self._schemas.aged else row)[VALUE])
             if stored == text or canonical(stored) == form:
                 return True
             # Who expects a record cannot give the members that its type does not know.

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 import msgspec
 
 from ...persistence.codec.codec import Codec, check_storable, codec_of
 from ...persistence.codec.explain import name_of
-from ...persistence.errors import ConfigurationError, StateError
+from ...persistence.errors import (
+    ConfigurationError,
+    IncompatibleSchema,
+    MigrationFailed,
+    StateError,
+)
 from ...persistence.names.keys import checked_pattern, matches
 from ...persistence.names.scope import Scope
+from ...persistence.schema.registry import Registry
+from ...persistence.schema.schema import Family
+from ...persistence.schema.values import StoredValues
 from ...persistence.secrets.codec import SPECIAL, codec_for
 from ...persistence.secrets.place import in_scope
 from ...persistence.secrets.vault import Vault
@@ -25,6 +34,7 @@ class _Rule(NamedTuple):
     pattern: str
     kind: str | None
     codec: Codec[object]
+    values: StoredValues | None
 
     @property
     def rank(self) -> tuple[int, bool, bool]:
@@ -43,8 +53,20 @@ class Schemas:
     of scopes before one for all.
     """
 
-    def __init__(self, vault: Vault | None = None) -> None:
-        """Begin with none; ``vault`` seals the secrets in values."""
+    def __init__(
+        self, vault: Vault | None = None, registry: Registry | None = None,
+        family: Family = "values",
+    ) -> None:  # fmt: skip
+        """Begin with none; ``vault`` seals the secrets in values, ``registry`` knows earlier types.
+
+        ``family`` is what the values are.
+        """
+        self._registry = registry
+        self._family = family
+        self.look: Callable[[], None] = _nothing
+        """Refuses the types as they are, if they cannot read what is stored."""
+        self.aged = False
+        """Whether there may be values of an earlier type."""
         self._vault = Vault() if vault is None else vault
         self._rules: tuple[_Rule, ...] = ()
         self._plain = codec_of(object)
@@ -52,7 +74,8 @@ class Schemas:
     def register(self, pattern: str, declared: object, kind: str | None = None) -> None:
         """Have the keys of a pattern hold values of a type, in all scopes or those of a kind.
 
-        ConfigurationError if the type cannot be stored, or the pattern has another type already.
+        ConfigurationError if the type cannot be stored, or the pattern has another type already;
+        IncompatibleSchema if it cannot read what is stored.
         """
         pattern = checked_pattern(pattern)
         if kind is not None and kind not in KINDS:
@@ -70,9 +93,20 @@ class Schemas:
                     message = f"{pattern!r} holds {rule.codec.declared!r} already; it cannot change"
                     raise ConfigurationError(message)
                 return
-        rules = [*self._rules, _Rule(pattern, kind, codec)]
+        values = None
+        if self._registry is not None:
+            name = pattern if kind is None else f"{kind}: {pattern}"
+            values = StoredValues(self._registry, self._family, name, declared)
+            self.aged = self.aged or values.aged
+        rules = [*self._rules, _Rule(pattern, kind, codec, values)]
         # Replaced as a whole: whoever looks something up needs no lock.
+        before = self._rules
         self._rules = tuple(sorted(rules, key=lambda rule: rule.rank, reverse=True))
+        try:
+            self.look()
+        except IncompatibleSchema:
+            self._rules = before
+            raise
 
     def register_all(self, patterns: Mapping[str, object]) -> None:
         """Register types by pattern, for scopes of all kinds."""
@@ -85,10 +119,74 @@ class Schemas:
 
     def of(self, scope: Scope, key: str) -> Codec[object]:
         """Return the codec of a key's values."""
+        rule = self._rule(scope.kind, key)
+        if rule is None:
+            return self._plain
+        if rule.values is not None and rule.values.unused:
+            rule.values.use()
+        return rule.codec.at(*in_scope(*scope.columns, key))
+
+    def fresh(self, kind: str, key: str, text: str, sequence: int, where: str) -> str:
+        """Return a stored text as the type of today reads it; ask only where some are ``aged``.
+
+        MigrationFailed as ``StoredValues.fresh``.
+        """
+        rule = self._rule(kind, key)
+        if rule is None or rule.values is None:
+            return text
+        made = rule.values.fresh(text, sequence, where)
+        if made is not text:
+            try:
+                rule.codec.decode(made)
+            except (ValueError, RecursionError) as error:
+                reason = f"the migrations made of it what is no {name_of(rule.codec.declared)}"
+                raise MigrationFailed(where, "value", f"{reason}: {error}", "") from error
+        return made
+
+    def use(self) -> None:
+        """Have all types stored with the next commit, which may write by any of them."""
         for rule in self._rules:
-            if (rule.kind is None or rule.kind == scope.kind) and matches(rule.pattern, key):
-                return rule.codec.at(*in_scope(*scope.columns, key))
-        return self._plain
+            if rule.values is not None:
+                rule.values.use()
+
+    def refuse_unreadable(
+        self, location: str, rows: Callable[[], Iterator[tuple[str, str, int]]]
+    ) -> None:
+        """Refuse types that cannot read what is stored; IncompatibleSchema names each difference.
+
+        ``rows`` gives the kind, the key and the commit of each value. Costs a look at what was
+        ever written with where nothing hinders.
+        """
+        hindering = {
+            rule.values.pattern: rule.values.hindering() for rule in self._rules if rule.values
+        }
+        if not any(hindering.values()):
+            return
+        counts: Counter[tuple[str, int]] = Counter()
+        for kind, key, sequence in rows():
+            rule = self._rule(kind, key)
+            if rule is not None and rule.values is not None:
+                written = rule.values.written_with(sequence)
+                counts[rule.values.pattern, written.number if written else 0] += 1
+        problems = [
+            f"{self._family} {pattern} {old.schema.version}, {count:,} stored: {told}"
+            for pattern, found in hindering.items()
+            for old, differences in found
+            if (count := counts[pattern, old.number])
+            for told in map(str, differences)
+        ]
+        if problems:
+            raise IncompatibleSchema(location, problems)
+
+    def knows(self, kind: str, key: str) -> bool:
+        """Tell whether a type is declared for a key in scopes of a kind."""
+        return self._rule(kind, key) is not None
+
+    def _rule(self, kind: str, key: str) -> _Rule | None:
+        for rule in self._rules:
+            if (rule.kind is None or rule.kind == kind) and matches(rule.pattern, key):
+                return rule
+        return None
 
     def encode(self, codec: Codec[object], value: object, scope: Scope, key: str) -> str:
         """Return what to store for a value of ``of(scope, key)``; StateError names its path."""
@@ -122,6 +220,10 @@ class Schemas:
         except (ValueError, RecursionError) as error:
             problem = f"is no {name_of(codec.declared)}: {error}"
             raise StateError(path, problem) from None
+
+
+def _nothing() -> None:
+    """Stand for nobody who looks."""
 
 
 def canonical(text: str) -> bytes:

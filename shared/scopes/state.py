@@ -57,8 +57,9 @@ class ScopedState(KeyedRows):
 
         ``pattern`` is a key, or a prefix and ``*``; the longest that fits a key counts. ``kind``
         limits it to one kind of scopes. Writing anything else is a StateError with its path, and
-        reading gives the type. ConfigurationError if the pattern has another type already. Denied
-        to agents: it would bind all others.
+        reading gives the type. ConfigurationError if the pattern has another type already,
+        IncompatibleSchema if the type cannot read what is stored. Denied to agents: it would bind
+        all others.
         """
         who = self._desk.standing().principal
         if who != Principal.SYSTEM:

@@ -20,7 +20,7 @@ from tests.kit.children import finished
 TEXT = make_cli.PAGE.read_text()
 NAMED = {
     "fields", "logs", "maps", "counts", "orphans", "limits", "meta", "remaining", "keys",
-    "migrated", "compatible", "left",
+    "migrated", "compatible", "left", "waiting", "values",
 }  # fmt: skip
 """Keys of `show` and `doctor` whose values are by name; `fields` of `growth` is a list."""
 OPAQUE = {

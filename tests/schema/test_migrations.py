@@ -130,4 +130,4 @@ def test_a_declaration_that_makes_no_sense_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="give those or a function"):
         migration(newer, "1.0.0", "1.1.0", transforms.add("a", 1))(lambda data: data)
     with pytest.raises(ConfigurationError, match="no State class"):
-        migration(dict, "1.0.0", "2.0.0")  # type: ignore[arg-type]
+        migration(dict, "1.0.0", "2.0.0")

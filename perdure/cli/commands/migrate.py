@@ -8,7 +8,9 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from ...actors.agent.blueprint import Catalogue
-from ...actors.agent.program import load_agents
+from ...actors.agent.program import load_agents, load_types
+from ...actors.system.migrated_calls import WaitingCalls
+from ...actors.system.migrated_values import Types, kept_values
 from ...actors.system.options import Limits
 from ...persistence.errors import ConfigurationError
 from ...persistence.schema.aliases import carry_over
@@ -31,6 +33,7 @@ class MigrationWish:
 
     kinds: Sequence[str]
     version: str | None
+    messages: str | None
     dry: bool
     keys: str | None
 
@@ -39,14 +42,18 @@ def migrate(url: str, code: str, wish: MigrationWish, *, json: bool) -> ExitCode
     """Migrate the agents of a store; PROBLEMS if one cannot be: then none is."""
     vault = Vault(keys_of(wish.keys), None)
     catalogue = Catalogue(load_agents(code), largest=Limits().largest_value, vault=vault)
-    if wish.version is not None and len(wish.kinds) != 1:
-        raise ConfigurationError("--to is a version of one kind: give --kind as well")
+    if (wish.version or wish.messages) and len(wish.kinds) != 1:
+        raise ConfigurationError(
+            "--to and --messages-to are versions of one kind: give --kind as well"
+        )
+    types = load_types(code)
     with working("migrating", 0) as progress:
 
         def tell(done: int, total: int, kind: str) -> None:
             progress.at(done, total, f"migrating {kind}")
 
-        report = _dry(url, catalogue, wish, tell) if wish.dry else _wet(url, catalogue, wish, tell)
+        run = _dry if wish.dry else _wet
+        report = run(url, catalogue, types, wish, tell)
     _print(report, json=json)
     return ExitCode.DONE if report.complete else ExitCode.PROBLEMS
 
@@ -58,21 +65,39 @@ def _kinds(evolution: Evolution, wish: MigrationWish) -> list[str]:
     return list(wish.kinds) or evolution.kinds()
 
 
-def _dry(url: str, catalogue: Catalogue, wish: MigrationWish, tell: Tell) -> MigrationReport:
+def _dry(
+    url: str, catalogue: Catalogue, types: Types, wish: MigrationWish, tell: Tell
+) -> MigrationReport:
     with closing(open_reader(url)) as reader:
         evolution = Evolution(Registry.only_read(reader), catalogue.stored())
         goals = {kind: evolution.number(kind, wish.version) for kind in _kinds(evolution, wish)}
         progress = Progress(reader, goals, tell)
-        return tried(reader, evolution, goals, progress, largest=Limits().largest_value, dry=True)
+        largest = Limits().largest_value
+        report = tried(reader, evolution, goals, progress, largest=largest, dry=True)
+        for kind in goals:
+            WaitingCalls(reader, evolution, kind, wish.messages).tried(report)
+        for kept in () if wish.kinds else kept_values(reader, evolution.registry, types):
+            kept.tried(report)
+        return report
 
 
-def _wet(url: str, catalogue: Catalogue, wish: MigrationWish, tell: Tell) -> MigrationReport:
+def _wet(
+    url: str, catalogue: Catalogue, types: Types, wish: MigrationWish, tell: Tell
+) -> MigrationReport:
     _carry_over(url, catalogue)
     with owned(url) as system:
         runtime = system._runtime  # noqa: SLF001 - a part of the project
         evolution = Evolution(runtime.evolution.registry, catalogue.stored())
         kinds = _kinds(evolution, wish)
-        return runtime.migrations.run(evolution, kinds=kinds, version=wish.version, tell=tell)
+        values = () if wish.kinds else kept_values(runtime.store, evolution.registry, types)
+        return runtime.migrations.run(
+            evolution,
+            kinds=kinds,
+            version=wish.version,
+            messages=wish.messages,
+            values=values,
+            tell=tell,
+        )
 
 
 def _carry_over(url: str, catalogue: Catalogue) -> None:
@@ -95,8 +120,12 @@ def _print(report: MigrationReport, *, json: bool) -> None:
     for kind in sorted({*report.migrated, *report.compatible}):
         counts = f"{report.migrated[kind]:,} agents of {kind} {verb} migrated"
         screen.say(f"{counts}, {report.compatible[kind]:,} {verb} read as they are")
+    for kind, count in sorted(report.waiting.items()):
+        screen.say(f"{count:,} messages and timers that wait for {kind} {verb} migrated")
+    for told, count in sorted(report.values.items()):
+        screen.say(f"{count:,} {told} {verb} migrated")
     for name, count in sorted(report.left.items()):
-        screen.say(f"left behind: {name} of {count:,} agents stays in the store, and is not read")
+        screen.say(f"left behind: {name}, {count:,} times, stays in the store and is not read")
     for sample in report.samples:
         screen.say(
             f"{sample.kind}/{sample.key}: {line(sample.before)} becomes {line(sample.after)}"
@@ -105,5 +134,5 @@ def _print(report: MigrationReport, *, json: bool) -> None:
         screen.say(f"cannot be migrated: {failure.reason}", "red")
     if not report.complete:
         screen.say(f"{len(report.failures):,} agents cannot be migrated: nothing was changed")
-    elif not report.migrated and not report.compatible:
+    elif not report.migrated and not (report.compatible or report.waiting or report.values):
         screen.say("nothing to do: every agent is written with the schema of its class")

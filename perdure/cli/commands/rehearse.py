@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 
 from ...actors.agent.blueprint import Catalogue
-from ...actors.agent.program import load_agents
+from ...actors.agent.program import load_agents, load_types
 from ...actors.system.options import Limits
 from ...persistence.secrets.vault import Vault
 from ...rehearsal.rehearsal import rehearse
@@ -26,12 +26,15 @@ def rehearse_store(
     """Try everything; PROBLEMS if something would fail."""
     largest = Limits().largest_value
     catalogue = Catalogue(load_agents(code), largest=largest, vault=Vault(keys_of(keys), None))
+    types = load_types(code)
     with closing(open_reader(url)) as reader, working("rehearsing", 0) as progress:
 
         def tell(done: int, total: int, kind: str) -> None:
             progress.at(done, total, f"rehearsing {kind}")
 
-        found = rehearse(reader, catalogue, largest=largest, migrate=migrate, tell=tell)
+        found = rehearse(
+            reader, catalogue, largest=largest, migrate=migrate, types=types, tell=tell
+        )
     if junit is not None:
         write_report(junit, found.junit())
     if json:
