@@ -50,6 +50,7 @@ ROOMS: Final = (
     "perdure/rehearsal",
     "perdure/service",
     "perdure",
+    "perdure/testing",
     "perdure/cli/terminal",
     "perdure/cli/commands",
     "perdure/cli",

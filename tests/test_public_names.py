@@ -11,6 +11,7 @@ from types import ModuleType
 import pytest
 
 import perdure
+from perdure import testing
 from tests.kit.children import ROOT, finished
 from tests.pages import blocks, pages
 
@@ -19,6 +20,8 @@ EXAMPLES = sorted((ROOT / "examples").rglob("*.py"))
 ROOMS = {path.name for path in ROOT.iterdir() if path.is_dir()} - {"perdure", "examples"}
 """Folders of the checkout; nobody who has installed perdure can import from them."""
 
+PUBLIC = {"perdure": perdure.__all__, "perdure.testing": testing.__all__}
+"""What may be imported from where; `perdure.testing` is for tests alone."""
 PORT = {"MemoryStore", "Store", "StoreReader"}
 """What adapters implement: their signatures name records that nobody else writes down."""
 INNER = {
@@ -83,15 +86,15 @@ def not_public(code: str) -> list[str]:
     found = []
     for node in imports(code):
         if isinstance(node, ast.Import):
-            modules = [alias.name for alias in node.names if alias.name != "perdure"]
-            names = []
+            modules = [alias.name for alias in node.names if alias.name not in PUBLIC]
         elif node.level:  # a module beside this one
             continue
         else:
-            modules = [node.module or ""] if node.module != "perdure" else []
-            names = [alias.name for alias in node.names] if node.module == "perdure" else []
+            public = PUBLIC.get(node.module or "")
+            modules = [node.module or ""] if public is None else []
+            names = [] if public is None else [alias.name for alias in node.names]
+            found += [f"{node.module}.{name}" for name in names if name not in (public or ())]
         found += [m for m in modules if m.partition(".")[0] in {"perdure", *ROOMS}]
-        found += [f"perdure.{name}" for name in names if name not in perdure.__all__]
     return found
 
 
@@ -115,6 +118,7 @@ def test_pages_import_public_names_only(page: Path) -> None:
         ("import perdure.actors", ["perdure.actors"]),
         ("def f():\n    from persistence.log import Log", ["persistence.log"]),
         ("from perdure import Agnet, Log", ["perdure.Agnet"]),
+        ("from perdure.testing import states, probe", ["perdure.testing.probe"]),
         ("import perdure, os\nfrom perdure import errors\nfrom .data import DAYS", []),
     ],
 )

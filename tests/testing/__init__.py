@@ -1,0 +1,1 @@
+"""The tools that users test their own migrations with."""
