@@ -205,6 +205,7 @@ PAGES: Final = (
             "BackupSchedule",
             "BackupVerdict",
             "Recovered",
+            "BroughtBack",
         ),
         ("guides/backup.md",),
     ),

@@ -86,6 +86,7 @@ if TYPE_CHECKING:
     from .persistence import errors
     from .persistence.audit.entries import AuditEntry
     from .persistence.audit.verification import AuditReport, Fault
+    from .persistence.backup.bringing import BroughtBack
     from .persistence.backup.folder import Backup
     from .persistence.backup.recovery import Recovered
     from .persistence.backup.retention import BackupRetention, BackupVerdict
@@ -198,6 +199,7 @@ __all__ = [
     "Boundary",
     "Breaker",
     "Breakpoint",
+    "BroughtBack",
     "Cache",
     "Caching",
     "CallDetails",
@@ -416,6 +418,7 @@ _HOMES: Final = {
     "Boundary": ".shared.access.boundaries",
     "Breaker": ".hooks.breaker",
     "Breakpoint": ".hooks.shipped.breakpoint",
+    "BroughtBack": ".persistence.backup.bringing",
     "Cache": ".hooks.results",
     "Caching": ".hooks.shipped.caching",
     "CallDetails": ".hooks.details",

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from time import time as now
 
+from .actors.system.forks import move
+from .persistence.backup.bringing import BroughtBack, Then, into_new, into_place
 from .persistence.backup.create import Making, create
 from .persistence.backup.folder import Backup, Folder
 from .persistence.backup.moments import RecoveryPoint
+from .persistence.backup.part import Bringing, Move
 from .persistence.backup.progress import Progress, silent
 from .persistence.backup.recovery import Recovered, Recovering, recover, restore
 from .persistence.backup.replace import in_place
 from .persistence.backup.retention import BackupRetention, BackupVerdict, prune
+from .persistence.backup.selection import Selection
 from .persistence.backup.verify import Verified, verify
-from .persistence.secrets.keys import KeyProvider
+from .persistence.errors import ConfigurationError
+from .persistence.names.keys import check_name
+from .persistence.names.scope import Scope
+from .persistence.secrets.keys import KeyProvider, Keys
+from .persistence.secrets.vault import Vault
 from .persistence.store.store import StoreReader
 from .system_backups import with_a_file
 from .url import open_reader, path_of
@@ -126,12 +134,7 @@ class Backups:
             BackupDamaged, KeyMissing: as in ``restore``.
         """
         point = RecoveryPoint(sequence, time)
-        with contextlib.ExitStack() as open_files:
-            reader = None
-            if store is not None:
-                reader = with_a_file(open_files.enter_context(closing(open_reader(store))))
-            open_files.enter_context(self._folder.in_use())
-            work = Recovering(_erase, self._keys, reader, tell)
+        with self._working(store, tell) as work:
             return recover(self._folder, point, path_of(target), work)
 
     def go_back(
@@ -157,6 +160,122 @@ class Backups:
         making = Making(self._keys, note="before it went back in its place", tell=tell)
         with in_place(path, self._folder, making) as fresh:
             return self.recover(fresh, sequence=sequence, time=time, store=path, tell=tell)
+
+    def bring_back(
+        self,
+        store: str | Path,
+        *,
+        agents: Sequence[tuple[str, str]] = (),
+        kinds: Sequence[str] = (),
+        scopes: Sequence[Scope] = (),
+        sequence: int | None = None,
+        time: float | None = None,
+        name: str | None = None,
+        mail: bool = False,
+        tell: Progress = silent,
+    ) -> BroughtBack:
+        """Bring some agents, all of a kind or some scopes back in a store's own place.
+
+        They are as they were at the moment (a commit, a time, or that of a backup); nothing else in
+        the store changes. An agent has its state, its status, its timers and the keys of its own
+        scope of then, and its versions go on: what it was before is still among them. Agents of the
+        kinds, and keys of the scopes, that came later are deleted, those that were deleted return.
+        With ``mail`` messages that waited then and were handled since are handled again; without,
+        they are counted. The store is backed up first, and that backup is pinned; the rest is one
+        transaction.
+
+        Raises:
+            StoreOwned: a process has it open.
+            ConfigurationError: there was no such agent or kind, or nothing is asked for.
+            BackupFailed, BackupDamaged, KeyMissing: as in ``recover``; the store is as it was.
+        """
+        part = Selection(tuple(agents), tuple(kinds), tuple(scopes))
+        return self._in_place(store, part, (name, sequence, time), tell=tell, mail=mail)
+
+    def fork(
+        self,
+        store: str | Path,
+        agent: tuple[str, str],
+        key: str,
+        *,
+        sequence: int | None = None,
+        time: float | None = None,
+        name: str | None = None,
+        keys: Keys | None = None,
+        tell: Progress = silent,
+    ) -> BroughtBack:
+        """Have a new agent of a store begin with what another was at a moment; that one stays.
+
+        As ``system.fork``, and reaches as far back as the backups. ``keys`` are those of the store:
+        secrets in the state are sealed for the new agent.
+
+        Raises:
+            AgentExists: there is an agent under ``key``.
+            StoreOwned, ConfigurationError, BackupFailed, BackupDamaged: as in ``bring_back``.
+            KeyMissing: a secret in the state cannot be sealed for the new agent, or as in
+                ``restore``.
+        """
+        check_name("key", key)
+        sealer = Vault(keys).sealer
+        rename = (key, lambda copy: move(copy, sealer, *agent, key))
+        part = Selection((agent,))
+        return self._in_place(store, part, (name, sequence, time), tell=tell, rename=rename)
+
+    def take_out(
+        self,
+        target: str | Path,
+        *,
+        agents: Sequence[tuple[str, str]] = (),
+        kinds: Sequence[str] = (),
+        scopes: Sequence[Scope] = (),
+        sequence: int | None = None,
+        time: float | None = None,
+        name: str | None = None,
+        store: str | Path | None = None,
+        tell: Progress = silent,
+    ) -> BroughtBack:
+        """Write a new store that has only some agents, kinds or scopes, as they were at a moment.
+
+        An agent has its mail and its timers; what else there was, rights and history among it,
+        stays behind. ``store`` is as in ``recover``; the exceptions are, too.
+        """
+        part = Selection(tuple(agents), tuple(kinds), tuple(scopes))
+        with self._working(store, tell) as work:
+            how = Bringing(now(), "taken out of a backup", mail=True, tell=tell)
+            return into_new(path_of(target), self._then(name, sequence, time), part, how, work)
+
+    def _in_place(
+        self, store: str | Path, part: Selection,
+        moment: tuple[str | None, int | None, float | None],
+        *, tell: Progress, mail: bool = False, rename: tuple[str, Move] | None = None,
+    ) -> BroughtBack:  # fmt: skip
+        path, then = path_of(store), self._then(*moment)
+        open_reader(path).close()  # opening for writing would make a store where there is none
+        why = "before a part of it was brought back"
+        making = Making(self._keys, incremental=True, note=why, tell=tell)
+        how = Bringing(now(), f"as at {then}", mail, rename, tell)
+        with self._working(path, tell) as work:
+            return into_place(path, then, part, how, (work, making))
+
+    def _then(self, name: str | None, sequence: int | None, time: float | None) -> Then:
+        if sum(each is not None for each in (name, sequence, time)) != 1:
+            message = (
+                "a moment is a backup, a commit or a time: give one of name=, sequence=, time="
+            )
+            raise ConfigurationError(message)
+        if name is not None:
+            return Then(self._folder, name)
+        return Then(self._folder, point=RecoveryPoint(sequence, time))
+
+    @contextlib.contextmanager
+    def _working(self, store: str | Path | None, tell: Progress) -> Iterator[Recovering]:
+        """Give what a recovery works with; nobody removes a backup during the block."""
+        with contextlib.ExitStack() as open_files:
+            reader = None
+            if store is not None:
+                reader = with_a_file(open_files.enter_context(closing(open_reader(store))))
+            open_files.enter_context(self._folder.in_use())
+            yield Recovering(_erase, self._keys, reader, tell)
 
     def prune(self, rules: BackupRetention, *, dry_run: bool = False) -> Sequence[BackupVerdict]:
         """Remove the backups that nothing keeps; return what becomes of each, and why.

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .terminal.exits import ExitCode
-from .terminal.options import BackupAction, Listing, number, text
+from .terminal.options import BackupAction, Listing, names, number, text
 
 _NOWHERE = ""
 
@@ -65,7 +65,41 @@ def backup(
         bool,
         typer.Option(
             "--in-place",
-            help="With restore, --store and --at or --time: the store itself goes back.",
+            help="With restore and --store: the store itself, or a part of it, goes back.",
+        ),
+    ] = False,
+    agents: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--agent", metavar="KIND/KEY", callback=names, show_default=False,
+            help="With restore: nothing but this agent; may be given several times.",
+        ),
+    ] = None,
+    kinds: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--kind", metavar="KIND", callback=names, show_default=False,
+            help="With restore: nothing but the agents of this kind.",
+        ),
+    ] = None,
+    scopes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--scope", metavar="SCOPE", callback=names, show_default=False,
+            help="With restore: nothing but the keys of this scope.",
+        ),
+    ] = None,
+    as_key: Annotated[
+        str,
+        typer.Option(
+            "--as", metavar="KEY", callback=text, show_default=False,
+            help="With restore, --agent and --in-place: as a new agent under this key.",
+        ),
+    ] = "",
+    mail: Annotated[
+        bool,
+        typer.Option(
+            "--mail", help="With restore of a part: messages that waited then are handled again."
         ),
     ] = False,
     drill: Annotated[
@@ -115,7 +149,9 @@ def backup(
     and has SQLite look through what comes of it: it says `verified` for nothing less. `restore`
     writes a new file, all of it or nothing; with --at or --time as it was at any moment since the
     oldest backup, and says what of that moment is in no copy; with --in-place the store itself goes
-    back, which nobody may have open, after a backup of it that is pinned. `list` begins with the
+    back, which nobody may have open, after a backup of it that is pinned. With --agent, --kind or
+    --scope only these come back: with --in-place into the store, where all else stays as it is,
+    with --to into a new one. `list` begins with the
     oldest, with --newest at the other end. `prune` removes what none of its rules keeps: never the
     newest good one, nor one that is pinned, nor what these build on; it says of each why. `pin`
     takes its reason from --note.
@@ -129,9 +165,10 @@ def backup(
     perdure backup verify backups --drill
     perdure backup restore backups --to desk-again.db
     perdure backup restore backups --to then.db --time 2026-11-27T08:30 --store desk.db
+    perdure backup restore backups --in-place --agent Desk/emea --at 17 --store desk.db
     perdure backup prune backups --keep 10 --daily 7 --weekly 8 --dry-run
     """
-    from .commands.backups import BackupCommand, PruneRules, handle
+    from .commands.backups import BackupCommand, PartOptions, PruneRules, handle
 
     asked = BackupCommand(
         folder,
@@ -147,5 +184,6 @@ def backup(
         at,
         moment,
         replace,
+        PartOptions(tuple(agents or ()), tuple(kinds or ()), tuple(scopes or ()), as_key, mail),
     )
     return handle(action, asked)

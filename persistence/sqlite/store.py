@@ -9,7 +9,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import ClassVar, Final
@@ -280,6 +280,19 @@ class SqliteStore(SqliteReader, Store):
             self._residue, self._next_scrub = True, 0.0
         if self._residue:
             self._scrub()
+
+    def commit_together(self, batches: Iterable[Batch]) -> None:
+        """Make many batches durable in one transaction, each made when those before are written.
+
+        What makes them reads the store by another object: this one's lock is held.
+        """
+        latest = self._witness.latest
+        with self._transaction("saving") as connection:
+            self._check_fence(connection)
+            for batch in batches:
+                _write(connection, batch)
+                latest = batch.journal[-1] if batch.journal else latest
+        self._witness.latest = latest
 
     def _scrub(self) -> None:
         """Empty the log if it holds what was erased as it was; later, if somebody reads in it."""

@@ -64,3 +64,34 @@ def test_each_trouble_has_its_exit_code(store: Path, tmp_path: Path) -> None:
     for action in ("verify", "info", "list"):
         result = invoke("backup", action, folder)
         assert (result.exit_code, "cut off" in result.output) == (1, True), result.output
+
+
+def test_a_part_is_brought_back(store: Path, tmp_path: Path) -> None:
+    """One agent in its place, under another key, or into a new store; each says what it did."""
+    folder = tmp_path / "backups"
+    (made,) = records("backup", "create", folder, "--store", store)
+    with opened(store) as system:
+        system.agent(Ledger, "k0").call(Ledger.add, 1000).get()
+    restore = ("backup", "restore", folder, made["name"], "--agent", "Ledger/k0")
+    into = ("--in-place", "--store", store)
+    (forked,) = records(*restore, *into, "--as", "k0-then")
+    (brought,) = records(*restore, *into)
+    (taken,) = records(*restore, "--to", tmp_path / "part.db")
+    assert (forked["returned"], brought["changed"], taken["returned"]) == (1, 1, 1)
+    assert brought["safety"] in {each["name"] for each in records("backup", "list", folder)}
+    for file, keys in ((store, ("k0", "k0-then")), (tmp_path / "part.db", ("k0",))):
+        with opened(file) as system:
+            for key in keys:
+                assert system.agent(Ledger, key).call(Ledger.add, 0).get() == 0 + 5 + 10 + 15
+    with opened(tmp_path / "part.db") as system:
+        assert [row.key for row in system.agents.each()] == ["k0"]
+    for words, wrong in (
+        ("give one of", ("--kind", "Ledger", *into)),
+        ("give KIND/KEY", ("--agent", "k0", *into)),
+        ("comes back with --to", ("--kind", "Ledger")),
+        ("takes one --agent", ("--kind", "Ledger", *into, "--as", "k9")),
+        ("are for a part", ("--mail", *into)),
+        ("there was no agent", ("--agent", "Ledger/none", "--at", made["last"], *into)),
+    ):
+        result = invoke("backup", "restore", folder, *wrong)
+        assert (result.exit_code, words in result.output) == (2, True), result.output

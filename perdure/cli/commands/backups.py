@@ -9,11 +9,13 @@ from operator import attrgetter
 from typing import Final
 
 from ...backups import Backups
+from ...persistence.backup.bringing import BroughtBack
 from ...persistence.backup.folder import Backup
 from ...persistence.backup.progress import Progress
 from ...persistence.backup.recovery import Recovered
 from ...persistence.backup.retention import BackupRetention
 from ...persistence.errors import ConfigurationError
+from ...persistence.names.scope import Scope
 from ..terminal.exits import ExitCode
 from ..terminal.listing import Lines, behind, show
 from ..terminal.options import BackupAction, Listing
@@ -43,6 +45,30 @@ class PruneRules:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class PartOptions:
+    """Which part of a store comes back."""
+
+    agents: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
+    as_key: str = ""
+    mail: bool = False
+
+    def __bool__(self) -> bool:
+        """Tell whether it is a part."""
+        return bool(self.agents or self.kinds or self.scopes)
+
+    def names(self) -> list[tuple[str, str]]:
+        """Return the agents; ConfigurationError for what names none."""
+        found = [each.partition("/") for each in self.agents]
+        for kind, slash, key in found:
+            if not (kind and slash and key):
+                message = f"--agent {kind}{slash}{key}: give KIND/KEY, as Desk/emea"
+                raise ConfigurationError(message)
+        return [(kind, key) for kind, _, key in found]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class BackupCommand:
     """What was asked for."""
 
@@ -59,6 +85,7 @@ class BackupCommand:
     at: int | None = None
     time: str | None = None
     in_place: bool = False
+    part: PartOptions = PartOptions()
 
     def backups(self) -> Backups:
         """Return the backups it is about."""
@@ -129,6 +156,10 @@ def _verify(asked: BackupCommand) -> ExitCode:
 
 
 def _restore(asked: BackupCommand) -> ExitCode:
+    if asked.part:
+        return _part(asked)
+    if asked.part != PartOptions():
+        raise ConfigurationError("--as and --mail are for a part: give --agent, --kind or --scope")
     if asked.in_place:
         return _go_back(asked)
     if not asked.target:
@@ -159,6 +190,52 @@ def _go_back(asked: BackupCommand) -> ExitCode:
     with _told() as tell:
         found = asked.backups().go_back(asked.store, sequence=asked.at, time=time, tell=tell)
     return _say_recovered(asked, found)
+
+
+def _part(asked: BackupCommand) -> ExitCode:
+    part, backups = asked.part, asked.backups()
+    if asked.in_place is bool(asked.target) or (asked.in_place and not asked.store):
+        raise ConfigurationError("a part comes back with --to FILE, or with --in-place and --store")
+    names, time = part.names(), seconds_of(asked.time, "--time")
+    scopes = [Scope.parse(each) for each in part.scopes]
+    with _told() as tell:
+        if part.as_key:
+            if len(names) != 1 or part.kinds or scopes or part.mail or not asked.in_place:
+                raise ConfigurationError("--as takes one --agent and --in-place, and nothing else")
+            done = backups.fork(
+                asked.store, names[0], part.as_key, sequence=asked.at, time=time, name=asked.name,
+                tell=tell,
+            )  # fmt: skip
+        elif asked.in_place:
+            done = backups.bring_back(
+                asked.store, agents=names, kinds=part.kinds, scopes=scopes, sequence=asked.at,
+                time=time, name=asked.name, mail=part.mail, tell=tell,
+            )  # fmt: skip
+        else:
+            done = backups.take_out(
+                asked.target, agents=names, kinds=part.kinds, scopes=scopes, sequence=asked.at,
+                time=time, name=asked.name, store=asked.store or None, tell=tell,
+            )  # fmt: skip
+    return _say_part(asked, done)
+
+
+def _say_part(asked: BackupCommand, done: BroughtBack) -> ExitCode:
+    counts = dataclasses.asdict(done.counts)
+    if asked.listing.json:
+        record = {"restored": asked.target or asked.store, "safety": done.safety, **counts}
+        print_json(record | dataclasses.asdict(done.moment))
+    else:
+        moment_, where = done.moment, asked.target or asked.store
+        what = (
+            ", ".join(f"{name} {count:,}" for name, count in counts.items() if count) or "nothing"
+        )
+        when = f"behind commit {moment_.last:,}, {moment(moment_.time)} UTC"
+        Screen().say(f"{where}: {what}; as it was {when}")
+        if done.safety:
+            Screen(error=True).say(f"what was there before is in the backup {done.safety}")
+        for unknown in moment_.unknown:
+            Screen(error=True).say(f"not known: {unknown}", "yellow")
+    return ExitCode.PROBLEMS if done.moment.unknown else ExitCode.DONE
 
 
 def _say_recovered(asked: BackupCommand, found: Recovered) -> ExitCode:
