@@ -46,6 +46,7 @@ ROOMS: Final = (
     "actors/agent",
     "actors/cell",
     "actors/system",
+    "llm",
     "perdure/replay",
     "perdure/rehearsal",
     "perdure/service",

@@ -51,6 +51,8 @@ from .lifecycle.saves import SaveStatistics
 from .lifecycle.signals import SecretEvent, fire, mute
 from .lifecycle.supervisor import PersistenceSupervisor
 from .listings import Agents, Journal, Mail, Timers
+from .llm.agent import ThinkingAgent
+from .llm.runs import Runs, RunSweep
 from .opening import Opening
 from .persistence.audit.succession import gone_on
 from .persistence.errors import CommitsLost, Deadlock, failing_at
@@ -189,6 +191,13 @@ class AgentSystem:
         known = KnownInReplays(opening.limits, opening.keys, opening.schemas, opening.detector)
         self.replay = Replays(self._runtime, partial(self._open_sandbox, known))
         """Recorded turns run again, in a system of their own: ``turn(id)``, ``batch()``, ..."""
+        self.runs = Runs(self._runtime.office)
+        """The runs of agents that think which have not ended: ``list()``."""
+        thinking = frozenset(
+            each.kind for each in opening.agents if issubclass(each, ThinkingAgent)
+        )
+        if thinking:
+            runtime.attend(RunSweep(self.runs, runtime.reference, thinking))
         self._service: Service | None = None
         if opening.service and isinstance(store, SqliteStore):
             operator = Operator(self._runtime, self.dead_letters, self.replay)
@@ -623,6 +632,7 @@ class AgentSystem:
         if self._service is not None:
             self._service.close()
         self.secrets.close()
+        runtime.beside.drain(left() / 2)
         runtime.deferred.drain(left())
         runtime.stop_intake()
         runtime.agenda.hurry()

@@ -48,6 +48,9 @@
     │   ├── BackupDamaged (ValueError)       a backup, or one it builds on, is not as it was written
     │   ├── BackupFailed (OSError)           a backup could not be written, read or brought back
     │   └── UnknownBackup (LookupError)      there is no backup of that name
+    ├── RunError
+    │   ├── RunFailed (RuntimeError)         a run of an agent that thinks ended without an answer
+    │   └── UnknownRun (LookupError)         there is no such run, or it waits for no such call
     └── AgentError
         ├── UnknownAgent (LookupError)       no agent class of that name is registered
         ├── AgentExists (ValueError)         a new agent was to have a name that is taken
@@ -454,6 +457,18 @@ class BackupFailed(BackupError, OSError):
 
 class UnknownBackup(BackupError, LookupError):
     """Say that there is no backup of that name in a folder."""
+
+
+class RunError(PerdureError):
+    """Be the root of what goes wrong with the runs of agents that think."""
+
+
+class RunFailed(RunError, RuntimeError):
+    """Say that a run has ended without an answer, and why: failed, cancelled, over its budget."""
+
+
+class UnknownRun(RunError, LookupError):
+    """Say that an agent has no run of that name, or that it does not wait for that call."""
 
 
 class AgentError(PerdureError):

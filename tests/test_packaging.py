@@ -6,13 +6,13 @@ from pathlib import Path
 
 from tests.kit.children import ROOT
 
-LAYERS = ("actors", "hooks", "lifecycle", "persistence", "shared")
+LAYERS = ("actors", "hooks", "lifecycle", "llm", "persistence", "shared")
 TEXT = (ROOT / "pyproject.toml").read_text()
 CONFIG = tomllib.loads(TEXT)
 
 
 def packages_of_the_tree() -> dict[str, str]:
-    """Map each package below the six top folders to its folder, without following the links."""
+    """Map each package below the top folders to its folder, without following the links."""
     found = {}
     for top in ("perdure", *LAYERS):
         for folder, _, files in os.walk(ROOT / top):

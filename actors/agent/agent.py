@@ -32,6 +32,7 @@ from ...persistence.state.state import State
 from ...shared.access.boundaries import AnyBoundary, Boundary
 from ...shared.scopes.agent_scopes import AgentScopes
 from ..pool.pooled import PooledActor
+from ..talk.beside import Work
 from ..talk.identity import Identified
 from ..talk.reference import AgentRef
 from ..talk.turn import TurnView
@@ -64,6 +65,26 @@ class Home(Protocol):
 
     def cancel_timer(self, name: str) -> bool:
         """Cancel a timer as an effect of the current turn."""
+        ...
+
+    def begin_beside(self, name: str, work: Work) -> None:
+        """Begin work beside the turns, once the current turn is durable."""
+        ...
+
+    def end_beside(self, name: str) -> None:
+        """Cancel such work when the current turn commits."""
+        ...
+
+    def work_closes(self) -> bool:
+        """Tell whether work beside the turns is to begin nothing more: the system closes."""
+        ...
+
+    def answer_later(self, name: str) -> None:
+        """Have the asker of the current turn answered with a piece of work."""
+        ...
+
+    def answer(self, name: str, value: object, error: Exception | None) -> None:
+        """Answer those who wait for a piece of work when the current turn commits."""
         ...
 
     def step(self, step: str) -> None:

@@ -88,6 +88,17 @@ class Leftovers(Protocol):
         ...
 
 
+class WorkBeside(Protocol):
+    """Run what turns begin beside the turns of their agents."""
+
+    closing: bool
+    """Nothing more of it is to begin."""
+
+    def follow(self, cell: AgentCell, turn: Turn, sequence: int) -> None:
+        """Do what a turn wants, behind the append of its commit."""
+        ...
+
+
 class Tracing(Protocol):
     """Know the trace of each chain of messages."""
 
@@ -190,6 +201,11 @@ class Surroundings(Protocol):
     @property
     def leftovers(self) -> Leftovers:
         """Removes what deleted agents have left."""
+        ...
+
+    @property
+    def beside(self) -> WorkBeside:
+        """Runs what goes on beside turns."""
         ...
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
+from contextvars import copy_context
 from numbers import Real
 from random import Random
 from typing import Any, Final
@@ -17,6 +18,7 @@ from ...persistence.names.keys import check_name
 from ...persistence.names.scope import Scope
 from ...persistence.records.records import Timer
 from ...shared.scopes.agent_scopes import AgentScopes
+from ..talk.beside import Answer, Work
 from ..talk.turn import Turn, TurnView, collecting_in, current
 from .cell import AgentCell
 from .chains import chain_of, identified, numbered
@@ -49,6 +51,26 @@ class CellHome:
     def step(self, step: str) -> None:
         """Take a lifecycle step after the current turn."""
         self._turn().take_step(step)
+
+    def begin_beside(self, name: str, work: Work) -> None:
+        """Begin work beside the turns, once the turn under way is durable."""
+        self._turn().wants().begins.append((name, work, copy_context()))
+
+    def end_beside(self, name: str) -> None:
+        """Cancel work beside the turns when the turn commits."""
+        self._turn().wants().ends.append(name)
+
+    def work_closes(self) -> bool:
+        """Tell whether work beside the turns is to begin nothing more: the system closes."""
+        return self._cell.home.beside.closing
+
+    def answer_later(self, name: str) -> None:
+        """Have the asker of the turn under way answered with a piece of work."""
+        self._turn().wants().later = name
+
+    def answer(self, name: str, value: object, error: Exception | None) -> None:
+        """Answer those who wait for a piece of work when the turn commits."""
+        self._turn().wants().answers.append(Answer(name, value, error))
 
     def set_timer(
         self,

@@ -298,7 +298,9 @@ def _commit(
         _note_calls_behind(cell, turn, commit, activation.writer.version + 1)
     if turn.effects or letter.timer:
         _put_effects(cell, turn, commit)
-    if letter.reply_to is not None and letter.edge and not answers_unsaved(cell):
+    if turn.beside is not None and turn.beside.later:
+        turn.held_back = True
+    elif letter.reply_to is not None and letter.edge and not answers_unsaved(cell):
         hold_back(cell, letter.reply_to, turn.value)
         commit.reply = letter.reply_to
         turn.held_back = True
@@ -332,6 +334,8 @@ def finish(cell: AgentCell, turn: Turn) -> None:
     if turn.effects or letter.timer:
         cell.seen = sequence
         _deliver(cell, turn, commit)
+        if turn.beside is not None:
+            cell.home.beside.follow(cell, turn, sequence)
     if cell.volatile:
         _end_unsaved(cell, turn)
     elif not turn.held_back and letter.reply_to is not None:

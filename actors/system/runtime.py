@@ -51,6 +51,7 @@ from ..talk.reference import AgentRef
 from ..talk.sessions import compose
 from ..talk.turn import Alarm, Letter
 from .attendant import Attendant
+from .beside import Beside
 from .calls import ProgramPoints
 from .cells import SWEEP_SECONDS, Keeper
 from .context import TurnContext, hangs_on
@@ -153,18 +154,13 @@ class Runtime:
         )
         self.history, self.deferred = HookHistory(self, history), DeferredSweep(self)
         self.strangers, self.migrations = Strangers(self), Migrations(self)
-        self.leftovers = LeftoverSweep(store, supervisor)
+        self.leftovers, self.beside = LeftoverSweep(store, supervisor), Beside(self)
         self.post = PostOffice(self, self.keeper, self._letters, mailbox_wait=limits.mailbox_wait)
         self.sessions, session_sweep = compose(self, desk, self.artifacts, largest=largest)
-        self.sharing = Sharing(
-            Office(
-                desk,
-                self.post,
-                largest=largest,
-                number=self.next_letter,
-                reference=self.reference,
-            )
+        self.office = Office(
+            desk, self.post, largest=largest, number=self.next_letter, reference=self.reference
         )
+        self.sharing = Sharing(self.office)
         self.key_sweep, self.grant_sweep = KeySweep(desk), GrantSweep(self.policy, desk)
         self._attendants = [
             Attendant(sweep, clock, self.dispatcher, self.agenda)
@@ -373,6 +369,7 @@ class Runtime:
         self.closed = True
         for cell in list(self.cells.values()):
             refuse_all(cell)
+        self.beside.close()
         deadline = time.monotonic() + max(timeout, GRACE_SECONDS)
         complete = self.loop.close(max(timeout, GRACE_SECONDS))
         return self.dispatcher.close(max(0.0, deadline - time.monotonic())) and complete

@@ -22,6 +22,7 @@ from ...persistence.names.scope import Principal
 from ...persistence.records.records import Commit, Timer
 from ...shared.ledger.unit import EndingUnit, Unit
 from ..pool.cell import Cell
+from .beside import Wishes
 
 if TYPE_CHECKING:
     from ..pool.future import Future
@@ -205,7 +206,7 @@ class Turn:
     """
 
     __slots__ = (
-        "asked", "cancel", "cell", "commit", "decided", "effects", "ending", "failed",
+        "asked", "beside", "cancel", "cell", "commit", "decided", "effects", "ending", "failed",
         "held_back", "kept", "letter", "notes", "overdue", "result", "sends", "settling", "steps",
         "timers", "unit", "value", "waits", "watch",
     )  # fmt: skip
@@ -252,6 +253,8 @@ class Turn:
         """What is kept with its commit for the history; None where nobody listens."""
         self.failed: BaseException | None = None
         """Why it is undone."""
+        self.beside: Wishes | None = None
+        """What it wants of work beside the turns of its agent."""
 
     @property
     def counts(self) -> bool:
@@ -303,6 +306,13 @@ class Turn:
         self.effects = True
         with _deciding:
             self.timers = {**(self.timers or {}), name: timer}
+
+    def wants(self) -> Wishes:
+        """Return what it wants of work beside the turns, to be added to."""
+        self.effects = True
+        with _deciding:
+            self.beside = self.beside or Wishes()
+        return self.beside
 
     def take_step(self, step: str) -> None:
         """Take a lifecycle step after the turn."""

@@ -1,0 +1,146 @@
+"""Work beside the turns of agents: begun by a turn, it goes on while the agent takes other mail."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from contextvars import Context
+from functools import partial
+from typing import Any
+
+from ...persistence.errors import SystemClosed
+from ...persistence.store.committer import Committer
+from ..cell.cell import AgentCell, Surroundings
+from ..cell.settlement import hold_back
+from ..pool.future import Future
+from ..talk.beside import Work
+from ..talk.turn import Turn
+
+logger = logging.getLogger("perdure.actors")
+
+_Place = tuple[str, str, str]
+"""The kind and key of an agent, and the name of its work."""
+
+
+class Beside:
+    """Run what turns have begun, on the loop of the async handlers; keep who waits for it.
+
+    A piece of work begins when the turn that wants it is durable, at most one of a name for each
+    agent. It is in memory only: whoever needs it after a crash begins it again. Thread-safe.
+    """
+
+    def __init__(self, home: Surroundings) -> None:
+        """Work for the agents of a system."""
+        self._home = home
+        self._changed = threading.Condition()
+        self._running: dict[_Place, Callable[[], None]] = {}
+        self._waiting: dict[_Place, list[tuple[Future[Any], bool]]] = {}
+        self.closing = False
+        """No step of any work is to begin any more."""
+
+    def follow(self, cell: AgentCell, turn: Turn, sequence: int) -> None:
+        """Do what a turn wants, behind the append of its commit."""
+        wishes, letter = turn.beside, turn.letter
+        assert wishes is not None
+        place = partial(_place, cell)
+        if wishes.later and letter.reply_to is not None:
+            with self._changed:
+                waiting = self._waiting.setdefault(place(wishes.later), [])
+                waiting.append((letter.reply_to, letter.edge))
+            letter.reply_to = None
+        for name in wishes.ends:
+            self._cancel(place(name))
+        for name, work, context in wishes.begins:
+            begin = partial(self._begin, place(name), work, context)
+            self._home.supervisor.committer.once_durable(sequence, begin)
+        for name, value, error in wishes.answers:
+            with self._changed:
+                futures = self._waiting.pop(place(name), [])
+            for future, edge in futures:
+                _answer(self._home.supervisor.committer, cell, future, value, error, edge=edge)
+        turn.beside = None
+
+    def is_running(self, kind: str, key: str, name: str) -> bool:
+        """Tell whether a piece of work is under way in this process."""
+        return (kind, key, name) in self._running
+
+    async def sleep(self, seconds: float, what: str) -> None:
+        """Wait on the system's clock; ``what`` tells people what comes then."""
+        loop, over = asyncio.get_running_loop(), asyncio.Event()
+
+        def wake() -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(over.set)
+
+        self._home.agenda.later(seconds, wake, what)
+        await over.wait()
+
+    def drain(self, seconds: float) -> bool:
+        """Let the steps end that have begun; what has more steps goes on in the next process."""
+        self.closing = True
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._running, seconds)
+
+    def close(self) -> None:
+        """Cancel what is left, and tell those who wait."""
+        self.closing = True
+        with self._changed:
+            running, waiting = list(self._running), list(self._waiting.values())
+            self._waiting.clear()
+        for place in running:
+            self._cancel(place)
+        for future, _ in (each for futures in waiting for each in futures):
+            future.fail(SystemClosed("the agent system was closed before the work was done"))
+
+    def _begin(self, place: _Place, work: Work, context: Context) -> None:
+        home = self._home
+        if self.closing or home.hooks.played is not None:  # in a replay nothing goes on
+            return
+        with self._changed:
+            if place in self._running:
+                return
+            self._running[place] = _nothing
+        home.agenda.begin(place)
+        self._running[place] = home.loop.start(work(), context, partial(self._ended, place))
+
+    def _ended(self, place: _Place, _result: object, error: BaseException | None) -> None:
+        with self._changed:
+            self._running.pop(place, None)
+            self._changed.notify_all()
+        self._home.agenda.end(place)
+        if error is not None and not isinstance(error, asyncio.CancelledError):
+            logger.error("%s/%s: work %s broke off: %r", *place, error, exc_info=error)
+
+    def _cancel(self, place: _Place) -> None:
+        cancel = self._running.get(place)
+        if cancel is not None:
+            cancel()
+
+
+def _place(cell: AgentCell, name: str) -> _Place:
+    return cell.kind, cell.key, name
+
+
+def _answer(
+    committer: Committer,
+    cell: AgentCell,
+    future: Future[Any],
+    value: object,
+    error: Exception | None,
+    *,
+    edge: bool,
+) -> None:
+    """Answer one who waits, and beyond the edge not before what is appended is durable."""
+    if edge:
+        hold_back(cell, future, value, error)
+        committer.gate(future)
+    elif error is None:
+        future.answer(value)
+    else:
+        future.fail(error)
+
+
+def _nothing() -> None:
+    """Cancel what has not begun yet."""

@@ -1,0 +1,32 @@
+"""What a turn wants of work beside the turns of its agent, once it counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from typing import Any, NamedTuple, TypeAlias
+
+Work: TypeAlias = Callable[[], Coroutine[Any, Any, object]]
+"""Gives the coroutine to run."""
+
+
+class Answer(NamedTuple):
+    """What those are told who wait for a piece of work."""
+
+    name: str
+    value: object
+    error: Exception | None
+
+
+class Wishes:
+    """What a turn begins, ends and answers beside the turns; nothing of it if the turn fails."""
+
+    __slots__ = ("answers", "begins", "ends", "later")
+
+    def __init__(self) -> None:
+        """Want nothing yet."""
+        self.later = ""
+        """The work with whose answer the asker of this turn is answered; empty: with its own."""
+        self.begins: list[tuple[str, Work, Context]] = []
+        self.ends: list[str] = []
+        self.answers: list[Answer] = []

@@ -1,0 +1,1 @@
+"""Agents that think: runs of language models, durable step by step, and the tools they use."""

@@ -1,0 +1,145 @@
+"""What is stored of agents that think: the steps of their runs, the runs, what was used."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+import msgspec
+
+from ..persistence.state.log import Log
+from ..persistence.state.map import Map
+from ..persistence.state.state import State
+
+Effect = Literal["safe", "idempotent", "once", "turn"]
+"""What running a tool a second time would do: see ``tool``."""
+MODEL: Final = "model"
+TOOL: Final = "tool"
+
+RunStatus = Literal["queued", "running", "waiting", "done", "failed", "cancelled"]
+ENDED: Final = frozenset({"done", "failed", "cancelled"})
+What = Literal[
+    "asked", "begun", "done", "failed", "waits", "decided", "steered", "closed", "ended",
+    "compacted",
+]  # fmt: skip
+
+
+class Step(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One thing that happened in a run, in a commit of its own; the transcript is made of them."""
+
+    what: What
+    run: str
+    at: float
+    """Seconds since the epoch."""
+    op: str = ""
+    """"model" or "tool", where it is about a call."""
+    nth: int = 0
+    """Which model call of the run it is, or belongs to, from 1."""
+    call: str = ""
+    """The id that the model gave to a call of a tool."""
+    name: str = ""
+    """The model or the tool."""
+    attempt: int = 1
+    body: Any = None
+    """What was said, asked, answered or decided: JSON."""
+    seconds: float = 0.0
+
+
+class Spent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a run has used so far."""
+
+    models: int = 0
+    """Model calls begun."""
+    tools: int = 0
+    """Tool calls begun."""
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost: float = 0.0
+    """In the currency of the prices."""
+
+    @property
+    def tokens(self) -> int:
+        """Tokens in and out."""
+        return self.tokens_in + self.tokens_out
+
+    def plus(self, other: Spent) -> Spent:
+        """Return both together."""
+        return Spent(
+            self.models + other.models,
+            self.tools + other.tools,
+            self.tokens_in + other.tokens_in,
+            self.tokens_out + other.tokens_out,
+            self.cost + other.cost,
+        )
+
+
+class Budget(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a run may use; a step that would exceed it is not begun. None: no limit."""
+
+    steps: int | None = 100
+    """Model calls."""
+    tools: int | None = None
+    """Tool calls."""
+    tokens: int | None = None
+    """In and out."""
+    cost: float | None = None
+    seconds: float | None = None
+    """From the beginning of the run, waiting for people included."""
+
+
+class Waiting(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a run waits for."""
+
+    why: Literal["in doubt", "approval", "question"]
+    call: str
+    name: str
+    args: Any
+    since: float
+    text: str = ""
+    """What is asked."""
+
+
+class Run(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A run as it stands."""
+
+    id: str
+    status: RunStatus
+    asked: float
+    first: int
+    """Where its steps begin in the transcript."""
+    start: int = -1
+    """Where the transcript ended when it began to work: what it knows of before."""
+    begun: float = 0.0
+    ended: float = 0.0
+    waiting: tuple[Waiting, ...] = ()
+    output: Any = None
+    error: str = ""
+    budget: Budget = Budget()
+    spent: Spent = Spent()
+    """At its end."""
+
+
+class Tally(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What calls of a model or a tool came to, each counted once."""
+
+    calls: int = 0
+    """Ended, well or not."""
+    failures: int = 0
+    doubts: int = 0
+    """Times that a call was begun and its end is not known."""
+    seconds: float = 0.0
+    """Of all calls that ended."""
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost: float = 0.0
+
+
+class ThinkingState(State):
+    """The state of an agent that thinks; derive its state class from it."""
+
+    transcript: Log[Step] = Log.field()
+    """All its runs, step by step."""
+    runs: Map[str, Run] = Map.field()
+    tallies: Map[str, Tally] = Map.field()
+    """By "model" or "tool", a slash and the name."""
+    current: str = ""
+    """The run at work or waiting for somebody."""

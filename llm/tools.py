@@ -1,0 +1,138 @@
+"""Tools of agents that think: methods and functions that a model may call."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar, get_args, overload
+
+from ..persistence.errors import ConfigurationError
+from .records import Effect
+
+F = TypeVar("F", bound=Callable[..., Any])
+_MARK: Final = "__perdure_tool__"
+_EFFECTS: Final = get_args(Effect)
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A method or function that a model may call, and what running it twice would do."""
+
+    name: str
+    function: Callable[..., Any]
+    effect: Effect
+    approve: bool
+    """Whether a person has to agree to each call."""
+    limit: float | None
+    """Seconds that a call may take."""
+    compensate: str | None
+    """The name of what makes up for a call in doubt: with it, that needs no decision."""
+    method: bool
+    """Whether it is a method of the agent's class."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """The call of a tool under way: ``tool_call()``."""
+
+    run: str
+    call: str
+    """The id that the model gave to it."""
+    key: str
+    """The same at each attempt, and of no other call: an idempotency key."""
+    attempt: int
+
+
+calling: Final[ContextVar[ToolCall | None]] = ContextVar("perdure_tool_call", default=None)
+
+
+def tool_call() -> ToolCall:
+    """Return what a tool may know of its call; ConfigurationError outside of one."""
+    found = calling.get()
+    if found is None:
+        raise ConfigurationError("tool_call() is there in a tool that a model has called only")
+    return found
+
+
+@overload
+def tool(function: F, /) -> F: ...
+@overload
+def tool(
+    *,
+    effect: Effect = "once",
+    approve: bool = False,
+    limit: float | None = None,
+    compensate: str | None = None,
+    name: str | None = None,
+) -> Callable[[F], F]: ...
+def tool(
+    function: F | None = None,
+    /,
+    *,
+    effect: Effect = "once",
+    approve: bool = False,
+    limit: float | None = None,
+    compensate: str | None = None,
+    name: str | None = None,
+) -> F | Callable[[F], F]:
+    """Declare a method, or a function given to ``define``, as a tool of an agent that thinks.
+
+    Its name, docstring and annotations are what the model is told. It runs beside the turns of its
+    agent, in the agent's name, and has no ``self.state`` there; with ``effect="turn"`` it has.
+
+    Args:
+        function: the tool, where nothing is said of it.
+        effect: what a second run of one call would do. ``"safe"``: nothing, it only reads.
+            ``"idempotent"``: nothing, as it hands ``tool_call().key`` on. ``"once"``: harm; a call
+            in doubt waits for a decision. ``"turn"``: it changes nothing but its agent and sends
+            messages; it runs as a turn, which is all or nothing, and so exactly once.
+        approve: have a person agree to each call first.
+        limit: seconds that a call may take, not with ``"turn"``.
+        compensate: the method that is called instead of a decision where a call of ``"once"`` is in
+            doubt, with the same arguments; what it returns is the result.
+        name: what the model calls it by, if not by the function's name.
+    """
+    if effect not in _EFFECTS:
+        raise ConfigurationError(f"effect={effect!r} is unknown; use {', '.join(_EFFECTS)}")
+
+    def declared(function: F) -> F:
+        called = name or getattr(function, "__name__", "")
+        found = Tool(called, function, effect, approve, limit, compensate, method=False)
+        setattr(function, _MARK, found)
+        return function
+
+    return declared if function is None else declared(function)
+
+
+def tools_of(agent_class: type, functions: Iterable[Callable[..., Any]] = ()) -> dict[str, Tool]:
+    """Return the tools of an agent class and the functions given to it, by name."""
+    found: dict[str, Tool] = {}
+    for attribute in dir(agent_class):
+        function = inspect.getattr_static(agent_class, attribute)
+        mark: Tool | None = getattr(function, _MARK, None)
+        if mark is not None:
+            _add(found, _copied(mark, function, method=True), agent_class)
+    for function in functions:
+        mark = getattr(tool(function) if not hasattr(function, _MARK) else function, _MARK)
+        assert mark is not None
+        _add(found, _copied(mark, function, method=False), agent_class)
+    return found
+
+
+def _copied(mark: Tool, function: Callable[..., Any], *, method: bool) -> Tool:
+    return Tool(mark.name, function, mark.effect, mark.approve, mark.limit, mark.compensate, method)
+
+
+def _add(found: dict[str, Tool], new: Tool, agent_class: type) -> None:
+    where = f"{agent_class.__name__}.{new.name}"
+    if new.name in found:
+        raise ConfigurationError(f"{where} is the name of two tools; give one name=...")
+    if new.compensate is not None and not callable(getattr(agent_class, new.compensate, None)):
+        raise ConfigurationError(
+            f"{where} has compensate={new.compensate!r}, which is no method of its class"
+        )
+    if new.effect == "turn" and not new.method:
+        raise ConfigurationError(f'{where} has effect="turn" and is no method: it has no state')
+    found[new.name] = new
