@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import types
-from collections.abc import Sequence
 from contextvars import ContextVar
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, cast
 
 from pydantic import TypeAdapter
 from pydantic_ai import Agent as Thinker
@@ -26,20 +25,40 @@ from pydantic_ai.durable_exec import (
     ToolsetCallToolId,
     replay_scope,
 )
-from pydantic_ai.exceptions import ToolFailed
-from pydantic_ai.messages import ModelMessage, ModelRequest, UserPromptPart
+from pydantic_ai.exceptions import (
+    FallbackExceptionGroup,
+    ModelAPIError,
+    ModelHTTPError,
+    ToolFailed,
+)
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelMessagesTypeAdapter,
+    ModelRequest,
+    ToolCallPart,
+    UserPromptPart,
+)
 from pydantic_ai.models import Model, ModelRequestContext
 from pydantic_ai.models.fallback import FallbackModel
+from pydantic_ai.settings import ModelSettings
+from pydantic_ai.tools import ToolDefinition
+from pydantic_ai.toolsets import ToolsetTool
+from pydantic_ai.usage import UsageLimits
 
 from ..persistence.errors import ConfigurationError, told
 from .agent import ThinkingAgent
+from .beside import AgentBeside
 from .job import Job, Over, Stopped, Suspended
-from .records import Run, Spent
-from .tools import Tool
+from .records import Run
+from .tools import Tool, calling
 from .transcript import Transcript, slim, stored
 
 _JOB: Final[ContextVar[Job | None]] = ContextVar("perdure_run", default=None)
 _CALL: Final[ContextVar[str]] = ContextVar("perdure_tool", default="")
+_OURS: Final = (Suspended, Stopped, Over)
+_LATER: Final = frozenset({408, 409, 425, 429})
+_SERVERS: Final = 500
+_NO_LIMITS: Final = UsageLimits(request_limit=None)
 _RESULT: Final[TypeAdapter[Any]] = TypeAdapter(CallToolResult)
 
 
@@ -75,11 +94,10 @@ class _Backend(JournalCallableOperationBackend[None]):
     ) -> object:
         job = _job()
         if isinstance(operation_id, ModelRequestId):
-            return await job.model(operation_id.model_name, lambda: _slimmed(body), _used)
+            return await job.model(operation_id.model_name, lambda: _slimmed(body), _passes)
         if isinstance(operation_id, ToolsetCallToolId):
             called, args = str(cache_key[0]), cache_key[1]
-            tool = self._engine.tools.get(called)
-            return await job.tool(called, _CALL.get(), args, lambda _other: body(), tool)
+            return await job.tool(called, _CALL.get(), args, body, self._engine.tools.get(called))
         return await body()
 
 
@@ -117,14 +135,21 @@ class Durability(BaseDurabilityCapability[Any]):
         last = request_context.messages[-1]
         assert isinstance(last, ModelRequest)
         parts = stored(last.parts, job.results)
-        name = request_context.model.model_name
-        for text in await job.model_begins(name, parts):
-            said = [*last.parts, UserPromptPart(text)]
-            last.parts = said
+        if job.limit is not None:
+            _limit(request_context, job.limit, job.context)
+        verdict = await job.model_begins(request_context.model.model_name, parts)
+        if verdict.steers:
+            last.parts = [*last.parts, *map(UserPromptPart, verdict.steers)]
         return request_context
 
     async def wrap_tool_execute(
-        self, ctx: RunContext[Any], *, call: Any, tool_def: Any, args: Any, handler: Any
+        self,
+        ctx: RunContext[Any],
+        *,
+        call: ToolCallPart,
+        tool_def: ToolDefinition,
+        args: dict[str, Any],
+        handler: Any,  # noqa: ANN401 - a callable of the base
     ) -> Any:  # noqa: ANN401 - as the base has it
         """Know which call it is."""
         token = _CALL.set(call.tool_call_id)
@@ -144,7 +169,14 @@ class _Tools(FunctionToolset[Any]):
         super().__init__(made, id="tools")
         self._declared = tools
 
-    async def call_tool(self, name: str, tool_args: dict[str, Any], ctx: Any, tool: Any) -> Any:  # noqa: ANN401 - as the base has it
+    async def call_tool(
+        self,
+        name: str,
+        tool_args: dict[str, Any],
+        ctx: RunContext[Any],  # noqa: ARG002 - a tool of ours asks tool_call()
+        tool: ToolsetTool[Any],  # noqa: ARG002 - found by its name
+    ) -> Any:  # noqa: ANN401 - as the base has it
+        """Call a tool; what it raises the model is told."""
         job, declared = _job(), self._declared[name]
         try:
             if declared.effect == "turn":
@@ -152,9 +184,9 @@ class _Tools(FunctionToolset[Any]):
                 return payload.get("result")
             async with asyncio.timeout(declared.limit):
                 return await _called(declared, job, tool_args)
-        except TimeoutError:
-            raise ToolFailed(f"{name} took longer than {declared.limit} seconds") from None
-        except (Suspended, Stopped, Over, asyncio.CancelledError):
+        except TimeoutError as error:
+            raise ToolFailed(f"{name} took longer than {declared.limit} seconds") from error
+        except _OURS:
             raise
         except Exception as error:
             if type(error).__module__.partition(".")[0] in ("pydantic_ai", "pydantic"):
@@ -171,7 +203,7 @@ class Engine:
         self.tools = agent_class._tools()  # noqa: SLF001 - its engine
         if agent_class.model is None:
             raise ConfigurationError(
-                f'{agent_class.__name__} says no model; write model = "openai:gpt-5-mini", or another'
+                f"{agent_class.__name__} has no model; write model = ..., as pydantic-ai takes it"
             )
         model: Model | str = agent_class.model
         if agent_class.fallbacks:
@@ -209,25 +241,60 @@ class Engine:
         _JOB.set(job)
         try:
             with replay_scope():
-                result = await self.thinker.run(job.prompt, message_history=job.history)
+                result = await self.thinker.run(
+                    job.prompt, message_history=job.history, usage_limits=_NO_LIMITS
+                )
         except (Suspended, Stopped):
             return
-        except Exception as error:
-            await job.end(None, None, [], str(error) if isinstance(error, Over) else told(error))
-            return
-        output = self._output.dump_python(result.output, mode="json")
-        last = result.all_messages()[-1]
-        tail = stored(last.parts, job.results) if isinstance(last, ModelRequest) else []
-        await job.end(result.output, output, tail)
+        except Over as error:
+            await job.end(None, [], str(error))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run has ended by it
+            await job.end(None, [], told(error))
+        else:
+            output = self._output.dump_python(result.output, mode="json")
+            last = result.all_messages()[-1]
+            tail = stored(last.parts, job.results) if isinstance(last, ModelRequest) else []
+            await job.end(output, tail)
 
 
 async def _called(tool: Tool, job: Job, args: dict[str, Any]) -> Any:  # noqa: ANN401 - the tool's
-    """Call a tool: a method for its agent, a function as it is."""
-    me: Sequence[Any] = (job.agent,) if tool.method else ()
-    if inspect.iscoroutinefunction(tool.function):
-        return await tool.function(*me, **args)
-    result = await asyncio.to_thread(tool.function, *me, **args)
+    """Call a tool, or what makes up for it: a method for its agent, a function as it is."""
+    call, function = calling.get(), tool.function
+    me: list[Any] = [AgentBeside(job.agent)] if tool.method else []
+    if call is not None and call.compensate:
+        function, me = getattr(job.kind, call.compensate), [AgentBeside(job.agent)]
+    if inspect.iscoroutinefunction(function):
+        return await function(*me, **args)
+    result = await asyncio.to_thread(function, *me, **args)
     return await result if inspect.isawaitable(result) else result
+
+
+def _limit(request: ModelRequestContext, left: int, context: int) -> None:
+    """Have a model say no more than what is ``left`` of the tokens of its run; Over if nothing.
+
+    ``context`` is what its last call took and gave, which is known; what came to it since is not.
+    """
+    said = _size(request.messages[-1]) if context else _size(*request.messages)
+    most = left - context - said
+    if most < 1:
+        raise Over("what is left of its budget of tokens does not suffice for another model call")
+    settings = dict(request.model_settings or {})
+    settings["max_tokens"] = min(most, cast("int", settings.get("max_tokens") or most))
+    request.model_settings = cast("ModelSettings", settings)
+
+
+def _size(*messages: ModelMessage) -> int:
+    """Return about how many tokens messages take: rather too many."""
+    return len(ModelMessagesTypeAdapter.dump_json(list(messages))) // 3
+
+
+def _passes(error: Exception) -> bool:
+    """Tell whether what a provider refuses now it may take later."""
+    if isinstance(error, FallbackExceptionGroup):
+        return any(_passes(each) for each in error.exceptions)
+    if isinstance(error, ModelHTTPError):
+        return error.status_code in _LATER or error.status_code >= _SERVERS
+    return isinstance(error, ModelAPIError | TimeoutError | ConnectionError)
 
 
 async def _slimmed(body: Any) -> Any:  # noqa: ANN401 - JSON
@@ -239,15 +306,10 @@ def _shown(tool: Tool) -> Any:  # noqa: ANN401 - a function
     return types.MethodType(tool.function, tool) if tool.method else tool.function
 
 
-def _used(payload: Any) -> Spent:  # noqa: ANN401 - JSON
-    usage = payload.get("usage", {})
-    return Spent(tokens_in=usage.get("input_tokens", 0), tokens_out=usage.get("output_tokens", 0))
-
-
 def engine_of(agent_class: type[ThinkingAgent[Any]]) -> Engine:
     """Return the engine of a class, made once."""
     known: Engine | None = agent_class.__dict__.get("_known_engine")
     if known is None:
         known = Engine(agent_class)
-        agent_class._known_engine = known  # type: ignore[attr-defined]
+        setattr(agent_class, "_known_engine", known)  # noqa: B010 - no attribute of its contract
     return known

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import msgspec
 
-from .records import MODEL, TOOL, Budget, Spent, Step
+from .records import MODEL, TOOL, Budget, Place, Spent, Step
 
 
 class Verdict(msgspec.Struct, frozen=True):
     """What a turn says of a step that wants to begin."""
 
-    refused: str = ""
-    suspend: bool = False
-    """The run waits for somebody; its work ends without a word."""
-    done: bool = False
-    """There is a result already."""
+    answer: Literal["go", "stop", "over", "wait", "done"] = "go"
+    """"stop": the run has ended; "over": a budget is used up; "wait": its work ends until somebody
+    has decided; "done": there is a result already."""
+    why: str = ""
     result: Any = None
     attempt: int = 1
     key: str = ""
@@ -26,9 +25,9 @@ class Verdict(msgspec.Struct, frozen=True):
     steers: tuple[str, ...] = ()
 
 
-def key_of(kind: str, key: str, run: str, nth: int, call: str) -> str:
+def key_of(kind: str, key: str, place: Place) -> str:
     """Return the idempotency key of a tool's call."""
-    return f"{kind}/{key}/{run}/{nth}/{call}"
+    return f"{kind}/{key}/{place.run}/{place.nth}/{place.call}"
 
 
 class Ledger:
@@ -40,12 +39,16 @@ class Ledger:
         self.length = first
         """How far the transcript is known."""
         self.spent = Spent()
+        self.context = 0
+        """Tokens of the latest answer and what it was made from."""
         self._begun: dict[tuple[str, int, str], int] = {}
         self._ended: dict[tuple[str, int, str], Step] = {}
         self._decided: dict[str, tuple[str, Any]] = {}
         self._calls: dict[tuple[int, str], str] = {}
         """Tool calls that the model has made, by model call and id: their names."""
         self._steers: list[str] = []
+        self._dearest = 0.0
+        """What the dearest answer has cost: the next may cost as much."""
         self._given: dict[int, list[str]] = {}
 
     def copy(self) -> Self:
@@ -61,6 +64,8 @@ class Ledger:
         if step.what == "begun":
             self._begun[place] = step.attempt
             self._ended.pop(place, None)
+            if self.decision(step.call)[0] == "retry":  # it is good for one attempt
+                del self._decided[step.call]
             if step.op == MODEL:
                 self._given[step.nth] = step.body.get("steers", [])
             self.spent = self.spent.plus(
@@ -70,6 +75,8 @@ class Ledger:
             self._ended[place] = step
             if step.what == "done" and step.op == MODEL:
                 self._take_response(step)
+            elif step.what == "done" and isinstance(step.body, dict) and "spent" in step.body:
+                self.spent = self.spent.plus(msgspec.convert(step.body["spent"], Spent))
         elif step.what == "decided":
             what, result = step.body
             self._decided[step.call] = (what, result)
@@ -80,14 +87,10 @@ class Ledger:
         for part in step.body.get("parts", ()):
             if part.get("part_kind") == "tool-call":
                 self._calls[step.nth, part["tool_call_id"]] = part["tool_name"]
-        usage = step.body.get("usage", {})
-        self.spent = self.spent.plus(
-            Spent(
-                tokens_in=usage.get("input_tokens", 0),
-                tokens_out=usage.get("output_tokens", 0),
-                cost=step.body.get("cost", 0.0),
-            )
-        )
+        used = Spent.of(step.body)
+        self.spent = self.spent.plus(used)
+        self.context = used.tokens
+        self._dearest = max(self._dearest, used.cost)
 
     def result(self, op: str, nth: int, call: str) -> Step | None:
         """Return the end of a step that is done; None if it is not."""
@@ -125,16 +128,17 @@ class Ledger:
         ]
 
     def over(self, budget: Budget, op: str) -> str:
-        """Say which budget the next step would exceed."""
+        """Say which budget the next step would exceed; nothing if none."""
         spent = self.spent
+        limits: tuple[tuple[str, float, float | None], ...] = (
+            ("tools", spent.tools + 1, budget.tools),
+        )
         if op == MODEL:
             limits = (
                 ("steps", spent.models + 1, budget.steps),
-                ("tokens", spent.tokens + 1, budget.tokens),
-                ("cost", spent.cost, budget.cost),
+                ("tokens", spent.tokens + self.context + 1, budget.tokens),
+                ("cost", spent.cost + self._dearest, budget.cost),
             )
-        else:
-            limits = (("tools", spent.tools + 1, budget.tools),)
         for what, used, limit in limits:
             if limit is not None and used > limit:
                 return f"its budget of {limit:,} {what} is used up"

@@ -15,7 +15,11 @@ Effect = Literal["safe", "idempotent", "once", "turn"]
 MODEL: Final = "model"
 TOOL: Final = "tool"
 
+Why = Literal["in doubt", "approval", "question"]
+"""What a run waits for."""
 RunStatus = Literal["queued", "running", "waiting", "done", "failed", "cancelled"]
+FAILED: Final = frozenset({"tool_failed", "model_retry", "validation_error"})
+"""Kinds of stored results of tools that have failed, and of which the model is told."""
 ENDED: Final = frozenset({"done", "failed", "cancelled"})
 What = Literal[
     "asked", "begun", "done", "failed", "waits", "decided", "steered", "closed", "ended",
@@ -30,8 +34,8 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
     run: str
     at: float
     """Seconds since the epoch."""
-    op: str = ""
-    """"model" or "tool", where it is about a call."""
+    op: Literal["", "model", "tool"] = ""
+    """What it is about, if about a call."""
     nth: int = 0
     """Which model call of the run it is, or belongs to, from 1."""
     call: str = ""
@@ -42,6 +46,16 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
     body: Any = None
     """What was said, asked, answered or decided: JSON."""
     seconds: float = 0.0
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Which step of which run it is."""
+
+    run: str
+    op: Literal["model", "tool"]
+    nth: int
+    call: str
+    name: str
 
 
 class Spent(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -60,6 +74,16 @@ class Spent(msgspec.Struct, frozen=True, omit_defaults=True):
     def tokens(self) -> int:
         """Tokens in and out."""
         return self.tokens_in + self.tokens_out
+
+    @classmethod
+    def of(cls, answer: Any) -> Spent:  # noqa: ANN401 - JSON
+        """Return what an answer of a model has used, as it is stored."""
+        usage = answer.get("usage", {})
+        return cls(
+            tokens_in=usage.get("input_tokens", 0),
+            tokens_out=usage.get("output_tokens", 0),
+            cost=answer.get("cost", 0.0),
+        )
 
     def plus(self, other: Spent) -> Spent:
         """Return both together."""
@@ -89,7 +113,7 @@ class Budget(msgspec.Struct, frozen=True, omit_defaults=True):
 class Waiting(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a run waits for."""
 
-    why: Literal["in doubt", "approval", "question"]
+    why: Why
     call: str
     name: str
     args: Any
@@ -116,6 +140,11 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
     budget: Budget = Budget()
     spent: Spent = Spent()
     """At its end."""
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended."""
+        return self.status in ENDED
 
 
 class Tally(msgspec.Struct, frozen=True, omit_defaults=True):

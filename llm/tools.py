@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar, get_args, overload
 
 from ..persistence.errors import ConfigurationError
@@ -31,6 +31,8 @@ class Tool:
     """The name of what makes up for a call in doubt: with it, that needs no decision."""
     method: bool
     """Whether it is a method of the agent's class."""
+    question: bool = False
+    """Whether its result is what a person answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ class ToolCall:
     key: str
     """The same at each attempt, and of no other call: an idempotency key."""
     attempt: int
+    compensate: str = ""
+    """What is called in place of the tool."""
 
 
 calling: Final[ContextVar[ToolCall | None]] = ContextVar("perdure_tool_call", default=None)
@@ -98,9 +102,10 @@ def tool(
         raise ConfigurationError(f"effect={effect!r} is unknown; use {', '.join(_EFFECTS)}")
 
     def declared(function: F) -> F:
-        called = name or getattr(function, "__name__", "")
-        found = Tool(called, function, effect, approve, limit, compensate, method=False)
-        setattr(function, _MARK, found)
+        found = replace(
+            _plain(function), effect=effect, approve=approve, limit=limit, compensate=compensate
+        )
+        setattr(function, _MARK, replace(found, name=name or found.name))
         return function
 
     return declared if function is None else declared(function)
@@ -113,16 +118,29 @@ def tools_of(agent_class: type, functions: Iterable[Callable[..., Any]] = ()) ->
         function = inspect.getattr_static(agent_class, attribute)
         mark: Tool | None = getattr(function, _MARK, None)
         if mark is not None:
-            _add(found, _copied(mark, function, method=True), agent_class)
+            _add(found, replace(mark, function=function, method=True), agent_class)
     for function in functions:
-        mark = getattr(tool(function) if not hasattr(function, _MARK) else function, _MARK)
-        assert mark is not None
-        _add(found, _copied(mark, function, method=False), agent_class)
+        _add(found, getattr(function, _MARK, None) or _plain(function), agent_class)
     return found
 
 
-def _copied(mark: Tool, function: Callable[..., Any], *, method: bool) -> Tool:
-    return Tool(mark.name, function, mark.effect, mark.approve, mark.limit, mark.compensate, method)
+def _plain(function: Callable[..., Any]) -> Tool:
+    """Return a function of which nothing was said."""
+    name = getattr(function, "__name__", "")
+    if not name:
+        raise ConfigurationError(f"{function!r} has no name; a tool is a function")
+    return Tool(name, function, "once", approve=False, limit=None, compensate=None, method=False)
+
+
+def ask_person(question: str) -> str:
+    """Ask a person, and wait for the answer, which may take long.
+
+    Give it in ``tools`` to a model that may ask; the run waits until ``answer(run, call, text)``.
+    """
+    raise ConfigurationError(f"nobody has answered {question!r}")
+
+
+setattr(ask_person, _MARK, replace(_plain(ask_person), effect="safe", question=True))
 
 
 def _add(found: dict[str, Tool], new: Tool, agent_class: type) -> None:

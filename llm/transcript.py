@@ -50,9 +50,9 @@ def stored(parts: Iterable[Any], results: dict[str, Any]) -> list[Any]:
     for part in parts:
         text = slim(_PART.dump_python(part, mode="json"))
         call = text.get("tool_call_id", "")
-        if text.get("part_kind") == "tool-return" and call in results:
-            if text.get("content") == results[call]:
-                text["content"] = {_OF: call}
+        known = text.get("part_kind") == "tool-return" and call in results
+        if known and text.get("content") == results[call]:
+            text["content"] = {_OF: call}
         found.append(text)
     return found
 
@@ -112,9 +112,10 @@ class Transcript:
         found = []
         for text in texts:
             content = text.get("content")
+            whole = text
             if isinstance(content, dict) and set(content) == {_OF}:
-                text = {**text, "content": self._results.get(content[_OF])}
-            found.append(_PART.validate_python(text))
+                whole = {**text, "content": self._results.get(content[_OF])}
+            found.append(_PART.validate_python(whole))
         return found
 
     def _close(self) -> None:

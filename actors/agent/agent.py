@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 from types import TracebackType
 from typing import (
@@ -73,6 +73,10 @@ class Home(Protocol):
 
     def end_beside(self, name: str) -> None:
         """Cancel such work when the current turn commits."""
+        ...
+
+    def pause_beside(self, seconds: float, what: str) -> Awaitable[None]:
+        """Wait in work beside the turns, on the system's clock; ``what`` comes then."""
         ...
 
     def work_closes(self) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
 from blinker import Signal
@@ -93,6 +93,10 @@ class WorkBeside(Protocol):
 
     closing: bool
     """Nothing more of it is to begin."""
+
+    def pause(self, seconds: float, what: str) -> Awaitable[None]:
+        """Wait on the system's clock; ``what`` tells people what comes then."""
+        ...
 
     def follow(self, cell: AgentCell, turn: Turn, sequence: int) -> None:
         """Do what a turn wants, behind the append of its commit."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import copy_context
 from numbers import Real
 from random import Random
@@ -59,6 +59,10 @@ class CellHome:
     def end_beside(self, name: str) -> None:
         """Cancel work beside the turns when the turn commits."""
         self._turn().wants().ends.append(name)
+
+    def pause_beside(self, seconds: float, what: str) -> Awaitable[None]:
+        """Wait in work beside the turns, on the system's clock; ``what`` comes then."""
+        return self._cell.home.beside.pause(seconds, what)
 
     def work_closes(self) -> bool:
         """Tell whether work beside the turns is to begin nothing more: the system closes."""

@@ -27,8 +27,8 @@ _Place = tuple[str, str, str]
 class Beside:
     """Run what turns have begun, on the loop of the async handlers; keep who waits for it.
 
-    A piece of work begins when the turn that wants it is durable, at most one of a name for each
-    agent. It is in memory only: whoever needs it after a crash begins it again. Thread-safe.
+    A piece of work begins when the turn that wants it is durable, and when the one before it of the
+    same name and agent has ended. It is in memory only: whoever needs it after a crash begins it again. Thread-safe.
     """
 
     def __init__(self, home: Surroundings) -> None:
@@ -36,6 +36,7 @@ class Beside:
         self._home = home
         self._changed = threading.Condition()
         self._running: dict[_Place, Callable[[], None]] = {}
+        self._next: dict[_Place, tuple[Work, Context]] = {}
         self._waiting: dict[_Place, list[tuple[Future[Any], bool]]] = {}
         self.closing = False
         """No step of any work is to begin any more."""
@@ -62,11 +63,7 @@ class Beside:
                 _answer(self._home.supervisor.committer, cell, future, value, error, edge=edge)
         turn.beside = None
 
-    def is_running(self, kind: str, key: str, name: str) -> bool:
-        """Tell whether a piece of work is under way in this process."""
-        return (kind, key, name) in self._running
-
-    async def sleep(self, seconds: float, what: str) -> None:
+    async def pause(self, seconds: float, what: str) -> None:
         """Wait on the system's clock; ``what`` tells people what comes then."""
         loop, over = asyncio.get_running_loop(), asyncio.Event()
 
@@ -99,7 +96,8 @@ class Beside:
         if self.closing or home.hooks.played is not None:  # in a replay nothing goes on
             return
         with self._changed:
-            if place in self._running:
+            if place in self._running:  # it is about to end, as the turn knows that began it again
+                self._next[place] = (work, context)
                 return
             self._running[place] = _nothing
         home.agenda.begin(place)
@@ -108,13 +106,19 @@ class Beside:
     def _ended(self, place: _Place, _result: object, error: BaseException | None) -> None:
         with self._changed:
             self._running.pop(place, None)
+            again = self._next.pop(place, None)
             self._changed.notify_all()
-        self._home.agenda.end(place)
+        if again is not None:
+            self._begin(place, *again)
+        else:
+            self._home.agenda.end(place)
         if error is not None and not isinstance(error, asyncio.CancelledError):
             logger.error("%s/%s: work %s broke off: %r", *place, error, exc_info=error)
 
     def _cancel(self, place: _Place) -> None:
-        cancel = self._running.get(place)
+        with self._changed:
+            self._next.pop(place, None)
+            cancel = self._running.get(place)
         if cancel is not None:
             cancel()
 

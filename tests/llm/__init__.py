@@ -1,0 +1,1 @@
+"""Agents that think, with models that follow scripts."""

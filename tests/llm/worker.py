@@ -134,7 +134,7 @@ def main() -> None:
         where, number = line.split()
         child = os.fork()
         if not child:
-            live(*sys.argv[1:3], where, int(number))
+            live(sys.argv[1], sys.argv[2], where, int(number))
             os._exit(0)
         _, status = os.waitpid(child, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)

@@ -1,0 +1,317 @@
+"""The turns of an agent that thinks which take down the steps of its runs, one commit for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, ClassVar, Generic, TypeVar, cast
+
+import msgspec
+
+from ..actors.agent.agent import Agent
+from ..persistence.errors import RunFailed, UnknownRun
+from .ledger import Ledger, Verdict, key_of
+from .records import (
+    ENDED,
+    FAILED,
+    MODEL,
+    TOOL,
+    Budget,
+    Place,
+    Run,
+    RunStatus,
+    Spent,
+    Step,
+    Tally,
+    ThinkingState,
+    Waiting,
+    What,
+    Why,
+)
+from .runs import Noted, runs_of
+from .tools import Tool, tools_of
+
+S = TypeVar("S", bound=ThinkingState)
+
+_NOT_DONE = {"skip": "it was skipped", "deny": "it was not approved"}
+
+
+class RunKeeper(Agent[S], Generic[S]):
+    """Keep runs: how they stand, their steps, what they have used.
+
+    Its methods are asked by the work that goes on beside the turns; nobody else needs them.
+    """
+
+    tools: ClassVar[Sequence[Callable[..., Any]]] = ()
+    """Functions that the model may call, besides methods marked with ``tool``."""
+    budget: ClassVar[Budget] = Budget()
+    """What a run may use, unless it is given its own."""
+
+    def needs_approval(self, tool: str, args: dict[str, Any]) -> bool:
+        """Tell whether a person has to agree to a call; by default as its tool was declared."""
+        declared = self._tools().get(tool)
+        return declared is not None and declared.approve and args is not None
+
+    def on_wait(self, run: str, waiting: Waiting) -> None:
+        """Run in the turn with which a run begins to wait for somebody: tell whoever it is."""
+
+    # What the work beside the turns asks.
+
+    def step_begins(self, place: Place, body: Any) -> Verdict:  # noqa: ANN401 - JSON
+        """Take down that a model or tool is called, or say that it may not be."""
+        found = self.state.runs.get(place.run)
+        if found is None or found.status != "running":
+            how = "not there" if found is None else found.status
+            return Verdict("stop", f"run {place.run} is {how}")
+        if place.op == MODEL:
+            return self._model_begins(found, place, body)
+        return self._tool_begins(found, place, body)
+
+    def step_done(self, place: Place, payload: Any, seconds: float, used: Spent) -> None:  # noqa: ANN401 - JSON
+        """Take down what a model or tool has answered."""
+        if self._is_running(place.run):
+            self._note("done", place, payload, seconds)
+            failed = int(place.op == TOOL and payload.get("kind") in FAILED)
+            more = Tally(1, failed, 0, seconds, used.tokens_in, used.tokens_out, used.cost)
+            self._count(place, more)
+
+    def step_failed(self, place: Place, error: str, seconds: float) -> None:
+        """Take down that a call has raised."""
+        if self._is_running(place.run):
+            self._note("failed", place, error, seconds)
+            self._count(place, Tally(1, 1, 0, seconds))
+
+    def run_ends(self, run: str, output: Any, tail: Any, error: str) -> None:  # noqa: ANN401 - JSON
+        """Take down that a run has its answer, or why it has none."""
+        if self._is_running(run):
+            if tail:
+                self._add(Step("ended", run, self.now(), body={"request": tail}))
+            self._end_run(run, "failed" if error else "done", output, error)
+
+    def run_tool(self, place: Place, args: Any) -> Any:  # noqa: ANN401 - by name; what the tool returns
+        """Run a tool as a turn: what it changes, sends and returns is one commit."""
+        from .engine import payload_of  # noqa: PLC0415 - pydantic-ai is loaded by the first run
+
+        begun = self.now()
+        result = self._tools()[place.name].function(self, **args)
+
+        def done(result: object) -> object:
+            payload = payload_of(result)
+            self.step_done(place, payload, self.now() - begun, Spent())
+            return payload
+
+        if isinstance(result, Coroutine):
+
+            async def awaited() -> object:
+                return done(await result)
+
+            return awaited()
+        return done(result)
+
+    def run_overdue(self, run: str) -> None:
+        """End a run whose time is over."""
+        found = self.state.runs.get(run)
+        if found is not None and not found.over:
+            self._home.end_beside(run)
+            limit = found.budget.seconds
+            self._end_run(run, "failed", None, f"its budget of {limit:,} seconds is used up")
+
+    def go_on(self) -> None:
+        """Go on with the run that an earlier process was at."""
+        current = self.state.current
+        if current and self.state.runs[current].status == "running":
+            self._begin_run(current)
+
+    # Steps.
+
+    def _model_begins(self, run: Run, place: Place, request: Any) -> Verdict:  # noqa: ANN401 - JSON
+        ledger = self._ledger(run.id)
+        over = ledger.over(run.budget, MODEL)
+        if over:
+            return Verdict("over", over)
+        attempt = ledger.attempts(MODEL, place.nth, "") + 1
+        if attempt > 1 and not ledger.failed(MODEL, place.nth, ""):
+            self._count(place, Tally(doubts=1))
+        steers = ledger.steers(place.nth)
+        body = {"request": request, "steers": steers} if steers else {"request": request}
+        self._note("begun", place, body, attempt=attempt)
+        return Verdict(attempt=attempt, steers=tuple(steers))
+
+    def _tool_begins(self, run: Run, place: Place, args: Any) -> Verdict:  # noqa: ANN401 - JSON
+        ledger = self._ledger(run.id)
+        if ledger.attempts(TOOL, place.nth, place.call) == 0:
+            held = self._first(run, place, args)
+        elif not ledger.failed(TOOL, place.nth, place.call):
+            held = self._again(run, place, args)
+        else:
+            held = None
+        if held is not None:
+            return held
+        attempt = ledger.attempts(TOOL, place.nth, place.call) + 1
+        self._note("begun", place, attempt=attempt)
+        return Verdict(attempt=attempt, key=key_of(self.kind, self.key, place))
+
+    def _first(self, run: Run, place: Place, args: Any) -> Verdict | None:  # noqa: ANN401 - JSON
+        """Say why a call may not begin that never has; None if it may."""
+        ledger, tool = self._ledger(run.id), self._tools().get(place.name)
+        over, decided = ledger.over(run.budget, TOOL), self._decided(run, place)
+        if decided is not None:
+            return decided
+        if over:
+            return Verdict("over", over)
+        if tool is not None and tool.question:
+            return self._wait(run, "question", place, args)
+        approved = ledger.decision(place.call)[0] == "approve"
+        if not approved and self.needs_approval(place.name, args):
+            return self._wait(run, "approval", place, args)
+        return None
+
+    def _again(self, run: Run, place: Place, args: Any) -> Verdict | None:  # noqa: ANN401 - JSON
+        """Say why a call in doubt may not run again; None if it may."""
+        decided = self._decided(run, place)
+        if decided is not None:
+            return decided
+        self._count(place, Tally(doubts=1))
+        tool, retry = self._tools().get(place.name), self._ledger(run.id).decision(place.call)
+        if retry[0] == "retry" or (tool is not None and tool.effect != "once"):
+            return None
+        if tool is not None and tool.compensate is not None:
+            return Verdict(key=key_of(self.kind, self.key, place), compensate=tool.compensate)
+        return self._wait(run, "in doubt", place, args)
+
+    def _decided(self, run: Run, place: Place) -> Verdict | None:
+        """Return the result that was decided about a call; None if none was."""
+        what, result = self._ledger(run.id).decision(place.call)
+        if what in ("done", "answer"):
+            return Verdict("done", result=result)
+        if what in _NOT_DONE:
+            more = f": {result}" if result else ""
+            return Verdict("done", result=f"[not done: {_NOT_DONE[what]}{more}]")
+        return None
+
+    def _wait(self, run: Run, why: Why, place: Place, args: Any) -> Verdict:  # noqa: ANN401 - JSON
+        """Have a run wait for a decision; its work ends, and begins again behind that."""
+        waiting = Waiting(why, place.call, place.name, args, self.now())
+        self._note("waits", place, why)
+        self._put(msgspec.structs.replace(run, status="waiting", waiting=(*run.waiting, waiting)))
+        self.on_wait(run.id, waiting)
+        return Verdict("wait", f"it waits: {why}")
+
+    # Runs.
+
+    def _work(self, run: str) -> Callable[[], Coroutine[Any, Any, object]]:
+        """Return what goes through a run beside the turns."""
+        raise NotImplementedError
+
+    def _begin_run(self, run: str) -> None:
+        found = self._run(run)
+        if found.start < 0:
+            start = len(self.state.transcript)
+            found = msgspec.structs.replace(found, begun=self.now(), start=start)
+            if found.budget.seconds is not None:
+                self.after(found.budget.seconds, "run_overdue", run, name=f"run {run}")
+        self.state.current = run
+        self._put(msgspec.structs.replace(found, status="running"))
+        self._home.begin_beside(run, self._work(run))
+
+    def _end_run(self, run: str, status: RunStatus, output: Any, error: str) -> None:  # noqa: ANN401 - JSON
+        """End a run: close what it leaves open, tell who waits, begin the next."""
+        found, ledger = self._run(run), self._ledger(run)
+        for nth, call, name in ledger.open():
+            marker = f"cut off, and may have been done: {error or 'the run ended'}"
+            self._note("closed", Place(run, TOOL, nth, call, name), marker)
+        self._put(
+            msgspec.structs.replace(
+                found, status=status, ended=self.now(), waiting=(), output=output, error=error,
+                spent=ledger.spent,
+            )
+        )  # fmt: skip
+        if found.budget.seconds is not None:
+            self.cancel(f"run {run}")
+        failed = RunFailed(f"{self}: run {run} {status}: {error}") if error else None
+        self._home.answer(run, None if failed else self._restored(output), failed)
+        if self.state.current == run:
+            self.state.current = ""
+            queued = [each for each in self.state.runs.values() if each.status == "queued"]
+            if queued:
+                self._begin_run(min(queued, key=lambda each: each.first).id)
+
+    def _answer_of(self, run: Run) -> Any:  # noqa: ANN401 - as ``output`` says
+        """Answer with a run: now if it has ended, else when it does."""
+        if run.status not in ENDED:
+            self._home.answer_later(run.id)
+            return None
+        if run.error:
+            raise RunFailed(f"{self}: run {run.id} {run.status}: {run.error}")
+        return self._restored(run.output)
+
+    def _restored(self, output: Any) -> Any:  # noqa: ANN401 - as ``output`` says
+        """Return a stored answer as the model's was."""
+        from .engine import engine_of  # noqa: PLC0415 - as above
+
+        return engine_of(type(self)).restored(output)
+
+    def _run(self, run: str) -> Run:
+        found = self.state.runs.get(run)
+        if found is None:
+            raise UnknownRun(f"{self}: there is no run {run!r}")
+        return found
+
+    def _is_running(self, run: str) -> bool:
+        """Tell whether a run takes steps: what comes late for one that was ended is left out."""
+        found = self.state.runs.get(run)
+        return found is not None and found.status == "running"
+
+    # What is stored.
+
+    def _put(self, run: Run) -> None:
+        self.state.runs[run.id] = run
+        noted = Noted(run.status, run.asked, run.waiting)
+        runs_of(self.system).note(self.kind, self.key, run.id, noted)
+
+    def _note(
+        self,
+        what: What,
+        place: Place,
+        body: Any = None,  # noqa: ANN401 - JSON
+        seconds: float = 0.0,
+        *,
+        attempt: int = 1,
+    ) -> None:
+        step = Step(
+            what, place.run, self.now(), place.op, place.nth, place.call, place.name, attempt,
+            body, seconds,
+        )  # fmt: skip
+        self._add(step)
+
+    def _add(self, step: Step) -> None:
+        ledger = self._ledger(step.run)
+        self.state.transcript.append(step)
+        ledger.take(step)
+
+    def _count(self, place: Place, more: Tally) -> None:
+        name = f"{place.op}/{place.name}"
+        before = self.state.tallies.get(name, Tally())
+        fields = msgspec.structs.astuple
+        total = (a + b for a, b in zip(fields(before), fields(more), strict=True))
+        self.state.tallies[name] = Tally(*total)
+
+    def _ledger(self, run: str) -> Ledger:
+        """Return what a run has done; read again where a turn that was undone has changed it."""
+        known = cast("Ledger | None", self.__dict__.get("_known"))
+        length = len(self.state.transcript)
+        if known is None or known.run != run or known.length != length:
+            found = self.state.runs.get(run)
+            first = length if found is None else found.first
+            known = Ledger(run, first)
+            for step in self.state.transcript[first:]:
+                known.take(step)
+            self.__dict__["_known"] = known
+        return known
+
+    @classmethod
+    def _tools(cls) -> dict[str, Tool]:
+        found: dict[str, Tool] | None = cls.__dict__.get("_known_tools")
+        if found is None:
+            found = tools_of(cls, cls.tools)
+            cls._known_tools = found  # type: ignore[attr-defined]
+        return found

@@ -1,0 +1,515 @@
+"""Runs of agents that think: answered, in doubt, decided, cancelled, limited."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+from pydantic_ai.exceptions import ModelHTTPError
+from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
+from pydantic_ai.models.function import AgentInfo, FunctionModel
+
+from perdure import AgentSystem, VirtualClock
+from perdure.lifecycle.backoff import Backoff
+from perdure.llm.agent import ThinkingAgent
+from perdure.llm.records import Budget, Run, Step, Tally, ThinkingState, Waiting
+from perdure.llm.tools import ask_person, tool, tool_call
+from perdure.llm.transcript import Transcript
+from perdure.persistence.errors import (
+    ConfigurationError,
+    RunFailed,
+    SystemClosed,
+    UnknownRun,
+)
+from perdure.persistence.memory.store import MemoryStore
+from tests.kit.deadline import DEADLINE
+from tests.llm.scripts import Answer, faults, returned, scripted
+
+
+class DeskState(ThinkingState):
+    """What turns count."""
+
+    notes: int = 0
+    waits: list[str] = []
+
+
+EVENTS: list[str] = []
+"""What came to be outside, in this process."""
+GATES: dict[str, threading.Event] = {}
+
+
+@pytest.fixture(autouse=True)
+def clean() -> Iterator[None]:
+    """Begin with nothing outside."""
+    EVENTS.clear()
+    GATES.clear()
+    yield
+    for gate in GATES.values():
+        gate.set()
+
+
+def script(prompt: str, nth: int, messages: list[ModelMessage]) -> Answer:
+    """Call the tool that the prompt names, once; then say what it returned."""
+    if nth or " " not in prompt:
+        return f"{prompt}: {returned(messages)}" if nth else f"{prompt}!"
+    name, _, argument = prompt.partition(" ")
+    return [(name, {"order": argument})]
+
+
+class Desk(ThinkingAgent[DeskState]):
+    """Answers by a script."""
+
+    model = scripted(script)
+    instructions = "You help with orders."
+    tools = (ask_person,)
+
+    @tool(effect="once")
+    async def refund(self, order: str) -> str:
+        """Give the money for an order back."""
+        EVENTS.append(f"refund {order} {tool_call().attempt}")
+        gate = GATES.get(order)
+        while gate is not None and not gate.is_set():
+            await asyncio.sleep(0.005)
+        return f"refunded {order}"
+
+    @tool(effect="once", compensate="take_back")
+    def ship(self, order: str) -> str:
+        """Ship an order."""
+        EVENTS.append(f"ship {order}")
+        return f"shipped {order}"
+
+    def take_back(self, order: str) -> str:
+        """Make up for a shipment that may have been made."""
+        EVENTS.append(f"took back {order}")
+        return f"took back {order}"
+
+    @tool(effect="once", approve=True)
+    def pay(self, order: str) -> str:
+        """Pay for an order."""
+        EVENTS.append(f"pay {order} {tool_call().key}")
+        return f"paid {order}"
+
+    @tool(effect="turn")
+    def note(self, order: str) -> int:
+        """Take a note."""
+        self.state.notes += 1
+        if order == "bad":
+            raise ValueError("no such order")
+        return self.state.notes
+
+    @tool(effect="safe")
+    def peek(self, order: str) -> int:
+        """Look at the state, which a tool beside the turns must not."""
+        return self.state.notes
+
+    @tool(effect="safe")
+    def ask(self, order: str) -> str:
+        """Ask a person."""
+        raise AssertionError(order)
+
+    def on_wait(self, run: str, waiting: Waiting) -> None:
+        self.state.waits = [*self.state.waits, f"{run} {waiting.why}"]
+
+    def steps(self) -> list[Step]:
+        """Return the transcript."""
+        return list(self.state.transcript)
+
+    def facts(self) -> tuple[int, list[str], dict[str, Tally]]:
+        """Return what is counted."""
+        return self.state.notes, self.state.waits, dict(self.state.tallies)
+
+
+def messages_of(steps: list[Step]) -> list[ModelMessage]:
+    """Return the transcript as a model would be given it."""
+    transcript = Transcript()
+    for step in steps:
+        transcript.take(step)
+    return transcript.finished()
+
+
+def status(system: AgentSystem, run: str) -> Run:
+    """Return how a run of the desk stands."""
+    return system.agent(Desk, "one").call(Desk.run_status, run).get()
+
+
+def test_a_run_answers_and_is_taken_down_step_by_step() -> None:
+    """What begins and what is done is a step of its own, and a later run knows the earlier one."""
+    with AgentSystem.open("memory://", agents=[Desk]) as system:
+        desk = system.agent(Desk, "one")
+        assert desk.call(Desk.think, "refund 17").get() == "refund 17: ['refunded 17']"
+        assert desk.call(Desk.think, "hello").get() == "hello!"
+        steps = desk.call(Desk.steps).get()
+        assert [(step.what, step.op) for step in steps[:7]] == [
+            ("asked", ""), ("begun", "model"), ("done", "model"), ("begun", "tool"),
+            ("done", "tool"), ("begun", "model"), ("done", "model"),
+        ]  # fmt: skip
+        told = messages_of(steps)
+        assert len(told) == 6
+        assert faults(told) == []
+        entries = list(desk.history())
+        assert sum(entry.name.startswith("step_") for entry in entries) == 8
+        notes, _, tallies = desk.call(Desk.facts).get()
+        assert (notes, tallies["tool/refund"].calls) == (0, 1)
+        assert sum(t.calls for name, t in tallies.items() if name.startswith("model/")) == 3
+
+
+def test_a_run_of_a_name_is_made_once() -> None:
+    """Who asks again by the same name gets the answer there is, and no model is called."""
+    with AgentSystem.open("memory://", agents=[Desk]) as system:
+        desk = system.agent(Desk, "one")
+        asked = [desk.call(Desk.think, "refund 17", run="r") for _ in range(3)]
+        assert {each.get() for each in asked} == {"refund 17: ['refunded 17']"}
+        assert desk.call(Desk.think, "other words", run="r").get() == "refund 17: ['refunded 17']"
+        assert EVENTS == ["refund 17 1"]
+
+
+def test_runs_of_one_agent_come_one_after_the_other() -> None:
+    """Several runs that are asked for at once are made in the order in which they were asked."""
+    with AgentSystem.open("memory://", agents=[Desk]) as system:
+        desk = system.agent(Desk, "one")
+        asked = [desk.call(Desk.think, f"note {n}") for n in range(5)]
+        assert [each.get() for each in asked] == [f"note {n}: [{n + 1}]" for n in range(5)]
+        assert faults(messages_of(desk.call(Desk.steps).get())) == []
+        assert system.runs.list() == []
+
+
+def test_a_tool_in_a_turn_is_all_or_nothing() -> None:
+    """A tool that is a turn and raises changes nothing; the model is told, and the run goes on."""
+    with AgentSystem.open("memory://", agents=[Desk]) as system:
+        desk = system.agent(Desk, "one")
+        said = desk.call(Desk.think, "note bad").get()
+        assert "no such order" in said
+        notes, _, tallies = desk.call(Desk.facts).get()
+        assert (notes, tallies["tool/note"].failures) == (0, 1)
+
+
+def test_a_tool_beside_the_turns_has_no_state() -> None:
+    """A tool that is no turn is told so where it reaches for the state."""
+    with AgentSystem.open("memory://", agents=[Desk]) as system:
+        said = system.agent(Desk, "one").call(Desk.think, "peek 17").get()
+        assert 'effect="turn"' in said
+
+
+def test_an_agent_takes_messages_while_it_thinks() -> None:
+    """While a tool works the agent answers others, is steered and cancelled."""
+    GATES["17"] = threading.Event()
+    with AgentSystem.open("memory://", agents=[Desk]) as system:
+        desk = system.agent(Desk, "one")
+        reply = desk.call(Desk.think, "refund 17", run="r")
+        until(lambda: EVENTS == ["refund 17 1"])
+        assert status(system, "r").status == "running"
+        assert desk.call(Desk.steer, "and be quick").get()
+        assert desk.call(Desk.cancel_run, "r", "enough").get()
+        with pytest.raises(RunFailed, match="run r cancelled: enough"):
+            reply.get()
+        assert not desk.call(Desk.cancel_run).get()
+        told = messages_of(desk.call(Desk.steps).get())
+        assert faults(told) == []
+        assert "cut off" in str(told)
+        assert desk.call(Desk.think, "hello").get() == "hello!"
+
+
+def test_what_is_said_meanwhile_reaches_the_next_model_call() -> None:
+    """A run that is steered while a tool works tells the model with its next call, and keeps it."""
+    GATES["17"] = threading.Event()
+    with AgentSystem.open("memory://", agents=[Desk]) as system:
+        desk = system.agent(Desk, "one")
+        reply = desk.call(Desk.think, "refund 17", run="r")
+        until(lambda: EVENTS == ["refund 17 1"])
+        assert desk.call(Desk.steer, "quick").get()
+        GATES["17"].set()
+        assert reply.get() == "quick!"
+        assert "quick" in str(messages_of(desk.call(Desk.steps).get()))
+
+
+def broken_off(store: MemoryStore, prompt: str) -> None:
+    """Leave a run with a call that was begun and whose end nobody knows."""
+    order = prompt.rpartition(" ")[2]
+    GATES[order] = threading.Event()
+    system = AgentSystem.open(store, agents=[Desk])
+    reply = system.agent(Desk, "one").call(Desk.think, prompt, run="r")
+    until(lambda: EVENTS)
+    assert not system.close(timeout=0.2)
+    with pytest.raises(SystemClosed):
+        reply.get()
+    GATES[order].set()
+
+
+def test_a_call_in_doubt_of_once_waits_for_a_decision() -> None:
+    """A call that may have been made is not made again; the run says what it waits for."""
+    store = MemoryStore()
+    broken_off(store, "refund 17")
+    with AgentSystem.open(store, agents=[Desk]) as system:
+        until(lambda: status(system, "r").status == "waiting")
+        (waiting,) = status(system, "r").waiting
+        assert (waiting.why, waiting.name, waiting.args) == (
+            "in doubt", "refund", {"order": "17"},
+        )  # fmt: skip
+        assert [(row.key, row.run, row.status) for row in system.runs.list()] == [
+            ("one", "r", "waiting")
+        ]
+        assert EVENTS == ["refund 17 1"]
+        assert system.agent(Desk, "one").call(Desk.facts).get()[1] == ["r in doubt"]
+
+
+@pytest.mark.parametrize(
+    ("what", "result", "said", "events"),
+    [
+        ("retry", None, "refund 17: ['refunded 17']", ["refund 17 1", "refund 17 2"]),
+        ("done", "by hand", "refund 17: ['by hand']", ["refund 17 1"]),
+        ("skip", None, "refund 17: ['[not done: it was skipped]']", ["refund 17 1"]),
+    ],
+)
+def test_a_decision_ends_a_doubt(what: str, result: object, said: str, events: list[str]) -> None:
+    """A call in doubt is made again, taken for done or left out, as was decided."""
+    store = MemoryStore()
+    broken_off(store, "refund 17")
+    with AgentSystem.open(store, agents=[Desk]) as system:
+        desk = system.agent(Desk, "one")
+        until(lambda: status(system, "r").status == "waiting")
+        (waiting,) = status(system, "r").waiting
+        desk.call(Desk.decide, "r", waiting.call, what, result).get()
+        assert desk.call(Desk.think, "", run="r").get() == said
+        assert events == EVENTS
+
+
+def test_a_decision_may_end_the_run() -> None:
+    """A run whose call in doubt is given up has failed, and whoever waits is told."""
+    store = MemoryStore()
+    broken_off(store, "refund 17")
+    with AgentSystem.open(store, agents=[Desk]) as system:
+        desk = system.agent(Desk, "one")
+        until(lambda: status(system, "r").status == "waiting")
+        (waiting,) = status(system, "r").waiting
+        reply = desk.call(Desk.think, "", run="r")
+        with pytest.raises(ConfigurationError, match="takes retry"):
+            desk.call(Desk.decide, "r", waiting.call, "approve").get()
+        with pytest.raises(UnknownRun):
+            desk.call(Desk.decide, "r", "another", "retry").get()
+        desk.call(Desk.decide, "r", waiting.call, "fail").get()
+        with pytest.raises(RunFailed, match="given up"):
+            reply.get()
+
+
+def test_a_call_in_doubt_is_compensated() -> None:
+    """A tool that says what makes up for it needs no decision."""
+    store = MemoryStore()
+
+    class Breaks(Desk):
+        kind = "Desk"
+
+        @tool(effect="once", compensate="take_back")
+        async def ship(self, order: str) -> str:
+            """Ship an order."""
+            EVENTS.append(f"ship {order}")
+            await asyncio.sleep(DEADLINE)
+            return ""
+
+    system = AgentSystem.open(store, agents=[Breaks])
+    reply = system.agent(Breaks, "one").call(Breaks.think, "ship 17", run="r")
+    until(lambda: EVENTS)
+    assert not system.close(timeout=0.2)
+    with AgentSystem.open(store, agents=[Desk]) as again:
+        said = again.agent(Desk, "one").call(Desk.think, "", run="r").get()
+    assert said == "ship 17: ['took back 17']"
+    assert EVENTS == ["ship 17", "took back 17"]
+    with pytest.raises(SystemClosed):
+        reply.get()
+
+
+def test_a_call_waits_for_approval_over_a_restart() -> None:
+    """A tool that needs approval does not run before somebody agrees, in whatever process."""
+    store = MemoryStore()
+    with AgentSystem.open(store, agents=[Desk]) as system:
+        system.agent(Desk, "one").cast(Desk.think, "pay 17", run="r")
+        until(lambda: status(system, "r").status == "waiting")
+        assert system.idle(DEADLINE)
+    with AgentSystem.open(store, agents=[Desk]) as system:
+        desk = system.agent(Desk, "one")
+        (waiting,) = status(system, "r").waiting
+        assert waiting.why == "approval"
+        assert EVENTS == []
+        desk.call(Desk.approve, "r", waiting.call).get()
+        assert desk.call(Desk.think, "", run="r").get() == "pay 17: ['paid 17']"
+        assert [f"pay 17 Desk/one/r/1/{waiting.call}"] == EVENTS
+
+
+def test_the_model_is_told_of_a_refusal() -> None:
+    """A call that is denied does not run, and the model learns why."""
+    with AgentSystem.open("memory://", agents=[Desk]) as system:
+        desk = system.agent(Desk, "one")
+        reply = desk.call(Desk.think, "pay 17", run="r")
+        until(lambda: status(system, "r").status == "waiting")
+        (waiting,) = status(system, "r").waiting
+        desk.call(Desk.deny, "r", waiting.call, "too dear").get()
+        assert "too dear" in reply.get()
+        assert EVENTS == []
+
+
+def test_a_question_waits_for_its_answer() -> None:
+    """A model asks a person, and goes on with what that has answered."""
+
+    class Asking(Desk):
+        model = scripted(
+            lambda prompt, nth, messages: str(returned(messages)) if nth
+            else [("ask_person", {"question": "Really?"})]
+        )  # fmt: skip
+
+    with AgentSystem.open("memory://", agents=[Asking]) as system:
+        desk = system.agent(Asking, "one")
+        reply = desk.call(Asking.think, "pay", run="r")
+        until(lambda: desk.call(Asking.run_status, "r").get().waiting)
+        (waiting,) = desk.call(Asking.run_status, "r").get().waiting
+        assert (waiting.why, waiting.args) == ("question", {"question": "Really?"})
+        desk.call(Asking.answer, "r", waiting.call, "Yes.").get()
+        assert reply.get() == "['Yes.']"
+
+
+@pytest.mark.parametrize(
+    ("budget", "why"),
+    [
+        (Budget(steps=3), "3 steps"),
+        (Budget(tools=2), "2 tools"),
+        (Budget(tokens=400), "budget of tokens"),
+    ],
+)
+def test_a_run_stops_before_its_budget_is_exceeded(budget: Budget, why: str) -> None:
+    """The step that would exceed a budget is not begun, and the run has failed by that."""
+
+    class Endless(Desk):
+        model = scripted(lambda prompt, nth, messages: [("note", {"order": str(nth)})])
+
+    with AgentSystem.open("memory://", agents=[Endless]) as system:
+        desk, most = system.agent(Endless, "one"), budget.tokens
+        with pytest.raises(RunFailed, match=why):
+            desk.call(Endless.think, "go", run="r", budget=budget).get()
+        spent = desk.call(Endless.run_status, "r").get().spent
+        assert spent.models <= (budget.steps or 0)
+        assert budget.tools is None or spent.tools == budget.tools
+        assert most is None or (spent.models > 1 and spent.tokens <= most)
+        assert faults(messages_of(desk.call(Endless.steps).get())) == []
+
+
+def test_a_run_ends_when_its_time_is_over() -> None:
+    """A run that takes longer than its budget of seconds is ended, whatever it waits for."""
+    clock = VirtualClock()
+    with AgentSystem.open("memory://", agents=[Desk], clock=clock) as system:
+        desk = system.agent(Desk, "one")
+        reply = desk.call(Desk.think, "pay 17", run="r", budget=Budget(seconds=60))
+        until(lambda: status(system, "r").status == "waiting")
+        clock.advance(61)
+        with pytest.raises(RunFailed, match="60.0 seconds"):
+            reply.get()
+
+
+def flaky(failures: list[Exception]) -> FunctionModel:
+    """Return a model that fails so, and then answers."""
+
+    def answer(_messages: list[ModelMessage], _info: AgentInfo) -> ModelResponse:
+        if failures:
+            raise failures.pop(0)
+        return ModelResponse(parts=[TextPart("at last")])
+
+    return FunctionModel(answer)
+
+
+def test_a_model_is_called_again_when_its_provider_recovers() -> None:
+    """What fails for a while is tried again with a pause; each failure is taken down."""
+    failures: list[Exception] = [ModelHTTPError(503, "m"), ModelHTTPError(429, "m")]
+
+    class Flaky(Desk):
+        model = flaky(failures)
+        backoff = Backoff(0.0, 1.0, 0.0)
+
+    with AgentSystem.open("memory://", agents=[Flaky]) as system:
+        desk = system.agent(Flaky, "one")
+        assert desk.call(Flaky.think, "go").get() == "at last"
+        steps = desk.call(Flaky.steps).get()
+        assert [step.what for step in steps].count("failed") == 2
+        assert faults(messages_of(steps)) == []
+
+
+def test_what_a_provider_refuses_for_good_ends_the_run() -> None:
+    """An error that no repetition mends fails the run at once, and the next run works."""
+    failures: list[Exception] = [ModelHTTPError(400, "m", "no such model")]
+
+    class Flaky(Desk):
+        model = flaky(failures)
+
+    with AgentSystem.open("memory://", agents=[Flaky]) as system:
+        desk = system.agent(Flaky, "one")
+        with pytest.raises(RunFailed, match="400"):
+            desk.call(Flaky.think, "go").get()
+        assert desk.call(Flaky.think, "go").get() == "at last"
+
+
+def test_another_model_answers_where_one_fails() -> None:
+    """The next of the fallbacks is asked where a model cannot be reached."""
+
+    class Safe(Desk):
+        model = flaky([ModelHTTPError(503, "m")])
+        fallbacks = (flaky([]),)
+
+    with AgentSystem.open("memory://", agents=[Safe]) as system:
+        assert system.agent(Safe, "one").call(Safe.think, "go").get() == "at last"
+
+
+class Verdict(BaseModel):
+    """A typed answer."""
+
+    order: str
+    cents: int
+
+
+def test_an_answer_is_of_the_declared_type_also_when_it_is_asked_for_again() -> None:
+    """A structured answer is checked, and comes back as an object; the transcript stays valid."""
+
+    def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        assert faults(messages) == []
+        wrong = not any(isinstance(each, ModelResponse) for each in messages[-2:])
+        args = {"order": "17", "cents": "many" if wrong else 5}
+        return ModelResponse(parts=[ToolCallPart(info.output_tools[0].name, args)])
+
+    class Typed(ThinkingAgent[DeskState]):
+        model = FunctionModel(answer)
+        output = Verdict
+
+        def steps(self) -> list[Step]:
+            """Return the transcript."""
+            return list(self.state.transcript)
+
+    store = MemoryStore()
+    for _ in range(2):
+        with AgentSystem.open(store, agents=[Typed]) as system:
+            desk = system.agent(Typed, "one")
+            assert desk.call(Typed.think, "go", run="r").get() == Verdict(order="17", cents=5)
+    with AgentSystem.open(store, agents=[Typed]) as system:
+        desk = system.agent(Typed, "one")
+        assert desk.call(Typed.think, "again").get() == Verdict(order="17", cents=5)
+        told = messages_of(desk.call(Typed.steps).get())
+        assert faults(told) == []
+        assert len(told) == len(set(map(str, told)))
+
+
+def test_a_class_that_could_not_think_is_refused() -> None:
+    """What is declared wrongly is named where it is declared."""
+    with pytest.raises(ConfigurationError, match="effect='twice'"):
+        tool(effect="twice")  # type: ignore[call-overload]
+    with pytest.raises(ConfigurationError, match="would replace ThinkingAgent.think"):
+        type("Wrong", (Desk,), {"think": lambda self: None})
+    with pytest.raises(ConfigurationError, match="no method of its class"):
+        type("Wrong", (Desk,), {"undo": tool(compensate="nothing", name="undo")(lambda self: 1)})
+    with pytest.raises(ConfigurationError, match="a tool that a model has called"):
+        tool_call()
+
+
+def until(done: Any) -> None:
+    """Wait until something is so."""
+    deadline = threading.Event()
+    for _ in range(int(DEADLINE / 0.005)):
+        if done():
+            return
+        deadline.wait(0.005)
+    raise AssertionError("it never was")
