@@ -47,6 +47,8 @@ ROOMS: Final = (
     "actors/cell",
     "actors/system",
     "llm",
+    "scripting/worker",
+    "scripting",
     "perdure/replay",
     "perdure/rehearsal",
     "perdure/service",

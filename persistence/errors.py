@@ -51,6 +51,10 @@
     ├── RunError
     │   ├── RunFailed (RuntimeError)         a run of an agent that thinks ended without an answer
     │   └── UnknownRun (LookupError)         there is no such run, or it waits for no such call
+    ├── ScriptError
+    │   ├── ScriptFailed (RuntimeError)      a script raised an error, or is none of its language
+    │   ├── ScriptLimit (RuntimeError)       a script took more time, memory, ... than it may
+    │   └── NotConfined (RuntimeError)       this machine cannot close scripts in as is asked for
     └── AgentError
         ├── UnknownAgent (LookupError)       no agent class of that name is registered
         ├── AgentExists (ValueError)         a new agent was to have a name that is taken
@@ -469,6 +473,49 @@ class RunFailed(RunError, RuntimeError):
 
 class UnknownRun(RunError, LookupError):
     """Say that an agent has no run of that name, or that it does not wait for that call."""
+
+
+class ScriptError(PerdureError):
+    """Be the root of errors about scripts; what the script wrote since it began is undone."""
+
+
+class ScriptFailed(ScriptError, RuntimeError):
+    """Say that a script raised an error, or is none of its language."""
+
+    def __init__(self, script: str, line: int, kind: str, problem: str, trace: str = "") -> None:
+        where = f"{script}:{line}" if line else script
+        what = "" if kind == "error" else f"{kind}: "
+        super().__init__(f"{where}: {what}{problem}")
+        self.script = script
+        self.line = line
+        """Of the script's own text, from 1; 0 where that is not known."""
+        self.kind = kind
+        """``syntax``, ``value``, ``error``, or the error's class: of the host, or of Python."""
+        self.problem = problem
+        self.trace = trace
+        """The calls that led there, as the language prints them."""
+
+
+class ScriptLimit(ScriptError, RuntimeError):
+    """Say that a script took more than it may; it was ended."""
+
+    def __init__(self, script: str, limit: str, problem: str) -> None:
+        super().__init__(f"{script}: {problem}")
+        self.script = script
+        self.limit = limit
+        """The name of the limit, as ``ScriptLimits`` has it."""
+
+
+class NotConfined(ScriptError, RuntimeError):
+    """Say that this machine cannot close scripts in as the policy asks; none was run."""
+
+    def __init__(self, language: str, missing: str) -> None:
+        super().__init__(
+            f"{language} scripts cannot be closed in here: {missing} is not available on this"
+            " machine; run them on a Linux that has it, or, for scripts that you trust, open"
+            ' Scripts(..., confinement="available")'
+        )
+        self.missing = missing
 
 
 class AgentError(PerdureError):

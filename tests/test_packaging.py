@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.kit.children import ROOT
 
-LAYERS = ("actors", "hooks", "lifecycle", "llm", "persistence", "shared")
+LAYERS = ("actors", "hooks", "lifecycle", "llm", "persistence", "scripting", "shared")
 TEXT = (ROOT / "pyproject.toml").read_text()
 CONFIG = tomllib.loads(TEXT)
 

@@ -16,7 +16,19 @@ from typing import Annotated
 
 import typer
 
-from . import agents, backups, causes, hooks, mail, processes, recorded, schemas, shared, upkeep
+from . import (
+    agents,
+    backups,
+    causes,
+    hooks,
+    mail,
+    processes,
+    recorded,
+    schemas,
+    scripts,
+    shared,
+    upkeep,
+)
 from .terminal.exits import ExitCode, exit_code, sentence
 from .terminal.options import gather, spread
 
@@ -111,6 +123,6 @@ for _function in (
     recorded.replay_schedules, shared.audit,
     shared.state, shared.sharing, shared.sessions, shared.secrets, shared.artifacts,
     schemas.schema, schemas.migrate, schemas.rehearse, upkeep.growth, upkeep.doctor,
-    upkeep.rewrite, backups.backup,
+    upkeep.rewrite, backups.backup, scripts.script,
 ):  # fmt: skip
     command(_function)

@@ -164,6 +164,12 @@ class BackupAction(enum.StrEnum):
     UNPIN = "unpin"
 
 
+class ScriptAction(enum.StrEnum):
+    """What to do with scripts."""
+
+    RUN = "run"
+
+
 class SecretsAction(enum.StrEnum):
     """What to do about secrets."""
 

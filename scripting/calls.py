@@ -1,0 +1,230 @@
+"""What a script may call of its host: one table, the same for every language."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple, Protocol
+
+from ..actors.agent.agent import Agent
+from ..actors.talk.reference import AgentRef
+from ..persistence.errors import ConfigurationError, Denied, ScriptLimit
+from ..persistence.names.scope import Scope
+from ..shared.artifacts.artifacts import Artifacts
+from ..shared.scopes.entries import ABSENT
+from ..shared.scopes.state import ScopedState
+
+logger = logging.getLogger("perdure.scripting")
+
+MISSING: Final = ABSENT
+"""An argument that is not given, an answer that is nothing: no value, and not null either."""
+MOST_KEYS: Final = 10_000
+"""Keys that one call lists."""
+
+
+class Reach(Protocol):
+    """What a run may reach beside shared state; made by its host."""
+
+    def agent(self, kind: str, key: str) -> AgentRef[Agent[Any]]:
+        """Return a reference to an agent; Denied if the script may not talk to it."""
+        ...
+
+    def left(self) -> float:
+        """Return the seconds that the run has left."""
+        ...
+
+
+class Output:
+    """What a script has logged."""
+
+    def __init__(self, script: str, largest: int) -> None:
+        """Take ``largest`` characters."""
+        self.lines: list[str] = []
+        self._script = script
+        self._left = self._largest = largest
+
+    def add(self, text: str) -> None:
+        """Take a text; ScriptLimit if it is too much."""
+        self._left -= len(text) + 1
+        if self._left < 0:
+            problem = f"it logs more than the {self._largest:,} characters that it may"
+            raise ScriptLimit(self._script, "output", problem)
+        self.lines += text.split("\n")
+        logger.info("%s: %s", self._script, text)
+
+
+class Calls:
+    """Make the calls of one run, in the name of its principal."""
+
+    def __init__(
+        self, state: ScopedState, artifacts: Artifacts, reach: Reach, output: Output
+    ) -> None:
+        """Use handles that act in the principal's name."""
+        self.state = state
+        self.artifacts = artifacts
+        self.reach = reach
+        self.output = output
+        self.immediate = False
+        """It has done what cannot be undone: the script is not run a second time."""
+
+    def make(self, name: str, given: Sequence[object]) -> object:
+        """Make a call, and return its answer; MISSING for none.
+
+        ConfigurationError for a call that is not in the table, or with other arguments than its.
+        """
+        call = TABLE.get(name)
+        if call is None:
+            raise ConfigurationError(f"there is no call {name!r:.80}")
+        names = call.parameters.split()
+        needed = sum(name[-1] not in "?*" for name in names)
+        variable = names[-1:] != [] and names[-1].startswith("*")
+        if not needed <= len(given) or (len(given) > len(names) and not variable):
+            form = ", ".join(names).replace("?", " (may be left out)")
+            raise ConfigurationError(f"{name} takes {form or 'nothing'}")
+        return call.make(self, *given)
+
+
+class HostCall(NamedTuple):
+    """A call of the table."""
+
+    parameters: str
+    """By name, in order; ``?`` at the end of those that may be left out, ``*`` before the rest."""
+    make: Callable[..., object]
+
+
+def text(value: object, what: str) -> str:
+    """Return an argument that must be text."""
+    if not isinstance(value, str):
+        raise ConfigurationError(f"{what} must be text, not {_kind(value)}")
+    return value
+
+
+def whole(value: object, what: str) -> int:
+    """Return an argument that must be a whole number."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ConfigurationError(f"{what} must be a whole number, not {_kind(value)}")
+    return value
+
+
+def scope_of(value: object) -> Scope:
+    """Return the scope that a script has written as text."""
+    return Scope.parse(text(value, "the scope"))
+
+
+def _kind(value: object) -> str:
+    return "nothing" if value is MISSING else "null" if value is None else type(value).__name__
+
+
+def _seconds(value: object) -> float | None:
+    return None if value is MISSING or value is None else value  # type: ignore[return-value]  # it is looked at where it counts
+
+
+# State.
+
+
+def _save(
+    calls: Calls, scope: object, key: object, value: object = MISSING, ttl: object = MISSING
+) -> object:
+    if value is MISSING:
+        raise ConfigurationError("there is no value to save; use null, or state.delete")
+    where, name = scope_of(scope), text(key, "the key")
+    return calls.state.set(where, name, value, ttl=_seconds(ttl))
+
+
+def _load(calls: Calls, scope: object, key: object, default: object = MISSING) -> object:
+    return calls.state.get(scope_of(scope), text(key, "the key"), default=default)
+
+
+def _delete(calls: Calls, scope: object, key: object) -> object:
+    return calls.state.delete(scope_of(scope), text(key, "the key"))
+
+
+def _exists(calls: Calls, scope: object, key: object) -> object:
+    return calls.state.exists(scope_of(scope), text(key, "the key"))
+
+
+def _list_keys(
+    calls: Calls,
+    scope: object,
+    prefix: object = MISSING,
+    after: object = MISSING,
+    limit: object = MISSING,
+) -> object:
+    most = MOST_KEYS if limit is MISSING else whole(limit, "the limit")
+    if not 0 < most <= MOST_KEYS:
+        raise ConfigurationError(f"a limit of {most} makes no sense; give 1 to {MOST_KEYS:,}")
+    begin = "" if prefix is MISSING else text(prefix, "the prefix")
+    place = None if after is MISSING else text(after, "the key to go on after")
+    return list(calls.state.list(scope_of(scope), prefix=begin, after=place, limit=most))
+
+
+def _increment(calls: Calls, scope: object, key: object, by: object = MISSING) -> object:
+    step = 1 if by is MISSING else whole(by, "what is added")
+    return calls.state.increment(scope_of(scope), text(key, "the key"), step)
+
+
+def _compare_and_set(
+    calls: Calls, scope: object, key: object, expected: object, value: object
+) -> object:
+    if value is MISSING:
+        raise ConfigurationError("there is no value to set; use null, or state.delete")
+    return calls.state.compare_and_set(scope_of(scope), text(key, "the key"), expected, value)
+
+
+def _commit(_calls: Calls) -> object:
+    raise ConfigurationError(
+        "state.commit() cannot be made here: the script is a part of the turn or transaction"
+        " under way, and commits with it"
+    )
+
+
+# Agents.
+
+
+def _call(calls: Calls, kind: object, key: object, method: object, *arguments: object) -> object:
+    ref, name = _method(calls, kind, key, method)
+    calls.immediate = True
+    proxy = ref.proxy()
+    return getattr(proxy, name)(*arguments).get(timeout=calls.reach.left())
+
+
+def _tell(calls: Calls, kind: object, key: object, method: object, *arguments: object) -> object:
+    ref, name = _method(calls, kind, key, method)
+    getattr(ref.proxy(), name).defer(*arguments)
+    return MISSING
+
+
+def _method(
+    calls: Calls, kind: object, key: object, method: object
+) -> tuple[AgentRef[Agent[Any]], str]:
+    ref = calls.reach.agent(text(kind, "the kind"), text(key, "the key"))
+    name = text(method, "the method")
+    own = getattr(ref.actor_class, name, None)
+    if name.startswith("_") or not callable(own) or hasattr(Agent, name):
+        raise Denied(f"{ref.kind} has no method {name!r:.80} that a script may call")
+    return ref, name
+
+
+# The rest.
+
+
+def _log(calls: Calls, line: object) -> object:
+    calls.output.add(text(line, "what is logged"))
+    return MISSING
+
+
+TABLE: Final[dict[str, HostCall]] = {
+    "state.save": HostCall("scope key value ttl?", _save),
+    "state.load": HostCall("scope key default?", _load),
+    "state.delete": HostCall("scope key", _delete),
+    "state.exists": HostCall("scope key", _exists),
+    "state.list_keys": HostCall("scope prefix? after? limit?", _list_keys),
+    "state.increment": HostCall("scope key by?", _increment),
+    "state.compare_and_set": HostCall("scope key expected value", _compare_and_set),
+    "state.commit": HostCall("", _commit),
+    "agents.call": HostCall("kind key method *arguments", _call),
+    "agents.tell": HostCall("kind key method *arguments", _tell),
+    "log": HostCall("line", _log),
+}
+COMMIT: Final = "state.commit"
+"""The call that ends what was written so far; who runs the script makes it."""

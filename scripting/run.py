@@ -1,0 +1,171 @@
+"""A script at work: its worker asks, the calls are made, until it ends or commits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from ..persistence.errors import (
+    Conflict,
+    PerdureError,
+    ScriptError,
+    ScriptFailed,
+    ScriptLimit,
+    StateError,
+)
+from .calls import COMMIT, MISSING, TABLE, Calls
+from .options import ScriptLimits
+from .process import Worker, WorkerGone
+from .script import Script
+
+_CALLS: Final = [(name, call.parameters) for name, call in TABLE.items()]
+_DEEPEST_TRACE: Final = 4000
+"""Characters kept of the calls that led to an error."""
+_OK: Final = "ok"
+_ERROR: Final = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The script has run to its end."""
+
+    value: object
+
+
+class Committing:
+    """The script asks that what it wrote so far is committed."""
+
+
+class ScriptRun:
+    """One run of a script in a worker, made of parts that each end with a commit."""
+
+    def __init__(
+        self, worker: Worker, script: Script, calls: Calls, limits: ScriptLimits, deadline: float
+    ) -> None:
+        """Run until ``deadline``, by the monotonic clock."""
+        self._worker = worker
+        self._script = script
+        self._limits = limits
+        self._deadline = deadline
+        self.calls = calls
+        self.made = 0
+
+    def begin(self, entry: str, arguments: Sequence[object]) -> None:
+        """Give the worker its script."""
+        script, given = self._script, _encoded(list(arguments), "the arguments")
+        task = [script.source, script.name, _CALLS, entry, given.decode()]
+        self._worker.send(msgspec.json.encode(task))
+
+    def go_on(self, *, commits: bool) -> Ended | Committing:
+        """Answer the script until it ends, or, where that is possible, commits.
+
+        ScriptFailed, ScriptLimit; Conflict if another changed what it has read.
+        """
+        while True:
+            word, *said = self._said()
+            if word == "done":
+                return Ended(said[0] if said else None)
+            if word == "failed":
+                raise self._failure(said)
+            if word != "call" or len(said) != 2 or not isinstance(said[0], str):  # noqa: PLR2004
+                raise self._gone("it sends what no script sends")
+            name, given = said[0], _arguments(said[1])
+            if given is None:
+                raise self._gone("it sends what no script sends")
+            self._count()
+            if name == COMMIT and commits:
+                return Committing()
+            self._answer(name, given)
+
+    def answer(self, value: object = MISSING) -> None:
+        """Give the script the answer of a call."""
+        said = [_OK] if value is MISSING else [_OK, value]
+        try:
+            encoded = _encoded(said, "the answer")
+        except StateError as error:
+            self.refuse(error)
+            return
+        if len(encoded) > self._limits.message:
+            self.refuse(StateError("the answer", f"takes more than {self._limits.message:,} bytes"))
+            return
+        self._worker.send(encoded)
+
+    def refuse(self, error: Exception) -> None:
+        """Raise an error in the script, where it made the call."""
+        told = [_ERROR, type(error).__name__, str(error), _base(error)]
+        self._worker.send(msgspec.json.encode(told))
+
+    def _said(self) -> list[object]:
+        try:
+            return self._worker.receive(self._deadline)
+        except TimeoutError:
+            problem = f"it ran longer than the {self._limits.seconds:g} seconds that it may"
+            raise ScriptLimit(self._script.name, "seconds", problem) from None
+        except WorkerGone as error:
+            raise self._gone(str(error)) from None
+
+    def _gone(self, why: str) -> ScriptFailed:
+        return ScriptFailed(self._script.name, 0, "worker", f"its worker was lost: {why}")
+
+    def _count(self) -> None:
+        self.made += 1
+        if self.made > self._limits.calls:
+            problem = f"it makes more than the {self._limits.calls:,} calls that it may"
+            raise ScriptLimit(self._script.name, "calls", problem)
+
+    def _answer(self, name: str, given: list[object]) -> None:
+        try:
+            value = self.calls.make(name, given)
+        except (Conflict, ScriptError):
+            raise
+        except PerdureError as error:
+            self.refuse(error)
+        except TimeoutError:
+            if time.monotonic() >= self._deadline:
+                self._said()
+            raise
+        else:
+            self.answer(value)
+
+    def _failure(self, said: list[object]) -> ScriptError:
+        told = said[0] if said and isinstance(said[0], dict) else {}
+        kind, problem = str(told.get("kind", "error")), str(told.get("message", ""))
+        if kind == "memory":
+            most = self._limits.memory
+            return ScriptLimit(self._script.name, "memory", f"it takes more than {most:,} bytes")
+        line, trace = told.get("line"), str(told.get("trace", ""))[:_DEEPEST_TRACE]
+        at = line if isinstance(line, int) else 0
+        return ScriptFailed(self._script.name, at, kind[:200], problem[:_DEEPEST_TRACE], trace)
+
+
+def _base(error: Exception) -> str:
+    """Return the error of the standard library that an error is: what a Python script catches."""
+    return next(base.__name__ for base in type(error).__mro__ if base.__module__ == "builtins")
+
+
+def _encoded(value: object, what: str) -> bytes:
+    """Return what a script is given as JSON; StateError for what JSON would change."""
+    try:
+        encoded = msgspec.json.encode(value)
+        same = msgspec.json.decode(encoded) == value
+    except (TypeError, ValueError, RecursionError) as error:
+        raise StateError(what, f"cannot be given to a script: {error}") from None
+    if not same:
+        raise StateError(what, "cannot be given to a script: it is not made of JSON-like values")
+    return encoded
+
+
+def _arguments(said: object) -> list[object] | None:
+    """Return the arguments of a call: each is sent as a list that holds it, or nothing."""
+    if not isinstance(said, list):
+        return None
+    found = []
+    for item in said:
+        if not isinstance(item, list) or len(item) > 1:
+            return None
+        found.append(item[0] if item else MISSING)
+    return found

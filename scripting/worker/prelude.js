@@ -1,0 +1,214 @@
+// Runs in a new context before the script, and leaves it only what a script may have.
+(function () {
+  "use strict";
+  const host = globalThis.__host, calls = globalThis.__calls;
+  delete globalThis.__host;
+  delete globalThis.__calls;
+  const DEEPEST = 500;
+  const { isArray } = Array, { isSafeInteger, isFinite } = Number, { is, keys, getPrototypeOf } = Object;
+  const { parse, stringify } = JSON, { asIntN } = BigInt;
+  const indirect = globalThis.eval;
+  const outcome = { text: null };
+
+  // Values to JSON text.
+
+  class Unstorable extends TypeError {}
+  Unstorable.prototype.name = "value";
+
+  function quoted(value, path) {
+    if (!value.isWellFormed()) throw new Unstorable(`${path}: a text with half a surrogate cannot be stored`);
+    return stringify(value);
+  }
+
+  function number(value, path) {
+    if (!isFinite(value)) throw new Unstorable(`${path}: ${value} cannot be stored`);
+    if (is(value, -0)) return "-0.0";
+    if (isSafeInteger(value)) return String(value);
+    const text = String(value);
+    return /[.e]/.test(text) ? text : text + ".0";
+  }
+
+  function encode(value, path, depth) {
+    switch (typeof value) {
+      case "string": return quoted(value, path);
+      case "number": return number(value, path);
+      case "boolean": return String(value);
+      case "bigint":
+        if (asIntN(64, value) !== value) throw new Unstorable(`${path}: an integer beyond 64 bits cannot be stored`);
+        return String(value);
+      case "object": return value === null ? "null" : composed(value, path, depth);
+      case "undefined": throw new Unstorable(`${path}: undefined is nothing that could be stored; use null, or delete`);
+      default: throw new Unstorable(`${path}: a ${typeof value} cannot be stored`);
+    }
+  }
+
+  function composed(value, path, depth) {
+    if (depth > DEEPEST) throw new Unstorable(`${path}: nests deeper than ${DEEPEST} levels`);
+    const parts = [];
+    if (isArray(value)) {
+      for (let i = 0; i < value.length; i++) parts.push(encode(value[i], `${path}[${i}]`, depth + 1));
+      return `[${parts.join(",")}]`;
+    }
+    const made = getPrototypeOf(value);
+    if (made !== Object.prototype && made !== null) {
+      throw new Unstorable(`${path}: a ${made?.constructor?.name ?? "thing"} cannot be stored; make a plain object of it`);
+    }
+    for (const key of keys(value)) {
+      if (value[key] === undefined) continue; // as JSON.stringify does
+      parts.push(`${quoted(key, path)}:${encode(value[key], `${path}.${key}`, depth + 1)}`);
+    }
+    return `{${parts.join(",")}}`;
+  }
+
+  // JSON text to values: integers that a number would change become BigInt.
+
+  const LONG = /\d{16}/;
+
+  function decode(text) {
+    return LONG.test(text) ? exact(text) : parse(text);
+  }
+
+  function exact(text) {
+    let at = 0;
+    function string() {
+      const start = at++;
+      while (text[at] !== '"') at += text[at] === "\\" ? 2 : 1;
+      return parse(text.slice(start, ++at));
+    }
+    function next() {
+      const c = text[at];
+      if (c === '"') return string();
+      if (c === "{" || c === "[") {
+        const made = c === "{" ? {} : [], end = c === "{" ? "}" : "]";
+        at++;
+        while (text[at] !== end) {
+          if (text[at] === ",") at++;
+          if (c === "[") { made.push(next()); continue; }
+          const key = string();
+          at++;
+          const value = next();
+          Object.defineProperty(made, key, { value, enumerable: true, configurable: true, writable: true });
+        }
+        at++;
+        return made;
+      }
+      for (const [word, value] of [["true", true], ["false", false], ["null", null]]) {
+        if (text.startsWith(word, at)) { at += word.length; return value; }
+      }
+      const start = at;
+      while (at < text.length && !",]}".includes(text[at])) at++;
+      const token = text.slice(start, at), made = Number(token);
+      return /[.eE]/.test(token) || isSafeInteger(made) ? made : BigInt(token);
+    }
+    return next();
+  }
+
+  // Calls of the host. A call that failed and was not awaited fails the script.
+
+  const failed = new Set();
+
+  class Answer extends Promise {
+    then(resolved, rejected) {
+      failed.delete(this.failure);
+      return super.then(resolved, rejected);
+    }
+  }
+
+  function ask(call, given) {
+    const parts = [];
+    for (const value of given) {
+      const path = `argument ${parts.length + 1} of ${call}`;
+      parts.push(value === undefined ? "[]" : `[${encode(value, path, 0)}]`);
+    }
+    const answer = decode(host(`["call",${stringify(call)},[${parts.join(",")}]]`));
+    if (answer[0] === "ok") return answer[1];
+    const error = new Error(answer[2]);
+    error.name = error.kind = answer[1];
+    throw error;
+  }
+
+  function exported(call, later) {
+    const made = (...given) => {
+      if (!later) return ask(call, given);
+      try {
+        return Answer.resolve(ask(call, given));
+      } catch (error) {
+        const promise = Answer.reject(error);
+        promise.failure = error;
+        failed.add(error);
+        return promise;
+      }
+    };
+    // By their name the calls are told from the script in a stack.
+    Object.defineProperty(made, "name", { value: "[perdure]" });
+    return made;
+  }
+  for (const inner of [ask, encode, composed, number, quoted]) Object.defineProperty(inner, "name", { value: "[perdure]" });
+
+  for (const call of calls.split(" ")) {
+    const [group, method] = call.split(".");
+    if (method === undefined) continue;
+    globalThis[group] ??= {};
+    globalThis[group][method] = exported(call, true);
+  }
+
+  const write = exported("log", false);
+  const shown = (value) => {
+    if (typeof value === "string") return value.toWellFormed();
+    try { return encode(value, "", 0); } catch { return String(value).toWellFormed(); }
+  };
+  const log = (...values) => { write(values.map(shown).join(" ")); };
+  Object.defineProperty(log, "name", { value: "[perdure]" });
+  Object.assign(globalThis, { log, print: log, console: { log, info: log, warn: log, error: log }, missing: undefined });
+
+  // Runs the script, and keeps what the host is told of its end.
+
+  function place(stack) {
+    for (const frame of String(stack ?? "").split("\n")) {
+      const found = /at (.*?) ?\(?<input>:(\d+)(?::\d+)?\)?$/.exec(frame);
+      if (found && found[1] !== "[perdure]") return Number(found[2]);
+    }
+    return 0;
+  }
+
+  function told(error) {
+    let kind = "error", message, line = 0, trace = "";
+    try {
+      if (error instanceof Error) {
+        const ours = error.kind !== undefined || error instanceof Unstorable;
+        kind = ours ? String(error.kind ?? error.name) : "error";
+        message = ours ? String(error.message) : `${error.name}: ${error.message}`;
+        trace = String(error.stack ?? "");
+        line = place(trace);
+      } else {
+        message = shown(error);
+      }
+    } catch {
+      message = "the script threw what cannot be shown";
+    }
+    if (message === "InternalError: out of memory") kind = "memory";
+    const text = (value) => stringify(String(value).toWellFormed());
+    return `["failed",{"kind":${text(kind)},"message":${text(message)},"line":${line},"trace":${text(trace)}}]`;
+  }
+
+  function done(value) {
+    for (const error of failed) return told(error);
+    return value === undefined ? '["done"]' : `["done",${encode(value, "the result", 0)}]`;
+  }
+
+  function settle(text) {
+    outcome.text = text;
+  }
+
+  globalThis.__outcome = () => outcome.text;
+  globalThis.__begin = (source, entry, given) => {
+    const tail = entry ? `\n;if (typeof ${entry} !== "function") throw new Error("the script has no function ${entry}");return await ${entry}(...__given)` : "\n";
+    try {
+      const script = indirect(`(async function (...__given) {${source}${tail}})`);
+      script(...decode(given)).then(done).then(settle, (error) => settle(told(error)));
+    } catch (error) {
+      const syntax = error instanceof SyntaxError;
+      settle(told(error).replace('"kind":"error"', syntax ? '"kind":"syntax"' : '"kind":"error"'));
+    }
+  };
+})();

@@ -1,0 +1,1 @@
+"""Tests of scripts: three languages, one host."""
