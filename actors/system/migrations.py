@@ -8,10 +8,10 @@ from typing import Any, Final, Protocol
 
 from ...lifecycle.status import stored_status
 from ...persistence.errors import ConfigurationError
-from ...persistence.records.records import Commit, StoredAgent
+from ...persistence.records.records import Commit
 from ...persistence.schema.evolution import Evolution
 from ...persistence.schema.rewrite import MIGRATE, Rewritten
-from ...persistence.schema.trial import MigrationReport, Progress, Tell, stale, tried
+from ...persistence.schema.trial import MigrationReport, Progress, Tell, stale_keys, tried
 from ...shared.ledger.desk import Desk
 from ...shared.scopes.schemas import Schemas
 from ..cell.cell import Surroundings
@@ -95,13 +95,12 @@ class Migrations:
         """Migrate every agent, in batches; what is done is not done again after a kill."""
         progress = Progress(self._home.store, goals, tell)
         waiting: list[Any] = []
-        for stored, goal in stale(self._home.store, goals):
-            kind, key = stored.head.kind, stored.head.key
+        for kind, key in stale_keys(self._home.store, goals):
             if evolution is self._home.evolution:
                 reference = self._home.reference(kind, key)
                 waiting.append(self._home.post.control(reference, Verb.MIGRATE))
             else:
-                self._commit(evolution, stored, goal)
+                self._commit(evolution, kind, key, goals[kind])
             progress.step(kind)
             if progress.done % BATCH == 0:
                 self._settle(waiting)
@@ -129,9 +128,12 @@ class Migrations:
         waiting.clear()
         self._home.supervisor.committer.flush()
 
-    def _commit(self, evolution: Evolution, stored: StoredAgent, goal: int) -> None:
+    def _commit(self, evolution: Evolution, kind: str, key: str, goal: int) -> None:
         """Commit for an agent of which no cell can be made here: its class is not running."""
-        home, head = self._home, stored.head
+        home, stored = self._home, self._home.store.load(kind, key)
+        if stored is None or stored.schema == goal:
+            return
+        head = stored.head
         moved = evolution.moved(home.store, stored, goal, largest=home.largest_value)
         evolution.registry.use(goal)
         made = moved or Rewritten.unchanged(stored, goal)

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from .registry import Registered
-from .schema import Schema
+from .schema import Family, Schema
 from .shown import declared, shown
 from .types import AGAIN, Member, TypeNode
 
@@ -21,6 +21,12 @@ _FORMS: Final[dict[str, dict[str, object]]] = {
     "timedelta": {"type": "string", "format": "duration"},
     "uuid": {"type": "string", "format": "uuid"}, "custom": {"type": "string"}, "other": {},
 }  # fmt: skip
+_WHAT: Final[dict[Family, str]] = {
+    "state": "the state of agents of kind `{}`",
+    "messages": "messages of agents of kind `{}`",
+    "values": "shared values of the keys `{}`",
+    "metadata": "metadata of the artifacts `{}`",
+}
 _LIMITS: Final = {
     "gt": "exclusiveMinimum", "ge": "minimum", "lt": "exclusiveMaximum", "le": "maximum",
     "multiple_of": "multipleOf",
@@ -30,11 +36,11 @@ _LIMITS: Final = {
 def markdown(entry: Registered) -> str:
     """Return the page of a schema."""
     schema = entry.schema
-    what = "the state" if schema.family == "state" else "messages"
+    what = _WHAT[schema.family].format(entry.kind)
     lines = [
         f"# {schema.name} {schema.version}",
         "",
-        f"Schema {entry.number} of the store: {what} of agents of kind `{entry.kind}`.",
+        f"Schema {entry.number} of the store: {what}.",
         f"Fingerprint `{entry.fingerprint}`.",
         "",
         "| name | type | default |",

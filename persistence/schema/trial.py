@@ -82,16 +82,21 @@ class MigrationReport:
         }  # fmt: skip
 
 
-def stale(store: StoreReader, goals: Mapping[str, int]) -> Iterator[tuple[StoredAgent, int]]:
+def stale_keys(store: StoreReader, goals: Mapping[str, int]) -> Iterator[tuple[str, str]]:
     """Iterate over the agents that were written with another schema than the goal of their kind."""
     for kind, goal in goals.items():
         after = ""
         while keys := store.written_otherwise(kind, goal, after, PAGE):
-            for key in keys:
-                stored = store.load(kind, key)
-                if stored is not None and stored.schema != goal:
-                    yield stored, goal
+            yield from ((kind, key) for key in keys)
             after = keys[-1]
+
+
+def stale(store: StoreReader, goals: Mapping[str, int]) -> Iterator[tuple[StoredAgent, int]]:
+    """Iterate over the same, each with all that is stored of it, and its goal."""
+    for kind, key in stale_keys(store, goals):
+        stored = store.load(kind, key)
+        if stored is not None and stored.schema != goals[kind]:
+            yield stored, goals[kind]
 
 
 def tried(
