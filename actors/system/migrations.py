@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 from ...lifecycle.status import stored_status
-from ...persistence.errors import ConfigurationError
+from ...persistence.errors import ConfigurationError, StoreUnavailable
 from ...persistence.records.records import Commit
 from ...persistence.schema.evolution import Evolution
 from ...persistence.schema.rewrite import MIGRATE, Rewritten
@@ -71,25 +71,36 @@ class Migrations:
                 kind: evolution.number(kind, version)
                 for kind in (evolution.kinds() if kinds is None else kinds)
             }
-            self._home.supervisor.committer.flush()
-            store, largest = self._home.store, self._home.largest_value
-            progress = Progress(store, goals, tell if dry else None)
-            report = tried(store, evolution, goals, progress, largest=largest, dry=dry)
+            store = self._home.store
             calls = [WaitingCalls(store, evolution, kind, messages) for kind in goals]
-            for waiting in calls:
-                waiting.tried(report)
-            for kept in values:
-                kept.tried(report)
+            self._home.desk.wait()
+            report = self._tried(evolution, goals, [*calls, *values], tell if dry else None)
+            report.dry = dry
             if not dry and report.complete:
                 self._take(evolution, goals, tell)
                 for kept in values:
                     kept.rewrite(self._home.desk)
-                if evolution is not self._home.evolution:
-                    for each in calls:
-                        self._rewrite(each)
+                for each in calls if evolution is not self._home.evolution else ():
+                    self._rewrite(each)
+        except StoreUnavailable as error:
+            message = f"the migration has stopped, and the next run goes on with it: {error}"
+            raise StoreUnavailable(message, full=error.full, location=error.location) from error
+        else:
             return report
         finally:
             self._one.release()
+
+    def _tried(
+        self, evolution: Evolution, goals: dict[str, int],
+        more: Sequence[WaitingCalls | KeptValues], tell: Tell | None,
+    ) -> MigrationReport:  # fmt: skip
+        """Compute what becomes of everything, and change nothing."""
+        store, largest = self._home.store, self._home.largest_value
+        progress = Progress(store, goals, tell)
+        report = tried(store, evolution, goals, progress, largest=largest, dry=True)
+        for each in more:
+            each.tried(report)
+        return report
 
     def _take(self, evolution: Evolution, goals: dict[str, int], tell: Tell | None) -> None:
         """Migrate every agent, in batches; what is done is not done again after a kill."""
@@ -111,7 +122,7 @@ class Migrations:
         home = self._home
         for commit in calls.letters():
             home.supervisor.append(commit)
-            home.supervisor.committer.flush()
+            home.desk.wait()
         for key, timers in calls.timers():
             stored = home.store.load(calls.kind, key)
             if stored is not None:
@@ -120,13 +131,13 @@ class Migrations:
                 commit = Commit(head.kind, key, status, head.reason, home.clock.now(), MIGRATE)
                 commit.with_effects().timers = timers
                 home.supervisor.writer(head).submit(commit)
-        home.supervisor.committer.flush()
+        home.desk.wait()
 
     def _settle(self, waiting: list[Any]) -> None:
         for future in waiting:
             future.get()
         waiting.clear()
-        self._home.supervisor.committer.flush()
+        self._home.desk.wait()
 
     def _commit(self, evolution: Evolution, kind: str, key: str, goal: int) -> None:
         """Commit for an agent of which no cell can be made here: its class is not running."""

@@ -17,12 +17,12 @@ from tests.schema import desk_one, desk_two
 COUNT = 1500
 
 
-def look(store: Path) -> int:
+def look(store: Path, count: int = COUNT) -> int:
     """Check that every agent is all of one version; return how many are new."""
     with closing(open_reader(store)) as reader:
         report = examine(reader)
         assert report.healthy, report
-        shapes = [shape(reader, f"{number:05}") for number in range(COUNT)]
+        shapes = [shape(reader, f"{number:05}") for number in range(count)]
     assert {*shapes} <= {"old", "new"}
     return shapes.count("new")
 
