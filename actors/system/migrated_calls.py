@@ -76,6 +76,10 @@ class WaitingCalls:
 
         Whoever commits them has set them, and by the new schema.
         """
+        registry = self._evolution.registry
+        registry.use(
+            registry.enter(self.kind, self._goal or self._evolution.messages_of(self.kind))
+        )
         found: dict[str, list[Timer]] = defaultdict(list)
         for timer in self._timers():
             fresh = self._evolution.timer(timer, self._goal)

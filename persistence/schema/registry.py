@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
+import msgspec
+
 from ..records.shared_tables import SCHEMAS
 from ..records.tables import Change, Order, Row
 from ..store.store import StoreReader
@@ -117,9 +119,9 @@ class Registry:
 
     def _entered(self, kind: str, schema: Schema, letter: int) -> Registered:
         number = max([0, *self._known, *self._waiting]) + 1
-        made = Registered(
-            number, kind, schema, schema.fingerprint, letter, self._moment, self._sequence + 1
-        )
+        if schema.family != "state":
+            schema = msgspec.structs.replace(schema, since=self._sequence + 1)
+        made = Registered(number, kind, schema, schema.fingerprint, letter, self._moment, 0)
         self._waiting[number] = made
         return made
 
@@ -141,7 +143,7 @@ class Registry:
 
     def of_commit(self, kind: str, family: Family, sequence: int) -> Registered | None:
         """Return what a commit has written under; None if that is not known."""
-        found = [each for each in self.of(kind, family) if each.sequence <= sequence]
+        found = [each for each in self.of(kind, family) if each.schema.since <= sequence]
         return found[-1] if found else None
 
     def is_new(self, *, letter: int = 0, sequence: int = 0) -> bool:

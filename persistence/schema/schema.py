@@ -34,6 +34,9 @@ class Schema(msgspec.Struct, frozen=True, omit_defaults=True):
     version: str
     members: tuple[Member, ...]
     """The fields of a state, the methods that take messages, or one: what is stored as a whole."""
+    since: int = 0
+    """The first commit that may have been made under it, where agents do not name it. It is no part
+    of what is compared, and stands here because the row's own number moves with each change."""
 
     @property
     def fingerprint(self) -> str:

@@ -43,15 +43,17 @@ class Desk(Agent[Notes]):
         return self.state.lines
 
 
-def newer(version: str = "2.0.0", *, failing: bool = False) -> Any:  # noqa: ANN401 - made here
+def newer(*, failing: bool = False, kind: str = "Desk") -> Any:  # noqa: ANN401 - made here
     """Return the second release: a name is two texts, the method has another name."""
 
     class Second(Agent[Notes]):
-        kind = "Desk"
-        messages_version = version
+        messages_version = "2.0.0"
 
         def give(self, first: str, last: str, count: int = 1) -> None:
             self.state.lines.append(f"{last}, {first}: {count}")
+
+        def later(self, first: str, last: str) -> None:
+            self.after(60, self.give, first, last, name="new")
 
         def on_receive(self, message: dict[str, str]) -> None:
             self.state.lines.append(message["text"])
@@ -59,6 +61,7 @@ def newer(version: str = "2.0.0", *, failing: bool = False) -> Any:  # noqa: ANN
         def read(self) -> list[str]:
             return self.state.lines
 
+    Second.kind = kind
     split = transforms.split("name", ("first", "last"), lambda n: n.split(" "), "{} {}".format)
     migration(Second, "1.0.0", "2.0.0", split, method="assign", becomes="give")
 
@@ -122,6 +125,33 @@ def test_the_command_rewrites_what_waits(tmp_path: Path) -> None:
 
     third = type("Third", (SECOND[0],), {"kind": "Desk"})
     assert run(store, third, clock) == AFTERWARDS
+
+
+def test_each_timer_is_migrated_once(tmp_path: Path) -> None:
+    """Where no message waits, and beside timers that the second release has set since."""
+    store, clock = tmp_path / "s.db", VirtualClock()
+    second, code = SECOND[0], ("--code", f"{__name__}:SECOND", "--store", store)
+    with AgentSystem.open(store, agents=[Desk], clock=clock) as system:
+        system.agent(Desk, "d").call(Desk.later, "ada byron").get()
+    with AgentSystem.open(store, agents=[second], clock=clock) as system:
+        system.agent(second, "d").call(second.later, "mira", "noor").get()
+        system.agent(second, "d").pause()
+    for count in ({"Desk": 2}, {}, {}):
+        (told,) = records("migrate", *code)
+        assert told["waiting"] == count
+    bodies = sorted(['[["ada","byron"],{}]', '[["ada","byron",2],{}]', '[["mira","noor"],{}]'])
+    assert sorted(waiting(store)) == bodies
+    lines = sorted(run(store, second, clock))
+    assert lines == ["byron, ada: 1", "byron, ada: 2", "noor, mira: 1"]
+
+
+def test_what_waits_goes_over_to_another_kind(tmp_path: Path) -> None:
+    """The class has another name in the release in which its methods change."""
+    store, clock = tmp_path / "s.db", VirtualClock()
+    fill(store, clock)
+    table = newer(kind="Table")
+    table.aliases = ["Desk"]
+    assert run(store, table, clock) == AFTERWARDS
 
 
 def test_the_command_takes_what_waits_back(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from contextlib import closing
 from pathlib import Path
 from random import Random
@@ -60,12 +61,17 @@ def attack(store: Path, rounds: int, seed: int) -> set[int]:
     words = command("migrate", "--code", "tests.schema.test_calls:SECOND", "--store", store)
     back = ("--kind", "Desk", "--messages-to", "1.0.0")
     randomness, seen = Random(seed), set[int]()
+    start = time.monotonic()
+    subprocess.run(
+        [*words, "--dry-run"], cwd=ROOT, env=environment(), check=True, stdout=subprocess.DEVNULL
+    )
+    life = time.monotonic() - start
     for number in range(rounds):
         with subprocess.Popen(
             [*words, *(back if number % 4 == 3 else ())], cwd=ROOT, env=environment(),
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         ) as process:  # fmt: skip
-            kill_after(process, randomness.uniform(0.4, 1.6))
+            kill_after(process, life * randomness.uniform(0.5, 1.6))
         seen.add(look(store))
     subprocess.run(words, cwd=ROOT, env=environment(), check=True, capture_output=True)
     assert look(store) == COUNT
