@@ -9,6 +9,7 @@ from pathlib import Path
 from time import time as now
 
 from .actors.system.forks import move
+from .hooks.history.segments import cut
 from .persistence.backup.bringing import BroughtBack, Then, into_new, into_place
 from .persistence.backup.create import Making, create
 from .persistence.backup.folder import Backup, Folder
@@ -109,7 +110,7 @@ class Backups:
             KeyMissing: there is no key to decrypt it.
         """
         with self._folder.in_use():
-            work = Recovering(_erase, self._keys, tell=tell)
+            work = Recovering(_erase, cut, self._keys, tell=tell)
             return restore(self._folder, name or self._folder.newest(), path_of(target), work)
 
     def recover(
@@ -275,7 +276,7 @@ class Backups:
             if store is not None:
                 reader = with_a_file(open_files.enter_context(closing(open_reader(store))))
             open_files.enter_context(self._folder.in_use())
-            yield Recovering(_erase, self._keys, reader, tell)
+            yield Recovering(_erase, cut, self._keys, reader, tell)
 
     def prune(self, rules: BackupRetention, *, dry_run: bool = False) -> Sequence[BackupVerdict]:
         """Remove the backups that nothing keeps; return what becomes of each, and why.

@@ -55,6 +55,14 @@ def unpack(row: Row) -> list[HookRecord]:
     return records
 
 
+def cut(row: Row, behind: int, last: int) -> Row | None:
+    """Return what a block has behind one commit and up to another; None if that is nothing."""
+    if behind < int(str(row[0])) and int(str(row[1])) <= last:
+        return row
+    records = [record for record in unpack(row) if behind < record.sequence <= last]
+    return pack(records, whole=is_whole(row)) if records else None
+
+
 def put_at(record: HookRecord, sequence: int, position: int) -> None:
     """Give an execution its place; nobody else may know it yet."""
     _set(record, "sequence", sequence)

@@ -56,10 +56,13 @@ class _Agent:
     """The number of the schema it is written with."""
 
 
-def roll(target: SqliteStore, source: SqliteReader, last: int, tell: Progress = silent) -> None:
+def roll(
+    target: SqliteStore, source: SqliteReader, last: int, *, exact: bool, tell: Progress = silent
+) -> None:
     """Make the commits up to ``last`` again that ``source`` has and ``target`` has not.
 
-    Agents and journaled tables come to be as they were behind that commit. BackupFailed if the
+    Agents and journaled tables come to be as they were behind that commit. With ``exact`` what came
+    and went beside them, mail among it, is left to ``passing.py``. BackupFailed if the
     journal of ``source`` is not the continuation of the other's, or has a hole or damage there.
     """
     first = _same_history(target, source)
@@ -70,6 +73,7 @@ def roll(target: SqliteStore, source: SqliteReader, last: int, tell: Progress = 
         commits = [again.commit(row) for row in rows]
         batch = Batch(commits)
         batch.journal = rows  # word for word
+        batch.passing = not exact
         target.commit(batch)
         done = rows[-1].sequence
         tell("going on from the journal", done - first, last - first)

@@ -79,8 +79,8 @@ def bring_back(
 ) -> Counts:
     """Make a part of a store what it was in ``then``: one transaction, all of it or nothing.
 
-    ``target`` is owned, ``counters`` are what its lease gave. What is not in ``then``, of a kind or a
-    scope of the selection, is deleted; what was deleted returns.
+    ``target`` is owned, ``counters`` are what its lease gave. What is not in ``then``, of a kind or
+    a scope of the selection, is deleted; what was deleted returns.
     """
     with closing(
         SqliteReader(Path(target.location))

@@ -11,15 +11,17 @@ from pathlib import Path
 
 from ..errors import BackupFailed
 from ..secrets.keys import KeyProvider
+from ..sqlite.formats import POSTED, format_of
 from ..sqlite.reader import SqliteReader
 from ..sqlite.store import SqliteStore
+from .cut import reading
 from .erased import ErasedNames, Name, erased_of, names_in
 from .folder import Backup, Folder
 from .forward import roll
 from .moments import RecoveryPoint, before, behind, last_commit
 from .progress import Progress, silent
 from .restore import compose, drafted, publish, refuse_taken, refuse_unsound
-from .unjournaled import complete
+from .unjournaled import Cut, Reach, complete
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ class Recovering:
 
     erase: Erase
     """Erases agents in a file, by kind and key."""
+    cut: Cut
+    """Cuts a block of what hooks did."""
     keys: KeyProvider | None = None
     store: SqliteReader | None = None
     """A store whose journal goes on where the backups end, if it can still be read."""
@@ -127,10 +131,13 @@ def _go_on(
     last, moment = last_commit(journal, point, base)
     if last == base.last:
         return Recovered(base.name, base.last, base.last_time)
+    with closing(reading(draft)) as connection:
+        exact = format_of(connection) >= POSTED  # before the store is brought to today's
     with closing(SqliteStore(draft)) as store:
-        roll(store, journal, last, work.tell)
+        roll(store, journal, last, exact=exact, tell=work.tell)
+    reach = Reach(base.last, last, moment)
     with closing(sqlite3.connect(draft, isolation_level=None)) as connection:
-        unknown = complete(connection, journal, base.last, last, moment)
+        unknown = complete(connection, journal, reach, exact=exact, cut=work.cut)
     refuse_unsound(draft, base.name)
     return Recovered(base.name, last, moment, journal.location, tuple(unknown))
 

@@ -1,36 +1,43 @@
 """What the journal does not carry, at a moment between two backups: found in the later copy.
 
-Mail, timers and dead letters are rows that come and go. What was there at the moment is what the
-backup before had, less what was handled since, and what the later copy still has of what came
-since. Something that came *and* went between the two copies, with the moment in between, is in
-neither: that is named, never guessed. Rows that are only added (the audit, contents of artifacts,
+Mail, timers, dead letters and deferred hooks come and go: ``passing.py`` follows them. Where the
+backup before is of an earlier format, nothing tells that. Then what was there at the moment is what
+it had, less what was handled since, and what the later copy still has of what came since; what came
+*and* went is named, never guessed. Rows that are only added (the audit, contents of artifacts,
 traces, the history of hooks) are taken from the later copy, up to the moment.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple, TypeAlias
 
+from ..records.postings import KEPT
 from ..records.shared_tables import (
     ATTEMPTS,
     CHUNKS,
     CONTENT_PARTS,
     CONTENTS,
     FORMATS,
+    HOOK_RUNS,
     HOOK_SEGMENTS,
+    POSTINGS,
     SHARED_TABLES,
 )
-from ..records.tables import Table
+from ..records.tables import Row, Table
 from ..sqlite.pool import fetch
 from ..sqlite.reader import SqliteReader
+from ..sqlite.tables import intact, latest_in, write
 from ..sqlite.transaction import writing
+from .passing import Passing
 
 _PAGE: Final = 500
 _BESIDE: Final = [each for each in SHARED_TABLES if not each.journaled]
 _NUMBERED: Final = [
-    table for table in _BESIDE if "sequence" in table.names and table not in (FORMATS, ATTEMPTS)
+    table
+    for table in _BESIDE
+    if "sequence" in table.names and table not in (FORMATS, ATTEMPTS, POSTINGS)
 ]
 """With the sequence of the commit that wrote the row, or of the one that it is about."""
 _ADDED: Final = [
@@ -40,25 +47,43 @@ _ADDED: Final = [
 """Named by what they hold: a row that is in excess is swept."""
 
 
+Cut: TypeAlias = Callable[[Row, int, int], Row | None]
+"""Returns what a block of the history has behind one commit and up to another."""
+
+
+class Reach(NamedTuple):
+    """From which commit to which."""
+
+    behind: int
+    last: int
+    moment: float
+    """When the last one was made."""
+
+
 def complete(
-    target: sqlite3.Connection, source: SqliteReader, behind: int, last: int, moment: float
+    target: sqlite3.Connection, source: SqliteReader, reach: Reach, *, exact: bool, cut: Cut
 ) -> list[str]:
     """Bring what came between two commits from a later copy; return what is not known, in words.
 
-    ``moment`` is the time of ``last``. The target's agents and journal are at ``last`` already.
+    The target's agents and journal are at the last one already. Not ``exact`` is what an earlier
+    release wrote, which left no trace of what came and went. ``cut`` cuts what hooks did.
     """
+    behind, last, moment = reach
     unknown: list[str] = []
     with source.reading("recovering") as later, writing(target):
         for table in _ADDED:
             _copy(target, later, table, "1", ())
         for table in _NUMBERED:
-            _copy(target, later, table, "sequence > ? AND sequence <= ?", (behind, last))
-        _copy(target, later, HOOK_SEGMENTS, "first > ? AND last <= ?", (behind, last))
+            if not (exact and table in KEPT):
+                _copy(target, later, table, "sequence > ? AND sequence <= ?", (behind, last))
+        unknown += _hooks(target, later, behind, last, cut)
+        if exact:
+            unknown += Passing(target, later).bring(behind, last)
+            return unknown
         _dead_letters(target, later, moment)
         _mail(target, later, behind, last, moment)
         unknown += _lost_mail(target, later, behind, last)
         unknown += _timers(target, later, behind, last, moment)
-        unknown += _lost_hooks(target, later, behind, last)
     return unknown
 
 
@@ -136,16 +161,23 @@ def _timers(
             target.execute("INSERT INTO timers VALUES (?,?,?,?,?,?,?,?,?,?,?)", row)
 
 
-def _lost_hooks(
-    target: sqlite3.Connection, later: sqlite3.Connection, behind: int, last: int
+def _hooks(
+    target: sqlite3.Connection, later: sqlite3.Connection, behind: int, last: int, cut: Cut
 ) -> Iterator[str]:
-    """Say if what hooks did since is packed together with what they did later."""
-    query = "SELECT first, last FROM hook_segments WHERE first <= ? AND last > ?"
-    for first, end in fetch(later, query, (last, last)):
-        if end > behind and first <= last:
-            yield f"what hooks did in the commits {max(first, behind + 1):,} to {last:,}"
-    segments = fetch(later, "SELECT first, last FROM hook_segments WHERE first <= ?", (behind,))
-    for _, end in segments:
-        known = target.execute("SELECT 1 FROM hook_segments WHERE last >= ?", (end,)).fetchone()
-        if behind < end <= last and known is None:
-            yield f"what hooks did in the commits {behind + 1:,} to {end:,}"
+    """Take what hooks did since, out of blocks that may have what they did before and later."""
+    newest = max(latest_in(target, HOOK_RUNS), latest_in(target, HOOK_SEGMENTS))
+    kept = not newest
+    for table in (HOOK_SEGMENTS, HOOK_RUNS):
+        query = f"SELECT * FROM {table.name} WHERE last >= ? AND first <= ? ORDER BY first"  # noqa: S608
+        for *values, crc in fetch(later, query, (min(newest, behind) or behind, last)):
+            row: Row = tuple(values)
+            kept = kept or int(str(row[0])) <= newest
+            if not intact(table, (*row, crc)):
+                yield f"what hooks did in the commits {row[0]:,} to {row[1]:,}: it is damaged"
+                continue
+            part = cut(row, behind, last)
+            if part is not None:
+                write(target, table, {part[:1]: part})
+    if not kept:
+        commits = f"{behind + 1:,} to {last:,}"
+        yield f"what hooks did in the first of the commits {commits}: it was trimmed"

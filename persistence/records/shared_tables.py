@@ -326,11 +326,25 @@ SCHEMAS: Final = Table(
 ``letter`` is the first id of a message that may have been sent under it.
 """
 
+POSTINGS: Final = Table(
+    "postings",
+    (_SEQUENCE, Column("first", "integer"), Column("data", "blob")),
+    key=1,
+    sequence="sequence",
+    journaled=False,
+)
+"""What came and went with one batch of commits beside the journal (``postings.py``).
+
+Up to the batch's last commit; ``first`` is the first one of which it has something. Written by the
+store itself, and trimmed with the journal.
+"""
+
 SHARED_TABLES: Final = (
     SCOPED, OWNERS, GRANTS, BOUNDARIES, ISOLATED, AUDIT, AUDIT_ANCHOR, AUDIT_CAUSES, SESSIONS,
     ARTIFACTS, ARTIFACT_NAMES, ARTIFACT_TAGS, LINEAGE, ARTIFACT_USES, CONTENTS, CONTENT_PARTS,
     CHUNKS, PROGRESS, TOMBSTONES, HOOK_RUNS, HOOK_QUEUE, HOOK_SEGMENTS, HOOK_PINS, TRACES,
     REPLAY_SCHEDULES, REPLAY_RESULTS, ATTEMPTS, LEFTOVERS, FORMATS, SCHEMAS,
+    POSTINGS,
 )  # fmt: skip
 
 NUMBERED: Final = tuple(table for table in SHARED_TABLES if table.numbers)

@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
+from ..records import postings
 from ..records.checksums import intact_record, of_record
 from ..records.journal import mark_of, without
 from ..records.records import Deletion
-from ..records.shared_tables import ATTEMPTS, LEFTOVERS
+from ..records.shared_tables import ATTEMPTS, LEFTOVERS, POSTINGS
 from . import tables
 from .pool import fetch
 from .tables import Fetch
@@ -199,6 +200,7 @@ def _remove_rows(connection: sqlite3.Connection, agent: int) -> bool:
 
 
 def _erase(connection: sqlite3.Connection, left: Leftover, entries: Entries) -> None:
+    _erase_postings(connection, left, entries.upto)
     for sequence in entries.sequences:
         row = connection.execute("SELECT * FROM journal WHERE sequence = ?", (sequence,)).fetchone()
         own = row is not None and row[1] == left.agent
@@ -209,3 +211,16 @@ def _erase(connection: sqlite3.Connection, left: Leftover, entries: Entries) -> 
             "UPDATE journal SET delta = ?, crc = ? WHERE sequence = ?",
             (fresh[9], of_record(fresh), sequence),
         )
+
+
+def _erase_postings(connection: sqlite3.Connection, left: Leftover, upto: int) -> None:
+    """Take what came and went of an agent out of the rows of the commits behind ``left.upto``."""
+    rows = connection.execute(
+        "SELECT * FROM postings WHERE sequence > ? AND first <= ?", (left.upto, upto)
+    ).fetchall()
+    for *row, crc in rows:
+        whole = tuple(row)
+        if not tables.intact(POSTINGS, (*whole, crc)):
+            tables.write(connection, POSTINGS, {whole[:1]: None})  # what it says is not known
+        elif (fresh := postings.without(whole, left.kind, left.key)) is not None:
+            tables.write(connection, POSTINGS, {whole[:1]: fresh})

@@ -25,6 +25,7 @@ from ..records.shared_tables import (
     HOOK_RUNS,
     HOOK_SEGMENTS,
     LEFTOVERS,
+    POSTINGS,
     REPLAY_RESULTS,
     REPLAY_SCHEDULES,
     SCHEMAS,
@@ -34,13 +35,16 @@ from ..records.tables import Column, Row, Table, Value
 from .insert import insert
 from .tables import Fetch, checksum, intact
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 """Version of the file format; rises when an older release could not read the file.
 
 1: no commit knew for sure what led to it, and a timer not at all. The first of them kept no
 history of hooks.
 2: nobody knew which schema an agent was written with; what hooks did had a row for each commit.
+3: what came and went beside the journal, mail above all, left no trace.
 """
+POSTED: Final = 4
+"""The first format that keeps what comes and goes beside the journal."""
 _TIMERS_1: Final = """CREATE TABLE timers (
     kind TEXT NOT NULL, key TEXT NOT NULL, name TEXT NOT NULL, method TEXT NOT NULL,
     body TEXT NOT NULL, due REAL NOT NULL, interval REAL, catch_up TEXT NOT NULL,
@@ -61,6 +65,7 @@ _BLOCKS: Final = (
 _HISTORY: Final = (HOOK_RUNS, HOOK_QUEUE, HOOK_SEGMENTS, HOOK_PINS)
 _NEW_IN_2: Final = (FORMATS, TRACES, REPLAY_SCHEDULES, REPLAY_RESULTS)
 _NEW_IN_3: Final = (SCHEMAS, ATTEMPTS, LEFTOVERS, AUDIT_CAUSES)
+_NEW_IN_4: Final = (POSTINGS,)
 _INDEXES: Final = ("journal_leads", f"{AUDIT.name}_correlation_number")
 _CHAINS: Final = "CREATE INDEX IF NOT EXISTS idx_journal_correlation ON journal (correlation)"
 _LATEST: Final = "SELECT coalesce(max(sequence), 0) FROM journal"
@@ -77,11 +82,18 @@ def definitions_in(connection: sqlite3.Connection, current: Mapping[str, str]) -
     """Return the statements that made a file's tables, where ``current`` has those of today."""
     if format_of(connection) == FORMAT:
         return current
-    lacks, older = {*_names(_lacking(connection))}, {HOOK_RUNS.name: _RUNS_2.statements()[0]}
+    lacks, older = {*_names(_lacking(connection))}, dict[str, str]()
+    if _in_commits(connection):
+        older[HOOK_RUNS.name] = _RUNS_2.statements()[0]
     if format_of(connection) == 1:
         lacks |= {*_INDEXES}
         older["timers"] = _TIMERS_1
     return {name: older.get(name, sql) for name, sql in current.items() if name not in lacks}
+
+
+def _in_commits(connection: sqlite3.Connection) -> bool:
+    """Tell whether what hooks did stands in a file by commits, and not in blocks."""
+    return format_of(connection) < 3  # noqa: PLR2004 - the format that brought blocks
 
 
 def _names(tables: tuple[Table, ...]) -> set[str]:
@@ -96,7 +108,8 @@ def _lacking(connection: sqlite3.Connection) -> tuple[Table, ...]:
     def has(table: Table) -> bool:
         return connection.execute(query, (table.name,)).fetchone() is not None
 
-    new = tuple(table for table in _NEW_IN_3 if not has(table))  # the last of format 2 had some
+    # The last release of format 2 had some.
+    new = tuple(table for table in (*_NEW_IN_3, *_NEW_IN_4) if not has(table))
     if format_of(connection) > 1:
         return new
     return (*new, *_NEW_IN_2) if any(map(has, _HISTORY)) else (*new, *_NEW_IN_2, *_HISTORY)
@@ -113,7 +126,7 @@ def upgrade(
     if earlier == FORMAT:
         return
     lacking = _lacking(connection)
-    if HOOK_RUNS not in lacking:
+    if _in_commits(connection) and HOOK_RUNS not in lacking:
         _make_blocks(connection)
     for table in lacking:
         for statement in table.statements():
@@ -193,7 +206,7 @@ def show_as_current(connection: sqlite3.Connection) -> bool:
     if not is_earlier(connection):
         return False
     lacking = _lacking(connection)
-    if HOOK_RUNS not in lacking:
+    if _in_commits(connection) and HOOK_RUNS not in lacking:
         connection.create_function("block_crc", 4, _block_crc, deterministic=True)
         connection.execute(f"CREATE TEMP VIEW {HOOK_RUNS.name} AS {_BLOCKS}")
     for table in lacking:

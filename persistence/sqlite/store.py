@@ -25,8 +25,9 @@ from ..errors import (
 )
 from ..records.chain import START, Chain
 from ..records.checksums import of_field, of_record
+from ..records.postings import posting
 from ..records.records import Counters, Disk
-from ..records.shared_tables import AUDIT, AUDIT_ANCHOR, NUMBERED
+from ..records.shared_tables import AUDIT, AUDIT_ANCHOR, NUMBERED, POSTINGS
 from ..store.batch import Batch
 from ..store.lease import NO_LEASE, Lease, Owner
 from ..store.store import Store
@@ -627,12 +628,8 @@ def _write(connection: sqlite3.Connection, batch: Batch) -> None:
         _write_state(connection, batch)
     if batch.journal:
         insert(connection, "INSERT INTO journal", batch.journal)
-    if batch.mail_gone or batch.mail:
-        _write_mail(connection, batch)
-    if batch.timers or batch.timers_gone:
-        _write_timers(connection, batch)
-    if batch.dead or batch.revived or batch.quarantined:
-        _write_failures(connection, batch)
+    if batch.passing:
+        _write_passing(connection, batch)
     for table, places in batch.tables.items():
         tables.write(connection, table, places)
     if batch.replaced:
@@ -640,6 +637,18 @@ def _write(connection: sqlite3.Connection, batch: Batch) -> None:
         deletion.copies(connection)
     if batch.deleted:
         deletion.erase(connection, batch.deleted, batch.last)  # behind the batch's own entries
+
+
+def _write_passing(connection: sqlite3.Connection, batch: Batch) -> None:
+    """Write what comes and goes, and in one row that it did: for recoveries to a moment."""
+    if row := posting(batch.commits):
+        tables.write(connection, POSTINGS, {row[:1]: row})
+    if batch.mail_gone or batch.mail:
+        _write_mail(connection, batch)
+    if batch.timers or batch.timers_gone:
+        _write_timers(connection, batch)
+    if batch.dead or batch.revived or batch.quarantined:
+        _write_failures(connection, batch)
 
 
 def _write_mail(connection: sqlite3.Connection, batch: Batch) -> None:

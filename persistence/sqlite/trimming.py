@@ -68,6 +68,7 @@ def trim(connection: sqlite3.Connection, below: int, limit: int) -> int:
     insert(connection, "INSERT INTO base_fields", base, conflict)
     last = (rows[-1][0],)
     connection.execute("DELETE FROM journal WHERE sequence <= ?", last)
+    connection.execute("DELETE FROM postings WHERE sequence <= ?", last)
     connection.execute(_FORGET, last)
     return len(rows)
 

@@ -52,8 +52,8 @@ class Batch:
 
     __slots__ = (
         "agents", "chain", "commits", "dead", "deleted", "entries", "fields", "items", "journal",
-        "last", "mail", "mail_gone", "quarantined", "removed", "renamed", "replaced", "revived",
-        "shapes", "tables", "timers", "timers_gone", "truncated",
+        "last", "mail", "mail_gone", "passing", "quarantined", "removed", "renamed", "replaced",
+        "revived", "shapes", "tables", "timers", "timers_gone", "truncated",
     )  # fmt: skip
 
     def __init__(
@@ -68,6 +68,8 @@ class Batch:
         self.commits = commits
         self.last = commits[-1].sequence
         effective = [(c, c.effects) for c in commits if c.effects is not None]
+        self.passing = bool(effective)
+        """Something may come or go that the journal has nothing of (``records/postings.py``)."""
         shared = self._fold_shared(effective, chain)
         remembered: list[Commit] = []
         for commit in commits:  # no comprehension, which is a call

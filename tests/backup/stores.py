@@ -40,6 +40,10 @@ class Ledger(Agent[LedgerState]):
         """Set a timer that is due far from now."""
         self.after(3_600_000.0, Ledger.add, 1, name=name)
 
+    def forget(self, name: str) -> None:
+        """Cancel a timer."""
+        self.cancel(name)
+
     def send(self, key: str, amount: int) -> None:
         """Tell another to add."""
         self.system.agent(Ledger, key).cast(Ledger.add, amount)

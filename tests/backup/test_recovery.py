@@ -17,14 +17,14 @@ from perdure.persistence.errors import (
     ConfigurationError,
     StoreOwned,
 )
-from tests.backup.stores import Ledger, contents, fill, opened
+from tests.backup.stores import Ledger, LedgerState, contents, fill, opened
 from tests.backup.test_identity import STEPS, do
 from tests.cli.commands import invoke
 
 EXACT = (
     "agents", "fields", "log_items", "map_entries", "journal", "scoped", "owners", "grants",
     "boundaries", "isolated", "sessions", "artifacts", "artifact_names", "artifact_tags", "audit",
-    "tombstones", "quarantine",
+    "tombstones", "quarantine", "mailbox", "timers", "dead_letters", "postings",
 )  # fmt: skip
 """The tables that are exact at any moment."""
 
@@ -37,13 +37,18 @@ def pictures(path: Path) -> tuple[int, dict[str, list[tuple[Any, ...]]]]:
 
 
 def exact(
-    rows: dict[str, list[tuple[Any, ...]]], erased: frozenset[int] = frozenset()
+    rows: dict[str, list[tuple[Any, ...]]], erased: frozenset[tuple[int, str]] = frozenset()
 ) -> dict[str, list[tuple[Any, ...]]]:
     """Return the tables that are exact, without what is left of agents that were erased since."""
     found = {name: rows[name] for name in EXACT}
+    numbers, keys = {number for number, _ in erased}, {key for _, key in erased}
     for name in ("agents", "fields", "log_items", "map_entries"):
-        found[name] = [row for row in found[name] if row[0] not in erased]
-    found["journal"] = [row for row in found["journal"] if row[1] not in erased]
+        found[name] = [row for row in found[name] if row[0] not in numbers]
+    found["journal"] = [row for row in found["journal"] if row[1] not in numbers]
+    for name, at in (("mailbox", 2), ("dead_letters", 2), ("timers", 1)):
+        found[name] = [row for row in found[name] if row[at] not in keys]
+    if erased:  # what they had there is gone since
+        del found["postings"]
     return found
 
 
@@ -67,7 +72,7 @@ def test_a_store_at_a_commit_is_what_it_was_then(steps: list[tuple[str, int, Any
                 last, rows = pictures(path)
                 seen[last] = rows
         end = seen[max(seen)]["tombstones"] if seen else []
-        erased = frozenset(row[0] for row in end if row[5])
+        erased = frozenset((row[0], row[2]) for row in end if row[5])
         for number, (last, rows) in enumerate(seen.items()):
             target = Path(folder) / f"{number}.db"
             found = backups.recover(target, sequence=last, store=path)
@@ -75,6 +80,7 @@ def test_a_store_at_a_commit_is_what_it_was_then(steps: list[tuple[str, int, Any
             there = contents(target)
             if found.erased:  # again: that is in the audit, and leaves a tombstone
                 rows |= {name: there[name] for name in ("audit", "tombstones")}
+            assert not found.unknown
             assert exact(there, erased) == exact(rows, erased)
             assert set(there["contents"]) >= set(rows["contents"])
 
@@ -123,8 +129,8 @@ def test_to_a_time(tmp_path: Path) -> None:
     assert last <= found.last < min(e.sequence for e in entries if e.time > wanted.time)
 
 
-def test_what_came_and_went_is_named(tmp_path: Path) -> None:
-    """A message that waited at the moment, and was handled since, is in no copy: it is named."""
+def test_what_came_and_went_comes_back(tmp_path: Path) -> None:
+    """Messages, a timer and a dead letter that were there then, and that no copy has any more."""
     path, backups = tmp_path / "ledger.db", Backups(tmp_path / "backups")
     fill(path)
     with opened(path) as system:
@@ -132,19 +138,64 @@ def test_what_came_and_went_is_named(tmp_path: Path) -> None:
         ledger = system.agent(Ledger, "k1")
         ledger.cast(Ledger.add, 5)  # it is paused
         assert system.idle(20)
-        system.agent(Ledger, "k2").call(Ledger.send, "k1", 7).get()
+        other = system.agent(Ledger, "k2")
+        other.call(Ledger.send, "k1", 7).get()
+        other.call(Ledger.wait, "late").get()
+        other.cast(Ledger.refuse)
         assert system.idle(20)
         then, rows = pictures(path)
-        waiting = rows["mailbox"]
+        assert (len(rows["mailbox"]), len(rows["dead_letters"])) == (3, 1)
+        ledger.resume()
+        other.call(Ledger.forget, "late").get()
+        system.dead_letters.discard(system.dead_letters.list()[0].id)
+        assert system.idle(20)
+        for _ in range(5):  # also what came and went in one batch
+            other.call(Ledger.send, "k3", 1).get()
+        assert system.idle(20)
+        later, later_rows = pictures(path)
+        other.cast(Ledger.add, 1)
+        system.agent(Ledger, "k1").delete()
+        backups.create(path)
+    for moment, expected in ((then, rows), (later, later_rows)):
+        found = backups.recover(tmp_path / f"{moment}.db", sequence=moment)
+        assert not found.unknown
+        assert exact(contents(tmp_path / f"{moment}.db")) == exact(expected)
+    with opened(tmp_path / f"{then}.db") as system:
+        ledger = system.agent(Ledger, "k1")
+        before = ledger.state_at(ledger.history()[-1].version)
+        assert isinstance(before, LedgerState)
         ledger.resume()
         assert system.idle(20)
-        backups.create(path)
-    found = backups.recover(tmp_path / "then.db", sequence=then)
-    there = contents(tmp_path / "then.db")
-    assert exact(there) == exact(rows)
-    lost = [row for row in waiting if row not in there["mailbox"]]
-    assert len(lost) == 2  # the first one waited in the backup before
-    assert any("k1" in words for words in found.unknown)
+        assert ledger.call(Ledger.add, 0).get() == before.total + 5 + 5 + 7
+
+
+def test_within_a_batch(tmp_path: Path) -> None:
+    """At every commit of a burst: what is sent and not handled yet waits, nothing is lost."""
+    path, backups = tmp_path / "ledger.db", Backups(tmp_path / "backups")
+    fill(path)
+    backups.create(path)
+    with opened(path) as system:
+        first = pictures(path)[0]
+        for number in range(20):
+            system.agent(Ledger, f"k{number % 5}").cast(Ledger.send, "k0", 1)
+        assert system.idle(20)
+        entries = list(system.journal.each())
+    backups.create(path)
+    start = sum(
+        entry.name == "add" and entry.key == "k0" for entry in entries if entry.sequence <= first
+    )
+    done = 0
+    for entry in entries[-30::7]:
+        target = tmp_path / f"{entry.sequence}.db"
+        found = backups.recover(target, sequence=entry.sequence)
+        assert not found.unknown
+        upto = [each for each in entries if first < each.sequence <= entry.sequence]
+        sent = sum(each.name == "send" for each in upto)
+        added = sum(each.name == "add" for each in upto)
+        waiting = [row for row in contents(target)["mailbox"] if row[3] == "add"]
+        done += 1
+        assert sent == added + len([row for row in waiting if row[5] > first])
+    assert (start >= 0, done) == (True, 5)
 
 
 def test_a_gap_is_refused(tmp_path: Path) -> None:

@@ -33,7 +33,8 @@ from perdure.hooks.timeline.wanted import selection_of
 from perdure.persistence.errors import CorruptState
 from perdure.persistence.records.checksums import of_record
 from perdure.persistence.records.records import NOT_KNOWN
-from perdure.persistence.records.shared_tables import FORMATS
+from perdure.persistence.records.shared_tables import FORMATS, POSTINGS
+from perdure.persistence.records.tables import Order
 from perdure.persistence.sqlite import formats
 from perdure.persistence.sqlite.reader import SqliteReader
 from perdure.persistence.sqlite.store import SqliteStore
@@ -45,7 +46,7 @@ from tests.kit.deadline import DEADLINE
 DUMP = Path(__file__).with_name("format_1.sql")
 LAST = 16
 """The newest commit that the earlier release has made."""
-BACK_TO_2 = """DROP TABLE schemas; DROP TABLE attempts; DROP TABLE leftovers;
+BACK_TO_2 = """DROP TABLE postings; DROP TABLE schemas; DROP TABLE attempts; DROP TABLE leftovers;
 DROP TABLE audit_causes; DROP TABLE hook_runs;
 CREATE TABLE hook_runs (sequence INTEGER NOT NULL, time REAL NOT NULL, runs TEXT NOT NULL,\
  crc INTEGER NOT NULL, PRIMARY KEY (sequence));
@@ -314,4 +315,27 @@ def test_what_earlier_releases_wrote_is_migrated_from_the_first_version(second: 
         apac = system.agent(NewDesk, "apac").call(NewDesk.read).get()
     assert apac == (1, {"T-3": "zoe", "T-4": "zoe"}, 1)
     with closing(open_reader(str(second))) as reader:
+        assert examine(reader).healthy
+
+
+def test_a_file_of_format_3_is_read_and_brought_over(tmp_path: Path) -> None:
+    """Who only reads changes nothing; from then on what comes and goes leaves a trace."""
+    path = tmp_path / "third.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(DUMP.with_name("format_3.sql").read_text())
+    before = path.read_bytes()
+    with closing(open_reader(str(path))) as reader:
+        assert [message.id for message in reader.mailbox("Desk")]
+        assert examine(reader).healthy
+        assert reader.page(POSTINGS, Order(("sequence",)), None, 9) == []
+    assert path.read_bytes() == before
+    with AgentSystem.open(path, agents=[Desk], clock=VirtualClock(1_700_000_002.0)) as system:
+        system.agent(Desk, "noor").resume()
+        assert system.idle(DEADLINE)
+        assert system.agent(Desk, "noor").call(Desk.read).get()[0] == 2
+    fresh = tmp_path / "fresh.db"
+    AgentSystem.open(fresh, agents=[]).close()
+    assert made(path) == made(fresh)
+    with closing(open_reader(str(path))) as reader:
+        assert reader.page(POSTINGS, Order(("sequence",)), None, 9)
         assert examine(reader).healthy

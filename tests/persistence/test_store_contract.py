@@ -29,6 +29,7 @@ from perdure.persistence.records.shared_tables import (
     HOOK_RUNS,
     HOOK_SEGMENTS,
     NUMBERED,
+    POSTINGS,
     REPLAY_RESULTS,
     SCHEMAS,
     TOMBSTONES,
@@ -58,6 +59,7 @@ LATER = (
     (TRACES, (7, "00-" + "a" * 32 + "-" + "b" * 16 + "-01", 1.0, 0)),
     (REPLAY_RESULTS, (0, "nightly", "{}")),
     (SCHEMAS, (1, "K", "state", "S", "1.0.0", "f", "{}", 0, 1.0, 0)),
+    (POSTINGS, (0, 0, b"[]")),
 )
 """Rows of commits that leave no entry in the journal; the blocks are those of commits 11 and 13."""
 

@@ -1,0 +1,138 @@
+"""What came and went with a batch beside the journal: mail, timers, dead letters, calls of hooks.
+
+A recovery to a moment between two backups needs it: a message that waited then may be handled now,
+and its text is in no table any more. One row for a batch, whatever is in it.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from types import ModuleType
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from .records import Commit, Effects, Message
+from .shared_tables import HOOK_PINS, HOOK_QUEUE, POSTINGS, REPLAY_SCHEDULES
+from .tables import Change, Row, Table, Value
+
+Event: TypeAlias = tuple[Any, ...]
+"""The sequence of a commit, a verb, and what it is about."""
+SENT, CONSUMED, SET, CANCELLED, DIED, REVIVED, DELETED, PUT, GONE = "+-tTdDxrR"
+"""The verbs: of mail, of timers, of dead letters, of agents, of rows of declared tables."""
+KEPT: Final = (HOOK_QUEUE, HOOK_PINS, REPLAY_SCHEDULES)
+"""The declared tables whose rows come and go, and are not in the journal."""
+_SEALED: Final = "perdure:"
+"""What begins a sealed or signed value: those stand where they can be sealed again, only."""
+_SMALL: Final = 1024
+"""Bytes that are stored as they are."""
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(list[tuple[Any, ...]]).decode
+
+
+@functools.cache
+def _zstd() -> ModuleType:
+    """Return what packs rows that are large: loaded for the first of them."""
+    later = sys.version_info >= (3, 14)
+    return importlib.import_module("compression.zstd" if later else "backports.zstd")
+
+
+def posting(commits: Sequence[Commit]) -> Row | None:
+    """Return the row of numbered commits; None if nothing came and nothing went."""
+    found: list[Event] = []
+    for commit in commits:
+        effects = commit.effects
+        if effects is None:
+            continue
+        # In the order in which a batch counts it. Most have nothing but mail.
+        at = commit.sequence
+        if effects.sends:
+            found += _sent(commit, effects.sends)
+        if effects.dead or effects.revived or effects.timers or effects.cancelled:
+            found += _others(commit, effects)
+        if effects.deleted is not None:
+            found.append((at, DELETED, effects.deleted.kind, effects.deleted.key))
+        for consumed in effects.consumed:
+            found.append((at, CONSUMED, consumed))
+        if effects.rows:
+            found += _rows(at, effects.rows)
+    return packed(commits[-1].sequence, found) if found else None
+
+
+def _sent(commit: Commit, messages: Sequence[Message]) -> list[Event]:
+    at, sender = commit.sequence, commit.sequence if commit.agent else 0
+    return [
+        (at, SENT, i, kind, key, name, None if _SEALED in body else body, cause or sender, *rest)
+        for i, kind, key, name, body, cause, *rest in messages
+    ]
+
+
+def _others(commit: Commit, effects: Effects) -> Iterator[Event]:
+    at, sender = commit.sequence, commit.sequence if commit.agent else 0
+    for letter in effects.dead:
+        yield at, DIED, *letter[:4], _open(letter.body), *letter[5:]
+    for revived in effects.revived:
+        yield at, REVIVED, revived
+    for timer in effects.timers:
+        yield at, SET, *timer[:4], _open(timer.body), *timer[5:9], timer.cause or sender
+    for place in effects.cancelled:
+        yield at, CANCELLED, *place
+
+
+def _rows(at: int, changes: Iterable[Change]) -> Iterator[Event]:
+    for table, key, row in changes:
+        if table not in KEPT:
+            continue
+        if row is None:
+            yield at, GONE, table.name, *key
+        else:
+            stamped = table.stamped(row, at)
+            yield at, PUT, table.name, *(_value(value) for value in stamped)
+
+
+def _open(text: str) -> str | None:
+    return None if _SEALED in text else text
+
+
+def _value(value: Value) -> Value:
+    return _open(value) if isinstance(value, str) else value
+
+
+def packed(sequence: int, found: Sequence[Event]) -> Row:
+    """Return events as a row; the last of them is of ``sequence``, or of one before."""
+    data = _encode(found)
+    if len(data) > _SMALL:
+        data = _zstd().compress(data, level=1)
+    return sequence, found[0][0] if found else sequence, data
+
+
+def events(row: Row) -> list[Event]:
+    """Return the events of a row that is intact."""
+    data = row[POSTINGS.names.index("data")]
+    assert isinstance(data, bytes)
+    return _decode(data if data[:1] == b"[" else _zstd().decompress(data))
+
+
+def without(row: Row, kind: str, key: str) -> Row | None:
+    """Return a row without what it has of an agent; None if it has nothing of it."""
+    found = events(row)
+    kept = [event for event in found if not _is_of(event, kind, key)]
+    if len(kept) == len(found):
+        return None
+    sequence = row[0]
+    assert isinstance(sequence, int)
+    return packed(sequence, kept)
+
+
+def _is_of(event: Event, kind: str, key: str) -> bool:
+    verb = event[1]
+    at = 3 if verb in (SENT, DIED) else 2
+    return verb in (SENT, DIED, SET, CANCELLED, DELETED) and event[at : at + 2] == (kind, key)
+
+
+def table_of(event: Event) -> Table:
+    """Return the declared table that an event is about."""
+    return next(table for table in KEPT if table.name == event[2])
