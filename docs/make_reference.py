@@ -206,6 +206,8 @@ PAGES: Final = (
             "BackupVerdict",
             "Recovered",
             "BroughtBack",
+            "Destination",
+            "S3Bucket",
         ),
         ("guides/backup.md",),
     ),

@@ -87,9 +87,11 @@ if TYPE_CHECKING:
     from .persistence.audit.entries import AuditEntry
     from .persistence.audit.verification import AuditReport, Fault
     from .persistence.backup.bringing import BroughtBack
+    from .persistence.backup.destination import Destination
     from .persistence.backup.folder import Backup
     from .persistence.backup.recovery import Recovered
     from .persistence.backup.retention import BackupRetention, BackupVerdict
+    from .persistence.backup.s3 import S3Bucket
     from .persistence.backup.verify import Verified
     from .persistence.errors import PerdureError
     from .persistence.memory.store import MemoryStore
@@ -219,6 +221,7 @@ __all__ = [
     "DeclaredMigration",
     "DeferredCall",
     "DeferredCalls",
+    "Destination",
     "Details",
     "Detector",
     "Document",
@@ -319,6 +322,7 @@ __all__ = [
     "Rotation",
     "Rule",
     "RunSelection",
+    "S3Bucket",
     "SaveDetails",
     "SaveStatistics",
     "Saving",
@@ -438,6 +442,7 @@ _HOMES: Final = {
     "DeclaredMigration": ".persistence.schema.migration",
     "DeferredCall": ".hooks.history.queue",
     "DeferredCalls": ".actors.system.deferred",
+    "Destination": ".persistence.backup.destination",
     "Details": ".hooks.details",
     "Detector": ".persistence.secrets.detector",
     "Document": ".actors.patterns.document",
@@ -538,6 +543,7 @@ _HOMES: Final = {
     "Rotation": ".shared.secrets.rotation",
     "Rule": ".persistence.secrets.rules",
     "RunSelection": ".hooks.history.history",
+    "S3Bucket": ".persistence.backup.s3",
     "SaveDetails": ".hooks.details",
     "SaveStatistics": ".lifecycle.saves",
     "Saving": ".lifecycle.durability",

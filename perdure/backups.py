@@ -12,9 +12,11 @@ from .actors.system.forks import move
 from .hooks.history.segments import cut
 from .persistence.backup.bringing import BroughtBack, Then, into_new, into_place
 from .persistence.backup.create import Making, create
-from .persistence.backup.folder import Backup, Folder
+from .persistence.backup.destination import Destination
+from .persistence.backup.folder import Backup
 from .persistence.backup.moments import RecoveryPoint
 from .persistence.backup.part import Bringing, Move
+from .persistence.backup.places import folder_of
 from .persistence.backup.progress import Progress, silent
 from .persistence.backup.recovery import Recovered, Recovering, recover, restore
 from .persistence.backup.replace import in_place
@@ -38,13 +40,15 @@ class Backups:
     and read while another process has the store open, by any that may read it.
     """
 
-    def __init__(self, folder: str | Path, *, keys: KeyProvider | None = None) -> None:
-        """Use a folder, which is made with the first backup.
+    def __init__(
+        self, folder: str | Path | Destination, *, keys: KeyProvider | None = None
+    ) -> None:
+        """Use a folder, which is made with the first backup, ``s3://BUCKET/PREFIX``, or a place.
 
         With ``keys`` backups are encrypted with the current one, and read with the one that each
         was made with.
         """
-        self._folder = Folder(Path(folder))
+        self._folder = folder_of(folder)
         self._keys = keys
 
     def create(

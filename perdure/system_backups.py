@@ -13,7 +13,9 @@ from msgspec.structs import replace
 from .actors.system.runtime import Runtime
 from .lifecycle.moments import EARLY, SHORTEST, Moments
 from .persistence.backup.create import Making, create
+from .persistence.backup.destination import Destination
 from .persistence.backup.folder import Backup, Folder
+from .persistence.backup.places import folder_of
 from .persistence.backup.progress import Progress, silent
 from .persistence.backup.retention import BackupRetention, BackupVerdict, prune
 from .persistence.errors import BackupDamaged, BackupError, ConfigurationError, Denied, told
@@ -58,7 +60,7 @@ class SystemBackups(Handle):
         runtime.attend(self._sweep)
 
     def create(
-        self, folder: str | Path, *, incremental: bool = False, note: str = "",
+        self, folder: str | Path | Destination, *, incremental: bool = False, note: str = "",
         tell: Progress = silent,
     ) -> Backup:  # fmt: skip
         """Make a backup in a folder, as ``Backups.create`` does, while agents go on.
@@ -66,14 +68,14 @@ class SystemBackups(Handle):
         What is acknowledged before the call is in it. It is in the audit.
         """
         self._permit("backup.create", str(folder))
-        return self._made(Folder(Path(folder)), incremental=incremental, note=note, tell=tell)
+        return self._made(folder_of(folder), incremental=incremental, note=note, tell=tell)
 
     def prune(
-        self, folder: str | Path, rules: BackupRetention, *, dry_run: bool = False
+        self, folder: str | Path | Destination, rules: BackupRetention, *, dry_run: bool = False
     ) -> Sequence[BackupVerdict]:
         """Remove backups that nothing keeps, as ``Backups.prune``; each removal is in the audit."""
         self._permit("backup.prune", str(folder))
-        return self._pruned(Folder(Path(folder)), rules, dry_run=dry_run)
+        return self._pruned(folder_of(folder), rules, dry_run=dry_run)
 
     def schedule(
         self, folder: str | Path, *, every: float | None = None, cron: str | None = None,
@@ -171,9 +173,9 @@ class BackupSweep(Sweep):
         return min(waits, default=NEVER)
 
     def _seen_to(self, schedule: BackupSchedule) -> float:
-        folder, now = Folder(Path(schedule.folder)), self._desk.now()
+        folder, now = folder_of(schedule.folder), self._desk.now()
         try:
-            backups = folder.list() if folder.path.is_dir() else []
+            backups = folder.list() if folder.place.there() else []
             due = self._due(schedule, backups)
             if due > now + EARLY:
                 return due - now

@@ -65,13 +65,13 @@ def create(store: SqliteReader, folder: Folder, making: Making = Making()) -> Ma
             if chain and chain[-1].manifest.page_size != pages.page_size:
                 chain, before = [], PageMap()  # somebody has changed that: nothing is the same
             # First: without the list, this backup could bring back what was erased before it.
-            ErasedNames(folder.path).add(erased_in(pages.path))
+            ErasedNames(folder.place).add(erased_in(pages.path))
             made = making.now()
-            path = folder.path_of(folder.new_name(made, pages.last))
-            with BackupWriter(path, seal) as writer:
+            name = folder.new_name(made, pages.last)
+            with BackupWriter(folder.place, name, seal) as writer:
                 changed, root = _write_pages(writer, pages, before, making.tell)
                 manifest = Manifest(
-                    format=FORMAT, name=path.name.partition(".")[0],
+                    format=FORMAT, name=name,
                     parent=chain[-1].name if chain else "",
                     parent_digest=chain[-1].digest if chain else "",
                     made=made, release=_release(), store=Path(store.location).name,

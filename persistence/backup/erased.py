@@ -19,7 +19,8 @@ import msgspec
 from ..errors import BackupDamaged
 from ..sqlite.reader import SqliteReader
 from .cut import reading
-from .layout import failing, write_whole
+from .destination import Destination
+from .layout import failing
 
 FILE: Final = "erased"
 _SALT_BYTES: Final = 16
@@ -48,9 +49,10 @@ Name = tuple[str, str]
 class ErasedNames:
     """The list of one folder."""
 
-    def __init__(self, folder: Path) -> None:
-        """Use the list in ``folder``, if there is one."""
-        self._path = folder / FILE
+    def __init__(self, place: Destination) -> None:
+        """Use the list in ``place``, if there is one."""
+        self._place = place
+        self._path = f"{place}/{FILE}"
 
     def add(self, erased: Iterable[tuple[str, str, int]]) -> None:
         """Remember erased agents, by kind, key and the commit of the erasure; durable on return."""
@@ -61,7 +63,7 @@ class ErasedNames:
             return
         kept.erased += [Erasure(*each) for each in sorted(new, key=lambda each: each[1])]
         with failing(f"{self._path} cannot be written"):
-            write_whole(self._path, msgspec.json.encode(kept))
+            self._place.put(FILE, msgspec.json.encode(kept))
 
     def among(self, names: Iterable[Name], behind: int) -> list[Name]:
         """Return those of the names that were erased behind a commit."""
@@ -73,18 +75,19 @@ class ErasedNames:
 
     def _read(self) -> ErasureList:
         try:
-            data = self._path.read_bytes()
-        except FileNotFoundError:
-            return ErasureList(os.urandom(_SALT_BYTES).hex(), [])
+            size = self._place.size(FILE)
+            if size is None:
+                return ErasureList(os.urandom(_SALT_BYTES).hex(), [])
+            data = self._place.read(FILE, 0, size)
         except OSError as error:
-            problem = f"the list of erased agents cannot be read: {error.strerror}"
-            raise BackupDamaged(str(self._path), problem) from error
+            problem = f"the list of erased agents cannot be read: {error.strerror or error}"
+            raise BackupDamaged(self._path, problem) from error
         try:
             return msgspec.json.decode(data, type=ErasureList)
         except msgspec.MsgspecError as error:
             # Without it agents that were erased would come back.
             problem = "the list of erased agents is damaged; put its copy back, or move it away"
-            raise BackupDamaged(str(self._path), problem) from error
+            raise BackupDamaged(self._path, problem) from error
 
     @staticmethod
     def _hash(salt: str, kind: str, key: str) -> str:

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import secrets
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Final
 
 from ..errors import BackupDamaged, BackupError, BackupFailed, UnknownBackup
-from .layout import BackupFile, failing, sync, write_whole
+from .destination import Destination
+from .layout import SUFFIX, BackupFile, failing, file_of
 from .manifest import NAME
 
-SUFFIX: Final = ".backup"
-_LOCK: Final = ".lock"
-_READERS: Final = ".readers"
 _PIN: Final = ".pinned"
 _MOMENT: Final = "%Y%m%dT%H%M%S%f"
 """To the millisecond, without the last three digits."""
-_DRAFT: Final = ".draft"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,37 +53,43 @@ class Backup:
 
 
 class Folder:
-    """Find the backups of one folder. Each is one file, which never changes once it has its name.
+    """Find the backups of one place. Each is one file, which never changes once it has its name.
 
     Other files in it are nobody's business.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Look into the folder at ``path``."""
-        self.path = path
+    def __init__(self, place: Destination) -> None:
+        """Look into a place."""
+        self.place = place
 
     def names(self) -> list[str]:
         """Return the names of all backups, the oldest first."""
-        with failing(f"the folder {self.path} cannot be read"):
-            files = [file.name for file in self.path.iterdir()]
+        with failing(f"the folder {self.place} cannot be read"):
+            files = self.place.names()
         stems = (file.removesuffix(SUFFIX) for file in files if file.endswith(SUFFIX))
         return sorted(filter(NAME.fullmatch, stems))
 
-    def path_of(self, name: str) -> Path:
-        """Return where a backup of that name is."""
-        return self.path / f"{name}{SUFFIX}"
+    def has(self, name: str) -> bool:
+        """Tell whether there is a backup of that name."""
+        with failing(f"the folder {self.place} cannot be read"):
+            return bool(NAME.fullmatch(name)) and self.place.size(file_of(name)) is not None
+
+    def remove(self, name: str) -> None:
+        """Remove a backup."""
+        with failing(f"the backup {name} cannot be removed"):
+            self.place.remove(file_of(name))
 
     def file(self, name: str) -> BackupFile:
         """Return a backup; UnknownBackup, or what its file raises."""
-        if not NAME.fullmatch(name) or not self.path_of(name).is_file():
-            raise UnknownBackup(f"there is no backup {name!r:.80} in {self.path}; list them first")
-        return BackupFile(self.path_of(name), name)
+        if not self.has(name):
+            raise UnknownBackup(f"there is no backup {name!r:.80} in {self.place}; list them first")
+        return BackupFile(self.place, name)
 
     def newest(self) -> str:
         """Return the name of the newest backup; UnknownBackup if there is none."""
         names = self.names()
         if not names:
-            raise UnknownBackup(f"there is no backup in {self.path}")
+            raise UnknownBackup(f"there is no backup in {self.place}")
         return names[-1]
 
     def chain(self, name: str) -> list[BackupFile]:
@@ -99,7 +100,7 @@ class Folder:
         found = [self.file(name)]
         while not found[-1].manifest.full:
             child = found[-1].manifest
-            if not self.path_of(child.parent).is_file():
+            if not self.has(child.parent):
                 problem = f"the backup {child.parent}, which {child.name} builds on, is gone"
                 raise BackupDamaged(name, problem)
             if any(file.name == child.parent for file in found):
@@ -137,30 +138,27 @@ class Folder:
             return self.described(file, problem)
         size = 0
         with contextlib.suppress(OSError):
-            size = self.path_of(name).stat().st_size
+            size = self.place.size(file_of(name)) or 0
         return Backup(name, size, problem, pinned=self._pinned(name))
 
     def pin(self, name: str, why: str) -> None:
         """Have no retention remove a backup, or with an empty ``why`` let it again."""
         self.file(name)
-        mark = self._pin_of(name)
         with failing(f"the backup {name} cannot be pinned"):
             if why:
-                write_whole(mark, why.encode())
+                self.place.put(f"{name}{_PIN}", why.encode())
             else:
-                mark.unlink(missing_ok=True)
-                sync(self.path)
-
-    def _pin_of(self, name: str) -> Path:
-        return self.path / f"{name}{_PIN}"
+                self.place.remove(f"{name}{_PIN}")
 
     def _pinned(self, name: str) -> str:
+        mark = f"{name}{_PIN}"
         try:
-            return self._pin_of(name).read_text(encoding="utf-8", errors="replace") or "pinned"
-        except FileNotFoundError:
-            return ""
+            size = self.place.size(mark)
+            if size is None:
+                return ""
+            return self.place.read(mark, 0, size).decode(errors="replace") or "pinned"
         except OSError as error:
-            return f"its pin cannot be read: {error.strerror}"  # so it counts as pinned
+            return f"its pin cannot be read: {error.strerror or error}"  # so it counts as pinned
 
     def new_name(self, made: float, last: int) -> str:
         """Return a name that no backup has; it comes behind all that are there.
@@ -182,47 +180,33 @@ class Folder:
 
         BackupFailed if somebody does just now. What killed ones have left half written is removed.
         """
-        with failing(f"the folder {self.path} cannot be used"):
-            self.path.mkdir(mode=0o700, exist_ok=True)
-        message = f"another process makes or removes backups in {self.path} just now"
-        with self._held(_LOCK, f"{message}; wait for its end"):
-            for draft in self.path.glob(f".*{SUFFIX}{_DRAFT}"):
-                draft.unlink(missing_ok=True)
+        message = f"another process makes or removes backups in {self.place} just now"
+        with self._held(self.place.locked(), f"{message}; wait for its end"):
             yield
 
-    @contextlib.contextmanager
-    def in_use(self) -> Iterator[None]:
+    def in_use(self) -> AbstractContextManager[None]:
         """Let nobody remove backups here during the block.
 
         In a folder that this process may only read, nothing is done for it.
         """
-        file = -1
-        with contextlib.suppress(OSError):
-            file = os.open(self.path / _READERS, os.O_RDWR | os.O_CREAT, 0o600)
-            fcntl.flock(file, fcntl.LOCK_SH)
-        try:
-            yield
-        finally:
-            if file >= 0:
-                os.close(file)
+        return self.place.in_use()
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
         """Refuse to remove backups while one is verified or brought back: BackupFailed."""
-        message = f"a backup in {self.path} is verified or brought back just now; wait"
-        with self._held(_READERS, message):
+        message = f"a backup in {self.place} is verified or brought back just now; wait"
+        with self._held(self.place.alone(), message):
             yield
 
     @contextlib.contextmanager
-    def _held(self, lock: str, message: str) -> Iterator[None]:
+    def _held(self, lock: AbstractContextManager[None], message: str) -> Iterator[None]:
         """Hold a lock during the block; BackupFailed with ``message`` if another has it."""
-        with failing(f"the folder {self.path} cannot be used"):
-            file = os.open(self.path / lock, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
+        with contextlib.ExitStack() as held:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+                held.enter_context(lock)
+            except BlockingIOError as error:
                 raise BackupFailed(message) from error
+            except OSError as error:
+                told = error.strerror or error
+                raise BackupFailed(f"the folder {self.place} cannot be used: {told}") from error
             yield
-        finally:
-            os.close(file)

@@ -19,6 +19,7 @@ from typing import Final, Self
 from ..errors import BackupDamaged, BackupFailed
 from ..secrets.keys import KeyProvider
 from . import manifest as manifests
+from .destination import Destination
 from .manifest import Manifest, StoredPart
 from .packing import TAG_BYTES, BackupSeal, digest_of, pack, seal_of, unpack
 
@@ -26,6 +27,7 @@ HEAD: Final = b"perdure backup\n\x01"
 TAIL: Final = struct.Struct(">16sQ32s16s")
 """The seal of the manifest (zeros where it has none), its size, its digest, a mark."""
 END: Final = b"\x01end of backup.\n"
+SUFFIX: Final = ".backup"
 MOST: Final = 1 << 30
 """Bytes of the largest manifest."""
 _NO_SEAL: Final = bytes(TAG_BYTES)
@@ -43,26 +45,24 @@ def failing(what: str) -> Iterator[None]:
 
 
 class BackupWriter:
-    """Write a backup under a name that nobody takes for one, until it is whole."""
+    """Write a backup, which nobody finds until it is whole."""
 
-    def __init__(self, path: Path, seal: BackupSeal | None) -> None:
-        """Begin to write what will be at ``path``, sealed if there is a seal."""
-        self._path = path
-        self._draft = draft_of(path)
+    def __init__(self, place: Destination, name: str, seal: BackupSeal | None) -> None:
+        """Begin to write the backup of that name, sealed if there is a seal."""
+        self._what = f"{place}: {name} cannot be written"
+        self._draft = place.draft(file_of(name))
         self._seal = seal
         self._numbered = 0
         self.parts: list[StoredPart] = []
         """What has been written."""
 
     def __enter__(self) -> Self:
-        with failing(f"{self._draft} cannot be written"):
-            # Only for its owner: it holds all that the store holds.
-            descriptor = os.open(self._draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        self._file = os.fdopen(descriptor, "wb")
+        with failing(self._what):
+            self._file = self._draft.__enter__()
         try:
             self._write(HEAD)
-        except BaseException:
-            self._undo()
+        except BaseException as error:
+            self._draft.__exit__(type(error), error, None)
             raise
         return self
 
@@ -72,7 +72,7 @@ class BackupWriter:
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._undo()
+        self._draft.__exit__(kind, value, traceback)
 
     def packed(self, data: bytes) -> Callable[[], bytes]:
         """Return what packs the next part, by any thread; ``add`` takes them in that order."""
@@ -90,31 +90,22 @@ class BackupWriter:
         seal = _NO_SEAL if self._seal is None else self._seal.mark(data)
         self._write(data)
         self._write(TAIL.pack(seal, len(data), hashlib.sha256(seal + data).digest(), END))
-        with failing(f"{self._draft} cannot be written"):
-            self._file.flush()
-            give_name(self._draft, self._path)
+        with failing(self._what):
+            self._file.publish()
 
     def _write(self, data: bytes) -> None:
-        with failing(f"{self._draft} cannot be written"):
+        with failing(self._what):
             self._file.write(data)
 
-    def _undo(self) -> None:
-        """Close the file; one that has not got its name is gone."""
-        with contextlib.suppress(OSError):
-            self._file.close()
-        self._draft.unlink(missing_ok=True)
+
+def file_of(name: str) -> str:
+    """Return the name of a backup's file."""
+    return f"{name}{SUFFIX}"
 
 
 def draft_of(path: Path) -> Path:
     """Return what a file is called until it is whole."""
     return path.with_name(f".{path.name}.draft")
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a small file, which is there as it was or as it shall be, also after power loss."""
-    draft = draft_of(path)
-    draft.write_bytes(data)
-    give_name(draft, path)
 
 
 def give_name(draft: Path, path: Path) -> None:
@@ -136,32 +127,36 @@ def sync(path: Path) -> None:
 class BackupFile:
     """A backup that is there: its manifest, and its parts one by one."""
 
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(self, place: Destination, name: str) -> None:
         """Read the manifest; BackupDamaged if it is not whole, BackupFailed if it cannot be read.
 
         No key is needed for that.
         """
-        self.path = path
+        self._place = place
         self.name = name
-        with failing(f"{path} cannot be read"), path.open("rb") as file:
-            self.bytes = os.fstat(file.fileno()).st_size
-            data, self._mark = self._tail(file.fileno())
+        self._what = f"{place}: {name} cannot be read"
+        with failing(self._what):
+            self.bytes = place.size(file_of(name)) or 0
+            data, self._mark = self._tail()
         self.manifest = manifests.read(name, data)
         self._data = data
         stored = sum(part.stored for part in self.manifest.parts)
         if len(HEAD) + stored + len(data) + TAIL.size != self.bytes:
             raise BackupDamaged(name, "the sizes of its parts do not add up to that of its file")
 
-    def _tail(self, file: int) -> tuple[bytes, bytes]:
+    def _read(self, start: int, length: int) -> bytes:
+        return self._place.read(file_of(self.name), start, length)
+
+    def _tail(self) -> tuple[bytes, bytes]:
         if self.bytes < len(HEAD) + TAIL.size:
             raise BackupDamaged(self.name, "it is cut off: not even its end is there")
-        if os.pread(file, len(HEAD), 0) != HEAD:
+        if self._read(0, len(HEAD)) != HEAD:
             raise BackupDamaged(self.name, "its first bytes are not those of a backup")
         end = self.bytes - TAIL.size
-        seal, size, digest, mark = TAIL.unpack(os.pread(file, TAIL.size, end))
+        seal, size, digest, mark = TAIL.unpack(self._read(end, TAIL.size))
         if mark != END or size > min(end - len(HEAD), MOST):
             raise BackupDamaged(self.name, "it is cut off, or its end was changed")
-        data = os.pread(file, size, end - size)
+        data = self._read(end - size, size)
         if hashlib.sha256(seal + data).digest() != digest:
             raise BackupDamaged(self.name, "the digest of its manifest does not match")
         return data, seal
@@ -199,9 +194,9 @@ class BackupFile:
         for number, part in enumerate(self.manifest.parts):
             places.append((number, place, part))
             place += part.stored
-        with failing(f"{self.path} cannot be read"), self.path.open("rb") as file:
+        with failing(self._what):
             for number, start, part in (places[-1], *places[:-1]):
-                data = os.pread(file.fileno(), part.stored, start)
+                data = self._read(start, part.stored)
                 if digest_of(data) != part.digest:
                     raise BackupDamaged(self.name, f"the digest of part {number} does not match")
                 yield unpack(self.name, number, data, seal, part.size)

@@ -109,7 +109,7 @@ def recover(folder: Folder, point: RecoveryPoint, target: Path, work: Recovering
 def _erased_again(folder: Folder, draft: Path, found: Recovered, work: Recovering) -> Recovered:
     """Erase the agents in a draft that were erased behind its last commit."""
     there = names_in(draft)
-    wanted = set(ErasedNames(folder.path).among(there, found.last))
+    wanted = set(ErasedNames(folder.place).among(there, found.last))
     if work.store is not None:
         since = {(kind, key) for kind, key, at in erased_of(work.store) if at > found.last}
         wanted |= since & set(there)

@@ -10,7 +10,6 @@ from typing import Final
 from ..errors import ConfigurationError
 from ..options import Options
 from .folder import Backup, Folder
-from .layout import failing, sync
 
 _DAY: Final = 86_400.0
 _GENERATIONS: Final = {"daily": "%Y-%m-%d", "weekly": "%G-%V", "monthly": "%Y-%m"}
@@ -152,7 +151,5 @@ def prune(
         for verdict in reversed(verdicts):
             if not verdict.kept:
                 tell(verdict)
-                with failing(f"the backup {verdict.name} cannot be removed"):
-                    folder.path_of(verdict.name).unlink(missing_ok=True)
-                    sync(folder.path)
+                folder.remove(verdict.name)
     return verdicts

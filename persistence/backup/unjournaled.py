@@ -173,7 +173,7 @@ def _hooks(
             row: Row = tuple(values)
             kept = kept or int(str(row[0])) <= newest
             if not intact(table, (*row, crc)):
-                yield f"what hooks did in the commits {row[0]:,} to {row[1]:,}: it is damaged"
+                yield f"what hooks did in the commits {row[0]!r} to {row[1]!r}: it is damaged"
                 continue
             part = cut(row, behind, last)
             if part is not None:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perdure import BackupRetention, Backups
+from perdure.persistence.backup.directory import Directory
 from perdure.persistence.backup.folder import Backup, Folder
 from perdure.persistence.backup.retention import judged
 from perdure.persistence.errors import BackupFailed, ConfigurationError
@@ -117,7 +118,7 @@ def test_nothing_goes_while_it_is_brought_back(tmp_path: Path) -> None:
     path, backups = tmp_path / "ledger.db", Backups(tmp_path / "backups")
     fill(path, 3)
     backups.create(path)
-    folder = Folder(tmp_path / "backups")
+    folder = Folder(Directory(tmp_path / "backups"))
     with folder.in_use(), pytest.raises(BackupFailed, match="just now"):
         backups.prune(BackupRetention(newest=1))
     with folder.locked():
