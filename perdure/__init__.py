@@ -89,8 +89,10 @@ if TYPE_CHECKING:
     from .persistence.backup.bringing import BroughtBack
     from .persistence.backup.destination import Destination
     from .persistence.backup.folder import Backup
+    from .persistence.backup.part import PartCounts
     from .persistence.backup.recovery import Recovered
     from .persistence.backup.retention import BackupRetention, BackupVerdict
+    from .persistence.backup.rewrite import RewrittenBackup
     from .persistence.backup.s3 import S3Bucket
     from .persistence.backup.verify import Verified
     from .persistence.errors import PerdureError
@@ -283,6 +285,7 @@ __all__ = [
     "OutcomeDetails",
     "OutsideCall",
     "Page",
+    "PartCounts",
     "Passivation",
     "PerdureError",
     "Pickled",
@@ -317,6 +320,7 @@ __all__ = [
     "Retention",
     "Retry",
     "Retrying",
+    "RewrittenBackup",
     "Right",
     "Rim",
     "Rotation",
@@ -504,6 +508,7 @@ _HOMES: Final = {
     "OutcomeDetails": ".hooks.details",
     "OutsideCall": ".hooks.history.recording",
     "Page": ".persistence.records.page",
+    "PartCounts": ".persistence.backup.part",
     "Passivation": ".actors.system.cells",
     "PerdureError": ".persistence.errors",
     "Pickled": ".persistence.secrets.pickled",
@@ -538,6 +543,7 @@ _HOMES: Final = {
     "Retention": ".persistence.upkeep.retention",
     "Retry": ".hooks.results",
     "Retrying": ".hooks.shipped.retrying",
+    "RewrittenBackup": ".persistence.backup.rewrite",
     "Right": ".shared.ledger.guard",
     "Rim": ".aio",
     "Rotation": ".shared.secrets.rotation",

@@ -21,6 +21,7 @@ from .persistence.backup.progress import Progress, silent
 from .persistence.backup.recovery import Recovered, Recovering, recover, restore
 from .persistence.backup.replace import in_place
 from .persistence.backup.retention import BackupRetention, BackupVerdict, prune
+from .persistence.backup.rewrite import RewrittenBackup, rewrite
 from .persistence.backup.selection import Selection
 from .persistence.backup.verify import Verified, verify
 from .persistence.errors import ConfigurationError
@@ -281,6 +282,18 @@ class Backups:
                 reader = with_a_file(open_files.enter_context(closing(open_reader(store))))
             open_files.enter_context(self._folder.in_use())
             yield Recovering(_erase, cut, self._keys, reader, tell)
+
+    def rewrite(self, *, tell: Progress = silent) -> Sequence[RewrittenBackup]:
+        """Write the backups anew that have agents which were erased since; return which.
+
+        Each becomes a full one under another name, without those agents, and so do those that
+        build on it; its pin and its note stay. The old one goes when the new one was read back.
+
+        Raises:
+            BackupFailed: one is made, verified or brought back just now; or cannot be written.
+            BackupDamaged, KeyMissing: as in ``restore``; nothing was removed.
+        """
+        return rewrite(self._folder, Making(self._keys, tell=tell))
 
     def prune(self, rules: BackupRetention, *, dry_run: bool = False) -> Sequence[BackupVerdict]:
         """Remove the backups that nothing keeps; return what becomes of each, and why.

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar, Final
 
+import msgspec
 from msgspec.structs import replace
 
 from .actors.system.runtime import Runtime
@@ -21,6 +22,8 @@ from .persistence.backup.retention import BackupRetention, BackupVerdict, prune
 from .persistence.errors import BackupDamaged, BackupError, ConfigurationError, Denied, told
 from .persistence.names.scope import Principal, Scope
 from .persistence.options import Options, by_keyword
+from .persistence.records.shared_tables import BACKUP_SCHEDULES
+from .persistence.records.tables import Order, Place, Row
 from .persistence.secrets.keys import KeyProvider
 from .persistence.sqlite.reader import SqliteReader
 from .persistence.store.store import StoreReader
@@ -34,6 +37,8 @@ logger = logging.getLogger("perdure.backup")
 BACKUP: Final = "(backup)"
 """Stands for the key in the audit."""
 CALL: Final = "backup.schedule"
+MOST: Final = 1_000
+"""Schedules that are looked at."""
 AGAIN: Final = 60.0
 """Seconds after which a backup that failed is tried again."""
 
@@ -46,6 +51,18 @@ class BackupSchedule(Moments, frozen=True, kw_only=True):
     """One in so many is a full one, the others are incremental."""
     keep: BackupRetention | None = None
     """What is pruned after each; None: nothing."""
+    file: str = ""
+    """The file of the store that it was given for."""
+
+    def row(self) -> Row:
+        """Return it as it is stored."""
+        return self.folder, msgspec.json.encode(self).decode()
+
+
+def schedules_in(store: StoreReader) -> list[BackupSchedule]:
+    """Return the schedules that a store has, those given for another file too."""
+    rows = store.page(BACKUP_SCHEDULES, Order(("folder",)), None, MOST)
+    return [msgspec.json.decode(str(row[1]), type=BackupSchedule) for row in rows]
 
 
 class SystemBackups(Handle):
@@ -58,6 +75,22 @@ class SystemBackups(Handle):
         self._keys = keys
         self._sweep = BackupSweep(runtime.desk, self._made, self._pruned)
         runtime.attend(self._sweep)
+        if isinstance(self._store, SqliteReader):
+            self._go_on(self._store)
+
+    def _go_on(self, store: SqliteReader) -> None:
+        """Go on with the schedules that are stored.
+
+        Not in a copy, nor in what was brought back: it would write beside the store it is of.
+        """
+        for each in schedules_in(store):
+            if each.file == store.identity():
+                self._sweep.add(each)
+            else:
+                logger.warning(
+                    "the schedule of backups in %s is that of another file; give it anew for %s",
+                    each.folder, store.location,
+                )  # fmt: skip
 
     def create(
         self, folder: str | Path | Destination, *, incremental: bool = False, note: str = "",
@@ -81,11 +114,12 @@ class SystemBackups(Handle):
         self, folder: str | Path, *, every: float | None = None, cron: str | None = None,
         zone: str = "UTC", full_every: int = 7, keep: BackupRetention | None = None,
     ) -> BackupSchedule:  # fmt: skip
-        """Make backups in a folder every so often, or by cron, as long as this system is open.
+        """Make backups in a folder every so often, or by cron, whenever this store is open.
 
-        It belongs to the program: give it at each opening. It goes on from the newest backup in
-        the folder; what was missed meanwhile is made up for by one. One that fails is logged and
-        tried again a minute later. A schedule for a folder takes the place of the one before.
+        It is stored, and noted in the audit. It goes on from the newest backup in the folder; what
+        was missed while the store was closed is made up for by one. One that fails is logged and
+        tried again a minute later. A schedule for a folder takes the place of the one before. In a
+        copy of the store, or one that was brought back, it does nothing until it is given anew.
 
         Args:
             folder: where they are.
@@ -95,19 +129,40 @@ class SystemBackups(Handle):
             full_every: one in so many is full, the others are incremental.
             keep: what is pruned after each.
         """
-        with_a_file(self._store)
+        store = with_a_file(self._store)
         wanted = BackupSchedule(
-            folder=str(folder), every=every, cron=cron, zone=zone, full_every=full_every,
-            keep=keep, made=self._desk.now(),
+            folder=_absolute(folder), file=store.identity(), every=every, cron=cron, zone=zone,
+            full_every=full_every, keep=keep, made=self._desk.now(),
         )  # fmt: skip
         wanted.check_moments(CALL, wanted.folder)
         options = Options(wanted, by_keyword(CALL))
         options.whole("full_every", least=1)
         options.kind("keep", BackupRetention, "BackupRetention(newest=10)", none="none goes")
         wanted.next_after(wanted.made, CALL)
-        self._permit(CALL, wanted.folder)
+        self._put(CALL, wanted.folder, wanted.row())
         self._sweep.add(wanted)
         return wanted
+
+    def unschedule(self, folder: str | Path) -> bool:
+        """Make no more backups in a folder by a schedule; False if there was none."""
+        name = _absolute(folder)
+        there = any(each.folder == name for each in schedules_in(self._store))
+        self._put("backup.unschedule", name, None)
+        self._sweep.remove(name)
+        return there
+
+    def schedules(self) -> list[BackupSchedule]:
+        """Return the schedules, by folder."""
+        return schedules_in(self._store)
+
+    def _put(self, operation: str, folder: str, row: Row | None) -> None:
+        place = Place(BACKUP_SCHEDULES, (folder,))
+
+        def change(unit: Unit) -> None:
+            self._desk.look(unit, place)
+            unit.change(place, lambda _row: row, checked=True)
+
+        note(self._desk, operation, folder, change)
 
     def _made(
         self, folder: Folder, *, incremental: bool, note: str = "", tell: Progress = silent
@@ -131,7 +186,17 @@ class SystemBackups(Handle):
         note(self._desk, operation, why)
 
 
-def note(desk: Desk, operation: str, why: str) -> None:
+def _absolute(folder: str | Path) -> str:
+    """Return a folder's name wherever the process works."""
+    text = str(folder)
+    return text if "://" in text else str(Path(text).absolute())
+
+
+def _nothing(_unit: Unit) -> None:
+    """Change nothing."""
+
+
+def note(desk: Desk, operation: str, why: str, change: Callable[[Unit], None] = _nothing) -> None:
     """Note in the audit what the system does; raise Denied to who is not the system."""
     use = Use(Right.ALL, Scope.GLOBAL, BACKUP, operation)
 
@@ -139,7 +204,9 @@ def note(desk: Desk, operation: str, why: str) -> None:
         who = unit.standing.principal
         decision = Decision(allowed=who == Principal.SYSTEM, reason=f"the system's: {why}")
         unit.audit.append(recorded(desk.now(), unit.standing, use, decision))
-        if who != Principal.SYSTEM:
+        if who == Principal.SYSTEM:
+            change(unit)
+        else:
             raise Denied(f"{who} may not make or remove backups; only the system may")
 
     desk.run(worked)
@@ -166,6 +233,10 @@ class BackupSweep(Sweep):
         """Have backups made by a schedule, in the place of the one for its folder."""
         self._schedules = {**self._schedules, schedule.folder: schedule}
         self.due(0.0)
+
+    def remove(self, folder: str) -> None:
+        """Make none by the schedule for a folder."""
+        self._schedules = {k: v for k, v in self._schedules.items() if k != folder}
 
     def slice(self) -> float:
         """Make those that are due; return in how many seconds the next is."""

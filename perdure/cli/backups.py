@@ -129,6 +129,22 @@ def backup(
             help="With prune: what all together may take.",
         ),
     ] = None,
+    every: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS", show_default=False, help="With schedule: seconds between two."
+        ),
+    ] = None,
+    cron: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHEN", callback=text, show_default=False,
+            help="With schedule: minute, hour, day, month, weekday (UTC).",
+        ),
+    ] = None,
+    full_every: Annotated[
+        int, typer.Option("--full-every", metavar="N", help="With schedule: one in N is full.")
+    ] = 7,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="With prune: only say what would be removed.")
     ] = False,
@@ -154,7 +170,9 @@ def backup(
     with --to into a new one. `list` begins with the
     oldest, with --newest at the other end. `prune` removes what none of its rules keeps: never the
     newest good one, nor one that is pinned, nor what these build on; it says of each why. `pin`
-    takes its reason from --note.
+    takes its reason from --note. `schedule` has whoever has --store open make backups, by --every
+    or --cron, and prune them by the rules of `prune`; without either it says which schedules the
+    store has. `rewrite` writes backups anew without the agents that were erased since.
 
     The exit code is 1 if a backup is damaged, 5 if there is none of that name.
 
@@ -166,9 +184,10 @@ def backup(
     perdure backup restore backups --to desk-again.db
     perdure backup restore backups --to then.db --time 2026-11-27T08:30 --store desk.db
     perdure backup restore backups --in-place --agent Desk/emea --at 17 --store desk.db
+    perdure backup schedule backups --cron "0 3 * * *" --daily 7 --store desk.db
     perdure backup prune backups --keep 10 --daily 7 --weekly 8 --dry-run
     """
-    from .commands.backups import BackupCommand, PartOptions, PruneRules, handle
+    from .commands.backups import BackupCommand, PartOptions, PruneRules, ScheduleOptions, handle
 
     asked = BackupCommand(
         folder,
@@ -185,5 +204,6 @@ def backup(
         moment,
         replace,
         PartOptions(tuple(agents or ()), tuple(kinds or ()), tuple(scopes or ()), as_key, mail),
+        ScheduleOptions(every, cron, full_every),
     )
     return handle(action, asked)

@@ -17,7 +17,7 @@ from .create import Making, create
 from .folder import Folder
 from .manifest import Manifest
 from .moments import RecoveryPoint
-from .part import Bringing, Counts, bring_back
+from .part import Bringing, PartCounts, bring_back
 from .recovery import Recovered, Recovering, recover, restore
 from .restore import drafted, publish, refuse_taken, refuse_unsound
 from .selection import Selection
@@ -31,7 +31,7 @@ class BroughtBack:
 
     moment: Recovered
     """The moment, and what is not known of it."""
-    counts: Counts
+    counts: PartCounts
     safety: str = ""
     """The pinned backup of the store as it was before; empty for a new one."""
 

@@ -10,7 +10,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 from typing import Final
 
 from ..secrets.keys import KeyProvider
@@ -20,7 +19,7 @@ from .content import NUMBER, index_of, page_map
 from .cut import Cut, cut
 from .erased import ErasedNames, erased_in
 from .folder import Folder
-from .layout import BackupWriter
+from .layout import BackupFile, BackupWriter
 from .manifest import FORMAT, Manifest
 from .pages import PART_BYTES, PageMap, digest_of_page, pages_of, per_part, read_pages
 from .progress import Progress, silent
@@ -57,9 +56,8 @@ def create(store: SqliteReader, folder: Folder, making: Making = Making()) -> Ma
         names = folder.names()
         chain = folder.chain(names[-1]) if making.incremental and names else []
         before = page_map(chain, making.keys)
-        seal, key_id, salt = (None, "", b"")
         if making.keys is not None:
-            seal, key_id, salt = packing.new_seal(making.keys)
+            packing.new_seal(making.keys)  # before anything is copied: is there a key?
         making.tell("copying", 0, 1)
         with cut(store) as pages:
             if chain and chain[-1].manifest.page_size != pages.page_size:
@@ -68,20 +66,32 @@ def create(store: SqliteReader, folder: Folder, making: Making = Making()) -> Ma
             ErasedNames(folder.place).add(erased_in(pages.path))
             made = making.now()
             name = folder.new_name(made, pages.last)
-            with BackupWriter(folder.place, name, seal) as writer:
-                changed, root = _write_pages(writer, pages, before, making.tell)
-                manifest = Manifest(
-                    format=FORMAT, name=name,
-                    parent=chain[-1].name if chain else "",
-                    parent_digest=chain[-1].digest if chain else "",
-                    made=made, release=_release(), store=Path(store.location).name,
-                    store_format=pages.store_format, first=pages.first, last=pages.last,
-                    last_time=pages.last_time, page_size=pages.page_size, pages=pages.pages,
-                    changed=changed, root=root, compression=packing.COMPRESSION,
-                    encryption=packing.ENCRYPTION if seal else "", key=key_id, salt=salt.hex(),
-                    parts=tuple(writer.parts), note=making.note,
-                )  # fmt: skip
-                writer.finish(manifest)
+            return write(folder, pages, name, made, making, (chain[-1] if chain else None, before))
+
+
+def write(  # noqa: PLR0917 - what a backup is made of
+    folder: Folder, pages: Cut, name: str, made: float, making: Making,
+    onto: tuple[BackupFile | None, PageMap],
+) -> Manifest:  # fmt: skip
+    """Write the pages that are not those of the backup it builds on; return the manifest."""
+    parent, before = onto
+    seal, key_id, salt = (None, "", b"")
+    if making.keys is not None:
+        seal, key_id, salt = packing.new_seal(making.keys)
+    erasures, erased = ErasedNames(folder.place).digest()
+    with BackupWriter(folder.place, name, seal) as writer:
+        changed, root = _write_pages(writer, pages, before, making.tell)
+        manifest = Manifest(
+            format=FORMAT, name=name, parent=parent.name if parent else "",
+            parent_digest=parent.digest if parent else "",
+            made=made, release=_release(), store=pages.store,
+            store_format=pages.store_format, first=pages.first, last=pages.last,
+            last_time=pages.last_time, page_size=pages.page_size, pages=pages.pages,
+            changed=changed, root=root, compression=packing.COMPRESSION,
+            encryption=packing.ENCRYPTION if seal else "", key=key_id, salt=salt.hex(),
+            parts=tuple(writer.parts), note=making.note, erasures=erasures, erased=erased,
+        )  # fmt: skip
+        writer.finish(manifest)
     return manifest
 
 

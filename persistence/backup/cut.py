@@ -37,6 +37,8 @@ class Cut:
     last: int
     """The commits of its journal; ``last`` is the newest that anything in it knows of."""
     last_time: float
+    store: str
+    """The name of the store's file."""
 
 
 @contextlib.contextmanager
@@ -55,7 +57,7 @@ def cut(store: SqliteReader) -> Iterator[Cut]:
     try:
         fcntl.flock(file, fcntl.LOCK_EX)  # whose process was killed has none: so it is known
         _copy(store, scratch)
-        yield _look(file, scratch, store.location)
+        yield looked_at(file, scratch, place.name)
     finally:
         os.close(file)
         scratch.unlink(missing_ok=True)
@@ -75,10 +77,10 @@ def _copy(store: SqliteReader, scratch: Path) -> None:
         raise BackupFailed(f"{store.location} cannot be backed up: {error}") from error
 
 
-def _look(file: int, scratch: Path, location: str) -> Cut:
-    """Read what the copy is of."""
+def looked_at(file: int, scratch: Path, store: str) -> Cut:
+    """Return a file that nobody changes as the pages of a store of that name."""
     with (
-        translated(location, "making a backup"),
+        translated(str(scratch), "making a backup"),
         closing(reading(scratch)) as connection,
     ):
         page_size = int(connection.execute("PRAGMA page_size").fetchone()[0])
@@ -88,7 +90,7 @@ def _look(file: int, scratch: Path, location: str) -> Cut:
         ).fetchone()
         return Cut(
             file, scratch, page_size, os.fstat(file).st_size // page_size, format_of(connection),
-            int(ends[0] or 0), newest_in(connection), float(ends[1] or 0.0),
+            int(ends[0] or 0), newest_in(connection), float(ends[1] or 0.0), store,
         )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from ..sqlite.reader import SqliteReader
 from .cut import reading
 from .destination import Destination
 from .layout import failing
+from .manifest import Manifest
 
 FILE: Final = "erased"
 _SALT_BYTES: Final = 16
@@ -65,6 +66,19 @@ class ErasedNames:
         with failing(f"{self._path} cannot be written"):
             self._place.put(FILE, msgspec.json.encode(kept))
 
+    def digest(self) -> tuple[int, str]:
+        """Return how many erasures the list has, and their digest."""
+        kept = self._read()
+        return len(kept.erased), _digest(kept, len(kept.erased))
+
+    def refuse_lost(self, manifest: Manifest) -> None:
+        """Raise BackupDamaged if the list is not that of a backup, or one that went on from it."""
+        kept = self._read()
+        if _digest(kept, manifest.erasures) != manifest.erased:
+            # Without it agents that were erased would come back, and nobody were told.
+            problem = f"the list of erased agents is gone, or not that of {manifest.name}"
+            raise BackupDamaged(self._path, f"{problem}; put its copy back")
+
     def among(self, names: Iterable[Name], behind: int) -> list[Name]:
         """Return those of the names that were erased behind a commit."""
         kept = self._read()
@@ -93,6 +107,14 @@ class ErasedNames:
     def _hash(salt: str, kind: str, key: str) -> str:
         text = msgspec.json.encode((salt, kind, key))
         return hashlib.sha256(text).hexdigest()
+
+
+def _digest(kept: ErasureList, count: int) -> str:
+    """Return the digest of the first so many erasures; empty for none."""
+    if not count:
+        return ""
+    data = msgspec.json.encode((kept.salt, kept.erased[:count], count))
+    return hashlib.sha256(data).hexdigest()
 
 
 def erased_in(path: Path) -> list[tuple[str, str, int]]:

@@ -150,6 +150,12 @@ class Folder:
             else:
                 self.place.remove(f"{name}{_PIN}")
 
+    def move_pin(self, name: str, to: str) -> None:
+        """Let another backup be pinned for the same reason, and one not any longer."""
+        if why := self._pinned(name):
+            self.pin(to, why)
+            self.pin(name, "")
+
     def _pinned(self, name: str) -> str:
         mark = f"{name}{_PIN}"
         try:

@@ -132,6 +132,8 @@ class _Again:
             if schema and agent in self._names
         }
         """What agents of a kind have, for those that are gone by then."""
+        self._erased = set(erased_numbers(target))
+        """Agents that were taken out of the backup: they have no state to go on from."""
         self._target = target
         self._source = source.location
 
@@ -143,7 +145,9 @@ class _Again:
             agent=row.agent, version=row.version,
         )  # fmt: skip
         made.sequence, made.previous = row.sequence, row.previous
-        if row.agent:
+        if row.agent in self._erased:
+            made.agent = 0
+        elif row.agent:
             self._state(made, row, read_delta(row.delta))
         changes = list(_changes(_read_shared(row.delta)))
         if changes:
@@ -197,6 +201,13 @@ def names(store: SqliteReader) -> Iterator[tuple[int, tuple[str, str]]]:
         for table in ("tombstones", "agents"):
             for agent, kind, key in fetch(connection, f"SELECT agent, kind, key FROM {table}"):  # noqa: S608
                 yield agent, (kind, key)
+
+
+def erased_numbers(store: SqliteReader) -> Iterator[int]:
+    """Iterate over the numbers of the agents of a store that were erased."""
+    with store.reading() as connection:
+        for (agent,) in fetch(connection, "SELECT agent FROM tombstones WHERE erased"):
+            yield agent
 
 
 def schemas(store: SqliteReader) -> Iterator[tuple[int, int]]:

@@ -64,6 +64,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     parts: tuple[StoredPart, ...]
     """The pages; the last one says which these are."""
     note: str = ""
+    erasures: int = 0
+    """How many erasures the list beside the backups had."""
+    erased: str = ""
+    """The digest of these; empty where there were none."""
 
     @property
     def full(self) -> bool:

@@ -41,7 +41,7 @@ Move = Callable[[StateCopy], None]
 
 
 @dataclass(slots=True)
-class Counts:
+class PartCounts:
     """What was done, in numbers."""
 
     changed: int = 0
@@ -76,7 +76,7 @@ class Bringing:
 
 def bring_back(
     target: SqliteStore, counters: Counters, then: SqliteReader, part: Selection, how: Bringing
-) -> Counts:
+) -> PartCounts:
     """Make a part of a store what it was in ``then``: one transaction, all of it or nothing.
 
     ``target`` is owned, ``counters`` are what its lease gave. What is not in ``then``, of a kind or
@@ -106,7 +106,7 @@ class _Part:
     def __init__(
         self, here: SqliteReader, counters: Counters, then: SqliteReader, how: Bringing
     ) -> None:
-        self.counts = Counts()
+        self.counts = PartCounts()
         self._here = here
         self._then = then
         self._how = how
@@ -253,7 +253,7 @@ class _Part:
         made.status, made.reason = head.status, head.reason
         tombstone: Row = (head.agent, kind, key, made.version, self._how.now, 0, made.sequence)
         effects = made.with_effects()
-        keys = _keys(self._here, Scope.agent(kind, key))
+        keys = keys_in(self._here, Scope.agent(kind, key))
         effects.rows = [
             Change(TOMBSTONES, tombstone[:1], tombstone),
             *(Change(SCOPED, place, None) for place in keys),
@@ -263,7 +263,7 @@ class _Part:
         yield made
 
     def _scope(self, scope: Scope) -> Iterator[Commit]:
-        before, after = _keys(self._here, scope), _keys(self._then, scope)
+        before, after = keys_in(self._here, scope), keys_in(self._then, scope)
         changes = [Change(SCOPED, place, None) for place in before.keys() - after.keys()]
         for place, row in after.items():
             now = before.get(place)
@@ -362,7 +362,7 @@ def _default(store: SqliteReader, now: StateCopy, then: StateCopy, name: str) ->
     return ""
 
 
-def _keys(store: SqliteReader, scope: Scope) -> dict[Key, Row]:
+def keys_in(store: SqliteReader, scope: Scope) -> dict[Key, Row]:
     """Return the keys of a scope."""
     found: dict[Key, Row] = {}
     after: Row | None = None

@@ -108,6 +108,7 @@ def recover(folder: Folder, point: RecoveryPoint, target: Path, work: Recovering
 
 def _erased_again(folder: Folder, draft: Path, found: Recovered, work: Recovering) -> Recovered:
     """Erase the agents in a draft that were erased behind its last commit."""
+    ErasedNames(folder.place).refuse_lost(folder.file(folder.newest()).manifest)
     there = names_in(draft)
     wanted = set(ErasedNames(folder.place).among(there, found.last))
     if work.store is not None:

@@ -16,14 +16,14 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from .records import Commit, Effects, Message
-from .shared_tables import HOOK_PINS, HOOK_QUEUE, POSTINGS, REPLAY_SCHEDULES
+from .shared_tables import BACKUP_SCHEDULES, HOOK_PINS, HOOK_QUEUE, POSTINGS, REPLAY_SCHEDULES
 from .tables import Change, Row, Table, Value
 
 Event: TypeAlias = tuple[Any, ...]
 """The sequence of a commit, a verb, and what it is about."""
 SENT, CONSUMED, SET, CANCELLED, DIED, REVIVED, DELETED, PUT, GONE = "+-tTdDxrR"
 """The verbs: of mail, of timers, of dead letters, of agents, of rows of declared tables."""
-KEPT: Final = (HOOK_QUEUE, HOOK_PINS, REPLAY_SCHEDULES)
+KEPT: Final = (HOOK_QUEUE, HOOK_PINS, REPLAY_SCHEDULES, BACKUP_SCHEDULES)
 """The declared tables whose rows come and go, and are not in the journal."""
 _SEALED: Final = "perdure:"
 """What begins a sealed or signed value: those stand where they can be sealed again, only."""

@@ -339,12 +339,17 @@ Up to the batch's last commit; ``first`` is the first one of which it has someth
 store itself, and trimmed with the journal.
 """
 
+BACKUP_SCHEDULES: Final = Table(
+    "backup_schedules", (Column("folder"), Column("schedule", "json")), key=1, journaled=False
+)
+"""When backups are made where."""
+
 SHARED_TABLES: Final = (
     SCOPED, OWNERS, GRANTS, BOUNDARIES, ISOLATED, AUDIT, AUDIT_ANCHOR, AUDIT_CAUSES, SESSIONS,
     ARTIFACTS, ARTIFACT_NAMES, ARTIFACT_TAGS, LINEAGE, ARTIFACT_USES, CONTENTS, CONTENT_PARTS,
     CHUNKS, PROGRESS, TOMBSTONES, HOOK_RUNS, HOOK_QUEUE, HOOK_SEGMENTS, HOOK_PINS, TRACES,
     REPLAY_SCHEDULES, REPLAY_RESULTS, ATTEMPTS, LEFTOVERS, FORMATS, SCHEMAS,
-    POSTINGS,
+    POSTINGS, BACKUP_SCHEDULES,
 )  # fmt: skip
 
 NUMBERED: Final = tuple(table for table in SHARED_TABLES if table.numbers)

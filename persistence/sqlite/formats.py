@@ -19,6 +19,7 @@ from ..records.shared_tables import (
     ATTEMPTS,
     AUDIT,
     AUDIT_CAUSES,
+    BACKUP_SCHEDULES,
     FORMATS,
     HOOK_PINS,
     HOOK_QUEUE,
@@ -65,7 +66,7 @@ _BLOCKS: Final = (
 _HISTORY: Final = (HOOK_RUNS, HOOK_QUEUE, HOOK_SEGMENTS, HOOK_PINS)
 _NEW_IN_2: Final = (FORMATS, TRACES, REPLAY_SCHEDULES, REPLAY_RESULTS)
 _NEW_IN_3: Final = (SCHEMAS, ATTEMPTS, LEFTOVERS, AUDIT_CAUSES)
-_NEW_IN_4: Final = (POSTINGS,)
+_NEW_IN_4: Final = (POSTINGS, BACKUP_SCHEDULES)
 _INDEXES: Final = ("journal_leads", f"{AUDIT.name}_correlation_number")
 _CHAINS: Final = "CREATE INDEX IF NOT EXISTS idx_journal_correlation ON journal (correlation)"
 _LATEST: Final = "SELECT coalesce(max(sequence), 0) FROM journal"

@@ -66,6 +66,7 @@ def test_no_byte_may_change(tmp_path: Path, which: int, keys: StaticKeys | None)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3_600)
 @pytest.mark.parametrize("which", [0, 1])
 @pytest.mark.parametrize("keys", [None, KEYS], ids=["plain", "encrypted"])
 def test_not_one_byte_may_change(tmp_path: Path, which: int, keys: StaticKeys | None) -> None:

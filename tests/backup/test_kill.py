@@ -81,6 +81,7 @@ def test_a_kill_leaves_the_old_state_or_the_new(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3_600)
 def test_many_kills_leave_the_old_state_or_the_new(tmp_path: Path) -> None:
     """The same a hundred times."""
     attack(tmp_path, 100)

@@ -8,6 +8,7 @@ import pytest
 from perdure import AgentSystem, Backup, BackupRetention, Backups, VirtualClock
 from perdure.persistence.errors import ConfigurationError
 from tests.backup.stores import Ledger, fill
+from tests.cli.commands import invoke, records
 from tests.kit.deadline import DEADLINE
 
 NOW = 1_790_000_000.0
@@ -48,6 +49,36 @@ def test_backups_come_by_themselves(tmp_path: Path) -> None:
         done = {entry.operation for entry in system.audit.each()}
         assert {"backup.schedule", "backup.create", "backup.remove"} <= done
     Backups(folder).verify()
+
+
+def test_a_schedule_is_stored(tmp_path: Path) -> None:
+    """The next opening goes on with it; a copy of the store does not; it is taken away again."""
+    path, folder = tmp_path / "ledger.db", tmp_path / "backups"
+    fill(path, 1)
+    clock = VirtualClock(NOW)
+    with opened(path, clock) as system:
+        system.backup.schedule(folder, every=3600.0, keep=BackupRetention(newest=3))
+        due(system, clock, folder, NOW)
+    with opened(path, clock) as system:
+        assert [each.every for each in system.backup.schedules()] == [3600.0]
+        clock.advance(3600.0)
+        assert len(due(system, clock, folder, NOW + 3600.0)) == 2
+    Backups(folder).restore(tmp_path / "copy.db")
+    clock.advance(7200.0)
+    with opened(tmp_path / "copy.db", clock) as system:
+        for _ in range(10):
+            assert system.idle(DEADLINE)
+            clock.advance(600.0)
+        assert len(Backups(folder).list()) == 2
+    (listed,) = records("backup", "schedule", folder, "--store", path)
+    assert (listed["folder"], listed["keep"]["newest"]) == (str(folder), 3)
+    assert invoke("backup", "unschedule", folder, "--store", path).exit_code == 0
+    assert invoke("backup", "unschedule", folder, "--store", path).exit_code == 5
+    records("backup", "schedule", folder, "--store", path, "--every", "7200", "--daily", "2")
+    with opened(path, clock) as system:
+        (again,) = system.backup.schedules()
+        assert (again.every, again.keep) == (7200.0, BackupRetention(daily=2))
+        assert "backup.unschedule" in {entry.operation for entry in system.audit.each()}
 
 
 @pytest.mark.parametrize("when", [{"every": 3600.0}, {"cron": "0 3 * * *"}])

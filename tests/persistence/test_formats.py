@@ -46,7 +46,8 @@ from tests.kit.deadline import DEADLINE
 DUMP = Path(__file__).with_name("format_1.sql")
 LAST = 16
 """The newest commit that the earlier release has made."""
-BACK_TO_2 = """DROP TABLE postings; DROP TABLE schemas; DROP TABLE attempts; DROP TABLE leftovers;
+BACK_TO_2 = """DROP TABLE postings; DROP TABLE backup_schedules;
+DROP TABLE schemas; DROP TABLE attempts; DROP TABLE leftovers;
 DROP TABLE audit_causes; DROP TABLE hook_runs;
 CREATE TABLE hook_runs (sequence INTEGER NOT NULL, time REAL NOT NULL, runs TEXT NOT NULL,\
  crc INTEGER NOT NULL, PRIMARY KEY (sequence));

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from operator import attrgetter
 from typing import Final
+
+import msgspec
 
 from ...backups import Backups
 from ...persistence.backup.bringing import BroughtBack
@@ -16,12 +18,15 @@ from ...persistence.backup.recovery import Recovered
 from ...persistence.backup.retention import BackupRetention
 from ...persistence.errors import ConfigurationError
 from ...persistence.names.scope import Scope
-from ..terminal.exits import ExitCode
+from ...system_backups import BackupSchedule, schedules_in
+from ...url import open_reader
+from ..terminal.exits import ExitCode, NotFound
 from ..terminal.listing import Lines, behind, show
 from ..terminal.options import BackupAction, Listing
 from ..terminal.screen import Screen, print_json, working
 from ..terminal.text import moment, seconds_of, size
 from .keys import provider_of
+from .owned import owned
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -69,6 +74,15 @@ class PartOptions:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class ScheduleOptions:
+    """When backups are made."""
+
+    every: float | None = None
+    cron: str | None = None
+    full_every: int = 7
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class BackupCommand:
     """What was asked for."""
 
@@ -86,6 +100,7 @@ class BackupCommand:
     time: str | None = None
     in_place: bool = False
     part: PartOptions = PartOptions()
+    when: ScheduleOptions = ScheduleOptions()
 
     def backups(self) -> Backups:
         """Return the backups it is about."""
@@ -282,6 +297,61 @@ def _pinned(asked: BackupCommand, change: Callable[[Backups, str], object]) -> E
     return ExitCode.DONE
 
 
+def _schedule(asked: BackupCommand) -> ExitCode:
+    if not asked.store or asked.name is not None:
+        raise ConfigurationError("`backup schedule` needs --store, and takes no NAME")
+    when, keep = asked.when, asked.kept
+    if when.every is None and when.cron is None:
+        return _schedules(asked)
+    rules = None if keep == PruneRules() else keep.rules()
+    with owned(asked.store) as system:
+        made = system.backup.schedule(
+            asked.folder, every=when.every, cron=when.cron, full_every=when.full_every, keep=rules
+        )
+    _say_schedules(asked, [made])
+    return ExitCode.DONE
+
+
+def _schedules(asked: BackupCommand) -> ExitCode:
+    with closing(open_reader(asked.store)) as reader:
+        _say_schedules(asked, schedules_in(reader))
+    return ExitCode.DONE
+
+
+def _say_schedules(asked: BackupCommand, found: list[BackupSchedule]) -> None:
+    if asked.listing.json:
+        for each in found:
+            print_json(msgspec.to_builtins(each))
+        return
+    rows = [
+        (each.folder, each.cron or f"every {each.every:g} s", str(each.full_every), str(each.keep))
+        for each in found
+    ]
+    columns = [("FOLDER", "name"), ("WHEN", "word"), ("FULL", "number"), ("KEPT", "value")]
+    Screen().table(columns, rows)
+
+
+def _unschedule(asked: BackupCommand) -> ExitCode:
+    if not asked.store:
+        raise ConfigurationError("`backup unschedule` needs --store")
+    with owned(asked.store) as system:
+        there = system.backup.unschedule(asked.folder)
+    if not there:
+        raise NotFound(f"there is no schedule of backups in {asked.folder}")
+    return ExitCode.DONE
+
+
+def _rewrite(asked: BackupCommand) -> ExitCode:
+    with _told() as tell:
+        done = asked.backups().rewrite(tell=tell)
+    for each in done:
+        if asked.listing.json:
+            print_json(dataclasses.asdict(each))
+        else:
+            Screen().say(f"{each.before} is {each.name} now, without {each.erased} agents")
+    return ExitCode.DONE
+
+
 def record(backup: Backup) -> dict[str, object]:
     """Return a backup for programs."""
     return dataclasses.asdict(backup)
@@ -303,6 +373,9 @@ _ACTIONS: Final[dict[BackupAction, Callable[[BackupCommand], ExitCode]]] = {
     BackupAction.PRUNE: _prune,
     BackupAction.PIN: _pin,
     BackupAction.UNPIN: _unpin,
+    BackupAction.SCHEDULE: _schedule,
+    BackupAction.UNSCHEDULE: _unschedule,
+    BackupAction.REWRITE: _rewrite,
 }
 _LINES: Final[Lines[Backup]] = Lines(
     columns=[

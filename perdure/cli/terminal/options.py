@@ -162,6 +162,9 @@ class BackupAction(enum.StrEnum):
     PRUNE = "prune"
     PIN = "pin"
     UNPIN = "unpin"
+    SCHEDULE = "schedule"
+    UNSCHEDULE = "unschedule"
+    REWRITE = "rewrite"
 
 
 class ScriptAction(enum.StrEnum):
