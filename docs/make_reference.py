@@ -208,6 +208,7 @@ PAGES: Final = (
             "BroughtBack",
             "PartCounts",
             "Destination",
+            "BackupDraft",
             "S3Bucket",
             "RewrittenBackup",
         ),

@@ -87,7 +87,7 @@ if TYPE_CHECKING:
     from .persistence.audit.entries import AuditEntry
     from .persistence.audit.verification import AuditReport, Fault
     from .persistence.backup.bringing import BroughtBack
-    from .persistence.backup.destination import Destination
+    from .persistence.backup.destination import BackupDraft, Destination
     from .persistence.backup.folder import Backup
     from .persistence.backup.part import PartCounts
     from .persistence.backup.recovery import Recovered
@@ -196,6 +196,7 @@ __all__ = [
     "AutoSave",
     "Backoff",
     "Backup",
+    "BackupDraft",
     "BackupRetention",
     "BackupSchedule",
     "BackupVerdict",
@@ -419,6 +420,7 @@ _HOMES: Final = {
     "AutoSave": ".lifecycle.durability",
     "Backoff": ".lifecycle.backoff",
     "Backup": ".persistence.backup.folder",
+    "BackupDraft": ".persistence.backup.destination",
     "BackupRetention": ".persistence.backup.retention",
     "BackupSchedule": ".system_backups",
     "BackupVerdict": ".persistence.backup.retention",

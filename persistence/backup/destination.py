@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol, runtime_checkable
 
 
-class Draft(Protocol):
+class BackupDraft(Protocol):
     """A file on its way: nobody finds it before it is published."""
 
     def write(self, data: bytes) -> object:
@@ -38,7 +38,7 @@ class Destination(Protocol):
     def put(self, name: str, data: bytes) -> None:
         """Write a small file, which is there as it was or as it shall be, also after power loss."""
 
-    def draft(self, name: str) -> AbstractContextManager[Draft]:
+    def draft(self, name: str) -> AbstractContextManager[BackupDraft]:
         """Begin a file, which is gone after the block unless it was published."""
 
     def remove(self, name: str) -> None:

@@ -20,6 +20,7 @@ from typing import Any, Final, Self
 import msgspec
 
 from ..errors import ConfigurationError
+from .destination import BackupDraft
 
 _LOCK: Final = "lock"
 _READER: Final = "reader-"
@@ -96,7 +97,7 @@ class S3Bucket:
         with self._asking():
             self._work.put(self._store, name, data)
 
-    def draft(self, name: str) -> _Upload:
+    def draft(self, name: str) -> contextlib.AbstractContextManager[BackupDraft]:
         """Begin an object."""
         return _Upload(self, name)
 

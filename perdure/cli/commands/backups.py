@@ -327,8 +327,9 @@ def _say_schedules(asked: BackupCommand, found: list[BackupSchedule]) -> None:
         (each.folder, each.cron or f"every {each.every:g} s", str(each.full_every), str(each.keep))
         for each in found
     ]
-    columns = [("FOLDER", "name"), ("WHEN", "word"), ("FULL", "number"), ("KEPT", "value")]
-    Screen().table(columns, rows)
+    Screen().table(
+        [("FOLDER", "name"), ("WHEN", "word"), ("FULL", "number"), ("KEPT", "value")], rows
+    )
 
 
 def _unschedule(asked: BackupCommand) -> ExitCode:
