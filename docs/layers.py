@@ -26,6 +26,7 @@ ROOMS: Final = (
     "persistence/upkeep",
     "persistence/schema",
     "persistence/backup",
+    "persistence/salvage",
     "hooks",
     "hooks/history",
     "hooks/timeline",

@@ -9,6 +9,7 @@
     │   ├── StoreOwned (PermissionError)     another owner holds the store's lease
     │   ├── Fenced (PermissionError)         this owner's lease was taken over
     │   ├── StoreWentBack (RuntimeError)     the store has lost commits that were durable
+    │   ├── SalvageFailed (RuntimeError)     no new store could be made of a damaged one
     │   ├── NotAStore (ValueError)           the file is something else
     │   ├── StoreTooNew (ValueError)         written by a newer release
     │   ├── IncompatibleSchema (ValueError)  classes cannot read what the store holds
@@ -229,6 +230,10 @@ class StoreWentBack(StoreError, RuntimeError):
         """The last commit that is there."""
         self.seen = seen
         """A later one that was durable."""
+
+
+class SalvageFailed(StoreError, RuntimeError):
+    """Say that no new store could be made of a damaged one, which is as it was; none is left."""
 
 
 class NotAStore(StoreError, ValueError):

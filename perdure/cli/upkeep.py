@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .terminal.exits import ExitCode
-from .terminal.options import AsJson, DoctorAction, GrowthAction, Listing, Store
+from .terminal.options import AsJson, DoctorAction, GrowthAction, Listing, Store, text
 
 
 def growth(
@@ -40,18 +40,47 @@ def doctor(
         DoctorAction, typer.Argument(metavar="ACTION", help="What to show.")
     ] = DoctorAction.REPORT,
     *,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Make a new store of all that is whole in this one.")
+    ] = False,
+    target: Annotated[
+        str,
+        typer.Option(
+            "--to", metavar="FILE", callback=text, show_default="STORE-repaired",
+            help="With --repair: the new file.",
+        ),
+    ] = "",
+    backups: Annotated[
+        str,
+        typer.Option(
+            metavar="FOLDER", callback=text, show_default=False,
+            help="With --repair: where to look for what is lost.",
+        ),
+    ] = "",
     listing: Listing,
-) -> ExitCode:
-    """Examine a store for damage.
+) -> ExitCode:  # fmt: skip
+    """Examine a store for damage, or make a new one of what is whole in it.
 
     Reads every row and changes nothing: every checksum, the file's structure, the owner. The exit
     code is 1 if something is damaged. `findings` lists what is, numbered; there is no --newest.
+    Each finding has a code; the runbook (docs/guides/runbook.md) has a section for each.
+
+    `--repair` reads a damaged file page by page, also one that SQLite does not open, and writes
+    all rows that prove themselves by their checksums into a new file; the damaged one is not
+    written to, and nobody may have it open. What is lost is taken from the journal where that has
+    it, and named where it has not. The new file is there when the doctor finds it healthy. The exit
+    code is 1 if something is lost.
 
     \b
     perdure doctor --store desk.db
     perdure doctor --store desk.db --json | jq .healthy
     perdure doctor findings --limit 1000 --store desk.db
+    perdure doctor --repair --to desk-again.db --backups backups --store desk.db
     """
+    if repair or target or backups:
+        from .commands.repair import RepairCommand, repair_store
+
+        return repair_store(RepairCommand(store, action, target, backups, listing), wanted=repair)
     from .commands.doctor import examine_store
 
     return examine_store(store, action, listing)

@@ -149,7 +149,7 @@ class _Again:
             made.agent = 0
         elif row.agent:
             self._state(made, row, read_delta(row.delta))
-        changes = list(_changes(_read_shared(row.delta)))
+        changes = list(changes_in(_read_shared(row.delta)))
         if changes:
             made.with_effects().rows = changes
         if row.message:
@@ -260,7 +260,8 @@ def shape_after(shape: Shape, delta: JournalDelta) -> dict[str, int | None]:
     return found
 
 
-def _changes(delta: SharedDelta) -> Iterator[Change]:
+def changes_in(delta: SharedDelta) -> Iterator[Change]:
+    """Iterate over the rows that a journaled delta writes or deletes."""
     for name, keys in delta.gone.items():
         table = _BY_NAME[name]
         for key in keys:

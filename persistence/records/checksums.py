@@ -66,12 +66,21 @@ def of_record(record: Sequence[object]) -> int:
     return _crc32(_encode(record))
 
 
+_NUMBERS: Final[dict[Callable[..., int], tuple[int, ...]]] = {
+    of_field: (0,), of_base: (0,), of_item: (0, 2), of_entry: (0,),
+}  # fmt: skip
+"""Where the numbers stand that a checksum is multiplied with."""
+
+
 def intact(checksum: Callable[..., int], *row_and_crc: object) -> bool:
     """Tell whether a row, given with its checksum last, is as it was written.
 
-    Damage may have changed the types of its values, too; those no checksum can be made of.
+    Damage may have changed the types of its values, too; those no checksum can be made of. A text
+    in the place of a number least of all: it would be repeated that often, in gigabytes.
     """
     *row, crc = row_and_crc
+    if not all(isinstance(row[at], int) for at in _NUMBERS.get(checksum, ())):
+        return False
     try:
         return checksum(*row) == crc
     except (TypeError, AttributeError, ValueError):
