@@ -60,12 +60,23 @@ def _in_backup(folder: Folder, name: str, losses: Sequence[Loss]) -> list[Loss]:
         path = Path(room) / "store.db"
         compose(folder.chain(name), path, keys=None)
         with closing(reading(path)) as connection:
+            named = (_with_name(connection, loss) for loss in losses)
             return [
                 replace(loss, backup=name)
                 if loss.outcome != RESTORED and not loss.backup and _has(connection, loss)
                 else loss
-                for loss in losses
+                for loss in named
             ]
+
+
+def _with_name(connection: sqlite3.Connection, loss: Loss) -> Loss:
+    """Return a loss with the name of its agent, where only its number was known."""
+    word, _, number = loss.name.partition(" ")
+    if loss.what != "agent" or loss.kind or word != "number":
+        return loss
+    query = "SELECT kind, key FROM agents WHERE agent = ?"
+    found = connection.execute(query, (int(number),)).fetchone()
+    return loss if found is None else replace(loss, kind=found[0], key=found[1])
 
 
 def _has(connection: sqlite3.Connection, loss: Loss) -> bool:

@@ -38,14 +38,6 @@ class FoundRow(NamedTuple):
     """On which it stands."""
 
 
-class FoundEntry(NamedTuple):
-    """An entry of an index."""
-
-    name: str
-    """Of the index."""
-    values: tuple[Any, ...]
-
-
 @dataclass(slots=True)
 class LostPage:
     """A page that cannot be read as what it should be, or a part of it that cannot."""
@@ -114,13 +106,11 @@ class Forest:
             if rows:
                 self._seen.add(page.number)
 
-    def entries(self, tables: set[str]) -> Iterator[FoundEntry]:
-        """Iterate over the entries of the indexes of some tables; after ``rows``."""
-        roots = {row.name: row.root for row in self.schema if row.type == "index"}
-        for name, form in index_forms().items():
-            if form.table in tables and name in roots:
-                for page in self._walk(roots[name], name, keyed=True, again=True):
-                    yield from (FoundEntry(name, cell.values) for cell in page.cells)
+    def entries(self, index: str) -> Iterator[tuple[Any, ...]]:
+        """Iterate over the entries of an index; after ``rows``."""
+        root = next((r.root for r in self.schema if (r.type, r.name) == ("index", index)), 0)
+        for page in self._walk(root, index, keyed=True, again=True):
+            yield from (cell.values for cell in page.cells)
 
     def indexed(self) -> set[str]:
         """Return the tables of which an index that is whole says which rows they had."""
@@ -153,6 +143,8 @@ class Forest:
                     continue
             for what in page.faults:
                 self._lose(number, name, what, again=again)
+            if number != root and not page.cells and not page.children:
+                self._lose(number, name, "it is empty", again=again)
             waiting += reversed(page.children)
             yield page
 
@@ -176,6 +168,9 @@ class Forest:
                 yield found
                 if found.good and page.kind in (LEAF, KEY_LEAF):
                     key = tuple(found.row[at] for at in form.key)
+                    ordered = form.keyed or form.numbered
+                    if ordered and last is not None and order(key) <= order(last):
+                        self._lose(page.number, form.name, "its rows are out of order", again=False)
                     for lost in self.lost[told:]:
                         lost.after, lost.before = last, key
                     last, told = key, len(self.lost)

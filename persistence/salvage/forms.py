@@ -60,6 +60,11 @@ class Form:
     """Its rows are kept by their key."""
     good: Judge
 
+    @property
+    def key_names(self) -> tuple[str, ...]:
+        """The columns of its primary key."""
+        return tuple(self.columns[at] for at in self.key)
+
     def row(self, number: int, values: Sequence[Any]) -> Row | None:
         """Return the row that a cell is; None if it has not as many values."""
         if len(values) != len(self.columns):

@@ -68,6 +68,8 @@ class Heads:
             why = "its row fails its checksum"
             self._draft.quarantine(number, "(head)", left, why)
         if head is None:
+            if self._draft.one("SELECT 1 FROM agents WHERE kind = ? AND key = ?", name) is not None:
+                return  # its number in the index is what is damaged
             self._losses.add("agent", LOST, *name, why="its head is lost, and all that it had")
             return
         shape, crc = self._shape_left(number, left)

@@ -27,6 +27,8 @@ _LOG_HEAD: Final = struct.Struct(">8I")
 _FRAME: Final = struct.Struct(">6I")
 _LOG_MAGIC: Final = 0x377F0682
 """Less its last bit, which says in which order the bytes of its sums were taken."""
+_DAMAGED: Final = 0
+"""Stands for the place of a page in the log that is damaged there: what the file has is older."""
 _SAMPLE: Final = 200
 """Pages that are looked at to find out their size."""
 _MASK: Final = 0xFFFFFFFF
@@ -51,9 +53,9 @@ class Image:
         """
         self.faults: list[Fault] = []
         self.torn = False
-        """A part of the log is lost, so pages may be of different moments."""
+        """The log is lost, so pages may be of different moments."""
         self.lost_frames = 0
-        """Pages in the log behind the place where it is damaged."""
+        """Pages at the end of the log that cannot be used, and with them the commits in them."""
         self._file = file
         self._log: int | None = None
         self._frames: dict[int, int] = {}
@@ -83,8 +85,10 @@ class Image:
             os.close(self._log)
 
     def page(self, number: int) -> bytes:
-        """Return a page, numbered from 1; what is cut off of it comes as zeros."""
+        """Return a page, numbered from 1; what is cut off or damaged in the log comes as zeros."""
         frame = self._frames.get(number)
+        if frame == _DAMAGED:
+            return bytes(self.page_size)
         if frame is not None and self._log is not None:
             return os.pread(self._log, self.page_size, frame)
         data = os.pread(self._file, self.page_size, (number - 1) * self.page_size)
@@ -139,37 +143,45 @@ class Image:
         order = ">" if magic & 1 else "<"
         sums = _summed(head[:24], (0, 0), order)
         if magic & ~1 != _LOG_MAGIC or page_size != self.page_size or sums != (first, second):
-            self._cut(0, size, "its beginning is damaged")
+            self._cut(size, "its beginning is damaged")
             return
         step = _FRAME.size + self.page_size
         pending: dict[int, int] = {}
         for at in range(32, size, step):
             data = os.pread(self._log, step, at)
             if len(data) < step:
-                self._cut(at, size, "it ends in the middle of a page")
                 break
             number, pages, *frame_salts, first, second = _FRAME.unpack_from(data)
-            if frame_salts != salts:  # what is left of the log's last use
-                behind = os.pread(self._log, _FRAME.size, at + step)
-                if len(behind) == _FRAME.size and [*_FRAME.unpack(behind)[2:4]] == salts:
-                    self._cut(at, size, "a page in it is damaged")
-                break
+            if frame_salts != salts and not self._goes_on(at + step, salts):
+                break  # what is left of the log's last use
             sums = _summed(data[24:], _summed(data[:8], sums, order), order)
-            if sums != (first, second) or not number:
-                self._cut(at, size, "a page in it is damaged")
-                break
-            pending[number] = at + _FRAME.size
-            if pages:
+            good = sums == (first, second) and frame_salts == salts
+            sums = (first, second)  # so those behind a damaged one can be told from damaged ones
+            pending[number] = at + _FRAME.size if good else _DAMAGED
+            if good and pages:
                 self._frames |= pending
                 pending, self.pages = {}, pages
+        self._note_damaged(pending)
 
-    def _cut(self, at: int, size: int, why: str) -> None:
-        step = _FRAME.size + self.page_size
-        self.lost_frames = max(0, -(-(size - max(at, 32)) // step))
+    def _goes_on(self, at: int, salts: list[int]) -> bool:
+        """Tell whether the page in the log behind one is of the log as it is used now."""
+        assert self._log is not None
+        data = os.pread(self._log, _FRAME.size, at)
+        return len(data) == _FRAME.size and [*_FRAME.unpack(data)[2:4]] == salts
+
+    def _note_damaged(self, pending: dict[int, int]) -> None:
+        """Note what is damaged in the log: pages of it, or the end with the commits in it."""
+        for number, place in self._frames.items():
+            if place == _DAMAGED:
+                self._note("the log", f"the newest copy of page {number:,} is damaged")
+        if _DAMAGED in pending.values():
+            self.lost_frames = len(pending)
+            self._note("the log", f"its end is damaged: {len(pending):,} pages cannot be used")
+
+    def _cut(self, size: int, why: str) -> None:
+        self.lost_frames = max(0, (size - 32) // (_FRAME.size + self.page_size))
         self.torn = True
-        self._note(
-            "the log", f"{why}, at byte {at:,}; {self.lost_frames:,} pages in it cannot be used"
-        )
+        self._note("the log", f"{why}; {self.lost_frames:,} pages in it cannot be used")
 
 
 def _is_tree(page: bytes) -> bool:

@@ -14,8 +14,7 @@ from ..backup.progress import Progress, silent
 from ..backup.restore import drafted, publish, refuse_taken
 from ..errors import SalvageFailed, StoreOwned
 from ..records.journal import read_shape
-from ..records.shared_tables import NUMBERED, SHARED_TABLES
-from ..sqlite import tables
+from ..records.shared_tables import SHARED_TABLES
 from ..sqlite.reader import SqliteReader
 from ..store.lease import LeaseRecord, Owner
 from ..upkeep.doctor import examine
@@ -29,8 +28,8 @@ from .losses import LOST, PARTED, UNKNOWN, Count, Losses, Salvaged
 from .sharing import Shared, name_of, word
 from .states import Gaps, Whole
 
-_TOLD: int = 200
-"""Pages between two words about how far it is."""
+Place = tuple[str, str, str]
+"""Kind, key and name, as far as they are known."""
 
 
 def salvage(path: Path, target: Path, tell: Progress = silent) -> Salvaged:
@@ -72,10 +71,10 @@ class _Work:
         with drawn(path, location) as draft:
             with draft.together():
                 self._fill(forest, draft)
-            if not draft.one("SELECT count(*) FROM agents") and not self._anything(draft):
+            if not self._anything(draft) and not {row.name for row in forest.schema} & {*forms()}:
                 raise SalvageFailed(f"{self.path} holds no row of a store; restore a backup")
             self._mend(forest, draft, path)
-            rows = sum(draft.one(f"SELECT count(*) FROM {name}") for name in forms())  # noqa: S608
+            rows = sum(_count(draft, name) for name in forms())
             last = int(draft.one("SELECT coalesce(max(sequence), 0) FROM journal"))
             if self.losses.counts or forest.lost:
                 draft.run("VACUUM")
@@ -133,14 +132,13 @@ class _Work:
         if "journal" not in hurt:
             self.journal = int(draft.one("SELECT coalesce(max(sequence), 0) FROM journal"))
         with closing(SqliteReader(path)) as reader:
-            names = self._names(forest) if hurt & {"agents"} else {}
+            names = self._names(forest)
             with draft.together():
                 heads = Heads(draft, self.losses)
                 heads.mend((b.row for b in self.bad if b.table == "agents"), names)
             states = Whole(draft, reader, self.losses)
-            if hurt or self.image.torn or self.twice:
-                states.go_on()
-            gaps = self._gaps(forest, draft, hurt)
+            states.go_on()
+            gaps = self._gaps(forest, draft)
             for number in heads.made:
                 gaps[number].unsure = "journal" in hurt
             with draft.together():
@@ -148,9 +146,10 @@ class _Work:
             for number, each in sorted(gaps.items()):
                 states.mend(number, each)
             with draft.together():
-                states.number_behind(self._newest(draft))
+                if "journal" in hurt:
+                    states.number_behind(self._newest(draft))
                 self._mend_shared(forest, draft, hurt)
-                self._history(draft, hurt)
+                self._history(draft)
 
     def _hurt(self, forest: Forest) -> set[str]:
         """Return the tables that have lost something, or may have."""
@@ -162,15 +161,15 @@ class _Work:
     def _names(self, forest: Forest) -> dict[int, tuple[str, str]]:
         """Return the names of agents by number, from the index that finds them by name."""
         found: dict[int, tuple[str, str]] = {}
-        for entry in forest.entries({"agents"}):
-            match entry.values:
+        for values in forest.entries("sqlite_autoindex_agents_1"):
+            match values:
                 case (str() as kind, str() as key, int() as number):
                     found[number] = (kind, key)
                 case _:
                     pass
         return found
 
-    def _gaps(self, forest: Forest, draft: Draft, hurt: set[str]) -> defaultdict[int, Gaps]:
+    def _gaps(self, forest: Forest, draft: Draft) -> defaultdict[int, Gaps]:
         """Return what agents may lack, by their numbers."""
         gaps: defaultdict[int, Gaps] = defaultdict(Gaps)
         for found in self.bad:
@@ -179,9 +178,8 @@ class _Work:
                 key = place[0] if place else None
                 if isinstance(name, str) and isinstance(crc, int) and self._known(draft, agent):
                     gaps[agent].bad[found.table, name, key] = crc
-        if hurt & {"agents", "fields", "log_items"}:
-            for number in _incomplete(draft):
-                gaps[number]
+        for number in _incomplete(draft):
+            gaps.setdefault(number, Gaps())
         for lost in forest.lost:
             if lost.belongs_to == "map_entries":
                 for number in self._in_gap(draft, lost):
@@ -212,30 +210,34 @@ class _Work:
 
     @staticmethod
     def _newest(draft: Draft) -> int:
-        newest = [int(draft.one("SELECT coalesce(max(sequence), 0) FROM agents"))]
-        newest += (tables.latest_in(draft.connection, table) for table in NUMBERED)
-        return max(newest)
+        """Return the newest commit that anything knows of."""
+        columns = [("agents", "sequence")]
+        columns += [(table.name, table.sequence) for table in SHARED_TABLES if table.sequence]
+        query = "SELECT coalesce(max({1}), 0) FROM {0}"
+        return max(int(draft.one(query.format(*each))) for each in columns)
 
     def _mend_shared(self, forest: Forest, draft: Draft, hurt: set[str]) -> None:
         shared = Shared(draft, self.losses)
         bad: dict[str, set[Row]] = defaultdict(set)
         for found in self.bad:
             bad[found.table].add(self._key(found))
+        absent = self._absent(forest, draft, hurt)
 
         def may_be_lost(table: str, key: tuple[Any, ...]) -> bool:
-            if table not in hurt:
-                return False
-            pages = (p for p in forest.lost if p.belongs_to == table)
-            return self.image.torn or key in bad.get(table, ()) or any(p.covers(key) for p in pages)
+            if self.image.torn or key in bad[table] or key in absent.get(table, ()):
+                return True
+            return any(p.covers(key) for p in forest.lost if p.belongs_to == table)
 
-        if hurt - {*OF_AGENTS, "agents", "journal"}:
+        if self.image.torn or absent or hurt - {*OF_AGENTS, "agents", "journal"}:
             shared.from_journal(may_be_lost)
-        if hurt & {"artifacts", "artifact_names", "contents", "content_parts", "chunks"}:
-            shared.artifacts()
-        if hurt & {"audit", "audit_anchor"}:
-            shared.audit()
+        shared.artifacts(count=bool(hurt & {"artifacts", "artifact_names"}))
+        shared.audit()
         self._note_bad(draft)
-        self._note_indexed(forest, draft, hurt)
+        for table, keys in absent.items():
+            for key, place in keys.items():
+                if key not in bad[table] and not _is_there(draft, table, key):
+                    why = "the page that it was on is lost"
+                    self.losses.add(word(table), LOST, *place, why=why)
         self._note_unknown(forest, draft, hurt)
 
     @staticmethod
@@ -258,24 +260,27 @@ class _Work:
                 place = name_of(found.table, form.columns, found.row)
                 self.losses.add(word(found.table), PARTED, *place, why=reason)
 
-    def _note_indexed(self, forest: Forest, draft: Draft, hurt: set[str]) -> None:
-        """Name the rows that an index leads to and that are nowhere."""
-        named = {(b.table, self._key(b)) for b in self.bad}
-        for entry in forest.entries(hurt - {"agents", "journal"}):
-            form = index_forms()[entry.name]
-            if len(entry.values) != len(form.columns):
+    @staticmethod
+    def _absent(forest: Forest, draft: Draft, hurt: set[str]) -> dict[str, dict[Row, Place]]:
+        """Return the rows that an index leads to and that are nowhere, with their names.
+
+        An index has no checksums. One that has no more entries than its table has rows, where that
+        seems whole, is what is damaged.
+        """
+        found: dict[str, dict[Row, Place]] = defaultdict(dict)
+        for form in index_forms().values():
+            if form.table in {"agents", "journal"} or not form.complete:
                 continue
-            values = dict(zip(form.columns, entry.values, strict=True))
-            table = forms()[form.table]
-            names = [table.columns[at] for at in table.key]
-            if not all(name in values for name in names):
-                continue
-            key = tuple(values[name] for name in names)
-            if (form.table, key) in named or _is_there(draft, form.table, key):
-                continue
-            named.add((form.table, key))
-            place = name_of(form.table, tuple(values), tuple(values.values()))
-            self.losses.add(word(form.table), LOST, *place, why="the page that it was on is lost")
+            count, absent = 0, dict[Row, Place]()
+            for values in forest.entries(form.name):
+                count += 1
+                named = dict(zip(form.columns, values, strict=False))
+                key = tuple(named.get(name) for name in forms()[form.table].key_names)
+                if len(values) == len(form.columns) and not _is_there(draft, form.table, key):
+                    absent[key] = name_of(form.table, tuple(named), tuple(named.values()))
+            if absent and (form.table in hurt or count > _count(draft, form.table)):
+                found[form.table] |= absent
+        return found
 
     def _note_unknown(self, forest: Forest, draft: Draft, hurt: set[str]) -> None:
         """Name the lost pages of which nothing says what was on them."""
@@ -287,14 +292,15 @@ class _Work:
             if lost.belongs_to not in known:
                 what = word(lost.belongs_to) if lost.belongs_to else "rows of a page"
                 self.losses.add(what, UNKNOWN, why=_between(lost))
+        if self.image.lost_frames:
+            why = f"{self.image.lost_frames} pages of its log cannot be used"
+            self.losses.add("commits", UNKNOWN, why=why)
         for name in forest.of_others():
             why = "it is not perdure's: copy it from the damaged file, or from a backup"
             self.losses.add("table", LOST, "", name, why=why)
 
-    def _history(self, draft: Draft, hurt: set[str]) -> None:
+    def _history(self, draft: Draft) -> None:
         """Say of which agents entries of the journal are lost."""
-        if "journal" not in hurt:
-            return
         for kind, key, latest, first, last, count in draft.all(
             "SELECT kind, key, a.version, min(j.version), max(j.version), count(*)"
             " FROM agents a JOIN journal j ON j.agent = a.agent GROUP BY a.agent"
@@ -322,6 +328,10 @@ class _Work:
             str(self.path), location, self.image.pages, tuple(faults), rows, tuple(counts),
             tuple(self.losses.named), last, self.journal,
         )  # fmt: skip
+
+
+def _count(draft: Draft, table: str) -> int:
+    return int(draft.one(f"SELECT count(*) FROM {table}"))  # noqa: S608 - our own names
 
 
 def _is_there(draft: Draft, table: str, key: tuple[Any, ...]) -> bool:

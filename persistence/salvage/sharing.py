@@ -93,8 +93,8 @@ class Shared:
         query = "SELECT 1 FROM agents WHERE kind = ? AND key = ?"
         return self._draft.one(query, key[1:3]) is not None
 
-    def artifacts(self) -> None:
-        """Part artifacts whose bytes are lost, and count the others again."""
+    def artifacts(self, *, count: bool) -> None:
+        """Part artifacts whose bytes are lost; count the others again then, or if asked to."""
         broken = self._draft.all(
             "SELECT * FROM artifacts a WHERE NOT EXISTS (SELECT 1 FROM contents c"
             " WHERE c.content = a.content AND c.chunks = (SELECT count(*) FROM content_parts p"
@@ -109,12 +109,14 @@ class Shared:
                 self._draft.run(f"DELETE FROM {table} WHERE {column} = ?", row[:1])  # noqa: S608
             place = name_of("artifacts", ARTIFACTS.names, row)
             self._losses.add("artifact", LOST, *place, why="its bytes are lost")
-        self._draft.run("DELETE FROM content_parts WHERE chunk NOT IN (SELECT chunk FROM chunks)")
+        torn = "chunk NOT IN (SELECT chunk FROM chunks)"
+        self._draft.run(f"DELETE FROM content_parts WHERE {torn}")  # noqa: S608 - our own words
         self._draft.run(
             "DELETE FROM contents WHERE chunks <> (SELECT count(*) FROM content_parts p"
             " WHERE p.content = contents.content)"
         )
-        self._count_artifacts()
+        if broken or count:
+            self._count_artifacts()
 
     def _count_artifacts(self) -> None:
         """Have the counters of names, scopes and of the whole store say what is there."""
