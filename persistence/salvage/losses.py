@@ -78,11 +78,11 @@ class Salvaged:
     source: str
     target: str
     pages: int
-    faults: tuple[Fault, ...]
+    places: tuple[Fault, ...]
     """Places of the file that are not as they should be."""
     rows: int
     """Rows in the new store."""
-    counts: tuple[Count, ...]
+    tally: tuple[Count, ...]
     losses: tuple[Loss, ...]
     """The first of what was damaged."""
     last: int
@@ -95,4 +95,4 @@ class Salvaged:
     @property
     def whole(self) -> bool:
         """Tell whether everything that was in the store is in the new one."""
-        return all(each.outcome == RESTORED for each in self.counts)
+        return all(each.outcome == RESTORED for each in self.tally)

@@ -221,7 +221,7 @@ def kept(sound: Sound, hit: set[int], found: Salvaged, path: Path) -> None:
                     or (table in OF_ARTIFACTS and broken)
                     or (table.startswith("audit") and parted)
                 )
-                assert excused, (row, found.counts)
+                assert excused, (row, found.tally)
 
 
 def round_of(folder: Path, sound: Sound, harm: Harm, random: Random) -> None:
@@ -242,9 +242,9 @@ def round_of(folder: Path, sound: Sound, harm: Harm, random: Random) -> None:
     unsure = any(x.what in {"agent", "rows of a page"} and not x.kind for x in found.losses)
     for key, report in sound.reports.items():
         if key in reported:
-            assert reported[key] == report or key in excused, (key, found.counts)
+            assert reported[key] == report or key in excused, (key, found.tally)
         else:
-            assert key in excused or nameless or unsure, (key, found.counts)
+            assert key in excused or nameless or unsure, (key, found.tally)
 
 
 @pytest.mark.parametrize("harm", HARMS)
@@ -311,7 +311,7 @@ def test_a_healthy_store_comes_out_as_it_was(
         for step, number in steps:
             take(system, step, number)
     found = salvage(store, new)
-    assert (found.whole, found.faults, found.counts) == (True, (), ())
+    assert (found.whole, found.places, found.tally) == (True, (), ())
     assert tables(new) == tables(store)
 
 
@@ -340,8 +340,8 @@ def test_a_log_that_was_not_brought_in_counts(tmp_path: Path, seed: int) -> None
     place = len(log) - PAGE  # in the last page, which ends a transaction
     part = made(log[:place] + bytes([log[place] ^ 1]) + log[place + 1 :], "end.db")
     assert part.last < whole.last
-    assert [fault.where for fault in part.faults] == ["the log"]
-    assert [(each.what, each.outcome) for each in part.counts] == [("commits", UNKNOWN)]
+    assert [fault.where for fault in part.places] == ["the log"]
+    assert [(each.what, each.outcome) for each in part.tally] == [("commits", UNKNOWN)]
 
 
 def test_a_store_that_is_open_is_refused(tmp_path: Path) -> None:

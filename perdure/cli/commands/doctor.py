@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from ...persistence.errors import ConfigurationError
 from ...persistence.upkeep.doctor import LeaseState, Report, examine
+from ...persistence.upkeep.findings import NOTICES, RUNBOOK, Code, code_of, code_of_row, codes
 from ...url import open_reader
 from ..terminal.exits import ExitCode
 from ..terminal.listing import Lines, refuse_times, show
@@ -25,6 +26,8 @@ class Finding:
 
     number: int
     """Its place among the findings, from 1 up."""
+    code: str
+    """The section of the runbook."""
     where: str
     """The table, or what else it is part of."""
     kind: str
@@ -58,16 +61,18 @@ def examine_store(store: str, action: DoctorAction, listing: Listing) -> ExitCod
 
 def findings(report: Report) -> Iterator[Finding]:
     """Iterate over what is damaged, numbered: the file, the audit, then the rows."""
-    file = [("the file", "", "", complaint) for complaint in report.damage]
-    audit = [("audit", "", "", f"row {n} {what}" if n else what) for n, what in report.audit]
-    rows = [(row.table, row.kind, row.key, row.place) for row in report.bad]
-    for number, found in enumerate([*file, *audit, *rows], 1):
-        yield Finding(number, *found)
+    file = [(code_of(complaint), "the file", "", "", complaint) for complaint in report.damage]
+    audit = [
+        (Code.AUDIT, "audit", "", "", f"row {n} {what}" if n else what) for n, what in report.audit
+    ]
+    rows = [(code_of_row(row), row.table, row.kind, row.key, row.place) for row in report.bad]
+    for number, (code, *found) in enumerate([*file, *audit, *rows], 1):
+        yield Finding(number, code.value, *found)
 
 
 def record(report: Report) -> dict[str, Any]:
     """Return the report for programs."""
-    return {"healthy": report.healthy, **dataclasses.asdict(report)}
+    return {"healthy": report.healthy, "codes": codes(report), **dataclasses.asdict(report)}
 
 
 def _print(report: Report, screen: Screen, limit: int) -> None:
@@ -89,11 +94,8 @@ def _print(report: Report, screen: Screen, limit: int) -> None:
     if report.healthy:
         screen.say("Healthy: every checksum matches.", "bold green")
     else:
-        advice = (
-            "a system builds damaged pages and indexes again when it meets them, and agents fall"
-            " back on the journal where it holds a copy; else restore a backup."
-        )
-        screen.say(f"DAMAGED: {advice}", "bold red")
+        sections = ", ".join(code for code in codes(report) if code not in NOTICES)
+        screen.say(f"DAMAGED: what to do is in {RUNBOOK}: {sections}.", "bold red")
 
 
 def _print_damage(report: Report, screen: Screen, limit: int) -> None:
@@ -132,9 +134,9 @@ def _advice(*, wal_bug: bool) -> str:
 
 _FINDINGS: Final = Lines(
     columns=[
-        ("NUMBER", "number"), ("WHERE", "word"), ("KIND", "name"), ("KEY", "name"),
-        ("WHAT", "value"),
+        ("NUMBER", "number"), ("CODE", "word"), ("WHERE", "word"), ("KIND", "name"),
+        ("KEY", "name"), ("WHAT", "value"),
     ],
-    cells=attrgetter("number", "where", "kind", "key", "what"), record=dataclasses.asdict,
+    cells=attrgetter("number", "code", "where", "kind", "key", "what"), record=dataclasses.asdict,
     place=attrgetter("number"), none="no such findings",
 )  # fmt: skip

@@ -69,13 +69,13 @@ def _print(found: Salvaged, screen: Screen, limit: int) -> None:
         ("read", f"{found.pages:,} pages, {found.rows:,} rows kept, up to commit {found.last:,}"),
     ]
     screen.table([("", "word"), ("", "name")], pairs, head=False)
-    if found.faults:
-        screen.title("damaged places", f"{len(found.faults):,}")
-        for fault in found.faults[:limit]:
+    if found.places:
+        screen.title("damaged places", f"{len(found.places):,}")
+        for fault in found.places[:limit]:
             screen.say(f"  {fault.where}: {fault.what}")
-    if found.counts:
+    if found.tally:
         screen.title("what became of it", "")
-        rows = [(each.what, each.outcome, f"{each.count:,}") for each in found.counts]
+        rows = [(each.what, each.outcome, f"{each.count:,}") for each in found.tally]
         screen.table([("WHAT", "word"), ("", "word"), ("COUNT", "number")], rows)
         _print_losses(found, screen, limit)
     for command in found.advice:
@@ -97,6 +97,6 @@ def _print_losses(found: Salvaged, screen: Screen, limit: int) -> None:
         [(x.what, x.outcome, x.kind, x.key, x.name, x.why, x.backup)
          for x in found.losses[:limit]],
     )  # fmt: skip
-    more = sum(each.count for each in found.counts) - min(limit, len(found.losses))
+    more = sum(each.count for each in found.tally) - min(limit, len(found.losses))
     if more > 0:
         screen.say(f"{count(more, 'more is', 'more are')} only counted: see --limit and --json")
