@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Final, NamedTuple
 
-from .cells import INTERIOR, KEY_INTERIOR, KEY_LEAF, LEAF, Page, read_page
+from .cells import INTERIOR, KEY_INTERIOR, KEY_LEAF, LEAF, Cell, Page, read_page
 from .forms import Form, Row, forms, index_forms
 from .image import Image
 
@@ -38,7 +38,7 @@ class FoundRow(NamedTuple):
     """On which it stands."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class LostPage:
     """A page that cannot be read as what it should be, or a part of it that cannot."""
 
@@ -49,6 +49,8 @@ class LostPage:
     after: Key | None = None
     before: Key | None = None
     """Between which rows of the table, by their keys, its own were; None for no bound."""
+    rows: bool = False
+    """It can be read, and rows on it fail their checksums: keys, too, may not be what they were."""
 
     def covers(self, key: Key) -> bool:
         """Tell whether a row with a key would have been on it, by what stands before and behind."""
@@ -129,6 +131,7 @@ class Forest:
         while waiting:
             number = waiting.pop()
             if number in before:
+                self._lose(number, name, "other pages lead to it, too", again=again)
                 continue
             if not 0 < number <= self.image.pages:
                 self._lose(number, name, "is behind the end of the file", again=again)
@@ -161,31 +164,55 @@ class Forest:
         return None
 
     def _of_tree(self, root: int, form: Form) -> Iterator[FoundRow]:
+        """Iterate over the rows of a table; say of each lost page between which rows it was."""
         last: Key | None = None
+        waiting: list[LostPage] = []
         told = len(self.lost)
         for page in self._walk(root, form.name, keyed=form.keyed):
-            for found in self._of_table(page, form):
+            waiting += self.lost[told:]
+            told = len(self.lost)
+            before, own = last, [each for each in waiting if each.number == page.number]
+            for found in self._of_page(page, form):
                 yield found
-                if found.good and page.kind in (LEAF, KEY_LEAF):
+                if found.table != form.name or not found.good:
+                    own.append(LostPage(page.number, form.name, "a row on it is bad", rows=True))
+                elif not page.children:
                     key = tuple(found.row[at] for at in form.key)
-                    ordered = form.keyed or form.numbered
-                    if ordered and last is not None and order(key) <= order(last):
-                        self._lose(page.number, form.name, "its rows are out of order", again=False)
-                    for lost in self.lost[told:]:
-                        lost.after, lost.before = last, key
-                    last, told = key, len(self.lost)
-        for lost in self.lost[told:]:
-            lost.after = last
+                    last = self._next(form, page, own, last, key)
+                    for lost in waiting:
+                        if lost not in own:
+                            lost.after, lost.before = before, key
+                    waiting = [each for each in waiting if each in own]
+            waiting += (each for each in own if each not in waiting)
+            self.lost += (each for each in own if each not in self.lost)
+            told = len(self.lost)
+            for lost in own:
+                lost.after = before
+        for lost in [*waiting, *self.lost[told:]]:
+            lost.after = last if lost.after is None and lost.before is None else lost.after
 
-    def _of_table(self, page: Page, form: Form) -> Iterator[FoundRow]:
+    @staticmethod
+    def _next(
+        form: Form, page: Page, own: list[LostPage], last: Key | None, key: Key
+    ) -> Key:  # fmt: skip
+        """Return the key of a row, as the one behind the last; note it where it is not."""
+        ordered = form.keyed or form.numbered
+        if ordered and last is not None and order(key) <= order(last):
+            own.append(LostPage(page.number, form.name, "its rows are out of order"))
+            return max(last, key, key=order)
+        return key
+
+    def _of_page(self, page: Page, form: Form) -> Iterator[FoundRow]:
         for cell in page.cells:
             row, pages = form.row(cell.number, cell.values), (page.number, *cell.overflow)
-            if row is None:
-                yield FoundRow(form.name, (cell.number, *cell.values), good=False, pages=pages)
+            good = row is not None and form.good(row)
+            found = None if good else self._proven(page, cell)
+            if found is not None:  # the page is of another table
+                yield found
             else:
-                good = form.good(row)
                 self._taken.update(cell.overflow if good else ())
-                yield FoundRow(form.name, row, good, pages)
+                left = (cell.number, *cell.values) if row is None else row
+                yield FoundRow(form.name, left, good, pages)
 
     def _others(self, roots: dict[str, int]) -> Iterator[FoundRow]:
         """Iterate over the rows of pages that no tree leads to."""
@@ -203,19 +230,21 @@ class Forest:
                 continue
             page = read_page(self.image, number, taken=self._taken)
             if page is not None:
-                yield from self._proven(page)
+                found = (self._proven(page, cell) for cell in page.cells)
+                yield from (row for row in found if row is not None)
             elif any(self.image.page(number)):
                 self.lost.append(LostPage(number, "", "nothing leads to it, and it is no page"))
 
-    def _proven(self, page: Page) -> Iterator[FoundRow]:
-        fitting = [form for form in forms().values() if form.keyed == page.keyed]
-        for cell in page.cells:
-            for form in fitting:
+    def _proven(self, page: Page, cell: Cell) -> FoundRow | None:
+        """Return a row of whichever table it is of by its checksum."""
+        for form in forms().values():
+            if form.keyed == page.keyed:
                 row = form.row(cell.number, cell.values)
                 if row is not None and form.good(row):
                     self._taken.update(cell.overflow)
-                    yield FoundRow(form.name, row, good=True, pages=(page.number, *cell.overflow))
-                    break
+                    pages = (page.number, *cell.overflow)
+                    return FoundRow(form.name, row, good=True, pages=pages)
+        return None
 
     def _free(self) -> set[int]:
         """Return the pages that the file says are free, as far as its list of them goes."""

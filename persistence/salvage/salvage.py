@@ -289,7 +289,7 @@ class _Work:
         known |= index_forms().keys() | forest.indexed()
         known |= {table.name for table in SHARED_TABLES if table.journaled and from_start}
         for lost in forest.lost:
-            if lost.belongs_to not in known:
+            if lost.belongs_to not in known and not lost.rows:
                 what = word(lost.belongs_to) if lost.belongs_to else "rows of a page"
                 self.losses.add(what, UNKNOWN, why=_between(lost))
         if self.image.lost_frames:
