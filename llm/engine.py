@@ -46,7 +46,6 @@ from pydantic_ai.toolsets import ToolsetTool
 from pydantic_ai.usage import UsageLimits
 
 from ..persistence.errors import ConfigurationError, told
-from .agent import ThinkingAgent
 from .beside import AgentBeside
 from .job import Job, Over, Stopped, Suspended
 from .records import Run
@@ -197,7 +196,7 @@ class _Tools(FunctionToolset[Any]):
 class Engine:
     """What runs the model of one agent class."""
 
-    def __init__(self, agent_class: type[ThinkingAgent[Any]]) -> None:
+    def __init__(self, agent_class: type[Any]) -> None:
         """Look at what the class declares; ConfigurationError if it does not fit."""
         self.name = agent_class.kind
         self.tools = agent_class._tools()  # noqa: SLF001 - its engine
@@ -220,7 +219,7 @@ class Engine:
         )
         self._output: TypeAdapter[Any] = TypeAdapter(agent_class.output)
 
-    def history(self, agent: ThinkingAgent[Any], run: Run) -> list[ModelMessage]:
+    def history(self, agent: Any, run: Run) -> list[ModelMessage]:  # noqa: ANN401 - a ThinkingAgent
         """Return what was said before a run."""
         known = agent.__dict__.get("_messages")
         upto, transcript = known or (0, Transcript())
@@ -306,8 +305,8 @@ def _shown(tool: Tool) -> Any:  # noqa: ANN401 - a function
     return types.MethodType(tool.function, tool) if tool.method else tool.function
 
 
-def engine_of(agent_class: type[ThinkingAgent[Any]]) -> Engine:
-    """Return the engine of a class, made once."""
+def engine_of(agent_class: type[Any]) -> Engine:
+    """Return the engine of a class of agents that think, made once."""
     known: Engine | None = agent_class.__dict__.get("_known_engine")
     if known is None:
         known = Engine(agent_class)

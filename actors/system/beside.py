@@ -28,7 +28,8 @@ class Beside:
     """Run what turns have begun, on the loop of the async handlers; keep who waits for it.
 
     A piece of work begins when the turn that wants it is durable, and when the one before it of the
-    same name and agent has ended. It is in memory only: whoever needs it after a crash begins it again. Thread-safe.
+    same name and agent has ended. It is in memory only: whoever needs it after a crash begins it
+    again. Thread-safe.
     """
 
     def __init__(self, home: Surroundings) -> None:

@@ -2,9 +2,9 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
 
+import msgspec
 import pytest
 from pydantic import BaseModel
 from pydantic_ai.exceptions import ModelHTTPError
@@ -32,7 +32,7 @@ class DeskState(ThinkingState):
     """What turns count."""
 
     notes: int = 0
-    waits: list[str] = []
+    waits: list[str] = msgspec.field(default_factory=list)
 
 
 EVENTS: list[str] = []
@@ -70,8 +70,8 @@ class Desk(ThinkingAgent[DeskState]):
         """Give the money for an order back."""
         EVENTS.append(f"refund {order} {tool_call().attempt}")
         gate = GATES.get(order)
-        while gate is not None and not gate.is_set():
-            await asyncio.sleep(0.005)
+        if gate is not None:
+            await asyncio.to_thread(gate.wait, DEADLINE)
         return f"refunded {order}"
 
     @tool(effect="once", compensate="take_back")
@@ -301,16 +301,17 @@ def test_a_call_in_doubt_is_compensated() -> None:
         kind = "Desk"
 
         @tool(effect="once", compensate="take_back")
-        async def ship(self, order: str) -> str:
-            """Ship an order."""
+        def ship(self, order: str) -> str:
+            """Ship an order, and never come back."""
             EVENTS.append(f"ship {order}")
-            await asyncio.sleep(DEADLINE)
+            GATES.setdefault(order, threading.Event()).wait(DEADLINE)
             return ""
 
     system = AgentSystem.open(store, agents=[Breaks])
     reply = system.agent(Breaks, "one").call(Breaks.think, "ship 17", run="r")
     until(lambda: EVENTS)
     assert not system.close(timeout=0.2)
+    GATES["17"].set()
     with AgentSystem.open(store, agents=[Desk]) as again:
         said = again.agent(Desk, "one").call(Desk.think, "", run="r").get()
     assert said == "ship 17: ['took back 17']"
@@ -348,14 +349,16 @@ def test_the_model_is_told_of_a_refusal() -> None:
         assert EVENTS == []
 
 
+def asking(_prompt: str, nth: int, messages: list[ModelMessage]) -> Answer:
+    """Ask a person, and say what that has answered."""
+    return str(returned(messages)) if nth else [("ask_person", {"question": "Really?"})]
+
+
 def test_a_question_waits_for_its_answer() -> None:
     """A model asks a person, and goes on with what that has answered."""
 
     class Asking(Desk):
-        model = scripted(
-            lambda prompt, nth, messages: str(returned(messages)) if nth
-            else [("ask_person", {"question": "Really?"})]
-        )  # fmt: skip
+        model = scripted(asking)
 
     with AgentSystem.open("memory://", agents=[Asking]) as system:
         desk = system.agent(Asking, "one")
@@ -379,7 +382,7 @@ def test_a_run_stops_before_its_budget_is_exceeded(budget: Budget, why: str) -> 
     """The step that would exceed a budget is not begun, and the run has failed by that."""
 
     class Endless(Desk):
-        model = scripted(lambda prompt, nth, messages: [("note", {"order": str(nth)})])
+        model = scripted(lambda _prompt, nth, _messages: [("note", {"order": str(nth)})])
 
     with AgentSystem.open("memory://", agents=[Endless]) as system:
         desk, most = system.agent(Endless, "one"), budget.tokens
@@ -400,7 +403,7 @@ def test_a_run_ends_when_its_time_is_over() -> None:
         reply = desk.call(Desk.think, "pay 17", run="r", budget=Budget(seconds=60))
         until(lambda: status(system, "r").status == "waiting")
         clock.advance(61)
-        with pytest.raises(RunFailed, match="60.0 seconds"):
+        with pytest.raises(RunFailed, match=r"60\.0 seconds"):
             reply.get()
 
 
@@ -495,17 +498,17 @@ def test_an_answer_is_of_the_declared_type_also_when_it_is_asked_for_again() -> 
 
 def test_a_class_that_could_not_think_is_refused() -> None:
     """What is declared wrongly is named where it is declared."""
-    with pytest.raises(ConfigurationError, match="effect='twice'"):
+    with pytest.raises(ConfigurationError, match=r"effect='twice'"):
         tool(effect="twice")  # type: ignore[call-overload]
-    with pytest.raises(ConfigurationError, match="would replace ThinkingAgent.think"):
-        type("Wrong", (Desk,), {"think": lambda self: None})
+    with pytest.raises(ConfigurationError, match=r"would replace ThinkingAgent\.think"):
+        type("Wrong", (Desk,), {"think": lambda _self: None})
     with pytest.raises(ConfigurationError, match="no method of its class"):
-        type("Wrong", (Desk,), {"undo": tool(compensate="nothing", name="undo")(lambda self: 1)})
+        type("Wrong", (Desk,), {"undo": tool(compensate="nothing", name="undo")(lambda _self: 1)})
     with pytest.raises(ConfigurationError, match="a tool that a model has called"):
         tool_call()
 
 
-def until(done: Any) -> None:
+def until(done: Callable[[], object]) -> None:
     """Wait until something is so."""
     deadline = threading.Event()
     for _ in range(int(DEADLINE / 0.005)):
