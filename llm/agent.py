@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
-from types import FunctionType
+from types import FunctionType, new_class
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
 import msgspec
@@ -15,7 +15,7 @@ from ..lifecycle.backoff import Backoff
 from ..persistence.errors import ConfigurationError, UnknownRun
 from .job import Job
 from .keeping import RunKeeper
-from .records import TOOL, Budget, Run, Step, ThinkingState
+from .records import TOOL, Budget, Run, RunEvent, RunStep, ThinkingState
 from .tools import tools_of
 
 S = TypeVar("S", bound=ThinkingState)
@@ -48,6 +48,15 @@ class ThinkingAgent(RunKeeper[S], Generic[S]):
     """What a run returns: a type, which the model's answer is held to."""
     settings: ClassVar[Any] = None
     """Settings of the model, as pydantic-ai takes them."""
+    streams: ClassVar[bool] = False
+    """Whether answers are streamed by the provider, so that readers see them grow."""
+    prices: ClassVar[Mapping[str, tuple[float, float]]] = {}
+    """By the name of a model, what a million tokens in and out cost; else as genai-prices says."""
+    summarise: ClassVar[str] = (
+        "Sum up this conversation for whoever carries it on: what was asked, what was found and"
+        " done, what is open, with all names and numbers that matter. Answer with the summary."
+    )
+    """What the model is asked for ``compact``."""
     step_limit: ClassVar[float | None] = 600.0
     """Seconds that one model call may take."""
     attempts: ClassVar[int] = 4
@@ -80,8 +89,10 @@ class ThinkingAgent(RunKeeper[S], Generic[S]):
             return self._answer_of(known)
         first = len(state.transcript)
         run = run or f"run{first}"
+        if not prompt:
+            raise ConfigurationError(f"{self}: run {run} is new, and asks nothing")
         self._put(Run(run, "queued", self.now(), first, budget=budget or self.budget))
-        self._add(Step("asked", run, self.now(), body=prompt))
+        self._add(RunStep("asked", run, self.now(), body=prompt))
         if not state.current:
             self._begin_run(run)
         self._home.answer_later(run)
@@ -96,6 +107,10 @@ class ThinkingAgent(RunKeeper[S], Generic[S]):
         if found.over:
             return found
         return msgspec.structs.replace(found, spent=self._ledger(found.id).spent)
+
+    def list_runs(self) -> list[Run]:
+        """Return all runs, the oldest first."""
+        return sorted(self.state.runs.values(), key=lambda run: run.first)
 
     def cancel_run(self, run: str = "", reason: str = "") -> bool:
         """End a run now, by default the one at work; False if there is none or it has ended.
@@ -115,7 +130,7 @@ class ThinkingAgent(RunKeeper[S], Generic[S]):
         found = self.state.runs.get(run or self.state.current)
         if found is None or found.over:
             return False
-        self._add(Step("steered", found.id, self.now(), body=text))
+        self._add(RunStep("steered", found.id, self.now(), body=text))
         return True
 
     def decide(self, run: str, call: str, what: str, result: Any = None) -> None:  # noqa: ANN401 - JSON
@@ -138,7 +153,7 @@ class ThinkingAgent(RunKeeper[S], Generic[S]):
         if what not in _DECISIONS[why]:
             takes = ", ".join(_DECISIONS[why])
             raise ConfigurationError(f"{self}: call {call} ({why}) takes {takes}, not {what!r}")
-        self._add(Step("decided", run, self.now(), TOOL, call=call, body=[what, result]))
+        self._add(RunStep("decided", run, self.now(), TOOL, call=call, body=[what, result]))
         if what == "fail":
             self._end_run(run, "failed", None, f"call {call} of {waiting[0].name} was given up")
             return
@@ -157,6 +172,82 @@ class ThinkingAgent(RunKeeper[S], Generic[S]):
     def answer(self, run: str, call: str, text: str) -> None:
         """Answer a question."""
         self.decide(run, call, "answer", text)
+
+    def run_events(self, run: str, after: int = 0) -> list[RunEvent]:
+        """Return the events of a run behind a number, as ``stream`` gives them."""
+        found = self._run(run)
+        start, steps = max(after, found.first), self.state.transcript
+        events = [
+            RunEvent(number, step.what, step.op, step.name, step.call, step.body)
+            for number, step in enumerate(steps[start:], start + 1)
+            if step.run == run and step.what != "compacted"
+        ]
+        if found.over:
+            last = RunEvent(len(steps), "end", body=found.output, error=found.error)
+            events.append(last)
+        return events
+
+    def compact(
+        self, keep: int = 20, *, tokens: int | None = None, summary: str | None = None
+    ) -> Any:  # noqa: ANN401 - a text, later
+        """Have a summary stand for what was said before the last messages; return it.
+
+        The model is given the summary from then on; the steps themselves stay in the transcript.
+        What is kept begins with something that was asked, so it may be less than ``keep``.
+
+        Args:
+            keep: messages to keep at the most.
+            tokens: about how many tokens these may be at the most.
+            summary: the summary; None has the model sum up, in a run of its own.
+        """
+        from .engine import engine_of  # noqa: PLC0415 - pydantic-ai is loaded by the first run
+
+        if self.state.current:
+            message = f"{self}: run {self.state.current} is at work; compact when it has ended"
+            raise ConfigurationError(message)
+        kept = engine_of(type(self)).tail(self, keep, tokens)
+        if summary is not None:
+            self._compact("", kept, summary)
+            return summary
+        first = len(self.state.transcript)
+        run = f"summary{first}"
+        self._put(Run(run, "queued", self.now(), first, keeps=kept, budget=self.budget))
+        self._add(RunStep("asked", run, self.now(), body=self.summarise))
+        self._begin_run(run)
+        self._home.answer_later(run)
+        return None
+
+    @classmethod
+    def define(
+        cls,
+        name: str,
+        *,
+        model: Any,  # noqa: ANN401 - as pydantic-ai takes it
+        instructions: str = "",
+        tools: Sequence[Callable[..., Any]] = (),
+        toolsets: Sequence[Any] = (),
+        output: Any = str,  # noqa: ANN401 - a type, as pydantic-ai takes it
+        budget: Budget | None = None,
+        settings: Any = None,  # noqa: ANN401 - same
+        state: type[ThinkingState] = ThinkingState,
+        **more: object,
+    ) -> type[ThinkingAgent[Any]]:
+        """Return a class of agents that think, of the kind ``name``, without a class statement.
+
+        ``more`` are further attributes of the class: ``fallbacks``, ``prices``, ``attempts``.
+        """
+        body = {
+            "__module__": cls.__module__, "__doc__": f"Agents of kind {name}.", "kind": name,
+            "model": model, "instructions": instructions, "tools": tuple(tools),
+            "toolsets": tuple(toolsets), "output": output, "settings": settings,
+            "budget": budget or cls.budget, **more,
+        }  # fmt: skip
+        generic: Any = cls
+        base = generic[state] if vars(cls).get("__parameters__") else cls
+        made: type[ThinkingAgent[Any]] = new_class(
+            name, (base,), {}, lambda space: space.update(body)
+        )
+        return made
 
     def _work(self, run: str) -> Callable[[], Coroutine[Any, Any, object]]:
         from .engine import engine_of  # noqa: PLC0415 - pydantic-ai is loaded by the first run

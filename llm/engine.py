@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import inspect
 import types
+from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, ClassVar, Final, cast
 
 from pydantic import TypeAdapter
 from pydantic_ai import Agent as Thinker
 from pydantic_ai import FunctionToolset, RunContext
 from pydantic_ai import Tool as ModelTool
+from pydantic_ai.agent import EventStreamHandler
 from pydantic_ai.durable_exec import (
     JSON_CODEC,
     BaseDurabilityCapability,
@@ -32,9 +35,15 @@ from pydantic_ai.exceptions import (
     ToolFailed,
 )
 from pydantic_ai.messages import (
+    AgentStreamEvent,
     ModelMessage,
     ModelMessagesTypeAdapter,
     ModelRequest,
+    ModelResponse,
+    PartDeltaEvent,
+    PartStartEvent,
+    TextPart,
+    TextPartDelta,
     ToolCallPart,
     UserPromptPart,
 )
@@ -44,13 +53,14 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition
 from pydantic_ai.toolsets import ToolsetTool
 from pydantic_ai.usage import UsageLimits
+from pydantic_core import to_jsonable_python
 
 from ..persistence.errors import ConfigurationError, told
 from .beside import AgentBeside
-from .job import Job, Over, Stopped, Suspended
-from .records import Run
+from .job import Called, Job, Over, Stopped, Suspended
+from .records import Run, Usage
 from .tools import Tool, calling
-from .transcript import Transcript, slim, stored
+from .transcript import Transcript, parts_of, slim, stored
 
 _JOB: Final[ContextVar[Job | None]] = ContextVar("perdure_run", default=None)
 _CALL: Final[ContextVar[str]] = ContextVar("perdure_tool", default="")
@@ -58,6 +68,9 @@ _OURS: Final = (Suspended, Stopped, Over)
 _LATER: Final = frozenset({408, 409, 425, 429})
 _SERVERS: Final = 500
 _NO_LIMITS: Final = UsageLimits(request_limit=None)
+_MILLION: Final = 1_000_000
+_ANSWER: Final[TypeAdapter[ModelResponse]] = TypeAdapter(ModelResponse)
+_TEXT: Final[TypeAdapter[Any]] = TypeAdapter(str)
 _RESULT: Final[TypeAdapter[Any]] = TypeAdapter(CallToolResult)
 
 
@@ -93,14 +106,17 @@ class _Backend(JournalCallableOperationBackend[None]):
     ) -> object:
         job = _job()
         if isinstance(operation_id, ModelRequestId):
-            return await job.model(operation_id.model_name, lambda: _slimmed(body), _passes)
+            priced = partial(self._engine.priced, body)
+            return await job.model(operation_id.model_name, priced, _passes)
         if isinstance(operation_id, ToolsetCallToolId):
-            called, args = str(cache_key[0]), cache_key[1]
-            return await job.tool(called, _CALL.get(), args, body, self._engine.tools.get(called))
+            called, args = str(cache_key[0]), cast("dict[str, Any]", cache_key[1])
+            shown = to_jsonable_python(args, fallback=str)
+            tool = self._engine.tools.get(called)
+            return await job.tool(Called(called, _CALL.get(), args, shown, tool), body)
         return await body()
 
 
-class Durability(BaseDurabilityCapability[Any]):
+class RunDurability(BaseDurabilityCapability[Any]):
     """Make a run of pydantic-ai durable in an agent."""
 
     engine_spec: ClassVar[DurabilityEngineSpec] = DurabilityEngineSpec(
@@ -111,9 +127,9 @@ class Durability(BaseDurabilityCapability[Any]):
         sequential_tools_in_durable_context=True,
     )
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, hear: EventStreamHandler[Any] | None) -> None:
         """Work for an engine."""
-        super().__init__(name=engine.name)
+        super().__init__(name=engine.name, event_stream_handler=hear)
         self._engine = engine
 
     @property
@@ -133,12 +149,10 @@ class Durability(BaseDurabilityCapability[Any]):
         job = _job()
         last = request_context.messages[-1]
         assert isinstance(last, ModelRequest)
-        parts = stored(last.parts, job.results)
         if job.limit is not None:
             _limit(request_context, job.limit, job.context)
-        verdict = await job.model_begins(request_context.model.model_name, parts)
-        if verdict.steers:
-            last.parts = [*last.parts, *map(UserPromptPart, verdict.steers)]
+        parts = stored(last.parts, job.results)
+        job.says(_Request(last, job), parts)
         return request_context
 
     async def wrap_tool_execute(
@@ -160,6 +174,22 @@ class Durability(BaseDurabilityCapability[Any]):
             _CALL.reset(token)
 
 
+class _Request:
+    """What is said to a model with its next call, as long as it may be changed."""
+
+    def __init__(self, message: ModelRequest, job: Job) -> None:
+        self._message = message
+        self._job = job
+
+    def replace(self, parts: list[Any]) -> None:
+        """Say something else."""
+        self._message.parts = parts_of(parts, self._job.results)
+
+    def add(self, texts: Sequence[str]) -> None:
+        """Say something besides."""
+        self._message.parts = [*self._message.parts, *map(UserPromptPart, texts)]
+
+
 class _Tools(FunctionToolset[Any]):
     """The tools of an agent class: called in the agent's name."""
 
@@ -177,12 +207,13 @@ class _Tools(FunctionToolset[Any]):
     ) -> Any:  # noqa: ANN401 - as the base has it
         """Call a tool; what it raises the model is told."""
         job, declared = _job(), self._declared[name]
+        args = tool_args if job.args is None else job.args
         try:
             if declared.effect == "turn":
-                payload = await job.in_turn(name, _CALL.get(), tool_args)
+                payload = await job.in_turn(name, _CALL.get(), args)
                 return payload.get("result")
             async with asyncio.timeout(declared.limit):
-                return await _called(declared, job, tool_args)
+                return await _called(declared, job, args)
         except TimeoutError as error:
             raise ToolFailed(f"{name} took longer than {declared.limit} seconds") from error
         except _OURS:
@@ -215,8 +246,11 @@ class Engine:
             instructions=agent_class.instructions or None,
             toolsets=[*toolsets, *agent_class.toolsets],
             model_settings=agent_class.settings,
-            capabilities=[Durability(self)],
+            capabilities=[RunDurability(self, self._hear if agent_class.streams else None)],
         )
+        self._prices = dict(agent_class.prices)
+        self._priceless: set[str] = set()
+        """Models that nobody knows a price of."""
         self._output: TypeAdapter[Any] = TypeAdapter(agent_class.output)
 
     def history(self, agent: Any, run: Run) -> list[ModelMessage]:  # noqa: ANN401 - a ThinkingAgent
@@ -231,9 +265,57 @@ class Engine:
         agent.__dict__["_messages"] = (run.start, transcript)
         return transcript.finished()
 
+    def tail(self, agent: Any, keep: int, tokens: int | None) -> int:  # noqa: ANN401 - a ThinkingAgent
+        """Return how many of the last messages are kept: they begin with something asked."""
+        transcript = Transcript()
+        for step in agent.state.transcript:
+            transcript.take(step)
+        kept, size = 0, 0
+        for count, message in enumerate(reversed(transcript.finished()), 1):
+            size += _size(message)
+            if count > keep or (tokens is not None and size > tokens):
+                break
+            if isinstance(message, ModelRequest) and any(
+                isinstance(part, UserPromptPart) for part in message.parts
+            ):
+                kept = count
+        return kept
+
+    async def priced(self, body: Callable[[], Awaitable[Any]]) -> Any:  # noqa: ANN401 - JSON
+        """Return an answer as it is stored, with what it has cost."""
+        payload = await body()
+        answer = slim(payload)
+        cost = self._cost(payload)
+        return {**answer, "cost": cost} if cost else answer
+
+    def _cost(self, payload: Any) -> float:  # noqa: ANN401 - JSON
+        name, used = payload.get("model_name") or "", Usage.of(payload)
+        known = self._prices.get(name)
+        if known is not None:
+            total: float = used.tokens_in * known[0] + used.tokens_out * known[1]
+            return total / _MILLION
+        if name in self._priceless or not used.tokens:
+            return 0.0
+        try:
+            price = _ANSWER.validate_python(payload).cost()
+        except (LookupError, ValueError, AssertionError):
+            self._priceless.add(name)
+            return 0.0
+        cost: float = float(price.total_price)
+        return cost
+
     def restored(self, output: Any) -> Any:  # noqa: ANN401 - as the class says
         """Return a stored answer as it was given."""
         return self._output.validate_python(output)
+
+    async def _hear(self, _ctx: RunContext[Any], events: AsyncIterable[AgentStreamEvent]) -> None:
+        """Hand on what a model says while it says it."""
+        job = _job()
+        async for event in events:
+            if isinstance(event, PartStartEvent) and isinstance(event.part, TextPart):
+                job.tell(event.part.content)
+            elif isinstance(event, PartDeltaEvent) and isinstance(event.delta, TextPartDelta):
+                job.tell(event.delta.content_delta)
 
     async def drive(self, job: Job) -> None:
         """Go through a run, to its end or until it waits for somebody."""
@@ -241,7 +323,10 @@ class Engine:
         try:
             with replay_scope():
                 result = await self.thinker.run(
-                    job.prompt, message_history=job.history, usage_limits=_NO_LIMITS
+                    job.prompt,
+                    message_history=job.history,
+                    usage_limits=_NO_LIMITS,
+                    output_type=str if job.sums_up else None,
                 )
         except (Suspended, Stopped):
             return
@@ -250,7 +335,8 @@ class Engine:
         except Exception as error:  # noqa: BLE001 - whatever it is, the run has ended by it
             await job.end(None, [], told(error))
         else:
-            output = self._output.dump_python(result.output, mode="json")
+            kind = _TEXT if job.sums_up else self._output
+            output = kind.dump_python(result.output, mode="json")
             last = result.all_messages()[-1]
             tail = stored(last.parts, job.results) if isinstance(last, ModelRequest) else []
             await job.end(output, tail)
@@ -258,6 +344,8 @@ class Engine:
 
 async def _called(tool: Tool, job: Job, args: dict[str, Any]) -> Any:  # noqa: ANN401 - the tool's
     """Call a tool, or what makes up for it: a method for its agent, a function as it is."""
+    if tool.agent is not None:
+        return await job.ask_another(tool, args["prompt"])
     call, function = calling.get(), tool.function
     me: list[Any] = [AgentBeside(job.agent)] if tool.method else []
     if call is not None and call.compensate:
@@ -294,10 +382,6 @@ def _passes(error: Exception) -> bool:
     if isinstance(error, ModelHTTPError):
         return error.status_code in _LATER or error.status_code >= _SERVERS
     return isinstance(error, ModelAPIError | TimeoutError | ConnectionError)
-
-
-async def _slimmed(body: Any) -> Any:  # noqa: ANN401 - JSON
-    return slim(await body())
 
 
 def _shown(tool: Tool) -> Any:  # noqa: ANN401 - a function

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from random import Random
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, Protocol
 
 import msgspec
 
 from ..actors.talk.reference import AgentRef
-from ..persistence.errors import told
-from .ledger import Ledger, Verdict
-from .records import FAILED, MODEL, TOOL, Place, Run, Spent
+from ..hooks.points import MODELS, TOOLS
+from ..persistence.errors import HookCancelled, told
+from .ledger import RunLedger, StepVerdict
+from .records import FAILED, MODEL, TOOL, Run, StepPlace, Usage
+from .runs import runs_of
 from .tools import Tool, ToolCall, calling
 
 _JITTER: Final = Random()  # noqa: S311 - no secrets
@@ -31,6 +35,37 @@ class Over(Exception):
     """Say that a run has used up a budget."""
 
 
+@dataclass(frozen=True, slots=True)
+class Called:
+    """A tool that the model calls."""
+
+    name: str
+    call: str
+    """The id of the call."""
+    args: dict[str, Any]
+    shown: Any
+    """These as JSON."""
+    tool: Tool | None
+    """None for one of a toolset that is not ours."""
+
+    @property
+    def in_turn(self) -> bool:
+        """Whether it runs as a turn, which takes it down."""
+        return self.tool is not None and self.tool.effect == "turn"
+
+
+class Request(Protocol):
+    """What is said to a model with its next call, as long as it may be changed."""
+
+    def replace(self, parts: list[Any]) -> None:
+        """Say something else."""
+        ...
+
+    def add(self, texts: Sequence[str]) -> None:
+        """Say something besides."""
+        ...
+
+
 class Job:
     """Go through a run: what is done already is given again, the rest is done and taken down.
 
@@ -43,7 +78,7 @@ class Job:
         agent: Any,  # noqa: ANN401 - a ThinkingAgent, which is above
         run: Run,
         prompt: str,
-        ledger: Ledger,
+        ledger: RunLedger,
         history: list[Any],
     ) -> None:
         """Work for an agent; called in its turn."""
@@ -55,28 +90,60 @@ class Job:
         """Which model call it is at."""
         self.results: dict[str, Any] = {}
         """What tools have returned, as it is stored, by call."""
-        self.used_by_tools: dict[str, Spent] = {}
+        self.used_by_tools: dict[str, Usage] = {}
         """What the runs of others have used that tools have begun, by call."""
         self.context = 0
         """Tokens of the last model call, in and out."""
-        self._budget, self._spent = run.budget, 0
+        self.sums_up = run.keeps is not None
+        """Whether it makes a summary."""
+        self.used = Usage()
+        """What the run has used so far, tools that are runs of others included."""
+        self._budget = run.budget
+        self._runs = runs_of(agent.system)
         self._ledger = ledger
         self._home = agent._home  # noqa: SLF001 - it is the agent's work
         self._behind: Any = None
-        self._request: list[Any] = []
+        self._parts: list[Any] = []
+        self._hooks = agent.system.hooks
+        self.args: dict[str, Any] | None = None
+        """Arguments that a hook has given a tool, while that is called."""
 
     @property
     def limit(self) -> int | None:
         """How many tokens are left; None if there is no limit."""
-        return None if self._budget.tokens is None else self._budget.tokens - self._spent
+        return self._budget.left(self.used).tokens
 
-    async def model_begins(self, name: str, request: list[Any]) -> Verdict:
-        """Begin the next model call; what was said to the run since the last is in the verdict."""
+    def tell(self, text: str) -> None:
+        """Hand a piece of an answer on to those who read along."""
+        self._runs.tell(self.ref.kind, self.ref.key, self.run, text)
+
+    async def ask_another(self, tool: Tool, prompt: str) -> Any:  # noqa: ANN401 - the other's
+        """Have another agent that thinks answer, with what is left of the budget of this run.
+
+        By the name of this call: asked again, it gives the answer that it has.
+        """
+        call = calling.get()
+        assert call is not None
+        other: Any = tool.agent
+        ref = self.agent.system.agent(other, tool.key or self.ref.key)
+        budget = other.budget.within(self._budget.left(self.used))
+        try:
+            return await ref.call(other.think, prompt, run=call.key, budget=budget)
+        except asyncio.CancelledError:
+            if not self._home.work_closes():
+                ref.cast(other.cancel_run, call.key, f"{self.ref} has cancelled its run {self.run}")
+            raise
+        finally:
+            if not self._home.work_closes():
+                found = await ref.call(other.run_status, call.key)
+                self.used_by_tools[call.call] = found.spent
+
+    def says(self, request: Request, parts: list[Any]) -> None:
+        """Take note of what is said to the model with its next call."""
         self.nth += 1
-        self._request = request
+        self._request, self._parts = request, parts
         if self._ledger.result(MODEL, self.nth, "") is not None:
-            return Verdict(steers=tuple(self._ledger.given(self.nth)))
-        return await self._begin(self._place(MODEL, "", name), request)
+            request.add(self._ledger.given(self.nth))
 
     async def model(
         self,
@@ -87,8 +154,9 @@ class Job:
         """Call the model, unless that was done; again where its provider fails for a while."""
         known = self._ledger.result(MODEL, self.nth, "")
         payload = await self._model(name, body, passes) if known is None else known.body
-        self.context = Spent.of(payload).tokens
-        self._spent += self.context
+        used = Usage.of(payload)
+        self.context = used.tokens
+        self.used = self.used.plus(used).plus(Usage(models=1))
         return payload
 
     async def _model(
@@ -101,35 +169,56 @@ class Job:
         while True:
             started = time.perf_counter()
             try:
-                async with asyncio.timeout(self.kind.step_limit):
-                    payload = await body()
+                payload = await self._asked(place, body)
             except Exception as error:
                 failures += 1
-                took = time.perf_counter() - started
-                await self.ref.call(self.kind.step_failed, place, told(error), took)
                 if failures >= self.kind.attempts or not passes(error):
                     raise
                 await self._home.pause_beside(
                     self.kind.backoff.delay(failures, _JITTER), f"{self.ref} calls its model again"
                 )
-                await self._begin(place, self._request)
             else:
-                self._end(place, payload, started, Spent.of(payload))
+                self._end(place, payload, started, Usage.of(payload))
                 return payload
 
-    async def tool(
-        self,
-        name: str,
-        call: str,
-        args: Any,  # noqa: ANN401 - JSON
-        body: Callable[[], Awaitable[Any]],
-        tool: Tool | None,
-    ) -> Any:  # noqa: ANN401 - JSON
+    async def _asked(self, place: StepPlace, body: Callable[[], Awaitable[Any]]) -> Any:  # noqa: ANN401 - JSON
+        """Make one attempt to call the model, with the hooks that listen."""
+        begun = False
+
+        async def call(request: list[Any]) -> Any:  # noqa: ANN401 - JSON
+            nonlocal begun
+            begun = True
+            if request is not self._parts:
+                self._request.replace(request)
+            verdict = await self._begin(place, request)
+            self._request.add(verdict.steers)
+            return await self._tried(place, body)
+
+        if not self._hooks.heard(MODELS, self.ref.kind, self.ref.key):
+            return await call(self._parts)
+        payload = await self._hooks.call_model(place.name, call, request=self._parts)
+        if not begun:  # a hook has answered in the model's place
+            await self._begin(place, self._parts)
+        return payload
+
+    async def _tried(self, place: StepPlace, body: Callable[[], Awaitable[Any]]) -> Any:  # noqa: ANN401 - JSON
+        started = time.perf_counter()
+        try:
+            async with asyncio.timeout(self.kind.step_limit if place.op == MODEL else None):
+                return await body()
+        except Exception as error:
+            took = time.perf_counter() - started
+            if not isinstance(error, Suspended | Stopped | Over):
+                await self.ref.call(self.kind.step_failed, place, told(error), took)
+            raise
+
+    async def tool(self, called: Called, body: Callable[[], Awaitable[Any]]) -> Any:  # noqa: ANN401 - JSON
         """Call a tool, unless that was done or may not be."""
-        known = self._ledger.result(TOOL, self.nth, call)
-        payload = await self._tool(name, call, args, body, tool) if known is None else known.body
-        self.results[call] = payload.get("result")
-        self._spent += msgspec.convert(payload.get("spent", {}), Spent).tokens
+        known = self._ledger.result(TOOL, self.nth, called.call)
+        payload = await self._tool(called, body) if known is None else known.body
+        self.results[called.call] = payload.get("result")
+        used = msgspec.convert(payload.get("spent", {}), Usage)
+        self.used = self.used.plus(used).plus(Usage(tools=1))
         return payload
 
     async def in_turn(self, name: str, call: str, args: Any) -> Any:  # noqa: ANN401 - by name; the tool's
@@ -141,48 +230,63 @@ class Job:
         await self._settled()
         await self.ref.call(self.kind.run_ends, self.run, output, tail, error)
 
-    async def _tool(
-        self,
-        name: str,
-        call: str,
-        args: Any,  # noqa: ANN401 - JSON
-        body: Callable[[], Awaitable[Any]],
-        tool: Tool | None,
-    ) -> Any:  # noqa: ANN401 - JSON
-        place, started = self._place(TOOL, call, name), time.perf_counter()
-        verdict = await self._begin(place, args)
+    async def _tool(self, called: Called, body: Callable[[], Awaitable[Any]]) -> Any:  # noqa: ANN401 - JSON
+        place, started = self._place(TOOL, called.call, called.name), time.perf_counter()
+        verdict = await self._begin(place, called.shown)
         if verdict.answer == "done":
             payload: Any = {"result": verdict.result, "kind": "tool_return"}
-            self._end(place, payload, started, Spent())
+            self._end(place, payload, started, Usage())
             return payload
-        known = ToolCall(self.run, call, verdict.key, verdict.attempt, verdict.compensate)
+        known = ToolCall(self.run, called.call, verdict.key, verdict.attempt, verdict.compensate)
         token = calling.set(known)
         try:
-            payload = await body()
-        except Exception as error:
-            took = time.perf_counter() - started
-            await self.ref.call(self.kind.step_failed, place, told(error), took)
-            raise
+            payload = await self._hooked(called, partial(self._tried, place, body))
         finally:
             calling.reset(token)
         # A tool that is a turn has taken it down itself, unless it was undone.
-        if tool is None or tool.effect != "turn" or payload.get("kind") in FAILED:
-            used = self.used_by_tools.pop(call, Spent())
-            if used != Spent():
-                payload = {**payload, "spent": used}
-            self._end(place, payload, started, Spent())
+        if not called.in_turn or payload.get("kind") in FAILED or "by" in payload:
+            used = self.used_by_tools.pop(called.call, Usage())
+            if used != Usage():
+                payload = {**payload, "spent": msgspec.to_builtins(used)}
+            self._end(place, payload, started, Usage())
         return payload
 
-    async def _begin(self, place: Place, body: Any) -> Verdict:  # noqa: ANN401 - JSON
+    async def _hooked(self, called: Called, body: Callable[[], Awaitable[Any]]) -> Any:  # noqa: ANN401 - JSON
+        """Call a tool with the hooks that listen; the model is told of what one has cancelled."""
+        if not self._hooks.heard(TOOLS, self.ref.kind, self.ref.key):
+            return await body()
+        payload: dict[str, Any] = {}
+
+        async def call(**given: object) -> object:
+            self.args = given
+            try:
+                payload.update(await body())
+            finally:
+                self.args = None
+            return payload.get("result")
+
+        try:
+            result = await self._hooks.call_tool(called.name, call, **called.args)
+        except HookCancelled as error:
+            return {"kind": "tool_failed", "message": str(error)}
+        if not payload:
+            return {"kind": "tool_return", "result": result, "by": "a hook"}
+        return (
+            payload
+            if called.in_turn or payload["kind"] in FAILED
+            else {**payload, "result": result}
+        )
+
+    async def _begin(self, place: StepPlace, body: Any) -> StepVerdict:  # noqa: ANN401 - JSON
         await self._settled()
         if self._home.work_closes():
             raise Stopped("the system closes")
-        verdict: Verdict = await self.ref.call(self.kind.step_begins, place, body)
+        verdict: StepVerdict = await self.ref.call(self.kind.step_begins, place, body)
         if verdict.answer not in ("go", "done"):
             _give_up(verdict)
         return verdict
 
-    def _end(self, place: Place, payload: Any, started: float, used: Spent) -> None:  # noqa: ANN401 - JSON
+    def _end(self, place: StepPlace, payload: Any, started: float, used: Usage) -> None:  # noqa: ANN401 - JSON
         took = time.perf_counter() - started
         self._behind = self.ref.call(self.kind.step_done, place, payload, took, used)
 
@@ -191,10 +295,10 @@ class Job:
         if behind is not None:
             await behind
 
-    def _place(self, op: Any, call: str, name: str) -> Place:  # noqa: ANN401 - a Literal
-        return Place(self.run, op, self.nth, call, name)
+    def _place(self, op: Any, call: str, name: str) -> StepPlace:  # noqa: ANN401 - a Literal
+        return StepPlace(self.run, op, self.nth, call, name)
 
 
-def _give_up(verdict: Verdict) -> NoReturn:
+def _give_up(verdict: StepVerdict) -> NoReturn:
     kinds: dict[str, type[Exception]] = {"wait": Suspended, "over": Over}
     raise kinds.get(verdict.answer, Stopped)(verdict.why)

@@ -9,21 +9,21 @@ import msgspec
 
 from ..actors.agent.agent import Agent
 from ..persistence.errors import RunFailed, UnknownRun
-from .ledger import Ledger, Verdict, key_of
+from .ledger import RunLedger, StepVerdict, key_of
 from .records import (
     ENDED,
     FAILED,
     MODEL,
     TOOL,
     Budget,
-    Place,
     Run,
     RunStatus,
-    Spent,
-    Step,
+    RunStep,
+    RunWait,
+    StepPlace,
     Tally,
     ThinkingState,
-    Waiting,
+    Usage,
     What,
     Why,
 )
@@ -51,22 +51,22 @@ class RunKeeper(Agent[S], Generic[S]):
         declared = self._tools().get(tool)
         return declared is not None and declared.approve and args is not None
 
-    def on_wait(self, run: str, waiting: Waiting) -> None:
+    def on_wait(self, run: str, waiting: RunWait) -> None:
         """Run in the turn with which a run begins to wait for somebody: tell whoever it is."""
 
     # What the work beside the turns asks.
 
-    def step_begins(self, place: Place, body: Any) -> Verdict:  # noqa: ANN401 - JSON
+    def step_begins(self, place: StepPlace, body: Any) -> StepVerdict:  # noqa: ANN401 - JSON
         """Take down that a model or tool is called, or say that it may not be."""
         found = self.state.runs.get(place.run)
         if found is None or found.status != "running":
             how = "not there" if found is None else found.status
-            return Verdict("stop", f"run {place.run} is {how}")
+            return StepVerdict("stop", f"run {place.run} is {how}")
         if place.op == MODEL:
             return self._model_begins(found, place, body)
         return self._tool_begins(found, place, body)
 
-    def step_done(self, place: Place, payload: Any, seconds: float, used: Spent) -> None:  # noqa: ANN401 - JSON
+    def step_done(self, place: StepPlace, payload: Any, seconds: float, used: Usage) -> None:  # noqa: ANN401 - JSON
         """Take down what a model or tool has answered."""
         if self._is_running(place.run):
             self._note("done", place, payload, seconds)
@@ -74,7 +74,7 @@ class RunKeeper(Agent[S], Generic[S]):
             more = Tally(1, failed, 0, seconds, used.tokens_in, used.tokens_out, used.cost)
             self._count(place, more)
 
-    def step_failed(self, place: Place, error: str, seconds: float) -> None:
+    def step_failed(self, place: StepPlace, error: str, seconds: float) -> None:
         """Take down that a call has raised."""
         if self._is_running(place.run):
             self._note("failed", place, error, seconds)
@@ -84,10 +84,14 @@ class RunKeeper(Agent[S], Generic[S]):
         """Take down that a run has its answer, or why it has none."""
         if self._is_running(run):
             if tail:
-                self._add(Step("ended", run, self.now(), body={"request": tail}))
+                self._add(RunStep("ended", run, self.now(), body={"request": tail}))
+            keeps = self.state.runs[run].keeps
+            if keeps is not None and not error:
+                own = 2 * self._ledger(run).answers
+                self._compact(run, keeps, str(output), own=own)
             self._end_run(run, "failed" if error else "done", output, error)
 
-    def run_tool(self, place: Place, args: Any) -> Any:  # noqa: ANN401 - by name; what the tool returns
+    def run_tool(self, place: StepPlace, args: Any) -> Any:  # noqa: ANN401 - by name; what the tool returns
         """Run a tool as a turn: what it changes, sends and returns is one commit."""
         from .engine import payload_of  # noqa: PLC0415 - pydantic-ai is loaded by the first run
 
@@ -96,7 +100,7 @@ class RunKeeper(Agent[S], Generic[S]):
 
         def done(result: object) -> object:
             payload = payload_of(result)
-            self.step_done(place, payload, self.now() - begun, Spent())
+            self.step_done(place, payload, self.now() - begun, Usage())
             return payload
 
         if isinstance(result, Coroutine):
@@ -121,22 +125,27 @@ class RunKeeper(Agent[S], Generic[S]):
         if current and self.state.runs[current].status == "running":
             self._begin_run(current)
 
+    def _compact(self, run: str, keeps: int, summary: str, *, own: int = 0) -> None:
+        """Take down that a summary stands for what was said before the last messages."""
+        body = {"summary": summary, "kept": keeps, "own": own}
+        self._add(RunStep("compacted", run, self.now(), body=body))
+
     # Steps.
 
-    def _model_begins(self, run: Run, place: Place, request: Any) -> Verdict:  # noqa: ANN401 - JSON
+    def _model_begins(self, run: Run, place: StepPlace, request: Any) -> StepVerdict:  # noqa: ANN401 - JSON
         ledger = self._ledger(run.id)
         over = ledger.over(run.budget, MODEL)
         if over:
-            return Verdict("over", over)
+            return StepVerdict("over", over)
         attempt = ledger.attempts(MODEL, place.nth, "") + 1
         if attempt > 1 and not ledger.failed(MODEL, place.nth, ""):
             self._count(place, Tally(doubts=1))
         steers = ledger.steers(place.nth)
         body = {"request": request, "steers": steers} if steers else {"request": request}
         self._note("begun", place, body, attempt=attempt)
-        return Verdict(attempt=attempt, steers=tuple(steers))
+        return StepVerdict(attempt=attempt, steers=tuple(steers))
 
-    def _tool_begins(self, run: Run, place: Place, args: Any) -> Verdict:  # noqa: ANN401 - JSON
+    def _tool_begins(self, run: Run, place: StepPlace, args: Any) -> StepVerdict:  # noqa: ANN401 - JSON
         ledger = self._ledger(run.id)
         if ledger.attempts(TOOL, place.nth, place.call) == 0:
             held = self._first(run, place, args)
@@ -148,16 +157,16 @@ class RunKeeper(Agent[S], Generic[S]):
             return held
         attempt = ledger.attempts(TOOL, place.nth, place.call) + 1
         self._note("begun", place, attempt=attempt)
-        return Verdict(attempt=attempt, key=key_of(self.kind, self.key, place))
+        return StepVerdict(attempt=attempt, key=key_of(self.kind, self.key, place))
 
-    def _first(self, run: Run, place: Place, args: Any) -> Verdict | None:  # noqa: ANN401 - JSON
+    def _first(self, run: Run, place: StepPlace, args: Any) -> StepVerdict | None:  # noqa: ANN401 - JSON
         """Say why a call may not begin that never has; None if it may."""
         ledger, tool = self._ledger(run.id), self._tools().get(place.name)
         over, decided = ledger.over(run.budget, TOOL), self._decided(run, place)
         if decided is not None:
             return decided
         if over:
-            return Verdict("over", over)
+            return StepVerdict("over", over)
         if tool is not None and tool.question:
             return self._wait(run, "question", place, args)
         approved = ledger.decision(place.call)[0] == "approve"
@@ -165,7 +174,7 @@ class RunKeeper(Agent[S], Generic[S]):
             return self._wait(run, "approval", place, args)
         return None
 
-    def _again(self, run: Run, place: Place, args: Any) -> Verdict | None:  # noqa: ANN401 - JSON
+    def _again(self, run: Run, place: StepPlace, args: Any) -> StepVerdict | None:  # noqa: ANN401 - JSON
         """Say why a call in doubt may not run again; None if it may."""
         decided = self._decided(run, place)
         if decided is not None:
@@ -175,26 +184,26 @@ class RunKeeper(Agent[S], Generic[S]):
         if retry[0] == "retry" or (tool is not None and tool.effect != "once"):
             return None
         if tool is not None and tool.compensate is not None:
-            return Verdict(key=key_of(self.kind, self.key, place), compensate=tool.compensate)
+            return StepVerdict(key=key_of(self.kind, self.key, place), compensate=tool.compensate)
         return self._wait(run, "in doubt", place, args)
 
-    def _decided(self, run: Run, place: Place) -> Verdict | None:
+    def _decided(self, run: Run, place: StepPlace) -> StepVerdict | None:
         """Return the result that was decided about a call; None if none was."""
         what, result = self._ledger(run.id).decision(place.call)
         if what in ("done", "answer"):
-            return Verdict("done", result=result)
+            return StepVerdict("done", result=result)
         if what in _NOT_DONE:
             more = f": {result}" if result else ""
-            return Verdict("done", result=f"[not done: {_NOT_DONE[what]}{more}]")
+            return StepVerdict("done", result=f"[not done: {_NOT_DONE[what]}{more}]")
         return None
 
-    def _wait(self, run: Run, why: Why, place: Place, args: Any) -> Verdict:  # noqa: ANN401 - JSON
+    def _wait(self, run: Run, why: Why, place: StepPlace, args: Any) -> StepVerdict:  # noqa: ANN401 - JSON
         """Have a run wait for a decision; its work ends, and begins again behind that."""
-        waiting = Waiting(why, place.call, place.name, args, self.now())
+        waiting = RunWait(why, place.call, place.name, args, self.now())
         self._note("waits", place, why)
         self._put(msgspec.structs.replace(run, status="waiting", waiting=(*run.waiting, waiting)))
         self.on_wait(run.id, waiting)
-        return Verdict("wait", f"it waits: {why}")
+        return StepVerdict("wait", f"it waits: {why}")
 
     # Runs.
 
@@ -218,7 +227,7 @@ class RunKeeper(Agent[S], Generic[S]):
         found, ledger = self._run(run), self._ledger(run)
         for nth, call, name in ledger.open():
             marker = f"cut off, and may have been done: {error or 'the run ended'}"
-            self._note("closed", Place(run, TOOL, nth, call, name), marker)
+            self._note("closed", StepPlace(run, TOOL, nth, call, name), marker)
         self._put(
             msgspec.structs.replace(
                 found, status=status, ended=self.now(), waiting=(), output=output, error=error,
@@ -227,6 +236,7 @@ class RunKeeper(Agent[S], Generic[S]):
         )  # fmt: skip
         if found.budget.seconds is not None:
             self.cancel(f"run {run}")
+        runs_of(self.system).tell(self.kind, self.key, run)
         failed = RunFailed(f"{self}: run {run} {status}: {error}") if error else None
         self._home.answer(run, None if failed else self._restored(output), failed)
         if self.state.current == run:
@@ -271,38 +281,39 @@ class RunKeeper(Agent[S], Generic[S]):
     def _note(
         self,
         what: What,
-        place: Place,
+        place: StepPlace,
         body: Any = None,  # noqa: ANN401 - JSON
         seconds: float = 0.0,
         *,
         attempt: int = 1,
     ) -> None:
-        step = Step(
+        step = RunStep(
             what, place.run, self.now(), place.op, place.nth, place.call, place.name, attempt,
             body, seconds,
         )  # fmt: skip
         self._add(step)
 
-    def _add(self, step: Step) -> None:
+    def _add(self, step: RunStep) -> None:
         ledger = self._ledger(step.run)
         self.state.transcript.append(step)
         ledger.take(step)
+        runs_of(self.system).tell(self.kind, self.key, step.run)
 
-    def _count(self, place: Place, more: Tally) -> None:
+    def _count(self, place: StepPlace, more: Tally) -> None:
         name = f"{place.op}/{place.name}"
         before = self.state.tallies.get(name, Tally())
         fields = msgspec.structs.astuple
         total = (a + b for a, b in zip(fields(before), fields(more), strict=True))
         self.state.tallies[name] = Tally(*total)
 
-    def _ledger(self, run: str) -> Ledger:
+    def _ledger(self, run: str) -> RunLedger:
         """Return what a run has done; read again where a turn that was undone has changed it."""
-        known = cast("Ledger | None", self.__dict__.get("_known"))
+        known = cast("RunLedger | None", self.__dict__.get("_known"))
         length = len(self.state.transcript)
         if known is None or known.run != run or known.length != length:
             found = self.state.runs.get(run)
             first = length if found is None else found.first
-            known = Ledger(run, first)
+            known = RunLedger(run, first)
             for step in self.state.transcript[first:]:
                 known.take(step)
             self.__dict__["_known"] = known

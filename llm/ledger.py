@@ -7,10 +7,10 @@ from typing import Any, Literal, Self
 
 import msgspec
 
-from .records import MODEL, TOOL, Budget, Place, Spent, Step
+from .records import MODEL, TOOL, Budget, RunStep, StepPlace, Usage
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class StepVerdict(msgspec.Struct, frozen=True):
     """What a turn says of a step that wants to begin."""
 
     answer: Literal["go", "stop", "over", "wait", "done"] = "go"
@@ -25,12 +25,12 @@ class Verdict(msgspec.Struct, frozen=True):
     steers: tuple[str, ...] = ()
 
 
-def key_of(kind: str, key: str, place: Place) -> str:
+def key_of(kind: str, key: str, place: StepPlace) -> str:
     """Return the idempotency key of a tool's call."""
     return f"{kind}/{key}/{place.run}/{place.nth}/{place.call}"
 
 
-class Ledger:
+class RunLedger:
     """The steps of one run."""
 
     def __init__(self, run: str, first: int) -> None:
@@ -38,15 +38,17 @@ class Ledger:
         self.run = run
         self.length = first
         """How far the transcript is known."""
-        self.spent = Spent()
+        self.spent = Usage()
         self.context = 0
         """Tokens of the latest answer and what it was made from."""
         self._begun: dict[tuple[str, int, str], int] = {}
-        self._ended: dict[tuple[str, int, str], Step] = {}
+        self._ended: dict[tuple[str, int, str], RunStep] = {}
         self._decided: dict[str, tuple[str, Any]] = {}
         self._calls: dict[tuple[int, str], str] = {}
         """Tool calls that the model has made, by model call and id: their names."""
         self._steers: list[str] = []
+        self.answers = 0
+        """Model calls that are done."""
         self._dearest = 0.0
         """What the dearest answer has cost: the next may cost as much."""
         self._given: dict[int, list[str]] = {}
@@ -55,7 +57,7 @@ class Ledger:
         """Return it as it is now."""
         return copy.deepcopy(self)
 
-    def take(self, step: Step) -> None:
+    def take(self, step: RunStep) -> None:
         """Go on by one step of the transcript."""
         self.length += 1
         if step.run != self.run:
@@ -69,30 +71,31 @@ class Ledger:
             if step.op == MODEL:
                 self._given[step.nth] = step.body.get("steers", [])
             self.spent = self.spent.plus(
-                Spent(models=1) if step.op == MODEL else Spent(tools=int(step.attempt == 1))
+                Usage(models=1) if step.op == MODEL else Usage(tools=int(step.attempt == 1))
             )
         elif step.what in ("done", "failed", "closed"):
             self._ended[place] = step
             if step.what == "done" and step.op == MODEL:
                 self._take_response(step)
             elif step.what == "done" and isinstance(step.body, dict) and "spent" in step.body:
-                self.spent = self.spent.plus(msgspec.convert(step.body["spent"], Spent))
+                self.spent = self.spent.plus(msgspec.convert(step.body["spent"], Usage))
         elif step.what == "decided":
             what, result = step.body
             self._decided[step.call] = (what, result)
         elif step.what == "steered":
             self._steers.append(step.body)
 
-    def _take_response(self, step: Step) -> None:
+    def _take_response(self, step: RunStep) -> None:
         for part in step.body.get("parts", ()):
             if part.get("part_kind") == "tool-call":
                 self._calls[step.nth, part["tool_call_id"]] = part["tool_name"]
-        used = Spent.of(step.body)
+        self.answers += 1
+        used = Usage.of(step.body)
         self.spent = self.spent.plus(used)
         self.context = used.tokens
         self._dearest = max(self._dearest, used.cost)
 
-    def result(self, op: str, nth: int, call: str) -> Step | None:
+    def result(self, op: str, nth: int, call: str) -> RunStep | None:
         """Return the end of a step that is done; None if it is not."""
         step = self._ended.get((op, nth, call))
         return step if step is not None and step.what == "done" else None

@@ -27,7 +27,7 @@ What = Literal[
 ]  # fmt: skip
 
 
-class Step(msgspec.Struct, frozen=True, omit_defaults=True):
+class RunStep(msgspec.Struct, frozen=True, omit_defaults=True):
     """One thing that happened in a run, in a commit of its own; the transcript is made of them."""
 
     what: What
@@ -48,7 +48,7 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
     seconds: float = 0.0
 
 
-class Place(msgspec.Struct, frozen=True):
+class StepPlace(msgspec.Struct, frozen=True):
     """Which step of which run it is."""
 
     run: str
@@ -58,7 +58,7 @@ class Place(msgspec.Struct, frozen=True):
     name: str
 
 
-class Spent(msgspec.Struct, frozen=True, omit_defaults=True):
+class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a run has used so far."""
 
     models: int = 0
@@ -76,7 +76,7 @@ class Spent(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.tokens_in + self.tokens_out
 
     @classmethod
-    def of(cls, answer: Any) -> Spent:  # noqa: ANN401 - JSON
+    def of(cls, answer: Any) -> Usage:  # noqa: ANN401 - JSON
         """Return what an answer of a model has used, as it is stored."""
         usage = answer.get("usage", {})
         return cls(
@@ -85,9 +85,9 @@ class Spent(msgspec.Struct, frozen=True, omit_defaults=True):
             cost=answer.get("cost", 0.0),
         )
 
-    def plus(self, other: Spent) -> Spent:
+    def plus(self, other: Usage) -> Usage:
         """Return both together."""
-        return Spent(
+        return Usage(
             self.models + other.models,
             self.tools + other.tools,
             self.tokens_in + other.tokens_in,
@@ -109,8 +109,23 @@ class Budget(msgspec.Struct, frozen=True, omit_defaults=True):
     seconds: float | None = None
     """From the beginning of the run, waiting for people included."""
 
+    def left(self, used: Usage) -> Budget:
+        """Return what is left of it."""
+        return Budget(
+            None if self.steps is None else self.steps - used.models,
+            None if self.tools is None else self.tools - used.tools,
+            None if self.tokens is None else self.tokens - used.tokens,
+            None if self.cost is None else self.cost - used.cost,
+        )
 
-class Waiting(msgspec.Struct, frozen=True, omit_defaults=True):
+    def within(self, other: Budget) -> Budget:
+        """Return what neither exceeds."""
+        pairs = zip(msgspec.structs.astuple(self), msgspec.structs.astuple(other), strict=True)
+        least = (min((x for x in pair if x is not None), default=None) for pair in pairs)
+        return Budget(*least)
+
+
+class RunWait(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a run waits for."""
 
     why: Why
@@ -134,17 +149,37 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where the transcript ended when it began to work: what it knows of before."""
     begun: float = 0.0
     ended: float = 0.0
-    waiting: tuple[Waiting, ...] = ()
+    waiting: tuple[RunWait, ...] = ()
     output: Any = None
     error: str = ""
+    keeps: int | None = None
+    """Messages that are kept as they are, where it sums up those before for ``compact``."""
     budget: Budget = Budget()
-    spent: Spent = Spent()
+    spent: Usage = Usage()
     """At its end."""
 
     @property
     def over(self) -> bool:
         """Whether it has ended."""
         return self.status in ENDED
+
+
+class RunEvent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a reader of a run is told."""
+
+    number: int
+    """To go on behind it, ask with ``after=number``."""
+    what: Literal[
+        "asked", "begun", "done", "failed", "waits", "decided", "steered", "closed", "ended",
+        "text", "end",
+    ]  # fmt: skip
+    """"text" is a piece of an answer under way, which is not stored; "end" is the last event."""
+    op: Literal["", "model", "tool"] = ""
+    name: str = ""
+    call: str = ""
+    body: Any = None
+    """The step's; the text; of "end" the answer."""
+    error: str = ""
 
 
 class Tally(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -165,7 +200,7 @@ class Tally(msgspec.Struct, frozen=True, omit_defaults=True):
 class ThinkingState(State):
     """The state of an agent that thinks; derive its state class from it."""
 
-    transcript: Log[Step] = Log.field()
+    transcript: Log[RunStep] = Log.field()
     """All its runs, step by step."""
     runs: Map[str, Run] = Map.field()
     tallies: Map[str, Tally] = Map.field()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, ClassVar, Final, Protocol
 from urllib.parse import unquote
 
@@ -12,9 +15,11 @@ from ..actors.patterns.rows import Office, Rows, quoted, scope_of
 from ..actors.talk.reference import AgentRef
 from ..shared.ledger.sweep import NEVER, Sweep
 from ..shared.ledger.unit import Unit
-from .records import ENDED, RunStatus, Waiting
+from .records import ENDED, RunEvent, RunStatus, RunWait
 
 _SCOPE: Final = scope_of("runs", "all")
+_MOST_TEXTS: Final = 10_000
+"""Pieces of an answer that a slow reader may fall behind by; older ones are left out."""
 
 
 class Noted(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -22,10 +27,10 @@ class Noted(msgspec.Struct, frozen=True, omit_defaults=True):
 
     status: RunStatus
     asked: float
-    waiting: tuple[Waiting, ...] = ()
+    waiting: tuple[RunWait, ...] = ()
 
 
-class RunRow(msgspec.Struct, frozen=True):
+class OpenRun(msgspec.Struct, frozen=True):
     """A run that has not ended."""
 
     kind: str
@@ -33,16 +38,75 @@ class RunRow(msgspec.Struct, frozen=True):
     run: str
     status: RunStatus
     asked: float
-    waiting: tuple[Waiting, ...]
+    waiting: tuple[RunWait, ...]
+
+
+class _Reader:
+    """One who reads a run as it goes on: woken by other threads."""
+
+    def __init__(self) -> None:
+        """Belong to the loop that runs here."""
+        self._loop = asyncio.get_running_loop()
+        self._woken = asyncio.Event()
+        self._texts: deque[str] = deque(maxlen=_MOST_TEXTS)
+
+    def tell(self, text: str) -> None:
+        """Hand on a piece of an answer, or with "" that there is a new step. Thread-safe."""
+        if text:
+            self._texts.append(text)
+        with contextlib.suppress(RuntimeError):  # its loop is gone
+            self._loop.call_soon_threadsafe(self._woken.set)
+
+    async def texts(self) -> list[str]:
+        """Wait for something, and return the pieces that came."""
+        await self._woken.wait()
+        self._woken.clear()
+        found = []
+        with contextlib.suppress(IndexError):
+            while True:
+                found.append(self._texts.popleft())
+        return found
 
 
 class Runs:
-    """The runs of all agents that have not ended: ``list()``."""
+    """The runs of all agents that have not ended: ``list()``; and those who read along."""
 
     def __init__(self, office: Office) -> None:
         """Keep the rows by ``office``."""
         self._office = office
         self._rows = Rows(office, _SCOPE)
+        self._readers: dict[tuple[str, str, str], list[_Reader]] = {}
+
+    def tell(self, kind: str, key: str, run: str, text: str = "") -> None:
+        """Tell those who read a run of a piece of text, or of a new step."""
+        for reader in self._readers.get((kind, key, run), ()):
+            reader.tell(text)
+
+    async def stream(
+        self, ref: AgentRef[Any], run: str, *, after: int = 0
+    ) -> AsyncIterator[RunEvent]:
+        """Iterate over the events of a run, those behind number ``after``, to its end.
+
+        Steps come when they are durable, and again for whoever asks again; pieces of an answer
+        under way come at once, and never again. UnknownRun if the agent has no such run.
+        """
+        place, reader = (ref.kind, ref.key, run), _Reader()
+        self._readers[place] = [*self._readers.get(place, ()), reader]
+        try:
+            while True:
+                events: list[RunEvent] = await ref.proxy().run_events(run, after)
+                for event in events:
+                    after = event.number
+                    yield event
+                if events and events[-1].what == "end":
+                    return
+                for text in await reader.texts():
+                    yield RunEvent(after, "text", body=text)
+        finally:
+            left = [each for each in self._readers[place] if each is not reader]
+            self._readers[place] = left
+            if not left:
+                del self._readers[place]
 
     def note(self, kind: str, key: str, run: str, noted: Noted) -> None:
         """Take down how a run stands, with the turn under way."""
@@ -56,16 +120,16 @@ class Runs:
 
         self._office.run(written)
 
-    def list(self) -> list[RunRow]:
+    def list(self) -> list[OpenRun]:
         """Return them, by agent."""
         return list(self.each())
 
-    def each(self) -> Iterator[RunRow]:
+    def each(self) -> Iterator[OpenRun]:
         """Iterate over them, by agent."""
         for place, text in self._rows.rows(None, ""):
             kind, key, run = map(unquote, place.split("/"))
             noted = msgspec.json.decode(text, type=Noted)
-            yield RunRow(kind, key, run, noted.status, noted.asked, noted.waiting)
+            yield OpenRun(kind, key, run, noted.status, noted.asked, noted.waiting)
 
 
 class _Thinks(Protocol):

@@ -33,6 +33,10 @@ class Tool:
     """Whether it is a method of the agent's class."""
     question: bool = False
     """Whether its result is what a person answers."""
+    agent: type | None = None
+    """The class of the agent that thinks which answers in its place."""
+    key: str = ""
+    """The key of that agent; empty for that of the one who asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,28 @@ def tool(
         return function
 
     return declared if function is None else declared(function)
+
+
+def agent_tool(agent_class: type, *, name: str, about: str, key: str = "") -> Callable[..., Any]:
+    """Return a tool, to be given in ``tools``, by which a model asks another agent that thinks.
+
+    The other is asked once for each call, whatever crashes, and may use what is left of the budget
+    of the run that asks.
+
+    Args:
+        agent_class: the other's class.
+        name: what the model calls the tool.
+        about: what the model is told of it.
+        key: the other's key; by default that of the agent that asks.
+    """
+
+    def ask(prompt: str) -> str:
+        raise ConfigurationError(f"{name} is called by a model, not with {prompt!r}")
+
+    ask.__name__, ask.__doc__ = name, about
+    mark = replace(_plain(ask), effect="idempotent", agent=agent_class, key=key)
+    setattr(ask, _MARK, mark)
+    return ask
 
 
 def tools_of(agent_class: type, functions: Iterable[Callable[..., Any]] = ()) -> dict[str, Tool]:

@@ -15,7 +15,7 @@ from pydantic_ai.messages import (
     UserPromptPart,
 )
 
-from .records import MODEL, TOOL, Step
+from .records import MODEL, TOOL, RunStep
 
 _PART: Final[TypeAdapter[Any]] = TypeAdapter(ModelRequestPart)
 _RESPONSE: Final[TypeAdapter[Any]] = TypeAdapter(ModelResponse)
@@ -57,6 +57,17 @@ def stored(parts: Iterable[Any], results: dict[str, Any]) -> list[Any]:
     return found
 
 
+def parts_of(texts: Iterable[Any], results: dict[str, Any]) -> list[Any]:
+    """Return stored parts of a request as they were; ``results`` has what tools have returned."""
+    found = []
+    for text in texts:
+        content, whole = text.get("content"), text
+        if isinstance(content, dict) and set(content) == {_OF}:
+            whole = {**text, "content": results.get(content[_OF])}
+        found.append(_PART.validate_python(whole))
+    return found
+
+
 def result_in(payload: Any) -> Any:  # noqa: ANN401 - JSON
     """Return what a model is told of what a tool returned."""
     return payload.get("result") if isinstance(payload, dict) else payload
@@ -75,7 +86,7 @@ class Transcript:
         self._results: dict[str, Any] = {}
         self._closed: dict[str, str] = {}
 
-    def take(self, step: Step) -> None:
+    def take(self, step: RunStep) -> None:
         """Go on by one step."""
         if step.what == "compacted":
             self._compact(step)
@@ -91,7 +102,7 @@ class Transcript:
         elif step.what == "closed":
             self._closed[step.call] = step.body
         elif step.what == "ended":
-            self.messages.append(ModelRequest(parts=self._parts(step.body["request"])))
+            self.messages.append(ModelRequest(parts=parts_of(step.body["request"], self._results)))
 
     def finished(self) -> list[ModelMessage]:
         """Return the messages, calls that have no result closed by a marker."""
@@ -102,21 +113,11 @@ class Transcript:
         self._close()
         self._run, self._results, self._closed = run, {}, {}
 
-    def _answered(self, step: Step) -> None:
-        parts = self._parts(self._request)
+    def _answered(self, step: RunStep) -> None:
+        parts = parts_of(self._request, self._results)
         parts += [UserPromptPart(text) for text in self._steers]
         self.messages.append(ModelRequest(parts=parts))
         self.messages.append(_RESPONSE.validate_python(step.body))
-
-    def _parts(self, texts: list[Any]) -> list[Any]:
-        found = []
-        for text in texts:
-            content = text.get("content")
-            whole = text
-            if isinstance(content, dict) and set(content) == {_OF}:
-                whole = {**text, "content": self._results.get(content[_OF])}
-            found.append(_PART.validate_python(whole))
-        return found
 
     def _close(self) -> None:
         """Give each call of the last answer that has no result one: what is known, or a marker."""
@@ -136,9 +137,10 @@ class Transcript:
             )
         self.messages.append(ModelRequest(parts=parts))
 
-    def _compact(self, step: Step) -> None:
+    def _compact(self, step: RunStep) -> None:
         self._close()
-        kept = step.body["kept"]
-        tail = self.messages[-kept:] if kept else []
+        kept, own = step.body["kept"], step.body.get("own", 0)
+        before = self.messages[: len(self.messages) - own]
+        tail = before[len(before) - kept :]
         told = ModelRequest(parts=[UserPromptPart(step.body["summary"])])
         self.messages = [told, *tail]

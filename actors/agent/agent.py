@@ -83,6 +83,10 @@ class Home(Protocol):
         """Tell whether work beside the turns is to begin nothing more: the system closes."""
         ...
 
+    def name_of_thought(self) -> str:
+        """Return a name for what is asked of a mind: the same when the message comes again."""
+        ...
+
     def answer_later(self, name: str) -> None:
         """Have the asker of the current turn answered with a piece of work."""
         ...
@@ -153,6 +157,9 @@ class Agent(Identified, Generic[S]):
     aliases: ClassVar[Sequence[str]] = ()
     """Kinds that its agents had before: what is stored under them is carried over when a system
     is opened, with mail, timers and scopes. Not inherited."""
+
+    mind: ClassVar[type[Agent[Any]] | None] = None
+    """The class of agents that think for it where a handler says ``self.think(...)``."""
 
     key: str
     """The agent's own name among its kind."""
@@ -235,6 +242,22 @@ class Agent(Identified, Generic[S]):
         message, it survives a crash, is tried again as any message is, and may change the state
         and send. One that fails at every attempt becomes a dead letter itself, without another.
         """
+
+    def think(self, prompt: str, *, run: str = "", budget: Any = None) -> Any:  # noqa: ANN401 - as ``mind`` answers
+        """Have the agent's ``mind`` answer: ``answer = await self.think("...")``, a future of it.
+
+        An agent of that class, of this one's name, makes the run, durable by itself. A message that
+        is handled again asks by the same name, and gets the answer that there is.
+        """
+        if self.mind is None:
+            message = (
+                f"{self} has no mind; set mind = ..., a class of agents that think (perdure[llm])"
+            )
+            raise ConfigurationError(message)
+        ref: AgentRef[Any] = self.system.agent(self.mind, f"{self.kind}/{self.key}")
+        return ref.call(
+            self.mind.think, prompt, run=run or self._home.name_of_thought(), budget=budget
+        )
 
     @property
     def turn(self) -> TurnView:
@@ -377,7 +400,7 @@ _OPEN: Final = frozenset(
         "on_dead",
         "durability", "when_unsaved", "autosave", "restarts", "mailbox_limit", "turn_limit", "kind",
         "unreadable", "boundary", "record", "aliases",
-        "messages_version",
+        "messages_version", "mind", "think",
     }
 )  # fmt: skip
 OWN_NAMES: Final = frozenset(

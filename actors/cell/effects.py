@@ -18,7 +18,7 @@ from ...persistence.names.keys import check_name
 from ...persistence.names.scope import Scope
 from ...persistence.records.records import Timer
 from ...shared.scopes.agent_scopes import AgentScopes
-from ..talk.beside import Answer, Work
+from ..talk.beside import Work, WorkAnswer
 from ..talk.turn import Turn, TurnView, collecting_in, current
 from .cell import AgentCell
 from .chains import chain_of, identified, numbered
@@ -30,12 +30,13 @@ _CHANCE: Final = Random()  # noqa: S311 - an agent's own dice, no secrets
 class CellHome:
     """Be the home an agent sees; everything it does is an effect of the current turn."""
 
-    __slots__ = ("_cell", "_scopes")
+    __slots__ = ("_cell", "_scopes", "_thinking")
 
     def __init__(self, cell: AgentCell) -> None:
         """Speak for ``cell``."""
         self._cell = cell
         self._scopes: AgentScopes | None = None
+        self._thinking: tuple[Turn | None, int] = (None, 0)
 
     def reference(self) -> Any:  # noqa: ANN401 - AgentRef is above
         """Return a reference to the agent."""
@@ -68,13 +69,23 @@ class CellHome:
         """Tell whether work beside the turns is to begin nothing more: the system closes."""
         return self._cell.home.beside.closing
 
+    def name_of_thought(self) -> str:
+        """Return a name for what is asked of a mind: the same when the message comes again."""
+        cell, turn = self._cell, self._turn()
+        if self._thinking[0] is not turn:
+            self._thinking = (turn, 0)
+        number = self._thinking[1] + 1
+        self._thinking = (turn, number)
+        letter = numbered(cell.home, turn.letter).id
+        return f"{cell.kind}/{cell.key}/{letter}/{number}"
+
     def answer_later(self, name: str) -> None:
         """Have the asker of the turn under way answered with a piece of work."""
         self._turn().wants().later = name
 
     def answer(self, name: str, value: object, error: Exception | None) -> None:
-        """Answer those who wait for a piece of work when the turn commits."""
-        self._turn().wants().answers.append(Answer(name, value, error))
+        """WorkAnswer those who wait for a piece of work when the turn commits."""
+        self._turn().wants().answers.append(WorkAnswer(name, value, error))
 
     def set_timer(
         self,

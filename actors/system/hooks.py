@@ -14,6 +14,7 @@ from ...hooks.points import (
     POINTS,
     TOOLS,
     Point,
+    Work,
     point_of,
 )
 from ...hooks.sets import HOOKED, HookHost, HookSet
@@ -209,6 +210,11 @@ class Hooks:
         decision = self._points.run(point, details)
         refuse(decision)
         return details if decision is None else decision.details
+
+    def heard(self, work: Work, kind: str, key: str) -> bool:
+        """Tell whether any hook listens to calls of an agent: of models, or of tools."""
+        chain = self._registry.chain
+        return any(chain(point, kind, key) for point in work)
 
     @overload
     def call_tool(

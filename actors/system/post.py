@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, Final, Protocol, TypeVar
 
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr
@@ -114,6 +114,11 @@ class PostOffice:
             turn.send(cell, Letter(detached(message), correlation=chain))
         else:
             turn.send(cell, self._stored_letter(cell, message, turn))
+
+    def stream(self, ref: AgentRef[Any], run: str, after: int) -> AsyncIterator[Any]:
+        """Iterate over the events of a run: the room of agents that think does it."""
+        events: AsyncIterator[Any] = self._home.facade.runs.stream(ref, run, after=after)
+        return events
 
     def hand_on(
         self, kind: str, key: str, message: object, *, reply: bool

@@ -10,7 +10,7 @@ Work: TypeAlias = Callable[[], Coroutine[Any, Any, object]]
 """Gives the coroutine to run."""
 
 
-class Answer(NamedTuple):
+class WorkAnswer(NamedTuple):
     """What those are told who wait for a piece of work."""
 
     name: str
@@ -29,4 +29,4 @@ class Wishes:
         """The work with whose answer the asker of this turn is answered; empty: with its own."""
         self.begins: list[tuple[str, Work, Context]] = []
         self.ends: list[str] = []
-        self.answers: list[Answer] = []
+        self.answers: list[WorkAnswer] = []

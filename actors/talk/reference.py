@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, Concatenate, Final, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from pykka import ActorRef
@@ -44,6 +44,10 @@ class Post(Protocol):
 
     def control(self, ref: AgentRef[Any], verb: Verb) -> Future[Any]:
         """Have a lifecycle step taken and return its future."""
+        ...
+
+    def stream(self, ref: AgentRef[Any], run: str, after: int) -> AsyncIterator[Any]:
+        """Iterate over the events of a run."""
         ...
 
     def describe(self, ref: AgentRef[Any]) -> AgentDescription:
@@ -168,6 +172,13 @@ class AgentRef(ActorRef[A], Generic[A]):
     def proxy(self) -> AgentProxy[A]:  # type: ignore[override]
         """Return an object whose methods send messages."""
         return AgentProxy(self)
+
+    def stream(self, run: str, *, after: int = 0) -> AsyncIterator[Any]:
+        """Iterate over the events of a run of an agent that thinks, behind number ``after``.
+
+        ``async for event in helper.stream("r1")`` gives each ``RunEvent`` to the end of the run.
+        """
+        return self._post.stream(self, run, after)
 
     def describe(self) -> AgentDescription:
         """Return how the agent stands, without waking it; StoreUnavailable if that is unknown.

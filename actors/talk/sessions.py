@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any, Final, Protocol, TypeVar
 
 from ...hooks.timeline.why import Provenance
@@ -77,6 +78,10 @@ class SessionPost:
     def control(self, ref: AgentRef[Any], verb: Verb) -> Future[Any]:
         """Have a lifecycle step taken and return its future."""
         return self._post.control(ref, verb)
+
+    def stream(self, ref: AgentRef[Any], run: str, after: int) -> AsyncIterator[Any]:
+        """Iterate over the events of a run."""
+        return self._post.stream(ref, run, after)
 
     def describe(self, ref: AgentRef[Any]) -> AgentDescription:
         """Return how an agent stands."""

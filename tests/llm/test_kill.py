@@ -10,7 +10,7 @@ from random import Random
 import msgspec
 import pytest
 
-from perdure.llm.records import Step
+from perdure.llm.records import RunStep
 from tests.kit.children import started
 from tests.llm.recorder import Recorder
 from tests.llm.worker import RUNS, STEPS
@@ -20,7 +20,7 @@ COMMITS = 40
 EVENTS = 12
 
 
-def line_of(step: Step, calls: dict[str, str]) -> str:
+def line_of(step: RunStep, calls: dict[str, str]) -> str:
     """Return the line that the outside has of a step, without the key; nothing for another."""
     if step.op == "model":
         return f"model {step.run} {step.nth - 1}"
@@ -36,7 +36,7 @@ def finished_steps(store: Path) -> set[str]:
             return set()
         rows = connection.execute("SELECT value FROM log_items ORDER BY position").fetchall()
     connection.close()
-    steps = [msgspec.json.decode(text, type=Step) for (text,) in rows]
+    steps = [msgspec.json.decode(text, type=RunStep) for (text,) in rows]
     calls = {
         part["tool_call_id"]: part["args"]["step"]
         for step in steps

@@ -14,7 +14,7 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from perdure import AgentSystem, VirtualClock
 from perdure.lifecycle.backoff import Backoff
 from perdure.llm.agent import ThinkingAgent
-from perdure.llm.records import Budget, Run, Step, Tally, ThinkingState, Waiting
+from perdure.llm.records import Budget, Run, RunStep, RunWait, Tally, ThinkingState
 from perdure.llm.tools import ask_person, tool, tool_call
 from perdure.llm.transcript import Transcript
 from perdure.persistence.errors import (
@@ -109,10 +109,10 @@ class Desk(ThinkingAgent[DeskState]):
         """Ask a person."""
         raise AssertionError(order)
 
-    def on_wait(self, run: str, waiting: Waiting) -> None:
+    def on_wait(self, run: str, waiting: RunWait) -> None:
         self.state.waits = [*self.state.waits, f"{run} {waiting.why}"]
 
-    def steps(self) -> list[Step]:
+    def steps(self) -> list[RunStep]:
         """Return the transcript."""
         return list(self.state.transcript)
 
@@ -121,7 +121,7 @@ class Desk(ThinkingAgent[DeskState]):
         return self.state.notes, self.state.waits, dict(self.state.tallies)
 
 
-def messages_of(steps: list[Step]) -> list[ModelMessage]:
+def messages_of(steps: list[RunStep]) -> list[ModelMessage]:
     """Return the transcript as a model would be given it."""
     transcript = Transcript()
     for step in steps:
@@ -459,7 +459,7 @@ def test_another_model_answers_where_one_fails() -> None:
         assert system.agent(Safe, "one").call(Safe.think, "go").get() == "at last"
 
 
-class Verdict(BaseModel):
+class Decision(BaseModel):
     """A typed answer."""
 
     order: str
@@ -477,9 +477,9 @@ def test_an_answer_is_of_the_declared_type_also_when_it_is_asked_for_again() -> 
 
     class Typed(ThinkingAgent[DeskState]):
         model = FunctionModel(answer)
-        output = Verdict
+        output = Decision
 
-        def steps(self) -> list[Step]:
+        def steps(self) -> list[RunStep]:
             """Return the transcript."""
             return list(self.state.transcript)
 
@@ -487,10 +487,10 @@ def test_an_answer_is_of_the_declared_type_also_when_it_is_asked_for_again() -> 
     for _ in range(2):
         with AgentSystem.open(store, agents=[Typed]) as system:
             desk = system.agent(Typed, "one")
-            assert desk.call(Typed.think, "go", run="r").get() == Verdict(order="17", cents=5)
+            assert desk.call(Typed.think, "go", run="r").get() == Decision(order="17", cents=5)
     with AgentSystem.open(store, agents=[Typed]) as system:
         desk = system.agent(Typed, "one")
-        assert desk.call(Typed.think, "again").get() == Verdict(order="17", cents=5)
+        assert desk.call(Typed.think, "again").get() == Decision(order="17", cents=5)
         told = messages_of(desk.call(Typed.steps).get())
         assert faults(told) == []
         assert len(told) == len(set(map(str, told)))

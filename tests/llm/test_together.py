@@ -1,0 +1,326 @@
+"""Agents that think beside others: streams, other agents as tools, minds, hooks, summaries."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+from pydantic_ai.messages import ModelMessage, ModelRequest, UserPromptPart
+from pydantic_ai.models.function import AgentInfo, DeltaToolCalls, FunctionModel
+
+from perdure import Agent, AgentRef, AgentSystem, CallDetails, Cancel, Replace, Skip, State
+from perdure.llm.agent import ThinkingAgent
+from perdure.llm.records import Budget, RunEvent, RunStep, ThinkingState
+from perdure.llm.tools import agent_tool, tool
+from perdure.llm.transcript import Transcript
+from perdure.persistence.errors import ConfigurationError, RunFailed
+from perdure.persistence.memory.store import MemoryStore
+from tests.kit.deadline import DEADLINE
+from tests.llm.scripts import Answer, faults, returned, scripted
+
+CALLS: list[str] = []
+GATE = threading.Event()
+
+
+@pytest.fixture(autouse=True)
+def clean() -> Iterator[None]:
+    """Begin with nothing outside."""
+    CALLS.clear()
+    GATE.clear()
+    yield
+    GATE.set()
+
+
+def script(prompt: str, nth: int, messages: list[ModelMessage]) -> Answer:
+    """Look things up if asked to, then say what came back."""
+    if prompt.startswith("look up") and nth == 0:
+        return [("look_up", {"what": prompt.removeprefix("look up ")})]
+    return str(returned(messages)) if nth else f"{prompt}!"
+
+
+@tool(effect="safe")
+async def look_up(what: str) -> str:
+    """Look something up."""
+    CALLS.append(what)
+    if what == "slowly":
+        await asyncio.to_thread(GATE.wait, DEADLINE)
+    return f"found {what}"
+
+
+Finder = ThinkingAgent.define("Finder", model=scripted(script), tools=[look_up])
+
+
+def steps_of(system: AgentSystem, agent: type[ThinkingAgent[Any]], key: str) -> list[RunStep]:
+    """Return an agent's transcript."""
+    reference = system.agent(agent, key)
+    state = reference.state_at(reference.describe().version)
+    assert isinstance(state, ThinkingState)
+    return list(state.transcript)
+
+
+def messages_of(steps: list[RunStep]) -> list[ModelMessage]:
+    """Return the transcript as a model would be given it."""
+    transcript = Transcript()
+    for step in steps:
+        transcript.take(step)
+    return transcript.finished()
+
+
+def test_an_agent_that_thinks_needs_no_class_statement() -> None:
+    """What is defined by a call is an agent class as any other, also over a restart."""
+    store = MemoryStore()
+    for _ in range(2):
+        with AgentSystem.open(store, agents=[Finder]) as system:
+            finder = system.agent(Finder, "one")
+            assert finder.call(Finder.think, "look up it", run="r").get() == "['found it']"
+    assert CALLS == ["it"]
+
+
+def test_readers_follow_a_run_from_where_they_left_off() -> None:
+    """Several readers get each durable step once and in order, and one who comes back the rest."""
+
+    async def read(finder: AgentRef[Any], after: int, most: int) -> list[RunEvent]:
+        events: list[RunEvent] = []
+        async for event in finder.stream("r", after=after):
+            events.append(event)
+            if len(events) == most:
+                break
+        return events
+
+    async def both(system: AgentSystem) -> None:
+        finder = system.agent(Finder, "one")
+        finder.cast(Finder.think, "look up slowly", run="r")
+        first = asyncio.create_task(read(finder, 0, 99))
+        second = await read(finder, 0, 3)
+        GATE.set()
+        rest = await read(finder, second[-1].number, 99)
+        whole = await first
+        assert [*second, *rest] == whole
+        assert [event.number for event in whole] == sorted(event.number for event in whole)
+        assert [(e.what, e.op) for e in whole] == [
+            ("asked", ""), ("begun", "model"), ("done", "model"), ("begun", "tool"),
+            ("done", "tool"), ("begun", "model"), ("done", "model"), ("end", ""),
+        ]  # fmt: skip
+        assert whole[-1].body == "['found slowly']"
+
+    with AgentSystem.open("memory://", agents=[Finder]) as system:
+        asyncio.run(both(system))
+
+
+def test_readers_see_an_answer_grow() -> None:
+    """Where the provider streams, the pieces of an answer come before the answer."""
+
+    async def pieces(
+        _messages: list[ModelMessage], _info: AgentInfo
+    ) -> AsyncIterator[str | DeltaToolCalls]:
+        await asyncio.to_thread(GATE.wait, DEADLINE)
+        for piece in ("one ", "two ", "three"):
+            yield piece
+
+    talker = ThinkingAgent.define(
+        "Talker", model=FunctionModel(stream_function=pieces), streams=True
+    )
+
+    async def read(system: AgentSystem) -> None:
+        reference = system.agent(talker, "one")
+        reference.cast(talker.think, "count", run="r")
+        events = []
+        async for event in reference.stream("r"):
+            GATE.set()
+            events.append(event)
+        assert "".join(e.body for e in events if e.what == "text") == "one two three"
+        assert events[-1].body == "one two three"
+
+    with AgentSystem.open("memory://", agents=[talker]) as system:
+        asyncio.run(read(system))
+
+
+def delegating(_prompt: str, nth: int, messages: list[ModelMessage]) -> Answer:
+    """Have another look it up."""
+    return str(returned(messages)) if nth else [("ask_finder", {"prompt": "look up it"})]
+
+
+Boss = ThinkingAgent.define(
+    "Boss",
+    model=scripted(delegating),
+    tools=[agent_tool(Finder, name="ask_finder", about="Ask one who finds things.", key="f")],
+)
+
+
+def test_another_agent_is_a_tool_and_spends_of_the_same_budget() -> None:
+    """What the other has used is counted to the run that asked."""
+    with AgentSystem.open("memory://", agents=[Boss, Finder]) as system:
+        boss = system.agent(Boss, "one")
+        assert boss.call(Boss.think, "go", run="r").get() == "[\"['found it']\"]"
+        mine = boss.call(Boss.run_status, "r").get().spent
+        (run,) = system.agent(Finder, "f").proxy().list_runs().get()
+        assert (mine.models, mine.tools) == (2 + run.spent.models, 1 + run.spent.tools)
+        assert run.budget.steps == 99
+        with pytest.raises(RunFailed, match="3 steps"):
+            boss.call(Boss.think, "go", budget=Budget(steps=3)).get()
+
+
+def test_the_other_agent_is_asked_once_whatever_is_cut_off() -> None:
+    """A run that is broken off while the other works joins the other's run, and asks no more."""
+    slow = ThinkingAgent.define(
+        "Boss",
+        model=scripted(
+            lambda _prompt, nth, messages: str(returned(messages)) if nth
+            else [("ask_finder", {"prompt": "look up slowly"})]
+        ),
+        tools=[agent_tool(Finder, name="ask_finder", about="Ask.", key="f")],
+    )  # fmt: skip
+    store = MemoryStore()
+    system = AgentSystem.open(store, agents=[slow, Finder])
+    system.agent(slow, "one").cast(slow.think, "go", run="r")
+    while not CALLS:
+        threading.Event().wait(0.005)
+    system.close(timeout=0.2)
+    GATE.set()
+    with AgentSystem.open(store, agents=[slow, Finder]) as again:
+        answer = again.agent(slow, "one").call(slow.think, "go", run="r").get()
+        assert answer == "[\"['found slowly']\"]"
+        assert len(again.agent(Finder, "f").proxy().list_runs().get()) == 1
+
+
+class DeskState(State):
+    """The state of an agent that thinks with a mind of another class."""
+
+    answers: list[str] = []  # noqa: RUF012 - msgspec copies it
+
+
+class Desk(Agent[DeskState]):
+    """Has a mind."""
+
+    mind = Finder
+
+    async def handle(self, what: str) -> str:
+        """Think twice."""
+        for prompt in (f"look up {what}", "thanks"):
+            self.state.answers = [*self.state.answers, await self.think(prompt)]
+        if CALLS.count(what) == 1 and not GATE.is_set():
+            GATE.set()
+            raise ConnectionError("at the last moment")
+        return self.state.answers[0]
+
+    def answers(self) -> list[str]:
+        """Return what was thought."""
+        return self.state.answers
+
+
+class Mindless(Agent[DeskState]):
+    """Has none."""
+
+    async def handle(self) -> None:
+        """Try to think."""
+        await self.think("hard")
+
+
+def test_any_agent_thinks_with_a_mind(caplog: pytest.LogCaptureFixture) -> None:
+    """A message that is handled again gets the thoughts it had, and none is paid twice."""
+    with AgentSystem.open("memory://", agents=[Desk, Finder, Mindless]) as system:
+        desk = system.agent(Desk, "one")
+        desk.cast(Desk.handle, "it")
+        assert system.idle(DEADLINE)
+        assert desk.call(Desk.answers).get() == ["['found it']", "thanks!"]
+        assert CALLS == ["it"]
+        with pytest.raises(ConfigurationError, match="has no mind"):
+            system.agent(Mindless, "one").call(Mindless.handle).get()
+
+
+def something(_details: CallDetails) -> Replace:
+    """Give another result."""
+    return Replace("something")
+
+
+def known(_details: CallDetails) -> Skip:
+    """Answer in the tool's place."""
+    return Skip("known")
+
+
+def refused(_details: CallDetails) -> Cancel:
+    """Refuse."""
+    return Cancel("not today")
+
+
+@contextlib.contextmanager
+def hooked(
+    system: AgentSystem, point: str, function: Callable[[CallDetails], object]
+) -> Iterator[None]:
+    """Have a hook listen during the block."""
+    system.hooks.on(point, name="here")(function)
+    try:
+        yield
+    finally:
+        system.hooks.remove("here")
+
+
+def test_hooks_see_and_change_what_is_said_and_done() -> None:
+    """Hooks of model calls and tool calls replace, answer and cancel; what they leave is stored."""
+    with AgentSystem.open("memory://", agents=[Finder]) as system:
+        finder = system.agent(Finder, "one")
+        seen: list[str] = []
+
+        def redact(details: CallDetails) -> Replace:
+            request: Any = details.args["request"]
+            seen.append(str(request))
+            changed = [{**part, "content": "hush"} for part in request]
+            return Replace({"request": changed})
+
+        with hooked(system, "model_call.before", redact):
+            assert finder.call(Finder.think, "my secret").get() == "hush!"
+        assert "my secret" in seen[0]
+        told = messages_of(steps_of(system, Finder, "one"))
+        first = told[0]
+        assert isinstance(first, ModelRequest)
+        assert isinstance(first.parts[0], UserPromptPart)
+        assert first.parts[0].content == "hush"
+
+        with hooked(system, "tool_call.after", something):
+            assert finder.call(Finder.think, "look up it").get() == "['something']"
+        with hooked(system, "tool_call.before", known):
+            assert finder.call(Finder.think, "look up it").get() == "['known']"
+        with hooked(system, "tool_call.before", refused):
+            assert "not today" in finder.call(Finder.think, "look up it").get()
+        assert CALLS == ["it"]
+        assert faults(messages_of(steps_of(system, Finder, "one"))) == []
+
+
+def test_a_conversation_is_compacted_and_kept() -> None:
+    """A summary stands for what was before, the model goes on with that, the steps stay."""
+    with AgentSystem.open("memory://", agents=[Finder]) as system:
+        finder = system.agent(Finder, "one")
+        for number in range(6):
+            finder.call(Finder.think, f"word {number}").get()
+        before = steps_of(system, Finder, "one")
+        assert finder.call(Finder.compact, 5, summary="six words").get() == "six words"
+        steps = steps_of(system, Finder, "one")
+        assert steps[: len(before)] == before
+        told = messages_of(steps)
+        assert len(told) == 1 + 4
+        assert "six words" in str(told[0])
+        made = finder.call(Finder.compact, 2).get()
+        assert made == f"{Finder.summarise}!"
+        told = messages_of(steps_of(system, Finder, "one"))
+        assert len(told) == 1 + 2
+        assert finder.call(Finder.think, "more").get() == "more!"
+        assert faults(messages_of(steps_of(system, Finder, "one"))) == []
+
+
+def test_costs_are_counted_by_given_prices() -> None:
+    """A model with a price has its costs in the run and in the statistics, and a budget of them."""
+    priced = ThinkingAgent.define(
+        "Priced",
+        model=scripted(lambda _prompt, nth, _messages: [("look_up", {"what": str(nth)})]),
+        tools=[look_up],
+        prices={"function:answer:": (1_000_000.0, 0.0)},
+    )
+    with AgentSystem.open("memory://", agents=[priced]) as system:
+        agent = system.agent(priced, "one")
+        with pytest.raises(RunFailed, match=r"300\.0 cost"):
+            agent.call(priced.think, "go", run="r", budget=Budget(cost=300)).get()
+        spent = agent.call(priced.run_status, "r").get().spent
+        assert 0 < spent.cost <= 300
+        assert spent.cost == spent.tokens_in
