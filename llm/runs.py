@@ -13,11 +13,16 @@ import msgspec
 
 from ..actors.patterns.rows import Office, Rows, quoted, scope_of
 from ..actors.talk.reference import AgentRef
+from ..persistence.records.shared_tables import SCOPED
+from ..persistence.records.tables import Order, Row
+from ..persistence.store.store import StoreReader
 from ..shared.ledger.sweep import NEVER, Sweep
 from ..shared.ledger.unit import Unit
+from ..shared.scopes.entries import KEY, VALUE
 from .records import ENDED, RunEvent, RunStatus, RunWait
 
 _SCOPE: Final = scope_of("runs", "all")
+_PAGE: Final = 1000
 _MOST_TEXTS: Final = 10_000
 """Pieces of an answer that a slow reader may fall behind by; older ones are left out."""
 
@@ -127,9 +132,23 @@ class Runs:
     def each(self) -> Iterator[OpenRun]:
         """Iterate over them, by agent."""
         for place, text in self._rows.rows(None, ""):
-            kind, key, run = map(unquote, place.split("/"))
-            noted = msgspec.json.decode(text, type=Noted)
-            yield OpenRun(kind, key, run, noted.status, noted.asked, noted.waiting)
+            yield _opened(place, text)
+
+
+def open_runs(reader: StoreReader) -> Iterator[OpenRun]:
+    """Iterate over the runs of a store that have not ended, by agent."""
+    order = Order(("kind", "id", "part"), _SCOPE.columns)
+    after: Row | None = None
+    while rows := reader.page(SCOPED, order, after, _PAGE):
+        for row in rows:
+            yield _opened(str(row[KEY]), str(row[VALUE]))
+        after = (rows[-1][KEY],)
+
+
+def _opened(place: str, text: str) -> OpenRun:
+    kind, key, run = map(unquote, place.split("/"))
+    noted = msgspec.json.decode(text, type=Noted)
+    return OpenRun(kind, key, run, noted.status, noted.asked, noted.waiting)
 
 
 class _Thinks(Protocol):

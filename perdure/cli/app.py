@@ -27,6 +27,7 @@ from . import (
     schemas,
     scripts,
     shared,
+    thinking,
     upkeep,
 )
 from .terminal.exits import ExitCode, exit_code, sentence
@@ -119,7 +120,7 @@ def perdure(
 for _function in (
     processes.run, agents.agents, agents.isolate, agents.restore, processes.stats,
     processes.flush, agents.show, agents.diff, mail.journal, causes.timeline, causes.why,
-    mail.mail, mail.timers, mail.dead_letters, hooks.hooks, recorded.replay,
+    mail.mail, mail.timers, mail.dead_letters, thinking.runs, hooks.hooks, recorded.replay,
     recorded.replay_schedules, shared.audit,
     shared.state, shared.sharing, shared.sessions, shared.secrets, shared.artifacts,
     schemas.schema, schemas.migrate, schemas.rehearse, upkeep.growth, upkeep.doctor,

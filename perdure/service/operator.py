@@ -19,6 +19,7 @@ from ..persistence.records.records import DeadLetter
 from ..replay.replays import Replays, note_replays
 from ..replay.schedule import ReplaySchedule
 from .protocol import (
+    Decide,
     DeferredWish,
     Flush,
     ForkWish,
@@ -63,13 +64,8 @@ class Operator:
                     "action": "fork", "kind": wish.kind, "key": wish.key, "done": True,
                     "as": wish.target, "version": wish.version,
                 }  # fmt: skip
-            case Isolate():
-                who = Principal.agent(wish.kind, wish.key)
-                self._runtime.access.isolate(who, wish.reason)
-                yield {"action": "isolate", "kind": wish.kind, "key": wish.key, "done": True}
-            case Restore():
-                done = self._runtime.access.restore(Principal.agent(wish.kind, wish.key))
-                yield {"action": "restore", "kind": wish.kind, "key": wish.key, "done": done}
+            case Isolate() | Restore():
+                yield self._isolation(wish)
             case Letters():
                 yield from self._letters(wish)
             case HooksWish():
@@ -81,9 +77,29 @@ class Operator:
                 yield from map(msgspec.to_builtins, calls)
             case PutSchedule() | ScheduleWish() | NoteReplays():
                 yield self._replay(wish)
+            case Decide():
+                yield self._decide(wish)
             case Flush():
                 committer = self._runtime.supervisor.committer
                 yield {"action": "flush", "done": committer.flush(wish.timeout)}
+
+    def _isolation(self, wish: Isolate | Restore) -> Done:
+        who, access, done = Principal.agent(wish.kind, wish.key), self._runtime.access, True
+        if isinstance(wish, Isolate):
+            access.isolate(who, wish.reason)
+        else:
+            done = access.restore(who)
+        action = "isolate" if isinstance(wish, Isolate) else "restore"
+        return {"action": action, "kind": wish.kind, "key": wish.key, "done": done}
+
+    def _decide(self, wish: Decide) -> Done:
+        agent = self._runtime.reference(wish.kind, wish.key)
+        if not hasattr(agent.actor_class, "decide"):
+            raise ConfigurationError(f"agents of kind {wish.kind} do not think, and have no runs")
+        result = msgspec.json.decode(wish.result)
+        agent.proxy().decide(wish.run, wish.call, wish.what, result).get(timeout=PATIENCE)
+        names = ("kind", "key", "run", "call", "what")
+        return {name: getattr(wish, name) for name in names}
 
     def _step(self, wish: LifecycleWish) -> Done:
         verb = Verb(wish.verb) if wish.verb in set(Verb) else None

@@ -60,6 +60,18 @@ class Letters(msgspec.Struct, tag="letters", forbid_unknown_fields=True):
     kind: str | None = None
 
 
+class Decide(msgspec.Struct, tag="decide", forbid_unknown_fields=True):
+    """Say what becomes of a call that a run of an agent that thinks waits for."""
+
+    kind: str
+    key: str
+    run: str
+    call: str
+    what: str
+    result: msgspec.Raw
+    """JSON."""
+
+
 class Flush(msgspec.Struct, tag="flush", forbid_unknown_fields=True):
     """Wait until everything is durable."""
 
@@ -104,7 +116,7 @@ class NoteReplays(msgspec.Struct, tag="replayed", forbid_unknown_fields=True):
 
 OperatorWish: TypeAlias = (
     LifecycleWish | ForkWish | Isolate | Restore | Letters | Flush | HooksWish | DeferredWish
-    | PutSchedule | ScheduleWish | NoteReplays
+    | PutSchedule | ScheduleWish | NoteReplays | Decide
 )  # fmt: skip
 Wish: TypeAlias = OperatorWish | StatusWish
 

@@ -56,6 +56,20 @@ class AgentsAction(enum.StrEnum):
     FORK = "fork"
 
 
+class RunsAction(enum.StrEnum):
+    """What to do with runs of agents that think."""
+
+    LIST = "list"
+    SHOW = "show"
+    RETRY = "retry"
+    DONE = "done"
+    SKIP = "skip"
+    FAIL = "fail"
+    APPROVE = "approve"
+    DENY = "deny"
+    ANSWER = "answer"
+
+
 class AuditAction(enum.StrEnum):
     """What to do with the audit."""
 

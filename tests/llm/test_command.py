@@ -1,0 +1,73 @@
+"""``perdure runs``: what agents think about is listed, shown and decided."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic_ai.messages import ModelMessage
+
+from perdure import AgentSystem
+from perdure.llm.agent import ThinkingAgent
+from perdure.llm.tools import ask_person
+from tests.cli.commands import invoke, records
+from tests.kit.deadline import DEADLINE
+from tests.llm.scripts import Answer, returned, scripted
+
+
+def script(_prompt: str, nth: int, messages: list[ModelMessage]) -> Answer:
+    """Ask a person, and say what that has answered."""
+    return str(returned(messages)) if nth else [("ask_person", {"question": "Really?"})]
+
+
+Asker = ThinkingAgent.define("Asker", model=scripted(script), tools=[ask_person])
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> Iterator[AgentSystem]:
+    """Give a system with an agent that waits for an answer."""
+    with AgentSystem.open(tmp_path / "store.db", agents=[Asker]) as system:
+        asker = system.agent(Asker, "one")
+        asker.cast(Asker.think, "go", run="r")
+        for _ in range(int(DEADLINE / 0.01)):
+            if system.runs.list() and system.runs.list()[0].waiting:
+                break
+            threading.Event().wait(0.01)
+        yield system
+
+
+def test_runs_are_listed_shown_and_answered(system: AgentSystem, tmp_path: Path) -> None:
+    """What a run waits for stands in the list; an answer from the command line has it go on."""
+    store = ("--store", tmp_path / "store.db")
+    (run,) = records("runs", *store)
+    (waiting,) = run["waiting"]
+    assert (run["key"], run["run"], waiting["why"]) == ("one", "r", "question")
+    assert "Really?" in invoke("runs", *store).stdout
+    steps = records("runs", "show", "Asker", "one", "r", *store)
+    assert [step["what"] for step in steps] == ["asked", "begun", "done", "waits"]
+    names = ("Asker", "one", "r", waiting["call"])
+    done = records("runs", "answer", *names, "--result", '"Yes."', *store)
+    assert done[0]["what"] == "answer"
+    asker = system.agent(Asker, "one")
+    assert asker.call(Asker.think, "", run="r").get() == "['Yes.']"
+    assert records("runs", *store) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("answer", "Asker", "one", "r", "c"), 2, "needs --result"),
+        (("answer", "Asker", "one", "r", "c", "--result", "yes"), 2, "no JSON"),
+        (("retry", "Asker", "one", "r"), 2, "takes KIND KEY RUN CALL"),
+        (("retry", "Asker", "one", "r", "another"), 5, "does not wait"),
+        (("show", "Asker", "one", "another"), 5, "has no run"),
+    ],
+)
+def test_what_cannot_be_decided_is_said(
+    system: AgentSystem, tmp_path: Path, words: tuple[str, ...], code: int, said: str
+) -> None:
+    """What is missing or wrong is one sentence, and changes nothing."""
+    result = invoke("runs", *words, "--store", tmp_path / "store.db")
+    assert result.exit_code == code
+    assert said in result.stderr
+    assert len(system.runs.list()) == 1
