@@ -26,7 +26,7 @@ from typing import Final, Self
 from perdure import Agent, AgentSystem, Boundary, Scope, State
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-FLOORS: Final = ("perdure", "actors", "shared", "lifecycle", "hooks", "persistence")
+FLOORS: Final = ("perdure", "llm", "actors", "shared", "lifecycle", "hooks", "persistence")
 WORK: Final = Scope.workflow("w1")
 WARM_UP: Final = 50
 ROUNDS: Final = 101

@@ -106,6 +106,17 @@ PAGES: Final = (
         (),
     ),
     Page(
+        "thinking",
+        "Agents that think",
+        "Agents with a language model: their runs, their tools, what runs cost and wait for.",
+        (
+            *("ThinkingAgent", "ThinkingState", "tool", "tool_call", "ToolCall", "agent_tool"),
+            *("ask_person", "Budget", "Usage", "Tally"),
+            *("Run", "RunStep", "RunWait", "RunEvent", "Runs", "OpenRun"),
+        ),
+        ("guides/thinking.md", "guides/tools.md", "guides/people.md"),
+    ),
+    Page(
         "replay",
         "Replay",
         "Recorded turns run again: as they were, changed, or under other code.",

@@ -27,7 +27,7 @@ from .records import (
     What,
     Why,
 )
-from .runs import Noted, runs_of
+from .runs import runs_of
 from .tools import Tool, tools_of
 
 S = TypeVar("S", bound=ThinkingState)
@@ -275,8 +275,7 @@ class RunKeeper(Agent[S], Generic[S]):
 
     def _put(self, run: Run) -> None:
         self.state.runs[run.id] = run
-        noted = Noted(run.status, run.asked, run.waiting)
-        runs_of(self.system).note(self.kind, self.key, run.id, noted)
+        runs_of(self.system).note(self.kind, self.key, run)
 
     def _note(
         self,

@@ -19,7 +19,7 @@ from ..persistence.store.store import StoreReader
 from ..shared.ledger.sweep import NEVER, Sweep
 from ..shared.ledger.unit import Unit
 from ..shared.scopes.entries import KEY, VALUE
-from .records import ENDED, RunEvent, RunStatus, RunWait
+from .records import Run, RunEvent, RunStatus, RunWait
 
 _SCOPE: Final = scope_of("runs", "all")
 _PAGE: Final = 1000
@@ -113,12 +113,13 @@ class Runs:
             if not left:
                 del self._readers[place]
 
-    def note(self, kind: str, key: str, run: str, noted: Noted) -> None:
+    def note(self, kind: str, key: str, run: Run) -> None:
         """Take down how a run stands, with the turn under way."""
-        place = "/".join(map(quoted, (kind, key, run)))
+        place = "/".join(map(quoted, (kind, key, run.id)))
+        noted = Noted(run.status, run.asked, run.waiting)
 
         def written(unit: Unit) -> None:
-            if noted.status in ENDED:
+            if run.over:
                 self._rows.remove(unit, place)
             else:
                 self._rows.put(unit, place, msgspec.json.encode(noted).decode())

@@ -99,7 +99,7 @@ def test_patterns_are_listed_with_what_they_hold(waiting: Path) -> None:
 
 LISTS: Final = {
     "agents", "journal", "mail", "timers", "dead-letters", "hooks", "audit", "state", "sharing",
-    "sessions", "artifacts", "growth", "doctor", "timeline", "replay-schedules", "backup",
+    "sessions", "artifacts", "growth", "doctor", "timeline", "replay-schedules", "backup", "runs",
 }  # fmt: skip
 
 
