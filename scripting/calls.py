@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
+
+from pykka.messages import ProxyCall
 
 from ..actors.agent.agent import Agent
 from ..actors.talk.reference import AgentRef
@@ -29,8 +32,20 @@ class Reach(Protocol):
         """Return a reference to an agent; Denied if the script may not talk to it."""
         ...
 
-    def left(self) -> float:
-        """Return the seconds that the run has left."""
+    def ask(self, ref: AgentRef[Agent[Any]], message: ProxyCall) -> object:
+        """Send a message at once, and return the reply."""
+        ...
+
+    def tell(self, ref: AgentRef[Agent[Any]], message: ProxyCall) -> None:
+        """Send a message when what the script wrote commits."""
+        ...
+
+    def replay(self, turn: str) -> Mapping[str, object]:
+        """Replay a recorded turn; Denied if the script may not."""
+        ...
+
+    def back_up(self, note: str) -> Mapping[str, object]:
+        """Make a backup; Denied if the script may not."""
         ...
 
 
@@ -57,9 +72,15 @@ class Calls:
     """Make the calls of one run, in the name of its principal."""
 
     def __init__(
-        self, state: ScopedState, artifacts: Artifacts, reach: Reach, output: Output
+        self,
+        state: ScopedState,
+        artifacts: Artifacts,
+        reach: Reach,
+        output: Output,
+        largest: int,
     ) -> None:
-        """Use handles that act in the principal's name."""
+        """Use handles that act as the principal; an answer takes ``largest`` bytes at most."""
+        self.largest = largest
         self.state = state
         self.artifacts = artifacts
         self.reach = reach
@@ -76,7 +97,7 @@ class Calls:
         if call is None:
             raise ConfigurationError(f"there is no call {name!r:.80}")
         names = call.parameters.split()
-        needed = sum(name[-1] not in "?*" for name in names)
+        needed = sum(not (name.endswith("?") or name.startswith("*")) for name in names)
         variable = names[-1:] != [] and names[-1].startswith("*")
         if not needed <= len(given) or (len(given) > len(names) and not variable):
             form = ", ".join(names).replace("?", " (may be left out)")
@@ -184,13 +205,12 @@ def _commit(_calls: Calls) -> object:
 def _call(calls: Calls, kind: object, key: object, method: object, *arguments: object) -> object:
     ref, name = _method(calls, kind, key, method)
     calls.immediate = True
-    proxy = ref.proxy()
-    return getattr(proxy, name)(*arguments).get(timeout=calls.reach.left())
+    return calls.reach.ask(ref, ProxyCall((name,), arguments, {}))
 
 
 def _tell(calls: Calls, kind: object, key: object, method: object, *arguments: object) -> object:
     ref, name = _method(calls, kind, key, method)
-    getattr(ref.proxy(), name).defer(*arguments)
+    calls.reach.tell(ref, ProxyCall((name,), arguments, {}))
     return MISSING
 
 
@@ -205,7 +225,55 @@ def _method(
     return ref, name
 
 
-# The rest.
+# Artifacts: their content is text, or any bytes, as base64.
+
+
+def _save_artifact(
+    calls: Calls, name: object, content: object, scope: object = MISSING, encoding: object = MISSING
+) -> object:
+    data, where = text(content, "the content"), None if scope is MISSING else scope_of(scope)
+    binary = _is_binary(encoding)
+    try:
+        block = base64.b64decode(data, validate=True) if binary else data.encode()
+    except ValueError:
+        raise ConfigurationError("the content is no base64") from None
+    return calls.artifacts.save(text(name, "the name"), block, scope=where).version
+
+
+def _load_artifact(
+    calls: Calls, name: object, scope: object = MISSING, encoding: object = MISSING
+) -> object:
+    where = None if scope is MISSING else scope_of(scope)
+    binary = _is_binary(encoding)
+    artifact = calls.artifacts.get(text(name, "the name"), scope=where)
+    if artifact.size > calls.largest:
+        raise ConfigurationError(f"{artifact.name} has {artifact.size:,} bytes, too many at once")
+    data = calls.artifacts.read(artifact)
+    if binary:
+        return base64.b64encode(data).decode()
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        message = f'{artifact.name} is no UTF-8 text; load it with the encoding "base64"'
+        raise ConfigurationError(message) from None
+
+
+def _is_binary(encoding: object) -> bool:
+    if encoding is MISSING or encoding in ("utf-8", "base64"):
+        return encoding == "base64"
+    raise ConfigurationError('the encoding is "utf-8" or "base64"')
+
+
+# What is granted to few.
+
+
+def _replay(calls: Calls, turn: object) -> object:
+    return calls.reach.replay(text(turn, "the turn"))
+
+
+def _back_up(calls: Calls, note: object = MISSING) -> object:
+    calls.immediate = True
+    return calls.reach.back_up("" if note is MISSING else text(note, "the note"))
 
 
 def _log(calls: Calls, line: object) -> object:
@@ -224,6 +292,10 @@ TABLE: Final[dict[str, HostCall]] = {
     "state.commit": HostCall("", _commit),
     "agents.call": HostCall("kind key method *arguments", _call),
     "agents.tell": HostCall("kind key method *arguments", _tell),
+    "artifacts.save": HostCall("name content scope? encoding?", _save_artifact),
+    "artifacts.load": HostCall("name scope? encoding?", _load_artifact),
+    "hooks.replay": HostCall("turn", _replay),
+    "backup.create": HostCall("note?", _back_up),
     "log": HostCall("line", _log),
 }
 COMMIT: Final = "state.commit"

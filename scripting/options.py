@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+from ..actors.agent.agent import Agent
 from ..persistence.options import Options
 
 
@@ -13,7 +17,7 @@ class ScriptLimits:
     """How much one run of a script may take; more is a ScriptLimit, and the worker is killed."""
 
     seconds: float = 10.0
-    """By the clock, with all waiting, over all attempts."""
+    """By the clock, from its beginning, with what it waits for, over all attempts."""
     memory: int = 64 << 20
     """Bytes of the script's values."""
     output: int = 64 << 10
@@ -34,6 +38,26 @@ class ScriptLimits:
         options.whole("calls", least=0)
         options.whole("message", least=1024)
         options.whole("attempts", least=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScriptRights:
+    """What scripts may reach beside what is shared, as far as their principal may."""
+
+    agents: Sequence[type[Agent[Any]]] = ()
+    """Classes whose agents they may call and tell, by the classes' public methods."""
+    replay: bool = False
+    """Replay recorded turns."""
+    backups: str | Path | None = None
+    """A folder in which they may make backups; those whose principal is the system."""
+
+    def __post_init__(self) -> None:
+        """Refuse rights that make no sense."""
+        options = Options(self)
+        options.kind("agents", Sequence, "(Desk,)")
+        options.flag("replay")
+        if self.backups is not None and not isinstance(self.backups, str | Path):
+            raise options.wrong("backups", "a folder, or None")
 
 
 class Confinement(enum.StrEnum):

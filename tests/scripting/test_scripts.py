@@ -196,7 +196,7 @@ def test_wrong_calls_are_refused(scripts: Scripts) -> None:
 
 def test_wrong_runs_are_refused(scripts: Scripts, tmp_path: Path) -> None:
     """A script without a principal, compiled, or of no known suffix is refused by name."""
-    with pytest.raises(ConfigurationError, match="in whose name"):
+    with pytest.raises(ConfigurationError, match="a script acts as somebody"):
         scripts.run(Script(LUA, ""))
     with pytest.raises(ConfigurationError, match="is compiled"):
         Script(LUA, "\x1bLua")
