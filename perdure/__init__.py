@@ -144,6 +144,10 @@ if TYPE_CHECKING:
     from .replay.schedule import ReplaySchedule
     from .replay.schedules import ReplaySchedules
     from .replay.selection import TurnSelection
+    from .scripting.language import Language
+    from .scripting.options import Confinement, ScriptLimits, ScriptRights
+    from .scripting.script import Script, ScriptResult
+    from .scripting.scripts import Scripts
     from .shared.access.access import Access
     from .shared.access.audit import Audit, AuditTrail, DecisionSelection
     from .shared.access.boundaries import Boundary, CustomBoundary
@@ -217,6 +221,7 @@ __all__ = [
     "Cancel",
     "Cleanup",
     "Clock",
+    "Confinement",
     "Conflicted",
     "Continue",
     "CostBudget",
@@ -270,6 +275,7 @@ __all__ = [
     "KeyProvider",
     "KeyringKeys",
     "Keys",
+    "Language",
     "LifecycleDetails",
     "Limits",
     "LoadDetails",
@@ -345,6 +351,11 @@ __all__ = [
     "Scope",
     "ScopeDetails",
     "ScopedState",
+    "Script",
+    "ScriptLimits",
+    "ScriptResult",
+    "ScriptRights",
+    "Scripts",
     "Secret",
     "SecretsOffice",
     "Session",
@@ -457,6 +468,7 @@ _HOMES: Final = {
     "Cancel": ".hooks.results",
     "Cleanup": ".shared.sessions.records",
     "Clock": ".lifecycle.clock",
+    "Confinement": ".scripting.options",
     "Conflicted": ".actors.patterns.document",
     "Continue": ".hooks.results",
     "CostBudget": ".hooks.shipped.cost_budget",
@@ -510,6 +522,7 @@ _HOMES: Final = {
     "KeyProvider": ".persistence.secrets.keys",
     "KeyringKeys": ".persistence.secrets.keys",
     "Keys": ".persistence.secrets.keys",
+    "Language": ".scripting.language",
     "LifecycleDetails": ".hooks.details",
     "Limits": ".actors.system.options",
     "LoadDetails": ".hooks.details",
@@ -585,6 +598,11 @@ _HOMES: Final = {
     "Scope": ".persistence.names.scope",
     "ScopeDetails": ".hooks.details",
     "ScopedState": ".shared.scopes.state",
+    "Script": ".scripting.script",
+    "ScriptLimits": ".scripting.options",
+    "ScriptResult": ".scripting.script",
+    "ScriptRights": ".scripting.options",
+    "Scripts": ".scripting.scripts",
     "Secret": ".persistence.secrets.secret",
     "SecretsOffice": ".shared.secrets.office",
     "Session": ".actors.talk.sessions",

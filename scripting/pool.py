@@ -30,7 +30,7 @@ class WorkerPool:
     ) -> None:
         """Run ``at_once`` workers at most; keep ``warm`` of each language ready."""
         self._limits = limits
-        self._isolation = confinement
+        self._confinement = confinement
         self._warm = warm
         self._room = threading.Semaphore(at_once)
         self._lock = threading.Lock()
@@ -48,11 +48,24 @@ class WorkerPool:
         with self._room:
             worker = self._take(language)
             try:
-                worker.await_ready(self._isolation)
-                self._refill(language)
+                worker.await_ready(self._confinement)
                 yield worker
             finally:
                 worker.end()
+                self._refill(language)  # not before: it would take the processor from the script
+
+    def warm_up(self, language: Language) -> None:
+        """Have the workers that are kept started and ready."""
+        language.folders()
+        self._refill(language)
+        ready: list[Worker] = []
+        try:
+            while len(ready) < self._warm:
+                ready.append(self._take(language))
+                ready[-1].await_ready(self._confinement)
+        finally:
+            for worker in ready:
+                self._put(worker)
 
     def _take(self, language: Language) -> Worker:
         with self._lock:
@@ -73,9 +86,10 @@ class WorkerPool:
                 self._orders.put((language, order))
 
     def _keep(self, order: Future[Worker]) -> None:
-        if order.exception() is not None:
-            return  # who needs one next learns why
-        worker = order.result()
+        if order.exception() is None:  # else who needs one next learns why
+            self._put(order.result())
+
+    def _put(self, worker: Worker) -> None:
         with self._lock:
             wanted = not self._closed and len(self._idle[worker.language]) < self._warm
             if wanted:

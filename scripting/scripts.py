@@ -12,6 +12,7 @@ from typing import Final, Self
 from ..persistence.errors import Conflict, Deadlock
 from ..persistence.names.scope import Principal
 from .calls import Calls, Output
+from .language import Language
 from .options import Confinement, ScriptLimits, ScriptRights
 from .pool import WorkerPool
 from .process import Worker
@@ -68,6 +69,11 @@ class Scripts:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    def warm_up(self, *languages: Language | str) -> None:
+        """Have the processes of some languages started and ready, before the first script comes."""
+        for language in languages:
+            self.pool.warm_up(Language(language))
 
     def close(self) -> None:
         """End all workers; idempotent."""

@@ -19,6 +19,7 @@ from . import (
     population,
     recording,
     scopes,
+    scripts,
     secrets,
     timeline,
     turns,
@@ -48,5 +49,6 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     secrets.DETECTOR,
     timeline.TIMELINE,
     recording.RECORDING,
+    scripts.SCRIPTS,
     inserting.INSERT,
 )

@@ -170,6 +170,23 @@ _BASES: Final = {
 }
 
 
+_ACYCLIC: Final = f"""
+def _acyclic(value, above):
+    if isinstance(value, (list, tuple, dict)):
+        if id(value) in above:
+            raise ValueError('a value that contains itself cannot be stored')
+        below = above + [id(value)]
+        for member in (value.values() if isinstance(value, dict) else value):
+            _acyclic(member, below)
+
+def _ask(call, given):
+    for value in given:
+        _acyclic(value, [])
+    return {HOST}(call, given)
+"""
+"""Monty gives its host a text for a value that contains itself: it is found before that."""
+
+
 def _never(*_given: object) -> None:
     """Stand for the host: the engine stops where it is called."""
     raise AssertionError("the engine stops before that")
@@ -178,7 +195,7 @@ def _never(*_given: object) -> None:
 def _prelude(calls: list[Call]) -> str:
     """Return the calls as Python has them: objects with methods."""
     methods: dict[str, list[str]] = {}
-    text = ["missing = ..."]
+    text = [_ACYCLIC, "missing = ..."]
     for call in calls:
         group, _, method = call.name.partition(".")
         if method:
@@ -194,7 +211,7 @@ def _method(call: Call, method: str) -> str:
     declared = [f"{name[:-1]}=..." if name.endswith("?") else name for name in names]
     given = "".join(f"{name.rstrip('?')}, " for name in names)
     head = ", ".join(["self", *declared])
-    return f"    def {method}({head}):\n        return {HOST}({call.name!r}, ({given}))"
+    return f"    def {method}({head}):\n        return _ask({call.name!r}, ({given}))"
 
 
 # Values to JSON text.

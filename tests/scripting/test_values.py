@@ -91,7 +91,7 @@ WRITTEN: Final[dict[str, tuple[str, str, str | None, object]]] = {
     "what contains itself": (
         "(function() local t = {} t.t = t return t end)()",
         "(() => { const t = {}; t.t = t; return t })()",
-        "[loop.append(loop) for loop in [[]]] and None or {1: 1}",
+        "[loop for loop in [[]] if loop.append(loop) is None]",
         NOT,
     ),
 }
