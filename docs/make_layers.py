@@ -106,6 +106,7 @@ MARGIN = 104
 COLOURS: Final = {
     "perdure": "#6b5b95",
     "llm": "#8e3b5f",
+    "scripting": "#b0457a",
     "actors": "#2f6f9f",
     "shared": "#2a8a74",
     "lifecycle": "#b07a1e",

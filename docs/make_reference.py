@@ -128,6 +128,16 @@ PAGES: Final = (
         ("guides/replay.md",),
     ),
     Page(
+        "scripts",
+        "Scripts",
+        "Texts in Lua, JavaScript and Python that call their host, and what they may.",
+        (
+            *("Scripts", "Script", "ScriptResult", "ScriptLimits", "ScriptRights"),
+            *("Confinement", "Language"),
+        ),
+        ("guides/scripts.md",),
+    ),
+    Page(
         "shared-state",
         "Shared state",
         "Keys and values that several agents use.",

@@ -54,10 +54,10 @@ class ScriptRun:
         self.calls = calls
         self.made = 0
 
-    def begin(self, entry: str, arguments: Sequence[object]) -> None:
-        """Give the worker its script."""
+    def begin(self, entry: str, arguments: Sequence[object], *, typed: bool = False) -> None:
+        """Give the worker its script; another may follow one that is ``typed``."""
         script, given = self._script, _encoded(list(arguments), "the arguments")
-        task = [script.source, script.name, _CALLS, entry, given.decode()]
+        task = [script.source, script.name, _CALLS, entry, given.decode(), typed]
         self._worker.send(msgspec.json.encode(task))
 
     def go_on(self, *, commits: bool) -> Ended | Committing:

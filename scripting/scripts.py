@@ -19,6 +19,7 @@ from .process import Worker
 from .reach import Host, SystemReach
 from .run import Ended, ScriptRun
 from .script import Script, ScriptResult
+from .session import ScriptSession
 
 LIMITS: Final = ScriptLimits()
 RIGHTS: Final = ScriptRights()
@@ -70,6 +71,11 @@ class Scripts:
     ) -> None:
         self.close()
 
+    def session(self, language: Language | str, *, principal: Principal) -> ScriptSession:
+        """Return a session of inputs in a language, in the name of ``principal``."""
+        reach = SystemReach(self.system, self.rights, principal)
+        return ScriptSession(self.pool, self.limits, Language(language), reach)
+
     def warm_up(self, *languages: Language | str) -> None:
         """Have the processes of some languages started and ready, before the first script comes."""
         for language in languages:
@@ -95,7 +101,7 @@ class Scripts:
 
         Args:
             script: what to run.
-            principal: in whose name.
+            principal: who acts.
             entry: a function of the script, called with ``arguments`` when the script has run.
             arguments: JSON-like values; without ``entry`` the script itself takes them.
 

@@ -73,7 +73,9 @@ def test_every_page_can_be_reached() -> None:
 def test_named_files_and_targets_exist(page: Path) -> None:
     """Tests, modules and `make` targets that a page names are there."""
     text = page.read_text()
-    folders = "actors|benchmarks|docs|examples|hooks|lifecycle|perdure|persistence|shared|tests"
+    folders = (
+        "actors|benchmarks|docs|examples|hooks|lifecycle|perdure|persistence|scripting|shared|tests"
+    )
     files = re.findall(rf"(?<![\w./])((?:{folders})/[\w/]+\.(?:py|md|xz))", text)
     targets = set(re.findall(r"\bmake ([a-z]+(?:-[a-z]+)*)(?=[`\s]*(?:#|`|$))", text, re.MULTILINE))
     known = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))

@@ -26,28 +26,36 @@ class JavaScript:
         self._context.set_memory_limit(memory)
         self._context.set_max_stack_size(STACK)
         self._prelude = prelude("prelude.js")
+        self._begin: Callable[..., object] | None = None
+        self._outcome: Callable[[], str | None] | None = None
         self.walls = confine(ENGINE)
 
     def run(self, task: Task, ask: Callable[[bytes], bytes]) -> bytes:
         """Run a script; return what its host is told of the end."""
-        context = self._context
-
-        def host(payload: str) -> str:
-            return ask(payload.encode()).decode()
-
         try:
-            context.add_callable("__host", host)
-            context.set("__calls", " ".join(call.name for call in task.calls))
-            context.eval(self._prelude)
-            begin, outcome = context.get("__begin"), context.get("__outcome")
-            context.eval("delete globalThis.__begin; delete globalThis.__outcome")
-            begin(task.source, task.entry, task.arguments)
-            while context.execute_pending_job():
+            if self._begin is None:
+                self._prepare(task, ask)
+            assert self._begin is not None, "it is prepared"
+            assert self._outcome is not None, "it is prepared"
+            self._begin(task.source, task.entry, task.arguments, task.typed)
+            while self._context.execute_pending_job():
                 pass  # for ever, if the script will: its host has a deadline
-            told = outcome()
+            told = self._outcome()
         except (_quickjs.JSException, _quickjs.StackOverflow, MemoryError) as error:
             full = "out of memory" in str(error)
             return engine_failed("memory" if full else "error", str(error).partition("\n")[0])
         if told is None:
             return engine_failed("error", "the script awaits what nobody brings")
         return str(told).encode()
+
+    def _prepare(self, task: Task, ask: Callable[[bytes], bytes]) -> None:
+        context = self._context
+
+        def host(payload: str) -> str:
+            return ask(payload.encode()).decode()
+
+        context.add_callable("__host", host)
+        context.set("__calls", " ".join(call.name for call in task.calls))
+        context.eval(self._prelude)
+        self._begin, self._outcome = context.get("__begin"), context.get("__outcome")
+        context.eval("delete globalThis.__begin; delete globalThis.__outcome")

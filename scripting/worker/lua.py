@@ -27,14 +27,17 @@ class Lua:
             b"function(source, ...) return load(source, '=perdure', 't')(...) end"
         )
         self._prelude = prelude("prelude.lua").encode()
+        self._run: Callable[..., bytes] | None = None
         self.walls = confine(ENGINE)
 
     def run(self, task: Task, ask: Callable[[bytes], bytes]) -> bytes:
         """Run a script; return what its host is told of the end."""
-        calls = " ".join(call.name for call in task.calls).encode()
-        run = self._begin(self._prelude, ask, task.name.encode(), calls)
+        if self._run is None:
+            calls = " ".join(call.name for call in task.calls).encode()
+            self._run = self._begin(self._prelude, ask, task.name.encode(), calls)
+        given = (task.source.encode(), task.entry.encode(), task.arguments.encode(), task.typed)
         try:
-            return bytes(run(task.source.encode(), task.entry.encode(), task.arguments.encode()))
+            return bytes(self._run(*given))
         except (lua54.LuaMemoryError, MemoryError):
             return engine_failed("memory", "the script takes more memory than it may")
         except lua54.LuaError as error:

@@ -1,4 +1,4 @@
-"""The worker: makes its engine, closes itself in, runs one script, ends."""
+"""The worker: makes its engine, closes itself in, runs one script, or what one types, and ends."""
 
 from __future__ import annotations
 
@@ -32,10 +32,6 @@ def main() -> None:
         wire.send(json.dumps(["broken", f"{type(error).__name__}: {error}"]).encode())
         return
     wire.send(json.dumps(["ready", engine.walls]).encode())
-    try:
-        task = task_of(wire.receive())
-    except EOFError:
-        return  # nobody needs it any more
 
     def ask(payload: bytes) -> bytes:
         try:
@@ -44,7 +40,14 @@ def main() -> None:
         except (OSError, EOFError):
             os._exit(0)  # nobody is there any more: nothing of the script shall go on
 
-    wire.send(engine.run(task, ask))
+    while True:
+        try:
+            task = task_of(wire.receive())
+        except EOFError:
+            return  # nobody needs it any more
+        wire.send(engine.run(task, ask))
+        if not task.typed:
+            return
 
 
 def made(order: Order, end: socket.socket) -> Engine:

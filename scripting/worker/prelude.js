@@ -187,6 +187,7 @@
       message = "the script threw what cannot be shown";
     }
     if (message === "InternalError: out of memory") kind = "memory";
+    if (kind === "error" && error instanceof SyntaxError) kind = "syntax";
     const text = (value) => stringify(String(value).toWellFormed());
     return `["failed",{"kind":${text(kind)},"message":${text(message)},"line":${line},"trace":${text(trace)}}]`;
   }
@@ -201,14 +202,39 @@
   }
 
   globalThis.__outcome = () => outcome.text;
-  globalThis.__begin = (source, entry, given) => {
-    const tail = entry ? `\n;if (typeof ${entry} !== "function") throw new Error("the script has no function ${entry}");return await ${entry}(...__given)` : "\n";
+  function begun(source, entry, given) {
+    const tail = entry ? `\n;if (typeof ${entry} !== "function") throw new Error("the script has no function ${entry}");return await ${entry}(...arguments)` : "\n";
+    return indirect(`(async function () {${source}${tail}})`)(...decode(given));
+  }
+
+  // What somebody types keeps its names: it runs as a script of its own, unless it awaits.
+  async function typed(text) {
+    const source = text.replace(/^\s*(?:let|const)\s/, "var ");
+    const declares = /^\s*(?:async\s+)?function\b/.test(source);
+    for (const form of declares ? [source] : [`(${source}\n)`, source]) {
+      try {
+        new Function(form);
+      } catch {
+        continue;
+      }
+      return await indirect(form);
+    }
     try {
-      const script = indirect(`(async function (...__given) {${source}${tail}})`);
-      script(...decode(given)).then(done).then(settle, (error) => settle(told(error)));
+      new Function(`return async function () {return (${source}\n)}`);
+    } catch {
+      return await begun(source, "", "[]");
+    }
+    return await indirect(`(async function () {return (${source}\n)})`)();
+  }
+
+  globalThis.__begin = (source, entry, given, repeated) => {
+    outcome.text = null;
+    failed.clear();
+    try {
+      const ended = repeated ? typed(source) : begun(source, entry, given);
+      ended.then(done).then(settle, (error) => settle(told(error)));
     } catch (error) {
-      const syntax = error instanceof SyntaxError;
-      settle(told(error).replace('"kind":"error"', syntax ? '"kind":"syntax"' : '"kind":"error"'));
+      settle(told(error));
     }
   };
 })();

@@ -244,9 +244,11 @@ local function told(failure)
     .. ',"line":' .. format("%d", failure.line) .. ',"trace":' .. quoted(clean(failure.trace), "") .. "}]"
 end
 
-return function(source, entry, arguments)
+return function(source, entry, arguments, typed)
   -- A block that has something to close makes no tail calls, which would lose the script's line.
-  local chunk, wrong = load("local __ <close> = nil " .. source, "=" .. name, "t")
+  local chunk, wrong = nil, nil
+  if typed then chunk = load("return " .. source, "=" .. name, "t") end
+  if not chunk then chunk, wrong = load("local __ <close> = nil " .. source, "=" .. name, "t") end
   if not chunk then
     local line = string.match(wrong, ":(%d+):")
     return told({ kind = "syntax", message = gsub(wrong, "^.-:%d+: ", ""), line = tonumber(line) or 0, trace = "" })

@@ -54,6 +54,7 @@ class Python:
             limits={"max_memory": memory, "max_suspensions": 2**31}
         )
         self._session.__enter__()
+        self._prepared = False
         inner = confine(CLIENT)
         self.walls = [wall for wall in outer if wall in inner]
 
@@ -61,7 +62,9 @@ class Python:
         """Run a script; return what its host is told of the end."""
         talk = _Talk(ask, task)
         try:
-            self._session.feed_run(_prelude(task.calls), external_lookup={HOST: _never})
+            if not self._prepared:
+                self._prepared = True
+                self._session.feed_run(_prelude(task.calls), external_lookup={HOST: _never})
             step = self._session.feed_start(
                 talk.source,
                 inputs={"arguments": json.loads(task.arguments)},

@@ -44,6 +44,8 @@ class Task(NamedTuple):
     """The function to call when the script has run; "" for none."""
     arguments: str
     """What that, or the script, is given: a list, as JSON."""
+    typed: bool
+    """It is what somebody types: another comes behind it, and an expression has a result."""
 
 
 class Engine(Protocol):
@@ -53,14 +55,17 @@ class Engine(Protocol):
     """What closes it in."""
 
     def run(self, task: Task, ask: Callable[[bytes], bytes]) -> bytes:
-        """Run a script; return what its host is told of the end."""
+        """Run a script; return what its host is told of the end.
+
+        Run again, it goes on where the one before has ended.
+        """
         ...
 
 
 def task_of(frame: bytes) -> Task:
     """Return the task that a host has sent."""
-    source, name, calls, entry, arguments = json.loads(frame)
-    return Task(source, name, [Call(*call) for call in calls], entry, arguments)
+    source, name, calls, entry, arguments, typed = json.loads(frame)
+    return Task(source, name, [Call(*call) for call in calls], entry, arguments, typed)
 
 
 def prelude(file: str) -> str:

@@ -130,6 +130,9 @@ RUNS: Final[dict[str, list[list[str]]]] = {
     "backup unpin": [["BACKUPS", "BACKUP"]],
     "backup restore": [["BACKUPS", "--to", "FILE"]],
     "backup prune": [["BACKUPS", "--keep", "1"]],
+    "script": [["run", "SCRIPT", "--as", "system"]],
+    "script run": [["SCRIPT", "--as", "system"]],
+    "script repl": [["python", "--as", "system"]],
     "doctor": [[]],
     "doctor findings": [[]],
     "doctor --repair": [["--to", "FILE"]],
@@ -142,6 +145,7 @@ ALSO: Final = {
     "losses": {"what", "outcome", "kind", "key", "name", "why", "backup"},
     "audit": {"number", "what"},
     "bad": {"table", "kind", "key", "place"},
+    "error": {"class", "text", "line", "kind", "trace", "limit"},
     "findings": {"path", "before", "after", "severity"},
     "differences": {"path", "change", "told", "compatibility"},
     "not_migrated": {"kind", "key", "reason"},
@@ -193,6 +197,16 @@ def test_json_keys_are_the_documented_ones(
     (result, *_) = records("replay-schedules", "results", "--store", store)
     words["RESULT"] = result["id"]
     words["FILE"] = tmp_path / "file"
+    words["SCRIPT"] = tmp_path / "script.lua"
+    (tmp_path / "script.lua").write_text("return 1")
+    typed = iter(["1 + 1"])
+
+    def read(_prompt: str) -> str:
+        for line in typed:
+            return line
+        raise EOFError
+
+    monkeypatch.setattr("builtins.input", read)
     words |= {name: full_store.with_name(name) for name in ("KEYS", "SESSION")}
     if command.startswith("backup"):
         words["BACKUPS"] = tmp_path / "backups"

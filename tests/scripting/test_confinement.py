@@ -55,7 +55,8 @@ tries("change the owner", lambda: os.setuid(1))
 tries("look into another process", lambda: open(f"/proc/{os.getppid()}/environ"))
 if sys.argv[2] == "ENGINE":
     tries("kill", lambda: os.kill(os.getppid(), 0))
-for name, number in {"ptrace": 101, "bpf": 321, "io_uring": 425, "mount": 165, "clone3": 435}.items():
+numbers = {"ptrace": 101, "bpf": 321, "io_uring": 425, "mount": 165, "clone3": 435}
+for name, number in numbers.items():
     told[name] = ctypes.get_errno() if libc.syscall(number, 0, 0, 0, 0, 0) < 0 else "done"
 os.write(1, json.dumps([walls, told]).encode())
 """
@@ -114,11 +115,12 @@ REACHES: Final = {
     LUA: ["io.open('/etc/passwd')", "os.execute('true')", "require('os')", "dofile('/etc/passwd')",
           "loadfile('/etc/passwd')()", "debug.getregistry()", "python.eval('1')",
           "package.loadlib('a', 'b')", "string.dump(print)", "os.getenv('HOME')"],
-    JAVASCRIPT: ["std.open('/etc/passwd')", "os.exec(['true'])", "require('fs')", "await import('os')",
-                 "fetch('http://localhost')", "process.exit()", "new Worker('a')", "__host('x')",
+    JAVASCRIPT: ["std.open('/etc/passwd')", "os.exec(['true'])", "require('fs')",
+                 "await import('os')", "fetch('http://localhost')", "process.exit()", "new Worker('a')", "__host('x')",
                  "new Function('return __host')()('x')"],
     PYTHON: ["open('/etc/passwd').read()", "import socket", "import subprocess",
-             "import os\nos.listdir('/')", "import pathlib\npathlib.Path('/etc/passwd').read_text()",
+             "import os\nos.listdir('/')",
+             "import pathlib\npathlib.Path('/etc/passwd').read_text()",
              "().__class__.__bases__[0].__subclasses__()", "eval('__import__')('os')",
              "import os\nos.environ", "import ctypes"],
 }  # fmt: skip

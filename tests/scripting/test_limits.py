@@ -35,8 +35,10 @@ LIMITED: Final = [
     (
         PYTHON,
         "calls",
-        "while True:\n    try:\n        state.load('user:mira', 'a')\n"
-        "    except Exception:\n        pass",
+        (
+            "while True:\n    try:\n        state.load('user:mira', 'a')\n"
+            "    except Exception:\n        pass"
+        ),
     ),
 ]
 
@@ -73,11 +75,11 @@ ENDLESS: Final = [
     (LUA, "while true do pcall(function() while true do end end) end"),
     (LUA, '("a"):rep(40):find(("a*"):rep(40) .. "b")'),
     (LUA, "setmetatable({}, {__gc = function() while true do end end}) collectgarbage()"),
-    (LUA, "local t = setmetatable({}, {}) getmetatable(t).__index = function(t, k) return t[k] end"
-     " while true do pcall(function() return t.x end) end"),
+    (LUA, "local t = setmetatable({}, {}) getmetatable(t).__index = function(t, k)"
+      " return t[k] end while true do pcall(function() return t.x end) end"),
     (LUA, "local function f() return f() end f()"),
     (LUA, "local c c = coroutine.create(function() local d <close> = setmetatable({}, {__close ="
-     " function() while true do end end}) error() end) coroutine.resume(c) coroutine.close(c)"),
+      " function() while true do end end}) error() end) coroutine.resume(c) coroutine.close(c)"),
     (LUA, "table.sort({3, 1, 2}, function() while true do end end)"),
     (JAVASCRIPT, "for (;;) await null"),
     (JAVASCRIPT, "const f = () => Promise.resolve().then(f); f(); await new Promise(() => {})"),
@@ -90,7 +92,7 @@ ENDLESS: Final = [
     (JAVASCRIPT, "throw { toString() { for (;;) {} } }"),
     (JAVASCRIPT, "let s = 1n; for (;;) s = s * 3n % (2n ** 4096n)"),
     (PYTHON, "while True:\n    try:\n        while True:\n            pass\n"
-     "    except BaseException:\n        pass"),
+      "    except BaseException:\n        pass"),
     (PYTHON, "x = 3\nwhile True:\n    x = x * x % (2 ** 4096)"),
     (PYTHON, "import re\nre.search('(a|aa)+$', 'a' * 60 + 'b')\nwhile True:\n    pass"),
     (PYTHON, "sorted([3, 1, 2], key=lambda x: [0 for y in range(10 ** 12)])"),

@@ -185,6 +185,7 @@ class ScriptAction(enum.StrEnum):
     """What to do with scripts."""
 
     RUN = "run"
+    REPL = "repl"
 
 
 class SecretsAction(enum.StrEnum):
