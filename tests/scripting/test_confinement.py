@@ -116,7 +116,8 @@ REACHES: Final = {
           "loadfile('/etc/passwd')()", "debug.getregistry()", "python.eval('1')",
           "package.loadlib('a', 'b')", "string.dump(print)", "os.getenv('HOME')"],
     JAVASCRIPT: ["std.open('/etc/passwd')", "os.exec(['true'])", "require('fs')",
-                 "await import('os')", "fetch('http://localhost')", "process.exit()", "new Worker('a')", "__host('x')",
+                 "await import('os')", "fetch('http://localhost')", "process.exit()",
+                 "new Worker('a')", "__host('x')",
                  "new Function('return __host')()('x')"],
     PYTHON: ["open('/etc/passwd').read()", "import socket", "import subprocess",
              "import os\nos.listdir('/')",
@@ -230,8 +231,8 @@ def test_no_worker_survives_its_host() -> None:
     host = subprocess.Popen(
         [sys.executable, "-c", HOSTED, str(ROOT)], stdout=subprocess.PIPE, text=True
     )
+    assert host.stdout is not None
     try:
-        assert host.stdout is not None
         seen: dict[int, int] = {}
         while len(seen) < 3 or min(seen.values()) < 2:  # its task, and the answer to its log
             pid = int(host.stdout.readline())
@@ -250,7 +251,7 @@ def test_a_worker_that_says_nonsense_is_ended(
     system: AgentSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever a worker sends that no script sends, the run fails and the host goes on."""
-    frames = [[1], ["call"], ["call", 1, []], ["call", "log", [[1, 2]]], ["call", "log", 1],
+    frames: list[list[object]] = [[1], ["call"], ["call", 1, []], ["call", "log", [[1, 2]]], ["call", "log", 1],
               ["other"], ["failed"], ["failed", 7], ["failed", {"line": "x"}]]  # fmt: skip
     receive: Callable[..., list[object]] = Worker.receive
     for frame in frames:

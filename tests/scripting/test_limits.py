@@ -75,11 +75,11 @@ ENDLESS: Final = [
     (LUA, "while true do pcall(function() while true do end end) end"),
     (LUA, '("a"):rep(40):find(("a*"):rep(40) .. "b")'),
     (LUA, "setmetatable({}, {__gc = function() while true do end end}) collectgarbage()"),
-    (LUA, "local t = setmetatable({}, {}) getmetatable(t).__index = function(t, k)"
-      " return t[k] end while true do pcall(function() return t.x end) end"),
+    (LUA, ("local t = setmetatable({}, {}) getmetatable(t).__index = function(t, k)"
+      " return t[k] end while true do pcall(function() return t.x end) end")),
     (LUA, "local function f() return f() end f()"),
-    (LUA, "local c c = coroutine.create(function() local d <close> = setmetatable({}, {__close ="
-      " function() while true do end end}) error() end) coroutine.resume(c) coroutine.close(c)"),
+    (LUA, ("local c c = coroutine.create(function() local d <close> = setmetatable({}, {__close ="
+      " function() while true do end end}) error() end) coroutine.resume(c) coroutine.close(c)")),
     (LUA, "table.sort({3, 1, 2}, function() while true do end end)"),
     (JAVASCRIPT, "for (;;) await null"),
     (JAVASCRIPT, "const f = () => Promise.resolve().then(f); f(); await new Promise(() => {})"),
@@ -91,8 +91,8 @@ ENDLESS: Final = [
     (JAVASCRIPT, "return { get x() { for (;;) {} } }"),
     (JAVASCRIPT, "throw { toString() { for (;;) {} } }"),
     (JAVASCRIPT, "let s = 1n; for (;;) s = s * 3n % (2n ** 4096n)"),
-    (PYTHON, "while True:\n    try:\n        while True:\n            pass\n"
-      "    except BaseException:\n        pass"),
+    (PYTHON, ("while True:\n    try:\n        while True:\n            pass\n"
+      "    except BaseException:\n        pass")),
     (PYTHON, "x = 3\nwhile True:\n    x = x * x % (2 ** 4096)"),
     (PYTHON, "import re\nre.search('(a|aa)+$', 'a' * 60 + 'b')\nwhile True:\n    pass"),
     (PYTHON, "sorted([3, 1, 2], key=lambda x: [0 for y in range(10 ** 12)])"),
@@ -170,4 +170,4 @@ def test_limits_that_make_no_sense_are_refused() -> None:
     for wrong in ({"seconds": 0}, {"memory": 5}, {"calls": -1}, {"output": 0.5}, {"attempts": 0}):
         (name,) = wrong
         with pytest.raises(ConfigurationError, match=rf"ScriptLimits\({name}=.*\) makes no sense"):
-            ScriptLimits(**wrong)  # type: ignore[arg-type]
+            ScriptLimits(**wrong)
