@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Final
 
 from .clock import Clock
+
+_SAVE: Final = "changed SNAPSHOT agents are saved"
 
 
 class AutoSaver:
@@ -24,7 +27,7 @@ class AutoSaver:
             waiting = self._due.get(every)
             if waiting is None:
                 waiting = self._due[every] = {}
-                self._clock.call_later(every, lambda: self._tick(every))
+                self._clock.call_later(every, lambda: self._tick(every)).named(_SAVE)
             waiting[agent] = save
 
     def save_all(self) -> None:
@@ -39,7 +42,7 @@ class AutoSaver:
         with self._lock:
             if every in self._due and not self._may_save():
                 # Saving now would only pile up; whoever ends the outage calls save_all().
-                self._clock.call_later(every, lambda: self._tick(every))
+                self._clock.call_later(every, lambda: self._tick(every)).named(_SAVE)
                 return
             # After save_all() the tick of an interval may find agents of the next one: they are
             # saved early, which does no harm.

@@ -9,7 +9,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 logger = logging.getLogger("perdure.lifecycle")
 
@@ -23,16 +23,38 @@ STEP_SECONDS: Final = 0.5
 class DelayedCall:
     """Stand for a delayed call; ``cancel()`` keeps it from happening."""
 
-    __slots__ = ("callback", "when")
+    __slots__ = ("callback", "owner", "routine", "what", "when")
 
     def __init__(self, when: float, callback: Callable[[], None] | None) -> None:
         """Hold a callback due at ``when`` on the clock's monotonic scale."""
         self.when = when
         self.callback = callback
+        self.what: object = ""
+        self.routine = False
+        self.owner: object = None
+
+    def named(self, what: object, *, routine: bool = False) -> DelayedCall:
+        """Say for people what is done then: ``str(what)``.
+
+        ``routine``: it is housekeeping that may be late, and for which nobody waits.
+        """
+        self.what, self.routine = what, routine
+        return self
 
     def cancel(self) -> None:
         """Forget the call, if it has not begun."""
         self.callback = None
+
+
+class DueCall(NamedTuple):
+    """A delayed call that is still to be made, for people and for tests."""
+
+    seconds: float
+    """In how many seconds."""
+    what: str
+    """What is done then, and for whom."""
+    routine: bool
+    """Whether it is housekeeping, for which nobody waits."""
 
 
 class _Heap:
@@ -67,13 +89,14 @@ class _Heap:
         """Take the first call."""
         return heapq.heappop(self._entries)[2]
 
-    def pending(self) -> list[float]:
-        """Return when each call is due that is still to be made, soonest first."""
-        return sorted(h.when for _, _, h in self._entries if h.callback is not None)
+    def pending(self) -> list[DelayedCall]:
+        """Return the calls that are still to be made, soonest first."""
+        return [handle for _, _, handle in sorted(self._entries) if handle.callback is not None]
 
-    def clear(self) -> None:
-        """Forget all calls."""
-        self._entries.clear()
+    def forget(self, owner: object) -> None:
+        """Forget the calls of one owner."""
+        self._entries = [entry for entry in self._entries if entry[2].owner is not owner]
+        heapq.heapify(self._entries)
 
 
 class Clock(Protocol):
@@ -183,6 +206,33 @@ class SystemClock:
                 run(DelayedCall(0.0, callback))
 
 
+class Resident(Protocol):
+    """A system, as a clock that tests move sees it."""
+
+    def settle(self, timeout: float | None) -> bool:
+        """Wait until nothing goes on that does not wait for time to pass; False on timeout."""
+        ...
+
+    def waits(self) -> list[str]:
+        """Return what waits for time to pass: attempts, saves, agents that others wait for."""
+        ...
+
+    def unanswered(self) -> list[str]:
+        """Return the asks from outside that have no reply yet, and why."""
+        ...
+
+    def next_due(self) -> tuple[float, str] | None:
+        """Return what is due first of what is in no delayed call yet, and what that is.
+
+        In seconds since the epoch.
+        """
+        ...
+
+    def busy(self) -> list[str]:
+        """Name what keeps it from being settled."""
+        ...
+
+
 class VirtualClock:
     """A clock that stands still until a test advances it; callbacks run on the test's thread."""
 
@@ -240,19 +290,117 @@ class VirtualClock:
         """Return False: who advances it has no other calls to make meanwhile."""
         return False
 
-    def pending(self) -> list[float]:
-        """Return in how many seconds each pending call is due, soonest first."""
+    def pending(self) -> list[DueCall]:
+        """Return the calls that are still to be made, and what each is for, soonest first."""
         with self._lock:
-            return [when - self._now for when in self._heap.pending()]
+            now, calls = self._now, self._heap.pending()
+        return [DueCall(call.when - now, str(call.what), call.routine) for call in calls]
 
     def start(self) -> None:
         """Make the calls that are due at once; all later ones wait for ``advance()``."""
-        self.advance(0.0)
+        VirtualClock.advance(self, 0.0)
 
     def close(self) -> None:
-        """Forget all calls."""
+        """Forget all calls that are nobody's: those of a system go when that is closed."""
+        self.forget(None)
+
+    def forget(self, owner: object) -> None:
+        """Forget the calls of one owner."""
         with self._lock:
-            self._heap.clear()
+            self._heap.forget(owner)
+
+    def moved_in(self, resident: Resident) -> None:
+        """Take note of a system that goes by this clock from now on."""
+
+    def moved_out(self, resident: Resident) -> None:
+        """Take note that a system is closed, or was struck dead."""
+
+    def steer(self, done: Callable[[], bool], *, patient: bool) -> None:
+        """Do what has to be done for a reply, on the thread outside that is about to wait for it.
+
+        Nothing: whoever is to advance this clock does it elsewhere. ``patient`` for one that waits
+        without a time limit. Deadlock if that would be for ever.
+        """
+
+    @property
+    def steers(self) -> bool:
+        """Whether ``steer`` does anything: then no turn runs on the thread of who waits for it."""
+        return False
+
+
+class ClockShare(VirtualClock):
+    """One system's share in a virtual clock: its calls, which end with it."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        """Go by ``clock``, which others may go by as well."""
+        self._clock = clock
+        self._ended = False
+
+    def __repr__(self) -> str:
+        return repr(self._clock)
+
+    def now(self) -> float:
+        """Return virtual seconds since the epoch."""
+        return self._clock.now()
+
+    def monotonic(self) -> float:
+        """Return virtual seconds since the start."""
+        return self._clock.monotonic()
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> DelayedCall:
+        """Call back when the clock has been advanced, unless this share has ended by then."""
+        handle = self._clock.call_later(delay, callback)
+        handle.owner = self
+        if self._ended:
+            handle.cancel()
+        return handle
+
+    def call_aside(self, callback: Callable[[], None]) -> None:
+        """Call back at once, on this thread; not once this share has ended."""
+        if not self._ended:
+            self._clock.call_aside(callback)
+
+    def calls_here(self) -> bool:
+        """Tell whether the calling thread makes the delayed calls."""
+        return self._clock.calls_here()
+
+    def advance(self, seconds: float) -> None:
+        """Move time forward, for all that go by the clock."""
+        self._clock.advance(seconds)
+
+    def set_back(self, seconds: float) -> None:
+        """Set the wall clock back, for all that go by it."""
+        self._clock.set_back(seconds)
+
+    def pending(self) -> list[DueCall]:
+        """Return the calls that are still to be made, of all that go by the clock."""
+        return self._clock.pending()
+
+    def start(self) -> None:
+        """Make the calls that are due at once."""
+        self._clock.start()
+
+    def close(self) -> None:
+        """Forget the calls of this share, and take no more."""
+        self._ended = True
+        self._clock.forget(self)
+
+    def moved_in(self, resident: Resident) -> None:
+        """Have the clock know who goes by it."""
+        self._clock.moved_in(resident)
+
+    def moved_out(self, resident: Resident) -> None:
+        """Have the clock know that it is gone."""
+        self._clock.moved_out(resident)
+
+    def steer(self, done: Callable[[], bool], *, patient: bool) -> None:
+        """Do what the clock does for a reply that is waited for."""
+        self._clock.steer(done, patient=patient)
+
+    @property
+    def steers(self) -> bool:
+        """Whether it does anything."""
+        return self._clock.steers
 
 
 class StepWatch:
@@ -276,7 +424,9 @@ class StepWatch:
             for tell in self._told:
                 tell()
         self._apart = apart
-        self._clock.call_later(LOOK_SECONDS, self.start)
+        self._clock.call_later(LOOK_SECONDS, self.start).named(
+            "a look at whether the clock was set", routine=True
+        )
 
     def _measure(self) -> float:
         return self._clock.now() - self._clock.monotonic()

@@ -29,6 +29,7 @@ from .writer import Writer
 
 logger = logging.getLogger("perdure.lifecycle")
 
+_LEASE: Final = "the lease on the store is renewed"
 LEAST_WAIT: Final = 0.05
 """Seconds between two attempts during a shutdown, if the backoff has no more."""
 
@@ -81,7 +82,7 @@ class PersistenceSupervisor:
     def start(self) -> None:
         """Start saving and renewing the lease."""
         self.committer.start()
-        self._clock.call_later(RENEW_SECONDS, self._renew)
+        self._clock.call_later(RENEW_SECONDS, self._renew).named(_LEASE, routine=True)
 
     def writer(self, head: AgentRow) -> Writer:
         """Return the right to commit for an agent; its owner must revoke it when it ends."""
@@ -215,12 +216,16 @@ class PersistenceSupervisor:
                 f"the turn is done but not durable: {error}; it is kept and will be saved when the"
                 " store is back"
             )
-            self._clock.call_later(self._circuit.settings.reset_after, self._half_open)
+            self._clock.call_later(self._circuit.settings.reset_after, self._half_open).named(
+                f"the breaker of saving lets one attempt through ({error})"
+            )
             self.on_strain()
             self.committer.fail_waiting(StoreUnavailable(message, location=self._store.location))
         elif event.breaker is BreakerState.CLOSED:
             delay = self._backoff.delay(attempt, self._randomness)
-            self._clock.call_later(delay, self.committer.resume)
+            self._clock.call_later(delay, self.committer.resume).named(
+                f"saving is tried again after failure {attempt} ({error})"
+            )
         self._fire(signals.save_failed, event)
         if opened:
             self._fire(signals.breaker_opened, event)
@@ -280,7 +285,7 @@ class PersistenceSupervisor:
             self._clock.call_aside(self._renew_now)
 
     def _renew_now(self) -> None:
-        self._clock.call_later(RENEW_SECONDS, self._renew)
+        self._clock.call_later(RENEW_SECONDS, self._renew).named(_LEASE, routine=True)
         try:
             self._store.renew()
         except StoreUnavailable as error:

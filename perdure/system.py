@@ -43,7 +43,7 @@ from .ending import Ending
 from .hooks.acting import apart
 from .hooks.history.retention import HistoryRetention
 from .hooks.timeline.why import Provenance
-from .lifecycle.clock import Clock, SystemClock, VirtualClock
+from .lifecycle.clock import Clock, ClockShare, SystemClock, VirtualClock
 from .lifecycle.durability import Saving
 from .lifecycle.groups import GroupDescription
 from .lifecycle.restart import RestartPolicy, Strategy
@@ -271,7 +271,7 @@ class AgentSystem:
             audit=audit,
             history=history,
             detector=detector,
-            clock=SystemClock() if clock is None else clock,
+            clock=_share_of(SystemClock() if clock is None else clock),
             randomness=random.Random() if randomness is None else randomness,  # noqa: S311 - jitter, no secrets
         )
         vault = Vault(keys, detector)
@@ -374,6 +374,9 @@ class AgentSystem:
         self._supervisor.start()
         self._runtime.start()
         # Last: a virtual clock makes the calls that are due at once, and then stands still.
+        if isinstance(self._clock, VirtualClock):
+            undo.callback(self._clock.moved_out, self._runtime.rest)
+            self._clock.moved_in(self._runtime.rest)
         self._clock.start()
         if self._opening.keys.secrets is not None:
             self.secrets.resume()
@@ -516,27 +519,18 @@ class AgentSystem:
         says what it is. Deadlock in a handler or a hook, too: it would wait for itself.
         """
         _refuse_in_a_turn("idle")
-        deadline = None if timeout is None else time.monotonic() + timeout
-
-        def left() -> float | None:
-            return None if deadline is None else max(0.0, deadline - time.monotonic())
-
-        runtime, committer = self._runtime, self._supervisor.committer
-        while True:
-            if not runtime.quiet(left()) or not committer.flush(
-                left(), while_held=not runtime.by_hand
-            ):
-                stalled = runtime.stalled()
-                if timeout is not None:
-                    return False
-                if stalled:
-                    message = (
-                        f"idle() would wait for ever, because time stands still: {stalled}; call"
-                        " clock.advance(seconds), or give idle() a timeout"
-                    )
-                    raise Deadlock(message)
-            elif runtime.quiet(0) and committer.backlog() == 0:
-                return True
+        rest = self._runtime.rest
+        while not rest.idle(timeout):
+            stalled = rest.stalled()
+            if timeout is not None:
+                return False
+            if stalled:
+                message = (
+                    f"idle() would wait for ever, because time stands still: {stalled}; call"
+                    " clock.advance(seconds), or give idle() a timeout"
+                )
+                raise Deadlock(message)
+        return True
 
     @property
     def aio(self) -> Rim:
@@ -637,12 +631,14 @@ class AgentSystem:
         runtime.stop_intake()
         runtime.agenda.hurry()
         runtime.refuse_held()
-        busy = [] if runtime.quiet(left()) else runtime.busy()
+        busy = [] if runtime.quiet(left()) else runtime.rest.busy()
         runtime.save_all()
-        busy += [] if runtime.quiet(left()) else runtime.busy()
+        busy += [] if runtime.quiet(left()) else runtime.rest.busy()
         if runtime.catalogue.kinds():
             runtime.attempts.close(complete=not busy)
         self._clock.close()
+        if isinstance(self._clock, VirtualClock):
+            self._clock.moved_out(runtime.rest)
         saved = self._supervisor.close(left())
         runtime.leftovers.drain(left())
         ended = runtime.close(left())
@@ -683,6 +679,11 @@ class AgentSystem:
 
 def _nothing() -> None:
     """Be told and do nothing."""
+
+
+def _share_of(clock: Clock) -> Clock:
+    """Return a clock whose calls end with the system; another may go by the same virtual one."""
+    return ClockShare(clock) if isinstance(clock, VirtualClock) else clock
 
 
 class _SandboxSystem(AgentSystem):

@@ -81,7 +81,9 @@ class Ward:
         if free:
             go_on()
         else:
-            self._clock.call_later(PATIENCE, lambda: self._admit(letter))
+            self._clock.call_later(PATIENCE, lambda: self._admit(letter)).named(
+                "a message that a killed process had begun waits for another such"
+            )
 
     def leave(self, letter: Letter) -> None:
         """Have the next come in, if this one is inside."""

@@ -309,6 +309,7 @@ class AgentCell:
             self.mailbox.hold()
         # A stop waits its turn among the mail; where the mail stands still it must not.
         self.mailbox.expedite(Control)
+        self.home.agenda.look()
 
     def unhold(self, why: MailHold) -> None:
         """End one reason to hold; the mail goes on when none is left."""

@@ -16,7 +16,20 @@ logger = logging.getLogger("perdure.actors")
 
 def watch(cell: AgentCell, turn: Turn, limit: float) -> DelayedCall:
     """Have a turn given up in ``limit`` seconds, unless it is decided before."""
-    return cell.home.clock.call_later(limit, lambda: _too_long(cell, turn))
+    handle = cell.home.clock.call_later(limit, lambda: _too_long(cell, turn))
+    return handle.named(_Limit(cell, turn))
+
+
+class _Limit:
+    """Say whose limit it is; nothing is put together for the many that are never reached."""
+
+    __slots__ = ("_cell", "_turn")
+
+    def __init__(self, cell: AgentCell, turn: Turn) -> None:
+        self._cell, self._turn = cell, turn
+
+    def __str__(self) -> str:
+        return f"{self._cell}: the time limit of {settlement.describe(self._turn.letter)}"
 
 
 def came_too_late(cell: AgentCell, turn: Turn) -> None:
@@ -42,7 +55,7 @@ def _too_long(cell: AgentCell, turn: Turn) -> None:
         turn.overdue = message
         cell.fire(signals.turn_timed_out, reason=message)
         turn.cancel()
-        turn.watch = cell.home.clock.call_later(limit, lambda: _too_long(cell, turn))
+        turn.watch = watch(cell, turn, limit)
     elif turn.decide(Decider.CLOCK):
         if not turn.overdue:
             cell.fire(signals.turn_timed_out, reason=message)

@@ -24,7 +24,24 @@ PAGE: Final = 5_000
 EARLY: Final = 0.5
 """Seconds a timer may come early by the wall clock and still come at its moment."""
 
+_AGAIN: Final = "the timers are read again, as that has failed"
+_MORE: Final = "the timers of the next minute are read"
+
 Place = tuple[str, str, str]
+
+
+class Tick:
+    """Say whose timer it is; nothing is put together for the many that nobody asks about."""
+
+    __slots__ = ("_timer",)
+
+    def __init__(self, timer: Timer) -> None:
+        self._timer = timer
+
+    def __str__(self) -> str:
+        timer = self._timer
+        named = "" if timer.name.partition("#")[0] == timer.method else f" ({timer.name})"
+        return f"{timer.kind}/{timer.key}: its timer{named} calls {timer.method}"
 
 
 class TimerService:
@@ -126,7 +143,7 @@ class TimerService:
             found, until = self._page(self._read_until, until)
         except StoreError as error:
             logger.warning("reading timers failed and is tried again: %s", error)
-            self._clock.call_later(STORE_SECONDS, lambda: self._advance(again=again))
+            self._clock.call_later(STORE_SECONDS, lambda: self._advance(again=again)).named(_AGAIN)
             return
         with self._lock:
             for timer in found:
@@ -134,9 +151,9 @@ class TimerService:
         self._read_until = until
         # A full page means there are more: go on at once, else in good time before the horizon.
         if until < self._horizon:
-            self._clock.call_later(0.0, lambda: self._advance(again=again))
+            self._clock.call_later(0.0, lambda: self._advance(again=again)).named(_MORE)
         elif again:
-            self._clock.call_later(WINDOW / 2, self._advance)
+            self._clock.call_later(WINDOW / 2, self._advance).named(_MORE, routine=True)
 
     def _found(self, timer: Timer) -> None:
         """Take note of what was read; the caller holds the lock.
@@ -181,7 +198,8 @@ class TimerService:
             after = reached
 
     def _later_aside(self, callback: Callable[[], None]) -> None:
-        self._clock.call_later(STORE_SECONDS, lambda: self._clock.call_aside(callback))
+        again = self._clock.call_later(STORE_SECONDS, lambda: self._clock.call_aside(callback))
+        again.named(_AGAIN)
 
     def _page(self, after: float, until: float) -> tuple[list[Timer], float]:
         """Return timers due after ``after``, and the moment up to which these are all."""
@@ -208,7 +226,8 @@ class TimerService:
 
     def _call(self, timer: Timer) -> None:
         delay = self._wait(timer)
-        self._calls[timer[:3]] = (timer, self._clock.call_later(delay, lambda: self._due(timer)))
+        handle = self._clock.call_later(delay, lambda: self._due(timer))
+        self._calls[timer[:3]] = (timer, handle.named(Tick(timer)))
 
     def _due(self, timer: Timer) -> None:
         with self._lock:

@@ -74,6 +74,8 @@ class Agenda:
         self._open: set[object] = set()
         """What was begun and is not done: other work, and the tickets of calls."""
         self._hurried = False
+        self.look: Callable[[], None] = _nothing
+        """Called when a cell has something to wait for: another may be waiting for that cell."""
 
     def later(
         self, delay: float, callback: Callable[[], object], what: str, cell: Cell | None = None
@@ -90,11 +92,12 @@ class Agenda:
             hurried = self._hurried
             if not hurried:
                 # In the same hold: who sees the call here may advance a clock that stands still.
-                self._clock.call_later(delay, lambda: self._make_call(ticket))
+                self._clock.call_later(delay, lambda: self._make_call(ticket)).named(what)
         if hurried:
             self._make_call(ticket)
         elif cell is not None:
             cell.mailbox.look_again()  # somebody may wait for it to come to rest
+            self.look()
 
     def when_the_store_may_be_back(
         self, callback: Callable[[], object], what: str, cell: Cell | None = None
@@ -151,3 +154,7 @@ class Agenda:
                 call.callback()
             finally:
                 self.end(ticket)
+
+
+def _nothing() -> None:
+    """Have nobody to tell."""

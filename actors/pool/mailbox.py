@@ -281,8 +281,8 @@ class Mailbox:
 
     def look_again(self) -> None:
         """Have those who wait for something here look again."""
-        with self._lock:
-            if self._space is not None:
+        if self._space is not None:  # who sets it looks behind that
+            with self._lock:
                 self._space.notify_all()
 
     def _wait(self, condition: Callable[[], bool], timeout: float | None) -> bool:
@@ -339,6 +339,11 @@ class Mailbox:
                 taken.append(self._queue.popleft())
             except IndexError:
                 return taken
+
+    def waiting(self) -> list[Envelope[Any]]:
+        """Return the ordinary envelopes that wait, as they are now."""
+        with self._lock:
+            return list(self._queue)
 
     def __len__(self) -> int:
         """Return how many ordinary envelopes wait."""

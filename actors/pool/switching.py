@@ -70,7 +70,9 @@ class ComputingWatch:
         """Look now, and then again and again."""
         if hasattr(time, "pthread_getcpuclockid"):
             self.look()
-            self._clock.call_later(LOOK_SECONDS, self.start)
+            self._clock.call_later(LOOK_SECONDS, self.start).named(
+                "a look at which threads compute", routine=True
+            )
 
     def look(self) -> None:
         """Compare with the look before, and wish for what follows."""

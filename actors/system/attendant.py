@@ -32,7 +32,10 @@ class Attendant:
         self._dispatcher = dispatcher
         self._agenda = agenda
         self._lock = threading.Lock()
-        self._next = math.inf  # by the monotonic clock
+        self.next = math.inf
+        """When the next slice is due, by the monotonic clock."""
+        self.exact = sweep.exact
+        self.what = f"a look at what is due (if not, {sweep.what})"
         self._busy = self._again = False
         sweep.due = self.due
 
@@ -88,17 +91,18 @@ class Attendant:
 
     def _due_at(self, moment: float) -> None:
         with self._lock:
-            if moment >= self._next or self._sweep.stopped:
+            if moment >= self.next or self._sweep.stopped:
                 return
-            self._next = moment
+            self.next = moment
         wait = moment - self._clock.monotonic()
-        self._clock.call_later(min(wait, LONGEST_WAIT), lambda: self._called(moment))
+        handle = self._clock.call_later(min(wait, LONGEST_WAIT), lambda: self._called(moment))
+        handle.named(self.what, routine=True)
 
     def _called(self, moment: float) -> None:
         with self._lock:
-            if moment != self._next:
+            if moment != self.next:
                 return  # an earlier one has come in between
-            self._next = math.inf
+            self.next = math.inf
         self._begin()
 
     def _begin(self) -> None:

@@ -111,7 +111,7 @@ class ProgramPoints:
         """Wait on the system's clock; a worker lends its place meanwhile."""
         if seconds and self._home.hooks.played is None:  # in a replay time stands still
             over = threading.Event()
-            self._home.clock.call_later(seconds, over.set)
+            self._home.clock.call_later(seconds, over.set).named("a call is made again")
             with self._home.dispatcher.blocking():
                 over.wait()
 

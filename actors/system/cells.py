@@ -192,7 +192,12 @@ class Keeper:
                 self._put_to_rest(cell)
         if self._room is not None:
             self._room.sweep()
-        self._home.clock.call_later(SWEEP_SECONDS, self.sweep)
+        self.sweep_later()
+
+    def sweep_later(self) -> None:
+        """Have a sweep made in a while."""
+        later = self._home.clock.call_later(SWEEP_SECONDS, self.sweep)
+        later.named("a look at which agents are idle", routine=True)
 
     def _put_to_rest(self, cell: RunningCell) -> None:
         if not cell.volatile and not cell.mailbox.busy() and not cell.leave():

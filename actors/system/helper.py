@@ -7,10 +7,11 @@ import contextlib
 import logging
 import threading
 from asyncio import _get_running_loop  # what get_running_loop() does, without an exception
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
+from ...lifecycle.clock import VirtualClock
 from ...persistence.errors import Deadlock, PoolExhausted
 from ...persistence.store.committer import Committer
 from ..pool.cell import Cell
@@ -30,8 +31,21 @@ _NOTHING: Final = contextlib.nullcontext()
 class AskHelper:
     """Help those who wait for replies; one per system."""
 
-    def __init__(self, dispatcher: Dispatcher, loop: HandlerLoop, committer: Committer) -> None:
-        """Help with the turns of ``dispatcher`` and the commits of ``committer``."""
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        loop: HandlerLoop,
+        committer: Committer,
+        *,
+        look: Callable[[], None],
+        clock: VirtualClock | None,
+    ) -> None:
+        """Help with the turns of ``dispatcher`` and the commits of ``committer``.
+
+        ``look`` is called when a turn begins to wait; ``clock`` may have a say in each wait.
+        """
+        self._look = look
+        self._clock = clock if clock is not None and clock.steers else None
         self._loop = loop
         self._dispatcher = dispatcher
         self._committer = committer
@@ -57,6 +71,10 @@ class AskHelper:
 
     def help(self, future: Future[Any]) -> None:
         """Run the asked agent's turn here if nobody else has begun, then write its commit."""
+        if self._clock is not None:
+            if future.asker is None and not self._dispatcher.works_here():
+                self._clock.steer(future.done, patient=True)
+            return
         cell = future.target
         assert cell is not None
         depth = getattr(self._depth, "value", 0)
@@ -92,12 +110,15 @@ class AskHelper:
         """
         self._dispatcher.hurry()
         if future.asker is None and not self._dispatcher.works_here():
+            if self._clock is not None and not future.done():
+                self._clock.steer(future.done, patient=False)
             return _NOTHING  # as most: nobody waits for it in a circle, and it has no place to lend
         return self._lending(future)
 
     @contextlib.contextmanager
     def _lending(self, future: Future[Any]) -> Iterator[None]:
         with _registered(future), contextlib.ExitStack() as place:
+            self._look()
             while not future.done():
                 try:
                     place.enter_context(self._dispatcher.blocking(reply=True))

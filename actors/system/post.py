@@ -12,6 +12,7 @@ from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr
 from ...hooks.acting import apart
 from ...hooks.following import FOLLOWED, led_to
 from ...hooks.timeline.why import Provenance
+from ...lifecycle.clock import VirtualClock
 from ...lifecycle.status import Status
 from ...persistence.errors import Denied, MailboxFull, PerdureError, SystemClosed
 from ...persistence.names.keys import check_name
@@ -89,7 +90,10 @@ class PostOffice:
         self._keeper = keeper
         self._letters = letters
         self._mailbox_wait = mailbox_wait
-        self._helper = AskHelper(home.dispatcher, home.loop, home.supervisor.committer)
+        self._helper = AskHelper(
+            home.dispatcher, home.loop, home.supervisor.committer, look=home.agenda.look,
+            clock=home.clock if isinstance(home.clock, VirtualClock) else None,
+        )  # fmt: skip
 
     def alive(self) -> bool:
         """Tell whether the system takes messages."""

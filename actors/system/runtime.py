@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from ...hooks.history.binding import bound
 from ...hooks.history.retention import HistoryRetention
-from ...lifecycle.clock import Clock, StepWatch, VirtualClock
+from ...lifecycle.clock import Clock, DelayedCall, StepWatch
 from ...lifecycle.durability import AutoSave, WhenUnsaved
 from ...lifecycle.groups import SupervisionTree
 from ...lifecycle.supervisor import PersistenceSupervisor
@@ -65,6 +65,7 @@ from .migrations import Migrations
 from .options import Limits, Resources
 from .post import PostOffice, refuse_agents, refuse_all
 from .recovery import Recovery
+from .rest import Rest
 from .strangers import Strangers
 from .traces import Traces, TraceSweep
 
@@ -96,13 +97,11 @@ class Runtime:
         self.store, self.supervisor = store, supervisor
         self.catalogue, self.facade, self.clock = catalogue, facade, clock
         self.dispatcher = Dispatcher(
-            resources.workers, later=clock.call_later, scribe=supervisor.committer
+            resources.workers, later=self._looked_after, scribe=supervisor.committer
         )
         self.loop, self.tree = HandlerLoop(), SupervisionTree()
         self.earlier = EarlierStates(store, catalogue, supervisor.committer.flush)
         self.timers = TimerService(store, clock, self._when_settled, self._timer_due)
-        self.by_hand = isinstance(clock, VirtualClock)
-        """Time passes only when a test says so."""
         self.guarded = self.closing = self.closed = False
         self.graves, self.attempts = Graves(), Attempts(store, supervisor, clock)
         self.recovering, self.newcomers = True, Newcomers(store)
@@ -115,6 +114,7 @@ class Runtime:
         self._letters = itertools.count(self.first_letter)
         self._agents = itertools.count(counters.agent + 1)
         self.agenda = Agenda(clock)
+        self.rest = Rest(self)
         self.hooks = HookOffice(
             catalogue.classes(), clock, self.dispatcher, self.loop, catalogue.vault.plain.record
         )
@@ -173,6 +173,11 @@ class Runtime:
         self._steps = StepWatch(clock, [self.timers.stepped, self._look])
         supervisor.on_strain, supervisor.on_relief = self._strained, self._relieved
 
+    def _looked_after(self, seconds: float, look: Callable[[], None]) -> DelayedCall:
+        return self.clock.call_later(seconds, look).named(
+            "a look at the worker threads", routine=True
+        )
+
     def attend(self, sweep: Sweep) -> None:
         """Have one more sweep seen to; before the start."""
         self._attendants.append(Attendant(sweep, self.clock, self.dispatcher, self.agenda))
@@ -191,7 +196,7 @@ class Runtime:
         recovery = Recovery(self)
         self.agenda.begin(recovery)
         self.dispatcher.submit(recovery)
-        self.clock.call_later(SWEEP_SECONDS, self.keeper.sweep)
+        self.keeper.sweep_later()
         for attendant in self._attendants:
             attendant.start()
 
@@ -308,41 +313,12 @@ class Runtime:
             cell = self.keeper.cell(kind, key)
 
     def quiet(self, timeout: float | None = None) -> bool:
-        """Wait until no mailbox runs or could run at once; False on timeout.
+        """Wait until no mailbox runs or could run at once; False on timeout."""
+        return self.rest.quiet(timeout)
 
-        False at once if that can only be when somebody advances the clock: ``stalled`` says why.
-        """
-        deadline = None if timeout is None else time.monotonic() + timeout
-
-        def left() -> float | None:
-            return None if deadline is None else max(0.0, deadline - time.monotonic())
-
-        while True:
-            before = self.dispatcher.submissions()
-            if not self.agenda.wait(left(), for_time=not self.by_hand):
-                return False
-            for cell in list(self.cells.values()):
-                delayed = functools.partial(self.agenda.delays, cell)
-                if not cell.mailbox.wait_until_rest(left(), unless=delayed):
-                    return False
-            # Nothing was scheduled during the whole round: nothing can have begun behind it. But
-            # what it ended with may be a wait, such as that before a restart.
-            if self.dispatcher.submissions() == before + 1:
-                if not self.agenda.waiting():
-                    return True
-                if self.by_hand:
-                    return False
-
-    def stalled(self) -> str:
-        """Say what waits for somebody to advance the clock; nothing if it runs by itself."""
-        if not self.by_hand:
-            return ""
-        return "; ".join([*self.agenda.waiting()[:3], *self.supervisor.awaited()])
-
-    def busy(self) -> list[str]:
-        """Name what keeps the system from being quiet."""
-        agents = [str(cell) for cell in list(self.cells.values()) if cell.mailbox.busy()]
-        return agents or ([] if self.agenda.wait(0) else ["work that was due"])
+    def moments(self) -> list[tuple[float, str]]:
+        """Return when sweeps are due whose moment people see, by the monotonic clock."""
+        return [(each.next, each.what) for each in self._attendants if each.exact]
 
     def stop_intake(self) -> None:
         """Refuse messages from outside; turns under way go on and may still ask each other."""

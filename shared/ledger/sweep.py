@@ -23,6 +23,9 @@ class Sweep(ABC):
     first: ClassVar[float] = 30.0
     """Seconds from the opening of the system to the first slice."""
 
+    exact: ClassVar[bool] = False
+    """Whether people see the moment at which it is done: what others see may be late."""
+
     def __init__(self) -> None:
         """Begin without an attendant."""
         self.stopped = False

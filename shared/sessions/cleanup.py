@@ -34,6 +34,7 @@ class SessionSweep(Sweep):
     """End sessions at their time, delete what ended ones leave, and what cut-off imports left."""
 
     what: ClassVar[str] = "a session is not cleaned up"
+    exact: ClassVar[bool] = True
     first: ClassVar[float] = 0.0
 
     def __init__(

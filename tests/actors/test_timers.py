@@ -97,7 +97,7 @@ class World:
         """Let time pass and everything that falls due happen, with what follows from it."""
         self.clock.advance(seconds)
         for _ in range(1000):
-            if self.system.idle(0.05) and not any(due <= 0 for due in self.clock.pending()):
+            if self.system.idle(0.05) and not any(due.seconds <= 0 for due in self.clock.pending()):
                 return
             self.clock.advance(0.0)
         raise AssertionError("there is no end to what falls due")

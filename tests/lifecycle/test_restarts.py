@@ -158,7 +158,9 @@ def test_a_restart_by_a_person_ends_the_backoff() -> None:
         slow.restart(timeout=DEADLINE)
         told.wait("agent_failed", 2)
         told.wait("agent_restarting", 3)  # one by the person, two by supervision
-        first, second = sorted(wait for wait in clock.pending() if wait > 5.0 and wait <= 10.0)[:2]
+        first, second = sorted(
+            call.seconds for call in clock.pending() if 5.0 < call.seconds <= 10.0
+        )[:2]
         clock.advance(min(first, second))
         assert system.flush(DEADLINE)
         clock.advance(max(first, second) - min(first, second) - 0.001)

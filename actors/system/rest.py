@@ -1,0 +1,206 @@
+"""When a system is at rest, and what it waits for while it is not."""
+
+from __future__ import annotations
+
+import functools
+import math
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from ...lifecycle.clock import VirtualClock
+from ...persistence.errors import PerdureError
+from ..cell.cell import AgentCell
+from ..cell.settlement import describe
+from ..cell.timers import Tick
+from ..pool.cell import Cell
+from ..pool.mailbox import MailHold
+from ..talk.turn import Letter
+
+if TYPE_CHECKING:
+    from ..cell.receiver import RunningCell
+    from .runtime import Runtime
+
+_HELD: Final = {
+    MailHold.PAUSED: "is paused",
+    MailHold.QUARANTINED: "is quarantined",
+    MailHold.ISOLATED: "is isolated",
+}
+_TOLD: Final = 3
+"""How many of several that wait are named."""
+
+
+class Rest:
+    """Wait until nothing goes on; say what does, or why it cannot end (clock.Resident)."""
+
+    def __init__(self, home: Runtime) -> None:
+        """Look at the cells, the agenda and the saves of ``home``."""
+        self._home = home
+        self.by_hand = isinstance(home.clock, VirtualClock)
+        """Time passes only when a test says so."""
+        self._looked_at: RunningCell | None = None
+        home.agenda.look = self.look
+
+    def look(self) -> None:
+        """Have who waits for an agent to come to rest look again: it may wait for another."""
+        cell = self._looked_at
+        if cell is not None:
+            cell.mailbox.look_again()
+
+    def quiet(self, timeout: float | None = None) -> bool:
+        """Wait until no mailbox runs or could run at once; False on timeout.
+
+        False at once if that can only be when somebody advances the clock: ``stalled`` says why.
+        """
+        home, left = self._home, _countdown(timeout)
+        while True:
+            before = home.dispatcher.submissions()
+            if not home.agenda.wait(left(), for_time=not self.by_hand):
+                return False
+            for cell in list(home.cells.values()):
+                if not self._rests(cell, left()):
+                    return False
+            # Nothing was scheduled during the whole round: nothing can have begun behind it. But
+            # what it ended with may be a wait, such as that before a restart.
+            if home.dispatcher.submissions() == before + 1:
+                if not home.agenda.waiting() and not (self.by_hand and self._stuck()):
+                    return True
+                if self.by_hand:
+                    return False
+
+    def idle(self, timeout: float | None = None) -> bool:
+        """Wait until nothing is to do and everything is durable; False on timeout, or if stalled.
+
+        Raises the error that ended the store, if one did.
+        """
+        home, left = self._home, _countdown(timeout)
+        committer = home.supervisor.committer
+        while True:
+            quiet = self.quiet(left())
+            if not quiet or not committer.flush(left(), while_held=not self.by_hand):
+                return False
+            if self.quiet(0) and committer.backlog() == 0:
+                return True
+
+    def settle(self, timeout: float | None) -> bool:
+        """Wait until nothing goes on that does not wait for time to pass; False on timeout."""
+        home, left = self._home, _countdown(timeout)
+        committer = home.supervisor.committer
+        while True:
+            if not self.quiet(left()) and not self.stalled():
+                return False
+            try:
+                saved = committer.flush(left(), while_held=not self.by_hand)
+            except PerdureError:
+                return True  # the store is lost: nothing goes on any more
+            if not saved and not committer.held:
+                return False
+            # What was saved may have set something going.
+            if self.quiet(0) or (self.stalled() and self._still()):
+                return True
+
+    def _still(self) -> bool:
+        """Tell whether nothing runs but what is held up."""
+        home = self._home
+        return home.agenda.wait(0, for_time=False) and all(
+            not cell.mailbox.busy() or self._held_up(cell) for cell in list(home.cells.values())
+        )
+
+    def stalled(self) -> str:
+        """Say what waits for somebody to advance the clock; nothing if it runs by itself."""
+        return "; ".join(self.waits()[:_TOLD]) if self.by_hand else ""
+
+    def waits(self) -> list[str]:
+        """Return what waits for time to pass, or for somebody outside."""
+        home = self._home
+        return [*home.agenda.waiting(), *home.supervisor.awaited(), *self._stuck()]
+
+    def unanswered(self) -> list[str]:
+        """Return the asks from outside that have no reply yet, and why."""
+        found = []
+        for cell in list(self._home.cells.values()):
+            turn = cell.turn
+            why = "its turn has not ended" if cell.mailbox.busy() else _why(cell)
+            letters = [turn.letter] if turn is not None else []
+            letters += [each for each in cell.mailbox.waiting() if isinstance(each, Letter)]
+            for letter in letters:
+                reply = letter.reply_to
+                if reply is not None and letter.edge and not reply.settled:
+                    found.append(f"{cell}.{describe(letter)}: {why}")
+        return found
+
+    def next_due(self) -> tuple[float, str] | None:
+        """Return what is due first of what is in no delayed call yet, and what that is.
+
+        In seconds since the epoch.
+        """
+        home = self._home
+        now = home.clock.now()
+        try:
+            timers = home.store.timers_between(now, math.inf, 1)
+        except PerdureError:
+            timers = []
+        found = [(timer.due, str(Tick(timer))) for timer in timers]
+        apart = now - home.clock.monotonic()
+        found += [(moment + apart, what) for moment, what in home.moments() if moment + apart > now]
+        return min(found, default=None)
+
+    def busy(self) -> list[str]:
+        """Name what keeps the system from being quiet."""
+        home = self._home
+        agents = [str(cell) for cell in list(home.cells.values()) if cell.mailbox.busy()]
+        return agents or ([] if home.agenda.wait(0) else ["work that was due"])
+
+    def _rests(self, cell: RunningCell, timeout: float | None) -> bool:
+        self._looked_at = cell
+        try:
+            held_up = functools.partial(self._held_up, cell)
+            return cell.mailbox.wait_until_rest(timeout, unless=held_up)
+        finally:
+            self._looked_at = None
+
+    def _held_up(self, cell: Cell) -> bool:
+        """Tell whether an agent does nothing before its time comes, or that of one it waits for."""
+        delays = self._home.agenda.delays
+        if delays(cell):
+            return True
+        return self.by_hand and any(delays(each) or _why(each) for each in _hung_on(cell))
+
+    def _stuck(self) -> list[str]:
+        """Name those in a turn that waits for an agent which takes no mail."""
+        found = []
+        for cell in list(self._home.cells.values()):
+            found += [
+                f"{cell} waits for a reply from {each}, which {_why(each)}"
+                for each in _hung_on(cell)
+                if _why(each)
+            ]
+        return found
+
+
+def _hung_on(cell: Cell) -> Iterator[Cell]:
+    """Give the cells that a turn waits for, those that theirs wait for, and so on."""
+    turn = cell.turn
+    reached = list(turn.waits) if turn is not None else []
+    path: set[int] = set()
+    while reached:
+        each = reached.pop()
+        if id(each) not in path:
+            path.add(id(each))
+            yield each
+            turn = each.turn
+            reached += turn.waits if turn is not None else ()
+
+
+def _why(cell: Cell) -> str:
+    """Say why an agent takes no mail; nothing if it does, or will when time passes."""
+    return next((_HELD[hold] for hold in cell.holds if hold in _HELD), "")
+
+
+def _countdown(timeout: float | None) -> functools.partial[float | None]:
+    deadline = None if timeout is None else time.monotonic() + timeout
+    return functools.partial(_left, deadline)
+
+
+def _left(deadline: float | None) -> float | None:
+    return None if deadline is None else max(0.0, deadline - time.monotonic())
