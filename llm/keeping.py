@@ -315,7 +315,7 @@ class RunKeeper(Agent[S], Generic[S]):
             known = RunLedger(run, first)
             for step in self.state.transcript[first:]:
                 known.take(step)
-            self.__dict__["_known"] = known
+            vars(self)["_known"] = known
         return known
 
     @classmethod

@@ -340,7 +340,7 @@ class Mailbox:
             except IndexError:
                 return taken
 
-    def waiting(self) -> list[Envelope[Any]]:
+    def letters(self) -> list[Envelope[Any]]:
         """Return the ordinary envelopes that wait, as they are now."""
         with self._lock:
             return list(self._queue)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 
 from ...lifecycle.clock import VirtualClock
 from ...persistence.errors import PerdureError
-from ..cell.cell import AgentCell
 from ..cell.settlement import describe
 from ..cell.timers import Tick
 from ..pool.cell import Cell
@@ -122,7 +121,7 @@ class Rest:
             turn = cell.turn
             why = "its turn has not ended" if cell.mailbox.busy() else _why(cell)
             letters = [turn.letter] if turn is not None else []
-            letters += [each for each in cell.mailbox.waiting() if isinstance(each, Letter)]
+            letters += [each for each in cell.mailbox.letters() if isinstance(each, Letter)]
             for letter in letters:
                 reply = letter.reply_to
                 if reply is not None and letter.edge and not reply.settled:

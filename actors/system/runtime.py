@@ -53,7 +53,7 @@ from ..talk.turn import Alarm, Letter
 from .attendant import Attendant
 from .beside import Beside
 from .calls import ProgramPoints
-from .cells import SWEEP_SECONDS, Keeper
+from .cells import Keeper
 from .context import TurnContext, hangs_on
 from .deferred import DeferredSweep
 from .forks import EarlierStates, move

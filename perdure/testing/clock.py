@@ -15,6 +15,7 @@ PATIENCE: Final = 10.0
 _MOST: Final = 10_000
 """Moments that ``run_until_idle`` passes at the most."""
 _TOLD: Final = 5
+_TWICE: Final = 2
 
 
 class SkippingClock(VirtualClock):
@@ -92,7 +93,7 @@ class SkippingClock(VirtualClock):
 
     def settle(self) -> None:
         """Let everybody do what is due now; Deadlock for who does not come to an end."""
-        for _ in range(1 if len(self._residents) < 2 else 2):  # one may write to another
+        for _ in self._residents[:_TWICE]:  # one may write to another
             for resident in list(self._residents):
                 if not resident.settle(PATIENCE):
                     message = (
@@ -134,7 +135,11 @@ class SkippingClock(VirtualClock):
             if not self._skipping or passed > _MOST:
                 moments = self.pending_work()
                 soon = f"; due next: {_shown(moments)}" if moments else ""
-                still = "time stands still" if passed == 0 else f"{passed:,} moments have not brought it"
+                still = (
+                    "time stands still"
+                    if passed == 0
+                    else f"{passed:,} moments have not brought it"
+                )
                 message = f"the reply would never come, because {still}: {self._said()}"
                 raise Deadlock(f"{message}{soon}; advance the clock, or wait in clock.skip()")
             self._skip_once()

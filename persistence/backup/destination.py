@@ -25,21 +25,26 @@ class Destination(Protocol):
 
     def there(self) -> bool:
         """Tell whether the place has been made."""
+        ...
 
     def names(self) -> list[str]:
         """Return the names of the files that are whole, in any order."""
+        ...
 
     def size(self, name: str) -> int | None:
         """Return the bytes of a file; None if it is not there."""
+        ...
 
     def read(self, name: str, start: int, length: int) -> bytes:
         """Return bytes of a file, fewer at its end."""
+        ...
 
     def put(self, name: str, data: bytes) -> None:
         """Write a small file, which is there as it was or as it shall be, also after power loss."""
 
     def draft(self, name: str) -> AbstractContextManager[BackupDraft]:
         """Begin a file, which is gone after the block unless it was published."""
+        ...
 
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""
@@ -49,9 +54,12 @@ class Destination(Protocol):
 
         BlockingIOError if somebody does just now. What killed ones have left half written goes.
         """
+        ...
 
     def in_use(self) -> AbstractContextManager[None]:
         """Let nobody remove files during the block, where this process may write there."""
+        ...
 
     def alone(self) -> AbstractContextManager[None]:
         """Let nobody read during the block: BlockingIOError if somebody does."""
+        ...

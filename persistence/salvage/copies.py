@@ -45,10 +45,10 @@ def looked_up(found: Salvaged, folder: Folder, told: Callable[[str], object]) ->
             told(f"{backup.name} cannot be looked through: {error}")
             continue
         if any(loss.backup == backup.name for loss in losses):
-            where, target = quote(str(folder.path)), quote(f"{backup.name}.db")
+            where, target = quote(str(folder.place)), quote(f"{backup.name}.db")
             advice.append(f"perdure backup restore {where} {backup.name} --to {target}")
     if backups and found.journal:
-        where, store = quote(str(folder.path)), quote(found.target)
+        where, store = quote(str(folder.place)), quote(found.target)
         advice.append(
             f"perdure backup restore {where} --at {found.journal} --store {store} --to as-it-was.db"
         )

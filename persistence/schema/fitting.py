@@ -104,7 +104,8 @@ def _unions(old: TypeNode, new: TypeNode, path: str) -> Iterator[Fit]:
         yield Fit(path, "no longer optional", LOSS, f"{shown(old)} became {shown(new)}")
     elif "null" in now and "null" not in before:
         yield Fit(path, "optional", OK, f"{shown(old)} became {shown(new)}")
-    before.pop("null", None), now.pop("null", None)
+    for each in (before, now):
+        each.pop("null", None)
     if len(before) == len(now) == 1:
         yield from fits(next(iter(before.values())), next(iter(now.values())), path)
         return

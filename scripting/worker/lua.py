@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from lupa import lua54
 
@@ -16,7 +16,8 @@ class Lua:
 
     def __init__(self, memory: int) -> None:
         """Make the engine, which takes ``memory`` bytes at most, and close it in."""
-        self._state = lua54.LuaRuntime(
+        runtime: Any = lua54.LuaRuntime  # whose types are those of an older release
+        self._state = runtime(
             encoding=None,  # texts pass as bytes
             register_eval=False,
             register_builtins=False,

@@ -62,7 +62,7 @@ class Schemas:
         ``family`` is what the values are.
         """
         self._registry = registry
-        self._family = family
+        self._family: Family = family
         self.look: Callable[[], None] = _nothing
         """Refuses the types as they are, if they cannot read what is stored."""
         self.aged = False

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from ...persistence.backup.folder import Folder
+from ...persistence.backup.places import folder_of
 from ...persistence.errors import ConfigurationError
 from ...persistence.salvage.copies import looked_up
 from ...persistence.salvage.losses import Salvaged
@@ -40,7 +40,7 @@ def repair_store(asked: RepairCommand, *, wanted: bool) -> ExitCode:
         raise ConfigurationError("--to and --backups go with `doctor --repair`, without an ACTION")
     if asked.listing.after is not None or asked.listing.newest is not None:
         raise ConfigurationError("`doctor --repair` names what is lost as it finds it: no --after")
-    folder = Folder(Path(asked.backups)) if asked.backups else None
+    folder = folder_of(asked.backups) if asked.backups else None
     if folder is not None:
         folder.names()  # refused before anything is done
     errors = Screen(error=True)
