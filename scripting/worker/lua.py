@@ -28,7 +28,7 @@ class Lua:
             b"function(source, ...) return load(source, '=perdure', 't')(...) end"
         )
         self._prelude = prelude("prelude.lua").encode()
-        self._run: Callable[..., bytes] | None = None
+        self._run: Any = None
         self.walls = confine(ENGINE)
 
     def run(self, task: Task, ask: Callable[[bytes], bytes]) -> bytes:
