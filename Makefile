@@ -23,7 +23,7 @@ test: $(DEV) ## lint, types, package, then the tests (without the long attacks)
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory types
 	@$(MAKE) --no-print-directory package
-	@$(PY) -m pytest$(if $(STATUS),; echo $$? > $(STATUS))
+	@$(PY) -m pytest -n auto --maxprocesses 4 --dist worksteal$(if $(STATUS),; echo $$? > $(STATUS))
 
 lint: $(DEV) ## ruff: rules and format
 	@$(PY) -m ruff check .

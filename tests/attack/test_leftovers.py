@@ -1,5 +1,6 @@
 """Agents with many rows are deleted in slices: nobody sees what is left, and no kill leaves any."""
 
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -17,16 +18,21 @@ from tests.kit.children import started
 from tests.kit.deadline import DEADLINE
 
 
+@pytest.fixture(scope="module")
+def hoard(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder with a store that was closed, with an agent of many rows."""
+    path = tmp_path_factory.mktemp("hoard") / "h.db"
+    assert run(path, "fill", -1) == b"done\n"
+    return path.parent
+
+
 @pytest.fixture
-def filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give a store with an agent of many rows, which is deleted in many slices."""
+def filled(hoard: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give a copy of that store, whose agent is deleted in many slices."""
     monkeypatch.setattr(deletion, "ROWS", deletion.ROWS)  # put back at the end
     monkeypatch.setattr(deletion, "FEW", deletion.FEW)
     small_slices()
-    path = tmp_path / "store" / "h.db"
-    path.parent.mkdir()
-    assert run(path, "fill", -1) == b"done\n"
-    return path
+    return Path(shutil.copytree(hoard, tmp_path / "store")) / "h.db"
 
 
 def run(path: Path, task: str, slices: int) -> bytes:
