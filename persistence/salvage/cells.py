@@ -18,6 +18,8 @@ KEY_INTERIOR: Final = 2
 """Pages of an index, or of a table that is kept by its key; both kinds hold rows."""
 _INTERIORS: Final = (INTERIOR, KEY_INTERIOR)
 _KEYED: Final = (KEY_LEAF, KEY_INTERIOR)
+_LEAST: Final = 4
+"""Bytes that a cell takes at least."""
 _MOST_COLUMNS: Final = 64
 """More than any table of ours has."""
 _REAL: Final = 7
@@ -44,6 +46,8 @@ class Cell:
     """Numbers, bytes of texts as ``str``, bytes, None; as they are stored."""
     overflow: tuple[int, ...] = ()
     """The pages on which its values go on."""
+    bytes: int = 0
+    """What it takes on its own page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,28 +89,46 @@ def read_page(
     children: list[int] = []
     faults: list[str] = []
     used: set[int] = set()
+    filled = 0
     first = start + wide
+    source = _Overflow(image, taken, used)
     for at in struct.unpack_from(f">{count}H", data, first):
-        if not first + 2 * count <= at < len(data) - 3:
-            faults.append(f"cell at {at}")
-            continue
         try:
-            cell = _cell(_Overflow(image, taken, used), data, at, kind)
+            if not first + 2 * count <= at < len(data) - 3:
+                raise Damaged("it is not on the page")  # noqa: TRY301 - a fault as any other
+            children += struct.unpack_from(">I", data, at) if kind in _INTERIORS else ()
+            if kind != INTERIOR:
+                cells.append(_cell(source, data, at, kind))
+                filled += max(cells[-1].bytes, _LEAST)
         except (Damaged, struct.error, IndexError) as error:
             faults.append(f"cell at {at}: {error}")
-        else:
-            if cell is not None:
-                cells.append(cell)
-        if kind in _INTERIORS:
-            children += struct.unpack_from(">I", data, at)
     if kind in _INTERIORS:
         children += struct.unpack_from(">I", data, start + 8)
+    if not faults and kind != INTERIOR and filled != _room(data, start):
+        faults.append("its cells are not all that is on it")
     return Page(number, kind, tuple(cells), tuple(children), tuple(faults))
 
 
-def _cell(overflow: _Overflow, data: bytes, at: int, kind: int) -> Cell | None:
-    if kind == INTERIOR:
-        return None  # no row
+def _room(data: bytes, start: int) -> int:
+    """Return the bytes of a page that its cells should fill: less than that, and some are missing.
+
+    -1 where its list of free places makes no sense.
+    """
+    free, _, first, fragments = struct.unpack_from(">HHHB", data, start + 1)
+    room = int(len(data) - (first or 65536) - fragments)
+    while free:
+        if free + 4 > len(data):
+            return -1
+        following, size = struct.unpack_from(">HH", data, free)
+        room -= size
+        if following and following <= free:
+            return -1
+        free = following
+    return room
+
+
+def _cell(overflow: _Overflow, data: bytes, at: int, kind: int) -> Cell:
+    begin = at
     if kind == KEY_INTERIOR:
         at += 4
     size, at = _varint(data, at)
@@ -114,26 +136,26 @@ def _cell(overflow: _Overflow, data: bytes, at: int, kind: int) -> Cell | None:
     if kind == LEAF:
         number, at = _varint(data, at)
         number -= (number >> 63) << 64
-    payload, pages = _payload(overflow, data, at, size, kind)
-    return Cell(number, tuple(_values(payload)), pages)
+    payload, pages, local = _payload(overflow, data, at, size, kind)
+    return Cell(number, tuple(_values(payload)), pages, at + local - begin)
 
 
 def _payload(
     overflow: _Overflow, data: bytes, at: int, size: int, kind: int
-) -> tuple[bytes, tuple[int, ...]]:
-    """Return the bytes of a row, from its page and those on which it goes on."""
+) -> tuple[bytes, tuple[int, ...], int]:
+    """Return the bytes of a row, the pages on which it goes on, and what it takes on its own."""
     usable = overflow.image.page_size
     most = usable - 35 if kind == LEAF else (usable - 12) * 64 // 255 - 23
     if size <= most:
         if at + size > len(data):
             raise Damaged("it is longer than its page")
-        return data[at : at + size], ()
+        return data[at : at + size], (), size
     least = (usable - 12) * 32 // 255 - 23
     local = least + (size - least) % (usable - 4)
     local = local if local <= most else least
     (following,) = struct.unpack_from(">I", data, at + local)
     rest, pages = overflow.read(following, size - local)
-    return data[at : at + local] + rest, pages
+    return data[at : at + local] + rest, pages, local + 4
 
 
 @dataclass(frozen=True, slots=True)

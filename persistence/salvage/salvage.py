@@ -139,6 +139,8 @@ class _Work:
             states = Whole(draft, reader, self.losses)
             states.go_on()
             gaps = self._gaps(forest, draft)
+            for number, name, key in states.unseen():
+                gaps[number].entries.add((name, key))
             for number in heads.made:
                 gaps[number].unsure = "journal" in hurt
             with draft.together():

@@ -42,6 +42,8 @@ class Gaps:
 
     bad: dict[tuple[str, str, str | int | None], int] = field(default_factory=dict)
     """The checksums of damaged values, by table, field, and position or entry."""
+    entries: set[tuple[str, str | int]] = field(default_factory=set)
+    """Entries of maps that the journal has put there last."""
     maps: bool = False
     """Entries of its maps may be gone without a trace."""
     unsure: bool = False
@@ -84,6 +86,33 @@ class Whole:
             self._put_head(head, shape_text(shape, schema))
         why = f"brought to version {head.version} by the journal"
         self._losses.add("agent", RESTORED, head.kind, head.key, "(head)", why=why)
+
+    def unseen(self) -> Iterator[tuple[int, str, str | int]]:
+        """Iterate over the map entries that the journal has put last, and no table has.
+
+        Nothing else tells of them. Agents that were migrated are left out: their maps may have
+        become something else.
+        """
+        latest: dict[tuple[int, str], dict[str | int, bool]] = {}
+        changes = (
+            "SELECT agent, delta FROM journal"
+            " WHERE (instr(delta, '\"put\"') OR instr(delta, '\"delete\"'))"
+            " AND agent IN (SELECT agent FROM agents) AND agent NOT IN"
+            " (SELECT agent FROM journal WHERE name IN ('(convert)', '(migrate)'))"
+            " ORDER BY sequence"
+        )
+        for number, text in self._draft.all(changes):
+            change = read_delta(text)
+            for name, keys in change.delete.items():
+                latest.setdefault((number, name), {}).update(dict.fromkeys(keys, False))
+            for name, puts in change.put.items():
+                there = {key: True for key, _ in puts}
+                latest.setdefault((number, name), {}).update(there)
+        query = "SELECT entry FROM map_entries WHERE agent = ? AND field = ?"
+        for (number, name), entries in latest.items():
+            known = {key for (key,) in self._draft.all(query, (number, name))}
+            wanted = (key for key, put in entries.items() if put and key not in known)
+            yield from ((number, name, key) for key in wanted)
 
     def mend(self, number: int, gaps: Gaps) -> None:
         """Make one agent whole, as far as anything knows."""
@@ -159,7 +188,7 @@ class Whole:
 
     def _wanted_entries(self, past: Past, gaps: Gaps) -> Iterator[tuple[str, str | int]]:
         """Iterate over map entries that may be missing."""
-        found: dict[tuple[str, str | int], None] = {}
+        found: dict[tuple[str, str | int], None] = dict.fromkeys(gaps.entries)
         for table, name, key in gaps.bad:
             if table == "map_entries" and key is not None:
                 found[name, key] = None
