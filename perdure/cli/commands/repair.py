@@ -78,8 +78,10 @@ def _print(found: Salvaged, screen: Screen, limit: int) -> None:
         rows = [(each.what, each.outcome, f"{each.count:,}") for each in found.tally]
         screen.table([("WHAT", "word"), ("", "word"), ("COUNT", "number")], rows)
         _print_losses(found, screen, limit)
-    for command in found.advice:
-        screen.say(f"to bring it back: {command}")
+    if found.advice:
+        screen.title("to bring it back", "")
+        for command in found.advice:
+            screen.say(command)
     screen.say()
     if found.whole:
         screen.say("Whole: nothing is lost.", "bold green")
