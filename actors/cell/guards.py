@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+
 from ...lifecycle.status import Status
-from ...persistence.errors import StoreError, SystemClosed
+from ...persistence.errors import MigrationFailed, StoreError, SystemClosed
 from ..pool.mailbox import MailHold
 from ..talk.control import Control, Verb
 from ..talk.turn import Alarm, Letter, Turn
@@ -15,6 +17,8 @@ from .failure import refuse_askers
 from .isolation import isolated
 from .steps import quarantined
 from .timers import is_skipped
+
+logger = logging.getLogger("perdure.actors")
 
 
 def may_go_on(cell: AgentCell, letter: Letter) -> bool:
@@ -95,6 +99,11 @@ def still_wanted(cell: AgentCell, activation: Activation, letter: Letter) -> boo
         fresh = cell.home.evolution.timer(timer)
         letter.name, letter.body = fresh.method, fresh.body
         letter.message = cell.blueprint.calls.decode(fresh.method, fresh.body, cell.key)
+    except MigrationFailed:
+        # As a dead letter it would be of today's schema. It is tried again at the next start.
+        logger.exception("%s: the timer %s stays where it is stored", cell, timer.name)
+        cell.home.timers.unwanted(timer)
+        return False
     except (ValueError, TypeError, AttributeError) as error:
         failure.bury(cell, letter, f"it no longer decodes: {failure.told_of(cell, error)}")
         return False

@@ -221,6 +221,31 @@ def test_a_failing_migration_keeps_the_message() -> None:
         assert system.agent(mended, "d").call(mended.read).get() == FIRST
 
 
+def test_a_failing_migration_keeps_the_timer(caplog: pytest.LogCaptureFixture) -> None:
+    """It stays where it is stored, loudly, and falls due once the migration is mended."""
+    store, clock = MemoryStore(), VirtualClock()
+    with AgentSystem.open(store, agents=[Desk], clock=clock) as system:
+        system.agent(Desk, "d").call(Desk.later, "ada byron").get()
+        system.agent(Desk, "d").pause()
+    broken = type("Broken", (SECOND[0],), {"kind": "Desk"})
+
+    @migration(broken, "1.0.0", "2.0.0", method="assign", becomes="give")
+    def fails(_data: dict[str, Any]) -> None:
+        """Fail for each."""
+        raise RuntimeError("no")
+
+    assert run(store, broken, clock) == []
+    assert len([each for each in caplog.records if "stays where it is stored" in each.message]) == 2
+    assert {*run_on(store, SECOND[0], clock)} == {"byron, ada: 1", "byron, ada: 2"}
+
+
+def run_on(store: object, agent_class: Any, clock: VirtualClock) -> list[str]:  # noqa: ANN401 - same
+    """Go on as ``run`` does, for an agent that is active already."""
+    with AgentSystem.open(store, agents=[agent_class], clock=clock) as system:  # type: ignore[arg-type]
+        system.agent(agent_class, "d").pause()
+    return run(store, agent_class, clock)
+
+
 def test_a_run_that_would_fail_changes_nothing(tmp_path: Path) -> None:
     """The command names agent, message and reason, and leaves all as it was."""
     store = tmp_path / "s.db"
