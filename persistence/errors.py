@@ -263,7 +263,7 @@ class IncompatibleSchema(StoreError, ValueError):
     def __init__(self, location: str, problems: list[str]) -> None:
         told = "; ".join(problems)
         advice = "raise schema_version and declare a migration, or run the code that wrote them"
-        super().__init__(f"{location}: the classes cannot read its agents: {told}; {advice}")
+        super().__init__(f"{location}: the classes cannot read what is stored: {told}; {advice}")
         self.problems = problems
 
 
