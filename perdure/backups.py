@@ -7,8 +7,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from time import time as now
+from typing import Any
 
+from .actors.agent.agent import Agent
+from .actors.agent.blueprint import Catalogue
 from .actors.system.forks import move
+from .actors.system.options import Limits
 from .hooks.history.segments import cut
 from .persistence.backup.bringing import BroughtBack, Then, into_new, into_place
 from .persistence.backup.create import Making, create
@@ -23,13 +27,15 @@ from .persistence.backup.replace import in_place
 from .persistence.backup.retention import BackupRetention, BackupVerdict, prune
 from .persistence.backup.rewrite import RewrittenBackup, rewrite
 from .persistence.backup.selection import Selection
-from .persistence.backup.verify import Verified, verify
+from .persistence.backup.verify import Rehearse, Verified, verify
 from .persistence.errors import ConfigurationError
 from .persistence.names.keys import check_name
 from .persistence.names.scope import Scope
 from .persistence.secrets.keys import KeyProvider, Keys
 from .persistence.secrets.vault import Vault
+from .persistence.sqlite.reader import SqliteReader
 from .persistence.store.store import StoreReader
+from .rehearsal.rehearsal import rehearse
 from .system_backups import with_a_file
 from .url import open_reader, path_of
 
@@ -89,17 +95,21 @@ class Backups:
         return self._folder.described(self._folder.file(name or self._folder.newest()))
 
     def verify(
-        self, name: str | None = None, *, drill: bool = False, tell: Progress = silent
-    ) -> Verified:
+        self, name: str | None = None, *, drill: Sequence[type[Agent[Any]]] | None = None,
+        secrets: Keys | None = None, tell: Progress = silent,
+    ) -> Verified:  # fmt: skip
         """Try a backup, or the newest, as bringing it back would; BackupDamaged says what is wrong.
 
         All of it and of those it builds on is read: decrypted, unpacked, every page compared with
-        its digest, and SQLite looks through the file that comes of it. With ``drill`` every row of
-        that is examined as well, and every agent is loaded.
+        its digest, and SQLite looks through the file that comes of it. With ``drill``,
+        the agent classes of a program, every row of that is examined as well, and every agent,
+        message and timer is tried under these classes, migrated where they say so; BackupFailed
+        says what fails. ``secrets`` are the keys of the program, where classes need them.
         """
         chain = self._folder.chain(name or self._folder.newest())
         with self._folder.in_use():
-            return verify(chain, keys=self._keys, drill=drill, tell=tell)
+            tried = None if drill is None else _drill(drill, secrets, tell)
+            return verify(chain, keys=self._keys, drill=tried, tell=tell)
 
     def restore(
         self, target: str | Path, name: str | None = None, *, tell: Progress = silent
@@ -310,6 +320,21 @@ class Backups:
     def unpin(self, name: str) -> None:
         """Let ``prune`` remove a backup again."""
         self._folder.pin(name, "")
+
+
+def _drill(agents: Sequence[type[Agent[Any]]], secrets: Keys | None, tell: Progress) -> Rehearse:
+    """Return what tries everything stored under some classes."""
+    largest = Limits().largest_value
+    catalogue = Catalogue(agents, largest=largest, vault=Vault(secrets))
+
+    def told(done: int, total: int, kind: str) -> None:
+        tell(f"rehearsing {kind}", done, total)
+
+    def tried(reader: SqliteReader) -> tuple[int, list[str]]:
+        found = rehearse(reader, catalogue, largest=largest, migrate=True, tell=told)
+        return len(found.tried), [each.told for each in found.problems]
+
+    return tried
 
 
 def _erase(path: Path, names: Sequence[tuple[str, str]]) -> None:

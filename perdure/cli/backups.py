@@ -104,8 +104,15 @@ def backup(
     ] = False,
     drill: Annotated[
         bool,
-        typer.Option("--drill", help="With verify: examine every row and load every agent, too."),
+        typer.Option("--drill", help="With verify: examine every row, try all under --code."),
     ] = False,
+    code: Annotated[
+        str,
+        typer.Option(
+            "--code", metavar="MODULE", callback=text, show_default=False,
+            help="With verify --drill: the program, a module or MODULE:NAME.",
+        ),
+    ] = "",
     newest_kept: Annotated[
         int | None,
         typer.Option(
@@ -162,7 +169,8 @@ def backup(
     `create` copies the store as it is at one moment, also while another process runs agents on it,
     which waits for nothing; with --keys it is encrypted. An incremental backup has only what has
     changed, and needs those before it. `verify` reads all of a backup and of those it builds on,
-    and has SQLite look through what comes of it: it says `verified` for nothing less. `restore`
+    and has SQLite look through what comes of it: it says `verified` for nothing less. With --drill
+    every row is examined, and all agents, messages and timers tried under that code. `restore`
     writes a new file, all of it or nothing; with --at or --time as it was at any moment since the
     oldest backup, and says what of that moment is in no copy; with --in-place the store itself goes
     back, which nobody may have open, after a backup of it that is pinned. With --agent, --kind or
@@ -180,7 +188,7 @@ def backup(
     perdure backup create backups --store desk.db
     perdure backup create backups --incremental --store desk.db
     perdure backup list backups
-    perdure backup verify backups --drill
+    perdure backup verify backups --drill --code desk
     perdure backup restore backups --to desk-again.db
     perdure backup restore backups --to then.db --time 2026-11-27T08:30 --store desk.db
     perdure backup restore backups --in-place --agent Desk/emea --at 17 --store desk.db
@@ -205,5 +213,6 @@ def backup(
         replace,
         PartOptions(tuple(agents or ()), tuple(kinds or ()), tuple(scopes or ()), as_key, mail),
         ScheduleOptions(every, cron, full_every),
+        code,
     )
     return handle(action, asked)

@@ -28,8 +28,8 @@ def test_made_listed_verified_and_brought_back(store: Path, tmp_path: Path) -> N
     ]
     (newest,) = records("backup", "list", folder, "--newest", "--limit", "1")
     assert newest["name"] == little["name"]
-    (verified,) = records("backup", "verify", folder, "--drill")
-    assert (verified["verified"], verified["agents"]) == (True, 5)
+    (verified,) = records("backup", "verify", folder, "--drill", "--code", "tests.backup.stores")
+    assert (verified["verified"], verified["tried"]) == (True, 6)
     (restored,) = records("backup", "restore", folder, full["name"], "--to", again)
     assert restored["last"] == full["last"]
     assert contents(again) == contents(store)

@@ -6,11 +6,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from perdure import AgentRef, AgentSystem, Backups, Scope, StaticKeys, new_key
-from perdure.persistence.errors import InvalidTransition
+from perdure.persistence.errors import BackupFailed, InvalidTransition
+from tests.backup import others
 from tests.backup.stores import Ledger, contents, fill, opened
 
 KEYS = StaticKeys({"k1": new_key()})
@@ -127,3 +129,15 @@ def test_a_system_backs_up_itself(tmp_path: Path) -> None:
     Backups(folder).restore(tmp_path / "again.db")
     with opened(tmp_path / "again.db") as system:
         assert system.agent(Ledger, "k0").call(Ledger.add, 0).get() == 7
+
+
+def test_a_drill_tries_the_code(tmp_path: Path) -> None:
+    """A whole backup that a program cannot go on from is not called verified by its drill."""
+    path, backups = tmp_path / "ledger.db", Backups(tmp_path / "backups")
+    fill(path)
+    backups.create(path)
+    assert backups.verify(drill=[Ledger]).tried == 6
+    with pytest.raises(BackupFailed, match="is whole, but the code given cannot go on"):
+        backups.verify(drill=[others.Ledger])
+    with pytest.raises(BackupFailed, match="no class of kind Ledger"):
+        backups.verify(drill=[])

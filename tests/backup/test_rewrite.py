@@ -55,7 +55,7 @@ def test_what_was_erased_is_in_no_backup(backups: Backups, tmp_path: Path) -> No
         (each.last, each.note, each.pinned) for each in before[:2]
     ]
     for number, each in enumerate(after):
-        backups.verify(each.name, drill=True)
+        backups.verify(each.name, drill=[Ledger])
         data = raw(backups, each.name, tmp_path / f"raw{number}.db")
         assert PRIVATE.encode() not in data
     backups.recover(tmp_path / "then.db", sequence=middle + 1)

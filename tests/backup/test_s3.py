@@ -84,7 +84,7 @@ def test_made_verified_brought_back_and_pruned(place: Destination, tmp_path: Pat
         system.agent(Ledger, "k2").delete(erase=True)
         last = backups.create(path, incremental=True)
     assert [each.name for each in backups.list()][::2] == [first.name, last.name]
-    assert backups.verify(drill=True).chain[0] == first.name
+    assert backups.verify(drill=[Ledger]).chain[0] == first.name
     assert backups.restore(tmp_path / "a.db", first.name).erased == ("Ledger/k2",)
     assert backups.recover(tmp_path / "b.db", sequence=moment).erased == ("Ledger/k2",)
     fields = [row for row in rows["fields"] if row in contents(tmp_path / "b.db")["fields"]]

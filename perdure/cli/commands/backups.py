@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from ...actors.agent.program import load_agents
 from ...backups import Backups
 from ...persistence.backup.bringing import BroughtBack
 from ...persistence.backup.folder import Backup
@@ -101,6 +102,7 @@ class BackupCommand:
     in_place: bool = False
     part: PartOptions = PartOptions()
     when: ScheduleOptions = ScheduleOptions()
+    code: str = ""
 
     def backups(self) -> Backups:
         """Return the backups it is about."""
@@ -157,16 +159,21 @@ def _info(asked: BackupCommand) -> ExitCode:
 
 
 def _verify(asked: BackupCommand) -> ExitCode:
+    if asked.drill is not bool(asked.code):
+        message = "`backup verify` takes --drill and --code together: a module, or MODULE:NAME"
+        raise ConfigurationError(message)
+    agents = load_agents(asked.code) if asked.drill else None
     with _told() as tell:
-        found = asked.backups().verify(asked.name, drill=asked.drill, tell=tell)
+        found = asked.backups().verify(asked.name, drill=agents, tell=tell)
     if asked.listing.json:
         print_json({"verified": True, **dataclasses.asdict(found)})
         return ExitCode.DONE
-    drilled = f", every row examined, {found.agents:,} agents loaded" if found.drilled else ""
-    Screen().say(
-        f"verified: {found.name}, {len(found.chain)} in its chain, up to commit"
-        f" {found.last:,}{drilled}"
+    screen = Screen()
+    screen.say(
+        f"verified: {found.name}, {len(found.chain)} in its chain, up to commit {found.last:,}"
     )
+    if found.drilled:
+        screen.say(f"drilled: every row examined, {found.tried:,} agents, messages, timers tried")
     return ExitCode.DONE
 
 
