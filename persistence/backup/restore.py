@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -17,7 +17,7 @@ from .content import page_map, pages_in
 from .cut import reading
 from .layout import BackupFile, draft_of, failing, give_name, sync
 from .manifest import Manifest
-from .pages import PageMap, digest_of_page, pages_of, per_part, read_pages
+from .pages import PART_BYTES, PageMap, digest_of_page, pages_of, per_part, read_pages
 from .progress import Progress, silent
 
 _COMPLAINTS: Final = 3
@@ -71,13 +71,11 @@ def compose(
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         for each in chain:
-            size = each.manifest.page_size
-            for number, page in pages_in(each, keys):
+            for place, data in _runs(pages_in(each, keys), each.manifest.page_size):
                 with failing(f"{path} cannot be written"):
-                    _write(file, page, number * size)
-                done += size
-                if done % (1 << 20) < size:
-                    tell("unpacking", done, total)
+                    _write(file, data, place)
+                done += len(data)
+                tell("unpacking", done, total)
         with failing(f"{path} cannot be written"):
             os.ftruncate(file, manifest.size)
         _compare(file, wanted, name, manifest, tell)
@@ -88,9 +86,23 @@ def compose(
     tell("checking", 1, 1)
 
 
-def _write(file: int, page: bytes, place: int) -> None:
-    if os.pwrite(file, page, place) != len(page):
-        raise BackupFailed(f"the disk took only a part of a page at byte {place:,}")
+def _runs(pages: Iterable[tuple[int, bytes]], size: int) -> Iterator[tuple[int, bytes]]:
+    """Iterate over places and what stands there: pages that follow each other go in one write."""
+    start, run = 0, bytearray()
+    for number, page in pages:
+        if run and (number * size != start + len(run) or len(run) >= PART_BYTES):
+            yield start, bytes(run)
+            run.clear()
+        if not run:
+            start = number * size
+        run += page
+    if run:
+        yield start, bytes(run)
+
+
+def _write(file: int, data: bytes, place: int) -> None:
+    if os.pwrite(file, data, place) != len(data):
+        raise BackupFailed(f"the disk took only a part of the pages at byte {place:,}")
 
 
 def _compare(file: int, wanted: PageMap, name: str, manifest: Manifest, tell: Progress) -> None:
