@@ -57,6 +57,33 @@ def rates(folder: Path, *, period: Literal["month", "year"]) -> dict[str, float]
     }
 
 
+def one_agent(folder: Path, *, actors: float) -> dict[str, float]:
+    """Bring one agent back to a commit behind a backup, in a store of so many."""
+    store, backups = folder / "tickers.db", Backups(folder / "backups")
+    with AgentSystem.open(store, agents=[Ticker]) as system:
+        for start in range(0, int(actors), 10_000):
+            keys = range(start, min(start + 10_000, int(actors)))
+            for asked in [system.agent(Ticker, str(key)).call(Ticker.tick) for key in keys]:
+                asked.get()
+        backups.create(store)
+        ticker = system.agent(Ticker, "7")
+        ticker.call(Ticker.tick).get()
+        moment = system.journal.list(newest=True, limit=1)[0].sequence
+        ticker.call(Ticker.tick).get()
+
+    def bring_back() -> None:
+        done = backups.bring_back(store, agents=[("Ticker", "7")], sequence=moment)
+        if done.counts.changed != 1:
+            raise ValueError("the agent was not brought back")
+
+    forked = _seconds(lambda: backups.fork(store, ("Ticker", "7"), "then", sequence=moment))
+    return {
+        "seconds": _seconds(bring_back),
+        "fork": forked,
+        "restore": _seconds(lambda: backups.restore(folder / "again.db", backups.list()[0].name)),
+    }
+
+
 def stall(folder: Path, *, seconds: float, period: Literal["month", "year"]) -> dict[str, float]:
     """Commit without a pause, and measure each commit, with backups meanwhile and without."""
     store = folder / "flights.db"

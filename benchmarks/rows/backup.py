@@ -17,6 +17,12 @@ BACKUP = Experiment(
             {**_PERIOD, "seconds": Size(10, 2)},
             timeout=1_800,
         ),
+        Measure(
+            "one",
+            "benchmarks.ours.backup:one_agent",
+            {"actors": Size(1_000_000, 10_000)},
+            timeout=3_600,
+        ),
     ),
     rows=(
         Row(
@@ -45,6 +51,15 @@ BACKUP = Experiment(
             unit="%",
             floor=70,
             aim=85,
+        ),
+        Row(
+            "backup-one-agent",
+            "seconds to bring one agent of many back to a commit, vs restoring all of them",
+            ours=Value("one", "seconds"),
+            peers=(Value("one", "restore"),),
+            compare=Compare.RATIO,
+            better=Better.LOWER,
+            value_unit=" s",
         ),
         Row(
             "backup-stall",

@@ -1,5 +1,6 @@
 """The flights store is lost: from a full backup and ten incremental ones to a random moment."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -41,5 +42,7 @@ def test_a_lost_store_comes_back_to_a_random_moment(
         file.unlink()
     found = backups.recover(tmp_path / "then.db", sequence=chosen.last)
     assert (found.last, found.unknown) == (chosen.last, ())
-    there, expected = (contents(tmp_path / name) for name in ("then.db", "expected.db"))
-    assert exact(there) == exact(expected)
+    there, expected = (exact(contents(tmp_path / name)) for name in ("then.db", "expected.db"))
+    for rows in (there, expected):  # the order of names in a shape says nothing
+        rows["agents"] = [(*row[:8], json.loads(row[8])) for row in rows["agents"]]
+    assert there == expected
