@@ -15,17 +15,13 @@ from ..lifecycle.backoff import Backoff
 from ..persistence.errors import ConfigurationError, UnknownRun
 from .job import Job
 from .keeping import RunKeeper
+from .open_runs import DECISIONS
 from .records import TOOL, Budget, Run, RunEvent, RunStep, ThinkingState
 from .tools import tools_of
 
 S = TypeVar("S", bound=ThinkingState)
 
 INSTALL: Final = 'agents that think need pydantic-ai: pip install "perdure[llm]"'
-_DECISIONS: Final = {
-    "in doubt": ("retry", "done", "skip", "fail"),
-    "approval": ("approve", "deny", "fail"),
-    "question": ("answer", "skip", "fail"),
-}
 _OPEN: Final = frozenset({"tools", "budget", "needs_approval", "on_wait"})
 
 
@@ -150,8 +146,8 @@ class ThinkingAgent(RunKeeper[S], Generic[S]):
         if not waiting:
             raise UnknownRun(f"{self}: run {run} does not wait for a call {call!r}")
         why = waiting[0].why
-        if what not in _DECISIONS[why]:
-            takes = ", ".join(_DECISIONS[why])
+        if what not in DECISIONS[why]:
+            takes = ", ".join(DECISIONS[why])
             raise ConfigurationError(f"{self}: call {call} ({why}) takes {takes}, not {what!r}")
         self._add(RunStep("decided", run, self.now(), TOOL, call=call, body=[what, result]))
         if what == "fail":

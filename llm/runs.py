@@ -7,43 +7,18 @@ import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, ClassVar, Final, Protocol
-from urllib.parse import unquote
 
 import msgspec
 
-from ..actors.patterns.rows import Office, Rows, quoted, scope_of
+from ..actors.patterns.rows import Office, Rows
 from ..actors.talk.reference import AgentRef
-from ..persistence.records.shared_tables import SCOPED
-from ..persistence.records.tables import Order, Row
-from ..persistence.store.store import StoreReader
 from ..shared.ledger.sweep import NEVER, Sweep
 from ..shared.ledger.unit import Unit
-from ..shared.scopes.entries import KEY, VALUE
-from .records import Run, RunEvent, RunStatus, RunWait
+from .open_runs import SCOPE, Noted, OpenRun, opened, place_of
+from .records import Run, RunEvent
 
-_SCOPE: Final = scope_of("runs", "all")
-_PAGE: Final = 1000
 _MOST_TEXTS: Final = 10_000
 """Pieces of an answer that a slow reader may fall behind by; older ones are left out."""
-
-
-class Noted(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the index has of a run."""
-
-    status: RunStatus
-    asked: float
-    waiting: tuple[RunWait, ...] = ()
-
-
-class OpenRun(msgspec.Struct, frozen=True):
-    """A run that has not ended."""
-
-    kind: str
-    key: str
-    run: str
-    status: RunStatus
-    asked: float
-    waiting: tuple[RunWait, ...]
 
 
 class _Reader:
@@ -79,7 +54,7 @@ class Runs:
     def __init__(self, office: Office) -> None:
         """Keep the rows by ``office``."""
         self._office = office
-        self._rows = Rows(office, _SCOPE)
+        self._rows = Rows(office, SCOPE)
         self._readers: dict[tuple[str, str, str], list[_Reader]] = {}
 
     def tell(self, kind: str, key: str, run: str, text: str = "") -> None:
@@ -115,7 +90,7 @@ class Runs:
 
     def note(self, kind: str, key: str, run: Run) -> None:
         """Take down how a run stands, with the turn under way."""
-        place = "/".join(map(quoted, (kind, key, run.id)))
+        place = place_of(kind, key, run.id)
         noted = Noted(run.status, run.asked, run.waiting)
 
         def written(unit: Unit) -> None:
@@ -133,23 +108,7 @@ class Runs:
     def each(self) -> Iterator[OpenRun]:
         """Iterate over them, by agent."""
         for place, text in self._rows.rows(None, ""):
-            yield _opened(place, text)
-
-
-def open_runs(reader: StoreReader) -> Iterator[OpenRun]:
-    """Iterate over the runs of a store that have not ended, by agent."""
-    order = Order(("kind", "id", "part"), _SCOPE.columns)
-    after: Row | None = None
-    while rows := reader.page(SCOPED, order, after, _PAGE):
-        for row in rows:
-            yield _opened(str(row[KEY]), str(row[VALUE]))
-        after = (rows[-1][KEY],)
-
-
-def _opened(place: str, text: str) -> OpenRun:
-    kind, key, run = map(unquote, place.split("/"))
-    noted = msgspec.json.decode(text, type=Noted)
-    return OpenRun(kind, key, run, noted.status, noted.asked, noted.waiting)
+            yield opened(place, text)
 
 
 class _Thinks(Protocol):

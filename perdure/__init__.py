@@ -84,8 +84,9 @@ if TYPE_CHECKING:
     from .lifecycle.status import Status
     from .listings import Agents, Journal, Mail, Timers
     from .llm.agent import ThinkingAgent
+    from .llm.open_runs import OpenRun
     from .llm.records import Budget, Run, RunEvent, RunStep, RunWait, Tally, ThinkingState, Usage
-    from .llm.runs import OpenRun, Runs
+    from .llm.runs import Runs
     from .llm.tools import ToolCall, agent_tool, ask_person, tool, tool_call
     from .persistence import errors
     from .persistence.audit.entries import AuditEntry
@@ -539,7 +540,7 @@ _HOMES: Final = {
     "MigrationReport": ".persistence.schema.trial",
     "MigrationSample": ".persistence.schema.trial",
     "OnFailure": ".hooks.hook",
-    "OpenRun": ".llm.runs",
+    "OpenRun": ".llm.open_runs",
     "OpenTelemetryMetrics": ".hooks.shipped.metrics",
     "OpenTelemetrySpans": ".hooks.shipped.spans",
     "OutcomeDetails": ".hooks.details",

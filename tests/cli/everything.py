@@ -3,8 +3,24 @@
 from pathlib import Path
 
 from perdure import AgentSystem, MessageDetails, OutcomeDetails, Principal, Right, Scope
+from perdure.llm.agent import ThinkingAgent
+from perdure.llm.records import Run, RunStep, RunWait, ThinkingState
 from tests.cli.programs import Desk
 from tests.kit.deadline import DEADLINE
+
+
+class Asker(ThinkingAgent[ThinkingState]):
+    """Has runs that wait for something of every kind."""
+
+    model = "test"
+
+    def pretend(self) -> None:
+        """Begin to wait, without any model."""
+        for why in ("in doubt", "approval", "question"):
+            first = len(self.state.transcript)
+            self._add(RunStep("asked", why, self.now(), body="go"))
+            held = RunWait(why, "c", "pay", [5], self.now())  # type: ignore[arg-type]  # one of three
+            self._put(Run(why, "waiting", self.now(), first, waiting=(held,)))
 
 
 def _guard(details: MessageDetails) -> None:
@@ -19,7 +35,8 @@ def _late(details: OutcomeDetails) -> None:
 def fill(path: Path) -> None:
     """Make the store: agents, mail, timers, letters, hooks, keys, patterns, sessions, ..."""
     work = Scope.workflow("w")
-    with AgentSystem.open(path, agents=[Desk], sync="process") as system:
+    with AgentSystem.open(path, agents=[Desk, Asker], sync="process") as system:
+        system.agent(Asker, "one").call(Asker.pretend).get()
         system.hooks.on("message.before", _guard, on="refuse", name="guard")
         system.hooks.on("message.after", _late, on="remind", name="late", deferred=True)
         emea = system.agent(Desk, "emea")

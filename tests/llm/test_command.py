@@ -1,5 +1,6 @@
 """``perdure runs``: what agents think about is listed, shown and decided."""
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,10 +24,10 @@ def script(_prompt: str, nth: int, messages: list[ModelMessage]) -> Answer:
 Asker = ThinkingAgent.define("Asker", model=scripted(script), tools=[ask_person])
 
 
-@pytest.fixture
-def system(tmp_path: Path) -> Iterator[AgentSystem]:
+@contextlib.contextmanager
+def waiting(store: Path) -> Iterator[AgentSystem]:
     """Give a system with an agent that waits for an answer."""
-    with AgentSystem.open(tmp_path / "store.db", agents=[Asker]) as system:
+    with AgentSystem.open(store, agents=[Asker]) as system:
         asker = system.agent(Asker, "one")
         asker.cast(Asker.think, "go", run="r")
         for _ in range(int(DEADLINE / 0.01)):
@@ -36,21 +37,42 @@ def system(tmp_path: Path) -> Iterator[AgentSystem]:
         yield system
 
 
+@pytest.fixture
+def system(tmp_path: Path) -> Iterator[AgentSystem]:
+    """Give such a system."""
+    with waiting(tmp_path / "store.db") as system:
+        yield system
+
+
 def test_runs_are_listed_shown_and_answered(system: AgentSystem, tmp_path: Path) -> None:
     """What a run waits for stands in the list; an answer from the command line has it go on."""
     store = ("--store", tmp_path / "store.db")
     (run,) = records("runs", *store)
-    (waiting,) = run["waiting"]
-    assert (run["key"], run["run"], waiting["why"]) == ("one", "r", "question")
+    (held,) = run["waiting"]
+    assert (run["key"], run["run"], held["why"]) == ("one", "r", "question")
     assert "Really?" in invoke("runs", *store).stdout
     steps = records("runs", "show", "Asker", "one", "r", *store)
     assert [step["what"] for step in steps] == ["asked", "begun", "done", "waits"]
-    names = ("Asker", "one", "r", waiting["call"])
+    names = ("Asker", "one", "r", held["call"])
     done = records("runs", "answer", *names, "--result", '"Yes."', *store)
     assert done[0]["what"] == "answer"
     asker = system.agent(Asker, "one")
     assert asker.call(Asker.think, "", run="r").get() == "['Yes.']"
     assert records("runs", *store) == []
+
+
+def test_a_decision_waits_for_the_next_owner(tmp_path: Path) -> None:
+    """Where nobody has the store open, a decision is mail that the next process handles."""
+    store = tmp_path / "store.db"
+    with waiting(store):
+        pass
+    (run,) = records("runs", "--store", store)
+    names = ("Asker", "one", "r", run["waiting"][0]["call"])
+    result = invoke("runs", "approve", *names, "--store", store)
+    assert (result.exit_code, "takes answer" in result.stderr) == (2, True)
+    records("runs", "answer", *names, "--result", '"Yes."', "--store", store)
+    with AgentSystem.open(store, agents=[Asker]) as system:
+        assert system.agent(Asker, "one").call(Asker.think, "", run="r").get() == "['Yes.']"
 
 
 @pytest.mark.parametrize(

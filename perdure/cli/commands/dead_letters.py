@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from operator import attrgetter
@@ -13,11 +11,10 @@ from typing import Final
 from ...persistence.errors import ConfigurationError, UnknownDeadLetter
 from ...persistence.records.records import Commit, DeadLetter, Message
 from ...persistence.store.batch import Batch
-from ...persistence.store.lease import Owner
-from ...persistence.store.store import Store, StoreReader
+from ...persistence.store.store import StoreReader
 from ...service.client import find_owner
 from ...service.protocol import Letters
-from ...url import open_reader, open_store, path_of
+from ...url import open_reader, path_of
 from ..terminal.exits import NotFound
 from ..terminal.listing import Lines, show
 from ..terminal.options import Action, Listing
@@ -25,6 +22,7 @@ from ..terminal.screen import Screen, print_json
 from ..terminal.text import moment
 from ..terminal.values import call, parse
 from .census import AgentFilter
+from .leased import leased
 
 _PAGE: Final = 1000
 
@@ -117,7 +115,7 @@ def _all(reader: StoreReader, wanted: AgentFilter) -> list[DeadLetter]:
 
 def _move_in_store(url: str, which: Which, *, back: bool, json: bool) -> None:
     """Move letters in one commit under the store's lease."""
-    with _owned(url) as (store, sequence):
+    with leased(url) as (store, sequence):
         letters = _all(store, which.of) if which.many else find(store, which.ids)
         if not letters:
             return
@@ -132,14 +130,6 @@ def _move_in_store(url: str, which: Which, *, back: bool, json: bool) -> None:
         store.commit(Batch([commit]))
     for letter, message in itertools.zip_longest(letters, effects.sends):
         _moved(letter, message, json=json)
-
-
-@contextlib.contextmanager
-def _owned(url: str) -> Iterator[tuple[Store, int]]:
-    open_reader(url).close()  # opening for writing would make a store where there is none
-    with closing(open_store(url, sync="power")) as store:
-        counters = store.acquire(Owner.this_process())
-        yield store, counters.sequence + 1
 
 
 def _moved(letter: DeadLetter, message: Message | None, *, json: bool) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Final
 
 import msgspec
 
+from ...llm.open_runs import DECISIONS, OpenRun, open_runs
 from ...llm.records import Run, RunStep
-from ...llm.runs import OpenRun, open_runs
 from ...persistence.errors import ConfigurationError, UnknownRun
+from ...persistence.records.records import Commit, Message
+from ...persistence.store.batch import Batch
 from ...persistence.store.store import StoreReader
 from ...service.client import find_owner
 from ...service.protocol import Decide
@@ -21,6 +24,7 @@ from ..terminal.options import Listing, RunsAction
 from ..terminal.screen import Screen, print_json
 from ..terminal.text import moment
 from ..terminal.values import short
+from .leased import leased
 
 _ANSWERED: Final = frozenset({RunsAction.DONE, RunsAction.ANSWER})
 _OF_RUN, _OF_CALL = 3, 4
@@ -69,21 +73,44 @@ def _json(action: RunsAction, result: str | None) -> msgspec.Raw:
 
 
 def _decide(store: str, wish: Decide, *, json: bool) -> None:
+    """Have the owner of a store decide; where there is none, put that into the agent's mail."""
     owner = find_owner(path_of(store))
+    then = ""
     if owner is None:
-        message = (
-            f"nobody has {store} open, and a run goes on in the process that has; start it"
-            " (perdure run MODULE:NAME), then decide"
-        )
-        raise ConfigurationError(message)
-    try:
-        for done in owner.ask(wish):
-            if json:
-                print_json(done)
-            else:
-                Screen().say(f"{wish.what}: call {wish.call} of {wish.kind}/{wish.key} {wish.run}")
-    except UnknownRun as error:
-        raise NotFound(str(error)) from None
+        _write(store, wish)
+        then = "; it is handled when the store is opened to run agents"
+    else:
+        try:
+            list(owner.ask(wish))
+        except UnknownRun as error:
+            raise NotFound(str(error)) from None
+    if json:
+        names = ("kind", "key", "run", "call", "what")
+        print_json({name: getattr(wish, name) for name in names})
+    else:
+        run = f"{wish.kind}/{wish.key} {wish.run}"
+        Screen().say(f"{wish.what}: call {wish.call} of {run}{then}")
+
+
+def _write(store: str, wish: Decide) -> None:
+    with leased(store) as (opened, sequence):
+        place = (wish.kind, wish.key, wish.run)
+        runs = [row for row in open_runs(opened) if (row.kind, row.key, row.run) == place]
+        waits = [each for row in runs for each in row.waiting if each.call == wish.call]
+        if not waits:
+            where = f"{wish.kind}/{wish.key}: run {wish.run}"
+            raise NotFound(f"{where} does not wait for a call {wish.call!r}; see `perdure runs`")
+        if wish.what not in DECISIONS[waits[0].why]:
+            takes = ", ".join(DECISIONS[waits[0].why])
+            raise ConfigurationError(f"call {wish.call} ({waits[0].why}) takes {takes}")
+        body = msgspec.json.encode([[wish.run, wish.call, wish.what, wish.result], {}]).decode()
+        # Ids of this lease are below those of the next owner, so it takes it for old mail.
+        number = opened.lease.token << 40
+        message = Message(number, wish.kind, wish.key, "decide", body, 0, number, time.time())
+        commit = Commit()
+        commit.sequence = sequence
+        commit.with_effects().sends = [message]
+        opened.commit(Batch([commit]))
 
 
 def _steps(reader: StoreReader, kind: str, key: str, run: str) -> Iterator[tuple[int, RunStep]]:
@@ -115,17 +142,22 @@ def _waits(row: OpenRun) -> str:
     )
 
 
+def _record(row: OpenRun) -> dict[str, object]:
+    waiting = [msgspec.structs.asdict(each) for each in row.waiting]
+    return {**msgspec.structs.asdict(row), "waiting": waiting}
+
+
 _LINES: Final[Lines[OpenRun]] = Lines(
     columns=[("KIND", "name"), ("KEY", "name"), ("RUN", "name"), ("STATUS", "word"),
              ("ASKED", "word"), ("WAITS FOR", "value")],
     cells=lambda row: (row.kind, row.key, row.run, row.status, moment(row.asked), _waits(row)),
-    record=msgspec.to_builtins, place=_name, none="no agent has a run that has not ended",
+    record=_record, place=_name, none="no agent has a run that has not ended",
 )  # fmt: skip
 _STEPS: Final[Lines[tuple[int, RunStep]]] = Lines(
     columns=[("STEP", "number"), ("TIME", "word"), ("WHAT", "word"), ("OF", "word"),
              ("NAME", "name"), ("CALL", "name"), ("BODY", "value")],
     cells=lambda row: (row[0], moment(row[1].at), row[1].what, row[1].op, row[1].name, row[1].call,
                        short(row[1].body)),
-    record=lambda row: {"step": row[0], **msgspec.to_builtins(row[1])},
+    record=lambda row: {"step": row[0], **msgspec.structs.asdict(row[1])},
     place=lambda row: row[0], none="the run has no steps",
 )  # fmt: skip

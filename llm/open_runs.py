@@ -1,0 +1,66 @@
+"""The runs that have not ended, as they stand in a store: one index over all agents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+from urllib.parse import quote, unquote
+
+import msgspec
+
+from ..persistence.names.scope import INTERNAL, Scope
+from ..persistence.records.shared_tables import SCOPED
+from ..persistence.records.tables import Order, Row
+from ..persistence.store.store import StoreReader
+from ..shared.scopes.entries import KEY, VALUE
+from .records import RunStatus, RunWait
+
+SCOPE: Final = Scope(INTERNAL, "runs", "all")
+DECISIONS: Final = {
+    "in doubt": ("retry", "done", "skip", "fail"),
+    "approval": ("approve", "deny", "fail"),
+    "question": ("answer", "skip", "fail"),
+}
+"""What may be decided, by what a run waits for."""
+_PAGE: Final = 1000
+
+
+class Noted(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the index has of a run."""
+
+    status: RunStatus
+    asked: float
+    waiting: tuple[RunWait, ...] = ()
+
+
+class OpenRun(msgspec.Struct, frozen=True):
+    """A run that has not ended."""
+
+    kind: str
+    key: str
+    run: str
+    status: RunStatus
+    asked: float
+    waiting: tuple[RunWait, ...]
+
+
+def place_of(kind: str, key: str, run: str) -> str:
+    """Return the key under which a run stands."""
+    return "/".join(quote(part, safe="") for part in (kind, key, run))
+
+
+def opened(place: str, text: str) -> OpenRun:
+    """Return a run of the index."""
+    kind, key, run = map(unquote, place.split("/"))
+    noted = msgspec.json.decode(text, type=Noted)
+    return OpenRun(kind, key, run, noted.status, noted.asked, noted.waiting)
+
+
+def open_runs(reader: StoreReader) -> Iterator[OpenRun]:
+    """Iterate over the runs of a store that have not ended, by agent."""
+    order = Order(("kind", "id", "part"), SCOPE.columns)
+    after: Row | None = None
+    while rows := reader.page(SCOPED, order, after, _PAGE):
+        for row in rows:
+            yield opened(str(row[KEY]), str(row[VALUE]))
+        after = (rows[-1][KEY],)
