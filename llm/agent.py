@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
@@ -22,7 +23,7 @@ from .tools import tools_of
 S = TypeVar("S", bound=ThinkingState)
 
 INSTALL: Final = 'agents that think need pydantic-ai: pip install "perdure[llm]"'
-_OPEN: Final = frozenset({"tools", "budget", "needs_approval", "on_wait"})
+_OPEN: Final = frozenset({"tools", "budget", "needs_approval", "on_wait", "on_start"})
 
 
 class ThinkingAgent(RunKeeper[S], Generic[S]):
@@ -49,7 +50,7 @@ class ThinkingAgent(RunKeeper[S], Generic[S]):
     prices: ClassVar[Mapping[str, tuple[float, float]]] = {}
     """By the name of a model, what a million tokens in and out cost; else as genai-prices says."""
     summarise: ClassVar[str] = (
-        "Sum up this conversation for whoever carries it on: what was asked, what was found and"
+        "Sum up this conversation for one who carries it on: what was asked, what was found and"
         " done, what is open, with all names and numbers that matter. Answer with the summary."
     )
     """What the model is asked for ``compact``."""
@@ -71,6 +72,9 @@ class ThinkingAgent(RunKeeper[S], Generic[S]):
             message = f"{name} would replace ThinkingAgent.{taken[0]}; give it another name"
             raise ConfigurationError(message)
         tools_of(cls, cls.tools)
+        own = cls.__dict__.get("on_start")
+        if own is not None:
+            cls.on_start = _behind(own)  # type: ignore[method-assign]  # it is the class's own
 
     def think(self, prompt: str, *, run: str = "", budget: Budget | None = None) -> Any:  # noqa: ANN401 - as ``output`` says
         """Have the model answer; the reply comes when the run has ended, which may take days.
@@ -252,6 +256,17 @@ class ThinkingAgent(RunKeeper[S], Generic[S]):
         history = engine.history(self, found)
         prompt = str(self.state.transcript[found.first].body)
         return partial(engine.drive, Job(self, found, prompt, self._ledger(run).copy(), history))
+
+
+def _behind(own: Callable[..., Any]) -> Callable[..., Any]:
+    """Return an ``on_start`` that goes on with a run before it does what a class says."""
+
+    @functools.wraps(own)
+    def on_start(self: RunKeeper[Any]) -> Any:  # noqa: ANN401 - may be async
+        RunKeeper.on_start(self)
+        return own(self)
+
+    return on_start
 
 
 _OURS: Final = frozenset(

@@ -55,8 +55,9 @@ from pydantic_ai.toolsets import ToolsetTool
 from pydantic_ai.usage import UsageLimits
 from pydantic_core import to_jsonable_python
 
-from ..persistence.errors import ConfigurationError, told
+from ..persistence.errors import ConfigurationError
 from .beside import AgentBeside
+from .failures import failure
 from .job import Called, Job, Over, Stopped, Suspended
 from .records import Run, Usage
 from .tools import Tool, calling
@@ -221,7 +222,7 @@ class _Tools(FunctionToolset[Any]):
         except Exception as error:
             if type(error).__module__.partition(".")[0] in ("pydantic_ai", "pydantic"):
                 raise
-            raise ToolFailed(told(error)) from error
+            raise ToolFailed(failure(error)) from error
 
 
 class Engine:
@@ -333,7 +334,7 @@ class Engine:
         except Over as error:
             await job.end(None, [], str(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, the run has ended by it
-            await job.end(None, [], told(error))
+            await job.end(None, [], failure(error))
         else:
             kind = _TEXT if job.sums_up else self._output
             output = kind.dump_python(result.output, mode="json")

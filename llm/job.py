@@ -14,7 +14,8 @@ import msgspec
 
 from ..actors.talk.reference import AgentRef
 from ..hooks.points import MODELS, TOOLS
-from ..persistence.errors import HookCancelled, told
+from ..persistence.errors import HookCancelled
+from .failures import failure
 from .ledger import RunLedger, StepVerdict
 from .records import FAILED, MODEL, TOOL, Run, StepPlace, Usage
 from .runs import runs_of
@@ -209,7 +210,7 @@ class Job:
         except Exception as error:
             took = time.perf_counter() - started
             if not isinstance(error, Suspended | Stopped | Over):
-                await self.ref.call(self.kind.step_failed, place, told(error), took)
+                await self.ref.call(self.kind.step_failed, place, failure(error), took)
             raise
 
     async def tool(self, called: Called, body: Callable[[], Awaitable[Any]]) -> Any:  # noqa: ANN401 - JSON

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Generic, TypeVar, cast
 import msgspec
 
 from ..actors.agent.agent import Agent
+from ..lifecycle.durability import Durability
 from ..persistence.errors import RunFailed, UnknownRun
 from .ledger import RunLedger, StepVerdict, key_of
 from .records import (
@@ -52,7 +53,7 @@ class RunKeeper(Agent[S], Generic[S]):
         return declared is not None and declared.approve and args is not None
 
     def on_wait(self, run: str, waiting: RunWait) -> None:
-        """Run in the turn with which a run begins to wait for somebody: tell whoever it is."""
+        """Run in the turn with which a run begins to wait for somebody: tell that person."""
 
     # What the work beside the turns asks.
 
@@ -119,11 +120,14 @@ class RunKeeper(Agent[S], Generic[S]):
             limit = found.budget.seconds
             self._end_run(run, "failed", None, f"its budget of {limit:,} seconds is used up")
 
-    def go_on(self) -> None:
-        """Go on with the run that an earlier process was at."""
+    def on_start(self) -> None:
+        """Go on with the run at which the agent was; a subclass's own comes behind this."""
         current = self.state.current
         if current and self.state.runs[current].status == "running":
-            self._begin_run(current)
+            self._home.begin_beside(current, self._work(current), again=False)
+
+    def go_on(self) -> None:
+        """Be woken, so that ``on_start`` runs, where an earlier process was at a run."""
 
     def _compact(self, run: str, keeps: int, summary: str, *, own: int = 0) -> None:
         """Take down that a summary stands for what was said before the last messages."""
@@ -275,6 +279,8 @@ class RunKeeper(Agent[S], Generic[S]):
 
     def _put(self, run: Run) -> None:
         self.state.runs[run.id] = run
+        if self.durability is Durability.VOLATILE:
+            return  # what is in memory only, no other process goes on with
         runs_of(self.system).note(self.kind, self.key, run)
 
     def _note(

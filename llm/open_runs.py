@@ -57,7 +57,15 @@ def opened(place: str, text: str) -> OpenRun:
 
 
 def open_runs(reader: StoreReader) -> Iterator[OpenRun]:
-    """Iterate over the runs of a store that have not ended, by agent."""
+    """Iterate over the runs of a store that have not ended, by agent; not those of deleted ones."""
+    for row in noted(reader):
+        stored = reader.load(row.kind, row.key)
+        if stored is not None and reader.map_entry(stored.head.agent, "runs", row.run) is not None:
+            yield row
+
+
+def noted(reader: StoreReader) -> Iterator[OpenRun]:
+    """Iterate over what the index has, also of agents that are not there any more."""
     order = Order(("kind", "id", "part"), SCOPE.columns)
     after: Row | None = None
     while rows := reader.page(SCOPED, order, after, _PAGE):

@@ -11,10 +11,13 @@ from typing import Any, ClassVar, Final, Protocol
 import msgspec
 
 from ..actors.patterns.rows import Office, Rows
+from ..actors.system.post import refuse_agents
 from ..actors.talk.reference import AgentRef
+from ..lifecycle.status import Status
+from ..persistence.store.store import StoreReader
 from ..shared.ledger.sweep import NEVER, Sweep
 from ..shared.ledger.unit import Unit
-from .open_runs import SCOPE, Noted, OpenRun, opened, place_of
+from .open_runs import SCOPE, Noted, OpenRun, noted, open_runs, place_of
 from .records import Run, RunEvent
 
 _MOST_TEXTS: Final = 10_000
@@ -51,9 +54,10 @@ class _Reader:
 class Runs:
     """The runs of all agents that have not ended: ``list()``; and those who read along."""
 
-    def __init__(self, office: Office) -> None:
-        """Keep the rows by ``office``."""
+    def __init__(self, office: Office, store: StoreReader) -> None:
+        """Keep the rows by ``office``, and look them up in ``store``."""
         self._office = office
+        self._store = store
         self._rows = Rows(office, SCOPE)
         self._readers: dict[tuple[str, str, str], list[_Reader]] = {}
 
@@ -67,7 +71,7 @@ class Runs:
     ) -> AsyncIterator[RunEvent]:
         """Iterate over the events of a run, those behind number ``after``, to its end.
 
-        Steps come when they are durable, and again for whoever asks again; pieces of an answer
+        Steps come when they are durable, and again to a reader who asks again; pieces of an answer
         under way come at once, and never again. UnknownRun if the agent has no such run.
         """
         place, reader = (ref.kind, ref.key, run), _Reader()
@@ -107,8 +111,20 @@ class Runs:
 
     def each(self) -> Iterator[OpenRun]:
         """Iterate over them, by agent."""
-        for place, text in self._rows.rows(None, ""):
-            yield opened(place, text)
+        refuse_agents("list the runs of all agents")
+        return open_runs(self._store)
+
+    def forgotten(self) -> None:
+        """Remove from the index what is left of agents that were deleted."""
+        living = {(row.kind, row.key, row.run) for row in open_runs(self._store)}
+        for row in noted(self._store):
+            place = (row.kind, row.key, row.run)
+            if place not in living:
+                self._office.run(partial(_removed, self._rows, place_of(*place)))
+
+
+def _removed(rows: Rows, key: str, unit: Unit) -> None:
+    rows.remove(unit, key)
 
 
 class _Thinks(Protocol):
@@ -137,8 +153,10 @@ class RunSweep(Sweep):
 
     def slice(self) -> float:
         """Have each go on."""
+        self._runs.forgotten()
         for row in self._runs.each():
             if row.status == "running" and row.kind in self._kinds:
                 reference: AgentRef[Any] = self._reference(row.kind, row.key)
-                reference.proxy().go_on.defer()
+                if reference.describe().status != Status.STOPPED:  # that is what stop() is for
+                    reference.proxy().go_on.defer()
         return NEVER

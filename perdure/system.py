@@ -191,7 +191,7 @@ class AgentSystem:
         known = KnownInReplays(opening.limits, opening.keys, opening.schemas, opening.detector)
         self.replay = Replays(self._runtime, partial(self._open_sandbox, known))
         """Recorded turns run again, in a system of their own: ``turn(id)``, ``batch()``, ..."""
-        self.runs = Runs(self._runtime.office)
+        self.runs = Runs(self._runtime.office, store)
         """The runs of agents that think which have not ended: ``list()``."""
         thinking = frozenset(
             each.kind for each in opening.agents if issubclass(each, ThinkingAgent)

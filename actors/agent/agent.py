@@ -67,8 +67,11 @@ class Home(Protocol):
         """Cancel a timer as an effect of the current turn."""
         ...
 
-    def begin_beside(self, name: str, work: Work) -> None:
-        """Begin work beside the turns, once the current turn is durable."""
+    def begin_beside(self, name: str, work: Work, *, again: bool = True) -> None:
+        """Begin work beside the turns, once the current turn is durable.
+
+        With ``again`` behind work of that name which is under way, else not where there is any.
+        """
         ...
 
     def end_beside(self, name: str) -> None:

@@ -94,6 +94,10 @@ class WorkBeside(Protocol):
     closing: bool
     """Nothing more of it is to begin."""
 
+    def leave(self, cell: AgentCell, error: Exception | None) -> None:
+        """Cancel the work of an agent that stops; with an error tell it to those who wait."""
+        ...
+
     def pause(self, seconds: float, what: str) -> Awaitable[None]:
         """Wait on the system's clock; ``what`` tells people what comes then."""
         ...

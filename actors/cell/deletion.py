@@ -122,7 +122,13 @@ def _bury(cell: AgentCell, control: Control, stored: StoredAgent | None) -> None
     cell.drop()
     if reply_to is not None and not control.edge:
         reply_to.answer(control.value, None)
+    cell.home.beside.leave(cell, _deleted(cell))
     _settle_mail(cell, fresh[0])
+
+
+def _deleted(cell: AgentCell) -> AgentDeleted:
+    message = f"{cell} was deleted while this waited; what is sent now makes a new agent"
+    return AgentDeleted(message)
 
 
 def enter(
@@ -175,8 +181,7 @@ def _settle_mail(cell: AgentCell, fresh: AgentCell) -> None:
         if isinstance(letter, Control) and letter.verb in (Verb.DELETE, Verb.ERASE):
             release(cell, letter, value=False)  # when the deletion before it is durable
         elif letter.reply_to is not None:
-            message = f"{cell} was deleted while this waited; what is sent now makes a new agent"
-            letter.reply_to.fail(AgentDeleted(message))
+            letter.reply_to.fail(_deleted(cell))
         elif letter.durable and not home.graves.hold(cell.kind, cell.key, letter):
             living.append(letter)
     fresh.mailbox.put_back(*living)

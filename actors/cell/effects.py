@@ -53,9 +53,9 @@ class CellHome:
         """Take a lifecycle step after the current turn."""
         self._turn().take_step(step)
 
-    def begin_beside(self, name: str, work: Work) -> None:
+    def begin_beside(self, name: str, work: Work, *, again: bool = True) -> None:
         """Begin work beside the turns, once the turn under way is durable."""
-        self._turn().wants().begins.append((name, work, copy_context()))
+        self._turn().wants().begins[name] = (work, copy_context(), again)
 
     def end_beside(self, name: str) -> None:
         """Cancel work beside the turns when the turn commits."""

@@ -56,6 +56,7 @@ def stop(cell: AgentCell, activation: Activation, control: Control) -> None:
         run_hook(cell, activation, "on_stop")
     control.value = True
     _change(cell, activation, status, "(stop)", control, signal=signals.agent_stopped)
+    cell.home.beside.leave(cell, None)
     cell.drop()
     cell.restarting = False
     cell.unhold(MailHold.PAUSED)

@@ -54,8 +54,8 @@ class Beside:
             letter.reply_to = None
         for name in wishes.ends:
             self._cancel(place(name))
-        for name, work, context in wishes.begins:
-            begin = partial(self._begin, place(name), work, context)
+        for name, (work, context, again) in wishes.begins.items():
+            begin = partial(self._begin, place(name), work, context, again=again)
             self._home.supervisor.committer.once_durable(sequence, begin)
         for name, value, error in wishes.answers:
             with self._changed:
@@ -63,6 +63,20 @@ class Beside:
             for future, edge in futures:
                 _answer(self._home.supervisor.committer, cell, future, value, error, edge=edge)
         turn.beside = None
+
+    def leave(self, cell: AgentCell, error: Exception | None) -> None:
+        """Cancel the work of an agent that stops; with an error tell it to those who wait."""
+        with self._changed:
+            places = [place for place in self._running if place[:2] == (cell.kind, cell.key)]
+            waiting = [place for place in self._waiting if place[:2] == (cell.kind, cell.key)]
+            told = [each for place in waiting for each in self._waiting[place]] if error else []
+            for place in waiting if error else ():
+                del self._waiting[place]
+        for place in places:
+            self._cancel(place)
+        for future, _ in told:
+            assert error is not None
+            future.fail(error)
 
     async def pause(self, seconds: float, what: str) -> None:
         """Wait on the system's clock; ``what`` tells people what comes then."""
@@ -92,13 +106,14 @@ class Beside:
         for future, _ in (each for futures in waiting for each in futures):
             future.fail(SystemClosed("the agent system was closed before the work was done"))
 
-    def _begin(self, place: _Place, work: Work, context: Context) -> None:
+    def _begin(self, place: _Place, work: Work, context: Context, *, again: bool) -> None:
         home = self._home
         if self.closing or home.hooks.played is not None:  # in a replay nothing goes on
             return
         with self._changed:
-            if place in self._running:  # it is about to end, as the turn knows that began it again
-                self._next[place] = (work, context)
+            if place in self._running:
+                if again:  # it is about to end, as the turn knows that began it again
+                    self._next[place] = (work, context)
                 return
             self._running[place] = _nothing
         home.agenda.begin(place)
@@ -110,7 +125,7 @@ class Beside:
             again = self._next.pop(place, None)
             self._changed.notify_all()
         if again is not None:
-            self._begin(place, *again)
+            self._begin(place, *again, again=True)
         else:
             self._home.agenda.end(place)
         if error is not None and not isinstance(error, asyncio.CancelledError):

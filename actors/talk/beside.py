@@ -27,6 +27,7 @@ class Wishes:
         """Want nothing yet."""
         self.later = ""
         """The work with whose answer the asker of this turn is answered; empty: with its own."""
-        self.begins: list[tuple[str, Work, Context]] = []
+        self.begins: dict[str, tuple[Work, Context, bool]] = {}
+        """By name; with whether it begins again behind one of that name that is under way."""
         self.ends: list[str] = []
         self.answers: list[WorkAnswer] = []

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -18,6 +19,7 @@ from perdure.llm.records import Budget, Run, RunStep, RunWait, Tally, ThinkingSt
 from perdure.llm.tools import ask_person, tool, tool_call
 from perdure.llm.transcript import Transcript
 from perdure.persistence.errors import (
+    AgentDeleted,
     ConfigurationError,
     RunFailed,
     SystemClosed,
@@ -209,6 +211,61 @@ def test_an_agent_takes_messages_while_it_thinks() -> None:
         assert faults(told) == []
         assert "cut off" in str(told)
         assert desk.call(Desk.think, "hello").get() == "hello!"
+
+
+def test_a_stopped_agent_thinks_no_more_until_it_is_needed() -> None:
+    """A stop ends the work on a run, also over a restart; the next message has it go on."""
+    store = MemoryStore()
+    GATES["17"] = threading.Event()
+    with AgentSystem.open(store, agents=[Desk]) as system:
+        desk = system.agent(Desk, "one")
+        desk.cast(Desk.think, "refund 17", run="r")
+        until(lambda: EVENTS == ["refund 17 1"])
+        desk.stop()
+        GATES["17"].set()
+        assert system.idle(DEADLINE)
+    with AgentSystem.open(store, agents=[Desk]) as system:
+        assert system.idle(DEADLINE)
+        desk = system.agent(Desk, "one")
+        assert desk.describe().status == "stopped"
+        until(lambda: status(system, "r").status == "waiting")
+        assert status(system, "r").waiting[0].why == "in doubt"
+
+
+def test_a_deleted_agent_has_no_runs() -> None:
+    """Who waits for a run of an agent that is deleted is told, and nothing of it is listed."""
+    GATES["17"] = threading.Event()
+    store = MemoryStore()
+    with AgentSystem.open(store, agents=[Desk]) as system:
+        desk = system.agent(Desk, "one")
+        reply = desk.call(Desk.think, "refund 17", run="r")
+        until(lambda: EVENTS == ["refund 17 1"])
+        assert len(system.runs.list()) == 1
+        desk.delete()
+        with pytest.raises(AgentDeleted):
+            reply.get()
+        GATES["17"].set()
+        assert system.runs.list() == []
+        assert desk.call(Desk.think, "hello").get() == "hello!"
+    with AgentSystem.open(store, agents=[Desk]) as system:
+        assert system.idle(DEADLINE)
+
+
+def test_what_a_class_does_at_its_start_comes_behind_the_runs() -> None:
+    """An on_start of a class's own runs, and its run goes on all the same."""
+    store = MemoryStore()
+    broken_off(store, "refund 17")
+
+    class Starts(Desk):
+        kind = "Desk"
+
+        def on_start(self) -> None:
+            self.state.notes = 7
+
+    with AgentSystem.open(store, agents=[Starts]) as system:
+        desk = system.agent(Starts, "one")
+        until(lambda: desk.call(Starts.run_status, "r").get().status == "waiting")
+        assert desk.call(Starts.facts).get()[0] == 7
 
 
 def test_what_is_said_meanwhile_reaches_the_next_model_call() -> None:
@@ -446,6 +503,21 @@ def test_what_a_provider_refuses_for_good_ends_the_run() -> None:
         with pytest.raises(RunFailed, match="400"):
             desk.call(Flaky.think, "go").get()
         assert desk.call(Flaky.think, "go").get() == "at last"
+
+
+def test_a_key_that_a_provider_quotes_is_nowhere_stored(tmp_path: Path) -> None:
+    """The error of a provider loses its key before it is stored or told."""
+    key = "sk-proj-" + "aB3dE5gH" * 6
+    failures: list[Exception] = [ModelHTTPError(401, "m", f"Incorrect API key provided: {key}")]
+
+    class Locked(Desk):
+        model = flaky(failures)
+
+    with AgentSystem.open(tmp_path / "store.db", agents=[Locked]) as system:
+        with pytest.raises(RunFailed, match="401") as raised:
+            system.agent(Locked, "one").call(Locked.think, "go").get()
+        assert key not in str(raised.value)
+    assert all(key.encode() not in path.read_bytes() for path in tmp_path.iterdir())
 
 
 def test_another_model_answers_where_one_fails() -> None:
