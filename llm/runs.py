@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import Any, ClassVar, Final, Protocol
 
 import msgspec
