@@ -1,0 +1,117 @@
+"""The transcript as a model is given it: valid, whatever was cut off where."""
+
+import importlib.util
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic_ai.messages import ModelRequest, ModelResponse, UserPromptPart
+
+from perdure import ThinkingAgent
+from perdure.llm.records import RunStep
+from perdure.llm.transcript import Transcript
+from perdure.persistence.errors import ConfigurationError
+from tests.kit.children import finished
+from tests.llm.scripts import faults
+
+ENDS = st.lists(st.sampled_from(["done", "closed", "begun", "nothing"]), max_size=3)
+"""What became of each call of one answer."""
+RUNS = st.lists(st.tuples(st.lists(ENDS, max_size=4), st.booleans()), min_size=1, max_size=4)
+"""The answers of each run, and whether it was compacted behind it."""
+
+
+def prompt(text: str) -> dict[str, object]:
+    """Return something that is asked, as it is stored."""
+    return {"part_kind": "user-prompt", "content": text}
+
+
+def answer(run: str, nth: int, calls: int) -> dict[str, object]:
+    """Return an answer with calls of a tool, as it is stored."""
+    parts: list[object] = [
+        {"part_kind": "tool-call", "tool_name": "t", "args": {}, "tool_call_id": f"{run}.{nth}.{n}"}
+        for n in range(calls)
+    ]
+    return {"kind": "response", "parts": [*parts, {"part_kind": "text", "content": "so"}]}
+
+
+def returns(run: str, nth: int, calls: int) -> list[object]:
+    """Return what a model is told of its calls, by reference to what they returned."""
+    return [
+        {
+            "part_kind": "tool-return", "tool_name": "t", "tool_call_id": f"{run}.{nth}.{n}",
+            "content": {"$of": f"{run}.{nth}.{n}"},
+        }
+        for n in range(calls)
+    ]  # fmt: skip
+
+
+def steps_of(run: str, answers: list[list[str]]) -> Iterator[RunStep]:
+    """Iterate over the steps of a run, which stops at the first call that has no result."""
+    yield RunStep("asked", run, 0.0, body=run)
+    request: list[object] = [prompt(run)]
+    for nth, ends in enumerate(answers, 1):
+        yield RunStep("begun", run, 0.0, "model", nth, body={"request": request})
+        yield RunStep("done", run, 0.0, "model", nth, body=answer(run, nth, len(ends)))
+        for number, end in enumerate(ends):
+            call = f"{run}.{nth}.{number}"
+            if end != "nothing":
+                yield RunStep("begun", run, 0.0, "tool", nth, call, "t")
+            if end == "done":
+                body = {"kind": "tool_return", "result": number}
+                yield RunStep("done", run, 0.0, "tool", nth, call, "t", body=body)
+            elif end == "closed":
+                yield RunStep("closed", run, 0.0, "tool", nth, call, "t", body="cut off")
+        if any(end != "done" for end in ends):
+            return
+        request = returns(run, nth, len(ends)) or [prompt("go on")]
+
+
+@settings(max_examples=40)
+@given(runs=RUNS, keep=st.integers(0, 3))
+def test_every_beginning_of_every_transcript_is_valid(
+    runs: list[tuple[list[list[str]], bool]], keep: int
+) -> None:
+    """Cut off anywhere, no call is without its result, and no result without its call."""
+    steps: list[RunStep] = []
+    for number, (answers, compacted) in enumerate(runs):
+        steps += steps_of(f"r{number}", answers)
+        if compacted:
+            transcript = Transcript()
+            for step in steps:
+                transcript.take(step)
+            messages = transcript.finished()
+            kept = min(keep, len(messages))
+            while kept and not is_prompt(messages[-kept]):
+                kept -= 1
+            body = {"summary": "before", "kept": kept}
+            steps.append(RunStep("compacted", "", 0.0, body=body))
+    for length in range(len(steps) + 1):
+        transcript = Transcript()
+        for step in steps[:length]:
+            transcript.take(step)
+        assert faults(transcript.finished()) == []
+
+
+def is_prompt(message: ModelRequest | ModelResponse) -> bool:
+    """Tell whether a message asks something."""
+    return isinstance(message, ModelRequest) and any(
+        isinstance(part, UserPromptPart) for part in message.parts
+    )
+
+
+def test_without_the_extra_a_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A class of agents that think is refused where pydantic-ai is not installed."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    with pytest.raises(ConfigurationError, match=r'pip install "perdure\[llm\]"'):
+        ThinkingAgent.define("Helper", model="test")
+
+
+def test_nothing_of_the_extra_is_imported_before_the_first_run() -> None:
+    """A program that does not think pays nothing for it."""
+    code = (
+        "import sys, perdure\n"
+        "perdure.ThinkingAgent, perdure.tool, perdure.AgentSystem, perdure.Runs\n"
+        "print([name for name in sys.modules if name.startswith('pydantic')])"
+    )
+    assert finished("-c", code)[0].strip() == "[]"
