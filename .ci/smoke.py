@@ -22,7 +22,7 @@ def main() -> None:
     subprocess.run([command, "--help"], check=True, capture_output=True)
 
 
-OF_EXTRAS = {"perdure.llm.engine", "perdure.llm.transcript"}
+OF_EXTRAS = {"perdure.llm.engine", "perdure.llm.playback", "perdure.llm.transcript"}
 """Modules that import what only an extra brings; nobody imports them without it."""
 
 

@@ -59,7 +59,7 @@ from ..persistence.errors import ConfigurationError
 from .beside import AgentBeside
 from .failures import failure
 from .job import Called, Job, Over, Stopped, Suspended
-from .records import Run, Usage
+from .records import Run, ThinkingState, Usage
 from .tools import Tool, calling
 from .transcript import Transcript, parts_of, slim, stored
 
@@ -153,7 +153,7 @@ class RunDurability(BaseDurabilityCapability[Any]):
         if job.limit is not None:
             _limit(request_context, job.limit, job.context)
         parts = stored(last.parts, job.results)
-        job.says(_Request(last, job), parts)
+        job.says(_Request(last, job), parts, last.instructions or "")
         return request_context
 
     async def wrap_tool_execute(
@@ -256,14 +256,22 @@ class Engine:
 
     def history(self, agent: Any, run: Run) -> list[ModelMessage]:  # noqa: ANN401 - a ThinkingAgent
         """Return what was said before a run."""
-        known = agent.__dict__.get("_messages")
+        known = vars(agent).get("_messages")
         upto, transcript = known or (0, Transcript())
         if upto > run.start:
             upto, transcript = 0, Transcript()
         for step in agent.state.transcript[upto : run.start]:
             if step.run != run.id:
                 transcript.take(step)
-        agent.__dict__["_messages"] = (run.start, transcript)
+        vars(agent)["_messages"] = (run.start, transcript)
+        return transcript.finished()
+
+    def messages(self, state: ThinkingState, run: Run) -> list[ModelMessage]:
+        """Return what was said before a run, as an agent's state has it."""
+        transcript = Transcript()
+        for step in state.transcript[: run.start]:
+            if step.run != run.id:
+                transcript.take(step)
         return transcript.finished()
 
     def tail(self, agent: Any, keep: int, tokens: int | None) -> int:  # noqa: ANN401 - a ThinkingAgent

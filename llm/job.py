@@ -105,6 +105,7 @@ class Job:
         self._home = agent._home  # noqa: SLF001 - it is the agent's work
         self._behind: Any = None
         self._parts: list[Any] = []
+        self._instructions = self._instructed = ""
         self._hooks = agent.system.hooks
         self.args: dict[str, Any] | None = None
         """Arguments that a hook has given a tool, while that is called."""
@@ -139,10 +140,12 @@ class Job:
                 found = await ref.call(other.run_status, call.key)
                 self.used_by_tools[call.call] = found.spent
 
-    def says(self, request: Request, parts: list[Any]) -> None:
+    def says(self, request: Request, parts: list[Any], instructions: str) -> None:
         """Take note of what is said to the model with its next call."""
         self.nth += 1
         self._request, self._parts = request, parts
+        self._instructions = "" if instructions == self._instructed else instructions
+        self._instructed = instructions
         if self._ledger.result(MODEL, self.nth, "") is not None:
             request.add(self._ledger.given(self.nth))
 
@@ -191,7 +194,7 @@ class Job:
             begun = True
             if request is not self._parts:
                 self._request.replace(request)
-            verdict = await self._begin(place, request)
+            verdict = await self._begin(place, self._said(request))
             self._request.add(verdict.steers)
             return await self._tried(place, body)
 
@@ -199,8 +202,14 @@ class Job:
             return await call(self._parts)
         payload = await self._hooks.call_model(place.name, call, request=self._parts)
         if not begun:  # a hook has answered in the model's place
-            await self._begin(place, self._parts)
+            await self._begin(place, self._said(self._parts))
         return payload
+
+    def _said(self, request: list[Any]) -> dict[str, Any]:
+        """Return what is stored of a request: its instructions where they are others than before."""
+        if not self._instructions:
+            return {"request": request}
+        return {"request": request, "instructions": self._instructions}
 
     async def _tried(self, place: StepPlace, body: Callable[[], Awaitable[Any]]) -> Any:  # noqa: ANN401 - JSON
         started = time.perf_counter()

@@ -136,7 +136,7 @@ class RunKeeper(Agent[S], Generic[S]):
 
     # Steps.
 
-    def _model_begins(self, run: Run, place: StepPlace, request: Any) -> StepVerdict:  # noqa: ANN401 - JSON
+    def _model_begins(self, run: Run, place: StepPlace, said: Any) -> StepVerdict:  # noqa: ANN401 - JSON
         ledger = self._ledger(run.id)
         over = ledger.over(run.budget, MODEL)
         if over:
@@ -145,7 +145,7 @@ class RunKeeper(Agent[S], Generic[S]):
         if attempt > 1 and not ledger.failed(MODEL, place.nth, ""):
             self._count(place, Tally(doubts=1))
         steers = ledger.steers(place.nth)
-        body = {"request": request, "steers": steers} if steers else {"request": request}
+        body = {**said, "steers": steers} if steers else said
         self._note("begun", place, body, attempt=attempt)
         return StepVerdict(attempt=attempt, steers=tuple(steers))
 

@@ -85,6 +85,7 @@ if TYPE_CHECKING:
     from .listings import Agents, Journal, Mail, Timers
     from .llm.agent import ThinkingAgent
     from .llm.open_runs import OpenRun
+    from .llm.playback import PromptDifference, RunReplay, replay_run
     from .llm.records import Budget, Run, RunEvent, RunStep, RunWait, Tally, ThinkingState, Usage
     from .llm.runs import Runs
     from .llm.tools import ToolCall, agent_tool, ask_person, tool, tool_call
@@ -307,6 +308,7 @@ __all__ = [
     "Point",
     "Principal",
     "PrometheusMetrics",
+    "PromptDifference",
     "Provenance",
     "QuarantineRow",
     "Quota",
@@ -341,6 +343,7 @@ __all__ = [
     "Rule",
     "Run",
     "RunEvent",
+    "RunReplay",
     "RunSelection",
     "RunStep",
     "RunWait",
@@ -418,6 +421,7 @@ __all__ = [
     "new_key",
     "open_async",
     "open_reader",
+    "replay_run",
     "signals",
     "tool",
     "tool_call",
@@ -554,6 +558,7 @@ _HOMES: Final = {
     "Point": ".hooks.points",
     "Principal": ".persistence.names.scope",
     "PrometheusMetrics": ".hooks.shipped.metrics",
+    "PromptDifference": ".llm.playback",
     "Provenance": ".hooks.timeline.why",
     "QuarantineRow": ".persistence.records.records",
     "Quota": ".actors.patterns.quota",
@@ -588,6 +593,7 @@ _HOMES: Final = {
     "Rule": ".persistence.secrets.rules",
     "Run": ".llm.records",
     "RunEvent": ".llm.records",
+    "RunReplay": ".llm.playback",
     "RunSelection": ".hooks.history.history",
     "S3Bucket": ".persistence.backup.s3",
     "RunStep": ".llm.records",
@@ -665,6 +671,7 @@ _HOMES: Final = {
     "new_key": ".persistence.secrets.keys",
     "open_async": ".system",
     "open_reader": ".url",
+    "replay_run": ".llm.playback",
     "signals": ".lifecycle",
     "tool": ".llm.tools",
     "tool_call": ".llm.tools",

@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
-from pydantic_ai.messages import ModelMessage, ModelRequest, UserPromptPart
+from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, UserPromptPart
 from pydantic_ai.models.function import AgentInfo, DeltaToolCalls, FunctionModel
 
 from perdure import Agent, AgentRef, AgentSystem, CallDetails, Cancel, Replace, Skip, State
 from perdure.llm.agent import ThinkingAgent
+from perdure.llm.playback import replay_run
 from perdure.llm.records import Budget, RunEvent, RunStep, ThinkingState
 from perdure.llm.tools import agent_tool, tool
 from perdure.llm.transcript import Transcript
@@ -307,6 +308,30 @@ def test_a_conversation_is_compacted_and_kept() -> None:
         assert len(told) == 1 + 2
         assert finder.call(Finder.think, "more").get() == "more!"
         assert faults(messages_of(steps_of(system, Finder, "one"))) == []
+
+
+def test_a_run_is_gone_through_again_without_a_provider() -> None:
+    """A replay calls nothing, gives the same answer, and says what another class would be told."""
+
+    def forbidden(_messages: list[ModelMessage], _info: AgentInfo) -> ModelResponse:
+        raise AssertionError("nobody may be asked")
+
+    other = ThinkingAgent.define(
+        "Other", model=FunctionModel(forbidden), instructions="Be brief.", tools=[look_up]
+    )
+    with AgentSystem.open("memory://", agents=[Finder]) as system:
+        finder = system.agent(Finder, "one")
+        finder.call(Finder.think, "hello").get()
+        finder.call(Finder.think, "look up it", run="r").get()
+        same = asyncio.run(replay_run(finder, "r"))
+        assert (same.models, same.tools, same.output) == (2, 1, "['found it']")
+        assert same.differences == ()
+        changed = asyncio.run(replay_run(finder, "r", against=other))
+        assert [(each.nth, each.what, each.now) for each in changed.differences] == [
+            (1, "instructions", "Be brief."), (2, "instructions", "Be brief."),
+        ]  # fmt: skip
+        assert changed.output == same.output
+        assert CALLS == ["it"]
 
 
 def test_costs_are_counted_by_given_prices() -> None:
