@@ -206,7 +206,7 @@ class Job:
         return payload
 
     def _said(self, request: list[Any]) -> dict[str, Any]:
-        """Return what is stored of a request: its instructions where they are others than before."""
+        """Return what is stored of a request: its instructions only where they are new."""
         if not self._instructions:
             return {"request": request}
         return {"request": request, "instructions": self._instructions}
