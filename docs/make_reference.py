@@ -134,7 +134,7 @@ PAGES: Final = (
         "Texts in Lua, JavaScript and Python that call their host, and what they may.",
         (
             *("Scripts", "Script", "ScriptResult", "ScriptLimits", "ScriptRights"),
-            *("Confinement", "Language"),
+            *("Confinement", "Language", "ScriptSession", "ScriptAgent", "ScriptVersion"),
         ),
         ("guides/scripts.md",),
     ),

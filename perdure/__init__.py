@@ -146,10 +146,12 @@ if TYPE_CHECKING:
     from .replay.schedule import ReplaySchedule
     from .replay.schedules import ReplaySchedules
     from .replay.selection import TurnSelection
+    from .scripting.agent import ScriptAgent, ScriptVersion
     from .scripting.language import Language
     from .scripting.options import Confinement, ScriptLimits, ScriptRights
     from .scripting.script import Script, ScriptResult
     from .scripting.scripts import Scripts
+    from .scripting.session import ScriptSession
     from .shared.access.access import Access
     from .shared.access.audit import Audit, AuditTrail, DecisionSelection
     from .shared.access.boundaries import Boundary, CustomBoundary
@@ -356,9 +358,12 @@ __all__ = [
     "ScopeDetails",
     "ScopedState",
     "Script",
+    "ScriptAgent",
     "ScriptLimits",
     "ScriptResult",
     "ScriptRights",
+    "ScriptSession",
+    "ScriptVersion",
     "Scripts",
     "Secret",
     "SecretsOffice",
@@ -606,9 +611,12 @@ _HOMES: Final = {
     "ScopeDetails": ".hooks.details",
     "ScopedState": ".shared.scopes.state",
     "Script": ".scripting.script",
+    "ScriptAgent": ".scripting.agent",
     "ScriptLimits": ".scripting.options",
     "ScriptResult": ".scripting.script",
     "ScriptRights": ".scripting.options",
+    "ScriptSession": ".scripting.session",
+    "ScriptVersion": ".scripting.agent",
     "Scripts": ".scripting.scripts",
     "Secret": ".persistence.secrets.secret",
     "SecretsOffice": ".shared.secrets.office",

@@ -28,6 +28,9 @@ MOST_KEYS: Final = 10_000
 class Reach(Protocol):
     """What a run may reach beside shared state; made by its host."""
 
+    me: str
+    """Who the script acts as."""
+
     def agent(self, kind: str, key: str) -> AgentRef[Agent[Any]]:
         """Return a reference to an agent; Denied if the script may not talk to it."""
         ...
@@ -220,7 +223,9 @@ def _method(
     ref = calls.reach.agent(text(kind, "the kind"), text(key, "the key"))
     name = text(method, "the method")
     own = getattr(ref.actor_class, name, None)
-    if name.startswith("_") or not callable(own) or hasattr(Agent, name):
+    listed = getattr(ref.actor_class, "script_methods", None)
+    left_out = hasattr(Agent, name) if listed is None else name not in listed
+    if name.startswith("_") or not callable(own) or left_out:
         raise Denied(f"{ref.kind} has no method {name!r:.80} that a script may call")
     return ref, name
 

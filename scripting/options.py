@@ -45,7 +45,8 @@ class ScriptRights:
     """What scripts may reach beside what is shared, as far as their principal may."""
 
     agents: Sequence[type[Agent[Any]]] = ()
-    """Classes whose agents they may call and tell, by the classes' public methods."""
+    """Classes whose agents they may call and tell: by their own public methods, or, where the
+    class has ``script_methods``, by those."""
     replay: bool = False
     """Replay recorded turns."""
     backups: str | Path | None = None

@@ -88,7 +88,8 @@ class SystemReach:
 
     def __init__(self, system: Host, rights: ScriptRights, principal: Principal | None) -> None:
         """Act as ``principal``; in a turn as its agent, and then there is none to give."""
-        self.in_turn = under_way() is not None
+        turn = under_way()
+        self.in_turn = turn is not None
         self.deadline: float | None = None
         """Until when it may run, by the monotonic clock; None before it has begun."""
         self._system = system
@@ -100,6 +101,8 @@ class SystemReach:
             raise ConfigurationError(message)
         if self.in_turn and principal is not None:
             raise ConfigurationError("in a handler a script acts as its agent; give no principal")
+        who = principal if turn is None else Principal.agent(turn.cell.kind, turn.cell.key)
+        self.me = str(who)
         self.state: ScopedState = self._acting(system.state)
         self.artifacts: Artifacts = self._acting(system.artifacts)
 

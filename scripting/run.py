@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Final
 import msgspec
 
 from ..persistence.errors import (
+    ConfigurationError,
     Conflict,
     PerdureError,
     ScriptError,
@@ -25,6 +27,8 @@ from .script import Script
 _CALLS: Final = [(name, call.parameters) for name, call in TABLE.items()]
 _DEEPEST_TRACE: Final = 4000
 """Characters kept of the calls that led to an error."""
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
+"""A function by which a script is entered: its own; a name is also a part of the script's text."""
 _OK: Final = "ok"
 _ERROR: Final = "error"
 
@@ -56,8 +60,11 @@ class ScriptRun:
 
     def begin(self, entry: str, arguments: Sequence[object], *, typed: bool = False) -> None:
         """Give the worker its script; another may follow one that is ``typed``."""
-        script, given = self._script, _encoded(list(arguments), "the arguments")
-        task = [script.source, script.name, _CALLS, entry, given.decode(), typed]
+        if entry and not _NAME.fullmatch(entry):
+            message = f"{entry!r:.80} is no function of a script that a host may call"
+            raise ConfigurationError(message)
+        script, given = self._script, _encoded(list(arguments), "the arguments").decode()
+        task = [script.source, script.name, _CALLS, entry, given, self.calls.reach.me, typed]
         self._worker.send(msgspec.json.encode(task))
 
     def go_on(self, *, commits: bool) -> Ended | Committing:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
-from ..persistence.errors import Conflict, Deadlock
+from ..persistence.errors import ConfigurationError, Conflict, Deadlock
 from ..persistence.names.scope import Principal
 from .calls import Calls, Output
 from .language import Language
@@ -23,6 +24,8 @@ from .session import ScriptSession
 
 LIMITS: Final = ScriptLimits()
 RIGHTS: Final = ScriptRights()
+_OPEN: Final[weakref.WeakKeyDictionary[object, Scripts]] = weakref.WeakKeyDictionary()
+"""The scripts of each system, for those who have the system alone."""
 WORKERS: Final = 8
 """Scripts that run at once, unless it is said otherwise."""
 
@@ -55,10 +58,19 @@ class Scripts:
             workers: how many run at once; more wait.
             warm: processes kept ready for each language that was used.
         """
+        _OPEN[system] = self
         self.system = system
         self.limits = limits
         self.rights = rights
         self.pool = WorkerPool(limits, Confinement(confinement), at_once=workers, warm=warm)
+
+    @staticmethod
+    def of(system: object) -> Scripts:
+        """Return the scripts that were opened last over a system; ConfigurationError if none."""
+        found = _OPEN.get(system)
+        if found is None:
+            raise ConfigurationError("no scripts run on this system; open Scripts(system) first")
+        return found
 
     def __enter__(self) -> Self:
         return self
@@ -83,6 +95,8 @@ class Scripts:
 
     def close(self) -> None:
         """End all workers; idempotent."""
+        if _OPEN.get(self.system) is self:
+            del _OPEN[self.system]
         self.pool.close()
 
     def run(

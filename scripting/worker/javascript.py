@@ -56,6 +56,7 @@ class JavaScript:
 
         context.add_callable("__host", host)
         context.set("__calls", " ".join(call.name for call in task.calls))
+        context.set("me", task.me)
         context.eval(self._prelude)
         self._begin, self._outcome = context.get("__begin"), context.get("__outcome")
         context.eval("delete globalThis.__begin; delete globalThis.__outcome")

@@ -35,7 +35,7 @@ class Lua:
         """Run a script; return what its host is told of the end."""
         if self._run is None:
             calls = " ".join(call.name for call in task.calls).encode()
-            self._run = self._begin(self._prelude, ask, task.name.encode(), calls)
+            self._run = self._begin(self._prelude, ask, task.name.encode(), calls, task.me.encode())
         given = (task.source.encode(), task.entry.encode(), task.arguments.encode(), task.typed)
         try:
             return bytes(self._run(*given))

@@ -12,7 +12,7 @@ import threading
 from typing import Final
 
 from .confine import die_with, limit
-from .task import Engine, Order, task_of
+from .task import Engine, Order, engine_failed, task_of
 from .wire import Wire
 
 SPARE: Final = 64 << 20
@@ -45,7 +45,11 @@ def main() -> None:
             task = task_of(wire.receive())
         except EOFError:
             return  # nobody needs it any more
-        wire.send(engine.run(task, ask))
+        try:
+            ended = engine.run(task, ask)
+        except Exception as error:  # noqa: BLE001 - the engine's or ours: its host shows it
+            ended = engine_failed("worker", f"{type(error).__name__}: {error}")
+        wire.send(ended)
         if not task.typed:
             return
 

@@ -202,7 +202,11 @@
   }
 
   globalThis.__outcome = () => outcome.text;
+  const known = new Set(Object.getOwnPropertyNames(globalThis).concat("arguments"));
+
   function begun(source, entry, given) {
+    // Who sends a message chooses among the script's functions, and no others.
+    if (known.has(entry)) throw new Error(`the script has no function ${entry}`);
     const tail = entry ? `\n;if (typeof ${entry} !== "function") throw new Error("the script has no function ${entry}");return await ${entry}(...arguments)` : "\n";
     return indirect(`(async function () {${source}${tail}})`)(...decode(given));
   }

@@ -1,5 +1,5 @@
 -- Runs in a new state before the script, and leaves it only what a script may have.
-local host, name, calls = ...
+local host, name, calls, principal = ...
 local ARRAY, DEEPEST, SAFE = { __name = "list" }, 500, 9007199254740991
 local NULL = setmetatable({}, {
   __name = "null", __tostring = function() return "null" end, __metatable = false,
@@ -189,7 +189,7 @@ local function say(...)
   ask("log", utf8len(line) and line or gsub(line, "[\128-\255]", "?"))
 end
 
-log, print, null, missing = say, say, NULL, MISSING
+log, print, null, missing, me = say, say, NULL, MISSING, principal
 
 function array(value) return setmetatable(value or {}, ARRAY) end
 
@@ -256,8 +256,10 @@ return function(source, entry, arguments, typed)
   local given = decode(arguments, 1)
   local good, result = xpcall(function()
     if entry == "" then return chunk(unpack(given)) end
+    local builtin = _G[entry]  -- who sends a message chooses among the script's functions, no others
     chunk()
     local handler = _G[entry]
+    if handler == builtin then handler = nil end
     if type(handler) ~= "function" then error("the script has no function " .. entry, 0) end
     return handler(unpack(given))
   end, failed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 import math
 from collections.abc import Callable
@@ -61,13 +62,15 @@ class Python:
     def run(self, task: Task, ask: Callable[[bytes], bytes]) -> bytes:
         """Run a script; return what its host is told of the end."""
         talk = _Talk(ask, task)
+        if task.entry in _KNOWN:
+            return engine_failed("error", f"the script has no function {task.entry}")
         try:
             if not self._prepared:
                 self._prepared = True
                 self._session.feed_run(_prelude(task.calls), external_lookup={HOST: _never})
             step = self._session.feed_start(
                 talk.source,
-                inputs={"arguments": json.loads(task.arguments)},
+                inputs={"arguments": json.loads(task.arguments), "me": task.me},
                 print_callback=talk.printed,
                 external_lookup={HOST: _never},
             )
@@ -167,6 +170,8 @@ class _Talk:
         return engine_failed(kind, text, own[-1] if own else 0, str(error))
 
 
+_KNOWN: Final = {*dir(builtins), "log", "arguments", "me", "missing"}
+"""Who sends a message chooses among the script's functions, and no others."""
 _BASES: Final = {
     base.__name__: base
     for base in (LookupError, PermissionError, RuntimeError, TimeoutError, ValueError, OSError)

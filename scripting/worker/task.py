@@ -44,6 +44,8 @@ class Task(NamedTuple):
     """The function to call when the script has run; "" for none."""
     arguments: str
     """What that, or the script, is given: a list, as JSON."""
+    me: str
+    """Who it acts as; also the scope that is its own."""
     typed: bool
     """It is what somebody types: another comes behind it, and an expression has a result."""
 
@@ -64,8 +66,8 @@ class Engine(Protocol):
 
 def task_of(frame: bytes) -> Task:
     """Return the task that a host has sent."""
-    source, name, calls, entry, arguments, typed = json.loads(frame)
-    return Task(source, name, [Call(*call) for call in calls], entry, arguments, typed)
+    source, name, calls, entry, arguments, me, typed = json.loads(frame)
+    return Task(source, name, [Call(*call) for call in calls], entry, arguments, me, typed)
 
 
 def prelude(file: str) -> str:

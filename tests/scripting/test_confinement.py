@@ -252,8 +252,8 @@ def test_a_worker_that_says_nonsense_is_ended(
 ) -> None:
     """Whatever a worker sends that no script sends, the run fails and the host goes on."""
     frames: list[list[object]] = [
-        [1], ["call"], ["call", 1, []], ["call", "log", [[1, 2]]], ["call", "log", 1],
-        ["other"], ["failed"], ["failed", 7], ["failed", {"line": "x"}],
+        [1], ["call"], ["call", 1, []], ["call", "log", [[1, 2]]], ["call", "log", 1], ["other"],
+        ["failed"], ["failed", 7], ["failed", {"line": "x"}],
     ]  # fmt: skip
     receive: Callable[..., list[object]] = Worker.receive
     for frame in frames:

@@ -1,0 +1,103 @@
+"""An agent whose handlers are a script that is stored with it: versioned, compared, rolled back."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Sequence
+from typing import ClassVar
+
+import msgspec
+
+from ..actors.agent.agent import Agent
+from ..persistence.errors import ConfigurationError
+from ..persistence.state.log import Log
+from ..persistence.state.state import State
+from .language import Language
+from .script import Script
+from .scripts import Scripts
+
+
+class ScriptVersion(msgspec.Struct, frozen=True):
+    """A script as an agent had it installed."""
+
+    number: int
+    """From 1 on."""
+    language: str
+    source: str
+    note: str
+    """Why it was installed."""
+    made: float
+    """Seconds since the epoch."""
+
+
+class ScriptAgentState(State):
+    """What a ScriptAgent keeps of its scripts; what they keep is in the agent's own scope."""
+
+    current: int = 0
+    """The version in force; 0: none."""
+    versions: Log[ScriptVersion] = Log.field()
+
+
+class ScriptAgent(Agent[ScriptAgentState]):
+    """Handle messages by a script: ``ref.call(ScriptAgent.invoke, "assign", "T-1")``.
+
+    The functions of the script are the handlers. It runs as the agent, as a part of the turn: what
+    it writes to its scope, ``me``, commits with it. Needs an open ``Scripts(system)``. Every
+    version stays, in the state and so in the journal; each install, and each call that changes
+    something, is a turn of the timeline. Who can send the agent messages can install: scripts
+    can only ``invoke``.
+    """
+
+    script_methods: ClassVar[Collection[str]] = ("invoke",)
+
+    def install(self, language: str, source: str, note: str = "") -> int:
+        """Put a script in force; return its version.
+
+        It runs once: one that fails is not installed.
+        """
+        script = self._script(Language(language), source, len(self.state.versions) + 1)
+        Scripts.of(self.system).run(script)
+        version = ScriptVersion(
+            len(self.state.versions) + 1, script.language.value, source, note, self.now()
+        )
+        self.state.versions.append(version)
+        self.state.current = version.number
+        return version.number
+
+    def invoke(self, handler: str, *arguments: object) -> object:
+        """Call a function of the script in force; return what it returns."""
+        if not handler:
+            raise ConfigurationError("'' is no function of a script that a message may call")
+        found = self.version()
+        script = self._script(Language(found.language), found.source, found.number)
+        return Scripts.of(self.system).run(script, entry=handler, arguments=arguments).value
+
+    def version(self, number: int | None = None) -> ScriptVersion:
+        """Return a version of the script; the one in force, unless ``number`` says which."""
+        wanted = self.state.current if number is None else number
+        if not self.state.versions:
+            raise ConfigurationError(f"{self} has no script yet; ScriptAgent.install gives it one")
+        if not 1 <= wanted <= len(self.state.versions):
+            most = len(self.state.versions)
+            raise ConfigurationError(f"{self} has versions 1 to {most} of its script, not {wanted}")
+        return self.state.versions[wanted - 1]
+
+    def versions(self) -> Sequence[ScriptVersion]:
+        """Return all versions, the oldest first."""
+        return list(self.state.versions)
+
+    def compare(self, first: int, second: int | None = None) -> str:
+        """Return how two versions differ, line by line; the second is the one in force."""
+        before, after = self.version(first), self.version(second)
+        lines = difflib.unified_diff(
+            before.source.splitlines(), after.source.splitlines(),
+            f"version {before.number}", f"version {after.number}", lineterm="",
+        )  # fmt: skip
+        return "\n".join(lines)
+
+    def roll_back(self, number: int) -> None:
+        """Put a version in force again."""
+        self.state.current = self.version(number).number
+
+    def _script(self, language: Language, source: str, number: int) -> Script:
+        return Script(language, source, f"{self.kind}/{self.key}#{number}"[:100])
