@@ -26,6 +26,8 @@ SELECTION = (
     "tests/persistence",
     "tests/pykka_suite",
     "tests/schema",
+    "tests/scripting/test_scripts.py",
+    "tests/scripting/test_values.py",
     "tests/secrets/test_fields.py",
     "tests/secrets/test_pickled.py",
     "tests/shared",
@@ -33,7 +35,7 @@ SELECTION = (
     "tests/test_readme.py",
     "tests/test_store_reading.py",
 )
-"""What hangs on the interpreter: its sqlite3, asyncio, threads, typing, pickles, error texts."""
+"""What hangs on the interpreter: its sqlite3, asyncio, threads, typing, pickles, error texts, ..."""
 PREFIX = "Programming Language :: Python :: 3."
 
 

@@ -22,7 +22,10 @@ def main() -> None:
     subprocess.run([command, "--help"], check=True, capture_output=True)
 
 
-OF_EXTRAS = {"perdure.llm.engine", "perdure.llm.playback", "perdure.llm.transcript"}
+OF_EXTRAS = {
+    "perdure.llm.engine", "perdure.llm.playback", "perdure.llm.transcript",
+    *(f"perdure.scripting.worker.{name}" for name in ("lua", "javascript", "python")),
+}  # fmt: skip
 """Modules that import what only an extra brings; nobody imports them without it."""
 
 

@@ -134,7 +134,8 @@ PAGES: Final = (
         "Texts in Lua, JavaScript and Python that call their host, and what they may.",
         (
             *("Scripts", "Script", "ScriptResult", "ScriptLimits", "ScriptRights"),
-            *("Confinement", "Language", "ScriptSession", "ScriptAgent", "ScriptVersion"),
+            *("Confinement", "Language", "ScriptSession"),
+            *("ScriptAgent", "ScriptVersion", "DurableScriptAgent", "SuspendedScript"),
         ),
         ("guides/scripts.md",),
     ),

@@ -147,6 +147,7 @@ if TYPE_CHECKING:
     from .replay.schedules import ReplaySchedules
     from .replay.selection import TurnSelection
     from .scripting.agent import ScriptAgent, ScriptVersion
+    from .scripting.durable import DurableScriptAgent, SuspendedScript
     from .scripting.language import Language
     from .scripting.options import Confinement, ScriptLimits, ScriptRights
     from .scripting.script import Script, ScriptResult
@@ -245,6 +246,7 @@ __all__ = [
     "Dropped",
     "DroppedItems",
     "Durability",
+    "DurableScriptAgent",
     "Entry",
     "EnvironmentKeys",
     "ErrorDetails",
@@ -389,6 +391,7 @@ __all__ = [
     "Store",
     "StoreReader",
     "Strategy",
+    "SuspendedScript",
     "Swept",
     "SystemBackups",
     "SystemStatistics",
@@ -498,6 +501,7 @@ _HOMES: Final = {
     "Dropped": ".actors.patterns.dropped",
     "DroppedItems": ".actors.patterns.dropped",
     "Durability": ".lifecycle.durability",
+    "DurableScriptAgent": ".scripting.durable",
     "Entry": ".shared.scopes.entries",
     "EnvironmentKeys": ".persistence.secrets.keys",
     "ErrorDetails": ".hooks.details",
@@ -642,6 +646,7 @@ _HOMES: Final = {
     "Store": ".persistence.store.store",
     "StoreReader": ".persistence.store.store",
     "Strategy": ".lifecycle.restart",
+    "SuspendedScript": ".scripting.durable",
     "Swept": ".shared.artifacts.sweep",
     "SystemBackups": ".system_backups",
     "SystemStatistics": ".system",

@@ -1,10 +1,10 @@
-"""An agent whose handlers are a script that is stored with it: versioned, compared, rolled back."""
+"""Agents whose handlers are a script that is stored with them: versioned, compared, rolled back."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Sequence
-from typing import ClassVar
+from typing import ClassVar, Generic, TypeVar
 
 import msgspec
 
@@ -38,15 +38,11 @@ class ScriptAgentState(State):
     versions: Log[ScriptVersion] = Log.field()
 
 
-class ScriptAgent(Agent[ScriptAgentState]):
-    """Handle messages by a script: ``ref.call(ScriptAgent.invoke, "assign", "T-1")``.
+S = TypeVar("S", bound=ScriptAgentState)
 
-    The functions of the script are the handlers. It runs as the agent, as a part of the turn: what
-    it writes to its scope, ``me``, commits with it. Needs an open ``Scripts(system)``. Every
-    version stays, in the state and so in the journal; each install, and each call that changes
-    something, is a turn of the timeline. Who can send the agent messages can install: scripts
-    can only ``invoke``.
-    """
+
+class ScriptedAgent(Agent[S], Generic[S]):
+    """Keep the versions of a script; the base of ScriptAgent and DurableScriptAgent."""
 
     script_methods: ClassVar[Collection[str]] = ("invoke",)
 
@@ -55,30 +51,19 @@ class ScriptAgent(Agent[ScriptAgentState]):
 
         It runs once: one that fails is not installed.
         """
-        script = self._script(Language(language), source, len(self.state.versions) + 1)
-        Scripts.of(self.system).run(script)
-        version = ScriptVersion(
-            len(self.state.versions) + 1, script.language.value, source, note, self.now()
-        )
+        number = len(self.state.versions) + 1
+        version = ScriptVersion(number, Language(language).value, source, note, self.now())
+        self._scripts().run(self._script(version))
         self.state.versions.append(version)
-        self.state.current = version.number
-        return version.number
-
-    def invoke(self, handler: str, *arguments: object) -> object:
-        """Call a function of the script in force; return what it returns."""
-        if not handler:
-            raise ConfigurationError("'' is no function of a script that a message may call")
-        found = self.version()
-        script = self._script(Language(found.language), found.source, found.number)
-        return Scripts.of(self.system).run(script, entry=handler, arguments=arguments).value
+        self.state.current = number
+        return number
 
     def version(self, number: int | None = None) -> ScriptVersion:
         """Return a version of the script; the one in force, unless ``number`` says which."""
-        wanted = self.state.current if number is None else number
-        if not self.state.versions:
-            raise ConfigurationError(f"{self} has no script yet; ScriptAgent.install gives it one")
-        if not 1 <= wanted <= len(self.state.versions):
-            most = len(self.state.versions)
+        wanted, most = self.state.current if number is None else number, len(self.state.versions)
+        if not most:
+            raise ConfigurationError(f"{self} has no script yet; `install` gives it one")
+        if not 1 <= wanted <= most:
             raise ConfigurationError(f"{self} has versions 1 to {most} of its script, not {wanted}")
         return self.state.versions[wanted - 1]
 
@@ -99,5 +84,32 @@ class ScriptAgent(Agent[ScriptAgentState]):
         """Put a version in force again."""
         self.state.current = self.version(number).number
 
-    def _script(self, language: Language, source: str, number: int) -> Script:
-        return Script(language, source, f"{self.kind}/{self.key}#{number}"[:100])
+    def _scripts(self) -> Scripts:
+        return Scripts.of(self.system)
+
+    def _script(self, version: ScriptVersion) -> Script:
+        name = f"{self.kind}/{self.key}#{version.number}"[:100]
+        return Script(Language(version.language), version.source, name)
+
+
+class ScriptAgent(ScriptedAgent[ScriptAgentState]):
+    """Handle messages by a script: ``ref.call(ScriptAgent.invoke, "assign", "T-1")``.
+
+    The functions of the script are the handlers. It runs as the agent, as a part of the turn: what
+    it writes to its scope, ``me``, commits with it. Needs an open ``Scripts(system)``. Every
+    version stays, in the state and so in the journal; each install, and each call that changes
+    something, is a turn of the timeline. Who can send the agent messages can install: scripts
+    can only ``invoke``.
+    """
+
+    def invoke(self, handler: str, *arguments: object) -> object:
+        """Call a function of the script in force; return what it returns."""
+        script = self._script(self.version())
+        return self._scripts().run(script, entry=named(handler), arguments=arguments).value
+
+
+def named(handler: str) -> str:
+    """Return the name of a handler; ConfigurationError for none."""
+    if not handler:
+        raise ConfigurationError("'' is no function of a script that a message may call")
+    return handler

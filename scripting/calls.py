@@ -202,6 +202,12 @@ def _commit(_calls: Calls) -> object:
     )
 
 
+def _suspend(_calls: Calls, _question: object) -> object:
+    raise ConfigurationError(
+        "only scripts in Python can be suspended, and only those of a DurableScriptAgent"
+    )
+
+
 # Agents.
 
 
@@ -302,6 +308,9 @@ TABLE: Final[dict[str, HostCall]] = {
     "hooks.replay": HostCall("turn", _replay),
     "backup.create": HostCall("note?", _back_up),
     "log": HostCall("line", _log),
+    "suspend": HostCall("question", _suspend),
 }
+SUSPEND: Final = "suspend"
+"""The call at which a script rests until somebody answers, also over restarts."""
 COMMIT: Final = "state.commit"
 """The call that ends what was written so far; who runs the script makes it."""

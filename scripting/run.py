@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import time
 from collections.abc import Sequence
@@ -19,7 +20,8 @@ from ..persistence.errors import (
     ScriptLimit,
     StateError,
 )
-from .calls import COMMIT, MISSING, TABLE, Calls
+from .calls import COMMIT, MISSING, SUSPEND, TABLE, Calls
+from .language import Language
 from .options import ScriptLimits
 from .process import Worker, WorkerGone
 from .script import Script
@@ -40,6 +42,14 @@ class Ended:
     value: object
 
 
+@dataclass(frozen=True, slots=True)
+class Suspended:
+    """The script rests at a question; what it was is in the dump."""
+
+    question: object
+    dump: bytes
+
+
 class Committing:
     """The script asks that what it wrote so far is committed."""
 
@@ -58,17 +68,23 @@ class ScriptRun:
         self.calls = calls
         self.made = 0
 
-    def begin(self, entry: str, arguments: Sequence[object], *, typed: bool = False) -> None:
-        """Give the worker its script; another may follow one that is ``typed``."""
+    def begin(
+        self, entry: str, arguments: Sequence[object], *, dump: bytes = b"", typed: bool = False
+    ) -> None:
+        """Give the worker its script; another may follow one that is ``typed``.
+
+        With the ``dump`` of one that was suspended, that goes on with the answer in ``arguments``.
+        """
         if entry and not _NAME.fullmatch(entry):
             message = f"{entry!r:.80} is no function of a script that a host may call"
             raise ConfigurationError(message)
         script, given = self._script, _encoded(list(arguments), "the arguments").decode()
-        task = [script.source, script.name, _CALLS, entry, given, self.calls.reach.me, typed]
+        me, rest = self.calls.reach.me, base64.b64encode(dump).decode()
+        task = [script.source, script.name, _CALLS, entry, given, me, rest, typed]
         self._worker.send(msgspec.json.encode(task))
 
-    def go_on(self, *, commits: bool) -> Ended | Committing:
-        """Answer the script until it ends, or, where that is possible, commits.
+    def go_on(self, *, commits: bool, rests: bool = False) -> Ended | Committing | Suspended:
+        """Answer the script until it ends, or, where that is possible, commits or rests.
 
         ScriptFailed, ScriptLimit; Conflict if another changed what it has read.
         """
@@ -86,7 +102,20 @@ class ScriptRun:
             self._count()
             if name == COMMIT and commits:
                 return Committing()
+            if name == SUSPEND and rests and self._script.language is Language.PYTHON:
+                return self._suspended(given)
             self._answer(name, given)
+
+    def _suspended(self, given: list[object]) -> Suspended:
+        if len(given) != 1 or given[0] is MISSING:
+            raise self._gone("it asks nothing")
+        self._worker.send(msgspec.json.encode([SUSPEND]))
+        word, *said = self._said()
+        if word == "failed":
+            raise self._failure(said)
+        if word != "suspended" or len(said) != 1 or not isinstance(said[0], str):
+            raise self._gone("it sends what no script sends")
+        return Suspended(given[0], base64.b64decode(said[0]))
 
     def answer(self, value: object = MISSING) -> None:
         """Give the script the answer of a call."""

@@ -67,3 +67,6 @@ class ScriptResult:
     """Calls of the host."""
     seconds: float
     """How long it ran, by the clock."""
+    dump: bytes | None = None
+    """Of a script that rests at ``suspend(value)``: what it was. Nobody but who can sign what is
+    stored may change it."""

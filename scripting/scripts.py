@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
+from ..actors.talk.turn import under_way
 from ..persistence.errors import ConfigurationError, Conflict, Deadlock
 from ..persistence.names.scope import Principal
 from .calls import Calls, Output
@@ -18,7 +19,7 @@ from .options import Confinement, ScriptLimits, ScriptRights
 from .pool import WorkerPool
 from .process import Worker
 from .reach import Host, SystemReach
-from .run import Ended, ScriptRun
+from .run import Committing, Ended, ScriptRun, Suspended
 from .script import Script, ScriptResult
 from .session import ScriptSession
 
@@ -127,9 +128,30 @@ class Scripts:
             ConfigurationError: the extra is not installed; no principal is given.
             Deadlock: called in an event loop, which would stand still.
         """
+        return self._result(_Asked(script, principal, entry, arguments))
+
+    def run_durably(
+        self,
+        script: Script,
+        *,
+        entry: str = "",
+        arguments: Sequence[object] = (),
+        dump: bytes = b"",
+    ) -> ScriptResult:
+        """Run a script in Python in a handler as ``run`` does; it may rest at ``suspend``.
+
+        Then ``dump`` of the result is what it was, and ``value`` its question. Given again, with
+        one argument as the answer, it goes on there, in another process. A dump can make the
+        engine do anything: take none that was not signed.
+        """
+        if under_way() is None:
+            raise ConfigurationError("only a handler runs scripts durably: it keeps what they were")
+        return self._result(_Asked(script, None, entry, arguments, dump, rests=True))
+
+    def _result(self, asked: _Asked) -> ScriptResult:
         _refuse_in_event_loop()
         with self.system.blocking():
-            return _Runs(self, _Asked(script, principal, entry, arguments)).result()
+            return _Runs(self, asked).result()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +162,9 @@ class _Asked:
     principal: Principal | None
     entry: str
     arguments: Sequence[object]
+    dump: bytes = b""
+    rests: bool = False
+    """It may be suspended."""
 
 
 class _Runs:
@@ -159,8 +184,8 @@ class _Runs:
         with self._scripts.pool.worker(self._asked.script.language) as worker:
             run = self._run(worker)
             with self._reach.state.transaction():
-                ended = run.go_on(commits=False)
-            assert isinstance(ended, Ended), "a part of a turn does not commit"
+                ended = run.go_on(commits=False, rests=self._asked.rests)
+            assert not isinstance(ended, Committing), "a part of a turn does not commit"
             return self._came(run, ended)
 
     def _alone(self) -> ScriptResult:
@@ -193,12 +218,14 @@ class _Runs:
         output = Output(asked.script.name, limits.output)
         calls = Calls(reach.state, reach.artifacts, reach, output, limits.message)
         run = ScriptRun(worker, asked.script, calls, limits, deadline)
-        run.begin(asked.entry, asked.arguments)
+        run.begin(asked.entry, asked.arguments, dump=asked.dump)
         return run
 
-    def _came(self, run: ScriptRun, ended: Ended) -> ScriptResult:
-        seconds = time.monotonic() - self._begun
-        return ScriptResult(ended.value, tuple(run.calls.output.lines), run.made, seconds)
+    def _came(self, run: ScriptRun, ended: Ended | Suspended) -> ScriptResult:
+        seconds, log = time.monotonic() - self._begun, tuple(run.calls.output.lines)
+        if isinstance(ended, Suspended):
+            return ScriptResult(ended.question, log, run.made, seconds, ended.dump)
+        return ScriptResult(ended.value, log, run.made, seconds)
 
 
 def _refuse_in_event_loop() -> None:

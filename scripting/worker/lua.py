@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
-from typing import Any, NoReturn
-
-from lupa import lua54
+from typing import Any, Final, NoReturn
 
 from .confine import ENGINE, confine
 from .task import Task, engine_failed, prelude
+
+# By name: the types that checkers bring for lupa are of another release.
+lua54: Final[Any] = importlib.import_module("lupa.lua54")
 
 
 class Lua:
@@ -16,8 +18,7 @@ class Lua:
 
     def __init__(self, memory: int) -> None:
         """Make the engine, which takes ``memory`` bytes at most, and close it in."""
-        runtime: Any = lua54.LuaRuntime  # whose types are those of an older release
-        self._state = runtime(
+        self._state = lua54.LuaRuntime(
             encoding=None,  # texts pass as bytes
             register_eval=False,
             register_builtins=False,

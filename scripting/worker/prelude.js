@@ -147,7 +147,11 @@
 
   for (const call of calls.split(" ")) {
     const [group, method] = call.split(".");
-    if (method === undefined) continue;
+    if (call === "log") continue;
+    if (method === undefined) {
+      globalThis[call] = exported(call, true);
+      continue;
+    }
     globalThis[group] ??= {};
     globalThis[group][method] = exported(call, true);
   }
@@ -186,7 +190,8 @@
     } catch {
       message = "the script threw what cannot be shown";
     }
-    if (message === "InternalError: out of memory") kind = "memory";
+    // Without memory for an error, the engine throws null.
+    if (error === null || message === "InternalError: out of memory") kind = "memory";
     if (kind === "error" && error instanceof SyntaxError) kind = "syntax";
     const text = (value) => stringify(String(value).toWellFormed());
     return `["failed",{"kind":${text(kind)},"message":${text(message)},"line":${line},"trace":${text(trace)}}]`;

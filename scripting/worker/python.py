@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import builtins
 import json
 import math
@@ -65,22 +66,37 @@ class Python:
         if task.entry in _KNOWN:
             return engine_failed("error", f"the script has no function {task.entry}")
         try:
-            if not self._prepared:
-                self._prepared = True
-                self._session.feed_run(_prelude(task.calls), external_lookup={HOST: _never})
-            step = self._session.feed_start(
-                talk.source,
-                inputs={"arguments": json.loads(task.arguments), "me": task.me},
-                print_callback=talk.printed,
-                external_lookup={HOST: _never},
-            )
+            step = self._begun(task, talk)
             while not isinstance(step, MontyComplete):
                 step = talk.answered(step)
+                if talk.dump is not None:
+                    return json.dumps(["suspended", talk.dump]).encode()
             return talk.done(step.output)
         except MontyCrashedError:
             return engine_failed("memory", "the engine has ended")
         except MontyError as error:
             return talk.told(error)
+
+    def _begun(self, task: Task, talk: _Talk) -> Stop:
+        """Begin a script, or go on with one that was suspended."""
+        hosts: dict[str, object] = {HOST: _never}
+        if task.dump:
+            self._prepared = True
+            dump = base64.b64decode(task.dump)
+            step = self._session.load_snapshot(
+                dump, print_callback=talk.printed, external_lookup=hosts
+            )
+            assert isinstance(step, FunctionSnapshot), "it was suspended at a call"
+            return step.resume({"return_value": json.loads(task.arguments)[0]})
+        if not self._prepared:
+            self._prepared = True
+            self._session.feed_run(_prelude(task.calls), external_lookup=hosts)
+        return self._session.feed_start(
+            talk.source,
+            inputs={"arguments": json.loads(task.arguments), "me": task.me},
+            print_callback=talk.printed,
+            external_lookup=hosts,
+        )
 
 
 class _Talk:
@@ -91,6 +107,8 @@ class _Talk:
         self._lines = task.source.count("\n") + 1
         self._line = ""
         self._refused = ("", "")
+        self.dump: str | None = None
+        """What the engine was, in base64, when its host said to suspend it."""
         self.source = task.source
         if task.entry:
             self.source += f"\n{task.entry}(*arguments)\n"
@@ -112,14 +130,19 @@ class _Talk:
                     step.resume_not_handled()
                 )  # files, clocks of the host, modules: there are none
             if step.function_name == HOST:
-                return step.resume(self._made(*step.args))
+                made = self._made(*step.args)
+                if made is None:
+                    self.dump = base64.b64encode(step.dump()).decode()
+                    return step
+                return step.resume(made)
             unknown = NameError(f"name {step.function_name!r} is not defined")
             return step.resume({"exception": unknown})
         if isinstance(step, NameLookupSnapshot):
             return step.resume_auto()
         raise RuntimeError(f"the engine stops at a {type(step).__name__}")
 
-    def _made(self, call: str, given: tuple[object, ...]) -> ExternalResult:
+    def _made(self, call: str, given: tuple[object, ...]) -> ExternalResult | None:
+        """Make a call of the host; None if that says to suspend the script."""
         try:
             parts = [
                 "[]" if value is ... else f"[{encoded(value, f'argument {place} of {call}')}]"
@@ -131,6 +154,8 @@ class _Talk:
         answer = json.loads(self._ask(f'["call","{call}",[{",".join(parts)}]]'.encode()))
         if answer[0] == "ok":
             return {"return_value": answer[1] if len(answer) > 1 else None}
+        if answer[0] == "suspend":
+            return None
         _, kind, text, base = answer
         self._refused = (kind, f"{kind}: {text}")
         return {"exception": _BASES.get(base, RuntimeError)(f"{kind}: {text}")}
@@ -207,19 +232,21 @@ def _prelude(calls: list[Call]) -> str:
     for call in calls:
         group, _, method = call.name.partition(".")
         if method:
-            methods.setdefault(group, []).append(_method(call, method))
+            methods.setdefault(group, []).append(f"    {_defined(call, method, 'self, ')}")
+        else:
+            text.append(_defined(call, call.name))
     for group, made in methods.items():
         text += [f"class _{group}:", *made, f"{group} = _{group}()"]
     text += ["def log(*values):", f"    {HOST}('log', (' '.join([str(v) for v in values]),))"]
     return "\n".join(text) + "\n"
 
 
-def _method(call: Call, method: str) -> str:
+def _defined(call: Call, name: str, first: str = "") -> str:
+    """Return a call as a function, or with ``self, `` first as a method."""
     names = call.parameters.split()
-    declared = [f"{name[:-1]}=..." if name.endswith("?") else name for name in names]
+    declared = ", ".join(f"{name[:-1]}=..." if name.endswith("?") else name for name in names)
     given = "".join(f"{name.rstrip('?')}, " for name in names)
-    head = ", ".join(["self", *declared])
-    return f"    def {method}({head}):\n        return _ask({call.name!r}, ({given}))"
+    return f"def {name}({first}{declared}): return _ask({call.name!r}, ({given}))"
 
 
 # Values to JSON text.

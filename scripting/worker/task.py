@@ -46,6 +46,8 @@ class Task(NamedTuple):
     """What that, or the script, is given: a list, as JSON."""
     me: str
     """Who it acts as; also the scope that is its own."""
+    dump: str
+    """Where to go on, in base64, with ``arguments`` as the answer; "" to begin."""
     typed: bool
     """It is what somebody types: another comes behind it, and an expression has a result."""
 
@@ -66,8 +68,8 @@ class Engine(Protocol):
 
 def task_of(frame: bytes) -> Task:
     """Return the task that a host has sent."""
-    source, name, calls, entry, arguments, me, typed = json.loads(frame)
-    return Task(source, name, [Call(*call) for call in calls], entry, arguments, me, typed)
+    source, name, calls, entry, arguments, me, dump, typed = json.loads(frame)
+    return Task(source, name, [Call(*call) for call in calls], entry, arguments, me, dump, typed)
 
 
 def prelude(file: str) -> str:

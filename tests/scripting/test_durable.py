@@ -1,0 +1,132 @@
+"""Scripts in Python rest at a question, and go on in another process; what is stored is signed."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from perdure import AgentSystem, Keys, Scope, StaticKeys, new_key
+from perdure.persistence.errors import ConfigurationError, PerdureError, ScriptFailed
+from perdure.scripting.durable import DurableScriptAgent, SuspendedScript
+from perdure.scripting.options import ScriptLimits
+from perdure.scripting.scripts import Scripts
+from tests.kit.children import ROOT, finished
+from tests.kit.deadline import DEADLINE
+
+OWN: Final = Scope.agent("DurableScriptAgent", "emea")
+REFUND: Final = """
+def refund(order, cents):
+    state.save(me, order, "asked")
+    notes = {"order": order, "asked": [cents]}
+    who = suspend({"may I pay": cents})
+    notes["asked"].append(who)
+    state.save(me, order, "allowed by " + who)
+    when = suspend("when?")
+    state.save(me, order, "paid " + when)
+    return [notes, when]
+"""
+KEY: Final = {"k": new_key()}
+
+
+@contextmanager
+def opened(path: Path, key: dict[str, bytes] | None = None) -> Iterator[AgentSystem]:
+    """Open the store with the key that signs."""
+    keys = Keys(pickles=StaticKeys(key or KEY))
+    with (
+        AgentSystem.open(path, agents=[DurableScriptAgent], keys=keys, sync="process") as system,
+        Scripts(system, limits=ScriptLimits(seconds=DEADLINE), warm=0),
+    ):
+        yield system
+
+
+def test_a_script_rests_and_goes_on_after_a_restart(tmp_path: Path) -> None:
+    """Each question ends a turn; the answer goes on behind it, with all the variables."""
+    path = tmp_path / "s.db"
+    with opened(path) as system:
+        emea = system.agent(DurableScriptAgent, "emea")
+        emea.call(DurableScriptAgent.install, "python", REFUND).get()
+        first = emea.call(DurableScriptAgent.invoke, "refund", "T-17", 1200).get()
+        assert isinstance(first, SuspendedScript)
+        assert (first.id, first.question) == ("1", {"may I pay": 1200})
+        assert system.state.get(OWN, "T-17") == "asked"
+    with opened(path) as system:
+        emea = system.agent(DurableScriptAgent, "emea")
+        emea.call(DurableScriptAgent.install, "python", "def refund(order): pass").get()
+        (waits,) = emea.call(DurableScriptAgent.suspended).get()
+        assert waits == first
+        second = emea.call(DurableScriptAgent.answer, "1", "mira").get()
+        assert isinstance(second, SuspendedScript)
+        assert second.question == "when?"
+        assert system.state.get(OWN, "T-17") == "allowed by mira"
+    with opened(path) as system:
+        emea = system.agent(DurableScriptAgent, "emea")
+        assert emea.call(DurableScriptAgent.answer, "1", "today").get() == [
+            {"order": "T-17", "asked": [1200, "mira"]}, "today",
+        ]  # fmt: skip
+        assert system.state.get(OWN, "T-17") == "paid today"
+        assert emea.call(DurableScriptAgent.suspended).get() == []
+        with pytest.raises(ConfigurationError, match="no call '1' that rests"):
+            emea.call(DurableScriptAgent.answer, "1", "again").get()
+
+
+def test_an_answer_that_fails_leaves_the_question(tmp_path: Path) -> None:
+    """What goes wrong behind the answer undoes the turn: the call rests as it did."""
+    with opened(tmp_path / "s.db") as system:
+        emea = system.agent(DurableScriptAgent, "emea")
+        emea.call(DurableScriptAgent.install, "python", REFUND).get()
+        emea.call(DurableScriptAgent.invoke, "refund", "T-17", 1200).get()
+        with pytest.raises(ScriptFailed) as caught:
+            emea.call(DurableScriptAgent.answer, "1", 5).get()  # no text
+        assert caught.value.line == 7
+        assert len(emea.call(DurableScriptAgent.suspended).get()) == 1
+        emea.call(DurableScriptAgent.answer, "1", "noor").get()
+        emea.call(DurableScriptAgent.forget, "1").get()
+        assert emea.call(DurableScriptAgent.suspended).get() == []
+
+
+def test_what_was_changed_is_not_loaded(tmp_path: Path) -> None:
+    """A stored engine with another signature, or of another key, is refused unread."""
+    path = tmp_path / "s.db"
+    with opened(path) as system:
+        emea = system.agent(DurableScriptAgent, "emea")
+        emea.call(DurableScriptAgent.install, "python", REFUND).get()
+        emea.call(DurableScriptAgent.invoke, "refund", "T-17", 1200).get()
+    with closing(sqlite3.connect(path)) as connection:
+        ((stored,),) = connection.execute("SELECT value FROM map_entries WHERE field = 'dumps'")
+    assert stored.startswith('"perdure:pickle:1:k:')
+    with opened(path, {"k": new_key()}) as system:
+        emea = system.agent(DurableScriptAgent, "emea")
+        with pytest.raises(PerdureError, match="it was not unpickled"):
+            emea.call(DurableScriptAgent.answer, "1", "mira").get()
+
+
+@pytest.mark.parametrize(
+    ("language", "source"),
+    [
+        ("lua", 'function f() suspend("?") end'),
+        ("javascript", 'async function f() { await suspend("?") }'),
+    ],
+)
+def test_only_python_rests(tmp_path: Path, language: str, source: str) -> None:
+    """The other languages say that they cannot be suspended; so do scripts outside of agents."""
+    with opened(tmp_path / "s.db") as system:
+        emea = system.agent(DurableScriptAgent, "emea")
+        emea.call(DurableScriptAgent.install, language, source).get()
+        with pytest.raises(ScriptFailed, match="only scripts in Python can be suspended"):
+            emea.call(DurableScriptAgent.invoke, "f").get()
+
+
+def test_the_engines_are_not_imported() -> None:
+    """A host that runs scripts imports no engine: they are in the workers alone."""
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from perdure import *\n"
+        "with AgentSystem.open('memory://', agents=[]) as system, Scripts(system) as scripts:\n"
+        "    for language in Language:\n"
+        "        scripts.run(Script(language, ''), principal=Principal.SYSTEM)\n"
+        "print([m for m in ('lupa', 'quickjs', '_quickjs', 'pydantic_monty') if m in sys.modules])"
+    )
+    said, _ = finished("-c", code, str(ROOT))
+    assert said == "[]\n"
