@@ -35,7 +35,7 @@ SELECTION = (
     "tests/test_readme.py",
     "tests/test_store_reading.py",
 )
-"""What hangs on the interpreter: its sqlite3, asyncio, threads, typing, pickles, error texts, ..."""
+"""What hangs on the interpreter: its sqlite3, asyncio, threads, typing, pickles, errors, ..."""
 PREFIX = "Programming Language :: Python :: 3."
 
 

@@ -141,8 +141,8 @@ class Scripts:
         """Run a script in Python in a handler as ``run`` does; it may rest at ``suspend``.
 
         Then ``dump`` of the result is what it was, and ``value`` its question. Given again, with
-        one argument as the answer, it goes on there, in another process. A dump can make the
-        engine do anything: take none that was not signed.
+        one argument as the answer, it goes on there, in another process. Whoever changes a dump
+        changes what runs: take none that was not signed.
         """
         if under_way() is None:
             raise ConfigurationError("only a handler runs scripts durably: it keeps what they were")
