@@ -141,7 +141,7 @@ class Scripts:
         """Run a script in Python in a handler as ``run`` does; it may rest at ``suspend``.
 
         Then ``dump`` of the result is what it was, and ``value`` its question. Given again, with
-        one argument as the answer, it goes on there, in another process. Whoever changes a dump
+        one argument as the answer, it goes on there, in another process. Who changes a dump
         changes what runs: take none that was not signed.
         """
         if under_way() is None:
