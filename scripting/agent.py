@@ -52,7 +52,7 @@ class ScriptedAgent(Agent[S], Generic[S]):
         It runs once: one that fails is not installed.
         """
         number = len(self.state.versions) + 1
-        version = ScriptVersion(number, Language(language).value, source, note, self.now())
+        version = ScriptVersion(number, Language.named(language).value, source, note, self.now())
         self._scripts().run(self._script(version))
         self.state.versions.append(version)
         self.state.current = number

@@ -32,6 +32,14 @@ class Language(enum.StrEnum):
         return _ENGINES[self].title
 
     @classmethod
+    def named(cls, name: str) -> Language:
+        """Return the language of a name; ConfigurationError if it is none."""
+        if name not in list(cls):
+            known = ", ".join(cls)
+            raise ConfigurationError(f"{name!r:.40} is no language of scripts; these are: {known}")
+        return cls(name)
+
+    @classmethod
     def of_file(cls, file: str | Path) -> Language:
         """Return the language of a file, by its suffix; ConfigurationError for another."""
         suffix = Path(file).suffix

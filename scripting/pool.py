@@ -72,8 +72,9 @@ class WorkerPool:
             self._start()
             if self._idle[language]:
                 return self._idle[language].popleft()
-        order: Future[Worker] = Future()
-        self._orders.put((language, order))
+            # Under the lock: what is ordered before the pool is closed is carried out.
+            order: Future[Worker] = Future()
+            self._orders.put((language, order))
         return order.result()
 
     def _refill(self, language: Language) -> None:

@@ -59,14 +59,11 @@ class Worker:
                 there.fileno(), os.getpid(), language.value, limits.memory, limits.seconds,
                 limits.message + 1024, language.program(),
             )  # fmt: skip
-            self._process = subprocess.Popen(  # noqa: S603 - this interpreter, our own code
-                [
-                    sys.executable, "-I", "-S", "-c", _BEGIN, json.dumps(order),
-                    *language.folders(),
-                ],
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                pass_fds=[there.fileno()], cwd="/", env={}, start_new_session=True,
-            )  # fmt: skip
+            try:
+                self._process = _started(order, language.folders())
+            except OSError as error:
+                here.close()
+                raise WorkerGone(f"no process can be started for a script: {error}") from error
 
     @property
     def pid(self) -> int:
@@ -79,17 +76,19 @@ class Worker:
             return
         word, *rest = self.receive(time.monotonic() + START_SECONDS)
         if word != "ready":
-            raise WorkerGone(f"{self.language.spelling} scripts cannot be run: {rest}")
+            raise WorkerGone(f"{self.language.spelling} scripts cannot be run here: {rest[:1]}")
         walls = rest[0] if rest and isinstance(rest[0], list) else []
         missing = _NEEDED[self.language].difference(walls)
         if missing and confinement is Confinement.REQUIRED:
             raise NotConfined(self.language.spelling, " and ".join(sorted(missing)))
         self._ready = True
 
-    def send(self, frame: bytes) -> None:
-        """Send a frame; WorkerGone if nobody is there."""
+    def send(self, frame: bytes, deadline: float) -> None:
+        """Send a frame; TimeoutError behind ``deadline``, WorkerGone if nobody is there."""
         try:
-            self._wire.send(frame)
+            self._wire.send(frame, deadline)
+        except TimeoutError:
+            raise
         except OSError:
             raise WorkerGone("the worker has ended") from None
 
@@ -118,3 +117,12 @@ class Worker:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
         self._wire.close()
+
+
+def _started(order: Order, folders: list[str]) -> subprocess.Popen[bytes]:
+    """Start a worker, with nothing of this process but its end of the socket."""
+    return subprocess.Popen(  # noqa: S603 - this interpreter, our own code
+        [sys.executable, "-I", "-S", "-c", _BEGIN, json.dumps(order), *folders],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        pass_fds=[order.socket], cwd="/", env={}, start_new_session=True,
+    )  # fmt: skip

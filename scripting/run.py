@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import re
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
+import pykka
 
 from ..persistence.errors import (
     ConfigurationError,
     Conflict,
-    PerdureError,
     ScriptError,
     ScriptFailed,
     ScriptLimit,
@@ -81,7 +81,7 @@ class ScriptRun:
         script, given = self._script, _encoded(list(arguments), "the arguments").decode()
         me, rest = self.calls.reach.me, base64.b64encode(dump).decode()
         task = [script.source, script.name, _CALLS, entry, given, me, rest, typed]
-        self._worker.send(msgspec.json.encode(task))
+        self._send(msgspec.json.encode(task))
 
     def go_on(self, *, commits: bool, rests: bool = False) -> Ended | Committing | Suspended:
         """Answer the script until it ends, or, where that is possible, commits or rests.
@@ -109,7 +109,7 @@ class ScriptRun:
     def _suspended(self, given: list[object]) -> Suspended:
         if len(given) != 1 or given[0] is MISSING:
             raise self._gone("it asks nothing")
-        self._worker.send(msgspec.json.encode([SUSPEND]))
+        self._send(msgspec.json.encode([SUSPEND]))
         word, *said = self._said()
         if word == "failed":
             raise self._failure(said)
@@ -128,21 +128,33 @@ class ScriptRun:
         if len(encoded) > self._limits.message:
             self.refuse(StateError("the answer", f"takes more than {self._limits.message:,} bytes"))
             return
-        self._worker.send(encoded)
+        self._send(encoded)
 
     def refuse(self, error: Exception) -> None:
         """Raise an error in the script, where it made the call."""
         told = [_ERROR, type(error).__name__, str(error), _base(error)]
-        self._worker.send(msgspec.json.encode(told))
+        self._send(msgspec.json.encode(told))
 
     def _said(self) -> list[object]:
-        try:
+        with self._talking():
             return self._worker.receive(self._deadline)
+
+    def _send(self, frame: bytes) -> None:
+        with self._talking():
+            self._worker.send(frame, self._deadline)
+
+    @contextlib.contextmanager
+    def _talking(self) -> Iterator[None]:
+        try:
+            yield
         except TimeoutError:
-            problem = f"it ran longer than the {self._limits.seconds:g} seconds that it may"
-            raise ScriptLimit(self._script.name, "seconds", problem) from None
+            raise self._too_long() from None
         except WorkerGone as error:
             raise self._gone(str(error)) from None
+
+    def _too_long(self) -> ScriptLimit:
+        problem = f"it ran longer than the {self._limits.seconds:g} seconds that it may"
+        return ScriptLimit(self._script.name, "seconds", problem)
 
     def _gone(self, why: str) -> ScriptFailed:
         return ScriptFailed(self._script.name, 0, "worker", f"its worker was lost: {why}")
@@ -158,12 +170,10 @@ class ScriptRun:
             value = self.calls.make(name, given)
         except (Conflict, ScriptError):
             raise
-        except PerdureError as error:
+        except pykka.Timeout:  # of an agent that was asked: it waits as long as the script may run
+            raise self._too_long() from None
+        except Exception as error:  # noqa: BLE001 - also what a handler of an agent raises
             self.refuse(error)
-        except TimeoutError:
-            if time.monotonic() >= self._deadline:
-                self._said()
-            raise
         else:
             self.answer(value)
 

@@ -25,7 +25,7 @@ class Script:
 
     def __post_init__(self) -> None:
         """Refuse what no engine can take."""
-        object.__setattr__(self, "language", Language(self.language))
+        object.__setattr__(self, "language", Language.named(self.language))
         source: object = self.source  # whatever a caller gives
         if not isinstance(source, str) or len(source) > LARGEST_SOURCE:
             problem = f"a script is text, of {LARGEST_SOURCE:,} characters at most"
@@ -44,7 +44,7 @@ class Script:
     def read(cls, file: str | Path, language: Language | None = None) -> Self:
         """Read a script from a file; its suffix says the language if ``language`` does not."""
         path = Path(file)
-        chosen = Language.of_file(path) if language is None else Language(language)
+        chosen = Language.of_file(path) if language is None else Language.named(language)
         try:
             source = path.read_text(encoding="utf-8")
         except OSError as error:

@@ -13,6 +13,7 @@ from typing import Final, Self
 from ..actors.talk.turn import under_way
 from ..persistence.errors import ConfigurationError, Conflict, Deadlock
 from ..persistence.names.scope import Principal
+from ..persistence.options import Options
 from .calls import Calls, Output
 from .language import Language
 from .options import Confinement, ScriptLimits, ScriptRights
@@ -59,6 +60,11 @@ class Scripts:
             workers: how many run at once; more wait.
             warm: processes kept ready for each language that was used.
         """
+        self.workers, self.warm, self.confinement = workers, warm, confinement
+        options = Options(self)
+        options.whole("workers", least=1)
+        options.whole("warm", least=0)
+        options.among("confinement", *Confinement)
         _OPEN[system] = self
         self.system = system
         self.limits = limits
@@ -87,12 +93,12 @@ class Scripts:
     def session(self, language: Language | str, *, principal: Principal) -> ScriptSession:
         """Return a session of inputs in a language, in the name of ``principal``."""
         reach = SystemReach(self.system, self.rights, principal)
-        return ScriptSession(self.pool, self.limits, Language(language), reach)
+        return ScriptSession(self.pool, self.limits, Language.named(language), reach)
 
     def warm_up(self, *languages: Language | str) -> None:
         """Have the processes of some languages started and ready, before the first script comes."""
         for language in languages:
-            self.pool.warm_up(Language(language))
+            self.pool.warm_up(Language.named(language))
 
     def close(self) -> None:
         """End all workers; idempotent."""

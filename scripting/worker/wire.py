@@ -24,8 +24,10 @@ class Wire:
         self._socket = end
         self._largest = largest
 
-    def send(self, payload: bytes) -> None:
-        """Send a frame; OSError if the other side is gone."""
+    def send(self, payload: bytes, deadline: float | None = None) -> None:
+        """Send a frame; OSError if the other side is gone, or takes nothing until ``deadline``."""
+        if deadline is not None:
+            self._socket.settimeout(max(1e-6, deadline - time.monotonic()))
         self._socket.sendall(_HEAD.pack(len(payload)) + payload)
 
     def receive(self, deadline: float | None = None) -> bytes:

@@ -211,8 +211,8 @@ sources = {
 }
 send, lock = Worker.send, threading.Lock()
 
-def told(self, frame):
-    send(self, frame)
+def told(self, frame, deadline):
+    send(self, frame, deadline)
     with lock:
         print(self.pid, flush=True)
 
@@ -273,8 +273,8 @@ def test_a_killed_worker_is_an_error(system: AgentSystem, scripts: Scripts) -> N
     """A worker that is killed from outside fails its run, and the next run has another."""
     send = Worker.send
 
-    def killing(self: Worker, frame: bytes) -> None:
-        send(self, frame)
+    def killing(self: Worker, frame: bytes, deadline: float) -> None:
+        send(self, frame, deadline)
         os.kill(self.pid, signal.SIGKILL)
 
     with pytest.MonkeyPatch.context() as patch:

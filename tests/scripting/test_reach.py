@@ -79,6 +79,18 @@ def test_agents_are_called_at_once_and_told_with_the_commit(language: Language) 
         assert emea.call(Desk.assign, "T-5").get() == {"open": 8, "key": "emea"}
 
 
+def test_what_a_handler_raises_is_an_error_in_the_script() -> None:
+    """An agent's error is raised where the script called it, with the error's class as kind."""
+    source = """
+        local good, failure = pcall(agents.call, "Desk", "emea", "assign", "T-1", {})
+        return {good, failure.kind}"""
+    with (
+        AgentSystem.open("memory://", agents=[Desk]) as system,
+        Scripts(system, limits=LIMITS, rights=ScriptRights(agents=(Desk,)), warm=0) as scripts,
+    ):
+        assert scripts.run(Script(LUA, source), principal=MIRA).value == [False, "TypeError"]
+
+
 @pytest.mark.parametrize(
     ("call", "problem"),
     [

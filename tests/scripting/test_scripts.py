@@ -1,5 +1,6 @@
 """Scripts run as a principal, commit together or not at all, and are killed at their deadline."""
 
+import asyncio
 import threading
 from pathlib import Path
 from typing import Final
@@ -7,11 +8,11 @@ from typing import Final
 import pytest
 
 from perdure import AgentSystem, Right, Scope
-from perdure.persistence.errors import ConfigurationError, ScriptFailed, ScriptLimit
+from perdure.persistence.errors import ConfigurationError, Deadlock, ScriptFailed, ScriptLimit
 from perdure.scripting import language as language_module
 from perdure.scripting.language import Language
 from perdure.scripting.options import ScriptLimits
-from perdure.scripting.script import Script
+from perdure.scripting.script import Script, ScriptResult
 from perdure.scripting.scripts import Scripts
 from tests.scripting.conftest import MIRA
 
@@ -194,10 +195,66 @@ def test_wrong_calls_are_refused(scripts: Scripts) -> None:
             scripts.run(Script(LUA, source), principal=MIRA)
 
 
+def test_a_closed_pool_takes_no_script(system: AgentSystem) -> None:
+    """Scripts that were closed refuse a run at once, by a sentence, and never wait for it."""
+    scripts = Scripts(system, warm=1)
+    scripts.warm_up("lua")
+    scripts.close()
+    scripts.close()
+    with pytest.raises(ConfigurationError, match="these scripts are closed"):
+        scripts.run(Script(LUA, ""), principal=MIRA)
+
+
+def test_an_event_loop_is_not_held_up(scripts: Scripts) -> None:
+    """In an event loop a run is refused with the way that does not block it."""
+
+    async def run() -> object:
+        with pytest.raises(Deadlock, match=r"asyncio\.to_thread"):
+            scripts.run(Script(LUA, "return 1"), principal=MIRA)
+        return await asyncio.to_thread(scripts.run, Script(LUA, "return 1"), principal=MIRA)
+
+    assert isinstance(result := asyncio.run(run()), ScriptResult)
+    assert result.value == 1
+
+
+INPUTS: Final = {
+    LUA: ["x = 3", "function f(a) return a * x end", "f(5)", 'error("q")', "x", "= bad"],
+    JAVASCRIPT: [
+        "let x = 3", "function f(a) { return a * x }", "f(5)", 'throw new Error("q")', "x", "= bad",
+    ],
+    PYTHON: [
+        "x = 3", "def f(a):\n    return a * x", "f(5)", 'raise ValueError("q")', "x", "= bad",
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("language", Language)
+def test_a_session_keeps_what_was_defined(
+    system: AgentSystem, scripts: Scripts, language: Language
+) -> None:
+    """Inputs find what those before them have defined; each commits, or fails, by itself."""
+    outcomes: list[object] = []
+    save = ("await " if language is JAVASCRIPT else "") + 'state.save("user:mira", "x", x)'
+    with scripts.session(language, principal=MIRA) as session:
+        for source in [*INPUTS[language], save]:
+            try:
+                outcomes.append(session.run(source).value)
+            except ScriptFailed as error:
+                outcomes.append(error.line)
+    assert outcomes == [None, None, 15, 1, 3, 1, 1]
+    assert system.state.get(HERE, "x") == 3
+
+
 def test_wrong_runs_are_refused(scripts: Scripts, tmp_path: Path) -> None:
     """A script without a principal, compiled, or of no known suffix is refused by name."""
     with pytest.raises(ConfigurationError, match="a script acts as somebody"):
         scripts.run(Script(LUA, ""))
+    with pytest.raises(ConfigurationError, match="'ruby' is no language of scripts"):
+        Script("ruby", "")  # type: ignore[arg-type]
+    for wrong in ({"workers": 0}, {"warm": -1}, {"confinement": "none"}):
+        (name,) = wrong
+        with pytest.raises(ConfigurationError, match=rf"Scripts\({name}=.*\) makes no sense"):
+            Scripts(scripts.system, **wrong)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="is compiled"):
         Script(LUA, "\x1bLua")
     (tmp_path / "a.luac").write_bytes(b"\x1bLua\xff")

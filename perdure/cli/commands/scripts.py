@@ -46,7 +46,8 @@ def handle(store: str, action: ScriptAction, asked: ScriptCommand) -> ExitCode:
     """Do what was asked for."""
     principal = Principal.parse(asked.principal)
     if action is ScriptAction.REPL:
-        language = _language(asked.what)
+        language = Language.named(asked.what)
+        language.folders()
         with _opened(store, asked) as scripts:
             return _repl(scripts, language, principal, json=asked.json)
     script = Script.read(asked.what)
@@ -69,15 +70,6 @@ def _opened(store: str, asked: ScriptCommand) -> Iterator[Scripts]:
         Scripts(system, limits=limits, confinement=confinement, warm=0) as scripts,
     ):
         yield scripts
-
-
-def _language(word: str) -> Language:
-    if word not in list(Language):
-        known = ", ".join(Language)
-        raise ConfigurationError(f"{word!r:.40} is no language of scripts; these are: {known}")
-    language = Language(word)
-    language.folders()
-    return language
 
 
 def _repl(scripts: Scripts, language: Language, principal: Principal, *, json: bool) -> ExitCode:
