@@ -724,9 +724,14 @@ def _refuse_in_a_turn(what: str) -> None:
         raise Deadlock(message)
 
 
+def open_systems() -> list[AgentSystem]:
+    """Return the systems of this process that nobody has closed."""
+    return [system for system in list(_systems) if system._closed is None]  # noqa: SLF001
+
+
 def _close_forgotten() -> None:
     """Close at the end of the interpreter what nobody has closed; a courtesy, no guarantee."""
-    forgotten = [system for system in list(_systems) if system._closed is None]  # noqa: SLF001
+    forgotten = open_systems()
     for system in forgotten:
         logger.warning("%r was not closed; use it in a with statement", system)
         system.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import threading
 from collections.abc import Callable
@@ -98,6 +99,25 @@ class Agenda:
         elif cell is not None:
             cell.mailbox.look_again()  # somebody may wait for it to come to rest
             self.look()
+
+    def wait_for(self, what: str, cell: Cell, give_up: Callable[[], object]) -> Callable[[], None]:
+        """Have ``cell`` wait for somebody outside, and return what says that it does so no more.
+
+        The system is not quiet before. ``what`` tells people; ``give_up`` is called when the system
+        closes.
+        """
+        with self._changed:
+            ticket = next(self._tickets)
+            self._open.add(ticket)
+            self._calls[ticket] = _Call(give_up, what, cell)
+        cell.mailbox.look_again()
+        self.look()
+        return functools.partial(self._answered, ticket)
+
+    def _answered(self, ticket: int) -> None:
+        with self._changed:
+            self._calls.pop(ticket, None)
+        self.end(ticket)
 
     def when_the_store_may_be_back(
         self, callback: Callable[[], object], what: str, cell: Cell | None = None

@@ -1,4 +1,4 @@
-"""Test tools for those who build on perdure: states of old versions, migrations, golden files.
+"""The test kit: time that skips, probes, faults, crashes, old states; a plugin of pytest.
 
 Names are imported when they are first used: pytest loads the plugin beside this in every run.
 """
@@ -7,19 +7,86 @@ import importlib
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from .assertions import (
+        assert_durable,
+        assert_exactly_once,
+        assert_no_dead_letters,
+        assert_restores,
+        live_state,
+        stored_state,
+    )
+    from .clock import SkippingClock
     from .golden import Golden
+    from .kit import Kit, LeftBehind
+    from .leaks import LeakWatch
     from .migrations import assert_migrates, assert_round_trip
+    from .outside import Outside, OutsideCall
+    from .runlog import LoggedSignal, LoggedTurn
     from .schemas import stored_schemas
+    from .snapshots import Snapshots, assert_snapshot, snapshot
+    from .stand_in import ProbeAgent, Received, StandIn
+    from .stores import FaultyStore
     from .strategies import states
+    from .watch import AgentWatch
 
-__all__ = ["Golden", "assert_migrates", "assert_round_trip", "states", "stored_schemas"]
+__all__ = [
+    "AgentWatch",
+    "FaultyStore",
+    "Golden",
+    "Kit",
+    "LeakWatch",
+    "LeftBehind",
+    "LoggedSignal",
+    "LoggedTurn",
+    "Outside",
+    "OutsideCall",
+    "ProbeAgent",
+    "Received",
+    "SkippingClock",
+    "Snapshots",
+    "StandIn",
+    "assert_durable",
+    "assert_exactly_once",
+    "assert_migrates",
+    "assert_no_dead_letters",
+    "assert_restores",
+    "assert_round_trip",
+    "assert_snapshot",
+    "live_state",
+    "snapshot",
+    "states",
+    "stored_schemas",
+    "stored_state",
+]
 
 _HOMES: Final = {
+    "AgentWatch": ".watch",
+    "FaultyStore": ".stores",
     "Golden": ".golden",
+    "Kit": ".kit",
+    "LeakWatch": ".leaks",
+    "LeftBehind": ".kit",
+    "LoggedSignal": ".runlog",
+    "LoggedTurn": ".runlog",
+    "Outside": ".outside",
+    "OutsideCall": ".outside",
+    "ProbeAgent": ".stand_in",
+    "Received": ".stand_in",
+    "SkippingClock": ".clock",
+    "Snapshots": ".snapshots",
+    "StandIn": ".stand_in",
+    "assert_durable": ".assertions",
+    "assert_exactly_once": ".assertions",
     "assert_migrates": ".migrations",
+    "assert_no_dead_letters": ".assertions",
+    "assert_restores": ".assertions",
     "assert_round_trip": ".migrations",
+    "assert_snapshot": ".snapshots",
+    "live_state": ".assertions",
+    "snapshot": ".snapshots",
     "states": ".strategies",
     "stored_schemas": ".schemas",
+    "stored_state": ".assertions",
 }
 
 

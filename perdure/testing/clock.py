@@ -34,8 +34,6 @@ class SkippingClock(VirtualClock):
         super().__init__(start)
         self._residents: list[Resident] = []
         self._skipping = skip
-        self.on_jump: Callable[[], object] = _nothing
-        """Called when time has moved on."""
 
     def __repr__(self) -> str:
         ways = "skips time for who waits" if self._skipping else "stands still until advance()"
@@ -93,15 +91,10 @@ class SkippingClock(VirtualClock):
 
     def settle(self) -> None:
         """Let everybody do what is due now; Deadlock for who does not come to an end."""
-        for _ in self._residents[:_TWICE]:  # one may write to another
-            for resident in list(self._residents):
-                if not resident.settle(PATIENCE):
-                    message = (
-                        f"still at work after {PATIENCE:g} s: {', '.join(resident.busy())}; if a"
-                        " handler waits for this test, let it go on first, or call"
-                        " clock.advance(seconds, settle=False)"
-                    )
-                    raise Deadlock(message)
+        self._settle()
+        while self._is_due():
+            self._jump(self._now)
+            self._settle()
 
     def within(self, seconds: float, done: Callable[[], bool]) -> bool:
         """Let time pass until ``done()``, at the most so many seconds; tell whether it is."""
@@ -156,6 +149,22 @@ class SkippingClock(VirtualClock):
         ]
         return sorted(calls)
 
+    def _is_due(self) -> bool:
+        with self._lock:
+            due = self._heap.due()
+            return due is not None and due <= self._now
+
+    def _settle(self) -> None:
+        for _ in range(1 if len(self._residents) < 2 else 2):  # one may write to another
+            for resident in list(self._residents):
+                if not resident.settle(PATIENCE):
+                    message = (
+                        f"still at work after {PATIENCE:g} s: {', '.join(resident.busy())}; if a"
+                        " handler waits for this test, let it go on first, or call"
+                        " clock.advance(seconds, settle=False)"
+                    )
+                    raise Deadlock(message)
+
     def _skip_once(self) -> None:
         moment = self._next(None)
         if moment is None:
@@ -177,7 +186,7 @@ class SkippingClock(VirtualClock):
         """Return the next moment at which something is due, by the monotonic scale."""
         with self._lock:
             moments = [each.when for each in self._heap.pending() if not each.routine]
-        moments += [moment for moment, _ in self._later() if math.isfinite(moment)]
+        moments += [moment for moment, _ in self._later()]
         moment = min(moments, default=None)
         return None if moment is None or (end is not None and moment > end) else moment
 
@@ -185,25 +194,18 @@ class SkippingClock(VirtualClock):
         """Return what systems have to do that is in no delayed call yet, by the monotonic scale."""
         apart = self.now() - self.monotonic()
         found = [each.next_due() for each in list(self._residents)]
-        return [(each[0] - apart, each[1]) for each in found if each is not None]
+        return [(each[0] - apart, each[1]) for each in found if each and math.isfinite(each[0])]
 
     def _jump(self, moment: float) -> None:
         """Move time to a moment, and make the calls that are due by then, housekeeping as well."""
         with self._lock:
-            moved = moment > self._now
             self._now = max(self._now, moment)
             due: list[DelayedCall] = []
             while (first := self._heap.due()) is not None and first <= self._now:
                 due.append(self._heap.take())
         for handle in due:
             run(handle)
-        if moved:
-            self.on_jump()
 
 
 def _shown(calls: list[DueCall]) -> str:
     return ", ".join(f"in {call.seconds:g} s {call.what}" for call in calls[:_TOLD])
-
-
-def _nothing() -> None:
-    """Have nobody to tell."""

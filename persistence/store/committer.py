@@ -99,6 +99,7 @@ class Committer:
         self._stuck_gates: list[Reply] = []
         self._answers: deque[Reply] = deque()  # due; touched by whoever holds the baton
         self._held = False
+        self._arranged = True  # the observer was told why
         self.refusing: Exception | None = None
         """Why nobody may wait for a commit now, since ``fail_waiting`` and until ``resume``."""
         self._closing = False
@@ -139,8 +140,8 @@ class Committer:
 
     @property
     def held(self) -> bool:
-        """Whether a batch failed, and nothing is written before ``resume()``."""
-        return self._held
+        """Whether a batch failed, and nothing is written before ``resume()``; that is arranged."""
+        return self._held and self._arranged
 
     def backlog(self) -> int:
         """Return how many commits are not durable yet."""
@@ -261,7 +262,7 @@ class Committer:
                 lambda: (
                     self.durable >= wanted
                     or self.dead is not None
-                    or (self._held and not while_held)
+                    or (self.held and not while_held)
                 ),
                 timeout,
             )
@@ -518,12 +519,14 @@ class Committer:
             if isinstance(error, StoreUnavailable):
                 error.location = error.location or self._store.location
             # Before anybody is told: the observer arranges ``resume()``, which must come after.
-            self._held = True
-            with self._lock:
-                self._settled.notify_all()  # who flushes with a time limit looks again
+            self._arranged, self._held = False, True
             if not isinstance(error, StoreUnavailable):
                 self.abort(error)
             self._tell(self._observer.failed, error, len(batch.commits))
+            # And then: who waits for a failure, to move a clock, finds the next attempt in there.
+            self._arranged = True
+            with self._lock:
+                self._settled.notify_all()
         except BaseException:
             self._held = False  # nobody may have arranged another attempt
             self.wake()
