@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .golden import Golden
     from .kit import Kit, LeftBehind
     from .leaks import LeakWatch
+    from .machine import AgentMachine, arguments
     from .migrations import assert_migrates, assert_round_trip
     from .outside import Outside, OutsideCall
     from .runlog import LoggedSignal, LoggedTurn
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from .watch import AgentWatch
 
 __all__ = [
+    "AgentMachine",
+    "arguments",
     "AgentWatch",
     "FaultyStore",
     "Golden",
@@ -60,6 +63,8 @@ __all__ = [
 ]
 
 _HOMES: Final = {
+    "AgentMachine": ".machine",
+    "arguments": ".machine",
     "AgentWatch": ".watch",
     "FaultyStore": ".stores",
     "Golden": ".golden",

@@ -60,7 +60,7 @@ class Kit(contextlib.AbstractContextManager["Kit"]):
         self._stand_ins: list[StandIn] = []
         self._files = contextlib.ExitStack()
         self.log = RunLog(self.clock.now, self._owns)
-        """What has happened so far: turns, signals, faults, jumps of time."""
+        """What has happened so far: turns, signals, faults, crashes."""
         self._world = OutsideWorld(self._owns)
         self._watch: LeakWatch | None = None
 

@@ -1,4 +1,4 @@
-"""The world outside: calls that agents make by ``self.outside(name, ...)``, recorded and answered."""
+"""The world outside: calls that agents make by ``self.outside``, recorded and answered."""
 
 from __future__ import annotations
 

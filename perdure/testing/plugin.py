@@ -30,7 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--golden-update",
         action="store_true",
-        help="write golden files (of the versions of today; those of others stay) and snapshots anew",
+        help="write golden files of the versions of today, and snapshots, anew",
     )
 
 

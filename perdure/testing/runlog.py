@@ -1,4 +1,4 @@
-"""What happened in a test, line by line: turns as they committed, signals, faults, jumps of time."""
+"""What happened in a test, line by line: turns as they committed, signals, faults, crashes."""
 
 from __future__ import annotations
 

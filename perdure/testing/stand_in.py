@@ -33,7 +33,7 @@ class ProbeAgent(Agent[ProbeState]):
 
     def on_receive(self, message: object) -> object:
         """Be replaced by the probe that listens."""
-        raise ConfigurationError(f"{self} is written to, and no probe of this test has that name")
+        raise ConfigurationError(f"{self} was sent {message!r}, and no probe of this test listens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,8 @@ class Received:
     kwargs: dict[str, Any]
     asked: bool
     """Whether somebody waits for a reply."""
-    _reply: concurrent.futures.Future[object] | None = field(repr=False, compare=False)
+    reply: concurrent.futures.Future[object] | None = field(repr=False, compare=False)
+    """What the test's reply goes to."""
 
     @property
     def message(self) -> Any:  # noqa: ANN401 - whatever was sent
@@ -108,8 +109,8 @@ class StandIn:
     ) -> Received:
         """Return the next message, which must be this one; time passes for it, up to ``within``.
 
-        ``what`` is a method of the class, with the arguments if any are given, or for ``on_receive``
-        a class, or a message that is equal. AssertionError for another message, or for none.
+        ``what`` is a method of the class, with the arguments if any are given, or for
+        ``on_receive`` a class, or a message that is equal. AssertionError for another message, or for none.
         """
         if not self._clock.within(within, lambda: bool(self._queue)):
             said = f"{_named(what)} was not received within {within:g} s"
@@ -133,13 +134,13 @@ class StandIn:
         self._clock.settle()
         with self._lock:
             asking = self._asking.popleft() if self._asking else None
-        if asking is None or asking._reply is None:
+        if asking is None or asking.reply is None:
             raise AssertionError(f"nobody waits for a reply; {self._so_far()}")
-        self._waits.pop(asking._reply)()  # before: or who settles would take it for waiting still
+        self._waits.pop(asking.reply)()  # before: or who settles would take it for waiting still
         if isinstance(value, BaseException):
-            asking._reply.set_exception(value)
+            asking.reply.set_exception(value)
         else:
-            asking._reply.set_result(value)
+            asking.reply.set_result(value)
         self._clock.settle()
 
     def answer(self, **answers: object) -> None:

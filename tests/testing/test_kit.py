@@ -256,7 +256,7 @@ def test_a_store_that_fails_comes_back(kit: Kit) -> None:
         assert placing.get() == "placed"
     kit.store.fill()
     kit.agent(Order, "b").cast(Order.place)
-    with pytest.raises(AssertionError, match="was not received|nothing of it|status is stored as"):
+    with pytest.raises(AssertionError, match="status is stored as"):
         assert_durable(kit.agent(Order, "b"), status="placed")
     kit.clock.advance(120.0)
     assert "breaker_opened" in [each.name for each in kit.log.signals()]

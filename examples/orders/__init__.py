@@ -1,0 +1,1 @@
+"""Orders, stock and payments with a flaky bank, and the complete lifecycle tests of them."""
