@@ -118,9 +118,7 @@ class PaymentState(State):
 class Payments(Agent[PaymentState]):
     """Speaks with the bank, which is down at times: five attempts, then the order is refused."""
 
-    restarts = RestartPolicy(
-        attempts=5, backoff=Backoff(first=30.0, longest=600.0)
-    )
+    restarts = RestartPolicy(attempts=5, backoff=Backoff(first=30.0, longest=600.0))
 
     def pay(self, order: str, cents: int) -> None:
         """Take the money; the key is the order's, so that a second attempt takes nothing."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .leaks import LeakWatch
     from .machine import AgentMachine, arguments
     from .migrations import assert_migrates, assert_round_trip
-    from .outside import Outside, OutsideCall
+    from .outside import MadeCall, Outside
     from .runlog import LoggedSignal, LoggedTurn
     from .schemas import stored_schemas
     from .snapshots import Snapshots, assert_snapshot, snapshot
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AgentMachine",
-    "arguments",
     "AgentWatch",
     "FaultyStore",
     "Golden",
@@ -41,13 +40,14 @@ __all__ = [
     "LeftBehind",
     "LoggedSignal",
     "LoggedTurn",
+    "MadeCall",
     "Outside",
-    "OutsideCall",
     "ProbeAgent",
     "Received",
     "SkippingClock",
     "Snapshots",
     "StandIn",
+    "arguments",
     "assert_durable",
     "assert_exactly_once",
     "assert_migrates",
@@ -64,7 +64,6 @@ __all__ = [
 
 _HOMES: Final = {
     "AgentMachine": ".machine",
-    "arguments": ".machine",
     "AgentWatch": ".watch",
     "FaultyStore": ".stores",
     "Golden": ".golden",
@@ -73,13 +72,14 @@ _HOMES: Final = {
     "LeftBehind": ".kit",
     "LoggedSignal": ".runlog",
     "LoggedTurn": ".runlog",
+    "MadeCall": ".outside",
     "Outside": ".outside",
-    "OutsideCall": ".outside",
     "ProbeAgent": ".stand_in",
     "Received": ".stand_in",
     "SkippingClock": ".clock",
     "Snapshots": ".snapshots",
     "StandIn": ".stand_in",
+    "arguments": ".machine",
     "assert_durable": ".assertions",
     "assert_exactly_once": ".assertions",
     "assert_migrates": ".migrations",

@@ -19,7 +19,7 @@ from ..persistence.state.state import State
 from ..persistence.state.tracker import StateTracker
 from ..persistence.upkeep.states import CopyReader, StateCopy, States
 from ..system import AgentSystem
-from .outside import Outside, OutsideCall
+from .outside import MadeCall, Outside
 
 _ABSENT: Final = object()
 _TOLD: Final = 5
@@ -82,7 +82,7 @@ def assert_restores(agent: AgentRef[Any]) -> None:
 
 
 def assert_exactly_once(
-    outside: Outside, *, by: Callable[[OutsideCall], Hashable] | None = None
+    outside: Outside, *, by: Callable[[MadeCall], Hashable] | None = None
 ) -> None:
     """Have nothing been done twice outside, and something at all, or AssertionError.
 

@@ -110,7 +110,9 @@ class AgentMachine(RuleBasedStateMachine):
         self.passed(seconds)
 
 
-def arguments(method: Callable[..., Any], **given: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+def arguments(
+    method: Callable[..., Any], **given: st.SearchStrategy[Any]
+) -> st.SearchStrategy[Any]:
     """Return a strategy of the arguments of a message, by the annotations of its method.
 
     As dictionaries: ``ref.cast(Order.place, **drawn)``. ``given`` are strategies for some of them.

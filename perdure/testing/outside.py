@@ -18,7 +18,7 @@ _REAL: Final = object()
 
 
 @dataclass(frozen=True, slots=True)
-class OutsideCall:
+class MadeCall:
     """A call that an agent has made outside."""
 
     agent: str
@@ -51,7 +51,7 @@ class Outside:
         self._answer = answer
         self._crash = crash
         self._lock = threading.Lock()
-        self.calls: list[OutsideCall] = []
+        self.calls: list[MadeCall] = []
         """The calls so far, failed ones as well."""
         self._failing: tuple[BaseException | type[BaseException], int] | None = None
         self._losing = 0
@@ -88,11 +88,11 @@ class Outside:
         """Answer every call again."""
         self._failing, self._losing, self._crash_in = None, 0, 0
 
-    def effects(self) -> list[OutsideCall]:
+    def effects(self) -> list[MadeCall]:
         """Return the calls that have had an effect."""
         return [call for call in list(self.calls) if call.done]
 
-    def twice(self, by: Callable[[OutsideCall], Hashable] | None = None) -> dict[Hashable, int]:
+    def twice(self, by: Callable[[MadeCall], Hashable] | None = None) -> dict[Hashable, int]:
         """Return what was done more than once, by its turn, or by what ``by`` says of a call."""
         key = by or (lambda call: f"{call.agent}, {call.turn}")
         counted = Counter(key(call) for call in self.effects())
@@ -152,9 +152,7 @@ class Outside:
             _, number = self._turns.get(id(turn), (turn, 0))
             self._turns[id(turn)] = (turn, number + 1)
             which = said if number == 0 else f"{said}, call {number + 1}"
-            self.calls.append(
-                OutsideCall(str(agent), which, args, kwargs, agent.now(), done, error)
-            )
+            self.calls.append(MadeCall(str(agent), which, args, kwargs, agent.now(), done, error))
 
 
 def _turn_of(turn: Any) -> str:  # noqa: ANN401 - a Turn, or None behind it
