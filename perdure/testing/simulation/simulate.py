@@ -1,0 +1,195 @@
+"""``@simulate``: a test that is run under many seeds, and says which of them fails, and how."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from ...actors.agent.agent import Agent
+from ...persistence.errors import ConfigurationError
+from .run import Crash, Result, Run, Setting, Simulation
+from .shrinking import shrunk
+
+Crashes = Literal["never", "somewhere", "everywhere"]
+_CRASHES: Final = ("never", "somewhere", "everywhere")
+PARAMETER: Final = "sim"
+"""The parameter of a test that gets the Simulation."""
+_TOLD: Final = 40
+"""Lines of a log that are shown."""
+
+
+class SimulationFailed(AssertionError):  # noqa: N818 - says what happened
+    """A scenario fails under a seed; the cause is what it raised.
+
+    Attributes:
+        seed: what ``--perdure-seed`` takes to run it again.
+        switches: the changes of threads by which it fails, as far as they could be reduced.
+    """
+
+    def __init__(self, seed: str, switches: int, message: str) -> None:
+        super().__init__(message)
+        self.seed = seed
+        self.switches = switches
+
+
+@dataclass(slots=True)
+class Chosen:
+    """The one seed that is to be run, by the option of pytest; "" for all."""
+
+    seed: str = ""
+
+
+CHOSEN: Final = Chosen()
+
+
+def simulate(
+    *,
+    agents: Sequence[type[Agent[Any]]],
+    seeds: int | Sequence[int] = 100,
+    crash: Crashes = "somewhere",
+    faults: bool = True,
+    patience: float = 3600.0,
+) -> Callable[[Callable[..., object]], Callable[..., None]]:
+    """Run a test under many seeds, each of which decides all that is left to chance.
+
+    The test takes a Simulation as ``sim``; all its other parameters are pytest's. Everything that
+    happens in a run is done by one thread at a time, in an order that the seed draws: workers, the
+    thread that saves, timers, async handlers, threads of the test. Time is the run's own and passes
+    when nobody has anything to do. A test that fails names its seed, and as few changes of threads
+    as make it fail; ``--perdure-seed`` runs that one again.
+
+    Args:
+        agents: the agent classes.
+        seeds: how many seeds, or which.
+        crash: ``"never"``; ``"somewhere"``: where each seed says; ``"everywhere"``: each seed once
+            without, then once after each write of the store and once between each and the next.
+            After a crash the system is opened again on what was durable, and the checks of
+            ``sim.always`` are made when it is idle.
+        faults: writes may be slow, or fail a few times before they are made or after.
+        patience: seconds of the run's time the test may wait for one thing.
+    """
+    if crash not in _CRASHES:
+        message = f"simulate(crash={crash!r}): one of {', '.join(_CRASHES)}"
+        raise ConfigurationError(message)
+    chosen = range(seeds) if isinstance(seeds, int) else seeds
+
+    def decorate(function: Callable[..., object]) -> Callable[..., None]:
+        signature = inspect.signature(function)
+        if PARAMETER not in signature.parameters:
+            message = f"{function.__qualname__} needs a parameter `{PARAMETER}`, its Simulation"
+            raise ConfigurationError(message)
+
+        @functools.wraps(function)
+        def test(*args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - pytest's fixtures
+            bound = without.bind(*args, **kwargs)
+
+            def scenario(simulation: Simulation) -> None:
+                function(**bound.arguments, **{PARAMETER: simulation})
+
+            Sweep(Setting(scenario, agents, patience, faults), crash).run(chosen, CHOSEN.seed)
+
+        others = [p for name, p in signature.parameters.items() if name != PARAMETER]
+        without = signature.replace(parameters=others)
+        vars(test)["__signature__"] = without
+        return test
+
+    return decorate
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One run to be made: a seed, and where it crashes."""
+
+    name: str
+    seed: int
+    crash: Crash = Crash()
+    again: bool = False
+
+
+class Sweep:
+    """All runs of a scenario, until one fails."""
+
+    def __init__(self, setting: Setting, crash: Crashes) -> None:
+        """Run ``setting`` with crashes as ``crash`` says."""
+        self._setting = setting
+        self._crash = crash
+        self._measured: Result | None = None
+        self.runs = 0
+        """How many were made."""
+
+    def run(self, seeds: Sequence[int], only: str = "") -> None:
+        """Run each seed, or only the trial of a name; SimulationFailed for the first that fails."""
+        if only:
+            seeds = [int(only.partition("@")[0])]
+        for trial in (trial for seed in seeds for trial in self._trials(seed)):
+            if not only or trial.name == only:
+                result = self._one(trial)
+                if result.fault is not None:
+                    raise self._told(trial, result) from result.fault
+
+    def _one(self, trial: Trial, decisions: Mapping[int, int] | None = None) -> Result:
+        self.runs += 1
+        run = Run(
+            self._setting, trial.seed, crash=trial.crash, decisions=decisions, again=trial.again
+        )
+        return run.result()
+
+    def _trials(self, seed: int) -> Iterator[Trial]:
+        name = str(seed)
+        if self._crash == "never":
+            yield Trial(name, seed)
+        elif self._crash == "somewhere":
+            yield self._somewhere(seed)
+        else:
+            yield Trial(name, seed)
+            whole = self._one(Trial(name, seed))
+            yield from everywhere(seed, whole)
+
+    def _somewhere(self, seed: int) -> Trial:
+        """Draw a step at which a run crashes, among about as many as a whole one has."""
+        if self._measured is None:
+            self._measured = self._one(Trial("0", 0))
+        whole, chance = self._measured, random.Random(f"{seed} crash")  # noqa: S311
+        step = chance.randrange(whole.begun, int(1.2 * whole.ended) + 1)
+        return Trial(str(seed), seed, Crash(step=step), again=True)
+
+    def _told(self, trial: Trial, result: Result) -> SimulationFailed:
+        fault = result.fault
+        assert fault is not None
+
+        def fails(decisions: Mapping[int, int]) -> bool:
+            return type(self._one(trial, decisions).fault) is type(fault)
+
+        few = shrunk(result.decisions, fails) if fails(result.decisions) else result.decisions
+        told = self._one(trial, few)
+        lines = [
+            f"fails under seed {trial.name}: {type(fault).__name__}: {fault}",
+            f"again: pytest --perdure-seed={trial.name}",
+            f"{len(few)} changes of threads are left of {len(result.decisions)}; the end of the run:",
+            *told.log[-_TOLD:],
+        ]
+        return SimulationFailed(trial.name, len(few), "\n".join(lines))
+
+
+def everywhere(seed: int, whole: Result) -> Iterator[Trial]:
+    """Give a run for each place where one that went well could have crashed.
+
+    Each write of the scenario, and a step between each and the next, drawn by the seed.
+    """
+    chance = random.Random(f"{seed} places")  # noqa: S311
+    places, last = [], whole.begun
+    for number, step in enumerate([*whole.writes, whole.ended], 1):
+        if step < whole.begun:
+            continue
+        if step > whole.ended:
+            break
+        places.append(Crash(step=chance.randint(min(last + 1, step), step)))
+        if number <= len(whole.writes):
+            places.append(Crash(write=number))
+        last = step
+    for number, crash in enumerate(places, 1):
+        yield Trial(f"{seed}@{number}", seed, crash)
