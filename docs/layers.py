@@ -54,6 +54,7 @@ ROOMS: Final = (
     "perdure/rehearsal",
     "perdure/service",
     "perdure",
+    "perdure/testing/simulation",
     "perdure/testing",
     "perdure/cli/terminal",
     "perdure/cli/commands",

@@ -9,7 +9,9 @@ MOST_RUNS: Final = 150
 """Runs that may be tried."""
 
 
-def shrunk(decisions: Mapping[int, int], fails: Callable[[Mapping[int, int]], bool]) -> dict[int, int]:
+def shrunk(
+    decisions: Mapping[int, int], fails: Callable[[Mapping[int, int]], bool]
+) -> dict[int, int]:
     """Return as few of some decisions as still fail, as far as ``MOST_RUNS`` go (ddmin).
 
     Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", 2002.
