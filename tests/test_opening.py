@@ -78,7 +78,7 @@ STEPS: list[tuple[Any, str]] = [
     (Runtime, "start"),
     (Dispatcher, "start"),
     (TimerService, "start"),
-    (Agenda, "count"),
+    (Agenda, "begin"),
     (Dispatcher, "submit"),
     (Attendant, "start"),
     (SystemClock, "start"),
