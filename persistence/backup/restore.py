@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from ..errors import BackupDamaged, BackupFailed, ConfigurationError
+from ..errors import BackupDamaged, ConfigurationError
 from ..secrets.keys import KeyProvider
 from ..sqlite.place import BESIDE
 from .content import page_map, pages_in
@@ -101,8 +101,9 @@ def _runs(pages: Iterable[tuple[int, bytes]], size: int) -> Iterator[tuple[int, 
 
 
 def _write(file: int, data: bytes, place: int) -> None:
-    if os.pwrite(file, data, place) != len(data):
-        raise BackupFailed(f"the disk took only a part of the pages at byte {place:,}")
+    done = 0
+    while done < len(data):  # a disk that takes a part says at the next try why not more
+        done += os.pwrite(file, data[done:], place + done)
 
 
 def _compare(file: int, wanted: PageMap, name: str, manifest: Manifest, tell: Progress) -> None:
