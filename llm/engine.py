@@ -292,7 +292,7 @@ class Engine:
 
     async def priced(self, body: Callable[[], Awaitable[Any]]) -> Any:  # noqa: ANN401 - JSON
         """Return an answer as it is stored, with what it has cost."""
-        payload = await body()
+        payload = await _held(body())
         answer = slim(payload)
         cost = self._cost(payload)
         return {**answer, "cost": cost} if cost else answer
@@ -360,9 +360,24 @@ async def _called(tool: Tool, job: Job, args: dict[str, Any]) -> Any:  # noqa: A
     if call is not None and call.compensate:
         function, me = getattr(job.kind, call.compensate), [AgentBeside(job.agent)]
     if inspect.iscoroutinefunction(function):
-        return await function(*me, **args)
-    result = await asyncio.to_thread(function, *me, **args)
-    return await result if inspect.isawaitable(result) else result
+        return await _held(function(*me, **args))
+    return await _held(asyncio.to_thread(_made, function, *me, **args))
+
+
+async def _held(call: Awaitable[Any]) -> Any:  # noqa: ANN401 - the call's
+    """Await a call; what would end the event loop, and every agent with it, becomes an error."""
+    try:
+        return await call
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise RuntimeError(f"it raised {error!r}, which ends no process here") from error
+
+
+def _made(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the tool's
+    """Call a function in a thread; a future holds no more than errors."""
+    try:
+        return function(*args, **kwargs)
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise RuntimeError(f"it raised {error!r}, which ends no process here") from error
 
 
 def _limit(request: ModelRequestContext, left: int, context: int) -> None:

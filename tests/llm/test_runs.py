@@ -107,6 +107,16 @@ class Desk(ThinkingAgent[DeskState]):
         return self.state.notes
 
     @tool(effect="safe")
+    def leave(self, order: str) -> str:
+        """End everything."""
+        raise SystemExit(3) if order == "exit" else KeyboardInterrupt
+
+    @tool(effect="safe")
+    async def leave_async(self, order: str) -> str:
+        """End everything, from the loop."""
+        raise SystemExit(3) if order == "exit" else KeyboardInterrupt
+
+    @tool(effect="safe")
     def ask(self, order: str) -> str:
         """Ask a person."""
         raise AssertionError(order)
@@ -185,6 +195,16 @@ def test_a_tool_in_a_turn_is_all_or_nothing() -> None:
         assert "no such order" in said
         notes, _, tallies = desk.call(Desk.facts).get()
         assert (notes, tallies["tool/note"].failures) == (0, 1)
+
+
+@pytest.mark.parametrize("order", ["exit", "interrupt"])
+def test_a_tool_ends_no_process(order: str) -> None:
+    """A tool that calls for the end of the process has failed; the loop of all agents goes on."""
+    with AgentSystem.open("memory://", agents=[Desk]) as system:
+        desk = system.agent(Desk, "one")
+        for name in ("leave", "leave_async"):
+            assert "ends no process" in desk.call(Desk.think, f"{name} {order}").get()
+        assert desk.call(Desk.think, "refund 17").get() == "refund 17: ['refunded 17']"
 
 
 def test_a_tool_beside_the_turns_has_no_state() -> None:
