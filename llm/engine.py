@@ -216,7 +216,8 @@ class _Tools(FunctionToolset[Any]):
             async with asyncio.timeout(declared.limit):
                 return await _called(declared, job, args)
         except TimeoutError as error:
-            raise ToolFailed(f"{name} took longer than {declared.limit} seconds") from error
+            told = f"{name} took longer than {declared.limit} seconds, and may be done all the same"
+            raise ToolFailed(told) from error
         except _OURS:
             raise
         except Exception as error:

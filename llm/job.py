@@ -14,7 +14,7 @@ import msgspec
 
 from ..actors.talk.reference import AgentRef
 from ..hooks.points import MODELS, TOOLS
-from ..persistence.errors import HookCancelled
+from ..persistence.errors import HookCancelled, RunFailed
 from .failures import failure
 from .ledger import RunLedger, StepVerdict
 from .records import FAILED, MODEL, TOOL, Run, StepPlace, Usage
@@ -129,16 +129,18 @@ class Job:
         other: Any = tool.agent
         ref = self.agent.system.agent(other, tool.key or self.ref.key)
         budget = other.budget.within(self._budget.left(self.used))
+        answer = ref.call(other.think, prompt, run=call.key, budget=budget)
         try:
-            return await ref.call(other.think, prompt, run=call.key, budget=budget)
+            await answer
+        except RunFailed:
+            pass  # raised behind the look at what it has used
         except asyncio.CancelledError:
             if not self._home.work_closes():
                 ref.cast(other.cancel_run, call.key, f"{self.ref} has cancelled its run {self.run}")
             raise
-        finally:
-            if not self._home.work_closes():
-                found = await ref.call(other.run_status, call.key)
-                self.used_by_tools[call.call] = found.spent
+        found = await ref.call(other.run_status, call.key)
+        self.used_by_tools[call.call] = found.spent
+        return answer.get()
 
     def says(self, request: Request, parts: list[Any], instructions: str) -> None:
         """Take note of what is said to the model with its next call."""

@@ -123,8 +123,19 @@ class RunKeeper(Agent[S], Generic[S]):
     def on_start(self) -> None:
         """Go on with the run at which the agent was; a subclass's own comes behind this."""
         current = self.state.current
-        if current and self.state.runs[current].status == "running":
+        if not current:
+            return
+        if not runs_of(self.system).has(self.kind, self.key, current):
+            self._leave_runs()
+        elif self.state.runs[current].status == "running":
             self._home.begin_beside(current, self._work(current), again=False)
+
+    def _leave_runs(self) -> None:
+        """End the runs that came with a state of another agent: that goes on with them."""
+        why = "it goes on in the agent from which this one was forked"
+        open_runs = [each.id for each in self.state.runs.values() if not each.over]
+        for run in sorted(open_runs, key=lambda each: each == self.state.current):
+            self._end_run(run, "cancelled", None, why)
 
     def go_on(self) -> None:
         """Be woken, so that ``on_start`` runs, where an earlier process was at a run."""

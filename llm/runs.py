@@ -62,6 +62,11 @@ class Runs:
         self._rows = Rows(office, SCOPE)
         self._readers: dict[tuple[str, str, str], list[_Reader]] = {}
 
+    def has(self, kind: str, key: str, run: str) -> bool:
+        """Tell whether the index has a run, as the turn under way sees it."""
+        place = place_of(kind, key, run)
+        return self._office.run(lambda unit: self._rows.look(unit, place) is not None)
+
     def tell(self, kind: str, key: str, run: str, text: str = "") -> None:
         """Tell those who read a run of a piece of text, or of a new step."""
         for reader in self._readers.get((kind, key, run), ()):

@@ -37,6 +37,8 @@ class Beside:
         self._home = home
         self._changed = threading.Condition()
         self._running: dict[_Place, Callable[[], None]] = {}
+        self._pausing: list[Callable[[], None]] = []
+        """Wakes the work that waits for its time."""
         self._next: dict[_Place, tuple[Work, Context]] = {}
         self._waiting: dict[_Place, list[tuple[Future[Any], bool]]] = {}
         self.closing = False
@@ -86,12 +88,18 @@ class Beside:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(over.set)
 
-        self._home.agenda.later(seconds, wake, what)
-        await over.wait()
+        self._pausing.append(wake)
+        self._home.agenda.later(0.0 if self.closing else seconds, wake, what)
+        try:
+            await over.wait()
+        finally:
+            self._pausing.remove(wake)
 
     def drain(self, seconds: float) -> bool:
         """Let the steps end that have begun; what has more steps goes on in the next process."""
         self.closing = True
+        for wake in list(self._pausing):
+            wake()
         with self._changed:
             return self._changed.wait_for(lambda: not self._running, seconds)
 

@@ -12,7 +12,7 @@ from pydantic_ai.exceptions import ModelHTTPError
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
-from perdure import AgentSystem, VirtualClock
+from perdure import AgentSystem, Durability, VirtualClock
 from perdure.lifecycle.backoff import Backoff
 from perdure.llm.agent import ThinkingAgent
 from perdure.llm.records import Budget, Run, RunStep, RunWait, Tally, ThinkingState
@@ -250,6 +250,37 @@ def test_a_stopped_agent_thinks_no_more_until_it_is_needed() -> None:
         assert desk.describe().status == "stopped"
         until(lambda: status(system, "r").status == "waiting")
         assert status(system, "r").waiting[0].why == "in doubt"
+
+
+def test_a_fork_leaves_the_run_to_the_agent_that_it_was_forked_from() -> None:
+    """A fork knows what was said, and makes no step of a run that is not its own."""
+    GATES["17"] = threading.Event()
+    with AgentSystem.open("memory://", agents=[Desk]) as system:
+        desk = system.agent(Desk, "one")
+        reply = desk.call(Desk.think, "refund 17", run="r")
+        later = desk.call(Desk.think, "note 18", run="later")
+        until(lambda: EVENTS == ["refund 17 1"])
+        other = system.fork(desk, "two")
+        assert other.call(Desk.run_status, "r").get().status == "cancelled"
+        assert other.call(Desk.think, "hello").get() == "hello!"
+        GATES["17"].set()
+        assert (reply.get(), later.get()) == ("refund 17: ['refunded 17']", "note 18: [1]")
+        assert EVENTS == ["refund 17 1"]
+        assert faults(messages_of(other.call(Desk.steps).get())) == []
+
+
+@pytest.mark.parametrize("durability", [Durability.VOLATILE, Durability.SNAPSHOT])
+def test_runs_of_agents_that_are_not_saved_with_each_turn(durability: Durability) -> None:
+    """An agent that opts out of durability thinks as any other; nothing is left of its runs."""
+    name = str(durability)
+    body = {"durability": durability, "kind": f"Light{name[-3:]}"}
+    kind: type[Desk] = type("Light", (Desk,), body)
+    with AgentSystem.open("memory://", agents=[kind]) as system:
+        desk = system.agent(kind, "one")
+        assert desk.call(kind.think, "refund 17").get() == "refund 17: ['refunded 17']"
+        assert desk.call(kind.think, "note 18").get() == "note 18: [1]"
+        assert system.idle(DEADLINE)
+        assert system.runs.list() == []
 
 
 def test_a_deleted_agent_has_no_runs() -> None:
