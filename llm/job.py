@@ -180,9 +180,9 @@ class Job:
                 failures += 1
                 if failures >= self.kind.attempts or not passes(error):
                     raise
-                await self._home.pause_beside(
-                    self.kind.backoff.delay(failures, _JITTER), f"{self.ref} calls its model again"
-                )
+                pause = self.kind.backoff.delay(failures, _JITTER)
+                what = f"{self.ref} calls its model again"
+                await self._home.pause_beside(self.run, pause, what)
             else:
                 self._end(place, payload, started, Usage.of(payload))
                 return payload

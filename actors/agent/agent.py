@@ -78,7 +78,7 @@ class Home(Protocol):
         """Cancel such work when the current turn commits."""
         ...
 
-    def pause_beside(self, seconds: float, what: str) -> Awaitable[None]:
+    def pause_beside(self, name: str, seconds: float, what: str) -> Awaitable[None]:
         """Wait in work beside the turns, on the system's clock; ``what`` comes then."""
         ...
 

@@ -98,8 +98,8 @@ class WorkBeside(Protocol):
         """Cancel the work of an agent that stops; with an error tell it to those who wait."""
         ...
 
-    def pause(self, seconds: float, what: str) -> Awaitable[None]:
-        """Wait on the system's clock; ``what`` tells people what comes then."""
+    def pause(self, cell: AgentCell, name: str, seconds: float, what: str) -> Awaitable[None]:
+        """Wait in a piece of work on the system's clock; ``what`` tells people what comes then."""
         ...
 
     def follow(self, cell: AgentCell, turn: Turn, sequence: int) -> None:

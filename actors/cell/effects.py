@@ -61,9 +61,9 @@ class CellHome:
         """Cancel work beside the turns when the turn commits."""
         self._turn().wants().ends.append(name)
 
-    def pause_beside(self, seconds: float, what: str) -> Awaitable[None]:
+    def pause_beside(self, name: str, seconds: float, what: str) -> Awaitable[None]:
         """Wait in work beside the turns, on the system's clock; ``what`` comes then."""
-        return self._cell.home.beside.pause(seconds, what)
+        return self._cell.home.beside.pause(self._cell, name, seconds, what)
 
     def work_closes(self) -> bool:
         """Tell whether work beside the turns is to begin nothing more: the system closes."""

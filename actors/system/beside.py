@@ -80,17 +80,20 @@ class Beside:
             assert error is not None
             future.fail(error)
 
-    async def pause(self, seconds: float, what: str) -> None:
-        """Wait on the system's clock; ``what`` tells people what comes then."""
-        loop, over = asyncio.get_running_loop(), asyncio.Event()
+    async def pause(self, cell: AgentCell, name: str, seconds: float, what: str) -> None:
+        """Wait in the work ``name`` on the system's clock; ``what`` tells people what comes."""
+        loop, over, place = asyncio.get_running_loop(), asyncio.Event(), _place(cell, name)
+        agenda = self._home.agenda
 
         def wake() -> None:
-            if not loop.is_closed():
+            if wake in self._pausing and not loop.is_closed():
+                agenda.begin(place)
                 loop.call_soon_threadsafe(over.set)
 
         self._pausing.append(wake)
-        self._home.agenda.later(0.0 if self.closing else seconds, wake, what)
         try:
+            agenda.later(0.0 if self.closing else seconds, wake, what)
+            agenda.end(place)  # until then it is work that waits for its time, and nothing else
             await over.wait()
         finally:
             self._pausing.remove(wake)

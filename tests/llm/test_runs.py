@@ -21,6 +21,7 @@ from perdure.llm.transcript import Transcript
 from perdure.persistence.errors import (
     AgentDeleted,
     ConfigurationError,
+    Deadlock,
     RunFailed,
     SystemClosed,
     UnknownRun,
@@ -540,6 +541,28 @@ def test_a_model_is_called_again_when_its_provider_recovers() -> None:
         steps = desk.call(Flaky.steps).get()
         assert [step.what for step in steps].count("failed") == 2
         assert faults(messages_of(steps)) == []
+
+
+def test_a_pause_before_another_call_is_time_that_a_test_advances() -> None:
+    """On a clock that stands still a run waits for it, the system says so, and a close ends it."""
+    clock, failures = VirtualClock(), [ModelHTTPError(503, "m"), ModelHTTPError(503, "m")]
+
+    class Flaky(Desk):
+        model = flaky(list[Exception](failures))
+        backoff = Backoff(5.0, 1.0, 5.0, 0.0)
+
+    store = MemoryStore()
+    with AgentSystem.open(store, agents=[Flaky], clock=clock) as system:
+        desk = system.agent(Flaky, "one")
+        desk.cast(Flaky.think, "go", run="r")
+        with pytest.raises(Deadlock, match="calls its model again"):
+            system.idle()
+        clock.advance(5)
+        with pytest.raises(Deadlock, match="calls its model again"):
+            system.idle()
+    with AgentSystem.open(store, agents=[Flaky], clock=clock) as system:
+        assert system.agent(Flaky, "one").call(Flaky.think, "", run="r").get() == "at last"
+        assert system.idle(DEADLINE)
 
 
 def test_what_a_provider_refuses_for_good_ends_the_run() -> None:
