@@ -35,8 +35,7 @@ def _late(details: OutcomeDetails) -> None:
 def fill(path: Path) -> None:
     """Make the store: agents, mail, timers, letters, hooks, keys, patterns, sessions, ..."""
     work = Scope.workflow("w")
-    with AgentSystem.open(path, agents=[Desk, Asker], sync="process") as system:
-        system.agent(Asker, "one").call(Asker.pretend).get()
+    with AgentSystem.open(path, agents=[Desk], sync="process") as system:
         system.hooks.on("message.before", _guard, on="refuse", name="guard")
         system.hooks.on("message.after", _late, on="remind", name="late", deferred=True)
         emea = system.agent(Desk, "emea")
@@ -59,3 +58,9 @@ def fill(path: Path) -> None:
         system.artifacts.save("report", b"more bytes", sources=[first])
         system.sessions.create("done").complete()
         system.flush(DEADLINE)
+
+
+def think(path: Path) -> None:
+    """Add an agent that thinks, with runs that wait."""
+    with AgentSystem.open(path, agents=[Asker], sync="process", service=False) as system:
+        system.agent(Asker, "one").call(Asker.pretend).get()
