@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import types
 from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
@@ -341,15 +342,17 @@ class Engine:
         except (Suspended, Stopped):
             return
         except Over as error:
-            await job.end(None, [], str(error))
+            ending = job.end(None, [], str(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, the run has ended by it
-            await job.end(None, [], failure(error))
+            ending = job.end(None, [], failure(error))
         else:
             kind = _TEXT if job.sums_up else self._output
             output = kind.dump_python(result.output, mode="json")
             last = result.all_messages()[-1]
             tail = stored(last.parts, job.results) if isinstance(last, ModelRequest) else []
-            await job.end(output, tail)
+            ending = job.end(output, tail)
+        with contextlib.suppress(Stopped):
+            await ending
 
 
 async def _called(tool: Tool, job: Job, args: dict[str, Any]) -> Any:  # noqa: ANN401 - the tool's

@@ -221,7 +221,7 @@ class Job:
         except Exception as error:
             took = time.perf_counter() - started
             if not isinstance(error, Suspended | Stopped | Over):
-                await self.ref.call(self.kind.step_failed, place, failure(error), took)
+                await self._ask(self.kind.step_failed, place, failure(error), took)
             raise
 
     async def tool(self, called: Called, body: Callable[[], Awaitable[Any]]) -> Any:  # noqa: ANN401 - JSON
@@ -235,12 +235,12 @@ class Job:
 
     async def in_turn(self, name: str, call: str, args: Any) -> Any:  # noqa: ANN401 - by name; the tool's
         """Run a tool as a turn of its agent."""
-        return await self.ref.call(self.kind.run_tool, self._place(TOOL, call, name), args)
+        return await self._ask(self.kind.run_tool, self._place(TOOL, call, name), args)
 
     async def end(self, output: Any, tail: list[Any], error: str = "") -> None:  # noqa: ANN401 - JSON
         """Take down how the run has ended."""
         await self._settled()
-        await self.ref.call(self.kind.run_ends, self.run, output, tail, error)
+        await self._ask(self.kind.run_ends, self.run, output, tail, error)
 
     async def _tool(self, called: Called, body: Callable[[], Awaitable[Any]]) -> Any:  # noqa: ANN401 - JSON
         place, started = self._place(TOOL, called.call, called.name), time.perf_counter()
@@ -293,14 +293,20 @@ class Job:
         await self._settled()
         if self._home.work_closes():
             raise Stopped("the system closes")
-        verdict: StepVerdict = await self.ref.call(self.kind.step_begins, place, body)
+        verdict: StepVerdict = await self._ask(self.kind.step_begins, place, body)
         if verdict.answer not in ("go", "done"):
             _give_up(verdict)
         return verdict
 
     def _end(self, place: StepPlace, payload: Any, started: float, used: Usage) -> None:  # noqa: ANN401 - JSON
         took = time.perf_counter() - started
-        self._behind = self.ref.call(self.kind.step_done, place, payload, took, used)
+        self._behind = self._ask(self.kind.step_done, place, payload, took, used)
+
+    def _ask(self, method: Callable[..., Any], *args: object) -> Any:  # noqa: ANN401 - a Future
+        """Ask the agent, unless it was stopped: what it is asked would start it again."""
+        if self._home.work_is_left(self.run):
+            raise Stopped("its agent was stopped")
+        return self.ref.call(method, *args)
 
     async def _settled(self) -> None:
         behind, self._behind = self._behind, None

@@ -82,6 +82,10 @@ class Home(Protocol):
         """Wait in work beside the turns, on the system's clock; ``what`` comes then."""
         ...
 
+    def work_is_left(self, name: str) -> bool:
+        """Tell whether the agent has stopped, and is to hear no more of a piece of its work."""
+        ...
+
     def work_closes(self) -> bool:
         """Tell whether work beside the turns is to begin nothing more: the system closes."""
         ...

@@ -94,6 +94,10 @@ class WorkBeside(Protocol):
     closing: bool
     """Nothing more of it is to begin."""
 
+    def is_left(self, cell: AgentCell, name: str) -> bool:
+        """Tell whether the agent of a piece of work has stopped, and is to hear no more of it."""
+        ...
+
     def leave(self, cell: AgentCell, error: Exception | None) -> None:
         """Cancel the work of an agent that stops; with an error tell it to those who wait."""
         ...

@@ -65,6 +65,10 @@ class CellHome:
         """Wait in work beside the turns, on the system's clock; ``what`` comes then."""
         return self._cell.home.beside.pause(self._cell, name, seconds, what)
 
+    def work_is_left(self, name: str) -> bool:
+        """Tell whether the agent has stopped, and is to hear no more of a piece of its work."""
+        return self._cell.home.beside.is_left(self._cell, name)
+
     def work_closes(self) -> bool:
         """Tell whether work beside the turns is to begin nothing more: the system closes."""
         return self._cell.home.beside.closing

@@ -55,8 +55,9 @@ def stop(cell: AgentCell, activation: Activation, control: Control) -> None:
     if activation.started:
         run_hook(cell, activation, "on_stop")
     control.value = True
-    _change(cell, activation, status, "(stop)", control, signal=signals.agent_stopped)
+    # Before the reply: what the work says behind that would start the agent again.
     cell.home.beside.leave(cell, None)
+    _change(cell, activation, status, "(stop)", control, signal=signals.agent_stopped)
     cell.drop()
     cell.restarting = False
     cell.unhold(MailHold.PAUSED)

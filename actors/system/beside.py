@@ -39,6 +39,8 @@ class Beside:
         self._running: dict[_Place, Callable[[], None]] = {}
         self._pausing: list[Callable[[], None]] = []
         """Wakes the work that waits for its time."""
+        self._left: set[_Place] = set()
+        """Work that is cancelled, and has not noticed it yet."""
         self._next: dict[_Place, tuple[Work, Context]] = {}
         self._waiting: dict[_Place, list[tuple[Future[Any], bool]]] = {}
         self.closing = False
@@ -66,11 +68,16 @@ class Beside:
                 _answer(self._home.supervisor.committer, cell, future, value, error, edge=edge)
         turn.beside = None
 
+    def is_left(self, cell: AgentCell, name: str) -> bool:
+        """Tell whether the agent of a piece of work has stopped, and is to hear no more of it."""
+        return _place(cell, name) in self._left
+
     def leave(self, cell: AgentCell, error: Exception | None) -> None:
         """Cancel the work of an agent that stops; with an error tell it to those who wait."""
         with self._changed:
             places = [place for place in self._running if place[:2] == (cell.kind, cell.key)]
             waiting = [place for place in self._waiting if place[:2] == (cell.kind, cell.key)]
+            self._left |= set(places)
             told = [each for place in waiting for each in self._waiting[place]] if error else []
             for place in waiting if error else ():
                 del self._waiting[place]
@@ -123,7 +130,9 @@ class Beside:
             return
         with self._changed:
             if place in self._running:
-                if again:  # it is about to end, as the turn knows that began it again
+                if (
+                    again or place in self._left
+                ):  # it is about to end, as the turn knows that began it again
                     self._next[place] = (work, context)
                 return
             self._running[place] = _nothing
@@ -133,6 +142,7 @@ class Beside:
     def _ended(self, place: _Place, _result: object, error: BaseException | None) -> None:
         with self._changed:
             self._running.pop(place, None)
+            self._left.discard(place)
             again = self._next.pop(place, None)
             self._changed.notify_all()
         if again is not None:
