@@ -24,6 +24,26 @@ _Place = tuple[str, str, str]
 """The kind and key of an agent, and the name of its work."""
 
 
+class _Task:
+    """A piece of work that begins or has begun: may be cancelled before its start has returned."""
+
+    def __init__(self) -> None:
+        self._cancel: Callable[[], None] | None = None
+        self._cancelled = False
+
+    def started(self, cancel: Callable[[], None]) -> None:
+        """Take note of what cancels it."""
+        self._cancel = cancel  # first, then the look: cancel() does it the other way round
+        if self._cancelled:
+            cancel()
+
+    def cancel(self) -> None:
+        """Cancel it now, or as soon as it has started."""
+        self._cancelled = True
+        if self._cancel is not None:
+            self._cancel()
+
+
 class Beside:
     """Run what turns have begun, on the loop of the async handlers; keep who waits for it.
 
@@ -36,7 +56,7 @@ class Beside:
         """Work for the agents of a system."""
         self._home = home
         self._changed = threading.Condition()
-        self._running: dict[_Place, Callable[[], None]] = {}
+        self._running: dict[_Place, _Task] = {}
         self._pausing: list[Callable[[], None]] = []
         """Wakes the work that waits for its time."""
         self._left: set[_Place] = set()
@@ -128,16 +148,16 @@ class Beside:
         home = self._home
         if self.closing or home.hooks.played is not None:  # in a replay nothing goes on
             return
+        task = _Task()
         with self._changed:
             if place in self._running:
-                if (
-                    again or place in self._left
-                ):  # it is about to end, as the turn knows that began it again
+                # Of what is left or about to end, as the turn knows that began it again.
+                if again or place in self._left:
                     self._next[place] = (work, context)
                 return
-            self._running[place] = _nothing
+            self._running[place] = task
         home.agenda.begin(place)
-        self._running[place] = home.loop.start(work(), context, partial(self._ended, place))
+        task.started(home.loop.start(work(), context, partial(self._ended, place)))
 
     def _ended(self, place: _Place, _result: object, error: BaseException | None) -> None:
         with self._changed:
@@ -155,9 +175,9 @@ class Beside:
     def _cancel(self, place: _Place) -> None:
         with self._changed:
             self._next.pop(place, None)
-            cancel = self._running.get(place)
-        if cancel is not None:
-            cancel()
+            task = self._running.get(place)
+        if task is not None:
+            task.cancel()
 
 
 def _place(cell: AgentCell, name: str) -> _Place:
@@ -181,7 +201,3 @@ def _answer(
         future.answer(value)
     else:
         future.fail(error)
-
-
-def _nothing() -> None:
-    """Cancel what has not begun yet."""
