@@ -254,7 +254,7 @@ def test_wrong_runs_are_refused(scripts: Scripts, tmp_path: Path) -> None:
     for wrong in ({"workers": 0}, {"warm": -1}, {"confinement": "none"}):
         (name,) = wrong
         with pytest.raises(ConfigurationError, match=rf"Scripts\({name}=.*\) makes no sense"):
-            Scripts(scripts.system, **wrong)  # type: ignore[arg-type]
+            Scripts(scripts.system, **wrong)
     with pytest.raises(ConfigurationError, match="is compiled"):
         Script(LUA, "\x1bLua")
     (tmp_path / "a.luac").write_bytes(b"\x1bLua\xff")
