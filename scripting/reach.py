@@ -101,6 +101,8 @@ class SystemReach:
             raise ConfigurationError(message)
         if self.in_turn and principal is not None:
             raise ConfigurationError("in a handler a script acts as its agent; give no principal")
+        if principal is not None and principal.kind == "agents":
+            raise ConfigurationError(f"{principal} stands for many; a script acts as one of them")
         who = principal if turn is None else Principal.agent(turn.cell.kind, turn.cell.key)
         self.me = str(who)
         self.state: ScopedState = self._acting(system.state)

@@ -249,6 +249,8 @@ def test_wrong_runs_are_refused(scripts: Scripts, tmp_path: Path) -> None:
     """A script without a principal, compiled, or of no known suffix is refused by name."""
     with pytest.raises(ConfigurationError, match="a script acts as somebody"):
         scripts.run(Script(LUA, ""))
+    with pytest.raises(ConfigurationError, match="stands for many"):
+        scripts.run(Script(LUA, ""), principal=Principal.agents("Desk"))
     with pytest.raises(ConfigurationError, match="'ruby' is no language of scripts"):
         Script("ruby", "")  # type: ignore[arg-type]
     for wrong in ({"workers": 0}, {"warm": -1}, {"confinement": "none"}):

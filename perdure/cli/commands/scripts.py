@@ -86,7 +86,8 @@ def _tried(script: Script, session: ScriptSession, *, json: bool) -> ExitCode:
     try:
         return _shown(script, lambda: session.run(script.source), json=json)
     except PerdureError as error:
-        Screen(error=True).say(str(error), "red")
+        lost = "; what was defined is lost" if isinstance(error, ScriptLimit) else ""
+        Screen(error=True).say(f"{error}{lost}", "red")
         return ExitCode.PROBLEMS
 
 
