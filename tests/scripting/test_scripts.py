@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from perdure import AgentSystem, Right, Scope
+from perdure import AgentSystem, Principal, Right, Scope
 from perdure.persistence.errors import ConfigurationError, Deadlock, ScriptFailed, ScriptLimit
 from perdure.scripting import language as language_module
 from perdure.scripting.language import Language
