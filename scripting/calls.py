@@ -7,11 +7,12 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
+import msgspec
 from pykka.messages import ProxyCall
 
 from ..actors.agent.agent import Agent
 from ..actors.talk.reference import AgentRef
-from ..persistence.errors import ConfigurationError, Denied, ScriptLimit
+from ..persistence.errors import ConfigurationError, Denied, ScriptLimit, StateError
 from ..persistence.names.scope import Scope
 from ..shared.artifacts.artifacts import Artifacts
 from ..shared.scopes.entries import ABSENT
@@ -91,6 +92,17 @@ class Calls:
         self.immediate = False
         """It has done what cannot be undone: the script is not run a second time."""
 
+    def typed(self, scope: Scope, key: str, value: object) -> object:
+        """Return a value as the type that is registered for its key has it; StateError if not."""
+        declared = self.state._schemas.of(scope, key).declared  # noqa: SLF001 - of our own handle
+        if declared is object:
+            return value
+        try:
+            made: object = msgspec.convert(value, declared)  # type: ignore[call-overload]
+        except ValueError as error:
+            raise StateError(f"{scope} {key!r}", str(error)) from None
+        return made
+
     def make(self, name: str, given: Sequence[object]) -> object:
         """Make a call, and return its answer; MISSING for none.
 
@@ -135,6 +147,15 @@ def scope_of(value: object) -> Scope:
     return Scope.parse(text(value, "the scope"))
 
 
+def plain(value: object, path: str) -> object:
+    """Return a value as JSON has it: of records, their members; StateError for a secret."""
+    try:
+        made: object = msgspec.to_builtins(value)
+    except TypeError as error:
+        raise StateError(path, f"cannot be given to a script: {error}") from None
+    return made
+
+
 def _kind(value: object) -> str:
     return "nothing" if value is MISSING else "null" if value is None else type(value).__name__
 
@@ -152,11 +173,12 @@ def _save(
     if value is MISSING:
         raise ConfigurationError("there is no value to save; use null, or state.delete")
     where, name = scope_of(scope), text(key, "the key")
-    return calls.state.set(where, name, value, ttl=_seconds(ttl))
+    return calls.state.set(where, name, calls.typed(where, name, value), ttl=_seconds(ttl))
 
 
 def _load(calls: Calls, scope: object, key: object, default: object = MISSING) -> object:
-    return calls.state.get(scope_of(scope), text(key, "the key"), default=default)
+    value = calls.state.get(scope_of(scope), text(key, "the key"), default=default)
+    return value if value is default else plain(value, f"{scope} {key!r}")
 
 
 def _delete(calls: Calls, scope: object, key: object) -> object:
@@ -192,7 +214,9 @@ def _compare_and_set(
 ) -> object:
     if value is MISSING:
         raise ConfigurationError("there is no value to set; use null, or state.delete")
-    return calls.state.compare_and_set(scope_of(scope), text(key, "the key"), expected, value)
+    where, name = scope_of(scope), text(key, "the key")
+    wanted = expected if expected is MISSING else calls.typed(where, name, expected)
+    return calls.state.compare_and_set(where, name, wanted, calls.typed(where, name, value))
 
 
 def _commit(_calls: Calls) -> object:

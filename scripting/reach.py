@@ -21,6 +21,7 @@ from ..persistence.names.scope import Principal
 from ..shared.artifacts.artifacts import Artifacts
 from ..shared.ledger.unit import Unit
 from ..shared.scopes.state import ScopedState
+from .calls import plain
 from .options import ScriptRights
 
 A = TypeVar("A", bound=Identified)
@@ -125,8 +126,7 @@ class SystemReach:
     def ask(self, ref: AgentRef[Agent[Any]], message: ProxyCall) -> object:
         """Send a message at once, and return the reply."""
         future = self._apart(ref._post.ask, ref, message)  # noqa: SLF001 - as proxies do
-        reply: object = future.get(timeout=self.left())
-        return msgspec.to_builtins(reply)
+        return plain(future.get(timeout=self.left()), f"the reply of {ref}")
 
     def tell(self, ref: AgentRef[Agent[Any]], message: ProxyCall) -> None:
         """Send a message with the commit of what the script writes, or of the turn."""

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 COMPRESSION: Final = "zstd"
 ENCRYPTION: Final = "aes-256-gcm"
-LEVEL: Final = 1
-"""Of compression. Level 3 saves one part in a hundred more, for a third more time."""
+LEVEL: Final = 6
+"""Of compression. On the flights store level 1 saves 67 %, this 70 % at a third of the speed."""
 SALT_BYTES: Final = 32
 TAG_BYTES: Final = 16
 _INFO: Final = b"perdure backup 1"

@@ -10,7 +10,7 @@ from typing import Final
 
 DIGEST_BYTES: Final = 16
 """Bytes of a page's digest: 128 bits of a SHA-256."""
-PART_BYTES: Final = 1 << 20
+PART_BYTES: Final = 4 << 20
 """Bytes of pages that are packed together."""
 _HELD: Final = 2047
 """Bytes that hashlib takes without giving up the interpreter lock, which would have to be won back

@@ -2,9 +2,11 @@
 
 from typing import Final
 
+import msgspec
 import pytest
 
-from perdure import AgentSystem, Scope
+from perdure import AgentSystem, Keys, Scope, Secret, StaticKeys, new_key
+from perdure.persistence.errors import ScriptFailed
 from perdure.scripting.language import Language
 from perdure.scripting.script import Script
 from perdure.scripting.scripts import Scripts
@@ -174,3 +176,39 @@ def test_missing_is_not_null(system: AgentSystem, scripts: Scripts, language: La
     given: dict[str, object] = {"ids": [2**60, 0.5], "none": None, "list": [], "object": {}}
     result = scripts.run(Script(language, ASKED[language]), principal=MIRA, arguments=[given])
     assert result.value == [given, "default", True, True]
+
+
+class Order(msgspec.Struct):
+    cents: int
+    tags: list[str] = []
+    card: Secret[str] | None = None
+
+
+def test_values_of_a_registered_type(scripts: Scripts, system: AgentSystem) -> None:
+    """A record is an object in a script, and what a script writes becomes one, or is refused."""
+    system.state.register("order/*", Order)
+    system.state.set(HERE, "order/1", Order(5, ["a"]))
+    source = """
+        local order = state.load("user:mira", "order/1")
+        order.cents = order.cents + 1
+        state.save("user:mira", "order/2", order)
+        local good, failure = pcall(state.save, "user:mira", "order/3", {cents = "x"})
+        return {order, failure.kind, state.compare_and_set("user:mira", "order/1", {cents = 5,
+            tags = {"a"}, card = null}, {cents = 7, tags = array()})}"""
+    result = scripts.run(Script(Language.LUA, source), principal=MIRA)
+    assert result.value == [{"cents": 6, "tags": ["a"], "card": None}, "StateError", True]
+    assert system.state.get(HERE, "order/2", Order) == Order(6, ["a"])
+    assert system.state.get(HERE, "order/1", Order) == Order(7, [])
+
+
+def test_no_secret_reaches_a_script() -> None:
+    """A value that holds a secret is refused to a script, also where its principal may read it."""
+    keys = Keys(secrets=StaticKeys({"k": new_key()}))
+    with (
+        AgentSystem.open("memory://", agents=[], keys=keys, schemas={"order/*": Order}) as system,
+        Scripts(system, warm=0) as scripts,
+    ):
+        system.state.set(HERE, "order/1", Order(5, [], Secret("4111-x")))
+        with pytest.raises(ScriptFailed, match="cannot be given to a script") as caught:
+            scripts.run(Script(Language.LUA, 'state.load(me, "order/1")'), principal=MIRA)
+        assert "4111" not in str(caught.value)
