@@ -98,7 +98,7 @@ class Calls:
         if declared is object:
             return value
         try:
-            made: object = msgspec.convert(value, declared)  # type: ignore[call-overload]
+            made: object = msgspec.convert(value, declared)
         except ValueError as error:
             raise StateError(f"{scope} {key!r}", str(error)) from None
         return made

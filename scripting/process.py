@@ -18,12 +18,15 @@ import msgspec
 from ..persistence.errors import NotConfined, ScriptError
 from .language import Language
 from .options import Confinement, ScriptLimits
+from .script import LARGEST_SOURCE
 from .worker.confine import LANDLOCK, SECCOMP
 from .worker.task import Order
 from .worker.wire import FrameTooLarge, Wire
 
 START_SECONDS: Final = 30.0
 """What a worker gets to start in."""
+_SPARE: Final = 1 << 14
+"""Bytes of a frame beside what is counted."""
 _WORKER: Final = "perdure_script_worker"
 _FOLDER: Final = str(Path(__file__).resolve().parent / "worker")
 _BEGIN: Final = (
@@ -52,12 +55,12 @@ class Worker:
         """Start the process, on the thread that is to outlive it: it is killed with that thread."""
         here, there = socket.socketpair()
         self.language = language
-        self._wire = Wire(here, limits.message + 1024)
+        self._wire = Wire(here, limits.message + _SPARE)
         self._ready = False
         with there:
             order = Order(
                 there.fileno(), os.getpid(), language.value, limits.memory, limits.seconds,
-                limits.message + 1024, language.program(),
+                2 * limits.message + 4 * LARGEST_SOURCE + _SPARE, language.program(),
             )  # fmt: skip
             try:
                 self._process = _started(order, language.folders())

@@ -19,6 +19,7 @@ from ..persistence.errors import (
     ScriptFailed,
     ScriptLimit,
     StateError,
+    told,
 )
 from .calls import COMMIT, MISSING, SUSPEND, TABLE, Calls
 from .language import Language
@@ -79,6 +80,9 @@ class ScriptRun:
             message = f"{entry!r:.80} is no function of a script that a host may call"
             raise ConfigurationError(message)
         script, given = self._script, _encoded(list(arguments), "the arguments").decode()
+        if len(given) > self._limits.message:
+            problem = f"what it is given takes more than {self._limits.message:,} bytes"
+            raise ScriptLimit(script.name, "message", problem)
         me, rest = self.calls.reach.me, base64.b64encode(dump).decode()
         task = [script.source, script.name, _CALLS, entry, given, me, rest, typed]
         self._send(msgspec.json.encode(task))
@@ -113,9 +117,13 @@ class ScriptRun:
         word, *said = self._said()
         if word == "failed":
             raise self._failure(said)
-        if word != "suspended" or len(said) != 1 or not isinstance(said[0], str):
-            raise self._gone("it sends what no script sends")
-        return Suspended(given[0], base64.b64decode(said[0]))
+        try:
+            (dump,) = said
+            if word == "suspended" and isinstance(dump, str):
+                return Suspended(given[0], base64.b64decode(dump, validate=True))
+        except ValueError:
+            pass
+        raise self._gone("it sends what no script sends")
 
     def answer(self, value: object = MISSING) -> None:
         """Give the script the answer of a call."""
@@ -132,8 +140,8 @@ class ScriptRun:
 
     def refuse(self, error: Exception) -> None:
         """Raise an error in the script, where it made the call."""
-        told = [_ERROR, type(error).__name__, str(error), _base(error)]
-        self._send(msgspec.json.encode(told))
+        kind, _, text = told(error).partition(": ")
+        self._send(msgspec.json.encode([_ERROR, kind, text, _base(error)]))
 
     def _said(self) -> list[object]:
         with self._talking():
@@ -178,12 +186,12 @@ class ScriptRun:
             self.answer(value)
 
     def _failure(self, said: list[object]) -> ScriptError:
-        told = said[0] if said and isinstance(said[0], dict) else {}
-        kind, problem = str(told.get("kind", "error")), str(told.get("message", ""))
+        failure = said[0] if said and isinstance(said[0], dict) else {}
+        kind, problem = str(failure.get("kind", "error")), str(failure.get("message", ""))
         if kind == "memory":
             most = self._limits.memory
             return ScriptLimit(self._script.name, "memory", f"it takes more than {most:,} bytes")
-        line, trace = told.get("line"), str(told.get("trace", ""))[:_DEEPEST_TRACE]
+        line, trace = failure.get("line"), str(failure.get("trace", ""))[:_DEEPEST_TRACE]
         at = line if isinstance(line, int) else 0
         return ScriptFailed(self._script.name, at, kind[:200], problem[:_DEEPEST_TRACE], trace)
 

@@ -229,7 +229,7 @@ local function failed(failure)
     local fits, encoded = pcall(encode, failure, "", 0)
     message = fits and encoded or tostring(failure)
   else
-    message = gsub(tostring(failure), "^" .. gsub(name, "%p", "%%%0") .. ":%d+: ", "")
+    message = gsub(tostring(failure), "^" .. gsub(sub(name, 1, 59), "%p", "%%%0") .. ":%d+: ", "")
   end
   local line = place()
   return { kind = kind, message = message, line = line, trace = traceback("", 2) }

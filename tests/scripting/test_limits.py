@@ -56,11 +56,22 @@ def test_more_than_a_script_may_take_ends_it(
     assert caught.value.limit == limit
 
 
+def test_what_a_script_is_given_is_bounded(system: AgentSystem) -> None:
+    """Arguments that are too large are refused by name, and a long script is none of them."""
+    with Scripts(system, limits=TIGHT, warm=0) as scripts:
+        with pytest.raises(ScriptLimit, match="what it is given takes more than 10,000 bytes"):
+            scripts.run(Script(LUA, ""), principal=MIRA, arguments=["x" * 20_000])
+        long = Script(LUA, "-- \u4e2d" * 100_000 + "\nreturn 1", "n" * 100)
+        assert scripts.run(long, principal=MIRA).value == 1
+        with pytest.raises(ScriptFailed, match=f"^{'n' * 100}:1: no$"):
+            scripts.run(Script(LUA, 'error("no")', "n" * 100), principal=MIRA)
+
+
 @pytest.mark.parametrize("language", Language)
 def test_a_message_is_bounded(system: AgentSystem, language: Language) -> None:
     """A call that is too large ends its script; an answer that is too large is an error in it."""
     system.state.set(Scope.user("mira"), "large", "x" * 20_000)
-    large = {LUA: '("x"):rep(20000)', JAVASCRIPT: "'x'.repeat(20000)", PYTHON: "'x' * 20000"}
+    large = {LUA: '("x"):rep(50000)', JAVASCRIPT: "'x'.repeat(50000)", PYTHON: "'x' * 50000"}
     wait = "await " if language is JAVASCRIPT else ""
     with Scripts(system, limits=TIGHT, warm=0) as scripts:
         for call in (f"state.save('user:mira', 'a', {large[language]})",):
