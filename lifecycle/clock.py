@@ -318,7 +318,7 @@ class VirtualClock:
     def steer(self, done: Callable[[], bool], *, patient: bool) -> None:
         """Do what has to be done for a reply, on the thread outside that is about to wait for it.
 
-        Nothing: whoever is to advance this clock does it elsewhere. ``patient`` for one that waits
+        Nothing: who is to advance this clock does so elsewhere. ``patient`` for one that waits
         without a time limit. Deadlock if that would be for ever.
         """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import msgspec
 
@@ -148,4 +149,4 @@ def _call_of(letter: DeadLetter) -> tuple[tuple[str, int], dict[str, object]]:
     return msgspec.json.decode(letter.body, type=tuple[tuple[str, int], dict[str, object]])
 
 
-AGENTS = [Order, Stock, Payments]
+AGENTS: list[type[Agent[Any]]] = [Order, Stock, Payments]

@@ -6,7 +6,6 @@ Each test says what must hold. The guide "lifecycle tests for your agents" walks
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -20,6 +19,7 @@ from perdure.testing import (
     AgentMachine,
     FaultyStore,
     Kit,
+    Outside,
     SkippingClock,
     assert_durable,
     assert_exactly_once,
@@ -39,7 +39,7 @@ def shop(perdure_system: Callable[..., AgentSystem]) -> AgentSystem:
 
 
 @pytest.fixture
-def bank(perdure_kit: Kit) -> Any:
+def bank(perdure_kit: Kit) -> Outside:
     """Stand in for the bank; it says yes."""
     return perdure_kit.outside("bank", lambda order, _cents: f"receipt of {order}")
 
@@ -60,7 +60,7 @@ def check_books(system: AgentSystem, total: int) -> None:
         assert status in (*OPEN, "paid"), f"{name} is {status}, and holds books"
 
 
-def test_an_order_is_paid(shop: AgentSystem, perdure_clock: SkippingClock, bank: Any) -> None:
+def test_an_order_is_paid(shop: AgentSystem, perdure_clock: SkippingClock, bank: Outside) -> None:
     """Goods, money, and the word back to the order, with nobody in between but mail."""
     order = place(shop, "o-1")
     perdure_clock.run_until_idle()
@@ -120,7 +120,7 @@ def test_a_restart_in_the_middle_is_not_seen(
 
 @pytest.mark.parametrize("commits", range(7))
 def test_a_crash_anywhere_is_not_seen(
-    shop: AgentSystem, perdure_kit: Kit, perdure_store: FaultyStore, bank: Any, commits: int
+    shop: AgentSystem, perdure_kit: Kit, perdure_store: FaultyStore, bank: Outside, commits: int
 ) -> None:
     """The process dies behind each commit of an order in turn; the next one finishes it."""
     last = perdure_store.commits + commits
@@ -161,7 +161,7 @@ def test_a_crash_behind_the_bank_takes_the_money_once(
 
 
 def test_an_outage_of_the_store_loses_nothing(
-    shop: AgentSystem, perdure_store: FaultyStore, perdure_clock: SkippingClock, bank: Any
+    shop: AgentSystem, perdure_store: FaultyStore, perdure_clock: SkippingClock, bank: Outside
 ) -> None:
     """While nothing can be saved orders wait, and the bank is asked once they go on."""
     perdure_store.fail()
@@ -177,7 +177,7 @@ def test_an_outage_of_the_store_loses_nothing(
 
 
 def test_a_store_that_fails_by_chance_loses_nothing(
-    shop: AgentSystem, perdure_store: FaultyStore, perdure_clock: SkippingClock, bank: Any
+    shop: AgentSystem, perdure_store: FaultyStore, perdure_clock: SkippingClock, bank: Outside
 ) -> None:
     """A third of all attempts to save fail; every order is paid in the end."""
     perdure_store.fail_at_random(0.3, seed=7)
@@ -192,7 +192,7 @@ def test_a_store_that_fails_by_chance_loses_nothing(
 
 
 def test_a_bank_that_is_down_is_asked_again(
-    shop: AgentSystem, perdure_clock: SkippingClock, bank: Any
+    shop: AgentSystem, perdure_clock: SkippingClock, bank: Outside
 ) -> None:
     """Four times in vain, and then the order is paid: once."""
     bank.fail(ConnectionError("no answer"), next=4)
@@ -204,7 +204,7 @@ def test_a_bank_that_is_down_is_asked_again(
 
 
 def test_a_bank_that_stays_down_ends_the_order(
-    shop: AgentSystem, perdure_clock: SkippingClock, bank: Any
+    shop: AgentSystem, perdure_clock: SkippingClock, bank: Outside
 ) -> None:
     """After five attempts the payment is a dead letter, and what was reserved is free again."""
     bank.fail(ConnectionError("no answer"))
@@ -217,7 +217,7 @@ def test_a_bank_that_stays_down_ends_the_order(
 
 
 def test_a_refusal_is_not_tried_again(
-    shop: AgentSystem, perdure_clock: SkippingClock, bank: Any
+    shop: AgentSystem, perdure_clock: SkippingClock, bank: Outside
 ) -> None:
     """What the bank does not want, it is asked for once."""
     bank.answer(Refused("more than the card allows"))
@@ -227,8 +227,9 @@ def test_a_refusal_is_not_tried_again(
     assert len(bank.calls) == 1
 
 
+@pytest.mark.usefixtures("bank")
 def test_a_poison_message_holds_up_nobody(
-    shop: AgentSystem, perdure_kit: Kit, perdure_clock: SkippingClock, bank: Any
+    shop: AgentSystem, perdure_kit: Kit, perdure_clock: SkippingClock
 ) -> None:
     """A message that no attempt can handle is given up, and the orders behind it are paid."""
     perdure_kit.stub(Stock, release=RuntimeError("a shelf has fallen over"))
@@ -256,7 +257,7 @@ def test_an_order_runs_out_after_three_days(
 
 
 def test_money_that_comes_too_late_is_given_back(
-    shop: AgentSystem, perdure_kit: Kit, perdure_clock: SkippingClock, bank: Any
+    shop: AgentSystem, perdure_kit: Kit, perdure_clock: SkippingClock, bank: Outside
 ) -> None:
     """The payment is under way while the order runs out: what was taken is returned, once."""
     back = perdure_kit.outside("bank back", None)
@@ -273,7 +274,7 @@ def test_money_that_comes_too_late_is_given_back(
 
 
 def test_goods_that_come_too_late_go_back(
-    shop: AgentSystem, perdure_clock: SkippingClock, bank: Any
+    shop: AgentSystem, perdure_clock: SkippingClock, bank: Outside
 ) -> None:
     """The stock is away for three days: what it then reserves for an order is released."""
     stock = shop.agent(Stock, "book")

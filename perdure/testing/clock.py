@@ -155,7 +155,7 @@ class SkippingClock(VirtualClock):
             return due is not None and due <= self._now
 
     def _settle(self) -> None:
-        for _ in self._residents:  # one may write to another
+        for _ in self._residents[:_TWICE]:  # one may write to another
             for resident in list(self._residents):
                 if not resident.settle(PATIENCE):
                     message = (

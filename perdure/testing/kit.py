@@ -123,12 +123,12 @@ class Kit(contextlib.AbstractContextManager["Kit"]):
         """Open a system on the kit's store and clock; takes what ``AgentSystem.open`` takes."""
         self._bury()
         self._opened = (agents, options)
-        known = [*agents, *([] if ProbeAgent in agents else [ProbeAgent])]
+        probes: list[type[Agent[Any]]] = [] if ProbeAgent in agents else [ProbeAgent]
         killed = bool(self.systems) and id(self.systems[-1]) in self._dead
         given = {"service": False, "takeover": killed, **options}
         given.setdefault("randomness", random.Random(_SEED))  # noqa: S311 - jitter, no secrets
         given.setdefault("clock", self.clock)
-        system = AgentSystem.open(self.store.open(), agents=known, **given)
+        system = AgentSystem.open(self.store.open(), agents=[*agents, *probes], **given)
         self.systems.append(system)
         return system
 

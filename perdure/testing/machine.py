@@ -112,7 +112,7 @@ class AgentMachine(RuleBasedStateMachine):
 
 def arguments(
     method: Callable[..., Any], **given: st.SearchStrategy[Any]
-) -> st.SearchStrategy[Any]:
+) -> st.SearchStrategy[dict[str, Any]]:
     """Return a strategy of the arguments of a message, by the annotations of its method.
 
     As dictionaries: ``ref.cast(Order.place, **drawn)``. ``given`` are strategies for some of them.

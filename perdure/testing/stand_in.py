@@ -110,7 +110,7 @@ class StandIn:
         """Return the next message, which must be this one; time passes for it, up to ``within``.
 
         ``what`` is a method of the class, with the arguments if any are given, or for
-        ``on_receive`` a class, or a message that is equal. AssertionError for another message, or for none.
+        ``on_receive`` a class, or a message that is equal. AssertionError for another, or none.
         """
         if not self._clock.within(within, lambda: bool(self._queue)):
             said = f"{_named(what)} was not received within {within:g} s"

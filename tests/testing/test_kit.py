@@ -7,9 +7,11 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from perdure import Agent
 from perdure.persistence.errors import ConfigurationError, Deadlock, SystemClosed
 from perdure.testing import (
     FaultyStore,
@@ -26,7 +28,7 @@ from perdure.testing import (
 from tests.kit.deadline import DEADLINE
 from tests.testing.agents import DAY, Bank, Order, Sheet, Stuck
 
-AGENTS = [Order, Bank, Sheet, Stuck]
+AGENTS: list[type[Agent[Any]]] = [Order, Bank, Sheet, Stuck]
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -332,7 +334,7 @@ def test_dead_letters_are_told() -> None:
 def test_a_snapshot_in_a_test_is_compared_line_by_line() -> None:
     """State and journal, without times and ids."""
     with Kit() as kit:
-        kit.open([Order, Bank])
+        kit.open(AGENTS)
         order = kit.agent(Order, "a")
         order.call(Order.place).get()
         wanted = """
