@@ -93,6 +93,22 @@ class _Heap:
         """Return the calls that are still to be made, soonest first."""
         return [handle for _, _, handle in sorted(self._entries) if handle.callback is not None]
 
+    def first_work(self) -> float | None:
+        """Return when the first call is due that is no housekeeping; None if there is none.
+
+        From the top of the heap down, and no further than below housekeeping: that is little.
+        """
+        entries = self._entries
+        ways = [(entries[0], 0)] if entries else []
+        while ways:
+            (when, _, handle), at = heapq.heappop(ways)
+            if handle.callback is not None and not handle.routine:
+                return when
+            for below in (2 * at + 1, 2 * at + 2):
+                if below < len(entries):
+                    heapq.heappush(ways, (entries[below], below))
+        return None
+
     def forget(self, owner: object) -> None:
         """Forget the calls of one owner."""
         self._entries = [entry for entry in self._entries if entry[2].owner is not owner]
@@ -221,10 +237,10 @@ class Resident(Protocol):
         """Return the asks from outside that have no reply yet, and why."""
         ...
 
-    def next_due(self) -> tuple[float, str] | None:
+    def next_due(self, before: float) -> tuple[float, str] | None:
         """Return what is due first of what is in no delayed call yet, and what that is.
 
-        In seconds since the epoch.
+        In seconds since the epoch; None if that is not before ``before``.
         """
         ...
 

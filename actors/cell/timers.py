@@ -78,6 +78,11 @@ class TimerService:
         self._horizon = -math.inf
         self._read_until = -math.inf
 
+    @property
+    def horizon(self) -> float:
+        """Up to when, in seconds since the epoch, timers are in memory."""
+        return self._horizon
+
     def start(self) -> None:
         """Read the timers that are due soon, and go on doing so."""
         self._advance()

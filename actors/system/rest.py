@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import math
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from ...lifecycle.clock import VirtualClock
 from ...persistence.errors import PerdureError
+from ...persistence.records.records import Timer
 from ..cell.settlement import describe
 from ..cell.timers import Tick
 from ..pool.cell import Cell
@@ -56,7 +57,7 @@ class Rest:
             before = home.dispatcher.submissions()
             if not home.agenda.wait(left(), for_time=not self.by_hand):
                 return False
-            for cell in list(home.cells.values()):
+            for cell in [each for each in list(home.cells.values()) if each.mailbox.busy()]:
                 if not self._rests(cell, left()):
                     return False
             # Nothing was scheduled during the whole round: nothing can have begun behind it. But
@@ -128,21 +129,22 @@ class Rest:
                     found.append(f"{cell}.{describe(letter)}: {why}")
         return found
 
-    def next_due(self) -> tuple[float, str] | None:
+    def next_due(self, before: float) -> tuple[float, str] | None:
         """Return what is due first of what is in no delayed call yet, and what that is.
 
-        In seconds since the epoch.
+        In seconds since the epoch; None if that is not before ``before``.
         """
         home = self._home
-        now = home.clock.now()
-        try:
-            timers = home.store.timers_between(now, math.inf, 1)
-        except PerdureError:
-            timers = []
+        now, known = home.clock.now(), home.timers.horizon
+        timers: list[Timer] = []
+        if before > known:
+            with contextlib.suppress(PerdureError):
+                timers = home.store.timers_between(max(now, known), before, 1)
         found = [(timer.due, str(Tick(timer))) for timer in timers]
         apart = now - home.clock.monotonic()
         found += [(moment + apart, what) for moment, what in home.moments() if moment + apart > now]
-        return min(found, default=None)
+        first = min(found, default=None)
+        return first if first is not None and first[0] < before else None
 
     def busy(self) -> list[str]:
         """Name what keeps the system from being quiet."""
@@ -168,7 +170,7 @@ class Rest:
     def _stuck(self) -> list[str]:
         """Name those in a turn that waits for an agent which takes no mail."""
         found = []
-        for cell in list(self._home.cells.values()):
+        for cell in [each for each in list(self._home.cells.values()) if each.turn is not None]:
             found += [
                 f"{cell} waits for a reply from {each}, which {_why(each)}"
                 for each in _hung_on(cell)

@@ -21,6 +21,7 @@ from . import (
     scopes,
     scripts,
     secrets,
+    testing,
     timeline,
     turns,
 )
@@ -50,5 +51,6 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     timeline.TIMELINE,
     recording.RECORDING,
     scripts.SCRIPTS,
+    testing.TESTING,
     inserting.INSERT,
 )

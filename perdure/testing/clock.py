@@ -144,7 +144,7 @@ class SkippingClock(VirtualClock):
         known = {call.what for call in calls}
         calls += [
             DueCall(moment - self._now, what, routine=False)
-            for moment, what in self._later()
+            for moment, what in self._later(math.inf)
             if what not in known
         ]
         return sorted(calls)
@@ -185,16 +185,21 @@ class SkippingClock(VirtualClock):
     def _next(self, end: float | None) -> float | None:
         """Return the next moment at which something is due, by the monotonic scale."""
         with self._lock:
-            moments = [each.when for each in self._heap.pending() if not each.routine]
-        moments += [moment for moment, _ in self._later()]
-        moment = min(moments, default=None)
-        return None if moment is None or (end is not None and moment > end) else moment
+            first = self._heap.first_work()
+        moment = math.inf if first is None else first
+        moment = min(moment, *(due for due, _ in self._later(moment)), math.inf)
+        if moment == math.inf or (end is not None and moment > end):
+            return None
+        return moment
 
-    def _later(self) -> list[tuple[float, str]]:
-        """Return what systems have to do that is in no delayed call yet, by the monotonic scale."""
+    def _later(self, before: float) -> list[tuple[float, str]]:
+        """Return what systems have to do first that is in no delayed call yet.
+
+        By the monotonic scale; of each what is due before ``before``.
+        """
         apart = self.now() - self.monotonic()
-        found = [each.next_due() for each in list(self._residents)]
-        return [(each[0] - apart, each[1]) for each in found if each and math.isfinite(each[0])]
+        found = [each.next_due(before + apart) for each in list(self._residents)]
+        return [(each[0] - apart, each[1]) for each in found if each is not None]
 
     def _jump(self, moment: float) -> None:
         """Move time to a moment, and make the calls that are due by then, housekeeping as well."""
