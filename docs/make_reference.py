@@ -53,7 +53,7 @@ PAGES: Final = (
             *("Page", "Agents", "Journal", "Mail", "Timers"),
             *("open_async", "Rim"),
             *("Passivation", "Retention"),
-            *("Clock", "VirtualClock"),
+            *("Clock", "VirtualClock", "DueCall"),
         ),
         ("guides/operations.md", "guides/testing.md"),
     ),

@@ -76,7 +76,7 @@ if TYPE_CHECKING:
     from .hooks.trace import Spanned, TraceContext
     from .lifecycle import signals
     from .lifecycle.backoff import Backoff
-    from .lifecycle.clock import Clock, VirtualClock
+    from .lifecycle.clock import Clock, DueCall, VirtualClock
     from .lifecycle.durability import AutoSave, Durability, Saving, WhenUnsaved
     from .lifecycle.groups import GroupDescription
     from .lifecycle.restart import RestartPolicy, Strategy
@@ -245,6 +245,7 @@ __all__ = [
     "Document",
     "Dropped",
     "DroppedItems",
+    "DueCall",
     "Durability",
     "DurableScriptAgent",
     "Entry",
@@ -500,6 +501,7 @@ _HOMES: Final = {
     "Document": ".actors.patterns.document",
     "Dropped": ".actors.patterns.dropped",
     "DroppedItems": ".actors.patterns.dropped",
+    "DueCall": ".lifecycle.clock",
     "Durability": ".lifecycle.durability",
     "DurableScriptAgent": ".scripting.durable",
     "Entry": ".shared.scopes.entries",
@@ -604,10 +606,10 @@ _HOMES: Final = {
     "RunEvent": ".llm.records",
     "RunReplay": ".llm.playback",
     "RunSelection": ".hooks.history.history",
-    "S3Bucket": ".persistence.backup.s3",
     "RunStep": ".llm.records",
     "RunWait": ".llm.records",
     "Runs": ".llm.runs",
+    "S3Bucket": ".persistence.backup.s3",
     "SaveDetails": ".hooks.details",
     "SaveStatistics": ".lifecycle.saves",
     "Saving": ".lifecycle.durability",

@@ -35,6 +35,7 @@ INNER = {
     ),  # given to values by a store
     *("Asker", "Cell", "Helper"),  # given to futures by the pool
     "DelayedCall",  # what a clock returns, to be cancelled
+    "Resident",  # a system, as a virtual clock sees it
     "SessionStep",  # the method of a session says it
     "Readable",  # an open file is one
     "Addressee",  # a reference to an agent is one

@@ -6,20 +6,21 @@ import contextlib
 import functools
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
-from ...lifecycle.clock import VirtualClock
+from ...lifecycle.clock import Clock, VirtualClock
+from ...lifecycle.supervisor import PersistenceSupervisor
 from ...persistence.errors import PerdureError
 from ...persistence.records.records import Timer
+from ...persistence.store.store import StoreReader
+from ..cell.receiver import RunningCell
 from ..cell.settlement import describe
-from ..cell.timers import Tick
+from ..cell.timers import Tick, TimerService
+from ..pool.agenda import Agenda
 from ..pool.cell import Cell
+from ..pool.dispatcher import Dispatcher
 from ..pool.mailbox import MailHold
 from ..talk.turn import Letter
-
-if TYPE_CHECKING:
-    from ..cell.receiver import RunningCell
-    from .runtime import Runtime
 
 _HELD: Final = {
     MailHold.PAUSED: "is paused",
@@ -30,10 +31,26 @@ _TOLD: Final = 3
 """How many of several that wait are named."""
 
 
+class Household(Protocol):
+    """What comes to rest."""
+
+    clock: Clock
+    store: StoreReader
+    supervisor: PersistenceSupervisor
+    dispatcher: Dispatcher
+    agenda: Agenda
+    timers: TimerService
+    cells: dict[tuple[str, str], RunningCell]
+
+    def moments(self) -> list[tuple[float, str]]:
+        """Return when sweeps are due whose moment people see, by the monotonic clock."""
+        ...
+
+
 class Rest:
     """Wait until nothing goes on; say what does, or why it cannot end (clock.Resident)."""
 
-    def __init__(self, home: Runtime) -> None:
+    def __init__(self, home: Household) -> None:
         """Look at the cells, the agenda and the saves of ``home``."""
         self._home = home
         self.by_hand = isinstance(home.clock, VirtualClock)
