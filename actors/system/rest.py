@@ -12,7 +12,7 @@ from ...lifecycle.clock import Clock, VirtualClock
 from ...lifecycle.supervisor import PersistenceSupervisor
 from ...persistence.errors import PerdureError
 from ...persistence.records.records import Timer
-from ...persistence.store.store import StoreReader
+from ...persistence.store.store import Store
 from ..cell.receiver import RunningCell
 from ..cell.settlement import describe
 from ..cell.timers import Tick, TimerService
@@ -35,7 +35,7 @@ class Household(Protocol):
     """What comes to rest."""
 
     clock: Clock
-    store: StoreReader
+    store: Store
     supervisor: PersistenceSupervisor
     dispatcher: Dispatcher
     agenda: Agenda
