@@ -12,9 +12,9 @@ import threading
 import pykka
 import pytest
 
-from tests.kit import leaks
+from perdure.testing import leaks
 
-leaks.JOIN_DEADLINE = 0.01
+leaks.JOIN_SECONDS = 0.01
 release = threading.Event()
 
 
@@ -46,7 +46,7 @@ def test_actor():
 
 
 def test_clean():
-    leaks.JOIN_DEADLINE = 5.0
+    leaks.JOIN_SECONDS = 5.0
     threading.Thread(target=sum, args=([1, 2],)).start()
     sqlite3.connect(":memory:").close()
 """

@@ -23,6 +23,8 @@ from perdure.actors.cell import timers
 from perdure.actors.talk.reference import AgentProxy
 from perdure.lifecycle.backoff import Backoff
 from perdure.persistence.errors import ConfigurationError
+from perdure.persistence.store.store import Store
+from perdure.testing import Kit, SkippingClock
 from tests.kit.deadline import DEADLINE
 
 START = 1_000_000.0
@@ -85,30 +87,31 @@ class Fleeting(Bell):
 class World:
     """One store and one time line, opened and closed as often as a test likes."""
 
-    def __init__(self) -> None:
-        self.store = MemoryStore()
-        self.clock = VirtualClock(START)
-        self.system = self._open()
+    def __init__(self, kit: Kit) -> None:
+        self.kit = kit
+        kit.open([Bell, Steady, Fleeting])
 
-    def _open(self) -> AgentSystem:
-        return AgentSystem.open(self.store, agents=[Bell, Steady, Fleeting], clock=self.clock)
+    @property
+    def system(self) -> AgentSystem:
+        """The present life."""
+        return self.kit.system
+
+    @property
+    def store(self) -> Store:
+        """Its store."""
+        assert self.kit.store.life is not None
+        return self.kit.store.life
 
     def advance(self, seconds: float) -> None:
-        """Let time pass and everything that falls due happen, with what follows from it."""
-        self.clock.advance(seconds)
-        for _ in range(1000):
-            if self.system.idle(0.05) and not any(due.seconds <= 0 for due in self.clock.pending()):
-                return
-            self.clock.advance(0.0)
-        raise AssertionError("there is no end to what falls due")
+        """Let time pass in one step, and everything that is due by then happen."""
+        self.kit.clock.advance(seconds, settle=False)
+        self.kit.clock.settle()
 
     def restart(self, away: float = 0.0) -> None:
         """Close the system and open it again after a while."""
         assert self.system.close()
-        now = self.clock.now() + away - START
-        self.clock = VirtualClock(START)
-        self.clock.advance(now)
-        self.system = self._open()
+        self.kit.clock.advance(away)
+        self.kit.restart()
         self.advance(0.0)
 
     def rings(self, agent: type[Bell] = Bell, key: str = "a") -> list[tuple[str, float]]:
@@ -123,9 +126,8 @@ class World:
 @pytest.fixture
 def world() -> Iterator[World]:
     """Make a world, and close its last system."""
-    made = World()
-    yield made
-    made.system.close()
+    with Kit(clock=SkippingClock(START)) as kit:
+        yield World(kit)
 
 
 def get(future: object) -> object:
