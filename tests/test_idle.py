@@ -171,3 +171,40 @@ def test_idle_waits_for_what_goes_on_by_itself() -> None:
         waiter.join(DEADLINE)
         assert len(found) == 1
         assert re.search("Climber/a begins again", found[0])
+
+
+class Leaning(Agent[Tries]):
+    """Waits for a climber."""
+
+    def ask(self) -> int:
+        """Ask, and wait."""
+        return self.system.agent(Climber, "anna").call(Climber.made).get()
+
+    async def ask_and_await(self) -> int:
+        """Ask, and let others go on meanwhile."""
+        return await self.system.agent(Climber, "anna").call(Climber.made)
+
+
+@pytest.mark.parametrize("method", [Leaning.ask, Leaning.ask_and_await])
+def test_idle_does_not_wait_for_a_turn_that_waits_for_time(method: Any) -> None:  # noqa: ANN401
+    """A turn whose reply comes after a backoff, or from a paused agent, is held up as that is."""
+    clock = VirtualClock()
+    with AgentSystem.open("memory://", agents=[Climber, Leaning], clock=clock) as system:
+        climber = system.agent(Climber, "anna")
+        climber.cast(Climber.climb)
+        with pytest.raises(Deadlock, match="Climber/anna begins again 5 s"):
+            system.idle()
+        reply = system.agent(Leaning, "a").call(method)
+        with pytest.raises(Deadlock, match="Climber/anna begins again 5 s"):
+            system.idle()
+        clock.advance(5.0)
+        assert not system.idle(timeout=NEVER)  # it falls twice
+        clock.advance(5.0)
+        assert system.idle()
+        assert reply.get() == 1
+        climber.pause()
+        reply = system.agent(Leaning, "a").call(method)
+        with pytest.raises(Deadlock, match="Leaning/a waits for a reply from Climber/anna, which"):
+            system.idle()
+        climber.resume()
+        assert reply.get() == 1

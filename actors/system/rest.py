@@ -179,10 +179,15 @@ class Rest:
 
     def _held_up(self, cell: Cell) -> bool:
         """Tell whether an agent does nothing before its time comes, or that of one it waits for."""
-        delays = self._home.agenda.delays
-        if delays(cell):
+        if self._home.agenda.delays(cell):
             return True
-        return self.by_hand and any(delays(each) or _why(each) for each in _hung_on(cell))
+        return self.by_hand and any(self._takes_no_mail(each) for each in _hung_on(cell))
+
+    def _takes_no_mail(self, cell: Cell) -> bool:
+        """Tell whether an agent takes no mail before time passes, or somebody lets it."""
+        if self._home.agenda.delays(cell) or _why(cell) or MailHold.BACKOFF in cell.holds:
+            return True
+        return MailHold.UNSAVED in cell.holds and self._home.supervisor.committer.held
 
     def _stuck(self) -> list[str]:
         """Name those in a turn that waits for an agent which takes no mail."""

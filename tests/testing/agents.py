@@ -25,6 +25,10 @@ class Bank(Agent[BankState]):
         self.state.total += amount
         return f"{order}: {amount}"
 
+    def refuse(self) -> None:
+        """Raise."""
+        raise RuntimeError("the bank is closed")
+
 
 class OrderState(State):
     """How an order stands."""
@@ -69,6 +73,10 @@ class Order(Agent[OrderState]):
     def ask(self) -> str:
         """Wait for the bank."""
         return self.system.agent(Bank, "main").call(Bank.charge, self.key, 4).get()
+
+    async def await_bank(self) -> str:
+        """Wait for the bank, and let others go on meanwhile."""
+        return await self.system.agent(Bank, "main").call(Bank.charge, self.key, 4)
 
     def status(self) -> str:
         """Tell how it stands."""

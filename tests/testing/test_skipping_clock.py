@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator
 
@@ -78,6 +79,18 @@ def test_an_attempt_is_waited_for_in_a_block_that_skips(kit: Kit) -> None:
     with kit.clock.skip():
         assert order.call(Order.status).get(timeout=DEADLINE) == "new"
     assert kit.clock.monotonic() == 15.0
+
+
+def test_a_reply_is_awaited_while_time_is_skipped(kit: Kit) -> None:
+    """On an event loop, and through a turn that awaits another agent's next attempt."""
+    kit.agent(Bank, "main").cast(Bank.refuse)
+
+    async def ask() -> str:
+        with kit.clock.skip():
+            return await kit.agent(Order, "a").call(Order.await_bank)
+
+    assert asyncio.run(ask()) == "a: 4"
+    assert kit.clock.monotonic() > 0.0
 
 
 def test_a_clock_may_skip_all_the_time() -> None:
