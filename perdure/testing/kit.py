@@ -19,6 +19,7 @@ from ..persistence.errors import ConfigurationError
 from ..persistence.names.keys import check_name
 from ..system import AgentSystem
 from .clock import SkippingClock
+from .copies import copy_store
 from .crash import bury, strike_dead
 from .leaks import LeakWatch
 from .outside import Outside, OutsideWorld
@@ -171,18 +172,26 @@ class Kit(contextlib.AbstractContextManager["Kit"]):
         child.wait()
         self.log.note(f"process {child.pid} was killed")
 
-    def open_backup(self, path: str | Path, agents: Sequence[type[Agent[Any]]]) -> AgentSystem:
-        """Open a system on a copy of a real store: a file, which is only read, or a backup of one.
+    def open_backup(
+        self,
+        path: str | Path,
+        agents: Sequence[type[Agent[Any]]],
+        **options: Any,  # noqa: ANN401 - as open
+    ) -> AgentSystem:
+        """Open a system on a copy of a real store, which is only read; takes what ``open`` takes.
 
-        It becomes the kit's store. Time is the copy's: the clock is moved to its newest commit.
+        ``path``: the file of a store, also one in use; a backup, or the folder of some, of which it
+        is the newest. The copy becomes the kit's store, and its newest commit the time.
         """
         folder = Path(self._files.enter_context(tempfile.TemporaryDirectory()))
         target = folder / "copy.db"
-        copy_store(Path(path), target)
+        moment = copy_store(Path(path), target)
+        self.clock.set_back(self.clock.now() - moment)
+        self.log.begun = self.clock.now()
         store = FaultyStore(target)
         store.on_commit, store.on_fault = self.store.on_commit, self.store.on_fault
         self.store = store
-        return self.open(agents)
+        return self.open(agents, **options)
 
     # Stand-ins and listeners.
 
@@ -240,16 +249,3 @@ class Kit(contextlib.AbstractContextManager["Kit"]):
 
     def _owns(self, system: object) -> bool:
         return any(each is system for each in self.systems)
-
-
-def copy_store(source: Path, target: Path) -> None:
-    """Copy the file of a store as it is at this moment, also while it is in use."""
-    if not source.exists():
-        raise ConfigurationError(f"{source} is not there; give the file of a store")
-    from sqlite3 import connect  # noqa: PLC0415 - here alone
-
-    with (
-        contextlib.closing(connect(f"file:{source}?mode=ro", uri=True)) as reader,
-        contextlib.closing(connect(target)) as writer,
-    ):
-        reader.backup(writer)

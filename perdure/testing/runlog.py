@@ -100,11 +100,12 @@ class RunLog:
     entries: list[tuple[float, LoggedTurn | LoggedSignal | str]] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _receivers: dict[str, Callable[..., None]] = field(default_factory=dict)
-    _begun: float = 0.0
+    begun: float = 0.0
+    """From when times are counted, in seconds since the epoch."""
 
     def __post_init__(self) -> None:
         """Count from now."""
-        self._begun = self.now()
+        self.begun = self.now()
 
     def listen(self) -> None:
         """Hear the signals."""
@@ -159,7 +160,7 @@ class RunLog:
 
     def _line(self, when: float, entry: LoggedTurn | LoggedSignal | str) -> str:
         said = f"-- {entry}" if isinstance(entry, str) else entry.said()
-        line = f"{_elapsed(when - self._begun):>12}  {said}".replace("\n", " ")
+        line = f"{_elapsed(when - self.begun):>12}  {said}".replace("\n", " ")
         return line if len(line) <= _WIDE else f"{line[: _WIDE - 1]}…"
 
     def _receiver(self, name: str) -> Callable[..., None]:

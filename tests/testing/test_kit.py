@@ -18,6 +18,7 @@ from perdure.testing import (
     Kit,
     LeftBehind,
     ProbeAgent,
+    SkippingClock,
     assert_durable,
     assert_exactly_once,
     assert_no_dead_letters,
@@ -361,6 +362,26 @@ def test_a_copy_of_a_real_store_is_opened(tmp_path: Path) -> None:
         kit.clock.advance(4 * DAY)
         assert_durable(order, status="late")
     assert (tmp_path / "real.db").read_bytes() == before
+
+
+def test_the_newest_of_some_backups_is_opened(tmp_path: Path) -> None:
+    """Its time is that of its newest commit, so that what was due behind it is due still."""
+    with Kit(FaultyStore(tmp_path / "real.db"), clock=SkippingClock(2e9)) as kit:
+        system = kit.open([Order, Bank])
+        system.agent(Order, "a").call(Order.place).get()
+        made = system.backup.create(tmp_path / "backups")
+        system.agent(Order, "b").call(Order.place).get()
+    for path in (tmp_path / "backups", tmp_path / "backups" / f"{made.name}.backup"):
+        with Kit() as kit:
+            order = kit.open_backup(path, [Order, Bank]).agent(Order, "a")
+            assert kit.clock.now() == 2e9
+            kit.clock.advance(3 * DAY - 1)
+            assert_durable(order, status="placed")
+            kit.clock.advance(1)
+            assert_durable(order, status="late")
+            assert stored_state(kit.agent(Order, "b"))["status"] == "new"
+    with Kit() as kit, pytest.raises(ConfigurationError, match="is not there; give the file of a"):
+        kit.open_backup(tmp_path / "none.db", [Order])
 
 
 # What is left behind.
