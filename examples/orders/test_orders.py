@@ -87,7 +87,7 @@ def test_an_order_is_paid(shop: AgentSystem, perdure_clock: SkippingClock, bank:
 
 
 def test_what_is_sold_out_is_refused(shop: AgentSystem, perdure_clock: SkippingClock) -> None:
-    """The sixth book is nobody's; the order says why it was cancelled, and the bank is not asked."""
+    """The sixth book is nobody's; the order says why it was cancelled; the bank is not asked."""
     order = place(shop, "o-1", 6)
     perdure_clock.run_until_idle()
     assert_durable(order, status="cancelled", why="sold out")

@@ -11,9 +11,10 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from ..actors.agent.agent import Agent
+from ..actors.talk.identity import Identified
 from ..actors.talk.reference import AgentRef
 from ..persistence.errors import ConfigurationError
 from ..persistence.names.keys import check_name
@@ -27,6 +28,8 @@ from .runlog import RunLog
 from .stand_in import ProbeAgent, StandIn
 from .stores import FaultyStore
 from .watch import AgentWatch
+
+A = TypeVar("A", bound=Identified)
 
 _REAL: Final = object()
 _SEED: Final = 1
@@ -91,25 +94,13 @@ class Kit(contextlib.AbstractContextManager["Kit"]):
 
     def end(self) -> list[str]:
         """Close what was opened, and name what was left: replies, systems, threads."""
-        left = []
-        for system in [each for each in self.systems if self._lives(each)]:
-            with contextlib.suppress(Exception):
-                self.clock.settle()  # what is on its way is no leak
-            replies = system._runtime.rest.unanswered()  # noqa: SLF001 - of the house
-            left += [f"a reply that nobody gave: {each}" for each in replies]
-        for stand_in in self._stand_ins:
-            stand_in.end()
-        self.store.mend()
-        self._bury()
-        for system in self.systems:
-            if id(system) not in self._dead and not system.close():
-                left.append(f"{system!r} could not be closed in time: a handler still runs")
-        self._world.leave()
-        self.log.deafen()
-        if self._watch is not None:
-            left += self._watch.leaks()
-        self._files.close()
-        return left
+        try:
+            left = self._close()
+        finally:
+            self._world.leave()
+            self.log.deafen()
+            self._files.close()
+        return left if self._watch is None else left + self._watch.leaks()
 
     # Systems, and their lives.
 
@@ -133,7 +124,7 @@ class Kit(contextlib.AbstractContextManager["Kit"]):
         self.systems.append(system)
         return system
 
-    def agent(self, agent_class: type[Any], key: str) -> AgentRef[Any]:
+    def agent(self, agent_class: type[A], key: str) -> AgentRef[A]:
         """Return a reference to an agent of the present life."""
         return self.system.agent(agent_class, key)
 
@@ -232,6 +223,22 @@ class Kit(contextlib.AbstractContextManager["Kit"]):
     def _stand_in(self, stand_in: StandIn) -> StandIn:
         self._stand_ins.append(stand_in)
         return stand_in
+
+    def _close(self) -> list[str]:
+        left = []
+        for system in [each for each in self.systems if self._lives(each)]:
+            with contextlib.suppress(Exception):
+                self.clock.settle()  # what is on its way is no leak
+            replies = system._runtime.rest.unanswered()  # noqa: SLF001 - of the house
+            left += [f"a reply that nobody gave: {each}" for each in replies]
+        for stand_in in self._stand_ins:
+            stand_in.end()
+        self.store.mend()
+        self._bury()
+        for system in self.systems:
+            if id(system) not in self._dead and not system.close():
+                left.append(f"{system!r} could not be closed in time: a handler still runs")
+        return left
 
     def _open_again(self, agents: Sequence[type[Agent[Any]]] | None) -> AgentSystem:
         known, options = self._opened

@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from ..actors.agent.agent import Agent
+from ..actors.talk.identity import Identified
 from ..actors.talk.reference import AgentRef
 from ..lifecycle.status import Status
 from ..persistence.errors import ConfigurationError
@@ -20,6 +21,9 @@ try:
 except ImportError as error:  # pragma: no cover - a test has it so in a process of its own
     message = "a machine needs hypothesis: pip install 'perdure[testing]'"
     raise ConfigurationError(message) from error
+
+
+A = TypeVar("A", bound=Identified)
 
 
 class AgentMachine(RuleBasedStateMachine):
@@ -52,7 +56,7 @@ class AgentMachine(RuleBasedStateMachine):
     def passed(self, seconds: float) -> None:
         """Have the model know that time has passed; nothing by default."""
 
-    def agent(self, agent_class: type[Any], key: str) -> AgentRef[Any]:
+    def agent(self, agent_class: type[A], key: str) -> AgentRef[A]:
         """Return a reference to an agent of the present life."""
         return self.kit.agent(agent_class, key)
 
