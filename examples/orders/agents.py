@@ -47,8 +47,6 @@ class Order(Agent[OrderState]):
         if self.state.status == "placed":
             self.state.status = "reserved"
             self.system.agent(Payments, "till").cast(Payments.pay, self.key, self.state.cents)
-        elif self.state.status not in OPEN:  # it ended before the stock came to it
-            self.system.agent(Stock, self.state.item).cast(Stock.release, self.key)
 
     def paid(self, receipt: str) -> None:
         """Have the money; give it back if the order has ended meanwhile."""
@@ -95,7 +93,7 @@ class Stock(Agent[StockState]):
         """Put some aside for an order, or refuse it."""
         if count > self.state.free:
             self.system.agent(Order, order).cast(Order.refuse, "sold out")
-        elif order not in self.state.reserved:
+        else:
             self.state.free -= count
             self.state.reserved[order] = count
             self.system.agent(Order, order).cast(Order.reserved)
