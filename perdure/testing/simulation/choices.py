@@ -7,12 +7,14 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
+Place = tuple[int, int]
+"""A thread and the number of its own step."""
 TIME: Final = -1
 """A decision that time passes, though somebody could run: machines are slow at times."""
 HORIZON: Final = 3000
 """Steps among which the changes of a run by priorities are drawn."""
 _SWITCHES: Final = (0.003, 0.02, 0.1, 0.3)
-_CHANGES: Final = (1, 2, 3, 5, 8)
+_CHANGES: Final = (1, 2, 3, 5, 8, 20, 60)
 _SHARE_OF_PRIORITIES: Final = 0.5
 _LONGEST: Final = 20_000
 """Steps after which a run by priorities lets another in: work that only waits must not starve."""
@@ -24,11 +26,11 @@ class Choices(Protocol):
     next_step: int
     """The step at which a thread that runs is asked to let another run."""
 
-    def preempt(self, step: int, running: int, ready: Sequence[int]) -> int:
-        """Return who runs on; TIME lets time pass. ``running`` is one of ``ready``."""
+    def preempt(self, step: int, place: Place, ready: Sequence[int]) -> int:
+        """Return who runs on; TIME lets time pass. The thread at ``place`` is one of ``ready``."""
         ...
 
-    def follow(self, step: int, ready: Sequence[int]) -> int:
+    def follow(self, step: int, place: Place, ready: Sequence[int]) -> int:
         """Return who runs after one that waits or has ended."""
         ...
 
@@ -47,16 +49,16 @@ class Walk:
         draw = 1.0 - self._random.random()
         return 1 + int(math.log(draw) / math.log(1.0 - self._probability))
 
-    def preempt(self, step: int, running: int, ready: Sequence[int]) -> int:
+    def preempt(self, step: int, place: Place, ready: Sequence[int]) -> int:
         """Choose anybody, or time."""
         self.next_step = step + self._gap()
         if self._patience and self._random.random() < self._patience:
             return TIME
         if len(ready) == 1:
-            return running
+            return place[0]
         return self._random.choice(ready)
 
-    def follow(self, step: int, ready: Sequence[int]) -> int:
+    def follow(self, step: int, place: Place, ready: Sequence[int]) -> int:
         """Choose anybody."""
         return ready[0] if len(ready) == 1 else self._random.choice(ready)
 
@@ -84,43 +86,39 @@ class Priorities:
             self._priorities[number] = self._random.random()
         return self._priorities[number]
 
-    def preempt(self, step: int, running: int, ready: Sequence[int]) -> int:
+    def preempt(self, step: int, place: Place, ready: Sequence[int]) -> int:
         """Make the one that runs the last of all."""
         self._lowest -= 1.0
-        self._priorities[running] = self._lowest
+        self._priorities[place[0]] = self._lowest
         self.next_step = self._steps.pop(0) if self._steps else step + _LONGEST
-        return self.follow(step, ready)
+        return self.follow(step, place, ready)
 
-    def follow(self, step: int, ready: Sequence[int]) -> int:
+    def follow(self, step: int, place: Place, ready: Sequence[int]) -> int:
         """Choose the first by priority."""
         return max(ready, key=self._priority)
 
 
 class Given:
-    """Repeat decisions; where none is given, whoever runs goes on, then the first in line."""
+    """Repeat decisions; where none is given, whoever runs goes on, then the first in line.
 
-    def __init__(self, decisions: Mapping[int, int]) -> None:
-        """Repeat ``decisions``, by their steps."""
+    They are found by the thread and the number of its own steps: so the rest still fits where some
+    are left out.
+    """
+
+    next_step = 0
+
+    def __init__(self, decisions: Mapping[Place, int]) -> None:
+        """Repeat ``decisions``."""
         self._decisions = decisions
-        self._steps = sorted(decisions)[::-1]
-        self.next_step = 0
-        self._advance(0)
 
-    def _advance(self, step: int) -> None:
-        while self._steps and self._steps[-1] <= step:
-            self._steps.pop()
-        self.next_step = self._steps[-1] if self._steps else 2**62
-
-    def preempt(self, step: int, running: int, ready: Sequence[int]) -> int:
+    def preempt(self, _step: int, place: Place, ready: Sequence[int]) -> int:
         """Do as given, if that can be done."""
-        wanted = self._decisions.get(step, running)
-        self._advance(step)
-        return wanted if wanted == TIME or wanted in ready else running
+        wanted = self._decisions.get(place, place[0])
+        return wanted if wanted == TIME or wanted in ready else place[0]
 
-    def follow(self, step: int, ready: Sequence[int]) -> int:
+    def follow(self, _step: int, place: Place, ready: Sequence[int]) -> int:
         """Do as given, if that can be done."""
-        wanted = self._decisions.get(step, ready[0])
-        self._advance(step)
+        wanted = self._decisions.get(place, ready[0])
         return wanted if wanted in ready else ready[0]
 
 

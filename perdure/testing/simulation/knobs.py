@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from ...actors.pool import mailbox
 from ...persistence.store import committer
+from .lines import MEETINGS
+
+_NOWHERE: Final[tuple[str, ...]] = ()
+_EVERYWHERE: Final = tuple(itertools.chain(*MEETINGS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +29,20 @@ class Knobs:
     """How long the store takes for a write, at the most."""
     failing: float
     """The share of writes that fail, before they are durable or after."""
+    lines: tuple[str, ...]
+    """Modules in which threads may change between lines, and not only at locks and queues."""
 
     @classmethod
-    def drawn(cls, randomness: random.Random, *, faults: bool) -> Knobs:
-        """Draw them."""
-        choice = randomness.choice
+    def drawn(cls, seed: int, *, faults: bool) -> Knobs:
+        """Return what a seed draws."""
+        choice = random.Random(f"{seed} knobs").choice  # noqa: S311 - no secrets
         return cls(
             workers=choice((1, 2, 2, 3, 4)),
             batch=choice((1, 1, 2, 5, committer.LARGEST_BATCH)),
             budget=choice((1, 2, mailbox.BUDGET)),
             write_seconds=choice((0.0, 0.0, 0.001, 0.05)),
             failing=choice((0.0, 0.0, 0.1, 0.3)) if faults else 0.0,
+            lines=choice((_NOWHERE, _NOWHERE, _EVERYWHERE, choice(MEETINGS), choice(MEETINGS))),
         )
 
     def names(self) -> list[tuple[Any, str, Any]]:

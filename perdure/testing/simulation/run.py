@@ -13,9 +13,10 @@ from ...actors.talk.reference import AgentRef
 from ...ending import Ending
 from ...persistence.memory.store import MemoryStore
 from ...system import AgentSystem
-from .choices import Choices, Given, drawn
+from .choices import Choices, Given, Place, drawn
 from .disk import Disk
 from .knobs import Knobs
+from .lines import replacements
 from .scheduler import Scheduler
 from .stage import Stage
 
@@ -60,6 +61,8 @@ class Crash:
 
     write: int = 0
     step: int = 2**62
+    place: Place | None = None
+    """Instead of a step, in a run that is not quite the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +81,15 @@ class Result:
 
     fault: BaseException | None
     log: Sequence[str]
-    decisions: Mapping[int, int]
+    decisions: Mapping[Place, int]
     writes: Sequence[int]
     """The step of each write."""
     begun: int
     """The step at which the scenario began."""
     ended: int
     """The step at which its first life ended."""
+    crashed: Place | None
+    """Where that was, if it crashed."""
 
     def text(self) -> str:
         """Return the whole log."""
@@ -100,7 +105,7 @@ class Run:
         seed: int,
         *,
         crash: Crash = Crash(),
-        decisions: Mapping[int, int] | None = None,
+        decisions: Mapping[Place, int] | None = None,
         again: bool = False,
     ) -> None:
         """Run by what ``seed`` draws; with ``decisions`` who runs when is given instead.
@@ -111,9 +116,11 @@ class Run:
         self._again = again
         chance = {name: random.Random(f"{seed} {name}") for name in _CHANCES}  # noqa: S311
         choices: Choices = drawn(chance["order"]) if decisions is None else Given(decisions)
-        self._knobs = Knobs.drawn(chance["knobs"], faults=setting.faults)
+        self._knobs = Knobs.drawn(seed, faults=setting.faults)
         self._scheduler = Scheduler(choices, patience=setting.patience)
-        self._stage = Stage(self._scheduler, chance["world"], self._knobs.names())
+        lines = replacements(self._knobs.lines, self._scheduler.between_lines)
+        names = [*self._knobs.names(), *lines]
+        self._stage = Stage(self._scheduler, chance["world"], names)
         self._disk = Disk(self._scheduler, self._knobs, chance["disk"])
         self._scenario_chance, self._lives_chance = chance["scenario"], chance["lives"]
         self._crash = crash
@@ -128,10 +135,12 @@ class Run:
         with self._stage.set_up():
             scheduler.note(str(self._knobs))
             scheduler.run_life(1, self._first_life)
-            ended = scheduler.step
+            ended, crashed = scheduler.step, scheduler.crash_place
+            scheduler.crash_place = None
             life = 1
             while self._goes_on(life):
                 self._forget()
+                self._stage.renew()
                 life += 1
                 if self._again and life < MOST_LIVES and self._lives_chance.random() < _AGAIN:
                     scheduler.set_crash(scheduler.step + self._lives_chance.randrange(1, 600))
@@ -141,7 +150,7 @@ class Run:
             self._forget()
         return Result(
             scheduler.fault, scheduler.log, scheduler.decisions, self._disk.writes, self._begun,
-            ended,
+            ended, crashed,
         )  # fmt: skip
 
     def _goes_on(self, life: int) -> bool:
@@ -173,6 +182,7 @@ class Run:
             self._begun = scheduler.step
             self._disk.crash_after = self._crash.write
             scheduler.set_crash(self._crash.step)
+            scheduler.crash_place = self._crash.place
             self._setting.scenario(simulation)
             self._check(system)
 
@@ -190,6 +200,7 @@ class Run:
         """Keep what a crash has left of a system from being closed at the end of the process."""
         if self._system is not None:
             self._system._closed = Ending()  # noqa: SLF001
+            self._system = None
 
 
-_CHANCES: Final = ("order", "knobs", "world", "disk", "scenario", "lives")
+_CHANCES: Final = ("order", "world", "disk", "scenario", "lives")

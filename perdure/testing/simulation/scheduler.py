@@ -5,17 +5,18 @@ from __future__ import annotations
 import heapq
 import sys
 import threading
-import traceback
 from collections.abc import Callable
 from typing import Final
 
-from .choices import TIME, Choices
+from .choices import TIME, Choices, Place
 from .tasks import Killed, Task
 
 REAL_SECONDS: Final = 20.0
 """After which a run that does nothing is given up: a thread waits for what is not simulated."""
 MOST_STEPS: Final = 3_000_000
 """Steps after which a run is given up: it goes round in circles."""
+SLOW_SECONDS: Final = 0.06
+"""By which a thread may be late though nobody holds it up."""
 EPOCH: Final = 1_700_000_000.0
 _get_ident: Final = threading.get_ident
 _gate: Final = threading.Lock
@@ -55,10 +56,12 @@ class Scheduler:
         """The life ended by a crash."""
         self.fault: BaseException | None = None
         """What went wrong, first of all."""
-        self.decisions: dict[int, int] = {}
+        self.decisions: dict[Place, int] = {}
         """Where somebody else ran than the one who would by itself."""
         self.log: list[str] = []
         self.crash_step = 2**62
+        self.crash_place: Place | None = None
+        """Where the life ended, or is to end."""
         self._stop_step = 0
         self._look()
 
@@ -151,7 +154,8 @@ class Scheduler:
             self._gate.release()
             return
         self.step += 1
-        following = self._following()
+        task.steps += 1
+        following = self._following(task)
         if following is not None:
             self._give(following)
 
@@ -172,15 +176,27 @@ class Scheduler:
     def point(self, task: Task, doing: str) -> None:
         """Let others run, if the choices say so; what the caller does next is ``doing``."""
         self.step += 1
+        task.steps += 1
         if self.step < self._stop_step and not self.ended:
             return
         task.doing = doing
         self._decide(task)
 
+    def between_lines(self) -> None:
+        """Let others run between two lines of a function."""
+        task = self.current
+        if task is not None and task.ident == _get_ident() and not self.ended and not task.real:
+            self.step += 1
+            task.steps += 1
+            if self.step >= self._stop_step:
+                task.doing = "goes on to the next line"
+                self._decide(task)
+
     def _decide(self, task: Task) -> None:
         if self.ended:
             task.strike()
-        if self.step >= self.crash_step:
+        place = (task.number, task.steps)
+        if self.step >= self.crash_step or place == self.crash_place:
             self.crash("between two commits")
         if self.step > MOST_STEPS:
             self._give_up(f"no end after {self.step} steps; {task} goes round in circles")
@@ -188,15 +204,15 @@ class Scheduler:
         if self.step < self._choices.next_step:
             self._look()
             return
-        chosen = self._choices.preempt(self.step, task.number, [t.number for t in self._ready])
+        chosen = self._choices.preempt(self.step, place, [t.number for t in self._ready])
         self._look()
         if chosen == TIME:
-            if self._timers:
-                self.decisions[self.step] = TIME
+            if self._timers and self._timers[0][0] < self.now + SLOW_SECONDS:
+                self.decisions[place] = TIME
                 self._pass_time()
             return
         if chosen != task.number:
-            self.decisions[self.step] = chosen
+            self.decisions[place] = chosen
             self._hand_over(task, self.tasks[chosen])
 
     def _look(self) -> None:
@@ -213,6 +229,7 @@ class Scheduler:
         if self.ended:
             task.strike()
         self.step += 1
+        task.steps += 1
         task.doing, task.ready, task.timed_out, task.deadline = doing, False, False, deadline
         task.wait += 1
         self._ready.remove(task)
@@ -222,7 +239,7 @@ class Scheduler:
             heapq.heappush(self._timers, (deadline, self._order, self.step, task, task.wait))
         if task is self.main:
             self._main_since = self.now
-        following = self._following()
+        following = self._following(task)
         if following is None:
             self._park(task)
         elif following is not task:
@@ -245,10 +262,11 @@ class Scheduler:
     def crash(self, where: str) -> None:
         """End the life here and now, as ``kill -9`` would; never returns to a task."""
         self.note(f"crash {where}")
-        self.crashing, self.crash_step = True, 2**62
-        self._look()
         task = self.current
         assert task is not None
+        self.crashing, self.crash_step = True, 2**62
+        self.crash_place = (task.number, task.steps)
+        self._look()
         self.ended = True
         self._park(task)
 
@@ -258,7 +276,7 @@ class Scheduler:
 
     # The baton.
 
-    def _following(self) -> Task | None:
+    def _following(self, task: Task) -> Task | None:
         """Return who runs after one that waits; None if the run is over, which has been told."""
         while not self._ready:
             if not self._timers:
@@ -274,10 +292,11 @@ class Scheduler:
         first = self._ready[0]
         if len(self._ready) == 1:
             return first
-        chosen = self._choices.follow(self.step, [task.number for task in self._ready])
+        place = (task.number, task.steps)
+        chosen = self._choices.follow(self.step, place, [each.number for each in self._ready])
         self._look()
         if chosen != first.number:
-            self.decisions[self.step] = chosen
+            self.decisions[place] = chosen
         return self.tasks[chosen]
 
     def _pass_time(self) -> None:
@@ -328,10 +347,18 @@ def _until(task: Task) -> str:
 
 
 def _stack(task: Task) -> str:
-    """Return the innermost lines of where a task is."""
+    """Return the innermost lines of where a task is, without the machinery of threads."""
     frame = sys._current_frames().get(task.ident)  # noqa: SLF001 - documented
-    lines = traceback.format_stack(frame)[-9:-2] if frame is not None else []
-    return "".join(lines).rstrip()
+    lines: list[str] = []
+    while frame is not None and len(lines) < _LINES:
+        if frame.f_globals.get("__name__", "").rpartition(".")[0] != __package__ and (
+            frame.f_globals.get("__name__") != "threading"
+        ):
+            code = frame.f_code
+            lines.insert(0, f"    {code.co_filename}:{frame.f_lineno} in {code.co_qualname}")
+        frame = frame.f_back
+    return "\n".join(lines)
 
 
+_LINES: Final = 3
 START: Final = threading.Thread.start

@@ -5,31 +5,48 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-MOST_RUNS: Final = 150
+from .choices import Place
+
+MOST_RUNS: Final = 200
 """Runs that may be tried."""
+Decisions = Mapping[Place, int]
 
 
-def shrunk(
-    decisions: Mapping[int, int], fails: Callable[[Mapping[int, int]], bool]
-) -> dict[int, int]:
-    """Return as few of some decisions as still fail, as far as ``MOST_RUNS`` go (ddmin).
+def shrunk(decisions: Decisions, fails: Callable[[Decisions], bool]) -> dict[Place, int]:
+    """Return as few of some decisions as still fail, as far as ``MOST_RUNS`` go.
 
-    Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", 2002.
+    First those behind the last that matters are dropped, then parts of the rest, from the end:
+    what is left out changes what comes behind it. The parts are halved as in ddmin (Zeller and
+    Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", 2002).
     """
-    kept = sorted(decisions.items())
-    runs, parts = 0, 1
-    while kept and runs < MOST_RUNS:
-        size = -(-len(kept) // parts)
-        for start in range(0, len(kept), size):
-            rest = kept[:start] + kept[start + size :]
-            runs += 1
-            if fails(dict(rest)):
-                kept, parts = rest, max(1, parts - 1)
-                break
-            if runs >= MOST_RUNS:
-                break
-        else:
-            if size == 1:
-                break
-            parts = min(2 * parts, len(kept))
+    tries = _Tries(fails)
+    kept = list(decisions.items())
+    low, high = 0, len(kept)
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if tries.fails(kept[:middle]) else (middle + 1, high)
+    kept = kept[:high]
+    size = max(1, len(kept) // 2)
+    while kept and tries.left:
+        before = len(kept)
+        end = before
+        while end > 0 and tries.left:
+            start = max(0, end - size)
+            if tries.fails(kept[:start] + kept[end:]):
+                del kept[start:end]
+            end = start
+        if size == 1 and len(kept) == before:
+            break
+        size = max(1, size // 2)
     return dict(kept)
+
+
+class _Tries:
+    def __init__(self, fails: Callable[[Decisions], bool]) -> None:
+        self._fails = fails
+        self.left = MOST_RUNS
+
+    def fails(self, kept: list[tuple[Place, int]]) -> bool:
+        """Try some decisions."""
+        self.left -= 1
+        return self._fails(dict(kept))

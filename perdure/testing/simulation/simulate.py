@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
+import itertools
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +13,8 @@ from typing import Any, Final, Literal
 
 from ...actors.agent.agent import Agent
 from ...persistence.errors import ConfigurationError
+from .choices import Place
+from .knobs import Knobs
 from .run import Crash, Result, Run, Setting, Simulation
 from .shrinking import shrunk
 
@@ -117,7 +121,7 @@ class Sweep:
         """Run ``setting`` with crashes as ``crash`` says."""
         self._setting = setting
         self._crash = crash
-        self._measured: Result | None = None
+        self._measured: dict[tuple[str, ...], Result] = {}
         self.runs = 0
         """How many were made."""
 
@@ -131,7 +135,7 @@ class Sweep:
                 if result.fault is not None:
                     raise self._told(trial, result) from result.fault
 
-    def _one(self, trial: Trial, decisions: Mapping[int, int] | None = None) -> Result:
+    def _one(self, trial: Trial, decisions: Mapping[Place, int] | None = None) -> Result:
         self.runs += 1
         run = Run(
             self._setting, trial.seed, crash=trial.crash, decisions=decisions, again=trial.again
@@ -151,17 +155,25 @@ class Sweep:
 
     def _somewhere(self, seed: int) -> Trial:
         """Draw a step at which a run crashes, among about as many as a whole one has."""
-        if self._measured is None:
-            self._measured = self._one(Trial("0", 0))
-        whole, chance = self._measured, random.Random(f"{seed} crash")  # noqa: S311
+        lines = self._lines(seed)
+        if lines not in self._measured:
+            like = next(other for other in itertools.count() if self._lines(other) == lines)
+            self._measured[lines] = self._one(Trial(str(like), like))
+        whole, chance = self._measured[lines], random.Random(f"{seed} crash")  # noqa: S311
         step = chance.randrange(whole.begun, int(1.2 * whole.ended) + 1)
         return Trial(str(seed), seed, Crash(step=step), again=True)
+
+    def _lines(self, seed: int) -> tuple[str, ...]:
+        """Return in which modules the runs of a seed have points between lines: so many steps."""
+        return Knobs.drawn(seed, faults=self._setting.faults).lines
 
     def _told(self, trial: Trial, result: Result) -> SimulationFailed:
         fault = result.fault
         assert fault is not None
+        if trial.crash.step < 2**62 and result.crashed is not None:
+            trial = dataclasses.replace(trial, crash=Crash(place=result.crashed))
 
-        def fails(decisions: Mapping[int, int]) -> bool:
+        def fails(decisions: Mapping[Place, int]) -> bool:
             return type(self._one(trial, decisions).fault) is type(fault)
 
         few = shrunk(result.decisions, fails) if fails(result.decisions) else result.decisions

@@ -37,6 +37,7 @@ _IS_ALIVE: Final = threading.Thread.is_alive
 _HANDLE: Final = logging.Logger.handle
 _SEED: Final = random.Random.seed
 _one: Final = threading.Lock()
+_LOOK_SECONDS: Final = 600.0
 _NANO: Final = 1_000_000_000
 
 
@@ -53,6 +54,7 @@ class Stage:
         self._scheduler = scheduler
         self._random = randomness
         self._more = more
+        self._shared: list[Lock] = []
 
     @contextlib.contextmanager
     def set_up(self) -> Iterator[None]:
@@ -71,6 +73,7 @@ class Stage:
                 undo.callback(setattr, owner, name, _raw(owner, name))
                 setattr(owner, name, value)
             yield
+            gc.collect(0)  # all that is young is the run's; and what a crash has left complains now
 
     def _either(self, mine: Callable[..., Any], real: Callable[..., Any]) -> Callable[..., Any]:
         """Return what calls ``mine`` in threads of the run and ``real`` in others."""
@@ -121,16 +124,24 @@ class Stage:
             (threading, "_time", monotonic),
             (queue, "time", monotonic),
             (clocks.SystemClock, "now", staticmethod(wall)),
+            (clocks, "LOOK_SECONDS", _LOOK_SECONDS),  # nobody sets the clock of a run
         ]
 
     def _shared_locks(self) -> list[tuple[Any, str, Any]]:
         """Replace locks of modules: one that is held where others run would be waited for."""
-        return [
-            (module, name, Lock(self._scheduler))
+        places = [
+            (module, name)
             for module in _modules()
             for name, value in list(vars(module).items())
-            if type(value) is _LOCK and module.__name__ != __name__ and value is not _one
+            if type(value) is _LOCK and module.__name__ != __name__
         ]
+        self._shared = [Lock(self._scheduler) for _ in places]
+        return [(*place, lock) for place, lock in zip(places, self._shared, strict=True)]
+
+    def renew(self) -> None:
+        """Begin another life: a new process has new locks, whoever held those of the old one."""
+        for lock in self._shared:
+            lock.__init__(self._scheduler)  # type: ignore[misc]
 
     def _sleep(self, seconds: float) -> None:
         task = self._scheduler.here()
@@ -233,7 +244,7 @@ def _unraisable(real: Callable[..., object]) -> Callable[..., object]:
 
 def _raw(owner: Any, name: str) -> Any:  # noqa: ANN401 - a module or a class, and what it has there
     """Return what stands there itself, not what it gives when it is asked of a class."""
-    return vars(owner)[name] if name in vars(owner) else getattr(owner, name)
+    return vars(owner)[name] if name in vars(owner) else getattr(owner, name, None)
 
 
 def _modules() -> list[ModuleType]:

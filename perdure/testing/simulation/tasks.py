@@ -22,7 +22,7 @@ class Task:
 
     __slots__ = (
         "deadline", "doing", "done", "gate", "ident", "joiners", "life", "name", "number", "ready",
-        "real", "strikes", "timed_out", "wait",
+        "real", "steps", "strikes", "timed_out", "wait",
     )  # fmt: skip
 
     def __init__(self, number: int, name: str, life: int) -> None:
@@ -43,6 +43,7 @@ class Task:
         self.deadline: float | None = None
         self.doing = "begins"
         self.joiners: list[Task] = []
+        self.steps = 0
         self.strikes = 0
 
     def __repr__(self) -> str:
@@ -64,9 +65,11 @@ class Task:
 def _refuse(frame: FrameType, _event: str, _argument: object) -> None:
     """Refuse a call, but what Python itself calls as things go; it traces no further ones then."""
     code = frame.f_code
-    own = frame.f_globals.get("__name__") in _PYTHONS or code.co_name == "__del__"
+    name = frame.f_globals.get("__name__", "")
+    own = name in _PYTHONS or name.startswith(_HERE) or code.co_name == "__del__"
     if not own and not code.co_flags & inspect.CO_GENERATOR:  # those are closed
         raise Killed
 
 
+_HERE: Final = __name__.rpartition(".")[0]
 _PYTHONS: Final = ("_weakrefset", "weakref")
