@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from .outside import MadeCall, Outside
     from .runlog import LoggedSignal, LoggedTurn
     from .schemas import stored_schemas
+    from .simulation.run import Simulation
+    from .simulation.simulate import SimulationFailed, simulate
     from .snapshots import Snapshots, assert_snapshot, snapshot
     from .stand_in import ProbeAgent, Received, StandIn
     from .stores import FaultyStore
@@ -44,6 +46,8 @@ __all__ = [
     "Outside",
     "ProbeAgent",
     "Received",
+    "Simulation",
+    "SimulationFailed",
     "SkippingClock",
     "Snapshots",
     "StandIn",
@@ -56,6 +60,7 @@ __all__ = [
     "assert_round_trip",
     "assert_snapshot",
     "live_state",
+    "simulate",
     "snapshot",
     "states",
     "stored_schemas",
@@ -76,6 +81,8 @@ _HOMES: Final = {
     "Outside": ".outside",
     "ProbeAgent": ".stand_in",
     "Received": ".stand_in",
+    "Simulation": ".simulation.run",
+    "SimulationFailed": ".simulation.simulate",
     "SkippingClock": ".clock",
     "Snapshots": ".snapshots",
     "StandIn": ".stand_in",
@@ -88,6 +95,7 @@ _HOMES: Final = {
     "assert_round_trip": ".migrations",
     "assert_snapshot": ".snapshots",
     "live_state": ".assertions",
+    "simulate": ".simulation.simulate",
     "snapshot": ".snapshots",
     "states": ".strategies",
     "stored_schemas": ".schemas",

@@ -28,6 +28,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="the stores that tests with perdure_store run on: memory, sqlite, or both",
     )
     group.addoption(
+        "--perdure-seed",
+        default="",
+        metavar="SEED",
+        help="run each simulation under this seed alone, as a failure has named it",
+    )
+    group.addoption(
         "--golden-update",
         action="store_true",
         help="write golden files of the versions of today, and snapshots, anew",
@@ -35,7 +41,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the marker."""
+    """Declare the marker; choose the seed of simulations."""
+    seed = str(config.getoption("--perdure-seed"))
+    if seed:
+        from .simulation.simulate import CHOSEN  # noqa: PLC0415 - costs those alone who use it
+
+        CHOSEN.seed = seed
+        config.add_cleanup(lambda: setattr(CHOSEN, "seed", ""))
     told = 'perdure_stores("memory", "sqlite"): run the test on each of these stores'
     config.addinivalue_line("markers", told)
 

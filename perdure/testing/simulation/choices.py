@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Final, Protocol
 
 Place = tuple[int, int]
@@ -25,6 +25,8 @@ class Choices(Protocol):
 
     next_step: int
     """The step at which a thread that runs is asked to let another run."""
+    places: Container[Place] | None
+    """Where it is asked; None for everywhere from that step on."""
 
     def preempt(self, step: int, place: Place, ready: Sequence[int]) -> int:
         """Return who runs on; TIME lets time pass. The thread at ``place`` is one of ``ready``."""
@@ -37,6 +39,8 @@ class Choices(Protocol):
 
 class Walk:
     """Let another run with some probability at each step."""
+
+    places = None
 
     def __init__(self, randomness: random.Random) -> None:
         """Draw the probability first."""
@@ -70,6 +74,8 @@ class Priorities:
     for ``n`` threads and ``k`` steps, and mostly much earlier: Burckhardt and others, "A Randomized
     Scheduler with Probabilistic Guarantees of Finding Bugs", 2010.
     """
+
+    places = None
 
     def __init__(self, randomness: random.Random) -> None:
         """Draw the steps at which whoever runs becomes the last."""
@@ -110,6 +116,7 @@ class Given:
     def __init__(self, decisions: Mapping[Place, int]) -> None:
         """Repeat ``decisions``."""
         self._decisions = decisions
+        self.places: Container[Place] | None = decisions
 
     def preempt(self, _step: int, place: Place, ready: Sequence[int]) -> int:
         """Do as given, if that can be done."""

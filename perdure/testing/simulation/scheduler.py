@@ -201,7 +201,8 @@ class Scheduler:
         if self.step > MOST_STEPS:
             self._give_up(f"no end after {self.step} steps; {task} goes round in circles")
             self._park(task)
-        if self.step < self._choices.next_step:
+        places = self._choices.places
+        if self.step < self._choices.next_step or (places is not None and place not in places):
             self._look()
             return
         chosen = self._choices.preempt(self.step, place, [t.number for t in self._ready])

@@ -70,7 +70,7 @@ def simulate(
         agents: the agent classes.
         seeds: how many seeds, or which.
         crash: ``"never"``; ``"somewhere"``: where each seed says; ``"everywhere"``: each seed once
-            without, then once after each write of the store and once between each and the next.
+            without, then once right after each write of the store and once between each and the next.
             After a crash the system is opened again on what was durable, and the checks of
             ``sim.always`` are made when it is idle.
         faults: writes may be slow, or fail a few times before they are made or after.
@@ -127,13 +127,21 @@ class Sweep:
 
     def run(self, seeds: Sequence[int], only: str = "") -> None:
         """Run each seed, or only the trial of a name; SimulationFailed for the first that fails."""
+        failure = self.first_failure(seeds, only)
+        if failure is not None:
+            raise self._told(*failure) from failure[1].fault
+
+    def first_failure(self, seeds: Sequence[int], only: str = "") -> tuple[Trial, Result] | None:
+        """Return the first run that fails; None if all go well."""
         if only:
             seeds = [int(only.partition("@")[0])]
-        for trial in (trial for seed in seeds for trial in self._trials(seed)):
-            if not only or trial.name == only:
-                result = self._one(trial)
-                if result.fault is not None:
-                    raise self._told(trial, result) from result.fault
+        for seed in seeds:
+            for trial in self._trials(seed):
+                if not only or trial.name == only:
+                    result = self._one(trial)
+                    if result.fault is not None:
+                        return trial, result
+        return None
 
     def _one(self, trial: Trial, decisions: Mapping[Place, int] | None = None) -> Result:
         self.runs += 1
@@ -149,8 +157,9 @@ class Sweep:
         elif self._crash == "somewhere":
             yield self._somewhere(seed)
         else:
-            yield Trial(name, seed)
             whole = self._one(Trial(name, seed))
+            if whole.fault is not None:
+                yield Trial(name, seed)
             yield from everywhere(seed, whole)
 
     def _somewhere(self, seed: int) -> Trial:

@@ -26,6 +26,7 @@ from typing import Any, Final
 
 from ...lifecycle import clock as clocks
 from .loop import SimulatedLoop
+from .modules import import_all
 from .primitives import Lock, RLock, SimpleQueue
 from .scheduler import EPOCH, START, Scheduler
 from .tasks import Killed
@@ -39,6 +40,31 @@ _SEED: Final = random.Random.seed
 _one: Final = threading.Lock()
 _LOOK_SECONDS: Final = 600.0
 _NANO: Final = 1_000_000_000
+
+
+class _Either:
+    """Call one thing in threads of the run and the real one in others; looks like the real one."""
+
+    def __init__(
+        self, scheduler: Scheduler, mine: Callable[..., Any], real: Callable[..., Any]
+    ) -> None:
+        self._here = scheduler.here
+        self._mine, self._real = mine, real
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever it is
+        return (self._real if self._here() is None else self._mine)(*args, **kwargs)
+
+    def __getitem__(self, _type: object) -> _Either:
+        return self  # SimpleQueue[int]()
+
+    def __or__(self, other: Any) -> Any:  # noqa: ANN401 - an annotation
+        return self._real | other
+
+    def __instancecheck__(self, value: object) -> bool:
+        real = self._real
+        return isinstance(value, Lock | SimpleQueue) or (
+            isinstance(real, type) and isinstance(value, real)
+        )
 
 
 class Stage:
@@ -59,6 +85,7 @@ class Stage:
     @contextlib.contextmanager
     def set_up(self) -> Iterator[None]:
         """Replace everything during the block; one run at a time in a process."""
+        import_all()
         with _one, warnings.catch_warnings(), contextlib.ExitStack() as undo:
             # Of what a crash has left.
             warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
@@ -75,14 +102,8 @@ class Stage:
             yield
             gc.collect(0)  # all that is young is the run's; and what a crash has left complains now
 
-    def _either(self, mine: Callable[..., Any], real: Callable[..., Any]) -> Callable[..., Any]:
-        """Return what calls ``mine`` in threads of the run and ``real`` in others."""
-        here = self._scheduler.here
-
-        def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever it is
-            return real(*args, **kwargs) if here() is None else mine(*args, **kwargs)
-
-        return call
+    def _either(self, mine: Callable[..., Any], real: Callable[..., Any]) -> _Either:
+        return _Either(self._scheduler, mine, real)
 
     def _names(self) -> list[tuple[Any, str, Any]]:
         scheduler, either = self._scheduler, self._either
@@ -92,6 +113,7 @@ class Stage:
         return [
             (threading, "Lock", lock),
             (threading, "_allocate_lock", lock),
+            (threading, "_counter", itertools.count(1).__next__),  # the names of threads
             (threading, "RLock", either(lambda: RLock(scheduler), threading.RLock)),
             (threading.Thread, "__init__", self._make()),
             (threading.Thread, "__hash__", _hash),
