@@ -21,6 +21,7 @@ from . import (
     scopes,
     scripts,
     secrets,
+    simulating,
     testing,
     timeline,
     turns,
@@ -52,5 +53,6 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     recording.RECORDING,
     scripts.SCRIPTS,
     testing.TESTING,
+    simulating.SIMULATING,
     inserting.INSERT,
 )

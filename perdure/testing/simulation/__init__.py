@@ -1,1 +1,1 @@
-"""Whole systems run under one deterministic scheduler: a seed decides all that is left to chance."""
+"""Whole systems run one thread at a time: a seed decides all that is left to chance."""

@@ -28,11 +28,11 @@ class Choices(Protocol):
     places: Container[Place] | None
     """Where it is asked; None for everywhere from that step on."""
 
-    def preempt(self, step: int, place: Place, ready: Sequence[int]) -> int:
+    def preempt(self, step: int, place: Place, /, ready: Sequence[int]) -> int:
         """Return who runs on; TIME lets time pass. The thread at ``place`` is one of ``ready``."""
         ...
 
-    def follow(self, step: int, place: Place, ready: Sequence[int]) -> int:
+    def follow(self, step: int, place: Place, /, ready: Sequence[int]) -> int:
         """Return who runs after one that waits or has ended."""
         ...
 
@@ -40,7 +40,7 @@ class Choices(Protocol):
 class Walk:
     """Let another run with some probability at each step."""
 
-    places = None
+    places: Container[Place] | None = None
 
     def __init__(self, randomness: random.Random) -> None:
         """Draw the probability first."""
@@ -53,7 +53,7 @@ class Walk:
         draw = 1.0 - self._random.random()
         return 1 + int(math.log(draw) / math.log(1.0 - self._probability))
 
-    def preempt(self, step: int, place: Place, ready: Sequence[int]) -> int:
+    def preempt(self, step: int, place: Place, /, ready: Sequence[int]) -> int:
         """Choose anybody, or time."""
         self.next_step = step + self._gap()
         if self._patience and self._random.random() < self._patience:
@@ -62,7 +62,7 @@ class Walk:
             return place[0]
         return self._random.choice(ready)
 
-    def follow(self, step: int, place: Place, ready: Sequence[int]) -> int:
+    def follow(self, _step: int, _place: Place, /, ready: Sequence[int]) -> int:
         """Choose anybody."""
         return ready[0] if len(ready) == 1 else self._random.choice(ready)
 
@@ -75,7 +75,7 @@ class Priorities:
     Scheduler with Probabilistic Guarantees of Finding Bugs", 2010.
     """
 
-    places = None
+    places: Container[Place] | None = None
 
     def __init__(self, randomness: random.Random) -> None:
         """Draw the steps at which whoever runs becomes the last."""
@@ -92,14 +92,14 @@ class Priorities:
             self._priorities[number] = self._random.random()
         return self._priorities[number]
 
-    def preempt(self, step: int, place: Place, ready: Sequence[int]) -> int:
+    def preempt(self, step: int, place: Place, /, ready: Sequence[int]) -> int:
         """Make the one that runs the last of all."""
         self._lowest -= 1.0
         self._priorities[place[0]] = self._lowest
         self.next_step = self._steps.pop(0) if self._steps else step + _LONGEST
         return self.follow(step, place, ready)
 
-    def follow(self, step: int, place: Place, ready: Sequence[int]) -> int:
+    def follow(self, _step: int, _place: Place, /, ready: Sequence[int]) -> int:
         """Choose the first by priority."""
         return max(ready, key=self._priority)
 
@@ -118,12 +118,12 @@ class Given:
         self._decisions = decisions
         self.places: Container[Place] | None = decisions
 
-    def preempt(self, _step: int, place: Place, ready: Sequence[int]) -> int:
+    def preempt(self, _step: int, place: Place, /, ready: Sequence[int]) -> int:
         """Do as given, if that can be done."""
         wanted = self._decisions.get(place, place[0])
         return wanted if wanted == TIME or wanted in ready else place[0]
 
-    def follow(self, _step: int, place: Place, ready: Sequence[int]) -> int:
+    def follow(self, _step: int, place: Place, /, ready: Sequence[int]) -> int:
         """Do as given, if that can be done."""
         wanted = self._decisions.get(place, ready[0])
         return wanted if wanted in ready else ready[0]

@@ -1,4 +1,4 @@
-"""What a seed draws before a run: sizes that others choose by the machine, the faults, the crash."""
+"""What a seed draws before a run: sizes that else the machine decides, and faults."""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@ each statement. So a debugger, a profiler and coverage go on as ever, and nothin
 """
 
 from __future__ import annotations
-
 import __future__
+
 import ast
 import functools
 import importlib
@@ -30,9 +30,7 @@ MEETINGS: Final = (
 _NAME: Final = "__perdure_point__"
 
 
-def replacements(
-    names: Sequence[str], point: Callable[[], None]
-) -> Iterator[tuple[Any, str, Any]]:
+def replacements(names: Sequence[str], point: Callable[[], None]) -> Iterator[tuple[Any, str, Any]]:
     """Give the code for functions of some modules, and ``point`` where that looks for it."""
     for module, pairs in map(_found, names):
         yield module, _NAME, point
@@ -71,7 +69,7 @@ def _inner(code: CodeType) -> Iterator[CodeType]:
 
 
 def _functions(module: ModuleType) -> Iterator[FunctionType]:
-    """Give the functions of a module and of its classes, also those that decorators have wrapped."""
+    """Give the functions of a module and its classes, also those that decorators have wrapped."""
     values = list(vars(module).values())
     for value in list(values):
         if inspect.isclass(value) and value.__module__ == module.__name__:
@@ -89,10 +87,10 @@ class _Pointed(ast.NodeTransformer):
     def __init__(self) -> None:
         self._depth = 0
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:  # noqa: N802 - as ast asks
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         return self._inside(node)
 
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:  # noqa: N802 - same
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
         return self._inside(node)
 
     def _inside(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:

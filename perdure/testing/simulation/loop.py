@@ -29,7 +29,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         if not self._scheduler.ended:
             super().call_exception_handler(context)
 
-    def __del__(self) -> None:  # type: ignore[override]  # takes a function it does not need
+    def __del__(self) -> None:
         """Complain of nothing: a crash closes no loops."""
 
     # What the base class does with a pair of sockets.

@@ -1,4 +1,4 @@
-"""All modules of perdure that a system may use, imported before a run: none is made in the middle."""
+"""All modules that a system may use are imported before a run: none is made in the middle."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import inspect
 import itertools
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from ...actors.agent.agent import Agent
@@ -26,7 +26,7 @@ _TOLD: Final = 40
 """Lines of a log that are shown."""
 
 
-class SimulationFailed(AssertionError):  # noqa: N818 - says what happened
+class SimulationFailed(AssertionError):
     """A scenario fails under a seed; the cause is what it raised.
 
     Attributes:
@@ -63,8 +63,12 @@ def simulate(
     The test takes a Simulation as ``sim``; all its other parameters are pytest's. Everything that
     happens in a run is done by one thread at a time, in an order that the seed draws: workers, the
     thread that saves, timers, async handlers, threads of the test. Time is the run's own and passes
-    when nobody has anything to do. A test that fails names its seed, and as few changes of threads
-    as make it fail; ``--perdure-seed`` runs that one again.
+    when nobody has anything to do. A test that fails names its seed and as few changes of threads
+    as make it fail; ``--perdure-seed`` runs that seed again.
+
+    Threads, locks, queues, ``time``, ids and random numbers are the run's, in all threads that the
+    test starts. Files, sockets and ``datetime.now()`` are not, and sockets on event loops are
+    refused. Logs stand in the log of the run. One run at a time in a process.
 
     Args:
         agents: the agent classes.
@@ -110,7 +114,7 @@ class Trial:
 
     name: str
     seed: int
-    crash: Crash = Crash()
+    crash: Crash = field(default_factory=Crash)
     again: bool = False
 
 
@@ -190,7 +194,7 @@ class Sweep:
         lines = [
             f"fails under seed {trial.name}: {type(fault).__name__}: {fault}",
             f"again: pytest --perdure-seed={trial.name}",
-            f"{len(few)} changes of threads are left of {len(result.decisions)}; the end of the run:",
+            f"{len(few)} of {len(result.decisions)} changes of threads are left; how it ends:",
             *told.log[-_TOLD:],
         ]
         return SimulationFailed(trial.name, len(few), "\n".join(lines))

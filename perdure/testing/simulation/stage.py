@@ -174,7 +174,7 @@ class Stage:
             self._scheduler.point(task, "sleeps")
 
     def _make(self) -> Callable[..., None]:
-        """Number the threads of a run: sets of them are gone through in the order of their hashes."""
+        """Give threads numbers: a set of them is gone through in the order of their hashes."""
         scheduler, numbers = self._scheduler, itertools.count()
 
         def make(self: threading.Thread, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401

@@ -13,7 +13,7 @@ MOST_STRIKES: Final = 10_000
 _gate: Final = threading.Lock  # the real one, whatever stands there later
 
 
-class Killed(BaseException):  # noqa: N818 - as SystemExit
+class Killed(BaseException):
     """End a thread of a life that is over; nobody may hold it up."""
 
 

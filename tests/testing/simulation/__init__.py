@@ -1,0 +1,1 @@
+"""Tests of the simulation, and with it of perdure."""

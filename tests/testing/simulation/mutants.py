@@ -7,7 +7,7 @@ import contextlib
 import inspect
 import linecache
 from collections.abc import Iterator
-from types import ModuleType
+from types import CodeType, FunctionType, ModuleType
 
 from perdure.testing.simulation import lines
 
@@ -34,7 +34,9 @@ def _show(file: str, text: str) -> None:
     lines._found.cache_clear()
 
 
-def _changed(module: ModuleType, before: str, after: str):  # type: ignore[no-untyped-def]
-    old = {f.__qualname__: code for f, code in lines.codes(module, ast.parse(before))}
-    assert old
+def _changed(
+    module: ModuleType, before: str, after: str
+) -> Iterator[tuple[FunctionType, CodeType]]:
+    """Give the functions of a module with the code of a changed source."""
+    assert before != after
     return lines.codes(module, ast.parse(after))

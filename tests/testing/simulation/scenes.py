@@ -1,4 +1,4 @@
-"""Agents and scenarios of the tests of simulation: transfers, ticks, sums; each with what must hold."""
+"""Agents and scenarios of the tests of simulation, each with what must hold."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 
-from perdure import Agent, AgentSystem, ScopedState, Scope, State
+from perdure import Agent, AgentSystem, Scope, ScopedState, State
 from perdure.testing import Simulation
 from perdure.testing.simulation.run import Setting
 

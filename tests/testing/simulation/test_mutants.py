@@ -1,7 +1,7 @@
 """Simulations find defects that were put into perdure, and nothing where there are none.
 
 Found by (seeds that had to be tried): a reply before its commit 2, a message before the append 2, a
-timer doubled by a crash 5, a unit committed twice UNIT, a wake-up lost by a run that ends 3; one
+timer doubled by a crash 5, a unit committed twice 4, a wake-up lost by a run that ends 3; one
 that is lost by a sender between two lines 364, which `make test-slow` looks for.
 """
 
@@ -23,16 +23,20 @@ from tests.testing.simulation.mutants import mutant
 
 REPLY_FIRST = (
     "            if not promised:",
-    "            if commit.reply is not None:\n"
-    "                commit.reply(None)\n"
-    "                commit.reply = None\n"
-    "            if not promised:",
+    (
+        "            if commit.reply is not None:\n"
+        "                commit.reply(None)\n"
+        "                commit.reply = None\n"
+        "            if not promised:"
+    ),
 )
 MESSAGE_FIRST = (
     "    activation.writer.submit(commit)\n    finish",
-    "    commit.sequence = cell.home.supervisor.committer.appended + 1\n"
-    "    _deliver(cell, turn, commit)\n"
-    "    activation.writer.submit(commit)\n    finish",
+    (
+        "    commit.sequence = cell.home.supervisor.committer.appended + 1\n"
+        "    _deliver(cell, turn, commit)\n"
+        "    activation.writer.submit(commit)\n    finish"
+    ),
 )
 TIMER_STAYS = (
     "    if letter.timer is not None:\n        timers[",
@@ -53,14 +57,16 @@ LOOKED_LATE = (
     ),
     (
         "                try:\n                    yield ending\n",
-        "                late = None\n"
-        "                try:\n"
-        "                    self._check_reads(unit)\n"
-        "                except Stale as error:\n"
-        "                    late = error\n"
-        "                try:\n                    yield ending\n"
-        "                    if late is not None:\n"
-        "                        raise late\n",
+        (
+            "                late = None\n"
+            "                try:\n"
+            "                    self._check_reads(unit)\n"
+            "                except Stale as error:\n"
+            "                    late = error\n"
+            "                try:\n                    yield ending\n"
+            "                    if late is not None:\n"
+            "                        raise late\n"
+        ),
     ),
 )
 
@@ -102,7 +108,6 @@ def test_a_defect_is_found(
             Sweep(scenes.setting(scenario), crash).first_failure(range(seeds)) for _ in range(2)
         ]
     found = [None if failure is None else failure[0].name for failure in failures]
-    print("found by", found[0])
     assert found[0] is not None
     assert found[0] == found[1]
 

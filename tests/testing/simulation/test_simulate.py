@@ -47,10 +47,7 @@ def digest(seeds: range) -> str:
 
 def test_the_same_seed_is_the_same_run_in_any_process() -> None:
     """The log of a run, crashes and recoveries included, hangs on nothing but its seed."""
-    logs = {
-        finished("-c", DIGEST, PYTHONHASHSEED=hashes)[0]
-        for hashes in ("1", "2")
-    }
+    logs = {finished("-c", DIGEST, PYTHONHASHSEED=hashes)[0] for hashes in ("1", "2")}
     digest(range(2))  # what a process has done before is nothing to it
     assert logs == {digest(range(6)) + "\n"}
 
@@ -73,12 +70,12 @@ def test_everywhere_crashes_after_each_write_and_between() -> None:
 def test_a_failing_test_says_how_to_run_it_again(pytester: pytest.Pytester) -> None:
     """A failure names its seed; with that as option only this seed is run, and fails again."""
     pytester.makepyfile(FAILING)
-    first = pytester.runpytest_subprocess()
+    first = pytester.runpytest_inprocess()
     line = next(line for line in first.outlines if "again: pytest" in line)
     seed = line.rpartition("=")[2].strip()
-    pytester.runpytest_subprocess(f"--perdure-seed={seed}").assert_outcomes(failed=1)
+    pytester.runpytest_inprocess(f"--perdure-seed={seed}").assert_outcomes(failed=1)
     other = str(int(seed) - 1) if int(seed) else "1"
-    pytester.runpytest_subprocess(f"--perdure-seed={other}").assert_outcomes(passed=1)
+    pytester.runpytest_inprocess(f"--perdure-seed={other}").assert_outcomes(passed=1)
 
 
 def test_a_failure_is_shortened() -> None:
@@ -120,7 +117,7 @@ def stuck(sim: Simulation) -> None:
 
 
 def test_who_waits_for_ever_is_told() -> None:
-    """A scenario that waits for nothing fails, and the failure names the threads and their lines."""
+    """A scenario that waits for nothing fails, and the failure names threads and lines."""
     fault = Run(scenes.setting(stuck), 1).result().fault
     assert isinstance(fault, Stuck)
     assert "scenes.py" not in str(fault)
