@@ -7,9 +7,7 @@ from ..model import Better, Experiment, Measure, Row, Size, Value
 SIMULATING = Experiment(
     name="simulating",
     title="Simulated runs of 50 messages, each with a crash and its recovery",
-    measures=(
-        Measure("runs", "benchmarks.ours.simulating:simulated", {"runs": Size(1_000, 50)}),
-    ),
+    measures=(Measure("runs", "benchmarks.ours.simulating:simulated", {"runs": Size(1_000, 50)}),),
     rows=(
         Row(
             "simulated-runs",

@@ -74,7 +74,7 @@ def simulate(
         agents: the agent classes.
         seeds: how many seeds, or which.
         crash: ``"never"``; ``"somewhere"``: where each seed says; ``"everywhere"``: each seed once
-            without, then once right after each write of the store and once between each and the next.
+            without, then once right after each write of the store and once in between.
             After a crash the system is opened again on what was durable, and the checks of
             ``sim.always`` are made when it is idle.
         faults: writes may be slow, or fail a few times before they are made or after.
