@@ -1,0 +1,1 @@
+"""A desk of agents that think, which answers questions about real flights."""
