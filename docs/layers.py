@@ -55,6 +55,7 @@ ROOMS: Final = (
     "perdure/service",
     "perdure",
     "perdure/testing/simulation",
+    "perdure/mcp",
     "perdure/testing",
     "perdure/cli/terminal",
     "perdure/cli/commands",

@@ -9,7 +9,7 @@ from examples.enquiries.__main__ import QUESTIONS, main
 from examples.enquiries.agents import AGENTS, EnquiryDesk, Expert
 from examples.flights.agents import FEED
 from examples.flights.reference import count
-from perdure import AgentSystem
+from perdure import AgentSystem, ThinkingState
 from tests.kit.children import started
 
 FLIGHTS = ("--flights", "250")
@@ -43,7 +43,9 @@ def asked(store: Path) -> Counter[tuple[str, str]]:
     with AgentSystem.open(store, agents=AGENTS) as system:
         for agent in (EnquiryDesk, Expert):
             ref = system.agent(agent, "desk")
-            steps = ref.state_at(ref.describe().version).transcript
+            state = ref.state_at(ref.describe().version)
+            assert isinstance(state, ThinkingState)
+            steps = list(state.transcript)
             done = Counter(
                 (step.run, step.op, step.call or step.nth) for step in steps if step.what == "done"
             )

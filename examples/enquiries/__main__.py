@@ -13,7 +13,7 @@ from examples.flights.agents import FEED, Feed
 from examples.flights.data import JANUARY, open_text
 from perdure import AgentRef, AgentSystem, CallDetails
 
-from .agents import AGENTS, DeskState, EnquiryDesk
+from .agents import AGENTS, EnquiryDesk
 
 QUESTIONS = {
     "airport": "How punctual was the airport JFK?",
@@ -47,11 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if given.approve:
                 desk.call(EnquiryDesk.approve, name, wait.call).get()
         system.idle()
-        for run in desk.call(EnquiryDesk.list_runs).get():
-            print(f"{run.id}: {run.output if run.over else run.status}{run.error}")
+        for done in desk.call(EnquiryDesk.list_runs).get():
+            print(f"{done.id}: {done.output if done.over else done.status}{done.error}")
 
 
-def load(system: AgentSystem, desk: AgentRef[DeskState], source: Path, flights: int) -> None:
+def load(system: AgentSystem, desk: AgentRef[EnquiryDesk], source: Path, flights: int) -> None:
     """Send the first flights of January to their agents, unless that was done."""
     if not source.exists():
         with open_text(JANUARY) as file:

@@ -120,8 +120,8 @@ def perdure(
 for _function in (
     processes.run, agents.agents, agents.isolate, agents.restore, processes.stats,
     processes.flush, agents.show, agents.diff, mail.journal, causes.timeline, causes.why,
-    mail.mail, mail.timers, mail.dead_letters, thinking.runs, hooks.hooks, recorded.replay,
-    recorded.replay_schedules, shared.audit,
+    mail.mail, mail.timers, mail.dead_letters, thinking.runs, thinking.mcp, hooks.hooks,
+    recorded.replay, recorded.replay_schedules, shared.audit,
     shared.state, shared.sharing, shared.sessions, shared.secrets, shared.artifacts,
     schemas.schema, schemas.migrate, schemas.rehearse, upkeep.growth, upkeep.doctor,
     upkeep.rewrite, backups.backup, scripts.script,

@@ -1,4 +1,4 @@
-"""The command about agents that think: their runs, and what these wait for."""
+"""The commands about agents that think: their runs; agents as tools of others' models."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from .terminal.options import Listing, RunsAction, Store
+from .terminal.exits import ExitCode
+from .terminal.options import Level, Listing, RunsAction, Store, Sync
 
 
 def runs(
@@ -46,3 +47,46 @@ def runs(
     from .commands.runs import handle
 
     handle(store, action, place or [], result, listing)
+
+
+def mcp(
+    program: Annotated[
+        str,
+        typer.Argument(metavar="MODULE:NAME", help="An Agent subclass, or a list of them."),
+    ],
+    store: Store,
+    *,
+    http: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            metavar="PORT",
+            show_default=False,
+            help="Serve HTTP on 127.0.0.1 instead of standard streams; 0 takes a free port.",
+        ),
+    ] = None,
+    sync: Annotated[
+        Sync, typer.Option(help="What an acknowledged turn survives: power loss, or kill -9.")
+    ] = Sync.POWER,
+    drain: Annotated[
+        float, typer.Option(min=0, max=86400, metavar="SECONDS", help="How long a drain may take.")
+    ] = 10.0,
+    log_level: Annotated[Level, typer.Option(help="The least of what is logged.")] = Level.INFO,
+) -> ExitCode:
+    """Serve agents as tools of the Model Context Protocol (MCP).
+
+    Each public method of the agents is a tool, KIND_METHOD, which takes the agent's `key` (main
+    if left out) and the method's arguments. An agent that thinks is one more, KIND_think: it takes
+    a `prompt`, and a `run` by whose name the answer is found again. Decisions about runs are not
+    served: they are a person's. It owns the store as `perdure run` does, and writes. What it logs
+    goes to standard error. With --http the address is printed, and every program of this machine
+    may call the agents.
+
+    \b
+    perdure mcp desk:AGENTS --store desk.db
+    perdure mcp desk:AGENTS --store desk.db --http 8765
+    """  # fmt: skip
+    from .commands.mcp import handle
+
+    return handle(program, store, http=http, sync=sync.value, drain=drain, level=log_level.value)

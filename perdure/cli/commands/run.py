@@ -67,7 +67,7 @@ def run(
     try:
         # SimpleQueue is the one queue a signal handler may put into.
         events: Events = queue.SimpleQueue()
-        with _stop_signals(events):
+        with stop_signals(events):
             return _serve(program, store, events, sync=sync, drain=drain, workers=workers)
     finally:
         if handler is not None:
@@ -92,12 +92,12 @@ def _serve(
         system.close(drain)
         raise
     logger.info("%s: draining for up to %g s; again to quit at once", stop.reason, drain)
-    drained = _drain(system, drain)
+    drained = close(system, drain)
     return _verdict(stop, drained=drained)
 
 
 @contextlib.contextmanager
-def _stop_signals(events: Events) -> Iterator[None]:
+def stop_signals(events: Events) -> Iterator[None]:
     """Turn the first signal into an event, and leave the second to the kernel."""
 
     def stop(number: int, _frame: FrameType | None) -> None:
@@ -181,7 +181,8 @@ class _StatusLine:
         return "  ".join(parts)
 
 
-def _drain(system: AgentSystem, drain: float) -> bool:
+def close(system: AgentSystem, drain: float) -> bool:
+    """Close a system within ``drain`` seconds, and say in the log how that went."""
     started = time.monotonic()
     drained = system.close(drain)
     facts = system.statistics()
@@ -200,11 +201,11 @@ def _verdict(stop: Stop, *, drained: bool) -> ExitCode:
     if isinstance(stop.error, StoreError):
         raise stop.error
     if not drained:
-        _leave(ExitCode.PROBLEMS)
+        leave(ExitCode.PROBLEMS)
     return ExitCode.DONE if stop.error is None else ExitCode.PROBLEMS
 
 
-def _leave(code: ExitCode, leave: Callable[[int], Any] = os._exit) -> None:
+def leave(code: ExitCode, leave: Callable[[int], Any] = os._exit) -> None:
     """End the process past handlers that hang: an ordinary exit could wait for their threads."""
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):

@@ -1,0 +1,1 @@
+"""Agents as tools of the Model Context Protocol: what is served of them, and over what."""

@@ -1,0 +1,159 @@
+"""What is served of agent classes: a tool for each handler, one for each agent that thinks."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import typing
+import uuid
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from ..actors.agent.agent import Agent
+from ..llm.agent import ThinkingAgent
+from ..llm.records import Run
+from ..persistence.errors import ConfigurationError
+
+WAIT: Final = 50.0
+"""Seconds after which a call of an agent that thinks says how its run stands: clients give up."""
+MAIN: Final = "main"
+"""The key of the agent that is meant where a client names none."""
+_OURS: Final = frozenset(dir(Agent)) | frozenset(dir(ThinkingAgent))
+_MARKS: Final = "__perdure"
+_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+
+Reference: TypeAlias = Callable[[type[Agent[Any]], str], Any]
+"""Returns a reference to an agent: ``system.agent``."""
+
+
+class Thought(msgspec.Struct, forbid_unknown_fields=True):
+    """What an agent that thinks is asked."""
+
+    prompt: str = ""
+    """What it is asked; may be left out where the run is known."""
+    key: str = MAIN
+    """Which agent of its kind: each key has a conversation of its own."""
+    run: str = ""
+    """The name of the run: asked again by it, the same answer comes, and nothing is paid twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServedTool:
+    """A tool that is served."""
+
+    name: str
+    about: str
+    takes: type[msgspec.Struct]
+    """Its arguments."""
+    call: Callable[[Reference, Any], Awaitable[object]]
+
+    def schema(self) -> dict[str, Any]:
+        """Return the JSON schema of its arguments."""
+        (_,), parts = msgspec.json.schema_components([self.takes], ref_template="#/$defs/{name}")
+        own: dict[str, Any] = parts.pop(self.takes.__name__)
+        own = {"$schema": _DIALECT, **own}
+        return {**own, "$defs": parts} if parts else own
+
+    async def answer(self, agents: Reference, arguments: Mapping[str, object]) -> object:
+        """Call it; what comes back is JSON.
+
+        Raises:
+            msgspec.ValidationError: the arguments do not fit.
+        """
+        given = msgspec.convert(arguments, self.takes)
+        return msgspec.to_builtins(await self.call(agents, given))
+
+
+def served(classes: Iterable[type[Agent[Any]]]) -> dict[str, ServedTool]:
+    """Return the tools of agent classes, by name.
+
+    An agent that thinks is one tool, and its handlers are others; what decides about its runs is
+    not served, since a person does that. ConfigurationError names a handler that cannot be served.
+    """
+    found: dict[str, ServedTool] = {}
+    for agent_class in classes:
+        tools = [_handler(agent_class, name) for name in _handlers(agent_class)]
+        if issubclass(agent_class, ThinkingAgent):
+            tools.append(_thinking(agent_class))
+        for tool in tools:
+            if tool.name in found:
+                message = f"two of the agents' tools are {tool.name}; serve one kind or rename it"
+                raise ConfigurationError(message)
+            found[tool.name] = tool
+    if not found:
+        raise ConfigurationError("the agents have no public methods, so there is nothing to serve")
+    return found
+
+
+def _handlers(agent_class: type[Agent[Any]]) -> list[str]:
+    return [
+        name
+        for name in dir(agent_class)
+        if not name.startswith("_")
+        and name not in _OURS
+        and inspect.isfunction(function := inspect.getattr_static(agent_class, name))
+        and not any(mark.startswith(_MARKS) for mark in vars(function))
+    ]
+
+
+def _handler(agent_class: type[Agent[Any]], name: str) -> ServedTool:
+    function = getattr(agent_class, name)
+    tool = f"{agent_class.kind}_{name}"
+    hints = typing.get_type_hints(function)
+    parameters = list(inspect.signature(function).parameters.values())[1:]
+    fields: list[Any] = [("key", str, MAIN)]
+    for each in parameters:
+        hint = hints.get(each.name)
+        if hint is None or each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD):
+            raise ConfigurationError(
+                f"{agent_class.__name__}.{name} does not say what {each.name!r} is; annotate it, or"
+                " begin the name of the method with an underscore to keep it from being served"
+            )
+        if each.name == "key":
+            raise ConfigurationError(
+                f"{agent_class.__name__}.{name} takes 'key', which says which agent is meant;"
+                " give the parameter another name"
+            )
+        fields.append((each.name, hint, *(() if each.default is each.empty else (each.default,))))
+    takes = msgspec.defstruct(tool, fields, kw_only=True, forbid_unknown_fields=True)
+
+    async def call(agents: Reference, given: Any) -> object:  # noqa: ANN401 - ``takes``
+        rest = {each.name: getattr(given, each.name) for each in parameters}
+        return await agents(agent_class, given.key).call(function, **rest)
+
+    made = ServedTool(tool, inspect.getdoc(function) or tool, takes, call)
+    try:
+        made.schema()
+    except TypeError as error:
+        message = f"{agent_class.__name__}.{name} takes what JSON does not have: {error}"
+        raise ConfigurationError(message) from None
+    return made
+
+
+def _thinking(agent_class: type[ThinkingAgent[Any]]) -> ServedTool:
+    about = inspect.getdoc(agent_class) or agent_class.kind
+    about += (
+        f"\n\nAsk it with `prompt`. A run that takes longer than {WAIT:g} seconds, or waits for a"
+        " person, is not lost: call again with the name of the run that you are told."
+    )
+
+    async def call(agents: Reference, given: Thought) -> object:
+        ref, run = agents(agent_class, given.key), given.run or f"mcp-{uuid.uuid4().hex}"
+        try:
+            asked = ref.call(agent_class.think, given.prompt, run=run)
+            return await asyncio.wait_for(asked, WAIT)
+        except TimeoutError:
+            return _standing(given.key, await ref.call(agent_class.run_status, run))
+
+    return ServedTool(f"{agent_class.kind}_think", about, Thought, call)
+
+
+def _standing(key: str, run: Run) -> str:
+    waits = "; ".join(f"{each.why}: {each.name}" for each in run.waiting)
+    return (
+        f"There is no answer yet: run {run.id} is {run.status}{f' ({waits})' if waits else ''}."
+        f" Call again with key={key!r} and run={run.id!r}."
+    )

@@ -1,0 +1,1 @@
+"""Agents as tools of MCP, and tools of its servers for agents that think."""
