@@ -22,7 +22,7 @@ PATH: Final = "/mcp"
 def server_of(name: str, tools: Mapping[str, ServedTool], agents: Reference) -> Server[Any]:
     """Return a server of tools; what a call raises the client is told, as a result that failed."""
     listed = [
-        types.Tool(name=tool.name, description=tool.about, inputSchema=tool.schema())
+        types.Tool(name=tool.name, description=tool.about, input_schema=tool.schema())
         for tool in tools.values()
     ]
 
@@ -44,7 +44,9 @@ def server_of(name: str, tools: Mapping[str, ServedTool], agents: Reference) -> 
 
 
 def _result(text: str, *, failed: bool) -> types.CallToolResult:
-    return types.CallToolResult(content=[types.TextContent(type="text", text=text)], isError=failed)
+    return types.CallToolResult(
+        content=[types.TextContent(type="text", text=text)], is_error=failed
+    )
 
 
 async def serve_streams(server: Server[Any]) -> None:

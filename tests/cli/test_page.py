@@ -180,7 +180,7 @@ MAIL: Final = {"id", "body", "sent", "method", "due", "interval", "catch_up"}
 
 
 def test_every_command_has_a_row() -> None:
-    """The table has each command but `run` and `mcp`, and each of its actions; nothing that is none."""
+    """The table has each command but `run`, `mcp`, and each of its actions; none besides."""
     expected = set()
     for name in make_cli.commands():
         (actions,) = re.findall(r"ACTION <([a-z|]+)>", invoke(name, "--help").stdout) or [""]
