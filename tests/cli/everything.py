@@ -19,7 +19,7 @@ class Asker(ThinkingAgent[ThinkingState]):
         for why in ("in doubt", "approval", "question"):
             first = len(self.state.transcript)
             self._add(RunStep("asked", why, self.now(), body="go"))
-            held = RunWait(why, "c", "pay", [5], self.now())  # type: ignore[arg-type]  # one of three
+            held = RunWait(why, "c", "pay", [5], self.now())
             self._put(Run(why, "waiting", self.now(), first, waiting=(held,)))
 
 
