@@ -139,6 +139,9 @@ RUNS: Final[dict[str, list[list[str]]]] = {
     "backup unpin": [["BACKUPS", "BACKUP"]],
     "backup restore": [["BACKUPS", "--to", "FILE"]],
     "backup prune": [["BACKUPS", "--keep", "1"]],
+    "backup schedule": [["BACKUPS", "--every", "3600", "--keep", "3"]],
+    "backup unschedule": [["BACKUPS"]],
+    "backup rewrite": [["BACKUPS"]],
     "script": [["run", "SCRIPT", "--as", "system"]],
     "script run": [["SCRIPT", "--as", "system"]],
     "script repl": [["python", "--as", "system"]],
@@ -154,7 +157,6 @@ ALSO: Final = {
     "losses": {"what", "outcome", "kind", "key", "name", "why", "backup"},
     "audit": {"number", "what"},
     "bad": {"table", "kind", "key", "place"},
-    "error": {"class", "text", "line", "kind", "trace", "limit"},
     "findings": {"path", "before", "after", "severity"},
     "differences": {"path", "change", "told", "compatibility"},
     "not_migrated": {"kind", "key", "reason"},
@@ -162,6 +164,8 @@ ALSO: Final = {
     "not_passed": {"what", "kind", "key", "name", "outcome", "told", "migrated"},
 }
 """Keys inside lists that are empty where nothing is wrong."""
+OF_AN_ERROR: Final = {"class", "text", "line", "kind", "trace", "limit"}
+"""Keys of the error of a script, which is null where it did well."""
 
 
 def documented(command: str) -> set[str]:
@@ -222,6 +226,13 @@ def test_json_keys_are_the_documented_ones(
     if command.startswith("backup"):
         words["BACKUPS"] = tmp_path / "backups"
         words["BACKUP"] = Backups(tmp_path / "backups").create(store).name
+    if command == "backup rewrite":
+        assert (
+            invoke("agents", "delete", "Desk", "emea", "--erase", "--store", store).exit_code == 0
+        )
+        Backups(tmp_path / "backups").create(store)
+    if command == "backup unschedule":
+        records("backup", "schedule", words["BACKUPS"], "--every", "3600", "--store", store)
     damaged = command in {"doctor findings", "secrets scan"}
     if command == "doctor findings":
         with closing(sqlite3.connect(store)) as connection, connection:
@@ -234,6 +245,8 @@ def test_json_keys_are_the_documented_ones(
         found |= {key for line in lines for key in keys(line)}
     for name, inside in ALSO.items():
         found |= inside if name in found else set()
+    if command.startswith("script"):
+        found |= OF_AN_ERROR
     expected = documented(command)
     assert found == ({"owner"} if command == "stats" else expected)
 

@@ -346,6 +346,8 @@ def _unschedule(asked: BackupCommand) -> ExitCode:
         there = system.backup.unschedule(asked.folder)
     if not there:
         raise NotFound(f"there is no schedule of backups in {asked.folder}")
+    if asked.listing.json:
+        print_json({"folder": asked.folder, "removed": True})
     return ExitCode.DONE
 
 
