@@ -110,7 +110,7 @@ class Rest:
                 saved = committer.flush(left(), while_held=not self.by_hand)
             except PerdureError:
                 return True  # the store is lost: nothing goes on any more
-            if not saved and not committer.held:
+            if not committer.answered(left()) or not (saved or committer.held):
                 return False
             # What was saved may have set something going.
             if self.quiet(0) or (self.stalled() and self._still()):

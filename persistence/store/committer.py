@@ -272,6 +272,18 @@ class Committer:
                 raise self.dead
             return False
 
+    def answered(self, timeout: float | None = None) -> bool:
+        """Wait until who waits for what is durable has been called back; False on timeout.
+
+        ``flush`` returns before that: when it is durable.
+        """
+        if self.writes_here():
+            return True
+        if not self._baton.acquire(timeout=-1 if timeout is None else timeout):
+            return False
+        self._baton.release()
+        return True
+
     @contextmanager
     def promise(self) -> Iterator[None]:
         """Write at the end of the block what it appends, which wakes nobody: that will be soon.
