@@ -49,7 +49,6 @@ class Scheduler:
         self._main_since = 0.0
         self.now = 0.0
         self.step = 0
-        self.life = 0
         self.ended = False
         """The life is over; whoever is left is being ended."""
         self.crashing = False
@@ -69,7 +68,6 @@ class Scheduler:
 
     def run_life(self, life: int, body: Callable[[], None]) -> None:
         """Run ``body`` as the main task until it has ended or crashed; then end all others."""
-        self.life = life
         self.ended = self.crashing = False
         self.fault = None
         self._ready, self._timers, self.main = [], [], None
@@ -104,7 +102,7 @@ class Scheduler:
 
     def begin(self, thread: threading.Thread) -> Task:
         """Start a thread as a task; it waits for the baton first."""
-        task = Task(len(self.tasks), thread.name, self.life)
+        task = Task(len(self.tasks), thread.name, self._gate.release)
         self.tasks.append(task)
         self._live += 1
         arrived, run = _gate(), thread.run

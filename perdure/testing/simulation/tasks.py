@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 import sys
 import threading
+from collections.abc import Callable
 from types import FrameType
 from typing import Final, NoReturn
 
-MOST_STRIKES: Final = 10_000
+MOST_STRIKES: Final = 1_000
 """How often a thread is struck before it is left where it is."""
 _gate: Final = threading.Lock  # the real one, whatever stands there later
 
@@ -21,15 +22,15 @@ class Task:
     """A thread of a run. Only the one that has the baton runs; the others wait at their gates."""
 
     __slots__ = (
-        "deadline", "doing", "done", "gate", "ident", "joiners", "life", "name", "number", "ready",
+        "deadline", "doing", "done", "gate", "ident", "joiners", "leave", "name", "number", "ready",
         "real", "steps", "strikes", "timed_out", "wait",
     )  # fmt: skip
 
-    def __init__(self, number: int, name: str, life: int) -> None:
-        """Make thread ``number`` of the run, which belongs to a life of the system."""
+    def __init__(self, number: int, name: str, leave: Callable[[], None]) -> None:
+        """Make thread ``number`` of the run; ``leave`` gives the baton to the controller."""
         self.number = number
         self.name = name
-        self.life = life
+        self.leave = leave
         self.gate = _gate()
         self.gate.acquire()
         self.ident = 0
@@ -57,6 +58,8 @@ class Task:
         """
         self.strikes += 1
         if self.strikes > MOST_STRIKES:
+            self.done = True
+            self.leave()
             self.gate.acquire()  # for ever: it is a daemon, and has nothing to say any more
         sys.settrace(_refuse)
         raise Killed
