@@ -70,9 +70,11 @@ def _refuse(frame: FrameType, _event: str, _argument: object) -> None:
     code = frame.f_code
     name = frame.f_globals.get("__name__", "")
     own = name in _PYTHONS or name.startswith(_HERE) or code.co_name == "__del__"
-    if not own and not code.co_flags & inspect.CO_GENERATOR:  # those are closed
+    if not own and not code.co_flags & _CLOSED:
         raise Killed
 
 
 _HERE: Final = __name__.rpartition(".")[0]
 _PYTHONS: Final = ("_weakrefset", "weakref")
+_CLOSED: Final = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+"""What is run once more when it is freed: to close it."""

@@ -1,4 +1,4 @@
-"""What users' code does in a run: executors, handlers that outlive anything, threads left behind."""
+"""What code of users does in a run: executors, stubborn handlers, threads left behind."""
 
 from __future__ import annotations
 
