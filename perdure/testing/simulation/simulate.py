@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import gc
 import inspect
 import itertools
 import random
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -149,10 +151,14 @@ class Sweep:
 
     def _one(self, trial: Trial, decisions: Mapping[Place, int] | None = None) -> Result:
         self.runs += 1
-        run = Run(
-            self._setting, trial.seed, crash=trial.crash, decisions=decisions, again=trial.again
-        )
-        return run.result()
+        with warnings.catch_warnings():
+            # A crash leaves coroutines that nobody has awaited; they go with their run.
+            warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+            result = Run(
+                self._setting, trial.seed, crash=trial.crash, decisions=decisions, again=trial.again
+            ).result()
+            gc.collect(1)
+        return result
 
     def _trials(self, seed: int) -> Iterator[Trial]:
         name = str(seed)
