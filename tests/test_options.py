@@ -146,6 +146,7 @@ CLASS: dict[str, tuple[list[object], str]] = {
     "record": (["yes", 1, None], "give an? bool"),
     "aliases": (["Old", 5, None, [5], [""]], r"list kinds|the kind in Odd\.aliases"),
     "messages_version": (["1", 1, None, "1.0.x"], "write three numbers"),
+    "mind": (["Helper", 5, str], "give a class of agents that think, or None for no mind"),
     "kind": (["", 5, None, "a\0b"], "the kind"),
 }
 

@@ -31,5 +31,9 @@ def check_options(agent_class: type[Any]) -> None:
         raise ConfigurationError(message)
     for alias in agent_class.aliases:
         check_name(f"kind in {name}.aliases", alias)
+    mind = agent_class.mind
+    if mind is not None and not (isinstance(mind, type) and hasattr(mind, "think")):
+        message = f"{name}.mind is {mind!r}; give a class of agents that think, or None for no mind"
+        raise ConfigurationError(message)
     numbers_of(agent_class.messages_version, f"{name}.messages_version")
     checked_boundary(name, agent_class.boundary)
