@@ -196,6 +196,26 @@ def test_every_command_has_a_row() -> None:
     assert expected - {"run", "mcp"} - files == set(ROWS) - others == set(RUNS) - others
 
 
+def made_for(command: str, store: Path) -> dict[str, object]:
+    """Bring about what a command prints something of; return the words for it."""
+    words: dict[str, object] = {}
+    if command.startswith("runs"):
+        everything.think(store)
+    if command.startswith("backup"):
+        backups = Backups(folder := store.with_name("backups"))
+        words = {"BACKUPS": folder, "BACKUP": backups.create(store).name}
+        if command == "backup rewrite":
+            erased = invoke("agents", "delete", "Desk", "emea", "--erase", "--store", store)
+            assert erased.exit_code == 0
+            backups.create(store)
+        if command == "backup unschedule":
+            records("backup", "schedule", folder, "--every", "3600", "--store", store)
+    if command == "doctor findings":
+        with closing(sqlite3.connect(store)) as connection, connection:
+            connection.execute("UPDATE fields SET value = '7'")
+    return words
+
+
 @pytest.mark.parametrize("command", RUNS)
 def test_json_keys_are_the_documented_ones(
     full_store: Path, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -221,22 +241,8 @@ def test_json_keys_are_the_documented_ones(
 
     monkeypatch.setattr("builtins.input", read)
     words |= {name: full_store.with_name(name) for name in ("KEYS", "SESSION")}
-    if command.startswith("runs"):
-        everything.think(store)
-    if command.startswith("backup"):
-        words["BACKUPS"] = tmp_path / "backups"
-        words["BACKUP"] = Backups(tmp_path / "backups").create(store).name
-    if command == "backup rewrite":
-        assert (
-            invoke("agents", "delete", "Desk", "emea", "--erase", "--store", store).exit_code == 0
-        )
-        Backups(tmp_path / "backups").create(store)
-    if command == "backup unschedule":
-        records("backup", "schedule", words["BACKUPS"], "--every", "3600", "--store", store)
+    words |= made_for(command, store)
     damaged = command in {"doctor findings", "secrets scan"}
-    if command == "doctor findings":
-        with closing(sqlite3.connect(store)) as connection, connection:
-            connection.execute("UPDATE fields SET value = '7'")
     found: set[str] = set()
     for given in RUNS[command]:
         called = [*command.split(), *(words.get(word, word) for word in given)]
