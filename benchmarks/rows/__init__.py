@@ -23,6 +23,7 @@ from . import (
     secrets,
     simulating,
     testing,
+    thinking,
     timeline,
     turns,
 )
@@ -52,7 +53,8 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     timeline.TIMELINE,
     recording.RECORDING,
     scripts.SCRIPTS,
-    testing.TESTING,
     simulating.SIMULATING,
+    testing.TESTING,
+    thinking.THINKING,
     inserting.INSERT,
 )

@@ -16,7 +16,11 @@ from pydantic_ai.messages import (
 from pydantic_ai.models import Model
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
+from .local import local_model
+
 VARIABLE: Final = "ENQUIRIES_MODEL"
+LOCAL: Final = "local:"
+"""Before the address of a server on this machine."""
 _CALLS: Final = (
     (r"exact.* ([A-Z]{3})\b", "recount", "airport"),
     (r"airport ([A-Z]{3})\b", "airport", "code"),
@@ -28,7 +32,10 @@ _CALLS: Final = (
 
 def chosen() -> Model | str:
     """Return the model that the environment names, as pydantic-ai spells it, or the script."""
-    return os.environ.get(VARIABLE) or FunctionModel(scripted)
+    named = os.environ.get(VARIABLE, "")
+    if named.startswith(LOCAL):
+        return local_model(named.removeprefix(LOCAL))
+    return named or FunctionModel(scripted)
 
 
 def scripted(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:

@@ -1,0 +1,47 @@
+"""What durable runs of language models cost, beside plain ones and those of durable peers."""
+
+from __future__ import annotations
+
+from ..model import Better, Compare, Experiment, Measure, Row, Size, Value
+
+TURNS = Size(200, 20)
+NAMES = {
+    "perdure": "benchmarks.ours.thinking:conversation",
+    "pydantic-ai": "benchmarks.ours.thinking:plain",
+    "dbos": "benchmarks.peers.thinking:dbos",
+    "langgraph": "benchmarks.peers.thinking:langgraph",
+}
+
+
+def _against(name: str, title: str, key: str, peers: tuple[str, ...], unit: str) -> Row:
+    return Row(
+        name,
+        title,
+        ours=Value("perdure", key),
+        peers=tuple(Value(peer, key) for peer in peers),
+        compare=Compare.RATIO,
+        better=Better.LOWER,
+        value_unit=unit,
+        floor=1.0 if "pydantic-ai" not in peers else None,
+        aim=0.5 if "pydantic-ai" not in peers else None,
+    )
+
+
+THINKING = Experiment(
+    name="thinking",
+    title="A conversation of 200 questions to a model, each with two tools",
+    measures=tuple(Measure(name, target, {"turns": TURNS}) for name, target in NAMES.items()),
+    rows=(
+        _against(
+            "thinking-step", "a step, beside durable peers", "step", ("dbos", "langgraph"), "ms"
+        ),
+        _against(
+            "thinking-plain", "a step, beside pydantic-ai alone", "step", ("pydantic-ai",), "ms"
+        ),
+        _against("thinking-bytes", "bytes on disk a question", "bytes", ("dbos", "langgraph"), "B"),
+        _against(
+            "thinking-resume", "open again and answer one more", "resume", ("langgraph",), "ms"
+        ),
+    ),
+    repeats=2,
+)
