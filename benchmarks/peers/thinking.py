@@ -1,8 +1,9 @@
 """The same conversation with durable peers: pydantic-ai on DBOS, and LangGraph with SqliteSaver.
 
-Set-up: DBOS on SQLite in write-ahead-log mode, as in `benchmarks.peers.dbos`, with
-`DBOSDurability` of pydantic-ai. LangGraph: a graph of a node for the model and one for the tools, its list of
-messages with ``add_messages``, each step durable (``sync``), as a run that may be killed needs.
+Set-up: DBOS on SQLite in write-ahead-log mode, as in `benchmarks.peers.dbos`, with its durability
+capability of pydantic-ai. LangGraph: a graph of a node for the model and one for the tools, its
+list of messages with ``add_messages``, each step durable (``sync``), as a run that may be killed
+needs.
 """
 
 from __future__ import annotations

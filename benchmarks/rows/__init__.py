@@ -53,8 +53,8 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     timeline.TIMELINE,
     recording.RECORDING,
     scripts.SCRIPTS,
-    simulating.SIMULATING,
     testing.TESTING,
+    simulating.SIMULATING,
     thinking.THINKING,
     inserting.INSERT,
 )
