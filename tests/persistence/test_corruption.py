@@ -544,6 +544,7 @@ def test_system_quarantines_what_a_new_class_cannot_read(tmp_path: Path, told: l
     assert told
     file.damage("DELETE FROM mailbox")
     file.damage("DELETE FROM schemas WHERE family = 'messages' AND sequence > 3")  # of that message
+    file.damage("DELETE FROM postings WHERE sequence > 3")
     assert _dumped(file.path) == before
     counted(file.path, 1)
     with AgentSystem.open(file.path, agents=[Counter]) as system:

@@ -20,6 +20,7 @@ from perdure import (
     transforms,
 )
 from tests.cli.commands import invoke, records
+from tests.kit.deadline import DEADLINE
 
 
 class Notes(State):
@@ -192,6 +193,7 @@ def test_a_message_of_each_release_is_taken_for_what_it_is() -> None:
             desk = system.agent(agent_class, str(key))
             desk.pause()
             desk.cast(getattr(agent_class, method), *words)
+            assert system.idle(DEADLINE)  # what another release has sent is looked at
     with AgentSystem.open(store, agents=[second], clock=clock) as system:
         (dead,) = system.dead_letters.list()  # the older class has no such method
         system.dead_letters.requeue(dead.id)
