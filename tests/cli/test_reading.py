@@ -201,7 +201,8 @@ def test_doctor_names_what_is_damaged(own_store: Path) -> None:
     assert "DAMAGED" in page.stdout
     assert ["fields", "Desk", "emea", "title"] in [s.split() for s in page.stdout.splitlines()]
     (found,) = records("doctor", "findings", "--store", own_store, code=1)
-    assert found == {"number": 1, "where": "fields", "kind": "Desk", "key": "emea", "what": "title"}
+    assert found == {"number": 1, "where": "fields", "kind": "Desk", "key": "emea", "what": "title",
+                     "code": "field"}  # fmt: skip
     none = invoke("doctor", "findings", "--after", 1, "--store", own_store)
     assert (none.exit_code, none.stdout, none.stderr) == (1, "", "no such findings\n")
 
