@@ -30,14 +30,16 @@ class Stubborn(scenes.Slow):
                 return
 
 
+def ask(agent: AgentRef[Helped]) -> int:
+    """Ask one of them, and wait."""
+    return agent.call(Helped.help).get()
+
+
 def executor(sim: Simulation) -> None:
     """Ask several agents at once, whose handlers use another executor."""
     with ThreadPoolExecutor(3) as pool:
         asked = [sim.agent(Helped, str(number)) for number in range(4)]
-        replies = [
-            pool.submit(lambda agent=agent: agent.call(Helped.help).get()) for agent in asked
-        ]
-        assert [reply.result() for reply in replies] == [5, 5, 5, 5]
+        assert [*pool.map(ask, asked)] == [5, 5, 5, 5]
 
 
 def stubborn(sim: Simulation) -> None:
