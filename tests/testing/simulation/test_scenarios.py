@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from perdure import AgentRef
 from perdure.testing import Simulation
 from perdure.testing.simulation.run import Scenario, Setting
 from perdure.testing.simulation.simulate import Crashes, Sweep
