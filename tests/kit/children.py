@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 40.0
@@ -61,3 +62,17 @@ def kill_after(process: subprocess.Popen[bytes], seconds: float) -> None:
         process.wait(seconds)
     except subprocess.TimeoutExpired:
         process.kill()
+
+
+class Aim:
+    """When to kill a child: learned from round to round, for how busy the machine is changes."""
+
+    def __init__(self, randomness: Random, seconds: float = 1.0) -> None:
+        """Begin with about ``seconds``."""
+        self._randomness = randomness
+        self._seconds = seconds
+
+    def kill(self, process: subprocess.Popen[bytes]) -> None:
+        """Kill a child at some moment of its life, or let it come to its end."""
+        kill_after(process, self._seconds * self._randomness.uniform(0.5, 1.5))
+        self._seconds *= 0.9 if process.wait() == 0 else 1.05

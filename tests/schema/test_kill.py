@@ -11,7 +11,7 @@ from perdure import AgentSystem, StoreReader, open_reader
 from perdure.persistence.schema.registry import schema_of
 from perdure.persistence.upkeep.doctor import examine
 from tests.cli.commands import command
-from tests.kit.children import ROOT, environment, kill_after, started
+from tests.kit.children import ROOT, Aim, environment, started
 from tests.schema import desk_one, desk_two
 
 COUNT = 1500
@@ -69,14 +69,14 @@ def test_a_killed_migration_goes_on(tmp_path: Path) -> None:
 
 def test_a_killed_command_goes_on(tmp_path: Path) -> None:
     """The same for `perdure migrate`, killed at any time of its life, there and back."""
-    store, randomness = tmp_path / "s.db", Random(11)
+    store, aim = tmp_path / "s.db", Aim(Random(11))
     desk_one.fill(str(store), COUNT)
     words = command("migrate", "--code", "tests.schema.desk_two", "--store", store)
     for _ in range(3):
         with subprocess.Popen(
             words, cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as process:
-            kill_after(process, randomness.uniform(0.5, 2.5))
+            aim.kill(process)
         look(store)
     subprocess.run(words, cwd=ROOT, env=environment(), check=True, capture_output=True)
     assert look(store) == COUNT
@@ -86,7 +86,7 @@ def test_a_killed_command_goes_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_killed_there_and_back(tmp_path: Path, seed: int) -> None:
     """A hundred times each, by the command, there and back: some of them in the middle of it."""
-    store, randomness, seen = tmp_path / "s.db", Random(seed), set[int]()
+    store, aim, seen = tmp_path / "s.db", Aim(Random(seed)), set[int]()
     desk_one.fill(str(store), COUNT)
     words = command("migrate", "--code", "tests.schema.desk_two", "--store", store)
     back = ("--kind", "Desk", "--to", "1.0.0")
@@ -95,7 +95,7 @@ def test_killed_there_and_back(tmp_path: Path, seed: int) -> None:
             [*words, *(back if number % 4 == 3 else ())], cwd=ROOT, env=environment(),
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         ) as process:  # fmt: skip
-            kill_after(process, randomness.uniform(0.5, 2.5))
+            aim.kill(process)
         seen.add(look(store))
     subprocess.run(words, cwd=ROOT, env=environment(), check=True, capture_output=True)
     assert look(store) == COUNT

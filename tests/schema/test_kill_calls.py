@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from contextlib import closing
 from pathlib import Path
 from random import Random
@@ -16,7 +15,7 @@ from perdure.persistence.schema.evolution import Evolution
 from perdure.persistence.schema.registry import Registry
 from perdure.persistence.upkeep.doctor import examine
 from tests.cli.commands import command
-from tests.kit.children import ROOT, environment, kill_after
+from tests.kit.children import ROOT, Aim, environment
 from tests.schema.test_calls import SECOND, Desk
 
 COUNT = 3_000
@@ -60,18 +59,13 @@ def attack(store: Path, rounds: int, seed: int) -> set[int]:
     fill(store)
     words = command("migrate", "--code", "tests.schema.test_calls:SECOND", "--store", store)
     back = ("--kind", "Desk", "--messages-to", "1.0.0")
-    randomness, seen = Random(seed), set[int]()
-    start = time.monotonic()
-    subprocess.run(
-        [*words, "--dry-run"], cwd=ROOT, env=environment(), check=True, stdout=subprocess.DEVNULL
-    )
-    life = time.monotonic() - start
+    aim, seen = Aim(Random(seed)), set[int]()
     for number in range(rounds):
         with subprocess.Popen(
             [*words, *(back if number % 4 == 3 else ())], cwd=ROOT, env=environment(),
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         ) as process:  # fmt: skip
-            kill_after(process, life * randomness.uniform(0.5, 1.6))
+            aim.kill(process)
         seen.add(look(store))
     subprocess.run(words, cwd=ROOT, env=environment(), check=True, capture_output=True)
     assert look(store) == COUNT
