@@ -23,7 +23,8 @@ def main() -> None:
 
 
 OF_EXTRAS = {
-    "perdure.llm.engine", "perdure.llm.playback", "perdure.llm.transcript",
+    "perdure.llm.engine", "perdure.llm.playback", "perdure.llm.transcript", "perdure.mcp.server",
+    "perdure.testing.machine", "perdure.testing.plugin", "perdure.testing.strategies",
     *(f"perdure.scripting.worker.{name}" for name in ("lua", "javascript", "python")),
 }  # fmt: skip
 """Modules that import what only an extra brings; nobody imports them without it."""
@@ -40,7 +41,7 @@ def import_everything() -> None:
         origin = importlib.import_module(name).__file__
         if origin is None or not Path(origin).is_relative_to(sys.prefix):
             sys.exit(f"{name} comes from {origin}, not from this environment")
-    layers = {"actors", "hooks", "lifecycle", "llm", "persistence"}
+    layers = {"actors", "hooks", "lifecycle", "llm", "persistence", "scripting", "shared"}
     missing = {f"perdure.{layer}" for layer in layers} - set(modules)
     if missing:
         sys.exit(f"not installed: {', '.join(sorted(missing))}")
