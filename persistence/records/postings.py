@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import importlib
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any, Final, TypeAlias
 
@@ -17,7 +17,7 @@ import msgspec
 
 from .records import Commit, Effects, Message
 from .shared_tables import BACKUP_SCHEDULES, HOOK_PINS, HOOK_QUEUE, POSTINGS, REPLAY_SCHEDULES
-from .tables import Change, Row, Table, Value
+from .tables import Row, Table, Value
 
 Event: TypeAlias = tuple[Any, ...]
 """The sequence of a commit, a verb, and what it is about."""
@@ -57,8 +57,9 @@ def posting(commits: Sequence[Commit]) -> Row | None:
             found.append((at, DELETED, effects.deleted.kind, effects.deleted.key))
         for consumed in effects.consumed:
             found.append((at, CONSUMED, consumed))
-        if effects.rows:
-            found += _rows(at, effects.rows)
+        for change in effects.rows:
+            if change[0] in KEPT:
+                found.append(_changed(at, *change))
     return packed(commits[-1].sequence, found) if found else None
 
 
@@ -82,15 +83,10 @@ def _others(commit: Commit, effects: Effects) -> Iterator[Event]:
         yield at, CANCELLED, *place
 
 
-def _rows(at: int, changes: Iterable[Change]) -> Iterator[Event]:
-    for table, key, row in changes:
-        if table not in KEPT:
-            continue
-        if row is None:
-            yield at, GONE, table.name, *key
-        else:
-            stamped = table.stamped(row, at)
-            yield at, PUT, table.name, *(_value(value) for value in stamped)
+def _changed(at: int, table: Table, key: Row, row: Row | None) -> Event:
+    if row is None:
+        return at, GONE, table.name, *key
+    return at, PUT, table.name, *(_value(value) for value in table.stamped(row, at))
 
 
 def _open(text: str) -> str | None:

@@ -272,13 +272,13 @@ class SqliteReader(StoreReader):
     def kinds(self) -> list[str]:
         """Return the kinds of the stored agents, sorted; a look into the index for each."""
         found: list[str] = []
-        kind = ""
-        while rows := self._rows("SELECT min(kind) FROM agents WHERE kind > ?", (kind,)):
-            if rows[0][0] is None:
-                break
-            kind = str(rows[0][0])
+        while True:
+            after = found[-1] if found else ""
+            rows = self._rows("SELECT min(kind) FROM agents WHERE kind > ?", (after,))
+            kind = None if not rows or rows[0][0] is None else str(rows[0][0])
+            if kind is None or kind <= after:  # not behind it: the name, or the index, is damaged
+                return found
             found.append(kind)
-        return found
 
     @reads_again
     def written_with(self, kind: str) -> dict[int, int]:
