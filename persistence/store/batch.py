@@ -9,6 +9,7 @@ import msgspec
 
 from ..records.chain import START, Chain
 from ..records.checksums import of_field, of_record
+from ..records.postings import KEPT
 from ..records.records import (
     AgentRow,
     Commit,
@@ -68,8 +69,6 @@ class Batch:
         self.commits = commits
         self.last = commits[-1].sequence
         effective = [(c, c.effects) for c in commits if c.effects is not None]
-        self.passing = bool(effective)
-        """Something may come or go that the journal has nothing of (``records/postings.py``)."""
         shared = self._fold_shared(effective, chain)
         remembered: list[Commit] = []
         for commit in commits:  # no comprehension, which is a call
@@ -168,6 +167,11 @@ class Batch:
             self._fold_dead(effective)
         if timed:
             self._fold_timers(effective)
+        self.passing = (
+            mailed or died or timed or bool(self.quarantined or self.deleted)
+            or not self.tables.keys().isdisjoint(KEPT)
+        )  # fmt: skip
+        """Something comes or goes that the journal has nothing of (``records/postings.py``)."""
 
     def _fold_mail(self, effective: _Effective) -> None:
         """Take messages sent and consumed; those that are both vanish."""
