@@ -52,7 +52,7 @@ def exact(
     return found
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(steps=STEPS)
 def test_a_store_at_a_commit_is_what_it_was_then(steps: list[tuple[str, int, Any]]) -> None:
     """After each step a picture; every one of them comes back, from backups and the journal."""

@@ -156,7 +156,7 @@ def _move(model: Model, key: str) -> None:
         model.logged.append(model.mapped[key])
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(steps=STEPS, how=st.sampled_from(["ask", "tell"]))
 def test_any_history_gives_the_values_back(steps: list[tuple[Any, ...]], how: str) -> None:
     """Whatever was done, in whichever order, the agent reveals what the model holds."""
