@@ -171,8 +171,7 @@ class Backups:
             ConfigurationError, BackupFailed, BackupDamaged, KeyMissing: as in ``recover``; then the
                 store is as it was.
         """
-        path = path_of(store)
-        open_reader(path).close()  # opening for writing would make a store where there is none
+        path = _there(store)
         making = Making(self._keys, note="before it went back in its place", tell=tell)
         with in_place(path, self._folder, making) as fresh:
             return self.recover(fresh, sequence=sequence, time=time, store=path, tell=tell)
@@ -265,8 +264,7 @@ class Backups:
         moment: tuple[str | None, int | None, float | None],
         *, tell: Progress, mail: bool = False, rename: tuple[str, Move] | None = None,
     ) -> BroughtBack:  # fmt: skip
-        path, then = path_of(store), self._then(*moment)
-        open_reader(path).close()  # opening for writing would make a store where there is none
+        path, then = _there(store), self._then(*moment)
         why = "before a part of it was brought back"
         making = Making(self._keys, incremental=True, note=why, tell=tell)
         how = Bringing(now(), f"as at {then}", mail, rename, tell)
@@ -320,6 +318,13 @@ class Backups:
     def unpin(self, name: str) -> None:
         """Let ``prune`` remove a backup again."""
         self._folder.pin(name, "")
+
+
+def _there(store: str | Path) -> Path:
+    """Return the path of a store; to open it for writing would make one where there is none."""
+    path = path_of(store)
+    open_reader(path).close()
+    return path
 
 
 def _drill(agents: Sequence[type[Agent[Any]]], secrets: Keys | None, tell: Progress) -> Rehearse:

@@ -70,9 +70,8 @@ def _drill(path: Path, name: str, drill: Rehearse, tell: Progress) -> int:
     with closing(SqliteReader(path)) as reader, failing_at(str(path)):
         report = examine(reader, lambda table, done, total: tell(f"examining {table}", done, total))
         if not report.healthy:
-            bad = [f"{row.table} {row.kind}/{row.key} {row.place}" for row in report.bad]
-            faults = [*report.damage, *(what for _, what in report.audit), *bad]
-            problem = f"the store was damaged when it was made: {'; '.join(faults[:_TOLD])}"
+            told = "; ".join(report.faults[:_TOLD])
+            problem = f"the store was damaged when it was made: {told}"
             raise BackupDamaged(name, problem)
         tried, failed = drill(reader)
     if failed:

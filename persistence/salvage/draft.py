@@ -67,6 +67,11 @@ class Draft:
         row = self.connection.execute(query, parameters).fetchone()
         return None if row is None else row[0]
 
+    def has(self, table: str, key: Row) -> bool:
+        """Tell whether a table of it has a row with that primary key."""
+        where = " AND ".join(f"{name} = ?" for name in forms()[table].key_names)
+        return self.one(f"SELECT 1 FROM {table} WHERE {where}", key) is not None  # noqa: S608
+
     def run(self, statement: str, parameters: Sequence[object] = ()) -> int:
         """Change it; return how many rows that hit."""
         return self.connection.execute(statement, parameters).rowcount

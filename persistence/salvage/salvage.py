@@ -237,7 +237,7 @@ class _Work:
         self._note_bad(draft)
         for table, keys in absent.items():
             for key, place in keys.items():
-                if key not in bad[table] and not _is_there(draft, table, key):
+                if key not in bad[table] and not draft.has(table, key):
                     why = "the page that it was on is lost"
                     self.losses.add(word(table), LOST, *place, why=why)
         self._note_unknown(forest, draft, hurt)
@@ -258,7 +258,7 @@ class _Work:
             draft.quarantine(agent if isinstance(agent, int) else 0, found.table, found.row, reason)
             if found.table in OF_AGENTS:
                 continue  # noted with its agent
-            if len(found.row) != len(form.columns) or not _is_there(draft, found.table, key):
+            if len(found.row) != len(form.columns) or not draft.has(found.table, key):
                 place = name_of(found.table, form.columns, found.row)
                 self.losses.add(word(found.table), PARTED, *place, why=reason)
 
@@ -278,7 +278,7 @@ class _Work:
                 count += 1
                 named = dict(zip(form.columns, values, strict=False))
                 key = tuple(named.get(name) for name in forms()[form.table].key_names)
-                if len(values) == len(form.columns) and not _is_there(draft, form.table, key):
+                if len(values) == len(form.columns) and not draft.has(form.table, key):
                     absent[key] = name_of(form.table, tuple(named), tuple(named.values()))
             if absent and (form.table in hurt or count > _count(draft, form.table)):
                 found[form.table] |= absent
@@ -316,9 +316,8 @@ class _Work:
         with closing(SqliteReader(path)) as reader:
             report = examine(reader)
         if not report.healthy:
-            bad = [f"{row.table} {row.kind}/{row.key} {row.place}" for row in report.bad]
-            found = [*report.damage, *(what for _, what in report.audit), *bad]
-            message = f"the doctor finds fault with what was made of {self.path}: {found[:3]}"
+            found = report.faults[:3]
+            message = f"the doctor finds fault with what was made of {self.path}: {found}"
             raise SalvageFailed(message)
         self.tell("examining", 1, 1)
 
@@ -334,12 +333,6 @@ class _Work:
 
 def _count(draft: Draft, table: str) -> int:
     return int(draft.one(f"SELECT count(*) FROM {table}"))  # noqa: S608 - our own names
-
-
-def _is_there(draft: Draft, table: str, key: tuple[Any, ...]) -> bool:
-    form = forms()[table]
-    where = " AND ".join(f"{form.columns[at]} = ?" for at in form.key)
-    return draft.one(f"SELECT 1 FROM {table} WHERE {where}", key) is not None  # noqa: S608
 
 
 def _between(lost: LostPage) -> str:

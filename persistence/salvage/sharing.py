@@ -47,11 +47,10 @@ def name_of(table: str, columns: tuple[str, ...], row: tuple[Any, ...]) -> tuple
     if table in {"mailbox", "timers", "dead_letters"}:
         rest = named.get("name", named.get("id", ""))
         return str(named.get("kind", "")), str(named.get("key", "")), str(rest)
+    scope = ":".join(str(named[c]) for c in ("kind", "id", "part") if named.get(c))
     if table == "scoped":
-        scope = ":".join(str(named[c]) for c in ("kind", "id", "part") if named.get(c))
         return "", str(named.get("key", "")), scope
     if table == "artifacts":
-        scope = ":".join(str(named[c]) for c in ("kind", "id", "part") if named.get(c))
         what = named.get("name", f"number {named.get('number', '?')}")
         return "", f"{what} v{named['version']}" if "version" in named else str(what), scope
     return "", "/".join(str(part) for part in row[:2]), ""
@@ -77,14 +76,11 @@ class Shared:
                     if hurt(table.name, key):
                         latest[table, key] = values
         for (table, key), values in latest.items():
-            if values is not None and not self._is_there(table, key) and self._has_home(table, key):
+            there = values is None or self._draft.has(table.name, key)
+            if values is not None and not there and self._has_home(table, key):
                 tables.write(self._draft.connection, table, {key: values})
                 place = name_of(table.name, table.names, values)
                 self._losses.add(word(table.name), RESTORED, *place, why="the journal has it")
-
-    def _is_there(self, table: Table, key: Key) -> bool:
-        where = " AND ".join(f"{name} = ?" for name in table.key_names)
-        return self._draft.one(f"SELECT 1 FROM {table.name} WHERE {where}", key) is not None  # noqa: S608
 
     def _has_home(self, table: Table, key: Key) -> bool:
         """Tell whether a key's scope is not that of an agent which was deleted."""

@@ -94,6 +94,12 @@ class Report:
         """Tell whether nothing is damaged; the WAL bug and orphans are no damage."""
         return not self.damage and not self.bad_rows and not self.audit
 
+    @property
+    def faults(self) -> list[str]:
+        """What is damaged, in words: of the file, of the audit, then the bad rows that it names."""
+        bad = [f"{row.table} {row.kind}/{row.key} {row.place}" for row in self.bad]
+        return [*self.damage, *(what for _, what in self.audit), *bad]
+
 
 @dataclass(frozen=True, slots=True)
 class _Checked:
