@@ -19,7 +19,14 @@ from .persistence.backup.folder import Backup, Folder
 from .persistence.backup.places import folder_of
 from .persistence.backup.progress import Progress, silent
 from .persistence.backup.retention import BackupRetention, BackupVerdict, prune
-from .persistence.errors import BackupDamaged, BackupError, ConfigurationError, Denied, told
+from .persistence.errors import (
+    BackupDamaged,
+    BackupError,
+    ConfigurationError,
+    Denied,
+    SecretError,
+    told,
+)
 from .persistence.names.scope import Principal, Scope
 from .persistence.options import Options, by_keyword
 from .persistence.records.shared_tables import BACKUP_SCHEDULES
@@ -244,31 +251,23 @@ class BackupSweep(Sweep):
         return min(waits, default=NEVER)
 
     def _seen_to(self, schedule: BackupSchedule) -> float:
-        folder, now = folder_of(schedule.folder), self._desk.now()
+        now = self._desk.now()
         try:
+            folder = folder_of(schedule.folder)
             backups = folder.list() if folder.place.there() else []
-            due = self._due(schedule, backups)
+            due = _due(schedule, backups, now)
             if due > now + EARLY:
                 return due - now
             self._run(schedule, folder, backups)
             if schedule.keep is not None:
                 self._prune(folder, schedule.keep)
             following = schedule.next_after(now, CALL)
-        except BackupError as error:
+        except (BackupError, ConfigurationError, SecretError, OSError) as error:
+            # Caught here, one by one: the others are made all the same.
             logger.error("no backup in %s: %s", schedule.folder, told(error))  # noqa: TRY400
             return AGAIN
         wait = (following or now) - now  # from the begin: an attendant counts so
         return wait if now + wait > self._desk.now() + EARLY else AT_ONCE
-
-    def _due(self, schedule: BackupSchedule, backups: Sequence[Backup]) -> float:
-        """Return when the next is due: by the newest there is, or else now.
-
-        One that is made later than now shows that the clock was set back; it is not waited for.
-        """
-        good, now = [each.made for each in backups if not each.problem], self._desk.now()
-        if not good or good[-1] > now + SHORTEST:
-            return now
-        return replace(schedule, made=good[-1]).next_after(good[-1], CALL) or now
 
     def _run(self, schedule: BackupSchedule, folder: Folder, backups: Sequence[Backup]) -> None:
         """Make one: full if there are enough incremental ones, or where one cannot be built on."""
@@ -282,6 +281,17 @@ class BackupSweep(Sweep):
             logger.error("%s; a full backup is made", error)  # noqa: TRY400 - it says what is wrong
             made = make(incremental=False)
         logger.info("backup %s is made in %s", made.name, schedule.folder)
+
+
+def _due(schedule: BackupSchedule, backups: Sequence[Backup], now: float) -> float:
+    """Return when the next is due: by the newest there is, or else now.
+
+    One that is made later than now shows that the clock was set back; it is not waited for.
+    """
+    good = [each.made for each in backups if not each.problem]
+    if not good or good[-1] > now + SHORTEST:
+        return now
+    return replace(schedule, made=good[-1]).next_after(good[-1], CALL) or now
 
 
 def with_a_file(store: StoreReader) -> SqliteReader:

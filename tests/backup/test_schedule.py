@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from perdure import AgentSystem, Backup, BackupRetention, Backups, VirtualClock
+from perdure import AgentSystem, Backup, BackupRetention, Backups, StaticKeys, VirtualClock, new_key
 from perdure.persistence.errors import ConfigurationError
 from tests.backup.stores import Ledger, fill
 from tests.cli.commands import invoke, records
@@ -97,6 +97,19 @@ def test_a_clock_that_was_set_back(tmp_path: Path, when: dict[str, Any]) -> None
     made = [each.made for each in Backups(folder).list()]
     assert len(made) == 2
     assert made[1] < NOW - 900_000.0
+
+
+def test_a_schedule_that_fails_holds_up_no_other(tmp_path: Path) -> None:
+    """A folder whose newest backup takes a key that is not there keeps no other from its backup."""
+    path, locked, folder = tmp_path / "ledger.db", tmp_path / "locked", tmp_path / "backups"
+    fill(path, 1)
+    Backups(locked, keys=StaticKeys({"k1": new_key()})).create(path)
+    clock = VirtualClock(NOW)
+    with opened(path, clock) as system:
+        system.backup.schedule(locked, every=3600.0)
+        system.backup.schedule(folder, every=3600.0)
+        assert len(due(system, clock, folder, NOW)) == 1
+    assert len(Backups(locked).list()) == 1
 
 
 def test_wrong_schedules_are_refused(tmp_path: Path) -> None:
