@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, TypeAlias
 
 from ..errors import BackupDamaged, BackupError, BackupFailed, UnknownBackup
 from .destination import Destination
 from .layout import SUFFIX, BackupFile, failing, file_of
 from .manifest import NAME
 
+Find: TypeAlias = Callable[[str], BackupFile]
 _PIN: Final = ".pinned"
 _MOMENT: Final = "%Y%m%dT%H%M%S%f"
 """To the millisecond, without the last three digits."""
@@ -92,20 +94,23 @@ class Folder:
             raise UnknownBackup(f"there is no backup in {self.place}")
         return names[-1]
 
-    def chain(self, name: str) -> list[BackupFile]:
+    def chain(self, name: str, find: Find | None = None) -> list[BackupFile]:
         """Return a backup with those that it builds on, the full one first.
 
-        BackupDamaged if one of them is gone, or is not the one that was built on.
+        ``find`` gives them by name, if they were read before. BackupDamaged if one of them is gone,
+        or is not the one that was built on.
         """
-        found = [self.file(name)]
+        find = find or self.file
+        found = [find(name)]
         while not found[-1].manifest.full:
             child = found[-1].manifest
-            if not self.has(child.parent):
-                problem = f"the backup {child.parent}, which {child.name} builds on, is gone"
-                raise BackupDamaged(name, problem)
             if any(file.name == child.parent for file in found):
                 raise BackupDamaged(name, f"{child.name} builds on itself")
-            parent = self.file(child.parent)
+            try:
+                parent = find(child.parent)
+            except UnknownBackup:
+                problem = f"the backup {child.parent}, which {child.name} builds on, is gone"
+                raise BackupDamaged(name, problem) from None
             if parent.digest != child.parent_digest:
                 problem = f"{child.parent} is not the backup that {child.name} builds on"
                 raise BackupDamaged(name, problem)
@@ -114,7 +119,8 @@ class Folder:
 
     def list(self) -> list[Backup]:
         """Return what can be said of each backup without its key, the oldest first."""
-        found = (self._described(name) for name in self.names())
+        find = functools.cache(self.file)  # each is read once, however many build on it
+        found = (self._described(name, find) for name in self.names())
         return [backup for backup in found if backup is not None]
 
     def described(self, file: BackupFile, problem: str = "") -> Backup:
@@ -125,11 +131,11 @@ class Folder:
             m.size, m.changed, m.key, m.note, self._pinned(m.name),
         )  # fmt: skip
 
-    def _described(self, name: str) -> Backup | None:
+    def _described(self, name: str, find: Find) -> Backup | None:
         file, problem = None, ""
         try:
-            file = self.file(name)
-            self.chain(name)
+            file = find(name)
+            self.chain(name, find)
         except UnknownBackup:
             return None  # removed meanwhile
         except BackupError as error:
