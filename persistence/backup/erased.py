@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -134,12 +134,12 @@ def _erasures(connection: sqlite3.Connection) -> list[tuple[str, str, int]]:
     return connection.execute(query).fetchall()
 
 
-def names_in(path: Path) -> list[Name]:
-    """Return the names of all agents of whom a file has something."""
+def names_in(path: Path) -> Iterator[Name]:
+    """Iterate over the names of all agents of whom a file has something; not opened before."""
     query = " UNION ".join(
         f"SELECT kind, key FROM {table}"  # noqa: S608
         for table in ("agents", "mailbox", "timers", "dead_letters")
     )
     scopes = "SELECT id, part FROM scoped WHERE kind = 'agent'"
     with closing(reading(path)) as connection:
-        return connection.execute(f"{query} UNION {scopes}").fetchall()
+        yield from connection.execute(f"{query} UNION {scopes}")

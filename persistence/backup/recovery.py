@@ -108,12 +108,13 @@ def recover(folder: Folder, point: RecoveryPoint, target: Path, work: Recovering
 
 def _erased_again(folder: Folder, draft: Path, found: Recovered, work: Recovering) -> Recovered:
     """Erase the agents in a draft that were erased behind its last commit."""
-    ErasedNames(folder.place).refuse_lost(folder.file(folder.newest()).manifest)
-    there = names_in(draft)
-    wanted = set(ErasedNames(folder.place).among(there, found.last))
+    listed = ErasedNames(folder.place)
+    listed.refuse_lost(folder.file(folder.newest()).manifest)
+    wanted = set(listed.among(names_in(draft), found.last))
     if work.store is not None:
         since = {(kind, key) for kind, key, at in erased_of(work.store) if at > found.last}
-        wanted |= since & set(there)
+        if since:
+            wanted |= since.intersection(names_in(draft))
     if not wanted:
         return found
     names = sorted(wanted)

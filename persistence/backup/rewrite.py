@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,9 +40,7 @@ class RewrittenBackup:
     """Agents that are not in it any more."""
 
 
-def rewrite(
-    folder: Folder, making: Making, tell: Callable[[RewrittenBackup], object] = lambda _: None
-) -> list[RewrittenBackup]:
+def rewrite(folder: Folder, making: Making) -> list[RewrittenBackup]:
     """Write each backup anew, as a full one, that has an agent which was erased since.
 
     So are those that build on it. One takes the place of another only when it was read back; those
@@ -64,7 +62,6 @@ def rewrite(
                 anew.add(name)
                 done.append(RewrittenBackup(name, fresh.name, len(gone)))
         for each in reversed(done):
-            tell(each)
             folder.move_pin(each.before, each.name)
             folder.remove(each.before)
     return done

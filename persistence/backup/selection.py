@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from ..errors import ConfigurationError
 from ..names.scope import Scope
 from ..store.store import StoreReader
-
-Name = tuple[str, str]
-"""The kind and the key of an agent."""
+from .erased import Name
 
 
 @dataclass(frozen=True, slots=True)
