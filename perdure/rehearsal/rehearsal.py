@@ -67,10 +67,9 @@ class Rehearsing:
         yield from self._timers(kinds, migrate=migrate)
         for kept in self._kept:
             for scope, key, moved, problem in kept.each():
-                outcome: Outcome = "failed" if problem else "skipped" if moved else "ok"
-                if migrate and not problem:
-                    outcome = "ok"
-                told = problem or ("it takes a migration" if outcome == "skipped" else "")
+                left = moved and not migrate
+                outcome: Outcome = "failed" if problem else "skipped" if left else "ok"
+                told = problem or ("it takes a migration" if left else "")
                 yield Tried(kept.told, scope, key, "", outcome, told, moved)
 
     def _now(self, kind: str) -> str:
