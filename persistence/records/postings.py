@@ -6,11 +6,7 @@ and its text is in no table any more. One row for a batch, whatever is in it.
 
 from __future__ import annotations
 
-import functools
-import importlib
-import sys
 from collections.abc import Iterator, Sequence
-from types import ModuleType
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -18,6 +14,7 @@ import msgspec
 from .records import Commit, Effects, Message
 from .shared_tables import BACKUP_SCHEDULES, HOOK_PINS, HOOK_QUEUE, POSTINGS, REPLAY_SCHEDULES
 from .tables import Row, Table, Value
+from .zstd import zstd
 
 Event: TypeAlias = tuple[Any, ...]
 """The sequence of a commit, a verb, and what it is about."""
@@ -31,13 +28,6 @@ _SMALL: Final = 1024
 """Bytes that are stored as they are."""
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(list[tuple[Any, ...]]).decode
-
-
-@functools.cache
-def _zstd() -> ModuleType:
-    """Return what packs rows that are large: loaded for the first of them."""
-    later = sys.version_info >= (3, 14)
-    return importlib.import_module("compression.zstd" if later else "backports.zstd")
 
 
 def posting(commits: Sequence[Commit]) -> Row | None:
@@ -101,7 +91,7 @@ def packed(sequence: int, found: Sequence[Event]) -> Row:
     """Return events as a row; the last of them is of ``sequence``, or of one before."""
     data = _encode(found)
     if len(data) > _SMALL:
-        data = _zstd().compress(data, level=1)
+        data = zstd().compress(data, level=1)
     return sequence, found[0][0] if found else sequence, data
 
 
@@ -109,7 +99,7 @@ def events(row: Row) -> list[Event]:
     """Return the events of a row that is intact."""
     data = row[POSTINGS.names.index("data")]
     assert isinstance(data, bytes)
-    return _decode(data if data[:1] == b"[" else _zstd().decompress(data))
+    return _decode(data if data[:1] == b"[" else zstd().decompress(data))
 
 
 def without(row: Row, kind: str, key: str) -> Row | None:

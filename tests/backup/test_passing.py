@@ -19,6 +19,7 @@ from perdure.persistence.records.shared_tables import POSTINGS
 from perdure.persistence.records.tables import Order
 from tests.backup.stores import Ledger, contents, fill, opened
 from tests.backup.test_recovery import pictures
+from tests.kit.children import finished
 
 
 class Vault(State):
@@ -123,3 +124,15 @@ def test_they_go_with_the_journal(tmp_path: Path) -> None:
     first = min(row[0] for row in rows["journal"])
     assert first > 1000
     assert all(row[0] >= first for row in rows["postings"])
+
+
+def test_an_opening_loads_nothing_that_packs(tmp_path: Path) -> None:
+    """What compresses is loaded by a backup or a large batch, not to open a store and commit."""
+    code = (
+        "import sys; from pathlib import Path; from tests.backup.stores import fill\n"
+        "from perdure.persistence.records.zstd import zstd\n"
+        "def loaded(): return bool({'backports.zstd', 'compression.zstd'} & sys.modules.keys())\n"
+        f"fill(Path({str(tmp_path / 'ledger.db')!r}), 1)\n"
+        "print(loaded(), zstd() and loaded())"
+    )
+    assert finished("-c", code)[0].split() == ["False", "True"]
