@@ -12,7 +12,6 @@ from ..lifecycle.durability import Durability
 from ..persistence.errors import RunFailed, UnknownRun
 from .ledger import RunLedger, StepVerdict, key_of
 from .records import (
-    ENDED,
     FAILED,
     MODEL,
     TOOL,
@@ -47,10 +46,10 @@ class RunKeeper(Agent[S], Generic[S]):
     budget: ClassVar[Budget] = Budget()
     """What a run may use, unless it is given its own."""
 
-    def needs_approval(self, tool: str, args: dict[str, Any]) -> bool:
+    def needs_approval(self, tool: str, args: dict[str, Any]) -> bool:  # noqa: ARG002 - for classes that look at them
         """Tell whether a person has to agree to a call; by default as its tool was declared."""
         declared = self._tools().get(tool)
-        return declared is not None and declared.approve and args is not None
+        return declared is not None and declared.approve
 
     def on_wait(self, run: str, waiting: RunWait) -> None:
         """Run in the turn with which a run begins to wait for somebody: tell that person."""
@@ -262,7 +261,7 @@ class RunKeeper(Agent[S], Generic[S]):
 
     def _answer_of(self, run: Run) -> Any:  # noqa: ANN401 - as ``output`` says
         """Answer with a run: now if it has ended, else when it does."""
-        if run.status not in ENDED:
+        if not run.over:
             self._home.answer_later(run.id)
             return None
         if run.error:

@@ -133,8 +133,6 @@ class RunWait(msgspec.Struct, frozen=True, omit_defaults=True):
     name: str
     args: Any
     since: float
-    text: str = ""
-    """What is asked."""
 
 
 class Run(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -88,7 +88,7 @@ class CellHome:
         self._turn().wants().later = name
 
     def answer(self, name: str, value: object, error: Exception | None) -> None:
-        """WorkAnswer those who wait for a piece of work when the turn commits."""
+        """Answer those who wait for a piece of work when the turn commits."""
         self._turn().wants().answers.append(WorkAnswer(name, value, error))
 
     def set_timer(

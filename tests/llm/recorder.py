@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from pathlib import Path
 
 
@@ -26,7 +25,3 @@ class Recorder:
     def lines(self) -> list[str]:
         """Return all lines so far."""
         return self.path.read_text().splitlines() if self.path.exists() else []
-
-    def counts(self) -> Counter[str]:
-        """Count equal lines."""
-        return Counter(self.lines())
