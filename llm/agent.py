@@ -83,19 +83,13 @@ class ThinkingAgent(RunKeeper[S], Generic[S]):
         asked again. One run is at work at a time, the next ones wait. RunFailed says why there is
         no answer.
         """
-        state = self.state
-        known = state.runs.get(run) if run else None
+        known = self.state.runs.get(run) if run else None
         if known is not None:
             return self._answer_of(known)
-        first = len(state.transcript)
-        run = run or f"run{first}"
+        run = run or self._free_name("run")
         if not prompt:
             raise ConfigurationError(f"{self}: run {run} is new, and asks nothing")
-        self._put(Run(run, "queued", self.now(), first, budget=budget or self.budget))
-        self._add(RunStep("asked", run, self.now(), body=prompt))
-        if not state.current:
-            self._begin_run(run)
-        self._home.answer_later(run)
+        self._ask_for(run, prompt, budget or self.budget)
         return None
 
     def run_status(self, run: str = "") -> Run:
@@ -209,12 +203,7 @@ class ThinkingAgent(RunKeeper[S], Generic[S]):
         if summary is not None:
             self._compact("", kept, summary)
             return summary
-        first = len(self.state.transcript)
-        run = f"summary{first}"
-        self._put(Run(run, "queued", self.now(), first, keeps=kept, budget=self.budget))
-        self._add(RunStep("asked", run, self.now(), body=self.summarise))
-        self._begin_run(run)
-        self._home.answer_later(run)
+        self._ask_for(self._free_name("summary"), self.summarise, self.budget, keeps=kept)
         return None
 
     @classmethod
@@ -248,6 +237,22 @@ class ThinkingAgent(RunKeeper[S], Generic[S]):
             name, (base,), {}, lambda space: space.update(body)
         )
         return made
+
+    def _free_name(self, word: str) -> str:
+        """Return a name that no run has."""
+        number = len(self.state.transcript)
+        while f"{word}{number}" in self.state.runs:
+            number += 1
+        return f"{word}{number}"
+
+    def _ask_for(self, run: str, prompt: str, budget: Budget, *, keeps: int | None = None) -> None:
+        """Take a new run down; its answer is that of the turn under way."""
+        first = len(self.state.transcript)
+        self._put(Run(run, "queued", self.now(), first, keeps=keeps, budget=budget))
+        self._add(RunStep("asked", run, self.now(), body=prompt))
+        if not self.state.current:
+            self._begin_run(run)
+        self._home.answer_later(run)
 
     def _work(self, run: str) -> Callable[[], Coroutine[Any, Any, object]]:
         from .engine import engine_of  # noqa: PLC0415 - pydantic-ai is loaded by the first run

@@ -331,28 +331,29 @@ class Engine:
     async def drive(self, job: Job) -> None:
         """Go through a run, to its end or until it waits for somebody."""
         _JOB.set(job)
-        try:
-            with replay_scope():
-                result = await self.thinker.run(
-                    job.prompt,
-                    message_history=job.history,
-                    usage_limits=_NO_LIMITS,
-                    output_type=str if job.sums_up else None,
-                )
-        except (Suspended, Stopped):
-            return
-        except Over as error:
-            ending = job.end(None, [], str(error))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the run has ended by it
-            ending = job.end(None, [], failure(error))
-        else:
-            kind = _TEXT if job.sums_up else self._output
-            output = kind.dump_python(result.output, mode="json")
-            last = result.all_messages()[-1]
-            tail = stored(last.parts, job.results) if isinstance(last, ModelRequest) else []
-            ending = job.end(output, tail)
-        with contextlib.suppress(Stopped):
-            await ending
+        with contextlib.suppress(Suspended, Stopped):
+            try:
+                await job.end(*await self._answer(job))
+            except (Suspended, Stopped):
+                raise
+            except Over as error:
+                await job.end(None, [], str(error))
+            except Exception as error:  # noqa: BLE001 - whatever it is, the run has ended by it
+                await job.end(None, [], failure(error))
+
+    async def _answer(self, job: Job) -> tuple[Any, list[Any]]:
+        """Return the answer of a run, and what is said behind it, as they are stored."""
+        with replay_scope():
+            result = await self.thinker.run(
+                job.prompt,
+                message_history=job.history,
+                usage_limits=_NO_LIMITS,
+                output_type=str if job.sums_up else None,
+            )
+        kind = _TEXT if job.sums_up else self._output
+        output = kind.dump_python(result.output, mode="json")
+        last = result.all_messages()[-1]
+        return output, stored(last.parts, job.results) if isinstance(last, ModelRequest) else []
 
 
 async def _called(tool: Tool, job: Job, args: dict[str, Any]) -> Any:  # noqa: ANN401 - the tool's

@@ -12,7 +12,7 @@ from pydantic_ai.exceptions import ModelHTTPError
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
-from perdure import AgentSystem, Durability, VirtualClock
+from perdure import AgentSystem, Detector, Durability, VirtualClock
 from perdure.lifecycle.backoff import Backoff
 from perdure.llm.agent import ThinkingAgent
 from perdure.llm.records import Budget, Run, RunStep, RunWait, Tally, ThinkingState
@@ -178,6 +178,17 @@ def test_a_run_of_a_name_is_made_once() -> None:
         assert EVENTS == ["refund 17 1"]
 
 
+def test_a_run_without_a_name_takes_none_that_is_there() -> None:
+    """A run that is given no name leaves the runs alone that have the name it would have had."""
+    with AgentSystem.open("memory://", agents=[Desk]) as system:
+        desk = system.agent(Desk, "one")
+        desk.call(Desk.think, "hello", run="run3").get()
+        assert len(desk.call(Desk.steps).get()) == 3
+        assert desk.call(Desk.think, "goodbye").get() == "goodbye!"
+        runs = desk.call(Desk.list_runs).get()
+        assert [(run.id, run.output) for run in runs] == [("run3", "hello!"), ("run4", "goodbye!")]
+
+
 def test_runs_of_one_agent_come_one_after_the_other() -> None:
     """Several runs that are asked for at once are made in the order in which they were asked."""
     with AgentSystem.open("memory://", agents=[Desk]) as system:
@@ -206,6 +217,23 @@ def test_a_tool_ends_no_process(order: str) -> None:
         for name in ("leave", "leave_async"):
             assert "ends no process" in desk.call(Desk.think, f"{name} {order}").get()
         assert desk.call(Desk.think, "refund 17").get() == "refund 17: ['refunded 17']"
+
+
+def test_a_tool_that_takes_too_long_has_failed_and_may_be_done_all_the_same() -> None:
+    """Behind its limit a call of "once" is given up and counted as failed; the model is told."""
+
+    class Slow(Desk):
+        @tool(effect="once", limit=0.01)
+        async def refund(self, order: str) -> str:
+            """Never come back."""
+            await asyncio.Event().wait()
+            return order
+
+    with AgentSystem.open("memory://", agents=[Slow]) as system:
+        desk = system.agent(Slow, "one")
+        assert "may be done all the same" in desk.call(Slow.think, "refund 17").get()
+        _, waits, tallies = desk.call(Slow.facts).get()
+        assert (waits, tallies["tool/refund"].failures) == ([], 1)
 
 
 def test_a_tool_beside_the_turns_has_no_state() -> None:
@@ -592,6 +620,21 @@ def test_a_key_that_a_provider_quotes_is_nowhere_stored(tmp_path: Path) -> None:
             system.agent(Locked, "one").call(Locked.think, "go").get()
         assert key not in str(raised.value)
     assert all(key.encode() not in path.read_bytes() for path in tmp_path.iterdir())
+
+
+def test_an_answer_that_may_not_be_stored_ends_the_run() -> None:
+    """Where the detector refuses what a model says, the run has failed, and who waits is told."""
+    key = "sk-proj-" + "aB3dE5gH" * 6
+
+    class Tells(Desk):
+        model = scripted(lambda _prompt, _nth, _messages: f"It is {key}.")
+
+    with AgentSystem.open("memory://", agents=[Tells], detector=Detector("refuse")) as system:
+        desk = system.agent(Tells, "one")
+        with pytest.raises(RunFailed, match="SecretFound") as raised:
+            desk.call(Tells.think, "go").get(timeout=DEADLINE)
+        assert key not in str(raised.value)
+        assert system.runs.list() == []
 
 
 def test_another_model_answers_where_one_fails() -> None:
