@@ -97,7 +97,8 @@ def tool(
             in doubt waits for a decision. ``"turn"``: it changes nothing but its agent and sends
             messages; it runs as a turn, which is all or nothing, and so exactly once.
         approve: have a person agree to each call first.
-        limit: seconds that a call may take, not with ``"turn"``.
+        limit: seconds that a call may take, not with ``"turn"``. Then it has failed and the model
+            is told that it may be done all the same; a function in a thread goes on to its end.
         compensate: the method that is called instead of a decision where a call of ``"once"`` is in
             doubt, with the same arguments; what it returns is the result.
         name: what the model calls it by, if not by the function's name.
