@@ -80,11 +80,12 @@ class Agenda:
 
     def later(
         self, delay: float, callback: Callable[[], object], what: str, cell: Cell | None = None
-    ) -> None:
+    ) -> Callable[[], None]:
         """Call back after ``delay`` seconds, at once when the system closes.
 
         The system is not quiet before: a restart after backoff is work that waits for its time.
-        ``what`` tells people what will happen; ``cell`` does nothing else before.
+        ``what`` tells people what will happen; ``cell`` does nothing else before. Returns what
+        calls it off.
         """
         with self._changed:
             ticket = next(self._tickets)
@@ -99,6 +100,7 @@ class Agenda:
         elif cell is not None:
             cell.mailbox.look_again()  # somebody may wait for it to come to rest
             self.look()
+        return functools.partial(self._answered, ticket)
 
     def wait_for(self, what: str, cell: Cell, give_up: Callable[[], object]) -> Callable[[], None]:
         """Have ``cell`` wait for somebody outside, and return what says that it does so no more.

@@ -113,17 +113,20 @@ class Beside:
         agenda = self._home.agenda
 
         def wake() -> None:
-            if wake in self._pausing and not loop.is_closed():
-                agenda.begin(place)
-                loop.call_soon_threadsafe(over.set)
+            with self._changed:  # what has ended meanwhile is not to begin again on the agenda
+                if wake in self._pausing and not loop.is_closed():
+                    agenda.begin(place)
+                    loop.call_soon_threadsafe(over.set)
 
         self._pausing.append(wake)
+        call_off = agenda.later(0.0 if self.closing else seconds, wake, what)
         try:
-            agenda.later(0.0 if self.closing else seconds, wake, what)
             agenda.end(place)  # until then it is work that waits for its time, and nothing else
             await over.wait()
         finally:
-            self._pausing.remove(wake)
+            with self._changed:
+                self._pausing.remove(wake)
+            call_off()
 
     def drain(self, seconds: float) -> bool:
         """Let the steps end that have begun; what has more steps goes on in the next process."""
@@ -176,6 +179,8 @@ class Beside:
         with self._changed:
             self._next.pop(place, None)
             task = self._running.get(place)
+            if task is not None:
+                self._home.agenda.begin(place)  # it may pause: now it waits for no time, but ends
         if task is not None:
             task.cancel()
 

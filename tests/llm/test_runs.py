@@ -593,6 +593,22 @@ def test_a_pause_before_another_call_is_time_that_a_test_advances() -> None:
         assert system.idle(DEADLINE)
 
 
+def test_a_run_that_is_cancelled_in_a_pause_leaves_nothing_to_wait_for() -> None:
+    """Who cancels a run that waits before another call has the system idle at once."""
+
+    class Flaky(Desk):
+        model = flaky([ModelHTTPError(503, "m")])
+        backoff = Backoff(5.0, 1.0, 5.0, 0.0)
+
+    with AgentSystem.open("memory://", agents=[Flaky], clock=VirtualClock()) as system:
+        desk = system.agent(Flaky, "one")
+        desk.cast(Flaky.think, "go", run="r")
+        with pytest.raises(Deadlock, match="calls its model again"):
+            system.idle()
+        assert desk.call(Flaky.cancel_run, "r").get()
+        assert system.idle(DEADLINE)
+
+
 def test_what_a_provider_refuses_for_good_ends_the_run() -> None:
     """An error that no repetition mends fails the run at once, and the next run works."""
     failures: list[Exception] = [ModelHTTPError(400, "m", "no such model")]
