@@ -6,6 +6,7 @@ question ──► Desk ──┬──► Expert ──► Airport, Carrier, Ai
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 from examples.flights import agents as flights
 from examples.flights import reference
@@ -27,9 +28,7 @@ class Expert(ThinkingAgent[ThinkingState]):
     @tool(effect="safe")
     async def airport(self, code: str) -> str:
         """Say how many flights left and reached an airport, and how late they were."""
-        told = await self.system.agent(flights.Airport, code).call(flights.Airport.report)
-        if not told["movements"]:
-            raise LookupError(f"no flight has touched an airport {code}")
+        told = await self._report(flights.Airport, code, "no flight has touched an airport")
         return (
             f"{code}: {told['departures']} departures, {told['cancelled']} cancelled,"
             f" {told['departure_delay']} minutes late in all; {told['arrivals']} arrivals"
@@ -38,9 +37,7 @@ class Expert(ThinkingAgent[ThinkingState]):
     @tool(effect="safe")
     async def carrier(self, code: str) -> str:
         """Say how many flights a carrier had, how many it cancelled, with how many aircraft."""
-        told = await self.system.agent(flights.Carrier, code).call(flights.Carrier.report)
-        if not told["flights"]:
-            raise LookupError(f"no flight was one of a carrier {code}")
+        told = await self._report(flights.Carrier, code, "no flight was one of a carrier")
         return (
             f"{code}: {told['flights']} flights, {told['cancelled']} cancelled,"
             f" {told['aircraft']} aircraft"
@@ -49,10 +46,14 @@ class Expert(ThinkingAgent[ThinkingState]):
     @tool(effect="safe")
     async def aircraft(self, tail: str) -> str:
         """Say how often and how far an aircraft has flown."""
-        told = await self.system.agent(flights.Aircraft, tail).call(flights.Aircraft.report)
-        if not told["flights"]:
-            raise LookupError(f"no flight was one of an aircraft {tail}")
+        told = await self._report(flights.Aircraft, tail, "no flight was one of an aircraft")
         return f"{tail}: {told['flights']} flights, {told['miles']} miles"
+
+    async def _report(self, kind: type[Any], key: str, unknown: str) -> flights.Report:
+        told: flights.Report = await self.system.agent(kind, key).call(kind.report)
+        if not told["movements"]:
+            raise LookupError(f"{unknown} {key}")
+        return told
 
 
 class DeskState(ThinkingState):
