@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
@@ -60,7 +61,9 @@ class Runs:
         self._office = office
         self._store = store
         self._rows = Rows(office, SCOPE)
+        self._changing = threading.Lock()
         self._readers: dict[tuple[str, str, str], list[_Reader]] = {}
+        """Looked at without the lock, so the lists are replaced, never changed."""
 
     def has(self, kind: str, key: str, run: str) -> bool:
         """Tell whether the index has a run, as the turn under way sees it."""
@@ -81,7 +84,8 @@ class Runs:
         under way come at once, and never again. UnknownRun if the agent has no such run.
         """
         place, reader = (ref.kind, ref.key, run), _Reader()
-        self._readers[place] = [*self._readers.get(place, ()), reader]
+        with self._changing:
+            self._readers[place] = [*self._readers.get(place, ()), reader]
         try:
             while True:
                 events: list[RunEvent] = await ref.proxy().run_events(run, after)
@@ -93,10 +97,11 @@ class Runs:
                 for text in await reader.texts():
                     yield RunEvent(after, "text", body=text)
         finally:
-            left = [each for each in self._readers[place] if each is not reader]
-            self._readers[place] = left
-            if not left:
-                del self._readers[place]
+            with self._changing:
+                left = [each for each in self._readers[place] if each is not reader]
+                self._readers[place] = left
+                if not left:
+                    del self._readers[place]
 
     def note(self, kind: str, key: str, run: Run) -> None:
         """Take down how a run stands, with the turn under way."""
