@@ -105,6 +105,10 @@ def tool(
     """
     if effect not in _EFFECTS:
         raise ConfigurationError(f"effect={effect!r} is unknown; use {', '.join(_EFFECTS)}")
+    if limit is not None and effect == "turn":
+        raise ConfigurationError('limit=... is not for effect="turn"; set turn_limit of the class')
+    if compensate is not None and effect != "once":
+        raise ConfigurationError(f'compensate=... is for effect="once", not {effect!r}; leave it')
 
     def declared(function: F) -> F:
         found = replace(
