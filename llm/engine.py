@@ -263,26 +263,19 @@ class Engine:
         if upto > run.start:
             upto, transcript = 0, Transcript()
         for step in agent.state.transcript[upto : run.start]:
-            if step.run != run.id:
-                transcript.take(step)
+            transcript.take(step)
         vars(agent)["_messages"] = (run.start, transcript)
         return transcript.finished()
 
     def messages(self, state: ThinkingState, run: Run) -> list[ModelMessage]:
         """Return what was said before a run, as an agent's state has it."""
-        transcript = Transcript()
-        for step in state.transcript[: run.start]:
-            if step.run != run.id:
-                transcript.take(step)
-        return transcript.finished()
+        return Transcript.of(state.transcript[: run.start]).finished()
 
     def tail(self, agent: Any, keep: int, tokens: int | None) -> int:  # noqa: ANN401 - a ThinkingAgent
         """Return how many of the last messages are kept: they begin with something asked."""
-        transcript = Transcript()
-        for step in agent.state.transcript:
-            transcript.take(step)
         kept, size = 0, 0
-        for count, message in enumerate(reversed(transcript.finished()), 1):
+        messages = Transcript.of(agent.state.transcript).finished()
+        for count, message in enumerate(reversed(messages), 1):
             size += _size(message)
             if count > keep or (tokens is not None and size > tokens):
                 break

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from pydantic import TypeAdapter
 from pydantic_ai.messages import (
@@ -85,6 +85,14 @@ class Transcript:
         self._request: list[Any] = []
         self._results: dict[str, Any] = {}
         self._closed: dict[str, str] = {}
+
+    @classmethod
+    def of(cls, steps: Iterable[RunStep]) -> Self:
+        """Return that of some steps."""
+        made = cls()
+        for step in steps:
+            made.take(step)
+        return made
 
     def take(self, step: RunStep) -> None:
         """Go on by one step."""

@@ -64,12 +64,10 @@ def test_runs_of_a_real_model_are_durable(tmp_path: Path, address: str) -> None:
         assert [run.id for run in runs] == list(QUESTIONS)
         assert all(run.over and run.spent.tokens and run.spent.tools for run in runs)
         for agent in (EnquiryDesk, Expert):
-            ref, transcript = system.agent(agent, "desk"), Transcript()
+            ref = system.agent(agent, "desk")
             state = ref.state_at(ref.describe().version)
             assert isinstance(state, ThinkingState)
-            for step in state.transcript:
-                transcript.take(step)
-            assert faults(transcript.finished()) == []
+            assert faults(Transcript.of(state.transcript).finished()) == []
             done = Counter(
                 (s.run, s.op, s.nth, s.call) for s in state.transcript if s.what == "done"
             )

@@ -134,14 +134,6 @@ class Desk(ThinkingAgent[DeskState]):
         return self.state.notes, self.state.waits, dict(self.state.tallies)
 
 
-def messages_of(steps: list[RunStep]) -> list[ModelMessage]:
-    """Return the transcript as a model would be given it."""
-    transcript = Transcript()
-    for step in steps:
-        transcript.take(step)
-    return transcript.finished()
-
-
 def status(system: AgentSystem, run: str) -> Run:
     """Return how a run of the desk stands."""
     return system.agent(Desk, "one").call(Desk.run_status, run).get()
@@ -158,7 +150,7 @@ def test_a_run_answers_and_is_taken_down_step_by_step() -> None:
             ("asked", ""), ("begun", "model"), ("done", "model"), ("begun", "tool"),
             ("done", "tool"), ("begun", "model"), ("done", "model"),
         ]  # fmt: skip
-        told = messages_of(steps)
+        told = Transcript.of(steps).finished()
         assert len(told) == 6
         assert faults(told) == []
         entries = list(desk.history())
@@ -195,7 +187,7 @@ def test_runs_of_one_agent_come_one_after_the_other() -> None:
         desk = system.agent(Desk, "one")
         asked = [desk.call(Desk.think, f"note {n}") for n in range(5)]
         assert [each.get() for each in asked] == [f"note {n}: [{n + 1}]" for n in range(5)]
-        assert faults(messages_of(desk.call(Desk.steps).get())) == []
+        assert faults(Transcript.of(desk.call(Desk.steps).get()).finished()) == []
         assert system.runs.list() == []
 
 
@@ -256,7 +248,7 @@ def test_an_agent_takes_messages_while_it_thinks() -> None:
         with pytest.raises(RunFailed, match="run r cancelled: enough"):
             reply.get()
         assert not desk.call(Desk.cancel_run).get()
-        told = messages_of(desk.call(Desk.steps).get())
+        told = Transcript.of(desk.call(Desk.steps).get()).finished()
         assert faults(told) == []
         assert "cut off" in str(told)
         assert desk.call(Desk.think, "hello").get() == "hello!"
@@ -295,7 +287,7 @@ def test_a_fork_leaves_the_run_to_the_agent_that_it_was_forked_from() -> None:
         GATES["17"].set()
         assert (reply.get(), later.get()) == ("refund 17: ['refunded 17']", "note 18: [1]")
         assert EVENTS == ["refund 17 1"]
-        assert faults(messages_of(other.call(Desk.steps).get())) == []
+        assert faults(Transcript.of(other.call(Desk.steps).get()).finished()) == []
 
 
 @pytest.mark.parametrize("durability", [Durability.VOLATILE, Durability.SNAPSHOT])
@@ -358,7 +350,7 @@ def test_what_is_said_meanwhile_reaches_the_next_model_call() -> None:
         assert desk.call(Desk.steer, "quick").get()
         GATES["17"].set()
         assert reply.get() == "quick!"
-        assert "quick" in str(messages_of(desk.call(Desk.steps).get()))
+        assert "quick" in str(Transcript.of(desk.call(Desk.steps).get()).finished())
 
 
 def broken_off(store: MemoryStore, prompt: str) -> None:
@@ -529,7 +521,7 @@ def test_a_run_stops_before_its_budget_is_exceeded(budget: Budget, why: str) -> 
         assert spent.models <= (budget.steps or 0)
         assert budget.tools is None or spent.tools == budget.tools
         assert most is None or (spent.models > 1 and spent.tokens <= most)
-        assert faults(messages_of(desk.call(Endless.steps).get())) == []
+        assert faults(Transcript.of(desk.call(Endless.steps).get()).finished()) == []
 
 
 def test_a_run_ends_when_its_time_is_over() -> None:
@@ -568,7 +560,7 @@ def test_a_model_is_called_again_when_its_provider_recovers() -> None:
         assert desk.call(Flaky.think, "go").get() == "at last"
         steps = desk.call(Flaky.steps).get()
         assert [step.what for step in steps].count("failed") == 2
-        assert faults(messages_of(steps)) == []
+        assert faults(Transcript.of(steps).finished()) == []
 
 
 def test_a_pause_before_another_call_is_time_that_a_test_advances() -> None:
@@ -696,7 +688,7 @@ def test_an_answer_is_of_the_declared_type_also_when_it_is_asked_for_again() -> 
     with AgentSystem.open(store, agents=[Typed]) as system:
         desk = system.agent(Typed, "one")
         assert desk.call(Typed.think, "again").get() == Decision(order="17", cents=5)
-        told = messages_of(desk.call(Typed.steps).get())
+        told = Transcript.of(desk.call(Typed.steps).get()).finished()
         assert faults(told) == []
         assert len(told) == len(set(map(str, told)))
 
@@ -705,6 +697,10 @@ def test_a_class_that_could_not_think_is_refused() -> None:
     """What is declared wrongly is named where it is declared."""
     with pytest.raises(ConfigurationError, match=r"effect='twice'"):
         tool(effect="twice")  # type: ignore[call-overload]
+    with pytest.raises(ConfigurationError, match=r"limit=\.\.\. is not for"):
+        tool(effect="turn", limit=1.0)
+    with pytest.raises(ConfigurationError, match=r"compensate=.* not 'safe'"):
+        tool(effect="safe", compensate="undo")
     with pytest.raises(ConfigurationError, match=r"would replace ThinkingAgent\.think"):
         type("Wrong", (Desk,), {"think": lambda _self: None})
     with pytest.raises(ConfigurationError, match="no method of its class"):

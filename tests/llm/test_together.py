@@ -61,14 +61,6 @@ def steps_of(system: AgentSystem, agent: type[ThinkingAgent[Any]], key: str) -> 
     return list(state.transcript)
 
 
-def messages_of(steps: list[RunStep]) -> list[ModelMessage]:
-    """Return the transcript as a model would be given it."""
-    transcript = Transcript()
-    for step in steps:
-        transcript.take(step)
-    return transcript.finished()
-
-
 def test_an_agent_that_thinks_needs_no_class_statement() -> None:
     """What is defined by a call is an agent class as any other, also over a restart."""
     store = MemoryStore()
@@ -273,7 +265,7 @@ def test_hooks_see_and_change_what_is_said_and_done() -> None:
         with hooked(system, "model_call.before", redact):
             assert finder.call(Finder.think, "my secret").get() == "hush!"
         assert "my secret" in seen[0]
-        told = messages_of(steps_of(system, Finder, "one"))
+        told = Transcript.of(steps_of(system, Finder, "one")).finished()
         first = told[0]
         assert isinstance(first, ModelRequest)
         assert isinstance(first.parts[0], UserPromptPart)
@@ -286,7 +278,7 @@ def test_hooks_see_and_change_what_is_said_and_done() -> None:
         with hooked(system, "tool_call.before", refused):
             assert "not today" in finder.call(Finder.think, "look up it").get()
         assert CALLS == ["it"]
-        assert faults(messages_of(steps_of(system, Finder, "one"))) == []
+        assert faults(Transcript.of(steps_of(system, Finder, "one")).finished()) == []
 
 
 def test_a_conversation_is_compacted_and_kept() -> None:
@@ -299,15 +291,15 @@ def test_a_conversation_is_compacted_and_kept() -> None:
         assert finder.call(Finder.compact, 5, summary="six words").get() == "six words"
         steps = steps_of(system, Finder, "one")
         assert steps[: len(before)] == before
-        told = messages_of(steps)
+        told = Transcript.of(steps).finished()
         assert len(told) == 1 + 4
         assert "six words" in str(told[0])
         made = finder.call(Finder.compact, 2).get()
         assert made == f"{Finder.summarise}!"
-        told = messages_of(steps_of(system, Finder, "one"))
+        told = Transcript.of(steps_of(system, Finder, "one")).finished()
         assert len(told) == 1 + 2
         assert finder.call(Finder.think, "more").get() == "more!"
-        assert faults(messages_of(steps_of(system, Finder, "one"))) == []
+        assert faults(Transcript.of(steps_of(system, Finder, "one")).finished()) == []
 
 
 def test_a_run_is_gone_through_again_without_a_provider() -> None:

@@ -77,20 +77,14 @@ def test_every_beginning_of_every_transcript_is_valid(
     for number, (answers, compacted) in enumerate(runs):
         steps += steps_of(f"r{number}", answers)
         if compacted:
-            transcript = Transcript()
-            for step in steps:
-                transcript.take(step)
-            messages = transcript.finished()
+            messages = Transcript.of(steps).finished()
             kept = min(keep, len(messages))
             while kept and not is_prompt(messages[-kept]):
                 kept -= 1
             body = {"summary": "before", "kept": kept}
             steps.append(RunStep("compacted", "", 0.0, body=body))
     for length in range(len(steps) + 1):
-        transcript = Transcript()
-        for step in steps[:length]:
-            transcript.take(step)
-        assert faults(transcript.finished()) == []
+        assert faults(Transcript.of(steps[:length]).finished()) == []
 
 
 def is_prompt(message: ModelRequest | ModelResponse) -> bool:
