@@ -119,6 +119,8 @@ _KILL: Final = 0x80000000
 _PROTECTION: Final = 16 + 2 * 8
 """Where the third argument of a call stands: the protection of a mapping."""
 _EXECUTE: Final = 4
+_WHOM: Final = 16
+"""Where the first argument stands: which process a call is about."""
 
 _X86: Final = {
     "read": 0, "write": 1, "close": 3, "fstat": 5, "poll": 7, "lseek": 8, "mmap": 9,
@@ -135,6 +137,18 @@ _X86: Final = {
     "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "tkill": 200,
     "restart_syscall": 219, "rseq": 334, "pidfd_getfd": 438, "memfd_create": 319, "wait4": 61,
     "execve": 59, "execveat": 322,
+    "chmod": 90, "fchmod": 91, "chown": 92, "fchown": 93, "lchown": 94, "truncate": 76,
+    "utime": 132, "setpriority": 141, "sched_setparam": 142, "sched_setscheduler": 144,
+    "chroot": 161, "settimeofday": 164, "umount2": 166, "reboot": 169, "sethostname": 170,
+    "setdomainname": 171, "init_module": 175, "delete_module": 176, "setxattr": 188,
+    "lsetxattr": 189, "fsetxattr": 190, "removexattr": 197, "lremovexattr": 198,
+    "fremovexattr": 199, "sched_setaffinity": 203, "clock_settime": 227, "mq_open": 240,
+    "mq_unlink": 241, "kexec_load": 246, "utimes": 235, "rt_sigqueueinfo": 129, "shmget": 29,
+    "shmat": 30, "shmctl": 31, "semget": 64, "semop": 65, "semctl": 66, "msgget": 68, "msgsnd": 69,
+    "msgrcv": 70, "msgctl": 71, "semtimedop": 220, "pivot_root": 155, "fchownat": 260,
+    "futimesat": 261, "fchmodat": 268, "utimensat": 280, "rt_tgsigqueueinfo": 297, "prlimit64": 302,
+    "open_by_handle_at": 304, "finit_module": 313, "sched_setattr": 314, "kexec_file_load": 320,
+    "pidfd_send_signal": 424, "fchmodat2": 452,
 }  # fmt: skip
 _ARM: Final = {
     "read": 63, "write": 64, "close": 57, "fstat": 80, "ppoll": 73, "lseek": 62, "mmap": 222,
@@ -151,6 +165,17 @@ _ARM: Final = {
     "request_key": 218, "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427,
     "tkill": 130, "restart_syscall": 128, "rseq": 293, "pidfd_getfd": 438, "memfd_create": 279,
     "wait4": 260, "execve": 221, "execveat": 281,
+    "truncate": 45, "fchmod": 52, "fchmodat": 53, "fchownat": 54, "fchown": 55, "setxattr": 5,
+    "lsetxattr": 6, "fsetxattr": 7, "removexattr": 14, "lremovexattr": 15, "fremovexattr": 16,
+    "utimensat": 88, "kexec_load": 104, "init_module": 105, "delete_module": 106,
+    "clock_settime": 112, "sched_setparam": 118, "sched_setscheduler": 119,
+    "sched_setaffinity": 122, "rt_sigqueueinfo": 138, "setpriority": 140, "reboot": 142,
+    "sethostname": 161, "setdomainname": 162, "settimeofday": 170, "mq_open": 180, "mq_unlink": 181,
+    "msgget": 186, "msgctl": 187, "msgrcv": 188, "msgsnd": 189, "semget": 190, "semctl": 191,
+    "semtimedop": 192, "semop": 193, "shmget": 194, "shmctl": 195, "shmat": 196, "umount2": 39,
+    "pivot_root": 41, "chroot": 51, "rt_tgsigqueueinfo": 240, "prlimit64": 261,
+    "open_by_handle_at": 265, "finit_module": 273, "sched_setattr": 274, "kexec_file_load": 294,
+    "pidfd_send_signal": 424, "fchmodat2": 452,
 }  # fmt: skip
 _NUMBERS: Final = {"x86_64": _X86, "aarch64": _ARM}
 _X32: Final = 0x40000000
@@ -173,6 +198,15 @@ _FORBIDDEN: Final = frozenset(
         "keyctl", "add_key", "request_key", "io_uring_setup", "io_uring_enter",
         "io_uring_register", "pidfd_getfd", "setpgid", "setsid", "memfd_create", "execveat",
         "tkill",
+        "tgkill", "chmod", "fchmod", "chown", "fchown", "lchown", "truncate", "utime",
+        "setpriority", "sched_setparam", "sched_setscheduler", "chroot", "settimeofday", "umount2",
+        "reboot", "sethostname", "setdomainname", "init_module", "delete_module", "setxattr",
+        "lsetxattr", "fsetxattr", "removexattr", "lremovexattr", "fremovexattr",
+        "sched_setaffinity", "clock_settime", "mq_open", "mq_unlink", "kexec_load", "utimes",
+        "rt_sigqueueinfo", "shmget", "shmat", "shmctl", "semget", "semop", "semctl", "msgget",
+        "msgsnd", "msgrcv", "msgctl", "semtimedop", "pivot_root", "fchownat", "futimesat",
+        "fchmodat", "utimensat", "rt_tgsigqueueinfo", "open_by_handle_at", "finit_module",
+        "sched_setattr", "kexec_file_load", "pidfd_send_signal", "fchmodat2",
     }
 )  # fmt: skip
 
@@ -180,12 +214,16 @@ _FORBIDDEN: Final = frozenset(
 class Filter:
     """Say which system calls go through."""
 
-    __slots__ = ("_allow", "_names")
+    __slots__ = ("_allow", "_names", "_own")
 
-    def __init__(self, names: Collection[str], *, allow: bool) -> None:
-        """``allow`` those of ``names`` alone, or all but those."""
+    def __init__(self, names: Collection[str], *, allow: bool, own: Collection[str] = ()) -> None:
+        """``allow`` those of ``names`` alone, or all but those.
+
+        Those of ``own`` are about a process: they go through if that is this one, or its group.
+        """
         self._names = names
         self._allow = allow
+        self._own = own
 
     def program(self, machine: str) -> bytes:
         """Return the filter as the kernel takes it."""
@@ -202,6 +240,11 @@ class Filter:
                     (_ANY_BIT, 0, 1, _EXECUTE), (_RETURN, 0, 0, _REFUSE),
                     (_RETURN, 0, 0, _ALLOW), (_LOAD, 0, 0, 0),
                 ]  # fmt: skip
+        for name in self._own:
+            steps += [
+                (_EQUAL, 0, 4, numbers[name]), (_LOAD, 0, 0, _WHOM), (_EQUAL, 0, 1, 0),
+                (_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _REFUSE),
+            ]  # fmt: skip
         for number in sorted(numbers[name] for name in self._names if name in numbers):
             steps += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, listed)]
         steps.append((_RETURN, 0, 0, rest))
@@ -212,7 +255,7 @@ ENGINE: Final = Filter(_ENGINE, allow=True)
 """What an engine in this process needs."""
 CLIENT: Final = Filter(_CLIENT, allow=True)
 """What is needed to talk to an engine in a process of its own."""
-STARTING: Final = Filter(_FORBIDDEN, allow=False)
+STARTING: Final = Filter(_FORBIDDEN, allow=False, own=("kill", "prlimit64"))
 """What such a process may do: run, but reach nobody."""
 
 

@@ -26,11 +26,13 @@ from tests.scripting.conftest import MIRA
 LUA, JAVASCRIPT, PYTHON = Language
 
 ESCAPED: Final = """
-import ctypes, json, mmap, os, socket, sys
+import ctypes, json, mmap, os, resource, socket, sys
 sys.path.insert(0, sys.argv[1])
 from perdure.scripting.worker.confine import CLIENT, ENGINE, STARTING, confine
 
-walls, told = confine({"ENGINE": ENGINE, "CLIENT": CLIENT}[sys.argv[2]]), {}
+told, host = {}, os.getppid()
+priority, cores = os.getpriority(os.PRIO_PROCESS, host), os.sched_getaffinity(host)  # as they are
+walls = confine({"ENGINE": ENGINE, "CLIENT": CLIENT, "STARTING": STARTING}[sys.argv[2]])
 libc = ctypes.CDLL(None, use_errno=True)
 
 def tries(name, action):
@@ -46,16 +48,27 @@ tries("list a folder", lambda: os.listdir("/"))
 tries("remove a file", lambda: os.unlink(sys.argv[4]))
 tries("a socket of the network", lambda: socket.socket(socket.AF_INET))
 tries("a socket of this machine", lambda: socket.socket(socket.AF_UNIX))
-tries("a pipe", os.pipe)
-tries("fork", lambda: os.fork() or os._exit(0))
 tries("run a program", lambda: os.execv("/bin/true", ["true"]))
 tries("become a leader", os.setsid)
-tries("a mapping that can be run", lambda: mmap.mmap(-1, 4096, prot=mmap.PROT_EXEC))
-tries("change the owner", lambda: os.setuid(1))
-tries("look into another process", lambda: open(f"/proc/{os.getppid()}/environ"))
-if sys.argv[2] == "ENGINE":
-    tries("kill", lambda: os.kill(os.getppid(), 0))
-numbers = {"ptrace": 101, "bpf": 321, "io_uring": 425, "mount": 165, "clone3": 435}
+tries("look into another process", lambda: open(f"/proc/{host}/environ"))
+tries("rights of a file", lambda: os.chmod(sys.argv[4], 0o777))
+tries("owner of a file", lambda: os.chown(sys.argv[4], os.getuid(), os.getgid()))
+tries("times of a file", lambda: os.utime(sys.argv[4], (1, 1)))
+tries("attributes of a file", lambda: os.setxattr(sys.argv[4], "user.a", b"x"))
+tries("cut a file off", lambda: os.truncate(sys.argv[4], 0))
+tries("limits of another process", lambda: resource.prlimit(host, resource.RLIMIT_CORE))
+tries("priority of another process", lambda: os.setpriority(os.PRIO_PROCESS, host, priority))
+tries("cores of another process", lambda: os.sched_setaffinity(host, cores))
+if sys.argv[2] != "CLIENT":  # it has the filter of STARTING as well
+    tries("kill", lambda: os.kill(host, 0))
+if sys.argv[2] != "STARTING":  # an engine that is a program starts threads, and makes pipes
+    tries("a pipe", os.pipe)
+    tries("fork", lambda: os.fork() or os._exit(0))
+    tries("a mapping that can be run", lambda: mmap.mmap(-1, 4096, prot=mmap.PROT_EXEC))
+    tries("change the owner", lambda: os.setuid(1))
+numbers = {"ptrace": 101, "bpf": 321, "io_uring": 425, "mount": 165}
+if sys.argv[2] != "STARTING":
+    numbers["clone3"] = 435
 for name, number in numbers.items():
     told[name] = ctypes.get_errno() if libc.syscall(number, 0, 0, 0, 0, 0) < 0 else "done"
 os.write(1, json.dumps([walls, told]).encode())
@@ -63,9 +76,9 @@ os.write(1, json.dumps([walls, told]).encode())
 """What a script would do that has taken over its process."""
 
 
-@pytest.mark.parametrize("which", ["ENGINE", "CLIENT"])
+@pytest.mark.parametrize("which", ["ENGINE", "CLIENT", "STARTING"])
 def test_a_process_that_was_taken_over_reaches_nothing(which: str, tmp_path: Path) -> None:
-    """With both walls up, whatever runs in a worker opens, starts, reaches and kills nothing."""
+    """With both walls up, whatever runs in a worker opens, changes, reaches and kills nothing."""
     there = tmp_path / "there"
     there.write_text("kept")
     given = [str(ROOT), which, str(tmp_path / "new"), str(there)]
@@ -218,10 +231,14 @@ def told(self, frame, deadline):
 
 Worker.send = told
 with AgentSystem.open("memory://", agents=[]) as system, Scripts(system, warm=0) as scripts:
-    for language, source in sources.items():
-        run = lambda language=language, source=source: scripts.run(
-            Script(language, source), principal=Principal.SYSTEM)
-        threading.Thread(target=run).start()
+    def run(language, source):
+        try:
+            scripts.run(Script(language, source), principal=Principal.SYSTEM)
+        except BaseException as error:
+            print(error, flush=True)
+
+    for each in sources.items():
+        threading.Thread(target=run, args=each).start()
     threading.Event().wait()
 """
 
@@ -235,7 +252,9 @@ def test_no_worker_survives_its_host() -> None:
     try:
         seen: dict[int, int] = {}
         while len(seen) < 3 or min(seen.values()) < 2:  # its task, and the answer to its log
-            pid = int(host.stdout.readline())
+            line = host.stdout.readline()
+            assert line.strip().isdigit(), f"a script did not go on: {line}"
+            pid = int(line)
             seen[pid] = seen.get(pid, 0) + 1
         pids = [each for pid in seen for each in below(pid)]
         assert len(pids) == 4
