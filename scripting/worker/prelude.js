@@ -143,7 +143,7 @@
     Object.defineProperty(made, "name", { value: "[perdure]" });
     return made;
   }
-  for (const inner of [ask, encode, composed, number, quoted]) Object.defineProperty(inner, "name", { value: "[perdure]" });
+  for (const inner of [ask, encode, composed, number, quoted, begun, begin]) Object.defineProperty(inner, "name", { value: "[perdure]" });
 
   for (const call of calls.split(" ")) {
     const [group, method] = call.split(".");
@@ -207,11 +207,10 @@
   }
 
   globalThis.__outcome = () => outcome.text;
-  const known = new Set(Object.getOwnPropertyNames(globalThis).concat("arguments"));
 
   function begun(source, entry, given) {
     // Who sends a message chooses among the script's functions, and no others.
-    if (known.has(entry)) throw new Error(`the script has no function ${entry}`);
+    if (entry in globalThis || entry === "arguments") throw new Error(`the script has no function ${entry}`);
     const tail = entry ? `\n;if (typeof ${entry} !== "function") throw new Error("the script has no function ${entry}");return await ${entry}(...arguments)` : "\n";
     return indirect(`(async function () {${source}${tail}})`)(...decode(given));
   }
@@ -236,7 +235,7 @@
     return await indirect(`(async function () {return (${source}\n)})`)();
   }
 
-  globalThis.__begin = (source, entry, given, repeated) => {
+  function begin(source, entry, given, repeated) {
     outcome.text = null;
     failed.clear();
     try {
@@ -245,5 +244,6 @@
     } catch (error) {
       settle(told(error));
     }
-  };
+  }
+  globalThis.__begin = begin;
 })();

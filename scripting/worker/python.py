@@ -63,7 +63,7 @@ class Python:
     def run(self, task: Task, ask: Callable[[bytes], bytes]) -> bytes:
         """Run a script; return what its host is told of the end."""
         talk = _Talk(ask, task)
-        if task.entry in _KNOWN:
+        if task.entry in _KNOWN or any(call.name == task.entry for call in task.calls):
             return engine_failed("error", f"the script has no function {task.entry}")
         try:
             step = self._begun(task, talk)
@@ -195,7 +195,7 @@ class _Talk:
         return engine_failed(kind, text, own[-1] if own else 0, str(error))
 
 
-_KNOWN: Final = {*dir(builtins), "log", "arguments", "me", "missing"}
+_KNOWN: Final = {*dir(builtins), "arguments", "me", "missing"}
 """Who sends a message chooses among the script's functions, and no others."""
 _BASES: Final = {
     base.__name__: base

@@ -68,9 +68,10 @@ def test_a_message_calls_functions_of_the_script_alone(
 ) -> None:
     """What the language or the host has is no handler, and a name is no code."""
     emea.call(ScriptAgent.install, language, HANDLERS[language]).get()
-    for name in ("close", "print", "eval", "load", "log", "state", "me"):
-        with pytest.raises(ScriptFailed, match=r"no function|not defined|not callable"):
+    for name in ("close", "print", "eval", "load", "log", "state", "me", "suspend", "toString"):
+        with pytest.raises(ScriptFailed, match=r"no function|not defined|not callable") as caught:
             emea.call(ScriptAgent.invoke, name, "1").get()
+        assert caught.value.line <= HANDLERS[language].count("\n") + 2  # no line of ours
     for name in ("", "_host", "a.b", "f(), state.save", "x\ny"):
         with pytest.raises(ConfigurationError, match="is no function of a script"):
             emea.call(ScriptAgent.invoke, name, "1").get()
