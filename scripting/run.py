@@ -68,6 +68,8 @@ class ScriptRun:
         self._deadline = deadline
         self.calls = calls
         self.made = 0
+        self.over = False
+        """The worker said how it ended, and takes another script; else it may wait for answers."""
 
     def begin(
         self, entry: str, arguments: Sequence[object], *, dump: bytes = b"", typed: bool = False
@@ -95,6 +97,7 @@ class ScriptRun:
         while True:
             word, *said = self._said()
             if word == "done":
+                self.over = True
                 return Ended(said[0] if said else None)
             if word == "failed":
                 raise self._failure(said)
@@ -191,6 +194,7 @@ class ScriptRun:
         if kind == "memory":
             most = self._limits.memory
             return ScriptLimit(self._script.name, "memory", f"it takes more than {most:,} bytes")
+        self.over = kind != "worker"
         line, trace = failure.get("line"), str(failure.get("trace", ""))[:_DEEPEST_TRACE]
         at = line if isinstance(line, int) else 0
         return ScriptFailed(self._script.name, at, kind[:200], problem[:_DEEPEST_TRACE], trace)

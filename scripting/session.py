@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
-from ..persistence.errors import ConfigurationError, ScriptFailed, ScriptLimit
+from ..persistence.errors import ConfigurationError
 from .calls import Calls, Output
 from .language import Language
 from .options import ScriptLimits
@@ -22,7 +22,8 @@ class ScriptSession:
     """Run one input after another; each finds what those before it have defined.
 
     Use as a context manager, on one thread at a time. Each input has the limits of a script, and
-    is a commit of its own. After one that was killed the session begins anew, with nothing defined.
+    is a commit of its own. After one that was killed, or ended at a call that another's change
+    made vain (Conflict), the session begins anew, with nothing defined.
     """
 
     def __init__(
@@ -49,6 +50,11 @@ class ScriptSession:
     ) -> None:
         self.close()
 
+    @property
+    def begun(self) -> bool:
+        """Whether there is what earlier inputs have defined."""
+        return self._worker is not None
+
     def close(self) -> None:
         """End its worker; idempotent."""
         self._worker = None
@@ -58,28 +64,27 @@ class ScriptSession:
         """Run an input and return what came of it, as ``Scripts.run`` does; it is run once."""
         if self._worker is None:
             self._worker = self._held.enter_context(self._pool.worker(self._language))
+        run = self._begun(self._worker, Script(self._language, source, "input"))
         try:
-            return self._ran(self._worker, Script(self._language, source, "input"))
-        except ScriptLimit:
-            self.close()
-            raise
-        except ScriptFailed as error:
-            if error.kind == "worker":
+            return self._ran(run)
+        finally:
+            if not run.over:
                 self.close()
-            raise
 
-    def _ran(self, worker: Worker, script: Script) -> ScriptResult:
-        begun = time.monotonic()
+    def _begun(self, worker: Worker, script: Script) -> ScriptRun:
         limits, reach = self._limits, self._reach
-        reach.deadline = deadline = begun + limits.seconds
+        reach.deadline = deadline = time.monotonic() + limits.seconds
         output = Output(script.name, limits.output)
         calls = Calls(reach.state, reach.artifacts, reach, output, limits.message)
-        run = ScriptRun(worker, script, calls, limits, deadline)
+        return ScriptRun(worker, script, calls, limits, deadline)
+
+    def _ran(self, run: ScriptRun) -> ScriptResult:
+        since = time.monotonic()
         run.begin("", (), typed=True)
         while True:
-            with reach.state.transaction():
+            with self._reach.state.transaction():
                 part = run.go_on(commits=True)
             if isinstance(part, Ended):
-                seconds = time.monotonic() - begun
-                return ScriptResult(part.value, tuple(output.lines), run.made, seconds)
+                seconds, log = time.monotonic() - since, tuple(run.calls.output.lines)
+                return ScriptResult(part.value, log, run.made, seconds)
             run.answer()

@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from perdure import Agent, AgentSystem, Backups, Log, Principal, Scope, State
-from perdure.persistence.errors import ScriptFailed
+from perdure.persistence.errors import Conflict, ScriptFailed
 from perdure.scripting.language import Language
 from perdure.scripting.options import ScriptLimits, ScriptRights
 from perdure.scripting.script import Script
@@ -31,6 +31,9 @@ class Desk(Agent[DeskState]):
         self.state.open += by
         self.state.notes.append(ticket)
         return {"open": self.state.open, "key": self.key}
+
+    def mark(self) -> None:
+        self.scopes.set(self.scopes.own, "mark", self.key)
 
     def script(self, scripts_of: str, source: str, *, caught: bool = False) -> object:
         self.state.open += 100
@@ -89,6 +92,34 @@ def test_what_a_handler_raises_is_an_error_in_the_script() -> None:
         Scripts(system, limits=LIMITS, rights=ScriptRights(agents=(Desk,)), warm=0) as scripts,
     ):
         assert scripts.run(Script(LUA, source), principal=MIRA).value == [False, "TypeError"]
+
+
+VAIN: Final = {
+    LUA: """state.load(OWN, "mark"); agents.call("Desk", "emea", "mark")
+        state.save(OWN, "mark", 1); state.commit()""",
+    JAVASCRIPT: """await state.load(OWN, "mark"); await agents.call("Desk", "emea", "mark")
+        await state.save(OWN, "mark", 1); await state.commit()""",
+    PYTHON: """
+state.load(OWN, "mark")
+agents.call("Desk", "emea", "mark")
+state.save(OWN, "mark", 1)
+state.commit()""",
+}
+
+
+@pytest.mark.parametrize("language", Language)
+def test_a_session_begins_anew_where_a_call_was_not_answered(language: Language) -> None:
+    """After a Conflict in the middle of an input the next one is a new input, not an answer."""
+    with (
+        AgentSystem.open("memory://", agents=[Desk]) as system,
+        Scripts(system, limits=LIMITS, rights=ScriptRights(agents=(Desk,)), warm=0) as scripts,
+        scripts.session(language, principal=Principal.SYSTEM) as session,
+    ):
+        with pytest.raises(Conflict):
+            session.run(VAIN[language].replace("OWN", '"agent:Desk/emea"'))
+        assert not session.begun
+        assert session.run("1 + 1").value == 2
+        assert system.state.get(Scope.agent("Desk", "emea"), "mark") == "emea"
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,8 @@ def _tried(script: Script, session: ScriptSession, *, json: bool) -> ExitCode:
     try:
         return _shown(script, lambda: session.run(script.source), json=json)
     except PerdureError as error:
-        lost = "; what was defined is lost" if isinstance(error, ScriptLimit) else ""
+        killed = isinstance(error, ScriptFailed | ScriptLimit | Conflict) and not session.begun
+        lost = "; what was defined is lost" if killed else ""
         Screen(error=True).say(f"{error}{lost}", "red")
         return ExitCode.PROBLEMS
 
