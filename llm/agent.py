@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from functools import partial
 from types import FunctionType, new_class
 from typing import Any, ClassVar, Final, Generic, TypeVar
@@ -56,6 +56,8 @@ class ThinkingAgent(RunKeeper[S], Generic[S]):
     """What the model is asked for ``compact``."""
     step_limit: ClassVar[float | None] = 600.0
     """Seconds that one model call may take."""
+    script_methods: ClassVar[Collection[str]] = ("think", "run_status", "steer", "cancel_run")
+    """What scripts may call: no tools, and no decisions on them."""
     attempts: ClassVar[int] = 4
     """How often a model is called that its provider fails to answer for."""
     backoff: ClassVar[Backoff] = Backoff(1.0, 3.0, 60.0)

@@ -6,7 +6,18 @@ from typing import Final
 
 import pytest
 
-from perdure import Agent, AgentSystem, Backups, Log, Principal, Scope, State
+from perdure import (
+    Agent,
+    AgentSystem,
+    Backups,
+    Log,
+    Principal,
+    Scope,
+    State,
+    ThinkingAgent,
+    ThinkingState,
+    tool,
+)
 from perdure.persistence.errors import Conflict, ScriptFailed
 from perdure.scripting.language import Language
 from perdure.scripting.options import ScriptLimits, ScriptRights
@@ -43,6 +54,13 @@ class Desk(Agent[DeskState]):
             if caught:
                 return "caught"
             raise
+
+
+class Helper(ThinkingAgent[ThinkingState]):
+    @tool(effect="once", approve=True)
+    async def refund(self, order: str) -> str:
+        """Pay an order back."""
+        return order
 
 
 HELD: Final[dict[str, Scripts]] = {}
@@ -129,15 +147,19 @@ def test_a_session_begins_anew_where_a_call_was_not_answered(language: Language)
         ('agents.call("Desk", "a", "on_receive")', "no method 'on_receive'"),
         ('agents.call("Desk", "a", "delete_self")', "no method 'delete_self'"),
         ('agents.tell("Desk", "a", "__init__")', "no method '__init__'"),
+        ('agents.call("Helper", "a", "refund", "17")', "no method 'refund'"),
+        ('agents.call("Helper", "a", "approve", "run1", "c")', "no method 'approve'"),
+        ('agents.tell("Helper", "a", "decide", "run1", "c", "done")', "no method 'decide'"),
         ('hooks.replay("1.0")', "may not replay turns"),
         ("backup.create()", "may not make backups"),
     ],
 )
 def test_what_is_not_granted_is_denied(call: str, problem: str) -> None:
     """Of agents, replays and backups a script reaches what it was granted, and nothing else."""
+    rights = ScriptRights(agents=(Desk, Helper))
     with (
-        AgentSystem.open("memory://", agents=[Desk]) as system,
-        Scripts(system, limits=LIMITS, rights=ScriptRights(agents=(Desk,)), warm=0) as scripts,
+        AgentSystem.open("memory://", agents=[Desk, Helper]) as system,
+        Scripts(system, limits=LIMITS, rights=rights, warm=0) as scripts,
         pytest.raises(ScriptFailed, match=problem) as caught,
     ):
         scripts.run(Script(LUA, call), principal=MIRA)
