@@ -142,7 +142,7 @@ class AskHelper:
             return False
         self._depth.value = depth + 1
         try:
-            return any(cell.mailbox.steal() for cell in _hangs_on(future.target))
+            return any(cell.mailbox.steal() for cell in hung_on(future.target))
         finally:
             self._depth.value = depth
 
@@ -171,14 +171,14 @@ def refuse_deadlock(future: Future[Any]) -> None:
     asker, target = future.asker, future.target
     if asker is None or target is None or future.done():
         return
-    for cell in _hangs_on(target):
+    for cell in hung_on(target):
         if cell is asker.cell:
             through = "itself" if target is cell else f"{target}, which waits for it"
             message = f"{cell} waits for a reply from {through}; use cast(), or do not wait for it"
             raise Deadlock(message)
 
 
-def _hangs_on(target: Cell) -> Iterator[Cell]:
+def hung_on(target: Cell) -> Iterator[Cell]:
     """Give ``target``, the cells that its turn waits for, those that theirs wait for, and so on."""
     reached: list[Cell] = [target]
     path: set[int] = set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import time
 from collections.abc import Iterator
 from typing import Final, Protocol
@@ -21,6 +22,7 @@ from ..pool.cell import Cell
 from ..pool.dispatcher import Dispatcher
 from ..pool.mailbox import MailHold
 from ..talk.turn import Letter
+from .helper import hung_on
 
 _HELD: Final = {
     MailHold.PAUSED: "is paused",
@@ -181,7 +183,7 @@ class Rest:
         """Tell whether an agent does nothing before its time comes, or that of one it waits for."""
         if self._home.agenda.delays(cell):
             return True
-        return self.by_hand and any(self._takes_no_mail(each) for each in _hung_on(cell))
+        return self.by_hand and any(self._takes_no_mail(each) for each in _waited_for(cell))
 
     def _takes_no_mail(self, cell: Cell) -> bool:
         """Tell whether an agent takes no mail before time passes, or somebody lets it."""
@@ -195,24 +197,15 @@ class Rest:
         for cell in [each for each in list(self._home.cells.values()) if each.turn is not None]:
             found += [
                 f"{cell} waits for a reply from {each}, which {_why(each)}"
-                for each in _hung_on(cell)
+                for each in _waited_for(cell)
                 if _why(each)
             ]
         return found
 
 
-def _hung_on(cell: Cell) -> Iterator[Cell]:
+def _waited_for(cell: Cell) -> Iterator[Cell]:
     """Give the cells that a turn waits for, those that theirs wait for, and so on."""
-    turn = cell.turn
-    reached = list(turn.waits) if turn is not None else []
-    path: set[int] = set()
-    while reached:
-        each = reached.pop()
-        if id(each) not in path:
-            path.add(id(each))
-            yield each
-            turn = each.turn
-            reached += turn.waits if turn is not None else ()
+    return itertools.islice(hung_on(cell), 1, None)  # the first is the cell itself
 
 
 def _why(cell: Cell) -> str:
