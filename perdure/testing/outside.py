@@ -72,17 +72,15 @@ class Outside:
         next: int | None = None,  # noqa: A002 - reads as it is meant
     ) -> None:
         """Refuse the ``next`` calls, or all until ``mend()``: they have no effect."""
-        self._failing = (error, -1 if next is None else next)
+        self._failing = (error, -1 if next is None else _counted("fail", next))
 
     def lose_answers(self, next: int = 1) -> None:  # noqa: A002 - as above
         """Have the ``next`` calls take effect, and the agent get a TimeoutError all the same."""
-        self._losing = next
+        self._losing = _counted("lose_answers", next)
 
     def crash_after(self, calls: int = 1) -> None:
         """Strike the system dead behind so many calls from now: done outside, and not committed."""
-        if calls < 1:
-            raise ConfigurationError(f"crash_after({calls}): give a number of calls, 1 or more")
-        self._crash_in = calls
+        self._crash_in = _counted("crash_after", calls)
 
     def mend(self) -> None:
         """Answer every call again."""
@@ -134,9 +132,8 @@ class Outside:
         """Return how this call goes: its error, whether its answer is lost, whether all ends."""
         if self._failing is not None:
             error, left = self._failing
-            if left != 0:
-                self._failing = (error, left - 1) if left != 1 else None
-                return error, False, False
+            self._failing = (error, left - 1) if left != 1 else None
+            return error, False, False
         lost, self._losing = self._losing > 0, max(0, self._losing - 1)
         crashes, self._crash_in = self._crash_in == 1, max(0, self._crash_in - 1)
         return None, lost, crashes
@@ -153,6 +150,13 @@ class Outside:
             self._turns[id(turn)] = (turn, number + 1)
             which = said if number == 0 else f"{said}, call {number + 1}"
             self.calls.append(MadeCall(str(agent), which, args, kwargs, agent.now(), done, error))
+
+
+def _counted(method: str, calls: int) -> int:
+    """Return a number of calls that a test has given."""
+    if calls < 1:
+        raise ConfigurationError(f"{method}({calls}): give a number of calls, 1 or more")
+    return calls
 
 
 def _turn_of(turn: Any) -> str:  # noqa: ANN401 - a Turn, or None behind it

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +171,21 @@ def test_what_is_done_twice_outside_is_told(kit: Kit) -> None:
         assert_exactly_once(outside)
     with pytest.raises(AssertionError, match="pay was done 2 times for a"):
         assert_exactly_once(outside, by=lambda call: call.args[0])
+
+
+@pytest.mark.parametrize("calls", [0, -1])
+def test_a_number_of_calls_that_is_none_is_refused(kit: Kit, calls: int) -> None:
+    """What would never happen, or for ever, is refused where it is said."""
+    outside = kit.outside("pay", "yes")
+    ways: list[Callable[[], None]] = [
+        lambda: outside.fail(next=calls),
+        lambda: outside.lose_answers(calls),
+        lambda: outside.crash_after(calls),
+        lambda: kit.store.fail(next=calls),
+    ]
+    for said in ways:
+        with pytest.raises(ConfigurationError, match=r"-?\d.*: give a number of .*, 1 or more"):
+            said()
 
 
 def test_a_crash_may_strike_behind_a_call_outside(kit: Kit) -> None:
