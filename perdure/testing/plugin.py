@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -44,6 +45,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Declare the marker; choose the seed of simulations."""
     seed = str(config.getoption("--perdure-seed"))
     if seed:
+        if re.fullmatch(r"-?\d+(@\d+)?", seed) is None:
+            raise pytest.UsageError(f"--perdure-seed={seed}: give a seed as 4, or 4@17")
         from .simulation.simulate import CHOSEN  # noqa: PLC0415 - costs those alone who use it
 
         CHOSEN.seed = seed

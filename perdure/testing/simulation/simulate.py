@@ -8,6 +8,7 @@ import gc
 import inspect
 import itertools
 import random
+import unittest
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -132,7 +133,10 @@ class Sweep:
         """How many were made."""
 
     def run(self, seeds: Sequence[int], only: str = "") -> None:
-        """Run each seed, or only the trial of a name; SimulationFailed for the first that fails."""
+        """Run each seed, or only the trial of a name; SimulationFailed for the first that fails.
+
+        Skipped if there is no trial of that name: the option of pytest is for all tests.
+        """
         failure = self.first_failure(seeds, only)
         if failure is not None:
             raise self._told(*failure) from failure[1].fault
@@ -141,12 +145,16 @@ class Sweep:
         """Return the first run that fails; None if all go well."""
         if only:
             seeds = [int(only.partition("@")[0])]
+        there = "@" not in only
         for seed in seeds:
             for trial in self._trials(seed):
                 if not only or trial.name == only:
+                    there = True
                     result = self._one(trial)
                     if result.fault is not None:
                         return trial, result
+        if not there:
+            raise unittest.SkipTest(f"this simulation has no run {only}")
         return None
 
     def _one(self, trial: Trial, decisions: Mapping[Place, int] | None = None) -> Result:

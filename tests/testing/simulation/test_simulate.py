@@ -78,6 +78,14 @@ def test_a_failing_test_says_how_to_run_it_again(pytester: pytest.Pytester) -> N
     pytester.runpytest_inprocess(f"--perdure-seed={other}").assert_outcomes(passed=1)
 
 
+def test_a_run_that_is_not_there_does_not_pass(pytester: pytest.Pytester) -> None:
+    """A place of a crash that a test has not is skipped, and what is no seed is refused."""
+    pytester.makepyfile(FAILING)
+    pytester.runpytest_inprocess("--perdure-seed=1@2").assert_outcomes(skipped=1)
+    wrong = pytester.runpytest_inprocess("--perdure-seed=first")
+    wrong.stderr.fnmatch_lines(["*--perdure-seed=first: give a seed as 4, or 4@17*"])
+
+
 def test_a_failure_is_shortened() -> None:
     """Of the changes of threads only those are told without which the test does not fail."""
 
