@@ -178,10 +178,10 @@ def backup(
     with --to into a new one. `list` begins with the
     oldest, with --newest at the other end. `prune` removes what none of its rules keeps: never the
     newest good one, nor one that is pinned, nor what these build on; it says of each why. `pin`
-    takes its reason from --note. `schedule` has the process that has --store open make backups, by
-    --every or --cron, and prune them by the rules of `prune`; without either it says which
-    schedules the store has. `rewrite` writes backups anew without the agents that were erased
-    since.
+    takes its reason from --note. `schedule` has each process that opens --store from then on make
+    backups, by --every or --cron, and prune them by the rules of `prune`; nobody may have it open
+    meanwhile. Without either it says which schedules the store has. `rewrite` writes backups anew
+    without the agents that were erased since.
 
     The exit code is 1 if a backup is damaged, 5 if there is none of that name.
 

@@ -108,7 +108,8 @@ def migrate(
     agent is migrated whole or not at all.
 
     Messages that wait, dead letters and the arguments of timers are brought to the methods of their
-    classes then, where migrations are declared for those.
+    classes then, where migrations are declared for those; without --kind so are shared values and
+    the metadata of artifacts, to the types that the module names in SCHEMAS and METADATA.
 
     `--to` goes back, before an older release is started again, and `--messages-to` does so with
     what waits: the migrations of the code given must have their ways back. `--dry-run` only reads,
@@ -143,9 +144,10 @@ def rehearse(
     """Try some code on everything that is stored, and tell what would fail.
 
     Every agent is loaded under the classes given, with all items and entries; every message and
-    every timer that waits is decoded for its method. The store is only read, also while another
-    process runs agents on it; nothing is changed and nothing of an agent runs. Agents that take a
-    migration are skipped, and with `--migrate` migrated in memory.
+    every timer that waits is decoded for its method, and shared values and the metadata of
+    artifacts by the types that the module names in SCHEMAS and METADATA. The store is only read,
+    also while another process runs agents on it; nothing is changed and nothing of an agent runs.
+    Agents that take a migration are skipped, and with `--migrate` migrated in memory.
 
     The exit code is 0 if all of it is read, 1 if something would fail, 2 for a wrong command line.
 

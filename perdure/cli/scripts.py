@@ -54,13 +54,13 @@ def script(
 
     It runs in a process of its own, which can do nothing but call its host: state.save(scope, key,
     value), state.load, state.delete, state.exists, state.list_keys, state.increment,
-    state.compare_and_set, state.commit, log. It may what the principal may. What it writes commits
-    together at its end, and not at all if it fails: the exit code is 1 then, and the error has the
-    script's line. It writes, so the store must not be open. What it logs goes to standard error,
-    what it returns to standard output, as JSON. `repl` takes inputs from standard input, one a
-    line: each is a commit of its own, and finds what those before it have defined. A line that
-    ends in \\ goes on; one that ends in : goes on to an empty line. Needs the extra
-    perdure[scripts].
+    state.compare_and_set, state.commit, artifacts.save, artifacts.load, log. It may what the
+    principal may. What it writes commits together at its end, and not at all if it fails: the exit
+    code is 1 then, and the error has the script's line. It writes, so the store must not be open.
+    What it logs goes to standard error, what it returns to standard output, as JSON. `repl` takes
+    inputs from standard input, one a line: each is a commit of its own, and finds what those before
+    it have defined. A line that ends in \\ goes on; one that ends in : goes on to an empty line.
+    Needs the extra perdure[scripts].
 
     \b
     perdure script run nightly.lua --store desk.db --as user:mira

@@ -36,7 +36,8 @@ def runs(
     Those that have not ended, by agent, each with the calls that it waits for. `show` lists the
     steps of one run. The other actions decide about a call: `retry`, `done` (with --result), `skip`
     and `fail` where it is in doubt, `approve` and `deny` where it needs approval, `answer` (with
-    --result) where somebody was asked. They write: the process that has the store open does it.
+    --result) where somebody was asked. They write: the process that has the store open does it; if
+    none has, the decision waits in the agent's mail for the next one that runs agents.
 
     \b
     perdure runs --store desk.db
