@@ -4,6 +4,7 @@ import os
 import time
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -85,6 +86,48 @@ def test_a_kill_leaves_the_old_state_or_the_new(tmp_path: Path) -> None:
 def test_many_kills_leave_the_old_state_or_the_new(tmp_path: Path) -> None:
     """The same a hundred times."""
     attack(tmp_path, 100)
+
+
+def states(path: Path) -> list[list[tuple[Any, ...]]]:
+    """Return what agents have."""
+    found = contents(path)
+    return [found[table] for table in ("fields", "log_items", "map_entries")]
+
+
+def attack_in_place(folder: Path, action: str, rounds: int) -> set[bool]:
+    """Kill what brings a store back in its place; return whether it was brought back by then."""
+    random = Random(rounds)
+    path, backups, seen = folder / "ledger.db", Backups(folder / "backups"), set[bool]()
+    fill(path, 100)
+    backups.create(path)
+    then, took = states(path), 1.0
+    for number in range(rounds + 1):
+        with opened(path) as system:
+            system.agent(Ledger, "k0").call(Ledger.add, number + 1).get()
+        now = states(path)
+        if number:
+            struck(action, folder / "backups", path, random.uniform(0, 1.3 * took))
+        else:
+            took = struck(action, folder / "backups", path, 60)
+        left = states(path)
+        assert left in (then, now)
+        seen.add(left == then)
+        assert [each.problem for each in backups.list()] == [""] * len(backups.list())
+    return seen
+
+
+@pytest.mark.parametrize("action", ["go back", "bring back"])
+def test_a_kill_leaves_a_store_in_its_place(tmp_path: Path, action: str) -> None:
+    """Killed while it goes back, or a part of it does, it is as it was or as it shall be."""
+    assert True in attack_in_place(tmp_path, action, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3_600)
+@pytest.mark.parametrize("action", ["go back", "bring back"])
+def test_many_kills_leave_a_store_in_its_place(tmp_path: Path, action: str) -> None:
+    """The same a hundred times; some are early, some late."""
+    assert attack_in_place(tmp_path, action, 100) == {True, False}
 
 
 @pytest.mark.parametrize("size", ["200k", "400k", "600k"])

@@ -1,4 +1,4 @@
-"""A child that makes, restores or prunes a backup when it is told to: ``ACTION FOLDER STORE``."""
+"""A child that does something with backups when it is told to: ``ACTION FOLDER STORE``."""
 
 import sys
 from pathlib import Path
@@ -15,5 +15,9 @@ if __name__ == "__main__":
         backups.create(store, incremental=True)
     elif action == "restore":
         backups.restore(Path(store))
+    elif action == "go back":
+        backups.go_back(store, sequence=backups.list()[0].last)
+    elif action == "bring back":
+        backups.bring_back(store, kinds=["Ledger"], name=backups.list()[0].name)
     else:
         backups.prune(BackupRetention(newest=1))
