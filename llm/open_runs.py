@@ -58,10 +58,13 @@ def opened(place: str, text: str) -> OpenRun:
 
 def open_runs(reader: StoreReader) -> Iterator[OpenRun]:
     """Iterate over the runs of a store that have not ended, by agent; not those of deleted ones."""
-    for row in noted(reader):
-        stored = reader.load(row.kind, row.key)
-        if stored is not None and reader.map_entry(stored.head.agent, "runs", row.run) is not None:
-            yield row
+    return (row for row in noted(reader) if stands(reader, row))
+
+
+def stands(reader: StoreReader, row: OpenRun) -> bool:
+    """Tell whether an agent has a run of the index: else it is what a deleted one has left."""
+    stored = reader.load(row.kind, row.key)
+    return stored is not None and reader.map_entry(stored.head.agent, "runs", row.run) is not None
 
 
 def noted(reader: StoreReader) -> Iterator[OpenRun]:

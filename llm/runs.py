@@ -19,7 +19,7 @@ from ..lifecycle.status import Status
 from ..persistence.store.store import StoreReader
 from ..shared.ledger.sweep import NEVER, Sweep
 from ..shared.ledger.unit import Unit
-from .open_runs import SCOPE, Noted, OpenRun, noted, open_runs, place_of
+from .open_runs import SCOPE, Noted, OpenRun, noted, open_runs, place_of, stands
 from .records import Run, RunEvent
 
 _MOST_TEXTS: Final = 10_000
@@ -125,13 +125,17 @@ class Runs:
         refuse_agents("list the runs of all agents")
         return open_runs(self._store)
 
-    def forgotten(self) -> None:
-        """Remove from the index what is left of agents that were deleted."""
-        living = {(row.kind, row.key, row.run) for row in open_runs(self._store)}
+    def sweep(self) -> Iterator[OpenRun]:
+        """Iterate over them, and remove from the index what is left of agents that were deleted.
+
+        Each is looked for behind the look at its row, so one that begins meanwhile stays.
+        """
         for row in noted(self._store):
-            place = (row.kind, row.key, row.run)
-            if place not in living:
-                self._office.run(partial(_removed, self._rows, place_of(*place)))
+            if stands(self._store, row):
+                yield row
+            else:
+                place = place_of(row.kind, row.key, row.run)
+                self._office.run(partial(_removed, self._rows, place))
 
 
 def _removed(rows: Rows, key: str, unit: Unit) -> None:
@@ -164,8 +168,7 @@ class RunSweep(Sweep):
 
     def slice(self) -> float:
         """Have each go on."""
-        self._runs.forgotten()
-        for row in self._runs.each():
+        for row in self._runs.sweep():
             if row.status == "running" and row.kind in self._kinds:
                 reference: AgentRef[Any] = self._reference(row.kind, row.key)
                 if reference.describe().status != Status.STOPPED:  # that is what stop() is for

@@ -27,6 +27,7 @@ from perdure.persistence.errors import (
     UnknownRun,
 )
 from perdure.persistence.memory.store import MemoryStore
+from perdure.persistence.records.records import StoredAgent
 from tests.kit.deadline import DEADLINE
 from tests.llm.scripts import Answer, faults, returned, scripted
 
@@ -321,6 +322,32 @@ def test_a_deleted_agent_has_no_runs() -> None:
         assert desk.call(Desk.think, "hello").get() == "hello!"
     with AgentSystem.open(store, agents=[Desk]) as system:
         assert system.idle(DEADLINE)
+
+
+def test_a_run_that_begins_while_the_index_is_swept_stays_in_it() -> None:
+    """The sweep at an opening removes what deleted agents have left, and nothing that is new."""
+    during: list[Callable[[], object]] = []
+
+    class Watched(MemoryStore):
+        def load(self, kind: str, key: str) -> StoredAgent | None:
+            while during:
+                during.pop()()
+            return super().load(kind, key)
+
+    with AgentSystem.open(Watched(), agents=[Desk]) as system:
+        system.agent(Desk, "gone").cast(Desk.think, "pay 16", run="r")
+        system.agent(Desk, "one").cast(Desk.think, "pay 17", run="r")
+        assert system.idle(DEADLINE)
+        system.agent(Desk, "gone").delete()
+
+        def begins() -> None:
+            system.agent(Desk, "new").cast(Desk.think, "pay 18", run="r")
+            assert system.idle(DEADLINE)
+
+        during.append(begins)
+        assert [row.key for row in system.runs.sweep()] == ["one"]
+        assert [row.key for row in system.runs.list()] == ["new", "one"]
+        assert [row.key for row in system.runs.sweep()] == ["new", "one"]
 
 
 def test_what_a_class_does_at_its_start_comes_behind_the_runs() -> None:
