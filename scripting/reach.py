@@ -6,6 +6,7 @@ import contextvars
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
@@ -125,15 +126,15 @@ class SystemReach:
 
     def ask(self, ref: AgentRef[Agent[Any]], message: ProxyCall) -> object:
         """Send a message at once, and return the reply."""
-        future = self._apart(ref._post.ask, ref, message)  # noqa: SLF001 - as proxies do
+        future = self._apart(partial(ref.ask, message, block=False))
         return plain(future.get(timeout=self.left()), f"the reply of {ref}")
 
     def tell(self, ref: AgentRef[Agent[Any]], message: ProxyCall) -> None:
         """Send a message with the commit of what the script writes, or of the turn."""
-        post: Any = ref._post  # noqa: SLF001 - as proxies do
         if self.in_turn:
-            post.tell(ref, message)
+            ref.tell(message)
         else:
+            post: Any = ref._post  # noqa: SLF001 - it leaves with the commit of our own handle
             post.enclose(ref, message, self._unit(), once=False)
 
     def _unit(self) -> Unit:

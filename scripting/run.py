@@ -21,10 +21,11 @@ from ..persistence.errors import (
     StateError,
     told,
 )
-from .calls import COMMIT, MISSING, SUSPEND, TABLE, Calls
+from .calls import COMMIT, MISSING, SUSPEND, TABLE, Calls, Output
 from .language import Language
 from .options import ScriptLimits
 from .process import Worker, WorkerGone
+from .reach import SystemReach
 from .script import Script
 
 _CALLS: Final = [(name, call.parameters) for name, call in TABLE.items()]
@@ -59,14 +60,22 @@ class ScriptRun:
     """One run of a script in a worker, made of parts that each end with a commit."""
 
     def __init__(
-        self, worker: Worker, script: Script, calls: Calls, limits: ScriptLimits, deadline: float
+        self,
+        worker: Worker,
+        script: Script,
+        reach: SystemReach,
+        limits: ScriptLimits,
+        deadline: float,
     ) -> None:
-        """Run until ``deadline``, by the monotonic clock."""
+        """Run until ``deadline``, by the monotonic clock, with what ``reach`` has."""
+        output = Output(script.name, limits.output)
+        reach.deadline = deadline
         self._worker = worker
         self._script = script
         self._limits = limits
         self._deadline = deadline
-        self.calls = calls
+        self._state = reach.state
+        self.calls = Calls(reach.state, reach.artifacts, reach, output, limits.message)
         self.made = 0
         self.over = False
         """The worker said how it ended, and takes another script; else it may wait for answers."""
@@ -88,6 +97,16 @@ class ScriptRun:
         me, rest = self.calls.reach.me, base64.b64encode(dump).decode()
         task = [script.source, script.name, _CALLS, entry, given, me, rest, typed]
         self._send(msgspec.json.encode(task))
+
+    def in_parts(self) -> Ended:
+        """Run it in transactions of its own, part for part, until it has ended."""
+        while True:
+            with self._state.transaction():
+                part = self.go_on(commits=True)
+            if isinstance(part, Ended):
+                return part
+            self.calls.immediate = True
+            self.answer()
 
     def go_on(self, *, commits: bool, rests: bool = False) -> Ended | Committing | Suspended:
         """Answer the script until it ends, or, where that is possible, commits or rests.

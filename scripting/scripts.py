@@ -7,14 +7,12 @@ import time
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Final, Self
 
 from ..actors.talk.turn import under_way
 from ..persistence.errors import ConfigurationError, Conflict, Deadlock
 from ..persistence.names.scope import Principal
 from ..persistence.options import Options
-from .calls import Calls, Output
 from .language import Language
 from .options import Confinement, ScriptLimits, ScriptRights
 from .pool import WorkerPool
@@ -82,12 +80,7 @@ class Scripts:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     def session(self, language: Language | str, *, principal: Principal) -> ScriptSession:
@@ -200,30 +193,18 @@ class _Runs:
             with self._scripts.pool.worker(self._asked.script.language) as worker:
                 run = self._run(worker)
                 try:
-                    return self._parts(run)
+                    return self._came(run, run.in_parts())
                 except Conflict:
                     if attempt == self._limits.attempts or run.calls.immediate:
                         raise
         raise AssertionError("the last attempt returns or raises")
 
-    def _parts(self, run: ScriptRun) -> ScriptResult:
-        """Commit part for part, until the script has ended."""
-        while True:
-            with self._reach.state.transaction():
-                part = run.go_on(commits=True)
-            if isinstance(part, Ended):
-                return self._came(run, part)
-            run.calls.immediate = True
-            run.answer()
-
     def _run(self, worker: Worker) -> ScriptRun:
-        asked, limits, reach = self._asked, self._limits, self._reach
+        asked, limits = self._asked, self._limits
         if not self._begun:  # waiting for a worker does not count
             self._begun = time.monotonic()
-        reach.deadline = deadline = self._begun + limits.seconds
-        output = Output(asked.script.name, limits.output)
-        calls = Calls(reach.state, reach.artifacts, reach, output, limits.message)
-        run = ScriptRun(worker, asked.script, calls, limits, deadline)
+        deadline = self._begun + limits.seconds
+        run = ScriptRun(worker, asked.script, self._reach, limits, deadline)
         run.begin(asked.entry, asked.arguments, dump=asked.dump)
         return run
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from types import TracebackType
 from typing import Self
 
 from ..persistence.errors import ConfigurationError
-from .calls import Calls, Output
 from .language import Language
 from .options import ScriptLimits
 from .pool import WorkerPool
 from .process import Worker
 from .reach import SystemReach
-from .run import Ended, ScriptRun
+from .run import ScriptRun
 from .script import Script, ScriptResult
 
 
@@ -42,12 +40,7 @@ class ScriptSession:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     @property
@@ -64,27 +57,14 @@ class ScriptSession:
         """Run an input and return what came of it, as ``Scripts.run`` does; it is run once."""
         if self._worker is None:
             self._worker = self._held.enter_context(self._pool.worker(self._language))
-        run = self._begun(self._worker, Script(self._language, source, "input"))
+        script, begun = Script(self._language, source, "input"), time.monotonic()
+        deadline = begun + self._limits.seconds
+        run = ScriptRun(self._worker, script, self._reach, self._limits, deadline)
         try:
-            return self._ran(run)
+            run.begin("", (), typed=True)
+            ended = run.in_parts()
         finally:
             if not run.over:
                 self.close()
-
-    def _begun(self, worker: Worker, script: Script) -> ScriptRun:
-        limits, reach = self._limits, self._reach
-        reach.deadline = deadline = time.monotonic() + limits.seconds
-        output = Output(script.name, limits.output)
-        calls = Calls(reach.state, reach.artifacts, reach, output, limits.message)
-        return ScriptRun(worker, script, calls, limits, deadline)
-
-    def _ran(self, run: ScriptRun) -> ScriptResult:
-        since = time.monotonic()
-        run.begin("", (), typed=True)
-        while True:
-            with self._reach.state.transaction():
-                part = run.go_on(commits=True)
-            if isinstance(part, Ended):
-                seconds, log = time.monotonic() - since, tuple(run.calls.output.lines)
-                return ScriptResult(part.value, log, run.made, seconds)
-            run.answer()
+        log = tuple(run.calls.output.lines)
+        return ScriptResult(ended.value, log, run.made, time.monotonic() - begun)
