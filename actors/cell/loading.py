@@ -25,6 +25,7 @@ from ...persistence.schema.rewrite import Rewritten
 from ...persistence.state.tracker import StateTracker
 from ...persistence.upkeep.repair import Repair, examine
 from ..agent.agent import Agent
+from ..pool.mailbox import MailHold
 from ..talk.turn import OldLetter
 from .activation import Activation
 from .attempts import Care, place_of, timer_place
@@ -87,9 +88,7 @@ def _activate(cell: AgentCell, stored: StoredAgent, fields: Mapping[str, str]) -
     )
     if cell.volatile:
         tracker.accept()  # nor is what its defaults computed ever stored
-    active = head.status == Status.ACTIVE
-    cell.status = Status.ACTIVE if active else stored_status(str(cell), head.status)
-    cell.reason = head.reason
+    take_status(cell, head)
     agent = _instance(blueprint.agent_class)
     agent.key = cell.key
     agent.state = tracker.state
@@ -102,6 +101,17 @@ def _activate(cell: AgentCell, stored: StoredAgent, fields: Mapping[str, str]) -
     if cell.status is not Status.STOPPED:
         know_timers(cell, activation)
     return activation
+
+
+def take_status(cell: AgentCell, head: AgentRow) -> None:
+    """Take the status that is stored, unless the agent was given up because it was not readable.
+
+    Of that the store knows nothing; it lasts until somebody puts the agent back to work.
+    """
+    if MailHold.QUARANTINED not in cell.holds:
+        active = head.status == Status.ACTIVE
+        cell.status = Status.ACTIVE if active else stored_status(str(cell), head.status)
+        cell.reason = head.reason
 
 
 def _instance(agent_class: type[Agent[Any]]) -> Agent[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ...lifecycle.status import stored_status
 from ...persistence.errors import StoreError
 from ..pool.mailbox import Outcome
 from ..talk.control import Control
@@ -27,8 +26,7 @@ def migrate(cell: AgentCell, control: Control) -> Outcome | None:
             failure.reject(cell, control, error)
             return None
         if stored is not None and moved is not None:
-            cell.status = stored_status(str(cell), stored.head.status)
-            cell.reason = stored.head.reason
+            loading.take_status(cell, stored.head)
             loading.rewrite(cell, stored.head, moved)
             release(cell, control, value=True)
             return None
