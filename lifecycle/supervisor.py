@@ -7,6 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from blinker import Signal
@@ -32,6 +33,8 @@ logger = logging.getLogger("perdure.lifecycle")
 _LEASE: Final = "the lease on the store is renewed"
 LEAST_WAIT: Final = 0.05
 """Seconds between two attempts during a shutdown, if the backoff has no more."""
+LAST_ATTEMPT_SECONDS: Final = 1.0
+"""Seconds that one attempt may last after the time of a shutdown is up."""
 
 
 class PersistenceSupervisor:
@@ -169,12 +172,16 @@ class PersistenceSupervisor:
     def close(self, timeout: float) -> bool:
         """Save what is left, trying again for ``timeout`` seconds; False if that was in vain.
 
-        The clock may have stopped: from here on the waits between attempts are real ones.
+        One attempt is made in any case: what waits may be what the end itself has to say. The
+        clock may have stopped: from here on the waits between attempts are real ones.
         """
         with self._lock:
-            self._deadline = time.monotonic() + timeout
+            self._deadline = deadline = time.monotonic() + timeout
         self.committer.resume()
-        return self.committer.close(timeout)
+        if timeout < LAST_ATTEMPT_SECONDS:
+            with suppress(StoreError):  # what ended the committer: close() tells
+                self.committer.flush(LAST_ATTEMPT_SECONDS, while_held=False)
+        return self.committer.close(max(0.0, deadline - time.monotonic()))
 
     # What the committer tells, on the thread that wrote.
 
