@@ -13,13 +13,19 @@ pytest_plugins = ["pytester"]
 
 # Nothing is held to a time: how long an example takes, to run or to make, says how busy the machine
 # is. One that never ends is ended by the limit for the whole test.
-hypothesis.settings.register_profile(
-    "perdure", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+UNTIMED = hypothesis.settings(
+    deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
-hypothesis.settings.load_profile("perdure")
+hypothesis.settings.register_profile("short", UNTIMED, derandomize=True)
+hypothesis.settings.register_profile("long", UNTIMED)
 
 # A shell starts what runs in its background with Ctrl-C ignored, and children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have the long attacks draw new examples each time, and the short tests the same ones."""
+    hypothesis.settings.load_profile("long" if config.option.markexpr == "slow" else "short")
 
 
 @pytest.fixture(autouse=True)
