@@ -23,7 +23,7 @@ def errors(command: tuple[str, ...], folder: Path) -> dict[int, str]:
         command = (*command, f"--cache-dir={ROOT / '.mypy_cache'}")
     done = subprocess.run(
         [sys.executable, "-m", *command, str(path)],
-        cwd=ROOT, capture_output=True, text=True, check=False, timeout=50,
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=110,
     )  # fmt: skip
     found: dict[int, str] = {}
     for line in done.stdout.splitlines():
