@@ -254,15 +254,19 @@ class CorruptState(StoreError, ValueError):
 
 
 class IncompatibleSchema(StoreError, ValueError):
-    """Refuse classes that cannot read what agents in a store were written with.
+    """Refuse classes that cannot read what is stored: agents, and what waits for their methods.
 
     Nothing was changed. Mend the class, or raise its ``schema_version`` and declare a migration;
     ``perdure schema diff`` shows all differences, and ``perdure rehearse`` tries it on every agent.
+    For messages and timers that wait, raise ``messages_version`` and declare one of the method.
     """
 
     def __init__(self, location: str, problems: list[str]) -> None:
         told = "; ".join(problems)
-        advice = "raise schema_version and declare a migration, or run the code that wrote them"
+        advice = (
+            "raise schema_version (messages_version for what waits) and declare a migration, or run"
+            " the code that wrote them"
+        )
         super().__init__(f"{location}: the classes cannot read what is stored: {told}; {advice}")
         self.problems = problems
 

@@ -9,11 +9,12 @@ from itertools import islice
 from operator import attrgetter
 from typing import Final
 
-from ...persistence.errors import PerdureError
+from ...persistence.errors import MigrationFailed, PerdureError
 from ...persistence.records.records import Commit, DeadLetter, Message, Timer
 from ...persistence.schema.evolution import Evolution
 from ...persistence.schema.rewrite import MIGRATE
 from ...persistence.schema.trial import MigrationFailure, MigrationReport
+from ...persistence.schema.waiting import method_of
 from ...persistence.store.store import StoreReader
 
 PAGE: Final = 500
@@ -37,6 +38,8 @@ class WaitingCalls:
             dead = isinstance(letter, DeadLetter)
             try:
                 changed = self._letter(letter) != letter
+                if not dead:
+                    self._refuse_lost(Message(*letter[:8]), f"message {letter.id}")
             except PerdureError as error:
                 if dead:
                     report.left[f"{self.kind}, dead letters"] += 1
@@ -48,10 +51,18 @@ class WaitingCalls:
         for timer in self._timers():
             try:
                 report.waiting[self.kind] += self._evolution.timer(timer, self._goal) != timer
+                self._refuse_lost(timer, f"timer {timer.name}")
             except PerdureError as error:
                 report.failures.append(MigrationFailure(timer.kind, timer.key, str(error)))
         if not report.waiting[self.kind]:
             del report.waiting[self.kind]
+
+    def _refuse_lost(self, row: Message | Timer, what: str) -> None:
+        """Raise MigrationFailed for what the class of today would be refused for."""
+        lost = self._evolution.lost(row) if self._goal is None else ()
+        if lost:
+            told = "; ".join(map(str, lost))
+            raise MigrationFailed(f"{row.kind}/{row.key}, {what}", method_of(row), told, "")
 
     def letters(self) -> Iterator[Commit]:
         """Iterate over commits that rewrite messages and dead letters, the newest first.

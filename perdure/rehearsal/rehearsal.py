@@ -132,6 +132,10 @@ class Rehearsing:
                 told = f"{row.kind}/{row.key}, {name}: it takes a migration"
                 return Tried(what, row.kind, row.key, name, "skipped", told)
             blueprint.calls.decode(method, body, row.key)
+            lost = "; ".join(map(str, self._evolution.lost(row)))
+            if lost:
+                told = f"{row.kind}/{row.key}, {name}: {lost}"
+                return Tried(what, row.kind, row.key, name, "failed", told)
         except (PerdureError, ValueError, TypeError, AttributeError) as error:
             told = f"{row.kind}/{row.key}, {name}: it no longer decodes: {error}"
             return Tried(what, row.kind, row.key, name, "failed", told)

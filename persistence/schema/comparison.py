@@ -89,6 +89,9 @@ def _of_messages(found: Difference) -> Difference:
     if found.change == "removed" and "(" not in found.path:
         told = "what waits for it goes to the dead letters"
         return Difference(found.path, found.change, Compatibility.BREAKING, told)
+    if found.change == "removed" and not found.level:
+        told = "messages give it a value, and have no other place for it"
+        return Difference(found.path, found.change, Compatibility.BREAKING, told)
     if found.change == "added" and "(" not in found.path:
         return Difference(found.path, found.change, found.level, "a new method")
     return found

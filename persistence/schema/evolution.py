@@ -12,12 +12,13 @@ from ..records.records import Message, StoredAgent, Timer
 from ..state.state import Layout
 from ..store.store import StoreReader
 from .calls import CallMigration, StoredCall
-from .comparison import compare
+from .comparison import Difference, compare
 from .migration import Migration, chain, migrations_of
 from .registry import Registered, Registry
 from .rewrite import Rewriting, Rewritten
 from .schema import FIRST, Schema, numbers_of, schema_of
 from .target import Target, target_from, target_of
+from .waiting import Takers
 
 logger = logging.getLogger("perdure.persistence")
 
@@ -72,6 +73,10 @@ class Evolution:
             kind: registry.enter(kind, each.messages) for kind, each in self._classes.items()
         }
         """The numbers of the schemas of messages."""
+        self._takers = {
+            kind: Takers(registry, (kind, *each.aliases), each.agent_class, each.messages)
+            for kind, each in self._classes.items()
+        }
         self._plans: dict[tuple[int, int], _Plan] = {}
 
     def kinds(self) -> list[str]:
@@ -238,15 +243,27 @@ class Evolution:
                 for old in suspects:
                     count = there.get(old.number, 0)
                     problems += self._differences(old, each, count) if count else []
+        changed = [each for each in self._classes.values() if self._takes_others(each)]
+        problems += [told for each in changed for told in self._takers[each.kind].refused(reader)]
         if problems:
             raise IncompatibleSchema(reader.location, problems)
-        for kind, each in self._classes.items():
-            self._look_at_messages(reader, kind, each)
+        for each in changed:
+            self._look_at_messages(reader, each.kind, each)
+
+    def lost(self, row: Message | Timer) -> list[Difference]:
+        """Return the differences for which a class is refused while a message or timer waits."""
+        return self._takers[self._class_of(row.kind).kind].lost(row)
+
+    def _takes_others(self, now: Stored) -> bool:
+        """Tell whether the messages that were sent last have another schema than the class."""
+        names = (now.kind, *now.aliases)
+        known = [old for name in names for old in self.registry.of(name, "messages")]
+        return bool(known) and known[-1].number != self._letters[now.kind]
 
     def _look_at_messages(self, reader: StoreReader, kind: str, now: Stored) -> None:
         """Say which methods may not take what waits for them: it would go to the dead letters."""
         known = self.registry.of(kind, "messages")
-        if not known or known[-1].number == self._letters[kind]:
+        if not known:
             return
         found = compare(known[-1].schema, now.messages).hindering
         if found and migrations_of(now.agent_class):

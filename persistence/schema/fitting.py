@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from .shown import shown
@@ -208,11 +209,19 @@ def _calls(old: TypeNode, new: TypeNode, path: str) -> Iterator[Fit]:
             told = "without a default" if member.required else "with its default"
             yield Fit(where, "added", LOSS if member.required else OK, told)
     for name in before.keys() - now.keys():
-        if not any(other.startswith("*") for other in now):
+        if not {"*", "**"} <= {each[: each.count("*")] for each in now}:
             yield Fit(f"{path}({name})", "removed", LOSS, "messages give it a value")
-    order = [name for name in before if name in now]
-    if order != [name for name in now if name in before]:
-        yield Fit(path, "order", LOSS, "its parameters stand in another order")
+    places = _places(now)
+    moved = [name for name, at in _places(before).items() if places.get(name, at) != at]
+    if moved:
+        told = f"{', '.join(moved)}: another place, and messages give values by it; add at the end"
+        yield Fit(path, "order", LOSS, told)
+
+
+def _places(parameters: Iterable[str]) -> dict[str, int]:
+    """Return the places of the parameters that messages may give by position."""
+    named = itertools.takewhile(lambda name: not name.startswith("*"), parameters)
+    return {name: at for at, name in enumerate(named)}
 
 
 def _added(member: Member, path: str) -> Fit:

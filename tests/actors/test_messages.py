@@ -343,6 +343,7 @@ class Reformed(Agent[ClerkState]):
     """The clerk after a change of its code: notes are numbers now, and nothing is forwarded."""
 
     kind = "Clerk"
+    messages_version = "2.0.0"  # on purpose
 
     def note(self, text: int) -> None:
         self.state.count += text

@@ -17,14 +17,18 @@ ONE, TWO = "tests.schema.desk_one", "tests.schema.desk_two"
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
-    """Give a store of the first release: three desks, and a message that waits."""
+    """Give a store of the first release: three desks, one of them paused."""
     path = tmp_path / "s.db"
     desk_one.fill(str(path), 3)
     with AgentSystem.open(path, agents=[desk_one.Desk]) as system:
-        paused = system.agent(desk_one.Desk, "00001")
-        paused.pause()
-        paused.cast(desk_one.Desk.assign, "T-9", "noor")
+        system.agent(desk_one.Desk, "00001").pause()
     return path
+
+
+def send(path: Path) -> None:
+    """Have a message of the first release wait for the desk that is paused."""
+    with AgentSystem.open(path, agents=[desk_one.Desk]) as system:
+        system.agent(desk_one.Desk, "00001").cast(desk_one.Desk.assign, "T-9", "noor")
 
 
 def content(path: Path) -> list[object]:
@@ -109,8 +113,21 @@ def test_back_before_an_older_release_is_started(store: Path) -> None:
     assert invoke("migrate", "--code", TWO, *unknown, "--store", store).exit_code != 0
 
 
+def test_what_waits_and_would_not_be_taken_keeps_all_from_being_migrated(store: Path) -> None:
+    """It is named as the opening would name it, and nothing is changed."""
+    send(store)
+    before = content(store)
+    for words in (("--dry-run",), ()):
+        (report,) = records("migrate", "--code", TWO, *words, "--store", store, code=1)
+        (failure,) = report["not_migrated"]
+        assert failure["key"] == "00001"
+        assert "assign(urgent): added (without a default): breaking" in failure["reason"]
+    assert content(store) == before
+
+
 def test_a_rehearsal_tries_agents_and_mail(store: Path, tmp_path: Path) -> None:
     """What would fail is named: the message that lacks an argument; nothing is changed."""
+    send(store)
     before, junit = content(store), tmp_path / "r.xml"
     words = ("rehearse", "--code", TWO, "--migrate", "--junit", junit, "--store", store)
     (report,) = records(*words, code=1)
