@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final, TypeAlias, cast
@@ -92,15 +92,24 @@ class KeptValues:
         for row in self._stale(report):
             report.values[f"{self.told}s"] += row is not None
 
-    def rewrite(self, desk: Desk) -> None:
-        """Rewrite what is of an earlier type, in batches: each as it is when its turn comes."""
-        kept, stale = self._kept, self._stale(None)
+    def aim(self, pattern: str, version: str) -> None:
+        """Bring those of one pattern to another version than that of its type, and no others."""
+        self._schemas.aim(pattern, version)
+
+    def rewrite(self, desk: Desk, tell: Callable[[int], None]) -> None:
+        """Rewrite what is of another type, in batches: each as it is when its turn comes.
+
+        ``tell`` is told how many are done.
+        """
+        kept, stale, done = self._kept, self._stale(None), 0
         self._schemas.use()
         while page := [*islice(stale, PAGE)]:
             unit = desk.begin_as_system()
             for row in page:
                 unit.change((kept.table, kept.table.place(row)), self._step, checked=False)
             desk.commit(unit, name=MIGRATE)
+            done += len(page)
+            tell(done)
 
     @property
     def _step(self) -> Step:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from ...lifecycle.status import stored_status
@@ -79,7 +79,7 @@ class Migrations:
             if not dry and report.complete:
                 self._take(evolution, goals, tell)
                 for kept in values:
-                    kept.rewrite(self._home.desk)
+                    kept.rewrite(self._home.desk, _telling(tell, report, kept.told))
                 for each in calls if evolution is not self._home.evolution else ():
                     self._rewrite(each)
         except StoreUnavailable as error:
@@ -152,3 +152,9 @@ class Migrations:
         commit = Commit(head.kind, head.key, status, head.reason, home.clock.now(), made.name)
         commit.delta = made.delta
         home.supervisor.writer(head).submit(commit)
+
+
+def _telling(tell: Tell | None, report: MigrationReport, told: str) -> Callable[[int], None]:
+    """Return what hands on how many values are done, out of those that the trial has found."""
+    total = report.values[f"{told}s"]
+    return lambda done: None if tell is None else tell(done, max(done, total), f"{told}s")

@@ -83,7 +83,24 @@ def migrate(
         typer.Option(
             metavar="VERSION",
             show_default=False,
-            help="To another version than that of the class, by the ways back; with --kind.",
+            help="To another version than that of the class, by the ways back; with --kind,"
+            " --values or --metadata.",
+        ),
+    ] = None,
+    values: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATTERN",
+            show_default=False,
+            help="With --to: the shared values of this pattern of SCHEMAS, and nothing else.",
+        ),
+    ] = None,
+    metadata: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATTERN",
+            show_default=False,
+            help="With --to: the metadata of artifacts of this pattern of METADATA, nothing else.",
         ),
     ] = None,
     messages_to: Annotated[
@@ -112,7 +129,8 @@ def migrate(
     the metadata of artifacts, to the types that the module names in SCHEMAS and METADATA.
 
     `--to` goes back, before an older release is started again, and `--messages-to` does so with
-    what waits: the migrations of the code given must have their ways back. `--dry-run` only reads,
+    what waits: the migrations of the code given must have their ways back. With `--values` or
+    `--metadata` it takes back what is stored by one pattern. `--dry-run` only reads,
     also while another process runs agents on the store, and shows a few agents before and after.
 
     The exit code is 0 if all are migrated, 1 if some cannot be, 4 if a process has the store open.
@@ -121,12 +139,16 @@ def migrate(
     perdure migrate --code desk --dry-run --store desk.db
     perdure migrate --code desk --store desk.db
     perdure migrate --code desk --kind Desk --to 1.2.0 --store desk.db
+    perdure migrate --code desk --values "cart/*" --to 1.0.0 --store desk.db
     """
     from .commands.migrate import MigrationWish
     from .commands.migrate import migrate as migrate_agents
 
     return migrate_agents(
-        store, code, MigrationWish(kind or (), to, messages_to, dry_run, keys), json=json
+        store,
+        code,
+        MigrationWish(kind or (), values, metadata, to, messages_to, dry_run, keys),
+        json=json,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from ..errors import MigrationFailed
+from ..errors import MigrationFailed, UnknownSchema
 from ..secrets.tokens import PREFIX
 from .comparison import Difference, compare
 from .migration import Migration, chain
@@ -28,8 +28,32 @@ class StoredValues:
         self._registry = registry
         self._declared = declared if isinstance(declared, type) else object
         self._number = registry.enter(pattern, self.schema)
+        self._goal = self.schema
         self.unused = True
         """Whether nobody has asked for its type yet."""
+
+    def aim(self, version: str) -> None:
+        """Have values brought to another version than that of the type, by the ways back.
+
+        Who writes them is of that version from then on. UnknownSchema if the store knows none.
+        """
+        known = [
+            each.schema
+            for each in self._registry.of(self.pattern, self.schema.family)
+            if each.schema.version == version
+        ]
+        if not known:
+            message = (
+                f"the store knows no version {version!r} of the {self.schema.family} {self.pattern}"
+            )
+            raise UnknownSchema(message)
+        self._goal = known[-1]
+        self._number = self._registry.enter(self.pattern, self._goal)
+
+    @property
+    def aimed(self) -> bool:
+        """Whether values are brought to another version than that of the type."""
+        return self._goal is not self.schema
 
     def use(self) -> None:
         """Have the schema stored with the next commit: a value may be written by it."""
@@ -49,12 +73,12 @@ class StoredValues:
         if not sequence or self._registry.is_new(sequence=sequence):
             return text
         written = self._registry.of_commit(self.pattern, self.schema.family, sequence)
-        if written is not None and written.fingerprint == self.schema.fingerprint:
+        if written is not None and written.fingerprint == self._goal.fingerprint:
             return text
         steps = self._steps(written)
         if steps is None:
             assert written is not None
-            reason = f"no migrations lead from {written.schema.version} to {self.schema.version}"
+            reason = f"no migrations lead from {written.schema.version} to {self._goal.version}"
             raise MigrationFailed(where, "value", reason, "")
         return _migrated(text, steps, where) if steps else text
 
@@ -78,8 +102,8 @@ class StoredValues:
 
     def _steps(self, written: Registered | None) -> list[Migration] | None:
         if written is not None:
-            return chain(self._declared, written.schema.version, self.schema.version)
-        return chain(self._declared, FIRST, self.schema.version) or []
+            return chain(self._declared, written.schema.version, self._goal.version)
+        return chain(self._declared, FIRST, self._goal.version) or []
 
 
 def _migrated(text: str, steps: list[Migration], where: str) -> str:

@@ -113,6 +113,21 @@ class Schemas:
         for pattern, declared in patterns.items():
             self.register(pattern, declared)
 
+    def aim(self, pattern: str, version: str) -> None:
+        """Bring the values of one pattern to another version, by the ways back, and no others.
+
+        ConfigurationError if no type is registered for the pattern; UnknownSchema as
+        ``StoredValues.aim``.
+        """
+        found = [rule for rule in self._rules if rule.pattern == pattern and rule.values]
+        if not found:
+            message = f"the code declares no type of {self._family} for {pattern!r}; name a pattern"
+            raise ConfigurationError(f"{message} as its {self._family.upper()} say it")
+        for rule in found:
+            assert rule.values is not None
+            rule.values.aim(version)
+        self._rules, self.aged = tuple(found), True
+
     def codec(self, declared: object, where: str) -> Codec[object]:
         """Return the codec of a type that a caller gives."""
         return self._plain if declared is None else codec_for(declared, self._vault, where)
@@ -135,7 +150,7 @@ class Schemas:
         if rule is None or rule.values is None:
             return text
         made = rule.values.fresh(text, sequence, where)
-        if made is not text:
+        if made is not text and not rule.values.aimed:
             try:
                 rule.codec.decode(made)
             except (ValueError, RecursionError) as error:

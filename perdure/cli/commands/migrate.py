@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ...actors.agent.blueprint import Catalogue
 from ...actors.agent.program import load_agents, load_types
 from ...actors.system.migrated_calls import WaitingCalls
-from ...actors.system.migrated_values import Types, kept_values
+from ...actors.system.migrated_values import KeptValues, Types, kept_values
 from ...actors.system.options import Limits
 from ...persistence.errors import ConfigurationError
 from ...persistence.schema.aliases import carry_over
@@ -19,6 +19,7 @@ from ...persistence.schema.registry import Registry
 from ...persistence.schema.trial import MigrationReport, Progress, Tell, tried
 from ...persistence.secrets.vault import Vault
 from ...persistence.store.lease import Owner
+from ...persistence.store.store import StoreReader
 from ...url import open_reader, open_store
 from ..terminal.exits import ExitCode
 from ..terminal.screen import Screen, print_json, working
@@ -32,20 +33,54 @@ class MigrationWish:
     """What is to be migrated."""
 
     kinds: Sequence[str]
+    values: str | None
+    """A pattern of shared values that goes to ``version``, and nothing else."""
+    metadata: str | None
+    """The same, of artifacts."""
     version: str | None
     messages: str | None
     dry: bool
     keys: str | None
 
+    def check(self) -> None:
+        """Raise ConfigurationError for what makes no sense together."""
+        named = [bool(self.kinds), self.values is not None, self.metadata is not None]
+        if sum(named) > 1 or (any(named[1:]) and self.messages):
+            raise ConfigurationError("--kind, --values and --metadata are given one at a time")
+        if any(named[1:]) and self.version is None:
+            raise ConfigurationError("--values and --metadata need the version: --to VERSION")
+        if self.version and not any(named[1:]) and len(self.kinds) != 1:
+            message = "--to is a version of one: give --kind, --values or --metadata as well"
+            raise ConfigurationError(message)
+        if self.messages and len(self.kinds) != 1:
+            raise ConfigurationError("--messages-to is a version of one kind: give --kind as well")
+
+    @property
+    def one_pattern(self) -> bool:
+        """Whether it is about the values of one pattern, and no agents."""
+        return (self.values or self.metadata) is not None
+
+    def kept(self, store: StoreReader, registry: Registry, types: Types) -> list[KeptValues]:
+        """Return the values that are migrated."""
+        if self.kinds:
+            return []
+        found = kept_values(store, registry, types)
+        if not self.one_pattern:
+            return found
+        chosen, pattern = (
+            (found[1], self.metadata) if self.values is None else (found[0], self.values)
+        )
+        assert pattern is not None
+        assert self.version is not None
+        chosen.aim(pattern, self.version)
+        return [chosen]
+
 
 def migrate(url: str, code: str, wish: MigrationWish, *, json: bool) -> ExitCode:
     """Migrate the agents of a store; PROBLEMS if one cannot be: then none is."""
+    wish.check()
     vault = Vault(keys_of(wish.keys), None)
     catalogue = Catalogue(load_agents(code), largest=Limits().largest_value, vault=vault)
-    if (wish.version or wish.messages) and len(wish.kinds) != 1:
-        raise ConfigurationError(
-            "--to and --messages-to are versions of one kind: give --kind as well"
-        )
     types = load_types(code)
     with working("migrating", 0) as progress:
 
@@ -59,6 +94,8 @@ def migrate(url: str, code: str, wish: MigrationWish, *, json: bool) -> ExitCode
 
 
 def _kinds(evolution: Evolution, wish: MigrationWish) -> list[str]:
+    if wish.one_pattern:
+        return []
     unknown = {*wish.kinds} - {*evolution.kinds()}
     if unknown:
         raise ConfigurationError(f"the code has no class of kind {min(unknown)!r}")
@@ -76,7 +113,7 @@ def _dry(
         report = tried(reader, evolution, goals, progress, largest=largest, dry=True)
         for kind in goals:
             WaitingCalls(reader, evolution, kind, wish.messages).tried(report)
-        for kept in () if wish.kinds else kept_values(reader, evolution.registry, types):
+        for kept in wish.kept(reader, evolution.registry, types):
             kept.tried(report)
         return report
 
@@ -89,7 +126,7 @@ def _wet(
         runtime = system._runtime  # noqa: SLF001 - a part of the project
         evolution = Evolution(runtime.evolution.registry, catalogue.stored())
         kinds = _kinds(evolution, wish)
-        values = () if wish.kinds else kept_values(runtime.store, evolution.registry, types)
+        values = wish.kept(runtime.store, evolution.registry, types)
         return runtime.migrations.run(
             evolution,
             kinds=kinds,
@@ -133,6 +170,6 @@ def _print(report: MigrationReport, *, json: bool) -> None:
     for failure in report.failures:
         screen.say(f"cannot be migrated: {failure.reason}", "red")
     if not report.complete:
-        screen.say(f"{len(report.failures):,} agents cannot be migrated: nothing was changed")
+        screen.say(f"{len(report.failures):,} cannot be migrated: nothing was changed")
     elif not report.migrated and not (report.compatible or report.waiting or report.values):
-        screen.say("nothing to do: every agent is written with the schema of its class")
+        screen.say("nothing to do: all is written with that schema already")
