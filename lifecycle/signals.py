@@ -80,6 +80,21 @@ class SessionEvent:
     """Seconds since the epoch."""
 
 
+@dataclass(frozen=True, slots=True)
+class BackupEvent:
+    """Something is to be looked at about scheduled backups."""
+
+    folder: str
+    reason: str
+    time: float
+    """Seconds since the epoch."""
+    bytes: int = 0
+    """What the backups take that no limit of size may remove, or that other rules keep."""
+    most: int = 0
+    """What all together may take; 0 where there is no limit."""
+    error: BaseException | None = None
+
+
 agent_starting = Signal("An activation is about to run on_start.")
 agent_started = Signal("An activation is ready for messages.")
 agent_pausing = Signal("An agent is about to be paused.")
@@ -110,6 +125,8 @@ store_lost = Signal("Another owner took the store over, or it is none any more; 
 secret_found = Signal("A plain value looks like a secret; told once for each place and rule.")
 session_changed = Signal("A session was created, or a step of it was taken; it is on its way.")
 rotation_done = Signal("Every stored secret that could be opened has the current key now.")
+backup_failed = Signal("A scheduled backup could not be made, or pruned behind; it is tried again.")
+backup_room_short = Signal("Backups that are to be kept take most of what they may take.")
 
 SIGNALS: Final[dict[str, Signal]] = {
     name: value for name, value in list(globals().items()) if isinstance(value, Signal)
@@ -131,7 +148,7 @@ def mute(sender: object) -> None:
 def fire(
     signal: Signal,
     sender: object,
-    event: AgentEvent | SaveEvent | SecretEvent | SessionEvent,
+    event: AgentEvent | SaveEvent | SecretEvent | SessionEvent | BackupEvent,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
     """Tell every receiver; what a receiver raises is logged and goes no further.

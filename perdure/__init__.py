@@ -179,7 +179,7 @@ if TYPE_CHECKING:
     from .shared.sessions.status import SessionStatus
     from .shared.timeline.timelines import Timelines
     from .system import AgentSystem, SystemStatistics, open_async
-    from .system_backups import BackupSchedule, SystemBackups
+    from .system_backups import BackupResult, BackupSchedule, SystemBackups
     from .url import open_reader
 
 __all__ = [
@@ -211,6 +211,7 @@ __all__ = [
     "Backup",
     "BackupDraft",
     "BackupRetention",
+    "BackupResult",
     "BackupSchedule",
     "BackupVerdict",
     "Backups",
@@ -467,6 +468,7 @@ _HOMES: Final = {
     "Backup": ".persistence.backup.folder",
     "BackupDraft": ".persistence.backup.destination",
     "BackupRetention": ".persistence.backup.retention",
+    "BackupResult": ".system_backups",
     "BackupSchedule": ".system_backups",
     "BackupVerdict": ".persistence.backup.retention",
     "Backups": ".backups",

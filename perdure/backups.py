@@ -64,13 +64,15 @@ class Backups:
         *,
         incremental: bool = False,
         note: str = "",
+        importance: int = 0,
         tell: Progress = silent,
     ) -> Backup:
         """Make a backup of a store as it is now; its owner goes on writing, and waits for nothing.
 
         With ``incremental`` it has the pages that have changed since the newest backup in the
         folder, whatever was changed or deleted in them, and needs that one to be brought back.
-        ``tell`` is called with what is done, and how many bytes of how many.
+        ``importance`` is what ``rate`` says. ``tell`` is called with what is done, and how many
+        bytes of how many.
 
         Raises:
             BackupFailed: a file cannot be written, or another process makes one there just now.
@@ -84,6 +86,8 @@ class Backups:
         else:
             with closing(open_reader(store)) as reader:
                 made = create(with_a_file(reader), self._folder, making)
+        if importance:
+            self._folder.rate(made.name, importance)
         return self._folder.described(self._folder.file(made.name))
 
     def list(self) -> list[Backup]:
@@ -318,6 +322,14 @@ class Backups:
     def unpin(self, name: str) -> None:
         """Let ``prune`` remove a backup again."""
         self._folder.pin(name, "")
+
+    def rate(self, name: str, importance: int) -> None:
+        """Say how important a backup is, from 0, as all are, to 9.
+
+        Where a limit of size takes some, the least important go first;
+        ``BackupRetention(importance=5)`` keeps those of at least 5.
+        """
+        self._folder.rate(name, importance)
 
 
 def _there(store: str | Path) -> Path:

@@ -6,19 +6,21 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import ClassVar, Final, NamedTuple
 
 import msgspec
+from blinker import Signal
 from msgspec.structs import replace
 
 from .actors.system.runtime import Runtime
 from .lifecycle.moments import EARLY, SHORTEST, Moments
+from .lifecycle.signals import BackupEvent, backup_failed, backup_room_short, fire
 from .persistence.backup.create import Making, create
 from .persistence.backup.destination import Destination
 from .persistence.backup.folder import Backup, Folder
 from .persistence.backup.places import folder_of
 from .persistence.backup.progress import Progress, silent
-from .persistence.backup.retention import BackupRetention, BackupVerdict, prune
+from .persistence.backup.retention import BackupRetention, BackupVerdict, needed, prune
 from .persistence.errors import (
     BackupDamaged,
     BackupError,
@@ -46,8 +48,21 @@ BACKUP: Final = "(backup)"
 CALL: Final = "backup.schedule"
 MOST: Final = 1_000
 """Schedules that are looked at."""
+NEAR: Final = 0.8
+"""The share of the room for backups from which on somebody is told."""
 AGAIN: Final = 60.0
 """Seconds after which a backup that failed is tried again."""
+
+
+class BackupResult(msgspec.Struct, frozen=True):
+    """How a schedule went the last time."""
+
+    time: float
+    """Seconds since the epoch; of failures without one in between, that of the first."""
+    backup: str = ""
+    """The name of the backup that was made."""
+    problem: str = ""
+    """Why there is none, or why nothing was pruned behind it; it is tried again."""
 
 
 class BackupSchedule(Moments, frozen=True, kw_only=True):
@@ -60,6 +75,19 @@ class BackupSchedule(Moments, frozen=True, kw_only=True):
     """What is pruned after each; None: nothing."""
     file: str = ""
     """The file of the store that it was given for."""
+    last: BackupResult | None = None
+    """How it went the last time; None: it did not run yet."""
+
+    def next(self, backups: Sequence[Backup], now: float) -> float:
+        """Return when the next backup is due; what is over is made once the store is open.
+
+        By the newest there is, or else now. One that is made later than now shows that the clock
+        was set back; it is not waited for.
+        """
+        good = [each.made for each in backups if not each.problem]
+        if not good or good[-1] > now + SHORTEST:
+            return now
+        return replace(self, made=good[-1]).next_after(good[-1], CALL) or now
 
     def row(self) -> Row:
         """Return it as it is stored."""
@@ -68,8 +96,11 @@ class BackupSchedule(Moments, frozen=True, kw_only=True):
 
 def schedules_in(store: StoreReader) -> list[BackupSchedule]:
     """Return the schedules that a store has, those given for another file too."""
-    rows = store.page(BACKUP_SCHEDULES, Order(("folder",)), None, MOST)
-    return [msgspec.json.decode(str(row[1]), type=BackupSchedule) for row in rows]
+    return [_read(row) for row in store.page(BACKUP_SCHEDULES, Order(("folder",)), None, MOST)]
+
+
+def _read(row: Row) -> BackupSchedule:
+    return msgspec.json.decode(str(row[1]), type=BackupSchedule)
 
 
 class SystemBackups(Handle):
@@ -80,7 +111,8 @@ class SystemBackups(Handle):
         super().__init__(runtime.desk)
         self._store = runtime.store
         self._keys = keys
-        self._sweep = BackupSweep(runtime.desk, self._made, self._pruned)
+        doings = _Doings(self._made, self._pruned, self._keep_result, partial(_tell, runtime))
+        self._sweep = BackupSweep(runtime.desk, doings)
         runtime.attend(self._sweep)
         if isinstance(self._store, SqliteReader):
             self._go_on(self._store)
@@ -124,9 +156,13 @@ class SystemBackups(Handle):
         """Make backups in a folder every so often, or by cron, whenever this store is open.
 
         It is stored, and noted in the audit. It goes on from the newest backup in the folder; what
-        was missed while the store was closed is made up for by one. One that fails is logged and
-        tried again a minute later. A schedule for a folder takes the place of the one before. In a
-        copy of the store, or one that was brought back, it does nothing until it is given anew.
+        was missed while the store was closed is made up for by one. One that fails is logged, noted
+        in the audit, told by the signal ``backup_failed`` and tried again a minute later; ``last``
+        of ``schedules()`` says how it went. The signal ``backup_room_short`` tells that what is to
+        be kept takes most of ``keep.size``.
+
+        A schedule for a folder takes the place of the one before. In a copy of the store, or one
+        that was brought back, it does nothing until it is given anew.
 
         Args:
             folder: where they are.
@@ -138,7 +174,7 @@ class SystemBackups(Handle):
         """
         store = with_a_file(self._store)
         wanted = BackupSchedule(
-            folder=_absolute(folder), file=store.identity(), every=every, cron=cron, zone=zone,
+            folder=absolute(folder), file=store.identity(), every=every, cron=cron, zone=zone,
             full_every=full_every, keep=keep, made=self._desk.now(),
         )  # fmt: skip
         wanted.check_moments(CALL, wanted.folder)
@@ -152,7 +188,7 @@ class SystemBackups(Handle):
 
     def unschedule(self, folder: str | Path) -> bool:
         """Make no more backups in a folder by a schedule; False if there was none."""
-        name = _absolute(folder)
+        name = absolute(folder)
         there = any(each.folder == name for each in schedules_in(self._store))
         self._put("backup.unschedule", name, None)
         self._sweep.remove(name)
@@ -170,6 +206,24 @@ class SystemBackups(Handle):
             unit.change(place, lambda _row: row, checked=True)
 
         note(self._desk, operation, folder, change)
+
+    def _keep_result(self, schedule: BackupSchedule, result: BackupResult) -> None:
+        """Keep how a schedule went; a failure is in the audit."""
+        place = Place(BACKUP_SCHEDULES, (schedule.folder,))
+
+        def step(row: Row | None) -> Row | None:
+            there = None if row is None else _read(row)
+            same = there is not None and there.made == schedule.made
+            return replace(there, last=result).row() if same else row
+
+        def change(unit: Unit) -> None:
+            self._desk.look(unit, place)
+            unit.change(place, step, checked=True)
+
+        if result.problem:
+            note(self._desk, "backup.failed", f"{schedule.folder}: {result.problem}", change)
+        else:
+            self._desk.run(change)
 
     def _made(
         self, folder: Folder, *, incremental: bool, note: str = "", tell: Progress = silent
@@ -193,7 +247,7 @@ class SystemBackups(Handle):
         note(self._desk, operation, why)
 
 
-def _absolute(folder: str | Path) -> str:
+def absolute(folder: str | Path) -> str:
     """Return a folder's name wherever the process works."""
     text = str(folder)
     return text if "://" in text else str(Path(text).absolute())
@@ -219,21 +273,31 @@ def note(desk: Desk, operation: str, why: str, change: Callable[[Unit], None] = 
     desk.run(worked)
 
 
+def _tell(runtime: Runtime, signal: Signal, event: BackupEvent) -> None:
+    """Tell who listens to a system."""
+    fire(signal, runtime.facade, event, runtime.clock.monotonic)
+
+
+class _Doings(NamedTuple):
+    """What a sweep has done by others."""
+
+    make: Callable[..., Backup]
+    prune: Callable[[Folder, BackupRetention], object]
+    keep: Callable[[BackupSchedule, BackupResult], None]
+    tell: Callable[[Signal, BackupEvent], None]
+
+
 class BackupSweep(Sweep):
     """Make the backups that are due, one at a time."""
 
     what: ClassVar[str] = "scheduled backups are not made"
     first: ClassVar[float] = 0.0
 
-    def __init__(
-        self, desk: Desk, make: Callable[..., Backup],
-        prune: Callable[[Folder, BackupRetention], object],
-    ) -> None:  # fmt: skip
-        """Make them by ``make``, remove others by ``prune``."""
+    def __init__(self, desk: Desk, doings: _Doings) -> None:
+        """Make, prune, keep results and tell by ``doings``."""
         super().__init__()
         self._desk = desk
-        self._make = make
-        self._prune = prune
+        self._do = doings
         self._schedules: dict[str, BackupSchedule] = {}
 
     def add(self, schedule: BackupSchedule) -> None:
@@ -255,43 +319,63 @@ class BackupSweep(Sweep):
         try:
             folder = folder_of(schedule.folder)
             backups = folder.list() if folder.place.there() else []
-            due = _due(schedule, backups, now)
+            due = schedule.next(backups, now)
             if due > now + EARLY:
                 return due - now
-            self._run(schedule, folder, backups)
+            made = self._run(schedule, folder, backups)
+            self._went(schedule, BackupResult(now, made.name))
             if schedule.keep is not None:
-                self._prune(folder, schedule.keep)
+                self._do.prune(folder, schedule.keep)
+                self._look_at_room(schedule.keep, folder, now)
             following = schedule.next_after(now, CALL)
         except (BackupError, ConfigurationError, SecretError, OSError) as error:
             # Caught here, one by one: the others are made all the same.
             logger.error("no backup in %s: %s", schedule.folder, told(error))  # noqa: TRY400
+            self._went(schedule, BackupResult(now, problem=told(error)))
+            event = BackupEvent(schedule.folder, told(error), now, error=error)
+            self._do.tell(backup_failed, event)
             return AGAIN
         wait = (following or now) - now  # from the begin: an attendant counts so
         return wait if now + wait > self._desk.now() + EARLY else AT_ONCE
 
-    def _run(self, schedule: BackupSchedule, folder: Folder, backups: Sequence[Backup]) -> None:
+    def _went(self, schedule: BackupSchedule, result: BackupResult) -> None:
+        """Keep how it went; of one failure after another of the same cause the first."""
+        there = self._schedules.get(schedule.folder)
+        if there is None or there.made != schedule.made:
+            return  # it was taken away meanwhile, or given anew
+        if result.problem and there.last is not None and there.last.problem == result.problem:
+            return
+        self._schedules = {**self._schedules, schedule.folder: replace(there, last=result)}
+        self._do.keep(schedule, result)
+
+    def _look_at_room(self, keep: BackupRetention, folder: Folder, now: float) -> None:
+        """Tell while there is time that a limit of size will soon take what is to be kept."""
+        if keep.size is None:
+            return
+        taken = needed(folder.list(), keep, now)
+        if taken < NEAR * keep.size:
+            return
+        reason = f"what is to be kept takes {taken:,} of {keep.size:,} bytes"
+        logger.warning(
+            "backups in %s: %s; give them more room, or other rules", folder.place, reason
+        )
+        self._do.tell(
+            backup_room_short, BackupEvent(str(folder.place), reason, now, taken, keep.size)
+        )
+
+    def _run(self, schedule: BackupSchedule, folder: Folder, backups: Sequence[Backup]) -> Backup:
         """Make one: full if there are enough incremental ones, or where one cannot be built on."""
         note(self._desk, "backup.create", f"scheduled in {schedule.folder}")
         fulls = [at for at, each in enumerate(backups) if not each.parent and not each.problem]
         since = len(backups) - fulls[-1] if fulls else schedule.full_every
-        make = partial(self._make, folder)
+        make = partial(self._do.make, folder)
         try:
             made = make(incremental=since < schedule.full_every)
         except BackupDamaged as error:
             logger.error("%s; a full backup is made", error)  # noqa: TRY400 - it says what is wrong
             made = make(incremental=False)
         logger.info("backup %s is made in %s", made.name, schedule.folder)
-
-
-def _due(schedule: BackupSchedule, backups: Sequence[Backup], now: float) -> float:
-    """Return when the next is due: by the newest there is, or else now.
-
-    One that is made later than now shows that the clock was set back; it is not waited for.
-    """
-    good = [each.made for each in backups if not each.problem]
-    if not good or good[-1] > now + SHORTEST:
-        return now
-    return replace(schedule, made=good[-1]).next_after(good[-1], CALL) or now
+        return made
 
 
 def with_a_file(store: StoreReader) -> SqliteReader:

@@ -129,6 +129,13 @@ def backup(
     ] = 0,
     weekly: Annotated[int, typer.Option(metavar="N", help="With prune: of N weeks.")] = 0,
     monthly: Annotated[int, typer.Option(metavar="N", help="With prune: of N months.")] = 0,
+    importance: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", callback=number, show_default=False,
+            help="With create and rate: how important it is, 0 to 9; with prune: keep those of N.",
+        ),
+    ] = None,
     most: Annotated[
         int | None,
         typer.Option(
@@ -178,9 +185,11 @@ def backup(
     with --to into a new one. `list` begins with the
     oldest, with --newest at the other end. `prune` removes what none of its rules keeps: never the
     newest good one, nor one that is pinned, nor what these build on; it says of each why. `pin`
-    takes its reason from --note. `schedule` has each process that opens --store from then on make
+    takes its reason from --note; `rate` says with --importance which go last where a limit of size
+    takes some. `schedule` has each process that opens --store from then on make
     backups, by --every or --cron, and prune them by the rules of `prune`; nobody may have it open
-    meanwhile. Without either it says which schedules the store has. `rewrite` writes backups anew
+    meanwhile. Without either it says which schedules the store has, how each went the last time and
+    when the next backup is due; so does `list` with --store. `rewrite` writes backups anew
     without the agents that were erased since.
 
     The exit code is 1 if a backup is damaged, 5 if there is none of that name.
@@ -208,7 +217,7 @@ def backup(
         listing,
         incremental,
         drill,
-        PruneRules(newest_kept, days, daily, weekly, monthly, most, dry_run),
+        PruneRules(newest_kept, days, daily, weekly, monthly, most, importance, dry_run),
         at,
         moment,
         replace,

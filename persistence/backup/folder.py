@@ -11,13 +11,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeAlias
 
-from ..errors import BackupDamaged, BackupError, BackupFailed, UnknownBackup
+from ..errors import (
+    BackupDamaged,
+    BackupError,
+    BackupFailed,
+    ConfigurationError,
+    UnknownBackup,
+)
 from .destination import Destination
 from .layout import SUFFIX, BackupFile, failing, file_of
 from .manifest import NAME
 
 Find: TypeAlias = Callable[[str], BackupFile]
 _PIN: Final = ".pinned"
+_RATED: Final = ".importance"
+MOST_IMPORTANT: Final = 9
 _MOMENT: Final = "%Y%m%dT%H%M%S%f"
 """To the millisecond, without the last three digits."""
 
@@ -52,6 +60,8 @@ class Backup:
     note: str = ""
     pinned: str = ""
     """Why no retention removes it; empty where it may."""
+    importance: int = 0
+    """The higher, the longer retention keeps it: what ``rate`` has said."""
 
 
 class Folder:
@@ -80,6 +90,7 @@ class Folder:
         """Remove a backup."""
         with failing(f"the backup {name} cannot be removed"):
             self.place.remove(file_of(name))
+            self.place.remove(f"{name}{_RATED}")
 
     def file(self, name: str) -> BackupFile:
         """Return a backup; UnknownBackup, or what its file raises."""
@@ -128,7 +139,7 @@ class Folder:
         m = file.manifest
         return Backup(
             m.name, file.bytes, problem, m.parent, m.made, m.store, m.first, m.last, m.last_time,
-            m.size, m.changed, m.key, m.note, self._pinned(m.name),
+            m.size, m.changed, m.key, m.note, self._pinned(m.name), self._importance(m.name),
         )  # fmt: skip
 
     def _described(self, name: str, find: Find) -> Backup | None:
@@ -145,7 +156,8 @@ class Folder:
         size = 0
         with contextlib.suppress(OSError):
             size = self.place.size(file_of(name)) or 0
-        return Backup(name, size, problem, pinned=self._pinned(name))
+        rated = self._importance(name)
+        return Backup(name, size, problem, pinned=self._pinned(name), importance=rated)
 
     def pin(self, name: str, why: str) -> None:
         """Have no retention remove a backup, or with an empty ``why`` let it again."""
@@ -156,8 +168,30 @@ class Folder:
             else:
                 self.place.remove(f"{name}{_PIN}")
 
-    def move_pin(self, name: str, to: str) -> None:
-        """Let another backup be pinned for the same reason, and one not any longer."""
+    def rate(self, name: str, importance: int) -> None:
+        """Say how important a backup is to retention: from 0, as all are, to 9."""
+        if type(importance) is not int or not 0 <= importance <= MOST_IMPORTANT:
+            message = f"the importance of a backup is a number from 0 to 9, not {importance!r:.80}"
+            raise ConfigurationError(message)
+        self.file(name)
+        with failing(f"the backup {name} cannot be rated"):
+            if importance:
+                self.place.put(f"{name}{_RATED}", str(importance).encode())
+            else:
+                self.place.remove(f"{name}{_RATED}")
+
+    def _importance(self, name: str) -> int:
+        mark = f"{name}{_RATED}"
+        try:
+            size = self.place.size(mark)
+            return 0 if size is None else int(self.place.read(mark, 0, size))
+        except (OSError, ValueError):
+            return MOST_IMPORTANT  # it cannot be read: so it may be anything
+
+    def move_marks(self, name: str, to: str) -> None:
+        """Let another backup be as important and pinned for the same reason, one not any longer."""
+        if rated := self._importance(name):
+            self.rate(to, rated)
         if why := self._pinned(name):
             self.pin(to, why)
             self.pin(name, "")

@@ -32,8 +32,11 @@ class BackupRetention:
     """The last one of each of so many days, of those that have any."""
     weekly: int = 0
     monthly: int = 0
+    importance: int | None = None
+    """Those that were given at least this importance, however old."""
     size: int | None = None
-    """Bytes that all together may take: the oldest go first until they do."""
+    """Bytes that all together may take: the least important go first, of these the oldest, until
+    they do."""
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense, and a rule that keeps nothing."""
@@ -42,11 +45,17 @@ class BackupRetention:
         options.number("days", "days, above 0, or None for no such rule", none="no such rule")
         for name in _GENERATIONS:
             options.whole(name, least=0)
+        options.whole("importance", least=1, none="no such rule")
         options.whole("size", least=1, none="as many as there are")
-        rules = (self.newest, self.days, self.daily, self.weekly, self.monthly, self.size)
-        if not any(rules):
+        if not (self.size or self.others):
             message = "BackupRetention() says nothing: give newest=, days=, daily=, ... or size="
             raise ConfigurationError(message)
+
+    @property
+    def others(self) -> bool:
+        """Whether there is any other rule than a limit of size."""
+        rules = (self.newest, self.days, self.daily, self.weekly, self.monthly, self.importance)
+        return any(rules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +74,7 @@ def judged(backups: Sequence[Backup], rules: BackupRetention, now: float) -> lis
     firm = dict(_firm(backups))
     total = sum(each.bytes for each in backups if each.name in _closed(backups, kept | firm))
     if rules.size is not None:
-        for each in backups:
+        for each in sorted(backups, key=lambda backup: backup.importance):
             if total <= rules.size:
                 break
             kept.pop(each.name, None)
@@ -89,15 +98,22 @@ def _wanted(
     for each in backups:
         if rules.days is not None and now - each.made < rules.days * _DAY:
             yield each.name, f"younger than {rules.days:g} days"
-        elif rules.size is not None and _alone(rules):
+        elif rules.size is not None and not rules.others:
             yield each.name, "there is room"
+        if rules.importance is not None and each.importance >= rules.importance:
+            yield each.name, f"importance {each.importance}"
     for each in backups[-rules.newest :] if rules.newest else ():
         yield each.name, f"one of the newest {rules.newest}"
 
 
-def _alone(rules: BackupRetention) -> bool:
-    """Tell whether a limit of size is the only rule: then it keeps what it has room for."""
-    return not any((rules.newest, rules.days, rules.daily, rules.weekly, rules.monthly))
+def needed(backups: Sequence[Backup], rules: BackupRetention, now: float) -> int:
+    """Return the bytes of what is to be kept whatever room there is.
+
+    Once that is more than the limit of size, this takes away what other rules want, or is not kept.
+    """
+    wanted = dict(_wanted(backups, rules, now)) if rules.others else {}
+    kept = _closed(backups, wanted | dict(_firm(backups)))
+    return sum(each.bytes for each in backups if each.name in kept)
 
 
 def _last_of_each(backups: Sequence[Backup], form: str, count: int) -> list[str]:

@@ -62,7 +62,7 @@ def rewrite(folder: Folder, making: Making) -> list[RewrittenBackup]:
                 anew.add(name)
                 done.append(RewrittenBackup(name, fresh.name, len(gone)))
         for each in reversed(done):
-            folder.move_pin(each.before, each.name)
+            folder.move_marks(each.before, each.name)
             folder.remove(each.before)
     return done
 

@@ -1,5 +1,6 @@
 """Which backups stay, whatever the rules say."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from perdure import BackupRetention, Backups
 from perdure.persistence.backup.directory import Directory
 from perdure.persistence.backup.folder import Backup, Folder
-from perdure.persistence.backup.retention import judged
+from perdure.persistence.backup.retention import judged, needed
 from perdure.persistence.errors import BackupFailed, ConfigurationError
 from tests.backup.stores import fill
 from tests.cli.commands import invoke, records
@@ -29,6 +30,7 @@ def folders(draw: st.DrawFn) -> list[Backup]:
             Backup(
                 f"b{number:02d}", draw(st.integers(1, 9)), draw(st.sampled_from(["", "", "bad"])),
                 draw(st.sampled_from(parents)), made, pinned=draw(st.sampled_from(["", "", "law"])),
+                importance=draw(st.integers(0, 3)),
             )
         )  # fmt: skip
     return found
@@ -38,6 +40,7 @@ RULES = st.builds(
     BackupRetention,
     newest=st.integers(1, 4), days=st.none() | st.integers(1, 30), daily=st.integers(0, 3),
     weekly=st.integers(0, 3), monthly=st.integers(0, 2), size=st.none() | st.integers(1, 30),
+    importance=st.none() | st.integers(1, 3),
 )  # fmt: skip
 
 
@@ -66,6 +69,60 @@ def test_a_limit_of_size_is_kept_where_it_can_be(
             "newest good" in each.why or "pinned" in each.why or "builds on" in each.why
             for each in left
         )
+
+
+@given(backups=folders(), rules=RULES)
+def test_the_less_important_go_first(backups: list[Backup], rules: BackupRetention) -> None:
+    """Where a limit of size takes some, none goes while a less important or older one might."""
+    loose = [Backup(each.name, each.bytes, importance=each.importance) for each in backups]
+    alone = BackupRetention(size=rules.size or 10)
+    kept = {each.name for each in judged(loose, alone, NOW) if each.kept}
+    ranks = [(each.importance, each.name) for each in loose[:-1]]  # the newest stays anyway
+    gone = [rank for rank in ranks if rank[1] not in kept]
+    assert all(rank > max(gone) for rank in ranks if rank[1] in kept and gone)
+
+
+@given(backups=folders(), rules=RULES)
+def test_those_of_an_importance_are_kept(backups: list[Backup], rules: BackupRetention) -> None:
+    """However old they are, unless a limit of size takes them."""
+    if rules.importance is None or rules.size is not None:
+        return
+    kept = {each.name for each in judged(backups, rules, NOW) if each.kept}
+    assert {each.name for each in backups if each.importance >= rules.importance} <= kept
+
+
+@given(backups=folders(), rules=RULES)
+def test_room_is_needed_for_what_is_kept_without_a_limit(
+    backups: list[Backup], rules: BackupRetention
+) -> None:
+    """Below it a limit of size takes nothing that another rule keeps; above it, it does."""
+    least = needed(backups, rules, NOW)
+    free = dataclasses.replace(rules, size=None)
+    if least:
+        roomy = judged(backups, dataclasses.replace(rules, size=least), NOW)
+        assert roomy == judged(backups, free, NOW)
+    assert least == sum(each.bytes for each in judged(backups, free, NOW) if each.kept)
+
+
+def test_an_importance_is_written_beside_a_backup(tmp_path: Path) -> None:
+    """It is given and changed at any time, also by the command, and goes with the backup."""
+    store, folder = tmp_path / "s.db", tmp_path / "backups"
+    fill(store, 1)
+    (made,) = records("backup", "create", folder, "--store", store, "--importance", 3)
+    assert made["importance"] == 3
+    (again,) = records("backup", "rate", folder, made["name"], "--importance", 7)
+    assert again["importance"] == 7
+    backups = Backups(folder)
+    other = backups.create(store)
+    backups.prune(BackupRetention(newest=1, importance=7))
+    assert [each.importance for each in backups.list()] == [7, 0]
+    backups.rate(made["name"], 0)
+    backups.prune(BackupRetention(newest=1, importance=7))
+    assert [each.name for each in backups.list()] == [other.name]
+    assert not [*folder.glob("*.importance")]
+    for wrong in (-1, 10, True, "much"):
+        with pytest.raises(ConfigurationError, match="a number from 0 to 9"):
+            backups.rate(other.name, wrong)  # type: ignore[arg-type]
 
 
 def test_generations_keep_the_last_of_each() -> None:

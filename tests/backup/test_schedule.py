@@ -5,8 +5,19 @@ from typing import Any
 
 import pytest
 
-from perdure import AgentSystem, Backup, BackupRetention, Backups, StaticKeys, VirtualClock, new_key
+from perdure import (
+    AgentSystem,
+    Backup,
+    BackupRetention,
+    Backups,
+    StaticKeys,
+    VirtualClock,
+    new_key,
+    signals,
+)
+from perdure.cli.terminal.text import moment
 from perdure.persistence.errors import ConfigurationError
+from perdure.system_backups import BackupResult
 from tests.backup.stores import Ledger, fill
 from tests.cli.commands import invoke, records
 from tests.kit.deadline import DEADLINE
@@ -110,6 +121,75 @@ def test_a_schedule_that_fails_holds_up_no_other(tmp_path: Path) -> None:
         system.backup.schedule(folder, every=3600.0)
         assert len(due(system, clock, folder, NOW)) == 1
     assert len(Backups(locked).list()) == 1
+
+
+def test_a_failure_is_told_once_and_shown(tmp_path: Path) -> None:
+    """By the signal at each attempt, once in the audit and with the schedule, until one is made."""
+    path, folder = tmp_path / "ledger.db", tmp_path / "backups"
+    fill(path, 1)
+    folder.write_text("no folder")
+    clock, told = VirtualClock(NOW), list[Any]()
+
+    def listen(_sender: AgentSystem, event: Any) -> None:  # noqa: ANN401 - a BackupEvent
+        told.append(event)
+
+    with opened(path, clock) as system, signals.backup_failed.connected_to(listen, system):
+        system.backup.schedule(folder, every=3600.0)
+        for _ in range(60):
+            assert system.idle(DEADLINE)
+            clock.advance(10.0)
+            if len(told) >= 3:
+                break
+        assert [(each.folder, bool(each.reason)) for each in told] == [(str(folder), True)] * len(
+            told
+        )
+        assert len(told) >= 3
+        failed = [each for each in system.audit.each() if each.operation == "backup.failed"]
+        assert len(failed) == 1
+        assert told[0].reason in failed[0].reason
+        (schedule,) = system.backup.schedules()
+        assert schedule.last == BackupResult(told[0].time, problem=told[0].reason)
+    (listed,) = records("backup", "schedule", folder, "--store", path)
+    assert listed["last"]["problem"] == told[0].reason
+    folder.unlink()
+    with opened(path, clock) as system:
+        made = due(system, clock, folder, NOW)[-1]
+        assert system.idle(DEADLINE)
+        (schedule,) = system.backup.schedules()
+        assert schedule.last is not None
+        assert (schedule.last.backup, schedule.last.problem) == (made.name, "")
+    (listed,) = records("backup", "schedule", folder, "--store", path)
+    assert (listed["last"]["backup"], listed["next"]) == (made.name, made.made + 3600.0)
+    said = invoke("backup", "list", folder, "--store", path)
+    assert f"last {moment(schedule.last.time)}: {made.name}; next" in said.stderr.replace("\n", " ")
+    gone = invoke("backup", "list", folder, "--store", tmp_path / "lost.db")
+    assert (gone.exit_code, "the schedule is not known" in gone.stderr) == (0, True)
+
+
+def test_too_little_room_is_told_while_there_is_time(tmp_path: Path) -> None:
+    """Once what is to be kept takes most of what all may take; not as long as there is room."""
+    path, folder = tmp_path / "ledger.db", tmp_path / "backups"
+    fill(path, 1)
+    clock, told = VirtualClock(NOW), list[Any]()
+
+    def listen(_sender: AgentSystem, event: Any) -> None:  # noqa: ANN401 - a BackupEvent
+        told.append(event)
+
+    size = Backups(tmp_path / "one").create(path).bytes
+    with opened(path, clock) as system, signals.backup_room_short.connected_to(listen, system):
+        keep = BackupRetention(newest=10, size=size * 5)
+        system.backup.schedule(folder, every=3600.0, full_every=1, keep=keep)
+        counts = []
+        for hour in range(5):
+            due(system, clock, folder, NOW + hour * 3600.0)
+            assert system.idle(DEADLINE)
+            counts.append(len(told))
+            clock.advance(3600.0)
+        assert counts[0] == 0
+        assert counts[-1] >= 1
+        assert told[0].folder == str(folder)
+        assert told[0].bytes >= 0.8 * told[0].most
+        assert told[0].most == size * 5
 
 
 def test_wrong_schedules_are_refused(tmp_path: Path) -> None:

@@ -137,6 +137,7 @@ RUNS: Final[dict[str, list[list[str]]]] = {
     "backup verify": [["BACKUPS"]],
     "backup pin": [["BACKUPS", "BACKUP"]],
     "backup unpin": [["BACKUPS", "BACKUP"]],
+    "backup rate": [["BACKUPS", "BACKUP", "--importance", "3"]],
     "backup restore": [["BACKUPS", "--to", "FILE"]],
     "backup prune": [["BACKUPS", "--keep", "1"]],
     "backup schedule": [["BACKUPS", "--every", "3600", "--keep", "3"]],

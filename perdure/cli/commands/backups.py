@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from operator import attrgetter
+from time import time as now
 from typing import Final
 
 import msgspec
@@ -14,12 +15,13 @@ from ...actors.agent.program import load_agents
 from ...backups import Backups
 from ...persistence.backup.bringing import BroughtBack
 from ...persistence.backup.folder import Backup
+from ...persistence.backup.places import folder_of
 from ...persistence.backup.progress import Progress
 from ...persistence.backup.recovery import Recovered
 from ...persistence.backup.retention import BackupRetention
-from ...persistence.errors import ConfigurationError
+from ...persistence.errors import BackupError, ConfigurationError, PerdureError
 from ...persistence.names.scope import Scope
-from ...system_backups import BackupSchedule, schedules_in
+from ...system_backups import BackupSchedule, absolute, schedules_in
 from ...url import open_reader
 from ..terminal.exits import ExitCode, NotFound
 from ..terminal.listing import Lines, behind, show
@@ -40,13 +42,14 @@ class PruneRules:
     weekly: int = 0
     monthly: int = 0
     size: int | None = None
+    importance: int | None = None
     dry_run: bool = False
 
     def rules(self) -> BackupRetention:
         """Return the rules; ConfigurationError if they make no sense."""
         return BackupRetention(
             newest=self.newest, days=self.days, daily=self.daily, weekly=self.weekly,
-            monthly=self.monthly, size=self.size,
+            monthly=self.monthly, size=self.size, importance=self.importance,
         )  # fmt: skip
 
 
@@ -122,8 +125,9 @@ def _create(asked: BackupCommand) -> ExitCode:
         raise ConfigurationError("`backup create` takes no NAME: a backup gets one")
     with _told() as tell:
         made = asked.backups().create(
-            asked.store, incremental=asked.incremental, note=asked.note, tell=tell
-        )
+            asked.store, incremental=asked.incremental, note=asked.note,
+            importance=asked.kept.importance or 0, tell=tell,
+        )  # fmt: skip
     if asked.listing.json:
         print_json(record(made))
     else:
@@ -142,6 +146,8 @@ def _list(asked: BackupCommand) -> ExitCode:
     if asked.listing.newest:
         found.reverse()
     show(behind(found, asked.listing, attrgetter("name")), asked.listing, _LINES)
+    if asked.store and not asked.listing.json:
+        _say_schedule_of(asked)
     return ExitCode.PROBLEMS if any(each.problem for each in found) else ExitCode.DONE
 
 
@@ -287,21 +293,28 @@ def _prune(asked: BackupCommand) -> ExitCode:
 
 
 def _pin(asked: BackupCommand) -> ExitCode:
-    return _pinned(asked, lambda backups, name: backups.pin(name, asked.note or "pinned"))
+    return _marked(asked, lambda backups, name: backups.pin(name, asked.note or "pinned"))
 
 
 def _unpin(asked: BackupCommand) -> ExitCode:
-    return _pinned(asked, lambda backups, name: backups.unpin(name))
+    return _marked(asked, lambda backups, name: backups.unpin(name))
 
 
-def _pinned(asked: BackupCommand, change: Callable[[Backups, str], object]) -> ExitCode:
+def _marked(asked: BackupCommand, change: Callable[[Backups, str], object]) -> ExitCode:
     if asked.name is None:
-        raise ConfigurationError("`backup pin` and `unpin` need NAME: say which backup")
+        raise ConfigurationError("`backup pin`, `unpin` and `rate` need NAME: say which backup")
     backups = asked.backups()
     change(backups, asked.name)
     if asked.listing.json:
         print_json(record(backups.get(asked.name)))
     return ExitCode.DONE
+
+
+def _rate(asked: BackupCommand) -> ExitCode:
+    importance = asked.kept.importance
+    if importance is None:
+        raise ConfigurationError("`backup rate` needs --importance: a number from 0 to 9")
+    return _marked(asked, lambda backups, name: backups.rate(name, importance))
 
 
 def _schedule(asked: BackupCommand) -> ExitCode:
@@ -328,15 +341,56 @@ def _schedules(asked: BackupCommand) -> ExitCode:
 def _say_schedules(asked: BackupCommand, found: list[BackupSchedule]) -> None:
     if asked.listing.json:
         for each in found:
-            print_json(msgspec.to_builtins(each))
+            print_json(msgspec.to_builtins(each) | {"next": _next(each)})
         return
     rows = [
-        (each.folder, each.cron or f"every {each.every:g} s", str(each.full_every), str(each.keep))
+        (
+            each.folder, each.cron or f"every {each.every:g} s", str(each.full_every),
+            str(each.keep), _went(each), _told_next(each),
+        )
         for each in found
-    ]
-    Screen().table(
-        [("FOLDER", "name"), ("WHEN", "word"), ("FULL", "number"), ("KEPT", "value")], rows
-    )
+    ]  # fmt: skip
+    columns = [("FOLDER", "name"), ("WHEN", "word"), ("FULL", "number"), ("KEPT", "value")]
+    Screen().table([*columns, ("LAST", "value"), ("NEXT", "word")], rows)
+
+
+def _next(schedule: BackupSchedule) -> float | None:
+    """Return when a schedule makes its next backup; None if its folder cannot be read."""
+    try:
+        folder = folder_of(schedule.folder)
+        backups = folder.list() if folder.place.there() else []
+        return schedule.next(backups, now())
+    except (BackupError, ConfigurationError, OSError):
+        return None
+
+
+def _told_next(schedule: BackupSchedule) -> str:
+    due = _next(schedule)
+    if due is None:
+        return "not known"
+    return moment(due) if due > now() else "once the store is open"
+
+
+def _went(schedule: BackupSchedule) -> str:
+    last = schedule.last
+    if last is None:
+        return "never"
+    return f"{moment(last.time)}: {(last.problem and f'failed: {last.problem}') or last.backup}"
+
+
+def _say_schedule_of(asked: BackupCommand) -> None:
+    """Say below a list of backups by which schedule they are made, if the store can be read."""
+    name = absolute(asked.folder)
+    try:
+        with closing(open_reader(asked.store)) as reader:
+            found = [each for each in schedules_in(reader) if each.folder == name]
+    except PerdureError as error:
+        Screen(error=True).say(f"the schedule is not known: {error}", "yellow")
+        return
+    for each in found:
+        when = each.cron or f"every {each.every:g} s"
+        told = f"scheduled {when}; last {_went(each)}; next {_told_next(each)}"
+        Screen(error=True).say(told, "red" if each.last and each.last.problem else "")
 
 
 def _unschedule(asked: BackupCommand) -> ExitCode:
@@ -383,6 +437,7 @@ _ACTIONS: Final[dict[BackupAction, Callable[[BackupCommand], ExitCode]]] = {
     BackupAction.PRUNE: _prune,
     BackupAction.PIN: _pin,
     BackupAction.UNPIN: _unpin,
+    BackupAction.RATE: _rate,
     BackupAction.SCHEDULE: _schedule,
     BackupAction.UNSCHEDULE: _unschedule,
     BackupAction.REWRITE: _rewrite,

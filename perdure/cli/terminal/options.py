@@ -176,6 +176,7 @@ class BackupAction(enum.StrEnum):
     PRUNE = "prune"
     PIN = "pin"
     UNPIN = "unpin"
+    RATE = "rate"
     SCHEDULE = "schedule"
     UNSCHEDULE = "unschedule"
     REWRITE = "rewrite"
