@@ -226,6 +226,7 @@ PAGES: Final = (
             "SystemBackups",
             "BackupRetention",
             "BackupSchedule",
+            "BackupResult",
             "BackupVerdict",
             "Recovered",
             "BroughtBack",

@@ -57,13 +57,21 @@ def doctor(
             help="With --repair: where to look for what is lost.",
         ),
     ] = "",
+    keys: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHERE", show_default=False,
+            help="With --backups: their keys, a file, env:VARIABLE or keyring:SERVICE.",
+        ),
+    ] = None,
     listing: Listing,
 ) -> ExitCode:  # fmt: skip
     """Examine a store for damage, or make a new one of what is whole in it.
 
-    Reads every row and changes nothing: every checksum, the file's structure, the owner. The exit
-    code is 1 if something is damaged. `findings` lists what is, numbered; there is no --newest.
-    Each finding has a code; the runbook (docs/guides/runbook.md) has a section for each.
+    Reads every row and changes nothing: every checksum, the file's structure, the owner, and
+    whether the store went back behind what its witness has seen. The exit code is 1 if something is
+    damaged. `findings` lists what is, numbered; there is no --newest. Each finding has a code; the
+    runbook (docs/guides/runbook.md) has a section for each.
 
     `--repair` reads a damaged file page by page, also one that SQLite does not open, and writes
     all rows that prove themselves by their checksums into a new file; the damaged one is not
@@ -77,10 +85,12 @@ def doctor(
     perdure doctor findings --limit 1000 --store desk.db
     perdure doctor --repair --to desk-again.db --backups backups --store desk.db
     """
-    if repair or target or backups:
+    if repair or target or backups or keys is not None:
         from .commands.repair import RepairCommand, repair_store
 
-        return repair_store(RepairCommand(store, action, target, backups, listing), wanted=repair)
+        return repair_store(
+            RepairCommand(store, action, target, backups, keys, listing), wanted=repair
+        )
     from .commands.doctor import examine_store
 
     return examine_store(store, action, listing)

@@ -15,6 +15,7 @@ from ..backup.cut import reading
 from ..backup.folder import Folder
 from ..backup.restore import compose
 from ..errors import BackupError, SecretError
+from ..secrets.keys import KeyProvider
 from .losses import RESTORED, Loss, Salvaged
 
 _MOST: Final = 3
@@ -27,10 +28,12 @@ _AGENTS: Final = frozenset(
 _TABLES: Final = {"mail": "mailbox", "timer": "timers", "dead letter": "dead_letters"}
 
 
-def looked_up(found: Salvaged, folder: Folder, told: Callable[[str], object]) -> Salvaged:
+def looked_up(
+    found: Salvaged, folder: Folder, keys: KeyProvider | None, told: Callable[[str], object]
+) -> Salvaged:
     """Return the report with the backups that have what is lost, and the commands for that.
 
-    A backup that cannot be read is ``told``, and passed over.
+    ``keys`` are those of encrypted ones. One that cannot be read is ``told``, and passed over.
     """
     if found.whole:
         return found
@@ -40,7 +43,7 @@ def looked_up(found: Salvaged, folder: Folder, told: Callable[[str], object]) ->
         if all(loss.backup or loss.outcome == RESTORED for loss in losses):
             break
         try:
-            losses = _in_backup(folder, backup.name, losses)
+            losses = _in_backup(folder, backup.name, keys, losses)
         except (BackupError, SecretError, sqlite3.Error) as error:
             told(f"{backup.name} cannot be looked through: {error}")
             continue
@@ -52,13 +55,18 @@ def looked_up(found: Salvaged, folder: Folder, told: Callable[[str], object]) ->
         advice.append(
             f"perdure backup restore {where} --at {found.journal} --store {store} --to as-it-was.db"
         )
+    if backups and found.missing and backups[-1].last > found.last:
+        where, seen = quote(str(folder.place)), backups[-1].last
+        advice.append(f"perdure backup restore {where} --at {seen} --to with-its-end.db")
     return replace(found, losses=tuple(losses), advice=tuple(advice))
 
 
-def _in_backup(folder: Folder, name: str, losses: Sequence[Loss]) -> list[Loss]:
+def _in_backup(
+    folder: Folder, name: str, keys: KeyProvider | None, losses: Sequence[Loss]
+) -> list[Loss]:
     with tempfile.TemporaryDirectory(prefix="perdure-lost-") as room:
         path = Path(room) / "store.db"
-        compose(folder.chain(name), path, keys=None)
+        compose(folder.chain(name), path, keys=keys)
         with closing(reading(path)) as connection:
             named = (_with_name(connection, loss) for loss in losses)
             return [

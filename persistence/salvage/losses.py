@@ -89,6 +89,8 @@ class Salvaged:
     """The newest commit in the new store."""
     journal: int
     """The newest commit of the damaged one, if its journal has none lost; else 0."""
+    missing: int = 0
+    """Turns that are missing at the end, at least: what the witness has seen to be durable."""
     advice: tuple[str, ...] = ()
     """Commands that bring back what is lost."""
 

@@ -6,7 +6,8 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from ..backup.restore import drafted, publish, refuse_taken
 from ..errors import SalvageFailed, StoreOwned
 from ..records.journal import read_shape
 from ..records.shared_tables import SHARED_TABLES
+from ..sqlite.place import beside, identified
 from ..sqlite.reader import SqliteReader
+from ..sqlite.witness import SUFFIX, Witness
 from ..store.lease import LeaseRecord, Owner
 from ..upkeep.doctor import examine
 from .draft import Draft, drawn
@@ -76,10 +79,11 @@ class _Work:
             self._mend(forest, draft, path)
             rows = sum(_count(draft, name) for name in forms())
             last = int(draft.one("SELECT coalesce(max(sequence), 0) FROM journal"))
+            missing = self._missing(self._newest(draft))
             if self.losses.counts or forest.lost:
                 draft.run("VACUUM")
         self._examine(path)
-        return self._told(forest, location, rows, last)
+        return replace(self._told(forest, location, rows, last), missing=missing)
 
     def _fill(self, forest: Forest, draft: Draft) -> None:
         """Put in every row that proves itself."""
@@ -310,6 +314,16 @@ class _Work:
             lost = max(latest, last) - first + 1 - count
             if lost:
                 self.losses.add("history", LOST, kind, key, f"{lost} versions")
+
+    def _missing(self, last: int) -> int:
+        """Return how many turns are missing at the end, as the witness beside the file knows."""
+        told = Witness(beside(self.path, SUFFIX)).read(identified(self.path))
+        missing = 0 if told is None else max(0, told.seen.sequence - last)
+        if told is not None and missing:
+            when = datetime.fromtimestamp(told.seen.time, UTC).strftime("%Y-%m-%d %H:%M:%S")
+            why = f"commit {told.seen.sequence:,} of {when} UTC was durable"
+            self.losses.add("turns at the end", LOST, name=f"{missing:,} or more", why=why)
+        return missing
 
     def _examine(self, path: Path) -> None:
         self.tell("examining", 0, 1)

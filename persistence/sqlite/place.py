@@ -75,6 +75,15 @@ def identity(path: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
+def identified(path: Path) -> str:
+    """Return what tells a file from every other of this host; "" if nobody can say."""
+    try:
+        device, number = identity(path)
+    except OSError:
+        return ""
+    return f"{device}:{number}"
+
+
 def beside(path: Path, suffix: str) -> Path:
     """Return a file that SQLite keeps beside a store, which it does where a symlink leads."""
     return Path(f"{os.path.realpath(path)}{suffix}")

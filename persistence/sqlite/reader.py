@@ -39,6 +39,7 @@ from . import (
     listing,
     schema,
     tables,
+    witness,
 )
 from . import (
     rows as sqlite_rows,
@@ -50,7 +51,7 @@ from .deletion import Leftover, hidden
 from .errors import FROM_THE_DRIVER, Mended, damage, damaged, translate
 from .history import entries_back
 from .insert import LARGEST, padded
-from .place import beside, identity, refuse_two_names
+from .place import beside, identified, refuse_two_names
 from .pool import ReaderPool, fetch
 from .search import SUFFIX, TextIndex
 from .transaction import snapshot
@@ -504,11 +505,12 @@ class SqliteReader(StoreReader):
 
     def identity(self) -> str:
         """Return what tells this file from every other of this host; "" if nobody can say."""
-        try:
-            device, number = identity(self._path)
-        except OSError:
-            return ""
-        return f"{device}:{number}"
+        return identified(self._path)
+
+    def testimony(self) -> witness.Testimony | None:
+        """Return what stands beside the store of how far it was; None if there is nothing."""
+        path = beside(self._path, witness.SUFFIX)
+        return witness.Witness(path).read(self.identity())
 
     def lease_record(self, connection: sqlite3.Connection) -> LeaseRecord | None:
         """Return who holds the lease, or held it last; damage if the row cannot be that."""

@@ -44,6 +44,15 @@ class Testimony(msgspec.Struct, frozen=True):
     power: bool
     """It was durable also if the power fails."""
 
+    def gone(self, connection: sqlite3.Connection) -> bool:
+        """Tell whether a store has lost the commit; what is trimmed away is not lost."""
+        row = connection.execute(
+            "SELECT sequence, agent, version, time FROM journal WHERE sequence >= ?"
+            " ORDER BY sequence LIMIT 1",
+            (self.seen.sequence,),
+        ).fetchone()
+        return row != self.seen and (row is None or row[0] <= self.seen.sequence)
+
 
 class Witness:
     """Write down what is durable, and compare a store with what was written down."""
@@ -83,23 +92,21 @@ class Witness:
         ``last`` is the latest commit that it has. Where only the end of the process was to be
         survived, power loss may take commits: then it is logged.
         """
-        told = self._read()
-        if told is None or told.file != file:
+        told = self.read(file)
+        if told is None or not told.gone(connection):
             return
         seen = told.seen
-        row = connection.execute(
-            "SELECT sequence, agent, version, time FROM journal WHERE sequence >= ?"
-            " ORDER BY sequence LIMIT 1",
-            (seen.sequence,),
-        ).fetchone()
-        if row == seen or (row is not None and row[0] > seen.sequence):
-            return  # the row itself may have been trimmed away
         error = StoreWentBack(
             location, last=last, seen=seen.sequence, moment=seen.time, witness=str(self._path)
         )
         if told.power:
             raise error
         logger.error("%s; with sync='process' power loss may do that, so it goes on", error)
+
+    def read(self, file: str) -> Testimony | None:
+        """Return what was written down of a file; None if nothing whole was."""
+        told = self._read()
+        return told if told is not None and told.file == file else None
 
     def _read(self) -> Testimony | None:
         try:

@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, TypeAlias
 
@@ -15,12 +16,13 @@ from ..errors import ConfigurationError, StoreError
 from ..records.checksums import intact, intact_record, of_base, of_entry, of_field, of_item
 from ..records.journal import read_shape
 from ..records.records import AgentRow, DeadLetter, Message, Timer
-from ..records.shared_tables import SHARED_TABLES
+from ..records.shared_tables import NUMBERED, SHARED_TABLES
 from ..records.tables import Table
 from ..sqlite import tables
 from ..sqlite.pool import tolerant
 from ..sqlite.reader import SqliteReader
 from ..sqlite.rows import HEAD, record
+from ..sqlite.witness import Testimony
 from ..store.lease import Owner
 from ..store.store import StoreReader
 from .missing import missing
@@ -62,6 +64,27 @@ class LeaseState:
 
 
 @dataclass(frozen=True, slots=True)
+class Gone:
+    """A commit that was durable, and that the store has no more: it went back in time."""
+
+    sequence: int
+    time: float
+    """Seconds since the epoch."""
+    promised: bool
+    """It was to survive also a power loss: with ``sync="process"`` no more than a crash."""
+    last: int
+    """The newest commit that is there; not below ``sequence`` if its end is another one."""
+
+    def __str__(self) -> str:
+        when = datetime.fromtimestamp(self.time, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        seen = f"commit {self.sequence:,} of {when} UTC was durable"
+        if self.sequence > self.last:
+            missing = f"{self.sequence - self.last:,} turns or more are missing"
+            return f"{missing} at the end: it ends with commit {self.last:,}, and {seen}"
+        return f"its end is another one: {seen}, and is not in the journal"
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """What an examination found."""
 
@@ -86,19 +109,23 @@ class Report:
     journal_last: int
     audit: tuple[Fault, ...]
     """Rows of the audit that are missing, changed or misplaced; without looking at keys."""
+    gone: Gone | None
+    """What the witness beside the store has seen, if the store went back behind it."""
     seconds: float
     """What the examination took."""
 
     @property
     def healthy(self) -> bool:
-        """Tell whether nothing is damaged; the WAL bug and orphans are no damage."""
-        return not self.damage and not self.bad_rows and not self.audit
+        """Tell whether nothing is damaged or gone that was promised; notices are no damage."""
+        lost = self.gone is not None and self.gone.promised
+        return not (self.damage or self.bad_rows or self.audit or lost)
 
     @property
     def faults(self) -> list[str]:
         """What is damaged, in words: of the file, of the audit, then the bad rows that it names."""
         bad = [f"{row.table} {row.kind}/{row.key} {row.place}" for row in self.bad]
-        return [*self.damage, *(what for _, what in self.audit), *bad]
+        gone = [] if self.gone is None else [str(self.gone)]
+        return [*self.damage, *gone, *(what for _, what in self.audit), *bad]
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +206,7 @@ def examine(reader: StoreReader, progress: Progress | None = None) -> Report:
         message = f"{reader.location} is no SQLite file; there is nothing to examine"
         raise ConfigurationError(message)
     started = time.monotonic()
+    seen = reader.testimony()  # before the store is looked at, which goes on meanwhile
     with reader.reading("examining") as connection, tolerant(connection):
         look = _Look(connection, reader)
         look.integrity()
@@ -198,6 +226,7 @@ def examine(reader: StoreReader, progress: Progress | None = None) -> Report:
             look.one("journal", f"SELECT coalesce({end}(sequence), 0) FROM journal")  # noqa: S608
             for end in ("min", "max")
         )
+        gone = look.gone(seen, last)
     disk = reader.disk()
     audit: tuple[Fault, ...] = ()
     with contextlib.suppress(StoreError):  # a damaged file: the damage is told already
@@ -217,6 +246,7 @@ def examine(reader: StoreReader, progress: Progress | None = None) -> Report:
         journal_first=first,
         journal_last=last,
         audit=audit,
+        gone=gone,
         seconds=time.monotonic() - started,
     )
 
@@ -268,6 +298,14 @@ class _Look:
             return None
         alive = record.holder_alive(Owner.this_process(), time.time())
         return LeaseState(record.token, record.owner, record.renewed, record.released, alive)
+
+    def gone(self, seen: Testimony | None, last: int) -> Gone | None:
+        """Return what was seen to be durable and is not there; the journal ends with ``last``."""
+        with self._noting("journal"):
+            if seen is not None and seen.gone(self._connection):
+                newest = [tables.latest_in(self._connection, each) for each in NUMBERED]
+                return Gone(seen.seen.sequence, seen.seen.time, seen.power, max(last, *newest))
+        return None
 
     def missing(self) -> None:
         """Find the plain fields and the ends of logs that an agent has and no row holds."""

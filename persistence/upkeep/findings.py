@@ -32,6 +32,7 @@ class Code(enum.StrEnum):
     SHARED = "shared-row"
     CONTENT = "content-missing"
     AUDIT = "audit-fault"
+    GONE = "went-back"
     ORPHANS = "orphans"
     WAL_BUG = "wal-bug"
 
@@ -68,6 +69,7 @@ def codes(report: Report) -> dict[str, int]:
     found = Counter(code_of(complaint) for complaint in report.damage)
     found.update(code_of_row(row) for row in report.bad)
     found[Code.AUDIT] += len(report.audit)
+    found[Code.GONE] += report.gone is not None
     found[Code.ORPHANS] += sum(report.orphans.values())
     found[Code.WAL_BUG] += report.wal_bug
     return {code.value: found[code] for code in Code if found[code]}

@@ -386,7 +386,7 @@ def test_the_report_says_which_backup_has_what_is_lost(tmp_path: Path) -> None:
     for root in (root_of(store, "agents"), index):
         content = content[:root] + bytes(PAGE) + content[root + PAGE :]
     damage(store, content)
-    found = looked_up(salvage(store, tmp_path / "new.db"), folder_of(folder), print)
+    found = looked_up(salvage(store, tmp_path / "new.db"), folder_of(folder), None, print)
     lost = [x for x in found.losses if x.what == "agent" and x.name.startswith("number")]
     assert {(x.kind, x.backup) for x in lost} == {("Vault", made.name)}
     assert {*AGENTS} <= {x.key for x in lost}

@@ -65,6 +65,8 @@ def findings(report: Report) -> Iterator[Finding]:
     audit = [
         (Code.AUDIT, "audit", "", "", f"row {n} {what}" if n else what) for n, what in report.audit
     ]
+    if report.gone is not None:
+        file.append((Code.GONE, "the file", "", "", str(report.gone)))
     rows = [(code_of_row(row), row.table, row.kind, row.key, row.place) for row in report.bad]
     for number, (code, *found) in enumerate([*file, *audit, *rows], 1):
         yield Finding(number, code.value, *found)
@@ -103,6 +105,9 @@ def _print_damage(report: Report, screen: Screen, limit: int) -> None:
         screen.title("the file", f"{len(report.damage):,} complaints of SQLite")
         for complaint in report.damage[:limit]:
             screen.say(f"  {complaint}")
+    if report.gone is not None:
+        screen.title("the witness", "the store went back in time")
+        screen.say(f"  {report.gone}")
     if report.audit:
         screen.title("the audit", f"{len(report.audit):,} faults")
         for number, what in report.audit[:limit]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from ..terminal.exits import ExitCode
 from ..terminal.options import DoctorAction, Listing
 from ..terminal.screen import Screen, print_json, working
 from ..terminal.text import count
+from .keys import provider_of
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class RepairCommand:
     action: DoctorAction
     target: str
     backups: str
+    keys: str | None
     listing: Listing
 
     def new_file(self) -> Path:
@@ -37,10 +40,15 @@ class RepairCommand:
 def repair_store(asked: RepairCommand, *, wanted: bool) -> ExitCode:
     """Salvage a store; PROBLEMS if something is lost."""
     if not wanted or asked.action is not DoctorAction.REPORT:
-        raise ConfigurationError("--to and --backups go with `doctor --repair`, without an ACTION")
+        raise ConfigurationError(
+            "--to, --backups and --keys go with `doctor --repair`, without an ACTION"
+        )
+    if asked.keys is not None and not asked.backups:
+        raise ConfigurationError("--keys are those of backups: give --backups as well")
     if asked.listing.after is not None or asked.listing.newest is not None:
         raise ConfigurationError("`doctor --repair` names what is lost as it finds it: no --after")
     folder = folder_of(asked.backups) if asked.backups else None
+    keys = None if asked.keys is None else provider_of(asked.keys)
     if folder is not None:
         folder.names()  # refused before anything is done
     errors = Screen(error=True)
@@ -49,7 +57,10 @@ def repair_store(asked: RepairCommand, *, wanted: bool) -> ExitCode:
             path_of(asked.store), asked.new_file(), lambda what, at, of: work.at(at, of, what)
         )
         if folder is not None:
-            found = looked_up(found, folder, errors.say)
+            found = looked_up(found, folder, keys, errors.say)
+    if asked.keys is not None:
+        words = f" --keys {shlex.quote(asked.keys)}"
+        found = dataclasses.replace(found, advice=tuple(each + words for each in found.advice))
     if asked.listing.json:
         print_json(record(found))
     else:
