@@ -17,6 +17,7 @@ from typing import Final
 import msgspec
 
 from ..errors import BackupDamaged
+from ..records.erasures import HashedName, Name, found_in, hashed, read
 from ..sqlite.reader import SqliteReader
 from .cut import reading
 from .destination import Destination
@@ -27,13 +28,19 @@ FILE: Final = "erased"
 _SALT_BYTES: Final = 16
 
 
-class Erasure(msgspec.Struct, frozen=True):
+class Erasure(msgspec.Struct, frozen=True, omit_defaults=True):
     """One agent that was erased."""
 
     name: str
     """The hash of its kind and key."""
     sequence: int
     """The commit that erased it."""
+    salt: str = ""
+    """That of the store, where it had no more than a hash; else that of the list."""
+
+    def hashed(self, salt: str) -> HashedName:
+        """Return the name, in a list of a salt."""
+        return HashedName(self.salt or salt, self.name)
 
 
 class ErasureList(msgspec.Struct):
@@ -41,10 +48,6 @@ class ErasureList(msgspec.Struct):
 
     salt: str
     erased: list[Erasure]
-
-
-Name = tuple[str, str]
-"""The kind and the key of an agent."""
 
 
 class ErasedNames:
@@ -58,11 +61,10 @@ class ErasedNames:
     def add(self, erased: Iterable[tuple[str, str, int]]) -> None:
         """Remember erased agents, by kind, key and the commit of the erasure; durable on return."""
         kept = self._read()
-        known = {(each.name, each.sequence) for each in kept.erased}
-        new = {(self._hash(kept.salt, kind, key), last) for kind, key, last in erased} - known
+        new = {_erasure(kept.salt, *each) for each in erased} - {*kept.erased}
         if not new:
             return
-        kept.erased += [Erasure(*each) for each in sorted(new, key=lambda each: each[1])]
+        kept.erased += sorted(new, key=lambda each: each.sequence)
         with failing(f"{self._path} cannot be written"):
             self._place.put(FILE, msgspec.json.encode(kept))
 
@@ -82,10 +84,9 @@ class ErasedNames:
     def among(self, names: Iterable[Name], behind: int) -> list[Name]:
         """Return those of the names that were erased behind a commit."""
         kept = self._read()
-        erased = {each.name for each in kept.erased if each.sequence > behind}
-        if not erased:
-            return []
-        return [name for name in names if self._hash(kept.salt, *name) in erased]
+        return found_in(
+            (each.hashed(kept.salt) for each in kept.erased if each.sequence > behind), names
+        )
 
     def _read(self) -> ErasureList:
         try:
@@ -103,10 +104,13 @@ class ErasedNames:
             problem = "the list of erased agents is damaged; put its copy back, or move it away"
             raise BackupDamaged(self._path, problem) from error
 
-    @staticmethod
-    def _hash(salt: str, kind: str, key: str) -> str:
-        text = msgspec.json.encode((salt, kind, key))
-        return hashlib.sha256(text).hexdigest()
+
+def _erasure(salt: str, kind: str, key: str, sequence: int) -> Erasure:
+    """Return what the list has of an erasure, whose name may be hashed already."""
+    if kind:
+        return Erasure(hashed(salt, kind, key).digest, sequence)
+    own = read(key)
+    return Erasure(own.digest, sequence, own.salt)
 
 
 def _digest(kept: ErasureList, count: int) -> str:
@@ -118,15 +122,22 @@ def _digest(kept: ErasureList, count: int) -> str:
 
 
 def erased_in(path: Path) -> list[tuple[str, str, int]]:
-    """Return the agents whose erasure the journal of a file still knows of."""
+    """Return the agents that were erased in a file: kind, key and commit.
+
+    Of one whose entries the journal has no more, the kind is empty and the key a hash.
+    """
     with closing(reading(path)) as connection:
         return _erasures(connection)
 
 
-def erased_of(store: SqliteReader) -> list[tuple[str, str, int]]:
-    """Return the same of a store that is open."""
+def erased_of(store: SqliteReader, names: Iterable[Name], behind: int) -> list[Name]:
+    """Return those of the names that were erased in a store that is open, behind a commit."""
     with store.reading("looking for erased agents") as connection:
-        return _erasures(connection)
+        erased = [each for each in _erasures(connection) if each[2] > behind]
+    plain = {(kind, key) for kind, key, _ in erased if kind}
+    by_hash = [read(key) for kind, key, _ in erased if not kind]
+    names = [*names] if erased else []
+    return [*(name for name in names if name in plain), *found_in(by_hash, names)]
 
 
 def _erasures(connection: sqlite3.Connection) -> list[tuple[str, str, int]]:

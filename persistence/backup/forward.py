@@ -10,6 +10,7 @@ import msgspec
 
 from ..errors import BackupFailed
 from ..records.checksums import intact_record
+from ..records.erasures import HASHED
 from ..records.journal import JournalDelta, read_delta, read_shape, shape_text
 from ..records.records import (
     AgentRow,
@@ -198,7 +199,7 @@ class _Again:
 def names(store: SqliteReader) -> Iterator[tuple[int, tuple[str, str]]]:
     """Iterate over the agents whose numbers a store knows, also those that were deleted."""
     with store.reading() as connection:
-        for table in ("tombstones", "agents"):
+        for table in (f"tombstones WHERE erased < {HASHED}", "agents"):
             for agent, kind, key in fetch(connection, f"SELECT agent, kind, key FROM {table}"):  # noqa: S608
                 yield agent, (kind, key)
 

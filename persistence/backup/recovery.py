@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import BackupFailed
+from ..records.erasures import Name
 from ..secrets.keys import KeyProvider
 from ..sqlite.formats import POSTED, format_of
 from ..sqlite.reader import SqliteReader
 from ..sqlite.store import SqliteStore
 from .cut import reading
-from .erased import ErasedNames, Name, erased_of, names_in
+from .erased import ErasedNames, erased_of, names_in
 from .folder import Backup, Folder
 from .forward import roll
 from .moments import RecoveryPoint, before, behind, last_commit
@@ -112,9 +113,7 @@ def _erased_again(folder: Folder, draft: Path, found: Recovered, work: Recoverin
     listed.refuse_lost(folder.file(folder.newest()).manifest)
     wanted = set(listed.among(names_in(draft), found.last))
     if work.store is not None:
-        since = {(kind, key) for kind, key, at in erased_of(work.store) if at > found.last}
-        if since:
-            wanted |= since.intersection(names_in(draft))
+        wanted |= {*erased_of(work.store, names_in(draft), found.last)}
     if not wanted:
         return found
     names = sorted(wanted)

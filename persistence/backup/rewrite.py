@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..names.scope import Scope
+from ..records.erasures import Name
 from ..records.records import AgentRow, Commit, Counters, Deletion
 from ..records.shared_tables import SCOPED, TOMBSTONES
 from ..records.tables import Change, Row
@@ -20,7 +21,7 @@ from ..store.batch import Batch
 from ..store.lease import Owner
 from .create import Making, write
 from .cut import looked_at
-from .erased import ErasedNames, Name, names_in
+from .erased import ErasedNames, names_in
 from .folder import Folder
 from .layout import BackupFile
 from .manifest import Manifest

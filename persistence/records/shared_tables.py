@@ -214,7 +214,8 @@ TOMBSTONES: Final = Table(
 )  # fmt: skip
 """A deleted agent whose entries the journal still has: its last commit, and whether it was erased.
 
-It goes with the last of those entries, so its number is free only when nothing of it is left.
+It goes with the last of those entries, so its number is free only when nothing of it is left. That
+of an erased one stays, with a hash in the place of the name (``erasures.py``): backups may have it.
 """
 
 _BLOCK: Final = (

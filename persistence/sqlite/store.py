@@ -249,7 +249,7 @@ class SqliteStore(SqliteReader, Store):
             for table in ("agents", "tombstones")
         )
         # An earlier owner may have been killed between an erasure and the emptying of the log.
-        erased = "SELECT 1 FROM tombstones WHERE erased LIMIT 1"
+        erased = "SELECT 1 FROM tombstones WHERE erased = 1 LIMIT 1"
         self._residue = connection.execute(erased).fetchone() is not None
         sequences = [newest[0][0] if newest else 0]
         sequences += (tables.latest_in(connection, table) for table in NUMBERED)

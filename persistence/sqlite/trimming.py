@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 import sqlite3
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
@@ -11,7 +12,10 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from ..records.checksums import intact_record, of_base
+from ..records.erasures import HASHED, hashed, read
 from ..records.records import FieldRow
+from ..records.shared_tables import TOMBSTONES
+from . import tables
 from .insert import insert
 from .pool import fetch
 from .reader import LOST
@@ -19,6 +23,7 @@ from .reader import LOST
 logger = logging.getLogger("perdure.persistence")
 
 _Row: TypeAlias = Sequence[Any]
+_SALT_BYTES: Final = 16
 _TICKS: Final = 2.0**22
 """Ticks of a second in which the time of a row is told: every double is a whole number of them
 from 2004 on, so it comes back exactly, which no text that SQLite makes of it promises."""
@@ -31,10 +36,10 @@ _AS_ONE: Final = (
     f" CAST(time * {_TICKS} AS INTEGER), name, message, cause, correlation, delta, crc))"
     f" FROM journal WHERE {_OLDEST}"
 )
-_FORGET: Final = (
-    "DELETE FROM tombstones WHERE sequence <= ? AND agent NOT IN (SELECT agent FROM leftovers)"
-)
+_PASSED: Final = "sequence <= ? AND agent NOT IN (SELECT agent FROM leftovers)"
+_FORGET: Final = f"DELETE FROM tombstones WHERE NOT erased AND {_PASSED}"  # noqa: S608
 """The number of a deleted agent is free when nothing of it is left, also not to be removed."""
+_ERASED: Final = f"SELECT * FROM tombstones WHERE erased = 1 AND {_PASSED}"  # noqa: S608
 _rows_of: Final = msgspec.json.Decoder(
     list[tuple[int, int, int, int, int, str, int, int, int, str, int]]
 ).decode
@@ -70,7 +75,26 @@ def trim(connection: sqlite3.Connection, below: int, limit: int) -> int:
     connection.execute("DELETE FROM journal WHERE sequence <= ?", last)
     connection.execute("DELETE FROM postings WHERE sequence <= ?", last)
     connection.execute(_FORGET, last)
+    _hash_erased(connection, last)
     return len(rows)
+
+
+def _hash_erased(connection: sqlite3.Connection, last: tuple[object]) -> None:
+    """Keep who was erased as hashes: backups that have them may be brought back for ever."""
+    rows = fetch(connection, _ERASED, last)
+    if not rows:
+        return
+    query = "SELECT key FROM tombstones WHERE erased = ? LIMIT 1"
+    before = connection.execute(query, (HASHED,)).fetchone()
+    # One salt in all of a store, so that a name is hashed once to look for it.
+    salt = read(before[0]).salt if before else secrets.token_hex(_SALT_BYTES)
+    tables.write(
+        connection, TOMBSTONES,
+        {
+            (agent,): (agent, *hashed(salt, kind, key).columns, version, 0.0, HASHED, sequence)
+            for agent, kind, key, version, _, _, sequence, _ in rows
+        },
+    )  # fmt: skip
 
 
 def _at_once(connection: sqlite3.Connection, below: int, limit: int) -> Sequence[_Row] | None:

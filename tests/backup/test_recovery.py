@@ -17,6 +17,8 @@ from perdure.persistence.errors import (
     ConfigurationError,
     StoreOwned,
 )
+from perdure.persistence.sqlite.store import SqliteStore
+from perdure.persistence.store.lease import Owner
 from tests.backup.stores import Ledger, LedgerState, contents, fill, opened
 from tests.backup.test_identity import STEPS, do
 from tests.cli.commands import invoke
@@ -215,6 +217,49 @@ def test_a_gap_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BackupFailed, match="no continuation"):
         backups.recover(tmp_path / "then.db", sequence=300, store=other)
     assert not (tmp_path / "then.db").exists()
+
+
+@pytest.mark.parametrize("meanwhile", [False, True])
+def test_an_erasure_is_known_however_much_is_trimmed(tmp_path: Path, *, meanwhile: bool) -> None:
+    """Also where no backup was made before its entries were gone; and no file says the name."""
+    path, folder = tmp_path / "ledger.db", tmp_path / "backups"
+    backups = Backups(folder)
+    fill(path)
+    first = backups.create(path)
+    with opened(path) as system:
+        for key in ("k2", "k4"):
+            system.agent(Ledger, key).call(Ledger.note, f"of {key}").get()
+            system.agent(Ledger, key).delete(erase=True)
+        system.agent(Ledger, "k0").call(Ledger.add, 1).get()
+    if meanwhile:
+        backups.create(path, incremental=True)
+    trimmed(path)
+    with opened(path) as system:
+        system.agent(Ledger, "k4").call(Ledger.add, 1).get()  # a later life
+    names = ("Ledger/k2", "Ledger/k4")
+    then = backups.recover(tmp_path / "then.db", sequence=first.last, store=path)
+    assert then.erased == names
+    for number in range(2):
+        backups.create(path, incremental=True)
+        listed = (folder / "erased").read_bytes()
+        assert listed.count(b'"sequence"') == (4 if meanwhile else 2)
+        assert b"k2" not in listed
+        restored = tmp_path / f"{number}.db"
+        assert backups.restore(restored, first.name).erased == names
+        with opened(restored) as system:
+            assert not {"k2", "k4"} & {row.key for row in system.agents.each()}
+    assert backups.restore(tmp_path / "end.db").erased == ()
+    assert {each.before for each in backups.rewrite()} >= {first.name}
+
+
+def trimmed(path: Path) -> None:
+    """Have the journal keep nothing of before; the names of who was erased are gone then."""
+    with closing(SqliteStore(path)) as store:
+        store.acquire(Owner.this_process())
+        store.trim_journal(store.journal_extent()[1], 10_000)
+    with closing(sqlite3.connect(path)) as connection:
+        kept = connection.execute("SELECT kind, key, erased FROM tombstones").fetchall()
+    assert [(kind, erased, "k2" in key) for kind, key, erased in kept] == [("", 2, False)] * 2
 
 
 def test_an_erased_agent_does_not_come_back(tmp_path: Path) -> None:
