@@ -60,7 +60,7 @@ from ..persistence.errors import ConfigurationError
 from .beside import AgentBeside
 from .failures import failure
 from .job import Called, Job, Over, Stopped, Suspended
-from .records import Run, ThinkingState, Usage
+from .records import Run, RunStep, Usage
 from .tools import Tool, calling
 from .transcript import Transcript, parts_of, slim, stored
 
@@ -230,16 +230,19 @@ class _Tools(FunctionToolset[Any]):
 class Engine:
     """What runs the model of one agent class."""
 
-    def __init__(self, agent_class: type[Any]) -> None:
-        """Look at what the class declares; ConfigurationError if it does not fit."""
+    def __init__(self, agent_class: type[Any], stand_in: Model | None = None) -> None:
+        """Look at what the class declares; ConfigurationError if it does not fit.
+
+        ``stand_in`` is a model that is used in place of the class's own.
+        """
         self.name = agent_class.kind
         self.tools = agent_class._tools()  # noqa: SLF001 - its engine
-        if agent_class.model is None:
+        if agent_class.model is None and stand_in is None:
             raise ConfigurationError(
                 f"{agent_class.__name__} has no model; write model = ..., as pydantic-ai takes it"
             )
-        model: Model | str = agent_class.model
-        if agent_class.fallbacks:
+        model: Model | str = stand_in or agent_class.model
+        if agent_class.fallbacks and stand_in is None:
             model = FallbackModel(model, *agent_class.fallbacks)
         toolsets: list[Any] = [_Tools(self.tools)] if self.tools else []
         self.thinker: Thinker[Any, Any] = Thinker(
@@ -267,9 +270,9 @@ class Engine:
         vars(agent)["_messages"] = (run.start, transcript)
         return transcript.finished()
 
-    def messages(self, state: ThinkingState, run: Run) -> list[ModelMessage]:
-        """Return what was said before a run, as an agent's state has it."""
-        return Transcript.of(state.transcript[: run.start]).finished()
+    def messages(self, transcript: Sequence[RunStep], run: Run) -> list[ModelMessage]:
+        """Return what was said before a run, as a transcript has it."""
+        return Transcript.of(transcript[: max(run.start, 0)]).finished()
 
     def tail(self, agent: Any, keep: int, tokens: int | None) -> int:  # noqa: ANN401 - a ThinkingAgent
         """Return how many of the last messages are kept: they begin with something asked."""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal
 
 import msgspec
+from pydantic_ai.messages import ModelMessage, ModelResponse
+from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from ..actors.talk.reference import AgentRef
 from ..persistence.errors import UnknownRun
-from .engine import engine_of
+from .engine import Engine
 from .job import Called, Job, Request, Stopped
 from .ledger import RunLedger
-from .records import MODEL, TOOL, ThinkingState
+from .records import MODEL, TOOL, Run, RunStep, ThinkingState
 from .transcript import parts_of, stored
 
 _UNSAID = frozenset({"timestamp"})
@@ -25,8 +27,8 @@ class PromptDifference(msgspec.Struct, frozen=True):
 
     nth: int
     """Which model call of the run."""
-    what: Literal["request", "instructions", "call"]
-    """"call": a tool is called that was not."""
+    what: Literal["request", "instructions", "call", "output"]
+    """"call": a tool is called that was not; "output": the answer is another."""
     recorded: Any
     now: Any
 
@@ -43,6 +45,11 @@ class RunReplay(msgspec.Struct, frozen=True):
     error: str
     differences: tuple[PromptDifference, ...]
 
+    @property
+    def same(self) -> bool:
+        """Whether it came out as it was recorded."""
+        return not self.differences and not self.error
+
 
 async def replay_run(
     ref: AgentRef[Any], run: str, *, against: type[Any] | None = None
@@ -57,33 +64,42 @@ async def replay_run(
     state = await asyncio.to_thread(ref.state_at, version.version)
     if not isinstance(state, ThinkingState) or run not in state.runs:
         raise UnknownRun(f"{ref}: there is no run {run!r}")
-    playback = _Playback(state, run)
-    engine = engine_of(against or ref.actor_class)
-    playback.history = engine.messages(state, state.runs[run])
+    return await play(against or ref.actor_class, state.runs[run], state.transcript)
+
+
+async def play(agent_class: type[Any], run: Run, transcript: Sequence[RunStep]) -> RunReplay:
+    """Go through a run of a transcript again, under a class."""
+    playback = _Playback(run, transcript)
+    engine = Engine(agent_class, FunctionModel(_nobody))
+    playback.history = engine.messages(transcript, run)
     await engine.drive(playback)
     return playback.outcome()
+
+
+def _nobody(_messages: list[ModelMessage], _info: AgentInfo) -> ModelResponse:
+    raise AssertionError("a run that is gone through again asks nobody")
 
 
 class _Playback(Job):
     """Answer what a run asks from its own ledger."""
 
-    def __init__(self, state: ThinkingState, run: str) -> None:
-        found = state.runs[run]
-        self.run, self.prompt = run, str(state.transcript[found.first].body)
+    def __init__(self, found: Run, transcript: Sequence[RunStep]) -> None:
+        self.run, self.prompt = found.id, str(transcript[found.first].body)
         self.history: list[Any] = []
         self.nth = self.context = self._models = self._tools = 0
         self.results: dict[str, Any] = {}
         self.sums_up = found.keeps is not None
         self.args = None
-        self._ledger = RunLedger(run, found.first)
+        self._ledger = RunLedger(found.id, found.first)
+        self._recorded = found
         self._told: dict[int, Any] = {}
         self._instructions = ""
         self._differences: list[PromptDifference] = []
         self._output: Any = None
         self._error = ""
-        for step in state.transcript[found.first :]:
+        for step in transcript[found.first :]:
             self._ledger.take(step)
-            if step.run == run and step.what == "begun" and step.op == MODEL:
+            if step.run == found.id and step.what == "begun" and step.op == MODEL:
                 self._told[step.nth] = step.body
 
     @property
@@ -131,6 +147,8 @@ class _Playback(Job):
 
     async def end(self, output: Any, tail: list[Any], error: str = "") -> None:  # noqa: ANN401, ARG002 - JSON; stored before
         self._output, self._error = output, error
+        if not error and self._recorded.status == "done" and output != self._recorded.output:
+            self._differ("output", self._recorded.output, output)
 
     def outcome(self) -> RunReplay:
         """Return what came of it."""

@@ -25,7 +25,7 @@ NAMED = {
 """Keys of `show` and `doctor` whose values are by name; `fields` of `growth` is a list."""
 OPAQUE = {
     "outcomes", "context", "result", "body", "delta", "value", "entry", "before", "after", "detail",
-    "arguments", "recorded", "replayed", "json_schema",
+    "arguments", "recorded", "replayed", "json_schema", "output", "now",
 }  # fmt: skip
 
 
@@ -73,6 +73,7 @@ RUNS: Final[dict[str, list[list[str]]]] = {
     "timers": [[]],
     "runs": [[]],
     "runs show": [["Asker", "one", "approval"]],
+    "runs replay": [["Asker", "one", "approval", "--against", "tests.cli.everything:Asker"]],
     "runs retry": [["Asker", "one", "in doubt", "c"]],
     "runs done": [["Asker", "one", "in doubt", "c", "--result", "1"]],
     "runs skip": [["Asker", "one", "question", "c"]],
@@ -153,6 +154,7 @@ RUNS: Final[dict[str, list[list[str]]]] = {
 """How each command of the table is called."""
 ALSO: Final = {
     "faults": {"number", "what"},
+    "differs": {"nth", "what", "recorded", "now"},
     "places": {"where", "what"},
     "tally": {"what", "outcome", "count"},
     "losses": {"what", "outcome", "kind", "key", "name", "why", "backup"},

@@ -93,3 +93,35 @@ def test_what_cannot_be_decided_is_said(
     assert result.exit_code == code
     assert said in result.stderr
     assert len(system.runs.list()) == 1
+
+
+Finder = ThinkingAgent.define(
+    "Finder", model=scripted(lambda prompt, _nth, _messages: f"{prompt}!"), instructions="Be kind."
+)
+Brief = ThinkingAgent.define("Brief", model="nobody:knows-it", instructions="Be brief.")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("--against", "tests.llm.test_command:Finder"), 0, "as it was recorded"),
+        (("--against", "tests.llm.test_command:Brief"), 1, "Be brief."),
+        ((), 2, "needs --against MODULE:NAME"),
+        (("--against", "tests.cli.programs:Desk"), 2, "has no class of agents that think"),
+    ],
+)
+def test_a_run_is_replayed_against_code(
+    tmp_path: Path, words: tuple[str, ...], code: int, said: str
+) -> None:
+    """Other code shows what its model would be told, whose provider need not be there."""
+    store = tmp_path / "store.db"
+    with AgentSystem.open(store, agents=[Finder]) as system:
+        system.agent(Finder, "one").call(Finder.think, "hello", run="r").get()
+    named = ("runs", "replay", "Finder", "one", "r", "--store", store, *words)
+    result = invoke(*named)
+    assert result.exit_code == code
+    assert said in result.stdout + result.stderr
+    if code < 2:
+        (line,) = records(*named, code=code)
+        assert (line["same"], line["models"], line["output"]) == (not code, 1, "hello!")
+        assert [each["what"] for each in line["differs"]] == ["instructions"] * code

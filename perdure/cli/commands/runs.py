@@ -10,15 +10,16 @@ from typing import Final
 import msgspec
 
 from ...llm.open_runs import DECISIONS, OpenRun, open_runs
-from ...llm.records import Run, RunStep
-from ...persistence.errors import ConfigurationError, UnknownRun
+from ...llm.records import RunStep
+from ...llm.stored import StoredThinker
+from ...persistence.errors import ConfigurationError
 from ...persistence.records.records import Commit, Message
 from ...persistence.store.batch import Batch
 from ...persistence.store.store import StoreReader
 from ...service.client import find_owner
 from ...service.protocol import Decide
 from ...url import open_reader, path_of
-from ..terminal.exits import NotFound
+from ..terminal.exits import ExitCode, NotFound
 from ..terminal.listing import Lines, behind, refuse_times, show
 from ..terminal.options import Listing, RunsAction
 from ..terminal.screen import Screen, print_json
@@ -29,19 +30,27 @@ from .leased import leased
 _ANSWERED: Final = frozenset({RunsAction.DONE, RunsAction.ANSWER})
 _OF_RUN, _OF_CALL = 3, 4
 """How many words name a run, and a call of one."""
-_PAGE: Final = 200
+_WORDS: Final = {RunsAction.LIST: 0, RunsAction.SHOW: _OF_RUN, RunsAction.REPLAY: _OF_RUN}
 
 
 def handle(
-    store: str, action: RunsAction, place: list[str], result: str | None, listing: Listing
-) -> None:
-    """List runs, show one, or decide about a call."""
-    words = {RunsAction.LIST: 0, RunsAction.SHOW: _OF_RUN}.get(action, _OF_CALL)
+    store: str,
+    action: RunsAction,
+    place: list[str],
+    *,
+    result: str | None,
+    against: str | None,
+    listing: Listing,
+) -> ExitCode:
+    """List runs, show one, go through one again, or decide about a call."""
+    words = _WORDS.get(action, _OF_CALL)
     refuse_times(listing, "runs in a list", "by agent, their steps in order")
     if len(place) != words:
         needed = ["KIND", "KEY", "RUN", "CALL"][:words]
         takes = " ".join(needed) or "no further words"
         raise ConfigurationError(f"`runs {action}` takes {takes}; `perdure runs` lists the runs")
+    if against is not None and action is not RunsAction.REPLAY:
+        raise ConfigurationError("only `runs replay` takes --against")
     if action is RunsAction.LIST:
         with closing(open_reader(store)) as reader:
             rows = behind(open_runs(reader), listing, _name)
@@ -51,10 +60,16 @@ def handle(
         with closing(open_reader(store)) as reader:
             steps = _steps(reader, *place)
             show((row for row in steps if after is None or row[0] > after), listing, _STEPS)
+    elif action is RunsAction.REPLAY:
+        from .run_replay import replay
+
+        kind, key, run = place
+        return replay(store, kind, key, run, against, json=listing.json)
     else:
         kind, key, run, call = place
         wish = Decide(kind, key, run, call, str(action), _json(action, result))
         _decide(store, wish, json=listing.json)
+    return ExitCode.DONE
 
 
 def _json(action: RunsAction, result: str | None) -> msgspec.Raw:
@@ -80,10 +95,7 @@ def _decide(store: str, wish: Decide, *, json: bool) -> None:
         _write(store, wish)
         then = "; it is handled when the store is opened to run agents"
     else:
-        try:
-            list(owner.ask(wish))
-        except UnknownRun as error:
-            raise NotFound(str(error)) from None
+        list(owner.ask(wish))
     if json:
         names = ("kind", "key", "run", "call", "what")
         print_json({name: getattr(wish, name) for name in names})
@@ -115,21 +127,9 @@ def _write(store: str, wish: Decide) -> None:
 
 def _steps(reader: StoreReader, kind: str, key: str, run: str) -> Iterator[tuple[int, RunStep]]:
     """Iterate over the steps of a run, each with its place in the transcript."""
-    stored = reader.load(kind, key)
-    text = None if stored is None else reader.map_entry(stored.head.agent, "runs", run)
-    if stored is None or text is None:
-        raise NotFound(f"{kind}/{key} has no run {run!r}; `perdure runs` lists those under way")
-    position = msgspec.json.decode(text, type=Run).first
-    length = stored.log_lengths.get("transcript", 0)
-    while position < length:
-        items = reader.log_items(
-            stored.head.agent, "transcript", position, min(length, position + _PAGE)
-        )
-        for number, item in enumerate(items, position):
-            step = msgspec.json.decode(item, type=RunStep)
-            if step.run == run:
-                yield number, step
-        position += len(items)
+    thinker = StoredThinker(reader, kind, key)
+    steps = thinker.steps(thinker.run(run).first)
+    return ((place, step) for place, step in steps if step.run == run)
 
 
 def _name(row: OpenRun) -> str:

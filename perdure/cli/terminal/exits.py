@@ -27,6 +27,7 @@ from ...persistence.errors import (
     StoreError,
     StoreOwned,
     UnknownBackup,
+    UnknownRun,
 )
 
 
@@ -51,6 +52,7 @@ def exit_code(error: Exception) -> ExitCode:
     for kind, code in (
         (NotFound, ExitCode.NOT_FOUND),
         (UnknownBackup, ExitCode.NOT_FOUND),
+        (UnknownRun, ExitCode.NOT_FOUND),
         (ConfigurationError, ExitCode.USAGE),
         (ScopeError, ExitCode.USAGE),
         (StoreOwned, ExitCode.OWNED),

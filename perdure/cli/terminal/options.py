@@ -61,6 +61,7 @@ class RunsAction(enum.StrEnum):
 
     LIST = "list"
     SHOW = "show"
+    REPLAY = "replay"
     RETRY = "retry"
     DONE = "done"
     SKIP = "skip"

@@ -1,0 +1,42 @@
+"""An agent that thinks as it stands in a store, read without its class: its runs and steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from ..persistence.errors import UnknownRun
+from ..persistence.store.store import StoreReader
+from .records import Run, RunStep
+
+_PAGE: Final = 200
+
+
+class StoredThinker:
+    """What a store has of an agent that thinks."""
+
+    def __init__(self, reader: StoreReader, kind: str, key: str) -> None:
+        """Read from a store; of an agent that is not there nothing is found."""
+        stored = reader.load(kind, key)
+        self._name = f"{kind}/{key}"
+        self._reader = reader
+        self._agent = -1 if stored is None else stored.head.agent
+        self._length = 0 if stored is None else stored.log_lengths.get("transcript", 0)
+
+    def run(self, run: str) -> Run:
+        """Return a run; UnknownRun if there is none of that name."""
+        text = self._reader.map_entry(self._agent, "runs", run)
+        if text is None:
+            raise UnknownRun(f"{self._name} has no run {run!r}; there is `perdure runs`")
+        return msgspec.json.decode(text, type=Run)
+
+    def steps(self, start: int = 0) -> Iterator[tuple[int, RunStep]]:
+        """Iterate over the transcript from a place in it on: places and steps."""
+        while start < self._length:
+            end = min(self._length, start + _PAGE)
+            items = self._reader.log_items(self._agent, "transcript", start, end)
+            for place, item in enumerate(items, start):
+                yield place, msgspec.json.decode(item, type=RunStep)
+            start = end
