@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import msgspec
@@ -10,6 +10,7 @@ import msgspec
 from ..actors.agent.agent import Agent
 from ..lifecycle.durability import Durability
 from ..persistence.errors import RunFailed, UnknownRun
+from ..persistence.store.store import StoreReader
 from .ledger import RunLedger, StepVerdict, key_of
 from .records import (
     FAILED,
@@ -28,6 +29,7 @@ from .records import (
     Why,
 )
 from .runs import runs_of
+from .stored import stored_tallies
 from .tools import Tool, tools_of
 
 S = TypeVar("S", bound=ThinkingState)
@@ -193,9 +195,11 @@ class RunKeeper(Agent[S], Generic[S]):
         decided = self._decided(run, place)
         if decided is not None:
             return decided
-        self._count(place, Tally(doubts=1))
         tool, retry = self._tools().get(place.name), self._ledger(run.id).decision(place.call)
-        if retry[0] == "retry" or (tool is not None and tool.effect != "once"):
+        if retry[0] == "retry":  # it was counted when it began to wait for that
+            return None
+        self._count(place, Tally(doubts=1))
+        if tool is not None and tool.effect != "once":
             return None
         if tool is not None and tool.compensate is not None:
             return StepVerdict(key=key_of(self.kind, self.key, place), compensate=tool.compensate)
@@ -333,6 +337,11 @@ class RunKeeper(Agent[S], Generic[S]):
                 known.take(step)
             vars(self)["_known"] = known
         return known
+
+    @classmethod
+    def _tallied(cls, store: StoreReader, key: str) -> Mapping[str, Tally]:
+        stored = store.load(cls.kind, key)
+        return {} if stored is None else stored_tallies(store, stored.head.agent)
 
     @classmethod
     def _tools(cls) -> dict[str, Tool]:

@@ -9,9 +9,10 @@ import msgspec
 
 from ..persistence.errors import UnknownRun
 from ..persistence.store.store import StoreReader
-from .records import Run, RunStep
+from .records import MODEL, TOOL, Run, RunStep, Tally
 
 _PAGE: Final = 200
+_CALLS: Final = (f"{MODEL}/", f"{TOOL}/")
 
 
 class StoredThinker:
@@ -40,3 +41,17 @@ class StoredThinker:
             for place, item in enumerate(items, start):
                 yield place, msgspec.json.decode(item, type=RunStep)
             start = end
+
+
+def stored_tallies(reader: StoreReader, agent: int) -> dict[str, Tally]:
+    """Return what the calls of an agent came to, by "model" or "tool", a slash and the name.
+
+    Nothing of an agent that does not think, whatever its map of that name holds.
+    """
+    texts = {str(name): text for name, text in reader.map_texts(agent, "tallies")}
+    if not all(name.startswith(_CALLS) for name in texts):
+        return {}
+    try:
+        return {name: msgspec.json.decode(text, type=Tally) for name, text in texts.items()}
+    except msgspec.ValidationError:
+        return {}

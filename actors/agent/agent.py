@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from random import Random
 from types import TracebackType
 from typing import (
@@ -29,6 +29,7 @@ from ...lifecycle.restart import RestartPolicy
 from ...persistence.errors import ConfigurationError
 from ...persistence.records.records import DeadLetter
 from ...persistence.state.state import State
+from ...persistence.store.store import StoreReader
 from ...shared.access.boundaries import AnyBoundary, Boundary
 from ...shared.scopes.agent_scopes import AgentScopes
 from ..pool.pooled import PooledActor
@@ -215,6 +216,11 @@ class Agent(Identified, Generic[S]):
 
     def __str__(self) -> str:
         return f"{self.kind}/{self.key}"
+
+    @classmethod
+    def _tallied(cls, store: StoreReader, key: str) -> Mapping[str, Any]:  # noqa: ARG003 - for agents that think
+        """Return what is told of an agent's calls where it is described."""
+        return {}
 
     def on_start(self) -> None:
         """Run at the beginning of every activation, as a turn of its own.
@@ -407,7 +413,7 @@ _OPEN: Final = frozenset(
         "on_dead",
         "durability", "when_unsaved", "autosave", "restarts", "mailbox_limit", "turn_limit", "kind",
         "unreadable", "boundary", "record", "aliases",
-        "messages_version", "mind", "think",
+        "messages_version", "mind", "think", "_tallied",
     }
 )  # fmt: skip
 OWN_NAMES: Final = frozenset(

@@ -365,13 +365,16 @@ class PostOffice:
         return self._home.earlier.state(ref.kind, ref.key, version)
 
     def describe(self, ref: AgentRef[Any]) -> AgentDescription:
-        """Return how an agent stands; why, to those who may direct it."""
-        cell = self._keeper.cells.get((ref.kind, ref.key))
-        found = describe(self._home.store, ref.kind, ref.key, cell)
-        if not found.reason and not found.error:
+        """Return how an agent stands; why, and what it calls, to those who may direct it."""
+        cell, store = self._keeper.cells.get((ref.kind, ref.key)), self._home.store
+        found = describe(store, ref.kind, ref.key, cell)
+        tallies = ref.actor_class._tallied(store, ref.key)  # noqa: SLF001 - as its kind counts
+        if not found.reason and not found.error and not tallies:
             return found
         # Such a text may hold what the agent alone should know.
-        return found if self._directs(ref) else dataclasses.replace(found, reason="", error="")
+        if self._directs(ref):
+            return dataclasses.replace(found, tallies=tallies)
+        return dataclasses.replace(found, reason="", error="")
 
     def _directs(self, ref: AgentRef[Any]) -> bool:
         """Tell whether the caller may direct an agent; nothing is used up or noted by that."""

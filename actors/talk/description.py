@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from ...lifecycle.status import Status, stored_status
 from ...persistence.store.store import StoreReader
@@ -32,6 +34,9 @@ class AgentDescription:
     """Why it has this status, where that is not its own wish."""
     error: str
     """What its latest failure was while its cell has been in memory; "" if there was none."""
+    tallies: Mapping[str, Any] = field(default_factory=dict)
+    """Of one that thinks: what its calls came to as far as that is durable, each a ``Tally``, by
+    "model" or "tool", a slash and the name."""
 
 
 def describe(store: StoreReader, kind: str, key: str, cell: Cell | None) -> AgentDescription:

@@ -17,7 +17,7 @@ def runs(
     ] = RunsAction.LIST,
     place: Annotated[
         list[str] | None,
-        typer.Argument(metavar="KIND KEY RUN [CALL]", help="Which run, and which call of it."),
+        typer.Argument(metavar="KIND KEY RUN CALL", help="Which run, and which call of it."),
     ] = None,
     *,
     result: Annotated[
@@ -40,18 +40,21 @@ def runs(
     """List the runs of agents that think; decide what they wait for.
 
     Those that have not ended, by agent, each with the calls that it waits for. `show` lists the
-    steps of one run. `replay` goes through one again, its models and tools answered as they
-    were, and tells what its model would be told by the code that --against names: an Agent
-    class, or a list with one of that kind. Nobody is asked, and nothing is written. The exit
-    code is 0 if all is as it was recorded, 1 if something differs. The other actions decide
-    about a call: `retry`, `done` (with --result), `skip` and `fail` where it is in doubt,
-    `approve` and `deny` where it needs approval, `answer` (with --result) where somebody was
-    asked. They write: the process that has the store open does it; if none has, the decision
-    waits in the agent's mail for the next one that runs agents.
+    steps of one run; `stats` what the calls of models and tools came to, of all agents, those
+    of a KIND, or one: calls, failures, times in doubt, seconds, tokens and costs, each call
+    counted once. `replay` goes through one again, its models and tools answered as they were,
+    and tells what its model would be told by the code that --against names: an Agent class, or
+    a list with one of that kind. Nobody is asked, and nothing is written. The exit code is 0 if
+    all is as it was recorded, 1 if something differs. The other actions decide about a call:
+    `retry`, `done` (with --result), `skip` and `fail` where it is in doubt, `approve` and
+    `deny` where it needs approval, `answer` (with --result) where somebody was asked. They
+    write: the process that has the store open does it; if none has, the decision waits in the
+    agent's mail for the next one that runs agents.
 
     \b
     perdure runs --store desk.db
     perdure runs show Helper mira r1 --store desk.db
+    perdure runs stats Helper --store desk.db
     perdure runs replay Helper mira r1 --against desk:Helper --store desk.db
     perdure runs approve Helper mira r1 call-7 --store desk.db
     perdure runs answer Helper mira r1 call-8 --result '"Yes."' --store desk.db

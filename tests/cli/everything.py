@@ -4,7 +4,7 @@ from pathlib import Path
 
 from perdure import AgentSystem, MessageDetails, OutcomeDetails, Principal, Right, Scope
 from perdure.llm.agent import ThinkingAgent
-from perdure.llm.records import Run, RunStep, RunWait, ThinkingState
+from perdure.llm.records import Run, RunStep, RunWait, Tally, ThinkingState
 from tests.cli.programs import Desk
 from tests.kit.deadline import DEADLINE
 
@@ -16,6 +16,7 @@ class Asker(ThinkingAgent[ThinkingState]):
 
     def pretend(self) -> None:
         """Begin to wait, without any model."""
+        self.state.tallies["tool/pay"] = Tally(1)
         for why in ("in doubt", "approval", "question"):
             first = len(self.state.transcript)
             self._add(RunStep("asked", why, self.now(), body="go"))

@@ -73,6 +73,7 @@ RUNS: Final[dict[str, list[list[str]]]] = {
     "timers": [[]],
     "runs": [[]],
     "runs show": [["Asker", "one", "approval"]],
+    "runs stats": [[]],
     "runs replay": [["Asker", "one", "approval", "--against", "tests.cli.everything:Asker"]],
     "runs retry": [["Asker", "one", "in doubt", "c"]],
     "runs done": [["Asker", "one", "in doubt", "c", "--result", "1"]],
@@ -154,6 +155,10 @@ RUNS: Final[dict[str, list[list[str]]]] = {
 """How each command of the table is called."""
 ALSO: Final = {
     "faults": {"number", "what"},
+    "calls": {
+        *("kind", "key", "op", "name", "calls", "failures", "doubts", "seconds"),
+        *("tokens_in", "tokens_out", "cost"),
+    },
     "differs": {"nth", "what", "recorded", "now"},
     "places": {"where", "what"},
     "tally": {"what", "outcome", "count"},
@@ -179,10 +184,11 @@ def documented(command: str) -> set[str]:
         if re.search(rf"(those of|as of) `{other}`", row):
             found = (found - {other}) | documented(other)
     if command == "show --at":
-        found -= {"status", "reason", "mail", "timers", "dead_letters"} | MAIL
+        found -= {"status", "reason", "calls", "mail", "timers", "dead_letters"} | MAIL | TALLY
     return found
 
 
+TALLY: Final = ALSO["calls"] - {"kind", "key", "name"}
 MAIL: Final = {"id", "body", "sent", "method", "due", "interval", "catch_up"}
 
 

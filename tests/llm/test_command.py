@@ -101,6 +101,26 @@ Finder = ThinkingAgent.define(
 Brief = ThinkingAgent.define("Brief", model="nobody:knows-it", instructions="Be brief.")
 
 
+def test_calls_are_counted_once_over_restarts(tmp_path: Path) -> None:
+    """What calls came to is the same in the list, with the agent, and where it is described."""
+    store = tmp_path / "store.db"
+    for run in ("a", "b", "b"):
+        with AgentSystem.open(store, agents=[Finder]) as system:
+            finder = system.agent(Finder, "one")
+            finder.call(Finder.think, "hello", run=run).get()
+            system.flush(DEADLINE)
+            ((name, tally),) = finder.describe().tallies.items()
+            told = system.agent(Finder, "two").describe()
+    assert (tally.calls, tally.failures, told.tallies) == (2, 0, {})
+    (row,) = records("runs", "stats", "Finder", "one", "--store", store)
+    assert [row] == records("show", "Finder", "one", "--store", store)[0]["calls"]
+    assert f"{row['op']}/{row['name']}" == name
+    assert (row["calls"], row["tokens_in"]) == (2, tally.tokens_in)
+    assert "calls of models and tools" in invoke("show", "Finder", "one", "--store", store).stdout
+    assert "2" in invoke("runs", "stats", "--store", store).stdout.split()
+    assert records("runs", "stats", "Another", "--store", store) == []
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [

@@ -429,6 +429,9 @@ def test_a_decision_ends_a_doubt(what: str, result: object, said: str, events: l
         desk.call(Desk.decide, "r", waiting.call, what, result).get()
         assert desk.call(Desk.think, "", run="r").get() == said
         assert events == EVENTS
+        system.flush(DEADLINE)
+        tally = desk.describe().tallies["tool/refund"]
+        assert (tally.calls, tally.failures, tally.doubts) == (1, 0, 1)
 
 
 def test_a_decision_may_end_the_run() -> None:

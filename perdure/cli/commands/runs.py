@@ -26,11 +26,17 @@ from ..terminal.screen import Screen, print_json
 from ..terminal.text import moment
 from ..terminal.values import short
 from .leased import leased
+from .tallies import list_tallies
 
 _ANSWERED: Final = frozenset({RunsAction.DONE, RunsAction.ANSWER})
 _OF_RUN, _OF_CALL = 3, 4
 """How many words name a run, and a call of one."""
-_WORDS: Final = {RunsAction.LIST: 0, RunsAction.SHOW: _OF_RUN, RunsAction.REPLAY: _OF_RUN}
+_WORDS: Final = {
+    RunsAction.LIST: 0,
+    RunsAction.SHOW: _OF_RUN,
+    RunsAction.REPLAY: _OF_RUN,
+    RunsAction.STATS: 2,
+}
 
 
 def handle(
@@ -44,6 +50,8 @@ def handle(
 ) -> ExitCode:
     """List runs, show one, go through one again, or decide about a call."""
     words = _WORDS.get(action, _OF_CALL)
+    if action is RunsAction.STATS and len(place) < _OF_RUN:
+        words = len(place)
     refuse_times(listing, "runs in a list", "by agent, their steps in order")
     if len(place) != words:
         needed = ["KIND", "KEY", "RUN", "CALL"][:words]
@@ -60,6 +68,9 @@ def handle(
         with closing(open_reader(store)) as reader:
             steps = _steps(reader, *place)
             show((row for row in steps if after is None or row[0] > after), listing, _STEPS)
+    elif action is RunsAction.STATS:
+        kind, key = [*place, None, None][:2]
+        list_tallies(store, kind, key, listing)
     elif action is RunsAction.REPLAY:
         from .run_replay import replay
 

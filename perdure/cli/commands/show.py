@@ -16,6 +16,7 @@ from ..terminal.text import count, moment
 from ..terminal.values import call, changes, parse, short
 from . import agents, journal
 from .census import dead_letters, everybody, newcomer
+from .tallies import calls_of, print_calls
 
 Picture: TypeAlias = dict[str, Any]
 """An agent as ``--json`` prints it."""
@@ -74,6 +75,7 @@ class _Painter:
             "fields": self._fields(stored),
             "logs": {name: self._log(name, n) for name, n in sorted(stored.log_lengths.items())},
             "maps": {name: self._map(name) for name in reader.map_fields(self._agent)},
+            "calls": list(calls_of(reader, stored.head)),
             "mail": {"count": len(mail), "first": [self._message(m) for m in mail[:items]]},
             "timers": [self._timer(timer) for timer in sorted(stored.timers, key=_due)],
             "dead_letters": sum((d.kind, d.key) == (kind, key) for d in dead_letters(reader)),
@@ -166,6 +168,7 @@ def _print(picture: Picture, screen: Screen) -> None:
         head.append(("dead letters", f"{picture['dead_letters']:,}, see `perdure dead-letters`"))
     print_pairs(screen, head)
     print_state(picture, screen)
+    print_calls(picture["calls"], screen)
     _print_mail(picture["mail"], screen)
     _print_timers(picture["timers"], screen)
     print_commits(picture["commits"], screen)

@@ -61,6 +61,7 @@ class RunsAction(enum.StrEnum):
 
     LIST = "list"
     SHOW = "show"
+    STATS = "stats"
     REPLAY = "replay"
     RETRY = "retry"
     DONE = "done"
