@@ -92,7 +92,8 @@ PAGES: Final = (
         (
             *("Hooks", "hook", "HookOptions", "OnFailure", "HookSet", "Declared"),
             *("hooked", "HookHost", "Spanned", "TraceContext", "HookStatistics", "Point"),
-            *("Continue", "Replace", "Cancel", "Retry", "Redirect", "Skip", "Fork", "Cache"),
+            *("Continue", "Replace", "Cancel", "Hold", "Retry", "Redirect", "Skip", "Fork"),
+            "Cache",
             *("Details", "MessageDetails", "OutcomeDetails", "ErrorDetails", "StateDetails"),
             *("SaveDetails", "LoadDetails", "LifecycleDetails", "CallDetails", "CallErrorDetails"),
             *("ScopeDetails", "SessionDetails", "ArtifactDetails"),

@@ -171,6 +171,8 @@ class CallDetails(Details, frozen=True):
     done: bool = False
     attempt: int = 1
     """Which attempt this is, from 1."""
+    agreed: bool = False
+    """Whether a person has agreed to it."""
 
     def replaced(self, data: object) -> Self:
         """Return the details with other arguments, or behind the call with another result."""

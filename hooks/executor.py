@@ -10,7 +10,7 @@ from ..persistence.names.scope import Principal
 from .acting import apart
 from .details import Details
 from .hook import Hook, HookNeeds, HookRun
-from .results import Cache, Fork, Replace, Result, Skip
+from .results import Cache, Fork, Hold, Replace, Result, Skip
 
 D = TypeVar("D")
 
@@ -22,7 +22,7 @@ class Decision(Generic[D]):
     details: D
     """As the last of them left it."""
     answer: Result | None = None
-    """Cancel, Retry, Redirect or Skip, where one of them answered that; later ones did not run."""
+    """Cancel, Hold, Retry, Redirect or Skip, where one answered that; later ones did not run."""
     by: Hook | None = None
     """Who answered that."""
     forks: tuple[Fork, ...] = ()
@@ -98,7 +98,8 @@ def _goes_on(decision: Decision[Any], hook: Hook, result: Result, around: HookNe
             return True
         result = Skip(found[0])
     decision.answers += ((hook, result),)
-    if isinstance(result, Replace | Fork):
+    agreed = isinstance(result, Hold) and decision.details.agreed
+    if agreed or isinstance(result, Replace | Fork):
         return True
     decision.answer, decision.by = result, hook
     return False

@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import partial
 from time import perf_counter
-from typing import Any, Final, NamedTuple, Protocol, TypeVar, cast
+from typing import Any, Final, NamedTuple, Protocol, Self, TypeVar, cast
 
 from ..persistence.errors import ConfigurationError, HookFailed, told
 from ..persistence.options import Options
@@ -122,6 +122,13 @@ class Declared:
     function: Callable[..., Any]
     options: HookOptions
     name: str
+
+    @classmethod
+    def at(
+        cls, point: Point[Any] | str, function: Callable[..., Any], name: str, **options: object
+    ) -> Self:
+        """Return one at a point or what is named so; ``options`` are those of HookOptions."""
+        return cls(point_of(point), function, options_of(options), name)
 
     def __post_init__(self) -> None:
         """Refuse what is no function, answers that the point does not take, deferring guards."""

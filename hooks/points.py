@@ -24,7 +24,7 @@ from .details import (
     SessionDetails,
     StateDetails,
 )
-from .results import Cache, Cancel, Continue, Fork, Redirect, Replace, Retry, Skip
+from .results import Cache, Cancel, Continue, Fork, Hold, Redirect, Replace, Retry, Skip
 
 D = TypeVar("D")
 
@@ -166,9 +166,9 @@ SHARED: Final[frozenset[Point[Any]]] = frozenset(
 UNDONE: Final = SHARED | {MESSAGE_AFTER, STATE_AFTER, SAVE_AFTER}
 """Points whose deferred hooks are not called for a turn that is undone: it came to nothing."""
 TOOL_CALL_BEFORE: Final = _point(
-    "tool_call.before", CallDetails, Replace, Cancel, Skip, Cache, programs=True,
+    "tool_call.before", CallDetails, Replace, Cancel, Hold, Skip, Cache, programs=True,
     about="Before a tool is called by ``hooks.call_tool``, each attempt. Replace gives other"
-    " arguments, by name.",
+    " arguments, by name; Hold has the run of an agent that thinks wait for approval.",
 )  # fmt: skip
 TOOL_CALL_AFTER: Final = _point(
     "tool_call.after", CallDetails, Replace, guards=False, programs=True,

@@ -51,6 +51,23 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """Have a person agree first, for the reason that is given.
+
+    The run of an agent that thinks waits for ``approve(run, call)``, however long; then it goes
+    on, and who holds the call again is not heeded. Elsewhere nobody can be asked, and the caller
+    gets CallHeld.
+    """
+
+    reason: str
+
+    def __post_init__(self) -> None:
+        """Refuse a reason that is no text."""
+        if not isinstance(self.reason, str):
+            raise ConfigurationError(f"{self}: give the reason as a text")
+
+
+@dataclass(frozen=True, slots=True)
 class Retry:
     """Undo it and do it again after ``delay`` seconds, up to ``attempts`` times in all."""
 
@@ -118,4 +135,4 @@ def _check_addressee(answer: object, to: object) -> None:
         raise ConfigurationError(f"{answer}: give an agent, as system.agent(Desk, 'emea')")
 
 
-Result: TypeAlias = Continue | Replace | Cancel | Retry | Redirect | Skip | Fork | Cache
+Result: TypeAlias = Continue | Replace | Cancel | Hold | Retry | Redirect | Skip | Fork | Cache

@@ -12,9 +12,10 @@ from typing import Any, Final, NoReturn, Protocol
 
 import msgspec
 
+from ..actors.system.calls import agreed
 from ..actors.talk.reference import AgentRef
 from ..hooks.points import MODELS, TOOLS
-from ..persistence.errors import HookCancelled, RunFailed
+from ..persistence.errors import CallHeld, HookCancelled, RunFailed
 from .failures import failure
 from .ledger import RunLedger, StepVerdict
 from .records import FAILED, MODEL, TOOL, Run, StepPlace, Usage
@@ -252,7 +253,12 @@ class Job:
         known = ToolCall(self.run, called.call, verdict.key, verdict.attempt, verdict.compensate)
         token = calling.set(known)
         try:
-            payload = await self._hooked(called, partial(self._tried, place, body))
+            payload = await self._hooked(called, partial(self._tried, place, body), verdict)
+        except CallHeld as error:
+            changed = error.given != called.args
+            shown = msgspec.to_builtins(error.given, enc_hook=str) if changed else called.shown
+            await self._ask(self.kind.step_held, place, shown, error.reason)
+            raise Suspended(error.reason) from error
         finally:
             calling.reset(token)
         # A tool that is a turn has taken it down itself, unless it was undone.
@@ -263,7 +269,9 @@ class Job:
             self._end(place, payload, started, Usage())
         return payload
 
-    async def _hooked(self, called: Called, body: Callable[[], Awaitable[Any]]) -> Any:  # noqa: ANN401 - JSON
+    async def _hooked(
+        self, called: Called, body: Callable[[], Awaitable[Any]], verdict: StepVerdict
+    ) -> Any:  # noqa: ANN401 - JSON
         """Call a tool with the hooks that listen; the model is told of what one has cancelled."""
         if not self._hooks.heard(TOOLS, self.ref.kind, self.ref.key):
             return await body()
@@ -277,8 +285,13 @@ class Job:
                 self.args = None
             return payload.get("result")
 
+        token = agreed.set(verdict.agreed)
         try:
-            result = await self._hooks.call_tool(called.name, call, **called.args)
+            made = self._hooks.call_tool(called.name, call, **called.args)
+        finally:
+            agreed.reset(token)
+        try:
+            result = await made
         except HookCancelled as error:
             return {"kind": "tool_failed", "message": str(error)}
         if not payload:

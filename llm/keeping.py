@@ -76,6 +76,12 @@ class RunKeeper(Agent[S], Generic[S]):
             more = Tally(1, failed, 0, seconds, used.tokens_in, used.tokens_out, used.cost)
             self._count(place, more)
 
+    def step_held(self, place: StepPlace, args: Any, reason: str) -> None:  # noqa: ANN401 - JSON
+        """Take down that a hook has stopped a call that was begun, until a person agrees."""
+        if self._is_running(place.run):
+            self._note("held", place, reason)
+            self._wait(self.state.runs[place.run], "approval", place, args, reason)
+
     def step_failed(self, place: StepPlace, error: str, seconds: float) -> None:
         """Take down that a call has raised."""
         if self._is_running(place.run):
@@ -165,6 +171,8 @@ class RunKeeper(Agent[S], Generic[S]):
         ledger = self._ledger(run.id)
         if ledger.attempts(TOOL, place.nth, place.call) == 0:
             held = self._first(run, place, args)
+        elif ledger.held(TOOL, place.nth, place.call):
+            held = self._decided(run, place)
         elif not ledger.failed(TOOL, place.nth, place.call):
             held = self._again(run, place, args)
         else:
@@ -172,8 +180,10 @@ class RunKeeper(Agent[S], Generic[S]):
         if held is not None:
             return held
         attempt = ledger.attempts(TOOL, place.nth, place.call) + 1
+        agreed = ledger.decision(place.call)[0] == "approve"
         self._note("begun", place, attempt=attempt)
-        return StepVerdict(attempt=attempt, key=key_of(self.kind, self.key, place))
+        key = key_of(self.kind, self.key, place)
+        return StepVerdict(attempt=attempt, key=key, agreed=agreed)
 
     def _first(self, run: Run, place: StepPlace, args: Any) -> StepVerdict | None:  # noqa: ANN401 - JSON
         """Say why a call may not begin that never has; None if it may."""
@@ -215,9 +225,11 @@ class RunKeeper(Agent[S], Generic[S]):
             return StepVerdict("done", result=f"[not done: {_NOT_DONE[what]}{more}]")
         return None
 
-    def _wait(self, run: Run, why: Why, place: StepPlace, args: Any) -> StepVerdict:  # noqa: ANN401 - JSON
+    def _wait(
+        self, run: Run, why: Why, place: StepPlace, args: Any, reason: str = "",  # noqa: ANN401 - JSON
+    ) -> StepVerdict:  # fmt: skip
         """Have a run wait for a decision; its work ends, and begins again behind that."""
-        waiting = RunWait(why, place.call, place.name, args, self.now())
+        waiting = RunWait(why, place.call, place.name, args, self.now(), reason)
         self._note("waits", place, why)
         self._put(msgspec.structs.replace(run, status="waiting", waiting=(*run.waiting, waiting)))
         self.on_wait(run.id, waiting)

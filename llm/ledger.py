@@ -22,6 +22,8 @@ class StepVerdict(msgspec.Struct, frozen=True):
     key: str = ""
     compensate: str = ""
     """What is called instead of the tool."""
+    agreed: bool = False
+    """Whether a person has agreed to it."""
     steers: tuple[str, ...] = ()
 
 
@@ -46,6 +48,8 @@ class RunLedger:
         self._decided: dict[str, tuple[str, Any]] = {}
         self._calls: dict[tuple[int, str], str] = {}
         """Tool calls that the model has made, by model call and id: their names."""
+        self._held: set[tuple[str, int, str]] = set()
+        """Calls that a hook has stopped behind their beginning, until a person agrees."""
         self._steers: list[str] = []
         self.answers = 0
         """Model calls that are done."""
@@ -64,26 +68,41 @@ class RunLedger:
             return
         place = (step.op, step.nth, step.call)
         if step.what == "begun":
-            self._begun[place] = step.attempt
-            self._ended.pop(place, None)
-            if self.decision(step.call)[0] == "retry":  # it is good for one attempt
-                del self._decided[step.call]
-            if step.op == MODEL:
-                self._given[step.nth] = step.body.get("steers", [])
-            self.spent = self.spent.plus(
-                Usage(models=1) if step.op == MODEL else Usage(tools=int(step.attempt == 1))
-            )
+            self._take_beginning(step, place)
         elif step.what in ("done", "failed", "closed"):
             self._ended[place] = step
             if step.what == "done" and step.op == MODEL:
                 self._take_response(step)
             elif step.what == "done" and isinstance(step.body, dict) and "spent" in step.body:
                 self.spent = self.spent.plus(msgspec.convert(step.body["spent"], Usage))
+        elif step.what == "held":
+            self._take_back(place)
         elif step.what == "decided":
             what, result = step.body
             self._decided[step.call] = (what, result)
         elif step.what == "steered":
             self._steers.append(step.body)
+
+    def _take_beginning(self, step: RunStep, place: tuple[str, int, str]) -> None:
+        self._begun[place] = step.attempt
+        self._held.discard(place)
+        self._ended.pop(place, None)
+        if self.decision(step.call)[0] == "retry":  # it is good for one attempt
+            del self._decided[step.call]
+        if step.op == MODEL:
+            self._given[step.nth] = step.body.get("steers", [])
+        self.spent = self.spent.plus(
+            Usage(models=1) if step.op == MODEL else Usage(tools=int(step.attempt == 1))
+        )
+
+    def _take_back(self, place: tuple[str, int, str]) -> None:
+        """Forget an attempt that a hook has stopped: nothing of it was done."""
+        earlier = self._begun.pop(place, 1) - 1
+        if earlier:
+            self._begun[place] = earlier
+        else:
+            self.spent = self.spent.plus(Usage(tools=-1))
+        self._held.add(place)
 
     def _take_response(self, step: RunStep) -> None:
         for part in step.body.get("parts", ()):
@@ -108,6 +127,10 @@ class RunLedger:
         """Tell whether its last attempt has raised, and so is not in doubt."""
         step = self._ended.get((op, nth, call))
         return step is not None and step.what == "failed"
+
+    def held(self, op: str, nth: int, call: str) -> bool:
+        """Tell whether a hook has stopped it since, so that its last attempt is not in doubt."""
+        return (op, nth, call) in self._held
 
     def decision(self, call: str) -> tuple[str, Any]:
         """Return what was decided about a call; nothing if nobody has."""

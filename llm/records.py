@@ -22,7 +22,7 @@ FAILED: Final = frozenset({"tool_failed", "model_retry", "validation_error"})
 """Kinds of stored results of tools that have failed, and of which the model is told."""
 ENDED: Final = frozenset({"done", "failed", "cancelled"})
 What = Literal[
-    "asked", "begun", "done", "failed", "waits", "decided", "steered", "closed", "ended",
+    "asked", "begun", "done", "failed", "held", "waits", "decided", "steered", "closed", "ended",
     "compacted",
 ]  # fmt: skip
 
@@ -133,6 +133,8 @@ class RunWait(msgspec.Struct, frozen=True, omit_defaults=True):
     name: str
     args: Any
     since: float
+    reason: str = ""
+    """Why a hook has it wait."""
 
 
 class Run(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -168,8 +170,8 @@ class RunEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     number: int
     """To go on behind it, ask with ``after=number``."""
     what: Literal[
-        "asked", "begun", "done", "failed", "waits", "decided", "steered", "closed", "ended",
-        "text", "end",
+        "asked", "begun", "done", "failed", "held", "waits", "decided", "steered", "closed",
+        "ended", "text", "end",
     ]  # fmt: skip
     """"text" is a piece of an answer under way, which is not stored; "end" is the last event."""
     op: Literal["", "model", "tool"] = ""

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from .hooks.history.retention import HistoryRetention
     from .hooks.hook import Declared, HookOptions, HookStatistics, OnFailure, hook
     from .hooks.points import Point
-    from .hooks.results import Cache, Cancel, Continue, Fork, Redirect, Replace, Retry, Skip
+    from .hooks.results import Cache, Cancel, Continue, Fork, Hold, Redirect, Replace, Retry, Skip
     from .hooks.sets import HookHost, HookSet, hooked
     from .hooks.shipped.auditing import Auditing
     from .hooks.shipped.breakpoint import Breakpoint
@@ -267,6 +267,7 @@ __all__ = [
     "Growth",
     "History",
     "HistoryRetention",
+    "Hold",
     "HookAnswer",
     "HookHistory",
     "HookHost",
@@ -524,6 +525,7 @@ _HOMES: Final = {
     "Growth": ".persistence.records.records",
     "History": ".shared.sessions.handle",
     "HistoryRetention": ".hooks.history.retention",
+    "Hold": ".hooks.results",
     "HookAnswer": ".hooks.history.recording",
     "HookHistory": ".actors.system.history",
     "HookHost": ".hooks.sets",

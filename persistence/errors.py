@@ -38,6 +38,7 @@
     │   └── SecretFound (ValueError)         a plain value looks like a secret
     ├── HookError
     │   ├── HookCancelled (RuntimeError)     a hook has kept something from being done
+    │   ├── CallHeld (RuntimeError)          a hook wants a person to agree to a call first
     │   ├── HookFailed (RuntimeError)        a hook that guards has failed, so it was not done
     │   └── UnknownHook (LookupError)        there is no hook of that name
     ├── ReplayError
@@ -78,7 +79,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -414,6 +415,20 @@ class HookCancelled(HookError, RuntimeError):
         super().__init__(f"cancelled by the hook {hook}: {reason}")
         self.hook = hook
         self.reason = reason
+
+
+class CallHeld(HookError, RuntimeError):
+    """Say that a hook wants a person to agree to a call first, and that nobody is asked here.
+
+    A run of an agent that thinks waits for that instead.
+    """
+
+    def __init__(self, hook: str, reason: str, args: Mapping[str, object]) -> None:
+        super().__init__(f"held by the hook {hook} until a person agrees: {reason}")
+        self.hook = hook
+        self.reason = reason
+        self.given = args
+        """The arguments as the hooks left them."""
 
 
 class HookFailed(HookError, RuntimeError):

@@ -12,7 +12,7 @@ from ...hooks.executor import Decision, run_chain
 from ...hooks.history.record import as_json
 from ...hooks.history.recording import ASKED, HookAnswer, Recorder
 from ...hooks.hook import HookNeeds, HookRun
-from ...hooks.results import Cancel, Fork, Redirect, Replace, Result, Retry, Skip
+from ...hooks.results import Cancel, Fork, Hold, Redirect, Replace, Result, Retry, Skip
 from ...persistence.errors import HookFailed
 from ..talk.messages import CallCodec
 from .hooks import Chain
@@ -67,7 +67,7 @@ def _written(calls: CallCodec, details: Any, result: Result) -> tuple[str, str]:
         return _replaced(calls, details, result.data)
     if isinstance(result, Redirect | Fork):
         return "", as_json((result.to.kind, result.to.key))
-    if isinstance(result, Cancel):
+    if isinstance(result, Cancel | Hold):
         return "", as_json(result.reason)
     if isinstance(result, Retry):
         return "", as_json((result.delay, result.attempts))

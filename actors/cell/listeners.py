@@ -12,8 +12,8 @@ from ...hooks.following import following
 from ...hooks.history.record import put_deferred, record_of
 from ...hooks.hook import HookRun
 from ...hooks.points import Point
-from ...hooks.results import Cancel
-from ...persistence.errors import HookCancelled, PerdureError
+from ...hooks.results import Cancel, Hold
+from ...persistence.errors import CallHeld, HookCancelled, PerdureError
 from ...persistence.records.records import Commit
 from ...persistence.secrets.masking import masked
 from ..pool.agenda import Errand
@@ -176,10 +176,14 @@ def keep_runs(home: Surroundings, runs: list[HookRun], led: Led = NOTHING) -> No
 
 
 def refuse(decision: Decision[Any] | None) -> None:
-    """Raise HookCancelled if one of the hooks answered Cancel."""
-    if decision is not None and isinstance(decision.answer, Cancel):
-        assert decision.by is not None
-        raise HookCancelled(decision.by.name, decision.answer.reason)
+    """Raise HookCancelled if one of the hooks answered Cancel; CallHeld if it was Hold."""
+    if decision is None or not isinstance(decision.answer, Cancel | Hold):
+        return
+    assert decision.by is not None
+    name, reason = decision.by.name, decision.answer.reason
+    if isinstance(decision.answer, Hold):
+        raise CallHeld(name, reason, decision.details.args)
+    raise HookCancelled(name, reason)
 
 
 def tell_of_turn(cell: AgentCell, turn: Turn) -> None:

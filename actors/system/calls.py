@@ -37,6 +37,8 @@ _running: Final[ContextVar[frozenset[tuple[Point[Any], str]]]] = ContextVar(
     "perdure_points_running", default=frozenset()
 )
 """The points whose hooks run in this context, with the names of what they run for."""
+agreed: Final[ContextVar[bool]] = ContextVar("perdure_agreed", default=False)
+"""Whether a person has agreed to the call that is begun here."""
 
 
 class ProgramPoints:
@@ -88,7 +90,7 @@ class ProgramPoints:
         turn = collecting_in(self._home)
         kind, key, _, _ = self._at_work(turn)
         correlation = led_to(self._home)[0] if turn is None else chain_of(self._home, turn)
-        first = CallDetails(kind, key, correlation, name, args, None, 0.0)
+        first = CallDetails(kind, key, correlation, name, args, None, 0.0, agreed=agreed.get())
         tape = None if turn is None or turn.notes is None else turn.notes.tape
         # Here, not where it is made: of several at once the order in which that is done varies.
         call = _Call(self, work, first, None if tape is None else tape.begin(name))

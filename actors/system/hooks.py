@@ -225,10 +225,10 @@ class Hooks:
     def call_tool(self, name: str, tool: Callable[..., Any], /, **args: object) -> Any:
         """Call ``tool(**args)`` with the hooks of tool calls around it; returns what it returns.
 
-        They may answer for it, change its arguments and its result, cancel it (HookCancelled), have
-        it called again; as ``run``, they are part of the turn in which this is called. Where
-        the tool is ``async def``, await this. In a turn it is a call outside as any other: made
-        again when the turn is handled again.
+        They may answer for it, change its arguments and its result, cancel it (HookCancelled), hold
+        it (CallHeld), have it called again; as ``run``, they are part of the turn in which this is
+        called. Where the tool is ``async def``, await this. In a turn it is a call outside as any
+        other: made again when the turn is handled again.
         """
         return self._points.call(TOOLS, name, tool, args)
 

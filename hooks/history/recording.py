@@ -49,7 +49,8 @@ class HookAnswer(msgspec.Struct, frozen=True, array_like=True):
     hook: str
     priority: int
     verb: str
-    """``replace``, ``skip``, ``cancel``, ``retry``, ``redirect``, ``fork``, or ``failed``."""
+    """``replace``, ``skip``, ``cancel``, ``hold``, ``retry``, ``redirect``, ``fork`` or
+    ``failed``."""
     value: str
     """The data, value, reason, agent (kind and key), delay and attempts, or text: JSON."""
     called: str = ""

@@ -88,6 +88,7 @@ def _result(runtime: Runtime, turn: RecordedTurn, answer: HookAnswer) -> Result 
         return results.Retry(*value)
     makes: dict[str, Any] = {
         "replace": results.Replace, "skip": results.Skip, "cancel": results.Cancel,
+        "hold": results.Hold,
         "redirect": results.Redirect, "fork": results.Fork, "failed": HookFailed,
     }  # fmt: skip
     made: Result | HookFailed = makes[answer.verb](value)

@@ -149,7 +149,9 @@ def _name(row: OpenRun) -> str:
 
 def _waits(row: OpenRun) -> str:
     return "; ".join(
-        f"{each.why}: {each.name} {short(each.args)} (call {each.call})" for each in row.waiting
+        f"{each.why}: {each.name} {short(each.args)} (call {each.call})"
+        + (f": {each.reason}" if each.reason else "")
+        for each in row.waiting
     )
 
 
