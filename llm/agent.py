@@ -176,12 +176,38 @@ class ThinkingAgent(RunKeeper[S], Generic[S]):
         events = [
             RunEvent(number, step.what, step.op, step.name, step.call, step.body)
             for number, step in enumerate(steps[start:], start + 1)
-            if step.run == run and step.what != "compacted"
+            if step.run == run and step.what not in ("compacted", "edited")
         ]
         if found.over:
             last = RunEvent(len(steps), "end", body=found.output, error=found.error)
             events.append(last)
         return events
+
+    def edit_transcript(self, step: int, text: str | None) -> None:
+        """Have a text stand for what a step says, for the runs to come; None takes that back.
+
+        The step itself stays as it is, and one is added that says which was edited. What was asked,
+        steered or summed up, and what a tool returned, is the text then; of an answer its calls of
+        tools stay. ConfigurationError while a run is at work, and for a step that the model is not
+        told of.
+
+        Args:
+            step: its place in the transcript, from 0, as ``perdure runs show`` has it.
+            text: what the model is told instead.
+        """
+        from .engine import engine_of  # noqa: PLC0415 - pydantic-ai is loaded by the first run
+
+        if self.state.current:
+            message = f"{self}: run {self.state.current} is at work; edit when it has ended"
+            raise ConfigurationError(message)
+        if text is not None and not text.strip():
+            raise ConfigurationError(f"{self}: say what stands for step {step}: '[removed]', say")
+        steps = list(self.state.transcript)
+        run = steps[step].run if 0 <= step < len(steps) else ""
+        edited = RunStep("edited", run, self.now(), body={"step": step, "text": text})
+        if text is not None and not engine_of(type(self)).tells_edit([*steps, edited], step):
+            raise ConfigurationError(f"{self}: the model is told nothing of a step {step} any more")
+        self._add(edited)
 
     def compact(
         self, keep: int = 20, *, tokens: int | None = None, summary: str | None = None

@@ -263,10 +263,12 @@ class Engine:
         """Return what was said before a run."""
         known = vars(agent).get("_messages")
         upto, transcript = known or (0, Transcript())
-        if upto > run.start:
-            upto, transcript = 0, Transcript()
-        for step in agent.state.transcript[upto : run.start]:
-            transcript.take(step)
+        more = agent.state.transcript[upto : run.start]
+        if upto > run.start or any(step.what == "edited" for step in more):
+            transcript = Transcript.of(agent.state.transcript[: run.start])
+        else:
+            for step in more:
+                transcript.take(step)
         vars(agent)["_messages"] = (run.start, transcript)
         return transcript.finished()
 
@@ -287,6 +289,12 @@ class Engine:
             ):
                 kept = count
         return kept
+
+    def tells_edit(self, transcript: Sequence[RunStep], place: int) -> bool:
+        """Tell whether what stands for a step of a transcript is told to the model."""
+        made = Transcript.of(transcript)
+        made.finished()
+        return made.tells_edit(place)
 
     async def priced(self, body: Callable[[], Awaitable[Any]]) -> Any:  # noqa: ANN401 - JSON
         """Return an answer as it is stored, with what it has cost."""

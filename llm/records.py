@@ -23,7 +23,7 @@ FAILED: Final = frozenset({"tool_failed", "model_retry", "validation_error"})
 ENDED: Final = frozenset({"done", "failed", "cancelled"})
 What = Literal[
     "asked", "begun", "done", "failed", "held", "waits", "decided", "steered", "closed", "ended",
-    "compacted",
+    "compacted", "edited",
 ]  # fmt: skip
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final, Self
 
 from pydantic import TypeAdapter
@@ -11,6 +12,8 @@ from pydantic_ai.messages import (
     ModelRequest,
     ModelRequestPart,
     ModelResponse,
+    TextPart,
+    ToolCallPart,
     ToolReturnPart,
     UserPromptPart,
 )
@@ -73,44 +76,75 @@ def result_in(payload: Any) -> Any:  # noqa: ANN401 - JSON
     return payload.get("result") if isinstance(payload, dict) else payload
 
 
+def edits_in(steps: Iterable[RunStep]) -> dict[int, str]:
+    """Return what stands for steps that were edited, by their places in the transcript."""
+    found: dict[int, str] = {}
+    for step in steps:
+        if step.what == "edited":
+            place, text = step.body["step"], step.body["text"]
+            found.pop(place, None)
+            if text is not None:
+                found[place] = text
+    return found
+
+
 class Transcript:
     """Messages made of steps, one after the other; never a call without its result."""
 
-    def __init__(self) -> None:
-        """Begin with nothing."""
+    def __init__(self, edits: Mapping[int, str] | None = None) -> None:
+        """Begin with nothing; ``edits`` has what stands for steps, by their places."""
         self.messages: list[ModelMessage] = []
+        self._edits = edits or {}
+        self._place = -1
+        self._edited_in: dict[int, ModelMessage] = {}
+        """Which message has what stands for a step."""
+        self._said: dict[str, list[int]] = {}
+        """Where a run was asked, and what was said to it since, by run."""
+        self._given: dict[int, list[str]] = {}
+        """What each model call of the run was given of that behind its request."""
         self._run = ""
-        self._prompt: str | None = None
         self._nth = 0
         self._request: list[Any] = []
         self._results: dict[str, Any] = {}
         self._closed: dict[str, str] = {}
+        self._changed: dict[str, int] = {}
+        """Calls whose results were edited, and the places of these."""
 
     @classmethod
     def of(cls, steps: Iterable[RunStep]) -> Self:
-        """Return that of some steps."""
-        made = cls()
-        for step in steps:
+        """Return that of the steps from the first on."""
+        known = list(steps)
+        made = cls(edits_in(known))
+        for step in known:
             made.take(step)
         return made
 
+    def tells_edit(self, place: int) -> bool:
+        """Tell whether what stands for a step is among the messages."""
+        return any(self._edited_in.get(place) is message for message in self.messages)
+
     def take(self, step: RunStep) -> None:
         """Go on by one step."""
-        if step.what == "compacted":
+        self._place += 1
+        if step.what in ("asked", "steered"):
+            self._said.setdefault(step.run, []).append(self._place)
+        elif step.what == "compacted":
             self._compact(step)
         elif step.what == "begun" and step.op == MODEL:
             if step.run != self._run:
                 self._switch(step.run)
             self._request = step.body["request"]
-            self._steers = step.body.get("steers", [])
+            self._nth, self._given[step.nth] = step.nth, step.body.get("steers", [])
         elif step.what == "done" and step.op == MODEL:
             self._answered(step)
         elif step.what == "done" and step.op == TOOL:
-            self._results[step.call] = result_in(step.body)
+            self._results[step.call] = self._edits.get(self._place, result_in(step.body))
+            if self._place in self._edits:
+                self._changed[step.call] = self._place
         elif step.what == "closed":
             self._closed[step.call] = step.body
         elif step.what == "ended":
-            self.messages.append(ModelRequest(parts=parts_of(step.body["request"], self._results)))
+            self._tell(parts_of(step.body["request"], self._results))
 
     def finished(self) -> list[ModelMessage]:
         """Return the messages, calls that have no result closed by a marker."""
@@ -120,12 +154,42 @@ class Transcript:
     def _switch(self, run: str) -> None:
         self._close()
         self._run, self._results, self._closed = run, {}, {}
+        self._given, self._changed = {}, {}
 
     def _answered(self, step: RunStep) -> None:
-        parts = parts_of(self._request, self._results)
-        parts += [UserPromptPart(text) for text in self._steers]
-        self.messages.append(ModelRequest(parts=parts))
-        self.messages.append(_RESPONSE.validate_python(step.body))
+        said = [UserPromptPart(text) for text in self._given[self._nth]]
+        parts = [*parts_of(self._request, self._results), *said]
+        self._tell(parts, self._say_instead(parts, len(said)))
+        response = _RESPONSE.validate_python(step.body)
+        if self._place in self._edits:
+            calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
+            response.parts = [TextPart(self._edits[self._place]), *calls]
+            self._edited_in[self._place] = response
+        self.messages.append(response)
+
+    def _say_instead(self, parts: list[Any], steers: int) -> list[int]:
+        """Put what stands for what was asked, and said since, into a request; return the places."""
+        said, last = self._said.get(self._run, []), len(parts) - steers
+        before = 1 + sum(len(texts) for nth, texts in self._given.items() if nth < self._nth)
+        there = dict(enumerate(said[before : before + steers], last))
+        if self._nth == 1:
+            asked = (n for n, part in enumerate(parts[:last]) if isinstance(part, UserPromptPart))
+            there |= dict(zip(asked, said[:1], strict=False))
+        edited = {number: place for number, place in there.items() if place in self._edits}
+        for number, place in edited.items():
+            parts[number] = replace(parts[number], content=self._edits[place])
+        return list(edited.values())
+
+    def _tell(self, parts: list[Any], places: Iterable[int] = ()) -> None:
+        """Go on by a request, in which results of tools may stand that were edited."""
+        message, found = ModelRequest(parts=parts), list(places)
+        for part in parts:
+            place = self._changed.get(getattr(part, "tool_call_id", None) or "")
+            if place is not None:
+                part.content = self._edits[place]
+                found.append(place)
+        self._edited_in.update(dict.fromkeys(found, message))
+        self.messages.append(message)
 
     def _close(self) -> None:
         """Give each call of the last answer that has no result one: what is known, or a marker."""
@@ -143,12 +207,14 @@ class Transcript:
                     call.tool_call_id,
                 )
             )
-        self.messages.append(ModelRequest(parts=parts))
+        self._tell(parts)
 
     def _compact(self, step: RunStep) -> None:
         self._close()
         kept, own = step.body["kept"], step.body.get("own", 0)
         before = self.messages[: len(self.messages) - own]
         tail = before[len(before) - kept :]
-        told = ModelRequest(parts=[UserPromptPart(step.body["summary"])])
+        summary = self._edits.get(self._place, step.body["summary"])
+        told = ModelRequest(parts=[UserPromptPart(summary)])
+        self._edited_in[self._place] = told
         self.messages = [told, *tail]

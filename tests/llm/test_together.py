@@ -7,7 +7,14 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
-from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, UserPromptPart
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelRequest,
+    ModelResponse,
+    TextPart,
+    ToolCallPart,
+    UserPromptPart,
+)
 from pydantic_ai.models.function import AgentInfo, DeltaToolCalls, FunctionModel
 
 from perdure import Agent, AgentRef, AgentSystem, CallDetails, Cancel, Replace, Skip, State
@@ -300,6 +307,54 @@ def test_a_conversation_is_compacted_and_kept() -> None:
         assert len(told) == 1 + 2
         assert finder.call(Finder.think, "more").get() == "more!"
         assert faults(Transcript.of(steps_of(system, Finder, "one")).finished()) == []
+
+
+def heard(messages: list[ModelMessage], _info: AgentInfo) -> ModelResponse:
+    """Say what was said before, or look something up."""
+    said = [
+        str(part.content)
+        for message in messages
+        for part in message.parts
+        if hasattr(part, "content")
+    ]
+    if said[-1].startswith("look up"):
+        return ModelResponse(parts=[ToolCallPart("look_up", {"what": "it"}, "c1")])
+    return ModelResponse(parts=[TextPart(" / ".join(said))])
+
+
+def test_a_transcript_is_edited_and_what_was_said_is_kept() -> None:
+    """What stands for a step is told from the next run on, over restarts; the step stays."""
+    store, hearing = (
+        MemoryStore(),
+        ThinkingAgent.define("Hearing", model=FunctionModel(heard), tools=[look_up]),
+    )
+    with AgentSystem.open(store, agents=[hearing]) as system:
+        agent = system.agent(hearing, "one")
+        agent.call(hearing.think, "look up it", run="r").get()
+        before = steps_of(system, hearing, "one")
+        places = {(step.what, step.op): place for place, step in enumerate(before)}
+        for what, text in (
+            (("asked", ""), "ASKED"),
+            (("done", "tool"), "FOUND"),
+            (("done", "model"), "SAID"),
+        ):
+            agent.call(hearing.edit_transcript, places[what], text).get()
+        said = agent.call(hearing.think, "so?", run="s").get()
+        assert said == "ASKED / FOUND / SAID / so?"
+        assert steps_of(system, hearing, "one")[: len(before)] == before
+    with AgentSystem.open(store, agents=[hearing]) as system:
+        agent = system.agent(hearing, "one")
+        agent.call(hearing.edit_transcript, places["asked", ""], None).get()
+        said = agent.call(hearing.think, "and?").get()
+        assert said.startswith("look up it / FOUND / SAID / so?")
+        assert asyncio.run(replay_run(agent, "s")).same
+        for step, text, why in (
+            (1, "x", "nothing of a step 1"),
+            (99, "x", "step 99"),
+            (0, " ", "say what"),
+        ):
+            with pytest.raises(ConfigurationError, match=why):
+                agent.call(hearing.edit_transcript, step, text).get()
 
 
 def test_a_run_is_gone_through_again_without_a_provider() -> None:

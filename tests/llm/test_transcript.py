@@ -73,6 +73,35 @@ def test_every_beginning_of_every_transcript_is_valid(
     runs: list[tuple[list[list[str]], bool]], keep: int
 ) -> None:
     """Cut off anywhere, no call is without its result, and no result without its call."""
+    steps = transcript_of(runs, keep)
+    for length in range(len(steps) + 1):
+        assert faults(Transcript.of(steps[:length]).finished()) == []
+
+
+@settings(max_examples=40)
+@given(runs=RUNS, keep=st.integers(0, 3), places=st.lists(st.integers(0, 40), max_size=4))
+def test_an_edit_is_told_and_changes_nothing_else(
+    runs: list[tuple[list[list[str]], bool]], keep: int, places: list[int]
+) -> None:
+    """Whatever is edited, the messages are valid and as many, and say it if they say they do."""
+    steps = transcript_of(runs, keep)
+    before = Transcript.of(steps).finished()
+    told: dict[int, str] = {}
+    for number, place in enumerate(places):
+        told[place] = f"<edit {number}>"
+        steps.append(RunStep("edited", "", 0.0, body={"step": place, "text": told[place]}))
+        made = Transcript.of(steps)
+        after = made.finished()
+        assert faults(after) == []
+        assert list(map(type, after)) == list(map(type, before))
+        for each, text in told.items():
+            assert made.tells_edit(each) == (text in str(after))
+    steps += [RunStep("edited", "", 0.0, body={"step": place, "text": None}) for place in places]
+    assert "<edit" not in str(Transcript.of(steps).finished())
+
+
+def transcript_of(runs: list[tuple[list[list[str]], bool]], keep: int) -> list[RunStep]:
+    """Return the steps of runs, some of which were summed up behind their end."""
     steps: list[RunStep] = []
     for number, (answers, compacted) in enumerate(runs):
         steps += steps_of(f"r{number}", answers)
@@ -83,8 +112,7 @@ def test_every_beginning_of_every_transcript_is_valid(
                 kept -= 1
             body = {"summary": "before", "kept": kept}
             steps.append(RunStep("compacted", "", 0.0, body=body))
-    for length in range(len(steps) + 1):
-        assert faults(Transcript.of(steps[:length]).finished()) == []
+    return steps
 
 
 def is_prompt(message: ModelRequest | ModelResponse) -> bool:
