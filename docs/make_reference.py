@@ -113,7 +113,8 @@ PAGES: Final = (
         (
             *("ThinkingAgent", "ThinkingState", "tool", "tool_call", "ToolCall", "agent_tool"),
             *("ask_person", "Budget", "Usage", "Tally"),
-            *("Run", "RunStep", "RunWait", "RunEvent", "Runs", "OpenRun"),
+            *("Run", "RunStep", "RunWait", "RunEvent", "RunRetention"),
+            *("Runs", "OpenRun"),
             *("replay_run", "RunReplay", "PromptDifference"),
         ),
         ("guides/thinking.md", "guides/tools.md", "guides/people.md"),

@@ -14,10 +14,11 @@ import msgspec
 from ..actors.agent.agent import OWN_NAMES
 from ..lifecycle.backoff import Backoff
 from ..persistence.errors import ConfigurationError, UnknownRun
+from ..persistence.options import Options, by_class
 from .job import Job
 from .keeping import RunKeeper
 from .open_runs import DECISIONS
-from .records import TOOL, Budget, Run, RunEvent, RunStep, ThinkingState
+from .records import TOOL, Budget, Run, RunEvent, RunRetention, RunStep, ThinkingState
 from .tools import tools_of
 
 S = TypeVar("S", bound=ThinkingState)
@@ -59,7 +60,7 @@ class ThinkingAgent(RunKeeper[S], Generic[S]):
     script_methods: ClassVar[Collection[str]] = ("think", "run_status", "steer", "cancel_run")
     """What scripts may call: no tools, and no decisions on them."""
     attempts: ClassVar[int] = 4
-    """How often a model is called that its provider fails to answer for."""
+    """How often a model is called that its provider fails to answer for, restarts included."""
     backoff: ClassVar[Backoff] = Backoff(1.0, 3.0, 60.0)
     """How long to wait between them."""
 
@@ -73,6 +74,8 @@ class ThinkingAgent(RunKeeper[S], Generic[S]):
             name = f"{cls.__name__}.{taken[0]}"
             message = f"{name} would replace ThinkingAgent.{taken[0]}; give it another name"
             raise ConfigurationError(message)
+        options = Options(cls, by_class(cls.__name__))
+        options.kind("run_retention", RunRetention, "RunRetention(runs=1000)")
         tools_of(cls, cls.tools)
         own = cls.__dict__.get("on_start")
         if own is not None:
@@ -105,7 +108,7 @@ class ThinkingAgent(RunKeeper[S], Generic[S]):
         return msgspec.structs.replace(found, spent=self._ledger(found.id).spent)
 
     def list_runs(self) -> list[Run]:
-        """Return all runs, the oldest first."""
+        """Return all runs that are kept, the oldest first: see ``run_retention``."""
         return sorted(self.state.runs.values(), key=lambda run: run.first)
 
     def cancel_run(self, run: str = "", reason: str = "") -> bool:
@@ -276,9 +279,12 @@ class ThinkingAgent(RunKeeper[S], Generic[S]):
     def _ask_for(self, run: str, prompt: str, budget: Budget, *, keeps: int | None = None) -> None:
         """Take a new run down; its answer is that of the turn under way."""
         first = len(self.state.transcript)
-        self._put(Run(run, "queued", self.now(), first, keeps=keeps, budget=budget))
+        made = Run(run, "queued", self.now(), first, keeps=keeps, budget=budget)
+        self._put(made)
         self._add(RunStep("asked", run, self.now(), body=prompt))
-        if not self.state.current:
+        if self.state.current:
+            self._queue(made)
+        else:
             self._begin_run(run)
         self._home.answer_later(run)
 

@@ -34,7 +34,7 @@ class Stopped(Exception):
 
 
 class Over(Exception):
-    """Say that a run has used up a budget."""
+    """Say that a run may not go on: a budget is used up, or all attempts are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +172,9 @@ class Job:
         body: Callable[[], Awaitable[Any]],
         passes: Callable[[Exception], bool],
     ) -> Any:  # noqa: ANN401 - JSON
-        place, failures = self._place(MODEL, "", name), 0
+        place, failures = self._place(MODEL, "", name), self._ledger.failures(MODEL, self.nth, "")
+        if failures >= self.kind.attempts:  # it was given up where the process ended
+            raise Over(f"its model has failed {failures} times")
         while True:
             started = time.perf_counter()
             try:

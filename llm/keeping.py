@@ -18,6 +18,7 @@ from .records import (
     TOOL,
     Budget,
     Run,
+    RunRetention,
     RunStatus,
     RunStep,
     RunWait,
@@ -47,6 +48,8 @@ class RunKeeper(Agent[S], Generic[S]):
     """Functions that the model may call, besides methods marked with ``tool``."""
     budget: ClassVar[Budget] = Budget()
     """What a run may use, unless it is given its own."""
+    run_retention: ClassVar[RunRetention] = RunRetention()
+    """Which runs that have ended are kept."""
 
     def needs_approval(self, tool: str, args: dict[str, Any]) -> bool:  # noqa: ARG002 - for classes that look at them
         """Tell whether a person has to agree to a call; by default as its tool was declared."""
@@ -249,6 +252,7 @@ class RunKeeper(Agent[S], Generic[S]):
             if found.budget.seconds is not None:
                 self.after(found.budget.seconds, "run_overdue", run, name=f"run {run}")
         self.state.current = run
+        self._unqueue(found)
         self._put(msgspec.structs.replace(found, status="running"))
         self._home.begin_beside(run, self._work(run))
 
@@ -269,11 +273,52 @@ class RunKeeper(Agent[S], Generic[S]):
         runs_of(self.system).tell(self.kind, self.key, run)
         failed = RunFailed(f"{self}: run {run} {status}: {error}") if error else None
         self._home.answer(run, None if failed else self._restored(output), failed)
+        self._unqueue(found)
+        self._retire(run)
         if self.state.current == run:
             self.state.current = ""
-            queued = [each for each in self.state.runs.values() if each.status == "queued"]
-            if queued:
-                self._begin_run(min(queued, key=lambda each: each.first).id)
+            if self.state.queued:
+                self._begin_run(next(iter(self.state.queue.values())))
+
+    def _queue(self, run: Run) -> None:
+        """Have a run wait until those before it have ended."""
+        if run.first not in self.state.queue:
+            self.state.queue[run.first] = run.id
+            self.state.queued += 1
+
+    def _unqueue(self, run: Run) -> None:
+        if self.state.queued and self.state.queue.pop(run.first, None) is not None:
+            self.state.queued -= 1
+
+    def _retire(self, run: str) -> None:
+        """Take down that a run has ended, and let those go that are not kept any more."""
+        state = self.state
+        if state.ends:
+            state.ends += 1
+            state.ended[state.ends] = run
+        else:
+            self._adopt_runs()
+        while self._goes(oldest := state.ends - len(state.ended) + 1):
+            del state.runs[state.ended.pop(oldest)]
+
+    def _goes(self, oldest: int) -> bool:
+        most, seconds = self.run_retention.runs, self.run_retention.seconds
+        if most is not None and len(self.state.ended) > most:
+            return True
+        if seconds is None:
+            return False
+        return self._run(self.state.ended[oldest]).ended < self.now() - seconds
+
+    def _adopt_runs(self) -> None:
+        """Put the runs in order that have ended or wait: an earlier release has left none."""
+        state, runs = self.state, list(self.state.runs.values())
+        ended = sorted((each for each in runs if each.over), key=lambda each: each.ended)
+        for each in ended:
+            state.ends += 1
+            state.ended[state.ends] = each.id
+        for each in runs:
+            if each.status == "queued":
+                self._queue(each)
 
     def _answer_of(self, run: Run) -> Any:  # noqa: ANN401 - as ``output`` says
         """Answer with a run: now if it has ended, else when it does."""

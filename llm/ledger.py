@@ -45,6 +45,7 @@ class RunLedger:
         """Tokens of the latest answer and what it was made from."""
         self._begun: dict[tuple[str, int, str], int] = {}
         self._ended: dict[tuple[str, int, str], RunStep] = {}
+        self._failures: dict[tuple[str, int, str], int] = {}
         self._decided: dict[str, tuple[str, Any]] = {}
         self._calls: dict[tuple[int, str], str] = {}
         """Tool calls that the model has made, by model call and id: their names."""
@@ -71,6 +72,7 @@ class RunLedger:
             self._take_beginning(step, place)
         elif step.what in ("done", "failed", "closed"):
             self._ended[place] = step
+            self._failures[place] = self._failures.get(place, 0) + (step.what == "failed")
             if step.what == "done" and step.op == MODEL:
                 self._take_response(step)
             elif step.what == "done" and isinstance(step.body, dict) and "spent" in step.body:
@@ -127,6 +129,10 @@ class RunLedger:
         """Tell whether its last attempt has raised, and so is not in doubt."""
         step = self._ended.get((op, nth, call))
         return step is not None and step.what == "failed"
+
+    def failures(self, op: str, nth: int, call: str) -> int:
+        """Return how many of its attempts have raised."""
+        return self._failures.get((op, nth, call), 0)
 
     def held(self, op: str, nth: int, call: str) -> bool:
         """Tell whether a hook has stopped it since, so that its last attempt is not in doubt."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import msgspec
 
+from ..persistence.options import Options
 from ..persistence.state.log import Log
 from ..persistence.state.map import Map
 from ..persistence.state.state import State
@@ -164,6 +166,27 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.status in ENDED
 
 
+@dataclass(frozen=True, slots=True)
+class RunRetention:
+    """Keep the last runs of an agent that have ended: ``runs``, none older than ``seconds``.
+
+    ``None`` is no limit. A run goes when another ends; its steps stay in the transcript, its answer
+    in the store's history as far as that is kept. Who asks by the name of one that is gone has it
+    made anew.
+    """
+
+    runs: int | None = 1000
+    """From 10: those who asked look at the run once more when they have its answer."""
+    seconds: float | None = None
+    """Since its end."""
+
+    def __post_init__(self) -> None:
+        """Refuse limits that make no sense."""
+        options = Options(self)
+        options.whole("runs", least=10, none="no limit")
+        options.seconds("seconds", none="no limit")
+
+
 class RunEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a reader of a run is told."""
 
@@ -207,3 +230,11 @@ class ThinkingState(State):
     """By "model" or "tool", a slash and the name."""
     current: str = ""
     """The run at work or waiting for somebody."""
+    queue: Map[int, str] = Map.field()
+    """Runs that have not begun, by where they begin in the transcript."""
+    queued: int = 0
+    """How many these are."""
+    ended: Map[int, str] = Map.field()
+    """The runs that have ended and are kept, in order, by how many had ended by then."""
+    ends: int = 0
+    """How many have ended, those that are gone included."""

@@ -153,6 +153,7 @@ class Transcript:
 
     def _switch(self, run: str) -> None:
         self._close()
+        self._said.pop(self._run, None)
         self._run, self._results, self._closed = run, {}, {}
         self._given, self._changed = {}, {}
 

@@ -86,7 +86,17 @@ if TYPE_CHECKING:
     from .llm.agent import ThinkingAgent
     from .llm.open_runs import OpenRun
     from .llm.playback import PromptDifference, RunReplay, replay_run
-    from .llm.records import Budget, Run, RunEvent, RunStep, RunWait, Tally, ThinkingState, Usage
+    from .llm.records import (
+        Budget,
+        Run,
+        RunEvent,
+        RunRetention,
+        RunStep,
+        RunWait,
+        Tally,
+        ThinkingState,
+        Usage,
+    )
     from .llm.runs import Runs
     from .llm.tools import ToolCall, agent_tool, ask_person, tool, tool_call
     from .persistence import errors
@@ -351,6 +361,7 @@ __all__ = [
     "Run",
     "RunEvent",
     "RunReplay",
+    "RunRetention",
     "RunSelection",
     "RunStep",
     "RunWait",
@@ -609,6 +620,7 @@ _HOMES: Final = {
     "Run": ".llm.records",
     "RunEvent": ".llm.records",
     "RunReplay": ".llm.playback",
+    "RunRetention": ".llm.records",
     "RunSelection": ".hooks.history.history",
     "RunStep": ".llm.records",
     "RunWait": ".llm.records",
