@@ -86,7 +86,7 @@ class ThinkingAgent(RunKeeper[S], Generic[S]):
 
         With the name of a ``run`` that is there already its answer is returned, and nothing is
         asked again. One run is at work at a time, the next ones wait. RunFailed says why there is
-        no answer.
+        no answer; Deadlock refuses a tool of the run at work, which would wait for itself.
         """
         known = self.state.runs.get(run) if run else None
         if known is not None:
@@ -179,7 +179,7 @@ class ThinkingAgent(RunKeeper[S], Generic[S]):
         events = [
             RunEvent(number, step.what, step.op, step.name, step.call, step.body)
             for number, step in enumerate(steps[start:], start + 1)
-            if step.run == run and step.what not in ("compacted", "edited")
+            if step.run == run and step.what != "compacted"
         ]
         if found.over:
             last = RunEvent(len(steps), "end", body=found.output, error=found.error)
@@ -278,6 +278,7 @@ class ThinkingAgent(RunKeeper[S], Generic[S]):
 
     def _ask_for(self, run: str, prompt: str, budget: Budget, *, keeps: int | None = None) -> None:
         """Take a new run down; its answer is that of the turn under way."""
+        self._refuse_itself(run)
         first = len(self.state.transcript)
         made = Run(run, "queued", self.now(), first, keeps=keeps, budget=budget)
         self._put(made)

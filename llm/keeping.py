@@ -9,7 +9,7 @@ import msgspec
 
 from ..actors.agent.agent import Agent
 from ..lifecycle.durability import Durability
-from ..persistence.errors import RunFailed, UnknownRun
+from ..persistence.errors import Deadlock, RunFailed, UnknownRun
 from ..persistence.store.store import StoreReader
 from .ledger import RunLedger, StepVerdict, key_of
 from .records import (
@@ -323,11 +323,25 @@ class RunKeeper(Agent[S], Generic[S]):
     def _answer_of(self, run: Run) -> Any:  # noqa: ANN401 - as ``output`` says
         """Answer with a run: now if it has ended, else when it does."""
         if not run.over:
+            self._refuse_itself(run.id)
             self._home.answer_later(run.id)
             return None
         if run.error:
             raise RunFailed(f"{self}: run {run.id} {run.status}: {run.error}")
         return self._restored(run.output)
+
+    def _refuse_itself(self, run: str) -> None:
+        """Raise Deadlock if the run at work waits, over whatever chain, for an answer of ``run``.
+
+        One run is at work at a time, so that would wait for the end of its own asker.
+        """
+        current = self.state.current
+        if current and self._home.asked_by_work(current):
+            message = (
+                f"{self}: run {current} waits in a tool for run {run}, which would begin behind it;"
+                " use cast(), or ask an agent of another key"
+            )
+            raise Deadlock(message)
 
     def _restored(self, output: Any) -> Any:  # noqa: ANN401 - as ``output`` says
         """Return a stored answer as the model's was."""

@@ -194,7 +194,7 @@ class RunEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     """To go on behind it, ask with ``after=number``."""
     what: Literal[
         "asked", "begun", "done", "failed", "held", "waits", "decided", "steered", "closed",
-        "ended", "text", "end",
+        "ended", "edited", "text", "end",
     ]  # fmt: skip
     """"text" is a piece of an answer under way, which is not stored; "end" is the last event."""
     op: Literal["", "model", "tool"] = ""

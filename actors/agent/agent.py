@@ -95,6 +95,10 @@ class Home(Protocol):
         """Return a name for what is asked of a mind: the same when the message comes again."""
         ...
 
+    def asked_by_work(self, name: str) -> bool:
+        """Tell whether a piece of the agent's work waits for the answer of the current turn."""
+        ...
+
     def answer_later(self, name: str) -> None:
         """Have the asker of the current turn answered with a piece of work."""
         ...

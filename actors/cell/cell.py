@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from typing import Any, Final, Protocol
 
 from blinker import Signal
@@ -35,8 +35,10 @@ from ...shared.scopes.state import ScopedState
 from ..agent.blueprint import Blueprint
 from ..pool.agenda import Agenda, Errand
 from ..pool.dispatcher import Dispatcher
+from ..pool.future import Future
 from ..pool.loop import HandlerLoop
 from ..pool.mailbox import Mailbox, MailHold
+from ..talk.beside import WorkPlace
 from ..talk.control import Control, Verb
 from ..talk.turn import Letter, Turn, outside_turns
 from .activation import Activation
@@ -104,6 +106,10 @@ class WorkBeside(Protocol):
 
     def pause(self, cell: AgentCell, name: str, seconds: float, what: str) -> Awaitable[None]:
         """Wait in a piece of work on the system's clock; ``what`` tells people what comes then."""
+        ...
+
+    def askers(self, future: Future[Any] | None) -> Container[WorkPlace]:
+        """Return the work that waits, over whatever chain, for the answer to an ask."""
         ...
 
     def follow(self, cell: AgentCell, turn: Turn, sequence: int) -> None:

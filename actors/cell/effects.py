@@ -83,6 +83,12 @@ class CellHome:
         letter = numbered(cell.home, turn.letter).id
         return f"{cell.kind}/{cell.key}/{letter}/{number}"
 
+    def asked_by_work(self, name: str) -> bool:
+        """Tell whether a piece of the agent's work waits for the answer of the turn under way."""
+        cell = self._cell
+        askers = cell.home.beside.askers(self._turn().letter.reply_to)
+        return (cell.kind, cell.key, name) in askers
+
     def answer_later(self, name: str) -> None:
         """Have the asker of the turn under way answered with a piece of work."""
         self._turn().wants().later = name

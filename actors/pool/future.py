@@ -70,6 +70,8 @@ class Future(pykka.Future[T], Generic[T]):
     """The cell that will answer, for its helper."""
     asker: Asker | None = None
     """The turn that asked, for its helper; None for an asker outside."""
+    work: tuple[str, str, str] | None = None
+    """The work beside the turns of an agent that asked: whose, and its name."""
     settled: bool = False
     """The answer is there, given or held back."""
     path: tuple[str, ...] = ()

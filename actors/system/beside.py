@@ -15,13 +15,10 @@ from ...persistence.store.committer import Committer
 from ..cell.cell import AgentCell, Surroundings
 from ..cell.settlement import hold_back
 from ..pool.future import Future
-from ..talk.beside import Work
+from ..talk.beside import Work, WorkPlace, at_work
 from ..talk.turn import Turn
 
 logger = logging.getLogger("perdure.actors")
-
-_Place = tuple[str, str, str]
-"""The kind and key of an agent, and the name of its work."""
 
 
 class _Task:
@@ -56,13 +53,13 @@ class Beside:
         """Work for the agents of a system."""
         self._home = home
         self._changed = threading.Condition()
-        self._running: dict[_Place, _Task] = {}
+        self._running: dict[WorkPlace, _Task] = {}
         self._pausing: list[Callable[[], None]] = []
         """Wakes the work that waits for its time."""
-        self._left: set[_Place] = set()
+        self._left: set[WorkPlace] = set()
         """Work that is cancelled, and has not noticed it yet."""
-        self._next: dict[_Place, tuple[Work, Context]] = {}
-        self._waiting: dict[_Place, list[tuple[Future[Any], bool]]] = {}
+        self._next: dict[WorkPlace, tuple[Work, Context]] = {}
+        self._waiting: dict[WorkPlace, list[tuple[Future[Any], bool]]] = {}
         self.closing = False
         """No step of any work is to begin any more."""
 
@@ -91,6 +88,22 @@ class Beside:
     def is_left(self, cell: AgentCell, name: str) -> bool:
         """Tell whether the agent of a piece of work has stopped, and is to hear no more of it."""
         return _place(cell, name) in self._left
+
+    def askers(self, future: Future[Any] | None) -> set[WorkPlace]:
+        """Return the work that waits, over whatever chain, for the answer to an ask."""
+        found: set[WorkPlace] = set()
+        left = [future]
+        with self._changed:
+            while left:
+                ask = left.pop()
+                if ask is None:
+                    continue
+                if isinstance(ask.asker, Turn):
+                    left.append(ask.asker.letter.reply_to)
+                if ask.work is not None and ask.work not in found:
+                    found.add(ask.work)
+                    left += [each for each, _ in self._waiting.get(ask.work, ())]
+        return found
 
     def leave(self, cell: AgentCell, error: Exception | None) -> None:
         """Cancel the work of an agent that stops; with an error tell it to those who wait."""
@@ -147,7 +160,7 @@ class Beside:
         for future, _ in (each for futures in waiting for each in futures):
             future.fail(SystemClosed("the agent system was closed before the work was done"))
 
-    def _begin(self, place: _Place, work: Work, context: Context, *, again: bool) -> None:
+    def _begin(self, place: WorkPlace, work: Work, context: Context, *, again: bool) -> None:
         home = self._home
         if self.closing or home.hooks.played is not None:  # in a replay nothing goes on
             return
@@ -160,9 +173,10 @@ class Beside:
                 return
             self._running[place] = task
         home.agenda.begin(place)
+        context.run(at_work.set, place)
         task.started(home.loop.start(work(), context, partial(self._ended, place)))
 
-    def _ended(self, place: _Place, _result: object, error: BaseException | None) -> None:
+    def _ended(self, place: WorkPlace, _result: object, error: BaseException | None) -> None:
         with self._changed:
             self._running.pop(place, None)
             self._left.discard(place)
@@ -175,7 +189,7 @@ class Beside:
         if error is not None and not isinstance(error, asyncio.CancelledError):
             logger.error("%s/%s: work %s broke off: %r", *place, error, exc_info=error)
 
-    def _cancel(self, place: _Place) -> None:
+    def _cancel(self, place: WorkPlace) -> None:
         with self._changed:
             self._next.pop(place, None)
             task = self._running.get(place)
@@ -185,7 +199,7 @@ class Beside:
             task.cancel()
 
 
-def _place(cell: AgentCell, name: str) -> _Place:
+def _place(cell: AgentCell, name: str) -> WorkPlace:
     return cell.kind, cell.key, name
 
 

@@ -34,6 +34,7 @@ from ..cell.steps import quarantined
 from ..patterns.sharing import Sharing
 from ..pool.future import Future
 from ..pool.mailbox import MailHold
+from ..talk.beside import at_work
 from ..talk.control import Control, Verb
 from ..talk.copies import PLAIN, detach
 from ..talk.description import AgentDescription, describe
@@ -263,6 +264,9 @@ class PostOffice:
             if home.closing:
                 future.fail(closed())
                 return future
+            work = at_work.get()
+            if work is not None:
+                future.work = work
         else:
             letter = AskedLetter(
                 detached(message), future, edge=False, letter_id=next(self._letters)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from contextvars import Context
-from typing import Any, NamedTuple, TypeAlias
+from contextvars import Context, ContextVar
+from typing import Any, Final, NamedTuple, TypeAlias
 
 Work: TypeAlias = Callable[[], Coroutine[Any, Any, object]]
 """Gives the coroutine to run."""
+WorkPlace: TypeAlias = tuple[str, str, str]
+"""The kind and key of an agent, and the name of its work."""
+at_work: Final[ContextVar[WorkPlace | None]] = ContextVar("perdure_at_work", default=None)
+"""The work beside turns that goes on here."""
 
 
 class WorkAnswer(NamedTuple):

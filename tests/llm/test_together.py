@@ -332,7 +332,9 @@ def test_a_transcript_is_edited_and_what_was_said_is_kept() -> None:
         agent = system.agent(hearing, "one")
         agent.call(hearing.think, "look up it", run="r").get()
         before = steps_of(system, hearing, "one")
-        places = {(step.what, step.op): place for place, step in enumerate(before)}
+        places: dict[tuple[str, str], int] = {
+            (step.what, step.op): place for place, step in enumerate(before)
+        }
         for what, text in (
             (("asked", ""), "ASKED"),
             (("done", "tool"), "FOUND"),
