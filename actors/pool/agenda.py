@@ -77,6 +77,8 @@ class Agenda:
         self._hurried = False
         self.look: Callable[[], None] = _nothing
         """Called when a cell has something to wait for: another may be waiting for that cell."""
+        self.asleep: Callable[[list[object]], bool] = _never
+        """Tell whether pieces of other work, all of them begun, wait for their time as well."""
 
     def later(
         self, delay: float, callback: Callable[[], object], what: str, cell: Cell | None = None
@@ -135,6 +137,12 @@ class Agenda:
         for ticket in waiting:
             self._make_call(ticket)
 
+    def look_again(self) -> None:
+        """Have who waits until nothing is left to do look at what is asleep."""
+        with self._changed:
+            self._changed.notify_all()
+        self.look()
+
     def begin(self, work: object) -> None:
         """Take note of other work, which has an end."""
         self._open.add(work)
@@ -154,9 +162,14 @@ class Agenda:
         Without ``for_time`` until nothing is left but what waits for its time.
         """
         with self._changed:
+            if for_time:
+                return self._changed.wait_for(lambda: not self._open, timeout)
             return self._changed.wait_for(
-                lambda: len(self._open) == (0 if for_time else len(self._calls)), timeout
+                lambda: len(self._open) == len(self._calls) or self.asleep(self._others()), timeout
             )
+
+    def _others(self) -> list[object]:
+        return [work for work in self._open if work not in self._calls]
 
     def waiting(self) -> list[str]:
         """Return what waits for its time, for people."""
@@ -180,3 +193,8 @@ class Agenda:
 
 def _nothing() -> None:
     """Have nobody to tell."""
+
+
+def _never(_works: list[object]) -> bool:
+    """Say that nothing sleeps."""
+    return False

@@ -10,7 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context, copy_context
 from typing import Any
 
+from ...lifecycle.clock import Clock, VirtualClock
 from ...persistence.errors import SystemClosed
+from .virtual_loop import VirtualLoop
 
 Done = Callable[[object, BaseException | None], None]
 
@@ -18,12 +20,21 @@ Done = Callable[[object, BaseException | None], None]
 class HandlerLoop:
     """Run coroutines on a loop of its own; started when the first one comes."""
 
-    def __init__(self) -> None:
-        """Make a loop that is not running yet."""
+    def __init__(
+        self, clock: Clock, *, name: Callable[[Context], str] = lambda _context: "a coroutine"
+    ) -> None:
+        """Make a loop that is not running yet.
+
+        ``name`` says whose a context is. On a clock that steers, coroutines sleep by that clock.
+        """
+        self._clock = clock if isinstance(clock, VirtualClock) and clock.steers else None
+        self._name = name
+        self.look: Callable[[], None] = _nothing
+        """Called when nobody on the loop can go on before time passes."""
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: dict[asyncio.Task[Any], Context] = {}
         self._grace = 0.0
         self._complete = False
         self._closed = False
@@ -52,11 +63,11 @@ class HandlerLoop:
         def begin() -> None:
             task = loop.create_task(_caught(coroutine), context=context)
             holder.append(task)
-            self._tasks.add(task)
+            self._tasks[task] = context
             task.add_done_callback(finished)
 
         def finished(task: asyncio.Task[Any]) -> None:
-            self._tasks.discard(task)
+            self._tasks.pop(task, None)
             if task.cancelled():
                 done(None, asyncio.CancelledError("the handler was cancelled"))
             else:
@@ -76,6 +87,14 @@ class HandlerLoop:
     def runs_here(self) -> bool:
         """Tell whether the caller is on the loop's own thread."""
         return threading.get_ident() == self._ident
+
+    def sleepers(self) -> list[Context]:
+        """Return the contexts of what runs here, if all of it waits for a virtual clock."""
+        loop = self._loop
+        if not isinstance(loop, VirtualLoop) or not loop.asleep():
+            return []
+        found = list(self._tasks.values())
+        return found if loop.asleep() else []  # it was so all the time: its tasks are its own
 
     def run(self, coroutine: Coroutine[Any, Any, object]) -> object:
         """Run ``coroutine`` in a copy of the caller's context and wait for its result."""
@@ -111,6 +130,8 @@ class HandlerLoop:
         self._ident = threading.get_ident()
         while not self._closed:
             loop.run_forever()  # again, if a handler has stopped it
+        if isinstance(loop, VirtualLoop):
+            loop.end()
         self._complete = loop.run_until_complete(self._end_tasks(self._grace))
         loop.run_until_complete(loop.shutdown_asyncgens())
         executor.shutdown(wait=False, cancel_futures=True)
@@ -133,7 +154,7 @@ class HandlerLoop:
 
     def _begin(self) -> asyncio.AbstractEventLoop:
         """Start a loop on its thread; nothing is left of it if that fails, so the next may try."""
-        loop = asyncio.new_event_loop()
+        loop = self._made()
         executor = ThreadPoolExecutor(thread_name_prefix="perdure-executor")
         loop.set_default_executor(executor)
         thread = threading.Thread(
@@ -148,6 +169,12 @@ class HandlerLoop:
             loop.close()
             raise
         return loop
+
+
+    def _made(self) -> asyncio.AbstractEventLoop:
+        if self._clock is None:
+            return asyncio.new_event_loop()
+        return VirtualLoop(self._clock, look=lambda: self.look(), name=self._name)
 
 
 async def _caught(

@@ -85,6 +85,10 @@ class Beside:
                 _answer(self._home.supervisor.committer, cell, future, value, error, edge=edge)
         turn.beside = None
 
+    def runs(self, work: object) -> bool:
+        """Tell whether ``work``, as the agenda knows it, is a piece of work that runs."""
+        return work in self._running
+
     def is_left(self, cell: AgentCell, name: str) -> bool:
         """Tell whether the agent of a piece of work has stopped, and is to hear no more of it."""
         return _place(cell, name) in self._left

@@ -20,8 +20,10 @@ from ..cell.timers import Tick, TimerService
 from ..pool.agenda import Agenda
 from ..pool.cell import Cell
 from ..pool.dispatcher import Dispatcher
+from ..pool.loop import HandlerLoop
 from ..pool.mailbox import MailHold
-from ..talk.turn import Letter
+from ..talk.turn import Letter, current
+from .beside import Beside
 from .helper import hung_on
 
 _HELD: Final = {
@@ -41,6 +43,8 @@ class Household(Protocol):
     supervisor: PersistenceSupervisor
     dispatcher: Dispatcher
     agenda: Agenda
+    loop: HandlerLoop
+    beside: Beside
     timers: TimerService
     cells: dict[tuple[str, str], RunningCell]
 
@@ -59,6 +63,8 @@ class Rest:
         """Time passes only when a test says so."""
         self._looked_at: RunningCell | None = None
         home.agenda.look = self.look
+        home.agenda.asleep = self._all_asleep
+        home.loop.look = home.agenda.look_again
 
     def look(self) -> None:
         """Have who waits for an agent to come to rest look again: it may wait for another."""
@@ -81,8 +87,8 @@ class Rest:
                     return False
             # Nothing was scheduled during the whole round: nothing can have begun behind it. But
             # what it ended with may be a wait, such as that before a restart.
-            if home.dispatcher.submissions() == before + 1:
-                if not home.agenda.waiting() and not (self.by_hand and self._stuck()):
+            if home.dispatcher.submissions() == before + 1 and (not self.by_hand or self._still()):
+                if not home.agenda.waiting() and not (self.by_hand and self._held_back()):
                     return True
                 if self.by_hand:
                     return False
@@ -132,7 +138,7 @@ class Rest:
     def waits(self) -> list[str]:
         """Return what waits for time to pass, or for somebody outside."""
         home = self._home
-        return [*home.agenda.waiting(), *home.supervisor.awaited(), *self._stuck()]
+        return [*home.agenda.waiting(), *home.supervisor.awaited(), *self._held_back()]
 
     def unanswered(self) -> list[str]:
         """Return the asks from outside that have no reply yet, and why."""
@@ -181,7 +187,7 @@ class Rest:
 
     def _held_up(self, cell: Cell) -> bool:
         """Tell whether an agent does nothing before its time comes, or that of one it waits for."""
-        if self._home.agenda.delays(cell):
+        if self._home.agenda.delays(cell) or cell in self._sleepers():
             return True
         return self.by_hand and any(self._takes_no_mail(each) for each in _waited_for(cell))
 
@@ -190,6 +196,19 @@ class Rest:
         if self._home.agenda.delays(cell) or _why(cell) or MailHold.BACKOFF in cell.holds:
             return True
         return MailHold.UNSAVED in cell.holds and self._home.supervisor.committer.held
+
+    def _sleepers(self) -> list[Cell]:
+        """Return the agents in whose turns coroutines wait, if none goes on before time passes."""
+        turns = [context.get(current) for context in self._home.loop.sleepers()]
+        return [turn.cell for turn in turns if turn is not None]
+
+    def _all_asleep(self, works: list[object]) -> bool:
+        """Tell whether each of some pieces of work beside turns waits for time to pass."""
+        return bool(self._home.loop.sleepers()) and all(map(self._home.beside.runs, works))
+
+    def _held_back(self) -> list[str]:
+        """Name those in a turn that goes on when time passes, or somebody outside acts."""
+        return [*(f"{cell} sleeps" for cell in self._sleepers()), *self._stuck()]
 
     def _stuck(self) -> list[str]:
         """Name those in a turn that waits for an agent which takes no mail."""

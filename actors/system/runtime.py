@@ -49,7 +49,7 @@ from ..pool.mailbox import MailHold
 from ..talk.control import Control, Verb
 from ..talk.reference import AgentRef
 from ..talk.sessions import compose
-from ..talk.turn import Alarm, Letter
+from ..talk.turn import Alarm, Letter, whose
 from .attendant import Attendant
 from .beside import Beside
 from .calls import ProgramPoints
@@ -99,7 +99,7 @@ class Runtime:
         self.dispatcher = Dispatcher(
             resources.workers, later=self._looked_after, scribe=supervisor.committer
         )
-        self.loop, self.tree = HandlerLoop(), SupervisionTree()
+        self.loop, self.tree = HandlerLoop(clock, name=whose), SupervisionTree()
         self.earlier = EarlierStates(store, catalogue, supervisor.committer.flush)
         self.timers = TimerService(store, clock, self._when_settled, self._timer_due)
         self.guarded = self.closing = self.closed = False

@@ -7,7 +7,7 @@ import enum
 import functools
 import threading
 from collections.abc import Callable, Iterator
-from contextvars import ContextVar, copy_context
+from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
@@ -333,6 +333,12 @@ class OwnTurn(Turn):
 
 current: Final[ContextVar[Turn | None]] = ContextVar("perdure_turn", default=None)
 """The turn whose handler is running in this context."""
+
+
+def whose(context: Context) -> str:
+    """Say for people which agent something is done for; in a turn or not."""
+    turn = context.get(current)
+    return "a coroutine" if turn is None else str(turn.cell)
 
 
 def under_way() -> Turn | None:

@@ -236,8 +236,10 @@ class Kit(contextlib.AbstractContextManager["Kit"]):
         self.store.mend()
         self._bury()
         for system in self.systems:
+            waits = system._runtime.rest.waits()  # noqa: SLF001 - of the house
             if id(system) not in self._dead and not system.close():
-                left.append(f"{system!r} could not be closed in time: a handler still runs")
+                why = "; ".join(waits) or "a handler still runs"
+                left.append(f"{system!r} could not be closed in time: {why}")
         return left
 
     def _open_again(self, agents: Sequence[type[Agent[Any]]] | None) -> AgentSystem:

@@ -1,0 +1,119 @@
+"""An event loop whose time is a virtual clock's: what sleeps on it sleeps until that moves on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import selectors
+from collections.abc import Callable
+from contextvars import Context, copy_context
+from typing import Any, Final
+
+from ...lifecycle.clock import DelayedCall, VirtualClock
+
+_OWN_FILES: Final = 1
+"""The one by which other threads wake a loop."""
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """Run coroutines at once, and what they have arranged for later when the clock says so.
+
+    It is asleep while it waits for nothing but time: for no callback, no file or socket, no thread
+    of an executor. A wait that also has a time limit is over before the limit if it can be.
+    """
+
+    def __init__(
+        self, clock: VirtualClock, *, look: Callable[[], None], name: Callable[[Context], str]
+    ) -> None:
+        """Go by ``clock``; ``look`` is called on each fall asleep, ``name`` says whose a wait is."""
+        self._clock, self._name = clock, name
+        self._sleepers: dict[int, tuple[asyncio.TimerHandle, DelayedCall]] = {}
+        self._outside = 0
+        self._ended = False
+        self._files = _Files(look)
+        super().__init__(self._files)
+
+    def asleep(self) -> bool:
+        """Tell whether somebody sleeps, and nobody can go on before time passes."""
+        return (
+            self._files.waiting
+            and not self._ready  # type: ignore[attr-defined]  # what has just come from a thread
+            and not self._outside
+            and len(self._files.get_map()) <= _OWN_FILES
+            and bool(self._sleepers)
+        )
+
+    def end(self) -> None:
+        """Go by real time from now on: for the grace of those who are cancelled."""
+        self._ended = True
+
+    def time(self) -> float:
+        """Return the clock's time."""
+        return super().time() if self._ended else self._clock.monotonic()
+
+    def call_at(  # type: ignore[override]  # as asyncio has it, without its variadic generics
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: Any,  # noqa: ANN401 - the callback's
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Call back when the clock has come to a moment."""
+        delay = when - self.time()
+        if self._ended or delay <= 0:
+            return super().call_at(when, callback, *args, context=context)
+        context = copy_context() if context is None else context
+        timer = asyncio.TimerHandle(when, callback, args, self, context)
+
+        def due() -> None:
+            # First the call, then out of the sleepers: in between it must not look asleep.
+            with contextlib.suppress(RuntimeError):  # closed
+                self.call_soon_threadsafe(_run, timer)
+            self._sleepers.pop(id(timer), None)
+
+        call = self._clock.call_later(delay, due).named(f"{self._name(context)} goes on")
+        self._sleepers[id(timer)] = timer, call
+        return timer
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """Forget a call; asyncio tells of each that is cancelled."""
+        _, call = self._sleepers.pop(id(handle), (handle, None))
+        if call is not None:
+            call.cancel()
+        else:
+            super()._timer_handle_cancelled(handle)  # type: ignore[misc]
+
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:  # noqa: ANN401 - asyncio's
+        """Count what threads do for this loop, until it has heard of their end."""
+        made = super().run_in_executor(executor, func, *args)
+        self._outside += 1
+        made.add_done_callback(self._returned)
+        return made
+
+    def _returned(self, _future: object) -> None:
+        self._outside -= 1
+
+
+class _Files(selectors.DefaultSelector):
+    """Know whether the loop waits."""
+
+    def __init__(self, look: Callable[[], None]) -> None:
+        super().__init__()
+        self._look = look
+        self.waiting = False
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Wait as asyncio says: without a limit where nothing is left to be called."""
+        if timeout is not None:
+            return super().select(timeout)
+        self.waiting = True
+        try:
+            self._look()
+            return super().select(None)
+        finally:
+            self.waiting = False
+
+
+def _run(timer: asyncio.TimerHandle) -> None:
+    if not timer.cancelled():
+        timer._run()  # noqa: SLF001 - as the loop does with its own

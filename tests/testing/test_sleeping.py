@@ -1,0 +1,154 @@
+"""Handlers that sleep on their event loop: under the kit's clock they sleep until that moves on."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from perdure import Agent, State
+from perdure.persistence.errors import Deadlock
+from perdure.testing import Kit, LeftBehind, assert_durable
+from tests.kit.deadline import DEADLINE
+
+HOUR = 3600.0
+
+
+class Times(State):
+    n: int = 0
+
+
+class Sleeper(Agent[Times]):
+    """Does everything an hour later."""
+
+    entered = threading.Event()
+    go_on = threading.Event()
+
+    async def add(self, seconds: float = HOUR) -> int:
+        """Count when the time has come."""
+        await asyncio.sleep(seconds)
+        self.state.n += 1
+        return self.state.n
+
+    async def limited(self, event: str) -> str:
+        """Wait for something, within a minute."""
+        waits = {"nothing": asyncio.Event().wait, "thread": self.in_thread, "agent": self.ask}
+        try:
+            async with asyncio.timeout(60):
+                await waits[event]()
+        except TimeoutError:
+            return "late"
+        return "in time"
+
+    async def in_thread(self) -> None:
+        """Have a thread of an executor work, which no clock knows of."""
+
+        def work() -> None:
+            Sleeper.entered.set()
+            assert Sleeper.go_on.wait(DEADLINE)
+
+        await asyncio.to_thread(work)
+
+    async def ask(self) -> None:
+        """Ask another, who sleeps as well, but not as long."""
+        await self.system.agent(Sleeper, "other").call(Sleeper.add, 59.0)
+
+    async def between(self) -> list[str]:
+        """Have two go on in the order of their moments."""
+        told: list[str] = []
+
+        async def tell(seconds: float, word: str) -> None:
+            await asyncio.sleep(seconds)
+            told.append(word)
+
+        await asyncio.gather(tell(5, "second"), tell(2, "first"), tell(9, "third"))
+        return told
+
+
+class Waking(Agent[Times]):
+    async def on_start(self) -> None:
+        """Take a while to begin."""
+        await asyncio.sleep(HOUR)
+        self.state.n = 1
+
+    def count(self) -> int:
+        """Return what on_start has left."""
+        return self.state.n
+
+
+@pytest.fixture
+def kit() -> Iterator[Kit]:
+    """Give a kit whose agents sleep."""
+    Sleeper.entered.clear()
+    Sleeper.go_on.clear()
+    with Kit() as kit:
+        kit.open([Sleeper, Waking])
+        yield kit
+        Sleeper.go_on.set()
+
+
+def test_a_handler_sleeps_until_the_clock_moves_on(kit: Kit) -> None:
+    """Not a second less, and no real time; who sleeps, and until when, can be seen."""
+    sleeper = kit.agent(Sleeper, "a")
+    asked = sleeper.call(Sleeper.add)
+    kit.clock.advance(HOUR - 1)
+    assert [(due.seconds, due.what) for due in kit.clock.pending_work()] == [
+        (1.0, "Sleeper/a goes on")
+    ]
+    with pytest.raises(Deadlock, match="time stands still: Sleeper/a sleeps"):
+        kit.system.idle()
+    kit.clock.advance(1)
+    assert asked.get() == 1
+    sleeper.cast(Sleeper.add)
+    assert kit.clock.run_until_idle() == HOUR
+    with kit.clock.skip():
+        assert sleeper.call(Sleeper.add).get() == 3
+        assert sleeper.call(Sleeper.between).get() == ["first", "second", "third"]
+    assert kit.clock.monotonic() == 3 * HOUR + 9
+
+
+def test_a_limit_is_not_reached_by_what_needs_no_time(kit: Kit) -> None:
+    """Threads work as long as they like, agents answer first, and what never comes comes late."""
+    sleeper = kit.agent(Sleeper, "a")
+    with kit.clock.skip():
+        assert sleeper.call(Sleeper.limited, "nothing").get() == "late"
+        assert sleeper.call(Sleeper.limited, "agent").get() == "in time"
+        asked = sleeper.call(Sleeper.limited, "thread")
+        assert Sleeper.entered.wait(DEADLINE)
+        releaser = threading.Timer(0.05, Sleeper.go_on.set)
+        releaser.start()
+        assert asked.get() == "in time"
+        releaser.join()
+
+
+def test_a_lifecycle_method_may_sleep(kit: Kit) -> None:
+    """What waits for an agent that takes its time to begin waits for the clock."""
+    with kit.clock.skip():
+        assert kit.agent(Waking, "a").call(Waking.count).get() == 1
+    assert kit.clock.monotonic() == HOUR
+
+
+def test_who_sleeps_through_a_crash_begins_again(kit: Kit) -> None:
+    """The crash waits for nobody; what was durable mail is handled anew."""
+    kit.agent(Sleeper, "a").cast(Sleeper.add)
+    kit.clock.advance(HOUR / 2)
+    kit.system.flush()
+    kit.crash()
+    kit.clock.advance(HOUR - 1)
+    assert_durable(kit.agent(Sleeper, "a"), n=0)
+    assert kit.clock.run_until_idle() == 1
+    assert_durable(kit.agent(Sleeper, "a"), n=1)
+
+
+def test_who_sleeps_at_the_end_of_a_test_is_named() -> None:
+    """It has begun what it will not end: the test has left it behind."""
+
+    def leave() -> None:
+        with Kit() as kit:
+            kit.open([Sleeper]).agent(Sleeper, "a").cast(Sleeper.add)
+            kit.clock.settle()
+
+    with pytest.raises(LeftBehind, match="could not be closed in time: Sleeper/a sleeps"):
+        leave()
