@@ -54,6 +54,7 @@ ROOMS: Final = (
     "perdure/rehearsal",
     "perdure/service",
     "perdure",
+    "perdure/testing/faults",
     "perdure/testing/simulation",
     "perdure/mcp",
     "perdure/testing",

@@ -170,11 +170,10 @@ class HandlerLoop:
             raise
         return loop
 
-
     def _made(self) -> asyncio.AbstractEventLoop:
         if self._clock is None:
             return asyncio.new_event_loop()
-        return VirtualLoop(self._clock, look=lambda: self.look(), name=self._name)
+        return VirtualLoop(self._clock, look=self.look, name=self._name)
 
 
 async def _caught(

@@ -33,6 +33,8 @@ from .writing import Writing
 
 BUDGET: Final = 64
 """Messages per run, then the mailbox goes to the tail of the queue."""
+MOST_STRIKES: Final = 10
+"""How often going on with a message is struck before it is left to the next start of the system."""
 
 
 class MailHold(enum.StrEnum):
@@ -519,12 +521,18 @@ class Mailbox:
         return False
 
     def _recover(self, receiver: Receiver) -> Outcome | None:
-        """Go on with what a runner that was struck has left in the hand; once, whatever happens."""
-        try:
-            outcome = receiver.recover(self.hand)
-        except BaseException as error:  # noqa: BLE001 - same
-            receiver.broke(self.hand, error)
-            outcome = None
+        """Go on with what a runner that was struck has left in the hand."""
+        outcome: Outcome | None = None
+        for left in reversed(range(MOST_STRIKES)):
+            try:
+                outcome = receiver.recover(self.hand)
+            except BaseException as error:  # noqa: BLE001 - same
+                if not left or isinstance(error, Exception):
+                    receiver.broke(self.hand, error)
+                    break
+                # else it was struck once more
+            else:
+                break
         if outcome is None:
             self.hand = NOTHING
         elif outcome is Outcome.RETRY:

@@ -25,7 +25,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(
         self, clock: VirtualClock, *, look: Callable[[], None], name: Callable[[Context], str]
     ) -> None:
-        """Go by ``clock``; ``look`` is called on each fall asleep, ``name`` says whose a wait is."""
+        """Go by ``clock``; ``look`` is called as it falls asleep, ``name`` says whose a wait is."""
         self._clock, self._name = clock, name
         self._sleepers: dict[int, tuple[asyncio.TimerHandle, DelayedCall]] = {}
         self._outside = 0
@@ -83,7 +83,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         else:
             super()._timer_handle_cancelled(handle)  # type: ignore[misc]
 
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:  # noqa: ANN401 - asyncio's
+    def run_in_executor(  # type: ignore[override]  # as above
+        self,
+        executor: Any,  # noqa: ANN401 - asyncio's
+        func: Callable[..., Any],
+        *args: Any,  # noqa: ANN401 - the function's
+    ) -> asyncio.Future[Any]:
         """Count what threads do for this loop, until it has heard of their end."""
         made = super().run_in_executor(executor, func, *args)
         self._outside += 1

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
         stored_state,
     )
     from .clock import SkippingClock
+    from .faults.store import FaultyStore
+    from .faults.strikes import Struck
     from .golden import Golden
     from .kit import Kit, LeftBehind
     from .leaks import LeakWatch
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from .simulation.simulate import SimulationFailed, simulate
     from .snapshots import Snapshots, assert_snapshot, snapshot
     from .stand_in import ProbeAgent, Received, StandIn
-    from .stores import FaultyStore
     from .strategies import states
     from .watch import AgentWatch
 
@@ -51,6 +52,7 @@ __all__ = [
     "SkippingClock",
     "Snapshots",
     "StandIn",
+    "Struck",
     "arguments",
     "assert_durable",
     "assert_exactly_once",
@@ -70,7 +72,7 @@ __all__ = [
 _HOMES: Final = {
     "AgentMachine": ".machine",
     "AgentWatch": ".watch",
-    "FaultyStore": ".stores",
+    "FaultyStore": ".faults.store",
     "Golden": ".golden",
     "Kit": ".kit",
     "LeakWatch": ".leaks",
@@ -86,6 +88,7 @@ _HOMES: Final = {
     "SkippingClock": ".clock",
     "Snapshots": ".snapshots",
     "StandIn": ".stand_in",
+    "Struck": ".faults.strikes",
     "arguments": ".machine",
     "assert_durable": ".assertions",
     "assert_exactly_once": ".assertions",

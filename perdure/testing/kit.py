@@ -21,12 +21,12 @@ from ..persistence.names.keys import check_name
 from ..system import AgentSystem
 from .clock import SkippingClock
 from .copies import copy_store
-from .crash import bury, strike_dead
+from .faults.crash import bury, strike_dead
+from .faults.store import FaultyStore
 from .leaks import LeakWatch
 from .outside import Outside, OutsideWorld
 from .runlog import RunLog
 from .stand_in import ProbeAgent, StandIn
-from .stores import FaultyStore
 from .watch import AgentWatch
 
 A = TypeVar("A", bound=Identified)
@@ -120,7 +120,12 @@ class Kit(contextlib.AbstractContextManager["Kit"]):
         given = {"service": False, "takeover": killed, **options}
         given.setdefault("randomness", random.Random(_SEED))  # noqa: S311 - jitter, no secrets
         given.setdefault("clock", self.clock)
-        system = AgentSystem.open(self.store.open(), agents=[*agents, *probes], **given)
+        store = self.store.open()
+        try:
+            system = AgentSystem.open(store, agents=[*agents, *probes], **given)
+        except BaseException:
+            self.store.bury(store)
+            raise
         self.systems.append(system)
         return system
 

@@ -11,10 +11,10 @@ import pytest
 if TYPE_CHECKING:
     from ..system import AgentSystem
     from .clock import SkippingClock
+    from .faults.store import FaultyStore
     from .golden import Golden
     from .kit import Kit
     from .snapshots import Snapshots
-    from .stores import FaultyStore
 
 _FAILED: Final = pytest.StashKey[bool]()
 _STORES: Final = ("memory", "sqlite")
@@ -94,7 +94,7 @@ def perdure_clock() -> SkippingClock:
 @pytest.fixture
 def perdure_store(request: pytest.FixtureRequest) -> FaultyStore:
     """Give a store in memory, or in a file: by ``--perdure-store`` and ``perdure_stores``."""
-    from .stores import FaultyStore  # noqa: PLC0415 - as above
+    from .faults.store import FaultyStore  # noqa: PLC0415 - as above
 
     if getattr(request, "param", "memory") == "memory":
         return FaultyStore()

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from perdure.testing.faults.strikes import ENOUGH, Striker
 from tests.actors.counting import KINDS, Counter, Rounds
 from tests.kit.deadline import DEADLINE
-from tests.kit.strikes import ENOUGH, Striker
 
 FEW = 7
 """In the short version every so many places are tried, from another one for each kind of agent."""

@@ -25,9 +25,9 @@ from perdure.lifecycle.clock import SystemClock
 from perdure.persistence.errors import InvalidTransition
 from perdure.persistence.sqlite.store import SqliteStore
 from perdure.persistence.store.batch import Batch
+from perdure.testing.faults.strikes import ENOUGH, Striker, Struck
 from tests.actors.counting import KINDS, Counter, Listener, Noter, Rounds
 from tests.kit.deadline import DEADLINE
-from tests.kit.strikes import ENOUGH, Striker, Struck
 
 T = TypeVar("T")
 

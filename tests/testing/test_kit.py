@@ -12,7 +12,12 @@ from typing import Any
 import pytest
 
 from perdure import Agent
-from perdure.persistence.errors import ConfigurationError, Deadlock, SystemClosed
+from perdure.persistence.errors import (
+    ConfigurationError,
+    Deadlock,
+    StoreUnavailable,
+    SystemClosed,
+)
 from perdure.testing import (
     FaultyStore,
     Kit,
@@ -233,7 +238,7 @@ def test_threads_of_a_dead_life_reach_nothing(kit: Kit, monkeypatch: pytest.Monk
         self.system.agent(Bank, "main").cast(Bank.charge, "dead", 100)
         done.set()
 
-    monkeypatch.setattr("perdure.testing.crash.THREADS_SECONDS", 0.1)
+    monkeypatch.setattr("perdure.testing.faults.crash.THREADS_SECONDS", 0.1)
     monkeypatch.setattr(Stuck, "hang", hang_and_send)
     kit.agent(Stuck, "a").call(Stuck.hang)
     assert Stuck.entered.wait(DEADLINE)
@@ -281,6 +286,67 @@ def test_a_store_that_fails_comes_back(kit: Kit) -> None:
     kit.store.mend()
     kit.clock.run_until_idle()
     assert_durable(kit.agent(Order, "b"), status="placed")
+
+
+def test_what_is_durable_may_not_be_known_to_be(kit: Kit) -> None:
+    """A save whose answer is lost is tried again, and counts once."""
+    kit.store.fail(next=1, lost=True)
+    order = kit.agent(Order, "a")
+    with kit.clock.skip():
+        assert order.call(Order.place).get() == "placed"
+    assert [entry.name for entry in kit.system.journal.list("Order", "a")] == ["place"]
+    assert_durable(order, status="placed")
+
+
+def test_reads_may_fail(kit: Kit) -> None:
+    """Who asks is told, who casts waits; all reads or some, so many times or until it is mended."""
+    order = kit.agent(Order, "a")
+    order.call(Order.place).get()
+    kit.restart()
+    order = kit.agent(Order, "a")
+    kit.store.fail_reads("load", next=2)
+    with pytest.raises(StoreUnavailable, match="cannot be read, as the test says"):
+        order.call(Order.status).get()
+    order.cast(Order.place)
+    assert kit.clock.run_until_idle() > 0
+    assert order.call(Order.status).get() == "placed"
+    kit.store.fail_reads()
+    with pytest.raises(StoreUnavailable):
+        kit.agent(Order, "b").call(Order.status).get()
+    kit.store.mend()
+    assert kit.agent(Order, "b").call(Order.status).get() == "new"
+    with pytest.raises(ConfigurationError, match="'commit' is no read of a store; there are agen"):
+        kit.store.fail_reads("commit")
+
+
+def test_a_damaged_read_is_made_good(kit: Kit) -> None:
+    """A field whose checksum does not fit is read from the journal; others see nothing of it."""
+    order = kit.agent(Order, "a")
+    order.call(Order.place).get()
+    kit.restart()
+    order = kit.agent(Order, "a")
+    kit.store.damage(order, "status")
+    with kit.clock.skip():
+        assert order.call(Order.status).get() == "placed"
+    assert "snapshot_quarantined" in [each.name for each in kit.log.signals("Order/a")]
+
+
+def test_each_call_of_the_store_can_be_met(kit: Kit) -> None:
+    """By its name, before it is made; what is raised there is what has become of it."""
+    met: list[str] = []
+
+    def meet(name: str) -> None:
+        met.append(name)
+        if name == "acquire":
+            raise StoreUnavailable("not today")
+
+    kit.store.on_call.append(meet)
+    kit.agent(Order, "a").call(Order.place).get()
+    assert {"load", "inbox", "commit"} <= set(met)
+    with pytest.raises(StoreUnavailable, match="not today"):
+        kit.crash()
+    kit.store.on_call.remove(meet)
+    kit.crash()
 
 
 def test_faults_by_a_seed_are_the_same_each_time() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import random
 from dataclasses import dataclass
@@ -33,10 +34,13 @@ class Knobs:
     """Modules in which threads may change between lines, and not only at locks and queues."""
 
     @classmethod
-    def drawn(cls, seed: int, *, faults: bool) -> Knobs:
-        """Return what a seed draws."""
+    def drawn(cls, seed: int, *, faults: bool, strikes: bool) -> Knobs:
+        """Return what a seed draws; with ``strikes`` there are no points between lines.
+
+        They are calls, and behind a call an exception may strike where it otherwise cannot.
+        """
         choice = random.Random(f"{seed} knobs").choice  # noqa: S311 - no secrets
-        return cls(
+        drawn = cls(
             workers=choice((1, 2, 2, 3, 4)),
             batch=choice((1, 1, 2, 5, committer.LARGEST_BATCH)),
             budget=choice((1, 2, mailbox.BUDGET)),
@@ -44,6 +48,7 @@ class Knobs:
             failing=choice((0.0, 0.0, 0.1, 0.3)) if faults else 0.0,
             lines=choice((_NOWHERE, _NOWHERE, _EVERYWHERE, choice(MEETINGS), choice(MEETINGS))),
         )
+        return dataclasses.replace(drawn, lines=_NOWHERE) if strikes else drawn
 
     def names(self) -> list[tuple[Any, str, Any]]:
         """Return where what is put for the time of a run."""

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import inspect
 import random
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from ...actors.agent.agent import Agent
 from ...actors.system.options import Resources
 from ...actors.talk.reference import AgentRef
 from ...ending import Ending
-from ...persistence.memory.store import MemoryStore
+from ...persistence.store.batch import Batch
 from ...system import AgentSystem
+from ..faults.store import FaultyStore
+from ..faults.strikes import Striker, Struck
 from .choices import Choices, Given, Place, drawn
-from .disk import Disk
 from .knobs import Knobs
 from .lines import replacements
 from .scheduler import Scheduler
@@ -23,6 +29,14 @@ from .stage import Stage
 A = TypeVar("A", bound=Agent[Any])
 Check = Callable[[AgentSystem], object]
 MOST_LIVES: Final = 4
+MOST_FAILURES: Final = 2
+"""Writes that fail one after the other: an outage is something else, which the breaker tells of."""
+_LOST: Final = 0.5
+"""The share of those that become durable all the same."""
+_STRIKE_STEPS: Final = 1500
+"""Steps between two strikes, at the most."""
+_STRIKE_PLACES: Final = 60.0
+"""Places at which a thread could be struck before it is, on average."""
 _AGAIN: Final = 0.25
 """How often a life that ended well is followed by another, and a recovery struck by a crash."""
 
@@ -45,8 +59,9 @@ class Simulation:
     def always(self, check: Check) -> Check:
         """Have ``check(system)`` called when all is quiet at the end, and after each recovery.
 
-        It raises if something does not hold. The system may be another than the scenario's: use
-        the one it is given. What the outside has seen so far stands in variables of the scenario.
+        It raises if something does not hold, and may be async. The system may be another than the
+        scenario's: use the one it is given. What the outside has seen so far stands in variables
+        of the scenario.
         """
         self._checks.append(check)
         return check
@@ -73,6 +88,9 @@ class Setting:
     agents: Sequence[type[Agent[Any]]]
     patience: float
     faults: bool
+    store: str = "memory"
+    """Or "sqlite": a file of its own for each run."""
+    strikes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +114,12 @@ class Result:
         return "\n".join(self.log)
 
 
+def _run(outcome: object) -> None:
+    """Run to its end what an async function has returned."""
+    if inspect.iscoroutine(outcome):
+        asyncio.run(outcome)
+
+
 class Run:
     """Run a scenario once, as a seed says."""
 
@@ -116,15 +140,21 @@ class Run:
         self._again = again
         chance = {name: random.Random(f"{seed} {name}") for name in _CHANCES}  # noqa: S311
         choices: Choices = drawn(chance["order"]) if decisions is None else Given(decisions)
-        self._knobs = Knobs.drawn(seed, faults=setting.faults)
+        self._knobs = Knobs.drawn(seed, faults=setting.faults, strikes=setting.strikes)
         self._scheduler = Scheduler(choices, patience=setting.patience)
         lines = replacements(self._knobs.lines, self._scheduler.between_lines)
         names = [*self._knobs.names(), *lines]
         self._stage = Stage(self._scheduler, chance["world"], names)
-        self._disk = Disk(self._scheduler, self._knobs, chance["disk"])
+        self._files = contextlib.ExitStack()
+        self._store = self._faulty(seed)
+        self._writes: list[int] = []
+        self._crash_after = 0  # no write has this number
         self._scenario_chance, self._lives_chance = chance["scenario"], chance["lives"]
+        self._strikes_chance = chance["strikes"]
+        if setting.strikes:
+            self._scheduler.strike = self._strike
+            self._draw_strike()
         self._crash = crash
-        self._store = MemoryStore()
         self._checks: list[Check] = []
         self._system: AgentSystem | None = None
         self._begun = 0
@@ -132,7 +162,7 @@ class Run:
     def result(self) -> Result:
         """Run it."""
         scheduler = self._scheduler
-        with self._stage.set_up():
+        with self._files, self._stage.set_up():
             scheduler.note(str(self._knobs))
             scheduler.run_life(1, self._first_life)
             ended, crashed = scheduler.step, scheduler.crash_place
@@ -149,7 +179,7 @@ class Run:
                 scheduler.run_life(life, self._recovery)
             self._forget()
         return Result(
-            scheduler.fault, scheduler.log, scheduler.decisions, self._disk.writes, self._begun,
+            scheduler.fault, scheduler.log, scheduler.decisions, self._writes, self._begun,
             ended, crashed,
         )  # fmt: skip
 
@@ -160,9 +190,46 @@ class Run:
             return True
         return life == 1 and self._lives_chance.random() < _AGAIN
 
+    def _faulty(self, seed: int) -> FaultyStore:
+        store, knobs = FaultyStore(self._place()), self._knobs
+        store.on_fault.append(self._scheduler.note)
+        store.on_commit.append(self._written)
+        store.slow(knobs.write_seconds, seed=f"{seed} slow")
+        store.fail_at_random(
+            knobs.failing, seed=f"{seed} store", lost=_LOST, in_a_row=MOST_FAILURES
+        )
+        return store
+
+    def _place(self) -> Path | None:
+        if self._setting.store == "memory":
+            return None
+        return Path(self._files.enter_context(tempfile.TemporaryDirectory())) / "perdure.db"
+
+    def _written(self, batch: Batch) -> None:
+        scheduler = self._scheduler
+        if scheduler.here() is None:
+            return
+        self._writes.append(scheduler.step)
+        numbers = f"{batch.commits[0].sequence} to {batch.last}" if batch.commits else "rows"
+        scheduler.note(f"write {len(self._writes)}: commits {numbers}")
+        if len(self._writes) == self._crash_after:
+            scheduler.crash(f"after write {self._crash_after}")
+
+    def _strike(self) -> None:
+        """Have the calling thread struck soon, and another one later."""
+        at = 1 + int(self._strikes_chance.expovariate(1 / _STRIKE_PLACES))
+        self._draw_strike()
+        Striker(Struck, at, inside=("perdure",), told=self._struck).lie_in_wait()
+
+    def _struck(self, where: str) -> None:
+        self._scheduler.note(f"is struck at {where}")
+
+    def _draw_strike(self) -> None:
+        scheduler = self._scheduler
+        scheduler.strike_step = scheduler.step + self._strikes_chance.randrange(1, _STRIKE_STEPS)
+
     def _open(self) -> AgentSystem:
-        store = self._store.twin()
-        self._disk.put_before(store)
+        store = self._store.open()
         resources = Resources(workers=self._knobs.workers, young_generation=0, switch_interval=0)
         self._system = AgentSystem.open(
             store,
@@ -180,10 +247,10 @@ class Run:
             self._checks = simulation._checks  # noqa: SLF001 - a crash may come at any time
             scheduler = self._scheduler
             self._begun = scheduler.step
-            self._disk.crash_after = self._crash.write
+            self._crash_after = self._crash.write
             scheduler.set_crash(self._crash.step)
             scheduler.crash_place = self._crash.place
-            self._setting.scenario(simulation)
+            _run(self._setting.scenario(simulation))
             self._check(system)
 
     def _recovery(self) -> None:
@@ -193,14 +260,15 @@ class Run:
     def _check(self, system: AgentSystem) -> None:
         system.idle()
         for check in self._checks:
-            check(system)
+            _run(check(system))
         system.idle()
 
     def _forget(self) -> None:
-        """Keep what a crash has left of a system from being closed at the end of the process."""
+        """Give back what a crash has left of a system: it is not to be closed by anybody else."""
         if self._system is not None:
             self._system._closed = Ending()  # noqa: SLF001
+            self._store.bury(self._system._store)  # noqa: SLF001
             self._system = None
 
 
-_CHANCES: Final = ("order", "world", "disk", "scenario", "lives")
+_CHANCES: Final = ("order", "world", "scenario", "lives", "strikes")

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
+from ..faults.strikes import Struck
 from .choices import TIME, Choices, Place
 from .tasks import Killed, Task
 
@@ -61,6 +62,9 @@ class Scheduler:
         self.crash_step = 2**62
         self.crash_place: Place | None = None
         """Where the life ended, or is to end."""
+        self.strike_step = 2**62
+        """The step at or behind which a thread of the library begins to be struck."""
+        self.strike: Callable[[], object] = _nobody
         self._stop_step = 0
         self._look()
 
@@ -118,7 +122,8 @@ class Scheduler:
             except Killed:
                 pass
             except BaseException as error:  # noqa: BLE001 - the run has failed, and says so
-                if not self.ended:
+                # Who is struck as it ends has ended; if it was not to end, somebody is stuck now.
+                if not self.ended and (task is self.main or not isinstance(error, Struck)):
                     self.fail(error)
             finally:
                 if self.ended:
@@ -199,6 +204,9 @@ class Scheduler:
         if self.step > MOST_STEPS:
             self._give_up(f"no end after {self.step} steps; {task} goes round in circles")
             self._park(task)
+        if self.step >= self.strike_step and task.name.startswith(_STRUCK):
+            self.strike()
+            self._look()
         places = self._choices.places
         if self.step < self._choices.next_step or (places is not None and place not in places):
             self._look()
@@ -216,7 +224,9 @@ class Scheduler:
 
     def _look(self) -> None:
         """Set the step at which a point has something to decide."""
-        self._stop_step = min(self._choices.next_step, self.crash_step, MOST_STEPS)
+        self._stop_step = min(
+            self._choices.next_step, self.crash_step, self.strike_step, MOST_STEPS
+        )
 
     def set_crash(self, step: int) -> None:
         """Crash at the first point at or after a step."""
@@ -359,5 +369,10 @@ def _stack(task: Task) -> str:
     return "\n".join(lines)
 
 
+def _nobody() -> None:
+    """Strike nobody."""
+
+
+_STRUCK: Final = ("perdure-worker", "perdure-committer")
 _LINES: Final = 3
 START: Final = threading.Thread.start

@@ -23,6 +23,8 @@ from .shrinking import shrunk
 
 Crashes = Literal["never", "somewhere", "everywhere"]
 _CRASHES: Final = ("never", "somewhere", "everywhere")
+Stores = Literal["memory", "sqlite"]
+_STORES: Final = ("memory", "sqlite")
 PARAMETER: Final = "sim"
 """The parameter of a test that gets the Simulation."""
 _TOLD: Final = 40
@@ -59,11 +61,14 @@ def simulate(
     seeds: int | Sequence[int] = 100,
     crash: Crashes = "somewhere",
     faults: bool = True,
+    store: Stores = "memory",
+    strikes: bool = False,
     patience: float = 3600.0,
 ) -> Callable[[Callable[..., object]], Callable[..., None]]:
     """Run a test under many seeds, each of which decides all that is left to chance.
 
-    The test takes a Simulation as ``sim``; all its other parameters are pytest's. Everything that
+    The test, which may be async, takes a Simulation as ``sim``; all its other parameters are
+    pytest's. Everything that
     happens in a run is done by one thread at a time, in an order that the seed draws: workers, the
     thread that saves, timers, async handlers, threads of the test. Time is the run's own and passes
     when nobody has anything to do. A test that fails names its seed and as few changes of threads
@@ -81,11 +86,17 @@ def simulate(
             After a crash the system is opened again on what was durable, and the checks of
             ``sim.always`` are made when it is idle.
         faults: writes may be slow, or fail a few times before they are made or after.
+        store: ``"memory"``; ``"sqlite"``: in a file, which takes several times as long.
+        strikes: ``Struck`` is thrown now and then into a thread of the library, between two lines,
+            as ``PyThreadState_SetAsyncExc`` does. Within a handler it is what that raises, so that
+            who asks may get it.
         patience: seconds of the run's time the test may wait for one thing.
     """
     if crash not in _CRASHES:
         message = f"simulate(crash={crash!r}): one of {', '.join(_CRASHES)}"
         raise ConfigurationError(message)
+    if store not in _STORES:
+        raise ConfigurationError(f"simulate(store={store!r}): one of {', '.join(_STORES)}")
     chosen = range(seeds) if isinstance(seeds, int) else seeds
 
     def decorate(function: Callable[..., object]) -> Callable[..., None]:
@@ -98,10 +109,11 @@ def simulate(
         def test(*args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - pytest's fixtures
             bound = without.bind(*args, **kwargs)
 
-            def scenario(simulation: Simulation) -> None:
-                function(**bound.arguments, **{PARAMETER: simulation})
+            def scenario(simulation: Simulation) -> object:
+                return function(**bound.arguments, **{PARAMETER: simulation})
 
-            Sweep(Setting(scenario, agents, patience, faults), crash).run(chosen, CHOSEN.seed)
+            setting = Setting(scenario, agents, patience, faults, store, strikes)
+            Sweep(setting, crash).run(chosen, CHOSEN.seed)
 
         others = [p for name, p in signature.parameters.items() if name != PARAMETER]
         without = signature.replace(parameters=others)
@@ -192,7 +204,8 @@ class Sweep:
 
     def _lines(self, seed: int) -> tuple[str, ...]:
         """Return in which modules the runs of a seed have points between lines: so many steps."""
-        return Knobs.drawn(seed, faults=self._setting.faults).lines
+        setting = self._setting
+        return Knobs.drawn(seed, faults=setting.faults, strikes=setting.strikes).lines
 
     def _told(self, trial: Trial, result: Result) -> SimulationFailed:
         fault = result.fault

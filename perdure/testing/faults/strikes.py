@@ -10,6 +10,7 @@ import linecache
 import sys
 import threading
 from bisect import bisect_right
+from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
 from types import CodeType, FrameType
@@ -22,10 +23,12 @@ ENOUGH = 4
 
 
 HANDLERS = "perdure.actors.cell.receiver"
+KIT = "perdure.testing"
+"""What tests is not struck."""
 
 
 class Struck(BaseException):
-    """What was thrown into a thread."""
+    """What was thrown into a thread between two lines."""
 
 
 @cache
@@ -37,7 +40,7 @@ def places(code: CodeType) -> frozenset[tuple[int, int]]:
     """
     protected = sorted(
         (entry.start, entry.end, entry.target)
-        for entry in dis._parse_exception_table(code)  # type: ignore[attr-defined]
+        for entry in dis._parse_exception_table(code)  # type: ignore[attr-defined]  # noqa: SLF001 - no other way
     )
 
     def handler(offset: int) -> tuple[int, int, int] | None:
@@ -59,8 +62,16 @@ def places(code: CodeType) -> frozenset[tuple[int, int]]:
 class Striker:
     """Raise ``error`` at the n-th place in the modules of perdure that one thread comes to."""
 
-    def __init__(self, error: type[BaseException], at: int, *, inside: tuple[str, ...]) -> None:
-        """Strike in modules whose names begin with one of ``inside``."""
+    def __init__(
+        self,
+        error: type[BaseException],
+        at: int,
+        *,
+        inside: tuple[str, ...],
+        told: Callable[[str], object] = str,
+    ) -> None:
+        """Strike in modules whose names begin with one of ``inside``; ``told`` hears where."""
+        self._told = told
         self._error = error
         self._left = at
         self._inside = inside
@@ -70,7 +81,9 @@ class Striker:
     def __call__(self, frame: FrameType, _event: str, _arg: object) -> Any:  # noqa: ANN401 - as sys has it
         """Look at a function that is called."""
         name = frame.f_globals.get("__name__", "")
-        if self.struck or not name.startswith(self._inside) or _in_handler(frame):
+        if self.struck or not name.startswith(self._inside) or name.startswith(KIT):
+            return None
+        if _in_handler(frame):
             return None
         frame.f_trace_opcodes = True
         strikes = places(frame.f_code)
@@ -85,6 +98,7 @@ class Striker:
                     if self._left <= 0:
                         self.struck = f"{name}:{frame.f_lineno} {frame.f_code.co_name}"
                         sys.settrace(None)
+                        self._told(self.struck)
                         raise self._error
             return look
 
@@ -92,7 +106,7 @@ class Striker:
 
     def lie_in_wait(self) -> None:
         """Have the calling thread struck, also in the functions that it is in just now."""
-        frame = sys._getframe(1)
+        frame = sys._getframe(1)  # noqa: SLF001 - documented
         frame.f_trace_opcodes = True
         sys.settrace(self)
         outer: FrameType | None = frame

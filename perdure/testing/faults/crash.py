@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..actors.pool.garbage import YOUNG_GENERATION
-from ..actors.pool.switching import SWITCH_INTERVAL
-from ..actors.system.post import refuse_all
-from ..ending import Ending
-from ..lifecycle.clock import VirtualClock
-from ..lifecycle.signals import mute
-from ..persistence.errors import SystemClosed
-from ..system import AgentSystem
-from .stores import DEAD, FaultyStore
+from ...actors.pool.garbage import YOUNG_GENERATION
+from ...actors.pool.switching import SWITCH_INTERVAL
+from ...actors.system.post import refuse_all
+from ...ending import Ending
+from ...lifecycle.clock import VirtualClock
+from ...lifecycle.signals import mute
+from ...persistence.errors import SystemClosed
+from ...system import AgentSystem
+from .store import DEAD, FaultyStore
 
 # ruff: noqa: SLF001 - a system has no door for this: nobody but a test may end one so
 THREADS_SECONDS: Final = 5.0
