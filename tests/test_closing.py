@@ -13,9 +13,9 @@ import pytest
 import perdure.system
 from perdure import Agent, AgentSystem, Backoff, MemoryStore, Saving, State
 from perdure.persistence.errors import CommitsLost, StoreError, StoreUnavailable
+from perdure.testing import FaultyStore
 from tests.kit.deadline import DEADLINE
 from tests.kit.gates import Gate
-from tests.kit.stores import FailingStore
 
 QUICK = Saving(backoff=Backoff(first=0.01, longest=0.02))
 
@@ -44,30 +44,30 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def broken() -> Iterator[tuple[FailingStore, AgentSystem]]:
+def broken() -> Iterator[tuple[FaultyStore, AgentSystem]]:
     """Give a system that has taken two messages and cannot save them."""
-    store = FailingStore()
-    system = AgentSystem.open(store, agents=[Counter], saving=QUICK)
+    store = FaultyStore()
+    system = AgentSystem.open(store.open(), agents=[Counter], saving=QUICK)
     counter = system.agent(Counter, "a")
     assert counter.call(Counter.add).get(timeout=DEADLINE) == 1
-    store.break_down()
+    store.fail()
     counter.cast(Counter.add)
     counter.cast(Counter.add)
     yield store, system
     system.close()
 
 
-def again(store: FailingStore) -> int:
+def again(store: FaultyStore) -> int:
     """Open the store when it is in order again, and count once more."""
     store.mend()
-    with AgentSystem.open(store, agents=[Counter]) as system:
+    with AgentSystem.open(store.open(), agents=[Counter]) as system:
         return system.agent(Counter, "a").call(Counter.add).get(timeout=DEADLINE)
 
 
-def test_lost_commits_are_raised(broken: tuple[FailingStore, AgentSystem]) -> None:
+def test_lost_commits_are_raised(broken: tuple[FaultyStore, AgentSystem]) -> None:
     """A with statement raises what could not be saved, with its cause; the store is free again."""
     store, system = broken
-    told = r"with \d+ commits that could not .*on fire"
+    told = r"with \d+ commits that could not .*down"
     with pytest.raises(CommitsLost, match=told) as lost, system:
         pass
     assert lost.value.commits >= 2
@@ -76,7 +76,7 @@ def test_lost_commits_are_raised(broken: tuple[FailingStore, AgentSystem]) -> No
     assert again(store) == 2
 
 
-def test_an_error_under_way_is_not_replaced(broken: tuple[FailingStore, AgentSystem]) -> None:
+def test_an_error_under_way_is_not_replaced(broken: tuple[FaultyStore, AgentSystem]) -> None:
     """The block's own error goes on, and carries the loss as a note."""
     store, system = broken
     with pytest.raises(KeyError, match="mine") as raised, system:
@@ -87,7 +87,7 @@ def test_an_error_under_way_is_not_replaced(broken: tuple[FailingStore, AgentSys
 
 
 def test_close_tells_by_its_result(
-    broken: tuple[FailingStore, AgentSystem], caplog: pytest.LogCaptureFixture
+    broken: tuple[FaultyStore, AgentSystem], caplog: pytest.LogCaptureFixture
 ) -> None:
     """close() returns False, logs the loss once, and raises nothing; nor does the block then."""
     store, system = broken
@@ -96,7 +96,7 @@ def test_close_tells_by_its_result(
         assert not system.close(0.1)
     told = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert len(told) == 1
-    assert "commits are not saved (memory://: the disk is on fire)" in told[0]
+    assert "commits are not saved (the store is down, as the test says)" in told[0]
     assert again(store) == 2
 
 

@@ -13,9 +13,9 @@ from perdure.actors.pool.mailbox import Mailbox
 from perdure.persistence.errors import Deadlock, StoreUnavailable
 from perdure.persistence.memory.store import MemoryStore
 from perdure.persistence.records.records import StoredAgent
+from perdure.testing import FaultyStore
 from tests.kit.deadline import DEADLINE
 from tests.kit.signals import Told
-from tests.kit.stores import FailingStore, Valve
 
 NEVER = 3600.0
 """Seconds nobody waits for in these tests."""
@@ -73,11 +73,11 @@ def test_idle_says_whose_backoff_it_waits_for() -> None:
 
 def test_idle_says_which_attempt_to_save_it_waits_for() -> None:
     """First for a backoff, then for the breaker, each with the cause."""
-    clock, store = VirtualClock(), FailingStore()
+    clock, store = VirtualClock(), FaultyStore()
     with (
         Told() as told,
         AgentSystem.open(
-            store, agents=[Climber], clock=clock,
+            store.open(), agents=[Climber], clock=clock,
             saving=Saving(
                 backoff=Backoff(first=1.0, jitter=0.0),
                 breaker=Breaker(failures=2, reset_after=30.0),
@@ -85,14 +85,14 @@ def test_idle_says_which_attempt_to_save_it_waits_for() -> None:
         ) as system,
     ):  # fmt: skip
         Climber.falls = 2
-        store.break_down()
+        store.fail()
         system.agent(Climber, "a").cast(Climber.climb)
-        with pytest.raises(Deadlock, match=r"saving is tried again after a backoff .*on fire"):
+        with pytest.raises(Deadlock, match=r"saving is tried again after a backoff .*down"):
             system.idle()
         told.wait("save_failed")
         clock.advance(1.0)
         told.wait("breaker_opened")
-        with pytest.raises(Deadlock, match=r"the breaker is open for 30 s .*on fire"):
+        with pytest.raises(Deadlock, match=r"the breaker is open for 30 s .*down"):
             system.idle()
         assert not system.idle(timeout=NEVER)
         store.mend()
@@ -153,8 +153,8 @@ def test_idle_sees_that_what_it_waits_for_has_begun_to_wait(
 
 def test_idle_waits_for_what_goes_on_by_itself() -> None:
     """A save under way, beside a backoff: only when that is done nothing is left but time."""
-    clock, store = VirtualClock(), Valve()
-    with AgentSystem.open(store, agents=[Climber], clock=clock) as system:
+    clock, store = VirtualClock(), FaultyStore()
+    with AgentSystem.open(store.open(), agents=[Climber], clock=clock) as system:
         found: list[str] = []
 
         def wait() -> None:
@@ -163,9 +163,9 @@ def test_idle_waits_for_what_goes_on_by_itself() -> None:
             except Deadlock as error:
                 found.append(str(error))
 
-        with store.held():
+        with store.held() as waiting:
             system.agent(Climber, "a").cast(Climber.climb)
-            assert store.waiting.wait(DEADLINE)
+            assert waiting.wait(DEADLINE)
             waiter = threading.Thread(target=wait)
             waiter.start()
         waiter.join(DEADLINE)

@@ -18,11 +18,11 @@ from perdure import (
     VirtualClock,
 )
 from perdure.persistence.audit.entries import AuditEntry
-from perdure.persistence.errors import ConfigurationError, Denied, StoreUnavailable
+from perdure.persistence.errors import ConfigurationError, Denied
+from perdure.testing import FaultyStore
 from tests.access.agents import ANNA, BERT, Desk, W, call, opened
 from tests.kit.deadline import DEADLINE
 from tests.kit.signals import Told
-from tests.kit.stores import FailingStore
 from tests.kit.threads import together
 
 
@@ -152,11 +152,11 @@ def test_the_chain_has_the_order_of_the_commits_under_16_writers() -> None:
 
 def test_a_batch_that_failed_does_not_fork_the_chain() -> None:
     """It is written later with the same numbers and hashes, and what came since is behind it."""
-    store = FailingStore()
-    with opened(store, clock=(clock := VirtualClock())) as system:
+    store = FaultyStore()
+    with opened(store.open(), clock=(clock := VirtualClock())) as system:
         with pytest.raises(Denied):
             call(system, "anna", "read", "workflow:w", "k")
-        store.break_down(StoreUnavailable("memory://: the disk is on fire"))
+        store.fail()
         for _ in range(3):
             system.agent(Desk, "anna").cast(Desk.try_to_read, "workflow:w", "k")
         clock.advance(60)

@@ -23,11 +23,11 @@ from perdure import (
 from perdure.lifecycle.signals import AgentEvent
 from perdure.persistence.errors import Denied, Isolated, PerdureError, ScopeError, UnknownAgent
 from perdure.persistence.records.records import JournalEntry
+from perdure.testing import FaultyStore
 from tests.access.agents import ANNA, Desk, DeskState, W, call, opened
 from tests.kit.deadline import DEADLINE
 from tests.kit.gates import gate
 from tests.kit.signals import Told
-from tests.kit.stores import FailingStore
 from tests.kit.threads import together
 
 
@@ -311,18 +311,18 @@ def test_isolating_is_for_the_system_alone() -> None:
 
 def test_an_isolation_while_the_store_is_away_holds_and_says_so() -> None:
     """In an emergency the disk may be part of it: it is cut off, and the error tells the rest."""
-    store = FailingStore()
+    store = FaultyStore()
     with (
         Told("breaker_opened") as told,
         opened(
-            store,
+            store.open(),
             saving=Saving(
                 backoff=Backoff(first=0.01), breaker=Breaker(failures=2, reset_after=0.05)
             ),
         ) as system,
     ):
         call(system, "anna", "work")
-        store.break_down()
+        store.fail()
         system.agent(Desk, "bert").cast(Desk.work)
         told.wait("breaker_opened")
         with pytest.raises(PerdureError):

@@ -21,6 +21,7 @@ from perdure import (
 )
 from perdure.actors.pool.loop import HandlerLoop
 from perdure.lifecycle.backoff import Backoff
+from perdure.lifecycle.clock import SystemClock
 from perdure.persistence.errors import Deadlock, StateError, SystemClosed, TurnTimeout
 from tests.actors.agents import Clerk, ClerkState
 from tests.kit.deadline import DEADLINE
@@ -519,7 +520,7 @@ class Clumsy(Clerk):
 
 def test_a_loop_that_is_closed_refuses() -> None:
     """After closing, a handler loop closes the coroutine and tells whoever waits for it."""
-    loop = HandlerLoop()
+    loop = HandlerLoop(SystemClock())
     assert loop.close(1.0)
     told: list[BaseException | None] = []
 

@@ -8,11 +8,11 @@ from perdure import Agent, AgentSystem, Backoff, Breaker, Durability, MemoryStor
 from perdure.lifecycle.clock import VirtualClock
 from perdure.persistence.errors import StoreUnavailable
 from perdure.persistence.records.shared_tables import CHUNKS
+from perdure.testing import FaultyStore
 from tests.artifacts.agents import opened
 from tests.artifacts.looks import named, noise
 from tests.kit.deadline import DEADLINE
 from tests.kit.signals import Told
-from tests.kit.stores import FailingStore
 
 LARGE = noise(12 << 20)
 """More than may be under way."""
@@ -20,12 +20,12 @@ LARGE = noise(12 << 20)
 
 def test_an_upload_meets_an_outage() -> None:
     """Who saves is told of the outage, and no artifact is; when it is over, saving works again."""
-    store, clock = FailingStore(), VirtualClock()
+    store, clock = FaultyStore(), VirtualClock()
     errors: list[BaseException] = []
     breaker = Breaker(failures=1, reset_after=30.0)
     saving = Saving(breaker=breaker, backoff=Backoff(first=1.0, jitter=0.0))
-    with Told() as told, opened(store, clock=clock, saving=saving) as system:
-        store.break_down()
+    with Told() as told, opened(store.open(), clock=clock, saving=saving) as system:
+        store.fail()
 
         def save() -> None:
             try:
@@ -50,7 +50,7 @@ def test_an_upload_meets_an_outage() -> None:
         assert system.artifacts.read(artifact) == LARGE
         system.artifacts.delete(artifact)
         system.artifacts.sweep()
-        assert store.keys(CHUNKS, None, 1) == []
+        assert store.life.keys(CHUNKS, None, 1) == []
 
 
 class Snapshot(Agent[State]):

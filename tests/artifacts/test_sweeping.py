@@ -22,7 +22,6 @@ from perdure.shared.artifacts.upload import MOST_UNDER_WAY
 from tests.artifacts.agents import Maker, opened
 from tests.artifacts.looks import counts, dangling, noise, orphans, rows, stores
 from tests.kit.deadline import DEADLINE
-from tests.kit.stores import FailingStore
 from tests.kit.threads import at_once
 
 NOTHING = dict.fromkeys(
@@ -212,8 +211,7 @@ def test_traffic_forgets_what_is_durable() -> None:
 
 def test_a_sweep_that_fails_is_done_again() -> None:
     """What a sweep could not delete stays suspect, and goes with the next one."""
-    store = FailingStore()
-    with opened(store) as system:
+    with opened("memory://") as system:
         artifact = system.artifacts.save("a", b"1")
         system.artifacts.delete(artifact)
         sweeper = system.artifacts.sweeper

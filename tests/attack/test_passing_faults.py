@@ -1,14 +1,11 @@
 """A store that fails once, at any one of its calls: nothing is lost, overtaken, or left to lie."""
 
 import asyncio
-import functools
-import inspect
 import logging
 import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -19,8 +16,7 @@ from perdure import Agent, AgentRef, AgentSystem, Backoff, Breaker, Log, Map, Sa
 from perdure.actors.cell import timers
 from perdure.actors.pool import agenda
 from perdure.persistence.errors import StoreUnavailable
-from perdure.persistence.sqlite.store import SqliteStore
-from perdure.persistence.store.store import Store, StoreReader
+from perdure.testing import FaultyStore
 from tests.kit.deadline import DEADLINE
 
 KEYS = ("x", "y", "z")
@@ -69,18 +65,11 @@ class Desk(Agent[DeskState]):
         return state.seen, list(state.notes), dict(state.marks), state.ticks
 
 
-def _calls() -> Iterator[str]:
-    for port in (StoreReader, Store):
-        for name, method in vars(port).items():
-            if inspect.isfunction(method) and not name.startswith("_"):
-                yield name
+class Faults:
+    """The calls that a test has fail, counted from the first one, over all lives of a store."""
 
-
-class FaultyStore(SqliteStore):
-    """Fail the calls that a test says, counted from the first one."""
-
-    def __init__(self, path: Path, faults: range, *, once: str = "") -> None:
-        """Open the file; the first call of ``once`` fails as well."""
+    def __init__(self, store: FaultyStore, faults: range = range(0), *, once: str = "") -> None:
+        """Meet the calls of ``store``; the first call of ``once`` fails as well."""
         self.calls = 0
         self.once = once
         self.faults = faults
@@ -90,9 +79,9 @@ class FaultyStore(SqliteStore):
         self.often = threading.Event()
         """Set when it has failed more often than a message has attempts."""
         self._counting = threading.Lock()
-        super().__init__(path, sync="process")
+        store.on_call.append(self._meet)
 
-    def meet(self, name: str) -> None:
+    def _meet(self, name: str) -> None:
         """Count a call, or fail it."""
         with self._counting:
             self.calls += 1
@@ -104,21 +93,6 @@ class FaultyStore(SqliteStore):
             if self.failed.count(name) > MORE_THAN_ATTEMPTS:
                 self.often.set()
             raise StoreUnavailable(f"{name}: disk I/O error")
-
-
-def _faulty(name: str) -> Callable[..., object]:
-    real = getattr(SqliteStore, name)
-
-    @functools.wraps(real)
-    def call(self: FaultyStore, *args: object, **kwargs: object) -> object:
-        self.meet(name)
-        return real(self, *args, **kwargs)
-
-    return call
-
-
-for _name in set(_calls()) - {"close", "release", "mail"}:  # which never fail; mail calls inbox
-    setattr(FaultyStore, _name, _faulty(_name))
 
 
 @pytest.fixture(scope="module")
@@ -173,9 +147,11 @@ def reported(desk: AgentRef[Desk]) -> object:
 
 def life(store: FaultyStore) -> bool:
     """Open, run and close a system; False if it could not be opened."""
+    opened = store.open()
     try:
-        system = AgentSystem.open(store, agents=[Desk], saving=SAVING)
+        system = AgentSystem.open(opened, agents=[Desk], saving=SAVING)
     except StoreUnavailable:
+        store.bury(opened)
         return False
     for key in KEYS:
         system.agent(Desk, key).cast(Desk.take, NEWER)
@@ -193,21 +169,19 @@ NUMBERS = [*range(SENT), NEWER]
 EXPECTED = (NUMBERS, NUMBERS, {str(number): 1 for number in NUMBERS}, 1)
 
 
-def attempt(left: Path, folder: Path, faults: range, *, once: str = "") -> FaultyStore:
+def attempt(left: Path, folder: Path, calls: range, *, once: str = "") -> Faults:
     """Live through faults of a store, and look at what is durable afterwards."""
     shutil.copytree(left, folder)
-    store = FaultyStore(folder / "store.db", faults, once=once)
-    try:
-        while not life(store):
-            assert store.failed  # who opens tries again
-    finally:
-        store.close()
+    store = FaultyStore(folder / "store.db")
+    faults = Faults(store, calls, once=once)
+    while not life(store):
+        assert faults.failed  # who opens tries again
     with AgentSystem.open(folder / "store.db", agents=[Desk]) as system:
         for key in KEYS:
             assert system.agent(Desk, key).call(Desk.report).get() == EXPECTED
         assert not any(system._store.mail("Desk", key) for key in KEYS)
     shutil.rmtree(folder)
-    return store
+    return faults
 
 
 @pytest.mark.parametrize("length", [1, 2, 5])
@@ -217,9 +191,9 @@ def test_each_call_of_the_store_may_fail(left: Path, tmp_path: Path, length: int
     number = 0
     while True:
         number += 1
-        store = attempt(left, tmp_path / str(number), range(number, number + length))
-        met.update(store.failed)
-        if not store.failed:
+        faults = attempt(left, tmp_path / str(number), range(number, number + length))
+        met.update(faults.failed)
+        if not faults.failed:
             break
     # At which places these come is the threads' affair: some may never have been where a fault was.
     for name in {"acquire", "load", "inbox", "mailed", "commit", "row"} - met:
@@ -228,8 +202,8 @@ def test_each_call_of_the_store_may_fail(left: Path, tmp_path: Path, length: int
 
 def test_the_reading_of_timers_may_fail(left: Path, tmp_path: Path) -> None:
     """Timers are read on a thread of their own, at no certain place among the calls."""
-    store = attempt(left, tmp_path / "timers", range(0), once="timers_between")
-    assert store.failed == ["timers_between"]
+    faults = attempt(left, tmp_path / "timers", range(0), once="timers_between")
+    assert faults.failed == ["timers_between"]
 
 
 class Reader(Agent[DeskState]):
@@ -273,22 +247,21 @@ def test_a_failing_store_is_no_attempt_of_a_message(
     tmp_path: Path, way: Callable[[Reader, int], None], *, before: bool
 ) -> None:
     """However long reads fail, mail waits in its order and dies of nothing; who asks is told."""
-    with (
-        closing(FaultyStore(tmp_path / "store.db", range(0))) as store,
-        AgentSystem.open(store, agents=[Reader], saving=SAVING) as system,
-    ):
+    store = FaultyStore(tmp_path / "store.db")
+    faults = Faults(store)
+    with AgentSystem.open(store.open(), agents=[Reader], saving=SAVING) as system:
         reader = system.agent(Reader, "r")
         reader.cast(way, 0)
         assert system.idle(DEADLINE)
         if before:  # the failure meets on_start
             reader.stop()
-        store.broken = "map_entry"
+        faults.broken = "map_entry"
         for number in range(1, SENT):
             reader.cast(way, number)
-        assert store.often.wait(DEADLINE)
+        assert faults.often.wait(DEADLINE)
         with pytest.raises(StoreUnavailable):
             reader.call(Reader.plain, NEWER).get(timeout=DEADLINE)
-        store.broken = ""
+        faults.broken = ""
         assert system.idle(DEADLINE)
         assert reader.call(Reader.seen).get() == list(range(SENT))
         assert system.dead_letters.list() == []

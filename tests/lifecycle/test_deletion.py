@@ -33,11 +33,11 @@ from perdure.persistence.errors import (
 )
 from perdure.persistence.store.store import Store
 from perdure.persistence.upkeep.doctor import examine
+from perdure.testing import FaultyStore
 from tests.cli.commands import records
 from tests.kit.deadline import DEADLINE
 from tests.kit.gates import GATES, gate
 from tests.kit.signals import Told
-from tests.kit.stores import FailingStore, Valve
 from tests.lifecycle.agents import Brittle, Snapshot, Tally, Volatile
 
 
@@ -240,15 +240,15 @@ def test_an_unknown_kind_is_deleted_as_it_is_stored(store: Store | Path) -> None
 
 def test_a_store_that_fails_keeps_the_deletion_for_later() -> None:
     """While nothing can be saved the asker is told why; the agent is gone when it can."""
-    store, clock = FailingStore(), VirtualClock()
+    store, clock = FaultyStore(), VirtualClock()
     saving = Saving(breaker=Breaker(failures=1, reset_after=5.0))
     with (
         Told("breaker_opened", "breaker_closed") as told,
-        AgentSystem.open(store, agents=[Pet], clock=clock, saving=saving) as system,
+        AgentSystem.open(store.open(), agents=[Pet], clock=clock, saving=saving) as system,
     ):
         pet = system.agent(Pet, "a")
         pet.call(Pet.eat, "hay").get()
-        store.break_down()
+        store.fail()
         deleted = pet.delete(block=False)
         told.wait("breaker_opened")
         with pytest.raises(StoreUnavailable):
@@ -261,15 +261,15 @@ def test_a_store_that_fails_keeps_the_deletion_for_later() -> None:
 
 def test_the_new_agent_waits_for_the_deletion() -> None:
     """A message right behind a deletion that is not durable yet finds nothing of the old agent."""
-    store = Valve()
-    with AgentSystem.open(store, agents=[Pet]) as system:
+    store = FaultyStore()
+    with AgentSystem.open(store.open(), agents=[Pet]) as system:
         pet = system.agent(Pet, "a")
         pet.call(Pet.eat, "hay").get()
-        store.shut()
+        waiting = store.hold()
         deleted = pet.delete(block=False)
-        assert store.waiting.wait(DEADLINE)
+        assert waiting.wait(DEADLINE)
         counted = pet.call(Pet.count)
-        store.opened.set()
+        store.let_go()
         assert deleted.get(timeout=DEADLINE) is True
         assert counted.get(timeout=DEADLINE) == 0
 

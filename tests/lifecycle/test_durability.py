@@ -8,10 +8,10 @@ from perdure import AgentSystem, AutoSave, Passivation, Resources, Saving
 from perdure.lifecycle.clock import VirtualClock
 from perdure.persistence.errors import ConfigurationError
 from perdure.persistence.memory.store import MemoryStore
+from perdure.testing import FaultyStore
 from tests.kit.children import started
 from tests.kit.deadline import DEADLINE
 from tests.kit.signals import Told
-from tests.kit.stores import FailingStore
 from tests.lifecycle.agents import Broken, Snapshot, Tally, Volatile
 from tests.lifecycle.test_durable_status import give_up
 
@@ -52,24 +52,24 @@ def test_volatile_agents_are_never_saved() -> None:
 
 def test_snapshots_are_saved_at_the_interval() -> None:
     """SNAPSHOT: answers come at once, and the changes are saved when the interval is over."""
-    store, clock = FailingStore(), VirtualClock()
+    store, clock = FaultyStore(), VirtualClock()
     auto_save = AutoSave(every=5.0)
     with AgentSystem.open(
-        store, agents=[Snapshot], clock=clock, saving=Saving(auto_save=auto_save)
+        store.open(), agents=[Snapshot], clock=clock, saving=Saving(auto_save=auto_save)
     ) as system:
         snapshot = system.agent(Snapshot, "a")
         for number in range(1, 4):
             assert snapshot.proxy().add(1).get() == number
         clock.advance(4.9)
         assert system.idle(DEADLINE)
-        assert stored(store, "Snapshot") is None
+        assert stored(store.life, "Snapshot") is None
         clock.advance(0.1)
         assert system.idle(DEADLINE)
-        assert stored(store, "Snapshot") == 3
-        assert store.batches == [["(save)"]]
+        assert stored(store.life, "Snapshot") == 3
+        assert store.commits == 1
         clock.advance(60.0)
         assert system.idle(DEADLINE)
-        assert store.batches == [["(save)"]]  # nothing changed, nothing is written
+        assert store.commits == 1  # nothing changed, nothing is written
 
 
 def test_auto_save_goes_on_after_a_save_that_came_earlier() -> None:

@@ -11,9 +11,9 @@ from perdure.lifecycle.clock import VirtualClock
 from perdure.persistence.errors import Fenced, NotAStore
 from perdure.persistence.memory.store import MemoryStore
 from perdure.persistence.store.lease import RENEW_SECONDS
+from perdure.testing import FaultyStore
 from tests.kit.deadline import DEADLINE
 from tests.kit.signals import Told
-from tests.kit.stores import FailingStore
 from tests.lifecycle.agents import Snapshot, Tally, Undeterred, Volatile
 
 AGENTS = [Tally, Undeterred, Snapshot, Volatile]
@@ -95,13 +95,13 @@ def test_waiting_mail_and_handlers_under_way_end_quietly(told: Told) -> None:
 def test_a_file_that_stops_being_a_store_is_the_end_as_well(told: Told) -> None:
     """An error that trying again cannot heal opens no breaker and is not tried again.
 
-    The store is a ``FailingStore`` that refuses as SQLite does when the file was overwritten.
+    The store is a ``FaultyStore`` that refuses as SQLite does when the file was overwritten.
     """
-    store, clock = FailingStore(), VirtualClock()
+    store, clock = FaultyStore(), VirtualClock()
     system = AgentSystem.open(
-        store, agents=AGENTS, clock=clock, saving=Saving(breaker=Breaker(failures=1))
+        store.open(), agents=AGENTS, clock=clock, saving=Saving(breaker=Breaker(failures=1))
     )
-    store.break_down(NotAStore("a.db is not a SQLite file"))
+    store.fail(error=NotAStore("a.db is not a SQLite file"))
     with pytest.raises(NotAStore):
         system.agent(Tally, "a").proxy().add(1).get(timeout=DEADLINE)
     told.wait("store_lost")

@@ -1,7 +1,7 @@
 """The store fails: retries, the breaker, the agents' policies, and everything saved afterwards.
 
-Time is a VirtualClock. Most tests use ``FailingStore``, a memory store whose commits fail on
-command; one makes a real SQLite file hit its page limit.
+Time is a VirtualClock. Most tests use the ``FaultyStore`` of the test kit; one makes a real SQLite
+file hit its page limit.
 """
 
 from collections.abc import Iterator
@@ -17,10 +17,11 @@ from perdure.lifecycle.clock import VirtualClock
 from perdure.lifecycle.signals import SaveEvent
 from perdure.persistence.errors import ConfigurationError, Deadlock, MailboxFull, StoreUnavailable
 from perdure.persistence.sqlite.store import SqliteStore
+from perdure.persistence.store.batch import Batch
 from perdure.persistence.store.store import Store
+from perdure.testing import FaultyStore
 from tests.kit.deadline import DEADLINE
 from tests.kit.signals import Told
-from tests.kit.stores import FailingStore, Valve
 from tests.lifecycle.agents import Broken, Leaving, Snapshot, Tally, Undeterred, Volatile
 
 AGENTS = [Tally, Undeterred, Leaving, Snapshot, Volatile]
@@ -29,10 +30,12 @@ BREAKER = Breaker(failures=3, reset_after=30.0)
 
 
 @contextmanager
-def opened(store: Store, clock: VirtualClock, *, most_unsaved: int = 1000) -> Iterator[AgentSystem]:
+def opened(
+    store: Store | FaultyStore, clock: VirtualClock, *, most_unsaved: int = 1000
+) -> Iterator[AgentSystem]:
     """Open a system on a store that may fail; leaving mends it."""
     system = AgentSystem.open(
-        store,
+        store.open() if isinstance(store, FaultyStore) else store,
         agents=AGENTS,
         clock=clock,
         saving=Saving(BACKOFF, BREAKER, AutoSave(every=5.0), most_unsaved),
@@ -41,15 +44,15 @@ def opened(store: Store, clock: VirtualClock, *, most_unsaved: int = 1000) -> It
     try:
         yield system
     finally:
-        if isinstance(store, FailingStore):
+        if isinstance(store, FaultyStore):
             store.mend()
         assert system.close()
 
 
-def fail_first(told: Told, system: AgentSystem, store: FailingStore, clock: VirtualClock) -> None:
+def fail_first(told: Told, system: AgentSystem, store: FaultyStore, clock: VirtualClock) -> None:
     """Break the store and have the breaker opened by an agent of no interest."""
     assert system.idle(DEADLINE)
-    store.break_down()
+    store.fail()
     told.heard.clear()
     system.agent(Tally, "canary").proxy().add(1)  # one turn, one commit
     told.wait("save_failed")
@@ -61,9 +64,9 @@ def fail_first(told: Told, system: AgentSystem, store: FailingStore, clock: Virt
 
 def test_attempts_come_at_the_backoffs_times() -> None:
     """Each failed save is tried again after its backoff and not a moment earlier."""
-    store, clock = FailingStore(), VirtualClock()
+    store, clock = FaultyStore(), VirtualClock()
     with Told() as told, opened(store, clock) as system:
-        store.break_down()
+        store.fail()
         future = system.agent(Tally, "a").proxy().add(1)
         assert told.wait("save_failed").attempt == 1
         clock.advance(0.99)
@@ -81,9 +84,9 @@ def test_attempts_come_at_the_backoffs_times() -> None:
 
 def test_the_breaker_opens_tries_and_closes_by_itself() -> None:
     """Closed, open, half-open, open again, half-open, closed; left alone while it is open."""
-    store, clock = FailingStore(), VirtualClock()
+    store, clock = FaultyStore(), VirtualClock()
     with Told() as told, opened(store, clock) as system:
-        store.break_down()
+        store.fail()
         future = system.agent(Tally, "a").proxy().add(1)
         told.wait("save_failed")
         clock.advance(1.0)
@@ -92,7 +95,7 @@ def test_the_breaker_opens_tries_and_closes_by_itself() -> None:
         assert not future.done()
         clock.advance(2.0)
         assert told.wait("breaker_opened").attempt == 3
-        with pytest.raises(StoreUnavailable, match=r"done but not durable.*on fire"):
+        with pytest.raises(StoreUnavailable, match=r"done but not durable.*down"):
             future.get(timeout=DEADLINE)
         clock.advance(29.9)
         assert system.statistics().saves.attempted == 3
@@ -116,14 +119,14 @@ def test_the_breaker_opens_tries_and_closes_by_itself() -> None:
 
 def test_pause_refuses_asks_and_keeps_tells() -> None:
     """Policy "pause": asks fail at once with the cause, tells wait in order, nothing runs."""
-    store, clock = FailingStore(), VirtualClock()
+    store, clock = FaultyStore(), VirtualClock()
     with Told() as told, opened(store, clock) as system:
         tally = system.agent(Tally, "a")
         tally.proxy().add(1).get()
         fail_first(told, system, store, clock)
         for number in (2, 3):
             tally.cast(Tally.add, number)
-        with pytest.raises(StoreUnavailable, match=r"unavailable .*on fire.*later"):
+        with pytest.raises(StoreUnavailable, match=r"unavailable .*down.*later"):
             tally.proxy().add(100).get(timeout=DEADLINE)
         with pytest.raises(StoreUnavailable):
             tally.proxy().total().get(timeout=DEADLINE)
@@ -137,7 +140,7 @@ def test_pause_refuses_asks_and_keeps_tells() -> None:
 
 def test_an_ask_behind_waiting_mail_is_refused_when_the_breaker_opens() -> None:
     """An ask that already waits behind a tell when the store goes is told, not kept waiting."""
-    store, clock = FailingStore(), VirtualClock()
+    store, clock = FaultyStore(), VirtualClock()
     with Told() as told, opened(store, clock) as system:
         tally = system.agent(Tally, "a")
         tally.pause()
@@ -155,7 +158,7 @@ def test_an_ask_behind_waiting_mail_is_refused_when_the_breaker_opens() -> None:
 
 def test_continue_answers_flagged_and_saves_later() -> None:
     """Policy "continue": turns go on, replies are flagged unsaved, the store gets all of them."""
-    store, clock = FailingStore(), VirtualClock()
+    store, clock = FaultyStore(), VirtualClock()
     with Told() as told, opened(store, clock) as system:
         agent = system.agent(Undeterred, "a")
         agent.proxy().add(1).get()
@@ -172,12 +175,12 @@ def test_continue_answers_flagged_and_saves_later() -> None:
         later = agent.proxy().steps()
         assert later.get(timeout=DEADLINE) == [f"add {number}" for number in range(1, 6)]
         assert not later.unsaved
-        assert store.load("Undeterred", "a").fields["total"][0] == "15"  # type: ignore[union-attr]
+        assert store.life.load("Undeterred", "a").fields["total"][0] == "15"  # type: ignore[union-attr]
 
 
 def test_continue_is_bounded_by_what_may_be_unsaved() -> None:
     """Above most_unsaved agents and senders are held, and half of it saved lets them go on."""
-    store, clock = FailingStore(), VirtualClock()
+    store, clock = FaultyStore(), VirtualClock()
     with Told() as told, opened(store, clock, most_unsaved=10) as system:
         agent = system.agent(Undeterred, "a")
         agent.proxy().add(0).get()
@@ -213,7 +216,7 @@ def test_a_bound_of_nothing_is_refused() -> None:
 
 def test_stop_leaves_and_comes_back_with_its_mail() -> None:
     """Policy "stop": on_stop runs, memory is left, and mail starts the agent after the outage."""
-    store, clock = FailingStore(), VirtualClock()
+    store, clock = FaultyStore(), VirtualClock()
     with Told() as told, opened(store, clock) as system:
         agent = system.agent(Leaving, "a")
         agent.proxy().add(1).get()
@@ -231,7 +234,7 @@ def test_stop_leaves_and_comes_back_with_its_mail() -> None:
 
 def test_everything_unsaved_is_saved_in_order_after_an_outage() -> None:
     """After an outage the journal has every turn once, in order, and SNAPSHOT agents are saved."""
-    store, clock = FailingStore(), VirtualClock()
+    store, clock = FaultyStore(), VirtualClock()
     with Told() as told, opened(store, clock) as system:
         snapshot, agent = system.agent(Snapshot, "s"), system.agent(Undeterred, "a")
         assert snapshot.proxy().add(1).get() == 1
@@ -239,12 +242,12 @@ def test_everything_unsaved_is_saved_in_order_after_an_outage() -> None:
         for number in range(10):
             agent.proxy().add(number).get(timeout=DEADLINE)
         clock.advance(20.0)  # the auto-save falls due, and waits
-        assert store.load("Snapshot", "s") is None
+        assert store.life.load("Snapshot", "s") is None
         store.mend()
         clock.advance(10.0)
         told.wait("breaker_closed")
         assert system.idle(DEADLINE)
-        stored = store.load("Snapshot", "s")
+        stored = store.life.load("Snapshot", "s")
         assert stored is not None
         assert stored.fields["total"][0] == "1"
         entries = system.journal.list("Undeterred", "a")
@@ -255,7 +258,7 @@ def test_everything_unsaved_is_saved_in_order_after_an_outage() -> None:
 
 def test_no_error_is_latched() -> None:
     """After three outages the system works as on the first day, and says so."""
-    store, clock = FailingStore(), VirtualClock()
+    store, clock = FaultyStore(), VirtualClock()
     with Told() as told, opened(store, clock) as system:
         tally = system.agent(Tally, "a")
         for number in range(1, 4):
@@ -272,7 +275,7 @@ def test_no_error_is_latched() -> None:
 
 def test_steps_taken_in_an_outage_are_kept() -> None:
     """A pause during an outage holds at once, its caller learns it is not durable, then it is."""
-    store, clock = FailingStore(), VirtualClock()
+    store, clock = FaultyStore(), VirtualClock()
     with Told() as told, opened(store, clock) as system:
         agent = system.agent(Undeterred, "a")
         agent.proxy().add(1).get()
@@ -287,20 +290,20 @@ def test_steps_taken_in_an_outage_are_kept() -> None:
         clock.advance(30.0)
         told.wait("breaker_closed")
         assert system.flush(DEADLINE)
-        assert store.load("Undeterred", "a").head.status == "stopped"  # type: ignore[union-attr]
+        assert store.life.load("Undeterred", "a").head.status == "stopped"  # type: ignore[union-attr]
 
 
 def test_close_tries_again_until_its_deadline() -> None:
     """A shutdown in an outage does not wait for the clock: it saves when the store is back."""
-    store, clock = FailingStore(), VirtualClock()
+    store, clock = FaultyStore(), VirtualClock()
     system = AgentSystem.open(
-        store,
+        store.open(),
         agents=AGENTS,
         clock=clock,
         saving=Saving(backoff=Backoff(0.01, longest=1.0), breaker=BREAKER),
     )
     with Told() as told:
-        store.break_down()
+        store.fail()
         system.agent(Tally, "a").proxy().add(1)
         told.wait("save_failed")
 
@@ -310,17 +313,17 @@ def test_close_tries_again_until_its_deadline() -> None:
 
         with signals.save_failed.connected_to(mend):
             assert system.close(timeout=DEADLINE)
-    assert store.load("Tally", "a").fields["total"][0] == "1"  # type: ignore[union-attr]
+    assert store.life.load("Tally", "a").fields["total"][0] == "1"  # type: ignore[union-attr]
 
 
 def test_close_gives_up_at_its_deadline_and_says_so() -> None:
     """A shutdown on a store that stays away returns False, and whoever waited gets an error."""
-    store, clock = FailingStore(), VirtualClock()
+    store, clock = FaultyStore(), VirtualClock()
     system = AgentSystem.open(
-        store, agents=AGENTS, clock=clock, saving=Saving(backoff=BACKOFF, breaker=BREAKER)
+        store.open(), agents=AGENTS, clock=clock, saving=Saving(backoff=BACKOFF, breaker=BREAKER)
     )
     with Told() as told:
-        store.break_down()
+        store.fail()
         future = system.agent(Tally, "a").proxy().add(1)
         told.wait("save_failed")
         assert system.close(timeout=0.1) is False
@@ -363,15 +366,16 @@ def limit_pages(store: SqliteStore, more: int) -> None:
 
 def test_statistics_add_up_at_every_moment() -> None:
     """Attempts are successes plus failures, and only durable commits are counted as such."""
-    store, clock = FailingStore(), VirtualClock()
+    store, clock, batches = FaultyStore(), VirtualClock(), list[Batch]()
+    store.on_commit.append(batches.append)
     with Told() as told, opened(store, clock) as system:
         tally = system.agent(Tally, "a")
         for _ in range(5):
             tally.proxy().add(1).get()
         saves = system.statistics().saves
         assert (saves.commits, saves.backlog, saves.failed) == (5, 0, 0)
-        assert saves.attempted == saves.succeeded == len(store.batches)
-        assert sum(len(batch) for batch in store.batches) == saves.commits
+        assert saves.attempted == saves.succeeded == len(batches)
+        assert store.commits == saves.commits
         assert saves.oldest_unsaved == 0.0
         fail_first(told, system, store, clock)
         clock.advance(7.0)
@@ -385,7 +389,7 @@ def test_statistics_add_up_at_every_moment() -> None:
 
 def test_a_receiver_that_waits_for_what_it_holds_up_is_refused() -> None:
     """A receiver of a save signal runs where saving is done: waiting there is a Deadlock."""
-    store, clock = FailingStore(), VirtualClock()
+    store, clock = FaultyStore(), VirtualClock()
     refusals: list[type[BaseException]] = []
 
     with Told() as told, opened(store, clock) as system:
@@ -399,7 +403,7 @@ def test_a_receiver_that_waits_for_what_it_holds_up_is_refused() -> None:
                 refusals.append(refused.type)
 
         signals.save_failed.connect(receiver, sender=system)
-        store.break_down()
+        store.fail()
         counter.proxy().add(1)
         told.wait("save_failed")
         store.mend()
@@ -410,10 +414,10 @@ def test_a_receiver_that_waits_for_what_it_holds_up_is_refused() -> None:
 
 def test_the_first_ask_of_an_outage_is_answered_if_its_agent_goes_on() -> None:
     """Policy "continue": whoever waited when the breaker opened has the result, marked unsaved."""
-    store, clock = FailingStore(), VirtualClock()
+    store, clock = FaultyStore(), VirtualClock()
     with Told() as told, opened(store, clock) as system:
         undeterred, tally = system.agent(Undeterred, "a"), system.agent(Tally, "a")
-        store.break_down()
+        store.fail()
         goes_on, failing, waits = (
             undeterred.call(Undeterred.add, 1), undeterred.call(Undeterred.fail),
             tally.call(Tally.add, 1),
@@ -433,13 +437,13 @@ def test_the_first_ask_of_an_outage_is_answered_if_its_agent_goes_on() -> None:
 
 def test_a_snapshot_agents_reply_does_not_wait_for_its_own_save() -> None:
     """A save under way holds up no reply and no error; what others have told it does."""
-    store, clock = Valve(), VirtualClock()
+    store, clock = FaultyStore(), VirtualClock()
     with opened(store, clock) as system:
         snapshot = system.agent(Snapshot, "a")
         assert snapshot.call(Snapshot.add, 1).get(timeout=DEADLINE) == 1
-        with store.held():
+        with store.held() as waiting:
             clock.advance(5.0)
-            assert store.waiting.wait(DEADLINE)
+            assert waiting.wait(DEADLINE)
             assert snapshot.call(Snapshot.add, 1).get(timeout=DEADLINE) == 2
             with pytest.raises(Broken):
                 snapshot.call(Snapshot.fail).get(timeout=DEADLINE)

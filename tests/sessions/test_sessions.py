@@ -26,9 +26,9 @@ from perdure.persistence.records.shared_tables import OWNERS
 from perdure.shared.ledger.guard import Decision, OpenGuard, Right, Standing, Use
 from perdure.shared.ledger.unit import Unit
 from perdure.shared.sessions.records import Cleanup, SessionInfo, SessionLimits
+from perdure.testing import FaultyStore
 from tests.kit.deadline import DEADLINE
 from tests.kit.signals import Told
-from tests.kit.stores import FailingStore
 from tests.kit.threads import at_once, together
 from tests.sessions.agents import Desk, DeskState, Quick, Saved, keys, opened, words
 
@@ -759,10 +759,10 @@ def test_references_of_a_session_are_references() -> None:
 
 def test_cleanup_is_tried_again_while_the_store_fails() -> None:
     """What is due in an outage is done when the store is back."""
-    store, clock = FailingStore(), VirtualClock()
-    with opened(store, clock) as system:
+    store, clock = FaultyStore(), VirtualClock()
+    with opened(store.open(), clock) as system:
         chat = system.sessions.create("chat-7", limits=SessionLimits(duration=60))
-        store.break_down()
+        store.fail()
         clock.advance(61)
         store.mend()
         for _ in range(20):

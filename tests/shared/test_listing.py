@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from perdure import Agent, AgentSystem, Scope, VirtualClock
 from perdure.persistence.errors import ConfigurationError, ScopeError
+from perdure.testing import FaultyStore
 from tests.kit.deadline import DEADLINE
-from tests.kit.stores import Valve
 from tests.shared.agents import WORK, Count, Worker
 
 KEYS = ["a", "a/b", "a/c", "ab", "b", "é", "z", "\ue000", "\uffff", "\U00010000", "\U0001f600"]
@@ -73,11 +73,11 @@ def test_lists_are_those_of_a_dictionary(
     The first steps are durable, the next on their way to the disk, the last the turn's own.
     """
     prefix, after, limit = view
-    clock, store, model = VirtualClock(), Valve(), dict[str, float]()
-    with AgentSystem.open(store, agents=[Editor], clock=clock) as system:
+    clock, store, model = VirtualClock(), FaultyStore(), dict[str, float]()
+    with AgentSystem.open(store.open(), agents=[Editor], clock=clock) as system:
         apply(system.state, stored, clock, model)
         durable = dict(model)
-        store.shut()
+        store.hold()
         changes = [step for step in appended if step[0] != "clock"]
         other = system.agent(Editor, "other").call(Editor.edit, changes, "", "", 1)
         mine = [step for step in own if step[0] != "clock"]
@@ -91,7 +91,7 @@ def test_lists_are_those_of_a_dictionary(
         assert system.state.list(WORK) == outside
         assert system.state.count(WORK) == len(outside)
         seen = system.agent(Editor, "other").call(Editor.edit, mine, prefix, after, limit)
-        store.opened.set()
+        store.let_go()
         listed, count = seen.get(timeout=DEADLINE)
         living = sorted(key for key, until in expected.items() if until > now)
         wanted = [key for key in living if key.startswith(prefix)]

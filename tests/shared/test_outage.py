@@ -10,9 +10,9 @@ from perdure.lifecycle import signals
 from perdure.persistence.errors import CommitsLost, Fenced, MailboxFull, StoreUnavailable
 from perdure.persistence.memory.store import MemoryStore
 from perdure.persistence.store.batch import Batch
+from perdure.testing import FaultyStore
 from tests.kit.deadline import DEADLINE
 from tests.kit.signals import Told
-from tests.kit.stores import FailingStore, Valve
 from tests.kit.threads import at_once, hasty
 from tests.shared.agents import AGENTS, WORK, Count, Worker
 
@@ -27,14 +27,16 @@ class Goer(Worker):
 
 def test_an_outage_is_told_and_survived() -> None:
     """Whoever waits for a write gets StoreUnavailable; it is kept, and there when it is over."""
-    store, clock = FailingStore(), VirtualClock()
+    store, clock = FaultyStore(), VirtualClock()
     with (
-        AgentSystem.open(store, agents=AGENTS, clock=clock, saving=Saving(breaker=QUICK)) as system,
+        AgentSystem.open(
+            store.open(), agents=AGENTS, clock=clock, saving=Saving(breaker=QUICK)
+        ) as system,
         Told("breaker_opened", "breaker_closed") as told,
     ):
         state = system.state
         state.set(WORK, "k", "old")
-        store.break_down()
+        store.fail()
         with pytest.raises(StoreUnavailable, match="kept"):
             state.set(WORK, "k", "kept")
         told.wait("breaker_opened")
@@ -61,14 +63,16 @@ def test_an_outage_is_told_and_survived() -> None:
 
 def test_agents_that_go_on_share_what_is_unsaved() -> None:
     """With CONTINUE, turns go on in an outage, see each other's writes, and all is saved later."""
-    store, clock = FailingStore(), VirtualClock()
+    store, clock = FaultyStore(), VirtualClock()
     with (
-        AgentSystem.open(store, agents=[Goer], clock=clock, saving=Saving(breaker=QUICK)) as system,
+        AgentSystem.open(
+            store.open(), agents=[Goer], clock=clock, saving=Saving(breaker=QUICK)
+        ) as system,
         Told("breaker_opened", "breaker_closed") as told,
     ):
         agents = [system.agent(Goer, str(number)) for number in range(4)]
         agents[0].call(Goer.increment, "n").get()
-        store.break_down()
+        store.fail()
         for agent in agents:
             agent.cast(Goer.increment, "n")
         told.wait("breaker_opened")
@@ -86,10 +90,10 @@ def test_agents_that_go_on_share_what_is_unsaved() -> None:
 
 def test_a_lost_store_refuses_everything() -> None:
     """Fenced off, every write raises Fenced, no lock is left behind, and the end tells the loss."""
-    store = FailingStore()
-    system = AgentSystem.open(store, agents=[Worker])
+    store = FaultyStore()
+    system = AgentSystem.open(store.open(), agents=[Worker])
     system.state.set(WORK, "k", 1)
-    store.break_down(Fenced("memory://", token=1, current=2))
+    store.fail(error=Fenced("memory://", token=1, current=2))
     for _ in range(2):
         with pytest.raises(Fenced):
             system.state.set(WORK, "k", 2)
@@ -113,13 +117,16 @@ def test_a_lost_store_refuses_everything() -> None:
 
 def test_too_much_unsaved_holds_up_writers() -> None:
     """Above most_unsaved a writer outside waits, and gets MailboxFull when that lasts."""
-    store = Valve()
+    store = FaultyStore()
     with AgentSystem.open(
-        store, agents=[Worker], saving=Saving(most_unsaved=4), limits=Limits(mailbox_wait=0.05)
+        store.open(),
+        agents=[Worker],
+        saving=Saving(most_unsaved=4),
+        limits=Limits(mailbox_wait=0.05),
     ) as system:
-        store.shut()
+        waiting = store.hold()
         asked = [system.agent(Worker, str(n)).call(Worker.increment, "n") for n in range(8)]
-        assert store.waiting.wait(DEADLINE)
+        assert waiting.wait(DEADLINE)
         full = threading.Event()
         for _ in range(200):
             if system.statistics().saves.swamped:
@@ -129,17 +136,17 @@ def test_too_much_unsaved_holds_up_writers() -> None:
         assert full.is_set()
         with pytest.raises(MailboxFull, match="most_unsaved"):
             system.state.set(WORK, "k", 1)
-        store.opened.set()
+        store.let_go()
         assert sorted(future.get(timeout=DEADLINE) for future in asked) == list(range(1, 9))
         system.state.set(WORK, "k", 1)
 
 
 def test_receivers_of_a_full_backlog_may_share() -> None:
     """A receiver of backlog_full is called without the lock: it may read, and others write on."""
-    store = Valve()
+    store = FaultyStore()
     heard: list[object] = []
 
-    with AgentSystem.open(store, agents=[Worker], saving=Saving(most_unsaved=2)) as system:
+    with AgentSystem.open(store.open(), agents=[Worker], saving=Saving(most_unsaved=2)) as system:
 
         def told(_sender: object, _event: object) -> None:
             done = threading.Event()

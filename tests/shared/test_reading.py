@@ -12,9 +12,9 @@ from perdure import Agent, AgentSystem, Limits, MemoryStore, Resources, Scope
 from perdure.persistence.errors import StateError, SystemClosed
 from perdure.persistence.records.shared_tables import SCOPED
 from perdure.persistence.records.tables import Key, Row, Table
+from perdure.testing import FaultyStore
 from tests.kit.deadline import DEADLINE
 from tests.kit.gates import Gate
-from tests.kit.stores import Valve
 from tests.kit.threads import at_once
 from tests.shared.agents import AGENTS, WORK, Count, Fleeting, Saved, Worker
 
@@ -37,22 +37,22 @@ def test_one_key_in_eight_scopes_is_eight_values() -> None:
 
 def test_outside_nothing_is_seen_before_it_is_durable() -> None:
     """A value on its way to the store is invisible outside, to get, exists, list and count."""
-    store = Valve()
-    with AgentSystem.open(store, agents=AGENTS) as system:
+    store = FaultyStore()
+    with AgentSystem.open(store.open(), agents=AGENTS) as system:
         state = system.state
         state.set(WORK, "k", "old")
-        store.shut()
+        waiting = store.hold()
         asked = system.agent(Worker, "a").call(Worker.set, "k", "new")
         system.agent(Worker, "a").cast(Worker.set, "other", 1)
         writing = threading.Thread(target=state.set, args=(WORK, "outside", 1))
         writing.start()
-        assert store.waiting.wait(DEADLINE)
+        assert waiting.wait(DEADLINE)
         assert state.get(WORK, "k") == "old"
         assert state.list(WORK) == ["k"]
         assert state.count(WORK) == 1
         assert not state.exists(WORK, "outside")
         assert not asked.done()
-        store.opened.set()
+        store.let_go()
         asked.get(timeout=DEADLINE)
         assert state.get(WORK, "k") == "new"
         writing.join(DEADLINE)
@@ -65,17 +65,17 @@ def test_a_turn_sees_what_was_appended_and_its_answer_waits(kind: type[Worker]) 
 
     So it is for lists as well, whatever the agent's own durability.
     """
-    store = Valve()
-    with AgentSystem.open(store, agents=AGENTS) as system:
+    store = FaultyStore()
+    with AgentSystem.open(store.open(), agents=AGENTS) as system:
         reader = system.agent(kind, "reader")
         assert reader.call(Worker.get, "k").get() is None
-        store.shut()
+        waiting = store.hold()
         system.agent(Worker, "a").call(Worker.set, "k", "new")
-        assert store.waiting.wait(DEADLINE)
+        assert waiting.wait(DEADLINE)
         seen, listed = reader.call(Worker.get, "k"), reader.call(Worker.keys)
         later = reader.call(Worker.turns)
         assert not seen.done()
-        store.opened.set()
+        store.let_go()
         assert seen.get(timeout=DEADLINE) == "new"
         assert listed.get(timeout=DEADLINE) == ["k"]
         assert later.get(timeout=DEADLINE) == 0
@@ -83,13 +83,13 @@ def test_a_turn_sees_what_was_appended_and_its_answer_waits(kind: type[Worker]) 
 
 def test_a_transaction_sees_nothing_before_it_is_durable() -> None:
     """In a transaction outside, reading a value on its way waits until it is there."""
-    store = Valve()
+    store = FaultyStore()
     seen: list[object] = []
-    with AgentSystem.open(store, agents=[Worker]) as system:
+    with AgentSystem.open(store.open(), agents=[Worker]) as system:
         system.state.set(WORK, "k", "old")
-        store.shut()
+        waiting = store.hold()
         asked = system.agent(Worker, "a").call(Worker.set, "k", "new")
-        assert store.waiting.wait(DEADLINE)
+        assert waiting.wait(DEADLINE)
         begun = threading.Event()
 
         def read() -> None:
@@ -102,7 +102,7 @@ def test_a_transaction_sees_nothing_before_it_is_durable() -> None:
         reading.start()
         assert begun.wait(DEADLINE)
         assert seen == [["k"]]
-        store.opened.set()
+        store.let_go()
         reading.join(DEADLINE)
         assert seen == [["k"], "new"]
         asked.get(timeout=DEADLINE)

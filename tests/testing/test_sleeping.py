@@ -68,7 +68,7 @@ class Sleeper(Agent[Times]):
 
 
 class Waking(Agent[Times]):
-    async def on_start(self) -> None:
+    async def on_start(self) -> None:  # type: ignore[override]
         """Take a while to begin."""
         await asyncio.sleep(HOUR)
         self.state.n = 1

@@ -119,8 +119,7 @@ class FaultyStore:
         """Commits that have become durable, in all lives."""
         self.failures = 0
         """Batches that were refused as commanded."""
-        self.life: Store | None = None
-        """The store as the latest system has it."""
+        self._latest: MemoryLife | SqliteLife | None = None
         self.on_commit: list[Callable[[Batch], object]] = []
         """Called with each batch once it is durable, on the thread that has written it."""
         self.on_fault: list[Callable[[str], object]] = []
@@ -143,15 +142,22 @@ class FaultyStore:
         else:
             life = SqliteLife(self.path, sync=self._sync)
         life.faults, life.gate, life.dead = self, threading.RLock(), False
-        self.life = life
+        self._latest = life
         return life
+
+    @property
+    def life(self) -> MemoryLife | SqliteLife:
+        """The store as the latest system has it."""
+        if self._latest is None:
+            raise ConfigurationError("no system has opened this store yet")
+        return self._latest
 
     def kill(self) -> None:
         """End the present life as a kill does: nothing of it is committed any more.
 
         The lease stays with it, as with a process that was killed.
         """
-        life: Any = self.life
+        life = self.life
         self._open.set()
         with life.gate:
             life.dead = True
@@ -241,12 +247,20 @@ class FaultyStore:
     @contextlib.contextmanager
     def held(self) -> Iterator[threading.Event]:
         """Let nothing become durable before the end of the block; the event: something waits."""
+        try:
+            yield self.hold()
+        finally:
+            self.let_go()
+
+    def hold(self) -> threading.Event:
+        """Let nothing become durable before ``let_go()``; the event: something waits."""
         self._waiting.clear()
         self._open.clear()
-        try:
-            yield self._waiting
-        finally:
-            self._open.set()
+        return self._waiting
+
+    def let_go(self) -> None:
+        """Let everything through again."""
+        self._open.set()
 
     def lose_lease(self) -> None:
         """Have another owner take the store over: the system that has it open is fenced off."""
