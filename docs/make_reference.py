@@ -10,12 +10,12 @@ import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 import perdure
-from perdure import Agent, AgentSystem, errors, signals
+from perdure import Agent, AgentSystem, errors, signals, testing
 
 FOLDER: Final = Path(__file__).resolve().parent / "reference"
 
@@ -261,6 +261,23 @@ PAGES: Final = (
         ("guides/upgrade.md",),
     ),
     Page(
+        "testing",
+        "The test kit",
+        "Time that skips, stand-ins, faults, crashes, simulation and models, for lifecycle tests.",
+        (
+            *("Kit", "SkippingClock", "FaultyStore", "LeftBehind", "LeakWatch"),
+            *("ProbeAgent", "StandIn", "Received", "Outside", "MadeCall"),
+            *("AgentWatch", "LoggedTurn", "LoggedSignal"),
+            *("assert_durable", "assert_restores", "assert_exactly_once"),
+            *("assert_no_dead_letters", "stored_state", "live_state"),
+            *("assert_snapshot", "snapshot", "Snapshots"),
+            *("simulate", "Simulation", "SimulationFailed", "Struck"),
+            *("AgentMachine", "arguments", "states"),
+            *("assert_migrates", "assert_round_trip", "stored_schemas", "Golden"),
+        ),
+        ("guides/lifecycle-tests.md", "guides/simulation.md", "guides/testing.md"),
+    ),
+    Page(
         "errors",
         "Errors",
         "What perdure raises on purpose.",
@@ -284,6 +301,15 @@ INNER: Final = {
     ),
     "BackupSchedule": ("check_moments", "next_after", "put_off"),
     "ReplaySchedule": ("check_moments", "next_after"),
+    "SkippingClock": ("moved_in", "moved_out", "steers", "steer"),
+    "FaultyStore": ("kill", "bury", "meet", "damaged", "before", "wait", "after"),
+    "StandIn": ("end",),
+    "Outside": ("make",),
+    "LoggedTurn": ("of", "said"),
+    "LoggedSignal": ("said",),
+    "AgentMachine": (
+        "restart", "crash", "time_passes", "pause", "agents_come_back", "teardown",
+    ),
 }  # fmt: skip
 """What modules of perdure use of a public class, and nobody else."""
 _NOTE: Final = "<!-- made by `python -m docs.make_reference` -->\n"
@@ -297,9 +323,9 @@ def render() -> dict[str, str]:
 
 def topics() -> dict[str, list[str]]:
     """Return what the pages must name, by topic."""
-    kinds = {name: getattr(perdure, name) for name in perdure.__all__}
+    kinds = {name: _named(name) for name in (*perdure.__all__, *testing.__all__)}
     return {
-        "public names": list(perdure.__all__),
+        "public names": [*perdure.__all__, *testing.__all__],
         "signals": list(signals.SIGNALS),
         "errors": [kind.__name__ for kind in _error_classes()],
         "options of Agent": _options(Agent),
@@ -330,8 +356,9 @@ def _tidy(text: str) -> str:
 def _index() -> str:
     parts = [
         f"{_NOTE}\n# Reference\n",
-        "Every public name, made from the docstrings. All of them come from `perdure`:",
-        "`from perdure import Agent`. The [guides](../index.md) say when to use what.\n",
+        "Every public name, made from the docstrings. They come from `perdure`, as in",
+        "`from perdure import Agent`; those of the test kit come from `perdure.testing`. The",
+        "[guides](../index.md) say when to use what.\n",
     ]
     for page in PAGES:
         parts += [f"## [{page.title}]({page.name}.md)\n", f"{page.about}\n"]
@@ -354,18 +381,22 @@ def _guide(path: str) -> str:
     return f"[{title.removeprefix('# ')}](../{path})"
 
 
+def _named(name: str) -> Any:  # noqa: ANN401 - whatever stands under it
+    return getattr(testing if name in testing.__all__ else perdure, name)
+
+
 def _anchor(name: str) -> str:
     return name.lower()  # as GitHub makes it of a heading that is a name in backquotes
 
 
 def _first_line(name: str) -> str:
-    value = getattr(perdure, name)
+    value = _named(name)
     named = inspect.isclass(value) or inspect.ismodule(value) or inspect.isfunction(value)
     return _inline((inspect.getdoc(value if named else type(value)) or "").partition("\n")[0])
 
 
 def _public(name: str) -> str:
-    value = getattr(perdure, name)
+    value = _named(name)
     if value is errors:
         return _errors()
     if value is signals:
@@ -390,13 +421,17 @@ def _functions(name: str, module: ModuleType) -> str:
 
 
 def _class(name: str, kind: type) -> str:
-    public = (b.__name__ for b in kind.__bases__ if getattr(perdure, b.__name__, None) is b)
+    public = (b.__name__ for b in kind.__bases__ if _is_public(b))
     parts = [f"## `{name}`\n", *(f"A kind of `{base}`.\n" for base in public), _prose(kind)]
     parts += [*_inherited(kind), *_fields(kind)]
     for member in _own_methods(kind):
         value = inspect.getattr_static(kind, member)
         parts.append(_method(f"{name}.{member}", value))
     return "\n".join(parts)
+
+
+def _is_public(kind: type) -> bool:
+    return any(getattr(module, kind.__name__, None) is kind for module in (perdure, testing))
 
 
 def _inherited(kind: type) -> list[str]:
@@ -435,7 +470,7 @@ def _own_methods(kind: type) -> list[str]:
     """
     kinds = (property, classmethod, staticmethod)
     bases = (b for b in kind.__mro__[1:] if b.__module__.startswith("perdure."))
-    inner = [b for b in bases if b.__name__ not in (*perdure.__all__, *_PLUMBING)]
+    inner = [b for b in bases if not _is_public(b) and b.__name__ not in _PLUMBING]
     found = {
         name: None
         for owner in (kind, *inner)
@@ -491,6 +526,10 @@ def _attributes_made(init: ast.FunctionDef) -> list[tuple[str, str, str, str]]:
     """Return the attributes that a constructor makes and explains."""
     found = []
     for node, following in itertools.pairwise([*init.body, None]):
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Attribute):
+            text = _text_below(following)
+            if text:
+                found.append((node.target.attr, ast.unparse(node.annotation), "", text))
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Attribute):
             text = _text_below(following)
             if text and isinstance(node.value, ast.Call):

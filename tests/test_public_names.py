@@ -41,6 +41,8 @@ INNER = {
     "Addressee",  # a reference to an agent is one
 }
 """Classes in signatures of public methods whose objects only perdure itself passes."""
+KIT = {"Batch", "Commit", "MemoryLife", "RunLog", "SqliteLife", "StoredAgent"}
+"""The same, of the test kit."""
 
 
 def declared() -> dict[str, str]:
@@ -152,11 +154,15 @@ def named_types(kind: type) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("name", sorted({*perdure.__all__} - {"errors", "signals", *PORT}))
+@pytest.mark.parametrize(
+    "name", sorted({*perdure.__all__, *testing.__all__} - {"errors", "signals", *PORT})
+)
 def test_types_in_public_signatures_are_public(name: str) -> None:
-    """Whatever type a public class takes, returns or holds can be imported from `perdure`."""
-    value = getattr(perdure, name)
+    """Each type that a public class takes, returns or holds can be imported as that can be."""
+    value = getattr(testing if name in testing.__all__ else perdure, name)
     known = {*perdure.__all__, *INNER, *vars(perdure.errors), *vars(perdure.signals)}
+    if name in testing.__all__:
+        known |= {*testing.__all__, *KIT}
     assert not inspect.isclass(value) or named_types(value) - known == set()
 
 

@@ -86,7 +86,7 @@ def assert_exactly_once(
 ) -> None:
     """Have nothing been done twice outside, and something at all, or AssertionError.
 
-    Twice by one turn, whichever attempt; ``by`` gives what else tells one deed from another, such
+    Twice by one turn, in all its attempts; ``by`` gives what else tells one deed from another, such
     as the order that is paid for. Calls that failed before they had an effect do not count.
     """
     assert outside.calls, f"{outside.name} was never called"

@@ -54,8 +54,10 @@ class Kit(contextlib.AbstractContextManager["Kit"]):
         self, store: FaultyStore | None = None, *, clock: SkippingClock | None = None
     ) -> None:
         """Work on a store in memory, unless another is given."""
-        self.clock = clock or SkippingClock()
-        self.store = store or FaultyStore()
+        self.clock: SkippingClock = clock or SkippingClock()
+        """The time of its systems."""
+        self.store: FaultyStore = store or FaultyStore()
+        """What its systems have stored."""
         self.systems: list[AgentSystem] = []
         """Those opened so far; the last one is ``system``."""
         self._dead: set[int] = set()

@@ -211,7 +211,7 @@ def test_traffic_forgets_what_is_durable() -> None:
 
 def test_a_sweep_that_fails_is_done_again() -> None:
     """What a sweep could not delete stays suspect, and goes with the next one."""
-    with opened("memory://") as system:
+    with opened(MemoryStore()) as system:
         artifact = system.artifacts.save("a", b"1")
         system.artifacts.delete(artifact)
         sweeper = system.artifacts.sweeper

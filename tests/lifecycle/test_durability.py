@@ -8,6 +8,7 @@ from perdure import AgentSystem, AutoSave, Passivation, Resources, Saving
 from perdure.lifecycle.clock import VirtualClock
 from perdure.persistence.errors import ConfigurationError
 from perdure.persistence.memory.store import MemoryStore
+from perdure.persistence.store.store import Store
 from perdure.testing import FaultyStore
 from tests.kit.children import started
 from tests.kit.deadline import DEADLINE
@@ -22,7 +23,7 @@ class Hasty(Snapshot):
     autosave = AutoSave(every=1.0)
 
 
-def stored(store: MemoryStore, kind: str, key: str = "a") -> int | None:
+def stored(store: Store, kind: str, key: str = "a") -> int | None:
     """Return the total in the store, None if the agent has never been saved."""
     agent = store.load(kind, key)
     return None if agent is None else int(agent.fields.get("total", ("0", 0))[0])
