@@ -59,7 +59,7 @@ from pydantic_core import to_jsonable_python
 from ..persistence.errors import ConfigurationError
 from .beside import AgentBeside
 from .failures import failure
-from .job import Called, Job, Over, Stopped, Suspended
+from .job import Called, Job, Over, Stopped, Suspended, given
 from .records import Run, RunStep, Usage
 from .tools import Tool, calling
 from .transcript import Transcript, parts_of, slim, stored
@@ -126,7 +126,7 @@ class RunDurability(BaseDurabilityCapability[Any]):
         durable_unit_noun="step",
         durable_container_noun="run",
         codec=JSON_CODEC,
-        sequential_tools_in_durable_context=True,
+        sequential_tools_in_durable_context=False,
     )
 
     def __init__(self, engine: Engine, hear: EventStreamHandler[Any] | None) -> None:
@@ -196,7 +196,10 @@ class _Tools(FunctionToolset[Any]):
     """The tools of an agent class: called in the agent's name."""
 
     def __init__(self, tools: dict[str, Tool]) -> None:
-        made = [ModelTool(_shown(tool), name=tool.name, takes_ctx=False) for tool in tools.values()]
+        made = [
+            ModelTool(_shown(tool), name=name, takes_ctx=False, sequential=tool.sequential)
+            for name, tool in tools.items()
+        ]
         super().__init__(made, id="tools")
         self._declared = tools
 
@@ -209,7 +212,8 @@ class _Tools(FunctionToolset[Any]):
     ) -> Any:  # noqa: ANN401 - as the base has it
         """Call a tool; what it raises the model is told."""
         job, declared = _job(), self._declared[name]
-        args = tool_args if job.args is None else job.args
+        changed = given.get()
+        args = tool_args if changed is None else changed
         try:
             if declared.effect == "turn":
                 payload = await job.in_turn(name, _CALL.get(), args)
@@ -335,15 +339,22 @@ class Engine:
     async def drive(self, job: Job) -> None:
         """Go through a run, to its end or until it waits for somebody."""
         _JOB.set(job)
-        with contextlib.suppress(Suspended, Stopped):
-            try:
-                await job.end(*await self._answer(job))
-            except (Suspended, Stopped):
-                raise
-            except Over as error:
-                await job.end(None, [], str(error))
-            except Exception as error:  # noqa: BLE001 - whatever it is, the run has ended by it
-                await job.end(None, [], failure(error))
+        try:
+            with contextlib.suppress(Suspended, Stopped):
+                await self._gone_through(job)
+            await job.settled()
+        finally:
+            job.leave()
+
+    async def _gone_through(self, job: Job) -> None:
+        try:
+            await job.end(*await self._answer(job))
+        except (Suspended, Stopped):
+            raise
+        except Over as error:
+            await job.end(None, [], str(error))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run has ended by it
+            await job.end(None, [], failure(error))
 
     async def _answer(self, job: Job) -> tuple[Any, list[Any]]:
         """Return the answer of a run, and what is said behind it, as they are stored."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from random import Random
 from typing import Any, Final, NoReturn, Protocol
 
@@ -17,11 +18,15 @@ from ..actors.talk.reference import AgentRef
 from ..hooks.points import MODELS, TOOLS
 from ..persistence.errors import CallHeld, HookCancelled, RunFailed
 from .failures import failure
-from .ledger import RunLedger, StepVerdict
+from .ledger import RunLedger
+from .news import RunEnds, StepBegins, StepEnds, StepVerdict
+from .outbox import Outbox
 from .records import FAILED, MODEL, TOOL, Run, StepPlace, Usage
 from .runs import runs_of
 from .tools import Tool, ToolCall, calling
 
+given: Final[ContextVar[dict[str, Any] | None]] = ContextVar("perdure_tool_args", default=None)
+"""Arguments that a hook has given the tool that is called here."""
 _JITTER: Final = Random()  # noqa: S311 - no secrets
 
 
@@ -71,8 +76,8 @@ class Request(Protocol):
 class Job:
     """Go through a run: what is done already is given again, the rest is done and taken down.
 
-    Each step that begins waits until that is durable. Its end is taken down without waiting: the
-    next beginning, or the end of the run, comes behind it in the order of commits.
+    Each step that begins waits until that is durable. Its end is taken down with the next beginning
+    or the end of the run, in one commit, and soon by itself where nothing follows.
     """
 
     def __init__(
@@ -104,12 +109,14 @@ class Job:
         self._runs = runs_of(agent.system)
         self._ledger = ledger
         self._home = agent._home  # noqa: SLF001 - it is the agent's work
-        self._behind: Any = None
+        self._outbox = Outbox(partial(self._ask, self.kind.note_steps))
+        self._open = 0
+        """Calls of tools under way."""
+        self._at_rest = asyncio.Event()
+        self._one_asks = asyncio.Lock()
         self._parts: list[Any] = []
         self._instructions = self._instructed = ""
         self._hooks = agent.system.hooks
-        self.args: dict[str, Any] | None = None
-        """Arguments that a hook has given a tool, while that is called."""
 
     @property
     def limit(self) -> int | None:
@@ -123,13 +130,19 @@ class Job:
     async def ask_another(self, tool: Tool, prompt: str) -> Any:  # noqa: ANN401 - the other's
         """Have another agent that thinks answer, with what is left of the budget of this run.
 
-        By the name of this call: asked again, it gives the answer that it has.
+        By the name of this call: asked again, it gives the answer that it has. Of calls that are
+        made together one asks at a time, since they have one budget.
         """
+        async with self._one_asks:
+            return await self._ask_another(tool, prompt)
+
+    async def _ask_another(self, tool: Tool, prompt: str) -> Any:  # noqa: ANN401 - the other's
         call = calling.get()
         assert call is not None
         other: Any = tool.agent
         ref = self.agent.system.agent(other, tool.key or self.ref.key)
-        budget = other.budget.within(self._budget.left(self.used))
+        used = reduce(Usage.plus, self.used_by_tools.values(), self.used)
+        budget = other.budget.within(self._budget.left(used))
         answer = ref.call(other.think, prompt, run=call.key, budget=budget)
         try:
             await answer
@@ -224,13 +237,14 @@ class Job:
         except Exception as error:
             took = time.perf_counter() - started
             if not isinstance(error, Suspended | Stopped | Over):
-                await self._ask(self.kind.step_failed, place, failure(error), took)
+                self._outbox.tell(StepEnds(place, "failed", failure(error), took))
+                await self._outbox.settled()
             raise
 
     async def tool(self, called: Called, body: Callable[[], Awaitable[Any]]) -> Any:  # noqa: ANN401 - JSON
         """Call a tool, unless that was done or may not be."""
         known = self._ledger.result(TOOL, self.nth, called.call)
-        payload = await self._tool(called, body) if known is None else known.body
+        payload = await self._together(called, body) if known is None else known.body
         self.results[called.call] = payload.get("result")
         used = msgspec.convert(payload.get("spent", {}), Usage)
         self.used = self.used.plus(used).plus(Usage(tools=1))
@@ -242,8 +256,35 @@ class Job:
 
     async def end(self, output: Any, tail: list[Any], error: str = "") -> None:  # noqa: ANN401 - JSON
         """Take down how the run has ended."""
-        await self._settled()
-        await self._ask(self.kind.run_ends, self.run, output, tail, error)
+        if error:
+            self._outbox.error = None  # it ends by that, or by a worse one
+        await self._outbox.ask(RunEnds(self.run, output, tail, error))
+
+    async def settled(self) -> None:
+        """Wait until the ends of all steps are durable."""
+        await self._outbox.settled()
+
+    def leave(self) -> None:
+        """Have taken down what has ended, and wait for nothing any more."""
+        self._outbox.leave()
+
+    async def _together(self, called: Called, body: Callable[[], Awaitable[Any]]) -> Any:  # noqa: ANN401 - JSON
+        """Make one of the calls of an answer; if it gives up, the others come to their end first.
+
+        What it raises ends the work on the run, and would cut them off in the middle.
+        """
+        self._open += 1
+        self._at_rest.clear()
+        try:
+            return await self._tool(called, body)
+        except Exception as error:  # noqa: BLE001 - raised behind the others
+            gives_up = error
+        finally:
+            self._open -= 1
+            if not self._open:
+                self._at_rest.set()
+        await self._at_rest.wait()
+        raise gives_up
 
     async def _tool(self, called: Called, body: Callable[[], Awaitable[Any]]) -> Any:  # noqa: ANN401 - JSON
         place, started = self._place(TOOL, called.call, called.name), time.perf_counter()
@@ -252,6 +293,8 @@ class Job:
             payload: Any = {"result": verdict.result, "kind": "tool_return"}
             self._end(place, payload, started, Usage())
             return payload
+        if verdict.answer == "known":
+            return verdict.result
         known = ToolCall(self.run, called.call, verdict.key, verdict.attempt, verdict.compensate)
         token = calling.set(known)
         try:
@@ -279,12 +322,12 @@ class Job:
             return await body()
         payload: dict[str, Any] = {}
 
-        async def call(**given: object) -> object:
-            self.args = given
+        async def call(**args: object) -> object:
+            token = given.set(args)
             try:
                 payload.update(await body())
             finally:
-                self.args = None
+                given.reset(token)
             return payload.get("result")
 
         token = agreed.set(verdict.agreed)
@@ -305,28 +348,22 @@ class Job:
         )
 
     async def _begin(self, place: StepPlace, body: Any) -> StepVerdict:  # noqa: ANN401 - JSON
-        await self._settled()
         if self._home.work_closes():
             raise Stopped("the system closes")
-        verdict: StepVerdict = await self._ask(self.kind.step_begins, place, body)
-        if verdict.answer not in ("go", "done"):
+        verdict = await self._outbox.ask(StepBegins(place, body))
+        if verdict.answer not in ("go", "done", "known"):
             _give_up(verdict)
         return verdict
 
     def _end(self, place: StepPlace, payload: Any, started: float, used: Usage) -> None:  # noqa: ANN401 - JSON
         took = time.perf_counter() - started
-        self._behind = self._ask(self.kind.step_done, place, payload, took, used)
+        self._outbox.tell(StepEnds(place, "done", payload, took, used))
 
     def _ask(self, method: Callable[..., Any], *args: object) -> Any:  # noqa: ANN401 - a Future
         """Ask the agent, unless it was stopped: what it is asked would start it again."""
         if self._home.work_is_left(self.run):
             raise Stopped("its agent was stopped")
         return self.ref.call(method, *args)
-
-    async def _settled(self) -> None:
-        behind, self._behind = self._behind, None
-        if behind is not None:
-            await behind
 
     def _place(self, op: Any, call: str, name: str) -> StepPlace:  # noqa: ANN401 - a Literal
         return StepPlace(self.run, op, self.nth, call, name)

@@ -11,7 +11,8 @@ from ..actors.agent.agent import Agent
 from ..lifecycle.durability import Durability
 from ..persistence.errors import Deadlock, RunFailed, UnknownRun
 from ..persistence.store.store import StoreReader
-from .ledger import RunLedger, StepVerdict, key_of
+from .ledger import RunLedger, key_of
+from .news import News, RunEnds, StepBegins, StepEnds, StepVerdict, read_news, written
 from .records import (
     FAILED,
     MODEL,
@@ -25,7 +26,6 @@ from .records import (
     StepPlace,
     Tally,
     ThinkingState,
-    Usage,
     What,
     Why,
 )
@@ -36,6 +36,7 @@ from .tools import Tool, tools_of
 S = TypeVar("S", bound=ThinkingState)
 
 _NOT_DONE = {"skip": "it was skipped", "deny": "it was not approved"}
+_TAKEN_DOWN = StepVerdict()
 
 
 class RunKeeper(Agent[S], Generic[S]):
@@ -61,46 +62,18 @@ class RunKeeper(Agent[S], Generic[S]):
 
     # What the work beside the turns asks.
 
-    def step_begins(self, place: StepPlace, body: Any) -> StepVerdict:  # noqa: ANN401 - JSON
-        """Take down that a model or tool is called, or say that it may not be."""
-        found = self.state.runs.get(place.run)
-        if found is None or found.status != "running":
-            how = "not there" if found is None else found.status
-            return StepVerdict("stop", f"run {place.run} is {how}")
-        if place.op == MODEL:
-            return self._model_begins(found, place, body)
-        return self._tool_begins(found, place, body)
+    def note_steps(self, news: str) -> str:
+        """Take down what begins and ends, and say of each that begins whether it may.
 
-    def step_done(self, place: StepPlace, payload: Any, seconds: float, used: Usage) -> None:  # noqa: ANN401 - JSON
-        """Take down what a model or tool has answered."""
-        if self._is_running(place.run):
-            self._note("done", place, payload, seconds)
-            failed = int(place.op == TOOL and payload.get("kind") in FAILED)
-            more = Tally(1, failed, 0, seconds, used.tokens_in, used.tokens_out, used.cost)
-            self._count(place, more)
+        Both are texts: see ``llm/news.py``.
+        """
+        return written([self._note_news(each) for each in read_news(news)])
 
     def step_held(self, place: StepPlace, args: Any, reason: str) -> None:  # noqa: ANN401 - JSON
         """Take down that a hook has stopped a call that was begun, until a person agrees."""
-        if self._is_running(place.run):
+        if self._takes_steps(place.run):
             self._note("held", place, reason)
             self._wait(self.state.runs[place.run], "approval", place, args, reason)
-
-    def step_failed(self, place: StepPlace, error: str, seconds: float) -> None:
-        """Take down that a call has raised."""
-        if self._is_running(place.run):
-            self._note("failed", place, error, seconds)
-            self._count(place, Tally(1, 1, 0, seconds))
-
-    def run_ends(self, run: str, output: Any, tail: Any, error: str) -> None:  # noqa: ANN401 - JSON
-        """Take down that a run has its answer, or why it has none."""
-        if self._is_running(run):
-            if tail:
-                self._add(RunStep("ended", run, self.now(), body={"request": tail}))
-            keeps = self.state.runs[run].keeps
-            if keeps is not None and not error:
-                own = 2 * self._ledger(run).answers
-                self._compact(run, keeps, str(output), own=own)
-            self._end_run(run, "failed" if error else "done", output, error)
 
     def run_tool(self, place: StepPlace, args: Any) -> Any:  # noqa: ANN401 - by name; what the tool returns
         """Run a tool as a turn: what it changes, sends and returns is one commit."""
@@ -111,7 +84,7 @@ class RunKeeper(Agent[S], Generic[S]):
 
         def done(result: object) -> object:
             payload = payload_of(result)
-            self.step_done(place, payload, self.now() - begun, Usage())
+            self._step_ends(StepEnds(place, "done", payload, self.now() - begun))
             return payload
 
         if isinstance(result, Coroutine):
@@ -157,6 +130,45 @@ class RunKeeper(Agent[S], Generic[S]):
 
     # Steps.
 
+    def _note_news(self, news: News) -> StepVerdict:
+        if isinstance(news, StepBegins):
+            return self._step_begins(news.place, news.body)
+        if isinstance(news, StepEnds):
+            self._step_ends(news)
+        else:
+            self._run_ends(news)
+        return _TAKEN_DOWN
+
+    def _step_begins(self, place: StepPlace, body: Any) -> StepVerdict:  # noqa: ANN401 - JSON
+        """Take down that a model or tool is called, or say that it may not be."""
+        if not self._takes_steps(place.run):
+            found = self.state.runs.get(place.run)
+            how = "not there" if found is None else found.status
+            return StepVerdict("stop", f"run {place.run} is {how}")
+        begins = self._model_begins if place.op == MODEL else self._tool_begins
+        return begins(self._run(place.run), place, body)
+
+    def _step_ends(self, end: StepEnds) -> None:
+        """Take down what a model or tool has answered, or that the call has raised."""
+        place, used = end.place, end.used
+        if self._takes_steps(place.run):
+            self._note(end.what, place, end.body, end.seconds)
+            failed = end.what == "failed" or (place.op == TOOL and end.body.get("kind") in FAILED)
+            more = Tally(1, int(failed), 0, end.seconds, used.tokens_in, used.tokens_out, used.cost)
+            self._count(place, more)
+
+    def _run_ends(self, end: RunEnds) -> None:
+        """Take down that a run has its answer, or why it has none."""
+        run = end.run
+        if self._takes_steps(run):
+            if end.tail:
+                self._add(RunStep("ended", run, self.now(), body={"request": end.tail}))
+            keeps = self.state.runs[run].keeps
+            if keeps is not None and not end.error:
+                own = 2 * self._ledger(run).answers
+                self._compact(run, keeps, str(end.output), own=own)
+            self._end_run(run, "failed" if end.error else "done", end.output, end.error)
+
     def _model_begins(self, run: Run, place: StepPlace, said: Any) -> StepVerdict:  # noqa: ANN401 - JSON
         ledger = self._ledger(run.id)
         over = ledger.over(run.budget, MODEL)
@@ -172,6 +184,12 @@ class RunKeeper(Agent[S], Generic[S]):
 
     def _tool_begins(self, run: Run, place: StepPlace, args: Any) -> StepVerdict:  # noqa: ANN401 - JSON
         ledger = self._ledger(run.id)
+        known = ledger.result(TOOL, place.nth, place.call)
+        if known is not None:  # it ended when this work on the run was made already
+            return StepVerdict("known", result=known.body)
+        if any(each.call == place.call for each in run.waiting):  # another call was decided
+            self._put(msgspec.structs.replace(run, status="waiting"))
+            return StepVerdict("wait", "it waits for a decision")
         if ledger.attempts(TOOL, place.nth, place.call) == 0:
             held = self._first(run, place, args)
         elif ledger.held(TOOL, place.nth, place.call):
@@ -355,10 +373,13 @@ class RunKeeper(Agent[S], Generic[S]):
             raise UnknownRun(f"{self}: there is no run {run!r}")
         return found
 
-    def _is_running(self, run: str) -> bool:
-        """Tell whether a run takes steps: what comes late for one that was ended is left out."""
+    def _takes_steps(self, run: str) -> bool:
+        """Tell whether a run takes steps: what comes late for one that was ended is left out.
+
+        One that waits does: of calls that were made together one may wait while others go on.
+        """
         found = self.state.runs.get(run)
-        return found is not None and found.status == "running"
+        return found is not None and found.status in ("running", "waiting")
 
     # What is stored.
 

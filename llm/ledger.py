@@ -3,28 +3,11 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import msgspec
 
 from .records import MODEL, TOOL, Budget, RunStep, StepPlace, Usage
-
-
-class StepVerdict(msgspec.Struct, frozen=True):
-    """What a turn says of a step that wants to begin."""
-
-    answer: Literal["go", "stop", "over", "wait", "done"] = "go"
-    """"stop": the run has ended; "over": a budget is used up; "wait": its work ends until somebody
-    has decided; "done": there is a result already."""
-    why: str = ""
-    result: Any = None
-    attempt: int = 1
-    key: str = ""
-    compensate: str = ""
-    """What is called instead of the tool."""
-    agreed: bool = False
-    """Whether a person has agreed to it."""
-    steers: tuple[str, ...] = ()
 
 
 def key_of(kind: str, key: str, place: StepPlace) -> str:
@@ -60,7 +43,11 @@ class RunLedger:
 
     def copy(self) -> Self:
         """Return it as it is now."""
-        return copy.deepcopy(self)
+        twin = copy.copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, dict | list | set):  # of steps and texts, which do not change
+                setattr(twin, name, value.copy())
+        return twin
 
     def take(self, step: RunStep) -> None:
         """Go on by one step of the transcript."""

@@ -89,7 +89,6 @@ class _Playback(Job):
         self.nth = self.context = self._models = self._tools = 0
         self.results: dict[str, Any] = {}
         self.sums_up = found.keeps is not None
-        self.args = None
         self._ledger = RunLedger(found.id, found.first)
         self._recorded = found
         self._told: dict[int, Any] = {}
@@ -149,6 +148,12 @@ class _Playback(Job):
         self._output, self._error = output, error
         if not error and self._recorded.status == "done" and output != self._recorded.output:
             self._differ("output", self._recorded.output, output)
+
+    async def settled(self) -> None:
+        pass  # nothing is taken down
+
+    def leave(self) -> None:
+        pass
 
     def outcome(self) -> RunReplay:
         """Return what came of it."""

@@ -31,6 +31,8 @@ class Tool:
     """The name of what makes up for a call in doubt: with it, that needs no decision."""
     method: bool
     """Whether it is a method of the agent's class."""
+    sequential: bool = False
+    """Whether it runs alone, where others are called in the same answer."""
     question: bool = False
     """Whether its result is what a person answers."""
     agent: type | None = None
@@ -73,6 +75,7 @@ def tool(
     approve: bool = False,
     limit: float | None = None,
     compensate: str | None = None,
+    sequential: bool = False,
     name: str | None = None,
 ) -> Callable[[F], F]: ...
 def tool(
@@ -83,6 +86,7 @@ def tool(
     approve: bool = False,
     limit: float | None = None,
     compensate: str | None = None,
+    sequential: bool = False,
     name: str | None = None,
 ) -> F | Callable[[F], F]:
     """Declare a method, or a function given to ``define``, as a tool of an agent that thinks.
@@ -101,6 +105,8 @@ def tool(
             is told that it may be done all the same; a function in a thread goes on to its end.
         compensate: the method that is called instead of a decision where a call of ``"once"`` is in
             doubt, with the same arguments; what it returns is the result.
+        sequential: run it alone. Tools that the model calls in one answer run at the same time, but
+            calls before such a one end first, and those behind it begin afterwards.
         name: what the model calls it by, if not by the function's name.
     """
     if effect not in _EFFECTS:
@@ -112,8 +118,9 @@ def tool(
 
     def declared(function: F) -> F:
         found = replace(
-            _plain(function), effect=effect, approve=approve, limit=limit, compensate=compensate
-        )
+            _plain(function), effect=effect, approve=approve, limit=limit, compensate=compensate,
+            sequential=sequential,
+        )  # fmt: skip
         setattr(function, _MARK, replace(found, name=name or found.name))
         return function
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from pydantic_ai.messages import (
     UserPromptPart,
 )
 from pydantic_ai.models.function import AgentInfo, FunctionModel
+
+from tests.kit.deadline import DEADLINE
 
 Call = tuple[str, dict[str, Any]]
 Answer = str | Sequence[Call]
@@ -83,3 +86,13 @@ def faults(messages: Sequence[ModelMessage]) -> list[str]:
         found += [f"{call} has no result" for call in sorted(open_calls)]
         open_calls = set()
     return found + [f"{call} has no result" for call in sorted(open_calls)]
+
+
+def until(done: Callable[[], object]) -> None:
+    """Wait until something is so."""
+    deadline = threading.Event()
+    for _ in range(int(DEADLINE / 0.005)):
+        if done():
+            return
+        deadline.wait(0.005)
+    raise AssertionError("it never was")
