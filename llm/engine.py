@@ -40,7 +40,6 @@ from pydantic_ai.messages import (
     ModelMessage,
     ModelMessagesTypeAdapter,
     ModelRequest,
-    ModelResponse,
     PartDeltaEvent,
     PartStartEvent,
     TextPart,
@@ -62,7 +61,7 @@ from .failures import failure
 from .job import Called, Job, Over, Stopped, Suspended, given
 from .records import Run, RunStep, Usage
 from .tools import Tool, calling
-from .transcript import Transcript, parts_of, slim, stored
+from .transcript import Transcript, answer_in, parts_of, slim, stored
 
 _JOB: Final[ContextVar[Job | None]] = ContextVar("perdure_run", default=None)
 _CALL: Final[ContextVar[str]] = ContextVar("perdure_tool", default="")
@@ -71,7 +70,6 @@ _LATER: Final = frozenset({408, 409, 425, 429})
 _SERVERS: Final = 500
 _NO_LIMITS: Final = UsageLimits(request_limit=None)
 _MILLION: Final = 1_000_000
-_ANSWER: Final[TypeAdapter[ModelResponse]] = TypeAdapter(ModelResponse)
 _TEXT: Final[TypeAdapter[Any]] = TypeAdapter(str)
 _RESULT: Final[TypeAdapter[Any]] = TypeAdapter(CallToolResult)
 
@@ -316,7 +314,7 @@ class Engine:
         if name in self._priceless or not used.tokens:
             return 0.0
         try:
-            price = _ANSWER.validate_python(payload).cost()
+            price = answer_in(payload).cost()
         except (LookupError, ValueError, AssertionError):
             self._priceless.add(name)
             return 0.0

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, Final, Self
 
 from pydantic import TypeAdapter
+from pydantic_ai.durable_exec import JSON_CODEC
 from pydantic_ai.messages import (
     ModelMessage,
     ModelRequest,
@@ -21,7 +22,6 @@ from pydantic_ai.messages import (
 from .records import MODEL, TOOL, RunStep
 
 _PART: Final[TypeAdapter[Any]] = TypeAdapter(ModelRequestPart)
-_RESPONSE: Final[TypeAdapter[Any]] = TypeAdapter(ModelResponse)
 _OF: Final = "$of"
 """Stands in a stored part for the result of a call, which its own step has."""
 _LEFT_OUT: Final = frozenset({"run_id", "conversation_id", "state"})
@@ -69,6 +69,16 @@ def parts_of(texts: Iterable[Any], results: dict[str, Any]) -> list[Any]:
             whole = {**text, "content": results.get(content[_OF])}
         found.append(_PART.validate_python(whole))
     return found
+
+
+# Makes the adapter of the codec, which takes long: not while a run waits to go on.
+JSON_CODEC.dump(ModelResponse, ModelResponse(parts=[]))
+
+
+def answer_in(payload: Any) -> ModelResponse:  # noqa: ANN401 - JSON
+    """Return an answer of a model as it was."""
+    answer: ModelResponse = JSON_CODEC.load(ModelResponse, payload)
+    return answer
 
 
 def result_in(payload: Any) -> Any:  # noqa: ANN401 - JSON
@@ -161,7 +171,7 @@ class Transcript:
         said = [UserPromptPart(text) for text in self._given[self._nth]]
         parts = [*parts_of(self._request, self._results), *said]
         self._tell(parts, self._say_instead(parts, len(said)))
-        response = _RESPONSE.validate_python(step.body)
+        response = answer_in(step.body)
         if self._place in self._edits:
             calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
             response.parts = [TextPart(self._edits[self._place]), *calls]

@@ -1,4 +1,4 @@
-"""Agents that think: a conversation with two tools, what a step costs, how an old one goes on.
+"""Agents that think: a conversation with two tools, what a step costs, how a killed one goes on.
 
 The model is a script, so that all that is measured is the framework. Each question has the model
 call both tools, then answer: two model calls and two tool calls, four steps.
@@ -8,37 +8,56 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from perdure import AgentSystem, ThinkingAgent, tool
 
-from ..thinking import PROMPT, STEPS, model, stock, weather
+from ..thinking import PROMPT, STEPS, Visits, killed, model, stock, weather
+
+
+def _talker(weather: Callable[[str], str]) -> type[ThinkingAgent[Any]]:
+    tools = [tool(effect="safe")(weather), tool(effect="safe")(stock)]
+    return ThinkingAgent.define("Talker", model=model(), tools=tools)
 
 
 def conversation(folder: Path, *, turns: int) -> dict[str, float]:
-    """Hold it; milliseconds of a step, bytes of a turn, milliseconds to open it and go on."""
-    path = folder / "talk.db"
-    kind = ThinkingAgent.define(
-        "Talker", model=model(), tools=[tool(effect="safe")(weather), tool(effect="safe")(stock)]
-    )
-    with AgentSystem.open(path, agents=[kind]) as system:
+    """Hold it; milliseconds of a step, bytes of a turn."""
+    kind = _talker(weather)
+    with AgentSystem.open(folder / "talk.db", agents=[kind]) as system:
         talker = system.agent(kind, "one")
         talker.call(kind.think, PROMPT).get()
         begun, used = time.perf_counter(), time.process_time()
         for _ in range(turns):
             talker.call(kind.think, PROMPT).get()
         took, used = time.perf_counter() - begun, time.process_time() - used
-    begun = time.perf_counter()
-    with AgentSystem.open(path, agents=[kind]) as system:
-        system.agent(kind, "one").call(kind.think, PROMPT).get()
-        resumed = time.perf_counter() - begun
     return {
         "step": took / turns / STEPS * 1_000,
         "cpu": used / turns / STEPS * 1_000,
         "run": took / turns * 1_000,
         "bytes": sum(file.stat().st_size for file in folder.glob("talk.db*")) / turns,
-        "resume": resumed * 1_000,
     }
+
+
+def resumed(folder: Path, *, turns: int) -> dict[str, float]:
+    """Kill it in the middle; milliseconds from opening the store until the next step runs."""
+    from perdure.llm import engine  # noqa: F401, PLC0415 - imports are no part of it, for nobody
+
+    def hold(visits: Visits) -> None:
+        kind = _talker(visits.tool())
+        with AgentSystem.open(folder / "talk.db", agents=[kind]) as system:
+            for _ in range(turns):
+                system.agent(kind, "one").call(kind.think, PROMPT).get()
+
+    killed(hold, turns)
+    visits = Visits()
+    kind = _talker(visits.tool())
+    begun = time.perf_counter()
+    with AgentSystem.open(folder / "talk.db", agents=[kind]) as system:
+        took = visits.milliseconds_since(begun)
+        system.idle()
+    return {"resume": took}
 
 
 def plain(folder: Path, *, turns: int) -> dict[str, float]:  # noqa: ARG001 - it stores nothing

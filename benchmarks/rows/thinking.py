@@ -5,19 +5,28 @@ from __future__ import annotations
 from ..model import Better, Compare, Experiment, Measure, Row, Size, Value
 
 TURNS = Size(200, 20)
+HALF = Size(100, 10)
+"""The question in which it is killed."""
 NAMES = {
     "perdure": "benchmarks.ours.thinking:conversation",
     "pydantic-ai": "benchmarks.ours.thinking:plain",
     "dbos": "benchmarks.peers.thinking:dbos",
     "langgraph": "benchmarks.peers.thinking:langgraph",
 }
+KILLED = {
+    "perdure-killed": "benchmarks.ours.thinking:resumed",
+    "dbos-killed": "benchmarks.peers.thinking:dbos_resumed",
+    "langgraph-killed": "benchmarks.peers.thinking:langgraph_resumed",
+}
 
 
-def _against(name: str, title: str, key: str, peers: tuple[str, ...], unit: str) -> Row:
+def _against(
+    name: str, title: str, key: str, peers: tuple[str, ...], unit: str, *, ours: str = "perdure"
+) -> Row:
     return Row(
         name,
         title,
-        ours=Value("perdure", key),
+        ours=Value(ours, key),
         peers=tuple(Value(peer, key) for peer in peers),
         compare=Compare.RATIO,
         better=Better.LOWER,
@@ -30,7 +39,10 @@ def _against(name: str, title: str, key: str, peers: tuple[str, ...], unit: str)
 THINKING = Experiment(
     name="thinking",
     title="A conversation of 200 questions to a model, each with two tools",
-    measures=tuple(Measure(name, target, {"turns": TURNS}) for name, target in NAMES.items()),
+    measures=(
+        *(Measure(name, target, {"turns": TURNS}) for name, target in NAMES.items()),
+        *(Measure(name, target, {"turns": HALF}) for name, target in KILLED.items()),
+    ),
     rows=(
         _against(
             "thinking-step", "a step, beside durable peers", "step", ("dbos", "langgraph"), "ms"
@@ -40,7 +52,12 @@ THINKING = Experiment(
         ),
         _against("thinking-bytes", "bytes on disk a question", "bytes", ("dbos", "langgraph"), "B"),
         _against(
-            "thinking-resume", "open again and answer one more", "resume", ("langgraph",), "ms"
+            "thinking-resume",
+            "killed in the middle: open again until the next step runs",
+            "resume",
+            ("dbos-killed", "langgraph-killed"),
+            "ms",
+            ours="perdure-killed",
         ),
     ),
     repeats=2,
