@@ -133,7 +133,8 @@ def _workflow(folder: Path, weather: Callable[[str], str]) -> _Turn:
     async def turn(history: list[Any]) -> list[Any]:
         return (await thinker.run(PROMPT, message_history=history)).all_messages()
 
-    return turn
+    decorated: _Turn = turn
+    return decorated
 
 
 def dbos(folder: Path, *, turns: int) -> dict[str, float]:
