@@ -81,6 +81,15 @@ def mcp(
             help="Serve HTTP on 127.0.0.1 instead of standard streams; 0 takes a free port.",
         ),
     ] = None,
+    token_file: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            callback=name,
+            show_default=False,
+            help="With --http: the token that clients show; made where there is no such file.",
+        ),
+    ] = None,
     sync: Annotated[
         Sync, typer.Option(help="What an acknowledged turn survives: power loss, or kill -9.")
     ] = Sync.POWER,
@@ -96,12 +105,16 @@ def mcp(
     a `prompt`, and a `run` by whose name the answer is found again. Decisions about runs are not
     served: they are a person's. It owns the store as `perdure run` does, and writes. What it logs
     goes to standard error. With --http the address is printed, and every program of this machine
-    may call the agents.
+    may call the agents, unless --token-file names a file with a token: then those who show it, as
+    `Authorization: Bearer TOKEN`. Others must not be able to read that file.
 
     \b
     perdure mcp desk:AGENTS --store desk.db
-    perdure mcp desk:AGENTS --store desk.db --http 8765
+    perdure mcp desk:AGENTS --store desk.db --http 8765 --token-file desk.token
     """  # fmt: skip
     from .commands.mcp import handle
 
-    return handle(program, store, http=http, sync=sync.value, drain=drain, level=log_level.value)
+    return handle(
+        program, store, http=http, token_file=token_file, sync=sync.value, drain=drain,
+        level=log_level.value,
+    )  # fmt: skip

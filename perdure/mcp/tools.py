@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import typing
 import uuid
@@ -13,12 +14,15 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from ..actors.agent.agent import Agent
+from ..actors.talk.reference import AgentRef
 from ..llm.agent import ThinkingAgent
 from ..llm.records import Run
-from ..persistence.errors import ConfigurationError
+from ..persistence.errors import ConfigurationError, PerdureError
 
 WAIT: Final = 50.0
 """Seconds after which a call of an agent that thinks says how its run stands: clients give up."""
+_LAST_WORDS: Final = 1.0
+"""Seconds for which an answer waits for those who tell of its run."""
 MAIN: Final = "main"
 """The key of the agent that is meant where a client names none."""
 _OURS: Final = frozenset(dir(Agent)) | frozenset(dir(ThinkingAgent))
@@ -27,6 +31,8 @@ _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 Reference: TypeAlias = Callable[[type[Agent[Any]], str], Any]
 """Returns a reference to an agent: ``system.agent``."""
+Progress: TypeAlias = Callable[[float, float | None, str | None], Awaitable[None]]
+"""Tells a client how far a call is: of how much, and what was done."""
 
 
 class Thought(msgspec.Struct, forbid_unknown_fields=True):
@@ -48,7 +54,7 @@ class ServedTool:
     about: str
     takes: type[msgspec.Struct]
     """Its arguments."""
-    call: Callable[[Reference, Any], Awaitable[object]]
+    call: Callable[[Reference, Any, Progress | None], Awaitable[object]]
 
     def schema(self) -> dict[str, Any]:
         """Return the JSON schema of its arguments."""
@@ -57,14 +63,16 @@ class ServedTool:
         own = {"$schema": _DIALECT, **own}
         return {**own, "$defs": parts} if parts else own
 
-    async def answer(self, agents: Reference, arguments: Mapping[str, object]) -> object:
-        """Call it; what comes back is JSON.
+    async def answer(
+        self, agents: Reference, arguments: Mapping[str, object], progress: Progress | None = None
+    ) -> object:
+        """Call it; what comes back is JSON. ``progress`` is told of the steps of a run.
 
         Raises:
             msgspec.ValidationError: the arguments do not fit.
         """
         given = msgspec.convert(arguments, self.takes)
-        return msgspec.to_builtins(await self.call(agents, given))
+        return msgspec.to_builtins(await self.call(agents, given, progress))
 
 
 def served(classes: Iterable[type[Agent[Any]]]) -> dict[str, ServedTool]:
@@ -120,7 +128,7 @@ def _handler(agent_class: type[Agent[Any]], name: str) -> ServedTool:
         fields.append((each.name, hint, *(() if each.default is each.empty else (each.default,))))
     takes = msgspec.defstruct(tool, fields, kw_only=True, forbid_unknown_fields=True)
 
-    async def call(agents: Reference, given: Any) -> object:  # noqa: ANN401 - ``takes``
+    async def call(agents: Reference, given: Any, _progress: object) -> object:  # noqa: ANN401 - ``takes``
         rest = {each.name: getattr(given, each.name) for each in parameters}
         return await agents(agent_class, given.key).call(function, **rest)
 
@@ -140,15 +148,35 @@ def _thinking(agent_class: type[ThinkingAgent[Any]]) -> ServedTool:
         " person, is not lost: call again with the name of the run that you are told."
     )
 
-    async def call(agents: Reference, given: Thought) -> object:
+    async def call(agents: Reference, given: Thought, progress: Progress | None) -> object:
         ref, run = agents(agent_class, given.key), given.run or f"mcp-{uuid.uuid4().hex}"
+        asked = ref.call(agent_class.think, given.prompt, run=run)
+        telling = None if progress is None else asyncio.create_task(_tell(ref, run, progress))
         try:
-            asked = ref.call(agent_class.think, given.prompt, run=run)
-            return await asyncio.wait_for(asked, WAIT)
+            answer = await asyncio.wait_for(asked, WAIT)
         except TimeoutError:
             return _standing(given.key, await ref.call(agent_class.run_status, run))
+        else:
+            if telling is not None:  # what it tells of is over
+                await asyncio.wait([telling], timeout=_LAST_WORDS)
+            return answer
+        finally:
+            if telling is not None:
+                telling.cancel()
+                await asyncio.gather(telling, return_exceptions=True)
 
     return ServedTool(f"{agent_class.kind}_think", about, Thought, call)
+
+
+async def _tell(ref: AgentRef[Any], run: str, progress: Progress) -> None:
+    """Tell a client of each step of a run, as it is durable."""
+    count = 0
+    with contextlib.suppress(PerdureError):  # the call says what is wrong
+        async for event in ref.stream(run):
+            if event.what != "text":
+                count += 1
+                about = f"{event.op} {event.name}: {event.what}" if event.op else event.what
+                await progress(count, None, about)
 
 
 def _standing(key: str, run: Run) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import socket
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,8 +18,10 @@ from pydantic_ai.mcp import MCPToolset
 from pydantic_ai.messages import ModelMessage
 
 from perdure import Agent, AgentSystem, State, ThinkingAgent
+from perdure.mcp.tokens import token_in
 from perdure.mcp.tools import served
 from perdure.persistence.errors import ConfigurationError
+from tests.cli.commands import invoke
 from tests.kit.children import ROOT, environment, started
 from tests.kit.deadline import DEADLINE
 from tests.llm.scripts import Answer, returned, scripted
@@ -36,9 +39,9 @@ def text_of(result: CallToolResult, *, failed: bool = False) -> str:
 
 
 @contextmanager
-def serving(store: Path) -> Iterator[str]:
+def serving(store: Path, *more: object) -> Iterator[str]:
     """Serve the agents over HTTP; give the address, and end it as a service manager would."""
-    with started(*SERVE, store, "--http", 0) as process:
+    with started(*SERVE, store, "--http", 0, *more) as process:
         assert process.stdout is not None
         yield process.stdout.readline().decode().strip()
         process.send_signal(signal.SIGTERM)
@@ -70,8 +73,19 @@ def test_agents_are_tools_over_standard_streams(tmp_path: Path) -> None:
             for _ in range(2):
                 thought = await client.call_tool("Reader_think", {"prompt": "it", "run": "r"})
                 assert text_of(thought) == "it: ['it, look 1']"
+            told = await client.call_tool(
+                "Reader_think", {"prompt": "that", "run": "s"}, progress_callback=tell
+            )
+            assert text_of(told) == "that: ['that, look 2']"
+
+    steps: list[tuple[float, str | None]] = []
+
+    async def tell(done: float, _whole: float | None, what: str | None) -> None:
+        steps.append((done, what))
 
     asyncio.run(talk())
+    assert [number for number, _ in steps] == list(range(1, len(steps) + 1))
+    assert {"tool look: begun", "tool look: done"} <= {what for _, what in steps}
     with AgentSystem.open(store, agents=AGENTS) as system:
         assert system.agent(Shelf, "a").call(Shelf.owners).get() == {"T-1": "mira"}
         assert system.agent(Reader, "main").call(Reader.run_status, "r").get().status == "done"
@@ -99,6 +113,46 @@ def test_an_agent_that_thinks_uses_tools_of_a_server(tmp_path: Path) -> None:
             assert answer.status_code in (403, 421)
     with AgentSystem.open(store, agents=AGENTS) as system:
         assert system.agent(Shelf, "b").describe().version == 1
+
+
+def test_a_client_shows_the_token(tmp_path: Path) -> None:
+    """Where there is a token file, whoever does not show its token is refused, and nobody else."""
+    file = tmp_path / "token"
+    with serving(tmp_path / "served.db", "--token-file", file) as url:
+        token = file.read_text().strip()
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        for shown in ({}, {"Authorization": "Bearer x"}, {"Authorization": token}):
+            answer = httpx2.post(url, json={}, headers=shown)
+            assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+        header = {"Authorization": f"Bearer {token}"}
+        strange = httpx2.post(url, json={}, headers={**header, "Origin": "https://evil.example"})
+        assert strange.status_code == 403
+        toolset = MCPToolset(url, id="shelf", headers=header)
+        client = ThinkingAgent.define("Client", model=scripted(asking), toolsets=[toolset])
+        with AgentSystem.open("memory://", agents=[client]) as system:
+            told = system.agent(client, "one").call(client.think, "give it away")
+            assert told.get(timeout=DEADLINE) == "['1']"
+
+
+def test_a_token_is_kept_to_oneself(tmp_path: Path) -> None:
+    """A token file that others may read, or with something else in it, is refused."""
+    file = tmp_path / "token"
+    token = token_in(file)
+    assert token_in(file) == token
+    file.chmod(0o640)
+    with pytest.raises(ConfigurationError, match="chmod 600"):
+        token_in(file)
+    file.chmod(0o600)
+    for text in ("", "short", "two words of a token", "x" * 20 + "\n" + "y" * 20):
+        file.write_text(text)
+        with pytest.raises(ConfigurationError, match="16 to 512 letters"):
+            token_in(file)
+    with pytest.raises(ConfigurationError, match="cannot be written"):
+        token_in(tmp_path / "gone" / "token")
+    result = invoke(
+        "mcp", "tests.mcp.agents:AGENTS", "--store", tmp_path / "s", "--token-file", file
+    )
+    assert (result.exit_code, "goes with --http" in result.stderr) == (2, True)
 
 
 def test_a_run_that_waits_for_a_person_is_told_and_found_again(

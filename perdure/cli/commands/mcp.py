@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ...actors.agent.program import load_program
+from ...mcp.tokens import token_in
 from ...mcp.tools import served
 from ...persistence.errors import ConfigurationError
 from ...system import AgentSystem
@@ -23,11 +24,21 @@ INSTALL: Final = 'serving agents as tools needs the MCP SDK: pip install "perdur
 
 
 def handle(
-    target: str, store: str, *, http: int | None, sync: str, drain: float, level: str
+    target: str,
+    store: str,
+    *,
+    http: int | None,
+    token_file: str | None,
+    sync: str,
+    drain: float,
+    level: str,
 ) -> ExitCode:
     """Serve the agents of a program until the client is gone or a signal comes, then drain."""
     if importlib.util.find_spec("mcp") is None:
         raise ConfigurationError(INSTALL)
+    if token_file is not None and http is None:
+        raise ConfigurationError("--token-file goes with --http: standard streams have one client")
+    token = None if token_file is None else token_in(Path(token_file))
     program = load_program(target, Path.cwd())
     if program.main is not None:
         raise ConfigurationError(f"{target} is a function; name an Agent class, or a list of them")
@@ -42,7 +53,7 @@ def handle(
         if http is None:
             _start(lambda: server.serve_streams(made), events)
         else:
-            _start(lambda: server.serve_http(made, http, _say), events)
+            _start(lambda: server.serve_http(made, http, token, _say), events)
         stop = events.get()
         logging.getLogger("perdure.cli").info("%s: draining", stop.reason)
         drained = close(system, drain)
