@@ -19,6 +19,7 @@ from .persistence.backup.create import Making, create
 from .persistence.backup.destination import Destination
 from .persistence.backup.folder import Backup
 from .persistence.backup.moments import RecoveryPoint
+from .persistence.backup.packing import DEFAULT_LEVEL
 from .persistence.backup.part import Bringing, Move
 from .persistence.backup.places import folder_of
 from .persistence.backup.progress import Progress, silent
@@ -65,14 +66,16 @@ class Backups:
         incremental: bool = False,
         note: str = "",
         importance: int = 0,
+        level: int = DEFAULT_LEVEL,
         tell: Progress = silent,
     ) -> Backup:
         """Make a backup of a store as it is now; its owner goes on writing, and waits for nothing.
 
         With ``incremental`` it has the pages that have changed since the newest backup in the
         folder, whatever was changed or deleted in them, and needs that one to be brought back.
-        ``importance`` is what ``rate`` says. ``tell`` is called with what is done, and how many
-        bytes of how many.
+        ``importance`` is what ``rate`` says. ``level`` is how hard it is compressed: 0 not at all,
+        1 the fastest way, up to 19. ``tell`` is called with what is done, and how many bytes of how
+        many.
 
         Raises:
             BackupFailed: a file cannot be written, or another process makes one there just now.
@@ -80,7 +83,7 @@ class Backups:
             KeyMissing: there is no key to encrypt it with, or to read the one it builds on.
             StoreUnavailable, NotAStore: the store cannot be read.
         """
-        making = Making(self._keys, incremental, note, tell)
+        making = Making(self._keys, incremental, note, tell, level=level)
         if isinstance(store, StoreReader):
             made = create(with_a_file(store), self._folder, making)
         else:

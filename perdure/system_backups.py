@@ -18,6 +18,7 @@ from .lifecycle.signals import BackupEvent, backup_failed, backup_room_short, fi
 from .persistence.backup.create import Making, create
 from .persistence.backup.destination import Destination
 from .persistence.backup.folder import Backup, Folder
+from .persistence.backup.packing import DEFAULT_LEVEL, check_level
 from .persistence.backup.places import folder_of
 from .persistence.backup.progress import Progress, silent
 from .persistence.backup.retention import BackupRetention, BackupVerdict, needed, prune
@@ -75,6 +76,8 @@ class BackupSchedule(Moments, frozen=True, kw_only=True):
     """What is pruned after each; None: nothing."""
     file: str = ""
     """The file of the store that it was given for."""
+    level: int = DEFAULT_LEVEL
+    """Of compression; 0 is none."""
     last: BackupResult | None = None
     """How it went the last time; None: it did not run yet."""
 
@@ -111,7 +114,7 @@ class SystemBackups(Handle):
         super().__init__(runtime.desk)
         self._store = runtime.store
         self._keys = keys
-        doings = _Doings(self._made, self._pruned, self._keep_result, partial(_tell, runtime))
+        doings = _Doings(self._scheduled, self._pruned, self._keep_result, partial(_tell, runtime))
         self._sweep = BackupSweep(runtime.desk, doings)
         runtime.attend(self._sweep)
         if isinstance(self._store, SqliteReader):
@@ -133,14 +136,15 @@ class SystemBackups(Handle):
 
     def create(
         self, folder: str | Path | Destination, *, incremental: bool = False, note: str = "",
-        tell: Progress = silent,
+        level: int = DEFAULT_LEVEL, tell: Progress = silent,
     ) -> Backup:  # fmt: skip
         """Make a backup in a folder, as ``Backups.create`` does, while agents go on.
 
         What is acknowledged before the call is in it. It is in the audit.
         """
         self._permit("backup.create", str(folder))
-        return self._made(folder_of(folder), incremental=incremental, note=note, tell=tell)
+        making = Making(self._keys, incremental, note, tell, self._desk.now, level)
+        return self._made(folder_of(folder), making)
 
     def prune(
         self, folder: str | Path | Destination, rules: BackupRetention, *, dry_run: bool = False
@@ -152,6 +156,7 @@ class SystemBackups(Handle):
     def schedule(
         self, folder: str | Path, *, every: float | None = None, cron: str | None = None,
         zone: str = "UTC", full_every: int = 7, keep: BackupRetention | None = None,
+        level: int = DEFAULT_LEVEL,
     ) -> BackupSchedule:  # fmt: skip
         """Make backups in a folder every so often, or by cron, whenever this store is open.
 
@@ -171,15 +176,17 @@ class SystemBackups(Handle):
             zone: the time zone of ``cron``.
             full_every: one in so many is full, the others are incremental.
             keep: what is pruned after each.
+            level: how hard they are compressed, as in ``create``.
         """
         store = with_a_file(self._store)
         wanted = BackupSchedule(
             folder=absolute(folder), file=store.identity(), every=every, cron=cron, zone=zone,
-            full_every=full_every, keep=keep, made=self._desk.now(),
+            full_every=full_every, keep=keep, level=level, made=self._desk.now(),
         )  # fmt: skip
         wanted.check_moments(CALL, wanted.folder)
         options = Options(wanted, by_keyword(CALL))
         options.whole("full_every", least=1)
+        check_level(options, level)
         options.kind("keep", BackupRetention, "BackupRetention(newest=10)", none="none goes")
         wanted.next_after(wanted.made, CALL)
         self._put(CALL, wanted.folder, wanted.row())
@@ -225,10 +232,11 @@ class SystemBackups(Handle):
         else:
             self._desk.run(change)
 
-    def _made(
-        self, folder: Folder, *, incremental: bool, note: str = "", tell: Progress = silent
-    ) -> Backup:
-        making = Making(self._keys, incremental, note, tell, self._desk.now)
+    def _scheduled(self, folder: Folder, *, incremental: bool, level: int) -> Backup:
+        making = Making(self._keys, incremental, now=self._desk.now, level=level)
+        return self._made(folder, making)
+
+    def _made(self, folder: Folder, making: Making) -> Backup:
         made = create(with_a_file(self._store), folder, making)
         return folder.described(folder.file(made.name))
 
@@ -368,7 +376,7 @@ class BackupSweep(Sweep):
         note(self._desk, "backup.create", f"scheduled in {schedule.folder}")
         fulls = [at for at, each in enumerate(backups) if not each.parent and not each.problem]
         since = len(backups) - fulls[-1] if fulls else schedule.full_every
-        make = partial(self._do.make, folder)
+        make = partial(self._do.make, folder, level=schedule.level)
         try:
             made = make(incremental=since < schedule.full_every)
         except BackupDamaged as error:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Final
 
+from .persistence.backup.scratch import remove_left_rooms
 from .persistence.errors import ConfigurationError
 from .persistence.memory.store import MemoryStore
 from .persistence.sqlite.reader import SqliteReader
@@ -21,7 +22,9 @@ def open_store(url: str | Path, *, sync: str) -> Store:
     """Open the store a URL names, for writing."""
     if str(url) == "memory://":
         return MemoryStore()
-    return SqliteStore(path_of(url), sync=sync)
+    path = path_of(url)
+    remove_left_rooms(path.parent)
+    return SqliteStore(path, sync=sync)
 
 
 def open_reader(url: str | Path) -> StoreReader:

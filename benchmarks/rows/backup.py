@@ -25,21 +25,36 @@ BACKUP = Experiment(
         ),
     ),
     rows=(
+        *(
+            Row(
+                f"backup-{name}{end}",
+                f"MiB/s {what}, vs reading the file from {where}",
+                ours=Value("rates", f"{value}_{how}"),
+                peers=(Value("rates", f"read_{how}"),),
+                compare=Compare.RATIO,
+                value_unit=" MiB/s",
+                floor=0.5 if how == "cold" else None,
+                aim=1.0,
+            )
+            for name, value, what in (
+                ("create", "create", "backed up"),
+                ("plain", "none", "backed up without compression"),
+            )
+            for end, how, where in (("", "cold", "the disk"), ("-warm", "warm", "memory"))
+        ),
         Row(
-            "backup-create",
-            "MiB/s backed up, vs reading the file from the disk",
-            ours=Value("rates", "create"),
-            peers=(Value("rates", "read"),),
+            "backup-cpu",
+            "MiB backed up for a second of processor time, vs without compression",
+            ours=Value("rates", "create_cpu"),
+            peers=(Value("rates", "none_cpu"),),
             compare=Compare.RATIO,
-            value_unit=" MiB/s",
-            floor=0.5,
-            aim=1.0,
+            value_unit=" MiB",
         ),
         Row(
             "backup-restore",
-            "MiB/s brought back, checked and examined by SQLite, vs the same",
+            "MiB/s brought back, checked and examined by SQLite, vs reading the file from the disk",
             ours=Value("rates", "restore"),
-            peers=(Value("rates", "read"),),
+            peers=(Value("rates", "read_cold"),),
             compare=Compare.RATIO,
             value_unit=" MiB/s",
             floor=0.5,
@@ -71,20 +86,37 @@ BACKUP = Experiment(
             aim=10,
         ),
         Row(
-            "backup-stall-p99",
-            "p99 of its commits meanwhile, vs without a backup",
-            ours=Value("stall", "busy_p99"),
-            peers=(Value("stall", "quiet_p99"),),
-            compare=Compare.RATIO,
-            better=Better.LOWER,
-            value_unit=" ms",
-        ),
-        Row(
             "backup-quiet",
             "longest commit of the same writer without a backup",
             ours=Value("stall", "quiet_longest"),
             better=Better.LOWER,
             unit="ms",
+        ),
+        *(
+            Row(
+                f"backup-stall-{name}",
+                f"{name} of its commits meanwhile, vs without a backup",
+                ours=Value("stall", f"busy_{name}"),
+                peers=(Value("stall", f"quiet_{name}"),),
+                compare=Compare.RATIO,
+                better=Better.LOWER,
+                value_unit=" ms",
+            )
+            for name in ("p50", "p99")
+        ),
+        Row(
+            "backup-stall-over",
+            "commits that took more than 50 ms meanwhile",
+            ours=Value("stall", "busy_over"),
+            better=Better.LOWER,
+            unit="%",
+        ),
+        Row(
+            "backup-quiet-over",
+            "the same without a backup",
+            ours=Value("stall", "quiet_over"),
+            better=Better.LOWER,
+            unit="%",
         ),
     ),
     repeats=1,

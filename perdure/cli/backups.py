@@ -40,6 +40,13 @@ def backup(
     note: Annotated[
         str, typer.Option(metavar="TEXT", callback=text, help="With create: words that say why.")
     ] = "",
+    level: Annotated[
+        int,
+        typer.Option(
+            metavar="N", callback=number,
+            help="With create and schedule: how hard it is compressed, 0 to 19.",
+        ),
+    ] = 3,
     target: Annotated[
         str,
         typer.Option(
@@ -224,5 +231,6 @@ def backup(
         PartOptions(tuple(agents or ()), tuple(kinds or ()), tuple(scopes or ()), as_key, mail),
         ScheduleOptions(every, cron, full_every),
         code,
+        level,
     )
     return handle(action, asked)

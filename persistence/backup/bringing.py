@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
 
 from ..errors import BackupDamaged
 from ..sqlite.reader import SqliteReader
@@ -18,11 +16,10 @@ from .folder import Folder
 from .manifest import Manifest
 from .moments import RecoveryPoint
 from .part import Bringing, PartCounts, bring_back
-from .recovery import Recovered, Recovering, recover, restore
+from .recovery import Recovered, Recovering, recovered, restored
 from .restore import drafted, publish, refuse_taken, refuse_unsound
+from .scratch import scratch_room
 from .selection import Selection
-
-_WHERE: Final = ".perdure-then-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +92,12 @@ def _as_it_was(
     then: Then, beside: Path, work: Recovering
 ) -> Iterator[tuple[Recovered, SqliteReader]]:
     """Give a store as it was, in a scratch file that is gone after the block."""
-    with tempfile.TemporaryDirectory(prefix=_WHERE, dir=beside) as room:
-        path = Path(room) / "then.db"
+    with scratch_room(beside) as room:
+        path = room / "then.db"
+        # What is taken from it is checked row by row: the whole is not checked a second time.
         if then.point is None:
-            moment = restore(then.folder, then.name, path, work)
+            moment = restored(then.folder, then.folder.chain(then.name), path, work)
         else:
-            moment = recover(then.folder, then.point, path, work)
+            moment = recovered(then.folder, then.point, path, work)
         with closing(SqliteReader(path)) as reader:
             yield moment, reader

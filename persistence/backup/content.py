@@ -29,6 +29,7 @@ class PageList:
 
     def __init__(self, file: BackupFile, data: bytes) -> None:
         """Read the last part of a backup; BackupDamaged if it is not one."""
+        self.file = file
         count = file.manifest.changed
         self.numbers = array(NUMBER)
         if len(data) != count * (self.numbers.itemsize + DIGEST_BYTES):
@@ -46,29 +47,41 @@ class PageList:
         return self.digests[at * DIGEST_BYTES : (at + 1) * DIGEST_BYTES]
 
 
-def page_map(chain: Sequence[BackupFile], keys: KeyProvider | None) -> PageMap:
+def lists_of(chain: Sequence[BackupFile], keys: KeyProvider | None) -> list[PageList]:
+    """Return which pages are in each backup of a chain; BackupDamaged if one is not readable."""
+    return [PageList(file, file.index(keys)) for file in chain]
+
+
+def page_map(lists: Sequence[PageList]) -> PageMap:
     """Return the digests of the pages of a backup, from the lists of all that it builds on.
 
     BackupDamaged if together they are not what the last one says.
     """
     found = PageMap()
-    for file in chain:
-        index = PageList(file, next(file.parts(keys)))
-        found.changed(index.numbers, index.digests, file.manifest.pages)
-        if found.root() != file.manifest.root:
-            raise BackupDamaged(file.name, "the digests of its pages are not those it names")
+    for each in lists:
+        found.changed(each.numbers, each.digests, each.file.manifest.pages)
+        if found.root() != each.file.manifest.root:
+            raise BackupDamaged(each.file.name, "the digests of its pages are not those it names")
     return found
 
 
-def pages_in(file: BackupFile, keys: KeyProvider | None) -> Iterator[tuple[int, bytes]]:
-    """Iterate over the pages of one backup, each checked; BackupDamaged names the first bad one."""
-    parts = file.parts(keys)
-    index, at = PageList(file, next(parts)), 0
-    for data in parts:
+def pages_in(
+    index: PageList, wanted: PageMap, keys: KeyProvider | None
+) -> Iterator[tuple[int, bytes]]:
+    """Iterate over the pages of one backup that are still wanted; whoever takes them checks them.
+
+    The others are checked here; BackupDamaged names the first bad one.
+    """
+    file, at, count = index.file, 0, len(index.numbers)
+    for data in file.parts(keys):
         for page in pages_of(data, file.manifest.page_size):
-            if at >= len(index.numbers) or digest_of_page(page) != index.digest(at):
+            if at >= count:
                 raise BackupDamaged(file.name, f"page {at + 1} of those in it is another one")
-            yield index.numbers[at], page
+            digest = index.digest(at)
+            if wanted.holds(index.numbers[at], digest):
+                yield index.numbers[at], page
+            elif digest_of_page(page) != digest:
+                raise BackupDamaged(file.name, f"page {at + 1} of those in it is another one")
             at += 1
-    if at != len(index.numbers):
+    if at != count:
         raise BackupDamaged(file.name, "pages are missing in it")

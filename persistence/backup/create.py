@@ -4,28 +4,40 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Final
 
+from ..options import Options, by_keyword
 from ..secrets.keys import KeyProvider
 from ..sqlite.reader import SqliteReader
 from . import packing
-from .content import NUMBER, index_of, page_map
+from .ahead import Ahead
+from .content import NUMBER, index_of, lists_of, page_map
 from .cut import Cut, cut
 from .erased import ErasedNames, erased_in
 from .folder import Folder
-from .layout import BackupFile, BackupWriter
+from .layout import BackupFile, BackupWriter, PackedPart
 from .manifest import FORMAT, Manifest
-from .pages import PART_BYTES, PageMap, digest_of_page, pages_of, per_part, read_pages
+from .packing import DEFAULT_LEVEL, Packing, check_level
+from .pages import (
+    DIGEST_BYTES,
+    PART_BYTES,
+    SORTED_BYTES,
+    PageMap,
+    digest_of_page,
+    likeness,
+    pages_of,
+    read_pages,
+)
 from .progress import Progress, silent
 
-_AHEAD: Final = 4
-"""Parts that are packed while one is written."""
+_IN_ONE_GO: Final = 256
+"""Pages whose digests are made before other threads go on, which takes 1 ms. A commit waits for
+the interpreter lock several times; for who computes without a break that is 5 ms each."""
+_GIVING_WAY: Final = 5e-5
+"""Seconds: long enough for another thread to wake up and take the lock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +50,12 @@ class Making:
     note: str = ""
     tell: Progress = silent
     now: Callable[[], float] = time.time
+    level: int = DEFAULT_LEVEL
+    """Of compression; 0 is none."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no level."""
+        check_level(Options(self, by_keyword("backup")), self.level)
 
 
 def create(store: SqliteReader, folder: Folder, making: Making = Making()) -> Manifest:
@@ -55,7 +73,7 @@ def create(store: SqliteReader, folder: Folder, making: Making = Making()) -> Ma
     with folder.locked():
         names = folder.names()
         chain = folder.chain(names[-1]) if making.incremental and names else []
-        before = page_map(chain, making.keys)
+        before = page_map(lists_of(chain, making.keys))
         if making.keys is not None:
             packing.new_seal(making.keys)  # before anything is copied: is there a key?
         making.tell("copying", 0, 1)
@@ -79,7 +97,8 @@ def write(  # noqa: PLR0917 - what a backup is made of
     if making.keys is not None:
         seal, key_id, salt = packing.new_seal(making.keys)
     erasures, erased = ErasedNames(folder.place).digest()
-    with BackupWriter(folder.place, name, seal) as writer:
+    packed = Packing(making.level, seal)
+    with BackupWriter(folder.place, name, packed) as writer:
         changed, root = _write_pages(writer, pages, before, making.tell)
         manifest = Manifest(
             format=FORMAT, name=name, parent=parent.name if parent else "",
@@ -87,7 +106,7 @@ def write(  # noqa: PLR0917 - what a backup is made of
             made=made, release=_release(), store=pages.store,
             store_format=pages.store_format, first=pages.first, last=pages.last,
             last_time=pages.last_time, page_size=pages.page_size, pages=pages.pages,
-            changed=changed, root=root, compression=packing.COMPRESSION,
+            changed=changed, root=root, compression=packed.compression,
             encryption=packing.ENCRYPTION if seal else "", key=key_id, salt=salt.hex(),
             parts=tuple(writer.parts), note=making.note, erasures=erasures, erased=erased,
         )  # fmt: skip
@@ -99,69 +118,41 @@ def _write_pages(
     writer: BackupWriter, pages: Cut, before: PageMap, tell: Progress
 ) -> tuple[int, str]:
     """Write the pages that are not as they were; return how many, and the digest of all."""
-    numbers, found, whole = array(NUMBER), bytearray(), bytearray()
-    size, step = pages.page_size, per_part(pages.page_size)
-    with _packing(writer) as take:
+    numbers, found, whole, gathered = array(NUMBER), bytearray(), bytearray(), bytearray()
+    size, step = pages.page_size, SORTED_BYTES // pages.page_size
+    with Ahead[PackedPart](behind=True) as work:
         for first in range(0, pages.pages, step):
             data = read_pages(pages.file, first, step, size)
-            digests = [digest_of_page(page) for page in pages_of(data, size)]
-            fresh = [at for at, each in enumerate(digests) if not before.holds(first + at, each)]
-            whole += b"".join(digests)
-            numbers.extend(first + at for at in fresh)
-            found += b"".join(digests[at] for at in fresh)
-            if len(fresh) == len(digests):
-                take.pages(data)
-            else:
-                take.pages(b"".join(data[at * size : (at + 1) * size] for at in fresh))
+            for at in _fresh(data, first, size, before, whole):
+                numbers.append(first + at)
+                place = (first + at) * DIGEST_BYTES
+                found += whole[place : place + DIGEST_BYTES]
+                gathered += data[at * size : (at + 1) * size]
+                if len(gathered) == PART_BYTES:
+                    writer.add(work.put(writer.packed(gathered)))
+                    gathered = bytearray()
             tell("packing", min(first + step, pages.pages) * size, pages.pages * size)
-        take.rest()
-    index = index_of(numbers, bytes(found))
-    writer.add(writer.packed(index)(), len(index))
+        if gathered:
+            writer.add(work.put(writer.packed(gathered)))
+        writer.add(work.put(writer.packed(index_of(numbers, bytes(found)))))
+        writer.add(work.rest())
     return len(numbers), PageMap(whole).root()
 
 
-class _Packer:
-    """Gather pages into parts, and have others pack them while more are gathered."""
+def _fresh(data: bytes, first: int, size: int, before: PageMap, whole: bytearray) -> Iterator[int]:
+    """Return which pages in a piece of a file are not as they were, like beside like.
 
-    def __init__(self, writer: BackupWriter, pool: ThreadPoolExecutor) -> None:
-        self._writer = writer
-        self._pool = pool
-        self._gathered = bytearray()
-        self._under_way: deque[tuple[Future[bytes], int]] = deque()
-
-    def pages(self, data: bytes) -> None:
-        """Take some pages, no more than make a part."""
-        if self._gathered:
-            self._gathered += data
-            data = b""
-        if len(self._gathered) >= PART_BYTES:
-            data, self._gathered = bytes(self._gathered[:PART_BYTES]), self._gathered[PART_BYTES:]
-        if len(data) == PART_BYTES:
-            self._part(data)
-        else:
-            self._gathered += data
-
-    def _part(self, data: bytes) -> None:
-        self._under_way.append((self._pool.submit(self._writer.packed(data)), len(data)))
-        while len(self._under_way) > _AHEAD:
-            self._write()
-
-    def _write(self) -> None:
-        packed, size = self._under_way.popleft()
-        self._writer.add(packed.result(), size)
-
-    def rest(self) -> None:
-        """Write what is left."""
-        if self._gathered:
-            self._part(bytes(self._gathered))
-        while self._under_way:
-            self._write()
-
-
-@contextmanager
-def _packing(writer: BackupWriter) -> Iterator[_Packer]:
-    with ThreadPoolExecutor(1, "perdure-backup") as pool:
-        yield _Packer(writer, pool)
+    The digests of all go to ``whole``.
+    """
+    found = []
+    for at, page in enumerate(pages_of(data, size)):
+        digest = digest_of_page(page)
+        whole += digest
+        if not before.holds(first + at, digest):
+            found.append(likeness(page) << 32 | at)
+        if not at % _IN_ONE_GO:
+            time.sleep(_GIVING_WAY)
+    return (each & 0xFFFFFFFF for each in sorted(found))
 
 
 def _release() -> str:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import secrets
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from ..errors import BackupFailed
 from ..sqlite.errors import translated
@@ -19,8 +16,7 @@ from ..sqlite.formats import format_of
 from ..sqlite.reader import SqliteReader
 from .layout import failing
 from .moments import newest_in
-
-_MARK: Final = ".cut-"
+from .scratch import scratch_room
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +46,15 @@ def cut(store: SqliteReader) -> Iterator[Cut]:
     one may read the other, and takes as much room.
     """
     place = Path(store.location).absolute()
-    _remove_left(place)
-    scratch = place.with_name(f"{_name(place)}{secrets.token_hex(8)}")
-    with failing(f"the pages of {store.location} cannot be copied to {scratch}"):
-        file = os.open(scratch, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX)  # whose process was killed has none: so it is known
+    with scratch_room(place.parent) as room:
+        scratch = room / "cut.db"
         _copy(store, scratch)
-        yield looked_at(file, scratch, place.name)
-    finally:
-        os.close(file)
-        scratch.unlink(missing_ok=True)
+        with failing(f"the pages of {store.location} cannot be read in {scratch}"):
+            file = os.open(scratch, os.O_RDONLY)
+        try:
+            yield looked_at(file, scratch, place.name)
+        finally:
+            os.close(file)
 
 
 def _copy(store: SqliteReader, scratch: Path) -> None:
@@ -72,6 +66,7 @@ def _copy(store: SqliteReader, scratch: Path) -> None:
             # Nobody needs it after a crash: it takes neither a journal nor a flush.
             target.execute("PRAGMA journal_mode = OFF")
             target.execute("PRAGMA synchronous = OFF")
+            target.execute("PRAGMA locking_mode = EXCLUSIVE")
             source.backup(target, pages=-1)
     except OSError as error:
         raise BackupFailed(f"{store.location} cannot be backed up: {error}") from error
@@ -99,19 +94,3 @@ def reading(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None
     )
-
-
-def _name(place: Path) -> str:
-    return f".{place.name}{_MARK}"
-
-
-def _remove_left(place: Path) -> None:
-    """Remove what killed processes have left: what nobody has locked."""
-    for left in place.parent.glob(f"{_name(place)}*"):
-        with contextlib.suppress(OSError):
-            file = os.open(left, os.O_RDONLY)
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                left.unlink()
-            finally:
-                os.close(file)

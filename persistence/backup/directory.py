@@ -14,6 +14,8 @@ from .layout import draft_of, give_name, sync
 
 _LOCK: Final = ".lock"
 _READERS: Final = ".readers"
+_FLUSHED: Final = 16 << 20
+"""Bytes of a draft after which it is flushed to the disk."""
 
 
 class Directory:
@@ -109,6 +111,7 @@ class _Draft:
         # Only for its owner: it holds all that the store holds.
         descriptor = os.open(self._draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         self._file = os.fdopen(descriptor, "wb")
+        self._unflushed = 0
         return self
 
     def __exit__(
@@ -121,9 +124,15 @@ class _Draft:
             self._file.close()
         self._draft.unlink(missing_ok=True)
 
-    def write(self, data: bytes) -> object:
+    def write(self, data: bytes) -> None:
         """Write on."""
-        return self._file.write(data)
+        self._file.write(data)
+        self._unflushed += len(data)
+        if self._unflushed >= _FLUSHED:
+            # All at the end would hold up whoever else waits for the disk, commits among them.
+            self._file.flush()
+            os.fdatasync(self._file.fileno())
+            self._unflushed = 0
 
     def publish(self) -> None:
         """Give the file its name once all of it is on the disk."""

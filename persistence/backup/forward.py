@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -33,6 +33,7 @@ from .progress import Progress, silent
 _SLICE: Final = 2_000
 """Commits that are made again in one transaction; the draft is nobody's store yet."""
 _BY_NAME: Final = {table.name: table for table in SHARED_TABLES}
+_AMONG: Final = "agent IN (SELECT value FROM json_each(?))"
 _INTEGERS, _TEXTS = -2, -1
 """The marks of maps in a shape, by the type of their keys."""
 
@@ -71,6 +72,7 @@ def roll(
     again = _Again(target, source)
     done = first
     while rows := _rows(source, done, last):
+        again.meet(rows)
         commits = [again.commit(row) for row in rows]
         batch = Batch(commits)
         batch.journal = rows  # word for word
@@ -122,21 +124,26 @@ class _Again:
     """Makes commits of journal rows."""
 
     def __init__(self, target: SqliteReader, source: SqliteReader) -> None:
-        self._names = {**dict(names(target)), **dict(names(source))}
+        self._names: dict[int, tuple[str, str]] = {}
+        """Those of the agents that are met: a store may have a million others."""
         self._agents: dict[int, _Agent] = {}
         # The journal does not say with which schema an agent is written: what it has later holds
         # from its first change on, or from its migration on.
-        self._schemas = dict(schemas(source))
-        self._of_kinds = {
-            self._names[agent][0]: schema
-            for agent, schema in [*schemas(target), *self._schemas.items()]
-            if schema and agent in self._names
-        }
+        self._schemas: dict[int, int] = {}
+        self._of_kinds: dict[str, int | None] = {}
         """What agents of a kind have, for those that are gone by then."""
         self._erased = set(erased_numbers(target))
         """Agents that were taken out of the backup: they have no state to go on from."""
         self._target = target
+        self._later = source
         self._source = source.location
+
+    def meet(self, rows: Iterable[JournalRow]) -> None:
+        """Learn who the agents of some commits are; the later copy has the last word."""
+        new = {row.agent for row in rows if row.agent} - self._names.keys()
+        if new:
+            self._names |= {**dict(names(self._target, new)), **dict(names(self._later, new))}
+            self._schemas |= schemas(self._later, new)
 
     def commit(self, row: JournalRow) -> Commit:
         """Return a commit with all that its row says."""
@@ -173,7 +180,9 @@ class _Again:
         made.delta = rows_of(row.agent, delta)
         shape, schema = shape_after(agent.shape, delta), agent.schema
         if row.name == MIGRATE or (not schema and shape != agent.shape):
-            schema = self._schemas.get(row.agent, self._of_kinds.get(made.kind, schema))
+            found = self._schemas.get(row.agent)
+            found = self._of_kind(made.kind) if found is None else found
+            schema = schema if found is None else found
         if (shape, schema) != (agent.shape, agent.schema):
             made.delta.shape = shape_text(shape, schema)
         self._agents[row.agent] = _Agent(
@@ -182,6 +191,12 @@ class _Again:
             ),
             shape, schema,
         )  # fmt: skip
+
+    def _of_kind(self, kind: str) -> int | None:
+        if kind not in self._of_kinds:
+            later = schema_of_kind(self._later, kind)
+            self._of_kinds[kind] = later or schema_of_kind(self._target, kind)
+        return self._of_kinds[kind]
 
     def _known(self, row: JournalRow) -> _Agent:
         if row.agent not in self._names:
@@ -196,11 +211,12 @@ class _Again:
         return _Agent(AgentRow(*found[0][:7]), *read_shape(found[0][7] or "{}"))
 
 
-def names(store: SqliteReader) -> Iterator[tuple[int, tuple[str, str]]]:
-    """Iterate over the agents whose numbers a store knows, also those that were deleted."""
+def names(store: SqliteReader, agents: Iterable[int]) -> Iterator[tuple[int, tuple[str, str]]]:
+    """Iterate over those agents whose numbers a store knows, also those that were deleted."""
     with store.reading() as connection:
-        for table in (f"tombstones WHERE erased < {HASHED}", "agents"):
-            for agent, kind, key in fetch(connection, f"SELECT agent, kind, key FROM {table}"):  # noqa: S608
+        for table in (f"tombstones WHERE erased < {HASHED} AND", "agents WHERE"):
+            query = f"SELECT agent, kind, key FROM {table} {_AMONG}"  # noqa: S608
+            for agent, kind, key in fetch(connection, query, _numbers(agents)):
                 yield agent, (kind, key)
 
 
@@ -211,12 +227,24 @@ def erased_numbers(store: SqliteReader) -> Iterator[int]:
             yield agent
 
 
-def schemas(store: SqliteReader) -> Iterator[tuple[int, int]]:
-    """Iterate over the agents of a store, each with the number of its schema."""
+def schemas(store: SqliteReader, agents: Iterable[int]) -> dict[int, int]:
+    """Return the numbers of the schemas of those agents that a store has."""
+    query = f"SELECT agent, shape FROM agents WHERE shape IS NOT NULL AND {_AMONG}"  # noqa: S608
     with store.reading() as connection:
-        query = "SELECT agent, shape FROM agents WHERE shape IS NOT NULL"
-        for agent, shape in fetch(connection, query):
-            yield agent, read_shape(shape)[1]
+        rows = fetch(connection, query, _numbers(agents))
+        return {agent: read_shape(shape)[1] for agent, shape in rows}
+
+
+def schema_of_kind(store: SqliteReader, kind: str) -> int | None:
+    """Return the number of the schema that the newest agent of a kind has that has any."""
+    query = "SELECT shape FROM agents WHERE kind = ? AND shape IS NOT NULL ORDER BY agent DESC"
+    with store.reading() as connection:
+        numbers = (read_shape(shape)[1] for (shape,) in connection.execute(query, (kind,)))
+        return next(filter(None, numbers), None)
+
+
+def _numbers(agents: Iterable[int]) -> tuple[str]:
+    return (msgspec.json.encode([*agents]).decode(),)
 
 
 _STATUSES: Final = {"(pause)": "paused", "(stop)": "stopped", "(quarantine)": "quarantined"}

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeAlias
 
 from ..errors import BackupDamaged, BackupFailed
 from ..secrets.keys import KeyProvider
 from . import manifest as manifests
+from .ahead import Ahead
 from .destination import Destination
 from .manifest import Manifest, StoredPart
-from .packing import TAG_BYTES, BackupSeal, digest_of, pack, seal_of, unpack
+from .packing import TAG_BYTES, BackupSeal, Packing, digest_of, seal_of, unpack
 
 HEAD: Final = b"perdure backup\n\x01"
 TAIL: Final = struct.Struct(">16sQ32s16s")
@@ -31,6 +33,7 @@ SUFFIX: Final = ".backup"
 MOST: Final = 1 << 30
 """Bytes of the largest manifest."""
 _NO_SEAL: Final = bytes(TAG_BYTES)
+PackedPart: TypeAlias = tuple[bytes, StoredPart]
 
 
 @contextlib.contextmanager
@@ -47,11 +50,11 @@ def failing(what: str) -> Iterator[None]:
 class BackupWriter:
     """Write a backup, which nobody finds until it is whole."""
 
-    def __init__(self, place: Destination, name: str, seal: BackupSeal | None) -> None:
-        """Begin to write the backup of that name, sealed if there is a seal."""
+    def __init__(self, place: Destination, name: str, packing: Packing) -> None:
+        """Begin to write the backup of that name."""
         self._what = f"{place}: {name} cannot be written"
         self._draft = place.draft(file_of(name))
-        self._seal = seal
+        self._packing = packing
         self._numbered = 0
         self.parts: list[StoredPart] = []
         """What has been written."""
@@ -74,20 +77,26 @@ class BackupWriter:
     ) -> None:
         self._draft.__exit__(kind, value, traceback)
 
-    def packed(self, data: bytes) -> Callable[[], bytes]:
+    def packed(self, data: bytes | bytearray) -> Callable[[], PackedPart]:
         """Return what packs the next part, by any thread; ``add`` takes them in that order."""
         number, self._numbered = self._numbered, self._numbered + 1
-        return lambda: pack(number, data, self._seal)
 
-    def add(self, packed: bytes, size: int) -> None:
-        """Write a part that was packed from ``size`` bytes."""
-        self._write(packed)
-        self.parts.append(StoredPart(len(packed), size, digest_of(packed)))
+        def work() -> PackedPart:
+            stored = self._packing.pack(number, data)
+            return stored, StoredPart(len(stored), len(data), digest_of(stored))
+
+        return work
+
+    def add(self, packed: Iterable[PackedPart]) -> None:
+        """Write parts that were packed."""
+        for data, part in packed:
+            self._write(data)
+            self.parts.append(part)
 
     def finish(self, manifest: Manifest) -> None:
         """Write the manifest, and give the file its name once all of it is on the disk."""
         data = manifests.write(manifest)
-        seal = _NO_SEAL if self._seal is None else self._seal.mark(data)
+        seal = _NO_SEAL if self._packing.seal is None else self._packing.seal.mark(data)
         self._write(data)
         self._write(TAIL.pack(seal, len(data), hashlib.sha256(seal + data).digest(), END))
         with failing(self._what):
@@ -140,8 +149,9 @@ class BackupFile:
             data, self._mark = self._tail()
         self.manifest = manifests.read(name, data)
         self._data = data
-        stored = sum(part.stored for part in self.manifest.parts)
-        if len(HEAD) + stored + len(data) + TAIL.size != self.bytes:
+        stored = (part.stored for part in self.manifest.parts)
+        *self._places, end = itertools.accumulate(stored, initial=len(HEAD))
+        if end + len(data) + TAIL.size != self.bytes:
             raise BackupDamaged(name, "the sizes of its parts do not add up to that of its file")
 
     def _read(self, start: int, length: int) -> bytes:
@@ -184,19 +194,30 @@ class BackupFile:
             raise BackupDamaged(self.name, problem)
         return seal
 
+    def index(self, keys: KeyProvider | None) -> bytes:
+        """Return the last part, checked and unpacked: it says what the others are."""
+        return self._unpacked(len(self.manifest.parts) - 1, self.seal(keys))()
+
     def parts(self, keys: KeyProvider | None) -> Iterator[bytes]:
-        """Iterate over the parts, checked and unpacked, the last one first: it says what they are.
+        """Iterate over the other parts, checked and unpacked.
 
         BackupDamaged names the first that is not as it was written.
         """
-        seal, place = self.seal(keys), len(HEAD)
-        places: list[tuple[int, int, StoredPart]] = []
-        for number, part in enumerate(self.manifest.parts):
-            places.append((number, place, part))
-            place += part.stored
+        seal = self.seal(keys)
+        with Ahead[bytes](behind=False) as work:
+            for number in range(len(self.manifest.parts) - 1):
+                yield from work.put(self._unpacked(number, seal))
+            yield from work.rest()
+
+    def _unpacked(self, number: int, seal: BackupSeal | None) -> Callable[[], bytes]:
+        """Read a part; return what checks and unpacks it, by any thread."""
+        part = self.manifest.parts[number]
         with failing(self._what):
-            for number, start, part in (places[-1], *places[:-1]):
-                data = self._read(start, part.stored)
-                if digest_of(data) != part.digest:
-                    raise BackupDamaged(self.name, f"the digest of part {number} does not match")
-                yield unpack(self.name, number, data, seal, part.size)
+            data = self._read(self._places[number], part.stored)
+
+        def work() -> bytes:
+            if digest_of(data) != part.digest:
+                raise BackupDamaged(self.name, f"the digest of part {number} does not match")
+            return unpack(self.name, number, data, seal, self.manifest.compression, part.size)
+
+        return work

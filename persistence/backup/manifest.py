@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from ..errors import BackupDamaged
+from .packing import COMPRESSION
 
 FORMAT: Final = 1
 """Version of the format of backups."""
@@ -56,6 +57,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     root: str
     """The digest of the digests of all pages of the store."""
     compression: str
+    """Empty where the parts are as they were."""
     encryption: str
     """Empty where it is not encrypted."""
     key: str
@@ -119,6 +121,7 @@ def _refuse_nonsense(found: Manifest) -> None:
         and found.parts
         and min(min(part.stored, part.size) for part in found.parts) >= 0
         and (not found.full or found.changed == found.pages)
+        and found.compression in {"", COMPRESSION}
     )
     if not sane:
         raise BackupDamaged(found.name, "its manifest makes no sense")

@@ -10,11 +10,16 @@ from typing import Final
 
 DIGEST_BYTES: Final = 16
 """Bytes of a page's digest: 128 bits of a SHA-256."""
-PART_BYTES: Final = 4 << 20
+PART_BYTES: Final = 8 << 20
 """Bytes of pages that are packed together."""
+SORTED_BYTES: Final = 4 * PART_BYTES
+"""Bytes of pages among which those that are alike are put side by side."""
 _HELD: Final = 2047
 """Bytes that hashlib takes without giving up the interpreter lock, which would have to be won back
 for each page: beside a thread that computes, that takes a thousand times as long as the hash."""
+_LEAVES: Final = {10: 1, 13: 2}
+"""Pages with rows: those of an index and of a table, and how many numbers stand before each row."""
+_LAST_OF_NUMBER: Final = 0x7F
 
 digests: Final = hashlib.sha256
 
@@ -27,6 +32,22 @@ def digest_of_page(page: bytes) -> bytes:
     return found.digest()[:DIGEST_BYTES]
 
 
+def likeness(page: bytes) -> int:
+    """Return a number that pages of one table or index have in common, and many others have not.
+
+    What kind of page SQLite says it is, and how many bytes describe the columns of its first row.
+    """
+    kind = page[0]
+    if kind not in _LEAVES:
+        return kind << 8
+    place = (page[8] << 8 | page[9]) % (len(page) - 20)  # where its first row begins
+    for _ in range(_LEAVES[kind]):
+        while page[place] > _LAST_OF_NUMBER:
+            place += 1
+        place += 1
+    return kind << 8 | page[place]
+
+
 def pages_of(data: bytes, page_size: int) -> Iterator[bytes]:
     """Iterate over the pages in a piece of a file."""
     for start in range(0, len(data), page_size):
@@ -35,7 +56,7 @@ def pages_of(data: bytes, page_size: int) -> Iterator[bytes]:
 
 def per_part(page_size: int) -> int:
     """Return how many pages are packed together."""
-    return max(1, PART_BYTES // page_size)
+    return PART_BYTES // page_size
 
 
 def read_pages(file: int, first: int, count: int, page_size: int) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -19,9 +18,11 @@ from .cut import reading
 from .erased import ErasedNames, erased_of, names_in
 from .folder import Backup, Folder
 from .forward import roll
+from .layout import BackupFile
 from .moments import RecoveryPoint, before, behind, last_commit
 from .progress import Progress, silent
 from .restore import compose, drafted, publish, refuse_taken, refuse_unsound
+from .scratch import scratch_room
 from .unjournaled import Cut, Reach, complete
 
 
@@ -74,13 +75,20 @@ def restore(folder: Folder, name: str, target: Path, work: Recovering) -> Recove
     """
     chain = folder.chain(name)
     refuse_taken(target)
-    manifest = chain[-1].manifest
     with drafted(target) as draft:
-        compose(chain, draft, keys=work.keys, tell=work.tell)
-        found = Recovered(name, manifest.last, manifest.last_time)
-        found = _erased_again(folder, draft, found, work)
+        found = restored(folder, chain, draft, work)
         publish(draft, target)
     return found
+
+
+def restored(
+    folder: Folder, chain: Sequence[BackupFile], draft: Path, work: Recovering
+) -> Recovered:
+    """Write the store that a backup was made of to a file that nobody needs after a crash."""
+    compose(chain, draft, keys=work.keys, tell=work.tell)
+    name, manifest = chain[-1].name, chain[-1].manifest
+    found = Recovered(name, manifest.last, manifest.last_time)
+    return _erased_again(folder, draft, found, work)
 
 
 def recover(folder: Folder, point: RecoveryPoint, target: Path, work: Recovering) -> Recovered:
@@ -96,15 +104,22 @@ def recover(folder: Folder, point: RecoveryPoint, target: Path, work: Recovering
         KeyMissing: there is no key to decrypt it.
     """
     refuse_taken(target)
-    backups = folder.list()
-    base = before(backups, point)
     with drafted(target) as draft:
-        compose(folder.chain(base.name), draft, keys=work.keys, tell=work.tell)
-        with _later(folder, behind(backups, point), target.parent, work) as journal:
-            found = _go_on(draft, journal, point, base, work)
-        found = _erased_again(folder, draft, found, work)
+        found = recovered(folder, point, draft, work)
+        if found.journal:
+            refuse_unsound(draft, found.backup)  # it was before the commits were made again
         publish(draft, target)
     return found
+
+
+def recovered(folder: Folder, point: RecoveryPoint, draft: Path, work: Recovering) -> Recovered:
+    """Write a store as it was at a moment to a file that nobody needs after a crash."""
+    backups = folder.list()
+    base = before(backups, point)
+    compose(folder.chain(base.name), draft, keys=work.keys, tell=work.tell)
+    with _later(folder, behind(backups, point), draft.parent, work) as journal:
+        found = _go_on(draft, journal, point, base, work)
+    return _erased_again(folder, draft, found, work)
 
 
 def _erased_again(folder: Folder, draft: Path, found: Recovered, work: Recovering) -> Recovered:
@@ -139,7 +154,6 @@ def _go_on(
     reach = Reach(base.last, last, moment)
     with closing(sqlite3.connect(draft, isolation_level=None)) as connection:
         unknown = complete(connection, journal, reach, exact=exact, cut=work.cut)
-    refuse_unsound(draft, base.name)
     return Recovered(base.name, last, moment, journal.location, tuple(unknown))
 
 
@@ -159,8 +173,8 @@ def _later(
     if backup is None:
         yield work.store
         return
-    with tempfile.TemporaryDirectory(prefix=".perdure-later-", dir=scratch) as room:
-        path = Path(room) / f"{backup.name}.db"
+    with scratch_room(scratch) as room:
+        path = room / f"{backup.name}.db"
         compose(folder.chain(backup.name), path, keys=work.keys, tell=work.tell)
         with closing(SqliteReader(path)) as reader:
             yield reader

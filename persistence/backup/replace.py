@@ -13,6 +13,7 @@ from ..store.lease import Owner
 from .create import Making, create
 from .folder import Folder
 from .layout import failing, sync
+from .scratch import scratch_room
 
 
 @contextmanager
@@ -23,17 +24,14 @@ def in_place(path: Path, folder: Folder, making: Making) -> Iterator[Path]:
     first, and that backup is pinned. Whoever is killed on the way leaves the store as it was, or
     the new one: the last step is a rename.
     """
-    fresh = path.with_name(f".{path.name}.again")
-    fresh.unlink(missing_ok=True)
-    try:
+    with scratch_room(path.parent) as room:
+        fresh = room / path.name
         with closing(SqliteStore(path)) as store:
             store.acquire(Owner.this_process())
             safety = create(store, folder, making)
             folder.pin(safety.name, f"{path.name} before it went back in its place")
             yield fresh
         _swap(fresh, path)
-    finally:
-        fresh.unlink(missing_ok=True)
 
 
 def _swap(fresh: Path, path: Path) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -13,12 +14,13 @@ from typing import Final
 from ..errors import BackupDamaged, ConfigurationError
 from ..secrets.keys import KeyProvider
 from ..sqlite.place import BESIDE
-from .content import page_map, pages_in
+from .content import lists_of, page_map, pages_in
 from .cut import reading
-from .layout import BackupFile, draft_of, failing, give_name, sync
+from .layout import BackupFile, failing, give_name, sync
 from .manifest import Manifest
 from .pages import PART_BYTES, PageMap, digest_of_page, pages_of, per_part, read_pages
 from .progress import Progress, silent
+from .scratch import scratch_room
 
 _COMPLAINTS: Final = 3
 """Faults that are named."""
@@ -39,12 +41,8 @@ def refuse_taken(target: Path) -> None:
 @contextlib.contextmanager
 def drafted(target: Path) -> Iterator[Path]:
     """Give the path of a draft, which is gone after the block unless it got its name."""
-    draft = draft_of(target)
-    try:
-        yield draft
-    finally:
-        for suffix in ("", *BESIDE):
-            draft.with_name(draft.name + suffix).unlink(missing_ok=True)
+    with scratch_room(target.parent) as room:
+        yield room / target.name
 
 
 def publish(draft: Path, target: Path) -> None:
@@ -64,26 +62,29 @@ def compose(
 ) -> None:
     """Write the pages of a backup to a new file, and check all of it; replaces a file there."""
     name, manifest = chain[-1].name, chain[-1].manifest
-    wanted = page_map(chain, keys)
+    lists = lists_of(chain, keys)
+    wanted = page_map(lists)
     total = sum(file.manifest.changed * file.manifest.page_size for file in chain)
     done = 0
     with failing(f"{path} cannot be written"):
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
-        for each in chain:
-            for place, data in _runs(pages_in(each, keys), each.manifest.page_size):
+        for each in lists:
+            for place, data in _runs(pages_in(each, wanted, keys), manifest.page_size):
                 with failing(f"{path} cannot be written"):
                     _write(file, data, place)
                 done += len(data)
                 tell("unpacking", done, total)
         with failing(f"{path} cannot be written"):
             os.ftruncate(file, manifest.size)
-        _compare(file, wanted, name, manifest, tell)
+        with ThreadPoolExecutor(1, "perdure-backup") as other:
+            sound = other.submit(refuse_unsound, path, name)
+            _compare(file, wanted, name, manifest, tell)
+            tell("checking", 0, 1)
+            sound.result()
+            tell("checking", 1, 1)
     finally:
         os.close(file)
-    tell("checking", 0, 1)
-    refuse_unsound(path, name)
-    tell("checking", 1, 1)
 
 
 def _runs(pages: Iterable[tuple[int, bytes]], size: int) -> Iterator[tuple[int, bytes]]:

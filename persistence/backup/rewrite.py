@@ -28,6 +28,7 @@ from .manifest import Manifest
 from .pages import PageMap
 from .part import keys_in
 from .restore import compose, refuse_unsound
+from .scratch import scratch_room
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +49,12 @@ def rewrite(folder: Folder, making: Making) -> list[RewrittenBackup]:
     that were built on go last. A process that is killed leaves both, or the new one.
     """
     done: list[RewrittenBackup] = []
-    with folder.locked(), folder.alone(), tempfile.TemporaryDirectory(prefix="perdure-") as room:
+    temporary = Path(tempfile.gettempdir())
+    with folder.locked(), folder.alone(), scratch_room(temporary) as room:
         anew: set[str] = set()
         for name in folder.names():
             chain = folder.chain(name)
-            path = Path(room) / "store.db"
+            path = room / "store.db"
             compose(chain, path, keys=making.keys, tell=making.tell)
             last = chain[-1].manifest.last
             gone = ErasedNames(folder.place).among(names_in(path), last)
@@ -76,7 +78,8 @@ def _write(folder: Folder, path: Path, old: BackupFile, making: Making) -> Manif
     try:
         pages = looked_at(file, path, manifest.store)
         pages = replace(pages, last=manifest.last, last_time=manifest.last_time)
-        how = replace(making, note=manifest.note)
+        level = making.level if manifest.compression else 0
+        how = replace(making, note=manifest.note, level=level)
         made = write(folder, pages, name, manifest.made, how, (None, PageMap()))
     finally:
         os.close(file)

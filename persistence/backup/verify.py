@@ -16,6 +16,7 @@ from ..upkeep.doctor import examine
 from .layout import BackupFile
 from .progress import Progress, silent
 from .restore import compose
+from .scratch import scratch_room
 
 _TOLD: Final = 3
 """Faults that are named."""
@@ -57,8 +58,8 @@ def verify(
     folder, which takes as much room as the store.
     """
     newest = chain[-1]
-    with tempfile.TemporaryDirectory(prefix="perdure-drill-") as folder:
-        path = Path(folder) / "store.db"
+    with scratch_room(Path(tempfile.gettempdir())) as room:
+        path = room / "store.db"
         compose(chain, path, keys=keys, tell=tell)
         tried = 0 if drill is None else _drill(path, newest.name, drill, tell)
     manifest = newest.manifest

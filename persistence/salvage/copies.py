@@ -14,6 +14,7 @@ from typing import Final
 from ..backup.cut import reading
 from ..backup.folder import Folder
 from ..backup.restore import compose
+from ..backup.scratch import scratch_room
 from ..errors import BackupError, SecretError
 from ..secrets.keys import KeyProvider
 from .losses import RESTORED, Loss, Salvaged
@@ -64,8 +65,8 @@ def looked_up(
 def _in_backup(
     folder: Folder, name: str, keys: KeyProvider | None, losses: Sequence[Loss]
 ) -> list[Loss]:
-    with tempfile.TemporaryDirectory(prefix="perdure-lost-") as room:
-        path = Path(room) / "store.db"
+    with scratch_room(Path(tempfile.gettempdir())) as room:
+        path = room / "store.db"
         compose(folder.chain(name), path, keys=keys)
         with closing(reading(path)) as connection:
             named = (_with_name(connection, loss) for loss in losses)

@@ -128,6 +128,26 @@ def test_without_its_key_a_backup_stays_shut(tmp_path: Path) -> None:
     backups.restore(target)
 
 
+@pytest.mark.parametrize("keys", [None, KEYS], ids=["plain", "encrypted"])
+def test_compression_is_a_choice(tmp_path: Path, keys: StaticKeys | None) -> None:
+    """At any level, and without, the same comes back, each built on the others; it is smaller."""
+    path, backups = tmp_path / "ledger.db", Backups(tmp_path / "backups", keys=keys)
+    fill(path, 3)
+    made = [backups.create(path, level=level) for level in (0, 1, 3, 19)]
+    assert made[0].bytes > made[0].size > 5 * made[1].bytes > 5 * made[3].bytes
+    for number, each in enumerate(made):
+        with opened(path) as system:
+            system.agent(Ledger, "k0").call(Ledger.add, number).get()
+        backups.create(path, incremental=True, level=number % 2)
+        backups.restore(tmp_path / f"{number}.db", each.name)
+        assert (tmp_path / f"{number}.db").read_bytes() == (tmp_path / "0.db").read_bytes()
+    backups.restore(tmp_path / "again.db")
+    assert contents(tmp_path / "again.db") == contents(path)
+    for wrong in (-1, 20, True, 1.0, None):
+        with pytest.raises(ConfigurationError, match="to 19"):
+            backups.create(path, level=wrong)  # type: ignore[arg-type]
+
+
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     """A file at the target, or the log of one that was there, is left alone."""
     path, backups = made(tmp_path)

@@ -1,6 +1,7 @@
 """SIGKILL and a full disk while a backup is made, brought back or pruned: all of it or nothing."""
 
 import os
+import shutil
 import time
 from pathlib import Path
 from random import Random
@@ -128,6 +129,88 @@ def test_a_kill_leaves_a_store_in_its_place(tmp_path: Path, action: str) -> None
 def test_many_kills_leave_a_store_in_its_place(tmp_path: Path, action: str) -> None:
     """The same a hundred times; some are early, some late."""
     assert attack_in_place(tmp_path, action, 100) == {True, False}
+
+
+def attack_rewrite(folder: Path, rounds: int) -> None:
+    """Kill what writes backups anew without an agent; the next that does so comes to its end."""
+    random, took = Random(rounds), 1.0
+    path, template = folder / "ledger.db", Backups(folder / "template")
+    fill(path, 100)
+    template.create(path)
+    with opened(path) as system:
+        system.agent(Ledger, "k2").call(Ledger.add, 1).get()
+    template.pin(template.create(path, incremental=True).name, "law")
+    with opened(path) as system:
+        system.agent(Ledger, "k2").delete(erase=True)
+    template.create(path, incremental=True)
+    lasts = [each.last for each in template.list()]
+    for number in range(rounds + 1):
+        backups = Backups(shutil.copytree(folder / "template", folder / "backups"))
+        took_now = struck(
+            "rewrite", folder / "backups", path, random.uniform(0, 1.2 * took) if number else 60
+        )
+        took = took if number else took_now
+        for _ in range(2):
+            found = backups.list()
+            assert [each.problem for each in found] == [""] * len(found)
+            assert {each.last for each in found} == {*lasts}
+            assert any(each.pinned == "law" for each in found if each.last == lasts[1])
+            backups.rewrite()
+        for each in backups.list():
+            backups.restore(folder / "again.db", each.name)
+            assert "k2" not in {row[2] for row in contents(folder / "again.db")["agents"]}
+            for file in folder.glob("again.db*"):
+                file.unlink()
+        assert backups.rewrite() == []
+        shutil.rmtree(folder / "backups")
+
+
+def test_a_kill_leaves_what_is_written_anew(tmp_path: Path) -> None:
+    """Killed while backups are written anew, each moment has a whole one; the next work ends it."""
+    attack_rewrite(tmp_path, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3_600)
+def test_many_kills_leave_what_is_written_anew(tmp_path: Path) -> None:
+    """The same a hundred times."""
+    attack_rewrite(tmp_path, 100)
+
+
+@pytest.mark.parametrize("action", ["go back", "bring back"])
+def test_a_full_disk_leaves_a_store_in_its_place(action: str) -> None:
+    """However little room there is, a store goes back as a whole, or stays as it is."""
+    with small_disk("40m") as disk:
+        path, backups = disk / "ledger.db", Backups(disk / "backups")
+        fill(path, 100)
+        first = backups.create(path)
+        then = states(path)
+        with opened(path) as system:
+            system.agent(Ledger, "k0").call(Ledger.add, 1).get()
+        now, failed = states(path), 0
+        for room in (0, 50, 100, 200, 400, 800, 1_200, 2_000, 30_000):
+            (disk / "rest").unlink(missing_ok=True)
+            fill_up(disk, room << 10)
+            try:
+                if action == "go back":
+                    backups.go_back(path, sequence=first.last)
+                else:
+                    backups.bring_back(path, kinds=["Ledger"], name=first.name)
+            except (BackupFailed, StoreError) as error:
+                failed += 1
+                assert "No space left" in str(error) or "is full" in str(error)  # noqa: PT017
+                assert states(path) == now
+                assert beside(path) == {"rest"}
+            else:
+                assert states(path) == then
+                break
+        assert 0 < failed < 9
+
+
+def fill_up(disk: Path, room: int) -> None:
+    """Leave so many bytes free on a disk."""
+    free = os.statvfs(disk)
+    (disk / "rest").write_bytes(bytes(max(0, free.f_bavail * free.f_bsize - room)))
 
 
 @pytest.mark.parametrize("size", ["200k", "400k", "600k"])

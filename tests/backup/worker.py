@@ -19,5 +19,7 @@ if __name__ == "__main__":
         backups.go_back(store, sequence=backups.list()[0].last)
     elif action == "bring back":
         backups.bring_back(store, kinds=["Ledger"], name=backups.list()[0].name)
+    elif action == "rewrite":
+        backups.rewrite()
     else:
         backups.prune(BackupRetention(newest=1))

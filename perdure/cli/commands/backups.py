@@ -15,6 +15,7 @@ from ...actors.agent.program import load_agents
 from ...backups import Backups
 from ...persistence.backup.bringing import BroughtBack
 from ...persistence.backup.folder import Backup
+from ...persistence.backup.packing import DEFAULT_LEVEL
 from ...persistence.backup.places import folder_of
 from ...persistence.backup.progress import Progress
 from ...persistence.backup.recovery import Recovered
@@ -106,6 +107,7 @@ class BackupCommand:
     part: PartOptions = PartOptions()
     when: ScheduleOptions = ScheduleOptions()
     code: str = ""
+    level: int = DEFAULT_LEVEL
 
     def backups(self) -> Backups:
         """Return the backups it is about."""
@@ -126,7 +128,7 @@ def _create(asked: BackupCommand) -> ExitCode:
     with _told() as tell:
         made = asked.backups().create(
             asked.store, incremental=asked.incremental, note=asked.note,
-            importance=asked.kept.importance or 0, tell=tell,
+            importance=asked.kept.importance or 0, level=asked.level, tell=tell,
         )  # fmt: skip
     if asked.listing.json:
         print_json(record(made))
@@ -326,7 +328,12 @@ def _schedule(asked: BackupCommand) -> ExitCode:
     rules = None if keep == PruneRules() else keep.rules()
     with owned(asked.store) as system:
         made = system.backup.schedule(
-            asked.folder, every=when.every, cron=when.cron, full_every=when.full_every, keep=rules
+            asked.folder,
+            every=when.every,
+            cron=when.cron,
+            full_every=when.full_every,
+            keep=rules,
+            level=asked.level,
         )
     _say_schedules(asked, [made])
     return ExitCode.DONE
