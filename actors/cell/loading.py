@@ -250,11 +250,16 @@ def rewrite(cell: AgentCell, head: AgentRow, rewritten: Rewritten) -> None:
     """Commit an agent as its class reads it, and say what of it nothing reads any more."""
     cell.home.evolution.used(head.kind)
     _commit_first(cell, head, rewritten.name, rewritten.delta)
+    say(cell, rewritten)
+
+
+def say(who: object, rewritten: Rewritten) -> None:
+    """Log what became of an agent, and what of it nothing reads any more."""
     if rewritten.steps:
-        logger.info("%s is migrated: %s", cell, "; ".join(rewritten.steps))
+        logger.info("%s is migrated: %s", who, "; ".join(rewritten.steps))
     if rewritten.left:
         left = ", ".join(rewritten.left)
-        logger.warning("%s: the migration leaves behind what is stored as %s", cell, left)
+        logger.warning("%s: the migration leaves behind what is stored as %s", who, left)
 
 
 def _commit_first(

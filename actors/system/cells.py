@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from ...persistence.options import Options
 from ..agent.blueprint import Blueprint, Catalogue
@@ -20,6 +21,8 @@ from ..talk.turn import Letter, as_letter
 from .room import Room
 
 SWEEP_SECONDS: Final = 1.0
+CommitAsleep: TypeAlias = Callable[[str, str, Callable[[], int]], bool]
+"""Is given kind, key, and what appends the commit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,10 @@ class Keeper:
         self._lock = threading.Lock()
         self._turns = 0  # of cells that are gone
         home.hooks.changed = self.listen
+        self._asleep: set[tuple[str, str]] = set()
+        """Agents without a cell for which somebody else commits just now, if none is made."""
+        self._committed: dict[tuple[str, str], int] = {}
+        """What was committed for them: their cells read nothing before that is durable."""
         self._room = None if limits.limit is None else Room(self.cells, limits.limit)
 
     def cell(self, kind: str, key: str, *, here: bool = False) -> RunningCell:
@@ -69,6 +76,8 @@ class Keeper:
                 cell = self._new(blueprint, key)
                 if self._home.policy.isolated(kind, key):
                     cell.hold(MailHold.ISOLATED)
+                self._asleep.discard((kind, key))
+                cell.last_sequence = self._committed.get((kind, key), cell.last_sequence)
                 cell.mailbox.attach(cell, self._home.dispatcher)
                 self.cells[kind, key] = cell
                 self._home.newcomers.add(cell)
@@ -98,6 +107,38 @@ class Keeper:
             if self.cells.get((cell.kind, cell.key)) is cell:
                 del self.cells[cell.kind, cell.key]
                 self._turns += cell.turns
+
+    @contextlib.contextmanager
+    def asleep(self, kind: str, keys: Iterable[str]) -> Iterator[CommitAsleep]:
+        """Give what commits for agents of a kind that have no cell, during the block.
+
+        It tells whether it did: not for one that has a cell, or had one meanwhile, as what was read
+        of that may be out of date, nor for one that is cut off. One caller at a time.
+        """
+        with self._lock:
+            self._asleep = {
+                (kind, key)
+                for key in keys
+                if (kind, key) not in self.cells
+                and (kind, key) not in self._committed
+                and not self._home.policy.isolated(kind, key)
+            }
+        try:
+            yield self._commit_asleep
+        finally:
+            with self._lock:
+                self._asleep.clear()
+                durable = self._home.supervisor.committer.durable
+                left = {name: at for name, at in self._committed.items() if at > durable}
+                self._committed = left  # it could not be waited for
+
+    def _commit_asleep(self, kind: str, key: str, append: Callable[[], int]) -> bool:
+        with self._lock:
+            if (kind, key) not in self._asleep or self._home.policy.isolated(kind, key):
+                return False
+            self._committed[kind, key] = append()
+            self._asleep.discard((kind, key))
+        return True
 
     def replace(self, cell: AgentCell, failed: Letter | None, error: Exception) -> None:
         """Put a fresh cell, with all the mail, in the place of one that hangs."""

@@ -4,23 +4,34 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from contextlib import nullcontext
+from typing import Final, Protocol
 
 from ...lifecycle.status import stored_status
-from ...persistence.errors import ConfigurationError, StoreUnavailable
-from ...persistence.records.records import Commit
+from ...persistence.errors import ConfigurationError, CorruptState, StoreUnavailable
+from ...persistence.records.records import Commit, StoredAgent
 from ...persistence.schema.evolution import Evolution
 from ...persistence.schema.rewrite import MIGRATE, Rewritten
-from ...persistence.schema.trial import MigrationReport, Progress, Tell, stale_keys, tried
+from ...persistence.schema.trial import (
+    MigrationReport,
+    Progress,
+    Tell,
+    loaded,
+    stale_keys,
+    tried,
+)
 from ...shared.ledger.desk import Desk
 from ...shared.scopes.schemas import Schemas
 from ..cell.cell import Surroundings
+from ..cell.loading import say
 from ..talk.control import Verb
+from .cells import CommitAsleep, Keeper
 from .migrated_calls import WaitingCalls
 from .migrated_values import METADATA, VALUES, KeptValues
 from .post import PostOffice, refuse_agents
 
-BATCH: Final = 500
+
+BATCH: Final = 2_000
 """Agents whose commits are waited for together."""
 
 
@@ -28,6 +39,7 @@ class MigrationHome(Surroundings, Protocol):
     """The system whose agents are migrated."""
 
     post: PostOffice
+    keeper: Keeper
     desk: Desk
     schemas: Schemas
     metadata: Schemas
@@ -105,17 +117,40 @@ class Migrations:
     def _take(self, evolution: Evolution, goals: dict[str, int], tell: Tell | None) -> None:
         """Migrate every agent, in batches; what is done is not done again after a kill."""
         progress = Progress(self._home.store, goals, tell)
-        waiting: list[Any] = []
-        for kind, key in stale_keys(self._home.store, goals):
-            if evolution is self._home.evolution:
-                reference = self._home.reference(kind, key)
-                waiting.append(self._home.post.control(reference, Verb.MIGRATE))
-            else:
-                self._commit(evolution, kind, key, goals[kind])
+        done: list[str] = []
+        for kind, keys in stale_keys(self._home.store, goals):
+            running = evolution is self._home.evolution
+            asleep = self._home.keeper.asleep(kind, keys) if running else nullcontext(_always)
+            with asleep as commit:
+                left = self._together(evolution, kind, keys, goals[kind], commit)
+            references = [self._home.reference(kind, key) for key in left]
+            for future in [self._home.post.control(each, Verb.MIGRATE) for each in references]:
+                future.get()
+            done += [kind] * len(keys)
+            if len(done) >= BATCH:  # one page is read while another is written
+                self._settle(done, progress)
+        self._settle(done, progress)
+
+    def _settle(self, done: list[str], progress: Progress) -> None:
+        self._home.desk.wait()
+        for kind in done:
             progress.step(kind)
-            if progress.done % BATCH == 0:
-                self._settle(waiting)
-        self._settle(waiting)
+        done.clear()
+
+    def _together(
+        self, evolution: Evolution, kind: str, keys: Sequence[str], goal: int,
+        commit: CommitAsleep,
+    ) -> list[str]:  # fmt: skip
+        """Commit for all agents that have no cell; return the others, whose cells see to them."""
+        left: list[str] = []
+        for key, stored in loaded(self._home.store, kind, keys):
+            if isinstance(stored, CorruptState):
+                raise stored
+            if stored is None or stored.schema == goal:
+                continue
+            if not self._commit(evolution, stored, goal, commit):
+                left.append(key)
+        return left
 
     def _rewrite(self, calls: WaitingCalls) -> None:
         """Rewrite what waits for a kind: messages in batches, the timers of each agent at once."""
@@ -133,25 +168,27 @@ class Migrations:
                 home.supervisor.writer(head).submit(commit)
         home.desk.wait()
 
-    def _settle(self, waiting: list[Any]) -> None:
-        for future in waiting:
-            future.get()
-        waiting.clear()
-        self._home.desk.wait()
-
-    def _commit(self, evolution: Evolution, kind: str, key: str, goal: int) -> None:
-        """Commit for an agent of which no cell can be made here: its class is not running."""
-        home, stored = self._home, self._home.store.load(kind, key)
-        if stored is None or stored.schema == goal:
-            return
-        head = stored.head
+    def _commit(
+        self, evolution: Evolution, stored: StoredAgent, goal: int, commit: CommitAsleep
+    ) -> bool:
+        """Commit what becomes of an agent, all of it or nothing; False if it has a cell by now."""
+        home, head = self._home, stored.head
         moved = evolution.moved(home.store, stored, goal, largest=home.largest_value)
         evolution.registry.use(goal)
         made = moved or Rewritten.unchanged(stored, goal)
         status = stored_status(f"{head.kind}/{head.key}", head.status)
-        commit = Commit(head.kind, head.key, status, head.reason, home.clock.now(), made.name)
-        commit.delta = made.delta
-        home.supervisor.writer(head).submit(commit)
+        done = Commit(head.kind, head.key, status, head.reason, home.clock.now(), made.name)
+        done.delta = made.delta
+        writer = home.supervisor.writer(head)
+        if not commit(head.kind, head.key, lambda: writer.submit(done)):
+            return False
+        say(f"{head.kind}/{head.key}", made)
+        return True
+
+
+def _always(_kind: str, _key: str, append: Callable[[], int]) -> bool:
+    """Commit for an agent of a class that is not running."""
+    return bool(append())
 
 
 def _telling(tell: Tell | None, report: MigrationReport, told: str) -> Callable[[int], None]:

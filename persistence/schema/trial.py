@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-from ..errors import PerdureError
+from ..errors import CorruptState, PerdureError
 from ..records.records import StoredAgent
 from ..store.store import StoreReader
 from .evolution import Evolution
@@ -18,6 +18,8 @@ PAGE: Final = 500
 SAMPLES: Final = 3
 """Agents of a kind that are shown before and after."""
 
+Loaded: TypeAlias = tuple[str, StoredAgent | CorruptState | None]
+"""The key of an agent, with what is stored of it, or why that cannot be read."""
 Tell = Callable[[int, int, str], None]
 """Is told how many agents are done, out of how many, and which kind is at work."""
 
@@ -82,21 +84,32 @@ class MigrationReport:
         }  # fmt: skip
 
 
-def stale_keys(store: StoreReader, goals: Mapping[str, int]) -> Iterator[tuple[str, str]]:
-    """Iterate over the agents that were written with another schema than the goal of their kind."""
+def stale_keys(store: StoreReader, goals: Mapping[str, int]) -> Iterator[tuple[str, Sequence[str]]]:
+    """Iterate over the agents that were written with another schema than the goal of their kind.
+
+    Kind by kind, some keys at a time.
+    """
     for kind, goal in goals.items():
         after = ""
         while keys := store.written_otherwise(kind, goal, after, PAGE):
-            yield from ((kind, key) for key in keys)
+            yield kind, keys
             after = keys[-1]
 
 
-def stale(store: StoreReader, goals: Mapping[str, int]) -> Iterator[tuple[StoredAgent, int]]:
-    """Iterate over the same, each with all that is stored of it, and its goal."""
-    for kind, key in stale_keys(store, goals):
-        stored = store.load(kind, key)
-        if stored is not None and stored.schema != goals[kind]:
-            yield stored, goals[kind]
+def loaded(store: StoreReader, kind: str, keys: Sequence[str]) -> Iterator[Loaded]:
+    """Iterate over agents as they are stored, read together; each is None if it is gone by now.
+
+    The error stands in the place of one that cannot be read.
+    """
+    found = {stored.head.key: stored for stored in store.load_many(kind, keys)}
+    for key in keys:
+        if key in found:
+            yield key, found[key]
+            continue
+        try:
+            yield key, store.load(kind, key)
+        except CorruptState as error:
+            yield key, error
 
 
 def tried(
@@ -105,15 +118,17 @@ def tried(
 ) -> MigrationReport:  # fmt: skip
     """Compute what becomes of every agent, and change nothing."""
     report = MigrationReport(dry)
-    for stored, goal in stale(store, goals):
-        kind, key = stored.head.kind, stored.head.key
-        try:
-            moved = evolution.moved(store, stored, goal, largest=largest)
-        except PerdureError as error:
-            report.failures.append(MigrationFailure(kind, key, str(error)))
-        else:
-            _count(report, kind, key, moved)
-        progress.step(kind)
+    for kind, keys in stale_keys(store, goals):
+        for key, stored in loaded(store, kind, keys):
+            try:
+                if isinstance(stored, CorruptState):
+                    raise stored
+                if stored is not None and stored.schema != goals[kind]:
+                    moved = evolution.moved(store, stored, goals[kind], largest=largest)
+                    _count(report, kind, key, moved)
+            except PerdureError as error:
+                report.failures.append(MigrationFailure(kind, key, str(error)))
+            progress.step(kind)
     return report
 
 

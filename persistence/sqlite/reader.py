@@ -152,6 +152,15 @@ class SqliteReader(StoreReader):
         return stored
 
     @reads_again
+    def load_many(self, kind: str, keys: Sequence[str]) -> list[StoredAgent]:
+        """Return those agents that are sound, read together: three statements for many."""
+        found: list[StoredAgent] = []
+        with self.reading() as connection:
+            for start in range(0, len(keys), LARGEST):
+                found += sqlite_rows.agents(connection, kind, keys[start : start + LARGEST])
+        return found
+
+    @reads_again
     def known(self, kind: str, keys: Sequence[str]) -> set[str]:
         """Return those keys whose agents the store has: by the index alone."""
         leads = self._leads("agents")

@@ -6,6 +6,7 @@ import itertools
 import logging
 import sqlite3
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
@@ -25,7 +26,9 @@ from ..records.records import (
     StoredAgent,
     Timer,
 )
+from .insert import padded
 from .pool import fetch
+from .transaction import snapshot
 
 logger = logging.getLogger("perdure.persistence")
 
@@ -114,6 +117,39 @@ def agent(connection: sqlite3.Connection, kind: str, key: str) -> StoredAgent | 
         tuple(bad_timers.items()),
         schema,
     )
+
+
+def agents(connection: sqlite3.Connection, kind: str, keys: Sequence[str]) -> list[StoredAgent]:
+    """Return those of many agents that are sound, as ``agent`` does each."""
+    size, given = padded([(key,) for key in keys], 1)
+    named = f"kind = ? AND key IN ({', '.join('?' * size)})"
+    numbered = f"agent IN (SELECT agent FROM agents WHERE {named})"  # noqa: S608 - our own names
+    heads = f"SELECT {HEAD}, shape, shape_crc FROM agents WHERE {named}"  # noqa: S608
+    values = f"SELECT agent, field, value, crc FROM fields WHERE {numbered}"  # noqa: S608
+    with snapshot(connection):
+        rows, field_rows, timer_rows = (
+            fetch(connection, query, (kind, *given))
+            for query in (heads, values, f"SELECT * FROM timers WHERE {named}")  # noqa: S608
+        )
+    plain: defaultdict[object, dict[str, tuple[str, int]]] = defaultdict(dict)
+    for number, field, value, crc in field_rows:
+        plain[number][field] = (value, crc)
+    pending: defaultdict[object, list[Sequence[object]]] = defaultdict(list)
+    for row in timer_rows:
+        pending[row[1]].append(row)
+    wanted, found = {*keys}, list[StoredAgent]()
+    for *row, text, crc in rows:
+        made = record(AgentRow, row)
+        if made is None or made.kind != kind or made.key not in wanted:
+            continue
+        if not intact(of_field, made.agent, "", text, crc):
+            continue
+        good, bad = timers(made, pending[made.key])
+        shape_, schema = read_shape(str(text))
+        found.append(
+            StoredAgent(made, plain[made.agent], shape_, good, (), tuple(bad.items()), schema)
+        )
+    return found
 
 
 def head(

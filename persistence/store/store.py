@@ -90,6 +90,14 @@ class StoreReader(ABC):
         CorruptState when its head cannot be trusted.
         """
 
+    def load_many(self, kind: str, keys: Sequence[str]) -> list[StoredAgent]:
+        """Return those agents that are there and sound, in any order, as ``load`` does each.
+
+        Who is not among them is to be loaded alone.
+        """
+        found = (self.load(kind, key) for key in keys)
+        return [stored for stored in found if stored is not None]
+
     @abstractmethod
     def known(self, kind: str, keys: Sequence[str]) -> set[str]:
         """Return those keys whose agents the store has, whatever state they are in."""
