@@ -30,7 +30,6 @@ from .migrated_calls import WaitingCalls
 from .migrated_values import METADATA, VALUES, KeptValues
 from .post import PostOffice, refuse_agents
 
-
 BATCH: Final = 2_000
 """Agents whose commits are waited for together."""
 
