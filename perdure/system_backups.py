@@ -219,9 +219,9 @@ class SystemBackups(Handle):
         place = Place(BACKUP_SCHEDULES, (schedule.folder,))
 
         def step(row: Row | None) -> Row | None:
-            there = None if row is None else _read(row)
-            same = there is not None and there.made == schedule.made
-            return replace(there, last=result).row() if same else row
+            if row is None or (there := _read(row)).made != schedule.made:
+                return row  # it was taken away meanwhile, or given anew
+            return replace(there, last=result).row()
 
         def change(unit: Unit) -> None:
             self._desk.look(unit, place)

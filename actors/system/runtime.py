@@ -156,7 +156,7 @@ class Runtime:
         self.strangers, self.migrations = Strangers(self), Migrations(self)
         self.leftovers, self.beside = LeftoverSweep(store, supervisor), Beside(self)
         self.post = PostOffice(self, self.keeper, self._letters, mailbox_wait=limits.mailbox_wait)
-        self.sessions, session_sweep = compose(self, desk, self.artifacts, largest=largest)
+        self.sessions, session_sweep = compose(self, desk, self.artifacts, schemas, largest=largest)
         self.office = Office(
             desk, self.post, largest=largest, number=self.next_letter, reference=self.reference
         )

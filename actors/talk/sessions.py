@@ -13,6 +13,7 @@ from ...persistence.records.records import JournalEntry
 from ...persistence.state.state import State
 from ...shared.artifacts.artifacts import Artifacts
 from ...shared.ledger.desk import Desk
+from ...shared.scopes.schemas import Schemas
 from ...shared.sessions.bounds import Bounds
 from ...shared.sessions.cleanup import SessionSweep
 from ...shared.sessions.handle import SessionHandle
@@ -133,14 +134,14 @@ class Sessional(Protocol):
 
 
 def compose(
-    home: Sessional, desk: Desk, artifacts: Artifacts, *, largest: int
+    home: Sessional, desk: Desk, artifacts: Artifacts, values: Schemas, *, largest: int
 ) -> tuple[Sessions[Session], SessionSweep]:
     """Return the sessions of a system, and the sweep of what they leave to be done."""
     ledger = desk.ledger
     watch = SessionWatch(ledger, desk.now)
     ledger.watch = watch
     sessions: Sessions[Session] = Sessions(
-        desk, watch, Bounds(largest, home.next_letter), artifacts,
+        desk, watch, Bounds(largest, home.next_letter), artifacts, values=values,
         make=lambda made, session_id, correlation: Session(made, session_id, correlation, home),
     )  # fmt: skip
 

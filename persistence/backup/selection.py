@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from ..errors import ConfigurationError
 from ..names.scope import Scope
+from ..records.erasures import Name
 from ..store.store import StoreReader
-from .erased import Name
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,6 +157,11 @@ def matches(pattern: str, key: str) -> bool:
     return key == pattern
 
 
+def closeness(pattern: str, kind: str | None) -> tuple[int, bool, bool]:
+    """Return how closely a pattern, of all scopes or a kind of them, says which keys are meant."""
+    return len(pattern.rstrip("*")), not pattern.endswith("*"), kind is not None
+
+
 def check_name(what: str, name: object) -> None:
     """Refuse a kind or key that could not be stored."""
     if not isinstance(name, str) or not name:

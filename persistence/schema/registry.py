@@ -171,3 +171,7 @@ class Registry:
             for number, each in sorted(self._known.items())
             if each.kind == kind and each.schema.family == family
         ]
+
+    def kinds(self, family: Family) -> set[str]:
+        """Return the kinds, or patterns, that there are stored schemas of a family for."""
+        return {each.kind for each in self._known.values() if each.schema.family == family}

@@ -82,6 +82,14 @@ class StoredValues:
             raise MigrationFailed(where, "value", reason, "")
         return _migrated(text, steps, where) if steps else text
 
+    def brought(self, text: str, version: str, where: str) -> str:
+        """Return a text of another store as the type of today reads it; as ``fresh`` does."""
+        steps = chain(self._declared, version, self.schema.version)
+        if steps is None:
+            reason = f"no migrations lead from {version} to {self.schema.version}"
+            raise MigrationFailed(where, "value", reason, "")
+        return _migrated(text, steps, where) if steps else text
+
     def hindering(self) -> list[tuple[Registered, list[Difference]]]:
         """Return the schemas whose values the type of today cannot read, and why."""
         found = []

@@ -85,6 +85,11 @@ class Artifacts(ArtifactReader):
             raise Denied(f"{who} may not register types; the program does, outside")
         self._metadata.register(pattern, type)
 
+    def brought(self, scope: Scope, name: str, meta: str, version: str) -> str:
+        """Return the metadata of an artifact of another store as they are to be here."""
+        where = f"artifact, {scope} {name!r}"
+        return self._metadata.brought(scope.kind, name, meta, version, where)
+
     # Saving.
 
     def save(

@@ -18,9 +18,11 @@ from ...persistence.names.keys import checked_key
 from ...persistence.names.scope import INTERNAL, Scope
 from ...persistence.records.shared_tables import SCOPED
 from ...persistence.records.tables import Key, Order, Row
+from ...persistence.schema.registry import Registry
 from ...persistence.secrets.masking import masked
 from ...persistence.store.store import StoreReader
-from .entries import EXPIRES, KEY, VALUE, VERSION
+from .entries import EXPIRES, KEY, SEQUENCE, VALUE, VERSION
+from .schemas import Versions
 from .state import MOST_AT_ONCE, ScopedState
 
 FORMAT: Final = 1
@@ -46,7 +48,10 @@ class FirstLine(
     """The format."""
 
 
-class KeyLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="t", tag="key"):
+class KeyLine(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="t",
+    tag="key",
+):  # fmt: skip
     """A key with its value."""
 
     scope: str
@@ -54,6 +59,8 @@ class KeyLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field
     value: msgspec.Raw
     version: Count
     expires: float | None
+    schema: str = ""
+    """The version of its type that has written it; empty where the store knows of none."""
 
 
 class LastLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="t", tag="end"):
@@ -126,12 +133,13 @@ def export(
 
     put(FirstLine(FORMAT))
     written = left = 0
+    versions = Versions(Registry.only_read(reader), "values")
     for row in stored(reader, now, scope):
         value = str(row[VALUE])
         if not sealed and masked(value) != value:
             left += 1
             continue
-        put(_keyed(row))
+        put(_keyed(row, versions))
         written += 1
         if told is not None and written % _PAGE == 0:
             told(written)
@@ -147,13 +155,14 @@ def load(
     The file is read twice. First all of it is verified, each key as a write of it would be; then up
     to 10,000 keys are one commit, all or none, and more of them go in commits of 500, so an import
     that was interrupted is simply done again. Versions go on as with any other write. What has
-    expired is left out, and with ``keep`` what is there already.
+    expired is left out, and with ``keep`` what is there already. What was written by an earlier
+    version of a type that is registered here is migrated.
     """
     total = 0
     for line in read(path):
         total += 1
         try:
-            state.would_set(*_meant(line, now))
+            state.would_set(*_meant(state, line, now))
         except PerdureError as error:
             raise _refused(path, total + 1, f"it cannot be written here: {error}") from None
     if total <= MOST_AT_ONCE:
@@ -220,7 +229,7 @@ def _write(state: ScopedState, lines: list[KeyLine], now: float, *, keep: bool) 
     def write(_: ScopedState) -> int:
         written = 0
         for line in lines:
-            scope, key, value, ttl = _meant(line, now)
+            scope, key, value, ttl = _meant(state, line, now)
             if (ttl is None or ttl > 0) and not (keep and state.exists(scope, key)):
                 state.set(scope, key, value, ttl=ttl)
                 written += 1
@@ -229,18 +238,24 @@ def _write(state: ScopedState, lines: list[KeyLine], now: float, *, keep: bool) 
     return state.transact(write)
 
 
-def _meant(line: KeyLine, now: float) -> tuple[Scope, str, object, float | None]:
+def _meant(
+    state: ScopedState, line: KeyLine, now: float
+) -> tuple[Scope, str, object, float | None]:
+    """Return what is to be written: a value of an earlier version of its type is migrated."""
     ttl = None if line.expires is None else line.expires - now
-    return Scope.parse(line.scope), line.key, msgspec.json.decode(line.value), ttl
+    scope, text = Scope.parse(line.scope), bytes(line.value).decode()
+    return scope, line.key, state.brought(scope, line.key, text, line.schema), ttl
 
 
-def _keyed(row: Row) -> KeyLine:
+def _keyed(row: Row, versions: Versions) -> KeyLine:
     kind, scope_id, part, key = map(str, row[: KEY + 1])
-    version, expires = row[VERSION], row[EXPIRES]
+    version, sequence, expires = row[VERSION], row[SEQUENCE], row[EXPIRES]
     assert isinstance(version, int)
+    assert isinstance(sequence, int)
     assert expires is None or isinstance(expires, float)
     value = msgspec.Raw(str(row[VALUE]).encode())
-    return KeyLine(str(Scope(kind, scope_id, part)), key, value, version, expires)
+    schema = versions.of(kind, key, sequence)
+    return KeyLine(str(Scope(kind, scope_id, part)), key, value, version, expires, schema)
 
 
 def _order(scope: Scope | None) -> Order:

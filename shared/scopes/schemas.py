@@ -16,7 +16,7 @@ from ...persistence.errors import (
     MigrationFailed,
     StateError,
 )
-from ...persistence.names.keys import checked_pattern, matches
+from ...persistence.names.keys import checked_pattern, closeness, matches
 from ...persistence.names.scope import Scope
 from ...persistence.schema.registry import Registry
 from ...persistence.schema.schema import Family
@@ -39,11 +39,7 @@ class _Rule(NamedTuple):
     @property
     def rank(self) -> tuple[int, bool, bool]:
         """How closely it says which keys are meant: the longer, the closer."""
-        return (
-            len(self.pattern.rstrip("*")),
-            not self.pattern.endswith("*"),
-            self.kind is not None,
-        )
+        return closeness(self.pattern, self.kind)
 
 
 class Schemas:
@@ -150,13 +146,29 @@ class Schemas:
         if rule is None or rule.values is None:
             return text
         made = rule.values.fresh(text, sequence, where)
-        if made is not text and not rule.values.aimed:
-            try:
-                rule.codec.decode(made)
-            except (ValueError, RecursionError) as error:
-                reason = f"the migrations made of it what is no {name_of(rule.codec.declared)}"
-                raise MigrationFailed(where, "value", f"{reason}: {error}", "") from error
-        return made
+        return made if made is text or rule.values.aimed else _decoded(rule, made, where)
+
+    def brought(self, kind: str, key: str, text: str, version: str, where: str) -> str:
+        """Return a text of another store, written by a version of its type, as it is read here.
+
+        "" is a version that is not known: then it stays as it is. MigrationFailed as ``fresh``, and
+        where no type is registered and values here are of another version.
+        """
+        rule = self._rule(kind, key)
+        if version and rule is not None and rule.values is not None:
+            made = rule.values.brought(text, version, where)
+            return made if made is text else _decoded(rule, made, where)
+        here = self._newest(kind, key) if version and rule is None else version
+        if here and here != version:
+            reason = f"it is of version {version}, and values here are of {here}: register the type"
+            raise MigrationFailed(where, "value", reason, "")
+        return text
+
+    def _newest(self, kind: str, key: str) -> str:
+        """Return the version of what was written last of a key's pattern; "" if none was."""
+        return (
+            "" if self._registry is None else Versions(self._registry, self._family).of(kind, key)
+        )
 
     def use(self) -> None:
         """Have all types stored with the next commit, which may write by any of them."""
@@ -235,6 +247,41 @@ class Schemas:
         except (ValueError, RecursionError) as error:
             problem = f"is no {name_of(codec.declared)}: {error}"
             raise StateError(path, problem) from None
+
+
+class Versions:
+    """By which versions of their types values were written, where only the store knows of types."""
+
+    def __init__(self, registry: Registry, family: Family) -> None:
+        """Look into the schemas that a store has."""
+        self._registry = registry
+        self._family: Family = family
+        found = [(name, *_parted(name)) for name in registry.kinds(family)]
+        self._patterns = sorted(found, key=lambda each: closeness(each[2], each[1]), reverse=True)
+
+    def of(self, kind: str, key: str, sequence: int = 2**63 - 1) -> str:
+        """Return the version by which a commit has written a value, or the newest; "" if none."""
+        for name, only, pattern in self._patterns:
+            if only in {None, kind} and matches(pattern, key):
+                written = self._registry.of_commit(name, self._family, sequence)
+                return "" if written is None else written.schema.version
+        return ""
+
+
+def _parted(name: str) -> tuple[str | None, str]:
+    """Return the kind of scopes and the pattern that a schema is stored under."""
+    kind, colon, pattern = name.partition(": ")
+    return (kind, pattern) if colon and kind in KINDS else (None, name)
+
+
+def _decoded(rule: _Rule, made: str, where: str) -> str:
+    """Return what migrations have made; MigrationFailed if the type does not read it."""
+    try:
+        rule.codec.decode(made)
+    except (ValueError, RecursionError) as error:
+        reason = f"the migrations made of it what is no {name_of(rule.codec.declared)}"
+        raise MigrationFailed(where, "value", f"{reason}: {error}", "") from error
+    return made
 
 
 def _nothing() -> None:

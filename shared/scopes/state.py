@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final, TypeVar, cast, overload
 
+import msgspec
+
 from ...hooks.points import (
     SCOPE_DELETE_AFTER,
     SCOPE_DELETE_BEFORE,
@@ -208,6 +210,17 @@ class ScopedState(KeyedRows):
         deadline = self._clerk.deadline(None if ttl is not None and ttl <= 0 else ttl)
         step = self._put(scope, place, value, deadline)
         self._desk.ledger.check(Change(*place, step(None)))
+
+    def brought(self, scope: Scope, key: str, text: str, version: str) -> object:
+        """Return a value of another store as it is to be written here.
+
+        What an earlier version of its type has written is migrated. MigrationFailed, CorruptState.
+        """
+        where = f"{scope} {key!r}"
+        made = self._schemas.brought(scope.kind, key, text, version, where)
+        if self._schemas.knows(scope.kind, key):
+            return self._schemas.of(scope, key).load(made, where)
+        return msgspec.json.decode(made)
 
     def set_many(
         self, scope: Scope, values: Mapping[str, object], *, ttl: float | None = None

@@ -16,11 +16,13 @@ from ...persistence.errors import Conflict, LimitExceeded
 from ...persistence.records.records import JournalEntry
 from ...persistence.records.shared_tables import ARTIFACT_TAGS, ARTIFACTS, LINEAGE, SCOPED
 from ...persistence.records.tables import Order, Row, Table
+from ...persistence.schema.registry import Registry
 from ...persistence.secrets.masking import masked
 from ...persistence.store.store import StoreReader
 from ..artifacts.content import chunks
 from ..artifacts.records import CONTENT, KIND, META, NAME, SIZE, TYPE
-from ..scopes.entries import EXPIRES, KEY, VALUE, VERSION
+from ..scopes.entries import EXPIRES, KEY, SEQUENCE, VALUE, VERSION
+from ..scopes.schemas import Versions
 from .bounds import MOST_NOTES
 from .file import (
     COUNTED,
@@ -40,6 +42,7 @@ from .file import (
 from .pages import PAGE, commits
 from .records import SessionRow
 
+_SESSION: Final = "session"
 MEDIA: Final = ARTIFACTS.names.index("media")
 
 
@@ -105,6 +108,8 @@ class _Writer:
         self._numbers: set[int] = set()
         self._sources: set[int] = set()
         self._notes = 0
+        registry = Registry.only_read(reader)
+        self._values, self._metadata = Versions(registry, "values"), Versions(registry, "metadata")
 
     def lines(self, now: float) -> Iterator[AnyLine]:
         session = self._session
@@ -121,6 +126,7 @@ class _Writer:
                 yield Keyed(
                     key=str(row[KEY]), value=self._raw(str(row[VALUE])),
                     version=cast("int", row[VERSION]), expires=cast("float | None", row[EXPIRES]),
+                    schema=self._values.of(_SESSION, str(row[KEY]), cast("int", row[SEQUENCE])),
                 )  # fmt: skip
         for entry in commits(self._reader, session, None):
             yield Happened(commit=self._kept(entry))
@@ -170,6 +176,7 @@ class _Writer:
             size=cast("int", row[SIZE]), type=str(row[TYPE]), media=str(row[MEDIA]),
             meta=self._raw(str(row[META])), tags=named,
             sources=sources,
+            schema=self._metadata.of(_SESSION, str(row[NAME]), cast("int", row[META + 1])),
         )  # fmt: skip
 
     def _has(self, number: object) -> bool:

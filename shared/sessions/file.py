@@ -24,7 +24,9 @@ Hash: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 Short: TypeAlias = Annotated[str, msgspec.Meta(max_length=2000)]
 
 
-class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="t"):
+class Line(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="t"
+):
     """A line; those of a file come in the order of their ``stage``."""
 
     stage: ClassVar[int] = 0
@@ -65,6 +67,8 @@ class Keyed(Line, frozen=True, tag="key"):
     value: msgspec.Raw
     version: Count
     expires: Time | None
+    schema: Short = ""
+    """The version of its type that has written it; empty where the store knows of none."""
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -104,6 +108,8 @@ class Made(Line, frozen=True, tag="artifact"):
     tags: Annotated[list[Short], msgspec.Meta(max_length=MOST_NOTES)]
     sources: Annotated[list[Count], msgspec.Meta(max_length=MOST_NOTES)]
     """Numbers of artifacts in the file that it was made from."""
+    schema: Short = ""
+    """The version of its type that has written ``meta``, as with keys."""
 
 
 class Piece(Line, frozen=True, tag="bytes"):

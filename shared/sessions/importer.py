@@ -22,6 +22,7 @@ from ..ledger.desk import Desk
 from ..ledger.unit import Unit
 from ..scopes.entries import gone
 from ..scopes.rows import keyed
+from ..scopes.schemas import Schemas
 from . import current
 from .bounds import HISTORY, META_OF, NAME, NOTE, Bounds
 from .checks import Checked, SessionFile, exact
@@ -34,6 +35,7 @@ from .watch import SessionWatch
 
 logger = logging.getLogger("perdure.lifecycle")
 
+_SESSION: Final = "session"
 LINK: Final = 16
 """Bytes that a source of an artifact weighs."""
 SLICE: Final = 500
@@ -46,13 +48,15 @@ class Importer:
     """Take sessions over from files."""
 
     def __init__(
-        self, desk: Desk, watch: SessionWatch, bounds: Bounds, artifacts: Artifacts
-    ) -> None:
-        """Write by ``desk``, and ``artifacts``."""
+        self, desk: Desk, watch: SessionWatch, bounds: Bounds, artifacts: Artifacts,
+        values: Schemas,
+    ) -> None:  # fmt: skip
+        """Write by ``desk``, and ``artifacts``; ``values`` migrates keys."""
         self._desk = desk
         self._watch = watch
         self.bounds = bounds
         self.artifacts = artifacts
+        self._values = values
 
     def read(self, path: Path, session_id: str | None) -> SessionRow:
         """Check a file and take it over; see ``Sessions.import_``."""
@@ -139,6 +143,10 @@ class Importer:
             logger.warning("what an import has left is deleted later: %s", error)
             self._watch.on_abandoned(key)
 
+    def brought(self, key: str, text: str, version: str) -> str:
+        """Return a key's value as the type of today has it."""
+        return self._values.brought(_SESSION, key, text, version, f"session, {key!r}")
+
     @property
     def plain(self) -> Plain:
         """What is stored of plain texts."""
@@ -198,13 +206,14 @@ class _Taking:
         match line:
             case Keyed():
                 text = exact(line.value, self._importer.bounds.largest, line.key)
+                text = self._importer.brought(line.key, text, line.schema)
                 there, here = self._checked.session.id, self._key
                 text = self._importer.plain.moved(
-                    text, in_scope("session", there, "", line.key),
-                    in_scope("session", here, "", line.key), f"session {here}, {line.key!r}",
+                    text, in_scope(_SESSION, there, "", line.key),
+                    in_scope(_SESSION, here, "", line.key), f"session {here}, {line.key!r}",
                 )  # fmt: skip
                 text = self._importer.plain.value(text, f"session {line.key}", sensitive(line.key))
-                place = ("session", self._key, "", line.key)
+                place = (_SESSION, self._key, "", line.key)
                 self._put(SCOPED, (*place, text, line.version, 0, line.expires), len(text))
             case Happened():
                 text = self._importer.plain.value(encode_kept(line.commit), HISTORY)
@@ -220,9 +229,12 @@ class _Taking:
     def _open(self, line: Made) -> None:
         self._number = line.number
         self._sources += [(line.number, source) for source in line.sources]
-        meta = codec_of(dict[str, object]).load(bytes(line.meta).decode(), "meta")
+        scope, text = Scope.session(self._key), bytes(line.meta).decode()
+        if text != "{}":  # some were given
+            text = self._importer.artifacts.brought(scope, line.name, text, line.schema)
+        meta = codec_of(dict[str, object]).load(text, "meta")
         sink = self._importer.artifacts.create(
-            line.name, scope=Scope.session(self._key), type=line.type, media=line.media,
+            line.name, scope=scope, type=line.type, media=line.media,
             tags=line.tags, meta=cast("dict[str, object]", meta),
         )  # fmt: skip
         self._sink = self._sinks.enter_context(sink)

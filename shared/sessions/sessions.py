@@ -36,6 +36,7 @@ from ..ledger.desk import Desk, Handle
 from ..ledger.guard import Decision, Right, Use, recorded
 from ..ledger.unit import Place, Step, Unit
 from ..scopes.rows import keyed
+from ..scopes.schemas import Schemas
 from . import pages
 from .bounds import (
     LARGEST_META,
@@ -92,13 +93,18 @@ class Sessions(Handle, Generic[S]):
         bounds: Bounds,
         artifacts: Artifacts,
         *,
+        values: Schemas,
         make: Callable[[Sessions[S], str, int], S],
     ) -> None:
-        """Keep sessions by ``desk``; ``make`` gives what people hold of one."""
+        """Keep sessions by ``desk``; ``make`` gives what people hold of one.
+
+        ``values`` knows the types of keys.
+        """
         super().__init__(desk)
         self._watch = watch
         self._bounds = bounds
         self._artifacts = artifacts
+        self._values = values
         self._make = make
 
     def create(
@@ -293,12 +299,15 @@ class Sessions(Handle, Generic[S]):
         """Read a session from a file that ``export`` wrote, under its own or another id.
 
         The whole file is verified before anything is written, and the session is there when all
-        of it is: what an import leaves that is interrupted is deleted at the next opening. It
+        of it is: what an import leaves that is interrupted is deleted at the next opening. Keys and
+        metadata that an earlier version of a type registered here has written are migrated. It
         gets a new correlation, and is nested in none. ImportRefused for a file that is damaged or
         was made up, SessionExists if the id is taken. Deadlock in a handler.
         """
         self._refuse_in_a_turn("import_")
-        importer = Importer(self._desk, self._watch, self._bounds, self._artifacts)
+        importer = Importer(
+            self._desk, self._watch, self._bounds, self._artifacts, self._values
+        )  # fmt: skip
         key = None if session_id is None else checked_name(session_id, "session id")
         row = importer.read(Path(path), key)
         return self._make(self, row.id, row.correlation)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def test_one_that_wakes_up_behind_its_commit(
     """It reads nothing before that is durable, and finds itself migrated."""
     commit = Keeper._commit_asleep
 
-    def woken(self: Keeper, kind: str, key: str, append: Any) -> bool:
+    def woken(self: Keeper, kind: str, key: str, append: Callable[[], int]) -> bool:
         done = commit(self, kind, key, append)
         if key in KEYS[1::2]:
             assert read(system, key) == (1, [f"T-{key}"])

@@ -357,8 +357,11 @@ def _say_schedules(asked: BackupCommand, found: list[BackupSchedule]) -> None:
         )
         for each in found
     ]  # fmt: skip
-    columns = [("FOLDER", "name"), ("WHEN", "word"), ("FULL", "number"), ("KEPT", "value")]
-    Screen().table([*columns, ("LAST", "value"), ("NEXT", "word")], rows)
+    Screen().table(
+        [("FOLDER", "name"), ("WHEN", "word"), ("FULL", "number"), ("KEPT", "value"),
+         ("LAST", "value"), ("NEXT", "word")],
+        rows,
+    )  # fmt: skip
 
 
 def _next(schedule: BackupSchedule) -> float | None:
