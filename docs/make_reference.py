@@ -302,7 +302,7 @@ INNER: Final = {
     "BackupSchedule": ("check_moments", "next_after", "put_off"),
     "ReplaySchedule": ("check_moments", "next_after"),
     "SkippingClock": ("moved_in", "moved_out", "steers", "steer"),
-    "FaultyStore": ("kill", "bury", "meet", "damaged", "before", "wait", "after"),
+    "FaultyStore": ("serves", "kill", "bury", "meet", "damaged", "before", "wait", "after"),
     "StandIn": ("end",),
     "Outside": ("make",),
     "LoggedTurn": ("of", "said"),

@@ -142,10 +142,11 @@ class Rest:
 
     def unanswered(self) -> list[str]:
         """Return the asks from outside that have no reply yet, and why."""
-        found = []
+        found, sleepers = [], self._sleepers()
         for cell in list(self._home.cells.values()):
             turn = cell.turn
             why = "its turn has not ended" if cell.mailbox.busy() else _why(cell)
+            why = "it sleeps" if cell in sleepers else why
             letters = [turn.letter] if turn is not None else []
             letters += [each for each in cell.mailbox.letters() if isinstance(each, Letter)]
             for letter in letters:

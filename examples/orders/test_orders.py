@@ -20,12 +20,14 @@ from perdure.testing import (
     FaultyStore,
     Kit,
     Outside,
+    Simulation,
     SkippingClock,
     assert_durable,
     assert_exactly_once,
     assert_no_dead_letters,
     assert_restores,
     assert_snapshot,
+    simulate,
     stored_state,
 )
 
@@ -139,6 +141,27 @@ def test_a_crash_anywhere_is_not_seen(
     assert_durable(shop.agent(Order, "o-1"), status="paid")
     assert {call.args for call in bank.effects()} == {("o-1", 3998)}
     check_books(shop, 5)
+
+
+@simulate(agents=AGENTS, seeds=1, crash="everywhere")
+def test_a_crash_anywhere_in_any_order_of_events_is_not_seen(sim: Simulation) -> None:
+    """Between two lines or two commits, with threads in an order that the seed decides."""
+    real = Bank()
+    sim.outside("bank", real.take)
+    filled, placed = list[int](), list[str]()
+
+    @sim.always
+    def what_was_answered_holds(system: AgentSystem) -> None:
+        if filled:
+            check_books(system, 5)
+        for name in placed:
+            assert_durable(system.agent(Order, name), status="paid")
+            assert real.taken[name] == 1999
+
+    filled.append(sim.agent(Stock, "book").call(Stock.fill_up, 5).get())
+    for name in ("o-1", "o-2"):
+        sim.agent(Order, name).call(Order.place, "book", 1, 1999).get()
+        placed.append(name)
 
 
 def test_a_crash_behind_the_bank_takes_the_money_once(

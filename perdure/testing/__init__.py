@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         stored_state,
     )
     from .clock import SkippingClock
+    from .faults.outside import MadeCall, Outside
     from .faults.store import FaultyStore
     from .faults.strikes import Struck
     from .golden import Golden
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from .leaks import LeakWatch
     from .machine import AgentMachine, arguments
     from .migrations import assert_migrates, assert_round_trip
-    from .outside import MadeCall, Outside
     from .runlog import LoggedSignal, LoggedTurn
     from .schemas import stored_schemas
     from .simulation.run import Simulation
@@ -79,8 +79,8 @@ _HOMES: Final = {
     "LeftBehind": ".kit",
     "LoggedSignal": ".runlog",
     "LoggedTurn": ".runlog",
-    "MadeCall": ".outside",
-    "Outside": ".outside",
+    "MadeCall": ".faults.outside",
+    "Outside": ".faults.outside",
     "ProbeAgent": ".stand_in",
     "Received": ".stand_in",
     "Simulation": ".simulation.run",

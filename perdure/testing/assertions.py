@@ -19,7 +19,7 @@ from ..persistence.state.state import State
 from ..persistence.state.tracker import StateTracker
 from ..persistence.upkeep.states import CopyReader, StateCopy, States
 from ..system import AgentSystem
-from .outside import MadeCall, Outside
+from .faults.outside import MadeCall, Outside
 
 _ABSENT: Final = object()
 _TOLD: Final = 5

@@ -22,16 +22,15 @@ from ..system import AgentSystem
 from .clock import SkippingClock
 from .copies import copy_store
 from .faults.crash import bury, strike_dead
+from .faults.outside import REAL, Outside, OutsideWorld
 from .faults.store import FaultyStore
 from .leaks import LeakWatch
-from .outside import Outside, OutsideWorld
 from .runlog import RunLog
 from .stand_in import ProbeAgent, StandIn
 from .watch import AgentWatch
 
 A = TypeVar("A", bound=Identified)
 
-_REAL: Final = object()
 _SEED: Final = 1
 
 
@@ -212,10 +211,9 @@ class Kit(contextlib.AbstractContextManager["Kit"]):
             raise ConfigurationError(message)
         return self._stand_in(StandIn(agent_class, self.clock, key=key, answers=answers))
 
-    def outside(self, name: str, answer: object = _REAL) -> Outside:
+    def outside(self, name: str, answer: object = REAL) -> Outside:
         """Record the calls ``self.outside(name, ...)``, and answer them if an answer is given."""
-        given = {} if answer is _REAL else {"answer": answer}
-        outside = Outside(name, **given, crash=self.strike_dead)
+        outside = Outside(name, answer, crash=self.strike_dead)
         self._world.add(outside)
         return outside
 
@@ -264,4 +262,5 @@ class Kit(contextlib.AbstractContextManager["Kit"]):
         return id(system) not in self._dead and system._closed is None  # noqa: SLF001 - of the house
 
     def _owns(self, system: object) -> bool:
-        return any(each is system for each in self.systems)
+        # A recovery begins before the system is returned by whoever opens it.
+        return self.store.serves(system) or any(each is system for each in self.systems)

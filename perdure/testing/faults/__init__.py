@@ -1,1 +1,1 @@
-"""What a test does to systems: their stores fail, their processes die."""
+"""What a test does to systems: their stores fail, their processes die, nobody answers."""

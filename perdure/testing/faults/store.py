@@ -152,6 +152,10 @@ class FaultyStore:
             raise ConfigurationError("no system has opened this store yet")
         return self._latest
 
+    def serves(self, system: object) -> bool:
+        """Tell whether a system is on a life of this store; known before its opening is done."""
+        return getattr(getattr(system, "_store", None), "faults", None) is self
+
     def kill(self) -> None:
         """End the present life as a kill does: nothing of it is committed any more.
 

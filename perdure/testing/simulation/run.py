@@ -9,6 +9,7 @@ import random
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -16,8 +17,10 @@ from ...actors.agent.agent import Agent
 from ...actors.system.options import Resources
 from ...actors.talk.reference import AgentRef
 from ...ending import Ending
+from ...persistence.records.records import Commit
 from ...persistence.store.batch import Batch
 from ...system import AgentSystem
+from ..faults.outside import REAL, Outside, OutsideWorld
 from ..faults.store import FaultyStore
 from ..faults.strikes import Striker, Struck
 from .choices import Choices, Given, Place, drawn
@@ -37,6 +40,8 @@ _STRIKE_STEPS: Final = 1500
 """Steps between two strikes, at the most."""
 _STRIKE_PLACES: Final = 60.0
 """Places at which a thread could be struck before it is, on average."""
+_NAMED: Final = 4
+"""Commits of a write that the log names."""
 _AGAIN: Final = 0.25
 """How often a life that ended well is followed by another, and a recovery struck by a crash."""
 
@@ -44,8 +49,15 @@ _AGAIN: Final = 0.25
 class Simulation:
     """What a scenario is given: the system it runs on, chance, and a place for what must hold."""
 
-    def __init__(self, system: AgentSystem, randomness: random.Random) -> None:
+    def __init__(
+        self,
+        system: AgentSystem,
+        randomness: random.Random,
+        world: OutsideWorld,
+        crash: Callable[[], None],
+    ) -> None:
         """Hold what belongs to a run."""
+        self._world, self._crash = world, crash
         self.system = system
         """The open system."""
         self.randomness = randomness
@@ -55,6 +67,15 @@ class Simulation:
     def agent(self, agent_class: type[A], key: str) -> AgentRef[A]:
         """Return a reference to an agent of the system."""
         return self.system.agent(agent_class, key)
+
+    def outside(self, name: str, answer: object = REAL) -> Outside:
+        """Record the calls ``self.outside(name, ...)`` of all lives, and answer if that is given.
+
+        Say so before the first message: a crash leaves what has been said by then.
+        """
+        outside = Outside(name, answer, crash=self._crash)
+        self._world.add(outside)
+        return outside
 
     def always(self, check: Check) -> Check:
         """Have ``check(system)`` called when all is quiet at the end, and after each recovery.
@@ -114,6 +135,11 @@ class Result:
         return "\n".join(self.log)
 
 
+def _told(commit: Commit) -> str:
+    who = f"{commit.kind}/{commit.key}." if commit.kind else ""
+    return f"{commit.sequence} {who}{commit.name}"
+
+
 def _run(outcome: object) -> None:
     """Run to its end what an async function has returned."""
     if inspect.iscoroutine(outcome):
@@ -147,6 +173,7 @@ class Run:
         self._stage = Stage(self._scheduler, chance["world"], names)
         self._files = contextlib.ExitStack()
         self._store = self._faulty(seed)
+        self._world = OutsideWorld(self._store.serves)
         self._writes: list[int] = []
         self._crash_after = 0  # no write has this number
         self._scenario_chance, self._lives_chance = chance["scenario"], chance["lives"]
@@ -162,7 +189,7 @@ class Run:
     def result(self) -> Result:
         """Run it."""
         scheduler = self._scheduler
-        with self._files, self._stage.set_up():
+        with self._files, self._stage.set_up(), self._world:
             scheduler.note(str(self._knobs))
             scheduler.run_life(1, self._first_life)
             ended, crashed = scheduler.step, scheduler.crash_place
@@ -210,8 +237,10 @@ class Run:
         if scheduler.here() is None:
             return
         self._writes.append(scheduler.step)
-        numbers = f"{batch.commits[0].sequence} to {batch.last}" if batch.commits else "rows"
-        scheduler.note(f"write {len(self._writes)}: commits {numbers}")
+        names = [_told(commit) for commit in batch.commits[:_NAMED]] or ["rows"]
+        more = len(batch.commits) - _NAMED
+        names += [f"{more} more"] if more > 0 else []
+        scheduler.note(f"write {len(self._writes)}: {', '.join(names)}")
         if len(self._writes) == self._crash_after:
             scheduler.crash(f"after write {self._crash_after}")
 
@@ -243,7 +272,8 @@ class Run:
 
     def _first_life(self) -> None:
         with self._open() as system:
-            simulation = Simulation(system, self._scenario_chance)
+            crash = partial(self._scheduler.crash, "behind a call outside")
+            simulation = Simulation(system, self._scenario_chance, self._world, crash)
             self._checks = simulation._checks  # noqa: SLF001 - a crash may come at any time
             scheduler = self._scheduler
             self._begun = scheduler.step

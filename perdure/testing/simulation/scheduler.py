@@ -319,7 +319,8 @@ class Scheduler:
                 return
 
     def _hand_over(self, task: Task, following: Task) -> None:
-        self.log.append(f"{self.step:6} {self.now:10.3f} {task} {task.doing} -> {following}")
+        sign = "=>" if (task.number, task.steps) in self.decisions else "->"
+        self.log.append(f"{self.step:6} {self.now:10.3f} {task} {task.doing} {sign} {following}")
         self._give(following)
         task.gate.acquire()
         if self.ended:

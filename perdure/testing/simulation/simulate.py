@@ -29,6 +29,8 @@ PARAMETER: Final = "sim"
 """The parameter of a test that gets the Simulation."""
 _TOLD: Final = 40
 """Lines of a log that are shown."""
+_LAST: Final = 5
+"""Lines that are shown whatever they say."""
 
 
 class SimulationFailed(AssertionError):
@@ -222,9 +224,16 @@ class Sweep:
             f"fails under seed {trial.name}: {type(fault).__name__}: {fault}",
             f"again: pytest --perdure-seed={trial.name}",
             f"{len(few)} of {len(result.decisions)} changes of threads are left; how it ends:",
-            *told.log[-_TOLD:],
+            *_shown(told.log),
         ]
         return SimulationFailed(trial.name, len(few), "\n".join(lines))
+
+
+def _shown(log: Sequence[str]) -> list[str]:
+    """Return what a log says in the end, without the changes of threads that nobody has decided."""
+    last = len(log) - _LAST
+    said = [line for at, line in enumerate(log) if " -> " not in line or at >= last]
+    return said[-_TOLD:]
 
 
 def everywhere(seed: int, whole: Result) -> Iterator[Trial]:

@@ -8,9 +8,9 @@ import dataclasses
 
 import pytest
 
-from perdure import AgentSystem
+from perdure import Agent, AgentSystem
 from perdure.persistence.errors import ConfigurationError
-from perdure.testing import Simulation, SimulationFailed, Struck, simulate
+from perdure.testing import Simulation, SimulationFailed, Struck, simulate, stored_state
 from perdure.testing.simulation.run import Crash, Run, Setting
 from perdure.testing.simulation.simulate import Sweep
 from tests.actors.counting import Counter, Listener
@@ -106,3 +106,33 @@ def test_a_run_may_be_on_a_file() -> None:
     Sweep(dataclasses.replace(setting, scenario=scenes.transfer), "somewhere").run(range(2))
     with pytest.raises(ConfigurationError, match="one of memory, sqlite"):
         simulate(agents=[], store="postgres")  # type: ignore[arg-type]
+
+
+class Payer(Agent[scenes.CountState]):
+    def pay(self) -> str:
+        said: str = self.outside("bank", lambda: "nobody asks the real one")
+        self.state.n += 1
+        return said
+
+
+def test_calls_outside_are_answered_in_all_lives() -> None:
+    """What was called is there behind a crash, also one that comes with the answer."""
+    seen: list[int] = []
+
+    @simulate(agents=[Payer], seeds=5, faults=False)
+    def pay(sim: Simulation) -> None:
+        bank = sim.outside("bank", "yes")
+        bank.crash_after(2)
+
+        @sim.always
+        def as_often_as_it_counts(system: AgentSystem) -> None:
+            durable = stored_state(system.agent(Payer, "p"))["n"]
+            assert durable <= len(bank.effects()) <= durable + 1
+            seen.append(len(bank.effects()))
+
+        for _ in range(3):
+            assert sim.agent(Payer, "p").call(Payer.pay).get() == "yes"
+
+    pay()
+    assert 2 in seen
+    assert 3 not in seen

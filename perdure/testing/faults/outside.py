@@ -10,11 +10,14 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..actors.agent.agent import Agent
-from ..actors.talk.turn import current
-from ..persistence.errors import ConfigurationError
+from ...actors.agent.agent import Agent
+from ...actors.talk.turn import current
+from ...persistence.errors import ConfigurationError
 
-_REAL: Final = object()
+REAL: Final = object()
+"""For no answer: the call itself is made."""
+_lock: Final = threading.RLock()
+"""A real one in simulations, too: nobody comes between a deed and its record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +48,11 @@ class MadeCall:
 class Outside:
     """One name that agents call outside by: what it answers, and what was called."""
 
-    def __init__(self, name: str, answer: object = _REAL, *, crash: Callable[[], None]) -> None:
+    def __init__(self, name: str, answer: object = REAL, *, crash: Callable[[], None]) -> None:
         """Answer with a value, or what a callable returns; by default the real call is made."""
         self.name = name
         self._answer = answer
         self._crash = crash
-        self._lock = threading.Lock()
         self.calls: list[MadeCall] = []
         """The calls so far, failed ones as well."""
         self._failing: tuple[BaseException | type[BaseException], int] | None = None
@@ -111,7 +113,7 @@ class Outside:
         return self._made(agent, call, lambda: answer)
 
     def _made(self, agent: Agent[Any], call: Callable[[], Any], made: Callable[[], Any]) -> object:
-        with self._lock:
+        with _lock:
             error, lost, crashes = self._fate()
         if error is not None:
             self._note(agent, call, done=False, error=repr(error))
@@ -144,7 +146,7 @@ class Outside:
         if isinstance(call, functools.partial):
             args, kwargs = call.args, call.keywords
         turn = current.get()
-        with self._lock:
+        with _lock:
             said = _turn_of(turn)
             _, number = self._turns.get(id(turn), (turn, 0))
             self._turns[id(turn)] = (turn, number + 1)
@@ -169,7 +171,7 @@ def _turn_of(turn: Any) -> str:  # noqa: ANN401 - a Turn, or None behind it
 
 
 def _answer_of(answer: object, call: Callable[[], Any]) -> Any:  # noqa: ANN401 - what it gives
-    if answer is _REAL:
+    if answer is REAL:
         return call()
     if isinstance(answer, BaseException):
         raise answer
@@ -201,6 +203,12 @@ class OutsideWorld:
             return original(agent, name, lambda: known.make(agent, call))
 
         setattr(Agent, "outside", functools.wraps(original)(outside))  # noqa: B010 - for the type checker
+
+    def __enter__(self) -> None:
+        self.enter()
+
+    def __exit__(self, *_: object) -> None:
+        self.leave()
 
     def leave(self) -> None:
         """Leave the calls alone."""
