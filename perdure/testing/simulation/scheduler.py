@@ -214,7 +214,8 @@ class Scheduler:
         chosen = self._choices.preempt(self.step, place, [t.number for t in self._ready])
         self._look()
         if chosen == TIME:
-            if self._timers and self._timers[0][0] < self.now + SLOW_SECONDS:
+            due = self._next_due()
+            if due is not None and due < self.now + SLOW_SECONDS:
                 self.decisions[place] = TIME
                 self._pass_time()
             return
@@ -308,15 +309,23 @@ class Scheduler:
             self.decisions[place] = chosen
         return self.tasks[chosen]
 
+    def _next_due(self) -> float | None:
+        """Return when the first wait is over; those that have ended otherwise are forgotten."""
+        while self._timers:
+            deadline, _, _, task, wait = self._timers[0]
+            if task.wait == wait and not task.ready:
+                return deadline
+            heapq.heappop(self._timers)
+        return None
+
     def _pass_time(self) -> None:
         """Wake the first whose time has come."""
-        while self._timers:
-            deadline, _, _, task, wait = heapq.heappop(self._timers)
-            if task.wait == wait and not task.ready:
-                self.now = max(self.now, deadline)
-                task.ready = task.timed_out = True
-                self._ready.append(task)
-                return
+        due = self._next_due()
+        if due is not None:
+            task = heapq.heappop(self._timers)[3]
+            self.now = max(self.now, due)
+            task.ready = task.timed_out = True
+            self._ready.append(task)
 
     def _hand_over(self, task: Task, following: Task) -> None:
         sign = "=>" if (task.number, task.steps) in self.decisions else "->"
