@@ -342,7 +342,7 @@ def test_each_call_of_the_store_can_be_met(kit: Kit) -> None:
 
     kit.store.on_call.append(meet)
     kit.agent(Order, "a").call(Order.place).get()
-    assert {"load", "inbox", "commit"} <= set(met)
+    assert "commit" in met
     with pytest.raises(StoreUnavailable, match="not today"):
         kit.crash()
     kit.store.on_call.remove(meet)
