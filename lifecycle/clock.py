@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple, Protocol
 
 logger = logging.getLogger("perdure.lifecycle")
@@ -23,7 +24,7 @@ STEP_SECONDS: Final = 0.5
 class DelayedCall:
     """Stand for a delayed call; ``cancel()`` keeps it from happening."""
 
-    __slots__ = ("callback", "owner", "routine", "what", "when")
+    __slots__ = ("callback", "owner", "routine", "struck", "what", "when")
 
     def __init__(self, when: float, callback: Callable[[], None] | None) -> None:
         """Hold a callback due at ``when`` on the clock's monotonic scale."""
@@ -32,6 +33,7 @@ class DelayedCall:
         self.what: object = ""
         self.routine = False
         self.owner: object = None
+        self.struck = False
 
     def named(self, what: object, *, routine: bool = False) -> DelayedCall:
         """Say for people what is done then: ``str(what)``.
@@ -82,8 +84,14 @@ class _Heap:
         return self._entries[0][2] is handle
 
     def due(self) -> float | None:
-        """Return when the first call is due; None if there is none."""
+        """Return when the first call is due that is still to be made; None if there is none."""
+        while self._entries and self._entries[0][2].callback is None:
+            heapq.heappop(self._entries)
         return self._entries[0][0] if self._entries else None
+
+    def first(self) -> DelayedCall:
+        """Return the first call. It stays until it is made: who is struck before finds it again."""
+        return self._entries[0][2]
 
     def take(self) -> DelayedCall:
         """Take the first call."""
@@ -157,7 +165,7 @@ class SystemClock:
         """Make a clock that calls back once it is started."""
         self._heap = _Heap()
         self._changed = threading.Condition()
-        self._asides: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._asides: queue.SimpleQueue[DelayedCall | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._closed = False
 
@@ -178,7 +186,7 @@ class SystemClock:
 
     def call_aside(self, callback: Callable[[], None]) -> None:
         """Call back on the second thread."""
-        self._asides.put(callback)
+        self._asides.put(DelayedCall(0.0, callback))
 
     def calls_here(self) -> bool:
         """Tell whether this is the clock's thread."""
@@ -202,6 +210,11 @@ class SystemClock:
                 thread.join()
 
     def _run(self) -> None:
+        while not self._closed:
+            with _going_on():
+                self._make_calls()
+
+    def _make_calls(self) -> None:
         while True:
             with self._changed:
                 while not self._closed:
@@ -212,14 +225,20 @@ class SystemClock:
                     self._changed.wait(wait)
                 if self._closed:
                     return
-                handle = self._heap.take()
+                handle = self._heap.first()
             run(handle)
 
     def _run_asides(self) -> None:
+        aside: DelayedCall | None = None
+        # Taken by an iterator: who is struck has not taken a call, or has it in hand.
+        taken = iter(self._asides.get, None)
         while not self._closed:
-            callback = self._asides.get()
-            if callback is not None and not self._closed:
-                run(DelayedCall(0.0, callback))
+            with _going_on():
+                if aside is not None:
+                    run(aside)  # again, if it was struck
+                for aside in taken:
+                    if not self._closed:
+                        run(aside)
 
 
 class Resident(Protocol):
@@ -286,7 +305,7 @@ class VirtualClock:
                 if due is None or due > end:
                     self._now = end
                     return
-                handle = self._heap.take()
+                handle = self._heap.first()
                 self._now = max(self._now, handle.when)
             run(handle)
 
@@ -449,7 +468,11 @@ class StepWatch:
 
 
 def run(handle: DelayedCall) -> None:
-    """Make a delayed call once; what it raises is logged."""
+    """Make a delayed call once; what it raises is logged.
+
+    If it is struck by what is no Exception, it is to be made once more: nobody knows how far it
+    came.
+    """
     callback, handle.callback = handle.callback, None
     if callback is None:
         return
@@ -457,3 +480,16 @@ def run(handle: DelayedCall) -> None:
         callback()
     except Exception:
         logger.exception("a delayed call raised")
+    except BaseException:
+        if not handle.struck:
+            handle.callback, handle.struck = callback, True
+        raise
+
+
+@contextlib.contextmanager
+def _going_on() -> Iterator[None]:
+    """Have a thread go on that was struck: nobody else makes its calls."""
+    try:
+        yield
+    except BaseException:
+        logger.exception("the clock was interrupted; it goes on")

@@ -14,8 +14,8 @@ class Activation:
     """Hold what lives from one start of an agent to the next drop."""
 
     __slots__ = (
-        "_sent", "agent", "scheduled", "started", "timers", "tracker", "unsaved", "unsaved_mail",
-        "writer",
+        "_sent", "agent", "scheduled", "started", "stopped", "timers", "tracker", "unsaved",
+        "unsaved_mail", "writer",
     )  # fmt: skip
 
     def __init__(
@@ -26,6 +26,8 @@ class Activation:
         self.tracker = tracker
         self.writer = writer
         self.started = False
+        self.stopped = False
+        """The agent was stopped, and the commit that says it no longer is is still to be made."""
         self.timers = {timer.name: timer for timer in timers}
         # What a SNAPSHOT agent has changed and consumed since its last save.
         self.unsaved: Delta | None = None

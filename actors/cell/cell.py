@@ -40,7 +40,7 @@ from ..pool.loop import HandlerLoop
 from ..pool.mailbox import Mailbox, MailHold
 from ..talk.beside import WorkPlace
 from ..talk.control import Control, Verb
-from ..talk.turn import Letter, Turn, outside_turns
+from ..talk.turn import Letter, PassedLetter, PassedStoredLetter, Turn, outside_turns
 from .activation import Activation
 from .attempts import Attempts
 from .chains import identified
@@ -196,7 +196,7 @@ class Surroundings(Protocol):
 
     def hand_on(
         self, kind: str, key: str, message: object, *, reply: bool
-    ) -> tuple[AgentCell, Letter]:
+    ) -> tuple[AgentCell, PassedLetter | PassedStoredLetter]:
         """Return a message of the turn under way as a letter to another agent."""
         ...
 
@@ -328,12 +328,12 @@ class AgentCell:
     def unhold(self, why: MailHold) -> None:
         """End one reason to hold; the mail goes on when none is left."""
         with _holds_lock:
-            if why not in self.holds:
-                return
-            self.holds = tuple(hold for hold in self.holds if hold != why)
-            go_on = not self.holds
-        if go_on:
-            self.mailbox.release()
+            self._unhold(why)
+
+    def _unhold(self, why: MailHold) -> None:
+        self.holds = tuple(hold for hold in self.holds if hold != why)
+        if not self.holds:
+            self.mailbox.release()  # also if nothing was held: who was struck here comes again
 
     def begin_backoff(self) -> object:
         """Hold the mail before a restart; the wait it returns replaces one under way."""
@@ -348,9 +348,9 @@ class AgentCell:
         with _holds_lock:
             if self.backoff is not wait:
                 return
-            self.backoff = None
-        self.mailbox.put_urgent(Control(Verb.BEGIN, edge=False))
-        self.unhold(MailHold.BACKOFF)
+            self.mailbox.put_urgent(Control(Verb.BEGIN, edge=False))
+            self._unhold(MailHold.BACKOFF)
+            self.backoff = None  # last: who is struck before does all of it once more
 
     def put_back(self, *letters: Letter) -> None:
         """Put letters before the waiting mail; that of its successor if this cell was replaced."""

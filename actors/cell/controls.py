@@ -29,6 +29,10 @@ from .methods import is_struck
 
 logger = logging.getLogger("perdure.actors")
 
+MOST_STRIKES: Final = 3
+"""So often a step comes again that was struck: who listens to it may raise such a thing each time.
+"""
+
 _STEPS: Final[dict[Verb, Callable[[AgentCell, Activation, Control], None]]] = {
     Verb.PAUSE: steps.pause,
     Verb.RESUME: steps.resume,
@@ -60,6 +64,8 @@ def obey(cell: AgentCell, control: Control) -> Outcome | None:
             raise
         if control.reply_to is None:
             logger.warning("%s: %s", cell, error)
+        if control.verb is Verb.PAUSE and cell.status is Status.ACTIVE:
+            cell.unhold(MailHold.PAUSED)  # it may have come so far
         failure.reject(cell, control, error)
     return None
 
@@ -76,8 +82,11 @@ def _take(cell: AgentCell, activation: Activation, control: Control) -> None:
 
 
 def _comes_again(cell: AgentCell, control: Control, error: BaseException) -> bool:
-    """Tell whether a step was struck that is taken again: nobody else would ask for it."""
-    return is_struck(cell) or (control.reply_to is None and not isinstance(error, Exception))
+    """Tell whether a step was struck, and is taken again from where it was."""
+    if is_struck(cell):
+        return True
+    control.strikes += not isinstance(error, Exception)
+    return not isinstance(error, Exception) and control.strikes <= MOST_STRIKES
 
 
 def _needs_no_activation(cell: AgentCell, control: Control) -> bool:

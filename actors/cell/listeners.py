@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from ...hooks import points
@@ -36,7 +37,7 @@ NOTHING: Final[Led] = 0, 0
 
 def step_before(cell: AgentCell, control: Control) -> None:
     """Ask who listens whether a step by hand may be taken; HookCancelled, HookFailed."""
-    if control.verb in BY_HAND and control.reason != "supervision":
+    if control.verb in BY_HAND and control.reason != "supervision" and not control.prepared:
         _step(cell, control, points.LIFECYCLE_BEFORE)
 
 
@@ -99,11 +100,13 @@ def committed(cell: AgentCell, commit: Commit, change: dict[str, Any] | None = N
         return
     changed = tuple(hook for hook in hooks.changed if not hook.deferred)
     saved = tuple(hook for hook in hooks.saved if not hook.deferred)
-    if changed and commit.delta is not None:
-        told = _changed(cell, commit, commit.version, change)
-        ask_apart(cell, changed, told, commit.name, (commit.message, commit.sequence))
-    if saved:
-        _when_durable(cell, saved, _saved(cell, commit, commit.version), commit.message)
+    try:
+        if changed and commit.delta is not None:
+            told = _changed(cell, commit, commit.version, change)
+            ask_apart(cell, changed, told, commit.name, (commit.message, commit.sequence))
+    finally:  # also if that was struck
+        if saved:
+            _when_durable(cell, saved, _saved(cell, commit, commit.version), commit.message)
 
 
 def _changed(
@@ -131,8 +134,8 @@ def _state(cell: AgentCell) -> object:
 def _when_durable(cell: AgentCell, chain: Chain, told: SaveDetails, message: int) -> None:
     home, led = cell.home, (message, told.sequence)
     work = Errand(home.agenda, lambda: ask_apart(cell, chain, told, told.name, led))
-    work.begin()
-    home.supervisor.committer.once_durable(told.sequence, lambda: work.send(home.dispatcher))
+    committer = home.supervisor.committer
+    work.send_behind(partial(committer.when_durable, told.sequence), home.dispatcher)
 
 
 def ask_apart(

@@ -9,6 +9,7 @@ from typing import Final
 
 from ...hooks.history.playback import Playback
 from ...shared.ledger.ledger import Stale
+from ..talk.control import Control
 from ..talk.turn import Letter, Notes, OwnTurn, Turn, current
 from . import isolation, settlement
 from .activation import Activation
@@ -38,7 +39,7 @@ def run_method(cell: AgentCell, activation: Activation, name: str, letter: Lette
             isolation.refuse_lost(cell, activation, turn)
             settlement.settle(cell, activation, turn, None, f"({name})")
         except Stale:
-            _end(cell)
+            _end(cell, again=True)
             activation.rollback()
             if attempt >= MOST:
                 raise
@@ -59,19 +60,22 @@ def recover(cell: AgentCell) -> None:
     """
     turn, activation = cell.turn, cell.activation
     assert isinstance(turn, OwnTurn)
+    again = False
     if turn.counts:
         settlement.finish(cell, turn)
     elif turn.settling and activation is not None and (cell.volatile or cell.snapshot):
         # What the turns before have left is in memory only.
         settlement.settle(cell, activation, turn, None, f"({turn.name})")
     elif turn.settling:
+        again = True
         cell.drop()  # some of it may be taken for committed
     elif activation is not None:
+        again = True
         activation.rollback()
     if turn.unit is not None and not turn.counts:
         cell.home.ledger.give_up(turn.unit)
         cell.home.desk.forgo(turn.unit)
-    _end(cell)
+    _end(cell, again=again)
 
 
 def is_struck(cell: AgentCell) -> bool:
@@ -79,8 +83,12 @@ def is_struck(cell: AgentCell) -> bool:
     return cell.turn.__class__ is OwnTurn
 
 
-def _end(cell: AgentCell) -> None:
+def _end(cell: AgentCell, *, again: bool = False) -> None:
     current.set(None)
+    # A method that is over, or raised, does not run again for its step.
+    letter = None if cell.turn is None else cell.turn.letter
+    if isinstance(letter, _StepLetter) and not again:
+        letter.control.prepared = True
     cell.turn = None
 
 
@@ -108,13 +116,25 @@ def rehearse(cell: AgentCell, activation: Activation, tape: Playback) -> None:
         current.set(None)
 
 
-def run_hook(cell: AgentCell, activation: Activation, name: str) -> None:
+class _StepLetter(Letter):
+    """What a method is handed that runs for a step."""
+
+    __slots__ = ("control",)
+
+    def __init__(self, control: Control) -> None:
+        super().__init__(None, edge=False)
+        self.control = control
+
+
+def run_hook(cell: AgentCell, activation: Activation, name: str, control: Control) -> None:
     """Run a method before a step; if it raises, it is undone and the step goes on.
 
     When used: on_pause, on_resume, on_stop and on_passivate.
     """
+    if control.prepared:
+        return
     try:
-        run_method(cell, activation, name, Letter(None, edge=False))
+        run_method(cell, activation, name, _StepLetter(control))
     except BaseException:
         if is_struck(cell):
             raise

@@ -137,9 +137,10 @@ def _keep_waiting(cell: AgentCell, letter: Letter) -> None:
 
 def start(cell: AgentCell, activation: Activation, letter: Letter) -> None:
     """Run on_start as a turn before the first message; if it raises, nothing has started."""
-    again = cell.status is Status.STOPPED
-    if again:
+    if cell.status is Status.STOPPED:
+        activation.stopped = True  # first: who is struck from here on comes here again
         cell.status = after(str(cell), cell.status, Step.START)
+    again = activation.stopped
     cell.fire(signals.agent_starting)
     played = cell.home.hooks.played
     if played is not None:
@@ -166,9 +167,10 @@ def start(cell: AgentCell, activation: Activation, letter: Letter) -> None:
                 cell.fire(signals.agent_failed, reason="on_start", error=error)
                 failure.restart(cell, error, letter)
             return
-    activation.started = True
     if again:  # also if the first turn changes nothing: its timers run again from now on
         cell.last_sequence = activation.writer.submit(cell.commit("(start)", letter))
         loading.know_timers(cell, activation)
+        activation.stopped = False
+    activation.started = True
     cell.fire(signals.agent_restarted if cell.restarting else signals.agent_started)
     cell.restarting = False

@@ -26,10 +26,8 @@ logger = logging.getLogger("perdure.actors")
 
 def pause(cell: AgentCell, activation: Activation, control: Control) -> None:
     """Keep the agent's mail waiting from now on."""
-    status = after(str(cell), cell.status, Step.PAUSE)
-    cell.fire(signals.agent_pausing)
-    if activation.started:
-        run_hook(cell, activation, "on_pause")
+    status = _next(cell, control, Step.PAUSE)
+    _prepare(cell, activation, control, signals.agent_pausing, "on_pause")
     cell.hold(MailHold.PAUSED)
     store_waiting(cell)
     _change(cell, activation, status, "(pause)", control, signal=signals.agent_paused)
@@ -37,23 +35,19 @@ def pause(cell: AgentCell, activation: Activation, control: Control) -> None:
 
 def resume(cell: AgentCell, activation: Activation, control: Control) -> None:
     """Let the agent take its mail again."""
-    status = after(str(cell), cell.status, Step.RESUME)
-    cell.fire(signals.agent_resuming)
-    if activation.started:
-        run_hook(cell, activation, "on_resume")
+    status = _next(cell, control, Step.RESUME)
+    _prepare(cell, activation, control, signals.agent_resuming, "on_resume")
     _change(cell, activation, status, "(resume)", control, signal=signals.agent_resumed)
     cell.unhold(MailHold.PAUSED)
 
 
 def stop(cell: AgentCell, activation: Activation, control: Control) -> None:
     """Run on_stop, save, and leave memory; the next message starts the agent again."""
-    if cell.status is Status.STOPPED:
+    if cell.status is Status.STOPPED and control.taken is None:
         release(cell, control, value=False)
         return
-    status = after(str(cell), cell.status, Step.STOP)
-    cell.fire(signals.agent_stopping)
-    if activation.started:
-        run_hook(cell, activation, "on_stop")
+    status = _next(cell, control, Step.STOP)
+    _prepare(cell, activation, control, signals.agent_stopping, "on_stop")
     control.value = True
     # Before the reply: what the work says behind that would start the agent again.
     cell.home.beside.leave(cell, None)
@@ -69,12 +63,12 @@ def restart(cell: AgentCell, activation: Activation, control: Control) -> None:
     by_supervision = control.reason == "supervision"
     if by_supervision and cell.status is not Status.ACTIVE:
         return
-    status = after(str(cell), cell.status, Step.RESTART)
+    status = _next(cell, control, Step.RESTART)
     if not by_supervision:
         cell.home.tree.forgive((cell.kind, cell.key))
         cell.intensity = None
         cell.fire(signals.agent_restarting)
-    if status is not cell.status:
+    if status is not cell.status or control.taken is not None:
         if cell.status is Status.STOPPED:
             know_timers(cell, activation)
         cell.reason = ""
@@ -93,7 +87,7 @@ def restart(cell: AgentCell, activation: Activation, control: Control) -> None:
 def quarantine(cell: AgentCell, activation: Activation | None, control: Control) -> None:
     """Give the agent up: its mail waits, its askers are told."""
     try:
-        status = after(str(cell), cell.status, Step.QUARANTINE)
+        status = _next(cell, control, Step.QUARANTINE)
     except PerdureError:
         return  # stopped or given up in the meantime
     cell.reason = control.reason
@@ -114,17 +108,37 @@ def save_now(cell: AgentCell, activation: Activation, control: Control) -> None:
     release(cell, control, None)
 
 
-def passivate(cell: AgentCell, activation: Activation, _control: Control) -> None:
+def passivate(cell: AgentCell, activation: Activation, control: Control) -> None:
     """Leave memory, unless mail came in the meantime."""
     if len(cell.mailbox) and not cell.holds:
         return
     store_waiting(cell)
     if cell.blueprint.passivates and activation.started:
-        run_hook(cell, activation, "on_passivate")
+        run_hook(cell, activation, "on_passivate", control)
     save(cell, activation, "(save)")
     cell.drop()
     if activation.started:
         cell.fire(signals.agent_passivated, activation=activation)
+
+
+def _next(cell: AgentCell, control: Control, step: Step) -> Status:
+    """Return the status that a step leads to; also when it comes again, struck behind its commit.
+
+    Each step may be struck anywhere and comes again: its commit is made once, its method runs once,
+    and what comes behind is the same when done twice.
+    """
+    taken = control.taken
+    return after(str(cell), cell.status, step) if taken is None else Status(taken.status)
+
+
+def _prepare(
+    cell: AgentCell, activation: Activation, control: Control, signal: Signal, method: str
+) -> None:
+    if control.taken is None and not control.prepared:
+        cell.fire(signal)
+        if activation.started:
+            run_hook(cell, activation, method, control)
+        control.prepared = True
 
 
 def _change(
@@ -137,14 +151,20 @@ def _change(
     signal: Signal | None = None,
 ) -> None:
     """Commit a status and whatever the hook changed; answer when that is durable."""
-    cell.status = status
-    commit = cell.commit(name, control)
-    activation.put_unsaved(commit)
     value = control.value if control.value is True else None
-    if control.reply_to is not None and control.edge:
-        control.reply_to.prepare(value)
-        commit.reply = control.reply_to
-    cell.last_sequence = activation.writer.submit(commit)
+    commit = control.taken
+    if commit is None:
+        commit = cell.commit(name, control)
+        commit.status = status
+        activation.put_unsaved(commit)
+        if control.reply_to is not None and control.edge:
+            control.reply_to.prepare(value)
+            commit.reply = control.reply_to
+        control.commit = commit
+        activation.writer.submit(commit)
+    # Only now: a status that is in no commit would be lost with the process.
+    cell.status = status
+    cell.last_sequence = max(cell.last_sequence, commit.sequence)
     if control.reply_to is not None and not control.edge:
         control.reply_to.answer(value, None)
     if signal is not None:

@@ -30,15 +30,34 @@ class Errand:
         self._agenda = agenda
         self._call = call
         self._made = False
+        self._waits: Callable[[], bool] = _no
 
-    def begin(self) -> None:
-        """Count from now on, though it is sent later: ``send`` does so by itself."""
-        self._agenda.begin(self)
+    def send_behind(
+        self, arrange: Callable[[Callable[[], None]], bool], dispatcher: Dispatcher
+    ) -> None:
+        """Have a worker make the call later, which counts from now on.
+
+        ``arrange(send)`` has ``send`` called when it is time; False if it already is. Who is struck
+        meanwhile has a worker arrange that.
+        """
+
+        def send() -> None:
+            self._waits = _no
+            self.send(dispatcher)
+
+        self._waits = functools.partial(arrange, send)
+        try:
+            self._agenda.begin(self)
+            if not self._waits():
+                send()
+        except BaseException:
+            dispatcher.requeue(self)
+            raise
 
     def send(self, dispatcher: Dispatcher) -> None:
         """Have a worker make the call. Who is struck meanwhile has sent it all the same."""
         try:
-            self.begin()
+            self._agenda.begin(self)
             dispatcher.submit(self)
         except BaseException:
             # It may be there already. The second time it comes up there is nothing left to do.
@@ -51,6 +70,8 @@ class Errand:
 
     def run(self) -> bool:
         """Make the call; again if it was struck."""
+        if not self._made and self._waits():
+            return True
         try:
             if not self._made:
                 self._call()
@@ -174,21 +195,30 @@ class Agenda:
     def waiting(self) -> list[str]:
         """Return what waits for its time, for people."""
         with self._changed:
-            return [call.what for call in self._calls.values()]
+            return [call.what for call in list(self._calls.values())]
 
     def delays(self, cell: object) -> bool:
         """Tell whether a cell does nothing before something whose time has not come."""
         with self._changed:
-            return any(call.cell is cell for call in self._calls.values())
+            return any(call.cell is cell for call in list(self._calls.values()))
 
     def _make_call(self, ticket: int) -> None:
-        with self._changed:
-            call = self._calls.pop(ticket, None)
-        if call is not None:
+        # By an iterator, without the lock: who is struck has not taken the call, or is at it.
+        for call in map(self._calls.pop, (ticket,), (None,)):
+            if call is None:
+                return
             try:
                 call.callback()
-            finally:
+            except Exception:
                 self.end(ticket)
+                raise
+            except BaseException:
+                # Struck: nobody knows how far it came. All that is called here may be called twice.
+                self._calls[ticket] = call
+                again = functools.partial(self._make_call, ticket)
+                self._clock.call_later(0.0, again).named(call.what)
+                raise
+            self.end(ticket)
 
 
 def _nothing() -> None:
@@ -197,4 +227,9 @@ def _nothing() -> None:
 
 def _never(_works: list[object]) -> bool:
     """Say that nothing sleeps."""
+    return False
+
+
+def _no() -> bool:
+    """Wait for nothing."""
     return False

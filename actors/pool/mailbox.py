@@ -136,8 +136,8 @@ class Mailbox:
     """Queue envelopes for one receiver and run it on the dispatcher's threads."""
 
     __slots__ = (
-        "_dispatcher", "_held", "_lock", "_phase", "_queue", "_receiver", "_requeue", "_space",
-        "_stray", "_urgent", "context", "hand", "helped", "limit", "runner",
+        "_dispatcher", "_held", "_hurried", "_lock", "_phase", "_queue", "_receiver", "_requeue",
+        "_space", "_stray", "_urgent", "context", "hand", "helped", "limit", "runner",
     )  # fmt: skip
 
     def __init__(self, dispatcher: Dispatcher | None = None, limit: int | None = None) -> None:
@@ -150,6 +150,7 @@ class Mailbox:
         self._phase = _IDLE
         self._held = False
         self._stray = False  # its runner was struck
+        self._hurried = False  # what is in hand was urgent
         # Takes this mailbox in one call in C; before there is a dispatcher nothing is to be done.
         self._requeue: Callable[[Mailbox], object] = (
             id if dispatcher is None else dispatcher.requeue
@@ -482,7 +483,7 @@ class Mailbox:
         else:
             receiver.drained()  # type: ignore[union-attr]
 
-    def _drain(self, budget: int) -> bool:  # noqa: C901 - one loop, once for every message
+    def _drain(self, budget: int) -> bool:  # noqa: C901, PLR0912 - one loop, for every message
         receiver: Receiver = self._receiver  # type: ignore[assignment]
         if self.hand is not NOTHING:
             outcome = self._recover(receiver)
@@ -496,7 +497,7 @@ class Mailbox:
             from_urgent = bool(urgent)
             try:
                 if from_urgent:
-                    self.hand = urgent[0]
+                    self.hand, self._hurried = urgent[0], True
                     del urgent[0]
                 elif self._held or not queue:
                     return False
@@ -512,6 +513,8 @@ class Mailbox:
                 # What is no Exception has struck: another goes on with what is in the hand.
                 receiver.broke(self.hand, error)
                 outcome = None
+            if from_urgent:
+                self._hurried = False
             if outcome is None:
                 self.hand = NOTHING
             else:
@@ -533,10 +536,11 @@ class Mailbox:
                 # else it was struck once more
             else:
                 break
+        urgent, self._hurried = self._hurried, False
         if outcome is None:
             self.hand = NOTHING
         elif outcome is Outcome.RETRY:
-            self._retry(urgent=False)
+            self._retry(urgent=urgent)
         return outcome
 
     def _give_up_hand(self) -> None:

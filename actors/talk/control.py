@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from typing import Any
 
+from ...persistence.records.records import Commit
 from ..pool.future import Future
 from .turn import Letter
 
@@ -39,7 +40,7 @@ class Verb(enum.StrEnum):
 class Control(Letter):
     """An envelope from the system."""
 
-    __slots__ = ("error", "reason", "value", "verb")
+    __slots__ = ("commit", "error", "prepared", "reason", "strikes", "value", "verb")
 
     def __init__(
         self,
@@ -60,3 +61,15 @@ class Control(Letter):
         self.reason = reason
         self.value = value
         self.error = error
+        self.prepared = False
+        """The agent's own method for the step has run: not again if the step is struck."""
+        self.commit: Commit | None = None
+        """The commit of the step, once it is made: appended, the step is taken."""
+        self.strikes = 0
+        """How often it came again because its runner was struck."""
+
+    @property
+    def taken(self) -> Commit | None:
+        """The commit of the step, if it is appended."""
+        commit = self.commit
+        return commit if commit is not None and commit.sequence else None

@@ -53,6 +53,8 @@ class Letter(Envelope[Any]):
     timer: Timer | None = None
     marked: int = 0
     """Which attempt was counted before it was begun; 0 for mail of this process."""
+    passed: tuple[str, ...] = ()
+    """Whose hooks have handed its message on, in this process."""
 
     @property
     def seen(self) -> int:
@@ -118,6 +120,22 @@ class OldLetter(StoredLetter):
     marked: int
     suspect: bool
     """It is counted before it is handled."""
+
+
+class PassedLetter(Letter):
+    """A letter whose message a hook has handed on."""
+
+    __slots__ = ("passed",)
+
+    passed: tuple[str, ...]
+
+
+class PassedStoredLetter(StoredLetter):
+    """A stored letter whose message a hook has handed on."""
+
+    __slots__ = ("passed",)
+
+    passed: tuple[str, ...]
 
 
 class KeptLetter(Letter):

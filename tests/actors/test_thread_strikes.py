@@ -10,23 +10,32 @@ import contextlib
 import logging
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, TypeVar
 
 import pytest
 
-from perdure import Durability, MemoryStore, Store
+from perdure import (
+    AgentRef,
+    AgentSystem,
+    Durability,
+    LifecycleDetails,
+    MemoryStore,
+    SaveDetails,
+    Store,
+)
 from perdure.actors.pool.agenda import Agenda, Errand
 from perdure.actors.pool.dispatcher import Dispatcher
 from perdure.actors.pool.future import Future
 from perdure.actors.talk.control import Control, Verb
-from perdure.lifecycle.clock import SystemClock
-from perdure.persistence.errors import InvalidTransition
+from perdure.lifecycle.clock import SystemClock, VirtualClock
+from perdure.lifecycle.status import Status
 from perdure.persistence.sqlite.store import SqliteStore
 from perdure.persistence.store.batch import Batch
 from perdure.testing.faults.strikes import ENOUGH, Striker, Struck
 from tests.actors.counting import KINDS, Counter, Listener, Noter, Rounds
+from tests.actors.test_interrupts import traced
 from tests.kit.deadline import DEADLINE
 
 T = TypeVar("T")
@@ -296,11 +305,11 @@ class SavedRounds(WorkerRounds):
         if at % 2:
             self.system._runtime.order("Noter", "one", Control(Verb.PASSIVATE, edge=False))
         else:
-            with contextlib.suppress(Struck, InvalidTransition):  # taken, or not, or half of it
-                reply(self.system._runtime.post.control(self.noter, Verb.PAUSE))
+            reply(self.system._runtime.post.control(self.noter, Verb.PAUSE))
         assert self.system.idle(), striker.struck
         self.end(striker)
-        with contextlib.suppress(InvalidTransition):
+        if at % 2 == 0:
+            assert stored_status(self.system, "Noter") is Status.PAUSED, striker.struck
             self.noter.resume(timeout=DEADLINE)
         try:
             self.check()
@@ -324,6 +333,96 @@ def test_struck_while_turns_wait_for_their_save_everywhere() -> None:
     assert strike_everywhere(SavedRounds(store_at(None), Counter), range(1, MOST)) > 200
 
 
+def stored_status(system: AgentSystem, kind: str) -> Status:
+    """Return the status that the store has of the one agent of a kind."""
+    (row,) = system.agents.list(kind)
+    return Status(row.status)
+
+
+class Stepper(Counter):
+    """Count each of its steps."""
+
+    def on_pause(self) -> None:
+        self.state.total += 1
+
+    def on_resume(self) -> None:
+        self.state.total += 1
+
+    def on_stop(self) -> None:
+        self.state.total += 1
+
+    def steps(self) -> int:
+        return self.state.total
+
+
+class StepRounds(WorkerRounds):
+    """Rounds of one step of the lifecycle each, while the worker is struck."""
+
+    WAY: Final = (
+        (Verb.PAUSE, Status.PAUSED, 1), (Verb.RESUME, Status.ACTIVE, 1),
+        (Verb.PAUSE, Status.PAUSED, 1), (Verb.RESTART, Status.ACTIVE, 0),
+        (Verb.STOP, Status.STOPPED, 1), (Verb.RESTART, Status.ACTIVE, 0),
+    )  # fmt: skip
+
+    def __init__(self, store: Store, kind: type[Counter], *, hooked: bool) -> None:
+        self.done = self.steps = 0
+        self.stepper: AgentRef[Stepper] | None = None
+        super().__init__(store, kind)
+        self.told: list[int] = []
+        self.stepper = self.system.agent(Stepper, "one")
+        self.stepper.call(Stepper.steps).get(timeout=DEADLINE)
+        if hooked:
+            self.system.hooks.on("save.after", self._tell, name="told")
+            self.system.hooks.on("lifecycle.after", self._tell_step, name="step")
+
+    def _tell_step(self, _details: LifecycleDetails) -> None:
+        """Make the step one that hooks listen to."""
+
+    def _tell(self, details: SaveDetails) -> None:
+        self.told.append(details.sequence)
+
+    def check(self) -> None:
+        """No step has run the agent's own method twice; of an agent that had to be loaded, none."""
+        if self.stepper is not None and self.done % len(self.WAY) == 0:
+            assert self.stepper.call(Stepper.steps).get(timeout=DEADLINE) <= self.steps
+
+    def strike(self, at: int) -> bool:
+        """Take a step; False if it was over before the place was reached."""
+        assert self.stepper is not None
+        verb, status, methods = self.WAY[self.done % len(self.WAY)]
+        striker = Striker(Struck, at, inside=("perdure",))
+        self.lay(striker)
+        reply(self.system._runtime.post.control(self.stepper, verb))
+        assert self.system.idle(), striker.struck
+        self.end(striker)
+        self.done, self.steps = self.done + 1, self.steps + methods
+        assert stored_status(self.system, "Stepper") is status, striker.struck
+        assert self.stepper.describe().status is status, striker.struck
+        cell = self.system._runtime.keeper.cell("Stepper", "one")
+        assert bool(cell.holds) is (status is Status.PAUSED), striker.struck
+        try:
+            self.check()
+        except AssertionError as error:
+            error.add_note(striker.struck)
+            raise
+        return bool(striker.struck)
+
+
+@pytest.mark.parametrize("hooked", [False, True], ids=["alone", "hooked"])
+def test_struck_while_it_takes_a_step(*, hooked: bool) -> None:
+    """A step struck anywhere is taken, in memory as in the store; nothing is left open."""
+    rounds = StepRounds(store_at(None), Stepper, hooked=hooked)
+    assert strike_everywhere(rounds, range(1, MOST, 5)) > 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hooked", [False, True], ids=["alone", "hooked"])
+def test_struck_while_it_takes_a_step_everywhere(*, hooked: bool) -> None:
+    """The same, at each place there is."""
+    rounds = StepRounds(store_at(None), Stepper, hooked=hooked)
+    assert strike_everywhere(rounds, range(1, MOST)) > 100
+
+
 class Sender:
     """Work that sends an errand: what strikes its worker strikes the sending."""
 
@@ -341,7 +440,49 @@ class Sender:
         return True
 
 
-def test_struck_at_every_place_of_an_errand() -> None:
+class SenderBehind(Sender):
+    """The same behind something that is to be waited for."""
+
+    def __init__(self, errand: Errand, dispatcher: Dispatcher) -> None:
+        super().__init__(errand, dispatcher)
+        self._due: list[Callable[[], None]] = []
+
+    def run(self) -> bool:
+        """Send it, again if that was struck, and say that it is time."""
+        self._errand.send_behind(self._arrange, self._dispatcher)
+        return True
+
+    def _arrange(self, send: Callable[[], None]) -> bool:
+        self._due.append(send)
+        return True
+
+    def come(self) -> None:
+        """Say that it is time."""
+        while self._due:
+            self._due.pop()()
+
+
+def test_struck_at_every_place_of_a_call_that_waits_for_its_time() -> None:
+    """Who is struck between taking a call and making it leaves nothing open: it is made."""
+    clock = VirtualClock()
+    struck = 0
+    for at in range(1, MOST):
+        agenda, made = Agenda(clock), list[int]()
+        agenda.later(1.0, lambda made=made: made.append(1), "a call")  # type: ignore[misc]
+        striker = Striker(Struck, at, inside=("perdure.actors.pool.agenda", "perdure.lifecycle"))
+        with contextlib.suppress(Struck), traced(striker):
+            clock.advance(1.0)
+        clock.advance(1.0)
+        assert made, striker.struck
+        assert agenda.wait(DEADLINE), striker.struck
+        if not striker.struck:
+            break
+        struck += 1
+    assert struck > 5
+
+
+@pytest.mark.parametrize("kind", [Sender, SenderBehind])
+def test_struck_at_every_place_of_an_errand(kind: type[Sender]) -> None:
     """Wherever the worker that sends or makes an errand is struck: it is made, nothing is left."""
     dispatcher, agenda = Dispatcher(1), Agenda(SystemClock())
     dispatcher.start()
@@ -351,8 +492,13 @@ def test_struck_at_every_place_of_an_errand() -> None:
             inside = ("perdure.actors.pool.agenda", "perdure.actors.pool.dispatcher")
             striker, made = Striker(Struck, at, inside=inside), threading.Event()
             errand = Errand(agenda, made.set)
-            for work in (Lure(striker), Sender(errand, dispatcher)):
+            sender = kind(errand, dispatcher)
+            for work in (Lure(striker), sender):
                 dispatcher.submit(work)
+            if isinstance(sender, SenderBehind):
+                dispatcher.submit(end := Lure(None))
+                assert end.taken.wait(DEADLINE)
+                sender.come()
             assert made.wait(DEADLINE), striker.struck
             assert agenda.wait(DEADLINE), striker.struck
             dispatcher.submit(end := Lure(None))
