@@ -387,7 +387,7 @@ class Hook:
                     given = around.wait(given, self.options.budget)
                 if given.__class__ is Replace or given.__class__ not in self.allowed:
                     self._check(given, details)
-        except Exception as error:  # noqa: BLE001 - anybody's code
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - anybody's code
             took = perf_counter() - started
             if runs is not None and context is not None:
                 runs.append(HookRun(self, details, context, None, error, around.now(), took))
@@ -442,7 +442,9 @@ class Hook:
                 self.circuit.succeeded()
                 self.breaks = False
 
-    def _failed(self, error: Exception, took: float, around: HookNeeds, *, strict: bool) -> None:
+    def _failed(
+        self, error: BaseException, took: float, around: HookNeeds, *, strict: bool
+    ) -> None:
         with self._lock:
             self.runs += 1
             self.failures += 1

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from types import CoroutineType
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pykka.messages import ProxyCall
 
@@ -35,6 +35,10 @@ from .retry import TryLater
 from .settlement import describe
 
 D = TypeVar("D")
+
+MOST_PASSED: Final = 16
+"""So often hooks hand on one message, by Redirect or Fork: agents that do so in a circle are
+stopped. In memory: the next process begins to count anew, and stops as well."""
 
 
 class HookedCell(RunningCell):
@@ -226,24 +230,35 @@ class HookedCell(RunningCell):
     def _redirect(
         self, turn: Turn, message: object, answer: Redirect, decision: Decision[Any] | None
     ) -> None:
+        assert decision is not None
+        assert decision.by is not None
         if (answer.to.kind, answer.to.key) == (self.kind, self.key):
-            assert decision is not None
-            assert decision.by is not None
             reason = (
                 f"hook {decision.by.name} redirects {self} at {describe(turn.letter)} to itself,"
                 " which would never end; answer Retry, or name another agent"
             )
             raise HookFailed(reason)
-        self._pass_on(turn, message, answer.to, reply=True)
+        self._pass_on(turn, message, answer.to, f"hook {decision.by.name} redirects", reply=True)
 
     def _fork(self, turn: Turn, message: object, decision: Decision[Any]) -> None:
         for fork in decision.forks:
-            self._pass_on(turn, message, fork.to)
+            self._pass_on(turn, message, fork.to, "a hook forks")
 
-    def _pass_on(self, turn: Turn, message: object, to: Addressee, *, reply: bool = False) -> None:
+    def _pass_on(
+        self, turn: Turn, message: object, to: Addressee, who: str, *, reply: bool = False
+    ) -> None:
         """Send a message of this turn to another agent with its commit, the reply as well."""
+        passed = (*turn.letter.passed, str(self))
+        if len(passed) > MOST_PASSED:
+            reason = (
+                f"{who} {self} at {describe(turn.letter)} to {to.kind}/{to.key}, but the message"
+                f" was handed on {MOST_PASSED} times and would go round for ever:"
+                f" {' -> '.join(passed)}; have one of these hooks let it be handled"
+            )
+            raise HookFailed(reason)
         reply_to = turn.letter.reply_to if reply else None
         cell, letter = self.home.hand_on(to.kind, to.key, message, reply=reply_to is not None)
+        letter.passed = passed
         if reply_to is not None:
             letter.reply_to, letter.edge = reply_to, turn.letter.edge
             reply_to.target, turn.letter.reply_to = cell, None

@@ -69,6 +69,8 @@ def recording_of(
         taken["sends"] = [_sent(cast("AgentCell", target), sent) for target, sent in turn.sends]
     if turn.steps:
         taken["steps"] = list(turn.steps)
+    if letter.passed:
+        taken["passed"] = list(letter.passed)
     if letter.timer is not None:
         taken["alarm"] = list(letter.timer)
     if activation is not None and activation.timers:

@@ -44,6 +44,8 @@ from ..talk.turn import (
     AskedLetter,
     KeptLetter,
     Letter,
+    PassedLetter,
+    PassedStoredLetter,
     StoredLetter,
     Turn,
     agent_here,
@@ -57,7 +59,7 @@ from .forks import EarlierStates
 from .helper import AskHelper
 from .traces import GIVEN
 
-L = TypeVar("L", StoredLetter, KeptLetter)
+L = TypeVar("L", StoredLetter, KeptLetter, PassedStoredLetter)
 
 _PROXIED: Final = frozenset({ProxyCall, ProxyGetAttr, ProxySetAttr})
 
@@ -127,7 +129,7 @@ class PostOffice:
 
     def hand_on(
         self, kind: str, key: str, message: object, *, reply: bool
-    ) -> tuple[RunningCell, Letter]:
+    ) -> tuple[RunningCell, PassedLetter | PassedStoredLetter]:
         """Return a message of the turn under way as a letter to another agent.
 
         One that carries the reply is stored no more than any ask.
@@ -137,8 +139,8 @@ class PostOffice:
         if not cell.receives and message.__class__ not in _PROXIED:
             raise _unreceived(cell)
         if not reply and not cell.volatile:
-            return cell, self._stored_letter(cell, message, turn)
-        letter = Letter(detached(message), letter_id=next(self._letters))
+            return cell, self._stored_letter(cell, message, turn, PassedStoredLetter)
+        letter = PassedLetter(detached(message), letter_id=next(self._letters))
         if turn is not None:
             letter.correlation = chain_of(self._home, turn)
         return cell, letter

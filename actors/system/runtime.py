@@ -49,7 +49,7 @@ from ..pool.mailbox import MailHold
 from ..talk.control import Control, Verb
 from ..talk.reference import AgentRef
 from ..talk.sessions import compose
-from ..talk.turn import Alarm, Letter, whose
+from ..talk.turn import Alarm, Letter, PassedLetter, PassedStoredLetter, whose
 from .attendant import Attendant
 from .beside import Beside
 from .calls import ProgramPoints
@@ -218,7 +218,7 @@ class Runtime:
 
     def hand_on(
         self, kind: str, key: str, message: object, *, reply: bool
-    ) -> tuple[RunningCell, Letter]:
+    ) -> tuple[RunningCell, PassedLetter | PassedStoredLetter]:
         """Return a message of the turn under way as a letter to another agent."""
         return self.post.hand_on(kind, key, message, reply=reply)
 

@@ -114,6 +114,8 @@ class Recording(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What hooks of the system made of it."""
     unsaved: bool = False
     """Whether its agent's state before it is in no store."""
+    passed: list[str] = []
+    """Agents whose hooks have handed the message on."""
 
 
 _encode: Final = msgspec.json.Encoder().encode

@@ -14,7 +14,7 @@ from ..actors.pool.dispatcher import Dispatcher
 from ..actors.pool.future import Future
 from ..actors.system.options import Limits
 from ..actors.system.runtime import Runtime
-from ..actors.talk.turn import Alarm, Letter
+from ..actors.talk.turn import Alarm, Letter, PassedLetter
 from ..hooks.history.playback import Blank, Playback
 from ..hooks.history.record import HookRecord
 from ..hooks.history.recording import Recording, row_of
@@ -313,6 +313,9 @@ def _letter(runtime: Runtime, turn: RecordedTurn) -> Letter:
         letter.timer = Timer(*recording.alarm)
         letter.name, letter.body, letter.sent = recording.name, recording.body, recording.started
         letter.marked, letter.suspect = 0, False
+    elif recording.passed:
+        letter = PassedLetter(message, letter_id=recording.message)
+        letter.passed = tuple(recording.passed)
     else:
         letter = Letter(message, letter_id=recording.message)
     letter.cause, letter.correlation = 0, recording.correlation

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import math
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -19,8 +20,10 @@ from perdure import (
     Redirect,
     Replace,
     Retry,
+    SaveDetails,
     State,
 )
+from perdure.actors.cell.hooked import MOST_PASSED
 from perdure.persistence.errors import ConfigurationError, HookFailed
 from tests.kit.deadline import DEADLINE
 
@@ -156,3 +159,70 @@ def test_a_hook_that_takes_too_long_says_how_long_it_had() -> None:
         ):
             with pytest.raises(HookFailed, match=told):
                 system.agent(Adder, "a").call(Adder.add, number).get(timeout=DEADLINE)
+
+
+@pytest.mark.parametrize("asked", [True, False])
+@pytest.mark.parametrize("point", ["message.before", "error"])
+def test_agents_that_redirect_to_each_other_are_stopped(*, asked: bool, point: str) -> None:
+    """A message that goes round is handed on so often and no more; the error names its way."""
+
+    def to_the_other(details: MessageDetails | ErrorDetails) -> Redirect | None:
+        other = "b" if details.key == "a" else "a"
+        return Redirect(Name(details.kind, other)) if details.args == (-1,) else None
+
+    with AgentSystem.open("memory://", agents=[Adder]) as system:
+        system.hooks.on(point, to_the_other, name="round")
+        adder = system.agent(Adder, "a")
+        way = "Adder/a -> Adder/b -> Adder/a"
+        if asked:
+            with pytest.raises(HookFailed, match=f"hook round redirects .* {way}"):
+                adder.call(Adder.add, -1).get(timeout=DEADLINE)
+        else:
+            adder.cast(Adder.add, -1)
+            assert system.idle(DEADLINE)
+            (dead,) = system.dead_letters.list()
+            assert way in dead.reason
+        assert adder.call(Adder.add, 2).get(timeout=DEADLINE) == 2
+        system.idle(DEADLINE)
+        counts = system.replay.batch().report().counts
+        assert set(counts) == {"failed", "same"}, counts
+
+
+def test_copies_that_go_round_are_stopped() -> None:
+    """Agents whose hooks fork each message to each other send so many copies and no more."""
+
+    def to_the_other(details: MessageDetails) -> Fork:
+        return Fork(Name(details.kind, "b" if details.key == "a" else "a"))
+
+    with AgentSystem.open("memory://", agents=[Adder]) as system:
+        system.hooks.on("message.before", to_the_other, name="round")
+        system.agent(Adder, "a").cast(Adder.add, 1)
+        assert system.idle(DEADLINE)
+        (dead,) = system.dead_letters.list()
+        assert f"was handed on {MOST_PASSED} times" in dead.reason
+
+
+@pytest.mark.parametrize("how", ["plain", "async"])
+def test_a_hook_that_would_end_the_process_has_failed(how: str) -> None:
+    """SystemExit of a hook is its failure: counted, told to who asks, and the system goes on."""
+
+    def leave(details: MessageDetails) -> None:
+        if details.args == (1,):
+            sys.exit("enough")
+
+    def leave_behind(_details: SaveDetails) -> None:
+        sys.exit()
+
+    async def leave_soon(details: MessageDetails) -> None:
+        leave(details)
+
+    with AgentSystem.open("memory://", agents=[Adder]) as system:
+        system.hooks.on("message.before", leave if how == "plain" else leave_soon, name="leave")
+        system.hooks.on("save.after", leave_behind, name="behind")
+        adder = system.agent(Adder, "a")
+        with pytest.raises(HookFailed, match=r"hook leave .* SystemExit: enough"):
+            adder.call(Adder.add, 1).get(timeout=DEADLINE)
+        assert adder.call(Adder.add, 2).get(timeout=DEADLINE) == 2
+        assert system.idle(DEADLINE)
+        failures = {each.name: each.failures for each in system.hooks.list()}
+        assert failures == {"leave": 1, "behind": 1}
