@@ -45,6 +45,30 @@ class ArtifactFilter:
     since: float | None = None
     until: float | None = None
 
+    def counted(self) -> Order | None:
+        """Return the order of the table that has these and no others; None if there is none."""
+        if self.tag is not None or self.since is not None or self.until is not None:
+            return None
+        scope, name, agent = self.scope, self.name, self.agent
+        if scope is None and name is not None:
+            return None
+        of_name = () if name is None else (name,)
+        given = [
+            Order(BY_NAME, (*scope.columns, *of_name)) if scope is not None else None,
+            Order(("agent_kind", "agent_key", "number"), agent) if agent is not None else None,
+            *(
+                Order(by, (value,)) if value is not None else None
+                for by, value in (
+                    (("content",), self.content), (("correlation",), self.correlation),
+                    (("session", "number"), self.session), (("type", "number"), self.type),
+                )
+            ),
+        ]  # fmt: skip
+        orders = [order for order in given if order is not None]
+        if len(orders) > 1:
+            return None
+        return orders[0] if orders else Order(("number",))
+
     def fits(self, row: Row) -> bool:
         """Tell whether a row is one of them, but for its tags."""
         agent = self.agent

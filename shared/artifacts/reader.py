@@ -11,7 +11,7 @@ from typing import Final, TypedDict, Unpack, cast
 from ...persistence.errors import StateError, UnknownArtifact
 from ...persistence.names.keys import checked_key, checked_name
 from ...persistence.names.named import checked_scope
-from ...persistence.names.scope import Scope
+from ...persistence.names.scope import Principal, Scope
 from ...persistence.records.page import LIMIT, Page, checked_limit, page_of, walk
 from ...persistence.records.shared_tables import ARTIFACT_NAMES, ARTIFACT_USES, ARTIFACTS, CONTENTS
 from ...persistence.records.tables import Order, Row
@@ -114,18 +114,10 @@ class ArtifactReader(Handle):
             limit: how many at most.
             newest: the one made last first.
         """
-        wanted = ArtifactFilter(
-            scope=None if scope is None else checked_scope(scope),
-            name=None if name is None else checked_key(name),
-            session=session,
-            agent=agent,
-            tag=None if tag is None else checked_name(tag, "tag"),
-            type=None if type is None else checked_type(type),
-            content=content,
-            correlation=correlation,
-            since=since,
-            until=until,
-        )
+        wanted = self._filter(
+            scope=scope, name=name, session=session, agent=agent, tag=tag, type=type,
+            content=content, correlation=correlation, since=since, until=until,
+        )  # fmt: skip
         unit, found = self._found(wanted, after, newest=newest)
         listed = page_of(found, limit, attrgetter("number"))
         self._learnt(unit)
@@ -144,8 +136,53 @@ class ArtifactReader(Handle):
         return walk(lambda place: self.list(after=place, newest=newest, **wanted), after)
 
     def count(self, **wanted: Unpack[ArtifactSelection]) -> int:
-        """Return how many artifacts fit; takes what ``list`` takes, and time to match."""
-        return sum(1 for _ in self.each(**wanted))
+        """Return how many artifacts fit; takes what ``list`` takes.
+
+        The store counts, outside of turns, for one of these at the most: a scope (and a name in
+        it), a session, an agent, a type, a content, a correlation. Without a scope for the system
+        alone, and only while reading is not audited. Else it takes the time of a list.
+        """
+        chosen = self._filter(**wanted)
+        order, scope = chosen.counted(), chosen.scope
+        if order is None or self._desk.unit() is not None or not self._all_shown(scope):
+            return sum(1 for _ in self.each(**wanted))
+        if scope is not None:
+            self._reading(Right.LIST, scope, None, "list")
+        return self._desk.ledger.store.count(ARTIFACTS, order)
+
+    def _all_shown(self, scope: Scope | None) -> bool:
+        """Tell whether the caller may list all artifacts of a scope, or of all; asked of nobody."""
+        if scope is not None:
+            return shown(self._desk, scope) is EVERYTHING
+        system = self._desk.standing().principal == Principal.SYSTEM
+        return system and not self._desk.guard.reads
+
+    @staticmethod
+    def _filter(
+        *,
+        scope: Scope | None = None,
+        name: str | None = None,
+        session: str | None = None,
+        agent: tuple[str, str] | None = None,
+        tag: str | None = None,
+        type: str | None = None,  # noqa: A002 - the word for it
+        content: str | None = None,
+        correlation: int | None = None,
+        since: float | None = None,
+        until: float | None = None,
+    ) -> ArtifactFilter:
+        return ArtifactFilter(
+            scope=None if scope is None else checked_scope(scope),
+            name=None if name is None else checked_key(name),
+            session=session,
+            agent=agent,
+            tag=None if tag is None else checked_name(tag, "tag"),
+            type=None if type is None else checked_type(type),
+            content=content,
+            correlation=correlation,
+            since=since,
+            until=until,
+        )
 
     def tags(self, artifact: Artifact) -> builtins.list[str]:
         """Return an artifact's tags; needs READ."""

@@ -68,6 +68,17 @@ class SessionFilter:
             return Order(("status", "changed"), (str(self.status),), self.newest)
         return Order((self.sort,), (), self.newest)
 
+    def counted(self) -> Order | None:
+        """Return the order of the table that has these and no others; None if there is none."""
+        given = (self.status, self.owner, self.parent)
+        if self.since is not None or sum(one is not None for one in given) > 1:
+            return None
+        if self.status is not None:
+            return Order(("status", "changed"), (str(self.status),))
+        if self.owner is not None:
+            return Order(_BY_OWNER, self.owner.columns)
+        return Order(("parent",), () if self.parent is None else (self.parent,))
+
     def place(self, row: SessionRow | SessionInfo) -> Spot:
         """Return where a session stands in that order."""
         return getattr(row, self.sort), row.id

@@ -92,6 +92,7 @@ def test_found_is_what_fits(
                 and artifact.made < float(str(wish.get("until", 1e9)))
             ]
             assert system.artifacts.list(**wish) == fits
+            assert system.artifacts.count(**wish) == len(fits)
             pages: list[Artifact] = []
             while page := system.artifacts.list(
                 **wish,
@@ -125,6 +126,9 @@ def test_correlation_and_agent(tmp_path: Path) -> None:
             assert system.artifacts.list(correlation=two.correlation) == [two]
             assert system.artifacts.list(agent=("Maker", "m1")) == [two]
             assert system.artifacts.list(agent=("Maker", "none")) == []
+            for wish in ({"correlation": two.correlation}, {"agent": ("Maker", "m1")}, {}):
+                found = list(system.artifacts.each(**wish))  # type: ignore[arg-type]
+                assert system.artifacts.count(**wish) == len(found)  # type: ignore[arg-type]
 
 
 def test_tags_come_and_go(tmp_path: Path) -> None:

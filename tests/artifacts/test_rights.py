@@ -108,6 +108,9 @@ def test_a_usage_counts_only_what_may_be_listed(tmp_path: Path) -> None:
         assert mira.count(scope=W) == 1
         system.access.grant(MIRA, W, Right.LIST)
         assert mira.usage(W) == system.artifacts.usage(W) == (2, 4331)
+        assert mira.count(scope=W) == mira.count() == system.artifacts.count() == 2
+        with pytest.raises(Denied):
+            mira.count(scope=Scope.GLOBAL)
 
 
 def test_a_handle_made_up_opens_nothing(tmp_path: Path) -> None:

@@ -455,6 +455,9 @@ def test_lists_are_filtered_sorted_and_paged() -> None:
                         found += page
                         last = page[-1]
                     assert [i.id for i in found] == [i.id for i in expected], (case, sort)
+                    assert system.sessions.count(**case) == len(expected), case
+            hers = system.sessions.acting_as(mira)
+            assert hers.count(**case) == len(list(hers.each(**case))), case
         with pytest.raises(ConfigurationError, match="is no status of a session; use active"):
             system.sessions.list(status="asleep")
         with pytest.raises(ConfigurationError, match="sort='size' is unknown"):
