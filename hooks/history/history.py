@@ -126,6 +126,15 @@ class History:
             return record_in(pinned)
         raise UnknownHook(f"there is no execution {run!r} of a hook in the history")
 
+    def ends(self) -> tuple[int, int] | None:
+        """Return the first commit that anything is kept of, and the last; None if there is none."""
+        tables = HOOK_RUNS, HOOK_SEGMENTS  # in the order in which what is packed moves
+        first = [row for table in tables for row in self._store.page(table, _UP, None, 1)]
+        last = [row for table in tables for row in self._store.page(table, _DOWN, None, 1)]
+        if not first or not last:
+            return None
+        return min(int(str(row[0])) for row in first), max(map(_end, last))
+
     def _all(
         self, fits: _Filter, behind: tuple[int, int] | None, *, newest: bool
     ) -> Iterator[HookRecord]:
@@ -175,6 +184,32 @@ class History:
         holding = self._store.page(table, _DOWN, (last + 2,), 1)
         inside = bool(holding) and _end(holding[0]) > last
         return (int(str(holding[0][0])) - 1,) if inside else (last,)
+
+
+class Lookup:
+    """Find what hooks did by the commit: of a block, read once, as long as commits of it follow."""
+
+    def __init__(self, store: StoreReader) -> None:
+        """Look into a store."""
+        self._store = store
+        self._block: Row | None = None
+        self._records: Sequence[HookRecord] = ()
+
+    def at(self, sequence: int) -> Sequence[HookRecord]:
+        """Return the executions of a commit, in order."""
+        block = self._block
+        if block is None or not int(str(block[0])) <= sequence <= _end(block):
+            block = self._block = self._find(sequence)
+            self._records = () if block is None else readable(block)
+        return [record for record in self._records if record.sequence == sequence]
+
+    def _find(self, sequence: int) -> Row | None:
+        # Segments last: what is packed meanwhile is there.
+        for table in (HOOK_RUNS, HOOK_SEGMENTS):
+            found = self._store.page(table, _DOWN, (sequence + 1,), 1)
+            if found and _end(found[0]) >= sequence:
+                return found[0]
+        return None
 
 
 def _end(block: Row) -> int:

@@ -10,7 +10,8 @@ from ...persistence.records.records import JournalEntry
 from ...persistence.store.store import StoreReader
 from .event import Event
 from .kinds import EventKind
-from .sources import turn_of, unknown_up_to
+from .rows import turn_of
+from .sources import unknown_up_to
 
 NEAR: Final = 1_000
 """Commits behind one that was asked for, among which its asker's is looked for in other chains."""

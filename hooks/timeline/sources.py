@@ -5,27 +5,27 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from operator import itemgetter
 from typing import Any, Final, NamedTuple, Protocol
 
-import msgspec
-
 from ...persistence.audit.entries import BY_NUMBER, AuditEntry
 from ...persistence.names.scope import Principal
-from ...persistence.records.records import NOT_KNOWN, DeadLetter, JournalEntry
-from ...persistence.records.shared_tables import ARTIFACTS, AUDIT, AUDIT_CAUSES, FORMATS
+from ...persistence.records.records import DeadLetter, JournalEntry
+from ...persistence.records.shared_tables import AUDIT, AUDIT_CAUSES, FORMATS
 from ...persistence.records.tables import Order
-from ...persistence.secrets.masking import masked
 from ...persistence.store.store import StoreReader
-from ..history.history import History
+from ..history.history import History, Lookup
 from ..history.record import HookRecord
 from ..history.recording import POINT
 from .event import Event, Place
 from .kinds import EventKind
-from .search import candidates, searchable
-from .selection import Selection
+from .rows import decision_event, events_of, hook_event, letter_event
+from .search import candidates, letters_with, searchable
+from .selection import Selection, folded
+from .texts import commit_at, commit_texts, decision_texts, hook_texts
 
 FIRST_PAGE: Final = 128
 """Rows read at first: what a page of a listing needs, or a little more."""
@@ -41,9 +41,6 @@ CAUSES: Final = 2
 """The format of stores since which every commit knows what led to it."""
 _LAST: Final = 2**62
 _BY_SEQUENCE: Final = Order(("sequence",))
-_rows: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_tables: Final = msgspec.json.Decoder(dict[str, list[msgspec.Raw]]).decode
-_row: Final = msgspec.json.Decoder(list[Any]).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +192,8 @@ def turns(store: StoreReader, reach: Reach) -> Iterator[Event]:
 def _entries(store: StoreReader, reach: Reach) -> Iterator[JournalEntry]:
     wanted, after, limit = reach.selection, reach.start(), FIRST_PAGE
     if searchable(wanted):
-        rest = yield from candidates(store, wanted.text, after, _texts_of, newest=reach.newest)
+        texts, read = commit_texts(store), partial(commit_at, store)
+        rest = yield from candidates(store, texts, wanted.text, after, read, newest=reach.newest)
         if rest is None:
             return
         after = rest
@@ -212,71 +210,38 @@ def _entries(store: StoreReader, reach: Reach) -> Iterator[JournalEntry]:
         limit = limit * 2 if wanted.key is not None else PAGE
 
 
-def events_of(entry: JournalEntry, unknown: int) -> list[Event]:
-    """Return a commit, and the artifacts that it made."""
-    return [turn_of(entry, unknown), *artifacts_of(entry)]
-
-
-def turn_of(entry: JournalEntry, unknown: int) -> Event:
-    """Return a commit as an event; up to the commit ``unknown`` its cause is not known."""
-    cause = entry.cause if entry.sequence > unknown else NOT_KNOWN
-    return Event(
-        entry.sequence, EventKind.TURN, 0, entry.kind, entry.key, entry.name or "on_receive",
-        entry.time, entry.message, cause, entry.correlation, masked(entry.delta),
-    )  # fmt: skip
-
-
-def _texts_of(entry: JournalEntry) -> list[Event]:
-    return events_of(entry, 0)
-
-
-def artifacts_of(entry: JournalEntry) -> list[Event]:
-    """Return the artifacts a commit made."""
-    if '"artifacts":[' not in entry.delta:
-        return []
-    try:
-        rows = _tables(_rows(entry.delta)["rows"]).get(ARTIFACTS.name, [])
-        found = [dict(zip(ARTIFACTS.names, _row(raw), strict=True)) for raw in rows]
-    except (msgspec.DecodeError, KeyError, ValueError):
-        return []  # the text stood in a value
-    return [
-        Event(
-            entry.sequence, EventKind.ARTIFACT, row["number"], entry.kind, entry.key,
-            f"{row['name']} version {row['version']}", entry.time, entry.message, entry.sequence,
-            entry.correlation, masked(msgspec.json.encode(row).decode()),
-        )
-        for row in found
-    ]  # fmt: skip
-
-
 def hooks(store: StoreReader, reach: Reach) -> Iterator[Event]:
     """Give what hooks did."""
     wanted, reach = reach.selection, _of_parts(store, reach)
-    given = {"kind": wanted.kind, "key": wanted.key, "correlation": wanted.correlation}
-    chosen: Any = {name: value for name, value in given.items() if value is not None}
-    after = None
-    if reach.after is not None or reach.low or (reach.newest and reach.high != _LAST):
-        after = f"{reach.start()}.{-1 if reach.newest else _LAST}"
-    for record in History(store).each(after=after, newest=reach.newest, **chosen):
+    for record in _records(store, reach, wanted):
         if reach.beyond(record.sequence):
             return
         if record.point != POINT:  # a turn that was recorded whole is no hook's doing
             yield hook_event(record)
 
 
-def hook_event(record: HookRecord) -> Event:
-    """Return an execution of a hook as an event."""
-    told = {
-        "point": record.point, "hook": record.hook, "version": record.version,
-        "outcome": record.outcome, "told": msgspec.Raw(record.context.encode()),
-        "answer": msgspec.Raw((record.result or "null").encode()), "error": record.error,
-    }  # fmt: skip
-    cause = record.sequence if record.cause is None else record.cause
-    return Event(
-        record.sequence, EventKind.HOOK, record.position, record.kind, record.key,
-        f"{record.hook}: {record.outcome}", record.time, record.message, cause, record.correlation,
-        masked(msgspec.json.encode(told).decode()), record.seconds,
-    )  # fmt: skip
+def _records(store: StoreReader, reach: Reach, wanted: Selection) -> Iterator[HookRecord]:
+    given = {"kind": wanted.kind, "key": wanted.key, "correlation": wanted.correlation}
+    chosen: Any = {name: value for name, value in given.items() if value is not None}
+    after: int | None = None
+    if reach.after is not None or reach.low or (reach.newest and reach.high != _LAST):
+        after = reach.start()
+    if searchable(wanted):
+        lookup, newest = Lookup(store), reach.newest
+
+        def read(sequence: int) -> Sequence[HookRecord]:
+            found = lookup.at(sequence)
+            return found[::-1] if newest else found
+
+        start = reach.start() if after is None else after
+        rest = yield from candidates(
+            store, hook_texts(store), wanted.text, start, read, newest=newest
+        )
+        if rest is None:
+            return
+        after = rest
+    place = None if after is None else f"{after}.{-1 if reach.newest else _LAST}"
+    yield from History(store).each(after=place, newest=reach.newest, **chosen)
 
 
 def decisions(store: StoreReader, reach: Reach) -> Iterator[Event]:
@@ -289,15 +254,34 @@ def decisions(store: StoreReader, reach: Reach) -> Iterator[Event]:
         who = Principal.agent(wanted.kind, wanted.key)
         order = Order(("who_kind", "who_id", "who_part", "number"), who.columns)
     after = _number_behind(store, reach.start(), newest=reach.newest)
-    order, limit = order._replace(descending=reach.newest), FIRST_PAGE
-    while True:
-        rows = store.page(AUDIT, order, (after,), limit)
-        entries = [AuditEntry.of(row) for row in rows]
+    for entries in _audited(store, wanted, order._replace(descending=reach.newest), after):
         causes = _causes_of(store, sorted({entry.sequence for entry in entries}))
         for entry in entries:
             if reach.beyond(entry.sequence):
                 return
-            yield _decision(entry, causes.get(entry.sequence, entry.sequence))
+            yield decision_event(entry, causes.get(entry.sequence, entry.sequence))
+
+
+def _audited(
+    store: StoreReader, wanted: Selection, order: Order, after: int
+) -> Iterator[list[AuditEntry]]:
+    """Iterate over pages of the audit, or by the index over what may hold a text."""
+    if searchable(wanted):
+        texts = decision_texts(store)
+
+        def read(number: int) -> list[list[AuditEntry]]:
+            row = store.row(AUDIT, (number,))
+            return [] if row is None else [[AuditEntry.of(row)]]
+
+        newest = order.descending
+        rest = yield from candidates(store, texts, wanted.text, after, read, newest=newest)
+        if rest is None:
+            return
+        after = rest
+    limit = FIRST_PAGE
+    while True:
+        rows = store.page(AUDIT, order, (after,), limit)
+        yield [AuditEntry.of(row) for row in rows]
         if len(rows) < limit:
             return
         after, limit = int(str(rows[-1][0])), PAGE
@@ -305,9 +289,8 @@ def decisions(store: StoreReader, reach: Reach) -> Iterator[Event]:
 
 def _number_behind(store: StoreReader, sequence: int, *, newest: bool) -> int:
     """Return a number of a decision such that those behind it are behind a sequence."""
-    ends = store.page(AUDIT, BY_NUMBER, None, 1)
-    ends += store.page(AUDIT, BY_NUMBER._replace(descending=True), None, 1)
-    if not ends:
+    ends = decision_texts(store).ends()
+    if ends is None:
         return _LAST if newest else -1
 
     def before(number: int) -> int | None:
@@ -318,7 +301,7 @@ def _number_behind(store: StoreReader, sequence: int, *, newest: bool) -> int:
         fits = entry.sequence < sequence or (entry.sequence == sequence and not newest)
         return entry.number if fits else None
 
-    last = _last(int(str(ends[0][0])) - 1, int(str(ends[-1][0])) + 1, before)
+    last = _last(ends[0] - 1, ends[1] + 1, before)
     return last + 1 if newest else last
 
 
@@ -337,27 +320,13 @@ def _causes_of(store: StoreReader, sequences: list[int]) -> dict[int, int]:
     return found
 
 
-def _decision(entry: AuditEntry, cause: int) -> Event:
-    who = entry.who
-    agent = (who.id, who.part) if who.kind == "agent" else ("", "")
-    told = {
-        "who": str(who), "scope": str(entry.scope), "key": entry.key, "outcome": entry.outcome,
-        "operation": entry.operation, "reason": entry.reason, "times": entry.times,
-    }  # fmt: skip
-    return Event(
-        entry.sequence, EventKind.DECISION, entry.number, *agent,
-        f"{entry.operation} {entry.scope} {entry.outcome}", entry.time, 0, cause,
-        entry.correlation, masked(msgspec.json.encode(told).decode()),
-    )  # fmt: skip
-
-
 def letters(store: StoreReader, reach: Reach) -> Iterator[Event]:
     """Give messages that went to the dead letters; there are few of them."""
     found = list(_letters_within(store, reach, _times_of(store, reach)))
     found.sort(key=lambda letter: letter.died, reverse=reach.newest)
     placed = _placed(store, found)
     for sequence, together in itertools.groupby(placed, key=itemgetter(0)):
-        events = [_letter(letter, sequence, reach.unknown) for _, letter in together]
+        events = [letter_event(letter, sequence, reach.unknown) for _, letter in together]
         yield from sorted(events, key=lambda event: event.place, reverse=reach.newest)
 
 
@@ -380,12 +349,22 @@ def _times_of(store: StoreReader, reach: Reach) -> tuple[float, float]:
 def _letters_within(
     store: StoreReader, reach: Reach, times: tuple[float, float]
 ) -> Iterator[DeadLetter]:
-    wanted, (since, until), after = reach.selection, times, None
+    wanted, (since, until) = reach.selection, times
+    for letter in _dead(store, wanted):
+        chosen = wanted.correlation is None or letter.correlation == wanted.correlation
+        if chosen and since <= letter.died <= until:
+            yield letter
+
+
+def _dead(store: StoreReader, wanted: Selection) -> Iterator[DeadLetter]:
+    if searchable(wanted):
+        found = letters_with(store, wanted.text, lambda letter: folded(letter_event(letter, 0, 0)))
+        if found is not None:
+            yield from found
+            return
+    after: int | None = None
     while page := store.dead_letters(wanted.kind, wanted.key, after=after, limit=PAGE):
-        for letter in page:
-            chosen = wanted.correlation is None or letter.correlation == wanted.correlation
-            if chosen and since <= letter.died <= until:
-                yield letter
+        yield from page
         after = page[-1].id
 
 
@@ -396,20 +375,6 @@ def _placed(store: StoreReader, letters: list[DeadLetter]) -> Iterator[tuple[int
         if moment is None or not moment.since <= letter.died < moment.until:
             moment = _moment(store, ends, letter.died)
         yield moment.sequence, letter
-
-
-def _letter(letter: DeadLetter, sequence: int, unknown: int) -> Event:
-    # Of a message that an agent sent, all releases have kept the cause.
-    cause = letter.cause or (0 if sequence > unknown else NOT_KNOWN)
-    told = {
-        "body": msgspec.Raw((letter.body or "null").encode()), "reason": letter.reason,
-        "attempts": letter.attempts, "sent": letter.sent,
-    }  # fmt: skip
-    return Event(
-        sequence, EventKind.LETTER, letter.id, letter.kind, letter.key,
-        letter.name or "on_receive", letter.died, letter.id, cause, letter.correlation,
-        masked(msgspec.json.encode(told).decode()),
-    )  # fmt: skip
 
 
 SOURCES: Final[dict[Source, frozenset[EventKind]]] = {

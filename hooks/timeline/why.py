@@ -21,7 +21,8 @@ from ..history.record import HookRecord
 from ..history.recording import POINT, Recording, recording_in
 from .event import Event
 from .links import causes
-from .sources import hook_event, turn_of, unknown_up_to
+from .rows import hook_event, turn_of
+from .sources import unknown_up_to
 
 Path: TypeAlias = tuple[str | int, ...]
 FIRST_PAGE: Final = 256

@@ -352,6 +352,16 @@ class MemoryStore(Store):
             letters = list(self._dead.values())
         return listing.page(letters, (kind, key), attrgetter("id"), after, limit, newest=newest)
 
+    def dead_marks(self) -> list[tuple[int, int]]:
+        """Return the id and the checksum of each dead letter."""
+        with self._lock:
+            return [(letter.id, of_record(letter)) for letter in self._dead.values()]
+
+    def dead_digest(self) -> int:
+        """Return a number that is another when the dead letters are others."""
+        marks = self.dead_marks()
+        return (len(marks) << 40) ^ sum(crc for _, crc in marks)
+
     def mailbox(
         self,
         kind: str | None = None,

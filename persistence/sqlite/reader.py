@@ -395,6 +395,16 @@ class SqliteReader(StoreReader):
             DeadLetter, "dead_letters", (kind, key), behind, limit=limit, newest=newest
         )
 
+    def dead_marks(self) -> list[tuple[int, int]]:
+        """Return the id and the checksum of each dead letter."""
+        return [(int(one), int(crc)) for one, crc in self._rows("SELECT id, crc FROM dead_letters")]
+
+    def dead_digest(self) -> int:
+        """Return a number that is another when the dead letters are others."""
+        query = "SELECT count(*), coalesce(sum(crc), 0) FROM dead_letters"
+        count, total = self._rows(query)[0]
+        return (int(count) << 40) ^ int(total)
+
     def mailbox(
         self,
         kind: str | None = None,

@@ -1,8 +1,9 @@
 """An index of texts by three letters, in a file of its own beside the store.
 
 SQLite's FTS5 with trigrams, without the texts: 65 bytes for a commit of a usual size. It only says
-which numbers may stand for a text that holds another. Nobody who commits writes to it; whoever
-searches brings it up to date. It may be deleted at any time, and is where it is damaged.
+which numbers may stand for a text that holds another: of commits, of executions of hooks, of
+decisions, of dead letters. Nobody who commits writes to it; whoever searches brings it up to date.
+It may be deleted at any time, and is where it is damaged.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from ..errors import StoreError, StoreUnavailable
-from ..store.store import Indexed
+from ..store.store import Indexed, Shelf
 from .errors import damage, translated
 from .transaction import writing
 
@@ -25,7 +26,7 @@ SUFFIX: Final = "-search"
 SHORTEST: Final = 3
 """Characters a text must have to be looked up."""
 _PAGE: Final = 500
-_FORMAT: Final = 2
+_FORMAT: Final = 3
 _NEW: Final = 0
 """The format of a file that SQLite has just made."""
 _TO_BLAME: Final = frozenset({
@@ -80,15 +81,29 @@ class TextIndex:
 
     def _make(self) -> None:
         connection = self._connection
-        for table in ("texts", "extent"):
+        for table in ("extent", "dead"):
             connection.execute(f"DROP TABLE IF EXISTS {table}")
         connection.execute(
-            "CREATE VIRTUAL TABLE texts USING fts5(text, content = '', detail = none,"
+            "CREATE TABLE extent"
+            " (shelf TEXT PRIMARY KEY, first INTEGER, last INTEGER, mark INTEGER)"
+        )
+        connection.execute(
+            "CREATE TABLE dead (number INTEGER PRIMARY KEY, id INTEGER, crc INTEGER)"
+        )
+        for shelf in Shelf:
+            self._make_shelf(shelf)
+        connection.execute(f"PRAGMA user_version = {_FORMAT}")
+
+    def _make_shelf(self, shelf: Shelf) -> None:
+        connection = self._connection
+        connection.execute(f"DROP TABLE IF EXISTS {shelf}")
+        connection.execute(
+            f"CREATE VIRTUAL TABLE {shelf} USING fts5(text, content = '', detail = none,"
             " columnsize = 0, tokenize = 'trigram case_sensitive 1')"
         )
-        connection.execute("CREATE TABLE extent (first INTEGER, last INTEGER, mark INTEGER)")
-        connection.execute("INSERT INTO extent VALUES (0, 0, 0)")
-        connection.execute(f"PRAGMA user_version = {_FORMAT}")
+        if shelf is Shelf.LETTERS:
+            connection.execute("DELETE FROM dead")
+        connection.execute("INSERT OR REPLACE INTO extent VALUES (?, 0, 0, 0)", (shelf.value,))
 
     @contextlib.contextmanager
     def _using(self, doing: str) -> Iterator[None]:
@@ -106,42 +121,57 @@ class TextIndex:
             message = f"{self._path} was no good: {error.__cause__}; the next search makes it anew"
             raise _Broken(message, location=str(self._path)) from error
 
-    def extent(self) -> Indexed:
+    def extent(self, shelf: Shelf) -> Indexed:
         """Return what was looked at; StoreUnavailable."""
         with self._using("searching"):
-            return self._extent()
+            return self._extent(shelf)
 
-    def _extent(self) -> Indexed:
-        rows = self._connection.execute("SELECT first, last, mark FROM extent").fetchall()
+    def _extent(self, shelf: Shelf) -> Indexed:
+        rows = self._connection.execute(
+            "SELECT first, last, mark FROM extent WHERE shelf = ?", (shelf.value,)
+        ).fetchall()
         if len(rows) != 1 or {*map(type, rows[0])} != {int}:
             raise damage("it does not say what it has looked at")
         return Indexed(*rows[0])
 
-    def clear(self, known: Indexed) -> None:
+    def clear(self, shelf: Shelf, known: Indexed) -> None:
         """Begin anew, unless another has changed the extent from ``known`` meanwhile."""
         with self._using("searching"), writing(self._connection):
-            if self._extent() == known:
-                self._make()
+            if self._extent(shelf) == known:
+                self._make_shelf(shelf)
 
-    def add(self, rows: Iterable[tuple[int, str]], known: Indexed, last: int, mark: int) -> bool:
+    def add(
+        self,
+        shelf: Shelf,
+        rows: Sequence[tuple[int, str]],
+        known: Indexed,
+        last: int,
+        mark: int,
+        *,
+        letters: Iterable[tuple[int, int, int]] = (),
+    ) -> bool:
         """Add texts by their numbers; False if another has gone on from ``known`` meanwhile."""
-        with self._using("searching"), writing(self._connection):
-            if self._extent() != known:
+        connection = self._connection
+        with self._using("searching"), writing(connection):
+            if self._extent(shelf) != known:
                 return False
-            self._connection.executemany("INSERT INTO texts (rowid, text) VALUES (?, ?)", rows)
-            self._connection.execute(
-                "UPDATE extent SET first = ?, last = ?, mark = ?",
-                (known.first or known.last + 1, last, mark),
+            insert = f"INSERT INTO {shelf} (rowid, text) VALUES (?, ?)"  # noqa: S608 - ours
+            connection.executemany(insert, (row for row in rows if row[1]))
+            connection.executemany("INSERT INTO dead VALUES (?, ?, ?)", letters)
+            first = known.first or (rows[0][0] if rows else last + 1)
+            connection.execute(
+                "UPDATE extent SET first = ?, last = ?, mark = ? WHERE shelf = ?",
+                (first, last, mark, shelf.value),
             )
         return True
 
-    def find(self, text: str, after: int, *, newest: bool) -> Iterator[int]:
+    def find(self, shelf: Shelf, text: str, after: int, *, newest: bool) -> Iterator[int]:
         """Iterate over numbers behind ``after`` whose texts may hold ``text``, in order."""
         terms = dict.fromkeys(text[at : at + SHORTEST] for at in range(len(text) - SHORTEST + 1))
         match = " AND ".join('"' + term.replace('"', '""') + '"' for term in terms)
         sign, way = ("<", "DESC") if newest else (">", "ASC")
         query = (
-            f"SELECT rowid FROM texts WHERE texts MATCH ? AND rowid {sign} ?"  # noqa: S608 - ours
+            f"SELECT rowid FROM {shelf} WHERE {shelf} MATCH ? AND rowid {sign} ?"  # noqa: S608
             f" ORDER BY rowid {way} LIMIT ?"
         )
         while True:
@@ -154,6 +184,19 @@ class TextIndex:
                 return
             yield from found[1:]
             after = found[-1]
+
+    def letters(self, numbers: Iterable[int]) -> set[int]:
+        """Return the ids of the dead letters of some numbers."""
+        query, ids = "SELECT id FROM dead WHERE number = ?", set[int]()
+        with self._using("searching"):
+            for number in numbers:
+                ids.update(row[0] for row in self._connection.execute(query, (number,)))
+        return ids
+
+    def all_letters(self) -> set[tuple[int, int]]:
+        """Return the ids and the checksums of all dead letters that it holds."""
+        with self._using("searching"):
+            return {*self._connection.execute("SELECT id, crc FROM dead")}
 
     def close(self) -> None:
         """Give back the file."""

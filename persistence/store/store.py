@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
@@ -44,6 +45,17 @@ class Indexed(NamedTuple):
     """What who added the last one knows it by: another of that number has another mark."""
 
 
+class Shelf(enum.StrEnum):
+    """What an index holds the texts of, each by numbers of its own."""
+
+    COMMITS = "commits"
+    HOOKS = "hooks"
+    """By the commit that they belong to."""
+    DECISIONS = "decisions"
+    LETTERS = "letters"
+    """Dead ones, in the order in which the index met them."""
+
+
 class TextSearch(Protocol):
     """An index of texts by numbers, beside a store: it may be behind, or lost, without harm.
 
@@ -51,20 +63,40 @@ class TextSearch(Protocol):
     next. For one thread at a time.
     """
 
-    def extent(self) -> Indexed:
+    def extent(self, shelf: Shelf) -> Indexed:
         """Return what was looked at."""
         ...
 
-    def clear(self, known: Indexed) -> None:
+    def clear(self, shelf: Shelf, known: Indexed) -> None:
         """Begin anew, unless another has changed the extent from ``known`` meanwhile."""
         ...
 
-    def add(self, rows: Iterable[tuple[int, str]], known: Indexed, last: int, mark: int) -> bool:
-        """Add texts by their numbers; False if another has gone on from ``known`` meanwhile."""
+    def add(
+        self,
+        shelf: Shelf,
+        rows: Sequence[tuple[int, str]],
+        known: Indexed,
+        last: int,
+        mark: int,
+        *,
+        letters: Iterable[tuple[int, int, int]] = (),
+    ) -> bool:
+        """Add texts by their numbers; False if another has gone on from ``known`` meanwhile.
+
+        ``letters`` says which dead letters they are of: the number, the id, the checksum.
+        """
         ...
 
-    def find(self, text: str, after: int, *, newest: bool) -> Iterator[int]:
+    def find(self, shelf: Shelf, text: str, after: int, *, newest: bool) -> Iterator[int]:
         """Iterate over numbers behind ``after`` whose texts may hold ``text``, in order."""
+        ...
+
+    def letters(self, numbers: Iterable[int]) -> set[int]:
+        """Return the ids of the dead letters of some numbers."""
+        ...
+
+    def all_letters(self) -> set[tuple[int, int]]:
+        """Return the ids and the checksums of all dead letters that it holds."""
         ...
 
     def close(self) -> None:
@@ -228,6 +260,14 @@ class StoreReader(ABC):
         newest: bool = False,
     ) -> list[DeadLetter]:
         """Return up to ``limit`` dead letters by their ids; else as ``journal``."""
+
+    @abstractmethod
+    def dead_marks(self) -> list[tuple[int, int]]:
+        """Return the id and the checksum of each dead letter."""
+
+    @abstractmethod
+    def dead_digest(self) -> int:
+        """Return a number that is another when the dead letters are others."""
 
     @abstractmethod
     def mailbox(

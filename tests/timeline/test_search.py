@@ -5,20 +5,33 @@ import random
 import sqlite3
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import islice
 from pathlib import Path
 
 import pytest
 
-from perdure import Agent, AgentSystem, MemoryStore, State, open_reader
+from perdure import (
+    Agent,
+    AgentSystem,
+    Backoff,
+    MemoryStore,
+    MessageDetails,
+    Principal,
+    RestartPolicy,
+    Scope,
+    State,
+    open_reader,
+)
+from perdure.hooks.timeline import rows
+from perdure.hooks.timeline.selection import holds
 from perdure.hooks.timeline.timeline import Timeline
 from perdure.hooks.timeline.wanted import selection_of
-from perdure.persistence.errors import StoreUnavailable
+from perdure.persistence.errors import Denied, StoreUnavailable
 from perdure.persistence.sqlite.search import TextIndex
 from perdure.persistence.sqlite.store import SqliteStore
 from perdure.persistence.store.lease import Owner
-from perdure.persistence.store.store import Indexed
+from perdure.persistence.store.store import Indexed, Shelf
 from tests.kit.deadline import DEADLINE
 
 WORDS = ["Tee", "Kaffee", "STRASSE", "Straße", 'quo"ted', "日本語", "a%b", "OR", "tea"]
@@ -29,11 +42,16 @@ class Said(State):
 
 
 class Speaker(Agent[Said]):
+    restarts = RestartPolicy(attempts=1, restarts=10**6, backoff=Backoff(first=0.0, longest=0.0))
+
     def say(self, text: str) -> None:
         self.state.text = text
 
     def save(self, text: str) -> None:
         self.system.artifacts.save(text, b"1")
+
+    def fail(self, text: str) -> None:
+        raise ValueError(text)
 
 
 def speak(system: AgentSystem, seed: int, count: int = 60) -> None:
@@ -147,7 +165,7 @@ def test_an_index_that_is_lost_or_damaged_costs_time_alone(
 def answers(index: Path) -> list[int]:
     """Return the commits of which the index says that they may hold a word."""
     with closing(TextIndex(index)) as opened:
-        return list(opened.find("kaffee", 0, newest=False))
+        return list(opened.find(Shelf.COMMITS, "kaffee", 0, newest=False))
 
 
 @pytest.mark.parametrize("way", ["oldest", "newest"])
@@ -157,8 +175,10 @@ def test_an_index_that_breaks_amid_a_search_is_left_for_the_journal(
     """What the index has not given out yet is read from the journal: nothing twice, none lost."""
     real, first = TextIndex.find, way == "newest"
 
-    def some(index: TextIndex, text: str, after: int, *, newest: bool) -> Iterator[int]:
-        yield from islice(real(index, text, after, newest=newest), 5)
+    def some(
+        index: TextIndex, shelf: Shelf, text: str, after: int, *, newest: bool
+    ) -> Iterator[int]:
+        yield from islice(real(index, shelf, text, after, newest=newest), 5)
         raise StoreUnavailable("the disk failed")
 
     with AgentSystem.open(tmp_path / "said.db", agents=[Speaker], sync="process") as system:
@@ -235,12 +255,16 @@ def test_an_index_stays_when_what_it_ends_with_is_trimmed(tmp_path: Path) -> Non
         wanted = expected(system, "kaffee", newest=False)
         assert [each.id for each in system.timeline(text="kaffee").each()] == wanted
         assert answers(index)[0] <= before.last < extent(index).last
+        lose(index)
+        assert [each.id for each in system.timeline(text="kaffee").each()] == wanted
+        # Else it would seem to have more of what is gone than the journal has, at each search.
+        assert extent(index).first == system.timeline().list()[0].sequence > 1
 
 
 def extent(index: Path) -> Indexed:
     """Return what the index has looked at."""
     with closing(TextIndex(index)) as opened:
-        return opened.extent()
+        return opened.extent(Shelf.COMMITS)
 
 
 def test_what_was_erased_leaves_the_index_with_the_journal(tmp_path: Path) -> None:
@@ -253,3 +277,83 @@ def test_what_was_erased_leaves_the_index_with_the_journal(tmp_path: Path) -> No
         system.agent(Speaker, "s").delete(erase=True)
         assert not (tmp_path / "said.db-search").exists()
         assert len(system.timeline(text="geheimnis").list()) == 0
+
+
+def act(system: AgentSystem, seed: int, count: int = 20) -> None:
+    """Have hooks run, messages fail, and rights refused, with some words."""
+    randomness = random.Random(seed)
+    for number in range(count):
+        text = f"{' '.join(randomness.sample(WORDS, 2))} {number}"
+        speaker = system.agent(Speaker, f"s{randomness.randrange(4)}")
+        speaker.call(Speaker.say, text).get(timeout=DEADLINE)
+        if number % 3 == 0:
+            speaker.cast(Speaker.fail, text)
+        if number % 2 == 0:
+            stranger = system.state.acting_as(Principal.user(randomness.choice(WORDS[:4])))
+            with suppress(Denied):
+                stranger.set(Scope.workflow(text), "key", number)
+    assert system.idle(DEADLINE)
+
+
+def heard(_details: MessageDetails) -> None:
+    """Listen."""
+
+
+TEXTS = [*WORDS, "s1", "workflow:", "heard", "ee 1", "zz", "kaffee tee", "valueerror", "user:tee"]
+
+
+def check_all(system: AgentSystem) -> None:
+    """Compare searches of each kind of events with a look at all of them."""
+    for what in ("hook", "decision", "letter", "turn"):
+        events = list(system.timeline(what=[what]).each())
+        assert events, what
+        for text in TEXTS:
+            wanted = [each.id for each in events if holds(each, text)]
+            timeline = system.timeline(text=text, what=[what])
+            assert [each.id for each in timeline.each()] == wanted, (what, text)
+            back = [each.id for each in timeline.each(newest=True)]
+            assert back == wanted[::-1], (what, text)
+
+
+def test_hooks_decisions_and_dead_letters_are_found_by_the_index(tmp_path: Path) -> None:
+    """As a look at all finds them: while more come, packed, put back, discarded, trimmed."""
+    path, index = tmp_path / "said.db", tmp_path / "said.db-search"
+    for life in range(2):
+        with AgentSystem.open(path, agents=[Speaker], sync="process") as system:
+            system.hooks.on("message.before", heard, name="heard")
+            for seed in range(2):
+                act(system, 10 * life + seed)
+                check_all(system)
+            first, *others = system.dead_letters.list()
+            system.dead_letters.requeue(first.id)
+            for letter in others[:3]:
+                system.dead_letters.discard(letter.id)
+            assert system.idle(DEADLINE)
+            system.hooks.history.pack()
+            check_all(system)
+            with closing(TextIndex(index)) as opened:
+                for shelf in Shelf:
+                    assert opened.extent(shelf).last > 0, shelf
+                    assert list(opened.find(shelf, "kaffee", 0, newest=False)), shelf
+
+
+@pytest.mark.parametrize("shelf", Shelf)
+def test_a_search_that_finds_nothing_reads_nothing(
+    shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the index is up to date, no event is made of what does not hold the text."""
+    what = {"commits": "turn", "hooks": "hook", "decisions": "decision", "letters": "letter"}[shelf]
+    with AgentSystem.open(tmp_path / "said.db", agents=[Speaker], sync="process") as system:
+        system.hooks.on("message.before", heard, name="heard")
+        act(system, 1)
+        assert system.timeline(text="kaffee", what=[what]).list()
+        made: list[object] = []
+        real = rows.Event
+
+        def counted(*parts: object) -> object:
+            made.append(parts)
+            return real(*parts)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(rows, "Event", counted)
+        assert not system.timeline(text="nowhere said", what=[what]).list()
+        assert len(made) <= 2  # what the index ends with is compared
