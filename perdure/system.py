@@ -188,7 +188,9 @@ class AgentSystem:
             who=lambda: self._runtime.desk.standing().principal,
         )  # fmt: skip
         """Keys of secrets: ``rotate()``, ``rotation()``, ``remaining()``, ``signed()``."""
-        known = KnownInReplays(opening.limits, opening.keys, opening.schemas, opening.detector)
+        known = KnownInReplays(
+            opening.limits, opening.keys, opening.schemas, opening.detector, weakref.ref(self)
+        )
         self.replay = Replays(self._runtime, partial(self._open_sandbox, known))
         """Recorded turns run again, in a system of their own: ``turn(id)``, ``batch()``, ..."""
         self.runs = Runs(self._runtime.office, store)
@@ -356,6 +358,7 @@ class AgentSystem:
         ) as system:  # fmt: skip
             mute(system)
             runtime = system._runtime  # noqa: SLF001 - of this very class
+            object.__setattr__(system, "original", known.original())
             if used is not None:
                 object.__setattr__(system, "told", used)
             yield runtime
@@ -690,6 +693,8 @@ class _SandboxSystem(AgentSystem):
     """A system in which turns are replayed: it tells when anybody reaches for a part of it."""
 
     told: Callable[[], None] = staticmethod(_nothing)
+    original: object | None = None
+    """The system whose turns are replayed, if that is open."""
 
     def __getattribute__(self, name: str) -> Any:  # noqa: ANN401 - whatever it has
         """Return an attribute as any object does."""

@@ -12,7 +12,14 @@ from pykka.messages import ProxyCall
 
 from ..actors.agent.agent import Agent
 from ..actors.talk.reference import AgentRef
-from ..persistence.errors import ConfigurationError, Denied, ScriptLimit, StateError
+from ..persistence.codec.explain import name_of
+from ..persistence.errors import (
+    ConfigurationError,
+    Denied,
+    PerdureError,
+    ScriptLimit,
+    StateError,
+)
 from ..persistence.names.scope import Scope
 from ..shared.artifacts.artifacts import Artifacts
 from ..shared.scopes.entries import ABSENT
@@ -94,14 +101,29 @@ class Calls:
 
     def typed(self, scope: Scope, key: str, value: object) -> object:
         """Return a value as the type that is registered for its key has it; StateError if not."""
-        declared = self.state._schemas.of(scope, key).declared  # noqa: SLF001 - of our own handle
-        if declared is object:
+        codec = self.state._schemas.of(scope, key)  # noqa: SLF001 - of our own handle
+        if codec.declared is object:
             return value
+        where = f"{scope} {key!r}"
         try:
-            made: object = msgspec.convert(value, declared)
-        except ValueError as error:
-            raise StateError(f"{scope} {key!r}", str(error)) from None
+            # As a stored text is: what is no JSON (times, numbers by text, sets) has a form there.
+            made = codec.decode(msgspec.json.encode(value).decode())
+        except (ValueError, RecursionError, PerdureError) as error:
+            needed = name_of(codec.declared)
+            raise StateError(where, f"holds {needed}, which this is not: {error}") from None
+        try:
+            plain(made, where)
+        except StateError:
+            problem = f"holds {name_of(codec.declared)}, of which a script may write none"
+            raise StateError(where, problem) from None
         return made
+
+    def untyped(self, scope: Scope, key: str, value: object) -> object:
+        """Return a value as it stands in JSON; StateError for a secret."""
+        made = plain(value, f"{scope} {key!r}")
+        if self.state._schemas.of(scope, key).declared is object:  # noqa: SLF001 - same
+            return made
+        return msgspec.json.decode(msgspec.json.encode(made))  # a tuple is a list there
 
     def make(self, name: str, given: Sequence[object]) -> object:
         """Make a call, and return its answer; MISSING for none.
@@ -150,7 +172,7 @@ def scope_of(value: object) -> Scope:
 def plain(value: object, path: str) -> object:
     """Return a value as JSON has it: of records, their members; StateError for a secret."""
     try:
-        made: object = msgspec.to_builtins(value)
+        made: object = msgspec.to_builtins(value, str_keys=True)
     except TypeError as error:
         raise StateError(path, f"cannot be given to a script: {error}") from None
     return made
@@ -177,8 +199,9 @@ def _save(
 
 
 def _load(calls: Calls, scope: object, key: object, default: object = MISSING) -> object:
-    value = calls.state.get(scope_of(scope), text(key, "the key"), default=default)
-    return value if value is default else plain(value, f"{scope} {key!r}")
+    where, name = scope_of(scope), text(key, "the key")
+    value = calls.state.get(where, name, default=default)
+    return value if value is default else calls.untyped(where, name, value)
 
 
 def _delete(calls: Calls, scope: object, key: object) -> object:

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import msgspec
 
-from ..persistence.errors import ConfigurationError
+from ..persistence.errors import ConfigurationError, CorruptState
 from ..persistence.secrets.pickled import Pickled
 from ..persistence.state.map import Map
 from .agent import ScriptAgentState, ScriptedAgent, named
@@ -35,8 +35,9 @@ class DurableScriptState(ScriptAgentState):
     begun: int = 0
     """How many calls of handlers rested so far."""
     suspended: Map[str, SuspendedScript] = Map.field()
-    dumps: Map[str, Pickled[bytes]] = Map.field()
-    """What the engine was, by the id of the call, signed: one that is not is never loaded."""
+    dumps: Map[str, Pickled[tuple[str, str, str, int, bytes]]] = Map.field()
+    """What the engine was, by the id of the call, with the agent's kind and key, that id and the
+    version of the script. Signed: one that is not is never loaded."""
 
 
 class DurableScriptAgent(ScriptedAgent[DurableScriptState]):
@@ -75,7 +76,7 @@ class DurableScriptAgent(ScriptedAgent[DurableScriptState]):
                 " cannot go on with it; install that one, or `forget` the call"
             )
             raise ConfigurationError(message)
-        dump = self.state.dumps[call].load()
+        dump = self._dump(waits)
         self.forget(call)
         result = self._scripts().run_durably(
             self._script(self.version(waits.version)), arguments=[value], dump=dump
@@ -83,6 +84,21 @@ class DurableScriptAgent(ScriptedAgent[DurableScriptState]):
         if result.dump is None:
             return result.value
         return self._rests(call, waits.handler, waits.version, result)
+
+    def _dump(self, waits: SuspendedScript) -> bytes:
+        """Return what the engine was; CorruptState if that is of another agent, call or version.
+
+        A signature says that this store's keys have made it, and not for whom.
+        """
+        kind, key, call, version, dump = self.state.dumps[waits.id].load()
+        kinds = {self.kind, *self.aliases}
+        if kind not in kinds or (key, call, version) != (self.key, waits.id, waits.version):
+            problem = (
+                f"what the engine was at call {waits.id} of version {waits.version} is that of"
+                f" {kind}/{key} at call {call} of version {version}; `forget` the call"
+            )
+            raise CorruptState(str(self), problem)
+        return dump
 
     def suspended(self) -> Sequence[SuspendedScript]:
         """Return the calls that rest at a question."""
@@ -99,7 +115,7 @@ class DurableScriptAgent(ScriptedAgent[DurableScriptState]):
         assert result.dump is not None, "it rests"
         waits = SuspendedScript(call, handler, result.value, version, self.now(), _release())
         self.state.suspended[call] = waits
-        self.state.dumps[call] = Pickled(result.dump)
+        self.state.dumps[call] = Pickled((self.kind, self.key, call, version, result.dump))
         return waits
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import time
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final, Self, cast
 
 from ..actors.talk.turn import under_way
 from ..persistence.errors import ConfigurationError, Conflict, Deadlock
@@ -71,11 +72,21 @@ class Scripts:
 
     @staticmethod
     def of(system: object) -> Scripts:
-        """Return the scripts that were opened last over a system; ConfigurationError if none."""
-        found = _OPEN.get(system)
+        """Return the scripts that were opened last over a system; ConfigurationError if none.
+
+        In a replay, those of the system whose turn it is, over the one in which that is replayed.
+        """
+        original = getattr(system, "original", None)
+        found = _OPEN.get(system if original is None else original)
         if found is None:
             raise ConfigurationError("no scripts run on this system; open Scripts(system) first")
-        return found
+        return found if original is None else found._over(cast("Host", system))  # noqa: SLF001
+
+    def _over(self, system: Host) -> Scripts:
+        """Return the same scripts, by the same workers, over another system."""
+        other = copy.copy(self)
+        other.system = system
+        return other
 
     def __enter__(self) -> Self:
         return self

@@ -40,6 +40,10 @@ TURNS: Final = 250
 """Turns after which a sandbox opens another system, whatever came: what counts up stays small."""
 
 
+def _nobody() -> None:
+    """Stand for a store that no system here has open."""
+
+
 @dataclass(frozen=True, slots=True)
 class KnownInReplays:
     """What a sandbox is opened with, as the system whose turns are replayed was."""
@@ -48,6 +52,8 @@ class KnownInReplays:
     keys: Keys
     schemas: Mapping[str, object]
     detector: Detector | None
+    original: Callable[[], object | None] = _nobody
+    """Returns the system whose turns are replayed, if that is open here: scripts run as its do."""
 
 
 class OpenSandbox(Protocol):

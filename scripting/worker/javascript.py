@@ -37,7 +37,7 @@ class JavaScript:
                 self._prepare(task, ask)
             assert self._begin is not None, "it is prepared"
             assert self._outcome is not None, "it is prepared"
-            self._begin(task.source, task.entry, task.arguments, task.typed)
+            self._begin(task.source, task.entry, task.arguments, task.typed, task.name)
             while self._context.execute_pending_job():
                 pass  # for ever, if the script will: its host has a deadline
             told = self._outcome()

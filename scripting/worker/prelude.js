@@ -9,6 +9,7 @@
   const { parse, stringify } = JSON, { asIntN } = BigInt;
   const indirect = globalThis.eval;
   const outcome = { text: null };
+  let named = "";
 
   // Values to JSON text.
 
@@ -143,7 +144,7 @@
     Object.defineProperty(made, "name", { value: "[perdure]" });
     return made;
   }
-  for (const inner of [ask, encode, composed, number, quoted, begun, begin]) Object.defineProperty(inner, "name", { value: "[perdure]" });
+  for (const inner of [Unstorable, ask, encode, composed, number, quoted, begun, begin]) Object.defineProperty(inner, "name", { value: "[perdure]" });
 
   for (const call of calls.split(" ")) {
     const [group, method] = call.split(".");
@@ -175,6 +176,14 @@
     return 0;
   }
 
+  // A stack as people read it: the script by its name, and nothing of this file.
+  function readable(stack) {
+    return String(stack ?? "").split("\n")
+      .filter((frame) => frame.includes("<input>") && !/at \[perdure\] /.test(frame))
+      .map((frame) => { const at = frame.indexOf("<input>"); return frame.slice(0, at) + named + frame.slice(at + 7); })
+      .join("\n");
+  }
+
   function told(error) {
     let kind = "error", message, line = 0, trace = "";
     try {
@@ -182,8 +191,8 @@
         const ours = error.kind !== undefined || error instanceof Unstorable;
         kind = ours ? String(error.kind ?? error.name) : "error";
         message = ours ? String(error.message) : `${error.name}: ${error.message}`;
-        trace = String(error.stack ?? "");
-        line = place(trace);
+        line = place(error.stack);
+        trace = readable(error.stack);
       } else {
         message = shown(error);
       }
@@ -235,8 +244,9 @@
     return await indirect(`(async function () {return (${source}\n)})`)();
   }
 
-  function begin(source, entry, given, repeated) {
+  function begin(source, entry, given, repeated, name) {
     outcome.text = null;
+    named = name;
     failed.clear();
     try {
       const ended = repeated ? typed(source) : begun(source, entry, given);

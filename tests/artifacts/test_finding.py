@@ -126,9 +126,12 @@ def test_correlation_and_agent(tmp_path: Path) -> None:
             assert system.artifacts.list(correlation=two.correlation) == [two]
             assert system.artifacts.list(agent=("Maker", "m1")) == [two]
             assert system.artifacts.list(agent=("Maker", "none")) == []
-            for wish in ({"correlation": two.correlation}, {"agent": ("Maker", "m1")}, {}):
-                found = list(system.artifacts.each(**wish))  # type: ignore[arg-type]
-                assert system.artifacts.count(**wish) == len(found)  # type: ignore[arg-type]
+            wishes: list[dict[str, Any]] = [
+                {"correlation": two.correlation}, {"agent": ("Maker", "m1")}, {},
+            ]  # fmt: skip
+            for wish in wishes:
+                found = list(system.artifacts.each(**wish))
+                assert system.artifacts.count(**wish) == len(found)
 
 
 def test_tags_come_and_go(tmp_path: Path) -> None:

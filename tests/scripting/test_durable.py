@@ -8,8 +8,9 @@ from typing import Final
 
 import pytest
 
-from perdure import AgentSystem, Keys, Scope, StaticKeys, new_key
-from perdure.persistence.errors import ConfigurationError, PerdureError, ScriptFailed
+from perdure import AgentSystem, Keys, ReplayRules, Scope, StaticKeys, new_key
+from perdure.persistence.errors import ConfigurationError, CorruptState, PerdureError, ScriptFailed
+from perdure.persistence.records.checksums import of_entry
 from perdure.scripting.durable import DurableScriptAgent, SuspendedScript
 from perdure.scripting.options import ScriptLimits
 from perdure.scripting.scripts import Scripts
@@ -130,3 +131,55 @@ def test_the_engines_are_not_imported() -> None:
     )
     said, _ = finished("-c", code, str(ROOT))
     assert said == "[]\n"
+
+
+def test_a_dump_that_is_moved_to_another_agent_is_noticed(tmp_path: Path) -> None:
+    """What one agent's script was, well signed, runs under no other's name, call or version."""
+    with opened(tmp_path / "s.db") as system:
+        emea, apac = (system.agent(DurableScriptAgent, key) for key in ("emea", "apac"))
+        for agent in (emea, apac):
+            agent.call(DurableScriptAgent.install, "python", REFUND).get()
+        emea.call(DurableScriptAgent.invoke, "refund", "T-17", 1200).get()
+        emea.call(DurableScriptAgent.invoke, "refund", "T-18", 1200).get()
+        apac.call(DurableScriptAgent.invoke, "refund", "T-17", 900).get()
+    move(tmp_path / "s.db", ("emea", "2"), ("emea", "1"))
+    move(tmp_path / "s.db", ("emea", "2"), ("apac", "1"))
+    with opened(tmp_path / "s.db") as system:
+        for key in ("emea", "apac"):
+            agent = system.agent(DurableScriptAgent, key)
+            with pytest.raises(CorruptState, match="is that of DurableScriptAgent/emea at call 2"):
+                agent.call(DurableScriptAgent.answer, "1", "mira").get()
+            agent.call(DurableScriptAgent.forget, "1").get()
+        second = system.agent(DurableScriptAgent, "emea")
+        assert second.call(DurableScriptAgent.answer, "2", "mira").get()
+
+
+def move(path: Path, source: tuple[str, str], target: tuple[str, str]) -> None:
+    """Put what is stored of one agent's call in the place of another's, with a good checksum."""
+    query = (
+        "SELECT e.agent, e.value FROM map_entries e JOIN agents a ON a.agent = e.agent"
+        " WHERE a.key = ? AND e.field = 'dumps' AND e.entry = ?"
+    )
+    with closing(sqlite3.connect(path)) as db:
+        _, value = db.execute(query, source).fetchone()
+        agent, _ = db.execute(query, target).fetchone()
+        db.execute(
+            "UPDATE map_entries SET value = ?, crc = ? WHERE agent = ? AND field = 'dumps'"
+            " AND entry = ?",
+            (value, of_entry(agent, "dumps", target[1], value), agent, target[1]),
+        )
+        db.commit()
+
+
+def test_turns_in_which_a_script_rests_are_replayed(tmp_path: Path) -> None:
+    """A replay of an invocation and of its answer comes to the same, but for the dump."""
+    with opened(tmp_path / "s.db") as system:
+        emea = system.agent(DurableScriptAgent, "emea")
+        system.hooks.record(emea)
+        emea.call(DurableScriptAgent.install, "python", REFUND).get()
+        emea.call(DurableScriptAgent.invoke, "refund", "T-17", 1200).get()
+        emea.call(DurableScriptAgent.answer, "1", "mira").get()
+        assert system.idle(DEADLINE)
+        rules = ReplayRules(ignore=("delta.put.dumps",))  # an engine is never the same twice
+        report = system.replay.batch(rules=rules).report()
+        assert report.counts == {"same": 3}, report.text()

@@ -136,3 +136,18 @@ def test_without_scripts_it_says_what_to_open() -> None:
         emea = system.agent(ScriptAgent, "emea")
         with pytest.raises(ConfigurationError, match=r"open Scripts\(system\) first"):
             emea.call(ScriptAgent.install, "lua", "").get()
+
+
+@pytest.mark.parametrize("language", Language)
+def test_a_turn_of_its_script_is_replayed(
+    store: AgentSystem, emea: AgentRef[ScriptAgent], language: Language
+) -> None:
+    """A recorded turn runs its script again, on what was there then: nothing is written."""
+    store.hooks.record(emea)
+    emea.call(ScriptAgent.install, language.value, HANDLERS[language]).get()
+    for by in (3, 4):
+        emea.call(ScriptAgent.invoke, "assign", "T-1", by).get()
+    assert store.idle(DEADLINE)
+    report = store.replay.batch().report()
+    assert report.counts == {"same": 3}, report.text()
+    assert store.state.get(OWN, "n") == 7

@@ -264,3 +264,24 @@ def test_wrong_runs_are_refused(scripts: Scripts, tmp_path: Path) -> None:
         Script.read(tmp_path / "a.luac")
     with pytest.raises(ConfigurationError, match="no UTF-8 text"):
         Script.read(tmp_path / "a.luac", LUA)
+
+
+STACKS: Final = {
+    "function deep(n) {\n  if (!n) throw new TypeError('no')\n  deep(n - 1)\n}\ndeep(1)": (
+        2, ["deep (report.js:2", "deep (report.js:3", "report.js:5"],
+    ),
+    "let a = 1;\nlet b = ;": (2, ["report.js:2"]),
+    "const f = () => state.save(me, 'k', f)\n\nawait f()": (1, ["f (report.js:1", "report.js:3"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("source", STACKS)
+def test_a_stack_of_javascript_names_the_script(scripts: Scripts, source: str) -> None:
+    """Each line of it is one of the script's, by its name; nothing is said of what is ours."""
+    line, frames = STACKS[source]
+    with pytest.raises(ScriptFailed) as caught:
+        scripts.run(Script(JAVASCRIPT, source, "report.js"), principal=MIRA)
+    assert caught.value.line == line
+    said = caught.value.trace.split("\n")
+    assert len(said) == len(frames)
+    assert all(frame in one for frame, one in zip(frames, said, strict=True)), said

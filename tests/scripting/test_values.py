@@ -1,6 +1,8 @@
 """Values round trip equally in all three languages: one table of cases for all."""
 
-from typing import Final
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Final, cast
 
 import msgspec
 import pytest
@@ -212,3 +214,49 @@ def test_no_secret_reaches_a_script() -> None:
         with pytest.raises(ScriptFailed, match="cannot be given to a script") as caught:
             scripts.run(Script(Language.LUA, 'state.load(me, "order/1")'), principal=MIRA)
         assert "4111" not in str(caught.value)
+
+
+TYPED: Final[dict[str, tuple[object, object, object]]] = {
+    "time": (datetime, "2031-05-06T07:08:09Z", datetime(2031, 5, 6, 7, 8, 9, tzinfo=UTC)),
+    "price": (Decimal, "12.50", Decimal("12.50")),
+    "ids": (set[int], [3], {3}),
+    "names": (dict[int, str], {"7": "seven"}, {7: "seven"}),
+    "bytes": (bytes, "AAE=", b"\0\1"),
+    "pair": (tuple[int, str], [1, "a"], (1, "a")),
+    "language": (Language, "lua", Language.LUA),
+}
+"""By key: the type, what a script writes and reads, what the store has."""
+
+
+@pytest.mark.parametrize("key", TYPED)
+def test_a_value_of_another_type_than_json_has(
+    scripts: Scripts, system: AgentSystem, key: str
+) -> None:
+    """A script writes and reads it as it stands in JSON; what does not fit is refused by name."""
+    declared, written, stored = TYPED[key]
+    system.state.register(key, declared)
+    source = f"""
+        local value = ...
+        state.save(me, "{key}", value)
+        local good, failure = pcall(state.save, me, "{key}", {{no = {{"such"}}}})
+        local same = state.compare_and_set(me, "{key}", value, value)
+        return {{state.load(me, "{key}"), good, failure.message, same}}"""
+    result = scripts.run(Script(Language.LUA, source), principal=MIRA, arguments=[written])
+    value, good, problem, same = cast("list[object]", result.value)
+    assert (value, good, same) == (written, False, True)
+    assert "which this is not" in str(problem)
+    assert system.state.get(HERE, key) == stored
+
+
+@pytest.mark.parametrize("text", ["4111-x", "perdure:secret:2:k:AAAA"])
+def test_a_script_writes_no_secret(text: str) -> None:
+    """Where a type holds one, what a script writes is refused, whatever it looks like."""
+    keys = Keys(secrets=StaticKeys({"k": new_key()}))
+    with (
+        AgentSystem.open("memory://", agents=[], keys=keys, schemas={"order/*": Order}) as system,
+        Scripts(system, warm=0) as scripts,
+    ):
+        source = f'state.save(me, "order/1", {{cents = 5, card = "{text}"}})'
+        with pytest.raises(ScriptFailed, match="holds Order, "):
+            scripts.run(Script(Language.LUA, source), principal=MIRA)
+        assert not system.state.exists(HERE, "order/1")

@@ -24,6 +24,7 @@ from perdure import (
     open_reader,
 )
 from perdure.hooks.timeline import rows
+from perdure.hooks.timeline.event import Event
 from perdure.hooks.timeline.selection import holds
 from perdure.hooks.timeline.timeline import Timeline
 from perdure.hooks.timeline.wanted import selection_of
@@ -348,7 +349,7 @@ def test_a_search_that_finds_nothing_reads_nothing(
         act(system, 1)
         assert system.timeline(text="kaffee", what=[what]).list()
         made: list[object] = []
-        real = rows.Event
+        real = Event
 
         def counted(*parts: object) -> object:
             made.append(parts)
