@@ -8,7 +8,7 @@ from typing import Final
 
 from ...lifecycle.status import Status
 from ...persistence.errors import StoreError
-from ..pool.mailbox import MailHold, Outcome
+from ..pool.mailbox import MOST_STRIKES, MailHold, Outcome
 from ..talk.control import Control, Verb
 from . import (
     deletion,
@@ -28,10 +28,6 @@ from .isolation import STEPS, isolated
 from .methods import is_struck
 
 logger = logging.getLogger("perdure.actors")
-
-MOST_STRIKES: Final = 3
-"""So often a step comes again that was struck: who listens to it may raise such a thing each time.
-"""
 
 _STEPS: Final[dict[Verb, Callable[[AgentCell, Activation, Control], None]]] = {
     Verb.PAUSE: steps.pause,
@@ -86,7 +82,8 @@ def _comes_again(cell: AgentCell, control: Control, error: BaseException) -> boo
     if is_struck(cell):
         return True
     control.strikes += not isinstance(error, Exception)
-    return not isinstance(error, Exception) and control.strikes <= MOST_STRIKES
+    # Not for ever: who listens to the step may raise such a thing each time.
+    return not isinstance(error, Exception) and control.strikes < MOST_STRIKES
 
 
 def _needs_no_activation(cell: AgentCell, control: Control) -> bool:
