@@ -115,67 +115,65 @@ _LOAD, _EQUAL, _ABOVE, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW: Final = 0x7FFF0000
 _REFUSE: Final = 0x00050000 | 1
 """The call fails as one that is not permitted."""
+_UNKNOWN: Final = 0x00050000 | 38
+"""The call fails as one that this kernel does not have."""
 _KILL: Final = 0x80000000
 _PROTECTION: Final = 16 + 2 * 8
 """Where the third argument of a call stands: the protection of a mapping."""
 _EXECUTE: Final = 4
 _WHOM: Final = 16
-"""Where the first argument stands: which process a call is about."""
+"""Where the first argument stands: which process a call is about, or the flags of a new one."""
+_NAMESPACES: Final = 0x7E020000
+"""Flags that give a new process namespaces of its own, in which it might have more rights."""
 
 _X86: Final = {
-    "read": 0, "write": 1, "close": 3, "fstat": 5, "poll": 7, "lseek": 8, "mmap": 9,
-    "mprotect": 10, "munmap": 11, "brk": 12, "rt_sigaction": 13, "rt_sigprocmask": 14,
-    "rt_sigreturn": 15, "ioctl": 16, "readv": 19, "writev": 20, "sched_yield": 24, "mremap": 25,
-    "madvise": 28, "nanosleep": 35, "getpid": 39, "sendto": 44, "recvfrom": 45, "socket": 41,
-    "connect": 42, "accept": 43, "bind": 49, "listen": 50, "exit": 60, "kill": 62, "fcntl": 72,
-    "ptrace": 101, "setpgid": 109, "setsid": 112, "sigaltstack": 131, "mount": 165, "gettid": 186,
-    "futex": 202, "epoll_wait": 232, "clock_gettime": 228, "clock_nanosleep": 230,
-    "exit_group": 231, "epoll_ctl": 233, "tgkill": 234, "unshare": 272, "ppoll": 271,
-    "set_robust_list": 273, "accept4": 288, "epoll_pwait": 281, "process_vm_readv": 310,
-    "process_vm_writev": 311, "setns": 308, "getrandom": 318, "bpf": 321, "userfaultfd": 323,
-    "perf_event_open": 298, "keyctl": 250, "add_key": 248, "request_key": 249,
-    "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "tkill": 200,
-    "restart_syscall": 219, "rseq": 334, "pidfd_getfd": 438, "memfd_create": 319, "wait4": 61,
-    "execve": 59, "execveat": 322,
-    "chmod": 90, "fchmod": 91, "chown": 92, "fchown": 93, "lchown": 94, "truncate": 76,
-    "utime": 132, "setpriority": 141, "sched_setparam": 142, "sched_setscheduler": 144,
-    "chroot": 161, "settimeofday": 164, "umount2": 166, "reboot": 169, "sethostname": 170,
-    "setdomainname": 171, "init_module": 175, "delete_module": 176, "setxattr": 188,
-    "lsetxattr": 189, "fsetxattr": 190, "removexattr": 197, "lremovexattr": 198,
-    "fremovexattr": 199, "sched_setaffinity": 203, "clock_settime": 227, "mq_open": 240,
-    "mq_unlink": 241, "kexec_load": 246, "utimes": 235, "rt_sigqueueinfo": 129, "shmget": 29,
-    "shmat": 30, "shmctl": 31, "semget": 64, "semop": 65, "semctl": 66, "msgget": 68, "msgsnd": 69,
-    "msgrcv": 70, "msgctl": 71, "semtimedop": 220, "pivot_root": 155, "fchownat": 260,
-    "futimesat": 261, "fchmodat": 268, "utimensat": 280, "rt_tgsigqueueinfo": 297, "prlimit64": 302,
-    "open_by_handle_at": 304, "finit_module": 313, "sched_setattr": 314, "kexec_file_load": 320,
-    "pidfd_send_signal": 424, "fchmodat2": 452,
+    "read": 0, "write": 1, "open": 2, "close": 3, "stat": 4, "fstat": 5, "lstat": 6, "poll": 7,
+    "lseek": 8, "mmap": 9, "mprotect": 10, "munmap": 11, "brk": 12, "rt_sigaction": 13,
+    "rt_sigprocmask": 14, "rt_sigreturn": 15, "pread64": 17, "pwrite64": 18, "readv": 19,
+    "writev": 20, "access": 21, "pipe": 22, "select": 23, "sched_yield": 24, "mremap": 25,
+    "msync": 26, "mincore": 27, "madvise": 28, "dup": 32, "dup2": 33, "nanosleep": 35,
+    "getpid": 39, "sendto": 44, "recvfrom": 45, "sendmsg": 46, "recvmsg": 47, "shutdown": 48,
+    "getsockname": 51, "getpeername": 52, "socketpair": 53, "setsockopt": 54, "getsockopt": 55,
+    "clone": 56, "fork": 57, "vfork": 58, "execve": 59, "exit": 60, "wait4": 61, "kill": 62,
+    "uname": 63, "fcntl": 72, "getcwd": 79, "readlink": 89, "umask": 95, "gettimeofday": 96,
+    "getrlimit": 97, "getrusage": 98, "sysinfo": 99, "times": 100, "getuid": 102, "getgid": 104,
+    "geteuid": 107, "getegid": 108, "getppid": 110, "getpgrp": 111, "getgroups": 115,
+    "getresuid": 118, "getresgid": 120, "getpgid": 121, "getsid": 124, "capget": 125,
+    "rt_sigtimedwait": 128, "sigaltstack": 131, "statfs": 137, "fstatfs": 138, "getpriority": 140,
+    "sched_getparam": 143, "sched_getscheduler": 145, "prctl": 157, "arch_prctl": 158,
+    "gettid": 186, "futex": 202, "sched_getaffinity": 204, "getdents64": 217,
+    "set_tid_address": 218, "restart_syscall": 219, "fadvise64": 221, "clock_gettime": 228,
+    "clock_getres": 229, "clock_nanosleep": 230, "exit_group": 231, "epoll_wait": 232,
+    "epoll_ctl": 233, "waitid": 247, "openat": 257, "newfstatat": 262, "readlinkat": 267,
+    "faccessat": 269, "pselect6": 270, "ppoll": 271, "set_robust_list": 273,
+    "get_robust_list": 274, "epoll_pwait": 281, "eventfd2": 290, "epoll_create1": 291, "dup3": 292,
+    "pipe2": 293, "prlimit64": 302, "seccomp": 317, "getrandom": 318, "membarrier": 324,
+    "statx": 332, "rseq": 334, "pidfd_open": 434, "close_range": 436, "faccessat2": 439,
+    "landlock_create_ruleset": 444, "landlock_add_rule": 445, "landlock_restrict_self": 446,
+    "futex_waitv": 449,
 }  # fmt: skip
 _ARM: Final = {
-    "read": 63, "write": 64, "close": 57, "fstat": 80, "ppoll": 73, "lseek": 62, "mmap": 222,
-    "mprotect": 226, "munmap": 215, "brk": 214, "rt_sigaction": 134, "rt_sigprocmask": 135,
-    "rt_sigreturn": 139, "ioctl": 29, "readv": 65, "writev": 66, "sched_yield": 124,
-    "mremap": 216, "madvise": 233, "nanosleep": 101, "getpid": 172, "sendto": 206,
-    "recvfrom": 207, "socket": 198, "connect": 203, "accept": 202, "bind": 200, "listen": 201,
-    "exit": 93, "kill": 129, "fcntl": 25, "ptrace": 117, "setpgid": 154, "setsid": 157,
-    "sigaltstack": 132, "mount": 40, "gettid": 178, "futex": 98, "epoll_pwait": 22,
-    "clock_gettime": 113, "clock_nanosleep": 115, "exit_group": 94, "epoll_ctl": 21,
-    "tgkill": 131, "unshare": 97, "set_robust_list": 99, "accept4": 242,
-    "process_vm_readv": 270, "process_vm_writev": 271, "setns": 268, "getrandom": 278,
-    "bpf": 280, "userfaultfd": 282, "perf_event_open": 241, "keyctl": 219, "add_key": 217,
-    "request_key": 218, "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427,
-    "tkill": 130, "restart_syscall": 128, "rseq": 293, "pidfd_getfd": 438, "memfd_create": 279,
-    "wait4": 260, "execve": 221, "execveat": 281,
-    "truncate": 45, "fchmod": 52, "fchmodat": 53, "fchownat": 54, "fchown": 55, "setxattr": 5,
-    "lsetxattr": 6, "fsetxattr": 7, "removexattr": 14, "lremovexattr": 15, "fremovexattr": 16,
-    "utimensat": 88, "kexec_load": 104, "init_module": 105, "delete_module": 106,
-    "clock_settime": 112, "sched_setparam": 118, "sched_setscheduler": 119,
-    "sched_setaffinity": 122, "rt_sigqueueinfo": 138, "setpriority": 140, "reboot": 142,
-    "sethostname": 161, "setdomainname": 162, "settimeofday": 170, "mq_open": 180, "mq_unlink": 181,
-    "msgget": 186, "msgctl": 187, "msgrcv": 188, "msgsnd": 189, "semget": 190, "semctl": 191,
-    "semtimedop": 192, "semop": 193, "shmget": 194, "shmctl": 195, "shmat": 196, "umount2": 39,
-    "pivot_root": 41, "chroot": 51, "rt_tgsigqueueinfo": 240, "prlimit64": 261,
-    "open_by_handle_at": 265, "finit_module": 273, "sched_setattr": 274, "kexec_file_load": 294,
-    "pidfd_send_signal": 424, "fchmodat2": 452,
+    "getcwd": 17, "eventfd2": 19, "epoll_create1": 20, "epoll_ctl": 21, "epoll_pwait": 22,
+    "dup": 23, "dup3": 24, "fcntl": 25, "statfs": 43, "fstatfs": 44, "faccessat": 48, "openat": 56,
+    "close": 57, "pipe2": 59, "getdents64": 61, "lseek": 62, "read": 63, "write": 64, "readv": 65,
+    "writev": 66, "pread64": 67, "pwrite64": 68, "pselect6": 72, "ppoll": 73, "readlinkat": 78,
+    "newfstatat": 79, "fstat": 80, "capget": 90, "exit": 93, "exit_group": 94, "waitid": 95,
+    "set_tid_address": 96, "futex": 98, "set_robust_list": 99, "get_robust_list": 100,
+    "nanosleep": 101, "clock_gettime": 113, "clock_getres": 114, "clock_nanosleep": 115,
+    "sched_getscheduler": 120, "sched_getparam": 121, "sched_getaffinity": 123, "sched_yield": 124,
+    "restart_syscall": 128, "kill": 129, "sigaltstack": 132, "rt_sigaction": 134,
+    "rt_sigprocmask": 135, "rt_sigtimedwait": 137, "rt_sigreturn": 139, "getpriority": 141,
+    "getresuid": 148, "getresgid": 150, "times": 153, "getpgid": 155, "getsid": 156,
+    "getgroups": 158, "uname": 160, "getrlimit": 163, "getrusage": 165, "umask": 166, "prctl": 167,
+    "gettimeofday": 169, "getpid": 172, "getppid": 173, "getuid": 174, "geteuid": 175,
+    "getgid": 176, "getegid": 177, "gettid": 178, "sysinfo": 179, "socketpair": 199,
+    "getsockname": 204, "getpeername": 205, "sendto": 206, "recvfrom": 207, "setsockopt": 208,
+    "getsockopt": 209, "shutdown": 210, "sendmsg": 211, "recvmsg": 212, "brk": 214, "munmap": 215,
+    "mremap": 216, "clone": 220, "execve": 221, "mmap": 222, "fadvise64": 223, "mprotect": 226,
+    "msync": 227, "mincore": 232, "madvise": 233, "wait4": 260, "prlimit64": 261, "seccomp": 277,
+    "getrandom": 278, "membarrier": 283, "statx": 291, "rseq": 293, "pidfd_open": 434,
+    "close_range": 436, "faccessat2": 439, "landlock_create_ruleset": 444,
+    "landlock_add_rule": 445, "landlock_restrict_self": 446, "futex_waitv": 449,
 }  # fmt: skip
 _NUMBERS: Final = {"x86_64": _X86, "aarch64": _ARM}
 _X32: Final = 0x40000000
@@ -191,72 +189,78 @@ _ENGINE: Final = frozenset(
     }
 )  # fmt: skip
 _CLIENT: Final = _ENGINE | {"epoll_wait", "epoll_pwait", "epoll_ctl", "wait4", "fcntl", "kill"}
-_FORBIDDEN: Final = frozenset(
-    {
-        "socket", "connect", "bind", "listen", "accept", "accept4", "ptrace", "mount", "unshare",
-        "setns", "process_vm_readv", "process_vm_writev", "bpf", "userfaultfd", "perf_event_open",
-        "keyctl", "add_key", "request_key", "io_uring_setup", "io_uring_enter",
-        "io_uring_register", "pidfd_getfd", "setpgid", "setsid", "memfd_create", "execveat",
-        "tkill",
-        "tgkill", "chmod", "fchmod", "chown", "fchown", "lchown", "truncate", "utime",
-        "setpriority", "sched_setparam", "sched_setscheduler", "chroot", "settimeofday", "umount2",
-        "reboot", "sethostname", "setdomainname", "init_module", "delete_module", "setxattr",
-        "lsetxattr", "fsetxattr", "removexattr", "lremovexattr", "fremovexattr",
-        "sched_setaffinity", "clock_settime", "mq_open", "mq_unlink", "kexec_load", "utimes",
-        "rt_sigqueueinfo", "shmget", "shmat", "shmctl", "semget", "semop", "semctl", "msgget",
-        "msgsnd", "msgrcv", "msgctl", "semtimedop", "pivot_root", "fchownat", "futimesat",
-        "fchmodat", "utimensat", "rt_tgsigqueueinfo", "open_by_handle_at", "finit_module",
-        "sched_setattr", "kexec_file_load", "pidfd_send_signal", "fchmodat2",
-    }
-)  # fmt: skip
+_STARTING: Final = _CLIENT | {
+    # Programs are started, and threads.
+    "clone", "fork", "vfork", "execve", "waitid", "pidfd_open", "set_tid_address", "arch_prctl",
+    "prctl", "seccomp", "prlimit64", "landlock_create_ruleset", "landlock_add_rule",
+    "landlock_restrict_self", "sched_getaffinity", "membarrier", "get_robust_list",
+    # Landlock says which files those are.
+    "open", "openat", "stat", "lstat", "newfstatat", "statx", "statfs", "fstatfs", "access",
+    "faccessat", "faccessat2", "readlink", "readlinkat", "getdents64", "getcwd", "pread64",
+    "pwrite64", "fadvise64", "msync", "mincore",
+    # They talk by pipes and pairs of sockets.
+    "pipe", "pipe2", "dup", "dup2", "dup3", "close_range", "eventfd2", "epoll_create1", "select",
+    "pselect6", "socketpair", "shutdown", "sendmsg", "recvmsg", "getsockname", "getpeername",
+    "setsockopt", "getsockopt",
+    # And look at what they are.
+    "uname", "getuid", "geteuid", "getgid", "getegid", "getppid", "getpgid", "getpgrp", "getsid",
+    "getresuid", "getresgid", "getgroups", "getrlimit", "getrusage", "getpriority", "times",
+    "gettimeofday", "clock_getres", "sysinfo", "umask", "rt_sigtimedwait", "sched_getparam",
+    "sched_getscheduler", "capget", "futex_waitv",
+}  # fmt: skip
 
 
 class Filter:
     """Say which system calls go through."""
 
-    __slots__ = ("_allow", "_names", "_own")
+    __slots__ = ("_names", "_own", "_starts")
 
-    def __init__(self, names: Collection[str], *, allow: bool, own: Collection[str] = ()) -> None:
-        """``allow`` those of ``names`` alone, or all but those.
+    def __init__(
+        self, names: Collection[str], *, own: Collection[str] = (), starts: bool = False
+    ) -> None:
+        """Allow those of ``names`` alone.
 
         Those of ``own`` are about a process: they go through if that is this one, or its group.
+        With ``starts`` programs and threads may be started, in the namespaces that there are; else
+        nothing may be mapped that can be run, as an engine makes no machine code.
         """
         self._names = names
-        self._allow = allow
         self._own = own
+        self._starts = starts
 
     def program(self, machine: str) -> bytes:
         """Return the filter as the kernel takes it."""
         numbers = _NUMBERS[machine]
-        listed, rest = (_ALLOW, _REFUSE) if self._allow else (_REFUSE, _ALLOW)
         steps = [(_LOAD, 0, 0, 4), (_EQUAL, 1, 0, _MACHINES[machine]), (_RETURN, 0, 0, _KILL)]
         steps.append((_LOAD, 0, 0, 0))
         if machine == "x86_64":
             steps += [(_ABOVE, 0, 1, _X32), (_RETURN, 0, 0, _KILL)]
-        if self._allow:  # no mapping that can be run: an engine makes no machine code
-            for name in ("mmap", "mprotect"):
-                steps += [
-                    (_EQUAL, 0, 5, numbers[name]), (_LOAD, 0, 0, _PROTECTION),
-                    (_ANY_BIT, 0, 1, _EXECUTE), (_RETURN, 0, 0, _REFUSE),
-                    (_RETURN, 0, 0, _ALLOW), (_LOAD, 0, 0, 0),
-                ]  # fmt: skip
+        looked = [("clone", _WHOM, _NAMESPACES)]
+        if not self._starts:
+            looked = [("mmap", _PROTECTION, _EXECUTE), ("mprotect", _PROTECTION, _EXECUTE)]
+        for name, place, bits in looked:
+            steps += [
+                (_EQUAL, 0, 4, numbers[name]), (_LOAD, 0, 0, place), (_ANY_BIT, 0, 1, bits),
+                (_RETURN, 0, 0, _REFUSE), (_RETURN, 0, 0, _ALLOW),
+            ]  # fmt: skip
         for name in self._own:
             steps += [
                 (_EQUAL, 0, 4, numbers[name]), (_LOAD, 0, 0, _WHOM), (_EQUAL, 0, 1, 0),
                 (_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _REFUSE),
             ]  # fmt: skip
         for number in sorted(numbers[name] for name in self._names if name in numbers):
-            steps += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, listed)]
-        steps.append((_RETURN, 0, 0, rest))
+            steps += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _ALLOW)]
+        # A library goes on without a call that there is not, as clone3, whose flags are in memory.
+        steps.append((_RETURN, 0, 0, _UNKNOWN if self._starts else _REFUSE))
         return b"".join(struct.pack("=HBBI", *step) for step in steps)
 
 
-ENGINE: Final = Filter(_ENGINE, allow=True)
+ENGINE: Final = Filter(_ENGINE)
 """What an engine in this process needs."""
-CLIENT: Final = Filter(_CLIENT, allow=True)
+CLIENT: Final = Filter(_CLIENT)
 """What is needed to talk to an engine in a process of its own."""
-STARTING: Final = Filter(_FORBIDDEN, allow=False, own=("kill", "prlimit64"))
-"""What such a process may do: run, but reach nobody."""
+STARTING: Final = Filter(_STARTING, own=("kill", "prlimit64"), starts=True)
+"""What such a process needs: it starts and runs, and reaches nobody."""
 
 
 class _Program(ctypes.Structure):

@@ -65,12 +65,16 @@ if sys.argv[2] != "STARTING":  # an engine that is a program starts threads, and
     tries("a pipe", os.pipe)
     tries("fork", lambda: os.fork() or os._exit(0))
     tries("a mapping that can be run", lambda: mmap.mmap(-1, 4096, prot=mmap.PROT_EXEC))
-    tries("change the owner", lambda: os.setuid(1))
-numbers = {"ptrace": 101, "bpf": 321, "io_uring": 425, "mount": 165}
-if sys.argv[2] != "STARTING":
-    numbers["clone3"] = 435
+tries("change the owner", lambda: os.setuid(1))
+tries("a file in memory", lambda: os.memfd_create("x"))
+numbers = {"ptrace": 101, "bpf": 321, "io_uring": 425, "mount": 165, "clone3": 435, "unknown": 1000}
 for name, number in numbers.items():
     told[name] = ctypes.get_errno() if libc.syscall(number, 0, 0, 0, 0, 0) < 0 else "done"
+for bit in (17, 25, 26, 27, 28, 29, 30):  # a process with a namespace of its own, each kind
+    made = libc.syscall(56, 1 << bit | 17, 0, 0, 0, 0)
+    if made == 0:
+        os._exit(0)
+    told[f"namespace {bit}"] = ctypes.get_errno() if made < 0 else "done"
 os.write(1, json.dumps([walls, told]).encode())
 """
 """What a script would do that has taken over its process."""
@@ -164,7 +168,7 @@ def test_compiled_code_is_refused(scripts: Scripts) -> None:
 
 
 REFUSING: Final = """
-import sys
+import struct, sys
 sys.path.insert(0, sys.argv[1])
 from perdure import AgentSystem, Principal
 from perdure.persistence.errors import NotConfined
@@ -172,10 +176,14 @@ from perdure.scripting.script import Script
 from perdure.scripting.scripts import Scripts
 from perdure.scripting.worker import confine
 
-machine = dict(confine._X86, prctl=157, seccomp=317, landlock=444)
-confine._NUMBERS["x86_64"] = machine
+class Refusing:
+    def program(self, machine):
+        number = {"prctl": 157, "landlock": 444}[sys.argv[2]]
+        steps = [(0x20, 0, 0, 0), (0x15, 0, 1, number), (6, 0, 0, 0x50001), (6, 0, 0, 0x7FFF0000)]
+        return b"".join(struct.pack("=HBBI", *step) for step in steps)
+
 assert confine._libc.prctl(38, 1, 0, 0, 0) == 0
-assert confine._seccomp(confine.Filter({sys.argv[2]}, allow=False))
+assert confine._seccomp(Refusing())
 with AgentSystem.open("memory://", agents=[]) as system:
     with Scripts(system, warm=0) as scripts:
         try:
