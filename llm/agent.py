@@ -7,7 +7,7 @@ import importlib.util
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from functools import partial
 from types import FunctionType, new_class
-from typing import Any, ClassVar, Final, Generic, TypeVar
+from typing import Any, ClassVar, Final, Generic, TypeVar, get_args
 
 import msgspec
 
@@ -76,6 +76,8 @@ class ThinkingAgent(RunKeeper[S], Generic[S]):
             raise ConfigurationError(message)
         options = Options(cls, by_class(cls.__name__))
         options.kind("run_retention", RunRetention, "RunRetention(runs=1000)")
+        options.kind("budget", Budget, "Budget(steps=100)")
+        _check_state(cls)
         tools_of(cls, cls.tools)
         own = cls.__dict__.get("on_start")
         if own is not None:
@@ -92,8 +94,9 @@ class ThinkingAgent(RunKeeper[S], Generic[S]):
         if known is not None:
             return self._answer_of(known)
         run = run or self._free_name("run")
-        if not prompt:
-            raise ConfigurationError(f"{self}: run {run} is new, and asks nothing")
+        if not isinstance(prompt, str) or not prompt:
+            message = f"{self}: run {run} is new, so say what it asks, not {prompt!r:.40}"
+            raise ConfigurationError(message)
         self._ask_for(run, prompt, budget or self.budget)
         return None
 
@@ -102,6 +105,8 @@ class ThinkingAgent(RunKeeper[S], Generic[S]):
 
         What it has spent is that of this moment.
         """
+        if not run and not self.state.current:
+            raise UnknownRun(f"{self}: no run is at work; name one, as list_runs() has them")
         found = self._run(run or self.state.current)
         if found.over:
             return found
@@ -256,6 +261,10 @@ class ThinkingAgent(RunKeeper[S], Generic[S]):
 
         ``more`` are further attributes of the class: ``fallbacks``, ``prices``, ``attempts``.
         """
+        strange = [word for word in more if not hasattr(cls, word)]
+        if strange:
+            message = f"define({name!r}, {strange[0]}=...): agents that think have no {strange[0]}"
+            raise ConfigurationError(message)
         body = {
             "__module__": cls.__module__, "__doc__": f"Agents of kind {name}.", "kind": name,
             "model": model, "instructions": instructions, "tools": tuple(tools),
@@ -279,6 +288,9 @@ class ThinkingAgent(RunKeeper[S], Generic[S]):
     def _ask_for(self, run: str, prompt: str, budget: Budget, *, keeps: int | None = None) -> None:
         """Take a new run down; its answer is that of the turn under way."""
         self._refuse_itself(run)
+        if not isinstance(budget, Budget):
+            message = f"{self}: {budget!r:.40} is no budget; write budget=Budget(steps=5)"
+            raise ConfigurationError(message)
         first = len(self.state.transcript)
         made = Run(run, "queued", self.now(), first, keeps=keeps, budget=budget)
         self._put(made)
@@ -296,6 +308,18 @@ class ThinkingAgent(RunKeeper[S], Generic[S]):
         history = engine.history(self, found)
         prompt = str(self.state.transcript[found.first].body)
         return partial(engine.drive, Job(self, found, prompt, self._ledger(run).copy(), history))
+
+
+def _check_state(cls: type) -> None:
+    """Refuse a state without a transcript."""
+    for base in getattr(cls, "__orig_bases__", ()):
+        for state in get_args(base):
+            if isinstance(state, type) and not issubclass(state, ThinkingState):
+                message = (
+                    f"{cls.__name__}: its state {state.__name__} has no transcript; derive it from"
+                    " ThinkingState"
+                )
+                raise ConfigurationError(message)
 
 
 def _behind(own: Callable[..., Any]) -> Callable[..., Any]:

@@ -42,6 +42,8 @@ class OpenRun(msgspec.Struct, frozen=True):
     status: RunStatus
     asked: float
     waiting: tuple[RunWait, ...]
+    error: str = ""
+    """Why it has no answer, where it has ended."""
 
 
 def place_of(kind: str, key: str, run: str) -> str:

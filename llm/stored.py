@@ -30,8 +30,14 @@ class StoredThinker:
         """Return a run; UnknownRun if there is none of that name."""
         text = self._reader.map_entry(self._agent, "runs", run)
         if text is None:
-            raise UnknownRun(f"{self._name} has no run {run!r}; there is `perdure runs`")
+            raise UnknownRun(f"{self._name} has no run {run!r}, or keeps it no more")
         return msgspec.json.decode(text, type=Run)
+
+    def runs(self) -> list[Run]:
+        """Return all that are kept, the oldest first."""
+        texts = self._reader.map_texts(self._agent, "runs")
+        found = [msgspec.json.decode(text, type=Run) for _, text in texts]
+        return sorted(found, key=lambda run: run.first)
 
     def steps(self, start: int = 0) -> Iterator[tuple[int, RunStep]]:
         """Iterate over the transcript from a place in it on: places and steps."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -14,6 +15,8 @@ from .records import Effect
 F = TypeVar("F", bound=Callable[..., Any])
 _MARK: Final = "__perdure_tool__"
 _EFFECTS: Final = get_args(Effect)
+_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""What all providers take for the name of a tool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +186,9 @@ setattr(ask_person, _MARK, replace(_plain(ask_person), effect="safe", question=T
 
 def _add(found: dict[str, Tool], new: Tool, agent_class: type) -> None:
     where = f"{agent_class.__name__}.{new.name}"
+    if _NAME.fullmatch(new.name) is None:
+        message = f"{where}: models call tools by letters, digits, - and _, 64 at most; name=..."
+        raise ConfigurationError(message)
     if new.name in found:
         raise ConfigurationError(f"{where} is the name of two tools; give one name=...")
     if new.compensate is not None and not callable(getattr(agent_class, new.compensate, None)):

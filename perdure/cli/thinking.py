@@ -39,7 +39,8 @@ def runs(
 ) -> ExitCode:
     """List the runs of agents that think; decide what they wait for.
 
-    Those that have not ended, by agent, each with the calls that it waits for. `show` lists the
+    Those that have not ended, by agent, each with the calls that it waits for; with KIND and
+    KEY all that one agent keeps, those that have ended with why they failed. `show` lists the
     steps of one run; `stats` what the calls of models and tools came to, of all agents, those
     of a KIND, or one: calls, failures, times in doubt, seconds, tokens and costs, each call
     counted once. `replay` goes through one again, its models and tools answered as they were,
@@ -53,6 +54,7 @@ def runs(
 
     \b
     perdure runs --store desk.db
+    perdure runs list Helper mira --store desk.db
     perdure runs show Helper mira r1 --store desk.db
     perdure runs stats Helper --store desk.db
     perdure runs replay Helper mira r1 --against desk:Helper --store desk.db

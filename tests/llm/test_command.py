@@ -10,7 +10,9 @@ from pydantic_ai.messages import ModelMessage
 
 from perdure import AgentSystem
 from perdure.llm.agent import ThinkingAgent
+from perdure.llm.records import Budget
 from perdure.llm.tools import ask_person
+from perdure.persistence.errors import RunFailed
 from tests.cli.commands import invoke, records
 from tests.kit.deadline import DEADLINE
 from tests.llm.scripts import Answer, returned, scripted
@@ -59,6 +61,12 @@ def test_runs_are_listed_shown_and_answered(system: AgentSystem, tmp_path: Path)
     asker = system.agent(Asker, "one")
     assert asker.call(Asker.think, "", run="r").get() == "['Yes.']"
     assert records("runs", *store) == []
+    with pytest.raises(RunFailed):
+        asker.call(Asker.think, "go", run="s", budget=Budget(tools=0)).get(timeout=DEADLINE)
+    kept = records("runs", "list", "Asker", "one", *store)
+    assert [(each["run"], each["status"]) for each in kept] == [("r", "done"), ("s", "failed")]
+    assert "0 tools" in kept[1]["error"]
+    assert "0 tools" in invoke("runs", "list", "Asker", "one", *store).stdout
 
 
 def test_a_decision_waits_for_the_next_owner(tmp_path: Path) -> None:

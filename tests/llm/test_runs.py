@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,7 +13,7 @@ from pydantic_ai.exceptions import ModelHTTPError
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
-from perdure import AgentSystem, Detector, Durability, VirtualClock
+from perdure import AgentSystem, Detector, Durability, State, VirtualClock
 from perdure.lifecycle.backoff import Backoff
 from perdure.llm.agent import ThinkingAgent
 from perdure.llm.records import Budget, Run, RunStep, RunWait, Tally, ThinkingState
@@ -738,3 +739,31 @@ def test_a_class_that_could_not_think_is_refused() -> None:
         type("Wrong", (Desk,), {"undo": tool(compensate="nothing", name="undo")(lambda _self: 1)})
     with pytest.raises(ConfigurationError, match="a tool that a model has called"):
         tool_call()
+    with pytest.raises(ConfigurationError, match="derive it from ThinkingState"):
+
+        class Stateless(ThinkingAgent[State]):  # type: ignore[type-var]
+            model = "test"
+
+    with pytest.raises(ConfigurationError, match=r"Budget\(steps=100\)"):
+        type("Wrong", (Desk,), {"budget": 5})
+    with pytest.raises(ConfigurationError, match="letters, digits"):
+        ThinkingAgent.define("Wrong", model="test", tools=[lambda: 1])
+    with pytest.raises(ConfigurationError, match="agents that think have no tool"):
+        ThinkingAgent.define("Wrong", model="test", tool=[ask_person])
+
+
+def test_what_is_asked_wrongly_is_refused_where_it_is_asked() -> None:
+    """A run without words, with a budget that is none, or of no name, is one sentence."""
+    with AgentSystem.open("memory://", agents=[Desk]) as system:
+        desk = system.agent(Desk, "one")
+        five: Any = 5
+        for asked, why in (
+            (desk.call(Desk.think, "", run="r"), "run r is new, so say what it asks"),
+            (desk.call(Desk.think, five), "say what it asks, not 5"),
+            (desk.call(Desk.think, "go", budget=five), "5 is no budget"),
+        ):
+            with pytest.raises(ConfigurationError, match=why):
+                asked.get()
+        with pytest.raises(UnknownRun, match="no run is at work"):
+            desk.call(Desk.run_status).get()
+        assert desk.call(Desk.list_runs).get() == []

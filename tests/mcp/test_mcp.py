@@ -80,8 +80,9 @@ def test_agents_are_tools_over_standard_streams(tmp_path: Path) -> None:
 
     steps: list[tuple[float, str | None]] = []
 
-    async def tell(done: float, _whole: float | None, what: str | None) -> None:
-        steps.append((done, what))
+    async def tell(progress: float, total: float | None, message: str | None) -> None:
+        assert total is None
+        steps.append((progress, message))
 
     asyncio.run(talk())
     assert [number for number, _ in steps] == list(range(1, len(steps) + 1))

@@ -29,8 +29,8 @@ from .leased import leased
 from .tallies import list_tallies
 
 _ANSWERED: Final = frozenset({RunsAction.DONE, RunsAction.ANSWER})
-_OF_RUN, _OF_CALL = 3, 4
-"""How many words name a run, and a call of one."""
+_OF_AGENT, _OF_RUN, _OF_CALL = 2, 3, 4
+"""How many words name an agent, a run, and a call of one."""
 _WORDS: Final = {
     RunsAction.LIST: 0,
     RunsAction.SHOW: _OF_RUN,
@@ -52,6 +52,8 @@ def handle(
     words = _WORDS.get(action, _OF_CALL)
     if action is RunsAction.STATS and len(place) < _OF_RUN:
         words = len(place)
+    if action is RunsAction.LIST and len(place) == _OF_AGENT:
+        words = _OF_AGENT
     refuse_times(listing, "runs in a list", "by agent, their steps in order")
     if len(place) != words:
         needed = ["KIND", "KEY", "RUN", "CALL"][:words]
@@ -61,8 +63,8 @@ def handle(
         raise ConfigurationError("only `runs replay` takes --against")
     if action is RunsAction.LIST:
         with closing(open_reader(store)) as reader:
-            rows = behind(open_runs(reader), listing, _name)
-            show(rows, listing, _LINES)
+            rows = _kept(reader, *place) if place else open_runs(reader)
+            show(behind(rows, listing, _name), listing, _LINES)
     elif action is RunsAction.SHOW:
         after = listing.number()
         with closing(open_reader(store)) as reader:
@@ -143,12 +145,18 @@ def _steps(reader: StoreReader, kind: str, key: str, run: str) -> Iterator[tuple
     return ((place, step) for place, step in steps if step.run == run)
 
 
+def _kept(reader: StoreReader, kind: str, key: str) -> Iterator[OpenRun]:
+    """Iterate over the runs of one agent, those that have ended included."""
+    for run in StoredThinker(reader, kind, key).runs():
+        yield OpenRun(kind, key, run.id, run.status, run.asked, run.waiting, run.error)
+
+
 def _name(row: OpenRun) -> str:
     return f"{row.kind}/{row.key}/{row.run}"
 
 
 def _waits(row: OpenRun) -> str:
-    return "; ".join(
+    return row.error or "; ".join(
         f"{each.why}: {each.name} {short(each.args)} (call {each.call})"
         + (f": {each.reason}" if each.reason else "")
         for each in row.waiting
@@ -162,9 +170,10 @@ def _record(row: OpenRun) -> dict[str, object]:
 
 _LINES: Final[Lines[OpenRun]] = Lines(
     columns=[("KIND", "name"), ("KEY", "name"), ("RUN", "name"), ("STATUS", "word"),
-             ("ASKED", "word"), ("WAITS FOR", "value")],
+             ("ASKED", "word"), ("WAITS FOR, FAILED BY", "value")],
     cells=lambda row: (row.kind, row.key, row.run, row.status, moment(row.asked), _waits(row)),
-    record=_record, place=_name, none="no agent has a run that has not ended",
+    record=_record, place=_name,
+    none="no agent has a run that has not ended; `runs list KIND KEY` lists all of one",
 )  # fmt: skip
 _STEPS: Final[Lines[tuple[int, RunStep]]] = Lines(
     columns=[("STEP", "number"), ("TIME", "word"), ("WHAT", "word"), ("OF", "word"),
