@@ -94,7 +94,8 @@ class ThinkingAgent(RunKeeper[S], Generic[S]):
         if known is not None:
             return self._answer_of(known)
         run = run or self._free_name("run")
-        if not isinstance(prompt, str) or not prompt:
+        asked: object = prompt
+        if not isinstance(asked, str) or not asked:
             message = f"{self}: run {run} is new, so say what it asks, not {prompt!r:.40}"
             raise ConfigurationError(message)
         self._ask_for(run, prompt, budget or self.budget)
@@ -288,7 +289,8 @@ class ThinkingAgent(RunKeeper[S], Generic[S]):
     def _ask_for(self, run: str, prompt: str, budget: Budget, *, keeps: int | None = None) -> None:
         """Take a new run down; its answer is that of the turn under way."""
         self._refuse_itself(run)
-        if not isinstance(budget, Budget):
+        given: object = budget
+        if not isinstance(given, Budget):
             message = f"{self}: {budget!r:.40} is no budget; write budget=Budget(steps=5)"
             raise ConfigurationError(message)
         first = len(self.state.transcript)
