@@ -279,7 +279,10 @@ class RunKeeper(Agent[S], Generic[S]):
         found, ledger = self._run(run), self._ledger(run)
         for nth, call, name in ledger.open():
             marker = f"cut off, and may have been done: {error or 'the run ended'}"
-            self._note("closed", StepPlace(run, TOOL, nth, call, name), marker)
+            place = StepPlace(run, TOOL, nth, call, name)
+            self._note("closed", place, marker)
+            if all(each.call != call for each in found.waiting):  # else it is counted
+                self._count(place, Tally(doubts=1))
         self._put(
             msgspec.structs.replace(
                 found, status=status, ended=self.now(), waiting=(), output=output, error=error,

@@ -212,7 +212,7 @@ class Tally(msgspec.Struct, frozen=True, omit_defaults=True):
     """Ended, well or not."""
     failures: int = 0
     doubts: int = 0
-    """Times that a call was begun and its end is not known."""
+    """Times that a call was begun and its end is not known: it was cut off, by whatever."""
     seconds: float = 0.0
     """Of all calls that ended."""
     tokens_in: int = 0

@@ -91,6 +91,8 @@ def test_a_decision_waits_for_the_next_owner(tmp_path: Path) -> None:
         (("retry", "Asker", "one", "r"), 2, "takes KIND KEY RUN CALL"),
         (("retry", "Asker", "one", "r", "another"), 5, "does not wait"),
         (("show", "Asker", "one", "another"), 5, "has no run"),
+        (("list", "Asker", "two"), 5, "there is no Asker/two"),
+        (("list", "Asker"), 2, "or KIND KEY"),
     ],
 )
 def test_what_cannot_be_decided_is_said(

@@ -248,6 +248,7 @@ def test_an_agent_takes_messages_while_it_thinks() -> None:
         assert status(system, "r").status == "running"
         assert desk.call(Desk.steer, "and be quick").get()
         assert desk.call(Desk.cancel_run, "r", "enough").get()
+        assert desk.call(Desk.facts).get()[2]["tool/refund"] == Tally(doubts=1)
         with pytest.raises(RunFailed, match="run r cancelled: enough"):
             reply.get()
         assert not desk.call(Desk.cancel_run).get()
@@ -452,6 +453,7 @@ def test_a_decision_may_end_the_run() -> None:
         desk.call(Desk.decide, "r", waiting.call, "fail").get()
         with pytest.raises(RunFailed, match="given up"):
             reply.get()
+        assert desk.call(Desk.facts).get()[2]["tool/refund"] == Tally(doubts=1)
 
 
 def test_a_call_in_doubt_is_compensated() -> None:

@@ -26,6 +26,7 @@ from ..terminal.screen import Screen, print_json
 from ..terminal.text import moment
 from ..terminal.values import short
 from .leased import leased
+from .show import missing
 from .tallies import list_tallies
 
 _ANSWERED: Final = frozenset({RunsAction.DONE, RunsAction.ANSWER})
@@ -57,7 +58,7 @@ def handle(
     refuse_times(listing, "runs in a list", "by agent, their steps in order")
     if len(place) != words:
         needed = ["KIND", "KEY", "RUN", "CALL"][:words]
-        takes = " ".join(needed) or "no further words"
+        takes = " ".join(needed) or "no further words, or KIND KEY"
         raise ConfigurationError(f"`runs {action}` takes {takes}; `perdure runs` lists the runs")
     if against is not None and action is not RunsAction.REPLAY:
         raise ConfigurationError("only `runs replay` takes --against")
@@ -147,6 +148,8 @@ def _steps(reader: StoreReader, kind: str, key: str, run: str) -> Iterator[tuple
 
 def _kept(reader: StoreReader, kind: str, key: str) -> Iterator[OpenRun]:
     """Iterate over the runs of one agent, those that have ended included."""
+    if reader.load(kind, key) is None:
+        raise NotFound(missing(reader, kind, key))
     for run in StoredThinker(reader, kind, key).runs():
         yield OpenRun(kind, key, run.id, run.status, run.asked, run.waiting, run.error)
 
