@@ -71,8 +71,13 @@ class Aim:
         """Begin with about ``seconds``."""
         self._randomness = randomness
         self._seconds = seconds
+        self._longer = 1.5
 
     def kill(self, process: subprocess.Popen[bytes]) -> None:
         """Kill a child at some moment of its life, or let it come to its end."""
         kill_after(process, self._seconds * self._randomness.uniform(0.5, 1.5))
-        self._seconds *= 0.9 if process.wait() == 0 else 1.05
+        if process.wait() == 0:
+            self._longer = 1.05  # from now on it is known about how long one lives
+            self._seconds *= 0.9
+        else:
+            self._seconds *= self._longer
