@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from ...lifecycle.status import stored_status
 from ...persistence.errors import ConfigurationError, CorruptState, StoreUnavailable
@@ -16,6 +16,7 @@ from ...persistence.schema.trial import (
     MigrationReport,
     Progress,
     Tell,
+    Trials,
     loaded,
     stale_keys,
     tried,
@@ -32,6 +33,14 @@ from .post import PostOffice, refuse_agents
 
 BATCH: Final = 2_000
 """Agents whose commits are waited for together."""
+
+
+class _Way(NamedTuple):
+    """How agents of a kind come to their goal."""
+
+    evolution: Evolution
+    goal: int
+    trials: Trials
 
 
 class MigrationHome(Surroundings, Protocol):
@@ -85,10 +94,12 @@ class Migrations:
             store = self._home.store
             calls = [WaitingCalls(store, evolution, kind, messages) for kind in goals]
             self._home.desk.wait()
-            report = self._tried(evolution, goals, [*calls, *values], tell if dry else None)
+            trials = None if dry else Trials()
+            more: list[WaitingCalls | KeptValues] = [*calls, *values]
+            report = self._tried(evolution, goals, more, tell if dry else None, trials)
             report.dry = dry
-            if not dry and report.complete:
-                self._take(evolution, goals, tell)
+            if trials is not None and report.complete:
+                self._take(evolution, goals, trials, tell)
                 for kept in values:
                     kept.rewrite(self._home.desk, _telling(tell, report, kept.told))
                 for each in calls if evolution is not self._home.evolution else ():
@@ -103,17 +114,21 @@ class Migrations:
 
     def _tried(
         self, evolution: Evolution, goals: dict[str, int],
-        more: Sequence[WaitingCalls | KeptValues], tell: Tell | None,
+        more: Sequence[WaitingCalls | KeptValues], tell: Tell | None, trials: Trials | None,
     ) -> MigrationReport:  # fmt: skip
         """Compute what becomes of everything, and change nothing."""
         store, largest = self._home.store, self._home.largest_value
         progress = Progress(store, goals, tell)
-        report = tried(store, evolution, goals, progress, largest=largest, dry=True)
+        report = tried(
+            store, evolution, goals, progress, largest=largest, dry=True, trials=trials
+        )  # fmt: skip
         for each in more:
             each.tried(report)
         return report
 
-    def _take(self, evolution: Evolution, goals: dict[str, int], tell: Tell | None) -> None:
+    def _take(
+        self, evolution: Evolution, goals: dict[str, int], trials: Trials, tell: Tell | None
+    ) -> None:
         """Migrate every agent, in batches; what is done is not done again after a kill."""
         progress = Progress(self._home.store, goals, tell)
         done: list[str] = []
@@ -121,7 +136,7 @@ class Migrations:
             running = evolution is self._home.evolution
             asleep = self._home.keeper.asleep(kind, keys) if running else nullcontext(_always)
             with asleep as commit:
-                left = self._together(evolution, kind, keys, goals[kind], commit)
+                left = self._together(_Way(evolution, goals[kind], trials), kind, keys, commit)
             references = [self._home.reference(kind, key) for key in left]
             for future in [self._home.post.control(each, Verb.MIGRATE) for each in references]:
                 future.get()
@@ -137,17 +152,16 @@ class Migrations:
         done.clear()
 
     def _together(
-        self, evolution: Evolution, kind: str, keys: Sequence[str], goal: int,
-        commit: CommitAsleep,
-    ) -> list[str]:  # fmt: skip
+        self, way: _Way, kind: str, keys: Sequence[str], commit: CommitAsleep
+    ) -> list[str]:
         """Commit for all agents that have no cell; return the others, whose cells see to them."""
         left: list[str] = []
         for key, stored in loaded(self._home.store, kind, keys):
             if isinstance(stored, CorruptState):
                 raise stored
-            if stored is None or stored.schema == goal:
+            if stored is None or stored.schema == way.goal:
                 continue
-            if not self._commit(evolution, stored, goal, commit):
+            if not self._commit(way, stored, commit):
                 left.append(key)
         return left
 
@@ -167,14 +181,14 @@ class Migrations:
                 home.supervisor.writer(head).submit(commit)
         home.desk.wait()
 
-    def _commit(
-        self, evolution: Evolution, stored: StoredAgent, goal: int, commit: CommitAsleep
-    ) -> bool:
+    def _commit(self, way: _Way, stored: StoredAgent, commit: CommitAsleep) -> bool:
         """Commit what becomes of an agent, all of it or nothing; False if it has a cell by now."""
         home, head = self._home, stored.head
-        moved = evolution.moved(home.store, stored, goal, largest=home.largest_value)
-        evolution.registry.use(goal)
-        made = moved or Rewritten.unchanged(stored, goal)
+        made = way.trials.take(stored)
+        if made is None:
+            moved = way.evolution.moved(home.store, stored, way.goal, largest=home.largest_value)
+            made = moved or Rewritten.unchanged(stored, way.goal)
+        way.evolution.registry.use(way.goal)
         status = stored_status(f"{head.kind}/{head.key}", head.status)
         done = Commit(head.kind, head.key, status, head.reason, home.clock.now(), made.name)
         done.delta = made.delta

@@ -46,7 +46,8 @@ class Recovery:
             return True
         for kind, key in page:
             if kind not in home.catalogue.kinds():
-                logger.warning("mail waits for %s/%s, whose class is not there", kind, key)
+                if home.catalogue.kinds():  # a tool has none, and is to wake nobody
+                    logger.warning("mail waits for %s/%s, whose class is not there", kind, key)
                 continue
             # Known until it is read: the cell may fail to read it, and be another by then.
             home.owed.add((kind, key))

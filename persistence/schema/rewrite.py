@@ -333,6 +333,9 @@ class Rewriting:
         known: Any = None,  # noqa: ANN401 - items or entries
     ) -> str:  # fmt: skip
         """Return the text of a migrated value, as its class has it."""
+        quick = codec.quick(value) if known is None else None
+        if quick is not None and len(quick) <= self._largest and PREFIX not in quick:
+            return quick  # one number or text, as most are: it needs no proof
         where = f"state.{name}" if part is None else f"state.{name}[{part!r}]"
         try:
             here = codec.at(*self._place(name))

@@ -15,6 +15,10 @@ from .rewrite import Rewritten
 
 PAGE: Final = 500
 """Keys that are read at once."""
+ROOM: Final = 64 * 1024 * 1024
+"""Bytes that are kept of a trial, so that it need not be done again."""
+_WEIGHT: Final = 250
+"""Bytes that a text takes beside its characters, with what leads to it."""
 SAMPLES: Final = 3
 """Agents of a kind that are shown before and after."""
 
@@ -32,6 +36,30 @@ class MigrationFailure:
     key: str
     reason: str
     """With the path of the value and the step, where there is one."""
+
+
+class Trials:
+    """What a trial has made of agents, for whoever takes it over: within a bound of memory."""
+
+    def __init__(self, room: int = ROOM) -> None:
+        """Keep up to so many bytes, about."""
+        self._room = room
+        self._made: dict[tuple[str, str], tuple[int, Rewritten]] = {}
+
+    def keep(self, stored: StoredAgent, made: Rewritten) -> None:
+        """Keep what becomes of an agent as it is stored, if there is room."""
+        delta = made.delta
+        if delta.plain:
+            size = _WEIGHT + sum(len(text) + _WEIGHT for text in delta.fields.values())
+            if size <= self._room:
+                self._room -= size
+                lean = Rewritten(made.name, delta, made.steps, made.left)
+                self._made[stored.head.kind, stored.head.key] = stored.head.sequence, lean
+
+    def take(self, stored: StoredAgent) -> Rewritten | None:
+        """Return what becomes of an agent, once; None if it is not known, or it has changed."""
+        sequence, made = self._made.pop((stored.head.kind, stored.head.key), (0, None))
+        return made if sequence == stored.head.sequence else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +142,9 @@ def loaded(store: StoreReader, kind: str, keys: Sequence[str]) -> Iterator[Loade
 
 def tried(
     store: StoreReader, evolution: Evolution, goals: Mapping[str, int], progress: Progress,
-    *, largest: int, dry: bool,
+    *, largest: int, dry: bool, trials: Trials | None = None,
 ) -> MigrationReport:  # fmt: skip
-    """Compute what becomes of every agent, and change nothing."""
+    """Compute what becomes of every agent, and change nothing; ``trials`` keeps it."""
     report = MigrationReport(dry)
     for kind, keys in stale_keys(store, goals):
         for key, stored in loaded(store, kind, keys):
@@ -126,6 +154,8 @@ def tried(
                 if stored is not None and stored.schema != goals[kind]:
                     moved = evolution.moved(store, stored, goals[kind], largest=largest)
                     _count(report, kind, key, moved)
+                    if trials is not None and moved is not None:
+                        trials.keep(stored, moved)
             except PerdureError as error:
                 report.failures.append(MigrationFailure(kind, key, str(error)))
             progress.step(kind)

@@ -20,7 +20,10 @@ _ADVICE = {
     sqlite3.SQLITE_PERM: "check the file's permissions",
 }
 
-_BEYOND: Final = "the file is damaged beyond reading; restore a backup"
+_BEYOND: Final = (
+    "the file is damaged beyond reading; restore a backup, or save what is whole of it with"
+    " `perdure doctor --repair`"
+)
 """What to do where `perdure doctor` cannot look either, or was looking."""
 
 FROM_THE_DRIVER: Final = (sqlite3.Error, UnicodeDecodeError)
@@ -48,7 +51,10 @@ def translate(error: sqlite3.Error | UnicodeDecodeError, location: str, doing: s
     code = getattr(error, "sqlite_errorcode", 0) or 0
     primary = code & 0xFF
     if primary == sqlite3.SQLITE_NOTADB:
-        return NotAStore(f"{location} is not a SQLite file; choose another path")
+        return NotAStore(
+            f"{location} is not a SQLite file; choose another path, or save what is whole of a"
+            " damaged store with `perdure doctor --repair`"
+        )
     message = f"{location}: {doing} failed: {error}; {_advice(primary, doing)}"
     return StoreUnavailable(message, full=primary == sqlite3.SQLITE_FULL, location=location)
 
