@@ -1,5 +1,10 @@
-"""Races under a tiny switch interval: no future is left unanswered, no message lost or doubled."""
+"""Races: no future is left unanswered, no message lost or doubled.
 
+Those against an end are simulated, where seeds decide who comes first; the others are many messages
+under a tiny switch interval.
+"""
+
+import contextlib
 import random
 import threading
 import time
@@ -19,7 +24,6 @@ from perdure import (
     VirtualClock,
 )
 from perdure.actors.pool.dispatcher import Dispatcher
-from perdure.actors.pool.future import Future
 from perdure.actors.pool.mailbox import Mailbox, Receiver
 from perdure.actors.pool.pooled import PooledActor
 from perdure.lifecycle.backoff import Backoff
@@ -27,6 +31,7 @@ from perdure.persistence.errors import InvalidTransition, SystemClosed, TurnTime
 from perdure.persistence.records.records import Commit
 from perdure.persistence.store.committer import Committer
 from perdure.persistence.store.lease import Owner
+from perdure.testing import Simulation, simulate
 from tests.actors.agents import Clerk
 from tests.kit.deadline import DEADLINE
 from tests.kit.threads import together
@@ -34,6 +39,10 @@ from tests.kit.threads import together
 MANY = 6000
 
 pytestmark = pytest.mark.usefixtures("hasty_threads")
+
+MOST = 20
+"""Messages of a sender in a simulated race, if nothing ends it before."""
+against_closing = simulate(agents=[], seeds=50, crash="never", faults=False)
 
 Item = tuple[str, int]
 """A sender and a number."""
@@ -153,113 +162,63 @@ def test_messages_against_passivation(kind: type[Runner]) -> None:
         assert totals(system, kind, keys) == (3 * (MANY // 2), [])
 
 
-def test_asks_against_closing() -> None:
+@against_closing
+def test_asks_against_closing(sim: Simulation) -> None:
     """Whoever asks while the system closes gets a reply or SystemClosed; replies are kept."""
-    for _ in range(40):
-        store = MemoryStore()
-        system = AgentSystem.open(store, agents=[Runner])
-        answered: list[int] = []
-        started = threading.Event()
+    store, answered = MemoryStore(), list[int]()
+    system = AgentSystem.open(store, agents=[Runner], service=False)
 
-        def ask(
-            system: AgentSystem, name: str, answered: list[int], started: threading.Event
-        ) -> Callable[[], None]:
-            def run() -> None:
-                for number in range(100_000):
-                    future: Future[int] = system.agent(Runner, "a").call(Runner.take, name, number)
-                    try:
-                        answered.append(future.get(timeout=DEADLINE))
-                    except SystemClosed:
-                        return
-                    started.set()
+    def ask(name: str) -> None:
+        for number in range(MOST):
+            try:
+                answered.append(system.agent(Runner, "a").call(Runner.take, name, number).get())
+            except SystemClosed:
+                return
 
-            return run
-
-        def close(system: AgentSystem, started: threading.Event) -> Callable[[], None]:
-            def run() -> None:
-                assert started.wait(DEADLINE)
-                assert system.close()
-
-            return run
-
-        together(
-            ask(system, "x", answered, started),
-            ask(system, "y", answered, started),
-            close(system, started),
-        )
-        with AgentSystem.open(store, agents=[Runner]) as again:
-            count, complaints = totals(again, Runner, ["a"])
-        assert count >= len(answered)
-        assert complaints == []
+    together(lambda: ask("x"), lambda: ask("y"), system.close)
+    with AgentSystem.open(store, agents=[Runner], service=False) as again:
+        count, complaints = totals(again, Runner, ["a"])
+    assert count >= len(answered)
+    assert complaints == []
 
 
-def test_tells_against_closing() -> None:
+@against_closing
+def test_tells_against_closing(sim: Simulation) -> None:
     """Every message that was taken before the system closed is handled once, then or later."""
-    store = MemoryStore()
-    sent = {"x": 0, "y": 0}
-    for _ in range(25):
-        system = AgentSystem.open(store, agents=[Runner])
-        started = threading.Event()
+    store, sent = MemoryStore(), {"x": 0, "y": 0}
+    system = AgentSystem.open(store, agents=[Runner], service=False)
 
-        def tell(system: AgentSystem, name: str, started: threading.Event) -> Callable[[], None]:
-            def run() -> None:
-                for _ in range(100_000):
-                    try:
-                        system.agent(Runner, "a").cast(Runner.take, name, sent[name])
-                    except SystemClosed:
-                        return
-                    sent[name] += 1
-                    if sent[name] % 20 == 0:
-                        started.set()
+    def tell(name: str) -> None:
+        for number in range(MOST):
+            try:
+                system.agent(Runner, "a").cast(Runner.take, name, number)
+            except SystemClosed:
+                return
+            sent[name] += 1
 
-            return run
-
-        def close(system: AgentSystem, started: threading.Event) -> Callable[[], None]:
-            def run() -> None:
-                assert started.wait(DEADLINE)
-                assert system.close()
-
-            return run
-
-        together(tell(system, "x", started), tell(system, "y", started), close(system, started))
-    with AgentSystem.open(store, agents=[Runner]) as again:
-        assert again.idle(DEADLINE)
+    together(lambda: tell("x"), lambda: tell("y"), system.close)
+    with AgentSystem.open(store, agents=[Runner], service=False) as again:
+        assert again.idle()
         assert totals(again, Runner, ["a"]) == (sent["x"] + sent["y"], [])
 
 
-def test_appends_against_the_end_of_the_committer() -> None:
+@against_closing
+def test_appends_against_the_end_of_the_committer(sim: Simulation) -> None:
     """A commit that was taken before the end is written; one that comes later is refused."""
-    for _ in range(150):
-        store = MemoryStore()
-        store.acquire(Owner.this_process())
-        committer = Committer(store, Silent(), first=1, clock=time.monotonic)
-        committer.start()
-        taken: list[int] = []
-        begun = threading.Event()
+    store = MemoryStore()
+    store.acquire(Owner.this_process())
+    committer = Committer(store, Silent(), first=1, clock=time.monotonic)
+    committer.start()
+    taken = [0]
 
-        def append(
-            committer: Committer, taken: list[int], begun: threading.Event
-        ) -> Callable[[], None]:
-            def run() -> None:
-                while True:
-                    try:
-                        taken.append(committer.append(Commit()))
-                    except SystemClosed:
-                        return
-                    begun.set()
+    def append() -> None:
+        with contextlib.suppress(SystemClosed):
+            for _ in range(10 * MOST):
+                taken.append(committer.append(Commit()))  # noqa: PERF401 -- seen meanwhile
 
-            return run
-
-        def close(committer: Committer, begun: threading.Event) -> Callable[[], None]:
-            def run() -> None:
-                assert begun.wait(DEADLINE)
-                assert committer.close(DEADLINE)
-
-            return run
-
-        together(append(committer, taken, begun), close(committer, begun))
-        assert committer.durable == max(taken)
-        store.close()
+    together(append, lambda: committer.close(DEADLINE))
+    assert committer.durable == max(taken)
+    store.close()
 
 
 class Silent:
@@ -305,44 +264,31 @@ class Hopper(Runner):
             self.system.agent(Hopper, onward).cast(Hopper.hop, name, left - 1)
 
 
-def test_a_mailbox_takes_every_message_exactly_once() -> None:
+@against_closing
+def test_a_mailbox_takes_every_message_exactly_once(sim: Simulation) -> None:
     """Senders against holds, releases and the end: a message is handled or refused, never both."""
-    for _ in range(60):
-        dispatcher = Dispatcher(3)
-        try:
-            mailbox = Mailbox()
-            receiver = Collector()
-            mailbox.attach(cast("Receiver", receiver), dispatcher)
-            accepted: list[Item] = []
-            left: list[Item] = []
+    dispatcher, mailbox, receiver = Dispatcher(3), Mailbox(), Collector()
+    mailbox.attach(cast("Receiver", receiver), dispatcher)
+    accepted, left = list[Item](), list[Item]()
 
-            def send(mailbox: Mailbox, accepted: list[Item], name: str) -> Callable[[], None]:
-                def run() -> None:
-                    for number in range(100):
-                        if mailbox.put((name, number)):
-                            accepted.append((name, number))  # noqa: PERF401 -- seen meanwhile
+    def send(name: str) -> None:
+        for number in range(MOST):
+            if mailbox.put((name, number)):
+                accepted.append((name, number))
 
-                return run
+    def disturb() -> None:
+        for _ in range(sim.randomness.randrange(20)):
+            mailbox.hold()
+            mailbox.expedite(Collector)  # type: ignore[arg-type]
+            mailbox.release()
+        left.extend(cast("list[Item]", mailbox.close()))
 
-            def disturb(mailbox: Mailbox, left: list[Item]) -> Callable[[], None]:
-                def run() -> None:
-                    for _ in range(20):
-                        mailbox.hold()
-                        mailbox.expedite(Collector)  # type: ignore[arg-type]
-                        mailbox.release()
-                    left.extend(cast("list[Item]", mailbox.close()))
-
-                return run
-
-            together(
-                send(mailbox, accepted, "x"), send(mailbox, accepted, "y"), disturb(mailbox, left)
-            )
-        finally:
-            assert dispatcher.close(DEADLINE)  # the last run is over then
-        assert sorted([*receiver.got, *left]) == sorted(accepted)
-        for name in "xy":
-            numbers = [number for sender, number in receiver.got if sender == name]
-            assert numbers == sorted(numbers)
+    together(lambda: send("x"), lambda: send("y"), disturb)
+    assert dispatcher.close(DEADLINE)  # the last run is over then
+    assert sorted([*receiver.got, *left]) == sorted(accepted)
+    for name in "xy":
+        numbers = [number for sender, number in receiver.got if sender == name]
+        assert numbers == sorted(numbers)
 
 
 class Collector:
@@ -371,31 +317,21 @@ class Echo(PooledActor):
         return message
 
 
-def test_pooled_actors_answer_every_ask_against_a_stop() -> None:
+@against_closing
+def test_pooled_actors_answer_every_ask_against_a_stop(sim: Simulation) -> None:
     """A pykka actor that is stopped while it is asked answers, or says that it is dead."""
-    dispatcher = Dispatcher(3)
-    Echo.dispatcher = dispatcher
-    try:
-        for _ in range(60):
-            ref = Echo.start()
-            answers: list[int] = []
+    Echo.dispatcher = dispatcher = Dispatcher(3)
+    ref = Echo.start()
 
-            def ask(ref: object = ref, answers: list[int] = answers) -> None:
-                for number in range(200):
-                    try:
-                        future = ref.ask(number, block=False)  # type: ignore[attr-defined]
-                        answers.append(future.get(timeout=DEADLINE))
-                    except ActorDeadError:
-                        return
+    def ask() -> None:
+        with contextlib.suppress(ActorDeadError):
+            for number in range(MOST):
+                assert ref.ask(number, block=False).get() == number
 
-            def stop(ref: object = ref) -> None:
-                ref.stop(timeout=DEADLINE)  # type: ignore[attr-defined]
-
-            together(ask, ask, stop)
-            assert not ref.is_alive()
-    finally:
-        Echo.dispatcher = None
-        dispatcher.close()
+    together(ask, ask, ref.stop)
+    assert not ref.is_alive()
+    Echo.dispatcher = None
+    assert dispatcher.close()
 
 
 class Limited(Runner):
