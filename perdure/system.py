@@ -350,7 +350,7 @@ class AgentSystem:
         used: Callable[[], None] | None = None,
     ) -> Iterator[Runtime]:
         """Open a system in memory that nobody listens to; ``used`` is told of each use of it."""
-        with _SandboxSystem.open(
+        with contextlib.ExitStack() as ends, _SandboxSystem.open(
             store, agents=agents, service=False, clock=VirtualClock(moment),
             limits=known.limits, keys=known.keys, schemas=known.schemas, detector=known.detector,
             resources=Resources(workers=1, switch_interval=0.0, young_generation=0),
@@ -359,6 +359,7 @@ class AgentSystem:
             mute(system)
             runtime = system._runtime  # noqa: SLF001 - of this very class
             object.__setattr__(system, "original", known.original())
+            object.__setattr__(system, "ends", ends.callback)
             if used is not None:
                 object.__setattr__(system, "told", used)
             yield runtime
@@ -695,6 +696,8 @@ class _SandboxSystem(AgentSystem):
     told: Callable[[], None] = staticmethod(_nothing)
     original: object | None = None
     """The system whose turns are replayed, if that is open."""
+    ends: Callable[[Callable[[], None]], object] | None = None
+    """Has something ended with the system."""
 
     def __getattribute__(self, name: str) -> Any:  # noqa: ANN401 - whatever it has
         """Return an attribute as any object does."""

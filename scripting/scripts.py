@@ -74,13 +74,20 @@ class Scripts:
     def of(system: object) -> Scripts:
         """Return the scripts that were opened last over a system; ConfigurationError if none.
 
-        In a replay, those of the system whose turn it is, over the one in which that is replayed.
+        In a replay, those of the system whose turn it is, over the one in which that is replayed;
+        if the store alone is there, scripts of its own that may talk to all agents, as what others
+        answered is recorded.
         """
-        original = getattr(system, "original", None)
+        original, ends = getattr(system, "original", None), getattr(system, "ends", None)
         found = _OPEN.get(system if original is None else original)
         if found is None:
-            raise ConfigurationError("no scripts run on this system; open Scripts(system) first")
-        return found if original is None else found._over(cast("Host", system))  # noqa: SLF001
+            if original is not None or ends is None:
+                message = "no scripts run on this system; open Scripts(system) first"
+                raise ConfigurationError(message)
+            rights = ScriptRights(agents=system._opening.agents)  # type: ignore[attr-defined]  # noqa: SLF001 - of a floor above
+            found = Scripts(cast("Host", system), rights=rights, warm=0)
+            ends(found.close)
+        return found if original is None else found._over(cast("Host", system))
 
     def _over(self, system: Host) -> Scripts:
         """Return the same scripts, by the same workers, over another system."""

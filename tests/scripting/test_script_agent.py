@@ -151,3 +151,23 @@ def test_a_turn_of_its_script_is_replayed(
     report = store.replay.batch().report()
     assert report.counts == {"same": 3}, report.text()
     assert store.state.get(OWN, "n") == 7
+
+
+def test_a_turn_of_its_script_is_replayed_from_the_store_alone(tmp_path: Path) -> None:
+    """Whoever has the file alone replays it, under a script that asked others, too."""
+    limits, path = ScriptLimits(seconds=DEADLINE), tmp_path / "s.db"
+    source = """
+        function ask(key) return agents.call("ScriptAgent", key, "invoke", "answer") end
+        function answer() return state.increment(me, "n") end"""
+    with (
+        AgentSystem.open(path, agents=[ScriptAgent], sync="process") as system,
+        Scripts(system, limits=limits, rights=ScriptRights(agents=(ScriptAgent,)), warm=0),
+    ):
+        for key in ("emea", "apac"):
+            agent = system.agent(ScriptAgent, key)
+            system.hooks.record(agent)
+            agent.call(ScriptAgent.install, "lua", source).get()
+        assert agent.call(ScriptAgent.invoke, "ask", "emea").get() == 1
+    with AgentSystem.open_replays(path, agents=[ScriptAgent]) as replays:
+        report = replays.batch().report()
+        assert report.counts == {"same": 4}, report.text()
