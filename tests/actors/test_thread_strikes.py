@@ -478,11 +478,11 @@ def test_struck_at_every_place_of_a_call_that_waits_for_its_time() -> None:
         if not striker.struck:
             break
         struck += 1
-    assert struck > 5
+    assert struck  # there is one place in Python 3.13, and more in those before
 
 
-@pytest.mark.parametrize("kind", [Sender, SenderBehind])
-def test_struck_at_every_place_of_an_errand(kind: type[Sender]) -> None:
+@pytest.mark.parametrize(("kind", "least"), [(Sender, 10), (SenderBehind, 3)])
+def test_struck_at_every_place_of_an_errand(kind: type[Sender], least: int) -> None:
     """Wherever the worker that sends or makes an errand is struck: it is made, nothing is left."""
     dispatcher, agenda = Dispatcher(1), Agenda(SystemClock())
     dispatcher.start()
@@ -507,6 +507,6 @@ def test_struck_at_every_place_of_an_errand(kind: type[Sender]) -> None:
             if early == ENOUGH:
                 break
             struck += not early
-        assert struck > 10
+        assert struck > least
     finally:
         assert dispatcher.close(DEADLINE)
