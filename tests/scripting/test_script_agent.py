@@ -154,7 +154,7 @@ def test_a_turn_of_its_script_is_replayed(
 
 
 def test_a_turn_of_its_script_is_replayed_from_the_store_alone(tmp_path: Path) -> None:
-    """Whoever has the file alone replays it, under a script that asked others, too."""
+    """Who has the file alone replays it, under a script that asked others, too."""
     limits, path = ScriptLimits(seconds=DEADLINE), tmp_path / "s.db"
     source = """
         function ask(key) return agents.call("ScriptAgent", key, "invoke", "answer") end
