@@ -28,6 +28,7 @@ from ..sqlite.reader import SqliteReader
 from ..sqlite.store import SqliteStore
 from ..store.batch import Batch
 from ..store.lease import Owner
+from .moments import trimmed
 from .progress import Progress, silent
 
 _SLICE: Final = 2_000
@@ -90,12 +91,7 @@ def _same_history(target: SqliteReader, source: SqliteReader) -> int:
         last = int(newest or 0)
         mine, other = fetch(here, query, (last,)), fetch(there, query, (last,))
     if last and not other:
-        message = (
-            f"the journal of {source.location} does not reach back to commit {last:,}: it was"
-            " trimmed, so what was done behind that backup is not known; take a later backup, or"
-            " keep more with Retention(commits=...)"
-        )
-        raise BackupFailed(message)
+        raise trimmed(source.location, last)
     if mine != other and not _erased(mine[0], other[0]):
         message = f"{source.location} has another commit {last:,}: it is no continuation"
         raise BackupFailed(message)

@@ -56,7 +56,7 @@ def behind(backups: Sequence[Backup], point: RecoveryPoint) -> Backup | None:
 def last_commit(journal: SqliteReader, point: RecoveryPoint, base: Backup) -> tuple[int, float]:
     """Return the last commit up to the moment that a later copy has, and the time of that.
 
-    BackupFailed if the copy ends before the moment.
+    BackupFailed if the copy ends before the moment, or its journal begins behind it.
     """
     with journal.reading("looking for a moment") as connection:
         newest = newest_in(connection)
@@ -73,9 +73,21 @@ def last_commit(journal: SqliteReader, point: RecoveryPoint, base: Backup) -> tu
             last = newest if row is None else int(row[0]) - 1
         query = "SELECT time FROM journal WHERE sequence <= ? ORDER BY sequence DESC LIMIT 1"
         row = connection.execute(query, (last,)).fetchone()
-    if last <= base.last or row is None:
+    if last <= base.last:
         return base.last, base.last_time
+    if row is None:  # it would be the moment of the backup, and nobody would be told
+        raise trimmed(journal.location, base.last)
     return last, float(row[0])
+
+
+def trimmed(location: str, last: int) -> BackupFailed:
+    """Return the error of a journal that does not reach back to the last commit of a backup."""
+    message = (
+        f"the journal of {location} does not reach back to commit {last:,}: it was trimmed, so what"
+        " was done behind that backup is not known; take a later backup, or keep more with"
+        " Retention(commits=...)"
+    )
+    return BackupFailed(message)
 
 
 def newest_in(connection: sqlite3.Connection) -> int:

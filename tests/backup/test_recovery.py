@@ -212,8 +212,12 @@ def test_a_gap_is_refused(tmp_path: Path) -> None:
             system.agent(Ledger, "k0").cast(Ledger.add, number)
         assert system.idle(60)
     last, _ = pictures(path)
-    with pytest.raises(BackupFailed, match="does not reach back"):
-        backups.recover(tmp_path / "then.db", sequence=last, store=path)
+    (base,) = backups.list()
+    for moment in (
+        {"sequence": last}, {"sequence": base.last + 1}, {"time": base.last_time + 1e-3},
+    ):  # fmt: skip
+        with pytest.raises(BackupFailed, match="does not reach back"):
+            backups.recover(tmp_path / "then.db", **moment, store=path)
     with pytest.raises(BackupFailed, match="no continuation"):
         backups.recover(tmp_path / "then.db", sequence=300, store=other)
     assert not (tmp_path / "then.db").exists()
