@@ -163,11 +163,11 @@ def test_a_turn_of_its_script_is_replayed_from_the_store_alone(tmp_path: Path) -
         AgentSystem.open(path, agents=[ScriptAgent], sync="process") as system,
         Scripts(system, limits=limits, rights=ScriptRights(agents=(ScriptAgent,)), warm=0),
     ):
-        for key in ("emea", "apac"):
-            agent = system.agent(ScriptAgent, key)
+        emea, apac = (system.agent(ScriptAgent, key) for key in ("emea", "apac"))
+        for agent in (emea, apac):
             system.hooks.record(agent)
             agent.call(ScriptAgent.install, "lua", source).get()
-        assert agent.call(ScriptAgent.invoke, "ask", "emea").get() == 1
+        assert apac.call(ScriptAgent.invoke, "ask", "emea").get() == 1
     with AgentSystem.open_replays(path, agents=[ScriptAgent]) as replays:
         report = replays.batch().report()
         assert report.counts == {"same": 4}, report.text()
