@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import ClassVar, cast
 
 import pytest
+from msgspec import Struct
 
 from perdure import (
     Agent,
@@ -402,27 +403,41 @@ def test_a_spread_that_makes_no_sense_is_refused(spread: object) -> None:
         other.agent(Wide, "a").call(Wide.rings).get()
 
 
-class Renamed(Agent[BellState]):
-    """A bell of a later version, which has no ``ring`` any more."""
+class Tone(Struct):
+    """A tone that is thought out of tune once somebody says so."""
 
-    kind = "Bell"
+    name: str
+    tuned: ClassVar[bool] = True
 
-    def rings(self) -> list[tuple[str, float]]:
-        return list(self.state.rung)
+    def __post_init__(self) -> None:
+        if not self.tuned:
+            raise ValueError("out of tune")
+
+
+class Tuned(Bell):
+    """Ring by tones."""
+
+    def sound(self, tone: Tone) -> None:
+        self.ring(tone.name)
+
+    def begin(self, interval: float | None) -> str:
+        if interval:
+            return self.every(interval, self.sound, Tone("a"))
+        return self.after(10.0, self.sound, Tone("a"))
 
 
 @pytest.mark.parametrize("interval", [None, 10.0])
 def test_a_tick_that_no_longer_decodes_dies_once_however_often_it_is_delivered(
-    interval: float | None,
+    monkeypatch: pytest.MonkeyPatch, interval: float | None
 ) -> None:
     """A live agent knows that the timer is gone, or at its next appointment."""
     store, clock = MemoryStore(), VirtualClock(START)
-    with AgentSystem.open(store, agents=[Bell], clock=clock) as system:
-        bell = system.agent(Bell, "a")
-        (bell.call(Bell.repeat, 10.0) if interval else bell.call(Bell.in_seconds, 10.0, "x")).get()
-    (timer,) = store.load("Bell", "a").timers  # type: ignore[union-attr]
-    with AgentSystem.open(store, agents=[Renamed], clock=clock) as system:
-        system.agent(Renamed, "a").call(Renamed.rings).get()
+    with AgentSystem.open(store, agents=[Tuned], clock=clock) as system:
+        system.agent(Tuned, "a").call(Tuned.begin, interval).get()
+    monkeypatch.setattr(Tone, "tuned", False)
+    (timer,) = store.load("Tuned", "a").timers  # type: ignore[union-attr]
+    with AgentSystem.open(store, agents=[Tuned], clock=clock) as system:
+        system.agent(Tuned, "a").call(Tuned.rings).get()
         clock.advance(10.0)
         for _ in range(2):
             system._runtime._timer_due(timer)  # read from the store at the same moment
