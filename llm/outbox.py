@@ -56,12 +56,13 @@ class Outbox:
             await asyncio.wait([self._sending])
 
     def leave(self) -> None:
-        """Hand on what is left, and wait for nothing any more."""
+        """Hand on what has ended, and wait for nothing any more."""
         if self._timer is not None:
             self._timer.cancel()
         if self._sending is not None:
             self._sending.cancel()
-        items, self._items = self._items, []
+        # What would begin does not: taken down, it would be in doubt.
+        items, self._items = [item for item in self._items if item[1] is None], []
         if items:
             with contextlib.suppress(Exception):  # as of an agent that was stopped
                 self._take_down(_text(items))
@@ -76,10 +77,12 @@ class Outbox:
             self._sending = self._sending or asyncio.create_task(self._deliver())
 
     async def _deliver(self) -> None:
-        while self._due:
-            self._due, items, self._items = False, self._items, []
-            await self._hand_on(items)
-        self._sending = None
+        try:
+            while self._due:
+                self._due, items, self._items = False, self._items, []
+                await self._hand_on(items)
+        finally:
+            self._sending = None
 
     async def _hand_on(self, items: list[_Item]) -> None:
         if self.error is not None:
