@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, Generic, Self, TypeVar
 
-_NICE: Final = 10
+_NICE: Final = 5
 _MOST: Final = 4
 """Threads. Whoever feeds them reads and makes digests no faster than so many pack."""
 
