@@ -21,7 +21,7 @@ from .forward import roll
 from .layout import BackupFile
 from .moments import RecoveryPoint, before, behind, last_commit
 from .progress import Progress, silent
-from .restore import compose, drafted, publish, refuse_taken, refuse_unsound
+from .restore import compose, disown, drafted, publish, refuse_taken, refuse_unsound
 from .scratch import scratch_room
 from .unjournaled import Cut, Reach, complete
 
@@ -86,6 +86,7 @@ def restored(
 ) -> Recovered:
     """Write the store that a backup was made of to a file that nobody needs after a crash."""
     compose(chain, draft, keys=work.keys, tell=work.tell)
+    disown(draft)
     name, manifest = chain[-1].name, chain[-1].manifest
     found = Recovered(name, manifest.last, manifest.last_time)
     return _erased_again(folder, draft, found, work)
@@ -117,6 +118,7 @@ def recovered(folder: Folder, point: RecoveryPoint, draft: Path, work: Recoverin
     backups = folder.list()
     base = before(backups, point)
     compose(folder.chain(base.name), draft, keys=work.keys, tell=work.tell)
+    disown(draft)
     with _later(folder, behind(backups, point), draft.parent, work) as journal:
         found = _go_on(draft, journal, point, base, work)
     return _erased_again(folder, draft, found, work)

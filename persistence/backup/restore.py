@@ -13,7 +13,9 @@ from typing import Final
 
 from ..errors import BackupDamaged, ConfigurationError
 from ..secrets.keys import KeyProvider
+from ..sqlite.errors import translated
 from ..sqlite.place import BESIDE
+from ..sqlite.witness import SUFFIX as WITNESS
 from .content import lists_of, page_map, pages_in
 from .cut import reading
 from .layout import BackupFile, failing, give_name, sync
@@ -50,7 +52,24 @@ def publish(draft: Path, target: Path) -> None:
     with failing(f"{target} cannot be written"):
         sync(draft)  # first: it may take long, and the name be taken meanwhile
         refuse_taken(target)
+        # That of a file that is gone: this one may have its number.
+        target.with_name(f"{target.name}{WITNESS}").unlink(missing_ok=True)
         give_name(draft, target)
+
+
+def disown(draft: Path) -> None:
+    """Have the lease in a file that is brought back name no file.
+
+    It is another one than its holder has. But numbers of files that are gone are given anew: it may
+    have the very number, and who held it may be alive.
+    """
+    with (
+        translated(str(draft), "bringing a backup back"),
+        closing(sqlite3.connect(draft, isolation_level=None)) as connection,
+    ):
+        columns = {row[1] for row in connection.execute("PRAGMA table_info(lease)")}
+        if "file" in columns:  # which the oldest formats have not
+            connection.execute("UPDATE lease SET file = ''")
 
 
 def compose(

@@ -27,7 +27,7 @@ from .layout import BackupFile
 from .manifest import Manifest
 from .pages import PageMap
 from .part import keys_in
-from .restore import compose, refuse_unsound
+from .restore import compose, disown, refuse_unsound
 from .scratch import scratch_room
 
 
@@ -93,6 +93,7 @@ def erase(path: Path, names: Sequence[Name]) -> None:
     """Erase agents in a file without a commit: its journal goes on as that of the others does."""
     if not names:
         return
+    disown(path)
     with closing(SqliteStore(path)) as store:
         counters = store.acquire(Owner.this_process())
         with closing(SqliteReader(path)) as reader:

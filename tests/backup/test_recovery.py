@@ -17,6 +17,7 @@ from perdure.persistence.errors import (
     ConfigurationError,
     StoreOwned,
 )
+from perdure.persistence.sqlite.reader import SqliteReader
 from perdure.persistence.sqlite.store import SqliteStore
 from perdure.persistence.store.lease import Owner
 from tests.backup.stores import Ledger, LedgerState, contents, fill, opened
@@ -221,6 +222,26 @@ def test_a_gap_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BackupFailed, match="no continuation"):
         backups.recover(tmp_path / "then.db", sequence=300, store=other)
     assert not (tmp_path / "then.db").exists()
+
+
+def test_what_is_brought_back_is_nobodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Although it was backed up while it was owned, and has the number of that file by chance."""
+    monkeypatch.setattr(SqliteReader, "identity", lambda _store: "1:1")
+    path, backups = tmp_path / "ledger.db", Backups(tmp_path / "backups")
+    fill(path)
+    with opened(path) as system:
+        for amount in (1, 2):
+            backups.create(path)
+            system.agent(Ledger, "k0").call(Ledger.add, amount).get()
+        moment = pictures(path)[0] - 1
+        backups.create(path)
+    witness = tmp_path / "then.db-witness"  # of a file that is gone
+    witness.write_bytes(path.with_name("ledger.db-witness").read_bytes())
+    backups.restore(tmp_path / "then.db", backups.list()[0].name)
+    assert not witness.exists()
+    backups.recover(tmp_path / "between.db", sequence=moment)
+    for name in ("then.db", "between.db"):
+        opened(tmp_path / name).close()
 
 
 @pytest.mark.parametrize("meanwhile", [False, True])
