@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from perdure import AgentSystem, MemoryStore
+from perdure import Agent, AgentSystem, MemoryStore, State, migration, transforms
+from perdure.actors.system import migrations
 from perdure.actors.system.cells import Keeper
 from perdure.actors.system.migrations import Migrations
-from perdure.persistence.schema.trial import loaded
+from perdure.persistence.schema.evolution import Evolution
+from perdure.persistence.schema.trial import Trials, loaded
 from tests.schema import desk_one, desk_two
 
 KEYS = [f"{number:02}" for number in range(6)]
@@ -87,3 +89,61 @@ def test_those_that_are_awake_are_left_to_their_cells(store: Path | MemoryStore)
         assert found["nobody"] is None
         assert system.migrate().complete
         once(system)
+
+
+class First(State):
+    """A state of plain fields alone."""
+
+    open: int = 0
+
+
+class Second(State):
+    """The next version."""
+
+    schema_version = "2.0.0"
+    count: int = 0
+
+
+class Counter(Agent[First]):
+    """Counts."""
+
+    def add(self) -> None:
+        """Count one."""
+        self.state.open += 1
+
+
+class Counter2(Agent[Second]):
+    """Counts, too."""
+
+    kind = "Counter"
+
+    def add(self) -> int:
+        """Count one."""
+        self.state.count += 1
+        return self.state.count
+
+
+migration(Second, "1.0.0", "2.0.0", transforms.rename("open", "count"))
+
+
+@pytest.mark.parametrize(("room", "made"), [(2**20, 6), (1100, 10), (0, 12)])
+def test_what_the_trial_has_made_is_taken_over(
+    monkeypatch: pytest.MonkeyPatch, room: int, made: int
+) -> None:
+    """As far as there is room for it; the rest is made again, and comes to the same."""
+    moved, store, calls = Evolution.moved, MemoryStore(), 0
+    with AgentSystem.open(store, agents=[Counter]) as system:
+        for key in KEYS:
+            system.agent(Counter, key).call(Counter.add).get()
+
+    def counted(self: Evolution, *args: Any, **more: Any) -> Any:  # noqa: ANN401 - as it has them
+        nonlocal calls
+        calls += 1
+        return moved(self, *args, **more)
+
+    monkeypatch.setattr(migrations, "Trials", lambda: Trials(room))
+    monkeypatch.setattr(Evolution, "moved", counted)
+    with AgentSystem.open(store, agents=[Counter2]) as system:
+        assert system.migrate().migrated == {"Counter": 6}
+        assert calls == made
+        assert [system.agent(Counter2, key).call(Counter2.add).get() for key in KEYS] == [2] * 6
