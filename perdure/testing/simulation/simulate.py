@@ -8,6 +8,7 @@ import gc
 import inspect
 import itertools
 import random
+import sys
 import unittest
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +26,8 @@ Crashes = Literal["never", "somewhere", "everywhere"]
 _CRASHES: Final = ("never", "somewhere", "everywhere")
 Stores = Literal["memory", "sqlite"]
 _STORES: Final = ("memory", "sqlite")
+_UNTRACEABLE: Final = (3, 12)
+"""It changes the code of functions in which other threads stand, and they go on elsewhere."""
 PARAMETER: Final = "sim"
 """The parameter of a test that gets the Simulation."""
 _TOLD: Final = 40
@@ -91,7 +94,7 @@ def simulate(
         store: ``"memory"``; ``"sqlite"``: in a file, which takes several times as long.
         strikes: ``Struck`` is thrown now and then into a thread of the library, between two lines,
             as ``PyThreadState_SetAsyncExc`` does. Within a handler it is what that raises, so that
-            who asks may get it.
+            who asks may get it. Not in Python 3.12, whose tracing is not safe with threads.
         patience: seconds of the run's time the test may wait for one thing.
     """
     if crash not in _CRASHES:
@@ -99,6 +102,9 @@ def simulate(
         raise ConfigurationError(message)
     if store not in _STORES:
         raise ConfigurationError(f"simulate(store={store!r}): one of {', '.join(_STORES)}")
+    if strikes and sys.version_info[:2] == _UNTRACEABLE:
+        told = "simulate(strikes=True): where a thread is struck is found by tracing instructions,"
+        raise ConfigurationError(f"{told} which ends the process in Python 3.12; use another")
     chosen = range(seeds) if isinstance(seeds, int) else seeds
 
     def decorate(function: Callable[..., object]) -> Callable[..., None]:
