@@ -10,9 +10,7 @@ import pytest
 
 from perdure import Agent, AgentSystem, Backoff, Breaker, RestartPolicy, Saving, State, VirtualClock
 from perdure.actors.pool.mailbox import Mailbox
-from perdure.persistence.errors import Deadlock, StoreUnavailable
-from perdure.persistence.memory.store import MemoryStore
-from perdure.persistence.records.records import StoredAgent
+from perdure.persistence.errors import Deadlock
 from perdure.testing import FaultyStore
 from tests.kit.deadline import DEADLINE
 from tests.kit.signals import Told
@@ -102,25 +100,14 @@ def test_idle_says_which_attempt_to_save_it_waits_for() -> None:
 
 def test_idle_says_who_cannot_be_read() -> None:
     """An agent that waits to be read again does nothing else meanwhile."""
-
-    class Unreadable(MemoryStore):
-        """Cannot be read at first."""
-
-        broken = True
-
-        def load(self, kind: str, key: str) -> StoredAgent | None:
-            """Read, or fail."""
-            if self.broken:
-                raise StoreUnavailable("memory://: it is gone")
-            return super().load(kind, key)
-
-    clock, store = VirtualClock(), Unreadable()
+    clock, store = VirtualClock(), FaultyStore()
+    store.fail_reads("load")
     Climber.falls = 2
-    with AgentSystem.open(store, agents=[Climber], clock=clock) as system:
+    with AgentSystem.open(store.open(), agents=[Climber], clock=clock) as system:
         system.agent(Climber, "a").cast(Climber.climb)
-        with pytest.raises(Deadlock, match=r"Climber/a is read again after a second \(.*is gone"):
+        with pytest.raises(Deadlock, match=r"Climber/a is read again after a second \(.*be read"):
             system.idle()
-        store.broken = False
+        store.mend()
         clock.advance(1.0)
         assert system.idle()
 
@@ -136,16 +123,15 @@ def test_idle_sees_that_what_it_waits_for_has_begun_to_wait(
         waited.set()
         return wait(*args)
 
-    class Unreadable(MemoryStore):
-        """Cannot be read, as is found out while somebody waits."""
-
-        def load(self, kind: str, key: str) -> StoredAgent | None:
-            """Fail."""
+    def meet(name: str) -> None:
+        if name == "load":  # as is found out while somebody waits
             assert waited.wait(DEADLINE)
-            raise StoreUnavailable("memory://: it is gone")
 
+    store = FaultyStore()
+    store.on_call.append(meet)
+    store.fail_reads("load")
     monkeypatch.setattr(Mailbox, "_wait", told)
-    with AgentSystem.open(Unreadable(), agents=[Climber], clock=VirtualClock()) as system:
+    with AgentSystem.open(store.open(), agents=[Climber], clock=VirtualClock()) as system:
         system.agent(Climber, "a").cast(Climber.climb)
         with pytest.raises(Deadlock, match="read again after a second"):
             system.idle()

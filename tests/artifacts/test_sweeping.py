@@ -19,6 +19,7 @@ from perdure.shared.artifacts.chunking import CHUNK
 from perdure.shared.artifacts.sweep import DELAY, Swept
 from perdure.shared.artifacts.traffic import Hold, Traffic
 from perdure.shared.artifacts.upload import MOST_UNDER_WAY
+from perdure.testing import FaultyStore
 from tests.artifacts.agents import Maker, opened
 from tests.artifacts.looks import counts, dangling, noise, orphans, rows, stores
 from tests.kit.deadline import DEADLINE
@@ -243,24 +244,10 @@ def _on_a_thread(function: Callable[[], Swept]) -> Swept:
         return pool.submit(function).result(DEADLINE)
 
 
-class SlowStore(MemoryStore):
-    """A memory store that writes no chunk until it may."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.may = threading.Event()
-
-    def commit(self, batch: Batch) -> None:
-        if CHUNKS in batch.tables:
-            assert self.may.wait(DEADLINE)
-        super().commit(batch)
-
-
 def test_uploads_wait_for_the_disk() -> None:
     """No more than 8 MiB are on their way: a slow disk holds the upload up, and not the memory."""
-    store = SlowStore()
-    waits = threading.Event()
-    with opened(store) as system:
+    store, waits = FaultyStore(), threading.Event()
+    with opened(store.open()) as system, ThreadPoolExecutor(1) as pool, store.held():
         uploads = system.artifacts._uploads
 
         @contextmanager
@@ -269,13 +256,12 @@ def test_uploads_wait_for_the_disk() -> None:
             yield
 
         uploads.waiting = waiting
-        with ThreadPoolExecutor(1) as pool:
-            saved = pool.submit(system.artifacts.save, "a", noise(3 * MOST_UNDER_WAY))
-            assert waits.wait(DEADLINE)
-            assert MOST_UNDER_WAY - CHUNK < uploads._used <= MOST_UNDER_WAY
-            assert not saved.done()
-            store.may.set()
-            assert system.artifacts.read(saved.result(DEADLINE)) == noise(3 * MOST_UNDER_WAY)
+        saved = pool.submit(system.artifacts.save, "a", noise(3 * MOST_UNDER_WAY))
+        assert waits.wait(DEADLINE)
+        assert MOST_UNDER_WAY - CHUNK < uploads._used <= MOST_UNDER_WAY
+        assert not saved.done()
+        store.let_go()
+        assert system.artifacts.read(saved.result(DEADLINE)) == noise(3 * MOST_UNDER_WAY)
         assert uploads._used == 0
 
 

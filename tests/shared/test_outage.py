@@ -8,8 +8,6 @@ import pytest
 from perdure import Agent, AgentSystem, Breaker, Limits, Saving, VirtualClock, WhenUnsaved
 from perdure.lifecycle import signals
 from perdure.persistence.errors import CommitsLost, Fenced, MailboxFull, StoreUnavailable
-from perdure.persistence.memory.store import MemoryStore
-from perdure.persistence.store.batch import Batch
 from perdure.testing import FaultyStore
 from tests.kit.deadline import DEADLINE
 from tests.kit.signals import Told
@@ -171,25 +169,15 @@ def test_a_batch_that_fails_halfway_is_seen_by_nobody() -> None:
     clock = VirtualClock()
     seen: list[object] = []
 
-    class Once(MemoryStore):
-        fails = 0
-        read = staticmethod(lambda: None)
-
-        def commit(self, batch: Batch) -> None:
-            if self.fails:
-                self.fails -= 1
-                seen.append(self.read())
-                raise StoreUnavailable("memory://: not now")
-            super().commit(batch)
-
-    store = Once()
+    store = FaultyStore()
     with (
-        AgentSystem.open(store, agents=[], clock=clock) as system,
+        AgentSystem.open(store.open(), agents=[], clock=clock) as system,
         Told("save_failed") as failures,
     ):
         system.state.set(WORK, "k", "old")
-        store.read = lambda: system.state.get(WORK, "k")  # type: ignore[assignment]
-        store.fails = 2
+        store.on_fault.append(lambda _what: seen.append(system.state.get(WORK, "k")))
+        store.fail(next=2)
+        seen.clear()  # of what was told just now
         writer = threading.Thread(target=system.state.set, args=(WORK, "k", "new"))
         writer.start()
         for count in (1, 2):
