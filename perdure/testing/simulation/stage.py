@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures.thread as executors
 import contextlib
+import functools
 import gc
 import itertools
 import logging
@@ -151,12 +152,7 @@ class Stage:
 
     def _shared_locks(self) -> list[tuple[Any, str, Any]]:
         """Replace locks of modules: one that is held where others run would be waited for."""
-        places = [
-            (module, name)
-            for module in _modules()
-            for name, value in list(vars(module).items())
-            if type(value) is _LOCK and module.__name__ != __name__
-        ]
+        places = [(module, name) for module in _modules() for name in _locks_of(module)]
         self._shared = [Lock(self._scheduler) for _ in places]
         return [(*place, lock) for place, lock in zip(places, self._shared, strict=True)]
 
@@ -275,3 +271,11 @@ def _modules() -> list[ModuleType]:
         for name, module in list(sys.modules.items())
         if name.partition(".")[0] == "perdure" and isinstance(module, ModuleType)
     ]
+
+
+@functools.cache
+def _locks_of(module: ModuleType) -> list[str]:
+    """Return the names of a module of the library that stand for locks; it is whole by now."""
+    if module.__name__ == __name__:
+        return []
+    return [name for name, value in list(vars(module).items()) if type(value) is _LOCK]
