@@ -239,11 +239,11 @@ class Engine:
         """
         self.name = agent_class.kind
         self.tools = agent_class._tools()  # noqa: SLF001 - its engine
-        if agent_class.model is None and stand_in is None:
+        model: Model | str | None = agent_class.model if stand_in is None else stand_in
+        if model is None:
             raise ConfigurationError(
                 f"{agent_class.__name__} has no model; write model = ..., as pydantic-ai takes it"
             )
-        model: Model | str = stand_in or agent_class.model
         if agent_class.fallbacks and stand_in is None:
             model = FallbackModel(model, *agent_class.fallbacks)
         toolsets: list[Any] = [_Tools(self.tools)] if self.tools else []

@@ -225,7 +225,7 @@ class Transcript:
         kept, own = step.body["kept"], step.body.get("own", 0)
         before = self.messages[: len(self.messages) - own]
         tail = before[len(before) - kept :]
-        summary = self._edits.get(self._place, step.body["summary"])
+        summary: str = self._edits.get(self._place) or step.body["summary"]
         told = ModelRequest(parts=[UserPromptPart(summary)])
         self._edited_in[self._place] = told
         self.messages = [told, *tail]
