@@ -47,11 +47,15 @@ class MigrationHome(Surroundings, Protocol):
     """The system whose agents are migrated."""
 
     post: PostOffice
-    keeper: Keeper
     desk: Desk
     schemas: Schemas
     metadata: Schemas
     evolution: Evolution
+
+    @property
+    def keeper(self) -> Keeper:
+        """Where the cells are kept."""
+        ...
 
 
 class Migrations:
