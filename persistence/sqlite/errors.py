@@ -11,7 +11,7 @@ from ..errors import NotAStore, StoreError, StoreUnavailable
 
 _ADVICE = {
     sqlite3.SQLITE_FULL: "free some disk space",
-    sqlite3.SQLITE_IOERR: "check the disk",
+    sqlite3.SQLITE_IOERR: "check the disk, and the room on it",
     sqlite3.SQLITE_BUSY: "another process holds the database lock; close it",
     sqlite3.SQLITE_LOCKED: "another connection holds a lock",
     sqlite3.SQLITE_READONLY: "make the file and its directory writable",
