@@ -141,17 +141,18 @@ def _measure(options: argparse.Namespace, plan: Plan) -> list[Outcome]:
                 started=started_measure,
             )
             outcomes += [judge(experiment.name, row, results[experiment.name]) for row in rows]
+            written = document(
+                machine,
+                outcomes,
+                results,
+                quick=options.quick,
+                command=_command(options),
+                started=started,
+            )
+            # Each time: who ends a run of an hour early keeps what was measured.
+            options.json.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
             progress.advance(task)
     show(Console(), machine, outcomes, quick=options.quick)
-    written = document(
-        machine,
-        outcomes,
-        results,
-        quick=options.quick,
-        command=_command(options),
-        started=started,
-    )
-    options.json.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
     return outcomes
 
 
