@@ -41,11 +41,14 @@ def likeness(page: bytes) -> int:
     if kind not in _LEAVES:
         return kind << 8
     place = (page[8] << 8 | page[9]) % (len(page) - 20)  # where its first row begins
-    for _ in range(_LEAVES[kind]):
-        while page[place] > _LAST_OF_NUMBER:
+    try:
+        for _ in range(_LEAVES[kind]):
+            while page[place] > _LAST_OF_NUMBER:
+                place += 1
             place += 1
-        place += 1
-    return kind << 8 | page[place]
+        return kind << 8 | page[place]
+    except IndexError:  # it has no row, and what stands there is of what the page was before
+        return kind << 8
 
 
 def pages_of(data: bytes, page_size: int) -> Iterator[bytes]:

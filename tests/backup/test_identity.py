@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from perdure import AgentRef, AgentSystem, Backups, Scope, StaticKeys, new_key
+from perdure.persistence.backup.pages import likeness
 from perdure.persistence.errors import BackupFailed, InvalidTransition
 from tests.backup import others
 from tests.backup.stores import Ledger, contents, fill, opened
@@ -141,3 +142,11 @@ def test_a_drill_tries_the_code(tmp_path: Path) -> None:
         backups.verify(drill=[others.Ledger])
     with pytest.raises(BackupFailed, match="no class of kind Ledger"):
         backups.verify(drill=[])
+
+
+@pytest.mark.parametrize("kind", [2, 5, 10, 13])
+@pytest.mark.parametrize("left", [0x00, 0x7F, 0x80, 0xD0, 0xFF])
+def test_a_page_without_rows_is_like_others_of_its_kind(kind: int, left: int) -> None:
+    """Empty and freed ones keep bytes of before, texts in any alphabet: they lead anywhere."""
+    for size in (512, 4096, 65536):
+        assert likeness(bytes([kind]) + bytes([left]) * (size - 1)) >> 8 == kind
