@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -27,7 +28,9 @@ from .persistence.errors import (
     BackupError,
     ConfigurationError,
     Denied,
+    PerdureError,
     SecretError,
+    SystemClosed,
     told,
 )
 from .persistence.names.scope import Principal, Scope
@@ -306,16 +309,20 @@ class BackupSweep(Sweep):
         super().__init__()
         self._desk = desk
         self._do = doings
+        self._lock = threading.Lock()
         self._schedules: dict[str, BackupSchedule] = {}
+        """Never changed but replaced, under the lock: by people, and by the sweep itself."""
 
     def add(self, schedule: BackupSchedule) -> None:
         """Have backups made by a schedule, in the place of the one for its folder."""
-        self._schedules = {**self._schedules, schedule.folder: schedule}
+        with self._lock:
+            self._schedules = {**self._schedules, schedule.folder: schedule}
         self.due(0.0)
 
     def remove(self, folder: str) -> None:
         """Make none by the schedule for a folder."""
-        self._schedules = {k: v for k, v in self._schedules.items() if k != folder}
+        with self._lock:
+            self._schedules = {k: v for k, v in self._schedules.items() if k != folder}
 
     def slice(self) -> float:
         """Make those that are due; return in how many seconds the next is."""
@@ -339,9 +346,9 @@ class BackupSweep(Sweep):
         except (BackupError, ConfigurationError, SecretError, OSError) as error:
             # Caught here, one by one: the others are made all the same.
             logger.error("no backup in %s: %s", schedule.folder, told(error))  # noqa: TRY400
-            self._went(schedule, BackupResult(now, problem=told(error)))
             event = BackupEvent(schedule.folder, told(error), now, error=error)
             self._do.tell(backup_failed, event)
+            self._went(schedule, BackupResult(now, problem=told(error)))
             return AGAIN
         wait = (following or now) - now  # from the begin: an attendant counts so
         return wait if now + wait > self._desk.now() + EARLY else AT_ONCE
@@ -353,8 +360,20 @@ class BackupSweep(Sweep):
             return  # it was taken away meanwhile, or given anew
         if result.problem and there.last is not None and there.last.problem == result.problem:
             return
-        self._schedules = {**self._schedules, schedule.folder: replace(there, last=result)}
-        self._do.keep(schedule, result)
+        try:
+            self._do.keep(schedule, result)
+        except SystemClosed:
+            raise
+        except PerdureError as error:
+            # A disk that is full takes neither a backup nor this: the next result is kept.
+            logger.warning(
+                "how a backup in %s went is not stored: %s", schedule.folder, told(error)
+            )
+            return
+        with self._lock:
+            if self._schedules.get(schedule.folder) is there:
+                new = {schedule.folder: replace(there, last=result)}
+                self._schedules = {**self._schedules, **new}
 
     def _look_at_room(self, keep: BackupRetention, folder: Folder, now: float) -> None:
         """Tell while there is time that a limit of size will soon take what is to be kept."""

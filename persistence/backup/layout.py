@@ -52,7 +52,7 @@ class BackupWriter:
 
     def __init__(self, place: Destination, name: str, packing: Packing) -> None:
         """Begin to write the backup of that name."""
-        self._what = f"{place}: {name} cannot be written"
+        self._what = f"{place}: a backup cannot be written"  # each try has another name
         self._draft = place.draft(file_of(name))
         self._packing = packing
         self._numbered = 0

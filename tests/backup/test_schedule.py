@@ -1,5 +1,7 @@
 """Backups that are made by themselves, and what the audit says of them."""
 
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,9 @@ from perdure import (
     signals,
 )
 from perdure.cli.terminal.text import moment
-from perdure.persistence.errors import ConfigurationError
-from perdure.system_backups import BackupResult
+from perdure.persistence.backup import directory
+from perdure.persistence.errors import ConfigurationError, StoreUnavailable
+from perdure.system_backups import BackupResult, BackupSchedule, SystemBackups
 from tests.backup.stores import Ledger, fill
 from tests.cli.commands import invoke, records
 from tests.kit.deadline import DEADLINE
@@ -164,6 +167,86 @@ def test_a_failure_is_told_once_and_shown(tmp_path: Path) -> None:
     assert f"last {moment(schedule.last.time)}: {made.name}; next" in said.stderr.replace("\n", " ")
     gone = invoke("backup", "list", folder, "--store", tmp_path / "lost.db")
     assert (gone.exit_code, "the schedule is not known" in gone.stderr) == (0, True)
+
+
+def test_a_result_that_is_not_stored_is_stored_by_the_next_attempt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that takes no backup may not take that either, for a while."""
+    path, folder = tmp_path / "ledger.db", tmp_path / "backups"
+    fill(path, 1)
+    folder.write_text("no folder")
+    keep, clock, tried = SystemBackups._keep_result, VirtualClock(NOW), list[BackupResult]()
+
+    def full(self: SystemBackups, schedule: BackupSchedule, result: BackupResult) -> None:
+        tried.append(result)
+        if len(tried) == 1:
+            raise StoreUnavailable("database or disk is full", full=True, location=str(path))
+        keep(self, schedule, result)
+
+    monkeypatch.setattr(SystemBackups, "_keep_result", full)
+    with opened(path, clock) as system:
+        system.backup.schedule(folder, every=3600.0)
+        for _ in range(60):
+            assert system.idle(DEADLINE)
+            clock.advance(10.0)
+            if len(tried) == 2:
+                break
+        assert system.idle(DEADLINE)
+        (schedule,) = system.backup.schedules()
+        assert schedule.last == tried[1]
+        assert tried[1].problem == tried[0].problem != ""
+
+
+def test_a_disk_that_stays_full_is_one_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each attempt would make a file of another name; the audit is not filled with them."""
+    path, folder = tmp_path / "ledger.db", tmp_path / "backups"
+    fill(path, 1)
+    clock, told = VirtualClock(NOW), list[Any]()
+
+    def listen(_sender: AgentSystem, event: Any) -> None:  # noqa: ANN401 - a BackupEvent
+        told.append(event)
+
+    def full(_draft: object, _data: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(directory._Draft, "write", full)
+    with opened(path, clock) as system, signals.backup_failed.connected_to(listen, system):
+        system.backup.schedule(folder, every=3600.0)
+        for _ in range(60):
+            assert system.idle(DEADLINE)
+            clock.advance(10.0)
+            if len(told) >= 3:
+                break
+        assert len(told) >= 3
+        failed = [each for each in system.audit.each() if each.operation == "backup.failed"]
+        assert len(failed) == 1
+        assert "No space left" in failed[0].reason
+
+
+def test_a_schedule_that_ends_while_its_result_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing that the sweep notes of it brings it back."""
+    path, folder = tmp_path / "ledger.db", tmp_path / "backups"
+    fill(path, 1)
+    keep, clock = SystemBackups._keep_result, VirtualClock(NOW)
+
+    def ended(self: SystemBackups, schedule: BackupSchedule, result: BackupResult) -> None:
+        keep(self, schedule, result)
+        assert self.unschedule(folder)
+
+    monkeypatch.setattr(SystemBackups, "_keep_result", ended)
+    with opened(path, clock) as system:
+        system.backup.schedule(folder, every=3600.0)
+        due(system, clock, folder, NOW)
+        for _ in range(10):
+            assert system.idle(DEADLINE)
+            clock.advance(3600.0)
+        assert system.idle(DEADLINE)
+        assert len(Backups(folder).list()) == 1
 
 
 def test_too_little_room_is_told_while_there_is_time(tmp_path: Path) -> None:
