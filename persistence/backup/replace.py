@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..errors import BackupFailed
 from ..sqlite.place import BESIDE, beside
+from ..sqlite.search import SUFFIX as SEARCH
 from ..sqlite.store import SqliteStore
 from ..store.lease import Owner
 from .create import Making, create
@@ -43,7 +44,8 @@ def _swap(fresh: Path, path: Path) -> None:
         )
         raise BackupFailed(message)
     with failing(f"{path} cannot be replaced"):
-        for file in (log, index):
+        # Commits to come may look, to the index of texts, like those that it knows.
+        for file in (log, index, beside(path, SEARCH)):
             file.unlink(missing_ok=True)
         fresh.replace(path.resolve())
         sync(path.parent)

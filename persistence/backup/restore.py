@@ -15,6 +15,7 @@ from ..errors import BackupDamaged, ConfigurationError
 from ..secrets.keys import KeyProvider
 from ..sqlite.errors import translated
 from ..sqlite.place import BESIDE
+from ..sqlite.search import SUFFIX as SEARCH
 from ..sqlite.witness import SUFFIX as WITNESS
 from .content import lists_of, page_map, pages_in
 from .cut import reading
@@ -52,8 +53,9 @@ def publish(draft: Path, target: Path) -> None:
     with failing(f"{target} cannot be written"):
         sync(draft)  # first: it may take long, and the name be taken meanwhile
         refuse_taken(target)
-        # That of a file that is gone: this one may have its number.
-        target.with_name(f"{target.name}{WITNESS}").unlink(missing_ok=True)
+        # Those of a file that is gone: this one may have its number, and other commits of theirs.
+        for suffix in (WITNESS, SEARCH):
+            target.with_name(f"{target.name}{suffix}").unlink(missing_ok=True)
         give_name(draft, target)
 
 

@@ -347,3 +347,16 @@ def test_a_store_goes_back_in_its_place(tmp_path: Path) -> None:
     assert exact(contents(tmp_path / "before.db")) == exact(before)
     with opened(path) as system:
         system.agent(Ledger, "k0").call(Ledger.add, 1).get()
+
+
+def test_a_search_finds_what_a_store_has_that_went_back(tmp_path: Path) -> None:
+    """The index beside it knew other commits, of which the last one looks like that of now."""
+    path, backups = tmp_path / "ledger.db", Backups(tmp_path / "backups")
+    fill(path, 1)
+    then = backups.create(path).last
+    for word in ("kaffee", "orange"):
+        backups.go_back(path, sequence=then)
+        with opened(path) as system:
+            for line in (word, "the same"):
+                system.agent(Ledger, "new").call(Ledger.note, line).get()
+            assert len(list(system.timeline(text=word).each())) == 1
