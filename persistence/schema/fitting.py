@@ -211,8 +211,11 @@ def _calls(old: TypeNode, new: TypeNode, path: str) -> Iterator[Fit]:
     for name in before.keys() - now.keys():
         if not {"*", "**"} <= {each[: each.count("*")] for each in now}:
             yield Fit(f"{path}({name})", "removed", LOSS, "messages give it a value")
-    places = _places(now)
-    moved = [name for name, at in _places(before).items() if places.get(name, at) != at]
+    places, rest = _places(before), any(name.count("*") == 1 for name in before)
+    # Where any number was taken by position, one that is new takes what was given for the rest.
+    moved = [
+        name for name, at in _places(now).items() if places.get(name, -1 if rest else at) != at
+    ]
     if moved:
         told = f"{', '.join(moved)}: another place, and messages give values by it; add at the end"
         yield Fit(path, "order", LOSS, told)

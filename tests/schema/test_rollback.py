@@ -203,6 +203,22 @@ def handled(store: MemoryStore, agent_class: Any) -> dict[str, Any]:  # noqa: AN
     return dict(took)
 
 
+def ahead(self: Base, a: int, n: int = 0, *args: object) -> None:
+    """Take a number where the first of any number has stood."""
+    self._took(locals())
+
+
+def test_what_is_new_before_any_number_by_position_is_refused() -> None:
+    """It would be given the first of those that were sent."""
+    store, sender = MemoryStore(), release(rest)
+    with AgentSystem.open(store, agents=[sender]) as system:
+        system.agent(sender, "d").pause()
+        system.agent(sender, "d").cast(sender.note, 7, "more")
+    with pytest.raises(errors.IncompatibleSchema, match=r"note: order \(n: another place"):
+        AgentSystem.open(store, agents=[release(ahead)])
+    assert handled(store, sender) == {"a": 7, "args": ["more"]}
+
+
 def test_a_rollback_is_refused_before_anything_is_changed(tmp_path: Path) -> None:
     """Mail and timers of the newer release are named with each difference; it reads on."""
     store, clock = tmp_path / "s.db", VirtualClock()
