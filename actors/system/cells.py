@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from ...lifecycle.status import stored_status
 from ...persistence.options import Options
+from ...persistence.records.records import AgentRow
 from ..agent.blueprint import Blueprint, Catalogue
 from ..cell import failure
 from ..cell.cell import AgentCell, Surroundings
@@ -21,8 +23,8 @@ from ..talk.turn import Letter, as_letter
 from .room import Room
 
 SWEEP_SECONDS: Final = 1.0
-CommitAsleep: TypeAlias = Callable[[str, str, Callable[[], int]], bool]
-"""Is given kind, key, and what appends the commit."""
+CommitAsleep: TypeAlias = Callable[[AgentRow, Callable[[], int]], bool]
+"""Is given the head of an agent, and what appends the commit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +59,9 @@ class Keeper:
         home.hooks.changed = self.listen
         self._asleep: set[tuple[str, str]] = set()
         """Agents without a cell for which somebody else commits just now, if none is made."""
-        self._committed: dict[tuple[str, str], int] = {}
-        """What was committed for them: their cells read nothing before that is durable."""
+        self._committed: dict[tuple[str, str], tuple[int, AgentRow]] = {}
+        """What was committed for them, and their heads: cells read nothing before that is
+        durable, and until then know the status by it."""
         self._room = None if limits.limit is None else Room(self.cells, limits.limit)
 
     def cell(self, kind: str, key: str, *, here: bool = False) -> RunningCell:
@@ -77,7 +80,10 @@ class Keeper:
                 if self._home.policy.isolated(kind, key):
                     cell.hold(MailHold.ISOLATED)
                 self._asleep.discard((kind, key))
-                cell.last_sequence = self._committed.get((kind, key), cell.last_sequence)
+                if (committed := self._committed.pop((kind, key), None)) is not None:
+                    cell.last_sequence, head = committed
+                    cell.status = stored_status(str(cell), head.status)
+                    cell.reason = head.reason
                 cell.mailbox.attach(cell, self._home.dispatcher)
                 self.cells[kind, key] = cell
                 self._home.newcomers.add(cell)
@@ -129,15 +135,16 @@ class Keeper:
             with self._lock:
                 self._asleep.clear()
                 durable = self._home.supervisor.committer.durable
-                left = {name: at for name, at in self._committed.items() if at > durable}
+                left = {name: made for name, made in self._committed.items() if made[0] > durable}
                 self._committed = left  # it could not be waited for
 
-    def _commit_asleep(self, kind: str, key: str, append: Callable[[], int]) -> bool:
+    def _commit_asleep(self, head: AgentRow, append: Callable[[], int]) -> bool:
+        name = head.kind, head.key
         with self._lock:
-            if (kind, key) not in self._asleep or self._home.policy.isolated(kind, key):
+            if name not in self._asleep or self._home.policy.isolated(*name):
                 return False
-            self._committed[kind, key] = append()
-            self._asleep.discard((kind, key))
+            self._committed[name] = append(), head
+            self._asleep.discard(name)
         return True
 
     def replace(self, cell: AgentCell, failed: Letter | None, error: Exception) -> None:

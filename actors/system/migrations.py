@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, Protocol
 
 from ...lifecycle.status import stored_status
 from ...persistence.errors import ConfigurationError, CorruptState, StoreUnavailable
-from ...persistence.records.records import Commit, StoredAgent
+from ...persistence.records.records import AgentRow, Commit, StoredAgent
 from ...persistence.schema.evolution import Evolution
 from ...persistence.schema.rewrite import MIGRATE, Rewritten
 from ...persistence.schema.trial import (
@@ -165,7 +165,13 @@ class Migrations:
                 raise stored
             if stored is None or stored.schema == way.goal:
                 continue
-            if not self._commit(way, stored, commit):
+            try:
+                done = self._commit(way, stored, commit)
+            except CorruptState:
+                if commit is _always:
+                    raise
+                done = False  # it may have woken up since it was read; else its cell says this
+            if not done:
                 left.append(key)
         return left
 
@@ -197,13 +203,13 @@ class Migrations:
         done = Commit(head.kind, head.key, status, head.reason, home.clock.now(), made.name)
         done.delta = made.delta
         writer = home.supervisor.writer(head)
-        if not commit(head.kind, head.key, lambda: writer.submit(done)):
+        if not commit(head, lambda: writer.submit(done)):
             return False
         say(f"{head.kind}/{head.key}", made)
         return True
 
 
-def _always(_kind: str, _key: str, append: Callable[[], int]) -> bool:
+def _always(_head: AgentRow, append: Callable[[], int]) -> bool:
     """Commit for an agent of a class that is not running."""
     return bool(append())
 

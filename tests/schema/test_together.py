@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter as Counts
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from perdure import Agent, AgentSystem, MemoryStore, State, migration, transform
 from perdure.actors.system import migrations
 from perdure.actors.system.cells import Keeper
 from perdure.actors.system.migrations import Migrations
+from perdure.persistence.errors import CorruptState
+from perdure.persistence.records.records import AgentRow
 from perdure.persistence.schema.evolution import Evolution
 from perdure.persistence.schema.trial import Trials, loaded
 from tests.schema import desk_one, desk_two
@@ -67,16 +70,56 @@ def test_one_that_wakes_up_behind_its_commit(
     """It reads nothing before that is durable, and finds itself migrated."""
     commit = Keeper._commit_asleep
 
-    def woken(self: Keeper, kind: str, key: str, append: Callable[[], int]) -> bool:
-        done = commit(self, kind, key, append)
-        if key in KEYS[1::2]:
-            assert read(system, key) == (1, [f"T-{key}"])
+    def woken(self: Keeper, head: AgentRow, append: Callable[[], int]) -> bool:
+        done = commit(self, head, append)
+        if head.key in KEYS[1::2]:
+            assert read(system, head.key) == (1, [f"T-{head.key}"])
         return done
 
     monkeypatch.setattr(Keeper, "_commit_asleep", woken)
     with AgentSystem.open(store, agents=[desk_two.Desk]) as system:
         assert system.migrate().complete
         once(system)
+
+
+def test_one_that_wakes_up_while_it_is_read(
+    store: Path | MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is there by then may not fit what was read before: that is no damage."""
+    moved, calls = Evolution.moved, Counts[str]()
+
+    def woken(self: Evolution, *args: Any, **more: Any) -> Any:  # noqa: ANN401 - as it has them
+        key = args[1].head.key
+        calls[key] += 1
+        if key in KEYS[2:4] and calls[key] == 2:  # behind the trial
+            assert read(system, key)[0] == 1
+            raise CorruptState(f"Desk/{key}", "an item of a log is missing")
+        return moved(self, *args, **more)
+
+    monkeypatch.setattr(Evolution, "moved", woken)
+    with AgentSystem.open(store, agents=[desk_two.Desk]) as system:
+        assert system.migrate().complete
+        once(system)
+
+
+def test_one_that_is_asleep_and_paused_stays_so_for_people(
+    store: Path | MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when it has a cell again that has read nothing yet."""
+    commit, told = Keeper._commit_asleep, list[str]()
+
+    def looked_at(self: Keeper, head: AgentRow, append: Callable[[], int]) -> bool:
+        done = commit(self, head, append)
+        self.cell(head.kind, head.key)
+        told.append(system.agent(desk_two.Desk, head.key).describe().status)
+        return done
+
+    with AgentSystem.open(store, agents=[desk_one.Desk]) as before:
+        before.agent(desk_one.Desk, KEYS[0]).pause()
+    monkeypatch.setattr(Keeper, "_commit_asleep", looked_at)
+    with AgentSystem.open(store, agents=[desk_two.Desk]) as system:
+        assert system.migrate().complete
+        assert told == ["paused", *["active"] * 5]
 
 
 def test_those_that_are_awake_are_left_to_their_cells(store: Path | MemoryStore) -> None:
