@@ -17,7 +17,7 @@ from .hooks.history.segments import cut
 from .persistence.backup.bringing import BroughtBack, Then, into_new, into_place
 from .persistence.backup.create import Making, create
 from .persistence.backup.destination import Destination
-from .persistence.backup.folder import Backup
+from .persistence.backup.folder import Backup, check_importance
 from .persistence.backup.moments import RecoveryPoint
 from .persistence.backup.packing import DEFAULT_LEVEL
 from .persistence.backup.part import Bringing, Move
@@ -83,6 +83,7 @@ class Backups:
             KeyMissing: there is no key to encrypt it with, or to read the one it builds on.
             StoreUnavailable, NotAStore: the store cannot be read.
         """
+        check_importance(importance)
         making = Making(self._keys, incremental, note, tell, level=level)
         if isinstance(store, StoreReader):
             made = create(with_a_file(store), self._folder, making)

@@ -64,6 +64,13 @@ class Backup:
     """The higher, the longer retention keeps it: what ``rate`` has said."""
 
 
+def check_importance(importance: object) -> None:
+    """Raise ConfigurationError for what is no importance."""
+    if type(importance) is not int or not 0 <= importance <= MOST_IMPORTANT:
+        message = f"the importance of a backup is a number from 0 to 9, not {importance!r:.80}"
+        raise ConfigurationError(message)
+
+
 class Folder:
     """Find the backups of one place. Each is one file, which never changes once it has its name.
 
@@ -170,9 +177,7 @@ class Folder:
 
     def rate(self, name: str, importance: int) -> None:
         """Say how important a backup is to retention: from 0, as all are, to 9."""
-        if type(importance) is not int or not 0 <= importance <= MOST_IMPORTANT:
-            message = f"the importance of a backup is a number from 0 to 9, not {importance!r:.80}"
-            raise ConfigurationError(message)
+        check_importance(importance)
         self.file(name)
         with failing(f"the backup {name} cannot be rated"):
             if importance:

@@ -123,6 +123,9 @@ def test_an_importance_is_written_beside_a_backup(tmp_path: Path) -> None:
     for wrong in (-1, 10, True, "much"):
         with pytest.raises(ConfigurationError, match="a number from 0 to 9"):
             backups.rate(other.name, wrong)  # type: ignore[arg-type]
+        with pytest.raises(ConfigurationError, match="a number from 0 to 9"):
+            backups.create(store, importance=wrong)  # type: ignore[arg-type]
+    assert [each.name for each in backups.list()] == [other.name]
 
 
 def test_generations_keep_the_last_of_each() -> None:
