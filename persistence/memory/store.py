@@ -360,7 +360,7 @@ class MemoryStore(Store):
     def dead_digest(self) -> int:
         """Return a number that is another when the dead letters are others."""
         marks = self.dead_marks()
-        return (len(marks) << 40) ^ sum(crc for _, crc in marks)
+        return (len(marks) << 32) ^ sum(crc for _, crc in marks)
 
     def mailbox(
         self,

@@ -174,4 +174,5 @@ class Registry:
 
     def kinds(self, family: Family) -> set[str]:
         """Return the kinds, or patterns, that there are stored schemas of a family for."""
-        return {each.kind for each in self._known.values() if each.schema.family == family}
+        known = [*self._known.values()]  # in one step: others may enter theirs meanwhile
+        return {each.kind for each in known if each.schema.family == family}

@@ -403,7 +403,7 @@ class SqliteReader(StoreReader):
         """Return a number that is another when the dead letters are others."""
         query = "SELECT count(*), coalesce(sum(crc), 0) FROM dead_letters"
         count, total = self._rows(query)[0]
-        return (int(count) << 40) ^ int(total)
+        return (int(count) << 32) ^ int(total)
 
     def mailbox(
         self,
