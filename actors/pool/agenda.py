@@ -112,12 +112,16 @@ class Agenda:
         """
         with self._changed:
             ticket = next(self._tickets)
-            self._open.add(ticket)
-            self._calls[ticket] = _Call(callback, what, cell)
-            hurried = self._hurried
-            if not hurried:
-                # In the same hold: who sees the call here may advance a clock that stands still.
-                self._clock.call_later(delay, lambda: self._make_call(ticket)).named(what)
+            try:
+                self._open.add(ticket)
+                self._calls[ticket] = _Call(callback, what, cell)
+                hurried = self._hurried
+                if not hurried:
+                    # In the same hold: who sees it here may advance a clock that stands still.
+                    self._clock.call_later(delay, lambda: self._make_call(ticket)).named(what)
+            except BaseException:
+                self._answered(ticket)  # who is struck here arranges it once more
+                raise
         if hurried:
             self._make_call(ticket)
         elif cell is not None:
@@ -174,7 +178,8 @@ class Agenda:
             self._open.discard(work)
         finally:
             with self._changed:
-                if len(self._open) <= len(self._calls):
+                # Or all that is left sleeps: it has told so when it fell asleep, and does no more.
+                if len(self._open) <= len(self._calls) or self.asleep([]):
                     self._changed.notify_all()
 
     def wait(self, timeout: float | None, *, for_time: bool = True) -> bool:
@@ -190,7 +195,7 @@ class Agenda:
             )
 
     def _others(self) -> list[object]:
-        return [work for work in self._open if work not in self._calls]
+        return [work for work in list(self._open) if work not in self._calls]
 
     def waiting(self) -> list[str]:
         """Return what waits for its time, for people."""
@@ -209,16 +214,17 @@ class Agenda:
                 return
             try:
                 call.callback()
+                self.end(ticket)
             except Exception:
                 self.end(ticket)
                 raise
             except BaseException:
                 # Struck: nobody knows how far it came. All that is called here may be called twice.
+                self._open.add(ticket)
                 self._calls[ticket] = call
                 again = functools.partial(self._make_call, ticket)
                 self._clock.call_later(0.0, again).named(call.what)
                 raise
-            self.end(ticket)
 
 
 def _nothing() -> None:

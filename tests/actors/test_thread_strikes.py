@@ -7,6 +7,7 @@ Anywhere else nothing is lost, nothing is done twice, and the thread goes on.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import sys
 import threading
@@ -479,6 +480,48 @@ def test_struck_at_every_place_of_a_call_that_waits_for_its_time() -> None:
             break
         struck += 1
     assert struck  # there is one place in Python 3.13, and more in those before
+
+
+def test_struck_at_every_place_of_arranging_a_call() -> None:
+    """Who is struck while it arranges a call does so once more; the first leaves nothing open."""
+    clock = VirtualClock()
+    struck = 0
+    for at in range(1, MOST):
+        agenda, made = Agenda(clock), list[int]()
+        arrange = functools.partial(agenda.later, 1.0, functools.partial(made.append, 1), "a call")
+        striker = Striker(Struck, at, inside=("perdure.actors.pool.agenda", "perdure.lifecycle"))
+        with contextlib.suppress(Struck), traced(striker):
+            arrange()
+        if not striker.struck:
+            break
+        arrange()
+        clock.advance(1.0)
+        assert made, striker.struck
+        assert agenda.wait(DEADLINE), striker.struck
+        struck += 1
+    assert struck > 3
+
+
+def test_the_end_of_other_work_is_told_to_who_waits_for_all_that_does_not_sleep() -> None:
+    """Work that has fallen asleep tells nobody any more: who ends last does."""
+    agenda, asked = Agenda(VirtualClock()), threading.Event()
+
+    def asleep(works: list[object]) -> bool:
+        asked.set()  # under the lock that is given back by the wait
+        return all(work == "sleeper" for work in works)
+
+    agenda.asleep = asleep
+    for work in ("sleeper", "errand"):
+        agenda.begin(work)
+    waiter = threading.Thread(target=agenda.wait, args=(None,), kwargs={"for_time": False})
+    waiter.start()
+    assert asked.wait(DEADLINE)
+    agenda.end("errand")
+    waiter.join(DEADLINE)
+    told = not waiter.is_alive()
+    agenda.look_again()
+    waiter.join()
+    assert told
 
 
 @pytest.mark.parametrize(("kind", "least"), [(Sender, 10), (SenderBehind, 3)])
