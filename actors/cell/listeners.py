@@ -37,7 +37,9 @@ NOTHING: Final[Led] = 0, 0
 
 def step_before(cell: AgentCell, control: Control) -> None:
     """Ask who listens whether a step by hand may be taken; HookCancelled, HookFailed."""
-    if control.verb in BY_HAND and control.reason != "supervision" and not control.prepared:
+    if control.prepared or control.taken is not None:
+        return  # struck behind the answer
+    if control.verb in BY_HAND and control.reason != "supervision":
         _step(cell, control, points.LIFECYCLE_BEFORE)
 
 

@@ -161,8 +161,14 @@ def _change(
             control.reply_to.prepare(value)
             commit.reply = control.reply_to
         control.commit = commit
-        activation.writer.submit(commit)
-    # Only now: a status that is in no commit would be lost with the process.
+        # First: who is answered by the commit may look at once.
+        before, cell.status = cell.status, status
+        try:
+            activation.writer.submit(commit)
+        except BaseException:
+            if not commit.sequence:  # a status that is in no commit would be lost with the process
+                cell.status = before
+            raise
     cell.status = status
     cell.last_sequence = max(cell.last_sequence, commit.sequence)
     if control.reply_to is not None and not control.edge:

@@ -20,6 +20,7 @@ import pytest
 from perdure import (
     AgentRef,
     AgentSystem,
+    Cancel,
     Durability,
     LifecycleDetails,
     MemoryStore,
@@ -32,12 +33,15 @@ from perdure.actors.pool.future import Future
 from perdure.actors.talk.control import Control, Verb
 from perdure.lifecycle.clock import SystemClock, VirtualClock
 from perdure.lifecycle.status import Status
+from perdure.lifecycle.writer import Writer
+from perdure.persistence.records.records import Commit
 from perdure.persistence.sqlite.store import SqliteStore
 from perdure.persistence.store.batch import Batch
 from perdure.testing.faults.strikes import ENOUGH, Striker, Struck
 from tests.actors.counting import KINDS, Counter, Listener, Noter, Rounds
 from tests.actors.test_interrupts import traced
 from tests.kit.deadline import DEADLINE
+from tests.kit.gates import Gate
 
 T = TypeVar("T")
 
@@ -375,9 +379,15 @@ class StepRounds(WorkerRounds):
         if hooked:
             self.system.hooks.on("save.after", self._tell, name="told")
             self.system.hooks.on("lifecycle.after", self._tell_step, name="step")
+            self.system.hooks.on("lifecycle.before", self._refuse_again, name="again")
 
     def _tell_step(self, _details: LifecycleDetails) -> None:
         """Make the step one that hooks listen to."""
+
+    def _refuse_again(self, details: LifecycleDetails) -> Cancel | None:
+        """Refuse a restart of an agent that works: no round asks for one."""
+        works = details.step == Verb.RESTART and details.status == Status.ACTIVE
+        return Cancel("it works") if works else None
 
     def _tell(self, details: SaveDetails) -> None:
         self.told.append(details.sequence)
@@ -422,6 +432,29 @@ def test_struck_while_it_takes_a_step_everywhere(*, hooked: bool) -> None:
     """The same, at each place there is."""
     rounds = StepRounds(store_at(None), Stepper, hooked=hooked)
     assert strike_everywhere(rounds, range(1, MOST)) > 100
+
+
+def test_who_is_answered_by_the_commit_of_a_step_finds_its_status(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A pause is seen by who was told of it, though its runner still is at the append."""
+    gate, submit = Gate(), Writer.submit
+
+    def slow(writer: Writer, commit: Commit) -> int:
+        sequence = submit(writer, commit)
+        if commit.name == "(pause)":
+            gate.pass_through()
+        return sequence
+
+    monkeypatch.setattr(Writer, "submit", slow)
+    with AgentSystem.open("memory://", agents=[Stepper]) as system:
+        stepper = system.agent(Stepper, "one")
+        stepper.call(Stepper.steps).get(timeout=DEADLINE)
+        try:
+            reply(system._runtime.post.control(stepper, Verb.PAUSE))
+            assert stepper.describe().status is Status.PAUSED
+        finally:
+            gate.open()
 
 
 class Sender:
