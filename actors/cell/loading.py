@@ -88,7 +88,7 @@ def _activate(cell: AgentCell, stored: StoredAgent, fields: Mapping[str, str]) -
     )
     if cell.volatile:
         tracker.accept()  # nor is what its defaults computed ever stored
-    take_status(cell, head)
+    _take_status(cell, head)
     agent = _instance(blueprint.agent_class)
     agent.key = cell.key
     agent.state = tracker.state
@@ -103,7 +103,7 @@ def _activate(cell: AgentCell, stored: StoredAgent, fields: Mapping[str, str]) -
     return activation
 
 
-def take_status(cell: AgentCell, head: AgentRow) -> None:
+def _take_status(cell: AgentCell, head: AgentRow) -> None:
     """Take the status that is stored, unless the agent was given up because it was not readable.
 
     Of that the store knows nothing; it lasts until somebody puts the agent back to work.
@@ -266,8 +266,10 @@ def _commit_first(
     cell: AgentCell, head: AgentRow, name: str, delta: Delta, bad: Sequence[QuarantineRow] = ()
 ) -> None:
     """Commit what an agent needs before it can be loaded, as its next version."""
-    cell.status, cell.reason = stored_status(str(cell), head.status), head.reason
+    _take_status(cell, head)
     commit = cell.commit(name)
+    # Whatever it is in memory: that an agent was given up as unreadable is not for the store.
+    commit.status, commit.reason = stored_status(str(cell), head.status), head.reason
     commit.delta = delta
     if bad:
         commit.with_effects().quarantined = list(bad)

@@ -26,7 +26,6 @@ def migrate(cell: AgentCell, control: Control) -> Outcome | None:
             failure.reject(cell, control, error)
             return None
         if stored is not None and moved is not None:
-            loading.take_status(cell, stored.head)
             loading.rewrite(cell, stored.head, moved)
             release(cell, control, value=True)
             return None

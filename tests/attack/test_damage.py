@@ -592,8 +592,12 @@ def test_a_damaged_head_is_mended(tmp_path: Path, change: str) -> None:
     assert examine(store)
 
 
-def test_who_was_given_up_stays_so_until_somebody_restarts_it(tmp_path: Path) -> None:
-    """What makes an agent readable again lets nobody wait for it: it is quarantined, or works."""
+@pytest.mark.parametrize("value", ["sound", "bad"])
+def test_who_was_given_up_stays_so_until_somebody_restarts_it(tmp_path: Path, value: str) -> None:
+    """What makes an agent readable again lets nobody wait for it: it is quarantined, or works.
+
+    Also where that takes a repair: a bad value is there in the journal.
+    """
     path = tmp_path / "store.db"
     with AgentSystem.open(path, agents=[Vault]) as system:
         vault = system.agent(Vault, "v")
@@ -611,6 +615,8 @@ def test_who_was_given_up_stays_so_until_somebody_restarts_it(tmp_path: Path) ->
         with pytest.raises(CorruptState):
             vault.resume(timeout=PATIENCE)
         beside.execute(change, head)
+        if value == "bad":
+            beside.execute("UPDATE fields SET value = '7' WHERE field = 'total'")
         beside.commit()
         with pytest.raises(PerdureError, match="quarantined"):
             vault.pause(timeout=PATIENCE)  # it is read for that
