@@ -31,10 +31,13 @@ class HandlerLoop:
         self._name = name
         self.look: Callable[[], None] = _nothing
         """Called when nobody on the loop can go on before time passes."""
+        self.owes: Callable[[asyncio.AbstractEventLoop], bool] = _never
+        """Tell whether a reply is there for somebody on a loop who is still to be woken."""
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._tasks: dict[asyncio.Task[Any], Context] = {}
+        self._nap: tuple[int, list[Context]] = (0, [])
         self._grace = 0.0
         self._complete = False
         self._closed = False
@@ -91,10 +94,13 @@ class HandlerLoop:
     def sleepers(self) -> list[Context]:
         """Return the contexts of what runs here, if all of it waits for a virtual clock."""
         loop = self._loop
-        if not isinstance(loop, VirtualLoop) or not loop.asleep():
+        if not isinstance(loop, VirtualLoop):
             return []
-        found = list(self._tasks.values())
-        return found if loop.asleep() else []  # it was so all the time: its tasks are its own
+        nap, found = self._nap
+        if nap != loop.naps:  # each is asked for often: by whoever waits for one of many
+            nap, found = self._nap = loop.naps, list(self._tasks.values())
+        asleep = not self.owes(loop) and loop.asleep()
+        return found if asleep and nap == loop.naps else []  # all the time, with the same tasks
 
     def run(self, coroutine: Coroutine[Any, Any, object]) -> object:
         """Run ``coroutine`` in a copy of the caller's context and wait for its result."""
@@ -105,6 +111,9 @@ class HandlerLoop:
             outcome.append((result, error))
             arrived.set()
 
+        loop = self._loop
+        if isinstance(loop, VirtualLoop) and loop.works_here():
+            coroutine = loop.for_its_thread(coroutine)
         self.start(coroutine, copy_context(), done)
         arrived.wait()
         result, error = outcome[0]
@@ -190,3 +199,8 @@ async def _caught(
 
 def _nothing() -> None:
     """Cancel nothing."""
+
+
+def _never(_loop: asyncio.AbstractEventLoop) -> bool:
+    """Owe nobody anything."""
+    return False

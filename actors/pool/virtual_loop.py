@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import selectors
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from typing import Any, Final
 
@@ -13,6 +15,7 @@ from ...lifecycle.clock import DelayedCall, VirtualClock
 
 _OWN_FILES: Final = 1
 """The one by which other threads wake a loop."""
+_thread: Final = threading.local()
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -42,6 +45,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             and len(self._files.get_map()) <= _OWN_FILES
             and bool(self._sleepers)
         )
+
+    @property
+    def naps(self) -> int:
+        """How often it has begun to wait without a limit."""
+        return self._files.waits
 
     def end(self) -> None:
         """Go by real time from now on: for the grace of those who are cancelled."""
@@ -73,6 +81,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
         call = self._clock.call_later(delay, due).named(f"{self._name(context)} goes on")
         self._sleepers[id(timer)] = timer, call
+        if call.callback is None:  # made meanwhile, by who moves the clock and waits for nobody
+            self._sleepers.pop(id(timer), None)
         return timer
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
@@ -90,13 +100,39 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         *args: Any,  # noqa: ANN401 - the function's
     ) -> asyncio.Future[Any]:
         """Count what threads do for this loop, until it has heard of their end."""
-        made = super().run_in_executor(executor, func, *args)
+        # Of others nothing is known but their end; to a process no method of a loop can be sent.
+        work: Callable[..., Any] = func
+        if executor is None:
+            work = functools.partial(self._do, func)
+        made = super().run_in_executor(executor, work, *args)
         self._outside += 1
         made.add_done_callback(self._returned)
         return made
 
+    def _do(self, func: Callable[..., Any], *args: Any) -> Any:  # noqa: ANN401 - the function's
+        _thread.loop = self
+        try:
+            return func(*args)
+        finally:
+            _thread.loop = None
+
     def _returned(self, _future: object) -> None:
         self._outside -= 1
+
+    def works_here(self) -> bool:
+        """Tell whether the calling thread is one that does something for this loop."""
+        return getattr(_thread, "loop", None) is self
+
+    async def for_its_thread(self, coroutine: Coroutine[Any, Any, object]) -> object:
+        """Run what a thread waits for that does something for this loop: an async hook.
+
+        So long it waits for no thread, but for itself.
+        """
+        self._outside -= 1
+        try:
+            return await coroutine
+        finally:
+            self._outside += 1
 
 
 class _Files(selectors.DefaultSelector):
@@ -106,11 +142,13 @@ class _Files(selectors.DefaultSelector):
         super().__init__()
         self._look = look
         self.waiting = False
+        self.waits = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Wait as asyncio says: without a limit where nothing is left to be called."""
         if timeout is not None:
             return super().select(timeout)
+        self.waits += 1
         self.waiting = True
         try:
             self._look()

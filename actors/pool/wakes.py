@@ -47,6 +47,10 @@ class Wakes:
             self._due = True
             raise
 
+    def owes(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Tell whether somebody on a loop is still to be woken."""
+        return loop in self._waiters
+
     def _finish(self, loop: asyncio.AbstractEventLoop) -> None:
         for waiter in self._take(loop):
             if not waiter.done():

@@ -52,6 +52,7 @@ class AskHelper:
         self._depth = threading.local()
         self._warned = False
         self._wakes = Wakes()
+        loop.owes = self._wakes.owes
         committer.on_free = self._wakes.send
 
     def may_block(self) -> None:

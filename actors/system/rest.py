@@ -7,6 +7,7 @@ import functools
 import itertools
 import time
 from collections.abc import Iterator
+from contextvars import Context
 from typing import Final, Protocol
 
 from ...lifecycle.clock import Clock, VirtualClock
@@ -22,7 +23,7 @@ from ..pool.cell import Cell
 from ..pool.dispatcher import Dispatcher
 from ..pool.loop import HandlerLoop
 from ..pool.mailbox import MailHold
-from ..talk.turn import Letter, current
+from ..talk.turn import Letter, Turn, current
 from .beside import Beside
 from .helper import hung_on
 
@@ -62,6 +63,7 @@ class Rest:
         self.by_hand = isinstance(home.clock, VirtualClock)
         """Time passes only when a test says so."""
         self._looked_at: RunningCell | None = None
+        self._asleep: tuple[list[Context], dict[int, Turn]] = ([], {})
         home.agenda.look = self.look
         home.agenda.asleep = self._all_asleep
         home.loop.look = home.agenda.look_again
@@ -146,7 +148,7 @@ class Rest:
         for cell in list(self._home.cells.values()):
             turn = cell.turn
             why = "its turn has not ended" if cell.mailbox.busy() else _why(cell)
-            why = "it sleeps" if cell in sleepers else why
+            why = "it sleeps" if id(turn) in sleepers else why
             letters = [turn.letter] if turn is not None else []
             letters += [each for each in cell.mailbox.letters() if isinstance(each, Letter)]
             for letter in letters:
@@ -188,20 +190,33 @@ class Rest:
 
     def _held_up(self, cell: Cell) -> bool:
         """Tell whether an agent does nothing before its time comes, or that of one it waits for."""
-        if self._home.agenda.delays(cell) or cell in self._sleepers():
+        if self._home.agenda.delays(cell) or self._sleeps(cell):
             return True
         return self.by_hand and any(self._takes_no_mail(each) for each in _waited_for(cell))
 
     def _takes_no_mail(self, cell: Cell) -> bool:
         """Tell whether an agent takes no mail before time passes, or somebody lets it."""
-        if self._home.agenda.delays(cell) or _why(cell) or MailHold.BACKOFF in cell.holds:
+        if self._home.agenda.delays(cell) or self._sleeps(cell):
+            return True
+        if _why(cell) or MailHold.BACKOFF in cell.holds:
             return True
         return MailHold.UNSAVED in cell.holds and self._home.supervisor.committer.held
 
-    def _sleepers(self) -> list[Cell]:
-        """Return the agents in whose turns coroutines wait, if none goes on before time passes."""
-        turns = [context.get(current) for context in self._home.loop.sleepers()]
-        return [turn.cell for turn in turns if turn is not None]
+    def _sleeps(self, cell: Cell) -> bool:
+        return id(cell.turn) in self._sleepers()
+
+    def _sleepers(self) -> dict[int, Turn]:
+        """Return by their ids the turns whose coroutines wait, if none goes on before time passes.
+
+        Also turns that are over, and have begun work that waits: their agents do not.
+        """
+        contexts = self._home.loop.sleepers()
+        known, turns = self._asleep
+        if contexts is not known:  # once for each time that the loop falls asleep
+            found = [turn for context in contexts if (turn := context.get(current)) is not None]
+            turns = {id(turn): turn for turn in found}
+            self._asleep = contexts, turns
+        return turns
 
     def _all_asleep(self, works: list[object]) -> bool:
         """Tell whether each of some pieces of work beside turns waits for time to pass."""
@@ -209,7 +224,7 @@ class Rest:
 
     def _held_back(self) -> list[str]:
         """Name those in a turn that goes on when time passes, or somebody outside acts."""
-        return [*(f"{cell} sleeps" for cell in self._sleepers()), *self._stuck()]
+        return [*(f"{turn.cell} sleeps" for turn in self._sleepers().values()), *self._stuck()]
 
     def _stuck(self) -> list[str]:
         """Name those in a turn that waits for an agent which takes no mail."""

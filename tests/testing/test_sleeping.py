@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import ClassVar
 
 import pytest
 
-from perdure import Agent, State
+from perdure import Agent, State, VirtualClock
+from perdure.actors.pool.virtual_loop import VirtualLoop
+from perdure.actors.pool.wakes import Wakes
+from perdure.lifecycle.clock import DelayedCall
 from perdure.persistence.errors import Deadlock
 from perdure.testing import Kit, LeftBehind, assert_durable
 from tests.kit.deadline import DEADLINE
@@ -55,6 +60,10 @@ class Sleeper(Agent[Times]):
         """Ask another, who sleeps as well, but not as long."""
         await self.system.agent(Sleeper, "other").call(Sleeper.add, 59.0)
 
+    def ask_and_wait(self, key: str) -> int:
+        """Ask another, who sleeps, and hold a thread meanwhile."""
+        return self.system.agent(Sleeper, key).call(Sleeper.add).get()
+
     async def between(self) -> list[str]:
         """Have two go on in the order of their moments."""
         told: list[str] = []
@@ -78,13 +87,50 @@ class Waking(Agent[Times]):
         return self.state.n
 
 
+class Napper(Agent[Times]):
+    """Has something done beside its turns that takes an hour."""
+
+    over = threading.Event()
+    told: ClassVar[list[str]] = []
+
+    def begin(self) -> None:
+        """Have it begin."""
+        self._home.begin_beside("nap", functools.partial(asyncio.sleep, HOUR))
+
+    def work(self) -> None:
+        """Work meanwhile, until the test lets it end."""
+        Sleeper.entered.set()
+        assert Sleeper.go_on.wait(DEADLINE)
+        Napper.over.set()
+
+    def ask_beside(self) -> None:
+        """Have something beside its turns ask it, within a minute."""
+        me = self.system.agent(Napper, self.key)
+
+        async def ask() -> None:
+            try:
+                async with asyncio.timeout(60):
+                    await me.call(Napper.count)
+            except TimeoutError:
+                Napper.told.append("late")
+            else:
+                Napper.told.append("in time")
+
+        self._home.begin_beside("ask", ask)
+
+    def count(self) -> None:
+        """Change something, which is answered when it is durable."""
+        self.state.n += 1
+
+
 @pytest.fixture
 def kit() -> Iterator[Kit]:
     """Give a kit whose agents sleep."""
     Sleeper.entered.clear()
     Sleeper.go_on.clear()
+    Napper.over.clear()
     with Kit() as kit:
-        kit.open([Sleeper, Waking])
+        kit.open([Sleeper, Waking, Napper])
         yield kit
         Sleeper.go_on.set()
 
@@ -128,6 +174,79 @@ def test_a_lifecycle_method_may_sleep(kit: Kit) -> None:
     with kit.clock.skip():
         assert kit.agent(Waking, "a").call(Waking.count).get() == 1
     assert kit.clock.monotonic() == HOUR
+
+
+def test_who_waits_in_a_thread_for_one_that_sleeps_is_no_reason_to_wait(kit: Kit) -> None:
+    """Time passes for whoever it needs, over an agent that only waits for that."""
+    with kit.clock.skip():
+        assert kit.agent(Sleeper, "a").call(Sleeper.ask_and_wait, "b").get() == 1
+    assert kit.clock.monotonic() == HOUR
+
+
+def test_who_has_work_that_sleeps_may_have_more_to_do(kit: Kit) -> None:
+    """A turn is waited for, also of an agent whose work beside its turns waits for the clock."""
+    napper = kit.agent(Napper, "a")
+    napper.call(Napper.begin).get()
+    kit.clock.settle()
+    napper.cast(Napper.work)
+    assert Sleeper.entered.wait(DEADLINE)
+    releaser = threading.Timer(0.05, Sleeper.go_on.set)
+    releaser.start()
+    kit.clock.settle()
+    assert Napper.over.is_set()
+    releaser.join()
+    kit.clock.advance(HOUR)
+
+
+def test_an_async_hook_may_sleep_behind_an_async_handler(kit: Kit) -> None:
+    """The thread that waits for it is none that time has to wait for."""
+
+    async def slowly(_details: object) -> None:
+        await asyncio.sleep(0.5)
+
+    kit.system.hooks.on("message.after", slowly, name="slowly")
+    with kit.clock.skip():
+        assert kit.agent(Sleeper, "a").call(Sleeper.add).get() == 1
+    assert kit.clock.monotonic() == HOUR + 0.5
+
+
+def test_a_sleep_that_is_over_before_it_is_noted_is_over() -> None:
+    """Who moves the clock may wait for nobody and come between: then nobody is taken for asleep."""
+
+    class Hasty(VirtualClock):
+        def call_later(self, delay: float, callback: Callable[[], None]) -> DelayedCall:
+            call = super().call_later(delay, callback)
+            self.advance(delay)
+            return call
+
+    loop = VirtualLoop(Hasty(), look=lambda: None, name=lambda _context: "somebody")
+    try:
+        loop.run_until_complete(asyncio.sleep(HOUR))
+        assert not loop._sleepers
+    finally:
+        loop.close()
+
+
+def test_a_reply_that_is_there_comes_before_any_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who writes commits wakes those that are answered afterwards: time waits for that as well."""
+    timers, send, go_on = list[threading.Timer](), Wakes.send, threading.Event()
+
+    def slowly(wakes: Wakes) -> None:
+        if wakes._due and threading.current_thread().name.startswith("perdure-"):
+            timers.append(threading.Timer(0.05, go_on.set))
+            timers[-1].start()
+            assert go_on.wait(DEADLINE)
+        send(wakes)
+
+    monkeypatch.setattr(Wakes, "send", slowly)
+    Napper.told.clear()
+    with Kit() as kit:
+        kit.open([Napper]).agent(Napper, "a").call(Napper.ask_beside).get()
+        kit.clock.advance(60)
+        for timer in timers:
+            timer.join()
+    assert Napper.told == ["in time"]
+    assert timers
 
 
 def test_who_sleeps_through_a_crash_begins_again(kit: Kit) -> None:
