@@ -187,6 +187,7 @@ class Kit(contextlib.AbstractContextManager["Kit"]):
         self.log.begun = self.clock.now()
         store = FaultyStore(target)
         store.on_commit, store.on_fault = self.store.on_commit, self.store.on_fault
+        store.on_call = self.store.on_call
         self.store = store
         return self.open(agents, **options)
 

@@ -43,6 +43,7 @@ class Order(Agent[OrderState]):
 
     restarts = RestartPolicy(attempts=3, backoff=Backoff(first=5.0, longest=5.0, jitter=0.0))
     broken: ClassVar[bool] = False
+    paid: ClassVar[list[str]] = []
 
     def place(self) -> str:
         """Have it charged, and run out in three days."""
@@ -56,6 +57,17 @@ class Order(Agent[OrderState]):
         """Call the world outside."""
         self.outside("pay", functools.partial(really, self.key))
         self.state.status = "paid"
+
+    async def pay_soon(self) -> str:
+        """Await the world outside, which takes money once."""
+        said: str = await self.outside("pay", self._take)
+        return said
+
+    async def _take(self) -> str:
+        if self.key in Order.paid:
+            raise ValueError("paid before")
+        Order.paid.append(self.key)
+        return "paid"
 
     def pay_later(self) -> None:
         """Do so in a minute."""

@@ -41,6 +41,7 @@ AGENTS: list[type[Agent[Any]]] = [Order, Bank, Sheet, Stuck]
 def kit(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kit]:
     """Give a kit with a system, on each store."""
     Order.broken = False
+    Order.paid.clear()
     Stuck.go_on.clear()
     Stuck.entered.clear()
     path = tmp_path / "perdure.db" if request.param == "sqlite" else None
@@ -164,6 +165,22 @@ def test_calls_outside_are_answered_and_recorded(kit: Kit) -> None:
     assert [call.args for call in outside.effects()] == [("a",)]
     assert_exactly_once(outside)
     assert_durable(order, status="paid")
+
+
+def test_an_async_call_that_is_refused_has_no_effect(kit: Kit) -> None:
+    """The real one is not begun; what it raises is recorded as a call that has failed."""
+    outside, order = kit.outside("pay"), kit.agent(Order, "a")
+    outside.fail(next=1)
+    with pytest.raises(ConnectionError):
+        order.call(Order.pay_soon).get()
+    assert Order.paid == []
+    assert order.call(Order.pay_soon).get() == "paid"
+    assert Order.paid == ["a"]
+    with pytest.raises(ValueError, match="paid before"):
+        order.call(Order.pay_soon).get()
+    assert [(call.done, bool(call.error)) for call in outside.calls] == [
+        (False, True), (True, False), (False, True),
+    ]  # fmt: skip
 
 
 def test_what_is_done_twice_outside_is_told(kit: Kit) -> None:
@@ -438,10 +455,13 @@ def test_a_copy_of_a_real_store_is_opened(tmp_path: Path) -> None:
     with Kit(FaultyStore(tmp_path / "real.db")) as kit:
         kit.open([Order, Bank]).agent(Order, "a").call(Order.place).get()
     before = (tmp_path / "real.db").read_bytes()
+    told = list[str]()
     with Kit() as kit:
+        kit.store.on_call.append(told.append)
         order = kit.open_backup(tmp_path / "real.db", [Order, Bank]).agent(Order, "a")
         kit.clock.advance(4 * DAY)
         assert_durable(order, status="late")
+    assert "load" in told
     assert (tmp_path / "real.db").read_bytes() == before
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import threading
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -103,26 +104,45 @@ class Outside:
         inner = call.func if isinstance(call, functools.partial) else call
         if inspect.iscoroutinefunction(inner):
             return self._awaited(agent, call)
-        made = functools.partial(_answer_of, self._answer, call)
-        return self._made(agent, call, made)
+        lost, crashes = self._begun(agent, call)
+        with self._noting_failure(agent, call):
+            answer = _answer_of(self._answer, call)
+        return self._done(agent, call, answer, lost=lost, crashes=crashes)
 
     async def _awaited(self, agent: Agent[Any], call: Callable[[], Any]) -> object:
-        answer = _answer_of(self._answer, call)
-        if inspect.isawaitable(answer):
-            answer = await answer
-        return self._made(agent, call, lambda: answer)
+        lost, crashes = self._begun(agent, call)
+        with self._noting_failure(agent, call):
+            answer = _answer_of(self._answer, call)
+            if inspect.isawaitable(answer):
+                answer = await answer
+        return self._done(agent, call, answer, lost=lost, crashes=crashes)
 
-    def _made(self, agent: Agent[Any], call: Callable[[], Any], made: Callable[[], Any]) -> object:
+    def _begun(self, agent: Agent[Any], call: Callable[[], Any]) -> tuple[bool, bool]:
+        """Refuse a call before it has an effect; return what becomes of one that is made."""
         with _lock:
             error, lost, crashes = self._fate()
         if error is not None:
             self._note(agent, call, done=False, error=repr(error))
             raise error
+        return lost, crashes
+
+    @contextlib.contextmanager
+    def _noting_failure(self, agent: Agent[Any], call: Callable[[], Any]) -> Iterator[None]:
         try:
-            answer = made()
+            yield
         except Exception as raised:
             self._note(agent, call, done=False, error=repr(raised))
             raise
+
+    def _done(
+        self,
+        agent: Agent[Any],
+        call: Callable[[], Any],
+        answer: object,
+        *,
+        lost: bool,
+        crashes: bool,
+    ) -> object:
         self._note(agent, call, done=True, error="the answer was lost" if lost else "")
         if crashes:
             self._crash()
