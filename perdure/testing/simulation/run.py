@@ -19,6 +19,7 @@ from ...actors.talk.reference import AgentRef
 from ...ending import Ending
 from ...persistence.records.records import Commit
 from ...persistence.store.batch import Batch
+from ...persistence.store.store import Store
 from ...system import AgentSystem
 from ..faults.outside import REAL, Outside, OutsideWorld
 from ..faults.store import FaultyStore
@@ -184,6 +185,7 @@ class Run:
         self._crash = crash
         self._checks: list[Check] = []
         self._system: AgentSystem | None = None
+        self._life: Store | None = None
         self._begun = 0
 
     def result(self) -> Result:
@@ -258,7 +260,7 @@ class Run:
         scheduler.strike_step = scheduler.step + self._strikes_chance.randrange(1, _STRIKE_STEPS)
 
     def _open(self) -> AgentSystem:
-        store = self._store.open()
+        self._life = store = self._store.open()
         resources = Resources(workers=self._knobs.workers, young_generation=0, switch_interval=0)
         self._system = AgentSystem.open(
             store,
@@ -297,8 +299,10 @@ class Run:
         """Give back what a crash has left of a system: it is not to be closed by anybody else."""
         if self._system is not None:
             self._system._closed = Ending()  # noqa: SLF001
-            self._store.bury(self._system._store)  # noqa: SLF001
             self._system = None
+        if self._life is not None:  # also of one that was struck while it was opened
+            self._store.bury(self._life)
+            self._life = None
 
 
 _CHANCES: Final = ("order", "world", "scenario", "lives", "strikes")

@@ -11,7 +11,15 @@ import pytest
 
 from perdure import Agent, AgentSystem
 from perdure.persistence.errors import ConfigurationError
-from perdure.testing import Simulation, SimulationFailed, Struck, simulate, stored_state
+from perdure.persistence.store.store import Store
+from perdure.testing import (
+    FaultyStore,
+    Simulation,
+    SimulationFailed,
+    Struck,
+    simulate,
+    stored_state,
+)
 from perdure.testing.simulation.run import Crash, Run, Setting
 from perdure.testing.simulation.simulate import Sweep
 from tests.actors.counting import Counter, Listener
@@ -121,6 +129,28 @@ def test_a_run_may_be_on_a_file() -> None:
     Sweep(dataclasses.replace(setting, scenario=scenes.transfer), "somewhere").run(range(2))
     with pytest.raises(ConfigurationError, match="one of memory, sqlite"):
         simulate(agents=[], store="postgres")  # type: ignore[arg-type]
+
+
+def test_each_life_of_a_run_gives_back_its_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that a crash strikes while it is opened, whose system nobody has got yet."""
+    lives, buried = list[Store](), list[Store]()
+    real_open, real_bury = FaultyStore.open, FaultyStore.bury
+
+    def opening(store: FaultyStore) -> Store:
+        life = real_open(store)
+        lives.append(life)
+        return life
+
+    def burying(life: Store) -> None:
+        buried.append(life)
+        real_bury(life)
+
+    monkeypatch.setattr(FaultyStore, "open", opening)
+    monkeypatch.setattr(FaultyStore, "bury", staticmethod(burying))
+    for seed in range(20):
+        setting = scenes.setting(scenes.transfer)
+        Run(setting, seed, crash=Crash(step=600), again=True).result()
+    assert lives == buried
 
 
 class Payer(Agent[scenes.CountState]):
