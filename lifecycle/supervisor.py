@@ -240,7 +240,8 @@ class PersistenceSupervisor:
 
     def _half_open(self) -> None:
         with self._lock:
-            if not self._circuit.half_open():
+            # Half-open already if this call was struck, and is made once more.
+            if not self._circuit.half_open() and self._circuit.state is not BreakerState.HALF_OPEN:
                 return
             event = self._event(None)
         self._clock.call_aside(lambda: self._probe(event))

@@ -4,6 +4,8 @@ Time is a VirtualClock. Most tests use the ``FaultyStore`` of the test kit; one 
 file hit its page limit.
 """
 
+import contextlib
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +22,8 @@ from perdure.persistence.sqlite.store import SqliteStore
 from perdure.persistence.store.batch import Batch
 from perdure.persistence.store.store import Store
 from perdure.testing import FaultyStore
+from perdure.testing.faults.strikes import Striker, Struck
+from tests.actors.test_interrupts import traced
 from tests.kit.deadline import DEADLINE
 from tests.kit.signals import Told
 from tests.lifecycle.agents import Broken, Leaving, Snapshot, Tally, Undeterred, Volatile
@@ -115,6 +119,23 @@ def test_the_breaker_opens_tries_and_closes_by_itself() -> None:
     assert list(dict.fromkeys(states[:3])) == ["closed", "open"]
     assert states[3:] == ["open", "half-open", "open", "open", "half-open", "closed"]
     assert told.wait("breaker_closed").backlog == 0
+
+
+def test_an_attempt_is_let_through_wherever_the_clock_was_struck() -> None:
+    """A struck call is made again: the breaker does not stay half-open with nobody to try."""
+    for at in itertools.count(1):
+        store, clock = FaultyStore(), VirtualClock()
+        with Told() as told, opened(store, clock) as system:
+            fail_first(told, system, store, clock)
+            store.mend()
+            striker = Striker(Struck, at, inside=("perdure.lifecycle.supervisor",))
+            with contextlib.suppress(Struck), traced(striker):
+                clock.advance(30.0)
+            clock.advance(30.0)
+            told.wait("breaker_closed")
+        if not striker.struck:
+            break
+    assert at > 2
 
 
 def test_pause_refuses_asks_and_keeps_tells() -> None:
