@@ -175,7 +175,10 @@ def test_asks_against_closing(sim: Simulation) -> None:
             except SystemClosed:
                 return
 
-    together(lambda: ask("x"), lambda: ask("y"), system.close)
+    def close() -> None:
+        assert system.close()
+
+    together(lambda: ask("x"), lambda: ask("y"), close)
     with AgentSystem.open(store, agents=[Runner], service=False) as again:
         count, complaints = totals(again, Runner, ["a"])
     assert count >= len(answered)
@@ -196,7 +199,10 @@ def test_tells_against_closing(sim: Simulation) -> None:
                 return
             sent[name] += 1
 
-    together(lambda: tell("x"), lambda: tell("y"), system.close)
+    def close() -> None:
+        assert system.close()
+
+    together(lambda: tell("x"), lambda: tell("y"), close)
     with AgentSystem.open(store, agents=[Runner], service=False) as again:
         assert again.idle()
         assert totals(again, Runner, ["a"]) == (sent["x"] + sent["y"], [])
@@ -216,7 +222,10 @@ def test_appends_against_the_end_of_the_committer(sim: Simulation) -> None:
             for _ in range(10 * MOST):
                 taken.append(committer.append(Commit()))  # noqa: PERF401 -- seen meanwhile
 
-    together(append, lambda: committer.close(DEADLINE))
+    def close() -> None:
+        assert committer.close(DEADLINE)
+
+    together(append, close)
     assert committer.durable == max(taken)
     store.close()
 
