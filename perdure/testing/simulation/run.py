@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import inspect
 import random
 import tempfile
@@ -232,6 +233,7 @@ class Run:
     def _place(self) -> Path | None:
         if self._setting.store == "memory":
             return None
+        importlib.import_module("sqlite_utils")  # by who makes a file: not in the middle of a run
         return Path(self._files.enter_context(tempfile.TemporaryDirectory())) / "perdure.db"
 
     def _written(self, batch: Batch) -> None:
