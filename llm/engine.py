@@ -57,7 +57,7 @@ from pydantic_core import to_jsonable_python
 
 from ..persistence.errors import ConfigurationError
 from .beside import AgentBeside
-from .failures import failure
+from .failures import contained, failure
 from .job import Called, Job, Over, Stopped, Suspended, given
 from .records import Run, RunStep, Usage
 from .tools import Tool, calling
@@ -300,7 +300,7 @@ class Engine:
 
     async def priced(self, body: Callable[[], Awaitable[Any]]) -> Any:  # noqa: ANN401 - JSON
         """Return an answer as it is stored, with what it has cost."""
-        payload = await _held(body())
+        payload = await body()
         answer = slim(payload)
         cost = self._cost(payload)
         return {**answer, "cost": cost} if cost else answer
@@ -378,16 +378,8 @@ async def _called(tool: Tool, job: Job, args: dict[str, Any]) -> Any:  # noqa: A
     if call is not None and call.compensate:
         function, me = getattr(job.kind, call.compensate), [AgentBeside(job.agent)]
     if inspect.iscoroutinefunction(function):
-        return await _held(function(*me, **args))
-    return await _held(asyncio.to_thread(_made, function, *me, **args))
-
-
-async def _held(call: Awaitable[Any]) -> Any:  # noqa: ANN401 - the call's
-    """Await a call; what would end the event loop, and every agent with it, becomes an error."""
-    try:
-        return await call
-    except (SystemExit, KeyboardInterrupt) as error:
-        raise RuntimeError(f"it raised {error!r}, which ends no process here") from error
+        return await contained(function(*me, **args))
+    return await contained(asyncio.to_thread(_made, function, *me, **args))
 
 
 def _made(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the tool's

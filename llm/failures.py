@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+import asyncio
+from collections.abc import Awaitable
+from typing import Any, Final
 
 import msgspec
 
@@ -20,3 +22,20 @@ def failure(error: BaseException) -> str:
 def _hidden(text: str) -> str:
     shown = _DETECTOR.redacted(msgspec.json.encode(text).decode())
     return msgspec.json.decode(shown, type=str)
+
+
+async def contained(call: Awaitable[Any]) -> Any:  # noqa: ANN401 - the call's
+    """Await a call; what would end the event loop, and every agent with it, becomes an error.
+
+    So does what looks as if the work on the run had been cancelled: it would end, and nobody would
+    be told.
+    """
+    try:
+        return await call
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise RuntimeError(f"it raised {error!r}, which ends no process here") from error
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise RuntimeError(f"it raised {error!r}, and nobody has cancelled it") from error

@@ -17,7 +17,7 @@ from ..actors.system.calls import agreed
 from ..actors.talk.reference import AgentRef
 from ..hooks.points import MODELS, TOOLS
 from ..persistence.errors import CallHeld, HookCancelled, RunFailed
-from .failures import failure
+from .failures import contained, failure
 from .ledger import RunLedger
 from .news import RunEnds, StepBegins, StepEnds, StepVerdict
 from .outbox import Outbox
@@ -233,7 +233,7 @@ class Job:
         started = time.perf_counter()
         try:
             async with asyncio.timeout(self.kind.step_limit if place.op == MODEL else None):
-                return await body()
+                return await contained(body())
         except Exception as error:
             took = time.perf_counter() - started
             if not isinstance(error, Suspended | Stopped | Over):
@@ -252,7 +252,7 @@ class Job:
 
     async def in_turn(self, name: str, call: str, args: Any) -> Any:  # noqa: ANN401 - by name; the tool's
         """Run a tool as a turn of its agent."""
-        return await self._ask(self.kind.run_tool, self._place(TOOL, call, name), args)
+        return await contained(self._ask(self.kind.run_tool, self._place(TOOL, call, name), args))
 
     async def end(self, output: Any, tail: list[Any], error: str = "") -> None:  # noqa: ANN401 - JSON
         """Take down how the run has ended."""

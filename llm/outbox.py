@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from .failures import contained
 from .news import News, StepVerdict, read_verdicts, written
 
 LINGER: Final = 0.01
@@ -90,7 +91,8 @@ class Outbox:
                 _fail(answer, self.error)
             items = [item for item in items if item[1] is None]
         try:
-            verdicts = read_verdicts(await self._take_down(_text(items))) if items else []
+            said = await contained(self._take_down(_text(items))) if items else "[]"
+            verdicts = read_verdicts(said)
         except Exception as error:  # noqa: BLE001 - whoever asked gets it
             if len(items) > 1:  # the turn is undone: each by itself, so that one harms no other
                 for item in items:

@@ -119,6 +119,11 @@ class Desk(ThinkingAgent[DeskState]):
         """End everything, from the loop."""
         raise SystemExit(3) if order == "exit" else KeyboardInterrupt
 
+    @tool(effect="turn")
+    def leave_turn(self, order: str) -> str:
+        """End everything, from a turn."""
+        raise SystemExit(order)
+
     @tool(effect="safe")
     def ask(self, order: str) -> str:
         """Ask a person."""
@@ -212,6 +217,40 @@ def test_a_tool_ends_no_process(order: str) -> None:
         for name in ("leave", "leave_async"):
             assert "ends no process" in desk.call(Desk.think, f"{name} {order}").get()
         assert desk.call(Desk.think, "refund 17").get() == "refund 17: ['refunded 17']"
+
+
+def test_a_turn_ends_no_loop() -> None:
+    """A tool that is a turn, and what a class does when a run waits, fail; others go on."""
+
+    class Rude(Desk):
+        def on_wait(self, run: str, waiting: RunWait) -> None:
+            raise SystemExit(3)
+
+    with AgentSystem.open("memory://", agents=[Rude]) as system:
+        desk = system.agent(Rude, "one")
+        said = desk.call(Rude.think, "leave_turn 17").get(timeout=DEADLINE)
+        assert "ends no process" in said
+        with pytest.raises(RunFailed, match="ends no process"):
+            desk.call(Rude.think, "pay 17").get(timeout=DEADLINE)
+        said = desk.call(Rude.think, "refund 17").get(timeout=DEADLINE)
+        assert said == "refund 17: ['refunded 17']"
+
+
+def test_a_tool_that_says_that_it_was_cancelled_has_failed() -> None:
+    """A tool whose own task was cancelled, and not its run, has failed; the model is told."""
+
+    class Odd(Desk):
+        @tool(effect="safe")
+        async def leave_async(self, order: str) -> str:
+            """Wait for what is cancelled."""
+            task = asyncio.ensure_future(asyncio.Event().wait())
+            asyncio.get_running_loop().call_soon(task.cancel)
+            await task
+            return order
+
+    with AgentSystem.open("memory://", agents=[Odd]) as system:
+        said = system.agent(Odd, "one").call(Odd.think, "leave_async 17").get(timeout=DEADLINE)
+        assert "nobody has cancelled it" in said
 
 
 def test_a_tool_that_takes_too_long_has_failed_and_may_be_done_all_the_same() -> None:
