@@ -201,7 +201,7 @@ class RunKeeper(Agent[S], Generic[S]):
         if held is not None:
             return held
         attempt = ledger.attempts(TOOL, place.nth, place.call) + 1
-        agreed = ledger.decision(place.call)[0] == "approve"
+        agreed = ledger.decision(place.nth, place.call)[0] == "approve"
         self._note("begun", place, attempt=attempt)
         key = key_of(self.kind, self.key, place)
         return StepVerdict(attempt=attempt, key=key, agreed=agreed)
@@ -216,7 +216,7 @@ class RunKeeper(Agent[S], Generic[S]):
             return StepVerdict("over", over)
         if tool is not None and tool.question:
             return self._wait(run, "question", place, args)
-        approved = ledger.decision(place.call)[0] == "approve"
+        approved = ledger.decision(place.nth, place.call)[0] == "approve"
         if not approved and self.needs_approval(place.name, args):
             return self._wait(run, "approval", place, args)
         return None
@@ -226,19 +226,21 @@ class RunKeeper(Agent[S], Generic[S]):
         decided = self._decided(run, place)
         if decided is not None:
             return decided
-        tool, retry = self._tools().get(place.name), self._ledger(run.id).decision(place.call)
-        if retry[0] == "retry":  # it was counted when it began to wait for that
+        tool = self._tools().get(place.name)
+        decision, _ = self._ledger(run.id).decision(place.nth, place.call)
+        if decision == "retry":  # it was counted when it began to wait for that
             return None
         self._count(place, Tally(doubts=1))
         if tool is not None and tool.effect != "once":
             return None
         if tool is not None and tool.compensate is not None:
-            return StepVerdict(key=key_of(self.kind, self.key, place), compensate=tool.compensate)
+            key, agreed = key_of(self.kind, self.key, place), decision == "approve"
+            return StepVerdict(key=key, compensate=tool.compensate, agreed=agreed)
         return self._wait(run, "in doubt", place, args)
 
     def _decided(self, run: Run, place: StepPlace) -> StepVerdict | None:
         """Return the result that was decided about a call; None if none was."""
-        what, result = self._ledger(run.id).decision(place.call)
+        what, result = self._ledger(run.id).decision(place.nth, place.call)
         if what in ("done", "answer"):
             return StepVerdict("done", result=result)
         if what in _NOT_DONE:

@@ -29,7 +29,9 @@ class RunLedger:
         self._begun: dict[tuple[str, int, str], int] = {}
         self._ended: dict[tuple[str, int, str], RunStep] = {}
         self._failures: dict[tuple[str, int, str], int] = {}
-        self._decided: dict[str, tuple[str, Any]] = {}
+        self._waits: dict[str, int] = {}
+        """Which model call has made a call that waits: the next may use its id again."""
+        self._decided: dict[tuple[int, str], tuple[str, Any]] = {}
         self._calls: dict[tuple[int, str], str] = {}
         """Tool calls that the model has made, by model call and id: their names."""
         self._held: set[tuple[str, int, str]] = set()
@@ -66,9 +68,11 @@ class RunLedger:
                 self.spent = self.spent.plus(msgspec.convert(step.body["spent"], Usage))
         elif step.what == "held":
             self._take_back(place)
+        elif step.what == "waits":
+            self._waits[step.call] = step.nth
         elif step.what == "decided":
             what, result = step.body
-            self._decided[step.call] = (what, result)
+            self._decided[self._waits[step.call], step.call] = (what, result)
         elif step.what == "steered":
             self._steers.append(step.body)
 
@@ -76,8 +80,8 @@ class RunLedger:
         self._begun[place] = step.attempt
         self._held.discard(place)
         self._ended.pop(place, None)
-        if self.decision(step.call)[0] == "retry":  # it is good for one attempt
-            del self._decided[step.call]
+        if self.decision(step.nth, step.call)[0] == "retry":  # it is good for one attempt
+            del self._decided[step.nth, step.call]
         if step.op == MODEL:
             self._given[step.nth] = step.body.get("steers", [])
         self.spent = self.spent.plus(
@@ -125,9 +129,9 @@ class RunLedger:
         """Tell whether a hook has stopped it since, so that its last attempt is not in doubt."""
         return (op, nth, call) in self._held
 
-    def decision(self, call: str) -> tuple[str, Any]:
+    def decision(self, nth: int, call: str) -> tuple[str, Any]:
         """Return what was decided about a call; nothing if nobody has."""
-        return self._decided.get(call, ("", None))
+        return self._decided.get((nth, call), ("", None))
 
     def steers(self, nth: int) -> list[str]:
         """Return what was said since the model was called before the ``nth`` time."""

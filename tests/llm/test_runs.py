@@ -422,6 +422,32 @@ def test_what_is_said_meanwhile_reaches_the_next_model_call() -> None:
         assert "quick" in str(Transcript.of(desk.call(Desk.steps).get()).finished())
 
 
+def test_who_agrees_to_a_call_agrees_to_no_later_one_of_its_id() -> None:
+    """Where a provider uses the id of a call again, each call waits for a decision of its own."""
+
+    def pays_twice(messages: list[ModelMessage], _info: AgentInfo) -> ModelResponse:
+        answers = sum(isinstance(message, ModelResponse) for message in messages)
+        if answers == 2:
+            return ModelResponse(parts=[TextPart("paid")])
+        call = ToolCallPart("pay", {"order": str(answers)}, tool_call_id="call_0")
+        return ModelResponse(parts=[call])
+
+    class Repeats(Desk):
+        model = FunctionModel(pays_twice)
+
+    with AgentSystem.open("memory://", agents=[Repeats]) as system:
+        desk = system.agent(Repeats, "one")
+        reply = desk.call(Repeats.think, "go", run="r")
+        for number in range(2):
+            assert system.idle(DEADLINE)
+            assert len(EVENTS) == number
+            (waiting,) = desk.call(Repeats.run_status, "r").get().waiting
+            assert waiting.args == {"order": f"{number}"}
+            desk.call(Repeats.approve, "r", waiting.call).get()
+        assert reply.get(timeout=DEADLINE) == "paid"
+        assert [event.split()[1] for event in EVENTS] == ["0", "1"]
+
+
 def broken_off(store: MemoryStore, prompt: str) -> None:
     """Leave a run with a call that was begun and whose end nobody knows."""
     order = prompt.rpartition(" ")[2]
