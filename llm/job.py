@@ -302,7 +302,8 @@ class Job:
         except CallHeld as error:
             changed = error.given != called.args
             shown = msgspec.to_builtins(error.given, enc_hook=str) if changed else called.shown
-            await self._ask(self.kind.step_held, place, shown, error.reason)
+            instead = verdict.compensate
+            await contained(self._ask(self.kind.step_held, place, shown, error.reason, instead))
             raise Suspended(error.reason) from error
         finally:
             calling.reset(token)

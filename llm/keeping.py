@@ -69,10 +69,15 @@ class RunKeeper(Agent[S], Generic[S]):
         """
         return written([self._note_news(each) for each in read_news(news)])
 
-    def step_held(self, place: StepPlace, args: Any, reason: str) -> None:  # noqa: ANN401 - JSON
-        """Take down that a hook has stopped a call that was begun, until a person agrees."""
+    def step_held(self, place: StepPlace, args: Any, reason: str, instead: str) -> None:  # noqa: ANN401 - JSON
+        """Take down that a hook has stopped a call until a person agrees.
+
+        Its beginning is taken back, unless what was stopped would be called ``instead`` of one that
+        is in doubt: then that stays so.
+        """
         if self._takes_steps(place.run):
-            self._note("held", place, reason)
+            if not instead:
+                self._note("held", place, reason)
             self._wait(self.state.runs[place.run], "approval", place, args, reason)
 
     def run_tool(self, place: StepPlace, args: Any) -> Any:  # noqa: ANN401 - by name; what the tool returns

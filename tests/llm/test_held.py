@@ -190,6 +190,71 @@ def test_a_call_in_doubt_that_is_held_when_it_is_made_again_waits_once() -> None
         assert payer.call(Slow.run_status, "r").get().spent.tools == 1
 
 
+class Shipper(Slow):
+    """Has what makes up for a call in doubt."""
+
+    kind = "Shipper"
+
+    @tool(effect="once", compensate="take_back")
+    async def pay(self, cents: int) -> str:
+        """Pay."""
+        PAID.append(f"{cents} {tool_call().attempt}")
+        BEGUN.set()
+        await asyncio.to_thread(GATE.wait, DEADLINE)
+        return f"paid {cents}"
+
+    def take_back(self, cents: int) -> str:
+        """Take back what may have been paid."""
+        PAID.append(f"back {cents}")
+        return f"took back {cents}"
+
+
+class Asking:
+    """Hooks that have a person agree to everything."""
+
+    name = "asking"
+
+    def hooks(self, _host: HookHost) -> Iterator[Declared]:
+        """Yield them."""
+        yield Declared.at("tool_call.before", always, "ask")
+
+
+@hooked(Asking())
+class Watched(Shipper):
+    """Asks a person first."""
+
+    kind = "Shipper"
+
+
+def agree(system: AgentSystem) -> None:
+    """Agree to the call that waits."""
+    payer = system.agent(Watched, "one")
+    assert system.idle(DEADLINE)
+    (waiting,) = payer.call(Watched.run_status, "r").get().waiting
+    assert (waiting.why, waiting.reason) == ("approval", "once more?")
+    payer.call(Watched.approve, "r", waiting.call).get()
+
+
+@pytest.mark.parametrize("first", [Shipper, Watched])
+def test_what_makes_up_for_a_call_is_held_as_the_call(first: type[Shipper]) -> None:
+    """A person is asked once, before or behind the crash; the call in doubt is not made again."""
+    store = MemoryStore()
+    system = AgentSystem.open(store, agents=[first])
+    system.agent(first, "one").cast(first.think, "go", run="r")
+    if first is Watched:
+        agree(system)
+    assert BEGUN.wait(DEADLINE)
+    assert not system.close(timeout=0.1)
+    GATE.set()
+    with AgentSystem.open(store, agents=[Watched]) as system:
+        if first is Shipper:
+            agree(system)
+        payer = system.agent(Watched, "one")
+        assert payer.call(Watched.think, "", run="r").get(timeout=DEADLINE) == "['took back 1']"
+        assert PAID == ["1 1", "back 1"]
+        assert payer.call(Watched.run_status, "r").get().spent.tools == 1
+
+
 def test_nobody_is_asked_outside_of_runs() -> None:
     """A call by a program that a hook holds is not made; the error says what the hook wants."""
     with AgentSystem.open("memory://", agents=[Payer]) as system:
