@@ -50,6 +50,7 @@ class Called:
     call: str
     """The id of the call."""
     args: dict[str, Any]
+    """The very object that a toolset is given which is not ours."""
     shown: Any
     """These as JSON."""
     tool: Tool | None
@@ -324,6 +325,9 @@ class Job:
         payload: dict[str, Any] = {}
 
         async def call(**args: object) -> object:
+            if called.tool is None and args != called.args:  # a toolset takes them from there
+                called.args.clear()
+                called.args.update(args)
             token = given.set(args)
             try:
                 payload.update(await body())

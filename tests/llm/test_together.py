@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
+from pydantic_ai import FunctionToolset
 from pydantic_ai.messages import (
     ModelMessage,
     ModelRequest,
@@ -286,6 +287,32 @@ def test_hooks_see_and_change_what_is_said_and_done() -> None:
             assert "not today" in finder.call(Finder.think, "look up it").get()
         assert CALLS == ["it"]
         assert faults(Transcript.of(steps_of(system, Finder, "one")).finished()) == []
+
+
+def test_a_hook_changes_what_a_tool_of_a_toolset_is_given() -> None:
+    """What a hook gives in place of the arguments is what such a tool gets, and nothing else."""
+
+    def send(text: str) -> str:
+        """Send a text."""
+        CALLS.append(text)
+        return f"sent {text}"
+
+    def masked(_details: CallDetails) -> Replace:
+        return Replace({"text": "***"})
+
+    sender = ThinkingAgent.define(
+        "Sender",
+        model=scripted(
+            lambda _prompt, nth, messages: str(returned(messages)) if nth
+            else [("send", {"text": "my key"})]
+        ),
+        toolsets=[FunctionToolset([send], id="post")],
+    )  # fmt: skip
+    with AgentSystem.open("memory://", agents=[sender]) as system:
+        with hooked(system, "tool_call.before", masked):
+            said = system.agent(sender, "one").call(sender.think, "go").get(timeout=DEADLINE)
+        assert said == "['sent ***']"
+        assert CALLS == ["***"]
 
 
 def test_a_conversation_is_compacted_and_kept() -> None:
