@@ -263,15 +263,16 @@ class Engine:
 
     def history(self, agent: Any, run: Run) -> list[ModelMessage]:  # noqa: ANN401 - a ThinkingAgent
         """Return what was said before a run."""
-        known = vars(agent).get("_messages")
-        upto, transcript = known or (0, Transcript())
-        more = agent.state.transcript[upto : run.start]
-        if upto > run.start or any(step.what == "edited" for step in more):
-            transcript = Transcript.of(agent.state.transcript[: run.start])
+        steps, known = agent.state.transcript, vars(agent).get("_messages")
+        upto, last, transcript = known or (0, None, Transcript())
+        more = steps[upto : run.start]
+        undone = upto > run.start or (upto and steps[upto - 1] != last)  # it knows of such a turn
+        if undone or any(step.what == "edited" for step in more):
+            transcript = Transcript.of(steps[: run.start])
         else:
             for step in more:
                 transcript.take(step)
-        vars(agent)["_messages"] = (run.start, transcript)
+        vars(agent)["_messages"] = (run.start, steps[run.start - 1], transcript)
         return transcript.finished()
 
     def messages(self, transcript: Sequence[RunStep], run: Run) -> list[ModelMessage]:

@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -9,11 +10,12 @@ from hypothesis import strategies as st
 from pydantic_ai.messages import ModelRequest, ModelResponse, UserPromptPart
 
 from perdure import ThinkingAgent
-from perdure.llm.records import RunStep
+from perdure.llm.engine import Engine
+from perdure.llm.records import Run, RunStep
 from perdure.llm.transcript import Transcript
 from perdure.persistence.errors import ConfigurationError
 from tests.kit.children import finished
-from tests.llm.scripts import faults
+from tests.llm.scripts import faults, scripted
 
 ENDS = st.lists(st.sampled_from(["done", "closed", "begun", "nothing"]), max_size=3)
 """What became of each call of one answer."""
@@ -98,6 +100,17 @@ def test_an_edit_is_told_and_changes_nothing_else(
             assert made.tells_edit(each) == (text in str(after))
     steps += [RunStep("edited", "", 0.0, body={"step": place, "text": None}) for place in places]
     assert "<edit" not in str(Transcript.of(steps).finished())
+
+
+def test_what_a_turn_has_said_that_was_undone_is_not_told() -> None:
+    """The messages that an agent keeps in memory are made anew where its transcript is another."""
+    engine = Engine(ThinkingAgent.define("Teller", model=scripted(lambda *_: "so")))
+    state = SimpleNamespace(transcript=list(steps_of("r", [["done"]])))
+    agent = SimpleNamespace(state=state)
+    run = Run("next", "running", 0.0, 0, start=len(state.transcript))
+    assert "cut off" not in str(engine.history(agent, run))
+    state.transcript = list(steps_of("r", [["closed"]]))
+    assert "cut off" in str(engine.history(agent, run))
 
 
 def transcript_of(runs: list[tuple[list[list[str]], bool]], keep: int) -> list[RunStep]:
