@@ -19,7 +19,7 @@ from pydantic_ai.messages import (
     UserPromptPart,
 )
 
-from .records import MODEL, TOOL, RunStep
+from .records import FAILED, MODEL, TOOL, RunStep
 
 _PART: Final[TypeAdapter[Any]] = TypeAdapter(ModelRequestPart)
 _OF: Final = "$of"
@@ -82,8 +82,12 @@ def answer_in(payload: Any) -> ModelResponse:  # noqa: ANN401 - JSON
 
 
 def result_in(payload: Any) -> Any:  # noqa: ANN401 - JSON
-    """Return what a model is told of what a tool returned."""
-    return payload.get("result") if isinstance(payload, dict) else payload
+    """Return what a model is told of what a tool returned, or of how it has failed."""
+    if not isinstance(payload, dict):
+        return payload
+    if payload.get("kind") in FAILED:
+        return f"[failed: {payload.get('message') or payload.get('title')}]"
+    return payload.get("result")
 
 
 def edits_in(steps: Iterable[RunStep]) -> dict[int, str]:
@@ -151,8 +155,9 @@ class Transcript:
             self._results[step.call] = self._edits.get(self._place, result_in(step.body))
             if self._place in self._edits:
                 self._changed[step.call] = self._place
-        elif step.what == "closed":
-            self._closed[step.call] = step.body
+        elif step.what in ("closed", "failed") and step.op == TOOL:
+            why = "" if step.what == "closed" else "failed: "
+            self._closed[step.call] = f"{why}{step.body}"
         elif step.what == "ended":
             self._tell(parts_of(step.body["request"], self._results))
 
@@ -209,15 +214,9 @@ class Transcript:
             return
         parts: list[Any] = []
         for call in last.tool_calls:
-            known = self._results.get(call.tool_call_id)
             why = self._closed.get(call.tool_call_id, "not begun: the run ended")
-            parts.append(
-                ToolReturnPart(
-                    call.tool_name,
-                    f"[{why}]" if known is None else known,
-                    call.tool_call_id,
-                )
-            )
+            told = self._results.get(call.tool_call_id, f"[{why}]")
+            parts.append(ToolReturnPart(call.tool_name, told, call.tool_call_id))
         self._tell(parts)
 
     def _compact(self, step: RunStep) -> None:

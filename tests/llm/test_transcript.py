@@ -3,6 +3,7 @@
 import importlib.util
 from collections.abc import Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -100,6 +101,24 @@ def test_an_edit_is_told_and_changes_nothing_else(
             assert made.tells_edit(each) == (text in str(after))
     steps += [RunStep("edited", "", 0.0, body={"step": place, "text": None}) for place in places]
     assert "<edit" not in str(Transcript.of(steps).finished())
+
+
+def test_what_is_known_of_a_call_is_told_where_the_run_was_cut_off() -> None:
+    """A call that returned nothing, or has failed, is not said to have not begun."""
+    ends: list[Any] = [
+        ("done", {"kind": "tool_return", "result": None}),
+        ("done", {"kind": "tool_failed", "message": "no such order"}),
+        ("failed", "ConnectionError: away"),
+    ]
+    steps = list(steps_of("r", [["nothing"] * 4]))
+    for number, (what, body) in enumerate(ends):
+        place: Any = ("r", 0.0, "tool", 1, f"r.1.{number}", "t")
+        steps += [RunStep("begun", *place), RunStep(what, *place, body=body)]
+    told = Transcript.of(steps).finished()[-1]
+    assert [getattr(part, "content", "") for part in told.parts] == [
+        None, "[failed: no such order]", "[failed: ConnectionError: away]",
+        "[not begun: the run ended]",
+    ]  # fmt: skip
 
 
 def test_what_a_turn_has_said_that_was_undone_is_not_told() -> None:
