@@ -333,7 +333,7 @@ class RunKeeper(Agent[S], Generic[S]):
         most, seconds = self.run_retention.runs, self.run_retention.seconds
         if most is not None and len(self.state.ended) > most:
             return True
-        if seconds is None:
+        if seconds is None or oldest == self.state.ends:  # the latest is looked at once more
             return False
         return self._run(self.state.ended[oldest]).ended < self.now() - seconds
 

@@ -100,6 +100,20 @@ def test_a_run_that_is_too_old_goes_when_another_ends() -> None:
         assert [run.id for run in aged.call(Aged.list_runs).get()] == ["b", "c"]
 
 
+def test_the_latest_run_stays_however_short_the_time_is() -> None:
+    """Who has its answer finds it: it goes when another ends, also where the clock went on."""
+
+    class Hasty(Short):
+        kind = "Short"
+        run_retention = RunRetention(runs=None, seconds=1e-9)
+
+    with AgentSystem.open("memory://", agents=[Hasty]) as system:
+        hasty = system.agent(Hasty, "one")
+        for run in ("a", "b"):
+            hasty.call(Hasty.think, run, run=run).get(timeout=DEADLINE)
+            assert [each.id for each in hasty.call(Hasty.list_runs).get()] == [run]
+
+
 def test_runs_that_an_earlier_release_has_left_are_put_in_order() -> None:
     """Runs of which no order is stored are kept and dropped as all others are."""
     with AgentSystem.open("memory://", agents=[Short]) as system:
