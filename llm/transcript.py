@@ -182,6 +182,8 @@ class Transcript:
             response.parts = [TextPart(self._edits[self._place]), *calls]
             self._edited_in[self._place] = response
         self.messages.append(response)
+        # Told with this request; a provider may use the ids of calls again.
+        self._results, self._closed, self._changed = {}, {}, {}
 
     def _say_instead(self, parts: list[Any], steers: int) -> list[int]:
         """Put what stands for what was asked, and said since, into a request; return the places."""

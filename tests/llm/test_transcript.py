@@ -121,6 +121,16 @@ def test_what_is_known_of_a_call_is_told_where_the_run_was_cut_off() -> None:
     ]  # fmt: skip
 
 
+def test_a_result_is_told_of_its_own_call_though_an_id_comes_again() -> None:
+    """A call that was cut off has no result, also where an earlier one of its id had."""
+    steps = list(steps_of("r", [["done"]]))
+    steps.append(RunStep("begun", "r", 0.0, "model", 2, body={"request": returns("r", 1, 1)}))
+    steps.append(RunStep("done", "r", 0.0, "model", 2, body=answer("r", 1, 1)))
+    *_, first, _, second = Transcript.of(steps).finished()
+    told = [getattr(part, "content", "") for message in (first, second) for part in message.parts]
+    assert told == [0, "[not begun: the run ended]"]
+
+
 def test_what_a_turn_has_said_that_was_undone_is_not_told() -> None:
     """The messages that an agent keeps in memory are made anew where its transcript is another."""
     engine = Engine(ThinkingAgent.define("Teller", model=scripted(lambda *_: "so")))
