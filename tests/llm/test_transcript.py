@@ -112,8 +112,9 @@ def test_what_is_known_of_a_call_is_told_where_the_run_was_cut_off() -> None:
     ]
     steps = list(steps_of("r", [["nothing"] * 4]))
     for number, (what, body) in enumerate(ends):
-        place: Any = ("r", 0.0, "tool", 1, f"r.1.{number}", "t")
-        steps += [RunStep("begun", *place), RunStep(what, *place, 1, body)]
+        call = f"r.1.{number}"
+        place: dict[str, Any] = {"op": "tool", "nth": 1, "call": call, "name": "t"}
+        steps += [RunStep("begun", "r", 0.0, **place), RunStep(what, "r", 0.0, **place, body=body)]
     told = Transcript.of(steps).finished()[-1]
     assert [getattr(part, "content", "") for part in told.parts] == [
         None, "[failed: no such order]", "[failed: ConnectionError: away]",
