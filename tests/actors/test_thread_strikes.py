@@ -532,7 +532,7 @@ def test_struck_at_every_place_of_arranging_a_call() -> None:
         assert made, striker.struck
         assert agenda.wait(DEADLINE), striker.struck
         struck += 1
-    assert struck > 3
+    assert struck > 3 or sys.version_info >= (3, 13)  # which strikes at no place there
 
 
 def test_the_end_of_other_work_is_told_to_who_waits_for_all_that_does_not_sleep() -> None:
