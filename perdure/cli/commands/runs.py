@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -75,6 +76,10 @@ def handle(
         kind, key = [*place, None, None][:2]
         list_tallies(store, kind, key, listing)
     elif action is RunsAction.REPLAY:
+        if importlib.util.find_spec("pydantic_ai") is None:
+            from ...llm.agent import INSTALL
+
+            raise ConfigurationError(INSTALL)
         from .run_replay import replay
 
         kind, key, run = place
