@@ -9,7 +9,7 @@ import msgspec
 
 from ..actors.agent.agent import Agent
 from ..lifecycle.durability import Durability
-from ..persistence.errors import Deadlock, RunFailed, UnknownRun
+from ..persistence.errors import CorruptState, Deadlock, RunFailed, UnknownRun
 from ..persistence.store.store import StoreReader
 from .ledger import RunLedger, key_of
 from .news import News, RunEnds, StepBegins, StepEnds, StepVerdict, read_news, written
@@ -442,8 +442,11 @@ class RunKeeper(Agent[S], Generic[S]):
 
     @classmethod
     def _tallied(cls, store: StoreReader, key: str) -> Mapping[str, Tally]:
-        stored = store.load(cls.kind, key)
-        return {} if stored is None else stored_tallies(store, stored.head.agent)
+        try:
+            stored = store.load(cls.kind, key)
+            return {} if stored is None else stored_tallies(store, stored.head.agent)
+        except CorruptState:  # who looks for a fault is told the rest
+            return {}
 
     @classmethod
     def _tools(cls) -> dict[str, Tool]:

@@ -8,6 +8,7 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
+from ..persistence.errors import CorruptState
 from ..persistence.names.scope import INTERNAL, Scope
 from ..persistence.records.shared_tables import SCOPED
 from ..persistence.records.tables import Order, Row
@@ -65,8 +66,13 @@ def open_runs(reader: StoreReader) -> Iterator[OpenRun]:
 
 def stands(reader: StoreReader, row: OpenRun) -> bool:
     """Tell whether an agent has a run of the index: else it is what a deleted one has left."""
-    stored = reader.load(row.kind, row.key)
-    return stored is not None and reader.map_entry(stored.head.agent, "runs", row.run) is not None
+    try:
+        stored = reader.load(row.kind, row.key)
+        if stored is None:
+            return False
+        return reader.map_entry(stored.head.agent, "runs", row.run) is not None
+    except CorruptState:
+        return True  # damage of one agent, which is there, is no matter of the others' runs
 
 
 def noted(reader: StoreReader) -> Iterator[OpenRun]:

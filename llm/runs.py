@@ -16,6 +16,7 @@ from ..actors.patterns.rows import Office, Rows
 from ..actors.system.post import refuse_agents
 from ..actors.talk.reference import AgentRef
 from ..lifecycle.status import Status
+from ..persistence.errors import CorruptState
 from ..persistence.store.store import StoreReader
 from ..shared.ledger.sweep import NEVER, Sweep
 from ..shared.ledger.unit import Unit
@@ -171,6 +172,14 @@ class RunSweep(Sweep):
         for row in self._runs.sweep():
             if row.status == "running" and row.kind in self._kinds:
                 reference: AgentRef[Any] = self._reference(row.kind, row.key)
-                if reference.describe().status != Status.STOPPED:  # that is what stop() is for
+                if not _stopped(reference):
                     reference.proxy().go_on.defer()
         return NEVER
+
+
+def _stopped(reference: AgentRef[Any]) -> bool:
+    """Tell whether an agent was stopped, and so does not go on."""
+    try:
+        return reference.describe().status == Status.STOPPED
+    except CorruptState:
+        return False  # that it cannot be read is told when it is woken

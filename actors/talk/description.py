@@ -35,8 +35,8 @@ class AgentDescription:
     error: str
     """What its latest failure was while its cell has been in memory; "" if there was none."""
     tallies: Mapping[str, Any] = field(default_factory=dict)
-    """Of one that thinks: what its calls came to as far as that is durable, each a ``Tally``, by
-    "model" or "tool", a slash and the name."""
+    """Of one that thinks: what its calls came to as far as that is durable and whole, each a
+    ``Tally``, by "model" or "tool", a slash and the name."""
 
 
 def describe(store: StoreReader, kind: str, key: str, cell: Cell | None) -> AgentDescription:

@@ -1,6 +1,7 @@
 """``perdure runs``: what agents think about is listed, shown and decided."""
 
 import contextlib
+import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -129,6 +130,20 @@ def test_calls_are_counted_once_over_restarts(tmp_path: Path) -> None:
     assert "calls of models and tools" in invoke("show", "Finder", "one", "--store", store).stdout
     assert "2" in invoke("runs", "stats", "--store", store).stdout.split()
     assert records("runs", "stats", "Another", "--store", store) == []
+
+
+def test_counts_that_are_damaged_are_said_and_the_rest_is_shown(tmp_path: Path) -> None:
+    """What calls came to is a problem of the agent where it cannot be read; all else is shown."""
+    store = tmp_path / "store.db"
+    with AgentSystem.open(store, agents=[Finder]) as system:
+        system.agent(Finder, "one").call(Finder.think, "hello", run="r").get()
+    with contextlib.closing(sqlite3.connect(store)) as db:
+        db.execute("UPDATE map_entries SET value = '7' WHERE field = 'tallies'")
+        db.execute("DELETE FROM journal")
+        db.commit()
+    (row,) = records("show", "Finder", "one", "--store", store, code=1)
+    assert (row["calls"], row["logs"]["transcript"]["length"]) == ([], 3)
+    assert "tallies" in row["problems"][0]
 
 
 @pytest.mark.parametrize(

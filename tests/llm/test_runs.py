@@ -22,6 +22,7 @@ from perdure.llm.transcript import Transcript
 from perdure.persistence.errors import (
     AgentDeleted,
     ConfigurationError,
+    CorruptState,
     Deadlock,
     RunFailed,
     SystemClosed,
@@ -390,6 +391,46 @@ def test_a_run_that_begins_while_the_index_is_swept_stays_in_it() -> None:
         assert [row.key for row in system.runs.sweep()] == ["one"]
         assert [row.key for row in system.runs.list()] == ["new", "one"]
         assert [row.key for row in system.runs.sweep()] == ["new", "one"]
+
+
+class Hurt(MemoryStore):
+    """Cannot read one field of one agent any more."""
+
+    hurt: tuple[int, str] | None = None
+
+    def map_entry(self, agent: int, field: str, entry: str | int) -> str | None:
+        self._look(agent, field)
+        return super().map_entry(agent, field, entry)
+
+    def map_page(
+        self, agent: int, field: str, after: str | int | None, limit: int
+    ) -> list[tuple[str | int, str]]:
+        self._look(agent, field)
+        return super().map_page(agent, field, after, limit)
+
+    def _look(self, agent: int, field: str) -> None:
+        if (agent, field) == self.hurt:
+            raise CorruptState(field, "its checksum does not match")
+
+
+@pytest.mark.parametrize("field", ["runs", "tallies"])
+def test_damage_of_one_agent_keeps_no_other_from_going_on(field: str) -> None:
+    """Behind a crash the runs of all others go on and are listed; the damaged one is described."""
+    store = Hurt()
+    GATES.update((order, threading.Event()) for order in ("17", "18"))
+    system = AgentSystem.open(store, agents=[Desk])
+    for key, order in (("one", "17"), ("two", "18")):
+        system.agent(Desk, key).cast(Desk.think, f"refund {order}", run="r")
+    until(lambda: len(EVENTS) == 2)
+    assert not system.close(timeout=0.2)
+    for gate in GATES.values():
+        gate.set()
+    stored = store.load("Desk", "one")
+    assert stored is not None
+    store.hurt = stored.head.agent, field
+    with AgentSystem.open(store, agents=[Desk]) as system:
+        until(lambda: ("two", "waiting") in [(r.key, r.status) for r in system.runs.list()])
+        assert (system.agent(Desk, "one").describe().tallies == {}) == (field == "tallies")
 
 
 def test_what_a_class_does_at_its_start_comes_behind_the_runs() -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeAlias
 
 from ...persistence.errors import CorruptState, StoreError
 from ...persistence.records.checksums import intact, of_field
-from ...persistence.records.records import Message, StoredAgent, Timer
+from ...persistence.records.records import AgentRow, Message, StoredAgent, Timer
 from ...persistence.store.store import StoreReader
 from ...url import open_reader
 from ..terminal.exits import ExitCode, NotFound
@@ -16,7 +16,7 @@ from ..terminal.text import count, moment
 from ..terminal.values import call, changes, parse, short
 from . import agents, journal
 from .census import dead_letters, everybody, newcomer
-from .tallies import calls_of, print_calls
+from .tallies import CallRow, calls_of, print_calls
 
 Picture: TypeAlias = dict[str, Any]
 """An agent as ``--json`` prints it."""
@@ -75,7 +75,7 @@ class _Painter:
             "fields": self._fields(stored),
             "logs": {name: self._log(name, n) for name, n in sorted(stored.log_lengths.items())},
             "maps": {name: self._map(name) for name in reader.map_fields(self._agent)},
-            "calls": list(calls_of(reader, stored.head)),
+            "calls": self._calls(stored.head),
             "mail": {"count": len(mail), "first": [self._message(m) for m in mail[:items]]},
             "timers": [self._timer(timer) for timer in sorted(stored.timers, key=_due)],
             "dead_letters": sum((d.kind, d.key) == (kind, key) for d in dead_letters(reader)),
@@ -117,6 +117,13 @@ class _Painter:
             for entry, text in page
         ]
         return {"count": self._reader.map_count(self._agent, name), "first": first}
+
+    def _calls(self, head: AgentRow) -> list[CallRow]:
+        try:
+            return list(calls_of(self._reader, head))
+        except StoreError as error:
+            self._problems.append(str(error))
+            return []
 
     def _message(self, message: Message) -> dict[str, Any]:
         body = self._value(message.body, f"message {message.id}")
