@@ -20,7 +20,7 @@ def token_in(path: Path) -> str:
     """Return the token in a file, which the owner alone may read; a new one where there is none.
 
     Raises:
-        ConfigurationError: others may read the file, or no token is in it.
+        ConfigurationError: others may read the file, or own it, or no token is in it.
     """
     try:
         return _made(path)
@@ -30,11 +30,16 @@ def token_in(path: Path) -> str:
         message = f"--token-file {path}: it cannot be written ({error.strerror})"
         raise ConfigurationError(message) from None
     try:
-        mode, text = path.stat().st_mode, path.read_text().strip()
+        with path.open() as file:
+            # Of the open file, not of the path: nobody can exchange it in between.
+            facts, text = os.fstat(file.fileno()), file.read().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"--token-file {path}: it cannot be read ({error})") from None
-    if stat.S_IMODE(mode) & 0o077:
+    if stat.S_IMODE(facts.st_mode) & 0o077:
         message = f"--token-file {path}: others may read it; say chmod 600 {path}"
+        raise ConfigurationError(message)
+    if facts.st_uid != os.geteuid():  # root reads it all the same
+        message = f"--token-file {path}: it is another user's, who knows the token; name your own"
         raise ConfigurationError(message)
     if _FORM.fullmatch(text) is None:
         message = (
@@ -59,7 +64,7 @@ class TokenGate:
     def __init__(self, app: Any, token: str) -> None:  # noqa: ANN401 - as ASGI has it
         """Stand before ``app``."""
         self._app = app
-        self._wanted = f"Bearer {token}".encode()
+        self._token = token.encode()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - same
         """Answer 401 to a request without the token; hand all else on."""
@@ -71,5 +76,7 @@ class TokenGate:
         await send({"type": "http.response.body", "body": b"show the token: Authorization: Bearer"})
 
     def _fits(self, headers: list[tuple[bytes, bytes]]) -> bool:
-        shown = [value for name, value in headers if name == b"authorization"]
-        return len(shown) == 1 and hmac.compare_digest(shown[0], self._wanted)
+        match [value.split() for name, value in headers if name == b"authorization"]:
+            case [[scheme, token]]:
+                return scheme.lower() == b"bearer" and hmac.compare_digest(token, self._token)
+        return False

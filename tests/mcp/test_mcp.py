@@ -1,6 +1,7 @@
 """`perdure mcp`: agents as tools of other programs; tools of a server for agents that think."""
 
 import asyncio
+import os
 import signal
 import socket
 import stat
@@ -126,6 +127,8 @@ def test_a_client_shows_the_token(tmp_path: Path) -> None:
             answer = httpx2.post(url, json={}, headers=shown)
             assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
         header = {"Authorization": f"Bearer {token}"}
+        lower = httpx2.post(url, json={}, headers={"Authorization": f"bearer {token}"})
+        assert lower.status_code not in (401, 403)
         strange = httpx2.post(url, json={}, headers={**header, "Origin": "https://evil.example"})
         assert strange.status_code == 403
         toolset = MCPToolset(url, id="shelf", headers=header)
@@ -135,8 +138,8 @@ def test_a_client_shows_the_token(tmp_path: Path) -> None:
             assert told.get(timeout=DEADLINE) == "['1']"
 
 
-def test_a_token_is_kept_to_oneself(tmp_path: Path) -> None:
-    """A token file that others may read, or with something else in it, is refused."""
+def test_a_token_is_kept_to_oneself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token file that others may read, or own, or with something else in it, is refused."""
     file = tmp_path / "token"
     token = token_in(file)
     assert token_in(file) == token
@@ -144,6 +147,10 @@ def test_a_token_is_kept_to_oneself(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="chmod 600"):
         token_in(file)
     file.chmod(0o600)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "geteuid", lambda: file.stat().st_uid + 1)
+        with pytest.raises(ConfigurationError, match="another user's"):
+            token_in(file)
     for text in ("", "short", "two words of a token", "x" * 20 + "\n" + "y" * 20):
         file.write_text(text)
         with pytest.raises(ConfigurationError, match="16 to 512 letters"):
