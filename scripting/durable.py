@@ -90,15 +90,15 @@ class DurableScriptAgent(ScriptedAgent[DurableScriptState]):
 
         A signature says that this store's keys have made it, and not for whom.
         """
-        kind, key, call, version, dump = self.state.dumps[waits.id].load()
-        kinds = {self.kind, *self.aliases}
-        if kind not in kinds or (key, call, version) != (self.key, waits.id, waits.version):
-            problem = (
-                f"what the engine was at call {waits.id} of version {waits.version} is that of"
-                f" {kind}/{key} at call {call} of version {version}; `forget` the call"
-            )
-            raise CorruptState(str(self), problem)
-        return dump
+        kinds, what = (self.kind, *self.aliases), "of another form"
+        stored: object = self.state.dumps[waits.id].load()
+        match stored:
+            case (kind, self.key, waits.id, waits.version, bytes(dump)) if kind in kinds:
+                return dump
+            case (kind, key, call, version, bytes()):
+                what = f"that of {kind}/{key} at call {call} of version {version}"
+        problem = f"what the engine was at call {waits.id} of version {waits.version} is {what}"
+        raise CorruptState(str(self), f"{problem}; `forget` the call")
 
     def suspended(self) -> Sequence[SuspendedScript]:
         """Return the calls that rest at a question."""

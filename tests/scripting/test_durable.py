@@ -4,11 +4,11 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
-from perdure import AgentSystem, Keys, ReplayRules, Scope, StaticKeys, new_key
+from perdure import AgentSystem, Keys, Pickled, ReplayRules, Scope, StaticKeys, new_key
 from perdure.persistence.errors import ConfigurationError, CorruptState, PerdureError, ScriptFailed
 from perdure.persistence.records.checksums import of_entry
 from perdure.scripting.durable import DurableScriptAgent, SuspendedScript
@@ -33,11 +33,15 @@ KEY: Final = {"k": new_key()}
 
 
 @contextmanager
-def opened(path: Path, key: dict[str, bytes] | None = None) -> Iterator[AgentSystem]:
+def opened(
+    path: Path,
+    key: dict[str, bytes] | None = None,
+    agent: type[DurableScriptAgent] = DurableScriptAgent,
+) -> Iterator[AgentSystem]:
     """Open the store with the key that signs."""
     keys = Keys(pickles=StaticKeys(key or KEY))
     with (
-        AgentSystem.open(path, agents=[DurableScriptAgent], keys=keys, sync="process") as system,
+        AgentSystem.open(path, agents=[agent], keys=keys, sync="process") as system,
         Scripts(system, limits=ScriptLimits(seconds=DEADLINE), warm=0),
     ):
         yield system
@@ -152,6 +156,34 @@ def test_a_dump_that_is_moved_to_another_agent_is_noticed(tmp_path: Path) -> Non
             agent.call(DurableScriptAgent.forget, "1").get()
         second = system.agent(DurableScriptAgent, "emea")
         assert second.call(DurableScriptAgent.answer, "2", "mira").get()
+
+
+class Careless(DurableScriptAgent):
+    kind = "DurableScriptAgent"
+
+    def keep(self, number: int) -> None:
+        """Have something else stand for what the engine was, well signed."""
+        self.state.dumps["1"] = Pickled(FORMS[number])
+
+
+FORMS: Final[tuple[Any, ...]] = (
+    ("DurableScriptAgent", "emea", "1", 1),
+    ("DurableScriptAgent", "emea", "1", 1, "dump"),
+)
+
+
+@pytest.mark.parametrize("number", range(len(FORMS)))
+def test_a_signed_value_of_another_form_is_no_dump(tmp_path: Path, number: int) -> None:
+    """What is well signed and no dump at all is corrupt, and the call can be forgotten."""
+    with opened(tmp_path / "s.db", agent=Careless) as system:
+        emea = system.agent(Careless, "emea")
+        emea.call(Careless.install, "python", REFUND).get()
+        emea.call(Careless.invoke, "refund", "T-17", 1200).get()
+        emea.call(Careless.keep, number).get()
+        with pytest.raises(CorruptState, match="is of another form; `forget` the call"):
+            emea.call(Careless.answer, "1", "mira").get()
+        emea.call(Careless.forget, "1").get()
+        assert emea.call(Careless.suspended).get() == []
 
 
 def move(path: Path, source: tuple[str, str], target: tuple[str, str]) -> None:
