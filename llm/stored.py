@@ -11,7 +11,6 @@ from ..persistence.errors import UnknownRun
 from ..persistence.store.store import StoreReader
 from .records import MODEL, TOOL, Run, RunStep, Tally
 
-_PAGE: Final = 200
 _CALLS: Final = (f"{MODEL}/", f"{TOOL}/")
 
 
@@ -41,12 +40,9 @@ class StoredThinker:
 
     def steps(self, start: int = 0) -> Iterator[tuple[int, RunStep]]:
         """Iterate over the transcript from a place in it on: places and steps."""
-        while start < self._length:
-            end = min(self._length, start + _PAGE)
-            items = self._reader.log_items(self._agent, "transcript", start, end)
-            for place, item in enumerate(items, start):
-                yield place, msgspec.json.decode(item, type=RunStep)
-            start = end
+        texts = self._reader.log_texts(self._agent, "transcript", self._length, start)
+        for place, text in enumerate(texts, start):
+            yield place, msgspec.json.decode(text, type=RunStep)
 
 
 def stored_tallies(reader: StoreReader, agent: int) -> dict[str, Tally]:

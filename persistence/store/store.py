@@ -156,10 +156,10 @@ class StoreReader(ABC):
     ) -> list[tuple[str | int, str]]:
         """Return up to ``limit`` verified entries in key order, those after ``after``."""
 
-    def log_texts(self, agent: int, field: str, length: int) -> Iterator[str]:
-        """Iterate over the texts of a log of that length, read a page at a time."""
-        for start in range(0, length, TEXTS_PAGE):
-            yield from self.log_items(agent, field, start, min(length, start + TEXTS_PAGE))
+    def log_texts(self, agent: int, field: str, length: int, start: int = 0) -> Iterator[str]:
+        """Iterate over the texts of a log of that length from ``start`` on, a page at a time."""
+        for begin in range(start, length, TEXTS_PAGE):
+            yield from self.log_items(agent, field, begin, min(length, begin + TEXTS_PAGE))
 
     def map_texts(self, agent: int, field: str) -> Iterator[tuple[str | int, str]]:
         """Iterate over the entries of a map in key order, read a page at a time."""
