@@ -31,14 +31,13 @@ from .show import missing
 from .tallies import list_tallies
 
 _ANSWERED: Final = frozenset({RunsAction.DONE, RunsAction.ANSWER})
-_OF_AGENT, _OF_RUN, _OF_CALL = 2, 3, 4
-"""How many words name an agent, a run, and a call of one."""
 _WORDS: Final = {
-    RunsAction.LIST: 0,
-    RunsAction.SHOW: _OF_RUN,
-    RunsAction.REPLAY: _OF_RUN,
-    RunsAction.STATS: 2,
+    RunsAction.LIST: (0, 2),
+    RunsAction.SHOW: (3,),
+    RunsAction.REPLAY: (3,),
+    RunsAction.STATS: (0, 1, 2),
 }
+"""How many of KIND, KEY, RUN and CALL an action takes; another takes all."""
 
 
 def handle(
@@ -51,15 +50,11 @@ def handle(
     listing: Listing,
 ) -> ExitCode:
     """List runs, show one, go through one again, or decide about a call."""
-    words = _WORDS.get(action, _OF_CALL)
-    if action is RunsAction.STATS and len(place) < _OF_RUN:
-        words = len(place)
-    if action is RunsAction.LIST and len(place) == _OF_AGENT:
-        words = _OF_AGENT
     refuse_times(listing, "runs in a list", "by agent, their steps in order")
-    if len(place) != words:
-        needed = ["KIND", "KEY", "RUN", "CALL"][:words]
-        takes = " ".join(needed) or "no further words, or KIND KEY"
+    words = _WORDS.get(action, (4,))
+    if len(place) not in words:
+        takes = " ".join(["KIND", "KEY", "RUN", "CALL"][: words[-1]])
+        takes = takes if words[0] else f"no further words, or {takes}"
         raise ConfigurationError(f"`runs {action}` takes {takes}; `perdure runs` lists the runs")
     if against is not None and action is not RunsAction.REPLAY:
         raise ConfigurationError("only `runs replay` takes --against")
