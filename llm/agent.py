@@ -212,8 +212,10 @@ class ThinkingAgent(RunKeeper[S], Generic[S]):
         if text is not None and not text.strip():
             raise ConfigurationError(f"{self}: say what stands for step {step}: '[removed]', say")
         steps = list(self.state.transcript)
-        run = steps[step].run if 0 <= step < len(steps) else ""
-        edited = RunStep("edited", run, self.now(), body={"step": step, "text": text})
+        if not 0 <= step < len(steps):
+            message = f"{self}: there is no step {step}; it has {len(steps)}, from 0 on"
+            raise ConfigurationError(message)
+        edited = RunStep("edited", steps[step].run, self.now(), body={"step": step, "text": text})
         if text is not None and not engine_of(type(self)).tells_edit([*steps, edited], step):
             raise ConfigurationError(f"{self}: the model is told nothing of a step {step} any more")
         self._add(edited)

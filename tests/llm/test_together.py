@@ -377,13 +377,15 @@ def test_a_transcript_is_edited_and_what_was_said_is_kept() -> None:
         said = agent.call(hearing.think, "and?").get()
         assert said.startswith("look up it / FOUND / SAID / so?")
         assert asyncio.run(replay_run(agent, "s")).same
-        for step, text, why in (
+        for step, instead, why in (
             (1, "x", "nothing of a step 1"),
-            (99, "x", "step 99"),
+            (99, "x", "no step 99"),
+            (99, None, "no step 99"),
+            (-1, None, "no step -1"),
             (0, " ", "say what"),
         ):
             with pytest.raises(ConfigurationError, match=why):
-                agent.call(hearing.edit_transcript, step, text).get()
+                agent.call(hearing.edit_transcript, step, instead).get()
 
 
 def test_a_run_is_gone_through_again_without_a_provider() -> None:
