@@ -275,10 +275,6 @@ class Engine:
         vars(agent)["_messages"] = (run.start, steps[run.start - 1], transcript)
         return transcript.finished()
 
-    def messages(self, transcript: Sequence[RunStep], run: Run) -> list[ModelMessage]:
-        """Return what was said before a run, as a transcript has it."""
-        return Transcript.of(transcript[: max(run.start, 0)]).finished()
-
     def tail(self, agent: Any, keep: int, tokens: int | None) -> int:  # noqa: ANN401 - a ThinkingAgent
         """Return how many of the last messages are kept: they begin with something asked."""
         kept, size = 0, 0

@@ -16,7 +16,7 @@ from .engine import Engine
 from .job import Called, Job, Request, Stopped
 from .ledger import RunLedger
 from .records import MODEL, TOOL, Run, RunStep, ThinkingState
-from .transcript import parts_of, stored
+from .transcript import Transcript, parts_of, stored
 
 _UNSAID = frozenset({"timestamp"})
 """What of a message depends on when it is made."""
@@ -71,7 +71,7 @@ async def play(agent_class: type[Any], run: Run, transcript: Sequence[RunStep]) 
     """Go through a run of a transcript again, under a class."""
     playback = _Playback(run, transcript)
     engine = Engine(agent_class, FunctionModel(_nobody))
-    playback.history = engine.messages(transcript, run)
+    playback.history = Transcript.of(transcript[: max(run.start, 0)]).finished()
     await engine.drive(playback)
     return playback.outcome()
 
