@@ -66,6 +66,7 @@ def disown(draft: Path) -> None:
     have the very number, and who held it may be alive.
     """
     with (
+        failing(f"{draft} cannot be written"),
         translated(str(draft), "bringing a backup back"),
         closing(sqlite3.connect(draft, isolation_level=None)) as connection,
     ):
