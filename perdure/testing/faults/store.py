@@ -9,7 +9,7 @@ import random
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -54,6 +54,12 @@ class _Life:
         self.faults.meet("load")
         found: StoredAgent | None = super().load(kind, key)  # type: ignore[misc]  # as above
         return found if found is None else self.faults.damaged(found)
+
+    def load_many(self, kind: str, keys: Sequence[str]) -> list[StoredAgent]:
+        """Read agents together, each as ``load`` does."""
+        self.faults.meet("load_many")
+        found: list[StoredAgent] = super().load_many(kind, keys)  # type: ignore[misc]  # as above
+        return [self.faults.damaged(each) for each in found]
 
     def _refuse_if_dead(self) -> None:
         if self.dead:
