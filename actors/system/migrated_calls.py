@@ -14,7 +14,7 @@ from ...persistence.records.records import Commit, DeadLetter, Message, Timer
 from ...persistence.schema.evolution import Evolution
 from ...persistence.schema.rewrite import MIGRATE
 from ...persistence.schema.trial import MigrationFailure, MigrationReport
-from ...persistence.schema.waiting import method_of
+from ...persistence.schema.waiting import method_of, timers_of
 from ...persistence.store.store import StoreReader
 
 PAGE: Final = 500
@@ -48,7 +48,7 @@ class WaitingCalls:
                     report.failures.append(failure)
             else:
                 report.waiting[self.kind] += changed
-        for timer in self._timers():
+        for timer in timers_of(self._store, self.kind):
             try:
                 report.waiting[self.kind] += self._evolution.timer(timer, self._goal) != timer
                 self._refuse_lost(timer, f"timer {timer.name}")
@@ -92,7 +92,7 @@ class WaitingCalls:
             registry.enter(self.kind, self._goal or self._evolution.messages_of(self.kind))
         )
         found: dict[str, list[Timer]] = defaultdict(list)
-        for timer in self._timers():
+        for timer in timers_of(self._store, self.kind):
             fresh = self._evolution.timer(timer, self._goal)
             if fresh != timer:
                 found[timer.key].append(fresh._replace(cause=0))
@@ -125,10 +125,3 @@ class WaitingCalls:
         while page := self._store.dead_letters(self.kind, after=after, limit=PAGE, newest=True):
             yield from page
             after = page[-1].id
-
-    def _timers(self) -> Iterator[Timer]:
-        after = None
-        while page := self._store.timers(self.kind, after=after, limit=PAGE):
-            yield from page
-            last = page[-1]
-            after = (last.due, last.kind, last.key, last.name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Iterator
-from typing import Final
 
 from ..actors.agent.blueprint import Blueprint, Catalogue
 from ..actors.system.migrated_values import Types, kept_values
@@ -13,11 +12,11 @@ from ..persistence.errors import PerdureError
 from ..persistence.records.records import Message, StoredAgent, Timer
 from ..persistence.schema.evolution import Evolution
 from ..persistence.schema.registry import Registry
+from ..persistence.schema.waiting import mail_of, method_of, timers_of
 from ..persistence.store.store import StoreReader
 from .report import Outcome, Rehearsal, Tried
 from .values import unreadable
 
-PAGE: Final = 500
 Progress = Callable[[int, int, str], None]
 """Is told how many agents and messages were tried, out of how many, and what is at work."""
 
@@ -63,8 +62,11 @@ class Rehearsing:
                 yield Tried("agent", head.kind, head.key, "", "failed", _no_class(head.kind))
             else:
                 yield self._agent(head.kind, head.key, migrate=migrate)
-        yield from self._mail(kinds, migrate=migrate)
-        yield from self._timers(kinds, migrate=migrate)
+        for message in mail_of(self._reader):
+            name = f"{method_of(message)} {message.id}"
+            yield self._call("message", message, name, kinds, migrate=migrate)
+        for timer in timers_of(self._reader):
+            yield self._call("timer", timer, f"timer {timer.name}", kinds, migrate=migrate)
         for kept in self._kept:
             for scope, key, moved, problem in kept.each():
                 left = moved and not migrate
@@ -99,25 +101,6 @@ class Rehearsing:
         if problem:
             return Tried("agent", kind, key, "", "failed", problem)
         return Tried("agent", kind, key, migrated=moved is not None and bool(moved.steps))
-
-    def _mail(self, kinds: set[str], *, migrate: bool) -> Iterator[Tried]:
-        after = 0
-        while page := self._reader.mailbox(after=after, limit=PAGE):
-            for message in page:
-                yield self._message(message, kinds, migrate=migrate)
-            after = page[-1].id
-
-    def _message(self, message: Message, kinds: set[str], *, migrate: bool) -> Tried:
-        name = f"{message.name or 'on_receive'} {message.id}"
-        return self._call("message", message, name, kinds, migrate=migrate)
-
-    def _timers(self, kinds: set[str], *, migrate: bool) -> Iterator[Tried]:
-        after = None
-        while page := self._reader.timers(after=after, limit=PAGE):
-            for timer in page:
-                yield self._call("timer", timer, f"timer {timer.name}", kinds, migrate=migrate)
-            last = page[-1]
-            after = (last.due, last.kind, last.key, last.name)
 
     def _call(
         self, what: str, row: Message | Timer, name: str, kinds: set[str], *, migrate: bool

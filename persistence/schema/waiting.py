@@ -16,7 +16,7 @@ from .migration import steps_of_call
 from .registry import Registered, Registry
 from .schema import Schema, numbers_of
 
-PAGE: Final = 500
+_PAGE: Final = 500
 _EVERY: Final = ""
 """Stands for all methods."""
 
@@ -49,22 +49,15 @@ class Takers:
         known = [old for kind in self._kinds for old in self._registry.of(kind, "messages")]
         if not any(map(self._differences, known)):
             return
-        counts: Counter[tuple[int, str]] = Counter()
+        found: Counter[tuple[str, str, Difference]] = Counter()
         for row in self._waiting(reader):
-            written = self._written(row)
-            if written is not None:
-                counts[written.number, method_of(row)] += 1
-        found: Counter[tuple[int, Difference]] = Counter()
-        for (number, method), count in counts.items():
-            entry = self._registry.get(number)
-            for each in [] if entry is None else self._of(entry, method):
-                found[number, each] += count
-        for (number, each), count in found.items():
-            entry = self._registry.get(number)
-            assert entry is not None
+            if written := self._written(row):
+                for each in self._of(written, method_of(row)):
+                    found[written.kind, written.schema.version, each] += 1
+        for (kind, version, each), count in found.items():
             wait = f"{count:,} messages and timers wait"
             wait = wait if count > 1 else "1 message or timer waits"
-            yield f"{entry.kind}, messages {entry.schema.version}, {wait}: {each}"
+            yield f"{kind}, messages {version}, {wait}: {each}"
 
     def _written(self, row: Message | Timer) -> Registered | None:
         if isinstance(row, Message):
@@ -75,15 +68,8 @@ class Takers:
 
     def _waiting(self, reader: StoreReader) -> Iterator[Message | Timer]:
         for kind in self._kinds:
-            after = 0
-            while page := reader.mailbox(kind, after=after, limit=PAGE):
-                yield from page
-                after = page[-1].id
-            place = None
-            while timers := reader.timers(kind, after=place, limit=PAGE):
-                yield from timers
-                last = timers[-1]
-                place = (last.due, last.kind, last.key, last.name)
+            yield from mail_of(reader, kind)
+            yield from timers_of(reader, kind)
 
     def _of(self, written: Registered, method: str) -> list[Difference]:
         found = self._differences(written)
@@ -114,6 +100,23 @@ class Takers:
             return bool(steps_of_call(self._owner, method, old.version, self._now.version))
         except ConfigurationError:
             return False  # one of them has no way back
+
+
+def mail_of(reader: StoreReader, kind: str | None = None) -> Iterator[Message]:
+    """Iterate over the messages that wait for the agents of a kind, or for all."""
+    after = 0
+    while page := reader.mailbox(kind, after=after, limit=_PAGE):
+        yield from page
+        after = page[-1].id
+
+
+def timers_of(reader: StoreReader, kind: str | None = None) -> Iterator[Timer]:
+    """Iterate over the timers of the agents of a kind, or of all."""
+    after = None
+    while page := reader.timers(kind, after=after, limit=_PAGE):
+        yield from page
+        last = page[-1]
+        after = (last.due, last.kind, last.key, last.name)
 
 
 def method_of(row: Message | Timer) -> str:
