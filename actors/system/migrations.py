@@ -123,9 +123,7 @@ class Migrations:
         """Compute what becomes of everything, and change nothing."""
         store, largest = self._home.store, self._home.largest_value
         progress = Progress(store, goals, tell)
-        report = tried(
-            store, evolution, goals, progress, largest=largest, dry=True, trials=trials
-        )  # fmt: skip
+        report = tried(store, evolution, goals, progress, largest=largest, trials=trials)
         for each in more:
             each.tried(report)
         return report

@@ -248,7 +248,7 @@ class Evolution:
         if problems:
             raise IncompatibleSchema(reader.location, problems)
         for each in changed:
-            self._look_at_messages(reader, each.kind, each)
+            self._look_at_messages(reader, each)
 
     def lost(self, row: Message | Timer) -> list[Difference]:
         """Return the differences for which a class is refused while a message or timer waits."""
@@ -260,9 +260,9 @@ class Evolution:
         known = [old for name in names for old in self.registry.of(name, "messages")]
         return bool(known) and known[-1].number != self._letters[now.kind]
 
-    def _look_at_messages(self, reader: StoreReader, kind: str, now: Stored) -> None:
+    def _look_at_messages(self, reader: StoreReader, now: Stored) -> None:
         """Say which methods may not take what waits for them: it would go to the dead letters."""
-        known = self.registry.of(kind, "messages")
+        kind, known = now.kind, self.registry.of(now.kind, "messages")
         if not known:
             return
         found = compare(known[-1].schema, now.messages).hindering

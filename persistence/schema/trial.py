@@ -142,10 +142,10 @@ def loaded(store: StoreReader, kind: str, keys: Sequence[str]) -> Iterator[Loade
 
 def tried(
     store: StoreReader, evolution: Evolution, goals: Mapping[str, int], progress: Progress,
-    *, largest: int, dry: bool, trials: Trials | None = None,
+    *, largest: int, trials: Trials | None = None,
 ) -> MigrationReport:  # fmt: skip
     """Compute what becomes of every agent, and change nothing; ``trials`` keeps it."""
-    report = MigrationReport(dry)
+    report = MigrationReport(dry=True)
     for kind, keys in stale_keys(store, goals):
         for key, stored in loaded(store, kind, keys):
             try:

@@ -110,7 +110,7 @@ def _dry(
         goals = {kind: evolution.number(kind, wish.version) for kind in _kinds(evolution, wish)}
         progress = Progress(reader, goals, tell)
         largest = Limits().largest_value
-        report = tried(reader, evolution, goals, progress, largest=largest, dry=True)
+        report = tried(reader, evolution, goals, progress, largest=largest)
         for kind in goals:
             WaitingCalls(reader, evolution, kind, wish.messages).tried(report)
         for kept in wish.kept(reader, evolution.registry, types):
