@@ -212,6 +212,12 @@ class Fenced(StoreError, PermissionError):
         self.current = current
 
 
+def durable(sequence: int, moment: float) -> str:
+    """Say of a commit that it was durable."""
+    when = datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return f"commit {sequence:,} of {when} UTC was durable"
+
+
 class StoreWentBack(StoreError, RuntimeError):
     """Say that commits are gone which were durable: the log was damaged, or the disk set back.
 
@@ -221,10 +227,9 @@ class StoreWentBack(StoreError, RuntimeError):
 
     def __init__(self, location: str, *, last: int, seen: int, moment: float, witness: str) -> None:
         gone = f"{seen - last:,} commits or more are" if seen > last else "its end is another one:"
-        when = datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S")
         super().__init__(
             f"{location} has gone back in time: {gone} gone; it ends with commit {last:,}, and"
-            f" commit {seen:,} of {when} UTC was durable. Bring it back with `perdure backup"
+            f" {durable(seen, moment)}. Bring it back with `perdure backup"
             f" restore --at {seen}`, or remove {witness} to go on without them"
         )
         self.last = last

@@ -7,13 +7,12 @@ from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ..backup.progress import Progress, silent
 from ..backup.restore import drafted, publish, refuse_taken
-from ..errors import SalvageFailed, StoreOwned
+from ..errors import SalvageFailed, StoreOwned, durable
 from ..records.journal import read_shape
 from ..records.shared_tables import SHARED_TABLES
 from ..sqlite.place import beside, identified
@@ -320,8 +319,7 @@ class _Work:
         told = Witness(beside(self.path, SUFFIX)).read(identified(self.path))
         missing = 0 if told is None else max(0, told.seen.sequence - last)
         if told is not None and missing:
-            when = datetime.fromtimestamp(told.seen.time, UTC).strftime("%Y-%m-%d %H:%M:%S")
-            why = f"commit {told.seen.sequence:,} of {when} UTC was durable"
+            why = durable(told.seen.sequence, told.seen.time)
             self.losses.add("turns at the end", LOST, name=f"{missing:,} or more", why=why)
         return missing
 

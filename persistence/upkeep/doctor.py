@@ -7,12 +7,11 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, TypeAlias
 
 from ..audit.verification import Fault, verify
-from ..errors import ConfigurationError, StoreError
+from ..errors import ConfigurationError, StoreError, durable
 from ..records.checksums import intact, intact_record, of_base, of_entry, of_field, of_item
 from ..records.journal import read_shape
 from ..records.records import AgentRow, DeadLetter, Message, Timer
@@ -76,8 +75,7 @@ class Gone:
     """The newest commit that is there; not below ``sequence`` if its end is another one."""
 
     def __str__(self) -> str:
-        when = datetime.fromtimestamp(self.time, UTC).strftime("%Y-%m-%d %H:%M:%S")
-        seen = f"commit {self.sequence:,} of {when} UTC was durable"
+        seen = durable(self.sequence, self.time)
         if self.sequence > self.last:
             missing = f"{self.sequence - self.last:,} turns or more are missing"
             return f"{missing} at the end: it ends with commit {self.last:,}, and {seen}"
