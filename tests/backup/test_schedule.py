@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from perdure import (
     StaticKeys,
     VirtualClock,
     new_key,
-    signals,
 )
 from perdure.cli.terminal.text import moment
 from perdure.persistence.backup import directory
@@ -24,6 +24,7 @@ from perdure.system_backups import BackupResult, BackupSchedule, SystemBackups
 from tests.backup.stores import Ledger, fill
 from tests.cli.commands import invoke, records
 from tests.kit.deadline import DEADLINE
+from tests.kit.signals import Told
 
 NOW = 1_790_000_000.0
 
@@ -33,15 +34,26 @@ def opened(path: Path, clock: VirtualClock) -> AgentSystem:
     return AgentSystem.open(path, agents=[Ledger], sync="process", service=False, clock=clock)
 
 
-def due(system: AgentSystem, clock: VirtualClock, folder: Path, moment: float) -> list[Backup]:
-    """Return the backups once that of a moment is there; time goes on a little meanwhile."""
+def until(system: AgentSystem, clock: VirtualClock, done: Callable[[], bool]) -> None:
+    """Let time go on a little until something is so."""
     for _ in range(60):
         assert system.idle(DEADLINE)
-        backups = Backups(folder).list() if folder.is_dir() else []
-        if backups and backups[-1].made >= moment:
-            return backups
+        if done():
+            return
         clock.advance(10.0)
-    raise TimeoutError(f"no backup of {moment}")
+    raise TimeoutError("it did not come to that")
+
+
+def due(system: AgentSystem, clock: VirtualClock, folder: Path, moment: float) -> list[Backup]:
+    """Return the backups once that of a moment is there."""
+    backups = list[Backup]()
+
+    def made() -> bool:
+        backups[:] = Backups(folder).list() if folder.is_dir() else []
+        return bool(backups) and backups[-1].made >= moment
+
+    until(system, clock, made)
+    return backups
 
 
 def test_backups_come_by_themselves(tmp_path: Path) -> None:
@@ -131,29 +143,18 @@ def test_a_failure_is_told_once_and_shown(tmp_path: Path) -> None:
     path, folder = tmp_path / "ledger.db", tmp_path / "backups"
     fill(path, 1)
     folder.write_text("no folder")
-    clock, told = VirtualClock(NOW), list[Any]()
-
-    def listen(_sender: AgentSystem, event: Any) -> None:  # noqa: ANN401 - a BackupEvent
-        told.append(event)
-
-    with opened(path, clock) as system, signals.backup_failed.connected_to(listen, system):
+    clock = VirtualClock(NOW)
+    with Told("backup_failed") as told, opened(path, clock) as system:
         system.backup.schedule(folder, every=3600.0)
-        for _ in range(60):
-            assert system.idle(DEADLINE)
-            clock.advance(10.0)
-            if len(told) >= 3:
-                break
-        assert [(each.folder, bool(each.reason)) for each in told] == [(str(folder), True)] * len(
-            told
-        )
-        assert len(told) >= 3
-        failed = [each for each in system.audit.each() if each.operation == "backup.failed"]
-        assert len(failed) == 1
-        assert told[0].reason in failed[0].reason
+        until(system, clock, lambda: len(told.heard) >= 3)
+        first, *_ = events = told.events("backup_failed")
+        assert {(each.folder, bool(each.reason)) for each in events} == {(str(folder), True)}
+        (failed,) = [each for each in system.audit.each() if each.operation == "backup.failed"]
+        assert first.reason in failed.reason
         (schedule,) = system.backup.schedules()
-        assert schedule.last == BackupResult(told[0].time, problem=told[0].reason)
+        assert schedule.last == BackupResult(first.time, problem=first.reason)
     (listed,) = records("backup", "schedule", folder, "--store", path)
-    assert listed["last"]["problem"] == told[0].reason
+    assert listed["last"]["problem"] == first.reason
     folder.unlink()
     with opened(path, clock) as system:
         made = due(system, clock, folder, NOW)[-1]
@@ -187,12 +188,7 @@ def test_a_result_that_is_not_stored_is_stored_by_the_next_attempt(
     monkeypatch.setattr(SystemBackups, "_keep_result", full)
     with opened(path, clock) as system:
         system.backup.schedule(folder, every=3600.0)
-        for _ in range(60):
-            assert system.idle(DEADLINE)
-            clock.advance(10.0)
-            if len(tried) == 2:
-                break
-        assert system.idle(DEADLINE)
+        until(system, clock, lambda: len(tried) == 2)
         (schedule,) = system.backup.schedules()
         assert schedule.last == tried[1]
         assert tried[1].problem == tried[0].problem != ""
@@ -204,26 +200,17 @@ def test_a_disk_that_stays_full_is_one_failure(
     """Each attempt would make a file of another name; the audit is not filled with them."""
     path, folder = tmp_path / "ledger.db", tmp_path / "backups"
     fill(path, 1)
-    clock, told = VirtualClock(NOW), list[Any]()
-
-    def listen(_sender: AgentSystem, event: Any) -> None:  # noqa: ANN401 - a BackupEvent
-        told.append(event)
+    clock = VirtualClock(NOW)
 
     def full(_draft: object, _data: bytes) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(directory._Draft, "write", full)
-    with opened(path, clock) as system, signals.backup_failed.connected_to(listen, system):
+    with Told("backup_failed") as told, opened(path, clock) as system:
         system.backup.schedule(folder, every=3600.0)
-        for _ in range(60):
-            assert system.idle(DEADLINE)
-            clock.advance(10.0)
-            if len(told) >= 3:
-                break
-        assert len(told) >= 3
-        failed = [each for each in system.audit.each() if each.operation == "backup.failed"]
-        assert len(failed) == 1
-        assert "No space left" in failed[0].reason
+        until(system, clock, lambda: len(told.heard) >= 3)
+        (failed,) = [each for each in system.audit.each() if each.operation == "backup.failed"]
+        assert "No space left" in failed.reason
 
 
 def test_a_schedule_that_ends_while_its_result_is_kept(
@@ -253,26 +240,22 @@ def test_too_little_room_is_told_while_there_is_time(tmp_path: Path) -> None:
     """Once what is to be kept takes most of what all may take; not as long as there is room."""
     path, folder = tmp_path / "ledger.db", tmp_path / "backups"
     fill(path, 1)
-    clock, told = VirtualClock(NOW), list[Any]()
-
-    def listen(_sender: AgentSystem, event: Any) -> None:  # noqa: ANN401 - a BackupEvent
-        told.append(event)
-
+    clock = VirtualClock(NOW)
     size = Backups(tmp_path / "one").create(path).bytes
-    with opened(path, clock) as system, signals.backup_room_short.connected_to(listen, system):
+    with Told("backup_room_short") as told, opened(path, clock) as system:
         keep = BackupRetention(newest=10, size=size * 5)
         system.backup.schedule(folder, every=3600.0, full_every=1, keep=keep)
         counts = []
         for hour in range(5):
             due(system, clock, folder, NOW + hour * 3600.0)
             assert system.idle(DEADLINE)
-            counts.append(len(told))
+            counts.append(len(told.heard))
             clock.advance(3600.0)
         assert counts[0] == 0
         assert counts[-1] >= 1
-        assert told[0].folder == str(folder)
-        assert told[0].bytes >= 0.8 * told[0].most
-        assert told[0].most == size * 5
+        first, *_ = told.events("backup_room_short")
+        assert (first.folder, first.most) == (str(folder), size * 5)
+        assert first.bytes >= 0.8 * first.most
 
 
 def test_wrong_schedules_are_refused(tmp_path: Path) -> None:
