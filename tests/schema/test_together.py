@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter as Counts
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +38,23 @@ def read(system: AgentSystem, key: str) -> tuple[int, list[str]]:
     return count, lines
 
 
+@pytest.fixture(name="system")
+def second(store: Path | MemoryStore) -> Iterator[AgentSystem]:
+    """Open that store by the second release."""
+    with AgentSystem.open(store, agents=[desk_two.Desk]) as system:
+        yield system
+
+
 def once(system: AgentSystem) -> None:
-    """Look at all: each has one commit that migrated it, and the state of its class."""
+    """Migrate all: each has one commit that migrated it then, and the state of its class."""
+    assert system.migrate().complete
     names = [(entry.key, entry.name) for entry in system.journal.each()]
     assert sorted(key for key, name in names if name == "(migrate)") == KEYS
     assert [read(system, key) for key in KEYS] == [(1, [f"T-{key}"]) for key in KEYS]
 
 
 def test_one_that_wakes_up_between_its_reading_and_its_commit(
-    store: Path | MemoryStore,
-    monkeypatch: pytest.MonkeyPatch,
+    system: AgentSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It migrates itself; what was read of it before is not committed."""
     commit = Migrations._commit
@@ -59,13 +66,11 @@ def test_one_that_wakes_up_between_its_reading_and_its_commit(
         return commit(self, *args)
 
     monkeypatch.setattr(Migrations, "_commit", woken)
-    with AgentSystem.open(store, agents=[desk_two.Desk]) as system:
-        assert system.migrate().complete
-        once(system)
+    once(system)
 
 
 def test_one_that_wakes_up_behind_its_commit(
-    store: Path | MemoryStore, monkeypatch: pytest.MonkeyPatch
+    system: AgentSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It reads nothing before that is durable, and finds itself migrated."""
     commit = Keeper._commit_asleep
@@ -77,13 +82,11 @@ def test_one_that_wakes_up_behind_its_commit(
         return done
 
     monkeypatch.setattr(Keeper, "_commit_asleep", woken)
-    with AgentSystem.open(store, agents=[desk_two.Desk]) as system:
-        assert system.migrate().complete
-        once(system)
+    once(system)
 
 
 def test_one_that_wakes_up_while_it_is_read(
-    store: Path | MemoryStore, monkeypatch: pytest.MonkeyPatch
+    system: AgentSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is there by then may not fit what was read before: that is no damage."""
     moved, calls = Evolution.moved, Counts[str]()
@@ -97,9 +100,7 @@ def test_one_that_wakes_up_while_it_is_read(
         return moved(self, *args, **more)
 
     monkeypatch.setattr(Evolution, "moved", woken)
-    with AgentSystem.open(store, agents=[desk_two.Desk]) as system:
-        assert system.migrate().complete
-        once(system)
+    once(system)
 
 
 def test_one_that_is_asleep_and_paused_stays_so_for_people(
@@ -122,16 +123,14 @@ def test_one_that_is_asleep_and_paused_stays_so_for_people(
         assert told == ["paused", *["active"] * 5]
 
 
-def test_those_that_are_awake_are_left_to_their_cells(store: Path | MemoryStore) -> None:
+def test_those_that_are_awake_are_left_to_their_cells(system: AgentSystem) -> None:
     """Awake ones are migrated already; what is read together is what is read one by one."""
-    with AgentSystem.open(store, agents=[desk_two.Desk]) as system:
-        reader = system._runtime.store
-        assert read(system, KEYS[0])[0] == 1
-        found = dict(loaded(reader, "Desk", [*KEYS, "nobody"]))
-        assert found == {key: reader.load("Desk", key) for key in [*KEYS, "nobody"]}
-        assert found["nobody"] is None
-        assert system.migrate().complete
-        once(system)
+    reader = system._runtime.store
+    assert read(system, KEYS[0])[0] == 1
+    found = dict(loaded(reader, "Desk", [*KEYS, "nobody"]))
+    assert found == {key: reader.load("Desk", key) for key in [*KEYS, "nobody"]}
+    assert found["nobody"] is None
+    once(system)
 
 
 class First(State):
