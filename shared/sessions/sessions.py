@@ -325,9 +325,7 @@ class Sessions(Handle, Generic[S]):
         was made up, SessionExists if the id is taken. Deadlock in a handler.
         """
         self._refuse_in_a_turn("import_")
-        importer = Importer(
-            self._desk, self._watch, self._bounds, self._artifacts, self._values
-        )  # fmt: skip
+        importer = Importer(self._desk, self._watch, self._bounds, self._artifacts, self._values)
         key = None if session_id is None else checked_name(session_id, "session id")
         row = importer.read(Path(path), key)
         return self._make(self, row.id, row.correlation)
