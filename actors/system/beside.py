@@ -134,15 +134,19 @@ class Beside:
                 if wake in self._pausing and not loop.is_closed():
                     agenda.begin(place)
                     loop.call_soon_threadsafe(over.set)
+                    self._pausing.remove(wake)  # last: who is struck before does it once more
 
         self._pausing.append(wake)
         call_off = agenda.later(0.0 if self.closing else seconds, wake, what)
         try:
-            agenda.end(place)  # until then it is work that waits for its time, and nothing else
+            with self._changed:
+                if wake in self._pausing:  # else its time has come already
+                    agenda.end(place)  # until then it waits for its time, and nothing else
             await over.wait()
         finally:
             with self._changed:
-                self._pausing.remove(wake)
+                if wake in self._pausing:
+                    self._pausing.remove(wake)
             call_off()
 
     def drain(self, seconds: float) -> bool:

@@ -11,6 +11,7 @@ from typing import ClassVar
 import pytest
 
 from perdure import Agent, State, VirtualClock
+from perdure.actors.pool.cell import Cell
 from perdure.actors.pool.virtual_loop import VirtualLoop
 from perdure.actors.pool.wakes import Wakes
 from perdure.lifecycle.clock import DelayedCall
@@ -118,6 +119,17 @@ class Napper(Agent[Times]):
 
         self._home.begin_beside("ask", ask)
 
+    def pause_beside(self) -> None:
+        """Have something beside its turns wait for its time, and then for the test."""
+        home = self._home
+
+        async def work() -> None:
+            await home.pause_beside("work", HOUR, "the work goes on")
+            Sleeper.entered.set()
+            await asyncio.to_thread(Sleeper.go_on.wait, DEADLINE)
+
+        home.begin_beside("work", work)
+
     def count(self) -> None:
         """Change something, which is answered when it is durable."""
         self.state.n += 1
@@ -196,6 +208,29 @@ def test_who_has_work_that_sleeps_may_have_more_to_do(kit: Kit) -> None:
     assert Napper.over.is_set()
     releaser.join()
     kit.clock.advance(HOUR)
+
+
+def test_work_whose_time_comes_as_it_begins_to_wait_is_under_way(
+    kit: Kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who moves the clock may come between: a system with such work is not quiet."""
+    agenda = kit.system._runtime.agenda
+    later = agenda.later
+
+    def hasty(
+        delay: float, callback: Callable[[], object], what: str, cell: Cell | None = None
+    ) -> Callable[[], None]:
+        call_off = later(delay, callback, what, cell)
+        if what == "the work goes on":
+            callback()
+        return call_off
+
+    monkeypatch.setattr(agenda, "later", hasty)
+    kit.agent(Napper, "a").cast(Napper.pause_beside)
+    assert Sleeper.entered.wait(DEADLINE)
+    assert not agenda.wait(0.0)
+    Sleeper.go_on.set()
+    assert agenda.wait(DEADLINE)
 
 
 def test_an_async_hook_may_sleep_behind_an_async_handler(kit: Kit) -> None:
