@@ -93,10 +93,6 @@ class _Heap:
         """Return the first call. It stays until it is made: who is struck before finds it again."""
         return self._entries[0][2]
 
-    def take(self) -> DelayedCall:
-        """Take the first call."""
-        return heapq.heappop(self._entries)[2]
-
     def pending(self) -> list[DelayedCall]:
         """Return the calls that are still to be made, soonest first."""
         return [handle for _, _, handle in sorted(self._entries) if handle.callback is not None]

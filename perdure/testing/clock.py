@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from ..lifecycle.clock import DelayedCall, DueCall, Resident, VirtualClock, run
+from ..lifecycle.clock import DueCall, Resident, VirtualClock
 from ..persistence.errors import Deadlock
 
 PATIENCE: Final = 10.0
@@ -205,11 +205,7 @@ class SkippingClock(VirtualClock):
         """Move time to a moment, and make the calls that are due by then, housekeeping as well."""
         with self._lock:
             self._now = max(self._now, moment)
-            due: list[DelayedCall] = []
-            while (first := self._heap.due()) is not None and first <= self._now:
-                due.append(self._heap.take())
-        for handle in due:
-            run(handle)
+        super().advance(0.0)
 
 
 def _shown(calls: list[DueCall]) -> str:

@@ -142,6 +142,23 @@ def test_what_is_pending_has_a_name(kit: Kit) -> None:
     kit.clock.run_until_idle()
 
 
+def test_a_call_that_is_struck_takes_no_other_along() -> None:
+    """Whatever ends one of the calls that are due: it comes again, and the others come."""
+    clock, made, strikes = SkippingClock(), list[str](), [KeyboardInterrupt()]
+
+    def struck() -> None:
+        if strikes:
+            raise strikes.pop()
+        made.append("struck")
+
+    clock.call_later(1.0, struck)
+    clock.call_later(1.0, lambda: made.append("other"))
+    with pytest.raises(KeyboardInterrupt):
+        clock.advance(1.0)
+    clock.settle()
+    assert made == ["struck", "other"]
+
+
 def test_a_time_limit_is_armed_before_the_agent_is_seen_busy(kit: Kit) -> None:
     """Who sees a turn under way may advance the clock: its limit is in there."""
     hasty = kit.agent(Hasty, "a")
