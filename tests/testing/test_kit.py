@@ -346,6 +346,21 @@ def test_a_damaged_read_is_made_good(kit: Kit) -> None:
     with kit.clock.skip():
         assert order.call(Order.status).get() == "placed"
     assert "snapshot_quarantined" in [each.name for each in kit.log.signals("Order/a")]
+    with pytest.raises(ConfigurationError, match=r"'state' is no field of .*; there are status"):
+        kit.store.damage(order, "state")
+
+
+@pytest.mark.parametrize("where", ["memory", "file"])
+def test_a_damaged_read_may_be_one_of_many(tmp_path: Path, where: str) -> None:
+    """An agent that is read with others is damaged once as well, as soon as the field is there."""
+    with Kit(FaultyStore(None if where == "memory" else tmp_path / "store.db")) as kit:
+        order = kit.open([Order, Bank]).agent(Order, "a")
+        order.call(Order.tick, DAY).get()
+        kit.store.damage(order, "status")
+        kit.store.life.load_many("Order", ["a"])
+        order.call(Order.place).get()
+        first, again = (kit.store.life.load_many("Order", ["a"])[0] for _ in range(2))
+    assert first.fields["status"] != again.fields["status"]
 
 
 def test_a_read_of_many_is_damaged_as_that_of_one_is(kit: Kit) -> None:

@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from ...actors.agent.agent import state_class_of
 from ...actors.talk.reference import AgentRef
 from ...persistence.errors import ConfigurationError, StoreError, StoreUnavailable
 from ...persistence.memory.store import MemoryStore
 from ...persistence.records.records import StoredAgent
 from ...persistence.sqlite.store import SqliteStore
+from ...persistence.state.state import layout_of
 from ...persistence.store.batch import Batch
 from ...persistence.store.lease import NO_LEASE, Owner
 from ...persistence.store.store import Store, StoreReader
@@ -124,7 +126,7 @@ class FaultyStore:
         self.commits = 0
         """Commits that have become durable, in all lives."""
         self.failures = 0
-        """Batches that were refused as commanded."""
+        """Batches and reads that have failed as commanded."""
         self._latest: MemoryLife | SqliteLife | None = None
         self.on_commit: list[Callable[[Batch], object]] = []
         """Called with each batch once it is durable, on the thread that has written it."""
@@ -193,8 +195,9 @@ class FaultyStore:
         ``lost``: they become durable, and the system does not get to know.
         """
         times = _times("fail", next)
-        self._writing.set(next, error or StoreUnavailable("the store is down, as the test says"))
-        self._writing.lost = lost
+        told = error or StoreUnavailable("the store is down, as the test says")
+        with self._lock:
+            self._writing.set(next, told, lost=lost)
         self._tell(f"the store fails{times}")
 
     def fail_reads(
@@ -213,14 +216,18 @@ class FaultyStore:
             known = ", ".join(sorted(_READS))
             raise ConfigurationError(f"{unknown[0]!r} is no read of a store; there are {known}")
         times = _times("fail_reads", next)
-        self._reads = set(calls) or _READS
-        self._reading.set(
-            next, error or StoreUnavailable("the store cannot be read, as the test says")
-        )
+        told = error or StoreUnavailable("the store cannot be read, as the test says")
+        with self._lock:
+            self._reads = set(calls) or _READS
+            self._reading.set(next, told)
         self._tell(f"reads fail{times}: {', '.join(calls) or 'all'}")
 
     def damage(self, agent: AgentRef[Any], field: str) -> None:
-        """Have the next read of an agent give a field whose checksum does not fit."""
+        """Have the next read of an agent that has a field stored give it with a wrong checksum."""
+        known = [each.name for each in layout_of(state_class_of(agent.actor_class)).plain]
+        if field not in known:
+            told = f"no field of {agent} that is stored whole; there are {', '.join(known)}"
+            raise ConfigurationError(f"{field!r} is {told}")
         self._damage[agent.kind, agent.key] = field
         self._tell(f"{agent}, state.{field} is damaged on its way from the store")
 
@@ -282,8 +289,8 @@ class FaultyStore:
 
     def mend(self) -> None:
         """Take commits and reads again, all and at once."""
-        self._writing.end()
-        self._reading.end()
+        with self._lock:
+            self._writing.error = self._reading.error = None
         self._share, self._seconds, self._read_seconds = 0.0, 0.0, 0.0
         self._damage.clear()
         self._tell("the store is back")
@@ -307,9 +314,11 @@ class FaultyStore:
 
     def damaged(self, found: StoredAgent) -> StoredAgent:
         """Return an agent as it is read."""
-        field = self._damage.pop((found.head.kind, found.head.key), None)
+        agent = found.head.kind, found.head.key
+        field = self._damage.get(agent)
         if field is None or field not in found.fields:
             return found
+        self._damage.pop(agent, None)
         text, crc = found.fields[field]
         return dataclasses.replace(found, fields={**found.fields, field: (f"{text} ", crc)})
 
@@ -368,9 +377,9 @@ class _Refusal:
         self.lost = False
         self._left = 0
 
-    def set(self, times: int | None, error: StoreError) -> None:
+    def set(self, times: int | None, error: StoreError, *, lost: bool = False) -> None:
         """Refuse from now on."""
-        self.error, self._left = error, -1 if times is None else times
+        self.error, self.lost, self._left = error, lost, -1 if times is None else times
 
     def take(self) -> StoreError | None:
         """Return the error of this attempt."""
@@ -380,10 +389,6 @@ class _Refusal:
             if self._left == 0:
                 self.error = None
         return error
-
-    def end(self) -> None:
-        """Refuse nothing any more."""
-        self.error, self.lost = None, False
 
 
 def _times(method: str, times: int | None) -> str:
