@@ -88,10 +88,12 @@ class Kit(contextlib.AbstractContextManager["Kit"]):
         traceback: TracebackType | None,
     ) -> None:
         if value is not None:
-            value.add_note(f"what happened in this test:\n{self.log.text()}")
+            self._explain(value)
         left = self.end()
         if left and value is None:
-            raise LeftBehind(left)
+            behind = LeftBehind(left)
+            self._explain(behind)
+            raise behind
 
     def end(self) -> list[str]:
         """Close what was opened, and name what was left: replies, systems, threads."""
@@ -225,6 +227,9 @@ class Kit(contextlib.AbstractContextManager["Kit"]):
     def timeline(self, lines: int = 40) -> str:
         """Return the latest of what happened, for people."""
         return self.log.text(lines)
+
+    def _explain(self, error: BaseException) -> None:
+        error.add_note(f"what happened in this test:\n{self.log.text()}")
 
     def _stand_in(self, stand_in: StandIn) -> StandIn:
         self._stand_ins.append(stand_in)

@@ -78,7 +78,7 @@ def pytest_runtest_makereport(
     kit = getattr(item, "funcargs", {}).get("perdure_kit")
     if report.failed and call.when == "call":
         item.stash[_FAILED] = True
-    if report.failed and kit is not None and call.when == "call":
+    if report.failed and kit is not None:
         report.sections.append(("perdure: what happened", kit.timeline()))
     return report
 

@@ -140,7 +140,7 @@ def test_it(perdure_system):
     result = run(pytester, test)
     GO_ON.set()
     result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines([named])
+    result.stdout.fnmatch_lines([named, "*perdure: what happened*"])
 
 
 def test_what_a_failed_test_leaves_behind_is_not_told_beside(pytester: pytest.Pytester) -> None:
@@ -178,7 +178,7 @@ def test_it(perdure_system, perdure_snapshots):
 
 
 def test_the_kit_works_in_unittest(pytester: pytest.Pytester) -> None:
-    """As a context: the failure has what happened as its note."""
+    """As a context: a failure within, and what is left behind, has what happened as its note."""
     pytester.makepyfile(
         cups=AGENTS,
         cases="""
@@ -196,6 +196,11 @@ class Cups(unittest.TestCase):
         self.kit.clock.advance(60)
         self.assertFalse(cup.call(Cup.full).get())
 
+    def test_fails(self) -> None:
+        with Kit() as kit:
+            kit.open([Cup])
+            self.fail("on purpose")
+
     def test_left(self) -> None:
         cup = self.kit.open([Cup]).agent(Cup, "a")
         cup.pause()
@@ -204,5 +209,9 @@ class Cups(unittest.TestCase):
     )
     result = pytester.run(sys.executable, "-W", "error", "-m", "unittest", "cases")
     result.stderr.fnmatch_lines(
-        ["*LeftBehind: *", "a reply that nobody gave: Cup/a.full: is paused*", "*failures=1*"]
-    )
+        [
+            "*AssertionError: on purpose", "what happened in this test:",
+            "*LeftBehind: *", "a reply that nobody gave: Cup/a.full: is paused*",
+            "what happened in this test:", "*failures=2*",
+        ]
+    )  # fmt: skip
