@@ -96,6 +96,15 @@ class StruckRounds(Rounds):
         self.end(striker)
         return bool(striker.struck)
 
+    def check_behind(self, striker: Striker) -> bool:
+        """Check, and tell whether it was struck; what is wrong says where that was."""
+        try:
+            self.check()
+        except AssertionError as error:
+            error.add_note(striker.struck)
+            raise
+        return bool(striker.struck)
+
     def lay(self, striker: Striker) -> None:
         """Have the thread struck from now on."""
         raise NotImplementedError
@@ -316,12 +325,7 @@ class SavedRounds(WorkerRounds):
         if at % 2 == 0:
             assert stored_status(self.system, "Noter") is Status.PAUSED, striker.struck
             self.noter.resume(timeout=DEADLINE)
-        try:
-            self.check()
-        except AssertionError as error:
-            error.add_note(striker.struck)
-            raise
-        return bool(striker.struck)
+        return self.check_behind(striker)
 
 
 @pytest.mark.parametrize("where", ["memory", "file"])
@@ -411,12 +415,7 @@ class StepRounds(WorkerRounds):
         assert self.stepper.describe().status is status, striker.struck
         cell = self.system._runtime.keeper.cell("Stepper", "one")
         assert bool(cell.holds) is (status is Status.PAUSED), striker.struck
-        try:
-            self.check()
-        except AssertionError as error:
-            error.add_note(striker.struck)
-            raise
-        return bool(striker.struck)
+        return self.check_behind(striker)
 
 
 @pytest.mark.parametrize("hooked", [False, True], ids=["alone", "hooked"])
