@@ -363,18 +363,6 @@ def test_a_damaged_read_may_be_one_of_many(tmp_path: Path, where: str) -> None:
     assert first.fields["status"] != again.fields["status"]
 
 
-def test_a_read_of_many_is_damaged_as_that_of_one_is(kit: Kit) -> None:
-    """Once, and as it was behind that."""
-    order = kit.agent(Order, "a")
-    order.call(Order.place).get()
-    store = kit.system._runtime.store
-    (sound,) = store.load_many("Order", ["a"])
-    kit.store.damage(order, "status")
-    (damaged,) = store.load_many("Order", ["a"])
-    assert damaged.fields["status"] != sound.fields["status"]
-    assert store.load_many("Order", ["a"]) == [sound]
-
-
 def test_each_call_of_the_store_can_be_met(kit: Kit) -> None:
     """By its name, before it is made; what is raised there is what has become of it."""
     met: list[str] = []
