@@ -85,6 +85,8 @@ def _figures(row: Row, ours: list[float | None], peer: list[float | None] | None
     ] or [(median(_good(ours)), median(_good(peer)))]
     if row.compare is Compare.RATIO:
         return [a / b for a, b in pairs]
+    if row.compare is Compare.ADDED:
+        return [a - b for a, b in pairs]
     return [100.0 * (a / b - 1.0) for a, b in pairs]
 
 

@@ -59,6 +59,8 @@ class Compare(StrEnum):
     """Our value divided by the peer's."""
     CHANGE = "change"
     """Our value against the peer's, as a change in per cent."""
+    ADDED = "added"
+    """What our value has more than the peer's, in their unit."""
 
 
 class Better(StrEnum):

@@ -73,8 +73,8 @@ CONVERSATION = Experiment(
             "conversation-bytes",
             "2,000-turn conversation: bytes on disk vs payload",
             "perdure",
-            floor=3.5,
-            aim=2.5,
+            floor=3.0,
+            aim=2.0,
         ),
         *(
             _bytes(f"conversation-bytes-{name.replace(' ', '-')}", f"same: {title}", name)
@@ -84,8 +84,8 @@ CONVERSATION = Experiment(
             "conversation-time",
             "2,000-turn conversation: time of turn 2,000 vs turn 100",
             "perdure",
-            floor=1.3,
-            aim=1.05,
+            floor=1.1,
+            aim=1.0,
         ),
         *(
             _slowdown(f"conversation-time-{name.replace(' ', '-')}", f"same: {title}", name)

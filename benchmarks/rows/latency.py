@@ -40,7 +40,7 @@ LONE = Experiment(
             "lone",
             "lone durable ask p50, vs one bare SQLite commit (WAL, FULL)",
             "p50_ms",
-            floor=2.0,
+            floor=1.9,
             aim=1.3,
         ),
         _row("lone-p99", "same, p99", "p99_ms"),

@@ -26,8 +26,8 @@ TELLS = Experiment(
             ours=Value("perdure", "per_second"),
             peers=(Value("pykka", "per_second"),),
             compare=Compare.RATIO,
-            floor=15,
-            aim=40,
+            floor=25,
+            aim=60,
         ),
     ),
 )

@@ -21,8 +21,8 @@ ACTIVATION = Experiment(
             ours=Value("perdure", "p50_ms"),
             better=Better.LOWER,
             unit="ms",
-            floor=1.0,
-            aim=0.3,
+            floor=0.3,
+            aim=0.05,
         ),
         Row(
             "activation-p99",
@@ -48,8 +48,8 @@ MEMORY = Experiment(
             ours=Value("perdure", "kib"),
             better=Better.LOWER,
             unit="KiB",
-            floor=8,
-            aim=4,
+            floor=4,
+            aim=2,
         ),
         Row(
             "memory-pykka",
@@ -81,7 +81,7 @@ CREATED = Experiment(
             peers=(Value("existing", "per_second"),),
             compare=Compare.RATIO,
             floor=0.35,
-            aim=0.5,
+            aim=0.6,
         ),
     ),
 )
@@ -104,8 +104,8 @@ MILLION = Experiment(
             ours=Value("perdure", "open_s"),
             better=Better.LOWER,
             unit="s",
-            floor=2.0,
-            aim=0.5,
+            floor=0.1,
+            aim=0.01,
         ),
         Row(
             "million-rate",

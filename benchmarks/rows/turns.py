@@ -93,8 +93,8 @@ OPEN_LOOP = Experiment(
             "durable turns/s, 1,000 agents, vs LangGraph invoke with SqliteSaver, fastest mode",
             "langgraph exit",
             "langgraph async",
-            floor=60,
-            aim=150,
+            floor=80,
+            aim=200,
         ),
         _against(
             "durable-langgraph-default",
@@ -108,8 +108,8 @@ OPEN_LOOP = Experiment(
             "same, vs a DBOS one-step workflow on SQLite, fastest set-up",
             "dbos wal",
             "dbos delete",
-            floor=100,
-            aim=250,
+            floor=150,
+            aim=300,
         ),
         _against(
             "durable-dbos-default",
@@ -122,8 +122,8 @@ OPEN_LOOP = Experiment(
             "durable-eventsourcing",
             "same, vs eventsourcing save on SQLite",
             "eventsourcing",
-            floor=5,
-            aim=12,
+            floor=15,
+            aim=25,
         ),
         _against(
             "durable-eventsourcing-batch",
@@ -166,22 +166,44 @@ OPEN_LOOP = Experiment(
 CLOSED_LOOP = Experiment(
     name="callers",
     title="Durable turns from callers that wait for each answer",
-    measures=tuple(
-        Measure(
-            f"{callers} callers",
-            "benchmarks.ours.turns:callers",
-            {"callers": callers, "seconds": SECONDS},
-        )
-        for callers in (1, 8, 64)
+    measures=(
+        Measure("one caller", "benchmarks.ours.turns:sequential", {"seconds": SECONDS}),
+        *(peer for peer in PEERS if peer.name != "bare sqlite"),
+        *(
+            Measure(
+                f"{callers} callers",
+                "benchmarks.ours.turns:callers",
+                {"callers": callers, "seconds": SECONDS},
+            )
+            for callers in (8, 64)
+        ),
     ),
-    rows=tuple(
-        Row(
-            f"callers-{callers}",
-            f"durable turns/s, closed loop, {callers} caller{'s' if callers > 1 else ''}",
-            ours=Value(f"{callers} callers", "per_second"),
-            unit="/s",
-        )
-        for callers in (1, 8, 64)
+    rows=(
+        *(
+            Row(
+                f"caller-{peers[0].partition(' ')[0]}",
+                f"durable turns/s from one caller that waits for each, vs {against}",
+                ours=Value("one caller", "per_second"),
+                peers=tuple(Value(peer, "per_second") for peer in peers),
+                compare=Compare.RATIO,
+                floor=floor,
+                aim=aim,
+            )
+            for peers, against, floor, aim in (
+                (("langgraph exit", "langgraph async"), "LangGraph invoke, fastest mode", 4, 6),
+                (("dbos wal", "dbos delete"), "a DBOS workflow, fastest set-up", 8, 12),
+                (("eventsourcing",), "eventsourcing save", 1, 1.3),
+            )
+        ),
+        *(
+            Row(
+                f"callers-{callers}",
+                f"durable turns/s, closed loop, {callers} callers",
+                ours=Value(f"{callers} callers", "per_second"),
+                unit="/s",
+            )
+            for callers in (8, 64)
+        ),
     ),
     repeats=3,
 )
