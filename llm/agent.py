@@ -309,9 +309,9 @@ class ThinkingAgent(RunKeeper[S], Generic[S]):
         from .engine import engine_of  # noqa: PLC0415 - pydantic-ai is loaded by the first run
 
         engine, found = engine_of(type(self)), self._run(run)
-        history = engine.history(self, found)
+        before = engine.before(self, found)
         prompt = str(self.state.transcript[found.first].body)
-        return partial(engine.drive, Job(self, found, prompt, self._ledger(run).copy(), history))
+        return partial(engine.drive, Job(self, found, prompt, self._ledger(run).copy(), before))
 
 
 def _check_state(cls: type) -> None:

@@ -58,8 +58,9 @@ from pydantic_core import to_jsonable_python
 from ..persistence.errors import ConfigurationError
 from .beside import AgentBeside
 from .failures import contained, failure
-from .job import Called, Job, Over, Stopped, Suspended, given
+from .job import Before, Called, Job, Over, Stopped, Suspended, given
 from .records import Run, RunStep, Usage
+from .reminder import Reminded
 from .tools import Tool, calling
 from .transcript import Transcript, answer_in, parts_of, slim, stored
 
@@ -150,7 +151,7 @@ class RunDurability(BaseDurabilityCapability[Any]):
         last = request_context.messages[-1]
         assert isinstance(last, ModelRequest)
         if job.limit is not None:
-            _limit(request_context, job.limit, job.context)
+            _limit(request_context, job, job.limit)
         parts = stored(last.parts, job.results)
         job.says(_Request(last, job), parts, last.instructions or "")
         return request_context
@@ -246,6 +247,10 @@ class Engine:
             )
         if agent_class.fallbacks and stand_in is None:
             model = FallbackModel(model, *agent_class.fallbacks)
+        self._knows = bool(agent_class.toolsets) or callable(agent_class.settings)
+        """Whether what is not ours may look at the messages of a run (``ctx.messages``)."""
+        if not self._knows:
+            model = Reminded(model, _JOB.get)
         toolsets: list[Any] = [_Tools(self.tools)] if self.tools else []
         self.thinker: Thinker[Any, Any] = Thinker(
             model,
@@ -261,7 +266,7 @@ class Engine:
         """Models that nobody knows a price of."""
         self._output: TypeAdapter[Any] = TypeAdapter(agent_class.output)
 
-    def history(self, agent: Any, run: Run) -> list[ModelMessage]:  # noqa: ANN401 - a ThinkingAgent
+    def before(self, agent: Any, run: Run) -> Before:  # noqa: ANN401 - a ThinkingAgent
         """Return what was said before a run."""
         steps, known = agent.state.transcript, vars(agent).get("_messages")
         upto, last, transcript = known or (0, None, Transcript())
@@ -273,7 +278,7 @@ class Engine:
             for step in more:
                 transcript.take(step)
         vars(agent)["_messages"] = (run.start, steps[run.start - 1], transcript)
-        return transcript.finished()
+        return transcript.before()
 
     def tail(self, agent: Any, keep: int, tokens: int | None) -> int:  # noqa: ANN401 - a ThinkingAgent
         """Return how many of the last messages are kept: they begin with something asked."""
@@ -356,7 +361,7 @@ class Engine:
         with replay_scope():
             result = await self.thinker.run(
                 job.prompt,
-                message_history=job.history,
+                message_history=job.before.messages if self._knows else None,
                 usage_limits=_NO_LIMITS,
                 output_type=str if job.sums_up else None,
             )
@@ -387,13 +392,13 @@ def _made(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # no
         raise RuntimeError(f"it raised {error!r}, which ends no process here") from error
 
 
-def _limit(request: ModelRequestContext, left: int, context: int) -> None:
+def _limit(request: ModelRequestContext, job: Job, left: int) -> None:
     """Have a model say no more than what is ``left`` of the tokens of its run; Over if nothing.
 
-    ``context`` is what its last call took and gave, which is known; what came to it since is not.
+    What its last call took and gave is known; what came to it since is not.
     """
-    said = _size(request.messages[-1]) if context else _size(*request.messages)
-    most = left - context - said
+    news = [request.messages[-1]] if job.context else [*job.before.messages, *request.messages]
+    most = left - job.context - _size(*news)
     if most < 1:
         raise Over("what is left of its budget of tokens does not suffice for another model call")
     settings = dict(request.model_settings or {})

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial, reduce
 from random import Random
 from typing import Any, Final, NoReturn, Protocol
@@ -62,6 +62,15 @@ class Called:
         return self.tool is not None and self.tool.effect == "turn"
 
 
+@dataclass(slots=True)
+class Before:
+    """What was said before a run."""
+
+    messages: list[Any] = field(default_factory=list)
+    plain: int = 0
+    """How many of them, from the first on, are known to be sent as they are."""
+
+
 class Request(Protocol):
     """What is said to a model with its next call, as long as it may be changed."""
 
@@ -87,13 +96,13 @@ class Job:
         run: Run,
         prompt: str,
         ledger: RunLedger,
-        history: list[Any],
+        before: Before,
     ) -> None:
         """Work for an agent; called in its turn."""
         self.agent = agent
         self.kind: Final = type(agent)
         self.ref: AgentRef[Any] = agent.actor_ref
-        self.run, self.prompt, self.history = run.id, prompt, history
+        self.run, self.prompt, self.before = run.id, prompt, before
         self.nth = 0
         """Which model call it is at."""
         self.results: dict[str, Any] = {}
@@ -118,6 +127,11 @@ class Job:
         self._parts: list[Any] = []
         self._instructions = self._instructed = ""
         self._hooks = agent.system.hooks
+
+    @property
+    def answered(self) -> bool:
+        """Whether the model call that it is at was made already."""
+        return self._ledger.result(MODEL, self.nth, "") is not None
 
     @property
     def limit(self) -> int | None:
@@ -163,7 +177,7 @@ class Job:
         self._request, self._parts = request, parts
         self._instructions = "" if instructions == self._instructed else instructions
         self._instructed = instructions
-        if self._ledger.result(MODEL, self.nth, "") is not None:
+        if self.answered:
             request.add(self._ledger.given(self.nth))
 
     async def model(

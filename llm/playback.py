@@ -13,7 +13,7 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from ..actors.talk.reference import AgentRef
 from ..persistence.errors import UnknownRun
 from .engine import Engine
-from .job import Called, Job, Request, Stopped
+from .job import Before, Called, Job, Request, Stopped
 from .ledger import RunLedger
 from .records import MODEL, TOOL, Run, RunStep, ThinkingState
 from .transcript import Transcript, parts_of, stored
@@ -71,7 +71,7 @@ async def play(agent_class: type[Any], run: Run, transcript: Sequence[RunStep]) 
     """Go through a run of a transcript again, under a class."""
     playback = _Playback(run, transcript)
     engine = Engine(agent_class, FunctionModel(_nobody))
-    playback.history = Transcript.of(transcript[: max(run.start, 0)]).finished()
+    playback.before = Transcript.of(transcript[: max(run.start, 0)]).before()
     await engine.drive(playback)
     return playback.outcome()
 
@@ -85,7 +85,7 @@ class _Playback(Job):
 
     def __init__(self, found: Run, transcript: Sequence[RunStep]) -> None:
         self.run, self.prompt = found.id, str(transcript[found.first].body)
-        self.history: list[Any] = []
+        self.before = Before()
         self.nth = self.context = self._models = self._tools = 0
         self.results: dict[str, Any] = {}
         self.sums_up = found.keeps is not None

@@ -19,6 +19,7 @@ from pydantic_ai.messages import (
     UserPromptPart,
 )
 
+from .job import Before
 from .records import FAILED, MODEL, TOOL, RunStep
 
 _PART: Final[TypeAdapter[Any]] = TypeAdapter(ModelRequestPart)
@@ -123,6 +124,7 @@ class Transcript:
         self._closed: dict[str, str] = {}
         self._changed: dict[str, int] = {}
         """Calls whose results were edited, and the places of these."""
+        self._before = Before()
 
     @classmethod
     def of(cls, steps: Iterable[RunStep]) -> Self:
@@ -165,6 +167,11 @@ class Transcript:
         """Return the messages, calls that have no result closed by a marker."""
         self._close()
         return list(self.messages)
+
+    def before(self) -> Before:
+        """Return what a run that begins here is told; what is known of it stays known."""
+        self._before = Before(self.finished(), self._before.plain)
+        return self._before
 
     def _switch(self, run: str) -> None:
         self._close()
@@ -229,4 +236,4 @@ class Transcript:
         summary: str = self._edits.get(self._place) or step.body["summary"]
         told = ModelRequest(parts=[UserPromptPart(summary)])
         self._edited_in[self._place] = told
-        self.messages = [told, *tail]
+        self.messages, self._before = [told, *tail], Before()

@@ -138,9 +138,9 @@ def test_what_a_turn_has_said_that_was_undone_is_not_told() -> None:
     state = SimpleNamespace(transcript=list(steps_of("r", [["done"]])))
     agent = SimpleNamespace(state=state)
     run = Run("next", "running", 0.0, 0, start=len(state.transcript))
-    assert "cut off" not in str(engine.history(agent, run))
+    assert "cut off" not in str(engine.before(agent, run).messages)
     state.transcript = list(steps_of("r", [["closed"]]))
-    assert "cut off" in str(engine.history(agent, run))
+    assert "cut off" in str(engine.before(agent, run).messages)
 
 
 def transcript_of(runs: list[tuple[list[list[str]], bool]], keep: int) -> list[RunStep]:
