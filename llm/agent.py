@@ -308,10 +308,10 @@ class ThinkingAgent(RunKeeper[S], Generic[S]):
     def _work(self, run: str) -> Callable[[], Coroutine[Any, Any, object]]:
         from .engine import engine_of  # noqa: PLC0415 - pydantic-ai is loaded by the first run
 
-        engine, found = engine_of(type(self)), self._run(run)
-        before = engine.before(self, found)
+        engine, found, ledger = engine_of(type(self)), self._run(run), self._ledger(run).copy()
+        before = engine.before(self, found, goes_on=ledger.answers > 0)
         prompt = str(self.state.transcript[found.first].body)
-        return partial(engine.drive, Job(self, found, prompt, self._ledger(run).copy(), before))
+        return partial(engine.drive, Job(self, found, prompt, ledger, before))
 
 
 def _check_state(cls: type) -> None:

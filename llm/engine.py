@@ -151,10 +151,19 @@ class RunDurability(BaseDurabilityCapability[Any]):
         last = request_context.messages[-1]
         assert isinstance(last, ModelRequest)
         if job.limit is not None:
-            _limit(request_context, job, job.limit)
+            await _limit(request_context, job, job.limit)
         parts = stored(last.parts, job.results)
         job.says(_Request(last, job), parts, last.instructions or "")
         return request_context
+
+    async def prepare_model_request(
+        self, ctx: RunContext[Any], request_context: ModelRequestContext
+    ) -> ModelRequestContext:
+        """Have at hand what a model is told besides: see ``Reminded``."""
+        job = _job()
+        if not job.answered:
+            await job.remember()
+        return await super().prepare_model_request(ctx, request_context)
 
     async def wrap_tool_execute(
         self,
@@ -266,9 +275,16 @@ class Engine:
         """Models that nobody knows a price of."""
         self._output: TypeAdapter[Any] = TypeAdapter(agent_class.output)
 
-    def before(self, agent: Any, run: Run) -> Before:  # noqa: ANN401 - a ThinkingAgent
-        """Return what was said before a run."""
+    def before(
+        self, agent: Any, run: Run, *, goes_on: bool = False,  # noqa: ANN401 - a ThinkingAgent
+    ) -> Before | Callable[[], Before]:  # fmt: skip
+        """Return what was said before a run, or what makes messages of it in any thread.
+
+        A run that ``goes_on`` where no messages are known has answers that need none.
+        """
         steps, known = agent.state.transcript, vars(agent).get("_messages")
+        if goes_on and known is None:
+            return partial(self._folded, agent, steps[: run.start])
         upto, last, transcript = known or (0, None, Transcript())
         more = steps[upto : run.start]
         undone = upto > run.start or (upto and steps[upto - 1] != last)  # it knows of such a turn
@@ -279,6 +295,12 @@ class Engine:
                 transcript.take(step)
         vars(agent)["_messages"] = (run.start, steps[run.start - 1], transcript)
         return transcript.before()
+
+    def _folded(self, agent: Any, steps: Sequence[RunStep]) -> Before:  # noqa: ANN401 - same
+        transcript = Transcript.of(steps)
+        before = transcript.before()
+        vars(agent)["_messages"] = (len(steps), steps[-1], transcript)
+        return before
 
     def tail(self, agent: Any, keep: int, tokens: int | None) -> int:  # noqa: ANN401 - a ThinkingAgent
         """Return how many of the last messages are kept: they begin with something asked."""
@@ -358,10 +380,11 @@ class Engine:
 
     async def _answer(self, job: Job) -> tuple[Any, list[Any]]:
         """Return the answer of a run, and what is said behind it, as they are stored."""
+        before = await job.remember() if self._knows else Before()
         with replay_scope():
             result = await self.thinker.run(
                 job.prompt,
-                message_history=job.before.messages if self._knows else None,
+                message_history=before.messages,
                 usage_limits=_NO_LIMITS,
                 output_type=str if job.sums_up else None,
             )
@@ -392,12 +415,14 @@ def _made(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # no
         raise RuntimeError(f"it raised {error!r}, which ends no process here") from error
 
 
-def _limit(request: ModelRequestContext, job: Job, left: int) -> None:
+async def _limit(request: ModelRequestContext, job: Job, left: int) -> None:
     """Have a model say no more than what is ``left`` of the tokens of its run; Over if nothing.
 
     What its last call took and gave is known; what came to it since is not.
     """
-    news = [request.messages[-1]] if job.context else [*job.before.messages, *request.messages]
+    news = [request.messages[-1]]
+    if not job.context:
+        news = [*(await job.remember()).messages, *request.messages]
     most = left - job.context - _size(*news)
     if most < 1:
         raise Over("what is left of its budget of tokens does not suffice for another model call")

@@ -96,13 +96,13 @@ class Job:
         run: Run,
         prompt: str,
         ledger: RunLedger,
-        before: Before,
+        before: Before | Callable[[], Before],
     ) -> None:
         """Work for an agent; called in its turn."""
         self.agent = agent
         self.kind: Final = type(agent)
         self.ref: AgentRef[Any] = agent.actor_ref
-        self.run, self.prompt, self.before = run.id, prompt, before
+        self.run, self.prompt, self._before = run.id, prompt, before
         self.nth = 0
         """Which model call it is at."""
         self.results: dict[str, Any] = {}
@@ -127,6 +127,18 @@ class Job:
         self._parts: list[Any] = []
         self._instructions = self._instructed = ""
         self._hooks = agent.system.hooks
+
+    async def remember(self) -> Before:
+        """Return what was said before, of which messages are made once a model has to be told."""
+        if not isinstance(self._before, Before):
+            self._before = await asyncio.to_thread(self._before)
+        return self._before
+
+    @property
+    def before(self) -> Before:
+        """What was said before, once it is remembered."""
+        assert isinstance(self._before, Before)
+        return self._before
 
     @property
     def answered(self) -> bool:

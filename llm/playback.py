@@ -69,9 +69,9 @@ async def replay_run(
 
 async def play(agent_class: type[Any], run: Run, transcript: Sequence[RunStep]) -> RunReplay:
     """Go through a run of a transcript again, under a class."""
-    playback = _Playback(run, transcript)
+    before = Transcript.of(transcript[: max(run.start, 0)]).before()
+    playback = _Playback(run, transcript, before)
     engine = Engine(agent_class, FunctionModel(_nobody))
-    playback.before = Transcript.of(transcript[: max(run.start, 0)]).before()
     await engine.drive(playback)
     return playback.outcome()
 
@@ -83,9 +83,9 @@ def _nobody(_messages: list[ModelMessage], _info: AgentInfo) -> ModelResponse:
 class _Playback(Job):
     """Answer what a run asks from its own ledger."""
 
-    def __init__(self, found: Run, transcript: Sequence[RunStep]) -> None:
+    def __init__(self, found: Run, transcript: Sequence[RunStep], before: Before) -> None:
         self.run, self.prompt = found.id, str(transcript[found.first].body)
-        self.before = Before()
+        self._before = before
         self.nth = self.context = self._models = self._tools = 0
         self.results: dict[str, Any] = {}
         self.sums_up = found.keeps is not None
