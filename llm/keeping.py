@@ -10,6 +10,7 @@ import msgspec
 from ..actors.agent.agent import Agent
 from ..lifecycle.durability import Durability
 from ..persistence.errors import CorruptState, Deadlock, RunFailed, UnknownRun
+from ..persistence.records.records import StoredAgent
 from ..persistence.store.store import StoreReader
 from .ledger import RunLedger, key_of
 from .news import News, RunEnds, StepBegins, StepEnds, StepVerdict, read_news, written
@@ -441,9 +442,11 @@ class RunKeeper(Agent[S], Generic[S]):
         return known
 
     @classmethod
-    def _tallied(cls, store: StoreReader, key: str) -> Mapping[str, Tally]:
+    def _tallied(
+        cls, store: StoreReader, load: Callable[[], StoredAgent | None]
+    ) -> Mapping[str, Tally]:
         try:
-            stored = store.load(cls.kind, key)
+            stored = load()
             return {} if stored is None else stored_tallies(store, stored.head.agent)
         except CorruptState:  # who looks for a fault is told the rest
             return {}

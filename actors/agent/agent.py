@@ -27,7 +27,7 @@ from pykka import Actor
 from ...lifecycle.durability import AutoSave, Durability, WhenUnsaved
 from ...lifecycle.restart import RestartPolicy
 from ...persistence.errors import ConfigurationError
-from ...persistence.records.records import DeadLetter
+from ...persistence.records.records import DeadLetter, StoredAgent
 from ...persistence.state.state import State
 from ...persistence.store.store import StoreReader
 from ...shared.access.boundaries import AnyBoundary, Boundary
@@ -222,7 +222,11 @@ class Agent(Identified, Generic[S]):
         return f"{self.kind}/{self.key}"
 
     @classmethod
-    def _tallied(cls, store: StoreReader, key: str) -> Mapping[str, Any]:  # noqa: ARG003 - for agents that think
+    def _tallied(
+        cls,
+        store: StoreReader,  # noqa: ARG003 - for agents that think
+        load: Callable[[], StoredAgent | None],  # noqa: ARG003 - same
+    ) -> Mapping[str, Any]:
         """Return what is told of an agent's calls where it is described."""
         return {}
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ...lifecycle.status import Status, stored_status
+from ...persistence.records.records import StoredAgent
 from ...persistence.store.store import StoreReader
 from ..pool.cell import Cell
 
@@ -39,12 +40,21 @@ class AgentDescription:
     ``Tally``, by "model" or "tool", a slash and the name."""
 
 
-def describe(store: StoreReader, kind: str, key: str, cell: Cell | None) -> AgentDescription:
-    """Describe an agent from its cell, and from the store where that does not know better."""
+def describe(
+    store: StoreReader,
+    kind: str,
+    key: str,
+    cell: Cell | None,
+    load: Callable[[], StoredAgent | None],
+) -> AgentDescription:
+    """Describe an agent from its cell, and from the store where that does not know better.
+
+    ``load`` loads what the store has of it.
+    """
     activation = cell.activation if cell is not None else None
     status, version, reason = Status.ACTIVE, 0, ""
     if activation is None:
-        stored = store.load(kind, key)
+        stored = load()
         if stored is not None:
             status = stored_status(f"{kind}/{key}", stored.head.status)
             version = stored.head.version

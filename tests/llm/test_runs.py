@@ -543,6 +543,24 @@ def test_a_decision_ends_a_doubt(what: str, result: object, said: str, events: l
         assert (tally.calls, tally.failures, tally.doubts) == (1, 0, 1)
 
 
+def test_the_row_of_an_agent_is_read_once_for_its_description() -> None:
+    """How it stands and what its calls came to are told from one look at the store."""
+    looks: list[str] = []
+
+    class Watched(MemoryStore):
+        def load(self, kind: str, key: str) -> StoredAgent | None:
+            looks.append(key)
+            return super().load(kind, key)
+
+    store = Watched()
+    with AgentSystem.open(store, agents=[Desk]) as system:
+        system.agent(Desk, "one").call(Desk.think, "hello").get()
+    with AgentSystem.open(store, agents=[Desk]) as system:
+        looks.clear()
+        assert system.agent(Desk, "one").describe().tallies
+        assert looks == ["one"]
+
+
 def test_a_decision_may_end_the_run() -> None:
     """A run whose call in doubt is given up has failed, and whoever waits is told."""
     store = MemoryStore()

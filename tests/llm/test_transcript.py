@@ -12,6 +12,7 @@ from pydantic_ai.messages import ModelRequest, ModelResponse, UserPromptPart
 
 from perdure import ThinkingAgent
 from perdure.llm.engine import Engine
+from perdure.llm.job import Before
 from perdure.llm.records import Run, RunStep
 from perdure.llm.transcript import Transcript
 from perdure.persistence.errors import ConfigurationError
@@ -138,9 +139,26 @@ def test_what_a_turn_has_said_that_was_undone_is_not_told() -> None:
     state = SimpleNamespace(transcript=list(steps_of("r", [["done"]])))
     agent = SimpleNamespace(state=state)
     run = Run("next", "running", 0.0, 0, start=len(state.transcript))
-    assert "cut off" not in str(engine.before(agent, run).messages)
+    assert "cut off" not in str(engine.before(agent, run))
     state.transcript = list(steps_of("r", [["closed"]]))
-    assert "cut off" in str(engine.before(agent, run).messages)
+    assert "cut off" in str(engine.before(agent, run))
+
+
+def test_a_run_that_goes_on_has_the_same_messages_made_later() -> None:
+    """Who goes on behind a crash is told what was said before, and what is made of it is kept."""
+    engine = Engine(ThinkingAgent.define("Goer", model=scripted(lambda *_: "so")))
+    steps = [*steps_of("r", [["done"], ["closed"]]), RunStep("asked", "next", 0.0, body="on")]
+    run = Run("next", "running", 0.0, len(steps) - 1, start=len(steps))
+    new, cold = (SimpleNamespace(state=SimpleNamespace(transcript=steps)) for _ in "ab")
+    begun, later = engine.before(new, run), engine.before(cold, run, goes_on=True)
+    assert isinstance(begun, Before)
+    assert not isinstance(later, Before)
+    told = [
+        [getattr(part, "content", "") for message in before.messages for part in message.parts]
+        for before in (begun, later())
+    ]
+    assert told[0] == told[1]
+    assert isinstance(engine.before(cold, run, goes_on=True), Before)
 
 
 def transcript_of(runs: list[tuple[list[list[str]], bool]], keep: int) -> list[RunStep]:
