@@ -21,9 +21,9 @@ T = TypeVar("T")
 class Ahead(Generic[T]):
     """Have jobs done on all processors, and take what they return in the order they were given."""
 
-    def __init__(self, *, behind: bool) -> None:
+    def __init__(self, *, behind: bool, threads: int = _MOST) -> None:
         """Begin with no thread. Those that come stay ``behind`` the others of this process."""
-        count = min(_processors(), _MOST)
+        count = min(_processors(), threads)
         begin = _step_back if behind else None
         self._pool = ThreadPoolExecutor(count, "perdure-backup", initializer=begin)
         self._under_way: deque[Future[T]] = deque()

@@ -16,12 +16,12 @@ NUMBER: Final = "I"
 """How the numbers of pages are kept: four bytes each, the lowest first, as SQLite counts them."""
 
 
-def index_of(numbers: array[int], digests: bytes) -> bytes:
+def index_of(numbers: array[int], whole: PageMap) -> bytes:
     """Return the last part of a backup: which pages are in it, and their digests."""
     stored = array(NUMBER, numbers)
     if sys.byteorder == "big":
         stored.byteswap()
-    return stored.tobytes() + digests
+    return b"".join((stored.tobytes(), *map(whole.digest, numbers)))
 
 
 class PageList:
@@ -67,7 +67,7 @@ def page_map(lists: Sequence[PageList]) -> PageMap:
 
 def pages_in(
     index: PageList, wanted: PageMap, keys: KeyProvider | None
-) -> Iterator[tuple[int, bytes]]:
+) -> Iterator[tuple[int, memoryview]]:
     """Iterate over the pages of one backup that are still wanted; whoever takes them checks them.
 
     The others are checked here; BackupDamaged names the first bad one.

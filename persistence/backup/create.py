@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Final
+from typing import Final, TypeVar
 
 from ..options import Options, by_keyword
 from ..secrets.keys import KeyProvider
@@ -22,22 +23,25 @@ from .layout import BackupFile, BackupWriter, PackedPart
 from .manifest import FORMAT, Manifest
 from .packing import DEFAULT_LEVEL, Packing, check_level
 from .pages import (
-    DIGEST_BYTES,
     PART_BYTES,
     SORTED_BYTES,
     PageMap,
-    digest_of_page,
+    PageReader,
+    digests_of,
     likeness,
-    pages_of,
-    read_pages,
+    per_part,
 )
 from .progress import Progress, silent
 
-_IN_ONE_GO: Final = 256
-"""Pages whose digests are made before other threads go on, which takes 1 ms. A commit waits for
-the interpreter lock several times; for who computes without a break that is 5 ms each."""
+_DIGESTS: Final = 256
+_LIKENESSES: Final = 1_024
+"""Pages whose digests, or likenesses, are made before other threads go on, which takes 1 ms. A
+commit waits for the interpreter lock several times; for who computes without a break that is 5 ms
+each."""
 _GIVING_WAY: Final = 5e-5
 """Seconds: long enough for another thread to wake up and take the lock."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,7 @@ def write(  # noqa: PLR0917 - what a backup is made of
     erasures, erased = ErasedNames(folder.place).digest()
     packed = Packing(making.level, seal)
     with BackupWriter(folder.place, name, packed) as writer:
-        changed, root = _write_pages(writer, pages, before, making.tell)
+        changed, root = _write_pages(writer, pages, before, making)
         manifest = Manifest(
             format=FORMAT, name=name, parent=parent.name if parent else "",
             parent_digest=parent.digest if parent else "",
@@ -115,44 +119,62 @@ def write(  # noqa: PLR0917 - what a backup is made of
 
 
 def _write_pages(
-    writer: BackupWriter, pages: Cut, before: PageMap, tell: Progress
+    writer: BackupWriter, pages: Cut, before: PageMap, making: Making
 ) -> tuple[int, str]:
     """Write the pages that are not as they were; return how many, and the digest of all."""
-    numbers, found, whole, gathered = array(NUMBER), bytearray(), bytearray(), bytearray()
-    size, step = pages.page_size, SORTED_BYTES // pages.page_size
+    size, left = pages.page_size, b""
+    numbers, whole = array(NUMBER), PageMap()
+    reader = PageReader(pages.file, pages.pages, size, SORTED_BYTES)
     with Ahead[PackedPart](behind=True) as work:
-        for first in range(0, pages.pages, step):
-            data = read_pages(pages.file, first, step, size)
-            for at in _fresh(data, first, size, before, whole):
-                numbers.append(first + at)
-                place = (first + at) * DIGEST_BYTES
-                found += whole[place : place + DIGEST_BYTES]
-                gathered += data[at * size : (at + 1) * size]
-                if len(gathered) == PART_BYTES:
-                    writer.add(work.put(writer.packed(gathered)))
-                    gathered = bytearray()
-            tell("packing", min(first + step, pages.pages) * size, pages.pages * size)
-        if gathered:
-            writer.add(work.put(writer.packed(gathered)))
-        writer.add(work.put(writer.packed(index_of(numbers, bytes(found)))))
+        for first, piece in reader.pieces():
+            digests = _giving_way(digests_of(piece, size), _DIGESTS)
+            places: Sequence[int] = range(len(piece) // size)
+            if len(before):
+                whole.extend(digests)
+                places = before.others(first, whole)
+            if making.level:
+                places = _like_beside_like(piece, places, size)
+            numbers.extend(first + at for at in places)
+            for part in _parts(left, piece, places, size):
+                left = part
+                if len(part) == PART_BYTES:
+                    writer.add(work.put(writer.packed(part)))
+                    # Those of a full backup, a few at a time: meanwhile others pack.
+                    whole.extend(itertools.islice(digests, per_part(size)))
+            whole.extend(digests)
+            making.tell("packing", len(whole) * size, pages.pages * size)
+        if left:
+            writer.add(work.put(writer.packed(left)))
+        writer.add(work.put(writer.packed(index_of(numbers, whole))))
         writer.add(work.rest())
-    return len(numbers), PageMap(whole).root()
+    return len(numbers), whole.root()
 
 
-def _fresh(data: bytes, first: int, size: int, before: PageMap, whole: bytearray) -> Iterator[int]:
-    """Return which pages in a piece of a file are not as they were, like beside like.
+def _parts(left: bytes, piece: memoryview, places: Iterable[int], size: int) -> Iterator[bytes]:
+    """Iterate over parts made of what is left and of pages of a piece; the last is not whole."""
+    gathered: list[bytes | memoryview] = [left]
+    room = (PART_BYTES - len(left)) // size
+    for at in places:
+        gathered.append(piece[at * size : (at + 1) * size])
+        room -= 1
+        if not room:
+            yield b"".join(gathered)
+            gathered, room = [], per_part(size)
+    yield b"".join(gathered)
 
-    The digests of all go to ``whole``.
-    """
-    found = []
-    for at, page in enumerate(pages_of(data, size)):
-        digest = digest_of_page(page)
-        whole += digest
-        if not before.holds(first + at, digest):
-            found.append(likeness(page) << 32 | at)
-        if not at % _IN_ONE_GO:
+
+def _like_beside_like(piece: memoryview, places: Iterable[int], size: int) -> list[int]:
+    """Return pages of a piece in an order in which they compress well."""
+    found = (likeness(piece[at * size : (at + 1) * size]) << 32 | at for at in places)
+    return [each & 0xFFFFFFFF for each in sorted(_giving_way(found, _LIKENESSES))]
+
+
+def _giving_way(work: Iterable[T], pages: int) -> Iterator[T]:
+    """Iterate over what is made of pages; behind so many other threads go on."""
+    for number, each in enumerate(work):
+        yield each
+        if not number % pages:
             time.sleep(_GIVING_WAY)
-    return (each & 0xFFFFFFFF for each in sorted(found))
 
 
 def _release() -> str:

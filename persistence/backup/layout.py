@@ -8,6 +8,7 @@ Every byte is covered by a digest, and no byte is between them.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import itertools
 import os
@@ -56,6 +57,8 @@ class BackupWriter:
         self._draft = place.draft(file_of(name))
         self._packing = packing
         self._numbered = 0
+        # By another thread: who waits for the disk makes no digests meanwhile.
+        self._writing = Ahead[None](behind=True, threads=1)
         self.parts: list[StoredPart] = []
         """What has been written."""
 
@@ -75,9 +78,10 @@ class BackupWriter:
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._writing.__exit__()
         self._draft.__exit__(kind, value, traceback)
 
-    def packed(self, data: bytes | bytearray) -> Callable[[], PackedPart]:
+    def packed(self, data: bytes) -> Callable[[], PackedPart]:
         """Return what packs the next part, by any thread; ``add`` takes them in that order."""
         number, self._numbered = self._numbered, self._numbered + 1
 
@@ -88,15 +92,16 @@ class BackupWriter:
         return work
 
     def add(self, packed: Iterable[PackedPart]) -> None:
-        """Write parts that were packed."""
+        """Have parts written that were packed; what one before met with is raised."""
         for data, part in packed:
-            self._write(data)
+            self._writing.put(functools.partial(self._write, data))
             self.parts.append(part)
 
     def finish(self, manifest: Manifest) -> None:
         """Write the manifest, and give the file its name once all of it is on the disk."""
         data = manifests.write(manifest)
         seal = _NO_SEAL if self._packing.seal is None else self._packing.seal.mark(data)
+        list(self._writing.rest())
         self._write(data)
         self._write(TAIL.pack(seal, len(data), hashlib.sha256(seal + data).digest(), END))
         with failing(self._what):

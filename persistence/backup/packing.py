@@ -49,7 +49,7 @@ class BackupSeal:
         start = hmac.digest(salt, key, "sha256")
         self._cipher: AESGCM = aes(hmac.digest(start, _INFO + b"\x01", "sha256"), "such backups")
 
-    def close(self, number: int, data: bytes | bytearray) -> bytes:
+    def close(self, number: int, data: bytes) -> bytes:
         """Return a part encrypted; a number is used once."""
         return self._cipher.encrypt(_nonce(number), data, None)
 
@@ -115,11 +115,11 @@ class Packing:
         """What the manifest says of it."""
         return COMPRESSION if self.level else ""
 
-    def pack(self, number: int, data: bytes | bytearray) -> bytes:
+    def pack(self, number: int, data: bytes) -> bytes:
         """Return a part as it is stored."""
         if self.level:
             data = zstd().compress(data, options=_parameters(self.level))
-        return bytes(data) if self.seal is None else self.seal.close(number, data)
+        return data if self.seal is None else self.seal.close(number, data)
 
 
 @functools.cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 DIGEST_BYTES: Final = 16
@@ -14,9 +14,10 @@ PART_BYTES: Final = 8 << 20
 """Bytes of pages that are packed together."""
 SORTED_BYTES: Final = 4 * PART_BYTES
 """Bytes of pages among which those that are alike are put side by side."""
-_HELD: Final = 2047
-"""Bytes that hashlib takes without giving up the interpreter lock, which would have to be won back
-for each page: beside a thread that computes, that takes a thousand times as long as the hash."""
+_HELD: Final = 1984
+"""Bytes that hashlib takes without giving up the interpreter lock (below 2,048, in whole blocks of
+the hash), which would have to be won back for each page: beside a thread that computes, that takes
+a thousand times as long as the hash."""
 _LEAVES: Final = {10: 1, 13: 2}
 """Pages with rows: those of an index and of a table, and how many numbers stand before each row."""
 _LAST_OF_NUMBER: Final = 0x7F
@@ -24,15 +25,23 @@ _LAST_OF_NUMBER: Final = 0x7F
 digests: Final = hashlib.sha256
 
 
-def digest_of_page(page: bytes) -> bytes:
+def digest_of_page(page: bytes | memoryview) -> bytes:
     """Return the digest of a page."""
-    found = digests(page[:_HELD])
-    for start in range(_HELD, len(page), _HELD):
-        found.update(page[start : start + _HELD])
-    return found.digest()[:DIGEST_BYTES]
+    return next(digests_of(page, len(page)))
 
 
-def likeness(page: bytes) -> int:
+def digests_of(data: bytes | memoryview, page_size: int) -> Iterator[bytes]:
+    """Iterate over the digests of the pages in a piece of a file."""
+    view, rest = memoryview(data), range(_HELD, page_size, _HELD)
+    cuts = [(start, min(start + _HELD, page_size)) for start in rest]
+    for page in range(0, len(view), page_size):
+        found = digests(view[page : page + min(_HELD, page_size)])
+        for start, end in cuts:
+            found.update(view[page + start : page + end])
+        yield found.digest()[:DIGEST_BYTES]
+
+
+def likeness(page: bytes | memoryview) -> int:
     """Return a number that pages of one table or index have in common, and many others have not.
 
     What kind of page SQLite says it is, and how many bytes describe the columns of its first row.
@@ -51,10 +60,11 @@ def likeness(page: bytes) -> int:
         return kind << 8
 
 
-def pages_of(data: bytes, page_size: int) -> Iterator[bytes]:
-    """Iterate over the pages in a piece of a file."""
-    for start in range(0, len(data), page_size):
-        yield data[start : start + page_size]
+def pages_of(data: bytes | memoryview, page_size: int) -> Iterator[memoryview]:
+    """Iterate over the pages in a piece of a file, without a copy of them."""
+    view = memoryview(data)
+    for start in range(0, len(view), page_size):
+        yield view[start : start + page_size]
 
 
 def per_part(page_size: int) -> int:
@@ -62,9 +72,31 @@ def per_part(page_size: int) -> int:
     return PART_BYTES // page_size
 
 
-def read_pages(file: int, first: int, count: int, page_size: int) -> bytes:
-    """Return so many pages from a place on; fewer at the end of the file."""
-    return os.pread(file, count * page_size, first * page_size)
+class PageReader:
+    """Read a file piece by piece, each into the same memory: new one costs more than the bytes."""
+
+    def __init__(self, file: int, pages: int, page_size: int, most: int) -> None:
+        """Read the pages of a file, in pieces of so many bytes at most."""
+        self._file = file
+        self._pages = pages
+        self._size = page_size
+        self._step = most // page_size
+        self._held = memoryview(bytearray(min(pages, self._step) * page_size))
+
+    def pieces(self) -> Iterator[tuple[int, memoryview]]:
+        """Iterate over pieces, each with the number of its first page; one lasts until the next.
+
+        A file that is cut off gives what there is.
+        """
+        for first in range(0, self._pages, self._step):
+            piece = self._held[: min(self._step, self._pages - first) * self._size]
+            done = 0
+            while done < len(piece):
+                read = os.preadv(self._file, [piece[done:]], first * self._size + done)
+                if not read:
+                    break
+                done += read
+            yield first, piece[:done]
 
 
 class PageMap:
@@ -83,6 +115,28 @@ class PageMap:
         """Tell whether a page is the one that it was."""
         start = number * DIGEST_BYTES
         return self.data[start : start + DIGEST_BYTES] == digest
+
+    def digest(self, number: int) -> bytes:
+        """Return the digest of a page."""
+        return bytes(self.data[number * DIGEST_BYTES : (number + 1) * DIGEST_BYTES])
+
+    def extend(self, found: Iterable[bytes]) -> None:
+        """Take the digests of the pages that follow."""
+        self.data += b"".join(found)
+
+    def others(self, first: int, now: PageMap) -> list[int]:
+        """Return which pages are not what they are now, of those from one on: 0 is that one."""
+        start = first * DIGEST_BYTES
+        found = bytes(now.data[start:])
+        were = bytes(self.data[start : start + len(found)])
+        if were == found:
+            return []
+        places = range(0, len(found), DIGEST_BYTES)
+        return [
+            place // DIGEST_BYTES
+            for place in places
+            if found[place : place + DIGEST_BYTES] != were[place : place + DIGEST_BYTES]
+        ]
 
     def root(self) -> str:
         """Return the digest of all: that of the whole file."""

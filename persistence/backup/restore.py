@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from operator import itemgetter
 from pathlib import Path
 from typing import Final
 
@@ -21,12 +23,14 @@ from .content import lists_of, page_map, pages_in
 from .cut import reading
 from .layout import BackupFile, failing, give_name, sync
 from .manifest import Manifest
-from .pages import PART_BYTES, PageMap, digest_of_page, pages_of, per_part, read_pages
+from .pages import PART_BYTES, PageMap, PageReader, digests_of, per_part
 from .progress import Progress, silent
 from .scratch import scratch_room
 
 _COMPLAINTS: Final = 3
 """Faults that are named."""
+_VECTORS: Final = os.sysconf("SC_IOV_MAX")
+"""Pages that one call writes."""
 
 
 def refuse_taken(target: Path) -> None:
@@ -92,10 +96,9 @@ def compose(
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         for each in lists:
-            for place, data in _runs(pages_in(each, wanted, keys), manifest.page_size):
+            for place, some in _runs(pages_in(each, wanted, keys), manifest.page_size):
                 with failing(f"{path} cannot be written"):
-                    _write(file, data, place)
-                done += len(data)
+                    done += _write(file, some, place)
                 tell("unpacking", done, total)
         with failing(f"{path} cannot be written"):
             os.ftruncate(file, manifest.size)
@@ -109,36 +112,35 @@ def compose(
         os.close(file)
 
 
-def _runs(pages: Iterable[tuple[int, bytes]], size: int) -> Iterator[tuple[int, bytes]]:
+def _runs(
+    pages: Iterator[tuple[int, memoryview]], size: int
+) -> Iterator[tuple[int, list[memoryview]]]:
     """Iterate over places and what stands there: pages that follow each other go in one write."""
-    start, run = 0, bytearray()
-    for number, page in pages:
-        if run and (number * size != start + len(run) or len(run) >= PART_BYTES):
-            yield start, bytes(run)
-            run.clear()
-        if not run:
-            start = number * size
-        run += page
-    if run:
-        yield start, bytes(run)
+    while some := sorted(itertools.islice(pages, per_part(size)), key=itemgetter(0)):
+        start = 0
+        for at, (number, _) in enumerate(some):
+            if number != some[start][0] + at - start or at - start == _VECTORS:
+                yield some[start][0] * size, [page for _, page in some[start:at]]
+                start = at
+        yield some[start][0] * size, [page for _, page in some[start:]]
 
 
-def _write(file: int, data: bytes, place: int) -> None:
-    done = 0
-    while done < len(data):  # a disk that takes a part says at the next try why not more
-        done += os.pwrite(file, data[done:], place + done)
+def _write(file: int, pages: list[memoryview], place: int) -> int:
+    """Write pages behind one another; return how many bytes that were."""
+    size, done = sum(map(len, pages)), os.pwritev(file, pages, place)
+    while done < size:  # a disk that takes a part says at the next try why not more
+        done += os.pwrite(file, b"".join(pages)[done:], place + done)
+    return done
 
 
 def _compare(file: int, wanted: PageMap, name: str, manifest: Manifest, tell: Progress) -> None:
     """Read what was written, and compare each page with what it was in the store."""
-    size = manifest.page_size
-    step = per_part(size)
-    for first in range(0, manifest.pages, step):
-        data = read_pages(file, first, min(step, manifest.pages - first), size)
-        for at, page in enumerate(pages_of(data, size)):
-            if not wanted.holds(first + at, digest_of_page(page)):
-                raise BackupDamaged(name, f"page {first + at + 1} of the store did not come back")
-        tell("comparing", min(first + step, manifest.pages) * size, manifest.size)
+    size, found = manifest.page_size, PageMap()
+    for first, piece in PageReader(file, manifest.pages, size, PART_BYTES).pieces():
+        found.extend(digests_of(piece, size))
+        for at in wanted.others(first, found):
+            raise BackupDamaged(name, f"page {first + at + 1} of the store did not come back")
+        tell("comparing", len(found) * size, manifest.size)
 
 
 def refuse_unsound(path: Path, name: str) -> None:

@@ -1,8 +1,11 @@
 """A backup brought back is the store as it was when the backup was made."""
 
+import hashlib
+import random
+import sqlite3
 import tempfile
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from perdure import AgentRef, AgentSystem, Backups, Scope, StaticKeys, new_key
-from perdure.persistence.backup.pages import likeness
+from perdure.persistence.backup import create, pages
+from perdure.persistence.backup.directory import Directory
+from perdure.persistence.backup.folder import Folder
+from perdure.persistence.backup.pages import digests_of, likeness
+from perdure.persistence.backup.restore import compose
 from perdure.persistence.errors import BackupFailed, InvalidTransition
 from tests.backup import others
 from tests.backup.stores import Ledger, contents, fill, opened
@@ -96,6 +103,51 @@ def test_each_backup_of_a_history_comes_back_as_it_was(
             target = Path(folder) / f"{number}.db"
             backups.restore(target, name)
             assert contents(target) == rows
+
+
+def pages_behind_the_header(path: Path) -> bytes:
+    """Return the bytes of a file of SQLite without its header, which counts the writes to it."""
+    return path.read_bytes()[100:]
+
+
+@pytest.mark.parametrize("page_size", [512, 4_096, 65_536])
+@pytest.mark.parametrize("level", [0, 3])
+def test_every_page_comes_back_to_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page_size: int, level: int
+) -> None:
+    """Pages of any size, in more parts and pieces than one: full, changed and grown."""
+    monkeypatch.setattr(create, "SORTED_BYTES", 4 * 65_536)
+    for module in (create, pages):
+        monkeypatch.setattr(module, "PART_BYTES", 65_536)
+    path, place = tmp_path / "ledger.db", Directory(tmp_path / "backups")
+    backups, made = Backups(place), []
+    fill(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+        connection.execute(f"PRAGMA page_size = {page_size}")
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("VACUUM")
+        connection.execute("CREATE TABLE ours (data)")
+        for rows in (500, 0, 30, 300):
+            data = [(random.Random(rows + at).randbytes(at * 7),) for at in range(rows)]
+            connection.executemany("INSERT INTO ours VALUES (?)", data)
+            connection.execute("UPDATE ours SET data = zeroblob(9) WHERE rowid % 50 = ?", [rows])
+            name = backups.create(path, incremental=True, level=level).name
+            made.append((name, pages_behind_the_header(path)))
+    for name, expected in made:
+        compose(Folder(place).chain(name), tmp_path / f"{name}.db", keys=None)
+        assert pages_behind_the_header(tmp_path / f"{name}.db") == expected
+
+
+@pytest.mark.parametrize("page_size", [1 << power for power in range(9, 17)])
+def test_a_page_is_known_by_its_hash(page_size: int) -> None:
+    """The digest of a page is 128 bits of its SHA-256, in however many pieces it is made."""
+    data = random.Random(page_size).randbytes(3 * page_size)
+    expected = [
+        hashlib.sha256(data[start : start + page_size]).digest()[:16]
+        for start in range(0, len(data), page_size)
+    ]
+    assert list(digests_of(data, page_size)) == expected
 
 
 def test_a_store_that_was_brought_back_goes_on(tmp_path: Path) -> None:
