@@ -53,9 +53,7 @@ def rates(folder: Path, *, period: Literal["month", "year"]) -> dict[str, float]
     for name, level in (("none", 0), ("create", DEFAULT_LEVEL)):
         _forget(store)
         found[f"{name}_cold"] = size / _seconds(lambda: backups.create(store, level=level))  # noqa: B023
-        cpu = time.process_time()
         found[f"{name}_warm"] = size / _seconds(lambda: backups.create(store, level=level))  # noqa: B023
-        found[f"{name}_cpu"] = size / (time.process_time() - cpu)
     made = backups.get()
     again = _seconds(lambda: backups.create(store, incremental=True))
     restoring = _seconds(lambda: backups.restore(folder / "again.db", made.name))
@@ -64,6 +62,26 @@ def rates(folder: Path, *, period: Literal["month", "year"]) -> dict[str, float]
         "restore": size / restoring,
         "saved": 100 * (1 - made.bytes / made.size),
     }
+
+
+def levels(folder: Path, *, period: Literal["month", "year"], tried: list[int]) -> dict[str, float]:
+    """Tell what levels of compression save, and the processor time that a MiB takes."""
+    store = folder / "flights.db"
+    work(store, data.year() if period == "year" else data.JANUARY, lambda _: None)
+    size = store.stat().st_size / MIB
+    backups, found = Backups(folder / "backups"), dict[str, float]()
+    backups.create(store)  # what is imported by the first one is not counted
+    for level in tried:
+        taken = [_processor_ms(lambda: backups.create(store, level=level)) for _ in range(3)]  # noqa: B023
+        made = backups.get()
+        found[f"saved_{level}"] = 100 * (1 - made.bytes / made.size)
+        found[f"ms_{level}"] = min(taken) / size
+    for name, make in (
+        ("again", lambda: backups.create(store, incremental=True)),
+        ("restore", lambda: backups.restore(folder / "again.db", made.name)),
+    ):
+        found[f"ms_{name}"] = _processor_ms(make) / size
+    return found
 
 
 def one_agent(folder: Path, *, actors: float) -> dict[str, float]:
@@ -85,10 +103,11 @@ def one_agent(folder: Path, *, actors: float) -> dict[str, float]:
         if done.counts.changed != 1:
             raise ValueError("the agent was not brought back")
 
-    forked = _seconds(lambda: backups.fork(store, ("Ticker", "7"), "then", sequence=moment))
+    start = time.process_time()
+    seconds = _seconds(bring_back)
     return {
-        "seconds": _seconds(bring_back),
-        "fork": forked,
+        "seconds": seconds,
+        "cpu": time.process_time() - start,
         "restore": _seconds(lambda: backups.restore(folder / "again.db", backups.list()[0].name)),
     }
 
@@ -111,7 +130,7 @@ def stall(folder: Path, *, seconds: float, period: Literal["month", "year"]) -> 
     return {
         **{f"quiet_{name}": value for name, value in _told(quiet).items()},
         **{f"busy_{name}": value for name, value in _told(busy).items()},
-        "backup_seconds": statistics.median(made),
+        "backup_rate": store.stat().st_size / MIB / statistics.median(made),
     }
 
 
@@ -141,6 +160,12 @@ def _commits(commit: Callable[[], object], meanwhile: Callable[[], object]) -> l
         ended.set()
         thread.join()
     return taken
+
+
+def _processor_ms(work: Callable[[], object]) -> float:
+    start = time.process_time()
+    work()
+    return 1e3 * (time.process_time() - start)
 
 
 def _seconds(work: Callable[[], object]) -> float:

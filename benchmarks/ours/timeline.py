@@ -7,9 +7,21 @@ import sqlite3
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
-from perdure import AgentSystem
+from perdure import (
+    Agent,
+    AgentSystem,
+    Backoff,
+    MessageDetails,
+    Principal,
+    RestartPolicy,
+    Scope,
+    State,
+)
+from perdure.persistence.errors import Denied
 from perdure.persistence.records.records import Commit, Delta
 from perdure.persistence.sqlite.store import SqliteStore
 from perdure.persistence.store.batch import Batch
@@ -23,6 +35,26 @@ CHAINS = 200
 BATCH = 2_048
 FIRST_LETTER = 2**40
 INDEXES = ("idx_journal_correlation", "journal_leads")
+
+
+class Said(State):
+    """The last thing that was said."""
+
+    text: str = ""
+
+
+class Speaker(Agent[Said]):
+    """Says something, or fails to."""
+
+    restarts = RestartPolicy(attempts=1, restarts=10**9, backoff=Backoff(first=0.0, longest=0.0))
+
+    def say(self, text: str) -> None:
+        """Say it."""
+        self.state.text = text
+
+    def fail(self, text: str) -> None:
+        """Leave a dead letter."""
+        raise ValueError(text)
 
 
 def pages(folder: Path, *, events: float, samples: float) -> dict[str, float]:
@@ -59,6 +91,62 @@ def pages(folder: Path, *, events: float, samples: float) -> dict[str, float]:
             "search_ms": time_of(lambda: timeline(text="somebody 77").list()),
             "first_search_s": first,
         }
+
+
+def searches(folder: Path, *, events: float, what: str) -> dict[str, float]:
+    """Time searches that find nothing among so many events of one kind, in processor time."""
+    path = folder / "events.db"
+    with AgentSystem.open(path, agents=[Speaker], sync="process") as system:
+        if what == "hook":
+            system.hooks.on("message.before", _heard, name="heard")
+        for number in range(int(events)):
+            _EVENTS[what](system, number)
+        system.idle()
+
+    def search() -> None:
+        if system.timeline(text="nobody said this", what=[what]).list():
+            raise ValueError("something was found")
+
+    with AgentSystem.open(path, agents=[Speaker], sync="process") as system:
+        found = system.timeline(what=[what]).count()
+        if found != events:
+            raise ValueError(f"there are {found} of them")
+        first = _processor_time(search)
+        return {
+            "first_s": first,
+            "ms": 1e3 * statistics.median(_processor_time(search) for _ in range(5)),
+        }
+
+
+def _say(system: AgentSystem, number: int) -> None:
+    system.agent(Speaker, str(number % AGENTS)).cast(Speaker.say, f"somebody {number % 997}")
+
+
+def _fail(system: AgentSystem, number: int) -> None:
+    system.agent(Speaker, str(number % AGENTS)).cast(Speaker.fail, f"somebody {number % 997}")
+
+
+def _ask_in_vain(system: AgentSystem, number: int) -> None:
+    stranger = system.state.acting_as(Principal.user(f"somebody {number % 997}"))
+    with suppress(Denied):
+        stranger.set(Scope.workflow(str(number)), "key", number)
+
+
+def _heard(_details: MessageDetails) -> None:
+    """Listen."""
+
+
+_EVENTS: Final[dict[str, Callable[[AgentSystem, int], None]]] = {
+    "hook": _say,
+    "letter": _fail,
+    "decision": _ask_in_vain,
+}
+
+
+def _processor_time(work: Callable[[], object]) -> float:
+    start = time.process_time()
+    work()
+    return time.process_time() - start
 
 
 def commits(folder: Path, *, events: float, indexed: bool) -> dict[str, float]:

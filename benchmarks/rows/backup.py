@@ -5,12 +5,19 @@ from __future__ import annotations
 from ..model import Better, Compare, Experiment, Measure, Row, Size, Value
 
 _PERIOD = {"period": Size("year", "month")}
+_LEVELS = (0, 1, 3, 6)
 
 BACKUP = Experiment(
     name="backup",
     title="Backups of the flights store",
     measures=(
         Measure("rates", "benchmarks.ours.backup:rates", _PERIOD, timeout=1_800),
+        Measure(
+            "levels",
+            "benchmarks.ours.backup:levels",
+            {**_PERIOD, "tried": _LEVELS},
+            timeout=1_800,
+        ),
         Measure(
             "stall",
             "benchmarks.ours.backup:stall",
@@ -42,13 +49,37 @@ BACKUP = Experiment(
             )
             for end, how, where in (("", "cold", "the disk"), ("-warm", "warm", "memory"))
         ),
+        *(
+            Row(
+                f"backup-cpu-{name}",
+                f"processor time for a MiB {what}",
+                ours=Value("levels", f"ms_{value}"),
+                better=Better.LOWER,
+                unit="ms",
+            )
+            for name, value, what in (
+                *((f"level-{level}", level, f"backed up at level {level}") for level in _LEVELS),
+                ("incremental", "again", "of which nothing has changed, in an incremental backup"),
+                ("restore", "restore", "brought back, checked and examined by SQLite"),
+            )
+        ),
+        *(
+            Row(
+                f"backup-saved-level-{level}",
+                f"bytes saved by compression at level {level}",
+                ours=Value("levels", f"saved_{level}"),
+                unit="%",
+            )
+            for level in _LEVELS
+        ),
         Row(
-            "backup-cpu",
-            "MiB backed up for a second of processor time, vs without compression",
-            ours=Value("rates", "create_cpu"),
-            peers=(Value("rates", "none_cpu"),),
+            "backup-incremental",
+            "MiB/s in an incremental backup of which nothing has changed, vs reading the file from"
+            " memory",
+            ours=Value("rates", "again"),
+            peers=(Value("rates", "read_warm"),),
             compare=Compare.RATIO,
-            value_unit=" MiB",
+            value_unit=" MiB/s",
         ),
         Row(
             "backup-restore",
@@ -77,6 +108,13 @@ BACKUP = Experiment(
             value_unit=" s",
         ),
         Row(
+            "backup-one-agent-cpu",
+            "processor time of that: its backup, the store as it was, and the agent",
+            ours=Value("one", "cpu"),
+            better=Better.LOWER,
+            unit="s",
+        ),
+        Row(
             "backup-stall",
             "longest commit of a writer while backups are made",
             ours=Value("stall", "busy_longest"),
@@ -91,6 +129,12 @@ BACKUP = Experiment(
             ours=Value("stall", "quiet_longest"),
             better=Better.LOWER,
             unit="ms",
+        ),
+        Row(
+            "backup-busy",
+            "MiB/s backed up beside that writer, over and over",
+            ours=Value("stall", "backup_rate"),
+            unit=" MiB/s",
         ),
         *(
             Row(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..model import Better, Compare, Experiment, Measure, Row, Size, Value
 
 _EVENTS = Size(200_000, 20_000)
+_OF = {"hook": "executions of hooks", "letter": "dead letters", "decision": "decisions"}
 
 TIMELINE = Experiment(
     name="timeline",
@@ -16,6 +17,16 @@ TIMELINE = Experiment(
             {"events": Size(1_000_000, 20_000), "samples": Size(50, 5)},
             repeats=1,
             timeout=900,
+        ),
+        *(
+            Measure(
+                what,
+                "benchmarks.ours.timeline:searches",
+                {"events": Size(100_000, 5_000), "what": what},
+                repeats=1,
+                timeout=900,
+            )
+            for what in _OF
         ),
         Measure(
             "indexed", "benchmarks.ours.timeline:commits", {"events": _EVENTS, "indexed": True}
@@ -46,6 +57,20 @@ TIMELINE = Experiment(
             ours=Value("perdure", "first_search_s"),
             better=Better.LOWER,
             unit="s",
+        ),
+        *(
+            Row(
+                f"timeline-{first}search-{what}s",
+                f"processor time of {which} that finds nothing among 100,000 {each}",
+                ours=Value(what, key),
+                better=Better.LOWER,
+                unit=unit,
+            )
+            for what, each in _OF.items()
+            for first, which, key, unit in (
+                ("", "a search", "ms", "ms"),
+                ("first-", "the first search, without an index,", "first_s", "s"),
+            )
         ),
         Row(
             "timeline-commits",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -139,9 +138,7 @@ def _write_pages(
                 left = part
                 if len(part) == PART_BYTES:
                     writer.add(work.put(writer.packed(part)))
-                    # Those of a full backup, a few at a time: meanwhile others pack.
-                    whole.extend(itertools.islice(digests, per_part(size)))
-            whole.extend(digests)
+            whole.extend(digests)  # those of a full backup, while others pack
             making.tell("packing", len(whole) * size, pages.pages * size)
         if left:
             writer.add(work.put(writer.packed(left)))
