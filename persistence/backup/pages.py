@@ -32,11 +32,11 @@ def digest_of_page(page: bytes | memoryview) -> bytes:
 
 def digests_of(data: bytes | memoryview, page_size: int) -> Iterator[bytes]:
     """Iterate over the digests of the pages in a piece of a file."""
-    view, rest = memoryview(data), range(_HELD, page_size, _HELD)
-    cuts = [(start, min(start + _HELD, page_size)) for start in rest]
+    view, first = memoryview(data), min(_HELD, page_size)
+    rest = [(start, min(start + _HELD, page_size)) for start in range(first, page_size, _HELD)]
     for page in range(0, len(view), page_size):
-        found = digests(view[page : page + min(_HELD, page_size)])
-        for start, end in cuts:
+        found = digests(view[page : page + first])
+        for start, end in rest:
             found.update(view[page + start : page + end])
         yield found.digest()[:DIGEST_BYTES]
 

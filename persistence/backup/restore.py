@@ -91,14 +91,16 @@ def compose(
     lists = lists_of(chain, keys)
     wanted = page_map(lists)
     total = sum(file.manifest.changed * file.manifest.page_size for file in chain)
-    done = 0
+    done, step = 0, per_part(manifest.page_size)
     with failing(f"{path} cannot be written"):
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         for each in lists:
-            for place, some in _runs(pages_in(each, wanted, keys), manifest.page_size):
+            pages = pages_in(each, wanted, keys)
+            while some := sorted(itertools.islice(pages, step), key=itemgetter(0)):
                 with failing(f"{path} cannot be written"):
-                    done += _write(file, some, place)
+                    for place, run in _runs(some, manifest.page_size):
+                        done += _write(file, run, place)
                 tell("unpacking", done, total)
         with failing(f"{path} cannot be written"):
             os.ftruncate(file, manifest.size)
@@ -112,17 +114,14 @@ def compose(
         os.close(file)
 
 
-def _runs(
-    pages: Iterator[tuple[int, memoryview]], size: int
-) -> Iterator[tuple[int, list[memoryview]]]:
+def _runs(pages: list[tuple[int, memoryview]], size: int) -> Iterator[tuple[int, list[memoryview]]]:
     """Iterate over places and what stands there: pages that follow each other go in one write."""
-    while some := sorted(itertools.islice(pages, per_part(size)), key=itemgetter(0)):
-        start = 0
-        for at, (number, _) in enumerate(some):
-            if number != some[start][0] + at - start or at - start == _VECTORS:
-                yield some[start][0] * size, [page for _, page in some[start:at]]
-                start = at
-        yield some[start][0] * size, [page for _, page in some[start:]]
+    start = 0
+    for at, (number, _) in enumerate(pages):
+        if number != pages[start][0] + at - start or at - start == _VECTORS:
+            yield pages[start][0] * size, [page for _, page in pages[start:at]]
+            start = at
+    yield pages[start][0] * size, [page for _, page in pages[start:]]
 
 
 def _write(file: int, pages: list[memoryview], place: int) -> int:
