@@ -12,12 +12,14 @@ _QUERIES: Final = {
         " (SELECT 1 FROM contents c WHERE c.content = a.content)"
     ),
     "content_parts": (
-        "SELECT content, '', 'of ' || chunks FROM contents c WHERE chunks <>"
+        "SELECT content, '', 'of ' || chunks FROM contents c WHERE chunks <> 1 AND chunks <>"
         " (SELECT count(*) FROM content_parts p WHERE p.content = c.content)"
     ),
     "chunks": (
-        "SELECT content, position, chunk FROM content_parts p WHERE NOT EXISTS"
+        "SELECT content, position, chunk FROM content_parts p WHERE chunk <> content AND NOT EXISTS"
         " (SELECT 1 FROM chunks h WHERE h.chunk = p.chunk)"
+        " UNION ALL SELECT content, 0, content FROM contents c WHERE chunks = 1 AND NOT EXISTS"
+        " (SELECT 1 FROM chunks h WHERE h.chunk = c.content)"
     ),
 }
 """By the table that has lost rows. Each is one statement, so a live owner cannot mislead it."""

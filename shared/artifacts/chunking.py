@@ -18,6 +18,10 @@ Part of the file format: the same bytes must give the same chunks in every relea
 """
 _LEAST_SAMPLE: Final = 1024
 _SAMPLE: Final = 4096
+_LOOK: Final = 256
+"""Bytes of a small piece that are looked at first."""
+_ALIKE: Final = 150
+"""Different values among so many bytes without any order: 162, and rarely fewer than this."""
 _WORTH: Final = 0.9
 """What is left of a sample where packing is worth its time."""
 _FAST: Final = 1
@@ -89,6 +93,8 @@ def digest(data: bytes) -> str:
 
 def packed(data: bytes) -> tuple[int, bytes]:
     """Return 1 and the bytes compressed where that helps; else 0 and the bytes as they are."""
+    if _LOOK <= len(data) <= _SAMPLE and len(set(data[:_LOOK])) >= _ALIKE:
+        return 0, data  # a few kilobytes without order: to try it takes longer than all the rest
     sample = data[: max(_LEAST_SAMPLE, min(len(data) // 4, _SAMPLE))]
     if len(_squeezed(sample)) < _WORTH * len(sample):
         smaller = zlib.compress(data, _FAST) if len(data) > _SAMPLE else _squeezed(data)

@@ -28,23 +28,30 @@ def chunks(store: StoreReader, content: str, where: str) -> Iterator[bytes]:
         raise CorruptState(where, f"its content {content} is not in the store")
     _, size, count = row
     whole, seen, position = hashlib.sha256(), 0, -1
-    order = Order(("content", "position"), (content,))
-    while parts := store.page(CONTENT_PARTS, order, (position,), PAGE):
-        for _, found, name in parts:
-            if found != position + 1:
-                break
-            position += 1
-            data = _chunk(store, str(name), f"{where}, chunk {position}")
-            whole.update(data)
-            seen += len(data)
-            yield data
-        else:
-            continue
-        break
+    for position, name in enumerate([content] if count == 1 else _listed(store, content)):
+        data = _chunk(store, name, f"{where}, chunk {position}")
+        whole.update(data)
+        seen += len(data)
+        yield data
     if position + 1 != count:
         raise CorruptState(f"{where}, chunk {position + 1}", "its place in the list is not there")
     if seen != size or whole.hexdigest() != content:
         raise CorruptState(where, "all its chunks are good, and yet they are not the content")
+
+
+def _listed(store: StoreReader, content: str) -> Iterator[str]:
+    """Iterate over the names of a content's chunks, as far as its list goes without a gap.
+
+    There is none for a content of one chunk, which is that chunk and is hashed alike.
+    """
+    position = -1
+    order = Order(("content", "position"), (content,))
+    while parts := store.page(CONTENT_PARTS, order, (position,), PAGE):
+        for _, found, name in parts:
+            if found != position + 1:
+                return
+            position += 1
+            yield str(name)
 
 
 def _chunk(store: StoreReader, name: str, where: str) -> bytes:

@@ -200,7 +200,13 @@ class ArtifactSweep(Sweep):
         ]
 
     def _unused_chunk(self, names: list[str]) -> list[str]:
-        return [name for name in names if not self._there(CONTENT_PARTS, ("chunk",), name)]
+        """Return those that are in no content's list, and no content by themselves."""
+        return [
+            name
+            for name in names
+            if not self._there(CONTENT_PARTS, ("chunk",), name)
+            and not self._there(CONTENTS, ("content",), name)
+        ]
 
     def _there(self, table: Table, by: tuple[str, ...], name: str) -> bool:
         # Counted, and not read: a damaged row needs what it needs.
@@ -217,8 +223,8 @@ class ArtifactSweep(Sweep):
                 yield content
 
     def _free_parts(self, content: str) -> set[str]:
-        """Delete the parts of a content that is gone; return the chunks they named."""
-        named: set[str] = set()
+        """Delete the parts of a content that is gone; return the chunks that it had."""
+        named = {content} if self._there(CHUNKS, ("chunk",), content) else set()
         after: Row = (-1,)
         order = Order(("content", "position"), (content,))
         while not self.stopped and (parts := self._ledger.page(CONTENT_PARTS, order, after, ROWS)):

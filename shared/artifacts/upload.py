@@ -63,7 +63,9 @@ class Uploads:
 
     def content(self, hold: Hold, name: str, size: int, chunks: Sequence[str]) -> None:
         """Have a content stored that consists of these chunks, all of them held."""
-        parts: list[Row] = [(name, position, chunk) for position, chunk in enumerate(chunks)]
+        # One of a single chunk is that chunk, and is hashed alike: it needs no list.
+        listed = chunks if len(chunks) > 1 else ()
+        parts: list[Row] = [(name, position, chunk) for position, chunk in enumerate(listed)]
         row: Row = (name, size, len(chunks))
         if self._there(hold, CONTENTS, name, lambda: self._good_content(row, parts)):
             return
@@ -87,7 +89,6 @@ class Uploads:
         rows = [Change(CONTENTS, (name,), (name, len(data), len(chunks)))]
         if data:
             rows.append(Change(CHUNKS, (name,), (name, len(data), *packed(data))))
-            rows.append(Change(CONTENT_PARTS, (name, 0), (name, 0, name)))
         return rows
 
     @contextmanager

@@ -56,9 +56,10 @@ def dangling(path: Path) -> list[str]:
         f"content {content} has {there} of {wanted} chunks"
         for content, wanted, there in rows(
             path,
-            "SELECT c.content, c.chunks, (SELECT count(*) FROM content_parts p JOIN chunks h"
-            " ON h.chunk = p.chunk WHERE p.content = c.content) AS there FROM contents c"
-            " WHERE there <> c.chunks",
+            "SELECT c.content, c.chunks, (SELECT count(*) FROM chunks h JOIN (SELECT content,"
+            " position, chunk FROM content_parts UNION SELECT content, 0, content FROM contents"
+            " WHERE chunks = 1) p ON h.chunk = p.chunk WHERE p.content = c.content) AS there"
+            " FROM contents c WHERE there <> c.chunks",
         )
     ]
     faults += [
@@ -78,7 +79,10 @@ def orphans(path: Path) -> list[str]:
     leads = {
         ("contents", "content"): ("artifacts", "content"),
         ("content_parts", "content"): ("contents", "content"),
-        ("chunks", "chunk"): ("content_parts", "chunk"),
+        ("chunks", "chunk"): (
+            "(SELECT chunk FROM content_parts UNION SELECT content FROM contents WHERE chunks = 1)",
+            "chunk",
+        ),
         ("artifact_tags", "artifact"): ("artifacts", "number"),
         ("lineage", "artifact"): ("artifacts", "number"),
         ("lineage", "source"): ("artifacts", "number"),
@@ -93,8 +97,11 @@ def orphans(path: Path) -> list[str]:
 
 def content_by_hand(path: Path, content: str) -> bytes:
     """Put a content together from its rows, without the library."""
-    query = "SELECT content, packed, data FROM content_parts JOIN chunks USING (chunk)"
-    query += " ORDER BY position"
+    query = (
+        "SELECT content, packed, data FROM (SELECT content, position, chunk FROM content_parts"
+        " UNION SELECT content, 0, content FROM contents WHERE chunks = 1)"
+        " JOIN chunks USING (chunk) ORDER BY position"
+    )
     parts = [row[1:] for row in rows(path, query) if row[0] == content]
     data = b"".join(zlib.decompress(d) if packed else d for packed, d in parts)
     assert hashlib.sha256(data).hexdigest() == content

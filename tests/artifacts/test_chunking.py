@@ -52,6 +52,8 @@ def test_only_what_shrinks_is_packed() -> None:
     """Text is stored compressed, noise as it is."""
     assert packed(b"to perdure is to go on existing " * 1000)[0] == 1
     assert packed(noise(CHUNK)) == (0, noise(CHUNK))
+    assert packed(noise(4096)) == (0, noise(4096))
+    assert packed(noise(CHUNK).hex().encode()[:1000])[0] == 1
 
 
 def test_unpacking_is_bounded() -> None:

@@ -9,14 +9,14 @@ import pytest
 
 from perdure import open_reader
 from perdure.persistence.errors import CorruptState
-from perdure.persistence.records.shared_tables import CHUNKS, CONTENTS
+from perdure.persistence.records.shared_tables import CHUNKS, CONTENT_PARTS, CONTENTS
 from perdure.persistence.records.tables import Row
 from perdure.persistence.sqlite import tables
 from perdure.persistence.upkeep.doctor import examine
 from perdure.shared.artifacts.chunking import CHUNK
 from perdure.shared.artifacts.records import Artifact
 from tests.artifacts.agents import opened
-from tests.artifacts.looks import dangling, noise, orphans
+from tests.artifacts.looks import counts, dangling, noise, orphans
 
 FIRST, SECOND = noise(CHUNK, 1), noise(CHUNK, 2)
 
@@ -194,8 +194,6 @@ def test_saving_again_heals(tmp_path: Path, statement: str) -> None:
         "UPDATE chunks SET data = x'00'",
         "DELETE FROM chunks",
         "UPDATE chunks SET packed = 1, size = 4",
-        "DELETE FROM content_parts",
-        "UPDATE content_parts SET chunk = 'x'",
         "UPDATE contents SET size = 1",
         "DELETE FROM contents",
     ],
@@ -212,4 +210,21 @@ def test_saving_a_small_one_again_heals(tmp_path: Path, statement: str) -> None:
             assert system.artifacts.read(artifact) == b"few"
     with closing(open_reader(path)) as reader:
         assert examine(reader).healthy
+    assert dangling(path) == orphans(path) == []
+
+
+def test_one_chunk_needs_no_list(tmp_path: Path) -> None:
+    """Earlier releases stored a list of one chunk: damaged or not, it hurts nobody, and it goes."""
+    path = tmp_path / "a.db"
+    with opened(path) as system:
+        kept, gone = (system.artifacts.save(name, name.encode()) for name in ("kept", "gone"))
+    for content, damaged in ((kept.content, 1), (gone.content, 0)):
+        row = (content, 0, content)
+        crc = tables.checksum(CONTENT_PARTS, row) + damaged
+        damage(path, "INSERT INTO content_parts VALUES (?, ?, ?, ?)", *row, crc)
+    with opened(path) as system:
+        assert system.artifacts.read(kept) == b"kept"
+        system.artifacts.delete(gone)
+        assert system.artifacts.sweep().chunks == 1
+    assert counts(path)["content_parts"] == 1
     assert dangling(path) == orphans(path) == []
