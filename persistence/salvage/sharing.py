@@ -31,8 +31,15 @@ WORDS: Final = {
     "log_items": "log item", "map_entries": "map entry", "base_fields": "base value",
 }  # fmt: skip
 """What a row of a table is called in a report."""
-_ALONE: Final = "c.chunks = 1 AND EXISTS (SELECT 1 FROM chunks h WHERE h.chunk = c.content)"
-"""Holds for a content that is one chunk, and so has no list."""
+_BROKEN: Final = """SELECT * FROM artifacts a WHERE NOT EXISTS (
+    SELECT 1 FROM contents c WHERE c.content = a.content AND (
+        c.chunks = 1 AND EXISTS (SELECT 1 FROM chunks h WHERE h.chunk = c.content)
+        OR c.chunks = (SELECT count(*) FROM content_parts p JOIN chunks h ON h.chunk = p.chunk
+            WHERE p.content = c.content)))"""
+"""Artifacts whose content is not whole; one of a single chunk is that chunk, and has no list."""
+_TORN: Final = """DELETE FROM contents AS c WHERE chunks <> (
+    SELECT count(*) FROM content_parts p WHERE p.content = c.content)
+    AND NOT (chunks = 1 AND EXISTS (SELECT 1 FROM chunks h WHERE h.chunk = c.content))"""
 Hurt = Callable[[str, Key], bool]
 """Tells whether a row of a table may have been lost."""
 _read_shared: Final = msgspec.json.Decoder(SharedDelta).decode
@@ -93,11 +100,7 @@ class Shared:
 
     def artifacts(self, *, count: bool) -> None:
         """Part artifacts whose bytes are lost; count the others again then, or if asked to."""
-        broken = self._draft.all(
-            "SELECT * FROM artifacts a WHERE NOT EXISTS (SELECT 1 FROM contents c"
-            f" WHERE c.content = a.content AND ({_ALONE} OR c.chunks = (SELECT count(*)"
-            " FROM content_parts p JOIN chunks h ON h.chunk = p.chunk WHERE p.content = c.content)))"
-        )
+        broken = self._draft.all(_BROKEN)
         for row in broken:
             self._draft.quarantine(0, "artifacts", row, "its bytes are lost")
             for table, column in (
@@ -109,10 +112,7 @@ class Shared:
             self._losses.add("artifact", LOST, *place, why="its bytes are lost")
         torn = "chunk NOT IN (SELECT chunk FROM chunks)"
         self._draft.run(f"DELETE FROM content_parts WHERE {torn}")  # noqa: S608 - our own words
-        self._draft.run(
-            f"DELETE FROM contents AS c WHERE NOT ({_ALONE}) AND chunks <>"
-            " (SELECT count(*) FROM content_parts p WHERE p.content = c.content)"
-        )
+        self._draft.run(_TORN)
         if broken or count:
             self._count_artifacts()
 
