@@ -6,7 +6,7 @@ import functools
 import logging
 import sqlite3
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from ..errors import CorruptState
@@ -19,6 +19,8 @@ logger = logging.getLogger("perdure.persistence")
 
 NEWEST: Final = 64
 """Rows at the end of a table that are looked at for where numbering goes on: one may be damaged."""
+MOST_TOGETHER: Final = 64 * 1024
+"""Bytes of blobs that go in with one statement, but for one that is larger."""
 Fetch = Callable[[str, Sequence[object]], list[Any]]
 
 
@@ -34,12 +36,27 @@ def write(connection: sqlite3.Connection, table: Table, places: dict[Key, Row | 
             rows.append((*row, checksum(table, row) if wide else of_record((name, *row))))
     if gone:
         delete(connection, name, table.key_names, gone)
-    # A compiled statement keeps the values it was run with: blobs go in one by one, or dozens of
-    # megabytes would stay behind.
     head, tail = f"INSERT INTO {name}", _on_conflict(table)
-    size = 1 if wide else len(rows)
-    for start in range(0, len(rows), size or 1):
-        insert(connection, head, rows[start : start + size], tail)
+    for part in _portions(rows) if wide else (rows,):
+        insert(connection, head, part, tail)
+
+
+def _portions(rows: list[Row]) -> Iterator[list[Row]]:
+    """Give rows with blobs by as many as go in together.
+
+    A compiled statement keeps the values it was run with: dozens of megabytes would stay behind.
+    """
+    part: list[Row] = []
+    weight = 0
+    for row in rows:
+        heavy = sum(len(value) for value in row if isinstance(value, bytes))
+        if part and weight + heavy > MOST_TOGETHER:
+            yield part
+            part, weight = [], 0
+        part.append(row)
+        weight += heavy
+    if part:
+        yield part
 
 
 @functools.cache

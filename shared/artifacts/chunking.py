@@ -20,7 +20,7 @@ _LEAST_SAMPLE: Final = 1024
 _SAMPLE: Final = 4096
 _LOOK: Final = 256
 """Bytes of a small piece that are looked at first."""
-_ALIKE: Final = 150
+_ALIKE: Final = 145
 """Different values among so many bytes without any order: 162, and rarely fewer than this."""
 _WORTH: Final = 0.9
 """What is left of a sample where packing is worth its time."""
