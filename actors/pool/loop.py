@@ -137,22 +137,28 @@ class HandlerLoop:
     def _serve(self, loop: asyncio.AbstractEventLoop, executor: ThreadPoolExecutor) -> None:
         """Be the loop's thread: the loop is ended here too, where no other loop can be running."""
         self._ident = threading.get_ident()
-        while not self._closed:
-            loop.run_forever()  # again, if a handler has stopped it
+        while True:
+            # Not run_forever(): the threads of anyio live as long as the task that a loop runs
+            # for, and without one only as long as the handler that has begun them.
+            life = loop.create_task(_live())
+            with contextlib.suppress(RuntimeError, asyncio.CancelledError):
+                loop.run_until_complete(life)
+            if self._closed:
+                break
+            life.cancel()  # a handler has stopped the loop, or has cancelled all tasks
         if isinstance(loop, VirtualLoop):
             loop.end()
-        self._complete = loop.run_until_complete(self._end_tasks(self._grace))
+        self._complete = loop.run_until_complete(self._end_tasks(life, self._grace))
         loop.run_until_complete(loop.shutdown_asyncgens())
         executor.shutdown(wait=False, cancel_futures=True)
         if self._complete:
             loop.close()
 
-    async def _end_tasks(self, within: float) -> bool:
-        for task in list(self._tasks):
+    async def _end_tasks(self, life: asyncio.Task[None], within: float) -> bool:
+        tasks = [life, *self._tasks]
+        for task in tasks:
             task.cancel()
-        if not self._tasks:
-            return True
-        _, left = await asyncio.wait(self._tasks, timeout=within)
+        _, left = await asyncio.wait(tasks, timeout=within)
         return not left
 
     def _running(self) -> asyncio.AbstractEventLoop:
@@ -195,6 +201,11 @@ async def _caught(
         raise
     except BaseException as error:  # noqa: BLE001 - whoever waits gets it
         return None, error
+
+
+async def _live() -> None:
+    """Wait until the loop is to end."""
+    await asyncio.get_running_loop().create_future()
 
 
 def _nothing() -> None:

@@ -2,9 +2,11 @@
 
 import asyncio
 import textwrap
+import threading
 from pathlib import Path
 from typing import cast
 
+import anyio.to_thread
 import pytest
 from pykka.messages import ProxySetAttr
 
@@ -12,6 +14,9 @@ from perdure import Agent, AgentSystem, Log, MemoryStore, State
 from perdure.persistence.errors import Deadlock, StateError
 from tests.kit.children import finished
 from tests.kit.deadline import DEADLINE
+
+LENT: list[threading.Thread] = []
+"""The threads in which handlers had something called."""
 
 
 class TillState(State):
@@ -41,6 +46,13 @@ class Till(Agent[TillState]):
 
     async def stop_the_loop(self) -> None:
         asyncio.get_running_loop().stop()
+
+    async def cancel_all(self) -> None:
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+
+    async def lend_a_thread(self) -> None:
+        LENT.append(await anyio.to_thread.run_sync(threading.current_thread))
 
     def wait_for_all(self) -> None:
         cast("AgentSystem", self.system).idle()
@@ -81,11 +93,22 @@ def test_a_system_may_be_closed_under_a_running_event_loop() -> None:
         assert system.agent(Till, "a").call(Till.add, 1).get() == 1
 
 
-def test_a_handler_that_stops_the_loop_stops_nobody() -> None:
-    """The loop of all async handlers goes on when one of them stops it."""
+@pytest.mark.parametrize("how", ["stop_the_loop", "cancel_all"])
+def test_a_handler_that_stops_the_loop_stops_nobody(how: str) -> None:
+    """The loop of all async handlers goes on when one stops it, or cancels all that runs there."""
     with AgentSystem.open(MemoryStore(), agents=[Till]) as system:
-        system.agent(Till, "a").call(Till.stop_the_loop).get(timeout=DEADLINE)
+        getattr(system.agent(Till, "a").proxy(), how)().get(timeout=DEADLINE)
         assert system.agent(Till, "b").call(Till.rest).get(timeout=DEADLINE) == 0
+
+
+def test_a_thread_that_anyio_has_begun_serves_later_handlers() -> None:
+    """Libraries on anyio need no new thread for each handler that calls something plain."""
+    with AgentSystem.open(MemoryStore(), agents=[Till]) as system:
+        tills = [system.agent(Till, key) for key in "abc"]
+        for till in tills:
+            till.call(Till.lend_a_thread).get(timeout=DEADLINE)
+    assert len(LENT) == 3
+    assert len(set(LENT)) == 1
 
 
 def test_messages_nobody_takes_are_refused_at_the_sender() -> None:
