@@ -309,7 +309,7 @@ class ThinkingAgent(RunKeeper[S], Generic[S]):
         from .engine import engine_of  # noqa: PLC0415 - pydantic-ai is loaded by the first run
 
         engine, found, ledger = engine_of(type(self)), self._run(run), self._ledger(run).copy()
-        before = engine.before(self, found, goes_on=ledger.answers > 0)
+        before = engine.before(self, found)
         prompt = str(self.state.transcript[found.first].body)
         return partial(engine.drive, Job(self, found, prompt, ledger, before))
 

@@ -275,17 +275,16 @@ class Engine:
         """Models that nobody knows a price of."""
         self._output: TypeAdapter[Any] = TypeAdapter(agent_class.output)
 
-    def before(
-        self, agent: Any, run: Run, *, goes_on: bool = False,  # noqa: ANN401 - a ThinkingAgent
-    ) -> Before | Callable[[], Before]:  # fmt: skip
+    def before(self, agent: Any, run: Run) -> Before | Callable[[], Before]:  # noqa: ANN401 - a ThinkingAgent
         """Return what was said before a run, or what makes messages of it in any thread.
 
-        A run that ``goes_on`` where no messages are known has answers that need none.
+        Of an agent that was just loaded that is its whole transcript, too much for a turn. A run
+        that goes on at a tool needs none of it.
         """
         steps, known = agent.state.transcript, vars(agent).get("_messages")
-        if goes_on and known is None:
+        if known is None:
             return partial(self._folded, agent, steps[: run.start])
-        upto, last, transcript = known or (0, None, Transcript())
+        upto, last, transcript = known
         more = steps[upto : run.start]
         undone = upto > run.start or (upto and steps[upto - 1] != last)  # it knows of such a turn
         if undone or any(step.what == "edited" for step in more):

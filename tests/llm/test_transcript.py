@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic_ai.messages import ModelRequest, ModelResponse, UserPromptPart
+from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, UserPromptPart
 
 from perdure import ThinkingAgent
 from perdure.llm.engine import Engine
@@ -133,32 +133,36 @@ def test_a_result_is_told_of_its_own_call_though_an_id_comes_again() -> None:
     assert told == [0, "[not begun: the run ended]"]
 
 
+def told(engine: Engine, agent: SimpleNamespace, run: Run) -> list[ModelMessage]:
+    """Return what was said before a run."""
+    before = engine.before(agent, run)
+    return (before if isinstance(before, Before) else before()).messages
+
+
 def test_what_a_turn_has_said_that_was_undone_is_not_told() -> None:
     """The messages that an agent keeps in memory are made anew where its transcript is another."""
     engine = Engine(ThinkingAgent.define("Teller", model=scripted(lambda *_: "so")))
     state = SimpleNamespace(transcript=list(steps_of("r", [["done"]])))
     agent = SimpleNamespace(state=state)
     run = Run("next", "running", 0.0, 0, start=len(state.transcript))
-    assert "cut off" not in str(engine.before(agent, run))
+    assert "cut off" not in str(told(engine, agent, run))
     state.transcript = list(steps_of("r", [["closed"]]))
-    assert "cut off" in str(engine.before(agent, run))
+    assert "cut off" in str(told(engine, agent, run))
 
 
-def test_a_run_that_goes_on_has_the_same_messages_made_later() -> None:
-    """Who goes on behind a crash is told what was said before, and what is made of it is kept."""
-    engine = Engine(ThinkingAgent.define("Goer", model=scripted(lambda *_: "so")))
-    steps = [*steps_of("r", [["done"], ["closed"]]), RunStep("asked", "next", 0.0, body="on")]
-    run = Run("next", "running", 0.0, len(steps) - 1, start=len(steps))
-    new, cold = (SimpleNamespace(state=SimpleNamespace(transcript=steps)) for _ in "ab")
-    begun, later = engine.before(new, run), engine.before(cold, run, goes_on=True)
-    assert isinstance(begun, Before)
+def test_messages_of_an_agent_that_was_just_loaded_are_made_outside_of_its_turn() -> None:
+    """A turn does not read through a long transcript; what was made of it is kept for the next."""
+    engine = Engine(ThinkingAgent.define("Sleeper", model=scripted(lambda *_: "so")))
+    steps = list(steps_of("r", [["done"], ["closed"]]))
+    agent = SimpleNamespace(state=SimpleNamespace(transcript=steps))
+    run = Run("next", "running", 0.0, 0, start=len(steps))
+    later = engine.before(agent, run)
     assert not isinstance(later, Before)
-    told = [
-        [getattr(part, "content", "") for message in before.messages for part in message.parts]
-        for before in (begun, later())
-    ]
-    assert told[0] == told[1]
-    assert isinstance(engine.before(cold, run, goes_on=True), Before)
+    now, made = engine.before(agent, run), later().messages
+    assert not isinstance(now, Before)
+    known = engine.before(agent, run)
+    assert isinstance(known, Before)
+    assert all(one is other for one, other in zip(known.messages, made, strict=True))
 
 
 def transcript_of(runs: list[tuple[list[list[str]], bool]], keep: int) -> list[RunStep]:
