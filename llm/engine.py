@@ -284,7 +284,7 @@ class Engine:
         steps, known = agent.state.transcript, vars(agent).get("_messages")
         if known is None:
             return partial(self._folded, agent, steps[: run.start])
-        upto, last, transcript = known
+        upto, last, transcript = cast("tuple[int, RunStep, Transcript]", known)
         more = steps[upto : run.start]
         undone = upto > run.start or (upto and steps[upto - 1] != last)  # it knows of such a turn
         if undone or any(step.what == "edited" for step in more):
