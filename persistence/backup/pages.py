@@ -10,9 +10,9 @@ from typing import Final
 
 DIGEST_BYTES: Final = 16
 """Bytes of a page's digest: 128 bits of a SHA-256."""
-PART_BYTES: Final = 16 << 20
+PART_BYTES: Final = 12 << 20
 """Bytes of pages that are packed together."""
-SORTED_BYTES: Final = 2 * PART_BYTES
+SORTED_BYTES: Final = 3 * PART_BYTES
 """Bytes of pages among which those that are alike are put side by side."""
 _HELD: Final = 1984
 """Bytes that hashlib takes without giving up the interpreter lock (below 2,048, in whole blocks of
