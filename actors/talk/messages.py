@@ -214,8 +214,9 @@ class CallCodec:
             raise TypeError(message) from None
         hints = hints_of(method)
         types = (DeadLetter,) if name == ON_DEAD else _positional_types(signature, hints, count)
+        rest = _variadic(signature)
         keyword_types = {
-            keyword: hints.get(keyword, hints.get(_variadic(signature), object))
+            keyword: hints.get(keyword if _by_name(signature, keyword) else rest, object)
             for keyword in keywords
         }
         fields = {k: object if t is Any else t for k, t in keyword_types.items()}
@@ -308,6 +309,12 @@ def _positional_types(
         else:
             types.append(declared)
     return tuple(types)
+
+
+def _by_name(signature: inspect.Signature, keyword: str) -> bool:
+    """Tell whether a name is that of a parameter, and not one of any others."""
+    found = signature.parameters.get(keyword)
+    return found is not None and found.kind is not inspect.Parameter.POSITIONAL_ONLY
 
 
 def _variadic(signature: inspect.Signature) -> str:

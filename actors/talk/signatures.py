@@ -10,15 +10,26 @@ from typing import Any, Final
 from pykka import Actor
 
 from ...persistence.schema.schema import Schema
-from ...persistence.schema.types import ANY, Member, TypeNode, default_text, node_of
+from ...persistence.schema.types import (
+    ANY,
+    BY_NAME,
+    BY_POSITION,
+    CALL,
+    Member,
+    TypeNode,
+    default_text,
+    node_of,
+)  # fmt: skip
 from ...persistence.secrets.detector import sensitive
 from .messages import hints_of
 
-CALL: Final = "call"
-"""The form of a method's type: its members are the parameters, in order."""
 _MANY: Final[dict[object, str]] = {
     inspect.Parameter.VAR_POSITIONAL: "*",
     inspect.Parameter.VAR_KEYWORD: "**",
+}
+_ONLY: Final[dict[object, str]] = {
+    inspect.Parameter.POSITIONAL_ONLY: BY_POSITION,
+    inspect.Parameter.KEYWORD_ONLY: BY_NAME,
 }
 
 
@@ -58,4 +69,5 @@ def _parameter(parameter: inspect.Parameter, hints: dict[str, Any]) -> Member:
         ANY if declared is Any else node_of(declared),
         required=required,
         default=default,
+        given=_ONLY.get(parameter.kind, ""),
     )

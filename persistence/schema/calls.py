@@ -16,10 +16,13 @@ from ..secrets.tokens import PREFIX
 from .migration import Migration, steps_of_call
 from .schema import FIRST, Schema
 from .transforms import Data
+from .types import CALL, TypeNode, by_position, rest_of
 
 ON_RECEIVE: Final = "on_receive"
 """The method whose messages are stored under no name, as they are."""
+_NO_PARAMETERS: Final = TypeNode(CALL)
 _raw: Final = msgspec.json.Decoder(tuple[list[object], dict[str, object]]).decode
+_ways: Final = msgspec.json.Decoder(tuple[list[msgspec.Raw], dict[str, msgspec.Raw]]).decode
 
 
 class StoredCall(NamedTuple):
@@ -28,6 +31,12 @@ class StoredCall(NamedTuple):
     name: str
     """The method, or "" for ``on_receive``."""
     body: str
+
+
+def ways_of(body: str) -> tuple[int, frozenset[str]]:
+    """Return how many values a call gives by position, and the names of the others."""
+    args, kwargs = _ways(body)
+    return len(args), frozenset(kwargs)
 
 
 class CallMigration:
@@ -62,32 +71,35 @@ class CallMigration:
 
     def _named(self, method: str, call: StoredCall) -> Data:
         """Return arguments by the names of their parameters; more of them under ``*name``."""
-        names = _parameters(self._old, method) or _parameters(self._new, method)
+        taken = _type_of(self._old, method) or _type_of(self._new, method) or _NO_PARAMETERS
+        names = [each.name for each in by_position(taken)]
         if not call.name:
             return {(names or ["message"])[0]: msgspec.json.decode(call.body)}
         args, kwargs = _raw(call.body)
-        plain = [name for name in names if not name.startswith("*")]
-        data: Data = dict(zip(plain, args, strict=False))
-        if more := args[len(plain) :]:
-            data[next((n for n in names if n[0] == "*" != n[1:2]), "*")] = more
+        data: Data = dict(zip(names, args, strict=False))
+        if more := args[len(names) :]:
+            rest = rest_of(taken)
+            data["*" if rest is None else rest.name] = more
         return {**data, **kwargs}
 
     def _stored(self, method: str, data: Mapping[str, Any]) -> StoredCall:
-        left, names = dict(data), _parameters(self._new, method)
+        left, taken = dict(data), _type_of(self._new, method) or _NO_PARAMETERS
         if method == ON_RECEIVE and len(left) == 1:
             return StoredCall("", _text(next(iter(left.values()))))
         args: list[object] = []
-        for name in names:
-            if name not in left:
+        for each in by_position(taken):
+            if each.name not in left:
                 break
-            found = left.pop(name)
-            args += found if name.startswith("*") else [found]
+            args.append(left.pop(each.name))
+        else:
+            rest = rest_of(taken)
+            args += left.pop(rest.name, []) if rest else []
         return StoredCall(method, _text((args, left)))
 
 
-def _parameters(schema: Schema | None, method: str) -> list[str]:
+def _type_of(schema: Schema | None, method: str) -> TypeNode | None:
     member = None if schema is None else schema.member(method)
-    return [] if member is None else [each.name for each in member.type.members]
+    return None if member is None else member.type
 
 
 def _text(value: object) -> str:

@@ -10,7 +10,7 @@ import msgspec
 from .registry import Registered
 from .schema import Family, Schema
 from .shown import declared, shown
-from .types import AGAIN, Member, TypeNode
+from .types import AGAIN, CALL, Member, TypeNode
 
 _FORMS: Final[dict[str, dict[str, object]]] = {
     "any": {}, "null": {"type": "null"}, "bool": {"type": "boolean"}, "int": {"type": "integer"},
@@ -57,9 +57,8 @@ def markdown(entry: Registered) -> str:
 
 
 def _row(member: Member, none: str) -> str:
-    if member.type.form == "call":
-        parameters = ", ".join(f"{each.name}: {shown(each.type)}" for each in member.type.members)
-        return f"| `{member.name}` | `({parameters})` | |"
+    if member.type.form == CALL:
+        return f"| `{member.name}` | `{shown(member.type)}` | |"
     start = "computed" if member.computed else f"`{member.default}`" if member.default else none
     kind = declared(member).replace("|", "\\|")
     return f"| `{member.name}` | `{kind}` | {start} |"
@@ -143,6 +142,6 @@ def _record(node: TypeNode) -> dict[str, Any]:
 
 _MAKERS: Final[dict[str, Callable[[TypeNode], dict[str, Any]]]] = {
     "union": _union, "enum": _choice, "literal": _choice, "tuple": _tuple, "dict": _mapping,
-    AGAIN: _again, "record": _record, "call": _record,
+    AGAIN: _again, "record": _record, CALL: _record,
     **dict.fromkeys(("list", "set", "frozenset", "tuple of any length"), _array),
 }  # fmt: skip

@@ -13,6 +13,7 @@ from ..state.state import Layout
 from ..store.store import StoreReader
 from .calls import CallMigration, StoredCall
 from .comparison import Difference, compare
+from .fitting import WAYS
 from .migration import Migration, chain, migrations_of
 from .registry import Registered, Registry
 from .rewrite import Rewriting, Rewritten
@@ -266,6 +267,10 @@ class Evolution:
         if not known:
             return
         found = compare(known[-1].schema, now.messages).hindering
+        if known[-1].schema.version == now.messages.version:
+            found = [
+                each for each in found if each.change not in WAYS
+            ]  # each message was looked at
         if found and migrations_of(now.agent_class):
             return  # what is declared takes them; the rehearsal tries it
         if found and (reader.counted("mailbox", kind) or reader.counted("timers", kind)):

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from .shown import shown
-from .types import AGAIN, Member, TypeNode, canonical
+from .types import AGAIN, BY_POSITION, CALL, Member, TypeNode, by_position, canonical, rest_of
 
 OK: Final = 0
 CONVERT: Final = 1
 """Each value has a natural form in the other type."""
 LOSS: Final = 2
 """Some values may have none."""
+
+
+ORDER: Final = "order"
+ONLY_BY_POSITION: Final = "by position only"
+ONLY_BY_NAME: Final = "by name only"
+NAMED_TWICE: Final = "by name as well"
+WAYS: Final = frozenset({ORDER, ONLY_BY_POSITION, ONLY_BY_NAME, NAMED_TWICE})
+"""Changes that harm a message by how it gives its values, and leave others alone."""
 
 
 class Fit(NamedTuple):
@@ -41,7 +48,7 @@ def fits(old: TypeNode, new: TypeNode, path: str) -> Iterator[Fit]:
 def _same_form(old: TypeNode, new: TypeNode, path: str) -> Iterator[Fit]:
     if old.form == "record":
         yield from _records(old, new, path)
-    elif old.form == "call":
+    elif old.form == CALL:
         yield from _calls(old, new, path)
     elif old.form in ("enum", "literal"):
         yield from _choices(old, new, path)
@@ -211,20 +218,38 @@ def _calls(old: TypeNode, new: TypeNode, path: str) -> Iterator[Fit]:
     for name in before.keys() - now.keys():
         if not {"*", "**"} <= {each[: each.count("*")] for each in now}:
             yield Fit(f"{path}({name})", "removed", LOSS, "messages give it a value")
-    places, rest = _places(before), any(name.count("*") == 1 for name in before)
+    yield from _ways(old, new, path)
+    places, rest = places_of(old), rest_of(old) is not None
     # Where any number was taken by position, one that is new takes what was given for the rest.
     moved = [
-        name for name, at in _places(now).items() if places.get(name, -1 if rest else at) != at
+        name for name, at in places_of(new).items() if places.get(name, -1 if rest else at) != at
     ]
     if moved:
         told = f"{', '.join(moved)}: another place, and messages give values by it; add at the end"
-        yield Fit(path, "order", LOSS, told)
+        yield Fit(path, ORDER, LOSS, told)
 
 
-def _places(parameters: Iterable[str]) -> dict[str, int]:
+def _ways(old: TypeNode, new: TypeNode, path: str) -> Iterator[Fit]:
+    """Compare how messages gave a parameter with how it takes a value."""
+    places, names = (places_of(old), places_of(new)), (names_of(old), names_of(new))
+    for name in sorted((names[0] & places[1].keys()) - names[1]):
+        yield Fit(f"{path}({name})", ONLY_BY_POSITION, LOSS, "messages give it by its name")
+    for name in sorted((places[0].keys() & names[1]) - places[1].keys()):
+        yield Fit(f"{path}({name})", ONLY_BY_NAME, LOSS, "messages give it by its place")
+    if any(each.name.startswith("**") for each in old.members):
+        for name in sorted((places[0].keys() & names[1]) - names[0]):
+            told = "messages may have given another value under its name"
+            yield Fit(f"{path}({name})", NAMED_TWICE, LOSS, told)
+
+
+def places_of(call: TypeNode) -> dict[str, int]:
     """Return the places of the parameters that messages may give by position."""
-    named = itertools.takewhile(lambda name: not name.startswith("*"), parameters)
-    return {name: at for at, name in enumerate(named)}
+    return {each.name: at for at, each in enumerate(by_position(call))}
+
+
+def names_of(call: TypeNode) -> set[str]:
+    """Return the parameters that messages may give by name."""
+    return {m.name for m in call.members if m.given != BY_POSITION and m.name[0] != "*"}
 
 
 def _added(member: Member, path: str) -> Fit:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from .types import Member, TypeNode
+from collections.abc import Iterator
+
+from .types import BY_NAME, BY_POSITION, CALL, Member, TypeNode, rest_of
 
 
 def shown(node: TypeNode) -> str:
     """Return a type as it is written in Python."""
     inside = [shown(each) for each in node.inside]
-    if node.form == "call":
-        return f"({', '.join(f'{each.name}: {shown(each.type)}' for each in node.members)})"
+    if node.form == CALL:
+        return f"({', '.join(_parameters(node))})"
     if node.form == "union":
         return " | ".join(sorted(inside, key=lambda each: each == "None"))
     if node.form in ("enum", "record", "again", "custom", "other"):
@@ -24,6 +26,20 @@ def shown(node: TypeNode) -> str:
     limits = [f"{name} {value}" for name, value in node.limits]
     told = f"{name}[{', '.join(inside)}]" if inside else name
     return f"{told} ({', '.join(limits)})" if limits else told
+
+
+def _parameters(call: TypeNode) -> Iterator[str]:
+    """Iterate over parameters as Python writes them: ``a, /, b, *, c``."""
+    before, rest = "", rest_of(call)
+    for each in call.members:
+        if before == BY_POSITION != each.given:
+            yield "/"
+        if each.given == BY_NAME != before and rest is None:
+            yield "*"
+        yield f"{each.name}: {shown(each.type)}"
+        before = each.given
+    if before == BY_POSITION:
+        yield "/"
 
 
 def declared(member: Member) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import itertools
 import typing
 from collections.abc import Callable
 from typing import Any, Final
@@ -13,6 +14,10 @@ from msgspec import inspect
 from ..codec.explain import name_of
 from ..secrets.detector import sensitive
 
+CALL: Final = "call"
+"""The form of a method's type: its members are the parameters, in order."""
+BY_POSITION: Final = "position"
+BY_NAME: Final = "name"
 AGAIN: Final = "again"
 """The form of a record inside of itself; ``up`` says how many records further out it stands."""
 _LIMITS: Final = (
@@ -61,6 +66,8 @@ class Member(msgspec.Struct, frozen=True, omit_defaults=True):
     """Its default is made anew each time."""
     aliases: tuple[str, ...] = ()
     """Under which names it was stored before."""
+    given: str = ""
+    """How messages give a parameter: ``position`` or ``name``, only so; "" in either way."""
 
 
 ANY: Final = TypeNode("any")
@@ -117,10 +124,11 @@ def canonical(node: TypeNode) -> list[object]:
 
 def canonical_member(member: Member) -> list[object]:
     """Return all of a member that decides what fits it, and what it begins with."""
-    return [
+    found: list[object] = [
         member.name, canonical(member.type), member.store, member.required, member.default,
         member.computed, list(member.aliases),
     ]  # fmt: skip
+    return [*found, member.given] if member.given else found
 
 
 def _listed(node: TypeNode) -> list[object]:
@@ -131,7 +139,24 @@ def _listed(node: TypeNode) -> list[object]:
 
 
 def _ordered(node: TypeNode) -> list[Member]:
-    return list(node.members) if node.row else sorted(node.members, key=lambda each: each.name)
+    """Return members in the order in which they are stored, or in one where that says nothing."""
+    if node.row:
+        return list(node.members)
+    placed = by_position(node) if node.form == CALL else []
+    there = {each.name for each in placed}
+    rest = [each for each in node.members if each.name not in there]
+    return placed + sorted(rest, key=lambda each: each.name)
+
+
+def by_position(call: TypeNode) -> list[Member]:
+    """Return the parameters of a method that messages may give by position, in their places."""
+    named = itertools.takewhile(lambda each: not each.name.startswith("*"), call.members)
+    return [each for each in named if each.given != BY_NAME]
+
+
+def rest_of(call: TypeNode) -> Member | None:
+    """Return the parameter of a method that takes any number by position."""
+    return next((m for m in call.members if m.name[:1] == "*" != m.name[1:2]), None)
 
 
 _Outer: typing.TypeAlias = tuple[object, ...]

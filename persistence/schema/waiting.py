@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Final
 
 from ..errors import ConfigurationError
 from ..records.records import Message, Timer
 from ..store.store import StoreReader
-from .calls import ON_RECEIVE
+from .calls import ON_RECEIVE, ways_of
 from .comparison import Compatibility, Difference, compare
+from .fitting import ONLY_BY_NAME, ORDER, WAYS, places_of
 from .migration import steps_of_call
 from .registry import Registered, Registry
 from .schema import Schema, numbers_of
@@ -39,7 +41,7 @@ class Takers:
     def lost(self, row: Message | Timer) -> list[Difference]:
         """Return why a message or a timer must not be given to the class: [] if it may be."""
         written = self._written(row)
-        return [] if written is None else self._of(written, method_of(row))
+        return [] if written is None else self._of(written, row)
 
     def refused(self, reader: StoreReader) -> Iterator[str]:
         """Iterate over the differences that what waits in a store would be lost by.
@@ -52,7 +54,7 @@ class Takers:
         found: Counter[tuple[str, str, Difference]] = Counter()
         for row in self._waiting(reader):
             if written := self._written(row):
-                for each in self._of(written, method_of(row)):
+                for each in self._of(written, row):
                     found[written.kind, written.schema.version, each] += 1
         for (kind, version, each), count in found.items():
             wait = f"{count:,} messages and timers wait"
@@ -71,9 +73,27 @@ class Takers:
             yield from mail_of(reader, kind)
             yield from timers_of(reader, kind)
 
-    def _of(self, written: Registered, method: str) -> list[Difference]:
+    def _of(self, written: Registered, row: Message | Timer) -> list[Difference]:
         found = self._differences(written)
-        return [*found.get(_EVERY, ()), *found.get(method.partition(".")[0], ())]
+        of_method = found.get(method_of(row).partition(".")[0], ())
+        concerned = [each for each in of_method if self._concerns(each, written.schema, row)]
+        return [*found.get(_EVERY, ()), *concerned]
+
+    def _concerns(self, found: Difference, old: Schema, row: Message | Timer) -> bool:
+        """Tell whether a difference harms this message: not if it gives no value in that way."""
+        method = method_of(row)
+        before, now = old.member(method), self._now.member(method)
+        if found.change not in WAYS or before is None or now is None:
+            return True
+        count, names = ways_of(row.body) if method != ON_RECEIVE else (1, frozenset())
+        if found.change == ORDER:
+            taken = zip_longest(places_of(before.type), places_of(now.type))
+            given = [*taken, *[(None, None)] * count][:count]
+            return any(was != becomes for was, becomes in given)
+        parameter = found.path[len(method) + 1 : -1]
+        if found.change == ONLY_BY_NAME:
+            return places_of(before.type)[parameter] < count
+        return parameter in names
 
     def _differences(self, written: Registered) -> Mapping[str, list[Difference]]:
         """Return what hinders messages of a schema, by method."""

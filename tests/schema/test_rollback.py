@@ -111,7 +111,45 @@ def long(self: Base, a: LongLine) -> None:
     self._took(locals())
 
 
-METHODS = (one, more, before, turned, fewer, rest, named, anything, wider, short, long)
+def free(self: Base, a: int = 0, b: str = "x") -> None:
+    """Take two, or one of them, or none."""
+    self._took(locals())
+
+
+def moved(self: Base, b: str = "x", a: int = 0) -> None:
+    """Take the same in other places."""
+    self._took(locals())
+
+
+def keyword(self: Base, a: int, *, b: str = "x") -> None:
+    """Take one of them by name only."""
+    self._took(locals())
+
+
+def keywords(self: Base, *, b: str = "x", a: int = 0) -> None:
+    """Take both by name only."""
+    self._took(locals())
+
+
+def placed(self: Base, a: int, b: str = "x", /) -> None:
+    """Take both by position only."""
+    self._took(locals())
+
+
+def behind(self: Base, a: int, *args: object, b: str = "x") -> None:
+    """Take one by name behind any number by position."""
+    self._took(locals())
+
+
+def catching(self: Base, a: int, /, **kwargs: object) -> None:
+    """Take one by position only, and any number by name: also by the name of that one."""
+    self._took(locals())
+
+
+METHODS = (
+    one, more, before, turned, fewer, rest, named, anything, wider, short, long, free, moved,
+    keyword, keywords, placed, behind, catching,
+)  # fmt: skip
 VALUES = {"a": 7, "b": "word", "c": 0.5}
 
 
@@ -125,16 +163,31 @@ def calls(method: Method) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
     if method in {short, long}:
         line: Any = Line(5) if method is short else LongLine(5, gift=True)
         return [((line,), {}), ((), {"a": line})]
-    names = [name for name in inspect.signature(method).parameters if name in VALUES]
+    signature = inspect.signature(method)
+    names = [name for name in signature.parameters if name in VALUES]
     given = {name: VALUES[name] for name in names}
     needed = {"a": 7, "b": "word"} if method is turned else {"a": 7}
-    found: list[tuple[tuple[Any, ...], dict[str, Any]]] = [(tuple(given.values()), {}), ((), given)]
-    found.append(((), needed))
-    if method in {rest, anything}:
+    found: list[tuple[tuple[Any, ...], dict[str, Any]]] = [
+        (tuple(given.values()), {}), ((), given), ((), needed),
+    ]  # fmt: skip
+    if names[:1] == ["a"]:
+        found += [((7,), {"b": "word"}), ((7,), {})]
+    if method in {rest, anything, behind}:
         found.append(((7, "more"), {}))
-    if method in {named, anything}:
+    if method is catching or method in {named, anything}:
         found.append(((7,), {"b": "more"}))
-    return found
+    if method is catching:
+        found.append(((7,), {"a": "more"}))
+    return [call for call in found if takes(signature, *call)]
+
+
+def takes(signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Tell whether a method can be called so."""
+    try:
+        signature.bind(None, *args, **kwargs)
+    except TypeError:
+        return False
+    return True
 
 
 def kept(
@@ -179,7 +232,10 @@ def test_all_is_taken_or_the_class_is_refused(
     assert kept(old, args, kwargs, took)
 
 
-GOES_ON = [(one, one), (one, more), (one, wider), (one, anything), (short, long), (fewer, rest)]
+GOES_ON = [
+    (one, one), (one, more), (one, wider), (one, anything), (short, long), (fewer, rest),
+    (keyword, one), (placed, one), (keywords, free), (keywords, moved), (keyword, behind),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("old", "new"), GOES_ON)
