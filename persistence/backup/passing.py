@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final
 
 from ..errors import BackupFailed
@@ -29,7 +30,7 @@ from ..records.postings import (
 )
 from ..records.shared_tables import POSTINGS
 from ..records.tables import Row
-from ..sqlite import tables
+from ..sqlite import deletion, tables
 from ..sqlite.pool import fetch
 
 _SLICE: Final = 200
@@ -50,6 +51,8 @@ class Passing:
 
     def bring(self, behind: int, last: int) -> list[str]:
         """Go on from one commit to another; return what is not known, in words."""
+        for old in deletion.old_mail(partial(fetch, self._target)):
+            deletion.remove_mail(self._target, old, slices=False)
         for row in self._rows(behind, last):
             found = events(row)
             within = [event for event in found if behind < event[0] <= last]

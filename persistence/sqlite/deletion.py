@@ -3,6 +3,10 @@
 The commit that deletes an agent takes its head, so nobody finds the rest any more. Where that is
 much, it goes in slices behind the commit: a row of ``leftovers`` says what is left to be done, to
 this owner or the next, and readers leave out what the journal still has of an erased agent.
+
+Mail has a row of its own, since a later agent of that name has mail beside it: what went with the
+deletion has ids up to the highest there was. A message of the new life may have got its id sooner:
+before it is written, the old ones go at once.
 """
 
 from __future__ import annotations
@@ -16,14 +20,14 @@ from typing import Final, NamedTuple
 from ..records import postings
 from ..records.checksums import intact_record, of_record
 from ..records.journal import mark_of, without
-from ..records.records import Deletion
+from ..records.records import Deletion, Message
 from ..records.shared_tables import ATTEMPTS, LEFTOVERS, POSTINGS
 from . import tables
 from .pool import fetch
 from .tables import Fetch
 
 _BY_NUMBER: Final = ("agents", "fields", "base_fields", "quarantine")
-_BY_NAME: Final = ("mailbox", "timers", "dead_letters", ATTEMPTS.name)
+_BY_NAME: Final = ("timers", "dead_letters", ATTEMPTS.name)
 _COLLECTIONS: Final = {"log_items": ("field", "position"), "map_entries": ("field", "entry")}
 ROWS: Final = 500
 """Rows that go in one transaction; a smaller agent goes with the commit that deletes it."""
@@ -52,6 +56,17 @@ class Leftover(NamedTuple):
         return ("agent", self.kind, self.key)
 
 
+class OldMail(NamedTuple):
+    """A row of ``leftovers`` for the mail of a deleted agent, whose number it has below zero."""
+
+    agent: int
+    kind: str
+    key: str
+    erase: int
+    upto: int
+    """The highest id of the old life's mail."""
+
+
 class Entries(NamedTuple):
     """Entries of the journal that are to be erased, and up to where these are all."""
 
@@ -75,8 +90,15 @@ def delete(connection: sqlite3.Connection, deletions: Sequence[Deletion], last: 
                 f"DELETE FROM {table} WHERE kind = ? AND key = ?",  # noqa: S608
                 (deletion.kind, deletion.key),
             )
+        left = _left_by(deletion, last)
         if not _remove_rows(connection, deletion.agent):
-            _leave(connection, _left_by(deletion, last))
+            _leave(connection, left)
+        query = "SELECT max(id) FROM mailbox WHERE kind = ? AND key = ?"
+        highest = connection.execute(query, left.scope[1:]).fetchone()[0]
+        if highest is not None:
+            old = left._replace(agent=-left.agent, upto=highest)
+            _leave(connection, old)
+            remove_mail(connection, OldMail(*old[:5]))
 
 
 def erase(connection: sqlite3.Connection, deletions: Sequence[Deletion], last: int) -> None:
@@ -149,6 +171,39 @@ def remove(connection: sqlite3.Connection, left: Leftover, entries: Entries) -> 
     row = None if done else left._replace(upto=entries.upto)
     tables.write(connection, LEFTOVERS, {(left.agent,): row})
     return done
+
+
+def old_mail(fetch: Fetch) -> list[OldMail]:
+    """Return the deleted agents of which there is mail to be removed."""
+    rows = fetch("SELECT agent, kind, key, erase, upto FROM leftovers WHERE agent < 0", ())
+    return [OldMail(*row) for row in rows]
+
+
+def remove_mail(connection: sqlite3.Connection, old: OldMail, *, slices: bool = True) -> bool:
+    """Remove a slice of a deleted agent's mail, or all of it; tell whether none is left."""
+    if old.erase:
+        copies(connection)
+    whose, upto = (old.kind, old.key), old.upto
+    if slices:
+        rows = connection.execute(
+            "SELECT id, length(body) FROM mailbox WHERE kind = ? AND key = ? AND id <= ?"
+            " ORDER BY id LIMIT ?",
+            (*whose, upto, ROWS),
+        ).fetchall()
+        taken = _within([row[1] for row in rows])
+        slices = taken == ROWS or taken < len(rows)
+        upto = rows[taken - 1][0] if slices else upto
+    connection.execute("DELETE FROM mailbox WHERE kind = ? AND key = ? AND id <= ?", (*whose, upto))
+    if not slices:
+        tables.write(connection, LEFTOVERS, {(old.agent,): None})
+    return not slices
+
+
+def make_way(connection: sqlite3.Connection, messages: Sequence[Message]) -> None:
+    """Remove the old mail that new messages to the same names could not be told from."""
+    for old in old_mail(partial(fetch, connection)):
+        if any((m.kind, m.key) == (old.kind, old.key) and m.id <= old.upto for m in messages):
+            remove_mail(connection, old, slices=False)
 
 
 def _left_by(deletion: Deletion, last: int) -> Leftover:

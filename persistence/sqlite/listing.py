@@ -23,6 +23,12 @@ _ORDER: Final = {
 }  # fmt: skip
 _ENDS: Final = ((-(2**63),), (2**63 - 1,))
 """What is before all ids, and behind them: SQLite looks a place up, and need not scan."""
+LIVING: Final = (
+    "(NOT EXISTS (SELECT 1 FROM leftovers WHERE agent < 0) OR id > coalesce((SELECT max(upto)"
+    " FROM leftovers WHERE agent < 0 AND leftovers.kind = mailbox.kind"
+    " AND leftovers.key = mailbox.key), -1))"
+)
+"""Of the mail: not what a deleted agent has left, which is being removed."""
 _NAMED: Final = (
     " FROM journal LEFT JOIN agents ON agents.agent = journal.agent"
     " LEFT JOIN tombstones ON tombstones.agent = journal.agent"
@@ -46,6 +52,8 @@ def page(
         marks = ", ".join("?" * len(columns))
         conditions.append(f"({', '.join(columns)}) {'<' if newest else '>'} ({marks})")
         parameters += after
+    if what == "mailbox":
+        conditions.append(LIVING)
     way = " DESC" if newest else ""
     order = ", ".join(column + way for column in columns)
     sql = f"SELECT * FROM {what}{_where(conditions)} ORDER BY {order} LIMIT ?"  # noqa: S608 - ours
@@ -73,6 +81,8 @@ def journal(whose: Whose, chain: Chain, *, after: int | None, limit: int, newest
 def counted(what: Listed, kind: str | None, key: str | None) -> Query:
     """Return the query for how many rows there are."""
     conditions, parameters = _of((kind, key), named=what == "journal")
+    if what == "mailbox":
+        conditions.append(LIVING)
     # Every commit has an entry, also one without an agent.
     source = _NAMED if what == "journal" and conditions else f" FROM {what}"
     sql = f"SELECT count(*){source}{_where(conditions)}"

@@ -255,7 +255,7 @@ class SqliteReader(StoreReader):
 
     def inbox(self, kind: str, key: str) -> Inbox:
         """Return an agent's pending messages, in the order they were sent, and the spoilt ones."""
-        query = "SELECT * FROM mailbox WHERE kind = ? AND key = ? ORDER BY id"
+        query = f"SELECT * FROM mailbox WHERE kind = ? AND key = ? AND {listing.LIVING} ORDER BY id"  # noqa: S608 - our own text
         return sqlite_rows.inbox(kind, key, self._rows(query, (kind, key)))
 
     @reads_again
@@ -263,8 +263,8 @@ class SqliteReader(StoreReader):
         """Return up to ``limit`` agents with pending messages, in (kind, key) order."""
         self._must_lead("mailbox")
         query = (
-            "SELECT DISTINCT kind, key FROM mailbox WHERE (kind, key) > (?, ?)"
-            " ORDER BY kind, key LIMIT ?"
+            "SELECT DISTINCT kind, key FROM mailbox WHERE (kind, key) > (?, ?)"  # noqa: S608 - same
+            f" AND {listing.LIVING} ORDER BY kind, key LIMIT ?"
         )
         return [(kind, key) for kind, key in self._rows(query, (*after, limit))]
 
@@ -520,7 +520,9 @@ class SqliteReader(StoreReader):
         file, log = _size(self._path), _size(beside(self._path, "-wal"))
         mark = self.row(LEFTOVERS, (0,))
         copies = None if mark is None else float(str(mark[-1]))
-        return Disk(file, log, page, pages, free, len(self._leftovers()), copies)
+        query = "SELECT count(DISTINCT abs(agent)) FROM leftovers WHERE agent <> 0"
+        deleted = int(self._rows(query)[0][0])
+        return Disk(file, log, page, pages, free, deleted, copies)
 
     def identity(self) -> str:
         """Return what tells this file from every other of this host; "" if nobody can say."""

@@ -336,14 +336,21 @@ class SqliteStore(SqliteReader, Store):
 
     def remove_deleted(self) -> bool:
         """Remove a slice of what deleted agents have left; False if there is nothing (any more)."""
-        agent = next(iter(self._leftovers()), None)
-        if agent is None:
+        left: deletion.OldMail | deletion.Leftover | None
+        entries = deletion.Entries((), 0)
+        if mail := deletion.old_mail(self._rows):
+            left = mail[0]
+        elif left := next(iter(self._leftovers()), None):
+            entries = deletion.to_erase(self._rows, left)
+        else:
             return False
-        entries = deletion.to_erase(self._rows, agent)
         with self._transaction("removing what deleted agents have left") as connection:
             self._check_fence(connection)
-            done = deletion.remove(connection, agent, entries)
-        if done and agent.erase:
+            if isinstance(left, deletion.OldMail):
+                done = deletion.remove_mail(connection, left)
+            else:
+                done = deletion.remove(connection, left, entries)
+        if done and left.erase:
             self._residue, self._next_scrub = True, 0.0
             self._scrub()
         return True
@@ -655,6 +662,7 @@ def _write_mail(connection: sqlite3.Connection, batch: Batch) -> None:
     if batch.mail_gone:
         delete(connection, "mailbox", ("id",), [(gone,) for gone in batch.mail_gone])
     if batch.mail:
+        deletion.make_way(connection, batch.mail)
         mail = [(*message, of_record(message)) for message in batch.mail]
         insert(connection, "INSERT OR REPLACE INTO mailbox", mail)
 

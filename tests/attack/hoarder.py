@@ -32,6 +32,9 @@ class Hoarder(Agent[Heap]):
         self.state.lines.append(f"{WORD}{number}")
         self.scopes.set(self.scopes.own, f"k{number % 3}", f"{WORD}{number}")
 
+    def hear(self, word: str) -> None:
+        self.state.lines.append(word)
+
     def count(self) -> int:
         return len(self.state.entries) + len(self.state.lines)
 
@@ -64,6 +67,9 @@ def main(path: Path, task: str, slices: int) -> None:
             one.call(Hoarder.count).get()  # behind all of that
             other.call(Hoarder.count).get()
             system.state.set(Scope.agent("Hoarder", "one"), "more", WORD)
+            one.pause()
+            for number in range(ENTRIES):
+                one.cast(Hoarder.hear, f"{WORD}{number}")
             system.flush()
         else:
             one.delete(erase=task == "erase")

@@ -4,11 +4,16 @@ import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from perdure import AgentSystem, open_reader
+from perdure import AgentSystem, Backups, open_reader
+from perdure.persistence.records.records import Commit, Deletion, Message
 from perdure.persistence.sqlite import deletion, store
+from perdure.persistence.store.batch import Batch
 from perdure.persistence.store.lease import Owner
 from perdure.persistence.upkeep.doctor import examine
 from perdure.url import open_store
@@ -50,10 +55,11 @@ def holding(path: Path) -> list[str]:
 
 
 def rows_of(path: Path) -> int:
-    """Return how many rows there are of the agent's state, whoever may see them."""
+    """Return how many rows there are of the agent's state and its mail, whoever may see them."""
     with closing(sqlite3.connect(path)) as connection:
-        count = "SELECT (SELECT count(*) FROM log_items) + (SELECT count(*) FROM map_entries)"
-        return int(connection.execute(count).fetchone()[0])
+        counts = "SELECT count(*) FROM {}".format
+        found = (connection.execute(counts(t)) for t in ("log_items", "map_entries", "mailbox"))
+        return sum(int(each.fetchone()[0]) for each in found)
 
 
 def look(path: Path, *, erased: bool) -> None:
@@ -61,6 +67,9 @@ def look(path: Path, *, erased: bool) -> None:
     with closing(open_reader(path)) as reader:
         assert reader.load("Hoarder", "one") is None
         assert [head.key for head in reader.agents()] == []
+        assert (reader.mailbox(), reader.counted("mailbox"), reader.mailed(("", ""), 9)) == (
+            [], 0, [],
+        )  # fmt: skip
         told = [e.delta for e in reader.journal("Hoarder", "one", limit=10_000)]
         told += [e.delta for e in reader.journal(limit=10_000)]
         assert told
@@ -88,6 +97,7 @@ def test_a_kill_between_slices(filled: Path, slices: int, *, erase: bool) -> Non
         assert one.call(Hoarder.count).get() == 0  # a new life, of another number
         assert system.idle(DEADLINE)
         assert system._store.disk().deleted == 0
+        assert one.call(Hoarder.count).get() == 0
         one.delete(erase=erase)
     assert rows_of(filled) == 0 < left
     look(filled, erased=erase)
@@ -112,8 +122,107 @@ def test_a_slice_leaves_room_for_others(filled: Path) -> None:
             before = rows_of(filled)
             assert system.agent(Hoarder, "one").delete() is True
             assert system.idle(DEADLINE)
-    assert sum(taken) >= before - 2 * deletion.ROWS
+    assert sum(taken) >= before - 3 * deletion.ROWS  # the others go with the commit
     assert max(taken) <= 2 * deletion.ROWS  # of items and of entries
+
+
+def names(path: Path) -> list[str]:
+    """Return who has mail, as the file has it."""
+    with closing(sqlite3.connect(path)) as connection:
+        return [key for (key,) in connection.execute("SELECT key FROM mailbox ORDER BY id")]
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["send", "send", "send", "delete", "slice", "kill"]),
+        st.sampled_from("ab"),
+        st.integers(1, 4),
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(steps=STEPS, data=st.data())
+def test_mail_is_of_the_life_that_it_was_sent_to(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, str, int]], data: st.DataObject
+) -> None:
+    """In whichever order messages got their ids and were stored, before and behind deletions."""
+    path = tmp_path_factory.mktemp("mail") / "s.db"
+    living: dict[str, list[int]] = {"a": [], "b": []}
+    free, sequence, agent = data.draw(st.permutations(range(1, 161))), 0, 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(deletion, "ROWS", 3)
+        opened = open_store(path, sync="process")
+        opened.acquire(Owner.this_process())
+        for step, key, count in steps:
+            sequence += 1
+            if step == "send":
+                sent, free = free[:count], free[count:]
+                sends = [Message(i, "K", key, "", f"{i}", 0, i, 1.0) for i in sent]
+                opened.commit(Batch([effects_of(sequence, sends=sends)]))
+                living[key] += sent
+            elif step == "delete":
+                agent += 1
+                gone = Deletion(agent, "K", key, erase=False)
+                opened.commit(Batch([effects_of(sequence, deleted=gone)]))
+                living[key] = []
+            elif step == "slice":
+                opened.remove_deleted()
+            else:
+                opened.close()
+                opened = open_store(path, sync="process")
+                opened.acquire(Owner.this_process(), takeover=True)
+            for name, expected in living.items():
+                assert [m.id for m in opened.inbox("K", name).messages] == sorted(expected)
+                assert opened.counted("mailbox", "K", name) == len(expected)
+            there = sorted(i for ids in living.values() for i in ids)
+            assert [m.id for m in opened.mailbox(limit=200)] == there
+            assert opened.mailed(("", ""), 9) == [("K", n) for n, ids in living.items() if ids]
+        while opened.remove_deleted():
+            pass
+        opened.close()
+    assert sorted(names(path)) == sorted(n for n, ids in living.items() for _ in ids)
+
+
+@pytest.mark.parametrize("way", ["restore", "recover"])
+def test_a_backup_between_slices_brings_no_mail_back(filled: Path, way: str) -> None:
+    """Made while mail of a deleted agent is left, it gives the later life its own mail alone."""
+    backups = Backups(filled.parent / "backups")
+    again = filled.parent / "again.db"
+    opened = open_store(filled, sync="process")
+    opened.remove_deleted = lambda: False  # type: ignore[method-assign]
+    with closing(opened), AgentSystem.open(opened, agents=[Hoarder]) as system:
+        one = system.agent(Hoarder, "one")
+        one.delete()
+        system.flush()
+        backups.create(filled)
+        assert len(names(filled)) > deletion.ROWS
+        one.call(Hoarder.count).get()
+        one.pause()
+        one.cast(Hoarder.hear, "new")
+        system.flush()
+        last = backups.create(filled, incremental=True).last
+    if way == "restore":
+        backups.restore(again)
+    else:
+        backups.recover(again, sequence=last)
+    with closing(open_reader(again)) as reader:
+        assert [m.body for m in reader.mailbox()] == ['[["new"],{}]']
+    with AgentSystem.open(again, agents=[Hoarder]) as system:
+        assert system.idle(DEADLINE)
+        assert names(again) == ["one"]
+        system.agent(Hoarder, "one").resume()
+        assert system.agent(Hoarder, "one").call(Hoarder.count).get() == 1
+
+
+def effects_of(sequence: int, **effects: Any) -> Commit:  # noqa: ANN401 - whatever they are
+    """Return a commit of no agent."""
+    commit = Commit(name="test", time=1.0)
+    commit.sequence = sequence
+    for name, value in effects.items():
+        setattr(commit.with_effects(), name, value)
+    return commit
 
 
 def test_an_erasure_is_acknowledged_when_all_of_it_is_gone(filled: Path) -> None:
