@@ -17,7 +17,7 @@ from .manifest import Manifest
 from .moments import RecoveryPoint
 from .part import Bringing, PartCounts, bring_back
 from .recovery import Recovered, Recovering, recovered, restored
-from .restore import drafted, publish, refuse_taken, refuse_unsound
+from .restore import drafted, on_draft, publish, refuse_taken, refuse_unsound
 from .scratch import scratch_room
 from .selection import Selection
 
@@ -79,7 +79,7 @@ def into_new(
     refuse_taken(target)
     with _as_it_was(then, target.parent, work) as (moment, reader), drafted(target) as draft:
         part.refuse_unknown(reader, str(then))
-        with closing(SqliteStore(draft)) as store:
+        with on_draft(draft), closing(SqliteStore(draft)) as store:
             counters = store.acquire(Owner.this_process())
             counts = bring_back(store, counters, reader, part, how)
         refuse_unsound(draft, moment.backup)

@@ -21,7 +21,15 @@ from .forward import roll
 from .layout import BackupFile
 from .moments import RecoveryPoint, before, behind, last_commit
 from .progress import Progress, silent
-from .restore import compose, disown, drafted, publish, refuse_taken, refuse_unsound
+from .restore import (
+    compose,
+    disown,
+    drafted,
+    on_draft,
+    publish,
+    refuse_taken,
+    refuse_unsound,
+)
 from .scratch import scratch_room
 from .unjournaled import Cut, Reach, complete
 
@@ -134,7 +142,8 @@ def _erased_again(folder: Folder, draft: Path, found: Recovered, work: Recoverin
     if not wanted:
         return found
     names = sorted(wanted)
-    work.erase(draft, names)
+    with on_draft(draft):
+        work.erase(draft, names)
     return replace(found, erased=tuple(f"{kind}/{key}" for kind, key in names))
 
 
@@ -151,11 +160,12 @@ def _go_on(
         return Recovered(base.name, base.last, base.last_time)
     with closing(reading(draft)) as connection:
         exact = format_of(connection) >= POSTED  # before the store is brought to today's
-    with closing(SqliteStore(draft)) as store:
-        roll(store, journal, last, exact=exact, tell=work.tell)
     reach = Reach(base.last, last, moment)
-    with closing(sqlite3.connect(draft, isolation_level=None)) as connection:
-        unknown = complete(connection, journal, reach, exact=exact, cut=work.cut)
+    with on_draft(draft):
+        with closing(SqliteStore(draft)) as store:
+            roll(store, journal, last, exact=exact, tell=work.tell)
+        with closing(sqlite3.connect(draft, isolation_level=None)) as connection:
+            unknown = complete(connection, journal, reach, exact=exact, cut=work.cut)
     return Recovered(base.name, last, moment, journal.location, tuple(unknown))
 
 

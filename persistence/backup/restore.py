@@ -13,10 +13,10 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Final
 
-from ..errors import BackupDamaged, ConfigurationError
+from ..errors import BackupDamaged, BackupFailed, ConfigurationError, StoreUnavailable
 from ..secrets.keys import KeyProvider
 from ..sqlite.errors import translated
-from ..sqlite.place import BESIDE
+from ..sqlite.place import BESIDE, beside
 from ..sqlite.search import SUFFIX as SEARCH
 from ..sqlite.witness import SUFFIX as WITNESS
 from .content import lists_of, page_map, pages_in
@@ -52,8 +52,39 @@ def drafted(target: Path) -> Iterator[Path]:
         yield room / target.name
 
 
+@contextlib.contextmanager
+def on_draft(draft: Path) -> Iterator[None]:
+    """Make BackupFailed of what keeps a draft from being written: it is nobody's store yet.
+
+    Behind the block all of it is in the file: who reads that next reads no log beside it.
+    """
+    try:
+        with translated(str(draft), "writing it"):
+            yield
+        _refuse_unfinished(draft)
+    except StoreUnavailable as error:
+        # Only what is written can find the disk full, whichever file was read meanwhile.
+        if not error.full and error.location != str(draft):
+            raise
+        told = str(error).removeprefix(f"{error.location}: ")
+        message = f"a store cannot be brought back in {draft.parent.parent}: {told}"
+        raise BackupFailed(message) from error
+
+
+def _refuse_unfinished(draft: Path) -> None:
+    """Raise BackupFailed if what was saved last is in the log of a draft alone: it had no room."""
+    log = beside(draft, BESIDE[0])
+    if log.exists() and log.stat().st_size:
+        message = (
+            f"a store cannot be brought back in {draft.parent.parent}: what was saved last does not"
+            " fit into its file; free some disk space"
+        )
+        raise BackupFailed(message)
+
+
 def publish(draft: Path, target: Path) -> None:
     """Give a whole draft its name, durably."""
+    _refuse_unfinished(draft)
     with failing(f"{target} cannot be written"):
         sync(draft)  # first: it may take long, and the name be taken meanwhile
         refuse_taken(target)
@@ -71,7 +102,7 @@ def disown(draft: Path) -> None:
     """
     with (
         failing(f"{draft} cannot be written"),
-        translated(str(draft), "bringing a backup back"),
+        on_draft(draft),
         closing(sqlite3.connect(draft, isolation_level=None)) as connection,
     ):
         columns = {row[1] for row in connection.execute("PRAGMA table_info(lease)")}

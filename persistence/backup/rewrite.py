@@ -27,7 +27,7 @@ from .layout import BackupFile
 from .manifest import Manifest
 from .pages import PageMap
 from .part import keys_in
-from .restore import compose, disown, refuse_unsound
+from .restore import compose, disown, on_draft, refuse_unsound
 from .scratch import scratch_room
 
 
@@ -94,7 +94,7 @@ def erase(path: Path, names: Sequence[Name]) -> None:
     if not names:
         return
     disown(path)
-    with closing(SqliteStore(path)) as store:
+    with on_draft(path), closing(SqliteStore(path)) as store:
         counters = store.acquire(Owner.this_process())
         with closing(SqliteReader(path)) as reader:
             batches = [

@@ -5,6 +5,8 @@ import os
 import re
 import shutil
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -207,6 +209,44 @@ def test_a_full_disk_leaves_a_store_in_its_place(action: str) -> None:
                 assert states(path) == then
                 break
         assert 0 < failed < 9
+
+
+@pytest.mark.parametrize("way", ["recover", "restore", "part"])
+def test_a_disk_that_is_full_while_the_journal_is_gone_on_with(tmp_path: Path, way: str) -> None:
+    """However far a recovery came, or the erasing again: one sentence, and nothing is left."""
+    path, backups = tmp_path / "ledger.db", Backups(tmp_path / "backups")
+    fill(path, 100)
+    base = backups.create(path)
+    with opened(path) as system:
+        for number in range(600):
+            system.agent(Ledger, "k0").call(Ledger.note, f"{number}" * 90).get()
+    last = backups.create(path, incremental=True).last - 20
+    with opened(path) as system:
+        for number in (0, 2, 3, 4):
+            system.agent(Ledger, f"k{number}").delete(erase=way != "part")
+    backups.create(path, incremental=True)
+    told: list[str] = []
+    ways: dict[str, Callable[[Path], object]] = {
+        "recover": partial(backups.recover, sequence=last),
+        "restore": partial(backups.restore, name=base.name),
+        "part": partial(backups.take_out, kinds=["Ledger"], sequence=last),
+    }
+    bring = ways[way]
+    bring(tmp_path / "expected.db")
+    with small_disk("60m") as disk:
+        for room in range(base.size >> 10, 60_000, 350):
+            fill_up(disk, room << 10)
+            try:
+                bring(disk / "again.db")
+            except BackupFailed as error:
+                told.append(str(error))
+                assert beside(disk / "rest") == set()
+            else:
+                assert states(disk / "again.db") == states(tmp_path / "expected.db")
+                break
+    assert told
+    advice = r"No space left|free some disk space|the room on it"
+    assert [each for each in told if not re.search(advice, each)] == []
 
 
 def fill_up(disk: Path, room: int) -> None:
