@@ -89,6 +89,7 @@ class SqliteStore(SqliteReader, Store):
         self._counting = threading.Lock()
         self._residue = False  # the log still holds what was erased
         self._next_scrub = 0.0
+        self._buried = 0  # up to where tombstones were seen to when the journal was trimmed
         self._rescued = False  # what a lost log held is in the file; a new one is not begun yet
         self.location = str(path)
         self._path = path.absolute()
@@ -363,7 +364,9 @@ class SqliteStore(SqliteReader, Store):
         """Fold up to ``limit`` journal rows with a sequence below ``below`` into the base."""
         with self._transaction("trimming the journal") as connection:
             self._check_fence(connection)
-            return trimming.trim(connection, below, limit)
+            done = trimming.trim(connection, below, limit, self._buried)
+        self._buried = done.buried
+        return done.rows
 
     def journal_extent(self) -> tuple[int, int]:
         """Return the first and the last sequence the journal holds; (0, 0) when empty."""

@@ -7,7 +7,7 @@ import secrets
 import sqlite3
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -36,7 +36,7 @@ _AS_ONE: Final = (
     f" CAST(time * {_TICKS} AS INTEGER), name, message, cause, correlation, delta, crc))"
     f" FROM journal WHERE {_OLDEST}"
 )
-_PASSED: Final = "sequence <= ? AND agent NOT IN (SELECT agent FROM leftovers)"
+_PASSED: Final = "sequence > ? AND sequence <= ? AND agent NOT IN (SELECT agent FROM leftovers)"
 _FORGET: Final = f"DELETE FROM tombstones WHERE NOT erased AND {_PASSED}"  # noqa: S608
 """The number of a deleted agent is free when nothing of it is left, also not to be removed."""
 _ERASED: Final = f"SELECT * FROM tombstones WHERE erased = 1 AND {_PASSED}"  # noqa: S608
@@ -54,10 +54,20 @@ class _Set(msgspec.Struct):
 _read_set: Final = msgspec.json.Decoder(_Set).decode
 
 
-def trim(connection: sqlite3.Connection, below: int, limit: int) -> int:
+class Trimmed(NamedTuple):
+    """What a slice has done."""
+
+    rows: int
+    """How many rows went."""
+    buried: int
+    """Up to this commit every tombstone was seen to: those that are there have a hash."""
+
+
+def trim(connection: sqlite3.Connection, below: int, limit: int, buried: int) -> Trimmed:
     """Fold up to ``limit`` rows with a sequence below ``below`` into the base.
 
-    Returns how many rows went; in the transaction that is open.
+    In the transaction that is open. ``buried`` is of the slice before, or 0: hashes stay for ever,
+    and are not looked past again.
     """
     rows = _at_once(connection, below, limit)
     lost: frozenset[int] = frozenset()
@@ -66,7 +76,7 @@ def trim(connection: sqlite3.Connection, below: int, limit: int) -> int:
         rows = fetch(connection, query, (below, limit))
         lost = frozenset(row[0] for row in rows if not intact_record(row))
     if not rows:
-        return 0
+        return Trimmed(0, buried)
     dead = _deleted(connection, {row[1] for row in rows})
     base = _base(connection, [row for row in rows if row[1] not in dead], lost)
     conflict = "ON CONFLICT DO UPDATE SET value = excluded.value, crc = excluded.crc"
@@ -74,14 +84,15 @@ def trim(connection: sqlite3.Connection, below: int, limit: int) -> int:
     last = (rows[-1][0],)
     connection.execute("DELETE FROM journal WHERE sequence <= ?", last)
     connection.execute("DELETE FROM postings WHERE sequence <= ?", last)
-    connection.execute(_FORGET, last)
-    _hash_erased(connection, last)
-    return len(rows)
+    connection.execute(_FORGET, (buried, *last))
+    _hash_erased(connection, (buried, *last))
+    held = connection.execute("SELECT 1 FROM leftovers WHERE agent > 0 LIMIT 1").fetchone()
+    return Trimmed(len(rows), buried if held else last[0])
 
 
-def _hash_erased(connection: sqlite3.Connection, last: tuple[object]) -> None:
+def _hash_erased(connection: sqlite3.Connection, passed: tuple[int, int]) -> None:
     """Keep who was erased as hashes: backups that have them may be brought back for ever."""
-    rows = fetch(connection, _ERASED, last)
+    rows = fetch(connection, _ERASED, passed)
     if not rows:
         return
     query = "SELECT key FROM tombstones WHERE erased = ? LIMIT 1"

@@ -10,7 +10,10 @@ import pytest
 from perdure import Log, State
 from perdure.persistence.errors import ConfigurationError, StoreUnavailable
 from perdure.persistence.memory.store import MemoryStore
+from perdure.persistence.records.erasures import HASHED
 from perdure.persistence.records.records import Delta
+from perdure.persistence.records.shared_tables import TOMBSTONES
+from perdure.persistence.sqlite import tables
 from perdure.persistence.sqlite.store import SqliteStore
 from perdure.persistence.store.batch import Batch
 from perdure.persistence.store.store import Store
@@ -50,6 +53,33 @@ def turns(keeper: Keeper[Notes], count: int, janitor: Janitor | None = None) -> 
         keeper.commit()
         if janitor is not None:
             janitor.after_commit(1)
+
+
+@pytest.mark.parametrize("erased", [0, 3_000])
+def test_a_slice_does_not_look_past_who_was_erased(tmp_path: Path, erased: int) -> None:
+    """What it takes SQLite is the same however many hashes there are; new ones are still made."""
+    store = SqliteStore(tmp_path / "store.db")
+    store.acquire(HERE)
+    for sequence in range(1, 31):
+        store.commit(Batch([made(1, sequence, sequence, Delta(1))]))
+    with store._transaction("filling") as connection:
+        rows = {(n,): (n, "K", f"{n}", 1, 1.0, 1, 2) for n in range(10, 10 + erased)}
+        rows[9,] = (9, "K", "9", 1, 1.0, 1, 25)
+        tables.write(connection, TOMBSTONES, rows)
+    assert store.trim_journal(31, 10) == 10
+    steps = [0]
+
+    def step() -> None:
+        steps[0] += 1
+
+    store._writer.set_progress_handler(step, 1)
+    assert store.trim_journal(31, 10) == 10
+    store._writer.set_progress_handler(None, 0)
+    assert 0 < steps[0] < 3_000
+    assert store.trim_journal(31, 10) == 10
+    marks = [store.row(TOMBSTONES, (number,)) for number in (9, *range(10, 10 + erased, 500))]
+    assert {row[5] for row in marks if row is not None} == {HASHED}
+    store.close()
 
 
 @pytest.mark.parametrize(
