@@ -7,13 +7,16 @@ PIP    := $(PY) -m pip install --quiet --disable-pip-version-check
 BASE   := $(VENV)/.installed
 DEV    := $(VENV)/.installed-dev
 BENCH  := $(VENV)/.installed-bench
+YEAR   := $(VENV)/.installed-year
+ATTACK := $(PY) -m pytest -m slow --override-ini timeout=5400
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types docs package test-pythons test-slow coverage bench format clean
+.PHONY: help demo test lint types docs package test-pythons test-slow coverage bench format clean \
+	attack-flights attack-bytes attack-thinking attack-migrations attack-backups attack-salvage
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 20
 
 demo: $(BASE) ## a month of real flights through durable agents, killed again and again, totals exact
 	@$(PY) -m examples.flights.demo
@@ -44,6 +47,25 @@ test-pythons: $(DEV) ## a selection of the tests under the other supported Pytho
 
 test-slow: $(DEV) ## the long attacks: hundreds of kills, a million agents
 	@$(PY) -m pytest -m slow --override-ini timeout=3600
+
+# Parts of `test-slow`, each with an end in sight; ATTACK_SEED=NUMBER repeats one that draws its seed.
+attack-flights: $(YEAR) ## the flights year lost, and recovered from a full backup and twenty incremental ones
+	@$(ATTACK) tests/backup/test_flights.py
+
+attack-bytes: $(DEV) ## every byte of a small backup, and of the one it builds on, flipped in turn
+	@$(ATTACK) tests/backup/test_damage.py
+
+attack-thinking: $(DEV) ## runs of agents that think killed 200 times, and the enquiries at each of their model calls
+	@$(ATTACK) tests/llm/test_kill.py tests/test_examples_enquiries.py
+
+attack-migrations: $(DEV) ## migrations of agents and of what waits, there and back, killed 600 times
+	@$(ATTACK) tests/schema/test_kill.py tests/schema/test_kill_calls.py
+
+attack-backups: $(DEV) ## backups made, brought back, pruned, written anew and put in place, killed 600 times
+	@$(ATTACK) tests/backup/test_kill.py
+
+attack-salvage: $(DEV) ## stores damaged in seven ways, 2,100 times, and repaired
+	@$(ATTACK) tests/attack/test_salvage.py
 
 coverage: $(DEV) ## the tests under branch coverage, held to the floor in pyproject.toml
 	@$(PY) -m coverage erase
@@ -79,6 +101,11 @@ $(DEV): $(VENV)/pyvenv.cfg pyproject.toml
 	@echo "installing perdure and its tools"
 	@$(PIP) --editable '.[dev]'
 	@touch $(BASE) $@
+
+$(YEAR): $(DEV)
+	@echo "installing the flights of the year"
+	@$(PIP) --editable '.[flights]'
+	@touch $@
 
 $(BENCH): $(VENV)/pyvenv.cfg pyproject.toml
 	@echo "installing perdure and the peers it is measured against"
