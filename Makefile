@@ -64,7 +64,7 @@ attack-migrations: $(DEV) ## migrations of agents and of what waits, there and b
 attack-backups: $(DEV) ## backups made, brought back, pruned, written anew and put in place, killed 600 times
 	@$(ATTACK) tests/backup/test_kill.py
 
-attack-salvage: $(DEV) ## stores damaged in seven ways, 2,100 times, and repaired
+attack-salvage: $(DEV) ## stores damaged in nine ways, 2,700 times, and repaired
 	@$(ATTACK) tests/attack/test_salvage.py
 
 coverage: $(DEV) ## the tests under branch coverage, held to the floor in pyproject.toml

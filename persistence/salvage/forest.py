@@ -139,10 +139,12 @@ class Forest:
             before.add(number)
             page = read_page(self.image, number, taken=self._taken)
             if page is None or page.kind not in _KINDS[keyed]:
-                page = self._guessed(number, keyed=keyed)
+                of_another, page = page, self._guessed(number, keyed=keyed)
                 what = "is not a page of it" if page is None else "its kind was changed"
                 self._lose(number, name, what, again=again)
                 if page is None:
+                    if of_another is not None:
+                        before.discard(number)  # a damaged page led here: its own tree reads it
                     continue
             for what in page.faults:
                 self._lose(number, name, what, again=again)
@@ -215,7 +217,8 @@ class Forest:
                 yield FoundRow(form.name, left, good, pages)
 
     def _others(self, roots: dict[str, int]) -> Iterator[FoundRow]:
-        """Iterate over the rows of pages that no tree leads to."""
+        """Iterate over the rows of pages that no tree of ours leads to."""
+        missing = forms().keys() - roots.keys()  # one may stand there under a damaged name
         for name in roots.keys() - forms().keys() - {"lease"}:  # indexes, tables of others
             keyed = name in index_forms() or any(
                 row.name == name
@@ -224,6 +227,8 @@ class Forest:
             )
             for each in self._walk(roots[name], name, keyed=keyed):
                 self._taken.update(at for cell in each.cells for at in cell.overflow)
+                found = (self._proven(each, cell) for cell in each.cells if missing)
+                yield from (row for row in found if row is not None and row.table in missing)
         passed = self._seen | self._taken | self._free()
         for number in range(2, self.image.pages + 1):
             if number in passed:

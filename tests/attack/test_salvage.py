@@ -31,6 +31,7 @@ from perdure.persistence.errors import (
     SalvageFailed,
     StoreUnavailable,
 )
+from perdure.persistence.salvage.cells import INTERIOR, KEY_INTERIOR
 from perdure.persistence.salvage.copies import looked_up
 from perdure.persistence.salvage.forest import Forest, FoundRow
 from perdure.persistence.salvage.forms import forms
@@ -187,7 +188,37 @@ def beginning(random: Random, content: bytes) -> Hit:
     return bytes(size) + content[size:], {1}
 
 
-HARMS: Final = (zeros, nonsense, swapped, sector, bits, end, beginning)
+def misnamed(random: Random, content: bytes) -> Hit:
+    """Flip a bit of a name in the schema, which stands there up to three times."""
+    name = random.choice(list(forms())).encode()
+    places = [at for at in _found(content, name) if _in_schema(content, at // PAGE)]
+    place = random.choice(places) + random.randrange(len(name))
+    flipped = content[place] ^ 1 << random.randrange(3)
+    return content[:place] + bytes([flipped]) + content[place + 1 :], {place // PAGE + 1}
+
+
+def _found(content: bytes, word: bytes) -> Iterator[int]:
+    """Iterate over the places of a word."""
+    at = content.find(word)
+    while at >= 0:
+        yield at
+        at = content.find(word, at + 1)
+
+
+def _in_schema(content: bytes, page: int) -> bool:
+    """Tell whether statements that made something stand on a page."""
+    return b"CREATE " in content[page * PAGE : (page + 1) * PAGE]
+
+
+def misled(random: Random, content: bytes) -> Hit:
+    """Have a page lead to another one than its last."""
+    kinds = [(page, content[(page - 1) * PAGE]) for page in range(2, len(content) // PAGE + 1)]
+    page = random.choice([page for page, kind in kinds if kind in (KEY_INTERIOR, INTERIOR)])
+    place, other = (page - 1) * PAGE + 8, random.randrange(len(content) // PAGE) + 1
+    return content[:place] + other.to_bytes(4) + content[place + 4 :], {page}
+
+
+HARMS: Final = (zeros, nonsense, swapped, sector, bits, end, beginning, misled, misnamed)
 
 
 def named(found: Salvaged) -> set[str]:
