@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
-from collections.abc import Iterator
+from types import TracebackType
 from typing import Final
 
 from ..errors import NotAStore, StoreError, StoreUnavailable
@@ -30,16 +29,28 @@ FROM_THE_DRIVER: Final = (sqlite3.Error, UnicodeDecodeError)
 """What the driver raises."""
 
 
-@contextlib.contextmanager
-def translated(location: str, doing: str) -> Iterator[None]:
+class translated:  # noqa: N801 - reads as a function
     """Turn driver errors raised inside into StoreUnavailable or NotAStore, of that store."""
-    try:
-        yield
-    except StoreUnavailable as error:
-        error.location = error.location or location
-        raise
-    except FROM_THE_DRIVER as error:
-        raise translate(error, location, doing) from error
+
+    __slots__ = ("_doing", "_location")
+
+    def __init__(self, location: str, doing: str) -> None:
+        """Say whose errors they are, and what they keep from being done."""
+        self._location = location
+        self._doing = doing
+
+    def __enter__(self) -> None:
+        """Do nothing."""
+
+    def __exit__(
+        self, _kind: object, error: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            return
+        if isinstance(error, StoreUnavailable):
+            error.location = error.location or self._location
+        elif isinstance(error, FROM_THE_DRIVER):
+            raise translate(error, self._location, self._doing) from error
 
 
 def translate(error: sqlite3.Error | UnicodeDecodeError, location: str, doing: str) -> StoreError:

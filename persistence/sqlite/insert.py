@@ -35,6 +35,8 @@ def _most(width: int) -> int:
 @functools.cache
 def _insert(head: str, tail: str, width: int, rows: int) -> str:
     row = "(" + ",".join("?" * width) + ")"
+    if rows == 1:
+        return f"{head} VALUES {row} {tail}"
     values = ",".join([row] * rows)
     return f"{head} SELECT * FROM (VALUES {values}) WHERE column1 IS NOT NULL {tail}"  # noqa: S608
 
@@ -59,6 +61,9 @@ def insert(
     if not rows:
         return
     width = len(rows[0])
+    if len(rows) == 1:  # as a lone caller's, who waits
+        connection.execute(_insert(head, tail, width, 1), rows[0])
+        return
     most = _most(width)
     for start in range(0, len(rows), most):
         part = rows[start : start + most]

@@ -124,6 +124,10 @@ class SqliteStore(SqliteReader, Store):
         place.remember_the_log()
         self._place = place
         self._schema = 0  # its version when it was last looked at; the first save looks
+        # The journal's last sequence, if we know what we have written; and under which token, and
+        # what SQLite calls the data's version: only others' commits change that.
+        self._last: int | None = None
+        self._seen = (0, 0)
 
     def acquire(self, owner: Owner, *, takeover: bool = False) -> Counters:
         """Take the lease and return where numbering goes on."""
@@ -291,6 +295,7 @@ class SqliteStore(SqliteReader, Store):
         latest = self._witness.latest
         with self._transaction("saving") as connection:
             self._check_fence(connection)
+            self._last = None
             for batch in batches:
                 _write(connection, batch)
                 latest = batch.journal[-1] if batch.journal else latest
@@ -322,10 +327,12 @@ class SqliteStore(SqliteReader, Store):
         with self._transaction("saving") as connection:
             last = self._check_fence(connection)
             # An interrupt may strike between COMMIT and our knowing of it: the batch comes again.
+            self._last = None
             if not batch.journal or batch.journal[0].sequence > last:
                 if made_room:
                     make_room(connection, batch.agents)
                 _write(connection, batch)
+        self._last = max(last, batch.journal[-1].sequence) if batch.journal else last
 
     def renew(self) -> None:
         """Renew the lease; Fenced when it was lost."""
@@ -508,6 +515,7 @@ class SqliteStore(SqliteReader, Store):
             if time.monotonic() < self._next_mend:
                 return False
             logger.error("%s is damaged and is mended; everybody who saves waits", self.location)
+            self._last = None
             try:
                 with translated(self.location, "mending"), self._readers.lend() as source:
                     mended = mend(self._writer, source, self._check_token)
@@ -579,6 +587,12 @@ class SqliteStore(SqliteReader, Store):
 
     def _check_fence(self, connection: sqlite3.Connection) -> int:
         """Return the journal's last sequence; Fenced if the lease is not (or no longer) ours."""
+        # Where nobody else has written since the last look there is nothing to compare. Besides, a
+        # pragma within a query is compiled anew each time, and takes longer than all the rest.
+        (version,) = connection.execute("PRAGMA data_version").fetchone()
+        seen = (version, self.lease.token)
+        if self._last is not None and seen == self._seen:
+            return self._last
         row = connection.execute(
             "SELECT token, (SELECT max(sequence) FROM journal),"
             " (SELECT schema_version FROM pragma_schema_version) FROM lease"
@@ -588,7 +602,8 @@ class SqliteStore(SqliteReader, Store):
             self._look_at_the_schema(connection, made)
         if current != self.lease.token:
             raise Fenced(self.location, token=self.lease.token, current=current)
-        return int(last or 0)
+        self._last, self._seen = int(last or 0), seen
+        return self._last
 
 
 def _prepare(path: Path) -> None:

@@ -10,20 +10,38 @@ from collections.abc import Iterator
 logger = logging.getLogger("perdure.persistence")
 
 
-@contextlib.contextmanager
-def writing(connection: sqlite3.Connection) -> Iterator[None]:
+class writing:  # noqa: N801 - reads as a function
     """Make the block one transaction: committed at its end, undone if anything is raised."""
-    try:
-        # What an interrupt or a failed ROLLBACK has left open belongs to nobody any more: its
-        # owner was told that it failed.
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        connection.execute("BEGIN IMMEDIATE")
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        _undo_after_an_error(connection)
-        raise
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """Write by ``connection``."""
+        self._connection = connection
+
+    def __enter__(self) -> None:
+        """Begin it."""
+        connection = self._connection
+        try:
+            # What an interrupt or a failed ROLLBACK has left open belongs to nobody any more: its
+            # owner was told that it failed.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            connection.execute("BEGIN IMMEDIATE")
+        except BaseException:
+            _undo_after_an_error(connection)
+            raise
+
+    def __exit__(self, kind: type[BaseException] | None, *_error: object) -> None:
+        connection = self._connection
+        if kind is not None:
+            _undo_after_an_error(connection)
+            return
+        try:
+            connection.execute("COMMIT")
+        except BaseException:
+            _undo_after_an_error(connection)
+            raise
 
 
 @contextlib.contextmanager

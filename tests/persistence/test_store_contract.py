@@ -190,6 +190,25 @@ class StoreContract(abc.ABC):
             with pytest.raises(Fenced):
                 attempt()
 
+    def test_who_was_long_alone_is_fenced_as_well(self, store: Store) -> None:
+        """An owner whose last commits met nobody else's loses its right with the next takeover."""
+        for number in (1, 2):
+            store.commit(Batch([made(number, 1, number)]))
+        other = self.opener()
+        other.acquire(HERE, takeover=True)
+        for _ in range(2):
+            with pytest.raises(Fenced):
+                store.commit(Batch([made(3, 1, 3)]))
+        other.commit(Batch([made(4, 1, 3)]))
+        assert [entry.sequence for entry in other.journal()] == [1, 2, 3]
+
+    def test_who_has_given_its_lease_back_commits_nothing(self, store: Store) -> None:
+        """Also if nobody else has it, and its last commit met nobody else's."""
+        store.commit(Batch([made(1, 1, 1)]))
+        store.release()
+        with pytest.raises(Fenced):
+            store.commit(Batch([made(2, 1, 2)]))
+
     def test_fenced_owner_releases_nothing(self, store: Store) -> None:
         """Closing a fenced store leaves the new owner's lease alone."""
         other = self.opener()
