@@ -103,11 +103,11 @@ def one_agent(folder: Path, *, actors: float) -> dict[str, float]:
         if done.counts.changed != 1:
             raise ValueError("the agent was not brought back")
 
-    start = time.process_time()
+    used = time.process_time()
     seconds = _seconds(bring_back)
     return {
         "seconds": seconds,
-        "cpu": time.process_time() - start,
+        "cpu": time.process_time() - used,
         "restore": _seconds(lambda: backups.restore(folder / "again.db", backups.list()[0].name)),
     }
 
