@@ -28,15 +28,15 @@ from .pages import (
     PageReader,
     digests_of,
     likeness,
-    per_part,
 )
 from .progress import Progress, silent
 
 _DIGESTS: Final = 256
 _LIKENESSES: Final = 1_024
-"""Pages whose digests, or likenesses, are made before other threads go on, which takes 1 ms. A
-commit waits for the interpreter lock several times; for who computes without a break that is 5 ms
-each."""
+_COPIES: Final = 512
+"""Pages whose digests or likenesses are made, or that are copied into new memory, before other
+threads go on, which takes 1 ms. A commit waits for the interpreter lock several times; for who
+computes without a break that is 5 ms each."""
 _GIVING_WAY: Final = 5e-5
 """Seconds: long enough for another thread to wake up and take the lock."""
 
@@ -121,7 +121,7 @@ def _write_pages(
     writer: BackupWriter, pages: Cut, before: PageMap, making: Making
 ) -> tuple[int, str]:
     """Write the pages that are not as they were; return how many, and the digest of all."""
-    size, left = pages.page_size, b""
+    size, left = pages.page_size, bytearray()
     numbers, whole = array(NUMBER), PageMap()
     reader = PageReader(pages.file, pages.pages, size, SORTED_BYTES)
     with Ahead[PackedPart](behind=True) as work:
@@ -147,17 +147,17 @@ def _write_pages(
     return len(numbers), whole.root()
 
 
-def _parts(left: bytes, piece: memoryview, places: Iterable[int], size: int) -> Iterator[bytes]:
+def _parts(
+    left: bytearray, piece: memoryview, places: Iterable[int], size: int
+) -> Iterator[bytearray]:
     """Iterate over parts made of what is left and of pages of a piece; the last is not whole."""
-    gathered: list[bytes | memoryview] = [left]
-    room = (PART_BYTES - len(left)) // size
-    for at in places:
-        gathered.append(piece[at * size : (at + 1) * size])
-        room -= 1
-        if not room:
-            yield b"".join(gathered)
-            gathered, room = [], per_part(size)
-    yield b"".join(gathered)
+    part = left
+    for at in _giving_way(places, _COPIES):
+        part += piece[at * size : (at + 1) * size]
+        if len(part) == PART_BYTES:
+            yield part
+            part = bytearray()
+    yield part
 
 
 def _like_beside_like(piece: memoryview, places: Iterable[int], size: int) -> list[int]:

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 class BackupDraft(Protocol):
     """A file on its way: nobody finds it before it is published."""
 
-    def write(self, data: bytes) -> object:
+    def write(self, data: bytes | bytearray) -> object:
         """Write on."""
 
     def publish(self) -> None:

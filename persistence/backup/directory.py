@@ -124,7 +124,7 @@ class _Draft:
             self._file.close()
         self._draft.unlink(missing_ok=True)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | bytearray) -> None:
         """Write on."""
         self._file.write(data)
         self._unflushed += len(data)

@@ -34,7 +34,7 @@ SUFFIX: Final = ".backup"
 MOST: Final = 1 << 30
 """Bytes of the largest manifest."""
 _NO_SEAL: Final = bytes(TAG_BYTES)
-PackedPart: TypeAlias = tuple[bytes, StoredPart]
+PackedPart: TypeAlias = tuple[bytes | bytearray, StoredPart]
 
 
 @contextlib.contextmanager
@@ -81,7 +81,7 @@ class BackupWriter:
         self._writing.__exit__()
         self._draft.__exit__(kind, value, traceback)
 
-    def packed(self, data: bytes) -> Callable[[], PackedPart]:
+    def packed(self, data: bytes | bytearray) -> Callable[[], PackedPart]:
         """Return what packs the next part, by any thread; ``add`` takes them in that order."""
         number, self._numbered = self._numbered, self._numbered + 1
 
@@ -107,7 +107,7 @@ class BackupWriter:
         with failing(self._what):
             self._file.publish()
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: bytes | bytearray) -> None:
         with failing(self._what):
             self._file.write(data)
 

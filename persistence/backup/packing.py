@@ -32,7 +32,7 @@ _MANIFEST: Final = 2**64 - 1
 """The number under which the manifest is sealed: no part has it."""
 
 
-def digest_of(data: bytes) -> str:
+def digest_of(data: bytes | bytearray) -> str:
     """Return the digest of a part, or of a manifest, as it is stored."""
     return hashlib.sha256(data).hexdigest()
 
@@ -49,7 +49,7 @@ class BackupSeal:
         start = hmac.digest(salt, key, "sha256")
         self._cipher: AESGCM = aes(hmac.digest(start, _INFO + b"\x01", "sha256"), "such backups")
 
-    def close(self, number: int, data: bytes) -> bytes:
+    def close(self, number: int, data: bytes | bytearray) -> bytes:
         """Return a part encrypted; a number is used once."""
         return self._cipher.encrypt(_nonce(number), data, None)
 
@@ -115,7 +115,7 @@ class Packing:
         """What the manifest says of it."""
         return COMPRESSION if self.level else ""
 
-    def pack(self, number: int, data: bytes) -> bytes:
+    def pack(self, number: int, data: bytes | bytearray) -> bytes | bytearray:
         """Return a part as it is stored."""
         if self.level:
             data = zstd().compress(data, options=_parameters(self.level))

@@ -6,6 +6,7 @@ import hashlib
 import os
 from array import array
 from collections.abc import Iterable, Iterator
+from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from typing import Final
 
 DIGEST_BYTES: Final = 16
@@ -81,7 +82,9 @@ class PageReader:
         self._pages = pages
         self._size = page_size
         self._step = most // page_size
-        self._held = memoryview(bytearray(min(pages, self._step) * page_size))
+        # Untouched yet: a bytearray would be filled with zeros, and nobody could run meanwhile.
+        room = max(1, min(pages, self._step)) * page_size
+        self._held = memoryview(mmap(-1, room, flags=MAP_PRIVATE | MAP_ANONYMOUS))
 
     def pieces(self) -> Iterator[tuple[int, memoryview]]:
         """Iterate over pieces, each with the number of its first page; one lasts until the next.

@@ -227,7 +227,7 @@ class _Upload:
     ) -> None:
         self._file.close()
 
-    def write(self, data: bytes) -> object:
+    def write(self, data: bytes | bytearray) -> object:
         """Write on."""
         return self._file.write(data)
 
