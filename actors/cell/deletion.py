@@ -34,6 +34,8 @@ from .settlement import release
 
 logger = logging.getLogger("perdure.actors")
 
+MOST_KEYS: Final = 500
+"""Keys of its own scope that the commit names; the deletion stands for more of them."""
 MOST_TIMERS: Final = 1_000_000
 """Timers of a damaged agent that are looked for."""
 
@@ -82,7 +84,7 @@ def traces(home: Surroundings, kind: str, key: str) -> bool:
     if inbox.messages or inbox.spoilt:
         return True
     with home.ledger.lock:
-        if home.ledger.places(SCOPED, Scope.agent(kind, key).columns):
+        if home.ledger.places(SCOPED, Scope.agent(kind, key).columns, most=0):
             return True
     after = 0
     while page := home.store.dead_letters(after=after, limit=1000):
@@ -161,8 +163,11 @@ def enter(
         # The order of locks: history, letters, ledger, cells.
         locks.enter_context(home.graves.letters)
         ending = locks.enter_context(home.ledger.ending(unit))
-        keys = home.ledger.places(SCOPED, scope.columns)
-        ending.changes += [Change(SCOPED, key, None) for key in keys]
+        keys = home.ledger.places(SCOPED, scope.columns, most=MOST_KEYS)
+        if len(keys) > MOST_KEYS:
+            ending.scope = scope.columns
+        else:
+            ending.changes += [Change(SCOPED, key, None) for key in keys]
         ending.put_into(commit)
         effects = commit.with_effects()
         effects.rows = [*effects.rows, *history]

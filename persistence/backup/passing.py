@@ -51,8 +51,8 @@ class Passing:
 
     def bring(self, behind: int, last: int) -> list[str]:
         """Go on from one commit to another; return what is not known, in words."""
-        for old in deletion.old_mail(partial(fetch, self._target)):
-            deletion.remove_mail(self._target, old, slices=False)
+        for old in deletion.old_ones(partial(fetch, self._target)):
+            deletion.remove_old(self._target, old, slices=False)
         for row in self._rows(behind, last):
             found = events(row)
             within = [event for event in found if behind < event[0] <= last]

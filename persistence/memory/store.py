@@ -32,7 +32,7 @@ from ..records.records import (
     StoredAgent,
     Timer,
 )
-from ..records.shared_tables import ATTEMPTS, AUDIT, NUMBERED, TOMBSTONES
+from ..records.shared_tables import ATTEMPTS, AUDIT, NUMBERED, SCOPED, TOMBSTONES
 from ..records.tables import Key, Order, Row, Table
 from ..records.texts import StoredText
 from ..store import growth as shared_growth
@@ -168,6 +168,10 @@ class MemoryStore(Store):
                 del rows[place]
         tried = self._tables.page(ATTEMPTS, Order(("kind", "key"), name), None, _ALL)
         self._tables.write({ATTEMPTS: {row[: ATTEMPTS.key]: None for row in tried}})
+        own = self._tables.page(SCOPED, Order(("kind", "id", "part"), ("agent", *name)), None, _ALL)
+        at = SCOPED.names.index("sequence")
+        old = [row for row in own if int(str(row[at])) < deletion.sequence]
+        self._tables.write({SCOPED: {row[: SCOPED.key]: None for row in old}})
 
     def _erase(self, deletion: Deletion) -> None:
         scope = ("agent", deletion.kind, deletion.key)

@@ -174,6 +174,9 @@ class Deletion(NamedTuple):
     key: str
     erase: bool
     """What the journal holds of it goes, too."""
+    sequence: int = 0
+    """That commit; known once it is appended. Keys of the agent's own scope that were set before it
+    go, whether the commit names them or not."""
 
 
 class Renaming(NamedTuple):

@@ -301,8 +301,7 @@ LEFTOVERS: Final = Table(
 
 Its entries up to ``upto`` are done, those behind ``last`` are none of its. Written by the store
 itself. Agent 0 stands for the file: since then gaps of its pages may hold copies of what was erased
-or replaced. One below zero stands for the mail of the agent with that number: what went with the
-deletion had ids up to ``upto``.
+or replaced. Those below zero stand for the mail and the keys of an agent (``sqlite/leaving.py``).
 """
 
 FORMATS: Final = Table(

@@ -4,9 +4,9 @@ The commit that deletes an agent takes its head, so nobody finds the rest any mo
 much, it goes in slices behind the commit: a row of ``leftovers`` says what is left to be done, to
 this owner or the next, and readers leave out what the journal still has of an erased agent.
 
-Mail has a row of its own, since a later agent of that name has mail beside it: what went with the
-deletion has ids up to the highest there was. A message of the new life may have got its id sooner:
-before it is written, the old ones go at once.
+Mail and keys have rows of their own: a later agent of that name has its own beside them. Old keys
+were set before the deletion. Old mail has ids up to the highest there was; a message of the new
+life may have got its id sooner: before it is written, the old ones go at once.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ..records.journal import mark_of, without
 from ..records.records import Deletion, Message
 from ..records.shared_tables import ATTEMPTS, LEFTOVERS, POSTINGS
 from . import tables
+from .leaving import KEYS, Old, keys_of, mail_of
 from .pool import fetch
 from .tables import Fetch
 
@@ -56,17 +57,6 @@ class Leftover(NamedTuple):
         return ("agent", self.kind, self.key)
 
 
-class OldMail(NamedTuple):
-    """A row of ``leftovers`` for the mail of a deleted agent, whose number it has below zero."""
-
-    agent: int
-    kind: str
-    key: str
-    erase: int
-    upto: int
-    """The highest id of the old life's mail."""
-
-
 class Entries(NamedTuple):
     """Entries of the journal that are to be erased, and up to where these are all."""
 
@@ -96,9 +86,16 @@ def delete(connection: sqlite3.Connection, deletions: Sequence[Deletion], last: 
         query = "SELECT max(id) FROM mailbox WHERE kind = ? AND key = ?"
         highest = connection.execute(query, left.scope[1:]).fetchone()[0]
         if highest is not None:
-            old = left._replace(agent=-left.agent, upto=highest)
-            _leave(connection, old)
-            remove_mail(connection, OldMail(*old[:5]))
+            _begin(connection, left, mail_of(deletion, highest))
+        query = "SELECT 1 FROM scoped WHERE kind = ? AND id = ? AND part = ? LIMIT 1"
+        if connection.execute(query, left.scope).fetchone() is not None:
+            _begin(connection, left, keys_of(deletion))
+
+
+def _begin(connection: sqlite3.Connection, left: Leftover, old: Old) -> None:
+    """Remove a slice of what an agent had beside its state; all for a name that had no number."""
+    _leave(connection, left._replace(agent=old.agent, upto=old.upto))
+    remove_old(connection, old, slices=left.agent > 0)
 
 
 def erase(connection: sqlite3.Connection, deletions: Sequence[Deletion], last: int) -> None:
@@ -173,27 +170,29 @@ def remove(connection: sqlite3.Connection, left: Leftover, entries: Entries) -> 
     return done
 
 
-def old_mail(fetch: Fetch) -> list[OldMail]:
-    """Return the deleted agents of which there is mail to be removed."""
+def old_ones(fetch: Fetch) -> list[Old]:
+    """Return the deleted agents of which there are mail or keys to be removed."""
     rows = fetch("SELECT agent, kind, key, erase, upto FROM leftovers WHERE agent < 0", ())
-    return [OldMail(*row) for row in rows]
+    return [Old(*row) for row in rows]
 
 
-def remove_mail(connection: sqlite3.Connection, old: OldMail, *, slices: bool = True) -> bool:
-    """Remove a slice of a deleted agent's mail, or all of it; tell whether none is left."""
+def remove_old(connection: sqlite3.Connection, old: Old, *, slices: bool = True) -> bool:
+    """Remove a slice of a deleted agent's mail or keys, or all; tell whether nothing is left."""
     if old.erase:
         copies(connection)
-    whose, upto = (old.kind, old.key), old.upto
+    given: list[object] = [old.kind, old.key, old.upto]
+    condition = f"FROM {old.table} WHERE {old.whose}"
     if slices:
+        place, held = old.columns
         rows = connection.execute(
-            "SELECT id, length(body) FROM mailbox WHERE kind = ? AND key = ? AND id <= ?"
-            " ORDER BY id LIMIT ?",
-            (*whose, upto, ROWS),
+            f"SELECT {place}, length({held}) {condition} ORDER BY {place} LIMIT ?", (*given, ROWS)
         ).fetchall()
         taken = _within([row[1] for row in rows])
         slices = taken == ROWS or taken < len(rows)
-        upto = rows[taken - 1][0] if slices else upto
-    connection.execute("DELETE FROM mailbox WHERE kind = ? AND key = ? AND id <= ?", (*whose, upto))
+        if slices:
+            condition += f" AND {place} <= ?"
+            given.append(rows[taken - 1][0])
+    connection.execute(f"DELETE {condition}", given)
     if not slices:
         tables.write(connection, LEFTOVERS, {(old.agent,): None})
     return not slices
@@ -201,13 +200,15 @@ def remove_mail(connection: sqlite3.Connection, old: OldMail, *, slices: bool = 
 
 def make_way(connection: sqlite3.Connection, messages: Sequence[Message]) -> None:
     """Remove the old mail that new messages to the same names could not be told from."""
-    for old in old_mail(partial(fetch, connection)):
-        if any((m.kind, m.key) == (old.kind, old.key) and m.id <= old.upto for m in messages):
-            remove_mail(connection, old, slices=False)
+    for old in old_ones(partial(fetch, connection)):
+        if old.agent > KEYS and any(
+            (m.kind, m.key) == (old.kind, old.key) and m.id <= old.upto for m in messages
+        ):
+            remove_old(connection, old, slices=False)
 
 
 def _left_by(deletion: Deletion, last: int) -> Leftover:
-    agent, kind, key, erase = deletion
+    agent, kind, key, erase, _ = deletion
     return Leftover(agent, kind, key, int(erase), 0, last, time.time())
 
 

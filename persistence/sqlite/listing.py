@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, TypeAlias
 
 from ..store.store import Listed
+from .leaving import LIVING_MAIL
 
 Whose: TypeAlias = tuple[str | None, str | None]
 """A kind and a key; None for any."""
@@ -23,12 +24,6 @@ _ORDER: Final = {
 }  # fmt: skip
 _ENDS: Final = ((-(2**63),), (2**63 - 1,))
 """What is before all ids, and behind them: SQLite looks a place up, and need not scan."""
-LIVING: Final = (
-    "(NOT EXISTS (SELECT 1 FROM leftovers WHERE agent < 0) OR id > coalesce((SELECT max(upto)"
-    " FROM leftovers WHERE agent < 0 AND leftovers.kind = mailbox.kind"
-    " AND leftovers.key = mailbox.key), -1))"
-)
-"""Of the mail: not what a deleted agent has left, which is being removed."""
 _NAMED: Final = (
     " FROM journal LEFT JOIN agents ON agents.agent = journal.agent"
     " LEFT JOIN tombstones ON tombstones.agent = journal.agent"
@@ -53,7 +48,7 @@ def page(
         conditions.append(f"({', '.join(columns)}) {'<' if newest else '>'} ({marks})")
         parameters += after
     if what == "mailbox":
-        conditions.append(LIVING)
+        conditions.append(LIVING_MAIL)
     way = " DESC" if newest else ""
     order = ", ".join(column + way for column in columns)
     sql = f"SELECT * FROM {what}{_where(conditions)} ORDER BY {order} LIMIT ?"  # noqa: S608 - ours
@@ -82,7 +77,7 @@ def counted(what: Listed, kind: str | None, key: str | None) -> Query:
     """Return the query for how many rows there are."""
     conditions, parameters = _of((kind, key), named=what == "journal")
     if what == "mailbox":
-        conditions.append(LIVING)
+        conditions.append(LIVING_MAIL)
     # Every commit has an entry, also one without an agent.
     source = _NAMED if what == "journal" and conditions else f" FROM {what}"
     sql = f"SELECT count(*){source}{_where(conditions)}"

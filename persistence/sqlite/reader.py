@@ -51,6 +51,7 @@ from .deletion import Leftover, hidden
 from .errors import FROM_THE_DRIVER, Mended, damage, damaged, translate
 from .history import entries_back
 from .insert import LARGEST, padded
+from .leaving import LIVING_MAIL
 from .place import beside, identified, refuse_two_names
 from .pool import ReaderPool, fetch
 from .search import SUFFIX, TextIndex
@@ -255,7 +256,7 @@ class SqliteReader(StoreReader):
 
     def inbox(self, kind: str, key: str) -> Inbox:
         """Return an agent's pending messages, in the order they were sent, and the spoilt ones."""
-        query = f"SELECT * FROM mailbox WHERE kind = ? AND key = ? AND {listing.LIVING} ORDER BY id"  # noqa: S608 - our own text
+        query = f"SELECT * FROM mailbox WHERE kind = ? AND key = ? AND {LIVING_MAIL} ORDER BY id"  # noqa: S608 - our own text
         return sqlite_rows.inbox(kind, key, self._rows(query, (kind, key)))
 
     @reads_again
@@ -264,7 +265,7 @@ class SqliteReader(StoreReader):
         self._must_lead("mailbox")
         query = (
             "SELECT DISTINCT kind, key FROM mailbox WHERE (kind, key) > (?, ?)"  # noqa: S608 - same
-            f" AND {listing.LIVING} ORDER BY kind, key LIMIT ?"
+            f" AND {LIVING_MAIL} ORDER BY kind, key LIMIT ?"
         )
         return [(kind, key) for kind, key in self._rows(query, (*after, limit))]
 
@@ -520,8 +521,7 @@ class SqliteReader(StoreReader):
         file, log = _size(self._path), _size(beside(self._path, "-wal"))
         mark = self.row(LEFTOVERS, (0,))
         copies = None if mark is None else float(str(mark[-1]))
-        query = "SELECT count(DISTINCT abs(agent)) FROM leftovers WHERE agent <> 0"
-        deleted = int(self._rows(query)[0][0])
+        deleted = len(self._rows("SELECT DISTINCT kind, key FROM leftovers WHERE agent <> 0"))
         return Disk(file, log, page, pages, free, deleted, copies)
 
     def identity(self) -> str:

@@ -344,21 +344,21 @@ class SqliteStore(SqliteReader, Store):
 
     def remove_deleted(self) -> bool:
         """Remove a slice of what deleted agents have left; False if there is nothing (any more)."""
-        left: deletion.OldMail | deletion.Leftover | None
-        entries = deletion.Entries((), 0)
-        if mail := deletion.old_mail(self._rows):
-            left = mail[0]
+        doing = "removing what deleted agents have left"
+        if deletion.old_ones(self._rows):
+            with self._transaction(doing) as connection:
+                self._check_fence(connection)
+                # As it is now: it may have made way for new mail since.
+                old = deletion.old_ones(partial(fetch, connection))
+                scrub = bool(old) and deletion.remove_old(connection, old[0]) and old[0].erase
         elif left := next(iter(self._leftovers()), None):
             entries = deletion.to_erase(self._rows, left)
+            with self._transaction(doing) as connection:
+                self._check_fence(connection)
+                scrub = deletion.remove(connection, left, entries) and left.erase
         else:
             return False
-        with self._transaction("removing what deleted agents have left") as connection:
-            self._check_fence(connection)
-            if isinstance(left, deletion.OldMail):
-                done = deletion.remove_mail(connection, left)
-            else:
-                done = deletion.remove(connection, left, entries)
-        if done and left.erase:
+        if scrub:
             self._residue, self._next_scrub = True, 0.0
             self._scrub()
         return True

@@ -14,6 +14,7 @@ from ..names.keys import end_of
 from ..records.checksums import intact_record, of_record
 from ..records.tables import Key, Order, Row, Table, Value, checked_order
 from .insert import LARGEST, delete, insert, padded
+from .leaving import living
 
 logger = logging.getLogger("perdure.persistence")
 
@@ -87,7 +88,8 @@ def _summed(row: Sequence[object]) -> list[object]:
 def read(fetch: Fetch, table: Table, key: Key) -> Row | None:
     """Return a row by its key, verified; None if there is none."""
     where = " AND ".join(f"{name} = ?" for name in table.key_names)
-    for row in fetch(f"SELECT * FROM {table.name} WHERE {where}", key):  # noqa: S608 - same
+    query = f"SELECT * FROM {table.name} WHERE {where}{living(table)}"  # noqa: S608 - same
+    for row in fetch(query, key):
         if not intact(table, row):
             place = "/".join(str(part) for part in key)
             raise CorruptState(f"{table.name} {place}", "its checksum does not match")
@@ -123,7 +125,8 @@ def read_many(fetch: Fetch, table: Table, keys: Sequence[Key]) -> dict[Key, Row 
 def _by_keys(table: Table, size: int) -> str:
     *first, last = table.key_names
     where = "".join(f"{name} = ? AND " for name in first)
-    return f"SELECT * FROM {table.name} WHERE {where}{last} IN ({', '.join('?' * size)})"  # noqa: S608 - declared names
+    marks = ", ".join("?" * size)
+    return f"SELECT * FROM {table.name} WHERE {where}{last} IN ({marks}){living(table)}"  # noqa: S608 - declared names
 
 
 def page(fetch: Fetch, table: Table, order: Order, after: Row | None, limit: int) -> list[Row]:
@@ -164,7 +167,8 @@ def page(fetch: Fetch, table: Table, order: Order, after: Row | None, limit: int
 def keys(fetch: Fetch, table: Table, after: Key | None, limit: int) -> list[Key]:
     """Return up to ``limit`` primary keys behind ``after``, in order; the rows are not read."""
     names = ", ".join(table.key_names)
-    where = "" if after is None else f" WHERE ({names}) > ({', '.join('?' * len(after))})"
+    behind = "1" if after is None else f"({names}) > ({', '.join('?' * len(after))})"
+    where = f" WHERE {behind}{living(table)}"
     query = f"SELECT {names} FROM {table.name}{where} ORDER BY {names} LIMIT ?"  # noqa: S608 - same
     return [tuple(row) for row in fetch(query, (*(after or ()), limit))]
 
@@ -197,4 +201,5 @@ def latest_in(connection: sqlite3.Connection, table: Table) -> int:
 def _where(table: Table, order: Order) -> tuple[str, Sequence[object]]:
     terms = [f"{column} = ?" for column in order.by[: len(order.equal)]]
     terms += [i.where for i in table.indexes if i.where and i.columns == order.by]
+    terms += filter(None, [living(table).removeprefix(" AND ")])
     return (" WHERE " + " AND ".join(terms) if terms else ""), order.equal

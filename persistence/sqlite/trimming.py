@@ -17,6 +17,7 @@ from ..records.records import FieldRow
 from ..records.shared_tables import TOMBSTONES
 from . import tables
 from .insert import insert
+from .leaving import NUMBERS
 from .pool import fetch
 from .reader import LOST
 
@@ -36,7 +37,7 @@ _AS_ONE: Final = (
     f" CAST(time * {_TICKS} AS INTEGER), name, message, cause, correlation, delta, crc))"
     f" FROM journal WHERE {_OLDEST}"
 )
-_PASSED: Final = "sequence > ? AND sequence <= ? AND agent NOT IN (SELECT agent FROM leftovers)"
+_PASSED: Final = f"sequence > ? AND sequence <= ? AND agent NOT IN ({NUMBERS})"
 _FORGET: Final = f"DELETE FROM tombstones WHERE NOT erased AND {_PASSED}"  # noqa: S608
 """The number of a deleted agent is free when nothing of it is left, also not to be removed."""
 _ERASED: Final = f"SELECT * FROM tombstones WHERE erased = 1 AND {_PASSED}"  # noqa: S608
@@ -86,7 +87,7 @@ def trim(connection: sqlite3.Connection, below: int, limit: int, buried: int) ->
     connection.execute("DELETE FROM postings WHERE sequence <= ?", last)
     connection.execute(_FORGET, (buried, *last))
     _hash_erased(connection, (buried, *last))
-    held = connection.execute("SELECT 1 FROM leftovers WHERE agent > 0 LIMIT 1").fetchone()
+    held = connection.execute("SELECT 1 FROM leftovers WHERE agent <> 0 LIMIT 1").fetchone()
     return Trimmed(len(rows), buried if held else last[0])
 
 

@@ -25,8 +25,8 @@ from ..records.records import (
     Renaming,
     Timer,
 )
-from ..records.shared_tables import ATTEMPTS, AUDIT, AUDIT_CAUSES, HOOK_RUNS
-from ..records.tables import Row
+from ..records.shared_tables import ATTEMPTS, AUDIT, AUDIT_CAUSES, HOOK_RUNS, SCOPED
+from ..records.tables import Key, Row
 from ..records.texts import Replacement
 from .batch_rows import Rows, fold_rows, joined
 
@@ -87,6 +87,7 @@ class Batch:
         if self.deleted:
             self._leave_out({deletion.agent for deletion in self.deleted})
             self._forget_attempts({deletion[1:3] for deletion in self.deleted})
+            self._end_scopes({("agent", *gone[1:3]): gone.sequence for gone in self.deleted})
 
     def _fold_shared(self, effective: _Effective, chain: Chain) -> dict[int, str]:
         """Take rows of declared tables, and decisions; return by sequence what is journaled."""
@@ -151,14 +152,14 @@ class Batch:
         self.timers: list[Timer] = []
         self.timers_gone: list[tuple[str, str, str]] = []
         mailed = died = timed = False
-        for _, effects in effective:
+        for commit, effects in effective:
             self.quarantined += effects.quarantined
             self.replaced += effects.replaced
             mailed = mailed or bool(effects.sends or effects.consumed)
             died = died or bool(effects.dead or effects.revived)
             timed = timed or bool(effects.timers or effects.cancelled)
             if effects.deleted is not None:
-                self.deleted.append(effects.deleted)
+                self.deleted.append(effects.deleted._replace(sequence=commit.sequence))
             if effects.renamed is not None:
                 self.renamed.append(effects.renamed)
         if mailed:
@@ -244,6 +245,13 @@ class Batch:
         for place in [place for place in places if place[:2] in names]:
             del places[place]
 
+    def _end_scopes(self, ended: Mapping[Key, int]) -> None:
+        """Have keys of agents that end be gone, but those that were set behind it."""
+        places = self.tables.get(SCOPED, {})
+        for key, row in places.items():
+            if row is not None and _set_by(row) < ended.get(key[:3], 0):
+                places[key] = None
+
     def _truncate(self, agent: int, cut: Mapping[str, int]) -> None:
         """Drop what the batch itself appended beyond the cut; the store drops the rest."""
         self.items = [
@@ -261,6 +269,11 @@ class Batch:
             or self.dead or self.revived or self.quarantined or self.tables or self.replaced
             or self.deleted
         )  # fmt: skip
+
+
+def _set_by(row: Row) -> int:
+    """Return the commit that set a key."""
+    return int(str(row[SCOPED.names.index("sequence")]))
 
 
 def _heads(turns: list[Commit]) -> list[AgentRow]:

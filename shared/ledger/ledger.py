@@ -38,6 +38,8 @@ logger = logging.getLogger("perdure.persistence")
 
 
 _PAGE: Final = 1000
+_SCOPE: Final = SCOPED.key - 1
+"""Columns of a scope in the key of its keys."""
 _new: Final = tuple.__new__  # a named tuple's own constructor takes twice as long
 MANY: Final = 8
 """Places of a unit from which on those that only the store knows are read together."""
@@ -72,6 +74,8 @@ class Ledger:
         self.lock = threading.RLock()
         self._cache = RowCache(store.row, cache_bytes)
         self._overlay: dict[Place, tuple[int, Row | None]] = {}
+        self._ended: dict[Key, int] = {}
+        """Scopes that ended with a commit that is not durable yet: no key of before is there."""
         self._line: list[_Reservation] = []
         self._tickets = itertools.count()
         self._freed = threading.Condition(self.lock)
@@ -94,6 +98,8 @@ class Ledger:
         appended = self._overlay.get((table, key))
         if appended is not None:
             return appended[1]
+        if self._ended and self.ended(table, key):
+            return None
         return self._cache.get(table, key) if table.journaled else self.store.row(table, key)
 
     def no_row(self, table: Table, key: Key) -> None:
@@ -102,7 +108,15 @@ class Ledger:
 
     def under_way(self, place: Place) -> bool:
         """Tell whether the newest row of a place is not durable yet."""
-        return place in self._overlay
+        return place in self._overlay or (bool(self._ended) and self.ended(*place) > 0)
+
+    def scopes_ended(self) -> dict[Key, int]:
+        """Return the scopes that are about to end, by their columns, with the commits."""
+        return {**self._ended}
+
+    def ended(self, table: Table, key: Key) -> int:
+        """Return the commit that is about to end the scope of a key; 0 if none does."""
+        return self._ended.get(key[:_SCOPE], 0) if table is SCOPED else 0
 
     def holds(self, unit: Unit) -> bool:
         """Tell whether what a unit was made from is still the newest; good for this moment only."""
@@ -115,13 +129,17 @@ class Ledger:
         with self.lock:
             return {key: row for (of, key), (_, row) in self._overlay.items() if of is table}
 
-    def places(self, table: Table, prefix: Key) -> set[Key]:
-        """Return the keys of a table's newest rows that begin with ``prefix``; hold the lock."""
+    def places(self, table: Table, prefix: Key, most: int | None = None) -> set[Key]:
+        """Return the keys of a table's newest rows that begin with ``prefix``; hold the lock.
+
+        All, or so many that they are more than ``most``.
+        """
         width, found = len(prefix), set[Key]()
         after: Key = (*prefix, *("" for _ in table.key_names[width:]))
-        while page := self.store.keys(table, after, _PAGE):
+        enough = None if most is None else most + len(self._overlay)
+        while not self.ended(table, prefix) and (page := self.store.keys(table, after, _PAGE)):
             found.update(key for key in page if key[:width] == prefix)
-            if page[-1][:width] != prefix:
+            if page[-1][:width] != prefix or (enough is not None and len(found) > enough):
                 break
             after = page[-1]
         for (of, key), (_, row) in self._overlay.items():
@@ -251,6 +269,8 @@ class Ledger:
                 continue  # its place is known only now, and it is read from the store alone
             stamped = None if row is None else table.stamped(row, sequence)
             self._overlay[table, key] = (sequence, stamped)
+        if ending.scope is not None:
+            self._end(ending.scope, sequence)
         ending.published = True
         if ending.contents:
             names = [(change.table, str(change.key[0])) for change in ending.contents]
@@ -260,10 +280,32 @@ class Ledger:
             if self.watch is not None:
                 self.watch.published(ending.changes)
 
+    def _end(self, scope: Key, sequence: int) -> None:
+        """Take note that no key of a scope is there any more."""
+        self._ended[scope] = sequence
+        for table, key in list(self._overlay):
+            if table is SCOPED and key[:_SCOPE] == scope:
+                self._overlay[table, key] = (sequence, None)
+
+    def _took_ended(self, last: int) -> None:
+        """Forget what is remembered of scopes that ended: the store has no key of before."""
+        done = {scope for scope, sequence in self._ended.items() if sequence <= last}
+        if done:
+            # In this order: who looks without the lock finds each key in one of them.
+            self._cache.forget()
+            self._ended = {s: sequence for s, sequence in self._ended.items() if s not in done}
+            self._overlay = {
+                (table, key): held
+                for (table, key), held in self._overlay.items()
+                if table is not SCOPED or key[:_SCOPE] not in done or held[0] > last
+            }
+
     def took(self, batch: Batch) -> None:
         """Take note of a durable batch, before its replies leave."""
         try:
             with self.lock:
+                if self._ended:
+                    self._took_ended(batch.last)
                 for table, rows in batch.tables.items():
                     if not table.journaled:
                         continue
@@ -311,6 +353,8 @@ class Ledger:
         """
         unknown: dict[Table, list[Key]] = {}
         for table, key in self._cache.unknown(places):
+            if self._ended and self.ended(table, key):
+                continue
             if table.journaled and (table, key) not in self._overlay:
                 unknown.setdefault(table, []).append(key)
         found: dict[Place, Row | None] = {}

@@ -6,11 +6,14 @@ import heapq
 from collections.abc import Iterator
 from typing import Any, Final
 
+from ...persistence.records.shared_tables import SCOPED
 from ...persistence.records.tables import Key, Order, Row, Table, checked_order
 from .ledger import Ledger
 from .unit import Unit
 
 PAGE: Final = 1000
+_SCOPE: Final = SCOPED.key - 1
+_SET: Final = SCOPED.names.index("sequence")
 FIRST_PAGE: Final = 32
 """Rows read first: most who list want the first few. Each further page is four times as long."""
 
@@ -37,8 +40,11 @@ def rows(
         return place(row)[: len(after)] < after if order.descending else place(row) > after
 
     # Looked at before the store: what becomes durable meanwhile is in both.
+    ended = {} if unit is None or unit.edge or table is not SCOPED else ledger.scopes_ended()
     newer = {} if unit is None else changed(ledger, unit, table)
     stored = _stored(ledger, table, order, after, free)
+    if ended:
+        stored = (row for row in stored if int(str(row[_SET])) >= ended.get(row[:_SCOPE], 0))
     if not newer:
         return stored
     mine = [row for row in newer.values() if row is not None and wanted(row)]

@@ -321,7 +321,7 @@ def _over() -> TransactionEnded:
 class EndingUnit:
     """A unit that was found good, about to be appended; the ledger's lock is held."""
 
-    __slots__ = ("audit", "changes", "commit", "contents", "history", "published")
+    __slots__ = ("audit", "changes", "commit", "contents", "history", "published", "scope")
 
     def __init__(
         self,
@@ -337,6 +337,8 @@ class EndingUnit:
         self.history = history
         self.commit: Commit | None = None
         """What it was put into."""
+        self.scope: Key | None = None
+        """The columns of a scope that ends with it, with keys that are too many to be named."""
         self.published = False
 
     def put_into(self, commit: Commit) -> None:

@@ -77,7 +77,12 @@ def _stored(ledger: Ledger, scope: Scope, pattern: str) -> int:
 def _newer(
     ledger: Ledger, unit: Unit | None, scope: Scope, patterns: Sequence[str]
 ) -> dict[Key, Row | None] | None:
-    """Return the scope's rows that are newer than the store's; None if they are very many."""
+    """Return the scope's rows that are newer than the store's; None if they are very many.
+
+    None as well where the scope ends, and the store has all of it yet.
+    """
+    if unit is not None and not unit.edge and scope.columns in ledger.scopes_ended():
+        return None
     if unit is None:
         return {}
     changed = merged.changed(ledger, unit, SCOPED)

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from perdure import Agent, AgentSystem, Log, Map, Scope, State
+from perdure.actors.cell import deletion as cells
 from perdure.persistence.sqlite import deletion
 from perdure.url import open_store
 
@@ -41,7 +42,7 @@ class Hoarder(Agent[Heap]):
 
 def small_slices() -> None:
     """Have many slices of few rows."""
-    deletion.ROWS, deletion.FEW = 50, 20  # type: ignore[misc]
+    deletion.ROWS, deletion.FEW, cells.MOST_KEYS = 50, 20, 20  # type: ignore[misc]
 
 
 def main(path: Path, task: str, slices: int) -> None:
@@ -66,7 +67,8 @@ def main(path: Path, task: str, slices: int) -> None:
                 one.cast(Hoarder.fill, number)
             one.call(Hoarder.count).get()  # behind all of that
             other.call(Hoarder.count).get()
-            system.state.set(Scope.agent("Hoarder", "one"), "more", WORD)
+            keys = {f"more{number}": WORD for number in range(ENTRIES)}
+            system.state.set_many(Scope.agent("Hoarder", "one"), keys)
             one.pause()
             for number in range(ENTRIES):
                 one.cast(Hoarder.hear, f"{WORD}{number}")

@@ -10,8 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perdure import AgentSystem, Backups, open_reader
+from perdure import AgentSystem, Backups, Scope, open_reader
+from perdure.actors.cell import deletion as cells
 from perdure.persistence.records.records import Commit, Deletion, Message
+from perdure.persistence.records.shared_tables import SCOPED
+from perdure.persistence.records.tables import Order
 from perdure.persistence.sqlite import deletion, store
 from perdure.persistence.store.batch import Batch
 from perdure.persistence.store.lease import Owner
@@ -36,8 +39,12 @@ def filled(hoard: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     """Give a copy of that store, whose agent is deleted in many slices."""
     monkeypatch.setattr(deletion, "ROWS", deletion.ROWS)  # put back at the end
     monkeypatch.setattr(deletion, "FEW", deletion.FEW)
+    monkeypatch.setattr(cells, "MOST_KEYS", cells.MOST_KEYS)
     small_slices()
     return Path(shutil.copytree(hoard, tmp_path / "store")) / "h.db"
+
+
+OWN = Scope.agent("Hoarder", "one")
 
 
 def run(path: Path, task: str, slices: int) -> bytes:
@@ -55,10 +62,11 @@ def holding(path: Path) -> list[str]:
 
 
 def rows_of(path: Path) -> int:
-    """Return how many rows there are of the agent's state and its mail, whoever may see them."""
+    """Return how many rows there are of the agent: state, mail, keys, whoever may see them."""
     with closing(sqlite3.connect(path)) as connection:
         counts = "SELECT count(*) FROM {}".format
-        found = (connection.execute(counts(t)) for t in ("log_items", "map_entries", "mailbox"))
+        tables = "log_items", "map_entries", "mailbox", "scoped"
+        found = (connection.execute(counts(table)) for table in tables)
         return sum(int(each.fetchone()[0]) for each in found)
 
 
@@ -70,6 +78,9 @@ def look(path: Path, *, erased: bool) -> None:
         assert (reader.mailbox(), reader.counted("mailbox"), reader.mailed(("", ""), 9)) == (
             [], 0, [],
         )  # fmt: skip
+        assert reader.keys(SCOPED, None, 9) == reader.page(SCOPED, Order(("expires",)), None, 9)
+        assert reader.count(SCOPED, Order(("kind", "id", "part"), OWN.columns)) == 0
+        assert reader.row(SCOPED, (*OWN.columns, "more1")) is None
         told = [e.delta for e in reader.journal("Hoarder", "one", limit=10_000)]
         told += [e.delta for e in reader.journal(limit=10_000)]
         assert told
@@ -98,6 +109,7 @@ def test_a_kill_between_slices(filled: Path, slices: int, *, erase: bool) -> Non
         assert system.idle(DEADLINE)
         assert system._store.disk().deleted == 0
         assert one.call(Hoarder.count).get() == 0
+        assert system.state.list(OWN) == []
         one.delete(erase=erase)
     assert rows_of(filled) == 0 < left
     look(filled, erased=erase)
@@ -122,8 +134,8 @@ def test_a_slice_leaves_room_for_others(filled: Path) -> None:
             before = rows_of(filled)
             assert system.agent(Hoarder, "one").delete() is True
             assert system.idle(DEADLINE)
-    assert sum(taken) >= before - 3 * deletion.ROWS  # the others go with the commit
-    assert max(taken) <= 2 * deletion.ROWS  # of items and of entries
+    assert sum(taken) >= before - 4 * deletion.ROWS  # the others go with the commit
+    assert max(taken) <= 4 * deletion.ROWS  # of items, entries, mail and keys
 
 
 def names(path: Path) -> list[str]:

@@ -13,6 +13,7 @@ from perdure.persistence.memory.store import MemoryStore
 from perdure.persistence.records.erasures import HASHED
 from perdure.persistence.records.records import Delta
 from perdure.persistence.records.shared_tables import TOMBSTONES
+from perdure.persistence.records.tables import Key, Row
 from perdure.persistence.sqlite import tables
 from perdure.persistence.sqlite.store import SqliteStore
 from perdure.persistence.store.batch import Batch
@@ -63,7 +64,9 @@ def test_a_slice_does_not_look_past_who_was_erased(tmp_path: Path, erased: int) 
     for sequence in range(1, 31):
         store.commit(Batch([made(1, sequence, sequence, Delta(1))]))
     with store._transaction("filling") as connection:
-        rows = {(n,): (n, "K", f"{n}", 1, 1.0, 1, 2) for n in range(10, 10 + erased)}
+        rows: dict[Key, Row | None] = {
+            (n,): (n, "K", f"{n}", 1, 1.0, 1, 2) for n in range(10, 10 + erased)
+        }
         rows[9,] = (9, "K", "9", 1, 1.0, 1, 25)
         tables.write(connection, TOMBSTONES, rows)
     assert store.trim_journal(31, 10) == 10
