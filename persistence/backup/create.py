@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from typing import Final, TypeVar
 
 from ..options import Options, by_keyword
@@ -123,7 +124,9 @@ def _write_pages(
     """Write the pages that are not as they were; return how many, and the digest of all."""
     size, left = pages.page_size, bytearray()
     numbers, whole = array(NUMBER), PageMap()
-    reader = PageReader(pages.file, pages.pages, size, SORTED_BYTES)
+    # Untouched yet: a bytearray would be filled with zeros, and nobody could run meanwhile.
+    held = mmap(-1, SORTED_BYTES, flags=MAP_PRIVATE | MAP_ANONYMOUS)
+    reader = PageReader(pages.file, pages.pages, size, held)
     with Ahead[PackedPart](behind=True) as work:
         for first, piece in reader.pieces():
             digests = _giving_way(digests_of(piece, size), _DIGESTS)

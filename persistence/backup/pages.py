@@ -6,14 +6,14 @@ import hashlib
 import os
 from array import array
 from collections.abc import Iterable, Iterator
-from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
+from mmap import mmap
 from typing import Final
 
 DIGEST_BYTES: Final = 16
 """Bytes of a page's digest: 128 bits of a SHA-256."""
-PART_BYTES: Final = 12 << 20
+PART_BYTES: Final = 8 << 20
 """Bytes of pages that are packed together."""
-SORTED_BYTES: Final = 3 * PART_BYTES
+SORTED_BYTES: Final = 4 * PART_BYTES
 """Bytes of pages among which those that are alike are put side by side."""
 _HELD: Final = 1984
 """Bytes that hashlib takes without giving up the interpreter lock (below 2,048, in whole blocks of
@@ -76,15 +76,13 @@ def per_part(page_size: int) -> int:
 class PageReader:
     """Read a file piece by piece, each into the same memory: new one costs more than the bytes."""
 
-    def __init__(self, file: int, pages: int, page_size: int, most: int) -> None:
-        """Read the pages of a file, in pieces of so many bytes at most."""
+    def __init__(self, file: int, pages: int, page_size: int, held: bytearray | mmap) -> None:
+        """Read the pages of a file into some memory, which has room for one piece."""
         self._file = file
         self._pages = pages
         self._size = page_size
-        self._step = most // page_size
-        # Untouched yet: a bytearray would be filled with zeros, and nobody could run meanwhile.
-        room = max(1, min(pages, self._step)) * page_size
-        self._held = memoryview(mmap(-1, room, flags=MAP_PRIVATE | MAP_ANONYMOUS))
+        self._held = memoryview(held)
+        self._step = len(self._held) // page_size
 
     def pieces(self) -> Iterator[tuple[int, memoryview]]:
         """Iterate over pieces, each with the number of its first page; one lasts until the next.

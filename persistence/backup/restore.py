@@ -166,7 +166,7 @@ def _write(file: int, pages: list[memoryview], place: int) -> int:
 def _compare(file: int, wanted: PageMap, name: str, manifest: Manifest, tell: Progress) -> None:
     """Read what was written, and compare each page with what it was in the store."""
     size, found = manifest.page_size, PageMap()
-    for first, piece in PageReader(file, manifest.pages, size, PART_BYTES).pieces():
+    for first, piece in PageReader(file, manifest.pages, size, bytearray(PART_BYTES)).pieces():
         found.extend(digests_of(piece, size))
         for at in wanted.others(first, found):
             raise BackupDamaged(name, f"page {first + at + 1} of the store did not come back")
