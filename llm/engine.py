@@ -256,7 +256,8 @@ class Engine:
             )
         if agent_class.fallbacks and stand_in is None:
             model = FallbackModel(model, *agent_class.fallbacks)
-        self._knows = bool(agent_class.toolsets) or callable(agent_class.settings)
+        settings: Any = agent_class.settings
+        self._knows = bool(agent_class.toolsets) or callable(settings)
         """Whether what is not ours may look at the messages of a run (``ctx.messages``)."""
         if not self._knows:
             model = Reminded(model, _JOB.get)
