@@ -24,7 +24,8 @@ def main() -> None:
 
 OF_EXTRAS = {
     "perdure.cli.commands.run_replay",
-    "perdure.llm.engine", "perdure.llm.playback", "perdure.llm.transcript", "perdure.mcp.server",
+    "perdure.llm.engine", "perdure.llm.playback", "perdure.llm.reminder", "perdure.llm.transcript",
+    "perdure.mcp.server",
     "perdure.testing.machine", "perdure.testing.plugin", "perdure.testing.strategies",
     *(f"perdure.scripting.worker.{name}" for name in ("lua", "javascript", "python")),
 }  # fmt: skip
