@@ -36,13 +36,15 @@ from ..records.tables import Column, Row, Table, Value
 from .insert import insert
 from .tables import Fetch, checksum, intact
 
-FORMAT: Final = 4
+FORMAT: Final = 5
 """Version of the file format; rises when an older release could not read the file.
 
 1: no commit knew for sure what led to it, and a timer not at all. The first of them kept no
 history of hooks.
 2: nobody knew which schema an agent was written with; what hooks did had a row for each commit.
 3: what came and went beside the journal, mail above all, left no trace.
+4: a content of one chunk had a list of chunks as others have, and what deleted agents have left was
+their state alone.
 """
 POSTED: Final = 4
 """The first format that keeps what comes and goes beside the journal."""

@@ -13,6 +13,7 @@ from ..errors import CorruptState, NotAStore, StoreTooNew
 from ..records.shared_tables import SHARED_TABLES
 from .alien import alien
 from .formats import FORMAT, definitions_in, format_of, show_as_current
+from .leaving import LIVING_MAIL
 from .transaction import snapshot, writing
 
 APPLICATION_ID: Final = 0x70657264  # "perd": lets file(1) and ourselves recognise the file
@@ -105,7 +106,9 @@ VIEWS: Final = {
         " WHERE agent NOT IN (SELECT agent FROM leftovers)"
     ),
     "mail": (
-        "SELECT id, kind, key, datetime(sent, 'unixepoch') AS sent_at, name, body FROM mailbox"
+        "SELECT id, kind, key, datetime(sent, 'unixepoch') AS sent_at, name, body"  # noqa: S608 - ours
+        " FROM mailbox"
+        f" WHERE {LIVING_MAIL}"
     ),
     "schedule": (
         "SELECT kind, key, name, method, datetime(due, 'unixepoch') AS due_at, interval, body"

@@ -72,6 +72,8 @@ def rows_of(path: Path) -> int:
 
 def look(path: Path, *, erased: bool) -> None:
     """See that nothing of the deleted agent is to be seen, however much of it is left."""
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT * FROM mail").fetchall() == []
     with closing(open_reader(path)) as reader:
         assert reader.load("Hoarder", "one") is None
         assert [head.key for head in reader.agents()] == []

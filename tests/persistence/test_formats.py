@@ -340,3 +340,27 @@ def test_a_file_of_format_3_is_read_and_brought_over(tmp_path: Path) -> None:
     with closing(open_reader(str(path))) as reader:
         assert reader.page(POSTINGS, Order(("sequence",)), None, 9)
         assert examine(reader).healthy
+
+
+def test_a_file_of_format_4_is_read_and_brought_over(tmp_path: Path) -> None:
+    """Contents of one chunk that have a list are read as those without; the number rises."""
+    path = tmp_path / "fourth.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(DUMP.with_name("format_4.sql").read_text())
+    before, scope = path.read_bytes(), Scope.workflow("w")
+    with closing(open_reader(str(path))) as reader:
+        assert [message.id for message in reader.mailbox("Desk")]
+        assert examine(reader).healthy
+    assert path.read_bytes() == before
+    with AgentSystem.open(path, agents=[Desk], clock=VirtualClock(1_700_000_002.0)) as system:
+        note = system.artifacts.get("note", scope=scope)
+        assert system.artifacts.read(note) == b"a content of one chunk"
+        system.artifacts.save("note", b"another one", scope=scope)
+        assert system.agent(Desk, "emea").call(Desk.read).get()[0] == 1
+    fresh = tmp_path / "fresh.db"
+    AgentSystem.open(fresh, agents=[]).close()
+    assert made(path) == made(fresh)
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (formats.FORMAT,)
+    with closing(open_reader(str(path))) as reader:
+        assert examine(reader).healthy
