@@ -6,7 +6,6 @@ import asyncio
 import dataclasses
 import functools
 from collections.abc import AsyncIterator, Iterator
-from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr
@@ -375,7 +374,7 @@ class PostOffice:
     def describe(self, ref: AgentRef[Any]) -> AgentDescription:
         """Return how an agent stands; why, and what it calls, to those who may direct it."""
         cell, store = self._keeper.cells.get((ref.kind, ref.key)), self._home.store
-        load = functools.cache(partial(store.load, ref.kind, ref.key))
+        load = functools.cache(functools.partial(store.load, ref.kind, ref.key))
         found = describe(store, ref.kind, ref.key, cell, load)
         tallies = ref.actor_class._tallied(store, load)  # noqa: SLF001 - as its kind counts
         if not found.reason and not found.error and not tallies:
