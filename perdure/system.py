@@ -384,6 +384,7 @@ class AgentSystem:
         self._clock.start()
         if self._opening.keys.secrets is not None:
             self.secrets.resume()
+        undo.callback(_systems.discard, self)
         _systems.add(self)
         if self._service is not None:
             undo.callback(self._service.close)

@@ -31,9 +31,11 @@ from perdure.persistence.sqlite.store import SqliteStore
 from perdure.persistence.store.committer import Committer
 from perdure.persistence.store.store import Store
 from perdure.persistence.upkeep.retention import Janitor
+from perdure.service.server import Service
 from perdure.shared.access.policy import Policy
 from perdure.shared.scopes.schemas import Schemas
 from perdure.shared.secrets.office import SecretsOffice
+from perdure.system import open_systems
 
 DEADLINE = 20.0
 ROOM = 24
@@ -83,6 +85,7 @@ STEPS: list[tuple[Any, str]] = [
     (Attendant, "start"),
     (SystemClock, "start"),
     (SecretsOffice, "resume"),
+    (Service, "start"),
 ]
 """What an opening takes or begins, in about that order."""
 
@@ -112,10 +115,10 @@ def ours() -> set[threading.Thread]:
 
 
 def none_left() -> bool:
-    """Wait for threads that are about to end; tell whether all did."""
+    """Wait for threads that are about to end; tell whether all did, and no system counts as open."""
     for thread in ours():
         thread.join(DEADLINE)
-    return not ours()
+    return not ours() and not open_systems()
 
 
 def descriptors() -> int:
