@@ -115,7 +115,7 @@ def ours() -> set[threading.Thread]:
 
 
 def none_left() -> bool:
-    """Wait for threads that are about to end; tell whether all did, and no system counts as open."""
+    """Wait for threads that are about to end; tell whether all did, and no system is open."""
     for thread in ours():
         thread.join(DEADLINE)
     return not ours() and not open_systems()
