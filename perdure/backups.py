@@ -18,8 +18,8 @@ from .persistence.backup.bringing import BroughtBack, Then, into_new, into_place
 from .persistence.backup.create import Making, create
 from .persistence.backup.destination import Destination
 from .persistence.backup.folder import Backup, check_importance
+from .persistence.backup.levels import DEFAULT_LEVEL
 from .persistence.backup.moments import RecoveryPoint
-from .persistence.backup.packing import DEFAULT_LEVEL
 from .persistence.backup.part import Bringing, Move
 from .persistence.backup.places import folder_of
 from .persistence.backup.progress import Progress, silent

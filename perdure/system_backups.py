@@ -19,7 +19,8 @@ from .lifecycle.signals import BackupEvent, backup_failed, backup_room_short, fi
 from .persistence.backup.create import Making, create
 from .persistence.backup.destination import Destination
 from .persistence.backup.folder import Backup, Folder
-from .persistence.backup.packing import DEFAULT_LEVEL, check_level
+from .persistence.backup.levels import DEFAULT_LEVEL
+from .persistence.backup.packing import check_level
 from .persistence.backup.places import folder_of
 from .persistence.backup.progress import Progress, silent
 from .persistence.backup.retention import BackupRetention, BackupVerdict, needed, prune

@@ -13,7 +13,7 @@ from typing import Literal
 from examples.flights import data
 from examples.flights.worker import work
 from perdure import Agent, AgentSystem, Backups, State
-from perdure.persistence.backup.packing import DEFAULT_LEVEL
+from perdure.persistence.backup.levels import DEFAULT_LEVEL
 
 from ..workload import percentiles
 

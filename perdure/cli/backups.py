@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ..persistence.backup.levels import DEFAULT_LEVEL
 from .terminal.exits import ExitCode
 from .terminal.options import BackupAction, Listing, names, number, text
 
@@ -46,7 +47,7 @@ def backup(
             metavar="N", callback=number,
             help="With create and schedule: how hard it is compressed, 0 to 19.",
         ),
-    ] = 3,
+    ] = DEFAULT_LEVEL,
     target: Annotated[
         str,
         typer.Option(

@@ -20,8 +20,9 @@ from .cut import Cut, cut
 from .erased import ErasedNames, erased_in
 from .folder import Folder
 from .layout import BackupFile, BackupWriter, PackedPart
+from .levels import DEFAULT_LEVEL
 from .manifest import FORMAT, Manifest
-from .packing import DEFAULT_LEVEL, Packing, check_level
+from .packing import Packing, check_level
 from .pages import (
     PART_BYTES,
     SORTED_BYTES,

@@ -15,7 +15,7 @@ from ...actors.agent.program import load_agents
 from ...backups import Backups
 from ...persistence.backup.bringing import BroughtBack
 from ...persistence.backup.folder import Backup
-from ...persistence.backup.packing import DEFAULT_LEVEL
+from ...persistence.backup.levels import DEFAULT_LEVEL
 from ...persistence.backup.places import folder_of
 from ...persistence.backup.progress import Progress
 from ...persistence.backup.recovery import Recovered
