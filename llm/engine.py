@@ -58,7 +58,7 @@ from pydantic_core import to_jsonable_python
 from ..persistence.errors import ConfigurationError
 from .beside import AgentBeside
 from .failures import contained, failure
-from .job import Before, Called, Job, Over, Stopped, Suspended, given
+from .job import Before, Called, Job, Over, Stopped, Suspended, given, raised
 from .records import Run, RunStep, Usage
 from .reminder import Reminded
 from .tools import Tool, calling
@@ -230,13 +230,13 @@ class _Tools(FunctionToolset[Any]):
                 return await _called(declared, job, args)
         except TimeoutError as error:
             told = f"{name} took longer than {declared.limit} seconds, and may be done all the same"
-            raise ToolFailed(told) from error
+            raise _failed(told, error) from error
         except _OURS:
             raise
         except Exception as error:
             if type(error).__module__.partition(".")[0] in ("pydantic_ai", "pydantic"):
                 raise
-            raise ToolFailed(failure(error)) from error
+            raise _failed(failure(error), error) from error
 
 
 class Engine:
@@ -405,6 +405,14 @@ async def _called(tool: Tool, job: Job, args: dict[str, Any]) -> Any:  # noqa: A
     if inspect.iscoroutinefunction(function):
         return await contained(function(*me, **args))
     return await contained(asyncio.to_thread(_made, function, *me, **args))
+
+
+def _failed(told: str, error: Exception) -> ToolFailed:
+    """Return what the model is told of an error, and hooks the error itself."""
+    errors = raised.get()
+    if errors is not None:
+        errors.append(error)
+    return ToolFailed(told)
 
 
 def _made(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the tool's

@@ -21,12 +21,14 @@ from .failures import contained, failure
 from .ledger import RunLedger
 from .news import RunEnds, StepBegins, StepEnds, StepVerdict
 from .outbox import Outbox
-from .records import FAILED, MODEL, TOOL, Run, StepPlace, Usage
+from .records import FAILED, MODEL, RAISED, TOOL, Run, StepPlace, Usage
 from .runs import runs_of
 from .tools import Tool, ToolCall, calling
 
 given: Final[ContextVar[dict[str, Any] | None]] = ContextVar("perdure_tool_args", default=None)
 """Arguments that a hook has given the tool that is called here."""
+raised: Final[ContextVar[list[Exception] | None]] = ContextVar("perdure_tool_raised", default=None)
+"""Takes what the tool that is called here raises, where hooks are told of it."""
 _JITTER: Final = Random()  # noqa: S311 - no secrets
 
 
@@ -42,6 +44,34 @@ class Over(Exception):
     """Say that a run may not go on: a budget is used up, or all attempts are."""
 
 
+class _Past(BaseException):
+    """Carry past the hooks of a call what is no failure of it: one of the three above."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+async def _inside(call: Awaitable[Any]) -> Any:  # noqa: ANN401 - the call's
+    """Make a call that hooks stand around: they are told of its own failures only."""
+    try:
+        return await call
+    except (Suspended, Stopped, Over) as error:
+        raise _Past(error) from error
+
+
+async def _outside(call: Awaitable[Any]) -> Any:  # noqa: ANN401 - same
+    """Make a call with the hooks that stand around it."""
+    try:
+        return await call
+    except _Past as past:
+        raise past.error from None
+
+
+class ToolHasFailed(Exception):
+    """Tell hooks of a tool that is not ours, and has said to the model that it failed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Called:
     """A tool that the model calls."""
@@ -55,6 +85,11 @@ class Called:
     """These as JSON."""
     tool: Tool | None
     """None for one of a toolset that is not ours."""
+
+    @property
+    def may_harm(self) -> bool:
+        """Whether nobody may run it a second time without being asked."""
+        return self.tool is None or self.tool.effect == "once"
 
     @property
     def in_turn(self) -> bool:
@@ -234,7 +269,7 @@ class Job:
         """Make one attempt to call the model, with the hooks that listen."""
         begun = False
 
-        async def call(request: list[Any]) -> Any:  # noqa: ANN401 - JSON
+        async def attempt(request: list[Any]) -> Any:  # noqa: ANN401 - JSON
             nonlocal begun
             begun = True
             if request is not self._parts:
@@ -243,9 +278,13 @@ class Job:
             self._request.add(verdict.steers)
             return await self._tried(place, body)
 
+        async def call(request: list[Any]) -> Any:  # noqa: ANN401 - JSON
+            return await _inside(attempt(request))
+
         if not self._hooks.heard(MODELS, self.ref.kind, self.ref.key):
-            return await call(self._parts)
-        payload = await self._hooks.call_model(place.name, call, request=self._parts)
+            return await attempt(self._parts)
+        made = self._hooks.call_model(place.name, call, request=self._parts)
+        payload = await _outside(made)
         if not begun:  # a hook has answered in the model's place
             await self._begin(place, self._said(self._parts))
         return payload
@@ -349,17 +388,27 @@ class Job:
         if not self._hooks.heard(TOOLS, self.ref.kind, self.ref.key):
             return await body()
         payload: dict[str, Any] = {}
+        failed: Exception | None = None
 
         async def call(**args: object) -> object:
+            nonlocal failed
+            if failed is not None and self._home.work_closes():
+                raise failed if called.may_harm else _Past(Stopped("the system closes"))
+            payload.clear()  # of an attempt before
             if called.tool is None and args != called.args:  # a toolset takes them from there
                 called.args.clear()
                 called.args.update(args)
-            token = given.set(args)
+            errors: list[Exception] = []
+            before, outer = given.set(args), raised.set(errors)
             try:
-                payload.update(await body())
+                payload.update(await _inside(body()))
             finally:
-                given.reset(token)
-            return payload.get("result")
+                given.reset(before)
+                raised.reset(outer)
+            if payload["kind"] != RAISED:
+                return payload.get("result")
+            failed = errors[-1] if errors else ToolHasFailed(payload["message"])
+            raise failed
 
         token = agreed.set(verdict.agreed)
         try:
@@ -367,10 +416,14 @@ class Job:
         finally:
             agreed.reset(token)
         try:
-            result = await made
+            result = await _outside(made)
         except HookCancelled as error:
-            return {"kind": "tool_failed", "message": str(error)}
-        if not payload:
+            return {"kind": RAISED, "message": str(error)}
+        except Exception as error:
+            if error is failed:
+                return payload  # no hook has had another word: the model is told
+            raise
+        if not payload or payload["kind"] == RAISED:
             return {"kind": "tool_return", "result": result, "by": "a hook"}
         return (
             payload

@@ -20,7 +20,9 @@ TOOL: Final = "tool"
 Why = Literal["in doubt", "approval", "question"]
 """What a run waits for."""
 RunStatus = Literal["queued", "running", "waiting", "done", "failed", "cancelled"]
-FAILED: Final = frozenset({"tool_failed", "model_retry", "validation_error"})
+RAISED: Final = "tool_failed"
+"""The kind of what a tool that has raised is taken down as."""
+FAILED: Final = frozenset({RAISED, "model_retry", "validation_error"})
 """Kinds of stored results of tools that have failed, and of which the model is told."""
 ENDED: Final = frozenset({"done", "failed", "cancelled"})
 What = Literal[

@@ -104,6 +104,10 @@ class WorkBeside(Protocol):
         """Cancel the work of an agent that stops; with an error tell it to those who wait."""
         ...
 
+    def nap(self, seconds: float) -> Awaitable[None]:
+        """Sleep as any coroutine does, until the system closes at most."""
+        ...
+
     def pause(self, cell: AgentCell, name: str, seconds: float, what: str) -> Awaitable[None]:
         """Wait in a piece of work on the system's clock; ``what`` tells people what comes then."""
         ...

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import selectors
+import sys
 import threading
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
@@ -22,7 +23,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     """Run coroutines at once, and what they have arranged for later when the clock says so.
 
     It is asleep while it waits for nothing but time: for no callback, no file or socket, no thread
-    of an executor. A wait that also has a time limit is over before the limit if it can be.
+    of an executor or of anyio. A wait that also has a time limit is over before the limit if it can
+    be.
     """
 
     def __init__(
@@ -32,8 +34,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._clock, self._name = clock, name
         self._sleepers: dict[int, tuple[asyncio.TimerHandle, DelayedCall]] = {}
         self._outside = 0
+        self._limiter: Any = None
+        """Of anyio, if that is used: it counts the threads that work for this loop."""
+        self._asked = False
         self._ended = False
-        self._files = _Files(look)
+        self._files = _Files(look, self._may_wait)
         super().__init__(self._files)
 
     def asleep(self) -> bool:
@@ -42,9 +47,21 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             self._files.waiting
             and not self._ready  # type: ignore[attr-defined]  # what has just come from a thread
             and not self._outside
+            and (self._limiter is None or not self._limiter.borrowed_tokens)
             and len(self._files.get_map()) <= _OWN_FILES
             and bool(self._sleepers)
         )
+
+    def _may_wait(self) -> bool:
+        """Tell whether the loop may begin to wait: not before the threads of anyio are counted."""
+        if self._asked or "anyio.to_thread" not in sys.modules:
+            return True
+        self._asked = True
+        self.create_task(self._count_threads())
+        return False
+
+    async def _count_threads(self) -> None:
+        self._limiter = sys.modules["anyio.to_thread"].current_default_thread_limiter()
 
     @property
     def naps(self) -> int:
@@ -138,9 +155,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 class _Files(selectors.DefaultSelector):
     """Know whether the loop waits."""
 
-    def __init__(self, look: Callable[[], None]) -> None:
+    def __init__(self, look: Callable[[], None], may_wait: Callable[[], bool]) -> None:
         super().__init__()
         self._look = look
+        self._may_wait = may_wait
         self.waiting = False
         self.waits = 0
 
@@ -148,6 +166,8 @@ class _Files(selectors.DefaultSelector):
         """Wait as asyncio says: without a limit where nothing is left to be called."""
         if timeout is not None:
             return super().select(timeout)
+        if not self._may_wait():
+            return super().select(0)
         self.waits += 1
         self.waiting = True
         try:

@@ -149,6 +149,22 @@ class Beside:
                     self._pausing.remove(wake)
             call_off()
 
+    async def nap(self, seconds: float) -> None:
+        """Sleep as any coroutine does, on any loop, until the system closes at most."""
+        loop, over = asyncio.get_running_loop(), asyncio.Event()
+
+        def wake() -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(over.set)
+
+        self._pausing.append(wake)
+        timer = loop.call_later(0.0 if self.closing else seconds, over.set)
+        try:
+            await over.wait()
+        finally:
+            timer.cancel()
+            self._pausing.remove(wake)
+
     def drain(self, seconds: float) -> bool:
         """Let the steps end that have begun; what has more steps goes on in the next process."""
         self.closing = True

@@ -110,12 +110,23 @@ class ProgramPoints:
         return turn.notes.tape.outside(name, call, place)
 
     def pause(self, seconds: float) -> None:
-        """Wait on the system's clock; a worker lends its place meanwhile."""
-        if seconds and self._home.hooks.played is None:  # in a replay time stands still
-            over = threading.Event()
-            self._home.clock.call_later(seconds, over.set).named("a call is made again")
-            with self._home.dispatcher.blocking():
+        """Wait on the system's clock, until it closes at most; a worker lends its place."""
+        home = self._home
+        if not seconds or home.hooks.played is not None:  # in a replay time stands still
+            return
+        turn, over = collecting_in(home), threading.Event()
+        cell = None if turn is None else cast("AgentCell", turn.cell)
+        call_off = home.agenda.later(seconds, over.set, "a call is made again", cell)
+        try:
+            with home.dispatcher.blocking():
                 over.wait()
+        finally:
+            call_off()
+
+    async def nap(self, seconds: float) -> None:
+        """Wait as ``pause`` does, without a thread that would outlive who is cancelled."""
+        if seconds and self._home.hooks.played is None:
+            await self._home.beside.nap(seconds)
 
     def _at_work(self, turn: Turn | None) -> tuple[str, str, object, Principal | None]:
         """Return the agent at work here, and as who hooks of its class act: None for its turn."""
@@ -180,7 +191,7 @@ class _Call:
                     raise
                 if isinstance(answer, Skip):
                     return answer.value
-                await asyncio.to_thread(self._points.pause, answer.delay)
+                await self._points.nap(answer.delay)
             else:
                 return await asyncio.to_thread(self._end, details, result)
 

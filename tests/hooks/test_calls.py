@@ -29,6 +29,7 @@ from perdure import (
 from perdure.hooks import points
 from perdure.hooks.details import MessageDetails
 from perdure.persistence.errors import ConfigurationError, HookCancelled
+from perdure.testing.kit import Kit
 from tests.kit.deadline import DEADLINE
 
 KINDS = ["tool", "model"]
@@ -167,6 +168,70 @@ def test_a_call_that_fails_is_made_again_or_answered(way: Way, what: str) -> Non
         answer = Retry(attempts=3)
         assert way(system, what, -1) == 14
         assert attempts == [1, 1, 1, 2, 1, 2, 3]
+
+
+def always_again(_details: CallErrorDetails) -> Retry:
+    """Have a call made again in an hour."""
+    return Retry(attempts=3, delay=3600.0)
+
+
+def noting(tries: list[int], begun: threading.Event) -> Callable[[CallDetails], None]:
+    """Return a hook that notes each attempt."""
+
+    def note(details: CallDetails) -> None:
+        tries.append(details.attempt)
+        begun.set()
+
+    return note
+
+
+def test_a_close_waits_for_no_delay_of_a_call() -> None:
+    """What a handler waits for comes at once when the system closes, and no thread is left."""
+    tries: list[int] = []
+    begun = threading.Event()
+    with AgentSystem.open("memory://", agents=[Caller]) as system:
+        system.hooks.on("tool_call.error", name="again")(always_again)
+        system.hooks.on("tool_call.before", name="note")(noting(tries, begun))
+        answer = system.agent(Caller, "a").call(Caller.call_plain, "tool", -1)
+        assert begun.wait(DEADLINE)
+        assert system.close(DEADLINE)
+    with pytest.raises(OSError, match="negative"):
+        answer.get(timeout=DEADLINE)
+    assert tries == [1, 2, 3]
+
+
+def test_a_call_that_is_cancelled_while_it_waits_leaves_no_thread() -> None:
+    """The program's own loop ends, however long the delay."""
+    tries: list[int] = []
+    begun = threading.Event()
+
+    async def main(system: AgentSystem) -> None:
+        task = asyncio.create_task(system.hooks.call_tool("double", double_later, number=-1))
+        await asyncio.to_thread(begun.wait, DEADLINE)
+        await asyncio.to_thread(int)  # a thread was free again: the hooks are done
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    with AgentSystem.open("memory://", agents=[Caller]) as system:
+        system.hooks.on("tool_call.error", name="again")(always_again)
+        system.hooks.on("tool_call.before", name="note")(noting(tries, begun))
+        asyncio.run(main(system))
+    assert tries == [1]
+
+
+@pytest.mark.parametrize("method", [Caller.call_plain, Caller.call_async])
+def test_a_delay_of_a_call_is_time_that_a_test_skips(method: Callable[..., object]) -> None:
+    """A handler that waits to call again waits for time to pass, also as a coroutine."""
+    with Kit() as kit:
+        system = kit.open([Caller])
+        system.hooks.on("tool_call.error", name="again")(always_again)
+        began = kit.clock.now()
+        answer = system.agent(Caller, "a").call(method, "tool", -1)
+        kit.clock.run_until_idle()
+        assert kit.clock.now() - began == pytest.approx(7200.0, abs=1.0)
+        with pytest.raises(OSError, match="negative"):
+            answer.get(timeout=DEADLINE)
 
 
 def test_what_hooks_of_calls_did_is_in_the_history(way: Way) -> None:

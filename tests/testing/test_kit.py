@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import subprocess
 import sys
 import threading
@@ -9,9 +11,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio.to_thread
 import pytest
+from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart
+from pydantic_ai.models.function import AgentInfo, FunctionModel
 
-from perdure import Agent
+from perdure import Agent, State
+from perdure.llm.agent import ThinkingAgent
 from perdure.persistence.errors import (
     ConfigurationError,
     Deadlock,
@@ -281,6 +287,47 @@ def test_a_process_is_killed_for_real(kit: Kit) -> None:
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     kit.kill(child)
     assert child.returncode == -9
+
+
+def work() -> str:
+    """Compute for a good while."""
+    return hashlib.pbkdf2_hmac("sha256", b"", b"", 200_000).hex()
+
+
+class Computing(Agent[State]):
+    """Have threads compute, within a time limit."""
+
+    async def by_asyncio(self) -> str:
+        async with asyncio.timeout(60.0):
+            return await asyncio.to_thread(work)
+
+    async def by_anyio(self) -> str:
+        async with asyncio.timeout(60.0):
+            return await anyio.to_thread.run_sync(work)
+
+
+@pytest.mark.parametrize("method", [Computing.by_asyncio, Computing.by_anyio])
+def test_no_time_passes_while_a_thread_computes(method: Callable[..., Any]) -> None:
+    """Whoever waits for a thread does not sleep, and is not told that time is up."""
+    with Kit() as kit:
+        kit.open([Computing])
+        answer = kit.agent(Computing, "a").call(method)
+        assert kit.clock.run_until_idle() == 0
+        assert answer.get() == work()
+
+
+def test_no_time_passes_while_a_model_answers() -> None:
+    """A model that is a plain function runs in a thread as well."""
+
+    def answer(_messages: list[ModelMessage], _info: AgentInfo) -> ModelResponse:
+        return ModelResponse(parts=[TextPart(work())])
+
+    thinker = ThinkingAgent.define("Thinker", model=FunctionModel(answer))
+    with Kit() as kit:
+        kit.open([thinker])
+        said = kit.agent(thinker, "a").call(thinker.think, "go")
+        assert kit.clock.run_until_idle() == 0
+        assert said.get() == work()
 
 
 # Faults of the store.
