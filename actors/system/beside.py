@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections.abc import Callable
@@ -154,7 +155,7 @@ class Beside:
         loop, over = asyncio.get_running_loop(), asyncio.Event()
 
         def wake() -> None:
-            if not loop.is_closed():
+            with contextlib.suppress(RuntimeError):  # closed: it may be the program's own
                 loop.call_soon_threadsafe(over.set)
 
         self._pausing.append(wake)
