@@ -25,8 +25,8 @@ def suite(cache: Path) -> Path:
     cache.mkdir(parents=True, exist_ok=True)
     download = subprocess.run(
         [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
-         "--no-binary", ":all:", "--no-deps", "--dest", str(cache), f"pykka=={version}"],
-        capture_output=True, text=True, timeout=50, check=False,
+         "--no-binary", "pykka", "--no-deps", "--dest", str(cache), f"pykka=={version}"],
+        capture_output=True, text=True, timeout=150, check=False,
     )  # fmt: skip
     archives = list(cache.glob(f"pykka-{version}.tar.gz"))
     if not archives:
@@ -41,7 +41,7 @@ def suite(cache: Path) -> Path:
     return place
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_pykkas_own_suite_passes(pytestconfig: pytest.Config, tmp_path: Path) -> None:
     """Every test that pykka runs against its actors passes against PooledActor."""
     place = suite(pytestconfig.cache.mkdir("pykka"))
