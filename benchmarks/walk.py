@@ -23,7 +23,7 @@ from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Final, Self
 
-from perdure import Agent, AgentSystem, Boundary, Scope, State
+from perdure import Agent, AgentSystem, Boundary, Resources, Scope, State
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 FLOORS: Final = ("perdure", "llm", "actors", "shared", "lifecycle", "hooks", "persistence")
@@ -157,10 +157,13 @@ def count(calls: Sequence[Call]) -> Count:
 
 def walks(rounds: int = ROUNDS) -> dict[str, list[Call]]:
     """Return for each piece of work the walk with the fewest calls."""
+    # No thread is preempted in the middle: the recording slows them down, each by another measure.
     with (
         TemporaryDirectory() as folder,
         Recorder() as recorder,
-        AgentSystem.open(Path(folder) / "walk.db", agents=[Sharer]) as system,
+        AgentSystem.open(
+            Path(folder) / "walk.db", agents=[Sharer], resources=Resources(switch_interval=1.0)
+        ) as system,
     ):
         agent = system.agent(Sharer, "a")
         works: dict[str, Callable[[int], object]] = {
