@@ -22,8 +22,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Final, Self
+from unittest.mock import patch
 
 from perdure import Agent, AgentSystem, Boundary, Resources, Scope, State
+from perdure.actors.pool import offers
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 FLOORS: Final = ("perdure", "llm", "actors", "shared", "lifecycle", "hooks", "persistence")
@@ -157,10 +159,12 @@ def count(calls: Sequence[Call]) -> Count:
 
 def walks(rounds: int = ROUNDS) -> dict[str, list[Call]]:
     """Return for each piece of work the walk with the fewest calls."""
-    # No thread is preempted in the middle: the recording slows them down, each by another measure.
+    # As on a fast machine, however much the recording slows threads down: none is preempted in the
+    # middle, and a worker that lingers goes on to do so over a round.
     with (
         TemporaryDirectory() as folder,
         Recorder() as recorder,
+        patch.object(offers, "LINGER", 1.0),
         AgentSystem.open(
             Path(folder) / "walk.db", agents=[Sharer], resources=Resources(switch_interval=1.0)
         ) as system,

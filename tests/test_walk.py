@@ -5,8 +5,7 @@ from benchmarks.walk import Count, count, floor, trace, walks
 # Change a bound downwards when the way gets shorter.
 BOUNDS = {
     "set outside": Count(calls=125, files=37, floors=25, rooms=45),
-    # Three less where a worker lingers (`actors/pool/offers.py`), which no slow machine sees.
-    "set in a turn": Count(calls=200, files=57, floors=34, rooms=78),
+    "set in a turn": Count(calls=199, files=57, floors=34, rooms=78),
     "a turn that shares nothing": Count(calls=118, files=35, floors=17, rooms=40),
 }
 

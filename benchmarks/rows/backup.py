@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..model import Better, Compare, Experiment, Measure, Row, Size, Value
 
 _PERIOD = {"period": Size("year", "month")}
-_LEVELS = (0, 1, 3, 5, 9)
+_LEVELS = (0, 1, 3, 5, 6, 9)
 
 BACKUP = Experiment(
     name="backup",
