@@ -134,6 +134,10 @@ class Clock(Protocol):
         """Call back after ``delay`` seconds; callbacks must be short, and wait for nothing."""
         ...
 
+    def call_at(self, when: float, callback: Callable[[], None]) -> DelayedCall:
+        """Call back when ``monotonic()`` has come to ``when``, however long the arranging takes."""
+        ...
+
     def call_aside(self, callback: Callable[[], None]) -> None:
         """Call back soon, where it may wait for a disk or a lock, and holds up no delayed call.
 
@@ -174,7 +178,11 @@ class SystemClock:
 
     def call_later(self, delay: float, callback: Callable[[], None]) -> DelayedCall:
         """Call back on the clock's thread after ``delay`` seconds."""
-        handle = DelayedCall(time.monotonic() + max(0.0, delay), callback)
+        return self.call_at(time.monotonic() + max(0.0, delay), callback)
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> DelayedCall:
+        """Call back on the clock's thread at a moment."""
+        handle = DelayedCall(when, callback)
         with self._changed:
             if self._heap.add(handle):
                 self._changed.notify()
@@ -288,7 +296,12 @@ class VirtualClock:
     def call_later(self, delay: float, callback: Callable[[], None]) -> DelayedCall:
         """Call back when the clock has been advanced by ``delay`` seconds."""
         with self._lock:
-            handle = DelayedCall(self._now + max(0.0, delay), callback)
+            return self.call_at(self._now + max(0.0, delay), callback)
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> DelayedCall:
+        """Call back when the clock has been advanced to a moment; the next time, if it is past."""
+        handle = DelayedCall(when, callback)
+        with self._lock:
             self._heap.add(handle)
         return handle
 
@@ -380,7 +393,13 @@ class ClockShare(VirtualClock):
 
     def call_later(self, delay: float, callback: Callable[[], None]) -> DelayedCall:
         """Call back when the clock has been advanced, unless this share has ended by then."""
-        handle = self._clock.call_later(delay, callback)
+        return self._own(self._clock.call_later(delay, callback))
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> DelayedCall:
+        """Call back when the clock has been advanced, unless this share has ended by then."""
+        return self._own(self._clock.call_at(when, callback))
+
+    def _own(self, handle: DelayedCall) -> DelayedCall:
         handle.owner = self
         if self._ended:
             handle.cancel()

@@ -84,8 +84,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
         """Call back when the clock has come to a moment."""
-        delay = when - self.time()
-        if self._ended or delay <= 0:
+        if self._ended or when <= self.time():
             return super().call_at(when, callback, *args, context=context)
         context = copy_context() if context is None else context
         timer = asyncio.TimerHandle(when, callback, args, self, context)
@@ -96,7 +95,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
                 self.call_soon_threadsafe(_run, timer)
             self._sleepers.pop(id(timer), None)
 
-        call = self._clock.call_later(delay, due).named(f"{self._name(context)} goes on")
+        call = self._clock.call_at(when, due).named(f"{self._name(context)} goes on")
         self._sleepers[id(timer)] = timer, call
         if call.callback is None:  # made meanwhile, by who moves the clock and waits for nobody
             self._sleepers.pop(id(timer), None)

@@ -56,7 +56,8 @@ class Attendant:
         if seconds <= 0:
             self._begin()
             return
-        self._due_at(self._clock.monotonic() + seconds)
+        if self._arrange(self._clock.monotonic() + seconds):
+            self._begin()
 
     def waits(self) -> bool:
         """Tell that only a worker does this."""
@@ -77,33 +78,45 @@ class Attendant:
         except Exception:
             logger.exception("%s, and tried again", self._sweep.what)
             wait = RETRY_SECONDS
+        # While this still counts as under way: who sees the system idle may move a clock that
+        # stands still at once, and what is due by then has to be done before it is idle.
+        if wait > 0 and self._arrange(begun + wait):
+            wait = AT_ONCE
         with self._lock:
             more = (wait == AT_ONCE or self._again) and not self._sweep.stopped
             self._again = False
             self._busy = more
         if more:
             self._dispatcher.submit(self)
-            return True
-        if wait > 0:
-            self._due_at(begun + wait)
-        self._agenda.end(self)
+        else:
+            self._agenda.end(self)
         return True
 
-    def _due_at(self, moment: float) -> None:
+    def _arrange(self, moment: float) -> bool:
+        """Be called at a moment, unless an earlier one is arranged; True if it has come by now.
+
+        A clock that stands still may be moved past it meanwhile, by who then calls nobody.
+        """
         with self._lock:
             if moment >= self.next or self._sweep.stopped:
-                return
+                return False
             self.next = moment
-        wait = moment - self._clock.monotonic()
-        handle = self._clock.call_later(min(wait, LONGEST_WAIT), lambda: self._called(moment))
+        soon = min(moment, self._clock.monotonic() + LONGEST_WAIT)
+        handle = self._clock.call_at(soon, lambda: self._called(moment))
         handle.named(self.what, routine=True)
+        return self._clock.monotonic() >= moment and self._taken(moment)
 
     def _called(self, moment: float) -> None:
+        if self._taken(moment):
+            self._begin()
+
+    def _taken(self, moment: float) -> bool:
+        """Take what is arranged for a moment; False if an earlier one has come in between."""
         with self._lock:
             if moment != self.next:
-                return  # an earlier one has come in between
+                return False
             self.next = math.inf
-        self._begin()
+            return True
 
     def _begin(self) -> None:
         """Have a worker do a slice."""

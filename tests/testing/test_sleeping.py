@@ -249,9 +249,9 @@ def test_a_sleep_that_is_over_before_it_is_noted_is_over() -> None:
     """Who moves the clock may wait for nobody and come between: then nobody is taken for asleep."""
 
     class Hasty(VirtualClock):
-        def call_later(self, delay: float, callback: Callable[[], None]) -> DelayedCall:
-            call = super().call_later(delay, callback)
-            self.advance(delay)
+        def call_at(self, when: float, callback: Callable[[], None]) -> DelayedCall:
+            call = super().call_at(when, callback)
+            self.advance(when - self.monotonic())
             return call
 
     loop = VirtualLoop(Hasty(), look=lambda: None, name=lambda _context: "somebody")
