@@ -373,11 +373,12 @@ class Mailbox:
     def close_if_idle(self, condition: Callable[[], bool]) -> bool:
         """Close unless something waits or runs; tell whether it is closed now.
 
-        ``condition`` has a say as well, at a moment when nobody runs.
+        ``condition`` has a say as well, at a moment when nobody runs. Not one that has no receiver
+        yet: who has made it to take over from another still puts into it what that has left.
         """
         with self._lock:
             idle = self._phase is _IDLE and not self._queue and not self._urgent
-            if idle and condition():
+            if idle and self._receiver is not None and condition():
                 self._phase = _CLOSED
                 # Each holds the other; without this only the garbage collector would free them.
                 self._receiver = None

@@ -3,11 +3,15 @@
 import threading
 from collections.abc import Callable
 
-from perdure import AgentSystem
+import pytest
+
+from perdure import AgentSystem, VirtualClock
+from perdure.actors.cell.cell import AgentCell
 from perdure.actors.cell.receiver import RunningCell
 from perdure.actors.system.cells import Keeper
 from perdure.actors.talk.control import Control, Verb
 from tests.attack.agents import Tally
+from tests.kit.gates import GATES, gate
 
 
 class Overtaken:
@@ -61,3 +65,42 @@ def test_an_order_to_a_closed_cell_forgets_that_cell_only() -> None:
         keeper.cell = cell  # type: ignore[method-assign]
         runtime.order("Tally", "t", Control(Verb.WAKE, edge=False))
         assert runtime.cells["Tally", "t"] is opened[0]
+
+
+class Slow(Tally):
+    """Its turns may be given up by the clock."""
+
+    turn_limit = 60.0
+
+    def wait(self, at: str) -> None:
+        GATES[at].pass_through()
+        self.add(1)
+
+
+TAKE_OVERS: dict[str, Callable[[AgentSystem, VirtualClock], object]] = {
+    "isolated": lambda system, _clock: system.access.isolate(system.agent(Slow, "t"), "why"),
+    "over its limit": lambda _system, clock: clock.advance(61.0),
+}
+
+
+@pytest.mark.parametrize("how", TAKE_OVERS)
+def test_a_cell_that_takes_over_is_not_swept_away_before_it_has_the_mail(how: str) -> None:
+    """A sweep that comes just then leaves it alone: the message in hand comes again."""
+    clock = VirtualClock()
+    with gate("in") as door, AgentSystem.open("memory://", agents=[Slow], clock=clock) as system:
+        slow, keeper = system.agent(Slow, "t"), system._runtime.keeper
+        slow.cast(Slow.wait, "in")
+        door.wait()
+        take_over = keeper._take_over
+
+        def swept(cell: AgentCell) -> RunningCell | None:
+            fresh = take_over(cell)
+            keeper.sweep()
+            return fresh
+
+        keeper._take_over = swept  # type: ignore[method-assign]
+        TAKE_OVERS[how](system, clock)
+        door.open()
+        system.access.restore(slow)
+        clock.advance(61.0)  # the wait before a restart
+        assert slow.call(Slow.add, 1).get() == 2
