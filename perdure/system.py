@@ -586,7 +586,7 @@ class AgentSystem:
         return SystemStatistics(
             turns=self._runtime.keeper.turns(),
             commits=saves.commits,
-            live=sum(cell.activation is not None for cell in cells),
+            live=sum(cell.live for cell in cells),
             cells=len(cells),
             waiting=sum(len(cell.mailbox) for cell in cells),
             threads=self._runtime.dispatcher.threads(),

@@ -371,6 +371,11 @@ class AgentCell:
         if cell is not self:
             home.order(self.kind, self.key, Control(Verb.WAKE, edge=False))
 
+    @property
+    def live(self) -> bool:
+        """Whether the agent is in memory: who was answered that it stopped may look at once."""
+        return self.activation is not None and self.status is not Status.STOPPED
+
     def drop(self) -> None:
         """End the activation, if there is one; the next message makes another."""
         if self.activation is not None:

@@ -100,6 +100,11 @@ class Cell(Protocol):
         ...
 
     @property
+    def live(self) -> bool:
+        """Whether the agent is in memory."""
+        ...
+
+    @property
     def last_sequence(self) -> int:
         """The place of the latest commit."""
         ...

@@ -71,6 +71,6 @@ def describe(
         # Ahead of the store, or told by the store already.
         status, reason = cell.status, cell.reason
     return AgentDescription(
-        kind, key, status, version, activation is not None, cell.mailbox.busy(),
+        kind, key, status, version, cell.live, cell.mailbox.busy(),
         len(cell.mailbox), cell.holds, reason, cell.error,
     )  # fmt: skip

@@ -134,6 +134,22 @@ def test_a_receiver_that_raises_is_logged_and_harms_nobody(
     assert len(logged) == 3
 
 
+def test_who_hears_that_an_agent_stopped_finds_none_live() -> None:
+    """Nor does who was answered: the agent leaves memory behind both."""
+    found: list[tuple[int, bool]] = []
+
+    def look(system: AgentSystem, event: AgentEvent) -> None:
+        found.append((system.statistics().live, system.agent(Tally, event.key).describe().live))
+
+    with (
+        AgentSystem.open("memory://", agents=[Tally]) as system,
+        signals.agent_stopped.connected_to(look),
+    ):
+        system.agent(Tally, "a").proxy().add(1).get()
+        system.agent(Tally, "a").stop()
+    assert found == [(0, False)]
+
+
 def test_an_async_receiver_is_refused_aloud(caplog: pytest.LogCaptureFixture) -> None:
     """A receiver that is a coroutine function is not run, which the log says with its name."""
 
