@@ -18,10 +18,12 @@ from ..records.records import (
     Deletion,
     Delta,
     JournalRow,
+    Renaming,
     Shape,
 )
 from ..records.shared_tables import SHARED_TABLES, TOMBSTONES
 from ..records.tables import Change, Row, Table, Value
+from ..schema.aliases import RENAME
 from ..schema.rewrite import MIGRATE
 from ..sqlite.pool import fetch
 from ..sqlite.reader import SqliteReader
@@ -121,7 +123,11 @@ class _Again:
 
     def __init__(self, target: SqliteReader, source: SqliteReader) -> None:
         self._names: dict[int, tuple[str, str]] = {}
-        """Those of the agents that are met: a store may have a million others."""
+        """Those of the agents that are met, as of then: a store may have a million others."""
+        self._last_names: dict[int, tuple[str, str]] = {}
+        """Those that they have in the later copy."""
+        self._born = first_kinds(source)
+        """Those of agents that have had another kind since."""
         self._agents: dict[int, _Agent] = {}
         # The journal does not say with which schema an agent is written: what it has later holds
         # from its first change on, or from its migration on.
@@ -135,14 +141,20 @@ class _Again:
         self._source = source.location
 
     def meet(self, rows: Iterable[JournalRow]) -> None:
-        """Learn who the agents of some commits are; the later copy has the last word."""
+        """Learn who the agents of some commits are: a later copy may have them by other kinds."""
         new = {row.agent for row in rows if row.agent} - self._names.keys()
         if new:
-            self._names |= {**dict(names(self._target, new)), **dict(names(self._later, new))}
+            last, there = dict(names(self._later, new)), dict(names(self._target, new))
+            born = self._born
+            as_born = {agent: (born.get(agent, kind), key) for agent, (kind, key) in last.items()}
+            self._last_names |= last
+            self._names |= as_born | there
             self._schemas |= schemas(self._later, new)
 
     def commit(self, row: JournalRow) -> Commit:
         """Return a commit with all that its row says."""
+        delta = read_delta(row.delta) if row.agent else JournalDelta()
+        renamed = self._renamed(row, delta) if row.name == RENAME else None
         kind, key = self._names.get(row.agent, ("", "")) if row.agent else ("", "")
         made = Commit(
             kind, key, "active", "", row.time, row.name, row.message, row.cause, row.correlation,
@@ -152,7 +164,9 @@ class _Again:
         if row.agent in self._erased:
             made.agent = 0
         elif row.agent:
-            self._state(made, row, read_delta(row.delta))
+            self._state(made, row, delta)
+            if renamed is not None:
+                made.with_effects().renamed = renamed
         changes = list(changes_in(_read_shared(row.delta)))
         if changes:
             made.with_effects().rows = changes
@@ -162,6 +176,16 @@ class _Again:
             if table is TOMBSTONES and gone is not None and key_[0] == row.agent:
                 made.with_effects().deleted = Deletion(row.agent, kind, key, bool(gone[5]))
         return made
+
+    def _renamed(self, row: JournalRow, delta: JournalDelta) -> Renaming | None:
+        """Have an agent be of another kind from this commit on."""
+        if row.agent not in self._names:
+            return None
+        kind, key = self._names[row.agent]
+        # An earlier release did not write it down: it is the one that the later copy has.
+        new = delta.kinds[1] if delta.kinds else self._last_names.get(row.agent, (kind, key))[0]
+        self._names[row.agent] = new, key
+        return Renaming(row.agent, kind, key, new)
 
     def _state(self, made: Commit, row: JournalRow, delta: JournalDelta) -> None:
         agent = self._agents.get(row.agent) or self._known(row)
@@ -214,6 +238,15 @@ def names(store: SqliteReader, agents: Iterable[int]) -> Iterator[tuple[int, tup
             query = f"SELECT agent, kind, key FROM {table} {_AMONG}"  # noqa: S608
             for agent, kind, key in fetch(connection, query, _numbers(agents)):
                 yield agent, (kind, key)
+
+
+def first_kinds(store: SqliteReader) -> dict[int, str]:
+    """Return the kinds that agents were of before the first change of it that a journal has."""
+    query = "SELECT agent, delta FROM journal WHERE name = ? ORDER BY sequence DESC"
+    with store.reading() as connection:
+        rows = fetch(connection, query, (RENAME,))
+    found = ((agent, read_delta(delta).kinds) for agent, delta in rows)
+    return {agent: kinds[0] for agent, kinds in found if kinds}
 
 
 def erased_numbers(store: SqliteReader) -> Iterator[int]:

@@ -28,7 +28,7 @@ from ..records.postings import (
     packed,
     table_of,
 )
-from ..records.shared_tables import POSTINGS
+from ..records.shared_tables import POSTINGS, SCHEMAS
 from ..records.tables import Row
 from ..sqlite import deletion, tables
 from ..sqlite.pool import fetch
@@ -91,8 +91,17 @@ class Passing:
             row = about[1:] if verb == PUT else None
             assert verb in (PUT, GONE)
             if row is not None and None in [row[at] for at in table.json_at]:
-                return  # it has a sealed value
+                row = self._with_text(row) if table is SCHEMAS else None
+                if row is None:
+                    return  # it has a sealed value
             tables.write(self._target, table, {about[1 : 1 + table.key]: row})
+
+    def _with_text(self, row: Row) -> Row | None:
+        """Return the row of a schema with its text, as far as the later copy has it intact."""
+        found = fetch(self._later, "SELECT * FROM schemas WHERE number = ?", row[:1])
+        if not found or not tables.intact(SCHEMAS, found[0]):
+            return None
+        return tuple(found[0][at] if value is None else value for at, value in enumerate(row))
 
     def _delete(self, name: str, key: tuple[Any, ...]) -> None:
         where = " AND ".join(f"{column} = ?" for column in _KEYS[name])

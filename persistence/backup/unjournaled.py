@@ -23,6 +23,7 @@ from ..records.shared_tables import (
     HOOK_RUNS,
     HOOK_SEGMENTS,
     POSTINGS,
+    SCHEMAS,
     SHARED_TABLES,
 )
 from ..records.tables import Row, Table
@@ -74,7 +75,8 @@ def complete(
         for table in _ADDED:
             _copy(target, later, table, "1", ())
         for table in _NUMBERED:
-            if not (exact and table in KEPT):
+            # An earlier release kept nothing of schemas there: those that came are in the copy.
+            if table is SCHEMAS or not (exact and table in KEPT):
                 _copy(target, later, table, "sequence > ? AND sequence <= ?", (behind, last))
         unknown += _hooks(target, later, behind, last, cut)
         if exact:

@@ -24,6 +24,8 @@ class JournalDelta(msgspec.Struct):
     delete: dict[str, list[str | int]] = {}
     status: tuple[str, str] | None = None
     """The agent's status, and its reason, where that is not simply that it runs."""
+    kinds: tuple[str, str] | None = None
+    """The kind that the agent had, and the one that it has with this commit, if that is another."""
 
 
 read_delta: Final = msgspec.json.Decoder(JournalDelta).decode

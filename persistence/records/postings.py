@@ -12,7 +12,14 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from .records import Commit, Effects, Message
-from .shared_tables import BACKUP_SCHEDULES, HOOK_PINS, HOOK_QUEUE, POSTINGS, REPLAY_SCHEDULES
+from .shared_tables import (
+    BACKUP_SCHEDULES,
+    HOOK_PINS,
+    HOOK_QUEUE,
+    POSTINGS,
+    REPLAY_SCHEDULES,
+    SCHEMAS,
+)
 from .tables import Row, Table, Value
 from .zstd import zstd
 
@@ -20,9 +27,9 @@ Event: TypeAlias = tuple[Any, ...]
 """The sequence of a commit, a verb, and what it is about."""
 SENT, CONSUMED, SET, CANCELLED, DIED, REVIVED, DELETED, PUT, GONE = "+-tTdDxrR"
 """The verbs: of mail, of timers, of dead letters, of agents, of rows of declared tables."""
-KEPT: Final = (HOOK_QUEUE, HOOK_PINS, REPLAY_SCHEDULES, BACKUP_SCHEDULES)
-"""The declared tables whose rows come and go, and are not in the journal."""
-_SEALED: Final = "perdure:"
+KEPT: Final = (HOOK_QUEUE, HOOK_PINS, REPLAY_SCHEDULES, BACKUP_SCHEDULES, SCHEMAS)
+"""The declared tables whose rows come and go, or change, and are not in the journal."""
+_SEALED: Final = '"perdure:'
 """What begins a sealed or signed value: those stand where they can be sealed again, only."""
 _SMALL: Final = 1024
 """Bytes that are stored as they are."""
@@ -76,15 +83,15 @@ def _others(commit: Commit, effects: Effects) -> Iterator[Event]:
 def _changed(at: int, table: Table, key: Row, row: Row | None) -> Event:
     if row is None:
         return at, GONE, table.name, *key
-    return at, PUT, table.name, *(_value(value) for value in table.stamped(row, at))
+    values: list[Value] = [*table.stamped(row, at)]
+    for place in table.json_at:
+        # The text of a schema is long, and never changes: any later copy has it.
+        values[place] = None if table is SCHEMAS else _open(str(values[place]))
+    return at, PUT, table.name, *values
 
 
 def _open(text: str) -> str | None:
     return None if _SEALED in text else text
-
-
-def _value(value: Value) -> Value:
-    return _open(value) if isinstance(value, str) else value
 
 
 def packed(sequence: int, found: Sequence[Event]) -> Row:

@@ -298,6 +298,8 @@ def _journal(turns: list[Commit], shared: Mapping[int, str]) -> list[JournalRow]
             text = joined(text, shared[commit.sequence])
         if commit.status != _RUNS:
             text = joined(text, _status(commit))
+        if commit.effects is not None and commit.effects.renamed is not None:
+            text = joined(text, _kinds(commit.effects.renamed))
         row = (
             commit.sequence, commit.agent, commit.version, commit.previous, commit.time,
             commit.name, commit.message, commit.cause, commit.correlation, text,
@@ -309,3 +311,8 @@ def _journal(turns: list[Commit], shared: Mapping[int, str]) -> list[JournalRow]
 def _status(commit: Commit) -> str:
     """Return what the journal says of a status: a recovery to a moment needs it."""
     return f'"status":{msgspec.json.encode((commit.status, commit.reason)).decode()}'
+
+
+def _kinds(renamed: Renaming) -> str:
+    """Return what the journal says of another kind: the names of agents are those of today."""
+    return f'"kinds":{msgspec.json.encode((renamed.kind, renamed.becomes)).decode()}'

@@ -136,3 +136,19 @@ def test_an_opening_loads_nothing_that_packs(tmp_path: Path) -> None:
         "print(loaded(), zstd() and loaded())"
     )
     assert finished("-c", code)[0].split() == ["False", "True"]
+
+
+def test_only_values_are_sealed(tmp_path: Path) -> None:
+    """A folder whose name looks like the begin of a sealed value is a name as any other."""
+    path, backups = tmp_path / "ledger.db", Backups(tmp_path / "backups")
+    fill(path)
+    backups.create(path)
+    with opened(path) as system:
+        system.backup.schedule(tmp_path / "perdure:kept", every=3_600.0)
+        system.agent(Ledger, "k0").call(Ledger.add, 1).get()
+        then, _ = pictures(path)
+        system.agent(Ledger, "k0").call(Ledger.add, 1).get()
+    assert backups.recover(tmp_path / "then.db", sequence=then, store=path).last == then
+    assert [row[0] for row in contents(tmp_path / "then.db")["backup_schedules"]] == [
+        str(tmp_path / "perdure:kept")
+    ]
