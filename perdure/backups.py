@@ -151,6 +151,7 @@ class Backups:
         has: the next backup's, or that of ``store``, which may be damaged, old or in use. Agents,
         shared state, rights, sessions and artifacts are exact. Mail, timers and what hooks did are
         exact where the moment is that of a backup; between two, what came and went is named.
+        Of a store that went back it is the history that it has now, if that reaches the moment.
 
         Raises:
             ConfigurationError: neither a commit nor a time is given, or the target exists.

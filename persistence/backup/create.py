@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from importlib import metadata
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from typing import Final, TypeVar
 
+from ..errors import BackupError
 from ..options import Options, by_keyword
 from ..secrets.keys import KeyProvider
 from ..sqlite.reader import SqliteReader
 from . import packing
 from .ahead import Ahead
 from .content import NUMBER, index_of, lists_of, page_map
-from .cut import Cut, cut
+from .cut import Cut, cut, reading
 from .erased import ErasedNames, erased_in
 from .folder import Folder
 from .layout import BackupFile, BackupWriter, PackedPart
 from .levels import DEFAULT_LEVEL
 from .manifest import FORMAT, Manifest
+from .moments import goes_on
 from .packing import Packing, check_level
 from .pages import (
     PART_BYTES,
@@ -89,12 +93,25 @@ def create(store: SqliteReader, folder: Folder, making: Making = Making()) -> Ma
             ErasedNames(folder.place).add(erased_in(pages.path))
             made = making.now()
             name = folder.new_name(made, pages.last)
-            return write(folder, pages, name, made, making, (chain[-1] if chain else None, before))
+            onto = chain[-1] if chain else None, before
+            follows = _followed(folder, names, pages)
+            return write(folder, pages, name, made, making, onto, follows=follows)
+
+
+def _followed(folder: Folder, names: Sequence[str], pages: Cut) -> str | None:
+    """Return which backup a store goes on from, where it is not the newest: it went back since."""
+    with closing(reading(pages.path)) as connection:
+        for name in reversed(names):
+            with contextlib.suppress(BackupError):  # one that cannot be read is built on by nobody
+                there = folder.file(name).manifest
+                if goes_on(connection, pages.last, (there.last, there.last_time)):
+                    return None if name == names[-1] else name
+    return "" if names else None
 
 
 def write(  # noqa: PLR0917 - what a backup is made of
     folder: Folder, pages: Cut, name: str, made: float, making: Making,
-    onto: tuple[BackupFile | None, PageMap],
+    onto: tuple[BackupFile | None, PageMap], *, follows: str | None = None,
 ) -> Manifest:  # fmt: skip
     """Write the pages that are not those of the backup it builds on; return the manifest."""
     parent, before = onto
@@ -114,6 +131,7 @@ def write(  # noqa: PLR0917 - what a backup is made of
             changed=changed, root=root, compression=packed.compression,
             encryption=packing.ENCRYPTION if seal else "", key=key_id, salt=salt.hex(),
             parts=tuple(writer.parts), note=making.note, erasures=erasures, erased=erased,
+            follows=follows,
         )  # fmt: skip
         writer.finish(manifest)
     return manifest

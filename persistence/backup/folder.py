@@ -62,6 +62,9 @@ class Backup:
     """Why no retention removes it; empty where it may."""
     importance: int = 0
     """The higher, the longer retention keeps it: what ``rate`` has said."""
+    follows: str | None = None
+    """The newest backup whose commits the store still had, where that is not the one before this:
+    it had gone back since. Empty if it was none."""
 
 
 def check_importance(importance: object) -> None:
@@ -147,6 +150,7 @@ class Folder:
         return Backup(
             m.name, file.bytes, problem, m.parent, m.made, m.store, m.first, m.last, m.last_time,
             m.size, m.changed, m.key, m.note, self._pinned(m.name), self._importance(m.name),
+            m.follows,
         )  # fmt: skip
 
     def _described(self, name: str, find: Find) -> Backup | None:

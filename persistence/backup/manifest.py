@@ -27,7 +27,9 @@ class StoredPart(msgspec.Struct, frozen=True):
     """Of the stored bytes."""
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Manifest(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
     """What is in a backup."""
 
     format: int
@@ -70,6 +72,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """How many erasures the list beside the backups had."""
     erased: str = ""
     """The digest of these; empty where there were none."""
+    follows: str | None = None
+    """The newest backup whose commits the store still had, where that was not the one before: it
+    had gone back since. Empty if it was none."""
 
     @property
     def full(self) -> bool:

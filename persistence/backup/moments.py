@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
-from ..errors import BackupFailed, ConfigurationError
+from ..errors import BackupFailed, ConfigurationError, StoreError
 from ..records.shared_tables import NUMBERED
 from ..sqlite.reader import SqliteReader
 from ..sqlite.tables import latest_in
@@ -36,6 +37,63 @@ class RecoveryPoint:
 
     def __str__(self) -> str:
         return f"commit {self.sequence:,}" if self.sequence is not None else f"time {self.time}"
+
+
+def history(
+    backups: Sequence[Backup], point: RecoveryPoint, store: SqliteReader | None
+) -> list[Backup]:
+    """Return the good backups of the history in which a moment is looked for, the oldest first.
+
+    That is the history of the newest copy that reaches the moment. A store that went back has
+    commits of the same numbers as those that it has left, and backups of these may be newer.
+    """
+    good = [each for each in backups if not each.problem]
+    reaching = [each for each in good if point.sequence is None or each.last >= point.sequence]
+    begin = _begin(store, point, good) if store is not None else None
+    limit = begin if begin is not None else (reaching or good)[-1].name if good else ""
+    found: list[Backup] = []
+    for each in reversed(good):
+        if _when(each.name) > _when(limit) or (found and each.last > found[-1].last):
+            continue
+        found.append(each)
+        limit = each.name if each.follows is None else each.follows
+    return found[::-1]
+
+
+def _when(name: str) -> str:
+    """Return what a backup's name says of the order of making: one written anew has another end."""
+    return name.rpartition("-")[0]
+
+
+def _begin(store: SqliteReader, point: RecoveryPoint, good: Sequence[Backup]) -> str | None:
+    """Return the backup that a store goes on from, empty if none; None if others say more.
+
+    It does not reach the moment then, is an older copy, or so damaged that it does not say.
+    """
+    with suppress(StoreError), store.reading("looking for a moment") as connection:
+        last = newest_in(connection)
+        query = "SELECT time FROM journal ORDER BY sequence DESC LIMIT 1"
+        row = connection.execute(query).fetchone()
+        if row is None or last < (point.sequence or 0) or (good and row[0] < good[-1].last_time):
+            return None
+        on = (e.name for e in reversed(good) if goes_on(connection, last, (e.last, e.last_time)))
+        found = next(on, "")
+        if not found and good and good[0].last <= last:
+            told = f"{store.location} has another commit {good[0].last:,} than the oldest backup"
+            raise BackupFailed(f"{told}: it is no continuation of any")
+        return found
+    return None
+
+
+def goes_on(connection: sqlite3.Connection, newest: int, end: tuple[int, float]) -> bool:
+    """Tell whether a store of that newest commit has the last one of a backup, by its time.
+
+    Also where its journal does not reach back to that.
+    """
+    last, moment = end
+    query = "SELECT time FROM journal WHERE sequence <= ? ORDER BY sequence DESC LIMIT 1"
+    row = connection.execute(query, (last,)).fetchone()
+    return last <= newest and (row is None or row[0] == moment)
 
 
 def before(backups: Sequence[Backup], point: RecoveryPoint) -> Backup:

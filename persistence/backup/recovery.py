@@ -19,7 +19,7 @@ from .erased import ErasedNames, erased_of, names_in
 from .folder import Backup, Folder
 from .forward import roll
 from .layout import BackupFile
-from .moments import RecoveryPoint, before, behind, last_commit
+from .moments import RecoveryPoint, before, behind, history, last_commit
 from .progress import Progress, silent
 from .restore import (
     compose,
@@ -123,7 +123,7 @@ def recover(folder: Folder, point: RecoveryPoint, target: Path, work: Recovering
 
 def recovered(folder: Folder, point: RecoveryPoint, draft: Path, work: Recovering) -> Recovered:
     """Write a store as it was at a moment to a file that nobody needs after a crash."""
-    backups = folder.list()
+    backups = history(folder.list(), point, work.store)
     base = before(backups, point)
     compose(folder.chain(base.name), draft, keys=work.keys, tell=work.tell)
     disown(draft)

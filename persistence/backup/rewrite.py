@@ -80,7 +80,8 @@ def _write(folder: Folder, path: Path, old: BackupFile, making: Making) -> Manif
         pages = replace(pages, last=manifest.last, last_time=manifest.last_time)
         level = making.level if manifest.compression else 0
         how = replace(making, note=manifest.note, level=level)
-        made = write(folder, pages, name, manifest.made, how, (None, PageMap()))
+        anew = None, PageMap()
+        made = write(folder, pages, name, manifest.made, how, anew, follows=manifest.follows)
     finally:
         os.close(file)
     check = path.with_name("check.db")

@@ -2,6 +2,7 @@
 
 import sqlite3
 import tempfile
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -347,6 +348,50 @@ def test_a_store_goes_back_in_its_place(tmp_path: Path) -> None:
     assert exact(contents(tmp_path / "before.db")) == exact(before)
     with opened(path) as system:
         system.agent(Ledger, "k0").call(Ledger.add, 1).get()
+
+
+def totals(path: Path, amounts: Sequence[int] = ()) -> list[str]:
+    """Have an agent note some amounts; return all that it has noted."""
+    with opened(path) as system:
+        ledger = system.agent(Ledger, "1")
+        for amount in amounts:
+            ledger.call(Ledger.note, str(amount)).get()
+        state = ledger.state_at(ledger.describe().version)
+        assert isinstance(state, LedgerState)
+        return [*state.lines]
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_what_a_store_has_left_is_not_its_history(tmp_path: Path, *, by_hand: bool) -> None:
+    """It went back and on, past the number where it was: moments are those of what it is now."""
+    path, backups = tmp_path / "ledger.db", Backups(tmp_path / "backups")
+    totals(path, [1, 2])
+    first = backups.create(path)
+    totals(path, [3, 4, 5])
+    good = first.last + 1
+    if by_hand:
+        left = backups.create(path)
+        backups.recover(tmp_path / "fresh.db", sequence=good, store=path)
+        for file in tmp_path.glob("ledger.db*"):
+            file.unlink()
+        (tmp_path / "fresh.db").rename(path)
+    else:
+        backups.go_back(path, sequence=good)
+        left = backups.list()[-1]
+    assert totals(path, [6]) == ["1", "2", "3", "6"]
+    backups.recover(tmp_path / "a.db", sequence=good + 1, store=path)
+    assert totals(tmp_path / "a.db") == ["1", "2", "3", "6"]
+    backups.recover(tmp_path / "b.db", sequence=left.last, store=path)  # which it does not reach
+    assert totals(tmp_path / "b.db") == ["1", "2", "3", "4", "5"]
+    assert backups.create(path).follows == first.name
+    backups.recover(tmp_path / "c.db", time=2.0**32)
+    assert totals(tmp_path / "c.db") == ["1", "2", "3", "6"]
+    totals(path, [7, 8, 9])
+    assert backups.create(path, incremental=True).follows is None
+    backups.recover(tmp_path / "d.db", sequence=left.last)
+    assert totals(tmp_path / "d.db") == ["1", "2", "3", "6", "7"]
+    backups.go_back(path, sequence=good + 1)
+    assert totals(path) == ["1", "2", "3", "6"]
 
 
 def test_a_search_finds_what_a_store_has_that_went_back(tmp_path: Path) -> None:
