@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import Final
 
 from ...lifecycle import signals
@@ -21,7 +22,8 @@ from ...persistence.errors import AgentDeleted, CorruptState, StoreError
 from ...persistence.names.scope import Principal, Scope
 from ...persistence.records.records import AgentRow, Commit, Deletion, StoredAgent
 from ...persistence.records.shared_tables import SCOPED, TOMBSTONES
-from ...persistence.records.tables import Change
+from ...persistence.records.tables import Change, Row
+from ...persistence.schema.aliases import former_kinds
 from ...shared.ledger.guard import Decision, Right, Standing, Use, recorded
 from ...shared.ledger.unit import Unit
 from ..pool.mailbox import Outcome
@@ -133,6 +135,10 @@ def _deleted(cell: AgentCell) -> AgentDeleted:
     return AgentDeleted(message)
 
 
+def _put(row: Row, _before: Row | None) -> Row:
+    return row
+
+
 def enter(
     home: Surroundings,
     commit: Commit,
@@ -156,6 +162,11 @@ def enter(
         deletion.agent, deletion.kind, deletion.key, version, now, int(deletion.erase), 0,
     )  # fmt: skip
     unit.change((TOMBSTONES, tombstone[:1]), lambda _: tombstone, checked=False)
+    if deletion.erase:
+        # Older backups may have it by a name that its kind had before.
+        for number, kind in enumerate(former_kinds(home.store.row, deletion.kind)):
+            own: Row = (-(deletion.agent << 16 | number), kind, *tombstone[2:])
+            unit.change((TOMBSTONES, own[:1]), partial(_put, own), checked=False)
     with ExitStack() as locks:
         history: Sequence[Change] = ()
         if deletion.erase:

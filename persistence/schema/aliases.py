@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
+
+import msgspec
 
 from ..errors import ConfigurationError
 from ..names.scope import Scope
@@ -30,11 +32,12 @@ from ..records.shared_tables import (
     GRANTS,
     ISOLATED,
     OWNERS,
+    PROGRESS,
     SCHEMAS,
     SCOPED,
     SESSIONS,
 )
-from ..records.tables import Change, Order, Row, Table, Value
+from ..records.tables import Change, Key, Order, Row, Table, Value
 from ..secrets.moving import moved
 from ..secrets.place import IN_CALLS, Place, in_mail, in_scope, in_state
 from ..secrets.sealer import Sealer
@@ -70,6 +73,16 @@ def carry_over(
     return counters
 
 
+def former_kinds(row: Callable[[Table, Key], Row | None], kind: str) -> list[str]:
+    """Return the names that a kind had before, by what gives a row of a store."""
+    found = row(PROGRESS, _former_place(kind))
+    return [] if found is None else msgspec.json.decode(str(found[1]), type=list[str])
+
+
+def _former_place(kind: str) -> Key:
+    return (f"perdure.kinds/{kind}",)
+
+
 class _CarryOver:
     """One kind on its way to another name."""
 
@@ -88,6 +101,7 @@ class _CarryOver:
 
     def run(self) -> Counters:
         self._refuse_doubles()
+        self._remember()
         for table in _TABLES:
             self._rows(table)
         self._mail()
@@ -106,6 +120,19 @@ class _CarryOver:
                     f" {self._old}/{head.key} and {self._new}/{head.key}: delete one of them"
                 )
                 raise ConfigurationError(message)
+
+    def _remember(self) -> None:
+        """Note what the kind was called: who is erased was stored, and backed up, by that name."""
+        former = dict.fromkeys((self._old, *former_kinds(self._row, self._old)))
+        former |= dict.fromkeys(former_kinds(self._row, self._new))
+        place = _former_place(self._new)
+        text = msgspec.json.encode([kind for kind in former if kind != self._new]).decode()
+        commit = Commit(time=self._moment, name=RENAME)
+        commit.with_effects().rows = [Change(PROGRESS, place, (*place, text, 0))]
+        self._add(commit)
+
+    def _row(self, table: Table, key: Key) -> Row | None:
+        return self._store.row(table, key)
 
     def _add(self, commit: Commit) -> None:
         self._counters = dataclasses.replace(self._counters, sequence=self._counters.sequence + 1)

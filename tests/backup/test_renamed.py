@@ -8,7 +8,9 @@ from typing import Any, ClassVar
 import pytest
 
 from perdure import Agent, AgentSystem, Backups, State, migration, open_reader, transforms
+from perdure.persistence.store.lease import Owner
 from perdure.persistence.upkeep.doctor import examine
+from perdure.url import open_store
 from tests.backup.stores import contents
 from tests.backup.test_recovery import exact, pictures
 from tests.cli.commands import invoke
@@ -131,3 +133,32 @@ def test_what_waits_is_migrated_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
         again = system.agent(InCents, "a")
         again.resume()
         assert again.call(InCents.sell, 300).get() == (1, 200, 300)
+
+
+@pytest.mark.parametrize("trimmed", [False, True])
+def test_who_is_erased_is_found_by_names_of_before(tmp_path: Path, *, trimmed: bool) -> None:
+    """A backup has an agent as of a kind that has had two other names since: it is erased there."""
+    path, backups = tmp_path / "seats.db", Backups(tmp_path / "backups")
+    with opened(path, Ticket) as system:
+        for key in ("a", "b"):
+            system.agent(Ticket, key).call(Ticket.sell, 1).get()
+    names = [backups.create(path).name]
+    with opened(path, Pass):
+        pass
+    names.append(backups.create(path, incremental=True).name)
+    with opened(path, Card) as system:
+        system.agent(Card, "a").delete(erase=True)
+        if trimmed:
+            system.agent(Card, "b").call(Card.sell, 2).get()
+            system.flush()
+    if trimmed:
+        with closing(open_store(path, sync="process")) as store:
+            newest = store.acquire(Owner.this_process()).sequence
+            assert store.trim_journal(newest, 1_000)
+    with closing(open_reader(path)) as reader:
+        assert examine(reader).healthy
+    backups.create(path)
+    for number, (name, kind) in enumerate(zip(names, ("Ticket", "Pass"), strict=True)):
+        found = backups.restore(tmp_path / f"{number}.db", name)
+        assert found.erased == (f"{kind}/a",)
+    assert len(backups.rewrite()) == 2
