@@ -321,7 +321,10 @@ class Backups:
         return prune(self._folder, rules, now(), dry_run=dry_run)
 
     def pin(self, name: str, why: str = "pinned") -> None:
-        """Have no ``prune`` remove a backup."""
+        """Have no ``prune`` remove a backup; ConfigurationError for no reason at all."""
+        if not why:
+            message = "a pin says why a backup is kept: give a reason, or take it away by unpin()"
+            raise ConfigurationError(message)
         self._folder.pin(name, why)
 
     def unpin(self, name: str) -> None:

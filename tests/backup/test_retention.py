@@ -160,6 +160,8 @@ def test_pruned_by_hand(tmp_path: Path) -> None:
     for incremental in (False, True, True, False, True):
         backups.create(path, incremental=incremental)
     names = [each.name for each in backups.list()]
+    with pytest.raises(ConfigurationError, match="unpin"):
+        backups.pin(names[1], "")  # which is no way to take one away
     backups.pin(names[1], "for the auditors")
     dry = records("backup", "prune", folder, "--keep", "1", "--dry-run")
     assert [each["kept"] for each in dry] == [True, True, False, True, True]
