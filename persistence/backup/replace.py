@@ -25,7 +25,8 @@ def in_place(path: Path, folder: Folder, making: Making) -> Iterator[Path]:
     first, and that backup is pinned. Whoever is killed on the way leaves the store as it was, or
     the new one: the last step is a rename.
     """
-    with scratch_room(path.parent) as room:
+    # Beside the file, not beside a link to it: the last step must stay in one file system.
+    with scratch_room(path.resolve().parent) as room:
         fresh = room / path.name
         with closing(SqliteStore(path)) as store:
             store.acquire(Owner.this_process())
@@ -47,5 +48,6 @@ def _swap(fresh: Path, path: Path) -> None:
         # Commits to come may look, to the index of texts, like those that it knows.
         for file in (log, index, beside(path, SEARCH)):
             file.unlink(missing_ok=True)
-        fresh.replace(path.resolve())
-        sync(path.parent)
+        place = path.resolve()
+        fresh.replace(place)
+        sync(place.parent)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 
 from perdure import Backups, open_reader
+from perdure.persistence.backup import replace
 from perdure.persistence.backup.moments import newest_in
 from perdure.persistence.errors import (
     BackupDamaged,
@@ -348,6 +349,34 @@ def test_a_store_goes_back_in_its_place(tmp_path: Path) -> None:
     assert exact(contents(tmp_path / "before.db")) == exact(before)
     with opened(path) as system:
         system.agent(Ledger, "k0").call(Ledger.add, 1).get()
+
+
+def test_a_store_behind_a_link_goes_back_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new file is made, renamed and flushed where the link leads: that may be another disk."""
+    real, link = tmp_path / "disk" / "ledger.db", tmp_path / "ledger.db"
+    real.parent.mkdir()
+    fill(real)
+    link.symlink_to(real)
+    backups = Backups(tmp_path / "backups")
+    made = backups.create(link)
+    with opened(link) as system:
+        system.agent(Ledger, "k0").call(Ledger.add, 1).get()
+    moved: list[Path] = []
+    rename = Path.replace
+
+    def replaced(source: Path, target: Path) -> Path:
+        moved.extend((source, target))
+        return rename(source, target)
+
+    flushed: list[Path] = []
+    monkeypatch.setattr(Path, "replace", replaced)
+    monkeypatch.setattr(replace, "sync", flushed.append)
+    assert backups.go_back(link, sequence=made.last).last == made.last
+    assert moved[0].parents[1] == real.parent
+    assert (moved[1], flushed) == (real, [real.parent])
+    assert link.is_symlink()
 
 
 def totals(path: Path, amounts: Sequence[int] = ()) -> list[str]:
