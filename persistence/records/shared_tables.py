@@ -200,7 +200,8 @@ CHUNKS: Final = Table(
 PROGRESS: Final = Table(
     "progress", (Column("name"), Column("value", "json"), _SEQUENCE), key=1, sequence="sequence"
 )
-"""Where a long piece of work stands, so that the next process goes on from there."""
+"""Where a long piece of work stands, so that the next process goes on from there; besides, what a
+kind was called before (``schema/aliases.py``)."""
 
 TOMBSTONES: Final = Table(
     "tombstones",
@@ -216,6 +217,7 @@ TOMBSTONES: Final = Table(
 
 It goes with the last of those entries, so its number is free only when nothing of it is left. That
 of an erased one stays, with a hash in the place of the name (``erasures.py``): backups may have it.
+A negative number stands for a name that the kind of an erased one had before.
 """
 
 _BLOCK: Final = (
