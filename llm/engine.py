@@ -30,9 +30,12 @@ from pydantic_ai.durable_exec import (
     replay_scope,
 )
 from pydantic_ai.exceptions import (
+    ApprovalRequired,
+    CallDeferred,
     FallbackExceptionGroup,
     ModelAPIError,
     ModelHTTPError,
+    ModelRetry,
     ToolFailed,
 )
 from pydantic_ai.messages import (
@@ -57,7 +60,7 @@ from pydantic_core import to_jsonable_python
 
 from ..persistence.errors import ConfigurationError
 from .beside import AgentBeside
-from .failures import contained, failure
+from .failures import contained, failure, harmless
 from .job import Before, Called, Job, Over, Stopped, Suspended, given, raised
 from .records import Run, RunStep, Usage
 from .reminder import Reminded
@@ -67,6 +70,8 @@ from .transcript import Transcript, answer_in, parts_of, slim, stored
 _JOB: Final[ContextVar[Job | None]] = ContextVar("perdure_run", default=None)
 _CALL: Final[ContextVar[str]] = ContextVar("perdure_tool", default="")
 _OURS: Final = (Suspended, Stopped, Over)
+_MEANT: Final = (ModelRetry, ToolFailed, CallDeferred, ApprovalRequired)
+"""What a tool raises to say something to pydantic-ai; all else it raises the model is told."""
 _LATER: Final = frozenset({408, 409, 425, 429})
 _SERVERS: Final = 500
 _NO_LIMITS: Final = UsageLimits(request_limit=None)
@@ -222,21 +227,21 @@ class _Tools(FunctionToolset[Any]):
         job, declared = _job(), self._declared[name]
         changed = given.get()
         args = tool_args if changed is None else changed
+        limit = asyncio.timeout(declared.limit)
         try:
             if declared.effect == "turn":
                 payload = await job.in_turn(name, _CALL.get(), args)
                 return payload.get("result")
-            async with asyncio.timeout(declared.limit):
+            async with limit:
                 return await _called(declared, job, args)
-        except TimeoutError as error:
-            told = f"{name} took longer than {declared.limit} seconds, and may be done all the same"
-            raise _failed(told, error) from error
-        except _OURS:
+        except (*_OURS, *_MEANT):
             raise
         except Exception as error:
-            if type(error).__module__.partition(".")[0] in ("pydantic_ai", "pydantic"):
-                raise
-            raise _failed(failure(error), error) from error
+            told = failure(error)
+            if limit.expired():  # a tool may raise a TimeoutError of its own
+                took = f"{name} took longer than {declared.limit} seconds"
+                told = f"{took}, and may be done all the same"
+            raise _failed(told, error) from error
 
 
 class Engine:
@@ -370,7 +375,7 @@ class Engine:
 
     async def _gone_through(self, job: Job) -> None:
         try:
-            await job.end(*await self._answer(job))
+            await job.end(*await contained(self._answer(job)))
         except (Suspended, Stopped):
             raise
         except Over as error:
@@ -416,11 +421,15 @@ def _failed(told: str, error: Exception) -> ToolFailed:
 
 
 def _made(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the tool's
-    """Call a function in a thread; a future holds no more than errors."""
+    """Call a function in a thread; a future holds no more than errors, and no StopIteration."""
     try:
         return function(*args, **kwargs)
-    except (SystemExit, KeyboardInterrupt) as error:
-        raise RuntimeError(f"it raised {error!r}, which ends no process here") from error
+    except StopIteration as error:
+        raise harmless(error) from error
+    except Exception:
+        raise
+    except BaseException as error:
+        raise harmless(error) from error
 
 
 async def _limit(request: ModelRequestContext, job: Job, left: int) -> None:

@@ -27,15 +27,22 @@ def _hidden(text: str) -> str:
 async def contained(call: Awaitable[Any]) -> Any:  # noqa: ANN401 - the call's
     """Await a call; what would end the event loop, and every agent with it, becomes an error.
 
-    So does what looks as if the work on the run had been cancelled: it would end, and nobody would
-    be told.
+    So does all else that is no ``Exception``, as what extensions raise when they panic, and what
+    looks as if the work on the run had been cancelled: it would end, and nobody would be told.
     """
     try:
         return await call
-    except (SystemExit, KeyboardInterrupt) as error:
-        raise RuntimeError(f"it raised {error!r}, which ends no process here") from error
+    except (Exception, GeneratorExit):  # that comes from whoever closes a coroutine
+        raise
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is None or task.cancelling():
             raise
         raise RuntimeError(f"it raised {error!r}, and nobody has cancelled it") from error
+    except BaseException as error:
+        raise harmless(error) from error
+
+
+def harmless(error: BaseException) -> RuntimeError:
+    """Return what stands for an error that nothing here may pass on as it is."""
+    return RuntimeError(f"it raised {error!r}, which ends no process here")

@@ -16,7 +16,7 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from perdure import AgentSystem, Detector, Durability, State, VirtualClock
 from perdure.lifecycle.backoff import Backoff
 from perdure.llm.agent import ThinkingAgent
-from perdure.llm.records import Budget, Run, RunStep, RunWait, Tally, ThinkingState
+from perdure.llm.records import Budget, Effect, Run, RunStep, RunWait, Tally, ThinkingState
 from perdure.llm.tools import ask_person, tool, tool_call
 from perdure.llm.transcript import Transcript
 from perdure.persistence.errors import (
@@ -218,6 +218,66 @@ def test_a_tool_ends_no_process(order: str) -> None:
         for name in ("leave", "leave_async"):
             assert "ends no process" in desk.call(Desk.think, f"{name} {order}").get()
         assert desk.call(Desk.think, "refund 17").get() == "refund 17: ['refunded 17']"
+
+
+class Panic(BaseException):
+    """What an extension raises that panics: no ``Exception``."""
+
+
+@pytest.mark.parametrize(
+    "error", [Panic("oh"), StopIteration(), BaseExceptionGroup("two", [KeyboardInterrupt()])]
+)
+@pytest.mark.parametrize("name", ["leave", "leave_async", "leave_turn"])
+def test_the_model_is_told_whatever_a_tool_raises(error: BaseException, name: str) -> None:
+    """What is no ``Exception`` has a tool fail as all else: no run is left at work for ever."""
+
+    class Rude(Desk):
+        @tool(effect="safe")
+        def leave(self, order: str) -> str:
+            raise error
+
+        @tool(effect="safe")
+        async def leave_async(self, order: str) -> str:
+            raise error
+
+        @tool(effect="turn")
+        def leave_turn(self, order: str) -> str:
+            raise error
+
+    with AgentSystem.open("memory://", agents=[Rude]) as system:
+        said = system.agent(Rude, "one").call(Rude.think, f"{name} 17").get(timeout=DEADLINE)
+        assert type(error).__name__ in said
+
+
+def test_a_run_ends_whatever_its_model_raises() -> None:
+    """What a model raises that is no ``Exception`` ends the run, and all who wait are told."""
+
+    def panics(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        raise Panic("oh")
+
+    class Rude(Desk):
+        model = FunctionModel(panics)
+
+    with (
+        AgentSystem.open("memory://", agents=[Rude]) as system,
+        pytest.raises(RunFailed, match="Panic"),
+    ):
+        system.agent(Rude, "one").call(Rude.think, "hello").get(timeout=DEADLINE)
+
+
+@pytest.mark.parametrize("effect", ["safe", "turn"])
+@pytest.mark.parametrize("error", [TimeoutError("no answer"), ModelHTTPError(500, "inner")])
+def test_an_error_of_a_tool_is_told_as_its_own(effect: Effect, error: Exception) -> None:
+    """Of a tool that raises a TimeoutError, or an error of a model of its own, it is told that."""
+
+    class Late(Desk):
+        @tool(effect=effect)
+        async def leave_async(self, order: str) -> str:
+            raise error
+
+    with AgentSystem.open("memory://", agents=[Late]) as system:
+        said = system.agent(Late, "one").call(Late.think, "leave_async 17").get(timeout=DEADLINE)
+        assert said == f"leave_async 17: ['{type(error).__name__}: {error}']"
 
 
 def test_a_turn_ends_no_loop() -> None:
