@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from functools import partial
 from typing import Any, ClassVar, Final, cast
 
-from pydantic import TypeAdapter
+from pydantic import PydanticSchemaGenerationError, TypeAdapter
 from pydantic_ai import Agent as Thinker
 from pydantic_ai import FunctionToolset, RunContext
 from pydantic_ai import Tool as ModelTool
@@ -56,7 +56,7 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition
 from pydantic_ai.toolsets import ToolsetTool
 from pydantic_ai.usage import UsageLimits
-from pydantic_core import to_jsonable_python
+from pydantic_core import to_json, to_jsonable_python
 
 from ..persistence.errors import ConfigurationError
 from .beside import AgentBeside
@@ -261,6 +261,7 @@ class Engine:
             )
         if agent_class.fallbacks and stand_in is None:
             model = FallbackModel(model, *agent_class.fallbacks)
+        self._output = _adapter(agent_class)
         settings: Any = agent_class.settings
         self._knows = bool(agent_class.toolsets) or callable(settings)
         """Whether what is not ours may look at the messages of a run (``ctx.messages``)."""
@@ -279,7 +280,6 @@ class Engine:
         self._prices = dict(agent_class.prices)
         self._priceless: set[str] = set()
         """Models that nobody knows a price of."""
-        self._output: TypeAdapter[Any] = TypeAdapter(agent_class.output)
 
     def before(self, agent: Any, run: Run) -> Before | Callable[[], Before]:  # noqa: ANN401 - a ThinkingAgent
         """Return what was said before a run, or what makes messages of it in any thread.
@@ -352,7 +352,7 @@ class Engine:
 
     def restored(self, output: Any) -> Any:  # noqa: ANN401 - as the class says
         """Return a stored answer as it was given."""
-        return self._output.validate_python(output)
+        return self._output.validate_json(to_json(output))  # a strict type takes no text else
 
     async def _hear(self, _ctx: RunContext[Any], events: AsyncIterable[AgentStreamEvent]) -> None:
         """Hand on what a model says while it says it."""
@@ -397,6 +397,18 @@ class Engine:
         output = kind.dump_python(result.output, mode="json")
         last = result.all_messages()[-1]
         return output, stored(last.parts, job.results) if isinstance(last, ModelRequest) else []
+
+
+def _adapter(agent_class: type[Any]) -> TypeAdapter[Any]:
+    """Return what stores the answers of a class; ConfigurationError if they are of no type."""
+    output: Any = agent_class.output
+    try:
+        if not inspect.isroutine(output):
+            return TypeAdapter(output)
+    except PydanticSchemaGenerationError:
+        pass
+    name = f"{agent_class.__name__}.output"
+    raise ConfigurationError(f"{name} is {output!r:.60}, which is no type; of several write A | B")
 
 
 async def _called(tool: Tool, job: Job, args: dict[str, Any]) -> Any:  # noqa: ANN401 - the tool's

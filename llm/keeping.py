@@ -301,7 +301,7 @@ class RunKeeper(Agent[S], Generic[S]):
             self.cancel(f"run {run}")
         runs_of(self.system).tell(self.kind, self.key, run)
         failed = RunFailed(f"{self}: run {run} {status}: {error}") if error else None
-        self._home.answer(run, None if failed else self._restored(output), failed)
+        self._home.answer(run, None if failed else self._restored(found, output), failed)
         self._unqueue(found)
         self._retire(run)
         if self.state.current == run:
@@ -357,7 +357,7 @@ class RunKeeper(Agent[S], Generic[S]):
             return None
         if run.error:
             raise RunFailed(f"{self}: run {run.id} {run.status}: {run.error}")
-        return self._restored(run.output)
+        return self._restored(run, run.output)
 
     def _refuse_itself(self, run: str) -> None:
         """Raise Deadlock if the run at work waits, over whatever chain, for an answer of ``run``.
@@ -372,10 +372,12 @@ class RunKeeper(Agent[S], Generic[S]):
             )
             raise Deadlock(message)
 
-    def _restored(self, output: Any) -> Any:  # noqa: ANN401 - as ``output`` says
-        """Return a stored answer as the model's was."""
+    def _restored(self, run: Run, output: Any) -> Any:  # noqa: ANN401 - as ``output`` says
+        """Return a stored answer as the model's was; a summary is a text, whatever answers are."""
         from .engine import engine_of  # noqa: PLC0415 - as above
 
+        if run.keeps is not None:
+            return output
         return engine_of(type(self)).restored(output)
 
     def _run(self, run: str) -> Run:

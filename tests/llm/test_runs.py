@@ -1,6 +1,7 @@
 """Runs of agents that think: answered, in doubt, decided, cancelled, limited."""
 
 import asyncio
+import datetime as dt
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -909,6 +910,68 @@ def test_an_answer_is_of_the_declared_type_also_when_it_is_asked_for_again() -> 
         told = Transcript.of(desk.call(Typed.steps).get()).finished()
         assert faults(told) == []
         assert len(told) == len(set(map(str, told)))
+
+
+class Day(BaseModel, strict=True):
+    """An answer that takes no text for a date."""
+
+    when: dt.date
+
+
+def test_an_answer_of_a_strict_type_comes_back() -> None:
+    """What is stored is JSON, and is taken for that: a strict type would refuse a text there."""
+
+    def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        args = '{"when": "2026-01-31"}'
+        return ModelResponse(parts=[ToolCallPart(info.output_tools[0].name, args)])
+
+    class Dated(ThinkingAgent[DeskState]):
+        model = FunctionModel(answer)
+        output = Day
+
+    store = MemoryStore()
+    for _ in range(2):
+        with AgentSystem.open(store, agents=[Dated]) as system:
+            said = system.agent(Dated, "one").call(Dated.think, "when?", run="r").get()
+            assert said == Day(when=dt.date(2026, 1, 31))
+
+
+def test_a_summary_is_a_text_whatever_answers_are() -> None:
+    """An agent whose answers are of a type has its conversation summed up by its model."""
+
+    def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        if not info.output_tools:
+            return ModelResponse(parts=[TextPart("all was well")])
+        args = {"order": "17", "cents": 5}
+        return ModelResponse(parts=[ToolCallPart(info.output_tools[0].name, args)])
+
+    class Typed(ThinkingAgent[DeskState]):
+        model = FunctionModel(answer)
+        output = Decision
+
+    store = MemoryStore()
+    with AgentSystem.open(store, agents=[Typed]) as system:
+        desk = system.agent(Typed, "one")
+        desk.call(Typed.think, "go").get()
+        assert desk.call(Typed.compact, 0).get() == "all was well"
+        name = desk.call(Typed.list_runs).get()[-1].id
+    with AgentSystem.open(store, agents=[Typed]) as system:
+        desk = system.agent(Typed, "one")
+        assert desk.call(Typed.think, "", run=name).get() == "all was well"
+        assert desk.call(Typed.think, "again").get() == Decision(order="17", cents=5)
+
+
+@pytest.mark.parametrize("wanted", [[Decision, str], len])
+def test_answers_of_no_type_are_refused(wanted: object) -> None:
+    """What pydantic-ai takes besides a type could not be stored and read again."""
+
+    class Odd(Desk):
+        output = wanted
+
+    with AgentSystem.open("memory://", agents=[Odd]) as system:
+        with pytest.raises(ConfigurationError, match=r"Odd\.output is .* no type"):
+            system.agent(Odd, "one").call(Odd.think, "hello").get()
+        assert system.runs.list() == []
 
 
 def test_a_class_that_could_not_think_is_refused() -> None:
