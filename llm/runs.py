@@ -15,6 +15,7 @@ import msgspec
 from ..actors.patterns.rows import Office, Rows
 from ..actors.system.post import refuse_agents
 from ..actors.talk.reference import AgentRef
+from ..lifecycle.signals import AgentEvent, agent_deleted
 from ..lifecycle.status import Status
 from ..persistence.errors import CorruptState
 from ..persistence.store.store import StoreReader
@@ -82,11 +83,18 @@ class Runs:
         """Iterate over the events of a run, those behind number ``after``, to its end.
 
         Steps come when they are durable, and again to a reader who asks again; pieces of an answer
-        under way come at once, and never again. UnknownRun if the agent has no such run.
+        under way come at once, and never again. UnknownRun if the agent has no such run, or is
+        deleted; SystemClosed if the system closes before the run ends.
         """
         place, reader = (ref.kind, ref.key, run), _Reader()
+
+        def gone(_system: object, event: AgentEvent) -> None:
+            if (event.kind, event.key) == place[:2]:
+                reader.tell("")  # it looks for the run, and does not find it
+
         with self._changing:
             self._readers[place] = [*self._readers.get(place, ()), reader]
+        agent_deleted.connect(gone)
         try:
             while True:
                 events: list[RunEvent] = await ref.proxy().run_events(run, after)
@@ -98,11 +106,19 @@ class Runs:
                 for text in await reader.texts():
                     yield RunEvent(after, "text", body=text)
         finally:
+            agent_deleted.disconnect(gone)
             with self._changing:
                 left = [each for each in self._readers[place] if each is not reader]
                 self._readers[place] = left
                 if not left:
                     del self._readers[place]
+
+    def close(self) -> None:
+        """Have those who read along learn that their system is closed."""
+        with self._changing:
+            readers = [each for readers in self._readers.values() for each in readers]
+        for reader in readers:
+            reader.tell("")
 
     def note(self, kind: str, key: str, run: Run) -> None:
         """Take down how a run stands, with the turn under way."""

@@ -647,6 +647,7 @@ class AgentSystem:
         saved = self._supervisor.close(left())
         runtime.leftovers.drain(left())
         ended = runtime.close(left())
+        self.runs.close()
         return Ending(
             busy=tuple(dict.fromkeys(busy)),
             lost=0 if saved else self._supervisor.committer.backlog(),

@@ -22,9 +22,9 @@ from perdure import Agent, AgentRef, AgentSystem, CallDetails, Cancel, Replace, 
 from perdure.llm.agent import ThinkingAgent
 from perdure.llm.playback import replay_run
 from perdure.llm.records import Budget, RunEvent, RunStep, ThinkingState
-from perdure.llm.tools import agent_tool, tool
+from perdure.llm.tools import agent_tool, ask_person, tool
 from perdure.llm.transcript import Transcript
-from perdure.persistence.errors import ConfigurationError, RunFailed
+from perdure.persistence.errors import ConfigurationError, RunFailed, SystemClosed, UnknownRun
 from perdure.persistence.memory.store import MemoryStore
 from tests.kit.deadline import DEADLINE
 from tests.llm.scripts import Answer, faults, returned, scripted
@@ -108,6 +108,35 @@ def test_readers_follow_a_run_from_where_they_left_off() -> None:
 
     with AgentSystem.open("memory://", agents=[Finder]) as system:
         asyncio.run(both(system))
+
+
+@pytest.mark.parametrize("end", ["delete", "close"])
+def test_readers_are_told_when_nothing_comes_any_more(end: str) -> None:
+    """Who reads along while the agent is deleted, or the system closed, does not wait for ever."""
+
+    async def read(finder: AgentRef[Any], waits: asyncio.Event) -> None:
+        async for event in finder.stream("r"):
+            if event.what == "waits":
+                waits.set()
+
+    async def both(system: AgentSystem) -> None:
+        finder, waits = system.agent(Asker, "one"), asyncio.Event()
+        finder.cast(Asker.think, "which?", run="r")
+        reading = asyncio.create_task(read(finder, waits))
+        await waits.wait()
+        await asyncio.to_thread(finder.delete if end == "delete" else system.close)
+        with pytest.raises(UnknownRun if end == "delete" else SystemClosed):
+            await asyncio.wait_for(reading, DEADLINE)
+
+    with AgentSystem.open("memory://", agents=[Asker]) as system:
+        asyncio.run(both(system))
+
+
+class Asker(ThinkingAgent[ThinkingState]):
+    """Asks a person whatever it is asked."""
+
+    model = scripted(lambda prompt, _nth, _messages: [("ask_person", {"question": prompt})])
+    tools = (ask_person,)
 
 
 def test_readers_see_an_answer_grow() -> None:
