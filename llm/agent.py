@@ -147,7 +147,7 @@ class ThinkingAgent(RunKeeper[S], Generic[S]):
             what: of a call in doubt, ``"retry"`` runs it again, ``"done"`` takes ``result`` for its
                 result, ``"skip"`` has the model go on without one. One that needs approval takes
                 ``"approve"`` or ``"deny"``, a question ``"answer"`` or ``"skip"``. ``"fail"`` ends
-                the run.
+                the run, as a cancel does.
             result: the result, the answer, or why it is denied or skipped.
         """
         found = self._run(run)
@@ -160,6 +160,7 @@ class ThinkingAgent(RunKeeper[S], Generic[S]):
             raise ConfigurationError(f"{self}: call {call} ({why}) takes {takes}, not {what!r}")
         self._add(RunStep("decided", run, self.now(), TOOL, call=call, body=[what, result]))
         if what == "fail":
+            self._home.end_beside(run)  # calls of the same answer may be under way
             self._end_run(run, "failed", None, f"call {call} of {waiting[0].name} was given up")
             return
         left = tuple(each for each in found.waiting if each.call != call)

@@ -182,6 +182,21 @@ def test_several_wait_for_approval_while_others_run() -> None:
         assert steps_of(system, "waits") == ["ship0", "ship2"]
 
 
+def test_who_gives_a_call_up_ends_the_others_too() -> None:
+    """A run that a decision ends has nothing under way any more, as one that is cancelled."""
+    shut("look1")
+    with AgentSystem.open("memory://", agents=[Many]) as system:
+        many = system.agent(Many, "one")
+        reply = many.call(Many.think, "ship look", run="r")
+        until(lambda: len(waiting(system)) == 1 and EVENTS == ["look1"])
+        (wait,) = many.call(Many.run_status, "r").get().waiting
+        many.call(Many.decide, "r", wait.call, "fail").get()
+        with pytest.raises(RunFailed, match="was given up"):
+            reply.get()
+        assert system.idle(DEADLINE)  # its gate is shut
+        assert steps_of(system, "closed") == ["look1"]
+
+
 def test_a_call_that_may_not_begin_cuts_no_other_off() -> None:
     """A budget that one of several calls would exceed ends the run when the others have ended."""
     shut("pay0")
