@@ -14,7 +14,7 @@ from ..persistence.records.shared_tables import SCOPED
 from ..persistence.records.tables import Order, Row
 from ..persistence.store.store import StoreReader
 from ..shared.scopes.entries import KEY, VALUE
-from .records import RunStatus, RunWait
+from .records import ENDED, Run, RunStatus, RunWait
 
 SCOPE: Final = Scope(INTERNAL, "runs", "all")
 DECISIONS: Final = {
@@ -27,11 +27,10 @@ _PAGE: Final = 1000
 
 
 class Noted(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the index has of a run."""
+    """What the index has of a run: nothing that was said, which goes when its agent is erased."""
 
     status: RunStatus
     asked: float
-    waiting: tuple[RunWait, ...] = ()
 
 
 class OpenRun(msgspec.Struct, frozen=True):
@@ -56,23 +55,26 @@ def opened(place: str, text: str) -> OpenRun:
     """Return a run of the index."""
     kind, key, run = map(unquote, place.split("/"))
     noted = msgspec.json.decode(text, type=Noted)
-    return OpenRun(kind, key, run, noted.status, noted.asked, noted.waiting)
+    return OpenRun(kind, key, run, noted.status, noted.asked, ())
 
 
 def open_runs(reader: StoreReader) -> Iterator[OpenRun]:
     """Iterate over the runs of a store that have not ended, by agent; not those of deleted ones."""
-    return (row for row in noted(reader) if stands(reader, row))
+    found = (standing(reader, row) for row in noted(reader))
+    return (row for row in found if row is not None and row.status not in ENDED)
 
 
-def stands(reader: StoreReader, row: OpenRun) -> bool:
-    """Tell whether an agent has a run of the index: else it is what a deleted one has left."""
+def standing(reader: StoreReader, row: OpenRun) -> OpenRun | None:
+    """Return a run of the index as it stands with its agent; None of a deleted one."""
     try:
         stored = reader.load(row.kind, row.key)
-        if stored is None:
-            return False
-        return reader.map_entry(stored.head.agent, "runs", row.run) is not None
+        text = None if stored is None else reader.map_entry(stored.head.agent, "runs", row.run)
     except CorruptState:
-        return True  # damage of one agent, which is there, is no matter of the others' runs
+        return row  # damage of one agent, which is there, is no matter of the others' runs
+    if text is None:
+        return None
+    run = msgspec.json.decode(text, type=Run)
+    return msgspec.structs.replace(row, status=run.status, waiting=run.waiting)
 
 
 def noted(reader: StoreReader) -> Iterator[OpenRun]:

@@ -21,7 +21,7 @@ from ..persistence.errors import CorruptState
 from ..persistence.store.store import StoreReader
 from ..shared.ledger.sweep import NEVER, Sweep
 from ..shared.ledger.unit import Unit
-from .open_runs import SCOPE, Noted, OpenRun, noted, open_runs, place_of, stands
+from .open_runs import SCOPE, Noted, OpenRun, noted, open_runs, place_of, standing
 from .records import Run, RunEvent
 
 _MOST_TEXTS: Final = 10_000
@@ -123,7 +123,7 @@ class Runs:
     def note(self, kind: str, key: str, run: Run) -> None:
         """Take down how a run stands, with the turn under way."""
         place = place_of(kind, key, run.id)
-        noted = Noted(run.status, run.asked, run.waiting)
+        noted = Noted(run.status, run.asked)
 
         def written(unit: Unit) -> None:
             if run.over:
@@ -148,7 +148,7 @@ class Runs:
         Each is looked for behind the look at its row, so one that begins meanwhile stays.
         """
         for row in noted(self._store):
-            if stands(self._store, row):
+            if standing(self._store, row) is not None:
                 yield row
             else:
                 place = place_of(row.kind, row.key, row.run)

@@ -428,6 +428,24 @@ def test_a_deleted_agent_has_no_runs() -> None:
         assert system.idle(DEADLINE)
 
 
+def test_nothing_is_left_of_what_a_run_of_an_erased_agent_waited_for(tmp_path: Path) -> None:
+    """The index of all runs says where they are, and keeps no arguments beyond the agent's end."""
+    with AgentSystem.open(tmp_path / "desk.db", agents=[Desk]) as system:
+        desk = system.agent(Desk, "one")
+        for number in range(2):
+            desk.cast(Desk.think, f"pay card-4711-{number}", run=f"r{number}")
+            assert system.idle(DEADLINE)
+            (open_run,) = system.runs.list()
+            assert open_run.waiting[0].args == {"order": f"card-4711-{number}"}
+            if number == 0:
+                desk.call(Desk.approve, "r0", open_run.waiting[0].call).get()
+                assert system.idle(DEADLINE)
+        desk.delete(erase=True)
+        assert system.runs.list() == []
+    for file in tmp_path.iterdir():
+        assert b"card-4711" not in file.read_bytes(), file.name
+
+
 def test_a_run_that_begins_while_the_index_is_swept_stays_in_it() -> None:
     """The sweep at an opening removes what deleted agents have left, and nothing that is new."""
     during: list[Callable[[], object]] = []
