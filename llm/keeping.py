@@ -116,7 +116,7 @@ class RunKeeper(Agent[S], Generic[S]):
             return
         if not runs_of(self.system).has(self.kind, self.key, current):
             self._leave_runs()
-        elif self.state.runs[current].status == "running":
+        elif self._goes_on(self.state.runs[current]):
             self._home.begin_beside(current, self._work(current), again=False)
 
     def _leave_runs(self) -> None:
@@ -159,6 +159,7 @@ class RunKeeper(Agent[S], Generic[S]):
         place, used = end.place, end.used
         if self._takes_steps(place.run):
             self._note(end.what, place, end.body, end.seconds)
+            self._put_waiting(place.run)
             failed = end.what == "failed" or (place.op == TOOL and end.body.get("kind") in FAILED)
             more = Tally(1, int(failed), 0, end.seconds, used.tokens_in, used.tokens_out, used.cost)
             self._count(place, more)
@@ -209,6 +210,7 @@ class RunKeeper(Agent[S], Generic[S]):
         attempt = ledger.attempts(TOOL, place.nth, place.call) + 1
         agreed = ledger.decision(place.nth, place.call)[0] == "approve"
         self._note("begun", place, attempt=attempt)
+        self._put_waiting(run.id)
         key = key_of(self.kind, self.key, place)
         return StepVerdict(attempt=attempt, key=key, agreed=agreed)
 
@@ -394,13 +396,27 @@ class RunKeeper(Agent[S], Generic[S]):
         found = self.state.runs.get(run)
         return found is not None and found.status in ("running", "waiting")
 
+    def _put_waiting(self, run: str) -> None:
+        """Have the index know whether a run that waits goes on by itself, as that may change."""
+        found = self._run(run)
+        if found.status == "waiting":
+            self._put(found)
+
+    def _goes_on(self, run: Run) -> bool:
+        """Tell whether there is work on a run: of one that waits, other calls may be under way."""
+        if run.status != "waiting":
+            return run.status == "running"
+        waiting = {each.call for each in run.waiting}
+        return any(call not in waiting for _, call, _ in self._ledger(run.id).open())
+
     # What is stored.
 
     def _put(self, run: Run) -> None:
         self.state.runs[run.id] = run
         if self.durability is Durability.VOLATILE:
             return  # what is in memory only, no other process goes on with
-        runs_of(self.system).note(self.kind, self.key, run)
+        goes_on = self._goes_on(run)
+        runs_of(self.system).note(self.kind, self.key, run, goes_on=goes_on)
 
     def _note(
         self,

@@ -30,6 +30,7 @@ class Noted(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the index has of a run: nothing that was said, which goes when its agent is erased."""
 
     status: RunStatus
+    """"running" if it goes on by itself when the store is opened again."""
     asked: float
 
 

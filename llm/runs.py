@@ -120,10 +120,10 @@ class Runs:
         for reader in readers:
             reader.tell("")
 
-    def note(self, kind: str, key: str, run: Run) -> None:
+    def note(self, kind: str, key: str, run: Run, *, goes_on: bool) -> None:
         """Take down how a run stands, with the turn under way."""
         place = place_of(kind, key, run.id)
-        noted = Noted(run.status, run.asked)
+        noted = Noted("running" if goes_on else run.status, run.asked)
 
         def written(unit: Unit) -> None:
             if run.over:

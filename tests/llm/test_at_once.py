@@ -164,6 +164,31 @@ def test_each_of_several_is_in_doubt_by_itself() -> None:
     assert Counter(EVENTS) == {"look0": 1, "look1": 2, "pay2": 1, "pay3": 1}
 
 
+def test_what_was_under_way_goes_on_while_another_call_waits() -> None:
+    """Behind a crash nobody has to decide about one call before the others go on or are shown."""
+    shut("look1", "pay2")
+    store = MemoryStore()
+    system = AgentSystem.open(store, agents=[Many])
+    system.agent(Many, "one").cast(Many.think, "ship look pay", run="r")
+    until(lambda: sorted(EVENTS) == ["look1", "pay2"] and waiting(system))
+    system.close(timeout=0.2)
+    for gate in GATES.values():
+        gate.set()
+    with AgentSystem.open(store, agents=[Many]) as again:
+        assert again.idle(DEADLINE)
+        (run,) = again.runs.list()
+        assert [each.why for each in run.waiting] == ["approval", "in doubt"]
+        assert (sorted(EVENTS), WAITS) == (["look1", "look1", "pay2"], ["r ship0", "r pay2"])
+    with AgentSystem.open(store, agents=[Many]) as again:  # now nothing goes on by itself
+        assert again.idle(DEADLINE)
+        assert again.statistics().live == 0
+        many = again.agent(Many, "one")
+        for each in many.call(Many.run_status, "r").get().waiting:
+            what = "deny" if each.why == "approval" else "skip"
+            many.call(Many.decide, "r", each.call, what).get()
+        assert "'look1', '[not done: it was skipped]'" in many.call(Many.think, "", run="r").get()
+
+
 def test_several_wait_for_approval_while_others_run() -> None:
     """Each waits once and is decided by itself; what runs meanwhile runs once, and to its end."""
     shut("pay1")
