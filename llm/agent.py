@@ -94,10 +94,7 @@ class ThinkingAgent(RunKeeper[S], Generic[S]):
         if known is not None:
             return self._answer_of(known)
         run = run or self._free_name("run")
-        asked: object = prompt
-        if not isinstance(asked, str) or not asked:
-            message = f"{self}: run {run} is new, so say what it asks, not {prompt!r:.40}"
-            raise ConfigurationError(message)
+        self._refuse_blank(prompt, f"run {run} is new, so say what it asks")
         self._ask_for(run, prompt, budget or self.budget)
         return None
 
@@ -132,6 +129,7 @@ class ThinkingAgent(RunKeeper[S], Generic[S]):
 
     def steer(self, text: str, run: str = "") -> bool:
         """Give a run more input, which the model sees with its next call; False if it has ended."""
+        self._refuse_blank(text, "say what the model is to see")
         found = self.state.runs.get(run or self.state.current)
         if found is None or found.over:
             return False
@@ -181,6 +179,7 @@ class ThinkingAgent(RunKeeper[S], Generic[S]):
 
     def run_events(self, run: str, after: int = 0) -> list[RunEvent]:
         """Return the events of a run behind a number, as ``stream`` gives them."""
+        self._refuse_broken("after", after)
         found = self._run(run)
         start, steps = max(after, found.first), self.state.transcript
         events = [
@@ -210,11 +209,11 @@ class ThinkingAgent(RunKeeper[S], Generic[S]):
         if self.state.current:
             message = f"{self}: run {self.state.current} is at work; edit when it has ended"
             raise ConfigurationError(message)
-        if text is not None and not text.strip():
-            raise ConfigurationError(f"{self}: say what stands for step {step}: '[removed]', say")
+        if text is not None:
+            self._refuse_blank(text, f"say what stands for step {step!r:.20}, as '[removed]'")
         steps = list(self.state.transcript)
-        if not 0 <= step < len(steps):
-            message = f"{self}: there is no step {step}; it has {len(steps)}, from 0 on"
+        if type(step) is not int or not 0 <= step < len(steps):
+            message = f"{self}: there is no step {step!r:.20}; it has {len(steps)}, from 0 on"
             raise ConfigurationError(message)
         edited = RunStep("edited", steps[step].run, self.now(), body={"step": step, "text": text})
         if text is not None and not engine_of(type(self)).tells_edit([*steps, edited], step):
@@ -239,6 +238,11 @@ class ThinkingAgent(RunKeeper[S], Generic[S]):
         if self.state.current:
             message = f"{self}: run {self.state.current} is at work; compact when it has ended"
             raise ConfigurationError(message)
+        self._refuse_broken("keep", keep)
+        if tokens is not None:
+            self._refuse_broken("tokens", tokens)
+        if summary is not None:
+            self._refuse_blank(summary, "say what stands for what was said")
         kept = engine_of(type(self)).tail(self, keep, tokens)
         if summary is not None:
             self._compact("", kept, summary)
@@ -281,6 +285,16 @@ class ThinkingAgent(RunKeeper[S], Generic[S]):
             name, (base,), {}, lambda space: space.update(body)
         )
         return made
+
+    def _refuse_blank(self, text: object, what: str) -> None:
+        """Refuse what no model can be told: the transcript would be of no use any more."""
+        if not isinstance(text, str) or not text.strip():
+            raise ConfigurationError(f"{self}: {what}, not {text!r:.40}")
+
+    def _refuse_broken(self, name: str, number: object) -> None:
+        if not isinstance(number, int) or isinstance(number, bool) or number < 0:
+            message = f"{self}: {name}={number!r:.40} makes no sense; give a whole number from 0 on"
+            raise ConfigurationError(message)
 
     def _free_name(self, word: str) -> str:
         """Return a name that no run has."""

@@ -1034,3 +1034,39 @@ def test_what_is_asked_wrongly_is_refused_where_it_is_asked() -> None:
         with pytest.raises(UnknownRun, match="no run is at work"):
             desk.call(Desk.run_status).get()
         assert desk.call(Desk.list_runs).get() == []
+
+
+@pytest.mark.parametrize("wrong", [None, 5, b"text", "", " ", ["text"]])
+def test_what_no_model_can_be_told_is_refused(wrong: str) -> None:
+    """A text that is none would have every later run fail: it never comes into a transcript."""
+    with AgentSystem.open("memory://", agents=[Desk]) as system:
+        desk = system.agent(Desk, "one")
+        desk.call(Desk.think, "hello", run="first").get()
+        desk.cast(Desk.think, "pay 17", run="r")
+        assert system.idle(DEADLINE)
+        with pytest.raises(ConfigurationError, match="say what the model is to see, not "):
+            desk.call(Desk.steer, wrong).get()
+        desk.call(Desk.cancel_run, "r").get()
+        if wrong is not None:
+            with pytest.raises(ConfigurationError, match="say what stands for what was said"):
+                desk.call(Desk.compact, 0, summary=wrong).get()
+            with pytest.raises(ConfigurationError, match="say what stands for step 0"):
+                desk.call(Desk.edit_transcript, 0, wrong).get()
+        assert desk.call(Desk.think, "hello").get() == "hello!"
+
+
+@pytest.mark.parametrize("wrong", ["x", 1.5, -1, True])
+def test_a_number_that_is_none_is_refused(wrong: int) -> None:
+    """How much is kept, and which step it is, are whole numbers."""
+    with AgentSystem.open("memory://", agents=[Desk]) as system:
+        desk = system.agent(Desk, "one")
+        desk.call(Desk.think, "hello", run="first").get()
+        for name, asked in (
+            ("keep", desk.call(Desk.compact, wrong)),
+            ("tokens", desk.call(Desk.compact, 0, tokens=wrong)),
+            ("after", desk.call(Desk.run_events, "first", wrong)),
+        ):
+            with pytest.raises(ConfigurationError, match=f"{name}=.* makes no sense"):
+                asked.get()
+        with pytest.raises(ConfigurationError, match="there is no step"):
+            desk.call(Desk.edit_transcript, wrong, "text").get()
