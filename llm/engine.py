@@ -62,6 +62,7 @@ from ..persistence.errors import ConfigurationError
 from .beside import AgentBeside
 from .failures import contained, failure, harmless
 from .job import Before, Called, Job, Over, Stopped, Suspended, given, raised
+from .missed import tell_missed
 from .records import Run, RunStep, Usage
 from .reminder import Reminded
 from .tools import Tool, calling
@@ -155,6 +156,7 @@ class RunDurability(BaseDurabilityCapability[Any]):
         job = _job()
         last = request_context.messages[-1]
         assert isinstance(last, ModelRequest)
+        await tell_missed(request_context.messages, job)
         if job.limit is not None:
             await _limit(request_context, job, job.limit)
         parts = stored(last.parts, job.results)

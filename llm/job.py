@@ -155,6 +155,8 @@ class Job:
         self._ledger = ledger
         self._home = agent._home  # noqa: SLF001 - it is the agent's work
         self._outbox = Outbox(partial(self._ask, self.kind.note_steps))
+        self._met: set[tuple[int, str]] = set()
+        """Calls that the run has come to, by model call and id."""
         self._open = 0
         """Calls of tools under way."""
         self._at_rest = asyncio.Event()
@@ -309,12 +311,40 @@ class Job:
 
     async def tool(self, called: Called, body: Callable[[], Awaitable[Any]]) -> Any:  # noqa: ANN401 - JSON
         """Call a tool, unless that was done or may not be."""
+        self._met.add((self.nth, called.call))
         known = self._ledger.result(TOOL, self.nth, called.call)
         payload = await self._together(called, body) if known is None else known.body
         self.results[called.call] = payload.get("result")
         used = msgspec.convert(payload.get("spent", {}), Usage)
         self.used = self.used.plus(used).plus(Usage(tools=1))
         return payload
+
+    async def missed(self, name: str, call: str, args: Any) -> Any:  # noqa: ANN401 - JSON
+        """Return what is known of a call of the last answer that the run did not come to again.
+
+        The class was changed since the call was begun: its tool is gone, has another name or takes
+        other arguments. None of a call that nobody needs to know of; one in doubt waits.
+        """
+        told = self._ledger.result(MODEL, self.nth + 1, "") is not None
+        if told or (self.nth, call) in self._met or not self._ledger.attempts(TOOL, self.nth, call):
+            return None
+        known = self._ledger.result(TOOL, self.nth, call)
+        if known is not None:
+            return known.body
+        place, started = self._place(TOOL, call, name), time.perf_counter()
+        verdict = await self._begin(place, args)
+        if verdict.answer == "known":
+            return verdict.result
+        if verdict.answer == "done":
+            payload = {"result": verdict.result, "kind": "tool_return"}
+            self._end(place, payload, started, Usage())
+            return payload
+        if verdict.compensate:
+            raise Over(
+                f"nothing makes up for call {call} of {name}: its tool takes other arguments"
+            )
+        self._end(place, {"kind": RAISED, "message": "it cannot be called"}, started, Usage())
+        return None
 
     async def in_turn(self, name: str, call: str, args: Any) -> Any:  # noqa: ANN401 - by name; the tool's
         """Run a tool as a turn of its agent."""

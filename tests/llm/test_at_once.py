@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -263,3 +263,77 @@ def test_agents_that_are_asked_at_once_share_a_budget() -> None:
             boss.call(Boss.think, "go", budget=Budget(steps=6)).get()
         runs = [system.agent(Many, name).call(Many.list_runs).get()[1:] for name in "abc"]
         assert sum(run.spent.models for (run,) in runs) <= 6 - 1
+
+
+@tool(effect="once")
+async def pay(what: str) -> str:
+    """Pay."""
+    return await work(what)
+
+
+@tool(effect="once", name="pay")
+async def pay_whom(whom: str) -> str:
+    """Pay somebody."""
+    return await work(whom)
+
+
+@tool(effect="once")
+async def pay_now(what: str) -> str:
+    """Pay at once."""
+    return await work(what)
+
+
+def clerks(
+    paying: Callable[..., Any], told: Callable[[str, int], object] = lambda _prompt, _nth: None
+) -> type[ThinkingAgent[Any]]:
+    """Return a release of agents that pay by a tool."""
+    return ThinkingAgent.define("Clerk", model=scripted(script, told), tools=[paying])
+
+
+@pytest.mark.parametrize("paying", [pay_now, pay_whom], ids=["name", "argument"])
+@pytest.mark.parametrize("what", ["done", "skip", "retry"])
+def test_a_call_in_doubt_waits_though_its_tool_has_changed(
+    paying: Callable[..., Any], what: str
+) -> None:
+    """A new release that has no such tool any more asks as well what became of the call."""
+    shut("pay0")
+    store, old, new = MemoryStore(), clerks(pay), clerks(paying)
+    system = AgentSystem.open(store, agents=[old])
+    system.agent(old, "one").cast(old.think, "pay", run="r")
+    until(lambda: EVENTS == ["pay0"])
+    system.close(timeout=0.2)
+    GATES["pay0"].set()
+    with AgentSystem.open(store, agents=[new]) as again:
+        assert again.idle(DEADLINE)
+    with AgentSystem.open(store, agents=[new]) as again:
+        clerk = again.agent(new, "one")
+        (wait,) = clerk.call(new.run_status, "r").get().waiting
+        assert (wait.why, wait.name, wait.args) == ("in doubt", "pay", {"what": "pay0"})
+        clerk.call(new.decide, "r", wait.call, what, "by hand").get()
+        said = clerk.call(new.think, "", run="r").get()
+        steps = [event for event in clerk.call(new.run_events, "r").get() if event.op == "tool"]
+        assert steps[-1].what == "done"
+    told = {"done": "['by hand']", "skip": "['[not done: it was skipped: by hand]']"}
+    assert said == told.get(what, said)
+    assert ("by hand" in said) == (what != "retry")
+    assert EVENTS == ["pay0"]
+
+
+def test_what_a_tool_has_returned_is_told_though_it_has_changed() -> None:
+    """A finished call is a finished call: the model is not told that there is no such tool."""
+    told, gate = threading.Event(), threading.Event()
+
+    def asked(_prompt: str, nth: int) -> None:
+        if nth and not told.is_set():
+            told.set()
+            gate.wait(DEADLINE)
+
+    store, old, new = MemoryStore(), clerks(pay, asked), clerks(pay_now)
+    system = AgentSystem.open(store, agents=[old])
+    system.agent(old, "one").cast(old.think, "pay", run="r")
+    assert told.wait(DEADLINE)
+    system.close(timeout=0.2)
+    gate.set()
+    with AgentSystem.open(store, agents=[new]) as again:
+        assert again.agent(new, "one").call(new.think, "", run="r").get() == "['pay0']"
+    assert EVENTS == ["pay0"]
