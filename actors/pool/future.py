@@ -26,6 +26,9 @@ T = TypeVar("T")
 
 _answering: Final = threading.Lock()
 
+MOST_STRIKES: Final = 10
+"""How often a callback is struck before it is left."""
+
 ExcInfo = tuple[type[BaseException] | None, BaseException | None, Any]
 
 
@@ -214,9 +217,10 @@ class Future(pykka.Future[T], Generic[T]):
     def add_callback(self, callback: Callable[[], None]) -> None:
         """Call once when answered, on the answering thread; at once if it is answered.
 
-        It runs in the context in which it was added, not in that of the turn that answers.
+        It runs in the context in which it was added, not in that of the turn that answers. What it
+        raises is logged, and harms neither the one who answers nor others who wait.
         """
-        self._on_answer(functools.partial(contextvars.copy_context().run, callback))
+        self._on_answer(_Callback(callback))
 
     def _on_answer(self, callback: Callable[[], None]) -> None:
         # Invariant: whoever pops a callback runs it, and pop is atomic, so each runs once; again
@@ -322,6 +326,32 @@ class _Unseen:
                 " use cast() if no reply is wanted",
                 self._asked, error, exc_info=error,
             )  # fmt: skip
+
+
+class _Callback:
+    """Call people's code in its context; what that raises goes no further than the log.
+
+    But for a thread that is struck in it, which comes again: nobody can tell that from a callback
+    that raises the like by itself, each time it is called, so it is called a few times at most.
+    """
+
+    __slots__ = ("_call", "_context", "_strikes")
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self._call = call
+        self._context = contextvars.copy_context()
+        self._strikes = 0
+
+    def __call__(self) -> None:
+        try:
+            self._context.run(self._call)
+        except Exception:
+            logger.exception("%r raised when it was told of a reply", self._call)
+        except BaseException:
+            self._strikes += 1
+            if self._strikes < MOST_STRIKES:
+                raise
+            logger.exception("%r is not told of a reply: it raised each time", self._call)
 
 
 def _release(lock: threading.Lock) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -144,3 +145,24 @@ def test_get_on_a_running_loop_says_so_once(
     assert asyncio.run(forget_to_await()) == [2, 3, 4]
     (record,) = caplog.records
     assert "await the future instead" in record.getMessage()
+
+
+@pytest.mark.parametrize("error", [ValueError, SystemExit, asyncio.CancelledError])
+def test_a_callback_that_raises_harms_nobody_else(
+    system: AgentSystem, error: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Others who wait get the reply, what follows is saved, and the log says whose it was."""
+    future = system.agent(Porter, "a").call(Porter.stand)
+    told = threading.Event()
+    future.add_callback(told.set)
+
+    def callback() -> None:
+        raise error
+
+    future.add_callback(callback)
+    Porter.gate.open()
+    assert told.wait(DEADLINE)
+    assert future.get(timeout=DEADLINE) == "stood"
+    assert system.agent(Porter, "b").call(Clerk.add, 1).get(timeout=DEADLINE) == 1
+    assert system.idle(DEADLINE)
+    assert [r.getMessage() for r in caplog.records if "callback" in r.getMessage()]
