@@ -37,6 +37,9 @@ class Attendant:
         self.exact = sweep.exact
         self.what = f"a look at what is due (if not, {sweep.what})"
         self._busy = self._again = False
+        self._work: object = None
+        """Stands in the agenda for the slice that a worker is to do. Each has its own, so that
+        the end of one is not taken for the end of the next, begun meanwhile."""
         sweep.due = self.due
 
     def start(self) -> None:
@@ -65,6 +68,10 @@ class Attendant:
 
     def run(self) -> bool:
         """Do one slice, and go to the tail of the queue if there is more."""
+        with self._lock:
+            work, self._work = self._work, None
+        if work is None:
+            return True  # it came up twice: who had it done was struck
         wait = -1.0
         begun = self._clock.monotonic()  # time may pass between a slice's look at it and the wait
         try:
@@ -75,7 +82,8 @@ class Attendant:
         except PerdureError as error:
             logger.warning("%s, and tried again: %s", self._sweep.what, error)
             wait = RETRY_SECONDS
-        except Exception:
+        # BaseException: a slice calls people's code, and who ends here ends no sweep.
+        except BaseException:
             logger.exception("%s, and tried again", self._sweep.what)
             wait = RETRY_SECONDS
         # While this still counts as under way: who sees the system idle may move a clock that
@@ -86,10 +94,12 @@ class Attendant:
             more = (wait == AT_ONCE or self._again) and not self._sweep.stopped
             self._again = False
             self._busy = more
+            if more:
+                self._work = work
         if more:
             self._dispatcher.submit(self)
         else:
-            self._agenda.end(self)
+            self._agenda.end(work)
         return True
 
     def _arrange(self, moment: float) -> bool:
@@ -119,13 +129,23 @@ class Attendant:
             return True
 
     def _begin(self) -> None:
-        """Have a worker do a slice."""
-        with self._lock:
-            if self._sweep.stopped:
-                return
-            self._again = self._busy
-            if self._busy:
-                return
-            self._busy = True
-        self._agenda.begin(self)
-        self._dispatcher.submit(self)
+        """Have a worker do a slice. Who is struck meanwhile has one done all the same."""
+        work = object()
+        try:
+            # First: who finds a slice under way, and so begins none, finds the system busy as well.
+            self._agenda.begin(work)
+            with self._lock:
+                begins = not (self._busy or self._sweep.stopped)
+                self._again = self._busy
+                if begins:
+                    self._busy, self._work = True, work
+            if begins:
+                self._dispatcher.submit(self)
+            else:
+                self._agenda.end(work)
+        except BaseException:
+            if self._work is work:
+                self._dispatcher.requeue(self)
+            else:
+                self._agenda.end(work)
+            raise
