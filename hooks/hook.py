@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import enum
 import hashlib
 import inspect
@@ -30,6 +31,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _BREAKER: Final = Breaker(failures=5, reset_after=30.0)
 _SUMMED: Final = 1000
+_FAILURES: Final = (Exception, SystemExit, asyncio.CancelledError, BaseExceptionGroup)
+"""What a hook raises by itself; anything else strikes the thread in it, as Ctrl-C does."""
 DECLARED: Final = "__perdure_hook__"
 """The attribute by which a method of an agent class is found to be a hook."""
 
@@ -387,7 +390,7 @@ class Hook:
                     given = around.wait(given, self.options.budget)
                 if given.__class__ is Replace or given.__class__ not in self.allowed:
                     self._check(given, details)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - anybody's code
+        except _FAILURES as error:
             took = perf_counter() - started
             if runs is not None and context is not None:
                 runs.append(HookRun(self, details, context, None, error, around.now(), took))

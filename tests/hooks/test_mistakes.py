@@ -17,6 +17,7 @@ from perdure import (
     ErrorDetails,
     Fork,
     MessageDetails,
+    OutcomeDetails,
     Redirect,
     Replace,
     Retry,
@@ -226,3 +227,29 @@ def test_a_hook_that_would_end_the_process_has_failed(how: str) -> None:
         assert system.idle(DEADLINE)
         failures = {each.name: each.failures for each in system.hooks.list()}
         assert failures == {"leave": 1, "behind": 1}
+
+
+@pytest.mark.parametrize("how", ["plain", "async"])
+@pytest.mark.parametrize(
+    "error", [asyncio.CancelledError("gone"), BaseExceptionGroup("both", [SystemExit(1)])]
+)
+def test_a_hook_that_was_cancelled_has_failed(how: str, error: BaseException) -> None:
+    """What it waited for was cancelled: its failure, which ends neither turn, queue nor system."""
+
+    def broken(_details: OutcomeDetails) -> None:
+        raise error
+
+    async def broken_soon(_details: OutcomeDetails) -> None:
+        raise error
+
+    hook = broken if how == "plain" else broken_soon
+    with AgentSystem.open("memory://", agents=[Adder]) as system:
+        system.hooks.on("message.after", hook, name="now")
+        system.hooks.on("message.after", hook, name="later", deferred=True)
+        adder = system.agent(Adder, "a")
+        assert adder.call(Adder.add, 1).get(timeout=DEADLINE) == 1
+        assert system.idle(DEADLINE)
+        failures = {each.name: each.failures for each in system.hooks.list()}
+        assert failures == {"now": 1, "later": 1}
+        (waiting,) = system.hooks.deferred.list()
+        assert waiting.reason == "it has failed 1 of 5 times"
