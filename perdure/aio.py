@@ -104,7 +104,7 @@ def in_event_loop(open_system: Callable[P, S]) -> Callable[P, AbstractAsyncConte
             system = await asyncio.shield(opening)
         except asyncio.CancelledError:
             # It opens all the same: nobody else would close it.
-            await asyncio.wait([opening])
+            await _ended(opening)
             if not opening.cancelled() and opening.exception() is None:
                 await _to_its_end(opening.result().__exit__, None, None, None)
             raise
@@ -125,5 +125,12 @@ async def _to_its_end(function: Callable[P, R], *args: P.args, **kwargs: P.kwarg
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:
-        await asyncio.wait([work])
+        await _ended(work)
         raise
+
+
+async def _ended(work: asyncio.Future[Any]) -> None:
+    """Wait for what runs in a thread, however often the caller is cancelled meanwhile."""
+    while not work.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait([work])

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from perdure import Agent, AgentSystem, MemoryStore, State, errors, open_async
 from perdure.aio import in_event_loop
+from perdure.system import open_systems
 from tests.kit.deadline import DEADLINE
 
 BEGUN, GO_ON = threading.Event(), threading.Event()
@@ -114,3 +117,45 @@ def test_an_error_in_the_block_closes_the_system_and_comes_out() -> None:
         asyncio.run(run())
     with AgentSystem.open(store, agents=[Counter]) as system:
         assert system.agents.count() == 1
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_nothing_goes_on_behind_a_task_however_often_it_is_cancelled(times: int) -> None:
+    """A call that blocks, an opening and a closing have ended when their task is over."""
+    under_way: set[str] = set()
+
+    async def cancelled(work: Coroutine[Any, Any, object], begun: threading.Event) -> None:
+        task = asyncio.ensure_future(work)
+        await asyncio.to_thread(begun.wait, DEADLINE)
+        for _ in range(times):
+            task.cancel()
+            await asyncio.sleep(0.01)
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not under_way
+        assert not open_systems()
+
+    def block(begun: threading.Event) -> None:
+        under_way.add("call")
+        begun.set()
+        go_on.wait(DEADLINE)
+        under_way.discard("call")
+
+    def open_slowly(begun: threading.Event) -> AgentSystem:
+        begun.set()
+        go_on.wait(DEADLINE)
+        return AgentSystem.open("memory://", agents=[Counter])
+
+    async def enter(begun: threading.Event) -> None:
+        async with in_event_loop(open_slowly)(begun):
+            pass
+
+    async def call(begun: threading.Event) -> None:
+        async with open_async("memory://", agents=[Counter]) as system:
+            await system.aio.run(block, begun)
+
+    for use in (call, enter):
+        go_on = threading.Event()
+        begun = threading.Event()
+        asyncio.run(cancelled(use(begun), begun))
