@@ -144,7 +144,7 @@ def _listed(agent_classes: object) -> Iterable[object]:
 
 
 def _check_handlers(agent_class: type[Agent[Any]]) -> None:
-    """Refuse handlers that yield: what is left of one runs when its turn is over."""
+    """Refuse what would not run in its turn: handlers that yield, and an async ``on_failure``."""
     for owner in agent_class.__mro__[: agent_class.__mro__.index(Agent)]:
         for name, found in vars(owner).items():
             yields = inspect.isgeneratorfunction(found) or inspect.isasyncgenfunction(found)
@@ -152,6 +152,12 @@ def _check_handlers(agent_class: type[Agent[Any]]) -> None:
                 message = (
                     f"{agent_class.__qualname__}.{name} has a yield, and a message is handled in"
                     " one turn; return a list, or name a helper with an underscore"
+                )
+                raise ConfigurationError(message)
+            if name == "on_failure" and inspect.iscoroutinefunction(found):
+                message = (
+                    f"{agent_class.__qualname__}.on_failure is async, and no turn that could be"
+                    " waited for; make it a plain function, or use on_dead"
                 )
                 raise ConfigurationError(message)
 

@@ -25,7 +25,7 @@ from ...persistence.records.records import Commit, DeadLetter, Timer
 from ..pool.mailbox import MailHold
 from ..talk.control import Control, Verb
 from ..talk.messages import ON_DEAD
-from ..talk.turn import Letter, OldLetter, StoredLetter, Turn, as_letter, current
+from ..talk.turn import Letter, OldLetter, StoredLetter, Turn, as_letter, current, is_interrupt
 from .activation import Activation
 from .attempts import place_of
 from .cell import AgentCell
@@ -74,11 +74,13 @@ def fail(cell: AgentCell, activation: Activation, turn: Turn, error: BaseExcepti
         bury(cell, letter, told_of(cell, error))
         return
     logger.warning("%s failed at %s: %r", cell, describe(letter), error, exc_info=error)
-    try:
-        with _over(cell, turn):
+    with _over(cell, turn):
+        try:
             activation.agent.on_failure(type(error), error, error.__traceback__)
-    except Exception:
-        logger.exception("%s: on_failure raised", cell)
+        except BaseException as raised:
+            if is_interrupt(raised):
+                raise
+            logger.exception("%s: on_failure raised", cell)
     # on_failure is no turn: what it changed in the state is not kept.
     activation.rollback()
     cell.fire(signals.agent_failed, reason=describe(letter), error=error)

@@ -81,6 +81,12 @@ class Letter(Envelope[Any]):
         self.attempts = 0
 
 
+def is_interrupt(error: BaseException) -> bool:
+    """Tell whether an error is Ctrl-C, and not what somebody's code has raised by itself."""
+    on_main = threading.current_thread() is threading.main_thread()
+    return on_main and error.__class__ is KeyboardInterrupt
+
+
 def as_letter(item: object) -> Letter:
     """Return a mailbox item as a letter; a bare message becomes one."""
     return item if isinstance(item, Letter) else Letter(item)
@@ -293,8 +299,7 @@ class Turn:
             return False
         if self.settling:
             return True
-        on_main = threading.current_thread() is threading.main_thread()
-        return on_main and error.__class__ is KeyboardInterrupt
+        return is_interrupt(error)
 
     def decide(self, who: Decider) -> bool:
         """Let the first who asks decide how the turn ends; tell whether that is ``who``.

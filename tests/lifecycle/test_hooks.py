@@ -1,9 +1,12 @@
 """The agent's own hooks: turns of their own, undone if they raise."""
 
+import asyncio
+
 import pytest
 
-from perdure import AgentSystem, Passivation, Resources
+from perdure import AgentSystem, Backoff, Passivation, Resources, RestartPolicy
 from perdure.lifecycle.clock import VirtualClock
+from perdure.persistence.errors import ConfigurationError
 from tests.kit.deadline import DEADLINE
 from tests.kit.signals import Told
 from tests.lifecycle.agents import AsyncHooked, BadHooks, Broken, Hooked, Tally, failures
@@ -61,6 +64,41 @@ def test_on_failure_hears_of_errors_nobody_waits_for() -> None:
         assert [type(error) for error in failures] == [Broken] * 3
         assert hooked.proxy().total().get() == 0
         assert "on_failure" not in hooked.proxy().steps().get()
+
+
+@pytest.mark.parametrize("error", [ValueError, SystemExit, asyncio.CancelledError])
+def test_on_failure_that_raises_changes_nothing_of_what_follows(error: type[BaseException]) -> None:
+    """The message is tried as often as the class says, and then a dead letter."""
+    heard: list[object] = []
+
+    class Worse(Tally):
+        restarts = RestartPolicy(attempts=2, backoff=Backoff(first=0.001))
+
+        def fail(self) -> None:
+            raise Broken
+
+        def on_failure(self, *_args: object) -> None:
+            heard.append(error)
+            raise error
+
+    with AgentSystem.open("memory://", agents=[Worse]) as system:
+        worse = system.agent(Worse, "a")
+        worse.cast(Worse.fail)
+        assert system.idle(DEADLINE)
+        assert heard == [error] * 2
+        assert [letter.attempts for letter in system.dead_letters.list()] == [2]
+        assert worse.call(Tally.add, 1).get(timeout=DEADLINE) == 1
+
+
+def test_an_async_on_failure_is_refused() -> None:
+    """It is called when the turn is over, where nobody could wait for it."""
+
+    class Late(Tally):
+        async def on_failure(self, *_args: object) -> None:  # type: ignore[override]
+            """Never run."""
+
+    with pytest.raises(ConfigurationError, match="on_failure is async"):
+        AgentSystem.open("memory://", agents=[Late])
 
 
 def test_a_hook_that_raises_is_undone_and_the_step_goes_on(
