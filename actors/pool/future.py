@@ -232,6 +232,11 @@ class Future(pykka.Future[T], Generic[T]):
         if self._done:
             self._call_back()
 
+    def _forget(self, callback: Callable[[], None]) -> None:
+        """Forget who waits no longer: a reply that is polled for would keep a note of each look."""
+        with suppress(ValueError):  # it is being told just now
+            cast("list[Callable[[], None]]", self._callbacks).remove(callback)
+
     def __await__(self) -> Generator[Any, None, T]:
         """Wait without blocking the event loop."""
         if not self._done:
@@ -241,10 +246,15 @@ class Future(pykka.Future[T], Generic[T]):
             waiter = loop.create_future()
             helper = self.helper
             call = wake if helper is None else helper.wake
-            self._on_answer(functools.partial(call, loop, waiter))
+            tell = functools.partial(call, loop, waiter)
+            self._on_answer(tell)
             guard = nullcontext() if helper is None else helper.waiting(self)
-            with guard:
-                yield from waiter.__await__()
+            try:
+                with guard:
+                    yield from waiter.__await__()
+            except BaseException:
+                self._forget(tell)
+                raise
         return self.get()
 
     def __iter__(self) -> Generator[Any, None, T]:
@@ -284,7 +294,8 @@ class Future(pykka.Future[T], Generic[T]):
                 return
         arrived = threading.Lock()
         arrived.acquire()
-        self._on_answer(functools.partial(_release, arrived))
+        tell = functools.partial(_release, arrived)
+        self._on_answer(tell)
         with helper.waiting(self) if helper is not None else nullcontext():
             if timeout is None:
                 arrived.acquire()
@@ -292,6 +303,7 @@ class Future(pykka.Future[T], Generic[T]):
                 left = max(0.0, timeout - (time.monotonic() - started))
                 arrived.acquire(timeout=left)
         if not self._done:
+            self._forget(tell)
             message = f"{timeout} seconds"
             raise Timeout(message)
 

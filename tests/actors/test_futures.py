@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from pykka import Timeout
 
 from perdure import AgentSystem, Durability
 from perdure.actors.pool.future import Future
@@ -166,3 +167,26 @@ def test_a_callback_that_raises_harms_nobody_else(
     assert system.agent(Porter, "b").call(Clerk.add, 1).get(timeout=DEADLINE) == 1
     assert system.idle(DEADLINE)
     assert [r.getMessage() for r in caplog.records if "callback" in r.getMessage()]
+
+
+def test_a_reply_that_is_polled_for_keeps_nothing_of_the_looks(system: AgentSystem) -> None:
+    """Who has given up waiting, by a timeout or cancelled, is forgotten; who waits on is told."""
+    future = system.agent(Porter, "a").call(Porter.stand)
+    Porter.gate.wait()
+
+    async def look() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(future, 0.0001)
+
+    def poll(times: int) -> int:
+        for _ in range(times):
+            with pytest.raises(Timeout):
+                future.get(timeout=0.0001)
+            asyncio.run(look())
+        gc.collect()
+        return len(gc.get_objects())
+
+    before = poll(5)
+    assert poll(50) < before + 50
+    Porter.gate.open()
+    assert future.get(timeout=DEADLINE) == "stood"
