@@ -104,15 +104,33 @@
     return next();
   }
 
-  // Calls of the host. A call that failed and was not awaited fails the script.
+  // Calls of the host. A call that failed and was not awaited fails the script, also behind what
+  // takes no failures: then(f), finally(f).
 
-  const failed = new Set();
+  const failed = new Map();
 
   class Answer extends Promise {
     then(resolved, rejected) {
-      failed.delete(this.failure);
-      return super.then(resolved, rejected);
+      const next = super.then(resolved, rejected);
+      if (typeof rejected !== "function") handOn(this, next);
+      failed.delete(this);
+      return next;
     }
+
+    finally(ended) {
+      const next = super.finally(ended);
+      handOn(this, next);
+      return next;
+    }
+  }
+
+  function fails(promise, failure) {
+    promise.failure = failure;
+    failed.set(promise, failure);
+  }
+
+  function handOn(promise, next) {
+    if (promise.failure) fails(next, promise.failure);
   }
 
   function ask(call, given) {
@@ -135,8 +153,7 @@
         return Answer.resolve(ask(call, given));
       } catch (error) {
         const promise = Answer.reject(error);
-        promise.failure = error;
-        failed.add(error);
+        fails(promise, error);
         return promise;
       }
     };
@@ -144,7 +161,7 @@
     Object.defineProperty(made, "name", { value: "[perdure]" });
     return made;
   }
-  for (const inner of [Unstorable, ask, encode, composed, number, quoted, begun, begin]) Object.defineProperty(inner, "name", { value: "[perdure]" });
+  for (const inner of [Unstorable, ask, encode, composed, number, quoted, done, begun, begin]) Object.defineProperty(inner, "name", { value: "[perdure]" });
 
   for (const call of calls.split(" ")) {
     const [group, method] = call.split(".");
@@ -203,11 +220,11 @@
     if (error === null || message === "InternalError: out of memory") kind = "memory";
     if (kind === "error" && error instanceof SyntaxError) kind = "syntax";
     const text = (value) => stringify(String(value).toWellFormed());
-    return `["failed",{"kind":${text(kind)},"message":${text(message)},"line":${line},"trace":${text(trace)}}]`;
+    // Joined: what the engine adds up of long texts is no text that its host can take.
+    return ['["failed",{"kind":', text(kind), ',"message":', text(message), ',"line":', line, ',"trace":', text(trace), "}]"].join("");
   }
 
   function done(value) {
-    for (const error of failed) return told(error);
     return value === undefined ? '["done"]' : `["done",${encode(value, "the result", 0)}]`;
   }
 
@@ -215,7 +232,11 @@
     outcome.text = text;
   }
 
-  globalThis.__outcome = () => outcome.text;
+  // Asked when nothing is left to do: what was not awaited may fail behind the script's end.
+  globalThis.__outcome = () => {
+    for (const error of failed.values()) return told(error);
+    return outcome.text;
+  };
 
   function begun(source, entry, given) {
     // Who sends a message chooses among the script's functions, and no others.

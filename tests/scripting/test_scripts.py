@@ -285,3 +285,34 @@ def test_a_stack_of_javascript_names_the_script(scripts: Scripts, source: str) -
     said = caught.value.trace.split("\n")
     assert len(said) == len(frames)
     assert all(frame in one for frame, one in zip(frames, said, strict=True)), said
+
+
+LOST: Final = [
+    'state.save("user:noor", "a", 1).then(() => log("saved"))',
+    'state.save("user:noor", "a", 1).finally(() => log("tried"))',
+    'async function later() { await null; await null; state.save("user:noor", "a", 1) } later()',
+]
+
+
+@pytest.mark.parametrize("source", LOST)
+def test_no_failure_of_a_call_that_is_not_awaited_is_lost(scripts: Scripts, source: str) -> None:
+    """Behind `then` and `finally`, and behind the script's end, it fails the script as well."""
+    with pytest.raises(ScriptFailed, match=r"script:1: Denied: user:mira may not write user:noor"):
+        scripts.run(Script(Language.JAVASCRIPT, source), principal=MIRA)
+    caught = source.replace("))", ")).catch(() => 0)") if "=>" in source else "return 1"
+    scripts.run(Script(Language.JAVASCRIPT, caught), principal=MIRA)
+
+
+def test_an_error_of_javascript_is_told_with_a_long_message(scripts: Scripts) -> None:
+    """What the engine adds up of long texts is told as well: the script's error was lost."""
+    source = "\nthrow new Error('no ' + 'x'.repeat(1000))"
+    with pytest.raises(ScriptFailed, match="script:2: Error: no xxx") as caught:
+        scripts.run(Script(Language.JAVASCRIPT, source), principal=MIRA)
+    assert (caught.value.line, caught.value.kind) == (2, "error")
+
+
+def test_a_result_that_cannot_be_stored_has_no_line_of_ours(scripts: Scripts) -> None:
+    """No line of the script is at fault, and one of the host's is not told for it."""
+    with pytest.raises(ScriptFailed, match="the result: a Date cannot be stored") as caught:
+        scripts.run(Script(Language.JAVASCRIPT, "return new Date(0)"), principal=MIRA)
+    assert (caught.value.line, caught.value.trace) == (0, "")
