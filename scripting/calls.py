@@ -29,6 +29,8 @@ logger = logging.getLogger("perdure.scripting")
 
 MISSING: Final = ABSENT
 """An argument that is not given, an answer that is nothing: no value, and not null either."""
+LARGEST: Final = 2**63
+"""Integers that scripts have are below it, and not below the negative of it."""
 MOST_KEYS: Final = 10_000
 """Keys that one call lists."""
 
@@ -229,7 +231,12 @@ def _list_keys(
 
 def _increment(calls: Calls, scope: object, key: object, by: object = MISSING) -> object:
     step = 1 if by is MISSING else whole(by, "what is added")
-    return calls.state.increment(scope_of(scope), text(key, "the key"), step)
+    where, name = scope_of(scope), text(key, "the key")
+    with calls.state.transaction():  # undone if it is refused, also where the script goes on
+        made = calls.state.increment(where, name, step)
+        if not -LARGEST <= made < LARGEST:
+            raise StateError(f"{where} {name!r}", f"the sum {made} is beyond 64 bits")
+    return made
 
 
 def _compare_and_set(
@@ -249,7 +256,9 @@ def _commit(_calls: Calls) -> object:
     )
 
 
-def _suspend(_calls: Calls, _question: object) -> object:
+def _suspend(_calls: Calls, question: object) -> object:
+    if question is MISSING:
+        raise ConfigurationError("there is no question; use null")
     raise ConfigurationError(
         "only scripts in Python can be suspended, and only those of a DurableScriptAgent"
     )

@@ -21,7 +21,7 @@ from ..persistence.errors import (
     StateError,
     told,
 )
-from .calls import COMMIT, MISSING, SUSPEND, TABLE, Calls, Output
+from .calls import COMMIT, LARGEST, MISSING, SUSPEND, TABLE, Calls, Output
 from .language import Language
 from .options import ScriptLimits
 from .process import Worker, WorkerGone
@@ -33,6 +33,8 @@ _DEEPEST_TRACE: Final = 4000
 """Characters kept of the calls that led to an error."""
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 """A function by which a script is entered: its own; a name is also a part of the script's text."""
+_LONG: Final = re.compile(rb"\d{19}")
+"""What an integer that no script can hold has in it."""
 _OK: Final = "ok"
 _ERROR: Final = "error"
 
@@ -128,13 +130,15 @@ class ScriptRun:
             self._count()
             if name == COMMIT and commits:
                 return Committing()
-            if name == SUSPEND and rests and self._script.language is Language.PYTHON:
-                return self._suspended(given)
+            if name == SUSPEND and rests and self._asks(given):
+                return self._suspended(given[0])
             self._answer(name, given)
 
-    def _suspended(self, given: list[object]) -> Suspended:
-        if len(given) != 1 or given[0] is MISSING:
-            raise self._gone("it asks nothing")
+    def _asks(self, given: list[object]) -> bool:
+        python = self._script.language is Language.PYTHON
+        return python and len(given) == 1 and given[0] is not MISSING
+
+    def _suspended(self, question: object) -> Suspended:
         self._send(msgspec.json.encode([SUSPEND]))
         word, *said = self._said()
         if word == "failed":
@@ -142,7 +146,7 @@ class ScriptRun:
         try:
             (dump,) = said
             if word == "suspended" and isinstance(dump, str):
-                return Suspended(given[0], base64.b64decode(dump, validate=True))
+                return Suspended(question, base64.b64decode(dump, validate=True))
         except ValueError:
             pass
         raise self._gone("it sends what no script sends")
@@ -233,7 +237,18 @@ def _encoded(value: object, what: str) -> bytes:
         raise StateError(what, f"cannot be given to a script: {error}") from None
     if not same:
         raise StateError(what, "cannot be given to a script: it is not made of JSON-like values")
+    if _LONG.search(encoded) and _beyond(value):
+        raise StateError(what, "cannot be given to a script: it has an integer beyond 64 bits")
     return encoded
+
+
+def _beyond(value: object) -> bool:
+    """Tell whether a value has an integer beyond 64 bits: Lua would make a float of it."""
+    if isinstance(value, dict):
+        return any(map(_beyond, value.values()))
+    if isinstance(value, list):
+        return any(map(_beyond, value))
+    return isinstance(value, int) and not -LARGEST <= value < LARGEST
 
 
 def _arguments(said: object) -> list[object] | None:

@@ -10,7 +10,8 @@ import _quickjs
 from .confine import ENGINE, confine
 from .task import Task, engine_failed, prelude
 
-STACK: Final = 512 << 10
+STACK: Final = 2 << 20
+"""Bytes: the value that nests deepest takes less."""
 
 
 class JavaScript:

@@ -6,6 +6,7 @@ import base64
 import builtins
 import json
 import math
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -28,6 +29,8 @@ from .confine import CLIENT, STARTING, confine
 from .task import Call, Task, engine_failed
 
 DEEPEST: Final = 500
+FRAMES: Final = 10 * DEEPEST
+"""What the value that nests deepest takes, and more: by default it would end the worker."""
 SAFE: Final = 2**53 - 1
 LARGEST: Final = 2**63
 HOST: Final = "_host"
@@ -50,6 +53,7 @@ class Python:
 
     def __init__(self, memory: int, program: str) -> None:
         """Start the engine, which takes ``memory`` bytes at most, and close both processes in."""
+        sys.setrecursionlimit(FRAMES)
         outer = confine(STARTING, [program, *LIBRARIES])
         pool = Monty(binary_path=program, max_processes=1)
         self._session = pool.__enter__().checkout(

@@ -215,3 +215,22 @@ def test_turns_in_which_a_script_rests_are_replayed(tmp_path: Path) -> None:
         rules = ReplayRules(ignore=("delta.put.dumps",))  # an engine is never the same twice
         report = system.replay.batch(rules=rules).report()
         assert report.counts == {"same": 3}, report.text()
+
+
+def test_a_question_of_nothing_is_refused(tmp_path: Path) -> None:
+    """It is an error of that call, which the script may catch: its worker was called lost."""
+    source = """
+def nothing():
+    return suspend(missing)
+def caught():
+    try:
+        suspend(missing)
+    except Exception as error:
+        return str(error)
+"""
+    with opened(tmp_path / "s.db") as system:
+        emea = system.agent(DurableScriptAgent, "emea")
+        emea.call(DurableScriptAgent.install, "python", source).get()
+        with pytest.raises(ScriptFailed, match="#1:3: ConfigurationError: there is no question"):
+            emea.call(DurableScriptAgent.invoke, "nothing").get()
+        assert "no question" in str(emea.call(DurableScriptAgent.invoke, "caught").get())

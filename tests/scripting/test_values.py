@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from perdure import AgentSystem, Keys, Scope, Secret, StaticKeys, new_key
-from perdure.persistence.errors import ScriptFailed
+from perdure.persistence.errors import ScriptFailed, StateError
 from perdure.scripting.language import Language
 from perdure.scripting.script import Script
 from perdure.scripting.scripts import Scripts
@@ -260,3 +260,43 @@ def test_a_script_writes_no_secret(text: str) -> None:
         with pytest.raises(ScriptFailed, match="holds Order, "):
             scripts.run(Script(Language.LUA, source), principal=MIRA)
         assert not system.state.exists(HERE, "order/1")
+
+
+BEYOND: Final = {
+    Language.LUA: "state.load(me, 'a')",
+    Language.JAVASCRIPT: "await state.load(me, 'a')",
+    Language.PYTHON: "state.load(me, 'a')",
+}
+ADDED: Final = {
+    Language.LUA: "pcall(state.increment, me, 'n')",
+    Language.JAVASCRIPT: "try { await state.increment(me, 'n') } catch {}",
+    Language.PYTHON: "try:\n    state.increment(me, 'n')\nexcept Exception:\n    pass",
+}
+
+
+@pytest.mark.parametrize("language", Language)
+def test_no_script_has_an_integer_beyond_64_bits(
+    system: AgentSystem, scripts: Scripts, language: Language
+) -> None:
+    """What a host has of them is given to none: in Lua it was a float; and no sum is one."""
+    system.state.set(HERE, "a", {"ids": [1, 2**63]})
+    system.state.set(HERE, "n", 2**63 - 1)
+    with pytest.raises(ScriptFailed, match="has an integer beyond 64 bits"):
+        scripts.run(Script(language, BEYOND[language]), principal=MIRA)
+    with pytest.raises(StateError, match="has an integer beyond 64 bits"):
+        scripts.run(Script(language, ""), principal=MIRA, arguments=[-(2**63) - 1])
+    scripts.run(Script(language, ADDED[language]), principal=MIRA)
+    assert system.state.get(HERE, "n") == 2**63 - 1
+
+
+@pytest.mark.parametrize("language", Language)
+def test_what_nests_deeply_round_trips(
+    system: AgentSystem, scripts: Scripts, language: Language
+) -> None:
+    """A value of 500 levels is read and written in each language, and no more than that."""
+    value: object = 1
+    for _ in range(500):
+        value = [value]
+    system.state.set(HERE, "in deep", value)
+    scripts.run(Script(language, COPY[language]), principal=MIRA)
+    assert system.state.get(HERE, "out deep") == value
