@@ -1,7 +1,7 @@
 """The process that is killed while it deletes: `python -m tests.attack.mourner STORE SEED LIFE`.
 
 It writes one line of JSON per event to stdout: `["made", key]` and `["gone", key]` after what was
-acknowledged, `["ends", key]` before a deletion. It goes on until it is killed.
+acknowledged, `["begins", key]` and `["ends", key]` before that. It goes on until it is killed.
 """
 
 import json
@@ -47,6 +47,7 @@ def main() -> None:
             number += 1
             key, name = f"m{chance.randrange(4)}", f"LIFE-{life}-{number}-"
             mortal = system.agent(Mortal, key)
+            say("begins", key)
             mortal.call(Mortal.begin, name).get()
             system.state.set(Scope.agent("Mortal", key), "more", name)
             say("made", key)

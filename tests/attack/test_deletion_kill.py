@@ -37,7 +37,7 @@ def look(store: Path, last: dict[str, str]) -> None:
         assert not any(report.orphans.values())
         there = {head.key: head for head in reader.agents()}
         for key, event in last.items():
-            if event != "ends":  # begun and not acknowledged: either is right
+            if event in ("made", "gone"):  # else not acknowledged: either is right
                 assert (key in there) == (event != "gone")
         for key, head in there.items():
             agent = reader.load("Mortal", key)

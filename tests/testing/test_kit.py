@@ -452,8 +452,8 @@ def test_a_lost_lease_ends_the_system(kit: Kit) -> None:
     """Another owner has taken over: the next life is told nothing of it, and goes on."""
     kit.agent(Order, "a").call(Order.place).get()
     kit.store.lose_lease()
-    lost = kit.agent(Order, "a").call(Order.pay)
     kit.outside("pay", "yes")
+    lost = kit.agent(Order, "a").call(Order.pay)
     with pytest.raises(Exception, match=r"taken over|another owner|fenc|lease"):
         lost.get(timeout=DEADLINE)
     kit.crash()

@@ -14,6 +14,7 @@ from perdure import AgentRef
 from perdure.testing import Simulation
 from perdure.testing.simulation.run import Scenario, Setting
 from perdure.testing.simulation.simulate import Crashes, Sweep
+from tests.kit.threads import others_end
 from tests.testing.simulation import scenes
 
 
@@ -67,7 +68,7 @@ def test_a_crash_ends_what_it_meets(scenario: Scenario, crash: Crashes) -> None:
     """A crash ends every thread of a run, whatever that does about it."""
     setting = Setting(scenario, [Helped], 300.0, faults=True)
     assert Sweep(setting, crash).first_failure(range(10 if crash == "somewhere" else 1)) is None
-    assert threading.active_count() == 1
+    assert others_end()
 
 
 def test_a_handler_may_outlive_no_exception() -> None:

@@ -19,6 +19,7 @@ from perdure.testing.simulation.scheduler import Stuck
 from perdure.testing.simulation.shrinking import shrunk
 from perdure.testing.simulation.simulate import Sweep
 from tests.kit.children import finished
+from tests.kit.threads import others_end
 from tests.testing.simulation import scenes
 
 DIGEST = "from tests.testing.simulation.scenes import digest; print(digest(range(3)))"
@@ -151,7 +152,7 @@ def test_a_run_leaves_nothing() -> None:
     after = (threading.Lock, threading.Thread.start, queue.SimpleQueue, time.time, os.urandom)
     assert names == after
     assert code is scenes.Receiver.take.__code__
-    assert threading.active_count() == 1
+    assert others_end()
 
 
 def waits(sim: Simulation) -> None:
