@@ -17,7 +17,8 @@ def shrunk(decisions: Decisions, fails: Callable[[Decisions], bool]) -> dict[Pla
 
     First those behind the last that matters are dropped, then parts of the rest, from the end:
     what is left out changes what comes behind it. The parts are halved as in ddmin (Zeller and
-    Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", 2002).
+    Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", 2002). Last come short cuts:
+    of two changes, one that leads at once to where the second has led.
     """
     tries = _Tries(fails)
     kept = list(decisions.items())
@@ -38,7 +39,19 @@ def shrunk(decisions: Decisions, fails: Callable[[Decisions], bool]) -> dict[Pla
         if size == 1 and len(kept) == before:
             break
         size = max(1, size // 2)
-    return dict(kept)
+    return dict(_by_short_cuts(kept, tries))
+
+
+def _by_short_cuts(kept: list[tuple[Place, int]], tries: _Tries) -> list[tuple[Place, int]]:
+    at = 0
+    while at + 1 < len(kept) and tries.left:
+        (place, _), (_, thread) = kept[at : at + 2]
+        shorter = [*kept[:at], (place, thread), *kept[at + 2 :]]
+        if tries.fails(shorter):
+            kept = shorter
+        else:
+            at += 1
+    return kept
 
 
 class _Tries:

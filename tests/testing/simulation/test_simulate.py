@@ -8,7 +8,7 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pytest
 
@@ -106,6 +106,20 @@ def test_shrinking_keeps_what_is_needed() -> None:
     given = {(number, number + 1): 1 for number in range(100, 160)} | needed
     tried = shrunk(given, lambda kept: needed.items() <= kept.items())
     assert tried == needed
+
+
+def test_shrinking_takes_short_cuts() -> None:
+    """Of a way over several threads only its beginning and its end are left."""
+
+    def ends(way: Mapping[tuple[int, int], int]) -> int:
+        at = 0
+        for (thread, _), to in way.items():
+            at = to if thread == at else at
+        return at
+
+    way = {(0, 1): 3, (3, 1): 4, (4, 2): 5}
+    tried = shrunk(way, lambda kept: ends(kept) == 5)
+    assert tried == {(0, 1): 5}
 
 
 def stuck(sim: Simulation) -> None:
