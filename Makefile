@@ -13,7 +13,7 @@ ATTACK := $(PY) -m pytest -m slow --override-ini timeout=5400
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test lint types docs package test-pythons test-slow coverage bench format clean \
-	attack-flights attack-bytes attack-thinking attack-migrations attack-backups attack-salvage
+	attack-flights attack-bytes attack-thinking attack-migrations attack-backups attack-salvage attack-races
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 20
@@ -66,6 +66,9 @@ attack-backups: $(DEV) ## backups made, brought back, pruned, written anew and p
 
 attack-salvage: $(DEV) ## stores damaged in nine ways, 2,700 times, and repaired
 	@$(ATTACK) tests/attack/test_salvage.py
+
+attack-races: $(DEV) ## the tests while threads change places all the time
+	@$(PY) -m pytest --hasty -n auto --maxprocesses 4 --dist worksteal
 
 coverage: $(DEV) ## the tests under branch coverage, held to the floor in pyproject.toml
 	@$(PY) -m coverage erase

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Generator, Iterator
+from contextlib import nullcontext
 
 import hypothesis
 import pytest
@@ -23,6 +24,15 @@ hypothesis.settings.register_profile("long", UNTIMED)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+HASTY = 1e-5
+"""Seconds between two changes of threads with ``--hasty``: less, and the suite takes hours."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the whole suite look for races (``make attack-races``)."""
+    parser.addoption("--hasty", action="store_true", help="change threads all the time, everywhere")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Have the long attacks draw new examples each time, and the short tests the same ones."""
     hypothesis.settings.load_profile("long" if config.option.markexpr == "slow" else "short")
@@ -36,6 +46,13 @@ def no_leaks() -> Iterator[None]:
     leaks = watch.leaks()
     if leaks:
         pytest.fail("left behind:\n" + "\n".join(leaks), pytrace=False)
+
+
+@pytest.fixture(autouse=True)
+def hasty_everywhere(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Have threads change places all the time in every test, where ``--hasty`` says so."""
+    with hasty(HASTY) if request.config.option.hasty else nullcontext():
+        yield
 
 
 @pytest.fixture

@@ -68,10 +68,24 @@ class Attendant:
 
     def run(self) -> bool:
         """Do one slice, and go to the tail of the queue if there is more."""
-        with self._lock:
-            work, self._work = self._work, None
-        if work is None:
-            return True  # it came up twice: who had it done was struck
+        work: object = None
+        try:
+            with self._lock:
+                work, self._work = self._work, None
+            if work is not None:  # else it came up twice: who had it done was struck
+                self._do(work)
+        except BaseException:
+            # Struck: it comes up again, and the slice is under way until then.
+            with self._lock:
+                if self._work is None and work is not None:
+                    self._busy, self._work = True, work
+                begun = self._work
+            if begun is not work:  # the next was begun meanwhile: that is to come
+                self._agenda.end(work)
+            raise
+        return True
+
+    def _do(self, work: object) -> None:
         wait = -1.0
         begun = self._clock.monotonic()  # time may pass between a slice's look at it and the wait
         try:
@@ -100,7 +114,6 @@ class Attendant:
             self._dispatcher.submit(self)
         else:
             self._agenda.end(work)
-        return True
 
     def _arrange(self, moment: float) -> bool:
         """Be called at a moment, unless an earlier one is arranged; True if it has come by now.

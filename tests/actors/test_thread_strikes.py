@@ -30,6 +30,7 @@ from perdure import (
 from perdure.actors.pool.agenda import Agenda, Errand
 from perdure.actors.pool.dispatcher import Dispatcher
 from perdure.actors.pool.future import Future
+from perdure.actors.system.attendant import Attendant
 from perdure.actors.talk.control import Control, Verb
 from perdure.lifecycle.clock import SystemClock, VirtualClock
 from perdure.lifecycle.status import Status
@@ -37,6 +38,7 @@ from perdure.lifecycle.writer import Writer
 from perdure.persistence.records.records import Commit
 from perdure.persistence.sqlite.store import SqliteStore
 from perdure.persistence.store.batch import Batch
+from perdure.shared.ledger.sweep import AT_ONCE, NEVER, Sweep
 from perdure.testing.faults.strikes import ENOUGH, Striker, Struck
 from tests.actors.counting import KINDS, Counter, Listener, Noter, Rounds
 from tests.actors.test_interrupts import traced
@@ -585,3 +587,51 @@ def test_struck_at_every_place_of_an_errand(kind: type[Sender], least: int) -> N
         assert struck > least
     finally:
         assert dispatcher.close(DEADLINE)
+
+
+class Chore(Sweep):
+    """Something to do once, in two slices."""
+
+    what = "chores are not done"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._begun = False
+        self.done = threading.Event()
+
+    def slice(self) -> float:
+        """Do half of it."""
+        if not self._begun:
+            self._begun = True
+            return AT_ONCE
+        self.done.set()
+        return NEVER
+
+
+def test_struck_at_every_place_of_a_slice() -> None:
+    """Wherever the worker that does a sweep's slices is struck: all are done, nothing is left."""
+    clock, dispatcher = SystemClock(), Dispatcher(1)
+    agenda = Agenda(clock)
+    clock.start()
+    dispatcher.start()
+    try:
+        struck = early = 0
+        for at in range(1, MOST):
+            inside = ("perdure.actors.system.attendant", "perdure.actors.pool")
+            striker, chore = Striker(Struck, at, inside=inside), Chore()
+            attendant = Attendant(chore, clock, dispatcher, agenda)
+            dispatcher.submit(Lure(striker))
+            attendant.look()
+            assert agenda.wait(DEADLINE), striker.struck
+            dispatcher.submit(end := Lure(None))
+            assert end.taken.wait(DEADLINE)
+            assert chore.done.wait(DEADLINE), striker.struck  # maybe after RETRY_SECONDS
+            assert agenda.wait(DEADLINE), striker.struck
+            early = 0 if striker.struck else early + 1
+            if early == ENOUGH:
+                break
+            struck += not early
+        assert struck > 10
+    finally:
+        assert dispatcher.close(DEADLINE)
+        clock.close()

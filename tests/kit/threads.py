@@ -37,10 +37,10 @@ def at_once(count: int, work: Callable[[int], object]) -> None:
 
 
 @contextmanager
-def hasty() -> Iterator[None]:
+def hasty(seconds: float = 1e-6) -> Iterator[None]:
     """Have threads change places as often as the interpreter can; a fixture has the same name."""
     before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
+    sys.setswitchinterval(seconds)
     try:
         yield
     finally:
