@@ -24,7 +24,9 @@ def main() -> None:
 
 OF_EXTRAS = {
     "perdure.cli.commands.run_replay",
-    "perdure.llm.engine", "perdure.llm.playback", "perdure.llm.reminder", "perdure.llm.transcript",
+    *(
+        f"perdure.llm.{name}" for name in ("engine", "missed", "playback", "reminder", "transcript")
+    ),
     "perdure.mcp.server",
     "perdure.testing.machine", "perdure.testing.plugin", "perdure.testing.strategies",
     *(f"perdure.scripting.worker.{name}" for name in ("lua", "javascript", "python")),
