@@ -61,7 +61,8 @@ class Outcome(enum.Enum):
     RETRY = "retry"
     """The envelope was not handled: it is put back, and nothing more until ``resume()``."""
     GONE = "gone"
-    """The mailbox was closed during the turn: whoever closed it answers for what is left."""
+    """The turn was taken from its runner: whoever took it closes the mailbox, and answers for what
+    is left."""
 
 
 class Receiver(Protocol):
@@ -518,10 +519,15 @@ class Mailbox:
                 self._hurried = False
             if outcome is None:
                 self.hand = NOTHING
+            elif outcome is Outcome.GONE:
+                # Now, the mailbox may be open still: a run before it is closed, of something
+                # urgent, would go on with what another answers for.
+                self.hand = NOTHING
+                return False
             else:
                 if outcome is Outcome.RETRY:
                     self._retry(urgent=from_urgent)
-                return outcome is not Outcome.GONE
+                return True
         return False
 
     def _recover(self, receiver: Receiver) -> Outcome | None:
@@ -538,7 +544,7 @@ class Mailbox:
             else:
                 break
         urgent, self._hurried = self._hurried, False
-        if outcome is None:
+        if outcome is None or outcome is Outcome.GONE:
             self.hand = NOTHING
         elif outcome is Outcome.RETRY:
             self._retry(urgent=urgent)

@@ -8,9 +8,12 @@ import pytest
 from perdure import AgentSystem, VirtualClock
 from perdure.actors.cell.cell import AgentCell
 from perdure.actors.cell.receiver import RunningCell
+from perdure.actors.pool.dispatcher import Dispatcher
+from perdure.actors.pool.mailbox import Mailbox, Outcome
 from perdure.actors.system.cells import Keeper
 from perdure.actors.talk.control import Control, Verb
 from tests.attack.agents import Tally
+from tests.kit.deadline import DEADLINE
 from tests.kit.gates import GATES, gate
 
 
@@ -104,3 +107,42 @@ def test_a_cell_that_takes_over_is_not_swept_away_before_it_has_the_mail(how: st
         system.access.restore(slow)
         clock.advance(61.0)  # the wait before a restart
         assert slow.call(Slow.add, 1).get() == 2
+
+
+class Taken:
+    """A receiver from whom what it handles is taken at once."""
+
+    def __init__(self) -> None:
+        self.begun: list[object] = []
+        self.again: list[object] = []
+
+    def receive(self, envelope: object) -> Outcome:
+        self.begun.append(envelope)
+        return Outcome.GONE
+
+    def recover(self, envelope: object) -> Outcome | None:
+        self.again.append(envelope)
+        return None
+
+    def broke(self, envelope: object, error: BaseException) -> None: ...
+
+    def launch(self) -> None: ...
+
+    def drained(self) -> None: ...
+
+
+def test_what_was_taken_from_its_runner_is_in_its_hand_no_more() -> None:
+    """Something urgent that comes before the mailbox is closed does not go on with it."""
+    pool, taken = Dispatcher(1), Taken()
+    try:
+        mailbox = Mailbox(pool)
+        mailbox.attach(taken, pool)
+        mailbox.put("told")
+        assert mailbox.wait_until_rest(DEADLINE)
+        urgent = Control(Verb.WAKE, edge=False)
+        mailbox.put_urgent(urgent)
+        assert mailbox.wait_until_rest(DEADLINE)
+        assert taken.begun == ["told", urgent]
+        assert taken.again == []
+    finally:
+        assert pool.close(DEADLINE)
