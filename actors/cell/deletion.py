@@ -161,12 +161,14 @@ def enter(
     tombstone = (
         deletion.agent, deletion.kind, deletion.key, version, now, int(deletion.erase), 0,
     )  # fmt: skip
-    unit.change((TOMBSTONES, tombstone[:1]), lambda _: tombstone, checked=False)
-    if deletion.erase:
-        # Older backups may have it by a name that its kind had before.
-        for number, kind in enumerate(former_kinds(home.store.row, deletion.kind)):
-            own: Row = (-(deletion.agent << 16 | number), kind, *tombstone[2:])
-            unit.change((TOMBSTONES, own[:1]), partial(_put, own), checked=False)
+    # Older backups may have who is erased by a name that its kind had before.
+    former = former_kinds(home.store.row, deletion.kind) if deletion.erase else []
+    others = [
+        (-(deletion.agent << 16 | number), kind, *tombstone[2:])
+        for number, kind in enumerate(former)
+    ]
+    for row in (tombstone, *others):
+        unit.change((TOMBSTONES, row[:1]), partial(_put, row), checked=False)
     with ExitStack() as locks:
         history: Sequence[Change] = ()
         if deletion.erase:

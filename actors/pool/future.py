@@ -19,15 +19,13 @@ from pykka import Timeout
 
 from ...persistence.errors import StoreUnavailable
 from .cell import Asker, Cell
+from .mailbox import MOST_STRIKES
 
 logger = logging.getLogger("perdure.actors")
 
 T = TypeVar("T")
 
 _answering: Final = threading.Lock()
-
-MOST_STRIKES: Final = 10
-"""How often a callback is struck before it is left."""
 
 ExcInfo = tuple[type[BaseException] | None, BaseException | None, Any]
 

@@ -34,7 +34,8 @@ from .writing import Writing
 BUDGET: Final = 64
 """Messages per run, then the mailbox goes to the tail of the queue."""
 MOST_STRIKES: Final = 10
-"""How often going on with a message is struck before it is left to the next start of the system."""
+"""How often going on with a message is struck before it is left to the next start of the system,
+and the call of who waits for a reply before it is left out."""
 
 
 class MailHold(enum.StrEnum):
