@@ -348,23 +348,35 @@ class Policy:
 
     def _take_grant(self, key: Key, row: Row | None) -> None:
         number: int = key[0]  # type: ignore[assignment]
-        before = self._numbered.pop(number, None)
+        before = self._numbered.get(number)
+        if row is None:
+            if before is not None:
+                del self._numbered[number]
+                self._drop(before)
+            return
+        held = self._numbered[number] = _Held(row)
+        place = row[1:7]
+        if before is not None and before.row[1:7] == place:
+            # In one moment: who decides takes no lock, and a use of a grant is a change of it.
+            grants = self._grants[place]
+            self._grants[place] = tuple(held if grant is before else grant for grant in grants)
+            return
         if before is not None:
-            place = before.row[1:7]
-            kept = tuple(g for g in self._grants[place] if g is not before)
-            if kept:
-                self._grants[place] = kept
-            else:
-                del self._grants[place]
-            self._to_kinds -= place[0] == "agents"
-        if row is not None:
-            held = self._numbered[number] = _Held(row)
-            place = row[1:7]
-            self._grants[place] = (*self._grants.get(place, ()), held)
-            self._to_kinds += place[0] == "agents"
-            if held.expires is not None and before is None:
-                with self._moments:
-                    heapq.heappush(self._running_out, held.expires)
+            self._drop(before)
+        self._grants[place] = (*self._grants.get(place, ()), held)
+        self._to_kinds += place[0] == "agents"
+        if held.expires is not None and before is None:
+            with self._moments:
+                heapq.heappush(self._running_out, held.expires)
+
+    def _drop(self, held: _Held) -> None:
+        place = held.row[1:7]
+        kept = tuple(grant for grant in self._grants[place] if grant is not held)
+        if kept:
+            self._grants[place] = kept
+        else:
+            del self._grants[place]
+        self._to_kinds -= place[0] == "agents"
 
     def _take_owner(self, key: Key, row: Row | None) -> None:
         _put(self._owners, key, None if row is None else row[3:6])

@@ -6,12 +6,14 @@ import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from perdure import AgentSystem, Principal, Right, Scope
 from perdure.persistence.audit.entries import AuditEntry
 from perdure.persistence.errors import Denied
+from perdure.shared.ledger.guard import Standing
 from tests.access.agents import ANNA, Desk, W, call, opened
 from tests.kit.deadline import DEADLINE
 from tests.kit.gates import gate
@@ -166,6 +168,45 @@ def test_a_one_time_grant_is_used_once_by_64_threads(*, inside: bool) -> None:
         reads = [e for e in whole_audit(system) if e.operation == "read"]
         assert sum(e.outcome == "allowed" for e in reads) == 3
         assert sum(e.outcome == "refused" for e in reads) == 3 * 63
+
+
+class Watched(dict[Any, Any]):
+    """A table of a policy, at which somebody looks after each change."""
+
+    look: Callable[[], object]
+
+    def __setitem__(self, key: object, value: object) -> None:
+        super().__setitem__(key, value)
+        self.look()
+
+    def __delitem__(self, key: object) -> None:
+        super().__delitem__(key)
+        self.look()
+
+    def pop(self, key: object, *default: object) -> object:
+        found = super().pop(key, *default)
+        self.look()
+        return found
+
+
+def test_a_grant_is_there_all_the_time_while_others_use_it() -> None:
+    """Who decides in the middle of another's use finds it: no use that is left is refused."""
+    with opened() as system:
+        number = system.access.grant(Principal.agents("Desk"), W, Right.ALL, uses=3).number
+        policy, found = system._runtime.policy, list[bool]()
+
+        def look() -> None:
+            decision = policy.check(Standing(ANNA), Right.WRITE, W, "k")
+            found.append(decision.allowed and policy.granted(number) is not None)
+
+        for name in ("_grants", "_numbered"):
+            watched = Watched(getattr(policy, name))
+            watched.look = look
+            setattr(policy, name, watched)
+        for _ in range(2):
+            call(system, "anna", "increment", "workflow:w", "k")
+        assert len(found) >= 2
+        assert all(found)
 
 
 def test_a_grant_of_many_uses_is_used_exactly_that_often() -> None:
