@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import logging
+import math
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
@@ -83,6 +84,7 @@ class Policy:
         self._boundaries: dict[tuple[str, str], Boundary] = {}
         self._isolated: dict[tuple[str, str], Isolation] = {}
         self._running_out: list[float] = []  # a heap of the moments when grants expire
+        self._first_to_run_out = math.inf  # of these; looked at without the lock
         self._moments = threading.Lock()
         self._epoch = 0
         self.ever = False
@@ -123,11 +125,12 @@ class Policy:
     @property
     def epoch(self) -> int:
         """Rises with every change of what is allowed, and when a grant runs out."""
-        if self._running_out and self._running_out[0] <= self._now():
+        if self._first_to_run_out <= self._now():
             with self._moments:
                 while self._running_out and self._running_out[0] <= self._now():
                     heapq.heappop(self._running_out)
                     self._epoch += 1
+                self._first_to_run_out = min(self._running_out[:1], default=math.inf)
         return self._epoch
 
     def check(self, standing: Standing, right: Right, scope: Scope, key: str | None) -> Decision:
@@ -368,6 +371,7 @@ class Policy:
         if held.expires is not None and before is None:
             with self._moments:
                 heapq.heappush(self._running_out, held.expires)
+                self._first_to_run_out = self._running_out[0]
 
     def _drop(self, held: _Held) -> None:
         place = held.row[1:7]
