@@ -79,7 +79,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -506,6 +506,9 @@ class UnknownRun(RunError, LookupError):
 
 class ScriptError(PerdureError):
     """Be the root of errors about scripts; what the script wrote since it began is undone."""
+
+    log: Sequence[str] = ()
+    """What it had logged and printed before, line by line."""
 
 
 class ScriptFailed(ScriptError, RuntimeError):

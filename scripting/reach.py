@@ -18,6 +18,7 @@ from ..actors.talk.identity import Identified
 from ..actors.talk.reference import AgentRef
 from ..actors.talk.turn import under_way
 from ..persistence.errors import ConfigurationError, Denied
+from ..persistence.names.named import checked_principal
 from ..persistence.names.scope import Principal
 from ..shared.artifacts.artifacts import Artifacts
 from ..shared.ledger.unit import Unit
@@ -103,7 +104,7 @@ class SystemReach:
             raise ConfigurationError(message)
         if self.in_turn and principal is not None:
             raise ConfigurationError("in a handler a script acts as its agent; give no principal")
-        if principal is not None and principal.kind == "agents":
+        if principal is not None and checked_principal(principal).kind == "agents":
             raise ConfigurationError(f"{principal} stands for many; a script acts as one of them")
         who = principal if turn is None else Principal.agent(turn.cell.kind, turn.cell.key)
         self.me = str(who)

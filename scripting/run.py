@@ -100,6 +100,15 @@ class ScriptRun:
         task = [script.source, script.name, _CALLS, entry, given, me, rest, typed]
         self._send(msgspec.json.encode(task))
 
+    @contextlib.contextmanager
+    def logged(self) -> Iterator[None]:
+        """Have what the script has logged go along with the error that ends it."""
+        try:
+            yield
+        except ScriptError as error:
+            error.log = tuple(self.calls.output.lines)
+            raise
+
     def in_parts(self) -> Ended:
         """Run it in transactions of its own, part for part, until it has ended."""
         while True:

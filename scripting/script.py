@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Self, cast
 
 from ..persistence.errors import ConfigurationError
 from .language import Language
@@ -26,14 +26,14 @@ class Script:
     def __post_init__(self) -> None:
         """Refuse what no engine can take."""
         object.__setattr__(self, "language", Language.named(self.language))
-        source: object = self.source  # whatever a caller gives
+        source, name = cast("tuple[object, object]", (self.source, self.name))  # anybody's
         if not isinstance(source, str) or len(source) > LARGEST_SOURCE:
             problem = f"a script is text, of {LARGEST_SOURCE:,} characters at most"
             raise ConfigurationError(problem)
         if self.source.startswith("\x1b") or "\0" in self.source:
             raise ConfigurationError(f"{self.name!r:.80} is compiled; give the script's text")
-        if not self.name or not self.name.isprintable() or len(self.name) > 100:  # noqa: PLR2004
-            message = f"the name {self.name!r:.40} of a script: give up to 100 printable characters"
+        if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= 100:  # noqa: PLR2004
+            message = f"the name {name!r:.40} of a script: give up to 100 printable characters"
             raise ConfigurationError(message)
         try:
             self.source.encode()

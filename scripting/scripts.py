@@ -13,7 +13,7 @@ from typing import Final, Self, cast
 from ..actors.talk.turn import under_way
 from ..persistence.errors import ConfigurationError, Conflict, Deadlock
 from ..persistence.names.scope import Principal
-from ..persistence.options import Options
+from ..persistence.options import Options, by_keyword
 from .language import Language
 from .options import Confinement, ScriptLimits, ScriptRights
 from .pool import WorkerPool
@@ -64,10 +64,11 @@ class Scripts:
         options.whole("workers", least=1)
         options.whole("warm", least=0)
         options.among("confinement", *Confinement)
+        self.limits, self.rights = limits, rights
+        options.kind("limits", ScriptLimits, "ScriptLimits(seconds=1)")
+        options.kind("rights", ScriptRights, "ScriptRights(replay=True)")
         _OPEN[system] = self
         self.system = system
-        self.limits = limits
-        self.rights = rights
         self.pool = WorkerPool(limits, Confinement(confinement), at_once=workers, warm=warm)
 
     @staticmethod
@@ -138,8 +139,8 @@ class Scripts:
             arguments: JSON-like values; without ``entry`` the script itself takes them.
 
         Raises:
-            ScriptFailed: it raised an error; ``line`` says where.
-            ScriptLimit: it took more than it may, and was killed.
+            ScriptFailed: it raised an error; ``line`` says where, ``log`` what it logged before.
+            ScriptLimit: it took more than it may, and was killed; ``log`` as well.
             NotConfined: this machine cannot close it in.
             Conflict: others were first, each time.
             ConfigurationError: the extra is not installed; no principal is given.
@@ -183,6 +184,14 @@ class _Asked:
     rests: bool = False
     """It may be suspended."""
 
+    def __post_init__(self) -> None:
+        options = Options(self, by_keyword("run"))
+        options.kind("script", Script, 'Script("lua", "return 1")')
+        options.kind("entry", str, '"main"')
+        given: object = self.arguments  # whatever a caller gives
+        if not isinstance(given, Sequence) or isinstance(given, str | bytes):
+            raise options.wrong("arguments", 'a list of JSON-like values, as in [1, "two"]')
+
 
 class _Runs:
     """One call of ``run``: the script runs until its changes fit to what others did."""
@@ -200,7 +209,7 @@ class _Runs:
             return self._alone()
         with self._scripts.pool.worker(self._asked.script.language) as worker:
             run = self._run(worker)
-            with self._reach.state.transaction():
+            with run.logged(), self._reach.state.transaction():
                 ended = run.go_on(commits=False, rests=self._asked.rests)
             assert not isinstance(ended, Committing), "a part of a turn does not commit"
             return self._came(run, ended)
@@ -211,7 +220,8 @@ class _Runs:
             with self._scripts.pool.worker(self._asked.script.language) as worker:
                 run = self._run(worker)
                 try:
-                    return self._came(run, run.in_parts())
+                    with run.logged():
+                        return self._came(run, run.in_parts())
                 except Conflict:
                     if attempt == self._limits.attempts or run.calls.immediate:
                         raise

@@ -62,7 +62,8 @@ class ScriptSession:
         run = ScriptRun(self._worker, script, self._reach, self._limits, deadline)
         try:
             run.begin("", (), typed=True)
-            ended = run.in_parts()
+            with run.logged():
+                ended = run.in_parts()
         finally:
             if not run.over:
                 self.close()

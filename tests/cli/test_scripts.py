@@ -45,14 +45,16 @@ def test_a_script_runs_as_who_is_said(store: Path, tmp_path: Path, name: str) ->
 
 
 def test_a_script_that_fails(store: Path, tmp_path: Path) -> None:
-    """The exit code is 1, the error has the script's line, and nothing of it is there."""
+    """The exit code is 1, the error has the script's line, and nothing but its log is there."""
     script = tmp_path / "a.lua"
-    script.write_text('state.save(me, "a", 1)\n\nstate.save("user:noor", "a", 1)')
+    script.write_text('state.save(me, "a", 1)\nlog("hi")\nstate.save("user:noor", "a", 1)')
     call = ("script", "run", script, "--as", "user:mira", "--store", store)
     done = invoke(*call)
     assert done.exit_code == 1
-    assert done.stderr.startswith("perdure: a.lua:3: Denied: user:mira may not write user:noor")
+    said = "hi\nperdure: a.lua:3: Denied: user:mira may not write user:noor"
+    assert done.stderr.startswith(said)
     (told,) = records(*call, code=1)
+    assert told["log"] == ["hi"]
     assert (told["error"]["class"], told["error"]["line"]) == ("ScriptFailed", 3)
     assert value(store, "a") is None
     script.write_text("while true do end")

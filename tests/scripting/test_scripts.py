@@ -8,7 +8,14 @@ from typing import Final
 import pytest
 
 from perdure import AgentSystem, Principal, Right, Scope
-from perdure.persistence.errors import ConfigurationError, Deadlock, ScriptFailed, ScriptLimit
+from perdure.persistence.errors import (
+    ConfigurationError,
+    Deadlock,
+    ScopeError,
+    ScriptError,
+    ScriptFailed,
+    ScriptLimit,
+)
 from perdure.scripting import language as language_module
 from perdure.scripting.language import Language
 from perdure.scripting.options import ScriptLimits
@@ -245,6 +252,12 @@ def test_a_session_keeps_what_was_defined(
     assert system.state.get(HERE, "x") == 3
 
 
+WRONG_OPTIONS: Final[dict[str, object]] = {
+    "workers": 0, "warm": -1, "confinement": "none", "limits": None, "rights": "all",
+}  # fmt: skip
+WRONG_CALLS: Final[dict[str, object]] = {"script": "return 1", "entry": 5, "arguments": "abc"}
+
+
 def test_wrong_runs_are_refused(scripts: Scripts, tmp_path: Path) -> None:
     """A script without a principal, compiled, or of no known suffix is refused by name."""
     with pytest.raises(ConfigurationError, match="a script acts as somebody"):
@@ -253,10 +266,17 @@ def test_wrong_runs_are_refused(scripts: Scripts, tmp_path: Path) -> None:
         scripts.run(Script(LUA, ""), principal=Principal.agents("Desk"))
     with pytest.raises(ConfigurationError, match="'ruby' is no language of scripts"):
         Script("ruby", "")  # type: ignore[arg-type]
-    for wrong in ({"workers": 0}, {"warm": -1}, {"confinement": "none"}):
-        (name,) = wrong
+    for name, value in WRONG_OPTIONS.items():
         with pytest.raises(ConfigurationError, match=rf"Scripts\({name}=.*\) makes no sense"):
-            Scripts(scripts.system, **wrong)
+            Scripts(scripts.system, **{name: value})  # type: ignore[arg-type]
+    script = Script(LUA, "return 1")
+    for name, value in WRONG_CALLS.items():
+        with pytest.raises(ConfigurationError, match=rf"run\({name}=.*\) makes no sense; give a"):
+            scripts.run(**{"script": script, "principal": MIRA, name: value})  # type: ignore[arg-type]
+    with pytest.raises(ScopeError, match="'user:mira' is no principal"):
+        scripts.run(script, principal="user:mira")  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="the name 5 of a script"):
+        Script(LUA, "return 1", 5)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="is compiled"):
         Script(LUA, "\x1bLua")
     (tmp_path / "a.luac").write_bytes(b"\x1bLua\xff")
@@ -264,6 +284,31 @@ def test_wrong_runs_are_refused(scripts: Scripts, tmp_path: Path) -> None:
         Script.read(tmp_path / "a.luac")
     with pytest.raises(ConfigurationError, match="no UTF-8 text"):
         Script.read(tmp_path / "a.luac", LUA)
+
+
+LOGGING: Final = {
+    LUA: "log('one') log('two') {} error('no')",
+    JAVASCRIPT: "log('one'); log('two'); {}; throw new Error('no')",
+    PYTHON: "log('one')\nlog('two')\n{}\nraise ValueError('no')",
+}
+ENDS: Final[dict[str, type[ScriptError]]] = {"": ScriptFailed, "log('three')": ScriptLimit}
+
+
+@pytest.mark.parametrize("language", Language)
+@pytest.mark.parametrize("last", ENDS)
+def test_what_a_script_logged_goes_with_its_error(
+    system: AgentSystem, language: Language, last: str
+) -> None:
+    """Also where it was ended, and in a session: it may say why it failed."""
+    source = LOGGING[language].format(last)
+    with Scripts(system, limits=ScriptLimits(output=8), warm=0) as scripts:
+        with pytest.raises(ENDS[last]) as caught:
+            scripts.run(Script(language, source), principal=MIRA)
+        assert list(caught.value.log) == ["one", "two"]
+        with scripts.session(language, principal=MIRA) as session:
+            with pytest.raises(ENDS[last]) as caught:
+                session.run(source)
+            assert list(caught.value.log) == ["one", "two"]
 
 
 STACKS: Final = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -120,18 +120,27 @@ def _shown(script: Script, run: Callable[[], ScriptResult], *, json: bool) -> Ex
         result = run()
     except (ScriptError, Conflict) as error:
         if not json:
+            _tell(_log_of(error))
             raise
         print_json(_record(script, None, error))
         return ExitCode.PROBLEMS
     if json:
         print_json(_record(script, result, None))
         return ExitCode.DONE
-    notes = Screen(error=True)
-    for line in result.log:
-        notes.say(line)
+    _tell(result.log)
     if result.value is not None:
         Screen().say(msgspec.json.encode(result.value).decode())
     return ExitCode.DONE
+
+
+def _tell(log: Sequence[str]) -> None:
+    notes = Screen(error=True)
+    for line in log:
+        notes.say(line)
+
+
+def _log_of(error: PerdureError | None) -> Sequence[str]:
+    return error.log if isinstance(error, ScriptError) else ()
 
 
 def _decoded(text: str) -> object:
@@ -149,7 +158,7 @@ def _record(
         "script": script.name,
         "language": script.language,
         "value": None if result is None else result.value,
-        "log": [] if result is None else list(result.log),
+        "log": list(_log_of(error) if result is None else result.log),
         "calls": 0 if result is None else result.calls,
         "error": None if error is None else _told(error),
     }
