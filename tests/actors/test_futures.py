@@ -124,13 +124,14 @@ def test_a_future_is_not_the_reply(system: AgentSystem) -> None:
     assert notes.get() == ["x"]
 
     async def group() -> object:
-        future = system.agent(Porter, "a").call(Clerk.add)
+        future = system.agent(Porter, "a").call(Porter.stand)
         async with asyncio.TaskGroup() as tasks:
-            with pytest.raises(TypeError, match=r"got <Future of Porter/a\.add.*ensure_future"):
+            with pytest.raises(TypeError, match=r"got <Future of Porter/a\.stand.*ensure_future"):
                 tasks.create_task(future)  # type: ignore[arg-type]
+        Porter.gate.open()
         return await asyncio.ensure_future(future)
 
-    assert asyncio.run(group()) == 1
+    assert asyncio.run(group()) == "stood"
 
 
 def test_get_on_a_running_loop_says_so_once(
