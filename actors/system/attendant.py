@@ -125,8 +125,11 @@ class Attendant:
                 return False
             self.next = moment
         soon = min(moment, self._clock.monotonic() + LONGEST_WAIT)
-        handle = self._clock.call_at(soon, lambda: self._called(moment))
-        handle.named(self.what, routine=True)
+        try:
+            self._clock.call_at(soon, lambda: self._called(moment)).named(self.what, routine=True)
+        except BaseException:
+            self._taken(moment)  # struck: who comes next arranges it
+            raise
         return self._clock.monotonic() >= moment and self._taken(moment)
 
     def _called(self, moment: float) -> None:

@@ -168,7 +168,8 @@ class Beside:
 
     def drain(self, seconds: float) -> bool:
         """Let the steps end that have begun; what has more steps goes on in the next process."""
-        self.closing = True
+        with self._changed:  # what begins is waited for, or does not begin
+            self.closing = True
         for wake in list(self._pausing):
             wake()
         with self._changed:
@@ -176,8 +177,8 @@ class Beside:
 
     def close(self) -> None:
         """Cancel what is left, and tell those who wait."""
-        self.closing = True
         with self._changed:
+            self.closing = True
             running, waiting = list(self._running), list(self._waiting.values())
             self._waiting.clear()
         for place in running:
@@ -186,11 +187,10 @@ class Beside:
             future.fail(SystemClosed("the agent system was closed before the work was done"))
 
     def _begin(self, place: WorkPlace, work: Work, context: Context, *, again: bool) -> None:
-        home = self._home
-        if self.closing or home.hooks.played is not None:  # in a replay nothing goes on
-            return
-        task = _Task()
+        home, task = self._home, _Task()
         with self._changed:
+            if self.closing or home.hooks.played is not None:  # in a replay nothing goes on
+                return
             if place in self._running:
                 # Of what is left or about to end, as the turn knows that began it again.
                 if again or place in self._left:

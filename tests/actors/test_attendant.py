@@ -157,3 +157,32 @@ def test_a_slice_that_is_left_by_any_error_is_tried_again() -> None:
     finally:
         attendant.stop()
         pool.close()
+
+
+def test_who_is_struck_while_a_slice_is_arranged_leaves_it_to_the_next() -> None:
+    """A call that was not arranged keeps no later one from being."""
+    pool = Dispatcher(1)
+
+    class Struck(VirtualClock):
+        strikes = 1
+
+        def call_at(self, when: float, callback: Callable[[], None]) -> DelayedCall:
+            if self.strikes:
+                self.strikes -= 1
+                raise KeyboardInterrupt
+            return super().call_at(when, callback)
+
+    clock = Struck()
+    agenda = Agenda(clock)
+    chores = Chores(clock, [6.0], iter(()))
+    attendant = Attendant(chores, clock, pool, agenda)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            chores.due(5.0)
+        chores.due(6.0)
+        clock.advance(6.0)
+        assert agenda.wait(DEADLINE)
+        assert not chores.left
+    finally:
+        attendant.stop()
+        pool.close()
