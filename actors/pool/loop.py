@@ -55,16 +55,10 @@ class HandlerLoop:
 
         Returns a function that cancels it.
         """
-        try:
-            loop = self._running()
-        except Exception as error:  # noqa: BLE001 - no thread, no descriptors: its asker gets it
-            coroutine.close()
-            done(None, error)
-            return _nothing
         holder: list[asyncio.Task[Any]] = []
 
         def begin() -> None:
-            task = loop.create_task(_caught(coroutine), context=context)
+            task = asyncio.get_running_loop().create_task(_caught(coroutine), context=context)
             holder.append(task)
             self._tasks[task] = context
             task.add_done_callback(finished)
@@ -76,15 +70,19 @@ class HandlerLoop:
             else:
                 done(*task.result())
 
+        try:
+            with self._lock:  # it is begun before the loop is told to stop, or refused
+                loop = self._running()
+                loop.call_soon_threadsafe(begin)
+        except Exception as error:  # noqa: BLE001 - no thread, no descriptors: its asker gets it
+            coroutine.close()
+            done(None, error)
+            return _nothing
+
         def cancel() -> None:
             with contextlib.suppress(RuntimeError):  # the loop was closed, and it with it
                 loop.call_soon_threadsafe(lambda: [task.cancel() for task in holder])
 
-        try:
-            loop.call_soon_threadsafe(begin)
-        except RuntimeError as error:  # closed since we asked for it
-            coroutine.close()
-            done(None, error)
         return cancel
 
     def runs_here(self) -> bool:
@@ -162,10 +160,10 @@ class HandlerLoop:
         return not left
 
     def _running(self) -> asyncio.AbstractEventLoop:
-        with self._lock:
-            if self._closed:
-                raise SystemClosed("the agent system is closed; open it again to go on")
-            return self._loop or self._begin()
+        """Return the loop, begun; the lock is held."""
+        if self._closed:
+            raise SystemClosed("the agent system is closed; open it again to go on")
+        return self._loop or self._begin()
 
     def _begin(self) -> asyncio.AbstractEventLoop:
         """Start a loop on its thread; nothing is left of it if that fails, so the next may try."""

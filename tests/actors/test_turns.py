@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import contextvars
+import queue
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, ClassVar
 
 import pytest
@@ -27,6 +29,7 @@ from tests.actors.agents import Clerk, ClerkState
 from tests.kit.deadline import DEADLINE
 from tests.kit.gates import Gate
 from tests.kit.stores import CountingStore
+from tests.kit.threads import together
 
 ONCE = RestartPolicy(attempts=1, backoff=Backoff(first=0.0, longest=0.0))
 
@@ -529,6 +532,27 @@ def test_a_loop_that_is_closed_refuses() -> None:
 
     loop.start(never(), contextvars.copy_context(), lambda _result, error: told.append(error))
     assert [type(error) for error in told] == [SystemClosed]
+
+
+@pytest.mark.usefixtures("hasty_threads")
+def test_who_starts_a_coroutine_while_its_loop_closes_is_told_how_it_ended() -> None:
+    """It has begun, and is cancelled, or it is refused: nobody waits for what never begins."""
+
+    async def forever() -> None:
+        await asyncio.get_running_loop().create_future()
+
+    told: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+
+    def start(loop: HandlerLoop) -> None:
+        loop.start(forever(), contextvars.copy_context(), lambda _result, error: told.put(error))
+
+    for _ in range(50):
+        loop = HandlerLoop(SystemClock())
+        start(loop)
+        starting = partial(start, loop)
+        together(starting, starting, partial(loop.close, DEADLINE), starting)
+        for _ in range(4):
+            assert isinstance(told.get(timeout=DEADLINE), SystemClosed | asyncio.CancelledError)
 
 
 def test_a_snapshot_agent_keeps_good_turns_when_one_fails() -> None:
