@@ -153,10 +153,10 @@ class HandlerLoop:
             loop.close()
 
     async def _end_tasks(self, life: asyncio.Task[None], within: float) -> bool:
-        tasks = [life, *self._tasks]
-        for task in tasks:
-            task.cancel()
-        _, left = await asyncio.wait(tasks, timeout=within)
+        left = await _ended({life, *self._tasks}, within)
+        # What handlers and libraries have begun beside them goes behind them, as asyncio.run() has
+        # it: a task that is never cancelled leaves what it holds, as the process of an MCP server.
+        await _ended(asyncio.all_tasks() - left - {asyncio.current_task()}, within)
         return not left
 
     def _running(self) -> asyncio.AbstractEventLoop:
@@ -199,6 +199,13 @@ async def _caught(
         raise
     except BaseException as error:  # noqa: BLE001 - whoever waits gets it
         return None, error
+
+
+async def _ended(tasks: set[asyncio.Task[Any]], within: float) -> set[asyncio.Task[Any]]:
+    """Cancel tasks; return those that did not end in time."""
+    for task in tasks:
+        task.cancel()
+    return (await asyncio.wait(tasks, timeout=within))[1] if tasks else set()
 
 
 async def _live() -> None:

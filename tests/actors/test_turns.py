@@ -119,6 +119,14 @@ class Volunteer(Clerk):
 
         Volunteer.left = asyncio.create_task(later())
 
+    async def leave(self) -> None:
+        """Leave a task behind that has no end of its own."""
+
+        async def hold() -> None:
+            await asyncio.Event().wait()
+
+        Volunteer.left = asyncio.create_task(hold())
+
     left: ClassVar[asyncio.Task[None] | None] = None
 
 
@@ -252,6 +260,14 @@ def test_a_task_that_outlives_its_handler_sends_at_once(system: AgentSystem) -> 
     Volunteer.gate.wait()
     assert system.idle(DEADLINE)
     assert system.agent(Volunteer, "other").call(Volunteer.add, 0).get() == 7
+
+
+def test_a_task_that_outlives_its_handler_ends_with_the_system() -> None:
+    """It is cancelled, so that it gives back what it holds."""
+    with AgentSystem.open("memory://", agents=[Volunteer]) as system:
+        system.agent(Volunteer, "a").call(Volunteer.leave).get(timeout=DEADLINE)
+    assert Volunteer.left is not None
+    assert Volunteer.left.cancelled()
 
 
 # Waiting that would never end.
