@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import mcp_types as types
-import msgspec
 import uvicorn
 from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
 
+from ..llm.failures import contained
 from ..persistence.errors import ConfigurationError, told
 from .tokens import TokenGate
 from .tools import Progress, Reference, ServedTool
@@ -35,8 +35,8 @@ def server_of(name: str, tools: Mapping[str, ServedTool], agents: Reference) -> 
         if tool is None:
             return _result(f"there is no tool {asked.name!r:.80}; list the tools", failed=True)
         try:
-            answer = await tool.answer(agents, asked.arguments or {}, _progress(context))
-            text = answer if isinstance(answer, str) else msgspec.json.encode(answer).decode()
+            made = tool.answer(agents, asked.arguments or {}, _progress(context))
+            text = await contained(made)  # what it raises must not end the server, as SystemExit
         except Exception as error:  # noqa: BLE001 - whatever a handler raises: the server goes on
             return _result(told(error), failed=True)
         return _result(text, failed=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-import typing
+import re
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from ..actors.agent.agent import Agent
+from ..actors.talk.messages import hints_of
 from ..actors.talk.reference import AgentRef
 from ..llm.agent import ThinkingAgent
 from ..llm.records import Run
@@ -25,7 +26,10 @@ _LAST_WORDS: Final = 1.0
 """Seconds for which an answer waits for those who tell of its run."""
 MAIN: Final = "main"
 """The key of the agent that is meant where a client names none."""
-_OURS: Final = frozenset(dir(Agent)) | frozenset(dir(ThinkingAgent))
+_OURS: Final = {False: frozenset(dir(Agent)), True: frozenset(dir(ThinkingAgent))}
+"""Methods that nobody has written, of an agent that thinks or of another."""
+_ODD: Final = re.compile(r"[^A-Za-z0-9_.-]")
+"""What clients take in no name of a tool."""
 _MARKS: Final = "__perdure"
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
@@ -65,14 +69,14 @@ class ServedTool:
 
     async def answer(
         self, agents: Reference, arguments: Mapping[str, object], progress: Progress | None = None
-    ) -> object:
-        """Call it; what comes back is JSON. ``progress`` is told of the steps of a run.
+    ) -> str:
+        """Call it; what comes back is a text, or JSON. ``progress`` is told of the steps of a run.
 
         Raises:
             msgspec.ValidationError: the arguments do not fit.
         """
-        given = msgspec.convert(arguments, self.takes)
-        return msgspec.to_builtins(await self.call(agents, given, progress))
+        given = msgspec.convert(arguments, self.takes, str_keys=True)  # JSON has no other keys
+        return _text(await self.call(agents, given, progress))
 
 
 def served(classes: Iterable[type[Agent[Any]]]) -> dict[str, ServedTool]:
@@ -96,12 +100,22 @@ def served(classes: Iterable[type[Agent[Any]]]) -> dict[str, ServedTool]:
     return found
 
 
+def _text(result: object) -> str:
+    """Return what a call has returned as text; it was done, also where nobody can be told what."""
+    try:
+        text = result if isinstance(result, str) else msgspec.json.encode(result).decode()
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        text = f"It is done. What it returned JSON does not have: {error}"
+    return text.encode(errors="backslashreplace").decode()  # half a pair would end the connection
+
+
 def _handlers(agent_class: type[Agent[Any]]) -> list[str]:
+    ours = _OURS[issubclass(agent_class, ThinkingAgent)]
     return [
         name
         for name in dir(agent_class)
         if not name.startswith("_")
-        and name not in _OURS
+        and name not in ours
         and inspect.isfunction(function := inspect.getattr_static(agent_class, name))
         and not any(mark.startswith(_MARKS) for mark in vars(function))
     ]
@@ -109,8 +123,8 @@ def _handlers(agent_class: type[Agent[Any]]) -> list[str]:
 
 def _handler(agent_class: type[Agent[Any]], name: str) -> ServedTool:
     function = getattr(agent_class, name)
-    tool = f"{agent_class.kind}_{name}"
-    hints = typing.get_type_hints(function)
+    tool = _ODD.sub("_", f"{agent_class.kind}_{name}")
+    hints = hints_of(function)
     parameters = list(inspect.signature(function).parameters.values())[1:]
     fields: list[Any] = [("key", str, MAIN)]
     for each in parameters:
@@ -125,12 +139,13 @@ def _handler(agent_class: type[Agent[Any]], name: str) -> ServedTool:
                 f"{agent_class.__name__}.{name} takes 'key', which says which agent is meant;"
                 " give the parameter another name"
             )
-        fields.append((each.name, hint, *(() if each.default is each.empty else (each.default,))))
+        fields.append((each.name, hint, *_default(each)))
     takes = msgspec.defstruct(tool, fields, kw_only=True, forbid_unknown_fields=True)
 
     async def call(agents: Reference, given: Any, _progress: object) -> object:  # noqa: ANN401 - ``takes``
         rest = {each.name: getattr(given, each.name) for each in parameters}
-        return await agents(agent_class, given.key).call(function, **rest)
+        first = [rest.pop(each.name) for each in parameters if each.kind is each.POSITIONAL_ONLY]
+        return await agents(agent_class, given.key).call(function, *first, **rest)
 
     made = ServedTool(tool, inspect.getdoc(function) or tool, takes, call)
     try:
@@ -139,6 +154,18 @@ def _handler(agent_class: type[Agent[Any]], name: str) -> ServedTool:
         message = f"{agent_class.__name__}.{name} takes what JSON does not have: {error}"
         raise ConfigurationError(message) from None
     return made
+
+
+def _default(parameter: inspect.Parameter) -> tuple[Any, ...]:
+    """Return what stands for an argument that is left out, if one may be."""
+    default = parameter.default
+    if default is parameter.empty:
+        return ()
+    try:
+        hash(default)
+    except TypeError:  # it could be changed: msgspec takes no such default
+        return (msgspec.field(default_factory=lambda: default),)
+    return (default,)
 
 
 def _thinking(agent_class: type[ThinkingAgent[Any]]) -> ServedTool:
@@ -165,7 +192,7 @@ def _thinking(agent_class: type[ThinkingAgent[Any]]) -> ServedTool:
                 telling.cancel()
                 await asyncio.gather(telling, return_exceptions=True)
 
-    return ServedTool(f"{agent_class.kind}_think", about, Thought, call)
+    return ServedTool(_ODD.sub("_", f"{agent_class.kind}_think"), about, Thought, call)
 
 
 async def _tell(ref: AgentRef[Any], run: str, progress: Progress) -> None:

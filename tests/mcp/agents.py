@@ -34,6 +34,14 @@ class Shelf(Agent[ShelfState]):
         """Fail."""
         raise LookupError(f"{ticket} is not here")
 
+    def leave(self) -> None:
+        """Raise what would end a process."""
+        raise SystemExit(3)
+
+    def find(self) -> str:
+        """Return the name of a file that is no UTF-8, as Python has it."""
+        return "ticket \udc80"
+
 
 def script(prompt: str, nth: int, messages: list[ModelMessage]) -> Answer:
     """Look once, then say what came back; or ask for what a person must agree to."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx2
 import mcp
+import msgspec
 import pytest
 from mcp.client.stdio import StdioServerParameters
 from mcp_types import CallToolResult, TextContent
@@ -69,6 +70,9 @@ def test_agents_are_tools_over_standard_streams(tmp_path: Path) -> None:
             assert "unknown field `more`" in text_of(more, failed=True)
             lost = await client.call_tool("Shelf_lose", {"ticket": "T-9"})
             assert "T-9 is not here" in text_of(lost, failed=True)
+            left = await client.call_tool("Shelf_leave", {})
+            assert "SystemExit(3)" in text_of(left, failed=True)
+            assert text_of(await client.call_tool("Shelf_find", {})) == "ticket \\udc80"
             none = await client.call_tool("Shelf_burn", {})
             assert "there is no tool 'Shelf_burn'" in text_of(none, failed=True)
             for _ in range(2):
@@ -187,6 +191,48 @@ def test_a_run_that_waits_for_a_person_is_told_and_found_again(
         assert told == "send: ['sent send']"
 
 
+class Point(msgspec.Struct):
+    """May be changed."""
+
+    x: int = 0
+
+
+class Desk(Agent[State]):
+    """Has methods as people write them."""
+
+    kind = "desk/emea"
+
+    def answer(self, names: dict[int, str]) -> dict[int, str]:
+        """Be named as a method of agents that think, which this is not."""
+        return names
+
+    def move(self, by: int, /, at: Point = Point(3), *, steps: list[int] = [1]) -> int:  # noqa: B006, B008 - it is what is tried
+        """Take arguments of each kind, with what may be changed for those that are left out."""
+        return at.x + by * len(steps)
+
+    def odd(self) -> object:
+        """Return what JSON does not have."""
+        return object()
+
+
+@pytest.mark.parametrize(
+    ("tool", "given", "told"),
+    [
+        ("answer", {"names": {"1": "mira"}}, '{"1":"mira"}'),
+        ("move", {"by": 2}, "5"),
+        ("move", {"by": 2, "at": {"x": 1}, "steps": [1, 1]}, "5"),
+        ("odd", {}, "It is done. What it returned JSON does not have"),
+    ],
+)
+def test_methods_as_people_write_them_are_served(
+    tool: str, given: dict[str, object], told: str
+) -> None:
+    """Whatever they are called and take; a turn that is done is never told as one that failed."""
+    with AgentSystem.open("memory://", agents=[Desk]) as system:
+        made = served([Desk])[f"desk_emea_{tool}"]
+        assert asyncio.run(made.answer(system.agent, given)).startswith(told)
+
+
 def test_what_cannot_be_served_is_refused_by_name() -> None:
     """A handler without annotations, or with a parameter that JSON or a key takes, is named."""
 
@@ -199,11 +245,14 @@ def test_what_cannot_be_served_is_refused_by_name() -> None:
     class Odd(Agent[State]):
         def go(self, there: socket.socket) -> None: ...
 
+    class Unknown(Agent[State]):
+        def go(self, there: "Nowhere") -> None: ...  # type: ignore[name-defined]  # noqa: F821
+
     class Empty(Agent[State]):
         def _go(self) -> None: ...
 
-    for wrong, why in ((Bare, "annotate it"), (Keyed, "another name"), (Odd, "JSON does not"),
-                       (Empty, "nothing to serve")):  # fmt: skip
+    for wrong, why in ((Bare, "annotate it"), (Unknown, "annotate it"), (Keyed, "another name"),
+                       (Odd, "JSON does not"), (Empty, "nothing to serve")):  # fmt: skip
         with pytest.raises(ConfigurationError, match=why):
             served([wrong])
     with pytest.raises(ConfigurationError, match="two of the agents' tools are Shelf_assign"):
