@@ -264,4 +264,8 @@ class Folder:
             except OSError as error:
                 told = error.strerror or error
                 raise BackupFailed(f"the folder {self.place} cannot be used: {told}") from error
-            yield
+            try:
+                yield
+            finally:
+                with failing(f"{self.place} was not held to the end"):
+                    held.close()

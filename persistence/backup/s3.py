@@ -8,12 +8,13 @@ and its size and its end are read back; what is not as it was written is removed
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import os
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -35,6 +36,10 @@ class _Held(msgspec.Struct):
 
     owner: str
     until: float
+
+
+def _fresh(owner: str) -> bytes:
+    return msgspec.json.encode(_Held(owner, time.time() + LEASE))
 
 
 class S3Bucket:
@@ -125,29 +130,44 @@ class S3Bucket:
         owner = os.urandom(16).hex()
         self._take(owner)
         try:
-            with self._renewed(_LOCK, owner):
+            with self._renewed(functools.partial(self._hold, owner)):
                 yield
         finally:
+            self._hold(owner)
             self.remove(_LOCK)
 
     def _take(self, owner: str) -> None:
-        fresh = msgspec.json.encode(_Held(owner, time.time() + LEASE))
         with self._asking():
             try:
-                self._work.put(self._store, _LOCK, fresh, mode="create")
+                self._work.put(self._store, _LOCK, _fresh(owner), mode="create")
             except self._work.exceptions.AlreadyExistsError as error:
                 there = self._work.get(self._store, _LOCK)
                 if self._stands(bytes(there.bytes())):
                     raise BlockingIOError(f"{self} is locked") from error
                 mode = {"e_tag": there.meta["e_tag"]}
-                self._work.put(self._store, _LOCK, fresh, mode=mode)
+                self._work.put(self._store, _LOCK, _fresh(owner), mode=mode)
+
+    def _hold(self, owner: str) -> None:
+        """Let a lock stand on; OSError if another has it, as this process has stood still."""
+        with self._asking():
+            with contextlib.suppress(FileNotFoundError, self._work.exceptions.PreconditionError):
+                there = self._work.get(self._store, _LOCK)
+                if self._held(bytes(there.bytes())).owner == owner:
+                    mode = {"e_tag": there.meta["e_tag"]}
+                    self._work.put(self._store, _LOCK, _fresh(owner), mode=mode)
+                    return
+            late = f"its lock was not renewed in {LEASE:g} seconds, and another has taken it"
+            raise OSError(f"{late}; verify what was made meanwhile")
+
+    def _stands(self, data: bytes) -> bool:
+        return self._held(data).until > time.time()
 
     @staticmethod
-    def _stands(data: bytes) -> bool:
+    def _held(data: bytes) -> _Held:
         try:
-            return msgspec.json.decode(data, type=_Held).until > time.time()
+            return msgspec.json.decode(data, type=_Held)
         except msgspec.MsgspecError:
-            return False
+            return _Held("", 0.0)
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
@@ -155,12 +175,12 @@ class S3Bucket:
         owner = os.urandom(16).hex()
         name = f"{_READER}{owner}"
         try:
-            self.put(name, msgspec.json.encode(_Held(owner, time.time() + LEASE)))
+            self.put(name, _fresh(owner))
         except OSError:
             yield  # it may only be read
             return
         try:
-            with self._renewed(name, owner):
+            with self._renewed(lambda: self.put(name, _fresh(owner))):
                 yield
         finally:
             self.remove(name)
@@ -178,14 +198,14 @@ class S3Bucket:
         yield
 
     @contextlib.contextmanager
-    def _renewed(self, name: str, owner: str) -> Iterator[None]:
+    def _renewed(self, hold: Callable[[], object]) -> Iterator[None]:
         """Let a lock stand during the block, however long that takes."""
         ended = threading.Event()
 
         def renew() -> None:
             while not ended.wait(LEASE / 4):
                 with contextlib.suppress(OSError):
-                    self.put(name, msgspec.json.encode(_Held(owner, time.time() + LEASE)))
+                    hold()
 
         thread = threading.Thread(target=renew, name="perdure-s3-lock", daemon=True)
         thread.start()

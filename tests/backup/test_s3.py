@@ -4,6 +4,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack
 from io import BytesIO
 from pathlib import Path
 from uuid import uuid4
@@ -121,6 +122,23 @@ def test_who_was_killed_locks_nobody_out(bucket: S3Bucket, tmp_path: Path) -> No
         backups.create(path)
         backups.prune(BackupRetention(newest=1))
     assert len(backups.list()) == 1
+
+
+def test_a_lock_that_another_has_taken_over_is_left_to_it(bucket: S3Bucket, tmp_path: Path) -> None:
+    """Who stood still for too long neither ends another's lock nor says that all is well."""
+    path, backups, one, other = tmp_path / "ledger.db", Backups(bucket), ExitStack(), ExitStack()
+    fill(path, 1)
+    one.enter_context(Folder(bucket).locked())
+    bucket.put("lock", msgspec.json.encode(s3._Held("x", 1.0)))
+    other.enter_context(Folder(bucket).locked())
+    with pytest.raises(BackupFailed, match="another has taken it"):
+        one.close()
+    with pytest.raises(BackupFailed, match="just now"):
+        backups.create(path)
+    bucket.remove("lock")
+    with pytest.raises(BackupFailed, match="another has taken it"):
+        other.close()
+    backups.create(path)
 
 
 def test_what_is_not_there_as_it_was_written_is_refused(bucket: S3Bucket, tmp_path: Path) -> None:
