@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -234,7 +235,10 @@ class _Work:
             return any(p.covers(key) for p in forest.lost if p.belongs_to == table)
 
         if self.image.torn or absent or hurt - {*OF_AGENTS, "agents", "journal"}:
-            shared.from_journal(may_be_lost)
+            behind = (
+                p.before[0] if p.before else inf for p in forest.lost if p.belongs_to == "journal"
+            )
+            shared.from_journal(may_be_lost, inf if self.image.torn else max(behind, default=0))
         shared.artifacts(count=bool(hurt & {"artifacts", "artifact_names"}))
         shared.audit()
         self._note_bad(draft)

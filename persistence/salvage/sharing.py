@@ -9,6 +9,7 @@ import msgspec
 
 from ..audit.entries import Anchor
 from ..backup.forward import SharedDelta, changes_in
+from ..names.scope import INTERNAL
 from ..records.chain import Chain
 from ..records.checksums import intact_record
 from ..records.shared_tables import (
@@ -17,6 +18,7 @@ from ..records.shared_tables import (
     AUDIT,
     AUDIT_ANCHOR,
     SCOPED,
+    TOMBSTONES,
 )
 from ..records.tables import Key, Row, Table
 from ..sqlite import tables
@@ -65,6 +67,15 @@ def name_of(table: str, columns: tuple[str, ...], row: tuple[Any, ...]) -> tuple
     return "", "/".join(str(part) for part in row[:2]), ""
 
 
+def _harmless(table: Table, key: Key) -> bool:
+    """Tell whether a row may come back that was changed or removed since.
+
+    Tombstones never are while the journal has anything of their agents, and whoever finds a run in
+    the index of those that have not ended asks its agent.
+    """
+    return table is TOMBSTONES or (table is SCOPED and key[:2] == (INTERNAL, "runs"))
+
+
 class Shared:
     """Make what agents share whole in a new store."""
 
@@ -73,9 +84,13 @@ class Shared:
         self._draft = draft
         self._losses = losses
 
-    def from_journal(self, hurt: Hurt) -> None:
-        """Put rows back whose last change stands in the journal."""
-        latest: dict[tuple[Table, Key], Row | None] = {}
+    def from_journal(self, hurt: Hurt, known: float) -> None:
+        """Put rows back whose last change stands in the journal.
+
+        The journal has lost nothing behind commit ``known``. What has its last change before that
+        may have been removed since (a grant revoked, a key deleted): it is kept in quarantine.
+        """
+        latest: dict[tuple[Table, Key], tuple[int, Row | None]] = {}
         for row in self._draft.all(
             "SELECT * FROM journal WHERE instr(delta, '\"rows\"') OR instr(delta, '\"gone\"')"
             " ORDER BY sequence"
@@ -83,13 +98,19 @@ class Shared:
             if intact_record(row):
                 for table, key, values in changes_in(_read_shared(row[9])):
                     if hurt(table.name, key):
-                        latest[table, key] = values
-        for (table, key), values in latest.items():
+                        latest[table, key] = row[0], values
+        for (table, key), (sequence, values) in latest.items():
             there = values is None or self._draft.has(table.name, key)
-            if values is not None and not there and self._has_home(table, key):
-                tables.write(self._draft.connection, table, {key: values})
-                place = name_of(table.name, table.names, values)
-                self._losses.add(word(table.name), RESTORED, *place, why="the journal has it")
+            if values is None or there or not self._has_home(table, key):
+                continue
+            place = name_of(table.name, table.names, values)
+            if sequence < known and not _harmless(table, key):
+                why = "the journal has it, and may have lost that it was changed or removed"
+                self._draft.quarantine(0, table.name, values, why)
+                self._losses.add(word(table.name), PARTED, *place, why=why)
+                continue
+            tables.write(self._draft.connection, table, {key: values})
+            self._losses.add(word(table.name), RESTORED, *place, why="the journal has it")
 
     def _has_home(self, table: Table, key: Key) -> bool:
         """Tell whether a key's scope is not that of an agent which was deleted."""

@@ -22,7 +22,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perdure import AgentSystem, Backups, Retention, Scope
+from perdure import AgentSystem, Backups, Principal, Retention, Right, Scope
 from perdure.persistence.backup.places import folder_of
 from perdure.persistence.errors import (
     AgentQuarantined,
@@ -36,7 +36,14 @@ from perdure.persistence.salvage.copies import looked_up
 from perdure.persistence.salvage.forest import Forest, FoundRow
 from perdure.persistence.salvage.forms import forms
 from perdure.persistence.salvage.image import Image
-from perdure.persistence.salvage.losses import BACK, LOST, PARTED, UNKNOWN, Salvaged
+from perdure.persistence.salvage.losses import (
+    BACK,
+    LOST,
+    PARTED,
+    RESTORED,
+    UNKNOWN,
+    Salvaged,
+)
 from perdure.persistence.salvage.salvage import salvage
 from tests.attack.children import Child
 from tests.attack.test_damage import Vault, damage, root_of
@@ -422,6 +429,33 @@ def test_the_report_says_which_backup_has_what_is_lost(tmp_path: Path) -> None:
     assert {(x.kind, x.backup) for x in lost} == {("Vault", made.name)}
     assert {*AGENTS} <= {x.key for x in lost}
     assert any(f"backup restore {folder} {made.name} --to" in advice for advice in found.advice)
+
+
+def test_what_was_taken_back_does_not_come_back(tmp_path: Path) -> None:
+    """A lost grant is put back from the journal only where that has not lost what came behind."""
+    store, new = tmp_path / "store.db", tmp_path / "new.db"
+    with AgentSystem.open(store, agents=[Vault]) as system:
+        before, behind = Principal.user("before"), Principal.user("behind")
+        grant = system.access.grant(before, Scope.workflow("w"), Right.READ)
+        for step in (
+            lambda: system.access.revoke(grant),
+            lambda: system.access.grant(behind, Scope.workflow("w"), Right.READ),
+            lambda: None,
+        ):
+            for number in range(100):  # so that each stands on pages of its own
+                system.agent(Vault, "v").cast(Vault.put, number)
+            assert system.idle(PATIENCE)
+            step()
+    content = store.read_bytes()
+    (revoked,) = (x.pages[0] for x in read(store) if x.table == "journal" and '"gone"' in x.row[9])
+    for place in (root_of(store, "grants"), (revoked - 1) * PAGE):
+        content = content[:place] + bytes(PAGE) + content[place + PAGE :]
+    damage(store, content)
+    found = salvage(store, new)
+    grants = {(x.outcome, x.name or x.key) for x in found.losses if x.what == "grant"}
+    assert grants == {(UNKNOWN, ""), (PARTED, "1/user"), (RESTORED, "2/user")}
+    with AgentSystem.open(new, agents=[Vault]) as system:
+        assert [str(each.to) for each in system.access.grants.list()] == ["user:behind"]
 
 
 def command(store: Path, new: Path) -> list[str]:
